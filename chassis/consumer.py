@@ -1,0 +1,234 @@
+"""Reads the neighbours' topics in batches; the offsets are committed after the transaction.
+
+aiokafka's traps, and what is done here: getmany is never cancelled (a record handed out and lost
+would be skipped); any error of it throws the client away (it may have dropped records of other
+partitions); no progress is noticed from outside (a client can hang for ever after a broker's
+restart); a rebalance runs beside the handler (the inbox and the row versions keep that harmless).
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+from aiokafka import ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import KafkaError
+
+from chassis import clock
+from chassis.errors import TransientError
+from chassis.kafka import make_consumer, stop_within
+from chassis.message import Message, Parked, Record
+from chassis.metrics import BATCH_MESSAGES, BATCH_SECONDS, LAG, MESSAGES, REBUILDS
+from chassis.parking import is_consumed, message_of
+from chassis.service import Service
+from chassis.store import Store
+from shared_events.catalog import BY_TYPE
+
+log = structlog.get_logger()
+KNOWN_TYPES = frozenset(BY_TYPE)
+
+
+@dataclass
+class Consumer:
+    """One consumer group member. `on_batch` is set after each commit, to wake the relay."""
+
+    service: Service
+    store: Store
+    bootstrap: str
+    batch_records: int = 500
+    poll_ms: int = 200
+    commit_every_s: float = 0.5
+    stall_s: float = 20.0
+    wake: tuple[asyncio.Event, ...] = ()
+    rebuilds: int = 0
+    ready: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Consume until told to stop, with a new client whenever one fails."""
+        failures = 0
+        while not stopping.is_set():
+            session = _Session(self, stopping)
+            try:
+                await session.run()
+            except Exception as error:  # the records are in Kafka still: start again from there
+                failures = failures + 1 if session.batches == 0 else 1
+                self.rebuilds += 1
+                REBUILDS.labels(self.service.name).inc()
+                log.warning("consumer_rebuilt", error=repr(error), failures=failures)
+                await clock.wait_for(stopping, clock.backoff_s(failures, base_s=0.2, max_s=3.0))
+
+
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka carries no types
+    def __init__(self, session: "_Session") -> None:
+        self.session = session
+
+    async def on_partitions_revoked(self, revoked: Any) -> None:
+        del revoked
+        self.session.assigned.clear()
+        await self.session.commit()
+
+    async def on_partitions_assigned(self, assigned: Any) -> None:
+        await self.session.seek(assigned)
+
+
+class _Session:
+    """The life of one client."""
+
+    def __init__(self, consumer: Consumer, stopping: asyncio.Event) -> None:
+        self.of = consumer
+        self.stopping = stopping
+        self.client: Any = make_consumer(consumer.bootstrap, consumer.service.name)
+        self.assigned = asyncio.Event()
+        self.done: dict[TopicPartition, int] = {}
+        self.committed_at = clock.monotonic()
+        self.polled_at = clock.monotonic()
+        self.received_at = clock.monotonic()
+        self.batches = 0
+        self.stalled = ""
+
+    async def run(self) -> None:
+        watchdog: asyncio.Task[None] | None = None
+        try:
+            async with asyncio.timeout(30):
+                await self.client.start()
+            self.client.subscribe(list(self.of.service.topics), listener=_Listener(self))
+            watchdog = asyncio.create_task(self._watch())
+            while not self.stopping.is_set():
+                await self._turn()
+            await self.commit()
+        except Exception as error:
+            raise RuntimeError(self.stalled or repr(error)) from error
+        finally:
+            if watchdog is not None:
+                watchdog.cancel()
+            self.of.ready.clear()
+            await stop_within(self.client, 5)
+
+    async def _turn(self) -> None:
+        batches: Mapping[TopicPartition, list[Any]] = await self.client.getmany(
+            timeout_ms=self.of.poll_ms, max_records=self.of.batch_records
+        )
+        self.polled_at = clock.monotonic()
+        if not self.assigned.is_set():
+            return  # fetched before the positions were set: they are read again from there
+        self.of.ready.set()
+        if batches:
+            self.received_at = self.polled_at
+            await self._handle(batches)
+        if clock.monotonic() - self.committed_at > self.of.commit_every_s:
+            await self.commit()
+
+    async def _handle(self, batches: Mapping[TopicPartition, list[Any]]) -> None:
+        records = [
+            Record(r.topic, r.partition, r.offset, r.key, r.value, tuple(r.headers))
+            for part in batches.values()
+            for r in part
+        ]
+        await self._until_handled(records)
+        self.batches += 1
+        for place, part in batches.items():
+            self.done[place] = part[-1].offset + 1
+
+    async def _until_handled(self, records: list[Record]) -> None:
+        """A server that is away holds the batch up; nothing is parked or skipped for that."""
+        service, tries = self.of.service, 0
+        projected = [r for r in records if r.topic in service.projections]
+        rest = [r for r in records if r.topic not in service.projections]
+        read = [message_of(service, r) for r in rest if is_consumed(service, r, KNOWN_TYPES)]
+        consumed = [r for r in rest if is_consumed(service, r, KNOWN_TYPES)]
+        messages = [m for m in read if isinstance(m, Message)]
+        pairs = zip(consumed, read, strict=True)
+        malformed = [(r, m.reason) for r, m in pairs if isinstance(m, Parked)]
+        while not self.stopping.is_set() or tries == 0:
+            try:
+                if projected:
+                    await self.of.store.project(projected)
+                await self._decide(messages, malformed)
+            except TransientError as error:
+                tries += 1
+                log.warning("batch_retried", error=str(error), tries=tries)
+                await clock.wait(clock.backoff_s(tries, base_s=0.02, max_s=2.0))
+                self.polled_at = self.received_at = clock.monotonic()
+            else:
+                return
+        raise RuntimeError("stopped with a batch that could not be handled")
+
+    async def _decide(self, messages: list[Message], malformed: list[tuple[Record, str]]) -> None:
+        if not messages and not malformed:
+            return
+        name = self.of.service.name
+        started = clock.monotonic()
+        outcomes = await self.of.store.handle(messages, malformed)
+        BATCH_SECONDS.labels(name).observe(clock.monotonic() - started)
+        BATCH_MESSAGES.labels(name).observe(len(messages))
+        for message, outcome in zip(messages, outcomes, strict=True):
+            MESSAGES.labels(name, type(outcome).__name__).inc()
+            if isinstance(outcome, Parked):
+                log.error("message_parked", saga_id=message.key, reason=outcome.reason)
+        for record, reason in malformed:
+            MESSAGES.labels(name, "Malformed").inc()
+            log.error("message_parked", saga_id=record.subject, reason=reason)
+        for event in self.of.wake:
+            event.set()
+
+    async def commit(self) -> None:
+        """Tell Kafka what is done; when that fails, the inbox removes what comes again."""
+        self.committed_at = clock.monotonic()
+        mine = self.client.assignment()
+        offsets = {place: offset for place, offset in self.done.items() if place in mine}
+        self.done.clear()
+        if offsets:
+            try:
+                reached = {(p.topic, p.partition): offset for p, offset in offsets.items()}
+                async with asyncio.timeout(5):
+                    await self.of.store.reached(reached)
+                    await self.client.commit(offsets)
+            except (KafkaError, TransientError, TimeoutError) as error:
+                log.info("commit_unknown", error=repr(error))
+
+    async def seek(self, assigned: set[TopicPartition]) -> None:
+        """Where the store keeps the positions, they count: a store set back in time heals itself."""
+        self.done.clear()
+        positions = await self.of.store.positions()
+        if positions:
+            for place in assigned:
+                position = positions.get((place.topic, place.partition), 0)
+                self.client.seek(place, position)
+        log.info("partitions_assigned", count=len(assigned))
+        self.assigned.set()
+
+    async def _watch(self) -> None:
+        """Notice a client that hangs, and one that reads nothing though there is something."""
+        misses = 0
+        while True:
+            await clock.wait(self.of.stall_s / 4)
+            now = clock.monotonic()
+            if now - self.polled_at > self.of.stall_s:
+                await self._give_up("no poll came back")
+                return
+            if now - self.received_at < self.of.stall_s / 2:
+                misses = 0
+                continue
+            try:
+                async with asyncio.timeout(self.of.stall_s / 4):
+                    lag = await self._lag()
+                LAG.labels(self.of.service.name).set(lag)
+                misses = misses + 1 if lag else 0
+            except Exception:  # noqa: BLE001 - the answer is what is asked for, not its error
+                misses += 1
+            if misses >= 3:  # noqa: PLR2004 - one miss may be a rebalance
+                await self._give_up("nothing read for long, though something is there")
+                return
+
+    async def _lag(self) -> int:
+        places = list(self.client.assignment())
+        ends = await self.client.end_offsets(places) if places else {}
+        lag = 0
+        for place in places:
+            lag += max(0, ends[place] - await self.client.position(place))
+        return lag
+
+    async def _give_up(self, why: str) -> None:
+        self.stalled = why
+        await stop_within(self.client, 5)

@@ -1,0 +1,96 @@
+"""Kafka clients with every option that matters spelled out, and topics made where they are missing."""
+
+import asyncio
+from typing import Any
+
+import structlog
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.errors import TopicAlreadyExistsError
+
+from chassis import clock
+
+log = structlog.get_logger()
+KEEP_FOR_EVER = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
+COMPACTED = {"cleanup.policy": "compact"}
+
+
+def make_producer(bootstrap: str, client_id: str) -> Any:
+    """An idempotent producer that waits for all in-sync replicas and never lingers."""
+    return AIOKafkaProducer(
+        bootstrap_servers=bootstrap,
+        client_id=client_id,
+        enable_idempotence=True,
+        acks="all",
+        linger_ms=0,
+        max_batch_size=512 * 1024,
+        max_request_size=4 * 1024 * 1024,
+        request_timeout_ms=20_000,
+        retry_backoff_ms=50,
+        metadata_max_age_ms=10_000,
+    )
+
+
+def make_consumer(bootstrap: str, group: str) -> Any:
+    """A consumer that skips nothing: earliest, no auto commit, no decoding, one assignor."""
+    return AIOKafkaConsumer(
+        bootstrap_servers=bootstrap,
+        client_id=group,
+        group_id=group,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        partition_assignment_strategy=(RangePartitionAssignor,),
+        fetch_max_wait_ms=250,
+        fetch_min_bytes=1,
+        max_partition_fetch_bytes=1024 * 1024,
+        session_timeout_ms=10_000,
+        heartbeat_interval_ms=2_000,
+        rebalance_timeout_ms=10_000,
+        request_timeout_ms=20_000,
+        max_poll_interval_ms=300_000,
+        retry_backoff_ms=50,
+        metadata_max_age_ms=10_000,
+    )
+
+
+async def ensure_topics(bootstrap: str, topics: dict[str, tuple[int, dict[str, str]]]) -> None:
+    """Make the topics that are missing: name -> (partitions, settings). Replication is the broker's."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=10_000)
+    await admin.start()
+    try:
+        missing = set(topics) - set(await admin.list_topics())
+        for name in sorted(missing):
+            partitions, settings = topics[name]
+            topic = NewTopic(name, partitions, -1, topic_configs=settings)
+            try:
+                response = await admin.create_topics([topic])
+            except TopicAlreadyExistsError:
+                continue
+            log.info("topic_created", topic=name, response=str(response.topic_errors))
+    finally:
+        await admin.close()
+
+
+async def await_topics(bootstrap: str, names: tuple[str, ...]) -> None:
+    """Wait until the neighbours have made their topics."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=10_000)
+    await admin.start()
+    try:
+        told: set[str] = set()
+        while missing := set(names) - set(await admin.list_topics()):
+            if missing != told:
+                log.info("waiting_for_topics", topics=sorted(missing))
+                told = missing
+            await clock.wait(0.2)
+    finally:
+        await admin.close()
+
+
+async def stop_within(client: Any, seconds: float) -> None:
+    """Stop a client that may hang: after the time it is dropped as it is."""
+    try:
+        async with asyncio.timeout(seconds):
+            await client.stop()
+    except Exception as error:  # noqa: BLE001 - it is being thrown away, and whatever ails it with it
+        log.warning("client_dropped", client=type(client).__name__, error=repr(error))

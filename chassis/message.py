@@ -1,0 +1,120 @@
+"""What a service is asked to decide on, wherever it came from, and what came of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from shared_events.decision import Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A Kafka record as it came, byte for byte. `offset` is -1 for what did not come by Kafka."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...]
+
+    @property
+    def subject(self) -> str:
+        return (self.key or b"").decode("utf-8", "backslashreplace").replace("\0", "\\x00")
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """An Idempotency-Key with the fingerprint of its request."""
+
+    scope: str
+    key: str
+    fingerprint: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One event, command or effect outcome, with all that its handling needs.
+
+    `id` is what the inbox remembers. `effect_id` is the effect that this is the outcome of.
+    `respond` turns the events of a command into the response that its idempotency key keeps.
+    `companions` are extra records to publish with the outcome: (topic, key, event).
+    """
+
+    id: UUID
+    key: str
+    body: Any
+    at: datetime
+    traceparent: str
+    record: Record | None = None
+    claim: Claim | None = None
+    effect_id: str = ""
+    respond: Callable[[tuple[Any, ...], Any], bytes] | None = None
+    companions: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The message was decided now."""
+
+    events: tuple[Any, ...]
+    state: Any
+    response: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """It was decided before; `response` is what its idempotency key kept."""
+
+    response: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyReused:
+    """The idempotency key was used before with another request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """It can't be decided, or waits behind one of its key that can't."""
+
+    reason: str
+
+
+Outcome = Done | Repeated | KeyReused | Parked | Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxRow:
+    """An event on its way to Kafka, already in wire form."""
+
+    topic: str
+    key: str
+    value: bytes | None
+    headers: list[tuple[str, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class PendingEffect:
+    """An effect to run. `id` is `{order_id}:{step}:{attempt}`: the provider's idempotency key."""
+
+    id: str
+    key: str
+    kind: str
+    body: bytes
+    traceparent: str
+    tries: int = 0
+
+
+@dataclass(slots=True)
+class Change:
+    """An order's own state before and after a batch; `version` counts its published events."""
+
+    state: Any
+    version: int
+    loaded_version: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.loaded_version = self.version

@@ -1,0 +1,29 @@
+"""From a Kafka record to a message to decide on, or the reason why it can't be one."""
+
+from chassis import clock
+from chassis.message import Message, Parked, Record
+from chassis.service import Service
+from shared_events.codec import MalformedError, decode, type_of
+
+
+def is_consumed(service: Service, record: Record, known_types: frozenset[str]) -> bool:
+    """False only for a type of the catalog that this service has declared it does not read."""
+    wire_type = type_of(record.headers)
+    return wire_type in service.wire_types or wire_type not in known_types
+
+
+def message_of(service: Service, record: Record) -> Message | Parked:
+    try:
+        envelope = decode(record.value, record.headers)
+    except MalformedError as error:
+        return Parked(f"malformed: {error}")
+    if envelope.subject != record.subject:
+        return Parked("malformed: the key is not the subject")
+    return Message(
+        id=envelope.id,
+        key=envelope.subject,
+        body=envelope.event,
+        at=clock.now(),
+        traceparent=envelope.traceparent,
+        record=record,
+    )

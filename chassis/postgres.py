@@ -1,0 +1,387 @@
+"""The store in PostgreSQL.
+
+One transaction a batch: inbox, states, decisions, states again, outbox. A row of an order is
+written before its outbox rows are numbered, so that no snapshot sees a later event of an order
+without its earlier ones; that is why the relay may read pending rows by id.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, AsyncIterator, Final, Self
+from zlib import crc32
+
+import asyncpg
+
+from chassis import wire
+from chassis.errors import ConcurrentChangeError, TransientError
+from chassis.message import (
+    Done,
+    KeyReused,
+    Message,
+    Outcome,
+    OutboxRow,
+    Parked,
+    PendingEffect,
+    Record,
+    Repeated,
+)
+from chassis.parking import message_of
+from chassis.postgres_types import POISON, TRANSIENT, Connection, Pool
+from chassis.service import Service
+from chassis.state_tables import SharedTable, StateTable
+from chassis.work import States, Work, dead_letter_of, work_of
+from shared_events.catalog import BY_EVENT
+
+Malformed = Sequence[tuple[Record, str]]
+LOCK_CLASS: Final = 0x5A6A  # advisory locks of relays, apart from other users of the database
+
+ENTER = """
+WITH entered AS (
+    INSERT INTO inbox (message_id) SELECT id FROM unnest($1::uuid[]) AS id ORDER BY id
+    ON CONFLICT DO NOTHING RETURNING message_id
+)
+SELECT (SELECT array_agg(message_id) FROM entered),
+       (SELECT array_agg(DISTINCT key) FROM parked WHERE key = ANY($2::text[]))
+"""
+WRITE_OUTBOX = """
+INSERT INTO outbox (shard, topic, key, value, headers)
+SELECT shard, topic, key, value, headers
+FROM unnest($1::smallint[], $2::text[], $3::text[], $4::bytea[], $5::bytea[])
+    WITH ORDINALITY AS new (shard, topic, key, value, headers, nth)
+ORDER BY nth
+"""
+OWE_EFFECTS = """
+INSERT INTO effects (id, key, kind, body, traceparent)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::text[])
+ON CONFLICT (id) DO NOTHING
+"""
+PARK = """
+INSERT INTO parked (key, topic, partition, record_offset, record_key, value, headers, reason)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING RETURNING id
+"""
+ANSWERED = """
+SELECT scope, key, fingerprint, response FROM idempotency_keys
+WHERE (scope, key) IN (SELECT * FROM unnest($1::text[], $2::text[]))
+"""
+ANSWER = """
+INSERT INTO idempotency_keys (scope, key, fingerprint, response)
+SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[], $4::bytea[])
+ON CONFLICT DO NOTHING
+"""
+TELL = """
+INSERT INTO timeline (order_id, at, heard, said)
+SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::text[])
+"""
+LEASE_EFFECTS = """
+UPDATE effects SET due_at = now() + $2, tries = tries + 1
+WHERE id IN (
+    SELECT id FROM effects WHERE due_at <= now() ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
+)
+RETURNING id, key, kind, body, traceparent, tries
+"""
+BACKLOG = """
+SELECT (SELECT count(*) FROM outbox),
+       (SELECT coalesce(extract(epoch FROM now() - min(created_at)), 0) FROM outbox),
+       (SELECT count(*) FROM effects), (SELECT count(*) FROM parked)
+"""
+
+
+@dataclass
+class PostgresStore:
+    """Made by `connect`; `on_commit` is told the outcomes and states of each committed batch."""
+
+    service: Service
+    own: StateTable
+    shared: SharedTable | None
+    pool: Pool
+    aside: Pool  # for bookkeeping whose loss only repeats a publish or a call with the same key
+    shards: int = 1
+    keeps_timeline: bool = False
+    on_commit: list[Callable[[Work, States], None]] = field(default_factory=list)
+    _leading: dict[int, Connection] = field(default_factory=dict)
+
+    @classmethod
+    async def connect(
+        cls, service: Service, own: StateTable, shared: SharedTable | None, url: str
+    ) -> Self:
+        common = {"command_timeout": 30, "timeout": 10}
+        pool = await asyncpg.create_pool(url, min_size=2, max_size=8, **common)
+        lazy = {"synchronous_commit": "off"}
+        aside = await asyncpg.create_pool(
+            url, min_size=1, max_size=4, server_settings=lazy, **common
+        )
+        return cls(service, own, shared, pool, aside)
+
+    async def close(self) -> None:
+        await self.resign()
+        for pool in (self.pool, self.aside):
+            pool.terminate()
+
+    async def handle(self, messages: Sequence[Message], malformed: Malformed = ()) -> list[Outcome]:
+        """Decide on a batch in one transaction; one that poisons it is found by halves and parked.
+
+        Raises TransientError when the database is away or was faster; nothing has changed then.
+        """
+        try:
+            async with _translated(), self._transaction() as connection:
+                work, states = await self._decide(connection, messages, malformed)
+        except POISON as error:
+            if len(messages) + len(malformed) > 1:
+                half = len(messages) // 2
+                first = await self.handle(messages[:half], malformed)
+                return first + await self.handle(messages[half:])
+            return await self._park_alone(messages, f"{type(error).__name__}: {error}")
+        for told in self.on_commit:
+            told(work, states)
+        return work.outcomes
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[Connection]:
+        async with self.pool.acquire() as connection, connection.transaction():
+            yield connection
+
+    async def _decide(
+        self, connection: Connection, messages: Sequence[Message], malformed: Malformed
+    ) -> tuple[Work, States]:
+        once = [m.id for m in messages if m.claim is None]
+        row = await connection.fetchrow(ENTER, sorted(once), [m.key for m in messages])
+        entered, parked_keys = set(row[0] or ()), set(row[1] or ())
+        settled = await self._answered(connection, messages)
+        for message in messages:
+            if message.claim is None and message.id not in entered:
+                settled[id(message)] = Repeated()
+        todo = [m for m in messages if id(m) not in settled]
+        states = await self._load(connection, todo)
+        work = work_of(self.service, states, todo, parked_keys)
+        await self._save(connection, states, work)
+        await self._answer(connection, todo, work)
+        if self.keeps_timeline:
+            await self._tell(connection, todo, work)
+        await self._park(connection, [(m.record, m.key, why) for m, why in work.parked if m.record])
+        await self._park(connection, [(record, record.subject, why) for record, why in malformed])
+        decided = iter(work.outcomes)
+        work.outcomes = [settled[id(m)] if id(m) in settled else next(decided) for m in messages]
+        return work, states
+
+    async def _load(self, connection: Connection, messages: Sequence[Message]) -> States:
+        if not messages:
+            return States()
+        states = States(own=await self.own.load(connection, {m.key for m in messages}))
+        if self.shared is not None:
+            references: set[str] = set()
+            for message in messages:
+                row = states.own.get(message.key)
+                own = row.state if row else self.service.initial
+                references |= self.service.references(own, message.body)
+            if references:
+                states.shared = await self.shared.load(connection, references)
+        return states
+
+    async def _save(self, connection: Connection, states: States, work: Work) -> None:
+        if changed := states.changed:
+            await self.own.save(connection, changed)
+        if self.shared is not None and states.changed_shared:
+            rows = {key: states.shared[key] for key in states.changed_shared}
+            await self.shared.save(connection, rows)
+        letters = [dead_letter_of(self.service, m, why) for m, why in work.parked]
+        await self._publish(connection, [*work.outbox, *(row for row in letters if row)])
+        if work.effects:
+            rows_of = [(e.id, e.key, e.kind, e.body, e.traceparent) for e in work.effects]
+            await connection.execute(OWE_EFFECTS, *_columns(rows_of))
+        if work.finished_effects:
+            done = work.finished_effects
+            await connection.execute("DELETE FROM effects WHERE id = ANY($1::text[])", done)
+
+    async def _publish(self, connection: Connection, rows: Sequence[OutboxRow]) -> None:
+        if rows:
+            table = [
+                (crc32(r.key.encode()) % self.shards, r.topic, r.key, r.value, wire.packed(r.headers))
+                for r in rows
+            ]
+            await connection.execute(WRITE_OUTBOX, *_columns(table))
+
+    async def _answered(
+        self, connection: Connection, messages: Sequence[Message]
+    ) -> dict[int, Outcome]:
+        claims = {id(m): m.claim for m in messages if m.claim is not None}
+        if not claims:
+            return {}
+        wanted = [(c.scope, c.key) for c in claims.values()]
+        rows = await connection.fetch(ANSWERED, *_columns(wanted))
+        known = {(scope, key): (print_, response) for scope, key, print_, response in rows}
+        settled: dict[int, Outcome] = {}
+        for message, claim in claims.items():
+            if (claim.scope, claim.key) in known:
+                fingerprint, response = known[claim.scope, claim.key]
+                same = fingerprint == claim.fingerprint
+                settled[message] = Repeated(response) if same else KeyReused()
+        return settled
+
+    async def _answer(
+        self, connection: Connection, messages: Sequence[Message], work: Work
+    ) -> None:
+        rows = [
+            (m.claim.scope, m.claim.key, m.claim.fingerprint, outcome.response)
+            for m, outcome in zip(messages, work.outcomes, strict=True)
+            if m.claim is not None and isinstance(outcome, Done)
+        ]
+        if rows:
+            tag = await connection.execute(ANSWER, *_columns(rows))
+            if tag != f"INSERT 0 {len(rows)}":
+                raise ConcurrentChangeError("somebody used the same idempotency key first")
+
+    async def _tell(self, connection: Connection, messages: Sequence[Message], work: Work) -> None:
+        rows = [
+            (m.key, m.at, heard(m), ", ".join(wire_type(e) for e in outcome.events))
+            for m, outcome in zip(messages, work.outcomes, strict=True)
+            if isinstance(outcome, Done) and outcome.events
+        ]
+        if rows:
+            await connection.execute(TELL, *_columns(rows))
+
+    async def _park(
+        self, connection: Connection, records: Sequence[tuple[Record, str, str]]
+    ) -> None:
+        for record, key, why in records:
+            origin = (record.topic, record.partition, record.offset, record.key, record.value)
+            headers = wire.packed(record.headers)
+            await connection.fetchval(PARK, key, *origin, headers, why[:2000])
+
+    async def _park_alone(self, messages: Sequence[Message], why: str) -> list[Outcome]:
+        async with _translated(), self._transaction() as connection:
+            await connection.fetchrow(ENTER, [m.id for m in messages if m.record], [])
+            kept = [(m.record, m.key, why) for m in messages if m.record]
+            await self._park(connection, kept)
+            letters = [dead_letter_of(self.service, m, why) for m in messages]
+            await self._publish(connection, [row for row in letters if row])
+        return [Parked(why) for _ in messages]
+
+    async def project(self, records: Sequence[Record]) -> None:
+        async with _translated(), self._transaction() as connection:
+            for record in records:
+                await self.service.projections[record.topic](connection, record)
+
+    async def positions(self) -> dict[tuple[str, int], int]:
+        return {}
+
+    async def reached(self, offsets: dict[tuple[str, int], int]) -> None:
+        del offsets  # Kafka keeps them
+
+    async def lead(self, shard: int) -> bool:
+        if shard in self._leading:
+            return True
+        async with _translated():
+            connection = await self.aside.acquire()
+            query = "SELECT pg_try_advisory_lock($1, $2)"
+            if await connection.fetchval(query, LOCK_CLASS, shard):
+                self._leading[shard] = connection
+                return True
+            await self.aside.release(connection)
+            return False
+
+    async def resign(self) -> None:
+        for shard in list(self._leading):
+            self._drop(shard)
+
+    def _drop(self, shard: int) -> None:
+        self._leading.pop(shard).terminate()  # the lock goes with its session
+
+    async def pending(self, shard: int, limit: int) -> list[tuple[str, OutboxRow]]:
+        query = "SELECT id, topic, key, value, headers FROM outbox WHERE shard = $1 ORDER BY id LIMIT $2"
+        rows = await self._as_leader(shard, "fetch", query, shard, limit)
+        return [
+            (str(id_), OutboxRow(topic, key, value, wire.unpacked(headers)))
+            for id_, topic, key, value, headers in rows
+        ]
+
+    async def acknowledge(self, shard: int, ids: Sequence[str]) -> None:
+        query = "DELETE FROM outbox WHERE id = ANY($1::bigint[])"
+        await self._as_leader(shard, "execute", query, [int(id_) for id_ in ids])
+
+    async def _as_leader(self, shard: int, call: str, query: str, *values: Any) -> Any:
+        """Use the session that holds the lock: if it is gone, so is the right to relay."""
+        try:
+            async with _translated():
+                return await getattr(self._leading[shard], call)(query, *values)
+        except TransientError:
+            self._drop(shard)
+            raise
+
+    async def due_effects(self, limit: int, lease_s: float) -> list[PendingEffect]:
+        async with _translated(), self.aside.acquire() as connection:
+            rows = await connection.fetch(LEASE_EFFECTS, limit, timedelta(seconds=lease_s))
+        return [PendingEffect(*row) for row in rows]
+
+    async def postpone(self, effect: PendingEffect, delay_s: float, error: str) -> None:
+        query = "UPDATE effects SET due_at = now() + $2, last_error = $3 WHERE id = $1"
+        async with _translated(), self.aside.acquire() as connection:
+            await connection.execute(query, effect.id, timedelta(seconds=delay_s), error[:500])
+
+    async def parked_keys(self) -> list[str]:
+        async with _translated(), self.pool.acquire() as connection:
+            rows = await connection.fetch("SELECT key FROM parked GROUP BY key ORDER BY min(id)")
+        return [row[0] for row in rows]
+
+    async def redrive(self, key: str) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        while not outcomes or not isinstance(outcomes[-1], Parked):
+            async with _translated(), self._transaction() as connection:
+                row = await connection.fetchrow(
+                    "SELECT id, topic, partition, record_offset, record_key, value, headers"
+                    " FROM parked WHERE key = $1 ORDER BY id LIMIT 1 FOR UPDATE",
+                    key,
+                )
+                if row is None:
+                    break
+                topic, partition, offset, key_, value, headers = row[1:]
+                record = Record(
+                    topic, partition, offset, key_, value, tuple(wire.unpacked(headers))
+                )
+                outcome = await self._redrive(connection, record)
+                if not isinstance(outcome, Parked):
+                    await connection.execute("DELETE FROM parked WHERE id = $1", row[0])
+            outcomes.append(outcome)
+        return outcomes
+
+    async def _redrive(self, connection: Connection, record: Record) -> Outcome:
+        message = message_of(self.service, record)
+        if isinstance(message, Parked):
+            return message
+        states = await self._load(connection, [message])
+        work = work_of(self.service, states, [message], set())
+        work.parked.clear()
+        await self._save(connection, states, work)
+        return work.outcomes[0]
+
+    async def backlog(self) -> dict[str, float]:
+        async with _translated(), self.aside.acquire() as connection:
+            row = await connection.fetchrow(BACKLOG)
+        names = ("outbox_rows", "outbox_oldest_seconds", "effects_owed", "parked_messages")
+        return dict(zip(names, map(float, row), strict=True))
+
+
+@asynccontextmanager
+async def _translated() -> AsyncIterator[None]:
+    """An error of the connection or the server passes; one of the data is the caller's to isolate."""
+    try:
+        yield
+    except POISON:
+        raise
+    except TRANSIENT as error:
+        raise TransientError(f"{type(error).__name__}: {error}") from error
+
+
+def wire_type(event: Any) -> str:
+    return BY_EVENT[type(event)].wire_type
+
+
+def heard(message: Message) -> str:
+    """What led to it: an event's wire type, or a command's name."""
+    known = type(message.body) in BY_EVENT
+    return wire_type(message.body) if known else type(message.body).__name__
+
+
+def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)]

@@ -1,0 +1,163 @@
+"""The only publisher: moves outbox rows to Kafka in their order, one relay a shard.
+
+Any error of a send drops the producer: its sequence numbers may have a gap that nothing closes
+(aiokafka never bumps the epoch). A new one sends again what was not acknowledged; the inbox of
+each consumer removes the repeats. Rows of one partition are sent as one batch at a time, so that
+what is acknowledged is always a prefix of every key.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+from aiokafka.partitioner import DefaultPartitioner
+
+from chassis import clock
+from chassis.kafka import make_producer, stop_within
+from chassis.message import OutboxRow
+from chassis.metrics import PUBLISHED, RELAY_FAILURES
+from chassis.store import Store
+
+log = structlog.get_logger()
+_partition_of = DefaultPartitioner()
+
+
+@dataclass
+class Relay:
+    """`wake` is set after each commit of this process; the poll finds what other instances wrote."""
+
+    store: Store
+    bootstrap: str
+    name: str
+    shard: int = 0
+    batch_rows: int = 1000
+    poll_s: float = 0.02
+    lead_retry_s: float = 0.5
+    send_timeout_s: float = 15.0
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    _producer: Any = None
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Relay until told to stop; then once more, so that what was decided is on its way."""
+        failures = 0
+        while not stopping.is_set():
+            try:
+                await self._turn()
+                failures = 0
+            except Exception as error:  # whatever it is, nothing was acknowledged that Kafka lacks
+                failures += 1
+                RELAY_FAILURES.labels(self.name).inc()
+                log.warning("relay_failed", shard=self.shard, error=repr(error), failures=failures)
+                await self._drop_producer()
+                await clock.wait(clock.backoff_s(failures, base_s=0.1, max_s=2.0))
+        await self._finish()
+
+    async def _finish(self) -> None:
+        try:
+            async with asyncio.timeout(5):
+                if await self.store.lead(self.shard):
+                    while await self.relay_once():
+                        pass
+        except Exception as error:  # noqa: BLE001 - the next instance relays what is left
+            log.warning("last_relay_failed", error=repr(error))
+        await self._drop_producer()
+
+    async def _turn(self) -> None:
+        if not await self.store.lead(self.shard):
+            await clock.wait(self.lead_retry_s)
+            return
+        self.wake.clear()
+        if not await self.relay_once():
+            await clock.wait_for(self.wake, self.poll_s)
+
+    async def relay_once(self) -> int:
+        """Publish the oldest pending rows; returns how many Kafka has now."""
+        rows = await self.store.pending(self.shard, self.batch_rows)
+        if not rows:
+            return 0
+        acknowledged, error = await self.publish(rows)
+        if acknowledged:
+            await self.store.acknowledge(self.shard, acknowledged)
+            PUBLISHED.labels(self.name).inc(len(acknowledged))
+        if error is not None:
+            raise error
+        return len(acknowledged)
+
+    async def publish(
+        self, rows: Sequence[tuple[str, OutboxRow]]
+    ) -> tuple[list[str], BaseException | None]:
+        """Send rows, by partition; returns the acknowledged ids and the first error."""
+        producer = await self._live_producer()
+        async with asyncio.timeout(self.send_timeout_s):
+            parted = await self._by_partition(producer, rows)
+        sends = [self._send(producer, *place, batch) for place, batch in parted.items()]
+        results = await asyncio.gather(*sends, return_exceptions=True)
+        acknowledged: list[str] = []
+        first_error: BaseException | None = None
+        for result in results:
+            if isinstance(result, BaseException):
+                first_error = first_error or result
+            else:
+                done, error = result
+                acknowledged.extend(done)
+                first_error = first_error or error
+        return acknowledged, first_error
+
+    async def _by_partition(
+        self, producer: Any, rows: Sequence[tuple[str, OutboxRow]]
+    ) -> dict[tuple[str, int], list[tuple[str, OutboxRow]]]:
+        parted: dict[tuple[str, int], list[tuple[str, OutboxRow]]] = {}
+        partitions: dict[str, list[int]] = {}
+        for id_, row in rows:
+            if row.topic not in partitions:
+                partitions[row.topic] = sorted(await producer.partitions_for(row.topic))
+            known = partitions[row.topic]
+            place = (row.topic, _partition_of(row.key.encode(), known, known))
+            parted.setdefault(place, []).append((id_, row))
+        return parted
+
+    async def _send(
+        self, producer: Any, topic: str, partition: int, rows: Sequence[tuple[str, OutboxRow]]
+    ) -> tuple[list[str], BaseException | None]:
+        """Send the rows of one partition, as few batches as they fit in, one after the other."""
+        done: list[str] = []
+        waiting = list(rows)
+        while waiting:
+            batch, taken = producer.create_batch(), 0
+            for _, row in waiting:
+                fits = batch.append(
+                    key=row.key.encode(), value=row.value, timestamp=None, headers=row.headers
+                )
+                if fits is None:
+                    break
+                taken += 1
+            try:
+                if not taken:
+                    raise ValueError(f"an event of {topic} is larger than a batch")
+                batch.close()
+                async with asyncio.timeout(self.send_timeout_s):
+                    await (await producer.send_batch(batch, topic, partition=partition))
+            except Exception as error:  # noqa: BLE001 - the caller drops the producer
+                return done, error
+            done.extend(id_ for id_, _ in waiting[:taken])
+            waiting = waiting[taken:]
+        return done, None
+
+    async def _live_producer(self) -> Any:
+        if self._producer is None:
+            producer = make_producer(self.bootstrap, f"{self.name}-relay")
+            try:
+                async with asyncio.timeout(self.send_timeout_s):
+                    await producer.start()
+            except BaseException:
+                await stop_within(producer, 2)
+                raise
+            self._producer = producer
+        return self._producer
+
+    async def _drop_producer(self) -> None:
+        if self._producer is not None:
+            producer, self._producer = self._producer, None
+            await stop_within(producer, 2)

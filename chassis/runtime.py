@@ -1,0 +1,182 @@
+"""One process of a service: HTTP, consumer, relay and effect worker on one event loop."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import structlog
+import uvicorn
+import uvloop
+from fastapi import FastAPI
+from pydantic import ValidationError
+
+from chassis import clock, kafka, logs, tracing
+from chassis.commands import Commands
+from chassis.consumer import Consumer
+from chassis.effects import EffectWorker
+from chassis.errors import TransientError
+from chassis.metrics import BACKLOG
+from chassis.relay import Relay
+from chassis.service import EffectRunner, Service
+from chassis.settings import ServiceSettings
+from chassis.store import Store
+from shared_events.catalog import DELIVERY_DETAILS, dead_letters_of
+
+log = structlog.get_logger()
+Part = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
+
+
+class ClosableStore(Store, Protocol):
+    async def close(self) -> None: ...
+
+
+@dataclass
+class Node:
+    """The parts of one process, made by `assemble`."""
+
+    service: Service
+    settings: ServiceSettings
+    store: ClosableStore
+    consumer: Consumer
+    relay: Relay
+    commands: Commands
+    effects: EffectWorker | None
+    extras: dict[str, Part] = field(default_factory=dict)
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def missing(self) -> str:
+        """What keeps this process from being ready; "" when nothing does."""
+        if self.stopping.is_set():
+            return "shutting down"
+        if not self.consumer.ready.is_set():
+            return "no partitions are assigned yet"
+        try:
+            async with asyncio.timeout(3):
+                backlog = await self.store.backlog()
+        except (TransientError, TimeoutError) as error:
+            return f"the store is away: {error}"
+        for what, value in backlog.items():
+            BACKLOG.labels(self.service.name, what).set(value)
+        return ""
+
+
+def assemble(
+    service: Service,
+    settings: ServiceSettings,
+    store: ClosableStore,
+    runners: Mapping[str, EffectRunner] | None = None,
+) -> Node:
+    relay = Relay(store, settings.kafka_bootstrap, service.name)
+    worker = None
+    wake: tuple[asyncio.Event, ...] = (relay.wake,)
+    if runners:
+        worker = EffectWorker(service, store, runners, woken_by=(relay.wake,))
+        wake = (relay.wake, worker.wake)
+    consumer = Consumer(service, store, settings.kafka_bootstrap, wake=wake)
+    commands = Commands(store, woken_by=wake)
+    return Node(service, settings, store, consumer, relay, commands, worker)
+
+
+async def run(node: Node, app: FastAPI) -> None:
+    """Serve until SIGTERM or SIGINT; then finish what is in hand and stop."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, node.stopping.set)
+    await _prepare_topics(node)
+    config = uvicorn.Config(
+        app,
+        host=node.settings.http_host,
+        port=node.settings.http_port,
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+        timeout_graceful_shutdown=5,
+    )
+    server = uvicorn.Server(config)
+    server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]  # ours, above
+    parts = [
+        asyncio.create_task(server.serve(), name="http"),
+        asyncio.create_task(node.consumer.run(node.stopping), name="consumer"),
+    ]
+    if node.effects is not None:
+        node.extras["effects"] = node.effects.run
+    parts += [asyncio.create_task(r(node.stopping), name=n) for n, r in node.extras.items()]
+    hindmost = asyncio.Event()  # the relay and the commands outlive those who feed them
+    last = [
+        asyncio.create_task(node.commands.run(hindmost), name="commands"),
+        asyncio.create_task(node.relay.run(hindmost), name="relay"),
+    ]
+    log.info("started", http_port=node.settings.http_port, pid=os.getpid())
+    stop = asyncio.create_task(node.stopping.wait(), name="stop")
+    await asyncio.wait([stop, *parts, *last], return_when=asyncio.FIRST_COMPLETED)
+    log.info("stopping")
+    node.stopping.set()
+    server.should_exit = True
+    failed = await _ended(parts, 12)
+    hindmost.set()
+    failed |= await _ended(last, 12)
+    await node.store.close()
+    log.info("stopped")
+    if failed:
+        raise SystemExit(1)
+
+
+async def _ended(tasks: list[asyncio.Task[None]], seconds: float) -> bool:
+    """Wait for tasks to end; says whether one failed or had to be cut off."""
+    done, pending = await asyncio.wait(tasks, timeout=seconds)
+    for task in pending:
+        log.warning("cut_off", part=task.get_name())
+        task.cancel()
+    await asyncio.gather(*pending, return_exceptions=True)
+    failures = [task for task in done if task.exception() is not None]
+    for task in failures:
+        log.error("part_failed", part=task.get_name(), error=repr(task.exception()))
+    return bool(failures)
+
+
+async def _prepare_topics(node: Node) -> None:
+    """Make this service's topics and wait for its neighbours'; a broker that is away is waited for."""
+    name = node.service.name
+    own = {
+        node.service.topic: (12, kafka.KEEP_FOR_EVER),
+        dead_letters_of(name): (1, kafka.KEEP_FOR_EVER),
+    }
+    if DELIVERY_DETAILS.startswith(f"{name}."):
+        own[DELIVERY_DETAILS] = (12, kafka.COMPACTED)
+    while not node.stopping.is_set():
+        try:
+            await kafka.ensure_topics(node.settings.kafka_bootstrap, own)
+            await kafka.await_topics(node.settings.kafka_bootstrap, node.service.topics)
+        except Exception as error:  # noqa: BLE001 - whatever it is, without topics there is no start
+            log.warning("kafka_away", error=repr(error))
+            await clock.wait(0.5)
+        else:
+            return
+
+
+def start(settings_type: type[ServiceSettings], name: str, main: Callable[[Any], Any]) -> None:
+    """The whole of each service's entry: settings, logs, traces, loop. A bad setting exits with 2."""
+    try:
+        settings = settings_type()  # type: ignore[call-arg]  # read from the environment
+    except ValidationError as error:
+        wrong = [f"{name}_{e['loc'][0]}".upper() + f": {e['msg']}" for e in error.errors()]
+        raise SystemExit(_usage(name, "; ".join(wrong))) from None
+    logs.configure(name, settings.log_level)
+    if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
+        tracing.configure(name)
+    uvloop.run(main(settings))
+
+
+def _usage(name: str, why: str) -> int:
+    sys.stderr.write(f"{name}-svc: {why}\n")
+    return 2
+
+
+def migrations_of(file: str) -> Path:
+    return Path(file).parent / "migrations"

@@ -1,0 +1,60 @@
+"""A service, declared: what it consumes and publishes, its rules, and where its state lives."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, TypeAlias
+
+from shared_events.catalog import BY_EVENT, topic_of
+from shared_events.decision import Decision, Refusal
+
+Decide: TypeAlias = Callable[[Any, Any, datetime], Decision | Refusal]
+Evolve: TypeAlias = Callable[[Any, Any], Any]
+EffectRunner: TypeAlias = Callable[[Any, str], Awaitable[Any]]
+"""Runs one effect with its provider idempotency key; returns the outcome, a message to decide."""
+
+
+def _no_references(_own: Any, _message: Any) -> frozenset[str]:
+    return frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """`scope` joins an order's own state with rows that orders share (stock, prices, customers).
+
+    `references` names the shared rows that a message (with the own state it meets) may read or
+    change. `projections` are topics whose records are folded into a table without a decision.
+    """
+
+    name: str
+    decide: Decide
+    evolve: Evolve
+    initial: Any
+    consumes: tuple[type[Any], ...]
+    publishes: tuple[type[Any], ...]
+    effects: tuple[type[Any], ...] = ()
+    scope: Callable[[Any, Mapping[str, Any]], Any] | None = None
+    references: Callable[[Any, Any], frozenset[str]] = _no_references
+    projections: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def topic(self) -> str:
+        return topic_of(self.name)
+
+    @property
+    def wire_types(self) -> frozenset[str]:
+        return frozenset(BY_EVENT[event].wire_type for event in self.consumes)
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """What it subscribes to, in a fixed order."""
+        return tuple(sorted({BY_EVENT[e].topic for e in self.consumes} | set(self.projections)))
+
+    def scoped(self, own: Any, shared: Mapping[str, Any]) -> Any:
+        return own if self.scope is None else self.scope(own, shared)
+
+    def parted(self, state: Any) -> tuple[Any, Mapping[str, Any]]:
+        if self.scope is None:
+            return state, {}
+        own, shared = state
+        return own, shared

@@ -1,0 +1,152 @@
+"""How states become rows: one versioned row an order, and plain rows that orders share."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from chassis.errors import ConcurrentChangeError
+from chassis.message import Change
+from chassis.postgres_types import Connection
+
+
+@dataclass(frozen=True)
+class StateTable:
+    """One row an order: its version, the name of its state and the state itself.
+
+    `columns_of` adds columns that queries need, as (name, SQL type) -> value.
+    """
+
+    table: str
+    states: tuple[type[Any], ...]
+    columns: tuple[tuple[str, str], ...] = ()
+    columns_of: Callable[[Any], tuple[Any, ...]] = lambda _state: ()
+
+    @cached_property
+    def _adapters(self) -> dict[str, TypeAdapter[Any]]:
+        return {state.__name__: TypeAdapter(state) for state in self.states}
+
+    @cached_property
+    def _columns(self) -> tuple[tuple[str, str], ...]:
+        fixed = (("order_id", "text"), ("version", "int"), ("status", "text"), ("detail", "text"))
+        return (*fixed, *self.columns)
+
+    @cached_property
+    def _rows(self) -> str:
+        arrays = ", ".join(f"${n}::{kind}[]" for n, (_, kind) in enumerate(self._columns, 1))
+        names = ", ".join(name for name, _ in self._columns)
+        return f"unnest({arrays}) AS new ({names})"
+
+    @cached_property
+    def _select(self) -> str:
+        return (
+            f"SELECT order_id, version, status, detail FROM {self.table}"  # noqa: S608 - own names
+            " WHERE order_id = ANY($1::text[])"
+        )
+
+    @cached_property
+    def _insert(self) -> str:
+        names = ", ".join(name for name, _ in self._columns)
+        values = ", ".join("detail::jsonb" if n == "detail" else n for n, _ in self._columns)
+        return (
+            f"INSERT INTO {self.table} ({names}) SELECT {values} FROM {self._rows}"  # noqa: S608
+            " ON CONFLICT (order_id) DO NOTHING"
+        )
+
+    @cached_property
+    def _update(self) -> str:
+        names = [name for name, _ in self._columns if name != "order_id"]
+        sets = ", ".join(
+            f"{n} = new.{n}::jsonb" if n == "detail" else f"{n} = new.{n}" for n in names
+        )
+        was = len(self._columns) + 1
+        rows = self._rows.replace(") AS new (", f", ${was}::int[]) AS new (").removesuffix(")")
+        return (
+            f"UPDATE {self.table} AS old SET {sets} FROM {rows}, was)"  # noqa: S608
+            " WHERE old.order_id = new.order_id AND old.version = new.was"
+        )
+
+    def state_of(self, status: str, detail: str) -> Any:
+        return self._adapters[status].validate_json(detail)
+
+    async def load(self, connection: Connection, keys: Iterable[str]) -> dict[str, Change]:
+        rows = await connection.fetch(self._select, list(keys))
+        return {key: Change(self.state_of(status, detail), v) for key, v, status, detail in rows}
+
+    async def save(self, connection: Connection, changed: dict[str, Change]) -> None:
+        """Write what changed; a row that somebody else changed meanwhile is a conflict."""
+        ordered = sorted(changed.items())  # one order for all, so that no two writers deadlock
+        fresh = [item for item in ordered if item[1].loaded_version == 0]
+        known = [item for item in ordered if item[1].loaded_version > 0]
+        written = 0
+        if fresh:
+            written += _count(await connection.execute(self._insert, *self._arrays(fresh)))
+        if known:
+            was = [row.loaded_version for _, row in known]
+            written += _count(await connection.execute(self._update, *self._arrays(known), was))
+        if written != len(ordered):
+            raise ConcurrentChangeError(f"{len(ordered) - written} rows of {self.table}")
+
+    def _arrays(self, rows: list[tuple[str, Change]]) -> list[list[Any]]:
+        table = [self._row(key, row) for key, row in rows]
+        return [list(column) for column in zip(*table, strict=True)]
+
+    def _row(self, key: str, row: Change) -> tuple[Any, ...]:
+        status = type(row.state).__name__
+        detail = self._adapters[status].dump_json(row.state).decode()
+        return (key, row.version, status, detail, *self.columns_of(row.state))
+
+
+_SQL_TYPES: dict[Any, str] = {int: "bigint", str: "text", bool: "boolean"}
+
+
+@dataclass(frozen=True)
+class SharedTable:
+    """Rows that orders share: columns are the fields of `item`. `lock` serialises their writers."""
+
+    table: str
+    key: str
+    item: type[Any]
+    lock: bool = True
+
+    @cached_property
+    def _names(self) -> tuple[str, ...]:
+        return tuple(field.name for field in fields(self.item))
+
+    @cached_property
+    def _select(self) -> str:
+        return (
+            f"SELECT {self.key}, {', '.join(self._names)} FROM {self.table}"  # noqa: S608
+            f" WHERE {self.key} = ANY($1::text[]) ORDER BY {self.key}"
+            + (" FOR UPDATE" if self.lock else "")
+        )
+
+    @cached_property
+    def _upsert(self) -> str:
+        names = (self.key, *self._names)
+        kinds = ("text", *(_SQL_TYPES[f.type] for f in fields(self.item)))
+        arrays = ", ".join(f"${n}::{kind}[]" for n, kind in enumerate(kinds, 1))
+        sets = ", ".join(f"{name} = EXCLUDED.{name}" for name in self._names)
+        return (
+            f"INSERT INTO {self.table} ({', '.join(names)}) SELECT * FROM unnest({arrays})"  # noqa: S608
+            f" ON CONFLICT ({self.key}) DO UPDATE SET {sets}"
+        )
+
+    async def load(self, connection: Connection, keys: Iterable[str]) -> dict[str, Any]:
+        rows = await connection.fetch(self._select, sorted(keys))
+        return {
+            row[0]: self.item(**dict(zip(self._names, tuple(row)[1:], strict=True))) for row in rows
+        }
+
+    async def save(self, connection: Connection, changed: dict[str, Any]) -> None:
+        table = [
+            (key, *(getattr(value, name) for name in self._names))
+            for key, value in sorted(changed.items())
+        ]
+        await connection.execute(self._upsert, *(list(column) for column in zip(*table, strict=True)))
+
+
+def _count(tag: str) -> int:
+    return int(tag.rsplit(" ", 1)[-1])

@@ -1,0 +1,97 @@
+"""The chassis' own tables, in the database of each service."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    Identity,
+    Index,
+    LargeBinary,
+    SmallInteger,
+    Text,
+    func,
+)
+from sqlalchemy.dialects.postgresql import UUID as PG_UUID
+from sqlmodel import Field, SQLModel
+
+
+def instant(*, nullable: bool = False, **options: Any) -> Any:
+    return Field(sa_column=Column(DateTime(timezone=True), nullable=nullable, **options))
+
+
+class Inbox(SQLModel, table=True):
+    """Ids of messages that were decided: a second delivery changes nothing."""
+
+    message_id: UUID = Field(sa_column=Column(PG_UUID(as_uuid=True), primary_key=True))
+    seen_at: datetime = instant(server_default=func.now())
+
+
+class Outbox(SQLModel, table=True):
+    """Events not yet acknowledged by Kafka; the relay deletes them when they are."""
+
+    __table_args__ = (Index("outbox_shard_id", "shard", "id"),)
+
+    id: int = Field(sa_column=Column(BigInteger, Identity(), primary_key=True))
+    shard: int = Field(sa_column=Column(SmallInteger, nullable=False))
+    topic: str = Field(sa_column=Column(Text, nullable=False))
+    key: str = Field(sa_column=Column(Text, nullable=False))
+    value: bytes | None = Field(sa_column=Column(LargeBinary, nullable=True))
+    headers: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    created_at: datetime = instant(server_default=func.now())
+
+
+class Effect(SQLModel, table=True):
+    """Calls to the outside that are owed; `tries` and `last_error` say how it goes."""
+
+    __tablename__ = "effects"
+
+    id: str = Field(sa_column=Column(Text, primary_key=True))
+    key: str = Field(sa_column=Column(Text, nullable=False))
+    kind: str = Field(sa_column=Column(Text, nullable=False))
+    body: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    traceparent: str = Field(sa_column=Column(Text, nullable=False))
+    tries: int = Field(sa_column=Column(SmallInteger, nullable=False, server_default="0"))
+    last_error: str = Field(sa_column=Column(Text, nullable=False, server_default=""))
+    due_at: datetime = Field(
+        sa_column=Column(DateTime(timezone=True), nullable=False, server_default=func.now(), index=True)
+    )
+
+
+class ParkedMessage(SQLModel, table=True):
+    """Dead letters and the later messages of their keys, byte for byte, in order of arrival."""
+
+    __tablename__ = "parked"
+    __table_args__ = (
+        Index("parked_key_id", "key", "id"),
+        Index("parked_origin", "topic", "partition", "record_offset", unique=True),
+    )
+
+    id: int = Field(sa_column=Column(BigInteger, Identity(), primary_key=True))
+    key: str = Field(sa_column=Column(Text, nullable=False))
+    topic: str = Field(sa_column=Column(Text, nullable=False))
+    partition: int = Field(sa_column=Column(BigInteger, nullable=False))
+    record_offset: int = Field(sa_column=Column(BigInteger, nullable=False))
+    record_key: bytes | None = Field(sa_column=Column(LargeBinary, nullable=True))
+    value: bytes | None = Field(sa_column=Column(LargeBinary, nullable=True))
+    headers: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    reason: str = Field(sa_column=Column(Text, nullable=False))
+    parked_at: datetime = instant(server_default=func.now())
+
+
+class IdempotencyKey(SQLModel, table=True):
+    """Requests that were answered, with their answers."""
+
+    __tablename__ = "idempotency_keys"
+
+    scope: str = Field(sa_column=Column(Text, primary_key=True))
+    key: str = Field(sa_column=Column(Text, primary_key=True))
+    fingerprint: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    response: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    created_at: datetime = instant(server_default=func.now())
+
+
+METADATA = SQLModel.metadata

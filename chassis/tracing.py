@@ -1,0 +1,62 @@
+"""W3C trace context from the request to every hop; spans where an OTEL_* exporter is set.
+
+The context is stored with each outbox row, so the span at relay time never mixes orders.
+"""
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from opentelemetry import trace
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+_propagator: Final = TraceContextTextMapPropagator()
+
+
+def configure(service: str, exporter: object | None = None) -> None:
+    """Export spans by OTLP where the environment names an endpoint; else spans cost nothing."""
+    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415 - only paid for where wanted
+    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter  # noqa: PLC0415
+
+    if exporter is None:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415
+            OTLPSpanExporter,
+        )
+
+        exporter = OTLPSpanExporter()
+    assert isinstance(exporter, SpanExporter)
+    provider = TracerProvider(resource=Resource.create({"service.name": f"{service}-svc"}))
+    provider.add_span_processor(BatchSpanProcessor(exporter))
+    trace.set_tracer_provider(provider)
+
+
+def is_recording() -> bool:
+    return type(trace.get_tracer_provider()).__name__ == "TracerProvider"
+
+
+def started(traceparent: str | None) -> str:
+    """The caller's trace context where it is valid, else a new one."""
+    if traceparent and _is_valid(traceparent):
+        return traceparent
+    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+
+
+@contextmanager
+def span(name: str, traceparent: str, saga_id: str) -> Iterator[str]:
+    """A span below `traceparent`; gives the context that goes with what follows."""
+    if not is_recording():
+        yield traceparent
+        return
+    parent = _propagator.extract({"traceparent": traceparent})
+    tracer = trace.get_tracer("chassis")
+    with tracer.start_as_current_span(name, context=parent, attributes={"saga.id": saga_id}):
+        carrier: dict[str, str] = {}
+        _propagator.inject(carrier)
+        yield carrier.get("traceparent", traceparent)
+
+
+def _is_valid(traceparent: str) -> bool:
+    carrier = {"traceparent": traceparent}
+    return trace.get_current_span(_propagator.extract(carrier)).get_span_context().is_valid

@@ -1,0 +1,152 @@
+"""The heart of every transaction, without IO: decide on each message of a batch, in order."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+from pydantic import TypeAdapter
+
+from chassis.message import Change, Done, Message, Outcome, OutboxRow, Parked, PendingEffect
+from chassis.service import Service
+from shared_events.catalog import BY_EVENT
+from shared_events.codec import encode
+from shared_events.decision import Refusal
+from shared_events.envelope import Envelope, event_id
+
+log = structlog.get_logger()
+_adapters: dict[type[Any], TypeAdapter[Any]] = {}
+
+
+def adapter_of(kind: type[Any]) -> TypeAdapter[Any]:
+    """The reader and writer of a domain value, made once."""
+    if kind not in _adapters:
+        _adapters[kind] = TypeAdapter(kind)
+    return _adapters[kind]
+
+
+@dataclass(slots=True)
+class States:
+    """What a batch has loaded and changed: own states by key, shared rows by id."""
+
+    own: dict[str, Change] = field(default_factory=dict)
+    shared: dict[str, Any] = field(default_factory=dict)
+    changed_shared: set[str] = field(default_factory=set)
+
+    @property
+    def changed(self) -> dict[str, Change]:
+        return {key: row for key, row in self.own.items() if row.version != row.loaded_version}
+
+
+@dataclass(slots=True)
+class Work:
+    """What one transaction has to write beside the states."""
+
+    outbox: list[OutboxRow] = field(default_factory=list)
+    effects: list[PendingEffect] = field(default_factory=list)
+    finished_effects: list[str] = field(default_factory=list)
+    parked: list[tuple[Message, str]] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
+
+
+def work_of(
+    service: Service, states: States, messages: Iterable[Message], parked_keys: set[str]
+) -> Work:
+    """Decide on every message. One that fails is parked with the later ones of its key."""
+    work = Work()
+    parked_keys = set(parked_keys)
+    for message in messages:
+        if message.key in parked_keys and message.record is not None:
+            outcome: Outcome = Parked("waits behind a parked message of its key")
+        else:
+            outcome = _decided(service, states, message, work)
+        if isinstance(outcome, Parked):
+            parked_keys.add(message.key)
+            work.parked.append((message, outcome.reason))
+        work.outcomes.append(outcome)
+    return work
+
+
+def _decided(service: Service, states: States, message: Message, work: Work) -> Outcome:
+    row = states.own.setdefault(message.key, Change(service.initial, 0))
+    references = service.references(row.state, message.body)
+    shared = {ref: states.shared[ref] for ref in references if ref in states.shared}
+    state = service.scoped(row.state, shared)
+    try:
+        decision = service.decide(state, message.body, message.at)
+        if isinstance(decision, Refusal):
+            return decision
+        if decision.impossible:
+            return Parked(decision.impossible)
+        for event in decision.events:
+            state = service.evolve(state, event)
+        rows = _published(service, message, decision.events, row.version)
+    except Exception as error:  # a bug in the rules must hold up its own key only
+        log.exception("decide_failed", saga_id=message.key, message_id=str(message.id))
+        return Parked(f"{type(error).__name__}: {error}")
+    own, shared_after = service.parted(state)
+    if own is not row.state:
+        row.state, row.version = own, row.version + len(decision.events)
+    for ref, value in shared_after.items():
+        if value is not states.shared.get(ref):
+            states.shared[ref] = value
+            states.changed_shared.add(ref)
+    work.outbox.extend(rows)
+    work.effects.extend(_effect_of(message, effect) for effect in decision.effects)
+    if message.effect_id:
+        work.finished_effects.append(message.effect_id)
+    response = message.respond(decision.events, state) if message.respond else b""
+    return Done(decision.events, state, response)
+
+
+def _published(
+    service: Service, message: Message, events: tuple[Any, ...], version: int
+) -> list[OutboxRow]:
+    rows = []
+    for number, event in enumerate((*message.companions, *events)):
+        entry = BY_EVENT[type(event)]
+        subject = entry.subject_of(event)
+        attempt: int = getattr(event, "attempt", 1)
+        own = entry.subject in {"order", "order_id"}
+        sequence = version + 1 + number - len(message.companions) if own else attempt
+        envelope = Envelope(
+            id=event_id(subject, entry.wire_type, attempt),
+            type=entry.wire_type,
+            source=f"/{service.name}",
+            subject=subject,
+            time=message.at,
+            sequence=max(sequence, 0),
+            saga_id=subject,
+            causation_id=str(message.id),
+            traceparent=message.traceparent,
+            event=event,
+        )
+        value, headers = encode(envelope)
+        rows.append(OutboxRow(entry.topic, subject, value, headers))
+    return rows
+
+
+def _effect_of(message: Message, effect: Any) -> PendingEffect:
+    kind = type(effect).__name__
+    return PendingEffect(
+        id=f"{message.key}:{kind.lower()}:{effect.attempt}",
+        key=message.key,
+        kind=kind,
+        body=adapter_of(type(effect)).dump_json(effect),
+        traceparent=message.traceparent,
+    )
+
+
+def dead_letter_of(service: Service, message: Message, reason: str) -> OutboxRow | None:
+    """The copy for the dead-letter topic: the original bytes, and where and why in headers."""
+    record = message.record
+    if record is None:
+        return None
+    where = [
+        ("dlq_topic", record.topic.encode()),
+        ("dlq_partition", str(record.partition).encode()),
+        ("dlq_offset", str(record.offset).encode()),
+        ("dlq_error", reason[:1000].encode()),
+    ]
+    topic = f"{service.name}.dead-letters"
+    return OutboxRow(topic, record.subject, record.value, [*record.headers, *where])

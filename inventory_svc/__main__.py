@@ -1,0 +1,31 @@
+"""python -m inventory_svc: one process of the inventory service."""
+
+from redis.asyncio import Redis
+
+from chassis import migrations, runtime
+from chassis.postgres import PostgresStore
+from inventory_svc import api
+from inventory_svc.availability import Availability
+from inventory_svc.service import SERVICE
+from inventory_svc.settings import Settings
+from inventory_svc.store import RESERVATIONS, STOCK
+
+
+async def serve(settings: Settings) -> None:
+    await migrations.migrate(runtime.migrations_of(__file__), settings.database_url)
+    store = await PostgresStore.connect(SERVICE, RESERVATIONS, STOCK, settings.database_url)
+    redis = Redis.from_url(settings.redis_url, socket_timeout=2)
+    availability = Availability(store, redis)
+    store.on_commit.append(availability.told)
+    node = runtime.assemble(SERVICE, settings, store)
+    node.extras["availability"] = availability.run
+    await runtime.run(node, api.make(node, store, availability))
+    await redis.aclose()
+
+
+def main() -> None:
+    runtime.start(Settings, "inventory", serve)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""What is for sale, served from Redis. The database decides; the cache only answers questions."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from chassis import clock
+from chassis.errors import TransientError
+from chassis.postgres import PostgresStore
+from chassis.work import States, Work
+
+log = structlog.get_logger()
+FRESH_S = 10  # what another instance overwrote with an older figure is forgotten by then
+
+
+@dataclass
+class Availability:
+    store: PostgresStore
+    redis: Redis
+    _dirty: set[str] = field(default_factory=set)
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def told(self, _work: Work, states: States) -> None:
+        if states.changed_shared:
+            self._dirty |= states.changed_shared
+            self._changed.set()
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Refresh what changed, after its commit; a cache that is away is refreshed later."""
+        while not stopping.is_set():
+            if not await clock.wait_for(self._changed, 0.5):
+                continue
+            self._changed.clear()
+            skus, self._dirty = sorted(self._dirty), set()
+            try:
+                await self._refresh(skus)
+            except (RedisError, OSError, TransientError) as error:
+                log.warning("availability_stale", skus=len(skus), error=repr(error))
+
+    async def of(self, skus: list[str]) -> dict[str, int]:
+        """Available pieces by SKU; an unknown SKU is missing from the answer."""
+        try:
+            cached = await self.redis.mget([_key(sku) for sku in skus])
+        except (RedisError, OSError) as error:
+            log.warning("availability_uncached", error=repr(error))
+            return await self._read(skus)
+        found = {s: int(n) for s, n in zip(skus, cached, strict=True) if n is not None}
+        missed = [sku for sku in skus if sku not in found]
+        return found | (await self._refresh(missed) if missed else {})
+
+    async def _refresh(self, skus: list[str]) -> dict[str, int]:
+        levels = await self._read(skus)
+        if levels:
+            async with self.redis.pipeline(transaction=False) as pipe:
+                for sku, available in levels.items():
+                    pipe.set(_key(sku), available, ex=FRESH_S)
+                await pipe.execute()
+        return levels
+
+    async def _read(self, skus: list[str]) -> dict[str, int]:
+        query = "SELECT sku, available FROM stock WHERE sku = ANY($1::text[])"
+        async with self.store.pool.acquire() as connection:
+            return dict(await connection.fetch(query, skus))
+
+
+def _key(sku: str) -> str:
+    return f"availability:{sku}"

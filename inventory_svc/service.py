@@ -1,0 +1,53 @@
+"""The inventory service, declared."""
+
+from typing import Any, Final
+
+from chassis.service import Service
+from inventory_svc import domain
+from inventory_svc.domain import Committed, ReceiveStock, Reserved, SetStock
+from shared_events.inventory import (
+    StockCancellationNoted,
+    StockCommitted,
+    StockReceived,
+    StockRejected,
+    StockReleased,
+    StockReserved,
+)
+from shared_events.order import OrderCancellationRequested, OrderConfirmed, OrderPlaced
+from shared_events.payment import PaymentDeclined, PaymentRefunded
+
+
+def skus_of(own: Any, message: Any) -> frozenset[str]:
+    match message:
+        case OrderPlaced(order=order):
+            return frozenset(line.sku for line in order.lines)
+        case SetStock(sku=sku) | ReceiveStock(sku=sku):
+            return frozenset({sku})
+        case _:
+            held = own.lines if isinstance(own, Reserved | Committed) else ()
+            return frozenset(line.sku for line in held)
+
+
+SERVICE: Final = Service(
+    name="inventory",
+    decide=domain.decide,
+    evolve=domain.evolve,
+    initial=domain.INITIAL,
+    consumes=(
+        OrderPlaced,
+        OrderCancellationRequested,
+        OrderConfirmed,
+        PaymentDeclined,
+        PaymentRefunded,
+    ),
+    publishes=(
+        StockReserved,
+        StockRejected,
+        StockReleased,
+        StockCommitted,
+        StockReceived,
+        StockCancellationNoted,
+    ),
+    scope=domain.State,
+    references=skus_of,
+)

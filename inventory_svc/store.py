@@ -1,0 +1,9 @@
+"""Where reservations and stock live. Stock rows are locked in the order of their SKUs."""
+
+from typing import Final
+
+from chassis.state_tables import SharedTable, StateTable
+from inventory_svc.domain import Committed, Level, Noted, Rejected, Released, Reserved
+
+RESERVATIONS: Final = StateTable("reservations", (Noted, Reserved, Committed, Released, Rejected))
+STOCK: Final = SharedTable("stock", "sku", Level)

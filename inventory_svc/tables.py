@@ -1,0 +1,23 @@
+"""The inventory service's tables, with the chassis' own in the same database."""
+
+from sqlalchemy import BigInteger, Text
+from sqlmodel import Field, SQLModel
+
+from chassis.order_rows import OrderRow
+from chassis.tables import METADATA as METADATA  # noqa: PLC0414 - what migrations are checked against
+
+
+class ReservationTable(OrderRow, table=True):
+    __tablename__ = "reservations"
+
+
+class StockTable(SQLModel, table=True):
+    """Pieces of one SKU: on hand = available + reserved + committed."""
+
+    __tablename__ = "stock"
+
+    sku: str = Field(sa_type=Text, primary_key=True)
+    available: int = Field(sa_type=BigInteger, nullable=False)
+    reserved: int = Field(sa_type=BigInteger, nullable=False)
+    committed: int = Field(sa_type=BigInteger, nullable=False)
+    receipts: int = Field(sa_type=BigInteger, nullable=False)

@@ -1,0 +1,21 @@
+"""python -m loyalty_svc: one process of the loyalty service."""
+
+from chassis import runtime
+from loyalty_svc import api
+from loyalty_svc.service import SERVICE
+from loyalty_svc.settings import Settings
+from loyalty_svc.store import RedisStore
+
+
+async def serve(settings: Settings) -> None:
+    store = await RedisStore.connect(SERVICE, settings.redis_url)
+    node = runtime.assemble(SERVICE, settings, store)
+    await runtime.run(node, api.make(node, store))
+
+
+def main() -> None:
+    runtime.start(Settings, "loyalty", serve)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,193 @@
+"""Loyalty: awards points for a shipment, as the chain's last step, and takes them back.
+
+consumes   ShipmentCreated, ShipmentCancellationRefused from shipping;
+           OrderCancellationRequested from order
+publishes  PointsAwarded, PointsRejected, PointsDeducted, PointsCancellationNoted,
+           CustomerSuspended, CustomerReinstated
+state      Absent -> Awarded -> Deducted -> Awarded, or Rejected; Noted is a tombstone
+repeats    a fact that comes twice, or too late, decides nothing
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import NamedTuple, TypeAlias
+
+from shared_events.decision import Decision, impossible, nothing, publish
+from shared_events.loyalty import (
+    CustomerReinstated,
+    CustomerSuspended,
+    PointsAwarded,
+    PointsCancellationNoted,
+    PointsDeducted,
+    PointsRejected,
+)
+from shared_events.order import OrderCancellationRequested
+from shared_events.shipping import ShipmentCancellationRefused, ShipmentCreated
+
+MINOR_UNITS_PER_POINT = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetStanding:
+    customer_id: str
+    suspended: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """Never heard of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """Cancelled before it was seen: the tombstone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Awarded:
+    customer_id: str
+    points: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deducted:
+    customer_id: str
+    points: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejected:
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Customer:
+    points: int = 0
+    suspended: bool = False
+    changes: int = 0
+
+
+Award: TypeAlias = Absent | Noted | Awarded | Deducted | Rejected
+
+
+class State(NamedTuple):
+    award: Award
+    customers: Mapping[str, Customer]
+
+
+Input: TypeAlias = (
+    SetStanding | ShipmentCreated | ShipmentCancellationRefused | OrderCancellationRequested
+)
+Event: TypeAlias = (
+    PointsAwarded
+    | PointsRejected
+    | PointsDeducted
+    | PointsCancellationNoted
+    | CustomerSuspended
+    | CustomerReinstated
+)
+INITIAL = Absent()
+
+
+def decide(state: State, message: Input, at: datetime) -> Decision:
+    match message:
+        case ShipmentCreated():
+            return award(state, message, at)
+        case OrderCancellationRequested():
+            return deduct(state.award, message)
+        case ShipmentCancellationRefused():
+            return award_again(state.award, message)
+        case SetStanding():
+            return set_standing(state.customers.get(message.customer_id, Customer()), message)
+
+
+def evolve(state: State, event: Event) -> State:
+    match event:
+        case PointsAwarded(customer_id=customer_id, points=points, attempt=attempt):
+            awarded = Awarded(customer_id=customer_id, points=points, attempt=attempt)
+            return State(awarded, _credited(state.customers, customer_id, points))
+        case PointsRejected(reason=reason):
+            return State(Rejected(reason=reason), state.customers)
+        case PointsDeducted(customer_id=customer_id, points=points):
+            attempt = state.award.attempt if isinstance(state.award, Awarded) else 1
+            deducted = Deducted(customer_id=customer_id, points=points, attempt=attempt)
+            return State(deducted, _credited(state.customers, customer_id, -points))
+        case PointsCancellationNoted():
+            return State(Noted(), state.customers)
+        case CustomerSuspended(customer_id=customer_id, attempt=changes):
+            customer = state.customers.get(customer_id, Customer())
+            suspended = replace(customer, suspended=True, changes=changes)
+            return State(state.award, {**state.customers, customer_id: suspended})
+        case CustomerReinstated(customer_id=customer_id, attempt=changes):
+            customer = state.customers.get(customer_id, Customer())
+            reinstated = replace(customer, suspended=False, changes=changes)
+            return State(state.award, {**state.customers, customer_id: reinstated})
+
+
+def award(state: State, message: ShipmentCreated, at: datetime) -> Decision:
+    order = message.order
+    match state.award:
+        case Awarded() | Deducted() | Rejected():
+            return nothing("decided before")
+        case Noted():
+            return publish(PointsRejected(order_id=order.order_id, reason="cancelled"))
+        case Absent():
+            pass
+    if at > order.deadline:
+        return publish(PointsRejected(order_id=order.order_id, reason="deadline_exceeded"))
+    if state.customers.get(order.customer_id, Customer()).suspended:
+        return publish(PointsRejected(order_id=order.order_id, reason="customer_suspended"))
+    points = order.total_minor // MINOR_UNITS_PER_POINT
+    awarded = PointsAwarded(order_id=order.order_id, customer_id=order.customer_id, points=points)
+    return publish(awarded)
+
+
+def deduct(state: Award, message: OrderCancellationRequested) -> Decision:
+    """The last participant is the frontier once it has acted."""
+    match state:
+        case Absent():
+            noted = PointsCancellationNoted(order_id=message.order_id, reason=message.reason)
+            return publish(noted)
+        case Awarded(attempt=1):
+            deducted = PointsDeducted(
+                order_id=message.order_id,
+                customer_id=state.customer_id,
+                points=state.points,
+                reason=message.reason,
+            )
+            return publish(deducted)
+        case Noted() | Awarded() | Deducted() | Rejected():
+            return nothing("answered before")
+
+
+def award_again(state: Award, message: ShipmentCancellationRefused) -> Decision:
+    match state:
+        case Deducted():
+            again = PointsAwarded(
+                order_id=message.order_id,
+                customer_id=state.customer_id,
+                points=state.points,
+                attempt=state.attempt + 1,
+            )
+            return publish(again)
+        case Awarded():
+            return nothing("awarded again before")
+        case Absent() | Noted() | Rejected():
+            return impossible("a cancellation was refused that no deduction led to")
+
+
+def set_standing(customer: Customer, command: SetStanding) -> Decision:
+    if customer.suspended == command.suspended:
+        return nothing("the standing stands")
+    change = CustomerSuspended if command.suspended else CustomerReinstated
+    return publish(change(customer_id=command.customer_id, attempt=customer.changes + 1))
+
+
+def _credited(
+    customers: Mapping[str, Customer], customer_id: str, points: int
+) -> Mapping[str, Customer]:
+    customer = customers.get(customer_id, Customer())
+    return {**customers, customer_id: replace(customer, points=customer.points + points)}

@@ -1,0 +1,46 @@
+"""The loyalty service, declared."""
+
+from typing import Any, Final
+
+from chassis.service import Service
+from loyalty_svc import domain
+from loyalty_svc.domain import Awarded, Deducted, SetStanding
+from shared_events.loyalty import (
+    CustomerReinstated,
+    CustomerSuspended,
+    PointsAwarded,
+    PointsCancellationNoted,
+    PointsDeducted,
+    PointsRejected,
+)
+from shared_events.order import OrderCancellationRequested
+from shared_events.shipping import ShipmentCancellationRefused, ShipmentCreated
+
+
+def customers_of(own: Any, message: Any) -> frozenset[str]:
+    match message:
+        case ShipmentCreated(order=order):
+            return frozenset({order.customer_id})
+        case SetStanding(customer_id=customer_id):
+            return frozenset({customer_id})
+        case _:
+            return frozenset({own.customer_id} if isinstance(own, Awarded | Deducted) else ())
+
+
+SERVICE: Final = Service(
+    name="loyalty",
+    decide=domain.decide,
+    evolve=domain.evolve,
+    initial=domain.INITIAL,
+    consumes=(ShipmentCreated, ShipmentCancellationRefused, OrderCancellationRequested),
+    publishes=(
+        PointsAwarded,
+        PointsRejected,
+        PointsDeducted,
+        PointsCancellationNoted,
+        CustomerSuspended,
+        CustomerReinstated,
+    ),
+    scope=domain.State,
+    references=customers_of,
+)

@@ -1,0 +1,213 @@
+"""The order service over HTTP: checkout, orders, cancellation, catalogue."""
+
+from datetime import timedelta
+from typing import Annotated, Any, Final
+
+from fastapi import FastAPI, Header, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import from_json, to_json
+
+from chassis import ids
+from chassis.http import IdempotencyKey, Problem, execute, make_app
+from chassis.message import Done, Repeated
+from chassis.postgres import PostgresStore
+from chassis.runtime import Node
+from order_svc import domain
+from order_svc.domain import CancelOrder, CartLine, PlaceOrder, PriceProduct
+from order_svc.settings import Settings
+from order_svc.waiting import Waiting
+from shared_events.order import DeliveryDetailsGiven
+
+WAIT_MAX_S: Final = 60
+Sku = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")]
+Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
+Text = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CheckoutLine(Strict):
+    sku: Sku
+    quantity: int = Field(ge=1, le=10_000, strict=True)
+
+
+class Delivery(Strict):
+    """Personal data; it never enters an event log that is kept."""
+
+    name: Text
+    street: Text
+    city: Text
+    email: Text
+
+
+class Checkout(Strict):
+    customer_id: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")]
+    lines: Annotated[tuple[CheckoutLine, ...], Field(min_length=1, max_length=100)]
+    currency: Currency = "EUR"
+    payment_token: Annotated[str, Field(pattern=r"^tok_[A-Za-z0-9_]{1,64}$")]
+    country: Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
+    postal_code: Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[A-Za-z0-9 -]+$")]
+    delivery: Delivery | None = None
+
+
+class Price(Strict):
+    name: Text
+    price_minor: int = Field(ge=0, le=10**10, strict=True)
+    currency: Currency = "EUR"
+
+
+def as_resource(state: Any) -> dict[str, Any]:
+    """An order as a client sees it. Amounts are minor units of `currency`."""
+    order = state.order
+    cancelled = state if isinstance(state, domain.Cancelled) else None
+    return {
+        "order_id": order.order_id,
+        "state": type(state).__name__.upper(),
+        "reason": cancelled.reason if cancelled else None,
+        "refused_by": cancelled.refused_by if cancelled else None,
+        "customer_id": order.customer_id,
+        "lines": [
+            {"sku": x.sku, "quantity": x.quantity, "unit_price_minor": x.unit_price_minor}
+            for x in order.lines
+        ],
+        "total_minor": order.total_minor,
+        "currency": order.currency,
+        "refunded_minor": cancelled.refunded_minor if cancelled else 0,
+        "fee_minor": cancelled.fee_minor if cancelled else 0,
+        "placed_at": order.placed_at,
+        "deadline": order.deadline,
+    }
+
+
+def respond(_events: tuple[Any, ...], state: Any) -> bytes:
+    return to_json(as_resource(state.order))
+
+
+def wait_of(prefer: str | None) -> float | None:
+    """The seconds of `Prefer: wait=N` (RFC 7240); anything else is ignored, as the RFC says."""
+    for preference in (prefer or "").split(","):
+        name, _, value = preference.strip().partition("=")
+        if name.strip().lower() == "wait" and value.strip().strip('"').isdigit():
+            return min(float(value.strip().strip('"')), WAIT_MAX_S)
+    return None
+
+
+def make(node: Node, store: PostgresStore, settings: Settings, waiting: Waiting) -> FastAPI:
+    app = make_app("order", node.missing)
+
+    async def state_of(order_id: str) -> Any:
+        async with store.pool.acquire() as connection:
+            rows = await store.own.load(connection, [order_id])
+        if order_id not in rows:
+            raise Problem(404, "unknown_order", f"there is no order {order_id[:64]}")
+        return rows[order_id].state
+
+    async def is_settled(order_id: str) -> bool:
+        return isinstance(await state_of(order_id), domain.Confirmed | domain.Cancelled)
+
+    @app.post("/checkout", status_code=201, tags=["orders"])
+    async def checkout(
+        request: Request,
+        body: Checkout,
+        idempotency_key: IdempotencyKey = None,
+        prefer: Annotated[str | None, Header()] = None,
+    ) -> Response:
+        order_id = ids.new_id()
+        delivery = body.delivery
+        details = (
+            (DeliveryDetailsGiven(order_id=order_id, **delivery.model_dump()),) if delivery else ()
+        )
+        command = PlaceOrder(
+            order_id=order_id,
+            customer_id=body.customer_id,
+            cart=tuple(CartLine(sku=x.sku, quantity=x.quantity) for x in body.lines),
+            currency=body.currency,
+            payment_token=body.payment_token,
+            country=body.country,
+            postal_code=body.postal_code,
+            patience=timedelta(seconds=settings.patience_s),
+        )
+        outcome = await execute(
+            node.commands,
+            request,
+            order_id,
+            command,
+            idempotency_key=idempotency_key,
+            respond=respond,
+            companions=details,
+        )
+        assert isinstance(outcome, Done | Repeated)
+        return await answer(outcome, wait_of(prefer))
+
+    async def answer(outcome: Done | Repeated, seconds: float | None) -> Response:
+        """201 with the order as placed; after a wait 201 if it is settled, else 202."""
+        status, body = 201, outcome.response
+        order_id: str = from_json(body)["order_id"]
+        headers = {"Location": f"/orders/{order_id}"}
+        if isinstance(outcome, Repeated):
+            headers["Idempotency-Replayed"] = "true"
+        if seconds is not None:
+            headers["Preference-Applied"] = f"wait={seconds:g}"
+            await waiting.settled(order_id, seconds, lambda: is_settled(order_id))
+            state = await state_of(order_id)
+            status = 201 if isinstance(state, domain.Confirmed | domain.Cancelled) else 202
+            body = to_json(as_resource(state))
+        return Response(body, status, headers, media_type="application/json")
+
+    @app.get("/orders/{order_id}", tags=["orders"])
+    async def order(order_id: str) -> Response:
+        resource = as_resource(await state_of(order_id))
+        async with store.pool.acquire() as connection:
+            rows = await connection.fetch(
+                "SELECT at, heard, said FROM timeline WHERE order_id = $1 ORDER BY id", order_id
+            )
+        resource["timeline"] = [dict(row) for row in rows]
+        return Response(to_json(resource), media_type="application/json")
+
+    @app.get("/orders", tags=["orders"])
+    async def orders(
+        customer_id: str | None = None,
+        cursor: Annotated[str, Query(max_length=64)] = "~",
+        limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    ) -> Response:
+        query = (
+            "SELECT status, detail FROM orders WHERE order_id < $1"
+            " AND ($2::text IS NULL OR customer_id = $2) ORDER BY order_id DESC LIMIT $3"
+        )
+        async with store.pool.acquire() as connection:
+            rows = await connection.fetch(query, cursor, customer_id, limit)
+        page = [as_resource(store.own.state_of(*row)) for row in rows]
+        following = page[-1]["order_id"] if len(page) == limit else None
+        return Response(to_json({"orders": page, "next": following}), media_type="application/json")
+
+    @app.post("/orders/{order_id}/cancel", status_code=202, tags=["orders"])
+    async def cancel(
+        request: Request, order_id: str, idempotency_key: IdempotencyKey = None
+    ) -> Response:
+        outcome = await execute(
+            node.commands,
+            request,
+            order_id,
+            CancelOrder(order_id=order_id),
+            idempotency_key=idempotency_key,
+            respond=respond,
+        )
+        assert isinstance(outcome, Done | Repeated)
+        return Response(outcome.response, 202, media_type="application/json")
+
+    @app.put("/catalogue/{sku}", tags=["catalogue"])
+    async def price(request: Request, sku: Sku, body: Price) -> dict[str, Any]:
+        await execute(node.commands, request, sku, PriceProduct(sku=sku, **body.model_dump()))
+        return {"sku": sku, **body.model_dump()}
+
+    @app.get("/catalogue", tags=["catalogue"])
+    async def catalogue() -> list[dict[str, Any]]:
+        async with store.pool.acquire() as connection:
+            rows = await connection.fetch(
+                "SELECT sku, name, price_minor, currency FROM products ORDER BY sku"
+            )
+        return [dict(row) for row in rows]
+
+    return app

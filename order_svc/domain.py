@@ -1,0 +1,267 @@
+"""Orders: taken from a customer, then settled by what the two ends of the chain report.
+
+consumes   PointsAwarded from loyalty; StockRejected, StockReleased from inventory
+publishes  OrderPlaced, OrderConfirmed, OrderCancelled, OrderCancellationRequested,
+           OrderCancellationRefused, ProductPriced
+state      Absent -> Pending -> Confirmed | Cancelled, and Cancelling on the way
+repeats    a fact that comes twice, or too late, decides nothing
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import NamedTuple, TypeAlias
+
+from shared_events.decision import Decision, Refusal, impossible, nothing, publish
+from shared_events.inventory import StockRejected, StockReleased
+from shared_events.loyalty import PointsAwarded
+from shared_events.order import (
+    OrderCancellationRefused,
+    OrderCancellationRequested,
+    OrderCancelled,
+    OrderConfirmed,
+    OrderPlaced,
+    ProductPriced,
+)
+from shared_events.values import Line, Order
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CartLine:
+    sku: str
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlaceOrder:
+    order_id: str
+    customer_id: str
+    cart: tuple[CartLine, ...]
+    currency: str
+    payment_token: str
+    country: str
+    postal_code: str
+    patience: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelOrder:
+    order_id: str
+    reason: str = "customer"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriceProduct:
+    sku: str
+    name: str
+    price_minor: int
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """Never heard of."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pending:
+    order: Order
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancelling:
+    order: Order
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confirmed:
+    order: Order
+    cancellation_refused: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancelled:
+    order: Order
+    reason: str
+    refused_by: str
+    refunded_minor: int
+    fee_minor: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Product:
+    name: str
+    price_minor: int
+    currency: str
+    revision: int
+
+
+OrderState: TypeAlias = Absent | Pending | Cancelling | Confirmed | Cancelled
+
+
+class State(NamedTuple):
+    order: OrderState
+    products: Mapping[str, Product]
+
+
+Input: TypeAlias = PlaceOrder | CancelOrder | PriceProduct | PointsAwarded | StockRejected | StockReleased
+Event: TypeAlias = (
+    OrderPlaced
+    | OrderConfirmed
+    | OrderCancelled
+    | OrderCancellationRequested
+    | OrderCancellationRefused
+    | ProductPriced
+)
+INITIAL = Absent()
+
+
+def decide(state: State, message: Input, at: datetime) -> Decision | Refusal:
+    match message:
+        case PlaceOrder():
+            return place(state, message, at)
+        case CancelOrder():
+            return request_cancellation(state.order, message)
+        case PriceProduct():
+            return price(state.products.get(message.sku), message)
+        case PointsAwarded():
+            return settle(state.order, message)
+        case StockRejected():
+            return cancel(state.order, message.reason, "inventory")
+        case StockReleased():
+            return cancel(
+                state.order, message.reason, message.refused_by, message.refunded_minor, message.fee_minor
+            )
+
+
+def evolve(state: State, event: Event) -> State:
+    match event:
+        case OrderPlaced(order=order):
+            return State(Pending(order=order), state.products)
+        case OrderCancellationRequested():
+            return State(Cancelling(order=_known(state.order)), state.products)
+        case OrderConfirmed():
+            return State(Confirmed(order=_known(state.order)), state.products)
+        case OrderCancellationRefused(reason=reason):
+            confirmed = Confirmed(order=_known(state.order), cancellation_refused=reason)
+            return State(confirmed, state.products)
+        case OrderCancelled():
+            cancelled = Cancelled(
+                order=_known(state.order),
+                reason=event.reason,
+                refused_by=event.refused_by,
+                refunded_minor=event.refunded_minor,
+                fee_minor=event.fee_minor,
+            )
+            return State(cancelled, state.products)
+        case ProductPriced():
+            product = Product(
+                name=event.name,
+                price_minor=event.price_minor,
+                currency=event.currency,
+                revision=event.attempt,
+            )
+            return State(state.order, {**state.products, event.sku: product})
+
+
+def place(state: State, command: PlaceOrder, at: datetime) -> Decision | Refusal:
+    if state.order != INITIAL:
+        return Refusal("order_exists", f"order {command.order_id} was placed before")
+    if not command.cart:
+        return Refusal("empty_cart", "an order needs at least one line", 422)
+    lines = []
+    for item in command.cart:
+        product = state.products.get(item.sku)
+        if product is None:
+            return Refusal("unknown_sku", f"there is no product {item.sku!r}", 422)
+        if product.currency != command.currency:
+            return Refusal("wrong_currency", f"{item.sku!r} is sold in {product.currency}", 422)
+        lines.append(Line(sku=item.sku, quantity=item.quantity, unit_price_minor=product.price_minor))
+    order = Order(
+        order_id=command.order_id,
+        customer_id=command.customer_id,
+        lines=tuple(lines),
+        total_minor=sum(line.quantity * line.unit_price_minor for line in lines),
+        currency=command.currency,
+        payment_token=command.payment_token,
+        country=command.country,
+        postal_code=command.postal_code,
+        placed_at=at,
+        deadline=at + command.patience,
+    )
+    return publish(OrderPlaced(order=order))
+
+
+def settle(state: OrderState, message: PointsAwarded) -> Decision:
+    """The first award confirms; the second says that a cancellation came too late."""
+    match state:
+        case Pending():
+            return publish(OrderConfirmed(order_id=message.order_id))
+        case Cancelling() if message.attempt > 1:
+            refused = OrderCancellationRefused(order_id=message.order_id, reason="dispatched")
+            return publish(refused)
+        case Cancelling():
+            return nothing("the last participant will answer the cancellation")
+        case Confirmed():
+            return nothing("confirmed before")
+        case Absent() | Cancelled():
+            return impossible("points were awarded for an order that is not open")
+
+
+def request_cancellation(state: OrderState, command: CancelOrder) -> Decision | Refusal:
+    match state:
+        case Absent():
+            return Refusal("unknown_order", f"there is no order {command.order_id}", 404)
+        case Cancelling():
+            return Refusal("already_cancelling", "the order is being cancelled")
+        case Cancelled():
+            return Refusal("already_cancelled", "the order is cancelled")
+        case Confirmed(cancellation_refused=why) if why:
+            return Refusal("cancellation_refused", f"a cancellation was refused before: {why}")
+        case Pending() | Confirmed():
+            requested = OrderCancellationRequested(order_id=command.order_id, reason=command.reason)
+            return publish(requested)
+
+
+def cancel(
+    state: OrderState, reason: str, refused_by: str, refunded_minor: int = 0, fee_minor: int = 0
+) -> Decision:
+    match state:
+        case Pending(order=order) | Cancelling(order=order):
+            cancelled = OrderCancelled(
+                order_id=order.order_id,
+                reason=reason,
+                refused_by=refused_by,
+                refunded_minor=refunded_minor,
+                fee_minor=fee_minor,
+            )
+            return publish(cancelled)
+        case Cancelled():
+            return nothing("cancelled before")
+        case Absent() | Confirmed():
+            return impossible("the stock was given back under an order that is not open")
+
+
+def price(product: Product | None, command: PriceProduct) -> Decision:
+    revision = product.revision if product else 0
+    wanted = Product(
+        name=command.name,
+        price_minor=command.price_minor,
+        currency=command.currency,
+        revision=revision,
+    )
+    if product == wanted:
+        return nothing("the price stands")
+    priced = ProductPriced(
+        sku=command.sku,
+        name=command.name,
+        price_minor=command.price_minor,
+        currency=command.currency,
+        attempt=revision + 1,
+    )
+    return publish(priced)
+
+
+def _known(state: OrderState) -> Order:
+    assert not isinstance(state, Absent), "an order is placed before anything else"
+    return state.order

@@ -1,0 +1,19 @@
+"""Where orders and products live."""
+
+from typing import Any, Final
+
+from chassis.state_tables import SharedTable, StateTable
+from order_svc.domain import Cancelled, Cancelling, Confirmed, Pending, Product
+
+
+def _columns_of(state: Any) -> tuple[str]:
+    return (state.order.customer_id,)
+
+
+ORDERS: Final = StateTable(
+    "orders",
+    (Pending, Cancelling, Confirmed, Cancelled),
+    columns=(("customer_id", "text"),),
+    columns_of=_columns_of,
+)
+PRODUCTS: Final = SharedTable("products", "sku", Product, lock=False)

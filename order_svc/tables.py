@@ -1,0 +1,39 @@
+"""The order service's tables, with the chassis' own in the same database."""
+
+from datetime import datetime
+
+from sqlalchemy import BigInteger, Column, DateTime, Identity, Index, Text
+from sqlmodel import Field, SQLModel
+
+from chassis.order_rows import OrderRow
+from chassis.tables import METADATA as METADATA  # noqa: PLC0414 - what migrations are checked against
+
+
+class OrderTable(OrderRow, table=True):
+    __tablename__ = "orders"
+    __table_args__ = (Index("orders_customer", "customer_id", "order_id"),)
+
+    customer_id: str = Field(sa_type=Text, nullable=False)
+
+
+class ProductTable(SQLModel, table=True):
+    __tablename__ = "products"
+
+    sku: str = Field(sa_type=Text, primary_key=True)
+    name: str = Field(sa_type=Text, nullable=False)
+    price_minor: int = Field(sa_type=BigInteger, nullable=False)
+    currency: str = Field(sa_type=Text, nullable=False)
+    revision: int = Field(sa_type=BigInteger, nullable=False)
+
+
+class TimelineTable(SQLModel, table=True):
+    """What the order service heard and said of an order, and when."""
+
+    __tablename__ = "timeline"
+    __table_args__ = (Index("timeline_order", "order_id", "id"),)
+
+    id: int = Field(sa_column=Column(BigInteger, Identity(), primary_key=True))
+    order_id: str = Field(sa_column=Column(Text, nullable=False))
+    at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
+    heard: str = Field(sa_column=Column(Text, nullable=False))
+    said: str = Field(sa_column=Column(Text, nullable=False))

@@ -1,0 +1,27 @@
+"""The payment service over HTTP: what was taken and given back."""
+
+from typing import Any
+
+from fastapi import FastAPI
+
+from chassis.http import Problem, make_app
+from chassis.postgres import PostgresStore
+from chassis.runtime import Node
+from chassis.work import adapter_of
+
+
+def make(node: Node, store: PostgresStore) -> FastAPI:
+    app = make_app("payment", node.missing)
+
+    @app.get("/payments/{order_id}", tags=["payments"])
+    async def payment(order_id: str) -> dict[str, Any]:
+        async with store.pool.acquire() as connection:
+            rows = await store.own.load(connection, [order_id])
+        if order_id not in rows:
+            raise Problem(404, "unknown_payment", f"no payment of order {order_id[:64]}")
+        state = rows[order_id].state
+        detail = adapter_of(type(state)).dump_python(state, mode="json")
+        detail.pop("order", None)
+        return {"order_id": order_id, "state": type(state).__name__.upper(), **detail}
+
+    return app

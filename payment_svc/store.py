@@ -1,0 +1,10 @@
+"""Where payments live."""
+
+from typing import Final
+
+from chassis.state_tables import StateTable
+from payment_svc.domain import Captured, Capturing, Declined, Noted, Refunded, Refunding
+
+PAYMENTS: Final = StateTable(
+    "payments", (Noted, Capturing, Captured, Declined, Refunding, Refunded)
+)

@@ -1,0 +1,80 @@
+"""CloudEvents Kafka protocol binding 1.0.2, binary mode: attributes are headers, the value is JSON."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Final
+from uuid import UUID
+
+from pydantic import ValidationError
+
+from shared_events.catalog import BY_EVENT, BY_TYPE
+from shared_events.envelope import Envelope
+
+Headers = list[tuple[str, bytes]]
+CONTENT_TYPE: Final = "application/json"
+
+
+class MalformedError(ValueError):
+    """The bytes are not an event of the catalog. The message says what is wrong, without the data."""
+
+
+def type_of(headers: Iterable[tuple[str, bytes]]) -> str:
+    """The CloudEvents type, read without decoding the value; "" when it is missing."""
+    for name, value in headers:
+        if name == "ce_type":
+            return value.decode("utf-8", "replace")
+    return ""
+
+
+def encode(envelope: Envelope) -> tuple[bytes, Headers]:
+    """The value and the headers of one event. The key is the subject."""
+    entry = BY_EVENT[type(envelope.event)]
+    attributes = (
+        ("ce_specversion", "1.0"),
+        ("ce_id", str(envelope.id)),
+        ("ce_type", envelope.type),
+        ("ce_source", envelope.source),
+        ("ce_subject", envelope.subject),
+        ("ce_time", envelope.time.isoformat()),
+        ("ce_sequence", str(envelope.sequence)),
+        ("ce_sagaid", envelope.saga_id),
+        ("ce_causationid", envelope.causation_id),
+        ("content-type", CONTENT_TYPE),
+        ("traceparent", envelope.traceparent),
+    )
+    headers = [(name, value.encode()) for name, value in attributes if value]
+    return entry.adapter.dump_json(envelope.event), headers
+
+
+def decode(value: bytes | None, headers: Iterable[tuple[str, bytes]]) -> Envelope:
+    """Read one event; an unknown field is dropped, but inside the order context it is kept.
+
+    Raises MalformedError for a missing attribute, an unknown type or a value off its schema.
+    """
+    try:
+        attributes = {name: data.decode() for name, data in headers}
+        entry = BY_TYPE.get(attributes["ce_type"])
+        if entry is None:
+            raise MalformedError(f"unknown type {attributes['ce_type']!r}")
+        if value is None:
+            raise MalformedError("the value is null")
+        return Envelope(
+            id=UUID(attributes["ce_id"]),
+            type=entry.wire_type,
+            source=attributes["ce_source"],
+            subject=attributes["ce_subject"],
+            time=datetime.fromisoformat(attributes["ce_time"]).astimezone(UTC),
+            sequence=int(attributes.get("ce_sequence", "0")),
+            saga_id=attributes.get("ce_sagaid", ""),
+            causation_id=attributes.get("ce_causationid", ""),
+            traceparent=attributes.get("traceparent", ""),
+            event=entry.adapter.validate_json(value),
+        )
+    except KeyError as missing:
+        raise MalformedError(f"attribute {missing} is missing") from None
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "value"
+        raise MalformedError(f"{where}: {first['msg']}") from None
+    except (UnicodeDecodeError, ValueError) as error:
+        raise MalformedError(str(error)) from None

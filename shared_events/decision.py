@@ -1,0 +1,39 @@
+"""What a service's `decide` may answer: facts and effects, a quiet nothing, or a refusal."""
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Facts to record and publish, and effects to run outside the transaction.
+
+    `quiet` says why nothing happens; `impossible` marks a message that this state can't receive
+    from a correct neighbour: the chassis keeps it as a dead letter.
+    """
+
+    events: tuple[Any, ...] = ()
+    effects: tuple[Any, ...] = ()
+    quiet: str = ""
+    impossible: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A command is refused: `code` is stable and machine-readable, `detail` is for people."""
+
+    code: str
+    detail: str
+    status: int = 409
+
+
+def publish(*events: object) -> Decision:
+    return Decision(events=events)
+
+
+def nothing(why: str) -> Decision:
+    return Decision(quiet=why)
+
+
+def impossible(why: str) -> Decision:
+    return Decision(impossible=why)

@@ -1,0 +1,33 @@
+"""CloudEvents 1.0 envelope. The pair (source, id) identifies an event for ever."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID, uuid5
+
+NAMESPACE: Final = UUID("6f1d1c1e-7a52-4d0f-9f0b-5a6a3f3d2c11")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Envelope:
+    """One event with what the wire adds to it.
+
+    `sequence` counts a service's events of one subject without a gap; `saga_id` is the order's id;
+    `causation_id` is the id of the message that led to it; `traceparent` is W3C Trace Context.
+    """
+
+    id: UUID
+    type: str
+    source: str
+    subject: str
+    time: datetime
+    sequence: int
+    saga_id: str
+    causation_id: str
+    traceparent: str
+    event: Any
+
+
+def event_id(subject: str, wire_type: str, attempt: int) -> UUID:
+    """The same decision has the same id, whoever makes it and however often (RFC 9562, UUIDv5)."""
+    return uuid5(NAMESPACE, f"{subject}:{wire_type}:{attempt}")

@@ -1,0 +1,57 @@
+"""Published by the inventory service on `inventory.events`."""
+
+from dataclasses import dataclass
+
+from shared_events.values import Line, Order
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StockReserved:
+    """All lines are held: the payment may be taken."""
+
+    order: Order
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StockRejected:
+    """Nothing is held."""
+
+    order_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StockReleased:
+    """The compensation of StockReserved: what was held or committed is for sale again."""
+
+    order_id: str
+    lines: tuple[Line, ...]
+    reason: str
+    refused_by: str
+    refunded_minor: int = 0
+    fee_minor: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StockCommitted:
+    """The order is confirmed: what was held is sold."""
+
+    order_id: str
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StockReceived:
+    """`quantity` pieces came in (negative: were written off); `attempt` counts receipts of the SKU."""
+
+    sku: str
+    quantity: int
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StockCancellationNoted:
+    """A tombstone: the order was cancelled before it was seen here."""
+
+    order_id: str
+    reason: str

@@ -1,0 +1,55 @@
+"""Published by the loyalty service on `loyalty.events`."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PointsAwarded:
+    """The chain's last step; `attempt` 2 follows a refused cancellation."""
+
+    order_id: str
+    customer_id: str
+    points: int
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PointsRejected:
+    """No points were awarded: the way back starts."""
+
+    order_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PointsDeducted:
+    """The compensation of PointsAwarded."""
+
+    order_id: str
+    customer_id: str
+    points: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PointsCancellationNoted:
+    """A tombstone: the order was cancelled before it was seen here."""
+
+    order_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CustomerSuspended:
+    """The customer earns no points; `attempt` counts changes of the customer's standing."""
+
+    customer_id: str
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CustomerReinstated:
+    """The customer earns points again."""
+
+    customer_id: str
+    attempt: int = 1

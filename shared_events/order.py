@@ -1,0 +1,68 @@
+"""Published by the order service on `order.events` and, for personal data, `order.delivery-details`."""
+
+from dataclasses import dataclass
+
+from shared_events.values import Order
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderPlaced:
+    """The chain starts: stock is asked for."""
+
+    order: Order
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderConfirmed:
+    """The pivot: every step is done."""
+
+    order_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderCancelled:
+    """Everything upstream and downstream is undone; `reason` is the first refusal's."""
+
+    order_id: str
+    reason: str
+    refused_by: str
+    refunded_minor: int = 0
+    fee_minor: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderCancellationRequested:
+    """Everyone reads it; the first service that has not acted starts the way back."""
+
+    order_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderCancellationRefused:
+    """The shipment had left: the order stays confirmed."""
+
+    order_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProductPriced:
+    """The catalogue's price of one SKU from now on; `attempt` counts its revisions."""
+
+    sku: str
+    name: str
+    price_minor: int
+    currency: str
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryDetailsGiven:
+    """Personal data: only on the compacted topic, erased by a tombstone of its key."""
+
+    order_id: str
+    name: str
+    street: str
+    city: str
+    email: str

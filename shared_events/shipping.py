@@ -1,0 +1,61 @@
+"""Published by the shipping service on `shipping.events`."""
+
+from dataclasses import dataclass
+
+from shared_events.values import Order
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShipmentCreated:
+    """A shipment is prepared: the points may be awarded."""
+
+    order: Order
+    shipment_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShipmentRejected:
+    """No shipment was made."""
+
+    order_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShipmentApproved:
+    """The order is confirmed: the shipment may leave."""
+
+    order_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShipmentDispatched:
+    """The shipment left; it can't be cancelled any more."""
+
+    order_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShipmentCancelled:
+    """The compensation of ShipmentCreated."""
+
+    order_id: str
+    reason: str
+    refused_by: str
+    restocking_fee_minor: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShipmentCancellationRefused:
+    """It left before the cancellation came."""
+
+    order_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShipmentCancellationNoted:
+    """A tombstone: the order was cancelled before it was seen here."""
+
+    order_id: str
+    reason: str

@@ -1,0 +1,23 @@
+"""The shipping service's tables, with the chassis' own in the same database."""
+
+from sqlalchemy import Text
+from sqlmodel import Field, SQLModel
+
+from chassis.order_rows import OrderRow
+from chassis.tables import METADATA as METADATA  # noqa: PLC0414 - what migrations are checked against
+
+
+class ShipmentTable(OrderRow, table=True):
+    __tablename__ = "shipments"
+
+
+class DeliveryDetailsTable(SQLModel, table=True):
+    """Personal data, folded from its compacted topic; a tombstone there erases it here."""
+
+    __tablename__ = "delivery_details"
+
+    order_id: str = Field(sa_type=Text, primary_key=True)
+    name: str = Field(sa_type=Text, nullable=False)
+    street: str = Field(sa_type=Text, nullable=False)
+    city: str = Field(sa_type=Text, nullable=False)
+    email: str = Field(sa_type=Text, nullable=False)
