@@ -55,14 +55,15 @@ def make_consumer(bootstrap: str, group: str) -> Any:
 
 
 async def ensure_topics(bootstrap: str, topics: dict[str, tuple[int, dict[str, str]]]) -> None:
-    """Make the topics that are missing: name -> (partitions, settings). Replication is the broker's."""
+    """Make the topics that are missing: name -> (partitions, settings); up to 3 copies."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=10_000)
     await admin.start()
     try:
         missing = set(topics) - set(await admin.list_topics())
+        copies = min(3, len((await admin.describe_cluster())["brokers"]))
         for name in sorted(missing):
             partitions, settings = topics[name]
-            topic = NewTopic(name, partitions, -1, topic_configs=settings)
+            topic = NewTopic(name, partitions, copies, topic_configs=settings)
             try:
                 response = await admin.create_topics([topic])
             except TopicAlreadyExistsError:

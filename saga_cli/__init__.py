@@ -1,0 +1,1 @@
+"""`saga`: brings the system up, shows it work, and takes it down."""

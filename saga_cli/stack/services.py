@@ -1,0 +1,94 @@
+"""The five services as processes: started, killed, stopped in order, each with its log."""
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import httpx
+
+from saga_cli.stack.processes import Process, free_port
+from saga_cli.topology import BY_NAME, SERVICES, Addresses, ServiceSpec, environment_of
+
+READY_S: Final = 60
+
+
+@dataclass
+class Instance:
+    """One process of a service."""
+
+    spec: ServiceSpec
+    process: Process
+    url: str
+
+    def is_ready(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/health/ready", timeout=5).status_code == httpx.codes.OK
+        except httpx.TransportError:
+            return False
+
+
+@dataclass
+class Services:
+    """All processes of the services over one set of servers."""
+
+    addresses: Addresses
+    logs: Path
+    instances: list[Instance] = field(default_factory=list)
+
+    def start(self, name: str, extra: Mapping[str, str] | None = None) -> Instance:
+        """Start one more process of a service, on its own port if that is free."""
+        spec = BY_NAME[name]
+        nth = 1 + sum(instance.spec is spec for instance in self.instances)
+        port = free_port(spec.port if nth == 1 else 0)
+        env = {**environment_of(spec, self.addresses, port), **(extra or {})}
+        command = [sys.executable, "-m", spec.module]
+        process = Process(f"{name}-{nth}", command, self.logs / f"{name}-{nth}.log", env)
+        process.start()
+        instance = Instance(spec, process, f"http://127.0.0.1:{port}")
+        self.instances.append(instance)
+        return instance
+
+    def start_all(self, instances: int = 1, told: Callable[[str], None] | None = None) -> None:
+        """Start every service and wait until all are ready.
+
+        Raises RuntimeError with the end of the log of one that dies.
+        """
+        for _ in range(instances):
+            for spec in SERVICES:
+                self.start(spec.name)
+        self.await_ready(self.instances, told)
+
+    def await_ready(
+        self, instances: Iterable[Instance], told: Callable[[str], None] | None = None
+    ) -> None:
+        deadline = time.monotonic() + READY_S
+        waiting = list(instances)
+        while waiting:
+            for instance in list(waiting):
+                process = instance.process
+                if instance.is_ready():
+                    waiting.remove(instance)
+                    if told:
+                        told(process.name)
+                elif not process.is_alive() or time.monotonic() > deadline:
+                    why = "died" if not process.is_alive() else "is not ready"
+                    raise RuntimeError(f"{process.name} {why}; its log ends:\n{process.tail()}")
+            time.sleep(0.05)
+
+    def of(self, name: str) -> list[Instance]:
+        return [instance for instance in self.instances if instance.spec.name == name]
+
+    def url(self, name: str) -> str:
+        """A process of the service that runs."""
+        alive = [instance for instance in self.of(name) if instance.process.is_alive()]
+        return (alive or self.of(name))[0].url
+
+    def stop(self) -> dict[str, int | None]:
+        """Ask all to end, then wait for each; returns exit codes by name."""
+        for instance in self.instances:
+            instance.process.resume()
+            instance.process.signal(instance.process.stop_signal)
+        return {instance.process.name: instance.process.await_exit(25) for instance in self.instances}

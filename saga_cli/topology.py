@@ -1,0 +1,68 @@
+"""What runs: services, databases, roles and variables, said once for the CLI, the tests and compose."""
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSpec:
+    """`redis_database` is None for a service that has no use for Redis."""
+
+    name: str
+    port: int
+    has_database: bool = True
+    redis_database: int | None = None
+
+    @property
+    def module(self) -> str:
+        return f"{self.name}_svc"
+
+    @property
+    def prefix(self) -> str:
+        return self.name.upper()
+
+    @property
+    def role(self) -> str:
+        return f"{self.name}_svc"
+
+    @property
+    def database(self) -> str:
+        return f"{self.name}_db"
+
+
+SERVICES: Final = (
+    ServiceSpec("order", 8001),
+    ServiceSpec("inventory", 8002, redis_database=1),
+    ServiceSpec("payment", 8003),
+    ServiceSpec("shipping", 8004),
+    ServiceSpec("loyalty", 8005, has_database=False, redis_database=0),
+)
+BY_NAME: Final = {spec.name: spec for spec in SERVICES}
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where the three servers are. `postgres_url` is an administrator's; `passwords` are by role."""
+
+    kafka_bootstrap: str
+    postgres_url: str
+    redis_url: str
+    passwords: dict[str, str]
+
+    def database_url(self, spec: ServiceSpec) -> str:
+        place = self.postgres_url.split("@", 1)[1].split("/", 1)[0]
+        return f"postgresql://{spec.role}:{self.passwords[spec.role]}@{place}/{spec.database}"
+
+
+def environment_of(spec: ServiceSpec, addresses: Addresses, port: int) -> dict[str, str]:
+    """The variables of one process of a service."""
+    variables = {
+        "KAFKA_BOOTSTRAP": addresses.kafka_bootstrap,
+        "HTTP_HOST": "127.0.0.1",
+        "HTTP_PORT": str(port),
+    }
+    if spec.has_database:
+        variables["DATABASE_URL"] = addresses.database_url(spec)
+    if spec.redis_database is not None:
+        variables["REDIS_URL"] = f"{addresses.redis_url}/{spec.redis_database}"
+    return {f"{spec.prefix}_{name}": value for name, value in variables.items()}
