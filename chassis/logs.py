@@ -22,8 +22,6 @@ def configure(service: str, level: str) -> None:
     )
     handler = logging.StreamHandler(sys.stderr)
     render = structlog.processors.JSONRenderer()
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(render, foreign_pre_chain=shared)
-    )
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(render, foreign_pre_chain=shared))
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     structlog.contextvars.bind_contextvars(service=service)

@@ -7,11 +7,20 @@ from prometheus_client import Counter, Gauge, Histogram
 MESSAGES: Final = Counter("saga_messages_total", "Messages handled", ["service", "outcome"])
 BATCH_SECONDS: Final = Histogram("saga_batch_seconds", "Time of one batch transaction", ["service"])
 BATCH_MESSAGES: Final = Histogram(
-    "saga_batch_messages", "Messages in a batch", ["service"], buckets=(1, 2, 5, 10, 50, 100, 500, 1000)
+    "saga_batch_messages",
+    "Messages in a batch",
+    ["service"],
+    buckets=(1, 2, 5, 10, 50, 100, 500, 1000),
 )
-PUBLISHED: Final = Counter("saga_events_published_total", "Events acknowledged by Kafka", ["service"])
+PUBLISHED: Final = Counter(
+    "saga_events_published_total", "Events acknowledged by Kafka", ["service"]
+)
 RELAY_FAILURES: Final = Counter("saga_relay_failures_total", "Failed relay turns", ["service"])
-REBUILDS: Final = Counter("saga_consumer_rebuilds_total", "Kafka consumers thrown away", ["service"])
-EFFECTS: Final = Counter("saga_effects_total", "Calls to the outside", ["service", "kind", "result"])
+REBUILDS: Final = Counter(
+    "saga_consumer_rebuilds_total", "Kafka consumers thrown away", ["service"]
+)
+EFFECTS: Final = Counter(
+    "saga_effects_total", "Calls to the outside", ["service", "kind", "result"]
+)
 BACKLOG: Final = Gauge("saga_backlog", "What waits in the store", ["service", "what"])
 LAG: Final = Gauge("saga_consumer_lag_records", "Records not yet read", ["service"])

@@ -14,5 +14,3 @@ class OrderRow(SQLModel):
     version: int = Field(sa_type=Integer, nullable=False)
     status: str = Field(sa_type=Text, nullable=False)
     detail: dict[str, Any] = Field(sa_type=JSONB, nullable=False)
-
-

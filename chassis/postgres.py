@@ -197,7 +197,13 @@ class PostgresStore:
     async def _publish(self, connection: Connection, rows: Sequence[OutboxRow]) -> None:
         if rows:
             table = [
-                (crc32(r.key.encode()) % self.shards, r.topic, r.key, r.value, wire.packed(r.headers))
+                (
+                    crc32(r.key.encode()) % self.shards,
+                    r.topic,
+                    r.key,
+                    r.value,
+                    wire.packed(r.headers),
+                )
                 for r in rows
             ]
             await connection.execute(WRITE_OUTBOX, *_columns(table))

@@ -53,9 +53,7 @@ def create_v1(op: Any) -> None:
         sa.Column("parked_at", instant, nullable=False, server_default=now),
     )
     op.create_index("parked_key_id", "parked", ["key", "id"])
-    op.create_index(
-        "parked_origin", "parked", ["topic", "partition", "record_offset"], unique=True
-    )
+    op.create_index("parked_origin", "parked", ["topic", "partition", "record_offset"], unique=True)
     op.create_table(
         "idempotency_keys",
         sa.Column("scope", sa.Text(), primary_key=True),

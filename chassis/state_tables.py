@@ -145,7 +145,9 @@ class SharedTable:
             (key, *(getattr(value, name) for name in self._names))
             for key, value in sorted(changed.items())
         ]
-        await connection.execute(self._upsert, *(list(column) for column in zip(*table, strict=True)))
+        await connection.execute(
+            self._upsert, *(list(column) for column in zip(*table, strict=True))
+        )
 
 
 def _count(tag: str) -> int:

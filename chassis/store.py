@@ -9,7 +9,9 @@ from chassis.message import Message, Outcome, OutboxRow, PendingEffect, Record
 class Store(Protocol):
     """Where a service keeps state, inbox, outbox, effects and parked messages, changed as one."""
 
-    async def handle(self, messages: Sequence[Message], malformed: Sequence[tuple[Record, str]]) -> list[Outcome]:
+    async def handle(
+        self, messages: Sequence[Message], malformed: Sequence[tuple[Record, str]]
+    ) -> list[Outcome]:
         """Decide on a batch in one transaction. Outcomes are in the order of the messages."""
 
     async def project(self, records: Sequence[Record]) -> None:

@@ -57,7 +57,9 @@ class Effect(SQLModel, table=True):
     tries: int = Field(sa_column=Column(SmallInteger, nullable=False, server_default="0"))
     last_error: str = Field(sa_column=Column(Text, nullable=False, server_default=""))
     due_at: datetime = Field(
-        sa_column=Column(DateTime(timezone=True), nullable=False, server_default=func.now(), index=True)
+        sa_column=Column(
+            DateTime(timezone=True), nullable=False, server_default=func.now(), index=True
+        )
     )
 
 

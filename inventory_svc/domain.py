@@ -153,7 +153,9 @@ def evolve(state: State, event: Event) -> State:
                 return State(
                     Released(reason=reason), _moved(state.levels, lines, available=1, committed=-1)
                 )
-            return State(Released(reason=reason), _moved(state.levels, lines, available=1, reserved=-1))
+            return State(
+                Released(reason=reason), _moved(state.levels, lines, available=1, reserved=-1)
+            )
         case StockCommitted(lines=lines):
             return State(
                 Committed(lines=lines), _moved(state.levels, lines, reserved=-1, committed=1)
@@ -222,7 +224,9 @@ def receive(level: Level, sku: str, quantity: int) -> Decision | Refusal:
     if quantity == 0:
         return nothing("the stock stands")
     if level.available + quantity < 0:
-        return Refusal("stock_in_use", f"{level.reserved + level.committed} pieces of {sku!r} are held")
+        return Refusal(
+            "stock_in_use", f"{level.reserved + level.committed} pieces of {sku!r} are held"
+        )
     return publish(StockReceived(sku=sku, quantity=quantity, attempt=level.receipts + 1))
 
 

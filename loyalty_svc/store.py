@@ -335,4 +335,3 @@ def _record_of(entry: bytes) -> Record:
     raw_key, raw_value = (None if t is None else t.encode("latin-1") for t in (key, value))
     unpacked = tuple(wire.unpacked(headers.encode()))
     return Record(topic, partition, offset, raw_key, raw_value, unpacked)
-

@@ -104,7 +104,9 @@ class State(NamedTuple):
     products: Mapping[str, Product]
 
 
-Input: TypeAlias = PlaceOrder | CancelOrder | PriceProduct | PointsAwarded | StockRejected | StockReleased
+Input: TypeAlias = (
+    PlaceOrder | CancelOrder | PriceProduct | PointsAwarded | StockRejected | StockReleased
+)
 Event: TypeAlias = (
     OrderPlaced
     | OrderConfirmed
@@ -130,7 +132,11 @@ def decide(state: State, message: Input, at: datetime) -> Decision | Refusal:
             return cancel(state.order, message.reason, "inventory")
         case StockReleased():
             return cancel(
-                state.order, message.reason, message.refused_by, message.refunded_minor, message.fee_minor
+                state.order,
+                message.reason,
+                message.refused_by,
+                message.refunded_minor,
+                message.fee_minor,
             )
 
 
@@ -176,7 +182,9 @@ def place(state: State, command: PlaceOrder, at: datetime) -> Decision | Refusal
             return Refusal("unknown_sku", f"there is no product {item.sku!r}", 422)
         if product.currency != command.currency:
             return Refusal("wrong_currency", f"{item.sku!r} is sold in {product.currency}", 422)
-        lines.append(Line(sku=item.sku, quantity=item.quantity, unit_price_minor=product.price_minor))
+        lines.append(
+            Line(sku=item.sku, quantity=item.quantity, unit_price_minor=product.price_minor)
+        )
     order = Order(
         order_id=command.order_id,
         customer_id=command.customer_id,

@@ -48,7 +48,9 @@ class Order:
         return {name: value[name] for name in value if name in known} | {"unknown": unknown}
 
     @model_serializer(mode="wrap")
-    def _put_unknown_fields_back(self: Self, inner: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _put_unknown_fields_back(
+        self: Self, inner: SerializerFunctionWrapHandler
+    ) -> dict[str, Any]:
         fields: dict[str, Any] = inner(self)
         fields |= fields.pop("unknown")
         return fields

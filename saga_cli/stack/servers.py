@@ -196,7 +196,9 @@ def _run(command: list[str], user: str | None = None) -> None:
         command, capture_output=True, text=True, user=user, cwd="/", check=False
     )
     if result.returncode:
-        raise RuntimeError(f"{Path(command[0]).name} failed: {(result.stderr or result.stdout)[-800:]}")
+        raise RuntimeError(
+            f"{Path(command[0]).name} failed: {(result.stderr or result.stdout)[-800:]}"
+        )
 
 
 async def create_databases(addresses: Addresses) -> None:

@@ -91,4 +91,6 @@ class Services:
         for instance in self.instances:
             instance.process.resume()
             instance.process.signal(instance.process.stop_signal)
-        return {instance.process.name: instance.process.await_exit(25) for instance in self.instances}
+        return {
+            instance.process.name: instance.process.await_exit(25) for instance in self.instances
+        }

@@ -15,5 +15,8 @@ def upgrade() -> None:
     op.create_table(
         "delivery_details",
         sa.Column("order_id", sa.Text(), primary_key=True),
-        *(sa.Column(name, sa.Text(), nullable=False) for name in ("name", "street", "city", "email")),
+        *(
+            sa.Column(name, sa.Text(), nullable=False)
+            for name in ("name", "street", "city", "email")
+        ),
     )

@@ -1,0 +1,44 @@
+# Every command sets up what it needs first: uv and the locked environment; servers come with `saga`.
+UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
+RUN := $(UV) run --frozen --no-sync
+export UV_PYTHON_DOWNLOADS := never
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format up down docs clean
+
+help: ## show this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: ## make the environment from the lock
+	@sh scripts/setup.sh
+
+demo: setup ## the whole system on real servers: checkouts, timelines, reconciliation
+	@$(RUN) saga demo
+
+test: setup ## every test, on real servers
+	@$(RUN) pytest
+
+check: setup ## format, lint, types, import rules, dependencies, fast tests
+	@$(RUN) ruff format --check .
+	@$(RUN) ruff check .
+	@$(RUN) mypy .
+	@$(RUN) lint-imports
+	@$(RUN) deptry .
+	@$(RUN) vulture
+	@$(RUN) pytest -q tests/domain tests/choreography tests/architecture tests/contract
+
+format: setup ## put the code in form
+	@$(RUN) ruff format .
+	@$(RUN) ruff check --fix .
+
+up: setup ## start the system and leave it running
+	@$(RUN) saga up --detach
+
+down: setup ## stop it
+	@$(RUN) saga down
+
+docs: setup ## write the generated pages again
+	@$(RUN) python -m saga_cli.docs_pages
+
+clean: ## remove the environment and caches
+	rm -rf .venv .tools .saga .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,0 +1,200 @@
+"""The main job, shown: real checkouts over HTTP, each saga's timeline, then the books compared."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import httpx
+from rich.console import Console
+from rich.table import Table
+
+from saga_cli.log_reader import Logged, by_order, read
+from saga_cli.reconcile import Report, reconcile
+from saga_cli.seed import SUSPENDED_CUSTOMER
+from saga_cli.stack.services import Services
+
+MIXED: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """One checkout and how it must end. `after` is what happens to it once it is settled."""
+
+    title: str
+    state: str
+    reason: str | None = None
+    changes: dict[str, Any] = field(default_factory=dict)
+    after: str = ""
+
+
+SCENES: Final = (
+    Scene("everything works", "CONFIRMED"),
+    Scene(
+        "out of stock",
+        "CANCELLED",
+        "out_of_stock",
+        {"lines": [{"sku": "RETRO-CLOCK", "quantity": 1}, {"sku": "SOLD-OUT", "quantity": 1}]},
+    ),
+    Scene("card declined", "CANCELLED", "card_declined", {"payment_token": "tok_declined"}),
+    Scene("undeliverable country", "CANCELLED", "undeliverable_country", {"country": "AQ"}),
+    Scene(
+        "suspended customer",
+        "CANCELLED",
+        "customer_suspended",
+        {"customer_id": SUSPENDED_CUSTOMER},
+    ),
+    Scene("cancelled after it was confirmed", "CANCELLED", "customer", after="cancel"),
+    Scene("cancelled after it was dispatched: refused", "CONFIRMED", after="dispatch"),
+)
+
+
+def a_checkout(**changes: Any) -> dict[str, Any]:
+    return {
+        "customer_id": "alice",
+        "lines": [{"sku": "RETRO-CLOCK", "quantity": 1}, {"sku": "BLUE-VASE", "quantity": 2}],
+        "currency": "EUR",
+        "payment_token": "tok_visa",
+        "country": "DE",
+        "postal_code": "10115",
+        **changes,
+    }
+
+
+@dataclass
+class Demo:
+    services: Services
+    console: Console
+    failures: list[str] = field(default_factory=list)
+    acknowledged: list[str] = field(default_factory=list)
+
+    def run(self) -> bool:
+        """Show everything; True if all is as it must be."""
+        placed = [(scene, self._play(scene)) for scene in SCENES]
+        logged = asyncio.run(read(self.services.addresses.kafka_bootstrap))
+        histories = by_order(logged)
+        for scene, order in placed:
+            self._show(scene, order, histories.get(order["order_id"], []))
+        self._repeat()
+        asyncio.run(self._mixed())
+        report = self._settle()
+        self._conclude(report)
+        return not self.failures and report.is_clean
+
+    def _play(self, scene: Scene) -> dict[str, Any]:
+        order = self._checkout(a_checkout(**scene.changes))
+        order_id = order["order_id"]
+        if scene.after == "dispatch":
+            self._post("shipping", f"/shipments/{order_id}/dispatch", until=200)
+        if scene.after:
+            self._post("order", f"/orders/{order_id}/cancel", until=202)
+            order = self._await_settled(order_id)
+        self.console.print(f"  {scene.title}: [bold]{order['state']}[/] {order['reason'] or ''}")
+        if (order["state"], order["reason"]) != (scene.state, scene.reason):
+            self.failures.append(f"{scene.title}: {order['state']} {order['reason']}")
+        return order
+
+    def _checkout(self, body: dict[str, Any], **headers: str) -> dict[str, Any]:
+        url = f"{self.services.url('order')}/checkout"
+        answer = httpx.post(url, json=body, headers={"Prefer": "wait=20", **headers}, timeout=30)
+        answer.raise_for_status()
+        order: dict[str, Any] = answer.json()
+        self.acknowledged.append(order["order_id"])
+        if answer.status_code != httpx.codes.CREATED:
+            self.failures.append(f"{order['order_id']} did not settle in 20 s")
+        return order
+
+    def _post(self, service: str, path: str, until: int) -> None:
+        """Ask until it is possible: a neighbour may still be a few milliseconds behind."""
+        deadline = time.monotonic() + 10
+        while True:
+            answer = httpx.post(f"{self.services.url(service)}{path}", timeout=10)
+            if answer.status_code == until:
+                return
+            if time.monotonic() > deadline:
+                self.failures.append(f"{path}: {answer.status_code} {answer.text}")
+                return
+            time.sleep(0.02)
+
+    def _await_settled(self, order_id: str) -> dict[str, Any]:
+        deadline = time.monotonic() + 20
+        while True:
+            url = f"{self.services.url('order')}/orders/{order_id}"
+            order: dict[str, Any] = httpx.get(url, timeout=10).json()
+            if order["state"] in {"CONFIRMED", "CANCELLED"} or time.monotonic() > deadline:
+                return order
+            time.sleep(0.02)
+
+    def _show(self, scene: Scene, order: dict[str, Any], history: Sequence[Logged]) -> None:
+        title = f"{scene.title} - order {order['order_id']}"
+        self.console.print(f"\n[bold]{title}[/]")
+        table = Table()
+        for name in ("ms", "service", "event", "what"):
+            table.add_column(name, justify="right" if name == "ms" else "left")
+        start = history[0].envelope.time if history else None
+        for entry in history:
+            envelope = entry.envelope
+            passed = (envelope.time - start).total_seconds() * 1000 if start else 0
+            event = envelope.event
+            what = getattr(event, "reason", "") or ""
+            if hasattr(event, "refunded_minor") and event.refunded_minor:
+                what += f" (refunded {event.refunded_minor / 100:.2f})"
+            if hasattr(event, "points"):
+                what = f"{event.points} points {what}"
+            table.add_row(f"{passed:.0f}", envelope.source[1:], envelope.type, what)
+        self.console.print(table)
+
+    def _repeat(self) -> None:
+        """The same request twice, with one key: one order."""
+        key, body = f"demo-{time.time_ns()}", a_checkout()
+        first = self._checkout(body, **{"Idempotency-Key": key})
+        again = self._checkout(body, **{"Idempotency-Key": key})
+        same = first["order_id"] == again["order_id"]
+        self.console.print(f"  the same request twice: one order: [bold]{same}[/]")
+        if not same:
+            self.failures.append("a repeated request made a second order")
+
+    async def _mixed(self) -> None:
+        """Many at once, with each kind of failure among them."""
+        kinds = [scene.changes for scene in SCENES[:5]]
+        url = f"{self.services.url('order')}/checkout"
+        limits = httpx.Limits(max_connections=50)
+        started = time.monotonic()
+        async with httpx.AsyncClient(timeout=60, limits=limits) as client:
+            calls = [
+                client.post(
+                    url,
+                    json=a_checkout(**{"customer_id": f"customer-{n % 17}", **kinds[n % 5]}),
+                    headers={"Idempotency-Key": f"mixed-{started}-{n}", "Prefer": "wait=30"},
+                )
+                for n in range(MIXED)
+            ]
+            answers = await asyncio.gather(*calls)
+        self.acknowledged += [a.json()["order_id"] for a in answers if a.is_success]
+        states = [a.json().get("state", str(a.status_code)) for a in answers]
+        counts = {state: states.count(state) for state in sorted(set(states))}
+        took = time.monotonic() - started
+        self.console.print(f"  {MIXED} mixed checkouts at once: {counts} in {took:.1f} s")
+        if counts != {"CONFIRMED": MIXED // 5, "CANCELLED": MIXED - MIXED // 5}:
+            self.failures.append(f"mixed checkouts ended as {counts}")
+
+    def _settle(self) -> Report:
+        """Compare the books when nothing is on its way any more."""
+        deadline = time.monotonic() + 30
+        while True:
+            report = asyncio.run(reconcile(self.services.addresses, self.acknowledged))
+            if report.is_clean or time.monotonic() > deadline:
+                return report
+            time.sleep(0.2)
+
+    def _conclude(self, report: Report) -> None:
+        self.console.print(
+            f"\nReconciled {report.orders} orders and {report.events} events over five databases: "
+            f"{report.states}"
+        )
+        for violation in [*self.failures, *report.violations][:20]:
+            self.console.print(f"  [red]{violation}[/]")
+        if report.is_clean and not self.failures:
+            held = "G1 settled, G2 all or nothing, G3 reverse order, G4 once, G5 none lost"
+            self.console.print(f"[green]All hold: {held}, G6 no oversell, G7 in order.[/]")

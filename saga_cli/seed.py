@@ -1,0 +1,29 @@
+"""A small shop: products with prices, and stock of them."""
+
+from typing import Final
+
+import httpx
+
+PRODUCTS: Final = {
+    "RETRO-CLOCK": ("Retro clock", 4_999, 5_000),
+    "BLUE-VASE": ("Blue vase", 2_450, 5_000),
+    "OAK-TABLE": ("Oak table", 29_900, 5_000),
+    "WOOL-RUG": ("Wool rug", 12_000, 5_000),
+    "DESK-LAMP": ("Desk lamp", 3_990, 5_000),
+    "TEA-SET": ("Tea set", 5_700, 5_000),
+    "LAST-ONE": ("The last of its kind", 9_900, 1),
+    "SOLD-OUT": ("Sold out for years", 1_000, 0),
+}
+SUSPENDED_CUSTOMER: Final = "mallory"
+
+
+def seed(order_url: str, inventory_url: str, loyalty_url: str) -> None:
+    """Set prices, stock and one suspended customer; doing it again changes nothing."""
+    with httpx.Client(timeout=30) as client:
+        for sku, (name, price_minor, on_hand) in PRODUCTS.items():
+            price = {"name": name, "price_minor": price_minor, "currency": "EUR"}
+            client.put(f"{order_url}/catalogue/{sku}", json=price).raise_for_status()
+            stock = {"on_hand": on_hand}
+            client.put(f"{inventory_url}/stock/{sku}", json=stock).raise_for_status()
+        standing = f"{loyalty_url}/customers/{SUSPENDED_CUSTOMER}/standing"
+        client.put(standing, json={"suspended": True}).raise_for_status()

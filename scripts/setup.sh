@@ -1,0 +1,22 @@
+#!/bin/sh
+# Makes .venv from uv.lock; brings uv where it is missing.
+set -eu
+fail() { echo "setup: $1" >&2; exit 2; }
+
+if command -v uv >/dev/null 2>&1; then
+    uv=uv
+else
+    uv=.tools/bin/uv
+    if [ ! -x "$uv" ]; then
+        command -v python3 >/dev/null || fail "Python 3.11 or later is needed"
+        if ! python3 -c 'import ensurepip' 2>/dev/null; then
+            [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null ||
+                fail "Python's venv module is needed: install python3-venv, or uv"
+            echo "setup: installing python3-venv (apt-get)" >&2
+            apt-get update -q >/dev/null && apt-get install -y -q python3-venv >/dev/null
+        fi
+        echo "setup: installing uv into .tools" >&2
+        python3 -m venv .tools && .tools/bin/python -m pip install -q 'uv>=0.9'
+    fi
+fi
+"$uv" sync --frozen --quiet || fail "the environment could not be made from uv.lock"

@@ -1,0 +1,73 @@
+"""The canvas on top of each domain says what the declaration and the code say."""
+
+import re
+from importlib import import_module
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
+
+import pytest
+
+from chassis.service import Service
+from saga_cli.topology import SERVICES, ServiceSpec
+from shared_events.catalog import BY_EVENT
+from shared_events.order import DeliveryDetailsGiven
+
+COMPANIONS = {DeliveryDetailsGiven}  # published beside a decision, not decided
+EVENTS = {event.__name__: event for event in BY_EVENT}
+each_service = pytest.mark.parametrize("spec", SERVICES, ids=lambda spec: spec.name)
+
+
+def declared(spec: ServiceSpec) -> Service:
+    service = import_module(f"{spec.module}.service").SERVICE
+    assert isinstance(service, Service)
+    return service
+
+
+def domain(spec: ServiceSpec) -> Any:
+    return import_module(f"{spec.module}.domain")
+
+
+def canvas(spec: ServiceSpec, heading: str) -> set[type[Any]]:
+    """The events that one entry of the canvas names; an entry goes on in indented lines."""
+    text = domain(spec).__doc__
+    entry = re.search(rf"^{heading} +(.*(?:\n +.*)*)", text, re.MULTILINE)
+    assert entry is not None, f"{spec.name} has no entry {heading}"
+    return {EVENTS[word] for word in re.findall(r"\b[A-Z]\w+", entry[1])}
+
+
+def members(alias: Any) -> set[type[Any]]:
+    return set(get_args(alias)) if get_origin(alias) in {Union, UnionType} else {alias}
+
+
+@each_service
+def test_canvas_names_what_is_consumed(spec: ServiceSpec) -> None:
+    assert canvas(spec, "consumes") == set(declared(spec).consumes)
+
+
+@each_service
+def test_canvas_names_what_is_published(spec: ServiceSpec) -> None:
+    assert canvas(spec, "publishes") == set(declared(spec).publishes) - COMPANIONS
+
+
+@each_service
+def test_domain_decides_on_all_that_is_consumed(spec: ServiceSpec) -> None:
+    inputs = members(domain(spec).Input)
+    assert {kind for kind in inputs if kind in BY_EVENT} == set(declared(spec).consumes)
+
+
+@each_service
+def test_domain_folds_all_that_is_published(spec: ServiceSpec) -> None:
+    assert members(domain(spec).Event) == set(declared(spec).publishes) - COMPANIONS
+
+
+@each_service
+def test_a_service_publishes_its_own_events_only(spec: ServiceSpec) -> None:
+    service = declared(spec)
+    owned = {entry.event for entry in BY_EVENT.values() if entry.owner == spec.name}
+    assert set(service.publishes) == owned
+    assert all(BY_EVENT[event].owner != spec.name for event in service.consumes)
+
+
+def test_every_event_that_is_consumed_is_published() -> None:
+    published = {event for spec in SERVICES for event in declared(spec).publishes}
+    assert {event for spec in SERVICES for event in declared(spec).consumes} <= published

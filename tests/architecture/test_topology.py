@@ -1,0 +1,106 @@
+"""compose.yaml, deploy/postgres/init.sh and the CLI's own stack say the same."""
+
+import re
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from saga_cli.stack import binaries, servers
+from saga_cli.topology import SERVICES, Addresses, ServiceSpec, environment_of
+
+ROOT = Path(__file__).parents[2]
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
+INIT = (ROOT / "deploy/postgres/init.sh").read_text()
+SERVER_NAMES = {"kafka", "postgres", "redis"}
+each_service = pytest.mark.parametrize("spec", SERVICES, ids=lambda spec: spec.name)
+
+
+def environment(spec: ServiceSpec) -> dict[str, str]:
+    variables: dict[str, str] = COMPOSE[spec.name]["environment"]
+    return variables
+
+
+def expected(spec: ServiceSpec) -> dict[str, str]:
+    passwords = {
+        other.role: f"${{{other.prefix}_DB_PASSWORD:-{other.name}-local}}" for other in SERVICES
+    }
+    url = "postgresql://saga:secret@postgres:5432/postgres"
+    addresses = Addresses("kafka:9092", url, "redis://redis:6379", passwords)
+    listens_everywhere = {f"{spec.prefix}_HTTP_HOST": "0.0.0.0"}  # noqa: S104 - in its container
+    return environment_of(spec, addresses, spec.port) | listens_everywhere
+
+
+def options_of(command: list[str]) -> dict[str, str]:
+    """The options of a Redis command line, without where it listens and keeps its data."""
+    options = dict(zip(command[1::2], command[2::2], strict=True))
+    return {n: v for n, v in options.items() if n not in {"--bind", "--port", "--dir"}}
+
+
+def test_compose_runs_the_services_and_their_servers() -> None:
+    assert set(COMPOSE) == {spec.name for spec in SERVICES} | SERVER_NAMES
+
+
+@each_service
+def test_variables_are_those_of_the_topology(spec: ServiceSpec) -> None:
+    assert environment(spec) == expected(spec)
+
+
+@each_service
+def test_variables_are_settings_and_none_that_is_required_is_missing(spec: ServiceSpec) -> None:
+    settings = import_module(f"{spec.module}.settings").Settings
+    prefix: str = settings.model_config["env_prefix"]
+    fields = settings.model_fields
+    required = {prefix + n.upper() for n, field in fields.items() if field.is_required()}
+    assert prefix == f"{spec.prefix}_"
+    assert required <= set(environment(spec)) <= {prefix + name.upper() for name in fields}
+
+
+@each_service
+def test_ports_are_published_on_loopback(spec: ServiceSpec) -> None:
+    assert COMPOSE[spec.name]["ports"] == [f"127.0.0.1:{spec.port}:{spec.port}"]
+
+
+@each_service
+def test_a_service_waits_for_just_the_servers_it_uses(spec: ServiceSpec) -> None:
+    used = {"kafka"}
+    used |= {"postgres"} if spec.has_database else set()
+    used |= {"redis"} if spec.redis_database is not None else set()
+    waits = COMPOSE[spec.name]["depends_on"]
+    assert set(waits) == used
+    assert all(how == {"condition": "service_healthy"} for how in waits.values())
+    assert COMPOSE[spec.name]["build"]["args"] == {"SERVICE": spec.name}
+
+
+@pytest.mark.parametrize("name", sorted(SERVER_NAMES))
+def test_servers_are_checked_keep_their_data_and_listen_on_loopback(name: str) -> None:
+    server = COMPOSE[name]
+    assert server["healthcheck"]["test"]
+    assert server["volumes"][0].split(":")[0] == name
+    assert all(port.startswith("127.0.0.1:") for port in server["ports"])
+
+
+def test_each_database_has_its_role() -> None:
+    created = re.findall(r'^create (\w+) (\w+) "\$(\w+)"$', INIT, re.MULTILINE)
+    with_database = [spec for spec in SERVICES if spec.has_database]
+    assert created == [(s.database, s.role, f"{s.prefix}_DB_PASSWORD") for s in with_database]
+    assert {secret for _, _, secret in created} <= set(COMPOSE["postgres"]["environment"])
+    assert 'REVOKE CONNECT ON DATABASE :"database" FROM PUBLIC' in INIT
+
+
+def test_redis_is_as_durable_as_the_embedded_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(binaries, "redis_server", lambda: "redis-server")
+    embedded = servers._prepare_redis(tmp_path, 1)  # noqa: SLF001 - the place that says so
+    options = options_of(COMPOSE["redis"]["command"])
+    assert options == options_of(embedded.command)
+    assert options["--appendonly"] == "yes"
+    assert options["--appendfsync"] == "always"
+
+
+def test_no_topic_is_made_by_accident() -> None:
+    assert COMPOSE["kafka"]["environment"]["KAFKA_AUTO_CREATE_TOPICS_ENABLE"] == "false"
+    assert "auto.create.topics.enable=false" in servers.KAFKA

@@ -1,0 +1,171 @@
+"""Every interleaving of one order: deliveries, repeats, a cancellation and a dispatch at any instant."""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Final, Literal
+
+import pytest
+
+from inventory_svc import domain as inventory
+from inventory_svc.domain import Level
+from loyalty_svc import domain as loyalty
+from loyalty_svc.domain import Customer
+from order_svc import domain as order
+from payment_svc import domain as payment
+from shared_events.decision import Decision
+from shared_events.inventory import StockReleased
+from shared_events.order import OrderCancelled
+from shared_events.payment import PaymentCaptured, PaymentRefundRequested
+from shared_events.shipping import ShipmentCancelled
+from shipping_svc import domain as shipping
+from tests.choreography.world import CANCEL_NOW, DISPATCH_NOW, Finish, Move, World, a_world
+
+Outcome = Literal["success", "decline"]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    start: Callable[[], World]
+    outcome: Outcome = "success"
+    stock: int = 10
+    ends: frozenset[str] = frozenset({"Cancelled"})
+
+
+CASES: Final = {
+    "all ok": Case(a_world, ends=frozenset({"Confirmed", "Cancelled"})),
+    "declined": Case(a_world, "decline"),
+    "undeliverable": Case(lambda: a_world(country="AQ")),
+    "suspended": Case(lambda: a_world(suspended=True)),
+    "out of stock": Case(lambda: a_world(stock=1), stock=1),
+}
+EVERY_CASE: Final = pytest.mark.parametrize("name", CASES)
+
+
+@dataclass(slots=True)
+class Exploration:
+    worlds: list[World] = field(default_factory=list)
+    terminal: list[World] = field(default_factory=list)
+    steps: list[tuple[World, World]] = field(default_factory=list)
+
+
+def moves_of(world: World, outcome: Outcome) -> Iterator[Move]:
+    for move in world.moves():
+        yield Finish(outcome) if isinstance(move, Finish) else move
+    yield CANCEL_NOW
+    yield DISPATCH_NOW
+
+
+@cache
+def explored(name: str) -> Exploration:
+    case, found = CASES[name], Exploration()
+    first = case.start()
+    seen, waiting = {first.key()}, deque([first])
+    while waiting:
+        world = waiting.popleft()
+        found.worlds.append(world)
+        if not world.moves():
+            found.terminal.append(world)
+        for move in moves_of(world, case.outcome):
+            following = world.after(move)
+            found.steps.append((world, following))
+            if (key := following.key()) not in seen:
+                seen.add(key)
+                waiting.append(following)
+    return found
+
+
+def told(world: World) -> list[str]:
+    return [type(event).__name__ for event in world.published]
+
+
+def is_undone(world: World, stock: int) -> bool:
+    return (
+        world.shared["inventory"]["CUP"] == Level(available=stock, receipts=1)
+        and not isinstance(world.own["payment"], payment.Captured | payment.Refunding)
+        and not is_live(world.own["shipping"])
+        and points_of(world) == 0
+    )
+
+
+def is_done(world: World, stock: int) -> bool:
+    return (
+        world.shared["inventory"]["CUP"] == Level(available=stock - 2, committed=2, receipts=1)
+        and isinstance(world.own["payment"], payment.Captured)
+        and sum(isinstance(event, PaymentCaptured) for event in world.published) == 1
+        and isinstance(world.own["shipping"], shipping.Approved | shipping.Dispatched)
+        and points_of(world) == 30
+    )
+
+
+def points_of(world: World) -> int:
+    customer: Customer = world.shared["loyalty"].get("c-1", Customer())
+    return customer.points
+
+
+def is_live(state: Any) -> bool:
+    return isinstance(state, shipping.Created | shipping.Approved | shipping.Dispatched)
+
+
+def is_in_reverse_order(before: World, event: Any) -> bool:
+    """A service gives back only when the ones after it in the chain hold nothing."""
+    match event:
+        case ShipmentCancelled():
+            return not isinstance(before.own["loyalty"], loyalty.Awarded)
+        case PaymentRefundRequested():
+            return not is_live(before.own["shipping"])
+        case StockReleased():
+            holding = payment.Captured | payment.Capturing
+            return not isinstance(before.own["payment"], holding)
+        case OrderCancelled():
+            held = inventory.Reserved | inventory.Committed
+            return not isinstance(before.own["inventory"], held)
+        case _:
+            return True
+
+
+@EVERY_CASE
+def test_every_way_ends_with_the_order_settled_and_the_services_agreed(name: str) -> None:
+    case, found = CASES[name], explored(name)
+    ends = set()
+    for world in found.terminal:
+        state = world.own["order"]
+        ends.add(type(state).__name__)
+        agreed = is_done if isinstance(state, order.Confirmed) else is_undone
+        assert agreed(world, case.stock), told(world)
+    print(f"{name}: {len(found.worlds)} states, {len(found.steps)} steps, {len(found.terminal)} ends")
+    assert ends == case.ends
+
+
+@EVERY_CASE
+def test_no_service_gives_back_before_the_ones_after_it(name: str) -> None:
+    for before, after in explored(name).steps:
+        for event in after.published[len(before.published) :]:
+            assert is_in_reverse_order(before, event), told(after)
+
+
+@EVERY_CASE
+def test_no_delivery_is_ever_impossible(name: str) -> None:
+    parked = {
+        (after.answer.impossible, tuple(told(before)))
+        for before, after in explored(name).steps
+        if isinstance(after.answer, Decision) and after.answer.impossible
+    }
+    assert parked == set()
+
+
+@EVERY_CASE
+def test_a_record_delivered_again_at_any_instant_changes_nothing(name: str) -> None:
+    for world in explored(name).worlds:
+        for service, event in world.delivered_before():
+            assert world.received(service, event) is world
+
+
+@EVERY_CASE
+def test_even_without_the_inbox_a_repeat_publishes_nothing(name: str) -> None:
+    for world in explored(name).worlds:
+        for service, event in world.delivered_before():
+            again = world.decide(service, event)
+            assert isinstance(again, Decision)
+            assert (again.events, again.effects) == ((), ()), (event, told(world))

@@ -1,0 +1,235 @@
+"""The five services joined in memory over their pure rules: topics, cursors, inboxes, effects.
+
+A world is a value. A service's state is the fold of what it published, so the logs and the
+cursors are all there is to tell two worlds apart.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
+from types import MappingProxyType
+from typing import Any, Final, Literal, TypeAlias
+from uuid import UUID
+
+from chassis.service import Service
+from inventory_svc.service import SERVICE as INVENTORY
+from loyalty_svc.service import SERVICE as LOYALTY
+from order_svc.domain import CancelOrder, CartLine, PlaceOrder
+from order_svc.service import SERVICE as ORDER
+from payment_svc.domain import Capture, CaptureDeclined, CaptureSucceeded, Refund, RefundSucceeded
+from payment_svc.service import SERVICE as PAYMENT
+from shared_events.catalog import BY_EVENT
+from shared_events.decision import Decision, Refusal
+from shared_events.envelope import event_id
+from shared_events.loyalty import CustomerSuspended
+from shipping_svc.domain import DispatchShipment
+from shipping_svc.service import SERVICE as SHIPPING
+from tests.domain.builders import DEADLINE, IN_TIME, PLACED_AT, priced, received
+
+SERVICES: Final = MappingProxyType(
+    {service.name: service for service in (ORDER, INVENTORY, PAYMENT, SHIPPING, LOYALTY)}
+)
+ROUTES: Final = tuple(
+    (service.name, topic)
+    for service in SERVICES.values()
+    for topic in sorted({BY_EVENT[event].topic for event in service.consumes})
+)
+CANCEL: Final = CancelOrder(order_id="o-1")
+DISPATCH: Final = DispatchShipment(order_id="o-1")
+
+
+@dataclass(frozen=True, slots=True)
+class Deliver:
+    """The next record of a topic reaches a service."""
+
+    service: str
+    topic: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The provider answers the oldest pending effect."""
+
+    outcome: Literal["success", "decline"] = "success"
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    service: str
+    body: Any
+
+
+Move: TypeAlias = Deliver | Finish | Command
+CANCEL_NOW: Final = Command("order", CANCEL)
+DISPATCH_NOW: Final = Command("shipping", DISPATCH)
+
+
+@cache
+def id_of(subject: str, wire_type: str, attempt: int) -> UUID:
+    return event_id(subject, wire_type, attempt)
+
+
+def identity(event: Any) -> UUID:
+    entry = BY_EVENT[type(event)]
+    return id_of(entry.subject_of(event), entry.wire_type, getattr(event, "attempt", 1))
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    own: Mapping[str, Any] = field(
+        default_factory=lambda: {name: service.initial for name, service in SERVICES.items()}
+    )
+    shared: Mapping[str, Mapping[str, Any]] = field(
+        default_factory=lambda: {name: {} for name in SERVICES}
+    )
+    published: tuple[Any, ...] = ()  # in the order of publication, over all topics
+    queues: Mapping[tuple[str, str], tuple[Any, ...]] = field(
+        default_factory=lambda: {route: () for route in ROUTES}
+    )
+    cursors: Mapping[tuple[str, str], int] = field(
+        default_factory=lambda: {route: 0 for route in ROUTES}
+    )
+    inbox: Mapping[str, frozenset[UUID]] = field(
+        default_factory=lambda: {name: frozenset() for name in SERVICES}
+    )
+    effects: tuple[Any, ...] = ()
+    answer: Decision | Refusal = Decision()
+
+    def key(self) -> Any:
+        """Equal for worlds that can't be told apart by what may follow."""
+        logs = {name: [] for name in SERVICES}  # type: dict[str, list[str]]
+        for event in self.published:
+            logs[BY_EVENT[type(event)].owner].append(_told(event))
+        facts = tuple(tuple(log) for log in logs.values())
+        return facts, tuple(self.cursors.values()), self.effects
+
+    def topic(self, name: str) -> tuple[Any, ...]:
+        return tuple(event for event in self.published if BY_EVENT[type(event)].topic == name)
+
+    def moves(self) -> tuple[Move, ...]:
+        """What the services do by themselves; commands come from outside."""
+        waiting = (route for route in ROUTES if self.cursors[route] < len(self.queues[route]))
+        deliveries = tuple(Deliver(*route) for route in waiting)
+        return (*deliveries, Finish()) if self.effects else deliveries
+
+    def after(self, move: Move) -> "World":
+        match move:
+            case Deliver(service, topic):
+                return self.delivered((service, topic))
+            case Finish(outcome):
+                effect, *rest = self.effects
+                finished = replace(self, effects=tuple(rest))
+                return finished.decided(PAYMENT, outcome_of(effect, outcome))
+            case Command(service, body):
+                return self.decided(SERVICES[service], body)
+
+    def delivered(self, route: tuple[str, str]) -> "World":
+        position = self.cursors[route]
+        moved = replace(self, cursors={**self.cursors, route: position + 1})
+        return moved.received(SERVICES[route[0]], self.queues[route][position])
+
+    def received(self, service: Service, event: Any) -> "World":
+        """A record that is in the inbox has been decided before."""
+        seen, number = self.inbox[service.name], identity(event)
+        if number in seen:
+            return self
+        noted = replace(self, inbox={**self.inbox, service.name: seen | {number}})
+        return noted.decided(service, event)
+
+    def decide(self, service: Service, message: Any) -> Decision | Refusal:
+        return service.decide(self._state(service, message), message, IN_TIME)
+
+    def decided(self, service: Service, message: Any) -> "World":
+        state, decision = self._state(service, message), self.decide(service, message)
+        if isinstance(decision, Refusal):
+            return replace(self, answer=decision)
+        for event in decision.events:
+            state = service.evolve(state, event)
+        own, rows = service.parted(state)
+        return replace(
+            self,
+            own={**self.own, service.name: own},
+            shared={**self.shared, service.name: {**self.shared[service.name], **rows}},
+            published=(*self.published, *decision.events),
+            queues=_appended(self.queues, decision.events),
+            effects=(*self.effects, *decision.effects),
+            answer=decision,
+        )
+
+    def _state(self, service: Service, message: Any) -> Any:
+        """Only the shared rows that the service names for the message, as in the chassis."""
+        own, rows = self.own[service.name], self.shared[service.name]
+        named = service.references(own, message)
+        return service.scoped(own, {row: rows[row] for row in named if row in rows})
+
+    def seeded(self, service: Service, fact: Any) -> "World":
+        """A fact from before the order: it only fills a row that orders share."""
+        rows = self.shared[service.name]
+        _, filled = service.parted(service.evolve(service.scoped(service.initial, rows), fact))
+        return replace(self, shared={**self.shared, service.name: filled})
+
+    def settled(self, outcome: Literal["success", "decline"] = "success") -> "World":
+        """Every queue run empty, first come first served."""
+        world = self
+        while moves := world.moves():
+            move = moves[0]
+            world = world.after(Finish(outcome) if isinstance(move, Finish) else move)
+        return world
+
+    def delivered_before(self) -> Iterable[tuple[Service, Any]]:
+        for route, queue in self.queues.items():
+            for event in queue[: self.cursors[route]]:
+                yield SERVICES[route[0]], event
+
+
+def outcome_of(effect: Any, outcome: Literal["success", "decline"]) -> Any:
+    match effect:
+        case Capture(order_id=order_id) if outcome == "decline":
+            return CaptureDeclined(order_id=order_id, reason="card_declined")
+        case Capture(order_id=order_id):
+            return CaptureSucceeded(order_id=order_id, provider_ref="ch-1")
+        case Refund(order_id=order_id):
+            return RefundSucceeded(order_id=order_id)
+        case _:
+            raise AssertionError(f"no provider runs {effect}")
+
+
+def a_world(*, country: str = "DE", stock: int = 10, suspended: bool = False) -> World:
+    """One order is placed; nobody has read it yet."""
+    world = World().seeded(ORDER, priced())
+    if stock:
+        world = world.seeded(INVENTORY, received(stock))
+    if suspended:
+        world = world.seeded(LOYALTY, CustomerSuspended(customer_id="c-1"))
+    order = PlaceOrder(
+        order_id="o-1",
+        customer_id="c-1",
+        cart=(CartLine(sku="CUP", quantity=2),),
+        currency="EUR",
+        payment_token="tok_ok",
+        country=country,
+        postal_code="10115",
+        patience=DEADLINE - PLACED_AT,
+    )
+    return world.after(Command("order", order))
+
+
+def _appended(
+    queues: Mapping[tuple[str, str], tuple[Any, ...]], events: tuple[Any, ...]
+) -> Mapping[tuple[str, str], tuple[Any, ...]]:
+    longer = dict(queues)
+    for event in events:
+        for service, topic in ROUTES:
+            if topic == BY_EVENT[type(event)].topic and type(event) in SERVICES[service].consumes:
+                longer[service, topic] = (*longer[service, topic], event)
+    return longer
+
+
+_names: dict[int, tuple[Any, str]] = {}
+
+
+def _told(event: Any) -> str:
+    """The event as text, told once per object (an order's open fields have no hash)."""
+    if id(event) not in _names:
+        _names[id(event)] = event, repr(event)
+    return _names[id(event)][1]

@@ -1,0 +1,57 @@
+"""given(service, *events).when(message).then(*events): a rule of a decider, in one line."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from chassis.service import Service
+from shared_events.decision import Decision, Refusal
+from tests.domain.builders import IN_TIME
+
+
+def folded(service: Service, events: Iterable[Any]) -> Any:
+    state = service.scoped(service.initial, {})
+    for event in events:
+        state = service.evolve(state, event)
+    return state
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What was decided. A consumed message was decided twice by then: the second adds no fact."""
+
+    decision: Decision | Refusal
+
+    def then(self, *events: Any, effects: tuple[Any, ...] = ()) -> None:
+        assert self.decision == Decision(events=events, effects=effects)
+
+    def then_nothing(self) -> None:
+        assert isinstance(self.decision, Decision)
+        assert self.decision == Decision(quiet=self.decision.quiet or "no reason was given")
+
+    def then_impossible(self) -> None:
+        assert isinstance(self.decision, Decision)
+        assert self.decision == Decision(impossible=self.decision.impossible or "no reason was given")
+
+    def then_refused(self, code: str) -> None:
+        assert isinstance(self.decision, Refusal)
+        assert self.decision.code == code
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    service: Service
+    events: tuple[Any, ...]
+
+    def when(self, message: Any, at: Any = IN_TIME) -> Answer:
+        first = self.service.decide(folded(self.service, self.events), message, at)
+        if isinstance(first, Decision) and type(message) in self.service.consumes:
+            after = folded(self.service, (*self.events, *first.events))
+            again = self.service.decide(after, message, at)
+            assert isinstance(again, Decision)
+            assert (again.events, again.effects) == ((), ()), "a repeat decides nothing"
+        return Answer(first)
+
+
+def given(service: Service, *events: Any) -> Given:
+    return Given(service, events)
