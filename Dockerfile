@@ -2,7 +2,7 @@
 FROM python:3.12-slim AS build
 ARG SERVICE
 ENV UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1 UV_PYTHON_DOWNLOADS=never
-RUN pip install --no-cache-dir "uv>=0.9,<1"
+RUN pip install --no-cache-dir "uv>=0.13,<1"
 WORKDIR /app
 COPY pyproject.toml uv.lock ./
 # The source is copied below, so only what it stands on is installed here.

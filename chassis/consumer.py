@@ -15,7 +15,7 @@ import structlog
 from aiokafka import ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
 
-from chassis import clock
+from chassis import clock, crashpoints
 from chassis.errors import TransientError
 from chassis.kafka import make_consumer, stop_within
 from chassis.message import Message, Parked, Record
@@ -51,7 +51,7 @@ class Consumer:
             session = _Session(self, stopping)
             try:
                 await session.run()
-            except Exception as error:  # the records are in Kafka still: start again from there
+            except Exception as error:  # noqa: BLE001 - the records are in Kafka still: start again
                 failures = failures + 1 if session.batches == 0 else 1
                 self.rebuilds += 1
                 REBUILDS.labels(self.service.name).inc()
@@ -126,6 +126,7 @@ class _Session:
             for r in part
         ]
         await self._until_handled(records)
+        crashpoints.reached(crashpoints.HANDLED)
         self.batches += 1
         for place, part in batches.items():
             self.done[place] = part[-1].offset + 1
@@ -135,7 +136,7 @@ class _Session:
         service, tries = self.of.service, 0
         projected = [r for r in records if r.topic in service.projections]
         rest = [r for r in records if r.topic not in service.projections]
-        read = [message_of(service, r) for r in rest if is_consumed(service, r, KNOWN_TYPES)]
+        read = [message_of(r) for r in rest if is_consumed(service, r, KNOWN_TYPES)]
         consumed = [r for r in rest if is_consumed(service, r, KNOWN_TYPES)]
         messages = [m for m in read if isinstance(m, Message)]
         pairs = zip(consumed, read, strict=True)

@@ -12,7 +12,7 @@ def is_consumed(service: Service, record: Record, known_types: frozenset[str]) -
     return wire_type in service.wire_types or wire_type not in known_types
 
 
-def message_of(service: Service, record: Record) -> Message | Parked:
+def message_of(record: Record) -> Message | Parked:
     try:
         envelope = decode(record.value, record.headers)
     except MalformedError as error:

@@ -5,11 +5,11 @@ written before its outbox rows are numbered, so that no snapshot sees a later ev
 without its earlier ones; that is why the relay may read pending rows by id.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, AsyncIterator, Final, Self
+from typing import Any, Final, Self
 from zlib import crc32
 
 import asyncpg
@@ -20,8 +20,8 @@ from chassis.message import (
     Done,
     KeyReused,
     Message,
-    Outcome,
     OutboxRow,
+    Outcome,
     Parked,
     PendingEffect,
     Record,
@@ -352,7 +352,7 @@ class PostgresStore:
         return outcomes
 
     async def _redrive(self, connection: Connection, record: Record) -> Outcome:
-        message = message_of(self.service, record)
+        message = message_of(record)
         if isinstance(message, Parked):
             return message
         states = await self._load(connection, [message])

@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 from aiokafka.partitioner import DefaultPartitioner
 
-from chassis import clock
+from chassis import clock, crashpoints
 from chassis.kafka import make_producer, stop_within
 from chassis.message import OutboxRow
 from chassis.metrics import PUBLISHED, RELAY_FAILURES
@@ -46,7 +46,7 @@ class Relay:
             try:
                 await self._turn()
                 failures = 0
-            except Exception as error:  # whatever it is, nothing was acknowledged that Kafka lacks
+            except Exception as error:  # noqa: BLE001 - nothing was acknowledged that Kafka lacks
                 failures += 1
                 RELAY_FAILURES.labels(self.name).inc()
                 log.warning("relay_failed", shard=self.shard, error=repr(error), failures=failures)
@@ -77,8 +77,10 @@ class Relay:
         rows = await self.store.pending(self.shard, self.batch_rows)
         if not rows:
             return 0
+        crashpoints.reached(crashpoints.COMMITTED)
         acknowledged, error = await self.publish(rows)
         if acknowledged:
+            crashpoints.reached(crashpoints.PUBLISHED)
             await self.store.acknowledge(self.shard, acknowledged)
             PUBLISHED.labels(self.name).inc(len(acknowledged))
         if error is not None:
@@ -134,8 +136,7 @@ class Relay:
                     break
                 taken += 1
             try:
-                if not taken:
-                    raise ValueError(f"an event of {topic} is larger than a batch")
+                assert taken, f"an event of {topic} is larger than a batch"
                 batch.close()
                 async with asyncio.timeout(self.send_timeout_s):
                     await (await producer.send_batch(batch, topic, partition=partition))

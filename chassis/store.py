@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from chassis.message import Message, Outcome, OutboxRow, PendingEffect, Record
+from chassis.message import Message, OutboxRow, Outcome, PendingEffect, Record
 
 
 class Store(Protocol):

@@ -7,7 +7,7 @@ from typing import Any
 import structlog
 from pydantic import TypeAdapter
 
-from chassis.message import Change, Done, Message, Outcome, OutboxRow, Parked, PendingEffect
+from chassis.message import Change, Done, Message, OutboxRow, Outcome, Parked, PendingEffect
 from chassis.service import Service
 from shared_events.catalog import BY_EVENT
 from shared_events.codec import encode

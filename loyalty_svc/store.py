@@ -19,8 +19,8 @@ from chassis.errors import ConcurrentChangeError, TransientError
 from chassis.message import (
     Change,
     Message,
-    Outcome,
     OutboxRow,
+    Outcome,
     Parked,
     PendingEffect,
     Record,
@@ -32,7 +32,10 @@ from chassis.work import States, Work, adapter_of, dead_letter_of, work_of
 from loyalty_svc.domain import Awarded, Customer, Deducted, Noted, Rejected
 
 APPLY: Final = (Path(__file__).parent / "apply.lua").read_text()
-KEEP: Final = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end return 0"
+KEEP: Final = """
+if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+return 0
+"""
 REACH: Final = """
 for i = 1, #ARGV, 2 do
   if tonumber(redis.call('HGET', KEYS[1], ARGV[i]) or '0') < tonumber(ARGV[i + 1]) then
@@ -257,7 +260,7 @@ class RedisStore:
         outcomes: list[Outcome] = []
         while entry := await self._call(self.redis.lindex(parked_key(key), 0)):
             record = _record_of(entry)
-            message = message_of(self.service, record)
+            message = message_of(record)
             if isinstance(message, Parked):
                 return [*outcomes, message]
             states, _, _ = await self._load([message])

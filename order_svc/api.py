@@ -94,7 +94,9 @@ def wait_of(prefer: str | None) -> float | None:
     return None
 
 
-def make(node: Node, store: PostgresStore, settings: Settings, waiting: Waiting) -> FastAPI:
+def make(  # noqa: C901, PLR0915 - one route after the other
+    node: Node, store: PostgresStore, settings: Settings, waiting: Waiting
+) -> FastAPI:
     app = make_app("order", node.missing)
 
     async def state_of(order_id: str) -> Any:

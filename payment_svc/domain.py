@@ -4,7 +4,7 @@ consumes   StockReserved from inventory; OrderCancellationRequested from order;
            ShipmentRejected, ShipmentCancelled from shipping
 publishes  PaymentCaptureRequested, PaymentCaptured, PaymentDeclined, PaymentRefundRequested,
            PaymentRefunded, PaymentCancellationNoted
-effects    Capture, Refund: asked of the provider outside the transaction, by a key that never changes
+effects    Capture, Refund: asked of the provider outside the transaction, by one key each
 state      Absent -> Capturing -> Captured -> Refunding -> Refunded, or Declined; Noted is a tombstone
 repeats    a fact that comes twice, or too late, decides nothing
 """

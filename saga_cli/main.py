@@ -36,6 +36,7 @@ Instances = Annotated[int, typer.Option(min=1, max=12, help="Processes of each s
 @app.command()
 def up(
     instances: Instances = 1,
+    *,
     detach: Annotated[bool, typer.Option(help="Return when all is ready.")] = False,
 ) -> None:
     """Start Kafka, PostgreSQL, Redis and the five services; Ctrl-C stops them."""

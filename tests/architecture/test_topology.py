@@ -1,6 +1,7 @@
 """compose.yaml, deploy/postgres/init.sh and the CLI's own stack say the same."""
 
 import re
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ def expected(spec: ServiceSpec) -> dict[str, str]:
     return environment_of(spec, addresses, spec.port) | listens_everywhere
 
 
-def options_of(command: list[str]) -> dict[str, str]:
+def options_of(command: Sequence[str]) -> dict[str, str]:
     """The options of a Redis command line, without where it listens and keeps its data."""
     options = dict(zip(command[1::2], command[2::2], strict=True))
     return {n: v for n, v in options.items() if n not in {"--bind", "--port", "--dir"}}
@@ -94,7 +95,7 @@ def test_redis_is_as_durable_as_the_embedded_one(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(binaries, "redis_server", lambda: "redis-server")
-    embedded = servers._prepare_redis(tmp_path, 1)  # noqa: SLF001 - the place that says so
+    embedded = servers._prepare_redis(tmp_path, 1)
     options = options_of(COMPOSE["redis"]["command"])
     assert options == options_of(embedded.command)
     assert options["--appendonly"] == "yes"

@@ -17,8 +17,8 @@ from payment_svc import domain as payment
 from shared_events.decision import Decision
 from shared_events.inventory import StockReleased
 from shared_events.order import OrderCancelled
-from shared_events.payment import PaymentCaptured, PaymentRefundRequested
-from shared_events.shipping import ShipmentCancelled
+from shared_events.payment import PaymentCaptured, PaymentRefunded, PaymentRefundRequested
+from shared_events.shipping import ShipmentCancelled, ShipmentCreated
 from shipping_svc import domain as shipping
 from tests.choreography.world import CANCEL_NOW, DISPATCH_NOW, Finish, Move, World, a_world
 
@@ -83,7 +83,8 @@ def told(world: World) -> list[str]:
 def is_undone(world: World, stock: int) -> bool:
     return (
         world.shared["inventory"]["CUP"] == Level(available=stock, receipts=1)
-        and not isinstance(world.own["payment"], payment.Captured | payment.Refunding)
+        and not isinstance(world.own["payment"], payment.Capturing | payment.Refunding)
+        and money_kept(world) == 0
         and not is_live(world.own["shipping"])
         and points_of(world) == 0
     )
@@ -92,11 +93,22 @@ def is_undone(world: World, stock: int) -> bool:
 def is_done(world: World, stock: int) -> bool:
     return (
         world.shared["inventory"]["CUP"] == Level(available=stock - 2, committed=2, receipts=1)
-        and isinstance(world.own["payment"], payment.Captured)
-        and sum(isinstance(event, PaymentCaptured) for event in world.published) == 1
+        and money_kept(world) == 3000
+        and count(world, PaymentCaptured) == 1
         and isinstance(world.own["shipping"], shipping.Approved | shipping.Dispatched)
+        and count(world, ShipmentCreated) == 1
         and points_of(world) == 30
     )
+
+
+def count(world: World, kind: type[Any]) -> int:
+    return sum(isinstance(event, kind) for event in world.published)
+
+
+def money_kept(world: World) -> int:
+    captured = (e.captured_minor for e in world.published if isinstance(e, PaymentCaptured))
+    refunded = (e.refunded_minor for e in world.published if isinstance(e, PaymentRefunded))
+    return sum(captured) - sum(refunded)
 
 
 def points_of(world: World) -> int:
@@ -134,7 +146,9 @@ def test_every_way_ends_with_the_order_settled_and_the_services_agreed(name: str
         ends.add(type(state).__name__)
         agreed = is_done if isinstance(state, order.Confirmed) else is_undone
         assert agreed(world, case.stock), told(world)
-    print(f"{name}: {len(found.worlds)} states, {len(found.steps)} steps, {len(found.terminal)} ends")
+    print(
+        f"{name}: {len(found.worlds)} states, {len(found.steps)} steps, {len(found.terminal)} ends"
+    )
     assert ends == case.ends
 
 

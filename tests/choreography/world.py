@@ -84,11 +84,9 @@ class World:
     )
     published: tuple[Any, ...] = ()  # in the order of publication, over all topics
     queues: Mapping[tuple[str, str], tuple[Any, ...]] = field(
-        default_factory=lambda: {route: () for route in ROUTES}
+        default_factory=lambda: dict.fromkeys(ROUTES, ())
     )
-    cursors: Mapping[tuple[str, str], int] = field(
-        default_factory=lambda: {route: 0 for route in ROUTES}
-    )
+    cursors: Mapping[tuple[str, str], int] = field(default_factory=lambda: dict.fromkeys(ROUTES, 0))
     inbox: Mapping[str, frozenset[UUID]] = field(
         default_factory=lambda: {name: frozenset() for name in SERVICES}
     )
@@ -97,7 +95,7 @@ class World:
 
     def key(self) -> Any:
         """Equal for worlds that can't be told apart by what may follow."""
-        logs = {name: [] for name in SERVICES}  # type: dict[str, list[str]]
+        logs: dict[str, list[str]] = {name: [] for name in SERVICES}
         for event in self.published:
             logs[BY_EVENT[type(event)].owner].append(_told(event))
         facts = tuple(tuple(log) for log in logs.values())

@@ -69,7 +69,9 @@ def confirmed() -> OrderConfirmed:
     return OrderConfirmed(order_id="o-1")
 
 
-def order_cancelled(reason: str = "customer", by: str = "order", refunded: int = 3000) -> OrderCancelled:
+def order_cancelled(
+    reason: str = "customer", by: str = "order", refunded: int = 3000
+) -> OrderCancelled:
     return OrderCancelled(order_id="o-1", reason=reason, refused_by=by, refunded_minor=refunded)
 
 
@@ -120,7 +122,9 @@ def declined(reason: str = "card_declined") -> PaymentDeclined:
     return PaymentDeclined(order_id="o-1", reason=reason)
 
 
-def refund_requested(reason: str = "customer", by: str = "order", fee: int = 0) -> PaymentRefundRequested:
+def refund_requested(
+    reason: str = "customer", by: str = "order", fee: int = 0
+) -> PaymentRefundRequested:
     return PaymentRefundRequested(
         order_id="o-1", reason=reason, refused_by=by, refund_minor=3000 - fee, fee_minor=fee
     )
@@ -146,10 +150,10 @@ def shipment_rejected(reason: str = "undeliverable_country") -> ShipmentRejected
     return ShipmentRejected(order_id="o-1", reason=reason)
 
 
-def shipment_cancelled(reason: str = "customer", by: str = "order", fee: int = 0) -> ShipmentCancelled:
-    return ShipmentCancelled(
-        order_id="o-1", reason=reason, refused_by=by, restocking_fee_minor=fee
-    )
+def shipment_cancelled(
+    reason: str = "customer", by: str = "order", fee: int = 0
+) -> ShipmentCancelled:
+    return ShipmentCancelled(order_id="o-1", reason=reason, refused_by=by, restocking_fee_minor=fee)
 
 
 def shipment_cancellation_refused() -> ShipmentCancellationRefused:

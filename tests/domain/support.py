@@ -31,7 +31,9 @@ class Answer:
 
     def then_impossible(self) -> None:
         assert isinstance(self.decision, Decision)
-        assert self.decision == Decision(impossible=self.decision.impossible or "no reason was given")
+        assert self.decision == Decision(
+            impossible=self.decision.impossible or "no reason was given"
+        )
 
     def then_refused(self, code: str) -> None:
         assert isinstance(self.decision, Refusal)

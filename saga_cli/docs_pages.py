@@ -1,0 +1,126 @@
+"""Pages of docs/ that are made from the code: `python -m saga_cli.docs_pages` writes them."""
+
+import sys
+from collections.abc import Iterable
+from dataclasses import MISSING, Field, fields
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final, get_args, get_origin
+
+from saga_cli.topology import SERVICES, ServiceSpec
+from shared_events.catalog import BY_EVENT, ENTRIES, Entry, dead_letters_of
+from shared_events.values import Line, Order
+
+DOCS: Final = Path(__file__).parents[1] / "docs"
+INTRODUCTION: Final = """\
+# Events
+
+Made from `shared_events/catalog.py` and each service's declaration by
+`python -m saga_cli.docs_pages`; a test compares it with the code. Do not edit it by hand.
+
+Every event is a CloudEvent 1.0 in Kafka's binary mode: the attributes are headers (`ce_id`,
+`ce_type`, `ce_source`, `ce_subject`, `ce_time`, `ce_sequence`, `ce_sagaid`, `ce_causationid`, and
+`traceparent`), the value is JSON, the key is the subject. The same decision always has the same
+`ce_id`. A topic is written by the service that owns it and by nobody else. Amounts are integers in
+minor units of the currency. A field marked `?` may be missing in older events.
+"""
+
+
+def events_page() -> str:
+    """docs/events.md as the code says it should be."""
+    parts = [INTRODUCTION, _flow(), *(_section(spec) for spec in SERVICES), _values()]
+    return "\n".join(parts)
+
+
+def _declaration(spec: ServiceSpec) -> Any:
+    return import_module(f"{spec.module}.service").SERVICE
+
+
+def _readers(entry: Entry) -> list[str]:
+    """Who decides on an event or folds its topic."""
+    return [
+        spec.name
+        for spec in SERVICES
+        if entry.event in _declaration(spec).consumes
+        or entry.topic in _declaration(spec).projections
+    ]
+
+
+def _flow() -> str:
+    rows = [
+        (
+            f"**{spec.name}**",
+            _names(_declaration(spec).consumes),
+            _names(_declaration(spec).publishes),
+        )
+        for spec in SERVICES
+    ]
+    return "## Who reads and says what\n\n" + _table(("service", "consumes", "publishes"), rows)
+
+
+def _names(events: Iterable[type[Any]]) -> str:
+    return ", ".join(f"`{_short(BY_EVENT[event])}`" for event in events)
+
+
+def _short(entry: Entry) -> str:
+    return entry.wire_type.rpartition(".")[0]
+
+
+def _section(spec: ServiceSpec) -> str:
+    topics = sorted({entry.topic for entry in ENTRIES if entry.owner == spec.name})
+    head = f"## {spec.name}\n\nTopics: {', '.join(f'`{topic}`' for topic in topics)}; "
+    head += f"dead letters: `{dead_letters_of(spec.name)}`.\n\n"
+    return head + "\n".join(_event(entry) for entry in ENTRIES if entry.owner == spec.name)
+
+
+def _event(entry: Entry) -> str:
+    readers = ", ".join(_readers(entry)) or "nobody: it is there to rebuild its owner's state"
+    key = "order_id" if entry.subject == "order" else entry.subject
+    return (
+        f"### `{entry.wire_type}`\n\n{_summary(entry.event)}\n\n"
+        f"- topic `{entry.topic}`, key `{key}`\n"
+        f"- read by: {readers}\n"
+        f"- fields: {_fields(entry.event)}\n"
+    )
+
+
+def _summary(kind: type[Any]) -> str:
+    return " ".join((kind.__doc__ or "").split())
+
+
+def _fields(kind: type[Any]) -> str:
+    return ", ".join(_field(field) for field in fields(kind) if field.name != "unknown")
+
+
+def _field(field: Field[Any]) -> str:
+    optional = field.default is not MISSING or field.default_factory is not MISSING
+    return f"`{field.name}`{'?' if optional else ''} {_type_name(field.type)}"
+
+
+def _type_name(kind: Any) -> str:
+    if get_origin(kind) is tuple:
+        return f"{get_args(kind)[0].__name__}[]"
+    return kind.__name__ if isinstance(kind, type) else str(kind)
+
+
+def _values() -> str:
+    """The values that events share."""
+    parts = [
+        f"### {v.__name__}\n\n{_summary(v)}\n\n- fields: {_fields(v)}\n" for v in (Order, Line)
+    ]
+    return "## Values\n\n" + "\n".join(parts)
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [head, ("---",) * len(head), *rows]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def main() -> None:
+    DOCS.mkdir(exist_ok=True)
+    (DOCS / "events.md").write_text(events_page(), encoding="utf-8")
+    sys.stdout.write("docs/events.md\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""The way forward: every step in turn, and the order is confirmed."""
+
+import pytest
+
+from shared_events.order import OrderConfirmed
+from shared_events.shipping import ShipmentDispatched
+from tests.choreography.world import DISPATCH_NOW, World, a_world
+
+
+def told(world: World) -> list[str]:
+    return [type(event).__name__ for event in world.published]
+
+
+def test_the_steps_follow_each_other_and_the_order_is_confirmed_last() -> None:
+    world = a_world().settled()
+    assert told(world) == [
+        "OrderPlaced",
+        "StockReserved",
+        "PaymentCaptureRequested",
+        "PaymentCaptured",
+        "ShipmentCreated",
+        "PointsAwarded",
+        "OrderConfirmed",
+        "StockCommitted",
+        "ShipmentApproved",
+    ]
+    assert world.topic("order.events")[1:] == (OrderConfirmed(order_id="o-1"),)
+
+
+def test_a_confirmed_order_is_dispatched() -> None:
+    world = a_world().settled().after(DISPATCH_NOW).settled()
+    assert world.topic("shipping.events")[-1] == ShipmentDispatched(order_id="o-1")
+
+
+@pytest.mark.parametrize("stock", [2, 3])
+def test_the_last_pieces_are_sold(stock: int) -> None:
+    level = a_world(stock=stock).settled().shared["inventory"]["CUP"]
+    assert (level.available, level.reserved, level.committed) == (stock - 2, 0, 2)
+
+
+def test_every_forward_fact_carries_the_order_untouched() -> None:
+    world = a_world().settled()
+    orders = [event.order for event in world.published if hasattr(event, "order")]
+    assert orders == [world.own["order"].order] * 5

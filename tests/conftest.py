@@ -1,0 +1,33 @@
+"""Servers and services that tests share. Each level starts only what it asks for."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from saga_cli.seed import seed
+from saga_cli.stack.services import Services
+from saga_cli.topology import Addresses
+from tests.support.servers import shared_servers
+
+
+@pytest.fixture(scope="session")
+def addresses() -> Iterator[Addresses]:
+    """Servers without services."""
+    with shared_servers() as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Services]:
+    """Servers with all five services, two instances each, and a small shop."""
+    with shared_servers() as found, tempfile.TemporaryDirectory() as logs:
+        services = Services(found, Path(logs))
+        try:
+            services.start_all(instances=2)
+            seed(services.url("order"), services.url("inventory"), services.url("loyalty"))
+            yield services
+        finally:
+            codes = services.stop()
+        assert set(codes.values()) == {0}, f"a service did not stop well: {codes}"

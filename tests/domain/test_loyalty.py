@@ -1,0 +1,125 @@
+"""The rules of loyalty points."""
+
+from typing import Any, Final, get_args
+
+from loyalty_svc.domain import Award, Customer, Input, SetStanding
+from loyalty_svc.service import SERVICE
+from shared_events.loyalty import CustomerReinstated, CustomerSuspended, PointsCancellationNoted
+from tests.domain.builders import (
+    TOO_LATE,
+    an_order,
+    awarded,
+    cancellation_requested,
+    deducted,
+    points_rejected,
+    shipment_cancellation_refused,
+    shipment_created,
+)
+from tests.domain.every_pair import assert_every_pair_is_answered
+from tests.domain.support import folded, given
+
+NOTED: Final = PointsCancellationNoted(order_id="o-1", reason="customer")
+SUSPENDED: Final = CustomerSuspended(customer_id="c-1")
+REINSTATED: Final = CustomerReinstated(customer_id="c-1", attempt=2)
+SUSPEND: Final = SetStanding(customer_id="c-1", suspended=True)
+REINSTATE: Final = SetStanding(customer_id="c-1", suspended=False)
+AWARDED: Final = (awarded(),)
+DEDUCTED: Final = (*AWARDED, deducted())
+AWARDED_AGAIN: Final = (*DEDUCTED, awarded(attempt=2))
+REJECTED: Final = (SUSPENDED, points_rejected())
+HISTORIES: Final[tuple[tuple[Any, ...], ...]] = (
+    (), (NOTED,), AWARDED, DEDUCTED, AWARDED_AGAIN, REJECTED
+)  # fmt: skip
+
+
+def customers_after(*events: Any) -> Any:
+    return SERVICE.parted(folded(SERVICE, events))[1]
+
+
+def test_a_shipment_earns_a_point_for_every_full_euro() -> None:
+    given(SERVICE).when(shipment_created(total_minor=3099)).then(awarded())
+
+
+def test_awarded_points_are_credited() -> None:
+    assert customers_after(*AWARDED) == {"c-1": Customer(points=30)}
+
+
+def test_a_suspended_customer_earns_nothing() -> None:
+    given(SERVICE, SUSPENDED).when(shipment_created()).then(points_rejected())
+
+
+def test_a_reinstated_customer_earns_points_again() -> None:
+    given(SERVICE, SUSPENDED, REINSTATED).when(shipment_created()).then(awarded())
+
+
+def test_a_shipment_past_the_deadline_earns_nothing() -> None:
+    late = points_rejected("deadline_exceeded")
+    given(SERVICE).when(shipment_created(), at=TOO_LATE).then(late)
+
+
+def test_the_deadline_itself_is_in_time() -> None:
+    given(SERVICE).when(shipment_created(), at=an_order().deadline).then(awarded())
+
+
+def test_an_order_cancelled_before_it_was_seen_earns_nothing() -> None:
+    given(SERVICE, NOTED).when(shipment_created()).then(points_rejected("cancelled"))
+
+
+def test_points_are_awarded_once() -> None:
+    for history in (AWARDED, DEDUCTED, AWARDED_AGAIN, REJECTED):
+        given(SERVICE, *history).when(shipment_created()).then_nothing()
+
+
+def test_a_cancellation_takes_the_points_back() -> None:
+    given(SERVICE, *AWARDED).when(cancellation_requested()).then(deducted())
+    assert customers_after(*DEDUCTED) == {"c-1": Customer(points=0)}
+
+
+def test_a_cancellation_before_the_shipment_is_noted() -> None:
+    given(SERVICE).when(cancellation_requested()).then(NOTED)
+
+
+def test_a_cancellation_is_answered_once() -> None:
+    for history in ((NOTED,), DEDUCTED, AWARDED_AGAIN, REJECTED):
+        given(SERVICE, *history).when(cancellation_requested()).then_nothing()
+
+
+def test_a_refused_cancellation_gives_the_points_again() -> None:
+    given(SERVICE, *DEDUCTED).when(shipment_cancellation_refused()).then(awarded(attempt=2))
+    assert customers_after(*AWARDED_AGAIN) == {"c-1": Customer(points=30)}
+
+
+def test_points_are_given_again_once() -> None:
+    given(SERVICE, *AWARDED_AGAIN).when(shipment_cancellation_refused()).then_nothing()
+
+
+def test_a_refused_cancellation_without_a_deduction_is_impossible() -> None:
+    for history in ((), (NOTED,), REJECTED):
+        given(SERVICE, *history).when(shipment_cancellation_refused()).then_impossible()
+
+
+def test_changes_of_standing_are_numbered_per_customer() -> None:
+    given(SERVICE).when(SUSPEND).then(SUSPENDED)
+    given(SERVICE, SUSPENDED).when(REINSTATE).then(REINSTATED)
+
+
+def test_a_standing_that_stands_is_nothing_new() -> None:
+    given(SERVICE).when(REINSTATE).then_nothing()
+    given(SERVICE, SUSPENDED).when(SUSPEND).then_nothing()
+
+
+def test_a_suspension_leaves_earned_points_alone() -> None:
+    expected = {"c-1": Customer(points=30, suspended=True, changes=1)}
+    assert customers_after(*AWARDED, SUSPENDED) == expected
+
+
+def test_every_state_answers_every_message() -> None:
+    messages = (
+        SUSPEND,
+        REINSTATE,
+        shipment_created(),
+        shipment_cancellation_refused(),
+        cancellation_requested(),
+    )
+    assert {type(message) for message in messages} == set(get_args(Input))
+    assert_every_pair_is_answered(SERVICE, HISTORIES, messages, set(get_args(Award)))

@@ -1,0 +1,190 @@
+"""The rules of an order."""
+
+from dataclasses import replace
+from typing import Final, get_args
+
+from order_svc.domain import CancelOrder, CartLine, Input, OrderState, PlaceOrder, PriceProduct
+from order_svc.service import SERVICE
+from shared_events.order import (
+    OrderCancellationRefused,
+    OrderCancellationRequested,
+    OrderCancelled,
+    OrderPlaced,
+)
+from shared_events.values import Line
+from tests.domain.builders import (
+    DEADLINE,
+    PLACED_AT,
+    an_order,
+    awarded,
+    cancellation_requested,
+    confirmed,
+    order_cancelled,
+    placed,
+    priced,
+    released,
+    stock_rejected,
+)
+from tests.domain.every_pair import assert_every_pair_is_answered
+from tests.domain.support import given
+
+PLACE: Final = PlaceOrder(
+    order_id="o-1",
+    customer_id="c-1",
+    cart=(CartLine(sku="CUP", quantity=2),),
+    currency="EUR",
+    payment_token="tok_ok",
+    country="DE",
+    postal_code="10115",
+    patience=DEADLINE - PLACED_AT,
+)
+CANCEL: Final = CancelOrder(order_id="o-1")
+PRICE: Final = PriceProduct(sku="CUP", name="A cup", price_minor=1500, currency="EUR")
+TOO_LATE_TO_CANCEL: Final = OrderCancellationRefused(order_id="o-1", reason="dispatched")
+CANCELLING: Final = (placed(), cancellation_requested())
+CONFIRMED: Final = (placed(), confirmed())
+CANCELLED: Final = (*CANCELLING, order_cancelled())
+
+
+def test_an_order_is_placed_at_the_catalogues_price_with_a_deadline() -> None:
+    given(SERVICE, priced()).when(PLACE, at=PLACED_AT).then(placed())
+
+
+def test_an_order_takes_the_newest_price() -> None:
+    cheaper = placed(lines=(Line(sku="CUP", quantity=2, unit_price_minor=900),), total_minor=1800)
+    newest = priced(price_minor=900, attempt=2)
+    given(SERVICE, priced(), newest).when(PLACE, at=PLACED_AT).then(cheaper)
+
+
+def test_the_total_is_the_sum_over_all_lines() -> None:
+    cart = (CartLine(sku="CUP", quantity=2), CartLine(sku="TEA", quantity=3))
+    lines = (
+        Line(sku="CUP", quantity=2, unit_price_minor=1500),
+        Line(sku="TEA", quantity=3, unit_price_minor=499),
+    )
+    expected = OrderPlaced(order=an_order(lines=lines, total_minor=4497))
+    given(SERVICE, priced(), priced("TEA", 499)).when(replace(PLACE, cart=cart), at=PLACED_AT).then(
+        expected
+    )
+
+
+def test_an_order_is_placed_once() -> None:
+    given(SERVICE, priced(), placed()).when(PLACE).then_refused("order_exists")
+
+
+def test_an_empty_cart_is_refused() -> None:
+    given(SERVICE, priced()).when(replace(PLACE, cart=())).then_refused("empty_cart")
+
+
+def test_an_unknown_product_is_refused() -> None:
+    given(SERVICE).when(PLACE).then_refused("unknown_sku")
+
+
+def test_a_product_sold_in_another_currency_is_refused() -> None:
+    given(SERVICE, priced()).when(replace(PLACE, currency="USD")).then_refused("wrong_currency")
+
+
+def test_a_first_price_starts_revision_one() -> None:
+    given(SERVICE).when(PRICE).then(priced())
+
+
+def test_a_changed_price_is_the_next_revision() -> None:
+    changed = replace(PRICE, price_minor=900)
+    given(SERVICE, priced()).when(changed).then(priced(price_minor=900, attempt=2))
+
+
+def test_the_same_price_again_is_nothing_new() -> None:
+    given(SERVICE, priced()).when(PRICE).then_nothing()
+
+
+def test_a_price_leaves_a_placed_order_alone() -> None:
+    given(SERVICE, priced(), placed(), priced(price_minor=1)).when(awarded()).then(confirmed())
+
+
+def test_awarded_points_confirm_the_order() -> None:
+    given(SERVICE, placed()).when(awarded()).then(confirmed())
+
+
+def test_an_order_is_confirmed_once() -> None:
+    given(SERVICE, *CONFIRMED).when(awarded()).then_nothing()
+
+
+def test_points_awarded_before_a_cancellation_wait_for_its_answer() -> None:
+    given(SERVICE, *CANCELLING).when(awarded()).then_nothing()
+
+
+def test_points_awarded_again_refuse_the_cancellation() -> None:
+    given(SERVICE, *CONFIRMED, cancellation_requested()).when(awarded(attempt=2)).then(
+        TOO_LATE_TO_CANCEL
+    )
+
+
+def test_points_for_an_unknown_order_are_impossible() -> None:
+    given(SERVICE).when(awarded()).then_impossible()
+
+
+def test_points_that_come_after_the_cancellation_are_too_late_to_matter() -> None:
+    """`loyalty.events` may lag behind `inventory.events`, which carried the whole way back."""
+    given(SERVICE, *CANCELLED).when(awarded()).then_nothing()
+
+
+def test_rejected_stock_cancels_the_order() -> None:
+    given(SERVICE, placed()).when(stock_rejected()).then(
+        OrderCancelled(order_id="o-1", reason="out_of_stock", refused_by="inventory")
+    )
+
+
+def test_released_stock_cancels_the_order_with_the_first_refusals_reason_and_the_money() -> None:
+    message = released("undeliverable_country", "shipping", refunded=2900, fee=100)
+    given(SERVICE, placed()).when(message).then(
+        OrderCancelled(
+            order_id="o-1",
+            reason="undeliverable_country",
+            refused_by="shipping",
+            refunded_minor=2900,
+            fee_minor=100,
+        )
+    )
+
+
+def test_released_stock_ends_a_requested_cancellation() -> None:
+    given(SERVICE, *CANCELLING).when(released()).then(order_cancelled())
+
+
+def test_an_order_is_cancelled_once() -> None:
+    given(SERVICE, *CANCELLED).when(released()).then_nothing()
+    given(SERVICE, *CANCELLED).when(stock_rejected()).then_nothing()
+
+
+def test_stock_given_back_under_a_confirmed_order_is_impossible() -> None:
+    given(SERVICE, *CONFIRMED).when(released()).then_impossible()
+    given(SERVICE).when(stock_rejected()).then_impossible()
+
+
+def test_a_cancellation_may_be_asked_for_while_pending_and_after_confirmation() -> None:
+    asked = OrderCancellationRequested(order_id="o-1", reason="customer")
+    given(SERVICE, placed()).when(CANCEL).then(asked)
+    given(SERVICE, *CONFIRMED).when(CANCEL).then(asked)
+
+
+def test_an_unknown_order_is_not_cancelled() -> None:
+    given(SERVICE).when(CANCEL).then_refused("unknown_order")
+
+
+def test_a_cancellation_is_asked_for_once() -> None:
+    given(SERVICE, *CANCELLING).when(CANCEL).then_refused("already_cancelling")
+    given(SERVICE, *CANCELLED).when(CANCEL).then_refused("already_cancelled")
+
+
+def test_a_cancellation_refused_once_is_refused_for_good() -> None:
+    history = (*CONFIRMED, cancellation_requested(), TOO_LATE_TO_CANCEL)
+    given(SERVICE, *history).when(CANCEL).then_refused("cancellation_refused")
+
+
+def test_every_state_answers_every_message() -> None:
+    histories = ((), (placed(),), CANCELLING, CONFIRMED, CANCELLED)
+    refused = (*CONFIRMED, cancellation_requested(), TOO_LATE_TO_CANCEL)
+    messages = (PLACE, CANCEL, PRICE, awarded(), awarded(attempt=2), stock_rejected(), released())
+    assert {type(message) for message in messages} == set(get_args(Input))
+    kinds = set(get_args(OrderState))
+    assert_every_pair_is_answered(SERVICE, (*histories, refused), messages, kinds)

@@ -1,0 +1,178 @@
+"""Kills, repeats and outages while orders flow: nothing is lost, nothing is done twice."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from saga_cli.log_reader import TOPICS, _places, read
+from saga_cli.seed import seed
+from saga_cli.stack.servers import Servers
+from saga_cli.stack.services import Services
+from tests.support.servers import private_stack
+from tests.support.shop import place_many, settled
+
+SERVICES = ("order", "inventory", "payment", "shipping", "loyalty")
+
+
+@pytest.fixture(scope="module")
+def system() -> Iterator[tuple[Services, Servers]]:
+    """A system of this module's own, which its tests may break and mend."""
+    with private_stack() as (services, servers):
+        services.start_all()
+        seed(services.url("order"), services.url("inventory"), services.url("loyalty"))
+        yield services, servers
+
+
+@pytest.mark.parametrize("place", ["committed:5", "published:5", "handled:5"])
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_kill_at_the_worst_moment_loses_and_doubles_nothing(
+    system: tuple[Services, Servers], service: str, place: str
+) -> None:
+    """Killed between database commit and publish, publish and removal, commit and offset."""
+    services, _ = system
+    for instance in services.of(service):
+        instance.process.stop()
+    fragile = services.start(service, {"CHASSIS_CRASH_AT": place})
+    services.await_ready([fragile])
+
+    async def flow() -> list[str]:
+        orders = services.of("order")
+        placing = asyncio.create_task(place_many([orders[-1].url], 300))
+        while fragile.process.is_alive():
+            await asyncio.sleep(0.05)
+            assert not placing.done() or service != "order"
+            if placing.done() and time.monotonic() > deadline:
+                break
+        fragile.process.env = {
+            name: value
+            for name, value in fragile.process.env.items()
+            if name != "CHASSIS_CRASH_AT"
+        }
+        assert fragile.process.exit_code() == -9, "it did not die at the place"
+        fragile.process.start()
+        return await placing
+
+    deadline = time.monotonic() + 60
+    acknowledged = asyncio.run(flow())
+    services.await_ready([fragile])
+    report = settled(services, acknowledged)
+    assert report.violations == []
+
+
+def test_every_event_delivered_again_changes_nothing(system: tuple[Services, Servers]) -> None:
+    services, _ = system
+    acknowledged = asyncio.run(place_many([services.of("order")[-1].url], 100))
+    assert settled(services, acknowledged).violations == []
+    bootstrap = services.addresses.kafka_bootstrap
+    before = asyncio.run(read(bootstrap))
+    books = asyncio.run(_fingerprint(services))
+    sent = asyncio.run(_send_all_again(bootstrap))
+    assert sent >= len(before)
+    asyncio.run(_all_read(bootstrap))
+    after = asyncio.run(read(bootstrap))
+    assert {e.envelope.id for e in after} == {e.envelope.id for e in before}
+    assert len(after) == len(before) + sent, "a repeat led to a new event"
+    assert asyncio.run(_fingerprint(services)) == books
+
+
+async def _send_all_again(bootstrap: str) -> int:
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, auto_offset_reset="earliest")
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all")
+    await consumer.start()
+    await producer.start()
+    sent = 0
+    try:
+        places = await _places(bootstrap, TOPICS)
+        consumer.assign(places)
+        ends = await consumer.end_offsets(places)
+        waiting = {place for place in places if ends[place]}
+        while waiting:
+            for place, records in (await consumer.getmany(timeout_ms=500)).items():
+                for record in (r for r in records if r.offset < ends[place]):
+                    await producer.send(
+                        record.topic,
+                        value=record.value,
+                        key=record.key,
+                        headers=list(record.headers),
+                        partition=record.partition,
+                    )
+                    sent += 1
+            waiting = {p for p in waiting if await consumer.position(p) < ends[p]}
+        await producer.flush()
+    finally:
+        await producer.stop()
+        await consumer.stop()
+    return sent
+
+
+async def _all_read(bootstrap: str) -> None:
+    """Wait until every group has committed the end of what it reads."""
+    deadline = time.monotonic() + 60
+    from aiokafka.admin import AIOKafkaAdminClient  # noqa: PLC0415
+
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap)
+    await admin.start()
+    await consumer.start()
+    try:
+        for group in SERVICES:
+            while True:
+                committed = await admin.list_consumer_group_offsets(group)
+                ends = await consumer.end_offsets([TopicPartition(*place) for place in committed])
+                behind = {p: ends[p] - c.offset for p, c in committed.items() if ends[p] > c.offset}
+                if not behind:
+                    break
+                assert time.monotonic() < deadline, f"{group} is behind: {behind}"
+                await asyncio.sleep(0.2)
+    finally:
+        await admin.close()
+        await consumer.stop()
+
+
+async def _fingerprint(services: Services) -> list[object]:
+    """All states of all services."""
+    from saga_cli.reconcile import _books  # noqa: PLC0415
+
+    books = await _books(services.addresses)
+    return [books.orders, books.reservations, books.payments, books.shipments, books.points,
+            books.customers, books.stock]  # fmt: skip
+
+
+def test_kafka_postgres_and_redis_die_under_load_and_come_back(
+    system: tuple[Services, Servers],
+) -> None:
+    services, servers = system
+
+    async def flow() -> list[str]:
+        placing = asyncio.create_task(place_many([services.of("order")[-1].url], 300, at_once=10))
+        for server in servers.all:
+            await asyncio.sleep(0.3)
+            await asyncio.to_thread(server.kill)
+            await asyncio.to_thread(servers.restart, server)
+        return await placing
+
+    acknowledged = asyncio.run(flow())
+    assert settled(services, acknowledged, seconds=90).violations == []
+
+
+def test_the_broker_is_away_for_longer_than_a_minute_and_comes_back(
+    system: tuple[Services, Servers],
+) -> None:
+    """Longer than request_timeout_ms and session_timeout_ms: clients have given up by then."""
+    services, servers = system
+
+    async def flow() -> list[str]:
+        first = await place_many([services.of("order")[-1].url], 50)
+        await asyncio.to_thread(servers.kafka.kill)
+        during = await place_many([services.of("order")[-1].url], 50)
+        await asyncio.sleep(65)
+        await asyncio.to_thread(servers.restart, servers.kafka)
+        return first + during + await place_many([services.of("order")[-1].url], 50)
+
+    acknowledged = asyncio.run(flow())
+    assert settled(services, acknowledged, seconds=90).violations == []
+    alive = [i for i in services.instances if i.process.is_alive()]
+    assert {i.spec.name for i in alive} == set(SERVICES), "a service did not survive"

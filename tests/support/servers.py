@@ -1,0 +1,78 @@
+"""Real servers for tests: those of the environment, containers where Docker answers, else local."""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from saga_cli.stack import provision, servers
+from saga_cli.stack.processes import Process
+from saga_cli.stack.services import Services
+from saga_cli.topology import SERVICES, Addresses
+
+
+@contextmanager
+def shared_servers() -> Iterator[Addresses]:
+    """Servers that many tests use; nobody stops or breaks them."""
+    given = all(os.environ.get(name) for name in provision.GIVEN)
+    if not given and provision.docker_answers():
+        with _containers() as addresses:
+            yield addresses
+        return
+    made = provision.provide()
+    try:
+        yield made.addresses
+    finally:
+        made.stop()
+
+
+@contextmanager
+def private_servers() -> Iterator[servers.Servers]:
+    """Servers of one test, which it may kill and restart."""
+    made = servers.start()
+    try:
+        yield made
+    finally:
+        made.stop()
+
+
+@contextmanager
+def private_stack() -> Iterator[tuple[Services, servers.Servers]]:
+    """Servers of one test, and no service yet."""
+    with private_servers() as made:
+        services = Services(made.addresses, made.folder)
+        try:
+            yield services, made
+        finally:
+            services.stop()
+
+
+@contextmanager
+def _containers() -> Iterator[Addresses]:
+    import asyncio  # noqa: PLC0415
+
+    from testcontainers.kafka import KafkaContainer  # noqa: PLC0415 - needs an engine at import
+    from testcontainers.postgres import PostgresContainer  # noqa: PLC0415
+    from testcontainers.redis import RedisContainer  # noqa: PLC0415
+
+    admin = secrets.token_urlsafe(12)
+    durable = "redis-server --appendonly yes --appendfsync always"
+    with (
+        KafkaContainer("confluentinc/cp-kafka:7.9.0").with_kraft() as kafka,
+        PostgresContainer("postgres:17", username="saga", password=admin) as postgres,
+        RedisContainer("redis:7").with_command(durable) as redis,
+    ):
+        place = f"{postgres.get_container_host_ip()}:{postgres.get_exposed_port(5432)}"
+        addresses = Addresses(
+            kafka.get_bootstrap_server(),
+            f"postgresql://saga:{admin}@{place}/postgres",
+            f"redis://{redis.get_container_host_ip()}:{redis.get_exposed_port(6379)}",
+            {spec.role: secrets.token_urlsafe(12) for spec in SERVICES},
+        )
+        asyncio.run(servers.create_databases(addresses))
+        yield addresses
+
+
+def log_of(process: Process) -> str:
+    return Path(process.log).read_text(errors="replace")

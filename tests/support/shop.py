@@ -1,0 +1,63 @@
+"""A customer of the running system, and the wait for it to come to rest."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import httpx
+
+from saga_cli.demo import SCENES, a_checkout
+from saga_cli.reconcile import Report, reconcile
+from saga_cli.stack.services import Services
+
+MIXED = [scene.changes for scene in SCENES[:5]]
+
+
+def checkout(services: Services, wait_s: int = 20, **changes: Any) -> httpx.Response:
+    headers = changes.pop("headers", {})
+    return httpx.post(
+        f"{services.url('order')}/checkout",
+        json=a_checkout(**changes),
+        headers={"Prefer": f"wait={wait_s}", **headers},
+        timeout=60,
+    )
+
+
+async def place_many(urls: Sequence[str], count: int, at_once: int = 50) -> list[str]:
+    """Place mixed orders, each with a key, until each is acknowledged; returns their ids.
+
+    An answer that is lost or a server that is away is asked again with the same key.
+    """
+    gate = asyncio.Semaphore(at_once)
+    prefix = f"many-{time.monotonic_ns()}"
+    async with httpx.AsyncClient(timeout=15) as client:
+
+        async def place(number: int) -> str:
+            body = a_checkout(**{"customer_id": f"c-{number % 13}", **MIXED[number % len(MIXED)]})
+            headers = {"Idempotency-Key": f"{prefix}-{number}"}
+            deadline = time.monotonic() + 90
+            while True:
+                url = urls[number % len(urls)]
+                try:
+                    async with gate:
+                        answer = await client.post(f"{url}/checkout", json=body, headers=headers)
+                    if answer.status_code == 201:
+                        return str(answer.json()["order_id"])
+                    assert answer.status_code in {409, 429, 500, 503}, answer.text
+                except httpx.TransportError:
+                    pass
+                assert time.monotonic() < deadline, f"checkout {number} was never acknowledged"
+                await asyncio.sleep(0.1)
+
+        return await asyncio.gather(*(place(n) for n in range(count)))
+
+
+def settled(services: Services, acknowledged: Sequence[str], seconds: float = 60) -> Report:
+    """Wait until the books agree and nothing is on its way; the last report says what does not."""
+    deadline = time.monotonic() + seconds
+    while True:
+        report = asyncio.run(reconcile(services.addresses, acknowledged))
+        if report.is_clean or time.monotonic() > deadline:
+            return report
+        time.sleep(0.2)
