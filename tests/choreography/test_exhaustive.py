@@ -1,4 +1,4 @@
-"""Every interleaving of one order: deliveries, repeats, a cancellation and a dispatch at any instant."""
+"""Every interleaving of one order: deliveries, repeats, a cancel and a dispatch at any instant."""
 
 from collections import deque
 from collections.abc import Callable, Iterator

@@ -91,7 +91,7 @@ class World:
         default_factory=lambda: {name: frozenset() for name in SERVICES}
     )
     effects: tuple[Any, ...] = ()
-    answer: Decision | Refusal = Decision()
+    answer: Decision | Refusal = field(default_factory=Decision)
 
     def key(self) -> Any:
         """Equal for worlds that can't be told apart by what may follow."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from chassis.service import Service
@@ -45,7 +46,7 @@ class Given:
     service: Service
     events: tuple[Any, ...]
 
-    def when(self, message: Any, at: Any = IN_TIME) -> Answer:
+    def when(self, message: Any, at: datetime = IN_TIME) -> Answer:
         first = self.service.decide(folded(self.service, self.events), message, at)
         if isinstance(first, Decision) and type(message) in self.service.consumes:
             after = folded(self.service, (*self.events, *first.events))
