@@ -12,7 +12,7 @@ import structlog
 
 from chassis import clock, ids
 from chassis.errors import TransientError
-from chassis.message import Message, PendingEffect
+from chassis.message import Message, Parked, PendingEffect
 from chassis.metrics import EFFECTS
 from chassis.service import EffectRunner, Service
 from chassis.store import Store
@@ -31,7 +31,7 @@ class EffectWorker:
     batch: int = 200
     concurrency: int = 50
     timeout_s: float = 10.0
-    lease_s: float = 30.0
+    lease_s: float = 15.0
     poll_s: float = 0.5
     woken_by: tuple[asyncio.Event, ...] = ()
     wake: asyncio.Event = field(default_factory=asyncio.Event)
@@ -56,9 +56,13 @@ class EffectWorker:
             return 0
         gate = asyncio.Semaphore(self.concurrency)
         results = await asyncio.gather(*(self._outcome(gate, effect) for effect in due))
-        outcomes = [message for message in results if message is not None]
-        if outcomes:
-            await self.store.handle(outcomes, ())
+        known = [(e, m) for e, m in zip(due, results, strict=True) if m is not None]
+        if known:
+            decided = await self.store.handle([message for _, message in known], ())
+            for (effect, _), outcome in zip(known, decided, strict=True):
+                if isinstance(outcome, Parked):
+                    log.error("outcome_undecided", effect=effect.id, reason=outcome.reason)
+                    await self._ask_again(effect, outcome.reason)
             for event in self.woken_by:
                 event.set()
         return len(due)
@@ -71,9 +75,8 @@ class EffectWorker:
                 outcome = await self.runners[effect.kind](body, effect.id)
         except Exception as error:  # noqa: BLE001 - unknown, whatever it is: ask again, same key
             EFFECTS.labels(self.service.name, effect.kind, "unknown").inc()
-            delay_s = clock.backoff_s(effect.tries, base_s=0.2, max_s=60.0)
-            log.warning("effect_unknown", effect=effect.id, error=repr(error), delay_s=delay_s)
-            await self.store.postpone(effect, delay_s, repr(error))
+            log.warning("effect_unknown", effect=effect.id, error=repr(error))
+            await self._ask_again(effect, repr(error))
             return None
         EFFECTS.labels(self.service.name, effect.kind, type(outcome).__name__).inc()
         return Message(
@@ -84,3 +87,7 @@ class EffectWorker:
             traceparent=effect.traceparent,
             effect_id=effect.id,
         )
+
+    async def _ask_again(self, effect: PendingEffect, why: str) -> None:
+        delay_s = clock.backoff_s(effect.tries, base_s=0.2, max_s=60.0)
+        await self.store.postpone(effect, delay_s, why)

@@ -44,8 +44,8 @@ def make_consumer(bootstrap: str, group: str) -> Any:
         fetch_max_wait_ms=250,
         fetch_min_bytes=1,
         max_partition_fetch_bytes=1024 * 1024,
-        session_timeout_ms=10_000,
-        heartbeat_interval_ms=2_000,
+        session_timeout_ms=6_000,
+        heartbeat_interval_ms=1_500,
         rebalance_timeout_ms=10_000,
         request_timeout_ms=20_000,
         max_poll_interval_ms=300_000,
@@ -73,13 +73,15 @@ async def ensure_topics(bootstrap: str, topics: dict[str, tuple[int, dict[str, s
         await admin.close()
 
 
-async def await_topics(bootstrap: str, names: tuple[str, ...]) -> None:
+async def await_topics(bootstrap: str, names: tuple[str, ...], stopping: asyncio.Event) -> None:
     """Wait until the neighbours have made their topics."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=10_000)
     await admin.start()
     try:
         told: set[str] = set()
         while missing := set(names) - set(await admin.list_topics()):
+            if stopping.is_set():
+                return
             if missing != told:
                 log.info("waiting_for_topics", topics=sorted(missing))
                 told = missing

@@ -45,6 +45,7 @@ WITH entered AS (
 SELECT (SELECT array_agg(message_id) FROM entered),
        (SELECT array_agg(DISTINCT key) FROM parked WHERE key = ANY($2::text[]))
 """
+FORGET = "DELETE FROM inbox WHERE message_id = ANY($1::uuid[])"
 WRITE_OUTBOX = """
 INSERT INTO outbox (shard, topic, key, value, headers)
 SELECT shard, topic, key, value, headers
@@ -128,10 +129,14 @@ class PostgresStore:
             async with _translated(), self._transaction() as connection:
                 work, states = await self._decide(connection, messages, malformed)
         except POISON as error:
-            if len(messages) + len(malformed) > 1:
+            if messages and malformed:
+                await self.handle((), malformed)
+                return await self.handle(messages)
+            if len(messages) > 1:
                 half = len(messages) // 2
-                first = await self.handle(messages[:half], malformed)
-                return first + await self.handle(messages[half:])
+                return await self.handle(messages[:half]) + await self.handle(messages[half:])
+            if not messages:
+                raise TransientError(f"malformed records can't be kept: {error}") from error
             return await self._park_alone(messages, f"{type(error).__name__}: {error}")
         for told in self.on_commit:
             told(work, states)
@@ -152,15 +157,19 @@ class PostgresStore:
         for message in messages:
             if message.claim is None and message.id not in entered:
                 settled[id(message)] = Repeated()
+            entered.discard(message.id)  # the same id later in this batch is a repeat as well
         todo = [m for m in messages if id(m) not in settled]
         states = await self._load(connection, todo)
         work = work_of(self.service, states, todo, parked_keys)
+        work.finished_effects += [m.effect_id for m in messages if m.effect_id and id(m) in settled]
         await self._save(connection, states, work)
         await self._answer(connection, todo, work)
         if self.keeps_timeline:
             await self._tell(connection, todo, work)
         await self._park(connection, [(m.record, m.key, why) for m, why in work.parked if m.record])
         await self._park(connection, [(record, record.subject, why) for record, why in malformed])
+        if failed := [m.id for m, _ in work.parked if m.effect_id]:
+            await connection.execute(FORGET, failed)  # its effect is owed still, and asked again
         decided = iter(work.outcomes)
         work.outcomes = [settled[id(m)] if id(m) in settled else next(decided) for m in messages]
         return work, states
@@ -253,7 +262,9 @@ class PostgresStore:
         for record, key, why in records:
             origin = (record.topic, record.partition, record.offset, record.key, record.value)
             headers = wire.packed(record.headers)
-            await connection.fetchval(PARK, key, *origin, headers, why[:2000])
+            await connection.fetchval(
+                PARK, key, *origin, headers, why[:2000].replace("\0", "\\x00")
+            )
 
     async def _park_alone(self, messages: Sequence[Message], why: str) -> list[Outcome]:
         async with _translated(), self._transaction() as connection:

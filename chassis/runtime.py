@@ -88,7 +88,6 @@ async def run(node: Node, app: FastAPI) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, node.stopping.set)
-    await _prepare_topics(node)
     config = uvicorn.Config(
         app,
         host=node.settings.http_host,
@@ -102,7 +101,7 @@ async def run(node: Node, app: FastAPI) -> None:
     server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]  # ours, above
     parts = [
         asyncio.create_task(server.serve(), name="http"),
-        asyncio.create_task(node.consumer.run(node.stopping), name="consumer"),
+        asyncio.create_task(_consume(node), name="consumer"),
     ]
     if node.effects is not None:
         node.extras["effects"] = node.effects.run
@@ -140,6 +139,11 @@ async def _ended(tasks: list[asyncio.Task[None]], seconds: float) -> bool:
     return bool(failures)
 
 
+async def _consume(node: Node) -> None:
+    await _prepare_topics(node)
+    await node.consumer.run(node.stopping)
+
+
 async def _prepare_topics(node: Node) -> None:
     """Make this service's topics and wait for its neighbours'; a broker that is away is waited for."""
     name = node.service.name
@@ -152,7 +156,9 @@ async def _prepare_topics(node: Node) -> None:
     while not node.stopping.is_set():
         try:
             await kafka.ensure_topics(node.settings.kafka_bootstrap, own)
-            await kafka.await_topics(node.settings.kafka_bootstrap, node.service.topics)
+            await kafka.await_topics(
+                node.settings.kafka_bootstrap, node.service.topics, node.stopping
+            )
         except Exception as error:  # noqa: BLE001 - whatever it is, without topics there is no start
             log.warning("kafka_away", error=repr(error))
             await clock.wait(0.5)

@@ -68,11 +68,12 @@ def work_of(
 
 
 def _decided(service: Service, states: States, message: Message, work: Work) -> Outcome:
+    """Nothing of the batch changes before all of this message's part in it is known."""
     row = states.own.setdefault(message.key, Change(service.initial, 0))
-    references = service.references(row.state, message.body)
-    shared = {ref: states.shared[ref] for ref in references if ref in states.shared}
-    state = service.scoped(row.state, shared)
     try:
+        references = service.references(row.state, message.body)
+        shared = {ref: states.shared[ref] for ref in references if ref in states.shared}
+        state = service.scoped(row.state, shared)
         decision = service.decide(state, message.body, message.at)
         if isinstance(decision, Refusal):
             return decision
@@ -81,10 +82,12 @@ def _decided(service: Service, states: States, message: Message, work: Work) -> 
         for event in decision.events:
             state = service.evolve(state, event)
         rows = _published(service, message, decision.events, row.version)
+        effects = [_effect_of(message, effect) for effect in decision.effects]
+        own, shared_after = service.parted(state)
+        response = message.respond(decision.events, state) if message.respond else b""
     except Exception as error:  # a bug in the rules must hold up its own key only
         log.exception("decide_failed", saga_id=message.key, message_id=str(message.id))
         return Parked(f"{type(error).__name__}: {error}")
-    own, shared_after = service.parted(state)
     if own is not row.state:
         row.state, row.version = own, row.version + len(decision.events)
     for ref, value in shared_after.items():
@@ -92,10 +95,9 @@ def _decided(service: Service, states: States, message: Message, work: Work) -> 
             states.shared[ref] = value
             states.changed_shared.add(ref)
     work.outbox.extend(rows)
-    work.effects.extend(_effect_of(message, effect) for effect in decision.effects)
+    work.effects.extend(effects)
     if message.effect_id:
         work.finished_effects.append(message.effect_id)
-    response = message.respond(decision.events, state) if message.respond else b""
     return Done(decision.events, state, response)
 
 

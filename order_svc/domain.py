@@ -212,8 +212,10 @@ def settle(state: OrderState, message: PointsAwarded) -> Decision:
             return nothing("the last participant will answer the cancellation")
         case Confirmed():
             return nothing("confirmed before")
-        case Absent() | Cancelled():
-            return impossible("points were awarded for an order that is not open")
+        case Cancelled():
+            return nothing("the way back overtook the award by another topic")
+        case Absent():
+            return impossible("points were awarded for an order that was never placed")
 
 
 def request_cancellation(state: OrderState, command: CancelOrder) -> Decision | Refusal:

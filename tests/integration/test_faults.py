@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -47,9 +48,7 @@ def test_a_kill_at_the_worst_moment_loses_and_doubles_nothing(
             if placing.done() and time.monotonic() > deadline:
                 break
         fragile.process.env = {
-            name: value
-            for name, value in fragile.process.env.items()
-            if name != "CHASSIS_CRASH_AT"
+            name: value for name, value in fragile.process.env.items() if name != "CHASSIS_CRASH_AT"
         }
         assert fragile.process.exit_code() == -9, "it did not die at the place"
         fragile.process.start()
@@ -145,16 +144,14 @@ def test_kafka_postgres_and_redis_die_under_load_and_come_back(
     system: tuple[Services, Servers],
 ) -> None:
     services, servers = system
-
-    async def flow() -> list[str]:
-        placing = asyncio.create_task(place_many([services.of("order")[-1].url], 300, at_once=10))
+    place = place_many([services.of("order")[-1].url], 1000, at_once=10)
+    with ThreadPoolExecutor(1) as pool:  # children die with the thread that starts them: not here
+        placing = pool.submit(asyncio.run, place)
         for server in servers.all:
-            await asyncio.sleep(0.3)
-            await asyncio.to_thread(server.kill)
-            await asyncio.to_thread(servers.restart, server)
-        return await placing
-
-    acknowledged = asyncio.run(flow())
+            time.sleep(0.3)
+            server.kill()
+            servers.restart(server)
+        acknowledged = placing.result()
     assert settled(services, acknowledged, seconds=90).violations == []
 
 
@@ -163,16 +160,13 @@ def test_the_broker_is_away_for_longer_than_a_minute_and_comes_back(
 ) -> None:
     """Longer than request_timeout_ms and session_timeout_ms: clients have given up by then."""
     services, servers = system
-
-    async def flow() -> list[str]:
-        first = await place_many([services.of("order")[-1].url], 50)
-        await asyncio.to_thread(servers.kafka.kill)
-        during = await place_many([services.of("order")[-1].url], 50)
-        await asyncio.sleep(65)
-        await asyncio.to_thread(servers.restart, servers.kafka)
-        return first + during + await place_many([services.of("order")[-1].url], 50)
-
-    acknowledged = asyncio.run(flow())
+    order = [services.of("order")[-1].url]
+    acknowledged = asyncio.run(place_many(order, 50))
+    servers.kafka.kill()
+    acknowledged += asyncio.run(place_many(order, 50))
+    time.sleep(65)
+    servers.restart(servers.kafka)
+    acknowledged += asyncio.run(place_many(order, 50))
     assert settled(services, acknowledged, seconds=90).violations == []
     alive = [i for i in services.instances if i.process.is_alive()]
     assert {i.spec.name for i in alive} == set(SERVICES), "a service did not survive"

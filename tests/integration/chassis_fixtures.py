@@ -1,0 +1,73 @@
+"""A store of each kind on real servers, and the event that a store's service acts on."""
+
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import loyalty_svc.service
+import shipping_svc
+import shipping_svc.service
+from chassis import migrations
+from chassis.message import Message
+from chassis.postgres import PostgresStore
+from chassis.service import Service
+from loyalty_svc.store import RedisStore
+from saga_cli.topology import BY_NAME, Addresses
+from shared_events.payment import PaymentCaptured
+from shared_events.shipping import ShipmentCreated
+from shared_events.values import Order
+from shipping_svc.store import SHIPMENTS
+from tests.support.records import a_message
+
+Connect = Callable[[Service], Awaitable[Any]]
+OFFSETS = itertools.count()
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of store: its service, how to open it, and a first and a later event of an order."""
+
+    service: Service
+    connect: Connect
+    first: Callable[[Order], Message]
+
+    def failing_on(self, order_id: str) -> Service:
+        """The service with a bug that one order meets."""
+
+        def decide(state: Any, message: Any, at: Any) -> Any:
+            order = getattr(message, "order", None)
+            if order is not None and order.order_id == order_id:
+                raise ZeroDivisionError("a bug in the rules")
+            return self.service.decide(state, message, at)
+
+        return replace(self.service, decide=decide)
+
+
+@asynccontextmanager
+async def kinds(addresses: Addresses) -> AsyncIterator[dict[str, Kind]]:
+    url = addresses.database_url(BY_NAME["shipping"])
+    folder = Path(shipping_svc.__file__ or "").parent / "migrations"
+    await migrations.migrate(folder, url)
+
+    async def postgres(service: Service) -> PostgresStore:
+        return await PostgresStore.connect(service, SHIPMENTS, None, url)
+
+    async def redis(service: Service) -> RedisStore:
+        return await RedisStore.connect(service, f"{addresses.redis_url}/0")
+
+    yield {
+        "postgres": Kind(shipping_svc.service.SERVICE, postgres, _captured),
+        "redis": Kind(loyalty_svc.service.SERVICE, redis, _created),
+    }
+
+
+def _captured(order: Order) -> Message:
+    event = PaymentCaptured(order=order, captured_minor=order.total_minor, provider_ref="p")
+    return a_message(event, next(OFFSETS))
+
+
+def _created(order: Order) -> Message:
+    return a_message(ShipmentCreated(order=order, shipment_id="S"), next(OFFSETS))

@@ -1,0 +1,177 @@
+"""The relay and the consumer against a real broker that is paused, killed and fed with rubbish."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from aiokafka import AIOKafkaProducer
+
+from chassis import kafka
+from chassis.consumer import Consumer
+from chassis.message import Record
+from chassis.relay import Relay
+from saga_cli.log_reader import Logged, read
+from saga_cli.stack.servers import Servers
+from saga_cli.topology import BY_NAME
+from tests.integration.chassis_fixtures import Kind, kinds
+from tests.support.records import an_order
+from tests.support.servers import private_servers
+
+TOPICS = ("order.events", "payment.events", "loyalty.events", "shipping.events")
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[Servers]:
+    with private_servers() as made:
+        yield made
+
+
+@pytest.fixture
+async def kind(servers: Servers) -> AsyncIterator[Kind]:
+    bootstrap = servers.addresses.kafka_bootstrap
+    names = (*TOPICS, "shipping.dead-letters", "order.delivery-details")
+    await kafka.ensure_topics(bootstrap, {name: (3, {}) for name in names})
+    async with kinds(servers.addresses) as found:
+        yield found["postgres"]
+
+
+async def _published(servers: Servers, *keys: str) -> list[Logged]:
+    logged = await read(servers.addresses.kafka_bootstrap, ["shipping.events"])
+    return [entry for entry in logged if entry.envelope.subject in keys]
+
+
+async def test_a_low_id_that_commits_late_is_still_published(servers: Servers, kind: Kind) -> None:
+    """Sequence values are visible out of order: a relay that reads `id > last` would skip it."""
+    import asyncpg  # noqa: PLC0415
+
+    store = await kind.connect(kind.service)
+    relay = Relay(store, servers.addresses.kafka_bootstrap, "shipping")
+    assert await store.lead(0)
+    slow, quick = an_order(), an_order()
+    held = await asyncpg.connect(servers.addresses.database_url(BY_NAME["shipping"]))
+    transaction = held.transaction()
+    await transaction.start()
+    await held.execute(
+        "INSERT INTO outbox (shard, topic, key, value, headers)"
+        " VALUES (0, 'shipping.dead-letters', $1, 'x', '[]')",
+        slow.order_id,
+    )
+    await store.handle([kind.first(quick)], ())
+    assert await relay.relay_once() == 1
+    await transaction.commit()
+    assert await relay.relay_once() == 1
+    assert await store.pending(0, 10) == []
+    assert len(await _published(servers, quick.order_id)) == 1
+    await held.close()
+    await store.close()
+
+
+async def test_a_producer_that_failed_is_replaced_and_the_order_is_kept(
+    servers: Servers, kind: Kind
+) -> None:
+    store = await kind.connect(kind.service)
+    relay = Relay(store, servers.addresses.kafka_bootstrap, "shipping", send_timeout_s=2)
+    stopping = asyncio.Event()
+    running = asyncio.create_task(relay.run(stopping))
+    before = [an_order() for _ in range(20)]
+    await store.handle([kind.first(order) for order in before], ())
+    await _drained(store)
+    first_producer = relay._producer
+    servers.kafka.suspend()
+    during = [an_order() for _ in range(20)]
+    await store.handle([kind.first(order) for order in during], ())
+    relay.wake.set()
+    await _until(lambda: relay._producer is not first_producer, 30)
+    servers.kafka.resume()
+    await _drained(store)
+    stopping.set()
+    await running
+    orders = [order.order_id for order in (*before, *during)]
+    published = await _published(servers, *orders)
+    assert {entry.envelope.subject for entry in published} == set(orders)
+    await store.close()
+
+
+async def test_rubbish_in_one_partition_loses_nothing_of_the_others(
+    servers: Servers, kind: Kind
+) -> None:
+    bootstrap = servers.addresses.kafka_bootstrap
+    good = [an_order() for _ in range(30)]
+    records = [record for order in good if (record := kind.first(order).record) is not None]
+    rubbish = an_order().order_id
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all")
+    await producer.start()
+    for number, record in enumerate(records):
+        await _send(producer, record, number % 2)
+    await producer.send_and_wait("payment.events", b"\x80", rubbish.encode(), partition=2)
+    await producer.send_and_wait("payment.events", None, None, partition=2)
+    await producer.stop()
+    store = await kind.connect(kind.service)
+    consumer = Consumer(kind.service, store, bootstrap)
+    stopping = asyncio.Event()
+    running = asyncio.create_task(consumer.run(stopping))
+    keys = {order.order_id for order in good}
+    while not await store.lead(0):
+        await asyncio.sleep(0.05)
+    deadline = time.monotonic() + 30
+    while {row.key for _, row in await store.pending(0, 1000)} & keys != keys:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.05)
+    assert {rubbish, ""} <= set(await store.parked_keys())
+    stopping.set()
+    await running
+    assert consumer.rebuilds == 0
+    await store.close()
+
+
+async def test_a_consumer_that_hangs_is_thrown_away_and_goes_on(
+    servers: Servers, kind: Kind
+) -> None:
+    """The broker stops answering for longer than the watchdog's patience; nobody restarts us."""
+    bootstrap = servers.addresses.kafka_bootstrap
+    store = await kind.connect(kind.service)
+    consumer = Consumer(kind.service, store, bootstrap, stall_s=4)
+    stopping = asyncio.Event()
+    running = asyncio.create_task(consumer.run(stopping))
+    await asyncio.wait_for(consumer.ready.wait(), 30)
+    servers.kafka.suspend()
+    await _until(lambda: consumer.rebuilds >= 1, 60)
+    servers.kafka.resume()
+    order = an_order()
+    record = kind.first(order).record
+    assert record is not None
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all")
+    await producer.start()
+    await _send(producer, record, 0)
+    await producer.stop()
+    while not await store.lead(0):
+        await asyncio.sleep(0.05)
+    deadline = time.monotonic() + 60
+    while order.order_id not in {row.key for _, row in await store.pending(0, 1000)}:
+        assert time.monotonic() < deadline, "it did not go on"
+        await asyncio.sleep(0.1)
+    stopping.set()
+    await running
+    await store.close()
+
+
+async def _send(producer: AIOKafkaProducer, record: Record, partition: int) -> None:
+    await producer.send_and_wait(
+        record.topic, record.value, record.key, partition, headers=list(record.headers)
+    )
+
+
+async def _until(condition: object, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    assert callable(condition)
+    while not condition():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.05)
+
+
+async def _drained(store: object) -> None:
+    deadline = time.monotonic() + 60
+    while (await store.backlog())["outbox_rows"]:  # type: ignore[attr-defined]
+        assert time.monotonic() < deadline, "the outbox is not empty"
+        await asyncio.sleep(0.05)

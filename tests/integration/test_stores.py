@@ -1,0 +1,148 @@
+"""What every store promises, on real PostgreSQL and real Redis: one suite, expectations by hand."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+
+from chassis.errors import TransientError
+from chassis.message import Done, Message, Parked, Record, Repeated
+from chassis.store import Store
+from saga_cli.topology import Addresses
+from tests.integration.chassis_fixtures import OFFSETS, Kind, kinds
+from tests.support.records import an_order
+
+
+@pytest.fixture(params=["postgres", "redis"])
+async def kind(request: pytest.FixtureRequest, addresses: Addresses) -> AsyncIterator[Kind]:
+    async with kinds(addresses) as found:
+        yield found[request.param]
+
+
+@pytest.fixture
+async def store(kind: Kind) -> AsyncIterator[Store]:
+    opened = await kind.connect(kind.service)
+    yield opened
+    await opened.close()
+
+
+async def _outbox(store: Store, *keys: str) -> list[str]:
+    """Keys of pending rows, in their order, of these orders only."""
+    while not await store.lead(0):
+        await asyncio.sleep(0.05)
+    rows = await store.pending(0, 100_000)
+    return [row.key for _, row in rows if row.key in keys and ".dead-" not in row.topic]
+
+
+def _later(message: Message) -> Message:
+    """The same event at a later offset: a repeat of the publish."""
+    assert message.record is not None
+    return replace(message, record=replace(message.record, offset=next(OFFSETS)))
+
+
+async def test_a_message_that_comes_again_changes_nothing(kind: Kind, store: Store) -> None:
+    order = an_order()
+    message = kind.first(order)
+    first, second = await store.handle([message, _later(message)], ())
+    assert isinstance(first, Done)
+    assert second == Repeated()
+    assert await store.handle([_later(message)], ()) == [Repeated()]
+    assert await _outbox(store, order.order_id) == [order.order_id]
+
+
+async def test_a_row_leaves_the_outbox_only_when_acknowledged(kind: Kind, store: Store) -> None:
+    order = an_order()
+    await store.handle([kind.first(order)], ())
+    assert await _outbox(store, order.order_id) == [order.order_id]
+    rows = await store.pending(0, 100_000)
+    await store.acknowledge(0, [id_ for id_, row in rows if row.key == order.order_id])
+    assert await _outbox(store, order.order_id) == []
+
+
+async def test_rows_stand_in_the_order_of_decision(kind: Kind, store: Store) -> None:
+    orders = [an_order() for _ in range(50)]
+    await store.handle([kind.first(order) for order in orders], ())
+    keys = [order.order_id for order in orders]
+    assert await _outbox(store, *keys) == keys
+
+
+async def test_owners_at_the_same_time_publish_once(kind: Kind) -> None:
+    """A paused handler that goes on after a rebalance meets the new owner's work."""
+    stores = [await kind.connect(kind.service) for _ in range(3)]
+    orders = [an_order() for _ in range(40)]
+    batch = [kind.first(order) for order in orders]
+
+    async def handle(store: Store) -> None:
+        while True:
+            try:
+                await store.handle(batch, ())
+            except TransientError:
+                continue
+            return
+
+    await asyncio.gather(*(handle(store) for store in stores))
+    keys = [order.order_id for order in orders]
+    assert sorted(await _outbox(stores[0], *keys)) == sorted(keys)
+    for store in stores:
+        await store.close()
+
+
+async def test_a_failing_message_holds_up_its_key_alone_and_is_redriven_in_order(
+    kind: Kind,
+) -> None:
+    """Parked with the later messages of its key, across a restart; the repair lets all go on."""
+    poisoned, good = an_order(), [an_order() for _ in range(100)]
+    broken = await kind.connect(kind.failing_on(poisoned.order_id))
+    first = kind.first(poisoned)
+    outcomes = await broken.handle([first, *(kind.first(order) for order in good)], ())
+    assert isinstance(outcomes[0], Parked)
+    assert "ZeroDivisionError" in outcomes[0].reason
+    assert all(isinstance(outcome, Done) for outcome in outcomes[1:])
+    await broken.close()
+
+    repaired = await kind.connect(kind.service)
+    other = replace(_later(first), id=kind.first(an_order()).id)
+    assert await repaired.handle([other], ()) == [
+        Parked("waits behind a parked message of its key")
+    ]
+    assert poisoned.order_id in await repaired.parked_keys()
+    assert await _outbox(repaired, poisoned.order_id) == []
+    redriven = await repaired.redrive(poisoned.order_id)
+    assert [type(outcome) for outcome in redriven] == [Done, Done]
+    assert await _outbox(repaired, poisoned.order_id) == [poisoned.order_id]
+    assert poisoned.order_id not in await repaired.parked_keys()
+    await repaired.close()
+
+
+async def test_bytes_that_are_no_event_are_kept_under_their_key(kind: Kind, store: Store) -> None:
+    good, bad = an_order(), an_order()
+    message = kind.first(good)
+    assert message.record is not None
+    record = Record(
+        message.record.topic,
+        11,
+        message.record.offset,
+        bad.order_id.encode(),
+        b"\x00\xff not JSON",
+        (("ce_type", b"\x00\xfe"),),
+    )
+    outcomes = await store.handle([message], [(record, "malformed: \0 no type")])
+    assert isinstance(outcomes[0], Done)
+    assert bad.order_id in await store.parked_keys()
+    assert [type(o) for o in await store.redrive(bad.order_id)] == [Parked]
+    assert bad.order_id in await store.parked_keys()
+
+
+async def test_one_leads_until_it_resigns(kind: Kind) -> None:
+    first, second = await kind.connect(kind.service), await kind.connect(kind.service)
+    while not await first.lead(0):
+        await asyncio.sleep(0.05)
+    assert not await second.lead(0)
+    assert await first.lead(0)
+    await first.resign()
+    async with asyncio.timeout(5):
+        while not await second.lead(0):
+            await asyncio.sleep(0.05)
+    await first.close()
+    await second.close()

@@ -1,0 +1,57 @@
+"""Events as Kafka records, for tests that play a neighbour."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from chassis import ids
+from chassis.message import Message, Record
+from chassis.parking import message_of
+from shared_events.catalog import BY_EVENT
+from shared_events.codec import encode
+from shared_events.envelope import Envelope, event_id
+from shared_events.values import Line, Order
+
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+def an_order(order_id: str | None = None, **changes: Any) -> Order:
+    at = datetime.now(UTC)
+    fields: dict[str, Any] = {
+        "order_id": order_id or ids.new_id(),
+        "customer_id": "alice",
+        "lines": (Line(sku="CLOCK", quantity=1, unit_price_minor=1000),),
+        "total_minor": 1000,
+        "currency": "EUR",
+        "payment_token": "tok_visa",
+        "country": "DE",
+        "postal_code": "10115",
+        "placed_at": at,
+        "deadline": at + timedelta(hours=1),
+    }
+    return Order(**(fields | changes))
+
+
+def a_record(event: Any, offset: int = 0, partition: int = 0) -> Record:
+    entry = BY_EVENT[type(event)]
+    subject = entry.subject_of(event)
+    attempt = getattr(event, "attempt", 1)
+    envelope = Envelope(
+        id=event_id(subject, entry.wire_type, attempt),
+        type=entry.wire_type,
+        source=f"/{entry.owner}",
+        subject=subject,
+        time=datetime.now(UTC),
+        sequence=1,
+        saga_id=subject,
+        causation_id="test",
+        traceparent=TRACE,
+        event=event,
+    )
+    value, headers = encode(envelope)
+    return Record(entry.topic, partition, offset, subject.encode(), value, tuple(headers))
+
+
+def a_message(event: Any, offset: int = 0) -> Message:
+    message = message_of(a_record(event, offset))
+    assert isinstance(message, Message)
+    return message
