@@ -2,22 +2,21 @@
 
 import asyncio
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import alembic.command
 from alembic import context
 from alembic.config import Config
-from sqlalchemy import Connection, text
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
-LOCK = 0x5A6B
+LOCK: Final = 0x5A6B
 
 
 def config_of(folder: Path, url: str) -> Config:
     config = Config()
     config.set_main_option("script_location", str(folder).replace("%", "%%"))
-    config.attributes["url"] = url.replace("postgresql://", "postgresql+asyncpg://")
+    config.attributes["url"] = url.replace("postgresql://", "postgresql+psycopg://")
     return config
 
 
@@ -27,18 +26,10 @@ async def migrate(folder: Path, url: str) -> None:
 
 def run_environment(metadata: Any) -> None:
     """The whole of each service's env.py."""
-    asyncio.run(_run(context.config.attributes["url"], metadata))
-
-
-async def _run(url: str, metadata: Any) -> None:
-    engine = create_async_engine(url, poolclass=NullPool)
-    async with engine.begin() as connection:
-        await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
-        await connection.run_sync(_migrate_on, metadata)
-    await engine.dispose()
-
-
-def _migrate_on(connection: Connection, metadata: Any) -> None:
-    context.configure(connection=connection, target_metadata=metadata)
-    with context.begin_transaction():
-        context.run_migrations()
+    engine = create_engine(context.config.attributes["url"], poolclass=NullPool)
+    with engine.begin() as connection:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+        context.configure(connection=connection, target_metadata=metadata)
+        with context.begin_transaction():
+            context.run_migrations()
+    engine.dispose()

@@ -105,7 +105,7 @@ async def test_rubbish_in_one_partition_loses_nothing_of_the_others(
     for number, record in enumerate(records):
         await _send(producer, record, number % 2)
     await producer.send_and_wait("payment.events", b"\x80", rubbish.encode(), partition=2)
-    await producer.send_and_wait("payment.events", None, None, partition=2)
+    await producer.send_and_wait("payment.events", b"no key", None, partition=2)
     await producer.stop()
     store = await kind.connect(kind.service)
     consumer = Consumer(kind.service, store, bootstrap)
