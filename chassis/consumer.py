@@ -15,7 +15,7 @@ import structlog
 from aiokafka import ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
 
-from chassis import clock, crashpoints
+from chassis import clock, crashpoints, tracing
 from chassis.errors import TransientError
 from chassis.kafka import make_consumer, stop_within
 from chassis.message import Message, Parked, Record
@@ -166,7 +166,13 @@ class _Session:
         for message, outcome in zip(messages, outcomes, strict=True):
             MESSAGES.labels(name, type(outcome).__name__).inc()
             if isinstance(outcome, Parked):
-                log.error("message_parked", saga_id=message.key, reason=outcome.reason)
+                trace_id = tracing.trace_id_of(message.traceparent)
+                log.error(
+                    "message_parked",
+                    saga_id=message.key,
+                    trace_id=trace_id,
+                    reason=outcome.reason,
+                )
         for record, reason in malformed:
             MESSAGES.labels(name, "Malformed").inc()
             log.error("message_parked", saga_id=record.subject, reason=reason)

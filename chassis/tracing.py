@@ -57,6 +57,10 @@ def span(name: str, traceparent: str, saga_id: str) -> Iterator[str]:
         yield carrier.get("traceparent", traceparent)
 
 
+def trace_id_of(traceparent: str) -> str:
+    return traceparent.split("-")[1] if traceparent.count("-") == 3 else ""  # noqa: PLR2004
+
+
 def _is_valid(traceparent: str) -> bool:
     carrier = {"traceparent": traceparent}
     return trace.get_current_span(_propagator.extract(carrier)).get_span_context().is_valid

@@ -7,6 +7,7 @@ from typing import Any
 import structlog
 from pydantic import TypeAdapter
 
+from chassis import tracing
 from chassis.message import Change, Done, Message, OutboxRow, Outcome, Parked, PendingEffect
 from chassis.service import Service
 from shared_events.catalog import BY_EVENT
@@ -59,7 +60,9 @@ def work_of(
         if message.key in parked_keys and message.record is not None:
             outcome: Outcome = Parked("waits behind a parked message of its key")
         else:
-            outcome = _decided(service, states, message, work)
+            span = f"decide {type(message.body).__name__}"
+            with tracing.span(span, message.traceparent, message.key) as context:
+                outcome = _decided(service, states, message, work, context)
         if isinstance(outcome, Parked):
             parked_keys.add(message.key)
             work.parked.append((message, outcome.reason))
@@ -67,7 +70,9 @@ def work_of(
     return work
 
 
-def _decided(service: Service, states: States, message: Message, work: Work) -> Outcome:
+def _decided(
+    service: Service, states: States, message: Message, work: Work, context: str
+) -> Outcome:
     """Nothing of the batch changes before all of this message's part in it is known."""
     row = states.own.setdefault(message.key, Change(service.initial, 0))
     try:
@@ -81,12 +86,17 @@ def _decided(service: Service, states: States, message: Message, work: Work) -> 
             return Parked(decision.impossible)
         for event in decision.events:
             state = service.evolve(state, event)
-        rows = _published(service, message, decision.events, row.version)
-        effects = [_effect_of(message, effect) for effect in decision.effects]
+        rows = _published(service, message, decision.events, row.version, context)
+        effects = [_effect_of(message, effect, context) for effect in decision.effects]
         own, shared_after = service.parted(state)
         response = message.respond(decision.events, state) if message.respond else b""
     except Exception as error:  # a bug in the rules must hold up its own key only
-        log.exception("decide_failed", saga_id=message.key, message_id=str(message.id))
+        log.exception(
+            "decide_failed",
+            saga_id=message.key,
+            trace_id=tracing.trace_id_of(context),
+            message_id=str(message.id),
+        )
         return Parked(f"{type(error).__name__}: {error}")
     if own is not row.state:
         row.state, row.version = own, row.version + len(decision.events)
@@ -102,7 +112,7 @@ def _decided(service: Service, states: States, message: Message, work: Work) -> 
 
 
 def _published(
-    service: Service, message: Message, events: tuple[Any, ...], version: int
+    service: Service, message: Message, events: tuple[Any, ...], version: int, context: str
 ) -> list[OutboxRow]:
     rows = []
     for number, event in enumerate((*message.companions, *events)):
@@ -120,7 +130,7 @@ def _published(
             sequence=max(sequence, 0),
             saga_id=subject,
             causation_id=str(message.id),
-            traceparent=message.traceparent,
+            traceparent=context,
             event=event,
         )
         value, headers = encode(envelope)
@@ -128,14 +138,14 @@ def _published(
     return rows
 
 
-def _effect_of(message: Message, effect: Any) -> PendingEffect:
+def _effect_of(message: Message, effect: Any, context: str) -> PendingEffect:
     kind = type(effect).__name__
     return PendingEffect(
         id=f"{message.key}:{kind.lower()}:{effect.attempt}",
         key=message.key,
         kind=kind,
         body=adapter_of(type(effect)).dump_json(effect),
-        traceparent=message.traceparent,
+        traceparent=context,
     )
 
 
