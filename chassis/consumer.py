@@ -110,9 +110,10 @@ class _Session:
             timeout_ms=self.of.poll_ms, max_records=self.of.batch_records
         )
         self.polled_at = clock.monotonic()
-        if not self.assigned.is_set():
-            return  # fetched before the positions were set: they are read again from there
-        self.of.ready.set()
+        if self.assigned.is_set():
+            self.of.ready.set()
+        elif self.of.store.keeps_positions:
+            return  # fetched before the store's positions were set: read again from there
         if batches:
             self.received_at = self.polled_at
             await self._handle(batches)
@@ -197,8 +198,8 @@ class _Session:
     async def seek(self, assigned: set[TopicPartition]) -> None:
         """Where the store keeps the positions, they count: a store set back in time heals itself."""
         self.done.clear()
-        positions = await self.of.store.positions()
-        if positions:
+        if self.of.store.keeps_positions:
+            positions = await self.of.store.positions()
             for place in assigned:
                 position = positions.get((place.topic, place.partition), 0)
                 self.client.seek(place, position)

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Final
 
-from fastapi import FastAPI, Header, Request, Response
+from fastapi import FastAPI, Header, Path, Request, Response
 from fastapi.exceptions import RequestValidationError
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic_core import to_json
@@ -19,6 +19,7 @@ from chassis.message import Message as Command
 from shared_events.decision import Refusal
 
 BODY_MAX_BYTES: Final = 64 * 1024
+OrderId = Annotated[str, Path(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9-]+$")]
 IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=255)]
 Ready = Callable[[], Awaitable[str]]
 

@@ -98,6 +98,7 @@ class PostgresStore:
     shared: SharedTable | None
     pool: Pool
     aside: Pool  # for bookkeeping whose loss only repeats a publish or a call with the same key
+    keeps_positions: bool = False
     shards: int = 1
     keeps_timeline: bool = False
     on_commit: list[Callable[[Work, States], None]] = field(default_factory=list)
@@ -141,6 +142,12 @@ class PostgresStore:
         for told in self.on_commit:
             told(work, states)
         return work.outcomes
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[Connection]:
+        """A connection to look things up. Raises TransientError when the database is away."""
+        async with _translated(), self.pool.acquire() as connection:
+            yield connection
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[Connection]:

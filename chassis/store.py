@@ -9,6 +9,9 @@ from chassis.message import Message, OutboxRow, Outcome, PendingEffect, Record
 class Store(Protocol):
     """Where a service keeps state, inbox, outbox, effects and parked messages, changed as one."""
 
+    keeps_positions: bool
+    """Whether the store keeps the next offsets to read; else Kafka does."""
+
     async def handle(
         self, messages: Sequence[Message], malformed: Sequence[tuple[Record, str]]
     ) -> list[Outcome]:
@@ -18,7 +21,7 @@ class Store(Protocol):
         """Fold records of a projected topic into their table."""
 
     async def positions(self) -> dict[tuple[str, int], int]:
-        """The next offsets to read, where the store itself keeps them; {} where Kafka does."""
+        """The next offset to read by (topic, partition), if the store keeps positions."""
 
     async def reached(self, offsets: dict[tuple[str, int], int]) -> None:
         """All records before these offsets are handled, or are none of the service's business."""

@@ -29,7 +29,7 @@ def make(node: Node, store: PostgresStore, availability: Availability) -> FastAP
 
     async def level_of(sku: str) -> dict[str, Any]:
         query = "SELECT sku, available, reserved, committed FROM stock WHERE sku = $1"
-        async with store.pool.acquire() as connection:
+        async with store.reading() as connection:
             row = await connection.fetchrow(query, sku)
         if row is None:
             raise Problem(404, "unknown_sku", f"there is no stock of {sku!r}")

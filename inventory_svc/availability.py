@@ -62,7 +62,7 @@ class Availability:
 
     async def _read(self, skus: list[str]) -> dict[str, int]:
         query = "SELECT sku, available FROM stock WHERE sku = ANY($1::text[])"
-        async with self.store.pool.acquire() as connection:
+        async with self.store.reading() as connection:
             return dict(await connection.fetch(query, skus))
 
 

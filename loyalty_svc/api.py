@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 from chassis.http import execute, make_app
 from chassis.runtime import Node
 from loyalty_svc.domain import SetStanding
-from loyalty_svc.store import RedisStore, customer_key
+from loyalty_svc.store import RedisStore
 
 CustomerId = Annotated[str, Path(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")]
 
@@ -23,7 +23,7 @@ def make(node: Node, store: RedisStore) -> FastAPI:
 
     @app.get("/customers/{customer_id}/points", tags=["customers"])
     async def points(customer_id: CustomerId) -> dict[str, Any]:
-        row = await store.redis.hmget(customer_key(customer_id), ["points", "suspended"])
+        row = await store.standing(customer_id)
         return {
             "customer_id": customer_id,
             "points": int(row[0] or 0),

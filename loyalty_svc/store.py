@@ -66,6 +66,7 @@ def parked_key(key: str) -> str:
 class RedisStore:
     service: Service
     redis: Redis
+    keeps_positions: bool = True
     on_commit: list[Callable[[Work, States], None]] = field(default_factory=list)
     token: str = field(default_factory=ids.new_id)
 
@@ -204,7 +205,7 @@ class RedisStore:
 
     async def positions(self) -> dict[tuple[str, int], int]:
         stored = await self._call(self.redis.hgetall(OFFSETS))
-        places: dict[tuple[str, int], int] = {("", -1): 0}  # never empty: the store's word counts
+        places: dict[tuple[str, int], int] = {}
         for place, offset in stored.items():
             topic, partition = place.decode().rsplit(":", 1)
             places[topic, int(partition)] = int(offset)
@@ -280,6 +281,13 @@ class RedisStore:
             outcomes += work.outcomes
         await self._call(self.redis.zrem(PARKED_KEYS, parked_key(key)))
         return outcomes
+
+    async def standing(self, customer_id: str) -> list[bytes | None]:
+        """A customer's points, and whether they are suspended."""
+        found: list[bytes | None] = await self._call(
+            self.redis.hmget(customer_key(customer_id), ["points", "suspended"])
+        )
+        return found
 
     async def backlog(self) -> dict[str, float]:
         oldest = await self._call(self.redis.xrange(OUTBOX, count=1))

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import from_json, to_json
 
 from chassis import ids
-from chassis.http import IdempotencyKey, Problem, execute, make_app
+from chassis.http import IdempotencyKey, OrderId, Problem, execute, make_app
 from chassis.message import Done, Repeated
 from chassis.postgres import PostgresStore
 from chassis.runtime import Node
@@ -19,6 +19,7 @@ from order_svc.waiting import Waiting
 from shared_events.order import DeliveryDetailsGiven
 
 WAIT_MAX_S: Final = 60
+PLAIN: Final = r"^[ -~]+$"
 Sku = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")]
 Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
 Text = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
@@ -100,7 +101,7 @@ def make(  # noqa: C901, PLR0915 - one route after the other
     app = make_app("order", node.missing)
 
     async def state_of(order_id: str) -> Any:
-        async with store.pool.acquire() as connection:
+        async with store.reading() as connection:
             rows = await store.own.load(connection, [order_id])
         if order_id not in rows:
             raise Problem(404, "unknown_order", f"there is no order {order_id[:64]}")
@@ -159,9 +160,9 @@ def make(  # noqa: C901, PLR0915 - one route after the other
         return Response(body, status, headers, media_type="application/json")
 
     @app.get("/orders/{order_id}", tags=["orders"])
-    async def order(order_id: str) -> Response:
+    async def order(order_id: OrderId) -> Response:
         resource = as_resource(await state_of(order_id))
-        async with store.pool.acquire() as connection:
+        async with store.reading() as connection:
             rows = await connection.fetch(
                 "SELECT at, heard, said FROM timeline WHERE order_id = $1 ORDER BY id", order_id
             )
@@ -170,15 +171,15 @@ def make(  # noqa: C901, PLR0915 - one route after the other
 
     @app.get("/orders", tags=["orders"])
     async def orders(
-        customer_id: str | None = None,
-        cursor: Annotated[str, Query(max_length=64)] = "~",
+        customer_id: Annotated[str | None, Query(max_length=64, pattern=PLAIN)] = None,
+        cursor: Annotated[str, Query(max_length=64, pattern=PLAIN)] = "~",
         limit: Annotated[int, Query(ge=1, le=200)] = 50,
     ) -> Response:
         query = (
             "SELECT status, detail FROM orders WHERE order_id < $1"
             " AND ($2::text IS NULL OR customer_id = $2) ORDER BY order_id DESC LIMIT $3"
         )
-        async with store.pool.acquire() as connection:
+        async with store.reading() as connection:
             rows = await connection.fetch(query, cursor, customer_id, limit)
         page = [as_resource(store.own.state_of(*row)) for row in rows]
         following = page[-1]["order_id"] if len(page) == limit else None
@@ -186,7 +187,7 @@ def make(  # noqa: C901, PLR0915 - one route after the other
 
     @app.post("/orders/{order_id}/cancel", status_code=202, tags=["orders"])
     async def cancel(
-        request: Request, order_id: str, idempotency_key: IdempotencyKey = None
+        request: Request, order_id: OrderId, idempotency_key: IdempotencyKey = None
     ) -> Response:
         outcome = await execute(
             node.commands,
@@ -206,7 +207,7 @@ def make(  # noqa: C901, PLR0915 - one route after the other
 
     @app.get("/catalogue", tags=["catalogue"])
     async def catalogue() -> list[dict[str, Any]]:
-        async with store.pool.acquire() as connection:
+        async with store.reading() as connection:
             rows = await connection.fetch(
                 "SELECT sku, name, price_minor, currency FROM products ORDER BY sku"
             )

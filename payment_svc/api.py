@@ -4,7 +4,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from chassis.http import Problem, make_app
+from chassis.http import OrderId, Problem, make_app
 from chassis.postgres import PostgresStore
 from chassis.runtime import Node
 from chassis.work import adapter_of
@@ -14,8 +14,8 @@ def make(node: Node, store: PostgresStore) -> FastAPI:
     app = make_app("payment", node.missing)
 
     @app.get("/payments/{order_id}", tags=["payments"])
-    async def payment(order_id: str) -> dict[str, Any]:
-        async with store.pool.acquire() as connection:
+    async def payment(order_id: OrderId) -> dict[str, Any]:
+        async with store.reading() as connection:
             rows = await store.own.load(connection, [order_id])
         if order_id not in rows:
             raise Problem(404, "unknown_payment", f"no payment of order {order_id[:64]}")

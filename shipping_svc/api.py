@@ -4,7 +4,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 
-from chassis.http import IdempotencyKey, Problem, execute, make_app
+from chassis.http import IdempotencyKey, OrderId, Problem, execute, make_app
 from chassis.postgres import PostgresStore
 from chassis.runtime import Node
 from chassis.work import adapter_of
@@ -15,7 +15,7 @@ def make(node: Node, store: PostgresStore) -> FastAPI:
     app = make_app("shipping", node.missing)
 
     async def resource(order_id: str) -> dict[str, Any]:
-        async with store.pool.acquire() as connection:
+        async with store.reading() as connection:
             rows = await store.own.load(connection, [order_id])
         if order_id not in rows:
             raise Problem(404, "unknown_shipment", f"no shipment of order {order_id[:64]}")
@@ -24,12 +24,12 @@ def make(node: Node, store: PostgresStore) -> FastAPI:
         return {"order_id": order_id, "state": type(state).__name__.upper(), **detail}
 
     @app.get("/shipments/{order_id}", tags=["shipments"])
-    async def shipment(order_id: str) -> dict[str, Any]:
+    async def shipment(order_id: OrderId) -> dict[str, Any]:
         return await resource(order_id)
 
     @app.post("/shipments/{order_id}/dispatch", tags=["shipments"])
     async def dispatch(
-        request: Request, order_id: str, idempotency_key: IdempotencyKey = None
+        request: Request, order_id: OrderId, idempotency_key: IdempotencyKey = None
     ) -> dict[str, Any]:
         command = DispatchShipment(order_id=order_id)
         await execute(node.commands, request, order_id, command, idempotency_key=idempotency_key)

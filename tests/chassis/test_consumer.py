@@ -1,0 +1,62 @@
+"""What a consumer does with records that come while its partitions are being assigned."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from aiokafka import ConsumerRecord, TopicPartition
+
+from chassis.consumer import Consumer, _Session
+from chassis.message import Done, Message, Outcome, Record
+from shared_events.payment import PaymentCaptured
+from shipping_svc.service import SERVICE
+from tests.support.records import a_record, an_order
+
+PLACE = TopicPartition("payment.events", 0)
+
+
+class OneBatch:
+    """A client that hands out one record; aiokafka does so before `on_partitions_assigned` ends."""
+
+    def __init__(self, record: Record) -> None:
+        self.record = record
+
+    async def getmany(self, **_: Any) -> dict[TopicPartition, list[Any]]:
+        r = self.record
+        found = ConsumerRecord(r.topic, 0, 7, 0, 0, r.key, r.value, None, 0, 0, tuple(r.headers))
+        return {PLACE: [found]}
+
+
+class Seen:
+    """A store that only remembers what it was asked to handle."""
+
+    def __init__(self, *, keeps_positions: bool) -> None:
+        self.keeps_positions = keeps_positions
+        self.messages: list[Message] = []
+
+    async def handle(self, messages: Sequence[Message], _: object) -> list[Outcome]:
+        self.messages += messages
+        return [Done((), None) for _ in messages]
+
+
+def _handled_while_unassigned(*, keeps_positions: bool) -> int:
+    async def turn() -> int:
+        event = PaymentCaptured(order=an_order(), captured_minor=1000, provider_ref="p")
+        store = Seen(keeps_positions=keeps_positions)
+        consumer = Consumer(SERVICE, store, "127.0.0.1:1")  # type: ignore[arg-type]
+        session = _Session(consumer, asyncio.Event())
+        session.client = OneBatch(a_record(event))
+        await session._turn()
+        return len(store.messages)
+
+    return asyncio.run(turn())
+
+
+def test_nothing_is_dropped_where_kafka_keeps_the_positions() -> None:
+    """The position is past the record already: dropped, it would be skipped for ever."""
+    assert _handled_while_unassigned(keeps_positions=False) == 1
+
+
+def test_records_before_the_stores_own_position_is_set_are_left_for_later() -> None:
+    """The seek that follows reads them again."""
+    assert _handled_while_unassigned(keeps_positions=True) == 0
