@@ -14,6 +14,7 @@ from zlib import crc32
 
 import asyncpg
 
+from chassis import postgres_sql as sql
 from chassis import wire
 from chassis.errors import ConcurrentChangeError, TransientError
 from chassis.message import (
@@ -36,57 +37,6 @@ from shared_events.catalog import BY_EVENT
 
 Malformed = Sequence[tuple[Record, str]]
 LOCK_CLASS: Final = 0x5A6A  # advisory locks of relays, apart from other users of the database
-
-ENTER = """
-WITH entered AS (
-    INSERT INTO inbox (message_id) SELECT id FROM unnest($1::uuid[]) AS id ORDER BY id
-    ON CONFLICT DO NOTHING RETURNING message_id
-)
-SELECT (SELECT array_agg(message_id) FROM entered),
-       (SELECT array_agg(DISTINCT key) FROM parked WHERE key = ANY($2::text[]))
-"""
-FORGET = "DELETE FROM inbox WHERE message_id = ANY($1::uuid[])"
-WRITE_OUTBOX = """
-INSERT INTO outbox (shard, topic, key, value, headers)
-SELECT shard, topic, key, value, headers
-FROM unnest($1::smallint[], $2::text[], $3::text[], $4::bytea[], $5::bytea[])
-    WITH ORDINALITY AS new (shard, topic, key, value, headers, nth)
-ORDER BY nth
-"""
-OWE_EFFECTS = """
-INSERT INTO effects (id, key, kind, body, traceparent)
-SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::text[])
-ON CONFLICT (id) DO NOTHING
-"""
-PARK = """
-INSERT INTO parked (key, topic, partition, record_offset, record_key, value, headers, reason)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING RETURNING id
-"""
-ANSWERED = """
-SELECT scope, key, fingerprint, response FROM idempotency_keys
-WHERE (scope, key) IN (SELECT * FROM unnest($1::text[], $2::text[]))
-"""
-ANSWER = """
-INSERT INTO idempotency_keys (scope, key, fingerprint, response)
-SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[], $4::bytea[])
-ON CONFLICT DO NOTHING
-"""
-TELL = """
-INSERT INTO timeline (order_id, at, heard, said)
-SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::text[])
-"""
-LEASE_EFFECTS = """
-UPDATE effects SET due_at = now() + $2, tries = tries + 1
-WHERE id IN (
-    SELECT id FROM effects WHERE due_at <= now() ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
-)
-RETURNING id, key, kind, body, traceparent, tries
-"""
-BACKLOG = """
-SELECT (SELECT count(*) FROM outbox),
-       (SELECT coalesce(extract(epoch FROM now() - min(created_at)), 0) FROM outbox),
-       (SELECT count(*) FROM effects), (SELECT count(*) FROM parked)
-"""
 
 
 @dataclass
@@ -158,7 +108,7 @@ class PostgresStore:
         self, connection: Connection, messages: Sequence[Message], malformed: Malformed
     ) -> tuple[Work, States]:
         once = [m.id for m in messages if m.claim is None]
-        row = await connection.fetchrow(ENTER, sorted(once), [m.key for m in messages])
+        row = await connection.fetchrow(sql.ENTER, sorted(once), [m.key for m in messages])
         entered, parked_keys = set(row[0] or ()), set(row[1] or ())
         settled = await self._answered(connection, messages)
         for message in messages:
@@ -176,7 +126,9 @@ class PostgresStore:
         await self._park(connection, [(m.record, m.key, why) for m, why in work.parked if m.record])
         await self._park(connection, [(record, record.subject, why) for record, why in malformed])
         if failed := [m.id for m, _ in work.parked if m.effect_id]:
-            await connection.execute(FORGET, failed)  # its effect is owed still, and asked again
+            await connection.execute(
+                sql.FORGET, failed
+            )  # its effect is owed still, and asked again
         decided = iter(work.outcomes)
         work.outcomes = [settled[id(m)] if id(m) in settled else next(decided) for m in messages]
         return work, states
@@ -205,7 +157,7 @@ class PostgresStore:
         await self._publish(connection, [*work.outbox, *(row for row in letters if row)])
         if work.effects:
             rows_of = [(e.id, e.key, e.kind, e.body, e.traceparent) for e in work.effects]
-            await connection.execute(OWE_EFFECTS, *_columns(rows_of))
+            await connection.execute(sql.OWE_EFFECTS, *_columns(rows_of))
         if work.finished_effects:
             done = work.finished_effects
             await connection.execute("DELETE FROM effects WHERE id = ANY($1::text[])", done)
@@ -222,7 +174,7 @@ class PostgresStore:
                 )
                 for r in rows
             ]
-            await connection.execute(WRITE_OUTBOX, *_columns(table))
+            await connection.execute(sql.WRITE_OUTBOX, *_columns(table))
 
     async def _answered(
         self, connection: Connection, messages: Sequence[Message]
@@ -231,7 +183,7 @@ class PostgresStore:
         if not claims:
             return {}
         wanted = [(c.scope, c.key) for c in claims.values()]
-        rows = await connection.fetch(ANSWERED, *_columns(wanted))
+        rows = await connection.fetch(sql.ANSWERED, *_columns(wanted))
         known = {(scope, key): (print_, response) for scope, key, print_, response in rows}
         settled: dict[int, Outcome] = {}
         for message, claim in claims.items():
@@ -250,7 +202,7 @@ class PostgresStore:
             if m.claim is not None and isinstance(outcome, Done)
         ]
         if rows:
-            tag = await connection.execute(ANSWER, *_columns(rows))
+            tag = await connection.execute(sql.ANSWER, *_columns(rows))
             if tag != f"INSERT 0 {len(rows)}":
                 raise ConcurrentChangeError("somebody used the same idempotency key first")
 
@@ -261,7 +213,7 @@ class PostgresStore:
             if isinstance(outcome, Done) and outcome.events
         ]
         if rows:
-            await connection.execute(TELL, *_columns(rows))
+            await connection.execute(sql.TELL, *_columns(rows))
 
     async def _park(
         self, connection: Connection, records: Sequence[tuple[Record, str, str]]
@@ -270,12 +222,12 @@ class PostgresStore:
             origin = (record.topic, record.partition, record.offset, record.key, record.value)
             headers = wire.packed(record.headers)
             await connection.fetchval(
-                PARK, key, *origin, headers, why[:2000].replace("\0", "\\x00")
+                sql.PARK, key, *origin, headers, why[:2000].replace("\0", "\\x00")
             )
 
     async def _park_alone(self, messages: Sequence[Message], why: str) -> list[Outcome]:
         async with _translated(), self._transaction() as connection:
-            await connection.fetchrow(ENTER, [m.id for m in messages if m.record], [])
+            await connection.fetchrow(sql.ENTER, [m.id for m in messages if m.record], [])
             kept = [(m.record, m.key, why) for m in messages if m.record]
             await self._park(connection, kept)
             letters = [dead_letter_of(self.service, m, why) for m in messages]
@@ -335,7 +287,7 @@ class PostgresStore:
 
     async def due_effects(self, limit: int, lease_s: float) -> list[PendingEffect]:
         async with _translated(), self.aside.acquire() as connection:
-            rows = await connection.fetch(LEASE_EFFECTS, limit, timedelta(seconds=lease_s))
+            rows = await connection.fetch(sql.LEASE_EFFECTS, limit, timedelta(seconds=lease_s))
         return [PendingEffect(*row) for row in rows]
 
     async def postpone(self, effect: PendingEffect, delay_s: float, error: str) -> None:
@@ -381,7 +333,7 @@ class PostgresStore:
 
     async def backlog(self) -> dict[str, float]:
         async with _translated(), self.aside.acquire() as connection:
-            row = await connection.fetchrow(BACKLOG)
+            row = await connection.fetchrow(sql.BACKLOG)
         names = ("outbox_rows", "outbox_oldest_seconds", "effects_owed", "parked_messages")
         return dict(zip(names, map(float, row), strict=True))
 

@@ -142,14 +142,18 @@ def make(  # noqa: C901, PLR0915 - one route after the other
             companions=details,
         )
         assert isinstance(outcome, Done | Repeated)
-        return await answer(outcome, wait_of(prefer))
+        return await answer(order_id, outcome, wait_of(prefer))
 
-    async def answer(outcome: Done | Repeated, seconds: float | None) -> Response:
+    async def kept(order_id: str, outcome: Done | Repeated) -> bytes:
+        """What was answered; looked up where a commit's reply was lost and there was no key."""
+        return outcome.response or to_json(as_resource(await state_of(order_id)))
+
+    async def answer(order_id: str, outcome: Done | Repeated, seconds: float | None) -> Response:
         """201 with the order as placed; after a wait 201 if it is settled, else 202."""
-        status, body = 201, outcome.response
-        order_id: str = from_json(body)["order_id"]
+        status, body = 201, await kept(order_id, outcome)
+        order_id = from_json(body)["order_id"]  # a repeated request has the first one's order
         headers = {"Location": f"/orders/{order_id}"}
-        if isinstance(outcome, Repeated):
+        if isinstance(outcome, Repeated) and outcome.response:
             headers["Idempotency-Replayed"] = "true"
         if seconds is not None:
             headers["Preference-Applied"] = f"wait={seconds:g}"
@@ -198,7 +202,8 @@ def make(  # noqa: C901, PLR0915 - one route after the other
             respond=respond,
         )
         assert isinstance(outcome, Done | Repeated)
-        return Response(outcome.response, 202, media_type="application/json")
+        body = await kept(order_id, outcome)
+        return Response(body, 202, media_type="application/json")
 
     @app.put("/catalogue/{sku}", tags=["catalogue"])
     async def price(request: Request, sku: Sku, body: Price) -> dict[str, Any]:

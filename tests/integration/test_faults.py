@@ -140,6 +140,27 @@ async def _fingerprint(services: Services) -> list[object]:
             books.customers, books.stock]  # fmt: skip
 
 
+def test_paused_processes_that_wake_up_after_their_partitions_are_gone_double_nothing(
+    system: tuple[Services, Servers],
+) -> None:
+    """SIGSTOP for longer than a session: others own the partitions when the zombies go on."""
+    services, _ = system
+    sleepers = [next(i for i in services.of(s) if i.process.is_alive()) for s in SERVICES]
+    fresh = [services.start(service) for service in SERVICES]
+    services.await_ready(fresh)
+    with ThreadPoolExecutor(1) as pool:
+        placing = pool.submit(asyncio.run, place_many([fresh[0].url], 300, at_once=20))
+        for sleeper in sleepers:
+            sleeper.process.suspend()
+        time.sleep(9)
+        for sleeper in sleepers:
+            sleeper.process.resume()
+        acknowledged = placing.result()
+    assert settled(services, acknowledged, seconds=90).violations == []
+    for sleeper in sleepers:
+        assert sleeper.process.stop() == 0
+
+
 def test_kafka_postgres_and_redis_die_under_load_and_come_back(
     system: tuple[Services, Servers],
 ) -> None:

@@ -1,0 +1,52 @@
+"""The statements of the PostgreSQL store: one a table and batch, rows as arrays."""
+
+ENTER = """
+WITH entered AS (
+    INSERT INTO inbox (message_id) SELECT id FROM unnest($1::uuid[]) AS id ORDER BY id
+    ON CONFLICT DO NOTHING RETURNING message_id
+)
+SELECT (SELECT array_agg(message_id) FROM entered),
+       (SELECT array_agg(DISTINCT key) FROM parked WHERE key = ANY($2::text[]))
+"""
+FORGET = "DELETE FROM inbox WHERE message_id = ANY($1::uuid[])"
+WRITE_OUTBOX = """
+INSERT INTO outbox (shard, topic, key, value, headers)
+SELECT shard, topic, key, value, headers
+FROM unnest($1::smallint[], $2::text[], $3::text[], $4::bytea[], $5::bytea[])
+    WITH ORDINALITY AS new (shard, topic, key, value, headers, nth)
+ORDER BY nth
+"""
+OWE_EFFECTS = """
+INSERT INTO effects (id, key, kind, body, traceparent)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::text[])
+ON CONFLICT (id) DO NOTHING
+"""
+PARK = """
+INSERT INTO parked (key, topic, partition, record_offset, record_key, value, headers, reason)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING RETURNING id
+"""
+ANSWERED = """
+SELECT scope, key, fingerprint, response FROM idempotency_keys
+WHERE (scope, key) IN (SELECT * FROM unnest($1::text[], $2::text[]))
+"""
+ANSWER = """
+INSERT INTO idempotency_keys (scope, key, fingerprint, response)
+SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[], $4::bytea[])
+ON CONFLICT DO NOTHING
+"""
+TELL = """
+INSERT INTO timeline (order_id, at, heard, said)
+SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::text[])
+"""
+LEASE_EFFECTS = """
+UPDATE effects SET due_at = now() + $2, tries = tries + 1
+WHERE id IN (
+    SELECT id FROM effects WHERE due_at <= now() ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
+)
+RETURNING id, key, kind, body, traceparent, tries
+"""
+BACKLOG = """
+SELECT (SELECT count(*) FROM outbox),
+       (SELECT coalesce(extract(epoch FROM now() - min(created_at)), 0) FROM outbox),
+       (SELECT count(*) FROM effects), (SELECT count(*) FROM parked)
+"""
