@@ -32,7 +32,7 @@ from chassis.parking import message_of
 from chassis.postgres_types import POISON, TRANSIENT, Connection, Pool
 from chassis.service import Service
 from chassis.state_tables import SharedTable, StateTable
-from chassis.work import States, Work, dead_letter_of, work_of
+from chassis.work import States, Work, dead_letters_of, work_of
 from shared_events.catalog import BY_EVENT
 
 Malformed = Sequence[tuple[Record, str]]
@@ -153,8 +153,7 @@ class PostgresStore:
         if self.shared is not None and states.changed_shared:
             rows = {key: states.shared[key] for key in states.changed_shared}
             await self.shared.save(connection, rows)
-        letters = [dead_letter_of(self.service, m, why) for m, why in work.parked]
-        await self._publish(connection, [*work.outbox, *(row for row in letters if row)])
+        await self._publish(connection, work.outbox)
         if work.effects:
             rows_of = [(e.id, e.key, e.kind, e.body, e.traceparent) for e in work.effects]
             await connection.execute(sql.OWE_EFFECTS, *_columns(rows_of))
@@ -224,14 +223,14 @@ class PostgresStore:
             await connection.fetchval(
                 sql.PARK, key, *origin, headers, why[:2000].replace("\0", "\\x00")
             )
+        kept = [(record, why) for record, _, why in records]
+        await self._publish(connection, dead_letters_of(self.service, kept))
 
     async def _park_alone(self, messages: Sequence[Message], why: str) -> list[Outcome]:
         async with _translated(), self._transaction() as connection:
             await connection.fetchrow(sql.ENTER, [m.id for m in messages if m.record], [])
             kept = [(m.record, m.key, why) for m in messages if m.record]
             await self._park(connection, kept)
-            letters = [dead_letter_of(self.service, m, why) for m in messages]
-            await self._publish(connection, [row for row in letters if row])
         return [Parked(why) for _ in messages]
 
     async def project(self, records: Sequence[Record]) -> None:

@@ -8,8 +8,9 @@ import structlog
 from pydantic import TypeAdapter
 
 from chassis import tracing
-from chassis.message import Change, Done, Message, OutboxRow, Outcome, Parked, PendingEffect
+from chassis.message import Change, Done, Message, OutboxRow, Outcome, Parked, PendingEffect, Record
 from chassis.service import Service
+from shared_events import catalog
 from shared_events.catalog import BY_EVENT
 from shared_events.codec import encode
 from shared_events.decision import Refusal
@@ -149,16 +150,20 @@ def _effect_of(message: Message, effect: Any, context: str) -> PendingEffect:
     )
 
 
-def dead_letter_of(service: Service, message: Message, reason: str) -> OutboxRow | None:
+def dead_letters_of(
+    service: Service, parked: Iterable[tuple[Record | None, str]]
+) -> list[OutboxRow]:
+    """The copies for the dead-letter topic; what did not come from Kafka has none."""
+    return [_dead_letter(service, record, why) for record, why in parked if record is not None]
+
+
+def _dead_letter(service: Service, record: Record, reason: str) -> OutboxRow:
     """The copy for the dead-letter topic: the original bytes, and where and why in headers."""
-    record = message.record
-    if record is None:
-        return None
     where = [
         ("dlq_topic", record.topic.encode()),
         ("dlq_partition", str(record.partition).encode()),
         ("dlq_offset", str(record.offset).encode()),
         ("dlq_error", reason[:1000].encode()),
     ]
-    topic = f"{service.name}.dead-letters"
+    topic = catalog.dead_letters_of(service.name)
     return OutboxRow(topic, record.subject, record.value, [*record.headers, *where])

@@ -28,7 +28,7 @@ from chassis.message import (
 )
 from chassis.parking import message_of
 from chassis.service import Service
-from chassis.work import States, Work, adapter_of, dead_letter_of, work_of
+from chassis.work import States, Work, adapter_of, dead_letters_of, work_of
 from loyalty_svc.domain import Awarded, Customer, Deducted, Noted, Rejected
 
 APPLY: Final = (Path(__file__).parent / "apply.lua").read_text()
@@ -167,8 +167,7 @@ class RedisStore:
         version = was.version if was else 0
         changed = row is not None and bool(work.outcomes) and row.version != version
         parked = [(m.record, why) for m, why in work.parked if m.record]
-        letters = [dead_letter_of(self.service, m, why) for m, why in work.parked]
-        rows = [*work.outbox, *(letter for letter in letters if letter)]
+        rows = [*work.outbox, *dead_letters_of(self.service, parked)]
         customers = sorted(
             name for name, value in after.shared.items() if before.shared.get(name) is not value
         )

@@ -130,6 +130,13 @@ async def test_bytes_that_are_no_event_are_kept_under_their_key(kind: Kind, stor
     outcomes = await store.handle([message], [(record, "malformed: \0 no type")])
     assert isinstance(outcomes[0], Done)
     assert bad.order_id in await store.parked_keys()
+    while not await store.lead(0):
+        await asyncio.sleep(0.05)
+    letters = [row for _, row in await store.pending(0, 100_000) if row.key == bad.order_id]
+    assert [(row.topic, row.value) for row in letters] == [
+        (f"{kind.service.name}.dead-letters", b"\x00\xff not JSON")
+    ]
+    assert ("ce_type", b"\x00\xfe") in letters[0].headers
     assert [type(o) for o in await store.redrive(bad.order_id)] == [Parked]
     assert bad.order_id in await store.parked_keys()
 
