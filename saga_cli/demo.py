@@ -10,12 +10,14 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
+from saga_cli import burst
 from saga_cli.log_reader import Logged, by_order, read
 from saga_cli.reconcile import Report, reconcile
 from saga_cli.seed import SUSPENDED_CUSTOMER
 from saga_cli.stack.services import Services
 
 MIXED: Final = 200
+BURST: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,9 @@ class Demo:
             self._show(scene, order, histories.get(order["order_id"], []))
         self._repeat()
         asyncio.run(self._mixed())
+        placed_at_once = self._burst()
         report = self._settle()
+        self._tell(placed_at_once)
         self._conclude(report)
         return not self.failures and report.is_clean
 
@@ -178,6 +182,22 @@ class Demo:
         self.console.print(f"  {MIXED} mixed checkouts at once: {counts} in {took:.1f} s")
         if counts != {"CONFIRMED": MIXED // 5, "CANCELLED": MIXED - MIXED // 5}:
             self.failures.append(f"mixed checkouts ended as {counts}")
+
+    def _burst(self) -> list[str]:
+        """A thousand good orders at once."""
+        url = self.services.url("order")
+        placed = asyncio.run(burst.place(url, a_checkout(), BURST, connections=100))
+        self.acknowledged += placed
+        return placed
+
+    def _tell(self, placed: list[str]) -> None:
+        found = asyncio.run(burst.measure(self.services.addresses, placed))
+        self.console.print(
+            f"  {found.orders} checkouts over 100 connections: {found.confirmed} confirmed in "
+            f"{found.seconds:.1f} s, {found.per_second:.0f} orders/s, median {found.median_ms:.0f} ms"
+        )
+        if found.confirmed != BURST:
+            self.failures.append(f"{BURST - found.confirmed} orders of the burst not confirmed")
 
     def _settle(self) -> Report:
         """Compare the books when nothing is on its way any more."""

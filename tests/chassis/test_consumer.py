@@ -20,8 +20,20 @@ class OneBatch:
 
     def __init__(self, record: Record) -> None:
         self.record = record
+        self.stopped = False
+
+    async def start(self) -> None: ...
+
+    def subscribe(self, *_: Any, **__: Any) -> None: ...
+
+    def assignment(self) -> set[TopicPartition]:
+        return set()
+
+    async def stop(self) -> None:
+        self.stopped = True
 
     async def getmany(self, **_: Any) -> dict[TopicPartition, list[Any]]:
+        await asyncio.sleep(0)
         r = self.record
         found = ConsumerRecord(r.topic, 0, 7, 0, 0, r.key, r.value, None, 0, 0, tuple(r.headers))
         return {PLACE: [found]}

@@ -1,0 +1,100 @@
+"""The Kafka clients are used as aiokafka really behaves: options, and what the code must never do."""
+
+import ast
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chassis import consumer, kafka
+from chassis.consumer import Consumer
+from shared_events.payment import PaymentCaptured
+from shipping_svc.service import SERVICE
+from tests.chassis.test_consumer import OneBatch, Seen
+from tests.support.records import a_record, an_order
+
+PRODUCT = [
+    path
+    for folder in ("chassis", *(f"{s}_svc" for s in ("order", "inventory", "payment")))
+    for path in Path(folder).rglob("*.py")
+] + [path for s in ("shipping", "loyalty") for path in Path(f"{s}_svc").rglob("*.py")]
+
+
+def _calls(name: str) -> list[tuple[Path, ast.Call]]:
+    return [
+        (path, node)
+        for path in PRODUCT
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] == name
+    ]
+
+
+def test_a_consumer_skips_nothing() -> None:
+    async def made() -> Any:
+        return kafka.make_consumer("127.0.0.1:1", "group")
+
+    client = asyncio.run(made())
+    assert client._enable_auto_commit is False
+    assert client._auto_offset_reset == "earliest"
+    assert client._key_deserializer is client._value_deserializer is None
+    assert len(client._partition_assignment_strategy) == 1
+    assert client._group_instance_id is None
+
+
+def test_clients_are_made_in_one_place() -> None:
+    for name in ("AIOKafkaConsumer", "AIOKafkaProducer"):
+        assert [path for path, _ in _calls(name)] == [Path("chassis/kafka.py")]
+    (_, producer) = _calls("AIOKafkaProducer")[0]
+    options = {keyword.arg: ast.unparse(keyword.value) for keyword in producer.keywords}
+    assert options["enable_idempotence"] == "True"
+    assert options["acks"] == "'all'"
+    assert "transactional_id" not in options
+
+
+def test_getmany_is_never_cancelled() -> None:
+    """A record handed out to a cancelled call is lost: no timeout and no wait_for around it."""
+    source = Path("chassis/consumer.py").read_text()
+    for node in ast.walk(ast.parse(source)):
+        guarded = isinstance(node, ast.AsyncWith) and "timeout" in ast.unparse(node.items[0])
+        waited = isinstance(node, ast.Call) and ast.unparse(node.func).endswith("wait_for")
+        if guarded or waited:
+            assert "getmany" not in ast.unparse(node)
+    assert "getmany" in source
+
+
+class Failing(OneBatch):
+    """A client whose fetch raises, as on a bad checksum: it may have dropped other records."""
+
+    async def getmany(self, **_: Any) -> Any:
+        raise RuntimeError("CRC check failed")
+
+
+def test_a_client_that_raises_is_thrown_away_and_the_records_are_read_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    event = PaymentCaptured(order=an_order(), captured_minor=1000, provider_ref="p")
+    record = a_record(event)
+    made: list[OneBatch] = []
+
+    def make(*_: str) -> OneBatch:
+        made.append(Failing(record) if not made else OneBatch(record))
+        return made[-1]
+
+    async def run() -> Seen:
+        store = Seen(keeps_positions=False)
+        reader = Consumer(SERVICE, store, "127.0.0.1:1")  # type: ignore[arg-type]
+        stopping = asyncio.Event()
+        running = asyncio.create_task(reader.run(stopping))
+        async with asyncio.timeout(10):
+            while not store.messages:
+                await asyncio.sleep(0.01)
+        stopping.set()
+        await running
+        assert reader.rebuilds == 1
+        return store
+
+    monkeypatch.setattr(consumer, "make_consumer", make)
+    store = asyncio.run(run())
+    assert store.messages[0].body == event
+    assert [client.stopped for client in made] == [True, True]
