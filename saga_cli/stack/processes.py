@@ -18,7 +18,11 @@ PR_SET_PDEATHSIG: Final = 1
 
 @dataclass
 class Process:
-    """One program that can be started again as it was. Output goes to `log`."""
+    """One program that can be started again as it was. Output goes to `log`.
+
+    Start it from a thread that lives as long as it should: Linux sends the death signal when the
+    thread that forked ends, not when its process does.
+    """
 
     name: str
     command: Sequence[str]

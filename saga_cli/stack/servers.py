@@ -156,7 +156,8 @@ def _prepare_kafka(folder: Path, port: int) -> Process:
 
 
 def _prepare_postgres(folder: Path, port: int, password: str) -> Process:
-    bin_, data, user = binaries.postgres_folder(), folder / "postgres", _unprivileged()
+    data, user = folder / "postgres", _unprivileged()
+    bin_ = binaries.reachable(binaries.postgres_folder(), user, folder)
     if not data.exists():
         secret = folder / "postgres.secret"
         data.mkdir()
