@@ -45,7 +45,7 @@ def up(
     if detach:
         _up_detached(instances)
         return
-    with _stack(instances) as (services, servers):
+    with _stack(instances, well_known_ports=True) as (services, servers):
         _write_down(services, servers)
         try:
             console.print(_table(state.found()))
@@ -107,7 +107,9 @@ def demo(instances: Instances = 1) -> None:
 
 
 @contextmanager
-def _stack(instances: int) -> Iterator[tuple[Services, stack_servers.Servers]]:
+def _stack(
+    instances: int, *, well_known_ports: bool = False
+) -> Iterator[tuple[Services, stack_servers.Servers]]:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     started = time.monotonic()
     try:
@@ -115,7 +117,7 @@ def _stack(instances: int) -> Iterator[tuple[Services, stack_servers.Servers]]:
             servers = provide()
     except MissingProgramError as error:
         _fail(str(error))
-    services = Services(servers.addresses, servers.folder)
+    services = Services(servers.addresses, servers.folder, well_known_ports)
     try:
         console.print(f"  servers ready after {time.monotonic() - started:.1f} s")
         with console.status("starting the services"):

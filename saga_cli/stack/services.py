@@ -32,17 +32,22 @@ class Instance:
 
 @dataclass
 class Services:
-    """All processes of the services over one set of servers."""
+    """All processes of the services over one set of servers.
+
+    Well-known ports are for a person's stack; two runs that start at the same time must not race
+    for them.
+    """
 
     addresses: Addresses
     logs: Path
+    well_known_ports: bool = False
     instances: list[Instance] = field(default_factory=list)
 
     def start(self, name: str, extra: Mapping[str, str] | None = None) -> Instance:
-        """Start one more process of a service, on its own port if that is free."""
+        """Start one more process of a service."""
         spec = BY_NAME[name]
         nth = 1 + sum(instance.spec is spec for instance in self.instances)
-        port = free_port(spec.port if nth == 1 else 0)
+        port = free_port(spec.port if self.well_known_ports and nth == 1 else 0)
         env = {**environment_of(spec, self.addresses, port), **(extra or {})}
         command = [sys.executable, "-m", spec.module]
         process = Process(f"{name}-{nth}", command, self.logs / f"{name}-{nth}.log", env)
