@@ -99,6 +99,9 @@ class StateTable:
         return (key, row.version, status, detail, *self.columns_of(row.state))
 
 
+LOCK_MISSING = """
+SELECT pg_advisory_xact_lock(hashtextextended($1 || ':' || key, 0)) FROM unnest($2::text[]) AS key
+"""  # a row that is not there yet can't be locked, so its first writers queue here
 _SQL_TYPES: dict[Any, str] = {int: "bigint", str: "text", bool: "boolean"}
 
 
@@ -135,7 +138,11 @@ class SharedTable:
         )
 
     async def load(self, connection: Connection, keys: Iterable[str]) -> dict[str, Any]:
-        rows = await connection.fetch(self._select, sorted(keys))
+        wanted = sorted(keys)
+        rows = await connection.fetch(self._select, wanted)
+        if self.lock and (missing := set(wanted) - {row[0] for row in rows}):
+            await connection.execute(LOCK_MISSING, self.table, sorted(missing))
+            rows = await connection.fetch(self._select, wanted)
         return {
             row[0]: self.item(**dict(zip(self._names, tuple(row)[1:], strict=True))) for row in rows
         }
