@@ -54,7 +54,7 @@ def test_a_kill_at_the_worst_moment_loses_and_doubles_nothing(
         fragile.process.start()
         return await placing
 
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     acknowledged = asyncio.run(flow())
     services.await_ready([fragile])
     report = settled(services, acknowledged)
@@ -109,7 +109,7 @@ async def _send_all_again(bootstrap: str) -> int:
 
 async def _all_read(bootstrap: str) -> None:
     """Wait until every group has committed the end of what it reads."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     from aiokafka.admin import AIOKafkaAdminClient  # noqa: PLC0415
 
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
@@ -156,7 +156,7 @@ def test_paused_processes_that_wake_up_after_their_partitions_are_gone_double_no
         for sleeper in sleepers:
             sleeper.process.resume()
         acknowledged = placing.result()
-    assert settled(services, acknowledged, seconds=90).violations == []
+    assert settled(services, acknowledged).violations == []
     for sleeper in sleepers:
         assert sleeper.process.stop() == 0
 
@@ -173,7 +173,7 @@ def test_kafka_postgres_and_redis_die_under_load_and_come_back(
             server.kill()
             servers.restart(server)
         acknowledged = placing.result()
-    assert settled(services, acknowledged, seconds=90).violations == []
+    assert settled(services, acknowledged).violations == []
 
 
 def test_the_broker_is_away_for_longer_than_a_minute_and_comes_back(
@@ -188,6 +188,6 @@ def test_the_broker_is_away_for_longer_than_a_minute_and_comes_back(
     time.sleep(65)
     servers.restart(servers.kafka)
     acknowledged += asyncio.run(place_many(order, 50))
-    assert settled(services, acknowledged, seconds=90).violations == []
+    assert settled(services, acknowledged).violations == []
     alive = [i for i in services.instances if i.process.is_alive()]
     assert {i.spec.name for i in alive} == set(SERVICES), "a service did not survive"

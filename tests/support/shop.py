@@ -36,7 +36,7 @@ async def place_many(urls: Sequence[str], count: int, at_once: int = 50) -> list
         async def place(number: int) -> str:
             body = a_checkout(**{"customer_id": f"c-{number % 13}", **MIXED[number % len(MIXED)]})
             headers = {"Idempotency-Key": f"{prefix}-{number}"}
-            deadline = time.monotonic() + 90
+            deadline = time.monotonic() + 150
             while True:
                 url = urls[number % len(urls)]
                 try:
@@ -53,7 +53,7 @@ async def place_many(urls: Sequence[str], count: int, at_once: int = 50) -> list
         return await asyncio.gather(*(place(n) for n in range(count)))
 
 
-def settled(services: Services, acknowledged: Sequence[str], seconds: float = 60) -> Report:
+def settled(services: Services, acknowledged: Sequence[str], seconds: float = 120) -> Report:
     """Wait until the books agree and nothing is on its way; the last report says what does not."""
     deadline = time.monotonic() + seconds
     while True:
