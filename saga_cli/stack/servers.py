@@ -149,7 +149,7 @@ def _prepare_kafka(folder: Path, port: int) -> Process:
     java = [binaries.java(), "-cp", classpath, f"-Dlog4j2.configurationFile={log4j}"]
     cluster = secrets.token_urlsafe(16)
     format_ = [*java, "-XX:TieredStopAtLevel=1", "kafka.tools.StorageTool", "format"]
-    _run([*format_, "-t", cluster, "-c", str(config), "--ignore-formatted"])
+    _run([*format_, f"--cluster-id={cluster}", "-c", str(config), "--ignore-formatted"])
     heap = ["-Xms256m", "-Xmx512m", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20"]
     command = [java[0], *heap, *java[1:], "kafka.Kafka", str(config)]
     return Process("kafka", command, folder / "kafka.log")
