@@ -1,13 +1,17 @@
 """saga up | down | status | logs | demo"""
 
+import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Final, NoReturn
+from urllib.parse import urlsplit
 
 import httpx
 import psutil
@@ -20,7 +24,7 @@ from saga_cli.demo import Demo
 from saga_cli.seed import seed
 from saga_cli.stack import servers as stack_servers
 from saga_cli.stack.binaries import MissingProgramError
-from saga_cli.stack.provision import provide
+from saga_cli.stack.provision import MissingAddressError, provide
 from saga_cli.stack.services import Services
 
 app = typer.Typer(
@@ -29,6 +33,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+STOP_S: Final = 60
+CLAIMED: Final = "a stack of this folder runs already: see `saga status`, or `saga down`"
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 Instances = Annotated[int, typer.Option(min=1, max=12, help="Processes of each service.")]
 
@@ -36,24 +42,31 @@ Instances = Annotated[int, typer.Option(min=1, max=12, help="Processes of each s
 @app.command()
 def up(
     instances: Instances = 1,
+    data: Annotated[Path | None, typer.Option(help="Keep the servers' data here.")] = None,
     *,
-    detach: Annotated[bool, typer.Option(help="Return when all is ready.")] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach/--foreground", help="Return when all is ready.")
+    ] = False,
 ) -> None:
     """Start Kafka, PostgreSQL, Redis and the five services; Ctrl-C stops them."""
     if state.found():
-        _fail("a stack of this folder runs already: see `saga status`, or `saga down`")
+        _fail(CLAIMED)
     if detach:
-        _up_detached(instances)
+        _up_detached(instances, data)
         return
-    with _stack(instances, well_known_ports=True) as (services, servers):
-        _write_down(services, servers)
-        try:
-            console.print(_table(state.found()))
-            order = services.url("order")
-            console.print(f"\nTry it:\n{_curl(order)}\n\nCtrl-C stops everything.")
+    try:
+        with (
+            state.claimed(),
+            _stack(instances, data, well_known_ports=True) as (services, servers),
+        ):
+            processes = _write_down(services, servers)
+            console.print(_table(processes))
+            console.print("\nTry it:")
+            console.print(_curl(services.url("order")), soft_wrap=True)
+            console.print("\nCtrl-C stops everything.")
             _until_stopped(services)
-        finally:
-            state.forget()
+    except state.ClaimedError:
+        _fail(CLAIMED)
 
 
 @app.command()
@@ -64,10 +77,13 @@ def down() -> None:
         state.forget()
         console.print("No stack runs in this folder.")
         return
-    supervisor = psutil.Process(stack.supervisor)
+    supervisor = psutil.Process(stack.supervisor.pid)
     supervisor.send_signal(signal.SIGTERM)
     with console.status("stopping"):
-        supervisor.wait(60)
+        try:
+            supervisor.wait(STOP_S)
+        except psutil.TimeoutExpired:
+            supervisor.kill()  # what it started goes with it
     console.print("Stopped; nothing is left behind.")
 
 
@@ -76,15 +92,22 @@ def status() -> None:
     """Show what runs; exit code 1 unless all of it does."""
     stack = state.found()
     if stack is None:
-        console.print("No stack runs in this folder. Start one with `saga up`.")
+        console.print("No stack runs in this folder.\nStart one with `saga up`.")
         raise typer.Exit(1)
-    console.print(_table(stack))
+    if not stack.processes:
+        console.print("The stack is starting.")
+        raise typer.Exit(1)
+    console.print(_table(stack.processes))
     if not all(_is_ready(process) for process in stack.processes):
         raise typer.Exit(1)
 
 
 @app.command()
-def logs(service: Annotated[str, typer.Argument(help="Such as order or kafka.")]) -> None:
+def logs(
+    service: Annotated[str, typer.Argument(help="Such as order or kafka.")],
+    *,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on until Ctrl-C.")] = False,
+) -> None:
     """Print the log of a service or server of the running stack."""
     stack = state.found()
     if stack is None:
@@ -93,6 +116,9 @@ def logs(service: Annotated[str, typer.Argument(help="Such as order or kafka.")]
     if not found:
         names = ", ".join(process.name for process in stack.processes)
         _fail(f"there is no {service!r}; there are {names}")
+    if follow:
+        subprocess.run(["tail", "-n", "50", "-F", *(p.log for p in found)], check=False)
+        return
     for process in found:
         sys.stdout.write(Path(process.log).read_text(errors="replace"))
 
@@ -108,15 +134,17 @@ def demo(instances: Instances = 1) -> None:
 
 @contextmanager
 def _stack(
-    instances: int, *, well_known_ports: bool = False
+    instances: int, data: Path | None = None, *, well_known_ports: bool = False
 ) -> Iterator[tuple[Services, stack_servers.Servers]]:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     started = time.monotonic()
     try:
         with console.status("starting Kafka, PostgreSQL and Redis"):
-            servers = provide()
-    except MissingProgramError as error:
+            servers = provide(data)
+    except (MissingProgramError, MissingAddressError) as error:
         _fail(str(error))
+    except RuntimeError as error:
+        _fail(str(error), code=1)
     services = Services(servers.addresses, servers.folder, well_known_ports)
     try:
         console.print(f"  servers ready after {time.monotonic() - started:.1f} s")
@@ -127,49 +155,59 @@ def _stack(
         yield services, servers
     except KeyboardInterrupt:
         console.print("stopping")
-    except RuntimeError as error:
-        console.print(str(error), style="red", markup=False)
-        raise typer.Exit(1) from error
+    except (RuntimeError, httpx.HTTPError) as error:
+        _fail(str(error) or repr(error), code=1)
     finally:
         services.stop()
         servers.stop()
 
 
-def _write_down(services: Services, servers: stack_servers.Servers) -> None:
+def _write_down(services: Services, servers: stack_servers.Servers) -> tuple[state.Running, ...]:
     addresses = servers.addresses
     where = {
         "kafka": addresses.kafka_bootstrap,
-        "postgres": addresses.postgres_url.split("@")[-1].split("/")[0],
-        "redis": addresses.redis_url.removeprefix("redis://"),
+        "postgres": urlsplit(addresses.postgres_url).netloc.rpartition("@")[2],
+        "redis": urlsplit(addresses.redis_url).netloc,
     }
-    processes = [state.Running(p.name, p.pid, where[p.name], str(p.log)) for p in servers.all]
-    processes += [
-        state.Running(i.process.name, i.process.pid, i.url, str(i.process.log))
-        for i in services.instances
-    ]
-    me = psutil.Process().pid
-    state.Stack(me, time.time(), addresses.kafka_bootstrap, tuple(processes)).write()
+    made = [(server, where[server.name]) for server in servers.all]
+    made += [(instance.process, instance.url) for instance in services.instances]
+    processes = tuple(state.running(p.name, p.pid, place, str(p.log)) for p, place in made)
+    state.Stack(state.running("supervisor", os.getpid()), processes).write()
+    return processes
 
 
-def _up_detached(instances: int) -> None:
+def _up_detached(instances: int, data: Path | None) -> None:
     log = state.FILE.parent / "up.log"
     log.parent.mkdir(exist_ok=True)
+    place = ["--data", str(data)] if data else []
     with log.open("wb") as output:
         child = subprocess.Popen(
-            [sys.executable, "-m", "saga_cli.main", "up", "--instances", str(instances)],
+            [sys.executable, "-m", "saga_cli.main", "up", "--instances", str(instances), *place],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
             start_new_session=True,
         )
-    with console.status("starting"):
-        while (stack := state.found()) is None or stack.supervisor != child.pid:
-            if child.poll() is not None:
-                sys.stderr.write(log.read_text())
-                raise typer.Exit(child.returncode or 1)
-            time.sleep(0.1)
-    console.print(_table(stack))
+    try:
+        with console.status("starting"):
+            stack = _await_detached(child, log)
+    except KeyboardInterrupt:
+        child.terminate()
+        child.wait()
+        raise
+    console.print(_table(stack.processes))
     console.print("\n`saga down` stops it.")
+
+
+def _await_detached(child: subprocess.Popen[bytes], log: Path) -> state.Stack:
+    while True:
+        stack = state.found()
+        if stack and stack.supervisor.pid == child.pid and stack.processes:
+            return stack
+        if child.poll() is not None:
+            sys.stderr.write(log.read_text())
+            raise typer.Exit(child.returncode or 1)
+        time.sleep(0.1)
 
 
 def _until_stopped(services: Services) -> None:
@@ -185,24 +223,28 @@ def _until_stopped(services: Services) -> None:
         time.sleep(0.5)
 
 
-def _table(stack: state.Stack | None) -> Table:
-    table = Table("name", "pid", "address", "ready", "log")
-    for process in stack.processes if stack else ():
+def _table(processes: tuple[state.Running, ...]) -> Table:
+    table = Table("name", "pid", "address", "ready", "uptime", "log")
+    for process in processes:
         ready = "yes" if _is_ready(process) else "[red]no[/]"
-        table.add_row(process.name, str(process.pid), process.address, ready, process.log)
+        uptime = timedelta(seconds=int(time.time() - process.started_at))
+        row = (process.name, str(process.pid), process.address, ready, str(uptime), process.log)
+        table.add_row(*row)
     return table
 
 
 def _is_ready(process: state.Running) -> bool:
     if not process.is_alive():
         return False
-    if not process.address.startswith("http"):
-        return True
     try:
-        answer = httpx.get(f"{process.address}/health/ready", timeout=5)
-    except httpx.TransportError:
+        if process.address.startswith("http"):
+            answer = httpx.get(f"{process.address}/health/ready", timeout=5)
+            return answer.status_code == httpx.codes.OK
+        host, port = process.address.rsplit(":", 1)
+        socket.create_connection((host, int(port)), timeout=2).close()
+    except (OSError, httpx.TransportError):
         return False
-    return answer.status_code == httpx.codes.OK
+    return True
 
 
 def _curl(url: str) -> str:
@@ -214,9 +256,9 @@ def _curl(url: str) -> str:
     return f"  curl -s {headers} \\\n    -d '{body}' \\\n    {url}/checkout"
 
 
-def _fail(why: str) -> NoReturn:
+def _fail(why: str, code: int = 2) -> NoReturn:
     sys.stderr.write(f"saga: {why}\n")
-    raise typer.Exit(2)
+    raise typer.Exit(code)
 
 
 if __name__ == "__main__":

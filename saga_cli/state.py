@@ -1,6 +1,10 @@
 """Where a running stack is written down, so that another shell finds it."""
 
+import fcntl
 import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -8,51 +12,74 @@ from typing import Final
 import psutil
 
 FILE: Final = Path(".saga") / "stack.json"
+CLOCK_S: Final = 5  # a start is told from the wall clock, which may be put right in between
+
+
+class ClaimedError(Exception):
+    """Another stack has the folder."""
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """One process of the stack; `url` is empty for a server."""
+    """One process of the stack; `started_at` tells it from a later one with the same pid."""
 
     name: str
     pid: int
-    address: str
-    log: str
+    started_at: float
+    address: str = ""
+    log: str = ""
 
     def is_alive(self) -> bool:
         try:
-            return psutil.Process(self.pid).status() != psutil.STATUS_ZOMBIE
+            process = psutil.Process(self.pid)
+            same = abs(process.create_time() - self.started_at) < CLOCK_S
+            return same and process.status() != psutil.STATUS_ZOMBIE
         except psutil.NoSuchProcess:
             return False
 
 
+def running(name: str, pid: int, address: str = "", log: str = "") -> Running:
+    return Running(name, pid, psutil.Process(pid).create_time(), address, log)
+
+
 @dataclass(frozen=True, slots=True)
 class Stack:
-    supervisor: int
-    started_at: float
-    kafka_bootstrap: str
-    processes: tuple[Running, ...]
+    """`processes` is empty while it starts."""
+
+    supervisor: Running
+    processes: tuple[Running, ...] = ()
 
     def write(self) -> None:
-        FILE.parent.mkdir(exist_ok=True)
         scratch = FILE.with_suffix(".new")
         scratch.write_text(json.dumps(asdict(self), indent=1))
-        scratch.chmod(0o600)
         scratch.replace(FILE)
 
-    def is_running(self) -> bool:
-        return Running("supervisor", self.supervisor, "", "").is_alive()
+
+@contextmanager
+def claimed() -> Iterator[None]:
+    """The folder is this process's own for a while. Raises ClaimedError if it is another's."""
+    FILE.parent.mkdir(exist_ok=True)
+    with FILE.with_suffix(".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ClaimedError from error
+        Stack(running("supervisor", os.getpid())).write()
+        try:
+            yield
+        finally:
+            forget()
 
 
 def found() -> Stack | None:
     """The stack of this folder that runs; what a killed one left behind does not count."""
     try:
         raw = json.loads(FILE.read_text())
-    except FileNotFoundError:
+        processes = tuple(Running(**entry) for entry in raw["processes"])
+        stack = Stack(Running(**raw["supervisor"]), processes)
+    except (FileNotFoundError, ValueError, TypeError, KeyError):  # none, or another release's
         return None
-    raw["processes"] = tuple(Running(**entry) for entry in raw["processes"])
-    stack = Stack(**raw)
-    return stack if stack.is_running() else None
+    return stack if stack.supervisor.is_alive() else None
 
 
 def forget() -> None:

@@ -1,7 +1,9 @@
 """What runs: services, databases, roles and variables, said once for the CLI, the tests and compose."""
 
+import hmac
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import urlsplit
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +52,24 @@ class Addresses:
     passwords: dict[str, str]
 
     def database_url(self, spec: ServiceSpec) -> str:
-        place = self.postgres_url.split("@", 1)[1].split("/", 1)[0]
+        place = urlsplit(self.postgres_url).netloc.rpartition("@")[2]
         return f"postgresql://{spec.role}:{self.passwords[spec.role]}@{place}/{spec.database}"
+
+
+def addresses_of(kafka_bootstrap: str, postgres_url: str, redis_url: str) -> Addresses:
+    """The addresses with a password for each role.
+
+    They follow from the administrator's, so that two stacks over the same servers agree on them
+    and none has to be kept.
+    """
+    secret = (urlsplit(postgres_url).password or postgres_url).encode()
+    passwords = {
+        spec.role: hmac.digest(secret, spec.role.encode(), "sha256").hex()[:32]
+        for spec in SERVICES
+        if spec.has_database
+    }
+    parts = urlsplit(redis_url)  # each service has a database number of its own
+    return Addresses(kafka_bootstrap, postgres_url, f"{parts.scheme}://{parts.netloc}", passwords)
 
 
 def environment_of(spec: ServiceSpec, addresses: Addresses, port: int) -> dict[str, str]:

@@ -116,7 +116,8 @@ def reachable(programs: Path, user: str | None, scratch: Path) -> Path:
         raise MissingProgramError(f"PostgreSQL in {programs} can't be run by the user {user}")
     for part in (package, package.with_name(f"{package.name}.libs")):
         if part.exists():
-            shutil.copytree(part, scratch / "programs" / part.name, symlinks=True)
+            copy = scratch / "programs" / part.name
+            shutil.copytree(part, copy, symlinks=True, dirs_exist_ok=True)
     return scratch / "programs" / package.name / programs.relative_to(package)
 
 

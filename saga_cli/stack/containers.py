@@ -1,16 +1,14 @@
 """The same three servers as containers, where a Docker engine answers."""
 
-import asyncio
 import secrets
 import subprocess
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
-from saga_cli.stack import servers
-from saga_cli.stack.processes import Process, free_port, guard
-from saga_cli.topology import SERVICES, Addresses
+from saga_cli.stack import ports, postgres, servers, watchdog
+from saga_cli.stack.binaries import say
+from saga_cli.stack.processes import Process
+from saga_cli.topology import addresses_of
 
 KAFKA_IMAGE: Final = "apache/kafka:4.1.0"
 POSTGRES_IMAGE: Final = "postgres:17"
@@ -26,6 +24,7 @@ class Container(Process):
     def start(self) -> None:
         if not self.container:
             self.container = _docker("run", "-d", *self.command)
+            watchdog.watch(container=self.container)
         else:
             _docker("start", self.container)
 
@@ -34,7 +33,10 @@ class Container(Process):
         return int(_docker("inspect", "-f", "{{.State.Pid}}", self.container))
 
     def is_alive(self) -> bool:
-        return _docker("inspect", "-f", "{{.State.Running}}", self.container) == "true"
+        try:
+            return _docker("inspect", "-f", "{{.State.Running}}", self.container) == "true"
+        except RuntimeError:  # there is none any more
+            return False
 
     def stop(self, seconds: float = 20) -> int | None:
         _docker("stop", "-t", str(int(seconds)), self.container)
@@ -57,41 +59,57 @@ class Container(Process):
 @dataclass
 class ContainerServers(servers.Servers):
     def stop(self) -> None:
-        for server in self.all:
-            if isinstance(server, Container) and server.container:
-                _docker("rm", "-f", "-v", server.container)
-        super().stop()
+        made = [s.container for s in self.all if isinstance(s, Container) and s.container]
+        if made:
+            _docker("rm", "-f", "-v", *made)
+        self.held.close()
 
 
 def start() -> servers.Servers:
     """Start the containers on free loopback ports and wait until each answers."""
-    folder = Path(tempfile.mkdtemp(prefix="saga-"))
-    guard(folder)
+    for image in (KAFKA_IMAGE, POSTGRES_IMAGE, REDIS_IMAGE):
+        _pull(image)
+    folder, held = servers.private_folder()
     admin = secrets.token_urlsafe(12)
-    kafka, postgres, redis = free_port(), free_port(), free_port()
-    addresses = Addresses(
+    kafka, database, redis = _free_port(), _free_port(), _free_port()
+    addresses = addresses_of(
         f"127.0.0.1:{kafka}",
-        f"postgresql://saga:{admin}@127.0.0.1:{postgres}/postgres",
+        f"postgresql://saga:{admin}@127.0.0.1:{database}/postgres",
         f"redis://127.0.0.1:{redis}",
-        {spec.role: secrets.token_urlsafe(12) for spec in SERVICES},
     )
     made = ContainerServers(
         addresses,
         Container("kafka", _kafka(kafka), folder / "kafka.log"),
-        Container("postgres", _postgres(postgres, admin), folder / "postgres.log"),
+        Container("postgres", _postgres(database, admin), folder / "postgres.log"),
         Container("redis", _redis(redis), folder / "redis.log"),
         folder,
+        held=held,
     )
     try:
         for server in made.all:
             server.start()
         for server in made.all:
             made.await_answer(server)
-        asyncio.run(servers.create_databases(addresses))
+        postgres.create_databases(addresses)
     except BaseException:
         made.stop()
         raise
     return made
+
+
+def _pull(image: str) -> None:
+    try:
+        _docker("image", "inspect", "-f", "{{.Id}}", image)
+    except RuntimeError:
+        say(f"fetching the image {image} (once)")
+        _docker("pull", "-q", image)
+
+
+def _free_port() -> int:
+    """A port that is free now; the engine may not let us keep it while it opens it."""
+    port = ports.hold()
+    port.release()
+    return port.number
 
 
 def _kafka(port: int) -> list[str]:
@@ -104,6 +122,8 @@ def _kafka(port: int) -> list[str]:
         "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
         "KAFKA_CONTROLLER_QUORUM_VOTERS": "1@localhost:9093",
         "KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR": "1",
+        "KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR": "1",
+        "KAFKA_TRANSACTION_STATE_LOG_MIN_ISR": "1",
         "KAFKA_AUTO_CREATE_TOPICS_ENABLE": "false",
         "KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS": "0",
     }
@@ -114,7 +134,7 @@ def _kafka(port: int) -> list[str]:
 def _postgres(port: int, password: str) -> list[str]:
     variables = ["-e", "POSTGRES_USER=saga", "-e", f"POSTGRES_PASSWORD={password}"]
     options = [
-        part for name, value in servers.POSTGRES.items() for part in ("-c", f"{name}={value}")
+        part for name, value in postgres.OPTIONS.items() for part in ("-c", f"{name}={value}")
     ]
     anywhere = ["-c", "listen_addresses=*"]  # inside the container; outside it is loopback
     return ["-p", f"127.0.0.1:{port}:5432", *variables, POSTGRES_IMAGE, *options, *anywhere]

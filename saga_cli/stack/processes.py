@@ -3,26 +3,26 @@
 import ctypes
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import psutil
 
+from saga_cli.stack import watchdog
+
 PR_SET_PDEATHSIG: Final = 1
+# Linux sends the death signal when the *thread* that forked ends, so one that lasts forks them all.
+_SPAWNER: Final = ThreadPoolExecutor(1, thread_name_prefix="spawner")
 
 
 @dataclass
 class Process:
-    """One program that can be started again as it was. Output goes to `log`.
-
-    Start it from a thread that lives as long as it should: Linux sends the death signal when the
-    thread that forked ends, not when its process does.
-    """
+    """One program that can be started again as it was. Output goes to `log`."""
 
     name: str
     command: Sequence[str]
@@ -34,6 +34,10 @@ class Process:
     _child: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
+        _SPAWNER.submit(self._spawn).result()
+        watchdog.watch(pid=self.pid)
+
+    def _spawn(self) -> None:
         with self.log.open("ab") as output:
             self._child = subprocess.Popen(
                 self.command,
@@ -110,34 +114,11 @@ def _die_with(parent: int) -> Callable[[], None]:
     return set_death_signal
 
 
-def free_port(wanted: int = 0) -> int:
-    """The wanted port if it is free, else any free one."""
-    for port in (wanted, 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
-    raise OSError("no free port")
-
-
-def guard(folder: Path) -> subprocess.Popen[bytes]:
-    """Removes the folder when this process is gone, however it went."""
-    code = (
-        "import os, shutil, sys, time\n"
-        "parent, folder = int(sys.argv[1]), sys.argv[2]\n"
-        "while os.getppid() == parent:\n    time.sleep(0.3)\n"
-        "for _ in range(20):\n"
-        "    shutil.rmtree(folder, ignore_errors=True)\n"
-        "    if not os.path.exists(folder):\n        break\n"
-        "    time.sleep(0.3)\n"
+def run(command: Sequence[str], user: str | None = None) -> None:
+    """Run a program to its end. Raises RuntimeError with what it said when it fails."""
+    result = subprocess.run(
+        command, capture_output=True, text=True, user=user, cwd="/", check=False
     )
-    return subprocess.Popen(
-        [sys.executable, "-c", code, str(os.getpid()), str(folder)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    if result.returncode:
+        said = (result.stderr or result.stdout)[-800:]
+        raise RuntimeError(f"{Path(command[0]).name} failed: {said}")

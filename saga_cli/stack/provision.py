@@ -1,20 +1,21 @@
 """Where the servers come from: addresses given, Docker if an engine answers, else local processes."""
 
-import asyncio
 import os
-import secrets
 import shutil
 import subprocess
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from saga_cli.stack import containers, servers
-from saga_cli.stack.processes import Process, guard
-from saga_cli.topology import SERVICES, Addresses
+from saga_cli.stack import containers, postgres, servers
+from saga_cli.stack.processes import Process
+from saga_cli.topology import addresses_of
 
 GIVEN: Final = ("SAGA_KAFKA_BOOTSTRAP", "SAGA_POSTGRES_URL", "SAGA_REDIS_URL")
+
+
+class MissingAddressError(Exception):
+    """Some of the three servers' addresses are given and some are not."""
 
 
 @dataclass
@@ -24,9 +25,6 @@ class GivenServers(servers.Servers):
     @property
     def all(self) -> tuple[Process, ...]:
         return ()
-
-    def stop(self) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def docker_answers() -> bool:
@@ -41,24 +39,30 @@ def docker_answers() -> bool:
     return result.returncode == 0 and bool(result.stdout.strip())
 
 
-def provide() -> servers.Servers:
-    """Servers for one stack.
+def provide(folder: Path | None = None) -> servers.Servers:
+    """Servers for one stack; a given folder keeps the data of local ones.
 
-    Raises MissingProgramError when they can't be had, RuntimeError when one does not start.
+    Raises MissingAddressError or MissingProgramError when they can't be had, RuntimeError when one
+    does not answer.
     """
-    if all(os.environ.get(name) for name in GIVEN):
+    missing = [name for name in GIVEN if not os.environ.get(name)]
+    if not missing:
         return _given()
-    if docker_answers():
+    if len(missing) < len(GIVEN):
+        raise MissingAddressError(f"give {', '.join(missing)} too, or none of {', '.join(GIVEN)}")
+    if folder is None and docker_answers():
         return containers.start()
-    return servers.start()
+    return servers.start(folder)
 
 
 def _given() -> servers.Servers:
-    folder = Path(tempfile.mkdtemp(prefix="saga-"))
-    guard(folder)
-    kafka, postgres, redis = (os.environ[name] for name in GIVEN)
-    passwords = {spec.role: secrets.token_urlsafe(12) for spec in SERVICES}
-    addresses = Addresses(kafka, postgres, redis.rstrip("/"), passwords)
-    asyncio.run(servers.create_databases(addresses))
+    addresses = addresses_of(*(os.environ[name] for name in GIVEN))
+    for variable, check in zip(GIVEN, servers.CHECKS.values(), strict=True):
+        try:
+            check(addresses)
+        except Exception as error:
+            raise RuntimeError(f"the server of {variable} does not answer: {error}") from error
+    postgres.create_databases(addresses)
+    folder, held = servers.private_folder()
     nobody = Process("given", (), folder / "given.log")
-    return GivenServers(addresses, nobody, nobody, nobody, folder)
+    return GivenServers(addresses, nobody, nobody, nobody, folder, held=held)

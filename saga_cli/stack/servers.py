@@ -1,26 +1,25 @@
 """Kafka, PostgreSQL and Redis as local processes: private data, free ports, loopback only."""
 
 import asyncio
+import fcntl
 import os
-import pwd
 import secrets
 import shutil
-import signal
 import socket
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-import asyncpg
+from redis import Redis
 
-from saga_cli.stack import binaries
-from saga_cli.stack.processes import Process, free_port, guard
-from saga_cli.topology import SERVICES, Addresses
+from saga_cli.stack import binaries, ports, postgres, watchdog
+from saga_cli.stack.processes import Process, run
+from saga_cli.topology import Addresses, addresses_of
 
 START_S: Final = 60
 KAFKA: Final = """
@@ -55,20 +54,11 @@ Configuration:
       AppenderRef:
         ref: out
 """
-POSTGRES: Final = {
-    "listen_addresses": "127.0.0.1",
-    "max_connections": "200",
-    "shared_buffers": "256MB",
-    "max_wal_size": "2GB",
-    "checkpoint_timeout": "15min",
-    "wal_compression": "on",
-    "autovacuum_naptime": "10s",
-}
 
 
 @dataclass
 class Servers:
-    """Three running servers. `stop` takes them down and removes their data."""
+    """Three running servers. `stop` takes them down and removes their data, unless it is to keep."""
 
     addresses: Addresses
     kafka: Process
@@ -76,6 +66,8 @@ class Servers:
     redis: Process
     folder: Path
     keep: bool = False
+    held: ExitStack = field(default_factory=ExitStack)
+    """Let go of after the servers: ports, and the folder, which is unlocked or removed."""
 
     @property
     def all(self) -> tuple[Process, ...]:
@@ -83,9 +75,8 @@ class Servers:
 
     def stop(self) -> None:
         for server in self.all:
-            server.kill() if not self.keep else server.stop()
-        if not self.keep:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            server.stop() if self.keep else server.kill()
+        self.held.close()
 
     def restart(self, server: Process) -> None:
         """Start a server that was stopped or killed, on its port and its data; wait until it answers."""
@@ -95,12 +86,7 @@ class Servers:
         self.await_answer(server)
 
     def await_answer(self, server: Process) -> None:
-        checks: dict[str, Callable[[Addresses], None]] = {
-            "kafka": _kafka_answers,
-            "postgres": _postgres_answers,
-            "redis": _redis_answers,
-        }
-        _await(server, lambda: checks[server.name](self.addresses))
+        _await(server, lambda: CHECKS[server.name](self.addresses))
 
 
 def start(folder: Path | None = None) -> Servers:
@@ -108,71 +94,87 @@ def start(folder: Path | None = None) -> Servers:
 
     Raises MissingProgramError, or RuntimeError with the end of the log of a server that fails.
     """
-    keep = folder is not None
-    folder = folder or Path(tempfile.mkdtemp(prefix="saga-"))
-    folder.mkdir(parents=True, exist_ok=True)
-    folder.chmod(0o711)
-    if not keep:
-        guard(folder)
-    passwords = {spec.role: secrets.token_urlsafe(12) for spec in SERVICES}
-    admin = secrets.token_urlsafe(12)
-    kafka_port, postgres_port, redis_port = free_port(), free_port(), free_port()
-    with ThreadPoolExecutor(3) as pool:
-        kafka = pool.submit(_prepare_kafka, folder, kafka_port)
-        postgres = pool.submit(_prepare_postgres, folder, postgres_port, admin)
-        redis = _prepare_redis(folder, redis_port)
-        prepared = (kafka.result(), postgres.result(), redis)
-    addresses = Addresses(
-        kafka_bootstrap=f"127.0.0.1:{kafka_port}",
-        postgres_url=f"postgresql://saga:{admin}@127.0.0.1:{postgres_port}/postgres",
-        redis_url=f"redis://127.0.0.1:{redis_port}",
-        passwords=passwords,
-    )
-    servers = Servers(addresses, *prepared, folder, keep)
+    place, held = private_folder() if folder is None else _kept_folder(folder)
     try:
-        for server in servers.all:  # from this thread: the death signal is tied to it
+        return _start(place, held, keep=folder is not None)
+    except BaseException:
+        held.close()
+        raise
+
+
+def private_folder() -> tuple[Path, ExitStack]:
+    """A new folder that is removed when the stack is closed or this process is gone."""
+    folder, held = Path(tempfile.mkdtemp(prefix="saga-")), ExitStack()
+    watchdog.watch(folder=folder)
+    held.callback(shutil.rmtree, folder, ignore_errors=True)
+    folder.chmod(0o711)
+    return folder, held
+
+
+def _kept_folder(folder: Path) -> tuple[Path, ExitStack]:
+    """The folder with a lock that the system takes back when this process is gone."""
+    folder, held = folder.resolve(), ExitStack()
+    folder.mkdir(parents=True, exist_ok=True)
+    if os.geteuid() == 0:
+        folder.chmod(folder.stat().st_mode | 0o011)  # PostgreSQL's data is its own user's
+    lock = held.enter_context((folder / "lock").open("w"))
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        held.close()
+        raise RuntimeError(f"another stack uses {folder}") from error
+    return folder, held
+
+
+def _start(place: Path, held: ExitStack, *, keep: bool) -> Servers:
+    ports_ = [ports.hold() for _ in range(4)]
+    for port in ports_:
+        held.callback(port.release)
+    kafka, controller, postgres_port, redis = (port.number for port in ports_)
+    admin = postgres.admin_password(place)
+    with ThreadPoolExecutor(2) as pool:
+        prepared_kafka = pool.submit(_prepare_kafka, place, kafka, controller)
+        prepared_postgres = pool.submit(postgres.prepare, place, postgres_port)
+        prepared_redis = _prepare_redis(place, redis)
+    addresses = addresses_of(
+        f"127.0.0.1:{kafka}",
+        f"postgresql://saga:{admin}@127.0.0.1:{postgres_port}/postgres",
+        f"redis://127.0.0.1:{redis}",
+    )
+    servers = Servers(
+        addresses,
+        prepared_kafka.result(),
+        prepared_postgres.result(),
+        prepared_redis,
+        place,
+        keep,
+        held,
+    )
+    try:
+        for server in servers.all:
             server.start()
         for server in servers.all:
             servers.await_answer(server)
-        asyncio.run(create_databases(addresses))
+        postgres.create_databases(addresses)
     except BaseException:
         servers.stop()
         raise
     return servers
 
 
-def _prepare_kafka(folder: Path, port: int) -> Process:
+def _prepare_kafka(folder: Path, port: int, controller: int) -> Process:
     classpath = f"{binaries.kafka_jars()}/*"
     config, log4j = folder / "kafka.properties", folder / "log4j2.yaml"
-    config.write_text(KAFKA.format(port=port, controller=free_port(), folder=folder))
+    config.write_text(KAFKA.format(port=port, controller=controller, folder=folder))
     log4j.write_text(LOG4J)
     java = [binaries.java(), "-cp", classpath, f"-Dlog4j2.configurationFile={log4j}"]
-    cluster = secrets.token_urlsafe(16)
-    format_ = [*java, "-XX:TieredStopAtLevel=1", "kafka.tools.StorageTool", "format"]
-    _run([*format_, f"--cluster-id={cluster}", "-c", str(config), "--ignore-formatted"])
+    if not (folder / "kafka" / "meta.properties").exists():
+        format_ = [*java, "-XX:TieredStopAtLevel=1", "kafka.tools.StorageTool", "format"]
+        # With "=", as an id may begin with a dash.
+        run([*format_, f"--cluster-id={secrets.token_urlsafe(16)}", "--config", str(config)])
     heap = ["-Xms256m", "-Xmx512m", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20"]
     command = [java[0], *heap, *java[1:], "kafka.Kafka", str(config)]
     return Process("kafka", command, folder / "kafka.log")
-
-
-def _prepare_postgres(folder: Path, port: int, password: str) -> Process:
-    data, user = folder / "postgres", _unprivileged()
-    bin_ = binaries.reachable(binaries.postgres_folder(), user, folder)
-    if not data.exists():
-        secret = folder / "postgres.secret"
-        data.mkdir()
-        secret.write_text(password)
-        if user:
-            shutil.chown(data, user)
-            shutil.chown(secret, user)
-        init = [str(bin_ / "initdb"), "-D", str(data), "-U", "saga", "-E", "UTF8", "--locale=C"]
-        _run([*init, "-A", "scram-sha-256", f"--pwfile={secret}"], user)
-        secret.unlink()
-    options = [part for name, value in POSTGRES.items() for part in ("-c", f"{name}={value}")]
-    place = ["-D", str(data), "-p", str(port), "-k", str(data)]
-    command = [str(bin_ / "postgres"), *place, *options]
-    log = folder / "postgres.log"
-    return Process("postgres", command, log, user=user, folder=data, stop_signal=signal.SIGINT)
 
 
 def _prepare_redis(folder: Path, port: int) -> Process:
@@ -182,41 +184,6 @@ def _prepare_redis(folder: Path, port: int) -> Process:
     limits = ["--maxmemory-policy", "noeviction", "--bind", "127.0.0.1", "--port", str(port)]
     command = [binaries.redis_server(), *limits, *durable, "--dir", str(data)]
     return Process("redis", command, folder / "redis.log")
-
-
-def _unprivileged() -> str | None:
-    """PostgreSQL refuses to run as root."""
-    if os.geteuid() != 0:
-        return None
-    names = {entry.pw_name for entry in pwd.getpwall()}
-    return next(name for name in ("postgres", "nobody") if name in names)
-
-
-def _run(command: list[str], user: str | None = None) -> None:
-    result = subprocess.run(
-        command, capture_output=True, text=True, user=user, cwd="/", check=False
-    )
-    if result.returncode:
-        raise RuntimeError(
-            f"{Path(command[0]).name} failed: {(result.stderr or result.stdout)[-800:]}"
-        )
-
-
-async def create_databases(addresses: Addresses) -> None:
-    """Five services, four databases: each role owns its own and can't even connect to another's."""
-    admin = await asyncpg.connect(addresses.postgres_url)
-    try:
-        for spec in (spec for spec in SERVICES if spec.has_database):
-            password = addresses.passwords[spec.role]
-            exists = await admin.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", spec.role)
-            verb = "ALTER" if exists else "CREATE"
-            await admin.execute(f"{verb} ROLE {spec.role} LOGIN PASSWORD '{password}'")
-            query = "SELECT 1 FROM pg_database WHERE datname = $1"
-            if not await admin.fetchval(query, spec.database):
-                await admin.execute(f"CREATE DATABASE {spec.database} OWNER {spec.role}")
-            await admin.execute(f"REVOKE CONNECT ON DATABASE {spec.database} FROM PUBLIC")
-    finally:
-        await admin.close()
 
 
 def _await(server: Process, check: Callable[[], None]) -> None:
@@ -237,7 +204,7 @@ def _kafka_answers(addresses: Addresses) -> None:
     from aiokafka.admin import AIOKafkaAdminClient  # noqa: PLC0415 - slow to import, not always used
 
     async def ask() -> None:
-        host, port = addresses.kafka_bootstrap.rsplit(":", 1)
+        host, port = addresses.kafka_bootstrap.split(",")[0].rsplit(":", 1)
         with socket.create_connection((host, int(port)), 1):
             pass
         client = AIOKafkaAdminClient(bootstrap_servers=addresses.kafka_bootstrap)
@@ -250,17 +217,14 @@ def _kafka_answers(addresses: Addresses) -> None:
     asyncio.run(ask())
 
 
-def _postgres_answers(addresses: Addresses) -> None:
-    async def ask() -> None:
-        connection = await asyncpg.connect(addresses.postgres_url, timeout=2)
-        await connection.close()
-
-    asyncio.run(ask())
-
-
 def _redis_answers(addresses: Addresses) -> None:
-    host, port = addresses.redis_url.removeprefix("redis://").rsplit(":", 1)
-    with socket.create_connection((host, int(port)), 1) as connection:
-        connection.sendall(b"PING\r\n")
-        if not connection.recv(64).startswith(b"+PONG"):
-            raise ConnectionError("Redis is loading")
+    with Redis.from_url(addresses.redis_url, socket_timeout=1) as client:
+        client.ping()  # not while it loads its data
+
+
+CHECKS: Final[dict[str, Callable[[Addresses], None]]] = {
+    "kafka": _kafka_answers,
+    "postgres": postgres.answers,
+    "redis": _redis_answers,
+}
+"""Each raises unless its server answers."""

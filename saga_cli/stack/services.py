@@ -9,10 +9,11 @@ from typing import Final
 
 import httpx
 
-from saga_cli.stack.processes import Process, free_port
+from saga_cli.stack import ports
+from saga_cli.stack.processes import Process
 from saga_cli.topology import BY_NAME, SERVICES, Addresses, ServiceSpec, environment_of
 
-READY_S: Final = 60
+READY_S: Final = 120
 
 
 @dataclass
@@ -21,9 +22,15 @@ class Instance:
 
     spec: ServiceSpec
     process: Process
-    url: str
+    port: ports.Port
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port.number}"
 
     def is_ready(self) -> bool:
+        if not self.process.is_alive():
+            return False
         try:
             return httpx.get(f"{self.url}/health/ready", timeout=5).status_code == httpx.codes.OK
         except httpx.TransportError:
@@ -47,12 +54,12 @@ class Services:
         """Start one more process of a service."""
         spec = BY_NAME[name]
         nth = 1 + sum(instance.spec is spec for instance in self.instances)
-        port = free_port(spec.port if self.well_known_ports and nth == 1 else 0)
-        env = {**environment_of(spec, self.addresses, port), **(extra or {})}
+        port = ports.hold(spec.port if self.well_known_ports and nth == 1 else 0)
+        env = {**environment_of(spec, self.addresses, port.number), **(extra or {})}
         command = [sys.executable, "-m", spec.module]
         process = Process(f"{name}-{nth}", command, self.logs / f"{name}-{nth}.log", env)
         process.start()
-        instance = Instance(spec, process, f"http://127.0.0.1:{port}")
+        instance = Instance(spec, process, port)
         self.instances.append(instance)
         return instance
 
@@ -96,6 +103,9 @@ class Services:
         for instance in self.instances:
             instance.process.resume()
             instance.process.signal(instance.process.stop_signal)
-        return {
+        codes = {
             instance.process.name: instance.process.await_exit(25) for instance in self.instances
         }
+        for instance in self.instances:
+            instance.port.release()
+        return codes

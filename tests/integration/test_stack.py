@@ -1,48 +1,249 @@
 """The servers that `saga` starts: they stop with their parent, keep apart, and hold services apart."""
 
 import asyncio
+import json
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
+import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import asyncpg
 import psutil
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from redis import Redis
 
+from saga_cli import state
+from saga_cli.stack import containers, ports, postgres, servers
+from saga_cli.stack.processes import Process
 from saga_cli.topology import BY_NAME, SERVICES, Addresses
+from tests.support.servers import private_servers
 
+ROOT = Path(__file__).parents[2]
 STARTER = """
 import sys
-from saga_cli.stack import servers
+from saga_cli.stack import processes, servers
+if "no-death-signal" in sys.argv:
+    processes._die_with = lambda parent: lambda: None
 made = servers.start()
 print(*[server.pid for server in made.all], made.folder, flush=True)
 sys.stdin.read()
 """
 
 
-def test_servers_die_with_their_parent_and_leave_nothing_behind() -> None:
+@pytest.mark.parametrize("how", ["death-signal", "no-death-signal"])
+def test_servers_die_with_their_parent_and_leave_nothing_behind(how: str) -> None:
     parent = subprocess.Popen(
-        [sys.executable, "-c", STARTER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", STARTER, how],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
     )
     assert parent.stdout is not None
     *pids, folder = parent.stdout.readline().split()
-    assert all(psutil.pid_exists(int(pid)) for pid in pids)
+    children = psutil.Process(parent.pid).children(recursive=True)
+    assert len(pids) == 3
+    assert {int(pid) for pid in pids} < {child.pid for child in children}
     os.kill(parent.pid, signal.SIGKILL)
     parent.communicate()
     deadline = time.monotonic() + 20
-    while any(_runs(int(pid)) for pid in pids) or Path(folder).exists():
+    while any(_runs(child) for child in children) or Path(folder).exists():
         assert time.monotonic() < deadline, "something was left behind"
         time.sleep(0.1)
 
 
-def _runs(pid: int) -> bool:
+def _runs(process: psutil.Process) -> bool:
     try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def test_two_stacks_at_once_do_not_meet_and_killed_servers_come_back_with_their_data() -> None:
+    with ThreadPoolExecutor(1) as pool:
+        starting = pool.submit(servers.start)
+        with private_servers() as other:
+            made = starting.result()
+            try:
+                _remember(made.addresses, "ours")
+                _remember(other.addresses, "theirs")
+                for server in made.all:
+                    server.kill()
+                    made.restart(server)
+                assert _remembered(made.addresses) == ("ours", "ours", ["ours"])
+                assert _remembered(other.addresses) == ("theirs", "theirs", ["theirs"])
+            finally:
+                made.stop()
+
+
+def test_a_process_outlives_the_thread_that_started_it(tmp_path: Path) -> None:
+    process = Process("sleep", ["sleep", "60"], tmp_path / "log")
+    thread = threading.Thread(target=process.start)
+    thread.start()
+    thread.join()
+    time.sleep(0.2)
+    assert process.is_alive()
+    process.kill()
+
+
+def test_a_data_folder_keeps_its_data_and_has_one_stack_at_a_time() -> None:
+    folder = Path(tempfile.mkdtemp(prefix="saga-kept-"))  # pytest's own are closed to others
+    try:
+        first = servers.start(folder)
+        _remember(first.addresses, "kept")
+        with pytest.raises(RuntimeError, match="another stack uses"):
+            servers.start(folder)
+        first.stop()
+        second = servers.start(folder)
+        try:
+            assert _remembered(second.addresses) == ("kept", "kept", ["kept"])
+        finally:
+            second.stop()
+    finally:
+        shutil.rmtree(folder)
+
+
+def _remember(addresses: Addresses, word: str) -> None:
+    async def in_postgres_and_kafka() -> None:
+        connection = await asyncpg.connect(addresses.database_url(BY_NAME["order"]))
+        await connection.execute(f"CREATE TABLE note AS SELECT '{word}' AS word")
+        await connection.close()
+        admin = AIOKafkaAdminClient(bootstrap_servers=addresses.kafka_bootstrap)
+        await admin.start()
+        await admin.create_topics([NewTopic(word, 1, 1)])
+        await admin.close()
+
+    asyncio.run(in_postgres_and_kafka())
+    with Redis.from_url(addresses.redis_url) as client:
+        client.set("note", word)
+
+
+def _remembered(addresses: Addresses) -> tuple[str, str, list[str]]:
+    async def in_postgres_and_kafka() -> tuple[str, list[str]]:
+        connection = await asyncpg.connect(addresses.database_url(BY_NAME["order"]))
+        word = await connection.fetchval("SELECT word FROM note")
+        await connection.close()
+        admin = AIOKafkaAdminClient(bootstrap_servers=addresses.kafka_bootstrap)
+        await admin.start()
+        topics = await admin.list_topics()
+        await admin.close()
+        return word, sorted(topics)
+
+    word, topics = asyncio.run(in_postgres_and_kafka())
+    with Redis.from_url(addresses.redis_url, decode_responses=True) as client:
+        return word, str(client.get("note")), topics
+
+
+def test_a_port_stays_ours_while_its_server_is_down(tmp_path: Path) -> None:
+    port = ports.hold()
+    serve = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", str(port.number)]
+    server = Process("web", serve, tmp_path / "log")
+    for _ in range(2):
+        server.start()
+        _await(lambda: socket.create_connection(("127.0.0.1", port.number), 1).close())
+        server.kill()
+        with socket.socket() as other, pytest.raises(OSError, match="in use"):
+            other.bind(("127.0.0.1", port.number))
+    port.release()
+
+
+def test_two_holders_of_a_wanted_port_get_different_ones() -> None:
+    first = ports.hold()
+    first.release()
+    ours, theirs = ports.hold(first.number), ports.hold(first.number)
+    assert ours.number == first.number
+    assert theirs.number != first.number
+    ours.release()
+    theirs.release()
+
+
+def _await_that(holds: Callable[[], bool]) -> None:
+    def check() -> None:
+        if not holds():
+            raise OSError
+
+    _await(check)
+
+
+def _await(check: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            check()
+        except OSError:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        else:
+            return
+
+
+ENGINE = """#!{python}
+import os, pathlib, sys
+made, words = pathlib.Path({folder!r}), sys.argv[1:]
+if words[0] == "run":
+    name = f"c{{len(list(made.glob('c*')))}}"
+    (made / name).touch()
+    print(name)
+elif words[0] == "rm":
+    [(made / word).unlink() for word in words[3:]]
+elif words[0] == "inspect":
+    (made / words[-1]).exists() or sys.exit("no such container")
+    print("true")
+"""
+CONTAINER_STARTER = """
+import os, signal
+from pathlib import Path
+from saga_cli.stack.containers import Container
+for name in ("kafka", "redis"):
+    Container(name, [], Path("log")).start()
+print("started", flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.fixture
+def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Stands in for a Docker engine: containers are files of a folder."""
+    made = tmp_path / "containers"
+    made.mkdir()
+    program = tmp_path / "docker"
+    program.write_text(ENGINE.format(python=sys.executable, folder=str(made)))
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    return made
+
+
+def test_containers_are_removed_when_their_stack_stops(
+    engine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(servers.Servers, "await_answer", lambda *_: None)
+    monkeypatch.setattr(postgres, "create_databases", lambda _: None)
+    made = containers.start()
+    assert len(list(engine.iterdir())) == 3
+    assert made.kafka.is_alive()
+    made.stop()
+    assert not list(engine.iterdir())
+    assert not made.kafka.is_alive()
+    assert not made.folder.exists()
+
+
+def test_containers_are_removed_when_their_parent_is_killed(engine: Path) -> None:
+    starter = [sys.executable, "-c", CONTAINER_STARTER]
+    result = subprocess.run(starter, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert result.stdout == "started\n", result.stderr
+    deadline = time.monotonic() + 20
+    while list(engine.iterdir()):
+        assert time.monotonic() < deadline, "a container was left behind"
+        time.sleep(0.1)
 
 
 def test_a_role_cannot_connect_to_another_services_database(addresses: Addresses) -> None:
@@ -84,6 +285,68 @@ def test_a_bad_command_is_exit_code_2(tmp_path: Path) -> None:
     for words in (["nonsense"], ["up", "--instances", "0"], ["logs", "order"]):
         result = subprocess.run(
             [*saga, *words], capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(Path.cwd())},
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
         )  # fmt: skip
         assert result.returncode == 2, result
+
+
+def saga(folder: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("SAGA_")}
+    return subprocess.run(
+        [sys.executable, "-m", "saga_cli.main", *words],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+        cwd=folder,
+        env={**clean, "PYTHONPATH": str(ROOT), **variables},
+    )
+
+
+def test_up_status_and_down(tmp_path: Path) -> None:
+    assert saga(tmp_path, "status").returncode == 1
+    up = saga(tmp_path, "up", "--detach")
+    assert up.returncode == 0, up.stderr
+    stack = _stack_of(tmp_path)
+    try:
+        assert saga(tmp_path, "up").returncode == 2
+        status = saga(tmp_path, "status")
+        assert status.returncode == 0, status.stdout
+        assert all(f"{spec.name}-1" in status.stdout for spec in SERVICES)
+        os.kill(stack[-1].pid, signal.SIGKILL)
+        _await_that(lambda: not stack[-1].is_alive())
+        assert saga(tmp_path, "status").returncode == 1
+    finally:
+        down = saga(tmp_path, "down")
+    assert down.returncode == 0, down.stderr
+    assert not any(process.is_alive() for process in stack)
+    assert not Path(stack[0].log).parent.exists()
+    assert "No stack" in saga(tmp_path, "down").stdout
+
+
+def _stack_of(folder: Path) -> tuple[state.Running, ...]:
+    raw = json.loads((folder / state.FILE).read_text())
+    return tuple(state.Running(**entry) for entry in raw["processes"])
+
+
+def test_down_leaves_another_process_with_the_same_pid_alone(tmp_path: Path) -> None:
+    bystander = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    later = state.running("supervisor", bystander.pid).started_at - 3600
+    supervisor = {"name": "supervisor", "pid": bystander.pid, "started_at": later}
+    (tmp_path / ".saga").mkdir()
+    (tmp_path / state.FILE).write_text(json.dumps({"supervisor": supervisor, "processes": []}))
+    assert "No stack" in saga(tmp_path, "down").stdout
+    assert bystander.poll() is None
+    bystander.communicate(b"\n")
+
+
+def test_servers_that_are_given_by_half_or_do_not_answer_are_one_clear_line(tmp_path: Path) -> None:
+    half = saga(tmp_path, "up", SAGA_KAFKA_BOOTSTRAP="127.0.0.1:1")
+    assert (half.returncode, len(half.stderr.splitlines())) == (2, 1)
+    dead = {
+        "SAGA_KAFKA_BOOTSTRAP": "127.0.0.1:1",
+        "SAGA_POSTGRES_URL": "postgresql://saga:secret@127.0.0.1:1/postgres",
+        "SAGA_REDIS_URL": "redis://127.0.0.1:1",
+    }
+    silent = saga(tmp_path, "up", **dead)
+    assert (silent.returncode, len(silent.stderr.splitlines())) == (1, 1)

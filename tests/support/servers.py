@@ -6,16 +6,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from saga_cli.stack import provision, servers
+from saga_cli.stack import postgres, provision, servers
 from saga_cli.stack.processes import Process
 from saga_cli.stack.services import Services
-from saga_cli.topology import SERVICES, Addresses
+from saga_cli.topology import Addresses, addresses_of
 
 
 @contextmanager
 def shared_servers() -> Iterator[Addresses]:
     """Servers that many tests use; nobody stops or breaks them."""
-    given = all(os.environ.get(name) for name in provision.GIVEN)
+    given = any(os.environ.get(name) for name in provision.GIVEN)
     if not given and provision.docker_answers():
         with _containers() as addresses:
             yield addresses
@@ -50,8 +50,6 @@ def private_stack() -> Iterator[tuple[Services, servers.Servers]]:
 
 @contextmanager
 def _containers() -> Iterator[Addresses]:
-    import asyncio  # noqa: PLC0415
-
     from testcontainers.kafka import KafkaContainer  # noqa: PLC0415 - needs an engine at import
     from testcontainers.postgres import PostgresContainer  # noqa: PLC0415
     from testcontainers.redis import RedisContainer  # noqa: PLC0415
@@ -59,18 +57,21 @@ def _containers() -> Iterator[Addresses]:
     admin = secrets.token_urlsafe(12)
     durable = "redis-server --appendonly yes --appendfsync always"
     with (
-        KafkaContainer("confluentinc/cp-kafka:7.9.0").with_kraft() as kafka,
-        PostgresContainer("postgres:17", username="saga", password=admin) as postgres,
-        RedisContainer("redis:7").with_command(durable) as redis,
+        KafkaContainer("confluentinc/cp-kafka:7.9.0")
+        .with_kraft()
+        .with_env("KAFKA_AUTO_CREATE_TOPICS_ENABLE", "false") as broker,
+        PostgresContainer("postgres:17", username="saga", password=admin).with_command(
+            "postgres -c max_connections=200"
+        ) as database,
+        RedisContainer("redis:7").with_command(durable) as cache,
     ):
-        place = f"{postgres.get_container_host_ip()}:{postgres.get_exposed_port(5432)}"
-        addresses = Addresses(
-            kafka.get_bootstrap_server(),
+        place = f"{database.get_container_host_ip()}:{database.get_exposed_port(5432)}"
+        addresses = addresses_of(
+            broker.get_bootstrap_server(),
             f"postgresql://saga:{admin}@{place}/postgres",
-            f"redis://{redis.get_container_host_ip()}:{redis.get_exposed_port(6379)}",
-            {spec.role: secrets.token_urlsafe(12) for spec in SERVICES},
+            f"redis://{cache.get_container_host_ip()}:{cache.get_exposed_port(6379)}",
         )
-        asyncio.run(servers.create_databases(addresses))
+        postgres.create_databases(addresses)
         yield addresses
 
 

@@ -1,0 +1,102 @@
+"""PostgreSQL as a local process of an unprivileged user, and the databases of the services in it."""
+
+import asyncio
+import os
+import pwd
+import secrets
+import shutil
+import signal
+from pathlib import Path
+from typing import Final
+
+import asyncpg
+
+from saga_cli.stack import binaries
+from saga_cli.stack.processes import Process, run
+from saga_cli.topology import SERVICES, Addresses
+
+OPTIONS: Final = {
+    "listen_addresses": "127.0.0.1",
+    "max_connections": "200",
+    "shared_buffers": "256MB",
+    "max_wal_size": "2GB",
+    "checkpoint_timeout": "15min",
+    "wal_compression": "on",
+    "autovacuum_naptime": "10s",
+}
+
+
+def admin_password(folder: Path) -> str:
+    """The administrator's password of the data in the folder, made with the first start."""
+    secret = folder / "postgres.secret"
+    if not secret.exists():
+        scratch = secret.with_suffix(".new")
+        scratch.touch(mode=0o600)
+        scratch.write_text(secrets.token_urlsafe(12))
+        scratch.replace(secret)
+    return secret.read_text()
+
+
+def prepare(folder: Path, port: int) -> Process:
+    """The process, with a data directory; one that is there already is used as it is."""
+    user, data = _unprivileged(), folder / "postgres"
+    programs = binaries.reachable(binaries.postgres_folder(), user, folder)
+    if not data.exists():
+        _make_data(programs, data, folder / "postgres.secret", user)
+    options = [part for name, value in OPTIONS.items() for part in ("-c", f"{name}={value}")]
+    # No Unix socket: its path may not be longer than 107 characters, and nobody needs it.
+    place = ["-D", str(data), "-p", str(port), "-c", "unix_socket_directories="]
+    command = [str(programs / "postgres"), *place, *options]
+    log = folder / "postgres.log"
+    return Process("postgres", command, log, user=user, folder=data, stop_signal=signal.SIGINT)
+
+
+def _make_data(programs: Path, data: Path, secret: Path, user: str | None) -> None:
+    scratch = data.with_suffix(".new")  # a start that was killed in the middle leaves no half
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir()
+    if user:
+        shutil.chown(scratch, user)
+        shutil.chown(secret, user)
+    init = [str(programs / "initdb"), "-D", str(scratch), "-U", "saga", "-E", "UTF8", "--locale=C"]
+    run([*init, "-A", "scram-sha-256", f"--pwfile={secret}"], user)
+    scratch.rename(data)
+
+
+def _unprivileged() -> str | None:
+    """PostgreSQL refuses to run as root."""
+    if os.geteuid() != 0:
+        return None
+    names = {entry.pw_name for entry in pwd.getpwall()}
+    return next(name for name in ("postgres", "nobody") if name in names)
+
+
+def answers(addresses: Addresses) -> None:
+    """Raises unless the server answers."""
+
+    async def ask() -> None:
+        connection = await asyncpg.connect(addresses.postgres_url, timeout=2)
+        await connection.close()
+
+    asyncio.run(ask())
+
+
+def create_databases(addresses: Addresses) -> None:
+    """Five services, four databases: each role owns its own and can't even connect to another's."""
+    asyncio.run(_create_databases(addresses))
+
+
+async def _create_databases(addresses: Addresses) -> None:
+    admin = await asyncpg.connect(addresses.postgres_url)
+    try:
+        for spec in (spec for spec in SERVICES if spec.has_database):
+            password = addresses.passwords[spec.role]
+            exists = await admin.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", spec.role)
+            verb = "ALTER" if exists else "CREATE"
+            await admin.execute(f"{verb} ROLE {spec.role} LOGIN PASSWORD '{password}'")
+            query = "SELECT 1 FROM pg_database WHERE datname = $1"
+            if not await admin.fetchval(query, spec.database):
+                await admin.execute(f"CREATE DATABASE {spec.database} OWNER {spec.role}")
+            await admin.execute(f"REVOKE CONNECT ON DATABASE {spec.database} FROM PUBLIC")
+    finally:
+        await admin.close()
