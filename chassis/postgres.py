@@ -249,11 +249,14 @@ class PostgresStore:
             return True
         async with _translated():
             connection = await self.aside.acquire()
-            query = "SELECT pg_try_advisory_lock($1, $2)"
-            if await connection.fetchval(query, LOCK_CLASS, shard):
-                self._leading[shard] = connection
-                return True
-            await self.aside.release(connection)
+            try:
+                query = "SELECT pg_try_advisory_lock($1, $2)"
+                if await connection.fetchval(query, LOCK_CLASS, shard):
+                    self._leading[shard] = connection
+                    return True
+            finally:
+                if shard not in self._leading:
+                    await self.aside.release(connection)
             return False
 
     async def resign(self) -> None:
