@@ -23,15 +23,13 @@ from chassis.metrics import BATCH_MESSAGES, BATCH_SECONDS, LAG, MESSAGES, REBUIL
 from chassis.parking import is_consumed, message_of
 from chassis.service import Service
 from chassis.store import Store
-from shared_events.catalog import BY_TYPE
 
 log = structlog.get_logger()
-KNOWN_TYPES = frozenset(BY_TYPE)
 
 
 @dataclass
 class Consumer:
-    """One consumer group member. `on_batch` is set after each commit, to wake the relay."""
+    """One consumer group member. The `wake` events are set after each commit."""
 
     service: Service
     store: Store
@@ -137,11 +135,9 @@ class _Session:
         service, tries = self.of.service, 0
         projected = [r for r in records if r.topic in service.projections]
         rest = [r for r in records if r.topic not in service.projections]
-        read = [message_of(r) for r in rest if is_consumed(service, r, KNOWN_TYPES)]
-        consumed = [r for r in rest if is_consumed(service, r, KNOWN_TYPES)]
-        messages = [m for m in read if isinstance(m, Message)]
-        pairs = zip(consumed, read, strict=True)
-        malformed = [(r, m.reason) for r, m in pairs if isinstance(m, Parked)]
+        read = [(r, message_of(r)) for r in rest if is_consumed(service, r)]
+        messages = [m for _, m in read if isinstance(m, Message)]
+        malformed = [(r, m.reason) for r, m in read if isinstance(m, Parked)]
         while not self.stopping.is_set() or tries == 0:
             try:
                 if projected:

@@ -68,8 +68,7 @@ class EffectWorker:
         return len(due)
 
     async def _outcome(self, gate: asyncio.Semaphore, effect: PendingEffect) -> Message | None:
-        kinds = {kind.__name__: kind for kind in self.service.effects}
-        body = adapter_of(kinds[effect.kind]).validate_json(effect.body)
+        body = adapter_of(self.service.effect_kinds[effect.kind]).validate_json(effect.body)
         try:
             async with gate, asyncio.timeout(self.timeout_s):
                 outcome = await self.runners[effect.kind](body, effect.id)

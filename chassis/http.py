@@ -141,8 +141,6 @@ async def _on_problem(_: Request, error: Exception) -> Response:
 
 async def _on_invalid(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    if any(isinstance(e.get("ctx", {}).get("error"), Problem) for e in error.errors()):
-        return problem(413, "body_too_large", f"at most {BODY_MAX_BYTES} bytes")
     errors = [
         {"field": ".".join(str(part) for part in e["loc"][1:]), "message": e["msg"]}
         for e in error.errors()

@@ -11,7 +11,7 @@ from shared_events.decision import Refusal
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A Kafka record as it came, byte for byte. `offset` is -1 for what did not come by Kafka."""
+    """A Kafka record as it came, byte for byte."""
 
     topic: str
     partition: int
@@ -40,7 +40,7 @@ class Message:
 
     `id` is what the inbox remembers. `effect_id` is the effect that this is the outcome of.
     `respond` turns the events of a command into the response that its idempotency key keeps.
-    `companions` are extra records to publish with the outcome: (topic, key, event).
+    `companions` are events to publish before the decided ones, which no rule decides on.
     """
 
     id: UUID

@@ -3,13 +3,14 @@
 from chassis import clock
 from chassis.message import Message, Parked, Record
 from chassis.service import Service
+from shared_events.catalog import BY_TYPE
 from shared_events.codec import MalformedError, decode, type_of
 
 
-def is_consumed(service: Service, record: Record, known_types: frozenset[str]) -> bool:
+def is_consumed(service: Service, record: Record) -> bool:
     """False only for a type of the catalog that this service has declared it does not read."""
     wire_type = type_of(record.headers)
-    return wire_type in service.wire_types or wire_type not in known_types
+    return wire_type in service.wire_types or wire_type not in BY_TYPE
 
 
 def message_of(record: Record) -> Message | Parked:

@@ -126,9 +126,7 @@ class PostgresStore:
         await self._park(connection, [(m.record, m.key, why) for m, why in work.parked if m.record])
         await self._park(connection, [(record, record.subject, why) for record, why in malformed])
         if failed := [m.id for m, _ in work.parked if m.effect_id]:
-            await connection.execute(
-                sql.FORGET, failed
-            )  # its effect is owed still, and asked again
+            await connection.execute(sql.FORGET, failed)  # the effect is owed still: ask again
         decided = iter(work.outcomes)
         work.outcomes = [settled[id(m)] if id(m) in settled else next(decided) for m in messages]
         return work, states
@@ -137,14 +135,8 @@ class PostgresStore:
         if not messages:
             return States()
         states = States(own=await self.own.load(connection, {m.key for m in messages}))
-        if self.shared is not None:
-            references: set[str] = set()
-            for message in messages:
-                row = states.own.get(message.key)
-                own = row.state if row else self.service.initial
-                references |= self.service.references(own, message.body)
-            if references:
-                states.shared = await self.shared.load(connection, references)
+        if self.shared is not None and (rows := states.references(self.service, messages)):
+            states.shared = await self.shared.load(connection, rows)
         return states
 
     async def _save(self, connection: Connection, states: States, work: Work) -> None:
@@ -298,7 +290,7 @@ class PostgresStore:
             await connection.execute(query, effect.id, timedelta(seconds=delay_s), error[:500])
 
     async def parked_keys(self) -> list[str]:
-        async with _translated(), self.pool.acquire() as connection:
+        async with self.reading() as connection:
             rows = await connection.fetch("SELECT key FROM parked GROUP BY key ORDER BY min(id)")
         return [row[0] for row in rows]
 

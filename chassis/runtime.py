@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 import uvicorn
@@ -26,14 +26,10 @@ from chassis.relay import Relay
 from chassis.service import EffectRunner, Service
 from chassis.settings import ServiceSettings
 from chassis.store import Store
-from shared_events.catalog import DELIVERY_DETAILS, dead_letters_of
+from shared_events.catalog import COMPACTED, dead_letters_of
 
 log = structlog.get_logger()
 Part = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
-
-
-class ClosableStore(Store, Protocol):
-    async def close(self) -> None: ...
 
 
 @dataclass
@@ -42,11 +38,10 @@ class Node:
 
     service: Service
     settings: ServiceSettings
-    store: ClosableStore
+    store: Store
     consumer: Consumer
     relay: Relay
     commands: Commands
-    effects: EffectWorker | None
     extras: dict[str, Part] = field(default_factory=dict)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -69,18 +64,19 @@ class Node:
 def assemble(
     service: Service,
     settings: ServiceSettings,
-    store: ClosableStore,
+    store: Store,
     runners: Mapping[str, EffectRunner] | None = None,
 ) -> Node:
     relay = Relay(store, settings.kafka_bootstrap, service.name)
-    worker = None
+    extras: dict[str, Part] = {}
     wake: tuple[asyncio.Event, ...] = (relay.wake,)
     if runners:
         worker = EffectWorker(service, store, runners, woken_by=(relay.wake,))
+        extras["effects"] = worker.run
         wake = (relay.wake, worker.wake)
     consumer = Consumer(service, store, settings.kafka_bootstrap, wake=wake)
     commands = Commands(store, woken_by=wake)
-    return Node(service, settings, store, consumer, relay, commands, worker)
+    return Node(service, settings, store, consumer, relay, commands, extras)
 
 
 async def run(node: Node, app: FastAPI) -> None:
@@ -103,8 +99,6 @@ async def run(node: Node, app: FastAPI) -> None:
         asyncio.create_task(server.serve(), name="http"),
         asyncio.create_task(_consume(node), name="consumer"),
     ]
-    if node.effects is not None:
-        node.extras["effects"] = node.effects.run
     parts += [asyncio.create_task(r(node.stopping), name=n) for n, r in node.extras.items()]
     hindmost = asyncio.Event()  # the relay and the commands outlive those who feed them
     last = [
@@ -146,13 +140,11 @@ async def _consume(node: Node) -> None:
 
 async def _prepare_topics(node: Node) -> None:
     """Make this service's topics and wait for its neighbours'; a broker that is away is waited for."""
-    name = node.service.name
     own = {
-        node.service.topic: (12, kafka.KEEP_FOR_EVER),
-        dead_letters_of(name): (1, kafka.KEEP_FOR_EVER),
+        topic: (12, kafka.COMPACTED if topic in COMPACTED else kafka.KEEP_FOR_EVER)
+        for topic in node.service.own_topics
     }
-    if DELIVERY_DETAILS.startswith(f"{name}."):
-        own[DELIVERY_DETAILS] = (12, kafka.COMPACTED)
+    own[dead_letters_of(node.service.name)] = (1, kafka.KEEP_FOR_EVER)
     while not node.stopping.is_set():
         try:
             await kafka.ensure_topics(node.settings.kafka_bootstrap, own)

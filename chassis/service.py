@@ -3,9 +3,10 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any, TypeAlias
 
-from shared_events.catalog import BY_EVENT, topic_of
+from shared_events.catalog import BY_EVENT
 from shared_events.decision import Decision, Refusal
 
 Decide: TypeAlias = Callable[[Any, Any, datetime], Decision | Refusal]
@@ -18,7 +19,7 @@ def _no_references(_own: Any, _message: Any) -> frozenset[str]:
     return frozenset()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Service:
     """`scope` joins an order's own state with rows that orders share (stock, prices, customers).
 
@@ -37,11 +38,7 @@ class Service:
     references: Callable[[Any, Any], frozenset[str]] = _no_references
     projections: Mapping[str, Any] = field(default_factory=dict)
 
-    @property
-    def topic(self) -> str:
-        return topic_of(self.name)
-
-    @property
+    @cached_property
     def wire_types(self) -> frozenset[str]:
         return frozenset(BY_EVENT[event].wire_type for event in self.consumes)
 
@@ -49,6 +46,15 @@ class Service:
     def topics(self) -> tuple[str, ...]:
         """What it subscribes to, in a fixed order."""
         return tuple(sorted({BY_EVENT[e].topic for e in self.consumes} | set(self.projections)))
+
+    @cached_property
+    def own_topics(self) -> frozenset[str]:
+        """What it writes, and nobody else does."""
+        return frozenset(BY_EVENT[event].topic for event in self.publishes)
+
+    @cached_property
+    def effect_kinds(self) -> dict[str, type[Any]]:
+        return {kind.__name__: kind for kind in self.effects}
 
     def scoped(self, own: Any, shared: Mapping[str, Any]) -> Any:
         return own if self.scope is None else self.scope(own, shared)

@@ -50,5 +50,8 @@ class Store(Protocol):
     async def redrive(self, key: str) -> list[Outcome]:
         """Decide again on the parked messages of a key, in order, up to the first that fails."""
 
+    async def close(self) -> None:
+        """Resign and let go of all connections."""
+
     async def backlog(self) -> dict[str, float]:
         """Gauges: outbox rows and the age of the oldest in seconds, effects owed, parked messages."""

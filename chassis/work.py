@@ -35,6 +35,13 @@ class States:
     shared: dict[str, Any] = field(default_factory=dict)
     changed_shared: set[str] = field(default_factory=set)
 
+    def references(self, service: Service, messages: Iterable[Message]) -> frozenset[str]:
+        """The shared rows that the messages may need, given the own states loaded so far."""
+        absent = Change(service.initial, 0)
+        return frozenset().union(
+            *(service.references(self.own.get(m.key, absent).state, m.body) for m in messages)
+        )
+
     @property
     def changed(self) -> dict[str, Change]:
         return {key: row for key, row in self.own.items() if row.version != row.loaded_version}

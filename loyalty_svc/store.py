@@ -86,10 +86,8 @@ class RedisStore:
         Raises TransientError when Redis is away or another instance was faster; messages that
         were applied by then are recognised when they come again.
         """
-        try:
-            return await self._handle(messages, malformed)
-        except (RedisError, OSError, TimeoutError) as error:
-            raise TransientError(f"{type(error).__name__}: {error}") from error
+        outcomes: list[Outcome] = await self._call(self._handle(messages, malformed))
+        return outcomes
 
     async def _handle(
         self, messages: Sequence[Message], malformed: Sequence[tuple[Record, str]]
@@ -144,12 +142,7 @@ class RedisStore:
         return states, seen, parked
 
     async def _load_customers(self, states: States, messages: Sequence[Message]) -> None:
-        wanted: set[str] = set()
-        for message in messages:
-            own = states.own.get(message.key)
-            state = own.state if own else self.service.initial
-            wanted |= self.service.references(state, message.body)
-        customers = sorted(wanted)
+        customers = sorted(states.references(self.service, messages))
         pipe = self.redis.pipeline(transaction=False)
         for customer in customers:
             pipe.hmget(customer_key(customer), "points", "suspended", "changes")

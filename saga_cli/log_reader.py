@@ -3,14 +3,15 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from saga_cli.topology import SERVICES
+from shared_events.catalog import topic_of
 from shared_events.codec import decode
 from shared_events.envelope import Envelope
 
-TOPICS = tuple(f"{spec.name}.events" for spec in SERVICES)
+TOPICS = tuple(topic_of(spec.name) for spec in SERVICES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,14 @@ class Logged:
 
 async def read(bootstrap: str, topics: Iterable[str] = TOPICS) -> list[Logged]:
     """All events of the topics that exist, in order within each partition."""
+    return [
+        Logged(r.topic, r.partition, r.offset, decode(r.value, r.headers))
+        for r in await records(bootstrap, topics)
+    ]
+
+
+async def records(bootstrap: str, topics: Iterable[str] = TOPICS) -> list[ConsumerRecord]:
+    """The same, as Kafka has them."""
     consumer = AIOKafkaConsumer(
         bootstrap_servers=bootstrap, enable_auto_commit=False, auto_offset_reset="earliest"
     )
@@ -35,29 +44,24 @@ async def read(bootstrap: str, topics: Iterable[str] = TOPICS) -> list[Logged]:
             return []
         consumer.assign(places)
         ends = await consumer.end_offsets(places)
-        logged: list[Logged] = []
+        found: list[ConsumerRecord] = []
         open_ = {place for place in places if ends[place] > 0}
         while open_:
-            for place, records in (
-                await consumer.getmany(timeout_ms=500, max_records=5000)
-            ).items():
-                logged += [
-                    Logged(r.topic, r.partition, r.offset, decode(r.value, r.headers))
-                    for r in records
-                    if r.offset < ends[place]
-                ]
+            batches = await consumer.getmany(timeout_ms=500, max_records=5000)
+            for place, batch in batches.items():
+                found += [record for record in batch if record.offset < ends[place]]
             open_ = {place for place in open_ if await consumer.position(place) < ends[place]}
     finally:
         await consumer.stop()
-    return logged
+    return found
 
 
 async def _places(bootstrap: str, topics: Iterable[str]) -> list[TopicPartition]:
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()
     try:
-        existing = [topic for topic in topics if topic in await admin.list_topics()]
-        described = await admin.describe_topics(existing)
+        existing = set(await admin.list_topics())
+        described = await admin.describe_topics([topic for topic in topics if topic in existing])
     finally:
         await admin.close()
     return [

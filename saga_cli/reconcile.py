@@ -68,7 +68,7 @@ class Report:
 
 async def reconcile(addresses: Addresses, expected: Iterable[str] = ()) -> Report:
     """Check G1, G2, G3, G4, G6 and G7 of every order; `expected` are acknowledged order ids (G5)."""
-    books = await _books(addresses)
+    books = await read_books(addresses)
     logged = await read(addresses.kafka_bootstrap)
     violations = [f"G5 {o}: acknowledged, but unknown" for o in expected if o not in books.orders]
     histories = by_order(logged)
@@ -178,7 +178,7 @@ def _of_sequences(logged: list[Logged]) -> list[str]:
     return problems
 
 
-async def _books(addresses: Addresses) -> Books:
+async def read_books(addresses: Addresses) -> Books:
     books = Books()
     tables = {
         "order": "orders",

@@ -36,6 +36,8 @@ def dead_letters_of(owner: str) -> str:
 
 
 DELIVERY_DETAILS: Final = "order.delivery-details"
+COMPACTED: Final = frozenset({DELIVERY_DETAILS})
+"""Topics of which only the newest record of a key is kept."""
 
 _TYPES: Final[tuple[tuple[str, type[Any], str], ...]] = (
     ("order.placed.v1", order.OrderPlaced, "order"),

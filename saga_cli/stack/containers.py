@@ -85,16 +85,7 @@ def start() -> servers.Servers:
         folder,
         held=held,
     )
-    try:
-        for server in made.all:
-            server.start()
-        for server in made.all:
-            made.await_answer(server)
-        postgres.create_databases(addresses)
-    except BaseException:
-        made.stop()
-        raise
-    return made
+    return made.bring_up()
 
 
 def _pull(image: str) -> None:

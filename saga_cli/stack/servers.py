@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from redis import Redis
 
@@ -72,6 +72,19 @@ class Servers:
     @property
     def all(self) -> tuple[Process, ...]:
         return (self.kafka, self.postgres, self.redis)
+
+    def bring_up(self) -> Self:
+        """Start all at once, wait until each answers, and make the databases; all or none."""
+        try:
+            for server in self.all:
+                server.start()
+            for server in self.all:
+                self.await_answer(server)
+            postgres.create_databases(self.addresses)
+        except BaseException:
+            self.stop()
+            raise
+        return self
 
     def stop(self) -> None:
         for server in self.all:
@@ -150,16 +163,7 @@ def _start(place: Path, held: ExitStack, *, keep: bool) -> Servers:
         keep,
         held,
     )
-    try:
-        for server in servers.all:
-            server.start()
-        for server in servers.all:
-            servers.await_answer(server)
-        postgres.create_databases(addresses)
-    except BaseException:
-        servers.stop()
-        raise
-    return servers
+    return servers.bring_up()
 
 
 def _prepare_kafka(folder: Path, port: int, controller: int) -> Process:

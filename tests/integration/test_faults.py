@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from saga_cli.log_reader import TOPICS, _places, read
+from saga_cli.log_reader import read, records
+from saga_cli.reconcile import read_books
 from saga_cli.seed import seed
 from saga_cli.stack.servers import Servers
 from saga_cli.stack.services import Services
@@ -78,33 +79,22 @@ def test_every_event_delivered_again_changes_nothing(system: tuple[Services, Ser
 
 
 async def _send_all_again(bootstrap: str) -> int:
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, auto_offset_reset="earliest")
+    found = await records(bootstrap)
     producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all")
-    await consumer.start()
     await producer.start()
-    sent = 0
     try:
-        places = await _places(bootstrap, TOPICS)
-        consumer.assign(places)
-        ends = await consumer.end_offsets(places)
-        waiting = {place for place in places if ends[place]}
-        while waiting:
-            for place, records in (await consumer.getmany(timeout_ms=500)).items():
-                for record in (r for r in records if r.offset < ends[place]):
-                    await producer.send(
-                        record.topic,
-                        value=record.value,
-                        key=record.key,
-                        headers=list(record.headers),
-                        partition=record.partition,
-                    )
-                    sent += 1
-            waiting = {p for p in waiting if await consumer.position(p) < ends[p]}
+        for record in found:
+            await producer.send(
+                record.topic,
+                value=record.value,
+                key=record.key,
+                headers=list(record.headers),
+                partition=record.partition,
+            )
         await producer.flush()
     finally:
         await producer.stop()
-        await consumer.stop()
-    return sent
+    return len(found)
 
 
 async def _all_read(bootstrap: str) -> None:
@@ -133,9 +123,7 @@ async def _all_read(bootstrap: str) -> None:
 
 async def _fingerprint(services: Services) -> list[object]:
     """All states of all services."""
-    from saga_cli.reconcile import _books  # noqa: PLC0415
-
-    books = await _books(services.addresses)
+    books = await read_books(services.addresses)
     return [books.orders, books.reservations, books.payments, books.shipments, books.points,
             books.customers, books.stock]  # fmt: skip
 
