@@ -41,12 +41,23 @@ class Consumer:
     wake: tuple[asyncio.Event, ...] = ()
     rebuilds: int = 0
     ready: asyncio.Event = field(default_factory=asyncio.Event)
+    _session: "_Session | None" = None
+
+    async def lag(self, seconds: float = 2.0) -> int | None:
+        """Records of this instance's partitions not yet read; None when Kafka does not answer."""
+        if self._session is None or not self.ready.is_set():
+            return None
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._session.lag()
+        except (KafkaError, TimeoutError):
+            return None
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Consume until told to stop, with a new client whenever one fails."""
         failures = 0
         while not stopping.is_set():
-            session = _Session(self, stopping)
+            session = self._session = _Session(self, stopping)
             try:
                 await session.run()
             except Exception as error:  # noqa: BLE001 - the records are in Kafka still: start again
@@ -216,7 +227,7 @@ class _Session:
                 continue
             try:
                 async with asyncio.timeout(self.of.stall_s / 4):
-                    lag = await self._lag()
+                    lag = await self.lag()
                 LAG.labels(self.of.service.name).set(lag)
                 misses = misses + 1 if lag else 0
             except Exception:  # noqa: BLE001 - the answer is what is asked for, not its error
@@ -225,7 +236,7 @@ class _Session:
                 await self._give_up("nothing read for long, though something is there")
                 return
 
-    async def _lag(self) -> int:
+    async def lag(self) -> int:
         places = list(self.client.assignment())
         ends = await self.client.end_offsets(places) if places else {}
         lag = 0

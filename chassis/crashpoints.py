@@ -11,6 +11,8 @@ from typing import Final
 COMMITTED: Final = "committed"  # the database has the batch, Kafka has nothing of it
 PUBLISHED: Final = "published"  # Kafka has the events, the outbox has them still
 HANDLED: Final = "handled"  # the batch is done, its offsets are not committed
+LEASED: Final = "leased"  # an effect is this process's to run, the provider was not asked yet
+CALLED: Final = "called"  # the provider has answered, the database doesn't know yet
 
 _place, _, _count = os.environ.get("CHASSIS_CRASH_AT", "").partition(":")
 _passes_left = int(_count or 1)

@@ -3,7 +3,8 @@
 ChassisError
  +- TransientError           try the same again: a server is away, or somebody was faster
  |   +- ConcurrentChangeError
- +- NotLeaderError           another instance relays this shard
+ +- ProviderError            the outside did not say what became of a call
+     +- MisconfiguredError   it refuses us, whoever the call is for: a person has to act
 """
 
 
@@ -19,5 +20,13 @@ class ConcurrentChangeError(TransientError):
     """Another transaction changed the same rows first."""
 
 
-class NotLeaderError(ChassisError):
-    """Another instance relays this shard."""
+class ProviderError(ChassisError):
+    """A call's outcome is unknown: it is asked again, after `retry_after_s` if the provider said so."""
+
+    def __init__(self, why: str, retry_after_s: float | None = None) -> None:
+        super().__init__(why)
+        self.retry_after_s = retry_after_s
+
+
+class MisconfiguredError(ProviderError):
+    """The provider refuses us, whoever the call is for: wrong credentials, a closed account."""

@@ -3,10 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from shared_events.decision import Refusal
+
+ATTENTION_TRIES: Final = 8
+"""An effect that was asked so often and has no outcome needs a person's attention."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,17 @@ class Claim:
     fingerprint: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class OperatorAction:
+    """What a person did, kept in the service's own database in the same transaction as its effect."""
+
+    by: str
+    action: str
+    key: str
+    note: str
+    detail: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
     """One event, command or effect outcome, with all that its handling needs.
@@ -51,6 +65,7 @@ class Message:
     record: Record | None = None
     claim: Claim | None = None
     effect_id: str = ""
+    operator: OperatorAction | None = None
     respond: Callable[[tuple[Any, ...], Any], bytes] | None = None
     companions: tuple[Any, ...] = ()
 
@@ -98,14 +113,20 @@ class OutboxRow:
 
 @dataclass(frozen=True, slots=True)
 class PendingEffect:
-    """An effect to run. `id` is `{order_id}:{step}:{attempt}`: the provider's idempotency key."""
+    """An effect to run. `id` is `{order_id}:{step}:{attempt}`: the provider's idempotency key.
+
+    `tries` counts the leases, `owed_since` is when it was decided on.
+    """
 
     id: str
     key: str
     kind: str
     body: bytes
     traceparent: str
+    due_at: datetime
     tries: int = 0
+    owed_since: datetime | None = None
+    last_error: str = ""
 
 
 @dataclass(slots=True)

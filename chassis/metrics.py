@@ -24,3 +24,6 @@ EFFECTS: Final = Counter(
 )
 BACKLOG: Final = Gauge("saga_backlog", "What waits in the store", ["service", "what"])
 LAG: Final = Gauge("saga_consumer_lag_records", "Records not yet read", ["service"])
+CIRCUIT: Final = Gauge(
+    "saga_circuit_state", "0 closed, 1 half-open, 2 open", ["service", "provider"]
+)

@@ -18,9 +18,11 @@ from chassis import postgres_sql as sql
 from chassis import wire
 from chassis.errors import ConcurrentChangeError, TransientError
 from chassis.message import (
+    ATTENTION_TRIES,
     Done,
     KeyReused,
     Message,
+    OperatorAction,
     OutboxRow,
     Outcome,
     Parked,
@@ -28,12 +30,10 @@ from chassis.message import (
     Record,
     Repeated,
 )
-from chassis.parking import message_of
 from chassis.postgres_types import POISON, TRANSIENT, Connection, Pool
 from chassis.service import Service
 from chassis.state_tables import SharedTable, StateTable
-from chassis.work import States, Work, dead_letters_of, work_of
-from shared_events.catalog import BY_EVENT
+from chassis.work import States, Work, dead_letters_of, heard, wire_type, work_of
 
 Malformed = Sequence[tuple[Record, str]]
 LOCK_CLASS: Final = 0x5A6A  # advisory locks of relays, apart from other users of the database
@@ -77,7 +77,7 @@ class PostgresStore:
         Raises TransientError when the database is away or was faster; nothing has changed then.
         """
         try:
-            async with _translated(), self._transaction() as connection:
+            async with translated(), self.transaction() as connection:
                 work, states = await self._decide(connection, messages, malformed)
         except POISON as error:
             if messages and malformed:
@@ -96,11 +96,11 @@ class PostgresStore:
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Connection]:
         """A connection to look things up. Raises TransientError when the database is away."""
-        async with _translated(), self.pool.acquire() as connection:
+        async with translated(), self.pool.acquire() as connection:
             yield connection
 
     @asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[Connection]:
+    async def transaction(self) -> AsyncIterator[Connection]:
         async with self.pool.acquire() as connection, connection.transaction():
             yield connection
 
@@ -116,13 +116,11 @@ class PostgresStore:
                 settled[id(message)] = Repeated()
             entered.discard(message.id)  # the same id later in this batch is a repeat as well
         todo = [m for m in messages if id(m) not in settled]
-        states = await self._load(connection, todo)
+        states = await self.load(connection, todo)
         work = work_of(self.service, states, todo, parked_keys)
         work.finished_effects += [m.effect_id for m in messages if m.effect_id and id(m) in settled]
-        await self._save(connection, states, work)
+        await self.write(connection, states, todo, work)
         await self._answer(connection, todo, work)
-        if self.keeps_timeline:
-            await self._tell(connection, todo, work)
         await self._park(connection, [(m.record, m.key, why) for m, why in work.parked if m.record])
         await self._park(connection, [(record, record.subject, why) for record, why in malformed])
         if failed := [m.id for m, _ in work.parked if m.effect_id]:
@@ -131,7 +129,7 @@ class PostgresStore:
         work.outcomes = [settled[id(m)] if id(m) in settled else next(decided) for m in messages]
         return work, states
 
-    async def _load(self, connection: Connection, messages: Sequence[Message]) -> States:
+    async def load(self, connection: Connection, messages: Sequence[Message]) -> States:
         if not messages:
             return States()
         states = States(own=await self.own.load(connection, {m.key for m in messages}))
@@ -139,7 +137,10 @@ class PostgresStore:
             states.shared = await self.shared.load(connection, rows)
         return states
 
-    async def _save(self, connection: Connection, states: States, work: Work) -> None:
+    async def write(
+        self, connection: Connection, states: States, messages: Sequence[Message], work: Work
+    ) -> None:
+        """States, outbox, effects, timeline and audit of what was decided."""
         if changed := states.changed:
             await self.own.save(connection, changed)
         if self.shared is not None and states.changed_shared:
@@ -147,11 +148,20 @@ class PostgresStore:
             await self.shared.save(connection, rows)
         await self._publish(connection, work.outbox)
         if work.effects:
-            rows_of = [(e.id, e.key, e.kind, e.body, e.traceparent) for e in work.effects]
+            rows_of = [(e.id, e.key, e.kind, e.body, e.traceparent, e.due_at) for e in work.effects]
             await connection.execute(sql.OWE_EFFECTS, *_columns(rows_of))
         if work.finished_effects:
             done = work.finished_effects
             await connection.execute("DELETE FROM effects WHERE id = ANY($1::text[])", done)
+        if self.keeps_timeline:
+            await self._tell(connection, messages, work)
+        for message, outcome in zip(messages, work.outcomes, strict=True):
+            if message.operator is not None and isinstance(outcome, Done):
+                await self.note(connection, message.operator)
+
+    async def note(self, connection: Connection, action: OperatorAction) -> None:
+        values = (action.by, action.action, action.key, action.note, action.detail)
+        await connection.execute(sql.NOTE, *values)
 
     async def _publish(self, connection: Connection, rows: Sequence[OutboxRow]) -> None:
         if rows:
@@ -219,14 +229,14 @@ class PostgresStore:
         await self._publish(connection, dead_letters_of(self.service, kept))
 
     async def _park_alone(self, messages: Sequence[Message], why: str) -> list[Outcome]:
-        async with _translated(), self._transaction() as connection:
+        async with translated(), self.transaction() as connection:
             await connection.fetchrow(sql.ENTER, [m.id for m in messages if m.record], [])
             kept = [(m.record, m.key, why) for m in messages if m.record]
             await self._park(connection, kept)
         return [Parked(why) for _ in messages]
 
     async def project(self, records: Sequence[Record]) -> None:
-        async with _translated(), self._transaction() as connection:
+        async with translated(), self.transaction() as connection:
             for record in records:
                 await self.service.projections[record.topic](connection, record)
 
@@ -239,7 +249,7 @@ class PostgresStore:
     async def lead(self, shard: int) -> bool:
         if shard in self._leading:
             return True
-        async with _translated():
+        async with translated():
             connection = await self.aside.acquire()
             try:
                 query = "SELECT pg_try_advisory_lock($1, $2)"
@@ -273,67 +283,41 @@ class PostgresStore:
     async def _as_leader(self, shard: int, call: str, query: str, *values: Any) -> Any:
         """Use the session that holds the lock: if it is gone, so is the right to relay."""
         try:
-            async with _translated():
+            async with translated():
                 return await getattr(self._leading[shard], call)(query, *values)
         except TransientError:
             self._drop(shard)
             raise
 
-    async def due_effects(self, limit: int, lease_s: float) -> list[PendingEffect]:
-        async with _translated(), self.aside.acquire() as connection:
-            rows = await connection.fetch(sql.LEASE_EFFECTS, limit, timedelta(seconds=lease_s))
+    async def due_effects(
+        self, kinds: tuple[str, ...], limit: int, lease_s: float
+    ) -> list[PendingEffect]:
+        async with translated(), self.aside.acquire() as connection:
+            lease = timedelta(seconds=lease_s)
+            rows = await connection.fetch(sql.LEASE_EFFECTS, list(kinds), limit, lease)
         return [PendingEffect(*row) for row in rows]
 
     async def postpone(self, effect: PendingEffect, delay_s: float, error: str) -> None:
         query = "UPDATE effects SET due_at = now() + $2, last_error = $3 WHERE id = $1"
-        async with _translated(), self.aside.acquire() as connection:
+        async with translated(), self.aside.acquire() as connection:
             await connection.execute(query, effect.id, timedelta(seconds=delay_s), error[:500])
 
-    async def parked_keys(self) -> list[str]:
-        async with self.reading() as connection:
-            rows = await connection.fetch("SELECT key FROM parked GROUP BY key ORDER BY min(id)")
-        return [row[0] for row in rows]
-
-    async def redrive(self, key: str) -> list[Outcome]:
-        outcomes: list[Outcome] = []
-        while not outcomes or not isinstance(outcomes[-1], Parked):
-            async with _translated(), self._transaction() as connection:
-                row = await connection.fetchrow(
-                    "SELECT id, topic, partition, record_offset, record_key, value, headers"
-                    " FROM parked WHERE key = $1 ORDER BY id LIMIT 1 FOR UPDATE",
-                    key,
-                )
-                if row is None:
-                    break
-                topic, partition, offset, key_, value, headers = row[1:]
-                record = Record(
-                    topic, partition, offset, key_, value, tuple(wire.unpacked(headers))
-                )
-                outcome = await self._redrive(connection, record)
-                if not isinstance(outcome, Parked):
-                    await connection.execute("DELETE FROM parked WHERE id = $1", row[0])
-            outcomes.append(outcome)
-        return outcomes
-
-    async def _redrive(self, connection: Connection, record: Record) -> Outcome:
-        message = message_of(record)
-        if isinstance(message, Parked):
-            return message
-        states = await self._load(connection, [message])
-        work = work_of(self.service, states, [message], set())
-        work.parked.clear()
-        await self._save(connection, states, work)
-        return work.outcomes[0]
-
     async def backlog(self) -> dict[str, float]:
-        async with _translated(), self.aside.acquire() as connection:
-            row = await connection.fetchrow(sql.BACKLOG)
-        names = ("outbox_rows", "outbox_oldest_seconds", "effects_owed", "parked_messages")
+        async with translated(), self.aside.acquire() as connection:
+            kinds = [kind.__name__ for kind in self.service.effects]
+            row = await connection.fetchrow(sql.BACKLOG, kinds, ATTENTION_TRIES)
+        names = (
+            "outbox_rows",
+            "outbox_oldest_seconds",
+            "effects_owed",
+            "effects_needing_attention",
+            "parked_messages",
+        )
         return dict(zip(names, map(float, row), strict=True))
 
 
 @asynccontextmanager
-async def _translated() -> AsyncIterator[None]:
+async def translated() -> AsyncIterator[None]:
     """An error of the connection or the server passes; one of the data is the caller's to isolate."""
     try:
         yield
@@ -341,16 +325,6 @@ async def _translated() -> AsyncIterator[None]:
         raise
     except TRANSIENT as error:
         raise TransientError(f"{type(error).__name__}: {error}") from error
-
-
-def wire_type(event: Any) -> str:
-    return BY_EVENT[type(event)].wire_type
-
-
-def heard(message: Message) -> str:
-    """What led to it: an event's wire type, or a command's name."""
-    known = type(message.body) in BY_EVENT
-    return wire_type(message.body) if known else type(message.body).__name__
 
 
 def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:

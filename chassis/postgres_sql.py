@@ -17,8 +17,9 @@ FROM unnest($1::smallint[], $2::text[], $3::text[], $4::bytea[], $5::bytea[])
 ORDER BY nth
 """
 OWE_EFFECTS = """
-INSERT INTO effects (id, key, kind, body, traceparent)
-SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::text[])
+INSERT INTO effects (id, key, kind, body, traceparent, due_at)
+SELECT * FROM
+    unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::text[], $6::timestamptz[])
 ON CONFLICT (id) DO NOTHING
 """
 PARK = """
@@ -39,14 +40,36 @@ INSERT INTO timeline (order_id, at, heard, said)
 SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::text[])
 """
 LEASE_EFFECTS = """
-UPDATE effects SET due_at = now() + $2, tries = tries + 1
+UPDATE effects SET due_at = now() + $3, tries = least(tries + 1, 32000)
 WHERE id IN (
-    SELECT id FROM effects WHERE due_at <= now() ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
+    SELECT id FROM effects WHERE due_at <= now() AND kind = ANY($1::text[])
+    ORDER BY due_at LIMIT $2 FOR UPDATE SKIP LOCKED
 )
-RETURNING id, key, kind, body, traceparent, tries
+RETURNING id, key, kind, body, traceparent, due_at, tries, owed_since, last_error
 """
 BACKLOG = """
 SELECT (SELECT count(*) FROM outbox),
        (SELECT coalesce(extract(epoch FROM now() - min(created_at)), 0) FROM outbox),
-       (SELECT count(*) FROM effects), (SELECT count(*) FROM parked)
+       (SELECT count(*) FROM effects WHERE kind = ANY($1::text[])),
+       (SELECT count(*) FROM effects WHERE kind = ANY($1::text[]) AND tries >= $2),
+       (SELECT count(*) FROM parked)
+"""
+NOTE = """
+INSERT INTO operator_actions (by, action, key, note, detail) VALUES ($1, $2, $3, $4, $5)
+"""
+LETTERS = """
+SELECT id, key, topic, partition, record_offset, record_key, value, headers,
+       reason, last_reason, attempts, parked_at, last_tried_at
+FROM parked WHERE key = $1 ORDER BY id
+"""
+FAILED_AGAIN = """
+UPDATE parked SET attempts = attempts + 1, last_reason = $2, last_tried_at = now() WHERE id = $1
+"""
+OUTBOX_OF = """
+SELECT count(*), coalesce(extract(epoch FROM now() - min(created_at)), 0)::float8
+FROM outbox WHERE key = $1
+"""
+OWED_OF = """
+SELECT id, key, kind, body, traceparent, due_at, tries, owed_since, last_error
+FROM effects WHERE key = $1 ORDER BY owed_since, id
 """

@@ -37,6 +37,7 @@ class Relay:
     lead_retry_s: float = 0.5
     send_timeout_s: float = 15.0
     wake: asyncio.Event = field(default_factory=asyncio.Event)
+    failing: str = ""
     _producer: Any = None
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -45,9 +46,9 @@ class Relay:
         while not stopping.is_set():
             try:
                 await self._turn()
-                failures = 0
+                failures, self.failing = 0, ""
             except Exception as error:  # noqa: BLE001 - nothing was acknowledged that Kafka lacks
-                failures += 1
+                failures, self.failing = failures + 1, repr(error)
                 RELAY_FAILURES.labels(self.name).inc()
                 log.warning("relay_failed", shard=self.shard, error=repr(error), failures=failures)
                 await self._drop_producer()

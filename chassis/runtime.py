@@ -5,7 +5,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,15 +17,16 @@ from fastapi import FastAPI
 from pydantic import ValidationError
 
 from chassis import clock, kafka, logs, tracing
+from chassis.circuit import Circuit
 from chassis.commands import Commands
 from chassis.consumer import Consumer
-from chassis.effects import EffectWorker
+from chassis.effects import EffectWorker, itself
 from chassis.errors import TransientError
 from chassis.metrics import BACKLOG
 from chassis.relay import Relay
-from chassis.service import EffectRunner, Service
+from chassis.service import Provider, Service
 from chassis.settings import ServiceSettings
-from chassis.store import Store
+from chassis.store import Operations, Store
 from shared_events.catalog import COMPACTED, dead_letters_of
 
 log = structlog.get_logger()
@@ -39,9 +40,11 @@ class Node:
     service: Service
     settings: ServiceSettings
     store: Store
+    operations: Operations
     consumer: Consumer
     relay: Relay
     commands: Commands
+    circuits: list[Circuit] = field(default_factory=list)
     extras: dict[str, Part] = field(default_factory=dict)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -65,18 +68,29 @@ def assemble(
     service: Service,
     settings: ServiceSettings,
     store: Store,
-    runners: Mapping[str, EffectRunner] | None = None,
+    operations: Operations,
+    provider: Provider | None = None,
 ) -> Node:
     relay = Relay(store, settings.kafka_bootstrap, service.name)
-    extras: dict[str, Part] = {}
-    wake: tuple[asyncio.Event, ...] = (relay.wake,)
-    if runners:
-        worker = EffectWorker(service, store, runners, woken_by=(relay.wake,))
-        extras["effects"] = worker.run
-        wake = (relay.wake, worker.wake)
+    workers: dict[str, EffectWorker] = {}
+    if provider is not None:
+        circuit = Circuit(service.name, provider.name)
+        workers["effects"] = EffectWorker(
+            service, store, provider.runners, circuit, provider.concurrency, provider.timeout_s
+        )
+    if service.timers:
+        timers = {kind.__name__: itself for kind in service.timers}
+        workers["timers"] = EffectWorker(
+            service, store, timers, Circuit(service.name, "timers"), concurrency=200
+        )
+    wake = (relay.wake, *(worker.wake for worker in workers.values()))
+    for worker in workers.values():
+        worker.woken_by = wake
     consumer = Consumer(service, store, settings.kafka_bootstrap, wake=wake)
     commands = Commands(store, woken_by=wake)
-    return Node(service, settings, store, consumer, relay, commands, extras)
+    extras: dict[str, Part] = {name: worker.run for name, worker in workers.items()}
+    circuits = [worker.circuit for worker in workers.values()]
+    return Node(service, settings, store, operations, consumer, relay, commands, circuits, extras)
 
 
 async def run(node: Node, app: FastAPI) -> None:

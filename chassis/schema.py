@@ -77,3 +77,27 @@ def create_states_v1(op: Any, table: str, *columns: Any) -> None:
         *columns,
     )
     op.execute(f"ALTER TABLE {table} SET (fillfactor = 60)")
+
+
+def create_v2(op: Any) -> None:
+    """How long an effect is owed, how often a dead letter was tried, and what operators did."""
+    now, instant = sa.func.now(), sa.DateTime(timezone=True)
+    op.add_column("effects", sa.Column("owed_since", instant, nullable=False, server_default=now))
+    for column in (
+        sa.Column("attempts", sa.Integer(), nullable=False, server_default="1"),
+        sa.Column("last_reason", sa.Text(), nullable=False, server_default=""),
+        sa.Column("last_tried_at", instant, nullable=False, server_default=now),
+    ):
+        op.add_column("parked", column)
+    op.create_table(
+        "operator_actions",
+        sa.Column("id", sa.BigInteger(), sa.Identity(), primary_key=True),
+        sa.Column("at", instant, nullable=False, server_default=now),
+        *(
+            sa.Column(name, sa.Text(), nullable=False)
+            for name in ("by", "action", "key", "note", "detail")
+        ),
+    )
+    op.create_index("operator_actions_key", "operator_actions", ["key", "id"])
+    op.create_index("effects_key", "effects", ["key"])
+    op.create_index("outbox_key", "outbox", ["key"])

@@ -11,12 +11,42 @@ from shared_events.decision import Decision, Refusal
 
 Decide: TypeAlias = Callable[[Any, Any, datetime], Decision | Refusal]
 Evolve: TypeAlias = Callable[[Any, Any], Any]
-EffectRunner: TypeAlias = Callable[[Any, str], Awaitable[Any]]
-"""Runs one effect with its provider idempotency key; returns the outcome, a message to decide."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One call to the outside: `number` counts from 1, `key` is the same for all of an effect's."""
+
+    key: str
+    number: int
+    owed_since: datetime
+
+
+EffectRunner: TypeAlias = Callable[[Any, Attempt], Awaitable[Any]]
+"""Runs one effect; returns the outcome, a message to decide. Any exception is an unknown outcome:
+the effect is run again, with the same key. MisconfiguredError opens the circuit at once."""
 
 
 def _no_references(_own: Any, _message: Any) -> frozenset[str]:
     return frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """One outside party: what it is asked for, by effect kind, and how much of it at once."""
+
+    name: str
+    runners: Mapping[str, EffectRunner]
+    concurrency: int = 50
+    timeout_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """An outcome that a person may record for an owed effect: `made` takes order id and reference."""
+
+    effect: type[Any]
+    made: Callable[[str, str], Any]
 
 
 @dataclass(frozen=True)
@@ -24,7 +54,8 @@ class Service:
     """`scope` joins an order's own state with rows that orders share (stock, prices, customers).
 
     `references` names the shared rows that a message (with the own state it meets) may read or
-    change. `projections` are topics whose records are folded into a table without a decision.
+    change. `timers` are effects that nobody runs: they come back as messages when they are due.
+    `projections` are topics whose records are folded into a table without a decision.
     """
 
     name: str
@@ -34,9 +65,11 @@ class Service:
     consumes: tuple[type[Any], ...]
     publishes: tuple[type[Any], ...]
     effects: tuple[type[Any], ...] = ()
+    timers: tuple[type[Any], ...] = ()
     scope: Callable[[Any, Mapping[str, Any]], Any] | None = None
     references: Callable[[Any, Any], frozenset[str]] = _no_references
     projections: Mapping[str, Any] = field(default_factory=dict)
+    resolutions: Mapping[str, Resolution] = field(default_factory=dict)
 
     @cached_property
     def wire_types(self) -> frozenset[str]:
@@ -54,7 +87,7 @@ class Service:
 
     @cached_property
     def effect_kinds(self) -> dict[str, type[Any]]:
-        return {kind.__name__: kind for kind in self.effects}
+        return {kind.__name__: kind for kind in (*self.effects, *self.timers)}
 
     def scoped(self, own: Any, shared: Mapping[str, Any]) -> Any:
         return own if self.scope is None else self.scope(own, shared)

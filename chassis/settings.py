@@ -1,18 +1,30 @@
 """Settings that every service has; each reads them with its own prefix, such as ORDER_HTTP_PORT."""
 
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings
 
 
 class ServiceSettings(BaseSettings):
-    """Read once, at start; a missing or malformed one fails the start with its name."""
+    """Read once, at start; a missing or malformed one fails the start with its name.
+
+    Without an `operator_token` the operators' routes answer nobody.
+    """
 
     kafka_bootstrap: str
     http_host: str = "127.0.0.1"
     http_port: int = 8000
     log_level: str = "INFO"
+    operator_token: SecretStr = SecretStr("")
 
 
 class PostgresSettings(ServiceSettings):
     """A service with a database of its own: postgresql://role:password@host:port/name."""
 
     database_url: str
+
+
+class ProviderSettings(PostgresSettings):
+    """A service that calls an outside party: at most so many calls at once, each for so long."""
+
+    provider_concurrency: int = Field(50, ge=1)
+    provider_timeout_s: float = Field(10.0, gt=0)

@@ -1,9 +1,11 @@
 """The port to a service's own database: PostgreSQL, Redis, or memory in the simulation."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
-from chassis.message import Message, OutboxRow, Outcome, PendingEffect, Record
+from chassis.message import Message, OperatorAction, OutboxRow, Outcome, PendingEffect, Record
 
 
 class Store(Protocol):
@@ -38,20 +40,80 @@ class Store(Protocol):
     async def acknowledge(self, shard: int, ids: Sequence[str]) -> None:
         """Kafka has these rows."""
 
-    async def due_effects(self, limit: int, lease_s: float) -> list[PendingEffect]:
+    async def due_effects(
+        self, kinds: tuple[str, ...], limit: int, lease_s: float
+    ) -> list[PendingEffect]:
         """Effects to run now; nobody else gets them until the lease is over."""
 
     async def postpone(self, effect: PendingEffect, delay_s: float, error: str) -> None:
         """The effect's outcome is unknown: ask again later."""
 
-    async def parked_keys(self) -> list[str]:
-        """Keys with dead letters."""
-
-    async def redrive(self, key: str) -> list[Outcome]:
-        """Decide again on the parked messages of a key, in order, up to the first that fails."""
-
     async def close(self) -> None:
         """Resign and let go of all connections."""
 
     async def backlog(self) -> dict[str, float]:
-        """Gauges: outbox rows and the age of the oldest in seconds, effects owed, parked messages."""
+        """Gauges: outbox rows and the age of the oldest in seconds, effects, parked messages."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A parked message, byte for byte, and what became of each try."""
+
+    id: str
+    key: str
+    record: Record
+    first_reason: str
+    last_reason: str
+    attempts: int
+    parked_at: datetime
+    last_tried_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Redriven:
+    """What one parked message came to; `published` are wire types."""
+
+    id: str
+    outcome: Outcome
+    published: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Whereabouts:
+    """An order's state in a service's store ("Absent" if it has none), and what of it waits there."""
+
+    state: str
+    outbox_rows: int
+    outbox_oldest_s: float
+    parked: tuple[DeadLetter, ...]
+    owed: tuple[PendingEffect, ...]
+
+
+class Operations(Protocol):
+    """What a person may ask of a service's store; each change leaves a row of an audit trail."""
+
+    async def parked_keys(self) -> list[str]:
+        """Keys with dead letters, the longest parked first."""
+
+    async def dead_letters(self, key: str) -> list[DeadLetter]:
+        """A key's parked messages, in the order in which they came."""
+
+    async def redrive(
+        self, key: str, by: str, *, note: str = "", dry_run: bool = False
+    ) -> list[Redriven]:
+        """Decide again on a key's parked messages, in order, up to the first that fails.
+
+        Each is its own transaction, which removes it and publishes; a dry run rolls all back.
+        """
+
+    async def discard(self, key: str, by: str, reason: str, id_: str = "") -> DeadLetter | None:
+        """Remove one parked message, the first unless `id_` says which; the audit trail keeps it."""
+
+    async def whereabouts(self, key: str) -> Whereabouts:
+        """What of a key waits here."""
+
+    async def expedite(self, key: str) -> int:
+        """Ask a key's providers now, not when their turn comes; returns how many effects it has."""
+
+    async def actions(self, key: str) -> list[tuple[datetime, OperatorAction]]:
+        """What operators did to a key."""

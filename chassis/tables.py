@@ -10,6 +10,7 @@ from sqlalchemy import (
     DateTime,
     Identity,
     Index,
+    Integer,
     LargeBinary,
     SmallInteger,
     Text,
@@ -33,7 +34,7 @@ class Inbox(SQLModel, table=True):
 class Outbox(SQLModel, table=True):
     """Events not yet acknowledged by Kafka; the relay deletes them when they are."""
 
-    __table_args__ = (Index("outbox_shard_id", "shard", "id"),)
+    __table_args__ = (Index("outbox_shard_id", "shard", "id"), Index("outbox_key", "key"))
 
     id: int = Field(sa_column=Column(BigInteger, Identity(), primary_key=True))
     shard: int = Field(sa_column=Column(SmallInteger, nullable=False))
@@ -48,6 +49,7 @@ class Effect(SQLModel, table=True):
     """Calls to the outside that are owed; `tries` and `last_error` say how it goes."""
 
     __tablename__ = "effects"
+    __table_args__ = (Index("effects_key", "key"),)
 
     id: str = Field(sa_column=Column(Text, primary_key=True))
     key: str = Field(sa_column=Column(Text, nullable=False))
@@ -61,6 +63,7 @@ class Effect(SQLModel, table=True):
             DateTime(timezone=True), nullable=False, server_default=func.now(), index=True
         )
     )
+    owed_since: datetime = instant(server_default=func.now())
 
 
 class ParkedMessage(SQLModel, table=True):
@@ -82,6 +85,24 @@ class ParkedMessage(SQLModel, table=True):
     headers: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     reason: str = Field(sa_column=Column(Text, nullable=False))
     parked_at: datetime = instant(server_default=func.now())
+    attempts: int = Field(sa_column=Column(Integer, nullable=False, server_default="1"))
+    last_reason: str = Field(sa_column=Column(Text, nullable=False, server_default=""))
+    last_tried_at: datetime = instant(server_default=func.now())
+
+
+class Action(SQLModel, table=True):
+    """The audit trail of operators: who did what to which order, and why."""
+
+    __tablename__ = "operator_actions"
+    __table_args__ = (Index("operator_actions_key", "key", "id"),)
+
+    id: int = Field(sa_column=Column(BigInteger, Identity(), primary_key=True))
+    at: datetime = instant(server_default=func.now())
+    by: str = Field(sa_column=Column(Text, nullable=False))
+    action: str = Field(sa_column=Column(Text, nullable=False))
+    key: str = Field(sa_column=Column(Text, nullable=False))
+    note: str = Field(sa_column=Column(Text, nullable=False))
+    detail: str = Field(sa_column=Column(Text, nullable=False))
 
 
 class IdempotencyKey(SQLModel, table=True):

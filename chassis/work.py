@@ -13,7 +13,7 @@ from chassis.service import Service
 from shared_events import catalog
 from shared_events.catalog import BY_EVENT
 from shared_events.codec import encode
-from shared_events.decision import Refusal
+from shared_events.decision import Later, Refusal
 from shared_events.envelope import Envelope, event_id
 
 log = structlog.get_logger()
@@ -116,6 +116,7 @@ def _decided(
     work.effects.extend(effects)
     if message.effect_id:
         work.finished_effects.append(message.effect_id)
+    work.finished_effects += [_effect_id(message.key, kind, 1) for kind in decision.dropped]
     return Done(decision.events, state, response)
 
 
@@ -146,15 +147,30 @@ def _published(
     return rows
 
 
-def _effect_of(message: Message, effect: Any, context: str) -> PendingEffect:
-    kind = type(effect).__name__
+def _effect_of(message: Message, owed: Any, context: str) -> PendingEffect:
+    effect, due_at = (owed.what, owed.at) if isinstance(owed, Later) else (owed, message.at)
     return PendingEffect(
-        id=f"{message.key}:{kind.lower()}:{effect.attempt}",
+        id=_effect_id(message.key, type(effect), getattr(effect, "attempt", 1)),
         key=message.key,
-        kind=kind,
+        kind=type(effect).__name__,
         body=adapter_of(type(effect)).dump_json(effect),
         traceparent=context,
+        due_at=due_at,
     )
+
+
+def _effect_id(key: str, kind: type[Any], attempt: int) -> str:
+    return f"{key}:{kind.__name__.lower()}:{attempt}"
+
+
+def wire_type(event: Any) -> str:
+    return BY_EVENT[type(event)].wire_type
+
+
+def heard(message: Message) -> str:
+    """What led to it: an event's wire type, or a command's name."""
+    known = type(message.body) in BY_EVENT
+    return wire_type(message.body) if known else type(message.body).__name__
 
 
 def dead_letters_of(

@@ -4,6 +4,7 @@ from redis.asyncio import Redis
 
 from chassis import migrations, runtime
 from chassis.postgres import PostgresStore
+from chassis.postgres_operations import PostgresOperations
 from inventory_svc import api
 from inventory_svc.availability import Availability
 from inventory_svc.service import SERVICE
@@ -17,7 +18,7 @@ async def serve(settings: Settings) -> None:
     redis = Redis.from_url(settings.redis_url, socket_timeout=2)
     availability = Availability(store, redis)
     store.on_commit.append(availability.told)
-    node = runtime.assemble(SERVICE, settings, store)
+    node = runtime.assemble(SERVICE, settings, store, PostgresOperations(store))
     node.extras["availability"] = availability.run
     await runtime.run(node, api.make(node, store, availability))
     await redis.aclose()

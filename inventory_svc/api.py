@@ -5,7 +5,8 @@ from typing import Annotated, Any
 from fastapi import FastAPI, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from chassis.http import IdempotencyKey, Problem, execute, make_app
+from chassis.http import IdempotencyKey, Problem, execute
+from chassis.operator_api import app_of
 from chassis.postgres import PostgresStore
 from chassis.runtime import Node
 from inventory_svc.availability import Availability
@@ -25,7 +26,7 @@ class Receipt(BaseModel):
 
 
 def make(node: Node, store: PostgresStore, availability: Availability) -> FastAPI:
-    app = make_app("inventory", node.missing)
+    app = app_of(node)
 
     async def level_of(sku: str) -> dict[str, Any]:
         query = "SELECT sku, available, reserved, committed FROM stock WHERE sku = $1"

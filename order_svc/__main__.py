@@ -2,6 +2,7 @@
 
 from chassis import migrations, runtime
 from chassis.postgres import PostgresStore
+from chassis.postgres_operations import PostgresOperations
 from order_svc import api
 from order_svc.service import SERVICE
 from order_svc.settings import Settings
@@ -15,7 +16,7 @@ async def serve(settings: Settings) -> None:
     store.keeps_timeline = True
     waiting = Waiting()
     store.on_commit.append(waiting.told)
-    node = runtime.assemble(SERVICE, settings, store)
+    node = runtime.assemble(SERVICE, settings, store, PostgresOperations(store))
     await runtime.run(node, api.make(node, store, settings, waiting))
 
 

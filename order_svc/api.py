@@ -8,8 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import from_json, to_json
 
 from chassis import ids
-from chassis.http import IdempotencyKey, OrderId, Problem, execute, make_app
+from chassis.http import IdempotencyKey, OrderId, Problem, execute
 from chassis.message import Done, Repeated
+from chassis.operator_api import app_of
 from chassis.postgres import PostgresStore
 from chassis.runtime import Node
 from order_svc import domain
@@ -98,7 +99,7 @@ def wait_of(prefer: str | None) -> float | None:
 def make(  # noqa: C901, PLR0915 - one route after the other
     node: Node, store: PostgresStore, settings: Settings, waiting: Waiting
 ) -> FastAPI:
-    app = make_app("order", node.missing)
+    app = app_of(node)
 
     async def state_of(order_id: str) -> Any:
         async with store.reading() as connection:

@@ -2,7 +2,8 @@
 
 from chassis import migrations, runtime
 from chassis.postgres import PostgresStore
-from chassis.service import EffectRunner
+from chassis.postgres_operations import PostgresOperations
+from chassis.service import Provider
 from payment_svc import api
 from payment_svc.provider import SimulatedProvider
 from payment_svc.service import SERVICE
@@ -13,9 +14,14 @@ from payment_svc.store import PAYMENTS
 async def serve(settings: Settings) -> None:
     await migrations.migrate(runtime.migrations_of(__file__), settings.database_url)
     store = await PostgresStore.connect(SERVICE, PAYMENTS, None, settings.database_url)
-    provider = SimulatedProvider()
-    runners: dict[str, EffectRunner] = {"Capture": provider.capture, "Refund": provider.refund}
-    node = runtime.assemble(SERVICE, settings, store, runners)
+    simulated = SimulatedProvider()
+    provider = Provider(
+        "simulated",
+        {"Capture": simulated.capture, "Refund": simulated.refund},
+        settings.provider_concurrency,
+        settings.provider_timeout_s,
+    )
+    node = runtime.assemble(SERVICE, settings, store, PostgresOperations(store), provider)
     await runtime.run(node, api.make(node, store))
 
 

@@ -4,14 +4,15 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from chassis.http import OrderId, Problem, make_app
+from chassis.http import OrderId, Problem
+from chassis.operator_api import app_of
 from chassis.postgres import PostgresStore
 from chassis.runtime import Node
 from chassis.work import adapter_of
 
 
 def make(node: Node, store: PostgresStore) -> FastAPI:
-    app = make_app("payment", node.missing)
+    app = app_of(node)
 
     @app.get("/payments/{order_id}", tags=["payments"])
     async def payment(order_id: OrderId) -> dict[str, Any]:

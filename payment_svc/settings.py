@@ -1,7 +1,7 @@
 from pydantic_settings import SettingsConfigDict
 
-from chassis.settings import PostgresSettings
+from chassis.settings import ProviderSettings
 
 
-class Settings(PostgresSettings):
+class Settings(ProviderSettings):
     model_config = SettingsConfigDict(env_prefix="PAYMENT_")

@@ -2,6 +2,7 @@
 
 from chassis import migrations, runtime
 from chassis.postgres import PostgresStore
+from chassis.postgres_operations import PostgresOperations
 from shipping_svc import api
 from shipping_svc.service import SERVICE
 from shipping_svc.settings import Settings
@@ -11,7 +12,7 @@ from shipping_svc.store import SHIPMENTS
 async def serve(settings: Settings) -> None:
     await migrations.migrate(runtime.migrations_of(__file__), settings.database_url)
     store = await PostgresStore.connect(SERVICE, SHIPMENTS, None, settings.database_url)
-    node = runtime.assemble(SERVICE, settings, store)
+    node = runtime.assemble(SERVICE, settings, store, PostgresOperations(store))
     await runtime.run(node, api.make(node, store))
 
 

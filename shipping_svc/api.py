@@ -4,7 +4,8 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 
-from chassis.http import IdempotencyKey, OrderId, Problem, execute, make_app
+from chassis.http import IdempotencyKey, OrderId, Problem, execute
+from chassis.operator_api import app_of
 from chassis.postgres import PostgresStore
 from chassis.runtime import Node
 from chassis.work import adapter_of
@@ -12,7 +13,7 @@ from shipping_svc.domain import DispatchShipment
 
 
 def make(node: Node, store: PostgresStore) -> FastAPI:
-    app = make_app("shipping", node.missing)
+    app = app_of(node)
 
     async def resource(order_id: str) -> dict[str, Any]:
         async with store.reading() as connection:

@@ -1,0 +1,143 @@
+"""What operators ask of a PostgreSQL store: dead letters, whereabouts, the audit trail."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from pydantic_core import to_json
+
+from chassis import postgres_sql as sql
+from chassis import wire
+from chassis.message import Done, Message, OperatorAction, Parked, PendingEffect, Record
+from chassis.parking import message_of
+from chassis.postgres import PostgresStore, translated
+from chassis.postgres_types import POISON, Connection
+from chassis.store import DeadLetter, Redriven, Whereabouts
+from chassis.work import wire_type, work_of
+
+
+class _RollBackError(Exception):
+    """Ends a transaction whose result is only looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresOperations:
+    store: PostgresStore
+
+    async def parked_keys(self) -> list[str]:
+        async with self.store.reading() as connection:
+            rows = await connection.fetch("SELECT key FROM parked GROUP BY key ORDER BY min(id)")
+        return [row[0] for row in rows]
+
+    async def dead_letters(self, key: str) -> list[DeadLetter]:
+        async with self.store.reading() as connection:
+            return await _letters(connection, key)
+
+    async def redrive(
+        self, key: str, by: str, *, note: str = "", dry_run: bool = False
+    ) -> list[Redriven]:
+        done: list[Redriven] = []
+        try:
+            async with translated(), self.store.transaction() as connection:
+                while not done or not isinstance(done[-1].outcome, Parked):
+                    letters = await _letters(connection, key, " LIMIT 1 FOR UPDATE")
+                    if not letters:
+                        break
+                    done.append(await self._redrive(connection, letters[0], by, note))
+                    if not dry_run:
+                        break  # a transaction each: what went well stays
+                if dry_run:
+                    raise _RollBackError
+        except _RollBackError:
+            return done
+        except POISON as error:
+            letter = (await self.dead_letters(key))[0]
+            done = [Redriven(letter.id, Parked(f"{type(error).__name__}: {error}"))]
+        if not done:
+            return []
+        if isinstance(done[-1].outcome, Parked):
+            await self._failed_again(done[-1])
+            return done
+        return [*done, *await self.redrive(key, by, note=note)]
+
+    async def _redrive(
+        self, connection: Connection, letter: DeadLetter, by: str, note: str
+    ) -> Redriven:
+        message = message_of(letter.record)
+        if isinstance(message, Parked):
+            return Redriven(letter.id, message)
+        detail = _kept(letter)
+        action = OperatorAction(by, "redrive", letter.key, note, detail)
+        messages: list[Message] = [replace(message, operator=action)]
+        states = await self.store.load(connection, messages)
+        work = work_of(self.store.service, states, messages, set())
+        outcome = work.outcomes[0]
+        if not isinstance(outcome, Parked):
+            await self.store.write(connection, states, messages, work)
+            await connection.execute("DELETE FROM parked WHERE id = $1", int(letter.id))
+        events = outcome.events if isinstance(outcome, Done) else ()
+        return Redriven(letter.id, outcome, tuple(map(wire_type, events)))
+
+    async def _failed_again(self, redriven: Redriven) -> None:
+        assert isinstance(redriven.outcome, Parked)
+        reason = redriven.outcome.reason[:2000].replace("\0", "\\x00")
+        async with translated(), self.store.transaction() as connection:
+            await connection.execute(sql.FAILED_AGAIN, int(redriven.id), reason)
+
+    async def discard(self, key: str, by: str, reason: str, id_: str = "") -> DeadLetter | None:
+        async with translated(), self.store.transaction() as connection:
+            letters = await _letters(connection, key, " FOR UPDATE")
+            chosen = next((x for x in letters if id_ in {"", x.id}), None)
+            if chosen is None:
+                return None
+            await connection.execute("DELETE FROM parked WHERE id = $1", int(chosen.id))
+            action = OperatorAction(by, "discard", key, reason, _kept(chosen))
+            await self.store.note(connection, action)
+        return chosen
+
+    async def whereabouts(self, key: str) -> Whereabouts:
+        async with self.store.reading() as connection:
+            rows, oldest_s = await connection.fetchrow(sql.OUTBOX_OF, key)
+            letters = await _letters(connection, key)
+            owed = [PendingEffect(*row) for row in await connection.fetch(sql.OWED_OF, key)]
+            states = await self.store.own.load(connection, [key])
+        initial = self.store.service.initial
+        state = states[key].state if key in states else initial
+        return Whereabouts(type(state).__name__, rows, oldest_s, tuple(letters), tuple(owed))
+
+    async def expedite(self, key: str) -> int:
+        kinds = [kind.__name__ for kind in self.store.service.effects]
+        query = "UPDATE effects SET due_at = now() WHERE key = $1 AND kind = ANY($2::text[])"
+        async with translated(), self.store.transaction() as connection:
+            tag: str = await connection.execute(query, key, kinds)
+        return int(tag.rsplit(" ", 1)[-1])
+
+    async def actions(self, key: str) -> list[tuple[datetime, OperatorAction]]:
+        query = (
+            "SELECT at, by, action, key, note, detail FROM operator_actions"
+            " WHERE key = $1 ORDER BY id"
+        )
+        async with self.store.reading() as connection:
+            rows = await connection.fetch(query, key)
+        return [(row[0], OperatorAction(*tuple(row)[1:])) for row in rows]
+
+
+async def _letters(connection: Connection, key: str, how: str = "") -> list[DeadLetter]:
+    rows = await connection.fetch(sql.LETTERS + how, key)
+    return [_letter(*row) for row in rows]
+
+
+def _letter(id_: int, key: str, *row: Any) -> DeadLetter:
+    topic, partition, offset, record_key, value, headers, first, last, *tries = row
+    record = Record(topic, partition, offset, record_key, value, tuple(wire.unpacked(headers)))
+    return DeadLetter(str(id_), key, record, first, last or first, *tries)
+
+
+def _kept(letter: DeadLetter) -> str:
+    """The original as text; bytes are written as Latin-1 characters, which keeps each of them."""
+    record = letter.record
+    value = None if record.value is None else record.value.decode("latin-1")
+    headers = [(name, raw.decode("latin-1")) for name, raw in record.headers]
+    place = f"{record.topic}:{record.partition}:{record.offset}"
+    # PostgreSQL's text holds no NUL, so JSON's escape stays escaped
+    return to_json({"record": place, "value": value, "headers": headers}).decode()
