@@ -225,9 +225,11 @@ class FakeStripe:
             task.add_done_callback(self._tasks.discard)
 
 
-def signed(event: Thing, secret: str = SECRET, age_s: float = 0) -> tuple[bytes, dict[str, str]]:
-    """An event's body and headers as Stripe sends them."""
-    body = json.dumps(event).encode()
+def signed(
+    event: Thing | str, secret: str = SECRET, age_s: float = 0
+) -> tuple[bytes, dict[str, str]]:
+    """An event's body and headers as Stripe sends them; text is signed as it is."""
+    body = (event if isinstance(event, str) else json.dumps(event)).encode()
     at = int(time.time() - age_s)
     mac = hmac.new(secret.encode(), f"{at}.".encode() + body, hashlib.sha256).hexdigest()
     return body, {"stripe-signature": f"t={at},v1={mac}", "content-type": "application/json"}
