@@ -1,5 +1,6 @@
 """A store of each kind on real servers, and the event that a store's service acts on."""
 
+import asyncio
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -13,7 +14,10 @@ import shipping_svc.service
 from chassis import migrations
 from chassis.message import Message
 from chassis.postgres import PostgresStore
+from chassis.postgres_operations import PostgresOperations
 from chassis.service import Service
+from chassis.store import Operations
+from loyalty_svc.operations import RedisOperations
 from loyalty_svc.store import RedisStore
 from saga_cli.topology import BY_NAME, Addresses
 from shared_events.payment import PaymentCaptured
@@ -28,10 +32,11 @@ OFFSETS = itertools.count()
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of store: its service, how to open it, and a first and a later event of an order."""
+    """One kind of store: its service, how to open and operate it, and an order's first event."""
 
     service: Service
     connect: Connect
+    operations: Callable[[Any], Operations]
     first: Callable[[Order], Message]
 
     def failing_on(self, order_id: str) -> Service:
@@ -56,11 +61,14 @@ async def kinds(addresses: Addresses) -> AsyncIterator[dict[str, Kind]]:
         return await PostgresStore.connect(service, SHIPMENTS, None, url)
 
     async def redis(service: Service) -> RedisStore:
-        return await RedisStore.connect(service, f"{addresses.redis_url}/0")
+        url = f"{addresses.redis_url}/0"
+        store = await RedisStore.connect(service, url, addresses.kafka_bootstrap)
+        await store.prepare(asyncio.Event())
+        return store
 
     yield {
-        "postgres": Kind(shipping_svc.service.SERVICE, postgres, _captured),
-        "redis": Kind(loyalty_svc.service.SERVICE, redis, _created),
+        "postgres": Kind(shipping_svc.service.SERVICE, postgres, PostgresOperations, _captured),
+        "redis": Kind(loyalty_svc.service.SERVICE, redis, RedisOperations, _created),
     }
 
 
