@@ -181,6 +181,7 @@ async def test_a_failure_that_the_key_keeps_is_looked_behind(
         await stripe.capture(a_capture(), attempt())
     assert isinstance(await stripe.capture(a_capture(), attempt(2)), CaptureSucceeded)
     assert charges(fake) == [("o-1", 3000, "eur")]
+    assert len(fake.books.intents) == 1
     keys = [key for called, key in fake.calls if called == step]
     assert f"o-1:capture:1:{step}:2" in keys or fault.effect
 
