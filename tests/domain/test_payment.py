@@ -1,18 +1,8 @@
 """The rules of a payment."""
 
-from typing import Any, Final, get_args
-
-from payment_svc.domain import (
-    Capture,
-    CaptureDeclined,
-    CaptureSucceeded,
-    Input,
-    Refund,
-    RefundSucceeded,
-    State,
-)
+from payment_svc.domain import Refund
 from payment_svc.service import SERVICE
-from shared_events.payment import PaymentCancellationNoted, PaymentRefundRequested
+from shared_events.payment import PaymentRefundRequested
 from tests.domain.builders import (
     TOO_LATE,
     an_order,
@@ -26,22 +16,20 @@ from tests.domain.builders import (
     shipment_cancelled,
     shipment_rejected,
 )
-from tests.domain.every_pair import assert_every_pair_is_answered
+from tests.domain.samples.payment import (
+    CAPTURED,
+    CAPTURING,
+    CARD_DECLINED,
+    CHARGE,
+    DECLINED,
+    NOTED,
+    REFUND_SUCCEEDED,
+    REFUNDED,
+    REFUNDING,
+    SAMPLES,
+    SUCCEEDED,
+)
 from tests.domain.support import given
-
-NOTED: Final = PaymentCancellationNoted(order_id="o-1", reason="customer")
-CHARGE: Final = Capture(order_id="o-1", amount_minor=3000, currency="EUR", token="tok_ok")
-SUCCEEDED: Final = CaptureSucceeded(order_id="o-1", provider_ref="ch-1")
-CARD_DECLINED: Final = CaptureDeclined(order_id="o-1", reason="card_declined")
-REFUND_SUCCEEDED: Final = RefundSucceeded(order_id="o-1")
-CAPTURING: Final = (capture_requested(),)
-CAPTURED: Final = (*CAPTURING, captured())
-DECLINED: Final = (*CAPTURING, declined())
-REFUNDING: Final = (*CAPTURED, refund_requested())
-REFUNDED: Final = (*REFUNDING, refunded())
-HISTORIES: Final[tuple[tuple[Any, ...], ...]] = (
-    (), (NOTED,), CAPTURING, CAPTURED, DECLINED, REFUNDING, REFUNDED
-)  # fmt: skip
 
 
 def give_back(amount: int) -> Refund:
@@ -156,19 +144,5 @@ def test_a_cancellation_before_the_stock_is_noted() -> None:
 
 
 def test_a_cancellation_later_is_left_to_downstream() -> None:
-    for history in HISTORIES[1:]:
+    for history in filter(None, SAMPLES.histories.values()):
         given(SERVICE, *history).when(cancellation_requested()).then_nothing()
-
-
-def test_every_state_answers_every_message() -> None:
-    messages = (
-        reserved(),
-        cancellation_requested(),
-        shipment_rejected(),
-        shipment_cancelled(),
-        SUCCEEDED,
-        CARD_DECLINED,
-        REFUND_SUCCEEDED,
-    )
-    assert {type(message) for message in messages} == set(get_args(Input))
-    assert_every_pair_is_answered(SERVICE, HISTORIES, messages, set(get_args(State)))

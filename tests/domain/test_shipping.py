@@ -1,15 +1,8 @@
 """The rules of a shipment."""
 
-from typing import Any, Final, get_args
-
 import pytest
 
-from shared_events.shipping import (
-    ShipmentApproved,
-    ShipmentCancellationNoted,
-    ShipmentDispatched,
-)
-from shipping_svc.domain import UNDELIVERABLE, DispatchShipment, Input, State
+from shipping_svc.domain import UNDELIVERABLE
 from shipping_svc.service import SERVICE
 from tests.domain.builders import (
     TOO_LATE,
@@ -24,22 +17,20 @@ from tests.domain.builders import (
     shipment_created,
     shipment_rejected,
 )
-from tests.domain.every_pair import assert_every_pair_is_answered
+from tests.domain.samples.shipping import (
+    APPROVED,
+    CANCELLED,
+    CREATED,
+    DISPATCH,
+    DISPATCHED,
+    LEFT,
+    MAY_LEAVE,
+    NOTED,
+    REJECTED,
+    SAMPLES,
+    TOO_LATE_TO_CANCEL,
+)
 from tests.domain.support import given
-
-NOTED: Final = ShipmentCancellationNoted(order_id="o-1", reason="customer")
-DISPATCH: Final = DispatchShipment(order_id="o-1")
-LEFT: Final = ShipmentDispatched(order_id="o-1")
-MAY_LEAVE: Final = ShipmentApproved(order_id="o-1")
-CREATED: Final = (shipment_created(),)
-APPROVED: Final = (*CREATED, MAY_LEAVE)
-DISPATCHED: Final = (*APPROVED, LEFT)
-TOO_LATE_TO_CANCEL: Final = (*DISPATCHED, shipment_cancellation_refused())
-CANCELLED: Final = (*CREATED, shipment_cancelled())
-REJECTED: Final = (shipment_rejected(),)
-HISTORIES: Final[tuple[tuple[Any, ...], ...]] = (
-    (), (NOTED,), CREATED, APPROVED, DISPATCHED, TOO_LATE_TO_CANCEL, CANCELLED, REJECTED
-)  # fmt: skip
 
 
 def test_captured_money_makes_a_shipment() -> None:
@@ -138,18 +129,5 @@ def test_a_cancellation_before_the_payment_is_noted() -> None:
 
 
 def test_a_cancellation_later_is_left_to_downstream() -> None:
-    for history in HISTORIES[1:]:
+    for history in filter(None, SAMPLES.histories.values()):
         given(SERVICE, *history).when(cancellation_requested()).then_nothing()
-
-
-def test_every_state_answers_every_message() -> None:
-    messages = (
-        DISPATCH,
-        captured(),
-        cancellation_requested(),
-        confirmed(),
-        points_rejected(),
-        deducted(),
-    )
-    assert {type(message) for message in messages} == set(get_args(Input))
-    assert_every_pair_is_answered(SERVICE, HISTORIES, messages, set(get_args(State)))
