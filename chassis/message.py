@@ -115,7 +115,8 @@ class OutboxRow:
 class PendingEffect:
     """An effect to run. `id` is `{order_id}:{step}:{attempt}`: the provider's idempotency key.
 
-    `tries` counts the leases, `owed_since` is when it was decided on.
+    Without a `due_at` it is due at once, by the store's clock. `tries` counts the leases,
+    `owed_since` is when it was decided on.
     """
 
     id: str
@@ -123,7 +124,7 @@ class PendingEffect:
     kind: str
     body: bytes
     traceparent: str
-    due_at: datetime
+    due_at: datetime | None = None
     tries: int = 0
     owed_since: datetime | None = None
     last_error: str = ""

@@ -2,6 +2,7 @@
 
 import base64
 import hmac
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, FastAPI, Header, Query
@@ -46,11 +47,14 @@ class Resolve(Asked):
 def app_of(node: Node) -> FastAPI:
     """A service's app with what all services share; its own routes come on top."""
     app = make_app(node.service.name, node.missing)
-    app.include_router(routes(node))
+    router = APIRouter(prefix="/ops", tags=["operators"], dependencies=[Depends(_gate(node))])
+    _about_orders(router, node)
+    _about_dead_letters(router, node)
+    app.include_router(router)
     return app
 
 
-def routes(node: Node) -> APIRouter:
+def _gate(node: Node) -> Callable[[str], Awaitable[None]]:
     async def authorised(authorization: Annotated[str, Header()] = "") -> None:
         token = node.settings.operator_token.get_secret_value()
         if not token:
@@ -60,7 +64,10 @@ def routes(node: Node) -> APIRouter:
         if not hmac.compare_digest(given, token.encode()):
             raise Problem(401, "operator_unknown", "give the operator token as a bearer token")
 
-    router = APIRouter(prefix="/ops", tags=["operators"], dependencies=[Depends(authorised)])
+    return authorised
+
+
+def _about_orders(router: APIRouter, node: Node) -> None:
     operations = node.operations
 
     @router.get("/orders")
@@ -88,6 +95,19 @@ def routes(node: Node) -> APIRouter:
             {"at": at, "by": x.by, "action": x.action, "note": x.note, "detail": x.detail}
             for at, x in await operations.actions(key)
         ]
+
+    @router.post("/expedite")
+    async def expedite(body: Asked) -> dict[str, Any]:
+        count = await operations.expedite(body.key)
+        return {"key": body.key, "effects": count}
+
+    @router.post("/resolve")
+    async def resolve(body: Resolve) -> dict[str, Any]:
+        return await _resolve(node, body)
+
+
+def _about_dead_letters(router: APIRouter, node: Node) -> None:
+    operations = node.operations
 
     @router.get("/dead-letters")
     async def dead_letters(key: Annotated[str, Query(max_length=512)] = "") -> list[dict[str, Any]]:
@@ -117,17 +137,6 @@ def routes(node: Node) -> APIRouter:
         if letter is None:
             raise Problem(404, "nothing_parked", f"no such message is parked under {body.key!r}")
         return _summary(letter)
-
-    @router.post("/expedite")
-    async def expedite(body: Asked) -> dict[str, Any]:
-        count = await operations.expedite(body.key)
-        return {"key": body.key, "effects": count}
-
-    @router.post("/resolve")
-    async def resolve(body: Resolve) -> dict[str, Any]:
-        return await _resolve(node, body)
-
-    return router
 
 
 async def _resolve(node: Node, body: Resolve) -> dict[str, Any]:

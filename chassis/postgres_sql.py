@@ -18,8 +18,9 @@ ORDER BY nth
 """
 OWE_EFFECTS = """
 INSERT INTO effects (id, key, kind, body, traceparent, due_at)
-SELECT * FROM
-    unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::text[], $6::timestamptz[])
+SELECT id, key, kind, body, traceparent, coalesce(due_at, now())
+FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::text[], $6::timestamptz[])
+    AS new (id, key, kind, body, traceparent, due_at)
 ON CONFLICT (id) DO NOTHING
 """
 PARK = """

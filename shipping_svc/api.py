@@ -22,6 +22,7 @@ def make(node: Node, store: PostgresStore) -> FastAPI:
             raise Problem(404, "unknown_shipment", f"no shipment of order {order_id[:64]}")
         state = rows[order_id].state
         detail = adapter_of(type(state)).dump_python(state, mode="json")
+        detail.pop("order", None)
         return {"order_id": order_id, "state": type(state).__name__.upper(), **detail}
 
     @app.get("/shipments/{order_id}", tags=["shipments"])

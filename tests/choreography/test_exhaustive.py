@@ -1,10 +1,11 @@
-"""Every interleaving of one order: deliveries, repeats, a cancel and a dispatch at any instant."""
+"""Every interleaving of one order: deliveries, repeats, answers of the two providers, and at any
+instant a cancel, a dispatch, the deadline, and each timer, however early it is due."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import pytest
 
@@ -18,11 +19,18 @@ from shared_events.decision import Decision
 from shared_events.inventory import StockReleased
 from shared_events.order import OrderCancelled
 from shared_events.payment import PaymentCaptured, PaymentRefunded, PaymentRefundRequested
-from shared_events.shipping import ShipmentCancelled, ShipmentCreated
+from shared_events.shipping import ShipmentCancelRequested, ShipmentCreated
 from shipping_svc import domain as shipping
-from tests.choreography.world import CANCEL_NOW, DISPATCH_NOW, Finish, Move, World, a_world
-
-Outcome = Literal["success", "decline"]
+from tests.choreography.world import (
+    CANCEL_NOW,
+    DISPATCH_NOW,
+    Finish,
+    Move,
+    Outcome,
+    TimePasses,
+    World,
+    a_world,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +44,7 @@ class Case:
 CASES: Final = {
     "all ok": Case(a_world, ends=frozenset({"Confirmed", "Cancelled"})),
     "declined": Case(a_world, "decline"),
+    "carrier refuses": Case(a_world, "carrier refuses"),
     "undeliverable": Case(lambda: a_world(country="AQ")),
     "suspended": Case(lambda: a_world(suspended=True)),
     "out of stock": Case(lambda: a_world(stock=1), stock=1),
@@ -52,7 +61,10 @@ class Exploration:
 
 def moves_of(world: World, outcome: Outcome) -> Iterator[Move]:
     for move in world.moves():
-        yield Finish(outcome) if isinstance(move, Finish) else move
+        yield Finish(move.service, outcome) if isinstance(move, Finish) else move
+    yield from world.due()
+    if not world.is_late:
+        yield TimePasses()
     yield CANCEL_NOW
     yield DISPATCH_NOW
 
@@ -84,7 +96,7 @@ def is_undone(world: World, stock: int) -> bool:
     return (
         world.shared["inventory"]["CUP"] == Level(available=stock, receipts=1)
         and not isinstance(world.own["payment"], payment.Capturing | payment.Refunding)
-        and money_kept(world) == 0
+        and money_kept(world) == fees(world)
         and not is_live(world.own["shipping"])
         and points_of(world) == 0
     )
@@ -95,7 +107,9 @@ def is_done(world: World, stock: int) -> bool:
         world.shared["inventory"]["CUP"] == Level(available=stock - 2, committed=2, receipts=1)
         and money_kept(world) == 3000
         and count(world, PaymentCaptured) == 1
-        and isinstance(world.own["shipping"], shipping.Approved | shipping.Dispatched)
+        and isinstance(
+            world.own["shipping"], shipping.Approved | shipping.Dispatching | shipping.Dispatched
+        )
         and count(world, ShipmentCreated) == 1
         and points_of(world) == 30
     )
@@ -111,19 +125,24 @@ def money_kept(world: World) -> int:
     return sum(captured) - sum(refunded)
 
 
+def fees(world: World) -> int:
+    return sum(e.fee_minor for e in world.published if isinstance(e, PaymentRefunded))
+
+
 def points_of(world: World) -> int:
     customer: Customer = world.shared["loyalty"].get("c-1", Customer())
     return customer.points
 
 
 def is_live(state: Any) -> bool:
-    return isinstance(state, shipping.Created | shipping.Approved | shipping.Dispatched)
+    dead = shipping.Absent | shipping.Noted | shipping.Rejected | shipping.Cancelled
+    return not isinstance(state, dead)
 
 
 def is_in_reverse_order(before: World, event: Any) -> bool:
     """A service gives back only when the ones after it in the chain hold nothing."""
     match event:
-        case ShipmentCancelled():
+        case ShipmentCancelRequested():
             return not isinstance(before.own["loyalty"], loyalty.Awarded)
         case PaymentRefundRequested():
             return not is_live(before.own["shipping"])
