@@ -9,7 +9,7 @@ from chassis.operator_api import app_of
 from chassis.postgres import PostgresStore
 from chassis.runtime import Node
 from chassis.work import adapter_of
-from shipping_svc.domain import DispatchShipment
+from shipping_svc.messages import DispatchShipment
 
 
 def make(node: Node, store: PostgresStore) -> FastAPI:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from chassis import clock
 from chassis.errors import ProviderError
 from chassis.service import Attempt
-from shipping_svc.domain import (
+from shipping_svc.messages import (
     Book,
     Booked,
     BookingCancelled,

@@ -33,6 +33,17 @@ from shared_events.shipping import (
     ShipmentRejected,
 )
 from shared_events.values import Order
+from shipping_svc.messages import (
+    Book,
+    Booked,
+    BookingCancelled,
+    BookingRefused,
+    CancelBooking,
+    DispatchDue,
+    DispatchShipment,
+    HandedOver,
+    HandOver,
+)
 
 UNDELIVERABLE: Final = frozenset({"AQ", "BV", "HM", "TF"})  # no carrier goes there (ISO 3166-1)
 
@@ -43,58 +54,6 @@ class Policy:
 
     restocking_bps: int = 500
     dispatch_after: timedelta = timedelta(minutes=30)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DispatchShipment:
-    order_id: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DispatchDue:
-    order_id: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Book:
-    order_id: str
-    shipment_id: str
-    country: str
-    postal_code: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HandOver:
-    order_id: str
-    carrier_ref: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CancelBooking:
-    order_id: str
-    carrier_ref: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Booked:
-    order_id: str
-    carrier_ref: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BookingRefused:
-    order_id: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HandedOver:
-    order_id: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BookingCancelled:
-    order_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,28 +91,36 @@ class Approved(Shipment):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Dispatching(Shipment):
-    """The carrier is told to collect it: the point of no return."""
+class Leaving(Shipment):
+    """Past the point of no return."""
 
     cancellation_refused: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Dispatched(Shipment):
-    cancellation_refused: bool = False
+class Dispatching(Leaving):
+    """The carrier is told to collect it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cancelling(Shipment):
-    reason: str
-    refused_by: str
-    restocking_fee_minor: int
+class Dispatched(Leaving):
+    """The carrier has it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cancelled(Shipment):
+class Undone(Shipment):
     reason: str
     restocking_fee_minor: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancelling(Undone):
+    refused_by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancelled(Undone):
+    """The carrier has cancelled the booking."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -255,7 +222,7 @@ def evolve(state: State, event: Event) -> State:
         case ShipmentCancelled(reason=reason, restocking_fee_minor=fee):
             return Cancelled(**_booked(state), reason=reason, restocking_fee_minor=fee)
         case ShipmentCancellationRefused():
-            assert isinstance(state, Dispatching | Dispatched), "only what leaves is refused"
+            assert isinstance(state, Leaving), "only what leaves is refused"
             return replace(state, cancellation_refused=True)
         case ShipmentCancellationNoted():
             return Noted()
@@ -268,9 +235,7 @@ def book(state: State, message: PaymentCaptured, at: datetime) -> Decision:
             pass
         case Noted():
             return publish(ShipmentRejected(order_id=order.order_id, reason="cancelled"))
-        case Booking() | Rejected() | Created() | Approved():
-            return nothing("decided before")
-        case Dispatching() | Dispatched() | Cancelling() | Cancelled():
+        case Booking() | Rejected() | Created() | Approved() | Leaving() | Undone():
             return nothing("decided before")
     if at > order.deadline:
         return publish(ShipmentRejected(order_id=order.order_id, reason="deadline_exceeded"))
@@ -292,7 +257,7 @@ def note_booked(state: State, message: Booked) -> Decision:
                 order=order, shipment_id=_shipment_id(order), carrier_ref=message.carrier_ref
             )
             return publish(created)
-        case Created() | Approved() | Dispatching() | Dispatched() | Cancelling() | Cancelled():
+        case Created() | Approved() | Leaving() | Undone():
             return nothing("booked before")
         case Absent() | Noted() | Rejected():
             return impossible("the carrier booked what it was not asked for")
@@ -304,10 +269,8 @@ def note_refused(state: State, message: BookingRefused) -> Decision:
             return publish(ShipmentRejected(order_id=message.order_id, reason=message.reason))
         case Rejected():
             return nothing("rejected before")
-        case Absent() | Noted() | Created() | Approved():
+        case Absent() | Noted() | Created() | Approved() | Leaving() | Undone():
             return impossible("the carrier refused what it was not asked for")
-        case Dispatching() | Dispatched() | Cancelling() | Cancelled():
-            return impossible("the carrier refused what it had booked")
 
 
 def approve(state: State, message: OrderConfirmed, leaves_at: datetime) -> Decision:
@@ -316,9 +279,9 @@ def approve(state: State, message: OrderConfirmed, leaves_at: datetime) -> Decis
             approved = ShipmentApproved(order_id=message.order_id)
             timer = Later(leaves_at, DispatchDue(order_id=message.order_id))
             return Decision(events=(approved,), effects=(timer,))
-        case Approved() | Dispatching() | Dispatched():
+        case Approved() | Leaving():
             return nothing("approved before")
-        case Cancelling() | Cancelled():
+        case Undone():
             return nothing("a cancellation came first by another topic")
         case Absent() | Noted() | Booking() | Rejected():
             return impossible("an order was confirmed that has no shipment")
@@ -330,13 +293,13 @@ def dispatch(state: State, command: DispatchShipment) -> Decision | Refusal:
             requested = ShipmentDispatchRequested(order_id=command.order_id)
             effect = HandOver(order_id=command.order_id, carrier_ref=carrier_ref)
             return Decision(events=(requested,), effects=(effect,), dropped=(DispatchDue,))
-        case Dispatching() | Dispatched():
+        case Leaving():
             return nothing("dispatched before")
         case Absent() | Noted() | Rejected():
             return Refusal("unknown_shipment", f"no shipment of order {command.order_id}", 404)
         case Booking() | Created():
             return Refusal("not_confirmed", "the order is not confirmed yet")
-        case Cancelling() | Cancelled():
+        case Undone():
             return Refusal("cancelled", "the shipment is cancelled")
 
 
@@ -346,10 +309,8 @@ def note_handed_over(state: State, message: HandedOver) -> Decision:
             return publish(ShipmentDispatched(order_id=message.order_id))
         case Dispatched():
             return nothing("handed over before")
-        case Absent() | Noted() | Booking() | Created() | Approved():
+        case Absent() | Noted() | Booking() | Created() | Approved() | Undone() | Rejected():
             return impossible("the carrier has what it was not given")
-        case Cancelling() | Cancelled() | Rejected():
-            return impossible("the carrier has what was not sent")
 
 
 def cancel(state: State, order_id: str, reason: str, refused_by: str, policy: Policy) -> Decision:
@@ -363,11 +324,11 @@ def cancel(state: State, order_id: str, reason: str, refused_by: str, policy: Po
             )
             effect = CancelBooking(order_id=order_id, carrier_ref=state.carrier_ref)
             return Decision(events=(requested,), effects=(effect,), dropped=(DispatchDue,))
-        case Dispatching(cancellation_refused=False) | Dispatched(cancellation_refused=False):
+        case Leaving(cancellation_refused=False):
             return publish(ShipmentCancellationRefused(order_id=order_id, reason="dispatched"))
-        case Dispatching() | Dispatched():
+        case Leaving():
             return nothing("refused before")
-        case Cancelling() | Cancelled():
+        case Undone():
             return nothing("cancelled before")
         case Absent() | Noted() | Booking() | Rejected():
             return impossible("points were undone that no shipment led to")
@@ -392,10 +353,8 @@ def note_cancelled(state: State, message: BookingCancelled) -> Decision:
             return publish(cancelled)
         case Cancelled():
             return nothing("cancelled before")
-        case Absent() | Noted() | Booking() | Created() | Approved() | Rejected():
+        case Absent() | Noted() | Booking() | Created() | Approved() | Leaving() | Rejected():
             return impossible("the carrier cancelled what it was not asked to")
-        case Dispatching() | Dispatched():
-            return impossible("the carrier cancelled what it was told to collect")
 
 
 def note_cancellation(state: State, message: OrderCancellationRequested) -> Decision:
@@ -403,9 +362,7 @@ def note_cancellation(state: State, message: OrderCancellationRequested) -> Deci
         case Absent():
             noted = ShipmentCancellationNoted(order_id=message.order_id, reason=message.reason)
             return publish(noted)
-        case Noted() | Booking() | Created() | Approved() | Rejected():
-            return nothing("the order was passed on: downstream answers")
-        case Dispatching() | Dispatched() | Cancelling() | Cancelled():
+        case Noted() | Booking() | Created() | Approved() | Leaving() | Undone() | Rejected():
             return nothing("the order was passed on: downstream answers")
 
 

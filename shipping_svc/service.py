@@ -20,7 +20,7 @@ from shared_events.shipping import (
     ShipmentRejected,
 )
 from shipping_svc import domain
-from shipping_svc.domain import (
+from shipping_svc.messages import (
     Book,
     Booked,
     BookingCancelled,

@@ -23,7 +23,7 @@ from shared_events.catalog import BY_EVENT
 from shared_events.decision import Decision, Later, Refusal
 from shared_events.envelope import event_id
 from shared_events.loyalty import CustomerSuspended
-from shipping_svc.domain import (
+from shipping_svc.messages import (
     Book,
     Booked,
     BookingCancelled,

@@ -6,9 +6,8 @@ import pytest
 
 from shared_events.decision import Later
 from shared_events.shipping import ShipmentCancellationNoted
-from shipping_svc.domain import (
-    POLICY,
-    UNDELIVERABLE,
+from shipping_svc.domain import POLICY, UNDELIVERABLE, Input, State
+from shipping_svc.messages import (
     Book,
     Booked,
     BookingCancelled,
@@ -18,8 +17,6 @@ from shipping_svc.domain import (
     DispatchShipment,
     HandedOver,
     HandOver,
-    Input,
-    State,
 )
 from shipping_svc.service import SERVICE
 from tests.domain.builders import (
@@ -65,8 +62,13 @@ TOO_LATE_TO_CANCEL: Final = (*DISPATCHED, shipment_cancellation_refused())
 CANCELLING: Final = (*CREATED, shipment_cancel_requested())
 CANCELLED: Final = (*CANCELLING, shipment_cancelled())
 REJECTED: Final = (*BOOKING, shipment_rejected())
-NEVER_BOOKED: Final = ((), (NOTED,), REJECTED)
-LEAVING: Final = (DISPATCHING, DISPATCHING_REFUSED, DISPATCHED, TOO_LATE_TO_CANCEL)
+NEVER_BOOKED: Final[tuple[tuple[Any, ...], ...]] = ((), (NOTED,), REJECTED)
+LEAVING: Final[tuple[tuple[Any, ...], ...]] = (
+    DISPATCHING,
+    DISPATCHING_REFUSED,
+    DISPATCHED,
+    TOO_LATE_TO_CANCEL,
+)
 HISTORIES: Final[tuple[tuple[Any, ...], ...]] = (
     *NEVER_BOOKED, BOOKING, CREATED, APPROVED, *LEAVING, CANCELLING, CANCELLED
 )  # fmt: skip
@@ -254,3 +256,14 @@ def test_every_state_answers_every_message() -> None:
     )
     assert {type(message) for message in messages} == set(get_args(Input))
     assert_every_pair_is_answered(SERVICE, HISTORIES, messages, set(get_args(State)))
+
+
+def test_a_log_of_the_release_before_carriers_still_folds() -> None:
+    before = (
+        shipment_created(),
+        shipment_approved(),
+        dispatched(),
+        shipment_cancellation_refused(),
+    )
+    given(SERVICE, *before).when(deducted()).then_nothing()
+    given(SERVICE, shipment_created(), shipment_cancelled()).when(confirmed()).then_nothing()
