@@ -102,11 +102,12 @@ class Demo:
         return order
 
     def _checkout(
-        self, body: dict[str, Any], patience_s: int = 20, **headers: str
+        self, body: dict[str, Any], patience_s: int = 20, key: str = ""
     ) -> dict[str, Any]:
         url = f"{self.services.url('order')}/checkout"
-        wait = {"Prefer": f"wait={patience_s}"} if patience_s else {}
-        answer = httpx.post(url, json=body, headers={**wait, **headers}, timeout=30)
+        headers = {"Prefer": f"wait={patience_s}"} if patience_s else {}
+        headers |= {"Idempotency-Key": key} if key else {}
+        answer = httpx.post(url, json=body, headers=headers, timeout=30)
         answer.raise_for_status()
         order: dict[str, Any] = answer.json()
         self.acknowledged.append(order["order_id"])
@@ -158,8 +159,8 @@ class Demo:
     def _repeat(self) -> None:
         """The same request twice, with one key: one order."""
         key, body = f"demo-{time.time_ns()}", a_checkout()
-        first = self._checkout(body, **{"Idempotency-Key": key})
-        again = self._checkout(body, **{"Idempotency-Key": key})
+        first = self._checkout(body, key=key)
+        again = self._checkout(body, key=key)
         same = first["order_id"] == again["order_id"]
         self.console.print(f"  the same request twice: one order: [bold]{same}[/]")
         if not same:
