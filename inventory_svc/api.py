@@ -10,7 +10,7 @@ from chassis.operator_api import app_of
 from chassis.postgres import PostgresStore
 from chassis.runtime import Node
 from inventory_svc.availability import Availability
-from inventory_svc.domain import ReceiveStock, SetStock
+from inventory_svc.messages import ReceiveStock, SetStock
 
 Sku = Annotated[str, Path(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")]
 

@@ -10,9 +10,10 @@ repeats    a fact that comes twice, or too late, decides nothing
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import NamedTuple, TypeAlias
 
+from order_svc.messages import CancelOrder, DeadlinePassed, PlaceOrder, PriceProduct
 from shared_events.decision import Decision, Later, Refusal, impossible, nothing, publish
 from shared_events.inventory import StockRejected, StockReleased
 from shared_events.loyalty import PointsAwarded
@@ -25,43 +26,6 @@ from shared_events.order import (
     ProductPriced,
 )
 from shared_events.values import Line, Order
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CartLine:
-    sku: str
-    quantity: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlaceOrder:
-    order_id: str
-    customer_id: str
-    cart: tuple[CartLine, ...]
-    currency: str
-    payment_token: str
-    country: str
-    postal_code: str
-    patience: timedelta
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CancelOrder:
-    order_id: str
-    reason: str = "customer"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeadlinePassed:
-    order_id: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PriceProduct:
-    sku: str
-    name: str
-    price_minor: int
-    currency: str
 
 
 @dataclass(frozen=True, slots=True)

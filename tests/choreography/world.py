@@ -15,7 +15,7 @@ from uuid import UUID
 from chassis.service import Service
 from inventory_svc.service import SERVICE as INVENTORY
 from loyalty_svc.service import SERVICE as LOYALTY
-from order_svc.domain import CancelOrder, CartLine, PlaceOrder
+from order_svc.messages import CancelOrder, CartLine, PlaceOrder
 from order_svc.service import SERVICE as ORDER
 from payment_svc.domain import Capture, CaptureDeclined, CaptureSucceeded, Refund, RefundSucceeded
 from payment_svc.service import SERVICE as PAYMENT

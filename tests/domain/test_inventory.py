@@ -6,7 +6,8 @@ from typing import Any, Final, get_args
 from hypothesis import given as for_any
 from hypothesis import strategies as st
 
-from inventory_svc.domain import Input, Level, ReceiveStock, Reservation, SetStock
+from inventory_svc.domain import Input, Level, Reservation
+from inventory_svc.messages import ReceiveStock, SetStock
 from inventory_svc.service import SERVICE
 from shared_events.decision import Decision
 from shared_events.inventory import StockCancellationNoted, StockReceived, StockReserved

@@ -2,7 +2,8 @@
 
 from typing import Any, Final, get_args
 
-from loyalty_svc.domain import Award, Customer, Input, SetStanding
+from loyalty_svc.domain import Award, Customer, Input
+from loyalty_svc.messages import SetStanding
 from loyalty_svc.service import SERVICE
 from shared_events.loyalty import CustomerReinstated, CustomerSuspended, PointsCancellationNoted
 from tests.domain.builders import (

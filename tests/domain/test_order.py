@@ -3,15 +3,8 @@
 from dataclasses import replace
 from typing import Final, get_args
 
-from order_svc.domain import (
-    CancelOrder,
-    CartLine,
-    DeadlinePassed,
-    Input,
-    OrderState,
-    PlaceOrder,
-    PriceProduct,
-)
+from order_svc.domain import Input, OrderState
+from order_svc.messages import CancelOrder, CartLine, DeadlinePassed, PlaceOrder, PriceProduct
 from order_svc.service import SERVICE
 from shared_events.decision import Later
 from shared_events.order import (
