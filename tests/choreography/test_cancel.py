@@ -73,8 +73,8 @@ def test_a_cancelled_confirmed_order_is_undone_step_by_step_backwards() -> None:
         shipment_cancelled(fee=150),
         refund_requested(fee=150),
         refunded(fee=150),
-        released(refunded=2850, fee=150),
-        order_cancelled(refunded=2850, fee=150),
+        released(refunded=2783, fee=217),
+        order_cancelled(refunded=2783, fee=217),
     )
 
 

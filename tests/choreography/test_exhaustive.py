@@ -15,6 +15,7 @@ from loyalty_svc import domain as loyalty
 from loyalty_svc.domain import Customer
 from order_svc import domain as order
 from payment_svc import domain as payment
+from payment_svc.messages import Refund
 from shared_events.decision import Decision
 from shared_events.inventory import StockReleased
 from shared_events.order import OrderCancelled
@@ -62,11 +63,18 @@ class Exploration:
 def moves_of(world: World, outcome: Outcome) -> Iterator[Move]:
     for move in world.moves():
         yield Finish(move.service, outcome) if isinstance(move, Finish) else move
+        if isinstance(move, Finish) and is_first_refund(world, move.service):
+            yield Finish(move.service, "bank declines")
     yield from world.due()
     if not world.is_late:
         yield TimePasses()
     yield CANCEL_NOW
     yield DISPATCH_NOW
+
+
+def is_first_refund(world: World, service: str) -> bool:
+    owed = next(effect for name, effect in world.effects if name == service)
+    return isinstance(owed, Refund) and owed.attempt == 1
 
 
 @cache
@@ -96,7 +104,7 @@ def is_undone(world: World, stock: int) -> bool:
     return (
         world.shared["inventory"]["CUP"] == Level(available=stock, receipts=1)
         and not isinstance(world.own["payment"], payment.Capturing | payment.Refunding)
-        and money_kept(world) == fees(world)
+        and money_kept(world) == 0
         and not is_live(world.own["shipping"])
         and points_of(world) == 0
     )
@@ -120,13 +128,12 @@ def count(world: World, kind: type[Any]) -> int:
 
 
 def money_kept(world: World) -> int:
+    """Without the fees, which the policy allows."""
     captured = (e.captured_minor for e in world.published if isinstance(e, PaymentCaptured))
-    refunded = (e.refunded_minor for e in world.published if isinstance(e, PaymentRefunded))
+    refunded = (
+        e.refunded_minor + e.fee_minor for e in world.published if isinstance(e, PaymentRefunded)
+    )
     return sum(captured) - sum(refunded)
-
-
-def fees(world: World) -> int:
-    return sum(e.fee_minor for e in world.published if isinstance(e, PaymentRefunded))
 
 
 def points_of(world: World) -> int:
@@ -165,6 +172,8 @@ def test_every_way_ends_with_the_order_settled_and_the_services_agreed(name: str
         ends.add(type(state).__name__)
         agreed = is_done if isinstance(state, order.Confirmed) else is_undone
         assert agreed(world, case.stock), told(world)
+        if isinstance(state, order.Cancelled) and state.fee_minor:
+            assert state.reason == "customer", told(world)
     print(
         f"{name}: {len(found.worlds)} states, {len(found.steps)} steps, {len(found.terminal)} ends"
     )

@@ -17,7 +17,14 @@ from inventory_svc.service import SERVICE as INVENTORY
 from loyalty_svc.service import SERVICE as LOYALTY
 from order_svc.messages import CancelOrder, CartLine, PlaceOrder
 from order_svc.service import SERVICE as ORDER
-from payment_svc.domain import Capture, CaptureDeclined, CaptureSucceeded, Refund, RefundSucceeded
+from payment_svc.messages import (
+    Capture,
+    CaptureDeclined,
+    CaptureSucceeded,
+    Refund,
+    RefundRefused,
+    RefundSucceeded,
+)
 from payment_svc.service import SERVICE as PAYMENT
 from shared_events.catalog import BY_EVENT
 from shared_events.decision import Decision, Later, Refusal
@@ -57,7 +64,7 @@ class Deliver:
     topic: str
 
 
-Outcome = Literal["success", "decline", "carrier refuses"]
+Outcome = Literal["success", "decline", "carrier refuses", "bank declines"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +239,8 @@ def outcome_of(effect: Any, outcome: Outcome) -> Any:
             return CaptureDeclined(order_id=order_id, reason="card_declined")
         case Capture(order_id=order_id):
             return CaptureSucceeded(order_id=order_id, provider_ref="ch-1")
+        case Refund(order_id=order_id) if outcome == "bank declines":
+            return RefundRefused(order_id=order_id, reason="expired_card")
         case Refund(order_id=order_id):
             return RefundSucceeded(order_id=order_id)
         case Book(order_id=order_id) if outcome == "carrier refuses":

@@ -58,7 +58,7 @@ def test_a_confirmed_order_is_cancelled_at_the_price_of_restocking_and_the_provi
     assert cancel(stack, order_id).status_code == 202
     order = settled_order(stack, order_id)
     total = order["total_minor"]
-    restocking, provider = total * 500 // 10_000, 25 + total * 140 // 10_000
+    restocking, provider = total * 500 // 10_000, 25 + (total * 140 + 5_000) // 10_000
     assert (order["state"], order["reason"]) == ("CANCELLED", "customer")
     assert order["fee_minor"] == restocking + provider
     assert order["refunded_minor"] == total - restocking - provider
