@@ -9,7 +9,7 @@ from uuid import UUID
 from shared_events.decision import Refusal
 
 ATTENTION_TRIES: Final = 8
-"""An effect that was asked so often and has no outcome needs a person's attention."""
+"""An effect that was asked so often and has no outcome shows as needing a person's attention."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +128,11 @@ class PendingEffect:
     tries: int = 0
     owed_since: datetime | None = None
     last_error: str = ""
+
+    @property
+    def needs_attention(self) -> bool:
+        """Asked often without an answer, or decided on again because the first was refused."""
+        return self.tries >= ATTENTION_TRIES or not self.id.endswith(":1")
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from chassis import clock, tracing
 from chassis.effects import outcome_id
 from chassis.http import Problem, make_app
-from chassis.message import ATTENTION_TRIES, Done, Message, OperatorAction, Parked, PendingEffect
+from chassis.message import Done, Message, OperatorAction, Parked, PendingEffect
 from chassis.runtime import Node
 from chassis.store import DeadLetter
 from chassis.work import wire_type
@@ -182,7 +182,7 @@ def _owed(node: Node, effect: PendingEffect) -> dict[str, Any]:
         "due_at": effect.due_at,
         "owed_since": effect.owed_since,
         "last_error": effect.last_error,
-        "needs_attention": effect.tries >= ATTENTION_TRIES,
+        "needs_attention": effect.needs_attention,
         "may_be_resolved_as": takes,
     }
 

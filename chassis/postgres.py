@@ -13,6 +13,7 @@ from typing import Any, Final, Self
 from zlib import crc32
 
 import asyncpg
+import structlog
 
 from chassis import postgres_sql as sql
 from chassis import wire
@@ -35,6 +36,7 @@ from chassis.service import Service
 from chassis.state_tables import SharedTable, StateTable
 from chassis.work import States, Work, dead_letters_of, heard, wire_type, work_of
 
+log = structlog.get_logger()
 Malformed = Sequence[tuple[Record, str]]
 LOCK_CLASS: Final = 0x5A6A  # advisory locks of relays, apart from other users of the database
 
@@ -89,6 +91,9 @@ class PostgresStore:
             if not messages:
                 raise TransientError(f"malformed records can't be kept: {error}") from error
             return await self._park_alone(messages, f"{type(error).__name__}: {error}")
+        for effect in work.effects:
+            if effect.needs_attention:
+                log.error("effect_needs_attention", effect=effect.id, saga_id=effect.key)
         for told in self.on_commit:
             told(work, states)
         return work.outcomes
