@@ -38,7 +38,7 @@ down: setup ## stop it
 	@$(RUN) saga down
 
 docs: setup ## write the generated pages again
-	@$(RUN) python -m saga_cli.docs_pages
+	@$(RUN) python -m tests.docs_pages
 
 clean: ## remove the environment and caches
 	rm -rf .venv .tools .saga .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -154,8 +154,6 @@ def make(  # noqa: C901, PLR0915 - one route after the other
         status, body = 201, await kept(order_id, outcome)
         order_id = from_json(body)["order_id"]  # a repeated request has the first one's order
         headers = {"Location": f"/orders/{order_id}"}
-        if isinstance(outcome, Repeated) and outcome.response:
-            headers["Idempotency-Replayed"] = "true"
         if seconds is not None:
             headers["Preference-Applied"] = f"wait={seconds:g}"
             await waiting.settled(order_id, seconds, lambda: is_settled(order_id))

@@ -18,6 +18,10 @@ class MalformedError(ValueError):
     """The bytes are not an event of the catalog. The message says what is wrong, without the data."""
 
 
+class IncompleteError(ValueError):
+    """An event is to be published without one of its attributes."""
+
+
 def type_of(headers: Iterable[tuple[str, bytes]]) -> str:
     """The CloudEvents type, read without decoding the value; "" when it is missing."""
     for name, value in headers:
@@ -27,7 +31,10 @@ def type_of(headers: Iterable[tuple[str, bytes]]) -> str:
 
 
 def encode(envelope: Envelope) -> tuple[bytes, Headers]:
-    """The value and the headers of one event. The key is the subject."""
+    """The value and the headers of one event. The key is the subject.
+
+    Raises IncompleteError for an attribute without a value: nothing leaves whose cause is unknown.
+    """
     entry = BY_EVENT[type(envelope.event)]
     attributes = (
         ("ce_specversion", "1.0"),
@@ -40,9 +47,12 @@ def encode(envelope: Envelope) -> tuple[bytes, Headers]:
         ("ce_sagaid", envelope.saga_id),
         ("ce_causationid", envelope.causation_id),
         ("content-type", CONTENT_TYPE),
-        ("traceparent", envelope.traceparent),
     )
-    headers = [(name, value.encode()) for name, value in attributes if value]
+    if missing := [name for name, value in attributes if not value]:
+        raise IncompleteError(f"{envelope.type} has no {', '.join(missing)}")
+    headers = [(name, value.encode()) for name, value in attributes]
+    if envelope.traceparent:  # a foreign neighbour may have started no trace
+        headers.append(("traceparent", envelope.traceparent.encode()))
     return entry.adapter.dump_json(envelope.event), headers
 
 

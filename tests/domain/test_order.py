@@ -1,14 +1,12 @@
 """The rules of an order."""
 
 from dataclasses import replace
-from typing import Final, get_args
+from typing import Final
 
-from order_svc.domain import Input, OrderState
-from order_svc.messages import CancelOrder, CartLine, DeadlinePassed, PlaceOrder, PriceProduct
+from order_svc.messages import CartLine, DeadlinePassed
 from order_svc.service import SERVICE
 from shared_events.decision import Later
 from shared_events.order import (
-    OrderCancellationRefused,
     OrderCancellationRequested,
     OrderCancelled,
     OrderPlaced,
@@ -27,29 +25,21 @@ from tests.domain.builders import (
     released,
     stock_rejected,
 )
-from tests.domain.every_pair import assert_every_pair_is_answered
+from tests.domain.samples.order import (
+    CANCEL,
+    CANCELLED,
+    CANCELLING,
+    CONFIRMED,
+    GIVE_UP,
+    PASSED,
+    PLACE,
+    PRICE,
+    TOO_LATE_TO_CANCEL,
+)
 from tests.domain.support import given
 
-PLACE: Final = PlaceOrder(
-    order_id="o-1",
-    customer_id="c-1",
-    cart=(CartLine(sku="CUP", quantity=2),),
-    currency="EUR",
-    payment_token="tok_ok",
-    country="DE",
-    postal_code="10115",
-    patience=DEADLINE - PLACED_AT,
-)
-CANCEL: Final = CancelOrder(order_id="o-1")
-PRICE: Final = PriceProduct(sku="CUP", name="A cup", price_minor=1500, currency="EUR")
-PASSED: Final = DeadlinePassed(order_id="o-1")
 TIMER: Final = (Later(DEADLINE, PASSED),)
 NO_TIMER: Final = (DeadlinePassed,)
-GIVE_UP: Final = OrderCancellationRequested(order_id="o-1", reason="deadline_exceeded")
-TOO_LATE_TO_CANCEL: Final = OrderCancellationRefused(order_id="o-1", reason="dispatched")
-CANCELLING: Final = (placed(), cancellation_requested())
-CONFIRMED: Final = (placed(), confirmed())
-CANCELLED: Final = (*CANCELLING, order_cancelled())
 
 
 def test_an_order_is_placed_at_the_catalogues_price_with_a_deadline() -> None:
@@ -210,21 +200,3 @@ def test_a_cancellation_is_asked_for_once() -> None:
 def test_a_cancellation_refused_once_is_refused_for_good() -> None:
     history = (*CONFIRMED, cancellation_requested(), TOO_LATE_TO_CANCEL)
     given(SERVICE, *history).when(CANCEL).then_refused("cancellation_refused")
-
-
-def test_every_state_answers_every_message() -> None:
-    histories = ((), (placed(),), CANCELLING, CONFIRMED, CANCELLED)
-    refused = (*CONFIRMED, cancellation_requested(), TOO_LATE_TO_CANCEL)
-    messages = (
-        PLACE,
-        CANCEL,
-        PASSED,
-        PRICE,
-        awarded(),
-        awarded(attempt=2),
-        stock_rejected(),
-        released(),
-    )
-    assert {type(message) for message in messages} == set(get_args(Input))
-    kinds = set(get_args(OrderState))
-    assert_every_pair_is_answered(SERVICE, (*histories, refused), messages, kinds)

@@ -1,23 +1,9 @@
 """The rules of a shipment."""
 
-from typing import Any, Final, get_args
-
 import pytest
 
 from shared_events.decision import Later
-from shared_events.shipping import ShipmentCancellationNoted
-from shipping_svc.domain import POLICY, UNDELIVERABLE, Input, State
-from shipping_svc.messages import (
-    Book,
-    Booked,
-    BookingCancelled,
-    BookingRefused,
-    CancelBooking,
-    DispatchDue,
-    DispatchShipment,
-    HandedOver,
-    HandOver,
-)
+from shipping_svc.domain import POLICY, UNDELIVERABLE
 from shipping_svc.service import SERVICE
 from tests.domain.builders import (
     IN_TIME,
@@ -38,40 +24,33 @@ from tests.domain.builders import (
     shipment_created,
     shipment_rejected,
 )
-from tests.domain.every_pair import assert_every_pair_is_answered
-from tests.domain.support import given
-
-NOTED: Final = ShipmentCancellationNoted(order_id="o-1", reason="customer")
-DISPATCH: Final = DispatchShipment(order_id="o-1")
-DUE: Final = DispatchDue(order_id="o-1")
-BOOK: Final = Book(order_id="o-1", shipment_id="SHP-o-1", country="DE", postal_code="10115")
-HAND_OVER: Final = HandOver(order_id="o-1", carrier_ref="CAR-1")
-CANCEL_BOOKING: Final = CancelBooking(order_id="o-1", carrier_ref="CAR-1")
-BOOKED: Final = Booked(order_id="o-1", carrier_ref="CAR-1")
-REFUSED: Final = BookingRefused(order_id="o-1", reason="carrier_refused")
-HANDED_OVER: Final = HandedOver(order_id="o-1")
-BOOKING_CANCELLED: Final = BookingCancelled(order_id="o-1")
-NO_TIMER: Final = (DispatchDue,)
-BOOKING: Final = (booking_requested(),)
-CREATED: Final = (*BOOKING, shipment_created())
-APPROVED: Final = (*CREATED, shipment_approved())
-DISPATCHING: Final = (*APPROVED, dispatch_requested())
-DISPATCHING_REFUSED: Final = (*DISPATCHING, shipment_cancellation_refused())
-DISPATCHED: Final = (*DISPATCHING, dispatched())
-TOO_LATE_TO_CANCEL: Final = (*DISPATCHED, shipment_cancellation_refused())
-CANCELLING: Final = (*CREATED, shipment_cancel_requested())
-CANCELLED: Final = (*CANCELLING, shipment_cancelled())
-REJECTED: Final = (*BOOKING, shipment_rejected())
-NEVER_BOOKED: Final[tuple[tuple[Any, ...], ...]] = ((), (NOTED,), REJECTED)
-LEAVING: Final[tuple[tuple[Any, ...], ...]] = (
+from tests.domain.samples.shipping import (
+    APPROVED,
+    BOOK,
+    BOOKED,
+    BOOKING,
+    BOOKING_CANCELLED,
+    CANCEL_BOOKING,
+    CANCELLED,
+    CANCELLING,
+    CREATED,
+    DISPATCH,
+    DISPATCHED,
     DISPATCHING,
     DISPATCHING_REFUSED,
-    DISPATCHED,
+    DUE,
+    HAND_OVER,
+    HANDED_OVER,
+    LEAVING,
+    NEVER_BOOKED,
+    NO_TIMER,
+    NOTED,
+    REFUSED,
+    REJECTED,
+    SAMPLES,
     TOO_LATE_TO_CANCEL,
 )
-HISTORIES: Final[tuple[tuple[Any, ...], ...]] = (
-    *NEVER_BOOKED, BOOKING, CREATED, APPROVED, *LEAVING, CANCELLING, CANCELLED
-)  # fmt: skip
+from tests.domain.support import given
 
 
 def test_captured_money_books_a_shipment_and_records_the_intent_first() -> None:
@@ -236,26 +215,8 @@ def test_a_cancellation_before_the_payment_is_noted() -> None:
 
 
 def test_a_cancellation_later_is_left_to_downstream() -> None:
-    for history in HISTORIES[1:]:
+    for history in filter(None, SAMPLES.histories.values()):
         given(SERVICE, *history).when(cancellation_requested()).then_nothing()
-
-
-def test_every_state_answers_every_message() -> None:
-    messages = (
-        DISPATCH,
-        DUE,
-        BOOKED,
-        REFUSED,
-        HANDED_OVER,
-        BOOKING_CANCELLED,
-        captured(),
-        cancellation_requested(),
-        confirmed(),
-        points_rejected(),
-        deducted(),
-    )
-    assert {type(message) for message in messages} == set(get_args(Input))
-    assert_every_pair_is_answered(SERVICE, HISTORIES, messages, set(get_args(State)))
 
 
 def test_a_log_of_the_release_before_carriers_still_folds() -> None:
