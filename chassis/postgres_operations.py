@@ -47,7 +47,7 @@ class PostgresOperations:
                     if not dry_run:
                         break  # a transaction each: what went well stays
                 if dry_run:
-                    raise _RollBackError
+                    raise _RollBackError  # noqa: TRY301 - it ends the transaction around it
         except _RollBackError:
             return done
         except POISON as error:
