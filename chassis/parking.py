@@ -1,5 +1,7 @@
 """From a Kafka record to a message to decide on, or the reason why it can't be one."""
 
+from pydantic_core import to_json
+
 from chassis import clock
 from chassis.message import Message, Parked, Record
 from chassis.service import Service
@@ -28,3 +30,14 @@ def message_of(record: Record) -> Message | Parked:
         traceparent=envelope.traceparent,
         record=record,
     )
+
+
+def kept(record: Record) -> str:
+    """The original as text for an audit trail; Latin-1 characters keep each byte.
+
+    JSON's escape of a NUL stays escaped, as PostgreSQL's text holds none.
+    """
+    key, value = (None if b is None else b.decode("latin-1") for b in (record.key, record.value))
+    headers = [(name, raw.decode("latin-1")) for name, raw in record.headers]
+    place = f"{record.topic}:{record.partition}:{record.offset}"
+    return to_json({"record": place, "key": key, "value": value, "headers": headers}).decode()

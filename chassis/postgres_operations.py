@@ -4,12 +4,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from pydantic_core import to_json
-
 from chassis import postgres_sql as sql
 from chassis import wire
 from chassis.message import Done, Message, OperatorAction, Parked, PendingEffect, Record
-from chassis.parking import message_of
+from chassis.parking import kept, message_of
 from chassis.postgres import PostgresStore, translated
 from chassis.postgres_types import POISON, Connection
 from chassis.store import DeadLetter, Redriven, Whereabouts
@@ -66,8 +64,7 @@ class PostgresOperations:
         message = message_of(letter.record)
         if isinstance(message, Parked):
             return Redriven(letter.id, message)
-        detail = _kept(letter)
-        action = OperatorAction(by, "redrive", letter.key, note, detail)
+        action = OperatorAction(by, "redrive", letter.key, note, kept(letter.record))
         messages: list[Message] = [replace(message, operator=action)]
         states = await self.store.load(connection, messages)
         work = work_of(self.store.service, states, messages, set())
@@ -91,7 +88,7 @@ class PostgresOperations:
             if chosen is None:
                 return None
             await connection.execute("DELETE FROM parked WHERE id = $1", int(chosen.id))
-            action = OperatorAction(by, "discard", key, reason, _kept(chosen))
+            action = OperatorAction(by, "discard", key, reason, kept(chosen.record))
             await self.store.note(connection, action)
         return chosen
 
@@ -131,13 +128,3 @@ def _letter(id_: int, key: str, *row: Any) -> DeadLetter:
     topic, partition, offset, record_key, value, headers, first, last, *tries = row
     record = Record(topic, partition, offset, record_key, value, tuple(wire.unpacked(headers)))
     return DeadLetter(str(id_), key, record, first, last or first, *tries)
-
-
-def _kept(letter: DeadLetter) -> str:
-    """The original as text; bytes are written as Latin-1 characters, which keeps each of them."""
-    record = letter.record
-    value = None if record.value is None else record.value.decode("latin-1")
-    headers = [(name, raw.decode("latin-1")) for name, raw in record.headers]
-    place = f"{record.topic}:{record.partition}:{record.offset}"
-    # PostgreSQL's text holds no NUL, so JSON's escape stays escaped
-    return to_json({"record": place, "value": value, "headers": headers}).decode()

@@ -2,6 +2,7 @@
 
 from chassis import runtime
 from loyalty_svc import api
+from loyalty_svc.operations import RedisOperations
 from loyalty_svc.service import SERVICE
 from loyalty_svc.settings import Settings
 from loyalty_svc.store import RedisStore
@@ -9,7 +10,7 @@ from loyalty_svc.store import RedisStore
 
 async def serve(settings: Settings) -> None:
     store = await RedisStore.connect(SERVICE, settings.redis_url)
-    node = runtime.assemble(SERVICE, settings, store)
+    node = runtime.assemble(SERVICE, settings, store, RedisOperations(store))
     await runtime.run(node, api.make(node, store))
 
 

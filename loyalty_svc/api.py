@@ -5,7 +5,8 @@ from typing import Annotated, Any
 from fastapi import FastAPI, Path, Request
 from pydantic import BaseModel, ConfigDict
 
-from chassis.http import execute, make_app
+from chassis.http import execute
+from chassis.operator_api import app_of
 from chassis.runtime import Node
 from loyalty_svc.domain import SetStanding
 from loyalty_svc.store import RedisStore
@@ -19,7 +20,7 @@ class Standing(BaseModel):
 
 
 def make(node: Node, store: RedisStore) -> FastAPI:
-    app = make_app("loyalty", node.missing)
+    app = app_of(node)
 
     @app.get("/customers/{customer_id}/points", tags=["customers"])
     async def points(customer_id: CustomerId) -> dict[str, Any]:

@@ -10,11 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
 
-from pydantic_core import from_json, to_json
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from chassis import clock, ids, wire
+from chassis import clock, ids
 from chassis.errors import ConcurrentChangeError, TransientError
 from chassis.message import (
     Change,
@@ -26,10 +25,11 @@ from chassis.message import (
     Record,
     Repeated,
 )
-from chassis.parking import message_of
 from chassis.service import Service
-from chassis.work import States, Work, adapter_of, dead_letters_of, work_of
-from loyalty_svc.domain import Awarded, Customer, Deducted, Noted, Rejected
+from chassis.store import DeadLetter
+from chassis.work import States, Work, dead_letters_of, work_of
+from loyalty_svc import keys
+from loyalty_svc.domain import Customer
 
 APPLY: Final = (Path(__file__).parent / "apply.lua").read_text()
 KEEP: Final = """
@@ -43,23 +43,7 @@ for i = 1, #ARGV, 2 do
   end
 end
 """
-OFFSETS: Final = "loyalty:offsets"
-OUTBOX: Final = "loyalty:outbox"
-PARKED_KEYS: Final = "loyalty:parked-keys"
 LEASE_MS: Final = 3000
-STATES: Final = {state.__name__: state for state in (Noted, Awarded, Deducted, Rejected)}
-
-
-def order_key(key: str) -> str:
-    return f"loyalty:order:{key}"
-
-
-def customer_key(key: str) -> str:
-    return f"loyalty:customer:{key}"
-
-
-def parked_key(key: str) -> str:
-    return f"loyalty:parked:{key}"
 
 
 @dataclass
@@ -86,7 +70,7 @@ class RedisStore:
         Raises TransientError when Redis is away or another instance was faster; messages that
         were applied by then are recognised when they come again.
         """
-        outcomes: list[Outcome] = await self._call(self._handle(messages, malformed))
+        outcomes: list[Outcome] = await self.call(self._handle(messages, malformed))
         return outcomes
 
     async def _handle(
@@ -99,13 +83,13 @@ class RedisStore:
         for message in messages:
             if message.record is not None and str(message.id) in seen:
                 outcomes.append(Repeated())
-                self._apply(pipe, message, states, states, Work())
+                self.apply(pipe, message, states, states, Work())
                 continue
-            before = _copied(states, message.key)
+            before = copied(states, message.key)
             work = work_of(self.service, states, [message], parked_keys)
             if work.parked:
                 parked_keys.add(message.key)
-            self._apply(pipe, message, before, states, work)
+            self.apply(pipe, message, before, states, work)
             outcomes += work.outcomes
             total.outbox += work.outbox
         for record, why in malformed:
@@ -121,40 +105,50 @@ class RedisStore:
         return outcomes
 
     async def _load(self, messages: Sequence[Message]) -> tuple[States, set[str], set[str]]:
-        keys = sorted({m.key for m in messages})
+        orders = sorted({m.key for m in messages})
         pipe = self.redis.pipeline(transaction=False)
-        for key in keys:
-            pipe.hmget(order_key(key), "version", "status", "detail")
-            pipe.exists(parked_key(key))
+        for order in orders:
+            pipe.exists(keys.parked_key(order))
         for message in messages:
-            pipe.hexists(order_key(message.key), f"m:{message.id}")
+            pipe.hexists(keys.order_key(message.key), f"m:{message.id}")
         replies = await pipe.execute()
-        states = States()
-        parked = {key for n, key in enumerate(keys) if replies[2 * n + 1]}
-        for number, key in enumerate(keys):
-            version, status, detail = replies[2 * number]
-            if version is not None:
-                state = adapter_of(STATES[status.decode()]).validate_json(detail)
-                states.own[key] = Change(state, int(version))
-        marks = replies[2 * len(keys) :]
+        parked = {order for order, is_so in zip(orders, replies, strict=False) if is_so}
+        marks = replies[len(orders) :]
         seen = {str(m.id) for m, mark in zip(messages, marks, strict=True) if mark}
-        await self._load_customers(states, messages)
+        states = await self.load_orders(orders)
+        await self.load_customers(states, messages)
         return states, seen, parked
 
-    async def _load_customers(self, states: States, messages: Sequence[Message]) -> None:
-        customers = sorted(states.references(self.service, messages))
+    async def load_orders(self, orders: Sequence[str]) -> States:
+        pipe = self.redis.pipeline(transaction=False)
+        for order in orders:
+            pipe.hmget(keys.order_key(order), "version", "status", "detail")
+        rows = await pipe.execute() if orders else []
+        found = {k: keys.state_of(*row) for k, row in zip(orders, rows, strict=True) if row[0]}
+        return States(own=found)
+
+    async def load_customers(self, states: States, messages: Sequence[Message]) -> None:
+        """Add the customers whom these messages may change, but for those it has already."""
+        customers = sorted(states.references(self.service, messages) - set(states.shared))
         pipe = self.redis.pipeline(transaction=False)
         for customer in customers:
-            pipe.hmget(customer_key(customer), "points", "suspended", "changes")
+            pipe.hmget(keys.customer_key(customer), "points", "suspended", "changes")
         for customer, row in zip(customers, await pipe.execute() if customers else (), strict=True):
             points, suspended, changes = (int(value or 0) for value in row)
             states.shared[customer] = Customer(
                 points=points, suspended=bool(suspended), changes=changes
             )
 
-    def _apply(
-        self, pipe: Any, message: Message, before: States, after: States, work: Work
+    def apply(
+        self,
+        pipe: Any,
+        message: Message,
+        before: States,
+        after: States,
+        work: Work,
+        redriven: tuple[bytes, bytes] = (b"", b""),
     ) -> None:
+        """Queue one message's script; `redriven` are its parked entry, and the audit trail's."""
         record, key = message.record, message.key
         was, row = before.own.get(key), after.own.get(key)
         version = was.version if was else 0
@@ -167,36 +161,37 @@ class RedisStore:
         mark = str(message.id) if record is not None else ""
         pipe.eval(
             APPLY,
-            5 + len(customers),
-            *(order_key(key), OFFSETS, OUTBOX, parked_key(key), PARKED_KEYS),
-            *map(customer_key, customers),
-            *(_place(record), record.offset if record else 0, mark),
+            6 + len(customers),
+            *(keys.order_key(key), keys.OFFSETS, keys.OUTBOX),
+            *(keys.parked_key(key), keys.PARKED_KEYS, keys.actions_key(key)),
+            *map(keys.customer_key, customers),
+            *(keys.place_of(record), record.offset if record else 0, mark),
             "" if not work.outcomes or work.parked else version,
-            *_state_values(row if changed else None),
-            _entry(*parked[0]) if parked else b"",
+            *keys.state_values(row if changed else None),
+            keys.parked_entry(_first_try(key, *parked[0])) if parked else b"",
+            *redriven,
             len(rows),
-            *(value for r in rows for value in _row_values(r)),
-            *(v for name in customers for v in _delta(before, after, name)),
+            *(value for r in rows for value in keys.row_values(r)),
+            *(v for name in customers for v in keys.delta(before, after, name)),
         )
 
     def _park(self, pipe: Any, record: Record, why: str) -> None:
-        key = record.subject
         message = Message(
             id=ids.derived_id(*map(str, (record.topic, record.partition, record.offset))),
-            key=key,
+            key=record.subject,
             body=None,
             at=clock.now(),
             traceparent="",
             record=record,
         )
         work = Work(parked=[(message, why)], outcomes=[Parked(why)])
-        self._apply(pipe, message, States(), States(), work)
+        self.apply(pipe, message, States(), States(), work)
 
     async def project(self, records: Sequence[Record]) -> None:
         raise NotImplementedError("no topic is projected into Redis")
 
     async def positions(self) -> dict[tuple[str, int], int]:
-        stored = await self._call(self.redis.hgetall(OFFSETS))
+        stored = await self.call(self.redis.hgetall(keys.OFFSETS))
         places: dict[tuple[str, int], int] = {}
         for place, offset in stored.items():
             topic, partition = place.decode().rsplit(":", 1)
@@ -205,16 +200,16 @@ class RedisStore:
 
     async def reached(self, offsets: dict[tuple[str, int], int]) -> None:
         values = [v for (topic, part), n in offsets.items() for v in (f"{topic}:{part}", n)]
-        await self._call(self.redis.eval(REACH, 1, OFFSETS, *values))
+        await self.call(self.redis.eval(REACH, 1, keys.OFFSETS, *values))
 
     async def lead(self, shard: int) -> bool:
         key = f"loyalty:relay:{shard}"
-        taken = await self._call(self.redis.set(key, self.token, nx=True, px=LEASE_MS))
+        taken = await self.call(self.redis.set(key, self.token, nx=True, px=LEASE_MS))
         return bool(taken) or await self._keep(shard)
 
     async def _keep(self, shard: int) -> bool:
         key = f"loyalty:relay:{shard}"
-        return bool(await self._call(self.redis.eval(KEEP, 1, key, self.token, LEASE_MS)))
+        return bool(await self.call(self.redis.eval(KEEP, 1, key, self.token, LEASE_MS)))
 
     async def resign(self) -> None:
         try:
@@ -225,116 +220,53 @@ class RedisStore:
     async def pending(self, shard: int, limit: int) -> list[tuple[str, OutboxRow]]:
         if not await self._keep(shard):
             raise TransientError("another instance relays now")
-        rows = await self._call(self.redis.xrange(OUTBOX, count=limit))
-        return [
-            (
-                id_.decode(),
-                OutboxRow(f[b"t"].decode(), f[b"k"].decode(), f[b"v"], wire.unpacked(f[b"h"])),
-            )
-            for id_, f in rows
-        ]
+        rows = await self.call(self.redis.xrange(keys.OUTBOX, count=limit))
+        return [(id_.decode(), keys.row_of(fields)) for id_, fields in rows]
 
     async def acknowledge(self, shard: int, ids_: Sequence[str]) -> None:
         del shard
-        await self._call(self.redis.xdel(OUTBOX, *ids_))
+        await self.call(self.redis.xdel(keys.OUTBOX, *ids_))
 
-    async def due_effects(self, limit: int, lease_s: float) -> list[PendingEffect]:
+    async def due_effects(
+        self, kinds: tuple[str, ...], limit: int, lease_s: float
+    ) -> list[PendingEffect]:
         raise NotImplementedError("loyalty has no effects")
 
     async def postpone(self, effect: PendingEffect, delay_s: float, error: str) -> None:
         raise NotImplementedError("loyalty has no effects")
 
-    async def parked_keys(self) -> list[str]:
-        names = await self._call(self.redis.zrange(PARKED_KEYS, 0, -1))
-        return [name.decode().removeprefix(parked_key("")) for name in names]
-
-    async def redrive(self, key: str) -> list[Outcome]:
-        """Decide on the parked messages of a key in order; the first that fails ends it."""
-        outcomes: list[Outcome] = []
-        while entry := await self._call(self.redis.lindex(parked_key(key), 0)):
-            record = _record_of(entry)
-            message = message_of(record)
-            if isinstance(message, Parked):
-                return [*outcomes, message]
-            states, _, _ = await self._load([message])
-            before = _copied(states, key)
-            work = work_of(self.service, states, [message], set())
-            if work.parked:
-                return [*outcomes, *work.outcomes]
-            pipe = self.redis.pipeline(transaction=True)
-            bare = Message(
-                id=message.id, key=key, body=None, at=message.at, traceparent=message.traceparent
-            )
-            self._apply(pipe, bare, before, states, work)
-            pipe.lpop(parked_key(key))
-            replies = await self._call(pipe.execute())
-            if replies[0] != b"DONE":
-                raise ConcurrentChangeError(key)
-            outcomes += work.outcomes
-        await self._call(self.redis.zrem(PARKED_KEYS, parked_key(key)))
-        return outcomes
-
     async def standing(self, customer_id: str) -> list[bytes | None]:
         """A customer's points, and whether they are suspended."""
-        found: list[bytes | None] = await self._call(
-            self.redis.hmget(customer_key(customer_id), ["points", "suspended"])
+        found: list[bytes | None] = await self.call(
+            self.redis.hmget(keys.customer_key(customer_id), ["points", "suspended"])
         )
         return found
 
     async def backlog(self) -> dict[str, float]:
-        oldest = await self._call(self.redis.xrange(OUTBOX, count=1))
-        age_s = clock.now().timestamp() - int(oldest[0][0].split(b"-")[0]) / 1000 if oldest else 0.0
+        oldest = await self.call(self.redis.xrange(keys.OUTBOX, count=1))
+        age_s = keys.age_s(oldest[0][0], clock.now()) if oldest else 0.0
         return {
-            "outbox_rows": float(await self._call(self.redis.xlen(OUTBOX))),
+            "outbox_rows": float(await self.call(self.redis.xlen(keys.OUTBOX))),
             "outbox_oldest_seconds": age_s,
             "effects_owed": 0.0,
-            "parked_messages": float(await self._call(self.redis.zcard(PARKED_KEYS))),
+            "effects_needing_attention": 0.0,
+            "parked_messages": float(await self.call(self.redis.zcard(keys.PARKED_KEYS))),
         }
 
-    async def _call(self, awaitable: Any) -> Any:
+    async def call(self, awaitable: Any) -> Any:
         try:
             return await awaitable
         except (RedisError, OSError, TimeoutError) as error:
             raise TransientError(f"{type(error).__name__}: {error}") from error
 
 
-def _copied(states: States, key: str) -> States:
+def copied(states: States, key: str) -> States:
+    """The states before a message, as far as it may change them."""
     row = states.own.get(key)
     own = {key: Change(row.state, row.version)} if row else {}
     return States(own=own, shared=dict(states.shared))
 
 
-def _place(record: Record | None) -> str:
-    return f"{record.topic}:{record.partition}" if record is not None else ""
-
-
-def _state_values(row: Change | None) -> tuple[Any, ...]:
-    if row is None:
-        return ("", "", b"")
-    kind = type(row.state)
-    return (row.version, kind.__name__, adapter_of(kind).dump_json(row.state))
-
-
-def _row_values(row: OutboxRow) -> tuple[Any, ...]:
-    return (row.topic, row.key, row.value or b"", wire.packed(row.headers))
-
-
-def _delta(before: States, after: States, name: str) -> tuple[Any, ...]:
-    old, new = before.shared.get(name, Customer()), after.shared[name]
-    standing = (int(new.suspended), new.changes) if new.changes != old.changes else ("", "")
-    return (new.points - old.points, *standing)
-
-
-def _entry(record: Record, why: str) -> bytes:
-    """A parked record as JSON; bytes are written as Latin-1 text, which keeps each of them."""
-    key, value = (None if b is None else b.decode("latin-1") for b in (record.key, record.value))
-    place = (record.topic, record.partition, record.offset)
-    headers = wire.packed(record.headers).decode()
-    return to_json([*place, key, value, headers, why])
-
-
-def _record_of(entry: bytes) -> Record:
-    topic, partition, offset, key, value, headers, _ = from_json(entry)
-    raw_key, raw_value = (None if t is None else t.encode("latin-1") for t in (key, value))
-    unpacked = tuple(wire.unpacked(headers.encode()))
-    return Record(topic, partition, offset, raw_key, raw_value, unpacked)
+def _first_try(key: str, record: Record, why: str) -> DeadLetter:
+    now = clock.now()
+    return DeadLetter(keys.letter_id(record), key, record, why, why, 1, now, now)

@@ -13,7 +13,10 @@ import shipping_svc.service
 from chassis import migrations
 from chassis.message import Message
 from chassis.postgres import PostgresStore
+from chassis.postgres_operations import PostgresOperations
 from chassis.service import Service
+from chassis.store import Operations
+from loyalty_svc.operations import RedisOperations
 from loyalty_svc.store import RedisStore
 from saga_cli.topology import BY_NAME, Addresses
 from shared_events.payment import PaymentCaptured
@@ -28,10 +31,11 @@ OFFSETS = itertools.count()
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of store: its service, how to open it, and a first and a later event of an order."""
+    """One kind of store: its service, how to open and operate it, and an order's first event."""
 
     service: Service
     connect: Connect
+    operations: Callable[[Any], Operations]
     first: Callable[[Order], Message]
 
     def failing_on(self, order_id: str) -> Service:
@@ -59,8 +63,8 @@ async def kinds(addresses: Addresses) -> AsyncIterator[dict[str, Kind]]:
         return await RedisStore.connect(service, f"{addresses.redis_url}/0")
 
     yield {
-        "postgres": Kind(shipping_svc.service.SERVICE, postgres, _captured),
-        "redis": Kind(loyalty_svc.service.SERVICE, redis, _created),
+        "postgres": Kind(shipping_svc.service.SERVICE, postgres, PostgresOperations, _captured),
+        "redis": Kind(loyalty_svc.service.SERVICE, redis, RedisOperations, _created),
     }
 
 

@@ -106,12 +106,13 @@ async def test_a_failing_message_holds_up_its_key_alone_and_is_redriven_in_order
     assert await repaired.handle([other], ()) == [
         Parked("waits behind a parked message of its key")
     ]
-    assert poisoned.order_id in await repaired.parked_keys()
+    operations = kind.operations(repaired)
+    assert poisoned.order_id in await operations.parked_keys()
     assert await _outbox(repaired, poisoned.order_id) == []
-    redriven = await repaired.redrive(poisoned.order_id)
-    assert [type(outcome) for outcome in redriven] == [Done, Done]
+    redriven = await operations.redrive(poisoned.order_id, "test")
+    assert [type(r.outcome) for r in redriven] == [Done, Done]
     assert await _outbox(repaired, poisoned.order_id) == [poisoned.order_id]
-    assert poisoned.order_id not in await repaired.parked_keys()
+    assert poisoned.order_id not in await operations.parked_keys()
     await repaired.close()
 
 
@@ -129,7 +130,8 @@ async def test_bytes_that_are_no_event_are_kept_under_their_key(kind: Kind, stor
     )
     outcomes = await store.handle([message], [(record, "malformed: \0 no type")])
     assert isinstance(outcomes[0], Done)
-    assert bad.order_id in await store.parked_keys()
+    operations = kind.operations(store)
+    assert bad.order_id in await operations.parked_keys()
     while not await store.lead(0):
         await asyncio.sleep(0.05)
     letters = [row for _, row in await store.pending(0, 100_000) if row.key == bad.order_id]
@@ -137,8 +139,9 @@ async def test_bytes_that_are_no_event_are_kept_under_their_key(kind: Kind, stor
         (f"{kind.service.name}.dead-letters", b"\x00\xff not JSON")
     ]
     assert ("ce_type", b"\x00\xfe") in letters[0].headers
-    assert [type(o) for o in await store.redrive(bad.order_id)] == [Parked]
-    assert bad.order_id in await store.parked_keys()
+    redriven = await operations.redrive(bad.order_id, "test")
+    assert [type(r.outcome) for r in redriven] == [Parked]
+    assert bad.order_id in await operations.parked_keys()
 
 
 async def test_one_leads_until_it_resigns(kind: Kind) -> None:

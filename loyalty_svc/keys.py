@@ -1,0 +1,111 @@
+"""What lies where in Redis, and how it is written there."""
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from pydantic_core import from_json, to_json
+
+from chassis import wire
+from chassis.message import Change, OperatorAction, OutboxRow, Record
+from chassis.store import DeadLetter
+from chassis.work import States, adapter_of
+from loyalty_svc.domain import Awarded, Customer, Deducted, Noted, Rejected
+
+OFFSETS: Final = "loyalty:offsets"
+OUTBOX: Final = "loyalty:outbox"
+PARKED_KEYS: Final = "loyalty:parked-keys"
+STATES: Final = {state.__name__: state for state in (Noted, Awarded, Deducted, Rejected)}
+
+
+def order_key(key: str) -> str:
+    return f"loyalty:order:{key}"
+
+
+def customer_key(key: str) -> str:
+    return f"loyalty:customer:{key}"
+
+
+def parked_key(key: str) -> str:
+    return f"loyalty:parked:{key}"
+
+
+def actions_key(key: str) -> str:
+    return f"loyalty:actions:{key}"
+
+
+def place_of(record: Record | None) -> str:
+    return f"{record.topic}:{record.partition}" if record is not None else ""
+
+
+def state_values(row: Change | None) -> tuple[Any, ...]:
+    """Version, status and detail of an order's hash."""
+    if row is None:
+        return ("", "", b"")
+    kind = type(row.state)
+    return (row.version, kind.__name__, adapter_of(kind).dump_json(row.state))
+
+
+def state_of(version: bytes, status: bytes, detail: bytes) -> Change:
+    return Change(adapter_of(STATES[status.decode()]).validate_json(detail), int(version))
+
+
+def row_values(row: OutboxRow) -> tuple[Any, ...]:
+    return (row.topic, row.key, row.value or b"", wire.packed(row.headers))
+
+
+def row_of(fields: dict[bytes, bytes]) -> OutboxRow:
+    headers = wire.unpacked(fields[b"h"])
+    return OutboxRow(fields[b"t"].decode(), fields[b"k"].decode(), fields[b"v"], headers)
+
+
+def age_s(stream_id: bytes, now: datetime) -> float:
+    """A stream's id begins with the milliseconds of Redis's own clock."""
+    return max(0.0, now.timestamp() - int(stream_id.split(b"-")[0]) / 1000)
+
+
+def delta(before: States, after: States, name: str) -> tuple[Any, ...]:
+    """What a message adds to a customer's hash: points, and the standing if it has changed."""
+    old, new = before.shared.get(name, Customer()), after.shared[name]
+    standing = (int(new.suspended), new.changes) if new.changes != old.changes else ("", "")
+    return (new.points - old.points, *standing)
+
+
+def parked_entry(letter: DeadLetter) -> bytes:
+    """A parked record as JSON; bytes are written as Latin-1 text, which keeps each of them."""
+    record = letter.record
+    key, value = (None if b is None else b.decode("latin-1") for b in (record.key, record.value))
+    place = (record.topic, record.partition, record.offset)
+    headers = wire.packed(record.headers).decode()
+    tries = (letter.attempts, letter.parked_at, letter.last_tried_at)
+    return to_json([*place, key, value, headers, letter.first_reason, letter.last_reason, *tries])
+
+
+def letter_of(parked_under: str, entry: bytes) -> DeadLetter:
+    """An entry that release 0.1 wrote has one reason and no times."""
+    topic, partition, offset, key, value, headers, first, *tried = from_json(entry)
+    last, attempts, *times = tried or (first, 1, *2 * ["1970-01-01T00:00:00Z"])
+    raw_key, raw_value = (None if t is None else t.encode("latin-1") for t in (key, value))
+    unpacked = tuple(wire.unpacked(headers.encode()))
+    record = Record(topic, partition, offset, raw_key, raw_value, unpacked)
+    parked_at, last_tried_at = map(_instant, times)
+    return DeadLetter(
+        letter_id(record), parked_under, record, first, last, attempts, parked_at, last_tried_at
+    )
+
+
+def letter_id(record: Record) -> str:
+    """Where it came from: no two parked messages have that in common."""
+    return f"{place_of(record)}:{record.offset}"
+
+
+def audit_entry(at: datetime, action: OperatorAction) -> bytes:
+    return to_json([at, action.by, action.action, action.key, action.note, action.detail])
+
+
+def action_of(entry: bytes) -> tuple[datetime, OperatorAction]:
+    at, *values = from_json(entry)
+    return _instant(at), OperatorAction(*values)
+
+
+def _instant(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone(UTC)

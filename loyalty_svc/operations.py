@@ -1,0 +1,155 @@
+"""What operators ask of the store in Redis: dead letters, whereabouts, the audit trail."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Final
+
+from chassis import clock
+from chassis.errors import ConcurrentChangeError
+from chassis.message import Done, Message, OperatorAction, Parked
+from chassis.parking import kept, message_of
+from chassis.store import DeadLetter, Redriven, Whereabouts
+from chassis.work import States, Work, wire_type, work_of
+from loyalty_svc import keys
+from loyalty_svc.store import RedisStore, copied
+
+FAILED_AGAIN: Final = """
+if redis.call('LINDEX', KEYS[1], 0) ~= ARGV[1] then return 'CONFLICT' end
+redis.call('LSET', KEYS[1], 0, ARGV[2])
+return 'DONE'
+"""
+DISCARD: Final = """
+if redis.call('LREM', KEYS[1], 1, ARGV[1]) == 0 then return 'CONFLICT' end
+if redis.call('EXISTS', KEYS[1]) == 0 then redis.call('ZREM', KEYS[2], KEYS[1]) end
+redis.call('RPUSH', KEYS[3], ARGV[2])
+return 'DONE'
+"""
+OUTBOX_PAGE: Final = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class RedisOperations:
+    store: RedisStore
+
+    async def parked_keys(self) -> list[str]:
+        names = await self.store.call(self.store.redis.zrange(keys.PARKED_KEYS, 0, -1))
+        return [name.decode().removeprefix(keys.parked_key("")) for name in names]
+
+    async def dead_letters(self, key: str) -> list[DeadLetter]:
+        return [letter for _, letter in await self._letters(key)]
+
+    async def redrive(
+        self, key: str, by: str, *, note: str = "", dry_run: bool = False
+    ) -> list[Redriven]:
+        """As the protocol says; states are carried on from one message to the next.
+
+        Raises TransientError when Redis is away or somebody was faster; what went well stays.
+        """
+        done: list[Redriven] = []
+        states = await self.store.call(self.store.load_orders([key]))
+        for entry, letter in await self._letters(key):
+            message = message_of(letter.record)
+            if isinstance(message, Parked):
+                done.append(Redriven(letter.id, message))
+            else:
+                before, work = await self._decided(message, states)
+                done.append(_redriven(letter, work))
+                if not dry_run and not work.parked:
+                    audit = _audit(by, "redrive", letter, note)
+                    await self._apply(message, before, states, work, (entry, audit))
+            outcome = done[-1].outcome
+            if isinstance(outcome, Parked):
+                if not dry_run:
+                    await self._failed_again(entry, letter, outcome.reason)
+                break
+        return done
+
+    async def _decided(self, message: Message, states: States) -> tuple[States, Work]:
+        await self.store.call(self.store.load_customers(states, [message]))
+        before = copied(states, message.key)
+        return before, work_of(self.store.service, states, [message], set())
+
+    async def _apply(
+        self,
+        message: Message,
+        before: States,
+        after: States,
+        work: Work,
+        redriven: tuple[bytes, bytes],
+    ) -> None:
+        """Its mark and its offset were written when it was parked, so it counts as no record."""
+        pipe = self.store.redis.pipeline(transaction=False)
+        self.store.apply(pipe, replace(message, record=None), before, after, work, redriven)
+        _expect_done(await self.store.call(pipe.execute()), message.key)
+
+    async def _failed_again(self, entry: bytes, letter: DeadLetter, reason: str) -> None:
+        tried = replace(
+            letter,
+            last_reason=reason,
+            attempts=letter.attempts + 1,
+            last_tried_at=clock.now(),
+        )
+        values = (keys.parked_key(letter.key), entry, keys.parked_entry(tried))
+        reply = await self.store.call(self.store.redis.eval(FAILED_AGAIN, 1, *values))
+        _expect_done([reply], letter.key)
+
+    async def discard(self, key: str, by: str, reason: str, id_: str = "") -> DeadLetter | None:
+        letters = await self._letters(key)
+        chosen = next((pair for pair in letters if id_ in {"", pair[1].id}), None)
+        if chosen is None:
+            return None
+        entry, letter = chosen
+        places = (keys.parked_key(key), keys.PARKED_KEYS, keys.actions_key(key))
+        audit = _audit(by, "discard", letter, reason)
+        reply = await self.store.call(self.store.redis.eval(DISCARD, 3, *places, entry, audit))
+        _expect_done([reply], key)
+        return letter
+
+    async def whereabouts(self, key: str) -> Whereabouts:
+        states = await self.store.call(self.store.load_orders([key]))
+        state = states.own[key].state if key in states.own else self.store.service.initial
+        waiting = await self._outbox_ids(key)
+        oldest_s = keys.age_s(waiting[0], clock.now()) if waiting else 0.0
+        letters = await self.dead_letters(key)
+        return Whereabouts(type(state).__name__, len(waiting), oldest_s, tuple(letters), ())
+
+    async def _outbox_ids(self, key: str) -> list[bytes]:
+        """The whole stream is looked at: only an outage makes it long."""
+        found: list[bytes] = []
+        start = "-"
+        while True:
+            read = self.store.redis.xrange(keys.OUTBOX, min=start, count=OUTBOX_PAGE)
+            rows: list[Any] = await self.store.call(read)
+            found += [id_ for id_, fields in rows if fields[b"k"].decode() == key]
+            if len(rows) < OUTBOX_PAGE:
+                return found
+            start = f"({rows[-1][0].decode()}"
+
+    async def expedite(self, key: str) -> int:
+        del key  # loyalty asks nobody
+        return 0
+
+    async def actions(self, key: str) -> list[tuple[datetime, OperatorAction]]:
+        entries = await self.store.call(self.store.redis.lrange(keys.actions_key(key), 0, -1))
+        return [keys.action_of(entry) for entry in entries]
+
+    async def _letters(self, key: str) -> list[tuple[bytes, DeadLetter]]:
+        """Parked entries as they lie there, and what they say."""
+        entries = await self.store.call(self.store.redis.lrange(keys.parked_key(key), 0, -1))
+        return [(entry, keys.letter_of(key, entry)) for entry in entries]
+
+
+def _redriven(letter: DeadLetter, work: Work) -> Redriven:
+    outcome = work.outcomes[0]
+    events = outcome.events if isinstance(outcome, Done) else ()
+    return Redriven(letter.id, outcome, tuple(map(wire_type, events)))
+
+
+def _audit(by: str, action: str, letter: DeadLetter, note: str) -> bytes:
+    what = OperatorAction(by, action, letter.key, note, kept(letter.record))
+    return keys.audit_entry(clock.now(), what)
+
+
+def _expect_done(replies: list[bytes], key: str) -> None:
+    if replies != [b"DONE"]:
+        raise ConcurrentChangeError(key)
