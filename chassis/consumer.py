@@ -13,7 +13,7 @@ from typing import Any
 
 import structlog
 from aiokafka import ConsumerRebalanceListener, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import ConsumerStoppedError, KafkaError
 
 from chassis import clock, crashpoints, tracing
 from chassis.errors import TransientError
@@ -50,7 +50,7 @@ class Consumer:
         try:
             async with asyncio.timeout(seconds):
                 return await self._session.lag()
-        except (KafkaError, TimeoutError):
+        except (KafkaError, ConsumerStoppedError, TimeoutError):
             return None
 
     async def run(self, stopping: asyncio.Event) -> None:
