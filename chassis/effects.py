@@ -98,7 +98,7 @@ class EffectWorker:
         crashpoints.reached(crashpoints.LEASED)
         try:
             body = adapter_of(self.service.effect_kinds[effect.kind]).validate_json(effect.body)
-            attempt = Attempt(effect.id, effect.tries, effect.owed_since or effect.due_at)
+            attempt = Attempt(effect.id, effect.tries, effect.owed_since or clock.now())
             async with asyncio.timeout(self.timeout_s):
                 outcome = await self.runners[effect.kind](body, attempt)
         except Exception as error:  # noqa: BLE001 - unknown, whatever it is: ask again, same key

@@ -9,7 +9,7 @@ from uuid import UUID
 from shared_events.decision import Refusal
 
 ATTENTION_TRIES: Final = 8
-"""An effect that was asked so often and has no outcome needs a person's attention."""
+"""An effect that was asked so often and has no outcome shows as needing a person's attention."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,8 @@ class OutboxRow:
 class PendingEffect:
     """An effect to run. `id` is `{order_id}:{step}:{attempt}`: the provider's idempotency key.
 
-    `tries` counts the leases, `owed_since` is when it was decided on.
+    Without a `due_at` it is due at once, by the store's clock. `tries` counts the leases,
+    `owed_since` is when it was decided on.
     """
 
     id: str
@@ -123,10 +124,15 @@ class PendingEffect:
     kind: str
     body: bytes
     traceparent: str
-    due_at: datetime
+    due_at: datetime | None = None
     tries: int = 0
     owed_since: datetime | None = None
     last_error: str = ""
+
+    @property
+    def needs_attention(self) -> bool:
+        """Asked often without an answer, or decided on again because the first was refused."""
+        return self.tries >= ATTENTION_TRIES or not self.id.endswith(":1")
 
 
 @dataclass(slots=True)

@@ -5,6 +5,7 @@ written before its outbox rows are numbered, so that no snapshot sees a later ev
 without its earlier ones; that is why the relay may read pending rows by id.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from typing import Any, Final, Self
 from zlib import crc32
 
 import asyncpg
+import structlog
 
 from chassis import postgres_sql as sql
 from chassis import wire
@@ -35,6 +37,7 @@ from chassis.service import Service
 from chassis.state_tables import SharedTable, StateTable
 from chassis.work import States, Work, dead_letters_of, heard, wire_type, work_of
 
+log = structlog.get_logger()
 Malformed = Sequence[tuple[Record, str]]
 LOCK_CLASS: Final = 0x5A6A  # advisory locks of relays, apart from other users of the database
 
@@ -49,6 +52,7 @@ class PostgresStore:
     pool: Pool
     aside: Pool  # for bookkeeping whose loss only repeats a publish or a call with the same key
     keeps_positions: bool = False
+    lost: bool = False
     shards: int = 1
     keeps_timeline: bool = False
     on_commit: list[Callable[[Work, States], None]] = field(default_factory=list)
@@ -71,6 +75,9 @@ class PostgresStore:
         for pool in (self.pool, self.aside):
             pool.terminate()
 
+    async def prepare(self, stopping: asyncio.Event) -> None:
+        del stopping  # PostgreSQL is there with its data, or not at all
+
     async def handle(self, messages: Sequence[Message], malformed: Malformed = ()) -> list[Outcome]:
         """Decide on a batch in one transaction; one that poisons it is found by halves and parked.
 
@@ -89,6 +96,9 @@ class PostgresStore:
             if not messages:
                 raise TransientError(f"malformed records can't be kept: {error}") from error
             return await self._park_alone(messages, f"{type(error).__name__}: {error}")
+        for effect in work.effects:
+            if effect.needs_attention:
+                log.error("effect_needs_attention", effect=effect.id, saga_id=effect.key)
         for told in self.on_commit:
             told(work, states)
         return work.outcomes

@@ -53,12 +53,12 @@ class Node:
         """What keeps this process from being ready; "" when nothing does."""
         if self.stopping.is_set():
             return "shutting down"
-        if not self.consumer.ready.is_set():
-            return "no partitions are assigned yet"
         try:
             await self.measure()
         except (TransientError, TimeoutError) as error:
             return f"the store is away: {error}"
+        if not self.consumer.ready.is_set():
+            return "no partitions are assigned yet"
         return ""
 
     async def measure(self) -> None:

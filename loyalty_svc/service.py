@@ -4,7 +4,8 @@ from typing import Any, Final
 
 from chassis.service import Service
 from loyalty_svc import domain
-from loyalty_svc.domain import Awarded, Deducted, SetStanding
+from loyalty_svc.domain import Awarded, Deducted
+from loyalty_svc.messages import SetStanding
 from shared_events.loyalty import (
     CustomerReinstated,
     CustomerSuspended,
@@ -21,7 +22,13 @@ def customers_of(own: Any, message: Any) -> frozenset[str]:
     match message:
         case ShipmentCreated(order=order):
             return frozenset({order.customer_id})
-        case SetStanding(customer_id=customer_id):
+        case (
+            SetStanding(customer_id=customer_id)
+            | PointsAwarded(customer_id=customer_id)
+            | PointsDeducted(customer_id=customer_id)
+            | CustomerSuspended(customer_id=customer_id)
+            | CustomerReinstated(customer_id=customer_id)
+        ):
             return frozenset({customer_id})
         case _:
             return frozenset({own.customer_id} if isinstance(own, Awarded | Deducted) else ())

@@ -14,7 +14,7 @@ from chassis.operator_api import app_of
 from chassis.postgres import PostgresStore
 from chassis.runtime import Node
 from order_svc import domain
-from order_svc.domain import CancelOrder, CartLine, PlaceOrder, PriceProduct
+from order_svc.messages import CancelOrder, CartLine, PlaceOrder, PriceProduct
 from order_svc.settings import Settings
 from order_svc.waiting import Waiting
 from shared_events.order import DeliveryDetailsGiven

@@ -8,7 +8,7 @@ import hashlib
 from typing import Final, Protocol
 
 from chassis.service import Attempt
-from payment_svc.domain import Capture, CaptureDeclined, CaptureSucceeded, Refund, RefundSucceeded
+from payment_svc.messages import Capture, CaptureDeclined, CaptureSucceeded, Refund, RefundSucceeded
 
 DECLINING: Final = {
     "tok_declined": "card_declined",

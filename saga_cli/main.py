@@ -1,4 +1,4 @@
-"""saga up | down | status | logs | demo"""
+"""saga up | down | status | logs | restart | demo | why | resolve | expedite | dead-letters"""
 
 import os
 import signal
@@ -10,32 +10,37 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Final, NoReturn
+from typing import Annotated, Final
 from urllib.parse import urlsplit
 
 import httpx
 import psutil
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from saga_cli import state
+from saga_cli import letters, operate, state
 from saga_cli.demo import Demo
 from saga_cli.seed import seed
 from saga_cli.stack import servers as stack_servers
 from saga_cli.stack.binaries import MissingProgramError
 from saga_cli.stack.provision import MissingAddressError, provide
 from saga_cli.stack.services import Services
+from saga_cli.terminal import OneLine, console, fail
 
 app = typer.Typer(
+    cls=OneLine,
     help="Bring the choreographed checkout up, watch it work, take it down.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.command()(operate.why)
+app.command()(operate.resolve)
+app.command()(operate.expedite)
+app.add_typer(letters.app, name="dead-letters")
 STOP_S: Final = 60
+RESTART_S: Final = 120
 CLAIMED: Final = "a stack of this folder runs already: see `saga status`, or `saga down`"
-console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 Instances = Annotated[int, typer.Option(min=1, max=12, help="Processes of each service.")]
 
 
@@ -50,7 +55,7 @@ def up(
 ) -> None:
     """Start Kafka, PostgreSQL, Redis and the five services; Ctrl-C stops them."""
     if state.found():
-        _fail(CLAIMED)
+        fail(CLAIMED)
     if detach:
         _up_detached(instances, data)
         return
@@ -64,9 +69,9 @@ def up(
             console.print("\nTry it:")
             console.print(_curl(services.url("order")), soft_wrap=True)
             console.print("\nCtrl-C stops everything.")
-            _until_stopped(services)
+            _until_stopped(services, servers)
     except state.ClaimedError:
-        _fail(CLAIMED)
+        fail(CLAIMED)
 
 
 @app.command()
@@ -109,18 +114,32 @@ def logs(
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on until Ctrl-C.")] = False,
 ) -> None:
     """Print the log of a service or server of the running stack."""
-    stack = state.found()
-    if stack is None:
-        _fail("no stack runs in this folder")
-    found = [p for p in stack.processes if p.name == service or p.name.startswith(f"{service}-")]
-    if not found:
-        names = ", ".join(process.name for process in stack.processes)
-        _fail(f"there is no {service!r}; there are {names}")
+    found = _processes(service)
     if follow:
         subprocess.run(["tail", "-n", "50", "-F", *(p.log for p in found)], check=False)
         return
     for process in found:
         sys.stdout.write(Path(process.log).read_text(errors="replace"))
+
+
+@app.command()
+def restart(
+    name: Annotated[str, typer.Argument(help="Such as payment or kafka.")],
+) -> None:
+    """Stop a service or server of the running stack, if it runs, and start it again as it was."""
+    before = {process.name: process for process in _processes(name)}
+    state.ask_for_restart(before)
+    deadline = time.monotonic() + RESTART_S
+    with console.status(f"restarting {', '.join(before)}"):
+        while True:
+            stack = state.found()
+            now = {p.name: p for p in stack.processes if p.name in before} if stack else {}
+            if now and all(now[n] != before[n] and _is_ready(now[n]) for n in before):
+                break
+            if stack is None or time.monotonic() > deadline:
+                fail(f"{name} is not ready again: see `saga logs {name}`", 1)
+            time.sleep(0.2)
+    console.print(f"{', '.join(before)} ready")
 
 
 @app.command()
@@ -130,6 +149,18 @@ def demo(instances: Instances = 1) -> None:
         well = Demo(services, console).run()
     if not well:
         raise typer.Exit(1)
+
+
+def _processes(name: str) -> list[state.Running]:
+    """Those of a service or server of the running stack."""
+    stack = state.found()
+    if stack is None:
+        fail("no stack runs in this folder")
+    found = [p for p in stack.processes if p.name == name or p.name.startswith(f"{name}-")]
+    if not found:
+        names = ", ".join(process.name for process in stack.processes)
+        fail(f"there is no {name!r}; there are {names}")
+    return found
 
 
 @contextmanager
@@ -142,9 +173,9 @@ def _stack(
         with console.status("starting Kafka, PostgreSQL and Redis"):
             servers = provide(data)
     except (MissingProgramError, MissingAddressError) as error:
-        _fail(str(error))
+        fail(str(error))
     except RuntimeError as error:
-        _fail(str(error), code=1)
+        fail(str(error), code=1)
     services = Services(servers.addresses, servers.folder, well_known_ports)
     try:
         console.print(f"  servers ready after {time.monotonic() - started:.1f} s")
@@ -156,7 +187,7 @@ def _stack(
     except KeyboardInterrupt:
         console.print("stopping")
     except (RuntimeError, httpx.HTTPError) as error:
-        _fail(str(error) or repr(error), code=1)
+        fail(str(error) or repr(error), code=1)
     finally:
         services.stop()
         servers.stop()
@@ -172,7 +203,8 @@ def _write_down(services: Services, servers: stack_servers.Servers) -> tuple[sta
     made = [(server, where[server.name]) for server in servers.all]
     made += [(instance.process, instance.url) for instance in services.instances]
     processes = tuple(state.running(p.name, p.pid, place, str(p.log)) for p, place in made)
-    state.Stack(state.running("supervisor", os.getpid()), processes).write()
+    supervisor = state.running("supervisor", os.getpid())
+    state.Stack(supervisor, processes, addresses.operator_token).write()
     return processes
 
 
@@ -210,17 +242,33 @@ def _await_detached(child: subprocess.Popen[bytes], log: Path) -> state.Stack:
         time.sleep(0.1)
 
 
-def _until_stopped(services: Services) -> None:
-    """Say so when a process ends by itself; the others go on."""
-    told: set[str] = set()
+def _until_stopped(services: Services, servers: stack_servers.Servers) -> None:
+    """Say so when a process ends by itself; the others go on. Restart what is asked for."""
+    told: set[int] = set()
     while True:
         for instance in services.instances:
-            name = instance.process.name
-            if not instance.process.is_alive() and name not in told:
-                told.add(name)
-                code = instance.process.exit_code()
-                console.print(f"[red]{name} ended with {code}[/]: {instance.process.log}")
+            process = instance.process
+            if not process.is_alive() and process.pid not in told:
+                told.add(process.pid)
+                console.print(
+                    f"[red]{process.name} ended with {process.exit_code()}[/]: {process.log}"
+                )
+        if names := state.asked_for_restart():
+            _restart(services, servers, names)
         time.sleep(0.5)
+
+
+def _restart(services: Services, servers: stack_servers.Servers, names: set[str]) -> None:
+    for process in (instance.process for instance in services.instances):
+        if process.name in names:
+            process.stop()
+            process.start()
+    for server in servers.all:
+        if server.name in names:
+            server.stop()
+            servers.restart(server)
+    _write_down(services, servers)
+    console.print(f"restarted {', '.join(sorted(names))}")
 
 
 def _table(processes: tuple[state.Running, ...]) -> Table:
@@ -254,11 +302,6 @@ def _curl(url: str) -> str:
     )
     headers = "-H 'Content-Type: application/json' -H 'Prefer: wait=10'"
     return f"  curl -s {headers} \\\n    -d '{body}' \\\n    {url}/checkout"
-
-
-def _fail(why: str, code: int = 2) -> NoReturn:
-    sys.stderr.write(f"saga: {why}\n")
-    raise typer.Exit(code)
 
 
 if __name__ == "__main__":

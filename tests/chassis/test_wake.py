@@ -15,7 +15,7 @@ from chassis.runtime import Node, assemble
 from chassis.service import Provider
 from chassis.settings import ServiceSettings
 from chassis.work import adapter_of
-from payment_svc.domain import Capture, CaptureSucceeded
+from payment_svc.messages import Capture, CaptureSucceeded
 from payment_svc.service import SERVICE
 from shared_events.inventory import StockReserved
 from tests.support.records import a_message, an_order

@@ -37,6 +37,7 @@ ORDER = Order(
 )
 VALUES: dict[str, Any] = {
     "attempt": 2,
+    "carrier_ref": "CAR-1",
     "captured_minor": 11_485,
     "city": "Łódź",
     "currency": "EUR",
@@ -49,6 +50,7 @@ VALUES: dict[str, Any] = {
     "order_id": ORDER_ID,
     "points": 114,
     "price_minor": 4_990,
+    "provider_fee_minor": 185,
     "provider_ref": "ch_1",
     "quantity": 40,
     "reason": "customer",
@@ -56,6 +58,7 @@ VALUES: dict[str, Any] = {
     "refunded_minor": 11_000,
     "refused_by": "order",
     "restocking_fee_minor": 485,
+    "settled_by": "provider",
     "shipment_id": "shipment-1",
     "sku": "chair-oak",
     "street": "Rue de l'Été 5",

@@ -69,7 +69,7 @@ def test_unknown_fields_of_the_order_are_passed_on(golden: Golden) -> None:
     newer = {"gift_note": "für Ada", "campaign": {"id": 7, "tags": ["a", None]}}
     value = changed(golden, "order", **newer)
     written, _ = encode(decode(value, golden.wire_headers))
-    assert from_json(written) == from_json(value)
+    assert from_json(written)["order"] == from_json(value)["order"]
 
 
 def test_a_header_that_nobody_knows_is_no_error() -> None:

@@ -1,9 +1,11 @@
 """The rules of an order."""
 
 from dataclasses import replace
+from typing import Final
 
-from order_svc.domain import CartLine
+from order_svc.messages import CartLine, DeadlinePassed
 from order_svc.service import SERVICE
+from shared_events.decision import Later
 from shared_events.order import (
     OrderCancellationRequested,
     OrderCancelled,
@@ -11,6 +13,7 @@ from shared_events.order import (
 )
 from shared_events.values import Line
 from tests.domain.builders import (
+    DEADLINE,
     PLACED_AT,
     an_order,
     awarded,
@@ -27,21 +30,26 @@ from tests.domain.samples.order import (
     CANCELLED,
     CANCELLING,
     CONFIRMED,
+    GIVE_UP,
+    PASSED,
     PLACE,
     PRICE,
     TOO_LATE_TO_CANCEL,
 )
 from tests.domain.support import given
 
+TIMER: Final = (Later(DEADLINE, PASSED),)
+NO_TIMER: Final = (DeadlinePassed,)
+
 
 def test_an_order_is_placed_at_the_catalogues_price_with_a_deadline() -> None:
-    given(SERVICE, priced()).when(PLACE, at=PLACED_AT).then(placed())
+    given(SERVICE, priced()).when(PLACE, at=PLACED_AT).then(placed(), effects=TIMER)
 
 
 def test_an_order_takes_the_newest_price() -> None:
     cheaper = placed(lines=(Line(sku="CUP", quantity=2, unit_price_minor=900),), total_minor=1800)
     newest = priced(price_minor=900, attempt=2)
-    given(SERVICE, priced(), newest).when(PLACE, at=PLACED_AT).then(cheaper)
+    given(SERVICE, priced(), newest).when(PLACE, at=PLACED_AT).then(cheaper, effects=TIMER)
 
 
 def test_the_total_is_the_sum_over_all_lines() -> None:
@@ -52,7 +60,7 @@ def test_the_total_is_the_sum_over_all_lines() -> None:
     )
     expected = OrderPlaced(order=an_order(lines=lines, total_minor=4497))
     given(SERVICE, priced(), priced("TEA", 499)).when(replace(PLACE, cart=cart), at=PLACED_AT).then(
-        expected
+        expected, effects=TIMER
     )
 
 
@@ -86,11 +94,13 @@ def test_the_same_price_again_is_nothing_new() -> None:
 
 
 def test_a_price_leaves_a_placed_order_alone() -> None:
-    given(SERVICE, priced(), placed(), priced(price_minor=1)).when(awarded()).then(confirmed())
+    given(SERVICE, priced(), placed(), priced(price_minor=1)).when(awarded()).then(
+        confirmed(), dropped=NO_TIMER
+    )
 
 
 def test_awarded_points_confirm_the_order() -> None:
-    given(SERVICE, placed()).when(awarded()).then(confirmed())
+    given(SERVICE, placed()).when(awarded()).then(confirmed(), dropped=NO_TIMER)
 
 
 def test_an_order_is_confirmed_once() -> None:
@@ -118,7 +128,8 @@ def test_points_that_come_after_the_cancellation_are_too_late_to_matter() -> Non
 
 def test_rejected_stock_cancels_the_order() -> None:
     given(SERVICE, placed()).when(stock_rejected()).then(
-        OrderCancelled(order_id="o-1", reason="out_of_stock", refused_by="inventory")
+        OrderCancelled(order_id="o-1", reason="out_of_stock", refused_by="inventory"),
+        dropped=NO_TIMER,
     )
 
 
@@ -131,12 +142,13 @@ def test_released_stock_cancels_the_order_with_the_first_refusals_reason_and_the
             refused_by="shipping",
             refunded_minor=2900,
             fee_minor=100,
-        )
+        ),
+        dropped=NO_TIMER,
     )
 
 
 def test_released_stock_ends_a_requested_cancellation() -> None:
-    given(SERVICE, *CANCELLING).when(released()).then(order_cancelled())
+    given(SERVICE, *CANCELLING).when(released()).then(order_cancelled(), dropped=NO_TIMER)
 
 
 def test_an_order_is_cancelled_once() -> None:
@@ -151,8 +163,29 @@ def test_stock_given_back_under_a_confirmed_order_is_impossible() -> None:
 
 def test_a_cancellation_may_be_asked_for_while_pending_and_after_confirmation() -> None:
     asked = OrderCancellationRequested(order_id="o-1", reason="customer")
-    given(SERVICE, placed()).when(CANCEL).then(asked)
-    given(SERVICE, *CONFIRMED).when(CANCEL).then(asked)
+    given(SERVICE, placed()).when(CANCEL).then(asked, dropped=NO_TIMER)
+    given(SERVICE, *CONFIRMED).when(CANCEL).then(asked, dropped=NO_TIMER)
+
+
+def test_a_pending_order_is_given_up_at_its_deadline() -> None:
+    given(SERVICE, placed()).when(PASSED).then(GIVE_UP)
+
+
+def test_a_deadline_that_finds_the_order_settled_or_being_cancelled_changes_nothing() -> None:
+    for history in (CONFIRMED, CANCELLING, CANCELLED):
+        given(SERVICE, *history).when(PASSED).then_nothing()
+
+
+def test_a_deadline_of_an_unknown_order_is_impossible() -> None:
+    given(SERVICE).when(PASSED).then_impossible()
+
+
+def test_a_noted_cancellation_ends_with_the_reason_of_who_wished_it() -> None:
+    noted = stock_rejected("cancelled")
+    for request, reason in ((cancellation_requested(), "customer"), (GIVE_UP, "deadline_exceeded")):
+        given(SERVICE, placed(), request).when(noted).then(
+            OrderCancelled(order_id="o-1", reason=reason, refused_by="inventory"), dropped=NO_TIMER
+        )
 
 
 def test_an_unknown_order_is_not_cancelled() -> None:

@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from inventory_svc.domain import Input, ReceiveStock, Reservation, SetStock
+from inventory_svc.domain import Input, Reservation
+from inventory_svc.messages import ReceiveStock, SetStock
 from inventory_svc.service import SERVICE
 from shared_events.inventory import StockCancellationNoted
 from tests.domain.builders import (

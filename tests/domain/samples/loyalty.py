@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from loyalty_svc.domain import Award, Input, SetStanding
+from loyalty_svc.domain import Award, Input
+from loyalty_svc.messages import SetStanding
 from loyalty_svc.service import SERVICE
 from shared_events.loyalty import CustomerSuspended, PointsCancellationNoted
 from tests.domain.builders import (

@@ -2,9 +2,10 @@
 
 from typing import Final
 
-from order_svc.domain import CancelOrder, CartLine, Input, OrderState, PlaceOrder, PriceProduct
+from order_svc.domain import Input, OrderState
+from order_svc.messages import CancelOrder, CartLine, DeadlinePassed, PlaceOrder, PriceProduct
 from order_svc.service import SERVICE
-from shared_events.order import OrderCancellationRefused
+from shared_events.order import OrderCancellationRefused, OrderCancellationRequested
 from tests.domain.builders import (
     DEADLINE,
     PLACED_AT,
@@ -31,6 +32,8 @@ PLACE: Final = PlaceOrder(
 )
 CANCEL: Final = CancelOrder(order_id="o-1")
 PRICE: Final = PriceProduct(sku="CUP", name="A cup", price_minor=1500, currency="EUR")
+PASSED: Final = DeadlinePassed(order_id="o-1")
+GIVE_UP: Final = OrderCancellationRequested(order_id="o-1", reason="deadline_exceeded")
 TOO_LATE_TO_CANCEL: Final = OrderCancellationRefused(order_id="o-1", reason="dispatched")
 CANCELLING: Final = (placed(), cancellation_requested())
 CONFIRMED: Final = (placed(), confirmed())
@@ -57,10 +60,12 @@ SAMPLES: Final = Samples(
     messages={
         "PlaceOrder": PLACE,
         "CancelOrder": CANCEL,
+        "DeadlinePassed": PASSED,
         "PriceProduct": PRICE,
         "points.awarded": awarded(),
         "points.awarded, attempt 2": awarded(attempt=2),
         "stock.rejected": stock_rejected(),
+        "stock.rejected, the cancellation was noted": stock_rejected("cancelled"),
         "stock.released": released(),
     },
 )
