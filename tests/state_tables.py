@@ -53,8 +53,9 @@ def _cell(samples: Samples, state: str, message: str) -> str:
 def _answer(samples: Samples, answer: Decision | Refusal, told: set[str]) -> str:
     if isinstance(answer, Refusal):
         return f"refused: {answer.code}"
-    if answer.quiet or answer.impossible:
-        return f"nothing: {answer.quiet}" if answer.quiet else f"impossible: {answer.impossible}"
+    if why := answer.quiet or answer.impossible:
+        verdict = "nothing" if answer.quiet else "impossible"
+        return f"{verdict}: {why.replace(' o-1', '')}"  # the sample's id is nobody's business
     said = [_event(event, told) for event in answer.events]
     said += [_owed(samples, effect) for effect in answer.effects]
     said += [f"drops `{kind.__name__}`" for kind in answer.dropped]
