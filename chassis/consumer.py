@@ -16,7 +16,7 @@ from aiokafka import ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import ConsumerStoppedError, KafkaError
 
 from chassis import clock, crashpoints, tracing
-from chassis.errors import TransientError
+from chassis.errors import StoreLostError, TransientError
 from chassis.kafka import make_consumer, stop_within
 from chassis.message import Message, Parked, Record
 from chassis.metrics import BATCH_MESSAGES, BATCH_SECONDS, LAG, MESSAGES, REBUILDS
@@ -78,7 +78,10 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
         await self.session.commit()
 
     async def on_partitions_assigned(self, assigned: Any) -> None:
-        await self.session.seek(assigned)
+        try:
+            await self.session.seek(assigned)
+        except Exception as error:  # noqa: BLE001 - aiokafka would log it and go on unassigned
+            self.session.failure = error
 
 
 class _Session:
@@ -95,10 +98,12 @@ class _Session:
         self.received_at = clock.monotonic()
         self.batches = 0
         self.stalled = ""
+        self.failure: Exception | None = None
 
     async def run(self) -> None:
         watchdog: asyncio.Task[None] | None = None
         try:
+            await self.of.store.prepare(self.stopping)
             async with asyncio.timeout(30):
                 await self.client.start()
             self.client.subscribe(list(self.of.service.topics), listener=_Listener(self))
@@ -112,9 +117,14 @@ class _Session:
             if watchdog is not None:
                 watchdog.cancel()
             self.of.ready.clear()
+            self.done.clear()  # a client that is slow to stop must not speak for the next one
             await stop_within(self.client, 5)
 
     async def _turn(self) -> None:
+        if self.failure is not None:
+            raise self.failure
+        if self.of.store.lost:
+            raise StoreLostError("the store's data are not those that were read")
         batches: Mapping[TopicPartition, list[Any]] = await self.client.getmany(
             timeout_ms=self.of.poll_ms, max_records=self.of.batch_records
         )
@@ -154,6 +164,8 @@ class _Session:
                 if projected:
                     await self.of.store.project(projected)
                 await self._decide(messages, malformed)
+            except StoreLostError:
+                raise
             except TransientError as error:
                 tries += 1
                 log.warning("batch_retried", error=str(error), tries=tries)

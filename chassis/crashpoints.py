@@ -12,6 +12,7 @@ COMMITTED: Final = "committed"  # the database has the batch, Kafka has nothing 
 PUBLISHED: Final = "published"  # Kafka has the events, the outbox has them still
 HANDLED: Final = "handled"  # the batch is done, its offsets are not committed
 LEASED: Final = "leased"  # an effect is this process's to run, the provider was not asked yet
+REBUILDING: Final = "rebuilding"  # a part of the rebuilt state is written
 CALLED: Final = "called"  # the provider has answered, the database doesn't know yet
 
 _place, _, _count = os.environ.get("CHASSIS_CRASH_AT", "").partition(":")

@@ -3,6 +3,7 @@
 ChassisError
  +- TransientError           try the same again: a server is away, or somebody was faster
  |   +- ConcurrentChangeError
+ |   +- StoreLostError       its data are gone, or were made anew: start again from its positions
  +- ProviderError            the outside did not say what became of a call
      +- MisconfiguredError   it refuses us, whoever the call is for: a person has to act
 """
@@ -18,6 +19,10 @@ class TransientError(ChassisError):
 
 class ConcurrentChangeError(TransientError):
     """Another transaction changed the same rows first."""
+
+
+class StoreLostError(TransientError):
+    """The store has lost its data, or they were rebuilt: what was read from it counts no more."""
 
 
 class ProviderError(ChassisError):

@@ -1,10 +1,13 @@
 """Kafka clients with every option that matters spelled out, and topics made where they are missing."""
 
 import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import TopicAlreadyExistsError
@@ -32,11 +35,11 @@ def make_producer(bootstrap: str, client_id: str) -> Any:
     )
 
 
-def make_consumer(bootstrap: str, group: str) -> Any:
+def make_consumer(bootstrap: str, group: str | None) -> Any:
     """A consumer that skips nothing: earliest, no auto commit, no decoding, one assignor."""
     return AIOKafkaConsumer(
         bootstrap_servers=bootstrap,
-        client_id=group,
+        client_id=group or "reader",
         group_id=group,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
@@ -88,6 +91,63 @@ async def await_topics(bootstrap: str, names: tuple[str, ...], stopping: asyncio
             await clock.wait(0.2)
     finally:
         await admin.close()
+
+
+@dataclass
+class Log:
+    """Topics, read from their start. `read` and `end` count records; `starts` are first offsets."""
+
+    client: Any
+    starts: dict[TopicPartition, int]
+    read: int = 0
+    end: int = 0
+
+    async def to_end(self) -> AsyncIterator[list[ConsumerRecord]]:
+        """Go on to what is the end now, in batches; within a partition in order."""
+        places = list(self.starts)
+        if not places:
+            return
+        async with asyncio.timeout(30):
+            ends = await self.client.end_offsets(places)
+            self.end = sum(ends[place] - self.starts[place] for place in places)
+            behind = {p for p in places if await self.client.position(p) < ends[p]}
+        while behind:
+            batches = await self.client.getmany(timeout_ms=200, max_records=2000)
+            records = [record for batch in batches.values() for record in batch]
+            self.read += len(records)
+            yield records
+            behind = {p for p in behind if await self.client.position(p) < ends[p]}
+
+
+@asynccontextmanager
+async def reading(bootstrap: str, topics: Iterable[str]) -> AsyncIterator[Log]:
+    """A client of no group on those of the topics that exist; it commits nothing."""
+    client = make_consumer(bootstrap, None)
+    try:
+        async with asyncio.timeout(30):
+            await client.start()
+            places = await _places(bootstrap, topics)
+            if places:
+                client.assign(places)
+            starts = await client.beginning_offsets(places) if places else {}
+        yield Log(client, starts)
+    finally:
+        await stop_within(client, 5)
+
+
+async def _places(bootstrap: str, topics: Iterable[str]) -> list[TopicPartition]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=10_000)
+    await admin.start()
+    try:
+        existing = set(await admin.list_topics())
+        described = await admin.describe_topics([topic for topic in topics if topic in existing])
+    finally:
+        await admin.close()
+    return [
+        TopicPartition(topic["topic"], partition["partition"])
+        for topic in described
+        for partition in topic["partitions"]
+    ]
 
 
 async def stop_within(client: Any, seconds: float) -> None:

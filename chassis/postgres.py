@@ -5,6 +5,7 @@ written before its outbox rows are numbered, so that no snapshot sees a later ev
 without its earlier ones; that is why the relay may read pending rows by id.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -49,6 +50,7 @@ class PostgresStore:
     pool: Pool
     aside: Pool  # for bookkeeping whose loss only repeats a publish or a call with the same key
     keeps_positions: bool = False
+    lost: bool = False
     shards: int = 1
     keeps_timeline: bool = False
     on_commit: list[Callable[[Work, States], None]] = field(default_factory=list)
@@ -70,6 +72,9 @@ class PostgresStore:
         await self.resign()
         for pool in (self.pool, self.aside):
             pool.terminate()
+
+    async def prepare(self, stopping: asyncio.Event) -> None:
+        del stopping  # PostgreSQL is there with its data, or not at all
 
     async def handle(self, messages: Sequence[Message], malformed: Malformed = ()) -> list[Outcome]:
         """Decide on a batch in one transaction; one that poisons it is found by halves and parked.

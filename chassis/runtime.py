@@ -52,8 +52,6 @@ class Node:
         """What keeps this process from being ready; "" when nothing does."""
         if self.stopping.is_set():
             return "shutting down"
-        if not self.consumer.ready.is_set():
-            return "no partitions are assigned yet"
         try:
             async with asyncio.timeout(3):
                 backlog = await self.store.backlog()
@@ -61,6 +59,8 @@ class Node:
             return f"the store is away: {error}"
         for what, value in backlog.items():
             BACKLOG.labels(self.service.name, what).set(value)
+        if not self.consumer.ready.is_set():
+            return "no partitions are assigned yet"
         return ""
 
 

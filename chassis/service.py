@@ -54,7 +54,8 @@ class Service:
     """`scope` joins an order's own state with rows that orders share (stock, prices, customers).
 
     `references` names the shared rows that a message (with the own state it meets) may read or
-    change. `timers` are effects that nobody runs: they come back as messages when they are due.
+    change; where state is rebuilt from the log, also those that one of the service's own events
+    does. `timers` are effects that nobody runs: they come back as messages when they are due.
     `projections` are topics whose records are folded into a table without a decision.
     """
 

@@ -1,5 +1,6 @@
 """The port to a service's own database: PostgreSQL, Redis, or memory in the simulation."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,6 +14,12 @@ class Store(Protocol):
 
     keeps_positions: bool
     """Whether the store keeps the next offsets to read; else Kafka does."""
+
+    lost: bool
+    """Its data are gone, or were made anew since `prepare`: a consumer has to start again."""
+
+    async def prepare(self, stopping: asyncio.Event) -> None:
+        """Called before each start of a consumer: returns when the data are whole."""
 
     async def handle(
         self, messages: Sequence[Message], malformed: Sequence[tuple[Record, str]]

@@ -9,7 +9,7 @@ from loyalty_svc.store import RedisStore
 
 
 async def serve(settings: Settings) -> None:
-    store = await RedisStore.connect(SERVICE, settings.redis_url)
+    store = await RedisStore.connect(SERVICE, settings.redis_url, settings.kafka_bootstrap)
     node = runtime.assemble(SERVICE, settings, store, RedisOperations(store))
     await runtime.run(node, api.make(node, store))
 

@@ -11,6 +11,8 @@ from chassis.store import DeadLetter
 from chassis.work import States, adapter_of
 from loyalty_svc.domain import Awarded, Customer, Deducted, Noted, Rejected
 
+PREFIX: Final = "loyalty:"
+EPOCH: Final = "loyalty:epoch"
 OFFSETS: Final = "loyalty:offsets"
 OUTBOX: Final = "loyalty:outbox"
 PARKED_KEYS: Final = "loyalty:parked-keys"
@@ -27,6 +29,10 @@ def customer_key(key: str) -> str:
 
 def parked_key(key: str) -> str:
     return f"loyalty:parked:{key}"
+
+
+def relay_key(shard: int) -> str:
+    return f"loyalty:relay:{shard}"
 
 
 def actions_key(key: str) -> str:
@@ -53,7 +59,8 @@ def row_values(row: OutboxRow) -> tuple[Any, ...]:
     return (row.topic, row.key, row.value or b"", wire.packed(row.headers))
 
 
-def row_of(fields: dict[bytes, bytes]) -> OutboxRow:
+def row_of(pairs: list[bytes]) -> OutboxRow:
+    fields = dict(zip(pairs[::2], pairs[1::2], strict=True))
     headers = wire.unpacked(fields[b"h"])
     return OutboxRow(fields[b"t"].decode(), fields[b"k"].decode(), fields[b"v"], headers)
 

@@ -11,17 +11,17 @@ from chassis.parking import kept, message_of
 from chassis.store import DeadLetter, Redriven, Whereabouts
 from chassis.work import States, Work, wire_type, work_of
 from loyalty_svc import keys
-from loyalty_svc.store import RedisStore, copied
+from loyalty_svc.store import Batch, RedisStore, copied
 
 FAILED_AGAIN: Final = """
-if redis.call('LINDEX', KEYS[1], 0) ~= ARGV[1] then return 'CONFLICT' end
-redis.call('LSET', KEYS[1], 0, ARGV[2])
+if redis.call('LINDEX', KEYS[2], 0) ~= ARGV[2] then return 'CONFLICT' end
+redis.call('LSET', KEYS[2], 0, ARGV[3])
 return 'DONE'
 """
 DISCARD: Final = """
-if redis.call('LREM', KEYS[1], 1, ARGV[1]) == 0 then return 'CONFLICT' end
-if redis.call('EXISTS', KEYS[1]) == 0 then redis.call('ZREM', KEYS[2], KEYS[1]) end
-redis.call('RPUSH', KEYS[3], ARGV[2])
+if redis.call('LREM', KEYS[2], 1, ARGV[2]) == 0 then return 'CONFLICT' end
+if redis.call('EXISTS', KEYS[2]) == 0 then redis.call('ZREM', KEYS[3], KEYS[2]) end
+redis.call('RPUSH', KEYS[4], ARGV[3])
 return 'DONE'
 """
 OUTBOX_PAGE: Final = 5000
@@ -32,7 +32,7 @@ class RedisOperations:
     store: RedisStore
 
     async def parked_keys(self) -> list[str]:
-        names = await self.store.call(self.store.redis.zrange(keys.PARKED_KEYS, 0, -1))
+        names = await self.store.read("ZRANGE", keys.PARKED_KEYS, 0, -1)
         return [name.decode().removeprefix(keys.parked_key("")) for name in names]
 
     async def dead_letters(self, key: str) -> list[DeadLetter]:
@@ -41,11 +41,12 @@ class RedisOperations:
     async def redrive(
         self, key: str, by: str, *, note: str = "", dry_run: bool = False
     ) -> list[Redriven]:
-        """As the protocol says; states are carried on from one message to the next.
+        """As the protocol says; the states are carried on from one message to the next.
 
         Raises TransientError when Redis is away or somebody was faster; what went well stays.
         """
         done: list[Redriven] = []
+        epoch = self.store.epoch
         states = await self.store.call(self.store.load_orders([key]))
         for entry, letter in await self._letters(key):
             message = message_of(letter.record)
@@ -56,7 +57,11 @@ class RedisOperations:
                 done.append(_redriven(letter, work))
                 if not dry_run and not work.parked:
                     audit = _audit(by, "redrive", letter, note)
-                    await self._apply(message, before, states, work, (entry, audit))
+                    batch = Batch(self.store.redis.pipeline(transaction=False), epoch)
+                    # its mark and its offset were written when it was parked
+                    bare = replace(message, record=None)
+                    self.store.apply(batch, bare, before, states, work, (entry, audit))
+                    _expect_done(await self.store.call(self.store.execute(batch)), key)
             outcome = done[-1].outcome
             if isinstance(outcome, Parked):
                 if not dry_run:
@@ -69,19 +74,6 @@ class RedisOperations:
         before = copied(states, message.key)
         return before, work_of(self.store.service, states, [message], set())
 
-    async def _apply(
-        self,
-        message: Message,
-        before: States,
-        after: States,
-        work: Work,
-        redriven: tuple[bytes, bytes],
-    ) -> None:
-        """Its mark and its offset were written when it was parked, so it counts as no record."""
-        pipe = self.store.redis.pipeline(transaction=False)
-        self.store.apply(pipe, replace(message, record=None), before, after, work, redriven)
-        _expect_done(await self.store.call(pipe.execute()), message.key)
-
     async def _failed_again(self, entry: bytes, letter: DeadLetter, reason: str) -> None:
         tried = replace(
             letter,
@@ -89,8 +81,8 @@ class RedisOperations:
             attempts=letter.attempts + 1,
             last_tried_at=clock.now(),
         )
-        values = (keys.parked_key(letter.key), entry, keys.parked_entry(tried))
-        reply = await self.store.call(self.store.redis.eval(FAILED_AGAIN, 1, *values))
+        values = (entry, keys.parked_entry(tried))
+        reply = await self.store.guarded(FAILED_AGAIN, [keys.parked_key(letter.key)], *values)
         _expect_done([reply], letter.key)
 
     async def discard(self, key: str, by: str, reason: str, id_: str = "") -> DeadLetter | None:
@@ -99,9 +91,9 @@ class RedisOperations:
         if chosen is None:
             return None
         entry, letter = chosen
-        places = (keys.parked_key(key), keys.PARKED_KEYS, keys.actions_key(key))
+        places = [keys.parked_key(key), keys.PARKED_KEYS, keys.actions_key(key)]
         audit = _audit(by, "discard", letter, reason)
-        reply = await self.store.call(self.store.redis.eval(DISCARD, 3, *places, entry, audit))
+        reply = await self.store.guarded(DISCARD, places, entry, audit)
         _expect_done([reply], key)
         return letter
 
@@ -118,9 +110,9 @@ class RedisOperations:
         found: list[bytes] = []
         start = "-"
         while True:
-            read = self.store.redis.xrange(keys.OUTBOX, min=start, count=OUTBOX_PAGE)
-            rows: list[Any] = await self.store.call(read)
-            found += [id_ for id_, fields in rows if fields[b"k"].decode() == key]
+            page = ("XRANGE", keys.OUTBOX, start, "+", "COUNT", OUTBOX_PAGE)
+            rows: list[Any] = await self.store.read(*page)
+            found += [id_ for id_, pairs in rows if keys.row_of(pairs).key == key]
             if len(rows) < OUTBOX_PAGE:
                 return found
             start = f"({rows[-1][0].decode()}"
@@ -130,12 +122,12 @@ class RedisOperations:
         return 0
 
     async def actions(self, key: str) -> list[tuple[datetime, OperatorAction]]:
-        entries = await self.store.call(self.store.redis.lrange(keys.actions_key(key), 0, -1))
+        entries = await self.store.read("LRANGE", keys.actions_key(key), 0, -1)
         return [keys.action_of(entry) for entry in entries]
 
     async def _letters(self, key: str) -> list[tuple[bytes, DeadLetter]]:
         """Parked entries as they lie there, and what they say."""
-        entries = await self.store.call(self.store.redis.lrange(keys.parked_key(key), 0, -1))
+        entries = await self.store.read("LRANGE", keys.parked_key(key), 0, -1)
         return [(entry, keys.letter_of(key, entry)) for entry in entries]
 
 

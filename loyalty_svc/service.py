@@ -21,7 +21,13 @@ def customers_of(own: Any, message: Any) -> frozenset[str]:
     match message:
         case ShipmentCreated(order=order):
             return frozenset({order.customer_id})
-        case SetStanding(customer_id=customer_id):
+        case (
+            SetStanding(customer_id=customer_id)
+            | PointsAwarded(customer_id=customer_id)
+            | PointsDeducted(customer_id=customer_id)
+            | CustomerSuspended(customer_id=customer_id)
+            | CustomerReinstated(customer_id=customer_id)
+        ):
             return frozenset({customer_id})
         case _:
             return frozenset({own.customer_id} if isinstance(own, Awarded | Deducted) else ())

@@ -3,8 +3,12 @@
 The script also keeps the offset it has reached, so a Redis that lost its last writes reads them
 again. With `appendfsync always` no reply comes before its data is on disk; what the relay reads is
 therefore durable. Keys are never expired: an order's own hash remembers its messages.
+
+A Redis that lost everything looks like a new one. So the data have an epoch, a key that only a
+rebuild writes, last: every script that reads or changes points checks it first (see rebuild.py).
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +18,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from chassis import clock, ids
-from chassis.errors import ConcurrentChangeError, TransientError
+from chassis.errors import ConcurrentChangeError, StoreLostError, TransientError
 from chassis.message import (
     Change,
     Message,
@@ -30,37 +34,84 @@ from chassis.store import DeadLetter
 from chassis.work import States, Work, dead_letters_of, work_of
 from loyalty_svc import keys
 from loyalty_svc.domain import Customer
+from loyalty_svc.rebuild import Rebuild
 
 APPLY: Final = (Path(__file__).parent / "apply.lua").read_text()
-KEEP: Final = """
-if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+GUARD: Final = "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 'LOST' end\n"
+READ: Final = "return redis.call(ARGV[2], KEYS[2], unpack(ARGV, 3))"
+LEAD: Final = """
+if redis.call('SET', KEYS[2], ARGV[2], 'NX', 'PX', ARGV[3]) then return 1 end
+if redis.call('GET', KEYS[2]) == ARGV[2] then return redis.call('PEXPIRE', KEYS[2], ARGV[3]) end
 return 0
 """
+PENDING: Final = """
+if redis.call('GET', KEYS[2]) ~= ARGV[2] then return 'OTHER' end
+redis.call('PEXPIRE', KEYS[2], ARGV[3])
+return redis.call('XRANGE', KEYS[3], '-', '+', 'COUNT', ARGV[4])
+"""
+ACKNOWLEDGE: Final = "return redis.call('XDEL', KEYS[2], unpack(ARGV, 2))"
 REACH: Final = """
-for i = 1, #ARGV, 2 do
-  if tonumber(redis.call('HGET', KEYS[1], ARGV[i]) or '0') < tonumber(ARGV[i + 1]) then
-    redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1])
+for i = 2, #ARGV, 2 do
+  if tonumber(redis.call('HGET', KEYS[2], ARGV[i]) or '0') < tonumber(ARGV[i + 1]) then
+    redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1])
   end
 end
 """
+RESIGN: Final = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
 LEASE_MS: Final = 3000
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Scripts on their way in one round trip, for the epoch in which their states were read."""
+
+    pipe: Any
+    epoch: str
 
 
 @dataclass
 class RedisStore:
     service: Service
     redis: Redis
+    bootstrap: str
     keeps_positions: bool = True
+    lost: bool = False
+    ailing: str = "Redis was not looked at yet"
+    epoch: str = ""
     on_commit: list[Callable[[Work, States], None]] = field(default_factory=list)
     token: str = field(default_factory=ids.new_id)
 
     @classmethod
-    async def connect(cls, service: Service, url: str) -> Self:
-        return cls(service, Redis.from_url(url, socket_timeout=10, socket_connect_timeout=5))
+    async def connect(cls, service: Service, url: str, bootstrap: str) -> Self:
+        redis = Redis.from_url(url, socket_timeout=10, socket_connect_timeout=5)
+        return cls(service, redis, bootstrap)
 
     async def close(self) -> None:
         await self.resign()
         await self.redis.aclose()
+
+    async def prepare(self, stopping: asyncio.Event) -> None:
+        """Take up the epoch of whole data; rebuild them, or wait for whoever does, if they are lost.
+
+        Only a consumer that starts calls this, so its positions and its epoch belong together.
+        """
+        rebuild = Rebuild(self.service, self.redis, self.bootstrap, self.tell)
+        try:
+            self.epoch = await self.call(rebuild.whole(stopping, known=bool(self.epoch)))
+        except Exception as error:
+            self.tell(f"the state in Redis is not usable: {error}")
+            raise
+        self.lost = False
+        self.tell("")
+
+    def tell(self, ailing: str) -> None:
+        self.ailing = ailing
+
+    def lose(self) -> StoreLostError:
+        if self.epoch and not self.lost:
+            self.lost = True
+            self.tell("Redis has lost its data")
+        return StoreLostError(self.ailing)
 
     async def handle(
         self, messages: Sequence[Message], malformed: Sequence[tuple[Record, str]] = ()
@@ -76,25 +127,25 @@ class RedisStore:
     async def _handle(
         self, messages: Sequence[Message], malformed: Sequence[tuple[Record, str]]
     ) -> list[Outcome]:
+        batch = self.batch()
         states, seen, parked_keys = await self._load(messages)
-        pipe = self.redis.pipeline(transaction=False)
         outcomes: list[Outcome] = []
         total = Work()
         for message in messages:
             if message.record is not None and str(message.id) in seen:
                 outcomes.append(Repeated())
-                self.apply(pipe, message, states, states, Work())
+                self.apply(batch, message, states, states, Work())
                 continue
             before = copied(states, message.key)
             work = work_of(self.service, states, [message], parked_keys)
             if work.parked:
                 parked_keys.add(message.key)
-            self.apply(pipe, message, before, states, work)
+            self.apply(batch, message, before, states, work)
             outcomes += work.outcomes
             total.outbox += work.outbox
         for record, why in malformed:
-            self._park(pipe, record, why)
-        replies = await pipe.execute()
+            self._park(batch, record, why)
+        replies = await self.execute(batch)
         for number, message in enumerate(messages):
             if replies[number] == b"CONFLICT":
                 raise ConcurrentChangeError(message.key)
@@ -103,6 +154,17 @@ class RedisStore:
         for told in self.on_commit:
             told(total, states)
         return outcomes
+
+    def batch(self) -> Batch:
+        if self.lost or not self.epoch:
+            raise self.lose()
+        return Batch(self.redis.pipeline(transaction=False), self.epoch)
+
+    async def execute(self, batch: Batch) -> list[bytes]:
+        replies: list[bytes] = await batch.pipe.execute()
+        if b"LOST" in replies:
+            raise self.lose()
+        return replies
 
     async def _load(self, messages: Sequence[Message]) -> tuple[States, set[str], set[str]]:
         orders = sorted({m.key for m in messages})
@@ -141,7 +203,7 @@ class RedisStore:
 
     def apply(
         self,
-        pipe: Any,
+        batch: Batch,
         message: Message,
         before: States,
         after: States,
@@ -159,13 +221,13 @@ class RedisStore:
             name for name, value in after.shared.items() if before.shared.get(name) is not value
         )
         mark = str(message.id) if record is not None else ""
-        pipe.eval(
+        batch.pipe.eval(
             APPLY,
-            6 + len(customers),
-            *(keys.order_key(key), keys.OFFSETS, keys.OUTBOX),
+            7 + len(customers),
+            *(keys.EPOCH, keys.order_key(key), keys.OFFSETS, keys.OUTBOX),
             *(keys.parked_key(key), keys.PARKED_KEYS, keys.actions_key(key)),
             *map(keys.customer_key, customers),
-            *(keys.place_of(record), record.offset if record else 0, mark),
+            *(batch.epoch, keys.place_of(record), record.offset if record else 0, mark),
             "" if not work.outcomes or work.parked else version,
             *keys.state_values(row if changed else None),
             keys.parked_entry(_first_try(key, *parked[0])) if parked else b"",
@@ -175,7 +237,7 @@ class RedisStore:
             *(v for name in customers for v in keys.delta(before, after, name)),
         )
 
-    def _park(self, pipe: Any, record: Record, why: str) -> None:
+    def _park(self, batch: Batch, record: Record, why: str) -> None:
         message = Message(
             id=ids.derived_id(*map(str, (record.topic, record.partition, record.offset))),
             key=record.subject,
@@ -185,47 +247,46 @@ class RedisStore:
             record=record,
         )
         work = Work(parked=[(message, why)], outcomes=[Parked(why)])
-        self.apply(pipe, message, States(), States(), work)
+        self.apply(batch, message, States(), States(), work)
 
     async def project(self, records: Sequence[Record]) -> None:
         raise NotImplementedError("no topic is projected into Redis")
 
     async def positions(self) -> dict[tuple[str, int], int]:
-        stored = await self.call(self.redis.hgetall(keys.OFFSETS))
+        stored = await self.read("HGETALL", keys.OFFSETS)
         places: dict[tuple[str, int], int] = {}
-        for place, offset in stored.items():
+        for place, offset in zip(stored[::2], stored[1::2], strict=True):
             topic, partition = place.decode().rsplit(":", 1)
             places[topic, int(partition)] = int(offset)
         return places
 
     async def reached(self, offsets: dict[tuple[str, int], int]) -> None:
         values = [v for (topic, part), n in offsets.items() for v in (f"{topic}:{part}", n)]
-        await self.call(self.redis.eval(REACH, 1, keys.OFFSETS, *values))
+        await self.guarded(REACH, [keys.OFFSETS], *values)
 
     async def lead(self, shard: int) -> bool:
-        key = f"loyalty:relay:{shard}"
-        taken = await self.call(self.redis.set(key, self.token, nx=True, px=LEASE_MS))
-        return bool(taken) or await self._keep(shard)
-
-    async def _keep(self, shard: int) -> bool:
-        key = f"loyalty:relay:{shard}"
-        return bool(await self.call(self.redis.eval(KEEP, 1, key, self.token, LEASE_MS)))
+        try:
+            taken = await self.guarded(LEAD, [keys.relay_key(shard)], self.token, LEASE_MS)
+        except StoreLostError:
+            return False  # there is nothing to relay until the consumer has seen to it
+        return bool(taken)
 
     async def resign(self) -> None:
         try:
-            await self.redis.eval(KEEP, 1, "loyalty:relay:0", self.token, 1)
+            await self.redis.eval(RESIGN, 1, keys.relay_key(0), self.token)
         except (RedisError, OSError):
             return  # the lease ends by itself
 
     async def pending(self, shard: int, limit: int) -> list[tuple[str, OutboxRow]]:
-        if not await self._keep(shard):
+        places = [keys.relay_key(shard), keys.OUTBOX]
+        rows = await self.guarded(PENDING, places, self.token, LEASE_MS, limit)
+        if rows == b"OTHER":
             raise TransientError("another instance relays now")
-        rows = await self.call(self.redis.xrange(keys.OUTBOX, count=limit))
-        return [(id_.decode(), keys.row_of(fields)) for id_, fields in rows]
+        return [(id_.decode(), keys.row_of(pairs)) for id_, pairs in rows]
 
     async def acknowledge(self, shard: int, ids_: Sequence[str]) -> None:
         del shard
-        await self.call(self.redis.xdel(keys.OUTBOX, *ids_))
+        await self.guarded(ACKNOWLEDGE, [keys.OUTBOX], *ids_)
 
     async def due_effects(
         self, kinds: tuple[str, ...], limit: int, lease_s: float
@@ -237,21 +298,35 @@ class RedisStore:
 
     async def standing(self, customer_id: str) -> list[bytes | None]:
         """A customer's points, and whether they are suspended."""
-        found: list[bytes | None] = await self.call(
-            self.redis.hmget(keys.customer_key(customer_id), ["points", "suspended"])
-        )
+        key = keys.customer_key(customer_id)
+        found: list[bytes | None] = await self.read("HMGET", key, "points", "suspended")
         return found
 
     async def backlog(self) -> dict[str, float]:
-        oldest = await self.call(self.redis.xrange(keys.OUTBOX, count=1))
+        oldest = await self.read("XRANGE", keys.OUTBOX, "-", "+", "COUNT", 1)
         age_s = keys.age_s(oldest[0][0], clock.now()) if oldest else 0.0
         return {
-            "outbox_rows": float(await self.call(self.redis.xlen(keys.OUTBOX))),
+            "outbox_rows": float(await self.read("XLEN", keys.OUTBOX)),
             "outbox_oldest_seconds": age_s,
             "effects_owed": 0.0,
             "effects_needing_attention": 0.0,
-            "parked_messages": float(await self.call(self.redis.zcard(keys.PARKED_KEYS))),
+            "parked_messages": float(await self.read("ZCARD", keys.PARKED_KEYS)),
         }
+
+    async def read(self, command: str, key: str, *values: Any) -> Any:
+        """One command, if the data are those of the epoch."""
+        return await self.guarded(READ, [key], command, *values)
+
+    async def guarded(self, script: str, places: Sequence[str], *values: Any) -> Any:
+        """Run a script if the data are those of the epoch. Raises StoreLostError if they are not."""
+        if self.lost or not self.epoch:
+            raise self.lose()
+        names = (keys.EPOCH, *places)
+        values = (*names, self.epoch, *values)
+        reply = await self.call(self.redis.eval(GUARD + script, len(names), *values))
+        if reply == b"LOST":
+            raise self.lose()
+        return reply
 
     async def call(self, awaitable: Any) -> Any:
         try:

@@ -44,7 +44,10 @@ class Seen:
 
     def __init__(self, *, keeps_positions: bool) -> None:
         self.keeps_positions = keeps_positions
+        self.lost = False
         self.messages: list[Message] = []
+
+    async def prepare(self, _: asyncio.Event) -> None: ...
 
     async def handle(self, messages: Sequence[Message], _: object) -> list[Outcome]:
         self.messages += messages

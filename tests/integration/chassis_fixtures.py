@@ -1,5 +1,6 @@
 """A store of each kind on real servers, and the event that a store's service acts on."""
 
+import asyncio
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -60,7 +61,10 @@ async def kinds(addresses: Addresses) -> AsyncIterator[dict[str, Kind]]:
         return await PostgresStore.connect(service, SHIPMENTS, None, url)
 
     async def redis(service: Service) -> RedisStore:
-        return await RedisStore.connect(service, f"{addresses.redis_url}/0")
+        url = f"{addresses.redis_url}/0"
+        store = await RedisStore.connect(service, url, addresses.kafka_bootstrap)
+        await store.prepare(asyncio.Event())
+        return store
 
     yield {
         "postgres": Kind(shipping_svc.service.SERVICE, postgres, PostgresOperations, _captured),

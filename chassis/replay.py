@@ -1,0 +1,46 @@
+"""A service's state as a fold of what it has published: no decision, no effect, no IO."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from chassis.message import Change
+from chassis.service import Service
+from shared_events.catalog import BY_EVENT
+from shared_events.envelope import Envelope
+
+
+@dataclass(slots=True)
+class Folded:
+    """Own states by key, shared rows by id, and by key the ids of the messages that led to them."""
+
+    own: dict[str, Change] = field(default_factory=dict)
+    shared: dict[str, Any] = field(default_factory=dict)
+    causes: dict[str, set[str]] = field(default_factory=dict)
+    seen: set[bytes] = field(default_factory=set)
+
+
+def fold(service: Service, published: Iterable[Envelope], onto: Folded) -> Folded:
+    """Add events of the service, in the order of each subject; a repeat of a publish adds nothing.
+
+    Raises ValueError for an event that the service does not publish.
+    """
+    for envelope in published:
+        if envelope.id.bytes not in onto.seen:
+            onto.seen.add(envelope.id.bytes)
+            _add(service, envelope, onto)
+    return onto
+
+
+def _add(service: Service, envelope: Envelope, onto: Folded) -> None:
+    event, key = envelope.event, envelope.subject
+    if type(event) not in service.publishes:
+        raise ValueError(f"{service.name} does not publish {envelope.type}")
+    row = onto.own.get(key, Change(service.initial, 0))
+    references = service.references(row.state, event)
+    shared = {ref: onto.shared[ref] for ref in references if ref in onto.shared}
+    own, shared_after = service.parted(service.evolve(service.scoped(row.state, shared), event))
+    onto.shared.update(shared_after)
+    if BY_EVENT[type(event)].subject in {"order", "order_id"}:
+        onto.own[key] = Change(own, max(row.version, envelope.sequence))
+        onto.causes.setdefault(key, set()).add(envelope.causation_id)

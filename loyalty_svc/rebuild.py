@@ -1,0 +1,208 @@
+"""A Redis without its data is filled again from what the service has published.
+
+One instance at a time does it, the holder of a lock with a lease; each write checks the lock, so
+one that was paused for too long can't meddle with its successor. The epoch is written last: a
+rebuild that dies half-way leaves data that nobody uses, and the next one begins by removing them.
+
+The input offsets begin at 0 again. A message that led to an event is recognised by its id; one that
+led to nothing leads to nothing in the state that followed; one whose event never left for Kafka is
+decided anew. Lost for good are the dead letters, which park again when they are read again, and a
+standing that was set in the instant before its event was published.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, Final
+
+import structlog
+from redis.asyncio import Redis
+
+from chassis import clock, crashpoints, ids, kafka
+from chassis.errors import TransientError
+from chassis.relay import Relay
+from chassis.replay import Folded, fold
+from chassis.service import Service
+from loyalty_svc import keys
+from shared_events.codec import MalformedError, decode
+from shared_events.envelope import Envelope
+
+log = structlog.get_logger()
+LOCK: Final = "loyalty:rebuild-lock"
+BEGUN: Final = "loyalty:rebuild-begun"
+LEASE_MS: Final = 10_000
+CHUNK: Final = 100
+TOLD_EVERY_S: Final = 2.0
+SETTLE_S: Final = Relay.send_timeout_s
+"""So long may a relay still be sending what it has read from the Redis that is gone."""
+
+ENTER: Final = """
+local epoch = redis.call('GET', KEYS[1])
+if epoch then return {'WHOLE', epoch} end
+if redis.call('EXISTS', KEYS[3]) == 0 and redis.call('EXISTS', KEYS[4]) == 1 then
+  redis.call('SET', KEYS[1], ARGV[1])  -- data of release 0.1, which kept no epoch
+  return {'WHOLE', ARGV[1]}
+end
+if redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2]) then
+  redis.call('SET', KEYS[3], ARGV[1])
+  return {'YOURS', ARGV[1]}
+end
+return {'OTHERS', ''}
+"""
+HELD: Final = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 'LOST' end
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+"""
+RENEW: Final = "return 'DONE'"
+REMOVE: Final = "redis.call('DEL', unpack(KEYS, 2)) return 'DONE'"
+FILL: Final = """
+local at = 3
+for hash = 2, #KEYS do
+  redis.call('HSET', KEYS[hash], unpack(ARGV, at + 1, at + ARGV[at]))
+  at = at + 1 + ARGV[at]
+end
+return 'DONE'
+"""
+FINISH: Final = """
+redis.call('SET', KEYS[2], ARGV[1])
+redis.call('DEL', KEYS[1], KEYS[3])
+return 'DONE'
+"""
+RELEASE: Final = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
+
+
+@dataclass
+class Rebuild:
+    """`tell` is told how far it is, in words for a person."""
+
+    service: Service
+    redis: Redis
+    bootstrap: str
+    tell: Callable[[str], None]
+    token: str = field(default_factory=ids.new_id)
+    told_at: float = field(default_factory=clock.monotonic)
+
+    async def whole(self, stopping: asyncio.Event, *, known: bool) -> str:
+        """The epoch of whole data. `known` data were there before, so their relays may send still.
+
+        Raises TransientError when Kafka or Redis is away, or another took the rebuild over.
+        """
+        waited = False
+        while True:
+            places = (keys.EPOCH, LOCK, BEGUN, keys.OFFSETS)
+            said, epoch = await self.redis.eval(ENTER, 4, *places, self.token, LEASE_MS)
+            if said == b"WHOLE":
+                return str(epoch.decode())
+            if said == b"YOURS":
+                return await self._rebuild(stopping, known=known)
+            if not waited:
+                waited = True
+                self.tell("Redis has lost its data; another instance rebuilds them")
+                log.warning("rebuild_awaited")
+            if await clock.wait_for(stopping, 0.3):
+                raise TransientError("stopped while another instance rebuilds the state")
+
+    async def _rebuild(self, stopping: asyncio.Event, *, known: bool) -> str:
+        started = clock.monotonic()
+        self.tell("Redis has no data; they are rebuilt from the log")
+        log.warning("rebuild_started", topics=sorted(self.service.own_topics))
+        try:
+            folded, read = await self._read(stopping, started, known=known)
+            await self._remove_remains()
+            await self._fill(folded)
+            await self._held(FINISH, [keys.EPOCH, BEGUN])
+        finally:
+            await self.redis.eval(RELEASE, 1, LOCK, self.token)
+        log.warning(
+            "rebuild_finished",
+            records=read,
+            orders=len(folded.own),
+            customers=len(folded.shared),
+            seconds=round(clock.monotonic() - started, 1),
+        )
+        return self.token
+
+    async def _read(
+        self, stopping: asyncio.Event, started: float, *, known: bool
+    ) -> tuple[Folded, int]:
+        folded = Folded()
+        async with kafka.reading(self.bootstrap, self.service.own_topics) as topics:
+            if cut := [place for place, start in topics.starts.items() if start > 0]:
+                raise TransientError(f"the log has lost its beginning: {sorted(cut)}")
+            while True:
+                async for records in topics.to_end():
+                    fold(self.service, map(_decoded, records), folded)
+                    await self._goes_on(stopping, topics)
+                first_start = topics.end == 0 and not known
+                if first_start or clock.monotonic() - started > SETTLE_S:
+                    return folded, topics.read
+                await clock.wait(0.2)
+                await self._goes_on(stopping, topics)
+
+    async def _goes_on(self, stopping: asyncio.Event, topics: kafka.Log) -> None:
+        if stopping.is_set():
+            raise TransientError("stopped in the middle of a rebuild")
+        await self._held(RENEW, [])
+        self.tell(f"Redis has lost its data; rebuilding: {topics.read} of {topics.end} records")
+        if clock.monotonic() - self.told_at > TOLD_EVERY_S:
+            self.told_at = clock.monotonic()
+            log.info("rebuilding", records=topics.read, of=topics.end)
+
+    async def _remove_remains(self) -> None:
+        """What an unfinished rebuild has left; the audit trail is none of it."""
+        kept = (LOCK, BEGUN, keys.actions_key(""))
+        found: list[str] = []
+        async for raw in self.redis.scan_iter(match=f"{keys.PREFIX}*", count=1000):
+            name = raw.decode()
+            if not name.startswith(kept):
+                found.append(name)
+        for chunk in _chunks(found):
+            await self._held(REMOVE, chunk)
+
+    async def _fill(self, folded: Folded) -> None:
+        names = ("version", "status", "detail")
+        orders = (
+            (keys.order_key(key), [*_pairs(names, keys.state_values(row)), *_marks(folded, key)])
+            for key, row in folded.own.items()
+        )
+        customers = (
+            (
+                keys.customer_key(key),
+                ["points", c.points, "suspended", int(c.suspended), "changes", c.changes],
+            )
+            for key, c in folded.shared.items()
+        )
+        for hashes in (orders, customers):
+            for chunk in _chunks(hashes):
+                values = [value for _, pairs in chunk for value in (len(pairs), *pairs)]
+                await self._held(FILL, [key for key, _ in chunk], *values)
+                crashpoints.reached(crashpoints.REBUILDING)
+
+    async def _held(self, script: str, places: list[str], *values: Any) -> None:
+        """Run a script if the lock is ours still, for another lease."""
+        all_ = (LOCK, *places, self.token, LEASE_MS, *values)
+        if await self.redis.eval(HELD + script, 1 + len(places), *all_) != b"DONE":
+            raise TransientError("another instance has taken the rebuild over")
+
+
+def _decoded(record: Any) -> Envelope:
+    try:
+        return decode(record.value, record.headers)
+    except MalformedError as error:
+        place = f"{record.topic}:{record.partition}:{record.offset}"
+        raise TransientError(f"{place} in the log is no event of ours: {error}") from error
+
+
+def _pairs(names: Iterable[str], values: Iterable[Any]) -> list[Any]:
+    return [part for pair in zip(names, values, strict=True) for part in pair]
+
+
+def _marks(folded: Folded, key: str) -> list[str]:
+    return [part for id_ in sorted(folded.causes[key]) for part in (f"m:{id_}", "1")]
+
+
+def _chunks(items: Iterable[Any]) -> Iterator[list[Any]]:
+    rest = iter(items)
+    while chunk := list(islice(rest, CHUNK)):
+        yield chunk
