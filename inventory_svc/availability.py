@@ -14,6 +14,7 @@ from chassis.work import States, Work
 
 log = structlog.get_logger()
 FRESH_S = 10  # what another instance overwrote with an older figure is forgotten by then
+RETRY_S = 1.0
 
 
 @dataclass
@@ -36,9 +37,12 @@ class Availability:
             self._changed.clear()
             skus, self._dirty = sorted(self._dirty), set()
             try:
-                await self._refresh(skus)
+                await self._keep(await self._read(skus))
             except (RedisError, OSError, TransientError) as error:
                 log.warning("availability_stale", skus=len(skus), error=repr(error))
+                self._dirty |= set(skus)
+                self._changed.set()
+                await clock.wait_for(stopping, RETRY_S)
 
     async def of(self, skus: list[str]) -> dict[str, int]:
         """Available pieces by SKU; an unknown SKU is missing from the answer."""
@@ -49,16 +53,22 @@ class Availability:
             return await self._read(skus)
         found = {s: int(n) for s, n in zip(skus, cached, strict=True) if n is not None}
         missed = [sku for sku in skus if sku not in found]
-        return found | (await self._refresh(missed) if missed else {})
+        return found | (await self._filled(missed) if missed else {})
 
-    async def _refresh(self, skus: list[str]) -> dict[str, int]:
+    async def _filled(self, skus: list[str]) -> dict[str, int]:
         levels = await self._read(skus)
+        try:
+            await self._keep(levels)
+        except (RedisError, OSError) as error:  # such as one that is full: the answer is known
+            log.warning("availability_uncached", error=repr(error))
+        return levels
+
+    async def _keep(self, levels: dict[str, int]) -> None:
         if levels:
             async with self.redis.pipeline(transaction=False) as pipe:
                 for sku, available in levels.items():
                     pipe.set(_key(sku), available, ex=FRESH_S)
                 await pipe.execute()
-        return levels
 
     async def _read(self, skus: list[str]) -> dict[str, int]:
         query = "SELECT sku, available FROM stock WHERE sku = ANY($1::text[])"

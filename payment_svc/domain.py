@@ -205,6 +205,11 @@ def capture(state: State, order: Order, at: datetime) -> Decision:
             pass
     if at > order.deadline:
         return publish(PaymentDeclined(order_id=order.order_id, reason="deadline_exceeded"))
+    requested = PaymentCaptureRequested(order=order)
+    if order.total_minor == 0:  # nobody is asked for nothing
+        return publish(
+            requested, PaymentCaptured(order=order, captured_minor=0, provider_ref="nothing")
+        )
     charge = Capture(
         order_id=order.order_id,
         amount_minor=order.total_minor,
@@ -212,7 +217,7 @@ def capture(state: State, order: Order, at: datetime) -> Decision:
         token=order.payment_token,
         deadline=order.deadline,
     )
-    return Decision(events=(PaymentCaptureRequested(order=order),), effects=(charge,))
+    return Decision(events=(requested,), effects=(charge,))
 
 
 def note_captured(state: State, message: CaptureSucceeded) -> Decision:

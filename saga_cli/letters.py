@@ -45,7 +45,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
 def directory(*services: str) -> Directory:
     """Where the services are; a missing stack or address ends the command with 2."""
     try:
-        return Directory.found(services)
+        return Directory.found(services or tuple(BY_NAME))
     except NoStackError as error:
         fail(str(error))
 

@@ -38,7 +38,7 @@ class Directory:
     token: str
 
     @classmethod
-    def found(cls, services: Sequence[str] = tuple(BY_NAME)) -> Self:
+    def found(cls, services: Sequence[str]) -> Self:
         """From the environment, else the running stack of this folder. Raises NoStackError."""
         names = {spec.name: f"SAGA_{spec.prefix}_URL" for spec in SERVICES}
         given = {name: os.environ.get(variable, "") for name, variable in names.items()}

@@ -141,9 +141,11 @@ class _Case:
         if self._late_s(effect) > SLOW_S and not broken:
             what += f"; it was due {lasting(self._late_s(effect))} ago and nobody asked"
             return Finding(report.service, "effect", what, (log,))
-        if not effect.tries or not effect.last_error:
+        if effect.tries and not effect.last_error:
             return Finding(report.service, "effect", what, wait="it is being asked")
         wait = f"next try {self._when(effect.due_at)}; `{ask}` asks now"
+        if broken:
+            wait = f"{broken[0].provider} is tried by itself; `{log}` says more"
         return Finding(report.service, "effect", what, wait=wait)
 
     def _moving(self, hop: Hop) -> Finding:
@@ -154,8 +156,8 @@ class _Case:
         if self._kafka_is_away():
             return Finding(hop.to, "kafka", f"{what}, which does not answer", KAFKA)
         if not reader.consumer.ready or reader.consumer.lag is None:
-            log = f"saga logs {hop.to}"
-            return Finding(hop.to, "kafka", f"{what}; {hop.to} does not read", (log,))
+            commands = (f"saga logs {hop.to}", f"saga restart {hop.to}")
+            return Finding(hop.to, "kafka", f"{what}; {hop.to} does not read from it", commands)
         if reader.consumer.lag:
             lag = _count(reader.consumer.lag, "record")
             what = f"{what}; {hop.to} has {lag} still to read"

@@ -17,7 +17,7 @@ from payment_svc.messages import (
 )
 from payment_svc.service import SERVICE
 from shared_events.decision import Later
-from shared_events.payment import PaymentRefundRequested
+from shared_events.payment import PaymentCaptured, PaymentRefundRequested
 from tests.domain.builders import (
     IN_TIME,
     TOO_LATE,
@@ -63,6 +63,13 @@ def give_back(amount: int, attempt: int = 1) -> Refund:
 
 def test_reserved_stock_asks_for_the_money_and_records_the_intent_first() -> None:
     given(SERVICE).when(reserved()).then(capture_requested(), effects=(CHARGE,))
+
+
+def test_an_order_that_costs_nothing_is_paid_without_asking_anybody() -> None:
+    given(SERVICE).when(reserved(total_minor=0)).then(
+        capture_requested(total_minor=0),
+        PaymentCaptured(order=an_order(total_minor=0), captured_minor=0, provider_ref="nothing"),
+    )
 
 
 def test_reserved_stock_past_the_deadline_is_declined_without_a_charge() -> None:

@@ -1,0 +1,203 @@
+"""Loyalty's Redis loses its data, by a crash or a wrong command, while orders flow."""
+
+import asyncio
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import pytest
+from redis import Redis
+
+from saga_cli.log_reader import read
+from saga_cli.reconcile import Books, read_books
+from saga_cli.seed import SUSPENDED_CUSTOMER, seed
+from saga_cli.stack.servers import Servers
+from saga_cli.stack.services import Instance, Services
+from tests.support.servers import log_of, private_stack
+from tests.support.shop import place_many, settled
+
+System = tuple[Services, Servers]
+
+
+@pytest.fixture(scope="module")
+def system() -> Iterator[System]:
+    """Two instances of loyalty over a Redis that its tests may break."""
+    with private_stack() as (services, servers):
+        services.start("loyalty")
+        services.start_all()
+        seed(services.url("order"), services.url("inventory"), services.url("loyalty"))
+        yield services, servers
+
+
+async def _place_and_cancel(services: Services, count: int) -> list[str]:
+    """Mixed orders; every seventh is cancelled, wherever it is by then."""
+    url = services.url("order")
+    placed: list[str] = []
+    for part in range(0, count, 60):
+        placed += await place_many([url], min(60, count - part), at_once=10)
+        async with httpx.AsyncClient(timeout=15) as client:
+            for order_id in placed[part::7]:
+                answer = await client.post(f"{url}/orders/{order_id}/cancel")
+                assert answer.status_code in {202, 409}, answer.text
+    return placed
+
+
+def _under_load(services: Services, count: int, break_it: Callable[[], None]) -> list[str]:
+    """Break something once loyalty has got to work on the orders; returns their ids."""
+    before = _awards(services)
+    with ThreadPoolExecutor(1) as pool:
+        placing: Future[list[str]] = pool.submit(asyncio.run, _place_and_cancel(services, count))
+        _await(lambda: _awards(services) >= before + 20, "no points are awarded")
+        break_it()
+        return placing.result()
+
+
+def _awards(services: Services) -> int:
+    logged = asyncio.run(read(services.addresses.kafka_bootstrap, ["loyalty.events"]))
+    return sum(entry.envelope.type == "points.awarded.v1" for entry in logged)
+
+
+def _await(condition: Callable[[], bool], otherwise: str, seconds: float = 90) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, otherwise
+        time.sleep(0.1)
+
+
+def _empty(servers: Servers) -> None:
+    """SIGKILL, and its disk is gone."""
+    servers.redis.kill()
+    data = servers.folder / "redis"
+    shutil.rmtree(data)
+    data.mkdir()
+    servers.restart(servers.redis)
+
+
+def _flush(servers: Servers) -> None:
+    with Redis.from_url(servers.addresses.redis_url) as redis:
+        redis.flushall()
+
+
+def _rebuilds(services: Services) -> int:
+    logs = (log_of(instance.process) for instance in services.of("loyalty"))
+    return sum(text.count("rebuild_finished") for text in logs)
+
+
+def _books(services: Services) -> Books:
+    return asyncio.run(read_books(services.addresses))
+
+
+def _assert_points_are_what_the_orders_say(services: Services) -> None:
+    """Judged by the order service's own book, which no rebuild touches."""
+    books = _books(services)
+    sums: dict[str, int] = {}
+    for row in books.orders.values():
+        if row.status == "Confirmed":
+            order = row.detail["order"]
+            points = order["total_minor"] // 100
+            sums[order["customer_id"]] = sums.get(order["customer_id"], 0) + points
+    assert {c: points for c, points in books.customers.items() if points} == sums
+    assert _standing(services, SUSPENDED_CUSTOMER) == {
+        "customer_id": SUSPENDED_CUSTOMER,
+        "points": 0,
+        "suspended": True,
+    }
+
+
+def _standing(services: Services, customer: str) -> Any:
+    answers = [
+        httpx.get(f"{instance.url}/customers/{customer}/points", timeout=10).json()
+        for instance in services.of("loyalty")
+        if instance.process.is_alive()
+    ]
+    assert all(answer == answers[0] for answer in answers)
+    return answers[0]
+
+
+@pytest.mark.parametrize("break_it", [_empty, _flush], ids=["killed and emptied", "flushed"])
+def test_a_redis_that_lost_everything_under_load_is_rebuilt_and_no_point_is_lost_or_doubled(
+    system: System, break_it: Callable[[Servers], None]
+) -> None:
+    services, servers = system
+    rebuilds = _rebuilds(services)
+    acknowledged = _under_load(services, 300, lambda: break_it(servers))
+    services.await_ready(i for i in services.instances if i.process.is_alive())
+    assert settled(services, acknowledged).violations == []
+    assert _rebuilds(services) == rebuilds + 1
+    _assert_points_are_what_the_orders_say(services)
+
+
+def test_the_rebuilt_state_is_the_live_state_order_by_order(system: System) -> None:
+    services, servers = system
+    acknowledged = asyncio.run(_place_and_cancel(services, 60))
+    assert settled(services, acknowledged).violations == []
+    before, logged = _books(services), _awards(services)
+    _flush(servers)
+    answer = _while_it_is_away(services)
+    assert answer.status_code == 503
+    assert answer.headers["Retry-After"] == "1"
+    services.await_ready(i for i in services.instances if i.process.is_alive())
+    assert settled(services, acknowledged).violations == []
+    after = _books(services)
+    assert (after.points, after.customers) == (before.points, before.customers)
+    assert _awards(services) == logged, "what was read again led to a new award"
+
+
+def _while_it_is_away(services: Services) -> httpx.Response:
+    """The first answers on points must be no zeros of a Redis that has forgotten them."""
+    url = services.url("loyalty")
+    answer = httpx.get(f"{url}/customers/alice/points", timeout=10)
+    ready = httpx.get(f"{url}/health/ready", timeout=10)
+    assert ready.status_code == 503
+    assert "Redis" in ready.json()["detail"]
+    command = {"suspended": True}
+    told = httpx.put(f"{url}/customers/zoe/standing", json=command, timeout=10)
+    assert told.status_code == 503
+    return answer
+
+
+def test_a_rebuild_that_is_killed_half_way_is_started_over(system: System) -> None:
+    services, servers = system
+    for instance in services.of("loyalty"):
+        instance.process.stop()
+    fragile = services.start("loyalty", {"CHASSIS_CRASH_AT": "rebuilding:2"})
+    services.await_ready([fragile])
+
+    def break_it() -> None:
+        _flush(servers)
+        _await(lambda: not fragile.process.is_alive(), "it did not die in the rebuild")
+        assert fragile.process.exit_code() == -9
+        with Redis.from_url(servers.addresses.redis_url) as redis:
+            assert redis.exists("loyalty:epoch") == 0
+            assert next(redis.scan_iter("loyalty:order:*"), None), "nothing was written yet"
+        _start_again(services, fragile)
+
+    acknowledged = _under_load(services, 300, break_it)
+    assert settled(services, acknowledged).violations == []
+    _assert_points_are_what_the_orders_say(services)
+
+
+def _start_again(services: Services, instance: Instance) -> None:
+    """As it was, without the plan to die, and with a second instance."""
+    env = {k: v for k, v in instance.process.env.items() if k != "CHASSIS_CRASH_AT"}
+    instance.process.env = env
+    instance.process.start()
+    services.await_ready([instance, services.start("loyalty")])
+
+
+def test_a_redis_that_is_away_for_a_minute_holds_orders_up_and_loses_none(system: System) -> None:
+    services, servers = system
+    rebuilds = _rebuilds(services)
+
+    def break_it() -> None:
+        servers.redis.kill()
+        time.sleep(60)
+        servers.restart(servers.redis)
+
+    acknowledged = _under_load(services, 300, break_it)
+    assert settled(services, acknowledged).violations == []
+    assert _rebuilds(services) == rebuilds, "its data were there"
+    _assert_points_are_what_the_orders_say(services)
