@@ -41,14 +41,15 @@ def test_only_the_relay_sends() -> None:
     assert callers(*SENDS) == {"chassis/relay.py"}
 
 
-def test_no_service_imports_a_kafka_client_or_the_relay() -> None:
+def test_the_runtime_makes_the_one_relay_of_a_process() -> None:
+    assert callers("Relay") == {"chassis/runtime.py"}
+
+
+def test_no_service_imports_a_kafka_client() -> None:
+    clients = {"aiokafka", "kafka", "confluent_kafka"}
+    services = {name: tree for name, tree in PRODUCT.items() if name.split("/")[0] in MODULES}
     reached = {
-        (name, module)
-        for name, tree in PRODUCT.items()
-        if name.split("/")[0] in MODULES
-        for module in imports(tree)
-        if module.split(".")[0] in {"aiokafka", "kafka", "confluent_kafka"}
-        or module.startswith("chassis.relay")
+        name for name, tree in services.items() for m in imports(tree) if m.split(".")[0] in clients
     }
     assert reached == set()
 
