@@ -168,6 +168,8 @@ async def _resolve(node: Node, body: Resolve) -> dict[str, Any]:
     if resolution is None:
         known = ", ".join(sorted(node.service.resolutions)) or "none"
         raise Problem(422, "unknown_outcome", f"{node.service.name} takes: {known}")
+    if resolution.needs_reference and not body.reference:
+        raise Problem(422, "reference_missing", f"{body.outcome} takes the provider's reference")
     found = await node.operations.whereabouts(body.key)
     owed = [e for e in found.owed if e.kind == resolution.effect.__name__]
     if not owed:

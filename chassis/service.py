@@ -47,6 +47,7 @@ class Resolution:
 
     effect: type[Any]
     made: Callable[[str, str], Any]
+    needs_reference: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,15 @@
 """python -m payment_svc: one process of the payment service."""
 
+from dataclasses import replace
+from functools import partial
+
 from chassis import migrations, runtime
 from chassis.postgres import PostgresStore
 from chassis.postgres_operations import PostgresOperations
 from chassis.service import Provider
 from payment_svc import api
-from payment_svc.provider import SimulatedProvider
+from payment_svc.domain import decide
+from payment_svc.provider import PaymentProvider, SimulatedProvider
 from payment_svc.service import SERVICE
 from payment_svc.settings import Settings
 from payment_svc.store import PAYMENTS
@@ -13,16 +17,28 @@ from payment_svc.store import PAYMENTS
 
 async def serve(settings: Settings) -> None:
     await migrations.migrate(runtime.migrations_of(__file__), settings.database_url)
-    store = await PostgresStore.connect(SERVICE, PAYMENTS, None, settings.database_url)
-    simulated = SimulatedProvider()
+    service = replace(SERVICE, decide=partial(decide, policy=settings.policy))
+    store = await PostgresStore.connect(service, PAYMENTS, None, settings.database_url)
+    outside = provider_of(settings)
     provider = Provider(
-        "simulated",
-        {"Capture": simulated.capture, "Refund": simulated.refund},
+        settings.provider,
+        {"Capture": outside.capture, "Refund": outside.refund},
         settings.provider_concurrency,
         settings.provider_timeout_s,
     )
-    node = runtime.assemble(SERVICE, settings, store, PostgresOperations(store), provider)
-    await runtime.run(node, api.make(node, store))
+    node = runtime.assemble(service, settings, store, PostgresOperations(store), provider)
+    try:
+        await runtime.run(node, api.make(node, store, settings))
+    finally:
+        await outside.close()
+
+
+def provider_of(settings: Settings) -> PaymentProvider:
+    if settings.provider == "simulated":
+        return SimulatedProvider()
+    from payment_svc.stripe_provider import StripeProvider  # noqa: PLC0415 - half a second to load
+
+    return StripeProvider.connect(settings.stripe, settings.provider_timeout_s)
 
 
 def main() -> None:

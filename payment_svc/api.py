@@ -9,10 +9,15 @@ from chassis.operator_api import app_of
 from chassis.postgres import PostgresStore
 from chassis.runtime import Node
 from chassis.work import adapter_of
+from payment_svc.settings import Settings
 
 
-def make(node: Node, store: PostgresStore) -> FastAPI:
+def make(node: Node, store: PostgresStore, settings: Settings) -> FastAPI:
     app = app_of(node)
+    if settings.provider == "stripe":
+        from payment_svc import stripe_webhook  # noqa: PLC0415 - half a second to load
+
+        app.include_router(stripe_webhook.routes(node, store, settings.stripe.webhook_secrets))
 
     @app.get("/payments/{order_id}", tags=["payments"])
     async def payment(order_id: OrderId) -> dict[str, Any]:

@@ -3,17 +3,20 @@
 consumes   StockReserved from inventory; OrderCancellationRequested from order;
            ShipmentRejected, ShipmentCancelled from shipping
 publishes  PaymentCaptureRequested, PaymentCaptured, PaymentDeclined, PaymentRefundRequested,
-           PaymentRefunded, PaymentCancellationNoted
+           PaymentRefundRefused, PaymentRefunded, PaymentCancellationNoted
 effects    Capture, Refund: asked of the provider outside the transaction, by one key each
 state      Absent -> Capturing -> Captured -> Refunding -> Refunded, or Declined; Noted is a tombstone
+fees       a customer who changed their mind pays for restocking and what the provider keeps;
+           a failure of our own is refunded in full
+refused    a refund that the provider refuses is owed still, and asked for again as a new one
 repeats    a fact that comes twice, or too late, decides nothing
 """
 
-from dataclasses import dataclass
-from datetime import datetime
-from typing import TypeAlias
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Final, TypeAlias
 
-from shared_events.decision import Decision, impossible, nothing, publish
+from shared_events.decision import Decision, Later, impossible, nothing, publish
 from shared_events.inventory import StockReserved
 from shared_events.order import OrderCancellationRequested
 from shared_events.payment import (
@@ -22,18 +25,41 @@ from shared_events.payment import (
     PaymentCaptureRequested,
     PaymentDeclined,
     PaymentRefunded,
+    PaymentRefundRefused,
     PaymentRefundRequested,
 )
 from shared_events.shipping import ShipmentCancelled, ShipmentRejected
 from shared_events.values import Order
 
+NEVER: Final = datetime.max.replace(tzinfo=UTC)
+CUSTOMER: Final = "customer"  # the reason of a cancellation that is the customer's own wish
+PATIENCE_MIN: Final = timedelta(minutes=1)  # after a refused refund; doubling
+PATIENCE_MAX: Final = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What the provider keeps of a payment that is refunded: its fee, in basis points and fixed."""
+
+    provider_fee_bps: int = 140
+    provider_fee_fixed_minor: int = 25
+
+    def provider_fee_minor(self, captured_minor: int) -> int:
+        """Rounded half up."""
+        return (captured_minor * self.provider_fee_bps + 5_000) // 10_000 + (
+            self.provider_fee_fixed_minor
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capture:
+    """`deadline` is the order's; one that was owed before captures had it has none."""
+
     order_id: str
     amount_minor: int
     currency: str
     token: str
+    deadline: datetime = NEVER
     attempt: int = 1
 
 
@@ -54,6 +80,8 @@ class CaptureSucceeded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaptureDeclined:
+    """It is known that nothing was taken, and nothing will be."""
+
     order_id: str
     reason: str
 
@@ -61,6 +89,15 @@ class CaptureDeclined:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefundSucceeded:
     order_id: str
+    settled_by: str = "provider"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefundRefused:
+    """It is known that nothing was given back by this refund, and nothing will be."""
+
+    order_id: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +134,10 @@ class Refunding:
     refused_by: str
     refund_minor: int
     fee_minor: int
+    restocking_fee_minor: int = 0
+    provider_fee_minor: int = 0
+    refusals: int = 0
+    last_refusal: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +146,9 @@ class Refunded:
     reason: str
     refunded_minor: int
     fee_minor: int
+    restocking_fee_minor: int = 0
+    provider_fee_minor: int = 0
+    settled_by: str = "provider"
 
 
 State: TypeAlias = Absent | Noted | Capturing | Captured | Declined | Refunding | Refunded
@@ -116,35 +160,40 @@ Input: TypeAlias = (
     | CaptureSucceeded
     | CaptureDeclined
     | RefundSucceeded
+    | RefundRefused
 )
 Event: TypeAlias = (
     PaymentCaptureRequested
     | PaymentCaptured
     | PaymentDeclined
     | PaymentRefundRequested
+    | PaymentRefundRefused
     | PaymentRefunded
     | PaymentCancellationNoted
 )
+Undone: TypeAlias = ShipmentRejected | ShipmentCancelled
 INITIAL = Absent()
+POLICY: Final = Policy()
 
 
-def decide(state: State, message: Input, at: datetime) -> Decision:
+def decide(state: State, message: Input, at: datetime, policy: Policy = POLICY) -> Decision:
     match message:
         case StockReserved():
             return capture(state, message.order, at)
         case OrderCancellationRequested():
             return note_cancellation(state, message)
         case ShipmentRejected():
-            return refund(state, message.order_id, message.reason, "shipping", 0)
+            return refund(state, message, "shipping", policy)
         case ShipmentCancelled():
-            fee = message.restocking_fee_minor
-            return refund(state, message.order_id, message.reason, message.refused_by, fee)
+            return refund(state, message, message.refused_by, policy)
         case CaptureSucceeded():
             return note_captured(state, message)
         case CaptureDeclined():
             return note_declined(state, message)
         case RefundSucceeded():
             return note_refunded(state, message)
+        case RefundRefused():
+            return note_refused(state, message, at)
 
 
 def evolve(state: State, event: Event) -> State:
@@ -167,7 +216,12 @@ def evolve(state: State, event: Event) -> State:
                 refused_by=event.refused_by,
                 refund_minor=event.refund_minor,
                 fee_minor=event.fee_minor,
+                restocking_fee_minor=event.restocking_fee_minor,
+                provider_fee_minor=event.provider_fee_minor,
             )
+        case PaymentRefundRefused():
+            assert isinstance(state, Refunding), "a refund is requested before it is refused"
+            return replace(state, refusals=event.attempt, last_refusal=event.reason)
         case PaymentRefunded():
             assert isinstance(state, Refunding), "a refund is requested before it is done"
             return Refunded(
@@ -175,6 +229,9 @@ def evolve(state: State, event: Event) -> State:
                 reason=event.reason,
                 refunded_minor=event.refunded_minor,
                 fee_minor=event.fee_minor,
+                restocking_fee_minor=event.restocking_fee_minor,
+                provider_fee_minor=event.provider_fee_minor,
+                settled_by=event.settled_by,
             )
         case PaymentCancellationNoted():
             return Noted()
@@ -195,6 +252,7 @@ def capture(state: State, order: Order, at: datetime) -> Decision:
         amount_minor=order.total_minor,
         currency=order.currency,
         token=order.payment_token,
+        deadline=order.deadline,
     )
     return Decision(events=(PaymentCaptureRequested(order=order),), effects=(charge,))
 
@@ -222,29 +280,55 @@ def note_declined(state: State, message: CaptureDeclined) -> Decision:
             return impossible("a capture was declined that was not asked for")
 
 
-def refund(state: State, order_id: str, reason: str, refused_by: str, fee_minor: int) -> Decision:
+def refund(state: State, message: Undone, refused_by: str, policy: Policy) -> Decision:
     match state:
         case Captured():
-            fee = min(fee_minor, state.captured_minor)
-            amount = state.captured_minor - fee
+            restocking, provider = fees(message, state.captured_minor, policy)
             requested = PaymentRefundRequested(
-                order_id=order_id,
-                reason=reason,
+                order_id=message.order_id,
+                reason=message.reason,
                 refused_by=refused_by,
-                refund_minor=amount,
-                fee_minor=fee,
+                refund_minor=state.captured_minor - restocking - provider,
+                fee_minor=restocking + provider,
+                restocking_fee_minor=restocking,
+                provider_fee_minor=provider,
             )
-            effect = Refund(
-                order_id=order_id,
-                amount_minor=amount,
-                currency=state.currency,
-                provider_ref=state.provider_ref,
-            )
-            return Decision(events=(requested,), effects=(effect,))
+            return asked_for(requested, evolve(state, requested))
         case Refunding() | Refunded():
             return nothing("refund is under way")
         case Absent() | Noted() | Capturing() | Declined():
             return impossible("a shipment was undone that no payment led to")
+
+
+def fees(message: Undone, captured_minor: int, policy: Policy) -> tuple[int, int]:
+    """For restocking and for the provider; together never more than was captured."""
+    match message:
+        case ShipmentCancelled(reason=reason) if reason == CUSTOMER:
+            restocking = min(message.restocking_fee_minor, captured_minor)
+            provider = min(policy.provider_fee_minor(captured_minor), captured_minor - restocking)
+            return restocking, provider
+        case ShipmentCancelled() | ShipmentRejected():
+            return 0, 0
+
+
+def asked_for(requested: PaymentRefundRequested, state: State) -> Decision:
+    """The intent first; nobody is asked for nothing."""
+    assert isinstance(state, Refunding), "the intent is recorded"
+    order_id = requested.order_id
+    if requested.refund_minor == 0:
+        done = note_refunded(state, RefundSucceeded(order_id=order_id, settled_by="fees"))
+        return publish(requested, *done.events)
+    return Decision(events=(requested,), effects=(refund_of(order_id, state, attempt=1),))
+
+
+def refund_of(order_id: str, state: Refunding, attempt: int) -> Refund:
+    return Refund(
+        order_id=order_id,
+        amount_minor=state.refund_minor,
+        currency=state.captured.currency,
+        provider_ref=state.captured.provider_ref,
+        attempt=attempt,
+    )
 
 
 def note_refunded(state: State, message: RefundSucceeded) -> Decision:
@@ -258,12 +342,31 @@ def note_refunded(state: State, message: RefundSucceeded) -> Decision:
                 refunded_minor=state.refund_minor,
                 fee_minor=state.fee_minor,
                 currency=state.captured.currency,
+                restocking_fee_minor=state.restocking_fee_minor,
+                provider_fee_minor=state.provider_fee_minor,
+                settled_by=message.settled_by,
             )
             return publish(refunded)
         case Refunded():
             return nothing("refunded before")
         case Absent() | Noted() | Capturing() | Captured() | Declined():
             return impossible("a refund succeeded that was not asked for")
+
+
+def note_refused(state: State, message: RefundRefused, at: datetime) -> Decision:
+    match state:
+        case Refunding():
+            attempt = state.refusals + 1
+            refused = PaymentRefundRefused(
+                order_id=message.order_id, reason=message.reason, attempt=attempt
+            )
+            again = refund_of(message.order_id, state, attempt + 1)
+            wait = min(PATIENCE_MIN * 2 ** min(state.refusals, 10), PATIENCE_MAX)
+            return Decision(events=(refused,), effects=(Later(at + wait, again),))
+        case Refunded():
+            return nothing("refunded before")
+        case Absent() | Noted() | Capturing() | Captured() | Declined():
+            return impossible("a refund was refused that was not asked for")
 
 
 def note_cancellation(state: State, message: OrderCancellationRequested) -> Decision:

@@ -7,38 +7,58 @@ moves no money a second time.
 import hashlib
 from typing import Final, Protocol
 
+from chassis.errors import ProviderError
 from chassis.service import Attempt
-from payment_svc.domain import Capture, CaptureDeclined, CaptureSucceeded, Refund, RefundSucceeded
+from payment_svc.domain import (
+    Capture,
+    CaptureDeclined,
+    CaptureSucceeded,
+    Refund,
+    RefundRefused,
+    RefundSucceeded,
+)
+
+CaptureOutcome = CaptureSucceeded | CaptureDeclined
+RefundOutcome = RefundSucceeded | RefundRefused
 
 DECLINING: Final = {
     "tok_declined": "card_declined",
     "tok_insufficient_funds": "insufficient_funds",
     "tok_expired": "expired_card",
 }
+FLAKY: Final = "tok_flaky"  # the first answer is lost
+REFUND_REFUSED: Final = "tok_refund_refused"  # the first refund is refused, the next is not
+REFUSING: Final = "sim_refuses_"
 
 
 class PaymentProvider(Protocol):
     """Raises anything for an unknown outcome: it is asked again with the same key."""
 
-    async def capture(
-        self, effect: Capture, attempt: Attempt
-    ) -> CaptureSucceeded | CaptureDeclined: ...
+    async def capture(self, effect: Capture, attempt: Attempt) -> CaptureOutcome: ...
 
-    async def refund(self, effect: Refund, attempt: Attempt) -> RefundSucceeded: ...
+    async def refund(self, effect: Refund, attempt: Attempt) -> RefundOutcome: ...
+
+    async def close(self) -> None: ...
 
 
 class SimulatedProvider:
-    """Declines by card token; its reference follows from the key, so it has nothing to remember."""
+    """Decides by card token; its reference follows from the key, so it has nothing to remember."""
 
-    async def capture(
-        self, effect: Capture, attempt: Attempt
-    ) -> CaptureSucceeded | CaptureDeclined:
+    async def capture(self, effect: Capture, attempt: Attempt) -> CaptureOutcome:
         reason = DECLINING.get(effect.token)
         if reason is not None:
             return CaptureDeclined(order_id=effect.order_id, reason=reason)
-        reference = "sim_" + hashlib.sha256(attempt.key.encode()).hexdigest()[:24]
+        if effect.token == FLAKY and attempt.number == 1:
+            raise ProviderError("the answer was lost")
+        prefix = REFUSING if effect.token == REFUND_REFUSED else "sim_"
+        reference = prefix + hashlib.sha256(attempt.key.encode()).hexdigest()[:24]
         return CaptureSucceeded(order_id=effect.order_id, provider_ref=reference)
 
-    async def refund(self, effect: Refund, attempt: Attempt) -> RefundSucceeded:
+    async def refund(self, effect: Refund, attempt: Attempt) -> RefundOutcome:
         del attempt
+        if effect.attempt == 1 and effect.provider_ref.startswith(REFUSING):
+            return RefundRefused(order_id=effect.order_id, reason="expired_or_canceled_card")
         return RefundSucceeded(order_id=effect.order_id)
+
+    async def close(self) -> None:
+        """Nothing is open."""

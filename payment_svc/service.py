@@ -2,9 +2,15 @@
 
 from typing import Final
 
-from chassis.service import Service
+from chassis.service import Resolution, Service
 from payment_svc import domain
-from payment_svc.domain import Capture, Refund
+from payment_svc.domain import (
+    Capture,
+    CaptureDeclined,
+    CaptureSucceeded,
+    Refund,
+    RefundSucceeded,
+)
 from shared_events.inventory import StockReserved
 from shared_events.order import OrderCancellationRequested
 from shared_events.payment import (
@@ -13,6 +19,7 @@ from shared_events.payment import (
     PaymentCaptureRequested,
     PaymentDeclined,
     PaymentRefunded,
+    PaymentRefundRefused,
     PaymentRefundRequested,
 )
 from shared_events.shipping import ShipmentCancelled, ShipmentRejected
@@ -28,8 +35,23 @@ SERVICE: Final = Service(
         PaymentCaptured,
         PaymentDeclined,
         PaymentRefundRequested,
+        PaymentRefundRefused,
         PaymentRefunded,
         PaymentCancellationNoted,
     ),
     effects=(Capture, Refund),
+    resolutions={
+        "captured": Resolution(
+            Capture,
+            lambda order_id, reference: CaptureSucceeded(order_id=order_id, provider_ref=reference),
+            needs_reference=True,  # a refund is asked for by it
+        ),
+        "declined": Resolution(
+            Capture,
+            lambda order_id, _: CaptureDeclined(order_id=order_id, reason="resolved_declined"),
+        ),
+        "refunded": Resolution(
+            Refund, lambda order_id, _: RefundSucceeded(order_id=order_id, settled_by="operator")
+        ),
+    },
 )

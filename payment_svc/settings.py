@@ -1,7 +1,55 @@
-from pydantic_settings import SettingsConfigDict
+from functools import cached_property
+from typing import Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from chassis.settings import ProviderSettings
+from payment_svc.domain import POLICY, Policy
+
+
+class StripeSettings(BaseSettings):
+    """Read only where Stripe is the provider. Webhooks are off without their secret.
+
+    `webhook_secret` may be several, separated by commas, while one takes over from another.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="STRIPE_")
+
+    api_key: SecretStr = Field(min_length=1)
+    api_base: str = "https://api.stripe.com"
+    webhook_secret: SecretStr = SecretStr("")
+
+    @property
+    def webhook_secrets(self) -> tuple[str, ...]:
+        given = self.webhook_secret.get_secret_value().split(",")
+        return tuple(secret.strip() for secret in given if secret.strip())
 
 
 class Settings(ProviderSettings):
+    """`fee_*` say what the provider keeps of a payment that is refunded."""
+
     model_config = SettingsConfigDict(env_prefix="PAYMENT_")
+
+    provider: Literal["simulated", "stripe"] = "simulated"
+    fee_bps: int = Field(POLICY.provider_fee_bps, ge=0, le=10_000)
+    fee_fixed_minor: int = Field(POLICY.provider_fee_fixed_minor, ge=0)
+
+    @field_validator("provider")
+    @classmethod
+    def _has_what_it_needs(cls, provider: str) -> str:
+        if provider == "stripe":
+            try:
+                StripeSettings()  # type: ignore[call-arg]  # read from the environment
+            except ValidationError as error:
+                wrong = [f"STRIPE_{e['loc'][0]}".upper() + f": {e['msg']}" for e in error.errors()]
+                raise ValueError("; ".join(wrong)) from None
+        return provider
+
+    @cached_property
+    def stripe(self) -> StripeSettings:
+        return StripeSettings()  # type: ignore[call-arg]  # read from the environment
+
+    @property
+    def policy(self) -> Policy:
+        return Policy(provider_fee_bps=self.fee_bps, provider_fee_fixed_minor=self.fee_fixed_minor)

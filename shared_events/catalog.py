@@ -57,6 +57,7 @@ _TYPES: Final[tuple[tuple[str, type[Any], str], ...]] = (
     ("payment.captured.v1", payment.PaymentCaptured, "payment"),
     ("payment.declined.v1", payment.PaymentDeclined, "payment"),
     ("payment.refund_requested.v1", payment.PaymentRefundRequested, "payment"),
+    ("payment.refund_refused.v1", payment.PaymentRefundRefused, "payment"),
     ("payment.refunded.v1", payment.PaymentRefunded, "payment"),
     ("payment.cancellation_noted.v1", payment.PaymentCancellationNoted, "payment"),
     ("shipment.created.v1", shipping.ShipmentCreated, "shipping"),

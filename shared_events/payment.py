@@ -31,18 +31,32 @@ class PaymentDeclined:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaymentRefundRequested:
-    """The refund's intent, recorded before the provider is asked."""
+    """The refund's intent, recorded before the provider is asked: `fee_minor` is the fees' sum."""
 
     order_id: str
     reason: str
     refused_by: str
     refund_minor: int
     fee_minor: int
+    restocking_fee_minor: int = 0
+    provider_fee_minor: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentRefundRefused:
+    """The provider won't give it back this time: it is asked for again later, as a new refund."""
+
+    order_id: str
+    reason: str
+    attempt: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaymentRefunded:
-    """The compensation of PaymentCaptured: captured = refunded + fee, in minor units."""
+    """The compensation of PaymentCaptured: captured = refunded + fee, in minor units.
+
+    `settled_by` is who says so: the provider, an operator, or nobody where fees took it all.
+    """
 
     order_id: str
     reason: str
@@ -51,6 +65,9 @@ class PaymentRefunded:
     refunded_minor: int
     fee_minor: int
     currency: str
+    restocking_fee_minor: int = 0
+    provider_fee_minor: int = 0
+    settled_by: str = "provider"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -57,8 +57,8 @@ def test_a_cancelled_confirmed_order_is_undone_step_by_step_backwards() -> None:
         shipment_cancelled(),
         refund_requested(),
         refunded(),
-        released(),
-        order_cancelled(),
+        released(refunded=2933, fee=67),
+        order_cancelled(refunded=2933, fee=67),
     )
 
 

@@ -106,8 +106,11 @@ def count(world: World, kind: type[Any]) -> int:
 
 
 def money_kept(world: World) -> int:
+    """Without the fees, which the policy allows."""
     captured = (e.captured_minor for e in world.published if isinstance(e, PaymentCaptured))
-    refunded = (e.refunded_minor for e in world.published if isinstance(e, PaymentRefunded))
+    refunded = (
+        e.refunded_minor + e.fee_minor for e in world.published if isinstance(e, PaymentRefunded)
+    )
     return sum(captured) - sum(refunded)
 
 

@@ -24,6 +24,7 @@ from shared_events.payment import (
     PaymentCaptureRequested,
     PaymentDeclined,
     PaymentRefunded,
+    PaymentRefundRefused,
     PaymentRefundRequested,
 )
 from shared_events.shipping import (
@@ -70,9 +71,11 @@ def confirmed() -> OrderConfirmed:
 
 
 def order_cancelled(
-    reason: str = "customer", by: str = "order", refunded: int = 3000
+    reason: str = "customer", by: str = "order", refunded: int = 3000, fee: int = 0
 ) -> OrderCancelled:
-    return OrderCancelled(order_id="o-1", reason=reason, refused_by=by, refunded_minor=refunded)
+    return OrderCancelled(
+        order_id="o-1", reason=reason, refused_by=by, refunded_minor=refunded, fee_minor=fee
+    )
 
 
 def priced(sku: str = "CUP", price_minor: int = 1500, attempt: int = 1) -> ProductPriced:
@@ -123,23 +126,51 @@ def declined(reason: str = "card_declined") -> PaymentDeclined:
 
 
 def refund_requested(
-    reason: str = "customer", by: str = "order", fee: int = 0
+    reason: str = "customer", by: str = "order", fee: int = 0, provider: int | None = None
 ) -> PaymentRefundRequested:
+    """`fee` is for restocking; the provider keeps 0.67 of 30.00 where it was the customer's wish."""
+    kept = provider_fee(reason) if provider is None else provider
     return PaymentRefundRequested(
-        order_id="o-1", reason=reason, refused_by=by, refund_minor=3000 - fee, fee_minor=fee
+        order_id="o-1",
+        reason=reason,
+        refused_by=by,
+        refund_minor=3000 - fee - kept,
+        fee_minor=fee + kept,
+        restocking_fee_minor=fee,
+        provider_fee_minor=kept,
     )
 
 
-def refunded(reason: str = "customer", by: str = "order", fee: int = 0) -> PaymentRefunded:
+def refund_refused(
+    attempt: int = 1, reason: str = "expired_or_canceled_card"
+) -> PaymentRefundRefused:
+    return PaymentRefundRefused(order_id="o-1", reason=reason, attempt=attempt)
+
+
+def refunded(
+    reason: str = "customer",
+    by: str = "order",
+    fee: int = 0,
+    provider: int | None = None,
+    settled_by: str = "provider",
+) -> PaymentRefunded:
+    kept = provider_fee(reason) if provider is None else provider
     return PaymentRefunded(
         order_id="o-1",
         reason=reason,
         refused_by=by,
         captured_minor=3000,
-        refunded_minor=3000 - fee,
-        fee_minor=fee,
+        refunded_minor=3000 - fee - kept,
+        fee_minor=fee + kept,
         currency="EUR",
+        restocking_fee_minor=fee,
+        provider_fee_minor=kept,
+        settled_by=settled_by,
     )
+
+
+def provider_fee(reason: str) -> int:
+    return 67 if reason == "customer" else 0
 
 
 def shipment_created(**changes: Any) -> ShipmentCreated:

@@ -127,7 +127,7 @@ def test_a_refund_releases_the_stock_and_passes_on_reason_and_money() -> None:
 
 
 def test_a_refund_takes_sold_stock_back() -> None:
-    given(SERVICE, *SOLD).when(refunded()).then(released())
+    given(SERVICE, *SOLD).when(refunded(provider=0)).then(released())
     assert levels_after(*SOLD, released()) == {"CUP": Level(available=10, receipts=1)}
 
 

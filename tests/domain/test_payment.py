@@ -1,25 +1,42 @@
 """The rules of a payment."""
 
+from dataclasses import replace
+from datetime import timedelta
+from functools import partial
 from typing import Any, Final, get_args
 
+import pytest
+from hypothesis import given as given_any
+from hypothesis.strategies import builds, integers, sampled_from
+from pydantic import TypeAdapter
+
 from payment_svc.domain import (
+    NEVER,
     Capture,
+    Captured,
     CaptureDeclined,
     CaptureSucceeded,
     Input,
+    Policy,
     Refund,
+    RefundRefused,
     RefundSucceeded,
     State,
+    decide,
 )
 from payment_svc.service import SERVICE
+from shared_events.decision import Later
 from shared_events.payment import PaymentCancellationNoted, PaymentRefundRequested
 from tests.domain.builders import (
+    DEADLINE,
+    IN_TIME,
     TOO_LATE,
     an_order,
     cancellation_requested,
     capture_requested,
     captured,
     declined,
+    refund_refused,
     refund_requested,
     refunded,
     reserved,
@@ -27,25 +44,35 @@ from tests.domain.builders import (
     shipment_rejected,
 )
 from tests.domain.every_pair import assert_every_pair_is_answered
-from tests.domain.support import given
+from tests.domain.support import folded, given
 
 NOTED: Final = PaymentCancellationNoted(order_id="o-1", reason="customer")
-CHARGE: Final = Capture(order_id="o-1", amount_minor=3000, currency="EUR", token="tok_ok")
+CHARGE: Final = Capture(
+    order_id="o-1", amount_minor=3000, currency="EUR", token="tok_ok", deadline=DEADLINE
+)
 SUCCEEDED: Final = CaptureSucceeded(order_id="o-1", provider_ref="ch-1")
 CARD_DECLINED: Final = CaptureDeclined(order_id="o-1", reason="card_declined")
 REFUND_SUCCEEDED: Final = RefundSucceeded(order_id="o-1")
+REFUND_REFUSED: Final = RefundRefused(order_id="o-1", reason="expired_or_canceled_card")
 CAPTURING: Final = (capture_requested(),)
 CAPTURED: Final = (*CAPTURING, captured())
 DECLINED: Final = (*CAPTURING, declined())
 REFUNDING: Final = (*CAPTURED, refund_requested())
+REFUSED: Final = (*REFUNDING, refund_refused())
 REFUNDED: Final = (*REFUNDING, refunded())
 HISTORIES: Final[tuple[tuple[Any, ...], ...]] = (
-    (), (NOTED,), CAPTURING, CAPTURED, DECLINED, REFUNDING, REFUNDED
+    (), (NOTED,), CAPTURING, CAPTURED, DECLINED, REFUNDING, REFUSED, REFUNDED
 )  # fmt: skip
 
 
-def give_back(amount: int) -> Refund:
-    return Refund(order_id="o-1", amount_minor=amount, currency="EUR", provider_ref="ch-1")
+def give_back(amount: int, attempt: int = 1) -> Refund:
+    return Refund(
+        order_id="o-1",
+        amount_minor=amount,
+        currency="EUR",
+        provider_ref="ch-1",
+        attempt=attempt,
+    )
 
 
 def test_reserved_stock_asks_for_the_money_and_records_the_intent_first() -> None:
@@ -67,7 +94,7 @@ def test_an_order_cancelled_before_it_was_seen_is_declined_without_a_charge() ->
 
 
 def test_money_is_asked_for_once() -> None:
-    for history in (CAPTURING, CAPTURED, DECLINED, REFUNDING, REFUNDED):
+    for history in (CAPTURING, CAPTURED, DECLINED, REFUNDING, REFUSED, REFUNDED):
         given(SERVICE, *history).when(reserved()).then_nothing()
 
 
@@ -104,29 +131,86 @@ def test_a_rejected_shipment_gives_all_the_money_back() -> None:
     )
 
 
-def test_a_cancelled_shipment_gives_the_money_back_in_the_name_of_who_refused() -> None:
-    given(SERVICE, *CAPTURED).when(shipment_cancelled("customer_suspended", "loyalty")).then(
-        refund_requested("customer_suspended", "loyalty"), effects=(give_back(3000),)
+def test_a_failure_of_our_own_is_refunded_in_full_in_the_name_of_who_refused() -> None:
+    for fee in (0, 100):
+        cancelled = shipment_cancelled("customer_suspended", "loyalty", fee=fee)
+        given(SERVICE, *CAPTURED).when(cancelled).then(
+            refund_requested("customer_suspended", "loyalty"), effects=(give_back(3000),)
+        )
+
+
+def test_a_customer_who_changed_their_mind_pays_what_the_provider_keeps() -> None:
+    given(SERVICE, *CAPTURED).when(shipment_cancelled()).then(
+        refund_requested(provider=67), effects=(give_back(2933),)
     )
 
 
-def test_a_restocking_fee_is_kept() -> None:
+def test_a_customer_who_changed_their_mind_pays_for_restocking_too() -> None:
     given(SERVICE, *CAPTURED).when(shipment_cancelled(fee=100)).then(
-        refund_requested(fee=100), effects=(give_back(2900),)
+        refund_requested(fee=100, provider=67), effects=(give_back(2833),)
     )
 
 
-def test_a_fee_never_exceeds_what_was_captured() -> None:
-    given(SERVICE, *CAPTURED).when(shipment_cancelled(fee=9000)).then(
-        PaymentRefundRequested(
-            order_id="o-1", reason="customer", refused_by="order", refund_minor=0, fee_minor=3000
-        ),
-        effects=(give_back(0),),
+def test_fees_never_exceed_what_was_captured_and_nobody_is_asked_for_nothing() -> None:
+    for fee, provider in ((2950, 50), (3000, 0), (9000, 0)):
+        restocking = min(fee, 3000)
+        given(SERVICE, *CAPTURED).when(shipment_cancelled(fee=fee)).then(
+            refund_requested(fee=restocking, provider=provider),
+            refunded(fee=restocking, provider=provider, settled_by="fees"),
+        )
+
+
+@pytest.mark.parametrize(
+    ("policy", "captured_minor", "fee_minor"),
+    [
+        (Policy(), 3000, 67),
+        (Policy(), 1, 25),
+        (Policy(), 9_999_999, 140_025),
+        (Policy(provider_fee_bps=150, provider_fee_fixed_minor=0), 30, 0),
+        (Policy(provider_fee_bps=150, provider_fee_fixed_minor=0), 34, 1),
+        (Policy(provider_fee_bps=0, provider_fee_fixed_minor=0), 3000, 0),
+    ],
+)
+def test_the_provider_keeps_a_share_and_a_fixed_part(
+    policy: Policy, captured_minor: int, fee_minor: int
+) -> None:
+    assert policy.provider_fee_minor(captured_minor) == fee_minor
+
+
+def test_another_policy_makes_another_fee() -> None:
+    free = Policy(provider_fee_bps=0, provider_fee_fixed_minor=0)
+    service = replace(SERVICE, decide=partial(decide, policy=free))
+    given(service, *CAPTURED).when(shipment_cancelled()).then(
+        refund_requested(provider=0), effects=(give_back(3000),)
     )
+
+
+@given_any(
+    captured_minor=integers(1, 10**9),
+    restocking=integers(0, 10**9),
+    reason=sampled_from(["customer", "deadline", "customer_suspended"]),
+    policy=builds(
+        Policy,
+        provider_fee_bps=integers(0, 10_000),
+        provider_fee_fixed_minor=integers(0, 10**6),
+    ),
+)
+def test_what_was_captured_is_what_is_refunded_and_kept(
+    captured_minor: int, restocking: int, reason: str, policy: Policy
+) -> None:
+    state = Captured(captured_minor=captured_minor, currency="EUR", provider_ref="ch-1")
+    cancelled = shipment_cancelled(reason, fee=restocking)
+    events = decide(state, cancelled, TOO_LATE, policy).events
+    requested = events[0]
+    assert isinstance(requested, PaymentRefundRequested)
+    assert requested.refund_minor + requested.fee_minor == captured_minor
+    assert requested.fee_minor == requested.restocking_fee_minor + requested.provider_fee_minor
+    assert min(requested.refund_minor, requested.fee_minor) >= 0
+    assert (len(events) == 2) == (requested.refund_minor == 0)
 
 
 def test_money_is_given_back_once() -> None:
-    for history in (REFUNDING, REFUNDED):
+    for history in (REFUNDING, REFUSED, REFUNDED):
         given(SERVICE, *history).when(shipment_rejected()).then_nothing()
         given(SERVICE, *history).when(shipment_cancelled()).then_nothing()
 
@@ -137,9 +221,14 @@ def test_a_shipment_undone_without_a_capture_is_impossible() -> None:
         given(SERVICE, *history).when(shipment_cancelled()).then_impossible()
 
 
-def test_a_refund_that_succeeds_is_published_with_the_first_reason() -> None:
+def test_a_refund_that_succeeds_is_published_with_the_first_reason_and_fees() -> None:
     history = (*CAPTURED, refund_requested("customer", "order", fee=100))
     given(SERVICE, *history).when(REFUND_SUCCEEDED).then(refunded(fee=100))
+
+
+def test_a_refund_that_a_person_vouches_for_says_so() -> None:
+    resolved = SERVICE.resolutions["refunded"].made("o-1", "")
+    given(SERVICE, *REFUNDING).when(resolved).then(refunded(settled_by="operator"))
 
 
 def test_a_refund_is_noted_once() -> None:
@@ -149,6 +238,51 @@ def test_a_refund_is_noted_once() -> None:
 def test_a_refund_nobody_asked_for_is_impossible() -> None:
     for history in ((), (NOTED,), CAPTURING, CAPTURED, DECLINED):
         given(SERVICE, *history).when(REFUND_SUCCEEDED).then_impossible()
+        given(SERVICE, *history).when(REFUND_REFUSED).then_impossible()
+
+
+def test_a_refused_refund_is_owed_still_and_asked_for_again_as_a_new_one() -> None:
+    again = Later(IN_TIME + timedelta(minutes=1), give_back(2933, attempt=2))
+    given(SERVICE, *REFUNDING).when(REFUND_REFUSED).then(refund_refused(), effects=(again,))
+
+
+@pytest.mark.parametrize(
+    ("refusals", "minutes"), [(1, 2), (2, 4), (5, 32), (6, 60), (7, 60), (40, 60)]
+)
+def test_a_refund_refused_again_waits_twice_as_long_up_to_an_hour(
+    refusals: int, minutes: int
+) -> None:
+    history = (*REFUNDING, *(refund_refused(n) for n in range(1, refusals + 1)))
+    again = give_back(2933, attempt=refusals + 2)
+    given(SERVICE, *history).when(REFUND_REFUSED).then(
+        refund_refused(refusals + 1),
+        effects=(Later(IN_TIME + timedelta(minutes=minutes), again),),
+    )
+
+
+def test_refusals_are_counted_and_the_last_reason_is_known() -> None:
+    state = folded(SERVICE, (*REFUSED, refund_refused(2, "lost_or_stolen_card")))
+    assert (state.refusals, state.last_refusal) == (2, "lost_or_stolen_card")
+
+
+def test_a_refund_that_was_refused_before_may_succeed() -> None:
+    given(SERVICE, *REFUSED).when(REFUND_SUCCEEDED).then(refunded())
+
+
+def test_a_refusal_after_the_refund_changes_nothing() -> None:
+    given(SERVICE, *REFUNDED).when(REFUND_REFUSED).then_nothing()
+
+
+def test_a_person_may_say_what_became_of_a_charge() -> None:
+    took = SERVICE.resolutions["captured"].made("o-1", "ch-1")
+    given(SERVICE, *CAPTURING).when(took).then(captured())
+    took_not = SERVICE.resolutions["declined"].made("o-1", "")
+    given(SERVICE, *CAPTURING).when(took_not).then(declined("resolved_declined"))
+
+
+def test_a_charge_owed_since_before_it_had_a_deadline_has_none() -> None:
+    owed = b'{"order_id":"o-1","amount_minor":3000,"currency":"EUR","token":"tok_ok","attempt":1}'
+    assert TypeAdapter(Capture).validate_json(owed) == replace(CHARGE, deadline=NEVER)
 
 
 def test_a_cancellation_before_the_stock_is_noted() -> None:
@@ -169,6 +303,7 @@ def test_every_state_answers_every_message() -> None:
         SUCCEEDED,
         CARD_DECLINED,
         REFUND_SUCCEEDED,
+        REFUND_REFUSED,
     )
     assert {type(message) for message in messages} == set(get_args(Input))
     assert_every_pair_is_answered(SERVICE, HISTORIES, messages, set(get_args(State)))

@@ -1,0 +1,99 @@
+"""What Stripe's objects and errors say: the same whether they were asked for or came by webhook."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import stripe
+
+from chassis.errors import MisconfiguredError, ProviderError
+from payment_svc.domain import CaptureDeclined, CaptureSucceeded, RefundRefused, RefundSucceeded
+from payment_svc.provider import CaptureOutcome, RefundOutcome
+
+TIMED_OUT: Final = "provider_timeout"
+PENDING_S: Final = 30.0  # a refund on its way to a bank is looked at again after this long
+USED_TOKEN: Final = frozenset({"token_already_used", "token_in_use"})
+MISSING: Final = "resource_missing"
+CARD_PARAMETERS: Final = ("payment_method", "card", "token")
+WONT_REFUND: Final = frozenset({"charge_disputed", "refund_disputed_payment"})
+
+
+def of_intent(intent: stripe.PaymentIntent, order_id: str) -> CaptureOutcome | None:
+    """None where it is not decided yet: it waits to be captured, or is being processed.
+
+    Nobody gets the intent's secret, so one that asks for the customer's action never goes on.
+    """
+    match intent.status:
+        case "succeeded":
+            return CaptureSucceeded(order_id=order_id, provider_ref=intent.id)
+        case "canceled":
+            return CaptureDeclined(order_id=order_id, reason=TIMED_OUT)
+        case "requires_action" | "requires_confirmation":
+            return CaptureDeclined(order_id=order_id, reason="authentication_required")
+        case "requires_payment_method":
+            reason = _reason(getattr(intent, "last_payment_error", None))
+            return CaptureDeclined(order_id=order_id, reason=reason)
+        case _:
+            return None
+
+
+def of_refund(refund: stripe.Refund, order_id: str) -> RefundOutcome | None:
+    """None while it is on its way."""
+    if refund.status == "succeeded":
+        return RefundSucceeded(order_id=order_id)
+    if refund.status in {"failed", "canceled"}:
+        reason = str(getattr(refund, "failure_reason", None) or refund.status)
+        return RefundRefused(order_id=order_id, reason=reason)
+    return None
+
+
+def of_failed_capture(error: stripe.StripeError, order_id: str) -> CaptureDeclined:
+    """A definite no. Raises ProviderError when it is none."""
+    if isinstance(error, stripe.CardError):
+        return CaptureDeclined(order_id=order_id, reason=_reason(error.error))
+    if isinstance(error, stripe.InvalidRequestError) and (
+        error.code in USED_TOKEN
+        or (error.code == MISSING and str(error.param or "").startswith(CARD_PARAMETERS))
+    ):
+        return CaptureDeclined(order_id=order_id, reason="invalid_card")
+    raise unknown(error) from error
+
+
+def of_failed_refund(error: stripe.StripeError, order_id: str) -> RefundRefused:
+    """A definite no. Raises ProviderError when it is none."""
+    if isinstance(error, stripe.CardError) or error.code in WONT_REFUND:
+        return RefundRefused(order_id=order_id, reason=_reason(error.error))
+    raise unknown(error) from error
+
+
+def unknown(error: stripe.StripeError) -> ProviderError:
+    """The error as the chassis knows it: whom it concerns, and when to ask again."""
+    said = " ".join(str(error.user_message or "").split())
+    why = f"{type(error).__name__} {error.http_status or ''} {said}"
+    if isinstance(error, stripe.AuthenticationError | stripe.PermissionError):
+        return MisconfiguredError(why)
+    after_s = _seconds((error.headers or {}).get("retry-after"))
+    if isinstance(error, stripe.RateLimitError):
+        return ProviderError(why, 1.0 if after_s is None else after_s)
+    return ProviderError(why, after_s)
+
+
+def is_stored(error: stripe.StripeError) -> bool:
+    """A failure that Stripe answers to this key for a day, whatever became of the call."""
+    replayed = (error.headers or {}).get("idempotent-replayed") == "true"
+    return replayed and (error.http_status or 0) >= 500  # noqa: PLR2004 - a server's error
+
+
+def metadata_of(thing: Any) -> Mapping[str, str]:
+    """Stripe's objects are no mappings, and fields may be missing."""
+    metadata = getattr(thing, "metadata", None)
+    return metadata.to_dict() if metadata else {}
+
+
+def _reason(failure: Any) -> str:
+    """The bank's own code, or else Stripe's."""
+    codes = (getattr(failure, name, None) for name in ("decline_code", "code"))
+    return next((str(code) for code in codes if code), "card_declined")
+
+
+def _seconds(header: str | None) -> float | None:
+    return float(header) if header and header.isdigit() else None

@@ -1,0 +1,199 @@
+"""What Stripe tells by webhook: decided under the id of the outcome that a call would have had.
+
+So webhook and polling agree in any order, and one that comes again changes nothing. A webhook is
+only a hint about what we asked for: what it says of money has to be what our own row says.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+
+import stripe
+import structlog
+from fastapi import APIRouter, Header, Request
+
+from chassis import clock, tracing
+from chassis.effects import outcome_id
+from chassis.http import Problem
+from chassis.message import Done, Message, Parked
+from chassis.postgres import PostgresStore
+from chassis.runtime import Node
+from payment_svc import stripe_outcomes as outcomes
+from payment_svc.domain import (
+    INITIAL,
+    Absent,
+    Captured,
+    CaptureDeclined,
+    CaptureSucceeded,
+    Capturing,
+    Declined,
+    Noted,
+    Refunded,
+    Refunding,
+    RefundRefused,
+    State,
+)
+from payment_svc.provider import CaptureOutcome, RefundOutcome
+
+log = structlog.get_logger()
+TOLERANCE_S: Final = 300
+OF_INTENTS: Final = frozenset(
+    {"payment_intent.succeeded", "payment_intent.canceled", "payment_intent.payment_failed"}
+)
+OF_REFUNDS: Final = frozenset({"refund.updated", "refund.failed", "charge.refund.updated"})
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    amount_minor: int
+    currency: str
+    intent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An outcome of an effect of ours, and the money that it is about."""
+
+    order_id: str
+    effect_id: str
+    kind: str
+    outcome: CaptureOutcome | RefundOutcome
+    money: Money
+
+
+def routes(node: Node, store: PostgresStore, secrets: tuple[str, ...]) -> APIRouter:
+    router = APIRouter(tags=["webhooks"])
+
+    @router.post("/webhooks/stripe")
+    async def webhook(
+        request: Request, stripe_signature: Annotated[str, Header()] = ""
+    ) -> dict[str, str]:
+        told = told_by(verified(await request.body(), stripe_signature, secrets))
+        if told is None:
+            return {"status": "ignored"}
+        state = await _state_of(store, told.order_id)
+        if wrong := mismatch(state, told):
+            log.error("webhook_mismatch", saga_id=told.order_id, effect=told.effect_id, why=wrong)
+            raise Problem(422, "webhook_mismatch", wrong)
+        outcome = await node.commands.execute(await _message(node, told))
+        if isinstance(outcome, Done):
+            return {"status": "decided"}
+        if isinstance(outcome, Parked):
+            log.error("webhook_undecided", saga_id=told.order_id, why=outcome.reason)
+            raise Problem(409, "webhook_undecided", outcome.reason)
+        if contradicts(await _state_of(store, told.order_id), told.outcome):
+            said = type(told.outcome).__name__
+            log.error("webhook_contradicts", saga_id=told.order_id, said=said)
+        return {"status": "repeated"}
+
+    return router
+
+
+def verified(body: bytes, signature: str, secrets: tuple[str, ...]) -> stripe.Event:
+    """The event, if one of our secrets signed these very bytes, and lately."""
+    if not secrets:
+        raise Problem(403, "webhooks_off", "STRIPE_WEBHOOK_SECRET is not set")
+    for secret in secrets:
+        try:
+            event = stripe.Webhook.construct_event(body, signature, secret, TOLERANCE_S)
+        except stripe.SignatureVerificationError:
+            continue
+        except (ValueError, AttributeError):  # not text, not JSON, or not an event
+            raise Problem(400, "malformed_webhook", "the body is no event of Stripe's") from None
+        assert isinstance(event, stripe.Event)
+        return event
+    raise Problem(400, "bad_signature", "the signature is wrong, or older than five minutes")
+
+
+def told_by(event: stripe.Event) -> Told | None:
+    """None where it is nothing that we ask Stripe for, or not decided yet."""
+    thing: Any = event.data.object
+    if event.type not in OF_INTENTS | OF_REFUNDS:
+        return None
+    metadata = outcomes.metadata_of(thing)
+    order_id, effect_id = metadata.get("order_id"), metadata.get("effect")
+    if not order_id or not effect_id:
+        return None  # a payment of another system on the same account
+    outcome: CaptureOutcome | RefundOutcome | None
+    if event.type in OF_INTENTS:
+        outcome, kind = outcomes.of_intent(thing, order_id), "capture"
+        received = isinstance(outcome, CaptureSucceeded)
+        amount, intent = thing.amount_received if received else thing.amount, thing.id
+    else:
+        outcome, kind = outcomes.of_refund(thing, order_id), "refund"
+        amount, intent = thing.amount, getattr(thing, "payment_intent", None) or ""
+    if outcome is None:
+        return None
+    money = Money(amount, thing.currency.upper(), intent)
+    return Told(order_id, effect_id, kind, outcome, money)
+
+
+def mismatch(state: State, told: Told) -> str:
+    """What of it is not as our own row says; "" where all is, or where no money was taken."""
+    if not told.effect_id.startswith(f"{told.order_id}:{told.kind}:"):
+        return f"{told.effect_id} is no {told.kind} of {told.order_id}"
+    own = _captured(state) if told.kind == "capture" else _given_back(state)
+    if own is None:
+        taken = isinstance(state, Declined) and told.kind == "capture"
+        return "" if taken else f"no {told.kind} was asked for: {type(state).__name__}"
+    for name in ("amount_minor", "currency", "intent"):
+        ours, theirs = getattr(own, name), getattr(told.money, name)
+        if ours and ours != theirs:
+            return f"{name} is {theirs!r}, ours is {ours!r}"
+    return ""
+
+
+def contradicts(state: State, outcome: CaptureOutcome | RefundOutcome) -> bool:
+    """It was decided otherwise before: money moved, or came back, that the books know nothing of."""
+    match outcome:
+        case CaptureSucceeded():
+            return isinstance(state, Declined)
+        case CaptureDeclined():
+            return isinstance(state, Captured | Refunding | Refunded)
+        case RefundRefused():
+            return isinstance(state, Refunded)
+        case _:
+            return False
+
+
+def _captured(state: State) -> Money | None:
+    match state:
+        case Capturing(order=order):
+            return Money(order.total_minor, order.currency)
+        case Captured():
+            return Money(state.captured_minor, state.currency, state.provider_ref)
+        case Refunding() | Refunded():
+            return _captured(state.captured)
+        case Absent() | Noted() | Declined():
+            return None
+
+
+def _given_back(state: State) -> Money | None:
+    match state:
+        case Refunding():
+            captured = state.captured
+            return Money(state.refund_minor, captured.currency, captured.provider_ref)
+        case Refunded():
+            captured = state.captured
+            return Money(state.refunded_minor, captured.currency, captured.provider_ref)
+        case Absent() | Noted() | Capturing() | Captured() | Declined():
+            return None
+
+
+async def _state_of(store: PostgresStore, order_id: str) -> Any:
+    async with store.reading() as connection:
+        rows = await store.own.load(connection, [order_id])
+    return rows[order_id].state if order_id in rows else INITIAL
+
+
+async def _message(node: Node, told: Told) -> Message:
+    """The trace goes on where the effect is owed still."""
+    owed = (await node.operations.whereabouts(told.order_id)).owed
+    context = next((e.traceparent for e in owed if e.id == told.effect_id), None)
+    return Message(
+        id=outcome_id(node.service, told.effect_id),
+        key=told.order_id,
+        body=told.outcome,
+        at=clock.now(),
+        traceparent=tracing.started(context),
+        effect_id=told.effect_id,
+    )

@@ -1,0 +1,163 @@
+"""The payment service without Kafka: its real store, effect worker and HTTP over the fake Stripe."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+import payment_svc
+from chassis import migrations
+from chassis.postgres import PostgresStore
+from chassis.postgres_operations import PostgresOperations
+from chassis.runtime import Node, assemble
+from chassis.service import EffectRunner, Provider
+from payment_svc import api
+from payment_svc.domain import Captured, Declined, Refunded
+from payment_svc.service import SERVICE
+from payment_svc.settings import Settings
+from payment_svc.store import PAYMENTS
+from payment_svc.stripe_provider import StripeProvider
+from saga_cli.topology import BY_NAME, Addresses
+from shared_events.inventory import StockReserved
+from shared_events.shipping import ShipmentCancelled
+from shared_events.values import Order
+from tests.support.fake_stripe import API_KEY, SECRET, FakeStripe, signed
+from tests.support.records import a_message, an_order
+
+TIMEOUT_S = 0.5
+
+
+@dataclass
+class Desk:
+    """One payment process, in hand: neighbours' events go in, the provider is the fake."""
+
+    node: Node
+    store: PostgresStore
+    fake: FakeStripe
+    http: httpx.AsyncClient
+
+    @asynccontextmanager
+    async def working(self, *, effects: bool = True) -> AsyncIterator[None]:
+        """What HTTP asks for is decided as long as this lasts, and effects are run."""
+        stopping = asyncio.Event()
+        parts = [self.node.commands.run, *([self.node.extras["effects"]] if effects else [])]
+        tasks = [asyncio.create_task(part(stopping)) for part in parts]
+        try:
+            yield
+        finally:
+            stopping.set()
+            await asyncio.gather(*tasks)
+
+    async def reserved(self, **changes: Any) -> Order:
+        """A neighbour holds the stock: the money is owed."""
+        order = an_order(**changes)
+        await self.store.handle([a_message(StockReserved(order=order))])
+        return order
+
+    async def cancelled(self, order: Order, fee_minor: int = 0) -> None:
+        """A neighbour has undone the shipment because the customer wished so."""
+        event = ShipmentCancelled(
+            order_id=order.order_id,
+            reason="customer",
+            refused_by="order",
+            restocking_fee_minor=fee_minor,
+        )
+        await self.store.handle([a_message(event)])
+
+    async def state(self, order: Order) -> Any:
+        async with self.store.reading() as connection:
+            rows = await self.store.own.load(connection, [order.order_id])
+        return rows[order.order_id].state
+
+    async def until(self, order: Order, *kinds: type[Any], seconds: float = 30) -> Any:
+        async with asyncio.timeout(seconds):
+            while not isinstance(state := await self.state(order), kinds):
+                await asyncio.sleep(0.02)
+        return state
+
+    async def ended(self, order: Order) -> Any:
+        return await self.until(order, Captured, Declined, Refunded)
+
+    async def eventually(self, is_so: Callable[[], bool], seconds: float = 30) -> None:
+        async with asyncio.timeout(seconds):
+            while not is_so():
+                await asyncio.sleep(0.02)
+
+    async def owed(self, order: Order) -> list[tuple[str, int]]:
+        """Effects that wait, and how often each was asked."""
+        found = await self.node.operations.whereabouts(order.order_id)
+        return [(effect.id, effect.tries) for effect in found.owed]
+
+    async def now_due(self, order: Order) -> None:
+        await self.node.operations.expedite(order.order_id)
+
+    async def pass_time(self, order: Order, hours: float) -> None:
+        """Ours and the fake's clocks are that much later."""
+        query = (
+            "UPDATE effects SET owed_since = owed_since - make_interval(secs => $2) WHERE key = $1"
+        )
+        async with self.store.transaction() as connection:
+            await connection.execute(query, order.order_id, hours * 3600.0)
+        self.fake.pass_time(hours * 3600)
+
+    async def tell(self, event: Any, secret: str = SECRET, age_s: float = 0) -> httpx.Response:
+        body, headers = signed(event, secret, age_s)
+        return await self.http.post("/webhooks/stripe", content=body, headers=headers)
+
+    def events_of(self, order: Order, *types: str) -> list[Any]:
+        return [
+            event
+            for event in self.fake.books.events
+            if event["data"]["object"]["metadata"].get("order_id") == order.order_id
+            and (not types or event["type"] in types)
+        ]
+
+    def moved(self, order: Order) -> tuple[list[int], list[int]]:
+        """What the fake's ledger has of an order: charges and refunds."""
+        books = self.fake.books
+        charged = [m.amount_minor for m in books.charged if m.order_id == order.order_id]
+        given_back = [m.amount_minor for m in books.given_back if m.order_id == order.order_id]
+        return charged, given_back
+
+    async def published(self, order: Order) -> list[str]:
+        query = "SELECT convert_from(headers, 'UTF8') FROM outbox WHERE key = $1 ORDER BY id"
+        async with self.store.reading() as connection:
+            rows = await connection.fetch(query, order.order_id)
+        return [row[0].split('"ce_type","')[1].split('"')[0] for row in rows]
+
+
+@asynccontextmanager
+async def desk(
+    addresses: Addresses, fake: FakeStripe, patch: pytest.MonkeyPatch, **environment: str
+) -> AsyncIterator[Desk]:
+    given = {
+        "STRIPE_API_KEY": API_KEY,
+        "STRIPE_API_BASE": fake.url,
+        "STRIPE_WEBHOOK_SECRET": f"whsec_older,{SECRET}",
+        "PAYMENT_PROVIDER": "stripe",
+        "PAYMENT_PROVIDER_TIMEOUT_S": str(TIMEOUT_S),
+        "PAYMENT_KAFKA_BOOTSTRAP": addresses.kafka_bootstrap,
+        "PAYMENT_DATABASE_URL": addresses.database_url(BY_NAME["payment"]),
+    }
+    for name, value in (given | environment).items():
+        patch.setenv(name, value)
+    settings = Settings()  # type: ignore[call-arg]  # read from the environment
+    folder = Path(payment_svc.__file__ or "").parent / "migrations"
+    await migrations.migrate(folder, settings.database_url)
+    store = await PostgresStore.connect(SERVICE, PAYMENTS, None, settings.database_url)
+    outside = StripeProvider.connect(settings.stripe, settings.provider_timeout_s)
+    runners: dict[str, EffectRunner] = {"Capture": outside.capture, "Refund": outside.refund}
+    provider = Provider("stripe", runners, 50, settings.provider_timeout_s)
+    node = assemble(SERVICE, settings, store, PostgresOperations(store), provider)
+    transport = httpx.ASGITransport(api.make(node, store, settings), raise_app_exceptions=False)
+    try:
+        async with httpx.AsyncClient(transport=transport, base_url="http://payment") as http:
+            yield Desk(node, store, fake, http)
+    finally:
+        await outside.close()
+        await store.close()

@@ -1,0 +1,214 @@
+"""What becomes of every answer Stripe may give to a call that took effect, or did not.
+
+Judged by the fake's ledger: never more than one charge and one refund an order, and the payment
+ends as the ledger says.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, Final
+
+import pytest
+
+from payment_svc.domain import Captured, Declined, Refunded, Refunding
+from saga_cli.topology import Addresses
+from tests.integration.stripe_fixtures import TIMEOUT_S, Desk, desk
+from tests.support.fake_stripe import Answer, FakeStripe, Fault, Step, fake_stripe
+
+ANSWERS: Final[tuple[Answer, ...]] = ("ok", "rate_limit", "server_error", "timeout", "reset")
+MATRIX: Final = [
+    Fault(answer, effect=effect)
+    for answer in ANSWERS
+    for effect in (False, True)
+    if (answer, effect) != ("ok", False)
+]
+LOST: Final = [fault for fault in MATRIX if fault.answer in {"timeout", "reset"}]
+TOLD: Final = {"capture": "payment_intent.succeeded", "refund": "refund.updated"}
+every_fault = pytest.mark.parametrize("fault", MATRIX, ids=lambda f: f"{f.answer}-{f.effect}")
+every_loss = pytest.mark.parametrize("fault", LOST, ids=lambda f: f"{f.answer}-{f.effect}")
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeStripe]:
+    with fake_stripe(hang_s=TIMEOUT_S * 2.4) as made:
+        yield made
+
+
+@pytest.fixture
+async def payment(
+    addresses: Addresses, fake: FakeStripe, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Desk]:
+    async with desk(addresses, fake, monkeypatch) as made:
+        yield made
+
+
+@pytest.mark.parametrize("step", ["create", "capture"])
+@every_fault
+async def test_a_capture_ends_as_the_ledger_says(payment: Desk, step: Step, fault: Fault) -> None:
+    payment.fake.script = {step: [fault, fault]}
+    order = await payment.reserved()
+    async with payment.working():
+        state = await payment.ended(order)
+    assert isinstance(state, Captured)
+    assert payment.moved(order) == ([order.total_minor], [])
+    assert await payment.owed(order) == []
+
+
+@every_fault
+async def test_a_card_that_is_declined_stays_so(payment: Desk, fault: Fault) -> None:
+    payment.fake.script = {"create": [fault]}
+    order = await payment.reserved(payment_token="tok_chargeDeclinedInsufficientFunds")
+    async with payment.working():
+        state = await payment.ended(order)
+    assert state == Declined(reason="insufficient_funds")
+    assert payment.moved(order) == ([], [])
+
+
+@every_fault
+async def test_a_refund_ends_as_the_ledger_says(payment: Desk, fault: Fault) -> None:
+    payment.fake.script = {"refund": [fault, fault]}
+    order = await payment.reserved()
+    async with payment.working():
+        await payment.until(order, Captured)
+        await payment.cancelled(order, fee_minor=100)
+        state = await payment.until(order, Refunded)
+    assert (state.refunded_minor, state.restocking_fee_minor, state.provider_fee_minor) == (
+        861, 100, 39,
+    )  # fmt: skip
+    assert payment.moved(order) == ([1000], [861])
+
+
+@pytest.mark.parametrize("step", ["create", "capture"])
+@every_loss
+async def test_a_capture_whose_key_is_forgotten_ends_as_the_ledger_says(
+    payment: Desk, step: Step, fault: Fault
+) -> None:
+    """No key is used again: what is found goes on, and what is not found was not taken."""
+    payment.fake.script = {step: [fault]}
+    order = await payment.reserved()
+    await asked_once(payment, step)
+    await payment.pass_time(order, 25)
+    await payment.now_due(order)
+    async with payment.working():
+        state = await payment.ended(order)
+    if step == "create" and not fault.effect:
+        assert state == Declined(reason="provider_timeout")
+        assert payment.moved(order) == ([], [])
+    else:
+        assert isinstance(state, Captured)
+        assert payment.moved(order) == ([order.total_minor], [])
+
+
+@every_loss
+async def test_a_refund_whose_key_is_forgotten_is_made_once(payment: Desk, fault: Fault) -> None:
+    order = await payment.reserved()
+    async with payment.working():
+        await payment.until(order, Captured)
+    payment.fake.script = {"refund": [fault]}
+    await payment.cancelled(order)
+    await asked_once(payment, "refund")
+    await payment.pass_time(order, 25)
+    await payment.now_due(order)
+    async with payment.working():
+        await payment.until(order, Refunded)
+    assert payment.moved(order) == ([1000], [961])
+
+
+async def asked_once(payment: Desk, step: Step) -> None:
+    """The worker has asked, has learnt nothing, and stops; what was in flight is over."""
+    async with payment.working():
+        await payment.eventually(lambda: any(met == step for met, _ in payment.fake.faults))
+    await payment.eventually(lambda: not payment.fake.in_flight)
+
+
+@pytest.mark.parametrize("step", ["capture", "refund"])
+async def test_a_webhook_after_the_answer_changes_nothing(payment: Desk, step: Step) -> None:
+    order = await payment.reserved()
+    async with payment.working():
+        await payment.until(order, Captured)
+        if step == "refund":
+            await payment.cancelled(order)
+            await payment.until(order, Refunded)
+        said = await told_thrice(payment, order, step)
+    assert said == ["repeated"] * 3
+    assert_agreed(payment, order, step, await payment.published(order))
+
+
+@pytest.mark.parametrize("step", ["capture", "refund"])
+async def test_a_webhook_before_the_answer_is_decided_and_the_answer_changes_nothing(
+    payment: Desk, step: Step
+) -> None:
+    order = await payment.reserved()
+    if step == "refund":
+        async with payment.working():
+            await payment.until(order, Captured)
+        await payment.cancelled(order)
+    payment.fake.script = {step: [Fault("reset", effect=True)]}
+    await asked_once(payment, step)
+    assert [tries for _, tries in await payment.owed(order)] == [1]
+    async with payment.working(effects=False):
+        assert await told_thrice(payment, order, step) == ["decided", "repeated", "repeated"]
+    assert isinstance(await payment.state(order), Captured if step == "capture" else Refunded)
+    assert await payment.owed(order) == []
+    assert_agreed(payment, order, step, await payment.published(order))
+
+
+async def told_thrice(payment: Desk, order: Any, step: Step) -> list[str]:
+    (event,) = payment.events_of(order, TOLD[step])
+    answers = [await payment.tell(event) for _ in range(3)]
+    assert {answer.status_code for answer in answers} == {200}
+    return [answer.json()["status"] for answer in answers]
+
+
+def assert_agreed(payment: Desk, order: Any, step: Step, types: list[str]) -> None:
+    assert payment.moved(order) == ([1000], [961] if step == "refund" else [])
+    assert len(types) == len(set(types)), "decided twice"
+
+
+async def test_a_refund_that_a_bank_refuses_is_asked_for_again_and_comes_through(
+    payment: Desk,
+) -> None:
+    payment.fake.books.refund_ends = ["failed", "failed"]
+    order = await payment.reserved()
+    async with payment.working():
+        await payment.until(order, Captured)
+        await payment.cancelled(order)
+        for refusals in (1, 2):
+            await refused(payment, order, refusals)
+            shown = (await payment.http.get(f"/payments/{order.order_id}")).json()
+            assert (shown["state"], shown["refusals"], shown["provider_fee_minor"]) == (
+                "REFUNDING", refusals, 39,
+            )  # fmt: skip
+            assert shown["last_refusal"] == "expired_or_canceled_card"
+            assert await payment.owed(order) == [(f"{order.order_id}:refund:{refusals + 1}", 0)]
+            await payment.now_due(order)
+        state = await payment.until(order, Refunded)
+    assert state.settled_by == "provider"
+    assert payment.moved(order) == ([1000], [961])
+    types = await payment.published(order)
+    assert types.count("payment.refund_refused.v1") == 2
+
+
+async def refused(payment: Desk, order: Any, refusals: int) -> None:
+    async with asyncio.timeout(20):
+        while True:
+            state = await payment.state(order)
+            if isinstance(state, Refunding) and state.refusals == refusals:
+                return
+            await asyncio.sleep(0.02)
+
+
+async def test_a_refund_that_takes_days_is_settled_by_its_webhook(payment: Desk) -> None:
+    payment.fake.books.refund_ends = ["pending"]
+    order = await payment.reserved()
+    async with payment.working():
+        await payment.until(order, Captured)
+        await payment.cancelled(order)
+        await payment.eventually(lambda: bool(payment.fake.books.refunds))
+        (refund,) = payment.fake.books.refunds
+        payment.fake.books.end_refund(refund, "succeeded")
+        (event,) = payment.events_of(order, "refund.updated")
+        assert (await payment.tell(event)).status_code == 200
+        await payment.until(order, Refunded)
+    assert payment.moved(order) == ([1000], [961])
+    assert payment.node.circuits[0].state == 0

@@ -1,0 +1,118 @@
+"""The whole system with a Stripe that fails one call in four, and payment processes that die."""
+
+import asyncio
+import random
+import time
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from saga_cli.reconcile import Row, read_books
+from saga_cli.seed import seed
+from saga_cli.stack.services import Instance, Services
+from tests.support.fake_stripe import API_KEY, SECRET, FakeStripe, fake_stripe
+from tests.support.servers import private_stack
+from tests.support.shop import place_many, settled
+
+pytestmark = pytest.mark.timeout(900)
+OTHERS = ("order", "inventory", "shipping", "loyalty")
+
+
+@pytest.fixture(scope="module")
+def system() -> Iterator[tuple[Services, FakeStripe]]:
+    with private_stack() as (services, _), fake_stripe(hang_s=2.5) as fake:
+        for name in OTHERS:
+            services.start(name)
+        steady = services.start("payment", stripe_environment(fake))
+        services.await_ready(services.instances)
+        seed(services.url("order"), services.url("inventory"), services.url("loyalty"))
+        fake.webhooks = [f"{steady.url}/webhooks/stripe"]
+        fake.chaos = random.Random(7)  # noqa: S311 - a plan of faults, the same each time
+        yield services, fake
+
+
+def stripe_environment(fake: FakeStripe) -> dict[str, str]:
+    return {
+        "PAYMENT_PROVIDER": "stripe",
+        "PAYMENT_PROVIDER_TIMEOUT_S": "1",
+        "STRIPE_API_KEY": API_KEY,
+        "STRIPE_API_BASE": fake.url,
+        "STRIPE_WEBHOOK_SECRET": SECRET,
+    }
+
+
+@pytest.mark.parametrize("place", ["leased:3", "called:3", "committed:3"])
+def test_orders_and_the_providers_ledger_agree_whatever_dies(
+    system: tuple[Services, FakeStripe], place: str
+) -> None:
+    """Two payment processes; one is killed around its calls while orders and refunds flow."""
+    services, fake = system
+    met = len(fake.faults)
+    before = asyncio.run(place_many([services.url("order")], 40))
+    assert settled(services, before, 240).violations == []
+    confirmed = [o for o in before if state_of(services, o) == "CONFIRMED"]
+    assert len(confirmed) >= 8
+    fragile = services.start("payment", {**stripe_environment(fake), "CHASSIS_CRASH_AT": place})
+    services.await_ready([fragile])
+    fake.webhooks = [f"{instance.url}/webhooks/stripe" for instance in alive(services)]
+
+    acknowledged = asyncio.run(flow(services, fragile, confirmed[:8]))
+    services.await_ready([fragile])
+    fake.webhooks = [f"{instance.url}/webhooks/stripe" for instance in alive(services)]
+    report = settled(services, [*before, *acknowledged], 300)
+    assert report.violations == []
+    assert len(fake.faults) - met >= 20, "too few faults were met"
+    assert [state_of(services, order_id) for order_id in confirmed[:8]] == ["CANCELLED"] * 8
+    assert_ledger_agrees(fake, asyncio.run(read_books(services.addresses)).payments)
+    assert fragile.process.stop() == 0
+
+
+async def flow(services: Services, fragile: Instance, to_cancel: list[str]) -> list[str]:
+    """200 orders and some cancellations, until one process has died and is back."""
+    url = services.url("order")
+    placing = asyncio.create_task(place_many([url], 200, at_once=20))
+    async with httpx.AsyncClient(timeout=30) as client:
+        for order_id in to_cancel:
+            answer = await client.post(f"{url}/orders/{order_id}/cancel")
+            assert answer.status_code in {200, 202}, answer.text
+    deadline = time.monotonic() + 120
+    while fragile.process.is_alive():
+        assert time.monotonic() < deadline, "it did not die at the place"
+        await asyncio.sleep(0.05)
+    assert fragile.process.exit_code() == -9
+    fragile.process.env = {
+        name: value for name, value in fragile.process.env.items() if name != "CHASSIS_CRASH_AT"
+    }
+    fragile.process.start()
+    return await placing
+
+
+def alive(services: Services) -> list[Instance]:
+    return [instance for instance in services.of("payment") if instance.process.is_alive()]
+
+
+def state_of(services: Services, order_id: str) -> str:
+    return str(httpx.get(f"{services.url('order')}/orders/{order_id}").json()["state"])
+
+
+def assert_ledger_agrees(fake: FakeStripe, payments: dict[str, Row]) -> None:
+    """Order by order, amount by amount; and no card is left with a hold."""
+    charged: dict[str, list[int]] = {}
+    given_back: dict[str, list[int]] = {}
+    for movement in fake.books.charged:
+        charged.setdefault(movement.order_id, []).append(movement.amount_minor)
+    for movement in fake.books.given_back:
+        given_back.setdefault(movement.order_id, []).append(movement.amount_minor)
+    assert charged.keys() | given_back.keys() <= payments.keys()
+    for order_id, payment in payments.items():
+        detail, took, gave = payment.detail, [], []
+        if payment.status == "Captured":
+            took = [detail["captured_minor"]]
+        elif payment.status == "Refunded":
+            took = [detail["captured"]["captured_minor"]]
+            gave = [detail["refunded_minor"]]
+        books = (charged.get(order_id, []), given_back.get(order_id, []))
+        assert books == (took, gave), f"{order_id} is {payment.status}"
+    held = [i["id"] for i in fake.books.intents.values() if i["status"] == "requires_capture"]
+    assert held == []
