@@ -230,7 +230,7 @@ def test_a_parked_message_is_seen_tried_discarded_and_what_waited_goes_on(
     assert letters("show", "--json").json[0]["attempts"] == 2
     shown = letters("show").out
     assert "first error  malformed: order: " in shown
-    assert "ada  discard  sent by hand" in letters("actions").out
+    assert '"order": "none"' in shown
     assert letters("discard", "--reason", "r").code == 1  # nobody said yes
     gone = letters("discard", "--reason", "sent by hand", "--yes", "--by", "ada")
     assert gone.code == 0
@@ -242,7 +242,7 @@ def test_a_parked_message_is_seen_tried_discarded_and_what_waited_goes_on(
     assert settles(services, order_id)["states"]["shipping"] == "Approved"
     trail = [(a["by"], a["action"], a["note"]) for a in letters("actions", "--json").json]
     assert trail == [("ada", "discard", "sent by hand"), ("bob", "redrive", "mended")]
-    assert '"order": \\"none\\"' in letters("actions").out or "none" in letters("actions").out
+    assert "ada  discard  sent by hand" in letters("actions").out
 
 
 def _behind(told: dict[str, Any]) -> Any:
