@@ -1,22 +1,19 @@
 """What operators see and do, by the real command on a real stack: dead letters, whys, repairs."""
 
 import asyncio
-import base64
 import json
 import os
 import secrets
 import stat
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import psutil
 import pytest
-from aiokafka import AIOKafkaProducer
 
 from chassis import ids
 from chassis.message import Record
@@ -28,7 +25,19 @@ from saga_cli.stack.services import Instance, Services
 from shared_events.order import OrderCancellationRequested
 from shared_events.payment import PaymentRefunded
 from tests.support.records import a_record
-from tests.support.saga import Ended, operating, saga
+from tests.support.saga import (
+    Ended,
+    changed,
+    first_finding,
+    operating,
+    parked,
+    raw_of,
+    saga,
+    sent,
+    settles,
+    until,
+    why,
+)
 from tests.support.servers import private_stack
 from tests.support.shop import checkout
 
@@ -63,62 +72,6 @@ def refunded(order_id: str) -> PaymentRefunded:
         fee_minor=0,
         currency="EUR",
     )
-
-
-def changed(record: Record, value: bytes | None = None, **headers: bytes) -> Record:
-    """A good record made bad, or better."""
-    named = [(name, headers.get(name, raw)) for name, raw in record.headers]
-    kept = record.value if value is None else value
-    return Record(record.topic, 0, 0, record.key, kept, tuple(named))
-
-
-def sent(services: Services, *found: Record) -> None:
-    async def send() -> None:
-        producer = AIOKafkaProducer(bootstrap_servers=services.addresses.kafka_bootstrap)
-        await producer.start()
-        for r in found:
-            await producer.send_and_wait(r.topic, r.value, r.key, headers=list(r.headers))
-        await producer.stop()
-
-    asyncio.run(send())
-
-
-def until(look: Callable[[], Any], seconds: float = 60) -> Any:
-    """Look until there is something."""
-    deadline = time.monotonic() + seconds
-    while not (found := look()):
-        assert time.monotonic() < deadline, "it never came"
-        time.sleep(0.1)
-    return found
-
-
-def parked(services: Services, service: str, key: str) -> list[dict[str, Any]]:
-    def look() -> Any:
-        shown = operating(services, "dead-letters", "show", service, key, "--json")
-        return shown.json if shown.code == 0 else None
-
-    found: list[dict[str, Any]] = until(look)
-    return found
-
-
-def first_finding(services: Services, order_id: str) -> dict[str, Any]:
-    return next(iter(why(services, order_id)["findings"]), {})
-
-
-def why(services: Services, order_id: str) -> dict[str, Any]:
-    told = operating(services, "why", order_id, "--json")
-    assert told.code == 0, told
-    found: dict[str, Any] = told.json
-    return found
-
-
-def settles(services: Services, order_id: str) -> dict[str, Any]:
-    def look() -> Any:
-        found = why(services, order_id)
-        return found if found["settled"] and not found["findings"] else None
-
-    found: dict[str, Any] = until(look, 120)
-    return found
 
 
 def the_bad(kind: str) -> tuple[str, Record]:
@@ -159,9 +112,9 @@ def test_a_bad_message_is_kept_byte_for_byte_and_other_orders_flow_on(
     key, bad = the_bad(kind)
     sent(services, bad)
     (letter,) = parked(services, "inventory", key)
-    assert _raw(letter["value"]) == bad.value
-    assert _raw(letter["record_key"]) == bad.key
-    assert [(n, _raw(raw)) for n, raw in letter["headers"]] == list(bad.headers)
+    assert raw_of(letter["value"]) == bad.value
+    assert raw_of(letter["record_key"]) == bad.key
+    assert [(n, raw_of(raw)) for n, raw in letter["headers"]] == list(bad.headers)
     assert checkout(services).json()["state"] == "CONFIRMED"
 
     def copied() -> Any:
@@ -177,10 +130,6 @@ def test_a_bad_message_is_kept_byte_for_byte_and_other_orders_flow_on(
     assert operating(services, *discard).code == 0
     (action,) = operating(services, "dead-letters", "actions", "inventory", key, "--json").json
     assert action["action"] == "discard"
-
-
-def _raw(encoded: str | None) -> bytes | None:
-    return None if encoded is None else base64.b64decode(encoded)
 
 
 def test_a_field_that_nobody_knows_yet_is_no_error(services: Services) -> None:
