@@ -1,10 +1,10 @@
 """Kafka clients with every option that matters spelled out, and topics made where they are missing."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
@@ -17,6 +17,7 @@ from chassis import clock
 log = structlog.get_logger()
 KEEP_FOR_EVER = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
 COMPACTED = {"cleanup.policy": "compact"}
+NOWHERE: Final[Mapping[tuple[str, int], int]] = {}
 
 
 def make_producer(bootstrap: str, client_id: str) -> Any:
@@ -95,10 +96,11 @@ async def await_topics(bootstrap: str, names: tuple[str, ...], stopping: asyncio
 
 @dataclass
 class Log:
-    """Topics, read from their start. `read` and `end` count records; `starts` are first offsets."""
+    """Topics, read on from `reached`. `read` and `end` count records; `starts` are first offsets."""
 
     client: Any
     starts: dict[TopicPartition, int]
+    reached: dict[TopicPartition, int]
     read: int = 0
     end: int = 0
 
@@ -109,18 +111,22 @@ class Log:
             return
         async with asyncio.timeout(30):
             ends = await self.client.end_offsets(places)
-            self.end = sum(ends[place] - self.starts[place] for place in places)
+            ahead = (max(0, ends[place] - self.reached[place]) for place in places)
+            self.end = self.read + sum(ahead)
             behind = {p for p in places if await self.client.position(p) < ends[p]}
         while behind:
             batches = await self.client.getmany(timeout_ms=200, max_records=2000)
             records = [record for batch in batches.values() for record in batch]
             self.read += len(records)
+            self.reached |= {place: batch[-1].offset + 1 for place, batch in batches.items()}
             yield records
             behind = {p for p in behind if await self.client.position(p) < ends[p]}
 
 
 @asynccontextmanager
-async def reading(bootstrap: str, topics: Iterable[str]) -> AsyncIterator[Log]:
+async def reading(
+    bootstrap: str, topics: Iterable[str], since: Mapping[tuple[str, int], int] = NOWHERE
+) -> AsyncIterator[Log]:
     """A client of no group on those of the topics that exist; it commits nothing."""
     client = make_consumer(bootstrap, None)
     try:
@@ -130,7 +136,12 @@ async def reading(bootstrap: str, topics: Iterable[str]) -> AsyncIterator[Log]:
             if places:
                 client.assign(places)
             starts = await client.beginning_offsets(places) if places else {}
-        yield Log(client, starts)
+        reached = {
+            p: max(start, since.get((p.topic, p.partition), 0)) for p, start in starts.items()
+        }
+        for place, offset in reached.items():
+            client.seek(place, offset)
+        yield Log(client, starts, reached)
     finally:
         await stop_within(client, 5)
 
