@@ -10,6 +10,7 @@ from shared_events.decision import Refusal
 
 ATTENTION_TRIES: Final = 8
 """An effect that was asked so often and has no outcome shows as needing a person's attention."""
+SUBJECT_MAX_BYTES: Final = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,9 @@ class Record:
 
     @property
     def subject(self) -> str:
-        return (self.key or b"").decode("utf-8", "backslashreplace").replace("\0", "\\x00")
+        """The key as text. One that is longer than any of ours is cut: an index has to take it."""
+        key = (self.key or b"")[:SUBJECT_MAX_BYTES]
+        return key.decode("utf-8", "backslashreplace").replace("\0", "\\x00")
 
 
 @dataclass(frozen=True, slots=True)

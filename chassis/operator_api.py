@@ -19,7 +19,7 @@ from shared_events.decision import Refusal
 
 LAG_S: Final = 1.5  # an answer without the lag is better than one that comes too late
 KEY: Final[dict[str, Any]] = {
-    "max_length": 4096,
+    "max_length": 2048,
     "pattern": r"^[^\x00]*$",
 }  # a record's may be empty
 Key = Annotated[str, Query(**KEY)]

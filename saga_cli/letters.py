@@ -17,6 +17,8 @@ from saga_cli.topology import BY_NAME
 
 PAGE: Final = 200
 COLUMN: Final = 16
+KEY_SHOWN: Final = 72
+UUID_SHOWN: Final = 36
 NOT_FOUND: Final = 404
 app = typer.Typer(
     cls=OneLine, help="Messages that a service could not decide on.", no_args_is_help=True
@@ -143,9 +145,9 @@ def discard(
     who, asked = operator(by), directory(service)
     letters = [x for x in _letters(asked, service, key) if id_ in {"", x["id"]}]
     if not letters:
-        fail(f"{service} parked no message {id_} of {plain(key)}", 1)
+        fail(f"{service} parked no message {id_} of {_label(key)}", 1)
     chosen = letters[0]
-    what = f"message {chosen['id']} ({plain(chosen['type']) or 'no type'}) of {plain(key)}"
+    what = f"message {chosen['id']} ({plain(chosen['type']) or 'no type'}) of {_label(key)}"
     if not yes:
         typer.confirm(f"Discard {what} at {service}? It is never decided on.", abort=True)
     try:
@@ -156,7 +158,11 @@ def discard(
     console.print(f"Discarded {what}.", markup=False, soft_wrap=True)
     if left := len(_parked(asked, service, key)):
         redrive_ = f"saga dead-letters redrive {service} {plain(key)}"
-        console.print(f"{left} more wait: `{redrive_}`.", markup=False, soft_wrap=True)
+        console.print(
+            f"{left} more wait{'s' if left == 1 else ''}: `{redrive_}`.",
+            markup=False,
+            soft_wrap=True,
+        )
 
 
 @app.command()
@@ -199,7 +205,7 @@ def _parked(asked: Directory, service: str, key: str) -> list[dict[str, Any]]:
 def _letters(asked: Directory, service: str, key: str) -> list[dict[str, Any]]:
     found = _parked(asked, service, key)
     if not found:
-        fail(f"{service} parked nothing of {plain(key)}", 1)
+        fail(f"{service} parked nothing of {_label(key)}", 1)
     return found
 
 
@@ -210,26 +216,34 @@ def _redriven(asked: Directory, service: str, key: str, place: str, more: dict[s
     except RefusedError as error:
         if not place:
             fail(str(error), refused(error))
-        console.print(f"{place}{plain(key)}: {plain(str(error))}", markup=False, soft_wrap=True)
+        console.print(f"{place}{_label(key)}: {plain(str(error))}", markup=False, soft_wrap=True)
         return error.status == NOT_FOUND  # somebody else was faster
-    would = "would be " if more["dry_run"] else ""
     for result in results:
-        said = ", ".join(result["published"])
-        done = f"{would}decided" + (f", publishes {said}" if said else ", publishes nothing")
-        failed = result["outcome"] == "parked"
-        told = f"{would}still parked: {plain(result['reason'])}" if failed else done
-        line = f"{place}{plain(key)} message {result['id']}: {told}"
+        told = _told(result, dry_run=more["dry_run"])
+        line = f"{place}{_label(key)} message {result['id']} {told}"
         console.print(line, markup=False, soft_wrap=True)
     return all(result["outcome"] != "parked" for result in results)
 
 
+def _told(result: dict[str, Any], *, dry_run: bool) -> str:
+    if result["outcome"] == "parked":
+        return f"{'would stay' if dry_run else 'stays'} parked: {plain(result['reason'])}"
+    said = ", ".join(result["published"]) or "nothing"
+    return f"would publish {said}" if dry_run else f"is decided and publishes {said}"
+
+
+def _label(key: str) -> str:
+    """A key for the eye; records may come without one."""
+    return plain(key if len(key) <= KEY_SHOWN else f"{key[:KEY_SHOWN]}...") or "(no key)"
+
+
 def _table(heads: list[dict[str, Any]]) -> Table:
     table = Table("service", "key", "event", "first error", "tries", "age", "behind")
-    table.columns[1].overflow = "fold"
+    table.columns[1].min_width = UUID_SHOWN
     for head in heads:
-        row = (head["service"], head["key"], head["type"] or "-", head["first_error"])
-        counts = (str(head["attempts"]), age(head["parked_at"]), str(head["behind"]))
-        table.add_row(*(Text(plain(cell)) for cell in (*row, *counts)))
+        what = (head["type"] or "-", head["first_error"], str(head["attempts"]))
+        row = (head["service"], _label(head["key"]), *map(plain, what))
+        table.add_row(*map(Text, (*row, age(head["parked_at"]), str(head["behind"]))))
     return table
 
 

@@ -1,38 +1,18 @@
 """How the commands speak: one line for an error, nothing that plays with the screen."""
 
-import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
 
 import pytest
-from typer.testing import CliRunner
 
 from saga_cli.letters import _value
-from saga_cli.main import app
 from saga_cli.terminal import lasting, plain
-
-Saga: TypeAlias = Callable[..., "Ended"]
-
-
-class Ended(NamedTuple):
-    returncode: int
-    stdout: str
-    stderr: str
+from tests.support.saga import saga
 
 
-@pytest.fixture
-def saga(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Saga:
-    """The command in a folder without a stack."""
+@pytest.fixture(autouse=True)
+def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder without a stack."""
     monkeypatch.chdir(tmp_path)
-    for name in [name for name in os.environ if name.startswith("SAGA_")]:
-        monkeypatch.delenv(name)
-
-    def run(*words: str, **variables: str) -> Ended:
-        result = CliRunner().invoke(app, words, env=variables)
-        return Ended(result.exit_code, result.stdout, result.stderr)
-
-    return run
 
 
 URLS = {f"SAGA_{name}_URL": "http://127.0.0.1:1" for name in ("ORDER", "INVENTORY", "PAYMENT")}
@@ -54,20 +34,20 @@ WRONG = [
 
 @pytest.mark.parametrize(("words", "variables", "says"), WRONG, ids=[" ".join(x[0]) for x in WRONG])
 def test_what_is_asked_wrongly_is_one_line_and_exit_code_2(
-    saga: Saga, words: list[str], variables: dict[str, str], says: str
+    words: list[str], variables: dict[str, str], says: str
 ) -> None:
     result = saga(*words, **variables)
-    assert (result.returncode, result.stdout) == (2, "")
-    assert result.stderr.startswith("saga: ")
-    assert says in result.stderr
-    assert len(result.stderr.splitlines()) == 1
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith("saga: ")
+    assert says in result.err
+    assert len(result.err.splitlines()) == 1
 
 
-def test_a_service_that_does_not_answer_is_one_line_and_exit_code_1(saga: Saga) -> None:
+def test_a_service_that_does_not_answer_is_one_line_and_exit_code_1() -> None:
     result = saga("dead-letters", "list", "order", **URLS, SAGA_OPERATOR_TOKEN="t")
-    assert (result.returncode, result.stdout) == (1, "")
-    assert result.stderr.startswith("saga: order does not answer: ")
-    assert len(result.stderr.splitlines()) == 1
+    assert (result.code, result.out) == (1, "")
+    assert result.err.startswith("saga: order does not answer: ")
+    assert len(result.err.splitlines()) == 1
 
 
 def test_control_characters_are_spelled_out() -> None:
