@@ -23,7 +23,11 @@ TABLES: dict[str, StateTable] = {
     "payment": PAYMENTS,
     "shipping": SHIPMENTS,
 }
-STORED = [(service, status) for service in BY_SERVICE for status in read(service)]
+STORED = [
+    pytest.param(service, status, id=f"{service} {status}")
+    for service in BY_SERVICE
+    for status in read(service)
+]
 each_service = pytest.mark.parametrize("samples", BY_SERVICE.values(), ids=BY_SERVICE.keys())
 
 
@@ -35,7 +39,7 @@ def as_read(service: str, status: str, detail: Any) -> Any:
     return redis_keys.state_of(b"1", status.encode(), text.encode()).state
 
 
-@pytest.mark.parametrize(("service", "status"), STORED, ids=" ".join)
+@pytest.mark.parametrize(("service", "status"), STORED)
 def test_a_stored_state_is_read_and_written_again_as_it_was(service: str, status: str) -> None:
     detail = read(service)[status]
     state = as_read(service, status, detail)
@@ -44,7 +48,7 @@ def test_a_stored_state_is_read_and_written_again_as_it_was(service: str, status
     assert without_additions(written, detail) == detail
 
 
-@pytest.mark.parametrize(("service", "status"), STORED, ids=" ".join)
+@pytest.mark.parametrize(("service", "status"), STORED)
 def test_a_field_that_a_newer_release_added_is_no_error(service: str, status: str) -> None:
     detail = read(service)[status]
     newer = as_read(service, status, detail | {"a_newer_field": [1]})
