@@ -168,10 +168,10 @@ def award_again(state: Award, message: ShipmentCancellationRefused) -> Decision:
                 attempt=state.attempt + 1,
             )
             return publish(again)
+        case Awarded(attempt=1) | Absent() | Noted() | Rejected():
+            return impossible("a cancellation was refused that no deduction led to")
         case Awarded():
             return nothing("awarded again before")
-        case Absent() | Noted() | Rejected():
-            return impossible("a cancellation was refused that no deduction led to")
 
 
 def set_standing(customer: Customer, command: SetStanding) -> Decision:

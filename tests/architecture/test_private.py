@@ -64,9 +64,15 @@ def test_the_check_digit_is_the_known_one() -> None:
     assert card_number("424242424242424", " ") == "4242 4242 4242 4242"
 
 
-@given(st.text("0123456789", min_size=12, max_size=18), st.sampled_from(("", " ", "-")))
-def test_no_card_number_passes_for_a_payment_token(digits: str, separator: str) -> None:
-    body = a_checkout(payment_token=card_number(digits, separator))
+@given(
+    st.text("0123456789", min_size=12, max_size=18),
+    st.sampled_from(("", " ", "-")),
+    st.sampled_from(("", "tok_", "tok_visa_")),
+)
+def test_no_card_number_passes_for_a_payment_token(
+    digits: str, separator: str, prefix: str
+) -> None:
+    body = a_checkout(payment_token=prefix + card_number(digits, separator))
     with pytest.raises(ValidationError) as caught:
         Checkout.model_validate(body)
     assert [error["loc"] for error in caught.value.errors()] == [("payment_token",)]

@@ -92,7 +92,7 @@ def test_points_are_given_again_once() -> None:
 
 
 def test_a_refused_cancellation_without_a_deduction_is_impossible() -> None:
-    for history in ((), (NOTED,), REJECTED):
+    for history in ((), (NOTED,), REJECTED, AWARDED):
         given(SERVICE, *history).when(shipment_cancellation_refused()).then_impossible()
 
 
