@@ -40,12 +40,14 @@ TELL = """
 INSERT INTO timeline (order_id, at, heard, said)
 SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::text[])
 """
+# MATERIALIZED: a plan may run a subquery with LIMIT once a row, and lease all there is
 LEASE_EFFECTS = """
-UPDATE effects SET due_at = now() + $3, tries = least(tries + 1, 32000)
-WHERE id IN (
+WITH due AS MATERIALIZED (
     SELECT id FROM effects WHERE due_at <= now() AND kind = ANY($1::text[])
     ORDER BY due_at LIMIT $2 FOR UPDATE SKIP LOCKED
 )
+UPDATE effects SET due_at = now() + $3, tries = least(tries + 1, 32000)
+WHERE id IN (SELECT id FROM due)
 RETURNING id, key, kind, body, traceparent, due_at, tries, owed_since, last_error
 """
 BACKLOG = """

@@ -1,4 +1,4 @@
-"""The whole system with a Stripe that fails one call in four, and payment processes that die."""
+"""The whole system with a Stripe that fails one call in ten, and payment processes that die."""
 
 import asyncio
 import random
@@ -21,7 +21,7 @@ OTHERS = ("order", "inventory", "shipping", "loyalty")
 
 @pytest.fixture(scope="module")
 def system() -> Iterator[tuple[Services, FakeStripe]]:
-    with private_stack() as (services, _), fake_stripe(hang_s=2.5) as fake:
+    with private_stack() as (services, _), fake_stripe(hang_s=4.5) as fake:
         for name in OTHERS:
             services.start(name)
         steady = services.start("payment", stripe_environment(fake))
@@ -35,7 +35,7 @@ def system() -> Iterator[tuple[Services, FakeStripe]]:
 def stripe_environment(fake: FakeStripe) -> dict[str, str]:
     return {
         "PAYMENT_PROVIDER": "stripe",
-        "PAYMENT_PROVIDER_TIMEOUT_S": "1",
+        "PAYMENT_PROVIDER_TIMEOUT_S": "2",
         "STRIPE_API_KEY": API_KEY,
         "STRIPE_API_BASE": fake.url,
         "STRIPE_WEBHOOK_SECRET": SECRET,

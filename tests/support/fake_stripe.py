@@ -74,6 +74,7 @@ class FakeStripe:
     hang_s: float = 3.0
     script: dict[Step, list[Fault]] = field(default_factory=dict)
     chaos: random.Random | None = None
+    chaos_rate: float = 0.1
     webhooks: list[str] = field(default_factory=list)
     calls: list[tuple[str, str]] = field(default_factory=list)  # (step, idempotency key)
     faults: list[tuple[str, Fault]] = field(default_factory=list)  # those that were met
@@ -182,7 +183,7 @@ class FakeStripe:
         fault = Fault("ok", effect=True)
         if planned:
             fault = planned.pop(0)
-        elif self.chaos is not None and self.chaos.random() < 0.25:
+        elif self.chaos is not None and self.chaos.random() < self.chaos_rate:
             answers: list[Answer] = ["rate_limit", "server_error", "timeout", "reset"]
             fault = Fault(self.chaos.choice(answers), effect=self.chaos.random() < 0.5)
         if fault.answer != "ok":

@@ -1,0 +1,70 @@
+"""Effects in PostgreSQL are leased by as many as were asked for, whatever the planner thinks."""
+
+from collections.abc import AsyncIterator
+from typing import Final
+
+import pytest
+
+from chassis.postgres import PostgresStore
+from chassis.postgres_types import Connection
+from payment_svc.service import SERVICE
+from saga_cli.topology import Addresses
+from tests.integration.stripe_fixtures import Desk, desk
+from tests.support.fake_stripe import fake_stripe
+
+OWE: Final = """
+INSERT INTO effects (id, key, kind, body, traceparent, due_at)
+SELECT 'lease-' || n, 'lease-' || n, 'Capture', '{}', '', now() - interval '1 hour'
+FROM generate_series(1, $1) AS n
+"""
+AWAY: Final = "DELETE FROM effects WHERE key LIKE 'lease-%'"
+
+
+@pytest.fixture
+async def store(
+    addresses: Addresses, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[PostgresStore]:
+    with fake_stripe() as fake:
+        async with desk(addresses, fake, monkeypatch) as payment:
+            yield payment.store
+            await _run(payment, AWAY)
+
+
+async def _run(payment: Desk, query: str) -> None:
+    async with payment.store.transaction() as connection:
+        await connection.execute(query)
+
+
+async def seen_empty(connection: Connection) -> None:
+    """The planner takes the table for an empty one, as it often is."""
+    await connection.execute("ANALYZE effects")
+    await connection.execute(OWE, 500)
+
+
+async def seen_full(connection: Connection) -> None:
+    await connection.execute(OWE, 500)
+    await connection.execute("ANALYZE effects")
+
+
+async def never_hashed(connection: Connection) -> None:
+    """The plan that a busy table may get: the choice on the inner side of a loop."""
+    await connection.execute(OWE, 500)
+    for method in ("hashagg", "hashjoin", "mergejoin", "material", "sort"):
+        await connection.execute(f"ALTER ROLE CURRENT_USER SET enable_{method} = off")
+
+
+@pytest.mark.parametrize("seen", [seen_empty, seen_full, never_hashed])
+async def test_no_more_are_leased_than_were_asked_for(store: PostgresStore, seen: object) -> None:
+    assert callable(seen)
+    kinds = tuple(kind.__name__ for kind in SERVICE.effects)
+    try:
+        async with store.transaction() as connection:
+            await seen(connection)
+        await store.aside.expire_connections()  # so that new ones are planned anew
+        leased = [await store.due_effects(kinds, limit, 60) for limit in (1, 3, 50, 1)]
+        assert [len(batch) for batch in leased] == [1, 3, 50, 1]
+        ids = [effect.id for batch in leased for effect in batch]
+        assert len(ids) == len(set(ids)), "leased twice"
+    finally:
+        async with store.transaction() as connection:
+            await connection.execute("ALTER ROLE CURRENT_USER RESET ALL")
