@@ -135,9 +135,7 @@ class _Case:
             what += f"; the circuit to {circuit.provider} is {circuit.state}: {circuit.why}"
         ask, log = f"saga expedite {self.order_id}", f"saga logs {report.service}"
         if effect.needs_attention:
-            resolve = f"saga resolve {self.order_id} --as {{}} --note TEXT"
-            outcomes = (resolve.format(name) for name in effect.may_be_resolved_as)
-            return Finding(report.service, "effect", what, (log, ask, *outcomes))
+            return Finding(report.service, "effect", what, (log, ask, *self._resolving(effect)))
         if self._late_s(effect) > SLOW_S and not broken:
             what += f"; it was due {lasting(self._late_s(effect))} ago and nobody asked"
             return Finding(report.service, "effect", what, (log,))
@@ -147,6 +145,11 @@ class _Case:
         if broken:
             wait = f"{broken[0].provider} is tried by itself; `{log}` says more"
         return Finding(report.service, "effect", what, wait=wait)
+
+    def _resolving(self, effect: Owed) -> Iterator[str]:
+        for outcome in effect.may_be_resolved_as:
+            more = " --reference REF" if outcome in effect.with_reference else ""
+            yield f"saga resolve {self.order_id} --as {outcome}{more} --note TEXT"
 
     def _moving(self, hop: Hop) -> Finding:
         sender, reader = self.by[hop.by], self.by[hop.to]

@@ -278,13 +278,18 @@ def capturing(**changes: Any) -> dict[str, Any]:
 
 def test_an_effect_that_needs_attention_says_how_a_person_may_end_it() -> None:
     outcomes = ("captured", "declined")
-    asked = capturing(tries=9, needs_attention=True, may_be_resolved_as=outcomes)
+    asked = capturing(
+        tries=9,
+        needs_attention=True,
+        may_be_resolved_as=outcomes,
+        with_reference=("captured",),
+    )
     found = diagnosed(order="Pending", inventory="Reserved", payment=asked)
     assert "asked 9 times" in first(found).what
     assert first(found).commands == (
         "saga logs payment",
         f"saga expedite {ORDER}",
-        f"saga resolve {ORDER} --as captured --note TEXT",
+        f"saga resolve {ORDER} --as captured --reference REF --note TEXT",
         f"saga resolve {ORDER} --as declined --note TEXT",
     )
 
