@@ -197,7 +197,7 @@ def _is_timer(node: Node, effect: PendingEffect) -> bool:
 
 
 def _owed(node: Node, effect: PendingEffect) -> dict[str, Any]:
-    takes = [n for n, r in node.service.resolutions.items() if r.effect.__name__ == effect.kind]
+    takes = {n: r for n, r in node.service.resolutions.items() if r.effect.__name__ == effect.kind}
     return {
         "id": effect.id,
         "kind": effect.kind,
@@ -206,7 +206,10 @@ def _owed(node: Node, effect: PendingEffect) -> dict[str, Any]:
         "owed_since": effect.owed_since,
         "last_error": effect.last_error,
         "needs_attention": effect.needs_attention,
-        "may_be_resolved_as": takes,
+        "may_be_resolved_as": list(takes),
+        "with_reference": [
+            name for name, resolution in takes.items() if resolution.needs_reference
+        ],
     }
 
 

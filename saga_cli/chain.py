@@ -22,6 +22,8 @@ def _hop(event: str, by: str, sent: str, to: str, unheard: str) -> Hop:
     return Hop(event, by, frozenset(sent.split()), to, frozenset(unheard.split()))
 
 
+LEAVING: Final = "Dispatching Dispatched"
+"""States of a shipment that can't be called back."""
 HOPS: Final = (
     _hop("order.placed.v1", "order", "Pending Cancelling", "inventory", "Absent Noted"),
     _hop("stock.reserved.v1", "inventory", "Reserved", "payment", "Absent Noted"),
@@ -32,8 +34,8 @@ HOPS: Final = (
     _hop("order.confirmed.v1", "order", "Confirmed", "shipping", "Created"),
     _hop("order.cancellation_requested.v1", "order", "Cancelling", "loyalty", "Awarded"),
     _hop("points.rejected.v1", "loyalty", "Rejected", "shipping", "Created"),
-    _hop("points.deducted.v1", "loyalty", "Deducted", "shipping", "Created Approved Dispatched"),
-    _hop("shipment.cancellation_refused.v1", "shipping", "Dispatched", "loyalty", "Deducted"),
+    _hop("points.deducted.v1", "loyalty", "Deducted", "shipping", f"Created Approved {LEAVING}"),
+    _hop("shipment.cancellation_refused.v1", "shipping", LEAVING, "loyalty", "Deducted"),
     _hop("shipment.rejected.v1", "shipping", "Rejected", "payment", "Captured"),
     _hop("shipment.cancelled.v1", "shipping", "Cancelled", "payment", "Captured"),
     _hop("payment.declined.v1", "payment", "Declined", "inventory", "Reserved"),
@@ -42,7 +44,7 @@ HOPS: Final = (
     _hop("stock.released.v1", "inventory", "Released", "order", "Pending Cancelling"),
 )
 AGAIN: Final = _hop("points.awarded.v1", "loyalty", "Awarded", "order", "Cancelling")
-"""The second award, which a dispatched shipment leads to: on its way only where there is one."""
+"""The second award, which a shipment that leaves leads to: on its way only where there is one."""
 WORK: Final = {
     ("payment", "Capturing"): "Capture",
     ("payment", "Refunding"): "Refund",

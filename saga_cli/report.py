@@ -56,6 +56,7 @@ class Owed:
     last_error: str = ""
     needs_attention: bool = False
     may_be_resolved_as: tuple[str, ...] = ()
+    with_reference: tuple[str, ...] = ()
 
     @property
     def attempt(self) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from saga_cli.chain import AGAIN, HOPS, SETTLED, WORK, Hop
+from saga_cli.chain import AGAIN, HOPS, LEAVING, SETTLED, WORK, Hop
 from saga_cli.report import Letter, Owed, Report
 from saga_cli.terminal import lasting
 
@@ -65,13 +65,13 @@ class _Case:
     def findings(self) -> tuple[Finding, ...]:
         """Acting services first, then what else is wrong on the order's way."""
         hops = [hop for hop in HOPS if self._is_on_its_way(hop)]
-        if self._has(AGAIN.by, AGAIN.sent) and self._has("shipping", {"Dispatched"}):
+        if self._has(AGAIN.by, AGAIN.sent) and self._has("shipping", LEAVING.split()):
             hops += [AGAIN] if self._has(AGAIN.to, AGAIN.unheard) else []
         parked = {name: r for name, r in self.by.items() if r.parked}
         heard_by = {hop.to for hop in hops}
         first = [self._parked(parked[name]) for name in parked if name in heard_by]
-        first += [self._working(name, kind) for name, kind in self._working_services()]
         first += [self._moving(hop) for hop in hops if hop.to not in parked]
+        first += [self._working(name, kind) for name, kind in self._working_services()]
         found = first + [self._parked(parked[name]) for name in parked if name not in heard_by]
         found += [self._owing(r, e) for r in self.by.values() for e in self._unforeseen(r)]
         found += self._overdue()
@@ -135,9 +135,7 @@ class _Case:
             what += f"; the circuit to {circuit.provider} is {circuit.state}: {circuit.why}"
         ask, log = f"saga expedite {self.order_id}", f"saga logs {report.service}"
         if effect.needs_attention:
-            resolve = f"saga resolve {self.order_id} --as {{}} --note TEXT"
-            outcomes = (resolve.format(name) for name in effect.may_be_resolved_as)
-            return Finding(report.service, "effect", what, (log, ask, *outcomes))
+            return Finding(report.service, "effect", what, (log, ask, *self._resolving(effect)))
         if self._late_s(effect) > SLOW_S and not broken:
             what += f"; it was due {lasting(self._late_s(effect))} ago and nobody asked"
             return Finding(report.service, "effect", what, (log,))
@@ -147,6 +145,11 @@ class _Case:
         if broken:
             wait = f"{broken[0].provider} is tried by itself; `{log}` says more"
         return Finding(report.service, "effect", what, wait=wait)
+
+    def _resolving(self, effect: Owed) -> Iterator[str]:
+        for outcome in effect.may_be_resolved_as:
+            more = " --reference REF" if outcome in effect.with_reference else ""
+            yield f"saga resolve {self.order_id} --as {outcome}{more} --note TEXT"
 
     def _moving(self, hop: Hop) -> Finding:
         sender, reader = self.by[hop.by], self.by[hop.to]
