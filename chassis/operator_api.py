@@ -105,7 +105,7 @@ def _add_orders(router: APIRouter, node: Node) -> None:
 
     @router.post("/expedite")
     async def expedite(body: Asked) -> dict[str, Any]:
-        count = await operations.expedite(body.key)
+        count = await operations.expedite(body.key, body.by)
         return {"key": body.key, "effects": count}
 
     @router.post("/resolve")

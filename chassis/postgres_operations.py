@@ -114,12 +114,16 @@ class PostgresOperations:
         state = states[key].state if key in states else initial
         return Whereabouts(type(state).__name__, rows, oldest_s, tuple(letters), tuple(owed))
 
-    async def expedite(self, key: str) -> int:
+    async def expedite(self, key: str, by: str) -> int:
         kinds = [kind.__name__ for kind in self.store.service.effects]
         query = "UPDATE effects SET due_at = now() WHERE key = $1 AND kind = ANY($2::text[])"
         async with translated(), self.store.transaction() as connection:
             tag: str = await connection.execute(query, key, kinds)
-        return int(tag.rsplit(" ", 1)[-1])
+            count = int(tag.rsplit(" ", 1)[-1])
+            if count:
+                action = OperatorAction(by, "expedite", key, "", f"{count} effects")
+                await self.store.note(connection, action)
+        return count
 
     async def actions(self, key: str) -> list[tuple[datetime, OperatorAction]]:
         query = (

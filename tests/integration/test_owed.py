@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import order_svc
+import payment_svc
 from chassis import ids, migrations
 from chassis.errors import TransientError
 from chassis.message import Done, Message, PendingEffect
@@ -17,9 +18,12 @@ from chassis.postgres_operations import PostgresOperations
 from order_svc.messages import CancelOrder, CartLine, DeadlinePassed, PlaceOrder, PriceProduct
 from order_svc.service import SERVICE
 from order_svc.store import ORDERS, PRODUCTS
+from payment_svc import service as payment_service
+from payment_svc.store import PAYMENTS
 from saga_cli.topology import BY_NAME, Addresses
+from shared_events.inventory import StockReserved
 from shared_events.loyalty import PointsAwarded
-from tests.support.records import TRACE, a_message
+from tests.support.records import TRACE, a_message, an_order
 
 TIMERS = ("DeadlinePassed",)
 
@@ -89,6 +93,30 @@ async def test_what_is_due_is_one_instances_until_its_lease_is_over(store: Postg
         while not (again := await leased(store, order_id)):
             await asyncio.sleep(0.05)
     assert again[0].tries == 2
+
+
+async def test_what_an_operator_wants_at_once_is_asked_now_and_written_down(
+    addresses: Addresses,
+) -> None:
+    url = addresses.database_url(BY_NAME["payment"])
+    await migrations.migrate(Path(payment_svc.__file__ or "").parent / "migrations", url)
+    store = await PostgresStore.connect(payment_service.SERVICE, PAYMENTS, None, url)
+    operations = PostgresOperations(store)
+    order = an_order()
+    await store.handle([a_message(StockReserved(order=order))])
+    (effect,) = [
+        e for e in await store.due_effects(("Capture",), 10_000, 60) if e.key == order.order_id
+    ]
+    await store.postpone(effect, 3600, "the provider is away")
+    assert await operations.expedite(order.order_id, "ada") == 1
+    (again,) = [
+        e for e in await store.due_effects(("Capture",), 10_000, 60) if e.key == order.order_id
+    ]
+    assert again.tries == 2
+    trail = [(a.by, a.action) for _, a in await operations.actions(order.order_id)]
+    assert trail == [("ada", "expedite")]
+    assert await operations.expedite(ids.new_id(), "ada") == 0
+    await store.close()
 
 
 async def test_only_the_kinds_asked_for_are_leased(store: PostgresStore) -> None:
