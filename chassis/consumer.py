@@ -23,6 +23,7 @@ from chassis.metrics import BATCH_MESSAGES, BATCH_SECONDS, LAG, MESSAGES, REBUIL
 from chassis.parking import is_consumed, message_of
 from chassis.service import Service
 from chassis.store import Store
+from chassis.tasks import own_cancellation_only
 
 log = structlog.get_logger()
 
@@ -59,7 +60,8 @@ class Consumer:
         while not stopping.is_set():
             session = self._session = _Session(self, stopping)
             try:
-                await session.run()
+                with own_cancellation_only():
+                    await session.run()
             except Exception as error:  # noqa: BLE001 - the records are in Kafka still: start again
                 failures = failures + 1 if session.batches == 0 else 1
                 self.rebuilds += 1

@@ -78,7 +78,7 @@ class EffectWorker:
 
     async def ask(self) -> int:
         """Lease what is due and start the calls; returns how many were started."""
-        permitted = self.circuit.permits(self.concurrency - len(self._running))
+        permitted = self.circuit.permits(max(0, self.concurrency - len(self._running)))
         if not permitted:
             return 0
         due = await self.store.due_effects(tuple(self.runners), permitted, self.lease_s)

@@ -13,6 +13,7 @@ from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import TopicAlreadyExistsError
 
 from chassis import clock
+from chassis.tasks import own_cancellation_only
 
 log = structlog.get_logger()
 KEEP_FOR_EVER = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
@@ -162,9 +163,35 @@ async def _places(bootstrap: str, topics: Iterable[str]) -> list[TopicPartition]
 
 
 async def stop_within(client: Any, seconds: float) -> None:
-    """Stop a client that may hang: after the time it is dropped as it is."""
+    """Stop a client that may hang: after the time it is dropped, and nothing of it goes on."""
     try:
-        async with asyncio.timeout(seconds):
-            await client.stop()
+        with own_cancellation_only():
+            async with asyncio.timeout(seconds):
+                await client.stop()
     except Exception as error:  # noqa: BLE001 - it is being thrown away, and whatever ails it with it
         log.warning("client_dropped", client=type(client).__name__, error=repr(error))
+        await _cut_off(client)
+
+
+async def _cut_off(client: Any) -> None:
+    """End what a stop that was cut short leaves running: a member without a poll, and its logs."""
+    for part, names in _TASKS.items():
+        tasks = (getattr(getattr(client, part, None), name, None) for name in names)
+        for task in filter(None, tasks):
+            task.cancel()
+    try:
+        if waiting := getattr(client, "_message_accumulator", None):
+            waiting.fail_all(ConnectionError("the producer was dropped"))
+        connections = client.client if hasattr(client, "client") else client._client  # noqa: SLF001
+        async with asyncio.timeout(1):
+            await connections.close()
+    except Exception as error:  # noqa: BLE001 - its sockets go with the object then
+        log.info("client_not_closed", error=repr(error))
+
+
+_TASKS = {
+    "_coordinator": ("_coordination_task", "_heartbeat_task", "_commit_refresh_task"),
+    "_fetcher": ("_fetch_task",),
+    "_sender": ("_sender_task",),
+}
+"""aiokafka 0.14's own tasks, by the part of a client that holds them: there is no public way."""

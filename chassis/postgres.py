@@ -7,7 +7,7 @@ without its earlier ones; that is why the relay may read pending rows by id.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final, Self
@@ -276,7 +276,8 @@ class PostgresStore:
             self._drop(shard)
 
     def _drop(self, shard: int) -> None:
-        self._leading.pop(shard).terminate()  # the lock goes with its session
+        with suppress(asyncpg.InterfaceError):  # the pool has taken it back: it is closed then
+            self._leading.pop(shard).terminate()  # the lock goes with its session
 
     async def pending(self, shard: int, limit: int) -> list[tuple[str, OutboxRow]]:
         query = "SELECT id, topic, key, value, headers FROM outbox WHERE shard = $1 ORDER BY id LIMIT $2"

@@ -12,6 +12,7 @@ from shared_events.envelope import Envelope
 
 Headers = list[tuple[str, bytes]]
 CONTENT_TYPE: Final = "application/json"
+OURS: Final = ("ce_", "traceparent")
 
 
 class MalformedError(ValueError):
@@ -22,11 +23,11 @@ class IncompleteError(ValueError):
     """An event is to be published without one of its attributes."""
 
 
-def type_of(headers: Iterable[tuple[str, bytes]]) -> str:
+def type_of(headers: Iterable[tuple[str, bytes | None]]) -> str:
     """The CloudEvents type, read without decoding the value; "" when it is missing."""
     for name, value in headers:
         if name == "ce_type":
-            return value.decode("utf-8", "replace")
+            return (value or b"").decode("utf-8", "replace")
     return ""
 
 
@@ -56,13 +57,16 @@ def encode(envelope: Envelope) -> tuple[bytes, Headers]:
     return entry.adapter.dump_json(envelope.event), headers
 
 
-def decode(value: bytes | None, headers: Iterable[tuple[str, bytes]]) -> Envelope:
+def decode(value: bytes | None, headers: Iterable[tuple[str, bytes | None]]) -> Envelope:
     """Read one event; an unknown field is dropped, but inside the order context it is kept.
+
+    Headers of others, such as a proxy's, may hold any bytes.
 
     Raises MalformedError for a missing attribute, an unknown type or a value off its schema.
     """
     try:
-        attributes = {name: data.decode() for name, data in headers}
+        ours = ((name, data) for name, data in headers if name.startswith(OURS))
+        attributes = {name: data.decode() for name, data in ours if data is not None}
         entry = BY_TYPE.get(attributes["ce_type"])
         if entry is None:
             raise MalformedError(f"unknown type {attributes['ce_type']!r}")

@@ -77,6 +77,18 @@ def test_a_header_that_nobody_knows_is_no_error() -> None:
     assert decode(RESERVED.value.encode(), headers).type == RESERVED.type
 
 
+@pytest.mark.parametrize("value", [b"\xff\xfe", b"", None])
+def test_a_header_of_somebody_else_may_hold_any_bytes_or_none(value: bytes | None) -> None:
+    headers = [*RESERVED.wire_headers, ("x-proxy", value), ("ce_newer", None)]
+    assert decode(RESERVED.value.encode(), headers).type == RESERVED.type
+
+
+def test_an_attribute_that_is_null_is_missing() -> None:
+    headers = [(n, None if n == "ce_id" else v) for n, v in RESERVED.wire_headers]
+    with pytest.raises(MalformedError, match="ce_id"):
+        decode(RESERVED.value.encode(), headers)
+
+
 @pytest.mark.parametrize("name", REQUIRED)
 def test_a_missing_attribute_is_malformed(name: str) -> None:
     headers = [pair for pair in RESERVED.wire_headers if pair[0] != name]
