@@ -16,7 +16,7 @@ demo: setup ## the whole system on real servers: checkouts, timelines, reconcili
 	@$(RUN) saga demo
 
 test: setup ## every test, on real servers
-	@$(RUN) pytest
+	@$(RUN) pytest -v -n 2 --dist loadfile
 
 check: setup ## format, lint, types, import rules, dependencies, fast tests
 	@$(RUN) ruff format --check .
