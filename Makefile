@@ -16,7 +16,7 @@ demo: setup ## the whole system on real servers: checkouts, timelines, reconcili
 	@$(RUN) saga demo
 
 test: setup ## every test, on real servers
-	@$(RUN) pytest
+	@$(RUN) pytest -v -n 2 --dist loadfile
 
 check: setup ## format, lint, types, import rules, dependencies, fast tests
 	@$(RUN) ruff format --check .
@@ -25,7 +25,7 @@ check: setup ## format, lint, types, import rules, dependencies, fast tests
 	@$(RUN) lint-imports
 	@$(RUN) deptry .
 	@$(RUN) vulture
-	@$(RUN) pytest -q tests/domain tests/payment tests/choreography tests/chassis tests/architecture tests/contract
+	@$(RUN) pytest -q tests/domain tests/payment tests/cli tests/choreography tests/chassis tests/architecture tests/contract
 
 format: setup ## put the code in form
 	@$(RUN) ruff format .
@@ -38,7 +38,7 @@ down: setup ## stop it
 	@$(RUN) saga down
 
 docs: setup ## write the generated pages again
-	@$(RUN) python -m saga_cli.docs_pages
+	@$(RUN) python -m tests.docs_pages
 
 clean: ## remove the environment and caches
 	rm -rf .venv .tools .saga .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

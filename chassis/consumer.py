@@ -13,7 +13,7 @@ from typing import Any
 
 import structlog
 from aiokafka import ConsumerRebalanceListener, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import ConsumerStoppedError, KafkaError
 
 from chassis import clock, crashpoints, tracing
 from chassis.errors import StoreLostError, TransientError
@@ -23,6 +23,7 @@ from chassis.metrics import BATCH_MESSAGES, BATCH_SECONDS, LAG, MESSAGES, REBUIL
 from chassis.parking import is_consumed, message_of
 from chassis.service import Service
 from chassis.store import Store
+from chassis.tasks import own_cancellation_only
 
 log = structlog.get_logger()
 
@@ -50,7 +51,7 @@ class Consumer:
         try:
             async with asyncio.timeout(seconds):
                 return await self._session.lag()
-        except (KafkaError, TimeoutError):
+        except (KafkaError, ConsumerStoppedError, TimeoutError):
             return None
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -59,7 +60,8 @@ class Consumer:
         while not stopping.is_set():
             session = self._session = _Session(self, stopping)
             try:
-                await session.run()
+                with own_cancellation_only():
+                    await session.run()
             except Exception as error:  # noqa: BLE001 - the records are in Kafka still: start again
                 failures = failures + 1 if session.batches == 0 else 1
                 self.rebuilds += 1
@@ -98,6 +100,7 @@ class _Session:
         self.received_at = clock.monotonic()
         self.batches = 0
         self.stalled = ""
+        self.given_up: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.failure: Exception | None = None
 
     async def run(self) -> None:
@@ -125,9 +128,7 @@ class _Session:
             raise self.failure
         if self.of.store.lost:
             raise StoreLostError("the store's data are not those that were read")
-        batches: Mapping[TopicPartition, list[Any]] = await self.client.getmany(
-            timeout_ms=self.of.poll_ms, max_records=self.of.batch_records
-        )
+        batches = await self._polled()
         self.polled_at = clock.monotonic()
         if self.assigned.is_set():
             self.of.ready.set()
@@ -138,6 +139,21 @@ class _Session:
             await self._handle(batches)
         if clock.monotonic() - self.committed_at > self.of.commit_every_s:
             await self.commit()
+
+    async def _polled(self) -> Mapping[TopicPartition, list[Any]]:
+        """What getmany hands out. A client that was given up may never answer, not even when stopped.
+
+        It waits for an assignment without end; what it has taken, the next client reads again.
+        """
+        taken = self.client.getmany(timeout_ms=self.of.poll_ms, max_records=self.of.batch_records)
+        polling: asyncio.Future[Any] = asyncio.ensure_future(taken)
+        either: set[asyncio.Future[Any]] = {polling, self.given_up}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if not polling.done():
+            polling.cancel()
+            raise RuntimeError(self.stalled)
+        batches: Mapping[TopicPartition, list[Any]] = polling.result()
+        return batches
 
     async def _handle(self, batches: Mapping[TopicPartition, list[Any]]) -> None:
         records = [
@@ -259,3 +275,4 @@ class _Session:
     async def _give_up(self, why: str) -> None:
         self.stalled = why
         await stop_within(self.client, 5)
+        self.given_up.set_result(None)

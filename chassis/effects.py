@@ -78,7 +78,7 @@ class EffectWorker:
 
     async def ask(self) -> int:
         """Lease what is due and start the calls; returns how many were started."""
-        permitted = self.circuit.permits(self.concurrency - len(self._running))
+        permitted = self.circuit.permits(max(0, self.concurrency - len(self._running)))
         if not permitted:
             return 0
         due = await self.store.due_effects(tuple(self.runners), permitted, self.lease_s)
@@ -98,7 +98,7 @@ class EffectWorker:
         crashpoints.reached(crashpoints.LEASED)
         try:
             body = adapter_of(self.service.effect_kinds[effect.kind]).validate_json(effect.body)
-            attempt = Attempt(effect.id, effect.tries, effect.owed_since or effect.due_at)
+            attempt = Attempt(effect.id, effect.tries, effect.owed_since or clock.now())
             async with asyncio.timeout(self.timeout_s):
                 outcome = await self.runners[effect.kind](body, attempt)
         except Exception as error:  # noqa: BLE001 - unknown, whatever it is: ask again, same key

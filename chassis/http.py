@@ -8,6 +8,7 @@ from fastapi import FastAPI, Header, Path, Request, Response
 from fastapi.exceptions import RequestValidationError
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic_core import to_json
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -19,6 +20,7 @@ from chassis.message import Message as Command
 from shared_events.decision import Refusal
 
 BODY_MAX_BYTES: Final = 64 * 1024
+REPLAYED: Final = "chassis.replayed"  # in a request's scope
 OrderId = Annotated[str, Path(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9-]+$")]
 IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=255)]
 Ready = Callable[[], Awaitable[str]]
@@ -47,6 +49,7 @@ def make_app(title: str, ready: Ready) -> FastAPI:
     """`ready` says what is missing, "" when nothing is."""
     app = FastAPI(title=title, version="1")
     app.add_middleware(BodyLimit)
+    app.add_middleware(ReplayHeader)
     app.add_exception_handler(Problem, _on_problem)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http_error)
@@ -107,7 +110,10 @@ async def execute(
             raise Problem(422, "idempotency_key_reused", why)
         case Parked():
             raise Problem(500, "internal_error", "the request could not be decided")
-        case Done() | Repeated():
+        case Done():
+            return outcome
+        case Repeated():
+            request.scope[REPLAYED] = claim is not None
             return outcome
 
 
@@ -132,6 +138,21 @@ class BodyLimit:
             return message
 
         await self.app(scope, counted, send)
+
+
+class ReplayHeader:
+    """Says on every route alike that an answer is one that was given before."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def marked(message: Message) -> None:
+            if message["type"] == "http.response.start" and scope.get(REPLAYED):
+                MutableHeaders(scope=message)["Idempotency-Replayed"] = "true"
+            await send(message)
+
+        await self.app(scope, receive, marked)
 
 
 async def _on_problem(_: Request, error: Exception) -> Response:

@@ -1,10 +1,10 @@
 """Kafka clients with every option that matters spelled out, and topics made where they are missing."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
@@ -13,10 +13,12 @@ from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import TopicAlreadyExistsError
 
 from chassis import clock
+from chassis.tasks import own_cancellation_only
 
 log = structlog.get_logger()
 KEEP_FOR_EVER = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
 COMPACTED = {"cleanup.policy": "compact"}
+NOWHERE: Final[Mapping[tuple[str, int], int]] = {}
 
 
 def make_producer(bootstrap: str, client_id: str) -> Any:
@@ -95,10 +97,11 @@ async def await_topics(bootstrap: str, names: tuple[str, ...], stopping: asyncio
 
 @dataclass
 class Log:
-    """Topics, read from their start. `read` and `end` count records; `starts` are first offsets."""
+    """Topics, read on from `reached`. `read` and `end` count records; `starts` are first offsets."""
 
     client: Any
     starts: dict[TopicPartition, int]
+    reached: dict[TopicPartition, int]
     read: int = 0
     end: int = 0
 
@@ -109,18 +112,22 @@ class Log:
             return
         async with asyncio.timeout(30):
             ends = await self.client.end_offsets(places)
-            self.end = sum(ends[place] - self.starts[place] for place in places)
+            ahead = (max(0, ends[place] - self.reached[place]) for place in places)
+            self.end = self.read + sum(ahead)
             behind = {p for p in places if await self.client.position(p) < ends[p]}
         while behind:
             batches = await self.client.getmany(timeout_ms=200, max_records=2000)
             records = [record for batch in batches.values() for record in batch]
             self.read += len(records)
+            self.reached |= {place: batch[-1].offset + 1 for place, batch in batches.items()}
             yield records
             behind = {p for p in behind if await self.client.position(p) < ends[p]}
 
 
 @asynccontextmanager
-async def reading(bootstrap: str, topics: Iterable[str]) -> AsyncIterator[Log]:
+async def reading(
+    bootstrap: str, topics: Iterable[str], since: Mapping[tuple[str, int], int] = NOWHERE
+) -> AsyncIterator[Log]:
     """A client of no group on those of the topics that exist; it commits nothing."""
     client = make_consumer(bootstrap, None)
     try:
@@ -130,7 +137,12 @@ async def reading(bootstrap: str, topics: Iterable[str]) -> AsyncIterator[Log]:
             if places:
                 client.assign(places)
             starts = await client.beginning_offsets(places) if places else {}
-        yield Log(client, starts)
+        reached = {
+            p: max(start, since.get((p.topic, p.partition), 0)) for p, start in starts.items()
+        }
+        for place, offset in reached.items():
+            client.seek(place, offset)
+        yield Log(client, starts, reached)
     finally:
         await stop_within(client, 5)
 
@@ -151,9 +163,35 @@ async def _places(bootstrap: str, topics: Iterable[str]) -> list[TopicPartition]
 
 
 async def stop_within(client: Any, seconds: float) -> None:
-    """Stop a client that may hang: after the time it is dropped as it is."""
+    """Stop a client that may hang: after the time it is dropped, and nothing of it goes on."""
     try:
-        async with asyncio.timeout(seconds):
-            await client.stop()
+        with own_cancellation_only():
+            async with asyncio.timeout(seconds):
+                await client.stop()
     except Exception as error:  # noqa: BLE001 - it is being thrown away, and whatever ails it with it
         log.warning("client_dropped", client=type(client).__name__, error=repr(error))
+        await _cut_off(client)
+
+
+async def _cut_off(client: Any) -> None:
+    """End what a stop that was cut short leaves running: a member without a poll, and its logs."""
+    for part, names in _TASKS.items():
+        tasks = (getattr(getattr(client, part, None), name, None) for name in names)
+        for task in filter(None, tasks):
+            task.cancel()
+    try:
+        if waiting := getattr(client, "_message_accumulator", None):
+            waiting.fail_all(ConnectionError("the producer was dropped"))
+        connections = client.client if hasattr(client, "client") else client._client  # noqa: SLF001
+        async with asyncio.timeout(1):
+            await connections.close()
+    except Exception as error:  # noqa: BLE001 - its sockets go with the object then
+        log.info("client_not_closed", error=repr(error))
+
+
+_TASKS = {
+    "_coordinator": ("_coordination_task", "_heartbeat_task", "_commit_refresh_task"),
+    "_fetcher": ("_fetch_task",),
+    "_sender": ("_sender_task",),
+}
+"""aiokafka 0.14's own tasks, by the part of a client that holds them: there is no public way."""

@@ -1,6 +1,6 @@
 """What a service is asked to decide on, wherever it came from, and what came of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -9,7 +9,8 @@ from uuid import UUID
 from shared_events.decision import Refusal
 
 ATTENTION_TRIES: Final = 8
-"""An effect that was asked so often and has no outcome needs a person's attention."""
+"""An effect that was asked so often and has no outcome shows as needing a person's attention."""
+SUBJECT_MAX_BYTES: Final = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +22,13 @@ class Record:
     offset: int
     key: bytes | None
     value: bytes | None
-    headers: tuple[tuple[str, bytes], ...]
+    headers: tuple[tuple[str, bytes | None], ...]
 
     @property
     def subject(self) -> str:
-        return (self.key or b"").decode("utf-8", "backslashreplace").replace("\0", "\\x00")
+        """The key as text. One that is longer than any of ours is cut: an index has to take it."""
+        key = (self.key or b"")[:SUBJECT_MAX_BYTES]
+        return key.decode("utf-8", "backslashreplace").replace("\0", "\\x00")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,14 +111,15 @@ class OutboxRow:
     topic: str
     key: str
     value: bytes | None
-    headers: list[tuple[str, bytes]]
+    headers: Sequence[tuple[str, bytes | None]]
 
 
 @dataclass(frozen=True, slots=True)
 class PendingEffect:
     """An effect to run. `id` is `{order_id}:{step}:{attempt}`: the provider's idempotency key.
 
-    `tries` counts the leases, `owed_since` is when it was decided on.
+    Without a `due_at` it is due at once, by the store's clock. `tries` counts the leases,
+    `owed_since` is when it was decided on.
     """
 
     id: str
@@ -123,10 +127,15 @@ class PendingEffect:
     kind: str
     body: bytes
     traceparent: str
-    due_at: datetime
+    due_at: datetime | None = None
     tries: int = 0
     owed_since: datetime | None = None
     last_error: str = ""
+
+    @property
+    def needs_attention(self) -> bool:
+        """Asked often without an answer, or decided on again because the first was refused."""
+        return self.tries >= ATTENTION_TRIES or not self.id.endswith(":1")
 
 
 @dataclass(slots=True)

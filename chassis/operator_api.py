@@ -10,20 +10,26 @@ from pydantic import BaseModel, ConfigDict, Field
 from chassis import clock, tracing
 from chassis.effects import outcome_id
 from chassis.http import Problem, make_app
-from chassis.message import ATTENTION_TRIES, Done, Message, OperatorAction, Parked, PendingEffect
+from chassis.message import Done, Message, OperatorAction, Parked, PendingEffect
 from chassis.runtime import Node
 from chassis.store import DeadLetter
 from chassis.work import wire_type
+from shared_events.codec import type_of
 from shared_events.decision import Refusal
 
-KEY: Final = Query(min_length=1, max_length=512)
+LAG_S: Final = 1.5  # an answer without the lag is better than one that comes too late
+KEY: Final[dict[str, Any]] = {
+    "max_length": 2048,
+    "pattern": r"^[^\x00]*$",
+}  # a record's may be empty
+Key = Annotated[str, Query(**KEY)]
 Who = Annotated[str, Field(min_length=1, max_length=100)]
 Note = Annotated[str, Field(min_length=1, max_length=1000, pattern=r"^[^\x00]+$")]
 
 
 class Asked(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
-    key: Annotated[str, Field(min_length=1, max_length=512)]
+    key: Annotated[str, Field(**KEY)]
     by: Who
 
 
@@ -61,17 +67,26 @@ def routes(node: Node) -> APIRouter:
             raise Problem(401, "operator_unknown", "give the operator token as a bearer token")
 
     router = APIRouter(prefix="/ops", tags=["operators"], dependencies=[Depends(authorised)])
+    _add_orders(router, node)
+    _add_dead_letters(router, node)
+    return router
+
+
+def _add_orders(router: APIRouter, node: Node) -> None:
     operations = node.operations
 
     @router.get("/orders")
-    async def whereabouts(key: Annotated[str, KEY]) -> dict[str, Any]:
+    async def whereabouts(key: Key) -> dict[str, Any]:
         found = await operations.whereabouts(key)
         return {
             "service": node.service.name,
             "state": found.state,
             "outbox": {"rows": found.outbox_rows, "oldest_s": round(found.outbox_oldest_s, 1)},
             "relay": {"failing": node.relay.failing},
-            "consumer": {"ready": node.consumer.ready.is_set(), "lag": await node.consumer.lag()},
+            "consumer": {
+                "ready": node.consumer.ready.is_set(),
+                "lag": await node.consumer.lag(LAG_S),
+            },
             "parked": [_summary(letter) for letter in found.parked],
             "effects": [_owed(node, e) for e in found.owed if not _is_timer(node, e)],
             "timers": [_owed(node, e) for e in found.owed if _is_timer(node, e)],
@@ -80,19 +95,40 @@ def routes(node: Node) -> APIRouter:
                 for c in node.circuits
                 if c.provider != "timers"
             ],
+            "actions": await _actions(node, key),
+            "resolutions": sorted(node.service.resolutions),
         }
 
     @router.get("/actions")
-    async def actions(key: Annotated[str, KEY]) -> list[dict[str, Any]]:
-        return [
-            {"at": at, "by": x.by, "action": x.action, "note": x.note, "detail": x.detail}
-            for at, x in await operations.actions(key)
-        ]
+    async def actions(key: Key) -> list[dict[str, Any]]:
+        return await _actions(node, key)
+
+    @router.post("/expedite")
+    async def expedite(body: Asked) -> dict[str, Any]:
+        count = await operations.expedite(body.key, body.by)
+        return {"key": body.key, "effects": count}
+
+    @router.post("/resolve")
+    async def resolve(body: Resolve) -> dict[str, Any]:
+        return await _resolve(node, body)
+
+
+def _add_dead_letters(router: APIRouter, node: Node) -> None:
+    operations = node.operations
 
     @router.get("/dead-letters")
-    async def dead_letters(key: Annotated[str, Query(max_length=512)] = "") -> list[dict[str, Any]]:
-        keys = [key] if key else await operations.parked_keys()
-        return [_shown(x) for k in keys[:1000] for x in await operations.dead_letters(k)]
+    async def heads(
+        offset: Annotated[int, Query(ge=0)] = 0, limit: Annotated[int, Query(ge=1, le=500)] = 100
+    ) -> dict[str, Any]:
+        """The first dead letter of each key, the longest parked key first."""
+        keys = await operations.parked_keys()
+        letters = [await operations.dead_letters(key) for key in keys[offset : offset + limit]]
+        firsts = [_summary(x[0]) | {"behind": len(x) - 1} for x in letters if x]
+        return {"keys": len(keys), "heads": firsts}
+
+    @router.get("/dead-letters/messages")
+    async def messages(key: Key) -> list[dict[str, Any]]:
+        return [_shown(letter) for letter in await operations.dead_letters(key)]
 
     @router.post("/dead-letters/redrive")
     async def redrive(body: Redrive) -> list[dict[str, Any]]:
@@ -118,16 +154,12 @@ def routes(node: Node) -> APIRouter:
             raise Problem(404, "nothing_parked", f"no such message is parked under {body.key!r}")
         return _summary(letter)
 
-    @router.post("/expedite")
-    async def expedite(body: Asked) -> dict[str, Any]:
-        count = await operations.expedite(body.key)
-        return {"key": body.key, "effects": count}
 
-    @router.post("/resolve")
-    async def resolve(body: Resolve) -> dict[str, Any]:
-        return await _resolve(node, body)
-
-    return router
+async def _actions(node: Node, key: str) -> list[dict[str, Any]]:
+    return [
+        {"at": at, "by": x.by, "action": x.action, "note": x.note, "detail": x.detail}
+        for at, x in await node.operations.actions(key)
+    ]
 
 
 async def _resolve(node: Node, body: Resolve) -> dict[str, Any]:
@@ -165,7 +197,7 @@ def _is_timer(node: Node, effect: PendingEffect) -> bool:
 
 
 def _owed(node: Node, effect: PendingEffect) -> dict[str, Any]:
-    takes = [n for n, r in node.service.resolutions.items() if r.effect.__name__ == effect.kind]
+    takes = {n: r for n, r in node.service.resolutions.items() if r.effect.__name__ == effect.kind}
     return {
         "id": effect.id,
         "kind": effect.kind,
@@ -173,8 +205,11 @@ def _owed(node: Node, effect: PendingEffect) -> dict[str, Any]:
         "due_at": effect.due_at,
         "owed_since": effect.owed_since,
         "last_error": effect.last_error,
-        "needs_attention": effect.tries >= ATTENTION_TRIES,
-        "may_be_resolved_as": takes,
+        "needs_attention": effect.needs_attention,
+        "may_be_resolved_as": list(takes),
+        "with_reference": [
+            name for name, resolution in takes.items() if resolution.needs_reference
+        ],
     }
 
 
@@ -183,6 +218,7 @@ def _summary(letter: DeadLetter) -> dict[str, Any]:
     return {
         "id": letter.id,
         "key": letter.key,
+        "type": type_of(record.headers),
         "topic": record.topic,
         "partition": record.partition,
         "offset": record.offset,

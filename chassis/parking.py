@@ -38,6 +38,6 @@ def kept(record: Record) -> str:
     JSON's escape of a NUL stays escaped, as PostgreSQL's text holds none.
     """
     key, value = (None if b is None else b.decode("latin-1") for b in (record.key, record.value))
-    headers = [(name, raw.decode("latin-1")) for name, raw in record.headers]
+    headers = [(n, None if b is None else b.decode("latin-1")) for n, b in record.headers]
     place = f"{record.topic}:{record.partition}:{record.offset}"
     return to_json({"record": place, "key": key, "value": value, "headers": headers}).decode()

@@ -7,13 +7,14 @@ without its earlier ones; that is why the relay may read pending rows by id.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final, Self
 from zlib import crc32
 
 import asyncpg
+import structlog
 
 from chassis import postgres_sql as sql
 from chassis import wire
@@ -36,6 +37,7 @@ from chassis.service import Service
 from chassis.state_tables import SharedTable, StateTable
 from chassis.work import States, Work, dead_letters_of, heard, wire_type, work_of
 
+log = structlog.get_logger()
 Malformed = Sequence[tuple[Record, str]]
 LOCK_CLASS: Final = 0x5A6A  # advisory locks of relays, apart from other users of the database
 
@@ -94,6 +96,9 @@ class PostgresStore:
             if not messages:
                 raise TransientError(f"malformed records can't be kept: {error}") from error
             return await self._park_alone(messages, f"{type(error).__name__}: {error}")
+        for effect in work.effects:
+            if effect.needs_attention:
+                log.error("effect_needs_attention", effect=effect.id, saga_id=effect.key)
         for told in self.on_commit:
             told(work, states)
         return work.outcomes
@@ -271,7 +276,8 @@ class PostgresStore:
             self._drop(shard)
 
     def _drop(self, shard: int) -> None:
-        self._leading.pop(shard).terminate()  # the lock goes with its session
+        with suppress(asyncpg.InterfaceError):  # the pool has taken it back: it is closed then
+            self._leading.pop(shard).terminate()  # the lock goes with its session
 
     async def pending(self, shard: int, limit: int) -> list[tuple[str, OutboxRow]]:
         query = "SELECT id, topic, key, value, headers FROM outbox WHERE shard = $1 ORDER BY id LIMIT $2"

@@ -14,10 +14,6 @@ from chassis.store import DeadLetter, Redriven, Whereabouts
 from chassis.work import wire_type, work_of
 
 
-class _RollBackError(Exception):
-    """Ends a transaction whose result is only looked at."""
-
-
 @dataclass(frozen=True, slots=True)
 class PostgresOperations:
     store: PostgresStore
@@ -34,29 +30,46 @@ class PostgresOperations:
     async def redrive(
         self, key: str, by: str, *, note: str = "", dry_run: bool = False
     ) -> list[Redriven]:
+        if dry_run:
+            return await self._looked_ahead(key, by)
         done: list[Redriven] = []
-        try:
-            async with translated(), self.store.transaction() as connection:
+        while not done or not isinstance(done[-1].outcome, Parked):
+            try:
+                async with translated(), self.store.transaction() as connection:
+                    redriven = await self._redrive_first(connection, key, by, note)
+            except POISON as error:
+                letter = (await self.dead_letters(key))[0]
+                redriven = Redriven(letter.id, Parked(f"{type(error).__name__}: {error}"))
+            if redriven is None:
+                break
+            done.append(redriven)
+        if done and isinstance(done[-1].outcome, Parked):
+            await self._failed_again(done[-1].id, done[-1].outcome.reason)
+        return done
+
+    async def _looked_ahead(self, key: str, by: str) -> list[Redriven]:
+        """All that a redrive would do, in a transaction that is rolled back."""
+        done: list[Redriven] = []
+        async with translated(), self.store.pool.acquire() as connection:
+            transaction = connection.transaction()
+            await transaction.start()
+            try:
                 while not done or not isinstance(done[-1].outcome, Parked):
-                    letters = await _letters(connection, key, " LIMIT 1 FOR UPDATE")
-                    if not letters:
+                    redriven = await self._redrive_first(connection, key, by, "")
+                    if redriven is None:
                         break
-                    done.append(await self._redrive(connection, letters[0], by, note))
-                    if not dry_run:
-                        break  # a transaction each: what went well stays
-                if dry_run:
-                    raise _RollBackError
-        except _RollBackError:
-            return done
-        except POISON as error:
-            letter = (await self.dead_letters(key))[0]
-            done = [Redriven(letter.id, Parked(f"{type(error).__name__}: {error}"))]
-        if not done:
-            return []
-        if isinstance(done[-1].outcome, Parked):
-            await self._failed_again(done[-1])
-            return done
-        return [*done, *await self.redrive(key, by, note=note)]
+                    done.append(redriven)
+            except POISON as error:
+                done.append(Redriven("", Parked(f"{type(error).__name__}: {error}")))
+            finally:
+                await transaction.rollback()
+        return done
+
+    async def _redrive_first(
+        self, connection: Connection, key: str, by: str, note: str
+    ) -> Redriven | None:
+        letters = await _letters(connection, key, " LIMIT 1 FOR UPDATE")
+        return await self._redrive(connection, letters[0], by, note) if letters else None
 
     async def _redrive(
         self, connection: Connection, letter: DeadLetter, by: str, note: str
@@ -75,11 +88,10 @@ class PostgresOperations:
         events = outcome.events if isinstance(outcome, Done) else ()
         return Redriven(letter.id, outcome, tuple(map(wire_type, events)))
 
-    async def _failed_again(self, redriven: Redriven) -> None:
-        assert isinstance(redriven.outcome, Parked)
-        reason = redriven.outcome.reason[:2000].replace("\0", "\\x00")
+    async def _failed_again(self, id_: str, why: str) -> None:
+        reason = why[:2000].replace("\0", "\\x00")
         async with translated(), self.store.transaction() as connection:
-            await connection.execute(sql.FAILED_AGAIN, int(redriven.id), reason)
+            await connection.execute(sql.FAILED_AGAIN, int(id_), reason)
 
     async def discard(self, key: str, by: str, reason: str, id_: str = "") -> DeadLetter | None:
         async with translated(), self.store.transaction() as connection:
@@ -102,12 +114,16 @@ class PostgresOperations:
         state = states[key].state if key in states else initial
         return Whereabouts(type(state).__name__, rows, oldest_s, tuple(letters), tuple(owed))
 
-    async def expedite(self, key: str) -> int:
+    async def expedite(self, key: str, by: str) -> int:
         kinds = [kind.__name__ for kind in self.store.service.effects]
         query = "UPDATE effects SET due_at = now() WHERE key = $1 AND kind = ANY($2::text[])"
         async with translated(), self.store.transaction() as connection:
             tag: str = await connection.execute(query, key, kinds)
-        return int(tag.rsplit(" ", 1)[-1])
+            count = int(tag.rsplit(" ", 1)[-1])
+            if count:
+                action = OperatorAction(by, "expedite", key, "", f"{count} effects")
+                await self.store.note(connection, action)
+        return count
 
     async def actions(self, key: str) -> list[tuple[datetime, OperatorAction]]:
         query = (

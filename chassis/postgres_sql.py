@@ -18,8 +18,9 @@ ORDER BY nth
 """
 OWE_EFFECTS = """
 INSERT INTO effects (id, key, kind, body, traceparent, due_at)
-SELECT * FROM
-    unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::text[], $6::timestamptz[])
+SELECT id, key, kind, body, traceparent, coalesce(due_at, now())
+FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::text[], $6::timestamptz[])
+    AS new (id, key, kind, body, traceparent, due_at)
 ON CONFLICT (id) DO NOTHING
 """
 PARK = """
@@ -53,7 +54,7 @@ BACKLOG = """
 SELECT (SELECT count(*) FROM outbox),
        (SELECT coalesce(extract(epoch FROM now() - min(created_at)), 0) FROM outbox),
        (SELECT count(*) FROM effects WHERE kind = ANY($1::text[])),
-       (SELECT count(*) FROM effects WHERE kind = ANY($1::text[]) AND tries >= $2),
+       (SELECT count(*) FROM effects WHERE kind = ANY($1::text[]) AND (tries >= $2 OR id NOT LIKE '%:1')),
        (SELECT count(*) FROM parked)
 """
 NOTE = """

@@ -19,6 +19,7 @@ from chassis.kafka import make_producer, stop_within
 from chassis.message import OutboxRow
 from chassis.metrics import PUBLISHED, RELAY_FAILURES
 from chassis.store import Store
+from chassis.tasks import own_cancellation_only
 
 log = structlog.get_logger()
 _partition_of = DefaultPartitioner()
@@ -45,7 +46,8 @@ class Relay:
         failures = 0
         while not stopping.is_set():
             try:
-                await self._turn()
+                with own_cancellation_only():
+                    await self._turn()
                 failures, self.failing = 0, ""
             except Exception as error:  # noqa: BLE001 - nothing was acknowledged that Kafka lacks
                 failures, self.failing = failures + 1, repr(error)

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import structlog
 import uvicorn
@@ -30,6 +30,7 @@ from chassis.store import Operations, Store
 from shared_events.catalog import COMPACTED, dead_letters_of
 
 log = structlog.get_logger()
+MEASURE_S: Final = 2.0
 Part = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 
 
@@ -53,15 +54,19 @@ class Node:
         if self.stopping.is_set():
             return "shutting down"
         try:
-            async with asyncio.timeout(3):
-                backlog = await self.store.backlog()
+            await self.measure()
         except (TransientError, TimeoutError) as error:
             return f"the store is away: {error}"
-        for what, value in backlog.items():
-            BACKLOG.labels(self.service.name, what).set(value)
         if not self.consumer.ready.is_set():
             return "no partitions are assigned yet"
         return ""
+
+    async def measure(self) -> None:
+        """Set the gauges of what waits in the store. Raises TransientError or TimeoutError."""
+        async with asyncio.timeout(3):
+            backlog = await self.store.backlog()
+        for what, value in backlog.items():
+            BACKLOG.labels(self.service.name, what).set(value)
 
 
 def assemble(
@@ -112,6 +117,7 @@ async def run(node: Node, app: FastAPI) -> None:
     parts = [
         asyncio.create_task(server.serve(), name="http"),
         asyncio.create_task(_consume(node), name="consumer"),
+        asyncio.create_task(_measure(node), name="gauges"),
     ]
     parts += [asyncio.create_task(r(node.stopping), name=n) for n, r in node.extras.items()]
     hindmost = asyncio.Event()  # the relay and the commands outlive those who feed them
@@ -150,6 +156,16 @@ async def _ended(tasks: list[asyncio.Task[None]], seconds: float) -> bool:
 async def _consume(node: Node) -> None:
     await _prepare_topics(node)
     await node.consumer.run(node.stopping)
+
+
+async def _measure(node: Node) -> None:
+    """What waits shows in the metrics although nobody asks for health, or Kafka is away."""
+    while not node.stopping.is_set():
+        try:
+            await node.measure()
+        except (TransientError, TimeoutError) as error:
+            log.warning("backlog_unknown", error=repr(error))
+        await clock.wait_for(node.stopping, MEASURE_S)
 
 
 async def _prepare_topics(node: Node) -> None:

@@ -100,4 +100,5 @@ def create_v2(op: Any) -> None:
     )
     op.create_index("operator_actions_key", "operator_actions", ["key", "id"])
     op.create_index("effects_key", "effects", ["key"])
+    op.create_index("effects_kind_due_at", "effects", ["kind", "due_at"])  # timers are many
     op.create_index("outbox_key", "outbox", ["key"])

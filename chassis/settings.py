@@ -26,5 +26,5 @@ class PostgresSettings(ServiceSettings):
 class ProviderSettings(PostgresSettings):
     """A service that calls an outside party: at most so many calls at once, each for so long."""
 
-    provider_concurrency: int = Field(50, ge=1)
-    provider_timeout_s: float = Field(10.0, gt=0)
+    provider_concurrency: int = Field(default=50, ge=1)
+    provider_timeout_s: float = Field(default=10.0, gt=0)

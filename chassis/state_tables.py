@@ -107,12 +107,17 @@ _SQL_TYPES: dict[Any, str] = {int: "bigint", str: "text", bool: "boolean"}
 
 @dataclass(frozen=True)
 class SharedTable:
-    """Rows that orders share: columns are the fields of `item`. `lock` serialises their writers."""
+    """Rows that orders share: columns are the fields of `item`.
+
+    `lock` serialises their writers. Where readers must not wait for that, `revision` names a column
+    that every change raises: of two writers at the same time the second is told to start over.
+    """
 
     table: str
     key: str
     item: type[Any]
     lock: bool = True
+    revision: str = ""
 
     @cached_property
     def _names(self) -> tuple[str, ...]:
@@ -132,9 +137,10 @@ class SharedTable:
         kinds = ("text", *(_SQL_TYPES[f.type] for f in fields(self.item)))
         arrays = ", ".join(f"${n}::{kind}[]" for n, kind in enumerate(kinds, 1))
         sets = ", ".join(f"{name} = EXCLUDED.{name}" for name in self._names)
+        newer = f" WHERE {self.table}.{self.revision} < EXCLUDED.{self.revision}"
         return (
             f"INSERT INTO {self.table} ({', '.join(names)}) SELECT * FROM unnest({arrays})"  # noqa: S608
-            f" ON CONFLICT ({self.key}) DO UPDATE SET {sets}"
+            f" ON CONFLICT ({self.key}) DO UPDATE SET {sets}{newer if self.revision else ''}"
         )
 
     async def load(self, connection: Connection, keys: Iterable[str]) -> dict[str, Any]:
@@ -152,9 +158,11 @@ class SharedTable:
             (key, *(getattr(value, name) for name in self._names))
             for key, value in sorted(changed.items())
         ]
-        await connection.execute(
+        tag = await connection.execute(
             self._upsert, *(list(column) for column in zip(*table, strict=True))
         )
+        if _count(tag) != len(table):
+            raise ConcurrentChangeError(f"{len(table) - _count(tag)} rows of {self.table}")
 
 
 def _count(tag: str) -> int:

@@ -119,7 +119,7 @@ class Operations(Protocol):
     async def whereabouts(self, key: str) -> Whereabouts:
         """What of a key waits here."""
 
-    async def expedite(self, key: str) -> int:
+    async def expedite(self, key: str, by: str) -> int:
         """Ask a key's providers now, not when their turn comes; returns how many effects it has."""
 
     async def actions(self, key: str) -> list[tuple[datetime, OperatorAction]]:

@@ -49,7 +49,10 @@ class Effect(SQLModel, table=True):
     """Calls to the outside that are owed; `tries` and `last_error` say how it goes."""
 
     __tablename__ = "effects"
-    __table_args__ = (Index("effects_key", "key"),)
+    __table_args__ = (
+        Index("effects_key", "key"),
+        Index("effects_kind_due_at", "kind", "due_at"),
+    )
 
     id: str = Field(sa_column=Column(Text, primary_key=True))
     key: str = Field(sa_column=Column(Text, nullable=False))

@@ -148,7 +148,7 @@ def _published(
 
 
 def _effect_of(message: Message, owed: Any, context: str) -> PendingEffect:
-    effect, due_at = (owed.what, owed.at) if isinstance(owed, Later) else (owed, message.at)
+    effect, due_at = (owed.what, owed.at) if isinstance(owed, Later) else (owed, None)
     return PendingEffect(
         id=_effect_id(message.key, type(effect), getattr(effect, "attempt", 1)),
         key=message.key,

@@ -10,7 +10,7 @@ from chassis.operator_api import app_of
 from chassis.postgres import PostgresStore
 from chassis.runtime import Node
 from inventory_svc.availability import Availability
-from inventory_svc.domain import ReceiveStock, SetStock
+from inventory_svc.messages import ReceiveStock, SetStock
 
 Sku = Annotated[str, Path(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")]
 
@@ -49,7 +49,10 @@ def make(node: Node, store: PostgresStore, availability: Availability) -> FastAP
     @app.put("/stock/{sku}", tags=["stock"])
     async def set_stock(request: Request, sku: Sku, body: Stock) -> dict[str, Any]:
         await execute(node.commands, request, sku, SetStock(sku=sku, on_hand=body.on_hand))
-        return await level_of(sku) if body.on_hand else {"sku": sku, "on_hand": 0}
+        try:
+            return await level_of(sku)
+        except Problem:  # nothing of a product that never had a piece: it has no row
+            return {"sku": sku, "available": 0, "reserved": 0, "committed": 0, "on_hand": 0}
 
     @app.post("/stock/{sku}/receipts", status_code=201, tags=["stock"])
     async def receive(

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NamedTuple, TypeAlias
 
+from inventory_svc.messages import ReceiveStock, SetStock
 from shared_events.decision import Decision, Refusal, impossible, nothing, publish
 from shared_events.inventory import (
     StockCancellationNoted,
@@ -25,18 +26,6 @@ from shared_events.inventory import (
 from shared_events.order import OrderCancellationRequested, OrderConfirmed, OrderPlaced
 from shared_events.payment import PaymentDeclined, PaymentRefunded
 from shared_events.values import Line
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SetStock:
-    sku: str
-    on_hand: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReceiveStock:
-    sku: str
-    quantity: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,8 @@ from typing import Any, Final
 
 from chassis.service import Service
 from inventory_svc import domain
-from inventory_svc.domain import Committed, ReceiveStock, Reserved, SetStock
+from inventory_svc.domain import Committed, Reserved
+from inventory_svc.messages import ReceiveStock, SetStock
 from shared_events.inventory import (
     StockCancellationNoted,
     StockCommitted,

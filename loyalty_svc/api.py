@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 from chassis.http import execute
 from chassis.operator_api import app_of
 from chassis.runtime import Node
-from loyalty_svc.domain import SetStanding
+from loyalty_svc.messages import SetStanding
 from loyalty_svc.store import RedisStore
 
 CustomerId = Annotated[str, Path(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")]

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NamedTuple, TypeAlias
 
+from loyalty_svc.messages import SetStanding
 from shared_events.decision import Decision, impossible, nothing, publish
 from shared_events.loyalty import (
     CustomerReinstated,
@@ -26,12 +27,6 @@ from shared_events.order import OrderCancellationRequested
 from shared_events.shipping import ShipmentCancellationRefused, ShipmentCreated
 
 MINOR_UNITS_PER_POINT = 100
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SetStanding:
-    customer_id: str
-    suspended: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,10 +168,10 @@ def award_again(state: Award, message: ShipmentCancellationRefused) -> Decision:
                 attempt=state.attempt + 1,
             )
             return publish(again)
+        case Awarded(attempt=1) | Absent() | Noted() | Rejected():
+            return impossible("a cancellation was refused that no deduction led to")
         case Awarded():
             return nothing("awarded again before")
-        case Absent() | Noted() | Rejected():
-            return impossible("a cancellation was refused that no deduction led to")
 
 
 def set_standing(customer: Customer, command: SetStanding) -> Decision:

@@ -1,18 +1,24 @@
 """What lies where in Redis, and how it is written there."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from pydantic_core import from_json, to_json
 
 from chassis import wire
+from chassis.errors import TransientError
 from chassis.message import Change, OperatorAction, OutboxRow, Record
 from chassis.store import DeadLetter
 from chassis.work import States, adapter_of
 from loyalty_svc.domain import Awarded, Customer, Deducted, Noted, Rejected
+from shared_events.codec import MalformedError, decode
+from shared_events.envelope import Envelope
 
 PREFIX: Final = "loyalty:"
 EPOCH: Final = "loyalty:epoch"
+BEGUN: Final = "loyalty:rebuild-begun"
+CHECKED: Final = "loyalty:checked"
 OFFSETS: Final = "loyalty:offsets"
 OUTBOX: Final = "loyalty:outbox"
 PARKED_KEYS: Final = "loyalty:parked-keys"
@@ -41,6 +47,25 @@ def actions_key(key: str) -> str:
 
 def place_of(record: Record | None) -> str:
     return f"{record.topic}:{record.partition}" if record is not None else ""
+
+
+def places_of(stored: Mapping[bytes, bytes]) -> dict[tuple[str, int], int]:
+    """Offsets by topic and partition."""
+    parted = ((place.decode().rsplit(":", 1), int(offset)) for place, offset in stored.items())
+    return {(topic, int(partition)): offset for (topic, partition), offset in parted}
+
+
+def place_values(offsets: Mapping[tuple[str, int], int]) -> list[Any]:
+    return [v for (topic, part), n in offsets.items() for v in (f"{topic}:{part}", n)]
+
+
+def decoded(record: Any) -> Envelope:
+    """One of our own published events. Raises TransientError for what is none."""
+    try:
+        return decode(record.value, record.headers)
+    except MalformedError as error:
+        place = f"{record.topic}:{record.partition}:{record.offset}"
+        raise TransientError(f"{place} in the log is no event of ours: {error}") from error
 
 
 def state_values(row: Change | None) -> tuple[Any, ...]:

@@ -117,8 +117,8 @@ class RedisOperations:
                 return found
             start = f"({rows[-1][0].decode()}"
 
-    async def expedite(self, key: str) -> int:
-        del key  # loyalty asks nobody
+    async def expedite(self, key: str, by: str) -> int:
+        del key, by  # loyalty asks nobody
         return 0
 
     async def actions(self, key: str) -> list[tuple[datetime, OperatorAction]]:

@@ -25,12 +25,9 @@ from chassis.relay import Relay
 from chassis.replay import Folded, fold
 from chassis.service import Service
 from loyalty_svc import keys
-from shared_events.codec import MalformedError, decode
-from shared_events.envelope import Envelope
 
 log = structlog.get_logger()
 LOCK: Final = "loyalty:rebuild-lock"
-BEGUN: Final = "loyalty:rebuild-begun"
 LEASE_MS: Final = 10_000
 CHUNK: Final = 100
 TOLD_EVERY_S: Final = 2.0
@@ -67,6 +64,7 @@ return 'DONE'
 FINISH: Final = """
 redis.call('SET', KEYS[2], ARGV[1])
 redis.call('DEL', KEYS[1], KEYS[3])
+if #ARGV > 2 then redis.call('HSET', KEYS[4], unpack(ARGV, 3)) end
 return 'DONE'
 """
 RELEASE: Final = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
@@ -90,7 +88,7 @@ class Rebuild:
         """
         waited = False
         while True:
-            places = (keys.EPOCH, LOCK, BEGUN, keys.OFFSETS)
+            places = (keys.EPOCH, LOCK, keys.BEGUN, keys.OFFSETS)
             said, epoch = await self.redis.eval(ENTER, 4, *places, self.token, LEASE_MS)
             if said == b"WHOLE":
                 return str(epoch.decode())
@@ -108,15 +106,15 @@ class Rebuild:
         self.tell("Redis has no data; they are rebuilt from the log")
         log.warning("rebuild_started", topics=sorted(self.service.own_topics))
         try:
-            folded, read = await self._read(stopping, started, known=known)
+            folded, reached = await self._read(stopping, started, known=known)
             await self._remove_remains()
             await self._fill(folded)
-            await self._held(FINISH, [keys.EPOCH, BEGUN])
+            await self._held(FINISH, [keys.EPOCH, keys.BEGUN, keys.CHECKED], *reached)
         finally:
             await self.redis.eval(RELEASE, 1, LOCK, self.token)
         log.warning(
             "rebuild_finished",
-            records=read,
+            events=len(folded.seen),
             orders=len(folded.own),
             customers=len(folded.shared),
             seconds=round(clock.monotonic() - started, 1),
@@ -125,18 +123,18 @@ class Rebuild:
 
     async def _read(
         self, stopping: asyncio.Event, started: float, *, known: bool
-    ) -> tuple[Folded, int]:
+    ) -> tuple[Folded, list[Any]]:
         folded = Folded()
         async with kafka.reading(self.bootstrap, self.service.own_topics) as topics:
             if cut := [place for place, start in topics.starts.items() if start > 0]:
                 raise TransientError(f"the log has lost its beginning: {sorted(cut)}")
             while True:
                 async for records in topics.to_end():
-                    fold(self.service, map(_decoded, records), folded)
+                    fold(self.service, map(keys.decoded, records), folded)
                     await self._goes_on(stopping, topics)
                 first_start = topics.end == 0 and not known
                 if first_start or clock.monotonic() - started > SETTLE_S:
-                    return folded, topics.read
+                    return folded, keys.place_values(topics.reached)
                 await clock.wait(0.2)
                 await self._goes_on(stopping, topics)
 
@@ -151,7 +149,7 @@ class Rebuild:
 
     async def _remove_remains(self) -> None:
         """What an unfinished rebuild has left; the audit trail is none of it."""
-        kept = (LOCK, BEGUN, keys.actions_key(""))
+        kept = (LOCK, keys.BEGUN, keys.actions_key(""))
         found: list[str] = []
         async for raw in self.redis.scan_iter(match=f"{keys.PREFIX}*", count=1000):
             name = raw.decode()
@@ -184,14 +182,6 @@ class Rebuild:
         all_ = (LOCK, *places, self.token, LEASE_MS, *values)
         if await self.redis.eval(HELD + script, 1 + len(places), *all_) != b"DONE":
             raise TransientError("another instance has taken the rebuild over")
-
-
-def _decoded(record: Any) -> Envelope:
-    try:
-        return decode(record.value, record.headers)
-    except MalformedError as error:
-        place = f"{record.topic}:{record.partition}:{record.offset}"
-        raise TransientError(f"{place} in the log is no event of ours: {error}") from error
 
 
 def _pairs(names: Iterable[str], values: Iterable[Any]) -> list[Any]:

@@ -4,7 +4,8 @@ from typing import Any, Final
 
 from chassis.service import Service
 from loyalty_svc import domain
-from loyalty_svc.domain import Awarded, Deducted, SetStanding
+from loyalty_svc.domain import Awarded, Deducted
+from loyalty_svc.messages import SetStanding
 from shared_events.loyalty import (
     CustomerReinstated,
     CustomerSuspended,

@@ -33,20 +33,26 @@ from chassis.service import Service
 from chassis.store import DeadLetter
 from chassis.work import States, Work, dead_letters_of, work_of
 from loyalty_svc import keys
+from loyalty_svc.behind import is_behind
 from loyalty_svc.domain import Customer
 from loyalty_svc.rebuild import Rebuild
+from loyalty_svc.server import Server
 
 APPLY: Final = (Path(__file__).parent / "apply.lua").read_text()
 GUARD: Final = "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 'LOST' end\n"
 READ: Final = "return redis.call(ARGV[2], KEYS[2], unpack(ARGV, 3))"
-LEAD: Final = """
+KEEP: Final = """
+if redis.call('PTTL', KEYS[2]) < ARGV[3] / 2 then redis.call('PEXPIRE', KEYS[2], ARGV[3]) end
+"""  # not at each of fifty polls a second: every write is a write to disk
+LEAD: Final = f"""
 if redis.call('SET', KEYS[2], ARGV[2], 'NX', 'PX', ARGV[3]) then return 1 end
-if redis.call('GET', KEYS[2]) == ARGV[2] then return redis.call('PEXPIRE', KEYS[2], ARGV[3]) end
-return 0
+if redis.call('GET', KEYS[2]) ~= ARGV[2] then return 0 end
+{KEEP}
+return 1
 """
-PENDING: Final = """
+PENDING: Final = f"""
 if redis.call('GET', KEYS[2]) ~= ARGV[2] then return 'OTHER' end
-redis.call('PEXPIRE', KEYS[2], ARGV[3])
+{KEEP}
 return redis.call('XRANGE', KEYS[3], '-', '+', 'COUNT', ARGV[4])
 """
 ACKNOWLEDGE: Final = "return redis.call('XDEL', KEYS[2], unpack(ARGV, 2))"
@@ -74,6 +80,7 @@ class RedisStore:
     service: Service
     redis: Redis
     bootstrap: str
+    server: Server
     keeps_positions: bool = True
     lost: bool = False
     ailing: str = "Redis was not looked at yet"
@@ -83,8 +90,8 @@ class RedisStore:
 
     @classmethod
     async def connect(cls, service: Service, url: str, bootstrap: str) -> Self:
-        redis = Redis.from_url(url, socket_timeout=10, socket_connect_timeout=5)
-        return cls(service, redis, bootstrap)
+        server = Server()
+        return cls(service, server.client(url), bootstrap, server)
 
     async def close(self) -> None:
         await self.resign()
@@ -95,22 +102,34 @@ class RedisStore:
 
         Only a consumer that starts calls this, so its positions and its epoch belong together.
         """
-        rebuild = Rebuild(self.service, self.redis, self.bootstrap, self.tell)
         try:
-            self.epoch = await self.call(rebuild.whole(stopping, known=bool(self.epoch)))
+            self.epoch = await self.call(self._whole(stopping))
         except Exception as error:
             self.tell(f"the state in Redis is not usable: {error}")
             raise
         self.lost = False
         self.tell("")
 
+    async def _whole(self, stopping: asyncio.Event) -> str:
+        looked_at, self.server.trusted = self.server.trusted, ""
+        known = bool(self.epoch)
+        while True:
+            rebuild = Rebuild(self.service, self.redis, self.bootstrap, self.tell)
+            epoch = await rebuild.whole(stopping, known=known)
+            run = self.server.run
+            same = (looked_at, self.epoch) == (run, epoch)
+            if same or not await is_behind(self.redis, self.service, self.bootstrap, epoch):
+                self.server.trusted = run
+                return epoch
+            known = True
+
     def tell(self, ailing: str) -> None:
         self.ailing = ailing
 
-    def lose(self) -> StoreLostError:
+    def lose(self, why: str = "Redis has lost its data") -> StoreLostError:
         if self.epoch and not self.lost:
             self.lost = True
-            self.tell("Redis has lost its data")
+            self.tell(why)
         return StoreLostError(self.ailing)
 
     async def handle(
@@ -254,15 +273,10 @@ class RedisStore:
 
     async def positions(self) -> dict[tuple[str, int], int]:
         stored = await self.read("HGETALL", keys.OFFSETS)
-        places: dict[tuple[str, int], int] = {}
-        for place, offset in zip(stored[::2], stored[1::2], strict=True):
-            topic, partition = place.decode().rsplit(":", 1)
-            places[topic, int(partition)] = int(offset)
-        return places
+        return keys.places_of(dict(zip(stored[::2], stored[1::2], strict=True)))
 
     async def reached(self, offsets: dict[tuple[str, int], int]) -> None:
-        values = [v for (topic, part), n in offsets.items() for v in (f"{topic}:{part}", n)]
-        await self.guarded(REACH, [keys.OFFSETS], *values)
+        await self.guarded(REACH, [keys.OFFSETS], *keys.place_values(offsets))
 
     async def lead(self, shard: int) -> bool:
         try:
@@ -332,6 +346,10 @@ class RedisStore:
         try:
             return await awaitable
         except (RedisError, OSError, TimeoutError) as error:
+            if self.server.is_another:
+                raise self.lose(
+                    "Redis was restarted or replaced; its data are looked at"
+                ) from error
             raise TransientError(f"{type(error).__name__}: {error}") from error
 
 

@@ -3,16 +3,18 @@
 consumes   PointsAwarded from loyalty; StockRejected, StockReleased from inventory
 publishes  OrderPlaced, OrderConfirmed, OrderCancelled, OrderCancellationRequested,
            OrderCancellationRefused, ProductPriced
+timers     DeadlinePassed: an order that is not settled by its deadline is cancelled
 state      Absent -> Pending -> Confirmed | Cancelled, and Cancelling on the way
 repeats    a fact that comes twice, or too late, decides nothing
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import NamedTuple, TypeAlias
 
-from shared_events.decision import Decision, Refusal, impossible, nothing, publish
+from order_svc.messages import CancelOrder, DeadlinePassed, PlaceOrder, PriceProduct
+from shared_events.decision import Decision, Later, Refusal, impossible, nothing, publish
 from shared_events.inventory import StockRejected, StockReleased
 from shared_events.loyalty import PointsAwarded
 from shared_events.order import (
@@ -24,38 +26,6 @@ from shared_events.order import (
     ProductPriced,
 )
 from shared_events.values import Line, Order
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CartLine:
-    sku: str
-    quantity: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlaceOrder:
-    order_id: str
-    customer_id: str
-    cart: tuple[CartLine, ...]
-    currency: str
-    payment_token: str
-    country: str
-    postal_code: str
-    patience: timedelta
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CancelOrder:
-    order_id: str
-    reason: str = "customer"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PriceProduct:
-    sku: str
-    name: str
-    price_minor: int
-    currency: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +41,7 @@ class Pending:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cancelling:
     order: Order
+    reason: str = "customer"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +76,13 @@ class State(NamedTuple):
 
 
 Input: TypeAlias = (
-    PlaceOrder | CancelOrder | PriceProduct | PointsAwarded | StockRejected | StockReleased
+    PlaceOrder
+    | CancelOrder
+    | DeadlinePassed
+    | PriceProduct
+    | PointsAwarded
+    | StockRejected
+    | StockReleased
 )
 Event: TypeAlias = (
     OrderPlaced
@@ -124,6 +101,8 @@ def decide(state: State, message: Input, at: datetime) -> Decision | Refusal:
             return place(state, message, at)
         case CancelOrder():
             return request_cancellation(state.order, message)
+        case DeadlinePassed():
+            return give_up(state.order, message)
         case PriceProduct():
             return price(state.products.get(message.sku), message)
         case PointsAwarded():
@@ -144,8 +123,8 @@ def evolve(state: State, event: Event) -> State:
     match event:
         case OrderPlaced(order=order):
             return State(Pending(order=order), state.products)
-        case OrderCancellationRequested():
-            return State(Cancelling(order=_known(state.order)), state.products)
+        case OrderCancellationRequested(reason=reason):
+            return State(Cancelling(order=_known(state.order), reason=reason), state.products)
         case OrderConfirmed():
             return State(Confirmed(order=_known(state.order)), state.products)
         case OrderCancellationRefused(reason=reason):
@@ -197,14 +176,16 @@ def place(state: State, command: PlaceOrder, at: datetime) -> Decision | Refusal
         placed_at=at,
         deadline=at + command.patience,
     )
-    return publish(OrderPlaced(order=order))
+    timer = Later(order.deadline, DeadlinePassed(order_id=order.order_id))
+    return Decision(events=(OrderPlaced(order=order),), effects=(timer,))
 
 
 def settle(state: OrderState, message: PointsAwarded) -> Decision:
     """The first award confirms; the second says that a cancellation came too late."""
     match state:
         case Pending():
-            return publish(OrderConfirmed(order_id=message.order_id))
+            confirmed = OrderConfirmed(order_id=message.order_id)
+            return Decision(events=(confirmed,), dropped=(DeadlinePassed,))
         case Cancelling() if message.attempt > 1:
             refused = OrderCancellationRefused(order_id=message.order_id, reason="dispatched")
             return publish(refused)
@@ -230,22 +211,34 @@ def request_cancellation(state: OrderState, command: CancelOrder) -> Decision | 
             return Refusal("cancellation_refused", f"a cancellation was refused before: {why}")
         case Pending() | Confirmed():
             requested = OrderCancellationRequested(order_id=command.order_id, reason=command.reason)
-            return publish(requested)
+            return Decision(events=(requested,), dropped=(DeadlinePassed,))
+
+
+def give_up(state: OrderState, timer: DeadlinePassed) -> Decision:
+    match state:
+        case Pending():
+            reason = "deadline_exceeded"
+            return publish(OrderCancellationRequested(order_id=timer.order_id, reason=reason))
+        case Cancelling() | Confirmed() | Cancelled():
+            return nothing("settled in time, or being cancelled")
+        case Absent():
+            return impossible("a deadline passed of an order that was never placed")
 
 
 def cancel(
     state: OrderState, reason: str, refused_by: str, refunded_minor: int = 0, fee_minor: int = 0
 ) -> Decision:
+    """A service that noted the cancellation answers `cancelled`; the order knows who wished it."""
     match state:
         case Pending(order=order) | Cancelling(order=order):
             cancelled = OrderCancelled(
                 order_id=order.order_id,
-                reason=reason,
+                reason=_wish(state) if reason == "cancelled" else reason,
                 refused_by=refused_by,
                 refunded_minor=refunded_minor,
                 fee_minor=fee_minor,
             )
-            return publish(cancelled)
+            return Decision(events=(cancelled,), dropped=(DeadlinePassed,))
         case Cancelled():
             return nothing("cancelled before")
         case Absent() | Confirmed():
@@ -270,6 +263,10 @@ def price(product: Product | None, command: PriceProduct) -> Decision:
         attempt=revision + 1,
     )
     return publish(priced)
+
+
+def _wish(state: OrderState) -> str:
+    return state.reason if isinstance(state, Cancelling) else "cancelled"
 
 
 def _known(state: OrderState) -> Order:

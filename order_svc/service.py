@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from chassis.service import Service
 from order_svc import domain
-from order_svc.domain import PlaceOrder, PriceProduct
+from order_svc.messages import DeadlinePassed, PlaceOrder, PriceProduct
 from shared_events.inventory import StockRejected, StockReleased
 from shared_events.loyalty import PointsAwarded
 from shared_events.order import (
@@ -43,6 +43,7 @@ SERVICE: Final = Service(
         ProductPriced,
         DeliveryDetailsGiven,
     ),
+    timers=(DeadlinePassed,),
     scope=domain.State,
     references=products_of,
 )

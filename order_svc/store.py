@@ -16,4 +16,4 @@ ORDERS: Final = StateTable(
     columns=(("customer_id", "text"),),
     columns_of=_columns_of,
 )
-PRODUCTS: Final = SharedTable("products", "sku", Product, lock=False)
+PRODUCTS: Final = SharedTable("products", "sku", Product, lock=False, revision="revision")

@@ -13,9 +13,17 @@ repeats    a fact that comes twice, or too late, decides nothing
 """
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final, TypeAlias
 
+from payment_svc.messages import (
+    Capture,
+    CaptureDeclined,
+    CaptureSucceeded,
+    Refund,
+    RefundRefused,
+    RefundSucceeded,
+)
 from shared_events.decision import Decision, Later, impossible, nothing, publish
 from shared_events.inventory import StockReserved
 from shared_events.order import OrderCancellationRequested
@@ -31,7 +39,6 @@ from shared_events.payment import (
 from shared_events.shipping import ShipmentCancelled, ShipmentRejected
 from shared_events.values import Order
 
-NEVER: Final = datetime.max.replace(tzinfo=UTC)
 CUSTOMER: Final = "customer"  # the reason of a cancellation that is the customer's own wish
 PATIENCE_MIN: Final = timedelta(minutes=1)  # after a refused refund; doubling
 PATIENCE_MAX: Final = timedelta(hours=1)
@@ -49,55 +56,6 @@ class Policy:
         return (captured_minor * self.provider_fee_bps + 5_000) // 10_000 + (
             self.provider_fee_fixed_minor
         )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Capture:
-    """`deadline` is the order's; one that was owed before captures had it has none."""
-
-    order_id: str
-    amount_minor: int
-    currency: str
-    token: str
-    deadline: datetime = NEVER
-    attempt: int = 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refund:
-    order_id: str
-    amount_minor: int
-    currency: str
-    provider_ref: str
-    attempt: int = 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CaptureSucceeded:
-    order_id: str
-    provider_ref: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CaptureDeclined:
-    """It is known that nothing was taken, and nothing will be."""
-
-    order_id: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RefundSucceeded:
-    order_id: str
-    settled_by: str = "provider"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RefundRefused:
-    """It is known that nothing was given back by this refund, and nothing will be."""
-
-    order_id: str
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +205,11 @@ def capture(state: State, order: Order, at: datetime) -> Decision:
             pass
     if at > order.deadline:
         return publish(PaymentDeclined(order_id=order.order_id, reason="deadline_exceeded"))
+    requested = PaymentCaptureRequested(order=order)
+    if order.total_minor == 0:  # nobody is asked for nothing
+        return publish(
+            requested, PaymentCaptured(order=order, captured_minor=0, provider_ref="nothing")
+        )
     charge = Capture(
         order_id=order.order_id,
         amount_minor=order.total_minor,
@@ -254,7 +217,7 @@ def capture(state: State, order: Order, at: datetime) -> Decision:
         token=order.payment_token,
         deadline=order.deadline,
     )
-    return Decision(events=(PaymentCaptureRequested(order=order),), effects=(charge,))
+    return Decision(events=(requested,), effects=(charge,))
 
 
 def note_captured(state: State, message: CaptureSucceeded) -> Decision:

@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 from chassis.errors import ProviderError
 from chassis.service import Attempt
-from payment_svc.domain import (
+from payment_svc.messages import (
     Capture,
     CaptureDeclined,
     CaptureSucceeded,

@@ -4,13 +4,7 @@ from typing import Final
 
 from chassis.service import Resolution, Service
 from payment_svc import domain
-from payment_svc.domain import (
-    Capture,
-    CaptureDeclined,
-    CaptureSucceeded,
-    Refund,
-    RefundSucceeded,
-)
+from payment_svc.messages import Capture, CaptureDeclined, CaptureSucceeded, Refund, RefundSucceeded
 from shared_events.inventory import StockReserved
 from shared_events.order import OrderCancellationRequested
 from shared_events.payment import (

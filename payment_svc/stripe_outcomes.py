@@ -6,13 +6,14 @@ from typing import Any, Final
 import stripe
 
 from chassis.errors import MisconfiguredError, ProviderError
-from payment_svc.domain import CaptureDeclined, CaptureSucceeded, RefundRefused, RefundSucceeded
+from payment_svc.messages import CaptureDeclined, CaptureSucceeded, RefundRefused, RefundSucceeded
 from payment_svc.provider import CaptureOutcome, RefundOutcome
 
 TIMED_OUT: Final = "provider_timeout"
 PENDING_S: Final = 30.0  # a refund on its way to a bank is looked at again after this long
 USED_TOKEN: Final = frozenset({"token_already_used", "token_in_use"})
 MISSING: Final = "resource_missing"
+AMOUNT: Final = frozenset({"amount_too_small", "amount_too_large"})  # of a card payment
 CARD_PARAMETERS: Final = ("payment_method", "card", "token")
 WONT_REFUND: Final = frozenset({"charge_disputed", "refund_disputed_payment"})
 
@@ -51,10 +52,11 @@ def of_failed_capture(error: stripe.StripeError, order_id: str) -> CaptureDeclin
     if isinstance(error, stripe.CardError):
         return CaptureDeclined(order_id=order_id, reason=_reason(error.error))
     if isinstance(error, stripe.InvalidRequestError) and (
-        error.code in USED_TOKEN
+        error.code in USED_TOKEN | AMOUNT
         or (error.code == MISSING and str(error.param or "").startswith(CARD_PARAMETERS))
     ):
-        return CaptureDeclined(order_id=order_id, reason="invalid_card")
+        reason = str(error.code) if error.code in AMOUNT else "invalid_card"
+        return CaptureDeclined(order_id=order_id, reason=reason)
     raise unknown(error) from error
 
 

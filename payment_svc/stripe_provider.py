@@ -18,7 +18,7 @@ from chassis import clock
 from chassis.errors import ProviderError
 from chassis.service import Attempt
 from payment_svc import stripe_outcomes as outcomes
-from payment_svc.domain import Capture, CaptureDeclined, Refund, RefundSucceeded
+from payment_svc.messages import Capture, CaptureDeclined, Refund, RefundSucceeded
 from payment_svc.provider import CaptureOutcome, RefundOutcome
 from payment_svc.settings import StripeSettings
 

@@ -22,16 +22,14 @@ from payment_svc.domain import (
     INITIAL,
     Absent,
     Captured,
-    CaptureDeclined,
-    CaptureSucceeded,
     Capturing,
     Declined,
     Noted,
     Refunded,
     Refunding,
-    RefundRefused,
     State,
 )
+from payment_svc.messages import CaptureDeclined, CaptureSucceeded, RefundRefused
 from payment_svc.provider import CaptureOutcome, RefundOutcome
 
 log = structlog.get_logger()

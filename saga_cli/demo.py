@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import httpx
 from rich.console import Console
@@ -22,13 +22,13 @@ BURST: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """One checkout and how it must end. `after` is what happens to it once it is settled."""
+    """One checkout and how it must end. `then` is what happens to it after that."""
 
     title: str
     state: str
     reason: str | None = None
     changes: dict[str, Any] = field(default_factory=dict)
-    after: str = ""
+    then: Literal["", "cancel at once", "cancel", "dispatch and cancel"] = ""
 
 
 SCENES: Final = (
@@ -47,8 +47,9 @@ SCENES: Final = (
         "customer_suspended",
         {"customer_id": SUSPENDED_CUSTOMER},
     ),
-    Scene("cancelled after it was confirmed", "CANCELLED", "customer", after="cancel"),
-    Scene("cancelled after it was dispatched: refused", "CONFIRMED", after="dispatch"),
+    Scene("cancelled before it is confirmed", "CANCELLED", "customer", then="cancel at once"),
+    Scene("cancelled after it was confirmed", "CANCELLED", "customer", then="cancel"),
+    Scene("cancelled after it was dispatched: refused", "CONFIRMED", then="dispatch and cancel"),
 )
 
 
@@ -87,21 +88,26 @@ class Demo:
         return not self.failures and report.is_clean
 
     def _play(self, scene: Scene) -> dict[str, Any]:
-        order = self._checkout(a_checkout(**scene.changes))
+        patience_s = 0 if scene.then == "cancel at once" else 20
+        order = self._checkout(a_checkout(**scene.changes), patience_s)
         order_id = order["order_id"]
-        if scene.after == "dispatch":
+        if scene.then == "dispatch and cancel":
             self._post("shipping", f"/shipments/{order_id}/dispatch", until=200)
-        if scene.after:
+        if scene.then:
             self._post("order", f"/orders/{order_id}/cancel", until=202)
             order = self._await_settled(order_id)
-        self.console.print(f"  {scene.title}: [bold]{order['state']}[/] {order['reason'] or ''}")
+        self.console.print(f"  {scene.title}: [bold]{order['state']}[/] {_money(order)}")
         if (order["state"], order["reason"]) != (scene.state, scene.reason):
             self.failures.append(f"{scene.title}: {order['state']} {order['reason']}")
         return order
 
-    def _checkout(self, body: dict[str, Any], **headers: str) -> dict[str, Any]:
+    def _checkout(
+        self, body: dict[str, Any], patience_s: int = 20, key: str = ""
+    ) -> dict[str, Any]:
         url = f"{self.services.url('order')}/checkout"
-        answer = httpx.post(url, json=body, headers={"Prefer": "wait=20", **headers}, timeout=30)
+        headers = {"Prefer": f"wait={patience_s}"} if patience_s else {}
+        headers |= {"Idempotency-Key": key} if key else {}
+        answer = httpx.post(url, json=body, headers=headers, timeout=30)
         answer.raise_for_status()
         order: dict[str, Any] = answer.json()
         self.acknowledged.append(order["order_id"])
@@ -142,8 +148,9 @@ class Demo:
             passed = (envelope.time - start).total_seconds() * 1000 if start else 0
             event = envelope.event
             what = getattr(event, "reason", "") or ""
-            if hasattr(event, "refunded_minor") and event.refunded_minor:
-                what += f" (refunded {event.refunded_minor / 100:.2f})"
+            if getattr(event, "refunded_minor", 0):
+                what += f" (refunded {event.refunded_minor / 100:.2f}"
+                what += f", kept {event.fee_minor / 100:.2f})" if event.fee_minor else ")"
             if hasattr(event, "points"):
                 what = f"{event.points} points {what}"
             table.add_row(f"{passed:.0f}", envelope.source[1:], envelope.type, what)
@@ -152,8 +159,8 @@ class Demo:
     def _repeat(self) -> None:
         """The same request twice, with one key: one order."""
         key, body = f"demo-{time.time_ns()}", a_checkout()
-        first = self._checkout(body, **{"Idempotency-Key": key})
-        again = self._checkout(body, **{"Idempotency-Key": key})
+        first = self._checkout(body, key=key)
+        again = self._checkout(body, key=key)
         same = first["order_id"] == again["order_id"]
         self.console.print(f"  the same request twice: one order: [bold]{same}[/]")
         if not same:
@@ -218,3 +225,13 @@ class Demo:
         if report.is_clean and not self.failures:
             held = "G1 settled, G2 all or nothing, G3 reverse order, G4 once, G5 none lost"
             self.console.print(f"[green]All hold: {held}, G6 no oversell, G7 in order.[/]")
+
+
+def _money(order: dict[str, Any]) -> str:
+    """The reason, and what of the money came back."""
+    told = order["reason"] or ""
+    if order["refunded_minor"]:
+        told += (
+            f", {order['refunded_minor'] / 100:.2f} of {order['total_minor'] / 100:.2f} refunded"
+        )
+    return told

@@ -1,11 +1,11 @@
-"""Reads the services' topics, from their start to what is their end when the reading begins."""
+"""Reads the services' topics, from their start to at least what is their end when it begins."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka import ConsumerRecord
 
+from chassis.kafka import reading
 from saga_cli.topology import SERVICES
 from shared_events.catalog import topic_of
 from shared_events.codec import decode
@@ -34,41 +34,8 @@ async def read(bootstrap: str, topics: Iterable[str] = TOPICS) -> list[Logged]:
 
 async def records(bootstrap: str, topics: Iterable[str] = TOPICS) -> list[ConsumerRecord]:
     """The same, as Kafka has them."""
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap, enable_auto_commit=False, auto_offset_reset="earliest"
-    )
-    await consumer.start()
-    try:
-        places = await _places(bootstrap, topics)
-        if not places:
-            return []
-        consumer.assign(places)
-        ends = await consumer.end_offsets(places)
-        found: list[ConsumerRecord] = []
-        open_ = {place for place in places if ends[place] > 0}
-        while open_:
-            batches = await consumer.getmany(timeout_ms=500, max_records=5000)
-            for place, batch in batches.items():
-                found += [record for record in batch if record.offset < ends[place]]
-            open_ = {place for place in open_ if await consumer.position(place) < ends[place]}
-    finally:
-        await consumer.stop()
-    return found
-
-
-async def _places(bootstrap: str, topics: Iterable[str]) -> list[TopicPartition]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    await admin.start()
-    try:
-        existing = set(await admin.list_topics())
-        described = await admin.describe_topics([topic for topic in topics if topic in existing])
-    finally:
-        await admin.close()
-    return [
-        TopicPartition(topic["topic"], partition["partition"])
-        for topic in described
-        for partition in topic["partitions"]
-    ]
+    async with reading(bootstrap, topics) as log:
+        return [record async for batch in log.to_end() for record in batch]
 
 
 def by_order(logged: Iterable[Logged]) -> dict[str, list[Logged]]:

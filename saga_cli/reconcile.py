@@ -5,6 +5,7 @@ An operator's check, not a service: it looks into all databases, which no servic
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any, Final
 
 import asyncpg
@@ -99,7 +100,7 @@ def _of_order(books: Books, order_id: str, order: Row) -> list[str]:
             "money is not captured": paid.status != "Captured",
             "wrong amount": paid.detail.get("captured_minor")
             != order.detail["order"]["total_minor"],
-            "no live shipment": shipped not in {"Approved", "Dispatched"},
+            "no live shipment": shipped not in {"Approved", "Dispatching", "Dispatched"},
             "points are not awarded": points != "Awarded",
         }
     elif order.status == "Cancelled":
@@ -109,7 +110,7 @@ def _of_order(books: Books, order_id: str, order: Row) -> list[str]:
             "refund and fee are not what was captured": paid.status == "Refunded"
             and paid.detail["captured"]["captured_minor"]
             != paid.detail["refunded_minor"] + paid.detail["fee_minor"],
-            "a shipment is live": shipped in {"Created", "Approved", "Dispatched"},
+            "a shipment is live": shipped not in {"Absent", "Noted", "Rejected", "Cancelled"},
             "points are kept": points == "Awarded",
         }
     else:
@@ -178,6 +179,12 @@ def _of_sequences(logged: list[Logged]) -> list[str]:
     return problems
 
 
+def timers_of(name: str) -> list[str]:
+    """What may rightly wait: a timer is not work that is owed."""
+    service = import_module(f"{BY_NAME[name].module}.service").SERVICE
+    return [kind.__name__ for kind in service.timers]
+
+
 async def read_books(addresses: Addresses) -> Books:
     books = Books()
     tables = {
@@ -191,9 +198,11 @@ async def read_books(addresses: Addresses) -> Books:
         try:
             rows = await connection.fetch(f"SELECT order_id, status, detail FROM {table}")  # noqa: S608
             setattr(books, table, {r[0]: Row(r[1], from_json(r[2])) for r in rows})
-            for what in ("outbox", "effects", "parked"):
+            for what in ("outbox", "parked"):
                 count = await connection.fetchval(f"SELECT count(*) FROM {what}")  # noqa: S608
                 books.waiting[f"{name} {what} rows"] = count
+            query = "SELECT count(*) FROM effects WHERE kind <> ALL($1::text[])"
+            books.waiting[f"{name} effects"] = await connection.fetchval(query, timers_of(name))
             if name == "inventory":
                 query = "SELECT sku, available, reserved, committed FROM stock"
                 stock = await connection.fetch(query)

@@ -3,7 +3,7 @@
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Final
 import psutil
 
 FILE: Final = Path(".saga") / "stack.json"
+RESTARTS: Final = FILE.with_name("restart")
 CLOCK_S: Final = 5  # a start is told from the wall clock, which may be put right in between
 
 
@@ -44,15 +45,22 @@ def running(name: str, pid: int, address: str = "", log: str = "") -> Running:
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """`processes` is empty while it starts."""
+    """`processes` is empty while it starts. The file holds a secret: only its owner may read it."""
 
     supervisor: Running
     processes: tuple[Running, ...] = ()
+    operator_token: str = ""
 
     def write(self) -> None:
         scratch = FILE.with_suffix(".new")
-        scratch.write_text(json.dumps(asdict(self), indent=1))
+        scratch.unlink(missing_ok=True)
+        with open(scratch, "x", opener=_for_the_owner) as file:
+            json.dump(asdict(self), file, indent=1)
         scratch.replace(FILE)
+
+
+def _for_the_owner(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 @contextmanager
@@ -76,7 +84,7 @@ def found() -> Stack | None:
     try:
         raw = json.loads(FILE.read_text())
         processes = tuple(Running(**entry) for entry in raw["processes"])
-        stack = Stack(Running(**raw["supervisor"]), processes)
+        stack = Stack(Running(**raw["supervisor"]), processes, raw.get("operator_token", ""))
     except (FileNotFoundError, ValueError, TypeError, KeyError):  # none, or another release's
         return None
     return stack if stack.supervisor.is_alive() else None
@@ -84,3 +92,21 @@ def found() -> Stack | None:
 
 def forget() -> None:
     FILE.unlink(missing_ok=True)
+    RESTARTS.unlink(missing_ok=True)
+
+
+def ask_for_restart(names: Iterable[str]) -> None:
+    """Leave the names of processes for the stack's supervisor, which looks for them often."""
+    scratch = RESTARTS.with_suffix(".new")
+    scratch.write_text("\n".join(names))
+    scratch.replace(RESTARTS)
+
+
+def asked_for_restart() -> set[str]:
+    """Take what was left there."""
+    try:
+        names = RESTARTS.read_text().split()
+        RESTARTS.unlink()
+    except FileNotFoundError:
+        return set()
+    return set(names)

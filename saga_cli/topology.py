@@ -1,6 +1,7 @@
 """What runs: services, databases, roles and variables, said once for the CLI, the tests and compose."""
 
 import hmac
+import secrets
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
@@ -44,12 +45,17 @@ BY_NAME: Final = {spec.name: spec for spec in SERVICES}
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Where the three servers are. `postgres_url` is an administrator's; `passwords` are by role."""
+    """Where the three servers are, and a stack's secrets.
+
+    `postgres_url` is an administrator's; `passwords` are by role; `operator_token` opens the
+    operators' routes of each service, which are closed without one.
+    """
 
     kafka_bootstrap: str
     postgres_url: str
     redis_url: str
     passwords: dict[str, str]
+    operator_token: str = ""
 
     def database_url(self, spec: ServiceSpec) -> str:
         place = urlsplit(self.postgres_url).netloc.rpartition("@")[2]
@@ -60,7 +66,7 @@ def addresses_of(kafka_bootstrap: str, postgres_url: str, redis_url: str) -> Add
     """The addresses with a password for each role.
 
     They follow from the administrator's, so that two stacks over the same servers agree on them
-    and none has to be kept.
+    and none has to be kept. The operator token is each stack's own.
     """
     secret = (urlsplit(postgres_url).password or postgres_url).encode()
     passwords = {
@@ -69,7 +75,8 @@ def addresses_of(kafka_bootstrap: str, postgres_url: str, redis_url: str) -> Add
         if spec.has_database
     }
     parts = urlsplit(redis_url)  # each service has a database number of its own
-    return Addresses(kafka_bootstrap, postgres_url, f"{parts.scheme}://{parts.netloc}", passwords)
+    redis = f"{parts.scheme}://{parts.netloc}"
+    return Addresses(kafka_bootstrap, postgres_url, redis, passwords, secrets.token_urlsafe(24))
 
 
 def environment_of(spec: ServiceSpec, addresses: Addresses, port: int) -> dict[str, str]:
@@ -83,4 +90,6 @@ def environment_of(spec: ServiceSpec, addresses: Addresses, port: int) -> dict[s
         variables["DATABASE_URL"] = addresses.database_url(spec)
     if spec.redis_database is not None:
         variables["REDIS_URL"] = f"{addresses.redis_url}/{spec.redis_database}"
+    if addresses.operator_token:
+        variables["OPERATOR_TOKEN"] = addresses.operator_token
     return {f"{spec.prefix}_{name}": value for name, value in variables.items()}

@@ -12,22 +12,30 @@ from shared_events.envelope import Envelope
 
 Headers = list[tuple[str, bytes]]
 CONTENT_TYPE: Final = "application/json"
+OURS: Final = ("ce_", "traceparent")
 
 
 class MalformedError(ValueError):
     """The bytes are not an event of the catalog. The message says what is wrong, without the data."""
 
 
-def type_of(headers: Iterable[tuple[str, bytes]]) -> str:
+class IncompleteError(ValueError):
+    """An event is to be published without one of its attributes."""
+
+
+def type_of(headers: Iterable[tuple[str, bytes | None]]) -> str:
     """The CloudEvents type, read without decoding the value; "" when it is missing."""
     for name, value in headers:
         if name == "ce_type":
-            return value.decode("utf-8", "replace")
+            return (value or b"").decode("utf-8", "replace")
     return ""
 
 
 def encode(envelope: Envelope) -> tuple[bytes, Headers]:
-    """The value and the headers of one event. The key is the subject."""
+    """The value and the headers of one event. The key is the subject.
+
+    Raises IncompleteError for an attribute without a value: nothing leaves whose cause is unknown.
+    """
     entry = BY_EVENT[type(envelope.event)]
     attributes = (
         ("ce_specversion", "1.0"),
@@ -40,19 +48,25 @@ def encode(envelope: Envelope) -> tuple[bytes, Headers]:
         ("ce_sagaid", envelope.saga_id),
         ("ce_causationid", envelope.causation_id),
         ("content-type", CONTENT_TYPE),
-        ("traceparent", envelope.traceparent),
     )
-    headers = [(name, value.encode()) for name, value in attributes if value]
+    if missing := [name for name, value in attributes if not value]:
+        raise IncompleteError(f"{envelope.type} has no {', '.join(missing)}")
+    headers = [(name, value.encode()) for name, value in attributes]
+    if envelope.traceparent:  # a foreign neighbour may have started no trace
+        headers.append(("traceparent", envelope.traceparent.encode()))
     return entry.adapter.dump_json(envelope.event), headers
 
 
-def decode(value: bytes | None, headers: Iterable[tuple[str, bytes]]) -> Envelope:
+def decode(value: bytes | None, headers: Iterable[tuple[str, bytes | None]]) -> Envelope:
     """Read one event; an unknown field is dropped, but inside the order context it is kept.
+
+    Headers of others, such as a proxy's, may hold any bytes.
 
     Raises MalformedError for a missing attribute, an unknown type or a value off its schema.
     """
     try:
-        attributes = {name: data.decode() for name, data in headers}
+        ours = ((name, data) for name, data in headers if name.startswith(OURS))
+        attributes = {name: data.decode() for name, data in ours if data is not None}
         entry = BY_TYPE.get(attributes["ce_type"])
         if entry is None:
             raise MalformedError(f"unknown type {attributes['ce_type']!r}")

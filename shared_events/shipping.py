@@ -6,11 +6,19 @@ from shared_events.values import Order
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ShipmentBookingRequested:
+    """The intent, recorded before the carrier is asked."""
+
+    order: Order
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ShipmentCreated:
-    """A shipment is prepared: the points may be awarded."""
+    """A shipment is booked at the carrier: the points may be awarded."""
 
     order: Order
     shipment_id: str
+    carrier_ref: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,15 +37,32 @@ class ShipmentApproved:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ShipmentDispatched:
-    """The shipment left; it can't be cancelled any more."""
+class ShipmentDispatchRequested:
+    """The carrier is told to collect it: from here on it can't be cancelled any more."""
 
     order_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ShipmentDispatched:
+    """The carrier has it."""
+
+    order_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShipmentCancelRequested:
+    """The compensation's intent and its price, recorded before the carrier is asked."""
+
+    order_id: str
+    reason: str
+    refused_by: str
+    restocking_fee_minor: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ShipmentCancelled:
-    """The compensation of ShipmentCreated."""
+    """The compensation of ShipmentCreated; the customer's share of its cost in minor units."""
 
     order_id: str
     reason: str
@@ -47,7 +72,7 @@ class ShipmentCancelled:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShipmentCancellationRefused:
-    """It left before the cancellation came."""
+    """It left, or was about to, before the cancellation came."""
 
     order_id: str
     reason: str

@@ -1,9 +1,14 @@
 """python -m shipping_svc: one process of the shipping service."""
 
+from dataclasses import replace
+from functools import partial
+
 from chassis import migrations, runtime
 from chassis.postgres import PostgresStore
 from chassis.postgres_operations import PostgresOperations
-from shipping_svc import api
+from chassis.service import Provider
+from shipping_svc import api, domain
+from shipping_svc.carrier import Carrier, SimulatedCarrier
 from shipping_svc.service import SERVICE
 from shipping_svc.settings import Settings
 from shipping_svc.store import SHIPMENTS
@@ -11,8 +16,16 @@ from shipping_svc.store import SHIPMENTS
 
 async def serve(settings: Settings) -> None:
     await migrations.migrate(runtime.migrations_of(__file__), settings.database_url)
-    store = await PostgresStore.connect(SERVICE, SHIPMENTS, None, settings.database_url)
-    node = runtime.assemble(SERVICE, settings, store, PostgresOperations(store))
+    service = replace(SERVICE, decide=partial(domain.decide, policy=settings.policy))
+    store = await PostgresStore.connect(service, SHIPMENTS, None, settings.database_url)
+    carrier: Carrier = SimulatedCarrier(settings.carrier_script)
+    provider = Provider(
+        "carrier",
+        {"Book": carrier.book, "HandOver": carrier.hand_over, "CancelBooking": carrier.cancel},
+        settings.provider_concurrency,
+        settings.provider_timeout_s,
+    )
+    node = runtime.assemble(service, settings, store, PostgresOperations(store), provider)
     await runtime.run(node, api.make(node, store))
 
 

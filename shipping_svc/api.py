@@ -9,7 +9,7 @@ from chassis.operator_api import app_of
 from chassis.postgres import PostgresStore
 from chassis.runtime import Node
 from chassis.work import adapter_of
-from shipping_svc.domain import DispatchShipment
+from shipping_svc.messages import DispatchShipment
 
 
 def make(node: Node, store: PostgresStore) -> FastAPI:
@@ -22,6 +22,7 @@ def make(node: Node, store: PostgresStore) -> FastAPI:
             raise Problem(404, "unknown_shipment", f"no shipment of order {order_id[:64]}")
         state = rows[order_id].state
         detail = adapter_of(type(state)).dump_python(state, mode="json")
+        detail.pop("order", None)
         return {"order_id": order_id, "state": type(state).__name__.upper(), **detail}
 
     @app.get("/shipments/{order_id}", tags=["shipments"])

@@ -2,21 +2,34 @@
 
 from typing import Final
 
-from chassis.service import Service
+from chassis.service import Resolution, Service
 from shared_events.catalog import DELIVERY_DETAILS
 from shared_events.loyalty import PointsDeducted, PointsRejected
 from shared_events.order import OrderCancellationRequested, OrderConfirmed
 from shared_events.payment import PaymentCaptured
 from shared_events.shipping import (
     ShipmentApproved,
+    ShipmentBookingRequested,
     ShipmentCancellationNoted,
     ShipmentCancellationRefused,
     ShipmentCancelled,
+    ShipmentCancelRequested,
     ShipmentCreated,
     ShipmentDispatched,
+    ShipmentDispatchRequested,
     ShipmentRejected,
 )
 from shipping_svc import domain
+from shipping_svc.messages import (
+    Book,
+    Booked,
+    BookingCancelled,
+    BookingRefused,
+    CancelBooking,
+    DispatchDue,
+    HandedOver,
+    HandOver,
+)
 from shipping_svc.store import fold_delivery_details
 
 SERVICE: Final = Service(
@@ -32,13 +45,24 @@ SERVICE: Final = Service(
         PointsDeducted,
     ),
     publishes=(
+        ShipmentBookingRequested,
         ShipmentCreated,
         ShipmentRejected,
         ShipmentApproved,
+        ShipmentDispatchRequested,
         ShipmentDispatched,
+        ShipmentCancelRequested,
         ShipmentCancelled,
         ShipmentCancellationRefused,
         ShipmentCancellationNoted,
     ),
+    effects=(Book, HandOver, CancelBooking),
+    timers=(DispatchDue,),
+    resolutions={
+        "booked": Resolution(Book, lambda o, ref: Booked(order_id=o, carrier_ref=ref)),
+        "rejected": Resolution(Book, lambda o, _: BookingRefused(order_id=o, reason="no_carrier")),
+        "dispatched": Resolution(HandOver, lambda o, _: HandedOver(order_id=o)),
+        "cancelled": Resolution(CancelBooking, lambda o, _: BookingCancelled(order_id=o)),
+    },
     projections={DELIVERY_DETAILS: fold_delivery_details},
 )

@@ -1,7 +1,25 @@
+from datetime import timedelta
+from pathlib import Path
+
+from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from chassis.settings import PostgresSettings
+from chassis.settings import ProviderSettings
+from shipping_svc.domain import POLICY, Policy
 
 
-class Settings(PostgresSettings):
+class Settings(ProviderSettings):
+    """`carrier_script` is the file that holds the simulated carrier's mood (see carrier.Mood)."""
+
     model_config = SettingsConfigDict(env_prefix="SHIPPING_")
+
+    carrier_script: Path | None = None
+    restocking_bps: int = Field(default=POLICY.restocking_bps, ge=0, le=10_000)
+    dispatch_after_s: float = Field(default=POLICY.dispatch_after.total_seconds(), ge=0)
+
+    @property
+    def policy(self) -> Policy:
+        return Policy(
+            restocking_bps=self.restocking_bps,
+            dispatch_after=timedelta(seconds=self.dispatch_after_s),
+        )

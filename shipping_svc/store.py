@@ -8,11 +8,32 @@ from chassis.message import Record
 from chassis.postgres_types import Connection
 from chassis.state_tables import StateTable
 from shared_events.codec import MalformedError, decode
-from shipping_svc.domain import Approved, Cancelled, Created, Dispatched, Noted, Rejected
+from shipping_svc.domain import (
+    Approved,
+    Booking,
+    Cancelled,
+    Cancelling,
+    Created,
+    Dispatched,
+    Dispatching,
+    Noted,
+    Rejected,
+)
 
 log = structlog.get_logger()
 SHIPMENTS: Final = StateTable(
-    "shipments", (Noted, Created, Approved, Dispatched, Cancelled, Rejected)
+    "shipments",
+    (
+        Noted,
+        Booking,
+        Created,
+        Approved,
+        Dispatching,
+        Dispatched,
+        Cancelling,
+        Cancelled,
+        Rejected,
+    ),
 )
 UPSERT: Final = """
 INSERT INTO delivery_details (order_id, name, street, city, email) VALUES ($1, $2, $3, $4, $5)

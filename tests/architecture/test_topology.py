@@ -29,7 +29,8 @@ def expected(spec: ServiceSpec) -> dict[str, str]:
         other.role: f"${{{other.prefix}_DB_PASSWORD:-{other.name}-local}}" for other in SERVICES
     }
     url = "postgresql://saga:secret@postgres:5432/postgres"
-    addresses = Addresses("kafka:9092", url, "redis://redis:6379", passwords)
+    token = "${SAGA_OPERATOR_TOKEN:-operator-local}"
+    addresses = Addresses("kafka:9092", url, "redis://redis:6379", passwords, token)
     listens_everywhere = {f"{spec.prefix}_HTTP_HOST": "0.0.0.0"}  # noqa: S104 - in its container
     return environment_of(spec, addresses, spec.port) | listens_everywhere
 

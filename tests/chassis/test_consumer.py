@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
 from aiokafka import ConsumerRecord, TopicPartition
 
+from chassis import consumer
 from chassis.consumer import Consumer, _Session
 from chassis.message import Done, Message, Outcome, Record
 from shared_events.payment import PaymentCaptured
@@ -58,8 +60,8 @@ def _handled_while_unassigned(*, keeps_positions: bool) -> int:
     async def turn() -> int:
         event = PaymentCaptured(order=an_order(), captured_minor=1000, provider_ref="p")
         store = Seen(keeps_positions=keeps_positions)
-        consumer = Consumer(SERVICE, store, "127.0.0.1:1")  # type: ignore[arg-type]
-        session = _Session(consumer, asyncio.Event())
+        reader = Consumer(SERVICE, store, "127.0.0.1:1")  # type: ignore[arg-type]
+        session = _Session(reader, asyncio.Event())
         session.client = OneBatch(a_record(event))
         await session._turn()
         return len(store.messages)
@@ -75,3 +77,38 @@ def test_nothing_is_dropped_where_kafka_keeps_the_positions() -> None:
 def test_records_before_the_stores_own_position_is_set_are_left_for_later() -> None:
     """The seek that follows reads them again."""
     assert _handled_while_unassigned(keeps_positions=True) == 0
+
+
+class NeverAssigned(OneBatch):
+    """aiokafka's getmany waits for an assignment without end, also after the client was stopped."""
+
+    async def getmany(self, **_: Any) -> dict[TopicPartition, list[Any]]:
+        await asyncio.Event().wait()
+        return {}
+
+
+def test_a_client_that_is_never_assigned_anything_is_thrown_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    event = PaymentCaptured(order=an_order(), captured_minor=1000, provider_ref="p")
+    made: list[OneBatch] = []
+
+    def make(*_: str) -> OneBatch:
+        made.append(OneBatch(a_record(event)) if made else NeverAssigned(a_record(event)))
+        return made[-1]
+
+    async def run() -> Seen:
+        store = Seen(keeps_positions=False)
+        reader = Consumer(SERVICE, store, "127.0.0.1:1", stall_s=0.2)  # type: ignore[arg-type]
+        stopping = asyncio.Event()
+        running = asyncio.create_task(reader.run(stopping))
+        async with asyncio.timeout(10):
+            while not store.messages:
+                await asyncio.sleep(0.01)
+        stopping.set()
+        await running
+        return store
+
+    monkeypatch.setattr(consumer, "make_consumer", make)
+    assert asyncio.run(run()).messages[0].body == event
+    assert [client.stopped for client in made] == [True, True]

@@ -11,7 +11,8 @@ from chassis import ids
 from chassis.message import Message
 from chassis.replay import Folded, fold
 from chassis.work import States, work_of
-from loyalty_svc.domain import Awarded, Customer, Deducted, Noted, Rejected, SetStanding
+from loyalty_svc.domain import Awarded, Customer, Deducted, Noted, Rejected
+from loyalty_svc.messages import SetStanding
 from loyalty_svc.service import SERVICE
 from shared_events.catalog import BY_EVENT
 from shared_events.codec import decode

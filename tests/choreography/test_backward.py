@@ -13,6 +13,7 @@ from tests.domain.builders import (
     refund_requested,
     refunded,
     released,
+    shipment_cancel_requested,
     shipment_cancelled,
     shipment_rejected,
     stock_rejected,
@@ -53,10 +54,22 @@ def test_an_undeliverable_country() -> None:
     )
 
 
+def test_a_carrier_that_refuses() -> None:
+    refusal = ("carrier_refused", "shipping")
+    assert way_back(a_world().settled("carrier refuses")) == (
+        shipment_rejected("carrier_refused"),
+        refund_requested(*refusal),
+        refunded(*refusal),
+        released(*refusal),
+        order_cancelled(*refusal),
+    )
+
+
 def test_a_suspended_customer() -> None:
     refusal = ("customer_suspended", "loyalty")
     assert way_back(a_world(suspended=True).settled()) == (
         points_rejected(),
+        shipment_cancel_requested(*refusal),
         shipment_cancelled(*refusal),
         refund_requested(*refusal),
         refunded(*refusal),

@@ -23,6 +23,7 @@ from tests.domain.builders import (
     refund_requested,
     refunded,
     released,
+    shipment_cancel_requested,
     shipment_cancellation_refused,
     shipment_cancelled,
 )
@@ -42,6 +43,20 @@ def since(before: World, after: World) -> tuple[Any, ...]:
 
 
 @pytest.mark.parametrize("moment", range(len(list(instants()))))
+def test_a_deadline_that_passes_before_the_order_is_settled_cancels_it_at_our_cost(
+    moment: int,
+) -> None:
+    world = list(instants())[moment]
+    timer = next((fire for fire in world.due() if fire.service == "order"), None)
+    if timer is None:
+        assert isinstance(world.own["order"], Confirmed)
+        return
+    order = world.after(timer).settled().own["order"]
+    assert isinstance(order, Cancelled)
+    assert (order.reason, order.fee_minor) == ("deadline_exceeded", 0)
+
+
+@pytest.mark.parametrize("moment", range(len(list(instants()))))
 def test_a_cancellation_at_any_moment_before_dispatch_cancels_the_order(moment: int) -> None:
     world = list(instants())[moment].after(CANCEL_NOW).settled()
     assert isinstance(world.own["order"], Cancelled)
@@ -54,11 +69,12 @@ def test_a_cancelled_confirmed_order_is_undone_step_by_step_backwards() -> None:
     assert since(confirmed, confirmed.after(CANCEL_NOW).settled()) == (
         cancellation_requested(),
         deducted(),
-        shipment_cancelled(),
-        refund_requested(),
-        refunded(),
-        released(refunded=2933, fee=67),
-        order_cancelled(refunded=2933, fee=67),
+        shipment_cancel_requested(fee=150),
+        shipment_cancelled(fee=150),
+        refund_requested(fee=150),
+        refunded(fee=150),
+        released(refunded=2783, fee=217),
+        order_cancelled(refunded=2783, fee=217),
     )
 
 

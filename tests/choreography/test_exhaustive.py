@@ -1,10 +1,11 @@
-"""Every interleaving of one order: deliveries, repeats, a cancel and a dispatch at any instant."""
+"""Every interleaving of one order: deliveries, repeats, answers of the two providers, and at any
+instant a cancel, a dispatch, the deadline, and each timer, however early it is due."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import pytest
 
@@ -14,15 +15,23 @@ from loyalty_svc import domain as loyalty
 from loyalty_svc.domain import Customer
 from order_svc import domain as order
 from payment_svc import domain as payment
+from payment_svc.messages import Refund
 from shared_events.decision import Decision
 from shared_events.inventory import StockReleased
 from shared_events.order import OrderCancelled
 from shared_events.payment import PaymentCaptured, PaymentRefunded, PaymentRefundRequested
-from shared_events.shipping import ShipmentCancelled, ShipmentCreated
+from shared_events.shipping import ShipmentCancelRequested, ShipmentCreated
 from shipping_svc import domain as shipping
-from tests.choreography.world import CANCEL_NOW, DISPATCH_NOW, Finish, Move, World, a_world
-
-Outcome = Literal["success", "decline"]
+from tests.choreography.world import (
+    CANCEL_NOW,
+    DISPATCH_NOW,
+    Finish,
+    Move,
+    Outcome,
+    TimePasses,
+    World,
+    a_world,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +45,7 @@ class Case:
 CASES: Final = {
     "all ok": Case(a_world, ends=frozenset({"Confirmed", "Cancelled"})),
     "declined": Case(a_world, "decline"),
+    "carrier refuses": Case(a_world, "carrier refuses"),
     "undeliverable": Case(lambda: a_world(country="AQ")),
     "suspended": Case(lambda: a_world(suspended=True)),
     "out of stock": Case(lambda: a_world(stock=1), stock=1),
@@ -52,9 +62,19 @@ class Exploration:
 
 def moves_of(world: World, outcome: Outcome) -> Iterator[Move]:
     for move in world.moves():
-        yield Finish(outcome) if isinstance(move, Finish) else move
+        yield Finish(move.service, outcome) if isinstance(move, Finish) else move
+        if isinstance(move, Finish) and is_first_refund(world, move.service):
+            yield Finish(move.service, "bank declines")
+    yield from world.due()
+    if not world.is_late:
+        yield TimePasses()
     yield CANCEL_NOW
     yield DISPATCH_NOW
+
+
+def is_first_refund(world: World, service: str) -> bool:
+    owed = next(effect for name, effect in world.effects if name == service)
+    return isinstance(owed, Refund) and owed.attempt == 1
 
 
 @cache
@@ -95,7 +115,9 @@ def is_done(world: World, stock: int) -> bool:
         world.shared["inventory"]["CUP"] == Level(available=stock - 2, committed=2, receipts=1)
         and money_kept(world) == 3000
         and count(world, PaymentCaptured) == 1
-        and isinstance(world.own["shipping"], shipping.Approved | shipping.Dispatched)
+        and isinstance(
+            world.own["shipping"], shipping.Approved | shipping.Dispatching | shipping.Dispatched
+        )
         and count(world, ShipmentCreated) == 1
         and points_of(world) == 30
     )
@@ -120,13 +142,14 @@ def points_of(world: World) -> int:
 
 
 def is_live(state: Any) -> bool:
-    return isinstance(state, shipping.Created | shipping.Approved | shipping.Dispatched)
+    dead = shipping.Absent | shipping.Noted | shipping.Rejected | shipping.Cancelled
+    return not isinstance(state, dead)
 
 
 def is_in_reverse_order(before: World, event: Any) -> bool:
     """A service gives back only when the ones after it in the chain hold nothing."""
     match event:
-        case ShipmentCancelled():
+        case ShipmentCancelRequested():
             return not isinstance(before.own["loyalty"], loyalty.Awarded)
         case PaymentRefundRequested():
             return not is_live(before.own["shipping"])
@@ -149,6 +172,8 @@ def test_every_way_ends_with_the_order_settled_and_the_services_agreed(name: str
         ends.add(type(state).__name__)
         agreed = is_done if isinstance(state, order.Confirmed) else is_undone
         assert agreed(world, case.stock), told(world)
+        if isinstance(state, order.Cancelled) and state.fee_minor:
+            assert state.reason == "customer", told(world)
     print(
         f"{name}: {len(found.worlds)} states, {len(found.steps)} steps, {len(found.terminal)} ends"
     )

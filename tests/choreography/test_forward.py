@@ -18,6 +18,7 @@ def test_the_steps_follow_each_other_and_the_order_is_confirmed_last() -> None:
         "StockReserved",
         "PaymentCaptureRequested",
         "PaymentCaptured",
+        "ShipmentBookingRequested",
         "ShipmentCreated",
         "PointsAwarded",
         "OrderConfirmed",
@@ -27,8 +28,12 @@ def test_the_steps_follow_each_other_and_the_order_is_confirmed_last() -> None:
     assert world.topic("order.events")[1:] == (OrderConfirmed(order_id="o-1"),)
 
 
-def test_a_confirmed_order_is_dispatched() -> None:
-    world = a_world().settled().after(DISPATCH_NOW).settled()
+@pytest.mark.parametrize("by", ["an operator", "its timer"])
+def test_a_confirmed_order_is_dispatched(by: str) -> None:
+    confirmed = a_world().settled()
+    (timer,) = confirmed.due()
+    world = confirmed.after(DISPATCH_NOW if by == "an operator" else timer).settled()
+    assert world.due() == ()
     assert world.topic("shipping.events")[-1] == ShipmentDispatched(order_id="o-1")
 
 
@@ -41,4 +46,4 @@ def test_the_last_pieces_are_sold(stock: int) -> None:
 def test_every_forward_fact_carries_the_order_untouched() -> None:
     world = a_world().settled()
     orders = [event.order for event in world.published if hasattr(event, "order")]
-    assert orders == [world.own["order"].order] * 5
+    assert orders == [world.own["order"].order] * 6

@@ -1,4 +1,4 @@
-"""The five services joined in memory over their pure rules: topics, cursors, inboxes, effects.
+"""The five services joined in memory over their pure rules: topics, cursors, inboxes, effects, timers.
 
 A world is a value. A service's state is the fold of what it published, so the logs and the
 cursors are all there is to tell two worlds apart.
@@ -6,6 +6,7 @@ cursors are all there is to tell two worlds apart.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from functools import cache
 from types import MappingProxyType
 from typing import Any, Final, Literal, TypeAlias
@@ -14,15 +15,31 @@ from uuid import UUID
 from chassis.service import Service
 from inventory_svc.service import SERVICE as INVENTORY
 from loyalty_svc.service import SERVICE as LOYALTY
-from order_svc.domain import CancelOrder, CartLine, PlaceOrder
+from order_svc.messages import CancelOrder, CartLine, PlaceOrder
 from order_svc.service import SERVICE as ORDER
-from payment_svc.domain import Capture, CaptureDeclined, CaptureSucceeded, Refund, RefundSucceeded
+from payment_svc.messages import (
+    Capture,
+    CaptureDeclined,
+    CaptureSucceeded,
+    Refund,
+    RefundRefused,
+    RefundSucceeded,
+)
 from payment_svc.service import SERVICE as PAYMENT
 from shared_events.catalog import BY_EVENT
-from shared_events.decision import Decision, Refusal
+from shared_events.decision import Decision, Later, Refusal
 from shared_events.envelope import event_id
 from shared_events.loyalty import CustomerSuspended
-from shipping_svc.domain import DispatchShipment
+from shipping_svc.messages import (
+    Book,
+    Booked,
+    BookingCancelled,
+    BookingRefused,
+    CancelBooking,
+    DispatchShipment,
+    HandedOver,
+    HandOver,
+)
 from shipping_svc.service import SERVICE as SHIPPING
 from tests.domain.builders import DEADLINE, IN_TIME, PLACED_AT, priced, received
 
@@ -34,6 +51,7 @@ ROUTES: Final = tuple(
     for service in SERVICES.values()
     for topic in sorted({BY_EVENT[event].topic for event in service.consumes})
 )
+LATE: Final = IN_TIME + (DEADLINE - PLACED_AT) + timedelta(seconds=1)
 CANCEL: Final = CancelOrder(order_id="o-1")
 DISPATCH: Final = DispatchShipment(order_id="o-1")
 
@@ -46,11 +64,28 @@ class Deliver:
     topic: str
 
 
+Outcome = Literal["success", "decline", "carrier refuses", "bank declines"]
+
+
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """The provider answers the oldest pending effect."""
+    """A service's provider answers the oldest call that the service owes."""
 
-    outcome: Literal["success", "decline"] = "success"
+    service: str
+    outcome: Outcome = "success"
+
+
+@dataclass(frozen=True, slots=True)
+class Fire:
+    """A timer is due, whenever that is."""
+
+    service: str
+    message: Any
+
+
+@dataclass(frozen=True, slots=True)
+class TimePasses:
+    """The order's deadline is over, by everybody's clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +94,7 @@ class Command:
     body: Any
 
 
-Move: TypeAlias = Deliver | Finish | Command
+Move: TypeAlias = Deliver | Finish | Fire | TimePasses | Command
 CANCEL_NOW: Final = Command("order", CANCEL)
 DISPATCH_NOW: Final = Command("shipping", DISPATCH)
 
@@ -90,7 +125,9 @@ class World:
     inbox: Mapping[str, frozenset[UUID]] = field(
         default_factory=lambda: {name: frozenset() for name in SERVICES}
     )
-    effects: tuple[Any, ...] = ()
+    effects: tuple[tuple[str, Any], ...] = ()
+    timers: tuple[tuple[str, Any], ...] = ()
+    is_late: bool = False
     answer: Decision | Refusal = field(default_factory=Decision)
 
     def key(self) -> Any:
@@ -99,25 +136,34 @@ class World:
         for event in self.published:
             logs[BY_EVENT[type(event)].owner].append(_told(event))
         facts = tuple(tuple(log) for log in logs.values())
-        return facts, tuple(self.cursors.values()), self.effects
+        return facts, tuple(self.cursors.values()), self.effects, self.timers, self.is_late
 
     def topic(self, name: str) -> tuple[Any, ...]:
         return tuple(event for event in self.published if BY_EVENT[type(event)].topic == name)
 
     def moves(self) -> tuple[Move, ...]:
-        """What the services do by themselves; commands come from outside."""
+        """What the services do by themselves; commands and the time come from outside."""
         waiting = (route for route in ROUTES if self.cursors[route] < len(self.queues[route]))
         deliveries = tuple(Deliver(*route) for route in waiting)
-        return (*deliveries, Finish()) if self.effects else deliveries
+        owing = dict.fromkeys(service for service, _ in self.effects)
+        return (*deliveries, *(Finish(service) for service in owing))
+
+    def due(self) -> tuple[Fire, ...]:
+        return tuple(Fire(*timer) for timer in self.timers)
 
     def after(self, move: Move) -> "World":
         match move:
             case Deliver(service, topic):
                 return self.delivered((service, topic))
-            case Finish(outcome):
-                effect, *rest = self.effects
-                finished = replace(self, effects=tuple(rest))
-                return finished.decided(PAYMENT, outcome_of(effect, outcome))
+            case Finish(name, outcome):
+                owed = next(owed for owed in self.effects if owed[0] == name)
+                finished = replace(self, effects=tuple(x for x in self.effects if x is not owed))
+                return finished.decided(SERVICES[name], outcome_of(owed[1], outcome))
+            case Fire(name, message):
+                left = tuple(timer for timer in self.timers if timer != (name, message))
+                return replace(self, timers=left).decided(SERVICES[name], message)
+            case TimePasses():
+                return replace(self, is_late=True)
             case Command(service, body):
                 return self.decided(SERVICES[service], body)
 
@@ -135,7 +181,9 @@ class World:
         return noted.decided(service, event)
 
     def decide(self, service: Service, message: Any) -> Decision | Refusal:
-        return service.decide(self._state(service, message), message, IN_TIME)
+        return service.decide(
+            self._state(service, message), message, LATE if self.is_late else IN_TIME
+        )
 
     def decided(self, service: Service, message: Any) -> "World":
         state, decision = self._state(service, message), self.decide(service, message)
@@ -150,7 +198,11 @@ class World:
             shared={**self.shared, service.name: {**self.shared[service.name], **rows}},
             published=(*self.published, *decision.events),
             queues=_appended(self.queues, decision.events),
-            effects=(*self.effects, *decision.effects),
+            effects=(*self.effects, *_owed(service, decision, service.effects)),
+            timers=(
+                *(t for t in self.timers if not isinstance(t[1], decision.dropped)),
+                *_owed(service, decision, service.timers),
+            ),
             answer=decision,
         )
 
@@ -166,12 +218,13 @@ class World:
         _, filled = service.parted(service.evolve(service.scoped(service.initial, rows), fact))
         return replace(self, shared={**self.shared, service.name: filled})
 
-    def settled(self, outcome: Literal["success", "decline"] = "success") -> "World":
-        """Every queue run empty, first come first served."""
+    def settled(self, outcome: Outcome = "success") -> "World":
+        """Every queue run empty, first come first served; no timer is due meanwhile."""
         world = self
         while moves := world.moves():
             move = moves[0]
-            world = world.after(Finish(outcome) if isinstance(move, Finish) else move)
+            ends = Finish(move.service, outcome) if isinstance(move, Finish) else move
+            world = world.after(ends)
         return world
 
     def delivered_before(self) -> Iterable[tuple[Service, Any]]:
@@ -180,16 +233,33 @@ class World:
                 yield SERVICES[route[0]], event
 
 
-def outcome_of(effect: Any, outcome: Literal["success", "decline"]) -> Any:
+def outcome_of(effect: Any, outcome: Outcome) -> Any:
     match effect:
         case Capture(order_id=order_id) if outcome == "decline":
             return CaptureDeclined(order_id=order_id, reason="card_declined")
         case Capture(order_id=order_id):
             return CaptureSucceeded(order_id=order_id, provider_ref="ch-1")
+        case Refund(order_id=order_id) if outcome == "bank declines":
+            return RefundRefused(order_id=order_id, reason="expired_card")
         case Refund(order_id=order_id):
             return RefundSucceeded(order_id=order_id)
+        case Book(order_id=order_id) if outcome == "carrier refuses":
+            return BookingRefused(order_id=order_id, reason="carrier_refused")
+        case Book(order_id=order_id):
+            return Booked(order_id=order_id, carrier_ref="CAR-1")
+        case HandOver(order_id=order_id):
+            return HandedOver(order_id=order_id)
+        case CancelBooking(order_id=order_id):
+            return BookingCancelled(order_id=order_id)
         case _:
             raise AssertionError(f"no provider runs {effect}")
+
+
+def _owed(
+    service: Service, decision: Decision, kinds: tuple[type[Any], ...]
+) -> tuple[tuple[str, Any], ...]:
+    plain = (e.what if isinstance(e, Later) else e for e in decision.effects)
+    return tuple((service.name, effect) for effect in plain if isinstance(effect, kinds))
 
 
 def a_world(*, country: str = "DE", stock: int = 10, suspended: bool = False) -> World:

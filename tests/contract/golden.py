@@ -37,6 +37,7 @@ ORDER = Order(
 )
 VALUES: dict[str, Any] = {
     "attempt": 2,
+    "carrier_ref": "CAR-1",
     "captured_minor": 11_485,
     "city": "Łódź",
     "currency": "EUR",

@@ -28,9 +28,14 @@ from shared_events.payment import (
     PaymentRefundRequested,
 )
 from shared_events.shipping import (
+    ShipmentApproved,
+    ShipmentBookingRequested,
     ShipmentCancellationRefused,
     ShipmentCancelled,
+    ShipmentCancelRequested,
     ShipmentCreated,
+    ShipmentDispatched,
+    ShipmentDispatchRequested,
     ShipmentRejected,
 )
 from shared_events.values import Line, Order
@@ -169,12 +174,36 @@ def refunded(
     )
 
 
+def booking_requested(**changes: Any) -> ShipmentBookingRequested:
+    return ShipmentBookingRequested(order=an_order(**changes))
+
+
 def provider_fee(reason: str) -> int:
     return 67 if reason == "customer" else 0
 
 
 def shipment_created(**changes: Any) -> ShipmentCreated:
-    return ShipmentCreated(order=an_order(**changes), shipment_id="SHP-o-1")
+    return ShipmentCreated(order=an_order(**changes), shipment_id="SHP-o-1", carrier_ref="CAR-1")
+
+
+def shipment_approved() -> ShipmentApproved:
+    return ShipmentApproved(order_id="o-1")
+
+
+def dispatch_requested() -> ShipmentDispatchRequested:
+    return ShipmentDispatchRequested(order_id="o-1")
+
+
+def dispatched() -> ShipmentDispatched:
+    return ShipmentDispatched(order_id="o-1")
+
+
+def shipment_cancel_requested(
+    reason: str = "customer", by: str = "order", fee: int = 0
+) -> ShipmentCancelRequested:
+    return ShipmentCancelRequested(
+        order_id="o-1", reason=reason, refused_by=by, restocking_fee_minor=fee
+    )
 
 
 def shipment_rejected(reason: str = "undeliverable_country") -> ShipmentRejected:
@@ -199,5 +228,5 @@ def points_rejected(reason: str = "customer_suspended") -> PointsRejected:
     return PointsRejected(order_id="o-1", reason=reason)
 
 
-def deducted() -> PointsDeducted:
-    return PointsDeducted(order_id="o-1", customer_id="c-1", points=30, reason="customer")
+def deducted(reason: str = "customer") -> PointsDeducted:
+    return PointsDeducted(order_id="o-1", customer_id="c-1", points=30, reason=reason)

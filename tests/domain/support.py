@@ -23,8 +23,10 @@ class Answer:
 
     decision: Decision | Refusal
 
-    def then(self, *events: Any, effects: tuple[Any, ...] = ()) -> None:
-        assert self.decision == Decision(events=events, effects=effects)
+    def then(
+        self, *events: Any, effects: tuple[Any, ...] = (), dropped: tuple[type[Any], ...] = ()
+    ) -> None:
+        assert self.decision == Decision(events=events, effects=effects, dropped=dropped)
 
     def then_nothing(self) -> None:
         assert isinstance(self.decision, Decision)

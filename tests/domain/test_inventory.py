@@ -1,15 +1,16 @@
 """The rules of the stock."""
 
 from collections.abc import Sequence
-from typing import Any, Final, get_args
+from typing import Any, Final
 
 from hypothesis import given as for_any
 from hypothesis import strategies as st
 
-from inventory_svc.domain import Input, Level, ReceiveStock, Reservation, SetStock
+from inventory_svc.domain import Level
+from inventory_svc.messages import ReceiveStock, SetStock
 from inventory_svc.service import SERVICE
 from shared_events.decision import Decision
-from shared_events.inventory import StockCancellationNoted, StockReceived, StockReserved
+from shared_events.inventory import StockReceived, StockReserved
 from shared_events.order import OrderCancellationRequested, OrderConfirmed
 from shared_events.payment import PaymentDeclined
 from shared_events.values import Line
@@ -29,14 +30,10 @@ from tests.domain.builders import (
     reserved,
     stock_rejected,
 )
-from tests.domain.every_pair import assert_every_pair_is_answered
+from tests.domain.samples.inventory import GIVEN_BACK, HELD, NOTED, SOLD
 from tests.domain.support import folded, given
 
-NOTED: Final = StockCancellationNoted(order_id="o-1", reason="customer")
 TEA: Final = Line(sku="TEA", quantity=1, unit_price_minor=500)
-HELD: Final = (received(), reserved())
-SOLD: Final = (*HELD, committed())
-GIVEN_BACK: Final = (*HELD, released())
 
 
 def levels_after(*events: Any) -> Any:
@@ -158,22 +155,6 @@ def test_a_count_that_agrees_is_nothing_new() -> None:
 def test_held_pieces_are_not_written_off() -> None:
     given(SERVICE, *HELD).when(SetStock(sku="CUP", on_hand=1)).then_refused("stock_in_use")
     given(SERVICE, *HELD).when(ReceiveStock(sku="CUP", quantity=-9)).then_refused("stock_in_use")
-
-
-def test_every_state_answers_every_message() -> None:
-    histories = ((), (NOTED,), HELD, SOLD, GIVEN_BACK, (received(1), stock_rejected()))
-    messages = (
-        SetStock(sku="CUP", on_hand=1),
-        ReceiveStock(sku="CUP", quantity=-9),
-        ReceiveStock(sku="TEA", quantity=1),
-        placed(),
-        cancellation_requested(),
-        confirmed(),
-        declined(),
-        refunded(),
-    )
-    assert {type(message) for message in messages} == set(get_args(Input))
-    assert_every_pair_is_answered(SERVICE, histories, messages, set(get_args(Reservation)))
 
 
 SKUS: Final = st.sampled_from(("CUP", "TEA"))

@@ -1,12 +1,12 @@
 """The rules of an order."""
 
 from dataclasses import replace
-from typing import Final, get_args
+from typing import Final
 
-from order_svc.domain import CancelOrder, CartLine, Input, OrderState, PlaceOrder, PriceProduct
+from order_svc.messages import CartLine, DeadlinePassed
 from order_svc.service import SERVICE
+from shared_events.decision import Later
 from shared_events.order import (
-    OrderCancellationRefused,
     OrderCancellationRequested,
     OrderCancelled,
     OrderPlaced,
@@ -25,35 +25,31 @@ from tests.domain.builders import (
     released,
     stock_rejected,
 )
-from tests.domain.every_pair import assert_every_pair_is_answered
+from tests.domain.samples.order import (
+    CANCEL,
+    CANCELLED,
+    CANCELLING,
+    CONFIRMED,
+    GIVE_UP,
+    PASSED,
+    PLACE,
+    PRICE,
+    TOO_LATE_TO_CANCEL,
+)
 from tests.domain.support import given
 
-PLACE: Final = PlaceOrder(
-    order_id="o-1",
-    customer_id="c-1",
-    cart=(CartLine(sku="CUP", quantity=2),),
-    currency="EUR",
-    payment_token="tok_ok",
-    country="DE",
-    postal_code="10115",
-    patience=DEADLINE - PLACED_AT,
-)
-CANCEL: Final = CancelOrder(order_id="o-1")
-PRICE: Final = PriceProduct(sku="CUP", name="A cup", price_minor=1500, currency="EUR")
-TOO_LATE_TO_CANCEL: Final = OrderCancellationRefused(order_id="o-1", reason="dispatched")
-CANCELLING: Final = (placed(), cancellation_requested())
-CONFIRMED: Final = (placed(), confirmed())
-CANCELLED: Final = (*CANCELLING, order_cancelled())
+TIMER: Final = (Later(DEADLINE, PASSED),)
+NO_TIMER: Final = (DeadlinePassed,)
 
 
 def test_an_order_is_placed_at_the_catalogues_price_with_a_deadline() -> None:
-    given(SERVICE, priced()).when(PLACE, at=PLACED_AT).then(placed())
+    given(SERVICE, priced()).when(PLACE, at=PLACED_AT).then(placed(), effects=TIMER)
 
 
 def test_an_order_takes_the_newest_price() -> None:
     cheaper = placed(lines=(Line(sku="CUP", quantity=2, unit_price_minor=900),), total_minor=1800)
     newest = priced(price_minor=900, attempt=2)
-    given(SERVICE, priced(), newest).when(PLACE, at=PLACED_AT).then(cheaper)
+    given(SERVICE, priced(), newest).when(PLACE, at=PLACED_AT).then(cheaper, effects=TIMER)
 
 
 def test_the_total_is_the_sum_over_all_lines() -> None:
@@ -64,7 +60,7 @@ def test_the_total_is_the_sum_over_all_lines() -> None:
     )
     expected = OrderPlaced(order=an_order(lines=lines, total_minor=4497))
     given(SERVICE, priced(), priced("TEA", 499)).when(replace(PLACE, cart=cart), at=PLACED_AT).then(
-        expected
+        expected, effects=TIMER
     )
 
 
@@ -98,11 +94,13 @@ def test_the_same_price_again_is_nothing_new() -> None:
 
 
 def test_a_price_leaves_a_placed_order_alone() -> None:
-    given(SERVICE, priced(), placed(), priced(price_minor=1)).when(awarded()).then(confirmed())
+    given(SERVICE, priced(), placed(), priced(price_minor=1)).when(awarded()).then(
+        confirmed(), dropped=NO_TIMER
+    )
 
 
 def test_awarded_points_confirm_the_order() -> None:
-    given(SERVICE, placed()).when(awarded()).then(confirmed())
+    given(SERVICE, placed()).when(awarded()).then(confirmed(), dropped=NO_TIMER)
 
 
 def test_an_order_is_confirmed_once() -> None:
@@ -130,7 +128,8 @@ def test_points_that_come_after_the_cancellation_are_too_late_to_matter() -> Non
 
 def test_rejected_stock_cancels_the_order() -> None:
     given(SERVICE, placed()).when(stock_rejected()).then(
-        OrderCancelled(order_id="o-1", reason="out_of_stock", refused_by="inventory")
+        OrderCancelled(order_id="o-1", reason="out_of_stock", refused_by="inventory"),
+        dropped=NO_TIMER,
     )
 
 
@@ -143,12 +142,13 @@ def test_released_stock_cancels_the_order_with_the_first_refusals_reason_and_the
             refused_by="shipping",
             refunded_minor=2900,
             fee_minor=100,
-        )
+        ),
+        dropped=NO_TIMER,
     )
 
 
 def test_released_stock_ends_a_requested_cancellation() -> None:
-    given(SERVICE, *CANCELLING).when(released()).then(order_cancelled())
+    given(SERVICE, *CANCELLING).when(released()).then(order_cancelled(), dropped=NO_TIMER)
 
 
 def test_an_order_is_cancelled_once() -> None:
@@ -163,8 +163,29 @@ def test_stock_given_back_under_a_confirmed_order_is_impossible() -> None:
 
 def test_a_cancellation_may_be_asked_for_while_pending_and_after_confirmation() -> None:
     asked = OrderCancellationRequested(order_id="o-1", reason="customer")
-    given(SERVICE, placed()).when(CANCEL).then(asked)
-    given(SERVICE, *CONFIRMED).when(CANCEL).then(asked)
+    given(SERVICE, placed()).when(CANCEL).then(asked, dropped=NO_TIMER)
+    given(SERVICE, *CONFIRMED).when(CANCEL).then(asked, dropped=NO_TIMER)
+
+
+def test_a_pending_order_is_given_up_at_its_deadline() -> None:
+    given(SERVICE, placed()).when(PASSED).then(GIVE_UP)
+
+
+def test_a_deadline_that_finds_the_order_settled_or_being_cancelled_changes_nothing() -> None:
+    for history in (CONFIRMED, CANCELLING, CANCELLED):
+        given(SERVICE, *history).when(PASSED).then_nothing()
+
+
+def test_a_deadline_of_an_unknown_order_is_impossible() -> None:
+    given(SERVICE).when(PASSED).then_impossible()
+
+
+def test_a_noted_cancellation_ends_with_the_reason_of_who_wished_it() -> None:
+    noted = stock_rejected("cancelled")
+    for request, reason in ((cancellation_requested(), "customer"), (GIVE_UP, "deadline_exceeded")):
+        given(SERVICE, placed(), request).when(noted).then(
+            OrderCancelled(order_id="o-1", reason=reason, refused_by="inventory"), dropped=NO_TIMER
+        )
 
 
 def test_an_unknown_order_is_not_cancelled() -> None:
@@ -179,12 +200,3 @@ def test_a_cancellation_is_asked_for_once() -> None:
 def test_a_cancellation_refused_once_is_refused_for_good() -> None:
     history = (*CONFIRMED, cancellation_requested(), TOO_LATE_TO_CANCEL)
     given(SERVICE, *history).when(CANCEL).then_refused("cancellation_refused")
-
-
-def test_every_state_answers_every_message() -> None:
-    histories = ((), (placed(),), CANCELLING, CONFIRMED, CANCELLED)
-    refused = (*CONFIRMED, cancellation_requested(), TOO_LATE_TO_CANCEL)
-    messages = (PLACE, CANCEL, PRICE, awarded(), awarded(attempt=2), stock_rejected(), released())
-    assert {type(message) for message in messages} == set(get_args(Input))
-    kinds = set(get_args(OrderState))
-    assert_every_pair_is_answered(SERVICE, (*histories, refused), messages, kinds)

@@ -94,7 +94,7 @@ class Desk:
         return [(effect.id, effect.tries) for effect in found.owed]
 
     async def now_due(self, order: Order) -> None:
-        await self.node.operations.expedite(order.order_id)
+        await self.node.operations.expedite(order.order_id, "test")
 
     async def pass_time(self, order: Order, hours: float) -> None:
         """Ours and the fake's clocks are that much later."""

@@ -13,7 +13,7 @@ from chassis import clock, ids, migrations
 from chassis.message import Done, Message
 from chassis.postgres import PostgresStore
 from inventory_svc.availability import Availability
-from inventory_svc.domain import SetStock
+from inventory_svc.messages import SetStock
 from inventory_svc.service import SERVICE
 from inventory_svc.store import RESERVATIONS, STOCK
 from saga_cli.stack.servers import Servers

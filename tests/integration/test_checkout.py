@@ -90,6 +90,7 @@ BAD: list[tuple[str, dict[str, Any], int]] = [
     ("no currency at all", {"currency": "euro"}, 422),
     ("an over-long customer", {"customer_id": "x" * 65}, 422),
     ("a card number for a token", {"payment_token": "4242424242424242"}, 422),
+    ("a card number in a token", {"payment_token": "tok_4242424242424242"}, 422),
     ("a field nobody knows", {"coupon": "X"}, 422),
     ("too many lines", {"lines": [LINE] * 101}, 422),
     ("a NUL in a name", {"customer_id": "a\0b"}, 422),

@@ -2,17 +2,22 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from saga_cli.log_reader import read, records
-from saga_cli.reconcile import read_books
+from saga_cli.log_reader import read
 from saga_cli.seed import seed
 from saga_cli.stack.servers import Servers
 from saga_cli.stack.services import Services
+from tests.support.redelivery import (
+    all_read,
+    fingerprint,
+    forget_what_was_seen,
+    send_all_again,
+)
 from tests.support.servers import private_stack
 from tests.support.shop import place_many, settled
 
@@ -68,64 +73,47 @@ def test_every_event_delivered_again_changes_nothing(system: tuple[Services, Ser
     assert settled(services, acknowledged).violations == []
     bootstrap = services.addresses.kafka_bootstrap
     before = asyncio.run(read(bootstrap))
-    books = asyncio.run(_fingerprint(services))
-    sent = asyncio.run(_send_all_again(bootstrap))
+    books = asyncio.run(fingerprint(services.addresses))
+    sent = asyncio.run(send_all_again(bootstrap))
     assert sent >= len(before)
-    asyncio.run(_all_read(bootstrap))
+    asyncio.run(all_read(bootstrap))
     after = asyncio.run(read(bootstrap))
     assert {e.envelope.id for e in after} == {e.envelope.id for e in before}
     assert len(after) == len(before) + sent, "a repeat led to a new event"
-    assert asyncio.run(_fingerprint(services)) == books
+    assert asyncio.run(fingerprint(services.addresses)) == books
 
 
-async def _send_all_again(bootstrap: str) -> int:
-    found = await records(bootstrap)
-    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all")
-    await producer.start()
-    try:
-        for record in found:
-            await producer.send(
-                record.topic,
-                value=record.value,
-                key=record.key,
-                headers=list(record.headers),
-                partition=record.partition,
-            )
-        await producer.flush()
-    finally:
-        await producer.stop()
-    return len(found)
+def test_without_an_inbox_the_rules_themselves_refuse_what_is_old(
+    system: tuple[Services, Servers],
+) -> None:
+    """The inbox is never pruned; and where it is lost, each state answers an old event with nothing."""
+    services, _ = system
+    acknowledged = asyncio.run(place_many([services.of("order")[-1].url], 100))
+    assert settled(services, acknowledged).violations == []
+    _cancel_some_and_send_some_off(services, acknowledged)
+    assert settled(services, acknowledged).violations == []
+    bootstrap = services.addresses.kafka_bootstrap
+    before = asyncio.run(read(bootstrap))
+    rows = asyncio.run(fingerprint(services.addresses))
+    assert asyncio.run(forget_what_was_seen(services.addresses)) >= 9 * len(acknowledged) // 2
+    sent = asyncio.run(send_all_again(bootstrap))
+    asyncio.run(all_read(bootstrap))
+    assert settled(services, acknowledged).violations == []
+    after = asyncio.run(read(bootstrap))
+    assert {e.envelope.id for e in after} == {e.envelope.id for e in before}
+    assert len(after) == len(before) + sent, "an old event led to a new one"
+    assert asyncio.run(fingerprint(services.addresses)) == rows
 
 
-async def _all_read(bootstrap: str) -> None:
-    """Wait until every group has committed the end of what it reads."""
-    deadline = time.monotonic() + 120
-    from aiokafka.admin import AIOKafkaAdminClient  # noqa: PLC0415
-
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap)
-    await admin.start()
-    await consumer.start()
-    try:
-        for group in SERVICES:
-            while True:
-                committed = await admin.list_consumer_group_offsets(group)
-                ends = await consumer.end_offsets([TopicPartition(*place) for place in committed])
-                behind = {p: ends[p] - c.offset for p, c in committed.items() if ends[p] > c.offset}
-                if not behind:
-                    break
-                assert time.monotonic() < deadline, f"{group} is behind: {behind}"
-                await asyncio.sleep(0.2)
-    finally:
-        await admin.close()
-        await consumer.stop()
-
-
-async def _fingerprint(services: Services) -> list[object]:
-    """All states of all services."""
-    books = await read_books(services.addresses)
-    return [books.orders, books.reservations, books.payments, books.shipments, books.points,
-            books.customers, books.stock]  # fmt: skip
+def _cancel_some_and_send_some_off(services: Services, orders: Sequence[str]) -> None:
+    """Every fifth story went well: half of those are cancelled, half of the others dispatched first."""
+    for number, order_id in enumerate(orders[::5]):
+        if number % 4 == 1:
+            url = f"{services.url('shipping')}/shipments/{order_id}/dispatch"
+            httpx.post(url, timeout=30).raise_for_status()
+        if number % 2:
+            url = f"{services.url('order')}/orders/{order_id}/cancel"
+            httpx.post(url, timeout=30).raise_for_status()
 
 
 def test_paused_processes_that_wake_up_after_their_partitions_are_gone_double_nothing(

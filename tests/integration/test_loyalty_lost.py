@@ -201,3 +201,30 @@ def test_a_redis_that_is_away_for_a_minute_holds_orders_up_and_loses_none(system
     assert settled(services, acknowledged).violations == []
     assert _rebuilds(services) == rebuilds, "its data were there"
     _assert_points_are_what_the_orders_say(services)
+
+
+@pytest.mark.parametrize("part", [0.0, 0.37, 0.8], ids=lambda part: f"cut at {part}")
+def test_a_redis_that_was_set_back_does_not_decide_again_what_was_published(
+    system: System, part: float
+) -> None:
+    """Its file is cut, at a byte like any other, somewhere in what it has long acted on."""
+    services, servers = system
+    file = next((servers.folder / "redis" / "appendonlydir").glob("*.incr.aof"))
+    start = file.stat().st_size
+    acknowledged = asyncio.run(_place_and_cancel(services, 60))
+    standing = f"{services.url('loyalty')}/customers/zed-{part}/standing"
+    httpx.put(standing, json={"suspended": True}, timeout=10).raise_for_status()
+    assert settled(services, acknowledged).violations == []
+    before, logged, rebuilds = _books(services), _awards(services), _rebuilds(services)
+    end = file.stat().st_size
+    servers.redis.kill()
+    with file.open("r+b") as aof:
+        aof.truncate(start + int((end - start) * part))
+    servers.restart(servers.redis)
+    _await(lambda: _rebuilds(services) == rebuilds + 1, "nobody noticed")
+    services.await_ready(i for i in services.instances if i.process.is_alive())
+    assert settled(services, acknowledged).violations == []
+    after = _books(services)
+    assert (after.points, after.customers) == (before.points, before.customers)
+    assert _awards(services) == logged, "what was read again led to a new award"
+    assert _standing(services, f"zed-{part}")["suspended"] is True

@@ -313,6 +313,7 @@ def test_up_status_and_down(tmp_path: Path) -> None:
         status = saga(tmp_path, "status")
         assert status.returncode == 0, status.stdout
         assert all(f"{spec.name}-1" in status.stdout for spec in SERVICES)
+        _await_followed(tmp_path, "order", "started")
         os.kill(stack[-1].pid, signal.SIGKILL)
         _await_that(lambda: not stack[-1].is_alive())
         assert saga(tmp_path, "status").returncode == 1
@@ -322,6 +323,26 @@ def test_up_status_and_down(tmp_path: Path) -> None:
     assert not any(process.is_alive() for process in stack)
     assert not Path(stack[0].log).parent.exists()
     assert "No stack" in saga(tmp_path, "down").stdout
+
+
+def _await_followed(folder: Path, service: str, word: str) -> None:
+    """`logs -f` tells what is there and goes on, until it is interrupted as by Ctrl-C."""
+    command = [sys.executable, "-m", "saga_cli.main", "logs", "-f", service]
+    following = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        start_new_session=True,
+    )
+    try:
+        assert following.stdout is not None
+        assert any(word in line for line in following.stdout)
+        assert following.poll() is None
+    finally:
+        os.killpg(following.pid, signal.SIGINT)
+        following.communicate(timeout=20)
 
 
 def _stack_of(folder: Path) -> tuple[state.Running, ...]:

@@ -13,7 +13,7 @@ from chassis import ids, migrations
 from chassis.errors import TransientError
 from chassis.message import Message
 from chassis.postgres import PostgresStore
-from inventory_svc.domain import ReceiveStock
+from inventory_svc.messages import ReceiveStock
 from inventory_svc.service import SERVICE
 from inventory_svc.store import RESERVATIONS, STOCK
 from saga_cli.topology import BY_NAME, Addresses

@@ -16,13 +16,7 @@ from aiohttp import web
 from localstripe import resources, server
 
 from chassis.service import Attempt
-from payment_svc.domain import (
-    Capture,
-    CaptureDeclined,
-    CaptureSucceeded,
-    Refund,
-    RefundSucceeded,
-)
+from payment_svc.messages import Capture, CaptureDeclined, CaptureSucceeded, Refund, RefundSucceeded
 from payment_svc.settings import StripeSettings
 from payment_svc.stripe_provider import StripeProvider
 

@@ -11,7 +11,7 @@ import pytest
 
 from chassis.errors import MisconfiguredError, ProviderError
 from chassis.service import Attempt
-from payment_svc.domain import (
+from payment_svc.messages import (
     Capture,
     CaptureDeclined,
     CaptureSucceeded,

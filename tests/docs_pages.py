@@ -1,4 +1,4 @@
-"""Pages of docs/ that are made from the code: `python -m saga_cli.docs_pages` writes them."""
+"""Pages of docs/ that are made from the code: `python -m tests.docs_pages` writes them."""
 
 import sys
 from collections.abc import Iterable
@@ -10,13 +10,16 @@ from typing import Any, Final, get_args, get_origin
 from saga_cli.topology import SERVICES, ServiceSpec
 from shared_events.catalog import BY_EVENT, ENTRIES, Entry, dead_letters_of
 from shared_events.values import Line, Order
+from tests import state_tables
+from tests.domain.samples.all import BY_SERVICE
 
 DOCS: Final = Path(__file__).parents[1] / "docs"
 INTRODUCTION: Final = """\
 # Events
 
-Made from `shared_events/catalog.py` and each service's declaration by
-`python -m saga_cli.docs_pages`; a test compares it with the code. Do not edit it by hand.
+Made by `python -m tests.docs_pages` from `shared_events/catalog.py`, each service's declaration, and
+the answers of its rules to the samples in `tests/domain/samples/`; a test compares it with the code.
+Do not edit it by hand.
 
 Every event is a CloudEvent 1.0 in Kafka's binary mode: the attributes are headers (`ce_id`,
 `ce_type`, `ce_source`, `ce_subject`, `ce_time`, `ce_sequence`, `ce_sagaid`, `ce_causationid`, and
@@ -28,7 +31,8 @@ minor units of the currency. A field marked `?` may be missing in older events.
 
 def events_page() -> str:
     """docs/events.md as the code says it should be."""
-    parts = [INTRODUCTION, _flow(), *(_section(spec) for spec in SERVICES), _values()]
+    sections = (_section(spec) for spec in SERVICES)
+    parts = [INTRODUCTION, _flow(), state_tables.LEGEND, *sections, _values()]
     return "\n".join(parts)
 
 
@@ -70,7 +74,14 @@ def _section(spec: ServiceSpec) -> str:
     topics = sorted({entry.topic for entry in ENTRIES if entry.owner == spec.name})
     head = f"## {spec.name}\n\nTopics: {', '.join(f'`{topic}`' for topic in topics)}; "
     head += f"dead letters: `{dead_letters_of(spec.name)}`.\n\n"
-    return head + "\n".join(_event(entry) for entry in ENTRIES if entry.owner == spec.name)
+    events = (_event(entry) for entry in ENTRIES if entry.owner == spec.name)
+    return head + "\n".join((*events, _decisions(spec)))
+
+
+def _decisions(spec: ServiceSpec) -> str:
+    samples = BY_SERVICE[spec.name]
+    table = _table(state_tables.columns(samples), state_tables.rows(samples))
+    return f"### What {spec.name} decides\n\n{table}"
 
 
 def _event(entry: Entry) -> str:

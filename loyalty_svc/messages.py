@@ -1,0 +1,12 @@
+"""What loyalty is told beside its neighbours' events.
+
+commands   SetStanding
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetStanding:
+    customer_id: str
+    suspended: bool

@@ -1,0 +1,45 @@
+"""What an order is told beside its neighbours' events.
+
+commands   PlaceOrder, CancelOrder, PriceProduct
+timers     DeadlinePassed
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CartLine:
+    sku: str
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlaceOrder:
+    order_id: str
+    customer_id: str
+    cart: tuple[CartLine, ...]
+    currency: str
+    payment_token: str
+    country: str
+    postal_code: str
+    patience: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelOrder:
+    order_id: str
+    reason: str = "customer"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadlinePassed:
+    order_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriceProduct:
+    sku: str
+    name: str
+    price_minor: int
+    currency: str

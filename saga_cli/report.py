@@ -1,0 +1,122 @@
+"""What a service says of one order at /ops/orders; the shape is the answer's."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+
+from pydantic import TypeAdapter
+
+
+@dataclass(frozen=True, slots=True)
+class Outbox:
+    rows: int = 0
+    oldest_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Relay:
+    failing: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Consumer:
+    """`lag` counts all records not yet read; None when Kafka does not answer."""
+
+    ready: bool = True
+    lag: int | None = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Letter:
+    """A parked message, without its bytes."""
+
+    id: str
+    key: str
+    type: str
+    topic: str
+    partition: int
+    offset: int
+    first_error: str
+    last_error: str
+    attempts: int
+    parked_at: datetime
+    last_tried_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owed:
+    """An effect or a timer; `id` ends with its attempt, `tries` counts how often it was asked."""
+
+    id: str
+    kind: str
+    tries: int
+    due_at: datetime
+    owed_since: datetime
+    last_error: str = ""
+    needs_attention: bool = False
+    may_be_resolved_as: tuple[str, ...] = ()
+    with_reference: tuple[str, ...] = ()
+
+    @property
+    def attempt(self) -> str:
+        return self.id.rpartition(":")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Circuit:
+    provider: str
+    state: str
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """What an operator did to the order."""
+
+    at: datetime
+    by: str
+    action: str
+    note: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """`silent` says why there is no answer, `broken` what does not run; nothing else counts then."""
+
+    service: str
+    state: str = "Absent"
+    outbox: Outbox = Outbox()
+    relay: Relay = Relay()
+    consumer: Consumer = Consumer()
+    parked: tuple[Letter, ...] = ()
+    effects: tuple[Owed, ...] = ()
+    timers: tuple[Owed, ...] = ()
+    circuits: tuple[Circuit, ...] = ()
+    actions: tuple[Action, ...] = ()
+    resolutions: tuple[str, ...] = ()
+    silent: str = ""
+    broken: str = ""
+
+
+REPORT: Final = TypeAdapter(Report)
+
+
+def merged(reports: Sequence[Report]) -> Report:
+    """What the instances of a service say together: one store, but each its relay, lag, circuits."""
+    answers = [report for report in reports if not report.silent]
+    if not answers:
+        return reports[0]
+    lags = [report.consumer.lag for report in answers if report.consumer.lag is not None]
+    failing = [report.relay.failing for report in answers if report.relay.failing]
+    circuits = [c for report in answers for c in report.circuits if c.state != "closed"]
+    return replace(
+        answers[0],
+        relay=Relay(failing[0] if failing else ""),
+        consumer=Consumer(
+            ready=any(report.consumer.ready for report in answers),
+            lag=sum(lags) if lags else None,
+        ),
+        circuits=tuple(circuits or answers[0].circuits),
+    )

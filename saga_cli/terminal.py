@@ -1,0 +1,69 @@
+"""How `saga` speaks: one console, one line for an error, and no way for data to play with the screen."""
+
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, NoReturn
+
+import typer
+from rich.console import Console
+from typer.core import TyperGroup
+
+console: Final = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+
+
+def fail(why: str, code: int = 2) -> NoReturn:
+    sys.stderr.write(f"saga: {why}\n")
+    raise typer.Exit(code)
+
+
+def plain(text: str) -> str:
+    """Text from outside with its control characters spelled out."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def lasting(seconds: float) -> str:
+    """The largest unit that says enough: 12 s, 4 min, 3 h, 2 days."""
+    rounded = timedelta(seconds=round(max(seconds, 0)))
+    minutes, hours = rounded // timedelta(minutes=1), rounded // timedelta(hours=1)
+    if minutes < 2:  # noqa: PLR2004 - as people say it
+        return f"{rounded.total_seconds():.0f} s"
+    if hours < 2:  # noqa: PLR2004
+        return f"{minutes} min"
+    return f"{hours} h" if rounded.days < 2 else f"{rounded.days} days"  # noqa: PLR2004
+
+
+def age(instant: str) -> str:
+    """How long ago an ISO instant is."""
+    return lasting((datetime.now(UTC) - datetime.fromisoformat(instant)).total_seconds())
+
+
+class OneLine(TyperGroup):
+    """A usage error is one line and exit code 2, not a drawing of several."""
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,  # noqa: FBT001, FBT002 - as it is declared there
+        windows_expand_args: bool = True,  # noqa: FBT001, FBT002
+        **extra: Any,
+    ) -> Any:
+        words = (args, prog_name, complete_var)
+        try:
+            code = super().main(*words, False, windows_expand_args, **extra)  # noqa: FBT003
+        except typer.TyperException as error:
+            if not standalone_mode:
+                raise
+            if said := error.format_message():  # a command without words prints its help, no error
+                sys.stderr.write(f"saga: {' '.join(said.split())}\n")
+            code = error.exit_code
+        except typer.Abort:
+            if not standalone_mode:
+                raise
+            sys.stderr.write("saga: nothing was done\n")
+            code = 1
+        if standalone_mode:
+            sys.exit(code or 0)
+        return code

@@ -1,0 +1,85 @@
+"""The port to a carrier, and a simulated one whose mood is a file that can be changed meanwhile.
+
+A carrier honours its idempotency key: asked again with the same key, it answers the same and
+books, collects or cancels nothing a second time.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from chassis import clock
+from chassis.errors import ProviderError
+from chassis.service import Attempt
+from shipping_svc.messages import (
+    Book,
+    Booked,
+    BookingCancelled,
+    BookingRefused,
+    CancelBooking,
+    HandedOver,
+    HandOver,
+)
+
+
+class Carrier(Protocol):
+    """Raises anything for an unknown outcome: it is asked again with the same key."""
+
+    async def book(self, effect: Book, attempt: Attempt) -> Booked | BookingRefused: ...
+
+    async def hand_over(self, effect: HandOver, attempt: Attempt) -> HandedOver: ...
+
+    async def cancel(self, effect: CancelBooking, attempt: Attempt) -> BookingCancelled: ...
+
+
+class Mood(BaseModel):
+    """How the simulated carrier is today. `lost_answers` is the share of calls without an answer."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    latency_ms: int = Field(default=0, ge=0)
+    outage: bool = False
+    lost_answers: float = Field(default=0.0, ge=0, le=1)
+    refused_postal_codes: frozenset[str] = frozenset()
+
+
+@dataclass
+class SimulatedCarrier:
+    """Its references follow from the key, so it has nothing to remember. `script` holds a Mood."""
+
+    script: Path | None = None
+
+    async def book(self, effect: Book, attempt: Attempt) -> Booked | BookingRefused:
+        mood = await self._answering(attempt)
+        if effect.postal_code in mood.refused_postal_codes:
+            return BookingRefused(order_id=effect.order_id, reason="carrier_refused")
+        return Booked(order_id=effect.order_id, carrier_ref=f"CAR-{_digest(attempt.key)[:16]}")
+
+    async def hand_over(self, effect: HandOver, attempt: Attempt) -> HandedOver:
+        await self._answering(attempt)
+        return HandedOver(order_id=effect.order_id)
+
+    async def cancel(self, effect: CancelBooking, attempt: Attempt) -> BookingCancelled:
+        await self._answering(attempt)
+        return BookingCancelled(order_id=effect.order_id)
+
+    async def _answering(self, attempt: Attempt) -> Mood:
+        mood = self._mood()
+        await clock.wait(mood.latency_ms / 1000)
+        if mood.outage:
+            raise ProviderError("the carrier is away")
+        if int(_digest(f"{attempt.key}/{attempt.number}")[:8], 16) < mood.lost_answers * 16**8:
+            raise ProviderError("no answer came")
+        return mood
+
+    def _mood(self) -> Mood:
+        if self.script is None or not self.script.exists():
+            return Mood()
+        return Mood.model_validate_json(self.script.read_bytes())
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,41 @@
+"""A library's cancelled task is its error; our own cancellation is our end."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from chassis.kafka import stop_within
+from chassis.tasks import CutOffError, own_cancellation_only
+
+
+async def cut_off() -> None:
+    task = asyncio.create_task(asyncio.sleep(60))
+    await asyncio.sleep(0)
+    task.cancel()
+    await task
+
+
+async def test_a_task_that_a_library_cancelled_and_awaited_is_an_error_of_the_call() -> None:
+    with pytest.raises(CutOffError), own_cancellation_only():
+        await cut_off()
+
+
+async def test_our_own_cancellation_goes_through() -> None:
+    async def held() -> None:
+        with own_cancellation_only():
+            await asyncio.sleep(60)
+
+    task = asyncio.create_task(held())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_a_client_whose_stop_is_cut_off_does_not_end_who_stops_it() -> None:
+    class Client:
+        async def stop(self) -> Any:
+            await cut_off()
+
+    await stop_within(Client(), 1)

@@ -1,0 +1,155 @@
+"""The judge of the fault tests is judged: books that break a guarantee are found out, each by its name."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from saga_cli import reconcile
+from saga_cli.log_reader import Logged
+from saga_cli.reconcile import Books, Row
+from shared_events.catalog import BY_EVENT
+from shared_events.envelope import Envelope, event_id
+from tests.domain.builders import (
+    IN_TIME,
+    captured,
+    committed,
+    deducted,
+    order_cancelled,
+    placed,
+    refunded,
+    released,
+    reserved,
+    shipment_cancelled,
+    shipment_created,
+)
+from tests.support.records import TRACE
+
+BACKWARD = (deducted(), shipment_cancelled(), refunded(), released(), order_cancelled())
+CONFIRMED = Books(
+    orders={"o-1": Row("Confirmed", {"order": {"total_minor": 3000}})},
+    reservations={"o-1": Row("Committed", {"lines": [{"sku": "CUP", "quantity": 2}]})},
+    payments={"o-1": Row("Captured", {"captured_minor": 3000})},
+    shipments={"o-1": Row("Approved", {})},
+    points={"o-1": Row("Awarded", {"customer_id": "c-1", "points": 30})},
+    customers={"c-1": 30},
+    stock={"CUP": {"available": 8, "reserved": 0, "committed": 2}},
+)
+
+
+def logged(event: Any, number: int, sequence: int) -> Logged:
+    entry = BY_EVENT[type(event)]
+    envelope = Envelope(
+        id=event_id("o-1", entry.wire_type, 1),
+        type=entry.wire_type,
+        source=f"/{entry.owner}",
+        subject="o-1",
+        time=IN_TIME + timedelta(seconds=number),
+        sequence=sequence,
+        saga_id="o-1",
+        causation_id="test",
+        traceparent=TRACE,
+        event=event,
+    )
+    return Logged(entry.topic, 0, number, envelope)
+
+
+def history(*events: Any) -> list[Logged]:
+    return [logged(event, number, number + 1) for number, event in enumerate(events)]
+
+
+def guarantees(problems: Sequence[str]) -> set[str]:
+    return {problem.split()[0] for problem in problems}
+
+
+def test_books_of_a_confirmed_order_agree() -> None:
+    assert reconcile._of_order(CONFIRMED, "o-1", CONFIRMED.orders["o-1"]) == []
+    assert reconcile._of_stock(CONFIRMED) == []
+    assert reconcile._of_points(CONFIRMED) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "guarantee"),
+    [
+        ({"orders": {"o-1": Row("Pending", {})}}, "G1"),
+        ({"orders": {"o-1": Row("Cancelling", {})}}, "G1"),
+        ({"reservations": {}}, "G2"),
+        ({"payments": {"o-1": Row("Refunded", {"captured_minor": 3000})}}, "G2"),
+        ({"payments": {"o-1": Row("Captured", {"captured_minor": 2999})}}, "G2"),
+        ({"shipments": {"o-1": Row("Cancelled", {})}}, "G2"),
+        ({"points": {}}, "G2"),
+    ],
+)
+def test_an_order_that_is_open_or_half_done_is_noticed(
+    changes: dict[str, Any], guarantee: str
+) -> None:
+    books = replace(CONFIRMED, **changes)
+    problems = reconcile._of_order(books, "o-1", books.orders["o-1"])
+    assert guarantees(problems) == {guarantee}
+
+
+@pytest.mark.parametrize("held", ["reservations", "payments", "shipments", "points"])
+def test_a_cancelled_order_that_holds_something_is_noticed(held: str) -> None:
+    books = Books(**{held: getattr(CONFIRMED, held)})
+    problems = reconcile._of_order(books, "o-1", Row("Cancelled", {}))
+    assert guarantees(problems) == {"G2"}
+
+
+def test_a_refund_that_is_not_what_was_captured_is_noticed() -> None:
+    detail = {"captured": {"captured_minor": 3000}, "refunded_minor": 2900, "fee_minor": 99}
+    books = Books(payments={"o-1": Row("Refunded", detail)})
+    assert reconcile._of_order(books, "o-1", Row("Cancelled", {})) != []
+
+
+def test_compensations_in_reverse_order_are_right_and_in_any_other_are_noticed() -> None:
+    assert reconcile._of_history(history(*BACKWARD)) == []
+    for number in range(4):
+        swapped = [*BACKWARD]
+        swapped[number : number + 2] = reversed(swapped[number : number + 2])
+        assert guarantees(reconcile._of_history(history(*swapped))) == {"G3"}
+
+
+@pytest.mark.parametrize("done", [reserved(), captured(), shipment_created()])
+def test_an_end_before_everything_is_undone_is_noticed(done: Any) -> None:
+    assert guarantees(reconcile._of_history(history(done, order_cancelled()))) == {"G3"}
+
+
+@pytest.mark.parametrize("event", [placed(), reserved(), captured(), committed(), refunded()])
+def test_an_event_that_happened_twice_is_noticed(event: Any) -> None:
+    assert "G4" in guarantees(reconcile._of_history(history(event, event)))
+
+
+@pytest.mark.parametrize(
+    "level",
+    [
+        {"available": 8, "reserved": 1, "committed": 2},
+        {"available": 8, "reserved": 0, "committed": 1},
+        {"available": -1, "reserved": 0, "committed": 2},
+    ],
+)
+def test_stock_that_is_not_what_the_reservations_say_is_noticed(level: dict[str, int]) -> None:
+    assert guarantees(reconcile._of_stock(replace(CONFIRMED, stock={"CUP": level}))) == {"G6"}
+
+
+@pytest.mark.parametrize("customers", [{}, {"c-1": 60}, {"c-1": 30, "c-2": 1}])
+def test_points_that_no_award_explains_are_noticed(customers: dict[str, int]) -> None:
+    assert guarantees(reconcile._of_points(replace(CONFIRMED, customers=customers))) == {"G2"}
+
+
+@pytest.mark.parametrize(
+    ("sequences", "broken"),
+    [
+        ((1, 2, 3), set()),
+        ((1, 2, 2, 1, 3), set()),  # published again: nothing is missing before what comes later
+        ((1, 3, 2), {"G7"}),
+        ((2, 1), {"G7"}),
+        ((1, 2, 4), {"G7"}),
+    ],
+)
+def test_events_out_of_the_order_of_decision_are_noticed(
+    sequences: tuple[int, ...], broken: set[str]
+) -> None:
+    found = [logged(reserved(), n, sequence) for n, sequence in enumerate(sequences)]
+    assert guarantees(reconcile._of_sequences(found)) == broken

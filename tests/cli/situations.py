@@ -1,0 +1,71 @@
+"""Orders in trouble, made by hand: what the five services would say of one."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from saga_cli.report import Circuit, Consumer, Letter, Outbox, Owed, Relay, Report
+from saga_cli.topology import BY_NAME
+from saga_cli.why import Diagnosis, Finding, diagnose
+
+NOW: Final = datetime(2026, 1, 1, 12, tzinfo=UTC)
+ORDER: Final = "o-1"
+
+
+def diagnosed(**said: Any) -> Diagnosis:
+    """Each service by its state, or by more; one that is not named has never heard of the order."""
+    reports = []
+    for name in BY_NAME:
+        report = said.get(name, "Absent")
+        fields = {"state": report} if isinstance(report, str) else report
+        reports.append(Report(name, **fields))
+    return diagnose(ORDER, reports, NOW)
+
+
+def first(diagnosis: Diagnosis) -> Finding:
+    assert diagnosis.findings, "nobody has to act"
+    return diagnosis.findings[0]
+
+
+def silent(service: str, why: str = "does not answer") -> dict[str, Any]:
+    return {"silent": why, "broken": service}
+
+
+def sent_late(state: str, seconds: float, failing: str = "") -> dict[str, Any]:
+    """One event waits in the outbox."""
+    return {"state": state, "outbox": Outbox(1, seconds), "relay": Relay(failing)}
+
+
+def reading(state: str = "Absent", lag: int | None = 0, *, ready: bool = True) -> dict[str, Any]:
+    return {"state": state, "consumer": Consumer(ready=ready, lag=lag)}
+
+
+def a_letter(wire_type: str, **changes: Any) -> Letter:
+    fields: dict[str, Any] = {
+        "id": "1",
+        "key": ORDER,
+        "type": wire_type,
+        "topic": "t",
+        "partition": 0,
+        "offset": 0,
+        "first_error": "a bug",
+        "last_error": "a bug",
+        "attempts": 1,
+        "parked_at": NOW,
+        "last_tried_at": NOW,
+    }
+    return Letter(**{**fields, **changes})
+
+
+def owed(kind: str, *, in_s: float = 10, tries: int = 3, **changes: Any) -> Owed:
+    fields: dict[str, Any] = {
+        "id": f"{ORDER}:{kind.lower()}:1",
+        "kind": kind,
+        "tries": tries,
+        "due_at": NOW + timedelta(seconds=in_s),
+        "owed_since": NOW - timedelta(minutes=3),
+        "last_error": "ProviderError: 500",
+    }
+    return Owed(**{**fields, **changes})
+
+
+OPEN: Final = Circuit("stripe", "open", "401")

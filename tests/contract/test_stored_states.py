@@ -1,0 +1,61 @@
+"""Today's code reads the rows of every release before: a state is never given up for a new form."""
+
+from typing import Any
+
+import pytest
+from pydantic_core import from_json, to_json
+
+from chassis.state_tables import StateTable
+from chassis.work import adapter_of
+from inventory_svc.store import RESERVATIONS
+from loyalty_svc import keys as redis_keys
+from order_svc.store import ORDERS
+from payment_svc.store import PAYMENTS
+from shipping_svc.store import SHIPMENTS
+from tests.contract.stored import kinds, read
+from tests.contract.test_wire import without_additions
+from tests.domain.samples import Samples
+from tests.domain.samples.all import BY_SERVICE
+
+TABLES: dict[str, StateTable] = {
+    "order": ORDERS,
+    "inventory": RESERVATIONS,
+    "payment": PAYMENTS,
+    "shipping": SHIPMENTS,
+}
+STORED = [
+    pytest.param(service, status, id=f"{service} {status}")
+    for service in BY_SERVICE
+    for status in read(service)
+]
+each_service = pytest.mark.parametrize("samples", BY_SERVICE.values(), ids=BY_SERVICE.keys())
+
+
+def as_read(service: str, status: str, detail: Any) -> Any:
+    """As the service's store reads a row."""
+    text = to_json(detail).decode()
+    if service in TABLES:
+        return TABLES[service].state_of(status, text)
+    return redis_keys.state_of(b"1", status.encode(), text.encode()).state
+
+
+@pytest.mark.parametrize(("service", "status"), STORED)
+def test_a_stored_state_is_read_and_written_again_as_it_was(service: str, status: str) -> None:
+    detail = read(service)[status]
+    state = as_read(service, status, detail)
+    assert type(state).__name__ == status
+    written = from_json(adapter_of(type(state)).dump_json(state))
+    assert without_additions(written, detail) == detail
+
+
+@pytest.mark.parametrize(("service", "status"), STORED)
+def test_a_field_that_a_newer_release_added_is_no_error(service: str, status: str) -> None:
+    detail = read(service)[status]
+    newer = as_read(service, status, detail | {"a_newer_field": [1]})
+    assert newer == as_read(service, status, detail)
+
+
+@each_service
+def test_every_state_that_is_stored_has_a_sample(samples: Samples) -> None:
+    missing = set(kinds(samples)) - set(read(samples.service.name))
+    assert missing == set(), "run python -m tests.contract.stored"

@@ -1,0 +1,140 @@
+"""Timers and a moody carrier, on real servers: orders wait, are given up, and settle."""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from saga_cli.seed import seed
+from saga_cli.stack.services import Services
+from tests.support.servers import private_stack
+from tests.support.shop import checkout, place_many, settled
+
+CALM: dict[str, Any] = {}
+
+
+class Shop:
+    """A system whose carrier's mood the test sets."""
+
+    def __init__(self, services: Services, script: Path) -> None:
+        self.services, self.script = services, script
+
+    @property
+    def shipping(self) -> dict[str, str]:
+        return {
+            "SHIPPING_CARRIER_SCRIPT": str(self.script),
+            "SHIPPING_PROVIDER_TIMEOUT_S": "2",
+        }
+
+    def mood(self, **mood: Any) -> None:
+        scratch = self.script.with_suffix(".new")
+        scratch.write_text(json.dumps(mood))
+        scratch.replace(self.script)
+
+    def order(self, order_id: str) -> dict[str, Any]:
+        found: dict[str, Any] = httpx.get(f"{self.services.url('order')}/orders/{order_id}").json()
+        return found
+
+    def shipment(self, order_id: str) -> dict[str, Any]:
+        url = f"{self.services.url('shipping')}/shipments/{order_id}"
+        found: dict[str, Any] = httpx.get(url).json()
+        return found
+
+
+def until(what: Callable[[], Any], seconds: float = 30) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (found := what()):
+        assert time.monotonic() < deadline, "it did not come to pass"
+        time.sleep(0.05)
+    return found
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    with private_stack() as (services, _):
+        shop = Shop(services, tmp_path_factory.mktemp("carrier") / "mood.json")
+        extra = {"shipping": shop.shipping, "order": {"ORDER_PATIENCE_S": "4"}}
+        for name in ("order", "inventory", "payment", "shipping", "loyalty"):
+            services.start(name, extra.get(name))
+        services.await_ready(services.instances)
+        seed(services.url("order"), services.url("inventory"), services.url("loyalty"))
+        yield shop
+
+
+@pytest.fixture(autouse=True)
+def calm(shop: Shop) -> None:
+    shop.mood()
+
+
+def test_an_order_that_is_not_settled_by_its_deadline_is_given_up_and_costs_nothing(
+    shop: Shop,
+) -> None:
+    """Payment is away: the deadline's timer asks for the cancellation, its return answers it."""
+    (payment,) = shop.services.of("payment")
+    payment.process.stop()
+    order_id = checkout(shop.services, wait_s=0).json()["order_id"]
+    until(lambda: shop.order(order_id)["state"] == "CANCELLING")
+    payment.process.start()
+    shop.services.await_ready([payment])
+    order = until(lambda: (o := shop.order(order_id))["state"] == "CANCELLED" and o)
+    assert (order["reason"], order["fee_minor"]) == ("deadline_exceeded", 0)
+    told = [entry["said"] for entry in order["timeline"]]
+    assert told == ["order.placed.v1", "order.cancellation_requested.v1", "order.cancelled.v1"]
+    assert settled(shop.services, [order_id]).violations == []
+
+
+def test_a_carrier_that_refuses_undoes_the_order(shop: Shop) -> None:
+    shop.mood(refused_postal_codes=["99999"])
+    order = checkout(shop.services, postal_code="99999").json()
+    assert (order["state"], order["reason"]) == ("CANCELLED", "carrier_refused")
+    assert (order["refunded_minor"], order["fee_minor"]) == (order["total_minor"], 0)
+    assert settled(shop.services, [order["order_id"]]).violations == []
+
+
+def test_orders_wait_for_a_carrier_that_is_away_and_settle_when_it_is_back(shop: Shop) -> None:
+    shop.mood(outage=True)
+    url = shop.services.url("order")
+    acknowledged = asyncio.run(place_many([url], 20))
+    metrics = f"{shop.services.url('shipping')}/metrics"
+    opened = 'saga_circuit_state{provider="carrier",service="shipping"} 2.0'
+    until(lambda: opened in httpx.get(metrics).text)
+    shop.mood(latency_ms=20)
+    assert settled(shop.services, acknowledged).violations == []
+    until(lambda: opened.replace("2.0", "0.0") in httpx.get(metrics).text)
+
+
+@pytest.mark.parametrize("place", ["leased:3", "called:3"])
+def test_a_kill_in_the_middle_of_a_call_books_once(shop: Shop, place: str) -> None:
+    """Answers are lost as well; the same key is asked again, and every order settles."""
+    shop.mood(lost_answers=0.3)
+    (shipping,) = [i for i in shop.services.of("shipping") if i.process.is_alive()]
+    shipping.process.stop()
+    fragile = shop.services.start("shipping", {**shop.shipping, "CHASSIS_CRASH_AT": place})
+    shop.services.await_ready([fragile])
+    acknowledged = asyncio.run(place_many([shop.services.url("order")], 30))
+    until(lambda: not fragile.process.is_alive())
+    assert fragile.process.exit_code() == -9
+    shipping.process.start()
+    shop.services.await_ready([shipping])
+    assert settled(shop.services, acknowledged).violations == []
+
+
+def test_a_confirmed_order_leaves_by_its_timer_and_the_carrier_has_it(shop: Shop) -> None:
+    (shipping,) = [i for i in shop.services.of("shipping") if i.process.is_alive()]
+    shipping.process.stop()
+    hasty = shop.services.start("shipping", {**shop.shipping, "SHIPPING_DISPATCH_AFTER_S": "0.5"})
+    shop.services.await_ready([hasty])
+    order = checkout(shop.services).json()
+    assert order["state"] == "CONFIRMED"
+    until(lambda: shop.shipment(order["order_id"])["state"] == "DISPATCHED")
+    cancel = f"{shop.services.url('order')}/orders/{order['order_id']}/cancel"
+    assert httpx.post(cancel).status_code == 202
+    until(lambda: shop.order(order["order_id"])["state"] == "CONFIRMED")
+    again = httpx.post(cancel)
+    assert (again.status_code, again.json()["code"]) == (409, "cancellation_refused")
+    assert settled(shop.services, [order["order_id"]]).violations == []

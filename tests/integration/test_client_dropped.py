@@ -1,0 +1,44 @@
+"""A client whose broker is gone can't say goodbye: what it leaves behind must end all the same."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from chassis.kafka import KEEP_FOR_EVER, ensure_topics, make_consumer, make_producer, stop_within
+from saga_cli.stack.servers import Servers
+from tests.support.servers import private_servers
+
+
+@pytest.fixture
+def servers() -> Iterator[Servers]:
+    with private_servers() as made:
+        yield made
+
+
+def aiokafkas_tasks() -> set[str]:
+    coroutines: list[Any] = [task.get_coro() for task in asyncio.all_tasks() if not task.done()]
+    return {c.__qualname__ for c in coroutines if "aiokafka" in c.cr_code.co_filename}
+
+
+async def test_nothing_of_a_client_that_was_dropped_goes_on(servers: Servers) -> None:
+    """Its heartbeats would keep a member in the group that nobody polls, and fill the log."""
+    bootstrap = servers.addresses.kafka_bootstrap
+    await ensure_topics(bootstrap, {"order.events": (3, KEEP_FOR_EVER)})
+    consumer, producer = make_consumer(bootstrap, "group"), make_producer(bootstrap, "relay")
+    await consumer.start()
+    await producer.start()
+    consumer.subscribe(["order.events"])
+    async with asyncio.timeout(30):
+        while not consumer.assignment():
+            await consumer.getmany(timeout_ms=100)
+    await producer.send_and_wait("order.events", b"1")
+    servers.kafka.kill()
+    await producer.send("order.events", b"2")
+    assert "GroupCoordinator._heartbeat_routine" in aiokafkas_tasks()
+    await stop_within(consumer, 1)
+    await stop_within(producer, 1)
+    async with asyncio.timeout(5):
+        while aiokafkas_tasks():
+            await asyncio.sleep(0.05)

@@ -1,0 +1,181 @@
+"""What is owed, in PostgreSQL: leased by one, due in its time, dropped with what needs it no more."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import order_svc
+import payment_svc
+from chassis import ids, migrations
+from chassis.errors import TransientError
+from chassis.message import Done, Message, PendingEffect
+from chassis.postgres import PostgresStore
+from chassis.postgres_operations import PostgresOperations
+from order_svc.messages import CancelOrder, CartLine, DeadlinePassed, PlaceOrder, PriceProduct
+from order_svc.service import SERVICE
+from order_svc.store import ORDERS, PRODUCTS
+from payment_svc import service as payment_service
+from payment_svc.store import PAYMENTS
+from saga_cli.topology import BY_NAME, Addresses
+from shared_events.inventory import StockReserved
+from shared_events.loyalty import PointsAwarded
+from tests.support.records import TRACE, a_message, an_order
+
+TIMERS = ("DeadlinePassed",)
+
+
+@pytest.fixture
+async def store(addresses: Addresses) -> AsyncIterator[PostgresStore]:
+    url = addresses.database_url(BY_NAME["order"])
+    await migrations.migrate(Path(order_svc.__file__ or "").parent / "migrations", url)
+    store = await PostgresStore.connect(SERVICE, ORDERS, PRODUCTS, url)
+    store.keeps_timeline = True
+    yield store
+    await store.close()
+
+
+def command(key: str, body: Any) -> Message:
+    return Message(
+        id=ids.derived_id(ids.new_id()),
+        key=key,
+        body=body,
+        at=datetime.now(UTC),
+        traceparent=TRACE,
+    )
+
+
+async def place(store: PostgresStore, patience: timedelta) -> str:
+    order_id, sku = ids.new_id(), "CLOCK"
+    price = PriceProduct(sku=sku, name="Clock", price_minor=1000, currency="EUR")
+    order = PlaceOrder(
+        order_id=order_id,
+        customer_id="alice",
+        cart=(CartLine(sku=sku, quantity=1),),
+        currency="EUR",
+        payment_token="tok_visa",
+        country="DE",
+        postal_code="10115",
+        patience=patience,
+    )
+    await store.handle([command(sku, price)])
+    (outcome,) = await store.handle([command(order_id, order)])
+    assert isinstance(outcome, Done), outcome
+    return order_id
+
+
+async def leased(store: PostgresStore, key: str, lease_s: float = 60) -> list[PendingEffect]:
+    due = await store.due_effects(TIMERS, 10_000, lease_s)
+    return [effect for effect in due if effect.key == key]
+
+
+async def owed(store: PostgresStore, key: str) -> tuple[PendingEffect, ...]:
+    return (await PostgresOperations(store).whereabouts(key)).owed
+
+
+async def test_a_timer_is_not_due_before_its_time(store: PostgresStore) -> None:
+    order_id = await place(store, timedelta(hours=1))
+    assert await leased(store, order_id) == []
+    (timer,) = await owed(store, order_id)
+    assert timer.due_at is not None
+    assert abs(timer.due_at - datetime.now(UTC) - timedelta(hours=1)) < timedelta(minutes=1)
+
+
+async def test_what_is_due_is_one_instances_until_its_lease_is_over(store: PostgresStore) -> None:
+    order_id = await place(store, timedelta(seconds=-1))
+    (timer,) = await leased(store, order_id, lease_s=0.2)
+    assert (timer.id, timer.tries) == (f"{order_id}:deadlinepassed:1", 1)
+    assert await leased(store, order_id) == []
+    async with asyncio.timeout(10):
+        while not (again := await leased(store, order_id)):
+            await asyncio.sleep(0.05)
+    assert again[0].tries == 2
+
+
+async def test_what_an_operator_wants_at_once_is_asked_now_and_written_down(
+    addresses: Addresses,
+) -> None:
+    url = addresses.database_url(BY_NAME["payment"])
+    await migrations.migrate(Path(payment_svc.__file__ or "").parent / "migrations", url)
+    store = await PostgresStore.connect(payment_service.SERVICE, PAYMENTS, None, url)
+    operations = PostgresOperations(store)
+    order = an_order()
+    await store.handle([a_message(StockReserved(order=order))])
+    (effect,) = [
+        e for e in await store.due_effects(("Capture",), 10_000, 60) if e.key == order.order_id
+    ]
+    await store.postpone(effect, 3600, "the provider is away")
+    assert await operations.expedite(order.order_id, "ada") == 1
+    (again,) = [
+        e for e in await store.due_effects(("Capture",), 10_000, 60) if e.key == order.order_id
+    ]
+    assert again.tries == 2
+    trail = [(a.by, a.action) for _, a in await operations.actions(order.order_id)]
+    assert trail == [("ada", "expedite")]
+    assert await operations.expedite(ids.new_id(), "ada") == 0
+    await store.close()
+
+
+async def test_only_the_kinds_asked_for_are_leased(store: PostgresStore) -> None:
+    order_id = await place(store, timedelta(seconds=-1))
+    assert await store.due_effects(("Capture",), 10_000, 60) == []
+    assert len(await leased(store, order_id)) == 1
+
+
+async def test_what_is_postponed_keeps_its_error_and_comes_later(store: PostgresStore) -> None:
+    order_id = await place(store, timedelta(seconds=-1))
+    (timer,) = await leased(store, order_id)
+    await store.postpone(timer, 3600, "the provider is away")
+    assert await leased(store, order_id) == []
+    (waiting,) = await owed(store, order_id)
+    assert waiting.last_error == "the provider is away"
+
+
+@pytest.mark.parametrize("ends", ["confirmed", "cancelled"])
+async def test_a_settled_order_needs_its_timer_no_more(store: PostgresStore, ends: str) -> None:
+    order_id = await place(store, timedelta(hours=1))
+    award = PointsAwarded(order_id=order_id, customer_id="alice", points=1)
+    cancel = command(order_id, CancelOrder(order_id=order_id))
+    await store.handle([a_message(award) if ends == "confirmed" else cancel])
+    assert await owed(store, order_id) == ()
+
+
+async def test_the_outcome_of_a_timer_is_decided_once(store: PostgresStore) -> None:
+    order_id = await place(store, timedelta(seconds=-1))
+    (timer,) = await leased(store, order_id)
+    outcome = Message(
+        id=ids.derived_id("order", timer.id, "outcome"),
+        key=order_id,
+        body=DeadlinePassed(order_id=order_id),
+        at=datetime.now(UTC),
+        traceparent=timer.traceparent,
+        effect_id=timer.id,
+    )
+    first, second = [(await store.handle([outcome]))[0] for _ in range(2)]
+    assert isinstance(first, Done)
+    assert [event.reason for event in first.events] == ["deadline_exceeded"]
+    assert type(second).__name__ == "Repeated"
+    assert await owed(store, order_id) == ()
+
+
+async def test_two_writers_of_one_price_do_not_publish_one_revision_twice(
+    store: PostgresStore,
+) -> None:
+    sku = ids.new_id()
+    prices = [PriceProduct(sku=sku, name="x", price_minor=n, currency="EUR") for n in range(20)]
+
+    async def write(price: PriceProduct) -> int:
+        message = command(sku, price)
+        while True:
+            try:
+                (outcome,) = await store.handle([message])
+            except TransientError:
+                continue
+            assert isinstance(outcome, Done)
+            return int(outcome.events[0].attempt)
+
+    revisions = await asyncio.gather(*(write(price) for price in prices))
+    assert sorted(revisions) == list(range(1, 21))

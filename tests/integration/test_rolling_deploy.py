@@ -1,0 +1,162 @@
+"""Old code on the new schema: what release 0.1.0 says to its database, on today's tables.
+
+Each test is one transaction that is rolled back. What the old code leaves behind, the new one reads.
+"""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from importlib import import_module
+from typing import Any
+
+import asyncpg
+import pytest
+from pydantic_core import to_json
+
+from chassis import migrations, postgres_sql
+from chassis.message import PendingEffect
+from chassis.runtime import migrations_of
+from chassis.state_tables import StateTable
+from saga_cli.topology import BY_NAME, Addresses
+from tests.contract.stored import read
+from tests.integration import previous_release as old
+from tests.support.records import TRACE
+
+KEY = "old-1"
+TABLES = {
+    "order": "orders",
+    "inventory": "reservations",
+    "payment": "payments",
+    "shipping": "shipments",
+}
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+SOON = timedelta(seconds=5)
+each_database = pytest.mark.parametrize("service", TABLES)
+
+
+@pytest.fixture
+async def db(addresses: Addresses, service: str) -> AsyncIterator[Any]:
+    """The service's database as today's migrations leave it, in a transaction of the old code."""
+    url = addresses.database_url(BY_NAME[service])
+    module = import_module(f"{service}_svc")
+    await migrations.migrate(migrations_of(module.__file__ or ""), url)
+    connection = await asyncpg.connect(url)
+    transaction = connection.transaction()
+    await transaction.start()
+    for table in ("inbox", "outbox", "effects", "parked"):
+        await connection.execute(f"DELETE FROM {table}")  # noqa: S608 - other tests' rows, rolled back
+    yield connection
+    await transaction.rollback()
+    await connection.close()
+
+
+def state_table(service: str) -> StateTable:
+    found: StateTable = getattr(import_module(f"{service}_svc.store"), TABLES[service].upper())
+    return found
+
+
+@each_database
+async def test_the_inbox_tells_new_from_old(db: Any, service: str) -> None:
+    ids = ["6f1d1c1e-7a52-4d0f-9f0b-5a6a3f3d2c11", "6f1d1c1e-7a52-4d0f-9f0b-5a6a3f3d2c12"]
+    entered, parked = await db.fetchrow(old.ENTER, ids, [KEY])
+    assert ([str(id_) for id_ in entered], parked) == (ids, None)
+    assert (await db.fetchrow(old.ENTER, ids, [KEY]))[0] is None
+    await db.execute(old.FORGET, ids[:1])
+    assert [str(id_) for id_ in (await db.fetchrow(old.ENTER, ids, [KEY]))[0]] == ids[:1]
+
+
+@each_database
+async def test_states_are_written_and_read_by_both(db: Any, service: str) -> None:
+    table, samples = TABLES[service], read(service)
+    (before, was), (after, becomes) = list(samples.items())[:2]
+    more: list[list[str]] = [["alice"]] if service == "order" else []
+    insert = old.INSERT_ORDER if service == "order" else old.INSERT_STATE.format(table=table)
+    update = old.UPDATE_ORDER if service == "order" else old.UPDATE_STATE.format(table=table)
+    tag = await db.execute(insert, [KEY], [1], [before], [_json(was)], *more)
+    assert tag == "INSERT 0 1"
+    tag = await db.execute(update, [KEY], [2], [after], [_json(becomes)], *more, [1])
+    assert tag == "UPDATE 1"
+    (row,) = await db.fetch(old.SELECT_STATE.format(table=table), [KEY])
+    assert (row["order_id"], row["version"], row["status"]) == (KEY, 2, after)
+    loaded = (await state_table(service).load(db, [KEY]))[KEY]
+    assert (type(loaded.state).__name__, loaded.version) == (after, 2)
+
+
+@each_database
+async def test_the_outbox_is_filled_relayed_and_measured(db: Any, service: str) -> None:
+    await db.execute(old.WRITE_OUTBOX, [0, 0], ["t", "t"], [KEY, KEY], [b"1", b"2"], [b"", b""])
+    rows = await db.fetch(old.PENDING, 0, 10)
+    assert [row["value"] for row in rows] == [b"1", b"2"]
+    waiting = await db.fetchrow(old.BACKLOG)
+    assert (waiting[0], waiting[2], waiting[3]) == (2, 0, 0)
+    await db.execute(old.ACKNOWLEDGE, [row["id"] for row in rows])
+    assert await db.fetch(old.PENDING, 0, 10) == []
+
+
+@each_database
+async def test_effects_are_owed_leased_postponed_and_finished(db: Any, service: str) -> None:
+    effect = [f"{KEY}:capture:1"], [KEY], ["Capture"], [b"{}"], [TRACE]
+    await db.execute(old.OWE_EFFECTS, *effect)
+    (leased,) = await db.fetch(old.LEASE_EFFECTS, 10, timedelta(0))
+    assert tuple(leased) == (f"{KEY}:capture:1", KEY, "Capture", b"{}", TRACE, 1)
+    await db.execute(old.POSTPONE, effect[0][0], timedelta(0), "TimeoutError()")
+    (row,) = await db.fetch(postgres_sql.LEASE_EFFECTS, ["Capture"], 10, SOON)
+    now_leased = PendingEffect(*row)
+    assert (now_leased.tries, now_leased.last_error) == (2, "TimeoutError()")
+    assert now_leased.owed_since is not None
+    await db.execute(old.FINISH_EFFECTS, effect[0])
+    assert await db.fetch(postgres_sql.OWED_OF, KEY) == []
+
+
+@each_database
+async def test_messages_are_parked_and_redriven(db: Any, service: str) -> None:
+    place = ("order.events", 0, 7, KEY.encode(), b"{}", b"[]")
+    id_ = await db.fetchval(old.PARK, KEY, *place, "a bug in the rules")
+    assert await db.fetchval(old.PARK, KEY, *place, "a bug in the rules") is None
+    assert [row[0] for row in await db.fetch(old.PARKED_KEYS)] == [KEY]
+    assert tuple(await db.fetchrow(old.FIRST_PARKED, KEY)) == (id_, *place)
+    (letter,) = await db.fetch(postgres_sql.LETTERS, KEY)
+    assert (letter["reason"], letter["attempts"]) == ("a bug in the rules", 1)
+    assert await db.execute(old.UNPARK, id_) == "DELETE 1"
+
+
+@each_database
+async def test_answers_are_kept_under_their_keys(db: Any, service: str) -> None:
+    row = (["POST /checkout"], [KEY], [b"print"], [b"{}"])
+    assert await db.execute(old.ANSWER, *row) == "INSERT 0 1"
+    assert await db.execute(old.ANSWER, *row) == "INSERT 0 0"
+    for statement in (old.ANSWERED, postgres_sql.ANSWERED):
+        (found,) = await db.fetch(statement, *row[:2])
+        assert tuple(found) == ("POST /checkout", KEY, b"print", b"{}")
+
+
+@pytest.mark.parametrize("service", ["order"])
+async def test_orders_prices_and_timelines(db: Any, service: str) -> None:
+    order = read("order")["Pending"]
+    await db.execute(old.INSERT_ORDER, [KEY], [1], ["Pending"], [_json(order)], ["zoe"])
+    (row,) = await db.fetch(old.ORDERS_PAGE, "~", "zoe", 10)
+    assert row["status"] == "Pending"
+    await db.execute(old.TELL, [KEY], [NOW], ["PlaceOrder"], ["order.placed.v1"])
+    (told,) = await db.fetch(old.TIMELINE, KEY)
+    assert tuple(told) == (NOW, "PlaceOrder", "order.placed.v1")
+    await db.execute(old.UPSERT_PRODUCTS, ["OLD"], ["A cup"], [1500], ["EUR"], [1])
+    (product,) = await db.fetch(old.SELECT_PRODUCTS, ["OLD"])
+    assert tuple(product) == ("OLD", "A cup", 1500, "EUR", 1)
+
+
+@pytest.mark.parametrize("service", ["inventory"])
+async def test_stock_levels(db: Any, service: str) -> None:
+    for level in ((7, 2, 1, 1), (5, 3, 2, 2)):
+        await db.execute(old.UPSERT_STOCK, ["OLD"], *([number] for number in level))
+        (row,) = await db.fetch(old.SELECT_STOCK, ["OLD"])
+        assert tuple(row) == ("OLD", *level)
+
+
+@pytest.mark.parametrize("service", ["shipping"])
+async def test_delivery_details(db: Any, service: str) -> None:
+    for street in ("First Street 1", "Second Street 2"):
+        await db.execute(old.UPSERT_DETAILS, KEY, "Zoë", street, "Łódź", "zoe@example.com")
+    assert await db.execute(old.ERASE_DETAILS, KEY) == "DELETE 1"
+
+
+def _json(detail: Any) -> str:
+    return to_json(detail).decode()

@@ -1,0 +1,75 @@
+"""What a service decides on each message in each state, as a table: `decide` itself is asked."""
+
+from typing import Any, Final
+
+from shared_events.decision import Decision, Later, Refusal
+from tests.domain.builders import IN_TIME, TOO_LATE
+from tests.domain.samples import Samples, name_of
+
+LEGEND: Final = """\
+## How to read the state tables
+
+Each service has a table of what it decides on a message (column) in a state (row). It is made by
+asking the rules themselves, on states that are folds of events. What a state's or a message's name
+has after a comma is what makes it answer differently.
+
+- `stock.rejected` (out_of_stock): the event is recorded and published; in brackets the reason, where
+  it is given here, or the attempt.
+- owes `Capture`: an effect, called outside the transaction until its outcome is known.
+- sets `X`, drops `X`: a timer, which comes back as a message when it is due.
+- nothing: the message is expected here, and changes nothing.
+- impossible: no correct neighbour sends it to this state; it is kept as a dead letter.
+- refused: the code of the problem that the caller of the API gets.
+- after "past the deadline": the answer to the same message after the order's deadline.
+"""
+
+
+def columns(samples: Samples) -> tuple[str, ...]:
+    return ("state", *(_titled(name) for name in samples.messages))
+
+
+def rows(samples: Samples) -> list[tuple[str, ...]]:
+    return [
+        (f"**{state}**", *(_cell(samples, state, message) for message in samples.messages))
+        for state in samples.histories
+    ]
+
+
+def _titled(name: str) -> str:
+    """The type as code, what sets this sample apart as text."""
+    kind, _, variant = name.partition(", ")
+    return f"`{kind}` {variant}".strip()
+
+
+def _cell(samples: Samples, state: str, message: str) -> str:
+    told = {getattr(fact, "reason", "") for fact in samples.histories[state]}
+    told.add(getattr(samples.messages[message], "reason", ""))
+    in_time, late = (
+        _answer(samples, samples.decide(state, message, at), told) for at in (IN_TIME, TOO_LATE)
+    )
+    return in_time if in_time == late else f"{in_time}; past the deadline {late}"
+
+
+def _answer(samples: Samples, answer: Decision | Refusal, told: set[str]) -> str:
+    if isinstance(answer, Refusal):
+        return f"refused: {answer.code}"
+    if why := answer.quiet or answer.impossible:
+        verdict = "nothing" if answer.quiet else "impossible"
+        return f"{verdict}: {why.replace(' o-1', '')}"  # the sample's id is nobody's business
+    said = [_event(event, told) for event in answer.events]
+    said += [_owed(samples, effect) for effect in answer.effects]
+    said += [f"drops `{kind.__name__}`" for kind in answer.dropped]
+    return ", ".join(said)
+
+
+def _event(event: Any, told: set[str]) -> str:
+    reason, attempt = getattr(event, "reason", ""), getattr(event, "attempt", 1)
+    more = [reason] if reason and reason not in told else []
+    more += [f"attempt {attempt}"] if attempt > 1 else []
+    return f"`{name_of(event)}`" + (f" ({', '.join(more)})" if more else "")
+
+
+def _owed(samples: Samples, effect: Any) -> str:
+    what = effect.what if isinstance(effect, Later) else effect
+    verb = "sets" if type(what) in samples.service.timers else "owes"
+    return f"{verb} `{type(what).__name__}`"

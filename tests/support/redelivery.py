@@ -1,0 +1,106 @@
+"""Every record of the log once more, as a broker or an operator may deliver it; and what it leaves."""
+
+import asyncio
+import time
+from collections.abc import Iterable
+from typing import Any, Final
+
+import asyncpg
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from redis.asyncio import Redis
+
+from saga_cli.log_reader import TOPICS, records
+from saga_cli.topology import BY_NAME, SERVICES, Addresses
+
+MECHANISM: Final = {"alembic_version", "inbox", "outbox", "effects", "idempotency_keys"}
+
+
+async def send_all_again(bootstrap: str, topics: Iterable[str] = TOPICS) -> int:
+    """Publish every record again, each in its partition; returns how many."""
+    found = await records(bootstrap, topics)
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all")
+    await producer.start()
+    try:
+        for record in found:
+            await producer.send(
+                record.topic,
+                value=record.value,
+                key=record.key,
+                headers=list(record.headers),
+                partition=record.partition,
+            )
+        await producer.flush()
+    finally:
+        await producer.stop()
+    return len(found)
+
+
+async def all_read(bootstrap: str) -> None:
+    """Wait until every group has committed the end of what it reads."""
+    deadline = time.monotonic() + 120
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap)
+    await admin.start()
+    await consumer.start()
+    try:
+        for spec in SERVICES:
+            while True:
+                committed = await admin.list_consumer_group_offsets(spec.name)
+                ends = await consumer.end_offsets([TopicPartition(*place) for place in committed])
+                behind = {p: ends[p] - c.offset for p, c in committed.items() if ends[p] > c.offset}
+                if not behind:
+                    break
+                assert time.monotonic() < deadline, f"{spec.name} is behind: {behind}"
+                await asyncio.sleep(0.2)
+    finally:
+        await admin.close()
+        await consumer.stop()
+
+
+async def fingerprint(addresses: Addresses) -> dict[str, Any]:
+    """All rows of all services, but for the mechanism's own, whose numbers may grow."""
+    found: dict[str, Any] = {}
+    for spec in SERVICES:
+        if spec.has_database:
+            connection = await asyncpg.connect(addresses.database_url(spec))
+            try:
+                tables = await connection.fetch(
+                    "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
+                )
+                for table in {row[0] for row in tables} - MECHANISM:
+                    rows = await connection.fetch(f"SELECT t::text FROM {table} t ORDER BY 1")  # noqa: S608
+                    found[f"{spec.name} {table}"] = [row[0] for row in rows]
+            finally:
+                await connection.close()
+    return found | await _loyalty(addresses)
+
+
+async def _loyalty(addresses: Addresses) -> dict[str, Any]:
+    async with _redis(addresses) as redis:
+        keys = [key async for key in redis.scan_iter("loyalty:*:*") if b":relay:" not in key]
+        hashes = [key for key in keys if key.startswith((b"loyalty:order:", b"loyalty:customer:"))]
+        rows = {key.decode(): await redis.hgetall(key) for key in hashes}
+    return {k: {f: v for f, v in row.items() if f[:2] != b"m:"} for k, row in rows.items()}
+
+
+async def forget_what_was_seen(addresses: Addresses) -> int:
+    """Empty all inboxes, as a careless pruning would; returns how many messages they knew."""
+    known = 0
+    for spec in SERVICES:
+        if spec.has_database:
+            connection = await asyncpg.connect(addresses.database_url(spec))
+            try:
+                known += await connection.fetchval("SELECT count(*) FROM inbox")
+                await connection.execute("TRUNCATE inbox")
+            finally:
+                await connection.close()
+    async with _redis(addresses) as redis:
+        async for key in redis.scan_iter("loyalty:order:*"):
+            marks = [field for field in await redis.hkeys(key) if field[:2] == b"m:"]
+            known += await redis.hdel(key, *marks) if marks else 0
+    return known
+
+
+def _redis(addresses: Addresses) -> Redis:
+    return Redis.from_url(f"{addresses.redis_url}/{BY_NAME['loyalty'].redis_database}")

@@ -1,0 +1,104 @@
+"""The command `saga` as a person runs it, without the cost of a process each time."""
+
+import asyncio
+import base64
+import json
+import os
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from aiokafka import AIOKafkaProducer
+from typer.testing import CliRunner
+
+from chassis.message import Record
+from saga_cli.main import app
+from saga_cli.stack.services import Services
+from saga_cli.topology import SERVICES
+
+
+class Ended(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+def saga(*words: str, **variables: str) -> Ended:
+    """Run it with these variables alone of those that are its own."""
+    unset = {name: None for name in os.environ if name.startswith("SAGA_")}
+    result = CliRunner().invoke(app, words, env={**unset, **variables})
+    return Ended(result.exit_code, result.stdout, result.stderr)
+
+
+def operating(services: Services, *words: str, **variables: str) -> Ended:
+    """Run it against these services."""
+    urls = {
+        f"SAGA_{spec.prefix}_URL": ",".join(i.url for i in services.of(spec.name))
+        for spec in SERVICES
+    }
+    token = {"SAGA_OPERATOR_TOKEN": services.addresses.operator_token}
+    return saga(*words, **{**urls, **token, **variables})
+
+
+def changed(record: Record, value: bytes | None = None, **headers: bytes) -> Record:
+    """A good record made bad, or better."""
+    named = [(name, headers.get(name, raw)) for name, raw in record.headers]
+    kept = record.value if value is None else value
+    return Record(record.topic, 0, 0, record.key, kept, tuple(named))
+
+
+def sent(services: Services, *found: Record) -> None:
+    async def send() -> None:
+        producer = AIOKafkaProducer(bootstrap_servers=services.addresses.kafka_bootstrap)
+        await producer.start()
+        for r in found:
+            await producer.send_and_wait(r.topic, r.value, r.key, headers=list(r.headers))
+        await producer.stop()
+
+    asyncio.run(send())
+
+
+def until(look: Callable[[], Any], seconds: float = 60) -> Any:
+    """Look until there is something."""
+    deadline = time.monotonic() + seconds
+    while not (found := look()):
+        assert time.monotonic() < deadline, "it never came"
+        time.sleep(0.1)
+    return found
+
+
+def parked(services: Services, service: str, key: str) -> list[dict[str, Any]]:
+    def look() -> Any:
+        shown = operating(services, "dead-letters", "show", service, key, "--json")
+        return shown.json if shown.code == 0 else None
+
+    found: list[dict[str, Any]] = until(look)
+    return found
+
+
+def first_finding(services: Services, order_id: str) -> dict[str, Any]:
+    return next(iter(why(services, order_id)["findings"]), {})
+
+
+def why(services: Services, order_id: str) -> dict[str, Any]:
+    told = operating(services, "why", order_id, "--json")
+    assert told.code == 0, told
+    found: dict[str, Any] = told.json
+    return found
+
+
+def settles(services: Services, order_id: str) -> dict[str, Any]:
+    def look() -> Any:
+        found = why(services, order_id)
+        return found if found["settled"] and not found["findings"] else None
+
+    found: dict[str, Any] = until(look, 120)
+    return found
+
+
+def raw_of(encoded: str | None) -> bytes | None:
+    return None if encoded is None else base64.b64decode(encoded)
