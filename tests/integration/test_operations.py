@@ -19,8 +19,8 @@ from tests.support.records import an_order
 
 BEHIND = "waits behind a parked message of its key"
 BUG = "ZeroDivisionError: a bug in the rules"
-PUBLISHED = {"postgres": ("shipment.created.v1",), "redis": ("points.awarded.v1",)}
-STATE = {"postgres": "Created", "redis": "Awarded"}
+PUBLISHED = {"postgres": ("shipment.booking_requested.v1",), "redis": ("points.awarded.v1",)}
+STATE = {"postgres": "Booking", "redis": "Awarded"}
 
 
 @pytest.fixture(params=["postgres", "redis"])
