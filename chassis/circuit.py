@@ -47,6 +47,11 @@ class Circuit:
             return 0 if self._probing else min(free, 1)
         return free if self.state is State.CLOSED else 0
 
+    @property
+    def is_probing(self) -> bool:
+        """One call tells whether the provider is back: not one that has always failed."""
+        return self.state is State.HALF_OPEN
+
     def asking(self, count: int) -> None:
         self._probing = self._probing or (self.state is State.HALF_OPEN and count > 0)
 

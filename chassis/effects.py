@@ -21,6 +21,7 @@ from chassis.metrics import EFFECTS
 from chassis.service import Attempt, EffectRunner, Service
 from chassis.store import Store
 from chassis.work import adapter_of
+from shared_events.decision import Refusal
 
 log = structlog.get_logger()
 
@@ -81,7 +82,9 @@ class EffectWorker:
         permitted = self.circuit.permits(max(0, self.concurrency - len(self._running)))
         if not permitted:
             return 0
-        due = await self.store.due_effects(tuple(self.runners), permitted, self.lease_s)
+        due = await self.store.due_effects(
+            tuple(self.runners), permitted, self.lease_s, freshest=self.circuit.is_probing
+        )
         self.circuit.asking(len(due))
         for effect in due:
             task = asyncio.create_task(self._call(effect))
@@ -148,9 +151,10 @@ class EffectWorker:
         for event in self.woken_by:
             event.set()
         for (effect, _), outcome in zip(taken, decided, strict=True):
-            if isinstance(outcome, Parked):
-                log.error("outcome_undecided", effect=effect.id, reason=outcome.reason)
-                await self._ask_again(effect, RuntimeError(outcome.reason))
+            if isinstance(outcome, Parked | Refusal):
+                why = outcome.reason if isinstance(outcome, Parked) else outcome.detail
+                log.error("outcome_undecided", effect=effect.id, reason=why)
+                await self._ask_again(effect, RuntimeError(why))
 
     async def _ask_again(self, effect: PendingEffect, error: Exception) -> None:
         """Later, with backoff; if even that can't be written, when the lease is over."""

@@ -187,7 +187,8 @@ async def _resolve(node: Node, body: Resolve) -> dict[str, Any]:
     )
     outcome = await node.commands.execute(message)
     if isinstance(outcome, Parked | Refusal):
-        raise Problem(409, "not_resolved", getattr(outcome, "reason", "refused"))
+        why = outcome.reason if isinstance(outcome, Parked) else outcome.detail
+        raise Problem(409, "not_resolved", why)
     events = outcome.events if isinstance(outcome, Done) else ()
     return {"key": body.key, "effect": effect.id, "published": [wire_type(e) for e in events]}
 

@@ -36,6 +36,7 @@ from chassis.postgres_types import POISON, TRANSIENT, Connection, Pool
 from chassis.service import Service
 from chassis.state_tables import SharedTable, StateTable
 from chassis.work import States, Work, dead_letters_of, heard, wire_type, work_of
+from shared_events.decision import Refusal
 
 log = structlog.get_logger()
 Malformed = Sequence[tuple[Record, str]]
@@ -133,7 +134,11 @@ class PostgresStore:
         await self._answer(connection, todo, work)
         await self._park(connection, [(m.record, m.key, why) for m, why in work.parked if m.record])
         await self._park(connection, [(record, record.subject, why) for record, why in malformed])
-        if failed := [m.id for m, _ in work.parked if m.effect_id]:
+        if failed := [
+            m.id
+            for m, outcome in zip(todo, work.outcomes, strict=True)
+            if m.effect_id and isinstance(outcome, Parked | Refusal)
+        ]:
             await connection.execute(sql.FORGET, failed)  # the effect is owed still: ask again
         decided = iter(work.outcomes)
         work.outcomes = [settled[id(m)] if id(m) in settled else next(decided) for m in messages]
@@ -301,11 +306,12 @@ class PostgresStore:
             raise
 
     async def due_effects(
-        self, kinds: tuple[str, ...], limit: int, lease_s: float
+        self, kinds: tuple[str, ...], limit: int, lease_s: float, *, freshest: bool = False
     ) -> list[PendingEffect]:
         async with translated(), self.aside.acquire() as connection:
             lease = timedelta(seconds=lease_s)
-            rows = await connection.fetch(sql.LEASE_EFFECTS, list(kinds), limit, lease)
+            query = sql.LEASE_FRESHEST if freshest else sql.LEASE_EFFECTS
+            rows = await connection.fetch(query, list(kinds), limit, lease)
         return [PendingEffect(*row) for row in rows]
 
     async def postpone(self, effect: PendingEffect, delay_s: float, error: str) -> None:

@@ -50,6 +50,7 @@ UPDATE effects SET due_at = now() + $3, tries = least(tries + 1, 32000)
 WHERE id IN (SELECT id FROM due)
 RETURNING id, key, kind, body, traceparent, due_at, tries, owed_since, last_error
 """
+LEASE_FRESHEST = LEASE_EFFECTS.replace("ORDER BY due_at", "ORDER BY tries, due_at DESC")
 BACKLOG = """
 SELECT (SELECT count(*) FROM outbox),
        (SELECT coalesce(extract(epoch FROM now() - min(created_at)), 0) FROM outbox),

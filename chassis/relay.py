@@ -27,7 +27,10 @@ _partition_of = DefaultPartitioner()
 
 @dataclass
 class Relay:
-    """`wake` is set after each commit of this process; the poll finds what other instances wrote."""
+    """`wake` is set after each commit of this process; the poll finds what other instances wrote.
+
+    Where nothing was published for a while, nobody waits for the next poll: it is slower then.
+    """
 
     store: Store
     bootstrap: str
@@ -35,11 +38,14 @@ class Relay:
     shard: int = 0
     batch_rows: int = 1000
     poll_s: float = 0.02
+    idle_after_s: float = 2.0
+    idle_poll_s: float = 0.1
     lead_retry_s: float = 0.5
     send_timeout_s: float = 15.0
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     failing: str = ""
     _producer: Any = None
+    _relayed_at: float = 0.0
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Relay until told to stop; then once more, so that what was decided is on its way."""
@@ -72,8 +78,11 @@ class Relay:
             await clock.wait(self.lead_retry_s)
             return
         self.wake.clear()
-        if not await self.relay_once():
-            await clock.wait_for(self.wake, self.poll_s)
+        if await self.relay_once():
+            self._relayed_at = clock.monotonic()
+            return
+        is_idle = clock.monotonic() - self._relayed_at > self.idle_after_s
+        await clock.wait_for(self.wake, self.idle_poll_s if is_idle else self.poll_s)
 
     async def relay_once(self) -> int:
         """Publish the oldest pending rows; returns how many Kafka has now."""

@@ -193,7 +193,10 @@ def start(settings_type: type[ServiceSettings], name: str, main: Callable[[Any],
     try:
         settings = settings_type()  # type: ignore[call-arg]  # read from the environment
     except ValidationError as error:
-        wrong = [f"{name}_{e['loc'][0]}".upper() + f": {e['msg']}" for e in error.errors()]
+        wrong = [
+            "_".join((name, *map(str, e["loc"][:1]))).upper() + f": {e['msg']}"
+            for e in error.errors()
+        ]
         raise SystemExit(_usage(name, "; ".join(wrong))) from None
     logs.configure(name, settings.log_level)
     if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):

@@ -48,9 +48,12 @@ class Store(Protocol):
         """Kafka has these rows."""
 
     async def due_effects(
-        self, kinds: tuple[str, ...], limit: int, lease_s: float
+        self, kinds: tuple[str, ...], limit: int, lease_s: float, *, freshest: bool = False
     ) -> list[PendingEffect]:
-        """Effects to run now; nobody else gets them until the lease is over."""
+        """Effects to run now; nobody else gets them until the lease is over.
+
+        The longest due come first; with `freshest` the newest of those asked the fewest times.
+        """
 
     async def postpone(self, effect: PendingEffect, delay_s: float, error: str) -> None:
         """The effect's outcome is unknown: ask again later."""

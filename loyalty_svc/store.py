@@ -303,7 +303,7 @@ class RedisStore:
         await self.guarded(ACKNOWLEDGE, [keys.OUTBOX], *ids_)
 
     async def due_effects(
-        self, kinds: tuple[str, ...], limit: int, lease_s: float
+        self, kinds: tuple[str, ...], limit: int, lease_s: float, *, freshest: bool = False
     ) -> list[PendingEffect]:
         raise NotImplementedError("loyalty has no effects")
 

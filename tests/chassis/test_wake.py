@@ -54,7 +54,7 @@ class Memory:
         for id_ in ids:
             del self.rows[id_]
 
-    async def due_effects(self, *_: object) -> list[PendingEffect]:
+    async def due_effects(self, *_: object, **__: object) -> list[PendingEffect]:
         due, self.owed = self.owed, []
         return due
 

@@ -179,3 +179,19 @@ async def test_two_writers_of_one_price_do_not_publish_one_revision_twice(
 
     revisions = await asyncio.gather(*(write(price) for price in prices))
     assert sorted(revisions) == list(range(1, 21))
+
+
+async def test_the_freshest_come_first_when_it_is_a_probe(store: PostgresStore) -> None:
+    old, new = await place(store, timedelta(seconds=-9)), await place(store, timedelta(seconds=-1))
+    everything = await store.due_effects(TIMERS, 10_000, 60)
+    for effect in everything:
+        if effect.key == old:
+            await store.postpone(effect, -60, "no answer")
+        elif effect.key == new:
+            query = "UPDATE effects SET tries = 0, due_at = now() WHERE key = $1"
+            async with store.reading() as connection:
+                await connection.execute(query, new)
+    (probe,) = await store.due_effects(TIMERS, 1, 60, freshest=True)
+    assert probe.key == new
+    (first,) = await store.due_effects(TIMERS, 1, 60)
+    assert first.key == old
