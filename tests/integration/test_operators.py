@@ -293,7 +293,7 @@ def test_an_effect_whose_provider_is_away_is_told_asked_again_and_settled_by_han
 
     unknown = resolve("forgiven")
     assert (unknown.code, len(unknown.err.splitlines())) == (2, 1)
-    assert "there are captured, declined, refunded" in unknown.err
+    assert "captured, declined, dispatched, refunded" in unknown.err
     nothing = resolve("refunded")
     assert (nothing.code, "what is owed takes captured, declined" in nothing.err) == (1, True)
     done = resolve("declined")
