@@ -25,7 +25,7 @@ check: setup ## format, lint, types, import rules, dependencies, fast tests
 	@$(RUN) lint-imports
 	@$(RUN) deptry .
 	@$(RUN) vulture
-	@$(RUN) pytest -q tests/domain tests/payment tests/cli tests/choreography tests/chassis tests/architecture tests/contract
+	@$(RUN) pytest -q -n 2 --dist loadfile tests/domain tests/payment tests/cli tests/choreography tests/chassis tests/architecture tests/contract
 
 format: setup ## put the code in form
 	@$(RUN) ruff format .

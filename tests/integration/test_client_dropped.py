@@ -35,10 +35,12 @@ async def test_nothing_of_a_client_that_was_dropped_goes_on(servers: Servers) ->
             await consumer.getmany(timeout_ms=100)
     await producer.send_and_wait("order.events", b"1")
     servers.kafka.kill()
-    await producer.send("order.events", b"2")
+    unsent = await producer.send("order.events", b"2")
     assert "GroupCoordinator._heartbeat_routine" in aiokafkas_tasks()
     await stop_within(consumer, 1)
     await stop_within(producer, 1)
+    with pytest.raises(ConnectionError, match="dropped"):
+        await unsent
     async with asyncio.timeout(5):
         while aiokafkas_tasks():
             await asyncio.sleep(0.05)
