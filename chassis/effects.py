@@ -16,7 +16,7 @@ import structlog
 from chassis import clock, crashpoints, ids
 from chassis.circuit import Circuit
 from chassis.errors import ProviderError, TransientError
-from chassis.message import ATTENTION_TRIES, Message, Parked, PendingEffect
+from chassis.message import ATTENTION_TRIES, Message, Parked, PendingEffect, why_not
 from chassis.metrics import EFFECTS
 from chassis.service import Attempt, EffectRunner, Service
 from chassis.store import Store
@@ -152,7 +152,7 @@ class EffectWorker:
             event.set()
         for (effect, _), outcome in zip(taken, decided, strict=True):
             if isinstance(outcome, Parked | Refusal):
-                why = outcome.reason if isinstance(outcome, Parked) else outcome.detail
+                why = why_not(outcome)
                 log.error("outcome_undecided", effect=effect.id, reason=why)
                 await self._ask_again(effect, RuntimeError(why))
 

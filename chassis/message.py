@@ -101,6 +101,11 @@ class Parked:
     reason: str
 
 
+def why_not(outcome: Parked | Refusal) -> str:
+    """Why there was no decision."""
+    return outcome.reason if isinstance(outcome, Parked) else outcome.detail
+
+
 Outcome = Done | Repeated | KeyReused | Parked | Refusal
 
 

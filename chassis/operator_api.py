@@ -10,10 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from chassis import clock, tracing
 from chassis.effects import outcome_id
 from chassis.http import Problem, make_app
-from chassis.message import Done, Message, OperatorAction, Parked, PendingEffect
+from chassis.message import Message, OperatorAction, Parked, PendingEffect, why_not
 from chassis.runtime import Node
 from chassis.store import DeadLetter
-from chassis.work import wire_type
+from chassis.work import published_by
 from shared_events.codec import type_of
 from shared_events.decision import Refusal
 
@@ -93,7 +93,6 @@ def _add_orders(router: APIRouter, node: Node) -> None:
             "circuits": [
                 {"provider": c.provider, "state": c.state.name.lower(), "why": c.why}
                 for c in node.circuits
-                if c.provider != "timers"
             ],
             "actions": await _actions(node, key),
             "resolutions": sorted(node.service.resolutions),
@@ -187,10 +186,8 @@ async def _resolve(node: Node, body: Resolve) -> dict[str, Any]:
     )
     outcome = await node.commands.execute(message)
     if isinstance(outcome, Parked | Refusal):
-        why = outcome.reason if isinstance(outcome, Parked) else outcome.detail
-        raise Problem(409, "not_resolved", why)
-    events = outcome.events if isinstance(outcome, Done) else ()
-    return {"key": body.key, "effect": effect.id, "published": [wire_type(e) for e in events]}
+        raise Problem(409, "not_resolved", why_not(outcome))
+    return {"key": body.key, "effect": effect.id, "published": published_by(outcome)}
 
 
 def _is_timer(node: Node, effect: PendingEffect) -> bool:

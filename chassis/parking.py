@@ -2,7 +2,7 @@
 
 from pydantic_core import to_json
 
-from chassis import clock
+from chassis import clock, wire
 from chassis.message import Message, Parked, Record
 from chassis.service import Service
 from shared_events.catalog import BY_TYPE
@@ -37,7 +37,7 @@ def kept(record: Record) -> str:
 
     JSON's escape of a NUL stays escaped, as PostgreSQL's text holds none.
     """
-    key, value = (None if b is None else b.decode("latin-1") for b in (record.key, record.value))
-    headers = [(n, None if b is None else b.decode("latin-1")) for n, b in record.headers]
+    key, value = wire.text_of(record.key), wire.text_of(record.value)
+    headers = [(name, wire.text_of(raw)) for name, raw in record.headers]
     place = f"{record.topic}:{record.partition}:{record.offset}"
     return to_json({"record": place, "key": key, "value": value, "headers": headers}).decode()

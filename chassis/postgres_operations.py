@@ -6,12 +6,12 @@ from typing import Any
 
 from chassis import postgres_sql as sql
 from chassis import wire
-from chassis.message import Done, Message, OperatorAction, Parked, PendingEffect, Record
+from chassis.message import Message, OperatorAction, Parked, PendingEffect, Record
 from chassis.parking import kept, message_of
 from chassis.postgres import PostgresStore, translated
 from chassis.postgres_types import POISON, Connection
 from chassis.store import DeadLetter, Redriven, Whereabouts
-from chassis.work import wire_type, work_of
+from chassis.work import published_by, work_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +85,7 @@ class PostgresOperations:
         if not isinstance(outcome, Parked):
             await self.store.write(connection, states, messages, work)
             await connection.execute("DELETE FROM parked WHERE id = $1", int(letter.id))
-        events = outcome.events if isinstance(outcome, Done) else ()
-        return Redriven(letter.id, outcome, tuple(map(wire_type, events)))
+        return Redriven(letter.id, outcome, published_by(outcome))
 
     async def _failed_again(self, id_: str, why: str) -> None:
         reason = why[:2000].replace("\0", "\\x00")

@@ -78,8 +78,9 @@ def assemble(
 ) -> Node:
     relay = Relay(store, settings.kafka_bootstrap, service.name)
     workers: dict[str, EffectWorker] = {}
+    circuits: list[Circuit] = []
     if provider is not None:
-        circuit = Circuit(service.name, provider.name)
+        circuits.append(circuit := Circuit(service.name, provider.name))
         workers["effects"] = EffectWorker(
             service, store, provider.runners, circuit, provider.concurrency, provider.timeout_s
         )
@@ -94,7 +95,6 @@ def assemble(
     consumer = Consumer(service, store, settings.kafka_bootstrap, wake=wake)
     commands = Commands(store, woken_by=wake)
     extras: dict[str, Part] = {name: worker.run for name, worker in workers.items()}
-    circuits = [worker.circuit for worker in workers.values()]
     return Node(service, settings, store, operations, consumer, relay, commands, circuits, extras)
 
 

@@ -167,6 +167,11 @@ def wire_type(event: Any) -> str:
     return BY_EVENT[type(event)].wire_type
 
 
+def published_by(outcome: Outcome) -> tuple[str, ...]:
+    """The wire types of what a decision published."""
+    return tuple(map(wire_type, outcome.events)) if isinstance(outcome, Done) else ()
+
+
 def heard(message: Message) -> str:
     """What led to it: an event's wire type, or a command's name."""
     known = type(message.body) in BY_EVENT

@@ -105,7 +105,7 @@ def delta(before: States, after: States, name: str) -> tuple[Any, ...]:
 def parked_entry(letter: DeadLetter) -> bytes:
     """A parked record as JSON; bytes are written as Latin-1 text, which keeps each of them."""
     record = letter.record
-    key, value = (None if b is None else b.decode("latin-1") for b in (record.key, record.value))
+    key, value = wire.text_of(record.key), wire.text_of(record.value)
     place = (record.topic, record.partition, record.offset)
     headers = wire.packed(record.headers).decode()
     tries = (letter.attempts, letter.parked_at, letter.last_tried_at)
@@ -116,9 +116,8 @@ def letter_of(parked_under: str, entry: bytes) -> DeadLetter:
     """An entry that release 0.1 wrote has one reason and no times."""
     topic, partition, offset, key, value, headers, first, *tried = from_json(entry)
     last, attempts, *times = tried or (first, 1, *2 * ["1970-01-01T00:00:00Z"])
-    raw_key, raw_value = (None if t is None else t.encode("latin-1") for t in (key, value))
     unpacked = tuple(wire.unpacked(headers.encode()))
-    record = Record(topic, partition, offset, raw_key, raw_value, unpacked)
+    record = Record(topic, partition, offset, wire.raw_of(key), wire.raw_of(value), unpacked)
     parked_at, last_tried_at = map(_instant, times)
     return DeadLetter(
         letter_id(record), parked_under, record, first, last, attempts, parked_at, last_tried_at

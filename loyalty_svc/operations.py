@@ -6,10 +6,10 @@ from typing import Any, Final
 
 from chassis import clock
 from chassis.errors import ConcurrentChangeError
-from chassis.message import Done, Message, OperatorAction, Parked
+from chassis.message import Message, OperatorAction, Parked
 from chassis.parking import kept, message_of
 from chassis.store import DeadLetter, Redriven, Whereabouts
-from chassis.work import States, Work, wire_type, work_of
+from chassis.work import States, Work, published_by, work_of
 from loyalty_svc import keys
 from loyalty_svc.store import Batch, RedisStore, copied
 
@@ -54,7 +54,8 @@ class RedisOperations:
                 done.append(Redriven(letter.id, message))
             else:
                 before, work = await self._decided(message, states)
-                done.append(_redriven(letter, work))
+                outcome = work.outcomes[0]
+                done.append(Redriven(letter.id, outcome, published_by(outcome)))
                 if not dry_run and not work.parked:
                     audit = _audit(by, "redrive", letter, note)
                     batch = Batch(self.store.redis.pipeline(transaction=False), epoch)
@@ -62,10 +63,10 @@ class RedisOperations:
                     bare = replace(message, record=None)
                     self.store.apply(batch, bare, before, states, work, (entry, audit))
                     _expect_done(await self.store.call(self.store.execute(batch)), key)
-            outcome = done[-1].outcome
-            if isinstance(outcome, Parked):
+            last = done[-1].outcome
+            if isinstance(last, Parked):
                 if not dry_run:
-                    await self._failed_again(entry, letter, outcome.reason)
+                    await self._failed_again(entry, letter, last.reason)
                 break
         return done
 
@@ -129,12 +130,6 @@ class RedisOperations:
         """Parked entries as they lie there, and what they say."""
         entries = await self.store.read("LRANGE", keys.parked_key(key), 0, -1)
         return [(entry, keys.letter_of(key, entry)) for entry in entries]
-
-
-def _redriven(letter: DeadLetter, work: Work) -> Redriven:
-    outcome = work.outcomes[0]
-    events = outcome.events if isinstance(outcome, Done) else ()
-    return Redriven(letter.id, outcome, tuple(map(wire_type, events)))
 
 
 def _audit(by: str, action: str, letter: DeadLetter, note: str) -> bytes:
