@@ -2,8 +2,7 @@
 
 import asyncio
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from saga_cli.seed import seed
 from saga_cli.stack.services import Services
 from tests.support.servers import private_stack
 from tests.support.shop import checkout, place_many, settled
+from tests.support.waiting import until
 
 CALM: dict[str, Any] = {}
 
@@ -46,14 +46,6 @@ class Shop:
         return found
 
 
-def until(what: Callable[[], Any], seconds: float = 30) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := what()):
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.05)
-    return found
-
-
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     with private_stack() as (services, _):
@@ -78,10 +70,10 @@ def test_an_order_that_is_not_settled_by_its_deadline_is_given_up_and_costs_noth
     (payment,) = shop.services.of("payment")
     payment.process.stop()
     order_id = checkout(shop.services, wait_s=0).json()["order_id"]
-    until(lambda: shop.order(order_id)["state"] == "CANCELLING")
+    until(lambda: shop.order(order_id)["state"] == "CANCELLING", 30)
     payment.process.start()
     shop.services.await_ready([payment])
-    order = until(lambda: (o := shop.order(order_id))["state"] == "CANCELLED" and o)
+    order = until(lambda: (o := shop.order(order_id))["state"] == "CANCELLED" and o, 30)
     assert (order["reason"], order["fee_minor"]) == ("deadline_exceeded", 0)
     told = [entry["said"] for entry in order["timeline"]]
     assert told == ["order.placed.v1", "order.cancellation_requested.v1", "order.cancelled.v1"]
@@ -102,10 +94,10 @@ def test_orders_wait_for_a_carrier_that_is_away_and_settle_when_it_is_back(shop:
     acknowledged = asyncio.run(place_many([url], 20))
     metrics = f"{shop.services.url('shipping')}/metrics"
     opened = 'saga_circuit_state{provider="carrier",service="shipping"} 2.0'
-    until(lambda: opened in httpx.get(metrics).text)
+    until(lambda: opened in httpx.get(metrics).text, 30)
     shop.mood(latency_ms=20)
     assert settled(shop.services, acknowledged).violations == []
-    until(lambda: opened.replace("2.0", "0.0") in httpx.get(metrics).text)
+    until(lambda: opened.replace("2.0", "0.0") in httpx.get(metrics).text, 30)
 
 
 @pytest.mark.parametrize("place", ["leased:3", "called:3"])
@@ -117,7 +109,7 @@ def test_a_kill_in_the_middle_of_a_call_books_once(shop: Shop, place: str) -> No
     fragile = shop.services.start("shipping", {**shop.shipping, "CHASSIS_CRASH_AT": place})
     shop.services.await_ready([fragile])
     acknowledged = asyncio.run(place_many([shop.services.url("order")], 30))
-    until(lambda: not fragile.process.is_alive())
+    until(lambda: not fragile.process.is_alive(), 30)
     assert fragile.process.exit_code() == -9
     shipping.process.start()
     shop.services.await_ready([shipping])
@@ -131,10 +123,10 @@ def test_a_confirmed_order_leaves_by_its_timer_and_the_carrier_has_it(shop: Shop
     shop.services.await_ready([hasty])
     order = checkout(shop.services).json()
     assert order["state"] == "CONFIRMED"
-    until(lambda: shop.shipment(order["order_id"])["state"] == "DISPATCHED")
+    until(lambda: shop.shipment(order["order_id"])["state"] == "DISPATCHED", 30)
     cancel = f"{shop.services.url('order')}/orders/{order['order_id']}/cancel"
     assert httpx.post(cancel).status_code == 202
-    until(lambda: shop.order(order["order_id"])["state"] == "CONFIRMED")
+    until(lambda: shop.order(order["order_id"])["state"] == "CONFIRMED", 30)
     again = httpx.post(cancel)
     assert (again.status_code, again.json()["code"]) == (409, "cancellation_refused")
     assert settled(shop.services, [order["order_id"]]).violations == []

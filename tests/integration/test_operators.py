@@ -35,11 +35,11 @@ from tests.support.saga import (
     saga,
     sent,
     settles,
-    until,
     why,
 )
 from tests.support.servers import private_stack
 from tests.support.shop import checkout
+from tests.support.waiting import until
 
 ROOT = Path(__file__).parents[2]
 AWAY = {

@@ -4,8 +4,6 @@ import asyncio
 import base64
 import json
 import os
-import time
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer
@@ -15,6 +13,7 @@ from chassis.message import Record
 from saga_cli.main import app
 from saga_cli.stack.services import Services
 from saga_cli.topology import SERVICES
+from tests.support.waiting import until
 
 
 class Ended(NamedTuple):
@@ -60,15 +59,6 @@ def sent(services: Services, *found: Record) -> None:
         await producer.stop()
 
     asyncio.run(send())
-
-
-def until(look: Callable[[], Any], seconds: float = 60) -> Any:
-    """Look until there is something."""
-    deadline = time.monotonic() + seconds
-    while not (found := look()):
-        assert time.monotonic() < deadline, "it never came"
-        time.sleep(0.1)
-    return found
 
 
 def parked(services: Services, service: str, key: str) -> list[dict[str, Any]]:

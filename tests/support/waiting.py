@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 
-def until(reached: Callable[[], bool], seconds: float, what: str) -> None:
-    """Look again and again; past the deadline the test fails with what did not come."""
+def until(look: Callable[[], Any], seconds: float = 60, what: str = "it never came") -> Any:
+    """Look until there is something; past the deadline the test fails with what did not come."""
     deadline = time.monotonic() + seconds
-    while not reached():
+    while not (found := look()):
         assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
         time.sleep(0.02)
+    return found
