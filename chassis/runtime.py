@@ -5,8 +5,9 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -114,30 +115,39 @@ async def run(node: Node, app: FastAPI) -> None:
     )
     server = uvicorn.Server(config)
     server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]  # ours, above
-    parts = [
-        asyncio.create_task(server.serve(), name="http"),
-        asyncio.create_task(_consume(node), name="consumer"),
-        asyncio.create_task(_measure(node), name="gauges"),
-    ]
-    parts += [asyncio.create_task(r(node.stopping), name=n) for n, r in node.extras.items()]
+
+    async def http(stopping: asyncio.Event) -> None:
+        serving = asyncio.create_task(server.serve())
+        stop = asyncio.create_task(stopping.wait())
+        await asyncio.wait([serving, stop], return_when=asyncio.FIRST_COMPLETED)
+        server.should_exit = True
+        await serving
+
+    log.info("started", http_port=node.settings.http_port, pid=os.getpid())
+    if await work(node, {"http": http}):
+        raise SystemExit(1)
+
+
+async def work(node: Node, more: Mapping[str, Part]) -> bool:
+    """Run all parts of a process until it is told to stop; says whether one of them failed."""
+    feeding = {"consumer": partial(_consume, node), "gauges": partial(_measure, node)}
+    named = {**more, **feeding, **node.extras}
+    parts = [asyncio.create_task(part(node.stopping), name=name) for name, part in named.items()]
     hindmost = asyncio.Event()  # the relay and the commands outlive those who feed them
     last = [
         asyncio.create_task(node.commands.run(hindmost), name="commands"),
         asyncio.create_task(node.relay.run(hindmost), name="relay"),
     ]
-    log.info("started", http_port=node.settings.http_port, pid=os.getpid())
     stop = asyncio.create_task(node.stopping.wait(), name="stop")
     await asyncio.wait([stop, *parts, *last], return_when=asyncio.FIRST_COMPLETED)
     log.info("stopping")
     node.stopping.set()
-    server.should_exit = True
     failed = await _ended(parts, 12)
     hindmost.set()
     failed |= await _ended(last, 12)
     await node.store.close()
     log.info("stopped")
-    if failed:
-        raise SystemExit(1)
+    return failed
 
 
 async def _ended(tasks: list[asyncio.Task[None]], seconds: float) -> bool:
@@ -153,19 +163,19 @@ async def _ended(tasks: list[asyncio.Task[None]], seconds: float) -> bool:
     return bool(failures)
 
 
-async def _consume(node: Node) -> None:
+async def _consume(node: Node, stopping: asyncio.Event) -> None:
     await _prepare_topics(node)
-    await node.consumer.run(node.stopping)
+    await node.consumer.run(stopping)
 
 
-async def _measure(node: Node) -> None:
+async def _measure(node: Node, stopping: asyncio.Event) -> None:
     """What waits shows in the metrics although nobody asks for health, or Kafka is away."""
-    while not node.stopping.is_set():
+    while not stopping.is_set():
         try:
             await node.measure()
         except (TransientError, TimeoutError) as error:
             log.warning("backlog_unknown", error=repr(error))
-        await clock.wait_for(node.stopping, MEASURE_S)
+        await clock.wait_for(stopping, MEASURE_S)
 
 
 async def _prepare_topics(node: Node) -> None:

@@ -19,4 +19,4 @@ else
         python3 -m venv .tools && .tools/bin/python -m pip install -q 'uv>=0.9'
     fi
 fi
-"$uv" sync --frozen --quiet || fail "the environment could not be made from uv.lock"
+"$uv" sync --frozen --quiet --compile-bytecode || fail "the environment could not be made from uv.lock"
