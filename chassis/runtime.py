@@ -130,8 +130,11 @@ async def run(node: Node, app: FastAPI) -> None:
 
 async def work(node: Node, more: Mapping[str, Part]) -> bool:
     """Run all parts of a process until it is told to stop; says whether one of them failed."""
-    feeding = {"consumer": partial(_consume, node), "gauges": partial(_measure, node)}
-    named = {**more, **feeding, **node.extras}
+    feeding: dict[str, Part] = {
+        "consumer": partial(_consume, node),
+        "gauges": partial(_measure, node),
+    }
+    named: dict[str, Part] = {**more, **feeding, **node.extras}
     parts = [asyncio.create_task(part(node.stopping), name=name) for name, part in named.items()]
     hindmost = asyncio.Event()  # the relay and the commands outlive those who feed them
     last = [
