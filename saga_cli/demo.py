@@ -10,9 +10,10 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
+from guarantees.judge import Report, by_order
 from saga_cli import burst
-from saga_cli.log_reader import Logged, by_order, read
-from saga_cli.reconcile import Report, reconcile
+from saga_cli.log_reader import Logged, read
+from saga_cli.reconcile import reconcile
 from saga_cli.seed import SUSPENDED_CUSTOMER
 from saga_cli.stack.services import Services
 

@@ -36,15 +36,3 @@ async def records(bootstrap: str, topics: Iterable[str] = TOPICS) -> list[Consum
     """The same, as Kafka has them."""
     async with reading(bootstrap, topics) as log:
         return [record async for batch in log.to_end() for record in batch]
-
-
-def by_order(logged: Iterable[Logged]) -> dict[str, list[Logged]]:
-    """Events by subject, in the order of their causes and times, repeats of a publish left out."""
-    orders: dict[str, dict[str, Logged]] = {}
-    for entry in logged:
-        known = orders.setdefault(entry.envelope.subject, {})
-        known.setdefault(str(entry.envelope.id), entry)
-    return {
-        subject: sorted(events.values(), key=lambda e: (e.envelope.time, e.envelope.sequence))
-        for subject, events in orders.items()
-    }

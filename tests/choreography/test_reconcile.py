@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from saga_cli import reconcile
+from guarantees import judge
+from guarantees.judge import Books, Row
 from saga_cli.log_reader import Logged
-from saga_cli.reconcile import Books, Row
 from shared_events.catalog import BY_EVENT
 from shared_events.envelope import Envelope, event_id
 from tests.domain.builders import (
@@ -65,9 +65,9 @@ def guarantees(problems: Sequence[str]) -> set[str]:
 
 
 def test_books_of_a_confirmed_order_agree() -> None:
-    assert reconcile._of_order(CONFIRMED, "o-1", CONFIRMED.orders["o-1"]) == []
-    assert reconcile._of_stock(CONFIRMED) == []
-    assert reconcile._of_points(CONFIRMED) == []
+    assert judge.of_order(CONFIRMED, "o-1", CONFIRMED.orders["o-1"]) == []
+    assert judge.of_stock(CONFIRMED) == []
+    assert judge.of_points(CONFIRMED) == []
 
 
 @pytest.mark.parametrize(
@@ -86,39 +86,39 @@ def test_an_order_that_is_open_or_half_done_is_noticed(
     changes: dict[str, Any], guarantee: str
 ) -> None:
     books = replace(CONFIRMED, **changes)
-    problems = reconcile._of_order(books, "o-1", books.orders["o-1"])
+    problems = judge.of_order(books, "o-1", books.orders["o-1"])
     assert guarantees(problems) == {guarantee}
 
 
 @pytest.mark.parametrize("held", ["reservations", "payments", "shipments", "points"])
 def test_a_cancelled_order_that_holds_something_is_noticed(held: str) -> None:
     books = Books(**{held: getattr(CONFIRMED, held)})
-    problems = reconcile._of_order(books, "o-1", Row("Cancelled", {}))
+    problems = judge.of_order(books, "o-1", Row("Cancelled", {}))
     assert guarantees(problems) == {"G2"}
 
 
 def test_a_refund_that_is_not_what_was_captured_is_noticed() -> None:
     detail = {"captured": {"captured_minor": 3000}, "refunded_minor": 2900, "fee_minor": 99}
     books = Books(payments={"o-1": Row("Refunded", detail)})
-    assert reconcile._of_order(books, "o-1", Row("Cancelled", {})) != []
+    assert judge.of_order(books, "o-1", Row("Cancelled", {})) != []
 
 
 def test_compensations_in_reverse_order_are_right_and_in_any_other_are_noticed() -> None:
-    assert reconcile._of_history(history(*BACKWARD)) == []
+    assert judge.of_history(history(*BACKWARD)) == []
     for number in range(4):
         swapped = [*BACKWARD]
         swapped[number : number + 2] = reversed(swapped[number : number + 2])
-        assert guarantees(reconcile._of_history(history(*swapped))) == {"G3"}
+        assert guarantees(judge.of_history(history(*swapped))) == {"G3"}
 
 
 @pytest.mark.parametrize("done", [reserved(), captured(), shipment_created()])
 def test_an_end_before_everything_is_undone_is_noticed(done: Any) -> None:
-    assert guarantees(reconcile._of_history(history(done, order_cancelled()))) == {"G3"}
+    assert guarantees(judge.of_history(history(done, order_cancelled()))) == {"G3"}
 
 
 @pytest.mark.parametrize("event", [placed(), reserved(), captured(), committed(), refunded()])
 def test_an_event_that_happened_twice_is_noticed(event: Any) -> None:
-    assert "G4" in guarantees(reconcile._of_history(history(event, event)))
+    assert "G4" in guarantees(judge.of_history(history(event, event)))
 
 
 @pytest.mark.parametrize(
@@ -130,12 +130,12 @@ def test_an_event_that_happened_twice_is_noticed(event: Any) -> None:
     ],
 )
 def test_stock_that_is_not_what_the_reservations_say_is_noticed(level: dict[str, int]) -> None:
-    assert guarantees(reconcile._of_stock(replace(CONFIRMED, stock={"CUP": level}))) == {"G6"}
+    assert guarantees(judge.of_stock(replace(CONFIRMED, stock={"CUP": level}))) == {"G6"}
 
 
 @pytest.mark.parametrize("customers", [{}, {"c-1": 60}, {"c-1": 30, "c-2": 1}])
 def test_points_that_no_award_explains_are_noticed(customers: dict[str, int]) -> None:
-    assert guarantees(reconcile._of_points(replace(CONFIRMED, customers=customers))) == {"G2"}
+    assert guarantees(judge.of_points(replace(CONFIRMED, customers=customers))) == {"G2"}
 
 
 @pytest.mark.parametrize(
@@ -152,4 +152,4 @@ def test_events_out_of_the_order_of_decision_are_noticed(
     sequences: tuple[int, ...], broken: set[str]
 ) -> None:
     found = [logged(reserved(), n, sequence) for n, sequence in enumerate(sequences)]
-    assert guarantees(reconcile._of_sequences(found)) == broken
+    assert guarantees(judge.of_sequences(found)) == broken

@@ -11,8 +11,9 @@ import httpx
 import pytest
 from redis import Redis
 
+from guarantees.judge import Books
 from saga_cli.log_reader import read
-from saga_cli.reconcile import Books, read_books
+from saga_cli.reconcile import read_books
 from saga_cli.seed import SUSPENDED_CUSTOMER, seed
 from saga_cli.stack.servers import Servers
 from saga_cli.stack.services import Instance, Services

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from saga_cli.reconcile import Row, read_books
+from guarantees.judge import Row
+from saga_cli.reconcile import read_books
 from saga_cli.seed import seed
 from saga_cli.stack.services import Instance, Services
 from tests.support.fake_stripe import API_KEY, SECRET, FakeStripe, fake_stripe

@@ -7,8 +7,9 @@ from typing import Any
 
 import httpx
 
+from guarantees.judge import Report
 from saga_cli.demo import SCENES, a_checkout
-from saga_cli.reconcile import Report, reconcile
+from saga_cli.reconcile import reconcile
 from saga_cli.stack.services import Services
 
 MIXED = [scene.changes for scene in SCENES[:5]]

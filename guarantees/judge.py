@@ -1,0 +1,193 @@
+"""What each guarantee means for five databases and their log, whoever has read them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol, TypeVar
+
+from shared_events.envelope import Envelope
+
+COMPENSATIONS: Final = (
+    "points.deducted.v1",
+    "shipment.cancelled.v1",
+    "payment.refunded.v1",
+    "stock.released.v1",
+    "order.cancelled.v1",
+)
+ONCE: Final = (
+    *COMPENSATIONS,
+    "order.placed.v1",
+    "order.confirmed.v1",
+    "stock.reserved.v1",
+    "stock.committed.v1",
+    "payment.captured.v1",
+    "shipment.created.v1",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    status: str
+    detail: Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class Books:
+    """What each database holds, by order; and the stock by SKU."""
+
+    orders: dict[str, Row] = field(default_factory=dict)
+    reservations: dict[str, Row] = field(default_factory=dict)
+    payments: dict[str, Row] = field(default_factory=dict)
+    shipments: dict[str, Row] = field(default_factory=dict)
+    points: dict[str, Row] = field(default_factory=dict)
+    customers: dict[str, int] = field(default_factory=dict)
+    stock: dict[str, Mapping[str, int]] = field(default_factory=dict)
+    waiting: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Report:
+    """`violations` name the guarantee that each breaks."""
+
+    orders: int
+    states: dict[str, int]
+    violations: list[str]
+    events: int = 0
+
+    @property
+    def is_clean(self) -> bool:
+        return not self.violations
+
+
+class Logged(Protocol):
+    """One event and the topic in which it stands."""
+
+    @property
+    def topic(self) -> str: ...
+
+    @property
+    def envelope(self) -> Envelope: ...
+
+
+T = TypeVar("T", bound=Logged)
+
+
+def judge(books: Books, logged: Sequence[Logged], expected: Iterable[str] = ()) -> Report:
+    """Check G1, G2, G3, G4, G6 and G7 of every order; `expected` are acknowledged order ids (G5)."""
+    violations = [f"G5 {o}: acknowledged, but unknown" for o in expected if o not in books.orders]
+    histories = by_order(logged)
+    for order_id, order in books.orders.items():
+        history = histories.get(order_id, [])
+        if not history:
+            violations.append(f"G5 in the database, but not in Kafka ({order_id})")
+        violations += [f"{problem} ({order_id})" for problem in of_order(books, order_id, order)]
+        violations += [f"{problem} ({order_id})" for problem in of_history(history)]
+    violations += of_stock(books) + of_points(books) + of_sequences(logged)
+    violations += [f"G1 {n} {what} wait" for what, n in books.waiting.items() if n]
+    states: dict[str, int] = {}
+    for row in books.orders.values():
+        states[row.status] = states.get(row.status, 0) + 1
+    return Report(len(books.orders), states, violations, len(logged))
+
+
+def by_order(logged: Iterable[T]) -> dict[str, list[T]]:
+    """Events by subject, in the order of their causes and times, repeats of a publish left out."""
+    orders: dict[str, dict[str, T]] = {}
+    for entry in logged:
+        known = orders.setdefault(entry.envelope.subject, {})
+        known.setdefault(str(entry.envelope.id), entry)
+    return {
+        subject: sorted(events.values(), key=lambda e: (e.envelope.time, e.envelope.sequence))
+        for subject, events in orders.items()
+    }
+
+
+def of_order(books: Books, order_id: str, order: Row) -> list[str]:
+    """G1 and G2."""
+    nothing = Row("Absent", {})
+    held = books.reservations.get(order_id, nothing).status
+    paid = books.payments.get(order_id, nothing)
+    shipped = books.shipments.get(order_id, nothing).status
+    points = books.points.get(order_id, nothing).status
+    if order.status == "Confirmed":
+        wrong = {
+            "stock is not committed": held != "Committed",
+            "money is not captured": paid.status != "Captured",
+            "wrong amount": paid.detail.get("captured_minor")
+            != order.detail["order"]["total_minor"],
+            "no live shipment": shipped not in {"Approved", "Dispatching", "Dispatched"},
+            "points are not awarded": points != "Awarded",
+        }
+    elif order.status == "Cancelled":
+        wrong = {
+            "stock is held": held in {"Reserved", "Committed"},
+            "money is held": paid.status in {"Capturing", "Captured", "Refunding"},
+            "refund and fee are not what was captured": paid.status == "Refunded"
+            and paid.detail["captured"]["captured_minor"]
+            != paid.detail["refunded_minor"] + paid.detail["fee_minor"],
+            "a shipment is live": shipped not in {"Absent", "Noted", "Rejected", "Cancelled"},
+            "points are kept": points == "Awarded",
+        }
+    else:
+        return [f"G1 not settled: {order.status}"]
+    return [f"G2 {order.status.lower()}, but {what}" for what, is_so in wrong.items() if is_so]
+
+
+def of_history(history: list[Logged]) -> list[str]:
+    """G3 and G4: compensations in reverse order, each event once, the end only at the end."""
+    types = [entry.envelope.type for entry in history]
+    problems = [f"G4 {name} twice" for name in ONCE if types.count(name) > 1]
+    undone = [name for name in types if name in COMPENSATIONS]
+    if undone != sorted(undone, key=COMPENSATIONS.index):
+        problems.append(f"G3 undone out of order: {undone}")
+    pairs = (
+        ("payment.captured.v1", "payment.refunded.v1"),
+        ("stock.reserved.v1", "stock.released.v1"),
+        ("shipment.created.v1", "shipment.cancelled.v1"),
+    )
+    if "order.cancelled.v1" in types:
+        problems += [f"G3 cancelled without {b}" for a, b in pairs if a in types and b not in types]
+    return problems
+
+
+def of_stock(books: Books) -> list[str]:
+    """G6: the levels are what the reservations say, and never below zero."""
+    held: dict[str, dict[str, int]] = {}
+    for row in books.reservations.values():
+        if row.status in {"Reserved", "Committed"}:
+            for line in row.detail["lines"]:
+                sums = held.setdefault(line["sku"], {"reserved": 0, "committed": 0})
+                sums[row.status.lower()] += line["quantity"]
+    problems = []
+    for sku, level in books.stock.items():
+        sums = held.get(sku, {"reserved": 0, "committed": 0})
+        if any(level[name] != sums[name] for name in sums) or min(level.values()) < 0:
+            problems.append(f"G6 stock of {sku} is {dict(level)}, its reservations say {sums}")
+    return problems
+
+
+def of_points(books: Books) -> list[str]:
+    """G2: a customer's points are the sum of what is awarded."""
+    sums: dict[str, int] = {}
+    for row in books.points.values():
+        if row.status == "Awarded":
+            customer = row.detail["customer_id"]
+            sums[customer] = sums.get(customer, 0) + row.detail["points"]
+    customers = set(sums) | set(books.customers)
+    return [
+        f"G2 {c} has {books.customers.get(c, 0)} points, awards say {sums.get(c, 0)}"
+        for c in sorted(customers)
+        if sums.get(c, 0) != books.customers.get(c, 0)
+    ]
+
+
+def of_sequences(logged: Iterable[Logged]) -> list[str]:
+    """G7: a service's events of one order stand in its topic in the order of decision, no gap."""
+    last: dict[tuple[str, str], int] = {}
+    problems = []
+    for entry in logged:
+        envelope = entry.envelope
+        place = (entry.topic, envelope.subject)
+        if envelope.sequence > last.get(place, 0) + 1:
+            problems.append(f"G7 {envelope.type} of {envelope.subject} skips a number")
+        last[place] = max(envelope.sequence, last.get(place, 0))
+    return problems

@@ -1,0 +1,89 @@
+"""Puts the simulated world in the places where production code meets the real one.
+
+Nothing in production code knows of it: the modules' own names are set, and set back afterwards.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
+from random import Random
+from typing import Any, Final
+from uuid import UUID
+
+import structlog
+
+import loyalty_svc.server
+from chassis import clock, crashpoints, ids, kafka
+from simulation.process import current
+
+EPOCH: Final = datetime(2026, 1, 1, tzinfo=UTC)
+SILENT: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Stands for the modules `time` and `datetime` in chassis.clock."""
+
+    loop: asyncio.AbstractEventLoop
+
+    def monotonic(self) -> float:
+        return self.loop.time()
+
+    def now(self, _zone: tzinfo) -> datetime:
+        """The world's time, and the error of the process's own clock."""
+        process = current.get()
+        skew_s = process.skew_s if process is not None else 0.0
+        return EPOCH + timedelta(seconds=self.loop.time() + skew_s)
+
+
+@contextmanager
+def installed(
+    loop: asyncio.AbstractEventLoop, choice: Random, reached: Any, clients: Any, redis: Any
+) -> Iterator[None]:
+    """`reached` hears of crash points; `clients` and `redis` stand for the libraries' classes."""
+    time = Clock(loop)
+
+    def identity() -> UUID:
+        return UUID(int=choice.getrandbits(128), version=4)
+
+    places = (
+        (clock, "time", time),
+        (clock, "datetime", time),
+        (clock, "random", choice),
+        (ids, "uuid7", identity),
+        (crashpoints, "reached", reached),
+        (kafka, "AIOKafkaConsumer", clients.consumer),
+        (kafka, "AIOKafkaProducer", clients.producer),
+        (kafka, "AIOKafkaAdminClient", clients.admin),
+        (loyalty_svc.server, "Redis", redis),
+    )
+    with ExitStack() as kept:
+        for module, name, value in places:
+            kept.callback(setattr, module, name, getattr(module, name))
+            setattr(module, name, value)
+        yield
+
+
+def silence() -> None:
+    """Production code logs each fault; a run that is repeated with `--verbose` shows it."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(SILENT))
+
+
+def told_with_time(loop: asyncio.AbstractEventLoop) -> None:
+    """Production logs with the world's time and the process's name."""
+
+    def add(_logger: Any, _method: str, event: Any) -> Any:
+        process = current.get()
+        event["at"], event["process"] = f"{loop.time():.4f}", process.name if process else "world"
+        return event
+
+    structlog.configure(
+        processors=[
+            add,
+            structlog.processors.KeyValueRenderer(key_order=["at", "process", "event"]),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(0),
+        cache_logger_on_first_use=False,
+    )
