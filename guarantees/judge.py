@@ -132,7 +132,7 @@ def of_order(books: Books, order_id: str, order: Row) -> list[str]:
     return [f"G2 {order.status.lower()}, but {what}" for what, is_so in wrong.items() if is_so]
 
 
-def of_history(history: list[Logged]) -> list[str]:
+def of_history(history: Sequence[Logged]) -> list[str]:
     """G3 and G4: compensations in reverse order, each event once, the end only at the end."""
     types = [entry.envelope.type for entry in history]
     problems = [f"G4 {name} twice" for name in ONCE if types.count(name) > 1]

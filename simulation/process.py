@@ -1,7 +1,7 @@
 """Which simulated process the running code belongs to."""
 
 import asyncio
-from contextvars import ContextVar
+from contextvars import Context, ContextVar, copy_context
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +26,10 @@ class Process:
     held: list[asyncio.Handle] = field(default_factory=list)
     tasks: list["asyncio.Task[Any]"] = field(default_factory=list)
     node: Any = None
+    context: Context = field(default_factory=copy_context)
+
+    def __post_init__(self) -> None:
+        self.context.run(current.set, self)
 
 
 current: ContextVar[Process | None] = ContextVar("process", default=None)

@@ -7,6 +7,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, get_args, get_origin
 
+from pydantic_core import to_json
+
 from saga_cli.topology import SERVICES, ServiceSpec
 from shared_events.catalog import BY_EVENT, ENTRIES, Entry, dead_letters_of
 from shared_events.values import Line, Order
@@ -14,6 +16,7 @@ from tests import state_tables
 from tests.domain.samples.all import BY_SERVICE
 
 DOCS: Final = Path(__file__).parents[1] / "docs"
+CELLS: Final = Path(__file__).parents[1] / "simulation" / "cells.json"
 INTRODUCTION: Final = """\
 # Events
 
@@ -34,6 +37,12 @@ def events_page() -> str:
     sections = (_section(spec) for spec in SERVICES)
     parts = [INTRODUCTION, _flow(), state_tables.LEGEND, *sections, _values()]
     return "\n".join(parts)
+
+
+def cells_file() -> str:
+    """simulation/cells.json: which state may meet which message."""
+    tables = {name: state_tables.cells(samples) for name, samples in BY_SERVICE.items()}
+    return to_json(tables, indent=1).decode() + "\n"
 
 
 def _declaration(spec: ServiceSpec) -> Any:
@@ -130,7 +139,8 @@ def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 def main() -> None:
     DOCS.mkdir(exist_ok=True)
     (DOCS / "events.md").write_text(events_page(), encoding="utf-8")
-    sys.stdout.write("docs/events.md\n")
+    CELLS.write_text(cells_file(), encoding="utf-8")
+    sys.stdout.write("docs/events.md simulation/cells.json\n")
 
 
 if __name__ == "__main__":

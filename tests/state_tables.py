@@ -6,6 +6,7 @@ from shared_events.decision import Decision, Later, Refusal
 from tests.domain.builders import IN_TIME, TOO_LATE
 from tests.domain.samples import Samples, name_of
 
+KINDS: Final = ("acts", "nothing", "refused", "impossible")
 LEGEND: Final = """\
 ## How to read the state tables
 
@@ -33,6 +34,27 @@ def rows(samples: Samples) -> list[tuple[str, ...]]:
         (f"**{state}**", *(_cell(samples, state, message) for message in samples.messages))
         for state in samples.histories
     ]
+
+
+def cells(samples: Samples) -> dict[str, dict[str, str]]:
+    """Types of states to types of messages to what comes of it: acts, nothing, refused, impossible."""
+    found: dict[str, dict[str, str]] = {}
+    for state in samples.histories:
+        own = found.setdefault(type(samples.own_state(state)).__name__, {})
+        for message, body in samples.messages.items():
+            kind = type(body).__name__
+            answers = [samples.decide(state, message, at) for at in (IN_TIME, TOO_LATE)]
+            kinds = [own.get(kind, "impossible"), *map(_kind, answers)]
+            own[kind] = min(kinds, key=KINDS.index)
+    return found
+
+
+def _kind(answer: Decision | Refusal) -> str:
+    if isinstance(answer, Refusal):
+        return "refused"
+    if answer.impossible:
+        return "impossible"
+    return "nothing" if answer.quiet else "acts"
 
 
 def _titled(name: str) -> str:

@@ -1,0 +1,131 @@
+"""`saga simulate`: many orders under many faults, from seeds, and what came of them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count, islice
+from pathlib import Path
+from time import monotonic
+from typing import Final
+
+import typer
+from pydantic import ValidationError
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from saga_cli.terminal import console, fail
+from simulation import coverage
+from simulation.found import Found
+from simulation.plan import FAULTS, Plan
+from simulation.runs import Result, many, run, shrunk
+from simulation.summary import Summary
+
+SHOWN: Final = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """So many orders from a seed on, so many a run, with these kinds of faults."""
+
+    orders: int
+    seed: int
+    per_run: int
+    faults: frozenset[str]
+    jobs: int
+
+    def plans(self) -> Iterator[Plan]:
+        """What failed before comes first."""
+        yield from Found.here().plans()
+        runs = -(-self.orders // self.per_run)
+        for seed in islice(count(self.seed), runs):
+            yield Plan.drawn(seed, self.per_run, self.faults)
+
+
+def kinds_of(faults: str) -> frozenset[str]:
+    if faults == "all":
+        return frozenset(FAULTS)
+    kinds = frozenset(filter(None, faults.split(",")))
+    if unknown := sorted(kinds - set(FAULTS)):
+        fail(f"no such fault: {', '.join(unknown)}; there are {', '.join(FAULTS)}")
+    return kinds
+
+
+def simulate(wanted: Wanted) -> None:
+    """Exit code 1 after the first run that breaks a guarantee."""
+    summary, started = Summary(), monotonic()
+    columns = (TextColumn("orders"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        bar = progress.add_task("orders", total=wanted.orders)
+        for result in many(wanted.plans(), wanted.jobs):
+            summary.add(result)
+            progress.update(bar, completed=min(summary.orders, wanted.orders))
+            if result.guarantee:
+                break
+    tell(summary, monotonic() - started)
+    if summary.failures:
+        explain(summary.failures[0])
+        raise typer.Exit(1)
+
+
+def repeat(text: str, log: Path | None, *, verbose: bool) -> None:
+    """One plan again; its log, if it is wanted."""
+    try:
+        plan = Plan.of_json(text)
+    except (ValueError, TypeError, ValidationError) as error:
+        fail(f"not a plan: {error}")
+    result = run(plan, keep_log=log is not None, verbose=verbose)
+    if log is not None:
+        log.write_text("".join(f"{line}\n" for line in result.log))
+    console.print(f"{plan.orders} orders, {result.events} events, digest {result.digest}")
+    if result.guarantee:
+        console.print(f"[red]{result.what}[/red]")
+        raise typer.Exit(1)
+    console.print("no violation")
+
+
+def tell(summary: Summary, seconds: float) -> None:
+    rate = summary.orders / max(seconds, 0.001)
+    console.print(
+        f"{summary.orders} orders in {summary.runs} runs, {summary.events} events, "
+        f"{summary.virtual_s / 3600:.1f} virtual hours in {seconds:.0f} s ({rate:.0f} orders/s)"
+    )
+    ends = ", ".join(f"{n} {state}" for state, n in summary.states.most_common())
+    console.print(f"ends: {ends}")
+    table = Table("fault", "hits", box=None)
+    for kind in FAULTS:
+        table.add_row(kind, str(summary.hits[kind]))
+    console.print(table)
+    report = coverage.of(summary.cells)
+    console.print(
+        f"state x message: {report.reached} of {report.total} cells reached, "
+        f"{len(report.explained)} explained, {len(report.missing)} neither"
+    )
+    for cell in report.missing:
+        console.print(f"  not reached: {' '.join(cell)}")
+    if not summary.failures:
+        console.print("no violation of G1 to G9")
+
+
+def explain(failure: Result) -> None:
+    """The smallest plan that still fails, its trace, and the command that repeats it."""
+    Found.here().keep(failure.plan)
+    console.print(f"[red]{failure.what}[/red]\nseed {failure.plan.seed}; looking for less ...")
+    plan, tried = shrunk(failure.plan, failure.guarantee)
+    result = run(plan, keep_log=True)
+    Found.here().keep(plan)
+    console.print(f"smallest of {tried} tried: {plan.orders} orders, faults {plan.faults}")
+    console.print(f"[red]{result.what}[/red]")
+    for line in trace(result)[-SHOWN:]:
+        console.print(f"  {line}", soft_wrap=True)
+    console.print(f"again: saga simulate --plan '{plan.to_json()}'", soft_wrap=True)
+
+
+def trace(result: Result) -> list[str]:
+    """The lines about the order that the violation names, and the faults among them."""
+    named = [word.strip("():,") for word in result.what.split()]
+    about = {word for word in named if len(word) == 36}  # noqa: PLR2004 - a UUID
+    quiet = ("committed ", "appended ")
+    return [
+        line
+        for line in result.log
+        if any(word in line for word in about) or not line.split(" ", 2)[2].startswith(quiet)
+    ]

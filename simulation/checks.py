@@ -1,0 +1,147 @@
+"""Checks what can be checked at once: at each commit, each record in Kafka, each entry of a ledger.
+
+Guarantees G1 to G9 are those of docs/architecture.md; I1 to I10 restate them for one step.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from inventory_svc.domain import Level
+from shared_events.catalog import BY_TYPE, COMPACTED
+from shared_events.codec import type_of
+from simulation.providers import money_of
+
+PERSONAL: Final = b"Ada Private"
+AFTER: Final = {
+    "stock.reserved.v1": {"order.placed.v1"},
+    "payment.capture_requested.v1": {"stock.reserved.v1"},
+    "shipment.booking_requested.v1": {"payment.captured.v1"},
+    "points.awarded.v1": {"shipment.created.v1"},
+    "order.confirmed.v1": {"points.awarded.v1"},
+    "stock.committed.v1": {"order.confirmed.v1"},
+    "shipment.approved.v1": {"order.confirmed.v1"},
+    "shipment.cancel_requested.v1": {"points.deducted.v1", "points.rejected.v1"},
+    "payment.refund_requested.v1": {"shipment.cancelled.v1", "shipment.rejected.v1"},
+    "stock.released.v1": {"payment.refunded.v1", "payment.declined.v1"},
+    "order.cancelled.v1": {"stock.released.v1", "stock.rejected.v1"},
+    "order.cancellation_refused.v1": {"shipment.cancellation_refused.v1"},
+}
+"""What stands in the log before an event may be decided on (G3, both ways)."""
+LAST: Final = frozenset(
+    {
+        "order.cancelled.v1",
+        "stock.released.v1",
+        "stock.rejected.v1",
+        "payment.refunded.v1",
+        "payment.declined.v1",
+        "shipment.cancelled.v1",
+        "shipment.rejected.v1",
+        "points.rejected.v1",
+    }
+)
+"""Nothing of the same service follows for that order (I8)."""
+
+
+class ViolationError(AssertionError):
+    """A guarantee is broken. `guarantee` is its name, such as "G4"."""
+
+    def __init__(self, guarantee: str, what: str) -> None:
+        super().__init__(f"{guarantee} {what}")
+        self.guarantee = guarantee
+
+
+@dataclass(slots=True)
+class Watch:
+    """All that was committed and published so far, as far as the checks need it."""
+
+    committed: dict[str, str] = field(default_factory=dict)
+    published: dict[str, tuple[bytes, str]] = field(default_factory=dict)
+    heard: dict[str, set[str]] = field(default_factory=dict)
+    sequences: dict[tuple[str, str], int] = field(default_factory=dict)
+    ended: dict[tuple[str, str], str] = field(default_factory=dict)
+    received: dict[str, int] = field(default_factory=dict)
+    violations: list[ViolationError] = field(default_factory=list)
+
+    def broken(self, guarantee: str, what: str) -> None:
+        self.violations.append(ViolationError(guarantee, what))
+
+    def committed_rows(self, service: str, rows: Iterable[Any]) -> None:
+        """Outbox rows of one commit, as the service's database has them from now on."""
+        for row in rows:
+            if row.topic != f"{service}.events":
+                continue
+            headers = dict(row.headers)
+            wire_type, id_ = headers["ce_type"].decode(), headers["ce_id"].decode()
+            if id_ in self.committed:
+                self.broken("G4", f"{wire_type} of {row.key} was decided twice")
+            self.committed[id_] = wire_type
+            self._in_its_place(service, wire_type, row.key)
+
+    def _in_its_place(self, service: str, wire_type: str, key: str) -> None:
+        wanted, heard = AFTER.get(wire_type), self.heard.get(key, set())
+        if wanted is not None and not wanted & heard:
+            self.broken("G3", f"{wire_type} of {key} without {' or '.join(sorted(wanted))}")
+        if last := self.ended.get((service, key)):
+            self.broken("I8", f"{wire_type} of {key} after {last}")
+        if wire_type in LAST:
+            self.ended[service, key] = wire_type
+
+    def levels(self, levels: dict[str, Level], received: Iterable[tuple[str, int]]) -> None:
+        """The stock after one commit, and what was received in it."""
+        for sku, quantity in received:
+            self.received[sku] = self.received.get(sku, 0) + quantity
+        for sku, level in levels.items():
+            if min(level.available, level.reserved, level.committed) < 0:
+                self.broken("G6", f"{sku} is oversold: {level}")
+            if level.on_hand != self.received.get(sku, 0):
+                self.broken("G6", f"{sku} has {level.on_hand}, received {self.received.get(sku)}")
+
+    def appended(self, record: Any) -> None:
+        """A record stands in Kafka."""
+        if record.topic in COMPACTED:
+            return
+        if PERSONAL in (record.value or b""):
+            self.broken("G9", f"{record.topic} holds personal data")
+        wire_type = type_of(record.headers)
+        if wire_type not in BY_TYPE or record.topic.endswith(".dead-letters"):
+            return
+        headers = dict(record.headers)
+        key, id_ = record.key.decode(), headers["ce_id"].decode()
+        service = record.topic.removesuffix(".events")
+        if id_ in self.published:
+            if self.published[id_] != (record.value, headers["ce_sequence"]):
+                self.broken("G4", f"{wire_type} of {key} was decided in two ways")
+            return
+        self.published[id_] = (record.value, headers["ce_sequence"])
+        if service != "loyalty" and id_ not in self.committed:
+            self.broken("I6", f"{wire_type} of {key} was never committed")
+        if service == "loyalty":
+            self._in_its_place(service, wire_type, key)
+        self._in_order(record.topic, key, int(headers["ce_sequence"]), wire_type)
+        self.heard.setdefault(key, set()).add(wire_type)
+
+    def _in_order(self, topic: str, key: str, sequence: int, wire_type: str) -> None:
+        last = self.sequences.get((topic, key), 0)
+        if sequence != last + 1 and sequence != 0:
+            self.broken("G7", f"{wire_type} of {key} is number {sequence} after {last}")
+        self.sequences[topic, key] = max(sequence, last)
+
+    def money(self, order_id: str, entries: list[tuple[str, Any]]) -> None:
+        """The bank's own ledger of one order."""
+        charges, refunded = money_of(entries)
+        if len(charges) > 1:
+            self.broken("G4", f"{order_id} was charged {len(charges)} times")
+        if refunded > sum(charges):
+            self.broken("G4", f"{order_id}: {refunded} of {sum(charges)} were given back")
+        if sum(name == "RefundSucceeded" for name, _ in entries) > 1:
+            self.broken("G4", f"{order_id} was refunded twice")
+
+    def bookings(self, order_id: str, entries: list[tuple[str, Any]]) -> None:
+        """The carrier's own ledger of one order."""
+        names = [name for name, _ in entries]
+        for name in ("Booked", "HandedOver", "BookingCancelled"):
+            if names.count(name) > 1:
+                self.broken("G4", f"{order_id}: the carrier has {names.count(name)} x {name}")
+        if "HandedOver" in names and "BookingCancelled" in names:
+            self.broken("G2", f"{order_id} was handed over and cancelled")

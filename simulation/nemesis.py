@@ -1,0 +1,191 @@
+"""The faults that come at a time of their own: deaths, pauses, outages, and rubbish in a topic."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any, Protocol
+
+from chassis import clock
+from simulation.nodes import SERVICES
+from simulation.plan import Plan
+from simulation.process import Process
+from simulation.weather import Weather
+
+Strike = Callable[[Random], Awaitable[None]]
+
+
+class Town(Protocol):
+    plan: Plan
+    weather: Weather
+    broker: Any
+    redis: Any
+    databases: dict[str, Any]
+
+    def processes(self, service: str = "") -> list[Process]: ...
+
+    def tell(self, what: str) -> None: ...
+
+    def cut(self, process: Process) -> None: ...
+
+    def pause(self, process: Process) -> None: ...
+
+    def resume(self, process: Process) -> None: ...
+
+    def stop(self, process: Process) -> None: ...
+
+    def hold(self, service: str, *, down: bool) -> None: ...
+
+    async def operate(self, service: str, key: str, choice: Random) -> None: ...
+
+
+@dataclass
+class Nemesis:
+    town: Town
+    strikes: dict[str, tuple[int, Strike]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.strikes = {
+            "duplicate": (20, self._duplicate),
+            "reorder": (12, self._reorder),
+            "kill": (10, self._kill),
+            "restart": (5, self._restart),
+            "pause": (4, self._pause),
+            "rebalance": (15, self._rebalance),
+            "two-relays": (8, self._two_relays),
+            "provider-away": (3, self._provider_away),
+            "broker-away": (2, self._broker_away),
+            "database-away": (4, self._database_away),
+            "slow-service": (3, self._slow_service),
+            "redis-lost": (1, self._redis_lost),
+            "redis-set-back": (3, self._redis_set_back),
+            "redis-away": (2, self._redis_away),
+            "service-stopped": (1, self._service_stopped),
+            "poison": (4, self._poison),
+        }
+
+    async def rage(self) -> None:
+        """All timed faults of the plan; those of different kinds overlap."""
+        plan = self.town.plan
+        async with asyncio.TaskGroup() as faults:
+            for kind, (most, strike) in self.strikes.items():
+                intensity = plan.faults.get(kind)
+                if intensity is not None:
+                    for number in range(max(1, round(most * intensity))):
+                        choice = plan.random(f"{kind} {number}")
+                        faults.create_task(self._at_its_time(kind, strike, choice))
+
+    async def _at_its_time(self, kind: str, strike: Strike, choice: Random) -> None:
+        await clock.wait(choice.uniform(0, self.town.plan.arrive_s + 2.0))
+        self.town.weather.hits[kind] += 1
+        await strike(choice)
+
+    def _victim(self, choice: Random, service: str = "") -> Process | None:
+        processes = self.town.processes(service)
+        return choice.choice(processes) if processes else None
+
+    async def _kill(self, choice: Random) -> None:
+        if process := self._victim(choice):
+            self.town.tell(f"kill {process.name}")
+            self.town.cut(process)
+
+    async def _restart(self, choice: Random) -> None:
+        if process := self._victim(choice):
+            self.town.tell(f"restart {process.name}")
+            self.town.stop(process)
+
+    async def _pause(self, choice: Random) -> None:
+        if process := self._victim(choice):
+            seconds = choice.choice((0.5, 3.0, 9.0, 15.0)) * choice.random()
+            self.town.tell(f"pause {process.name} for {seconds:.1f} s")
+            self.town.pause(process)
+            await clock.wait(seconds)
+            self.town.resume(process)
+
+    async def _rebalance(self, choice: Random) -> None:
+        self.town.broker.rebalance(choice.choice(SERVICES))
+
+    async def _two_relays(self, choice: Random) -> None:
+        """Sessions of a database end; whoever led goes on until it notices."""
+        service = choice.choice([s for s in SERVICES if s != "loyalty"])
+        self.town.tell(f"sessions of {service} end")
+        self.town.databases[service].restart()
+
+    async def _while_away(self, what: str, seconds: float) -> None:
+        self.town.tell(f"{what} is away for {seconds:.1f} s")
+        self.town.weather.away.add(what)
+        await clock.wait(seconds)
+        self.town.weather.away.discard(what)
+
+    async def _provider_away(self, choice: Random) -> None:
+        await self._while_away(choice.choice(("bank", "carrier")), choice.uniform(0.5, 15.0))
+
+    async def _database_away(self, choice: Random) -> None:
+        service = choice.choice([s for s in SERVICES if s != "loyalty"])
+        self.town.databases[service].restart()
+        await self._while_away(service, choice.choice((0.0, 1.0, 8.0)))
+
+    async def _broker_away(self, choice: Random) -> None:
+        seconds = choice.uniform(0.5, 12.0)
+        self.town.tell(f"the broker is away for {seconds:.1f} s")
+        self.town.broker.down = True
+        await clock.wait(seconds)
+        self.town.broker.down = False
+
+    async def _slow_service(self, choice: Random) -> None:
+        service = choice.choice(SERVICES)
+        self.town.weather.slow.add(service)
+        await clock.wait(choice.uniform(0.5, 3.0))
+        self.town.weather.slow.discard(service)
+
+    async def _redis_lost(self, _choice: Random) -> None:
+        self.town.tell("redis loses all")
+        self.town.redis.flush()
+
+    async def _redis_set_back(self, choice: Random) -> None:
+        writes = choice.choice((1, 3, 20))
+        self.town.tell(f"redis loses its last {writes} writes")
+        self.town.redis.restart(lose_last=writes)
+
+    async def _redis_away(self, choice: Random) -> None:
+        seconds = choice.uniform(0.2, 5.0)
+        self.town.tell(f"redis is away for {seconds:.1f} s")
+        self.town.redis.down = True
+        await clock.wait(seconds)
+        self.town.redis.down = False
+
+    async def _service_stopped(self, choice: Random) -> None:
+        service = choice.choice(SERVICES)
+        seconds = choice.uniform(5.0, 60.0)
+        self.town.tell(f"{service} is stopped for {seconds:.0f} s")
+        self.town.hold(service, down=True)
+        await clock.wait(seconds)
+        self.town.hold(service, down=False)
+
+    async def _duplicate(self, choice: Random) -> None:
+        """A record again, as a producer leaves it that sends once more what it sent."""
+        topic = f"{choice.choice(SERVICES)}.events"
+        partition = choice.randrange(12)
+        if records := self.town.broker.log(topic, partition):
+            record = choice.choice(records)
+            self.town.broker.append(
+                topic, partition, record.key, record.value, list(record.headers)
+            )
+
+    async def _reorder(self, choice: Random) -> None:
+        """One partition is read late for a while, by everybody."""
+        topic = f"{choice.choice(SERVICES)}.events"
+        await self.town.weather.lag(topic, choice.randrange(12), choice.uniform(0.2, 4.0))
+
+    async def _poison(self, choice: Random) -> None:
+        """Rubbish under the key of a living order; then an operator sees to it."""
+        service = choice.choice(SERVICES)
+        topic = f"{service}.events"
+        partition = choice.randrange(12)
+        records = [r for r in self.town.broker.log(topic, partition) if r.key]
+        if not records:
+            return
+        key = choice.choice(records).key
+        self.town.tell(f"rubbish in {topic}/{partition} for {key.decode()}")
+        self.town.broker.append(topic, partition, key, b"\x00 rubbish", [("ce_type", b"rubbish")])
+        await clock.wait(choice.uniform(0.5, 4.0))

@@ -1,0 +1,57 @@
+"""The person who sees to dead letters, through the same port as the command line."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from chassis import clock
+from chassis.errors import TransientError
+from chassis.message import Parked
+from chassis.parking import message_of
+from simulation.nodes import SERVICES
+from simulation.process import Process
+
+EVERY_S = 2.0
+
+
+class Town(Protocol):
+    loop: asyncio.AbstractEventLoop
+
+    def reachable(self, service: str) -> Process | None: ...
+
+    def tell(self, what: str) -> None: ...
+
+
+@dataclass
+class Operator:
+    """Discards what is no event, and redrives what waited behind it."""
+
+    town: Town
+    discarded: int = 0
+    redriven: int = 0
+
+    async def run(self) -> None:
+        while True:
+            await clock.wait(EVERY_S)
+            for service in SERVICES:
+                process = self.town.reachable(service)
+                if process is None:
+                    continue
+                seen = self.town.loop.create_task(self._see_to(process), context=process.context)
+                await asyncio.wait([seen], timeout=5)
+
+    async def _see_to(self, process: Process) -> None:
+        operations = process.node.operations
+        try:
+            for key in await operations.parked_keys():
+                await self._mend(operations, key)
+        except TransientError as error:
+            self.town.tell(f"operator: {process.name} is away: {error}")
+
+    async def _mend(self, operations: Any, key: str) -> None:
+        for letter in await operations.dead_letters(key):
+            if isinstance(message_of(letter.record), Parked):
+                await operations.discard(key, "operator", "rubbish", letter.id)
+                self.discarded += 1
+        redriven = await operations.redrive(key, "operator", note="the rubbish is gone")
+        self.redriven += len(redriven)

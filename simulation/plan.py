@@ -1,0 +1,89 @@
+"""What a run is: everything that happens in it follows from a Plan."""
+
+from dataclasses import dataclass, field, replace
+from random import Random
+from typing import Any, Final, Self
+
+from pydantic_core import from_json, to_json
+
+FAULTS: Final = {
+    "duplicate": "a record stands in its topic a second time, long after the first",
+    "delay": "requests to broker, databases and providers take long",
+    "reorder": "partitions and topics are read with lags of their own",
+    "crash-before-commit": "a process dies in the middle of a transaction",
+    "crash-after-commit": "a process dies when its transaction is committed and nobody knows",
+    "crash-after-publish": "a process dies when Kafka has its events and the outbox has them still",
+    "crash-before-offsets": "a process dies between a transaction and the commit of its offsets",
+    "crash-in-call": "a process dies before, in or after a call to a provider",
+    "kill": "a process dies at any instant",
+    "restart": "a process is told to stop, and another takes its place",
+    "pause": "a process stands still, perhaps for longer than its session, and goes on",
+    "rebalance": "partitions change hands again and again",
+    "two-relays": "a relay loses its lock without knowing, while another takes it",
+    "unknown-outcome": "a provider's answer is lost, late or an error, with or without the effect",
+    "provider-away": "a provider answers nothing for a while",
+    "clock-skew": "the processes' clocks differ by seconds",
+    "broker-away": "the broker answers nothing for a while",
+    "ack-lost": "the broker has the events, and the producer does not know",
+    "offsets-lost": "a commit of offsets does not arrive, or its answer doesn't",
+    "fetch-error": "a fetch fails and drops what was fetched of other partitions",
+    "database-away": "a database is restarted, or away for a while",
+    "statement-error": "a statement fails, or the answer to a commit is lost",
+    "slow-service": "everything a service does with its database takes long",
+    "redis-lost": "Redis comes back empty",
+    "redis-set-back": "Redis comes back without its last writes",
+    "redis-away": "Redis answers nothing for a while",
+    "service-stopped": "no process of a service runs for a long while",
+    "poison": "rubbish under an order's key; an operator discards it and lets the rest go on",
+}
+SHARES: Final = {
+    "declined": 0.06,
+    "flaky": 0.06,
+    "bank-refuses-refund": 0.03,
+    "undeliverable": 0.05,
+    "carrier-refuses": 0.04,
+    "suspended": 0.05,
+    "scarce": 0.10,
+    "hasty": 0.08,
+    "cancel": 0.25,
+    "dispatch": 0.25,
+}
+"""The shares of orders that go another way than the straight one; the kinds mix."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`faults` maps each kind that is on to its intensity, above 0 and up to 1."""
+
+    seed: int
+    orders: int = 250
+    faults: dict[str, float] = field(default_factory=dict)
+    arrive_s: float = 8.0
+    mutant: str = ""
+
+    @classmethod
+    def drawn(cls, seed: int, orders: int, only: frozenset[str] = frozenset(FAULTS)) -> Self:
+        """A swarm: each seed has its own few kinds of faults, some many, a few none."""
+        choice = Random(f"{seed}/plan")
+        share = choice.choice((0.0, 0.15, 0.3, 0.5, 0.9))
+        faults = {
+            kind: round(choice.uniform(0.1, 1.0), 2)
+            for kind in FAULTS
+            if choice.random() < share and kind in only
+        }
+        return cls(seed, orders, faults, arrive_s=choice.choice((2.0, 4.0, 8.0)))
+
+    def without(self, kind: str) -> "Plan":
+        return replace(self, faults={k: v for k, v in self.faults.items() if k != kind})
+
+    def random(self, purpose: str) -> Random:
+        """Each purpose has a stream of its own, so that a fault left out changes no other."""
+        return Random(f"{self.seed}/{purpose}")
+
+    def to_json(self) -> str:
+        return to_json(self).decode()
+
+    @classmethod
+    def of_json(cls, text: str) -> Self:
+        values: dict[str, Any] = from_json(text)
+        return cls(**values)

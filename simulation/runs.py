@@ -1,0 +1,123 @@
+"""Runs of plans: one, many on all cores, and the smallest that still breaks the same guarantee."""
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import Any
+
+from simulation import machine, mutants
+from simulation.checks import ViolationError
+from simulation.plan import Plan
+from simulation.world import World
+
+Cell = tuple[str, str, str]
+
+
+@dataclass(slots=True)
+class Result:
+    """What came of one plan. `guarantee` is "" when nothing was broken."""
+
+    plan: Plan
+    digest: str
+    guarantee: str = ""
+    what: str = ""
+    hits: Counter[str] = field(default_factory=Counter)
+    cells: Counter[Cell] = field(default_factory=Counter)
+    states: Counter[str] = field(default_factory=Counter)
+    answers: Counter[str] = field(default_factory=Counter)
+    events: int = 0
+    steps: int = 0
+    virtual_s: float = 0.0
+    log: list[str] = field(default_factory=list)
+
+
+def run(plan: Plan, *, keep_log: bool = False, verbose: bool = False) -> Result:
+    """One plan from its beginning to its end, or to the first guarantee that is broken."""
+    bug: AbstractContextManager[Any] = (
+        mutants.switched_on(plan.mutant) if plan.mutant else nullcontext()
+    )
+    with bug:
+        world = World(plan, keep_log=keep_log)
+        if verbose:
+            machine.told_with_time(world.loop)
+        else:
+            machine.silence()
+        guarantee, what = "", ""
+        try:
+            world.run()
+        except ViolationError as error:
+            guarantee, what = error.guarantee, str(error)
+    orders = world.databases["order"].own.values()
+    return Result(
+        plan=plan,
+        digest=world.digest.hexdigest(),
+        guarantee=guarantee,
+        what=what,
+        hits=world.weather.hits,
+        cells=world.cells,
+        states=Counter(type(row.state).__name__ for row in orders),
+        answers=Counter(world.shop.answers),
+        events=len(world.watch.published),
+        steps=world.loop.steps,
+        virtual_s=world.loop.now_s,
+        log=world.log,
+    )
+
+
+def many(plans: Iterable[Plan], jobs: int) -> Iterator[Result]:
+    """Results as they come, from so many processes."""
+    if jobs == 1:
+        yield from map(run, plans)
+        return
+    waiting = iter(plans)
+    with ProcessPoolExecutor(jobs) as pool:
+        running: set[Future[Result]] = {pool.submit(run, plan) for plan in islice(waiting, 2 * jobs)}
+        try:
+            while running:
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                running |= {pool.submit(run, plan) for plan in islice(waiting, len(done))}
+                for future in done:
+                    yield future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+def shrunk(plan: Plan, guarantee: str, tries: int = 60) -> tuple[Plan, int]:
+    """The smallest plan found that breaks the same guarantee, and how many were tried."""
+    tried = 0
+
+    def still_fails(candidate: Plan) -> bool:
+        nonlocal tried
+        tried += 1
+        return run(candidate).guarantee == guarantee
+
+    smaller = True
+    while smaller and tried < tries:
+        smaller = False
+        for candidate in _smaller(plan):
+            if tried >= tries:
+                break
+            if still_fails(candidate):
+                plan, smaller = candidate, True
+                break
+    return plan, tried
+
+
+def _smaller(plan: Plan) -> Iterator[Plan]:
+    """Fewer orders first: that makes every later try cheaper."""
+    for orders in (plan.orders // 4, plan.orders // 2, plan.orders * 3 // 4, plan.orders - 1):
+        if 0 < orders < plan.orders:
+            yield replace(plan, orders=orders)
+    for kind in plan.faults:
+        yield plan.without(kind)
+    for kind, intensity in plan.faults.items():
+        if intensity > 0.2:  # noqa: PLR2004
+            yield replace(plan, faults={**plan.faults, kind: round(intensity / 2, 2)})

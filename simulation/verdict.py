@@ -1,0 +1,167 @@
+"""What must hold when the faults are over: everything settled, agreed, and the fold of its log."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from chassis.message import ATTENTION_TRIES
+from chassis.replay import Folded, fold
+from chassis.service import Service
+from chassis.work import adapter_of
+from guarantees.judge import Books, Row, judge
+from loyalty_svc import keys
+from order_svc import domain as order
+from payment_svc import domain as payment
+from shared_events.codec import decode
+from shared_events.envelope import Envelope
+from simulation.checks import Watch
+from simulation.nodes import SERVICES
+from simulation.providers import Ledger, money_of
+
+TABLES: Final = {
+    "order": "orders",
+    "inventory": "reservations",
+    "payment": "payments",
+    "shipping": "shipments",
+}
+
+
+class Town(Protocol):
+    watch: Watch
+    broker: Any
+    redis: Any
+    databases: dict[str, Any]
+    bank: Ledger
+    shop: Any
+    services: dict[str, Service]
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    topic: str
+    envelope: Envelope
+
+
+def unsettled(town: Town) -> str:
+    """What is still on its way; "" when nothing is."""
+    for name, database in town.databases.items():
+        timers = {kind.__name__ for kind in town.services[name].timers}
+        if database.outbox:
+            return f"{name} has {len(database.outbox)} outbox rows"
+        if owed := [e for e in database.effects.values() if e.kind not in timers]:
+            return f"{name} owes {len(owed)} effects, {owed[0].id} {owed[0].last_error}"
+        if database.parked:
+            return f"{name} has parked {len(database.parked)}"
+    for order_id, row in town.databases["order"].own.items():
+        if not isinstance(row.state, order.Confirmed | order.Cancelled):
+            return f"order {order_id} is {type(row.state).__name__}"
+    if waiting := loyalty_waits(town):
+        return waiting
+    return town.broker.behind(SERVICES)
+
+
+def loyalty_waits(town: Town) -> str:
+    data = town.redis.data
+    if keys.EPOCH not in data:
+        return "loyalty has no data"
+    for key in (keys.OUTBOX, keys.PARKED_KEYS):
+        if held := data.get(key):
+            return f"loyalty has {len(held)} in {key}"
+    return ""
+
+
+def check(town: Town) -> None:
+    """G1 to G8 of every order, over the books, the log and the bank's ledger."""
+    logged = list(events(town))
+    books = books_of(town)
+    for violation in judge(books, logged, town.shop.acknowledged).violations:
+        guarantee, _, what = violation.partition(" ")
+        town.watch.broken(guarantee, what)
+    for order_id, row in town.databases["payment"].own.items():
+        _check_money(town, order_id, row.state)
+    _check_fold(town, logged)
+
+
+def _check_money(town: Town, order_id: str, state: Any) -> None:
+    """What payment believes is what the bank has done."""
+    charges, refunded = money_of(town.bank.entries.get(order_id, []))
+    match state:
+        case payment.Captured(captured_minor=captured):
+            believed = (captured, 0)
+        case payment.Refunded(captured=capture, refunded_minor=back):
+            believed = (capture.captured_minor, back)
+        case _:
+            believed = (0, 0)
+    if (sum(charges), refunded) != believed:
+        town.watch.broken(
+            "G2", f"{order_id}: the bank has {charges} and gave {refunded} back, not {believed}"
+        )
+
+
+def _check_fold(town: Town, logged: list[Logged]) -> None:
+    """G8: each service's rows are the fold of its own events, with no effect on the way."""
+    for name, database in town.databases.items():
+        own = [entry.envelope for entry in logged if entry.topic == f"{name}.events"]
+        folded = fold(town.services[name], own, Folded())
+        live = {key: (row.version, row.state) for key, row in database.own.items()}
+        rebuilt = {key: (row.version, row.state) for key, row in folded.own.items()}
+        _compare(town, f"{name}'s orders", live, rebuilt)
+        if town.services[name].scope is not None:
+            _compare(town, f"{name}'s shared rows", dict(database.shared), folded.shared)
+    own = [entry.envelope for entry in logged if entry.topic == "loyalty.events"]
+    folded = fold(town.services["loyalty"], own, Folded())
+    live = {key: (row.version, row.state) for key, row in loyalty_orders(town)}
+    rebuilt = {key: (row.version, row.state) for key, row in folded.own.items()}
+    _compare(town, "loyalty's orders", live, rebuilt)
+
+
+def _compare(town: Town, what: str, live: dict[str, Any], rebuilt: dict[str, Any]) -> None:
+    for key in live.keys() | rebuilt.keys():
+        if live.get(key) != rebuilt.get(key):
+            town.watch.broken(
+                "G8", f"{what}: {key} is {live.get(key)}, rebuilt {rebuilt.get(key)}"
+            )
+            return
+
+
+def events(town: Town) -> Iterator[Logged]:
+    """Every event of the services' topics; rubbish has none."""
+    for service in SERVICES:
+        topic = f"{service}.events"
+        for partition in range(12):
+            for record in town.broker.log(topic, partition):
+                if b"rubbish" not in (record.value or b""):
+                    yield Logged(topic, decode(record.value, record.headers))
+
+
+def books_of(town: Town) -> Books:
+    books = Books()
+    for name, table in TABLES.items():
+        rows = town.databases[name].own.items()
+        setattr(books, table, {key: _row(row.state) for key, row in rows})
+    for sku, level in town.databases["inventory"].shared.items():
+        books.stock[sku] = {
+            "available": level.available,
+            "reserved": level.reserved,
+            "committed": level.committed,
+        }
+    books.points = {key: _row(row.state) for key, row in loyalty_orders(town)}
+    prefix = keys.customer_key("")
+    for key, found in town.redis.data.items():
+        if key.startswith(prefix):
+            books.customers[key.removeprefix(prefix)] = int(found.get(b"points", 0))
+    books.waiting = {}
+    return books
+
+
+def _row(state: Any) -> Row:
+    kind = type(state)
+    return Row(kind.__name__, adapter_of(kind).dump_python(state))
+
+
+def loyalty_orders(town: Town) -> Iterator[tuple[str, Any]]:
+    prefix = keys.order_key("")
+    for key, found in town.redis.data.items():
+        if key.startswith(prefix) and found.get(b"status"):
+            row = keys.state_of(found[b"version"], found[b"status"], found[b"detail"])
+            yield key.removeprefix(prefix), row

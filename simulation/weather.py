@@ -1,0 +1,153 @@
+"""The faults that meet single steps: a statement, a request, a call, a place in the code.
+
+Each kind has its own stream of the seed and its own count of how often it hit.
+"""
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any, Final, Protocol
+
+from chassis import crashpoints
+from chassis.errors import ProviderError, TransientError
+from simulation.plan import FAULTS, Plan
+from simulation.process import PowerCutError, Process, current
+
+CRASHES: Final = {
+    crashpoints.PUBLISHED: "crash-after-publish",
+    crashpoints.HANDLED: "crash-before-offsets",
+    crashpoints.LEASED: "crash-in-call",
+    crashpoints.CALLED: "crash-in-call",
+}
+SLOW_S: Final = 0.4
+
+
+class Town(Protocol):
+    def tell(self, what: str) -> None: ...
+
+    def cut(self, process: Process) -> None: ...
+
+
+@dataclass
+class Weather:
+    """`away` names what answers nothing now: a service's database, a provider, the broker, Redis."""
+
+    plan: Plan
+    town: Town
+    hits: Counter[str] = field(default_factory=Counter)
+    away: set[str] = field(default_factory=set)
+    slow: set[str] = field(default_factory=set)
+    is_over: bool = True  # it begins when the shop is open
+    streams: dict[str, Random] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.streams = {kind: self.plan.random(kind) for kind in (*FAULTS, "latency")}
+        self.latency = self.streams["latency"].random
+
+    def begin(self) -> None:
+        self.is_over = False
+
+    def end(self) -> None:
+        self.is_over = True
+        self.away.clear()
+        self.slow.clear()
+
+    def strikes(self, kind: str, chance: float) -> bool:
+        """Whether a fault of this kind meets this step; `chance` is that of its full intensity."""
+        intensity = self.plan.faults.get(kind)
+        if intensity is None or self.is_over:
+            return False
+        if self.streams[kind].random() >= chance * intensity:
+            return False
+        self.hits[kind] += 1
+        return True
+
+    def passed(self, place: str) -> None:
+        """Stands for chassis.crashpoints.reached."""
+        kind = CRASHES.get(place)
+        process = current.get()
+        if kind is not None and process is not None and self.strikes(kind, 0.02):
+            self._die(kind, process)
+
+    def _die(self, kind: str, process: Process) -> None:
+        self.town.tell(f"{kind} {process.name}")
+        self.town.cut(process)
+        raise PowerCutError(kind)
+
+    async def statement(self, service: str, name: str) -> None:
+        """Before each statement of a database; `committed` comes after the fact."""
+        process = current.get()
+        if service in self.away:
+            await asyncio.sleep(0.05)
+            raise TransientError("the database is away")
+        if service in self.slow:
+            self.hits["slow-service"] += 1
+            await asyncio.sleep(SLOW_S * self.latency())
+        elif name in {"commit", "enter", "pending"}:
+            await self._takes(0.002)
+        if process is None:
+            return
+        if name == "committed":
+            if self.strikes("crash-after-commit", 0.01):
+                self._die("crash-after-commit", process)
+            if self.strikes("statement-error", 0.02):
+                raise TransientError("the answer to the commit was lost")
+        elif self.strikes("crash-before-commit", 0.002):
+            self._die("crash-before-commit", process)
+        elif self.strikes("statement-error", 0.005):
+            raise TransientError("the connection was lost")
+
+    async def _takes(self, seconds: float) -> None:
+        """What a request takes: half of them nothing to speak of; at times very long."""
+        if self.strikes("delay", 0.02):
+            await asyncio.sleep(1.5 * self.latency())
+        elif (drawn := self.latency()) > 0.5:  # noqa: PLR2004
+            await asyncio.sleep(seconds * drawn)
+
+    async def redis(self, _what: str) -> None:
+        """Before and after each request to Redis."""
+        if "loyalty" in self.slow:
+            self.hits["slow-service"] += 1
+            await asyncio.sleep(SLOW_S * self.latency())
+        await self._takes(0.001)
+        process = current.get()
+        if process is not None:
+            if self.strikes("crash-after-commit", 0.003):
+                self._die("crash-after-commit", process)
+            if self.strikes("statement-error", 0.003):
+                raise ConnectionError("the connection to Redis was lost")
+
+    async def there(self, party: str, what: str) -> None:
+        """On the way to a provider: nothing has happened yet."""
+        await self._called(party, what)
+        if self.strikes("unknown-outcome", 0.1):
+            await self._silence(party, what)
+
+    async def back(self, party: str, what: str) -> None:
+        """On the way back: it has happened."""
+        await self._called(party, what)
+        if self.strikes("unknown-outcome", 0.1):
+            await self._silence(party, what)
+
+    async def _called(self, party: str, what: str) -> None:
+        if party in self.away:
+            self.hits["provider-away"] += 1
+            await asyncio.sleep(0.2)
+            raise ProviderError(f"{party} is away")
+        await self._takes(0.02)
+        process = current.get()
+        if process is not None and self.strikes("crash-in-call", 0.01):
+            self._die("crash-in-call", process)
+        del what
+
+    async def _silence(self, party: str, what: str) -> None:
+        """An error at once, a late answer, or none until the caller's patience is over."""
+        drawn = self.streams["unknown-outcome"].random()
+        if drawn < 0.5:  # noqa: PLR2004
+            raise ProviderError(f"{party}: no answer to {what}")
+        await asyncio.sleep(30.0 * drawn)
+
+
+def describe(hits: "Counter[str]") -> dict[str, Any]:
+    return {kind: hits[kind] for kind in FAULTS if hits[kind]}

@@ -1,0 +1,259 @@
+"""A whole system in one process: two instances of five services, their servers, and the world outside.
+
+A run has two parts: while faults are on, nothing may go wrong; when they are over, all must settle.
+"""
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from functools import partial
+from hashlib import blake2b
+from types import SimpleNamespace
+from typing import Any, Final
+
+from pydantic_core import from_json
+
+from chassis import runtime
+from chassis.service import Provider, Service
+from shared_events.codec import type_of
+from simulation import machine, nodes, verdict
+from simulation.broker import Broker
+from simulation.checks import Watch
+from simulation.database import Database, Transaction
+from simulation.kafka_clients import SimulatedAdmin, SimulatedConsumer, SimulatedProducer
+from simulation.loop import SimulatedLoop, StandstillError
+from simulation.nemesis import Nemesis
+from simulation.nodes import SERVICES
+from simulation.operator import Operator
+from simulation.plan import Plan
+from simulation.process import Process, current
+from simulation.providers import Bank, Carrier, Ledger
+from simulation.redis_client import SimulatedRedis
+from simulation.redis_server import RedisServer
+from simulation.shop import Shop
+from simulation.weather import Weather
+
+INSTANCES: Final = 2
+SETTLE_S: Final = 1800.0
+"""So long may it take after the last fault, in virtual seconds, until every order is settled."""
+
+
+@dataclass
+class World:
+    plan: Plan
+    keep_log: bool = False
+    loop: SimulatedLoop = field(init=False)
+    log: list[str] = field(default_factory=list)
+    watch: Watch = field(default_factory=Watch)
+    running: dict[str, Process] = field(default_factory=dict)
+    ended: list[Process] = field(default_factory=list)
+    held: set[str] = field(default_factory=set)
+    cells: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    is_over: bool = False
+
+    def __post_init__(self) -> None:
+        self.digest = blake2b(digest_size=16)
+        self.loop = SimulatedLoop(self.plan.random("schedule"), 400_000 + 40_000 * self.plan.orders)
+        self.weather = Weather(self.plan, self)
+        self.choice = self.plan.random("world")
+        self.broker = Broker()
+        self.broker.faults = BrokerWeather(self.weather)
+        self.broker.on_append.append(self._appended)
+        self.redis = RedisServer()
+        self.redis.request = self.weather.redis
+        self.databases = {name: self._database(name) for name in SERVICES if name != "loyalty"}
+        self.bank = Ledger("bank", self.weather, watch=self.watch.money)
+        self.carrier = Ledger("carrier", self.weather, watch=self.watch.bookings)
+        self.providers: dict[str, Provider] = {
+            "payment": Bank(self.bank).provider(),
+            "shipping": Carrier(self.carrier).provider(),
+        }
+        self.shop = Shop(self)
+        self.nemesis = Nemesis(self)
+        self.operator = Operator(self)
+        self.dispatch_after = timedelta(seconds=self.choice.choice((1.0, 5.0, 600.0)))
+
+    def tell(self, what: str) -> None:
+        """One line of the run's log, which is the same for the same plan, byte for byte."""
+        process = current.get()
+        name = process.name if process is not None else "world"
+        line = f"{self.loop.now_s:.6f} {name} {what}"
+        self.digest.update(line.encode() + b"\n")
+        if self.keep_log:
+            self.log.append(line)
+
+    def run(self) -> None:
+        """Raises ViolationError for the first guarantee that is broken."""
+        clients = SimpleNamespace(
+            consumer=partial(SimulatedConsumer, self.broker),
+            producer=partial(SimulatedProducer, self.broker),
+            admin=partial(SimulatedAdmin, self.broker),
+        )
+        redis = SimpleNamespace(from_url=partial(SimulatedRedis.from_url, self.redis))
+        choice = self.plan.random("production")
+        asyncio.set_event_loop(self.loop)
+        try:
+            with machine.installed(self.loop, choice, self.weather.passed, clients, redis):
+                self.loop.run_until_complete(self._watched())
+        except StandstillError as error:
+            self.watch.broken("G1", str(error))
+        finally:
+            asyncio.set_event_loop(None)
+            self._dispose()
+        if self.watch.violations:
+            raise self.watch.violations[0]
+
+    async def _watched(self) -> None:
+        """The story, until its end or the first violation."""
+        story = asyncio.create_task(self._story())
+        while not story.done() and not self.watch.violations:
+            await asyncio.wait([story], timeout=0.25)
+        if story.done():
+            await story
+
+    async def _story(self) -> None:
+        for number in range(INSTANCES):
+            for service in SERVICES:
+                self.start(f"{service}-{number}")
+        await self.shop.open()
+        self.weather.begin()
+        operating = asyncio.create_task(self.operator.run())
+        await asyncio.gather(self.shop.trade(), self.nemesis.rage())
+        self._heal()
+        await self._settle()
+        operating.cancel()
+        verdict.check(self)
+
+    def _heal(self) -> None:
+        self.tell("the faults are over")
+        self.weather.end()
+        self.broker.down = self.redis.down = False
+        self.held.clear()
+        for process in list(self.running.values()):
+            self.resume(process)
+        self._start_missing()
+
+    async def _settle(self) -> None:
+        waited = 0.0
+        while unsettled := verdict.unsettled(self):
+            if waited > SETTLE_S:
+                self.watch.broken("G1", f"not settled after {SETTLE_S:.0f} s: {unsettled}")
+                return
+            await asyncio.sleep(0.5)
+            waited += 0.5
+
+    # processes
+
+    def start(self, name: str) -> None:
+        service = name.partition("-")[0]
+        if service in self.held or name in self.running:
+            return
+        skew_s = 0.0
+        if (intensity := self.plan.faults.get("clock-skew")) and not self.weather.is_over:
+            skew_s = self.choice.uniform(-2.0, 2.0) * intensity
+            self.weather.hits["clock-skew"] += 1
+        process = self.running[name] = Process(name, service, skew_s)
+        self.loop.create_task(self._main(process), context=process.context)
+
+    async def _main(self, process: Process) -> None:
+        name = process.service
+        what = nodes.made(name, self.providers, self.dispatch_after)
+        what = replace(what, service=self._counted(what.service))
+        process.node = await nodes.node_of(what, self.databases.get(name))
+        if await runtime.work(process.node, {}):
+            self.watch.broken("G1", f"a part of {process.name} failed")
+        self._gone(process)
+
+    def _counted(self, service: Service) -> Service:
+        """The service, with a count of which state met which message."""
+        decide, cells, scoped = service.decide, self.cells, service.scope is not None
+
+        def counted(state: Any, message: Any, at: datetime) -> Any:
+            own = state[0] if scoped else state
+            cells[service.name, type(own).__name__, type(message).__name__] += 1
+            return decide(state, message, at)
+
+        return replace(service, decide=counted)
+
+    def cut(self, process: Process) -> None:
+        """SIGKILL, or the end of its power."""
+        process.alive = False
+        database = self.databases.get(process.service)
+        if database is not None and process.node is not None:
+            database.crashed(process.node.store)
+        self._gone(process)
+
+    def _gone(self, process: Process) -> None:
+        self.ended.append(process)
+        if self.running.get(process.name) is process:
+            del self.running[process.name]
+            self.loop.call_later(self.choice.uniform(0.2, 3.0), self.start, process.name)
+
+    def pause(self, process: Process) -> None:
+        process.paused = True
+
+    def resume(self, process: Process) -> None:
+        if process.paused:
+            self.loop.resume(process)
+
+    def stop(self, process: Process) -> None:
+        if process.node is not None:
+            process.node.stopping.set()
+
+    def hold(self, service: str, *, down: bool) -> None:
+        """Let no process of a service run, or let them run again."""
+        if not down:
+            self.held.discard(service)
+            self._start_missing()
+            return
+        self.held.add(service)
+        for process in self.processes(service):
+            self.cut(process)
+
+    def _start_missing(self) -> None:
+        for number in range(INSTANCES):
+            for service in SERVICES:
+                self.start(f"{service}-{number}")
+
+    def processes(self, service: str = "") -> list[Process]:
+        return [p for p in self.running.values() if p.alive and service in {"", p.service}]
+
+    def reachable(self, service: str) -> Process | None:
+        ready = [p for p in self.processes(service) if p.node is not None]
+        return self.choice.choice(ready) if ready else None
+
+    # what happens
+
+    def _database(self, name: str) -> Database:
+        database = Database(statement=partial(self.weather.statement, name))
+        database.on_commit.append(partial(self._committed, name))
+        return database
+
+    def _committed(self, service: str, transaction: Transaction) -> None:
+        rows = [line.row for line in transaction.after.outbox.values()]
+        if rows:
+            types = [f"{type_of(row.headers)} {row.key}" for row in rows]
+            self.tell(f"committed {', '.join(types)}")
+            self.watch.committed_rows(service, rows)
+        if service == "inventory" and transaction.after.shared:
+            received = [
+                (row.key, from_json(row.value)["quantity"])
+                for row in rows
+                if type_of(row.headers) == "stock.received.v1"
+            ]
+            self.watch.levels(transaction.after.shared, received)
+
+    def _appended(self, record: Any) -> None:
+        key = (record.key or b"").decode()
+        place = f"{record.topic}/{record.partition}:{record.offset}"
+        self.tell(f"appended {place} {type_of(record.headers)} {key}")
+        self.watch.appended(record)
+
+    def _dispose(self) -> None:
+        """Close what never came to its end, without a word: it has died long ago."""
+        self.loop.set_exception_handler(lambda _loop, _context: None)
+        for process in (*self.ended, *self.running.values()):
+            for task in process.tasks:
+                task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001
+                process.alive = False
