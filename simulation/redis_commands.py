@@ -188,9 +188,8 @@ def lrange(data: Data, key: bytes, first: bytes, last: bytes) -> list[bytes]:
 
 def _between(items: list[bytes], first: bytes, last: bytes) -> list[bytes]:
     """Both ends are in; a negative one counts from the end."""
-    start, stop = integer(first), integer(last)
-    start = max(0, start + len(items)) if start < 0 else start
-    return items[start : (stop + len(items) if stop < 0 else stop) + 1]
+    start, stop = (n + len(items) if n < 0 else n for n in (integer(first), integer(last)))
+    return items[max(0, start) : max(0, stop + 1)]
 
 
 @command(4, grows=True)
@@ -221,10 +220,18 @@ def lrem(data: Data, key: bytes, count: bytes, entry: bytes) -> int:
 def zadd(data: Data, key: bytes, *args: bytes) -> int:
     match args:
         case (b"NX", score, member):
+            number = _score(score)
             held = data.made(key, SortedSet)
-            return 0 if member in held else int(data.set_item(held, member, float(score)))
+            return 0 if member in held else int(data.set_item(held, member, number))
         case _:
             raise error(SYNTAX)
+
+
+def _score(text: bytes) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise error("ERR value is not a valid float") from None
 
 
 @command(3, writes=True)
