@@ -1,0 +1,217 @@
+"""redis.asyncio's client, as far as it is used here, on a simulated server."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from redis.exceptions import ConnectionError as LostError
+from redis.exceptions import DataError, ResponseError
+from redis.exceptions import TimeoutError as LateError
+
+from simulation.redis_server import Hook, RedisServer
+
+Connected = Callable[[Any], Awaitable[None]]
+Command = tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RedisClients:
+    """Stands where the class redis.asyncio.Redis stood."""
+
+    server: RedisServer
+
+    def from_url(
+        self,
+        _url: str,
+        *,
+        redis_connect_func: Connected | None = None,
+        decode_responses: bool = False,
+        socket_timeout: float | None = None,
+        socket_connect_timeout: float | None = None,
+    ) -> "SimulatedRedis":
+        limits = (socket_timeout, socket_connect_timeout)
+        return SimulatedRedis(self.server, redis_connect_func, decode_responses, *limits)
+
+
+@dataclass
+class Connection:
+    """What a function that is called at each new connection may do with it."""
+
+    server: RedisServer
+    start: int
+    replies: deque[Any] = field(default_factory=deque)
+
+    async def on_connect(self) -> None:
+        """There is nothing to agree on."""
+
+    async def send_command(self, *args: Any) -> None:
+        self.replies.append(self.server.execute(*map(_encoded, args)))
+
+    async def read_response(self) -> Any:
+        return self.replies.popleft()
+
+    def check(self) -> None:
+        """Raises ConnectionError if the server was restarted or is away."""
+        if self.server.down or self.start != self.server.starts:
+            raise LostError("Connection closed by server.")
+
+
+class Commands:
+    """Commands as methods, sent at once or queued in a pipeline."""
+
+    def _send(self, *command: Any) -> Any:
+        raise NotImplementedError
+
+    def eval(self, script: str, numkeys: int, *keys_and_args: Any) -> Any:
+        return self._send("EVAL", script, numkeys, *keys_and_args)
+
+    def exists(self, *names: Any) -> Any:
+        return self._send("EXISTS", *names)
+
+    def hexists(self, name: Any, key: Any) -> Any:
+        return self._send("HEXISTS", name, key)
+
+    def hget(self, name: Any, key: Any) -> Any:
+        return self._send("HGET", name, key)
+
+    def hmget(self, name: Any, keys: Any, *args: Any) -> Any:
+        fields = keys if isinstance(keys, list | tuple) else (keys,)
+        return self._send("HMGET", name, *fields, *args)
+
+    def hgetall(self, name: Any) -> Any:
+        return self._send("HGETALL", name)
+
+    def xlen(self, name: Any) -> Any:
+        return self._send("XLEN", name)
+
+    def zcard(self, name: Any) -> Any:
+        return self._send("ZCARD", name)
+
+
+@dataclass
+class SimulatedRedis(Commands):
+    """Connections are made when they are needed, kept, and made again when they are broken."""
+
+    server: RedisServer
+    connected: Connected | None = None
+    decodes: bool = False
+    timeout_s: float | None = None
+    connect_timeout_s: float | None = None
+    idle: list[Connection] = field(default_factory=list)
+
+    async def aclose(self) -> None:
+        self.idle.clear()
+
+    def pipeline(self, *, transaction: bool = True) -> "Pipeline":
+        if transaction:
+            raise NotImplementedError("MULTI and EXEC are not simulated")
+        return Pipeline(self)
+
+    async def scan_iter(
+        self, match: str = "*", count: int | None = None
+    ) -> AsyncIterator[bytes | str]:
+        del count  # a hint: there is one page
+        _, found = await self._send("SCAN", 0, "MATCH", match)
+        for name in found:
+            yield name
+
+    async def _send(self, *command: Any) -> Any:
+        (reply,) = await self.round_trip([tuple(map(_encoded, command))])
+        if isinstance(reply, ResponseError):
+            raise reply
+        return reply
+
+    async def round_trip(self, commands: list[Command]) -> list[Any]:
+        """Replies, errors among them. A connection that fails is thrown away."""
+        connection = await self._connection()
+        name = commands[0][0].decode() if len(commands) == 1 else "PIPELINE"
+        await self._passed(self.server.request, name, self.timeout_s)
+        connection.check()
+        whole = len(commands)
+        done = whole if self.server.cut is None else self.server.cut(whole)
+        replies = [self._reply(command) for command in commands[:done]]
+        if done < whole:
+            raise LostError("Connection closed by server.")
+        await self._passed(self.server.reply, name, self.timeout_s)
+        connection.check()
+        self.idle.append(connection)
+        return replies
+
+    def _reply(self, command: Command) -> Any:
+        try:
+            reply = self.server.execute(*command)
+        except ResponseError as failed:
+            return failed
+        if command[0] == b"HGETALL":
+            reply = dict(zip(reply[::2], reply[1::2], strict=True))
+        return _decoded(reply) if self.decodes else reply
+
+    async def _connection(self) -> Connection:
+        while self.idle:
+            connection = self.idle.pop()
+            if not self.server.down and connection.start == self.server.starts:
+                return connection
+        await self._passed(self.server.request, "CONNECT", self.connect_timeout_s)
+        connection = Connection(self.server, self.server.starts)
+        connection.check()
+        if self.connected is not None:
+            await self.connected(connection)
+        return connection
+
+    async def _passed(self, hook: Hook | None, name: str, timeout_s: float | None) -> None:
+        """The time on the network, and its faults in redis-py's words."""
+        if hook is None:
+            return
+        try:
+            async with asyncio.timeout(timeout_s):
+                await hook(name)
+        except TimeoutError as error:
+            raise LateError("Timeout reading from the server") from error
+        except OSError as error:
+            raise LostError(str(error)) from error
+
+
+@dataclass
+class Pipeline(Commands):
+    """Commands on their way in one round trip, each for itself."""
+
+    client: SimulatedRedis
+    queued: list[Command] = field(default_factory=list)
+
+    def _send(self, *command: Any) -> Self:
+        self.queued.append(tuple(map(_encoded, command)))
+        return self
+
+    async def execute(self, *, raise_on_error: bool = True) -> list[Any]:
+        """Replies of all; the first error is raised when all were sent, if it is to be."""
+        queued, self.queued = self.queued, []
+        replies = await self.client.round_trip(queued) if queued else []
+        failed = next((reply for reply in replies if isinstance(reply, ResponseError)), None)
+        if raise_on_error and failed is not None:
+            raise failed
+        return replies
+
+
+def _encoded(value: Any) -> bytes:
+    kind = type(value)
+    if kind is str:
+        return value.encode()  # type: ignore[no-any-return]
+    if kind is bytes:
+        return value  # type: ignore[no-any-return]
+    if kind is int or kind is float:
+        return repr(value).encode()
+    raise DataError(f"Invalid input of type: '{kind.__name__}'")
+
+
+def _decoded(reply: Any) -> Any:
+    match reply:
+        case bytes():
+            return reply.decode()
+        case list():
+            return [_decoded(item) for item in reply]
+        case dict():
+            return {_decoded(name): _decoded(value) for name, value in reply.items()}
+        case _:
+            return reply

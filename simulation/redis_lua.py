@@ -1,0 +1,114 @@
+"""Scripts by Lua 5.1, the version in Redis, in a sandbox without time and chance."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from lupa import lua51
+from redis.exceptions import ResponseError
+
+from simulation.redis_commands import Status
+from simulation.redis_data import error
+
+Call = Callable[..., Any]
+SANDBOX: Final = b"""
+local redis = ...
+local allowed = {
+  redis = redis, string = string, table = table, assert = assert, error = error, ipairs = ipairs,
+  next = next, pairs = pairs, select = select, tonumber = tonumber, tostring = tostring,
+  type = type, unpack = unpack,
+}
+setmetatable(allowed, {
+  __index = function(_, name) error('Script attempted to access nonexistent global variable ' .. name) end,
+  __newindex = function() error('Attempt to modify a readonly table') end,
+})
+return function(script) return setfenv(script, allowed) end
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """`flags` is None without a shebang: it is older than that and checked call by call."""
+
+    run: Callable[..., Any]
+    flags: frozenset[str] | None
+
+
+class Scripts:
+    """Each text is compiled once."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._lua = lua51.LuaRuntime(encoding=None, register_eval=False, register_builtins=False)
+        redis = self._lua.table_from({b"call": self._called, b"pcall": self._tried})
+        self._boxed = self._lua.compile(SANDBOX)(redis)
+        self._compiled: dict[bytes, Script] = {}
+
+    def script(self, text: bytes) -> Script:
+        if (known := self._compiled.get(text)) is None:
+            known = self._compiled[text] = self._compile(text)
+        return known
+
+    def run(self, script: Script, keys: Sequence[bytes], args: Sequence[bytes]) -> Any:
+        """The script's reply. Raises ResponseError, with what was written before it in place."""
+        table = self._lua.table_from
+        try:
+            return self._replied(script.run(table(keys), table(args)))
+        except lua51.LuaError as failed:
+            raise error(f"ERR {failed}") from failed
+
+    def _compile(self, text: bytes) -> Script:
+        flags = None
+        if text.startswith(b"#!"):
+            shebang, _, rest = text.partition(b"\n")
+            engine, _, told = shebang.partition(b" flags=")
+            if engine != b"#!lua":
+                raise error(f"ERR Could not find scripting engine '{engine.decode()}'")
+            flags, text = frozenset(told.decode().split(",")), b"\n" + rest
+        try:
+            function = self._lua.compile(b"local KEYS, ARGV = ... " + text)
+        except lua51.LuaSyntaxError as failed:
+            raise error(f"ERR Error compiling script {failed}") from failed
+        return Script(self._boxed(function), flags)
+
+    def _called(self, name: bytes, *args: Any) -> Any:
+        return self._told(self._call(name, *map(_argument, args)))
+
+    def _tried(self, name: bytes, *args: Any) -> Any:
+        try:
+            return self._called(name, *args)
+        except ResponseError as failed:
+            return self._lua.table_from({b"err": str(failed).encode()})
+
+    def _told(self, reply: Any) -> Any:
+        """A reply as a script sees it."""
+        if reply is None:
+            return False
+        if isinstance(reply, list):
+            return self._lua.table_from(list(map(self._told, reply)))
+        return self._lua.table_from({b"ok": bytes(reply)}) if type(reply) is Status else reply
+
+    def _replied(self, value: Any) -> Any:
+        """What a script returns, as a client sees it."""
+        if value is None or isinstance(value, bytes):
+            return value
+        if isinstance(value, bool):
+            return 1 if value else None
+        if isinstance(value, int | float):
+            return int(value)
+        if (failed := value[b"err"]) is not None:
+            raise error(failed.decode())
+        if (status := value[b"ok"]) is not None:
+            return Status(status)
+        found: list[Any] = []
+        while (item := value[len(found) + 1]) is not None:
+            found.append(self._replied(item))
+        return found
+
+
+def _argument(value: Any) -> bytes:
+    if type(value) is bytes:
+        return value
+    if type(value) is int or type(value) is float:
+        return b"%.17g" % value
+    raise error("ERR Lua redis lib command arguments must be strings or integers")

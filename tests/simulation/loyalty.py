@@ -1,0 +1,134 @@
+"""Loyalty's store on a simulated Redis, with a log in memory where Kafka would be."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import pytest
+from aiokafka import TopicPartition
+
+import loyalty_svc.server
+from chassis import clock, kafka
+from chassis.message import Message, Record
+from chassis.parking import message_of
+from chassis.service import Service
+from loyalty_svc.service import SERVICE
+from loyalty_svc.store import RedisStore
+from simulation.redis_client import RedisClients
+from simulation.redis_server import RedisServer
+
+PLACE: Final = TopicPartition("loyalty.events", 0)
+BATCH: Final = 7
+
+
+class Published:
+    """What loyalty has published: one partition, read as `kafka.Log` reads it."""
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+        self._at = 0
+
+    def add(self, key: str, value: bytes | None, headers: Iterable[tuple[str, Any]]) -> None:
+        offset = len(self.records)
+        record = Record(PLACE.topic, PLACE.partition, offset, key.encode(), value, tuple(headers))
+        self.records.append(record)
+
+    @asynccontextmanager
+    async def reading(
+        self,
+        _bootstrap: str,
+        _topics: Iterable[str],
+        since: Mapping[tuple[str, int], int] = kafka.NOWHERE,
+    ) -> AsyncIterator[kafka.Log]:
+        self._at = since.get(PLACE, 0)
+        yield kafka.Log(self, {PLACE: 0}, {PLACE: self._at})
+
+    async def end_offsets(self, places: list[TopicPartition]) -> dict[TopicPartition, int]:
+        return dict.fromkeys(places, len(self.records))
+
+    async def position(self, _place: TopicPartition) -> int:
+        return self._at
+
+    async def getmany(self, **_limits: int) -> dict[TopicPartition, list[Record]]:
+        start, self._at = self._at, len(self.records)
+        return {PLACE: self.records[start:]} if start < self._at else {}
+
+
+@dataclass
+class VirtualTime:
+    """Passes when somebody waits, and a little at each look at it."""
+
+    at: datetime = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def now(self) -> datetime:
+        self.at += timedelta(microseconds=50)
+        return self.at
+
+    def monotonic(self) -> float:
+        return self.now().timestamp()
+
+    async def wait(self, seconds: float) -> None:
+        self.at += timedelta(seconds=seconds)
+        await asyncio.sleep(0)
+
+    async def wait_for(self, event: asyncio.Event, seconds: float) -> bool:
+        await self.wait(0.0 if event.is_set() else seconds)
+        return event.is_set()
+
+    def replace(self, patch: pytest.MonkeyPatch) -> None:
+        for name in ("now", "monotonic", "wait", "wait_for"):
+            patch.setattr(clock, name, getattr(self, name))
+
+
+@dataclass
+class Loyalty:
+    """A Redis, what was published from it, and the records that loyalty reads, in one partition."""
+
+    inputs: Sequence[Record] = ()
+    redis: RedisServer = field(default_factory=RedisServer)
+    published: Published = field(default_factory=Published)
+
+    def replace(self, patch: pytest.MonkeyPatch) -> None:
+        patch.setattr(loyalty_svc.server, "Redis", RedisClients(self.redis))
+        patch.setattr(kafka, "reading", self.published.reading)
+
+    async def connect(self, service: Service = SERVICE) -> RedisStore:
+        store = await RedisStore.connect(service, "redis://simulated/0", "simulated:9092")
+        await store.prepare(asyncio.Event())
+        return store
+
+    async def consume(self, store: RedisStore, until: int) -> None:
+        """Read on from the store's own position, in batches, relaying after every second one."""
+        at = (await store.positions()).get((self.inputs[0].topic, 0), 0)
+        for start in range(at, until, BATCH):
+            batch = self.inputs[start : min(start + BATCH, until)]
+            await store.handle([decoded(record) for record in batch])
+            if start % 2:
+                await self.relay(store)
+
+    async def relay(self, store: RedisStore) -> None:
+        assert await store.lead(0)
+        rows = await store.pending(0, 100)
+        for _, row in rows:
+            self.published.add(row.key, row.value, row.headers)
+        if rows:
+            await store.acknowledge(0, [id_ for id_, _ in rows])
+
+
+def decoded(record: Record) -> Message:
+    message = message_of(record)
+    assert isinstance(message, Message)
+    return message
+
+
+def books(redis: RedisServer) -> dict[bytes, Any]:
+    """Orders and customers as they lie in Redis, without the marks of messages."""
+    kept = (b"loyalty:order:", b"loyalty:customer:")
+    return {
+        key: {name: value for name, value in held.items() if not name.startswith(b"m:")}
+        for key, held in redis.data.values.items()
+        if key.startswith(kept)
+    }
