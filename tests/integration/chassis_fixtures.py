@@ -1,12 +1,13 @@
-"""A store of each kind on real servers, and the event that a store's service acts on."""
+"""A store of each kind, and the event that a store's service acts on."""
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 import loyalty_svc.service
 import shipping_svc
@@ -24,6 +25,9 @@ from shared_events.payment import PaymentCaptured
 from shared_events.shipping import ShipmentCreated
 from shared_events.values import Order
 from shipping_svc.store import SHIPMENTS
+from simulation.database import Database
+from simulation.memory_operations import MemoryOperations
+from simulation.memory_store import MemoryStore
 from tests.support.records import a_message
 
 Connect = Callable[[Service], Awaitable[Any]]
@@ -51,25 +55,48 @@ class Kind:
         return replace(self.service, decide=decide)
 
 
-@asynccontextmanager
-async def kinds(addresses: Addresses) -> AsyncIterator[dict[str, Kind]]:
-    url = addresses.database_url(BY_NAME["shipping"])
-    folder = Path(shipping_svc.__file__ or "").parent / "migrations"
-    await migrations.migrate(folder, url)
+async def kind_of(request: pytest.FixtureRequest) -> Kind:
+    """The kind that a fixture's parameter names. Memory starts no server."""
+    match request.param:
+        case "memory":
+            return in_memory()
+        case "redis":
+            return on_redis(request.getfixturevalue("addresses"))
+        case _:
+            return await on_postgres(request.getfixturevalue("addresses"))
 
-    async def postgres(service: Service) -> PostgresStore:
+
+async def on_postgres(addresses: Addresses) -> Kind:
+    url = addresses.database_url(BY_NAME["shipping"])
+    await migrations.migrate(Path(shipping_svc.__file__ or "").parent / "migrations", url)
+
+    async def connect(service: Service) -> PostgresStore:
         return await PostgresStore.connect(service, SHIPMENTS, None, url)
 
-    async def redis(service: Service) -> RedisStore:
+    return Kind(shipping_svc.service.SERVICE, connect, PostgresOperations, _captured)
+
+
+def on_redis(addresses: Addresses) -> Kind:
+    async def connect(service: Service) -> RedisStore:
         url = f"{addresses.redis_url}/0"
         store = await RedisStore.connect(service, url, addresses.kafka_bootstrap)
         await store.prepare(asyncio.Event())
         return store
 
-    yield {
-        "postgres": Kind(shipping_svc.service.SERVICE, postgres, PostgresOperations, _captured),
-        "redis": Kind(loyalty_svc.service.SERVICE, redis, RedisOperations, _created),
-    }
+    return Kind(loyalty_svc.service.SERVICE, connect, RedisOperations, _created)
+
+
+def in_memory() -> Kind:
+    database = Database(statement=_others_come_between)
+
+    async def connect(service: Service) -> MemoryStore:
+        return MemoryStore(service, database)
+
+    return Kind(shipping_svc.service.SERVICE, connect, MemoryOperations, _captured)
+
+
+async def _others_come_between(_statement: str) -> None:
+    await asyncio.sleep(0)
 
 
 def _captured(order: Order) -> Message:

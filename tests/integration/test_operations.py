@@ -1,4 +1,4 @@
-"""What operators may ask of every store, on real PostgreSQL and real Redis: one suite."""
+"""What operators may ask of every store: one suite on PostgreSQL, Redis and the simulation's memory."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,27 +11,20 @@ from pydantic_core import from_json
 from chassis.message import Done, Message, OperatorAction, Parked, Record
 from chassis.parking import message_of
 from chassis.store import Operations, Redriven, Store
-from saga_cli.topology import Addresses
 from shared_events.decision import Decision
 from shared_events.values import Order
-from tests.integration.chassis_fixtures import OFFSETS, Kind, kinds
+from tests.integration.chassis_fixtures import OFFSETS, Kind, kind_of
 from tests.support.records import an_order
 
 BEHIND = "waits behind a parked message of its key"
 BUG = "ZeroDivisionError: a bug in the rules"
-PUBLISHED = {"postgres": ("shipment.booking_requested.v1",), "redis": ("points.awarded.v1",)}
-STATE = {"postgres": "Booking", "redis": "Awarded"}
+PUBLISHED = {"shipping": ("shipment.booking_requested.v1",), "loyalty": ("points.awarded.v1",)}
+STATE = {"shipping": "Booking", "loyalty": "Awarded"}
 
 
-@pytest.fixture(params=["postgres", "redis"])
-def name(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture
-async def kind(name: str, addresses: Addresses) -> AsyncIterator[Kind]:
-    async with kinds(addresses) as found:
-        yield found[name]
+@pytest.fixture(params=["postgres", "redis", "memory"])
+async def kind(request: pytest.FixtureRequest) -> Kind:
+    return await kind_of(request)
 
 
 @dataclass
@@ -131,13 +124,13 @@ async def test_a_redrive_that_fails_counts_and_keeps_the_first_and_the_last_erro
 
 
 async def test_a_dry_run_says_what_would_be_published_and_changes_nothing(
-    parking: Parking, name: str
+    parking: Parking, kind: Kind
 ) -> None:
     letters = await parking.working.dead_letters(parking.key)
     outbox = await parking.outbox()
     done = await parking.working.redrive(parking.key, "ann", dry_run=True)
     assert [(r.id, type(r.outcome), r.published) for r in done] == [
-        (letters[0].id, Done, PUBLISHED[name]),
+        (letters[0].id, Done, PUBLISHED[kind.service.name]),
         (letters[1].id, Done, ()),
         (letters[2].id, Done, ()),
     ]
@@ -150,14 +143,14 @@ async def test_a_dry_run_says_what_would_be_published_and_changes_nothing(
 
 
 async def test_a_redrive_goes_in_order_publishes_removes_and_is_written_down(
-    parking: Parking, name: str, kind: Kind
+    parking: Parking, kind: Kind
 ) -> None:
     letters = await parking.working.dead_letters(parking.key)
     copies = [f"{kind.service.name}.dead-letters"] * 3
     assert await parking.outbox() == copies
     done = await parking.working.redrive(parking.key, "ann", note="repaired")
     assert [r.id for r in done] == [letter.id for letter in letters]
-    assert [r.published for r in done] == [PUBLISHED[name], (), ()]
+    assert [r.published for r in done] == [PUBLISHED[kind.service.name], (), ()]
     assert await parking.working.dead_letters(parking.key) == []
     assert parking.key not in await parking.working.parked_keys()
     assert await parking.outbox() == [*copies, f"{kind.service.name}.events"]
@@ -196,13 +189,13 @@ async def test_a_discarded_message_is_kept_in_the_audit_trail(parking: Parking, 
     assert parking.key not in await parking.working.parked_keys()
 
 
-async def test_whereabouts_tell_the_state_and_what_waits(parking: Parking, name: str) -> None:
+async def test_whereabouts_tell_the_state_and_what_waits(parking: Parking, kind: Kind) -> None:
     found = await parking.working.whereabouts(parking.key)
     assert (found.state, found.outbox_rows, len(found.parked)) == ("Absent", 3, 3)
     assert 0 <= found.outbox_oldest_s < 60
     await parking.working.redrive(parking.key, "ann")
     found = await parking.working.whereabouts(parking.key)
-    assert (found.state, found.outbox_rows, found.parked) == (STATE[name], 4, ())
+    assert (found.state, found.outbox_rows, found.parked) == (STATE[kind.service.name], 4, ())
     nobody = await parking.working.whereabouts("nobody")
     assert (nobody.state, nobody.outbox_rows, nobody.parked) == ("Absent", 0, ())
     assert nobody.owed == ()

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 import pytest
 from aiokafka import AIOKafkaProducer
@@ -14,7 +14,7 @@ from chassis.relay import Relay
 from saga_cli.log_reader import Logged, read
 from saga_cli.stack.servers import Servers
 from saga_cli.topology import BY_NAME
-from tests.integration.chassis_fixtures import Kind, kinds
+from tests.integration.chassis_fixtures import Kind, on_postgres
 from tests.support.records import an_order
 from tests.support.servers import private_servers
 
@@ -28,12 +28,11 @@ def servers() -> Iterator[Servers]:
 
 
 @pytest.fixture
-async def kind(servers: Servers) -> AsyncIterator[Kind]:
+async def kind(servers: Servers) -> Kind:
     bootstrap = servers.addresses.kafka_bootstrap
     names = (*TOPICS, "shipping.dead-letters", "order.delivery-details")
     await kafka.ensure_topics(bootstrap, {name: (3, {}) for name in names})
-    async with kinds(servers.addresses) as found:
-        yield found["postgres"]
+    return await on_postgres(servers.addresses)
 
 
 async def _published(servers: Servers, *keys: str) -> list[Logged]:

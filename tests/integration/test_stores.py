@@ -1,4 +1,4 @@
-"""What every store promises, on real PostgreSQL and real Redis: one suite, expectations by hand."""
+"""What every store promises, on real PostgreSQL, real Redis and the simulation's memory: one suite."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,15 +9,13 @@ import pytest
 from chassis.errors import TransientError
 from chassis.message import Done, Message, Parked, Record, Repeated
 from chassis.store import Store
-from saga_cli.topology import Addresses
-from tests.integration.chassis_fixtures import OFFSETS, Kind, kinds
+from tests.integration.chassis_fixtures import OFFSETS, Kind, kind_of
 from tests.support.records import an_order
 
 
-@pytest.fixture(params=["postgres", "redis"])
-async def kind(request: pytest.FixtureRequest, addresses: Addresses) -> AsyncIterator[Kind]:
-    async with kinds(addresses) as found:
-        yield found[request.param]
+@pytest.fixture(params=["postgres", "redis", "memory"])
+async def kind(request: pytest.FixtureRequest) -> Kind:
+    return await kind_of(request)
 
 
 @pytest.fixture

@@ -1,0 +1,268 @@
+"""A database in memory that keeps PostgreSQL's promises: READ COMMITTED, row locks, unique keys.
+
+A transaction's writes are its own until it commits; then all show at once. Whoever wants to write
+a row, or insert a key, that an open transaction has written waits for the end of that one and
+looks again. The data outlive any process; transactions, locks and leadership end with the
+connection.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
+from uuid import UUID
+
+from chassis import clock
+from chassis.errors import TransientError
+from chassis.message import OperatorAction, OutboxRow, PendingEffect
+from chassis.store import DeadLetter
+from simulation.due import Due
+
+STATEMENT_S: Final = 30.0
+"""A statement that waits for a lock so long fails, as the `command_timeout` of asyncpg has it."""
+
+Origin: TypeAlias = tuple[str, int, int]
+Table: TypeAlias = Literal[
+    "own",
+    "shared",
+    "advisory",
+    "inbox",
+    "outbox",
+    "effects",
+    "parked",
+    "answers",
+    "actions",
+    "timeline",
+]
+Lock: TypeAlias = tuple[Table, Any]
+
+
+class Row(NamedTuple):
+    """An order's own state; `version` counts its published events."""
+
+    version: int
+    state: Any
+
+
+class Line(NamedTuple):
+    """A row of the outbox and when it was written."""
+
+    row: OutboxRow
+    at: datetime
+
+
+class Answer(NamedTuple):
+    """What an idempotency key keeps."""
+
+    fingerprint: bytes
+    response: bytes
+
+
+class Told(NamedTuple):
+    """A row of an order's timeline."""
+
+    key: str
+    at: datetime
+    heard: str
+    said: str
+
+
+@dataclass(slots=True)
+class Tables:
+    """Rows by primary key. Effects have all their fields; dead letters go by where they came from."""
+
+    own: dict[str, Row] = field(default_factory=dict)
+    shared: dict[str, Any] = field(default_factory=dict)
+    inbox: dict[UUID, datetime] = field(default_factory=dict)
+    outbox: dict[int, Line] = field(default_factory=dict)
+    effects: dict[str, PendingEffect] = field(default_factory=dict)
+    parked: dict[Origin, DeadLetter] = field(default_factory=dict)
+    answers: dict[tuple[str, str], Answer] = field(default_factory=dict)
+    actions: dict[int, tuple[datetime, OperatorAction]] = field(default_factory=dict)
+    timeline: dict[int, Told] = field(default_factory=dict)
+
+
+TABLES: Final = tuple(table.name for table in fields(Tables))
+
+
+@dataclass(slots=True, eq=False)
+class Database(Tables):
+    """The data of one service.
+
+    `statement` is awaited before each statement with its name, and as "committed" after a commit
+    took effect: it may wait, raise, or never return. `on_commit` sees each transaction that wrote.
+    """
+
+    statement: Callable[[str], Awaitable[None]] | None = None
+    on_commit: list[Callable[["Transaction"], None]] = field(default_factory=list)
+    projected: dict[str, dict[str, Any]] = field(default_factory=dict)
+    due: Due = field(default_factory=Due)
+    clients: list["Client"] = field(default_factory=list)
+    leaders: dict[int, "Client"] = field(default_factory=dict)
+    open: dict["Transaction", None] = field(default_factory=dict)
+    locks: dict[Lock, "Transaction"] = field(default_factory=dict)
+    _last_id: int = 0
+
+    def next_id(self) -> int:
+        """A sequence: what it hands out is never handed out again, whatever becomes of it."""
+        self._last_id += 1
+        return self._last_id
+
+    def disconnected(self, client: "Client") -> None:
+        """All connections of a process end; what it has open rolls back."""
+        client.connection += 1
+        for transaction in [t for t in self.open if t.client is client]:
+            transaction.end()
+        for shard in [s for s, leader in self.leaders.items() if leader is client]:
+            del self.leaders[shard]
+
+    def crashed(self, client: "Client") -> None:
+        """The process is no more: none of its calls ever returns."""
+        client.is_crashed = True
+        self.clients.remove(client)
+        self.disconnected(client)
+
+    def restart(self) -> None:
+        """All sessions end."""
+        for client in self.clients:
+            self.disconnected(client)
+
+    def commit(self, transaction: "Transaction") -> None:
+        """All that was written shows at once."""
+        after, before = transaction.after, transaction.before
+        for name in TABLES:
+            if rows := getattr(after, name):
+                table = getattr(self, name)
+                getattr(before, name).update((key, table[key]) for key in rows if key in table)
+                table.update(rows)
+        for table_name, key in transaction.deleted:
+            table = getattr(self, table_name)
+            if key in table:
+                getattr(before, table_name)[key] = table.pop(key)
+        for effect in after.effects.values():
+            self.due.add(effect)
+        for fold in transaction.folds:
+            fold()
+        transaction.end()
+        for told in self.on_commit:
+            told(transaction)
+
+
+class Client:
+    """The connections of one process, which end together."""
+
+    database: Database
+    connection: int = 0
+    is_crashed: bool = False
+
+    async def ask(self, statement: str, connection: int | None = None) -> None:
+        """Send a statement. Raises TransientError if its connection ended meanwhile."""
+        sent_on = self.connection if connection is None else connection
+        await self.connected(sent_on)
+        if self.database.statement is not None:
+            await self.database.statement(statement)
+            await self.connected(sent_on)
+
+    async def connected(self, connection: int) -> None:
+        if self.is_crashed:
+            await asyncio.get_running_loop().create_future()  # nothing of a dead process goes on
+        if self.connection != connection:
+            raise TransientError("the connection was closed")
+
+
+class Transaction:
+    """Open from its making to `end`. A write is made under the lock of its row."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self.connection = client.connection
+        self.at = clock.now()
+        self.before = Tables()
+        """The rows that its commit replaced or deleted."""
+        self.after = Tables()
+        self.deleted: dict[Lock, None] = {}
+        self.folds: list[Callable[[], None]] = []
+        self.waits_for: Transaction | None = None
+        self._locks: list[Lock] = []
+        self._ended = asyncio.Event()
+        client.database.open[self] = None
+
+    async def statement(self, name: str) -> None:
+        await self.client.ask(name, self.connection)
+
+    def get(self, table: Table, key: Any) -> Any:
+        """A row as this transaction sees it now; None if there is none."""
+        own = getattr(self.after, table)
+        if key in own:
+            return own[key]
+        if (table, key) in self.deleted:
+            return None
+        return getattr(self.client.database, table).get(key)
+
+    def put(self, table: Table, key: Any, row: Any) -> None:
+        getattr(self.after, table)[key] = row
+        self.deleted.pop((table, key), None)
+
+    def delete(self, table: Table, key: Any) -> None:
+        getattr(self.after, table).pop(key, None)
+        self.deleted[table, key] = None
+
+    async def insert(self, table: Table, key: Any, row: Any) -> bool:
+        """ON CONFLICT DO NOTHING: says whether the key was free. One being inserted is waited for."""
+        await self._free(table, key)
+        if self.get(table, key) is not None:
+            return False
+        self._hold(table, key)
+        self.put(table, key, row)
+        return True
+
+    async def lock(self, table: Table, key: Any) -> None:
+        """Hold a row, or a key that has none, to the end."""
+        await self._free(table, key)
+        self._hold(table, key)
+
+    def _hold(self, table: Table, key: Any) -> None:
+        locks = self.client.database.locks
+        if (table, key) not in locks:
+            locks[table, key] = self
+            self._locks.append((table, key))
+
+    async def _free(self, table: Table, key: Any) -> None:
+        locks = self.client.database.locks
+        while (holder := locks.get((table, key), self)) is not self:
+            await self._see_end_of(holder)
+
+    async def _see_end_of(self, holder: "Transaction") -> None:
+        other: Transaction | None = holder
+        while other is not None:
+            if other is self:
+                raise TransientError("deadlock detected")
+            other = other.waits_for
+        self.waits_for = holder
+        try:
+            async with asyncio.timeout(STATEMENT_S):
+                await holder._ended.wait()  # noqa: SLF001 - of its own class
+        except TimeoutError as error:
+            raise TransientError("a lock was not free in time") from error
+        finally:
+            self.waits_for = None
+        await self.client.connected(self.connection)
+
+    async def commit(self) -> None:
+        await self.statement("commit")
+        await self.settle()
+
+    async def settle(self) -> None:
+        """Commit with the statement that was just made; the reply may be lost."""
+        self.client.database.commit(self)
+        await self.statement("committed")
+
+    def end(self) -> None:
+        """Let go of all locks. What was not committed is as if it had never been."""
+        database = self.client.database
+        if self in database.open:
+            del database.open[self]
+            for lock in self._locks:
+                del database.locks[lock]
+            self._ended.set()

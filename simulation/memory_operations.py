@@ -1,0 +1,168 @@
+"""What operators ask of the store in memory: dead letters, whereabouts, the audit trail."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from chassis import clock
+from chassis.message import Message, OperatorAction, Parked, PendingEffect
+from chassis.parking import kept, message_of
+from chassis.store import DeadLetter, Redriven, Whereabouts
+from chassis.work import published_by, work_of
+from simulation.database import Origin, Transaction
+from simulation.memory_store import MemoryStore
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryOperations:
+    store: MemoryStore
+
+    async def parked_keys(self) -> list[str]:
+        await self.store.ask("parked_keys")
+        letters = sorted(self.store.database.parked.values(), key=_number)
+        return list(dict.fromkeys(letter.key for letter in letters))
+
+    async def dead_letters(self, key: str) -> list[DeadLetter]:
+        await self.store.ask("letters")
+        return self._letters(key)
+
+    async def redrive(
+        self, key: str, by: str, *, note: str = "", dry_run: bool = False
+    ) -> list[Redriven]:
+        if dry_run:
+            return await self._looked_ahead(key, by)
+        done: list[Redriven] = []
+        while not done or not isinstance(done[-1].outcome, Parked):
+            async with self.store.transaction() as transaction:
+                redriven = await self._redrive_first(transaction, key, by, note)
+            if redriven is None:
+                break
+            done.append(redriven)
+        if done and isinstance(done[-1].outcome, Parked):
+            await self._failed_again(key, done[-1].id, done[-1].outcome.reason)
+        return done
+
+    async def _looked_ahead(self, key: str, by: str) -> list[Redriven]:
+        """All that a redrive would do, in a transaction that is rolled back."""
+        done: list[Redriven] = []
+        await self.store.ask("begin")
+        transaction = Transaction(self.store)
+        try:
+            while not done or not isinstance(done[-1].outcome, Parked):
+                redriven = await self._redrive_first(transaction, key, by, "")
+                if redriven is None:
+                    break
+                done.append(redriven)
+        finally:
+            transaction.end()
+        return done
+
+    async def _redrive_first(
+        self, transaction: Transaction, key: str, by: str, note: str
+    ) -> Redriven | None:
+        await transaction.statement("letters")
+        for letter in self._letters(key):
+            locked = await self._locked(transaction, letter)
+            if locked is not None:
+                return await self._redrive(transaction, locked, by, note)
+        return None
+
+    async def _redrive(
+        self, transaction: Transaction, letter: DeadLetter, by: str, note: str
+    ) -> Redriven:
+        message = message_of(letter.record)
+        if isinstance(message, Parked):
+            return Redriven(letter.id, message)
+        action = OperatorAction(by, "redrive", letter.key, note, kept(letter.record))
+        messages: list[Message] = [replace(message, operator=action)]
+        states = await self.store.load(transaction, messages)
+        work = work_of(self.store.service, states, messages, set())
+        outcome = work.outcomes[0]
+        if not isinstance(outcome, Parked):
+            await self.store.write(transaction, states, messages, work)
+            await transaction.statement("unpark")
+            transaction.delete("parked", _origin(letter))
+        return Redriven(letter.id, outcome, published_by(outcome))
+
+    async def _failed_again(self, key: str, id_: str, why: str) -> None:
+        async with self.store.transaction() as transaction:
+            await transaction.statement("failed_again")
+            for letter in self._letters(key):
+                if letter.id == id_ and (row := await self._locked(transaction, letter)):
+                    tried = replace(
+                        row,
+                        attempts=row.attempts + 1,
+                        last_reason=why[:2000].replace("\0", "\\x00"),
+                        last_tried_at=transaction.at,
+                    )
+                    transaction.put("parked", _origin(row), tried)
+
+    async def discard(self, key: str, by: str, reason: str, id_: str = "") -> DeadLetter | None:
+        async with self.store.transaction() as transaction:
+            await transaction.statement("letters")
+            found = [await self._locked(transaction, letter) for letter in self._letters(key)]
+            chosen = next((x for x in found if x is not None and id_ in {"", x.id}), None)
+            if chosen is None:
+                return None
+            await transaction.statement("unpark")
+            transaction.delete("parked", _origin(chosen))
+            action = OperatorAction(by, "discard", key, reason, kept(chosen.record))
+            await self.store.note(transaction, action)
+        return chosen
+
+    async def whereabouts(self, key: str) -> Whereabouts:
+        await self.store.ask("whereabouts")
+        database, now = self.store.database, clock.now()
+        written = [line.at for line in database.outbox.values() if line.row.key == key]
+        state = database.own[key].state if key in database.own else self.store.service.initial
+        return Whereabouts(
+            type(state).__name__,
+            len(written),
+            (now - min(written, default=now)).total_seconds(),
+            tuple(self._letters(key)),
+            tuple(sorted(self._owed(key), key=lambda e: (e.owed_since, e.id))),
+        )
+
+    async def expedite(self, key: str, by: str) -> int:
+        kinds = {kind.__name__ for kind in self.store.service.effects}
+        async with self.store.transaction() as transaction:
+            await transaction.statement("expedite")
+            count = 0
+            for effect in self._owed(key):
+                await transaction.lock("effects", effect.id)
+                row: PendingEffect | None = transaction.get("effects", effect.id)
+                if row is not None and row.kind in kinds:
+                    transaction.put("effects", row.id, replace(row, due_at=transaction.at))
+                    count += 1
+            if count:
+                action = OperatorAction(by, "expedite", key, "", f"{count} effects")
+                await self.store.note(transaction, action)
+        return count
+
+    async def actions(self, key: str) -> list[tuple[datetime, OperatorAction]]:
+        await self.store.ask("actions")
+        rows = sorted(self.store.database.actions.items())
+        return [(at, action) for _, (at, action) in rows if action.key == key]
+
+    def _letters(self, key: str) -> list[DeadLetter]:
+        parked = self.store.database.parked.values()
+        return sorted((letter for letter in parked if letter.key == key), key=_number)
+
+    def _owed(self, key: str) -> list[PendingEffect]:
+        return [e for e in self.store.database.effects.values() if e.key == key]
+
+    async def _locked(self, transaction: Transaction, letter: DeadLetter) -> DeadLetter | None:
+        """The letter as it is once nobody else holds it; None if it is no more."""
+        origin = _origin(letter)
+        if transaction.get("parked", origin) is None:
+            return None
+        await transaction.lock("parked", origin)
+        found: DeadLetter | None = transaction.get("parked", origin)
+        return found
+
+
+def _number(letter: DeadLetter) -> int:
+    return int(letter.id)
+
+
+def _origin(letter: DeadLetter) -> Origin:
+    return letter.record.topic, letter.record.partition, letter.record.offset

@@ -1,0 +1,189 @@
+"""The store in memory, on a simulated database: what PostgreSQL does for a service, without it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, TypeAlias
+
+from chassis import clock
+from chassis.errors import TransientError
+from chassis.message import Message, OutboxRow, Outcome, PendingEffect, Record
+from chassis.work import States, Work
+from simulation.database import Transaction
+from simulation.memory_decisions import Malformed, MemoryDecisions
+
+Fold: TypeAlias = Callable[[dict[str, Any], Record], None]
+
+
+def keep_newest(table: dict[str, Any], record: Record) -> None:
+    """The newest record of a key counts; a tombstone erases."""
+    if record.value is None:
+        table.pop(record.subject, None)
+    else:
+        table[record.subject] = record
+
+
+@dataclass(eq=False)
+class MemoryStore(MemoryDecisions):
+    """One process's store. `folds` say how a projected topic becomes a table, by topic."""
+
+    folds: Mapping[str, Fold] = field(default_factory=dict)
+    keeps_positions: bool = False
+    lost: bool = False
+    on_commit: list[Callable[[Work, States], None]] = field(default_factory=list)
+    _leading: dict[int, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.database.clients.append(self)
+
+    async def prepare(self, stopping: asyncio.Event) -> None:
+        del stopping
+
+    async def close(self) -> None:
+        await self.resign()
+        self.database.disconnected(self)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """Commits at the end of the block; whatever is raised in it rolls all back."""
+        await self.ask("begin")
+        transaction = Transaction(self)
+        try:
+            yield transaction
+            await transaction.commit()
+        finally:
+            transaction.end()
+
+    @asynccontextmanager
+    async def _alone(
+        self, statement: str, connection: int | None = None
+    ) -> AsyncIterator[Transaction]:
+        """A statement that is its own transaction."""
+        await self.ask(statement, connection)
+        transaction = Transaction(self)
+        try:
+            yield transaction
+            await transaction.settle()
+        finally:
+            transaction.end()
+
+    async def handle(self, messages: Sequence[Message], malformed: Malformed = ()) -> list[Outcome]:
+        async with self.transaction() as transaction:
+            work, states = await self.decide(transaction, messages, malformed)
+        for told in self.on_commit:
+            told(work, states)
+        return work.outcomes
+
+    async def project(self, records: Sequence[Record]) -> None:
+        async with self.transaction() as transaction:
+            for record in records:
+                await transaction.statement("project")
+                fold = self.folds.get(record.topic, keep_newest)
+                table = self.database.projected.setdefault(record.topic, {})
+                transaction.folds.append(partial(fold, table, record))
+
+    async def positions(self) -> dict[tuple[str, int], int]:
+        return {}
+
+    async def reached(self, offsets: dict[tuple[str, int], int]) -> None:
+        del offsets
+
+    async def lead(self, shard: int) -> bool:
+        if shard in self._leading:
+            return True
+        await self.ask("lead")
+        if shard in self.database.leaders:
+            return False
+        self.database.leaders[shard] = self
+        self._leading[shard] = self.connection
+        return True
+
+    async def resign(self) -> None:
+        for shard in list(self._leading):
+            self._drop(shard)
+
+    def _drop(self, shard: int) -> None:
+        del self._leading[shard]
+        if self.database.leaders.get(shard) is self:
+            del self.database.leaders[shard]
+
+    @contextmanager
+    def _as_leader(self, shard: int) -> Iterator[int]:
+        """The connection that leads: if it fails, the right to relay is gone."""
+        try:
+            yield self._leading[shard]
+        except TransientError:
+            self._drop(shard)
+            raise
+
+    async def pending(self, shard: int, limit: int) -> list[tuple[str, OutboxRow]]:
+        with self._as_leader(shard) as connection:
+            await self.ask("pending", connection)
+        outbox = self.database.outbox
+        return [(str(id_), outbox[id_].row) for id_ in sorted(outbox)[:limit]]
+
+    async def acknowledge(self, shard: int, ids: Sequence[str]) -> None:
+        with self._as_leader(shard) as connection:
+            async with self._alone("acknowledge", connection) as transaction:
+                for id_ in ids:
+                    transaction.delete("outbox", int(id_))
+
+    async def due_effects(
+        self, kinds: tuple[str, ...], limit: int, lease_s: float, *, freshest: bool = False
+    ) -> list[PendingEffect]:
+        async with self._alone("lease") as transaction:
+            now = transaction.at
+            find = self._freshest if freshest else self._longest_due
+            leased = [
+                replace(effect, due_at=now + timedelta(seconds=lease_s), tries=effect.tries + 1)
+                for effect in find(kinds, limit, now)
+            ]
+            for effect in leased:
+                transaction.put("effects", effect.id, effect)
+        return leased
+
+    def _longest_due(
+        self, kinds: tuple[str, ...], limit: int, now: datetime
+    ) -> Sequence[PendingEffect]:
+        return self.database.due.take(self.database.effects, kinds, now, limit, self._is_free)
+
+    def _freshest(
+        self, kinds: tuple[str, ...], limit: int, now: datetime
+    ) -> Sequence[PendingEffect]:
+        due = [
+            (effect.tries, now - effect.due_at, effect)
+            for effect in self.database.effects.values()
+            if effect.due_at is not None and effect.due_at <= now
+            if effect.kind in kinds and self._is_free(effect.id)
+        ]
+        due.sort(key=lambda ranked: ranked[:2])
+        return [effect for _, _, effect in due[:limit]]
+
+    def _is_free(self, effect_id: str) -> bool:
+        return ("effects", effect_id) not in self.database.locks
+
+    async def postpone(self, effect: PendingEffect, delay_s: float, error: str) -> None:
+        async with self._alone("postpone") as transaction:
+            await transaction.lock("effects", effect.id)
+            row: PendingEffect | None = transaction.get("effects", effect.id)
+            if row is not None:
+                due_at = transaction.at + timedelta(seconds=delay_s)
+                later = replace(row, due_at=due_at, last_error=error[:500])
+                transaction.put("effects", row.id, later)
+
+    async def backlog(self) -> dict[str, float]:
+        await self.ask("backlog")
+        database, now = self.database, clock.now()
+        kinds = {kind.__name__ for kind in self.service.effects}
+        owed = [effect for effect in database.effects.values() if effect.kind in kinds]
+        oldest = min((line.at for line in database.outbox.values()), default=now)
+        return {
+            "outbox_rows": float(len(database.outbox)),
+            "outbox_oldest_seconds": (now - oldest).total_seconds(),
+            "effects_owed": float(len(owed)),
+            "effects_needing_attention": float(sum(effect.needs_attention for effect in owed)),
+            "parked_messages": float(len(database.parked)),
+        }
