@@ -20,9 +20,9 @@ from shared_events.payment import PaymentDeclined, PaymentRefunded
 
 def skus_of(own: Any, message: Any) -> frozenset[str]:
     match message:
-        case OrderPlaced(order=order):
+        case OrderPlaced(order=order) | StockReserved(order=order):
             return frozenset(line.sku for line in order.lines)
-        case SetStock(sku=sku) | ReceiveStock(sku=sku):
+        case SetStock(sku=sku) | ReceiveStock(sku=sku) | StockReceived(sku=sku):
             return frozenset({sku})
         case _:
             held = own.lines if isinstance(own, Reserved | Committed) else ()

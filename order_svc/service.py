@@ -22,7 +22,7 @@ def products_of(_own: Any, message: Any) -> frozenset[str]:
     match message:
         case PlaceOrder(cart=cart):
             return frozenset(line.sku for line in cart)
-        case PriceProduct(sku=sku):
+        case PriceProduct(sku=sku) | ProductPriced(sku=sku):
             return frozenset({sku})
         case _:
             return frozenset()

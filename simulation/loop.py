@@ -37,7 +37,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 
     def resume(self, process: Process) -> None:
         """What was held of a paused process is ready now."""
-        process.paused = False
+        process.go_on()
         self._ready.extend(process.held)
         process.held.clear()
 
@@ -52,7 +52,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
             if handle._cancelled:  # noqa: SLF001 - a loop's own handles
                 continue
             process = handle._context.get(current)  # noqa: SLF001
-            if process is None or (process.alive and not process.paused):
+            if process is None or process.runs:
                 handle._run()  # noqa: SLF001
             elif process.alive:
                 process.held.append(handle)

@@ -4,7 +4,8 @@ Nothing in production code knows of it: the modules' own names are set, and set 
 """
 
 import asyncio
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -14,12 +15,10 @@ from uuid import UUID
 
 import structlog
 
-import loyalty_svc.server
-from chassis import clock, crashpoints, ids, kafka
+from chassis import clock, crashpoints, ids
 from simulation.process import current
 
 EPOCH: Final = datetime(2026, 1, 1, tzinfo=UTC)
-SILENT: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +39,9 @@ class Clock:
 
 @contextmanager
 def installed(
-    loop: asyncio.AbstractEventLoop, choice: Random, reached: Any, clients: Any, redis: Any
+    loop: asyncio.AbstractEventLoop, choice: Random, reached: Callable[[str], None]
 ) -> Iterator[None]:
-    """`reached` hears of crash points; `clients` and `redis` stand for the libraries' classes."""
+    """`reached` hears of crash points."""
     time = Clock(loop)
 
     def identity() -> UUID:
@@ -54,21 +53,27 @@ def installed(
         (clock, "random", choice),
         (ids, "uuid7", identity),
         (crashpoints, "reached", reached),
-        (kafka, "AIOKafkaConsumer", clients.consumer),
-        (kafka, "AIOKafkaProducer", clients.producer),
-        (kafka, "AIOKafkaAdminClient", clients.admin),
-        (loyalty_svc.server, "Redis", redis),
     )
     with ExitStack() as kept:
-        for module, name, value in places:
-            kept.callback(setattr, module, name, getattr(module, name))
-            setattr(module, name, value)
+        for place in places:
+            kept.enter_context(replaced(*place))
         yield
+
+
+@contextmanager
+def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
+    """Another value in a module's or class's name, for a while."""
+    real = getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, real)
 
 
 def silence() -> None:
     """Production code logs each fault; a run that is repeated with `--verbose` shows it."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(SILENT))
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 
 def told_with_time(loop: asyncio.AbstractEventLoop) -> None:

@@ -6,8 +6,11 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Protocol
 
+from aiokafka import TopicPartition
+
 from chassis import clock
 from simulation.nodes import SERVICES
+from simulation.partition import Batch
 from simulation.plan import Plan
 from simulation.process import Process
 from simulation.weather import Weather
@@ -143,7 +146,7 @@ class Nemesis:
         self.town.redis.flush()
 
     async def _redis_set_back(self, choice: Random) -> None:
-        writes = choice.choice((1, 3, 20))
+        writes = min(choice.choice((1, 3, 20)), len(self.town.redis.log))
         self.town.tell(f"redis loses its last {writes} writes")
         self.town.redis.restart(lose_last=writes)
 
@@ -168,14 +171,14 @@ class Nemesis:
         partition = choice.randrange(12)
         if records := self.town.broker.log(topic, partition):
             record = choice.choice(records)
-            self.town.broker.append(
-                topic, partition, record.key, record.value, list(record.headers)
-            )
+            self._append(topic, partition, record.key, record.value, record.headers)
 
     async def _reorder(self, choice: Random) -> None:
         """One partition is read late for a while, by everybody."""
-        topic = f"{choice.choice(SERVICES)}.events"
-        await self.town.weather.lag(topic, choice.randrange(12), choice.uniform(0.2, 4.0))
+        place = (f"{choice.choice(SERVICES)}.events", choice.randrange(12))
+        self.town.weather.lags[place] = choice.uniform(0.05, 1.0)
+        await clock.wait(choice.uniform(0.5, 4.0))
+        self.town.weather.lags.pop(place, None)
 
     async def _poison(self, choice: Random) -> None:
         """Rubbish under the key of a living order; then an operator sees to it."""
@@ -187,5 +190,9 @@ class Nemesis:
             return
         key = choice.choice(records).key
         self.town.tell(f"rubbish in {topic}/{partition} for {key.decode()}")
-        self.town.broker.append(topic, partition, key, b"\x00 rubbish", [("ce_type", b"rubbish")])
+        self._append(topic, partition, key, b"\x00 rubbish", (("ce_type", b"rubbish"),))
         await clock.wait(choice.uniform(0.5, 4.0))
+
+    def _append(self, topic: str, partition: int, *record: Any) -> None:
+        unsent = (int(clock.now().timestamp() * 1000), *record)
+        self.town.broker.append(TopicPartition(topic, partition), Batch([unsent], 1000))

@@ -1,9 +1,10 @@
-"""Which simulated process the running code belongs to."""
+"""A simulated process: whose code is running, and whether the loop still runs any of it."""
 
 import asyncio
+from collections.abc import Callable
 from contextvars import Context, ContextVar, copy_context
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 
 class PowerCutError(BaseException):
@@ -15,27 +16,38 @@ class Process:
     """One process of a service. `skew_s` is how far its clock is ahead.
 
     A dead one's coroutines are never resumed, so that no `finally` of theirs runs: as after SIGKILL.
-    A paused one's wait, as after SIGSTOP.
+    A paused one's wait, as after SIGSTOP. Others, such as a broker, are told by `watchers`.
     """
 
     name: str
     service: str = ""
     skew_s: float = 0.0
+    runs: bool = True
     alive: bool = True
-    paused: bool = False
+    node: Any = None
+    watchers: list[Callable[[], None]] = field(default_factory=list)
     held: list[asyncio.Handle] = field(default_factory=list)
     tasks: list["asyncio.Task[Any]"] = field(default_factory=list)
-    node: Any = None
     context: Context = field(default_factory=copy_context)
 
     def __post_init__(self) -> None:
         self.context.run(current.set, self)
 
+    def die(self) -> None:
+        self.alive = self.runs = False
+        self._tell()
 
-current: ContextVar[Process | None] = ContextVar("process", default=None)
+    def pause(self) -> None:
+        self.runs = False
+        self._tell()
+
+    def go_on(self) -> None:
+        self.runs = self.alive
+        self._tell()
+
+    def _tell(self) -> None:
+        for watcher in tuple(self.watchers):
+            watcher()
 
 
-def here() -> str:
-    """The name of the running process; "world" outside of all of them."""
-    process = current.get()
-    return "world" if process is None else process.name
+current: Final[ContextVar[Process | None]] = ContextVar("process", default=None)

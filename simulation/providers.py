@@ -6,7 +6,7 @@ asked under another key, it does: a caller that forgets its key pays twice, and 
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 
 from chassis.service import Attempt, Provider
 from payment_svc.messages import Capture, CaptureSucceeded, Refund, RefundSucceeded
@@ -14,7 +14,8 @@ from payment_svc.provider import SimulatedProvider
 from shipping_svc.carrier import SimulatedCarrier
 from shipping_svc.messages import Book, Booked, BookingRefused, CancelBooking, HandOver
 
-REFUSED_POSTAL_CODE = "00000"
+Call: TypeAlias = Callable[[Any, Attempt], Awaitable[Any]]
+REFUSED_POSTAL_CODE: Final = "00000"
 
 
 class Line(Protocol):
@@ -35,14 +36,13 @@ class Ledger:
     entries: dict[str, list[tuple[str, Any]]] = field(default_factory=dict)
     watch: Callable[[str, list[tuple[str, Any]]], None] = lambda _order_id, _entries: None
 
-    async def asked(self, effect: Any, attempt: Attempt, call: Awaitable[Any]) -> Any:
+    async def asked(self, effect: Any, attempt: Attempt, call: Call) -> Any:
         what = type(effect).__name__
         await self.line.there(self.name, what)
         if attempt.key in self.answers:
             outcome = self.answers[attempt.key]
-            call.close()  # type: ignore[attr-defined]  # a coroutine that is not needed
         else:
-            outcome = self.answers[attempt.key] = await call
+            outcome = self.answers[attempt.key] = await call(effect, attempt)
             entries = self.entries.setdefault(effect.order_id, [])
             entries.append((type(outcome).__name__, effect))
             self.watch(effect.order_id, entries)
@@ -56,10 +56,10 @@ class Bank:
     inner: SimulatedProvider = field(default_factory=SimulatedProvider)
 
     async def capture(self, effect: Capture, attempt: Attempt) -> Any:
-        return await self.ledger.asked(effect, attempt, self.inner.capture(effect, attempt))
+        return await self.ledger.asked(effect, attempt, self.inner.capture)
 
     async def refund(self, effect: Refund, attempt: Attempt) -> Any:
-        return await self.ledger.asked(effect, attempt, self.inner.refund(effect, attempt))
+        return await self.ledger.asked(effect, attempt, self.inner.refund)
 
     def provider(self) -> Provider:
         runners = {"Capture": self.capture, "Refund": self.refund}
@@ -72,7 +72,7 @@ class Carrier:
     inner: SimulatedCarrier = field(default_factory=SimulatedCarrier)
 
     async def book(self, effect: Book, attempt: Attempt) -> Any:
-        return await self.ledger.asked(effect, attempt, self._booked(effect, attempt))
+        return await self.ledger.asked(effect, attempt, self._booked)
 
     async def _booked(self, effect: Book, attempt: Attempt) -> Booked | BookingRefused:
         if effect.postal_code == REFUSED_POSTAL_CODE:
@@ -80,10 +80,10 @@ class Carrier:
         return await self.inner.book(effect, attempt)
 
     async def hand_over(self, effect: HandOver, attempt: Attempt) -> Any:
-        return await self.ledger.asked(effect, attempt, self.inner.hand_over(effect, attempt))
+        return await self.ledger.asked(effect, attempt, self.inner.hand_over)
 
     async def cancel(self, effect: CancelBooking, attempt: Attempt) -> Any:
-        return await self.ledger.asked(effect, attempt, self.inner.cancel(effect, attempt))
+        return await self.ledger.asked(effect, attempt, self.inner.cancel)
 
     def provider(self) -> Provider:
         runners = {"Book": self.book, "HandOver": self.hand_over, "CancelBooking": self.cancel}

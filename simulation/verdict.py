@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from chassis.message import ATTENTION_TRIES
+from aiokafka import TopicPartition
+
 from chassis.replay import Folded, fold
 from chassis.service import Service
 from chassis.work import adapter_of
@@ -57,15 +58,27 @@ def unsettled(town: Town) -> str:
             return f"order {order_id} is {type(row.state).__name__}"
     if waiting := loyalty_waits(town):
         return waiting
-    return town.broker.behind(SERVICES)
+    return behind(town)
+
+
+def behind(town: Town) -> str:
+    """Which group has not committed the end of a partition that it reads."""
+    for name, service in town.services.items():
+        offsets = town.broker.group(name).offsets
+        for topic in service.topics:
+            for partition in range(12):
+                end = len(town.broker.log(topic, partition))
+                if end and offsets.get(TopicPartition(topic, partition), (0, ""))[0] < end:
+                    return f"{name} has not read {topic}/{partition} to its end"
+    return ""
 
 
 def loyalty_waits(town: Town) -> str:
-    data = town.redis.data
-    if keys.EPOCH not in data:
+    data = town.redis.data.values
+    if keys.EPOCH.encode() not in data:
         return "loyalty has no data"
     for key in (keys.OUTBOX, keys.PARKED_KEYS):
-        if held := data.get(key):
+        if held := data.get(key.encode()):
             return f"loyalty has {len(held)} in {key}"
     return ""
 
@@ -146,11 +159,10 @@ def books_of(town: Town) -> Books:
             "committed": level.committed,
         }
     books.points = {key: _row(row.state) for key, row in loyalty_orders(town)}
-    prefix = keys.customer_key("")
-    for key, found in town.redis.data.items():
+    prefix = keys.customer_key("").encode()
+    for key, found in town.redis.data.values.items():
         if key.startswith(prefix):
-            books.customers[key.removeprefix(prefix)] = int(found.get(b"points", 0))
-    books.waiting = {}
+            books.customers[key.removeprefix(prefix).decode()] = int(found.get(b"points", 0))
     return books
 
 
@@ -160,8 +172,8 @@ def _row(state: Any) -> Row:
 
 
 def loyalty_orders(town: Town) -> Iterator[tuple[str, Any]]:
-    prefix = keys.order_key("")
-    for key, found in town.redis.data.items():
+    prefix = keys.order_key("").encode()
+    for key, found in town.redis.data.values.items():
         if key.startswith(prefix) and found.get(b"status"):
             row = keys.state_of(found[b"version"], found[b"status"], found[b"detail"])
-            yield key.removeprefix(prefix), row
+            yield key.removeprefix(prefix).decode(), row

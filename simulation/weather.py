@@ -9,8 +9,11 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Final, Protocol
 
+from aiokafka.errors import CorruptRecordException, KafkaTimeoutError
+
 from chassis import crashpoints
 from chassis.errors import ProviderError, TransientError
+from simulation.faults import Fault, Kind
 from simulation.plan import FAULTS, Plan
 from simulation.process import PowerCutError, Process, current
 
@@ -38,6 +41,7 @@ class Weather:
     hits: Counter[str] = field(default_factory=Counter)
     away: set[str] = field(default_factory=set)
     slow: set[str] = field(default_factory=set)
+    lags: dict[tuple[str, int], float] = field(default_factory=dict)
     is_over: bool = True  # it begins when the shop is open
     streams: dict[str, Random] = field(init=False)
 
@@ -52,6 +56,7 @@ class Weather:
         self.is_over = True
         self.away.clear()
         self.slow.clear()
+        self.lags.clear()
 
     def strikes(self, kind: str, chance: float) -> bool:
         """Whether a fault of this kind meets this step; `chance` is that of its full intensity."""
@@ -117,6 +122,24 @@ class Weather:
                 self._die("crash-after-commit", process)
             if self.strikes("statement-error", 0.003):
                 raise ConnectionError("the connection to Redis was lost")
+
+    def of(self, kind: Kind, client_id: str, topic: str, partition: int) -> Fault:
+        """What meets a request to the broker; most of them nothing but a little time."""
+        del client_id
+        delay_s = 0.002 * self.latency()
+        if self.strikes("delay", 0.01):
+            delay_s = 1.5 * self.latency()
+        match kind:
+            case "produce" if self.strikes("ack-lost", 0.05):
+                return Fault(delay_s, error=KafkaTimeoutError(), applied=True)
+            case "commit" if self.strikes("offsets-lost", 0.2):
+                applied = self.latency() < 0.5  # noqa: PLR2004
+                return Fault(delay_s, error=KafkaTimeoutError(), applied=applied)
+            case "fetch" if self.strikes("fetch-error", 0.01):
+                return Fault(delay_s, error=CorruptRecordException())
+            case "fetch" if (lag_s := self.lags.get((topic, partition))) is not None:
+                return Fault(delay_s + lag_s)
+        return Fault(delay_s)
 
     async def there(self, party: str, what: str) -> None:
         """On the way to a provider: nothing has happened yet."""

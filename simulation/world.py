@@ -4,16 +4,21 @@ A run has two parts: while faults are on, nothing may go wrong; when they are ov
 """
 
 import asyncio
+import gc
+import sys
 from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from contextvars import Context
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from hashlib import blake2b
-from types import SimpleNamespace
 from typing import Any, Final
 
 from pydantic_core import from_json
 
+import loyalty_svc.server
 from chassis import runtime
 from chassis.service import Provider, Service
 from shared_events.codec import type_of
@@ -21,7 +26,7 @@ from simulation import machine, nodes, verdict
 from simulation.broker import Broker
 from simulation.checks import Watch
 from simulation.database import Database, Transaction
-from simulation.kafka_clients import SimulatedAdmin, SimulatedConsumer, SimulatedProducer
+from simulation.kafka_clients import connected_to
 from simulation.loop import SimulatedLoop, StandstillError
 from simulation.nemesis import Nemesis
 from simulation.nodes import SERVICES
@@ -29,7 +34,7 @@ from simulation.operator import Operator
 from simulation.plan import Plan
 from simulation.process import Process, current
 from simulation.providers import Bank, Carrier, Ledger
-from simulation.redis_client import SimulatedRedis
+from simulation.redis_client import RedisClients
 from simulation.redis_server import RedisServer
 from simulation.shop import Shop
 from simulation.weather import Weather
@@ -50,7 +55,8 @@ class World:
     ended: list[Process] = field(default_factory=list)
     held: set[str] = field(default_factory=set)
     cells: Counter[tuple[str, str, str]] = field(default_factory=Counter)
-    is_over: bool = False
+    outside: Context = field(default_factory=Context)
+    """What no process's end may stop runs here."""
 
     def __post_init__(self) -> None:
         self.digest = blake2b(digest_size=16)
@@ -58,10 +64,10 @@ class World:
         self.weather = Weather(self.plan, self)
         self.choice = self.plan.random("world")
         self.broker = Broker()
-        self.broker.faults = BrokerWeather(self.weather)
+        self.broker.faults = self.weather
         self.broker.on_append.append(self._appended)
         self.redis = RedisServer()
-        self.redis.request = self.weather.redis
+        self.redis.request = self.redis.reply = self.weather.redis
         self.databases = {name: self._database(name) for name in SERVICES if name != "loyalty"}
         self.bank = Ledger("bank", self.weather, watch=self.watch.money)
         self.carrier = Ledger("carrier", self.weather, watch=self.watch.bookings)
@@ -69,6 +75,7 @@ class World:
             "payment": Bank(self.bank).provider(),
             "shipping": Carrier(self.carrier).provider(),
         }
+        self.services: dict[str, Service] = {}
         self.shop = Shop(self)
         self.nemesis = Nemesis(self)
         self.operator = Operator(self)
@@ -85,22 +92,22 @@ class World:
 
     def run(self) -> None:
         """Raises ViolationError for the first guarantee that is broken."""
-        clients = SimpleNamespace(
-            consumer=partial(SimulatedConsumer, self.broker),
-            producer=partial(SimulatedProducer, self.broker),
-            admin=partial(SimulatedAdmin, self.broker),
-        )
-        redis = SimpleNamespace(from_url=partial(SimulatedRedis.from_url, self.redis))
         choice = self.plan.random("production")
         asyncio.set_event_loop(self.loop)
+        gc.disable()
         try:
-            with machine.installed(self.loop, choice, self.weather.passed, clients, redis):
+            with (
+                machine.installed(self.loop, choice, self.weather.passed),
+                connected_to(self.broker),
+                machine.replaced(loyalty_svc.server, "Redis", RedisClients(self.redis)),
+            ):
                 self.loop.run_until_complete(self._watched())
         except StandstillError as error:
             self.watch.broken("G1", str(error))
         finally:
             asyncio.set_event_loop(None)
             self._dispose()
+            gc.enable()
         if self.watch.violations:
             raise self.watch.violations[0]
 
@@ -160,9 +167,16 @@ class World:
         name = process.service
         what = nodes.made(name, self.providers, self.dispatch_after)
         what = replace(what, service=self._counted(what.service))
+        self.services.setdefault(name, what.service)
         process.node = await nodes.node_of(what, self.databases.get(name))
-        if await runtime.work(process.node, {}):
+        try:
+            failed = await runtime.work(process.node, {})
+        except Exception as error:  # noqa: BLE001 - whatever it is, it ends a process
+            failed = True
+            self.tell(f"{process.name} failed: {error!r}")
+        if failed:
             self.watch.broken("G1", f"a part of {process.name} failed")
+        process.die()
         self._gone(process)
 
     def _counted(self, service: Service) -> Service:
@@ -178,7 +192,7 @@ class World:
 
     def cut(self, process: Process) -> None:
         """SIGKILL, or the end of its power."""
-        process.alive = False
+        process.die()
         database = self.databases.get(process.service)
         if database is not None and process.node is not None:
             database.crashed(process.node.store)
@@ -188,13 +202,14 @@ class World:
         self.ended.append(process)
         if self.running.get(process.name) is process:
             del self.running[process.name]
-            self.loop.call_later(self.choice.uniform(0.2, 3.0), self.start, process.name)
+            delay_s = self.choice.uniform(0.2, 3.0)
+            self.loop.call_later(delay_s, self.start, process.name, context=self.outside)
 
     def pause(self, process: Process) -> None:
-        process.paused = True
+        process.pause()
 
     def resume(self, process: Process) -> None:
-        if process.paused:
+        if process.alive and not process.runs:
             self.loop.resume(process)
 
     def stop(self, process: Process) -> None:
@@ -244,16 +259,30 @@ class World:
             ]
             self.watch.levels(transaction.after.shared, received)
 
-    def _appended(self, record: Any) -> None:
-        key = (record.key or b"").decode()
-        place = f"{record.topic}/{record.partition}:{record.offset}"
-        self.tell(f"appended {place} {type_of(record.headers)} {key}")
-        self.watch.appended(record)
+    def _appended(self, records: Sequence[Any]) -> None:
+        for record in records:
+            key = (record.key or b"").decode()
+            place = f"{record.topic}/{record.partition}:{record.offset}"
+            self.tell(f"appended {place} {type_of(record.headers)} {key}")
+            self.watch.appended(record)
 
     def _dispose(self) -> None:
-        """Close what never came to its end, without a word: it has died long ago."""
-        self.loop.set_exception_handler(lambda _loop, _context: None)
-        for process in (*self.ended, *self.running.values()):
-            for task in process.tasks:
-                task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001
-                process.alive = False
+        """Let go of what never came to its end: as it died long ago, it has nothing more to say."""
+        self.loop.set_exception_handler(_unheard)
+        hook, sys.unraisablehook = sys.unraisablehook, _unheard
+        try:
+            for process in (*self.ended, *self.running.values()):
+                for task in process.tasks:
+                    task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001
+                    with suppress(BaseException):
+                        task.get_coro().close()  # type: ignore[union-attr]
+                process.tasks.clear()
+                process.held.clear()
+            self.loop.close()
+            gc.collect()
+        finally:
+            sys.unraisablehook = hook
+
+
+def _unheard(*_: Any) -> None:
+    """A `finally` of a dead process, run by Python when it clears up."""

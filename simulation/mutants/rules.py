@@ -1,0 +1,159 @@
+"""Bugs in the services' rules."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+import inventory_svc.domain as inventory
+import loyalty_svc.domain as loyalty
+import order_svc.domain as order
+import payment_svc.domain as payment
+import shipping_svc.domain as shipping
+from shared_events.decision import Decision, nothing, publish
+from shared_events.inventory import StockReserved
+from shared_events.shipping import ShipmentRejected
+from simulation.mutants.mutant import Mutant, Place
+
+
+def _nothing() -> Decision:
+    return nothing("a deliberate bug")
+
+
+def _no_tombstone(domain: Any, name: str) -> Callable[[], Sequence[Place]]:
+    noted = getattr(domain, name)
+
+    def note(state: Any, message: Any) -> Any:
+        return _nothing() if state == domain.INITIAL else noted(state, message)
+
+    return lambda: [(domain, name, note)]
+
+
+def _silent_in(domain: Any, name: str, state_type: type[Any]) -> Callable[[], Sequence[Place]]:
+    """A rule that says nothing in one state."""
+    rule = getattr(domain, name)
+
+    def silent(state: Any, *rest: Any) -> Any:
+        return _nothing() if isinstance(state, state_type) else rule(state, *rest)
+
+    return lambda: [(domain, name, silent)]
+
+
+def _refund_at_once() -> Sequence[Place]:
+    noted = payment.note_cancellation
+
+    def note(state: Any, message: Any) -> Any:
+        if not isinstance(state, payment.Captured):
+            return noted(state, message)
+        undone = ShipmentRejected(order_id=message.order_id, reason=message.reason)
+        return payment.refund(state, undone, "order", payment.POLICY)
+
+    return [(payment, "note_cancellation", note)]
+
+
+def _cancel_at_once() -> Sequence[Place]:
+    """The order says that all is undone as soon as it is asked."""
+    requested = order.request_cancellation
+
+    def request(state: Any, command: Any) -> Any:
+        if not isinstance(state, order.Pending):
+            return requested(state, command)
+        return order.cancel(state, "customer", "order")
+
+    return [(order, "request_cancellation", request)]
+
+
+def _sell_what_is_not_there() -> Sequence[Place]:
+    def reserve(state: Any, message: Any, _at: Any) -> Any:
+        if isinstance(state.reservation, inventory.Absent):
+            return publish(StockReserved(order=message.order))
+        return _nothing()
+
+    return [(inventory, "reserve", reserve)]
+
+
+def _release_restores_nothing() -> Sequence[Place]:
+    moved = inventory._moved  # noqa: SLF001 - a mutant
+
+    def move(levels: Any, lines: Any, **by: int) -> Any:
+        return moved(levels, lines, **{**by, "available": min(by.get("available", 0), 0)})
+
+    return [(inventory, "_moved", move)]
+
+
+def _cancel_what_has_left() -> Sequence[Place]:
+    cancel = shipping.cancel
+
+    def cancelled(state: Any, *rest: Any) -> Any:
+        if isinstance(state, shipping.Leaving):
+            fields = {n: getattr(state, n) for n in ("shipment_id", "carrier_ref", "total_minor")}
+            state = shipping.Approved(**fields)
+        return cancel(state, *rest)
+
+    return [(shipping, "cancel", cancelled)]
+
+
+def _refusals_do_not_count() -> Sequence[Place]:
+    """A refused refund is asked for again under its old key."""
+    asked = payment.refund_of
+
+    def refund_of(order_id: str, state: Any, attempt: int) -> Any:
+        return replace(asked(order_id, state, attempt), attempt=1)
+
+    return [(payment, "refund_of", refund_of)]
+
+
+def _award_is_not_taken_back() -> Sequence[Place]:
+    credited = loyalty._credited  # noqa: SLF001 - a mutant
+
+    def credit(customers: Any, customer_id: str, points: int) -> Any:
+        return credited(customers, customer_id, max(points, 0))
+
+    return [(loyalty, "_credited", credit)]
+
+
+MUTANTS: Final = (
+    Mutant(
+        "no-tombstone-inventory",
+        "a cancellation that overtakes the order is forgotten by inventory",
+        _no_tombstone(inventory, "note_cancellation"),
+    ),
+    Mutant(
+        "no-tombstone-payment",
+        "... by payment",
+        _no_tombstone(payment, "note_cancellation"),
+        ("reorder", "delay"),
+    ),
+    Mutant(
+        "no-tombstone-shipping",
+        "... by shipping",
+        _no_tombstone(shipping, "note_cancellation"),
+        ("reorder", "delay"),
+    ),
+    Mutant(
+        "no-tombstone-loyalty",
+        "... by loyalty",
+        _no_tombstone(loyalty, "deduct"),
+        ("reorder", "delay"),
+    ),
+    Mutant("refund-out-of-order", "payment gives back before shipping is undone", _refund_at_once),
+    Mutant("cancelled-too-soon", "the order is cancelled before anything is undone", _cancel_at_once),
+    Mutant("oversell", "stock is reserved that is not there", _sell_what_is_not_there),
+    Mutant("release-restores-nothing", "released stock goes nowhere", _release_restores_nothing),
+    Mutant("cancel-after-dispatch", "a shipment that has left is cancelled", _cancel_what_has_left),
+    Mutant(
+        "refusal-not-answered",
+        "an order that is being cancelled does not hear that it is too late",
+        _silent_in(order, "settle", order.Cancelling),
+    ),
+    Mutant(
+        "refund-refused-same-key",
+        "a refused refund is asked for again under the same key",
+        _refusals_do_not_count,
+    ),
+    Mutant(
+        "release-forgotten",
+        "committed stock is not given back",
+        _silent_in(inventory, "release", inventory.Committed),
+    ),
+    Mutant("points-kept", "deducted points stay with the customer", _award_is_not_taken_back),
+)

@@ -1,0 +1,170 @@
+"""Bugs in the stores: transactions, locks, leases, and loyalty's scripts."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import loyalty_svc.store
+from chassis.message import OutboxRow
+from simulation.database import Line, Row
+from simulation.memory_decisions import MemoryDecisions
+from simulation.memory_store import MemoryStore
+from simulation.mutants.mechanism import CRASHES
+from simulation.mutants.mutant import Mutant, Place
+
+# ruff: noqa: SLF001 - a mutant changes what is private
+
+
+def _no_inbox() -> Sequence[Place]:
+    enter = MemoryDecisions._enter
+
+    async def entered(self: Any, transaction: Any, ids: Any, keys: Any) -> Any:
+        parked, _ = await enter(self, transaction, ids, keys)
+        return parked, set(ids)
+
+    return [(MemoryDecisions, "_enter", entered)]
+
+
+def _no_version_check() -> Sequence[Place]:
+    async def saved(_self: Any, transaction: Any, key: str, change: Any) -> bool:
+        transaction.put("own", key, Row(change.version, change.state))
+        return True
+
+    return [(MemoryDecisions, "_saved", saved)]
+
+
+def _no_stock_lock() -> Sequence[Place]:
+    async def lock(_self: Any, transaction: Any, _keys: Any) -> None:
+        await transaction.statement("lock")
+
+    return [(MemoryDecisions, "_lock_shared", lock)]
+
+
+def _outbox_aside() -> Sequence[Place]:
+    """Events are written beside the transaction: the dual write."""
+
+    async def publish(self: Any, transaction: Any, rows: Any) -> None:
+        for row in rows:
+            self.database.outbox[self.database.next_id()] = Line(row, transaction.at)
+        if rows:
+            await transaction.statement("outbox")
+
+    return [(MemoryDecisions, "_publish", publish)]
+
+
+def _everybody_leads() -> Sequence[Place]:
+    async def lead(self: Any, shard: int) -> bool:
+        await self.ask("lead")
+        self._leading[shard] = self.connection
+        return True
+
+    return [(MemoryStore, "lead", lead)]
+
+
+def _relay_by_cursor() -> Sequence[Place]:
+    seen: dict[int, int] = {}
+
+    async def pending(self: Any, shard: int, limit: int) -> list[tuple[str, OutboxRow]]:
+        with self._as_leader(shard) as connection:
+            await self.ask("pending", connection)
+        outbox, last = self.database.outbox, seen.get(id(self.database), 0)
+        found = [id_ for id_ in sorted(outbox) if id_ > last][:limit]
+        seen[id(self.database)] = max([last, *found])
+        return [(str(id_), outbox[id_].row) for id_ in found]
+
+    return [(MemoryStore, "pending", pending)]
+
+
+def _effects_aside() -> Sequence[Place]:
+    """What is owed is remembered by the process alone when the transaction is under way."""
+
+    async def owe(_self: Any, transaction: Any, effects: Any) -> None:
+        if len(effects) == 1:
+            await transaction.statement("owe")
+            transaction.put("effects", effects[0].id, effects[0])
+
+    return [(MemoryDecisions, "_owe", owe)]
+
+
+def _key_not_kept() -> Sequence[Place]:
+    async def answer(_self: Any, transaction: Any, _messages: Any, _work: Any) -> None:
+        await transaction.statement("answer")
+
+    return [(MemoryDecisions, "_answer", answer)]
+
+
+def _parked_forgotten() -> Sequence[Place]:
+    """What can't be decided is dropped with whatever waits behind it."""
+
+    async def park(_self: Any, _transaction: Any, _records: Any) -> None:
+        """Nothing is kept."""
+
+    return [(MemoryDecisions, "_park", park)]
+
+
+def _script_without(text: str) -> Sequence[Place]:
+    script = loyalty_svc.store.APPLY
+    assert text in script, "the script has changed"
+    return [(loyalty_svc.store, "APPLY", script.replace(text, ""))]
+
+
+def _no_version_in_redis() -> Sequence[Place]:
+    return _script_without(
+        "if ARGV[5] ~= '' and version ~= ARGV[5] then return 'CONFLICT' end"
+    )
+
+
+def _redis_never_behind() -> Sequence[Place]:
+    async def is_behind(*_: Any) -> bool:
+        return False
+
+    return [(loyalty_svc.store, "is_behind", is_behind)]
+
+
+MUTANTS: Final = (
+    Mutant(
+        "no-inbox",
+        "nothing remembers what was decided, and a repeat may lead to effects again",
+        _no_inbox,
+        ("crash-before-offsets", "rebalance", "duplicate"),
+    ),
+    Mutant(
+        "no-version-check",
+        "two owners of an order overwrite each other",
+        _no_version_check,
+        ("rebalance", "pause", "slow-service"),
+    ),
+    Mutant("no-stock-lock", "two reservations of a SKU at once", _no_stock_lock, ("slow-service",)),
+    Mutant("dual-write", "events are written beside the transaction", _outbox_aside, CRASHES),
+    Mutant(
+        "everybody-leads",
+        "two relays of a shard at once",
+        _everybody_leads,
+        ("delay", "slow-service"),
+    ),
+    Mutant(
+        "relay-by-cursor",
+        "the relay goes on from the last id it has seen",
+        _relay_by_cursor,
+        ("slow-service", *CRASHES),
+    ),
+    Mutant("effects-lost", "of several effects in a batch none is kept", _effects_aside),
+    Mutant(
+        "key-not-kept",
+        "an idempotency key is not remembered",
+        _key_not_kept,
+        ("statement-error", "kill"),
+    ),
+    Mutant("parked-forgotten", "what waits behind rubbish is dropped", _parked_forgotten, ("poison",)),
+    Mutant(
+        "no-version-in-redis",
+        "two owners of an order overwrite each other in Redis",
+        _no_version_in_redis,
+        ("rebalance", "pause", "delay"),
+    ),
+    Mutant(
+        "redis-never-behind",
+        "a Redis that lost its last writes counts as whole",
+        _redis_never_behind,
+        ("redis-set-back",),
+    ),
+)
