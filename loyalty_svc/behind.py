@@ -35,7 +35,7 @@ async def is_behind(redis: Redis, service: Service, bootstrap: str, epoch: str) 
     since = keys.places_of(stored)
     async with kafka.reading(bootstrap, service.own_topics, since) as topics:
         async for records in topics.to_end():
-            if missing := await _missing(redis, map(keys.decoded, records)):
+            if missing := await _missing(redis, keys.own_events(service, records)):
                 log.error("redis_is_behind", wire_type=missing.type, subject=missing.subject)
                 await redis.eval(FORGET, 2, keys.EPOCH, keys.BEGUN, epoch)
                 return True

@@ -1,20 +1,23 @@
 """What lies where in Redis, and how it is written there."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
+import structlog
 from pydantic_core import from_json, to_json
 
 from chassis import wire
 from chassis.errors import TransientError
 from chassis.message import Change, OperatorAction, OutboxRow, Record
+from chassis.service import Service
 from chassis.store import DeadLetter
 from chassis.work import States, adapter_of
 from loyalty_svc.domain import Awarded, Customer, Deducted, Noted, Rejected
 from shared_events.codec import MalformedError, decode
 from shared_events.envelope import Envelope
 
+log = structlog.get_logger()
 PREFIX: Final = "loyalty:"
 EPOCH: Final = "loyalty:epoch"
 BEGUN: Final = "loyalty:rebuild-begun"
@@ -59,13 +62,21 @@ def place_values(offsets: Mapping[tuple[str, int], int]) -> list[Any]:
     return [v for (topic, part), n in offsets.items() for v in (f"{topic}:{part}", n)]
 
 
-def decoded(record: Any) -> Envelope:
-    """One of our own published events. Raises TransientError for what is none."""
-    try:
-        return decode(record.value, record.headers)
-    except MalformedError as error:
+def own_events(service: Service, records: Iterable[Any]) -> Iterator[Envelope]:
+    """What the service has published, of what stands in its topic; rubbish that others left is none.
+
+    Raises TransientError for an event of its own that can't be read.
+    """
+    source = f"/{service.name}".encode()
+    for record in records:
         place = f"{record.topic}:{record.partition}:{record.offset}"
-        raise TransientError(f"{place} in the log is no event of ours: {error}") from error
+        if dict(record.headers).get("ce_source") != source:
+            log.error("foreign_record_skipped", place=place)
+            continue
+        try:
+            yield decode(record.value, record.headers)
+        except MalformedError as error:
+            raise TransientError(f"{place} in the log can't be read: {error}") from error
 
 
 def state_values(row: Change | None) -> tuple[Any, ...]:

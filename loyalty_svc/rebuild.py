@@ -130,7 +130,7 @@ class Rebuild:
                 raise TransientError(f"the log has lost its beginning: {sorted(cut)}")
             while True:
                 async for records in topics.to_end():
-                    fold(self.service, map(keys.decoded, records), folded)
+                    fold(self.service, keys.own_events(self.service, records), folded)
                     await self._goes_on(stopping, topics)
                 first_start = topics.end == 0 and not known
                 if first_start or clock.monotonic() - started > SETTLE_S:
