@@ -8,6 +8,7 @@ import asyncio
 import heapq
 from collections.abc import Coroutine
 from contextvars import Context
+from itertools import count
 from random import Random
 from typing import Any, Final
 
@@ -22,7 +23,6 @@ class StandstillError(RuntimeError):
 
 class SimulatedLoop(asyncio.BaseEventLoop):
     _ready: Any
-    _scheduled: list[Any]
 
     def __init__(self, choice: Random, steps_max: int) -> None:
         super().__init__()
@@ -30,10 +30,20 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self.steps = 0
         self.steps_max = steps_max
         self._shuffle = choice.shuffle
+        self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
+        self._numbers = count()
         self.set_task_factory(_with_its_process)
 
     def time(self) -> float:
         return self.now_s
+
+    def call_at(
+        self, when: float, callback: Any, *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """Timers of one instant stand in the order in which they were set, before the draw."""
+        timer = asyncio.TimerHandle(when, callback, args, self, context)
+        heapq.heappush(self._timers, (when, next(self._numbers), timer))
+        return timer
 
     def resume(self, process: Process) -> None:
         """What was held of a paused process is ready now."""
@@ -58,19 +68,17 @@ class SimulatedLoop(asyncio.BaseEventLoop):
                 process.held.append(handle)
 
     def _due(self) -> list[Any]:
-        ready, scheduled = self._ready, self._scheduled
-        while scheduled and scheduled[0]._cancelled:  # noqa: SLF001
-            heapq.heappop(scheduled)._scheduled = False  # noqa: SLF001
+        ready, timers = self._ready, self._timers
         if not ready:
-            if not scheduled:
+            while timers and timers[0][2]._cancelled:  # type: ignore[attr-defined]  # noqa: SLF001
+                heapq.heappop(timers)
+            if not timers:
                 raise StandstillError("nothing is ready, and nothing is due")
-            self.now_s = max(self.now_s, scheduled[0]._when)  # noqa: SLF001
-        while scheduled and scheduled[0]._when <= self.now_s:  # noqa: SLF001
-            handle = heapq.heappop(scheduled)
-            handle._scheduled = False  # noqa: SLF001
-            ready.append(handle)
+            self.now_s = max(self.now_s, timers[0][0])
         batch = list(ready)
         ready.clear()
+        while timers and timers[0][0] <= self.now_s:
+            batch.append(heapq.heappop(timers)[2])
         return batch
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:

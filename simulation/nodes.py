@@ -20,6 +20,7 @@ from chassis.runtime import Node
 from chassis.service import Provider, Service
 from chassis.settings import ServiceSettings
 from chassis.state_tables import SharedTable
+from chassis.store import Operations, Store
 from inventory_svc.store import STOCK
 from loyalty_svc.operations import RedisOperations
 from loyalty_svc.service import SERVICE as LOYALTY
@@ -68,12 +69,23 @@ async def node_of(what: Made, database: Database | None) -> Node:
     settings = ServiceSettings(
         kafka_bootstrap=BOOTSTRAP, http_port=0, operator_token=SecretStr("simulated")
     )
+    store, operations = await _opened(what, database)
+    return unhurried(runtime.assemble(what.service, settings, store, operations, what.provider))
+
+
+async def _opened(what: Made, database: Database | None) -> tuple[Store, Operations]:
     if database is None:
         redis = await RedisStore.connect(what.service, REDIS_URL, BOOTSTRAP)
-        return runtime.assemble(what.service, settings, redis, RedisOperations(redis))
-    store = MemoryStore(what.service, database, what.shared)
-    operations = MemoryOperations(store)
-    return runtime.assemble(what.service, settings, store, operations, what.provider)
+        return redis, RedisOperations(redis)
+    memory = MemoryStore(what.service, database, what.shared, folds=FOLDS)
+    return memory, MemoryOperations(memory)
+
+
+def unhurried(node: Node) -> Node:
+    """Polls that find nothing are most of a quiet day's work: there are fewer of them here."""
+    node.relay.poll_s, node.relay.idle_after_s, node.relay.idle_poll_s = 0.05, 0.5, 0.5
+    node.consumer.poll_ms = 1000
+    return node
 
 
 def fold_delivery_details(table: dict[str, Any], record: Record) -> None:
