@@ -1,0 +1,251 @@
+"""Kafka in memory: topics, groups and the way of a request, for a loop with virtual time.
+
+What a request does happens in the broker's own context, so a request of a process that has died
+in the meantime arrives all the same, as it does over a network.
+"""
+
+import asyncio
+import math
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import Context
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any, Final
+
+from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka.errors import (
+    KafkaConnectionError,
+    KafkaError,
+    NodeNotReadyError,
+    TopicAlreadyExistsError,
+    UnknownTopicOrPartitionError,
+)
+
+from simulation.faults import Fault, Faults, Kind, NoFaults
+from simulation.group import Group
+from simulation.partition import Batch, Partition
+from simulation.waiters import Waiters, refuse
+
+NOWHERE: Final = TopicPartition("", -1)
+COORDINATION: Final = frozenset({"commit", "committed", "join", "heartbeat", "leave"})
+Reply = asyncio.Future[Any]
+
+
+@dataclass
+class Topic:
+    partitions: list[Partition]
+    settings: dict[str, str]
+    readers: Waiters = field(default_factory=Waiters)
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    epoch: int
+    effect: Callable[[], Any]
+    reply: Reply
+    fault: Fault
+
+
+class Line:
+    """A connection on which requests keep their order."""
+
+    def __init__(self) -> None:
+        self.last_arrival = -math.inf
+
+    def arrival(self, at: float) -> float:
+        self.last_arrival = max(at, math.nextafter(self.last_arrival, math.inf))
+        return self.last_arrival
+
+
+class Broker:
+    """What clients are told of at `address`. Its data survive `stop` and `start`."""
+
+    def __init__(self, address: str = "simulated:9092", latency_s: float = 0.0) -> None:
+        self.address = address
+        self.latency_s = latency_s
+        self.faults: Faults = NoFaults()
+        self.topics: dict[str, Topic] = {}
+        self.groups: dict[str, Group] = {}
+        self.on_append: list[Callable[[Sequence[ConsumerRecord[Any, Any]]], None]] = []
+        self.producer_ids = count(1)
+        self._down = False
+        self._suspended_at: float | None = None
+        self._epoch = 0
+        self._in_flight: dict[Reply, None] = {}
+        self._held: list[_Request] = []
+        self._context = Context()
+
+    # Topics and records
+
+    def create_topic(self, name: str, partitions: int, settings: Mapping[str, str]) -> None:
+        if name in self.topics:
+            raise TopicAlreadyExistsError(name)
+        compacted = "compact" in settings.get("cleanup.policy", "delete")
+        made = [Partition(name, number, compacted) for number in range(partitions)]
+        self.topics[name] = Topic(made, dict(settings))
+
+    def partition(self, place: TopicPartition) -> Partition:
+        topic, number = self.topics.get(place.topic), int(place.partition)
+        if topic is None or not 0 <= number < len(topic.partitions):
+            raise UnknownTopicOrPartitionError(place)
+        return topic.partitions[number]
+
+    def partitions_for_topic(self, topic: str) -> set[int] | None:
+        found = self.topics.get(topic)
+        return None if found is None else set(range(len(found.partitions)))
+
+    def log(self, topic: str, partition: int) -> list[ConsumerRecord[Any, Any]]:
+        return self.partition(TopicPartition(topic, partition)).records
+
+    def append(self, place: TopicPartition, batch: Batch) -> int:
+        """Returns the offset of the batch's first record."""
+        offset, appended = self.partition(place).append(batch)
+        if appended:
+            for told in self.on_append:
+                told(appended)
+            self.topics[place.topic].readers.wake()
+        return offset
+
+    def compact(self, topic: str, *, tombstones: bool = True) -> None:
+        """What the log cleaner does in its own time; with no `tombstones`, those go as well."""
+        for partition in self.topics[topic].partitions:
+            partition.compact(tombstones=tombstones)
+
+    # Groups
+
+    def group(self, name: str) -> Group:
+        if name not in self.groups:
+            self.groups[name] = Group(self, name)
+        return self.groups[name]
+
+    def rebalance(self, group: str) -> None:
+        """Have all members join again."""
+        self.group(group).prepare()
+
+    # Outages
+
+    @property
+    def away(self) -> bool:
+        return self._down or self._suspended_at is not None
+
+    @property
+    def down(self) -> bool:
+        return self._down
+
+    @down.setter
+    def down(self, value: bool) -> None:
+        if value:
+            self.stop()
+        else:
+            self.start()
+
+    def stop(self) -> None:
+        """Every connection breaks, and nobody can connect."""
+        self._down = True
+        self._epoch += 1
+        self._held.clear()
+        broken, self._in_flight = list(self._in_flight), {}
+        for reply in broken:
+            refuse(reply, KafkaConnectionError("the broker closed the connection"))
+        for group in self.groups.values():
+            group.forget_joins()
+
+    def start(self) -> None:
+        self._down = False
+        self._suspended_at = None
+        self._wake_readers()
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
+
+    def suspend(self) -> None:
+        """Requests are held up, until their senders give up or `resume` lets them through."""
+        self._suspended_at = asyncio.get_running_loop().time()
+
+    def resume(self) -> None:
+        if self._suspended_at is None:
+            return
+        away_s = asyncio.get_running_loop().time() - self._suspended_at
+        self._suspended_at = None
+        for group in self.groups.values():
+            group.expire_older_than(away_s)
+        held, self._held = self._held, []
+        for request in held:
+            self._arrive(request)
+        self._wake_readers()
+
+    def _wake_readers(self) -> None:
+        for topic in self.topics.values():
+            topic.readers.wake()
+
+    # Requests
+
+    def later(self, seconds: float, call: Callable[..., None], *args: Any) -> asyncio.Handle:
+        loop = asyncio.get_running_loop()
+        if seconds <= 0:
+            return loop.call_soon(call, *args, context=self._context)
+        return loop.call_later(seconds, call, *args, context=self._context)
+
+    def send(
+        self,
+        client_id: str,
+        line: Line,
+        kind: Kind,
+        place: TopicPartition,
+        effect: Callable[[], Any],
+    ) -> Reply:
+        """Let a request have its effect here; what that returns or raises is the reply."""
+        loop = asyncio.get_running_loop()
+        reply = loop.create_future()
+        if self._down:
+            refuse(reply, NodeNotReadyError(f"{self.address} refuses the connection"))
+            return reply
+        fault = self.faults.of(kind, client_id, *place)
+        self._in_flight[reply] = None
+        delay_s = self.latency_s / 2 + fault.delay_s
+        if kind in COORDINATION:
+            now = loop.time()
+            delay_s = line.arrival(now + delay_s) - now
+        self.later(delay_s, self._arrive, _Request(self._epoch, effect, reply, fault))
+        return reply
+
+    def _arrive(self, request: _Request) -> None:
+        if request.epoch != self._epoch:
+            return
+        if self._suspended_at is not None:
+            self._held.append(request)
+            return
+        fault, result = request.fault, None
+        error: KafkaError | None = fault.error
+        if error is None or fault.applied:
+            try:
+                result = request.effect()
+            except KafkaError as refused:
+                error = error or refused
+        if isinstance(result, asyncio.Future):
+            result.add_done_callback(
+                lambda parked: self._answer(request, *_outcome(parked)), context=self._context
+            )
+        else:
+            self._answer(request, result, error)
+
+    def _answer(self, request: _Request, result: Any, error: BaseException | None) -> None:
+        delay_s = self.latency_s / 2 + request.fault.reply_delay_s
+        error = error or request.fault.error
+        if delay_s > 0:
+            self.later(delay_s, self._deliver, request.reply, result, error)
+        else:
+            self._deliver(request.reply, result, error)
+
+    def _deliver(self, reply: Reply, result: Any, error: BaseException | None) -> None:
+        self._in_flight.pop(reply, None)
+        if error is not None:
+            refuse(reply, error)
+        elif not reply.done():
+            reply.set_result(result)
+
+
+def _outcome(parked: Reply) -> tuple[Any, BaseException | None]:
+    error = parked.exception()
+    return (None, error) if error is not None else (parked.result(), None)

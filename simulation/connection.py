@@ -1,0 +1,81 @@
+"""A client's end of its connection: requests with a time limit, and whether the process still runs."""
+
+import asyncio
+from collections.abc import Callable
+from contextvars import copy_context
+from typing import Any
+
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaConnectionError, KafkaError, RequestTimedOutError
+
+from chassis import clock
+from simulation.broker import NOWHERE, Broker, Line
+from simulation.faults import Kind
+from simulation.process import current
+from simulation.waiters import refuse
+
+
+class Connection:
+    """Belongs to the process in which it is made; `changed` is called when that stops or goes on."""
+
+    def __init__(
+        self, broker: Broker, client_id: str, request_timeout_ms: int, retry_backoff_ms: int
+    ) -> None:
+        self.broker = broker
+        self.client_id = client_id
+        self.timeout_s = request_timeout_ms / 1000
+        self.backoff_s = retry_backoff_ms / 1000
+        self.loop = asyncio.get_running_loop()
+        self.context = copy_context()
+        self.changed: Callable[[], None] | None = None
+        self._line = Line()
+        self._process = current.get()
+        self._closed = False
+        if self._process is not None:
+            self._process.watchers.append(self._tell)
+
+    @property
+    def runs(self) -> bool:
+        return not self._closed and (self._process is None or self._process.runs)
+
+    async def bootstrap(self) -> None:
+        try:
+            await self.call("metadata", lambda: None)
+        except KafkaError as error:
+            raise KafkaConnectionError(f"Unable to bootstrap from {self.broker.address}") from error
+
+    async def call(
+        self, kind: Kind, effect: Callable[[], Any], place: TopicPartition = NOWHERE
+    ) -> Any:
+        """One request. What it does at the broker it may do also after its time is over."""
+        if self._closed:
+            raise KafkaConnectionError("the client is closed")
+        reply = self.broker.send(self.client_id, self._line, kind, place, effect)
+        timer = self.loop.call_later(self.timeout_s, refuse, reply, RequestTimedOutError())
+        try:
+            return await reply
+        finally:
+            timer.cancel()
+
+    async def persist(
+        self, kind: Kind, effect: Callable[[], Any], place: TopicPartition = NOWHERE
+    ) -> Any:
+        """The same request until it is answered, whatever is wrong for a time."""
+        while True:
+            try:
+                return await self.call(kind, effect, place)
+            except KafkaError as error:
+                if self._closed or not error.retriable:
+                    raise
+            await clock.wait(self.backoff_s)
+
+    async def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._tell()
+            if self._process is not None:
+                self._process.watchers.remove(self._tell)
+
+    def _tell(self) -> None:
+        if self.changed is not None:
+            self.changed()

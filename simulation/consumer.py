@@ -1,0 +1,280 @@
+"""aiokafka's consumer, as far as it is used here, on a simulated broker."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from aiokafka import ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka.coordinator.assignors.abstract import AbstractPartitionAssignor
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.errors import (
+    ConsumerStoppedError,
+    IllegalOperation,
+    IllegalStateError,
+    KafkaTimeoutError,
+)
+from aiokafka.structs import OffsetAndMetadata
+from aiokafka.util import commit_structure_validate
+
+from simulation.assignment import Assignment, Place
+from simulation.broker import Broker
+from simulation.connection import Connection
+from simulation.coordinator import Coordinator, Hooks
+from simulation.group import Joining
+from simulation.partition import Partition
+from simulation.waiters import Waiters, woken
+
+log = structlog.get_logger()
+Batches = dict[TopicPartition, list[ConsumerRecord[Any, Any]]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """aiokafka's names and defaults; what has one meaning only here is checked."""
+
+    bootstrap_servers: str = "localhost"
+    client_id: str = "aiokafka"
+    group_id: str | None = None
+    enable_auto_commit: bool = True
+    auto_offset_reset: str = "latest"
+    partition_assignment_strategy: tuple[type[AbstractPartitionAssignor], ...] = (
+        RangePartitionAssignor,
+    )
+    fetch_max_wait_ms: int = 500
+    fetch_min_bytes: int = 1
+    max_partition_fetch_bytes: int = 1024 * 1024
+    max_poll_records: int | None = None
+    session_timeout_ms: int = 10_000
+    heartbeat_interval_ms: int = 3_000
+    rebalance_timeout_ms: int | None = None
+    request_timeout_ms: int = 40_000
+    max_poll_interval_ms: int = 300_000
+    retry_backoff_ms: int = 100
+    metadata_max_age_ms: int = 300_000
+
+    def __post_init__(self) -> None:
+        if self.group_id is not None and self.enable_auto_commit:
+            raise NotImplementedError("the simulated consumer commits when it is told to")
+        if self.auto_offset_reset not in {"earliest", "latest"} or self.fetch_min_bytes != 1:
+            raise NotImplementedError("auto_offset_reset or fetch_min_bytes")
+        if len(self.partition_assignment_strategy) != 1:
+            raise NotImplementedError("more than one assignor")
+
+
+class Consumer:
+    def __init__(self, broker: Broker, **options: Any) -> None:
+        self.options = chosen = Options(**options)
+        self._broker = broker
+        self._client = Connection(
+            broker, chosen.client_id, chosen.request_timeout_ms, chosen.retry_backoff_ms
+        )
+        self._coordinator: Coordinator | None = None
+        self._changed = Waiters()
+        self._assignment = self._new_assignment({})
+        self._topics: tuple[str, ...] | None = None
+        self._listener: ConsumerRebalanceListener | None = None
+        self._refreshing: asyncio.Task[None] | None = None
+        self._is_assigned = False
+        self._is_closed = False
+        self._polls = 0
+        self._polled_at = self._client.loop.time()
+
+    async def start(self) -> None:
+        await self._client.bootstrap()
+
+    async def stop(self) -> None:
+        if self._is_closed:
+            return
+        self._is_closed = True
+        if self._coordinator is not None:
+            await self._coordinator.close()
+        self._assignment.active = False
+        self._changed.wake()
+        await self._client.close()
+
+    # Subscriptions
+
+    def subscribe(
+        self, topics: Iterable[str], listener: ConsumerRebalanceListener | None = None
+    ) -> None:
+        if self.options.group_id is None:
+            raise NotImplementedError("subscribe without a group")
+        self._topics = tuple(sorted(topics))
+        self._listener = listener
+        self._is_assigned = False
+        self._coordinator = self._new_coordinator(self.options.group_id, self._topics)
+        self._client.changed = self._coordinator.liveness_changed
+        self._coordinator.rejoin()
+
+    def assign(self, partitions: Iterable[TopicPartition]) -> None:
+        if self._topics is not None:
+            raise IllegalStateError("subscribe and assign are mutually exclusive")
+        self._take(partitions)
+
+    def assignment(self) -> frozenset[TopicPartition]:
+        return frozenset(self._assignment.places)
+
+    def partitions_for_topic(self, topic: str) -> set[int] | None:
+        return self._broker.partitions_for_topic(topic)
+
+    def _new_coordinator(self, group_id: str, topics: tuple[str, ...]) -> Coordinator:
+        chosen = self.options
+        if self._coordinator is not None:
+            raise NotImplementedError("another subscription of the same consumer")
+        rebalance_ms = chosen.rebalance_timeout_ms or chosen.session_timeout_ms
+        (assignor,) = chosen.partition_assignment_strategy
+        says = Joining(
+            topics,
+            chosen.session_timeout_ms / 1000,
+            chosen.heartbeat_interval_ms / 1000,
+            rebalance_ms / 1000,
+            assignor,
+        )
+        group, max_idle_s = self._broker.group(group_id), chosen.max_poll_interval_ms / 1000
+        hooks = Hooks(self._revoke, self._assign, self._idle_s)
+        return Coordinator(self._client, group, says, max_idle_s, hooks)
+
+    def _new_assignment(self, places: dict[TopicPartition, Place]) -> Assignment:
+        from_start = self.options.auto_offset_reset == "earliest"
+        max_bytes = self.options.max_partition_fetch_bytes
+        return Assignment(self._client, max_bytes, from_start, self._changed, places)
+
+    def _take(self, partitions: Iterable[TopicPartition]) -> None:
+        self._assignment.active = False
+        places = {place: Place(self._broker.partition(place)) for place in partitions}
+        self._assignment = self._new_assignment(places)
+        self._is_assigned = True
+        if self._refreshing is not None:
+            self._refreshing.cancel()
+        self._refreshing = asyncio.create_task(self._refresh(self._assignment))
+        self._changed.wake()
+
+    async def _refresh(self, assignment: Assignment) -> None:
+        committed = {} if self._coordinator is None else await self._coordinator.committed()
+        await assignment.settle(committed)
+
+    async def _revoke(self) -> None:
+        self._is_assigned = False
+        await self._tell("on_partitions_revoked")
+
+    async def _assign(self, partitions: list[TopicPartition]) -> None:
+        self._take(partitions)
+        await self._tell("on_partitions_assigned")
+
+    async def _tell(self, event: str) -> None:
+        if self._listener is None:
+            return
+        try:
+            result = getattr(self._listener, event)(self.assignment())
+            if asyncio.iscoroutine(result):
+                await result
+        except Exception as error:  # noqa: BLE001 - aiokafka logs it, and goes on
+            log.warning("listener_failed", listener=event, error=repr(error))
+
+    # Records
+
+    async def getmany(
+        self, *partitions: TopicPartition, timeout_ms: int = 0, max_records: int | None = None
+    ) -> Batches:
+        """Waits without end for an assignment, whatever the time limit is, as aiokafka does."""
+        if self._is_closed:
+            raise ConsumerStoppedError
+        if self._coordinator is not None:
+            self._coordinator.check()
+        self._polls += 1  # and no `finally`: after an error the client counts as polled for ever
+        found = await self._found(partitions, timeout_ms / 1000, max_records)
+        self._polls -= 1
+        self._polled_at = self._client.loop.time()
+        return found
+
+    async def _found(
+        self, partitions: tuple[TopicPartition, ...], seconds: float, limit: int | None
+    ) -> Batches:
+        loop = self._client.loop
+        deadline = loop.time() + seconds
+        await asyncio.sleep(0)  # noqa: TID251 - a turn for the others, not a wait
+        while True:
+            while not self._is_assigned:
+                await woken(None, self._changed)
+            drained = self._assignment.drain(partitions, limit or self.options.max_poll_records)
+            left_s = deadline - loop.time()
+            if drained or left_s <= 0:
+                return drained
+            topics = dict.fromkeys(place.topic for place in self._assignment.places)
+            readers = (self._broker.topics[topic].readers for topic in topics)
+            if not await woken(left_s, self._changed, *readers) or self._is_closed:
+                return {}
+
+    def _idle_s(self) -> float:
+        return 0.0 if self._polls else self._client.loop.time() - self._polled_at
+
+    # Positions
+
+    async def position(self, partition: TopicPartition) -> int:
+        while True:
+            position = self._place(partition).position
+            if position is not None:
+                return position
+            await woken(self._client.timeout_s, self._changed)
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        if offset < 0:
+            raise ValueError("Offset must be a positive integer")
+        self._place(partition).seek(offset)
+        self._changed.wake()
+
+    async def commit(self, offsets: dict[TopicPartition, Any] | None = None) -> None:
+        if self._coordinator is None:
+            raise IllegalOperation("Requires group_id")
+        if offsets is None:
+            chosen = self._consumed()
+        else:
+            chosen = commit_structure_validate(offsets)
+            for place in chosen:
+                self._place(place)
+        if chosen:
+            await self._coordinator.commit(chosen)
+
+    async def committed(self, partition: TopicPartition) -> int | None:
+        if self._coordinator is None:
+            raise IllegalOperation("Requires group_id")
+        return (await self._coordinator.committed()).get(partition)
+
+    async def beginning_offsets(
+        self, partitions: Iterable[TopicPartition]
+    ) -> dict[TopicPartition, int]:
+        return await self._offsets(partitions, lambda log: log.start)
+
+    async def end_offsets(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        return await self._offsets(partitions, lambda log: log.end)
+
+    async def _offsets(
+        self, partitions: Iterable[TopicPartition], read: Callable[[Partition], int]
+    ) -> dict[TopicPartition, int]:
+        places = tuple(partitions)
+
+        def look() -> dict[TopicPartition, int]:
+            return {place: read(self._broker.partition(place)) for place in places}
+
+        try:
+            async with asyncio.timeout(self._client.timeout_s):
+                found: dict[TopicPartition, int] = await self._client.persist("offsets", look)
+        except TimeoutError as error:
+            timeout_ms = self.options.request_timeout_ms
+            raise KafkaTimeoutError(f"no offsets within {timeout_ms} ms") from error
+        return found
+
+    def _consumed(self) -> dict[TopicPartition, OffsetAndMetadata]:
+        return {
+            place: OffsetAndMetadata(at.position, "")
+            for place, at in self._assignment.places.items()
+            if at.position is not None
+        }
+
+    def _place(self, partition: TopicPartition) -> Place:
+        place = self._assignment.places.get(partition)
+        if place is None:
+            raise IllegalStateError(f"Partition {partition} is not assigned")
+        return place

@@ -1,0 +1,40 @@
+"""What may go wrong between a client and the simulated broker: asked once for every request."""
+
+from dataclasses import dataclass
+from typing import Final, Literal, Protocol
+
+from aiokafka.errors import KafkaError
+
+Kind = Literal[
+    "metadata", "create", "init", "produce", "fetch", "offsets", "committed",
+    "commit", "join", "heartbeat", "leave",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """The client gets `error` in place of a reply; `applied` says that the request took effect.
+
+    A client answers an error as aiokafka does. A retriable one, such as KafkaConnectionError, is
+    retried; any other, such as KafkaTimeoutError, reaches the caller. Of a fetch, the error comes
+    out of getmany, and takes with it what that call had drained of other partitions.
+    """
+
+    delay_s: float = 0.0
+    reply_delay_s: float = 0.0
+    error: KafkaError | None = None
+    applied: bool = False
+
+
+NO_FAULT: Final = Fault()
+
+
+class Faults(Protocol):
+    def of(self, kind: Kind, client_id: str, topic: str, partition: int) -> Fault:
+        """The topic is "" and the partition -1 where a request is about none, or about many."""
+
+
+class NoFaults:
+    def of(self, kind: Kind, client_id: str, topic: str, partition: int) -> Fault:
+        del kind, client_id, topic, partition
+        return NO_FAULT

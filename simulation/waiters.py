@@ -1,0 +1,52 @@
+"""Waiting for what may happen, without polling."""
+
+import asyncio
+from functools import partial
+from typing import Any
+
+
+class Waiters:
+    def __init__(self) -> None:
+        self._waiting: dict[asyncio.Future[bool], None] = {}
+
+    def add(self, waiter: asyncio.Future[bool]) -> None:
+        self._waiting[waiter] = None
+
+    def remove(self, waiter: asyncio.Future[bool]) -> None:
+        self._waiting.pop(waiter, None)
+
+    def wake(self) -> None:
+        """Wake all; who is gone is forgotten with that."""
+        waiting, self._waiting = self._waiting, {}
+        for waiter in waiting:
+            _end(waiter, woken=True)
+
+
+async def woken(seconds: float | None, *sources: Waiters) -> bool:
+    """Wait for any of the sources or for the time to be over; says whether it was a source."""
+    loop = asyncio.get_running_loop()
+    waiter: asyncio.Future[bool] = loop.create_future()
+    timer = (
+        None if seconds is None else loop.call_later(seconds, partial(_end, waiter, woken=False))
+    )
+    for source in sources:
+        source.add(waiter)
+    try:
+        return await waiter
+    finally:
+        if timer is not None:
+            timer.cancel()
+        for source in sources:
+            source.remove(waiter)
+
+
+def _end(waiter: asyncio.Future[bool], *, woken: bool) -> None:
+    if not waiter.done():
+        waiter.set_result(woken)
+
+
+def refuse(reply: asyncio.Future[Any], error: BaseException) -> None:
+    """Fail a reply; nobody may be left to hear of it, and that is no one's mistake."""
+    if not reply.done():
+        reply.set_exception(error)
+        reply.exception()
