@@ -95,3 +95,4 @@ def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
         loop.run_until_complete(main())
         for task in asyncio.all_tasks(loop):
             task._log_destroy_pending = False  # type: ignore[attr-defined]  # it is meant
+            task.get_coro().close()  # else it ends wherever memory is freed
