@@ -97,14 +97,14 @@ class Assignment:
 
     async def settle(self, committed: dict[TopicPartition, int]) -> None:
         """Begin where the group has committed, else where the options say; a seek goes before both."""
-        for place, offset in committed.items():
-            self._begin(place, offset)
+        for place in self.places:
+            if place in committed:
+                self._begin(place, committed[place])
         unknown = [place for place, at in self.places.items() if at.position is None]
         if unknown:
             found = await self.connection.persist("offsets", lambda: self._resets(unknown))
             for place, offset in found.items():
                 self._begin(place, offset)
-        self.changed.wake()
 
     def _resets(self, places: list[TopicPartition]) -> dict[TopicPartition, int]:
         logs = {place: self.places[place].log for place in places}

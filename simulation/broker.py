@@ -24,6 +24,7 @@ from aiokafka.errors import (
 from simulation.faults import Fault, Faults, Kind, NoFaults
 from simulation.group import Group
 from simulation.partition import Batch, Partition
+from simulation.process import current
 from simulation.waiters import Waiters, refuse
 
 NOWHERE: Final = TopicPartition("", -1)
@@ -74,6 +75,7 @@ class Broker:
         self._in_flight: dict[Reply, None] = {}
         self._held: list[_Request] = []
         self._context = Context()
+        self._context.run(current.set, None)
 
     # Topics and records
 

@@ -90,6 +90,8 @@ class Consumer:
         self._is_closed = True
         if self._coordinator is not None:
             await self._coordinator.close()
+        if self._refreshing is not None:
+            self._refreshing.cancel()
         self._assignment.active = False
         self._changed.wake()
         await self._client.close()
@@ -152,8 +154,19 @@ class Consumer:
         self._changed.wake()
 
     async def _refresh(self, assignment: Assignment) -> None:
-        committed = {} if self._coordinator is None else await self._coordinator.committed()
-        await assignment.settle(committed)
+        try:
+            committed = {} if self._coordinator is None else await self._coordinator.committed()
+            await assignment.settle(committed)
+        finally:
+            self._changed.wake()
+
+    def _check(self) -> None:
+        """Raise what has ended the client's own work, again and again."""
+        if self._coordinator is not None:
+            self._coordinator.check()
+        task = self._refreshing
+        if task is not None and task.done() and not task.cancelled():
+            task.result()
 
     async def _revoke(self) -> None:
         self._is_assigned = False
@@ -181,8 +194,7 @@ class Consumer:
         """Waits without end for an assignment, whatever the time limit is, as aiokafka does."""
         if self._is_closed:
             raise ConsumerStoppedError
-        if self._coordinator is not None:
-            self._coordinator.check()
+        self._check()
         self._polls += 1  # and no `finally`: after an error the client counts as polled for ever
         found = await self._found(partitions, timeout_ms / 1000, max_records)
         self._polls -= 1
@@ -198,6 +210,7 @@ class Consumer:
         while True:
             while not self._is_assigned:
                 await woken(None, self._changed)
+            self._check()
             drained = self._assignment.drain(partitions, limit or self.options.max_poll_records)
             left_s = deadline - loop.time()
             if drained or left_s <= 0:
@@ -217,6 +230,7 @@ class Consumer:
             position = self._place(partition).position
             if position is not None:
                 return position
+            self._check()
             await woken(self._client.timeout_s, self._changed)
 
     def seek(self, partition: TopicPartition, offset: int) -> None:

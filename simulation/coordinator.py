@@ -6,7 +6,7 @@ a client that nobody polls leaves; no heartbeat is sent before `on_partitions_as
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 
 import structlog
@@ -55,7 +55,7 @@ class Coordinator:
     _is_closing: bool = False
     _idle_check: asyncio.Handle | None = None
     _coordination_task: "asyncio.Task[None] | None" = None
-    _heartbeat_task: "asyncio.Task[None] | None" = field(default=None)
+    _heartbeat_task: "asyncio.Task[None] | None" = None
 
     def rejoin(self) -> None:
         self._is_rejoining = True
@@ -80,8 +80,9 @@ class Coordinator:
 
     def check(self) -> None:
         """Raise what ended the client's own work."""
-        if self._coordination_task is not None and self._coordination_task.done():
-            self._coordination_task.result()
+        task = self._coordination_task
+        if task is not None and task.done() and not task.cancelled():
+            task.result()
 
     async def commit(self, offsets: dict[TopicPartition, OffsetAndMetadata]) -> None:
         request = partial(self.group.commit, self._member_id, self._generation, offsets)

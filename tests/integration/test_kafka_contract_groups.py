@@ -1,0 +1,177 @@
+"""What the chassis relies on, and must live with, in consumer groups: the real Kafka's and ours."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from aiokafka import TopicPartition
+from aiokafka.errors import CommitFailedError, IllegalStateError
+
+from tests.integration.kafka_fixtures import (
+    Told,
+    a_name,
+    a_topic,
+    bootstrap,
+    member,
+    numbers,
+    polled_until,
+    send,
+    take,
+)
+
+__all__ = ["bootstrap"]
+ALL = frozenset(range(12))
+HALVES = [[*range(6)], [*range(6, 12)]]
+
+
+def are_halves(*consumers: Any) -> bool:
+    return sorted(sorted(numbers(c)) for c in consumers) == HALVES
+
+
+async def test_members_share_by_range_and_are_told(bootstrap: str) -> None:
+    topics, group = [await a_topic(bootstrap, 12) for _ in range(2)], a_name()
+    first_told, second_told = Told(), Told()
+    async with member(bootstrap, group, topics, first_told) as first:
+        await polled_until(lambda: numbers(first) == ALL, first)
+        assert first_told.calls == [("revoked", frozenset()), ("assigned", ALL)]
+        async with member(bootstrap, group, topics, second_told) as second:
+            await polled_until(lambda: are_halves(first, second), first, second)
+            for consumer in (first, second):
+                of_each = [
+                    {p.partition for p in consumer.assignment() if p.topic == t} for t in topics
+                ]
+                assert of_each == [numbers(consumer)] * 2
+            assert first_told.calls[2:] == [
+                ("revoked", ALL),
+                ("assigned", frozenset(numbers(first))),
+            ]
+            assert second_told.calls == [
+                ("revoked", frozenset()),
+                ("assigned", frozenset(numbers(second))),
+            ]
+        assert len(second_told.calls) == 2  # a client that stops is told nothing
+        await polled_until(lambda: numbers(first) == ALL, first)
+        assert first_told.calls[-1] == ("assigned", ALL)
+
+
+async def test_the_next_member_goes_on_at_what_was_committed(bootstrap: str) -> None:
+    topic, group = await a_topic(bootstrap, 2), a_name()
+    place, other = TopicPartition(topic, 0), TopicPartition(topic, 1)
+    await send(bootstrap, topic, [b"0", b"1", b"2", b"3"])
+    async with member(bootstrap, group, [topic]) as consumer:
+        assert len(await take(consumer, 4)) == 4
+        await consumer.commit({place: 2})
+        assert await consumer.committed(place) == 2
+        assert await consumer.committed(other) is None
+        with pytest.raises(IllegalStateError):
+            await consumer.commit({TopicPartition(topic, 2): 1})
+    async with member(bootstrap, group, [topic]) as consumer:
+        assert [record.offset for record in await take(consumer, 2)] == [2, 3]
+        await consumer.commit()
+        assert await consumer.committed(place) == 4
+        await consumer.commit({place: 1})
+        assert await consumer.committed(place) == 1
+    async with member(bootstrap, a_name(), [topic]) as consumer:
+        assert [record.offset for record in await take(consumer, 4)] == [0, 1, 2, 3]
+
+
+async def test_what_is_revoked_may_still_be_committed(bootstrap: str) -> None:
+    topic, group = await a_topic(bootstrap, 12), a_name()
+    await send(bootstrap, topic, [b"0", b"1"])
+    told = Told()
+    async with member(bootstrap, group, [topic], told) as first:
+        await take(first, 2)
+
+        async def commit(what: str) -> None:
+            if what == "revoked":
+                await first.commit({TopicPartition(topic, 0): 1})
+
+        told.before = commit
+        async with member(bootstrap, group, [topic]) as second:
+            await polled_until(lambda: are_halves(first, second), first, second)
+            assert await second.committed(TopicPartition(topic, 0)) == 1
+
+
+async def test_a_member_that_was_too_late_to_join_can_commit_nothing(bootstrap: str) -> None:
+    topic, group = await a_topic(bootstrap, 12), a_name()
+    told, held = Told(), asyncio.Event()
+
+    async def hold(what: str) -> None:
+        if what == "revoked":
+            await held.wait()
+
+    async with member(bootstrap, group, [topic], told, rebalance_timeout_ms=1000) as late:
+        await polled_until(lambda: numbers(late) == ALL, late)
+        told.before = hold
+        async with member(bootstrap, group, [topic], rebalance_timeout_ms=1000) as other:
+            await polled_until(lambda: numbers(other) == ALL, other)
+            assert numbers(late) == ALL  # it knows nothing yet
+            with pytest.raises(CommitFailedError):
+                await late.commit({TopicPartition(topic, 0): 0})
+            held.set()
+            await polled_until(lambda: are_halves(late, other), late, other)
+
+
+async def test_a_rebalance_waits_for_no_handler(bootstrap: str) -> None:
+    """The one member polls nothing; its partitions are taken all the same."""
+    topic, group = await a_topic(bootstrap, 12), a_name()
+    told, revoked = Told(), asyncio.Event()
+
+    async def note(what: str) -> None:
+        if what == "revoked":
+            revoked.set()
+
+    async with member(bootstrap, group, [topic], told) as busy:
+        await polled_until(lambda: numbers(busy) == ALL, busy)
+        told.before = note
+        async with member(bootstrap, group, [topic]) as other:
+            async with asyncio.timeout(10):
+                await revoked.wait()
+            await polled_until(lambda: are_halves(busy, other), other)
+
+
+async def test_records_come_while_the_assignment_is_still_told(bootstrap: str) -> None:
+    topic, group = await a_topic(bootstrap), a_name()
+    await send(bootstrap, topic, [b"0"])
+    told, held = Told(), asyncio.Event()
+
+    async def hold(what: str) -> None:
+        if what == "assigned":
+            await held.wait()
+
+    told.before = hold
+    async with member(bootstrap, group, [topic], told) as consumer:
+        assert [record.offset for record in await take(consumer, 1)] == [0]
+        assert not held.is_set()
+        held.set()
+
+
+async def test_a_listener_may_seek_and_may_fail(bootstrap: str) -> None:
+    topic, group = await a_topic(bootstrap), a_name()
+    await send(bootstrap, topic, [b"0", b"1", b"2"])
+    told, failed = Told(), asyncio.Event()
+    async with member(bootstrap, group, [topic], told) as consumer:
+
+        async def seek(what: str) -> None:
+            if what == "assigned":
+                consumer.seek(TopicPartition(topic, 0), 2)
+                failed.set()
+                raise ValueError(what)
+
+        told.before = seek
+        async with asyncio.timeout(10):
+            await failed.wait()
+        assert [record.offset for record in await take(consumer, 1)] == [2]
+
+
+async def test_who_does_not_poll_leaves_until_it_does(bootstrap: str) -> None:
+    topic, group = await a_topic(bootstrap, 12), a_name()
+    async with member(bootstrap, group, [topic], max_poll_interval_ms=1000) as idle:
+        await polled_until(lambda: numbers(idle) == ALL, idle)
+        async with member(bootstrap, group, [topic]) as other:
+            await polled_until(lambda: are_halves(idle, other), idle, other)
+            await polled_until(lambda: numbers(other) == ALL, other)
+            await asyncio.gather(
+                polled_until(lambda: are_halves(idle, other), idle),
+                polled_until(lambda: are_halves(idle, other), other),
+            )
