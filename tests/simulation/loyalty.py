@@ -110,7 +110,9 @@ class Loyalty:
         at = await store.positions()
         due = [r for r in self.inputs[:until] if r.offset >= at.get((r.topic, r.partition), 0)]
         for start in range(0, len(due), BATCH):
-            await store.handle([decoded(record) for record in due[start : start + BATCH]])
+            batch = due[start : start + BATCH]
+            await store.handle([decoded(record) for record in batch])
+            await store.reached({(r.topic, r.partition): r.offset + 1 for r in batch})
             if start % 2:
                 await self.relay(store)
 
