@@ -46,6 +46,11 @@ class Published:
         self._at = since.get(PLACE, 0)
         yield kafka.Log(self, {PLACE: 0}, {PLACE: self._at})
 
+    @property
+    def facts(self) -> set[tuple[bytes | None, bytes | None]]:
+        """Each event once, however often it was sent."""
+        return {(dict(record.headers)["ce_id"], record.value) for record in self.records}
+
     async def end_offsets(self, places: list[TopicPartition]) -> dict[TopicPartition, int]:
         return dict.fromkeys(places, len(self.records))
 
@@ -85,7 +90,7 @@ class VirtualTime:
 
 @dataclass
 class Loyalty:
-    """A Redis, what was published from it, and the records that loyalty reads, in one partition."""
+    """A Redis, what was published from it, and the records that loyalty reads."""
 
     inputs: Sequence[Record] = ()
     redis: RedisServer = field(default_factory=RedisServer)
@@ -101,11 +106,13 @@ class Loyalty:
         return store
 
     async def consume(self, store: RedisStore, until: int) -> None:
-        """Read on from the store's own position, in batches, relaying after every second one."""
-        at = (await store.positions()).get((self.inputs[0].topic, 0), 0)
-        for start in range(at, until, BATCH):
-            batch = self.inputs[start : min(start + BATCH, until)]
+        """Read on from the store's own positions, in batches, relaying after every second one."""
+        at = await store.positions()
+        due = [r for r in self.inputs[:until] if r.offset >= at.get((r.topic, r.partition), 0)]
+        for start in range(0, len(due), BATCH):
+            batch = due[start : start + BATCH]
             await store.handle([decoded(record) for record in batch])
+            await store.reached({(r.topic, r.partition): r.offset + 1 for r in batch})
             if start % 2:
                 await self.relay(store)
 
@@ -113,6 +120,7 @@ class Loyalty:
         assert await store.lead(0)
         rows = await store.pending(0, 100)
         for _, row in rows:
+            assert row.topic == PLACE.topic, f"parked: {row}"
             self.published.add(row.key, row.value, row.headers)
         if rows:
             await store.acknowledge(0, [id_ for id_, _ in rows])
@@ -125,10 +133,12 @@ def decoded(record: Record) -> Message:
 
 
 def books(redis: RedisServer) -> dict[bytes, Any]:
-    """Orders and customers as they lie in Redis, without the marks of messages."""
-    kept = (b"loyalty:order:", b"loyalty:customer:")
-    return {
-        key: {name: value for name, value in held.items() if not name.startswith(b"m:")}
-        for key, held in redis.data.values.items()
-        if key.startswith(kept)
-    }
+    """What is known of each order and each customer."""
+    known: dict[bytes, Any] = {}
+    for key, held in redis.data.values.items():
+        if key.startswith(b"loyalty:order:"):
+            known[key] = [held.get(name) for name in (b"version", b"status", b"detail")]
+        elif key.startswith(b"loyalty:customer:"):
+            names = (b"points", b"suspended", b"changes")
+            known[key] = [int(held.get(name, 0)) for name in names]
+    return known

@@ -1,0 +1,111 @@
+"""A real Redis that has no memory left, and must not evict: it refuses whole messages (rule R11)."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, Final
+
+import pytest
+from redis.asyncio import Redis
+
+from chassis import kafka
+from chassis.errors import TransientError
+from chassis.message import Done, Message
+from loyalty_svc import keys
+from loyalty_svc.service import SERVICE
+from loyalty_svc.store import RedisStore
+from saga_cli.stack import ports, servers
+from shared_events.shipping import ShipmentCreated
+from tests.simulation.loyalty import Published
+from tests.support.records import a_message, an_order
+from tests.support.waiting import until
+
+BATCH: Final = 50
+ROOM_BYTES: Final = 300_000
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    """Of a Redis of this test's own."""
+    folder, held = servers.private_folder()
+    with held:
+        port = ports.hold()
+        held.callback(port.release)
+        process = servers._prepare_redis(folder, port.number)
+        process.start()
+        try:
+            until(lambda: b"Ready to accept" in process.log.read_bytes(), 20, "no Redis")
+            yield f"redis://127.0.0.1:{port.number}/0"
+        finally:
+            process.kill()
+
+
+@pytest.fixture
+async def redis(url: str) -> AsyncIterator[Redis]:
+    async with Redis.from_url(url) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def store(url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[RedisStore]:
+    monkeypatch.setattr(kafka, "reading", Published().reading)
+    opened = await RedisStore.connect(SERVICE, url, "none")
+    await opened.prepare(asyncio.Event())
+    yield opened
+    await opened.close()
+
+
+def _batches() -> Iterator[list[Message]]:
+    offset = 0
+    while True:
+        batch = []
+        for _ in range(BATCH):
+            event = ShipmentCreated(order=an_order(customer_id=f"c-{offset % 7}"), shipment_id="S")
+            batch.append(a_message(event, offset))
+            offset += 1
+        yield batch
+
+
+async def _done(redis: Redis) -> int:
+    """How many messages: each has its order, its mark, its row and its points, or none of them."""
+    orders = [key async for key in redis.scan_iter("loyalty:order:*", count=1000)]
+    for key in orders:
+        fields: dict[Any, Any] = await redis.hgetall(key)
+        assert [fields[b"version"], fields[b"status"]] == [b"1", b"Awarded"]
+        assert sum(field.startswith(b"m:") for field in fields) == 1
+    customers = [key async for key in redis.scan_iter("loyalty:customer:*", count=1000)]
+    points = [int(await redis.hget(key, "points") or 0) for key in customers]
+    assert sum(points) == len(orders) * 10
+    assert await redis.xlen(keys.OUTBOX) == len(orders)
+    return len(orders)
+
+
+async def _until_full(store: RedisStore, batches: Iterator[list[Message]]) -> int:
+    """How many batches went well."""
+    for number, batch in enumerate(batches):
+        try:
+            await store.handle(batch)
+        except TransientError as error:
+            if "OutOfMemory" not in str(error):
+                raise
+            return number
+    raise AssertionError("there are no more batches")
+
+
+async def test_what_finds_no_memory_is_left_undone_and_others_are_done_when_there_is_some_again(
+    store: RedisStore, redis: Redis
+) -> None:
+    used = (await redis.info("memory"))["used_memory"]
+    await redis.config_set("maxmemory", used + ROOM_BYTES)
+    batches = _batches()
+    whole = await _until_full(store, batches)
+    done = await _done(redis)
+    assert 0 < whole * BATCH <= done < (whole + 1) * BATCH
+    await redis.config_set("maxmemory", used)
+    with pytest.raises(TransientError, match="OutOfMemory"):
+        await store.handle(next(batches))
+    assert await _done(redis) == done
+
+    await redis.config_set("maxmemory", 0)
+    outcomes = await store.handle(next(batches))
+    assert [type(outcome) for outcome in outcomes] == [Done] * BATCH
+    assert await _done(redis) == done + BATCH

@@ -1,0 +1,178 @@
+"""The simulated Redis answers as a real one does, command by command."""
+
+from collections.abc import AsyncIterator
+from random import Random
+from typing import Any, Final
+
+import pytest
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from saga_cli.topology import Addresses
+from simulation.redis_client import RedisClients
+from simulation.redis_server import RedisServer
+
+DATABASE: Final = 9
+CALL: Final = "return redis.call(unpack(ARGV))"
+KEYS: Final = ("text", "hash", "list", "set", "stream")
+OWN_KEYS: Final = {"H": "hash", "L": "list", "R": "list", "Z": "set", "X": "stream"}
+"""By the first letter of a command."""
+KEY: Final = object()
+NAMES: Final = ("x", "y", "z")
+"""Fields, members, entries."""
+NUMBERS: Final = (-5, -2, -1, 0, 1, 2, 9)
+
+
+@pytest.fixture
+async def real(addresses: Addresses) -> AsyncIterator[Redis]:
+    async with Redis.from_url(f"{addresses.redis_url}/{DATABASE}") as redis:
+        await redis.flushdb()
+        yield redis
+        await redis.flushdb()
+
+
+@pytest.fixture
+def simulated() -> Any:
+    return RedisClients(RedisServer()).from_url("redis://simulated")
+
+
+def a_command(choice: Random) -> list[Any]:
+    """Mostly on the key of its type; now and then on another one, or with an argument that is none."""
+    pick = choice.choice
+    name, number = pick(NAMES), pick(NUMBERS)
+    known: list[tuple[Any, ...]] = [
+        ("GET", KEY),
+        ("SET", KEY, pick(NUMBERS)),
+        ("SET", KEY, name, "NX", "PX", 100_000),
+        ("DEL", *choice.sample(KEYS, 1)),
+        ("EXISTS", *choice.choices(KEYS, k=2)),
+        ("HGET", KEY, name),
+        ("HSET", KEY, name, number),
+        ("HSET", KEY, "x", number, "y", name),
+        ("HSET", KEY, name),
+        ("HMGET", KEY, "x", "nothing", "z"),
+        ("HGETALL", KEY),
+        ("HEXISTS", KEY, name),
+        ("HINCRBY", KEY, name, number),
+        ("HINCRBY", KEY, name, "1.5"),
+        ("RPUSH", KEY, *choice.choices(NAMES, k=2)),
+        ("LPOP", KEY),
+        ("LINDEX", KEY, number),
+        ("LRANGE", KEY, number, pick(NUMBERS)),
+        ("LSET", KEY, number, name),
+        ("LREM", KEY, 1, name),
+        ("ZADD", KEY, "NX", number, name),
+        ("ZADD", KEY, "NX", "much", name),
+        ("ZREM", KEY, name),
+        ("ZCARD", KEY),
+        ("ZRANGE", KEY, number, pick(NUMBERS)),
+        ("XADD", KEY, "*", name, number),
+        ("XADD", KEY, "*", name),
+        ("XDEL", KEY, "1-1"),
+        ("XRANGE", KEY, "(1-1", "+", "COUNT", 3),
+        ("XLEN", KEY),
+        ("PEXPIRE", KEY, 100_000),
+        ("PTTL", KEY),
+        ("GET",),
+        ("NONSENSE", KEY),
+    ]
+    command, *args = pick(known)
+    key = pick(KEYS) if choice.random() < 0.1 else OWN_KEYS.get(command[0], "text")
+    return [command, *(key if arg is KEY else arg for arg in args)]
+
+
+async def told(redis: Any, script: str, *args: Any) -> Any:
+    """The reply; of an error its class and whether it is about a type."""
+    try:
+        return await redis.eval(script, len(KEYS), *KEYS, *args)
+    except ResponseError as error:
+        return type(error).__name__, str(error).split()[0] == "WRONGTYPE"
+
+
+def without_time(command: str, reply: Any) -> Any:
+    """A stream's ids and what is left of a lease depend on it."""
+    if isinstance(reply, tuple):
+        return reply
+    match command:
+        case "XADD":
+            return b"-" in reply
+        case "XRANGE":
+            return [pairs for _, pairs in reply]
+        case "PTTL":
+            return min(reply, 1)
+        case _:
+            return reply
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_it_answers_as_a_real_one(real: Redis, simulated: Any, seed: int) -> None:
+    choice = Random(seed)  # noqa: S311 - a test's choice
+    for number in range(1000):
+        command = a_command(choice)
+        said, says = [
+            without_time(command[0], await told(redis, CALL, *command))
+            for redis in (simulated, real)
+        ]
+        assert said == says, f"command {number}: {command}"
+
+
+SCRIPTS: Final = (
+    "return {1, 'a', {'b', 2.9}, true, false, 'behind the first nil'}",
+    "return redis.call('GET', 'nothing') == false",
+    "return redis.call('HMGET', 'nothing', 'x', 'y')",
+    "return redis.call('SET', KEYS[1], 1).ok",
+    "return redis.call('SET', KEYS[1], 1)",
+    "return {err = 'MINE of my own'}",
+    "return tostring(redis.pcall('LPOP', KEYS[1]).err ~= nil)",
+    "return redis.call('RPUSH', KEYS[3], 1700000000 * 1000000 + 1, 2.5, 1e20, '007')",
+    "redis.call('RPUSH', KEYS[3], 'stays') redis.call('LPOP', KEYS[1])",
+    "return redis.call('LRANGE', KEYS[3], 0, -1)",
+    "redis.call('HSET', KEYS[2], 'x', {})",
+    "return undefined",
+    "undefined = 1",
+    "return 'a' < 1",
+    "return (",
+    "#!lua flags=no-cluster\nreturn ARGV[1]",
+    "return #ARGV + tonumber(ARGV[2])",
+    "return {KEYS[#KEYS], ARGV[#ARGV]}",
+    "return redis.call('DEL', unpack(KEYS))",
+    "return redis.call('EXISTS', unpack(KEYS))",
+)
+
+
+async def test_scripts_mean_the_same(real: Redis, simulated: Any) -> None:
+    """Conversions, errors, and that what a script wrote before its error stays."""
+    for script in SCRIPTS:
+        answers = [await told(redis, script, "first", 41) for redis in (simulated, real)]
+        assert answers[0] == answers[1], script
+
+
+async def test_the_client_answers_as_redis_py(real: Redis, simulated: Any) -> None:
+    for redis in (simulated, real):
+        await told(redis, "redis.call('HSET', KEYS[2], 'x', 1) redis.call('SET', KEYS[1], 2)")
+    answers = [await _asked(redis) for redis in (simulated, real)]
+    assert answers[0] == answers[1]
+    assert len(answers[0]) == 10
+
+
+async def _asked(redis: Any) -> list[Any]:
+    pipe = redis.pipeline(transaction=False)
+    pipe.exists("hash").hexists("hash", "x").hget("hash", "x").hget("text", "x")
+    pipe.hmget("hash", "x", "y")
+    replies = [
+        type(reply).__name__ if isinstance(reply, Exception) else reply
+        for reply in await pipe.execute(raise_on_error=False)
+    ]
+    pipe.hget("text", "x").eval(
+        "return redis.call('RPUSH', KEYS[1], 'despite the error')", 1, "list"
+    )
+    with pytest.raises(ResponseError):
+        await pipe.execute()
+    return [
+        *replies,
+        await redis.eval("return redis.call('LRANGE', KEYS[1], 0, -1)", 1, "list"),
+        sorted([name async for name in redis.scan_iter(match="h*", count=1000)]),
+        await redis.hgetall("hash"),
+        await redis.hgetall("nothing"),
+        await pipe.execute(),
+    ]

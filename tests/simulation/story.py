@@ -1,0 +1,163 @@
+"""A story in which loyalty runs each of its scripts, and each run of one with what it found."""
+
+import asyncio
+from contextlib import suppress
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, Final
+
+import pytest
+
+from chassis import clock, ids
+from chassis.errors import StoreLostError, TransientError
+from chassis.message import Message
+from chassis.service import Service
+from loyalty_svc import behind, operations, rebuild, store
+from loyalty_svc.messages import SetStanding
+from loyalty_svc.operations import RedisOperations
+from loyalty_svc.service import SERVICE
+from shared_events.order import OrderCancellationRequested
+from shared_events.shipping import ShipmentCreated
+from simulation.redis_server import RedisServer
+from tests.simulation.loyalty import Loyalty, VirtualTime
+from tests.support.records import a_message, an_order
+
+Call = tuple[bytes, tuple[bytes, ...]]
+SCRIPTS: Final = {
+    name: text
+    for module in (store, operations, behind, rebuild)
+    for name, text in vars(module).items()
+    if name.isupper() and isinstance(text, str) and ("redis.call" in text or name == "RENEW")
+}
+WHOLE: Final = {name for name in SCRIPTS if name not in {"GUARD", "HELD", "KEEP"}}
+
+
+@dataclass
+class Ran:
+    """One run of a script. `found` are the data before it."""
+
+    name: str
+    command: tuple[bytes, ...]
+    at: datetime
+    found: tuple[dict[bytes, Any], dict[bytes, int]]
+    calls: list[Call] = field(default_factory=list)
+
+
+class Recorder(RedisServer):
+    """Keeps the first run of each way through each script."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ran: dict[tuple[str, ...], Ran] = {}
+
+    def execute(self, name: bytes, *args: bytes) -> Any:
+        if name != b"EVAL":
+            return super().execute(name, *args)
+        found = deepcopy((self.data.values, self.data.ends_ms))
+        ran = Ran(_name_of(args[0].decode()), (name, *args), clock.now(), found)
+        self.on_call = lambda *call: ran.calls.append(call)
+        reply = super().execute(name, *args)
+        self.ran.setdefault((ran.name, *(call.decode() for call, _ in ran.calls)), ran)
+        return reply
+
+
+def _name_of(text: str) -> str:
+    """The longest constant that it ends with: others are put before one."""
+    return max((n for n in WHOLE if text.endswith(SCRIPTS[n])), key=lambda n: len(SCRIPTS[n]))
+
+
+async def told(patch: pytest.MonkeyPatch) -> list[Ran]:
+    time, redis = VirtualTime(), Recorder()
+    loyalty = Loyalty(redis=redis)
+    time.replace(patch)
+    loyalty.replace(patch)
+    opened = await loyalty.connect()
+    await _decide(loyalty, opened)
+    await _repair(loyalty, opened)
+    await opened.reached({("shipping.events", 1): 5})
+    await _relay(loyalty, opened, time)
+    await _lose(opened, redis)
+    return list(redis.ran.values())
+
+
+async def _decide(loyalty: Loyalty, opened: store.RedisStore) -> None:
+    """Award, repeat, deduct, suspend; and two who decide on the same at the same time."""
+    order = an_order("o-1")
+    first = a_message(ShipmentCreated(order=order, shipment_id="S"), 1)
+    assert first.record is not None
+    await opened.handle([first])
+    await opened.handle([first])
+    await opened.handle([replace(first, record=replace(first.record, offset=2))])
+    cancelled = OrderCancellationRequested(order_id="o-1", reason="customer")
+    await opened.handle([a_message(cancelled, 1)])
+    command = SetStanding(customer_id="bob", suspended=True)
+    id_ = ids.derived_id("suspend")
+    await opened.handle([Message(id=id_, key="bob", body=command, at=first.at, traceparent="")])
+
+    async def give_way(_: str) -> None:
+        await asyncio.sleep(0)
+
+    loyalty.redis.request = give_way
+    other = await loyalty.connect()
+    both = [
+        a_message(ShipmentCreated(order=an_order("o-2"), shipment_id="S"), 3),
+        a_message(OrderCancellationRequested(order_id="o-2", reason="customer"), 2),
+    ]
+    answers = await asyncio.gather(
+        *(x.handle([m]) for x, m in zip((opened, other), both, strict=True)),
+        return_exceptions=True,
+    )
+    assert [type(answer).__name__ for answer in answers].count("ConcurrentChangeError") == 1
+    loyalty.redis.request = None
+
+
+async def _repair(loyalty: Loyalty, opened: store.RedisStore) -> None:
+    """Park, fail again, discard one, redrive the others."""
+    order = an_order("o-3")
+    broken = await loyalty.connect(_with_a_bug())
+    first = a_message(ShipmentCreated(order=order, shipment_id="S"), 4)
+    assert first.record is not None
+    later, bad = replace(first.record, offset=5), replace(first.record, offset=6, value=b"{")
+    await broken.handle([first, replace(first, id=ids.derived_id("another"), record=later)])
+    await opened.handle([], [(bad, "malformed")])
+    assert len(await RedisOperations(broken).redrive("o-3", "ann")) == 1
+    letters = await RedisOperations(opened).dead_letters("o-3")
+    assert await RedisOperations(opened).discard("o-3", "ann", "sent twice", letters[2].id)
+    assert len(await RedisOperations(opened).redrive("o-3", "ann")) == 2
+    await broken.handle([a_message(ShipmentCreated(order=an_order("o-4"), shipment_id="S"), 7)])
+    assert await RedisOperations(opened).discard("o-4", "ann", "the last one")
+
+
+def _with_a_bug() -> Service:
+    def decide(*_: object) -> Any:
+        raise ZeroDivisionError("a bug in the rules")
+
+    return replace(SERVICE, decide=decide)
+
+
+async def _relay(loyalty: Loyalty, opened: store.RedisStore, time: VirtualTime) -> None:
+    other = await loyalty.connect()
+    assert await opened.lead(0)
+    assert not await other.lead(0)
+    with suppress(TransientError):
+        await other.pending(0, 10)
+    await time.wait(store.LEASE_MS / 1000 * 0.6)
+    rows = await opened.pending(0, 100)
+    await time.wait(store.LEASE_MS / 1000 * 0.6)
+    assert await opened.lead(0)
+    for _, row in rows:
+        if row.topic == "loyalty.events":
+            loyalty.published.add(row.key, row.value, row.headers)
+    await opened.acknowledge(0, [id_ for id_, _ in rows])
+    await other.resign()
+    await opened.resign()
+
+
+async def _lose(opened: store.RedisStore, redis: RedisServer) -> None:
+    """Nothing first; then so much that it counts as lost and is filled again."""
+    for lost in (0, len(redis.log) * 3 // 4):
+        redis.restart(lose_last=lost)
+        with pytest.raises(StoreLostError):
+            await opened.positions()
+        await opened.prepare(asyncio.Event())

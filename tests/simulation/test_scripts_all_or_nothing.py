@@ -1,0 +1,150 @@
+"""Each of loyalty's scripts does all or nothing, whichever of its calls fails (rule R11).
+
+Redis takes nothing back when a script fails. So each call that may fail comes before the first
+write, and what comes after it can fail only on a key that holds another type, or on points that
+are no number: nothing of ours makes such a key. Memory is asked for at the first write only.
+"""
+
+import re
+from collections.abc import Callable
+from copy import deepcopy
+from functools import partial
+from typing import Any, Final
+
+import pytest
+from redis.exceptions import OutOfMemoryError, ResponseError
+
+from chassis import clock
+from simulation.redis_server import RedisServer
+from tests.simulation.story import SCRIPTS, WHOLE, Ran, told
+
+OF_ANY_TYPE: Final = {"DEL", "EXISTS", "PEXPIRE", "PTTL", "TIME"}
+FAILS_BY_ITS_KEY: Final = {"HSET", "HINCRBY", "RPUSH", "LPOP", "XADD", "XRANGE", "ZADD", "ZREM"}
+"""With arguments that are right whatever the values: the kind of its key, and a number there."""
+NEVER_FAILS: Final = OF_ANY_TYPE | {"SET"}
+SPOILT_BY_A_FOREIGN_HAND: Final = {
+    *(("APPLY", key) for key in ("parked", "parked-keys", "actions", "customer")),
+    *(("DISCARD", key) for key in ("parked-keys", "actions")),
+    *(("FILL", key) for key in ("order", "customer")),  # what a rebuild removes before it fills
+    ("FINISH", "checked"),  # likewise
+    ("PENDING", "outbox"),  # no more than a lease that is longer now
+}
+
+
+@pytest.fixture
+async def ran(monkeypatch: pytest.MonkeyPatch) -> list[Ran]:
+    found = await told(monkeypatch)
+    assert {SCRIPTS[each.name] for each in found} == {SCRIPTS[name] for name in WHOLE}
+    return found
+
+
+@pytest.fixture
+def redis() -> RedisServer:
+    return RedisServer()
+
+
+def _failing_at(number: int, redis: RedisServer) -> None:
+    left = iter(range(number))
+
+    def count(*_: Any) -> None:
+        if next(left, None) is None:
+            raise ResponseError("injected")
+
+    redis.on_call = count
+
+
+def changed(redis: RedisServer, each: Ran, spoil: Callable[[RedisServer], None]) -> bool | None:
+    """Whether a run that failed has changed anything; None if it did not fail."""
+    redis.data.values, redis.data.ends_ms = deepcopy(each.found)
+    spoil(redis)
+    before = deepcopy((redis.data.values, redis.data.ends_ms))
+    try:
+        redis.execute(*each.command)
+    except ResponseError:
+        return before != (redis.data.values, redis.data.ends_ms)
+    finally:
+        redis.full, redis.on_call = False, None
+    return None
+
+
+async def test_a_call_that_fails_leaves_nothing_or_is_one_that_cannot(
+    ran: list[Ran], redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    halves = 0
+    for each in ran:
+        monkeypatch.setattr(clock, "now", lambda at=each.at: at)
+        for number, (name, _) in enumerate(each.calls):
+            left = changed(redis, each, partial(_failing_at, number))
+            assert left is not None, f"{each.name} went on after call {number} failed"
+            if left:
+                assert name.decode() in NEVER_FAILS | FAILS_BY_ITS_KEY, f"{each.name} at {number}"
+                halves += 1
+    assert halves > 20, "Redis takes nothing back: these are halves that only an injection makes"
+
+
+async def test_no_script_makes_a_key_on_which_another_fails(ran: list[Ran]) -> None:
+    """A key has one type for ever, by its name; points, and what is added to them, are numbers."""
+    types: dict[bytes, set[str]] = {}
+    for each in ran:
+        for name, args in each.calls:
+            if name.decode() not in OF_ANY_TYPE:
+                types.setdefault(_family(args[0]), set()).add(_type_of(name.decode()))
+            if name in {b"HSET", b"HINCRBY"}:
+                fields = dict(zip(args[1::2], args[2::2], strict=True))
+                assert re.fullmatch(rb"-?\d+", fields.get(b"points", b"0"))
+                assert name == b"HSET" or list(fields) == [b"points"]
+    assert {family: len(found) for family, found in types.items()} == dict.fromkeys(types, 1)
+    assert len(types) > 10
+
+
+def _type_of(command: str) -> str:
+    return {"H": "hash", "R": "list", "L": "list", "X": "stream", "Z": "set"}.get(
+        command[0], "text"
+    )
+
+
+def _family(key: bytes) -> bytes:
+    return b":".join(key.split(b":")[:2])
+
+
+async def test_a_key_of_another_type_is_met_before_the_first_write_or_is_one_of_these(
+    ran: list[Ran], redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only a foreign hand makes one. This is what it could spoil: known, and no more than that."""
+    halves = set()
+    for each in ran:
+        monkeypatch.setattr(clock, "now", lambda at=each.at: at)
+        for key in {args[0] for name, args in each.calls if name != b"TIME"}:
+            if changed(redis, each, partial(_of_another_type, key)):
+                halves.add((each.name, _family(key).decode().removeprefix("loyalty:")))
+    assert halves == SPOILT_BY_A_FOREIGN_HAND
+
+
+def _of_another_type(key: bytes, redis: RedisServer) -> None:
+    held = redis.data.values.get(key)
+    redis.data.values[key] = {b"a": 1.0} if type(held) is bytes else b"a"
+
+
+async def test_without_memory_a_script_does_all_or_nothing_and_all_when_there_is_some_again(
+    ran: list[Ran], redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = set()
+    for each in ran:
+        monkeypatch.setattr(clock, "now", lambda at=each.at: at)
+        redis.data.values, redis.data.ends_ms = deepcopy(each.found)
+        redis.execute(*each.command)
+        whole = deepcopy((redis.data.values, redis.data.ends_ms))
+        redis.data.values, redis.data.ends_ms = deepcopy(each.found)
+        redis.full = True
+        try:
+            redis.execute(*each.command)
+        except OutOfMemoryError:
+            refused.add(each.name)
+            assert (redis.data.values, redis.data.ends_ms) == each.found
+            redis.full = False
+            redis.execute(*each.command)
+        finally:
+            redis.full = False
+        assert (redis.data.values, redis.data.ends_ms) == whole, each.name
+    assert {"APPLY", "LEAD", "REACH", "ENTER"} <= refused
+    assert {"ACKNOWLEDGE", "PENDING", "READ", "DISCARD"}.isdisjoint(refused), "they free memory"
