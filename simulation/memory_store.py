@@ -72,7 +72,7 @@ class MemoryStore(MemoryDecisions):
 
     async def handle(self, messages: Sequence[Message], malformed: Malformed = ()) -> list[Outcome]:
         async with self.transaction() as transaction:
-            work, states = await self.decide(transaction, messages, malformed)
+            work, states = await self._decide(transaction, messages, malformed)
         for told in self.on_commit:
             told(work, states)
         return work.outcomes
