@@ -77,7 +77,7 @@ def _created(order: Order) -> Message:
 SHIPPING: Final = Home(shipping_svc.service.SERVICE, SHIPMENTS)
 
 
-async def kind_of(request: pytest.FixtureRequest, home: Home = SHIPPING) -> Kind:
+def kind_of(request: pytest.FixtureRequest, home: Home = SHIPPING) -> Kind:
     """The kind that a fixture's parameter names. Memory starts no server."""
     match request.param:
         case "memory":
@@ -85,14 +85,18 @@ async def kind_of(request: pytest.FixtureRequest, home: Home = SHIPPING) -> Kind
         case "redis":
             return on_redis(request.getfixturevalue("addresses"))
         case _:
-            return await on_postgres(request.getfixturevalue("addresses"), home)
+            return on_postgres(request.getfixturevalue("addresses"), home)
 
 
-async def on_postgres(addresses: Addresses, home: Home = SHIPPING) -> Kind:
+def on_postgres(addresses: Addresses, home: Home = SHIPPING) -> Kind:
     url = addresses.database_url(BY_NAME[home.service.name])
-    await migrations.migrate(ROOT / f"{home.service.name}_svc" / "migrations", url)
+    migrated = False
 
     async def connect(service: Service) -> PostgresStore:
+        nonlocal migrated
+        if not migrated:
+            await migrations.migrate(ROOT / f"{home.service.name}_svc" / "migrations", url)
+            migrated = True
         return await PostgresStore.connect(service, home.own, home.shared, url)
 
     return Kind(home.service, connect, PostgresOperations, _captured)

@@ -23,8 +23,8 @@ STATE = {"shipping": "Booking", "loyalty": "Awarded"}
 
 
 @pytest.fixture(params=["postgres", "redis", "memory"])
-async def kind(request: pytest.FixtureRequest) -> Kind:
-    return await kind_of(request)
+def kind(request: pytest.FixtureRequest) -> Kind:
+    return kind_of(request)
 
 
 @dataclass

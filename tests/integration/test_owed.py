@@ -25,8 +25,8 @@ TIMERS = ("DeadlinePassed",)
 
 
 @pytest.fixture(params=["postgres", "memory"])
-async def kind(request: pytest.FixtureRequest) -> Kind:
-    return await kind_of(request, Home(SERVICE, ORDERS, PRODUCTS))
+def kind(request: pytest.FixtureRequest) -> Kind:
+    return kind_of(request, Home(SERVICE, ORDERS, PRODUCTS))
 
 
 @pytest.fixture
@@ -38,8 +38,8 @@ async def store(kind: Kind) -> AsyncIterator[Any]:
 
 
 @pytest.fixture(params=["postgres", "memory"])
-async def payment(request: pytest.FixtureRequest) -> Kind:
-    return await kind_of(request, Home(payment_service.SERVICE, PAYMENTS))
+def payment(request: pytest.FixtureRequest) -> Kind:
+    return kind_of(request, Home(payment_service.SERVICE, PAYMENTS))
 
 
 def command(key: str, body: Any) -> Message:

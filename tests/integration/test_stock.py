@@ -17,13 +17,17 @@ from inventory_svc.store import RESERVATIONS, STOCK
 from shared_events.inventory import StockReserved
 from shared_events.order import OrderPlaced
 from shared_events.values import Line
-from tests.integration.chassis_fixtures import Home, kind_of, shared_row
+from tests.integration.chassis_fixtures import Home, Kind, kind_of, shared_row
 from tests.support.records import TRACE, a_message, an_order
 
 
 @pytest.fixture(params=["postgres", "memory"])
-async def instances(request: pytest.FixtureRequest) -> AsyncIterator[list[Store]]:
-    kind = await kind_of(request, Home(SERVICE, RESERVATIONS, STOCK))
+def kind(request: pytest.FixtureRequest) -> Kind:
+    return kind_of(request, Home(SERVICE, RESERVATIONS, STOCK))
+
+
+@pytest.fixture
+async def instances(kind: Kind) -> AsyncIterator[list[Store]]:
     stores = [await kind.connect(kind.service) for _ in range(2)]
     yield stores
     for store in stores:

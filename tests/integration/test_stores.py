@@ -14,8 +14,8 @@ from tests.support.records import an_order
 
 
 @pytest.fixture(params=["postgres", "redis", "memory"])
-async def kind(request: pytest.FixtureRequest) -> Kind:
-    return await kind_of(request)
+def kind(request: pytest.FixtureRequest) -> Kind:
+    return kind_of(request)
 
 
 @pytest.fixture
