@@ -61,9 +61,9 @@ class MemoryStore(MemoryDecisions):
     async def _alone(
         self, statement: str, connection: int | None = None
     ) -> AsyncIterator[Transaction]:
-        """A statement that is its own transaction."""
+        """Bookkeeping: a statement that is its own transaction, committed lazily."""
         await self.ask(statement, connection)
-        transaction = Transaction(self)
+        transaction = Transaction(self, is_lazy=True)
         try:
             yield transaction
             await transaction.settle()
