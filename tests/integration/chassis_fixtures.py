@@ -156,10 +156,14 @@ async def waiting(store: PostgresStore | MemoryStore) -> int:
 
 
 async def cut(store: PostgresStore | MemoryStore) -> None:
-    """The server ends the session that leads."""
+    """The server ends the session that leads; returns when the client has seen it."""
     if isinstance(store, MemoryStore):
         store.database.disconnected(store)
         return
-    leading = store._leading[0].get_server_pid()
+    leading = store._leading[0]
     async with store.reading() as connection:
-        assert await connection.fetchval("SELECT pg_terminate_backend($1)", leading)
+        query = "SELECT pg_terminate_backend($1)"
+        assert await connection.fetchval(query, leading.get_server_pid())
+    async with asyncio.timeout(20):
+        while not leading.is_closed():
+            await asyncio.sleep(0.01)

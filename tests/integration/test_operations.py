@@ -172,6 +172,14 @@ async def test_two_operators_at_the_same_time_publish_once(parking: Parking, kin
     assert len(await parking.working.actions(parking.key)) == 3
 
 
+async def test_of_two_who_discard_one_message_one_has_done_it(parking: Parking) -> None:
+    first, *rest = await parking.working.dead_letters(parking.key)
+    both = (parking.working.discard(parking.key, who, "bad", first.id) for who in ("ann", "bob"))
+    assert (await asyncio.gather(*both)).count(None) == 1
+    assert await parking.working.dead_letters(parking.key) == rest
+    assert len(await parking.working.actions(parking.key)) == 1
+
+
 @pytest.mark.parametrize("which", [0, 1], ids=["the head", "by id"])
 async def test_a_discarded_message_is_kept_in_the_audit_trail(parking: Parking, which: int) -> None:
     letters = await parking.working.dead_letters(parking.key)

@@ -129,7 +129,7 @@ async def test_only_the_kinds_asked_for_are_leased(store: Store) -> None:
 
 async def test_what_is_postponed_keeps_its_error_and_comes_later(kind: Kind, store: Store) -> None:
     order_id = await place(store, timedelta(seconds=-1))
-    (timer,) = await leased(store, order_id)
+    (timer,) = await leased(store, order_id, lease_s=0)
     await store.postpone(timer, 3600, "the provider is away")
     assert await leased(store, order_id) == []
     (waiting,) = await owed(kind, store, order_id)

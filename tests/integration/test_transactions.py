@@ -12,6 +12,7 @@ import pytest
 from chassis import ids
 from chassis.errors import ConcurrentChangeError, TransientError
 from chassis.message import Claim, Done, KeyReused, Message, Outcome, PendingEffect, Repeated
+from chassis.service import Service
 from chassis.work import published_by
 from inventory_svc import service as inventory
 from inventory_svc.messages import ReceiveStock
@@ -19,9 +20,10 @@ from inventory_svc.store import RESERVATIONS, STOCK
 from order_svc import service as order_service
 from order_svc.messages import CartLine, PlaceOrder, PriceProduct
 from order_svc.store import ORDERS, PRODUCTS
+from shared_events.decision import Decision, Later
 from shared_events.order import OrderCancellationRequested, OrderPlaced
 from shared_events.values import Line
-from shipping_svc.messages import Booked
+from shipping_svc.messages import Booked, CancelBooking, DispatchDue, HandOver
 from tests.integration import chassis_fixtures
 from tests.integration.chassis_fixtures import Home, Kind, kind_of, shared_row, timeline
 from tests.support.records import TRACE, a_message, an_order
@@ -317,6 +319,46 @@ async def test_who_postpones_a_finished_effect_does_not_bring_it_back(kind: Kind
         await late
         assert (await kind.operations(first).whereabouts(message.key)).owed == ()
         assert await leased(first, message.key, 60) == []
+
+
+def owing(kind: Kind, *owed: Any) -> Service:
+    """The service with rules that owe these, whatever they are told."""
+    return replace(kind.service, decide=lambda *_: Decision(effects=owed))
+
+
+async def test_what_is_owed_already_keeps_its_time(kind: Kind) -> None:
+    message = kind.first(an_order())
+    store = await kind.connect(
+        owing(kind, HandOver(order_id=message.key, carrier_ref="C")),
+    )
+    await store.handle([message])
+    (effect,) = [
+        e for e in await store.due_effects(("HandOver",), 10_000, 60) if e.key == message.key
+    ]
+    await store.postpone(effect, 3600, "no answer")
+    await store.handle([replace(message, id=ids.derived_id(ids.new_id()))])
+    (later,) = (await kind.operations(store).whereabouts(message.key)).owed
+    assert (later.tries, later.last_error) == (1, "no answer")
+    await store.close()
+
+
+async def test_the_longest_due_come_first_whatever_their_kind(kind: Kind) -> None:
+    message, now = kind.first(an_order()), datetime.now(UTC)
+    owed = (
+        HandOver(order_id=message.key, carrier_ref="C"),
+        CancelBooking(order_id=message.key, carrier_ref="C"),
+        DispatchDue(order_id=message.key),
+    )
+    dated = [
+        Later(now - timedelta(days=ago), what) for ago, what in zip((2, 3, 1), owed, strict=True)
+    ]
+    store = await kind.connect(owing(kind, *dated))
+    await store.handle([message])
+    kinds = tuple(type(what).__name__ for what in owed)
+    leased = [await store.due_effects(kinds, 1, 3600) for _ in owed]
+    assert [effect.kind for (effect,) in leased] == ["CancelBooking", "HandOver", "DispatchDue"]
+    assert {effect.key for (effect,) in leased} == {message.key}
+    await store.close()
 
 
 async def test_the_outcome_of_an_undecidable_effect_may_come_again(kind: Kind) -> None:

@@ -100,6 +100,21 @@ async def test_a_lost_reply_is_a_failure_although_all_is_there(
     assert await stores[0].handle([message]) == [Repeated()]
 
 
+async def test_what_is_committed_shows_before_its_reply_comes(
+    database: Database, stores: tuple[MemoryStore, MemoryStore]
+) -> None:
+    gate = asyncio.Event()
+    database.statement = at("committed", gate.wait)
+    message = a_first()
+    first = asyncio.create_task(stores[0].handle([message]))
+    await settled()
+    async with asyncio.timeout(5):
+        assert await stores[1].handle([message]) == [Repeated()]
+    assert not first.done()
+    gate.set()
+    assert isinstance((await first)[0], Done)
+
+
 @pytest.mark.parametrize("name", STATEMENTS)
 async def test_a_crashed_process_lets_others_go_on_and_never_does_itself(
     database: Database, stores: tuple[MemoryStore, MemoryStore], name: str
