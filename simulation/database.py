@@ -9,7 +9,7 @@ connection.
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 from uuid import UUID
 
@@ -21,6 +21,9 @@ from simulation.due import Due
 
 STATEMENT_S: Final = 30.0
 """A statement that waits for a lock so long fails, as the `command_timeout` of asyncpg has it."""
+
+UNFLUSHED: Final = timedelta(seconds=0.6)
+"""A lazy commit may be lost for three rounds of the WAL writer."""
 
 Origin: TypeAlias = tuple[str, int, int]
 Table: TypeAlias = Literal[
@@ -92,6 +95,8 @@ class Database(Tables):
 
     `statement` is awaited before each statement with its name, and as "committed" after a commit
     took effect: it may wait, raise, or never return. `on_commit` sees each transaction that wrote.
+    A lazy commit (`synchronous_commit = off`) is on disk once a later one is that is not lazy, or
+    by itself after a moment; until then the end of the server undoes it.
     """
 
     statement: Callable[[str], Awaitable[None]] | None = None
@@ -102,6 +107,7 @@ class Database(Tables):
     leaders: dict[int, "Client"] = field(default_factory=dict)
     open: dict["Transaction", None] = field(default_factory=dict)
     locks: dict[Lock, "Transaction"] = field(default_factory=dict)
+    unflushed: list["Transaction"] = field(default_factory=list)
     _last_id: int = 0
 
     def next_id(self) -> int:
@@ -123,10 +129,13 @@ class Database(Tables):
         self.clients.remove(client)
         self.disconnected(client)
 
-    def restart(self) -> None:
-        """All sessions end."""
+    def restart(self, *, is_crash: bool = False) -> None:
+        """All sessions end. A crash undoes what was committed lazily and is not on disk."""
         for client in self.clients:
             self.disconnected(client)
+        for transaction in reversed(self.unflushed if is_crash else []):
+            self._undo(transaction)
+        self.unflushed.clear()
 
     def commit(self, transaction: "Transaction") -> None:
         """All that was written shows at once."""
@@ -144,9 +153,27 @@ class Database(Tables):
             self.due.add(effect)
         for fold in transaction.folds:
             fold()
+        self._flush(transaction)
         transaction.end()
-        for told in self.on_commit:
-            told(transaction)
+        if transaction.has_written:
+            for told in self.on_commit:
+                told(transaction)
+
+    def _flush(self, transaction: "Transaction") -> None:
+        if not transaction.is_lazy:
+            self.unflushed.clear()
+        elif transaction.has_written:
+            self.unflushed = [t for t in self.unflushed if t.at > transaction.at - UNFLUSHED]
+            self.unflushed.append(transaction)
+
+    def _undo(self, transaction: "Transaction") -> None:
+        for name in TABLES:
+            table = getattr(self, name)
+            for key in getattr(transaction.after, name):
+                del table[key]
+            table.update(getattr(transaction.before, name))
+        for effect in transaction.before.effects.values():
+            self.due.add(effect)
 
 
 class Client:
@@ -174,8 +201,9 @@ class Client:
 class Transaction:
     """Open from its making to `end`. A write is made under the lock of its row."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, *, is_lazy: bool = False) -> None:
         self.client = client
+        self.is_lazy = is_lazy
         self.connection = client.connection
         self.at = clock.now()
         self.before = Tables()
@@ -187,6 +215,10 @@ class Transaction:
         self._locks: list[Lock] = []
         self._ended = asyncio.Event()
         client.database.open[self] = None
+
+    @property
+    def has_written(self) -> bool:
+        return bool(self.deleted or self.folds) or any(getattr(self.after, t) for t in TABLES)
 
     async def statement(self, name: str) -> None:
         await self.client.ask(name, self.connection)

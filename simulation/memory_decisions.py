@@ -38,7 +38,7 @@ class MemoryDecisions(Client):
     shared: SharedTable | None = None
     keeps_timeline: bool = False
 
-    async def decide(
+    async def _decide(
         self, transaction: Transaction, messages: Sequence[Message], malformed: Malformed
     ) -> tuple[Work, States]:
         once = sorted(m.id for m in messages if m.claim is None)

@@ -61,9 +61,9 @@ class MemoryStore(MemoryDecisions):
     async def _alone(
         self, statement: str, connection: int | None = None
     ) -> AsyncIterator[Transaction]:
-        """A statement that is its own transaction."""
+        """Bookkeeping: a statement that is its own transaction, committed lazily."""
         await self.ask(statement, connection)
-        transaction = Transaction(self)
+        transaction = Transaction(self, is_lazy=True)
         try:
             yield transaction
             await transaction.settle()
@@ -72,7 +72,7 @@ class MemoryStore(MemoryDecisions):
 
     async def handle(self, messages: Sequence[Message], malformed: Malformed = ()) -> list[Outcome]:
         async with self.transaction() as transaction:
-            work, states = await self.decide(transaction, messages, malformed)
+            work, states = await self._decide(transaction, messages, malformed)
         for told in self.on_commit:
             told(work, states)
         return work.outcomes

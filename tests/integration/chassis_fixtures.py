@@ -1,22 +1,24 @@
-"""A store of each kind, and the event that a store's service acts on."""
+"""A store of each kind, on any service's tables, and what a test may look up behind its port."""
 
 import asyncio
 import itertools
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+import asyncpg
 import pytest
 
 import loyalty_svc.service
-import shipping_svc
 import shipping_svc.service
 from chassis import migrations
 from chassis.message import Message
 from chassis.postgres import PostgresStore
 from chassis.postgres_operations import PostgresOperations
 from chassis.service import Service
+from chassis.state_tables import SharedTable, StateTable
 from chassis.store import Operations
 from loyalty_svc.operations import RedisOperations
 from loyalty_svc.store import RedisStore
@@ -32,6 +34,7 @@ from tests.support.records import a_message
 
 Connect = Callable[[Service], Awaitable[Any]]
 OFFSETS = itertools.count()
+ROOT: Final = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
@@ -55,25 +58,50 @@ class Kind:
         return replace(self.service, decide=decide)
 
 
-async def kind_of(request: pytest.FixtureRequest) -> Kind:
+@dataclass(frozen=True)
+class Home:
+    """Where a service's states live."""
+
+    service: Service
+    own: StateTable
+    shared: SharedTable | None = None
+
+
+def _captured(order: Order) -> Message:
+    event = PaymentCaptured(order=order, captured_minor=order.total_minor, provider_ref="p")
+    return a_message(event, next(OFFSETS))
+
+
+def _created(order: Order) -> Message:
+    return a_message(ShipmentCreated(order=order, shipment_id="S"), next(OFFSETS))
+
+
+SHIPPING: Final = Home(shipping_svc.service.SERVICE, SHIPMENTS)
+
+
+def kind_of(request: pytest.FixtureRequest, home: Home = SHIPPING) -> Kind:
     """The kind that a fixture's parameter names. Memory starts no server."""
     match request.param:
         case "memory":
-            return in_memory()
+            return in_memory(home)
         case "redis":
             return on_redis(request.getfixturevalue("addresses"))
         case _:
-            return await on_postgres(request.getfixturevalue("addresses"))
+            return on_postgres(request.getfixturevalue("addresses"), home)
 
 
-async def on_postgres(addresses: Addresses) -> Kind:
-    url = addresses.database_url(BY_NAME["shipping"])
-    await migrations.migrate(Path(shipping_svc.__file__ or "").parent / "migrations", url)
+def on_postgres(addresses: Addresses, home: Home = SHIPPING) -> Kind:
+    url = addresses.database_url(BY_NAME[home.service.name])
+    migrated = False
 
     async def connect(service: Service) -> PostgresStore:
-        return await PostgresStore.connect(service, SHIPMENTS, None, url)
+        nonlocal migrated
+        if not migrated:
+            await migrations.migrate(ROOT / f"{home.service.name}_svc" / "migrations", url)
+            migrated = True
+        return await PostgresStore.connect(service, home.own, home.shared, url)
 
-    return Kind(shipping_svc.service.SERVICE, connect, PostgresOperations, _captured)
+    return Kind(home.service, connect, PostgresOperations, _captured)
 
 
 def on_redis(addresses: Addresses) -> Kind:
@@ -86,23 +114,59 @@ def on_redis(addresses: Addresses) -> Kind:
     return Kind(loyalty_svc.service.SERVICE, connect, RedisOperations, _created)
 
 
-def in_memory() -> Kind:
+def in_memory(home: Home = SHIPPING) -> Kind:
     database = Database(statement=_others_come_between)
 
     async def connect(service: Service) -> MemoryStore:
-        return MemoryStore(service, database)
+        return MemoryStore(service, database, home.shared)
 
-    return Kind(shipping_svc.service.SERVICE, connect, MemoryOperations, _captured)
+    return Kind(home.service, connect, MemoryOperations, _captured)
 
 
 async def _others_come_between(_statement: str) -> None:
     await asyncio.sleep(0)
 
 
-def _captured(order: Order) -> Message:
-    event = PaymentCaptured(order=order, captured_minor=order.total_minor, provider_ref="p")
-    return a_message(event, next(OFFSETS))
+async def shared_row(store: PostgresStore | MemoryStore, key: str) -> Any:
+    """What a row that orders share holds."""
+    if isinstance(store, MemoryStore):
+        return store.database.shared[key]
+    assert store.shared is not None
+    async with store.reading() as connection:
+        return (await store.shared.load(connection, [key]))[key]
 
 
-def _created(order: Order) -> Message:
-    return a_message(ShipmentCreated(order=order, shipment_id="S"), next(OFFSETS))
+async def timeline(store: PostgresStore | MemoryStore, key: str) -> list[tuple[str, str]]:
+    """What an order's timeline says: heard and said."""
+    if isinstance(store, MemoryStore):
+        return [(t.heard, t.said) for t in store.database.timeline.values() if t.key == key]
+    query = "SELECT heard, said FROM timeline WHERE order_id = $1 ORDER BY id"
+    async with store.reading() as connection:
+        return [tuple(row) for row in await connection.fetch(query, key)]
+
+
+async def waiting(store: PostgresStore | MemoryStore) -> int:
+    """How many transactions of the store's database wait for a lock."""
+    if isinstance(store, MemoryStore):
+        return sum(t.waits_for is not None for t in store.database.open)
+    query = (
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    async with store.reading() as connection:
+        return int(await connection.fetchval(query))
+
+
+async def cut(store: PostgresStore | MemoryStore) -> None:
+    """The server ends the session that leads; returns when the client has seen it."""
+    if isinstance(store, MemoryStore):
+        store.database.disconnected(store)
+        return
+    leading = store._leading[0]
+    async with store.reading() as connection:
+        query = "SELECT pg_terminate_backend($1)"
+        assert await connection.fetchval(query, leading.get_server_pid())
+    async with asyncio.timeout(20):
+        with suppress(asyncpg.InterfaceError):  # the pool has taken it back
+            while not leading.is_closed():
+                await asyncio.sleep(0.01)

@@ -23,8 +23,8 @@ STATE = {"shipping": "Booking", "loyalty": "Awarded"}
 
 
 @pytest.fixture(params=["postgres", "redis", "memory"])
-async def kind(request: pytest.FixtureRequest) -> Kind:
-    return await kind_of(request)
+def kind(request: pytest.FixtureRequest) -> Kind:
+    return kind_of(request)
 
 
 @dataclass
@@ -170,6 +170,14 @@ async def test_two_operators_at_the_same_time_publish_once(parking: Parking, kin
     await parking.working.redrive(parking.key, "ann")
     assert (await parking.outbox()).count(f"{kind.service.name}.events") == 1
     assert len(await parking.working.actions(parking.key)) == 3
+
+
+async def test_of_two_who_discard_one_message_one_has_done_it(parking: Parking) -> None:
+    first, *rest = await parking.working.dead_letters(parking.key)
+    both = (parking.working.discard(parking.key, who, "bad", first.id) for who in ("ann", "bob"))
+    assert (await asyncio.gather(*both)).count(None) == 1
+    assert await parking.working.dead_letters(parking.key) == rest
+    assert len(await parking.working.actions(parking.key)) == 1
 
 
 @pytest.mark.parametrize("which", [0, 1], ids=["the head", "by id"])

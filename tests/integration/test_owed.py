@@ -1,41 +1,45 @@
-"""What is owed, in PostgreSQL: leased by one, due in its time, dropped with what needs it no more."""
+"""What is owed: leased by one, due in its time, dropped with what needs it no more."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-import order_svc
-import payment_svc
-from chassis import ids, migrations
+from chassis import ids
 from chassis.errors import TransientError
 from chassis.message import Done, Message, PendingEffect
-from chassis.postgres import PostgresStore
-from chassis.postgres_operations import PostgresOperations
+from chassis.store import Store
 from order_svc.messages import CancelOrder, CartLine, DeadlinePassed, PlaceOrder, PriceProduct
 from order_svc.service import SERVICE
 from order_svc.store import ORDERS, PRODUCTS
 from payment_svc import service as payment_service
 from payment_svc.store import PAYMENTS
-from saga_cli.topology import BY_NAME, Addresses
 from shared_events.inventory import StockReserved
 from shared_events.loyalty import PointsAwarded
+from tests.integration.chassis_fixtures import Home, Kind, kind_of
 from tests.support.records import TRACE, a_message, an_order
 
 TIMERS = ("DeadlinePassed",)
 
 
+@pytest.fixture(params=["postgres", "memory"])
+def kind(request: pytest.FixtureRequest) -> Kind:
+    return kind_of(request, Home(SERVICE, ORDERS, PRODUCTS))
+
+
 @pytest.fixture
-async def store(addresses: Addresses) -> AsyncIterator[PostgresStore]:
-    url = addresses.database_url(BY_NAME["order"])
-    await migrations.migrate(Path(order_svc.__file__ or "").parent / "migrations", url)
-    store = await PostgresStore.connect(SERVICE, ORDERS, PRODUCTS, url)
+async def store(kind: Kind) -> AsyncIterator[Any]:
+    store = await kind.connect(kind.service)
     store.keeps_timeline = True
     yield store
     await store.close()
+
+
+@pytest.fixture(params=["postgres", "memory"])
+def payment(request: pytest.FixtureRequest) -> Kind:
+    return kind_of(request, Home(payment_service.SERVICE, PAYMENTS))
 
 
 def command(key: str, body: Any) -> Message:
@@ -48,7 +52,7 @@ def command(key: str, body: Any) -> Message:
     )
 
 
-async def place(store: PostgresStore, patience: timedelta) -> str:
+async def place(store: Store, patience: timedelta) -> str:
     order_id, sku = ids.new_id(), "CLOCK"
     price = PriceProduct(sku=sku, name="Clock", price_minor=1000, currency="EUR")
     order = PlaceOrder(
@@ -61,30 +65,30 @@ async def place(store: PostgresStore, patience: timedelta) -> str:
         postal_code="10115",
         patience=patience,
     )
-    await store.handle([command(sku, price)])
-    (outcome,) = await store.handle([command(order_id, order)])
+    await store.handle([command(sku, price)], ())
+    (outcome,) = await store.handle([command(order_id, order)], ())
     assert isinstance(outcome, Done), outcome
     return order_id
 
 
-async def leased(store: PostgresStore, key: str, lease_s: float = 60) -> list[PendingEffect]:
+async def leased(store: Store, key: str, lease_s: float = 60) -> list[PendingEffect]:
     due = await store.due_effects(TIMERS, 10_000, lease_s)
     return [effect for effect in due if effect.key == key]
 
 
-async def owed(store: PostgresStore, key: str) -> tuple[PendingEffect, ...]:
-    return (await PostgresOperations(store).whereabouts(key)).owed
+async def owed(kind: Kind, store: Store, key: str) -> tuple[PendingEffect, ...]:
+    return (await kind.operations(store).whereabouts(key)).owed
 
 
-async def test_a_timer_is_not_due_before_its_time(store: PostgresStore) -> None:
+async def test_a_timer_is_not_due_before_its_time(kind: Kind, store: Store) -> None:
     order_id = await place(store, timedelta(hours=1))
     assert await leased(store, order_id) == []
-    (timer,) = await owed(store, order_id)
+    (timer,) = await owed(kind, store, order_id)
     assert timer.due_at is not None
     assert abs(timer.due_at - datetime.now(UTC) - timedelta(hours=1)) < timedelta(minutes=1)
 
 
-async def test_what_is_due_is_one_instances_until_its_lease_is_over(store: PostgresStore) -> None:
+async def test_what_is_due_is_one_instances_until_its_lease_is_over(store: Store) -> None:
     order_id = await place(store, timedelta(seconds=-1))
     (timer,) = await leased(store, order_id, lease_s=0.2)
     assert (timer.id, timer.tries) == (f"{order_id}:deadlinepassed:1", 1)
@@ -96,14 +100,12 @@ async def test_what_is_due_is_one_instances_until_its_lease_is_over(store: Postg
 
 
 async def test_what_an_operator_wants_at_once_is_asked_now_and_written_down(
-    addresses: Addresses,
+    payment: Kind,
 ) -> None:
-    url = addresses.database_url(BY_NAME["payment"])
-    await migrations.migrate(Path(payment_svc.__file__ or "").parent / "migrations", url)
-    store = await PostgresStore.connect(payment_service.SERVICE, PAYMENTS, None, url)
-    operations = PostgresOperations(store)
+    store = await payment.connect(payment.service)
+    operations = payment.operations(store)
     order = an_order()
-    await store.handle([a_message(StockReserved(order=order))])
+    await store.handle([a_message(StockReserved(order=order))], ())
     (effect,) = [
         e for e in await store.due_effects(("Capture",), 10_000, 60) if e.key == order.order_id
     ]
@@ -119,31 +121,31 @@ async def test_what_an_operator_wants_at_once_is_asked_now_and_written_down(
     await store.close()
 
 
-async def test_only_the_kinds_asked_for_are_leased(store: PostgresStore) -> None:
+async def test_only_the_kinds_asked_for_are_leased(store: Store) -> None:
     order_id = await place(store, timedelta(seconds=-1))
     assert await store.due_effects(("Capture",), 10_000, 60) == []
     assert len(await leased(store, order_id)) == 1
 
 
-async def test_what_is_postponed_keeps_its_error_and_comes_later(store: PostgresStore) -> None:
+async def test_what_is_postponed_keeps_its_error_and_comes_later(kind: Kind, store: Store) -> None:
     order_id = await place(store, timedelta(seconds=-1))
-    (timer,) = await leased(store, order_id)
+    (timer,) = await leased(store, order_id, lease_s=0)
     await store.postpone(timer, 3600, "the provider is away")
     assert await leased(store, order_id) == []
-    (waiting,) = await owed(store, order_id)
+    (waiting,) = await owed(kind, store, order_id)
     assert waiting.last_error == "the provider is away"
 
 
 @pytest.mark.parametrize("ends", ["confirmed", "cancelled"])
-async def test_a_settled_order_needs_its_timer_no_more(store: PostgresStore, ends: str) -> None:
+async def test_a_settled_order_needs_its_timer_no_more(kind: Kind, store: Store, ends: str) -> None:
     order_id = await place(store, timedelta(hours=1))
     award = PointsAwarded(order_id=order_id, customer_id="alice", points=1)
     cancel = command(order_id, CancelOrder(order_id=order_id))
-    await store.handle([a_message(award) if ends == "confirmed" else cancel])
-    assert await owed(store, order_id) == ()
+    await store.handle([a_message(award) if ends == "confirmed" else cancel], ())
+    assert await owed(kind, store, order_id) == ()
 
 
-async def test_the_outcome_of_a_timer_is_decided_once(store: PostgresStore) -> None:
+async def test_the_outcome_of_a_timer_is_decided_once(kind: Kind, store: Store) -> None:
     order_id = await place(store, timedelta(seconds=-1))
     (timer,) = await leased(store, order_id)
     outcome = Message(
@@ -154,15 +156,15 @@ async def test_the_outcome_of_a_timer_is_decided_once(store: PostgresStore) -> N
         traceparent=timer.traceparent,
         effect_id=timer.id,
     )
-    first, second = [(await store.handle([outcome]))[0] for _ in range(2)]
+    first, second = [(await store.handle([outcome], ()))[0] for _ in range(2)]
     assert isinstance(first, Done)
     assert [event.reason for event in first.events] == ["deadline_exceeded"]
     assert type(second).__name__ == "Repeated"
-    assert await owed(store, order_id) == ()
+    assert await owed(kind, store, order_id) == ()
 
 
 async def test_two_writers_of_one_price_do_not_publish_one_revision_twice(
-    store: PostgresStore,
+    store: Store,
 ) -> None:
     sku = ids.new_id()
     prices = [PriceProduct(sku=sku, name="x", price_minor=n, currency="EUR") for n in range(20)]
@@ -171,7 +173,7 @@ async def test_two_writers_of_one_price_do_not_publish_one_revision_twice(
         message = command(sku, price)
         while True:
             try:
-                (outcome,) = await store.handle([message])
+                (outcome,) = await store.handle([message], ())
             except TransientError:
                 continue
             assert isinstance(outcome, Done)
@@ -181,16 +183,12 @@ async def test_two_writers_of_one_price_do_not_publish_one_revision_twice(
     assert sorted(revisions) == list(range(1, 21))
 
 
-async def test_the_freshest_come_first_when_it_is_a_probe(store: PostgresStore) -> None:
-    old, new = await place(store, timedelta(seconds=-9)), await place(store, timedelta(seconds=-1))
-    everything = await store.due_effects(TIMERS, 10_000, 60)
-    for effect in everything:
+async def test_the_freshest_come_first_when_it_is_a_probe(store: Store) -> None:
+    old = await place(store, timedelta(seconds=-1))
+    for effect in await store.due_effects(TIMERS, 10_000, 60):
         if effect.key == old:
             await store.postpone(effect, -60, "no answer")
-        elif effect.key == new:
-            query = "UPDATE effects SET tries = 0, due_at = now() WHERE key = $1"
-            async with store.reading() as connection:
-                await connection.execute(query, new)
+    new = await place(store, timedelta(seconds=-1))
     (probe,) = await store.due_effects(TIMERS, 1, 60, freshest=True)
     assert probe.key == new
     (first,) = await store.due_effects(TIMERS, 1, 60)

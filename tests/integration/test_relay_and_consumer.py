@@ -32,7 +32,7 @@ async def kind(servers: Servers) -> Kind:
     bootstrap = servers.addresses.kafka_bootstrap
     names = (*TOPICS, "shipping.dead-letters", "order.delivery-details")
     await kafka.ensure_topics(bootstrap, {name: (3, {}) for name in names})
-    return await on_postgres(servers.addresses)
+    return on_postgres(servers.addresses)
 
 
 async def _published(servers: Servers, *keys: str) -> list[Logged]:

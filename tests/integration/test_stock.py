@@ -3,31 +3,32 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-import inventory_svc
-from chassis import ids, migrations
+from chassis import ids
 from chassis.errors import TransientError
 from chassis.message import Message
-from chassis.postgres import PostgresStore
+from chassis.store import Store
 from inventory_svc.messages import ReceiveStock
 from inventory_svc.service import SERVICE
 from inventory_svc.store import RESERVATIONS, STOCK
-from saga_cli.topology import BY_NAME, Addresses
 from shared_events.inventory import StockReserved
 from shared_events.order import OrderPlaced
 from shared_events.values import Line
+from tests.integration.chassis_fixtures import Home, Kind, kind_of, shared_row
 from tests.support.records import TRACE, a_message, an_order
 
 
+@pytest.fixture(params=["postgres", "memory"])
+def kind(request: pytest.FixtureRequest) -> Kind:
+    return kind_of(request, Home(SERVICE, RESERVATIONS, STOCK))
+
+
 @pytest.fixture
-async def instances(addresses: Addresses) -> AsyncIterator[list[PostgresStore]]:
-    url = addresses.database_url(BY_NAME["inventory"])
-    await migrations.migrate(Path(inventory_svc.__file__ or "").parent / "migrations", url)
-    stores = [await PostgresStore.connect(SERVICE, RESERVATIONS, STOCK, url) for _ in range(2)]
+async def instances(kind: Kind) -> AsyncIterator[list[Store]]:
+    stores = [await kind.connect(kind.service) for _ in range(2)]
     yield stores
     for store in stores:
         await store.close()
@@ -43,22 +44,21 @@ def _receipt(sku: str, quantity: int) -> Message:
     )
 
 
-async def _handle(store: PostgresStore, *messages: Message) -> list[Any]:
+async def _handle(store: Store, *messages: Message) -> list[Any]:
     while True:
         try:
-            return list(await store.handle(messages))
+            return list(await store.handle(messages, ()))
         except TransientError:
             continue
 
 
-async def _level(store: PostgresStore, sku: str) -> tuple[int, int]:
-    async with store.reading() as connection:
-        query = "SELECT available, reserved FROM stock WHERE sku = $1"
-        return tuple(await connection.fetchrow(query, sku))
+async def _level(store: Any, sku: str) -> tuple[int, int]:
+    level = await shared_row(store, sku)
+    return level.available, level.reserved
 
 
 async def test_receipts_of_a_new_sku_at_once_are_all_counted(
-    instances: list[PostgresStore],
+    instances: list[Store],
 ) -> None:
     sku = ids.new_id()
     receipts = (_handle(instances[n % 2], _receipt(sku, 5)) for n in range(40))
@@ -66,7 +66,7 @@ async def test_receipts_of_a_new_sku_at_once_are_all_counted(
     assert await _level(instances[0], sku) == (200, 0)
 
 
-async def test_the_last_fifty_pieces_are_sold_fifty_times(instances: list[PostgresStore]) -> None:
+async def test_the_last_fifty_pieces_are_sold_fifty_times(instances: list[Store]) -> None:
     hot, common = sorted((ids.new_id(), ids.new_id()))
     await _handle(instances[0], _receipt(hot, 50), _receipt(common, 10_000))
     lines = (

@@ -14,8 +14,8 @@ from tests.support.records import an_order
 
 
 @pytest.fixture(params=["postgres", "redis", "memory"])
-async def kind(request: pytest.FixtureRequest) -> Kind:
-    return await kind_of(request)
+def kind(request: pytest.FixtureRequest) -> Kind:
+    return kind_of(request)
 
 
 @pytest.fixture
@@ -140,6 +140,16 @@ async def test_bytes_that_are_no_event_are_kept_under_their_key(kind: Kind, stor
     redriven = await operations.redrive(bad.order_id, "test")
     assert [type(r.outcome) for r in redriven] == [Parked]
     assert bad.order_id in await operations.parked_keys()
+
+
+async def test_bytes_that_come_again_are_kept_once(kind: Kind, store: Store) -> None:
+    message = kind.first(an_order())
+    assert message.record is not None
+    record = replace(message.record, value=b"{")
+    for why in ("first", "again"):
+        await store.handle([], [(record, why)])
+    letters = await kind.operations(store).dead_letters(message.key)
+    assert [letter.first_reason for letter in letters] == ["first"]
 
 
 async def test_one_leads_until_it_resigns(kind: Kind) -> None:
