@@ -30,6 +30,7 @@ class Commands:
     batch: int = 200
     waiting_max: int = 2000
     tries_max: int = 5
+    poll_s: float = 0.2
     woken_by: tuple[asyncio.Event, ...] = ()
     _waiting: list[tuple[Message, asyncio.Future[Outcome]]] = field(default_factory=list)
     _arrived: asyncio.Event = field(default_factory=asyncio.Event)
@@ -57,7 +58,7 @@ class Commands:
         while not stopping.is_set() or self._waiting:
             if not self._waiting:
                 self._arrived.clear()
-                await clock.wait_for(self._arrived, 0.2)
+                await clock.wait_for(self._arrived, self.poll_s)
                 continue
             taken, self._waiting = self._waiting[: self.batch], self._waiting[self.batch :]
             await self._commit(taken)

@@ -42,14 +42,20 @@ async def wait_for(event: asyncio.Event, seconds: float) -> bool:
     if event.is_set():
         return True
     loop = asyncio.get_running_loop()
-    waiting = loop.create_task(event.wait())
-    timer = loop.call_later(seconds, waiting.cancel)
+    waiter: asyncio.Future[bool] = loop.create_future()
+    waiters = event._waiters  # type: ignore[attr-defined]  # noqa: SLF001 - as its own `wait` does
+    waiters.append(waiter)
+    timer = loop.call_later(seconds, _give_up, waiter)
     try:
-        return await waiting
-    except asyncio.CancelledError:
-        return False
+        return await waiter
     finally:
         timer.cancel()
+        waiters.remove(waiter)
+
+
+def _give_up(waiter: "asyncio.Future[bool]") -> None:
+    if not waiter.done():
+        waiter.set_result(False)
 
 
 @contextmanager
@@ -66,6 +72,7 @@ def installed(
         (clock, "time", time),
         (clock, "datetime", time),
         (clock, "random", choice),
+        (clock, "wait_for", wait_for),
         (ids, "uuid7", identity),
         (crashpoints, "reached", reached),
     )

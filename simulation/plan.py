@@ -58,7 +58,8 @@ class Plan:
     seed: int
     orders: int = 250
     faults: dict[str, float] = field(default_factory=dict)
-    arrive_s: float = 8.0
+    arrive_s: float = 1.5
+    refuses_refunds: bool = True
     mutant: str = ""
 
     @classmethod
@@ -71,7 +72,13 @@ class Plan:
             for kind in FAULTS
             if choice.random() < share and kind in only
         }
-        return cls(seed, orders, faults, arrive_s=choice.choice((2.0, 4.0, 8.0)))
+        return cls(
+            seed,
+            orders,
+            faults,
+            arrive_s=choice.choice((0.5, 1.5, 4.0)),
+            refuses_refunds=choice.random() < 0.25,
+        )  # noqa: PLR2004 - it takes a virtual minute
 
     def without(self, kind: str) -> "Plan":
         return replace(self, faults={k: v for k, v in self.faults.items() if k != kind})

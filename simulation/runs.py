@@ -1,5 +1,6 @@
 """Runs of plans: one, many on all cores, and the smallest that still breaks the same guarantee."""
 
+import gc
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -74,8 +75,10 @@ def many(plans: Iterable[Plan], jobs: int) -> Iterator[Result]:
         yield from map(run, plans)
         return
     waiting = iter(plans)
-    with ProcessPoolExecutor(jobs) as pool:
-        running: set[Future[Result]] = {pool.submit(run, plan) for plan in islice(waiting, 2 * jobs)}
+    with ProcessPoolExecutor(jobs, initializer=gc.freeze) as pool:
+        running: set[Future[Result]] = {
+            pool.submit(run, plan) for plan in islice(waiting, 2 * jobs)
+        }
         try:
             while running:
                 done, running = wait(running, return_when=FIRST_COMPLETED)

@@ -80,6 +80,8 @@ class Shop:
     async def _customer(self, number: int, choice: Random) -> None:
         await clock.wait(choice.uniform(0, self.town.plan.arrive_s))
         traits = frozenset(trait for trait, share in SHARES.items() if choice.random() < share)
+        if not self.town.plan.refuses_refunds:
+            traits -= {"bank-refuses-refund"}
         cart = tuple(
             CartLine(sku=SCARCE if "scarce" in traits and n == 0 else sku, quantity=1 + n)
             for n, sku in enumerate(choice.sample(SKUS, choice.choice((1, 1, 1, 2, 3))))

@@ -131,9 +131,7 @@ def _check_fold(town: Town, logged: list[Logged]) -> None:
 def _compare(town: Town, what: str, live: dict[str, Any], rebuilt: dict[str, Any]) -> None:
     for key in live.keys() | rebuilt.keys():
         if live.get(key) != rebuilt.get(key):
-            town.watch.broken(
-                "G8", f"{what}: {key} is {live.get(key)}, rebuilt {rebuilt.get(key)}"
-            )
+            town.watch.broken("G8", f"{what}: {key} is {live.get(key)}, rebuilt {rebuilt.get(key)}")
             return
 
 

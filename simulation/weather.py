@@ -90,7 +90,7 @@ class Weather:
             self.hits["slow-service"] += 1
             await asyncio.sleep(SLOW_S * self.latency())
         elif name in {"commit", "enter", "pending"}:
-            await self._takes(0.002)
+            await self._takes(0.02)
         if process is None:
             return
         if name == "committed":
@@ -115,7 +115,7 @@ class Weather:
         if "loyalty" in self.slow:
             self.hits["slow-service"] += 1
             await asyncio.sleep(SLOW_S * self.latency())
-        await self._takes(0.001)
+        await self._takes(0.01)
         process = current.get()
         if process is not None:
             if self.strikes("crash-after-commit", 0.003):
@@ -126,7 +126,7 @@ class Weather:
     def of(self, kind: Kind, client_id: str, topic: str, partition: int) -> Fault:
         """What meets a request to the broker; most of them nothing but a little time."""
         del client_id
-        delay_s = 0.002 * self.latency()
+        delay_s = 0.02 * self.latency()
         if self.strikes("delay", 0.01):
             delay_s = 1.5 * self.latency()
         match kind:

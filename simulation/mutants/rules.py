@@ -136,7 +136,9 @@ MUTANTS: Final = (
         ("reorder", "delay"),
     ),
     Mutant("refund-out-of-order", "payment gives back before shipping is undone", _refund_at_once),
-    Mutant("cancelled-too-soon", "the order is cancelled before anything is undone", _cancel_at_once),
+    Mutant(
+        "cancelled-too-soon", "the order is cancelled before anything is undone", _cancel_at_once
+    ),
     Mutant("oversell", "stock is reserved that is not there", _sell_what_is_not_there),
     Mutant("release-restores-nothing", "released stock goes nowhere", _release_restores_nothing),
     Mutant("cancel-after-dispatch", "a shipment that has left is cancelled", _cancel_what_has_left),

@@ -108,9 +108,7 @@ def _script_without(text: str) -> Sequence[Place]:
 
 
 def _no_version_in_redis() -> Sequence[Place]:
-    return _script_without(
-        "if ARGV[5] ~= '' and version ~= ARGV[5] then return 'CONFLICT' end"
-    )
+    return _script_without("if ARGV[5] ~= '' and version ~= ARGV[5] then return 'CONFLICT' end")
 
 
 def _redis_never_behind() -> Sequence[Place]:
@@ -154,7 +152,9 @@ MUTANTS: Final = (
         _key_not_kept,
         ("statement-error", "kill"),
     ),
-    Mutant("parked-forgotten", "what waits behind rubbish is dropped", _parked_forgotten, ("poison",)),
+    Mutant(
+        "parked-forgotten", "what waits behind rubbish is dropped", _parked_forgotten, ("poison",)
+    ),
     Mutant(
         "no-version-in-redis",
         "two owners of an order overwrite each other in Redis",
