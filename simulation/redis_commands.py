@@ -19,26 +19,28 @@ class Status(bytes):
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """`arity` counts the name; a negative one is a minimum. One that `grows` needs free memory."""
+    """It takes so many arguments. One that `grows` needs free memory."""
 
     run: Run
-    arity: int
+    least: int
+    most: int
     writes: bool
     grows: bool
-
-    def takes(self, args: int) -> bool:
-        return args + 1 == self.arity if self.arity > 0 else args + 1 >= -self.arity
 
 
 COMMANDS: Final[dict[bytes, Command]] = {}
 OK: Final = Status(b"OK")
 SYNTAX: Final = "ERR syntax error"
+ARGUMENTS_MAX: Final = 1024 * 1024
 
 
 def command(arity: int, *, writes: bool = False, grows: bool = False) -> Callable[[Run], Run]:
+    """`arity` is as Redis tells it: it counts the name, and a negative one is a minimum."""
+
     def register(run: Run) -> Run:
         name = run.__name__.removesuffix("_").upper().encode()
-        COMMANDS[name] = Command(run, arity, writes or grows, grows)
+        least, most = abs(arity) - 1, arity - 1 if arity > 0 else ARGUMENTS_MAX
+        COMMANDS[name] = Command(run, least, most, writes or grows, grows)
         return run
 
     return register

@@ -6,6 +6,8 @@ from typing import Any, Final, TypeVar
 
 from redis.exceptions import OutOfMemoryError, ResponseError
 
+from chassis import clock
+
 Kind = TypeVar("Kind")
 WRONG_TYPE: Final = "WRONGTYPE Operation against a key holding the wrong kind of value"
 
@@ -35,14 +37,25 @@ class Data:
         self.values: dict[bytes, Any] = {}
         self.ends_ms: dict[bytes, int] = {}
         self.undo: list[Callable[[], object]] = []
-        self.now_us = 0
+        self._now_us: int | None = None
+
+    @property
+    def now_us(self) -> int:
+        """It stands still until `let_time_pass`."""
+        if self._now_us is None:
+            self._now_us = round(clock.now().timestamp() * 1_000_000)
+        return self._now_us
 
     @property
     def now_ms(self) -> int:
         return self.now_us // 1000
 
+    def let_time_pass(self) -> None:
+        self._now_us = None
+
     def has(self, key: bytes) -> bool:
-        if self.ends_ms and self.ends_ms.get(key, self.now_ms + 1) <= self.now_ms:
+        end_ms = self.ends_ms.get(key)
+        if end_ms is not None and end_ms <= self.now_ms:
             self._put(key, None, None)
         return key in self.values
 

@@ -72,7 +72,8 @@ class Scripts:
         return Script(self._boxed(function), flags)
 
     def _called(self, name: bytes, *args: Any) -> Any:
-        return self._told(self._call(name, *map(_argument, args)))
+        texts = [arg if type(arg) is bytes else _number(arg) for arg in args]
+        return self._told(self._call(name, *texts))
 
     def _tried(self, name: bytes, *args: Any) -> Any:
         try:
@@ -82,11 +83,14 @@ class Scripts:
 
     def _told(self, reply: Any) -> Any:
         """A reply as a script sees it."""
+        kind = type(reply)
+        if kind is bytes or kind is int:
+            return reply
         if reply is None:
             return False
-        if isinstance(reply, list):
-            return self._lua.table_from(list(map(self._told, reply)))
-        return self._lua.table_from({b"ok": bytes(reply)}) if type(reply) is Status else reply
+        if kind is Status:
+            return self._lua.table_from({b"ok": bytes(reply)})
+        return self._lua.table_from([self._told(item) for item in reply])
 
     def _replied(self, value: Any) -> Any:
         """What a script returns, as a client sees it."""
@@ -106,9 +110,7 @@ class Scripts:
         return found
 
 
-def _argument(value: Any) -> bytes:
-    if type(value) is bytes:
-        return value
+def _number(value: Any) -> bytes:
     if type(value) is int or type(value) is float:
         return b"%.17g" % value
     raise error("ERR Lua redis lib command arguments must be strings or integers")

@@ -7,12 +7,11 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from chassis import clock
 from simulation.redis_commands import COMMANDS, Command
 from simulation.redis_data import Data, error, integer
 from simulation.redis_lua import Script, Scripts
 
-UNDO_MAX: Final = 2000
+UNDO_MAX: Final = 1000
 FULL: Final = "OOM command not allowed when used memory > 'maxmemory'."
 FULL_FOR_SCRIPT: Final = (
     "OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'"
@@ -64,7 +63,7 @@ class RedisServer:
 
     def execute(self, name: bytes, *args: bytes) -> Any:
         """The reply to one command, which is one write or none. Raises ResponseError."""
-        self.data.now_us = round(clock.now().timestamp() * 1_000_000)
+        self.data.let_time_pass()
         try:
             if name == b"EVAL":
                 return self._evaluated(*args)
@@ -105,7 +104,7 @@ def _command(name: bytes, args: tuple[bytes, ...]) -> Command:
     command = COMMANDS.get(name)
     if command is None:
         raise error(f"ERR unknown command '{name.decode()}'")
-    if not command.takes(len(args)):
+    if not command.least <= len(args) <= command.most:
         raise error(f"ERR wrong number of arguments for '{name.decode().lower()}' command")
     return command
 
