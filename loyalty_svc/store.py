@@ -1,8 +1,10 @@
 """The store in Redis: one Lua script does dedupe, state, points and outbox at once.
 
-The script also keeps the offset it has reached, so a Redis that lost its last writes reads them
-again. With `appendfsync always` no reply comes before its data is on disk; what the relay reads is
-therefore durable. Keys are never expired: an order's own hash remembers its messages.
+The offsets that were reached are kept here too, so a Redis that lost its last writes reads them
+again. They follow when a whole batch is done, as one of its scripts may fail while later ones do
+not; what comes again until then is known by its mark. With `appendfsync always` no reply comes
+before its data is on disk; what the relay reads is therefore durable. Keys are never expired: an
+order's own hash remembers its messages.
 
 A Redis that lost everything looks like a new one. So the data have an epoch, a key that only a
 rebuild writes, last: every script that reads or changes points checks it first (see rebuild.py).
@@ -242,11 +244,11 @@ class RedisStore:
         mark = str(message.id) if record is not None else ""
         batch.pipe.eval(
             APPLY,
-            7 + len(customers),
-            *(keys.EPOCH, keys.order_key(key), keys.OFFSETS, keys.OUTBOX),
+            6 + len(customers),
+            *(keys.EPOCH, keys.order_key(key), keys.OUTBOX),
             *(keys.parked_key(key), keys.PARKED_KEYS, keys.actions_key(key)),
             *map(keys.customer_key, customers),
-            *(batch.epoch, keys.place_of(record), record.offset if record else 0, mark),
+            *(batch.epoch, mark),
             "" if not work.outcomes or work.parked else version,
             *keys.state_values(row if changed else None),
             keys.parked_entry(_first_try(key, *parked[0])) if parked else b"",
