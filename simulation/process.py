@@ -1,4 +1,4 @@
-"""A simulated process: whose code is running, and whether the loop still runs any of it."""
+"""A simulated process: whose code is running, whether the loop still runs it, and what it reaches."""
 
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -13,6 +13,7 @@ class Process:
         self.watchers: list[Callable[[], None]] = []
         self._alive = True
         self._paused = False
+        self._reachable = True
 
     @property
     def alive(self) -> bool:
@@ -30,6 +31,16 @@ class Process:
     @paused.setter
     def paused(self, value: bool) -> None:
         self._paused = value
+        self._tell()
+
+    @property
+    def reachable(self) -> bool:
+        """Whether its network carries anything, one way or the other."""
+        return self._reachable
+
+    @reachable.setter
+    def reachable(self, value: bool) -> None:
+        self._reachable = value
         self._tell()
 
     @property
