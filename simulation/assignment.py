@@ -68,7 +68,8 @@ class Assignment:
 
     def _fetch(self, place: TopicPartition, at: Place) -> None:
         broker, position = self.connection.broker, at.position
-        if at.is_fetching or broker.away or position is None:
+        is_away = broker.away or not self.connection.reaches
+        if at.is_fetching or is_away or position is None:
             return
         if not at.log.start <= position <= at.log.end:
             position = at.log.start if self.from_start else at.log.end

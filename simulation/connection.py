@@ -16,7 +16,10 @@ from simulation.waiters import refuse
 
 
 class Connection:
-    """Belongs to the process in which it is made; `changed` is called when that stops or goes on."""
+    """Belongs to the process in which it is made; `changed` is called when that stops or goes on.
+
+    Without a network nothing is refused: a request is waited for until its time is over.
+    """
 
     def __init__(
         self, broker: Broker, client_id: str, request_timeout_ms: int, retry_backoff_ms: int
@@ -35,8 +38,14 @@ class Connection:
             self._process.watchers.append(self._tell)
 
     @property
-    def runs(self) -> bool:
-        return not self._closed and (self._process is None or self._process.runs)
+    def reaches(self) -> bool:
+        return self._process is None or self._process.reachable
+
+    @property
+    def beats(self) -> bool:
+        """Whether heartbeats get through."""
+        runs = self._process is None or self._process.runs
+        return runs and self.reaches and not self._closed
 
     async def bootstrap(self) -> None:
         try:
@@ -50,7 +59,11 @@ class Connection:
         """One request. What it does at the broker it may do also after its time is over."""
         if self._closed:
             raise KafkaConnectionError("the client is closed")
-        reply = self.broker.send(self.client_id, self._line, kind, place, effect)
+        reply: asyncio.Future[Any] = (
+            self.broker.send(self.client_id, self._line, kind, place, effect)
+            if self.reaches
+            else self.loop.create_future()
+        )
         timer = self.loop.call_later(self.timeout_s, refuse, reply, RequestTimedOutError())
         try:
             return await reply

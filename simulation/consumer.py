@@ -80,6 +80,7 @@ class Consumer:
         self._is_closed = False
         self._polls = 0
         self._polled_at = self._client.loop.time()
+        self._client.changed = self._liveness_changed
 
     async def start(self) -> None:
         await self._client.bootstrap()
@@ -107,7 +108,6 @@ class Consumer:
         self._listener = listener
         self._is_assigned = False
         self._coordinator = self._new_coordinator(self.options.group_id, self._topics)
-        self._client.changed = self._coordinator.liveness_changed
         self._coordinator.rejoin()
 
     def assign(self, partitions: Iterable[TopicPartition]) -> None:
@@ -120,6 +120,11 @@ class Consumer:
 
     def partitions_for_topic(self, topic: str) -> set[int] | None:
         return self._broker.partitions_for_topic(topic)
+
+    def _liveness_changed(self) -> None:
+        if self._coordinator is not None:
+            self._coordinator.liveness_changed()
+        self._changed.wake()
 
     def _new_coordinator(self, group_id: str, topics: tuple[str, ...]) -> Coordinator:
         chosen = self.options

@@ -73,7 +73,7 @@ class Coordinator:
 
     def liveness_changed(self) -> None:
         if self._is_beating and self._member is not None:
-            if self.connection.runs:
+            if self.connection.beats:
                 self.group.beat(self._member, at_once=True)
             else:
                 self.group.silence(self._member)
@@ -144,7 +144,8 @@ class Coordinator:
     def _begin_to_beat(self) -> None:
         assert self._member is not None
         self._is_beating = True
-        self.group.beat(self._member)
+        if self.connection.beats:
+            self.group.beat(self._member)
         self._check_idle()
 
     def _fall_silent(self) -> None:
@@ -175,7 +176,7 @@ class Coordinator:
             self._forget()
         except KafkaError as error:
             log.info("heartbeat_failed", client=self.connection.client_id, error=repr(error))
-            if self.connection.runs:
+            if self.connection.beats:
                 self._told(self.connection.backoff_s)
 
     def _check_idle(self) -> None:

@@ -54,6 +54,7 @@ class Nemesis:
             "kill": (10, self._kill),
             "restart": (5, self._restart),
             "pause": (4, self._pause),
+            "partition": (4, self._partition),
             "rebalance": (15, self._rebalance),
             "two-relays": (8, self._two_relays),
             "provider-away": (3, self._provider_away),
@@ -104,6 +105,14 @@ class Nemesis:
             self.town.pause(process)
             await clock.wait(seconds)
             self.town.resume(process)
+
+    async def _partition(self, choice: Random) -> None:
+        if process := self._victim(choice):
+            seconds = choice.choice((1.0, 8.0, 30.0)) * choice.random()
+            self.town.tell(f"{process.name} does not reach Kafka for {seconds:.1f} s")
+            process.connect(reachable=False)
+            await clock.wait(seconds)
+            process.connect(reachable=True)
 
     async def _rebalance(self, choice: Random) -> None:
         self.town.broker.rebalance(choice.choice(SERVICES))

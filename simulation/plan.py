@@ -18,6 +18,7 @@ FAULTS: Final = {
     "kill": "a process dies at any instant",
     "restart": "a process is told to stop, and another takes its place",
     "pause": "a process stands still, perhaps for longer than its session, and goes on",
+    "partition": "a process does not reach Kafka for a while, and goes on without it",
     "rebalance": "partitions change hands again and again",
     "two-relays": "a relay loses its lock without knowing, while another takes it",
     "unknown-outcome": "a provider's answer is lost, late or an error, with or without the effect",

@@ -24,6 +24,8 @@ class Process:
     skew_s: float = 0.0
     runs: bool = True
     alive: bool = True
+    reachable: bool = True
+    """Whether its network carries anything between it and Kafka, one way or the other."""
     node: Any = None
     watchers: list[Callable[[], None]] = field(default_factory=list)
     held: list[asyncio.Handle] = field(default_factory=list)
@@ -43,6 +45,10 @@ class Process:
 
     def go_on(self) -> None:
         self.runs = self.alive
+        self._tell()
+
+    def connect(self, *, reachable: bool) -> None:
+        self.reachable = reachable
         self._tell()
 
     def _tell(self) -> None:

@@ -79,6 +79,24 @@ def test_who_wakes_after_its_session_can_commit_nothing_and_joins_again() -> Non
     run(main)
 
 
+def test_a_process_without_a_network_goes_on_with_what_others_have_now() -> None:
+    async def main() -> None:
+        async with a_broker() as (_, __):
+            process, theirs, ours = await two_members()
+            before = theirs.assignment()
+            process.connect(reachable=False)
+            await broken.polled(ours, lambda: len(ours.assignment()) == 2)
+            assert theirs.assignment() == before < ours.assignment()
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(5):
+                    await theirs.commit(dict.fromkeys(before, 0))
+            process.connect(reachable=True)
+            await broken.polled(ours, lambda: len(ours.assignment()) == 1)
+            await broken.polled(ours, lambda: len(theirs.assignment()) == 1)
+
+    run(main)
+
+
 def test_what_a_dead_process_has_sent_arrives_all_the_same() -> None:
     async def main() -> None:
         async with a_broker() as (broker, faults):
