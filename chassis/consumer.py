@@ -228,6 +228,7 @@ class _Session:
                     await self.of.store.reached(reached)
                     await self.client.commit(offsets)
             except (KafkaError, TransientError, TimeoutError) as error:
+                self.done = offsets | self.done  # the next commit says it again
                 log.info("commit_unknown", error=repr(error))
 
     async def seek(self, assigned: set[TopicPartition]) -> None:

@@ -121,6 +121,9 @@ class PostgresStore:
         once = [m.id for m in messages if m.claim is None]
         row = await connection.fetchrow(sql.ENTER, sorted(once), [m.key for m in messages])
         entered, parked_keys = set(row[0] or ()), set(row[1] or ())
+        if len(entered) < len(set(once)):  # whoever was faster may have parked what it entered
+            keys = [m.key for m in messages]
+            parked_keys = set(await connection.fetchval(sql.PARKED, keys) or ())
         settled = await self._answered(connection, messages)
         for message in messages:
             if message.claim is None and message.id not in entered:

@@ -8,6 +8,7 @@ WITH entered AS (
 SELECT (SELECT array_agg(message_id) FROM entered),
        (SELECT array_agg(DISTINCT key) FROM parked WHERE key = ANY($2::text[]))
 """
+PARKED = "SELECT array_agg(DISTINCT key) FROM parked WHERE key = ANY($1::text[])"
 FORGET = "DELETE FROM inbox WHERE message_id = ANY($1::uuid[])"
 WRITE_OUTBOX = """
 INSERT INTO outbox (shard, topic, key, value, headers)

@@ -112,7 +112,10 @@ def _caused(events: dict[str, T]) -> list[T]:
         if id_ not in steps:
             steps[id_] = 0  # rather than go round, should a log hold a circle
             entry = events[id_]
-            led = (entry.envelope.causation_id, before.get((entry.topic, entry.envelope.sequence - 1)))
+            led = (
+                entry.envelope.causation_id,
+                before.get((entry.topic, entry.envelope.sequence - 1)),
+            )
             steps[id_] = 1 + max((steps_to(cause) for cause in led if cause in events), default=0)
         return steps[id_]
 

@@ -3,10 +3,13 @@
 Guarantees G1 to G9 are those of docs/architecture.md; I1 to I10 restate them for one step.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
+from uuid import UUID
 
+from chassis.message import Done, Message, Outcome
+from chassis.work import heard
 from inventory_svc.domain import Level
 from shared_events.catalog import BY_TYPE, COMPACTED
 from shared_events.codec import type_of
@@ -61,6 +64,9 @@ class Watch:
     sequences: dict[tuple[str, str], int] = field(default_factory=dict)
     ended: dict[tuple[str, str], str] = field(default_factory=dict)
     received: dict[str, int] = field(default_factory=dict)
+    done: set[tuple[str, UUID]] = field(default_factory=set)
+    redis_is_whole: bool = True
+    """It has lost none of its writes so far: then loyalty forgets nothing that it has decided."""
     violations: list[ViolationError] = field(default_factory=list)
 
     def broken(self, guarantee: str, what: str) -> None:
@@ -77,6 +83,22 @@ class Watch:
                 self.broken("G4", f"{wire_type} of {row.key} was decided twice")
             self.committed[id_] = wire_type
             self._in_its_place(service, wire_type, row.key)
+
+    def decided(
+        self, service: str, messages: Sequence[Message], outcomes: Sequence[Outcome]
+    ) -> None:
+        """What came of a batch, after its commit."""
+        for message, outcome in zip(messages, outcomes, strict=True):
+            if not isinstance(outcome, Done) or (service == "loyalty" and not self.redis_is_whole):
+                continue
+            if (service, message.id) in self.done:
+                self.broken("I7", f"{service} decided twice on {heard(message)} of {message.key}")
+            self.done.add((service, message.id))
+
+    def relays(self, service: str, process: str, *, leads: bool) -> None:
+        """A process asks for what it may publish."""
+        if not leads:
+            self.broken("R7", f"{process} relays for {service} without the lock")
 
     def _in_its_place(self, service: str, wire_type: str, key: str) -> None:
         wanted, heard = AFTER.get(wire_type), self.heard.get(key, set())

@@ -211,7 +211,7 @@ class Consumer:
     ) -> Batches:
         loop = self._client.loop
         deadline = loop.time() + seconds
-        await asyncio.sleep(0)  # noqa: TID251 - a turn for the others, not a wait
+        await asyncio.sleep(0)
         while True:
             while not self._is_assigned:
                 await woken(None, self._changed)

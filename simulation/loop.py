@@ -81,6 +81,9 @@ class SimulatedLoop(asyncio.BaseEventLoop):
             batch.append(heapq.heappop(timers)[2])
         return batch
 
+    def _write_to_self(self) -> None:
+        """Nobody waits in a selector that would have to be woken."""
+
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
         """It leaves the heap when its time comes."""
 

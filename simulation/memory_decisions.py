@@ -66,10 +66,10 @@ class MemoryDecisions(Client):
     async def _enter(
         self, transaction: Transaction, ids: Sequence[UUID], keys: Sequence[str]
     ) -> tuple[set[str], set[UUID]]:
-        """Parked keys, as they are before any wait for another's insert, and the ids that are new."""
+        """Parked keys, as they are after any wait for another's insert, and the ids that are new."""
         await transaction.statement("enter")
-        parked = {letter.key for letter in self.database.parked.values()}
         entered = {id_ for id_ in ids if await transaction.insert("inbox", id_, transaction.at)}
+        parked = {letter.key for letter in self.database.parked.values()}
         return parked.intersection(keys), entered
 
     async def _answered(

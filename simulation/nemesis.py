@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from aiokafka import TopicPartition
 
 from chassis import clock
+from simulation.checks import Watch
 from simulation.nodes import SERVICES
 from simulation.partition import Batch
 from simulation.plan import Plan
@@ -21,6 +22,7 @@ Strike = Callable[[Random], Awaitable[None]]
 class Town(Protocol):
     plan: Plan
     weather: Weather
+    watch: Watch
     broker: Any
     redis: Any
     databases: dict[str, Any]
@@ -38,8 +40,6 @@ class Town(Protocol):
     def stop(self, process: Process) -> None: ...
 
     def hold(self, service: str, *, down: bool) -> None: ...
-
-    async def operate(self, service: str, key: str, choice: Random) -> None: ...
 
 
 @dataclass
@@ -152,11 +152,13 @@ class Nemesis:
 
     async def _redis_lost(self, _choice: Random) -> None:
         self.town.tell("redis loses all")
+        self.town.watch.redis_is_whole = False
         self.town.redis.flush()
 
     async def _redis_set_back(self, choice: Random) -> None:
         writes = min(choice.choice((1, 3, 20)), len(self.town.redis.log))
         self.town.tell(f"redis loses its last {writes} writes")
+        self.town.watch.redis_is_whole = False
         self.town.redis.restart(lose_last=writes)
 
     async def _redis_away(self, choice: Random) -> None:

@@ -78,8 +78,8 @@ class Plan:
             orders,
             faults,
             arrive_s=choice.choice((0.5, 1.5, 4.0)),
-            refuses_refunds=choice.random() < 0.25,
-        )  # noqa: PLR2004 - it takes a virtual minute
+            refuses_refunds=choice.random() < 0.25,  # noqa: PLR2004 - each takes a virtual minute
+        )
 
     def without(self, kind: str) -> "Plan":
         return replace(self, faults={k: v for k, v in self.faults.items() if k != kind})

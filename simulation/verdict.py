@@ -13,8 +13,10 @@ from guarantees.judge import Books, Row, judge
 from loyalty_svc import keys
 from order_svc import domain as order
 from payment_svc import domain as payment
+from shared_events.catalog import dead_letters_of
 from shared_events.codec import decode
 from shared_events.envelope import Envelope
+from shipping_svc import domain as shipping
 from simulation.checks import Watch
 from simulation.nodes import SERVICES
 from simulation.providers import Ledger, money_of
@@ -33,6 +35,7 @@ class Town(Protocol):
     redis: Any
     databases: dict[str, Any]
     bank: Ledger
+    carrier: Ledger
     shop: Any
     services: dict[str, Service]
 
@@ -92,7 +95,10 @@ def check(town: Town) -> None:
         town.watch.broken(guarantee, what)
     for order_id, row in town.databases["payment"].own.items():
         _check_money(town, order_id, row.state)
+    for order_id, row in town.databases["shipping"].own.items():
+        _check_booking(town, order_id, row.state)
     _check_fold(town, logged)
+    _check_dead_letters(town)
 
 
 def _check_money(town: Town, order_id: str, state: Any) -> None:
@@ -109,6 +115,37 @@ def _check_money(town: Town, order_id: str, state: Any) -> None:
         town.watch.broken(
             "G2", f"{order_id}: the bank has {charges} and gave {refunded} back, not {believed}"
         )
+
+
+def _check_booking(town: Town, order_id: str, state: Any) -> None:
+    """What shipping believes is what the carrier has done."""
+    names = {name for name, _ in town.carrier.entries.get(order_id, [])}
+    is_live = "Booked" in names and "BookingCancelled" not in names
+    believed = isinstance(state, shipping.Created | shipping.Approved | shipping.Leaving)
+    if is_live != believed:
+        town.watch.broken(
+            "G2", f"{order_id}: the carrier has {sorted(names)}, shipping {type(state).__name__}"
+        )
+
+
+def _check_dead_letters(town: Town) -> None:
+    """I9: rubbish is kept by everyone who read it, with the place where it stood."""
+    for name, service in town.services.items():
+        kept = set()
+        for record in town.broker.log(dead_letters_of(name), 0):
+            headers = dict(record.headers)
+            place = (headers["dlq_topic"], headers["dlq_partition"], headers["dlq_offset"])
+            kept.add(tuple(value.decode() for value in place))
+        for topic in service.topics:
+            for partition in range(12):
+                for record in town.broker.log(topic, partition):
+                    place = (topic, str(partition), str(record.offset))
+                    if is_rubbish(record) and place not in kept:
+                        town.watch.broken("I9", f"{name} kept nothing of {place}")
+
+
+def is_rubbish(record: Any) -> bool:
+    return b"rubbish" in (record.value or b"")
 
 
 def _check_fold(town: Town, logged: list[Logged]) -> None:
@@ -141,7 +178,7 @@ def events(town: Town) -> Iterator[Logged]:
         topic = f"{service}.events"
         for partition in range(12):
             for record in town.broker.log(topic, partition):
-                if b"rubbish" not in (record.value or b""):
+                if not is_rubbish(record):
                     yield Logged(topic, decode(record.value, record.headers))
 
 

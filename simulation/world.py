@@ -20,6 +20,7 @@ from pydantic_core import from_json
 
 import loyalty_svc.server
 from chassis import runtime
+from chassis.message import Message, Outcome
 from chassis.service import Provider, Service
 from shared_events.codec import type_of
 from simulation import machine, nodes, verdict
@@ -169,6 +170,7 @@ class World:
         what = replace(what, service=self._counted(what.service))
         self.services.setdefault(name, what.service)
         process.node = await nodes.node_of(what, self.databases.get(name))
+        process.node.store.handle = self._noted(name, process.node.store.handle)
         try:
             failed = await runtime.work(process.node, {})
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends a process
@@ -189,6 +191,23 @@ class World:
             return decide(state, message, at)
 
         return replace(service, decide=counted)
+
+    def _noted(self, service: str, handle: Any) -> Any:
+        """A store's `handle`, whose decisions the watch is told of."""
+
+        async def handled(messages: Sequence[Message], malformed: Any = ()) -> list[Outcome]:
+            outcomes: list[Outcome] = await handle(messages, malformed)
+            self.watch.decided(service, messages, outcomes)
+            return outcomes
+
+        return handled
+
+    async def _statement(self, service: str, name: str) -> None:
+        process = current.get()
+        if name == "pending" and process is not None and process.node is not None:
+            leader = self.databases[service].leaders.get(0)
+            self.watch.relays(service, process.name, leads=leader is process.node.store)
+        await self.weather.statement(service, name)
 
     def cut(self, process: Process) -> None:
         """SIGKILL, or the end of its power."""
@@ -241,7 +260,7 @@ class World:
     # what happens
 
     def _database(self, name: str) -> Database:
-        database = Database(statement=partial(self.weather.statement, name))
+        database = Database(statement=partial(self._statement, name))
         database.on_commit.append(partial(self._committed, name))
         return database
 

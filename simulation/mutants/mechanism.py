@@ -1,15 +1,19 @@
 """Bugs in the chassis: consumer, relay, effects, commands."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import chassis.effects
+import chassis.work
 from chassis.consumer import _Session
 from chassis.effects import EffectWorker
 from chassis.errors import TransientError
 from chassis.relay import Relay
 from chassis.service import Attempt
 from payment_svc.messages import Capture, CaptureDeclined
+from shared_events.catalog import BY_EVENT
+from shared_events.order import DeliveryDetailsGiven
 from simulation.mutants.mutant import Mutant, Place
 
 # ruff: noqa: SLF001 - a mutant changes what is private
@@ -167,7 +171,18 @@ def _positions_of_kafka() -> Sequence[Place]:
     return [(_Session, "seek", unsought)]
 
 
+def _personal_data_in_the_log() -> Sequence[Place]:
+    entry = BY_EVENT[DeliveryDetailsGiven]
+    leaking = {**BY_EVENT, DeliveryDetailsGiven: replace(entry, topic="order.events")}
+    return [(chassis.work, "BY_EVENT", leaking)]
+
+
 MUTANTS: Final = (
+    Mutant(
+        "personal-data-in-the-log",
+        "names and addresses go where they are kept for ever",
+        _personal_data_in_the_log,
+    ),
     Mutant("offsets-first", "offsets are committed before the batch", _offsets_first, CRASHES),
     Mutant("offsets-too-far", "an offset is committed past what was read", _offsets_too_far),
     Mutant(

@@ -12,6 +12,7 @@ import shipping_svc.domain as shipping
 from shared_events.decision import Decision, nothing, publish
 from shared_events.inventory import StockReserved
 from shared_events.shipping import ShipmentRejected
+from shipping_svc.messages import BookingCancelled
 from simulation.mutants.mutant import Mutant, Place
 
 
@@ -111,27 +112,37 @@ def _award_is_not_taken_back() -> Sequence[Place]:
     return [(loyalty, "_credited", credit)]
 
 
+def _refund_a_cent_more() -> Sequence[Place]:
+    asked = payment.refund_of
+
+    def refund_of(order_id: str, state: Any, attempt: int) -> Any:
+        refund = asked(order_id, state, attempt)
+        return replace(refund, amount_minor=refund.amount_minor + 1)
+
+    return [(payment, "refund_of", refund_of)]
+
+
+def _booking_stays() -> Sequence[Place]:
+    """Shipping calls a shipment cancelled that the carrier has booked still."""
+    cancel = shipping.cancel
+
+    def cancelled(state: Any, *rest: Any) -> Any:
+        decision = cancel(state, *rest)
+        if not decision.effects:
+            return decision
+        (requested,) = decision.events
+        undone = shipping.note_cancelled(
+            shipping.evolve(state, requested), BookingCancelled(order_id=requested.order_id)
+        )
+        return replace(decision, events=(requested, *undone.events), effects=())
+
+    return [(shipping, "cancel", cancelled)]
+
+
 MUTANTS: Final = (
     Mutant(
-        "no-tombstone-inventory",
-        "a cancellation that overtakes the order is forgotten by inventory",
-        _no_tombstone(inventory, "note_cancellation"),
-    ),
-    Mutant(
-        "no-tombstone-payment",
-        "... by payment",
-        _no_tombstone(payment, "note_cancellation"),
-        ("reorder", "delay"),
-    ),
-    Mutant(
-        "no-tombstone-shipping",
-        "... by shipping",
-        _no_tombstone(shipping, "note_cancellation"),
-        ("reorder", "delay"),
-    ),
-    Mutant(
         "no-tombstone-loyalty",
-        "... by loyalty",
+        "a cancellation that overtakes the shipment is forgotten by the last participant",
         _no_tombstone(loyalty, "deduct"),
         ("reorder", "delay"),
     ),
@@ -157,5 +168,7 @@ MUTANTS: Final = (
         "committed stock is not given back",
         _silent_in(inventory, "release", inventory.Committed),
     ),
+    Mutant("refund-a-cent-more", "more is given back than is written down", _refund_a_cent_more),
+    Mutant("booking-stays", "a cancelled shipment stays booked at the carrier", _booking_stays),
     Mutant("points-kept", "deducted points stay with the customer", _award_is_not_taken_back),
 )

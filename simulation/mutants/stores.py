@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
+import loyalty_svc.rebuild
 import loyalty_svc.store
 from chassis.message import OutboxRow
 from simulation.database import Line, Row
@@ -108,7 +109,7 @@ def _script_without(text: str) -> Sequence[Place]:
 
 
 def _no_version_in_redis() -> Sequence[Place]:
-    return _script_without("if ARGV[5] ~= '' and version ~= ARGV[5] then return 'CONFLICT' end")
+    return _script_without("if ARGV[3] ~= '' and version ~= ARGV[3] then return 'CONFLICT' end")
 
 
 def _redis_never_behind() -> Sequence[Place]:
@@ -118,7 +119,20 @@ def _redis_never_behind() -> Sequence[Place]:
     return [(loyalty_svc.store, "is_behind", is_behind)]
 
 
+def _rebuilt_empty() -> Sequence[Place]:
+    def fold(_service: Any, _published: Any, onto: Any) -> Any:
+        return onto
+
+    return [(loyalty_svc.rebuild, "fold", fold)]
+
+
 MUTANTS: Final = (
+    Mutant(
+        "rebuilt-empty",
+        "a Redis that lost its data is used as if it were new",
+        _rebuilt_empty,
+        ("redis-lost",),
+    ),
     Mutant(
         "no-inbox",
         "nothing remembers what was decided, and a repeat may lead to effects again",

@@ -11,7 +11,16 @@ import pytest
 
 from chassis import ids
 from chassis.errors import ConcurrentChangeError, TransientError
-from chassis.message import Claim, Done, KeyReused, Message, Outcome, PendingEffect, Repeated
+from chassis.message import (
+    Claim,
+    Done,
+    KeyReused,
+    Message,
+    Outcome,
+    Parked,
+    PendingEffect,
+    Repeated,
+)
 from chassis.service import Service
 from chassis.work import published_by
 from inventory_svc import service as inventory
@@ -119,6 +128,22 @@ async def test_a_second_delivery_waits_for_the_end_of_the_first(
         (outcome,) = await again
         assert isinstance(outcome, Done if rolled_back else Repeated)
         assert len(await outbox(first, message.key)) == 1
+
+
+async def test_a_message_does_not_overtake_one_of_its_key_that_another_has_just_parked(
+    kind: Kind,
+) -> None:
+    order = an_order()
+    first, then = kind.first(order), cancelled(order.order_id)
+    broken = await kind.connect(kind.failing_on(order.order_id))
+    other = await kind.connect(kind.service)
+    async with held(broken, first):
+        both = asyncio.create_task(other.handle([first, then]))
+        await waits(other, both)
+    outcomes = await both
+    assert outcomes == [Repeated(), Parked("waits behind a parked message of its key")]
+    for store in (broken, other):
+        await store.close()
 
 
 async def test_what_is_not_committed_does_not_show_and_a_rollback_leaves_nothing(
