@@ -1,4 +1,4 @@
-"""saga up | down | status | logs | restart | demo | why | resolve | expedite | dead-letters"""
+"""saga up | down | status | logs | restart | demo | why | resolve | expedite | dead-letters | simulate"""
 
 import signal
 import subprocess
@@ -142,6 +142,42 @@ app.command()(operate.why)
 app.command()(operate.resolve)
 app.command()(operate.expedite)
 app.add_typer(letters.app, name="dead-letters")
+
+
+@app.command()
+def simulate(  # noqa: PLR0913 - each is an option
+    orders: Annotated[int, typer.Option(min=1, help="Orders in all.")] = 10_000,
+    seed: Annotated[int, typer.Option(min=0, help="The first seed; each run has the next.")] = 1,
+    per_run: Annotated[int, typer.Option(min=1, max=5000, help="Orders of one run.")] = 250,
+    faults: Annotated[
+        str, typer.Option(help="Kinds to draw from, by commas; `all`, or `none`.")
+    ] = "all",
+    jobs: Annotated[int, typer.Option(min=0, help="Processes; 0 for one a core.")] = 0,
+    plan: Annotated[str, typer.Option(help="Run this one plan, as a failure printed it.")] = "",
+    log: Annotated[Path | None, typer.Option(help="Write the log of the plan here.")] = None,
+    *,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show what production logs.")] = False,
+) -> None:
+    """Run the production code on simulated servers under faults, from seeds; exit 1 on a violation."""
+    from saga_cli import simulate as simulation  # noqa: PLC0415 - with all five services it is slow
+
+    if plan:
+        simulation.repeat(plan, log, verbose=verbose)
+    else:
+        wanted = simulation.Wanted(orders, seed, per_run, simulation.kinds_of(faults), jobs)
+        simulation.simulate(wanted)
+
+
+@app.command()
+def mutants(
+    seeds: Annotated[int, typer.Option(min=1, help="Tries for each.")] = 20,
+    jobs: Annotated[int, typer.Option(min=0, help="Processes; 0 for one a core.")] = 0,
+    only: Annotated[str, typer.Option(help="Names, by commas.")] = "",
+) -> None:
+    """Switch deliberate bugs on, one after the other; exit 1 if the simulation finds one of them not."""
+    from saga_cli import simulate as simulation  # noqa: PLC0415 - with all five services it is slow
+
+    simulation.hunt(simulation.mutants_of(only), seeds, jobs)
 
 
 if __name__ == "__main__":

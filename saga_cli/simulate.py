@@ -15,8 +15,9 @@ from rich.table import Table
 from saga_cli.terminal import console, fail
 from simulation import coverage
 from simulation.found import Found
+from simulation.mutants import MUTANTS
 from simulation.plan import FAULTS, Plan
-from simulation.runs import Result, many, run, shrunk
+from simulation.runs import Result, cores, hunted, many, run, shrunk
 from simulation.summary import Summary
 
 SHOWN: Final = 40
@@ -30,7 +31,7 @@ class Wanted:
     seed: int
     per_run: int
     faults: frozenset[str]
-    jobs: int
+    jobs: int = 0
 
     def plans(self) -> Iterator[Plan]:
         """What failed before comes first."""
@@ -41,8 +42,8 @@ class Wanted:
 
 
 def kinds_of(faults: str) -> frozenset[str]:
-    if faults == "all":
-        return frozenset(FAULTS)
+    if faults in {"all", "none"}:
+        return frozenset(FAULTS if faults == "all" else ())
     kinds = frozenset(filter(None, faults.split(",")))
     if unknown := sorted(kinds - set(FAULTS)):
         fail(f"no such fault: {', '.join(unknown)}; there are {', '.join(FAULTS)}")
@@ -55,7 +56,7 @@ def simulate(wanted: Wanted) -> None:
     columns = (TextColumn("orders"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         bar = progress.add_task("orders", total=wanted.orders)
-        for result in many(wanted.plans(), wanted.jobs):
+        for result in many(wanted.plans(), wanted.jobs or cores()):
             summary.add(result)
             progress.update(bar, completed=min(summary.orders, wanted.orders))
             if result.guarantee:
@@ -129,3 +130,26 @@ def trace(result: Result) -> list[str]:
         for line in result.log
         if any(word in line for word in about) or not line.split(" ", 2)[2].startswith(quiet)
     ]
+
+
+def mutants_of(names: str) -> list[str]:
+    wanted = [name for name in names.split(",") if name] or list(MUTANTS)
+    if unknown := sorted(set(wanted) - set(MUTANTS)):
+        fail(f"no such mutant: {', '.join(unknown)}; there are {', '.join(MUTANTS)}")
+    return wanted
+
+
+def hunt(names: list[str], seeds: int, jobs: int) -> None:
+    """The table of deliberate bugs: what each is, by which seed it was found, and by what."""
+    table = Table("mutant", "what is wrong", "seed", "found by", box=None)
+    missed = []
+    with console.status("switching bugs on"):
+        for hunt_ in hunted(names, seeds, jobs or cores()):
+            result = hunt_.found
+            missed += [] if result else [hunt_.name]
+            seed, what = (str(result.plan.seed), result.what) if result else ("-", "NOT FOUND")
+            table.add_row(hunt_.name, MUTANTS[hunt_.name].what, seed, what[:60])
+    console.print(table)
+    console.print(f"{len(names) - len(missed)} of {len(names)} found within {seeds} seeds each")
+    if missed:
+        raise typer.Exit(1)

@@ -32,12 +32,12 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self._shuffle = choice.shuffle
         self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
         self._numbers = count()
-        self.set_task_factory(_with_its_process)
+        self.set_task_factory(_with_its_process)  # type: ignore[arg-type]  # a task of Python's own
 
     def time(self) -> float:
         return self.now_s
 
-    def call_at(
+    def call_at(  # type: ignore[override]  # of any callable
         self, when: float, callback: Any, *args: Any, context: Context | None = None
     ) -> asyncio.TimerHandle:
         """Timers of one instant stand in the order in which they were set, before the draw."""
@@ -70,7 +70,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     def _due(self) -> list[Any]:
         ready, timers = self._ready, self._timers
         if not ready:
-            while timers and timers[0][2]._cancelled:  # type: ignore[attr-defined]  # noqa: SLF001
+            while timers and timers[0][2]._cancelled:  # noqa: SLF001
                 heapq.heappop(timers)
             if not timers:
                 raise StandstillError("nothing is ready, and nothing is due")

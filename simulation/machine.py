@@ -43,7 +43,7 @@ async def wait_for(event: asyncio.Event, seconds: float) -> bool:
         return True
     loop = asyncio.get_running_loop()
     waiter: asyncio.Future[bool] = loop.create_future()
-    waiters = event._waiters  # type: ignore[attr-defined]  # noqa: SLF001 - as its own `wait` does
+    waiters = event._waiters  # noqa: SLF001 - as its own `wait` does
     waiters.append(waiter)
     timer = loop.call_later(seconds, _give_up, waiter)
     try:

@@ -8,6 +8,7 @@ from chassis import clock
 from chassis.errors import TransientError
 from chassis.message import Parked
 from chassis.parking import message_of
+from simulation.loop import SimulatedLoop
 from simulation.nodes import SERVICES
 from simulation.process import Process
 
@@ -15,7 +16,7 @@ EVERY_S = 2.0
 
 
 class Town(Protocol):
-    loop: asyncio.AbstractEventLoop
+    loop: SimulatedLoop
 
     def reachable(self, service: str) -> Process | None: ...
 

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, TypeAlias
 
-from chassis.service import Attempt, Provider
+from chassis.service import Attempt, EffectRunner, Provider
 from payment_svc.messages import Capture, CaptureSucceeded, Refund, RefundSucceeded
 from payment_svc.provider import SimulatedProvider
 from shipping_svc.carrier import SimulatedCarrier
@@ -62,7 +62,7 @@ class Bank:
         return await self.ledger.asked(effect, attempt, self.inner.refund)
 
     def provider(self) -> Provider:
-        runners = {"Capture": self.capture, "Refund": self.refund}
+        runners: dict[str, EffectRunner] = {"Capture": self.capture, "Refund": self.refund}
         return Provider("bank", runners, concurrency=50, timeout_s=10.0)
 
 
@@ -86,7 +86,11 @@ class Carrier:
         return await self.ledger.asked(effect, attempt, self.inner.cancel)
 
     def provider(self) -> Provider:
-        runners = {"Book": self.book, "HandOver": self.hand_over, "CancelBooking": self.cancel}
+        runners: dict[str, EffectRunner] = {
+            "Book": self.book,
+            "HandOver": self.hand_over,
+            "CancelBooking": self.cancel,
+        }
         return Provider("carrier", runners, concurrency=50, timeout_s=10.0)
 
 

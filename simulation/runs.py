@@ -3,12 +3,13 @@
 import gc
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
-from typing import Any
+from typing import Any, Final, TypeVar
 
 from simulation import machine, mutants
 from simulation.checks import ViolationError
@@ -16,6 +17,9 @@ from simulation.plan import Plan
 from simulation.world import World
 
 Cell = tuple[str, str, str]
+T = TypeVar("T")
+R = TypeVar("R")
+HUNTED_ORDERS: Final = 120
 
 
 @dataclass(slots=True)
@@ -71,22 +75,43 @@ def run(plan: Plan, *, keep_log: bool = False, verbose: bool = False) -> Result:
 
 def many(plans: Iterable[Plan], jobs: int) -> Iterator[Result]:
     """Results as they come, from so many processes."""
-    if jobs == 1:
-        yield from map(run, plans)
-        return
-    waiting = iter(plans)
+    yield from _spread(run, plans, jobs)
+
+
+def _spread(work: Callable[[T], R], items: Iterable[T], jobs: int) -> Iterator[R]:
+    waiting = iter(items)
     with ProcessPoolExecutor(jobs, initializer=gc.freeze) as pool:
-        running: set[Future[Result]] = {
-            pool.submit(run, plan) for plan in islice(waiting, 2 * jobs)
-        }
+        running: set[Future[R]] = {pool.submit(work, item) for item in islice(waiting, 2 * jobs)}
         try:
             while running:
                 done, running = wait(running, return_when=FIRST_COMPLETED)
-                running |= {pool.submit(run, plan) for plan in islice(waiting, len(done))}
+                running |= {pool.submit(work, item) for item in islice(waiting, len(done))}
                 for future in done:
                     yield future.result()
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Hunt:
+    """Whether a deliberate bug was found, and by which run."""
+
+    name: str
+    found: Result | None
+
+
+def hunted(names: Iterable[str], seeds: int, jobs: int) -> Iterator[Hunt]:
+    """Each mutant under its own faults, until it is found or the seeds are used up."""
+    yield from _spread(partial(_hunt, seeds=seeds), names, jobs)
+
+
+def _hunt(name: str, seeds: int) -> Hunt:
+    faults = dict.fromkeys(mutants.MUTANTS[name].faults, 0.8)
+    for seed in range(1, seeds + 1):
+        result = run(Plan(seed, HUNTED_ORDERS, faults, mutant=name))
+        if result.guarantee:
+            return Hunt(name, result)
+    return Hunt(name, None)
 
 
 def cores() -> int:

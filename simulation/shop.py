@@ -21,6 +21,7 @@ from shared_events.decision import Refusal
 from shared_events.order import DeliveryDetailsGiven
 from shipping_svc.messages import DispatchShipment
 from simulation.checks import PERSONAL, Watch
+from simulation.loop import SimulatedLoop
 from simulation.plan import SHARES, Plan
 from simulation.process import Process
 from simulation.providers import REFUSED_POSTAL_CODE
@@ -39,7 +40,7 @@ TOKENS: Final = {
 class Town(Protocol):
     """Where the customers live: they reach the services' processes as through a balancer."""
 
-    loop: asyncio.AbstractEventLoop
+    loop: SimulatedLoop
     plan: Plan
     watch: Watch
 

@@ -272,7 +272,7 @@ class World:
             self.watch.committed_rows(service, rows)
         if service == "inventory" and transaction.after.shared:
             received = [
-                (row.key, from_json(row.value)["quantity"])
+                (row.key, from_json(row.value or b"")["quantity"])
                 for row in rows
                 if type_of(row.headers) == "stock.received.v1"
             ]
@@ -292,7 +292,7 @@ class World:
         try:
             for process in (*self.ended, *self.running.values()):
                 for task in process.tasks:
-                    task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001
+                    task._log_destroy_pending = False  # noqa: SLF001
                     with suppress(BaseException):
                         task.get_coro().close()  # type: ignore[union-attr]
                 process.tasks.clear()
