@@ -239,6 +239,8 @@ class _Session:
             for place in assigned:
                 position = positions.get((place.topic, place.partition), 0)
                 self.client.seek(place, position)
+                if position:
+                    self.done[place] = position  # so that Kafka's lag tells the truth
         log.info("partitions_assigned", count=len(assigned))
         self.assigned.set()
 

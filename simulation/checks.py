@@ -65,8 +65,8 @@ class Watch:
     ended: dict[tuple[str, str], str] = field(default_factory=dict)
     received: dict[str, int] = field(default_factory=dict)
     done: set[tuple[str, UUID]] = field(default_factory=set)
-    redis_is_whole: bool = True
-    """It has lost none of its writes so far: then loyalty forgets nothing that it has decided."""
+    forgetful: set[str] = field(default_factory=set)
+    """Services that lost a part of their memory: their rules alone keep repeats harmless (I10)."""
     violations: list[ViolationError] = field(default_factory=list)
 
     def broken(self, guarantee: str, what: str) -> None:
@@ -89,7 +89,7 @@ class Watch:
     ) -> None:
         """What came of a batch, after its commit."""
         for message, outcome in zip(messages, outcomes, strict=True):
-            if not isinstance(outcome, Done) or (service == "loyalty" and not self.redis_is_whole):
+            if not isinstance(outcome, Done) or service in self.forgetful:
                 continue
             if (service, message.id) in self.done:
                 self.broken("I7", f"{service} decided twice on {heard(message)} of {message.key}")

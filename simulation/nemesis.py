@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from aiokafka import TopicPartition
 
 from chassis import clock
+from loyalty_svc import keys
 from simulation.checks import Watch
 from simulation.nodes import SERVICES
 from simulation.partition import Batch
@@ -65,6 +66,8 @@ class Nemesis:
             "redis-set-back": (3, self._redis_set_back),
             "redis-away": (2, self._redis_away),
             "service-stopped": (1, self._service_stopped),
+            "rewound": (3, self._rewound),
+            "inbox-pruned": (2, self._inbox_pruned),
             "poison": (4, self._poison),
         }
 
@@ -152,13 +155,13 @@ class Nemesis:
 
     async def _redis_lost(self, _choice: Random) -> None:
         self.town.tell("redis loses all")
-        self.town.watch.redis_is_whole = False
+        self.town.watch.forgetful.add("loyalty")
         self.town.redis.flush()
 
     async def _redis_set_back(self, choice: Random) -> None:
         writes = min(choice.choice((1, 3, 20)), len(self.town.redis.log))
         self.town.tell(f"redis loses its last {writes} writes")
-        self.town.watch.redis_is_whole = False
+        self.town.watch.forgetful.add("loyalty")
         self.town.redis.restart(lose_last=writes)
 
     async def _redis_away(self, choice: Random) -> None:
@@ -190,6 +193,29 @@ class Nemesis:
         self.town.weather.lags[place] = choice.uniform(0.05, 1.0)
         await clock.wait(choice.uniform(0.5, 4.0))
         self.town.weather.lags.pop(place, None)
+
+    async def _rewound(self, choice: Random) -> None:
+        self._rewind(choice.choice(SERVICES))
+
+    def _rewind(self, service: str) -> None:
+        """As an operator does it: stop the group, set its offsets, start it."""
+        self.town.tell(f"{service} reads everything again")
+        for process in self.town.processes(service):
+            self.town.cut(process)
+        self.town.broker.group(service).offsets.clear()
+        self.town.redis.data.values.pop(keys.OFFSETS.encode(), None)
+
+    async def _inbox_pruned(self, choice: Random) -> None:
+        service = choice.choice(SERVICES)
+        self.town.watch.forgetful.add(service)
+        if service == "loyalty":
+            for key, found in self.town.redis.data.values.items():
+                if key.startswith(keys.order_key("").encode()):
+                    for mark in [name for name in found if name.startswith(b"m:")]:
+                        del found[mark]
+        else:
+            self.town.databases[service].inbox.clear()
+        self._rewind(service)
 
     async def _poison(self, choice: Random) -> None:
         """Rubbish under the key of a living order; then an operator sees to it."""

@@ -35,6 +35,8 @@ FAULTS: Final = {
     "redis-set-back": "Redis comes back without its last writes",
     "redis-away": "Redis answers nothing for a while",
     "service-stopped": "no process of a service runs for a long while",
+    "rewound": "a group reads all its topics again from the beginning",
+    "inbox-pruned": "a service forgets what it has decided on, and hears it all again",
     "poison": "rubbish under an order's key; an operator discards it and lets the rest go on",
 }
 SHARES: Final = {
