@@ -95,6 +95,7 @@ class _Session:
         self.client: Any = make_consumer(consumer.bootstrap, consumer.service.name)
         self.assigned = asyncio.Event()
         self.done: dict[TopicPartition, int] = {}
+        self.assignments = 0
         self.committed_at = clock.monotonic()
         self.polled_at = clock.monotonic()
         self.received_at = clock.monotonic()
@@ -218,7 +219,7 @@ class _Session:
     async def commit(self) -> None:
         """Tell Kafka what is done; when that fails, the inbox removes what comes again."""
         self.committed_at = clock.monotonic()
-        mine = self.client.assignment()
+        mine, assignments = self.client.assignment(), self.assignments
         offsets = {place: offset for place, offset in self.done.items() if place in mine}
         self.done.clear()
         if offsets:
@@ -228,12 +229,14 @@ class _Session:
                     await self.of.store.reached(reached)
                     await self.client.commit(offsets)
             except (KafkaError, TransientError, TimeoutError) as error:
-                self.done = offsets | self.done  # the next commit says it again
+                if assignments == self.assignments:  # else another may have gone further since
+                    self.done = offsets | self.done
                 log.info("commit_unknown", error=repr(error))
 
     async def seek(self, assigned: set[TopicPartition]) -> None:
         """Where the store keeps the positions, they count: a store set back in time heals itself."""
         self.done.clear()
+        self.assignments += 1
         if self.of.store.keeps_positions:
             positions = await self.of.store.positions()
             for place in assigned:

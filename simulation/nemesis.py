@@ -137,7 +137,7 @@ class Nemesis:
 
     async def _database_away(self, choice: Random) -> None:
         service = choice.choice([s for s in SERVICES if s != "loyalty"])
-        self.town.databases[service].restart()
+        self.town.databases[service].restart(is_crash=choice.random() < 0.5)  # noqa: PLR2004
         await self._while_away(service, choice.choice((0.0, 1.0, 8.0)))
 
     async def _broker_away(self, choice: Random) -> None:
@@ -213,6 +213,7 @@ class Nemesis:
                 if key.startswith(keys.order_key("").encode()):
                     for mark in [name for name in found if name.startswith(b"m:")]:
                         del found[mark]
+            self.town.redis.log.clear()  # it can't take back what it did not do
         else:
             self.town.databases[service].inbox.clear()
         self._rewind(service)
