@@ -101,16 +101,6 @@ def _parked_forgotten() -> Sequence[Place]:
     return [(MemoryDecisions, "_park", park)]
 
 
-def _script_without(text: str) -> Sequence[Place]:
-    script = loyalty_svc.store.APPLY
-    assert text in script, "the script has changed"
-    return [(loyalty_svc.store, "APPLY", script.replace(text, ""))]
-
-
-def _no_version_in_redis() -> Sequence[Place]:
-    return _script_without("if ARGV[3] ~= '' and version ~= ARGV[3] then return 'CONFLICT' end")
-
-
 def _redis_never_behind() -> Sequence[Place]:
     async def is_behind(*_: Any) -> bool:
         return False
@@ -167,12 +157,6 @@ MUTANTS: Final = (
     ),
     Mutant(
         "parked-forgotten", "what waits behind rubbish is dropped", _parked_forgotten, ("poison",)
-    ),
-    Mutant(
-        "no-version-in-redis",
-        "two owners of an order overwrite each other in Redis",
-        _no_version_in_redis,
-        ("rebalance", "pause", "delay", "slow-service"),
     ),
     Mutant(
         "redis-never-behind",
