@@ -50,12 +50,18 @@ class Services:
     well_known_ports: bool = False
     instances: list[Instance] = field(default_factory=list)
 
-    def start(self, name: str, extra: Mapping[str, str] | None = None) -> Instance:
-        """Start one more process of a service."""
+    def start(
+        self,
+        name: str,
+        extra: Mapping[str, str] | None = None,
+        addresses: Addresses | None = None,
+    ) -> Instance:
+        """Start one more process of a service; it may have its own way to the servers."""
         spec = BY_NAME[name]
         nth = 1 + sum(instance.spec is spec for instance in self.instances)
         port = ports.hold(spec.port if self.well_known_ports and nth == 1 else 0)
-        env = {**environment_of(spec, self.addresses, port.number), **(extra or {})}
+        given = environment_of(spec, addresses or self.addresses, port.number)
+        env = {**given, **(extra or {})}
         command = [sys.executable, "-m", spec.module]
         process = Process(f"{name}-{nth}", command, self.logs / f"{name}-{nth}.log", env)
         process.start()

@@ -26,11 +26,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from tests.support.stripe_books import Books, Form, StripeRefusalError, Thing, invalid
+from saga_cli.chaos.stripe_books import Books, Form, StripeRefusalError, Thing, invalid
 
 KEY_LIVES_S: Final = 24 * 3600
 API_KEY: Final = "sk_test_fake"
-SECRET: Final = "whsec_fake"
+SECRET: Final = "whsec_fake"  # noqa: S105 - of nothing
 Step = Literal["create", "confirm", "capture", "cancel", "refund"]
 Answer = Literal["ok", "rate_limit", "server_error", "timeout", "reset"]
 
@@ -185,7 +185,7 @@ class FakeStripe:
             fault = planned.pop(0)
         elif self.chaos is not None and self.chaos.random() < self.chaos_rate:
             answers: list[Answer] = ["rate_limit", "server_error", "timeout", "reset"]
-            fault = Fault(self.chaos.choice(answers), effect=self.chaos.random() < 0.5)
+            fault = Fault(self.chaos.choice(answers), effect=self.chaos.random() < 1 / 2)
         if fault.answer != "ok":
             self.faults.append((step, fault))
         return fault
