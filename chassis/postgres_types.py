@@ -12,4 +12,10 @@ POISON: Final = (
     asyncpg.IntegrityConstraintViolationError,
     asyncpg.ProgramLimitExceededError,
 )
-TRANSIENT: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+TRANSIENT: Final = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # such as a session that the server ended, used before its socket ends
+    OSError,
+    TimeoutError,
+)
