@@ -1,9 +1,10 @@
 """saga chaos: a trial, told line by line, and its verdict."""
 
-import asyncio
 import logging
 from collections import Counter
 from typing import Final
+
+import uvloop
 
 from saga_cli.chaos import trial
 from saga_cli.chaos.trial import Options, Verdict
@@ -19,7 +20,7 @@ def chaos(options: Options) -> None:
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # that brokers are away is no news
     console.print(f"seed {options.seed}: faults for {seconds:g} s, {rate:g} checkouts a second")
     try:
-        verdict = asyncio.run(trial.run(options, lambda line: console.print(line, markup=False)))
+        verdict = uvloop.run(trial.run(options, lambda line: console.print(line, markup=False)))
     except MissingProgramError as error:
         fail(str(error))
     except (TimeoutError, RuntimeError, ExceptionGroup) as error:
