@@ -113,12 +113,10 @@ async def running(rng: random.Random) -> AsyncIterator[Rig]:
     async with AsyncExitStack() as held:
         folder, removed = servers.private_folder()
         held.push(removed)
-        switch, why_not = None, ""
-        try:
-            switch = switches.build(len(BROKERS), folder)
+        built = switches.build(len(BROKERS), folder)
+        switch, why_not = (None, built) if isinstance(built, str) else (built, "")
+        if switch:
             held.callback(switch.close)
-        except RuntimeError as error:
-            why_not = str(error).strip()
         brokers, links = _brokers(held, switch)
         made = await asyncio.to_thread(servers.start, None, brokers)
         held.callback(made.stop)

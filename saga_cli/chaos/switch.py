@@ -46,8 +46,15 @@ class Switch:
             process.kill()
 
 
-def build(count: int, folder: Path) -> Switch:
-    """Raises RuntimeError where this user or this system can't have namespaces."""
+def build(count: int, folder: Path) -> Switch | str:
+    """A string says why this user or this system can't have one."""
+    try:
+        return _built(count, folder)
+    except RuntimeError as error:
+        return " ".join(str(error).split())
+
+
+def _built(count: int, folder: Path) -> Switch:
     missing = [name for name in ("ip", "nsenter", "unshare") if not shutil.which(name)]
     if os.geteuid() != 0 or missing:
         raise RuntimeError(f"{', '.join(missing)} missing" if missing else "not root")
