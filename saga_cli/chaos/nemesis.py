@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from saga_cli.chaos.plan import Fault
+from saga_cli.chaos.plan import LANES, Fault, lane_of
 from saga_cli.chaos.proxy import Proxy
 from saga_cli.chaos.rig import Rig
 
@@ -23,18 +23,21 @@ class Nemesis:
     tell: Callable[[str], None]
     done: Counter[str] = field(default_factory=Counter)
 
-    async def run(self, faults: Sequence[Fault]) -> None:
+    async def run(self, faults: Sequence[Fault], seconds: float) -> None:
         """All faults at their times; returns when the last is mended."""
         started = time.monotonic()
-        turn = {"server": asyncio.Lock(), "process": asyncio.Lock(), "link": asyncio.Lock()}
+        turns = {lane: asyncio.Lock() for lane in range(len(LANES))}
         async with asyncio.TaskGroup() as tasks:
             for fault in faults:
                 await asyncio.sleep(max(0.0, started + fault.at_s - time.monotonic()))
-                tasks.create_task(self._in_turn(turn[_lane_of(fault)], fault))
+                tasks.create_task(self._in_turn(turns[lane_of(fault)], fault, started + seconds))
 
-    async def _in_turn(self, turn: asyncio.Lock, fault: Fault) -> None:
-        """The one before may take longer to mend than was planned."""
+    async def _in_turn(self, turn: asyncio.Lock, fault: Fault, end: float) -> None:
+        """The one before may take longer to mend than was planned; the end is the end."""
         async with turn:
+            if time.monotonic() > end:
+                self.tell(f"too late for: {fault}")
+                return
             self.tell(str(fault))
             self.done[fault.kind] += 1
             await self._do(fault)
@@ -140,9 +143,9 @@ class Nemesis:
                     if await self.rig.is_replicated():
                         return
             except Exception as error:  # noqa: BLE001 - a broker that is not back yet, in whatever way
-                why = repr(error)
+                why = type(error).__name__
             await asyncio.sleep(RESET_EVERY_S)
-        self.tell(f"not replicated again: {why}")
+        self.tell(f"not all copies are in sync yet: {why}")
 
     async def _kill_server(self, fault: Fault) -> None:
         server = self.rig.server(fault.kind.removeprefix("kill "))
@@ -159,9 +162,3 @@ def _dice(fault: Fault) -> random.Random:
 async def _heal(links: Sequence[Proxy]) -> None:
     for link in links:
         await link.heal()
-
-
-def _lane_of(fault: Fault) -> str:
-    if fault.kind in {"kill", "pause", "stop a service"}:
-        return "process"
-    return "server" if "broker" in fault.kind or not fault.targets else "link"

@@ -86,6 +86,10 @@ def plan(seed: int, seconds: float, parts: Parts) -> list[Fault]:
     return sorted(faults, key=lambda fault: fault.at_s)
 
 
+def lane_of(fault: Fault) -> int:
+    return next(number for number, lane in enumerate(LANES) if fault.kind in lane)
+
+
 def _lane(
     rng: random.Random, kinds: dict[Kind, tuple[float, float]], seconds: float, parts: Parts
 ) -> list[Fault]:

@@ -97,7 +97,8 @@ async def _try(options: Options, system: Rig, tell: Callable[[str], None]) -> Ve
     try:
         coming = asyncio.create_task(customers.come(options.rate, closed))
         async with asyncio.timeout(options.seconds + MEND_S):
-            await nemesis.run(plan(options.seed, options.seconds, PARTS))
+            faults = plan(options.seed, options.seconds, PARTS)
+            await nemesis.run(faults, options.seconds)
         tell("all is mended")
         mended, system.provider.chaos = time.monotonic(), None
         closed.set()

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from saga_cli.chaos.plan import KINDS, LANES, Fault, plan
+from saga_cli.chaos.plan import KINDS, LANES, Fault, lane_of, plan
 from saga_cli.chaos.trial import PARTS
 from tests.support.saga import saga
 
@@ -13,7 +13,7 @@ SEEDS = range(20)
 
 
 def of_lane(faults: Sequence[Fault], lane: int) -> list[Fault]:
-    return [fault for fault in faults if fault.kind in LANES[lane]]
+    return [fault for fault in faults if lane_of(fault) == lane]
 
 
 def test_a_seed_makes_one_plan_and_another_seed_another() -> None:
