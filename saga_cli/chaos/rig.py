@@ -29,7 +29,7 @@ BROKERS: Final = ("kafka-1", "kafka-2", "kafka-3")
 NAMES: Final = tuple(f"{spec.name}-{number}" for number in (1, 2) for spec in SERVICES)
 SMALL: Final = ("-Xms128m", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 RESTART_S: Final = 1.0
-PROVIDER_TIMEOUT_S: Final = 3
+PROVIDER_TIMEOUT_S: Final = 5
 PROVIDER_FAILS: Final = 0.05
 
 
@@ -203,7 +203,7 @@ def _provider_at(rig: Rig, name: str) -> dict[str, str]:
     return {
         "PAYMENT_PROVIDER": "stripe",
         "PAYMENT_PROVIDER_TIMEOUT_S": str(PROVIDER_TIMEOUT_S),
-        "PAYMENT_PROVIDER_CONCURRENCY": "10",
+        "PAYMENT_PROVIDER_CONCURRENCY": "5",
         "STRIPE_API_KEY": API_KEY,
         "STRIPE_API_BASE": f"http://{rig.links[name, 'provider'].address}",
         "STRIPE_WEBHOOK_SECRET": SECRET,
