@@ -4,7 +4,7 @@ RUN := $(UV) run --frozen --no-sync
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format up down docs clean
+.PHONY: help setup demo chaos test check format up down docs clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -14,6 +14,9 @@ setup: ## make the environment from the lock
 
 demo: setup ## the whole system on real servers: checkouts, timelines, reconciliation
 	@$(RUN) saga demo
+
+chaos: setup ## the whole system tormented on real servers; ARGS="--seed 7" repeats a plan
+	@$(RUN) saga chaos $(ARGS)
 
 test: setup ## every test, on real servers
 	@$(RUN) pytest -v -n 2 --dist loadfile

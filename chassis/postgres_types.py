@@ -15,7 +15,7 @@ POISON: Final = (
 TRANSIENT: Final = (
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # a session that the server has just ended is asked once more
+    asyncpg.InternalClientError,  # such as a session that the server ended, used before its socket ends
     OSError,
     TimeoutError,
 )

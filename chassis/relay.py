@@ -41,6 +41,7 @@ class Relay:
     idle_after_s: float = 2.0
     idle_poll_s: float = 0.1
     lead_retry_s: float = 0.5
+    resigned_s: float = 0.75  # others have asked to lead by then
     send_timeout_s: float = 15.0
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     failing: str = ""
@@ -60,7 +61,9 @@ class Relay:
                 RELAY_FAILURES.labels(self.name).inc()
                 log.warning("relay_failed", shard=self.shard, error=repr(error), failures=failures)
                 await self._drop_producer()
-                await clock.wait(clock.backoff_s(failures, base_s=0.1, max_s=2.0))
+                await self.store.resign()  # it may be this instance alone that is cut off
+                pause_s = clock.backoff_s(failures, base_s=0.1, max_s=2.0)
+                await clock.wait(max(pause_s, self.resigned_s))
         await self._finish()
 
     async def _finish(self) -> None:

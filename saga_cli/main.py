@@ -1,5 +1,6 @@
-"""saga up | down | status | logs | restart | demo | why | resolve | expedite | dead-letters | simulate"""
+"""saga: the stack, its orders, and the proof that it keeps them: `saga --help` lists the commands."""
 
+import secrets
 import signal
 import subprocess
 import sys
@@ -124,6 +125,21 @@ def demo(instances: Instances = 1) -> None:
         well = Demo(services, console).run()
     if not well:
         raise typer.Exit(1)
+
+
+@app.command()
+def chaos(
+    seed: Annotated[int | None, typer.Option(min=0, help="Repeat the plan of this seed.")] = None,
+    seconds: Annotated[float, typer.Option(min=20, max=3600, help="How long faults go on.")] = 300,
+    rate: Annotated[float, typer.Option(min=1, max=200, help="Checkouts a second.")] = 20,
+    logs: Annotated[Path | None, typer.Option(help="Copy all logs here at the end.")] = None,
+) -> None:
+    """Torment the whole system on real servers, let it settle, compare all books."""
+    from saga_cli.chaos import command  # noqa: PLC0415 - slow, see above
+    from saga_cli.chaos.trial import Options  # noqa: PLC0415
+
+    number = secrets.randbelow(10**6) if seed is None else seed
+    command.chaos(Options(number, seconds, rate, logs))
 
 
 def _processes(name: str) -> list[state.Running]:

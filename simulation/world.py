@@ -292,9 +292,9 @@ class World:
         try:
             for process in (*self.ended, *self.running.values()):
                 for task in process.tasks:
-                    task._log_destroy_pending = False  # noqa: SLF001
+                    task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001
                     with suppress(BaseException):
-                        task.get_coro().close()  # type: ignore[union-attr]
+                        task.get_coro().close()
                 process.tasks.clear()
                 process.held.clear()
             self.loop.close()

@@ -79,7 +79,7 @@ def start() -> servers.Servers:
     )
     made = ContainerServers(
         addresses,
-        Container("kafka", _kafka(kafka), folder / "kafka.log"),
+        (Container("kafka", _kafka(kafka), folder / "kafka.log"),),
         Container("postgres", _postgres(database, admin), folder / "postgres.log"),
         Container("redis", _redis(redis), folder / "redis.log"),
         folder,

@@ -65,4 +65,4 @@ def _given() -> servers.Servers:
     postgres.create_databases(addresses)
     folder, held = servers.private_folder()
     nobody = Process("given", (), folder / "given.log")
-    return GivenServers(addresses, nobody, nobody, nobody, folder, held=held)
+    return GivenServers(addresses, (nobody,), nobody, nobody, folder, held=held)

@@ -3,65 +3,32 @@
 import asyncio
 import fcntl
 import os
-import secrets
 import shutil
 import socket
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Self
 
 from redis import Redis
 
-from saga_cli.stack import binaries, ports, postgres, watchdog
-from saga_cli.stack.processes import Process, run
+from saga_cli.stack import binaries, kafka, ports, postgres, watchdog
+from saga_cli.stack.processes import Process
 from saga_cli.topology import Addresses, addresses_of
 
 START_S: Final = 60
-KAFKA: Final = """
-process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@127.0.0.1:{controller}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
-controller.listener.names=CONTROLLER
-log.dirs={folder}/kafka
-auto.create.topics.enable=false
-offsets.topic.replication.factor=1
-offsets.topic.num.partitions=4
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
-group.initial.rebalance.delay.ms=0
-num.network.threads=2
-num.io.threads=4
-log.message.timestamp.type=CreateTime
-"""
-LOG4J: Final = """
-Configuration:
-  status: "warn"
-  Appenders:
-    Console:
-      name: out
-      PatternLayout:
-        pattern: "%d %p %m (%c)%n"
-  Loggers:
-    Root:
-      level: warn
-      AppenderRef:
-        ref: out
-"""
 
 
 @dataclass
 class Servers:
-    """Three running servers. `stop` takes them down and removes their data, unless it is to keep."""
+    """The running servers. `stop` takes them down and removes their data, unless it is to keep."""
 
     addresses: Addresses
-    kafka: Process
+    brokers: tuple[Process, ...]
     postgres: Process
     redis: Process
     folder: Path
@@ -70,8 +37,13 @@ class Servers:
     """Let go of after the servers: ports, and the folder, which is unlocked or removed."""
 
     @property
+    def kafka(self) -> Process:
+        """The only broker, or the first."""
+        return self.brokers[0]
+
+    @property
     def all(self) -> tuple[Process, ...]:
-        return (self.kafka, self.postgres, self.redis)
+        return (*self.brokers, self.postgres, self.redis)
 
     def bring_up(self) -> Self:
         """Start all at once, wait until each answers, and make the databases; all or none."""
@@ -99,17 +71,21 @@ class Servers:
         self.await_answer(server)
 
     def await_answer(self, server: Process) -> None:
-        _await(server, lambda: CHECKS[server.name](self.addresses))
+        kind, addresses = server.name, self.addresses
+        if server in self.brokers:  # it has to answer itself
+            own = addresses.kafka_bootstrap.split(",")[self.brokers.index(server)]
+            kind, addresses = "kafka", replace(addresses, kafka_bootstrap=own)
+        _await(server, lambda: CHECKS[kind](addresses))
 
 
-def start(folder: Path | None = None) -> Servers:
-    """Start the three at once; a given folder keeps its data.
+def start(folder: Path | None = None, brokers: Sequence[kafka.Broker] = ()) -> Servers:
+    """Start all at once, with one broker unless others are given; a given folder keeps its data.
 
     Raises MissingProgramError, or RuntimeError with the end of the log of a server that fails.
     """
     place, held = private_folder() if folder is None else _kept_folder(folder)
     try:
-        return _start(place, held, keep=folder is not None)
+        return _start(place, held, brokers, keep=folder is not None)
     except BaseException:
         held.close()
         raise
@@ -139,24 +115,25 @@ def _kept_folder(folder: Path) -> tuple[Path, ExitStack]:
     return folder, held
 
 
-def _start(place: Path, held: ExitStack, *, keep: bool) -> Servers:
+def _start(place: Path, held: ExitStack, brokers: Sequence[kafka.Broker], *, keep: bool) -> Servers:
     ports_ = [ports.hold() for _ in range(4)]
     for port in ports_:
         held.callback(port.release)
-    kafka, controller, postgres_port, redis = (port.number for port in ports_)
+    broker_port, controller, postgres_port, redis = (port.number for port in ports_)
+    brokers = brokers or [kafka.Broker("kafka", broker_port, controller)]
     admin = postgres.admin_password(place)
     with ThreadPoolExecutor(2) as pool:
-        prepared_kafka = pool.submit(_prepare_kafka, place, kafka, controller)
+        prepared_brokers = pool.submit(kafka.prepare, place, brokers)
         prepared_postgres = pool.submit(postgres.prepare, place, postgres_port)
         prepared_redis = _prepare_redis(place, redis)
     addresses = addresses_of(
-        f"127.0.0.1:{kafka}",
+        ",".join(broker.address for broker in brokers),
         f"postgresql://saga:{admin}@127.0.0.1:{postgres_port}/postgres",
         f"redis://127.0.0.1:{redis}",
     )
     servers = Servers(
         addresses,
-        prepared_kafka.result(),
+        prepared_brokers.result(),
         prepared_postgres.result(),
         prepared_redis,
         place,
@@ -164,21 +141,6 @@ def _start(place: Path, held: ExitStack, *, keep: bool) -> Servers:
         held,
     )
     return servers.bring_up()
-
-
-def _prepare_kafka(folder: Path, port: int, controller: int) -> Process:
-    classpath = f"{binaries.kafka_jars()}/*"
-    config, log4j = folder / "kafka.properties", folder / "log4j2.yaml"
-    config.write_text(KAFKA.format(port=port, controller=controller, folder=folder))
-    log4j.write_text(LOG4J)
-    java = [binaries.java(), "-cp", classpath, f"-Dlog4j2.configurationFile={log4j}"]
-    if not (folder / "kafka" / "meta.properties").exists():
-        format_ = [*java, "-XX:TieredStopAtLevel=1", "kafka.tools.StorageTool", "format"]
-        # With "=", as an id may begin with a dash.
-        run([*format_, f"--cluster-id={secrets.token_urlsafe(16)}", "--config", str(config)])
-    heap = ["-Xms256m", "-Xmx512m", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20"]
-    command = [java[0], *heap, *java[1:], "kafka.Kafka", str(config)]
-    return Process("kafka", command, folder / "kafka.log")
 
 
 def _prepare_redis(folder: Path, port: int) -> Process:

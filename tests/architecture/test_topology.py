@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from saga_cli.stack import binaries, servers
+from saga_cli.stack import binaries, kafka, servers
 from saga_cli.topology import SERVICES, Addresses, ServiceSpec, environment_of
 
 ROOT = Path(__file__).parents[2]
@@ -105,4 +105,4 @@ def test_redis_is_as_durable_as_the_embedded_one(
 
 def test_no_topic_is_made_by_accident() -> None:
     assert COMPOSE["kafka"]["environment"]["KAFKA_AUTO_CREATE_TOPICS_ENABLE"] == "false"
-    assert "auto.create.topics.enable=false" in servers.KAFKA
+    assert "auto.create.topics.enable=false" in kafka.SETTINGS

@@ -1,13 +1,20 @@
-"""Leading a shard when the database answers with errors: no connection is kept for it."""
+"""Leading a shard when the database or Kafka answers with errors."""
 
 import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
+from chassis import relay as relay_module
 from chassis.errors import TransientError
+from chassis.message import OutboxRow
 from chassis.postgres import PostgresStore
+from chassis.relay import Relay
 from shipping_svc.service import SERVICE
 from shipping_svc.store import SHIPMENTS
+from tests.chassis.test_wake import Broker
 
 
 class Refusing:
@@ -39,3 +46,61 @@ def test_a_failed_try_to_lead_gives_its_connection_back() -> None:
         with pytest.raises(TransientError):
             asyncio.run(store.lead(0))
     assert pool.out == 0
+
+
+@dataclass
+class Shard:
+    """One shard's outbox as several instances see it: one of them leads."""
+
+    rows: dict[str, OutboxRow]
+    leader: str = ""
+
+    def seen_by(self, name: str) -> Any:
+        return View(self, name)
+
+
+@dataclass
+class View:
+    shard: Shard
+    name: str
+
+    async def lead(self, _: int) -> bool:
+        self.shard.leader = self.shard.leader or self.name
+        return self.shard.leader == self.name
+
+    async def resign(self) -> None:
+        if self.shard.leader == self.name:
+            self.shard.leader = ""
+
+    async def pending(self, _: int, limit: int) -> list[tuple[str, OutboxRow]]:
+        return list(self.shard.rows.items())[:limit]
+
+    async def acknowledge(self, _: int, ids: Sequence[str]) -> None:
+        for id_ in ids:
+            del self.shard.rows[id_]
+
+
+class CutOff(Broker):
+    """A producer whose broker can't be reached."""
+
+    async def start(self) -> None:
+        raise ConnectionError("no broker answers")
+
+
+async def test_an_instance_that_cannot_publish_lets_another_lead(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Cut off from Kafka, yet not from its store, it would hold up every order of its shard."""
+    producers = {"cut": CutOff, "whole": Broker}
+    monkeypatch.setattr(relay_module, "make_producer", lambda at, _: producers[at]())
+    shard = Shard({"1": OutboxRow("shipping.events", "o-1", b"{}", [])})
+    cut, whole = (Relay(shard.seen_by(at), at, at, lead_retry_s=0.01) for at in producers)
+    assert await cut.store.lead(0)
+    end = asyncio.Event()
+    relaying = [asyncio.create_task(relay.run(end)) for relay in (cut, whole)]
+    async with asyncio.timeout(10):
+        while shard.rows:
+            await asyncio.sleep(0.001)
+    assert shard.leader == "whole"
+    end.set()
+    await asyncio.gather(*relaying)

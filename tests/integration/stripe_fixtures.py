@@ -22,11 +22,11 @@ from payment_svc.service import SERVICE
 from payment_svc.settings import Settings
 from payment_svc.store import PAYMENTS
 from payment_svc.stripe_provider import StripeProvider
+from saga_cli.chaos.fake_stripe import API_KEY, SECRET, FakeStripe, signed
 from saga_cli.topology import BY_NAME, Addresses
 from shared_events.inventory import StockReserved
 from shared_events.shipping import ShipmentCancelled
 from shared_events.values import Order
-from tests.support.fake_stripe import API_KEY, SECRET, FakeStripe, signed
 from tests.support.records import a_message, an_order
 
 TIMEOUT_S = 0.5

@@ -8,9 +8,9 @@ import pytest
 from chassis.postgres import PostgresStore
 from chassis.postgres_types import Connection
 from payment_svc.service import SERVICE
+from saga_cli.chaos.fake_stripe import fake_stripe
 from saga_cli.topology import Addresses
 from tests.integration.stripe_fixtures import Desk, desk
-from tests.support.fake_stripe import fake_stripe
 
 OWE: Final = """
 INSERT INTO effects (id, key, kind, body, traceparent, due_at)

@@ -9,9 +9,9 @@ from structlog.testing import capture_logs
 
 from chassis.circuit import State
 from payment_svc.domain import Captured, Capturing
+from saga_cli.chaos.fake_stripe import API_KEY, FakeStripe, Fault, fake_stripe
 from saga_cli.topology import Addresses
 from tests.integration.stripe_fixtures import TIMEOUT_S, Desk, desk
-from tests.support.fake_stripe import API_KEY, FakeStripe, Fault, fake_stripe
 
 
 @pytest.fixture

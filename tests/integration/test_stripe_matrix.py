@@ -11,9 +11,9 @@ from typing import Any, Final
 import pytest
 
 from payment_svc.domain import Captured, Declined, Refunded, Refunding
+from saga_cli.chaos.fake_stripe import Answer, FakeStripe, Fault, Step, fake_stripe
 from saga_cli.topology import Addresses
 from tests.integration.stripe_fixtures import TIMEOUT_S, Desk, desk
-from tests.support.fake_stripe import Answer, FakeStripe, Fault, Step, fake_stripe
 
 ANSWERS: Final[tuple[Answer, ...]] = ("ok", "rate_limit", "server_error", "timeout", "reset")
 MATRIX: Final = [

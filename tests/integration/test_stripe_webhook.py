@@ -9,9 +9,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from payment_svc.domain import Captured, Capturing, Declined, Refunded
+from saga_cli.chaos.fake_stripe import SECRET, FakeStripe, Fault, fake_stripe, signed
 from saga_cli.topology import Addresses
 from tests.integration.stripe_fixtures import TIMEOUT_S, Desk, desk
-from tests.support.fake_stripe import SECRET, FakeStripe, Fault, fake_stripe, signed
 
 
 @pytest.fixture

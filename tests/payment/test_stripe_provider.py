@@ -21,7 +21,7 @@ from payment_svc.messages import (
 )
 from payment_svc.settings import StripeSettings
 from payment_svc.stripe_provider import StripeProvider
-from tests.support.fake_stripe import API_KEY, FakeStripe, Fault, fake_stripe
+from saga_cli.chaos.fake_stripe import API_KEY, FakeStripe, Fault, fake_stripe
 
 TIMEOUT_S: Final = 0.3
 LOST: Final = Fault("timeout", effect=False)

@@ -1,0 +1,1 @@
+"""The whole system on real servers while its parts are killed, stopped and cut off."""

@@ -1,0 +1,136 @@
+"""The plan of faults, all of it from a seed: what is done to whom, when, and for how long.
+
+Three lanes run side by side, one fault after the other in each, so that faults meet: one for the
+processes, one for their links, one for the servers. A lane deals its kinds like cards, so that
+each comes up before any comes again.
+"""
+
+import random
+from dataclasses import dataclass
+from typing import Final, Literal
+
+Kind = Literal[
+    "kill",
+    "pause",
+    "stop a service",
+    "partition",
+    "one-way partition",
+    "latency",
+    "resets",
+    "refuse",
+    "swizzle",
+    "kill a broker",
+    "kill every broker",
+    "cut off a broker",
+    "kill postgres",
+    "kill redis",
+]
+LANES: Final[tuple[dict[Kind, tuple[float, float]], ...]] = (
+    {"kill": (0, 1), "pause": (5, 15), "stop a service": (60, 60)},
+    {
+        "partition": (5, 15),
+        "one-way partition": (5, 15),
+        "latency": (8, 15),
+        "resets": (5, 12),
+        "refuse": (3, 10),
+        "swizzle": (10, 15),
+    },
+    {
+        "kill a broker": (1, 8),
+        "kill every broker": (0, 5),
+        "cut off a broker": (5, 15),
+        "kill postgres": (0, 5),
+        "kill redis": (0, 5),
+    },
+)
+"""Each kind with the least and the most seconds that it lasts."""
+KINDS: Final = tuple(kind for lane in LANES for kind in lane)
+GAP_S: Final = (1.0, 3.0)
+SHARE: Final = 5  # of the whole time, the longest that one fault lasts: a minute of five
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """`targets` are processes or a broker; `ends` the servers to which links are broken."""
+
+    at_s: float
+    lasts_s: float
+    kind: Kind
+    targets: tuple[str, ...] = ()
+    ends: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        what = " ".join(filter(None, (" ".join(self.targets), "from" if self.ends else "")))
+        return f"{self.kind} {what} {' '.join(self.ends)}".strip() + f" for {self.lasts_s:.1f} s"
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What may be tormented: processes with the servers that each talks to, and brokers."""
+
+    talks_to: dict[str, tuple[str, ...]]
+    brokers: tuple[str, ...]
+
+    def of_service(self, service: str) -> tuple[str, ...]:
+        return tuple(name for name in self.talks_to if name.startswith(f"{service}-"))
+
+    @property
+    def services(self) -> list[str]:
+        return sorted({name.rpartition("-")[0] for name in self.talks_to})
+
+
+def plan(seed: int, seconds: float, parts: Parts) -> list[Fault]:
+    """Faults by their time; each is over when the time is."""
+    rng = random.Random(seed)  # noqa: S311 - a plan, no secret
+    faults = [fault for lane in LANES for fault in _lane(rng, lane, seconds, parts)]
+    return sorted(faults, key=lambda fault: fault.at_s)
+
+
+def lane_of(fault: Fault) -> int:
+    return next(number for number, lane in enumerate(LANES) if fault.kind in lane)
+
+
+def _lane(
+    rng: random.Random, kinds: dict[Kind, tuple[float, float]], seconds: float, parts: Parts
+) -> list[Fault]:
+    faults: list[Fault] = []
+    cards: list[Kind] = []
+    at_s = rng.uniform(*GAP_S)
+    while True:
+        cards = cards or rng.sample(list(kinds), len(kinds))
+        kind = cards.pop()
+        lasts_s = min(rng.uniform(*kinds[kind]), seconds / SHARE)
+        if at_s + lasts_s > seconds:
+            return faults
+        faults.append(Fault(at_s, lasts_s, kind, *_whom(rng, kind, parts)))
+        at_s += lasts_s + rng.uniform(*GAP_S)
+
+
+def _whom(rng: random.Random, kind: Kind, parts: Parts) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    match kind:
+        case "kill" | "pause":
+            return (rng.choice(list(parts.talks_to)),), ()
+        case "stop a service":
+            return parts.of_service(rng.choice(parts.services)), ()
+        case "partition" | "one-way partition" | "resets" | "refuse":
+            targets = _one_or_all(rng, parts)
+            return targets, (rng.choice(parts.talks_to[targets[0]]),)
+        case "latency":
+            targets = _one_or_all(rng, parts)
+            return targets, parts.talks_to[targets[0]]
+        case "swizzle":
+            count = len(parts.talks_to) // 2
+            return tuple(rng.sample(list(parts.talks_to), count)), ("kafka",)
+        case "kill a broker" | "cut off a broker":
+            return (rng.choice(parts.brokers),), ()
+        case "kill every broker":
+            return parts.brokers, ()
+        case "kill postgres" | "kill redis":
+            return (), ()
+
+
+def _one_or_all(rng: random.Random, parts: Parts) -> tuple[str, ...]:
+    """One process of a service, or both."""
+    service = rng.choice(parts.services)
+    names = parts.of_service(service)
+    return names if rng.random() < 1 / 2 else (rng.choice(names),)

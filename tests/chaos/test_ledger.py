@@ -1,0 +1,51 @@
+"""The provider's ledger against what payment says: each way to disagree is told."""
+
+from typing import Any
+
+import pytest
+
+from guarantees.judge import Row
+from saga_cli.chaos.ledger import disagreements
+from saga_cli.chaos.stripe_books import Books, Movement
+
+CAPTURED = Row("Captured", {"captured_minor": 500})
+REFUNDED = Row("Refunded", {"captured": {"captured_minor": 500}, "refunded_minor": 480})
+DECLINED = Row("Declined", {})
+
+
+def moved(amount: int, order_id: str = "o-1") -> Movement:
+    return Movement(order_id, "pi_1", amount, "eur")
+
+
+@pytest.mark.parametrize(
+    ("row", "charged", "given_back"),
+    [(CAPTURED, [500], []), (REFUNDED, [500], [480]), (DECLINED, [], [])],
+)
+def test_books_that_agree(row: Row, charged: list[int], given_back: list[int]) -> None:
+    books = Books(charged=[moved(a) for a in charged], given_back=[moved(a) for a in given_back])
+    assert disagreements(books, {"o-1": row}) == []
+
+
+@pytest.mark.parametrize(
+    ("row", "charged", "given_back"),
+    [
+        (CAPTURED, [500, 500], []),
+        (CAPTURED, [501], []),
+        (CAPTURED, [], []),
+        (CAPTURED, [500], [480]),
+        (REFUNDED, [500], [480, 480]),
+        (REFUNDED, [500], []),
+        (DECLINED, [500], []),
+    ],
+)
+def test_books_that_disagree(row: Row, charged: list[int], given_back: list[int]) -> None:
+    books = Books(charged=[moved(a) for a in charged], given_back=[moved(a) for a in given_back])
+    (problem,) = disagreements(books, {"o-1": row})
+    assert problem.startswith(f"G4 {row.status}")
+
+
+def test_money_of_an_unknown_order_and_a_hold_that_is_left() -> None:
+    held: dict[str, Any] = {"id": "pi_9", "status": "requires_capture"}
+    books = Books(charged=[moved(500, "o-2")], intents={"pi_9": held})
+    problems = disagreements(books, {})
+    assert [problem.rpartition("(")[2] for problem in problems] == ["o-2)", "pi_9)"]

@@ -1,0 +1,68 @@
+"""What a broken link does to the clients of a server: their errors pass, and nothing ends by them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+
+from chassis import migrations, runtime
+from chassis.errors import TransientError
+from chassis.postgres import PostgresStore
+from inventory_svc import __main__ as inventory
+from inventory_svc.service import SERVICE
+from inventory_svc.store import RESERVATIONS, STOCK
+from saga_cli.chaos.proxy import Proxy
+from saga_cli.topology import BY_NAME, Addresses
+
+SPEC = BY_NAME["inventory"]
+
+
+@asynccontextmanager
+async def linked(addresses: Addresses) -> AsyncIterator[tuple[PostgresStore, Proxy]]:
+    """Inventory's store, and the link over which it reaches its database."""
+    place = urlsplit(addresses.postgres_url)
+    link = Proxy((place.hostname or "", place.port or 0))
+    await link.accept()
+    direct = f"{place.hostname}:{place.port}"
+    moved = replace(addresses, postgres_url=addresses.postgres_url.replace(direct, link.address))
+    await migrations.migrate(
+        runtime.migrations_of(inventory.__file__), addresses.database_url(SPEC)
+    )
+    store = await PostgresStore.connect(SERVICE, RESERVATIONS, STOCK, moved.database_url(SPEC))
+    try:
+        yield store, link
+    finally:
+        await store.close()
+        await link.close()
+
+
+async def test_a_session_that_ends_before_its_connection_ends_no_process(
+    addresses: Addresses,
+) -> None:
+    """The server's last word to an idle session is there, the end of the connection is not yet."""
+    async with linked(addresses) as (store, link):
+        async with store.aside.acquire() as connection:
+            pid = connection.get_server_pid()
+        admin = await asyncpg.connect(addresses.postgres_url)
+        link.cut(there=False)
+        await admin.execute("SELECT pg_terminate_backend($1)", pid)
+        await until(lambda: link.back._waiters)
+        link.back.set()
+        link.back.clear()  # what was held back passes, and nothing after it
+        await until(lambda: link.back._waiters)
+        await admin.fetchval("SELECT 1")  # the store's socket is read meanwhile
+        with pytest.raises(TransientError):
+            await store.backlog()
+        await link.heal()
+        await admin.close()
+        assert (await store.backlog())["parked_messages"] == 0
+
+
+async def until(is_so: Callable[[], object]) -> None:
+    async with asyncio.timeout(30):
+        while not is_so():
+            await asyncio.sleep(0.01)

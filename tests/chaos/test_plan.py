@@ -1,0 +1,66 @@
+"""The plan of a trial follows from its seed and leaves nothing out."""
+
+import itertools
+from collections.abc import Sequence
+
+import pytest
+
+from saga_cli.chaos.plan import KINDS, LANES, Fault, lane_of, plan
+from saga_cli.chaos.trial import PARTS
+from tests.support.saga import saga
+
+SEEDS = range(20)
+
+
+def of_lane(faults: Sequence[Fault], lane: int) -> list[Fault]:
+    return [fault for fault in faults if lane_of(fault) == lane]
+
+
+def test_a_seed_makes_one_plan_and_another_seed_another() -> None:
+    assert plan(7, 300, PARTS) == plan(7, 300, PARTS)
+    assert len({str(plan(seed, 300, PARTS)) for seed in SEEDS}) == len(SEEDS)
+
+
+@pytest.mark.parametrize("seconds", [45, 300])
+def test_every_fault_is_over_when_the_time_is(seconds: float) -> None:
+    for seed in SEEDS:
+        faults = plan(seed, seconds, PARTS)
+        assert faults
+        assert max(fault.at_s + fault.lasts_s for fault in faults) <= seconds
+
+
+def test_five_minutes_have_every_kind_and_a_service_that_is_away_for_a_minute() -> None:
+    for seed in SEEDS:
+        faults = plan(seed, 300, PARTS)
+        assert {fault.kind for fault in faults} == set(KINDS)
+        assert max(f.lasts_s for f in faults if f.kind == "stop a service") == 60
+
+
+@pytest.mark.parametrize("lane", range(len(LANES)))
+def test_faults_of_a_lane_come_one_after_the_other(lane: int) -> None:
+    for seed in SEEDS:
+        faults = of_lane(plan(seed, 300, PARTS), lane)
+        for earlier, later in itertools.pairwise(faults):
+            assert earlier.at_s + earlier.lasts_s < later.at_s
+
+
+def test_faults_of_different_lanes_meet() -> None:
+    faults = plan(7, 300, PARTS)
+    processes, servers = of_lane(faults, 0), of_lane(faults, 2)
+    assert any(p.at_s < s.at_s < p.at_s + p.lasts_s for p in processes for s in servers)
+
+
+def test_links_are_broken_only_where_there_are_some() -> None:
+    for seed in SEEDS:
+        for fault in plan(seed, 300, PARTS):
+            for name in fault.targets if fault.ends else ():
+                assert set(fault.ends) <= set(PARTS.talks_to[name]), fault
+
+
+@pytest.mark.parametrize(
+    "words", [("--seconds", "5"), ("--rate", "0"), ("--seed", "-1"), ("--seed", "x"), ("more",)]
+)
+def test_a_bad_option_is_refused_with_2(words: tuple[str, ...]) -> None:
+    ended = saga("chaos", *words)
+    assert ended.code == 2
+    assert ended.out == ""

@@ -1,0 +1,19 @@
+"""A short trial: everything of `make chaos`, for less than a minute of faults."""
+
+import pytest
+
+from saga_cli.chaos import trial
+from saga_cli.chaos.trial import Options
+
+pytestmark = pytest.mark.timeout(600)
+
+
+async def test_the_system_settles_and_all_books_agree_after_faults_of_every_lane() -> None:
+    said: list[str] = []
+    verdict = await trial.run(Options(seed=57, seconds=45, rate=6), said.append)
+    story = "\n".join(said)
+    assert verdict.violations == [], story
+    assert verdict.is_clean, story
+    assert verdict.acknowledged > 100, story
+    assert verdict.states["Confirmed"] > 20, story
+    assert sum(verdict.faults.values()) >= 10, story
