@@ -33,10 +33,11 @@ def one(start: World, outcome: Outcome = "success", stock: int = 10) -> Story:
     return Story(start, (ALL,), frozenset({UNDONE}), stock, outcome)
 
 
-def two(stock: int, *chances: Chances) -> Story:
-    """A piece of the cart is two pieces of the SKU."""
-    settled = {UNDONE * 2, UNDONE + DONE} | ({DONE * 2} if stock >= 4 else set())
-    return Story(a_world(stock=stock), chances, frozenset(settled), stock)
+def several(stock: int, *chances: Chances) -> Story:
+    """As many orders as have chances, of two pieces each; as many may be confirmed as there is stock."""
+    count = len(chances)
+    ends = (UNDONE * (count - n) + DONE * n for n in range(min(count, stock // 2) + 1))
+    return Story(a_world(stock=stock), chances, frozenset(ends), stock)
 
 
 STORIES: Final = MappingProxyType(
@@ -47,20 +48,22 @@ STORIES: Final = MappingProxyType(
         "undeliverable": one(a_world(country="AQ")),
         "suspended": one(a_world(suspended=True)),
         "out of stock": one(a_world(stock=1), stock=1),
-        "stock for one of two": two(2, BOTH, TWICE),
-        "stock for one of two, the other's crash": two(2, CANCEL, CRASH),
-        "stock for two": two(4, CANCEL, TWICE),
+        "stock for one of two": several(2, BOTH, TWICE),
+        "stock for one of two, the other's crash": several(2, CANCEL, CRASH),
+        "stock for two": several(4, CANCEL, TWICE),
     }
 )
 LARGE: Final = MappingProxyType(
     {
-        "stock for two, a crash": two(4, BOTH, TWICE),
-        "stock for two, the other's crash": two(4, CANCEL, CRASH),
-        "stock for one of two, all chances against none": two(2, ALL, ()),
-        "stock for two, all chances against none": two(4, ALL, ()),
-        "stock for one of two, everything twice": two(2, BOTH, BOTH),
-        "stock for one of two, two deadlines": two(2, (*CANCEL, "deadline"), (*TWICE, "deadline")),
-        "stock for one of three": two(2, CANCEL, (), ()),
+        "stock for two, a crash": several(4, BOTH, TWICE),
+        "stock for two, the other's crash": several(4, CANCEL, CRASH),
+        "stock for one of two, all chances against none": several(2, ALL, ()),
+        "stock for two, all chances against none": several(4, ALL, ()),
+        "stock for one of two, everything twice": several(2, BOTH, BOTH),
+        "stock for one of two, two deadlines": several(
+            2, (*CANCEL, "deadline"), (*TWICE, "deadline")
+        ),
+        "stock for one of three": several(2, CANCEL, (), ()),
     }
 )
 

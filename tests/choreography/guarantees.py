@@ -11,10 +11,15 @@ from order_svc.messages import DeadlinePassed
 from payment_svc import domain as payment
 from saga_cli.chain import AGAIN, HOPS, SETTLED, WORK
 from shared_events.decision import Decision
-from shared_events.inventory import StockReleased
-from shared_events.order import OrderCancelled
-from shared_events.payment import PaymentRefundRequested
-from shared_events.shipping import ShipmentCancelRequested
+from shared_events.inventory import StockRejected, StockReleased
+from shared_events.loyalty import PointsRejected
+from shared_events.order import OrderCancellationRequested, OrderCancelled
+from shared_events.payment import PaymentDeclined, PaymentRefundRequested
+from shared_events.shipping import (
+    ShipmentCancelRequested,
+    ShipmentDispatchRequested,
+    ShipmentRejected,
+)
 from shipping_svc import domain as shipping
 from shipping_svc.messages import DispatchDue
 from tests.choreography.world import World, identity
@@ -30,6 +35,13 @@ LAST: Final = (
     loyalty.Rejected,
 )
 """States that never change again."""
+SAID_NO: Final = {
+    OrderCancellationRequested,
+    StockRejected,
+    PaymentDeclined,
+    ShipmentRejected,
+    PointsRejected,
+}
 TIMED: Final = {("order", "Pending"): DeadlinePassed, ("shipping", "Approved"): DispatchDue}
 """States that a timer ends, if nothing else does."""
 
@@ -80,6 +92,14 @@ def of_end(world: World) -> Iterator[str]:
             yield from () if agreed else ("G2 cancelled and half undone",)
         case state:
             yield f"G1 not settled: {type(state).__name__}"
+    if isinstance(world.own["order"], order.Confirmed) != is_to_be_confirmed(world):
+        yield f"R14 other than what was told: {type(world.own['order']).__name__}"
+
+
+def is_to_be_confirmed(world: World) -> bool:
+    """It follows from which events there are, in whatever order they came."""
+    told = {type(event) for event in world.published}
+    return told.isdisjoint(SAID_NO) or ShipmentDispatchRequested in told
 
 
 def is_done(own: Mapping[str, Any], total_minor: int) -> bool:

@@ -60,6 +60,11 @@ def hands_over_at_every_answer(state: Any, message: Any) -> Decision | None:
     return publish(ShipmentDispatched(order_id=message.order_id))
 
 
+def settles_what_is_being_cancelled(state: Any, message: Any) -> Decision | None:
+    is_late = isinstance(message, PointsAwarded) and isinstance(state.order, order.Cancelling)
+    return publish(OrderConfirmed(order_id=message.order_id)) if is_late else None
+
+
 def sells_what_is_not_there(state: Any, message: Any) -> Decision | None:
     if not isinstance(message, OrderPlaced) or state.reservation != inventory.INITIAL:
         return None
@@ -83,6 +88,7 @@ def confirms_what_is_cancelled(state: Any, message: Any) -> Decision | None:
         ("payment", charges_at_every_delivery, (("repeat",),), "G4 asked for anew: Capture"),
         ("shipping", hands_over_at_every_answer, (("crash",),), "G4 twice: ShipmentDispatched"),
         ("inventory", sells_what_is_not_there, ((), ()), "G6 Level(available=-2"),
+        ("order", settles_what_is_being_cancelled, (("cancel",),), "R14 other than what was told"),
         ("order", confirms_what_is_cancelled, (("cancel",),), "I8 order left Cancelled"),
     ],
 )

@@ -42,3 +42,8 @@ def test_stock_is_what_the_orders_hold_and_never_below_zero(story: str) -> None:
 @EVERY_STORY
 def test_a_last_state_never_changes(story: str) -> None:
     assert broken(story, "I8") == set()
+
+
+@EVERY_STORY
+def test_how_an_order_ends_follows_from_what_was_told_not_from_its_order(story: str) -> None:
+    assert broken(story, "R14") == set()
