@@ -108,7 +108,7 @@ async def run(node: Node, app: FastAPI) -> None:
         app,
         host=node.settings.http_host,
         port=node.settings.http_port,
-        log_level="warning",
+        log_config=None,  # ours: an error is one line of JSON, whatever it quotes
         access_log=False,
         lifespan="off",
         timeout_graceful_shutdown=5,
