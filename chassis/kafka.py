@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Final
 
 import structlog
@@ -17,6 +18,8 @@ from chassis.tasks import own_cancellation_only
 
 log = structlog.get_logger()
 KEEP_FOR_EVER = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
+DEAD_LETTERS = {**KEEP_FOR_EVER, "max.message.bytes": str(2 * 1024 * 1024)}
+"""A copy of the largest record that other topics take, with what its headers say of it."""
 COMPACTED = {"cleanup.policy": "compact"}
 NOWHERE: Final[Mapping[tuple[str, int], int]] = {}
 
@@ -181,12 +184,22 @@ async def _cut_off(client: Any) -> None:
             task.cancel()
     try:
         if waiting := getattr(client, "_message_accumulator", None):
-            waiting.fail_all(ConnectionError("the producer was dropped"))
+            _fail(waiting)
         connections = client.client if hasattr(client, "client") else client._client  # noqa: SLF001
         async with asyncio.timeout(1):
             await connections.close()
     except Exception as error:  # noqa: BLE001 - its sockets go with the object then
         log.info("client_not_closed", error=repr(error))
+
+
+def _fail(accumulator: Any) -> None:
+    """Whoever waits for a record is told; where nobody does any more, nobody has to be."""
+    queues = getattr(accumulator, "_batches", {}).values()
+    batches = [*chain.from_iterable(queues), *getattr(accumulator, "_pending_batches", ())]
+    accumulator.fail_all(ConnectionError("the producer was dropped"))
+    for batch in batches:
+        if not batch.future.cancelled():
+            batch.future.exception()  # heard: the collector need not complain
 
 
 _TASKS = {

@@ -7,7 +7,7 @@ what is acknowledged is always a prefix of every key.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +23,7 @@ from chassis.tasks import own_cancellation_only
 
 log = structlog.get_logger()
 _partition_of = DefaultPartitioner()
+Sent = tuple[list[str], BaseException | None]
 
 
 @dataclass
@@ -45,24 +46,25 @@ class Relay:
     send_timeout_s: float = 15.0
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     failing: str = ""
+    failures: int = 0
     _producer: Any = None
     _relayed_at: float = 0.0
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Relay until told to stop; then once more, so that what was decided is on its way."""
-        failures = 0
         while not stopping.is_set():
             try:
                 with own_cancellation_only():
                     await self._turn()
-                failures, self.failing = 0, ""
+                self.failures, self.failing = 0, ""
             except Exception as error:  # noqa: BLE001 - nothing was acknowledged that Kafka lacks
-                failures, self.failing = failures + 1, repr(error)
+                self.failures, self.failing = self.failures + 1, repr(error)
                 RELAY_FAILURES.labels(self.name).inc()
-                log.warning("relay_failed", shard=self.shard, error=repr(error), failures=failures)
+                told = {"error": repr(error), "failures": self.failures}
+                log.warning("relay_failed", shard=self.shard, **told)
                 await self._drop_producer()
                 await self.store.resign()  # it may be this instance alone that is cut off
-                pause_s = clock.backoff_s(failures, base_s=0.1, max_s=2.0)
+                pause_s = clock.backoff_s(self.failures, base_s=0.1, max_s=2.0)
                 await clock.wait(max(pause_s, self.resigned_s))
         await self._finish()
 
@@ -89,7 +91,8 @@ class Relay:
 
     async def relay_once(self) -> int:
         """Publish the oldest pending rows; returns how many Kafka has now."""
-        rows = await self.store.pending(self.shard, self.batch_rows)
+        # What Kafka refuses stays: a wider look finds what is behind it.
+        rows = await self.store.pending(self.shard, self.batch_rows * min(1 + self.failures, 20))
         if not rows:
             return 0
         crashpoints.reached(crashpoints.COMMITTED)
@@ -102,42 +105,33 @@ class Relay:
             raise error
         return len(acknowledged)
 
-    async def publish(
-        self, rows: Sequence[tuple[str, OutboxRow]]
-    ) -> tuple[list[str], BaseException | None]:
-        """Send rows, by partition; returns the acknowledged ids and the first error."""
+    async def publish(self, rows: Sequence[tuple[str, OutboxRow]]) -> Sent:
+        """Send rows, by topic and partition; returns the acknowledged ids and the first error."""
         producer = await self._live_producer()
-        async with asyncio.timeout(self.send_timeout_s):
-            parted = await self._by_partition(producer, rows)
-        sends = [self._send(producer, *place, batch) for place, batch in parted.items()]
-        results = await asyncio.gather(*sends, return_exceptions=True)
-        acknowledged: list[str] = []
-        first_error: BaseException | None = None
-        for result in results:
-            if isinstance(result, BaseException):
-                first_error = first_error or result
-            else:
-                done, error = result
-                acknowledged.extend(done)
-                first_error = first_error or error
-        return acknowledged, first_error
-
-    async def _by_partition(
-        self, producer: Any, rows: Sequence[tuple[str, OutboxRow]]
-    ) -> dict[tuple[str, int], list[tuple[str, OutboxRow]]]:
-        parted: dict[tuple[str, int], list[tuple[str, OutboxRow]]] = {}
-        partitions: dict[str, list[int]] = {}
+        by_topic: dict[str, list[tuple[str, OutboxRow]]] = {}
         for id_, row in rows:
-            if row.topic not in partitions:
-                partitions[row.topic] = sorted(await producer.partitions_for(row.topic))
-            known = partitions[row.topic]
-            place = (row.topic, _partition_of(row.key.encode(), known, known))
-            parted.setdefault(place, []).append((id_, row))
-        return parted
+            by_topic.setdefault(row.topic, []).append((id_, row))
+        return await _together(
+            self._send_topic(producer, topic, batch) for topic, batch in by_topic.items()
+        )
+
+    async def _send_topic(
+        self, producer: Any, topic: str, rows: Sequence[tuple[str, OutboxRow]]
+    ) -> Sent:
+        """A topic that Kafka lacks or forbids holds up no other."""
+        async with asyncio.timeout(self.send_timeout_s):
+            known = sorted(await producer.partitions_for(topic))
+        parted: dict[int, list[tuple[str, OutboxRow]]] = {}
+        for id_, row in rows:
+            partition = _partition_of(row.key.encode(), known, known)
+            parted.setdefault(partition, []).append((id_, row))
+        return await _together(
+            self._send(producer, topic, partition, batch) for partition, batch in parted.items()
+        )
 
     async def _send(
         self, producer: Any, topic: str, partition: int, rows: Sequence[tuple[str, OutboxRow]]
-    ) -> tuple[list[str], BaseException | None]:
+    ) -> Sent:
         """Send the rows of one partition, as few batches as they fit in, one after the other."""
         done: list[str] = []
         waiting = list(rows)
@@ -177,3 +171,14 @@ class Relay:
         if self._producer is not None:
             producer, self._producer = self._producer, None
             await stop_within(producer, 2)
+
+
+async def _together(sends: Iterable[Awaitable[Sent]]) -> Sent:
+    """What all of them had acknowledged, and the first error."""
+    acknowledged: list[str] = []
+    first_error: BaseException | None = None
+    for result in await asyncio.gather(*sends, return_exceptions=True):
+        done, error = ([], result) if isinstance(result, BaseException) else result
+        acknowledged.extend(done)
+        first_error = first_error or error
+    return acknowledged, first_error

@@ -108,7 +108,7 @@ async def run(node: Node, app: FastAPI) -> None:
         app,
         host=node.settings.http_host,
         port=node.settings.http_port,
-        log_level="warning",
+        log_config=None,  # ours: an error is one line of JSON, whatever it quotes
         access_log=False,
         lifespan="off",
         timeout_graceful_shutdown=5,
@@ -187,7 +187,7 @@ async def _prepare_topics(node: Node) -> None:
         topic: (12, kafka.COMPACTED if topic in COMPACTED else kafka.KEEP_FOR_EVER)
         for topic in node.service.own_topics
     }
-    own[dead_letters_of(node.service.name)] = (1, kafka.KEEP_FOR_EVER)
+    own[dead_letters_of(node.service.name)] = (1, kafka.DEAD_LETTERS)
     while not node.stopping.is_set():
         try:
             await kafka.ensure_topics(node.settings.kafka_bootstrap, own)

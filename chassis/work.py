@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from pydantic import TypeAdapter
@@ -17,6 +17,8 @@ from shared_events.decision import Later, Refusal
 from shared_events.envelope import Envelope, event_id
 
 log = structlog.get_logger()
+EVENT_MAX_BYTES: Final = 512 * 1024
+"""Half of what a broker takes by default: what it refuses would wait in the outbox for ever."""
 _adapters: dict[type[Any], TypeAdapter[Any]] = {}
 
 
@@ -143,6 +145,8 @@ def _published(
             event=event,
         )
         value, headers = encode(envelope)
+        if len(value) > EVENT_MAX_BYTES:
+            raise ValueError(f"{entry.wire_type} is larger than {EVENT_MAX_BYTES} bytes")
         rows.append(OutboxRow(entry.topic, subject, value, headers))
     return rows
 

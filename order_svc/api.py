@@ -102,8 +102,9 @@ def wait_of(prefer: str | None) -> float | None:
     """The seconds of `Prefer: wait=N` (RFC 7240); anything else is ignored, as the RFC says."""
     for preference in (prefer or "").split(","):
         name, _, value = preference.strip().partition("=")
-        if name.strip().lower() == "wait" and value.strip().strip('"').isdigit():
-            return min(float(value.strip().strip('"')), WAIT_MAX_S)
+        seconds = value.strip().strip('"')
+        if name.strip().lower() == "wait" and re.fullmatch("[0-9]+", seconds):  # no superscripts
+            return min(float(seconds), WAIT_MAX_S)
     return None
 
 

@@ -84,7 +84,8 @@ async def _opened(what: Made, database: Database | None) -> tuple[Store, Operati
 def unhurried(node: Node) -> Node:
     """Polls that find nothing are most of a quiet day's work: there are fewer of them here."""
     node.relay.poll_s, node.relay.idle_after_s, node.relay.idle_poll_s = 0.05, 0.5, 0.5
-    node.relay.lead_retry_s, node.commands.poll_s, node.consumer.poll_ms = 1.0, 1.0, 1000
+    node.relay.lead_retry_s, node.relay.resigned_s = 1.0, 1.5
+    node.commands.poll_s, node.consumer.poll_ms = 1.0, 1000
     return node
 
 

@@ -64,23 +64,39 @@ class Deliver:
     topic: str
 
 
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """A record that a service has read is decided again, as if there were no inbox."""
+
+    service: str
+    event: Any
+
+
 Outcome = Literal["success", "decline", "carrier refuses", "bank declines"]
+Crash = Literal["", "lost", "twice"]
 
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """A service's provider answers the oldest call that the service owes."""
+    """A provider answers a call that a service owes: to one key always the same.
+
+    In a crash the answer is `lost`, and asked for again; or the lease is over, a second process
+    calls too, and the answer comes `twice`, the second time whenever that is.
+    """
 
     service: str
+    effect: Any
     outcome: Outcome = "success"
+    crash: Crash = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Fire:
-    """A timer is due, whenever that is."""
+    """A timer is due, whenever that is; after a crash it may come twice."""
 
     service: str
     message: Any
+    crash: Crash = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +110,7 @@ class Command:
     body: Any
 
 
-Move: TypeAlias = Deliver | Finish | Fire | TimePasses | Command
+Move: TypeAlias = Deliver | Repeat | Finish | Fire | TimePasses | Command
 CANCEL_NOW: Final = Command("order", CANCEL)
 DISPATCH_NOW: Final = Command("shipping", DISPATCH)
 
@@ -118,6 +134,7 @@ class World:
         default_factory=lambda: {name: {} for name in SERVICES}
     )
     published: tuple[Any, ...] = ()  # in the order of publication, over all topics
+    logs: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: dict.fromkeys(SERVICES, ()))
     queues: Mapping[tuple[str, str], tuple[Any, ...]] = field(
         default_factory=lambda: dict.fromkeys(ROUTES, ())
     )
@@ -126,17 +143,17 @@ class World:
         default_factory=lambda: {name: frozenset() for name in SERVICES}
     )
     effects: tuple[tuple[str, Any], ...] = ()
+    answers: Mapping[tuple[str, Any], Outcome] = field(default_factory=dict)  # the providers' books
     timers: tuple[tuple[str, Any], ...] = ()
     is_late: bool = False
     answer: Decision | Refusal = field(default_factory=Decision)
 
     def key(self) -> Any:
         """Equal for worlds that can't be told apart by what may follow."""
-        logs: dict[str, list[str]] = {name: [] for name in SERVICES}
-        for event in self.published:
-            logs[BY_EVENT[type(event)].owner].append(_told(event))
-        facts = tuple(tuple(log) for log in logs.values())
-        return facts, tuple(self.cursors.values()), self.effects, self.timers, self.is_late
+        facts = tuple(self.logs.values())
+        promised = tuple(self.answers.get(owed) for owed in self.effects)
+        cursors = tuple(self.cursors.values())
+        return facts, cursors, self.effects, promised, self.timers, self.is_late
 
     def topic(self, name: str) -> tuple[Any, ...]:
         return tuple(event for event in self.published if BY_EVENT[type(event)].topic == name)
@@ -145,8 +162,7 @@ class World:
         """What the services do by themselves; commands and the time come from outside."""
         waiting = (route for route in ROUTES if self.cursors[route] < len(self.queues[route]))
         deliveries = tuple(Deliver(*route) for route in waiting)
-        owing = dict.fromkeys(service for service, _ in self.effects)
-        return (*deliveries, *(Finish(service) for service in owing))
+        return (*deliveries, *(Finish(*owed) for owed in self.effects))
 
     def due(self) -> tuple[Fire, ...]:
         return tuple(Fire(*timer) for timer in self.timers)
@@ -155,12 +171,12 @@ class World:
         match move:
             case Deliver(service, topic):
                 return self.delivered((service, topic))
-            case Finish(name, outcome):
-                owed = next(owed for owed in self.effects if owed[0] == name)
-                finished = replace(self, effects=tuple(x for x in self.effects if x is not owed))
-                return finished.decided(SERVICES[name], outcome_of(owed[1], outcome))
-            case Fire(name, message):
-                left = tuple(timer for timer in self.timers if timer != (name, message))
+            case Repeat(name, event):
+                return self.decided(SERVICES[name], event)
+            case Finish():
+                return self.finished(move)
+            case Fire(name, message, crash):
+                left = tuple(t for t in self.timers if crash or t != (name, message))
                 return replace(self, timers=left).decided(SERVICES[name], message)
             case TimePasses():
                 return replace(self, is_late=True)
@@ -171,6 +187,15 @@ class World:
         position = self.cursors[route]
         moved = replace(self, cursors={**self.cursors, route: position + 1})
         return moved.received(SERVICES[route[0]], self.queues[route][position])
+
+    def finished(self, move: Finish) -> "World":
+        owed = (move.service, move.effect)
+        answer = self.answers.get(owed, move.outcome)
+        left = tuple(other for other in self.effects if move.crash or other != owed)
+        answered = replace(self, effects=left, answers={**self.answers, owed: answer})
+        if move.crash == "lost":
+            return answered
+        return answered.decided(SERVICES[move.service], outcome_of(move.effect, answer))
 
     def received(self, service: Service, event: Any) -> "World":
         """A record that is in the inbox has been decided before."""
@@ -187,7 +212,9 @@ class World:
 
     def decided(self, service: Service, message: Any) -> "World":
         state, decision = self._state(service, message), self.decide(service, message)
-        if isinstance(decision, Refusal):
+        if isinstance(decision, Refusal) or not any(
+            (decision.events, decision.effects, decision.dropped)
+        ):
             return replace(self, answer=decision)
         for event in decision.events:
             state = service.evolve(state, event)
@@ -197,6 +224,7 @@ class World:
             own={**self.own, service.name: own},
             shared={**self.shared, service.name: {**self.shared[service.name], **rows}},
             published=(*self.published, *decision.events),
+            logs={**self.logs, service.name: self._log(service, decision)},
             queues=_appended(self.queues, decision.events),
             effects=(*self.effects, *_owed(service, decision, service.effects)),
             timers=(
@@ -205,6 +233,9 @@ class World:
             ),
             answer=decision,
         )
+
+    def _log(self, service: Service, decision: Decision) -> tuple[str, ...]:
+        return (*self.logs[service.name], *(_told(event) for event in decision.events))
 
     def _state(self, service: Service, message: Any) -> Any:
         """Only the shared rows that the service names for the message, as in the chassis."""
@@ -223,7 +254,7 @@ class World:
         world = self
         while moves := world.moves():
             move = moves[0]
-            ends = Finish(move.service, outcome) if isinstance(move, Finish) else move
+            ends = replace(move, outcome=outcome) if isinstance(move, Finish) else move
             world = world.after(ends)
         return world
 

@@ -1,0 +1,126 @@
+"""The checker is checked: it finds rules that are wrong, and orders that move alone hide nothing."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from inventory_svc import domain as inventory
+from order_svc import domain as order
+from payment_svc import domain as payment
+from payment_svc.messages import RefundSucceeded
+from shared_events.decision import Decision, Refusal, nothing, publish
+from shared_events.inventory import StockReserved
+from shared_events.loyalty import PointsAwarded
+from shared_events.order import OrderCancellationRequested, OrderConfirmed, OrderPlaced
+from shared_events.shipping import ShipmentDispatched, ShipmentRejected
+from shipping_svc import domain as shipping
+from shipping_svc.messages import Booked, HandedOver
+from tests.choreography import checker, world
+from tests.choreography.checker import Chances, explored
+from tests.choreography.world import SERVICES, a_world
+
+Rule = Callable[[Any, Any], Decision | None]
+
+
+def forgets_the_award(_state: Any, message: Any) -> Decision | None:
+    return nothing("forgotten") if isinstance(message, PointsAwarded) else None
+
+
+def takes_no_note_of_an_outcome(_state: Any, message: Any) -> Decision | None:
+    return nothing("unheard") if isinstance(message, Booked) else None
+
+
+def keeps_a_cent(state: Any, message: Any) -> Decision | None:
+    if not isinstance(message, RefundSucceeded) or not isinstance(state, payment.Refunding):
+        return None
+    less = replace(state, refund_minor=state.refund_minor - 1)
+    return payment.note_refunded(less, message)
+
+
+def refunds_while_the_shipment_is_live(state: Any, message: Any) -> Decision | None:
+    requested = isinstance(message, OrderCancellationRequested)
+    if not requested or not isinstance(state, payment.Captured):
+        return None
+    undone = ShipmentRejected(order_id=message.order_id, reason=message.reason)
+    return payment.refund(state, undone, "order", payment.POLICY)
+
+
+def charges_at_every_delivery(_state: Any, message: Any) -> Decision | None:
+    if not isinstance(message, StockReserved):
+        return None
+    return payment.capture(payment.INITIAL, message.order, message.order.placed_at)
+
+
+def hands_over_at_every_answer(state: Any, message: Any) -> Decision | None:
+    if not isinstance(message, HandedOver) or not isinstance(state, shipping.Dispatched):
+        return None
+    return publish(ShipmentDispatched(order_id=message.order_id))
+
+
+def settles_what_is_being_cancelled(state: Any, message: Any) -> Decision | None:
+    is_late = isinstance(message, PointsAwarded) and isinstance(state.order, order.Cancelling)
+    return publish(OrderConfirmed(order_id=message.order_id)) if is_late else None
+
+
+def sells_what_is_not_there(state: Any, message: Any) -> Decision | None:
+    if not isinstance(message, OrderPlaced) or state.reservation != inventory.INITIAL:
+        return None
+    return publish(StockReserved(order=message.order))
+
+
+def confirms_what_is_cancelled(state: Any, message: Any) -> Decision | None:
+    if not isinstance(message, PointsAwarded) or not isinstance(state.order, order.Cancelled):
+        return None
+    return publish(OrderConfirmed(order_id=message.order_id))
+
+
+@pytest.mark.parametrize(
+    ("service", "rule", "chances", "guarantee"),
+    [
+        ("order", forgets_the_award, ((),), "G1 not settled: Pending"),
+        ("shipping", takes_no_note_of_an_outcome, ((),), "G1 forgotten: shipping Booking"),
+        ("payment", keeps_a_cent, (("cancel",),), "G2 cancelled and half undone"),
+        ("payment", refunds_while_the_shipment_is_live, (("cancel",),), "G3 too early: Payment"),
+        ("payment", charges_at_every_delivery, (("repeat",),), "G4 twice: PaymentCaptureRequested"),
+        ("payment", charges_at_every_delivery, (("repeat",),), "G4 asked for anew: Capture"),
+        ("shipping", hands_over_at_every_answer, (("crash",),), "G4 twice: ShipmentDispatched"),
+        ("inventory", sells_what_is_not_there, ((), ()), "G6 Level(available=-2"),
+        ("order", settles_what_is_being_cancelled, (("cancel",),), "R14 other than what was told"),
+        ("order", confirms_what_is_cancelled, (("cancel",),), "I8 order left Cancelled"),
+    ],
+)
+def test_a_wrong_rule_is_found(
+    service: str,
+    rule: Rule,
+    chances: tuple[Chances, ...],
+    guarantee: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    right = SERVICES[service]
+
+    def wrong(state: Any, message: Any, at: datetime) -> Decision | Refusal:
+        return rule(state, message) or right.decide(state, message, at)
+
+    services = {**SERVICES, service: replace(right, decide=wrong)}
+    assert not any(what.startswith(guarantee) for what in found(chances))
+    monkeypatch.setattr(world, "SERVICES", services)
+    assert any(what.startswith(guarantee) for what in found(chances))
+
+
+def found(chances: tuple[Chances, ...]) -> set[str]:
+    return explored(a_world(stock=2), chances, "success", 2).broken
+
+
+@pytest.mark.parametrize("stock", [2, 4])
+def test_orders_that_move_alone_hide_no_end_and_no_situation(
+    stock: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, chances = a_world(stock=stock), ((), ())
+    reduced = explored(start, chances, "success", stock)
+    monkeypatch.setattr(checker, "movers", lambda _orders, numbers, _rows: range(len(numbers)))
+    whole = explored(start, chances, "success", stock)
+    assert (reduced.ends, reduced.situations) == (whole.ends, whole.situations)
+    assert reduced.states < whole.states / 3

@@ -1,0 +1,172 @@
+"""R5: brokers that come back elsewhere, members that die: the others go on, and nobody is restarted."""
+
+import asyncio
+import gc
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+
+import pytest
+from aiokafka import AIOKafkaProducer
+
+from chassis import kafka
+from chassis.consumer import Consumer
+from chassis.kafka import _cut_off
+from chassis.postgres import PostgresStore
+from chassis.relay import Relay
+from saga_cli.log_reader import records
+from saga_cli.stack import ports
+from saga_cli.stack.servers import Servers
+from shared_events.values import Order
+from tests.integration.chassis_fixtures import Kind, kinds
+from tests.support.records import an_order
+from tests.support.servers import private_servers
+
+INPUTS = ("order.events", "payment.events", "loyalty.events", "order.delivery-details")
+EVENTS = "shipping.events"
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[Servers]:
+    with private_servers() as made:
+        yield made
+    gc.collect()  # what dead clients leave is collected here, not in the middle of another test
+
+
+@pytest.fixture
+async def kind(servers: Servers) -> AsyncIterator[Kind]:
+    topics = dict.fromkeys((*INPUTS, EVENTS), (3, kafka.KEEP_FOR_EVER))
+    await kafka.ensure_topics(servers.addresses.kafka_bootstrap, topics)
+    async with kinds(servers.addresses) as found:
+        yield found["postgres"]
+
+
+@dataclass
+class Name:
+    """A host name, as far as a client can tell: what stands behind it may move."""
+
+    port: int
+
+    async def _forward(self, inside: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
+        try:
+            answers, outside = await asyncio.open_connection("127.0.0.1", self.port)
+        except OSError:
+            back.close()
+            return
+        await asyncio.gather(_pipe(inside, outside), _pipe(answers, back))
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[str]:
+        server = await asyncio.start_server(self._forward, "127.0.0.1", 0)
+        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        server.close()
+
+
+async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    except ConnectionError as gone:
+        print(f"connection ended: {gone}")
+    writer.close()
+
+
+async def eventually(look: Callable[[], Awaitable[bool]], what: str, seconds: float = 60) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            while not await look():
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        pytest.fail(f"{what}: not within {seconds} s")
+
+
+async def pay(bootstrap: str, kind: Kind, order: Order, partition: int = 0) -> None:
+    record = kind.first(order).record
+    assert record is not None
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all")
+    await producer.start()
+    headers = list(record.headers)
+    await producer.send_and_wait(record.topic, record.value, record.key, partition, headers=headers)
+    await producer.stop()
+
+
+async def moved(servers: Servers) -> Servers:
+    """The same broker with its data, on another port that it tells its clients."""
+    old, new = servers.addresses.kafka_bootstrap, ports.hold()
+    servers.held.callback(new.release)
+    config = servers.folder / "kafka.properties"
+    config.write_text(config.read_text().replace(f":{old.split(':')[1]}", f":{new.number}"))
+    addresses = replace(servers.addresses, kafka_bootstrap=f"127.0.0.1:{new.number}")
+    servers.addresses = addresses
+    await asyncio.to_thread(servers.restart, servers.kafka)
+    return servers
+
+
+async def test_brokers_that_come_back_on_new_addresses_are_found_again(
+    servers: Servers, kind: Kind
+) -> None:
+    name = Name(int(servers.addresses.kafka_bootstrap.split(":")[1]))
+    before, after = an_order(), an_order()
+    store: PostgresStore = await kind.connect(kind.service)
+    stopping, unheard = asyncio.Event(), list[str]()
+    told = asyncio.get_running_loop().set_exception_handler
+    told(lambda _, context: unheard.append(context["message"]))
+
+    async def published(order: Order) -> bool:
+        found = await records(servers.addresses.kafka_bootstrap, [EVENTS])
+        return order.order_id.encode() in {record.key for record in found}
+
+    async with name.serving() as bootstrap:
+        consumer = Consumer(kind.service, store, bootstrap, stall_s=4)
+        relay = Relay(store, bootstrap, "shipping", send_timeout_s=4)
+        running = [asyncio.create_task(part.run(stopping)) for part in (consumer, relay)]
+        await pay(servers.addresses.kafka_bootstrap, kind, before)
+        await eventually(lambda: published(before), "the event before")
+        servers.kafka.kill()
+        await moved(servers)
+        name.port = int(servers.addresses.kafka_bootstrap.split(":")[1])
+        await pay(servers.addresses.kafka_bootstrap, kind, after)
+        await eventually(lambda: published(after), "the event after")
+        stopping.set()
+        await asyncio.gather(*running)
+    await store.close()
+    gc.collect()
+    assert [message for message in unheard if "never retrieved" in message] == []
+
+
+async def test_a_member_without_partitions_takes_over_when_the_others_die(
+    servers: Servers, kind: Kind
+) -> None:
+    bootstrap = servers.addresses.kafka_bootstrap
+    stores = [await kind.connect(kind.service) for _ in range(4)]
+    stopping = asyncio.Event()
+    members = [Consumer(kind.service, store, bootstrap) for store in stores]
+    running = {id(m): asyncio.create_task(m.run(stopping)) for m in members}
+
+    def assigned(member: Consumer) -> int:
+        return len(member._session.client.assignment()) if member._session else 0
+
+    async def shared() -> bool:
+        return sorted(map(assigned, members)) == [0, 4, 4, 4]
+
+    await eventually(shared, "one partition of each topic for three of four")
+    (idle,) = (member for member in members if not assigned(member))
+    for member in members:
+        if member is not idle:
+            assert member._session is not None
+            await _cut_off(member._session.client)  # no goodbye to the group
+            running[id(member)].cancel()
+    order = an_order()
+    await pay(bootstrap, kind, order, partition=1)
+    (own,) = (store for store in stores if store is idle.store)
+
+    async def decided() -> bool:
+        return (await kind.operations(own).whereabouts(order.order_id)).state == "Booking"
+
+    await eventually(decided, "the idle member's first order")
+    assert (assigned(idle), idle.rebuilds) == (12, 0)
+    stopping.set()
+    await asyncio.gather(*running.values(), return_exceptions=True)
+    for store in stores:
+        await store.close()

@@ -1,0 +1,125 @@
+"""R15 and R16 on the running system: a log that is read again from its start, and one with a hole."""
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.records_to_delete import RecordsToDelete
+from redis import Redis
+
+from loyalty_svc.keys import OFFSETS
+from saga_cli.log_reader import records
+from saga_cli.reconcile import reconcile
+from saga_cli.seed import seed
+from saga_cli.stack.services import Services
+from saga_cli.topology import BY_NAME, SERVICES, Addresses
+from tests.support.redelivery import all_read, fingerprint
+from tests.support.saga import first_finding, why
+from tests.support.servers import private_stack
+from tests.support.shop import checkout, place_many, settled
+from tests.support.waiting import until
+
+PATIENCE_S = 4
+
+
+@pytest.fixture(scope="module")
+def services() -> Iterator[Services]:
+    """A system of this module's own, whose log its tests may damage."""
+    with private_stack() as (made, _):
+        for spec in SERVICES:
+            made.start(spec.name)
+        made.await_ready(made.instances)
+        seed(made.url("order"), made.url("inventory"), made.url("loyalty"))
+        yield made
+
+
+async def rewind(addresses: Addresses) -> int:
+    """Every group to the start of all it reads, as `--reset-offsets --to-earliest`; returns how many."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=addresses.kafka_bootstrap)
+    await admin.start()
+    rewound = 0
+    for spec in SERVICES:
+        places = list(await admin.list_consumer_group_offsets(spec.name))
+        group = AIOKafkaConsumer(
+            bootstrap_servers=addresses.kafka_bootstrap,
+            group_id=spec.name,
+            enable_auto_commit=False,
+        )
+        await group.start()
+        group.assign(places)
+        await group.commit(dict.fromkeys(places, 0))
+        await group.stop()
+        rewound += len(places)
+    await admin.close()
+    return rewound
+
+
+def test_groups_that_are_reset_to_earliest_lead_to_no_event_and_no_effect(
+    services: Services,
+) -> None:
+    acknowledged = asyncio.run(place_many([services.url("order")], 60))
+    assert settled(services, acknowledged).violations == []
+    bootstrap = services.addresses.kafka_bootstrap
+    asyncio.run(all_read(bootstrap))
+    log, books = asyncio.run(records(bootstrap)), asyncio.run(fingerprint(services.addresses))
+    for instance in services.instances:
+        assert instance.process.stop() == 0
+    assert asyncio.run(rewind(services.addresses)) >= 12 * len(SERVICES)
+    redis = f"{services.addresses.redis_url}/{BY_NAME['loyalty'].redis_database}"
+    with Redis.from_url(redis) as loyalty:  # its positions count, not Kafka's
+        assert loyalty.delete(OFFSETS) == 1
+    for instance in services.instances:
+        instance.process.start()
+    services.await_ready(services.instances)
+    asyncio.run(all_read(bootstrap))
+    assert settled(services, acknowledged).violations == []
+    assert len(asyncio.run(records(bootstrap))) == len(log)
+    assert asyncio.run(fingerprint(services.addresses)) == books
+
+
+async def truncate(addresses: Addresses, topic: str) -> None:
+    """What a wrong retention, or an unclean election, takes away."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=addresses.kafka_bootstrap)
+    admin = AIOKafkaAdminClient(bootstrap_servers=addresses.kafka_bootstrap)
+    await consumer.start()
+    await admin.start()
+    ends = await consumer.end_offsets([TopicPartition(topic, p) for p in range(12)])
+    await admin.delete_records({p: RecordsToDelete(before_offset=end) for p, end in ends.items()})
+    await consumer.stop()
+    await admin.close()
+
+
+def test_an_event_that_is_deleted_from_the_log_is_missed(services: Services) -> None:
+    """The order is given up at its deadline, but who never heard of it can't answer: a person must know."""
+    order = services.of("order")[0]
+    assert order.process.stop() == 0
+    order.process.env = {**order.process.env, "ORDER_PATIENCE_S": str(PATIENCE_S)}
+    order.process.start()
+    services.await_ready([order])
+    (inventory,) = services.of("inventory")
+    asyncio.run(all_read(services.addresses.kafka_bootstrap))
+    assert inventory.process.stop() == 0
+    order_id = checkout(services, wait_s=0).json()["order_id"]
+
+    def is_published() -> bool:
+        found = asyncio.run(records(services.addresses.kafka_bootstrap, ["order.events"]))
+        return order_id.encode() in {record.key for record in found}
+
+    until(is_published, 30, "order.placed")
+    asyncio.run(truncate(services.addresses, "order.events"))
+    inventory.process.start()
+    services.await_ready([inventory])
+
+    def is_missed() -> list[str]:
+        report = asyncio.run(reconcile(services.addresses, [order_id]))
+        return [v for v in report.violations if order_id in v and v.startswith("G7")]
+
+    assert "skips a number" in until(is_missed, PATIENCE_S + 30, "a gap in the log")[0]
+    assert why(services, order_id)["state"] == "Cancelling"
+    finding = first_finding(services, order_id)
+    assert (finding["service"], finding["where"]) == ("inventory", "kafka"), finding
+    assert "order.placed.v1" in finding["what"]
+    report = asyncio.run(reconcile(services.addresses, [order_id]))
+    assert f"G1 not settled: Cancelling ({order_id})" in report.violations

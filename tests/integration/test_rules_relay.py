@@ -1,0 +1,143 @@
+"""R6: what Kafka refuses for one event holds up nothing else, and nobody has to restart anything."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.protocol.admin import CreateAclsRequest, DeleteAclsRequest
+
+from chassis import kafka
+from chassis.message import Done, Parked, Record
+from chassis.postgres import PostgresStore
+from chassis.relay import Relay
+from saga_cli.log_reader import records
+from saga_cli.stack.servers import Servers
+from tests.integration.chassis_fixtures import Kind, kinds
+from tests.support.records import an_order
+from tests.support.servers import private_servers
+
+AUTHORIZER: Final = """
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+allow.everyone.if.no.acl.found=true
+"""
+TOPIC, LITERAL, WRITE, DENY = 2, 3, 4, 2  # the protocol's numbers
+EVENTS: Final = "shipping.events"
+LETTERS: Final = "shipping.dead-letters"
+ACL: Final = (TOPIC, LETTERS, LITERAL, "User:ANONYMOUS", "*", WRITE, DENY)
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[Servers]:
+    """A broker that may be told to refuse."""
+    with private_servers() as made:
+        made.kafka.stop()
+        with (made.folder / "kafka.properties").open("a") as config:
+            config.write(AUTHORIZER)
+        made.restart(made.kafka)
+        yield made
+
+
+@pytest.fixture
+async def kind(servers: Servers) -> AsyncIterator[Kind]:
+    topics = {EVENTS: (3, kafka.KEEP_FOR_EVER), LETTERS: (1, kafka.DEAD_LETTERS)}
+    await kafka.ensure_topics(servers.addresses.kafka_bootstrap, topics)
+    async with kinds(servers.addresses) as found:
+        yield found["postgres"]
+
+
+@asynccontextmanager
+async def relaying(kind: Kind, bootstrap: str, **settings: Any) -> AsyncIterator[tuple[Any, Relay]]:
+    store: PostgresStore = await kind.connect(kind.service)
+    relay, stopping = Relay(store, bootstrap, "shipping", **settings), asyncio.Event()
+    running = asyncio.create_task(relay.run(stopping))
+    yield store, relay
+    stopping.set()
+    await running
+    await store.close()
+
+
+async def eventually(look: Callable[[], Awaitable[bool]], what: str, seconds: float = 40) -> None:
+    async with asyncio.timeout(seconds):
+        while not await look():
+            await asyncio.sleep(0.05)
+    assert await look(), what
+
+
+async def keys_of(bootstrap: str, topic: str) -> list[str]:
+    return [(record.key or b"").decode() for record in await records(bootstrap, [topic])]
+
+
+async def ask(bootstrap: str, request: Any) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        answer = (await admin._send_request(request)).to_object()
+        assert "'error_code': 0" in str(answer), answer
+    finally:
+        await admin.close()
+
+
+async def outbox_is_empty(store: PostgresStore) -> bool:
+    return (await store.backlog())["outbox_rows"] == 0
+
+
+async def test_an_event_too_large_is_parked_and_others_flow(servers: Servers, kind: Kind) -> None:
+    bootstrap = servers.addresses.kafka_bootstrap
+    huge, good = an_order(unknown={"note": "x" * 600_000}), an_order()
+    async with relaying(kind, bootstrap) as (store, relay):
+        outcomes = await store.handle([kind.first(huge), kind.first(good)], ())
+        assert isinstance(outcomes[0], Parked), outcomes[0]
+        assert "larger than" in outcomes[0].reason
+        assert isinstance(outcomes[1], Done)
+        relay.wake.set()
+        await eventually(lambda: outbox_is_empty(store), "an empty outbox")
+        assert relay.failing == ""
+    published = await keys_of(bootstrap, EVENTS)
+    assert good.order_id in published
+    assert huge.order_id not in published
+
+
+async def test_the_largest_record_that_kafka_takes_is_a_dead_letter_as_it_was(
+    servers: Servers, kind: Kind
+) -> None:
+    """The copy is larger than the original, by what its headers say of it."""
+    bootstrap = servers.addresses.kafka_bootstrap
+    key, value = an_order().order_id, b"\x80" * 1_048_000
+    record = Record("payment.events", 0, 0, key.encode(), value, (("ce_type", b"no.such.type"),))
+    good = an_order()
+    async with relaying(kind, bootstrap) as (store, relay):
+        await store.handle([kind.first(good)], [(record, "malformed: " + "?" * 900)])
+        relay.wake.set()
+        await eventually(lambda: outbox_is_empty(store), "an empty outbox")
+        assert relay.failing == ""
+    assert good.order_id in await keys_of(bootstrap, EVENTS)
+    letters = await records(bootstrap, [LETTERS])
+    assert [letter.value for letter in letters if letter.key == key.encode()] == [value]
+
+
+async def test_a_topic_that_is_forbidden_holds_up_no_other_and_flows_when_it_is_permitted(
+    servers: Servers, kind: Kind
+) -> None:
+    """More rows wait than the relay reads at once, and the events come after them."""
+    bootstrap = servers.addresses.kafka_bootstrap
+    rubbish = [an_order().order_id for _ in range(12)]
+    letters = [Record("payment.events", 0, n, k.encode(), b"?", ()) for n, k in enumerate(rubbish)]
+    orders = [an_order() for _ in range(3)]
+    await ask(bootstrap, CreateAclsRequest(*ACL))
+    async with relaying(kind, bootstrap, batch_rows=5) as (store, relay):
+        await store.handle([], [(letter, "malformed: rubbish") for letter in letters])
+        await store.handle([kind.first(order) for order in orders], ())
+        wanted = {order.order_id for order in orders}
+
+        async def others_flow() -> bool:
+            return wanted <= set(await keys_of(bootstrap, EVENTS))
+
+        await eventually(others_flow, "the events of the other topic")
+        assert "TopicAuthorizationFailed" in relay.failing
+        await ask(bootstrap, DeleteAclsRequest(*ACL))
+        await eventually(lambda: outbox_is_empty(store), "an empty outbox")
+    kept = [key for key in await keys_of(bootstrap, LETTERS) if key in rubbish]
+    assert list(dict.fromkeys(kept)) == rubbish
