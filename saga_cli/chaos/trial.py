@@ -12,12 +12,13 @@ from typing import Final
 
 import asyncpg
 
+from guarantees.judge import Report
 from saga_cli.chaos import ledger, rig
 from saga_cli.chaos.customers import Customers
 from saga_cli.chaos.nemesis import Nemesis
 from saga_cli.chaos.plan import Parts, plan
 from saga_cli.chaos.rig import Rig
-from saga_cli.reconcile import Report, read_books, reconcile
+from saga_cli.reconcile import read_books, reconcile
 from saga_cli.topology import BY_NAME, Addresses
 
 START_S: Final = 180

@@ -18,7 +18,7 @@ from saga_cli.log_reader import records
 from saga_cli.stack import ports
 from saga_cli.stack.servers import Servers
 from shared_events.values import Order
-from tests.integration.chassis_fixtures import Kind, kinds
+from tests.integration.chassis_fixtures import Kind, on_postgres
 from tests.support.records import an_order
 from tests.support.servers import private_servers
 
@@ -34,11 +34,10 @@ def servers() -> Iterator[Servers]:
 
 
 @pytest.fixture
-async def kind(servers: Servers) -> AsyncIterator[Kind]:
+async def kind(servers: Servers) -> Kind:
     topics = dict.fromkeys((*INPUTS, EVENTS), (3, kafka.KEEP_FOR_EVER))
     await kafka.ensure_topics(servers.addresses.kafka_bootstrap, topics)
-    async with kinds(servers.addresses) as found:
-        yield found["postgres"]
+    return on_postgres(servers.addresses)
 
 
 @dataclass

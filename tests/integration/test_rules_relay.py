@@ -15,7 +15,7 @@ from chassis.postgres import PostgresStore
 from chassis.relay import Relay
 from saga_cli.log_reader import records
 from saga_cli.stack.servers import Servers
-from tests.integration.chassis_fixtures import Kind, kinds
+from tests.integration.chassis_fixtures import Kind, on_postgres
 from tests.support.records import an_order
 from tests.support.servers import private_servers
 
@@ -41,11 +41,10 @@ def servers() -> Iterator[Servers]:
 
 
 @pytest.fixture
-async def kind(servers: Servers) -> AsyncIterator[Kind]:
+async def kind(servers: Servers) -> Kind:
     topics = {EVENTS: (3, kafka.KEEP_FOR_EVER), LETTERS: (1, kafka.DEAD_LETTERS)}
     await kafka.ensure_topics(servers.addresses.kafka_bootstrap, topics)
-    async with kinds(servers.addresses) as found:
-        yield found["postgres"]
+    return on_postgres(servers.addresses)
 
 
 @asynccontextmanager
