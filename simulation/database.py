@@ -13,11 +13,11 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 from uuid import UUID
 
-from chassis import clock
 from chassis.errors import TransientError
 from chassis.message import OperatorAction, OutboxRow, PendingEffect
 from chassis.store import DeadLetter
 from simulation.due import Due
+from simulation.process import servers_now
 
 STATEMENT_S: Final = 30.0
 """A statement that waits for a lock so long fails, as the `command_timeout` of asyncpg has it."""
@@ -205,7 +205,7 @@ class Transaction:
         self.client = client
         self.is_lazy = is_lazy
         self.connection = client.connection
-        self.at = clock.now()
+        self.at = servers_now()
         self.before = Tables()
         """The rows that its commit replaced or deleted."""
         self.after = Tables()

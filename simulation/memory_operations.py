@@ -3,13 +3,13 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from chassis import clock
 from chassis.message import Message, OperatorAction, Parked, PendingEffect
 from chassis.parking import kept, message_of
 from chassis.store import DeadLetter, Redriven, Whereabouts
 from chassis.work import published_by, work_of
 from simulation.database import Origin, Transaction
 from simulation.memory_store import MemoryStore
+from simulation.process import servers_now
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ class MemoryOperations:
 
     async def whereabouts(self, key: str) -> Whereabouts:
         await self.store.ask("whereabouts")
-        database, now = self.store.database, clock.now()
+        database, now = self.store.database, servers_now()
         written = [line.at for line in database.outbox.values() if line.row.key == key]
         state = database.own[key].state if key in database.own else self.store.service.initial
         return Whereabouts(

@@ -8,12 +8,12 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, TypeAlias
 
-from chassis import clock
 from chassis.errors import TransientError
 from chassis.message import Message, OutboxRow, Outcome, PendingEffect, Record
 from chassis.work import States, Work
 from simulation.database import Transaction
 from simulation.memory_decisions import Malformed, MemoryDecisions
+from simulation.process import servers_now
 
 Fold: TypeAlias = Callable[[dict[str, Any], Record], None]
 
@@ -176,7 +176,7 @@ class MemoryStore(MemoryDecisions):
 
     async def backlog(self) -> dict[str, float]:
         await self.ask("backlog")
-        database, now = self.database, clock.now()
+        database, now = self.database, servers_now()
         kinds = {kind.__name__ for kind in self.service.effects}
         owed = [effect for effect in database.effects.values() if effect.kind in kinds]
         oldest = min((line.at for line in database.outbox.values()), default=now)

@@ -6,7 +6,7 @@ from typing import Any, Final, TypeVar
 
 from redis.exceptions import OutOfMemoryError, ResponseError
 
-from chassis import clock
+from simulation.process import servers_now
 
 Kind = TypeVar("Kind")
 WRONG_TYPE: Final = "WRONGTYPE Operation against a key holding the wrong kind of value"
@@ -43,7 +43,7 @@ class Data:
     def now_us(self) -> int:
         """It stands still until `let_time_pass`."""
         if self._now_us is None:
-            self._now_us = round(clock.now().timestamp() * 1_000_000)
+            self._now_us = round(servers_now().timestamp() * 1_000_000)
         return self._now_us
 
     @property

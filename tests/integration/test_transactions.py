@@ -140,10 +140,9 @@ async def test_a_message_does_not_overtake_one_of_its_key_that_another_has_just_
     async with held(broken, first):
         both = asyncio.create_task(other.handle([first, then]))
         await waits(other, both)
-    outcomes = await both
-    assert outcomes == [Repeated(), Parked("waits behind a parked message of its key")]
-    for store in (broken, other):
-        await store.close()
+    assert await both == [Repeated(), Parked("waits behind a parked message of its key")]
+    await broken.close()
+    await other.close()
 
 
 async def test_what_is_not_committed_does_not_show_and_a_rollback_leaves_nothing(
@@ -353,13 +352,11 @@ def owing(kind: Kind, *owed: Any) -> Service:
 
 async def test_what_is_owed_already_keeps_its_time(kind: Kind) -> None:
     message = kind.first(an_order())
-    store = await kind.connect(
-        owing(kind, HandOver(order_id=message.key, carrier_ref="C")),
-    )
+    owed = HandOver(order_id=message.key, carrier_ref="C")
+    store = await kind.connect(owing(kind, owed))
     await store.handle([message])
-    (effect,) = [
-        e for e in await store.due_effects(("HandOver",), 10_000, 60) if e.key == message.key
-    ]
+    due = await store.due_effects(("HandOver",), 10_000, 60)
+    (effect,) = [e for e in due if e.key == message.key]
     await store.postpone(effect, 3600, "no answer")
     await store.handle([replace(message, id=ids.derived_id(ids.new_id()))])
     (later,) = (await kind.operations(store).whereabouts(message.key)).owed
@@ -374,9 +371,8 @@ async def test_the_longest_due_come_first_whatever_their_kind(kind: Kind) -> Non
         CancelBooking(order_id=message.key, carrier_ref="C"),
         DispatchDue(order_id=message.key),
     )
-    dated = [
-        Later(now - timedelta(days=ago), what) for ago, what in zip((2, 3, 1), owed, strict=True)
-    ]
+    ages = (2, 3, 1)
+    dated = [Later(now - timedelta(days=n), what) for n, what in zip(ages, owed, strict=True)]
     store = await kind.connect(owing(kind, *dated))
     await store.handle([message])
     kinds = tuple(type(what).__name__ for what in owed)
@@ -389,9 +385,8 @@ async def test_the_longest_due_come_first_whatever_their_kind(kind: Kind) -> Non
 async def test_the_outcome_of_an_undecidable_effect_may_come_again(kind: Kind) -> None:
     """The inbox forgets it, as the effect is owed still."""
     order_id = ids.new_id()
-    outcome = replace(
-        command(order_id, Booked(order_id=order_id, carrier_ref="C")), effect_id="none"
-    )
+    booked = command(order_id, Booked(order_id=order_id, carrier_ref="C"))
+    outcome = replace(booked, effect_id="none")
     async with two(kind) as (first, second):
         firsts: list[Outcome] = await first.handle([outcome])
         assert firsts == await second.handle([outcome])
