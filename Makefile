@@ -4,7 +4,8 @@ RUN := $(UV) run --frozen --no-sync
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo chaos test check format up down docs clean
+.PHONY: help setup demo simulate mutants chaos test check format up down docs clean
+ORDERS ?= 10000
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -14,6 +15,12 @@ setup: ## make the environment from the lock
 
 demo: setup ## the whole system on real servers: checkouts, timelines, reconciliation
 	@$(RUN) saga demo
+
+simulate: setup ## so many ORDERS (10000) on simulated servers under faults; ARGS="--seed 7" begins elsewhere
+	@$(RUN) saga simulate --orders $(ORDERS) $(ARGS)
+
+mutants: setup ## deliberate bugs, each of which the simulation has to find
+	@$(RUN) saga mutants $(ARGS)
 
 chaos: setup ## the whole system tormented on real servers; ARGS="--seed 7" repeats a plan
 	@$(RUN) saga chaos $(ARGS)
@@ -28,7 +35,7 @@ check: setup ## format, lint, types, import rules, dependencies, fast tests
 	@$(RUN) lint-imports
 	@$(RUN) deptry .
 	@$(RUN) vulture
-	@$(RUN) pytest -q -n 2 --dist loadfile tests/domain tests/payment tests/cli tests/choreography tests/chassis tests/architecture tests/contract
+	@$(RUN) pytest -q -n 2 --dist loadfile tests/domain tests/payment tests/cli tests/choreography tests/chassis tests/architecture tests/contract tests/simulation/test_worlds.py tests/simulation/test_database.py
 
 format: setup ## put the code in form
 	@$(RUN) ruff format .

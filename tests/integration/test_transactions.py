@@ -352,8 +352,7 @@ def owing(kind: Kind, *owed: Any) -> Service:
 
 async def test_what_is_owed_already_keeps_its_time(kind: Kind) -> None:
     message = kind.first(an_order())
-    owed = HandOver(order_id=message.key, carrier_ref="C")
-    store = await kind.connect(owing(kind, owed))
+    store = await kind.connect(owing(kind, HandOver(order_id=message.key, carrier_ref="C")))
     await store.handle([message])
     due = await store.due_effects(("HandOver",), 10_000, 60)
     (effect,) = [e for e in due if e.key == message.key]
@@ -371,8 +370,7 @@ async def test_the_longest_due_come_first_whatever_their_kind(kind: Kind) -> Non
         CancelBooking(order_id=message.key, carrier_ref="C"),
         DispatchDue(order_id=message.key),
     )
-    ages = (2, 3, 1)
-    dated = [Later(now - timedelta(days=n), what) for n, what in zip(ages, owed, strict=True)]
+    dated = [Later(now - timedelta(days=n), what) for n, what in zip((2, 3, 1), owed, strict=True)]
     store = await kind.connect(owing(kind, *dated))
     await store.handle([message])
     kinds = tuple(type(what).__name__ for what in owed)
