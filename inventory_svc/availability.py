@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, field
+from typing import Final
 
 import structlog
 from redis.asyncio import Redis
@@ -15,6 +16,8 @@ from chassis.work import States, Work
 log = structlog.get_logger()
 FRESH_S = 10  # what another instance overwrote with an older figure is forgotten by then
 RETRY_S = 1.0
+AWAY: Final = (RedisError, OSError, RuntimeError)
+"""What a client raises for a lost connection; the last is uvloop's, for one closed between commands."""
 
 
 @dataclass
@@ -38,7 +41,7 @@ class Availability:
             skus, self._dirty = sorted(self._dirty), set()
             try:
                 await self._keep(await self._read(skus))
-            except (RedisError, OSError, TransientError) as error:
+            except (*AWAY, TransientError) as error:
                 log.warning("availability_stale", skus=len(skus), error=repr(error))
                 self._dirty |= set(skus)
                 self._changed.set()
@@ -48,7 +51,7 @@ class Availability:
         """Available pieces by SKU; an unknown SKU is missing from the answer."""
         try:
             cached = await self.redis.mget([_key(sku) for sku in skus])
-        except (RedisError, OSError) as error:
+        except AWAY as error:
             log.warning("availability_uncached", error=repr(error))
             return await self._read(skus)
         found = {s: int(n) for s, n in zip(skus, cached, strict=True) if n is not None}
@@ -59,7 +62,7 @@ class Availability:
         levels = await self._read(skus)
         try:
             await self._keep(levels)
-        except (RedisError, OSError) as error:  # such as one that is full: the answer is known
+        except AWAY as error:  # such as one that is full: the answer is known
             log.warning("availability_uncached", error=repr(error))
         return levels
 

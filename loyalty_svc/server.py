@@ -2,10 +2,13 @@
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from redis.asyncio import Redis
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
+
+AWAY: Final = (RedisError, OSError, RuntimeError)
+"""What a client raises for a lost connection; the last is uvloop's, for one closed between commands."""
 
 
 @dataclass

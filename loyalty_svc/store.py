@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from chassis import clock, ids
 from chassis.errors import ConcurrentChangeError, StoreLostError, TransientError
@@ -38,7 +37,7 @@ from loyalty_svc import keys
 from loyalty_svc.behind import is_behind
 from loyalty_svc.domain import Customer
 from loyalty_svc.rebuild import Rebuild
-from loyalty_svc.server import Server
+from loyalty_svc.server import AWAY, Server
 
 APPLY: Final = (Path(__file__).parent / "apply.lua").read_text()
 GUARD: Final = "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 'LOST' end\n"
@@ -290,7 +289,7 @@ class RedisStore:
     async def resign(self) -> None:
         try:
             await self.redis.eval(RESIGN, 1, keys.relay_key(0), self.token)
-        except (RedisError, OSError):
+        except AWAY:
             return  # the lease ends by itself
 
     async def pending(self, shard: int, limit: int) -> list[tuple[str, OutboxRow]]:
@@ -347,7 +346,7 @@ class RedisStore:
     async def call(self, awaitable: Any) -> Any:
         try:
             return await awaitable
-        except (RedisError, OSError, TimeoutError) as error:
+        except AWAY as error:
             if self.server.is_another:
                 raise self.lose(
                     "Redis was restarted or replaced; its data are looked at"

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import Any
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -13,8 +14,12 @@ from chassis import migrations, runtime
 from chassis.errors import TransientError
 from chassis.postgres import PostgresStore
 from inventory_svc import __main__ as inventory
+from inventory_svc.availability import Availability
 from inventory_svc.service import SERVICE
 from inventory_svc.store import RESERVATIONS, STOCK
+from loyalty_svc import service as loyalty
+from loyalty_svc.server import Server
+from loyalty_svc.store import RedisStore
 from saga_cli.chaos.proxy import Proxy
 from saga_cli.topology import BY_NAME, Addresses
 
@@ -66,3 +71,30 @@ async def until(is_so: Callable[[], object]) -> None:
     async with asyncio.timeout(30):
         while not is_so():
             await asyncio.sleep(0.01)
+
+
+class Torn:
+    """A Redis whose connection was closed between two commands, as uvloop says it."""
+
+    async def mget(self, *_: object) -> object:
+        return await self.eval()
+
+    async def eval(self, *_: object) -> object:
+        raise RuntimeError("unable to perform operation on <TCPTransport>; the handler is closed")
+
+    def pipeline(self, **_: object) -> object:
+        raise RuntimeError("unable to perform operation on <TCPTransport>; the handler is closed")
+
+
+async def test_a_connection_to_redis_that_is_torn_between_two_commands_ends_no_process() -> None:
+    torn: Any = Torn()
+    store = RedisStore(loyalty.SERVICE, torn, "", Server())
+    with pytest.raises(TransientError):
+        await store.call(torn.eval())
+    await store.resign()
+
+
+async def test_without_its_cache_inventory_answers_from_the_database(addresses: Addresses) -> None:
+    torn: Any = Torn()
+    async with linked(addresses) as (store, _):
+        assert await Availability(store, torn).of(["NO-SUCH-THING"]) == {}

@@ -10,7 +10,7 @@ pytestmark = pytest.mark.timeout(600)
 
 async def test_the_system_settles_and_all_books_agree_after_faults_of_every_lane() -> None:
     said: list[str] = []
-    verdict = await trial.run(Options(seed=57, seconds=45, rate=6), said.append)
+    verdict = await trial.run(Options(seed=382, seconds=40, rate=6), said.append)
     story = "\n".join(said)
     assert verdict.violations == [], story
     assert verdict.is_clean, story
