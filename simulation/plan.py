@@ -56,7 +56,10 @@ SHARES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`faults` maps each kind that is on to its intensity, above 0 and up to 1."""
+    """`faults` maps each kind that is on to its intensity, above 0 and up to 1.
+
+    At step `cut`, counted over all processes, the one that takes it dies: 0 is never.
+    """
 
     seed: int
     orders: int = 250
@@ -64,6 +67,7 @@ class Plan:
     arrive_s: float = 1.5
     refuses_refunds: bool = True
     mutant: str = ""
+    cut: int = 0
 
     @classmethod
     def drawn(cls, seed: int, orders: int, only: frozenset[str] = frozenset(FAULTS)) -> Self:

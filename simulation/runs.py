@@ -36,6 +36,8 @@ class Result:
     answers: Counter[str] = field(default_factory=Counter)
     events: int = 0
     steps: int = 0
+    cuts: int = 0
+    """In how many places it might have been cut."""
     virtual_s: float = 0.0
     log: list[str] = field(default_factory=list)
 
@@ -68,6 +70,7 @@ def run(plan: Plan, *, keep_log: bool = False, verbose: bool = False) -> Result:
         answers=Counter(world.shop.answers),
         events=len(world.watch.published),
         steps=world.loop.steps,
+        cuts=world.weather.steps,
         virtual_s=world.loop.now_s,
         log=world.log,
     )

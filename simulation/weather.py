@@ -24,6 +24,8 @@ CRASHES: Final = {
     crashpoints.CALLED: "crash-in-call",
 }
 SLOW_S: Final = 0.4
+IDLE: Final = frozenset({"pending", "lease", "backlog", "lead", "parked_keys", "EVAL"})
+"""What a process asks again and again although nothing has happened."""
 
 
 class Town(Protocol):
@@ -42,6 +44,7 @@ class Weather:
     away: set[str] = field(default_factory=set)
     slow: set[str] = field(default_factory=set)
     lags: dict[tuple[str, int], float] = field(default_factory=dict)
+    steps: int = 0
     is_over: bool = True  # it begins when the shop is open
     streams: dict[str, Random] = field(init=False)
 
@@ -70,10 +73,20 @@ class Weather:
 
     def passed(self, place: str) -> None:
         """Stands for chassis.crashpoints.reached."""
+        self._step(place)
         kind = CRASHES.get(place)
         process = current.get()
         if kind is not None and process is not None and self.strikes(kind, 0.02):
             self._die(kind, process)
+
+    def _step(self, name: str) -> None:
+        """One step of whoever runs: what comes after it may never happen."""
+        process = current.get()
+        if self.is_over or process is None or name in IDLE:
+            return
+        self.steps += 1
+        if self.steps == self.plan.cut:
+            self._die(f"cut at {name}", process)
 
     def _die(self, kind: str, process: Process) -> None:
         self.town.tell(f"{kind} {process.name}")
@@ -83,6 +96,7 @@ class Weather:
     async def statement(self, service: str, name: str) -> None:
         """Before each statement of a database; `committed` comes after the fact."""
         process = current.get()
+        self._step(name)
         if service in self.away:
             await asyncio.sleep(0.05)
             raise TransientError("the database is away")
@@ -110,8 +124,9 @@ class Weather:
         elif (drawn := self.latency()) > 0.5:  # noqa: PLR2004
             await asyncio.sleep(seconds * drawn)
 
-    async def redis(self, _what: str) -> None:
+    async def redis(self, what: str) -> None:
         """Before and after each request to Redis."""
+        self._step(what)
         if "loyalty" in self.slow:
             self.hits["slow-service"] += 1
             await asyncio.sleep(SLOW_S * self.latency())
@@ -154,6 +169,7 @@ class Weather:
             await self._silence(party, what)
 
     async def _called(self, party: str, what: str) -> None:
+        self._step(what)
         if party in self.away:
             self.hits["provider-away"] += 1
             await asyncio.sleep(0.2)
@@ -162,7 +178,6 @@ class Weather:
         process = current.get()
         if process is not None and self.strikes("crash-in-call", 0.01):
             self._die("crash-in-call", process)
-        del what
 
     async def _silence(self, party: str, what: str) -> None:
         """An error at once, a late answer, or none until the caller's patience is over."""

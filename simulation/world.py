@@ -41,6 +41,8 @@ from simulation.shop import Shop
 from simulation.weather import Weather
 
 INSTANCES: Final = 2
+LINGER_S: Final = 3.0
+"""So long do the faults go on when the last order is placed, unless all is settled before."""
 SETTLE_S: Final = 1800.0
 """So long may it take after the last fault, in virtual seconds, until every order is settled."""
 
@@ -128,6 +130,7 @@ class World:
         self.weather.begin()
         operating = asyncio.create_task(self.operator.run())
         await asyncio.gather(self.shop.trade(), self.nemesis.rage())
+        await self._settled_within(LINGER_S)
         self._heal()
         await self._settle()
         operating.cancel()
@@ -143,13 +146,15 @@ class World:
         self._start_missing()
 
     async def _settle(self) -> None:
-        waited = 0.0
-        while unsettled := verdict.unsettled(self):
-            if waited > SETTLE_S:
-                self.watch.broken("G1", f"not settled after {SETTLE_S:.0f} s: {unsettled}")
-                return
+        if unsettled := await self._settled_within(SETTLE_S):
+            self.watch.broken("G1", f"not settled after {SETTLE_S:.0f} s: {unsettled}")
+
+    async def _settled_within(self, seconds: float) -> str:
+        """What is not settled by then."""
+        until = self.loop.now_s + seconds
+        while (unsettled := verdict.unsettled(self)) and self.loop.now_s < until:
             await asyncio.sleep(0.5)
-            waited += 0.5
+        return unsettled
 
     # processes
 

@@ -1,0 +1,27 @@
+"""R1, enumerated: a process dies at every single step on the way of two orders, one of them undone."""
+
+from dataclasses import replace
+
+import pytest
+
+from simulation.plan import Plan
+from simulation.runs import run
+
+QUIET = Plan(2, 2, {}, arrive_s=0.2, refuses_refunds=False)
+
+
+@pytest.mark.timeout(600)
+def test_a_death_at_any_statement_call_or_commit_breaks_no_guarantee() -> None:
+    """Before each statement, after each commit whose reply is lost, and around each call."""
+    undisturbed = run(QUIET)
+    assert undisturbed.what == ""
+    assert undisturbed.states == {"Confirmed": 1, "Cancelled": 1}
+    assert undisturbed.cuts > 200
+    broken = {}
+    for step in range(1, undisturbed.cuts + 1):
+        result = run(replace(QUIET, cut=step))
+        assert result.cuts >= step, "nothing was cut"
+        if result.guarantee:
+            broken[step] = result.what
+    print(f"{undisturbed.cuts} steps, each of them the last of its process")
+    assert broken == {}
