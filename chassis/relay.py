@@ -56,7 +56,7 @@ class Relay:
             try:
                 with own_cancellation_only():
                     await self._turn()
-                self.failures, self.failing = 0, ""
+                self.failing = ""
             except Exception as error:  # noqa: BLE001 - nothing was acknowledged that Kafka lacks
                 self.failures, self.failing = self.failures + 1, repr(error)
                 RELAY_FAILURES.labels(self.name).inc()
@@ -83,7 +83,9 @@ class Relay:
             await clock.wait(self.lead_retry_s)
             return
         self.wake.clear()
-        if await self.relay_once():
+        relayed = await self.relay_once()
+        self.failures = 0  # not by standing by, or what is refused would never be looked past
+        if relayed:
             self._relayed_at = clock.monotonic()
             return
         is_idle = clock.monotonic() - self._relayed_at > self.idle_after_s

@@ -42,12 +42,13 @@ def test_a_kill_at_the_worst_moment_loses_and_doubles_nothing(
     services, _ = system
     for instance in services.of(service):
         instance.process.stop()
-    fragile = services.start(service, {"CHASSIS_CRASH_AT": place})
+    soon = {f"{service.upper()}_PROVIDER_TIMEOUT_S": "3"}  # leases of the dead are over sooner
+    fragile = services.start(service, {"CHASSIS_CRASH_AT": place, **soon})
     services.await_ready([fragile])
 
     async def flow() -> list[str]:
         orders = services.of("order")
-        placing = asyncio.create_task(place_many([orders[-1].url], 300))
+        placing = asyncio.create_task(place_many([orders[-1].url], 100, at_once=10))
         while fragile.process.is_alive():
             await asyncio.sleep(0.05)
             assert not placing.done() or service != "order"
