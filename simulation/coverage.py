@@ -11,12 +11,38 @@ Cell = tuple[str, str, str]
 CELLS: Final = Path(__file__).parent / "cells.json"
 """Made by asking the rules themselves, on samples of every state and message."""
 ANY: Final = "*"
+NO_ORDER: Final = "its key is no order's, so that it meets no order's state"
+ONE_TOPIC: Final = "both come by one topic, in their order"
+DROPPED: Final = "the timer is dropped with the state that set it; only one under way is met"
+ONE_OUTCOME: Final = "an effect is gone with its outcome, which the inbox knows by one id"
+REFUSED: Final = "an order whose points were rejected is not confirmed"
 EXPLAINED: Final[dict[Cell, str]] = {
-    ("order", ANY, "PriceProduct"): "its key is a product's, which has no order's state",
+    ("order", ANY, "PriceProduct"): NO_ORDER,
     ("order", ANY, "PlaceOrder"): "each request has a new id",
-    ("inventory", ANY, "SetStock"): "its key is a product's, which has no order's state",
-    ("inventory", ANY, "ReceiveStock"): "its key is a product's, which has no order's state",
-    ("loyalty", ANY, "SetStanding"): "its key is a customer's, which has no order's state",
+    ("order", ANY, "DeadlinePassed"): DROPPED,
+    ("inventory", ANY, "SetStock"): NO_ORDER,
+    ("inventory", ANY, "ReceiveStock"): NO_ORDER,
+    ("inventory", "Absent", "OrderCancellationRequested"): ONE_TOPIC,
+    ("inventory", "Noted", "OrderPlaced"): ONE_TOPIC,
+    ("inventory", "Noted", "OrderCancellationRequested"): ONE_TOPIC,
+    (
+        "inventory",
+        "Committed",
+        "PaymentDeclined",
+    ): "what is confirmed was paid, and is not declined",
+    ("payment", ANY, "CaptureSucceeded"): ONE_OUTCOME,
+    ("payment", ANY, "CaptureDeclined"): ONE_OUTCOME,
+    ("payment", ANY, "RefundSucceeded"): ONE_OUTCOME,
+    ("payment", ANY, "RefundRefused"): ONE_OUTCOME,
+    ("shipping", ANY, "DispatchDue"): DROPPED,
+    ("shipping", ANY, "Booked"): ONE_OUTCOME,
+    ("shipping", ANY, "BookingRefused"): ONE_OUTCOME,
+    ("shipping", ANY, "HandedOver"): ONE_OUTCOME,
+    ("shipping", ANY, "BookingCancelled"): ONE_OUTCOME,
+    ("shipping", "Approved", "PointsRejected"): REFUSED,
+    ("shipping", "Dispatching", "PointsRejected"): REFUSED,
+    ("shipping", "Dispatched", "PointsRejected"): REFUSED,
+    ("loyalty", ANY, "SetStanding"): NO_ORDER,
 }
 
 

@@ -206,7 +206,10 @@ class Nemesis:
         self.town.redis.data.values.pop(keys.OFFSETS.encode(), None)
 
     async def _inbox_pruned(self, choice: Random) -> None:
-        service = choice.choice(SERVICES)
+        self.forget(choice.choice(SERVICES))
+
+    def forget(self, service: str) -> None:
+        """The service remembers its states, but not what it has decided on."""
         self.town.watch.forgetful.add(service)
         if service == "loyalty":
             for key, found in self.town.redis.data.values.items():

@@ -69,6 +69,7 @@ class Shop:
             await self.asked("order", sku, price)
             on_hand = scarce if sku == SCARCE else PLENTY
             await self.asked("inventory", sku, SetStock(sku=sku, on_hand=on_hand))
+        await self.asked("order", "nobody's", CancelOrder(order_id="nobody's"))
         await self.asked("loyalty", "c-bad", SetStanding(customer_id="c-bad", suspended=True))
 
     async def trade(self) -> None:

@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis  # noqa: F401 - early: its plugin loads it at the end, when a parse may meet the collector
 import pytest
 
 from saga_cli.seed import seed
