@@ -1,6 +1,7 @@
 """`saga simulate`: many orders under many faults, from seeds, and what came of them."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count, islice
 from pathlib import Path
@@ -8,7 +9,6 @@ from time import monotonic
 from typing import Final
 
 import typer
-from pydantic import ValidationError
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -56,23 +56,28 @@ def simulate(wanted: Wanted) -> None:
     columns = (TextColumn("orders"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         bar = progress.add_task("orders", total=wanted.orders)
-        for result in many(wanted.plans(), wanted.jobs or cores()):
-            summary.add(result)
-            progress.update(bar, completed=min(summary.orders, wanted.orders))
-            if result.guarantee:
-                break
+        with suppress(KeyboardInterrupt):
+            for result in many(wanted.plans(), wanted.jobs or cores()):
+                summary.add(result)
+                progress.update(bar, completed=min(summary.orders, wanted.orders))
+                if result.guarantee:
+                    break
     tell(summary, monotonic() - started)
     if summary.failures:
         explain(summary.failures[0])
         raise typer.Exit(1)
+    if summary.orders < wanted.orders:
+        raise typer.Exit(130)
 
 
 def repeat(text: str, log: Path | None, *, verbose: bool) -> None:
     """One plan again; its log, if it is wanted."""
     try:
         plan = Plan.of_json(text)
-    except (ValueError, TypeError, ValidationError) as error:
-        fail(f"not a plan: {error}")
+    except ValueError as error:
+        fail(f"not a plan: {' '.join(str(error).split())}")
+    if plan.mutant:
+        mutants_of(plan.mutant)
     result = run(plan, keep_log=log is not None, verbose=verbose)
     if log is not None:
         log.write_text("".join(f"{line}\n" for line in result.log))

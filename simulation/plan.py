@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass, field, replace
 from random import Random
-from typing import Any, Final, Self
+from typing import Final, Self
 
-from pydantic_core import from_json, to_json
+from pydantic import TypeAdapter
+from pydantic_core import to_json
 
 FAULTS: Final = {
     "duplicate": "a record stands in its topic a second time, long after the first",
@@ -99,5 +100,8 @@ class Plan:
 
     @classmethod
     def of_json(cls, text: str) -> Self:
-        values: dict[str, Any] = from_json(text)
-        return cls(**values)
+        """Raises ValueError for what is no plan."""
+        plan = TypeAdapter(cls).validate_json(text)
+        if unknown := sorted(set(plan.faults) - set(FAULTS)):
+            raise ValueError(f"no such fault: {', '.join(unknown)}")
+        return plan

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -83,7 +84,7 @@ def many(plans: Iterable[Plan], jobs: int) -> Iterator[Result]:
 
 def _spread(work: Callable[[T], R], items: Iterable[T], jobs: int) -> Iterator[R]:
     waiting = iter(items)
-    with ProcessPoolExecutor(jobs, initializer=gc.freeze) as pool:
+    with ProcessPoolExecutor(jobs, initializer=_begin) as pool:
         running: set[Future[R]] = {pool.submit(work, item) for item in islice(waiting, 2 * jobs)}
         try:
             while running:
@@ -93,6 +94,12 @@ def _spread(work: Callable[[T], R], items: Iterable[T], jobs: int) -> Iterator[R
                     yield future.result()
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _begin() -> None:
+    """In each process of a pool: what is loaded stays, and an interrupt is the parent's business."""
+    gc.freeze()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @dataclass(frozen=True, slots=True)
