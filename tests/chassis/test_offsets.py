@@ -1,0 +1,100 @@
+"""What becomes of a commit of offsets that fails, beside a rebalance and without one."""
+
+import asyncio
+from typing import Any
+
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaConnectionError
+
+from chassis.consumer import Consumer, _Session
+from shipping_svc.service import SERVICE
+
+PLACE = TopicPartition("payment.events", 0)
+
+
+class Unsure:
+    """A client whose first commits fail, after `meanwhile` has happened."""
+
+    def __init__(self, failures: int) -> None:
+        self.failures = failures
+        self.committed: list[dict[TopicPartition, int]] = []
+        self.sought: dict[TopicPartition, int] = {}
+        self.meanwhile: Any = None
+
+    def assignment(self) -> set[TopicPartition]:
+        return {PLACE}
+
+    def seek(self, place: TopicPartition, offset: int) -> None:
+        self.sought[place] = offset
+
+    async def commit(self, offsets: dict[TopicPartition, int]) -> None:
+        if self.failures:
+            self.failures -= 1
+            if self.meanwhile is not None:
+                await self.meanwhile()
+            raise KafkaConnectionError
+        self.committed.append(offsets)
+
+
+class Kept:
+    """A store that keeps the positions, or leaves them to Kafka."""
+
+    def __init__(self, position: int = 0) -> None:
+        self.keeps_positions = position > 0
+        self.position = position
+
+    async def reached(self, _: object) -> None: ...
+
+    async def positions(self) -> dict[tuple[str, int], int]:
+        return {(PLACE.topic, PLACE.partition): self.position}
+
+
+def _session(client: Unsure, store: Kept) -> _Session:
+    reader = Consumer(SERVICE, store, "127.0.0.1:1")  # type: ignore[arg-type]
+    session = _Session(reader, asyncio.Event())
+    session.client = client
+    return session
+
+
+async def test_a_commit_that_failed_is_made_again_with_the_next() -> None:
+    client = Unsure(failures=1)
+    session = _session(client, Kept())
+    session.done = {PLACE: 7}
+    await session.commit()
+    assert client.committed == []
+    await session.commit()
+    assert client.committed == [{PLACE: 7}]
+
+
+async def test_what_was_done_since_counts_more_than_what_failed() -> None:
+    client = Unsure(failures=1)
+    session = _session(client, Kept())
+
+    async def meanwhile() -> None:
+        session.done = {PLACE: 9}
+
+    client.meanwhile = meanwhile
+    session.done = {PLACE: 7}
+    await session.commit()
+    await session.commit()
+    assert client.committed == [{PLACE: 9}]
+
+
+async def test_after_a_rebalance_it_is_left_alone() -> None:
+    """Another member may have gone further: an old offset would set the group back."""
+    client = Unsure(failures=1)
+    session = _session(client, Kept())
+    client.meanwhile = lambda: session.seek({PLACE})
+    session.done = {PLACE: 7}
+    await session.commit()
+    await session.commit()
+    assert client.committed == []
+
+
+async def test_kafka_is_told_the_positions_that_a_store_keeps_itself() -> None:
+    client = Unsure(failures=0)
+    session = _session(client, Kept(position=5))
+    await session.seek({PLACE})
+    assert client.sought == {PLACE: 5}
+    await session.commit()
+    assert client.committed == [{PLACE: 5}]
