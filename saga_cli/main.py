@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated, Final
 
 import psutil
@@ -160,6 +161,14 @@ app.command()(operate.expedite)
 app.add_typer(letters.app, name="dead-letters")
 
 
+def _simulation() -> ModuleType:
+    try:
+        from saga_cli import simulate as simulation  # noqa: PLC0415 - with all services it is slow
+    except ModuleNotFoundError as error:
+        fail(f"the simulation needs all five services and the extra `simulation`: {error}")
+    return simulation
+
+
 @app.command()
 def simulate(  # noqa: PLR0913 - each is an option
     orders: Annotated[int, typer.Option(min=1, help="Orders in all.")] = 10_000,
@@ -175,8 +184,7 @@ def simulate(  # noqa: PLR0913 - each is an option
     verbose: Annotated[bool, typer.Option("--verbose", help="Show what production logs.")] = False,
 ) -> None:
     """Run the production code on simulated servers under faults, from seeds; exit 1 on a violation."""
-    from saga_cli import simulate as simulation  # noqa: PLC0415 - with all five services it is slow
-
+    simulation = _simulation()
     if plan:
         simulation.repeat(plan, log, verbose=verbose)
     else:
@@ -191,8 +199,7 @@ def mutants(
     only: Annotated[str, typer.Option(help="Names, by commas.")] = "",
 ) -> None:
     """Switch deliberate bugs on, one after the other; exit 1 if the simulation finds one of them not."""
-    from saga_cli import simulate as simulation  # noqa: PLC0415 - with all five services it is slow
-
+    simulation = _simulation()
     simulation.hunt(simulation.mutants_of(only), seeds, jobs)
 
 
