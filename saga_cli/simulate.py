@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import count, islice
 from pathlib import Path
 from time import monotonic
 from typing import Final
@@ -36,9 +35,8 @@ class Wanted:
     def plans(self) -> Iterator[Plan]:
         """What failed before comes first."""
         yield from Found.here().plans()
-        runs = -(-self.orders // self.per_run)
-        for seed in islice(count(self.seed), runs):
-            yield Plan.drawn(seed, self.per_run, self.faults)
+        for seed, begun in enumerate(range(0, self.orders, self.per_run), self.seed):
+            yield Plan.drawn(seed, min(self.per_run, self.orders - begun), self.faults)
 
 
 def kinds_of(faults: str) -> frozenset[str]:
