@@ -5,10 +5,8 @@ A run has two parts: while faults are on, nothing may go wrong; when they are ov
 
 import asyncio
 import gc
-import sys
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
 from contextvars import Context
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -33,7 +31,7 @@ from simulation.nemesis import Nemesis
 from simulation.nodes import SERVICES
 from simulation.operator import Operator
 from simulation.plan import Plan
-from simulation.process import Process, current
+from simulation.process import Process, current, let_go
 from simulation.providers import Bank, Carrier, Ledger
 from simulation.redis_client import RedisClients
 from simulation.redis_server import RedisServer
@@ -294,22 +292,6 @@ class World:
             self.watch.appended(record)
 
     def _dispose(self) -> None:
-        """Let go of what never came to its end: as it died long ago, it has nothing more to say."""
-        self.loop.set_exception_handler(_unheard)
-        hook, sys.unraisablehook = sys.unraisablehook, _unheard
-        try:
-            for process in (*self.ended, *self.running.values()):
-                for task in process.tasks:
-                    task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001
-                    with suppress(BaseException):
-                        task.get_coro().close()
-                process.tasks.clear()
-                process.held.clear()
-            self.loop.close()
-            gc.collect()
-        finally:
-            sys.unraisablehook = hook
-
-
-def _unheard(*_: Any) -> None:
-    """A `finally` of a dead process, run by Python when it clears up."""
+        for process in (*self.ended, *self.running.values()):
+            process.held.clear()
+        let_go(self.loop, (t for p in (*self.ended, *self.running.values()) for t in p.tasks))

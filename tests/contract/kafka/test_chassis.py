@@ -65,6 +65,8 @@ class Shop:
     async def lead(self, _: int) -> bool:
         return True
 
+    async def resign(self) -> None: ...
+
     async def pending(self, _: int, limit: int) -> list[tuple[str, OutboxRow]]:
         return list(self.outbox.items())[:limit]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextvars import Context, copy_context
 from typing import Any, TypeVarTuple, Unpack
 
-from simulation.process import Process, current
+from simulation.process import Process, current, let_go
 
 Args = TypeVarTuple("Args")
 
@@ -91,8 +91,8 @@ def inside(process: Process) -> Iterator[None]:
 
 def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """What else is running then is dropped: nothing of a dead process can be brought to an end."""
-    with contextlib.closing(VirtualLoop()) as loop:
+    loop = VirtualLoop()
+    try:
         loop.run_until_complete(main())
-        for task in asyncio.all_tasks(loop):
-            task._log_destroy_pending = False  # type: ignore[attr-defined]  # it is meant
-            task.get_coro().close()  # else it ends wherever memory is freed
+    finally:
+        let_go(loop, asyncio.all_tasks(loop))
