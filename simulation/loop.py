@@ -7,7 +7,7 @@ way to whoever is ready. Where nobody is, time jumps to the next timer.
 import asyncio
 import heapq
 from collections.abc import Coroutine
-from contextvars import Context
+from contextvars import Context, copy_context
 from itertools import count
 from random import Random
 from typing import Any, Final
@@ -21,8 +21,48 @@ class StandstillError(RuntimeError):
     """Nothing is ready and no timer is set: the world would wait for ever."""
 
 
+class Step(asyncio.TimerHandle):
+    """What is to run, now or at a time; asyncio's own asks for debug mode each time."""
+
+    def __init__(
+        self,
+        when: float,
+        callback: Any,
+        args: tuple[Any, ...],
+        loop: asyncio.AbstractEventLoop,
+        context: Context | None,
+    ) -> None:
+        self._when = when
+        self._callback = callback
+        self._args = args
+        self._loop = loop
+        self._context = copy_context() if context is None else context
+        self._cancelled = self._scheduled = False
+        self._repr = None
+        self._source_traceback = None
+
+    def cancel(self) -> None:
+        """It leaves the heap when its time comes."""
+        self._cancelled = True
+        self._callback, self._args = None, ()
+
+    def run(self) -> None:
+        process = self._context.get(current)
+        if process is not None and not process.runs:
+            if process.alive:
+                process.held.append(self)
+            return
+        try:
+            self._context.run(self._callback, *self._args)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # noqa: BLE001 - as asyncio's own handles do
+            told = {"message": f"Exception in {self!r}", "exception": error}
+            self._loop.call_exception_handler(told)
+
+
 class SimulatedLoop(asyncio.BaseEventLoop):
-    _ready: Any
+    _ready: list[Step]
 
     def __init__(self, choice: Random, steps_max: int) -> None:
         super().__init__()
@@ -30,18 +70,33 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self.steps = 0
         self.steps_max = steps_max
         self._shuffle = choice.shuffle
-        self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
+        self._ready = []
+        self._timers: list[tuple[float, int, Step]] = []
         self._numbers = count()
         self.set_task_factory(_with_its_process)  # type: ignore[arg-type]  # a task of Python's own
 
     def time(self) -> float:
         return self.now_s
 
+    def call_soon(  # type: ignore[override]  # of any callable
+        self, callback: Any, *args: Any, context: Context | None = None
+    ) -> asyncio.Handle:
+        step = Step(0.0, callback, args, self, context)
+        self._ready.append(step)
+        return step
+
+    call_soon_threadsafe = call_soon  # type: ignore[assignment]  # no selector has to be woken
+
+    def call_later(  # type: ignore[override]  # of any callable
+        self, delay: float, callback: Any, *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        return self.call_at(self.now_s + delay, callback, *args, context=context)
+
     def call_at(  # type: ignore[override]  # of any callable
         self, when: float, callback: Any, *args: Any, context: Context | None = None
     ) -> asyncio.TimerHandle:
         """Timers of one instant stand in the order in which they were set, before the draw."""
-        timer = asyncio.TimerHandle(when, callback, args, self, context)
+        timer = Step(when, callback, args, self, context)
         heapq.heappush(self._timers, (when, next(self._numbers), timer))
         return timer
 
@@ -58,34 +113,22 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self.steps += len(batch)
         if self.steps > self.steps_max:
             raise StandstillError(f"no end after {self.steps} steps")
-        for handle in batch:
-            if handle._cancelled:  # noqa: SLF001 - a loop's own handles
-                continue
-            process = handle._context.get(current)  # noqa: SLF001
-            if process is None or process.runs:
-                handle._run()  # noqa: SLF001
-            elif process.alive:
-                process.held.append(handle)
+        for step in batch:
+            if not step._cancelled:  # noqa: SLF001 - a loop's own handles
+                step.run()
 
-    def _due(self) -> list[Any]:
-        ready, timers = self._ready, self._timers
-        if not ready:
+    def _due(self) -> list[Step]:
+        timers = self._timers
+        batch, self._ready = self._ready, []
+        if not batch:
             while timers and timers[0][2]._cancelled:  # noqa: SLF001
                 heapq.heappop(timers)
             if not timers:
                 raise StandstillError("nothing is ready, and nothing is due")
             self.now_s = max(self.now_s, timers[0][0])
-        batch = list(ready)
-        ready.clear()
         while timers and timers[0][0] <= self.now_s:
             batch.append(heapq.heappop(timers)[2])
         return batch
-
-    def _write_to_self(self) -> None:
-        """Nobody waits in a selector that would have to be woken."""
-
-    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        """It leaves the heap when its time comes."""
 
 
 def _with_its_process(

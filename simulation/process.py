@@ -34,7 +34,7 @@ class Process:
     """Whether its network carries anything between it and Kafka, one way or the other."""
     node: Any = None
     watchers: list[Callable[[], None]] = field(default_factory=list)
-    held: list[asyncio.Handle] = field(default_factory=list)
+    held: list[Any] = field(default_factory=list)
     tasks: list["asyncio.Task[Any]"] = field(default_factory=list)
     context: Context = field(default_factory=copy_context)
 
