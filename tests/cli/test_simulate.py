@@ -1,0 +1,81 @@
+"""`saga simulate` and `saga mutants`: what they print, and how they end."""
+
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from saga_cli.main import app
+from simulation import coverage
+from simulation.plan import Plan
+
+
+def saga(*words: str) -> Result:
+    return CliRunner().invoke(app, words)
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("--faults", "earthquake"), "no such fault: earthquake"),
+        (("--plan", "7"), "not a plan"),
+        (("--plan", '{"seed":1,"faults":{"earthquake":1}}'), "no such fault: earthquake"),
+        (("--plan", '{"seed":1,"mutant":"typo"}'), "no such mutant: typo"),
+    ],
+)
+def test_what_makes_no_sense_is_one_line_and_exit_code_2(
+    words: tuple[str, str], why: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    result = saga("simulate", *words)
+    assert result.exit_code == 2
+    told = result.stderr.splitlines()
+    assert len(told) == 1
+    assert why in told[0]
+
+
+def test_a_plan_is_run_again_with_its_log(tmp_path: Path) -> None:
+    plan, log = Plan(3, 20), tmp_path / "log"
+    result = saga("simulate", "--plan", plan.to_json(), "--log", str(log))
+    assert result.exit_code == 0
+    assert "no violation" in result.stdout
+    assert log.read_text().count("order.placed.v1") >= 20
+
+
+def test_a_violation_is_told_with_the_command_that_repeats_it(tmp_path: Path) -> None:
+    plan = Plan(1, 40, mutant="refund-out-of-order")
+    (tmp_path / ".saga/simulation").mkdir(parents=True)
+    (tmp_path / ".saga/simulation/found.jsonl").write_text(plan.to_json())
+    result = saga("simulate", "--orders", "10", "--jobs", "1")
+    assert result.exit_code == 1
+    assert "G3 payment.refund_requested.v1" in result.stdout
+    again = re.search(r"again: saga simulate --plan '(\{.*\})'", result.stdout)
+    assert again is not None
+    assert Plan.of_json(again[1]).mutant == "refund-out-of-order"
+
+
+def test_a_summary_counts_orders_faults_and_cells() -> None:
+    result = saga("simulate", "--orders", "60", "--per-run", "30", "--jobs", "1")
+    assert result.exit_code == 0
+    assert "60 orders in 2 runs" in result.stdout
+    assert "no violation" in result.stdout
+
+
+def test_every_explanation_is_of_a_cell_that_there_is() -> None:
+    """One that is of none explains nothing, and may hide a name that has changed."""
+    nothing_met = coverage.of({})
+    reasons = set(nothing_met.explained.values())
+    assert reasons >= set(coverage.EXPLAINED.values())
+    assert nothing_met.reached == 0
+    assert len(nothing_met.missing) + len(nothing_met.explained) == nothing_met.total
+
+
+def test_a_mutant_that_is_found_is_in_the_table() -> None:
+    result = saga("mutants", "--only", "refund-out-of-order", "--jobs", "1", "--seeds", "3")
+    assert result.exit_code == 0
+    assert "1 of 1 found within 3 seeds each" in result.stdout
