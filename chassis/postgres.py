@@ -119,10 +119,10 @@ class PostgresStore:
         self, connection: Connection, messages: Sequence[Message], malformed: Malformed
     ) -> tuple[Work, States]:
         once = [m.id for m in messages if m.claim is None]
-        row = await connection.fetchrow(sql.ENTER, sorted(once), [m.key for m in messages])
+        keys = [m.key for m in messages]
+        row = await connection.fetchrow(sql.ENTER, sorted(once), keys)
         entered, parked_keys = set(row[0] or ()), set(row[1] or ())
         if len(entered) < len(set(once)):  # whoever was faster may have parked what it entered
-            keys = [m.key for m in messages]
             parked_keys = set(await connection.fetchval(sql.PARKED, keys) or ())
         settled = await self._answered(connection, messages)
         for message in messages:

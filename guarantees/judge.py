@@ -44,6 +44,15 @@ class Books:
     waiting: dict[str, int] = field(default_factory=dict)
 
 
+TABLES: Final = {
+    "order": "orders",
+    "inventory": "reservations",
+    "payment": "payments",
+    "shipping": "shipments",
+}
+"""Where a service with a database keeps its orders; the field of Books has the table's name."""
+
+
 @dataclass(slots=True)
 class Report:
     """`violations` name the guarantee that each breaks."""

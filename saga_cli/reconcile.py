@@ -10,7 +10,7 @@ import asyncpg
 from pydantic_core import from_json
 from redis.asyncio import Redis
 
-from guarantees.judge import Books, Report, Row, judge
+from guarantees.judge import TABLES, Books, Report, Row, judge
 from saga_cli.log_reader import read
 from saga_cli.topology import BY_NAME, Addresses
 
@@ -29,13 +29,7 @@ def timers_of(name: str) -> list[str]:
 
 async def read_books(addresses: Addresses) -> Books:
     books = Books()
-    tables = {
-        "order": "orders",
-        "inventory": "reservations",
-        "payment": "payments",
-        "shipping": "shipments",
-    }
-    for name, table in tables.items():
+    for name, table in TABLES.items():
         connection = await asyncpg.connect(addresses.database_url(BY_NAME[name]))
         try:
             rows = await connection.fetch(f"SELECT order_id, status, detail FROM {table}")  # noqa: S608

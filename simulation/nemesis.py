@@ -34,8 +34,6 @@ class Town(Protocol):
 
     def cut(self, process: Process) -> None: ...
 
-    def pause(self, process: Process) -> None: ...
-
     def resume(self, process: Process) -> None: ...
 
     def stop(self, process: Process) -> None: ...
@@ -105,7 +103,7 @@ class Nemesis:
         if process := self._victim(choice):
             seconds = choice.choice((0.5, 3.0, 9.0, 15.0)) * choice.random()
             self.town.tell(f"pause {process.name} for {seconds:.1f} s")
-            self.town.pause(process)
+            process.pause()
             await clock.wait(seconds)
             self.town.resume(process)
 
@@ -141,11 +139,13 @@ class Nemesis:
         await self._while_away(service, choice.choice((0.0, 1.0, 8.0)))
 
     async def _broker_away(self, choice: Random) -> None:
-        seconds = choice.uniform(0.5, 12.0)
-        self.town.tell(f"the broker is away for {seconds:.1f} s")
-        self.town.broker.down = True
+        await self._while_down(self.town.broker, "the broker", choice.uniform(0.5, 12.0))
+
+    async def _while_down(self, server: Any, name: str, seconds: float) -> None:
+        self.town.tell(f"{name} is away for {seconds:.1f} s")
+        server.down = True
         await clock.wait(seconds)
-        self.town.broker.down = False
+        server.down = False
 
     async def _slow_service(self, choice: Random) -> None:
         service = choice.choice(SERVICES)
@@ -165,11 +165,7 @@ class Nemesis:
         self.town.redis.restart(lose_last=writes)
 
     async def _redis_away(self, choice: Random) -> None:
-        seconds = choice.uniform(0.2, 5.0)
-        self.town.tell(f"redis is away for {seconds:.1f} s")
-        self.town.redis.down = True
-        await clock.wait(seconds)
-        self.town.redis.down = False
+        await self._while_down(self.town.redis, "redis", choice.uniform(0.2, 5.0))
 
     async def _service_stopped(self, choice: Random) -> None:
         service = choice.choice(SERVICES)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from pydantic import SecretStr
 
@@ -15,7 +15,6 @@ import payment_svc.service
 import shipping_svc.domain
 import shipping_svc.service
 from chassis import runtime
-from chassis.message import Record
 from chassis.runtime import Node
 from chassis.service import Provider, Service
 from chassis.settings import ServiceSettings
@@ -26,7 +25,6 @@ from loyalty_svc.operations import RedisOperations
 from loyalty_svc.service import SERVICE as LOYALTY
 from loyalty_svc.store import RedisStore
 from order_svc.store import PRODUCTS
-from shared_events.catalog import DELIVERY_DETAILS
 from simulation.database import Database
 from simulation.memory_operations import MemoryOperations
 from simulation.memory_store import MemoryStore
@@ -77,7 +75,7 @@ async def _opened(what: Made, database: Database | None) -> tuple[Store, Operati
     if database is None:
         redis = await RedisStore.connect(what.service, REDIS_URL, BOOTSTRAP)
         return redis, RedisOperations(redis)
-    memory = MemoryStore(what.service, database, what.shared, folds=FOLDS)
+    memory = MemoryStore(what.service, database, what.shared)
     return memory, MemoryOperations(memory)
 
 
@@ -87,14 +85,3 @@ def unhurried(node: Node) -> Node:
     node.relay.lead_retry_s, node.relay.resigned_s = 1.0, 1.5
     node.commands.poll_s, node.consumer.poll_ms = 1.0, 1000
     return node
-
-
-def fold_delivery_details(table: dict[str, Any], record: Record) -> None:
-    """Stands for shipping_svc.store.fold_delivery_details: the newest counts, a tombstone erases."""
-    if record.value is None:
-        table.pop(record.subject, None)
-    else:
-        table[record.subject] = record.value
-
-
-FOLDS: Final[Mapping[str, Any]] = {DELIVERY_DETAILS: fold_delivery_details}

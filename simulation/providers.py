@@ -19,11 +19,9 @@ REFUSED_POSTAL_CODE: Final = "00000"
 
 
 class Line(Protocol):
-    """The way to a party and back; each may raise, hang, or end the process that calls."""
+    """The way to a party, and the way back; each may raise, hang, or end the process that calls."""
 
-    async def there(self, party: str, what: str) -> None: ...
-
-    async def back(self, party: str, what: str) -> None: ...
+    async def carry(self, party: str, what: str) -> None: ...
 
 
 @dataclass
@@ -38,7 +36,7 @@ class Ledger:
 
     async def asked(self, effect: Any, attempt: Attempt, call: Call) -> Any:
         what = type(effect).__name__
-        await self.line.there(self.name, what)
+        await self.line.carry(self.name, what)
         if attempt.key in self.answers:
             outcome = self.answers[attempt.key]
         else:
@@ -46,7 +44,7 @@ class Ledger:
             entries = self.entries.setdefault(effect.order_id, [])
             entries.append((type(outcome).__name__, effect))
             self.watch(effect.order_id, entries)
-        await self.line.back(self.name, what)
+        await self.line.carry(self.name, what)
         return outcome
 
 

@@ -34,9 +34,7 @@ class Result:
     hits: Counter[str] = field(default_factory=Counter)
     cells: Counter[Cell] = field(default_factory=Counter)
     states: Counter[str] = field(default_factory=Counter)
-    answers: Counter[str] = field(default_factory=Counter)
     events: int = 0
-    steps: int = 0
     cuts: int = 0
     """In how many places it might have been cut."""
     virtual_s: float = 0.0
@@ -68,9 +66,7 @@ def run(plan: Plan, *, keep_log: bool = False, verbose: bool = False) -> Result:
         hits=world.weather.hits,
         cells=world.cells,
         states=Counter(type(row.state).__name__ for row in orders),
-        answers=Counter(world.shop.answers),
         events=len(world.watch.published),
-        steps=world.loop.steps,
         cuts=world.weather.steps,
         virtual_s=world.loop.now_s,
         log=world.log,

@@ -17,7 +17,6 @@ from inventory_svc.messages import SetStock
 from loyalty_svc.messages import SetStanding
 from order_svc.api import respond
 from order_svc.messages import CancelOrder, CartLine, PlaceOrder, PriceProduct
-from shared_events.decision import Refusal
 from shared_events.order import DeliveryDetailsGiven
 from shipping_svc.messages import DispatchShipment
 from simulation.checks import PERSONAL, Watch
@@ -56,7 +55,6 @@ class Shop:
     town: Town
     choice: Random = field(init=False)
     acknowledged: dict[str, frozenset[str]] = field(default_factory=dict)
-    answers: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.choice = self.town.plan.random("shop")
@@ -141,11 +139,7 @@ class Shop:
 
     async def asked(self, service: str, key: str, body: Any) -> Outcome:
         """A command without an idempotency key, asked until it is answered."""
-        outcome = await self._until_answered(service, lambda: (key, body, ()))
-        said = outcome.code if isinstance(outcome, Refusal) else type(outcome).__name__
-        told = f"{type(body).__name__} {said}"
-        self.answers[told] = self.answers.get(told, 0) + 1
-        return outcome
+        return await self._until_answered(service, lambda: (key, body, ()))
 
     async def _until_answered(
         self, service: str, command: Callable[[], tuple[str, Any, tuple[Any, ...]]], **more: Any

@@ -12,7 +12,6 @@ class Summary:
     runs: int = 0
     orders: int = 0
     events: int = 0
-    steps: int = 0
     virtual_s: float = 0.0
     states: Counter[str] = field(default_factory=Counter)
     hits: Counter[str] = field(default_factory=Counter)
@@ -23,7 +22,6 @@ class Summary:
         self.runs += 1
         self.orders += sum(result.states.values())
         self.events += result.events
-        self.steps += result.steps
         self.virtual_s += result.virtual_s
         self.states += result.states
         self.hits += result.hits

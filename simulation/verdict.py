@@ -1,15 +1,15 @@
 """What must hold when the faults are over: everything settled, agreed, and the fold of its log."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from aiokafka import TopicPartition
 
 from chassis.replay import Folded, fold
 from chassis.service import Service
 from chassis.work import adapter_of
-from guarantees.judge import Books, Row, judge
+from guarantees.judge import TABLES, Books, Row, judge
 from loyalty_svc import keys
 from order_svc import domain as order
 from payment_svc import domain as payment
@@ -20,13 +20,6 @@ from shipping_svc import domain as shipping
 from simulation.checks import Watch
 from simulation.nodes import SERVICES
 from simulation.providers import Ledger, money_of
-
-TABLES: Final = {
-    "order": "orders",
-    "inventory": "reservations",
-    "payment": "payments",
-    "shipping": "shipments",
-}
 
 
 class Town(Protocol):
@@ -136,12 +129,10 @@ def _check_dead_letters(town: Town) -> None:
             headers = dict(record.headers)
             place = (headers["dlq_topic"], headers["dlq_partition"], headers["dlq_offset"])
             kept.add(tuple(value.decode() for value in place))
-        for topic in service.topics:
-            for partition in range(12):
-                for record in town.broker.log(topic, partition):
-                    place = (topic, str(partition), str(record.offset))
-                    if is_rubbish(record) and place not in kept:
-                        town.watch.broken("I9", f"{name} kept nothing of {place}")
+        for record in (r for topic in service.topics for r in records(town, topic)):
+            place = (record.topic, str(record.partition), str(record.offset))
+            if is_rubbish(record) and place not in kept:
+                town.watch.broken("I9", f"{name} kept nothing of {place}")
 
 
 def is_rubbish(record: Any) -> bool:
@@ -151,18 +142,20 @@ def is_rubbish(record: Any) -> bool:
 def _check_fold(town: Town, logged: list[Logged]) -> None:
     """G8: each service's rows are the fold of its own events, with no effect on the way."""
     for name, database in town.databases.items():
-        own = [entry.envelope for entry in logged if entry.topic == f"{name}.events"]
-        folded = fold(town.services[name], own, Folded())
-        live = {key: (row.version, row.state) for key, row in database.own.items()}
-        rebuilt = {key: (row.version, row.state) for key, row in folded.own.items()}
-        _compare(town, f"{name}'s orders", live, rebuilt)
+        folded = _fold(town, name, logged, database.own.items())
         if town.services[name].scope is not None:
             _compare(town, f"{name}'s shared rows", dict(database.shared), folded.shared)
-    own = [entry.envelope for entry in logged if entry.topic == "loyalty.events"]
-    folded = fold(town.services["loyalty"], own, Folded())
-    live = {key: (row.version, row.state) for key, row in loyalty_orders(town)}
+    _fold(town, "loyalty", logged, loyalty_orders(town))
+
+
+def _fold(town: Town, name: str, logged: list[Logged], rows: Iterable[tuple[str, Any]]) -> Folded:
+    """A service's own events, folded; its orders are compared with its rows."""
+    own = [entry.envelope for entry in logged if entry.topic == f"{name}.events"]
+    folded = fold(town.services[name], own, Folded())
+    live = {key: (row.version, row.state) for key, row in rows}
     rebuilt = {key: (row.version, row.state) for key, row in folded.own.items()}
-    _compare(town, "loyalty's orders", live, rebuilt)
+    _compare(town, f"{name}'s orders", live, rebuilt)
+    return folded
 
 
 def _compare(town: Town, what: str, live: dict[str, Any], rebuilt: dict[str, Any]) -> None:
@@ -175,11 +168,14 @@ def _compare(town: Town, what: str, live: dict[str, Any], rebuilt: dict[str, Any
 def events(town: Town) -> Iterator[Logged]:
     """Every event of the services' topics; rubbish has none."""
     for service in SERVICES:
-        topic = f"{service}.events"
-        for partition in range(12):
-            for record in town.broker.log(topic, partition):
-                if not is_rubbish(record):
-                    yield Logged(topic, decode(record.value, record.headers))
+        for record in records(town, f"{service}.events"):
+            if not is_rubbish(record):
+                yield Logged(record.topic, decode(record.value, record.headers))
+
+
+def records(town: Town, topic: str) -> Iterator[Any]:
+    for partition in range(12):
+        yield from town.broker.log(topic, partition)
 
 
 def books_of(town: Town) -> Books:

@@ -7,7 +7,7 @@ import asyncio
 from collections import Counter
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from aiokafka.errors import CorruptRecordException, KafkaTimeoutError
 
@@ -156,14 +156,8 @@ class Weather:
                 return Fault(delay_s + lag_s)
         return Fault(delay_s)
 
-    async def there(self, party: str, what: str) -> None:
-        """On the way to a provider: nothing has happened yet."""
-        await self._called(party, what)
-        if self.strikes("unknown-outcome", 0.1):
-            await self._silence(party, what)
-
-    async def back(self, party: str, what: str) -> None:
-        """On the way back: it has happened."""
+    async def carry(self, party: str, what: str) -> None:
+        """One way to a provider, or the way back when it has happened."""
         await self._called(party, what)
         if self.strikes("unknown-outcome", 0.1):
             await self._silence(party, what)
@@ -185,7 +179,3 @@ class Weather:
         if drawn < 0.5:  # noqa: PLR2004
             raise ProviderError(f"{party}: no answer to {what}")
         await asyncio.sleep(30.0 * drawn)
-
-
-def describe(hits: "Counter[str]") -> dict[str, Any]:
-    return {kind: hits[kind] for kind in FAULTS if hits[kind]}

@@ -121,9 +121,7 @@ class World:
             await story
 
     async def _story(self) -> None:
-        for number in range(INSTANCES):
-            for service in SERVICES:
-                self.start(f"{service}-{number}")
+        self._start_missing()
         await self.shop.open()
         self.weather.begin()
         operating = asyncio.create_task(self.operator.run())
@@ -229,9 +227,6 @@ class World:
             del self.running[process.name]
             delay_s = self.choice.uniform(0.2, 3.0)
             self.loop.call_later(delay_s, self.start, process.name, context=self.outside)
-
-    def pause(self, process: Process) -> None:
-        process.pause()
 
     def resume(self, process: Process) -> None:
         if process.alive and not process.runs:
