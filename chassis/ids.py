@@ -1,8 +1,9 @@
 """The only place that makes identities up."""
 
-from uuid import UUID, uuid5
+from uuid import UUID
 
 from uuid_utils import uuid7
+from uuid_utils.compat import uuid5
 
 from shared_events.envelope import NAMESPACE
 

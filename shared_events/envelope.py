@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
-from uuid import UUID, uuid5
+from uuid import UUID
+
+from uuid_utils.compat import uuid5
 
 NAMESPACE: Final = UUID("6f1d1c1e-7a52-4d0f-9f0b-5a6a3f3d2c11")
 
