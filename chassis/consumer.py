@@ -7,6 +7,7 @@ restart); a rebalance runs beside the handler (the inbox and the row versions ke
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -200,8 +201,9 @@ class _Session:
         outcomes = await self.of.store.handle(messages, malformed)
         BATCH_SECONDS.labels(name).observe(clock.monotonic() - started)
         BATCH_MESSAGES.labels(name).observe(len(messages))
+        for kind, count in Counter(map(type, outcomes)).items():
+            MESSAGES.labels(name, kind.__name__).inc(count)
         for message, outcome in zip(messages, outcomes, strict=True):
-            MESSAGES.labels(name, type(outcome).__name__).inc()
             if isinstance(outcome, Parked):
                 trace_id = tracing.trace_id_of(message.traceparent)
                 log.error(

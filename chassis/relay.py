@@ -9,6 +9,7 @@ what is acknowledged is always a prefix of every key.
 import asyncio
 from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import structlog
@@ -22,7 +23,7 @@ from chassis.store import Store
 from chassis.tasks import own_cancellation_only
 
 log = structlog.get_logger()
-_partition_of = DefaultPartitioner()
+_partitioner = DefaultPartitioner()
 Sent = tuple[list[str], BaseException | None]
 
 
@@ -122,10 +123,10 @@ class Relay:
     ) -> Sent:
         """A topic that Kafka lacks or forbids holds up no other."""
         async with asyncio.timeout(self.send_timeout_s):
-            known = sorted(await producer.partitions_for(topic))
+            known = tuple(sorted(await producer.partitions_for(topic)))
         parted: dict[int, list[tuple[str, OutboxRow]]] = {}
         for id_, row in rows:
-            partition = _partition_of(row.key.encode(), known, known)
+            partition = _partition_of(row.key.encode(), known)
             parted.setdefault(partition, []).append((id_, row))
         return await _together(
             self._send(producer, topic, partition, batch) for partition, batch in parted.items()
@@ -173,6 +174,13 @@ class Relay:
         if self._producer is not None:
             producer, self._producer = self._producer, None
             await stop_within(producer, 2)
+
+
+@lru_cache(maxsize=10_000)
+def _partition_of(key: bytes, known: tuple[int, ...]) -> int:
+    """Where any Kafka client puts a key; its hash in Python is slow, and an order's key comes again."""
+    partition: int = _partitioner(key, known, known)
+    return partition
 
 
 async def _together(sends: Iterable[Awaitable[Sent]]) -> Sent:

@@ -116,19 +116,26 @@ def _caused(events: dict[str, T]) -> list[T]:
     for id_, entry in events.items():
         before[entry.topic, entry.envelope.sequence] = id_
     steps: dict[str, int] = {}
+    return sorted(
+        events.values(),
+        key=lambda e: (_steps_to(str(e.envelope.id), events, before, steps), e.envelope.time),
+    )
 
-    def steps_to(id_: str) -> int:
-        if id_ not in steps:
-            steps[id_] = 0  # rather than go round, should a log hold a circle
-            entry = events[id_]
-            led = (
-                entry.envelope.causation_id,
-                before.get((entry.topic, entry.envelope.sequence - 1)),
-            )
-            steps[id_] = 1 + max((steps_to(cause) for cause in led if cause in events), default=0)
-        return steps[id_]
 
-    return sorted(events.values(), key=lambda e: (steps_to(str(e.envelope.id)), e.envelope.time))
+def _steps_to(
+    id_: str,
+    events: Mapping[str, Logged],
+    before: Mapping[tuple[str, int], str],
+    steps: dict[str, int],
+) -> int:
+    if id_ not in steps:
+        steps[id_] = 0  # rather than go round, should a log hold a circle
+        entry = events[id_]
+        last = before.get((entry.topic, entry.envelope.sequence - 1), "")
+        led = (cause for cause in (entry.envelope.causation_id, last) if cause in events)
+        longest = (_steps_to(cause, events, before, steps) for cause in led)
+        steps[id_] = 1 + max(longest, default=0)
+    return steps[id_]
 
 
 def of_order(books: Books, order_id: str, order: Row) -> list[str]:

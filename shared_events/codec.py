@@ -65,8 +65,11 @@ def decode(value: bytes | None, headers: Iterable[tuple[str, bytes | None]]) -> 
     Raises MalformedError for a missing attribute, an unknown type or a value off its schema.
     """
     try:
-        ours = ((name, data) for name, data in headers if name.startswith(OURS))
-        attributes = {name: data.decode() for name, data in ours if data is not None}
+        attributes = {
+            name: data.decode()
+            for name, data in headers
+            if data is not None and name.startswith(OURS)
+        }
         entry = BY_TYPE.get(attributes["ce_type"])
         if entry is None:
             raise MalformedError(f"unknown type {attributes['ce_type']!r}")

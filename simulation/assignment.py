@@ -42,6 +42,8 @@ class Assignment:
         """Hand out what is here. An error loses what was drained before it: the position is past it."""
         drained: dict[TopicPartition, list[ConsumerRecord[Any, Any]]] = {}
         for place, at in self.places.items():
+            if at.position == at.fetched == at.log.end and at.error is None:
+                continue  # most of them: nothing is here, and nothing is to come
             if at.position is None or (wanted and place not in wanted):
                 continue
             if at.fetched != at.log.end and at.position >= at.fetched:

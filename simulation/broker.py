@@ -113,6 +113,11 @@ class Broker:
         for partition in self.topics[topic].partitions:
             partition.compact(tombstones=tombstones)
 
+    def forget(self) -> None:
+        for topic in self.topics.values():
+            for partition in topic.partitions:
+                partition.records.clear()
+
     # Groups
 
     def group(self, name: str) -> Group:

@@ -137,6 +137,10 @@ class Database(Tables):
             self._undo(transaction)
         self.unflushed.clear()
 
+    def forget(self) -> None:
+        for name in TABLES:
+            getattr(self, name).clear()
+
     def commit(self, transaction: "Transaction") -> None:
         """All that was written shows at once."""
         after, before = transaction.after, transaction.before

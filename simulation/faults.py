@@ -1,7 +1,6 @@
 """What may go wrong between a client and the simulated broker: asked once for every request."""
 
-from dataclasses import dataclass
-from typing import Final, Literal, Protocol
+from typing import Final, Literal, NamedTuple, Protocol
 
 from aiokafka.errors import KafkaError
 
@@ -11,8 +10,7 @@ Kind = Literal[
 ]  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(NamedTuple):
     """The client gets `error` in place of a reply; `applied` says that the request took effect.
 
     A client answers an error as aiokafka does. A retriable one, such as KafkaConnectionError, is

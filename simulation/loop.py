@@ -100,6 +100,10 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         heapq.heappush(self._timers, (when, next(self._numbers), timer))
         return timer
 
+    def close(self) -> None:
+        super().close()
+        self._timers.clear()
+
     def resume(self, process: Process) -> None:
         """What was held of a paused process is ready now."""
         process.go_on()

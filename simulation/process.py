@@ -71,10 +71,15 @@ def servers_now() -> datetime:
     return _OUTSIDE.run(clock.now)
 
 
-def let_go(loop: asyncio.AbstractEventLoop, tasks: Iterable["asyncio.Task[Any]"]) -> None:
+def let_go(
+    loop: asyncio.AbstractEventLoop,
+    tasks: Iterable["asyncio.Task[Any]"],
+    forget: Callable[[], None] = lambda: None,
+) -> None:
     """End a loop whose tasks never came to their end: they died long ago, and have nothing to say.
 
-    Left to the garbage collector, a `finally` of theirs would run in the middle of anything.
+    Left to the garbage collector, a `finally` of theirs would run in the middle of anything; what
+    `forget` drops before leaves less for it.
     """
     loop.set_exception_handler(_unheard)
     hook, sys.unraisablehook = sys.unraisablehook, _unheard
@@ -84,6 +89,7 @@ def let_go(loop: asyncio.AbstractEventLoop, tasks: Iterable["asyncio.Task[Any]"]
             with suppress(BaseException):
                 task.get_coro().close()
         loop.close()
+        forget()
         gc.collect()
     finally:
         sys.unraisablehook = hook

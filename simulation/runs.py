@@ -46,8 +46,7 @@ def run(plan: Plan, *, keep_log: bool = False, verbose: bool = False) -> Result:
     bug: AbstractContextManager[Any] = (
         mutants.switched_on(plan.mutant) if plan.mutant else nullcontext()
     )
-    with bug:
-        world = World(plan, keep_log=keep_log)
+    with bug, World(plan, keep_log=keep_log) as world:
         if verbose:
             machine.told_with_time(world.loop)
         else:
@@ -57,20 +56,20 @@ def run(plan: Plan, *, keep_log: bool = False, verbose: bool = False) -> Result:
             world.run()
         except ViolationError as error:
             guarantee, what = error.guarantee, str(error)
-    orders = world.databases["order"].own.values()
-    return Result(
-        plan=plan,
-        digest=world.digest.hexdigest(),
-        guarantee=guarantee,
-        what=what,
-        hits=world.weather.hits,
-        cells=world.cells,
-        states=Counter(type(row.state).__name__ for row in orders),
-        events=len(world.watch.published),
-        cuts=world.weather.steps,
-        virtual_s=world.loop.now_s,
-        log=world.log,
-    )
+        orders = world.databases["order"].own.values()
+        return Result(
+            plan=plan,
+            digest=world.digest.hexdigest(),
+            guarantee=guarantee,
+            what=what,
+            hits=world.weather.hits,
+            cells=world.cells,
+            states=Counter(type(row.state).__name__ for row in orders),
+            events=len(world.watch.published),
+            cuts=world.weather.steps,
+            virtual_s=world.loop.now_s,
+            log=world.log,
+        )
 
 
 def many(plans: Iterable[Plan], jobs: int) -> Iterator[Result]:

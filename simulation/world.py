@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from hashlib import blake2b
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from pydantic_core import from_json
 
@@ -91,11 +91,20 @@ class World:
         if self.keep_log:
             self.log.append(line)
 
+    def __enter__(self) -> Self:
+        gc.disable()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self._dispose()
+        finally:
+            gc.enable()
+
     def run(self) -> None:
         """Raises ViolationError for the first guarantee that is broken."""
         choice = self.plan.random("production")
         asyncio.set_event_loop(self.loop)
-        gc.disable()
         try:
             with (
                 machine.installed(self.loop, choice, self.weather.passed),
@@ -107,8 +116,6 @@ class World:
             self.watch.broken("G1", str(error))
         finally:
             asyncio.set_event_loop(None)
-            self._dispose()
-            gc.enable()
         if self.watch.violations:
             raise self.watch.violations[0]
 
@@ -287,6 +294,15 @@ class World:
             self.watch.appended(record)
 
     def _dispose(self) -> None:
-        for process in (*self.ended, *self.running.values()):
+        processes = (*self.ended, *self.running.values())
+        for process in processes:
             process.held.clear()
-        let_go(self.loop, (t for p in (*self.ended, *self.running.values()) for t in p.tasks))
+        tasks = [task for process in processes for task in process.tasks]
+        let_go(self.loop, tasks, self._forget)
+
+    def _forget(self) -> None:
+        """What is let go of one by one costs less than what is found to be in circles."""
+        self.broker.forget()
+        for database in self.databases.values():
+            database.forget()
+        vars(self).clear()
