@@ -136,7 +136,7 @@ async def reading(
     try:
         async with asyncio.timeout(30):
             await client.start()
-            places = await _places(bootstrap, topics)
+            places = await places_of(bootstrap, topics)
             if places:
                 client.assign(places)
             starts = await client.beginning_offsets(places) if places else {}
@@ -150,7 +150,8 @@ async def reading(
         await stop_within(client, 5)
 
 
-async def _places(bootstrap: str, topics: Iterable[str]) -> list[TopicPartition]:
+async def places_of(bootstrap: str, topics: Iterable[str]) -> list[TopicPartition]:
+    """All partitions of those of the topics that exist."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=10_000)
     await admin.start()
     try:

@@ -45,11 +45,15 @@ def running(name: str, pid: int, address: str = "", log: str = "") -> Running:
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """`processes` is empty while it starts. The file holds a secret: only its owner may read it."""
+    """`processes` is empty while it starts. The file holds secrets: only its owner may read it.
+
+    `servers` are the addresses of Kafka, PostgreSQL (its administrator's) and Redis.
+    """
 
     supervisor: Running
     processes: tuple[Running, ...] = ()
     operator_token: str = ""
+    servers: tuple[str, ...] = ()
 
     def write(self) -> None:
         scratch = FILE.with_suffix(".new")
@@ -84,7 +88,8 @@ def found() -> Stack | None:
     try:
         raw = json.loads(FILE.read_text())
         processes = tuple(Running(**entry) for entry in raw["processes"])
-        stack = Stack(Running(**raw["supervisor"]), processes, raw.get("operator_token", ""))
+        token, servers = raw.get("operator_token", ""), tuple(raw.get("servers", ()))
+        stack = Stack(Running(**raw["supervisor"]), processes, token, servers)
     except (FileNotFoundError, ValueError, TypeError, KeyError):  # none, or another release's
         return None
     return stack if stack.supervisor.is_alive() else None

@@ -117,7 +117,8 @@ def _write_down(services: Services, servers: stack_servers.Servers) -> tuple[sta
     made += [(instance.process, instance.url) for instance in services.instances]
     processes = tuple(state.running(p.name, p.pid, place, str(p.log)) for p, place in made)
     supervisor = state.running("supervisor", os.getpid())
-    state.Stack(supervisor, processes, addresses.operator_token).write()
+    urls = (addresses.kafka_bootstrap, addresses.postgres_url, addresses.redis_url)
+    state.Stack(supervisor, processes, addresses.operator_token, urls).write()
     return processes
 
 

@@ -1,0 +1,1 @@
+"""The topics as one log, wherever their records are kept."""

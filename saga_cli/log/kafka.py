@@ -1,0 +1,73 @@
+"""What Kafka itself keeps: a client of no group, which commits nothing."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from aiokafka import TopicPartition
+
+from chassis.kafka import make_consumer, places_of, stop_within
+from chassis.message import Record
+from saga_cli.log.source import HoleError, Kept, Place, Span
+
+ANSWER_S = 30
+
+
+@dataclass
+class KafkaLog:
+    """`batch` records at most at once."""
+
+    bootstrap: str
+    batch: int = 5000
+
+    async def spans(self, topics: Iterable[str]) -> dict[Place, Span]:
+        async with self._client() as client:
+            places = await places_of(self.bootstrap, topics)
+            if not places:
+                return {}
+            starts = await client.beginning_offsets(places)
+            ends = await client.end_offsets(places)
+        return {Place(p.topic, p.partition): Span(starts[p], ends[p]) for p in places}
+
+    async def read(self, place: Place, span: Span) -> AsyncIterator[list[Kept]]:
+        part = TopicPartition(*place)
+        async with self._client() as client:
+            client.assign([part])
+            first = (await client.beginning_offsets([part]))[part]
+            if span.start < min(first, span.end):
+                raise HoleError(f"{place.topic}/{place.partition} begins at {first}")
+            client.seek(part, span.start)
+            while await client.position(part) < span.end:
+                async with asyncio.timeout(ANSWER_S):
+                    found = await client.getmany(part, timeout_ms=500, max_records=self.batch)
+                if kept := [_kept(r) for r in found.get(part, ()) if r.offset < span.end]:
+                    yield kept
+
+    async def offsets_at(self, instant: datetime, places: Iterable[Place]) -> Mapping[Place, int]:
+        parts = [TopicPartition(*place) for place in places]
+        at_ms = int(instant.timestamp() * 1000)
+        async with self._client() as client:
+            found = await client.offsets_for_times(dict.fromkeys(parts, at_ms))
+            ends = await client.end_offsets(parts)
+        return {
+            Place(part.topic, part.partition): found[part].offset if found[part] else ends[part]
+            for part in parts
+        }
+
+    @asynccontextmanager
+    async def _client(self) -> AsyncIterator[Any]:
+        client = make_consumer(self.bootstrap, None)
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                await client.start()
+            yield client
+        finally:
+            await stop_within(client, 5)
+
+
+def _kept(record: Any) -> Kept:
+    of = (record.topic, record.partition, record.offset, record.key, record.value)
+    return Kept(Record(*of, tuple(record.headers)), record.timestamp)

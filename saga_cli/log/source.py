@@ -1,0 +1,50 @@
+"""What reads the past: the records of each partition by offset, as if they were all in one place."""
+
+from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple, Protocol
+
+from chassis.message import Record
+
+
+class Place(NamedTuple):
+    """One partition of one topic."""
+
+    topic: str
+    partition: int
+
+
+class Span(NamedTuple):
+    """Offsets `start` <= offset < `end`."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A record, and when it was appended, in milliseconds since the epoch."""
+
+    record: Record
+    timestamp_ms: int
+
+
+class HoleError(Exception):
+    """Records that are asked for are kept nowhere any more."""
+
+
+class Source(Protocol):
+    """A log to read from its beginning to what is its end now."""
+
+    async def spans(self, topics: Iterable[str]) -> dict[Place, Span]:
+        """What there is of each partition, of those of the topics that exist."""
+
+    def read(self, place: Place, span: Span) -> AsyncIterator[list[Kept]]:
+        """Records of a span in order, in batches; compaction may have left some out.
+
+        Raises HoleError when the span begins before what is kept.
+        """
+
+    async def offsets_at(self, instant: datetime, places: Iterable[Place]) -> Mapping[Place, int]:
+        """The first offset of each partition that was appended at or after an instant, or its end."""
