@@ -35,7 +35,7 @@ check: setup ## format, lint, types, import rules, dependencies, fast tests
 	@$(RUN) lint-imports
 	@$(RUN) deptry .
 	@$(RUN) vulture
-	@$(RUN) pytest -q -n 2 --dist loadfile tests/domain tests/payment tests/cli tests/choreography tests/chassis tests/architecture tests/contract tests/simulation/test_worlds.py tests/simulation/test_database.py
+	@$(RUN) pytest -q -n 2 --dist loadfile -m "not long" --durations=5 tests/domain tests/payment tests/cli tests/choreography tests/chassis tests/architecture tests/contract tests/simulation/test_worlds.py tests/simulation/test_database.py
 
 format: setup ## put the code in form
 	@$(RUN) ruff format .

@@ -20,6 +20,7 @@ from simulation.runs import Result, cores, hunted, many, run, shrunk
 from simulation.summary import Summary
 
 SHOWN: Final = 40
+TOLD_EVERY_S: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ def kinds_of(faults: str) -> frozenset[str]:
 def simulate(wanted: Wanted) -> None:
     """Exit code 1 after the first run that breaks a guarantee."""
     summary, started = Summary(), monotonic()
+    told_at = started
     columns = (TextColumn("orders"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         bar = progress.add_task("orders", total=wanted.orders)
@@ -58,6 +60,7 @@ def simulate(wanted: Wanted) -> None:
             for result in many(wanted.plans(), wanted.jobs or cores()):
                 summary.add(result)
                 progress.update(bar, completed=min(summary.orders, wanted.orders))
+                told_at = _told(summary, wanted, started, told_at)
                 if result.guarantee:
                     break
     tell(summary, monotonic() - started)
@@ -66,6 +69,16 @@ def simulate(wanted: Wanted) -> None:
         raise typer.Exit(1)
     if summary.orders < wanted.orders:
         raise typer.Exit(130)
+
+
+def _told(summary: Summary, wanted: Wanted, started: float, told_at: float) -> float:
+    """Where there is no terminal to draw a bar on, a line a minute says how far it is."""
+    now = monotonic()
+    if console.is_terminal or now - told_at < TOLD_EVERY_S:
+        return told_at
+    rate = summary.orders / (now - started)
+    console.print(f"{summary.orders} of {wanted.orders} orders, {rate:.0f} orders/s")
+    return now
 
 
 def repeat(text: str, log: Path | None, *, verbose: bool) -> None:

@@ -6,7 +6,13 @@ import pytest
 
 from tests.choreography.exhaustive import STORIES, told
 
-EVERY_STORY: Final = pytest.mark.parametrize("story", STORIES)
+EVERY_STORY: Final = pytest.mark.parametrize(
+    "story",
+    [
+        pytest.param(name, marks=pytest.mark.long if len(story.chances) > 1 else ())
+        for name, story in STORIES.items()
+    ],
+)
 
 
 def broken(story: str, guarantee: str) -> set[str]:

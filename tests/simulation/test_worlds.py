@@ -47,6 +47,7 @@ def test_what_was_found_once_is_mended(plan: Plan) -> None:
     assert run(plan).what == ""
 
 
+@pytest.mark.long
 def test_a_failure_is_made_small_and_says_how_to_repeat_it() -> None:
     faults = dict.fromkeys(("delay", "kill", "unknown-outcome"), 0.8)
     plan = Plan(3, 80, faults, mutant="key-of-each-try")
@@ -69,6 +70,7 @@ def test_failing_plans_are_kept_and_come_first(tmp_path: Path) -> None:
     assert list(found.plans()) == [Plan(1), Plan(2)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["no-inbox", "offsets-first", "refund-out-of-order", "oversell"])
 def test_a_deliberate_bug_is_found_within_a_few_seeds(name: str) -> None:
     """All of them: `make mutants`."""
