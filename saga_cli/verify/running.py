@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import asdict
@@ -23,6 +24,8 @@ from saga_cli.verify.results import Difference, Result, Told
 from saga_cli.verify.whole import log_of, service_of, verify_service
 
 SHOWN: Final = 20
+LIVE: Final = ("live", "rebuilt")
+THEN: Final = ("then", "now")
 Outcome = TypeVar("Outcome", Result, Decided)
 Job = Callable[[str, Told], Coroutine[Any, Any, Outcome]]
 
@@ -30,11 +33,12 @@ Job = Callable[[str, Told], Coroutine[Any, Any, Outcome]]
 def run(names: list[str], window: Window | None, *, as_json: bool) -> None:
     """Compare, or where there is a window decide again; the command ends with 1 or 2 if need be."""
     places = found()
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what ails it is told in one line
     try:
         if window is None:
-            _tell(_each(names, _verifier(places)), _comparisons, as_json=as_json)
+            _tell(_each(names, _verifier(places)), _comparisons, LIVE, as_json=as_json)
         else:
-            _tell(_each(names, _decider(places, window)), _decisions, as_json=as_json)
+            _tell(_each(names, _decider(places, window)), _decisions, THEN, as_json=as_json)
     except (HoleError, KafkaError, RedisError, asyncpg.PostgresError, OSError) as error:
         fail(f"{type(error).__name__}: {' '.join(str(error).split())}")
     except (AssertionError, ValueError) as error:  # `verify` says which events make no sense
@@ -78,7 +82,11 @@ def _shown(bar: Progress, name: str) -> Told:
 
 
 def _tell(
-    results: list[Outcome], table_of: Callable[[list[Outcome]], Table], *, as_json: bool
+    results: list[Outcome],
+    table_of: Callable[[list[Outcome]], Table],
+    sides: tuple[str, str],
+    *,
+    as_json: bool,
 ) -> None:
     differences = [difference for result in results for difference in result.differences]
     if as_json:
@@ -90,7 +98,7 @@ def _tell(
         for result in results:
             for note in getattr(result, "notes", ()):
                 console.print(f"{result.service}: {plain(note)}", markup=False)
-        show(differences)
+        show(differences, sides)
     if differences:
         raise typer.Exit(1)
 
@@ -100,11 +108,11 @@ def _counts(result: Result | Decided) -> dict[str, Any]:
     return counts | {"differences": len(result.differences)}
 
 
-def show(differences: list[Difference]) -> None:
+def show(differences: list[Difference], sides: tuple[str, str] = LIVE) -> None:
     for each in differences[:SHOWN]:
         line = f"{each.service} {plain(each.key)}: {plain(each.what)}"
         console.print(line, style="red", markup=False, soft_wrap=True)
-        for name, value in (("live", each.live), ("rebuilt", each.rebuilt)):
+        for name, value in zip(sides, (each.live, each.rebuilt), strict=True):
             if value:
                 console.print(f"  {name:8}{plain(value)}", markup=False, soft_wrap=True)
     if len(differences) > SHOWN:

@@ -9,7 +9,7 @@ from chassis.service import Service
 from saga_cli.log.kafka import KafkaLog
 from saga_cli.log.source import Source
 from saga_cli.places import Places
-from saga_cli.topology import BY_NAME
+from saga_cli.topology import BY_NAME, SERVICES
 from saga_cli.verify.comparing import compare
 from saga_cli.verify.details import committed, compare_details
 from saga_cli.verify.live import in_postgres
@@ -23,6 +23,11 @@ def log_of(places: Places) -> Source:
 def service_of(name: str) -> Service:
     found: Service = import_module(f"{BY_NAME[name].module}.service").SERVICE
     return found
+
+
+async def verify_all(places: Places) -> list[Result]:
+    source = log_of(places)
+    return [await verify_service(source, places, spec.name) for spec in SERVICES]
 
 
 async def verify_service(source: Source, places: Places, name: str, told: Told = nobody) -> Result:
