@@ -63,7 +63,7 @@ def _by_others(checkout: Path, words: list[str]) -> int:
     own = checkout / ".venv" / "bin" / "python"
     python = str(own.absolute()) if own.exists() else sys.executable
     environment = {"PYTHONPATH": str(checkout.absolute()), GIVEN[0]: found().kafka_bootstrap}
-    command = [python, "-c", CODE, str(Path(__file__).parents[1]), "--decide", *words]
+    command = [python, "-P", "-c", CODE, str(Path(__file__).parents[1]), "--decide", *words]
     return subprocess.run(command, env={**os.environ, **environment}, check=False).returncode
 
 

@@ -83,7 +83,7 @@ class Comparison:
 
     async def end_partition(self) -> None:
         """Add what is pending for its keys; compare its rows, and forget them."""
-        for key in self.pending.keys() & self.rows.keys():
+        for key in sorted(self.pending.keys() & self.rows.keys()):
             for envelope in self.pending.pop(key):
                 self._add(envelope)
         for key, row in self.rows.items():
@@ -168,7 +168,8 @@ class Comparison:
         """Of what a service heard from its neighbours; a command's id may be in no inbox."""
         for some in chunks(self.caused, CHUNK):
             causes = {id_: self.caused[id_] for id_ in some}
-            for id_ in await self.live.unheard(causes):
+            missing = await self.live.unheard(causes)
+            for id_ in filter(missing.__contains__, causes):
                 led_to, remembers = causes[id_], self.live.remembers
                 if id_ not in _consumed_ids(self.service, led_to.subject):
                     continue

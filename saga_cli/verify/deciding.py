@@ -3,12 +3,12 @@
 State and message are as they were: the order's earlier events add up to the one, the neighbour's
 topic holds the other. Of rows that orders share the log tells the values only roughly, as no
 partition knows of another: they are first taken by the times of the events, and where that leads
-elsewhere, as they were at any instant close by.
+elsewhere, the decision is moved past those that were made close by.
 """
 
 import asyncio
 import time
-from bisect import bisect_right
+from bisect import bisect_left
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -27,7 +27,8 @@ from shared_events.decision import Refusal
 from shared_events.envelope import Envelope
 
 NEAR: Final = timedelta(seconds=5)
-"""Within it, decisions may have been made in another order than that of their times."""
+MOVES: Final = 500
+"""So far, and past so many others, a decision may stand from where its time puts it."""
 RELAYED_S: Final = 10
 """So long an event may be on its way from the outbox to the log."""
 
@@ -87,10 +88,23 @@ class Answer(NamedTuple):
 
 
 class Wrong(NamedTuple):
+    """`shared` are the rows that orders share as the times of the events tell them."""
+
+    step: int
     made: Made
     own: Any
+    shared: Mapping[str, Any]
     heard: Envelope
     answer: Answer
+
+
+class Touch(NamedTuple):
+    """An event of an order, which is in some state, that changes what orders share."""
+
+    step: int
+    subject: str
+    own: Any
+    event: Any
 
 
 async def decide_again(
@@ -126,30 +140,38 @@ async def decide_again(
 
 @dataclass
 class Lot:
-    """Orders with all that may have to do with them."""
+    """Orders with all that may have to do with them.
+
+    By row that orders share: `touches` in the order of the steps, and `values` after each of them.
+    """
 
     service: Service
     window: Window
     found: Decided
     heard: Mapping[str, Heard]
     folded: Folded = field(default_factory=Folded)
-    history: dict[str, tuple[list[datetime], list[Any]]] = field(default_factory=dict)
+    made: Sequence[Made] = ()
+    touches: dict[str, list[Touch]] = field(default_factory=dict)
+    values: dict[str, list[Any]] = field(default_factory=dict)
     wrong: list[Wrong] = field(default_factory=list)
     led: set[str] = field(default_factory=set)
 
-    def run(self, decisions: Iterable[Made]) -> None:
-        for made in decisions:
-            self._judge(made)
+    def run(self, decisions: Sequence[Made]) -> None:
+        self.made = decisions
+        for step, made in enumerate(decisions):
+            self._judge(step, made)
             self.led.add(made.cause)
             for envelope in made.events:
                 own = self._own(envelope.subject)
                 fold(self.service, [envelope], self.folded)
                 for ref in self.service.references(own, envelope.event):
-                    times, values = self.history.setdefault(ref, ([], []))
-                    times.append(made.when)
-                    values.append(self.folded.shared[ref])
+                    touch = Touch(step, envelope.subject, own, envelope.event)
+                    self.touches.setdefault(ref, []).append(touch)
+                    self.values.setdefault(ref, []).append(self.folded.shared[ref])
         for wrong in self.wrong:
-            if self._depends_on_others(wrong):
+            if any(
+                self._answer_to(wrong, rows).events == _then(wrong) for rows in self._moved(wrong)
+            ):
                 self.found.shared += 1
             else:
                 self.found.differences += _differences(self.service.name, wrong)
@@ -170,7 +192,7 @@ class Lot:
                 self.found.quiet += 1
         return found
 
-    def _judge(self, made: Made) -> None:
+    def _judge(self, step: int, made: Made) -> None:
         if not self.window.holds(made.at):
             return
         heard = self.heard.get(made.cause)
@@ -178,31 +200,47 @@ class Lot:
             self.found.elsewhere += 1
             return
         self.found.decisions += 1
-        own = self._own(made.events[0].subject)
-        answer = self._answer(own, self.folded.shared, heard.envelope, made.at)
-        if answer.events != tuple(envelope.event for envelope in made.events):
-            self.wrong.append(Wrong(made, own, heard.envelope, answer))
+        own, message = self._own(made.events[0].subject), heard.envelope
+        answer = self._answer(own, self.folded.shared, message, made.at)
+        wrong = Wrong(step, made, own, self._rows(own, message.event), message, answer)
+        if answer.events != _then(wrong):
+            self.wrong.append(wrong)
 
-    def _depends_on_others(self, wrong: Wrong) -> bool:
-        refs = self.service.references(wrong.own, wrong.heard.event)
-        first, last = wrong.made.when - NEAR, wrong.made.when + NEAR
-        times = {
-            t for ref in refs for t in self.history.get(ref, ([], []))[0] if first <= t <= last
-        }
-        then = tuple(envelope.event for envelope in wrong.made.events)
-        return any(
-            self._answer(wrong.own, self._shared_at(refs, t), wrong.heard, wrong.made.at).events
-            == then
-            for t in sorted({first, *times} if refs else ())
-        )
+    def _moved(self, wrong: Wrong) -> Iterator[Mapping[str, Any]]:
+        """What the decision would have met before and after others that were made close by."""
+        refs = sorted(self.service.references(wrong.own, wrong.heard.event))
+        for step in reversed(self._steps(refs, wrong, earlier=True)):
+            places = {r: bisect_left(self.touches.get(r, ()), step, key=_step) for r in refs}
+            yield {r: self.values[r][nth - 1] for r, nth in places.items() if nth}
+        rows = dict(wrong.shared)
+        for step in self._steps(refs, wrong, earlier=False):
+            for touch in {id(t.event): t for r in refs for t in self._at(r, step)}.values():
+                if touch.subject != wrong.made.events[0].subject:
+                    state = self.service.evolve(self.service.scoped(touch.own, rows), touch.event)
+                    rows |= self.service.parted(state)[1]
+            yield rows
 
-    def _shared_at(self, refs: Iterable[str], instant: datetime) -> dict[str, Any]:
-        found = {}
-        for ref in refs:
-            times, values = self.history.get(ref, ([], []))
-            if nth := bisect_right(times, instant):
-                found[ref] = values[nth - 1]
-        return found
+    def _steps(self, refs: Iterable[str], wrong: Wrong, *, earlier: bool) -> list[int]:
+        some: set[int] = set()
+        for touches in (self.touches.get(ref, []) for ref in refs):
+            here = bisect_left(touches, wrong.step, key=_step)
+            near = touches[max(0, here - MOVES) : here] if earlier else touches[here : here + MOVES]
+            some |= {touch.step for touch in near}
+        return [n for n in sorted(some) if abs(self.made[n].when - wrong.made.when) <= NEAR]
+
+    def _at(self, ref: str, step: int) -> Iterator[Touch]:
+        touches = self.touches.get(ref, [])
+        for touch in touches[bisect_left(touches, step, key=_step) :]:
+            if touch.step != step:
+                return
+            yield touch
+
+    def _answer_to(self, wrong: Wrong, rows: Mapping[str, Any]) -> Answer:
+        return self._answer(wrong.own, rows, wrong.heard, wrong.made.at)
+
+    def _rows(self, own: Any, message: Any) -> dict[str, Any]:
+        references = self.service.references(own, message)
+        return {ref: self.folded.shared[ref] for ref in references if ref in self.folded.shared}
 
     def _answer(self, own: Any, rows: Mapping[str, Any], message: Envelope, at: datetime) -> Answer:
         """As the chassis asks; a rule that fails is an answer too: the message would be parked."""
@@ -218,6 +256,14 @@ class Lot:
 
     def _own(self, key: str) -> Any:
         return self.folded.own.get(key, Change(self.service.initial, 0)).state
+
+
+def _then(wrong: Wrong) -> tuple[Any, ...]:
+    return tuple(envelope.event for envelope in wrong.made.events)
+
+
+def _step(touch: Touch) -> int:
+    return touch.step
 
 
 def _lots(service: Service, own: Ends, near: Ends) -> Sequence[int | None]:
@@ -281,8 +327,7 @@ def _made(events: Iterable[Envelope]) -> list[Made]:
 
 def _differences(service: str, wrong: Wrong) -> Iterator[Difference]:
     key = wrong.made.events[0].subject
-    then = tuple(envelope.event for envelope in wrong.made.events)
-    for old, new in zip_longest(then, wrong.answer.events):
+    for old, new in zip_longest(_then(wrong), wrong.answer.events):
         if old != new:
             was, now = apart(_fields(old), _fields(new))
             about = _named(new if old is None else old)

@@ -62,7 +62,7 @@ def _decider(places: Places, window: Window) -> Job[Decided]:
 
 
 def _each(names: list[str], job: Job[Outcome]) -> list[Outcome]:
-    with Progress(console=console, transient=True) as bar:
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
 
         async def run() -> list[Outcome]:
             return [await job(name, _shown(bar, name)) for name in names]
