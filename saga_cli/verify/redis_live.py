@@ -2,15 +2,16 @@
 
 An order's hash says by its version which events it holds, as a row of a database does. A customer's
 does not say it of their orders' events; so it is read together with the outbox, between two ends of
-the log: it holds the events before the first and those in the outbox. A customer of whom there are
-others between the two ends is read again.
+the log. It holds the events before the first end, those in the outbox, and of those between the two
+ends the ones that were appended before it was read. Where clocks can't tell that, it is read again;
+and a difference counts once it was seen three times.
 """
 
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from pydantic import ValidationError
 from redis.asyncio import Redis
@@ -21,7 +22,7 @@ from chassis.service import Service
 from chassis.work import adapter_of
 from loyalty_svc import keys
 from loyalty_svc.domain import Customer
-from saga_cli.log.source import Source, Span
+from saga_cli.log.source import Place, Source, Span
 from saga_cli.verify.live import Row, chunks, shared_apart, states_apart
 from saga_cli.verify.reading import Ends, ends_of, own_events, pending_events, read
 from saga_cli.verify.results import Result, Told, nobody
@@ -32,19 +33,23 @@ ALWAYS: Final = datetime.min.replace(tzinfo=UTC)
 HASHES: Final = 200
 """So many customers at most are read by one script, and five times as many outbox rows: 1 to 2 ms."""
 OUTBOX_ROWS: Final = 5 * HASHES
+TOPIC: Final = topic_of("loyalty")
 ROUNDS: Final = 20
+LOOKS: Final = 3
+SKEW_MS: Final = 100
+"""So far the clocks of Redis and of those who publish may be apart."""
 CUSTOMERS: Final = """
 local found = {}
 for n = 2, #KEYS do
   found[n - 1] = redis.call('HMGET', KEYS[n], 'points', 'suspended', 'changes')
 end
-return {found, redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', ARGV[1])}
+return {redis.call('TIME'), found, redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', ARGV[1])}
 """
 
 
 @dataclass(slots=True)
 class InRedis:
-    """All orders' hashes as they were met, and then the outbox."""
+    """All orders' hashes as they were met, and of the outbox after that what they hold."""
 
     stored: Mapping[str, Row]
     marks: Mapping[str, frozenset[str]]
@@ -84,84 +89,110 @@ async def in_redis(url: str) -> AsyncIterator[InRedis]:
                     marks[key] = frozenset(n[2:].decode() for n in found if n[:2] == b"m:")
         rows: Any = await redis.xrange(keys.OUTBOX)
         pending = [keys.row_of([part for pair in row.items() for part in pair]) for _, row in rows]
-        yield InRedis(stored, marks, pending)
+        held = [
+            row
+            for row in pending
+            for envelope in pending_events(TOPIC, [row])
+            if envelope.subject in stored and envelope.sequence <= stored[envelope.subject].version
+        ]
+        yield InRedis(stored, marks, held)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A customer at an instant of Redis's clock, and their events in the outbox at that instant."""
+
+    at_ms: int
+    customer: Customer
+    pending: list[Envelope]
+
+
+Moved: TypeAlias = Mapping[str, Sequence[tuple[int, Envelope]]]
+"""By customer, the events of a part of the log and when they were appended."""
 
 
 async def compare_customers(
     source: Source, service: Service, url: str, result: Result, told: Told = nobody
 ) -> None:
-    topic = topic_of(service.name)
     async with Redis.from_url(url) as redis:
-        customers = Customers(source, service, redis, result)
-        ends = await ends_of(source, [topic])
-        told(0, sum(ends.values()))
-        await customers.read_to(ends, told)
+        customers = Customers(source, service, result)
+        customers.add(await customers.read_to(await ends_of(source, [TOPIC]), told))
         unsure = {*await _names(redis, keys.customer_key("")), *customers.folded.shared}
         for _ in range(ROUNDS):
             if not unsure:
                 return
-            await customers.read_to(await ends_of(source, [topic]))
-            found, pending = await _customers(redis, sorted(unsure))
-            moved = await customers.since(await ends_of(source, [topic]))
-            known = {e.id for some in pending.values() for e in some}
-            moving = {e.event.customer_id for e in moved if e.id not in known}
-            for name in unsure - moving:
-                customers.compare(name, found[name], pending[name])
-            unsure &= moving
+            looks = await _looks(redis, sorted(unsure))
+            moved = await customers.read_to(await ends_of(source, [TOPIC]))
+            unsure = {name for name, look in looks.items() if not customers.told(name, look, moved)}
+            customers.add(moved)
         result.notes.append(f"{len(unsure)} customers changed too often to be compared")
 
 
 @dataclass
 class Customers:
-    """What the log says of each customer, up to `reached`."""
+    """What the log says of each customer, up to `reached`; `doubts` are not confirmed yet."""
 
     source: Source
     service: Service
-    redis: Redis
     result: Result
     folded: Folded = field(default_factory=Folded)
-    reached: dict[Any, int] = field(default_factory=dict)
+    reached: dict[Place, int] = field(default_factory=dict)
+    doubts: dict[str, list[tuple[int, bool]]] = field(default_factory=dict)
 
-    async def read_to(self, ends: Ends, told: Told = nobody) -> None:
-        fold(self.service, await self.since(ends, told), self.folded)
-        self.reached |= ends
-
-    async def since(self, ends: Ends, told: Told = nobody) -> list[Envelope]:
-        """Events of customers from where it was read to; what else is wrong with them is told once."""
-        found: list[Envelope] = []
+    async def read_to(self, ends: Ends, told: Told = nobody) -> Moved:
+        """From where it was read to; what is wrong with other events is told with the orders."""
+        told(0, sum(ends.values()))
+        found: dict[str, list[tuple[int, Envelope]]] = {}
         for place, end in ends.items():
             if (start := self.reached.get(place, 0)) < end:
                 async for batch in read(self.source, place, Span(start, end), told):
-                    events = own_events(Result(self.service.name), batch)
-                    found += [e for _, e in events if hasattr(e.event, "customer_id")]
+                    times = {kept.record.offset: kept.timestamp_ms for kept in batch}
+                    for offset, envelope in own_events(Result(self.service.name), batch):
+                        if name := getattr(envelope.event, "customer_id", ""):
+                            found.setdefault(name, []).append((times[offset], envelope))
+        self.reached |= ends
         return found
 
-    def compare(self, name: str, live: Customer, pending: list[Envelope]) -> None:
+    def add(self, moved: Moved) -> None:
+        for events in moved.values():
+            fold(self.service, (envelope for _, envelope in events), self.folded)
+
+    def told(self, name: str, look: Look, moved: Moved) -> bool:
+        """Compare; False if it can't be told yet."""
+        waited = {envelope.id for envelope in look.pending}
+        between = [(at, e) for at, e in moved.get(name, ()) if e.id not in waited]
+        if any(abs(at - look.at_ms) <= SKEW_MS for at, _ in between):
+            return False
+        held = [*(e for at, e in between if at < look.at_ms), *look.pending]
+        ahead = [envelope for envelope in held if envelope.id.bytes not in self.folded.seen]
         known = self.folded.shared.get(name, Customer())
-        ahead = [e for e in pending if e.id.bytes not in self.folded.seen]
         rebuilt = fold(self.service, ahead, Folded(shared={name: known})).shared[name]
-        self.result.rows += 1
+        live = look.customer
         if live != rebuilt:
+            apart = (live.points - rebuilt.points, live.suspended is rebuilt.suspended)
+            before = self.doubts.get(name, [])
+            self.doubts[name] = [apart, *(doubt for doubt in before if doubt == apart)]
+            if len(self.doubts[name]) < LOOKS:
+                return False
             self.result.differ(name, "the row differs", *shared_apart(live, rebuilt))
+        self.result.rows += 1
+        return True
 
 
-async def _customers(
-    redis: Redis, names: list[str]
-) -> tuple[dict[str, Customer], dict[str, list[Envelope]]]:
-    """Each as it is, and their events that wait in the outbox at that instant."""
-    found: dict[str, Customer] = {}
-    pending: dict[str, list[Envelope]] = {}
+async def _looks(redis: Redis, names: list[str]) -> dict[str, Look]:
+    found: dict[str, Look] = {}
     for some in chunks(names, HASHES):
         places = [keys.OUTBOX, *map(keys.customer_key, some)]
-        hashes, rows = await redis.eval(CUSTOMERS, len(places), *places, OUTBOX_ROWS)
-        events = pending_events("loyalty.events", (keys.row_of(pairs) for _, pairs in rows))
-        about = [e for e in events if hasattr(e.event, "customer_id")]
+        now, hashes, rows = await redis.eval(CUSTOMERS, len(places), *places, OUTBOX_ROWS)
+        at_ms = int(now[0]) * 1000 + int(now[1]) // 1000
+        waiting: dict[str, list[Envelope]] = {}
+        for envelope in pending_events(TOPIC, (keys.row_of(pairs) for _, pairs in rows)):
+            waiting.setdefault(getattr(envelope.event, "customer_id", ""), []).append(envelope)
         for name, values in zip(some, hashes, strict=True):
             points, suspended, changes = (int(value or 0) for value in values)
             customer = Customer(points=points, suspended=bool(suspended), changes=changes)
-            found[name] = customer
-            pending[name] = [e for e in about if e.event.customer_id == name]
-    return found, pending
+            found[name] = Look(at_ms, customer, waiting.get(name, []))
+    return found
 
 
 async def _names(redis: Redis, prefix: str) -> list[str]:
