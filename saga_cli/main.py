@@ -15,6 +15,7 @@ import typer
 from saga_cli import letters, operate, state
 from saga_cli.overview import is_ready, table
 from saga_cli.terminal import OneLine, console, fail
+from saga_cli.verify import command as verifying
 
 app = typer.Typer(
     cls=OneLine,
@@ -159,6 +160,7 @@ app.command()(operate.why)
 app.command()(operate.resolve)
 app.command()(operate.expedite)
 app.add_typer(letters.app, name="dead-letters")
+app.command()(verifying.verify)
 
 
 def _simulation() -> ModuleType:

@@ -1,0 +1,205 @@
+"""One service rebuilt from its log and held against its live rows, at one cut through the traffic.
+
+The log's end is read first (E0), then the rows (at one instant), then the log's end again (E1). A
+row's version counts its published events, so that it says which of the log's events it holds: all
+of those before E0, or the rows are older than the log; and all it holds are in the log before E1 or
+in the outbox, or the log has lost them. Events that a row does not hold yet are newer than the cut.
+"""
+
+import time
+from collections.abc import Iterable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from chassis.message import Change
+from chassis.replay import Folded, fold
+from chassis.service import Service
+from saga_cli.log.source import Place, Source, Span
+from saga_cli.verify.live import CHUNK, COUNTERS, Live, Row, chunks, shared_apart
+from saga_cli.verify.reading import Ends, ends_of, own_events, pending_events, read
+from saga_cli.verify.results import Result, Told, nobody
+from shared_events.catalog import BY_EVENT, topic_of
+from shared_events.envelope import Envelope, event_id
+
+ATTEMPTS: Final = 9
+BEHIND: Final = "the database is behind the log"
+LACKS: Final = "the log lacks it"
+
+
+async def compare(
+    source: Source,
+    service: Service,
+    snapshot: AbstractAsyncContextManager[Live],
+    told: Told = nobody,
+    *,
+    with_shared: bool = True,
+) -> Result:
+    """Raises HoleError if the log has lost its beginning."""
+    result, started = Result(service.name), time.monotonic()
+    topic = topic_of(service.name)
+    before = await ends_of(source, [topic])
+    async with snapshot as live:
+        after = await ends_of(source, [topic])
+        told(0, sum(after.values()))
+        comparison = Comparison(service, live, before, result, with_shared)
+        for envelope in pending_events(topic, live.pending):
+            comparison.pending.setdefault(envelope.subject, []).append(envelope)
+        for place, end in after.items():
+            async for batch in read(source, place, Span(0, end), told):
+                await comparison.take(place, own_events(result, batch))
+            await comparison.end_partition()
+        await comparison.end()
+    result.seconds = time.monotonic() - started
+    return result
+
+
+@dataclass
+class Comparison:
+    """One partition after the other; rows that orders share add up over all of them.
+
+    `seen` are the events of those rows' own keys.
+    """
+
+    service: Service
+    live: Live
+    before: Ends
+    result: Result
+    with_shared: bool
+    pending: dict[str, list[Envelope]] = field(default_factory=dict)
+    compared: set[str] = field(default_factory=set)
+    told: set[str] = field(default_factory=set)
+    seen: set[bytes] = field(default_factory=set)
+    pruned: int = 0
+    rows: dict[str, Row] = field(default_factory=dict)
+    folded: Folded = field(default_factory=Folded)
+    caused: dict[str, Envelope] = field(default_factory=dict)
+
+    async def take(self, place: Place, events: Iterable[tuple[int, Envelope]]) -> None:
+        taken = list(events)
+        await self._look_up(envelope.subject for _, envelope in taken)
+        for offset, envelope in taken:
+            self._add(envelope, in_time=offset < self.before.get(place, 0))
+
+    async def end_partition(self) -> None:
+        """Add what is pending for its keys; compare its rows, and forget them."""
+        for key in sorted(self.pending.keys() & self.rows.keys()):
+            for envelope in self.pending.pop(key):
+                self._add(envelope)
+        for key, row in self.rows.items():
+            self._compare(key, row)
+        await self._look_for_causes()
+        self.result.orders += len(self.folded.own)
+        self.compared |= self.rows.keys()
+        self.rows, self.caused = {}, {}
+        self.folded = Folded(shared=self.folded.shared)
+
+    async def end(self) -> None:
+        """Compare what the log does not know, and what orders share."""
+        await self._look_up(self.pending)
+        for envelope in (e for events in self.pending.values() for e in events):
+            self._add(envelope)
+        self.pending = {}
+        await self.end_partition()
+        for key, row in await self.live.other_than(self.compared):
+            self.result.rows += 1
+            self._lacks(key, 0, row.version, f"{row.status} {row.detail!s}")
+        if self.with_shared:
+            for key in sorted({*self.live.shared, *self.folded.shared}):
+                self._compare_shared(key)
+        if self.pruned:
+            self.result.notes.append(f"{self.pruned} causes are older than the inbox remembers")
+
+    async def _look_up(self, keys: Iterable[str]) -> None:
+        for some in chunks(set(keys) - self.rows.keys(), CHUNK):
+            self.rows |= await self.live.rows(some)
+
+    def _add(self, envelope: Envelope, *, in_time: bool = True) -> None:
+        """Fold an event that the live row holds; the next one, or one that comes again."""
+        key, number = envelope.subject, envelope.sequence
+        is_own = BY_EVENT[type(envelope.event)].subject in {"order", "order_id"}
+        if not (is_own or self.with_shared):
+            return
+        holds = self._holds(key) if is_own else self._count(self.live.shared.get(key))
+        if number > holds:
+            if in_time:
+                live = f"version {holds}" if holds else "no row"
+                self._tell(key, BEHIND, live, f"event {number}, {envelope.type}")
+            else:
+                self.result.newer += 1
+            return
+        has = self._has(key) if is_own else self._count(self.folded.shared.get(key))
+        if number == has + 1:
+            self._fold(envelope)
+        elif number <= has and envelope.id.bytes not in (self.folded.seen if is_own else self.seen):
+            self._tell(key, f"the log has two events with the number {number}", "", envelope.type)
+
+    def _fold(self, envelope: Envelope) -> None:
+        try:
+            fold(self.service, [envelope], self.folded)
+        except (AssertionError, ValueError) as error:
+            why = f"{envelope.type} can't follow: {error}"
+            self._tell(envelope.subject, "the log makes no sense", "", why)
+        else:
+            self.result.events += 1
+            if envelope.subject in self.folded.own:
+                self.caused.setdefault(envelope.causation_id, envelope)
+            else:
+                self.seen.add(envelope.id.bytes)
+
+    def _compare(self, key: str, row: Row) -> None:
+        self.result.rows += 1
+        rebuilt = self.folded.own.get(key, Change(self.service.initial, 0))
+        if rebuilt.version < row.version:
+            self._lacks(key, rebuilt.version, row.version, row.status)
+        elif apart := self.live.differs(row, rebuilt):
+            self._tell(key, "the row differs", *apart)
+
+    def _compare_shared(self, key: str) -> None:
+        self.result.rows += key in self.live.shared
+        live, rebuilt = self.live.shared.get(key), self.folded.shared.get(key)
+        has, holds = self._count(rebuilt), self._count(live)
+        if has < holds:
+            self._lacks(key, has, holds, str(live))
+        elif live != rebuilt:
+            self._tell(key, "the row differs", *shared_apart(live, rebuilt))
+
+    async def _look_for_causes(self) -> None:
+        """Of what a service heard from its neighbours; a command's id may be in no inbox."""
+        for some in chunks(self.caused, CHUNK):
+            causes = {id_: self.caused[id_] for id_ in some}
+            missing = await self.live.unheard(causes)
+            for id_ in filter(missing.__contains__, causes):
+                led_to, remembers = causes[id_], self.live.remembers
+                if id_ not in _consumed_ids(self.service, led_to.subject):
+                    continue
+                if remembers is None or led_to.time < remembers:
+                    self.pruned += 1
+                else:
+                    why = f"the inbox lacks the cause of {led_to.type}"
+                    self._tell(led_to.subject, why, "", id_)
+
+    def _lacks(self, key: str, has: int, holds: int, live: str) -> None:
+        missing = f"no event {has + 1}" + (f" to {holds}" if holds > has + 1 else "")
+        self._tell(key, LACKS, live, missing)
+
+    def _tell(self, key: str, what: str, live: str, rebuilt: str) -> None:
+        """The first difference of a key explains the others."""
+        if key not in self.told:
+            self.told.add(key)
+            self.result.differ(key, what, live, rebuilt)
+
+    def _holds(self, key: str) -> int:
+        return self.rows[key].version if key in self.rows else 0
+
+    def _has(self, key: str) -> int:
+        return self.folded.own[key].version if key in self.folded.own else 0
+
+    def _count(self, shared: Any) -> int:
+        return getattr(shared, COUNTERS[self.service.name]) if shared else 0
+
+
+def _consumed_ids(service: Service, key: str) -> set[str]:
+    """The ids that events for an order have, of the types that the service reads."""
+    attempts = range(1, ATTEMPTS + 1)
+    return {str(event_id(key, name, n)) for name in service.wire_types for n in attempts}

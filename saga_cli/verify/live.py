@@ -1,0 +1,155 @@
+"""A service's live rows at one instant, read only."""
+
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from importlib import import_module
+from typing import Any, Final, Protocol, TypeVar
+
+import asyncpg
+from pydantic import ValidationError
+from pydantic_core import from_json
+
+from chassis import wire
+from chassis.message import Change, OutboxRow
+from chassis.state_tables import SharedTable, StateTable
+from chassis.work import adapter_of
+from saga_cli.verify.results import apart
+from shared_events.envelope import Envelope
+
+CHUNK: Final = 5000
+COUNTERS: Final = {"order": "revision", "inventory": "receipts", "loyalty": "changes"}
+"""Which field of a row that orders share counts the events of its own key."""
+PENDING: Final = "SELECT topic, key, value, headers FROM outbox ORDER BY id"
+Declared = TypeVar("Declared")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """As it is stored; `columns` are what queries need beside the state."""
+
+    version: int
+    status: str
+    detail: str | bytes
+    columns: tuple[Any, ...] = ()
+
+
+class Live(Protocol):
+    """`shared` are all rows that orders share, as items of the domain.
+
+    `remembers` is from when on the inbox is whole; None if it is empty.
+    """
+
+    pending: list[OutboxRow]
+    shared: Mapping[str, Any]
+    remembers: datetime | None
+
+    async def rows(self, keys: Collection[str]) -> dict[str, Row]:
+        """Those of the orders that have one."""
+
+    async def other_than(self, compared: Collection[str]) -> list[tuple[str, Row]]:
+        """Rows of orders that were not compared."""
+
+    async def unheard(self, causes: Mapping[str, Envelope]) -> set[str]:
+        """Which ids of messages the inbox lacks; each comes with an event that it led to."""
+
+    def differs(self, row: Row, rebuilt: Change) -> tuple[str, str] | None:
+        """Where the live row and the rebuilt one are apart, if they are."""
+
+
+@dataclass(slots=True)
+class InPostgres:
+    """All in one transaction, whose snapshot is of its first query."""
+
+    connection: Any
+    table: StateTable
+    pending: list[OutboxRow]
+    shared: Mapping[str, Any]
+    remembers: datetime | None
+
+    async def rows(self, keys: Collection[str]) -> dict[str, Row]:
+        query = f"{self._select} WHERE order_id = ANY($1::text[])"
+        return {row[0]: _row(row) for row in await self.connection.fetch(query, list(keys))}
+
+    async def other_than(self, compared: Collection[str]) -> list[tuple[str, Row]]:
+        query = f"SELECT count(*) FROM {self.table.table}"  # noqa: S608 - the project's own name
+        if await self.connection.fetchval(query) == len(compared):
+            return []
+        cursor = self.connection.cursor(self._select, prefetch=CHUNK)
+        return [(row[0], _row(row)) async for row in cursor if row[0] not in compared]
+
+    async def unheard(self, causes: Mapping[str, Envelope]) -> set[str]:
+        query = "SELECT message_id FROM inbox WHERE message_id = ANY($1::uuid[])"
+        heard = {str(row[0]) for row in await self.connection.fetch(query, list(causes))}
+        return causes.keys() - heard
+
+    def differs(self, row: Row, rebuilt: Change) -> tuple[str, str] | None:
+        try:
+            state = self.table.state_of(row.status, str(row.detail))
+        except (KeyError, ValidationError):
+            state = None
+        return states_apart(row, state, rebuilt, self.table.columns_of(rebuilt.state))
+
+    @property
+    def _select(self) -> str:
+        names = "".join(f", {name}" for name, _ in self.table.columns)
+        return f"SELECT order_id, version, status, detail{names} FROM {self.table.table}"  # noqa: S608
+
+
+@asynccontextmanager
+async def in_postgres(service: str, url: str) -> AsyncIterator[InPostgres]:
+    """A snapshot, for as long as it is open."""
+    store = import_module(f"{service}_svc.store")
+    table, shared_table = declared(store, StateTable), declared(store, SharedTable)
+    assert table is not None, f"{service} has a table of its own"
+    connection = await asyncpg.connect(url, timeout=10)
+    try:
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
+            rows = await connection.fetch(PENDING)
+            pending = [OutboxRow(t, key, value, wire.unpacked(h)) for t, key, value, h in rows]
+            shared = await _shared(connection, shared_table) if shared_table else {}
+            remembers = await connection.fetchval("SELECT min(seen_at) FROM inbox")
+            yield InPostgres(connection, table, pending, shared, remembers)
+    finally:
+        await connection.close()
+
+
+def declared(module: Any, kind: type[Declared]) -> Declared | None:
+    """The one value of a kind that a module defines."""
+    return next((value for value in vars(module).values() if isinstance(value, kind)), None)
+
+
+async def _shared(connection: Any, table: SharedTable) -> dict[str, Any]:
+    names = [*table.item.__dataclass_fields__]
+    query = f"SELECT {table.key}, {', '.join(names)} FROM {table.table}"  # noqa: S608 - own names
+    return {
+        row[0]: table.item(**dict(zip(names, tuple(row)[1:], strict=True)))
+        for row in await connection.fetch(query)
+    }
+
+
+def _row(row: Any) -> Row:
+    return Row(row[1], row[2], row[3], tuple(row)[4:])
+
+
+def states_apart(
+    row: Row, state: Any, rebuilt: Change, columns: tuple[Any, ...] = ()
+) -> tuple[str, str] | None:
+    """States are held against each other as this release reads them."""
+    same = type(state) is type(rebuilt.state) and state == rebuilt.state
+    if same and row.columns == columns:
+        return None
+    kind = type(rebuilt.state)
+    stored = {"status": row.status, **from_json(row.detail), "columns": row.columns}
+    added_up = from_json(adapter_of(kind).dump_json(rebuilt.state))
+    return apart(stored, {"status": kind.__name__, **added_up, "columns": columns})
+
+
+def shared_apart(live: Any, rebuilt: Any) -> tuple[str, str]:
+    return apart(asdict(live) if live else {}, asdict(rebuilt) if rebuilt else {})
+
+
+def chunks(keys: Iterable[str], size: int) -> list[list[str]]:
+    listed = list(keys)
+    return [listed[n : n + size] for n in range(0, len(listed), size)]

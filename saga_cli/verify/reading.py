@@ -1,0 +1,41 @@
+"""A service's own events from the log, without what others left in its topic."""
+
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from typing import TypeAlias
+
+from chassis.message import OutboxRow
+from saga_cli.log.source import Kept, Place, Source, Span
+from saga_cli.verify.results import Result, Told
+from shared_events.codec import MalformedError, decode
+from shared_events.envelope import Envelope
+
+Ends: TypeAlias = Mapping[Place, int]
+
+
+async def ends_of(source: Source, topics: Iterable[str]) -> dict[Place, int]:
+    return {place: span.end for place, span in sorted((await source.spans(topics)).items())}
+
+
+async def read(source: Source, place: Place, span: Span, told: Told) -> AsyncIterator[list[Kept]]:
+    async for batch in source.read(place, span):
+        yield batch
+        told(len(batch), 0)
+
+
+def own_events(result: Result, batch: Iterable[Kept]) -> Iterator[tuple[int, Envelope]]:
+    """Events of the service with their offsets; one that can't be read is a difference."""
+    source = f"/{result.service}".encode()
+    for record in (kept.record for kept in batch):
+        if dict(record.headers).get("ce_source") != source:
+            continue
+        try:
+            yield record.offset, decode(record.value, record.headers)
+        except MalformedError as error:
+            place = f"{record.topic}/{record.partition}/{record.offset}"
+            result.differ(
+                record.subject, f"the record at {place} can't be read", rebuilt=str(error)
+            )
+
+
+def pending_events(topic: str, rows: Iterable[OutboxRow]) -> Iterator[Envelope]:
+    return (decode(row.value, row.headers) for row in rows if row.topic == topic)

@@ -1,0 +1,202 @@
+"""Loyalty's rows in Redis, which has no snapshot: each hash is read as a whole, in small commands.
+
+An order's hash says by its version which events it holds, as a row of a database does. A customer's
+does not say it of their orders' events; so it is read together with the outbox, between two ends of
+the log. It holds the events before the first end, those in the outbox, and of those between the two
+ends the ones that were appended before it was read. Where clocks can't tell that, it is read again;
+and a difference counts once it was seen three times.
+"""
+
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final, TypeAlias
+
+from pydantic import ValidationError
+from redis.asyncio import Redis
+
+from chassis.message import Change, OutboxRow
+from chassis.replay import Folded, fold
+from chassis.service import Service
+from chassis.work import adapter_of
+from loyalty_svc import keys
+from loyalty_svc.domain import Customer
+from saga_cli.log.source import Place, Source, Span
+from saga_cli.verify.live import Row, chunks, shared_apart, states_apart
+from saga_cli.verify.reading import Ends, ends_of, own_events, pending_events, read
+from saga_cli.verify.results import Result, Told, nobody
+from shared_events.catalog import topic_of
+from shared_events.envelope import Envelope
+
+ALWAYS: Final = datetime.min.replace(tzinfo=UTC)
+HASHES: Final = 200
+"""So many customers at most are read by one script, and five times as many outbox rows: 1 to 2 ms."""
+OUTBOX_ROWS: Final = 5 * HASHES
+TOPIC: Final = topic_of("loyalty")
+ROUNDS: Final = 20
+LOOKS: Final = 3
+SKEW_MS: Final = 100
+"""So far the clocks of Redis and of those who publish may be apart."""
+CUSTOMERS: Final = """
+local found = {}
+for n = 2, #KEYS do
+  found[n - 1] = redis.call('HMGET', KEYS[n], 'points', 'suspended', 'changes')
+end
+return {redis.call('TIME'), found, redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', ARGV[1])}
+"""
+
+
+@dataclass(slots=True)
+class InRedis:
+    """All orders' hashes as they were met, and of the outbox after that what they hold."""
+
+    stored: Mapping[str, Row]
+    marks: Mapping[str, frozenset[str]]
+    pending: list[OutboxRow]
+    shared: Mapping[str, Any] = field(default_factory=dict)
+    remembers: datetime | None = ALWAYS
+
+    async def rows(self, keys: Collection[str]) -> dict[str, Row]:
+        return {key: self.stored[key] for key in keys if key in self.stored}
+
+    async def other_than(self, compared: Collection[str]) -> list[tuple[str, Row]]:
+        return [(key, row) for key, row in self.stored.items() if key not in compared]
+
+    async def unheard(self, causes: Mapping[str, Envelope]) -> set[str]:
+        return {id_ for id_, e in causes.items() if id_ not in self.marks.get(e.subject, ())}
+
+    def differs(self, row: Row, rebuilt: Change) -> tuple[str, str] | None:
+        try:
+            state = adapter_of(keys.STATES[row.status]).validate_json(row.detail)
+        except (KeyError, ValidationError):
+            state = None
+        return states_apart(row, state, rebuilt)
+
+
+@asynccontextmanager
+async def in_redis(url: str) -> AsyncIterator[InRedis]:
+    async with Redis.from_url(url) as redis:
+        stored, marks = {}, {}
+        for some in chunks(await _names(redis, keys.order_key("")), HASHES):
+            pipe = redis.pipeline(transaction=False)
+            for key in some:
+                pipe.hgetall(keys.order_key(key))
+            for key, found in zip(some, await pipe.execute(), strict=True):
+                if b"version" in found:
+                    version, status = int(found[b"version"]), found[b"status"].decode()
+                    stored[key] = Row(version, status, found[b"detail"])
+                    marks[key] = frozenset(n[2:].decode() for n in found if n[:2] == b"m:")
+        rows: Any = await redis.xrange(keys.OUTBOX)
+        pending = [keys.row_of([part for pair in row.items() for part in pair]) for _, row in rows]
+        held = [
+            row
+            for row in pending
+            for envelope in pending_events(TOPIC, [row])
+            if envelope.subject in stored and envelope.sequence <= stored[envelope.subject].version
+        ]
+        yield InRedis(stored, marks, held)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A customer at an instant of Redis's clock, and their events in the outbox at that instant."""
+
+    at_ms: int
+    customer: Customer
+    pending: list[Envelope]
+
+
+Moved: TypeAlias = Mapping[str, Sequence[tuple[int, Envelope]]]
+"""By customer, the events of a part of the log and when they were appended."""
+
+
+async def compare_customers(
+    source: Source, service: Service, url: str, result: Result, told: Told = nobody
+) -> None:
+    async with Redis.from_url(url) as redis:
+        customers = Customers(source, service, result)
+        customers.add(await customers.read_to(await ends_of(source, [TOPIC]), told))
+        unsure = {*await _names(redis, keys.customer_key("")), *customers.folded.shared}
+        for _ in range(ROUNDS):
+            if not unsure:
+                return
+            looks = await _looks(redis, sorted(unsure))
+            moved = await customers.read_to(await ends_of(source, [TOPIC]))
+            unsure -= {name for name, look in looks.items() if customers.told(name, look, moved)}
+            customers.add(moved)
+        result.notes.append(f"{len(unsure)} customers changed too often to be compared")
+
+
+@dataclass
+class Customers:
+    """What the log says of each customer, up to `reached`; `doubts` are not confirmed yet."""
+
+    source: Source
+    service: Service
+    result: Result
+    folded: Folded = field(default_factory=Folded)
+    reached: dict[Place, int] = field(default_factory=dict)
+    doubts: dict[str, list[tuple[int, bool]]] = field(default_factory=dict)
+
+    async def read_to(self, ends: Ends, told: Told = nobody) -> Moved:
+        """From where it was read to; what is wrong with other events is told with the orders."""
+        told(0, sum(ends.values()))
+        found: dict[str, list[tuple[int, Envelope]]] = {}
+        for place, end in ends.items():
+            if (start := self.reached.get(place, 0)) < end:
+                async for batch in read(self.source, place, Span(start, end), told):
+                    times = {kept.record.offset: kept.timestamp_ms for kept in batch}
+                    for offset, envelope in own_events(Result(self.service.name), batch):
+                        if name := getattr(envelope.event, "customer_id", ""):
+                            found.setdefault(name, []).append((times[offset], envelope))
+        self.reached |= ends
+        return found
+
+    def add(self, moved: Moved) -> None:
+        for events in moved.values():
+            fold(self.service, (envelope for _, envelope in events), self.folded)
+
+    def told(self, name: str, look: Look, moved: Moved) -> bool:
+        """Compare; False if it can't be told yet."""
+        waited = {envelope.id for envelope in look.pending}
+        between = [(at, e) for at, e in moved.get(name, ()) if e.id not in waited]
+        if any(abs(at - look.at_ms) <= SKEW_MS for at, _ in between):
+            return False
+        held = [*(e for at, e in between if at < look.at_ms), *look.pending]
+        ahead = [envelope for envelope in held if envelope.id.bytes not in self.folded.seen]
+        known = self.folded.shared.get(name, Customer())
+        rebuilt = fold(self.service, ahead, Folded(shared={name: known})).shared[name]
+        live = look.customer
+        if live != rebuilt:
+            apart = (live.points - rebuilt.points, live.suspended is rebuilt.suspended)
+            before = self.doubts.get(name, [])
+            self.doubts[name] = [apart, *(doubt for doubt in before if doubt == apart)]
+            if len(self.doubts[name]) < LOOKS:
+                return False
+            self.result.differ(name, "the row differs", *shared_apart(live, rebuilt))
+        self.result.rows += 1
+        return True
+
+
+async def _looks(redis: Redis, names: list[str]) -> dict[str, Look]:
+    found: dict[str, Look] = {}
+    for some in chunks(names, HASHES):
+        places = [keys.OUTBOX, *map(keys.customer_key, some)]
+        now, hashes, rows = await redis.eval(CUSTOMERS, len(places), *places, OUTBOX_ROWS)
+        if len(rows) == OUTBOX_ROWS:
+            continue  # there may be more that wait
+        at_ms = int(now[0]) * 1000 + int(now[1]) // 1000
+        waiting: dict[str, list[Envelope]] = {}
+        for envelope in pending_events(TOPIC, (keys.row_of(pairs) for _, pairs in rows)):
+            waiting.setdefault(getattr(envelope.event, "customer_id", ""), []).append(envelope)
+        for name, values in zip(some, hashes, strict=True):
+            points, suspended, changes = (int(value or 0) for value in values)
+            customer = Customer(points=points, suspended=bool(suspended), changes=changes)
+            found[name] = Look(at_ms, customer, waiting.get(name, []))
+    return found
+
+
+async def _names(redis: Redis, prefix: str) -> list[str]:
+    raw = {name async for name in redis.scan_iter(match=f"{prefix}*", count=1000)}
+    return sorted(name.decode().removeprefix(prefix) for name in raw)

@@ -1,0 +1,50 @@
+"""What was compared, and what of it differs."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from pydantic_core import to_json
+
+Told: TypeAlias = Callable[[int, int], None]
+"""Told how many records were read just now, and how many more there are to read than was said."""
+
+
+def nobody(_read: int, _more: int) -> None:
+    """For those who do not watch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    service: str
+    key: str
+    what: str
+    live: str = ""
+    rebuilt: str = ""
+
+
+@dataclass(slots=True)
+class Result:
+    """`newer` events are of after the cut; `notes` tell what was left out, and why."""
+
+    service: str
+    orders: int = 0
+    events: int = 0
+    rows: int = 0
+    newer: int = 0
+    seconds: float = 0.0
+    differences: list[Difference] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def differ(self, key: str, what: str, live: str = "", rebuilt: str = "") -> None:
+        self.differences.append(Difference(self.service, key, what, live, rebuilt))
+
+
+def apart(one: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[str, str]:
+    """The fields in which they differ, of each as JSON."""
+    names = [n for n in {**one, **other} if one.get(n) != other.get(n)]
+    return _json(one, names), _json(other, names)
+
+
+def _json(fields: Mapping[str, Any], names: list[str]) -> str:
+    return to_json({name: fields[name] for name in names if name in fields}).decode()

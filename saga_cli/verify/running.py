@@ -1,0 +1,153 @@
+"""Runs `saga verify` and tells what was found."""
+
+import asyncio
+import json
+import logging
+import sys
+from collections.abc import Callable, Coroutine
+from dataclasses import asdict
+from typing import Any, Final, TypeVar
+
+import asyncpg
+import typer
+from aiokafka.errors import KafkaError
+from redis.exceptions import RedisError
+from rich.progress import Progress
+from rich.table import Table
+
+from saga_cli.log.source import HoleError
+from saga_cli.places import Places, found
+from saga_cli.terminal import console, fail, plain
+from saga_cli.verify.deciding import Decided, Window, decide_again
+from saga_cli.verify.details import committed
+from saga_cli.verify.results import Difference, Result, Told
+from saga_cli.verify.whole import log_of, service_of, verify_service
+
+SHOWN: Final = 20
+LIVE: Final = ("live", "rebuilt")
+THEN: Final = ("then", "now")
+Outcome = TypeVar("Outcome", Result, Decided)
+Job = Callable[[str, Told], Coroutine[Any, Any, Outcome]]
+
+
+def run(names: list[str], window: Window | None, *, as_json: bool) -> None:
+    """Compare, or where there is a window decide again; the command ends with 1 or 2 if need be."""
+    places = found()
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what ails it is told in one line
+    try:
+        if window is None:
+            _tell(_each(names, _verifier(places)), _comparisons, LIVE, as_json=as_json)
+        else:
+            _tell(_each(names, _decider(places, window)), _decisions, THEN, as_json=as_json)
+    except (HoleError, KafkaError, RedisError, asyncpg.PostgresError, OSError) as error:
+        fail(f"{type(error).__name__}: {' '.join(str(error).split())}")
+    except (AssertionError, ValueError) as error:  # `verify` says which events make no sense
+        fail(f"the log can't be folded: {error}", 1)
+
+
+def _verifier(places: Places) -> Job[Result]:
+    source = log_of(places)
+    return lambda name, told: verify_service(source, places, name, told)
+
+
+def _decider(places: Places, window: Window) -> Job[Decided]:
+    source = log_of(places)
+
+    async def job(name: str, told: Told) -> Decided:
+        consumed = await committed(places.kafka_bootstrap, name)
+        service = service_of(name)
+        return await decide_again(source, service, consumed, window=window, told=told)
+
+    return job
+
+
+def _each(names: list[str], job: Job[Outcome]) -> list[Outcome]:
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+
+        async def run() -> list[Outcome]:
+            return [await job(name, _shown(bar, name)) for name in names]
+
+        return asyncio.run(run())
+
+
+def _shown(bar: Progress, name: str) -> Told:
+    task, total = bar.add_task(name, total=None), 0
+
+    def told(read: int, more: int) -> None:
+        nonlocal total
+        total += more
+        bar.update(task, advance=read, total=total)
+
+    return told
+
+
+def _tell(
+    results: list[Outcome],
+    table_of: Callable[[list[Outcome]], Table],
+    sides: tuple[str, str],
+    *,
+    as_json: bool,
+) -> None:
+    differences = [difference for result in results for difference in result.differences]
+    if as_json:
+        told = {"services": [_counts(result) for result in results]}
+        told["differences"] = [asdict(difference) for difference in differences]
+        sys.stdout.write(json.dumps(told, indent=1) + "\n")
+    else:
+        console.print(table_of(results))
+        for result in results:
+            for note in getattr(result, "notes", ()):
+                console.print(f"{result.service}: {plain(note)}", markup=False)
+        show(differences, sides)
+    if differences:
+        raise typer.Exit(1)
+
+
+def _counts(result: Result | Decided) -> dict[str, Any]:
+    counts = asdict(result)
+    return counts | {"differences": len(result.differences)}
+
+
+def show(differences: list[Difference], sides: tuple[str, str] = LIVE) -> None:
+    for each in differences[:SHOWN]:
+        line = f"{each.service} {plain(each.key)}: {plain(each.what)}"
+        console.print(line, style="red", markup=False, soft_wrap=True)
+        for name, value in zip(sides, (each.live, each.rebuilt), strict=True):
+            if value:
+                console.print(f"  {name:8}{plain(value)}", markup=False, soft_wrap=True)
+    if len(differences) > SHOWN:
+        console.print(f"and {len(differences) - SHOWN} more: --json tells all")
+    if not differences:
+        console.print("[green]All equal.[/]")
+
+
+def _comparisons(results: list[Result]) -> Table:
+    names = ("service", "orders", "events in the cut", "newer", "rows compared", "differences", "s")
+    return _table(
+        names,
+        [
+            (r.service, r.orders, r.events, r.newer, r.rows, len(r.differences), r.seconds)
+            for r in results
+        ],
+    )
+
+
+def _decisions(results: list[Decided]) -> Table:
+    shared, elsewhere = "as orders share it", "cause not in the log"
+    names = ("service", "decided again", shared, "led to nothing", elsewhere, "differences", "s")
+    return _table(
+        names,
+        [
+            (r.service, r.decisions, r.shared, r.quiet, r.elsewhere, len(r.differences), r.seconds)
+            for r in results
+        ],
+    )
+
+
+def _table(names: tuple[str, ...], rows: list[tuple[str | float, ...]]) -> Table:
+    table = Table()
+    for name in names:
+        table.add_column(name, justify="left" if name == "service" else "right")
+    for *cells, seconds in rows:
+        table.add_row(*map(str, cells), f"{seconds:.1f}")
+    return table

@@ -1,0 +1,63 @@
+"""All that is compared of one service."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib import import_module
+from typing import Any
+
+from chassis.service import Service
+from saga_cli.log.kafka import KafkaLog
+from saga_cli.log.source import Source
+from saga_cli.places import Places
+from saga_cli.topology import BY_NAME, SERVICES
+from saga_cli.verify.comparing import compare
+from saga_cli.verify.details import committed, compare_details
+from saga_cli.verify.live import in_postgres
+from saga_cli.verify.results import Result, Told, nobody
+
+
+def log_of(places: Places) -> Source:
+    return KafkaLog(places.kafka_bootstrap)
+
+
+def service_of(name: str) -> Service:
+    found: Service = import_module(f"{BY_NAME[name].module}.service").SERVICE
+    return found
+
+
+async def verify_all(places: Places) -> list[Result]:
+    source = log_of(places)
+    return [await verify_service(source, places, spec.name) for spec in SERVICES]
+
+
+async def verify_service(source: Source, places: Places, name: str, told: Told = nobody) -> Result:
+    service, url = service_of(name), places.store_of(name)
+    if not BY_NAME[name].has_database:
+        from saga_cli.verify.redis_live import (  # noqa: PLC0415 - it needs the service
+            compare_customers,
+            in_redis,
+        )
+
+        result = await compare(source, service, in_redis(url), told, with_shared=False)
+        await compare_customers(source, service, url, result, told)
+        return result
+    consumed = await committed(places.kafka_bootstrap, name) if service.projections else {}
+    details = Result(name)
+
+    @asynccontextmanager
+    async def snapshot() -> AsyncIterator[Any]:
+        async with in_postgres(name, url) as live:
+            yield live
+            if service.projections:
+                await compare_details(source, live, consumed, details, told)
+
+    result = await compare(source, service, snapshot(), told)
+    return _joined(result, details)
+
+
+def _joined(result: Result, more: Result) -> Result:
+    result.rows += more.rows
+    result.newer += more.newer
+    result.differences += more.differences
+    result.notes += more.notes
+    return result

@@ -1,0 +1,117 @@
+"""A service decided by its own rules in memory: its log, its rows, and a snapshot of them."""
+
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from chassis import ids
+from chassis.message import Message, OutboxRow, Record
+from chassis.service import Service
+from chassis.state_tables import StateTable
+from chassis.work import States, adapter_of, work_of
+from saga_cli.log.source import Kept, Place, Span
+from saga_cli.verify.live import InPostgres, Row
+from shared_events.catalog import BY_EVENT
+from shared_events.codec import decode
+from shared_events.envelope import Envelope
+from tests.support.records import TRACE, a_record
+
+AT = datetime(2026, 1, 1, 12, 0, 1, tzinfo=UTC)
+
+
+@dataclass
+class Log:
+    """Topics of one partition each; `grows` is called once, when somebody has asked for the ends."""
+
+    records: dict[str, list[Record]] = field(default_factory=dict)
+    grows: Callable[[], None] | None = None
+
+    def append(self, row: OutboxRow | Record) -> None:
+        kept = self.records.setdefault(row.topic, [])
+        key = row.key.encode() if isinstance(row.key, str) else row.key
+        kept.append(Record(row.topic, 0, len(kept), key, row.value, tuple(row.headers)))
+
+    async def spans(self, topics: Iterable[str]) -> dict[Place, Span]:
+        found = {Place(t, 0): Span(0, len(self.records.get(t, ()))) for t in topics}
+        grows, self.grows = self.grows, None
+        if grows:
+            grows()
+        return found
+
+    async def read(self, place: Place, span: Span) -> AsyncIterator[list[Kept]]:
+        found = self.records.get(place.topic, [])[span.start : span.end]
+        yield [Kept(record, 0) for record in found]
+
+    async def offsets_at(self, instant: datetime, places: Iterable[Place]) -> Mapping[Place, int]:
+        raise NotImplementedError
+
+
+@dataclass(slots=True)
+class Snapshot(InPostgres):
+    """Rows that a test may spoil."""
+
+    stored: dict[str, Row] = field(default_factory=dict)
+    inbox: set[str] = field(default_factory=set)
+
+    async def rows(self, keys: Collection[str]) -> dict[str, Row]:
+        return {key: self.stored[key] for key in keys if key in self.stored}
+
+    async def other_than(self, compared: Collection[str]) -> list[tuple[str, Row]]:
+        return [(key, row) for key, row in self.stored.items() if key not in compared]
+
+    async def unheard(self, causes: Mapping[str, Envelope]) -> set[str]:
+        return causes.keys() - self.inbox
+
+
+@dataclass
+class Story:
+    """What a service heard, one after the other, and what came of it."""
+
+    service: Service
+    table: StateTable
+    log: Log = field(default_factory=Log)
+    states: States = field(default_factory=States)
+    inbox: set[str] = field(default_factory=set)
+
+    def hears(self, *bodies: Any, relayed: bool = True) -> list[OutboxRow]:
+        """Events of neighbours are in their topics; what is not relayed waits in the outbox."""
+        waiting = []
+        for body in bodies:
+            message = self._message(body)
+            rows = work_of(self.service, self.states, [message], set()).outbox
+            for row in rows:
+                if relayed:
+                    self.log.append(row)
+                else:
+                    waiting.append(row)
+        return waiting
+
+    def _message(self, body: Any) -> Message:
+        if type(body) not in BY_EVENT:
+            key = getattr(body, "sku", "") or body.order_id
+            id_ = ids.derived_id(ids.new_id())
+            return Message(id=id_, key=key, body=body, at=AT, traceparent=TRACE)
+        record = a_record(body)
+        self.log.append(record)
+        id_ = decode(record.value, record.headers).id
+        self.inbox.add(str(id_))
+        return Message(id=id_, key=record.subject, body=body, at=AT, traceparent=TRACE)
+
+    def snapshot(self, pending: Iterable[OutboxRow] = ()) -> Snapshot:
+        stored = {}
+        for key, row in self.states.own.items():
+            if row.version:
+                kind = type(row.state)
+                detail = adapter_of(kind).dump_json(row.state).decode()
+                columns = self.table.columns_of(row.state)
+                stored[key] = Row(row.version, kind.__name__, detail, columns)
+        shared, since = dict(self.states.shared), datetime.min.replace(tzinfo=UTC)
+        waiting = list(pending)
+        return Snapshot(None, self.table, waiting, shared, since, stored, set(self.inbox))
+
+
+@asynccontextmanager
+async def opened(snapshot: Snapshot) -> AsyncIterator[Snapshot]:
+    yield snapshot

@@ -1,0 +1,207 @@
+"""`saga verify` on real servers: clean while orders flow, and every spoiled row is found."""
+
+import asyncio
+import json
+import shutil
+import threading
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import asyncpg
+import httpx
+import pytest
+from redis.asyncio import Redis
+
+from saga_cli.log.kafka import KafkaLog
+from saga_cli.log.source import Kept, Place, Source, Span
+from saga_cli.places import Places
+from saga_cli.seed import seed
+from saga_cli.stack.services import Services
+from saga_cli.topology import BY_NAME, SERVICES
+from saga_cli.verify.comparing import LACKS
+from saga_cli.verify.whole import verify_service
+from tests.support.saga import Ended, saga
+from tests.support.servers import private_stack
+from tests.support.shop import checkout, place_many, settled
+
+ROOT: Final = Path(__file__).parents[2]
+CODE: Final = ("chassis", "shared_events", "saga_cli", *(f"{s.name}_svc" for s in SERVICES))
+
+
+@pytest.fixture(scope="module")
+def system() -> Iterator[Services]:
+    """A system of this module's own, whose rows its tests may spoil."""
+    with private_stack() as (services, _):
+        services.start_all()
+        seed(services.url("order"), services.url("inventory"), services.url("loyalty"))
+        yield services
+
+
+@pytest.fixture(scope="module")
+def rested(system: Services) -> list[str]:
+    """Orders of every kind, some cancelled after they were confirmed."""
+    orders = asyncio.run(place_many([system.url("order")], 60))
+    assert settled(system, orders).violations == []
+    for order_id in orders[::10]:
+        httpx.post(f"{system.url('order')}/orders/{order_id}/cancel").raise_for_status()
+    assert settled(system, orders).violations == []
+    return orders
+
+
+def verify(services: Services, *words: str) -> Ended:
+    kafka, postgres, redis = _servers(services)
+    given = {"SAGA_KAFKA_BOOTSTRAP": kafka, "SAGA_POSTGRES_URL": postgres, "SAGA_REDIS_URL": redis}
+    return saga("verify", *words, **given)
+
+
+def _servers(services: Services) -> tuple[str, str, str]:
+    at = services.addresses
+    return at.kafka_bootstrap, at.postgres_url, at.redis_url
+
+
+def test_it_is_clean_while_orders_flow(system: Services) -> None:
+    """Each run compares more than the one before it, and sees events come after its cut."""
+    enough = threading.Event()
+
+    async def flow() -> list[str]:
+        orders: list[str] = []
+        while not enough.is_set():
+            orders += await place_many([system.url("order")], 10, at_once=2)
+        return orders
+
+    with ThreadPoolExecutor(1) as pool:
+        placing = pool.submit(asyncio.run, flow())
+        try:
+            runs = [verify(system, "--json") for _ in range(2)]
+        finally:
+            enough.set()
+        orders = placing.result()
+    assert [(run.code, run.json["differences"]) for run in runs] == [(0, [])] * len(runs)
+    compared = [sum(s["rows"] for s in run.json["services"]) for run in runs]
+    newer = [sum(s["newer"] for s in run.json["services"]) for run in runs]
+    assert compared == sorted(set(compared))
+    assert max(newer) > 0
+    assert settled(system, orders).violations == []
+    whole = verify(system)
+    assert whole.code == 0, whole
+    assert "All equal." in whole.out
+
+
+SPOILT: Final = {
+    "payment": "UPDATE payments SET detail = detail || '{\"fee_minor\": 7}' WHERE order_id = $1",
+    "inventory": "UPDATE stock SET available = available + 1 WHERE sku = 'RETRO-CLOCK' AND $1 <> ''",
+    "shipping": "UPDATE delivery_details SET city = 'Elsewhere' WHERE order_id = $1",
+    "order": "UPDATE orders SET customer_id = 'bob' WHERE order_id = $1",
+}
+MENDED: Final = {
+    "payment": "UPDATE payments SET detail = detail || '{\"fee_minor\": 0}' WHERE order_id = $1",
+    "inventory": SPOILT["inventory"].replace("+ 1", "- 1"),
+    "shipping": SPOILT["shipping"].replace("Elsewhere", "Here"),
+    "order": SPOILT["order"].replace("bob", "alice"),
+}
+
+
+def spoil(services: Services, statements: Mapping[str, str], order_id: str, points: int) -> None:
+    async def run() -> None:
+        for name, statement in statements.items():
+            url = services.addresses.database_url(BY_NAME[name])
+            connection = await asyncpg.connect(url)
+            assert await connection.execute(statement, order_id) == "UPDATE 1", name
+            await connection.close()
+        async with Redis.from_url(f"{services.addresses.redis_url}/0") as redis:
+            await redis.hincrby("loyalty:customer:alice", "points", points)
+
+    asyncio.run(run())
+
+
+def test_every_spoiled_row_is_found_and_nothing_else(system: Services, rested: list[str]) -> None:
+    details = {"name": "Zoe", "street": "Street 1", "city": "Here", "email": "zoe@example.com"}
+    placed = checkout(system, delivery=details, country="AQ").json()["order_id"]
+    good = checkout(system).json()["order_id"]
+    assert settled(system, [*rested, placed, good]).violations == []
+    assert verify(system).code == 0
+    spoil(system, SPOILT, placed, 1)
+    spoiled = verify(system, "--json")
+    assert spoiled.code == 1
+    assert {(d["service"], d["key"], d["what"]) for d in spoiled.json["differences"]} == {
+        ("order", placed, "the row differs"),
+        ("inventory", "RETRO-CLOCK", "the row differs"),
+        ("payment", placed, "the row differs"),
+        ("shipping", placed, "delivery details differ: city"),
+        ("loyalty", "alice", "the row differs"),
+    }
+    assert "Elsewhere" not in spoiled.out
+    spoil(system, MENDED, placed, -1)
+    assert verify(system).code == 0
+
+
+@dataclass
+class Dropping:
+    """A log that has lost one record."""
+
+    log: KafkaLog
+    lost: tuple[Place, int]
+
+    async def spans(self, topics: Iterable[str]) -> dict[Place, Span]:
+        return await self.log.spans(topics)
+
+    async def read(self, place: Place, span: Span) -> AsyncIterator[list[Kept]]:
+        async for batch in self.log.read(place, span):
+            yield [kept for kept in batch if (place, kept.record.offset) != self.lost]
+
+    async def offsets_at(self, instant: datetime, places: Iterable[Place]) -> Mapping[Place, int]:
+        return await self.log.offsets_at(instant, places)
+
+
+def test_a_record_that_the_log_has_lost_is_found_in_each_topic(
+    system: Services, rested: list[str]
+) -> None:
+    places = Places(system.addresses.kafka_bootstrap, system.addresses)
+
+    async def without_one(name: str) -> tuple[str, list[tuple[str, str]]]:
+        log = KafkaLog(places.kafka_bootstrap)
+        record = await newest(log, f"{name}.events", rested[0])
+        lost = Place(record.topic, record.partition), record.offset
+        result = await verify_service(Dropping(log, lost), places, name)
+        return name, [(d.key, d.what) for d in result.differences if d.what == LACKS]
+
+    for spec in SERVICES:
+        assert asyncio.run(without_one(spec.name)) == (spec.name, [(rested[0], LACKS)])
+
+
+async def newest(log: Source, topic: str, key: str) -> Any:
+    found = [
+        kept.record
+        for place, span in (await log.spans([topic])).items()
+        async for batch in log.read(place, span)
+        for kept in batch
+        if kept.record.subject == key
+    ]
+    return found[-1]
+
+
+def test_the_same_rules_decide_the_same_and_other_code_is_found(
+    system: Services, rested: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    same = verify(system, "--decide", "--json")
+    assert (same.code, same.json["differences"]) == (0, [])
+    decided = {s["service"]: s["decisions"] for s in same.json["services"]}
+    assert all(decided[spec.name] >= len(rested) // 5 for spec in SERVICES)
+    for name in CODE:
+        ignored = shutil.ignore_patterns("__pycache__", "verify")
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
+    rules = tmp_path / "payment_svc" / "domain.py"
+    text = rules.read_text()
+    rules.write_text(text.replace("provider_fee_bps: int = 140", "provider_fee_bps: int = 240"))
+    capfd.readouterr()
+    other = verify(system, "payment", "--decide", "--code", str(tmp_path), "--json")
+    told = json.loads(capfd.readouterr().out)
+    assert other.code == 1
+    assert {d["what"] for d in told["differences"]} == {
+        "shipment.cancelled.v1 led to payment.refund_requested.v1"
+    }
+    assert all("provider_fee_minor" in d["rebuilt"] for d in told["differences"])
