@@ -6,11 +6,20 @@ from pathlib import Path
 
 import hypothesis  # noqa: F401 - early: its plugin loads it at the end, when a parse may meet the collector
 import pytest
+import structlog
 
 from saga_cli.seed import seed
 from saga_cli.stack.services import Services
 from saga_cli.topology import Addresses
 from tests.support.servers import shared_servers
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_before() -> Iterator[None]:
+    """A simulation silences production's log; the next test may look at it."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
 
 
 @pytest.fixture(scope="session")
