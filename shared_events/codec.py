@@ -52,6 +52,8 @@ def encode(envelope: Envelope) -> tuple[bytes, Headers]:
     if missing := [name for name, value in attributes if not value]:
         raise IncompleteError(f"{envelope.type} has no {', '.join(missing)}")
     headers = [(name, value.encode()) for name, value in attributes]
+    if envelope.causation_type:
+        headers.append(("ce_causationtype", envelope.causation_type.encode()))
     if envelope.traceparent:  # a foreign neighbour may have started no trace
         headers.append(("traceparent", envelope.traceparent.encode()))
     return entry.adapter.dump_json(envelope.event), headers
@@ -84,6 +86,7 @@ def decode(value: bytes | None, headers: Iterable[tuple[str, bytes | None]]) -> 
             sequence=int(attributes.get("ce_sequence", "0")),
             saga_id=attributes.get("ce_sagaid", ""),
             causation_id=attributes.get("ce_causationid", ""),
+            causation_type=attributes.get("ce_causationtype", ""),
             traceparent=attributes.get("traceparent", ""),
             event=entry.adapter.validate_json(value),
         )
