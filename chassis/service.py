@@ -1,16 +1,20 @@
 """A service, declared: what it consumes and publishes, its rules, and where its state lives."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from typing import Any, TypeAlias
 
+from chassis.message import Record
 from shared_events.catalog import BY_EVENT
 from shared_events.decision import Decision, Refusal
 
 Decide: TypeAlias = Callable[[Any, Any, datetime], Decision | Refusal]
 Evolve: TypeAlias = Callable[[Any, Any], Any]
+
+
+Projection: TypeAlias = Callable[[Any, Sequence[Record]], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +72,8 @@ class Service:
     does. `owed` names the effects and timers that an own state waits for, given its key and when its
     last event was decided. `joined` adds up two folds of one shared row, each over other events of
     the log. `timers` are effects that nobody runs: they come back as messages when they are due.
-    `projections` are topics whose records are folded into a table without a decision.
+    `projections` are topics whose records are folded into a table without a decision, in batches
+    of one topic. With `keeps_timeline` its store keeps what was heard and said of each order.
     """
 
     name: str
@@ -83,8 +88,9 @@ class Service:
     references: Callable[[Any, Any], frozenset[str]] = _no_references
     owed: Owed = _owes_nothing
     joined: Callable[[Any, Any], Any] = _the_later
-    projections: Mapping[str, Any] = field(default_factory=dict)
+    projections: Mapping[str, Projection] = field(default_factory=dict)
     resolutions: Mapping[str, Resolution] = field(default_factory=dict)
+    keeps_timeline: bool = False
 
     @cached_property
     def wire_types(self) -> frozenset[str]:

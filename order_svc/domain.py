@@ -275,6 +275,11 @@ def price(product: Product | None, command: PriceProduct) -> Decision:
     return publish(priced)
 
 
+def joined(one: Product, other: Product) -> Product:
+    """Two parts of a product's history, from different partitions: the newest price counts."""
+    return max(one, other, key=lambda product: product.revision)
+
+
 def _wish(state: OrderState) -> str:
     return state.reason if isinstance(state, Cancelling) else "cancelled"
 

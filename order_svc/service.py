@@ -47,4 +47,6 @@ SERVICE: Final = Service(
     timers=(DeadlinePassed,),
     scope=domain.State,
     references=products_of,
+    joined=domain.joined,
+    keeps_timeline=True,
 )
