@@ -7,7 +7,7 @@ nobody runs: they are their own outcome.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -76,6 +76,10 @@ class EffectWorker:
         await asyncio.gather(*self._running)
         self._arrived.set()
         await settling
+
+    def published(self, _keys: Iterable[str]) -> None:
+        """What waited for its intent to be in the log may be due."""
+        self.wake.set()
 
     async def ask(self) -> int:
         """Lease what is due and start the calls; returns how many were started."""

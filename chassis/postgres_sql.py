@@ -49,6 +49,7 @@ SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::text[])
 LEASE_EFFECTS = """
 WITH due AS MATERIALIZED (
     SELECT id FROM effects WHERE due_at <= now() AND kind = ANY($1::text[])
+    AND NOT EXISTS (SELECT FROM outbox WHERE outbox.key = effects.key)
     ORDER BY due_at LIMIT $2 FOR UPDATE SKIP LOCKED
 )
 UPDATE effects SET due_at = now() + $3, tries = least(tries + 1, 32000)

@@ -93,6 +93,7 @@ def assemble(
     wake = (relay.wake, *(worker.wake for worker in workers.values()))
     for worker in workers.values():
         worker.woken_by = wake
+        relay.on_published.append(worker.published)
     consumer = Consumer(service, store, settings.kafka_bootstrap, wake=wake)
     commands = Commands(store, woken_by=wake)
     extras: dict[str, Part] = {name: worker.run for name, worker in workers.items()}

@@ -55,6 +55,9 @@ class Store(Protocol):
     ) -> list[PendingEffect]:
         """Effects to run now; nobody else gets them until the lease is over.
 
+        One whose order has events in the outbox still is not due: nobody outside is asked for what
+        the log does not know, or a lost database would be rebuilt without it.
+
         The longest due come first; with `freshest` the newest of those asked the fewest times.
         """
 

@@ -34,6 +34,14 @@ AFTER: Final = {
     "order.cancellation_refused.v1": {"shipment.cancellation_refused.v1"},
 }
 """What stands in the log before an event may be decided on (G3, both ways)."""
+INTENT: Final = {
+    "Capture": "payment.capture_requested.v1",
+    "Refund": "payment.refund_requested.v1",
+    "Book": "shipment.booking_requested.v1",
+    "HandOver": "shipment.dispatch_requested.v1",
+    "CancelBooking": "shipment.cancel_requested.v1",
+}
+"""What stands in the log before an outside party is asked."""
 LAST: Final = frozenset(
     {
         "order.cancelled.v1",
@@ -160,8 +168,15 @@ class Watch:
             self.broken("G7", f"{wire_type} of {key} is number {sequence} after {last}")
         self.sequences[topic, key] = max(sequence, last)
 
+    def asked(self, order_id: str, entries: list[tuple[str, Any]]) -> None:
+        """Nobody outside does what the log does not know was intended."""
+        effect = type(entries[-1][1]).__name__
+        if INTENT[effect] not in self.heard.get(order_id, ()):
+            self.broken("G8", f"{effect} of {order_id} was asked for before its intent was kept")
+
     def money(self, order_id: str, entries: list[tuple[str, Any]]) -> None:
         """The bank's own ledger of one order."""
+        self.asked(order_id, entries)
         charges, refunded = money_of(entries)
         if len(charges) > 1:
             self.broken("G4", f"{order_id} was charged {len(charges)} times")
@@ -172,6 +187,7 @@ class Watch:
 
     def bookings(self, order_id: str, entries: list[tuple[str, Any]]) -> None:
         """The carrier's own ledger of one order."""
+        self.asked(order_id, entries)
         names = [name for name, _ in entries]
         for name in ("Booked", "HandedOver", "BookingCancelled"):
             if names.count(name) > 1:

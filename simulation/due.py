@@ -8,6 +8,7 @@ from datetime import datetime
 from chassis.message import PendingEffect
 
 Entry = tuple[datetime, str]
+IsFree = Callable[[PendingEffect], bool]
 
 
 @dataclass(slots=True)
@@ -26,7 +27,7 @@ class Due:
         kinds: Sequence[str],
         now: datetime,
         limit: int,
-        is_free: Callable[[str], bool],
+        is_free: IsFree,
     ) -> list[PendingEffect]:
         """Those due that are free. Whoever takes them gives each a new time."""
         taken: dict[str, PendingEffect] = {}
@@ -40,7 +41,7 @@ class Due:
             effect = effects.get(id_)
             if effect is None or effect.due_at != due_at:
                 continue
-            if is_free(id_):
+            if is_free(effect):
                 taken[id_] = effect
             else:
                 held.append(effect)

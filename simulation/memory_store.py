@@ -12,6 +12,7 @@ from chassis.errors import TransientError
 from chassis.message import Message, OutboxRow, Outcome, PendingEffect, Record
 from chassis.work import States, Work
 from simulation.database import Transaction
+from simulation.due import IsFree
 from simulation.memory_decisions import Malformed, MemoryDecisions
 from simulation.process import servers_now
 
@@ -143,31 +144,37 @@ class MemoryStore(MemoryDecisions):
             find = self._freshest if freshest else self._longest_due
             leased = [
                 replace(effect, due_at=now + timedelta(seconds=lease_s), tries=effect.tries + 1)
-                for effect in find(kinds, limit, now)
+                for effect in find(kinds, limit, now, self._is_free())
             ]
             for effect in leased:
                 transaction.put("effects", effect.id, effect)
         return leased
 
     def _longest_due(
-        self, kinds: tuple[str, ...], limit: int, now: datetime
+        self, kinds: tuple[str, ...], limit: int, now: datetime, is_free: IsFree
     ) -> Sequence[PendingEffect]:
-        return self.database.due.take(self.database.effects, kinds, now, limit, self._is_free)
+        return self.database.due.take(self.database.effects, kinds, now, limit, is_free)
 
     def _freshest(
-        self, kinds: tuple[str, ...], limit: int, now: datetime
+        self, kinds: tuple[str, ...], limit: int, now: datetime, is_free: IsFree
     ) -> Sequence[PendingEffect]:
         due = [
             (effect.tries, now - effect.due_at, effect)
             for effect in self.database.effects.values()
             if effect.due_at is not None and effect.due_at <= now
-            if effect.kind in kinds and self._is_free(effect.id)
+            if effect.kind in kinds and is_free(effect)
         ]
         due.sort(key=lambda ranked: ranked[:2])
         return [effect for _, _, effect in due[:limit]]
 
-    def _is_free(self, effect_id: str) -> bool:
-        return ("effects", effect_id) not in self.database.locks
+    def _is_free(self) -> IsFree:
+        """Nobody holds it, and all that was decided on its order is published."""
+        locks = self.database.locks
+        unpublished = self._unpublished()
+        return lambda effect: ("effects", effect.id) not in locks and effect.key not in unpublished
+
+    def _unpublished(self) -> set[str]:
+        return {line.row.key for line in self.database.outbox.values()}
 
     async def postpone(self, effect: PendingEffect, delay_s: float, error: str) -> None:
         async with self._alone("postpone") as transaction:

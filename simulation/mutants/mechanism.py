@@ -14,6 +14,7 @@ from chassis.service import Attempt
 from payment_svc.messages import Capture, CaptureDeclined
 from shared_events.catalog import BY_EVENT
 from shared_events.order import DeliveryDetailsGiven
+from simulation.memory_store import MemoryStore
 from simulation.mutants.mutant import Mutant, Place
 
 # ruff: noqa: SLF001 - a mutant changes what is private
@@ -89,6 +90,10 @@ def _unknown_is_declined() -> Sequence[Place]:
         self._arrived.set()
 
     return [(EffectWorker, "_ask_again", ask_again)]
+
+
+def _asked_before_published() -> Sequence[Place]:
+    return [(MemoryStore, "_unpublished", lambda _store: set())]
 
 
 def _outcome_forgotten() -> Sequence[Place]:
@@ -226,6 +231,12 @@ MUTANTS: Final = (
         "a producer that failed is used again",
         _producer_kept,
         ("broker-away", "ack-lost"),
+    ),
+    Mutant(
+        "asked-before-published",
+        "a provider is asked before the intent is in the log",
+        _asked_before_published,
+        ("broker-away",),
     ),
     Mutant("newest-first", "rows of a partition are sent in another order", _newest_first),
     Mutant(

@@ -20,6 +20,7 @@ from shared_events.inventory import StockReserved
 from shared_events.loyalty import PointsAwarded
 from tests.integration.chassis_fixtures import Home, Kind, kind_of
 from tests.support.records import TRACE, a_message, an_order
+from tests.support.relaying import due
 
 TIMERS = ("DeadlinePassed",)
 
@@ -71,8 +72,8 @@ async def place(store: Store, patience: timedelta) -> str:
 
 
 async def leased(store: Store, key: str, lease_s: float = 60) -> list[PendingEffect]:
-    due = await store.due_effects(TIMERS, 10_000, lease_s)
-    return [effect for effect in due if effect.key == key]
+    found = await due(store, TIMERS, 10_000, lease_s)
+    return [effect for effect in found if effect.key == key]
 
 
 async def owed(kind: Kind, store: Store, key: str) -> tuple[PendingEffect, ...]:
@@ -105,14 +106,10 @@ async def test_what_an_operator_wants_at_once_is_asked_now_and_written_down(
     operations = payment.operations(store)
     order = an_order()
     await store.handle([a_message(StockReserved(order=order))], ())
-    (effect,) = [
-        e for e in await store.due_effects(("Capture",), 10_000, 60) if e.key == order.order_id
-    ]
+    (effect,) = [e for e in await due(store, ("Capture",), 10_000, 60) if e.key == order.order_id]
     await store.postpone(effect, 3600, "the provider is away")
     assert await operations.expedite(order.order_id, "ada") == 1
-    (again,) = [
-        e for e in await store.due_effects(("Capture",), 10_000, 60) if e.key == order.order_id
-    ]
+    (again,) = [e for e in await due(store, ("Capture",), 10_000, 60) if e.key == order.order_id]
     assert again.tries == 2
     trail = [(a.by, a.action) for _, a in await operations.actions(order.order_id)]
     assert trail == [("ada", "expedite")]
@@ -122,7 +119,7 @@ async def test_what_an_operator_wants_at_once_is_asked_now_and_written_down(
 
 async def test_only_the_kinds_asked_for_are_leased(store: Store) -> None:
     order_id = await place(store, timedelta(seconds=-1))
-    assert await store.due_effects(("Capture",), 10_000, 60) == []
+    assert await due(store, ("Capture",), 10_000, 60) == []
     assert len(await leased(store, order_id)) == 1
 
 
@@ -184,11 +181,11 @@ async def test_two_writers_of_one_price_do_not_publish_one_revision_twice(
 
 async def test_the_freshest_come_first_when_it_is_a_probe(store: Store) -> None:
     old = await place(store, timedelta(seconds=-1))
-    for effect in await store.due_effects(TIMERS, 10_000, 60):
+    for effect in await due(store, TIMERS, 10_000, 60):
         if effect.key == old:
             await store.postpone(effect, -60, "no answer")
     new = await place(store, timedelta(seconds=-1))
-    (probe,) = await store.due_effects(TIMERS, 1, 60, freshest=True)
+    (probe,) = await due(store, TIMERS, 1, 60, freshest=True)
     assert probe.key == new
-    (first,) = await store.due_effects(TIMERS, 1, 60)
+    (first,) = await due(store, TIMERS, 1, 60)
     assert first.key == old

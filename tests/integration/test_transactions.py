@@ -36,6 +36,7 @@ from shipping_svc.messages import Booked, CancelBooking, DispatchDue, HandOver
 from tests.integration import chassis_fixtures
 from tests.integration.chassis_fixtures import Home, Kind, kind_of, shared_row, timeline
 from tests.support.records import TRACE, a_message, an_order
+from tests.support.relaying import due, relayed
 
 INVENTORY = Home(inventory.SERVICE, RESERVATIONS, STOCK)
 ORDER = Home(order_service.SERVICE, ORDERS, PRODUCTS)
@@ -318,8 +319,8 @@ def outcome_of(effect: PendingEffect) -> Message:
 
 
 async def leased(store: Any, key: str, lease_s: float) -> list[PendingEffect]:
-    due = await store.due_effects(("Book",), 10_000, lease_s)
-    return [effect for effect in due if effect.key == key]
+    found = await due(store, ("Book",), 10_000, lease_s)
+    return [effect for effect in found if effect.key == key]
 
 
 async def test_an_effect_whose_outcome_is_being_decided_is_nobodys_to_lease(kind: Kind) -> None:
@@ -330,6 +331,17 @@ async def test_an_effect_whose_outcome_is_being_decided_is_nobodys_to_lease(kind
         async with held(first, outcome_of(effect), rolled_back=True):
             assert await leased(second, message.key, 0) == []
         assert len(await leased(second, message.key, 0)) == 1
+
+
+async def test_nobody_outside_is_asked_for_what_is_not_in_the_log(kind: Kind) -> None:
+    message = kind.first(an_order())
+    async with two(kind) as (store, _):
+        await store.handle([message])
+        found = await store.due_effects(("Book",), 10_000, 60)
+        assert message.key not in {effect.key for effect in found}
+        assert await relayed(store) > 0
+        found = await store.due_effects(("Book",), 10_000, 60)
+        assert message.key in {effect.key for effect in found}
 
 
 async def test_who_postpones_a_finished_effect_does_not_bring_it_back(kind: Kind) -> None:
@@ -354,8 +366,8 @@ async def test_what_is_owed_already_keeps_its_time(kind: Kind) -> None:
     message = kind.first(an_order())
     store = await kind.connect(owing(kind, HandOver(order_id=message.key, carrier_ref="C")))
     await store.handle([message])
-    due = await store.due_effects(("HandOver",), 10_000, 60)
-    (effect,) = [e for e in due if e.key == message.key]
+    found = await due(store, ("HandOver",), 10_000, 60)
+    (effect,) = [e for e in found if e.key == message.key]
     await store.postpone(effect, 3600, "no answer")
     await store.handle([replace(message, id=ids.derived_id(ids.new_id()))])
     (later,) = (await kind.operations(store).whereabouts(message.key)).owed
@@ -374,7 +386,7 @@ async def test_the_longest_due_come_first_whatever_their_kind(kind: Kind) -> Non
     store = await kind.connect(owing(kind, *dated))
     await store.handle([message])
     kinds = tuple(type(what).__name__ for what in owed)
-    leased = [await store.due_effects(kinds, 1, 3600) for _ in owed]
+    leased = [await due(store, kinds, 1, 3600) for _ in owed]
     assert [effect.kind for (effect,) in leased] == ["CancelBooking", "HandOver", "DispatchDue"]
     assert {effect.key for (effect,) in leased} == {message.key}
     await store.close()

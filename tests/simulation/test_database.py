@@ -15,6 +15,7 @@ from simulation.database import Database, Transaction
 from simulation.memory_store import MemoryStore
 from tests.integration.chassis_fixtures import in_memory
 from tests.support.records import an_order
+from tests.support.relaying import due
 
 
 @pytest.fixture
@@ -195,7 +196,7 @@ async def _acknowledged(database: Database, store: MemoryStore) -> PendingEffect
     assert await store.lead(0)
     await store.handle([a_first()])
     await store.acknowledge(0, [id_ for id_, _ in await store.pending(0, 9)])
-    (leased,) = await store.due_effects(("Book",), 9, 60)
+    (leased,) = await due(store, ("Book",), 9, 60)
     assert database.outbox == {}
     return leased
 
@@ -206,7 +207,7 @@ async def test_a_crash_of_the_server_undoes_what_was_committed_lazily(
     leased = await _acknowledged(database, stores[0])
     database.restart(is_crash=True)
     assert [line.row.key for line in database.outbox.values()] == [leased.key]
-    (again,) = await stores[0].due_effects(("Book",), 9, 60)
+    (again,) = await due(stores[0], ("Book",), 9, 60)
     assert (again.id, again.tries) == (leased.id, 1)
 
 
@@ -217,7 +218,7 @@ async def test_a_later_commit_puts_lazy_ones_on_disk(
     await stores[0].handle([a_first()])
     database.restart(is_crash=True)
     assert leased.key not in [line.row.key for line in database.outbox.values()]
-    assert leased.id not in [e.id for e in await stores[0].due_effects(("Book",), 9, 60)]
+    assert leased.id not in [e.id for e in await due(stores[0], ("Book",), 9, 60)]
 
 
 async def test_a_checker_sees_what_each_commit_changed(
@@ -235,6 +236,6 @@ async def test_a_checker_sees_what_each_commit_changed(
     assert await store.lead(0)
     await store.acknowledge(0, [str(id_) for id_ in first.after.outbox])
     assert seen[1].before.outbox == first.after.outbox
-    assert await store.due_effects(("HandOver",), 9, 60) == []
+    assert await due(store, ("HandOver",), 9, 60) == []
     assert len(seen) == 2
     assert seen[1].client is stores[0]

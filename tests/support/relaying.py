@@ -1,0 +1,23 @@
+"""What waits in an outbox, published without a broker."""
+
+from typing import Any
+
+from chassis.message import PendingEffect
+from chassis.store import Store
+
+
+async def relayed(store: Store) -> int:
+    """All of it is acknowledged, as if Kafka had it; returns how many rows."""
+    assert await store.lead(0)
+    rows = await store.pending(0, 10_000)
+    await store.acknowledge(0, [id_ for id_, _ in rows])
+    await store.resign()
+    return len(rows)
+
+
+async def due(
+    store: Store, kinds: tuple[str, ...], limit: int, lease_s: float, **more: Any
+) -> list[PendingEffect]:
+    """Effects are due once what led to them is published."""
+    await relayed(store)
+    return await store.due_effects(kinds, limit, lease_s, **more)
