@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from saga_cli.places import found
+from saga_cli.stack.provision import GIVEN
 from saga_cli.terminal import fail
 
 CODE: Final = """
@@ -21,12 +23,13 @@ typer.run(getattr(import_module(f"saga_cli.{name}.command"), name))
 """
 
 
-def run_by(checkout: Path, command: str, words: list[str], environment: dict[str, str]) -> int:
+def run_by(checkout: Path, command: str, words: list[str]) -> int:
     """Returns the exit code; a path that is no checkout ends the command with 2."""
     if not (checkout / "saga_cli").is_dir():
         fail(f"{checkout} is no checkout: it has no saga_cli")
     own = checkout / ".venv" / "bin" / "python"
     python = str(own.absolute()) if own.exists() else sys.executable
     line = [python, "-P", "-c", CODE, str(Path(__file__).parent), command, *words]
-    given = {**os.environ, "PYTHONPATH": str(checkout.absolute()), **environment}
+    found_here = {GIVEN[0]: found().kafka_bootstrap, "PYTHONPATH": str(checkout.absolute())}
+    given = {**os.environ, **found_here}
     return subprocess.run(line, env=given, check=False).returncode

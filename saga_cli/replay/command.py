@@ -10,7 +10,6 @@ import typer
 from saga_cli.elsewhere import run_by
 from saga_cli.places import Places, found
 from saga_cli.replay.job import Job, Limit
-from saga_cli.stack.provision import GIVEN
 from saga_cli.terminal import fail, instant_of, plain
 from saga_cli.topology import BY_NAME
 
@@ -37,10 +36,9 @@ def replay(  # noqa: PLR0913 - each is an option
     jobs: Annotated[int, typer.Option(min=0, help="Processes; 0 for one a core.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="What was done, for programs.")] = False,
 ) -> None:
-    """Rebuild a service's store from the log, so that the service can go on with it.
+    """Rebuild a service's store from the log; the service goes on with it, effects are its own to call.
 
-    Effects are restored as owed, and called only by the service. A rebuild that was killed goes on
-    when the same is run again.
+    One that was killed goes on when the same is run again.
     """
     if service not in BY_NAME:
         fail(f"there is no service {plain(service)!r}; there are {', '.join(BY_NAME)}")
@@ -48,15 +46,14 @@ def replay(  # noqa: PLR0913 - each is an option
         fail("say where: --into URL, or --in-place")
     if in_place and (copy or until or code):
         fail("--copy, --until and --code are for --into: a service can't go on from there")
-    places = found()
     if code is not None:
         words = [service, "--into", into, "--copy", *["--until", until] * bool(until)]
         words += ["--jobs", str(jobs), *["--json"] * as_json]
-        raise typer.Exit(run_by(code, "replay", words, {GIVEN[0]: places.kafka_bootstrap}))
+        raise typer.Exit(run_by(code, "replay", words))
+    places, limit = found(), limit_of(until)
     if in_place and not yes:
         _confirm(service)
     url = into or _own(places, service)
-    limit = limit_of(until)
     from saga_cli.replay import running  # noqa: PLC0415 - with all that reads it is slow
 
     job = Job(

@@ -80,7 +80,7 @@ async def _write(part: Part, service: Service, folded: Folded, timeline: Timelin
             if await mark.is_folded(connection, part.place):
                 return
             await own.copy(connection, folded.own.items())
-            causes = ((UUID(id_),) for ids in folded.causes.values() for id_ in ids)
+            causes = ((id_,) for ids in folded.causes.values() for id_ in ids)
             await _copied(connection, "inbox", ("message_id",), causes)
             owed = [_effect_row(effect, since) for effect, since in _owed(service, folded)]
             await _copied(connection, "effects", EFFECTS, owed)

@@ -6,8 +6,6 @@ from typing import Annotated
 import typer
 
 from saga_cli.elsewhere import run_by
-from saga_cli.places import found
-from saga_cli.stack.provision import GIVEN
 from saga_cli.terminal import fail, instant_of, plain
 from saga_cli.topology import BY_NAME, SERVICES
 
@@ -34,7 +32,7 @@ def verify(
     if code is not None:
         limits = [*("--since", since) * bool(since), *("--until", until) * bool(until)]
         words = ["--decide", *filter(None, [service]), *limits, *["--json"] * as_json]
-        raise typer.Exit(run_by(code, "verify", words, {GIVEN[0]: found().kafka_bootstrap}))
+        raise typer.Exit(run_by(code, "verify", words))
     from saga_cli.verify import running  # noqa: PLC0415 - with all that reads it is slow
     from saga_cli.verify.deciding import EVER, Window  # noqa: PLC0415
 

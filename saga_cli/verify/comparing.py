@@ -15,6 +15,7 @@ from typing import Any, Final
 from chassis.message import Change
 from chassis.replay import Folded, fold
 from chassis.service import Service
+from chassis.work import effect_of
 from saga_cli.log.source import Place, Source, Span
 from saga_cli.verify.live import CHUNK, COUNTERS, Live, Row, chunks, shared_apart
 from saga_cli.verify.reading import Ends, ends_of, own_events, pending_events, read
@@ -154,6 +155,18 @@ class Comparison:
             self._lacks(key, rebuilt.version, row.version, row.status)
         elif apart := self.live.differs(row, rebuilt):
             self._tell(key, "the row differs", *apart)
+        else:
+            self._compare_owed(key, rebuilt)
+
+    def _compare_owed(self, key: str, rebuilt: Change) -> None:
+        """Effects and timers that the state waits for; what else is kept would come for nothing."""
+        since, _ = self.folded.last[key]
+        wanted = self.service.owed(rebuilt.state, key, since)
+        owed = {effect_of(key, what, "").id for what in wanted}
+        if owed != (kept := self.live.owed.get(key, frozenset())):
+            self._tell(
+                key, "what is owed differs", ", ".join(sorted(kept)), ", ".join(sorted(owed))
+            )
 
     def _compare_shared(self, key: str) -> None:
         self.result.rows += key in self.live.shared

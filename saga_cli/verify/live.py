@@ -22,6 +22,7 @@ CHUNK: Final = 5000
 COUNTERS: Final = {"order": "revision", "inventory": "receipts", "loyalty": "changes"}
 """Which field of a row that orders share counts the events of its own key."""
 PENDING: Final = "SELECT topic, key, value, headers FROM outbox ORDER BY id"
+OWED: Final = "SELECT key, array_agg(id) FROM effects GROUP BY key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,8 @@ class Live(Protocol):
     pending: list[OutboxRow]
     shared: Mapping[str, Any]
     remembers: datetime | None
+    owed: Mapping[str, frozenset[str]]
+    """Ids of effects and timers, by order."""
 
     async def rows(self, keys: Collection[str]) -> dict[str, Row]:
         """Those of the orders that have one."""
@@ -66,6 +69,7 @@ class InPostgres:
     pending: list[OutboxRow]
     shared: Mapping[str, Any]
     remembers: datetime | None
+    owed: Mapping[str, frozenset[str]]
 
     async def rows(self, keys: Collection[str]) -> dict[str, Row]:
         query = f"{self._select} WHERE order_id = ANY($1::text[])"
@@ -107,7 +111,8 @@ async def in_postgres(service: str, url: str) -> AsyncIterator[InPostgres]:
             pending = [OutboxRow(t, key, value, wire.unpacked(h)) for t, key, value, h in rows]
             shared = await _shared(connection, shared_table) if shared_table else {}
             remembers = await connection.fetchval("SELECT min(seen_at) FROM inbox")
-            yield InPostgres(connection, table, pending, shared, remembers)
+            owed = {key: frozenset(ids) for key, ids in await connection.fetch(OWED)}
+            yield InPostgres(connection, table, pending, shared, remembers, owed)
     finally:
         await connection.close()
 

@@ -56,6 +56,7 @@ class InRedis:
     pending: list[OutboxRow]
     shared: Mapping[str, Any] = field(default_factory=dict)
     remembers: datetime | None = ALWAYS
+    owed: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     async def rows(self, keys: Collection[str]) -> dict[str, Row]:
         return {key: self.stored[key] for key in keys if key in self.stored}

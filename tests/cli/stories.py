@@ -109,7 +109,7 @@ class Story:
                 stored[key] = Row(row.version, kind.__name__, detail, columns)
         shared, since = dict(self.states.shared), datetime.min.replace(tzinfo=UTC)
         waiting = list(pending)
-        return Snapshot(None, self.table, waiting, shared, since, stored, set(self.inbox))
+        return Snapshot(None, self.table, waiting, shared, since, {}, stored, set(self.inbox))
 
 
 @asynccontextmanager

@@ -32,7 +32,12 @@ def of_an_order(number: int, end: str) -> list[Any]:
     reserved, key = StockReserved(order=order), order.order_id
     committed = StockCommitted(order_id=key, lines=LINES)
     released = StockReleased(order_id=key, lines=LINES, reason="customer", refused_by="order")
-    ends = {"held": [], "sold": [committed], "back": [released], "both": [committed, released]}
+    ends: dict[str, list[Any]] = {
+        "held": [],
+        "sold": [committed],
+        "back": [released],
+        "both": [committed, released],
+    }
     return [reserved, *ends[end]]
 
 
@@ -40,8 +45,13 @@ def of_an_award(number: int, end: str) -> list[Any]:
     of: dict[str, Any] = {"order_id": f"order-{number}", "customer_id": "ada", "points": 7}
     awarded, deducted = PointsAwarded(**of), PointsDeducted(**of, reason="customer")
     again = PointsAwarded(**of, attempt=2)
-    ends = {"held": [], "sold": [again], "back": [deducted], "both": [deducted, again]}
-    return [awarded, *ends[end]][: None if end != "sold" else 1]
+    ends: dict[str, list[Any]] = {
+        "held": [],
+        "sold": [],
+        "back": [deducted],
+        "both": [deducted, again],
+    }
+    return [awarded, *ends[end]]
 
 
 def folded(service: Service, stories: Iterable[list[Any]]) -> Mapping[str, Any]:

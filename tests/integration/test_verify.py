@@ -139,6 +139,29 @@ def test_every_spoiled_row_is_found_and_nothing_else(system: Services, rested: l
     assert verify(system).code == 0
 
 
+def test_a_timer_that_is_gone_or_one_too_many_is_found(system: Services, rested: list[str]) -> None:
+    sold = checkout(system).json()["order_id"]
+    assert settled(system, [*rested, sold]).violations == []
+    timer, url = f"{sold}:dispatchdue:1", system.addresses.database_url(BY_NAME["shipping"])
+
+    def renamed(was: str, new: str) -> None:
+        async def run() -> None:
+            connection = await asyncpg.connect(url)
+            query = "UPDATE effects SET id = $2 WHERE id = $1"
+            assert await connection.execute(query, was, new) == "UPDATE 1"
+            await connection.close()
+
+        asyncio.run(run())
+
+    renamed(timer, f"{sold}:handover:1")
+    told = verify(system, "shipping", "--json")
+    (found,) = told.json["differences"]
+    assert (told.code, found["key"], found["what"]) == (1, sold, "what is owed differs")
+    assert (found["live"], found["rebuilt"]) == (f"{sold}:handover:1", timer)
+    renamed(f"{sold}:handover:1", timer)
+    assert verify(system, "shipping").code == 0
+
+
 @dataclass
 class Dropping:
     """A log that has lost one record."""

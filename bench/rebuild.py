@@ -1,0 +1,160 @@
+"""How fast a service's store is rebuilt: `python -m bench.rebuild --orders 300000 payment`.
+
+A simulated shop makes some thousand orders of every kind; their events, each time under new ids, make
+the topics as long as asked for. Then `saga replay` fills a new database on real servers, fsync on.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID, uuid5
+
+import asyncpg
+
+from chassis.kafka import KEEP_FOR_EVER, ensure_topics, make_producer
+from saga_cli.stack import servers
+from saga_cli.topology import BY_NAME, SERVICES, Addresses
+from shared_events.catalog import topic_of
+from simulation import machine
+from simulation.plan import Plan
+from simulation.verdict import records
+from simulation.world import World
+
+PARTITIONS: Final = 12
+TEMPLATES: Final = tuple(Plan(seed, 250, {}, arrive_s=2.0) for seed in range(1, 5))
+CLONES: Final = UUID("0d7f1b5e-5a0e-4e0b-9f0a-3d6d2a9c1f44")
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """One order's events as a service published them, in their order."""
+
+    key: bytes
+    events: tuple[tuple[bytes, dict[str, bytes]], ...]
+
+    def cloned(self, number: int) -> Iterator[tuple[bytes, bytes, list[tuple[str, bytes]]]]:
+        """The same story of another order: new ids, the same causes among themselves."""
+        key = str(uuid5(CLONES, f"{number}:{self.key.decode()}")).encode()
+        for value, headers in self.events:
+            renamed = {name: data.replace(self.key, key) for name, data in headers.items()}
+            for name in ("ce_id", "ce_causationid"):
+                renamed[name] = str(uuid5(CLONES, f"{number}:{headers[name].decode()}")).encode()
+            yield key, value.replace(self.key, key), list(renamed.items())
+
+
+def templates_of(names: Iterable[str]) -> dict[str, list[Template]]:
+    found: dict[str, list[Template]] = {name: [] for name in names}
+    for plan in TEMPLATES:
+        with World(plan) as world:
+            machine.silence()
+            world.run()
+            for name, made in found.items():
+                stories: dict[bytes, list[Any]] = {}
+                for record in records(world, topic_of(name)):
+                    if b"-" in record.key and len(record.key) == 36:  # noqa: PLR2004 - an order's id
+                        stories.setdefault(record.key, []).append(record)
+                made += [
+                    Template(key, tuple((r.value, dict(r.headers)) for r in story))
+                    for key, story in stories.items()
+                ]
+    return found
+
+
+async def fill(bootstrap: str, name: str, templates: list[Template], orders: int) -> int:
+    """Write so many orders' events into a service's topic; returns how many events."""
+    topic = topic_of(name)
+    await ensure_topics(bootstrap, {topic: (PARTITIONS, KEEP_FOR_EVER)})
+    producer = make_producer(bootstrap, "bench")
+    await producer.start()
+    written = 0
+    try:
+        await asyncio.gather(
+            *(_fill(producer, topic, part, templates, orders) for part in range(PARTITIONS))
+        )
+        written = sum(len(templates[n % len(templates)].events) for n in range(orders))
+    finally:
+        await producer.stop()
+    return written
+
+
+async def _fill(
+    producer: Any, topic: str, partition: int, templates: list[Template], orders: int
+) -> None:
+    batch = producer.create_batch()
+    for number in range(partition, orders, PARTITIONS):
+        for key, value, headers in templates[number % len(templates)].cloned(number):
+            while batch.append(key=key, value=value, timestamp=None, headers=headers) is None:
+                batch.close()
+                await (await producer.send_batch(batch, topic, partition=partition))
+                batch = producer.create_batch()
+    batch.close()
+    await (await producer.send_batch(batch, topic, partition=partition))
+
+
+async def _new_database(addresses: Addresses, name: str, number: int) -> str:
+    spec, database = BY_NAME[name], f"{name}_{number}"
+    admin = await asyncpg.connect(addresses.postgres_url)
+    await admin.execute(f"CREATE DATABASE {database} OWNER {spec.role}")
+    await admin.close()
+    return addresses.database_url(spec).replace(f"/{spec.database}", f"/{database}")
+
+
+def rebuild(addresses: Addresses, name: str, jobs: int) -> dict[str, Any]:
+    spec = BY_NAME[name]
+    into = (
+        asyncio.run(_new_database(addresses, name, jobs))
+        if spec.has_database
+        else f"{addresses.redis_url}/{jobs}"
+    )
+    words = [name, "--into", into, "--copy", "--jobs", str(jobs), "--json"]
+    env = {
+        **os.environ,
+        "SAGA_KAFKA_BOOTSTRAP": addresses.kafka_bootstrap,
+        "SAGA_POSTGRES_URL": addresses.postgres_url,
+        "SAGA_REDIS_URL": addresses.redis_url,
+    }
+    command = [sys.executable, "-m", "saga_cli.main", "replay", *words]
+    done = subprocess.run(command, env=env, stdout=subprocess.PIPE, check=True)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("services", nargs="*", metavar="SERVICE", help="all five without one")
+    parser.add_argument("--orders", type=int, default=100_000, help="in each topic")
+    parser.add_argument("--jobs", default="1,2", help="numbers of processes to compare")
+    options = parser.parse_args()
+    names = options.services or [spec.name for spec in SERVICES]
+    if unknown := set(names) - set(BY_NAME):
+        parser.error(f"there is no service {unknown.pop()!r}")
+    templates = templates_of(names)
+    stack = servers.start()
+    try:
+        for name in names:
+            started = time.monotonic()
+            written = asyncio.run(
+                fill(stack.addresses.kafka_bootstrap, name, templates[name], options.orders)
+            )
+            took = time.monotonic() - started
+            print(f"{name}: {written:,} events written in {took:.0f} s", flush=True)
+            for jobs in map(int, options.jobs.split(",")):
+                done = rebuild(stack.addresses, name, jobs)
+                rate = done["events"] / done["seconds"]
+                said = (
+                    f"{done['events']:,} events, {done['orders']:,} orders, {done['seconds']:.1f} s"
+                )
+                print(f"  {jobs} process(es): {said}, {rate:,.0f} events/s", flush=True)
+    finally:
+        stack.stop()
+
+
+if __name__ == "__main__":
+    main()
