@@ -47,8 +47,8 @@ def changes(old: Vocabulary, new: Vocabulary) -> Iterator[Change]:
             yield Change(lost, "is gone", BACKWARD)
     for name, event in new.items():
         if name not in old:
-            since = "a new version: whoever reads it goes first" if event.reads else "new"
-            yield Change(name, since)
+            readers = "it" if event.reads else event.topic
+            yield Change(name, f"is new: whoever reads {readers} goes first")
 
 
 def _changed(name: str, old: Event, new: Event) -> Iterator[Change]:
