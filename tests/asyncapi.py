@@ -56,7 +56,10 @@ def document() -> Part:
             "version": tomllib.loads(PROJECT.read_text("utf-8"))["project"]["version"],
             "description": "CloudEvents 1.0 on Kafka, binary mode: attributes are headers, the value is"
             " JSON, the key is the subject. How an event changes: docs/evolution.md.",
-            "license": {"name": "Apache-2.0"},
+            "license": {
+                "name": "Apache-2.0",
+                "url": "https://www.apache.org/licenses/LICENSE-2.0",
+            },
         },
         "defaultContentType": "application/json",
         "channels": dict(_channels()),
