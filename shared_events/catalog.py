@@ -40,7 +40,7 @@ class Entry:
     @property
     def identity(self) -> str:
         """What ids are made of: a decision keeps its id, in whatever version it is published."""
-        return self.wire_types[0]
+        return identity_of(self.wire_type)
 
     def read(self, wire_type: str, value: bytes) -> Any:
         """The event in a value of any of its versions.
@@ -62,6 +62,11 @@ class Entry:
 def name_of(wire_type: str) -> str:
     """The event's name without its version; "" for what has none."""
     return wire_type.rpartition(".v")[0]
+
+
+def identity_of(wire_type: str) -> str:
+    """The event's first version, by which it is known in all."""
+    return f"{name_of(wire_type)}.v1"
 
 
 def versions(wire_type: str) -> tuple[str, ...]:

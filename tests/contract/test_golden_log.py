@@ -13,6 +13,7 @@ from simulation.plan import Plan
 from tests.contract import golden_log
 from tests.contract.golden_log import SERVICES, Run, State, replayed
 from tests.contract.test_wire import without_additions
+from tests.support.vocabulary import known, second_versions
 
 LOGS: Final = {name: golden_log.read(name) for name in golden_log.names()}
 FIRST: Final = LOGS["0.2.0-alpha"]
@@ -43,6 +44,17 @@ def _equal(now: State, then: State) -> bool:
 def test_a_golden_log_adds_up_to_what_was_stored(name: str, service: Service) -> None:
     assert [differences(run, service) for run in LOGS[name]] == [{}] * len(LOGS[name])
     assert sum(len(run.stored[service.name]) for run in LOGS[name]) > 0
+
+
+@each_service
+def test_it_adds_up_when_each_event_has_a_newer_version(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The whole log goes through upcasters then, and says what it said."""
+    known(monkeypatch, second_versions())
+    for before, again in zip(FIRST, golden_log.read("0.2.0-alpha"), strict=True):
+        assert again.published == before.published
+        assert differences(again, service) == {}
 
 
 def endings(run: Run) -> set[tuple[str, ...]]:

@@ -1,7 +1,6 @@
 """A log of three versions of one event: a service that knows the newest understands all of them."""
 
 import asyncio
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -19,12 +18,13 @@ from chassis.replay import Folded, fold
 from chassis.service import Service
 from chassis.work import States, heard, work_of
 from shared_events import catalog
-from shared_events.catalog import by_type, entries_of
+from shared_events.catalog import entries_of
 from shared_events.codec import IncompleteError, MalformedError, decode, encode
 from shared_events.decision import Decision, publish
 from shared_events.envelope import event_id
 from simulation.database import Database
 from simulation.memory_store import MemoryStore
+from tests.support.vocabulary import known
 
 VERSION_1: Final = "parcel.weighed.v1"
 AT: Final = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -98,21 +98,6 @@ LABELS: Final = Service(
     publishes=(ParcelLabelled,),
 )
 each_version = pytest.mark.parametrize("wire_type", VALUES)
-
-
-def known(monkeypatch: pytest.MonkeyPatch, entries: tuple[catalog.Entry, ...]) -> None:
-    """Let these be all events that there are, wherever the tables have been imported."""
-    tables = {
-        "ENTRIES": entries,
-        "BY_TYPE": by_type(entries),
-        "BY_EVENT": {entry.event: entry for entry in entries},
-        "NAMES": frozenset(entry.name for entry in entries),
-    }
-    real = {name: getattr(catalog, name) for name in tables}
-    for module in list(sys.modules.values()):
-        for name, table in tables.items():
-            if vars(module).get(name) is real[name]:
-                monkeypatch.setattr(module, name, table)
 
 
 @pytest.fixture(autouse=True)
