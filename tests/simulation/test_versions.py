@@ -39,7 +39,6 @@ class SideBySide(Mapping[type[Any], Entry]):
 def test_two_releases_side_by_side_keep_every_guarantee(
     seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And what is decided again by the other release has the id that it had."""
     entries = second_versions()
     newer = {entry.event: entry for entry in entries}
     known(monkeypatch, entries, SideBySide(BY_EVENT, newer))
