@@ -55,7 +55,9 @@ def _tell(found: list[Change], counts: str) -> None:
     if breaking:
         console.print("What breaks needs a new version and an upcaster: docs/evolution.md.")
     else:
-        console.print("New code reads all old events; old code reads all new ones of its types.")
+        console.print(
+            "New code reads all old events, old code all new ones of the versions that it knows."
+        )
 
 
 @app.command()

@@ -13,7 +13,7 @@ from simulation.plan import Plan
 from tests.contract import golden_log
 from tests.contract.golden_log import SERVICES, Run, State, replayed
 from tests.contract.test_wire import without_additions
-from tests.support.vocabulary import known, second_versions
+from tests.support.vocabulary import known, next_versions
 
 LOGS: Final = {name: golden_log.read(name) for name in golden_log.names()}
 FIRST: Final = LOGS["0.2.0-alpha"]
@@ -51,7 +51,7 @@ def test_it_adds_up_when_each_event_has_a_newer_version(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The whole log goes through upcasters then, and says what it said."""
-    known(monkeypatch, second_versions())
+    known(monkeypatch, next_versions())
     for before, again in zip(FIRST, golden_log.read("0.2.0-alpha"), strict=True):
         assert again.published == before.published
         assert differences(again, service) == {}

@@ -8,6 +8,7 @@ import pytest
 
 from shared_events import catalog
 from shared_events.catalog import ENTRIES, Entry, by_type, entries_of
+from shared_events.upcasting import UPCASTERS
 
 
 def known(
@@ -30,7 +31,7 @@ def known(
                 monkeypatch.setattr(module, name, table)
 
 
-def second_versions() -> tuple[Entry, ...]:
-    """Each real event in a second version that says the same."""
-    rows = ((f"{entry.name}.v2", entry.event, entry.owner) for entry in ENTRIES)
-    return entries_of(rows, {entry.wire_type: dict[str, Any] for entry in ENTRIES})
+def next_versions() -> tuple[Entry, ...]:
+    """Each real event in one version more, which says the same."""
+    rows = ((f"{e.name}.v{len(e.wire_types) + 1}", e.event, e.owner) for e in ENTRIES)
+    return entries_of(rows, {**UPCASTERS, **{e.wire_type: dict[str, Any] for e in ENTRIES}})
