@@ -274,6 +274,15 @@ def test_a_checkout_that_does_not_run_is_one_line(tmp_path: Path) -> None:
     assert "ZeroDivisionError" in result.err
 
 
+def test_a_catalog_that_makes_no_sense_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong() -> Vocabulary:
+        return vocabulary((LATER, event(), "shipping"))
+
+    monkeypatch.setattr(snapshot, "today", wrong)
+    why = f"the events of this code make no sense: {LATER} has no upcaster from {TYPE}"
+    assert saga("schema", "check") == (2, "", f"saga: {why}\n")
+
+
 def test_an_event_that_nobody_knows_is_one_line_and_exit_code_2() -> None:
     result = saga("schema", "show", "stock.reserved.v9")
     assert (result.code, result.err) == (2, "saga: there is no event 'stock.reserved.v9'\n")
