@@ -1,6 +1,7 @@
 """What can go wrong in the mechanism.
 
 ChassisError
+ +- UnusableStoreError       its data are not whole: a person has to act before the service starts
  +- TransientError           try the same again: a server is away, or somebody was faster
  |   +- ConcurrentChangeError
  |   +- StoreLostError       its data are gone, or were made anew: start again from its positions
@@ -11,6 +12,10 @@ ChassisError
 
 class ChassisError(Exception):
     """The root of all errors of the chassis."""
+
+
+class UnusableStoreError(ChassisError):
+    """The store's data are not whole, and this process can't make them so."""
 
 
 class TransientError(ChassisError):

@@ -108,16 +108,18 @@ class Log:
     read: int = 0
     end: int = 0
 
+    async def ahead(self) -> dict[TopicPartition, int]:
+        """The ends of the partitions in which there is more to read now."""
+        places = list(self.starts)
+        async with asyncio.timeout(30):
+            ends = await self.client.end_offsets(places) if places else {}
+        return {place: ends[place] for place in places if ends[place] > self.reached[place]}
+
     async def to_end(self) -> AsyncIterator[list[ConsumerRecord]]:
         """Go on to what is the end now, in batches; within a partition in order."""
-        places = list(self.starts)
-        if not places:
-            return
-        async with asyncio.timeout(30):
-            ends = await self.client.end_offsets(places)
-            ahead = (max(0, ends[place] - self.reached[place]) for place in places)
-            self.end = self.read + sum(ahead)
-            behind = {p for p in places if await self.client.position(p) < ends[p]}
+        ends = await self.ahead()
+        self.end = self.read + sum(end - self.reached[place] for place, end in ends.items())
+        behind = {p for p in ends if await self.client.position(p) < ends[p]}
         while behind:
             batches = await self.client.getmany(timeout_ms=200, max_records=2000)
             records = [record for batch in batches.values() for record in batch]

@@ -18,7 +18,7 @@ import structlog
 
 from chassis import postgres_sql as sql
 from chassis import wire
-from chassis.errors import ConcurrentChangeError, TransientError
+from chassis.errors import ConcurrentChangeError, TransientError, UnusableStoreError
 from chassis.message import (
     ATTENTION_TRIES,
     Done,
@@ -55,7 +55,6 @@ class PostgresStore:
     keeps_positions: bool = False
     lost: bool = False
     shards: int = 1
-    keeps_timeline: bool = False
     on_commit: list[Callable[[Work, States], None]] = field(default_factory=list)
     _leading: dict[int, Connection] = field(default_factory=dict)
 
@@ -69,7 +68,16 @@ class PostgresStore:
         aside = await asyncpg.create_pool(
             url, min_size=1, max_size=4, server_settings=lazy, **common
         )
-        return cls(service, own, shared, pool, aside)
+        store = cls(service, own, shared, pool, aside)
+        if await pool.fetchval(sql.IS_BEING_REBUILT):
+            await store.close()
+            raise UnusableStoreError("its database is being rebuilt: see `saga replay`")
+        return store
+
+    async def is_new(self) -> bool:
+        query = sql.KNOWS_ANYTHING.format(own=self.own.table)
+        async with self.reading() as connection:
+            return not await connection.fetchval(query)
 
     async def close(self) -> None:
         await self.resign()
@@ -171,7 +179,7 @@ class PostgresStore:
         if work.finished_effects:
             done = work.finished_effects
             await connection.execute("DELETE FROM effects WHERE id = ANY($1::text[])", done)
-        if self.keeps_timeline:
+        if self.service.keeps_timeline:
             await self._tell(connection, messages, work)
         for message, outcome in zip(messages, work.outcomes, strict=True):
             if message.operator is not None and isinstance(outcome, Done):
@@ -255,8 +263,9 @@ class PostgresStore:
 
     async def project(self, records: Sequence[Record]) -> None:
         async with translated(), self.transaction() as connection:
-            for record in records:
-                await self.service.projections[record.topic](connection, record)
+            for topic, fold in self.service.projections.items():
+                if some := [record for record in records if record.topic == topic]:
+                    await fold(connection, some)
 
     async def positions(self) -> dict[tuple[str, int], int]:
         return {}

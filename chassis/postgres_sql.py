@@ -1,5 +1,9 @@
 """The statements of the PostgreSQL store: one a table and batch, rows as arrays."""
 
+IS_BEING_REBUILT = "SELECT to_regclass('replay_progress') IS NOT NULL"
+KNOWS_ANYTHING = """
+SELECT EXISTS (SELECT FROM {own}) OR EXISTS (SELECT FROM inbox) OR EXISTS (SELECT FROM outbox)
+"""
 ENTER = """
 WITH entered AS (
     INSERT INTO inbox (message_id) SELECT id FROM unnest($1::uuid[]) AS id ORDER BY id

@@ -7,7 +7,7 @@ what is acknowledged is always a prefix of every key.
 """
 
 import asyncio
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -32,6 +32,7 @@ class Relay:
     """`wake` is set after each commit of this process; the poll finds what other instances wrote.
 
     Where nothing was published for a while, nobody waits for the next poll: it is slower then.
+    `on_published` are told the keys of what Kafka has now, once the store knows it.
     """
 
     store: Store
@@ -46,6 +47,7 @@ class Relay:
     resigned_s: float = 0.75  # others have asked to lead by then
     send_timeout_s: float = 15.0
     wake: asyncio.Event = field(default_factory=asyncio.Event)
+    on_published: list[Callable[[Iterable[str]], None]] = field(default_factory=list)
     failing: str = ""
     failures: int = 0
     _producer: Any = None
@@ -104,6 +106,10 @@ class Relay:
             crashpoints.reached(crashpoints.PUBLISHED)
             await self.store.acknowledge(self.shard, acknowledged)
             PUBLISHED.labels(self.name).inc(len(acknowledged))
+            done = set(acknowledged)
+            keys = {row.key for id_, row in rows if id_ in done}
+            for told in self.on_published:
+                told(keys)
         if error is not None:
             raise error
         return len(acknowledged)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from chassis.message import Change
@@ -18,6 +19,8 @@ class Folded:
     shared: dict[str, Any] = field(default_factory=dict)
     causes: dict[str, set[str]] = field(default_factory=dict)
     seen: set[bytes] = field(default_factory=set)
+    last: dict[str, tuple[datetime, str]] = field(default_factory=dict)
+    """By key, when its last event was decided, and in which trace."""
 
 
 def fold(service: Service, published: Iterable[Envelope], onto: Folded) -> Folded:
@@ -44,3 +47,4 @@ def _add(service: Service, envelope: Envelope, onto: Folded) -> None:
     if BY_EVENT[type(event)].subject in {"order", "order_id"}:
         onto.own[key] = Change(own, max(row.version, envelope.sequence))
         onto.causes.setdefault(key, set()).add(envelope.causation_id)
+        onto.last[key] = (envelope.time, envelope.traceparent)

@@ -22,7 +22,7 @@ from chassis.circuit import Circuit
 from chassis.commands import Commands
 from chassis.consumer import Consumer
 from chassis.effects import EffectWorker, itself
-from chassis.errors import TransientError
+from chassis.errors import TransientError, UnusableStoreError
 from chassis.metrics import BACKLOG
 from chassis.relay import Relay
 from chassis.service import Provider, Service
@@ -123,9 +123,32 @@ async def run(node: Node, app: FastAPI) -> None:
         server.should_exit = True
         await serving
 
+    await _refuse_what_is_lost(node)
     log.info("started", http_port=node.settings.http_port, pid=os.getpid())
     if await work(node, {"http": http}):
         raise SystemExit(1)
+
+
+async def _refuse_what_is_lost(node: Node) -> None:
+    """An empty store under a log that is not: to begin anew would decide twice on every order.
+
+    Raises UnusableStoreError.
+    """
+    topics = node.service.own_topics - COMPACTED
+    while not node.stopping.is_set():
+        try:
+            if not await node.store.is_new():
+                return
+            async with kafka.reading(node.settings.kafka_bootstrap, topics) as published:
+                is_unheard = not await published.ahead()
+            if is_unheard or not await node.store.is_new():  # whoever published has committed first
+                return
+        except Exception as error:  # noqa: BLE001 - whichever is away: nothing is begun unknowing
+            log.warning("log_or_store_away", error=repr(error))
+            await clock.wait(0.5)
+        else:
+            how = f"rebuild it first: `saga replay {node.service.name} --in-place`"
+            raise UnusableStoreError(f"its database is empty, but its log is not; {how}")
 
 
 async def work(node: Node, more: Mapping[str, Part]) -> bool:
@@ -214,7 +237,11 @@ def start(settings_type: type[ServiceSettings], name: str, main: Callable[[Any],
     logs.configure(name, settings.log_level)
     if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
         tracing.configure(name)
-    uvloop.run(main(settings))
+    try:
+        uvloop.run(main(settings))
+    except UnusableStoreError as error:
+        log.error("not_started", error=str(error))  # noqa: TRY400 - it says all there is to say
+        raise SystemExit(1) from None
 
 
 def _usage(name: str, why: str) -> int:

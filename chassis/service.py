@@ -1,16 +1,20 @@
 """A service, declared: what it consumes and publishes, its rules, and where its state lives."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from typing import Any, TypeAlias
 
+from chassis.message import Record
 from shared_events.catalog import BY_EVENT
 from shared_events.decision import Decision, Refusal
 
 Decide: TypeAlias = Callable[[Any, Any, datetime], Decision | Refusal]
 Evolve: TypeAlias = Callable[[Any, Any], Any]
+
+
+Projection: TypeAlias = Callable[[Any, Sequence[Record]], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +26,7 @@ class Attempt:
     owed_since: datetime
 
 
+Owed: TypeAlias = Callable[[Any, str, datetime], tuple[Any, ...]]
 EffectRunner: TypeAlias = Callable[[Any, Attempt], Awaitable[Any]]
 """Runs one effect; returns the outcome, a message to decide. Any exception is an unknown outcome:
 the effect is run again, with the same key. MisconfiguredError opens the circuit at once."""
@@ -29,6 +34,14 @@ the effect is run again, with the same key. MisconfiguredError opens the circuit
 
 def _no_references(_own: Any, _message: Any) -> frozenset[str]:
     return frozenset()
+
+
+def _owes_nothing(_own: Any, _key: str, _since: datetime) -> tuple[Any, ...]:
+    return ()
+
+
+def _the_later(_one: Any, other: Any) -> Any:
+    return other
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +69,11 @@ class Service:
 
     `references` names the shared rows that a message (with the own state it meets) may read or
     change; where state is rebuilt from the log, also those that one of the service's own events
-    does. `timers` are effects that nobody runs: they come back as messages when they are due.
-    `projections` are topics whose records are folded into a table without a decision.
+    does. `owed` names the effects and timers that an own state waits for, given its key and when its
+    last event was decided. `joined` adds up two folds of one shared row, each over other events of
+    the log. `timers` are effects that nobody runs: they come back as messages when they are due.
+    `projections` are topics whose records are folded into a table without a decision, in batches
+    of one topic. With `keeps_timeline` its store keeps what was heard and said of each order.
     """
 
     name: str
@@ -70,8 +86,11 @@ class Service:
     timers: tuple[type[Any], ...] = ()
     scope: Callable[[Any, Mapping[str, Any]], Any] | None = None
     references: Callable[[Any, Any], frozenset[str]] = _no_references
-    projections: Mapping[str, Any] = field(default_factory=dict)
+    owed: Owed = _owes_nothing
+    joined: Callable[[Any, Any], Any] = _the_later
+    projections: Mapping[str, Projection] = field(default_factory=dict)
     resolutions: Mapping[str, Resolution] = field(default_factory=dict)
+    keeps_timeline: bool = False
 
     @cached_property
     def wire_types(self) -> frozenset[str]:

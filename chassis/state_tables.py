@@ -89,6 +89,12 @@ class StateTable:
         if written != len(ordered):
             raise ConcurrentChangeError(f"{len(ordered) - written} rows of {self.table}")
 
+    async def copy(self, connection: Connection, rows: Iterable[tuple[str, Change]]) -> None:
+        """Add rows in bulk, none of which is there yet (COPY)."""
+        table = (self._row(key, row) for key, row in rows)
+        names = [name for name, _ in self._columns]
+        await connection.copy_records_to_table(self.table, records=table, columns=names)
+
     def _arrays(self, rows: list[tuple[str, Change]]) -> list[list[Any]]:
         table = [self._row(key, row) for key, row in rows]
         return [list(column) for column in zip(*table, strict=True)]

@@ -21,6 +21,9 @@ class Store(Protocol):
     async def prepare(self, stopping: asyncio.Event) -> None:
         """Called before each start of a consumer: returns when the data are whole."""
 
+    async def is_new(self) -> bool:
+        """It holds no order and has heard of nothing; one that fills itself again is never new."""
+
     async def handle(
         self, messages: Sequence[Message], malformed: Sequence[tuple[Record, str]]
     ) -> list[Outcome]:

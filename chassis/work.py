@@ -97,7 +97,7 @@ def _decided(
         for event in decision.events:
             state = service.evolve(state, event)
         rows = _published(service, message, decision.events, row.version, context)
-        effects = [_effect_of(message, effect, context) for effect in decision.effects]
+        effects = [effect_of(message.key, effect, context) for effect in decision.effects]
         own, shared_after = service.parted(state)
         response = message.respond(decision.events, state) if message.respond else b""
     except Exception as error:  # a bug in the rules must hold up its own key only
@@ -118,7 +118,7 @@ def _decided(
     work.effects.extend(effects)
     if message.effect_id:
         work.finished_effects.append(message.effect_id)
-    work.finished_effects += [_effect_id(message.key, kind, 1) for kind in decision.dropped]
+    work.finished_effects += [effect_id(message.key, kind, 1) for kind in decision.dropped]
     return Done(decision.events, state, response)
 
 
@@ -141,6 +141,7 @@ def _published(
             sequence=max(sequence, 0),
             saga_id=subject,
             causation_id=str(message.id),
+            causation_type=heard(message),
             traceparent=context,
             event=event,
         )
@@ -151,19 +152,20 @@ def _published(
     return rows
 
 
-def _effect_of(message: Message, owed: Any, context: str) -> PendingEffect:
+def effect_of(key: str, owed: Any, traceparent: str) -> PendingEffect:
+    """An effect or timer as `decide` names it, as a row to keep."""
     effect, due_at = (owed.what, owed.at) if isinstance(owed, Later) else (owed, None)
     return PendingEffect(
-        id=_effect_id(message.key, type(effect), getattr(effect, "attempt", 1)),
-        key=message.key,
+        id=effect_id(key, type(effect), getattr(effect, "attempt", 1)),
+        key=key,
         kind=type(effect).__name__,
         body=adapter_of(type(effect)).dump_json(effect),
-        traceparent=context,
+        traceparent=traceparent,
         due_at=due_at,
     )
 
 
-def _effect_id(key: str, kind: type[Any], attempt: int) -> str:
+def effect_id(key: str, kind: type[Any], attempt: int) -> str:
     return f"{key}:{kind.__name__.lower()}:{attempt}"
 
 

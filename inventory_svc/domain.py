@@ -219,6 +219,16 @@ def receive(level: Level, sku: str, quantity: int) -> Decision | Refusal:
     return publish(StockReceived(sku=sku, quantity=quantity, attempt=level.receipts + 1))
 
 
+def joined(one: Level, other: Level) -> Level:
+    """Two parts of a SKU's history, from different partitions: pieces add up."""
+    return Level(
+        available=one.available + other.available,
+        reserved=one.reserved + other.reserved,
+        committed=one.committed + other.committed,
+        receipts=max(one.receipts, other.receipts),
+    )
+
+
 def _reject(order_id: str, reason: str) -> Decision:
     return publish(StockRejected(order_id=order_id, reason=reason))
 

@@ -51,4 +51,5 @@ SERVICE: Final = Service(
     ),
     scope=domain.State,
     references=skus_of,
+    joined=domain.joined,
 )

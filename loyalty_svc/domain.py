@@ -181,6 +181,12 @@ def set_standing(customer: Customer, command: SetStanding) -> Decision:
     return publish(change(customer_id=command.customer_id, attempt=customer.changes + 1))
 
 
+def joined(one: Customer, other: Customer) -> Customer:
+    """Two parts of a customer's history, from different partitions: points add up."""
+    newest = max(one, other, key=lambda customer: customer.changes)
+    return replace(newest, points=one.points + other.points)
+
+
 def _credited(
     customers: Mapping[str, Customer], customer_id: str, points: int
 ) -> Mapping[str, Customer]:

@@ -11,10 +11,12 @@ standing that was set in the instant before its event was published.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import structlog
 from redis.asyncio import Redis
@@ -70,15 +72,39 @@ return 'DONE'
 RELEASE: Final = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
 
 
+class Published(Protocol):
+    """What the service has published, to be read on and on; `read` and `end` count records."""
+
+    @property
+    def starts(self) -> Mapping[Any, int]:
+        """The first offset of each partition."""
+
+    @property
+    def reached(self) -> Mapping[Any, int]:
+        """The next one to read."""
+
+    @property
+    def read(self) -> int: ...
+
+    @property
+    def end(self) -> int: ...
+
+    def to_end(self) -> AsyncIterator[list[Any]]:
+        """Go on to what is the end now, in batches; within a partition in order."""
+
+
 @dataclass
 class Rebuild:
-    """`tell` is told how far it is, in words for a person."""
+    """`tell` is told how far it is, in words for a person; `opened` reads another log than Kafka's."""
 
     service: Service
     redis: Redis
     bootstrap: str
     tell: Callable[[str], None]
+    settle_s: float = SETTLE_S
+    opened: Callable[[], AbstractAsyncContextManager[Published]] | None = None
     token: str = field(default_factory=ids.new_id)
+    folded: Folded = field(default_factory=Folded)
     told_at: float = field(default_factory=clock.monotonic)
 
     async def whole(self, stopping: asyncio.Event, *, known: bool) -> str:
@@ -106,39 +132,38 @@ class Rebuild:
         self.tell("Redis has no data; they are rebuilt from the log")
         log.warning("rebuild_started", topics=sorted(self.service.own_topics))
         try:
-            folded, reached = await self._read(stopping, started, known=known)
+            reached = await self._read(stopping, started, known=known)
             await self._remove_remains()
-            await self._fill(folded)
+            await self._fill(self.folded)
             await self._held(FINISH, [keys.EPOCH, keys.BEGUN, keys.CHECKED], *reached)
         finally:
             await self.redis.eval(RELEASE, 1, LOCK, self.token)
         log.warning(
             "rebuild_finished",
-            events=len(folded.seen),
-            orders=len(folded.own),
-            customers=len(folded.shared),
+            events=len(self.folded.seen),
+            orders=len(self.folded.own),
+            customers=len(self.folded.shared),
             seconds=round(clock.monotonic() - started, 1),
         )
         return self.token
 
-    async def _read(
-        self, stopping: asyncio.Event, started: float, *, known: bool
-    ) -> tuple[Folded, list[Any]]:
-        folded = Folded()
-        async with kafka.reading(self.bootstrap, self.service.own_topics) as topics:
+    async def _read(self, stopping: asyncio.Event, started: float, *, known: bool) -> list[Any]:
+        self.folded = Folded()
+        kept = partial(kafka.reading, self.bootstrap, self.service.own_topics)
+        async with (self.opened or kept)() as topics:
             if cut := [place for place, start in topics.starts.items() if start > 0]:
                 raise TransientError(f"the log has lost its beginning: {sorted(cut)}")
             while True:
                 async for records in topics.to_end():
-                    fold(self.service, keys.own_events(self.service, records), folded)
+                    fold(self.service, keys.own_events(self.service, records), self.folded)
                     await self._goes_on(stopping, topics)
                 first_start = topics.end == 0 and not known
-                if first_start or clock.monotonic() - started > SETTLE_S:
-                    return folded, keys.place_values(topics.reached)
+                if first_start or clock.monotonic() - started > self.settle_s:
+                    return keys.place_values(topics.reached)
                 await clock.wait(0.2)
                 await self._goes_on(stopping, topics)
 
-    async def _goes_on(self, stopping: asyncio.Event, topics: kafka.Log) -> None:
+    async def _goes_on(self, stopping: asyncio.Event, topics: Published) -> None:
         if stopping.is_set():
             raise TransientError("stopped in the middle of a rebuild")
         await self._held(RENEW, [])

@@ -50,4 +50,5 @@ SERVICE: Final = Service(
     ),
     scope=domain.State,
     references=customers_of,
+    joined=domain.joined,
 )

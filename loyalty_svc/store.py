@@ -111,6 +111,9 @@ class RedisStore:
         self.lost = False
         self.tell("")
 
+    async def is_new(self) -> bool:
+        return False  # `prepare` fills it
+
     async def _whole(self, stopping: asyncio.Event) -> str:
         looked_at, self.server.trusted = self.server.trusted, ""
         known = bool(self.epoch)

@@ -7,17 +7,17 @@ from order_svc import api
 from order_svc.service import SERVICE
 from order_svc.settings import Settings
 from order_svc.store import ORDERS, PRODUCTS
-from order_svc.waiting import Waiting
+from order_svc.waiting import Waiting, settled_in
 
 
 async def serve(settings: Settings) -> None:
     await migrations.migrate(runtime.migrations_of(__file__), settings.database_url)
     store = await PostgresStore.connect(SERVICE, ORDERS, PRODUCTS, settings.database_url)
-    store.keeps_timeline = True
-    waiting = Waiting()
-    store.on_commit.append(waiting.told)
+    settled, published = Waiting(), Waiting()
+    store.on_commit.append(lambda work, states: settled.told(settled_in(work, states)))
     node = runtime.assemble(SERVICE, settings, store, PostgresOperations(store))
-    await runtime.run(node, api.make(node, store, settings, waiting))
+    node.relay.on_published.append(published.told)
+    await runtime.run(node, api.make(node, store, settings, settled, published))
 
 
 def main() -> None:

@@ -21,6 +21,7 @@ from order_svc.waiting import Waiting
 from shared_events.order import DeliveryDetailsGiven
 
 WAIT_MAX_S: Final = 60
+PUBLISHED_WITHIN_S: Final = 5.0
 PLAIN: Final = r"^[ -~]+$"
 Sku = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")]
 Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
@@ -109,7 +110,7 @@ def wait_of(prefer: str | None) -> float | None:
 
 
 def make(  # noqa: C901, PLR0915 - one route after the other
-    node: Node, store: PostgresStore, settings: Settings, waiting: Waiting
+    node: Node, store: PostgresStore, settings: Settings, settled: Waiting, published: Waiting
 ) -> FastAPI:
     app = app_of(node)
 
@@ -157,6 +158,22 @@ def make(  # noqa: C901, PLR0915 - one route after the other
         assert isinstance(outcome, Done | Repeated)
         return await answer(order_id, outcome, wait_of(prefer))
 
+    async def is_published(order_id: str) -> bool:
+        async with store.reading() as connection:
+            query = "SELECT NOT EXISTS (SELECT FROM outbox WHERE key = $1)"
+            return bool(await connection.fetchval(query, order_id))
+
+    async def in_the_log(order_id: str) -> None:
+        """Where that is asked for, nothing is acknowledged that this database alone holds."""
+        if settings.acknowledge == "committed":
+            return
+        await published.until(order_id, PUBLISHED_WITHIN_S, lambda: is_published(order_id))
+        if not await is_published(order_id):
+            why = (
+                "the order is kept, but not in the log yet: ask again with the same Idempotency-Key"
+            )
+            raise Problem(503, "not_published", why, order_id=order_id)
+
     async def kept(order_id: str, outcome: Done | Repeated) -> bytes:
         """What was answered; looked up where a commit's reply was lost and there was no key."""
         return outcome.response or to_json(as_resource(await state_of(order_id)))
@@ -165,10 +182,11 @@ def make(  # noqa: C901, PLR0915 - one route after the other
         """201 with the order as placed; after a wait 201 if it is settled, else 202."""
         status, body = 201, await kept(order_id, outcome)
         order_id = from_json(body)["order_id"]  # a repeated request has the first one's order
+        await in_the_log(order_id)
         headers = {"Location": f"/orders/{order_id}"}
         if seconds is not None:
             headers["Preference-Applied"] = f"wait={seconds:g}"
-            await waiting.settled(order_id, seconds, lambda: is_settled(order_id))
+            await settled.until(order_id, seconds, lambda: is_settled(order_id))
             state = await state_of(order_id)
             status = 201 if isinstance(state, domain.Confirmed | domain.Cancelled) else 202
             body = to_json(as_resource(state))
@@ -214,6 +232,7 @@ def make(  # noqa: C901, PLR0915 - one route after the other
         )
         assert isinstance(outcome, Done | Repeated)
         body = await kept(order_id, outcome)
+        await in_the_log(order_id)
         return Response(body, 202, media_type="application/json")
 
     @app.put("/catalogue/{sku}", tags=["catalogue"])

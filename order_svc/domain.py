@@ -11,7 +11,7 @@ repeats    a fact that comes twice, or too late, decides nothing
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from order_svc.messages import CancelOrder, DeadlinePassed, PlaceOrder, PriceProduct
 from shared_events.decision import Decision, Later, Refusal, impossible, nothing, publish
@@ -149,6 +149,15 @@ def evolve(state: State, event: Event) -> State:
             return State(state.order, {**state.products, event.sku: product})
 
 
+def owed(order: OrderState, order_id: str, _since: datetime) -> tuple[Any, ...]:
+    """The timer that an order waits for."""
+    match order:
+        case Pending():
+            return (Later(order.order.deadline, DeadlinePassed(order_id=order_id)),)
+        case Absent() | Cancelling() | Confirmed() | Cancelled():
+            return ()
+
+
 def place(state: State, command: PlaceOrder, at: datetime) -> Decision | Refusal:
     if state.order != INITIAL:
         return Refusal("order_exists", f"order {command.order_id} was placed before")
@@ -176,8 +185,9 @@ def place(state: State, command: PlaceOrder, at: datetime) -> Decision | Refusal
         placed_at=at,
         deadline=at + command.patience,
     )
-    timer = Later(order.deadline, DeadlinePassed(order_id=order.order_id))
-    return Decision(events=(OrderPlaced(order=order),), effects=(timer,))
+    return Decision(
+        events=(OrderPlaced(order=order),), effects=owed(Pending(order=order), order.order_id, at)
+    )
 
 
 def settle(state: OrderState, message: PointsAwarded) -> Decision:
@@ -263,6 +273,11 @@ def price(product: Product | None, command: PriceProduct) -> Decision:
         attempt=revision + 1,
     )
     return publish(priced)
+
+
+def joined(one: Product, other: Product) -> Product:
+    """Two parts of a product's history, from different partitions: the newest price counts."""
+    return max(one, other, key=lambda product: product.revision)
 
 
 def _wish(state: OrderState) -> str:

@@ -33,6 +33,7 @@ SERVICE: Final = Service(
     decide=domain.decide,
     evolve=domain.evolve,
     initial=domain.INITIAL,
+    owed=domain.owed,
     consumes=(PointsAwarded, StockRejected, StockReleased),
     publishes=(
         OrderPlaced,
@@ -46,4 +47,6 @@ SERVICE: Final = Service(
     timers=(DeadlinePassed,),
     scope=domain.State,
     references=products_of,
+    joined=domain.joined,
+    keeps_timeline=True,
 )

@@ -1,23 +1,19 @@
 """python -m payment_svc: one process of the payment service."""
 
-from dataclasses import replace
-from functools import partial
-
 from chassis import migrations, runtime
 from chassis.postgres import PostgresStore
 from chassis.postgres_operations import PostgresOperations
 from chassis.service import Provider
 from payment_svc import api
-from payment_svc.domain import decide
 from payment_svc.provider import PaymentProvider, SimulatedProvider
-from payment_svc.service import SERVICE
+from payment_svc.service import with_policy
 from payment_svc.settings import Settings
 from payment_svc.store import PAYMENTS
 
 
 async def serve(settings: Settings) -> None:
     await migrations.migrate(runtime.migrations_of(__file__), settings.database_url)
-    service = replace(SERVICE, decide=partial(decide, policy=settings.policy))
+    service = with_policy(settings.policy)
     store = await PostgresStore.connect(service, PAYMENTS, None, settings.database_url)
     outside = provider_of(settings)
     provider = Provider(

@@ -14,7 +14,8 @@ repeats    a fact that comes twice, or too late, decides nothing
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Final, TypeAlias
+from functools import reduce
+from typing import Any, Final, TypeAlias
 
 from payment_svc.messages import (
     Capture,
@@ -141,9 +142,9 @@ def decide(state: State, message: Input, at: datetime, policy: Policy = POLICY) 
         case OrderCancellationRequested():
             return note_cancellation(state, message)
         case ShipmentRejected():
-            return refund(state, message, "shipping", policy)
+            return refund(state, message, "shipping", at, policy)
         case ShipmentCancelled():
-            return refund(state, message, message.refused_by, policy)
+            return refund(state, message, message.refused_by, at, policy)
         case CaptureSucceeded():
             return note_captured(state, message)
         case CaptureDeclined():
@@ -195,6 +196,32 @@ def evolve(state: State, event: Event) -> State:
             return Noted()
 
 
+def owed(state: State, order_id: str, since: datetime) -> tuple[Any, ...]:
+    """What a state waits for from outside; `since` is when its last event was decided."""
+    match state:
+        case Capturing(order=order):
+            charge = Capture(
+                order_id=order_id,
+                amount_minor=order.total_minor,
+                currency=order.currency,
+                token=order.payment_token,
+                deadline=order.deadline,
+            )
+            return (charge,)
+        case Refunding(refusals=0):
+            return (refund_of(order_id, state, attempt=1),)
+        case Refunding(refusals=refusals):
+            wait = min(PATIENCE_MIN * 2 ** min(refusals - 1, 10), PATIENCE_MAX)
+            return (Later(since + wait, refund_of(order_id, state, refusals + 1)),)
+        case Absent() | Noted() | Captured() | Declined() | Refunded():
+            return ()
+
+
+def intended(state: State, order_id: str, at: datetime, *events: Event) -> Decision:
+    """The intent is recorded first; what is owed then is asked for outside."""
+    return Decision(events=events, effects=owed(reduce(evolve, events, state), order_id, at))
+
+
 def capture(state: State, order: Order, at: datetime) -> Decision:
     match state:
         case Capturing() | Captured() | Declined() | Refunding() | Refunded():
@@ -210,14 +237,7 @@ def capture(state: State, order: Order, at: datetime) -> Decision:
         return publish(
             requested, PaymentCaptured(order=order, captured_minor=0, provider_ref="nothing")
         )
-    charge = Capture(
-        order_id=order.order_id,
-        amount_minor=order.total_minor,
-        currency=order.currency,
-        token=order.payment_token,
-        deadline=order.deadline,
-    )
-    return Decision(events=(requested,), effects=(charge,))
+    return intended(state, order.order_id, at, requested)
 
 
 def note_captured(state: State, message: CaptureSucceeded) -> Decision:
@@ -243,7 +263,9 @@ def note_declined(state: State, message: CaptureDeclined) -> Decision:
             return impossible("a capture was declined that was not asked for")
 
 
-def refund(state: State, message: Undone, refused_by: str, policy: Policy) -> Decision:
+def refund(
+    state: State, message: Undone, refused_by: str, at: datetime, policy: Policy
+) -> Decision:
     match state:
         case Captured():
             restocking, provider = fees(message, state.captured_minor, policy)
@@ -256,7 +278,7 @@ def refund(state: State, message: Undone, refused_by: str, policy: Policy) -> De
                 restocking_fee_minor=restocking,
                 provider_fee_minor=provider,
             )
-            return asked_for(requested, evolve(state, requested))
+            return asked_for(requested, state, at)
         case Refunding() | Refunded():
             return nothing("refund is under way")
         case Absent() | Noted() | Capturing() | Declined():
@@ -274,14 +296,13 @@ def fees(message: Undone, captured_minor: int, policy: Policy) -> tuple[int, int
             return 0, 0
 
 
-def asked_for(requested: PaymentRefundRequested, state: State) -> Decision:
-    """The intent first; nobody is asked for nothing."""
-    assert isinstance(state, Refunding), "the intent is recorded"
+def asked_for(requested: PaymentRefundRequested, state: Captured, at: datetime) -> Decision:
+    """Nobody is asked for nothing."""
     order_id = requested.order_id
     if requested.refund_minor == 0:
-        done = note_refunded(state, RefundSucceeded(order_id=order_id, settled_by="fees"))
-        return publish(requested, *done.events)
-    return Decision(events=(requested,), effects=(refund_of(order_id, state, attempt=1),))
+        free = RefundSucceeded(order_id=order_id, settled_by="fees")
+        return publish(requested, *note_refunded(evolve(state, requested), free).events)
+    return intended(state, order_id, at, requested)
 
 
 def refund_of(order_id: str, state: Refunding, attempt: int) -> Refund:
@@ -319,13 +340,10 @@ def note_refunded(state: State, message: RefundSucceeded) -> Decision:
 def note_refused(state: State, message: RefundRefused, at: datetime) -> Decision:
     match state:
         case Refunding():
-            attempt = state.refusals + 1
             refused = PaymentRefundRefused(
-                order_id=message.order_id, reason=message.reason, attempt=attempt
+                order_id=message.order_id, reason=message.reason, attempt=state.refusals + 1
             )
-            again = refund_of(message.order_id, state, attempt + 1)
-            wait = min(PATIENCE_MIN * 2 ** min(state.refusals, 10), PATIENCE_MAX)
-            return Decision(events=(refused,), effects=(Later(at + wait, again),))
+            return intended(state, message.order_id, at, refused)
         case Refunded():
             return nothing("refunded before")
         case Absent() | Noted() | Capturing() | Captured() | Declined():

@@ -1,5 +1,7 @@
 """The payment service, declared."""
 
+from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from chassis.service import Resolution, Service
@@ -23,6 +25,7 @@ SERVICE: Final = Service(
     decide=domain.decide,
     evolve=domain.evolve,
     initial=domain.INITIAL,
+    owed=domain.owed,
     consumes=(StockReserved, OrderCancellationRequested, ShipmentRejected, ShipmentCancelled),
     publishes=(
         PaymentCaptureRequested,
@@ -49,3 +52,7 @@ SERVICE: Final = Service(
         ),
     },
 )
+
+
+def with_policy(policy: domain.Policy) -> Service:
+    return replace(SERVICE, decide=partial(domain.decide, policy=policy))

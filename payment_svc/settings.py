@@ -26,14 +26,23 @@ class StripeSettings(BaseSettings):
         return tuple(secret.strip() for secret in given if secret.strip())
 
 
-class Settings(ProviderSettings):
+class PolicySettings(BaseSettings):
     """`fee_*` say what the provider keeps of a payment that is refunded."""
 
     model_config = SettingsConfigDict(env_prefix="PAYMENT_")
 
-    provider: Literal["simulated", "stripe"] = "simulated"
     fee_bps: int = Field(POLICY.provider_fee_bps, ge=0, le=10_000)
     fee_fixed_minor: int = Field(POLICY.provider_fee_fixed_minor, ge=0)
+
+    @property
+    def policy(self) -> Policy:
+        return Policy(provider_fee_bps=self.fee_bps, provider_fee_fixed_minor=self.fee_fixed_minor)
+
+
+class Settings(ProviderSettings, PolicySettings):
+    """Of one process of the payment service."""
+
+    provider: Literal["simulated", "stripe"] = "simulated"
 
     @field_validator("provider")
     @classmethod
@@ -49,7 +58,3 @@ class Settings(ProviderSettings):
     @cached_property
     def stripe(self) -> StripeSettings:
         return StripeSettings()  # type: ignore[call-arg]  # read from the environment
-
-    @property
-    def policy(self) -> Policy:
-        return Policy(provider_fee_bps=self.fee_bps, provider_fee_fixed_minor=self.fee_fixed_minor)

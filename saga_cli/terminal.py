@@ -22,6 +22,15 @@ def plain(text: str) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
+def instant_of(text: str) -> datetime:
+    """An ISO instant, in UTC where it names no zone; what is none ends the command with 2."""
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        fail(f"{plain(text)!r} is no instant such as 2026-01-31T12:00")
+    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+
+
 def lasting(seconds: float) -> str:
     """The largest unit that says enough: 12 s, 4 min, 3 h, 2 days."""
     rounded = timedelta(seconds=round(max(seconds, 0)))

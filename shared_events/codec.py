@@ -55,6 +55,8 @@ def encode(envelope: Envelope) -> tuple[bytes, Headers]:
     if envelope.type != entry.wire_type:
         raise IncompleteError(f"{envelope.type} is published as {entry.wire_type}")
     headers = [(name, value.encode()) for name, value in attributes]
+    if envelope.causation_type:
+        headers.append(("ce_causationtype", envelope.causation_type.encode()))
     if envelope.traceparent:  # a foreign neighbour may have started no trace
         headers.append(("traceparent", envelope.traceparent.encode()))
     return entry.adapter.dump_json(envelope.event), headers
@@ -90,6 +92,7 @@ def decode(value: bytes | None, headers: Iterable[tuple[str, bytes | None]]) -> 
             sequence=int(attributes.get("ce_sequence", "0")),
             saga_id=attributes.get("ce_sagaid", ""),
             causation_id=attributes.get("ce_causationid", ""),
+            causation_type=attributes.get("ce_causationtype", ""),
             traceparent=attributes.get("traceparent", ""),
             event=entry.read(wire_type, value),
         )

@@ -13,7 +13,8 @@ class Envelope:
     """One event with what the wire adds to it.
 
     `sequence` counts a service's events of one subject without a gap; `saga_id` is the order's id;
-    `causation_id` is the id of the message that led to it; `traceparent` is W3C Trace Context.
+    `causation_id` is the id of the message that led to it, `causation_type` an event's type or
+    a command's name (older events lack it); `traceparent` is W3C Trace Context.
     `type` is as it was sent; `event` is always in today's version.
     """
 
@@ -27,6 +28,7 @@ class Envelope:
     causation_id: str
     traceparent: str
     event: Any
+    causation_type: str = ""
 
 
 def event_id(subject: str, identity: str, attempt: int) -> UUID:

@@ -1,22 +1,19 @@
 """python -m shipping_svc: one process of the shipping service."""
 
-from dataclasses import replace
-from functools import partial
-
 from chassis import migrations, runtime
 from chassis.postgres import PostgresStore
 from chassis.postgres_operations import PostgresOperations
 from chassis.service import Provider
-from shipping_svc import api, domain
+from shipping_svc import api
 from shipping_svc.carrier import Carrier, SimulatedCarrier
-from shipping_svc.service import SERVICE
+from shipping_svc.service import with_policy
 from shipping_svc.settings import Settings
 from shipping_svc.store import SHIPMENTS
 
 
 async def serve(settings: Settings) -> None:
     await migrations.migrate(runtime.migrations_of(__file__), settings.database_url)
-    service = replace(SERVICE, decide=partial(domain.decide, policy=settings.policy))
+    service = with_policy(settings.policy)
     store = await PostgresStore.connect(service, SHIPMENTS, None, settings.database_url)
     carrier: Carrier = SimulatedCarrier(settings.carrier_script)
     provider = Provider(

@@ -165,6 +165,7 @@ Event: TypeAlias = (
     | ShipmentCancellationRefused
     | ShipmentCancellationNoted
 )
+PointsUndone: TypeAlias = PointsRejected | PointsDeducted
 INITIAL = Absent()
 POLICY: Final = Policy()
 
@@ -182,17 +183,15 @@ def decide(
         case OrderCancellationRequested():
             return note_cancellation(state, message)
         case OrderConfirmed():
-            return approve(state, message, at + policy.dispatch_after)
-        case PointsRejected():
-            return cancel(state, message.order_id, message.reason, "loyalty", policy)
-        case PointsDeducted():
-            return cancel(state, message.order_id, message.reason, "order", policy)
+            return approve(state, message, at, policy)
+        case PointsRejected() | PointsDeducted():
+            return cancel(state, message, at, policy)
         case BookingCancelled():
             return note_cancelled(state, message)
         case DispatchShipment():
-            return dispatch(state, message)
+            return dispatch(state, message, at)
         case DispatchDue():
-            decision = dispatch(state, DispatchShipment(order_id=message.order_id))
+            decision = dispatch(state, DispatchShipment(order_id=message.order_id), at)
             return nothing(decision.detail) if isinstance(decision, Refusal) else decision
         case HandedOver():
             return note_handed_over(state, message)
@@ -228,6 +227,34 @@ def evolve(state: State, event: Event) -> State:
             return Noted()
 
 
+def owed(state: State, order_id: str, since: datetime, policy: Policy = POLICY) -> tuple[Any, ...]:
+    """What a state waits for from outside; `since` is when its last event was decided."""
+    match state:
+        case Booking(order=order):
+            booking = Book(
+                order_id=order_id,
+                shipment_id=_shipment_id(order),
+                country=order.country,
+                postal_code=order.postal_code,
+            )
+            return (booking,)
+        case Approved():
+            return (Later(since + policy.dispatch_after, DispatchDue(order_id=order_id)),)
+        case Dispatching(carrier_ref=carrier_ref):
+            return (HandOver(order_id=order_id, carrier_ref=carrier_ref),)
+        case Cancelling(carrier_ref=carrier_ref):
+            return (CancelBooking(order_id=order_id, carrier_ref=carrier_ref),)
+        case Absent() | Noted() | Created() | Dispatched() | Cancelled() | Rejected():
+            return ()
+
+
+def intended(
+    state: State, order_id: str, at: datetime, event: Event, policy: Policy = POLICY
+) -> Decision:
+    """The intent is recorded first; what is owed then is asked for outside."""
+    return Decision(events=(event,), effects=owed(evolve(state, event), order_id, at, policy))
+
+
 def book(state: State, message: PaymentCaptured, at: datetime) -> Decision:
     order = message.order
     match state:
@@ -241,13 +268,7 @@ def book(state: State, message: PaymentCaptured, at: datetime) -> Decision:
         return publish(ShipmentRejected(order_id=order.order_id, reason="deadline_exceeded"))
     if order.country in UNDELIVERABLE:
         return publish(ShipmentRejected(order_id=order.order_id, reason="undeliverable_country"))
-    effect = Book(
-        order_id=order.order_id,
-        shipment_id=_shipment_id(order),
-        country=order.country,
-        postal_code=order.postal_code,
-    )
-    return Decision(events=(ShipmentBookingRequested(order=order),), effects=(effect,))
+    return intended(state, order.order_id, at, ShipmentBookingRequested(order=order))
 
 
 def note_booked(state: State, message: Booked) -> Decision:
@@ -273,12 +294,11 @@ def note_refused(state: State, message: BookingRefused) -> Decision:
             return impossible("the carrier refused what it was not asked for")
 
 
-def approve(state: State, message: OrderConfirmed, leaves_at: datetime) -> Decision:
+def approve(state: State, message: OrderConfirmed, at: datetime, policy: Policy) -> Decision:
     match state:
         case Created():
             approved = ShipmentApproved(order_id=message.order_id)
-            timer = Later(leaves_at, DispatchDue(order_id=message.order_id))
-            return Decision(events=(approved,), effects=(timer,))
+            return intended(state, message.order_id, at, approved, policy)
         case Approved() | Leaving():
             return nothing("approved before")
         case Undone():
@@ -287,12 +307,12 @@ def approve(state: State, message: OrderConfirmed, leaves_at: datetime) -> Decis
             return impossible("an order was confirmed that has no shipment")
 
 
-def dispatch(state: State, command: DispatchShipment) -> Decision | Refusal:
+def dispatch(state: State, command: DispatchShipment, at: datetime) -> Decision | Refusal:
     match state:
-        case Approved(carrier_ref=carrier_ref):
+        case Approved():
             requested = ShipmentDispatchRequested(order_id=command.order_id)
-            effect = HandOver(order_id=command.order_id, carrier_ref=carrier_ref)
-            return Decision(events=(requested,), effects=(effect,), dropped=(DispatchDue,))
+            intent = intended(state, command.order_id, at, requested)
+            return replace(intent, dropped=(DispatchDue,))
         case Leaving():
             return nothing("dispatched before")
         case Absent() | Noted() | Rejected():
@@ -313,17 +333,17 @@ def note_handed_over(state: State, message: HandedOver) -> Decision:
             return impossible("the carrier has what it was not given")
 
 
-def cancel(state: State, order_id: str, reason: str, refused_by: str, policy: Policy) -> Decision:
+def cancel(state: State, message: PointsUndone, at: datetime, policy: Policy) -> Decision:
+    order_id, reason = message.order_id, message.reason
     match state:
         case Created() | Approved():
             requested = ShipmentCancelRequested(
                 order_id=order_id,
                 reason=reason,
-                refused_by=refused_by,
+                refused_by="loyalty" if isinstance(message, PointsRejected) else "order",
                 restocking_fee_minor=restocking_fee(state, reason, policy),
             )
-            effect = CancelBooking(order_id=order_id, carrier_ref=state.carrier_ref)
-            return Decision(events=(requested,), effects=(effect,), dropped=(DispatchDue,))
+            return replace(intended(state, order_id, at, requested), dropped=(DispatchDue,))
         case Leaving(cancellation_refused=False):
             return publish(ShipmentCancellationRefused(order_id=order_id, reason="dispatched"))
         case Leaving():

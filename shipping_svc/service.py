@@ -1,5 +1,7 @@
 """The shipping service, declared."""
 
+from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from chassis.service import Resolution, Service
@@ -37,6 +39,7 @@ SERVICE: Final = Service(
     decide=domain.decide,
     evolve=domain.evolve,
     initial=domain.INITIAL,
+    owed=domain.owed,
     consumes=(
         PaymentCaptured,
         OrderCancellationRequested,
@@ -66,3 +69,8 @@ SERVICE: Final = Service(
     },
     projections={DELIVERY_DETAILS: fold_delivery_details},
 )
+
+
+def with_policy(policy: domain.Policy) -> Service:
+    decide, owed = partial(domain.decide, policy=policy), partial(domain.owed, policy=policy)
+    return replace(SERVICE, decide=decide, owed=owed)

@@ -5,17 +5,20 @@ Guarantees G1 to G9 are those of docs/architecture.md; I1 to I10 restate them fo
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
-from chassis.message import Done, Message, Outcome
-from chassis.work import heard
+from chassis.message import Done, Message, Outcome, PendingEffect
+from chassis.service import Service
+from chassis.work import effect_of, heard
 from inventory_svc.domain import Level
 from shared_events.catalog import BY_TYPE, COMPACTED, identity_of
 from shared_events.codec import type_of
 from simulation.providers import money_of
 
 PERSONAL: Final = b"Ada Private"
+EVER: Final = datetime(2000, 1, 1, tzinfo=UTC)
 AFTER: Final = {
     "stock.reserved.v1": {"order.placed.v1"},
     "payment.capture_requested.v1": {"stock.reserved.v1"},
@@ -118,6 +121,14 @@ class Watch:
                 self.broken("G6", f"{sku} is oversold: {level}")
             if level.on_hand != self.received.get(sku, 0):
                 self.broken("G6", f"{sku} has {level.on_hand}, received {self.received.get(sku)}")
+
+    def owes(self, service: Service, key: str, state: Any, kept: Iterable[PendingEffect]) -> None:
+        """What an order's state waits for, against the effects and timers that are kept for it."""
+        owed = {effect_of(key, what, "").id for what in service.owed(state, key, EVER)}
+        has = {effect.id for effect in kept}
+        if owed != has:
+            name = f"{service.name}'s {type(state).__name__} {key}"
+            self.broken("G8", f"{name} owes {sorted(owed)}, kept are {sorted(has)}")
 
     def appended(self, record: Any) -> None:
         """A record stands in Kafka."""

@@ -36,7 +36,6 @@ class MemoryDecisions(Client):
     service: Service
     database: Database
     shared: SharedTable | None = None
-    keeps_timeline: bool = False
 
     async def _decide(
         self, transaction: Transaction, messages: Sequence[Message], malformed: Malformed
@@ -137,7 +136,7 @@ class MemoryDecisions(Client):
         await self._publish(transaction, work.outbox)
         await self._owe(transaction, work.effects)
         await self._finish(transaction, work.finished_effects)
-        if self.keeps_timeline:
+        if self.service.keeps_timeline:
             await self._tell(transaction, messages, work)
         for message, outcome in zip(messages, work.outcomes, strict=True):
             if message.operator is not None and isinstance(outcome, Done):

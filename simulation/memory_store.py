@@ -42,6 +42,10 @@ class MemoryStore(MemoryDecisions):
     async def prepare(self, stopping: asyncio.Event) -> None:
         del stopping
 
+    async def is_new(self) -> bool:
+        database = self.database
+        return not (database.own or database.inbox or database.outbox)
+
     async def close(self) -> None:
         await self.resign()
         self.database.disconnected(self)

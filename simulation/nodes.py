@@ -1,9 +1,8 @@
 """One process of each service, put together as its own `__main__` does, on simulated servers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
 from typing import Final
 
 from pydantic import SecretStr
@@ -50,14 +49,7 @@ def made(name: str, providers: Mapping[str, Provider], dispatch_after: timedelta
         "order": Made(order_svc.service.SERVICE, PRODUCTS),
         "inventory": Made(inventory_svc.service.SERVICE, STOCK),
         "payment": Made(payment_svc.service.SERVICE, None, providers["payment"]),
-        "shipping": Made(
-            replace(
-                shipping_svc.service.SERVICE,
-                decide=partial(shipping_svc.domain.decide, policy=shipping),
-            ),
-            None,
-            providers["shipping"],
-        ),
+        "shipping": Made(shipping_svc.service.with_policy(shipping), None, providers["shipping"]),
         "loyalty": Made(LOYALTY),
     }
     return services[name]

@@ -18,7 +18,7 @@ from pydantic_core import from_json
 
 import loyalty_svc.server
 from chassis import clock, runtime
-from chassis.message import Message, Outcome
+from chassis.message import Message, Outcome, PendingEffect
 from chassis.service import Provider, Service
 from shared_events.catalog import identity_of
 from shared_events.codec import type_of
@@ -279,6 +279,7 @@ class World:
             types = [f"{type_of(row.headers)} {row.key}" for row in rows]
             self.tell(f"committed {', '.join(types)}")
             self.watch.committed_rows(service, rows)
+        self._owes(service, transaction)
         if service == "inventory" and transaction.after.shared:
             received = [
                 (row.key, from_json(row.value or b"")["quantity"])
@@ -286,6 +287,18 @@ class World:
                 if identity_of(type_of(row.headers)) == "stock.received.v1"
             ]
             self.watch.levels(transaction.after.shared, received)
+
+    def _owes(self, name: str, transaction: Transaction) -> None:
+        service, database = self.services[name], self.databases[name]
+        keys = {effect.key for effect in transaction.before.effects.values()}
+        kept: dict[str, list[PendingEffect]] = {
+            key: [] for key in keys | transaction.after.own.keys() if key in database.own
+        }
+        for effect in database.effects.values() if kept else ():
+            if effect.key in kept:
+                kept[effect.key].append(effect)
+        for key, effects in kept.items():
+            self.watch.owes(service, key, database.own[key].state, effects)
 
     def _appended(self, records: Sequence[Any]) -> None:
         for record in records:

@@ -32,9 +32,11 @@ HEADERS: Final[Part] = {
     },
     "ce_sagaid": {"description": "The order's id, or what else the event is about."},
     "ce_causationid": {"description": "The id of the message that led to it."},
+    "ce_causationtype": {"description": "The type of that event, or the name of that command."},
     "content-type": {"const": "application/json"},
     "traceparent": {"description": "W3C Trace Context."},
 }
+OPTIONAL: Final = {"ce_causationtype", "traceparent"}
 DEAD: Final[Part] = {
     "dlq_topic": {"description": "Where the record stood."},
     "dlq_partition": {"pattern": "^[0-9]+$"},
@@ -180,7 +182,7 @@ def _schemas() -> Part:
         "CloudEvent": {
             "type": "object",
             "properties": _texts(HEADERS),
-            "required": [name for name in HEADERS if name != "traceparent"],
+            "required": [name for name in HEADERS if name not in OPTIONAL],
         }
     }
     for event in sources.here().values():

@@ -1,27 +1,15 @@
 """saga verify: does the log add up to what is live, and would the rules decide as they did?"""
 
-import os
-import subprocess
-import sys
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
+from saga_cli.elsewhere import run_by
 from saga_cli.places import found
 from saga_cli.stack.provision import GIVEN
-from saga_cli.terminal import fail, plain
+from saga_cli.terminal import fail, instant_of, plain
 from saga_cli.topology import BY_NAME, SERVICES
-
-CODE: Final = """
-import sys, saga_cli
-saga_cli.__path__.append(sys.argv.pop(1))
-import typer
-from saga_cli.verify.command import verify
-typer.run(verify)
-"""
-"""A checkout that has no such command takes this one's; all else is its own."""
 
 
 def verify(
@@ -42,36 +30,14 @@ def verify(
         fail(f"there is no service {plain(service)!r}; there are {', '.join(BY_NAME)}")
     if (since or until or code) and not decide:
         fail("--since, --until and --code are for --decide")
-    instants = [_instant(since), _instant(until)]
+    instants = [since and instant_of(since), until and instant_of(until)]
     if code is not None:
         limits = [*("--since", since) * bool(since), *("--until", until) * bool(until)]
-        raise typer.Exit(
-            _by_others(code, [*filter(None, [service]), *limits, *["--json"] * as_json])
-        )
+        words = ["--decide", *filter(None, [service]), *limits, *["--json"] * as_json]
+        raise typer.Exit(run_by(code, "verify", words, {GIVEN[0]: found().kafka_bootstrap}))
     from saga_cli.verify import running  # noqa: PLC0415 - with all that reads it is slow
     from saga_cli.verify.deciding import EVER, Window  # noqa: PLC0415
 
     window = Window(instants[0] or EVER.since, instants[1] or EVER.until) if decide else None
     names = [service] if service else [spec.name for spec in SERVICES]
     running.run(names, window, as_json=as_json)
-
-
-def _by_others(checkout: Path, words: list[str]) -> int:
-    """The same on another checkout's modules, in its own interpreter if it has one."""
-    if not (checkout / "saga_cli").is_dir():
-        fail(f"{checkout} is no checkout: it has no saga_cli")
-    own = checkout / ".venv" / "bin" / "python"
-    python = str(own.absolute()) if own.exists() else sys.executable
-    environment = {"PYTHONPATH": str(checkout.absolute()), GIVEN[0]: found().kafka_bootstrap}
-    command = [python, "-P", "-c", CODE, str(Path(__file__).parents[1]), "--decide", *words]
-    return subprocess.run(command, env={**os.environ, **environment}, check=False).returncode
-
-
-def _instant(text: str) -> datetime | None:
-    if not text:
-        return None
-    try:
-        instant = datetime.fromisoformat(text)
-    except ValueError:
-        fail(f"{plain(text)!r} is no instant such as 2026-01-31T12:00")
-    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)

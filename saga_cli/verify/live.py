@@ -4,8 +4,7 @@ from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from importlib import import_module
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Protocol
 
 import asyncpg
 from pydantic import ValidationError
@@ -15,6 +14,7 @@ from chassis import wire
 from chassis.message import Change, OutboxRow
 from chassis.state_tables import SharedTable, StateTable
 from chassis.work import adapter_of
+from saga_cli.declared import tables_of
 from saga_cli.verify.results import apart
 from shared_events.envelope import Envelope
 
@@ -22,7 +22,6 @@ CHUNK: Final = 5000
 COUNTERS: Final = {"order": "revision", "inventory": "receipts", "loyalty": "changes"}
 """Which field of a row that orders share counts the events of its own key."""
 PENDING: Final = "SELECT topic, key, value, headers FROM outbox ORDER BY id"
-Declared = TypeVar("Declared")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +99,7 @@ class InPostgres:
 @asynccontextmanager
 async def in_postgres(service: str, url: str) -> AsyncIterator[InPostgres]:
     """A snapshot, for as long as it is open."""
-    store = import_module(f"{service}_svc.store")
-    table, shared_table = declared(store, StateTable), declared(store, SharedTable)
-    assert table is not None, f"{service} has a table of its own"
+    table, shared_table = tables_of(service)
     connection = await asyncpg.connect(url, timeout=10)
     try:
         async with connection.transaction(isolation="repeatable_read", readonly=True):
@@ -113,11 +110,6 @@ async def in_postgres(service: str, url: str) -> AsyncIterator[InPostgres]:
             yield InPostgres(connection, table, pending, shared, remembers)
     finally:
         await connection.close()
-
-
-def declared(module: Any, kind: type[Declared]) -> Declared | None:
-    """The one value of a kind that a module defines."""
-    return next((value for value in vars(module).values() if isinstance(value, kind)), None)
 
 
 async def _shared(connection: Any, table: SharedTable) -> dict[str, Any]:

@@ -1,9 +1,10 @@
-"""A service's own events from the log, without what others left in its topic."""
+"""The log as `saga verify` reads it: what it can't read is a difference."""
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from typing import TypeAlias
 
-from chassis.message import OutboxRow
+from chassis.message import OutboxRow, Record
+from saga_cli.log import events
 from saga_cli.log.source import Kept, Place, Source, Span
 from saga_cli.verify.results import Result, Told
 from shared_events.codec import MalformedError, decode
@@ -24,17 +25,12 @@ async def read(source: Source, place: Place, span: Span, told: Told) -> AsyncIte
 
 def own_events(result: Result, batch: Iterable[Kept]) -> Iterator[tuple[int, Envelope]]:
     """Events of the service with their offsets; one that can't be read is a difference."""
-    source = f"/{result.service}".encode()
-    for record in (kept.record for kept in batch):
-        if dict(record.headers).get("ce_source") != source:
-            continue
-        try:
-            yield record.offset, decode(record.value, record.headers)
-        except MalformedError as error:
-            place = f"{record.topic}/{record.partition}/{record.offset}"
-            result.differ(
-                record.subject, f"the record at {place} can't be read", rebuilt=str(error)
-            )
+
+    def unreadable(record: Record, error: MalformedError) -> None:
+        place = f"{record.topic}/{record.partition}/{record.offset}"
+        result.differ(record.subject, f"the record at {place} can't be read", rebuilt=str(error))
+
+    return events.own_events(result.service, batch, unreadable)
 
 
 def pending_events(topic: str, rows: Iterable[OutboxRow]) -> Iterator[Envelope]:

@@ -12,16 +12,17 @@ import asyncpg
 import typer
 from aiokafka.errors import KafkaError
 from redis.exceptions import RedisError
-from rich.progress import Progress
 from rich.table import Table
 
+from saga_cli.declared import service_of
 from saga_cli.log.source import HoleError
-from saga_cli.places import Places, found
+from saga_cli.places import Places, found, log_of
+from saga_cli.progress import shown
 from saga_cli.terminal import console, fail, plain
 from saga_cli.verify.deciding import Decided, Window, decide_again
 from saga_cli.verify.details import committed
 from saga_cli.verify.results import Difference, Result, Told
-from saga_cli.verify.whole import log_of, service_of, verify_service
+from saga_cli.verify.whole import verify_service
 
 SHOWN: Final = 20
 LIVE: Final = ("live", "rebuilt")
@@ -62,23 +63,12 @@ def _decider(places: Places, window: Window) -> Job[Decided]:
 
 
 def _each(names: list[str], job: Job[Outcome]) -> list[Outcome]:
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+    with shown() as told_of:
 
         async def run() -> list[Outcome]:
-            return [await job(name, _shown(bar, name)) for name in names]
+            return [await job(name, told_of(name)) for name in names]
 
         return asyncio.run(run())
-
-
-def _shown(bar: Progress, name: str) -> Told:
-    task, total = bar.add_task(name, total=None), 0
-
-    def told(read: int, more: int) -> None:
-        nonlocal total
-        total += more
-        bar.update(task, advance=read, total=total)
-
-    return told
 
 
 def _tell(

@@ -2,27 +2,16 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from importlib import import_module
 from typing import Any
 
-from chassis.service import Service
-from saga_cli.log.kafka import KafkaLog
+from saga_cli.declared import service_of
 from saga_cli.log.source import Source
-from saga_cli.places import Places
+from saga_cli.places import Places, log_of
 from saga_cli.topology import BY_NAME, SERVICES
 from saga_cli.verify.comparing import compare
 from saga_cli.verify.details import committed, compare_details
 from saga_cli.verify.live import in_postgres
 from saga_cli.verify.results import Result, Told, nobody
-
-
-def log_of(places: Places) -> Source:
-    return KafkaLog(places.kafka_bootstrap)
-
-
-def service_of(name: str) -> Service:
-    found: Service = import_module(f"{BY_NAME[name].module}.service").SERVICE
-    return found
 
 
 async def verify_all(places: Places) -> list[Result]:

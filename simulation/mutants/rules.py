@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import inventory_svc.domain as inventory
@@ -14,6 +15,8 @@ from shared_events.inventory import StockReserved
 from shared_events.shipping import ShipmentRejected
 from shipping_svc.messages import BookingCancelled
 from simulation.mutants.mutant import Mutant, Place
+
+AT: Final = datetime(2026, 1, 1, tzinfo=UTC)  # a first refund goes by no time
 
 
 def _nothing() -> Decision:
@@ -46,9 +49,18 @@ def _refund_at_once() -> Sequence[Place]:
         if not isinstance(state, payment.Captured):
             return noted(state, message)
         undone = ShipmentRejected(order_id=message.order_id, reason=message.reason)
-        return payment.refund(state, undone, "order", payment.POLICY)
+        return payment.refund(state, undone, "order", AT, payment.POLICY)
 
     return [(payment, "note_cancellation", note)]
+
+
+def _timer_forgotten() -> Sequence[Place]:
+    approve = shipping.approve
+
+    def approved(*words: Any) -> Any:
+        return replace(approve(*words), effects=())
+
+    return [(shipping, "approve", approved)]
 
 
 def _cancel_at_once() -> Sequence[Place]:
@@ -170,5 +182,6 @@ MUTANTS: Final = (
     ),
     Mutant("refund-a-cent-more", "more is given back than is written down", _refund_a_cent_more),
     Mutant("booking-stays", "a cancelled shipment stays booked at the carrier", _booking_stays),
+    Mutant("timer-forgotten", "no timer lets an approved shipment leave", _timer_forgotten),
     Mutant("points-kept", "deducted points stay with the customer", _award_is_not_taken_back),
 )

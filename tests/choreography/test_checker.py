@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -21,6 +21,8 @@ from shipping_svc.messages import Booked, HandedOver
 from tests.choreography import checker, world
 from tests.choreography.checker import Chances, explored
 from tests.choreography.world import SERVICES, a_world
+
+EVER = datetime(2026, 1, 1, tzinfo=UTC)
 
 Rule = Callable[[Any, Any], Decision | None]
 
@@ -45,7 +47,7 @@ def refunds_while_the_shipment_is_live(state: Any, message: Any) -> Decision | N
     if not requested or not isinstance(state, payment.Captured):
         return None
     undone = ShipmentRejected(order_id=message.order_id, reason=message.reason)
-    return payment.refund(state, undone, "order", payment.POLICY)
+    return payment.refund(state, undone, "order", EVER, payment.POLICY)
 
 
 def charges_at_every_delivery(_state: Any, message: Any) -> Decision | None:

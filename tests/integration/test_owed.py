@@ -32,7 +32,6 @@ def kind(request: pytest.FixtureRequest) -> Kind:
 @pytest.fixture
 async def store(kind: Kind) -> AsyncIterator[Any]:
     store = await kind.connect(kind.service)
-    store.keeps_timeline = True
     yield store
     await store.close()
 

@@ -393,7 +393,6 @@ async def test_the_outcome_of_an_undecidable_effect_may_come_again(kind: Kind) -
 
 async def test_the_timeline_tells_what_was_heard_and_said(orders: Kind) -> None:
     async with two(orders) as (store, _):
-        store.keeps_timeline = True
         order = placing(Claim("alice", ids.new_id(), b""))
         await store.handle([priced("CLOCK", 1000)])
         await store.handle([order])

@@ -1,0 +1,39 @@
+"""What a service declares, found by its name."""
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any, TypeVar
+
+from chassis.service import Service
+from chassis.state_tables import SharedTable, StateTable
+from saga_cli.topology import BY_NAME
+
+Declared = TypeVar("Declared")
+
+
+def service_of(name: str) -> Service:
+    """With the policy that the environment sets, where it has one."""
+    module = BY_NAME[name].module
+    declared = import_module(f"{module}.service")
+    if hasattr(declared, "with_policy"):
+        policy = import_module(f"{module}.settings").PolicySettings().policy
+        made: Service = declared.with_policy(policy)
+        return made
+    found: Service = declared.SERVICE
+    return found
+
+
+def tables_of(name: str) -> tuple[StateTable, SharedTable | None]:
+    """Of orders, and of what orders share; for a service that has a database."""
+    store = import_module(f"{BY_NAME[name].module}.store")
+    own = _one(store, StateTable)
+    assert own is not None, f"{name} has a table of its own"
+    return own, _one(store, SharedTable)
+
+
+def migrations_of(name: str) -> Path:
+    return Path(str(import_module(BY_NAME[name].module).__file__)).parent / "migrations"
+
+
+def _one(module: Any, kind: type[Declared]) -> Declared | None:
+    return next((value for value in vars(module).values() if isinstance(value, kind)), None)

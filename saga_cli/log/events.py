@@ -1,0 +1,24 @@
+"""A service's own events from the log, without what others left in its topic."""
+
+from collections.abc import Callable, Iterable, Iterator
+
+from chassis.message import Record
+from saga_cli.log.source import Kept
+from shared_events.codec import MalformedError, decode
+from shared_events.envelope import Envelope
+
+Unreadable = Callable[[Record, MalformedError], None]
+
+
+def own_events(
+    service: str, batch: Iterable[Kept], unreadable: Unreadable
+) -> Iterator[tuple[int, Envelope]]:
+    """With their offsets; one that can't be read is told of."""
+    source = f"/{service}".encode()
+    for record in (kept.record for kept in batch):
+        if dict(record.headers).get("ce_source") != source:
+            continue
+        try:
+            yield record.offset, decode(record.value, record.headers)
+        except MalformedError as error:
+            unreadable(record, error)

@@ -1,0 +1,1 @@
+"""A service's store filled again from what the service has published."""

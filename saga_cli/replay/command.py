@@ -1,0 +1,95 @@
+"""saga replay: a service's database made anew from what the service has published."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from saga_cli.elsewhere import run_by
+from saga_cli.places import Places, found
+from saga_cli.replay.job import Job, Limit
+from saga_cli.stack.provision import GIVEN
+from saga_cli.terminal import fail, instant_of, plain
+from saga_cli.topology import BY_NAME
+
+OFFSETS_LIKE: Final = "0=1200,1=1300"
+
+
+def replay(  # noqa: PLR0913 - each is an option
+    service: Annotated[str, typer.Argument(help="Such as payment.")],
+    *,
+    into: Annotated[str, typer.Option(help="The URL of a new, empty database or Redis.")] = "",
+    in_place: Annotated[
+        bool, typer.Option("--in-place", help="The service's own; what the log knows is emptied.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    copy: Annotated[
+        bool, typer.Option("--copy", help="For looking: the service's positions stay.")
+    ] = False,
+    until: Annotated[
+        str, typer.Option(help=f"An instant (ISO, UTC), or offsets such as {OFFSETS_LIKE}; a copy.")
+    ] = "",
+    code: Annotated[
+        Path | None, typer.Option(help="By the rules of this checkout, not by these; a copy.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=0, help="Processes; 0 for one a core.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="What was done, for programs.")] = False,
+) -> None:
+    """Rebuild a service's store from the log, so that the service can go on with it.
+
+    Effects are restored as owed, and called only by the service. A rebuild that was killed goes on
+    when the same is run again.
+    """
+    if service not in BY_NAME:
+        fail(f"there is no service {plain(service)!r}; there are {', '.join(BY_NAME)}")
+    if bool(into) == in_place:
+        fail("say where: --into URL, or --in-place")
+    if in_place and (copy or until or code):
+        fail("--copy, --until and --code are for --into: a service can't go on from there")
+    places = found()
+    if code is not None:
+        words = [service, "--into", into, "--copy", *["--until", until] * bool(until)]
+        words += ["--jobs", str(jobs), *["--json"] * as_json]
+        raise typer.Exit(run_by(code, "replay", words, {GIVEN[0]: places.kafka_bootstrap}))
+    if in_place and not yes:
+        _confirm(service)
+    url = into or _own(places, service)
+    limit = limit_of(until)
+    from saga_cli.replay import running  # noqa: PLC0415 - with all that reads it is slow
+
+    job = Job(
+        service, url, places, in_place, copy or bool(limit), limit, jobs or os.cpu_count() or 1
+    )
+    running.run(job, as_json=as_json)
+
+
+def limit_of(text: str) -> Limit:
+    if "=" not in text:
+        return Limit(instant_of(text)) if text else Limit()
+    try:
+        pairs = [part.split("=") for part in text.split(",")]
+        offsets = {int(partition): int(offset) for partition, offset in pairs}
+    except ValueError:
+        fail(f"{plain(text)!r} are no offsets such as {OFFSETS_LIKE}")
+    if len(offsets) < len(pairs) or min(offsets.values()) < 0:
+        fail(f"{plain(text)!r} are no offsets such as {OFFSETS_LIKE}")
+    return Limit(offsets=offsets)
+
+
+def _own(places: Places, service: str) -> str:
+    url = places.store_of(service)
+    if places.addresses is not None and BY_NAME[service].has_database:
+        from saga_cli.stack import postgres  # noqa: PLC0415 - slow, see above
+
+        postgres.create_databases(places.addresses)  # it may be what was lost
+    return url
+
+
+def _confirm(service: str) -> None:
+    if not sys.stdin.isatty():
+        fail("--in-place empties the service's own store: say --yes")
+    typer.confirm(
+        f"This empties {service}'s own store and fills it from the log. Go on?", abort=True
+    )

@@ -1,0 +1,151 @@
+"""A service's database, filled from its log.
+
+What the log knows is filled: states, rows that orders share, the inbox (messages that led to an
+event), effects and timers that the states still owe, timelines, projections. What it does not know
+stays where it is kept in place, and is gone with a lost database: answers to idempotency keys, the
+audit trail of operators, dead letters until they are read again.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import asyncpg
+
+from chassis.migrations import migrate
+from chassis.postgres_types import Connection
+from chassis.service import Service
+from chassis.state_tables import SharedTable
+from chassis.work import adapter_of
+from saga_cli.declared import migrations_of, service_of, tables_of
+from saga_cli.log.source import Place, Span
+from saga_cli.places import log_of
+from saga_cli.replay import mark, positions
+from saga_cli.replay.errors import NOT_PUBLISHED, ReplayError
+from saga_cli.replay.job import Job, Part, Rebuilt
+from saga_cli.replay.limits import own_spans
+from saga_cli.replay.workers import fold_all
+from saga_cli.verify.results import Told
+from shared_events.catalog import topic_of
+
+KEPT: Final = ("alembic_version", "idempotency_keys", "operator_actions", "replay_progress")
+"""Tables that a rebuild in place leaves alone; `published` and its partitions beside them."""
+TABLES: Final = """
+SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename != ALL($1::text[])
+AND tablename NOT LIKE 'published%'
+"""
+OTHERS: Final = """
+SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+AND pid != pg_backend_pid() AND backend_type = 'client backend'
+"""
+SAVED_AT_ONCE: Final = 5000
+
+
+def rebuild(job: Job, told: Told) -> Rebuilt:
+    """Raises ReplayError, HoleError, and what the servers' clients raise."""
+    started = time.monotonic()
+    service = service_of(job.service)
+    planned = asyncio.run(_prepared(job, service))
+    parts = [Part(job, place, *span) for place, (span, is_done) in planned.items() if not is_done]
+    told(0, sum(part.end - part.start for part in parts))
+    fold_all(parts, job.jobs, told)
+    rebuilt = asyncio.run(_finished(job, service))
+    rebuilt.seconds, rebuilt.jobs = time.monotonic() - started, job.jobs
+    return rebuilt
+
+
+async def _prepared(job: Job, service: Service) -> dict[Place, tuple[Span, bool]]:
+    """A schema without rows, and what is to be read into it; or what is left of a rebuild."""
+    if not job.copy:
+        await positions.refuse_members(job.places.kafka_bootstrap, service.name)
+    await _alone(job)
+    await migrate(migrations_of(service.name), job.url)
+    async with _connected(job.url) as connection:
+        if begun := await mark.planned(connection, job.limit):
+            return begun
+        spans = await _spans(job, service)
+        async with connection.transaction():
+            await (_emptied if job.in_place else _refuse_rows)(connection)
+            await mark.begin(connection, spans, job.limit)
+        return {place: (span, False) for place, span in spans.items()}
+
+
+async def _alone(job: Job) -> None:
+    async with _connected(job.url) as connection:
+        if others := await connection.fetchval(OTHERS):
+            raise ReplayError(f"{others} others are connected to the database: stop the service")
+
+
+async def _spans(job: Job, service: Service) -> dict[Place, Span]:
+    source = log_of(job.places)
+    projected = await source.spans(service.projections)
+    return projected | await own_spans(source, topic_of(service.name), job.limit)
+
+
+async def _refuse_rows(connection: Connection) -> None:
+    for (table,) in await connection.fetch(TABLES, KEPT):
+        if await connection.fetchval(f"SELECT EXISTS (SELECT FROM {table})"):  # noqa: S608 - own names
+            raise ReplayError(
+                f"the database is not empty ({table} has rows): rebuild into a new one, or --in-place"
+            )
+
+
+async def _emptied(connection: Connection) -> None:
+    if waiting := await connection.fetchval("SELECT count(*) FROM outbox"):
+        raise ReplayError(f"{waiting} {NOT_PUBLISHED}")
+    tables = ", ".join(row[0] for row in await connection.fetch(TABLES, KEPT))
+    await connection.execute(f"TRUNCATE {tables}")
+
+
+async def _finished(job: Job, service: Service) -> Rebuilt:
+    """What orders share is added up over all partitions; then the service may start."""
+    rebuilt = Rebuilt(service.name)
+    async with _connected(job.url) as connection, connection.transaction():
+        joined: dict[str, dict[str, Any]] = {}
+        _, table = tables_of(service.name)
+        for part in await mark.all_folded(connection):
+            rebuilt.events += part.get("events", 0)
+            rebuilt.orders += part.get("orders", 0)
+            rebuilt.owed += part.get("owed", 0)
+            if table is not None:
+                _join(service, table, joined, part.get("shared", {}))
+        if table is not None:
+            await _save(connection, table, joined)
+        rebuilt.shared = len(joined)
+        ends = {
+            place: span.end
+            for place, (span, _) in (await mark.planned(connection, job.limit)).items()
+        }
+        if not job.copy:
+            projected = {
+                place: at for place, at in ends.items() if place.topic in service.projections
+            }
+            bootstrap = job.places.kafka_bootstrap
+            rebuilt.rewound = await positions.rewind(bootstrap, service, projected)
+        await mark.end(connection)
+    return rebuilt
+
+
+def _join(
+    service: Service, table: SharedTable, joined: dict[str, Any], part: dict[str, Any]
+) -> None:
+    for key, fields in part.items():
+        value = adapter_of(table.item).validate_python(fields)
+        joined[key] = service.joined(joined[key], value) if key in joined else value
+
+
+async def _save(connection: Connection, table: SharedTable, joined: dict[str, Any]) -> None:
+    rows = sorted(joined.items())
+    for at in range(0, len(rows), SAVED_AT_ONCE):
+        await table.save(connection, dict(rows[at : at + SAVED_AT_ONCE]))
+
+
+@asynccontextmanager
+async def _connected(url: str) -> AsyncIterator[Connection]:
+    connection = await asyncpg.connect(url, timeout=10)
+    try:
+        yield connection
+    finally:
+        await connection.close()

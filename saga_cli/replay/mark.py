@@ -1,0 +1,70 @@
+"""How far a rebuild is, in the database that it fills.
+
+The table is there from the first row written until the last one: a rebuild that was killed goes on
+with the partitions that are missing, up to the ends that it began with, and a service that finds
+the table does not start.
+"""
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from pydantic_core import from_json, to_json
+
+from chassis.postgres_types import Connection
+from saga_cli.log.source import Place, Span
+from saga_cli.replay.errors import ReplayError
+from saga_cli.replay.job import Limit
+
+IS_THERE: Final = "SELECT to_regclass('replay_progress') IS NOT NULL"
+CREATE: Final = """
+CREATE TABLE replay_progress (
+    topic text, partition int, first bigint NOT NULL, "end" bigint NOT NULL,
+    up_to text NOT NULL, folded jsonb, PRIMARY KEY (topic, partition)
+)
+"""
+PLAN: Final = """
+INSERT INTO replay_progress (topic, partition, first, "end", up_to) VALUES ($1, $2, $3, $4, $5)
+"""
+PLANNED: Final = """
+SELECT topic, partition, first, "end", up_to, folded IS NOT NULL FROM replay_progress
+ORDER BY topic, partition
+"""
+IS_FOLDED: Final = """
+SELECT folded IS NOT NULL FROM replay_progress WHERE topic = $1 AND partition = $2 FOR UPDATE
+"""
+FOLDED: Final = "UPDATE replay_progress SET folded = $3 WHERE topic = $1 AND partition = $2"
+
+
+async def begin(connection: Connection, spans: dict[Place, Span], limit: Limit) -> None:
+    await connection.execute(CREATE)
+    rows = [(*place, *span, str(limit)) for place, span in sorted(spans.items())]
+    await connection.executemany(PLAN, rows)
+
+
+async def planned(connection: Connection, limit: Limit) -> dict[Place, tuple[Span, bool]]:
+    """The span of each partition, and whether it is folded; {} if no rebuild was begun."""
+    if not await connection.fetchval(IS_THERE):
+        return {}
+    rows = await connection.fetch(PLANNED)
+    if others := {up_to for *_, up_to, _ in rows} - {str(limit)}:
+        begun = others.pop() or "the end of the log"
+        raise ReplayError(f"a rebuild up to {begun} was begun here: finish that, or empty it")
+    return {Place(t, p): (Span(first, end), done) for t, p, first, end, _, done in rows}
+
+
+async def is_folded(connection: Connection, place: Place) -> bool:
+    """Held until the transaction ends, so that nobody folds a partition twice."""
+    return bool(await connection.fetchval(IS_FOLDED, *place))
+
+
+async def folded(connection: Connection, place: Place, told: dict[str, Any]) -> None:
+    await connection.execute(FOLDED, *place, to_json(told).decode())
+
+
+async def all_folded(connection: Connection) -> Iterable[dict[str, Any]]:
+    rows = await connection.fetch("SELECT folded FROM replay_progress")
+    return [from_json(row[0]) for row in rows]
+
+
+async def end(connection: Connection) -> None:
+    await connection.execute("DROP TABLE replay_progress")

@@ -1,0 +1,140 @@
+"""One partition of a service's topic, folded in memory and written in one transaction."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final, NoReturn
+from uuid import UUID
+
+import asyncpg
+
+from chassis.message import PendingEffect, Record
+from chassis.postgres_types import Connection
+from chassis.replay import Folded, fold
+from chassis.service import Service
+from chassis.work import effect_of
+from saga_cli.declared import service_of, tables_of
+from saga_cli.log.events import own_events
+from saga_cli.log.source import Kept, Span
+from saga_cli.places import log_of
+from saga_cli.replay import mark
+from saga_cli.replay.errors import ReplayError
+from saga_cli.replay.job import Part
+from saga_cli.verify.results import Told
+from shared_events.envelope import Envelope
+
+EFFECTS: Final = ("id", "key", "kind", "body", "traceparent", "due_at", "owed_since")
+TIMELINE: Final = ("order_id", "at", "heard", "said")
+
+
+@dataclass(slots=True)
+class Line:
+    """One line of an order's timeline; `said` are wire types by event id."""
+
+    at: datetime
+    heard: str
+    said: dict[UUID, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Timeline:
+    lines: dict[tuple[str, str], Line] = field(default_factory=dict)
+
+    def add(self, events: Iterable[Envelope]) -> None:
+        """One decision is one line; an event that was published twice is in it once."""
+        for envelope in events:
+            led_to = (envelope.subject, envelope.causation_id)
+            line = self.lines.setdefault(led_to, Line(envelope.time, envelope.causation_type))
+            line.said[envelope.id] = envelope.type
+
+    def rows(self) -> Iterator[tuple[str, datetime, str, str]]:
+        for (key, _), line in self.lines.items():
+            yield key, line.at, line.heard, ", ".join(line.said.values())
+
+
+async def fold_part(part: Part, told: Told) -> None:
+    """Raises ReplayError for what makes no sense, HoleError for what is kept nowhere."""
+    service = service_of(part.job.service)
+    if part.place.topic in service.projections:
+        await _project(part, service, told)
+        return
+    folded, timeline = Folded(), Timeline()
+    async for batch in log_of(part.job.places).read(part.place, Span(part.start, part.end)):
+        events = [envelope for _, envelope in own_events(service.name, batch, _unreadable)]
+        try:
+            fold(service, events, folded)
+        except (AssertionError, ValueError) as error:
+            place = f"{part.place.topic}/{part.place.partition}"
+            raise ReplayError(f"{place} can't be folded: {error}") from error
+        if service.keeps_timeline:
+            timeline.add(events)
+        told(len(batch), 0)
+    await _write(part, service, folded, timeline)
+
+
+async def _write(part: Part, service: Service, folded: Folded, timeline: Timeline) -> None:
+    own, _ = tables_of(service.name)
+    connection = await asyncpg.connect(part.job.url, timeout=10)
+    try:
+        async with connection.transaction():
+            if await mark.is_folded(connection, part.place):
+                return
+            await own.copy(connection, folded.own.items())
+            causes = ((UUID(id_),) for ids in folded.causes.values() for id_ in ids)
+            await _copied(connection, "inbox", ("message_id",), causes)
+            owed = [_effect_row(effect, since) for effect, since in _owed(service, folded)]
+            await _copied(connection, "effects", EFFECTS, owed)
+            await _copied(connection, "timeline", TIMELINE, timeline.rows())
+            said = {"events": len(folded.seen), "orders": len(folded.own), "owed": len(owed)}
+            shared = {key: asdict(value) for key, value in folded.shared.items()}
+            await mark.folded(connection, part.place, {**said, "shared": shared})
+    finally:
+        await connection.close()
+
+
+async def _copied(
+    connection: Connection, table: str, columns: tuple[str, ...], rows: Iterable[tuple[Any, ...]]
+) -> None:
+    if found := list(rows):
+        await connection.copy_records_to_table(table, columns=columns, records=found)
+
+
+def _owed(service: Service, folded: Folded) -> Iterator[tuple[PendingEffect, datetime]]:
+    for key, row in folded.own.items():
+        since, traceparent = folded.last[key]
+        for what in service.owed(row.state, key, since):
+            yield effect_of(key, what, traceparent), since
+
+
+def _effect_row(effect: PendingEffect, since: datetime) -> tuple[Any, ...]:
+    due_at = effect.due_at or datetime.now(UTC)
+    of = (effect.id, effect.key, effect.kind, effect.body, effect.traceparent)
+    return (*of, due_at, since)
+
+
+async def _project(part: Part, service: Service, told: Told) -> None:
+    """A topic that the service folds into a table without a decision, batch by batch."""
+    project = service.projections[part.place.topic]
+    connection = await asyncpg.connect(part.job.url, timeout=10)
+    try:
+        async with connection.transaction():
+            if await mark.is_folded(connection, part.place):
+                return
+            span = Span(part.start, part.end)
+            async for batch in log_of(part.job.places).read(part.place, span):
+                await project(connection, _before(batch, part))
+                told(len(batch), 0)
+            await mark.folded(connection, part.place, {"projected": part.end - part.start})
+    finally:
+        await connection.close()
+
+
+def _before(batch: list[Kept], part: Part) -> list[Record]:
+    instant = part.job.limit.instant
+    up_to_ms = instant.timestamp() * 1000 if instant else float("inf")
+    return [kept.record for kept in batch if kept.timestamp_ms < up_to_ms]
+
+
+def _unreadable(record: Record, error: ValueError) -> NoReturn:
+    place = f"{record.topic}/{record.partition}/{record.offset}"
+    raise ReplayError(f"the record at {place} can't be read: {error}") from error

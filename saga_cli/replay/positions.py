@@ -1,0 +1,51 @@
+"""Where a rebuilt service goes on: its group's offsets in Kafka.
+
+Every message that led to an event is in the rebuilt inbox, and one that led to nothing leads to
+nothing again; so the group reads its neighbours' topics from their start, and decides only on what
+was never answered. A topic that was folded into a table is read on from where the fold ended.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
+from chassis.kafka import make_consumer, places_of, stop_within
+from chassis.service import Service
+from saga_cli.log.source import Place
+from saga_cli.replay.errors import ReplayError
+
+IDLE: Final = ("Empty", "Dead")
+
+
+async def refuse_members(bootstrap: str, group: str) -> None:
+    """Raises ReplayError while processes of the service are in its group."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=10_000)
+    await admin.start()
+    try:
+        described = await admin.describe_consumer_groups([group])
+    finally:
+        await admin.close()
+    states = {found[2] for response in described for found in response.groups}
+    if busy := states - set(IDLE):
+        raise ReplayError(
+            f"{group} runs (its group is {busy.pop()}): stop all its processes first; "
+            "one that was killed leaves its group after 6 s"
+        )
+
+
+async def rewind(bootstrap: str, service: Service, folded: Mapping[Place, int]) -> int:
+    """To the first offsets there are, but for the folded ones; returns how many partitions."""
+    places = await places_of(bootstrap, service.topics)
+    client = make_consumer(bootstrap, service.name)
+    try:
+        await client.start()
+        client.assign(places)
+        starts: dict[TopicPartition, int] = await client.beginning_offsets(places) if places else {}
+        offsets = {p: folded.get(Place(*p), start) for p, start in starts.items()}
+        if offsets:
+            await client.commit(offsets)
+    finally:
+        await stop_within(client, 5)
+    return len(offsets)

@@ -1,0 +1,96 @@
+"""Loyalty's Redis, filled from its log by the service's own rebuild."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from chassis.errors import TransientError
+from chassis.message import Record
+from loyalty_svc import keys
+from loyalty_svc.rebuild import Rebuild
+from loyalty_svc.server import Server
+from saga_cli.declared import service_of
+from saga_cli.log.source import Place, Source, Span
+from saga_cli.places import log_of
+from saga_cli.replay import positions
+from saga_cli.replay.errors import NOT_PUBLISHED, ReplayError
+from saga_cli.replay.job import Job, Rebuilt
+from saga_cli.replay.limits import own_spans
+from saga_cli.verify.results import Told
+from shared_events.catalog import topic_of
+
+
+@dataclass
+class Published:
+    """A service's topic from any source, as a rebuild reads it."""
+
+    source: Source
+    spans: dict[Place, Span]
+    told: Told
+    reached: dict[Place, int] = field(default_factory=dict)
+    read: int = 0
+
+    @property
+    def starts(self) -> dict[Place, int]:
+        return {place: span.start for place, span in self.spans.items()}
+
+    @property
+    def end(self) -> int:
+        return sum(span.end - span.start for span in self.spans.values())
+
+    async def to_end(self) -> AsyncIterator[list[Record]]:
+        for place, span in self.spans.items():
+            left = Span(self.reached.get(place, span.start), span.end)
+            async for batch in self.source.read(place, left):
+                self.read += len(batch)
+                self.told(len(batch), 0)
+                yield [kept.record for kept in batch]
+            self.reached[place] = span.end
+
+
+def rebuild(job: Job, told: Told) -> Rebuilt:
+    """Raises ReplayError, HoleError, and what the servers' clients raise."""
+    try:
+        return asyncio.run(_rebuild(job, told))
+    except TransientError as error:
+        raise ReplayError(str(error)) from error
+
+
+async def _rebuild(job: Job, told: Told) -> Rebuilt:
+    started = time.monotonic()
+    service, bootstrap = service_of(job.service), job.places.kafka_bootstrap
+    if not job.copy:
+        await positions.refuse_members(bootstrap, service.name)
+    source = log_of(job.places)
+    spans = await own_spans(source, topic_of(service.name), job.limit)
+    told(0, sum(span.end - span.start for span in spans.values()))
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[Published]:
+        yield Published(source, spans, told)
+
+    redis = Server().client(job.url)
+    try:
+        await _prepare(job, redis)
+        filling = Rebuild(service, redis, bootstrap, lambda _words: None, opened=opened, settle_s=0)
+        await filling.whole(asyncio.Event(), known=True)
+    finally:
+        await redis.aclose()
+    folded = filling.folded
+    counts = (len(folded.seen), len(folded.own), len(folded.shared))
+    return Rebuilt(service.name, *counts, seconds=time.monotonic() - started)
+
+
+async def _prepare(job: Job, redis: Any) -> None:
+    """Without an epoch the data count as lost, and what there is of them is removed."""
+    if not await redis.exists(keys.EPOCH):
+        return
+    if not job.in_place:
+        raise ReplayError("this Redis is not empty: rebuild into a new one, or --in-place")
+    if waiting := await redis.xlen(keys.OUTBOX):
+        raise ReplayError(f"{waiting} {NOT_PUBLISHED}")
+    await redis.set(keys.BEGUN, "replay")
+    await redis.delete(keys.EPOCH)

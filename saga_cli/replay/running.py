@@ -1,0 +1,65 @@
+"""Runs `saga replay` and tells what was done."""
+
+import json
+import logging
+import sys
+from dataclasses import asdict
+
+import asyncpg
+import structlog
+from aiokafka.errors import KafkaError
+from redis.exceptions import RedisError
+from sqlalchemy.exc import SQLAlchemyError
+
+from saga_cli.log.source import HoleError
+from saga_cli.progress import shown
+from saga_cli.replay import database
+from saga_cli.replay.errors import ReplayError
+from saga_cli.replay.job import Job, Rebuilt
+from saga_cli.terminal import console, fail
+from saga_cli.topology import BY_NAME
+
+AWAY = (KafkaError, RedisError, asyncpg.PostgresError, SQLAlchemyError, OSError, TimeoutError)
+
+
+def run(job: Job, *, as_json: bool) -> None:
+    """The command ends with 2 if it is refused or can't go on."""
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what ails it is told in one line
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    try:
+        with shown() as told_of:
+            told = told_of(job.service)
+            if BY_NAME[job.service].has_database:
+                rebuilt = database.rebuild(job, told)
+            else:
+                from saga_cli.replay import redis  # noqa: PLC0415 - it needs the service
+
+                rebuilt = redis.rebuild(job, told)
+    except (ReplayError, HoleError) as error:
+        fail(str(error))
+    except AWAY as error:
+        fail(f"{type(error).__name__}: {' '.join(str(error).split())}")
+    if as_json:
+        sys.stdout.write(json.dumps(asdict(rebuilt)) + "\n")
+    else:
+        _tell(job, rebuilt)
+
+
+def _tell(job: Job, done: Rebuilt) -> None:
+    rate = done.events / max(done.seconds, 0.001)
+    by = f"{done.jobs} processes" if done.jobs > 1 else "1 process"
+    console.print(
+        f"{done.service}: {done.events:,} events made {done.orders:,} orders and {done.shared:,} rows "
+        f"that orders share, in {done.seconds:.1f} s ({rate:,.0f} events/s, {by})"
+    )
+    if done.owed:
+        console.print(f"  {done.owed:,} effects and timers are owed; the service will see to them")
+    if job.copy:
+        console.print(
+            "  a copy: the service's positions in its neighbours' topics are as they were"
+        )
+    elif done.rewound:
+        console.print(f"  {done.rewound} partitions of its neighbours will be read from the start")

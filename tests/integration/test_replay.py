@@ -1,0 +1,215 @@
+"""`saga replay` on real servers: what is rebuilt equals what is live, and a service goes on with it."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import asyncpg
+import httpx
+import pytest
+from redis import Redis
+
+from saga_cli.seed import seed
+from saga_cli.stack.services import Services
+from saga_cli.topology import BY_NAME, SERVICES
+from tests.support.saga import Ended, saga
+from tests.support.servers import log_of, private_stack
+from tests.support.shop import place_many, settled
+from tests.support.waiting import until
+
+DATABASES: Final = [spec.name for spec in SERVICES if spec.has_database]
+
+
+@pytest.fixture(scope="module")
+def system() -> Iterator[Services]:
+    with private_stack() as (services, _):
+        services.start_all()
+        seed(services.url("order"), services.url("inventory"), services.url("loyalty"))
+        yield services
+
+
+@pytest.fixture(scope="module")
+def rested(system: Services) -> tuple[list[str], datetime]:
+    """Orders of every kind, and an instant after which some of them were cancelled."""
+    orders = asyncio.run(place_many([system.url("order")], 60))
+    assert settled(system, orders).violations == []
+    before = datetime.now(UTC)
+    for order_id in orders[::10]:
+        httpx.post(f"{system.url('order')}/orders/{order_id}/cancel").raise_for_status()
+    assert settled(system, orders).violations == []
+    return orders, before
+
+
+def servers_of(system: Services) -> dict[str, str]:
+    at = system.addresses
+    kafka, postgres, redis = at.kafka_bootstrap, at.postgres_url, at.redis_url
+    return {"SAGA_KAFKA_BOOTSTRAP": kafka, "SAGA_POSTGRES_URL": postgres, "SAGA_REDIS_URL": redis}
+
+
+def run(system: Services, *words: str, **variables: str) -> Ended:
+    return saga(*words, **{**servers_of(system), **variables})
+
+
+def a_new_database(system: Services, name: str, suffix: str) -> str:
+    """Empty, and owned by the service's role."""
+    spec, database = BY_NAME[name], f"{name}_{suffix}"
+
+    async def create() -> None:
+        admin = await asyncpg.connect(system.addresses.postgres_url)
+        await admin.execute(f"DROP DATABASE IF EXISTS {database}")
+        await admin.execute(f"CREATE DATABASE {database} OWNER {spec.role}")
+        await admin.close()
+
+    asyncio.run(create())
+    own = urlsplit(system.addresses.database_url(spec))
+    return own._replace(path=f"/{database}").geturl()
+
+
+def rows(url: str, query: str) -> list[tuple[Any, ...]]:
+    async def fetch() -> list[tuple[Any, ...]]:
+        connection = await asyncpg.connect(url)
+        try:
+            return [tuple(row) for row in await connection.fetch(query)]
+        finally:
+            await connection.close()
+
+    return asyncio.run(fetch())
+
+
+@pytest.mark.parametrize("name", DATABASES)
+def test_a_rebuilt_database_equals_the_live_one(
+    system: Services, rested: tuple[list[str], datetime], name: str
+) -> None:
+    url = a_new_database(system, name, "aside")
+    done = run(system, "replay", name, "--into", url, "--copy", "--json")
+    assert done.code == 0, done
+    assert done.json["orders"] > 0
+    rebuilt = {f"{BY_NAME[name].prefix}_DATABASE_URL": url}
+    verified = run(system, "verify", name, **rebuilt)
+    assert verified.code == 0, verified
+    live = system.addresses.database_url(BY_NAME[name])
+    for query in (
+        "SELECT id, key, kind, convert_from(body, 'utf8')::jsonb::text FROM effects ORDER BY id",
+        "SELECT status, count(*) FROM {own} GROUP BY 1 ORDER BY 1",
+    ):
+        own = {"order": "orders", "inventory": "reservations", "payment": "payments"}
+        asked = query.format(own=own.get(name, "shipments"))
+        assert rows(url, asked) == rows(live, asked)
+
+
+def test_what_is_due_later_is_due_when_it_was(
+    system: Services, rested: tuple[list[str], datetime]
+) -> None:
+    url = a_new_database(system, "shipping", "due")
+    assert run(system, "replay", "shipping", "--into", url, "--copy").code == 0
+    query = "SELECT id, due_at FROM effects WHERE kind = 'DispatchDue' ORDER BY id"
+    was, is_now = (
+        dict(rows(system.addresses.database_url(BY_NAME["shipping"]), query)),
+        rows(url, query),
+    )
+    assert is_now
+    assert {id_: (due - was[id_]).total_seconds() for id_, due in is_now} == dict.fromkeys(was, 0.0)
+
+
+def test_the_timeline_tells_what_was_heard_and_said(
+    system: Services, rested: tuple[list[str], datetime]
+) -> None:
+    url = a_new_database(system, "order", "timeline")
+    assert run(system, "replay", "order", "--into", url, "--copy").code == 0
+    query = "SELECT order_id, at, heard, said FROM timeline ORDER BY order_id, id"
+    live = system.addresses.database_url(BY_NAME["order"])
+    assert rows(url, query) == rows(live, query)
+
+
+def test_a_rebuilt_redis_equals_the_live_one(
+    system: Services, rested: tuple[list[str], datetime]
+) -> None:
+    url = f"{system.addresses.redis_url}/9"
+    done = run(system, "replay", "loyalty", "--into", url, "--copy", "--json")
+    assert done.code == 0, done
+    verified = run(system, "verify", "loyalty", LOYALTY_REDIS_URL=url)
+    assert verified.code == 0, verified
+    again = run(system, "replay", "loyalty", "--into", url, "--copy")
+    assert (again.code, "not empty" in again.err) == (2, True), again
+    with Redis.from_url(url) as redis:
+        redis.flushdb()
+
+
+def test_the_past_can_be_looked_at(system: Services, rested: tuple[list[str], datetime]) -> None:
+    orders, before = rested
+    ids = ", ".join(f"'{order_id}'" for order_id in orders[::10])
+    cancelled = f"SELECT status FROM orders WHERE order_id IN ({ids})"  # noqa: S608 - own ids
+    url = a_new_database(system, "order", "past")
+    done = run(system, "replay", "order", "--into", url, "--until", before.isoformat())
+    assert done.code == 0, done
+    assert {status for (status,) in rows(url, cancelled)} == {"Confirmed"}
+    live = system.addresses.database_url(BY_NAME["order"])
+    assert {status for (status,) in rows(live, cancelled)} == {"Cancelled"}
+    url = a_new_database(system, "order", "none")
+    nothing = ",".join(f"{part}=0" for part in range(12))
+    assert run(system, "replay", "order", "--into", url, "--until", nothing).code == 0
+    assert rows(url, "SELECT count(*) FROM orders") == [(0,)]
+
+
+def test_one_that_is_killed_goes_on(system: Services, rested: tuple[list[str], datetime]) -> None:
+    url = a_new_database(system, "payment", "killed")
+    words = [sys.executable, "-m", "saga_cli.main", "replay", "payment", "--into", url, "--copy"]
+    env = {**os.environ, **servers_of(system)}
+    process = subprocess.Popen(words, env=env, stdout=subprocess.DEVNULL)
+    done = "SELECT count(folded), count(*) FROM replay_progress"
+
+    def half_way() -> bool:
+        with suppress(asyncpg.UndefinedTableError):
+            folded, planned = rows(url, done)[0]
+            return bool(0 < folded < planned)
+        assert process.poll() is None, "it was too fast to be killed"
+        return False
+
+    until(half_way)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    ((folded, _),) = rows(url, done)
+    assert folded > 0
+    instance = system.start("payment", {"PAYMENT_DATABASE_URL": url})
+    try:
+        assert instance.process.await_exit(60) == 1  # not on half of its data
+        assert "is being rebuilt" in log_of(instance.process)
+    finally:
+        system.instances.remove(instance)
+    resumed = run(system, "replay", "payment", "--into", url, "--copy")
+    assert resumed.code == 0, resumed
+    assert run(system, "verify", "payment", PAYMENT_DATABASE_URL=url).code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["nobody", "--in-place"], "no service 'nobody'"),
+        (["payment"], "--into URL, or --in-place"),
+        (["payment", "--in-place"], "say --yes"),
+        (["payment", "--in-place", "--yes"], "payment runs"),
+        (["payment", "--in-place", "--until", "2026-01-01"], "are for --into"),
+        (["payment", "--into", "LIVE", "--copy"], "connected to the database"),
+        (["payment", "--into", "NEW", "--until", "yesterday"], "is no instant"),
+        (["payment", "--into", "NEW", "--until", "0=x"], "are no offsets"),
+        (["payment", "--into", "NEW", "--until", "12=3"], "no partition 12"),
+        (["loyalty", "--in-place", "--yes"], "loyalty runs"),
+    ],
+)
+def test_what_is_refused(
+    system: Services, rested: tuple[list[str], datetime], words: list[str], says: str
+) -> None:
+    given = {
+        "LIVE": system.addresses.database_url(BY_NAME["payment"]),
+        "NEW": a_new_database(system, "payment", "refused"),
+    }
+    ended = run(system, "replay", *(given.get(word, word) for word in words))
+    assert (ended.code, ended.out, says in ended.err) == (2, "", True), ended
+    assert len(ended.err.splitlines()) == 1
