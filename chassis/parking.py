@@ -5,14 +5,14 @@ from pydantic_core import to_json
 from chassis import clock, wire
 from chassis.message import Message, Parked, Record
 from chassis.service import Service
-from shared_events.catalog import BY_TYPE
+from shared_events.catalog import NAMES, name_of
 from shared_events.codec import MalformedError, decode, type_of
 
 
 def is_consumed(service: Service, record: Record) -> bool:
-    """False only for a type of the catalog that this service has declared it does not read."""
-    wire_type = type_of(record.headers)
-    return wire_type in service.wire_types or wire_type not in BY_TYPE
+    """False only for an event of the catalog, in any version, that this service does not read."""
+    name = name_of(type_of(record.headers))
+    return name in service.names or name not in NAMES
 
 
 def message_of(record: Record) -> Message | Parked:

@@ -94,7 +94,13 @@ class Service:
 
     @cached_property
     def wire_types(self) -> frozenset[str]:
-        return frozenset(BY_EVENT[event].wire_type for event in self.consumes)
+        """What it reads, in every version."""
+        return frozenset(name for event in self.consumes for name in BY_EVENT[event].wire_types)
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """What it reads, in versions to come as well."""
+        return frozenset(BY_EVENT[event].name for event in self.consumes)
 
     @property
     def topics(self) -> tuple[str, ...]:

@@ -133,7 +133,7 @@ def _published(
         own = entry.subject in {"order", "order_id"}
         sequence = version + 1 + number - len(message.companions) if own else attempt
         envelope = Envelope(
-            id=event_id(subject, entry.wire_type, attempt),
+            id=event_id(subject, entry.identity, attempt),
             type=entry.wire_type,
             source=f"/{service.name}",
             subject=subject,

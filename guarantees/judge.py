@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, TypeVar
 
+from shared_events.catalog import identity_of
 from shared_events.envelope import Envelope
 
 COMPENSATIONS: Final = (
@@ -171,7 +172,7 @@ def of_order(books: Books, order_id: str, order: Row) -> list[str]:
 
 def of_history(history: Sequence[Logged]) -> list[str]:
     """G3 and G4: compensations in reverse order, each event once, the end only at the end."""
-    types = [entry.envelope.type for entry in history]
+    types = [identity_of(entry.envelope.type) for entry in history]
     problems = [f"G4 {name} twice" for name in ONCE if types.count(name) > 1]
     undone = [name for name in types if name in COMPENSATIONS]
     if undone != sorted(undone, key=COMPENSATIONS.index):

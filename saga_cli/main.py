@@ -15,6 +15,7 @@ import typer
 from saga_cli import letters, operate, state
 from saga_cli.overview import is_ready, table
 from saga_cli.replay import command as replaying
+from saga_cli.schema import command as schema
 from saga_cli.terminal import OneLine, console, fail
 from saga_cli.verify import command as verifying
 
@@ -161,6 +162,7 @@ app.command()(operate.why)
 app.command()(operate.resolve)
 app.command()(operate.expedite)
 app.add_typer(letters.app, name="dead-letters")
+app.add_typer(schema.app, name="schema")
 app.command()(verifying.verify)
 app.command()(replaying.replay)
 

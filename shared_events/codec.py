@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import ValidationError
 
-from shared_events.catalog import BY_EVENT, BY_TYPE
+from shared_events.catalog import BY_EVENT, BY_TYPE, NAMES, name_of
 from shared_events.envelope import Envelope
 
 Headers = list[tuple[str, bytes]]
@@ -34,7 +34,8 @@ def type_of(headers: Iterable[tuple[str, bytes | None]]) -> str:
 def encode(envelope: Envelope) -> tuple[bytes, Headers]:
     """The value and the headers of one event. The key is the subject.
 
-    Raises IncompleteError for an attribute without a value: nothing leaves whose cause is unknown.
+    Raises IncompleteError for an attribute without a value, as nothing leaves whose cause is unknown,
+    and for an event that was read from an older version: what it says now is not that type's.
     """
     entry = BY_EVENT[type(envelope.event)]
     attributes = (
@@ -51,6 +52,8 @@ def encode(envelope: Envelope) -> tuple[bytes, Headers]:
     )
     if missing := [name for name, value in attributes if not value]:
         raise IncompleteError(f"{envelope.type} has no {', '.join(missing)}")
+    if envelope.type != entry.wire_type:
+        raise IncompleteError(f"{envelope.type} is published as {entry.wire_type}")
     headers = [(name, value.encode()) for name, value in attributes]
     if envelope.causation_type:
         headers.append(("ce_causationtype", envelope.causation_type.encode()))
@@ -62,6 +65,7 @@ def encode(envelope: Envelope) -> tuple[bytes, Headers]:
 def decode(value: bytes | None, headers: Iterable[tuple[str, bytes | None]]) -> Envelope:
     """Read one event; an unknown field is dropped, but inside the order context it is kept.
 
+    One of an older version becomes today's event, with the id and the type that it was sent with.
     Headers of others, such as a proxy's, may hold any bytes.
 
     Raises MalformedError for a missing attribute, an unknown type or a value off its schema.
@@ -72,14 +76,16 @@ def decode(value: bytes | None, headers: Iterable[tuple[str, bytes | None]]) -> 
             for name, data in headers
             if data is not None and name.startswith(OURS)
         }
-        entry = BY_TYPE.get(attributes["ce_type"])
+        wire_type = attributes["ce_type"]
+        entry = BY_TYPE.get(wire_type)
         if entry is None:
-            raise MalformedError(f"unknown type {attributes['ce_type']!r}")
+            what = "version" if name_of(wire_type) in NAMES else "type"
+            raise MalformedError(f"unknown {what} {wire_type!r}")
         if value is None:
             raise MalformedError("the value is null")
         return Envelope(
             id=UUID(attributes["ce_id"]),
-            type=entry.wire_type,
+            type=wire_type,
             source=attributes["ce_source"],
             subject=attributes["ce_subject"],
             time=datetime.fromisoformat(attributes["ce_time"]).astimezone(UTC),
@@ -88,7 +94,7 @@ def decode(value: bytes | None, headers: Iterable[tuple[str, bytes | None]]) -> 
             causation_id=attributes.get("ce_causationid", ""),
             causation_type=attributes.get("ce_causationtype", ""),
             traceparent=attributes.get("traceparent", ""),
-            event=entry.adapter.validate_json(value),
+            event=entry.read(wire_type, value),
         )
     except KeyError as missing:
         raise MalformedError(f"attribute {missing} is missing") from None

@@ -15,6 +15,7 @@ class Envelope:
     `sequence` counts a service's events of one subject without a gap; `saga_id` is the order's id;
     `causation_id` is the id of the message that led to it, `causation_type` an event's type or
     a command's name (older events lack it); `traceparent` is W3C Trace Context.
+    `type` is as it was sent; `event` is always in today's version.
     """
 
     id: UUID
@@ -30,6 +31,6 @@ class Envelope:
     causation_type: str = ""
 
 
-def event_id(subject: str, wire_type: str, attempt: int) -> UUID:
+def event_id(subject: str, identity: str, attempt: int) -> UUID:
     """The same decision has the same id, whoever makes it and however often (RFC 9562, UUIDv5)."""
-    return uuid5(NAMESPACE, f"{subject}:{wire_type}:{attempt}")
+    return uuid5(NAMESPACE, f"{subject}:{identity}:{attempt}")

@@ -13,7 +13,7 @@ from chassis.message import Done, Message, Outcome, PendingEffect
 from chassis.service import Service
 from chassis.work import effect_of, heard
 from inventory_svc.domain import Level
-from shared_events.catalog import BY_TYPE, COMPACTED
+from shared_events.catalog import BY_TYPE, COMPACTED, identity_of
 from shared_events.codec import type_of
 from simulation.providers import money_of
 
@@ -89,7 +89,7 @@ class Watch:
             if row.topic != f"{service}.events":
                 continue
             headers = dict(row.headers)
-            wire_type, id_ = headers["ce_type"].decode(), headers["ce_id"].decode()
+            wire_type, id_ = identity_of(type_of(row.headers)), headers["ce_id"].decode()
             if id_ in self.committed:
                 self.broken("G4", f"{wire_type} of {row.key} was decided twice")
             self.committed[id_] = wire_type
@@ -144,7 +144,7 @@ class Watch:
             return
         if PERSONAL in (record.value or b""):
             self.broken("G9", f"{record.topic} holds personal data")
-        wire_type = type_of(record.headers)
+        wire_type = identity_of(type_of(record.headers))
         if wire_type not in BY_TYPE or record.topic.endswith(".dead-letters"):
             return
         headers = dict(record.headers)

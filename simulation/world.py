@@ -20,6 +20,7 @@ import loyalty_svc.server
 from chassis import clock, runtime
 from chassis.message import Message, Outcome, PendingEffect
 from chassis.service import Provider, Service
+from shared_events.catalog import identity_of
 from shared_events.codec import type_of
 from simulation import machine, nodes, verdict
 from simulation.broker import Broker
@@ -283,7 +284,7 @@ class World:
             received = [
                 (row.key, from_json(row.value or b"")["quantity"])
                 for row in rows
-                if type_of(row.headers) == "stock.received.v1"
+                if identity_of(type_of(row.headers)) == "stock.received.v1"
             ]
             self.watch.levels(transaction.after.shared, received)
 

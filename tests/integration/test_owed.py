@@ -20,7 +20,7 @@ from shared_events.inventory import StockReserved
 from shared_events.loyalty import PointsAwarded
 from tests.integration.chassis_fixtures import Home, Kind, kind_of
 from tests.support.records import TRACE, a_message, an_order
-from tests.support.relaying import due
+from tests.support.relaying import due, relayed
 
 TIMERS = ("DeadlinePassed",)
 
@@ -114,6 +114,17 @@ async def test_what_an_operator_wants_at_once_is_asked_now_and_written_down(
     trail = [(a.by, a.action) for _, a in await operations.actions(order.order_id)]
     assert trail == [("ada", "expedite")]
     assert await operations.expedite(ids.new_id(), "ada") == 0
+    await store.close()
+
+
+async def test_nobody_outside_is_asked_for_what_is_not_in_the_log(payment: Kind) -> None:
+    store, order = await payment.connect(payment.service), an_order()
+    await store.handle([a_message(StockReserved(order=order))], ())
+    found = await store.due_effects(("Capture",), 10_000, 60)
+    assert order.order_id not in {effect.key for effect in found}
+    assert await relayed(store) > 0
+    found = await store.due_effects(("Capture",), 10_000, 60)
+    assert order.order_id in {effect.key for effect in found}
     await store.close()
 
 

@@ -36,7 +36,7 @@ from shipping_svc.messages import Booked, CancelBooking, DispatchDue, HandOver
 from tests.integration import chassis_fixtures
 from tests.integration.chassis_fixtures import Home, Kind, kind_of, shared_row, timeline
 from tests.support.records import TRACE, a_message, an_order
-from tests.support.relaying import due, relayed
+from tests.support.relaying import due
 
 INVENTORY = Home(inventory.SERVICE, RESERVATIONS, STOCK)
 ORDER = Home(order_service.SERVICE, ORDERS, PRODUCTS)
@@ -331,17 +331,6 @@ async def test_an_effect_whose_outcome_is_being_decided_is_nobodys_to_lease(kind
         async with held(first, outcome_of(effect), rolled_back=True):
             assert await leased(second, message.key, 0) == []
         assert len(await leased(second, message.key, 0)) == 1
-
-
-async def test_nobody_outside_is_asked_for_what_is_not_in_the_log(kind: Kind) -> None:
-    message = kind.first(an_order())
-    async with two(kind) as (store, _):
-        await store.handle([message])
-        found = await store.due_effects(("Book",), 10_000, 60)
-        assert message.key not in {effect.key for effect in found}
-        assert await relayed(store) > 0
-        found = await store.due_effects(("Book",), 10_000, 60)
-        assert message.key in {effect.key for effect in found}
 
 
 async def test_who_postpones_a_finished_effect_does_not_bring_it_back(kind: Kind) -> None:
