@@ -13,7 +13,9 @@ import psutil
 import typer
 
 from saga_cli import letters, operate, state
+from saga_cli.archive import command as archiving
 from saga_cli.overview import is_ready, table
+from saga_cli.past import command as telling
 from saga_cli.terminal import OneLine, console, fail
 from saga_cli.verify import command as verifying
 
@@ -161,6 +163,11 @@ app.command()(operate.resolve)
 app.command()(operate.expedite)
 app.add_typer(letters.app, name="dead-letters")
 app.command()(verifying.verify)
+app.command()(archiving.archive)
+app.command()(archiving.report)
+app.command()(archiving.retention)
+app.command()(telling.timeline)
+app.command()(telling.events)
 
 
 def _simulation() -> ModuleType:

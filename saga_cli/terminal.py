@@ -38,6 +38,17 @@ def age(instant: str) -> str:
     return lasting((datetime.now(UTC) - datetime.fromisoformat(instant)).total_seconds())
 
 
+def instant(text: str) -> datetime | None:
+    """An ISO instant, in UTC unless it says otherwise; None for no text."""
+    if not text:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        fail(f"{plain(text)!r} is no instant such as 2026-01-31T12:00")
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
 class OneLine(TyperGroup):
     """A usage error is one line and exit code 2, not a drawing of several."""
 

@@ -3,15 +3,15 @@
 import os
 import subprocess
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
+from saga_cli.archive.command import ArchiveUrl
 from saga_cli.places import found
 from saga_cli.stack.provision import GIVEN
-from saga_cli.terminal import fail, plain
+from saga_cli.terminal import fail, instant, plain
 from saga_cli.topology import BY_NAME, SERVICES
 
 CODE: Final = """
@@ -35,6 +35,7 @@ def verify(
     code: Annotated[
         Path | None, typer.Option(help="Decide by the rules of this checkout, not by these.")
     ] = None,
+    archive: ArchiveUrl = "",
     as_json: Annotated[bool, typer.Option("--json", help="All of it, for programs.")] = False,
 ) -> None:
     """Rebuild services from the log and compare them with what is live; exit 1 if they differ."""
@@ -42,36 +43,27 @@ def verify(
         fail(f"there is no service {plain(service)!r}; there are {', '.join(BY_NAME)}")
     if (since or until or code) and not decide:
         fail("--since, --until and --code are for --decide")
-    instants = [_instant(since), _instant(until)]
+    instants = [instant(since), instant(until)]
     if code is not None:
         limits = [*("--since", since) * bool(since), *("--until", until) * bool(until)]
         raise typer.Exit(
-            _by_others(code, [*filter(None, [service]), *limits, *["--json"] * as_json])
+            _by_others(code, archive, [*filter(None, [service]), *limits, *["--json"] * as_json])
         )
     from saga_cli.verify import running  # noqa: PLC0415 - with all that reads it is slow
     from saga_cli.verify.deciding import EVER, Window  # noqa: PLC0415
 
     window = Window(instants[0] or EVER.since, instants[1] or EVER.until) if decide else None
     names = [service] if service else [spec.name for spec in SERVICES]
-    running.run(names, window, as_json=as_json)
+    running.run(names, window, archive, as_json=as_json)
 
 
-def _by_others(checkout: Path, words: list[str]) -> int:
+def _by_others(checkout: Path, archive: str, words: list[str]) -> int:
     """The same on another checkout's modules, in its own interpreter if it has one."""
     if not (checkout / "saga_cli").is_dir():
         fail(f"{checkout} is no checkout: it has no saga_cli")
     own = checkout / ".venv" / "bin" / "python"
     python = str(own.absolute()) if own.exists() else sys.executable
     environment = {"PYTHONPATH": str(checkout.absolute()), GIVEN[0]: found().kafka_bootstrap}
+    environment["SAGA_ARCHIVE"] = archive
     command = [python, "-P", "-c", CODE, str(Path(__file__).parents[1]), "--decide", *words]
     return subprocess.run(command, env={**os.environ, **environment}, check=False).returncode
-
-
-def _instant(text: str) -> datetime | None:
-    if not text:
-        return None
-    try:
-        instant = datetime.fromisoformat(text)
-    except ValueError:
-        fail(f"{plain(text)!r} is no instant such as 2026-01-31T12:00")
-    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)

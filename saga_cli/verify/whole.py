@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import Any
 
 from chassis.service import Service
-from saga_cli.log.kafka import KafkaLog
+from saga_cli.log.opened import opened
 from saga_cli.log.source import Source
 from saga_cli.places import Places
 from saga_cli.topology import BY_NAME, SERVICES
@@ -16,17 +16,13 @@ from saga_cli.verify.live import in_postgres
 from saga_cli.verify.results import Result, Told, nobody
 
 
-def log_of(places: Places) -> Source:
-    return KafkaLog(places.kafka_bootstrap)
-
-
 def service_of(name: str) -> Service:
     found: Service = import_module(f"{BY_NAME[name].module}.service").SERVICE
     return found
 
 
 async def verify_all(places: Places) -> list[Result]:
-    source = log_of(places)
+    source = opened(places)
     return [await verify_service(source, places, spec.name) for spec in SERVICES]
 
 
