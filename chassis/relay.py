@@ -132,7 +132,7 @@ class Relay:
             known = tuple(sorted(await producer.partitions_for(topic)))
         parted: dict[int, list[tuple[str, OutboxRow]]] = {}
         for id_, row in rows:
-            partition = _partition_of(row.key.encode(), known)
+            partition = partition_of(row.key.encode(), known)
             parted.setdefault(partition, []).append((id_, row))
         return await _together(
             self._send(producer, topic, partition, batch) for partition, batch in parted.items()
@@ -183,7 +183,7 @@ class Relay:
 
 
 @lru_cache(maxsize=10_000)
-def _partition_of(key: bytes, known: tuple[int, ...]) -> int:
+def partition_of(key: bytes, known: tuple[int, ...]) -> int:
     """Where any Kafka client puts a key; its hash in Python is slow, and an order's key comes again."""
     partition: int = _partitioner(key, known, known)
     return partition

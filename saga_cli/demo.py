@@ -8,11 +8,12 @@ from typing import Any, Final, Literal
 
 import httpx
 from rich.console import Console
-from rich.table import Table
 
-from guarantees.judge import Report, by_order
+from guarantees.judge import Report
 from saga_cli import burst
 from saga_cli.log_reader import Logged, read
+from saga_cli.past.showing import table
+from saga_cli.past.story import story
 from saga_cli.places import Places
 from saga_cli.reconcile import reconcile
 from saga_cli.seed import SUSPENDED_CUSTOMER
@@ -79,9 +80,8 @@ class Demo:
         """Show everything; True if all is as it must be."""
         placed = [(scene, self._play(scene)) for scene in SCENES]
         logged = asyncio.run(read(self.services.addresses.kafka_bootstrap))
-        histories = by_order(logged)
         for scene, order in placed:
-            self._show(scene, order, histories.get(order["order_id"], []))
+            self._show(scene, order, logged)
         self._repeat()
         asyncio.run(self._mixed())
         placed_at_once = self._burst()
@@ -143,22 +143,7 @@ class Demo:
     def _show(self, scene: Scene, order: dict[str, Any], history: Sequence[Logged]) -> None:
         title = f"{scene.title} - order {order['order_id']}"
         self.console.print(f"\n[bold]{title}[/]")
-        table = Table()
-        for name in ("ms", "service", "event", "what"):
-            table.add_column(name, justify="right" if name == "ms" else "left")
-        start = history[0].envelope.time if history else None
-        for entry in history:
-            envelope = entry.envelope
-            passed = (envelope.time - start).total_seconds() * 1000 if start else 0
-            event = envelope.event
-            what = getattr(event, "reason", "") or ""
-            if getattr(event, "refunded_minor", 0):
-                what += f" (refunded {event.refunded_minor / 100:.2f}"
-                what += f", kept {event.fee_minor / 100:.2f})" if event.fee_minor else ")"
-            if hasattr(event, "points"):
-                what = f"{event.points} points {what}"
-            table.add_row(f"{passed:.0f}", envelope.source[1:], envelope.type, what)
-        self.console.print(table)
+        self.console.print(table(story(history, order["order_id"])))
 
     def _repeat(self) -> None:
         """The same request twice, with one key: one order."""

@@ -23,7 +23,7 @@ typer.run(getattr(import_module(f"saga_cli.{name}.command"), name))
 """
 
 
-def run_by(checkout: Path, command: str, words: list[str]) -> int:
+def run_by(checkout: Path, command: str, words: list[str], archive: str) -> int:
     """Returns the exit code; a path that is no checkout ends the command with 2."""
     if not (checkout / "saga_cli").is_dir():
         fail(f"{checkout} is no checkout: it has no saga_cli")
@@ -31,5 +31,6 @@ def run_by(checkout: Path, command: str, words: list[str]) -> int:
     python = str(own.absolute()) if own.exists() else sys.executable
     line = [python, "-P", "-c", CODE, str(Path(__file__).parent), command, *words]
     found_here = {GIVEN[0]: found().kafka_bootstrap, "PYTHONPATH": str(checkout.absolute())}
+    found_here["SAGA_ARCHIVE"] = archive
     given = {**os.environ, **found_here}
     return subprocess.run(line, env=given, check=False).returncode

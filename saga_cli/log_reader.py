@@ -16,18 +16,19 @@ TOPICS = tuple(topic_of(spec.name) for spec in SERVICES)
 
 @dataclass(frozen=True, slots=True)
 class Logged:
-    """One event and where it stands."""
+    """One event, where it stands, and when it was appended."""
 
     topic: str
     partition: int
     offset: int
     envelope: Envelope
+    timestamp_ms: int = 0
 
 
 async def read(bootstrap: str, topics: Iterable[str] = TOPICS) -> list[Logged]:
     """All events of the topics that exist, in order within each partition."""
     return [
-        Logged(r.topic, r.partition, r.offset, decode(r.value, r.headers))
+        Logged(r.topic, r.partition, r.offset, decode(r.value, r.headers), r.timestamp)
         for r in await records(bootstrap, topics)
     ]
 

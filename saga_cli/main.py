@@ -13,7 +13,9 @@ import psutil
 import typer
 
 from saga_cli import letters, operate, state
+from saga_cli.archive import command as archiving
 from saga_cli.overview import is_ready, table
+from saga_cli.past import command as telling
 from saga_cli.replay import command as replaying
 from saga_cli.schema import command as schema
 from saga_cli.terminal import OneLine, console, fail
@@ -165,6 +167,11 @@ app.add_typer(letters.app, name="dead-letters")
 app.add_typer(schema.app, name="schema")
 app.command()(verifying.verify)
 app.command()(replaying.replay)
+app.command()(archiving.archive)
+app.command()(archiving.report)
+app.command()(archiving.retention)
+app.command()(telling.timeline)
+app.command()(telling.events)
 
 
 def _simulation() -> ModuleType:

@@ -4,8 +4,6 @@ import os
 from dataclasses import dataclass
 
 from saga_cli import state
-from saga_cli.log.kafka import KafkaLog
-from saga_cli.log.source import Source
 from saga_cli.stack.provision import GIVEN
 from saga_cli.terminal import fail
 from saga_cli.topology import BY_NAME, Addresses, addresses_of
@@ -49,8 +47,3 @@ def found() -> Places:
         fail(f"no stack runs in this folder: start one with `saga up`, or give {GIVEN[0]}")
     addresses = addresses_of(*stack.servers)
     return Places(addresses.kafka_bootstrap, addresses)
-
-
-def log_of(places: Places) -> Source:
-    """All that is kept of the topics."""
-    return KafkaLog(places.kafka_bootstrap)

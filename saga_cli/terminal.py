@@ -22,15 +22,6 @@ def plain(text: str) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
-def instant_of(text: str) -> datetime:
-    """An ISO instant, in UTC where it names no zone; what is none ends the command with 2."""
-    try:
-        instant = datetime.fromisoformat(text)
-    except ValueError:
-        fail(f"{plain(text)!r} is no instant such as 2026-01-31T12:00")
-    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
-
-
 def lasting(seconds: float) -> str:
     """The largest unit that says enough: 12 s, 4 min, 3 h, 2 days."""
     rounded = timedelta(seconds=round(max(seconds, 0)))
@@ -45,6 +36,17 @@ def lasting(seconds: float) -> str:
 def age(instant: str) -> str:
     """How long ago an ISO instant is."""
     return lasting((datetime.now(UTC) - datetime.fromisoformat(instant)).total_seconds())
+
+
+def instant(text: str) -> datetime | None:
+    """An ISO instant, in UTC unless it says otherwise; None for no text."""
+    if not text:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        fail(f"{plain(text)!r} is no instant such as 2026-01-31T12:00")
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 class OneLine(TyperGroup):

@@ -43,7 +43,7 @@ class KafkaLog:
             while await client.position(part) < span.end:
                 async with asyncio.timeout(ANSWER_S):
                     found = await client.getmany(part, timeout_ms=500, max_records=self.batch)
-                if kept := [_kept(r) for r in found.get(part, ()) if r.offset < span.end]:
+                if kept := [kept_of(r) for r in found.get(part, ()) if r.offset < span.end]:
                     yield kept
 
     async def offsets_at(self, instant: datetime, places: Iterable[Place]) -> Mapping[Place, int]:
@@ -68,6 +68,6 @@ class KafkaLog:
             await stop_within(client, 5)
 
 
-def _kept(record: Any) -> Kept:
+def kept_of(record: Any) -> Kept:
     of = (record.topic, record.partition, record.offset, record.key, record.value)
     return Kept(Record(*of, tuple(record.headers)), record.timestamp)

@@ -34,6 +34,10 @@ class HoleError(Exception):
     """Records that are asked for are kept nowhere any more."""
 
 
+class UnreadableError(Exception):
+    """What is kept can't be read, or is not of the log that it is read with."""
+
+
 class Source(Protocol):
     """A log to read from its beginning to what is its end now."""
 

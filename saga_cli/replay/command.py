@@ -7,34 +7,43 @@ from typing import Annotated, Final
 
 import typer
 
+from saga_cli.archive.command import ArchiveUrl
 from saga_cli.elsewhere import run_by
+from saga_cli.letters import AsJson
 from saga_cli.places import Places, found
 from saga_cli.replay.job import Job, Limit
-from saga_cli.terminal import fail, instant_of, plain
+from saga_cli.terminal import fail, instant, plain
 from saga_cli.topology import BY_NAME
 
 OFFSETS_LIKE: Final = "0=1200,1=1300"
 
 
+Into = Annotated[str, typer.Option(help="The URL of a new, empty database or Redis.")]
+InPlace = Annotated[
+    bool, typer.Option("--in-place", help="The service's own; what the log knows is emptied.")
+]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+Copy = Annotated[bool, typer.Option("--copy", help="For looking: the service's positions stay.")]
+Until = Annotated[
+    str, typer.Option(help=f"An instant (ISO, UTC), or offsets such as {OFFSETS_LIKE}; a copy.")
+]
+Code = Annotated[
+    Path | None, typer.Option(help="By the rules of this checkout, not by these; a copy.")
+]
+
+
 def replay(  # noqa: PLR0913 - each is an option
     service: Annotated[str, typer.Argument(help="Such as payment.")],
     *,
-    into: Annotated[str, typer.Option(help="The URL of a new, empty database or Redis.")] = "",
-    in_place: Annotated[
-        bool, typer.Option("--in-place", help="The service's own; what the log knows is emptied.")
-    ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    copy: Annotated[
-        bool, typer.Option("--copy", help="For looking: the service's positions stay.")
-    ] = False,
-    until: Annotated[
-        str, typer.Option(help=f"An instant (ISO, UTC), or offsets such as {OFFSETS_LIKE}; a copy.")
-    ] = "",
-    code: Annotated[
-        Path | None, typer.Option(help="By the rules of this checkout, not by these; a copy.")
-    ] = None,
+    into: Into = "",
+    in_place: InPlace = False,
+    yes: Yes = False,
+    copy: Copy = False,
+    until: Until = "",
+    code: Code = None,
+    archive: ArchiveUrl = "",
     jobs: Annotated[int, typer.Option(min=0, help="Processes; 0 for one a core.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="What was done, for programs.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Rebuild a service's store from the log; the service goes on with it, effects are its own to call.
 
@@ -49,22 +58,21 @@ def replay(  # noqa: PLR0913 - each is an option
     if code is not None:
         words = [service, "--into", into, "--copy", *["--until", until] * bool(until)]
         words += ["--jobs", str(jobs), *["--json"] * as_json]
-        raise typer.Exit(run_by(code, "replay", words))
+        raise typer.Exit(run_by(code, "replay", words, archive))
     places, limit = found(), limit_of(until)
     if in_place and not yes:
         _confirm(service)
     url = into or _own(places, service)
     from saga_cli.replay import running  # noqa: PLC0415 - with all that reads it is slow
 
-    job = Job(
-        service, url, places, in_place, copy or bool(limit), limit, jobs or os.cpu_count() or 1
-    )
+    workers, is_copy = jobs or os.cpu_count() or 1, copy or bool(limit)
+    job = Job(service, url, places, in_place, is_copy, limit, archive, workers)
     running.run(job, as_json=as_json)
 
 
 def limit_of(text: str) -> Limit:
     if "=" not in text:
-        return Limit(instant_of(text)) if text else Limit()
+        return Limit(instant(text))
     try:
         pairs = [part.split("=") for part in text.split(",")]
         offsets = {int(partition): int(offset) for partition, offset in pairs}

@@ -20,8 +20,8 @@ from chassis.service import Service
 from chassis.state_tables import SharedTable
 from chassis.work import adapter_of
 from saga_cli.declared import migrations_of, service_of, tables_of
+from saga_cli.log.opened import opened
 from saga_cli.log.source import Place, Span
-from saga_cli.places import log_of
 from saga_cli.replay import mark, positions
 from saga_cli.replay.errors import NOT_PUBLISHED, ReplayError
 from saga_cli.replay.job import Job, Part, Rebuilt
@@ -79,7 +79,7 @@ async def _alone(job: Job) -> None:
 
 
 async def _spans(job: Job, service: Service) -> dict[Place, Span]:
-    source = log_of(job.places)
+    source = opened(job.places, job.archive)
     projected = await source.spans(service.projections)
     return projected | await own_spans(source, topic_of(service.name), job.limit)
 

@@ -34,6 +34,7 @@ class Job:
     in_place: bool = False
     copy: bool = False
     limit: Limit = field(default_factory=Limit)
+    archive: str = ""
     jobs: int = 1
 
 

@@ -15,8 +15,8 @@ from chassis.service import Service
 from chassis.work import effect_of
 from saga_cli.declared import service_of, tables_of
 from saga_cli.log.events import own_events
+from saga_cli.log.opened import opened
 from saga_cli.log.source import Kept, Span
-from saga_cli.places import log_of
 from saga_cli.replay import mark
 from saga_cli.replay.errors import ReplayError
 from saga_cli.replay.job import Part
@@ -59,7 +59,9 @@ async def fold_part(part: Part, told: Told) -> None:
         await _project(part, service, told)
         return
     folded, timeline = Folded(), Timeline()
-    async for batch in log_of(part.job.places).read(part.place, Span(part.start, part.end)):
+    async for batch in opened(part.job.places, part.job.archive).read(
+        part.place, Span(part.start, part.end)
+    ):
         events = [envelope for _, envelope in own_events(service.name, batch, _unreadable)]
         try:
             fold(service, events, folded)
@@ -121,7 +123,7 @@ async def _project(part: Part, service: Service, told: Told) -> None:
             if await mark.is_folded(connection, part.place):
                 return
             span = Span(part.start, part.end)
-            async for batch in log_of(part.job.places).read(part.place, span):
+            async for batch in opened(part.job.places, part.job.archive).read(part.place, span):
                 await project(connection, _before(batch, part))
                 told(len(batch), 0)
             await mark.folded(connection, part.place, {"projected": part.end - part.start})

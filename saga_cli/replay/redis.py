@@ -13,8 +13,8 @@ from loyalty_svc import keys
 from loyalty_svc.rebuild import Rebuild
 from loyalty_svc.server import Server
 from saga_cli.declared import service_of
+from saga_cli.log.opened import opened
 from saga_cli.log.source import Place, Source, Span
-from saga_cli.places import log_of
 from saga_cli.replay import positions
 from saga_cli.replay.errors import NOT_PUBLISHED, ReplayError
 from saga_cli.replay.job import Job, Rebuilt
@@ -64,18 +64,20 @@ async def _rebuild(job: Job, told: Told) -> Rebuilt:
     service, bootstrap = service_of(job.service), job.places.kafka_bootstrap
     if not job.copy:
         await positions.refuse_members(bootstrap, service.name)
-    source = log_of(job.places)
+    source = opened(job.places, job.archive)
     spans = await own_spans(source, topic_of(service.name), job.limit)
     told(0, sum(span.end - span.start for span in spans.values()))
 
     @asynccontextmanager
-    async def opened() -> AsyncIterator[Published]:
+    async def published() -> AsyncIterator[Published]:
         yield Published(source, spans, told)
 
     redis = Server().client(job.url)
     try:
         await _prepare(job, redis)
-        filling = Rebuild(service, redis, bootstrap, lambda _words: None, opened=opened, settle_s=0)
+        filling = Rebuild(
+            service, redis, bootstrap, lambda _words: None, opened=published, settle_s=0
+        )
         await filling.whole(asyncio.Event(), known=True)
     finally:
         await redis.aclose()

@@ -5,13 +5,10 @@ import logging
 import sys
 from dataclasses import asdict
 
-import asyncpg
 import structlog
-from aiokafka.errors import KafkaError
-from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
-from saga_cli.log.source import HoleError
+from saga_cli.one_line import in_one_line, said
 from saga_cli.progress import shown
 from saga_cli.replay import database
 from saga_cli.replay.errors import ReplayError
@@ -19,18 +16,15 @@ from saga_cli.replay.job import Job, Rebuilt
 from saga_cli.terminal import console, fail
 from saga_cli.topology import BY_NAME
 
-AWAY = (KafkaError, RedisError, asyncpg.PostgresError, SQLAlchemyError, OSError, TimeoutError)
-
 
 def run(job: Job, *, as_json: bool) -> None:
     """The command ends with 2 if it is refused or can't go on."""
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what ails it is told in one line
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     try:
-        with shown() as told_of:
+        with in_one_line(), shown() as told_of:
             told = told_of(job.service)
             if BY_NAME[job.service].has_database:
                 rebuilt = database.rebuild(job, told)
@@ -38,10 +32,10 @@ def run(job: Job, *, as_json: bool) -> None:
                 from saga_cli.replay import redis  # noqa: PLC0415 - it needs the service
 
                 rebuilt = redis.rebuild(job, told)
-    except (ReplayError, HoleError) as error:
+    except ReplayError as error:
         fail(str(error))
-    except AWAY as error:
-        fail(f"{type(error).__name__}: {' '.join(str(error).split())}")
+    except SQLAlchemyError as error:
+        fail(said(error))
     if as_json:
         sys.stdout.write(json.dumps(asdict(rebuilt)) + "\n")
     else:

@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
+from saga_cli.archive.command import ArchiveUrl
 from saga_cli.elsewhere import run_by
-from saga_cli.terminal import fail, instant_of, plain
+from saga_cli.terminal import fail, instant, plain
 from saga_cli.topology import BY_NAME, SERVICES
 
 
@@ -21,6 +22,7 @@ def verify(
     code: Annotated[
         Path | None, typer.Option(help="Decide by the rules of this checkout, not by these.")
     ] = None,
+    archive: ArchiveUrl = "",
     as_json: Annotated[bool, typer.Option("--json", help="All of it, for programs.")] = False,
 ) -> None:
     """Rebuild services from the log and compare them with what is live; exit 1 if they differ."""
@@ -28,14 +30,14 @@ def verify(
         fail(f"there is no service {plain(service)!r}; there are {', '.join(BY_NAME)}")
     if (since or until or code) and not decide:
         fail("--since, --until and --code are for --decide")
-    instants = [since and instant_of(since), until and instant_of(until)]
+    instants = [instant(since), instant(until)]
     if code is not None:
         limits = [*("--since", since) * bool(since), *("--until", until) * bool(until)]
         words = ["--decide", *filter(None, [service]), *limits, *["--json"] * as_json]
-        raise typer.Exit(run_by(code, "verify", words))
+        raise typer.Exit(run_by(code, "verify", words, archive))
     from saga_cli.verify import running  # noqa: PLC0415 - with all that reads it is slow
     from saga_cli.verify.deciding import EVER, Window  # noqa: PLC0415
 
     window = Window(instants[0] or EVER.since, instants[1] or EVER.until) if decide else None
     names = [service] if service else [spec.name for spec in SERVICES]
-    running.run(names, window, as_json=as_json)
+    running.run(names, window, archive, as_json=as_json)

@@ -2,21 +2,19 @@
 
 import asyncio
 import json
-import logging
 import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import asdict
 from typing import Any, Final, TypeVar
 
-import asyncpg
 import typer
-from aiokafka.errors import KafkaError
-from redis.exceptions import RedisError
 from rich.table import Table
 
 from saga_cli.declared import service_of
-from saga_cli.log.source import HoleError
-from saga_cli.places import Places, found, log_of
+from saga_cli.log.opened import opened
+from saga_cli.log.source import Source
+from saga_cli.one_line import in_one_line
+from saga_cli.places import Places, found
 from saga_cli.progress import shown
 from saga_cli.terminal import console, fail, plain
 from saga_cli.verify.deciding import Decided, Window, decide_again
@@ -31,29 +29,26 @@ Outcome = TypeVar("Outcome", Result, Decided)
 Job = Callable[[str, Told], Coroutine[Any, Any, Outcome]]
 
 
-def run(names: list[str], window: Window | None, *, as_json: bool) -> None:
+def run(names: list[str], window: Window | None, archive: str, *, as_json: bool) -> None:
     """Compare, or where there is a window decide again; the command ends with 1 or 2 if need be."""
     places = found()
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what ails it is told in one line
     try:
-        if window is None:
-            _tell(_each(names, _verifier(places)), _comparisons, LIVE, as_json=as_json)
-        else:
-            _tell(_each(names, _decider(places, window)), _decisions, THEN, as_json=as_json)
-    except (HoleError, KafkaError, RedisError, asyncpg.PostgresError, OSError) as error:
-        fail(f"{type(error).__name__}: {' '.join(str(error).split())}")
+        with in_one_line():
+            source = opened(places, archive)
+            if window is None:
+                _tell(_each(names, _verifier(source, places)), _comparisons, LIVE, as_json=as_json)
+            else:
+                job = _decider(source, places, window)
+                _tell(_each(names, job), _decisions, THEN, as_json=as_json)
     except (AssertionError, ValueError) as error:  # `verify` says which events make no sense
         fail(f"the log can't be folded: {error}", 1)
 
 
-def _verifier(places: Places) -> Job[Result]:
-    source = log_of(places)
+def _verifier(source: Source, places: Places) -> Job[Result]:
     return lambda name, told: verify_service(source, places, name, told)
 
 
-def _decider(places: Places, window: Window) -> Job[Decided]:
-    source = log_of(places)
-
+def _decider(source: Source, places: Places, window: Window) -> Job[Decided]:
     async def job(name: str, told: Told) -> Decided:
         consumed = await committed(places.kafka_bootstrap, name)
         service = service_of(name)

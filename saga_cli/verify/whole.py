@@ -5,8 +5,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from saga_cli.declared import service_of
+from saga_cli.log.opened import opened
 from saga_cli.log.source import Source
-from saga_cli.places import Places, log_of
+from saga_cli.places import Places
 from saga_cli.topology import BY_NAME, SERVICES
 from saga_cli.verify.comparing import compare
 from saga_cli.verify.details import committed, compare_details
@@ -15,7 +16,7 @@ from saga_cli.verify.results import Result, Told, nobody
 
 
 async def verify_all(places: Places) -> list[Result]:
-    source = log_of(places)
+    source = opened(places)
     return [await verify_service(source, places, spec.name) for spec in SERVICES]
 
 

@@ -1,0 +1,1 @@
+"""The log kept outside of Kafka, for longer than Kafka keeps it."""

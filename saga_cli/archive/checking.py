@@ -1,0 +1,86 @@
+"""An archive read again: are its files whole, is there one for each offset, is it what Kafka has?"""
+
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass, field
+
+from saga_cli.archive.files import Archive, Piece, day_of, digest
+from saga_cli.log.source import Kept, Place, Source, Span, UnreadableError
+from saga_cli.verify.results import Told, nobody
+
+
+@dataclass
+class Checked:
+    """`compared` are records that Kafka has as well."""
+
+    files: int = 0
+    records: int = 0
+    compared: int = 0
+    wrong: list[str] = field(default_factory=list)
+
+
+async def check(
+    archive: Archive, live: Source | None, topics: Iterable[str], told: Told = nobody
+) -> Checked:
+    found = Checked()
+    archived = archive.pieces(topics)
+    kept = await live.spans(topics) if live else {}
+    told(0, sum(pieces[-1].span.end - pieces[0].span.start for pieces in archived.values()))
+    for place, pieces in archived.items():
+        _contiguous(pieces, found)
+        has = kept.get(place, Span(0, 0))
+        shared: dict[Piece, str] = {}
+        for piece in pieces:
+            records = _read(archive, piece, found)
+            told(len(records), 0)
+            overlap = [r for r in records if has.start <= r.record.offset < has.end]
+            if records and has.start < piece.span.end and piece.span.start < has.end:
+                shared[piece] = digest(overlap)
+        if live and shared:
+            async for piece, records in _by_piece(live, place, has, list(shared)):
+                found.compared += len(records)
+                if digest(records) != shared[piece]:
+                    found.wrong.append(f"{piece}: Kafka has other records")
+    return found
+
+
+def _contiguous(pieces: list[Piece], found: Checked) -> None:
+    reached = pieces[0].span.start
+    for piece in pieces:
+        if piece.span.start > reached:
+            found.wrong.append(
+                f"{piece}: {piece.span.start - reached} offsets before it are missing"
+            )
+        if piece.span.start < reached:
+            found.wrong.append(f"{piece}: begins before the file before it ends")
+        reached = max(reached, piece.span.end)
+
+
+def _read(archive: Archive, piece: Piece, found: Checked) -> list[Kept]:
+    found.files += 1
+    try:
+        records, told = archive.read(piece)
+    except UnreadableError as error:
+        found.wrong.append(f"{piece}: can't be read: {error}")
+        return []
+    found.records += len(records)
+    offsets = [kept.record.offset for kept in records]
+    places = {Place(kept.record.topic, kept.record.partition) for kept in records}
+    wrong = {
+        "its records are not those that were written": digest(records) != told,
+        "it holds records that its name does not cover": places != {piece.place}
+        or any(not piece.span.start <= offset < piece.span.end for offset in offsets)
+        or {day_of(kept) for kept in records} != {piece.day},
+        "its records are not in order": offsets != sorted(set(offsets)),
+    }
+    found.wrong += [f"{piece}: {what}" for what, is_so in wrong.items() if is_so]
+    return records
+
+
+async def _by_piece(
+    live: Source, place: Place, has: Span, pieces: list[Piece]
+) -> AsyncIterator[tuple[Piece, list[Kept]]]:
+    """What Kafka has of what each piece covers."""
+    for piece in pieces:
+        span = Span(max(has.start, piece.span.start), min(has.end, piece.span.end))
+        records = [kept async for batch in live.read(place, span) for kept in batch]
+        yield piece, records

@@ -1,0 +1,80 @@
+"""What is not archived yet is copied: each offset once, whoever is killed when."""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from saga_cli.archive.files import Archive, day_of, gaps
+from saga_cli.log.source import Kept, Place, Source, Span, UnreadableError
+from saga_cli.topology import SERVICES
+from saga_cli.verify.results import Told, nobody
+from shared_events.catalog import dead_letters_of, topic_of
+
+TOPICS: Final = tuple(
+    topic for spec in SERVICES for topic in (topic_of(spec.name), dead_letters_of(spec.name))
+)
+"""All but the delivery details, which are personal data that a tombstone must be able to erase."""
+RECORDS: Final = 50_000
+BYTES: Final = 32 * 1024 * 1024
+
+
+@dataclass
+class Copier:
+    """`holes` are spans that were deleted before anybody archived them; all else is copied."""
+
+    source: Source
+    archive: Archive
+    topics: Iterable[str] = TOPICS
+    told: Told = nobody
+    limit: int = RECORDS
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    holes: dict[Place, Span] = field(default_factory=dict)
+    records: int = 0
+    written: int = 0
+
+    async def to_end(self) -> None:
+        """Up to what is the end now; after a request to stop, only the file at hand is finished."""
+        archived = self.archive.pieces(self.topics)
+        kept = await self.source.spans(self.topics)
+        todo: list[tuple[Place, Span]] = []
+        for place, span in sorted(kept.items()):
+            pieces = archived.get(place, [])
+            if pieces and (last := max(piece.span.end for piece in pieces)) > span.end:
+                name = f"{place.topic}/{place.partition}"
+                raise UnreadableError(
+                    f"{name} ends at {span.end}, but is archived up to {last}: is it another log?"
+                )
+            start = min([span.start, *(piece.span.start for piece in pieces)])
+            for gap in gaps(pieces, Span(start, span.end)):
+                if gap.start < span.start:
+                    self.holes[place] = Span(gap.start, min(gap.end, span.start))
+                todo.append((place, Span(max(gap.start, span.start), gap.end)))
+        self.told(0, sum(max(0, span.end - span.start) for _, span in todo))
+        for place, span in todo:
+            if span.start < span.end and not self.stopping.is_set():
+                await self._copy(place, span)
+
+    async def _copy(self, place: Place, span: Span) -> None:
+        start, size = span.start, 0
+        lot: list[Kept] = []
+        async for batch in self.source.read(place, span):
+            for kept in batch:
+                if lot and (self._is_full(lot, size) or day_of(kept) != day_of(lot[-1])):
+                    self._write(place, Span(start, kept.record.offset), lot)
+                    start, lot, size = kept.record.offset, [], 0
+                    if self.stopping.is_set():
+                        return
+                lot.append(kept)
+                size += len(kept.record.value or b"")
+        if lot:
+            self._write(place, Span(start, span.end), lot)
+
+    def _is_full(self, lot: list[Kept], size: int) -> bool:
+        return len(lot) >= self.limit or size >= BYTES
+
+    def _write(self, place: Place, span: Span, lot: list[Kept]) -> None:
+        self.archive.write(place, span, lot)
+        self.records += len(lot)
+        self.written += 1
+        self.told(len(lot), 0)

@@ -1,0 +1,198 @@
+"""Parquet files of records, each named by what it covers: nothing else says what is archived.
+
+topic=order.events/day=2026-01-31/3-0-4999.parquet: offsets 0 to 4999 of partition 3.
+"""
+
+import fcntl
+import io
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+from fsspec.implementations.local import LocalFileSystem
+from pydantic_core import to_json
+
+from chassis.message import Record
+from chassis.wire import text_of
+from saga_cli.log.source import Kept, Place, Span, UnreadableError
+
+NAME: Final = re.compile(
+    r"topic=([^/]+)/day=(\d{4}-\d\d-\d\d)/(\d+)-(\d+)-(\d+)\.parquet$", re.ASCII
+)
+HASH: Final = b"saga.sha256"
+HEADER: Final = pa.struct([("name", pa.string()), ("value", pa.binary())])
+SCHEMA: Final = pa.schema(
+    [
+        ("topic", pa.string()),
+        ("partition", pa.int32()),
+        ("offset", pa.int64()),
+        ("timestamp_ms", pa.int64()),
+        ("key", pa.binary()),
+        ("value", pa.binary()),
+        ("headers", pa.list_(HEADER)),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One file. Its span is what it covers; a log may have fewer records than offsets."""
+
+    path: str
+    place: Place
+    day: str
+    span: Span
+
+    def __str__(self) -> str:
+        return f"{self.place.topic}/{self.place.partition} {self.span.start}-{self.span.end - 1}"
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    url: str
+    files: Any
+    root: str
+
+    @classmethod
+    def at(cls, url: str) -> "Archive":
+        """Raises UnreadableError for a URL of a kind that nobody here reads."""
+        try:
+            files, root = fsspec.core.url_to_fs(url)
+        except (ImportError, ValueError) as error:
+            raise UnreadableError(f"there is no way to {url!r}: {error}") from error
+        return cls(url, files, root.rstrip("/"))
+
+    def pieces(self, topics: Iterable[str] | None = None) -> dict[Place, list[Piece]]:
+        """What is archived of topics, or of all, by offset; where pieces overlap, the longer first."""
+        self.files.invalidate_cache()
+        folders = [self.root] if topics is None else [f"{self.root}/topic={t}" for t in topics]
+        found: dict[Place, list[Piece]] = {}
+        for path in (path for folder in folders for path in self.files.find(folder)):
+            if named := NAME.search(path):
+                topic, day, *numbers = named.groups()
+                partition, first, last = map(int, numbers)
+                piece = Piece(path, Place(topic, partition), day, Span(first, last + 1))
+                found.setdefault(piece.place, []).append(piece)
+        for pieces in found.values():
+            pieces.sort(key=lambda piece: (piece.span.start, -piece.span.end))
+        return dict(sorted(found.items()))
+
+    def write(self, place: Place, span: Span, kept: Sequence[Kept]) -> Piece:
+        """Keep records of one day for what is between two offsets; all of the file is there, or none."""
+        day = day_of(kept[0])
+        folder = f"{self.root}/topic={place.topic}/day={day}"
+        path = f"{folder}/{place.partition}-{span.start}-{span.end - 1}.parquet"
+        self.files.makedirs(folder, exist_ok=True)
+        if isinstance(self.files, LocalFileSystem):
+            _moved_into_place(Path(self.root, ".writing"), Path(path), _parquet(kept))
+        else:
+            self.files.pipe_file(path, _parquet(kept))  # one PUT
+        return Piece(path, place, day, span)
+
+    def read(self, piece: Piece) -> tuple[list[Kept], str]:
+        """Its records, and the hash that was written with them."""
+        try:
+            table = pq.ParquetFile(io.BytesIO(self.files.cat_file(piece.path))).read()
+            return _kept(table), (table.schema.metadata or {})[HASH].decode()
+        except (pa.ArrowException, OSError, KeyError) as error:
+            raise UnreadableError(f"{piece.path}: {' '.join(str(error).split())}") from error
+
+    def times(self, piece: Piece) -> Iterator[tuple[int, int]]:
+        """Offsets, and when each was appended."""
+        try:
+            file = pq.ParquetFile(io.BytesIO(self.files.cat_file(piece.path)))
+            table = file.read(columns=["offset", "timestamp_ms"])
+        except (pa.ArrowException, OSError) as error:
+            raise UnreadableError(f"{piece.path}: {' '.join(str(error).split())}") from error
+        return zip(*(column.to_pylist() for column in table.columns), strict=True)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """For the one who writes; on an object store there is no lock to take."""
+        if not isinstance(self.files, LocalFileSystem):
+            yield
+            return
+        Path(self.root).mkdir(parents=True, exist_ok=True)
+        with Path(self.root, ".lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise UnreadableError(f"another process writes to {self.url}") from error
+            yield
+
+
+def day_of(kept: Kept) -> str:
+    return datetime.fromtimestamp(kept.timestamp_ms / 1000, UTC).date().isoformat()
+
+
+def gaps(pieces: Iterable[Piece], within: Span) -> list[Span]:
+    """What of a span no piece covers; the pieces are in order."""
+    found, reached = [], within.start
+    for piece in pieces:
+        if piece.span.start > reached:
+            found.append(Span(reached, min(piece.span.start, within.end)))
+        reached = max(reached, piece.span.end)
+        if reached >= within.end:
+            break
+    if reached < within.end:
+        found.append(Span(reached, within.end))
+    return [span for span in found if span.start < span.end]
+
+
+def digest(kept: Iterable[Kept]) -> str:
+    """Of a line of JSON for each record; bytes as Latin-1 text, which keeps each of them."""
+    sum_ = sha256()
+    for each in kept:
+        r, headers = each.record, [(name, text_of(raw)) for name, raw in each.record.headers]
+        place = (r.topic, r.partition, r.offset, each.timestamp_ms)
+        sum_.update(to_json([*place, text_of(r.key), text_of(r.value), headers]) + b"\n")
+    return sum_.hexdigest()
+
+
+def _parquet(kept: Sequence[Kept]) -> bytes:
+    rows = [
+        {
+            "topic": each.record.topic,
+            "partition": each.record.partition,
+            "offset": each.record.offset,
+            "timestamp_ms": each.timestamp_ms,
+            "key": each.record.key,
+            "value": each.record.value,
+            "headers": [{"name": name, "value": raw} for name, raw in each.record.headers],
+        }
+        for each in kept
+    ]
+    table = pa.Table.from_pylist(rows, SCHEMA.with_metadata({HASH: digest(kept)}))
+    out = io.BytesIO()
+    pq.write_table(table, out, compression="zstd")
+    return out.getvalue()
+
+
+def _kept(table: Any) -> list[Kept]:
+    *columns, headers = (table[name].to_pylist() for name in SCHEMA.names)
+    topics, partitions, offsets, times, keys, values = columns
+    named = (tuple((h["name"], h["value"]) for h in row) for row in headers)
+    records = map(Record, topics, partitions, offsets, keys, values, named)
+    return list(map(Kept, records, times))
+
+
+def _moved_into_place(temporary: Path, path: Path, data: bytes) -> None:
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.rename(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,133 @@
+"""Settings and states in which the log could come to have a hole. No IO."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+
+from saga_cli.log.source import Place, Span
+from saga_cli.terminal import lasting
+from shared_events.catalog import topic_of
+
+FOR_EVER: Final = -1
+REBUILT_FROM: Final = topic_of("loyalty")
+"""A Redis that has lost its data is filled from Kafka by its own service, which knows no archive."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long the broker keeps a topic; -1 is for ever."""
+
+    ms: int = FOR_EVER
+    bytes: int = FOR_EVER
+    compacted: bool = False
+
+    @property
+    def ends(self) -> bool:
+        """A compacted topic that is not cut as well keeps the newest of each key for ever."""
+        return self.ms != FOR_EVER or self.bytes != FOR_EVER
+
+    @property
+    def kept(self) -> timedelta | None:
+        return None if self.ms == FOR_EVER else timedelta(milliseconds=self.ms)
+
+
+@dataclass(frozen=True, slots=True)
+class Letters:
+    """What a service has parked of one topic, and when the oldest was."""
+
+    service: str
+    topic: str
+    number: int
+    oldest: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """`halfway` are the first offsets that are younger than half of their topic's retention.
+
+    `archived` is from where, and up to where, the archive has no gap, None without an archive; `read`
+    is what each service has committed. `inbox` is how long it remembers: None for ever, as nothing
+    prunes it.
+    """
+
+    now: datetime
+    topics: Mapping[str, Retention]
+    spans: Mapping[Place, Span]
+    halfway: Mapping[Place, int]
+    archived: Mapping[Place, Span] | None
+    read: Mapping[str, Mapping[Place, int]]
+    letters: tuple[Letters, ...] = ()
+    inbox: timedelta | None = None
+    events: frozenset[str] = field(default_factory=frozenset)
+
+
+def refusals(facts: Facts) -> list[str]:
+    """Why these settings are not safe now, one line each; none if they are."""
+    return [*_settings(facts), *_archive(facts), *_readers(facts), *_inbox(facts), *_letters(facts)]
+
+
+def _settings(facts: Facts) -> Iterator[str]:
+    for topic, kept in sorted(facts.topics.items()):
+        if topic not in facts.events:
+            continue
+        if kept.compacted:
+            yield f"{topic} is compacted: older events of an order are removed"
+        if kept.bytes != FOR_EVER:
+            yield f"{topic} keeps {kept.bytes} bytes: traffic, not time, says when it is cut"
+        if kept.ends and facts.archived is None:
+            yield f"{topic} is cut, and there is no archive"
+        elif kept.ends and topic == REBUILT_FROM:
+            yield f"{topic} is cut: loyalty rebuilds a lost Redis from Kafka alone"
+
+
+def _archive(facts: Facts) -> Iterator[str]:
+    """What is neither archived nor in Kafka, and what may not be in Kafka for long."""
+    for place, span in sorted(facts.spans.items()):
+        if place.topic not in facts.events:
+            continue
+        has = (facts.archived or {}).get(place, Span(0, 0))
+        if has.start or has.end < span.start:
+            lost = has.start or span.start - has.end
+            yield f"{_name(place)}: {lost} records were cut and not archived"
+        elif facts.archived is not None and has.end < facts.halfway.get(place, 0):
+            late = facts.halfway[place] - has.end
+            yield f"{_name(place)}: {late} records not archived after half of its retention"
+
+
+def _readers(facts: Facts) -> Iterator[str]:
+    for service, offsets in sorted(facts.read.items()):
+        for place, done in sorted(offsets.items()):
+            span = facts.spans.get(place, Span(0, 0))
+            if done < span.start:
+                yield f"{_name(place)}: {span.start - done} records were cut before {service} read them"
+            elif done < facts.halfway.get(place, 0):
+                late = facts.halfway[place] - done
+                yield f"{_name(place)}: {service} has not read {late} after half of its retention"
+
+
+def _inbox(facts: Facts) -> Iterator[str]:
+    """What can still be delivered again must still be remembered."""
+    if facts.inbox is None:
+        return
+    for topic, kept in sorted(facts.topics.items()):
+        if topic in facts.events and (kept.kept is None or kept.kept > facts.inbox):
+            told = "for ever" if kept.kept is None else _lasting(kept.kept)
+            yield f"{topic} is kept {told}, but inboxes remember {_lasting(facts.inbox)}"
+
+
+def _letters(facts: Facts) -> Iterator[str]:
+    for each in facts.letters:
+        kept = facts.topics.get(each.topic, Retention()).kept
+        age = facts.now - each.oldest
+        if kept is not None and age > kept:
+            what = f"{each.service} has parked {each.number} of {each.topic}"
+            yield f"{what}, the oldest for {_lasting(age)}, which is kept {_lasting(kept)}"
+
+
+def _name(place: Place) -> str:
+    return f"{place.topic}/{place.partition}"
+
+
+def _lasting(span: timedelta) -> str:
+    return lasting(span.total_seconds())

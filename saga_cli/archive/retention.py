@@ -1,0 +1,149 @@
+"""Asks broker, archive and stores what `saga retention` has to know, and tells what it says."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import asyncpg
+import typer
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from redis.asyncio import Redis
+from rich.table import Table
+
+from loyalty_svc import keys
+from saga_cli.archive.files import Archive, gaps
+from saga_cli.archive.guard import FOR_EVER, Facts, Letters, Retention, refusals
+from saga_cli.declared import service_of
+from saga_cli.log.kafka import KafkaLog
+from saga_cli.log.source import Place, Span
+from saga_cli.log_reader import TOPICS
+from saga_cli.one_line import in_one_line
+from saga_cli.places import Places, found
+from saga_cli.terminal import console, lasting, plain
+from saga_cli.topology import SERVICES
+from saga_cli.verify.details import committed
+from shared_events.catalog import BY_EVENT, DELIVERY_DETAILS, dead_letters_of
+
+LETTERS: Final = tuple(dead_letters_of(spec.name) for spec in SERVICES)
+PARKED: Final = "SELECT topic, count(*), min(parked_at) FROM parked GROUP BY topic ORDER BY topic"
+
+
+def retention(url: str, *, as_json: bool) -> None:
+    """The command ends with 1 if a hole could open."""
+    with in_one_line():
+        places = found()
+        facts = asyncio.run(facts_of(places, Archive.at(url) if url else None))
+    why = refusals(facts)
+    if as_json:
+        kept = {topic: {"ms": r.ms, "bytes": r.bytes} for topic, r in facts.topics.items()}
+        told = {"topics": kept, "inbox": "never pruned", "refusals": why}
+        sys.stdout.write(json.dumps(told, indent=1) + "\n")
+    else:
+        console.print(_table(facts))
+        console.print("inboxes: never pruned")
+        for line in why:
+            console.print(plain(line), style="red", markup=False, soft_wrap=True)
+        if not why:
+            console.print("[green]No hole can open.[/]")
+    if why:
+        raise typer.Exit(1)
+
+
+async def facts_of(places: Places, archive: Archive | None) -> Facts:
+    source, now = KafkaLog(places.kafka_bootstrap), datetime.now(UTC)
+    topics = await _retentions(places.kafka_bootstrap, (*TOPICS, *LETTERS, DELIVERY_DETAILS))
+    spans = await source.spans(topics)
+    halfway: dict[Place, int] = {}
+    for topic, kept in topics.items():
+        if kept.kept is not None and (of := [place for place in spans if place.topic == topic]):
+            halfway |= await source.offsets_at(now - kept.kept / 2, of)
+    read = {spec.name: await _read(places, spec.name, spans) for spec in SERVICES}
+    letters = [each for spec in SERVICES for each in await _letters(places, spec.name)]
+    return Facts(
+        now,
+        topics,
+        spans,
+        halfway,
+        _archived(archive) if archive else None,
+        read,
+        tuple(letters),
+        events=frozenset(TOPICS),
+    )
+
+
+async def _retentions(bootstrap: str, topics: tuple[str, ...]) -> dict[str, Retention]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=10_000)
+    await admin.start()
+    try:
+        there = set(await admin.list_topics())
+        wanted = [ConfigResource(ConfigResourceType.TOPIC, t) for t in topics if t in there]
+        answers = await admin.describe_configs(wanted)
+    finally:
+        await admin.close()
+    found: dict[str, Retention] = {}
+    for *_, topic, entries in (resource for answer in answers for resource in answer.resources):
+        settings = {entry[0]: entry[1] for entry in entries}
+        policy = settings["cleanup.policy"].split(",")
+        limits = (int(settings["retention.ms"]), int(settings["retention.bytes"]))
+        ms, size = limits if "delete" in policy else (FOR_EVER, FOR_EVER)
+        found[topic] = Retention(ms, size, "compact" in policy)
+    return found
+
+
+def _archived(archive: Archive) -> dict[Place, Span]:
+    """From where on, and up to where, nothing is missing."""
+    found = {}
+    for place, pieces in archive.pieces(TOPICS).items():
+        whole = Span(pieces[0].span.start, max(piece.span.end for piece in pieces))
+        missing = gaps(pieces, whole)
+        found[place] = Span(whole.start, missing[0].start if missing else whole.end)
+    return found
+
+
+async def _read(places: Places, name: str, spans: Mapping[Place, Span]) -> dict[Place, int]:
+    """What a service has committed of each topic that it reads; nothing yet is 0."""
+    consumed = await committed(places.kafka_bootstrap, name)
+    service = service_of(name)
+    topics = {BY_EVENT[event].topic for event in service.consumes} | {*service.projections}
+    return {place: consumed.get(place, 0) for place in spans if place.topic in topics}
+
+
+async def _letters(places: Places, name: str) -> list[Letters]:
+    spec = next(spec for spec in SERVICES if spec.name == name)
+    if spec.has_database:
+        connection = await asyncpg.connect(places.store_of(name), timeout=10)
+        try:
+            rows = await connection.fetch(PARKED)
+        finally:
+            await connection.close()
+        return [Letters(name, *row) for row in rows]
+    parked: dict[str, list[datetime]] = {}
+    redis: Any  # it does not know that it answers with bytes
+    async with Redis.from_url(places.store_of(name)) as redis:
+        for key in await redis.zrange(keys.PARKED_KEYS, 0, -1):
+            for entry in await redis.lrange(keys.parked_key(key.decode()), 0, -1):
+                letter = keys.letter_of(key.decode(), entry)
+                parked.setdefault(letter.record.topic, []).append(letter.parked_at)
+    return [Letters(name, topic, len(at), min(at)) for topic, at in sorted(parked.items())]
+
+
+def _table(facts: Facts) -> Table:
+    table = Table("topic", "kept", "bytes", "archived")
+    for topic, kept in facts.topics.items():
+        time = "for ever" if kept.kept is None else lasting(kept.kept.total_seconds())
+        size = "any" if kept.bytes < 0 else str(kept.bytes)
+        table.add_row(topic, time, size, _share(facts, topic))
+    return table
+
+
+def _share(facts: Facts, topic: str) -> str:
+    """How many of the offsets that the topic has had are archived."""
+    if facts.archived is None or topic not in facts.events:
+        return "-"
+    there = [place for place in facts.spans if place.topic == topic]
+    done = sum(facts.archived[place].end for place in there if place in facts.archived)
+    return f"{done} of {sum(facts.spans[place].end for place in there)}"

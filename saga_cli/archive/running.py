@@ -1,0 +1,88 @@
+"""Runs `saga archive` and tells how it went."""
+
+import asyncio
+import sys
+
+import typer
+from rich.progress import Progress
+
+from chassis import clock
+from saga_cli.archive.checking import check
+from saga_cli.archive.copying import TOPICS, Copier
+from saga_cli.archive.files import Archive
+from saga_cli.log.kafka import KafkaLog
+from saga_cli.one_line import AILING, in_one_line, said
+from saga_cli.places import found
+from saga_cli.stopping import asked_to_stop
+from saga_cli.terminal import console, fail
+from saga_cli.verify.results import Told
+
+
+def copy(target: str, topics: list[str] | None, every_s: float | None) -> None:
+    """Once, or until SIGTERM; the command ends with 1 if something is missing for good."""
+    with in_one_line():
+        source, archive = KafkaLog(found().kafka_bootstrap), Archive.at(target)
+        with archive.locked(), _progress() as bar:
+            copier = Copier(source, archive, topics or TOPICS, _told(bar))
+            asyncio.run(copy_on(copier, every_s))
+    for place, span in copier.holes.items():
+        sys.stderr.write(
+            f"saga: {place.topic}/{place.partition}: {span.start}-{span.end - 1} were deleted "
+            "before they were archived\n"
+        )
+    if copier.holes:
+        raise typer.Exit(1)
+    if every_s is None and copier.stopping.is_set():
+        fail("stopped before the end", 1)
+
+
+async def copy_on(copier: Copier, every_s: float | None) -> None:
+    copier.stopping = asked_to_stop()
+    if every_s is None:
+        await copier.to_end()
+        _tell(copier)
+        return
+    while not copier.stopping.is_set():
+        before = copier.written
+        try:
+            await copier.to_end()
+        except AILING as error:  # it may be back by the next time
+            sys.stderr.write(f"saga: {said(error)}\n")
+        if copier.written > before:
+            _tell(copier)
+        await clock.wait_for(copier.stopping, every_s)
+
+
+def _tell(copier: Copier) -> None:
+    console.print(f"{copier.records} records in {copier.written} files to {copier.archive.url}")
+
+
+def check_all(target: str, topics: list[str] | None, *, offline: bool) -> None:
+    with in_one_line(), _progress() as bar:
+        live = None if offline else KafkaLog(found().kafka_bootstrap)
+        checked = asyncio.run(check(Archive.at(target), live, topics or TOPICS, _told(bar)))
+    if not checked.files:
+        fail(f"there is no archive at {target!r}")
+    console.print(
+        f"{checked.records} records in {checked.files} files; "
+        f"{checked.compared} of them compared with Kafka"
+    )
+    for line in checked.wrong:
+        console.print(line, style="red", markup=False, soft_wrap=True)
+    if checked.wrong:
+        raise typer.Exit(1)
+
+
+def _progress() -> Progress:
+    return Progress(console=console, transient=True, disable=not console.is_terminal)
+
+
+def _told(bar: Progress) -> Told:
+    task, total = bar.add_task("", total=None), 0
+
+    def told(read: int, more: int) -> None:
+        nonlocal total
+        total += more
+        bar.update(task, advance=read, total=total)
+
+    return told

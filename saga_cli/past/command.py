@@ -1,0 +1,52 @@
+"""saga timeline | events"""
+
+from typing import Annotated
+
+import typer
+
+from saga_cli.archive.command import ArchiveUrl
+from saga_cli.letters import AsJson
+from saga_cli.operate import OrderId
+from saga_cli.terminal import fail, instant
+
+Until = Annotated[str, typer.Option(help="As the log was at this instant (ISO, UTC).")]
+
+
+def timeline(
+    order_id: OrderId,
+    until: Until = "",
+    archive: ArchiveUrl = "",
+    *,
+    as_json: AsJson = False,
+    mermaid: Annotated[bool, typer.Option("--mermaid", help="A sequence diagram.")] = False,
+) -> None:
+    """Show what led to what in an order, and how long each step took, from the log alone."""
+    if as_json and mermaid:
+        fail("--json or --mermaid, not both")
+    limit = instant(until)
+    from saga_cli.past import running  # noqa: PLC0415 - with all that reads the log it is slow
+
+    running.timeline(order_id, limit, archive, as_json=as_json, mermaid=mermaid)
+
+
+def events(  # noqa: PLR0913 - each is an option
+    type_: Annotated[str, typer.Option("--type", help="Such as payment.captured, or stock.*")] = "",
+    order: Annotated[str, typer.Option(help="Of this order, or other subject, alone.")] = "",
+    since: Annotated[str, typer.Option(help="Appended from this instant on (ISO, UTC).")] = "",
+    until: Annotated[str, typer.Option(help="Appended before this instant.")] = "",
+    partition: Annotated[int | None, typer.Option(min=0, help="Of each topic.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="The newest, at most so many.")] = 1000,
+    archive: ArchiveUrl = "",
+    *,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on until Ctrl-C.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="An object a line.")] = False,
+) -> None:
+    """Print events of all services in the order of time."""
+    if follow and until:
+        fail("--follow has no end: leave --until out")
+    instants = instant(since), instant(until)
+    from saga_cli.past import running  # noqa: PLC0415 - slow, see above
+    from saga_cli.past.tailing import Looked  # noqa: PLC0415
+
+    looked = Looked(type_, order, *instants, partition, limit)
+    running.events(looked, archive, follow=follow, as_json=as_json)

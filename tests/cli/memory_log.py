@@ -1,0 +1,80 @@
+"""A log in memory, with a beginning that may be deleted, and archives beside it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any, Final
+
+from chassis.message import Record
+from saga_cli.archive.files import Archive
+from saga_cli.log.source import HoleError, Kept, Place, Source, Span
+
+NUMBERS: Final = count()
+NOON: Final = datetime(2026, 1, 31, 12, tzinfo=UTC)
+
+
+def an_archive() -> Archive:
+    return Archive.at(f"memory://archive-{next(NUMBERS)}")
+
+
+@dataclass
+class MemoryLog:
+    """`starts` are the first offsets that are still there."""
+
+    kept: dict[Place, list[Kept]] = field(default_factory=dict)
+    starts: dict[Place, int] = field(default_factory=dict)
+
+    def append(self, record: Record, at: datetime = NOON) -> Kept:
+        records = self.kept.setdefault(Place(record.topic, record.partition), [])
+        offset = records[-1].record.offset + 1 if records else 0
+        records.append(Kept(replace(record, offset=offset), int(at.timestamp() * 1000)))
+        return records[-1]
+
+    def fill(self, topic: str, partition: int, number: int, at: datetime = NOON) -> None:
+        """Records of any bytes, a second apart."""
+        for n in range(number):
+            raw = bytes([n % 256, 0, 255])
+            headers = (("ce_type", raw), ("empty", None), ("ce_type", b"again"))
+            key = None if n % 7 == 3 else b"key"
+            value = None if n % 5 == 2 else raw
+            record = Record(topic, partition, 0, key, value, headers)
+            self.append(record, at + timedelta(seconds=n))
+
+    async def spans(self, topics: Iterable[str]) -> dict[Place, Span]:
+        wanted = set(topics)
+        return {
+            place: Span(self.starts.get(place, 0), kept[-1].record.offset + 1 if kept else 0)
+            for place, kept in self.kept.items()
+            if place.topic in wanted
+        }
+
+    async def read(self, place: Place, span: Span) -> AsyncIterator[list[Kept]]:
+        if span.start < min(self.starts.get(place, 0), span.end):
+            raise HoleError(f"{place.topic}/{place.partition} begins at {self.starts[place]}")
+        found = [k for k in self.kept[place] if span.start <= k.record.offset < span.end]
+        for n in range(0, len(found), 3):
+            yield found[n : n + 3]
+
+    async def offsets_at(self, instant: datetime, places: Iterable[Place]) -> Mapping[Place, int]:
+        at_ms = instant.timestamp() * 1000
+        found = {}
+        for place in places:
+            kept = [k for k in self.kept[place] if k.record.offset >= self.starts.get(place, 0)]
+            end = self.kept[place][-1].record.offset + 1 if self.kept[place] else 0
+            later = (k.record.offset for k in kept if k.timestamp_ms >= at_ms)
+            found[place] = next(later, end)
+        return found
+
+
+def all_of(source: Source, place: Place, span: Span | None = None) -> list[Kept]:
+    async def read() -> list[Kept]:
+        whole = span or (await source.spans([place.topic]))[place]
+        return [kept async for batch in source.read(place, whole) for kept in batch]
+
+    return asyncio.run(read())
+
+
+def at_all(source: Source, instant: datetime, *places: Place) -> Mapping[Place, Any]:
+    return asyncio.run(source.offsets_at(instant, places))

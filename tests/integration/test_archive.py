@@ -1,0 +1,323 @@
+"""The archive and what reads the past, on real servers: killed, cut, and still one log."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import asyncpg
+import httpx
+import pytest
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+
+from chassis.kafka import KEEP_FOR_EVER
+from saga_cli.archive.copying import TOPICS
+from saga_cli.archive.files import Archive
+from saga_cli.archive.retention import facts_of
+from saga_cli.log.kafka import KafkaLog
+from saga_cli.log_reader import TOPICS as EVENTS
+from saga_cli.places import Places
+from saga_cli.seed import seed
+from saga_cli.stack.services import Services
+from saga_cli.topology import BY_NAME
+from shared_events.order import OrderPlaced
+from tests.support.records import a_record, an_order
+from tests.support.saga import Ended, changed, parked, saga, sent
+from tests.support.servers import private_stack
+from tests.support.shop import checkout, place_many, settled
+from tests.support.waiting import until
+
+ORDERS: Final = 60
+DAY_MS: Final = str(24 * 3600 * 1000)
+FORWARD: Final = ["order.placed.v1", "stock.reserved.v1", "payment.captured.v1"]
+
+
+@pytest.fixture(scope="module")
+def system() -> Iterator[Services]:
+    """A system of this module's own, whose log its tests cut."""
+    with private_stack() as (services, _):
+        services.start_all()
+        seed(services.url("order"), services.url("inventory"), services.url("loyalty"))
+        yield services
+
+
+@pytest.fixture(scope="module")
+def orders(system: Services) -> list[str]:
+    """Orders of every kind, some cancelled after they were confirmed."""
+    placed = asyncio.run(place_many([system.url("order")], ORDERS))
+    assert settled(system, placed).violations == []
+    for order_id in placed[::10]:
+        httpx.post(f"{system.url('order')}/orders/{order_id}/cancel").raise_for_status()
+    assert settled(system, placed).violations == []
+    return placed
+
+
+def variables(services: Services) -> dict[str, str]:
+    at = services.addresses
+    return {
+        "SAGA_KAFKA_BOOTSTRAP": at.kafka_bootstrap,
+        "SAGA_POSTGRES_URL": at.postgres_url,
+        "SAGA_REDIS_URL": at.redis_url,
+    }
+
+
+def run(services: Services, *words: str) -> Ended:
+    return saga(*words, **variables(services))
+
+
+@contextmanager
+def running(services: Services, *words: str, out: Any = subprocess.DEVNULL) -> Iterator[Any]:
+    command = [sys.executable, "-m", "saga_cli.main", *words]
+    process = subprocess.Popen(
+        command, env={**os.environ, **variables(services)}, stdout=out, text=True
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def ends(services: Services) -> Mapping[Any, int]:
+    source = KafkaLog(services.addresses.kafka_bootstrap)
+    return {place: span.end for place, span in asyncio.run(source.spans(TOPICS)).items()}
+
+
+def files(folder: Path) -> set[str]:
+    return {path.name for path in folder.rglob("*.parquet")}
+
+
+def test_kills_leave_neither_a_hole_nor_a_double(
+    system: Services, orders: list[str], tmp_path: Path
+) -> None:
+    """It is killed as soon as it has written something more, again and again."""
+    follow = ("archive", str(tmp_path), "--follow", "--every", "0.1")
+    for _ in range(5):
+        before = files(tmp_path)
+        with running(system, *follow) as process:
+            asyncio.run(place_many([system.url("order")], 3))
+            until(lambda: files(tmp_path) - before)  # noqa: B023 - it is called here
+            process.kill()
+    assert settled(system, orders).violations == []
+    with running(system, *follow) as process:
+        reached = sum(ends(system).values())
+        until(lambda: _archived(tmp_path) == reached)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    told = run(system, "archive", str(tmp_path), "--verify")
+    assert told.code == 0, told
+    found = Archive.at(str(tmp_path)).pieces()
+    numbers = f"{reached} records in {sum(map(len, found.values()))} files"
+    assert " ".join(told.out.split()) == f"{numbers}; {reached} of them compared with Kafka"
+    again = run(system, "archive", str(tmp_path))
+    assert (again.code, again.out) == (0, f"0 records in 0 files to {tmp_path}\n")
+    assert not any("delivery-details" in str(path) for path in tmp_path.rglob("*"))
+
+
+def _archived(folder: Path) -> int:
+    pieces = Archive.at(str(folder)).pieces()
+    return sum(p.span.end - p.span.start for all_ in pieces.values() for p in all_)
+
+
+def test_a_timeline_is_told_from_the_log_alone(system: Services, orders: list[str]) -> None:
+    cancelled = orders[0]
+    told = run(system, "timeline", cancelled, "--json")
+    assert told.code == 0, told
+    types = [event["type"] for event in told.json]
+    assert [type_ for type_ in types if type_ in FORWARD] == FORWARD
+    assert types[-1] == "order.cancelled.v1"
+    assert {event["service"] for event in told.json} == set(BY_NAME)
+    assert [event["number"] for event in told.json if event["cause"] is None] == [1]
+    until_then = next(e["appended"] for e in told.json if e["type"] == "order.confirmed.v1")
+    before = run(system, "timeline", cancelled, "--json", "--until", until_then)
+    assert "order.confirmed.v1" not in {event["type"] for event in before.json}
+    assert len(before.json) >= 5
+    diagram = run(system, "timeline", cancelled, "--mermaid")
+    assert "    loyalty->>shipping: points.deducted.v1" in diagram.out
+    assert "payment.captured.v1" in run(system, "timeline", cancelled).out
+    unknown = run(system, "timeline", "01a20da2-66fa-73da-9a87-6c81c858398e")
+    assert (unknown.code, unknown.out, len(unknown.err.splitlines())) == (1, "", 1)
+
+
+def test_events_are_found_and_followed(system: Services, orders: list[str], tmp_path: Path) -> None:
+    placed = run(system, "events", "--type", "order.placed", "--json", "--limit", "100000")
+    found = [json.loads(line) for line in placed.out.splitlines()]
+    assert {event["subject"] for event in found} >= set(orders)
+    assert [e["appended"] for e in found] == sorted(e["appended"] for e in found)
+    late = run(system, "events", "--order", orders[0], "--since", found[-1]["appended"])
+    assert (late.code, late.out) == (0, "")
+    log = tmp_path / "events"
+    with (
+        log.open("w") as out,
+        running(system, "events", "-f", "--limit", "1", "--json", out=out) as process,
+    ):
+        until(log.read_text)
+        order_id = checkout(system).json()["order_id"]
+        until(lambda: '"order.confirmed.v1"' in log.read_text())
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    followed = [json.loads(line) for line in log.read_text().splitlines()][1:]
+    expected = run(system, "timeline", order_id, "--json").json
+    assert {e["id"] for e in followed} <= {e["id"] for e in expected}
+    assert "order.placed.v1" in {e["type"] for e in followed}
+
+
+def test_the_report_counts_what_was_placed(
+    system: Services, orders: list[str], tmp_path: Path
+) -> None:
+    assert settled(system, orders).violations == []
+    assert run(system, "archive", str(tmp_path)).code == 0
+    told = run(system, "report", "--archive", str(tmp_path), "--json").json
+    placed = run(system, "events", "--type", "order.placed", "--json", "--limit", "100000")
+    counts: dict[str, int] = {}
+    for row in told["steps"]:
+        counts[row["step"]] = counts.get(row["step"], 0) + row["orders"]
+    assert counts["order.placed"] == len(placed.out.splitlines())
+    assert sum(row["orders"] for row in told["reasons"]) == counts["order.cancelled"]
+    assert sum(row["captures"] for row in told["money"]) == counts["payment.captured"]
+    assert all(row["p50_ms"] <= row["p99_ms"] for row in told["steps"])
+    assert {row["currency"] for row in told["money"]} == {"EUR"}
+
+
+def configured(services: Services, topic: str, **settings: str) -> None:
+    async def alter() -> None:
+        admin = AIOKafkaAdminClient(bootstrap_servers=services.addresses.kafka_bootstrap)
+        await admin.start()
+        given = KEEP_FOR_EVER | {name.replace("_", "."): s for name, s in settings.items()}
+        await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, given)])
+        await admin.close()
+
+    asyncio.run(alter())
+
+
+def refusals(services: Services, *words: str) -> list[str]:
+    told = run(services, "retention", "--json", *words)
+    assert told.code == (1 if told.json["refusals"] else 0), told
+    found: list[str] = told.json["refusals"]
+    return found
+
+
+def test_settings_in_which_a_hole_could_open_are_refused(
+    system: Services, orders: list[str], tmp_path: Path
+) -> None:
+    assert refusals(system) == []
+    shown = run(system, "retention")
+    assert (shown.code, "No hole can open." in shown.out) == (0, True)
+    with_archive = ("--archive", str(tmp_path))
+    assert run(system, "archive", str(tmp_path)).code == 0
+    try:
+        configured(system, "payment.events", retention_ms=DAY_MS)
+        assert refusals(system) == ["payment.events is cut, and there is no archive"]
+        assert refusals(system, *with_archive) == []
+        configured(system, "payment.events", retention_bytes="1000000000")
+        (told,) = refusals(system, *with_archive)
+        assert told.startswith("payment.events keeps 1000000000 bytes")
+    finally:
+        configured(system, "payment.events")
+    assert refusals(system) == []
+
+
+def test_what_the_guard_asks_is_what_is_so(system: Services, orders: list[str]) -> None:
+    assert settled(system, orders).violations == []
+    places = Places(system.addresses.kafka_bootstrap, system.addresses)
+
+    def look() -> Any:
+        facts = asyncio.run(facts_of(places, None))
+        read = ((place, at) for offsets in facts.read.values() for place, at in offsets.items())
+        return facts if all(at == facts.spans[place].end for place, at in read) else None
+
+    facts = until(look)
+    assert {service for service, offsets in facts.read.items() if offsets} == set(BY_NAME)
+    assert {topic for topic, kept in facts.topics.items() if kept.ends} == set()
+    assert facts.topics["order.delivery-details"].compacted
+
+
+def cut(services: Services) -> None:
+    """Delete all records that there are now, as a retention would."""
+    reached = ends(services)
+
+    async def delete() -> None:
+        admin = AIOKafkaAdminClient(bootstrap_servers=services.addresses.kafka_bootstrap)
+        await admin.start()
+        asked = {
+            TopicPartition(*place): RecordsToDelete(before_offset=end)
+            for place, end in reached.items()
+            if end and place.topic in EVENTS
+        }
+        await admin.delete_records(asked)
+        await admin.close()
+
+    asyncio.run(delete())
+
+
+def test_a_log_that_was_cut_is_whole_with_its_archive(
+    system: Services, orders: list[str], tmp_path: Path
+) -> None:
+    """From here on Kafka has lost what came before."""
+    assert settled(system, orders).violations == []
+    archive, before = ("--archive", str(tmp_path)), run(system, "timeline", orders[0], "--json")
+    assert run(system, "archive", str(tmp_path)).code == 0
+    cut(system)
+    later = asyncio.run(place_many([system.url("order")], 10))
+    assert settled_in_log(system, later)
+    without = run(system, "verify")
+    assert without.code == 2
+    assert without.err.startswith("saga: HoleError: ")
+    assert len(without.err.splitlines()) == 1
+    whole = run(system, "verify", *archive, "--json")
+    assert (whole.code, whole.json["differences"]) == (0, [])
+    assert {s["service"]: s["orders"] for s in whole.json["services"]}["order"] >= ORDERS + 10
+    assert run(system, "verify", "payment", "--decide", *archive).code == 0
+    assert run(system, "timeline", orders[0]).code == 1
+    assert run(system, "timeline", orders[0], "--json", *archive).json == before.json
+    assert run(system, "timeline", later[0], *archive).code == 0
+    assert any("were cut and not archived" in line for line in refusals(system))
+    assert run(system, "archive", str(tmp_path)).code == 0
+    assert refusals(system, *archive) == []
+    assert run(system, "archive", str(tmp_path), "--verify").code == 0
+
+
+def settled_in_log(services: Services, orders: list[str]) -> bool:
+    """The books can't be compared any more: their judge reads the whole log."""
+
+    def look() -> bool:
+        url = services.url("order")
+        states = [httpx.get(f"{url}/orders/{order}").json()["state"] for order in orders]
+        return set(states) <= {"CONFIRMED", "CANCELLED"}
+
+    found: bool = until(look)
+    return found
+
+
+def test_a_dead_letter_that_is_older_than_its_topic_keeps_is_told(
+    system: Services, orders: list[str], tmp_path: Path
+) -> None:
+    bad = changed(a_record(OrderPlaced(order=an_order())), value=b"rubbish", ce_source=b"/nobody")
+    sent(system, bad)
+    parked(system, "inventory", bad.subject)
+    url = system.addresses.database_url(BY_NAME["inventory"])
+
+    async def execute(statement: str) -> None:
+        connection = await asyncpg.connect(url)
+        await connection.execute(statement)
+        await connection.close()
+
+    assert run(system, "archive", str(tmp_path)).code == 0
+    try:
+        configured(system, "order.events", retention_ms=DAY_MS)
+        assert not any("parked" in line for line in refusals(system, "--archive", str(tmp_path)))
+        asyncio.run(execute("UPDATE parked SET parked_at = parked_at - interval '2 days'"))
+        found = refusals(system, "--archive", str(tmp_path))
+        (told,) = (line for line in found if "parked" in line)
+        assert told.startswith("inventory has parked 1 of order.events, the oldest for 2 days")
+    finally:
+        configured(system, "order.events")
+        asyncio.run(execute("DELETE FROM parked"))
