@@ -1,5 +1,6 @@
 """One partition of a service's topic, folded in memory and written in one transaction."""
 
+import gc
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -8,6 +9,7 @@ from uuid import UUID
 
 import asyncpg
 
+from chassis import crashpoints
 from chassis.message import PendingEffect, Record
 from chassis.postgres_types import Connection
 from chassis.replay import Folded, fold
@@ -58,10 +60,18 @@ async def fold_part(part: Part, told: Told) -> None:
     if part.place.topic in service.projections:
         await _project(part, service, told)
         return
+    gc.disable()  # millions of values that all stay would be looked through again and again
+    try:
+        folded, timeline = await _folded(part, service, told)
+        await _write(part, service, folded, timeline)
+    finally:
+        gc.enable()
+
+
+async def _folded(part: Part, service: Service, told: Told) -> tuple[Folded, Timeline]:
     folded, timeline = Folded(), Timeline()
-    async for batch in opened(part.job.places, part.job.archive).read(
-        part.place, Span(part.start, part.end)
-    ):
+    source = opened(part.job.places, part.job.archive)
+    async for batch in source.read(part.place, Span(part.start, part.end)):
         events = [envelope for _, envelope in own_events(service.name, batch, _unreadable)]
         try:
             fold(service, events, folded)
@@ -71,7 +81,7 @@ async def fold_part(part: Part, told: Told) -> None:
         if service.keeps_timeline:
             timeline.add(events)
         told(len(batch), 0)
-    await _write(part, service, folded, timeline)
+    return folded, timeline
 
 
 async def _write(part: Part, service: Service, folded: Folded, timeline: Timeline) -> None:
@@ -90,6 +100,7 @@ async def _write(part: Part, service: Service, folded: Folded, timeline: Timelin
             said = {"events": len(folded.seen), "orders": len(folded.own), "owed": len(owed)}
             shared = {key: asdict(value) for key, value in folded.shared.items()}
             await mark.folded(connection, part.place, {**said, "shared": shared})
+        crashpoints.reached(crashpoints.REBUILDING)
     finally:
         await connection.close()
 

@@ -29,6 +29,7 @@ from saga_cli.seed import seed
 from saga_cli.stack.services import Services
 from saga_cli.topology import BY_NAME
 from shared_events.order import OrderPlaced
+from tests.support.databases import a_new_database
 from tests.support.records import a_record, an_order
 from tests.support.saga import Ended, changed, parked, saga, sent
 from tests.support.servers import private_stack
@@ -69,8 +70,8 @@ def variables(services: Services) -> dict[str, str]:
     }
 
 
-def run(services: Services, *words: str) -> Ended:
-    return saga(*words, **variables(services))
+def run(services: Services, *words: str, **more: str) -> Ended:
+    return saga(*words, **variables(services), **more)
 
 
 @contextmanager
@@ -276,6 +277,12 @@ def test_a_log_that_was_cut_is_whole_with_its_archive(
     assert (whole.code, whole.json["differences"]) == (0, [])
     assert {s["service"]: s["orders"] for s in whole.json["services"]}["order"] >= ORDERS + 10
     assert run(system, "verify", "payment", "--decide", *archive).code == 0
+    rebuilt = a_new_database(system, "payment", "archived")
+    words = ("replay", "payment", "--into", rebuilt, "--copy")
+    assert "begins at" in run(system, *words).err
+    rebuilt = a_new_database(system, "payment", "archived")
+    assert run(system, *words, *archive).code == 0
+    assert run(system, "verify", "payment", *archive, PAYMENT_DATABASE_URL=rebuilt).code == 0
     assert run(system, "timeline", orders[0]).code == 1
     assert run(system, "timeline", orders[0], "--json", *archive).json == before.json
     assert run(system, "timeline", later[0], *archive).code == 0

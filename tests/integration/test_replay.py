@@ -6,12 +6,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any, Final
-from urllib.parse import urlsplit
+from typing import Final
 
-import asyncpg
 import httpx
 import pytest
 from redis import Redis
@@ -19,10 +16,10 @@ from redis import Redis
 from saga_cli.seed import seed
 from saga_cli.stack.services import Services
 from saga_cli.topology import BY_NAME, SERVICES
+from tests.support.databases import a_new_database, rows
 from tests.support.saga import Ended, saga
 from tests.support.servers import log_of, private_stack
 from tests.support.shop import place_many, settled
-from tests.support.waiting import until
 
 DATABASES: Final = [spec.name for spec in SERVICES if spec.has_database]
 
@@ -55,32 +52,6 @@ def servers_of(system: Services) -> dict[str, str]:
 
 def run(system: Services, *words: str, **variables: str) -> Ended:
     return saga(*words, **{**servers_of(system), **variables})
-
-
-def a_new_database(system: Services, name: str, suffix: str) -> str:
-    """Empty, and owned by the service's role."""
-    spec, database = BY_NAME[name], f"{name}_{suffix}"
-
-    async def create() -> None:
-        admin = await asyncpg.connect(system.addresses.postgres_url)
-        await admin.execute(f"DROP DATABASE IF EXISTS {database}")
-        await admin.execute(f"CREATE DATABASE {database} OWNER {spec.role}")
-        await admin.close()
-
-    asyncio.run(create())
-    own = urlsplit(system.addresses.database_url(spec))
-    return own._replace(path=f"/{database}").geturl()
-
-
-def rows(url: str, query: str) -> list[tuple[Any, ...]]:
-    async def fetch() -> list[tuple[Any, ...]]:
-        connection = await asyncpg.connect(url)
-        try:
-            return [tuple(row) for row in await connection.fetch(query)]
-        finally:
-            await connection.close()
-
-    return asyncio.run(fetch())
 
 
 @pytest.mark.parametrize("name", DATABASES)
@@ -161,22 +132,9 @@ def test_the_past_can_be_looked_at(system: Services, rested: tuple[list[str], da
 def test_one_that_is_killed_goes_on(system: Services, rested: tuple[list[str], datetime]) -> None:
     url = a_new_database(system, "payment", "killed")
     words = [sys.executable, "-m", "saga_cli.main", "replay", "payment", "--into", url, "--copy"]
-    env = {**os.environ, **servers_of(system)}
-    process = subprocess.Popen(words, env=env, stdout=subprocess.DEVNULL)
-    done = "SELECT count(folded), count(*) FROM replay_progress"
-
-    def half_way() -> bool:
-        with suppress(asyncpg.UndefinedTableError):
-            folded, planned = rows(url, done)[0]
-            return bool(0 < folded < planned)
-        assert process.poll() is None, "it was too fast to be killed"
-        return False
-
-    until(half_way)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    ((folded, _),) = rows(url, done)
-    assert folded > 0
+    env = {**os.environ, **servers_of(system), "CHASSIS_CRASH_AT": "rebuilding:5"}
+    assert subprocess.run(words, env=env, check=False).returncode == -signal.SIGKILL
+    assert rows(url, "SELECT count(folded), count(*) FROM replay_progress") == [(5, 12)]
     instance = system.start("payment", {"PAYMENT_DATABASE_URL": url})
     try:
         assert instance.process.await_exit(60) == 1  # not on half of its data
