@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,10 @@ import pytest
 
 import payment_svc
 from chassis import migrations
+from chassis.message import OutboxRow
 from chassis.postgres import PostgresStore
 from chassis.postgres_operations import PostgresOperations
-from chassis.runtime import Node, assemble
+from chassis.runtime import Node, Part, assemble
 from chassis.service import EffectRunner, Provider
 from payment_svc import api
 from payment_svc.domain import Captured, Declined, Refunded
@@ -24,6 +25,7 @@ from payment_svc.store import PAYMENTS
 from payment_svc.stripe_provider import StripeProvider
 from saga_cli.chaos.fake_stripe import API_KEY, SECRET, FakeStripe, signed
 from saga_cli.topology import BY_NAME, Addresses
+from shared_events.codec import type_of
 from shared_events.inventory import StockReserved
 from shared_events.shipping import ShipmentCancelled
 from shared_events.values import Order
@@ -40,12 +42,28 @@ class Desk:
     store: PostgresStore
     fake: FakeStripe
     http: httpx.AsyncClient
+    sent: list[OutboxRow] = field(default_factory=list)
+
+    async def relay(self) -> None:
+        """What waits in the outbox is published, and effects that waited for it are due."""
+        assert await self.store.lead(0)
+        rows = await self.store.pending(0, 10_000)
+        self.sent += [row for _, row in rows]
+        await self.store.acknowledge(0, [id_ for id_, _ in rows])
+        for told in self.node.relay.on_published if rows else ():
+            told({row.key for _, row in rows})
+
+    async def _relaying(self, stopping: asyncio.Event) -> None:
+        while not stopping.is_set():
+            await self.relay()
+            await asyncio.sleep(0.02)
 
     @asynccontextmanager
     async def working(self, *, effects: bool = True) -> AsyncIterator[None]:
         """What HTTP asks for is decided as long as this lasts, and effects are run."""
         stopping = asyncio.Event()
-        parts = [self.node.commands.run, *([self.node.extras["effects"]] if effects else [])]
+        parts: list[Part] = [self.node.commands.run, self._relaying]
+        parts += [self.node.extras["effects"]] if effects else []
         tasks = [asyncio.create_task(part(stopping)) for part in parts]
         try:
             yield
@@ -125,10 +143,8 @@ class Desk:
         return charged, given_back
 
     async def published(self, order: Order) -> list[str]:
-        query = "SELECT convert_from(headers, 'UTF8') FROM outbox WHERE key = $1 ORDER BY id"
-        async with self.store.reading() as connection:
-            rows = await connection.fetch(query, order.order_id)
-        return [row[0].split('"ce_type","')[1].split('"')[0] for row in rows]
+        await self.relay()
+        return [type_of(row.headers) for row in self.sent if row.key == order.order_id]
 
 
 @asynccontextmanager
