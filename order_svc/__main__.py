@@ -12,7 +12,9 @@ from order_svc.waiting import Waiting
 
 async def serve(settings: Settings) -> None:
     await migrations.migrate(runtime.migrations_of(__file__), settings.database_url)
-    store = await PostgresStore.connect(SERVICE, ORDERS, PRODUCTS, settings.database_url)
+    store = await PostgresStore.connect(
+        SERVICE, ORDERS, PRODUCTS, settings.database_url, keep_days=settings.outbox_keep_days
+    )
     waiting = Waiting()
     store.on_commit.append(waiting.told)
     node = runtime.assemble(SERVICE, settings, store, PostgresOperations(store))

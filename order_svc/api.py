@@ -16,6 +16,7 @@ from chassis.postgres import PostgresStore
 from chassis.runtime import Node
 from order_svc import domain
 from order_svc.messages import CancelOrder, CartLine, PlaceOrder, PriceProduct
+from order_svc.published import Published
 from order_svc.settings import Settings
 from order_svc.waiting import Waiting
 from shared_events.order import DeliveryDetailsGiven
@@ -112,6 +113,7 @@ def make(  # noqa: C901, PLR0915 - one route after the other
     node: Node, store: PostgresStore, settings: Settings, waiting: Waiting
 ) -> FastAPI:
     app = app_of(node)
+    published, is_published_first = Published(store), settings.acknowledge == "published"
 
     async def state_of(order_id: str) -> Any:
         async with store.reading() as connection:
@@ -130,7 +132,7 @@ def make(  # noqa: C901, PLR0915 - one route after the other
         idempotency_key: IdempotencyKey = None,
         prefer: Annotated[str | None, Header()] = None,
     ) -> Response:
-        order_id = ids.new_id()
+        order_id = order_id_of(body.customer_id, idempotency_key)
         delivery = body.delivery
         details = (
             (DeliveryDetailsGiven(order_id=order_id, **delivery.model_dump()),) if delivery else ()
@@ -157,15 +159,28 @@ def make(  # noqa: C901, PLR0915 - one route after the other
         assert isinstance(outcome, Done | Repeated)
         return await answer(order_id, outcome, wait_of(prefer))
 
+    def order_id_of(customer_id: str, key: str | None) -> str:
+        """Where an order may outlive this database, a request that comes again makes the same one."""
+        if key is None or not is_published_first:
+            return ids.new_id()
+        return str(ids.derived_id("order", customer_id, key))
+
     async def kept(order_id: str, outcome: Done | Repeated) -> bytes:
         """What was answered; looked up where a commit's reply was lost and there was no key."""
         return outcome.response or to_json(as_resource(await state_of(order_id)))
 
     async def answer(order_id: str, outcome: Done | Repeated, seconds: float | None) -> Response:
-        """201 with the order as placed; after a wait 201 if it is settled, else 202."""
+        """201 with the order as placed; after a wait 201 if it is settled, else 202.
+
+        Where an acknowledged order is a published one: 202 while Kafka does not have it.
+        """
         status, body = 201, await kept(order_id, outcome)
         order_id = from_json(body)["order_id"]  # a repeated request has the first one's order
         headers = {"Location": f"/orders/{order_id}"}
+        if is_published_first and not await published.within(
+            order_id, settings.acknowledge_timeout_s
+        ):
+            return Response(body, 202, headers, media_type="application/json")
         if seconds is not None:
             headers["Preference-Applied"] = f"wait={seconds:g}"
             await waiting.settled(order_id, seconds, lambda: is_settled(order_id))

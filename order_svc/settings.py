@@ -1,3 +1,5 @@
+from typing import Literal
+
 from pydantic_settings import SettingsConfigDict
 
 from chassis.settings import PostgresSettings
@@ -7,3 +9,5 @@ class Settings(PostgresSettings):
     model_config = SettingsConfigDict(env_prefix="ORDER_")
 
     patience_s: float = 300.0
+    acknowledge: Literal["committed", "published"] = "committed"
+    acknowledge_timeout_s: float = 5.0

@@ -14,6 +14,8 @@ import typer
 
 from saga_cli import letters, operate, state
 from saga_cli.overview import is_ready, table
+from saga_cli.republish import command as republishing
+from saga_cli.republish import erasing
 from saga_cli.terminal import OneLine, console, fail
 from saga_cli.verify import command as verifying
 
@@ -161,6 +163,8 @@ app.command()(operate.resolve)
 app.command()(operate.expedite)
 app.add_typer(letters.app, name="dead-letters")
 app.command()(verifying.verify)
+app.command()(republishing.republish)
+app.command()(erasing.erase)
 
 
 def _simulation() -> ModuleType:

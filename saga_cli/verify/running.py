@@ -65,12 +65,12 @@ def _each(names: list[str], job: Job[Outcome]) -> list[Outcome]:
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
 
         async def run() -> list[Outcome]:
-            return [await job(name, _shown(bar, name)) for name in names]
+            return [await job(name, shown(bar, name)) for name in names]
 
         return asyncio.run(run())
 
 
-def _shown(bar: Progress, name: str) -> Told:
+def shown(bar: Progress, name: str) -> Told:
     task, total = bar.add_task(name, total=None), 0
 
     def told(read: int, more: int) -> None:
