@@ -240,14 +240,22 @@ class _Session:
         self.done.clear()
         self.assignments += 1
         if self.of.store.keeps_positions:
-            positions = await self.of.store.positions()
-            for place in assigned:
-                position = positions.get((place.topic, place.partition), 0)
+            starts = await self._starts(sorted(assigned))
+            for place, position in starts.items():  # at once: what is polled in between is dropped
                 self.client.seek(place, position)
                 if position:
                     self.done[place] = position  # so that Kafka's lag tells the truth
         log.info("partitions_assigned", count=len(assigned))
         self.assigned.set()
+
+    async def _starts(self, places: list[TopicPartition]) -> dict[TopicPartition, int]:
+        """A broker that lost its data has forgotten what it was told, or ends before: begin anew."""
+        positions = await self.of.store.positions()
+        kept = {p: positions.get((p.topic, p.partition), 0) for p in places}
+        ends = await self.client.end_offsets([p for p in places if kept[p]])
+        told = {p: await self.client.committed(p) or 0 for p in ends}
+        earlier = {p: min(kept[p], told[p]) for p in ends}
+        return kept | {p: at if at <= ends[p] else 0 for p, at in earlier.items()}
 
     async def _watch(self) -> None:
         """Notice a client that hangs, and one that reads nothing though there is something."""

@@ -2,6 +2,7 @@
 
 ChassisError
  +- UnusableStoreError       its data are not whole: a person has to act before the service starts
+ +- LogLostError             what was published is gone from Kafka: a person has to put it back
  +- TransientError           try the same again: a server is away, or somebody was faster
  |   +- ConcurrentChangeError
  |   +- StoreLostError       its data are gone, or were made anew: start again from its positions
@@ -16,6 +17,10 @@ class ChassisError(Exception):
 
 class UnusableStoreError(ChassisError):
     """The store's data are not whole, and this process can't make them so."""
+
+
+class LogLostError(ChassisError):
+    """A topic that was published to is gone, and its events are kept."""
 
 
 class TransientError(ChassisError):

@@ -1,7 +1,7 @@
 """Kafka clients with every option that matters spelled out, and topics made where they are missing."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import chain
@@ -62,12 +62,21 @@ def make_consumer(bootstrap: str, group: str | None) -> Any:
     )
 
 
-async def ensure_topics(bootstrap: str, topics: dict[str, tuple[int, dict[str, str]]]) -> None:
-    """Make the topics that are missing: name -> (partitions, settings); up to 3 copies."""
+async def ensure_topics(
+    bootstrap: str,
+    topics: dict[str, tuple[int, dict[str, str]]],
+    check: Callable[[set[str]], Awaitable[None]] | None = None,
+) -> None:
+    """Make the topics that are missing: name -> (partitions, settings); up to 3 copies.
+
+    `check` is asked before, if some are; it may raise.
+    """
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=10_000)
     await admin.start()
     try:
         missing = set(topics) - set(await admin.list_topics())
+        if missing and check is not None:
+            await check(missing)
         copies = min(3, len((await admin.describe_cluster())["brokers"]))
         for name in sorted(missing):
             partitions, settings = topics[name]
@@ -142,14 +151,21 @@ async def reading(
             if places:
                 client.assign(places)
             starts = await client.beginning_offsets(places) if places else {}
+            ends = await client.end_offsets(places) if places else {}
         reached = {
-            p: max(start, since.get((p.topic, p.partition), 0)) for p, start in starts.items()
+            place: _reached(since.get((place.topic, place.partition), 0), start, ends[place])
+            for place, start in starts.items()
         }
         for place, offset in reached.items():
             client.seek(place, offset)
         yield Log(client, starts, reached)
     finally:
         await stop_within(client, 5)
+
+
+def _reached(since: int, start: int, end: int) -> int:
+    """Beyond the end stands who has read another log: this one is read from its start."""
+    return start if since > end else max(start, since)
 
 
 async def places_of(bootstrap: str, topics: Iterable[str]) -> list[TopicPartition]:

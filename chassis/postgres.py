@@ -16,8 +16,8 @@ from zlib import crc32
 import asyncpg
 import structlog
 
+from chassis import keeping, wire
 from chassis import postgres_sql as sql
-from chassis import wire
 from chassis.errors import ConcurrentChangeError, TransientError, UnusableStoreError
 from chassis.message import (
     ATTENTION_TRIES,
@@ -55,12 +55,19 @@ class PostgresStore:
     keeps_positions: bool = False
     lost: bool = False
     shards: int = 1
+    keep_days: int = 7
     on_commit: list[Callable[[Work, States], None]] = field(default_factory=list)
     _leading: dict[int, Connection] = field(default_factory=dict)
 
     @classmethod
     async def connect(
-        cls, service: Service, own: StateTable, shared: SharedTable | None, url: str
+        cls,
+        service: Service,
+        own: StateTable,
+        shared: SharedTable | None,
+        url: str,
+        *,
+        keep_days: int = 7,
     ) -> Self:
         common = {"command_timeout": 30, "timeout": 10}
         pool = await asyncpg.create_pool(url, min_size=2, max_size=8, **common)
@@ -68,7 +75,7 @@ class PostgresStore:
         aside = await asyncpg.create_pool(
             url, min_size=1, max_size=4, server_settings=lazy, **common
         )
-        store = cls(service, own, shared, pool, aside)
+        store = cls(service, own, shared, pool, aside, keep_days=keep_days)
         if await pool.fetchval(sql.IS_BEING_REBUILT):
             await store.close()
             raise UnusableStoreError("its database is being rebuilt: see `saga replay`")
@@ -305,8 +312,21 @@ class PostgresStore:
         ]
 
     async def acknowledge(self, shard: int, ids: Sequence[str]) -> None:
-        query = "DELETE FROM outbox WHERE id = ANY($1::bigint[])"
+        query = keeping.KEEP if self.keep_days else keeping.FORGET
         await self._as_leader(shard, "execute", query, [int(id_) for id_ in ids])
+
+    async def kept(self) -> AsyncIterator[list[OutboxRow]]:
+        async with translated(), self.transaction() as connection:
+            async for rows in keeping.kept(connection):
+                yield rows
+
+    async def keeps_any(self) -> bool:
+        async with self.reading() as connection:
+            return bool(await connection.fetchval(keeping.ANY))
+
+    async def tend(self) -> None:
+        async with translated(), self.transaction() as connection:
+            await keeping.tend(connection, self.keep_days)
 
     async def _as_leader(self, shard: int, call: str, query: str, *values: Any) -> Any:
         """Use the session that holds the lock: if it is gone, so is the right to relay."""

@@ -1,6 +1,6 @@
 """A service's state as a fold of what it has published: no decision, no effect, no IO."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -21,6 +21,33 @@ class Folded:
     seen: set[bytes] = field(default_factory=set)
     last: dict[str, tuple[datetime, str]] = field(default_factory=dict)
     """By key, when its last event was decided, and in which trace."""
+
+
+@dataclass(slots=True)
+class InTurn:
+    """Events of a log in the order of their numbers, each once.
+
+    Where events were put back, a later one of a subject may stand before them: it waits for its turn.
+    """
+
+    last: dict[str, int] = field(default_factory=dict)
+    ahead: dict[str, dict[int, Envelope]] = field(default_factory=dict)
+
+    def take(self, published: Iterable[Envelope]) -> Iterator[Envelope]:
+        for envelope in published:
+            if not envelope.sequence:  # of a release that did not number them
+                yield envelope
+                continue
+            subject, last = envelope.subject, self.last.get(envelope.subject, 0)
+            waiting = self.ahead.setdefault(subject, {})
+            if envelope.sequence > last:
+                waiting[envelope.sequence] = envelope
+            while (following := waiting.pop(last + 1, None)) is not None:
+                last += 1
+                yield following
+            self.last[subject] = last
+            if not waiting:
+                del self.ahead[subject]
 
 
 def fold(service: Service, published: Iterable[Envelope], onto: Folded) -> Folded:

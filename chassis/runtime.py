@@ -17,18 +17,19 @@ import uvloop
 from fastapi import FastAPI
 from pydantic import ValidationError
 
-from chassis import clock, kafka, logs, tracing
+from chassis import clock, kafka, keeping, logs, tracing
 from chassis.circuit import Circuit
 from chassis.commands import Commands
 from chassis.consumer import Consumer
 from chassis.effects import EffectWorker, itself
-from chassis.errors import TransientError, UnusableStoreError
+from chassis.errors import LogLostError, TransientError, UnusableStoreError
 from chassis.metrics import BACKLOG
 from chassis.relay import Relay
 from chassis.service import Provider, Service
 from chassis.settings import ServiceSettings
 from chassis.store import Operations, Store
-from shared_events.catalog import COMPACTED, dead_letters_of
+from chassis.topics import topics_of
+from shared_events.catalog import COMPACTED
 
 log = structlog.get_logger()
 MEASURE_S: Final = 2.0
@@ -126,7 +127,7 @@ async def run(node: Node, app: FastAPI) -> None:
 
     await _refuse_what_is_lost(node)
     log.info("started", http_port=node.settings.http_port, pid=os.getpid())
-    if await work(node, {"http": http}):
+    if await work(node, {"http": http, "keeping": partial(keeping.run, node.store)}):
         raise SystemExit(1)
 
 
@@ -207,14 +208,11 @@ async def _measure(node: Node, stopping: asyncio.Event) -> None:
 
 async def _prepare_topics(node: Node) -> None:
     """Make this service's topics and wait for its neighbours'; a broker that is away is waited for."""
-    own = {
-        topic: (12, kafka.COMPACTED if topic in COMPACTED else kafka.KEEP_FOR_EVER)
-        for topic in node.service.own_topics
-    }
-    own[dead_letters_of(node.service.name)] = (1, kafka.DEAD_LETTERS)
     while not node.stopping.is_set():
         try:
-            await kafka.ensure_topics(node.settings.kafka_bootstrap, own)
+            await kafka.ensure_topics(
+                node.settings.kafka_bootstrap, topics_of(node.service), partial(_check_log, node)
+            )
             await kafka.await_topics(
                 node.settings.kafka_bootstrap, node.service.topics, node.stopping
             )
@@ -223,6 +221,13 @@ async def _prepare_topics(node: Node) -> None:
             await clock.wait(0.5)
         else:
             return
+
+
+async def _check_log(node: Node, missing: set[str]) -> None:
+    """A topic that is gone is made by who puts its events back, not empty by who may publish next."""
+    if missing & node.service.own_topics and await node.store.keeps_any():
+        how = f"put it back: `saga republish {node.service.name}`"
+        raise LogLostError(f"{', '.join(sorted(missing))}: published to and gone; {how}")
 
 
 def start(settings_type: type[ServiceSettings], name: str, main: Callable[[Any], Any]) -> None:

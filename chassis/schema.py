@@ -102,3 +102,23 @@ def create_v2(op: Any) -> None:
     op.create_index("effects_key", "effects", ["key"])
     op.create_index("effects_kind_due_at", "effects", ["kind", "due_at"])  # timers are many
     op.create_index("outbox_key", "outbox", ["key"])
+
+
+def create_v3(op: Any) -> None:
+    """What Kafka has acknowledged is kept for a time; chassis/keeping.py makes a partition a day."""
+    op.create_table(
+        "published",
+        sa.Column("id", sa.BigInteger(), nullable=False),
+        sa.Column("topic", sa.Text(), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("value", sa.LargeBinary()),
+        sa.Column("headers", sa.LargeBinary(), nullable=False),
+        sa.Column(
+            "published_at",
+            sa.DateTime(timezone=True),
+            nullable=False,
+            server_default=sa.func.now(),
+        ),
+        postgresql_partition_by="RANGE (published_at)",
+    )
+    op.execute("CREATE TABLE published_default PARTITION OF published DEFAULT")

@@ -7,7 +7,8 @@ from pydantic_settings import BaseSettings
 class ServiceSettings(BaseSettings):
     """Read once, at start; a missing or malformed one fails the start with its name.
 
-    Without an `operator_token` the operators' routes answer nobody.
+    Without an `operator_token` the operators' routes answer nobody. What was published is kept for
+    `outbox_keep_days` more days, as a broker may lose what it has acknowledged.
     """
 
     kafka_bootstrap: str
@@ -15,6 +16,7 @@ class ServiceSettings(BaseSettings):
     http_port: int = 8000
     log_level: str = "INFO"
     operator_token: SecretStr = SecretStr("")
+    outbox_keep_days: int = Field(default=7, ge=0)
 
 
 class PostgresSettings(ServiceSettings):

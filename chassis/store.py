@@ -1,7 +1,7 @@
 """The port to a service's own database: PostgreSQL, Redis, or memory in the simulation."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -48,7 +48,16 @@ class Store(Protocol):
         """The oldest rows not yet acknowledged, with their ids, in the order of decision."""
 
     async def acknowledge(self, shard: int, ids: Sequence[str]) -> None:
-        """Kafka has these rows."""
+        """Kafka has these rows: they are pending no more, but kept for a time."""
+
+    def kept(self) -> AsyncIterator[list[OutboxRow]]:
+        """What is kept of what was published, in the order in which Kafka had it."""
+
+    async def keeps_any(self) -> bool:
+        """Something is kept of what was published."""
+
+    async def tend(self) -> None:
+        """Let go of what was kept long enough, and make room for what comes."""
 
     async def due_effects(
         self, kinds: tuple[str, ...], limit: int, lease_s: float, *, freshest: bool = False

@@ -13,6 +13,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     SmallInteger,
+    Table,
     Text,
     func,
 )
@@ -119,5 +120,18 @@ class IdempotencyKey(SQLModel, table=True):
     response: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     created_at: datetime = instant(server_default=func.now())
 
+
+PUBLISHED = Table(
+    "published",
+    SQLModel.metadata,
+    Column("id", BigInteger, nullable=False),
+    Column("topic", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("value", LargeBinary),
+    Column("headers", LargeBinary, nullable=False),
+    Column("published_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    postgresql_partition_by="RANGE (published_at)",
+)
+"""Rows of the outbox that Kafka has, kept for a time without an index: they are hardly ever read."""
 
 METADATA = SQLModel.metadata

@@ -9,7 +9,12 @@ from loyalty_svc.store import RedisStore
 
 
 async def serve(settings: Settings) -> None:
-    store = await RedisStore.connect(SERVICE, settings.redis_url, settings.kafka_bootstrap)
+    store = await RedisStore.connect(
+        SERVICE,
+        settings.redis_url,
+        settings.kafka_bootstrap,
+        keep_days=settings.outbox_keep_days,
+    )
     node = runtime.assemble(SERVICE, settings, store, RedisOperations(store))
     await runtime.run(node, api.make(node, store))
 

@@ -24,6 +24,7 @@ BEGUN: Final = "loyalty:rebuild-begun"
 CHECKED: Final = "loyalty:checked"
 OFFSETS: Final = "loyalty:offsets"
 OUTBOX: Final = "loyalty:outbox"
+PUBLISHED: Final = "loyalty:published"
 PARKED_KEYS: Final = "loyalty:parked-keys"
 STATES: Final = {state.__name__: state for state in (Noted, Awarded, Deducted, Rejected)}
 
@@ -104,6 +105,10 @@ def row_of(pairs: list[bytes]) -> OutboxRow:
 def age_s(stream_id: bytes, now: datetime) -> float:
     """A stream's id begins with the milliseconds of Redis's own clock."""
     return max(0.0, now.timestamp() - int(stream_id.split(b"-")[0]) / 1000)
+
+
+def place_in_stream(stream_id: str) -> tuple[int, ...]:
+    return tuple(map(int, stream_id.split("-")))
 
 
 def delta(before: States, after: States, name: str) -> tuple[Any, ...]:

@@ -23,8 +23,8 @@ from redis.asyncio import Redis
 
 from chassis import clock, crashpoints, ids, kafka
 from chassis.errors import TransientError
-from chassis.relay import Relay
-from chassis.replay import Folded, fold
+from chassis.replay import Folded, InTurn, fold
+from chassis.sender import Sender
 from chassis.service import Service
 from loyalty_svc import keys
 
@@ -33,7 +33,7 @@ LOCK: Final = "loyalty:rebuild-lock"
 LEASE_MS: Final = 10_000
 CHUNK: Final = 100
 TOLD_EVERY_S: Final = 2.0
-SETTLE_S: Final = Relay.send_timeout_s
+SETTLE_S: Final = Sender.send_timeout_s
 """So long may a relay still be sending what it has read from the Redis that is gone."""
 
 ENTER: Final = """
@@ -148,17 +148,22 @@ class Rebuild:
         return self.token
 
     async def _read(self, stopping: asyncio.Event, started: float, *, known: bool) -> list[Any]:
-        self.folded = Folded()
+        self.folded, turns = Folded(), InTurn()
         kept = partial(kafka.reading, self.bootstrap, self.service.own_topics)
         async with (self.opened or kept)() as topics:
             if cut := [place for place, start in topics.starts.items() if start > 0]:
                 raise TransientError(f"the log has lost its beginning: {sorted(cut)}")
             while True:
                 async for records in topics.to_end():
-                    fold(self.service, keys.own_events(self.service, records), self.folded)
+                    own = keys.own_events(self.service, records)
+                    fold(self.service, turns.take(own), self.folded)
                     await self._goes_on(stopping, topics)
                 first_start = topics.end == 0 and not known
                 if first_start or clock.monotonic() - started > self.settle_s:
+                    if holes := sorted(turns.ahead):
+                        raise TransientError(
+                            f"the log lacks events of {len(holes)}: {holes[0]}, ..."
+                        )
                     return keys.place_values(topics.reached)
                 await clock.wait(0.2)
                 await self._goes_on(stopping, topics)
@@ -173,8 +178,8 @@ class Rebuild:
             log.info("rebuilding", records=topics.read, of=topics.end)
 
     async def _remove_remains(self) -> None:
-        """What an unfinished rebuild has left; the audit trail is none of it."""
-        kept = (LOCK, keys.BEGUN, keys.actions_key(""))
+        """What an unfinished rebuild has left; the audit trail, and what was published, is none of it."""
+        kept = (LOCK, keys.BEGUN, keys.PUBLISHED, keys.actions_key(""))
         found: list[str] = []
         async for raw in self.redis.scan_iter(match=f"{keys.PREFIX}*", count=1000):
             name = raw.decode()

@@ -11,8 +11,9 @@ rebuild writes, last: every script that reads or changes points checks it first 
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -56,7 +57,8 @@ if redis.call('GET', KEYS[2]) ~= ARGV[2] then return 'OTHER' end
 {KEEP}
 return redis.call('XRANGE', KEYS[3], '-', '+', 'COUNT', ARGV[4])
 """
-ACKNOWLEDGE: Final = "return redis.call('XDEL', KEYS[2], unpack(ARGV, 2))"
+ACKNOWLEDGE: Final = (Path(__file__).parent / "acknowledge.lua").read_text()
+TEND: Final = "return redis.call('XTRIM', KEYS[2], 'MINID', ARGV[2])"
 REACH: Final = """
 for i = 2, #ARGV, 2 do
   if tonumber(redis.call('HGET', KEYS[2], ARGV[i]) or '0') < tonumber(ARGV[i + 1]) then
@@ -66,6 +68,7 @@ end
 """
 RESIGN: Final = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
 LEASE_MS: Final = 3000
+CHUNK: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,15 +87,18 @@ class RedisStore:
     server: Server
     keeps_positions: bool = True
     lost: bool = False
+    keep_days: int = 7
     ailing: str = "Redis was not looked at yet"
     epoch: str = ""
     on_commit: list[Callable[[Work, States], None]] = field(default_factory=list)
     token: str = field(default_factory=ids.new_id)
 
     @classmethod
-    async def connect(cls, service: Service, url: str, bootstrap: str) -> Self:
+    async def connect(
+        cls, service: Service, url: str, bootstrap: str, *, keep_days: int = 7
+    ) -> Self:
         server = Server()
-        return cls(service, server.client(url), bootstrap, server)
+        return cls(service, server.client(url), bootstrap, server, keep_days=keep_days)
 
     async def close(self) -> None:
         await self.resign()
@@ -304,7 +310,23 @@ class RedisStore:
 
     async def acknowledge(self, shard: int, ids_: Sequence[str]) -> None:
         del shard
-        await self.guarded(ACKNOWLEDGE, [keys.OUTBOX], *ids_)
+        if ids_:
+            ends = (min(ids_, key=keys.place_in_stream), max(ids_, key=keys.place_in_stream))
+            places = [keys.OUTBOX, keys.PUBLISHED]
+            await self.guarded(ACKNOWLEDGE, places, self.keep_days, *ends, *ids_)
+
+    async def kept(self) -> AsyncIterator[list[OutboxRow]]:
+        last = "-"
+        while rows := await self.read("XRANGE", keys.PUBLISHED, last, "+", "COUNT", CHUNK):
+            yield [keys.row_of(pairs) for _, pairs in rows]
+            last = f"({rows[-1][0].decode()}"
+
+    async def keeps_any(self) -> bool:
+        return bool(await self.call(self.redis.xlen(keys.PUBLISHED)))  # whatever the epoch
+
+    async def tend(self) -> None:
+        oldest = clock.now() - timedelta(days=self.keep_days)
+        await self.guarded(TEND, [keys.PUBLISHED], round(oldest.timestamp() * 1000))
 
     async def due_effects(
         self, kinds: tuple[str, ...], limit: int, lease_s: float, *, freshest: bool = False

@@ -17,6 +17,8 @@ from saga_cli.archive import command as archiving
 from saga_cli.overview import is_ready, table
 from saga_cli.past import command as telling
 from saga_cli.replay import command as replaying
+from saga_cli.republish import command as republishing
+from saga_cli.republish import erasing
 from saga_cli.schema import command as schema
 from saga_cli.terminal import OneLine, console, fail
 from saga_cli.verify import command as verifying
@@ -172,6 +174,8 @@ app.command()(archiving.report)
 app.command()(archiving.retention)
 app.command()(telling.timeline)
 app.command()(telling.events)
+app.command()(republishing.republish)
+app.command()(erasing.erase)
 
 
 def _simulation() -> ModuleType:

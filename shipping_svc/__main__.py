@@ -14,7 +14,9 @@ from shipping_svc.store import SHIPMENTS
 async def serve(settings: Settings) -> None:
     await migrations.migrate(runtime.migrations_of(__file__), settings.database_url)
     service = with_policy(settings.policy)
-    store = await PostgresStore.connect(service, SHIPMENTS, None, settings.database_url)
+    store = await PostgresStore.connect(
+        service, SHIPMENTS, None, settings.database_url, keep_days=settings.outbox_keep_days
+    )
     carrier: Carrier = SimulatedCarrier(settings.carrier_script)
     provider = Provider(
         "carrier",

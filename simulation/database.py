@@ -37,6 +37,7 @@ Table: TypeAlias = Literal[
     "answers",
     "actions",
     "timeline",
+    "published",
 ]
 Lock: TypeAlias = tuple[Table, Any]
 
@@ -84,6 +85,7 @@ class Tables:
     answers: dict[tuple[str, str], Answer] = field(default_factory=dict)
     actions: dict[int, tuple[datetime, OperatorAction]] = field(default_factory=dict)
     timeline: dict[int, Told] = field(default_factory=dict)
+    published: dict[int, Line] = field(default_factory=dict)
 
 
 TABLES: Final = tuple(table.name for table in fields(Tables))

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 from chassis.errors import TransientError
 from chassis.message import Message, OutboxRow, Outcome, PendingEffect, Record
 from chassis.work import States, Work
-from simulation.database import Transaction
+from simulation.database import Line, Transaction
 from simulation.due import IsFree
 from simulation.memory_decisions import Malformed, MemoryDecisions
 from simulation.process import servers_now
@@ -34,6 +34,7 @@ class MemoryStore(MemoryDecisions):
     folds: Mapping[str, Fold] = field(default_factory=dict)
     keeps_positions: bool = False
     lost: bool = False
+    keep_days: int = 7
     on_commit: list[Callable[[Work, States], None]] = field(default_factory=list)
     _leading: dict[int, int] = field(default_factory=dict)
 
@@ -133,8 +134,25 @@ class MemoryStore(MemoryDecisions):
     async def acknowledge(self, shard: int, ids: Sequence[str]) -> None:
         with self._as_leader(shard) as connection:
             async with self._alone("acknowledge", connection) as transaction:
-                for id_ in ids:
-                    transaction.delete("outbox", int(id_))
+                for id_ in map(int, ids):
+                    line = transaction.get("outbox", id_)
+                    transaction.delete("outbox", id_)
+                    if line is not None and self.keep_days:
+                        transaction.put("published", id_, Line(line.row, transaction.at))
+
+    async def kept(self) -> AsyncIterator[list[OutboxRow]]:
+        kept = self.database.published
+        yield [kept[id_].row for id_ in sorted(kept, key=lambda id_: (kept[id_].at, id_))]
+
+    async def keeps_any(self) -> bool:
+        return bool(self.database.published)
+
+    async def tend(self) -> None:
+        async with self._alone("tend") as transaction:
+            oldest = transaction.at - timedelta(days=self.keep_days)
+            for id_, line in self.database.published.items():
+                if line.at < oldest:
+                    transaction.delete("published", id_)
 
     async def due_effects(
         self, kinds: tuple[str, ...], limit: int, lease_s: float, *, freshest: bool = False

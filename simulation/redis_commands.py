@@ -282,9 +282,12 @@ def xrange(data: Data, key: bytes, first: bytes, last: bytes, *options: bytes) -
             count = integer(text)
         case _:
             raise error(SYNTAX)
+    held = data.seen(key, Stream)
+    if first[:1].isdigit() and last[:1].isdigit():
+        least, most = _place(first), _place(last)
+        return [[n, pairs] for n, pairs in held.items() if least <= _place(n) <= most]
     if last != b"+":
         raise error(SYNTAX)
-    held = data.seen(key, Stream)
     rows = iter(held.items()) if first == b"-" else _behind(held, first)
     return [[name, pairs] for name, pairs in islice(rows, count)]
 
@@ -314,6 +317,16 @@ def _put_in(held: Stream, rows: dict[bytes, list[bytes]]) -> None:
     all_ = sorted((held | rows).items(), key=lambda row: _place(row[0]))
     held.clear()
     held.update(all_)
+
+
+@command(-4, writes=True)
+def xtrim(data: Data, key: bytes, how: bytes, least: bytes) -> int:
+    if how != b"MINID":
+        raise error(SYNTAX)
+    held = data.seen(key, Stream)
+    start = _place(least)
+    removed: int = xdel(data, key, *(name for name in held if _place(name) < start))
+    return removed
 
 
 @command(2)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from chassis.relay import partition_of
+from chassis.sender import partition_of
 from saga_cli.log.source import Kept, Place, Source, Span
 from saga_cli.log_reader import TOPICS, Logged
 from shared_events.codec import MalformedError, decode

@@ -12,7 +12,7 @@ import asyncpg
 from chassis import crashpoints
 from chassis.message import PendingEffect, Record
 from chassis.postgres_types import Connection
-from chassis.replay import Folded, fold
+from chassis.replay import Folded, InTurn, fold
 from chassis.service import Service
 from chassis.work import effect_of
 from saga_cli.declared import service_of, tables_of
@@ -69,10 +69,11 @@ async def fold_part(part: Part, told: Told) -> None:
 
 
 async def _folded(part: Part, service: Service, told: Told) -> tuple[Folded, Timeline]:
-    folded, timeline = Folded(), Timeline()
+    folded, timeline, turns = Folded(), Timeline(), InTurn()
     source = opened(part.job.places, part.job.archive)
     async for batch in source.read(part.place, Span(part.start, part.end)):
-        events = [envelope for _, envelope in own_events(service.name, batch, _unreadable)]
+        own = (envelope for _, envelope in own_events(service.name, batch, _unreadable))
+        events = list(turns.take(own))
         try:
             fold(service, events, folded)
         except (AssertionError, ValueError) as error:
@@ -81,6 +82,10 @@ async def _folded(part: Part, service: Service, told: Told) -> tuple[Folded, Tim
         if service.keeps_timeline:
             timeline.add(events)
         told(len(batch), 0)
+    if turns.ahead and not part.job.limit:
+        key, waiting = min(turns.ahead.items())
+        what = f"{part.place.topic} lacks an event of {key} before its number {min(waiting)}"
+        raise ReplayError(f"{what}: put back what was lost, `saga republish {service.name}`")
     return folded, timeline
 
 

@@ -80,10 +80,8 @@ class Broker:
 
 def prepare(folder: Path, brokers: Sequence[Broker]) -> tuple[Process, ...]:
     """The processes, with formatted data folders; those that are there already are used as they are."""
-    log4j = folder / "log4j2.yaml"
-    log4j.write_text(LOG4J)
-    classpath = f"{binaries.kafka_jars()}/*"
-    java = [binaries.java(), "-cp", classpath, f"-Dlog4j2.configurationFile={log4j}"]
+    (folder / "log4j2.yaml").write_text(LOG4J)
+    java = _java(folder)
     cluster = secrets.token_urlsafe(16)
 
     def prepared(number: int) -> Process:
@@ -91,15 +89,26 @@ def prepare(folder: Path, brokers: Sequence[Broker]) -> tuple[Process, ...]:
         config = folder / f"{broker.name}.properties"
         config.write_text(_settings(folder, brokers, number))
         if not (folder / broker.name / "meta.properties").exists():
-            format_ = [*java, "-XX:TieredStopAtLevel=1", "kafka.tools.StorageTool", "format"]
-            # With "=", as an id may begin with a dash.
-            run([*format_, f"--cluster-id={cluster}", "--config", str(config)])
+            make_data(config, cluster)
         options = [java[0], *broker.java_options, *java[1:]]
         command = [*broker.within, *options, "kafka.Kafka", str(config)]
         return Process(broker.name, command, folder / f"{broker.name}.log")
 
     with ThreadPoolExecutor(len(brokers)) as pool:
         return tuple(pool.map(prepared, range(1, len(brokers) + 1)))
+
+
+def make_data(config: Path, cluster: str) -> None:
+    """An empty data folder, as the configuration names it."""
+    format_ = [*_java(config.parent), "-XX:TieredStopAtLevel=1", "kafka.tools.StorageTool"]
+    # With "=", as an id may begin with a dash.
+    run([*format_, "format", f"--cluster-id={cluster}", "--config", str(config)])
+
+
+def _java(folder: Path) -> list[str]:
+    classpath = f"{binaries.kafka_jars()}/*"
+    log4j = folder / "log4j2.yaml"
+    return [binaries.java(), "-cp", classpath, f"-Dlog4j2.configurationFile={log4j}"]
 
 
 def _settings(folder: Path, brokers: Sequence[Broker], number: int) -> str:

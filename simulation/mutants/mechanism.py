@@ -10,6 +10,7 @@ from chassis.consumer import _Session
 from chassis.effects import EffectWorker
 from chassis.errors import TransientError
 from chassis.relay import Relay
+from chassis.sender import Sender
 from chassis.service import Attempt
 from payment_svc.messages import Capture, CaptureDeclined
 from shared_events.catalog import BY_EVENT
@@ -113,41 +114,39 @@ def _outcome_forgotten() -> Sequence[Place]:
 
 
 def _acknowledged_first() -> Sequence[Place]:
-    publish = Relay.publish
+    async def relayed(self: Any) -> int:
+        if rows := await self.store.pending(self.shard, self.batch_rows):
+            await self.store.acknowledge(self.shard, [id_ for id_, _ in rows])
+            await self.sender.publish(rows)
+        return len(rows)
 
-    async def published(self: Any, rows: Any) -> Any:
-        ids = [id_ for id_, _ in rows]
-        await self.store.acknowledge(self.shard, ids)
-        await publish(self, rows)
-        return ids, None
-
-    return [(Relay, "publish", published)]
+    return [(Relay, "relay_once", relayed)]
 
 
 def _failed_is_acknowledged() -> Sequence[Place]:
-    publish = Relay.publish
+    publish = Sender.publish
 
     async def published(self: Any, rows: Any) -> Any:
         await publish(self, rows)
         return [id_ for id_, _ in rows], None
 
-    return [(Relay, "publish", published)]
+    return [(Sender, "publish", published)]
 
 
 def _producer_kept() -> Sequence[Place]:
     async def kept(_self: Any) -> None:
         """The producer stays, whatever befell it."""
 
-    return [(Relay, "_drop_producer", kept)]
+    return [(Sender, "drop_producer", kept)]
 
 
 def _newest_first() -> Sequence[Place]:
-    send = Relay._send
+    send = Sender._send
 
     async def sent(self: Any, producer: Any, topic: str, partition: int, rows: Any) -> Any:
         return await send(self, producer, topic, partition, rows[::-1])
 
-    return [(Relay, "_send", sent)]
+    return [(Sender, "_send", sent)]
 
 
 def _no_watchdog() -> Sequence[Place]:

@@ -34,11 +34,11 @@ def contract(name: str) -> Any:
 
 def test_only_the_relay_makes_a_producer() -> None:
     assert callers("AIOKafkaProducer") == {"chassis/kafka.py"}
-    assert callers("make_producer") == {"chassis/relay.py"}
+    assert callers("make_producer") == {"chassis/sender.py"}
 
 
 def test_only_the_relay_sends() -> None:
-    assert callers(*SENDS) == {"chassis/relay.py"}
+    assert callers(*SENDS) == {"chassis/sender.py"}
 
 
 def test_the_runtime_makes_the_one_relay_of_a_process() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from chassis import relay as relay_module
+from chassis import sender as sender_module
 from chassis.errors import TransientError
 from chassis.message import OutboxRow
 from chassis.postgres import PostgresStore
@@ -92,7 +92,7 @@ async def test_an_instance_that_cannot_publish_lets_another_lead(
 ) -> None:
     """Cut off from Kafka, yet not from its store, it would hold up every order of its shard."""
     producers = {"cut": CutOff, "whole": Broker}
-    monkeypatch.setattr(relay_module, "make_producer", lambda at, _: producers[at]())
+    monkeypatch.setattr(sender_module, "make_producer", lambda at, _: producers[at]())
     shard = Shard({"1": OutboxRow("shipping.events", "o-1", b"{}", [])})
     cut, whole = (Relay(shard.seen_by(at), at, at, lead_retry_s=0.01) for at in producers)
     assert await cut.store.lead(0)

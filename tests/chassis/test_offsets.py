@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaConnectionError
 
@@ -17,12 +18,20 @@ class Unsure:
 
     def __init__(self, failures: int) -> None:
         self.failures = failures
-        self.committed: list[dict[TopicPartition, int]] = []
+        self.commits: list[dict[TopicPartition, int]] = []
         self.sought: dict[TopicPartition, int] = {}
         self.meanwhile: Any = None
+        self.told: int | None = None
+        self.end = 100
 
     def assignment(self) -> set[TopicPartition]:
         return {PLACE}
+
+    async def end_offsets(self, places: list[TopicPartition]) -> dict[TopicPartition, int]:
+        return dict.fromkeys(places, self.end)
+
+    async def committed(self, _: TopicPartition) -> int | None:
+        return self.told
 
     def seek(self, place: TopicPartition, offset: int) -> None:
         self.sought[place] = offset
@@ -33,7 +42,7 @@ class Unsure:
             if self.meanwhile is not None:
                 await self.meanwhile()
             raise KafkaConnectionError
-        self.committed.append(offsets)
+        self.commits.append(offsets)
 
 
 class Kept:
@@ -61,9 +70,9 @@ async def test_a_commit_that_failed_is_made_again_with_the_next() -> None:
     session = _session(client, Kept())
     session.done = {PLACE: 7}
     await session.commit()
-    assert client.committed == []
+    assert client.commits == []
     await session.commit()
-    assert client.committed == [{PLACE: 7}]
+    assert client.commits == [{PLACE: 7}]
 
 
 async def test_what_was_done_since_counts_more_than_what_failed() -> None:
@@ -77,7 +86,7 @@ async def test_what_was_done_since_counts_more_than_what_failed() -> None:
     session.done = {PLACE: 7}
     await session.commit()
     await session.commit()
-    assert client.committed == [{PLACE: 9}]
+    assert client.commits == [{PLACE: 9}]
 
 
 async def test_after_a_rebalance_it_is_left_alone() -> None:
@@ -88,13 +97,29 @@ async def test_after_a_rebalance_it_is_left_alone() -> None:
     session.done = {PLACE: 7}
     await session.commit()
     await session.commit()
-    assert client.committed == []
+    assert client.commits == []
 
 
 async def test_kafka_is_told_the_positions_that_a_store_keeps_itself() -> None:
     client = Unsure(failures=0)
+    client.told = 6
     session = _session(client, Kept(position=5))
     await session.seek({PLACE})
     assert client.sought == {PLACE: 5}
     await session.commit()
-    assert client.committed == [{PLACE: 5}]
+    assert client.commits == [{PLACE: 5}]
+
+
+@pytest.mark.parametrize(
+    ("told", "end", "start"),
+    [(5, 100, 5), (3, 100, 3), (None, 100, 0), (5, 4, 0)],
+    ids=["as kept", "told less", "forgotten", "beyond the end"],
+)
+async def test_a_log_that_was_lost_is_read_from_its_start(
+    told: int | None, end: int, start: int
+) -> None:
+    """A broker without its data knows no offset of ours, or ends before the store's position."""
+    client = Unsure(failures=0)
+    client.told, client.end = told, end
+    await _session(client, Kept(position=5)).seek({PLACE})
+    assert client.sought == {PLACE: start}

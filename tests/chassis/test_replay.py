@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from chassis import ids
 from chassis.message import Message
-from chassis.replay import Folded, fold
+from chassis.replay import Folded, InTurn, fold
 from chassis.work import States, work_of
 from loyalty_svc.domain import Awarded, Customer, Deducted, Noted, Rejected
 from loyalty_svc.messages import SetStanding
@@ -185,3 +185,17 @@ def test_a_deduction_is_folded_even_where_the_award_stands_in_an_earlier_part() 
     fold(SERVICE, [LOG[3]], folded)
     assert folded.own["o-1"].state == Deducted(customer_id="ann", points=30, attempt=1)
     assert folded.shared["ann"] == Customer()
+
+
+def test_an_event_that_stands_before_earlier_ones_of_its_order_waits_for_its_turn() -> None:
+    """As where the earlier ones were put back behind it; those that are sent again count once."""
+    put_back = [LOG[3], *LOG, LOG[3]]
+    turns = InTurn()
+    assert fold(SERVICE, turns.take(put_back), Folded()).own == fold(SERVICE, LOG, Folded()).own
+    assert turns.ahead == {}
+
+
+def test_an_event_whose_predecessor_is_nowhere_is_told() -> None:
+    turns = InTurn()
+    assert list(turns.take(LOG[1:])) == [e for e in LOG if e.subject != "o-1"]
+    assert list(turns.ahead) == ["o-1"]

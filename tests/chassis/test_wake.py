@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from chassis import relay as relay_module
+from chassis import sender as sender_module
 from chassis.consumer import _Session
 from chassis.message import Done, Message, OutboxRow, PendingEffect
 from chassis.runtime import Node, assemble
@@ -136,7 +136,7 @@ async def emptied(store: Memory) -> None:
 
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch) -> Memory:
-    monkeypatch.setattr(relay_module, "make_producer", lambda *_: Broker())
+    monkeypatch.setattr(sender_module, "make_producer", lambda *_: Broker())
     return Memory()
 
 

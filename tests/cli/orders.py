@@ -6,7 +6,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from chassis.message import Record
-from chassis.relay import partition_of
+from chassis.sender import partition_of
 from saga_cli.log.source import Place
 from saga_cli.log_reader import TOPICS
 from shared_events.catalog import BY_EVENT

@@ -14,6 +14,7 @@ from saga_cli.log_reader import TOPICS, records
 from saga_cli.stack.services import Services
 from saga_cli.topology import BY_NAME
 from shared_events.catalog import DELIVERY_DETAILS, dead_letters_of
+from tests.support.saga import on_servers
 from tests.support.shop import checkout, settled
 from tests.support.waiting import until
 
@@ -68,6 +69,30 @@ def test_an_address_is_on_the_compacted_topic_alone_and_a_tombstone_erases_it(
     assert holding(customer.mark, stack, KEPT) == []
     asyncio.run(erase(stack.addresses.kafka_bootstrap, order_id))
     until(lambda: addresses_of(stack, order_id) == [], 20, "its erasure")
+
+
+def kept_for(services: Services, order_id: str) -> int:
+    """How many rows the order service keeps of an order's details, published or not."""
+    query = """
+    SELECT count(*) FROM (SELECT topic, key, value FROM published
+                          UNION ALL SELECT topic, key, value FROM outbox) AS rows
+    WHERE topic = %s AND key = %s AND value IS NOT NULL
+    """
+    with psycopg.connect(services.addresses.database_url(BY_NAME["order"])) as connection:
+        (row,) = connection.execute(query, (DELIVERY_DETAILS, order_id))
+        return int(row[0])
+
+
+def test_what_is_kept_of_an_address_is_erased_with_it(stack: Services) -> None:
+    customer = Customer()
+    order_id = customer.order(stack)
+    until(lambda: addresses_of(stack, order_id), 20, "the address")
+    assert kept_for(stack, order_id) == 1
+    erased = on_servers(stack, "erase", order_id)
+    assert erased.code == 0, erased
+    assert kept_for(stack, order_id) == 0
+    until(lambda: addresses_of(stack, order_id) == [], 20, "its erasure")
+    assert on_servers(stack, "erase", "nobody's").code == 1
 
 
 def test_no_log_of_a_service_tells_a_customers_data(stack: Services) -> None:

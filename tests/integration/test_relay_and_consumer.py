@@ -76,12 +76,12 @@ async def test_a_producer_that_failed_is_replaced_and_the_order_is_kept(
     before = [an_order() for _ in range(20)]
     await store.handle([kind.first(order) for order in before], ())
     await _drained(store)
-    first_producer = relay._producer
+    first_producer = relay.sender._producer
     servers.kafka.suspend()
     during = [an_order() for _ in range(20)]
     await store.handle([kind.first(order) for order in during], ())
     relay.wake.set()
-    await _until(lambda: relay._producer is not first_producer, 30)
+    await _until(lambda: relay.sender._producer is not first_producer, 30)
     servers.kafka.resume()
     await _drained(store)
     stopping.set()

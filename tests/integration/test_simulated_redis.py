@@ -69,6 +69,8 @@ def a_command(choice: Random) -> list[Any]:
         ("XADD", KEY, "*", name, number),
         ("XADD", KEY, "*", name),
         ("XDEL", KEY, "1-1"),
+        ("XRANGE", KEY, "1-1", "1-1"),
+        ("XTRIM", KEY, "MINID", 1),
         ("XRANGE", KEY, "(1-1", "+", "COUNT", 3),
         ("XLEN", KEY),
         ("PEXPIRE", KEY, 100_000),

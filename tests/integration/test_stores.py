@@ -58,6 +58,34 @@ async def test_a_row_leaves_the_outbox_only_when_acknowledged(kind: Kind, store:
     assert await _outbox(store, order.order_id) == []
 
 
+async def _published(store: Store, *keys: str) -> list[str]:
+    return [row.key async for rows in store.kept() for row in rows if row.key in keys]
+
+
+async def test_what_was_acknowledged_is_kept_for_a_time_in_its_order(
+    kind: Kind, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orders = [an_order() for _ in range(20)]
+    keys = [order.order_id for order in orders]
+    await store.handle([kind.first(order) for order in orders], ())
+    assert await _published(store, *keys) == []
+    assert await _outbox(store, *keys) == keys
+    rows = await store.pending(0, 100_000)
+    await store.acknowledge(0, [id_ for id_, row in rows if row.key in keys])
+    await store.tend()
+    assert await store.keeps_any()
+    assert await _published(store, *keys) == keys
+    kept = {row.key: row async for rows in store.kept() for row in rows}
+    assert all(kept[row.key] == row for _, row in rows if row.key in keys)
+    monkeypatch.setattr(store, "keep_days", 0)
+    later = an_order()
+    await store.handle([kind.first(later)], ())
+    rows = await store.pending(0, 100_000)
+    await store.acknowledge(0, [id_ for id_, row in rows if row.key == later.order_id])
+    assert await _outbox(store, later.order_id) == []
+    assert await _published(store, later.order_id) == []
+
+
 async def test_rows_stand_in_the_order_of_decision(kind: Kind, store: Store) -> None:
     orders = [an_order() for _ in range(50)]
     await store.handle([kind.first(order) for order in orders], ())

@@ -150,6 +150,7 @@ async def _relay(loyalty: Loyalty, opened: store.RedisStore, time: VirtualTime) 
         if row.topic == "loyalty.events":
             loyalty.published.add(row.key, row.value, row.headers)
     await opened.acknowledge(0, [id_ for id_, _ in rows])
+    await opened.tend()
     await other.resign()
     await opened.resign()
 

@@ -19,7 +19,18 @@ from simulation.redis_server import RedisServer
 from tests.simulation.story import SCRIPTS, WHOLE, Ran, told
 
 OF_ANY_TYPE: Final = {"DEL", "EXISTS", "PEXPIRE", "PTTL", "TIME"}
-FAILS_BY_ITS_KEY: Final = {"HSET", "HINCRBY", "RPUSH", "LPOP", "XADD", "XRANGE", "ZADD", "ZREM"}
+FAILS_BY_ITS_KEY: Final = {
+    "HSET",
+    "HINCRBY",
+    "RPUSH",
+    "LPOP",
+    "XADD",
+    "XDEL",
+    "XLEN",
+    "XRANGE",
+    "ZADD",
+    "ZREM",
+}
 """With arguments that are right whatever the values: the kind of its key, and a number there."""
 NEVER_FAILS: Final = OF_ANY_TYPE | {"SET"}
 SPOILT_BY_A_FOREIGN_HAND: Final = {

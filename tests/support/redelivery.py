@@ -13,7 +13,14 @@ from redis.asyncio import Redis
 from saga_cli.log_reader import TOPICS, records
 from saga_cli.topology import BY_NAME, SERVICES, Addresses
 
-MECHANISM: Final = {"alembic_version", "inbox", "outbox", "effects", "idempotency_keys"}
+MECHANISM: Final = {
+    "alembic_version",
+    "inbox",
+    "outbox",
+    "effects",
+    "idempotency_keys",
+    "published",
+}
 
 
 async def send_all_again(bootstrap: str, topics: Iterable[str] = TOPICS) -> int:
@@ -68,7 +75,7 @@ async def fingerprint(addresses: Addresses) -> dict[str, Any]:
                 tables = await connection.fetch(
                     "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
                 )
-                for table in {row[0] for row in tables} - MECHANISM:
+                for table in {row[0].partition("_2")[0] for row in tables} - MECHANISM:
                     rows = await connection.fetch(f"SELECT t::text FROM {table} t ORDER BY 1")  # noqa: S608
                     found[f"{spec.name} {table}"] = [row[0] for row in rows]
             finally:

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from chassis.message import Record
 from saga_cli.main import app
+from saga_cli.stack.provision import GIVEN
 from saga_cli.stack.services import Services
 from saga_cli.topology import SERVICES
 from tests.support.waiting import until
@@ -31,6 +32,13 @@ def saga(*words: str, **variables: str) -> Ended:
     unset = {name: None for name in os.environ if name.startswith("SAGA_")}
     result = CliRunner().invoke(app, words, env={**unset, **variables})
     return Ended(result.exit_code, result.stdout, result.stderr)
+
+
+def on_servers(services: Services, *words: str) -> Ended:
+    """Run it against these services' servers."""
+    addresses = services.addresses
+    given = (addresses.kafka_bootstrap, addresses.postgres_url, addresses.redis_url)
+    return saga(*words, **dict(zip(GIVEN, given, strict=True)))
 
 
 def operating(services: Services, *words: str, **variables: str) -> Ended:

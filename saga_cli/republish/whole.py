@@ -1,0 +1,177 @@
+"""Services' topics held against what was kept, and what they lack put back.
+
+All relays stand back first, and what they were sending is waited for: it would get ahead of what is
+put back of its key.
+"""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Final
+
+from chassis import clock
+from chassis.kafka import ensure_topics, reading
+from chassis.message import OutboxRow
+from chassis.sender import Sender
+from chassis.service import Service
+from chassis.store import Store
+from chassis.topics import topics_of
+from saga_cli.declared import service_of
+from saga_cli.places import Places
+from saga_cli.republish.leading import SHARD, leading, opened
+from saga_cli.republish.missing import Found, Kept, Key, lost
+from saga_cli.topology import BY_NAME
+from saga_cli.verify.live import COUNTERS, Live, in_postgres
+from saga_cli.verify.results import Told, nobody
+from shared_events.catalog import topic_of
+
+BATCH: Final = 1000
+TRIES: Final = 5
+SETTLE_S: Final = Sender.send_timeout_s + 1
+"""So long may a relay that leads no more be sending what it has read."""
+
+
+class InterruptedSendError(Exception):
+    """Kafka does not take it: what was sent stays, and the command may be given again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Republished:
+    """`missing` are kept and were not in their topic; `again` are those and what follows them."""
+
+    service: str
+    kept: int
+    missing: int
+    again: int
+    lost: int
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """`since` says by key how many of what was kept stand in order."""
+
+    kept: Kept
+    found: Found
+    since: Mapping[Key, int]
+    lost: int
+
+    def told(self, service: str) -> Republished:
+        names = self.kept.names
+        of_key = Counter((name.topic, name.key) for name in names)
+        missing = sum(name not in self.found.last for name in names)
+        again = sum(of_key[key] - start for key, start in self.since.items())
+        return Republished(service, len(names), missing, again, self.lost)
+
+
+async def republish(
+    places: Places, names: Sequence[str], told: Mapping[str, Told], *, dry_run: bool
+) -> list[Republished]:
+    """Raises InterruptedSendError, TimeoutError, or what the servers' clients raise."""
+    async with AsyncExitStack() as stack:
+        parts = []
+        for name in names:
+            service = service_of(name)
+            store = await stack.enter_async_context(opened(places, service))
+            parts.append(Part(places, service, store, told[name]))
+        if not dry_run:
+            for part in parts:
+                await stack.enter_async_context(leading(part.store))
+        compared = [await part.compared() for part in parts]
+        if not dry_run:
+            if any(comparison.since for comparison in compared):
+                await clock.wait(SETTLE_S)
+            compared = [await part.put_back() for part in parts]
+        return [c.told(part.service.name) for part, c in zip(parts, compared, strict=True)]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One service of them."""
+
+    places: Places
+    service: Service
+    store: Store
+    progress: Told = nobody
+
+    async def compared(self) -> Comparison:
+        """States first, then what is kept, then the topics: each knows what the one before does."""
+        kept, found = Kept(self.service.own_topics), Found()
+        holds = await _holds(self.places, self.service, kept)
+        async for rows in self.store.kept():
+            kept.add(rows)
+        async with reading(self.places.kafka_bootstrap, kept.topics) as log:
+            self.progress(0, sum((await log.ahead()).values()))
+            async for records in log.to_end():
+                found.add(records)
+                self.progress(len(records), 0)
+        return Comparison(kept, found, found.again(kept.names), lost(holds, kept, found))
+
+    async def put_back(self) -> Comparison:
+        """Make what topics are gone, and send what they lack; returns what was missing."""
+        await ensure_topics(self.places.kafka_bootstrap, topics_of(self.service))
+        comparison = await self.compared()
+        if comparison.since:
+            self.progress(0, comparison.told("").again)
+            sender = Sender(self.places.kafka_bootstrap, f"{self.service.name}-republish")
+            try:
+                async for batch in _batches(self.store, comparison):
+                    await _send(self.store, sender, batch)
+                    self.progress(len(batch), 0)
+            finally:
+                await sender.drop_producer()
+        return comparison
+
+
+async def _batches(store: Store, comparison: Comparison) -> AsyncIterator[list[OutboxRow]]:
+    """The kept rows of the keys that miss some, from the first that is missing on."""
+    topics, since = comparison.kept.topics, comparison.since
+    passed: Counter[Key] = Counter()
+    batch: list[OutboxRow] = []
+    async for rows in store.kept():
+        for row in rows:
+            key = (row.topic, row.key)
+            if row.topic in topics and key in since:
+                if passed[key] >= since[key]:
+                    batch.append(row)
+                passed[key] += 1
+        while len(batch) >= BATCH:
+            yield batch[:BATCH]
+            batch = batch[BATCH:]
+    if batch:
+        yield batch
+
+
+async def _send(store: Store, sender: Sender, batch: list[OutboxRow]) -> None:
+    waiting = [(str(number), row) for number, row in enumerate(batch)]
+    for _ in range(TRIES):
+        if not await store.lead(SHARD):
+            raise InterruptedSendError("another relay has taken over")
+        acknowledged, error = await sender.publish(waiting)
+        done = set(acknowledged)
+        waiting = [(id_, row) for id_, row in waiting if id_ not in done]
+        if not waiting:
+            return
+        await sender.drop_producer()
+    raise InterruptedSendError(f"Kafka does not take it: {error!r}")
+
+
+async def _holds(places: Places, service: Service, kept: Kept) -> dict[Key, int]:
+    """By key of the service's own topic, the number of its last event; what is pending is not lost."""
+    topic, url = topic_of(service.name), places.store_of(service.name)
+    if BY_NAME[service.name].has_database:
+        async with in_postgres(service.name, url) as live:
+            return await _numbers(live, service.name, topic, kept)
+    from saga_cli.verify.redis_live import in_redis  # noqa: PLC0415 - it needs the service
+
+    async with in_redis(url) as held:
+        return await _numbers(held, service.name, topic, kept)
+
+
+async def _numbers(live: Live, service: str, topic: str, kept: Kept) -> dict[Key, int]:
+    for row in live.pending:
+        kept.know(row)
+    own = {(topic, key): row.version for key, row in await live.other_than(frozenset())}
+    counter = COUNTERS.get(service, "")
+    shared = {(topic, key): int(getattr(row, counter)) for key, row in live.shared.items()}
+    return own | shared

@@ -1,0 +1,185 @@
+"""The broker's volume is lost under load: what was published is put back, and nothing happens twice."""
+
+import asyncio
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+
+from chassis.kafka import ensure_topics
+from chassis.message import OutboxRow
+from chassis.sender import Sender
+from chassis.topics import topics_of
+from payment_svc.service import SERVICE as PAYMENT
+from saga_cli.log_reader import read, records
+from saga_cli.places import Places
+from saga_cli.republish.leading import leading, opened
+from saga_cli.seed import seed
+from saga_cli.stack import kafka
+from saga_cli.stack.servers import Servers
+from saga_cli.stack.services import Services
+from saga_cli.topology import BY_NAME, Addresses
+from shared_events.catalog import topic_of
+from tests.support.redelivery import all_read, fingerprint
+from tests.support.saga import Ended, on_servers
+from tests.support.servers import private_stack
+from tests.support.shop import place_many, settled
+from tests.support.waiting import until
+
+System = tuple[Services, Servers]
+TOPIC = topic_of("payment")
+
+
+@pytest.fixture(scope="module")
+def system() -> Iterator[System]:
+    """A system whose broker its tests may wipe."""
+    with private_stack() as (services, servers):
+        services.start_all()
+        seed(services.url("order"), services.url("inventory"), services.url("loyalty"))
+        yield services, servers
+
+
+def lose(servers: Servers) -> None:
+    """SIGKILL, and another empty disk in the place of its own."""
+    servers.kafka.kill()
+    shutil.rmtree(servers.folder / "kafka")
+    kafka.make_data(servers.folder / "kafka.properties", "the-next-cluster-of-all")
+    servers.restart(servers.kafka)
+
+
+def awards(services: Services) -> int:
+    logged = asyncio.run(read(services.addresses.kafka_bootstrap, ["loyalty.events"]))
+    return sum(entry.envelope.type == "points.awarded.v1" for entry in logged)
+
+
+def counts(ended: Ended) -> dict[str, list[int]]:
+    """By service: kept, missing, sent, lost."""
+    rows = re.findall(r"(\w+) +│ +(\d+) +│ +(\d+) +│ +(\d+) +│ +(\d+)", ended.out)
+    return {service: list(map(int, numbers)) for service, *numbers in rows}
+
+
+def place_and_cancel(services: Services, count: int) -> list[str]:
+    """Mixed orders; every ninth is cancelled, wherever it is by then."""
+    url, placed = services.url("order"), list[str]()
+    with httpx.Client(timeout=30) as client:
+        for part in range(0, count, 50):
+            placed += asyncio.run(place_many([url], 50, at_once=5))
+            for order_id in placed[part::9]:
+                answer = client.post(f"{url}/orders/{order_id}/cancel")
+                assert answer.status_code in {202, 409}, answer.text
+    return placed
+
+
+@pytest.mark.timeout(600)
+def test_what_a_lost_broker_had_acknowledged_is_put_back_and_every_order_settles(
+    system: System,
+) -> None:
+    services, servers = system
+    with ThreadPoolExecutor(1) as pool:
+        placing: Future[list[str]] = pool.submit(place_and_cancel, services, 400)
+        until(lambda: awards(services) >= 20, 90, "the first awards")
+        assert not placing.done(), "the load is over"
+        lose(servers)
+        assert asyncio.run(records(services.addresses.kafka_bootstrap)) == []
+        looked = on_servers(services, "republish", "--dry-run")
+        assert looked.code == 0, looked
+        started = time.monotonic()
+        done = on_servers(services, "republish")
+        print(f"{looked.out}{done.out}in {time.monotonic() - started:.1f} s")
+        acknowledged = placing.result()
+    assert done.code == 0, done
+    assert set(counts(done)) == set(BY_NAME)
+    for kept, missing, sent, lost in counts(done).values():
+        assert (missing, sent, lost) == (kept, kept, 0)
+        assert kept > 20
+    assert settled(services, acknowledged, 300).violations == []
+    asyncio.run(all_read(services.addresses.kafka_bootstrap))
+    verified = on_servers(services, "verify")
+    assert verified.code == 0, verified
+    assert all(instance.process.is_alive() for instance in services.instances)
+    again = on_servers(services, "republish")
+    assert again.code == 0, again
+    assert [row[1:] for row in counts(again).values()] == [[0, 0, 0]] * len(BY_NAME)
+
+
+async def remake(addresses: Addresses, topic: str) -> None:
+    """Gone, and there again, empty."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=addresses.kafka_bootstrap)
+    await admin.start()
+    try:
+        await admin.delete_topics([topic])
+        async with asyncio.timeout(30):
+            while topic in await admin.list_topics():
+                await asyncio.sleep(0.05)
+    finally:
+        await admin.close()
+    await ensure_topics(addresses.kafka_bootstrap, {topic: topics_of(PAYMENT)[topic]})
+
+
+async def lose_in_part(addresses: Addresses) -> tuple[int, int]:
+    """Payment's topic holds of the odd orders all but the first event, of the even ones all.
+
+    Returns how many events are gone, and how many stand behind them.
+    """
+    before = await records(addresses.kafka_bootstrap, [TOPIC])
+    first = {key: next(r for r in before if r.key == key) for key in {r.key for r in before}}
+    gone = {id(r) for key, r in first.items() if key[-1] % 2}
+    places = Places(addresses.kafka_bootstrap, addresses)
+    async with opened(places, PAYMENT) as store, leading(store):
+        await remake(addresses, TOPIC)
+        sender = Sender(addresses.kafka_bootstrap, "test")
+        rows = [(str(n), as_row(r)) for n, r in enumerate(before) if id(r) not in gone]
+        acknowledged, error = await sender.publish(rows)
+        assert (len(acknowledged), error) == (len(rows), None)
+        await sender.drop_producer()
+    behind = sum(r.key in first and bool(r.key[-1] % 2) for r in before) - len(gone)
+    return len(gone), behind
+
+
+def as_row(record: Any) -> OutboxRow:
+    return OutboxRow(record.topic, record.key.decode(), record.value, list(record.headers))
+
+
+@pytest.mark.timeout(300)
+def test_what_is_missing_comes_back_with_all_that_follows_it_and_nothing_is_done_twice(
+    system: System,
+) -> None:
+    services, _ = system
+    addresses = services.addresses
+    orders = asyncio.run(place_many([services.url("order")], 40))
+    for order_id in orders[::4]:
+        httpx.post(f"{services.url('order')}/orders/{order_id}/cancel")
+    assert settled(services, orders).violations == []
+    asyncio.run(all_read(addresses.kafka_bootstrap))
+    books = asyncio.run(fingerprint(addresses))
+    gone, behind = asyncio.run(lose_in_part(addresses))
+    assert gone > 0 < behind
+    assert on_servers(services, "verify", "payment").code == 1
+    done = on_servers(services, "republish", "payment")
+    assert done.code == 0, done
+    kept, missing, sent, lost = counts(done)["payment"]
+    assert (missing, sent, lost) == (gone, gone + behind, 0)
+    assert sent < kept
+    asyncio.run(all_read(addresses.kafka_bootstrap))
+    assert on_servers(services, "verify").code == 0
+    assert asyncio.run(fingerprint(addresses)) == books
+
+
+def test_what_is_kept_no_more_is_told(system: System) -> None:
+    services, _ = system
+    with psycopg.connect(services.addresses.database_url(BY_NAME["payment"])) as connection:
+        connection.execute("TRUNCATE published")
+    asyncio.run(remake(services.addresses, TOPIC))
+    done = on_servers(services, "republish", "payment")
+    assert done.code == 1, done
+    kept, missing, sent, lost = counts(done)["payment"]
+    assert (kept, missing, sent) == (0, 0, 0)
+    assert lost > 0
+    assert f"{lost} events are in no topic and kept no more" in done.out
