@@ -16,14 +16,15 @@ from shared_events.catalog import BY_EVENT
 
 def table(steps: Sequence[Step[Any]]) -> Table:
     shown = Table()
-    for name in ("#", "after", "ms", "hop", "service", "event", "what"):
+    for name in ("#", "after", "on", "ms", "hop", "service", "event", "what"):
         right = name in {"#", "after", "ms", "hop"}
         shown.add_column(name, justify="right" if right else "left")
     for step in steps:
         after = "" if not step.cause else f"{step.cause}" if step.direct else f"({step.cause})"
         hop = "" if step.hop_ms is None else f"{step.hop_ms:.0f}"
         what = plain(what_of(step.envelope.event))
-        numbers = (str(step.number), after, f"{step.ms:.0f}", hop)
+        on = "" if step.direct else plain(step.envelope.causation_type)
+        numbers = (str(step.number), after, on, f"{step.ms:.0f}", hop)
         shown.add_row(*numbers, step.service, step.envelope.type, what)
     return shown
 
@@ -67,6 +68,7 @@ def event_json(entry: Logged) -> dict[str, Any]:
         "offset": entry.offset,
         "sequence": envelope.sequence,
         "causation_id": envelope.causation_id,
+        "causation_type": envelope.causation_type,
         "data": from_json(BY_EVENT[type(envelope.event)].adapter.dump_json(envelope.event)),
     }
 
