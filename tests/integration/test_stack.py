@@ -327,7 +327,9 @@ def test_up_status_and_down(tmp_path: Path) -> None:
 
 def _await_followed(folder: Path, service: str, word: str) -> None:
     """`logs -f` tells what is there and goes on, until it is interrupted as by Ctrl-C."""
-    command = [sys.executable, "-m", "saga_cli.main", "logs", "-f", service]
+    # A shell's job in the background ignores Ctrl-C, and so would what it starts.
+    plain = ["env", "--default-signal=INT"] if sys.platform == "linux" else []
+    command = [*plain, sys.executable, "-m", "saga_cli.main", "logs", "-f", service]
     following = subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
@@ -335,6 +337,9 @@ def _await_followed(folder: Path, service: str, word: str) -> None:
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         start_new_session=True,
+        preexec_fn=partial(
+            signal.signal, signal.SIGINT, signal.SIG_DFL
+        ),  # a job of a shell has none
     )
     try:
         assert following.stdout is not None
