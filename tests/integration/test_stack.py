@@ -337,9 +337,6 @@ def _await_followed(folder: Path, service: str, word: str) -> None:
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         start_new_session=True,
-        preexec_fn=partial(
-            signal.signal, signal.SIGINT, signal.SIG_DFL
-        ),  # a job of a shell has none
     )
     try:
         assert following.stdout is not None
