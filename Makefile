@@ -4,7 +4,7 @@ RUN := $(UV) run --frozen --no-sync
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo simulate mutants chaos test check format up down docs clean
+.PHONY: help setup demo bench simulate mutants chaos test check format up down docs clean
 ORDERS ?= 10000
 
 help: ## show this list
@@ -18,6 +18,9 @@ demo: setup ## the whole system on real servers: checkouts, timelines, reconcili
 
 simulate: setup ## so many ORDERS (10000) on simulated servers under faults; ARGS="--seed 7" begins elsewhere
 	@$(RUN) saga simulate --orders $(ORDERS) $(ARGS)
+
+bench: setup ## how fast a service is rebuilt from its log; ARGS="--orders 420000 payment" is another length
+	@$(RUN) python -m bench.rebuild $(ARGS)
 
 mutants: setup ## deliberate bugs, each of which the simulation has to find
 	@$(RUN) saga mutants $(ARGS)

@@ -9,12 +9,15 @@ from typing import Any, Protocol
 from aiokafka import TopicPartition
 
 from chassis import clock
+from chassis.service import Service
 from loyalty_svc import keys
+from shared_events.envelope import Envelope
 from simulation.checks import Watch
 from simulation.nodes import SERVICES
 from simulation.partition import Batch
 from simulation.plan import Plan
 from simulation.process import Process
+from simulation.rebuilding import rebuild
 from simulation.weather import Weather
 
 Strike = Callable[[Random], Awaitable[None]]
@@ -27,6 +30,9 @@ class Town(Protocol):
     broker: Any
     redis: Any
     databases: dict[str, Any]
+    services: dict[str, Service]
+
+    def published_by(self, service: str) -> list[Envelope]: ...
 
     def processes(self, service: str = "") -> list[Process]: ...
 
@@ -59,6 +65,7 @@ class Nemesis:
             "provider-away": (3, self._provider_away),
             "broker-away": (2, self._broker_away),
             "database-away": (4, self._database_away),
+            "database-lost": (2, self._database_lost),
             "slow-service": (3, self._slow_service),
             "redis-lost": (1, self._redis_lost),
             "redis-set-back": (3, self._redis_set_back),
@@ -137,6 +144,17 @@ class Nemesis:
         service = choice.choice([s for s in SERVICES if s != "loyalty"])
         self.town.databases[service].restart(is_crash=choice.random() < 0.5)  # noqa: PLR2004
         await self._while_away(service, choice.choice((0.0, 1.0, 8.0)))
+
+    async def _database_lost(self, choice: Random) -> None:
+        """Not of the order service: it may have acknowledged what its database alone held."""
+        service = choice.choice(("inventory", "payment", "shipping"))
+        while self.town.processes(service):
+            self.town.hold(service, down=True)
+            await clock.wait(6.0 + choice.uniform(0.0, 10.0))  # nothing of it is on its way then
+        self.town.tell(f"{service} loses its database")
+        rebuild(self.town, service, self.town.published_by(service))
+        self._rewind(service)
+        self.town.hold(service, down=False)
 
     async def _broker_away(self, choice: Random) -> None:
         await self._while_down(self.town.broker, "the broker", choice.uniform(0.5, 12.0))

@@ -30,6 +30,7 @@ FAULTS: Final = {
     "offsets-lost": "a commit of offsets does not arrive, or its answer doesn't",
     "fetch-error": "a fetch fails and drops what was fetched of other partitions",
     "database-away": "a database is restarted, or away for a while",
+    "database-lost": "a database is gone with its outbox, and is made anew from the log",
     "statement-error": "a statement fails, or the answer to a commit is lost",
     "slow-service": "everything a service does with its database takes long",
     "redis-lost": "Redis comes back empty",

@@ -22,6 +22,7 @@ from chassis.message import Message, Outcome, PendingEffect
 from chassis.service import Provider, Service
 from shared_events.catalog import identity_of
 from shared_events.codec import type_of
+from shared_events.envelope import Envelope
 from simulation import machine, nodes, verdict
 from simulation.broker import Broker
 from simulation.checks import Watch
@@ -258,6 +259,10 @@ class World:
         for number in range(INSTANCES):
             for service in SERVICES:
                 self.start(f"{service}-{number}")
+
+    def published_by(self, service: str) -> list[Envelope]:
+        topic = f"{service}.events"
+        return [entry.envelope for entry in verdict.events(self) if entry.topic == topic]
 
     def processes(self, service: str = "") -> list[Process]:
         return [p for p in self.running.values() if p.alive and service in {"", p.service}]

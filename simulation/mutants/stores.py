@@ -5,12 +5,14 @@ from typing import Any, Final
 
 import loyalty_svc.rebuild
 import loyalty_svc.store
+import simulation.rebuilding
 from chassis.message import OutboxRow
 from simulation.database import Line, Row
 from simulation.memory_decisions import MemoryDecisions
 from simulation.memory_store import MemoryStore
 from simulation.mutants.mechanism import CRASHES
 from simulation.mutants.mutant import Mutant, Place
+from simulation.nemesis import Nemesis
 
 # ruff: noqa: SLF001 - a mutant changes what is private
 
@@ -50,6 +52,17 @@ def _outbox_aside() -> Sequence[Place]:
             await transaction.statement("outbox")
 
     return [(MemoryDecisions, "_publish", publish)]
+
+
+def _rebuilt_owes_nothing() -> Sequence[Place]:
+    return [(simulation.rebuilding, "_owed", lambda _service, _folded: ())]
+
+
+def _rebuilt_reads_on() -> Sequence[Place]:
+    def stay(self: Any, service: str) -> None:
+        self.town.tell(f"{service} reads on")
+
+    return [(Nemesis, "_rewind", stay)]
 
 
 def _everybody_leads() -> Sequence[Place]:
@@ -163,5 +176,17 @@ MUTANTS: Final = (
         "a Redis that lost its last writes counts as whole",
         _redis_never_behind,
         ("redis-set-back",),
+    ),
+    Mutant(
+        "rebuilt-owes-nothing",
+        "a database made anew does not know what is owed",
+        _rebuilt_owes_nothing,
+        ("database-lost",),
+    ),
+    Mutant(
+        "rebuilt-reads-on",
+        "a service goes on from its old positions after its database was made anew",
+        _rebuilt_reads_on,
+        ("database-lost", "slow-service", "broker-away"),
     ),
 )

@@ -1,0 +1,65 @@
+"""A service's database that is lost with its outbox, and made anew from the log as `saga replay` does."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any, Protocol
+from uuid import UUID
+
+from pydantic_core import from_json
+
+from chassis.message import PendingEffect
+from chassis.replay import Folded, fold
+from chassis.service import Service
+from chassis.work import effect_of
+from shared_events.codec import type_of
+from shared_events.envelope import Envelope
+from simulation.checks import Watch
+from simulation.database import TABLES, Database, Row
+from simulation.process import servers_now
+
+LOG_KNOWS = frozenset({"own", "shared", "inbox", "outbox", "effects", "parked", "timeline"})
+"""What a rebuild in place fills or empties; the rest is not in the log."""
+
+
+class Town(Protocol):
+    watch: Watch
+    databases: dict[str, Any]
+    services: dict[str, Service]
+
+
+def rebuild(town: Town, name: str, published: Iterable[Envelope]) -> None:
+    """No process of the service may run."""
+    database: Database = town.databases[name]
+    database.restart()
+    _forget_what_is_lost(town.watch, name, database)
+    for table in LOG_KNOWS & set(TABLES):
+        getattr(database, table).clear()
+    service = town.services[name]
+    folded = fold(service, published, Folded())
+    database.own.update({k: Row(row.version, row.state) for k, row in folded.own.items()})
+    database.shared.update(folded.shared)
+    database.inbox.update({UUID(i): servers_now() for ids in folded.causes.values() for i in ids})
+    for effect in _owed(service, folded):
+        database.effects[effect.id] = effect
+        database.due.add(effect)
+
+
+def _owed(service: Service, folded: Folded) -> Iterator[PendingEffect]:
+    for key, row in folded.own.items():
+        since, traceparent = folded.last[key]
+        for what in service.owed(row.state, key, since):
+            effect, now = effect_of(key, what, traceparent), servers_now()
+            yield replace(effect, due_at=effect.due_at or now, owed_since=since)
+
+
+def _forget_what_is_lost(watch: Watch, name: str, database: Database) -> None:
+    """What was decided and never published is decided again, and perhaps otherwise."""
+    watch.forgetful.add(name)
+    for row in (line.row for line in database.outbox.values()):
+        id_ = (dict(row.headers).get("ce_id") or b"").decode()
+        if id_ in watch.published or id_ not in watch.committed:
+            continue
+        del watch.committed[id_]
+        watch.ended.pop((name, row.key), None)
+        if type_of(row.headers) == "stock.received.v1":
+            watch.received[row.key] -= from_json(row.value or b"")["quantity"]
