@@ -2,11 +2,13 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final
 
 import httpx
@@ -21,6 +23,8 @@ from tests.support.saga import Ended, saga
 from tests.support.servers import log_of, private_stack
 from tests.support.shop import place_many, settled
 
+ROOT: Final = Path(__file__).parents[2]
+CODE: Final = ("chassis", "shared_events", "saga_cli", *(f"{s.name}_svc" for s in SERVICES))
 DATABASES: Final = [spec.name for spec in SERVICES if spec.has_database]
 
 
@@ -127,6 +131,24 @@ def test_the_past_can_be_looked_at(system: Services, rested: tuple[list[str], da
     nothing = ",".join(f"{part}=0" for part in range(12))
     assert run(system, "replay", "order", "--into", url, "--until", nothing).code == 0
     assert rows(url, "SELECT count(*) FROM orders") == [(0,)]
+
+
+def test_other_rules_make_another_past_of_the_same_log(
+    system: Services, rested: tuple[list[str], datetime], tmp_path: Path
+) -> None:
+    for name in CODE:
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
+    rules = tmp_path / "payment_svc" / "domain.py"
+    text = rules.read_text()
+    rules.write_text(
+        text.replace("return Declined(reason=reason)", "return Declined(reason=reason.upper())")
+    )
+    url = a_new_database(system, "payment", "other")
+    assert run(system, "replay", "payment", "--into", url, "--code", str(tmp_path)).code == 0
+    reasons = "SELECT DISTINCT detail->>'reason' FROM payments WHERE status = 'Declined'"
+    live = system.addresses.database_url(BY_NAME["payment"])
+    assert rows(url, reasons) == [(reason.upper(),) for (reason,) in rows(live, reasons)] != []
 
 
 def test_one_that_is_killed_goes_on(system: Services, rested: tuple[list[str], datetime]) -> None:
