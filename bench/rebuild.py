@@ -22,13 +22,18 @@ from chassis.kafka import KEEP_FOR_EVER, ensure_topics, make_producer
 from saga_cli.stack import servers
 from saga_cli.topology import BY_NAME, SERVICES, Addresses
 from shared_events.catalog import topic_of
+from shared_events.codec import decode
+from shared_events.inventory import StockReceived, StockReserved
 from simulation import machine
 from simulation.plan import Plan
 from simulation.verdict import records
 from simulation.world import World
+from tests.support.records import a_record
 
 PARTITIONS: Final = 12
 TEMPLATES: Final = tuple(Plan(seed, 250, {}, arrive_s=2.0) for seed in range(1, 5))
+ORDER_ID: Final = 36  # characters
+Headers = list[tuple[str, bytes]]
 CLONES: Final = UUID("0d7f1b5e-5a0e-4e0b-9f0a-3d6d2a9c1f44")
 
 
@@ -58,13 +63,30 @@ def templates_of(names: Iterable[str]) -> dict[str, list[Template]]:
             for name, made in found.items():
                 stories: dict[bytes, list[Any]] = {}
                 for record in records(world, topic_of(name)):
-                    if b"-" in record.key and len(record.key) == 36:  # noqa: PLR2004 - an order's id
+                    if len(record.key) == ORDER_ID:
                         stories.setdefault(record.key, []).append(record)
                 made += [
                     Template(key, tuple((r.value, dict(r.headers)) for r in story))
                     for key, story in stories.items()
                 ]
     return found
+
+
+def stocked(templates: list[Template]) -> Iterator[tuple[bytes, bytes, Headers]]:
+    """Pieces enough of whatever the orders reserve."""
+    reserved = (
+        decode(value, headers.items()).event for t in templates for value, headers in t.events
+    )
+    skus = {
+        line.sku
+        for event in reserved
+        if isinstance(event, StockReserved)
+        for line in event.order.lines
+    }
+    for sku in sorted(skus):
+        received = a_record(StockReceived(sku=sku, quantity=10**9, attempt=1))
+        headers = [(name, data or b"") for name, data in received.headers]
+        yield sku.encode(), received.value or b"", headers
 
 
 async def fill(bootstrap: str, name: str, templates: list[Template], orders: int) -> int:
@@ -75,6 +97,8 @@ async def fill(bootstrap: str, name: str, templates: list[Template], orders: int
     await producer.start()
     written = 0
     try:
+        for key, value, headers in stocked(templates):
+            await producer.send_and_wait(topic, value, key, headers=headers)
         await asyncio.gather(
             *(_fill(producer, topic, part, templates, orders) for part in range(PARTITIONS))
         )
