@@ -49,6 +49,15 @@ def instant(text: str) -> datetime | None:
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
+def offsets(text: str, like: str) -> dict[str, int]:
+    """Places and the first offset to leave out of each; what makes no sense ends the command with 2."""
+    pairs = [part.partition("=") for part in text.split(",")]
+    found = {place.strip(): offset.strip() for place, _, offset in pairs}
+    if len(found) < len(pairs) or not all(n.isascii() and n.isdigit() for n in found.values()):
+        fail(f"{plain(text)!r} are no offsets such as {like}")
+    return {place: int(offset) for place, offset in found.items()}
+
+
 class OneLine(TyperGroup):
     """A usage error is one line and exit code 2, not a drawing of several."""
 

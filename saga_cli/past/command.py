@@ -7,9 +7,11 @@ import typer
 from saga_cli.archive.command import ArchiveUrl
 from saga_cli.letters import AsJson
 from saga_cli.operate import OrderId
-from saga_cli.terminal import fail, instant
+from saga_cli.terminal import fail, instant, offsets
 
-Until = Annotated[str, typer.Option(help="As the log was at this instant (ISO, UTC).")]
+OFFSETS_LIKE = "order.events/3=120,payment.events/3=88"
+AS_IT_WAS = f"As the log was at this instant (ISO, UTC), or before offsets such as {OFFSETS_LIKE}."
+Until = Annotated[str, typer.Option(help=AS_IT_WAS)]
 
 
 def timeline(
@@ -23,10 +25,11 @@ def timeline(
     """Show what led to what in an order, and how long each step took, from the log alone."""
     if as_json and mermaid:
         fail("--json or --mermaid, not both")
-    limit = instant(until)
+    at, ends = (None, offsets(until, OFFSETS_LIKE)) if "=" in until else (instant(until), {})
     from saga_cli.past import running  # noqa: PLC0415 - with all that reads the log it is slow
+    from saga_cli.past.reading import Limit  # noqa: PLC0415
 
-    running.timeline(order_id, limit, archive, as_json=as_json, mermaid=mermaid)
+    running.timeline(order_id, Limit(at, ends), archive, as_json=as_json, mermaid=mermaid)
 
 
 def events(  # noqa: PLR0913 - each is an option

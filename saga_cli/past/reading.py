@@ -1,13 +1,14 @@
 """Events of the log with where they stand, and those of one order without reading all of it."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
 from chassis.sender import partition_of
-from saga_cli.log.source import Kept, Place, Source, Span
+from saga_cli.log.source import Kept, Place, Source, Span, UnreadableError
 from saga_cli.log_reader import TOPICS, Logged
 from shared_events.codec import MalformedError, decode
 
@@ -28,14 +29,38 @@ def logged(kept: Kept, unread: list[str]) -> Logged | None:
     return Logged(*place, envelope, kept.timestamp_ms)
 
 
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A point in time: an instant, or by topic/partition the first offset to leave out."""
+
+    instant: datetime | None = None
+    offsets: Mapping[str, int] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return self.instant is not None or bool(self.offsets)
+
+    async def ends(self, source: Source, spans: Mapping[Place, Span]) -> Mapping[Place, int]:
+        """Raises UnreadableError for a place that is in no topic of the services."""
+        if self.instant is not None:
+            return await source.offsets_at(self.instant, spans)
+        known = await source.spans(TOPICS) if self.offsets else {}
+        places = {f"{place.topic}/{place.partition}": place for place in known}
+        if unknown := sorted(self.offsets.keys() - places.keys()):
+            raise UnreadableError(f"there is no partition {unknown[0]}")
+        return {places[name]: offset for name, offset in self.offsets.items()}
+
+
+NOW: Final = Limit()
+
+
 async def events_of(
-    source: Source, subject: str, unread: list[str], until: datetime | None = None
+    source: Source, subject: str, unread: list[str], until: Limit = NOW
 ) -> list[Logged]:
     """All that the services published of an order; each topic has it in one partition."""
     spans = await homes(source, subject)
     begun = begun_at(subject)
     starts = await source.offsets_at(begun, spans) if begun else {}
-    ends = await source.offsets_at(until, spans) if until else {}
+    ends = await until.ends(source, spans)
 
     async def of(place: Place, span: Span) -> list[Logged]:
         within = Span(

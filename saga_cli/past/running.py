@@ -4,7 +4,6 @@ import asyncio
 import json
 import sys
 from collections.abc import Iterable
-from datetime import datetime
 
 from rich.text import Text
 
@@ -12,7 +11,7 @@ from saga_cli.log.opened import opened
 from saga_cli.log_reader import Logged
 from saga_cli.one_line import in_one_line
 from saga_cli.past import showing
-from saga_cli.past.reading import events_of
+from saga_cli.past.reading import Limit, events_of
 from saga_cli.past.story import story
 from saga_cli.past.tailing import Looked
 from saga_cli.places import found
@@ -20,9 +19,7 @@ from saga_cli.stopping import asked_to_stop
 from saga_cli.terminal import console, fail, plain
 
 
-def timeline(
-    order_id: str, until: datetime | None, archive: str, *, as_json: bool, mermaid: bool
-) -> None:
+def timeline(order_id: str, until: Limit, archive: str, *, as_json: bool, mermaid: bool) -> None:
     unread: list[str] = []
     with in_one_line():
         source = opened(found(), archive)

@@ -12,7 +12,7 @@ from saga_cli.elsewhere import run_by
 from saga_cli.letters import AsJson
 from saga_cli.places import Places, found
 from saga_cli.replay.job import Job, Limit
-from saga_cli.terminal import fail, instant, plain
+from saga_cli.terminal import fail, instant, offsets, plain
 from saga_cli.topology import BY_NAME
 
 OFFSETS_LIKE: Final = "0=1200,1=1300"
@@ -73,14 +73,10 @@ def replay(  # noqa: PLR0913 - each is an option
 def limit_of(text: str) -> Limit:
     if "=" not in text:
         return Limit(instant(text))
-    try:
-        pairs = [part.split("=") for part in text.split(",")]
-        offsets = {int(partition): int(offset) for partition, offset in pairs}
-    except ValueError:
+    found = offsets(text, OFFSETS_LIKE)
+    if not all(place.isascii() and place.isdigit() for place in found):
         fail(f"{plain(text)!r} are no offsets such as {OFFSETS_LIKE}")
-    if len(offsets) < len(pairs) or min(offsets.values()) < 0:
-        fail(f"{plain(text)!r} are no offsets such as {OFFSETS_LIKE}")
-    return Limit(offsets=offsets)
+    return Limit(offsets={int(partition): offset for partition, offset in found.items()})
 
 
 def _own(places: Places, service: str) -> str:

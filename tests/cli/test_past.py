@@ -2,16 +2,16 @@
 
 import asyncio
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
-from saga_cli.log.source import Place
+from saga_cli.log.source import Place, UnreadableError
 from saga_cli.log_reader import Logged
 from saga_cli.past import showing
-from saga_cli.past.reading import events_of, homes
+from saga_cli.past.reading import NOW, Limit, events_of, homes
 from saga_cli.past.story import Step, story
 from saga_cli.past.tailing import Looked
 from tests.cli.memory_log import MemoryLog
@@ -36,7 +36,7 @@ def shop() -> Shop:
     return a_shop()
 
 
-def told(shop: Shop, subject: str, until: datetime | None = None) -> list[Step[Logged]]:
+def told(shop: Shop, subject: str, until: Limit = NOW) -> list[Step[Logged]]:
     return story(asyncio.run(events_of(shop.log, subject, [], until)), subject)
 
 
@@ -57,10 +57,26 @@ def test_causes_come_before_what_they_led_to_and_repeats_are_left_out(shop: Shop
 
 def test_an_order_is_told_as_it_was_at_an_instant(shop: Shop) -> None:
     assert types(told(shop, RETURNED))[-1] == "order.cancelled.v1"
-    assert types(told(shop, RETURNED, DAY_ONE + timedelta(hours=1))) == FORWARD
+    assert types(told(shop, RETURNED, Limit(DAY_ONE + timedelta(hours=1)))) == FORWARD
     at = DAY_ONE + timedelta(milliseconds=150)
-    assert types(told(shop, RETURNED, at)) == FORWARD[:2]
-    assert told(shop, RETURNED, DAY_ONE) == []
+    assert types(told(shop, RETURNED, Limit(at))) == FORWARD[:2]
+    assert told(shop, RETURNED, Limit(DAY_ONE)) == []
+
+
+def test_an_order_is_told_as_it_was_before_offsets(shop: Shop) -> None:
+    homes_ = asyncio.run(homes(shop.log, RETURNED))
+    first = {
+        f"{place.topic}/{place.partition}": next(
+            kept.record.offset for kept in shop.log.kept[place] if kept.record.subject == RETURNED
+        )
+        for place in homes_
+    }
+    assert told(shop, RETURNED, Limit(offsets=first)) == []
+    (order,) = (name for name in first if name.startswith("order."))
+    later = {**first, order: first[order] + 1}
+    assert types(told(shop, RETURNED, Limit(offsets=later))) == FORWARD[:1]
+    with pytest.raises(UnreadableError, match=r"no partition order\.events/99"):
+        told(shop, RETURNED, Limit(offsets={"order.events/99": 1}))
 
 
 def test_one_partition_of_each_topic_is_read(shop: Shop) -> None:
@@ -166,6 +182,7 @@ def test_what_cannot_be_read_is_said_and_the_rest_is_shown(shop: Shop) -> None:
     [
         (("timeline", "o-1", "--json", "--mermaid"), "--json or --mermaid"),
         (("timeline", "o-1", "--until", "noon"), "'noon' is no instant"),
+        (("timeline", "o-1", "--until", "order.events/3=x"), "are no offsets such as"),
         (("timeline", "o-1"), "no stack runs in this folder"),
         (("events", "--follow", "--until", "2026-01-01"), "leave --until out"),
         (("events", "--since", "noon"), "'noon' is no instant"),
