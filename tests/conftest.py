@@ -3,7 +3,6 @@
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
 
 import hypothesis  # noqa: F401 - early: its plugin loads it at the end, when a parse may meet the collector
 import pytest
@@ -13,17 +12,6 @@ from saga_cli.seed import seed
 from saga_cli.stack.services import Services
 from saga_cli.topology import Addresses
 from tests.support.servers import shared_servers
-
-FIRST: Final = ("simulation/test_swarm", "chaos", "integration", "simulation")
-"""What takes minutes begins first, so that no worker is left alone with it at the end."""
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: _turn(item.path.relative_to(Path(__file__).parent).as_posix()))
-
-
-def _turn(path: str) -> int:
-    return next((n for n, level in enumerate(FIRST) if path.startswith(level)), len(FIRST))
 
 
 @pytest.fixture(autouse=True)

@@ -71,6 +71,13 @@ class Desk:
             stopping.set()
             await asyncio.gather(*tasks)
 
+    async def ask_once(self) -> None:
+        """Each effect that is due is asked for once; whatever was learnt is decided on later."""
+        await self.relay()
+        worker: Any = self.node.extras["effects"].__self__  # type: ignore[attr-defined]
+        await worker.ask()
+        await asyncio.gather(*worker._running)
+
     async def reserved(self, **changes: Any) -> Order:
         """A neighbour holds the stock: the money is owed."""
         order = an_order(**changes)

@@ -32,8 +32,8 @@ async def charged_unseen(payment: Desk) -> tuple[Any, Any]:
     """An order whose charge the service doesn't know of yet, and the event that tells of it."""
     payment.fake.script = {"capture": [Fault("reset", effect=True)]}
     order = await payment.reserved()
-    async with payment.working():
-        await payment.eventually(lambda: bool(payment.fake.faults))
+    await payment.ask_once()
+    assert payment.fake.faults
     (event,) = payment.events_of(order, "payment_intent.succeeded")
     return order, event
 
@@ -152,8 +152,8 @@ async def test_what_is_no_business_of_ours_is_ignored(
 async def test_a_declined_card_may_be_told_of_first(payment: Desk) -> None:
     payment.fake.script = {"create": [Fault("reset", effect=True)]}
     order = await payment.reserved(payment_token="tok_chargeDeclinedInsufficientFunds")
-    async with payment.working():
-        await payment.eventually(lambda: bool(payment.fake.faults))
+    await payment.ask_once()
+    assert payment.fake.faults
     (event,) = payment.events_of(order, "payment_intent.payment_failed")
     async with payment.working(effects=False):
         assert (await payment.tell(event)).json() == {"status": "decided"}
