@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from chassis.message import Change
+from chassis.message import Change, PendingEffect
 from chassis.service import Service
+from chassis.work import effect_of
 from shared_events.catalog import BY_EVENT
 from shared_events.envelope import Envelope
 
@@ -75,3 +76,11 @@ def _add(service: Service, envelope: Envelope, onto: Folded) -> None:
         onto.own[key] = Change(own, max(row.version, envelope.sequence))
         onto.causes.setdefault(key, set()).add(envelope.causation_id)
         onto.last[key] = (envelope.time, envelope.traceparent)
+
+
+def owed(service: Service, folded: Folded) -> Iterator[tuple[PendingEffect, datetime]]:
+    """Effects and timers that the folded states wait for, and since when."""
+    for key, row in folded.own.items():
+        since, traceparent = folded.last[key]
+        for what in service.owed(row.state, key, since):
+            yield effect_of(key, what, traceparent), since

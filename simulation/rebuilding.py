@@ -1,16 +1,14 @@
 """A service's database that is lost with its outbox, and made anew from the log as `saga replay` does."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, Protocol
 from uuid import UUID
 
 from pydantic_core import from_json
 
-from chassis.message import PendingEffect
-from chassis.replay import Folded, fold
+from chassis.replay import Folded, fold, owed
 from chassis.service import Service
-from chassis.work import effect_of
 from shared_events.codec import type_of
 from shared_events.envelope import Envelope
 from simulation.checks import Watch
@@ -39,17 +37,10 @@ def rebuild(town: Town, name: str, published: Iterable[Envelope]) -> None:
     database.own.update({k: Row(row.version, row.state) for k, row in folded.own.items()})
     database.shared.update(folded.shared)
     database.inbox.update({UUID(i): servers_now() for ids in folded.causes.values() for i in ids})
-    for effect in _owed(service, folded):
-        database.effects[effect.id] = effect
-        database.due.add(effect)
-
-
-def _owed(service: Service, folded: Folded) -> Iterator[PendingEffect]:
-    for key, row in folded.own.items():
-        since, traceparent = folded.last[key]
-        for what in service.owed(row.state, key, since):
-            effect, now = effect_of(key, what, traceparent), servers_now()
-            yield replace(effect, due_at=effect.due_at or now, owed_since=since)
+    for effect, since in owed(service, folded):
+        kept = replace(effect, due_at=effect.due_at or servers_now(), owed_since=since)
+        database.effects[kept.id] = kept
+        database.due.add(kept)
 
 
 def _forget_what_is_lost(watch: Watch, name: str, database: Database) -> None:

@@ -8,11 +8,8 @@ audit trail of operators, dead letters until they are read again.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from typing import Any, Final
-
-import asyncpg
 
 from chassis.migrations import migrate
 from chassis.postgres_types import Connection
@@ -51,7 +48,8 @@ def rebuild(job: Job, told: Told) -> Rebuilt:
     parts = [Part(job, place, *span) for place, (span, is_done) in planned.items() if not is_done]
     told(0, sum(part.end - part.start for part in parts))
     fold_all(parts, job.jobs, told)
-    rebuilt = asyncio.run(_finished(job, service))
+    ends = {place: span.end for place, (span, _) in planned.items()}
+    rebuilt = asyncio.run(_finished(job, service, ends))
     rebuilt.seconds, rebuilt.jobs = time.monotonic() - started, job.jobs
     return rebuilt
 
@@ -62,7 +60,7 @@ async def _prepared(job: Job, service: Service) -> dict[Place, tuple[Span, bool]
         await positions.refuse_members(job.places.kafka_bootstrap, service.name)
     await _alone(job)
     await migrate(migrations_of(service.name), job.url)
-    async with _connected(job.url) as connection:
+    async with mark.connected(job.url) as connection:
         if begun := await mark.planned(connection, job.limit):
             return begun
         spans = await _spans(job, service)
@@ -73,7 +71,7 @@ async def _prepared(job: Job, service: Service) -> dict[Place, tuple[Span, bool]
 
 
 async def _alone(job: Job) -> None:
-    async with _connected(job.url) as connection:
+    async with mark.connected(job.url) as connection:
         if others := await connection.fetchval(OTHERS):
             raise ReplayError(f"{others} others are connected to the database: stop the service")
 
@@ -99,10 +97,10 @@ async def _emptied(connection: Connection) -> None:
     await connection.execute(f"TRUNCATE {tables}")
 
 
-async def _finished(job: Job, service: Service) -> Rebuilt:
+async def _finished(job: Job, service: Service, ends: Mapping[Place, int]) -> Rebuilt:
     """What orders share is added up over all partitions; then the service may start."""
     rebuilt = Rebuilt(service.name)
-    async with _connected(job.url) as connection, connection.transaction():
+    async with mark.connected(job.url) as connection, connection.transaction():
         joined: dict[str, dict[str, Any]] = {}
         _, table = tables_of(service.name)
         for part in await mark.all_folded(connection):
@@ -114,10 +112,6 @@ async def _finished(job: Job, service: Service) -> Rebuilt:
         if table is not None:
             await _save(connection, table, joined)
         rebuilt.shared = len(joined)
-        ends = {
-            place: span.end
-            for place, (span, _) in (await mark.planned(connection, job.limit)).items()
-        }
         if not job.copy:
             projected = {
                 place: at for place, at in ends.items() if place.topic in service.projections
@@ -140,12 +134,3 @@ async def _save(connection: Connection, table: SharedTable, joined: dict[str, An
     rows = sorted(joined.items())
     for at in range(0, len(rows), SAVED_AT_ONCE):
         await table.save(connection, dict(rows[at : at + SAVED_AT_ONCE]))
-
-
-@asynccontextmanager
-async def _connected(url: str) -> AsyncIterator[Connection]:
-    connection = await asyncpg.connect(url, timeout=10)
-    try:
-        yield connection
-    finally:
-        await connection.close()

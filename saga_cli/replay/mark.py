@@ -5,9 +5,11 @@ with the partitions that are missing, up to the ends that it began with, and a s
 the table does not start.
 """
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
+import asyncpg
 from pydantic_core import from_json, to_json
 
 from chassis.postgres_types import Connection
@@ -33,6 +35,15 @@ IS_FOLDED: Final = """
 SELECT folded IS NOT NULL FROM replay_progress WHERE topic = $1 AND partition = $2 FOR UPDATE
 """
 FOLDED: Final = "UPDATE replay_progress SET folded = $3 WHERE topic = $1 AND partition = $2"
+
+
+@asynccontextmanager
+async def connected(url: str) -> AsyncIterator[Connection]:
+    connection = await asyncpg.connect(url, timeout=10)
+    try:
+        yield connection
+    finally:
+        await connection.close()
 
 
 async def begin(connection: Connection, spans: dict[Place, Span], limit: Limit) -> None:

@@ -7,14 +7,11 @@ from datetime import UTC, datetime
 from typing import Any, Final, NoReturn
 from uuid import UUID
 
-import asyncpg
-
 from chassis import crashpoints
 from chassis.message import PendingEffect, Record
 from chassis.postgres_types import Connection
-from chassis.replay import Folded, InTurn, fold
+from chassis.replay import Folded, InTurn, fold, owed
 from chassis.service import Service
-from chassis.work import effect_of
 from saga_cli.declared import service_of, tables_of
 from saga_cli.log.events import own_events
 from saga_cli.log.opened import opened
@@ -91,23 +88,20 @@ async def _folded(part: Part, service: Service, told: Told) -> tuple[Folded, Tim
 
 async def _write(part: Part, service: Service, folded: Folded, timeline: Timeline) -> None:
     own, _ = tables_of(service.name)
-    connection = await asyncpg.connect(part.job.url, timeout=10)
-    try:
+    async with mark.connected(part.job.url) as connection:
         async with connection.transaction():
             if await mark.is_folded(connection, part.place):
                 return
             await own.copy(connection, folded.own.items())
             causes = ((id_,) for ids in folded.causes.values() for id_ in ids)
             await _copied(connection, "inbox", ("message_id",), causes)
-            owed = [_effect_row(effect, since) for effect, since in _owed(service, folded)]
-            await _copied(connection, "effects", EFFECTS, owed)
+            effects = [_effect_row(*each) for each in owed(service, folded)]
+            await _copied(connection, "effects", EFFECTS, effects)
             await _copied(connection, "timeline", TIMELINE, timeline.rows())
-            said = {"events": len(folded.seen), "orders": len(folded.own), "owed": len(owed)}
+            said = {"events": len(folded.seen), "orders": len(folded.own), "owed": len(effects)}
             shared = {key: asdict(value) for key, value in folded.shared.items()}
             await mark.folded(connection, part.place, {**said, "shared": shared})
         crashpoints.reached(crashpoints.REBUILDING)
-    finally:
-        await connection.close()
 
 
 async def _copied(
@@ -115,13 +109,6 @@ async def _copied(
 ) -> None:
     if found := list(rows):
         await connection.copy_records_to_table(table, columns=columns, records=found)
-
-
-def _owed(service: Service, folded: Folded) -> Iterator[tuple[PendingEffect, datetime]]:
-    for key, row in folded.own.items():
-        since, traceparent = folded.last[key]
-        for what in service.owed(row.state, key, since):
-            yield effect_of(key, what, traceparent), since
 
 
 def _effect_row(effect: PendingEffect, since: datetime) -> tuple[Any, ...]:
@@ -133,18 +120,14 @@ def _effect_row(effect: PendingEffect, since: datetime) -> tuple[Any, ...]:
 async def _project(part: Part, service: Service, told: Told) -> None:
     """A topic that the service folds into a table without a decision, batch by batch."""
     project = service.projections[part.place.topic]
-    connection = await asyncpg.connect(part.job.url, timeout=10)
-    try:
-        async with connection.transaction():
-            if await mark.is_folded(connection, part.place):
-                return
-            span = Span(part.start, part.end)
-            async for batch in opened(part.job.places, part.job.archive).read(part.place, span):
-                await project(connection, _before(batch, part))
-                told(len(batch), 0)
-            await mark.folded(connection, part.place, {"projected": part.end - part.start})
-    finally:
-        await connection.close()
+    async with mark.connected(part.job.url) as connection, connection.transaction():
+        if await mark.is_folded(connection, part.place):
+            return
+        span = Span(part.start, part.end)
+        async for batch in opened(part.job.places, part.job.archive).read(part.place, span):
+            await project(connection, _before(batch, part))
+            told(len(batch), 0)
+        await mark.folded(connection, part.place, {"projected": part.end - part.start})
 
 
 def _before(batch: list[Kept], part: Part) -> list[Record]:

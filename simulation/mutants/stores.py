@@ -55,7 +55,7 @@ def _outbox_aside() -> Sequence[Place]:
 
 
 def _rebuilt_owes_nothing() -> Sequence[Place]:
-    return [(simulation.rebuilding, "_owed", lambda _service, _folded: ())]
+    return [(simulation.rebuilding, "owed", lambda _service, _folded: ())]
 
 
 def _rebuilt_reads_on() -> Sequence[Place]:
