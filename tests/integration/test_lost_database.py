@@ -17,7 +17,7 @@ from saga_cli.seed import seed
 from saga_cli.stack import postgres
 from saga_cli.stack.services import Services
 from saga_cli.topology import BY_NAME, SERVICES, Addresses
-from tests.support.saga import Ended, saga
+from tests.support.saga import on_servers
 from tests.support.servers import log_of, private_stack
 from tests.support.shop import place_many, settled
 from tests.support.waiting import until
@@ -94,16 +94,9 @@ def lose(addresses: Addresses, name: str) -> None:
     asyncio.run(drop())
 
 
-def command(services: Services, *words: str) -> Ended:
-    at = services.addresses
-    kafka, database, redis = at.kafka_bootstrap, at.postgres_url, at.redis_url
-    given = {"SAGA_KAFKA_BOOTSTRAP": kafka, "SAGA_POSTGRES_URL": database, "SAGA_REDIS_URL": redis}
-    return saga(*words, **given)
-
-
 def rebuilt(services: Services, name: str) -> bool:
     """False while the killed process counts as a member of its group still."""
-    ended = command(services, "replay", name, "--in-place", "--yes")
+    ended = on_servers(services, "replay", name, "--in-place", "--yes")
     assert ended.code == 0 or f"{name} runs" in ended.err, ended
     return ended.code == 0
 
@@ -121,7 +114,7 @@ def test_a_lost_database_is_rebuilt_and_every_acknowledged_order_settles(
         system.await_ready([instance])
     report = settled(system, load.acknowledged)
     assert report.violations == [], report
-    verified = command(system, "verify")
+    verified = on_servers(system, "verify")
     assert verified.code == 0, verified
 
 
@@ -137,4 +130,4 @@ def test_a_service_does_not_begin_anew_on_an_empty_database(system: Services) ->
     until(lambda: rebuilt(system, "payment"), 60)
     instance.process.start()
     system.await_ready([instance])
-    assert command(system, "verify", "payment").code == 0
+    assert on_servers(system, "verify", "payment").code == 0

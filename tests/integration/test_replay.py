@@ -15,12 +15,11 @@ import httpx
 import pytest
 from redis import Redis
 
-from saga_cli.seed import seed
 from saga_cli.stack.services import Services
 from saga_cli.topology import BY_NAME, SERVICES
 from tests.support.databases import a_new_database, rows
-from tests.support.saga import Ended, saga
-from tests.support.servers import log_of, private_stack
+from tests.support.saga import on_servers, servers_of
+from tests.support.servers import log_of, running_shop
 from tests.support.shop import place_many, settled
 
 ROOT: Final = Path(__file__).parents[2]
@@ -30,9 +29,7 @@ DATABASES: Final = [spec.name for spec in SERVICES if spec.has_database]
 
 @pytest.fixture(scope="module")
 def system() -> Iterator[Services]:
-    with private_stack() as (services, _):
-        services.start_all()
-        seed(services.url("order"), services.url("inventory"), services.url("loyalty"))
+    with running_shop() as services:
         yield services
 
 
@@ -48,26 +45,16 @@ def rested(system: Services) -> tuple[list[str], datetime]:
     return orders, before
 
 
-def servers_of(system: Services) -> dict[str, str]:
-    at = system.addresses
-    kafka, postgres, redis = at.kafka_bootstrap, at.postgres_url, at.redis_url
-    return {"SAGA_KAFKA_BOOTSTRAP": kafka, "SAGA_POSTGRES_URL": postgres, "SAGA_REDIS_URL": redis}
-
-
-def run(system: Services, *words: str, **variables: str) -> Ended:
-    return saga(*words, **{**servers_of(system), **variables})
-
-
 @pytest.mark.parametrize("name", DATABASES)
 def test_a_rebuilt_database_equals_the_live_one(
     system: Services, rested: tuple[list[str], datetime], name: str
 ) -> None:
     url = a_new_database(system, name, "aside")
-    done = run(system, "replay", name, "--into", url, "--copy", "--json")
+    done = on_servers(system, "replay", name, "--into", url, "--copy", "--json")
     assert done.code == 0, done
     assert done.json["orders"] > 0
     rebuilt = {f"{BY_NAME[name].prefix}_DATABASE_URL": url}
-    verified = run(system, "verify", name, **rebuilt)
+    verified = on_servers(system, "verify", name, **rebuilt)
     assert verified.code == 0, verified
     live = system.addresses.database_url(BY_NAME[name])
     for query in (
@@ -83,7 +70,7 @@ def test_what_is_due_later_is_due_when_it_was(
     system: Services, rested: tuple[list[str], datetime]
 ) -> None:
     url = a_new_database(system, "shipping", "due")
-    assert run(system, "replay", "shipping", "--into", url, "--copy").code == 0
+    assert on_servers(system, "replay", "shipping", "--into", url, "--copy").code == 0
     query = "SELECT id, due_at FROM effects WHERE kind = 'DispatchDue' ORDER BY id"
     was, is_now = (
         dict(rows(system.addresses.database_url(BY_NAME["shipping"]), query)),
@@ -97,7 +84,7 @@ def test_the_timeline_tells_what_was_heard_and_said(
     system: Services, rested: tuple[list[str], datetime]
 ) -> None:
     url = a_new_database(system, "order", "timeline")
-    assert run(system, "replay", "order", "--into", url, "--copy").code == 0
+    assert on_servers(system, "replay", "order", "--into", url, "--copy").code == 0
     query = "SELECT order_id, at, heard, said FROM timeline ORDER BY order_id, id"
     live = system.addresses.database_url(BY_NAME["order"])
     assert rows(url, query) == rows(live, query)
@@ -107,11 +94,11 @@ def test_a_rebuilt_redis_equals_the_live_one(
     system: Services, rested: tuple[list[str], datetime]
 ) -> None:
     url = f"{system.addresses.redis_url}/9"
-    done = run(system, "replay", "loyalty", "--into", url, "--copy", "--json")
+    done = on_servers(system, "replay", "loyalty", "--into", url, "--copy", "--json")
     assert done.code == 0, done
-    verified = run(system, "verify", "loyalty", LOYALTY_REDIS_URL=url)
+    verified = on_servers(system, "verify", "loyalty", LOYALTY_REDIS_URL=url)
     assert verified.code == 0, verified
-    again = run(system, "replay", "loyalty", "--into", url, "--copy")
+    again = on_servers(system, "replay", "loyalty", "--into", url, "--copy")
     assert (again.code, "not empty" in again.err) == (2, True), again
     with Redis.from_url(url) as redis:
         redis.flushdb()
@@ -122,14 +109,14 @@ def test_the_past_can_be_looked_at(system: Services, rested: tuple[list[str], da
     ids = ", ".join(f"'{order_id}'" for order_id in orders[::10])
     cancelled = f"SELECT status FROM orders WHERE order_id IN ({ids})"  # noqa: S608 - own ids
     url = a_new_database(system, "order", "past")
-    done = run(system, "replay", "order", "--into", url, "--until", before.isoformat())
+    done = on_servers(system, "replay", "order", "--into", url, "--until", before.isoformat())
     assert done.code == 0, done
     assert {status for (status,) in rows(url, cancelled)} == {"Confirmed"}
     live = system.addresses.database_url(BY_NAME["order"])
     assert {status for (status,) in rows(live, cancelled)} == {"Cancelled"}
     url = a_new_database(system, "order", "none")
     nothing = ",".join(f"{part}=0" for part in range(12))
-    assert run(system, "replay", "order", "--into", url, "--until", nothing).code == 0
+    assert on_servers(system, "replay", "order", "--into", url, "--until", nothing).code == 0
     assert rows(url, "SELECT count(*) FROM orders") == [(0,)]
 
 
@@ -145,7 +132,7 @@ def test_other_rules_make_another_past_of_the_same_log(
         text.replace("return Declined(reason=reason)", "return Declined(reason=reason.upper())")
     )
     url = a_new_database(system, "payment", "other")
-    assert run(system, "replay", "payment", "--into", url, "--code", str(tmp_path)).code == 0
+    assert on_servers(system, "replay", "payment", "--into", url, "--code", str(tmp_path)).code == 0
     reasons = "SELECT DISTINCT detail->>'reason' FROM payments WHERE status = 'Declined'"
     live = system.addresses.database_url(BY_NAME["payment"])
     assert rows(url, reasons) == [(reason.upper(),) for (reason,) in rows(live, reasons)] != []
@@ -163,9 +150,9 @@ def test_one_that_is_killed_goes_on(system: Services, rested: tuple[list[str], d
         assert "is being rebuilt" in log_of(instance.process)
     finally:
         system.instances.remove(instance)
-    resumed = run(system, "replay", "payment", "--into", url, "--copy")
+    resumed = on_servers(system, "replay", "payment", "--into", url, "--copy")
     assert resumed.code == 0, resumed
-    assert run(system, "verify", "payment", PAYMENT_DATABASE_URL=url).code == 0
+    assert on_servers(system, "verify", "payment", PAYMENT_DATABASE_URL=url).code == 0
 
 
 @pytest.mark.parametrize(
@@ -190,6 +177,6 @@ def test_what_is_refused(
         "LIVE": system.addresses.database_url(BY_NAME["payment"]),
         "NEW": a_new_database(system, "payment", "refused"),
     }
-    ended = run(system, "replay", *(given.get(word, word) for word in words))
+    ended = on_servers(system, "replay", *(given.get(word, word) for word in words))
     assert (ended.code, ended.out, says in ended.err) == (2, "", True), ended
     assert len(ended.err.splitlines()) == 1

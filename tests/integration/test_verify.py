@@ -19,13 +19,12 @@ from redis.asyncio import Redis
 from saga_cli.log.kafka import KafkaLog
 from saga_cli.log.source import Kept, Place, Source, Span
 from saga_cli.places import Places
-from saga_cli.seed import seed
 from saga_cli.stack.services import Services
 from saga_cli.topology import BY_NAME, SERVICES
 from saga_cli.verify.comparing import LACKS
 from saga_cli.verify.whole import verify_service
-from tests.support.saga import Ended, saga
-from tests.support.servers import private_stack
+from tests.support.saga import Ended, on_servers
+from tests.support.servers import running_shop
 from tests.support.shop import checkout, place_many, settled
 
 ROOT: Final = Path(__file__).parents[2]
@@ -35,9 +34,7 @@ CODE: Final = ("chassis", "shared_events", "saga_cli", *(f"{s.name}_svc" for s i
 @pytest.fixture(scope="module")
 def system() -> Iterator[Services]:
     """A system of this module's own, whose rows its tests may spoil."""
-    with private_stack() as (services, _):
-        services.start_all()
-        seed(services.url("order"), services.url("inventory"), services.url("loyalty"))
+    with running_shop() as services:
         yield services
 
 
@@ -53,14 +50,7 @@ def rested(system: Services) -> list[str]:
 
 
 def verify(services: Services, *words: str) -> Ended:
-    kafka, postgres, redis = _servers(services)
-    given = {"SAGA_KAFKA_BOOTSTRAP": kafka, "SAGA_POSTGRES_URL": postgres, "SAGA_REDIS_URL": redis}
-    return saga("verify", *words, **given)
-
-
-def _servers(services: Services) -> tuple[str, str, str]:
-    at = services.addresses
-    return at.kafka_bootstrap, at.postgres_url, at.redis_url
+    return on_servers(services, "verify", *words)
 
 
 def test_it_is_clean_while_orders_flow(system: Services) -> None:

@@ -34,11 +34,16 @@ def saga(*words: str, **variables: str) -> Ended:
     return Ended(result.exit_code, result.stdout, result.stderr)
 
 
-def on_servers(services: Services, *words: str) -> Ended:
-    """Run it against these services' servers."""
+def servers_of(services: Services) -> dict[str, str]:
+    """The variables that say where these services' servers are."""
     addresses = services.addresses
     given = (addresses.kafka_bootstrap, addresses.postgres_url, addresses.redis_url)
-    return saga(*words, **dict(zip(GIVEN, given, strict=True)))
+    return dict(zip(GIVEN, given, strict=True))
+
+
+def on_servers(services: Services, *words: str, **variables: str) -> Ended:
+    """Run it against these services' servers."""
+    return saga(*words, **{**servers_of(services), **variables})
 
 
 def operating(services: Services, *words: str, **variables: str) -> Ended:

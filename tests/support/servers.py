@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from saga_cli.seed import seed
 from saga_cli.stack import postgres, provision, servers
 from saga_cli.stack.processes import Process
 from saga_cli.stack.services import Services
@@ -46,6 +47,15 @@ def private_stack() -> Iterator[tuple[Services, servers.Servers]]:
             yield services, made
         finally:
             services.stop()
+
+
+@contextmanager
+def running_shop() -> Iterator[Services]:
+    """A system of one test module's own: all five services, and a small shop."""
+    with private_stack() as (services, _):
+        services.start_all()
+        seed(services.url("order"), services.url("inventory"), services.url("loyalty"))
+        yield services
 
 
 @contextmanager
