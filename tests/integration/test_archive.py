@@ -133,6 +133,7 @@ def test_a_timeline_is_told_from_the_log_alone(system: Services, orders: list[st
 
 
 def test_events_are_found_and_followed(system: Services, orders: list[str], tmp_path: Path) -> None:
+    checkout(system)  # after all that happened to the others
     placed = on_servers(system, "events", "--type", "order.placed", "--json", "--limit", "100000")
     found = [json.loads(line) for line in placed.out.splitlines()]
     assert {event["subject"] for event in found} >= set(orders)
