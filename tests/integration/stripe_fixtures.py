@@ -31,7 +31,8 @@ from shared_events.shipping import ShipmentCancelled
 from shared_events.values import Order
 from tests.support.records import a_message, an_order
 
-TIMEOUT_S = 0.5
+TIMEOUT_S = 20.0  # a slow machine is no fault
+SHORT_TIMEOUT_S = 1.5  # where the provider does not answer on purpose
 
 
 @dataclass
@@ -156,14 +157,18 @@ class Desk:
 
 @asynccontextmanager
 async def desk(
-    addresses: Addresses, fake: FakeStripe, patch: pytest.MonkeyPatch, **environment: str
+    addresses: Addresses,
+    fake: FakeStripe,
+    patch: pytest.MonkeyPatch,
+    timeout_s: float = TIMEOUT_S,
+    **environment: str,
 ) -> AsyncIterator[Desk]:
     given = {
         "STRIPE_API_KEY": API_KEY,
         "STRIPE_API_BASE": fake.url,
         "STRIPE_WEBHOOK_SECRET": f"whsec_older,{SECRET}",
         "PAYMENT_PROVIDER": "stripe",
-        "PAYMENT_PROVIDER_TIMEOUT_S": str(TIMEOUT_S),
+        "PAYMENT_PROVIDER_TIMEOUT_S": str(timeout_s),
         "PAYMENT_KAFKA_BOOTSTRAP": addresses.kafka_bootstrap,
         "PAYMENT_DATABASE_URL": addresses.database_url(BY_NAME["payment"]),
     }

@@ -13,7 +13,7 @@ import pytest
 from payment_svc.domain import Captured, Declined, Refunded, Refunding
 from saga_cli.chaos.fake_stripe import Answer, FakeStripe, Fault, Step, fake_stripe
 from saga_cli.topology import Addresses
-from tests.integration.stripe_fixtures import TIMEOUT_S, Desk, desk
+from tests.integration.stripe_fixtures import SHORT_TIMEOUT_S, TIMEOUT_S, Desk, desk
 
 ANSWERS: Final[tuple[Answer, ...]] = ("ok", "rate_limit", "server_error", "timeout", "reset")
 MATRIX: Final = [
@@ -30,15 +30,21 @@ every_loss = pytest.mark.parametrize("fault", LOST, ids=lambda f: f"{f.answer}-{
 
 @pytest.fixture
 def fake() -> Iterator[FakeStripe]:
-    with fake_stripe(hang_s=TIMEOUT_S * 2.4) as made:
+    with fake_stripe(hang_s=SHORT_TIMEOUT_S * 2.4) as made:
         yield made
 
 
 @pytest.fixture
 async def payment(
-    addresses: Addresses, fake: FakeStripe, monkeypatch: pytest.MonkeyPatch
+    addresses: Addresses,
+    fake: FakeStripe,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
 ) -> AsyncIterator[Desk]:
-    async with desk(addresses, fake, monkeypatch) as made:
+    fault = getattr(request.node, "callspec", None) and request.node.callspec.params.get("fault")
+    hangs = isinstance(fault, Fault) and fault.answer == "timeout"
+    timeout_s = SHORT_TIMEOUT_S if hangs else TIMEOUT_S
+    async with desk(addresses, fake, monkeypatch, timeout_s) as made:
         yield made
 
 

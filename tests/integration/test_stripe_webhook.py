@@ -11,12 +11,12 @@ from structlog.testing import capture_logs
 from payment_svc.domain import Captured, Capturing, Declined, Refunded
 from saga_cli.chaos.fake_stripe import SECRET, FakeStripe, Fault, fake_stripe, signed
 from saga_cli.topology import Addresses
-from tests.integration.stripe_fixtures import TIMEOUT_S, Desk, desk
+from tests.integration.stripe_fixtures import Desk, desk
 
 
 @pytest.fixture
 def fake() -> Iterator[FakeStripe]:
-    with fake_stripe(hang_s=TIMEOUT_S * 2.4) as made:
+    with fake_stripe() as made:
         yield made
 
 
