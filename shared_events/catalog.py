@@ -47,8 +47,8 @@ class Entry:
 
         Raises ValueError for a value off its schema.
         """
-        steps = self.upcasters[self.wire_types.index(wire_type) :]
-        if steps:
+        if wire_type != self.wire_type:
+            steps = self.upcasters[self.wire_types.index(wire_type) :]
             value = to_json(upcast(from_json(value), steps))
         return self.adapter.validate_json(value)
 
