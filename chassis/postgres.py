@@ -40,6 +40,12 @@ from shared_events.decision import Refusal
 
 log = structlog.get_logger()
 Malformed = Sequence[tuple[Record, str]]
+PLANNED_ONCE: Final = {
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "jit": "off",
+}
+"""Each statement goes by an index whatever a batch holds: it needs no new plan, and none for small tables."""
 LOCK_CLASS: Final = 0x5A6A  # advisory locks of relays, apart from other users of the database
 
 
@@ -70,8 +76,10 @@ class PostgresStore:
         keep_days: int = 7,
     ) -> Self:
         common = {"command_timeout": 30, "timeout": 10, "reset": _as_it_is}
-        pool = await asyncpg.create_pool(url, min_size=2, max_size=8, **common)
-        lazy = {"synchronous_commit": "off"}
+        pool = await asyncpg.create_pool(
+            url, min_size=2, max_size=8, server_settings=PLANNED_ONCE, **common
+        )
+        lazy = {**PLANNED_ONCE, "synchronous_commit": "off"}
         aside = await asyncpg.create_pool(
             url, min_size=1, max_size=4, server_settings=lazy, **common
         )
