@@ -7,8 +7,10 @@ nobody runs: they are their own outcome.
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -16,11 +18,20 @@ import structlog
 from chassis import clock, crashpoints, ids
 from chassis.circuit import Circuit
 from chassis.errors import ProviderError, TransientError
-from chassis.message import ATTENTION_TRIES, Message, Parked, PendingEffect, why_not
+from chassis.handover import Handover
+from chassis.message import (
+    ATTENTION_TRIES,
+    HANDED_S,
+    Message,
+    OutboxRow,
+    Parked,
+    PendingEffect,
+    why_not,
+)
 from chassis.metrics import EFFECTS
 from chassis.service import Attempt, EffectRunner, Service
 from chassis.store import Store
-from chassis.work import adapter_of
+from chassis.work import States, Work, adapter_of
 from shared_events.decision import Refusal
 
 log = structlog.get_logger()
@@ -40,7 +51,8 @@ def outcome_id(service: Service, effect_id: str) -> Any:
 class EffectWorker:
     """One provider's calls, at most `concurrency` at once; nothing is leased without a free slot.
 
-    `wake` is set after each commit of this process; the poll finds what is due later.
+    What this process decided on itself is handed over in memory; the store is looked at for the rest:
+    what is due later, was tried before, or was decided on by another instance.
     """
 
     service: Service
@@ -52,7 +64,11 @@ class EffectWorker:
     poll_s: float = 0.5
     woken_by: tuple[asyncio.Event, ...] = ()
     wake: asyncio.Event = field(default_factory=asyncio.Event)
-    _running: set[asyncio.Task[None]] = field(default_factory=set)
+    handover: Handover = field(default_factory=Handover)
+    _running: dict[asyncio.Task[None], tuple[float, PendingEffect]] = field(default_factory=dict)
+    _soon: set[str] = field(default_factory=set)
+    _look_at: float = 0.0
+    _prolonged_at: float = 0.0
     _known: list[tuple[PendingEffect, Message]] = field(default_factory=list)
     _arrived: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -66,7 +82,9 @@ class EffectWorker:
         while not stopping.is_set():
             try:
                 self.wake.clear()
-                if not await self.ask():
+                started = await self.ask()
+                await self._prolong()
+                if not started:
                     await clock.wait_for(self.wake, self.poll_s)
                 failures = 0
             except TransientError as error:
@@ -77,27 +95,70 @@ class EffectWorker:
         self._arrived.set()
         await settling
 
-    def published(self, _keys: Iterable[str]) -> None:
-        """What waited for its intent to be in the log may be due."""
+    def committed(self, work: Work, _states: States) -> None:
+        """Told of each commit of this process."""
+        self.handover.committed(work)
+        soon = clock.now() + timedelta(seconds=self.poll_s)
+        kinds = self.runners
+        self._soon |= {
+            effect.key
+            for effect in work.effects
+            if effect.kind in kinds and not effect.tries and (effect.due_at or soon) <= soon
+        }
+        if self._soon:
+            self._look()
+
+    def published(self, rows: Sequence[OutboxRow]) -> None:
+        """Told of rows that are in the log: what waited for its intent to be there may be due."""
+        keys = {row.key for row in rows}
+        if self.handover.published(rows) or not self._soon.isdisjoint(keys):
+            self._soon -= keys
+            self._look()
+        self.wake.set()
+
+    def _look(self) -> None:
+        self._look_at = 0.0
         self.wake.set()
 
     async def ask(self) -> int:
-        """Lease what is due and start the calls; returns how many were started."""
+        """Take what was handed over, lease what else is due, start the calls; returns how many."""
         permitted = self.circuit.permits(max(0, self.concurrency - len(self._running)))
         if not permitted:
             return 0
-        due = await self.store.due_effects(
-            tuple(self.runners), permitted, self.lease_s, freshest=self.circuit.is_probing
-        )
+        due = self.handover.take(permitted)
+        if len(due) < permitted and clock.monotonic() >= self._look_at:
+            due += await self._leased(permitted - len(due))
         self.circuit.asking(len(due))
         for effect in due:
             task = asyncio.create_task(self._call(effect))
-            self._running.add(task)
+            self._running[task] = (clock.monotonic(), effect)
             task.add_done_callback(self._ended)
         return len(due)
 
+    async def _leased(self, most: int) -> list[PendingEffect]:
+        """From the store, which is looked at again at once only if it may have more."""
+        self._look_at = clock.monotonic() + self.poll_s
+        leased = await self.store.due_effects(
+            tuple(self.runners), most, self.lease_s, freshest=self.circuit.is_probing
+        )
+        if len(leased) == most:
+            self._look_at = 0.0
+        return leased
+
+    async def _prolong(self) -> None:
+        """A call that takes its time needs a longer lease than the one that it was handed over with."""
+        now = clock.monotonic()
+        if now < self._prolonged_at + self.poll_s:
+            return
+        self._prolonged_at, latest = now, now - HANDED_S / 4
+        for task, (asked_at, effect) in list(self._running.items()):
+            if effect.due_at is None and asked_at < latest:
+                await self.store.postpone(effect, self.lease_s, "")
+                if task in self._running:
+                    self._running[task] = (math.inf, effect)
+
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
+        self._running.pop(task, None)
         self.wake.set()  # a slot is free
 
     async def _call(self, effect: PendingEffect) -> None:

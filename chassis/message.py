@@ -10,6 +10,8 @@ from shared_events.decision import Refusal
 
 ATTENTION_TRIES: Final = 8
 """An effect that was asked so often and has no outcome shows as needing a person's attention."""
+HANDED_S: Final = 4.0
+"""So long an effect is a process's own to ask for that is leased with the decision to owe it."""
 SUBJECT_MAX_BYTES: Final = 512
 
 

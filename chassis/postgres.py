@@ -6,21 +6,22 @@ without its earlier ones; that is why the relay may read pending rows by id.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final, Self
-from zlib import crc32
 
 import asyncpg
 import structlog
 
-from chassis import keeping, wire
+from chassis import keeping, together, wire
 from chassis import postgres_sql as sql
-from chassis.errors import ConcurrentChangeError, TransientError, UnusableStoreError
+from chassis import postgres_writing as writing
+from chassis.errors import TransientError, UnusableStoreError
 from chassis.message import (
     ATTENTION_TRIES,
+    Change,
     Done,
     KeyReused,
     Message,
@@ -35,7 +36,7 @@ from chassis.message import (
 from chassis.postgres_types import POISON, TRANSIENT, Connection, Pool
 from chassis.service import Service
 from chassis.state_tables import SharedTable, StateTable
-from chassis.work import States, Work, dead_letters_of, heard, wire_type, work_of
+from chassis.work import States, Work, dead_letters_of, work_of
 from shared_events.decision import Refusal
 
 log = structlog.get_logger()
@@ -47,6 +48,28 @@ PLANNED_ONCE: Final = {
 }
 """Each statement goes by an index whatever a batch holds: it needs no new plan, and none for small tables."""
 LOCK_CLASS: Final = 0x5A6A  # advisory locks of relays, apart from other users of the database
+
+
+@dataclass
+class Fresh:
+    """Rows of the outbox that this process wrote a moment ago, for its relay; a bounded number."""
+
+    rows_max: int = 20_000
+    _rows: dict[int, OutboxRow] = field(default_factory=dict)
+
+    def add(self, ids: Sequence[int], rows: Sequence[OutboxRow]) -> None:
+        if len(self._rows) < self.rows_max:
+            self._rows.update(zip(ids, rows, strict=True))
+
+    def of(self, ids: Iterable[int]) -> dict[int, OutboxRow]:
+        return {id_: self._rows[id_] for id_ in ids if id_ in self._rows}
+
+    def forget(self, ids: Iterable[int]) -> None:
+        for id_ in ids:
+            self._rows.pop(id_, None)
+
+    def clear(self) -> None:
+        self._rows.clear()
 
 
 @dataclass
@@ -62,6 +85,8 @@ class PostgresStore:
     lost: bool = False
     shards: int = 1
     keep_days: int = 7
+    takes: frozenset[str] = frozenset()
+    fresh: Fresh = field(default_factory=Fresh)
     on_commit: list[Callable[[Work, States], None]] = field(default_factory=list)
     _leading: dict[int, Connection] = field(default_factory=dict)
 
@@ -108,8 +133,10 @@ class PostgresStore:
         Raises TransientError when the database is away or was faster; nothing has changed then.
         """
         try:
-            async with translated(), self.transaction() as connection:
-                work, states = await self._decide(connection, messages, malformed)
+            async with translated(), self.pool.acquire() as connection:
+                async with connection.transaction():
+                    work, states = await self._decide(connection, messages, malformed)
+                self._committed(work, states)
         except POISON as error:
             if messages and malformed:
                 await self.handle((), malformed)
@@ -120,12 +147,17 @@ class PostgresStore:
             if not messages:
                 raise TransientError(f"malformed records can't be kept: {error}") from error
             return await self._park_alone(messages, f"{type(error).__name__}: {error}")
+        return work.outcomes
+
+    def _committed(self, work: Work, states: States) -> None:
+        """Before anything else runs here: whoever relays must not be faster than this is told."""
+        if self._leading:
+            self.fresh.add(work.outbox_ids, work.outbox)
         for effect in work.effects:
             if effect.needs_attention:
                 log.error("effect_needs_attention", effect=effect.id, saga_id=effect.key)
         for told in self.on_commit:
             told(work, states)
-        return work.outcomes
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Connection]:
@@ -143,21 +175,24 @@ class PostgresStore:
     ) -> tuple[Work, States]:
         once = [m.id for m in messages if m.claim is None]
         keys = [m.key for m in messages]
-        row = await connection.fetchrow(sql.ENTER, sorted(once), keys)
+        row = await connection.fetchrow(self.own.entering, sorted(once), keys)
         entered, parked_keys = set(row[0] or ()), set(row[1] or ())
-        if len(entered) < len(set(once)):  # whoever was faster may have parked what it entered
-            parked_keys = set(await connection.fetchval(sql.PARKED, keys) or ())
+        own = self.own.read(zip(*(column or () for column in tuple(row)[2:]), strict=True))
         settled = await self._answered(connection, messages)
         for message in messages:
             if message.claim is None and message.id not in entered:
                 settled[id(message)] = Repeated()
             entered.discard(message.id)  # the same id later in this batch is a repeat as well
         todo = [m for m in messages if id(m) not in settled]
-        states = await self.load(connection, todo)
+        if len(todo) < len(messages):  # whoever was faster may have parked or changed what is here
+            parked_keys = set(await connection.fetchval(sql.PARKED, keys) or ())
+            own = await self.own.load(connection, {m.key for m in todo})
+        states = await self._with_shared(connection, own, todo)
         work = work_of(self.service, states, todo, parked_keys)
+        if self._leading:
+            work.hand_over(self.takes)
         work.finished_effects += [m.effect_id for m in messages if m.effect_id and id(m) in settled]
         await self.write(connection, states, todo, work)
-        await self._answer(connection, todo, work)
         await self._park(connection, [(m.record, m.key, why) for m, why in work.parked if m.record])
         await self._park(connection, [(record, record.subject, why) for record, why in malformed])
         if failed := [
@@ -171,9 +206,13 @@ class PostgresStore:
         return work, states
 
     async def load(self, connection: Connection, messages: Sequence[Message]) -> States:
-        if not messages:
-            return States()
-        states = States(own=await self.own.load(connection, {m.key for m in messages}))
+        own = await self.own.load(connection, {m.key for m in messages})
+        return await self._with_shared(connection, own, messages)
+
+    async def _with_shared(
+        self, connection: Connection, own: dict[str, Change], messages: Sequence[Message]
+    ) -> States:
+        states = States(own=own)
         if self.shared is not None and (rows := states.references(self.service, messages)):
             states.shared = await self.shared.load(connection, rows)
         return states
@@ -181,21 +220,13 @@ class PostgresStore:
     async def write(
         self, connection: Connection, states: States, messages: Sequence[Message], work: Work
     ) -> None:
-        """States, outbox, effects, timeline and audit of what was decided."""
-        if changed := states.changed:
-            await self.own.save(connection, changed)
-        if self.shared is not None and states.changed_shared:
-            rows = {key: states.shared[key] for key in states.changed_shared}
-            await self.shared.save(connection, rows)
-        await self._publish(connection, work.outbox)
-        if work.effects:
-            rows_of = [(e.id, e.key, e.kind, e.body, e.traceparent, e.due_at) for e in work.effects]
-            await connection.execute(sql.OWE_EFFECTS, *_columns(rows_of))
-        if work.finished_effects:
-            done = work.finished_effects
-            await connection.execute("DELETE FROM effects WHERE id = ANY($1::text[])", done)
+        """States, outbox, effects, answers, timeline and audit of what was decided."""
+        parts = writing.of_states(self.own, self.shared, states)
+        parts += writing.of_outbox(work.outbox, self.shards, after=parts)
+        parts += writing.of_effects(work) + writing.of_answers(messages, work)
         if self.service.keeps_timeline:
-            await self._tell(connection, messages, work)
+            parts += writing.of_timeline(messages, work)
+        work.outbox_ids = (await together.run(connection, parts)).get(writing.OUTBOX, [])
         for message, outcome in zip(messages, work.outcomes, strict=True):
             if message.operator is not None and isinstance(outcome, Done):
                 await self.note(connection, message.operator)
@@ -205,18 +236,7 @@ class PostgresStore:
         await connection.execute(sql.NOTE, *values)
 
     async def _publish(self, connection: Connection, rows: Sequence[OutboxRow]) -> None:
-        if rows:
-            table = [
-                (
-                    crc32(r.key.encode()) % self.shards,
-                    r.topic,
-                    r.key,
-                    r.value,
-                    wire.packed(r.headers),
-                )
-                for r in rows
-            ]
-            await connection.execute(sql.WRITE_OUTBOX, *_columns(table))
+        await together.run(connection, writing.of_outbox(rows, self.shards))
 
     async def _answered(
         self, connection: Connection, messages: Sequence[Message]
@@ -225,7 +245,7 @@ class PostgresStore:
         if not claims:
             return {}
         wanted = [(c.scope, c.key) for c in claims.values()]
-        rows = await connection.fetch(sql.ANSWERED, *_columns(wanted))
+        rows = await connection.fetch(sql.ANSWERED, *writing.columns(wanted))
         known = {(scope, key): (print_, response) for scope, key, print_, response in rows}
         settled: dict[int, Outcome] = {}
         for message, claim in claims.items():
@@ -234,28 +254,6 @@ class PostgresStore:
                 same = fingerprint == claim.fingerprint
                 settled[message] = Repeated(response) if same else KeyReused()
         return settled
-
-    async def _answer(
-        self, connection: Connection, messages: Sequence[Message], work: Work
-    ) -> None:
-        rows = [
-            (m.claim.scope, m.claim.key, m.claim.fingerprint, outcome.response)
-            for m, outcome in zip(messages, work.outcomes, strict=True)
-            if m.claim is not None and isinstance(outcome, Done)
-        ]
-        if rows:
-            tag = await connection.execute(sql.ANSWER, *_columns(rows))
-            if tag != f"INSERT 0 {len(rows)}":
-                raise ConcurrentChangeError("somebody used the same idempotency key first")
-
-    async def _tell(self, connection: Connection, messages: Sequence[Message], work: Work) -> None:
-        rows = [
-            (m.key, m.at, heard(m), ", ".join(wire_type(e) for e in outcome.events))
-            for m, outcome in zip(messages, work.outcomes, strict=True)
-            if isinstance(outcome, Done) and outcome.events
-        ]
-        if rows:
-            await connection.execute(sql.TELL, *_columns(rows))
 
     async def _park(
         self, connection: Connection, records: Sequence[tuple[Record, str, str]]
@@ -310,18 +308,27 @@ class PostgresStore:
     def _drop(self, shard: int) -> None:
         with suppress(asyncpg.InterfaceError):  # the pool has taken it back: it is closed then
             self._leading.pop(shard).terminate()  # the lock goes with its session
+        self.fresh.clear()
 
     async def pending(self, shard: int, limit: int) -> list[tuple[str, OutboxRow]]:
-        query = "SELECT id, topic, key, value, headers FROM outbox WHERE shard = $1 ORDER BY id LIMIT $2"
-        rows = await self._as_leader(shard, "fetch", query, shard, limit)
-        return [
-            (str(id_), OutboxRow(topic, key, value, wire.unpacked(headers)))
-            for id_, topic, key, value, headers in rows
-        ]
+        """What this process wrote itself is at hand: only its place in the order is read."""
+        query = "SELECT id FROM outbox WHERE shard = $1 ORDER BY id LIMIT $2"
+        ids = [row[0] for row in await self._as_leader(shard, "fetch", query, shard, limit)]
+        rows = self.fresh.of(ids)
+        if missing := [id_ for id_ in ids if id_ not in rows]:
+            rows |= {
+                id_: OutboxRow(topic, key, value, wire.unpacked(headers))
+                for id_, topic, key, value, headers in await self._as_leader(
+                    shard, "fetch", sql.OUTBOX_ROWS, missing
+                )
+            }
+        return [(str(id_), rows[id_]) for id_ in ids if id_ in rows]
 
     async def acknowledge(self, shard: int, ids: Sequence[str]) -> None:
         query = keeping.KEEP if self.keep_days else keeping.FORGET
-        await self._as_leader(shard, "execute", query, [int(id_) for id_ in ids])
+        numbers = [int(id_) for id_ in ids]
+        await self._as_leader(shard, "execute", query, numbers)
+        self.fresh.forget(numbers)
 
     async def kept(self) -> AsyncIterator[list[OutboxRow]]:
         async with translated(), self.transaction() as connection:
@@ -386,7 +393,3 @@ async def translated() -> AsyncIterator[None]:
         raise
     except TRANSIENT as error:
         raise TransientError(f"{type(error).__name__}: {error}") from error
-
-
-def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
-    return [list(column) for column in zip(*rows, strict=True)]

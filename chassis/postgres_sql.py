@@ -1,4 +1,4 @@
-"""The statements of the PostgreSQL store: one a table and batch, rows as arrays."""
+"""The statements of the PostgreSQL store: one a table and batch, rows as arrays; `together` sends them."""
 
 IS_BEING_REBUILT = "SELECT to_regclass('replay_progress') IS NOT NULL"
 KNOWS_ANYTHING = """
@@ -19,15 +19,18 @@ INSERT INTO outbox (shard, topic, key, value, headers)
 SELECT shard, topic, key, value, headers
 FROM unnest($1::smallint[], $2::text[], $3::text[], $4::bytea[], $5::bytea[])
     WITH ORDINALITY AS new (shard, topic, key, value, headers, nth)
-ORDER BY nth
+WHERE {after} ORDER BY nth RETURNING id
 """
+OUTBOX_ROWS = "SELECT id, topic, key, value, headers FROM outbox WHERE id = ANY($1::bigint[])"
 OWE_EFFECTS = """
-INSERT INTO effects (id, key, kind, body, traceparent, due_at)
-SELECT id, key, kind, body, traceparent, coalesce(due_at, now())
-FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::text[], $6::timestamptz[])
-    AS new (id, key, kind, body, traceparent, due_at)
-ON CONFLICT (id) DO NOTHING
+INSERT INTO effects (id, key, kind, body, traceparent, due_at, tries)
+SELECT id, key, kind, body, traceparent, coalesce(due_at, now() + tries * $8::interval), tries
+FROM unnest(
+    $1::text[], $2::text[], $3::text[], $4::bytea[], $5::text[], $6::timestamptz[], $7::smallint[]
+) AS new (id, key, kind, body, traceparent, due_at, tries)
+ON CONFLICT (id) DO NOTHING RETURNING 1
 """
+FINISH = "DELETE FROM effects WHERE id = ANY($1::text[]) RETURNING 1"
 PARK = """
 INSERT INTO parked (key, topic, partition, record_offset, record_key, value, headers, reason)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING RETURNING id
@@ -39,11 +42,11 @@ WHERE (scope, key) IN (SELECT * FROM unnest($1::text[], $2::text[]))
 ANSWER = """
 INSERT INTO idempotency_keys (scope, key, fingerprint, response)
 SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[], $4::bytea[])
-ON CONFLICT DO NOTHING
+ON CONFLICT DO NOTHING RETURNING 1
 """
 TELL = """
 INSERT INTO timeline (order_id, at, heard, said)
-SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::text[])
+SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::text[]) RETURNING 1
 """
 # MATERIALIZED: a plan may run a subquery with LIMIT once a row, and lease all there is
 LEASE_EFFECTS = """

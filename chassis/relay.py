@@ -5,12 +5,13 @@ repeats.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import structlog
 
 from chassis import clock, crashpoints
+from chassis.message import OutboxRow
 from chassis.metrics import PUBLISHED, RELAY_FAILURES
 from chassis.sender import Sender
 from chassis.store import Store
@@ -24,7 +25,7 @@ class Relay:
     """`wake` is set after each commit of this process; the poll finds what other instances wrote.
 
     Where nothing was published for a while, nobody waits for the next poll: it is slower then.
-    `on_published` are told the keys of what Kafka has now, once the store knows it.
+    `on_published` are told the rows that Kafka has now, once the store knows it.
     """
 
     store: Store
@@ -39,7 +40,7 @@ class Relay:
     resigned_s: float = 0.75  # others have asked to lead by then
     send_timeout_s: float = Sender.send_timeout_s
     wake: asyncio.Event = field(default_factory=asyncio.Event)
-    on_published: list[Callable[[Iterable[str]], None]] = field(default_factory=list)
+    on_published: list[Callable[[Sequence[OutboxRow]], None]] = field(default_factory=list)
     failing: str = ""
     failures: int = 0
     sender: Sender = field(init=False)
@@ -102,9 +103,9 @@ class Relay:
             await self.store.acknowledge(self.shard, acknowledged)
             PUBLISHED.labels(self.name).inc(len(acknowledged))
             done = set(acknowledged)
-            keys = {row.key for id_, row in rows if id_ in done}
+            published = [row for id_, row in rows if id_ in done]
             for told in self.on_published:
-                told(keys)
+                told(published)
         if error is not None:
             raise error
         return len(acknowledged)

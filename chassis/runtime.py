@@ -24,6 +24,7 @@ from chassis.commands import Commands
 from chassis.consumer import Consumer
 from chassis.effects import EffectWorker, itself
 from chassis.errors import LogLostError, TransientError, UnusableStoreError
+from chassis.handover import Handover
 from chassis.metrics import BACKLOG
 from chassis.relay import Relay
 from chassis.service import Provider, Service
@@ -83,18 +84,26 @@ def assemble(
     workers: dict[str, EffectWorker] = {}
     circuits: list[Circuit] = []
     if provider is not None:
+        store.takes = frozenset(provider.runners)
         circuits.append(circuit := Circuit(service.name, provider.name))
         workers["effects"] = EffectWorker(
-            service, store, provider.runners, circuit, provider.concurrency, provider.timeout_s
+            service,
+            store,
+            provider.runners,
+            circuit,
+            provider.concurrency,
+            provider.timeout_s,
+            handover=Handover(store.takes),
         )
     if service.timers:
         timers = {kind.__name__: itself for kind in service.timers}
         workers["timers"] = EffectWorker(
             service, store, timers, Circuit(service.name, "timers"), concurrency=200
         )
-    wake = (relay.wake, *(worker.wake for worker in workers.values()))
+    wake = (relay.wake,)
     for worker in workers.values():
         worker.woken_by = wake
+        store.on_commit.append(worker.committed)
         relay.on_published.append(worker.published)
     consumer = Consumer(service, store, settings.kafka_bootstrap, wake=wake)
     commands = Commands(store, woken_by=wake)

@@ -7,9 +7,11 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from chassis.errors import ConcurrentChangeError
+from chassis import postgres_sql as sql
+from chassis import together
 from chassis.message import Change
 from chassis.postgres_types import Connection
+from chassis.together import Part
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class StateTable:
         values = ", ".join("detail::jsonb" if n == "detail" else n for n, _ in self._columns)
         return (
             f"INSERT INTO {self.table} ({names}) SELECT {values} FROM {self._rows}"  # noqa: S608
-            " ON CONFLICT (order_id) DO NOTHING"
+            " ON CONFLICT (order_id) DO NOTHING RETURNING 1"
         )
 
     @cached_property
@@ -65,29 +67,42 @@ class StateTable:
         rows = self._rows.replace(") AS new (", f", ${was}::int[]) AS new (").removesuffix(")")
         return (
             f"UPDATE {self.table} AS old SET {sets} FROM {rows}, was)"  # noqa: S608
-            " WHERE old.order_id = new.order_id AND old.version = new.was"
+            " WHERE old.order_id = new.order_id AND old.version = new.was RETURNING 1"
         )
 
     def state_of(self, status: str, detail: str) -> Any:
         return self._adapters[status].validate_json(detail)
 
+    @cached_property
+    def entering(self) -> str:
+        """The inbox takes $1, ids; then what is known of $2, orders: parked ones, and their rows."""
+        columns = ("order_id", "version", "status", "detail::text")
+        arrays = ", ".join(f"array_agg({column})" for column in columns)
+        return (
+            f"{sql.ENTER.rstrip()}, own.* FROM (SELECT {arrays} FROM {self.table}"  # noqa: S608
+            " WHERE order_id = ANY($2::text[])) AS own"
+        )
+
     async def load(self, connection: Connection, keys: Iterable[str]) -> dict[str, Change]:
-        rows = await connection.fetch(self._select, list(keys))
+        return self.read(tuple(row) for row in await connection.fetch(self._select, list(keys)))
+
+    def read(self, rows: Iterable[tuple[str, int, str, str]]) -> dict[str, Change]:
         return {key: Change(self.state_of(status, detail), v) for key, v, status, detail in rows}
 
-    async def save(self, connection: Connection, changed: dict[str, Change]) -> None:
+    def saving(self, changed: dict[str, Change]) -> list[Part]:
         """Write what changed; a row that somebody else changed meanwhile is a conflict."""
         ordered = sorted(changed.items())  # one order for all, so that no two writers deadlock
         fresh = [item for item in ordered if item[1].loaded_version == 0]
         known = [item for item in ordered if item[1].loaded_version > 0]
-        written = 0
+        parts = []
         if fresh:
-            written += _count(await connection.execute(self._insert, *self._arrays(fresh)))
+            parts.append(
+                Part(f"new_{self.table}", self._insert, self._arrays(fresh), rows=len(fresh))
+            )
         if known:
-            was = [row.loaded_version for _, row in known]
-            written += _count(await connection.execute(self._update, *self._arrays(known), was))
-        if written != len(ordered):
-            raise ConcurrentChangeError(f"{len(ordered) - written} rows of {self.table}")
+            values = [*self._arrays(known), [row.loaded_version for _, row in known]]
+            parts.append(Part(f"known_{self.table}", self._update, values, rows=len(known)))
+        return parts
 
     async def copy(self, connection: Connection, rows: Iterable[tuple[str, Change]]) -> None:
         """Add rows in bulk, none of which is there yet (COPY)."""
@@ -147,6 +162,7 @@ class SharedTable:
         return (
             f"INSERT INTO {self.table} ({', '.join(names)}) SELECT * FROM unnest({arrays})"  # noqa: S608
             f" ON CONFLICT ({self.key}) DO UPDATE SET {sets}{newer if self.revision else ''}"
+            " RETURNING 1"
         )
 
     async def load(self, connection: Connection, keys: Iterable[str]) -> dict[str, Any]:
@@ -160,16 +176,12 @@ class SharedTable:
         }
 
     async def save(self, connection: Connection, changed: dict[str, Any]) -> None:
+        await together.run(connection, [self.saving(changed)])
+
+    def saving(self, changed: dict[str, Any]) -> Part:
         table = [
             (key, *(getattr(value, name) for name in self._names))
             for key, value in sorted(changed.items())
         ]
-        tag = await connection.execute(
-            self._upsert, *(list(column) for column in zip(*table, strict=True))
-        )
-        if _count(tag) != len(table):
-            raise ConcurrentChangeError(f"{len(table) - _count(tag)} rows of {self.table}")
-
-
-def _count(tag: str) -> int:
-    return int(tag.rsplit(" ", 1)[-1])
+        columns = [list(column) for column in zip(*table, strict=True)]
+        return Part(f"new_{self.table}", self._upsert, columns, rows=len(table))

@@ -1,12 +1,13 @@
 """The port to a service's own database: PostgreSQL, Redis, or memory in the simulation."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from chassis.message import Message, OperatorAction, OutboxRow, Outcome, PendingEffect, Record
+from chassis.work import States, Work
 
 
 class Store(Protocol):
@@ -17,6 +18,12 @@ class Store(Protocol):
 
     lost: bool
     """Its data are gone, or were made anew since `prepare`: a consumer has to start again."""
+
+    takes: frozenset[str]
+    """Kinds of effects that this process asks for itself: owed with a lease, while it leads the relay."""
+
+    on_commit: list[Callable[[Work, States], None]]
+    """Told of each batch of this process straight after its commit."""
 
     async def prepare(self, stopping: asyncio.Event) -> None:
         """Called before each start of a consumer: returns when the data are whole."""

@@ -1,7 +1,7 @@
 """The heart of every transaction, without IO: decide on each message of a batch, in order."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import structlog
@@ -54,10 +54,18 @@ class Work:
     """What one transaction has to write beside the states."""
 
     outbox: list[OutboxRow] = field(default_factory=list)
+    outbox_ids: list[int] = field(default_factory=list)
     effects: list[PendingEffect] = field(default_factory=list)
     finished_effects: list[str] = field(default_factory=list)
     parked: list[tuple[Message, str]] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
+
+    def hand_over(self, kinds: frozenset[str]) -> None:
+        """Effects of these kinds are this process's: they are owed with a first lease on them."""
+        self.effects = [
+            replace(effect, tries=1) if effect.kind in kinds and effect.due_at is None else effect
+            for effect in self.effects
+        ]
 
 
 def work_of(

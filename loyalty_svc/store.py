@@ -90,6 +90,7 @@ class RedisStore:
     keep_days: int = 7
     ailing: str = "Redis was not looked at yet"
     epoch: str = ""
+    takes: frozenset[str] = frozenset()
     on_commit: list[Callable[[Work, States], None]] = field(default_factory=list)
     token: str = field(default_factory=ids.new_id)
 

@@ -18,7 +18,7 @@ async def serve(settings: Settings) -> None:
     settled, published = Waiting(), Waiting()
     store.on_commit.append(lambda work, states: settled.told(settled_in(work, states)))
     node = runtime.assemble(SERVICE, settings, store, PostgresOperations(store))
-    node.relay.on_published.append(published.told)
+    node.relay.on_published.append(lambda rows: published.told(row.key for row in rows))
     await runtime.run(node, api.make(node, store, settings, settled, published))
 
 

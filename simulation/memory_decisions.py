@@ -1,12 +1,14 @@
 """One transaction of the store in memory: the steps of the PostgreSQL store, in its order."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Any, TypeAlias
 from uuid import UUID
 
 from chassis.errors import ConcurrentChangeError
 from chassis.message import (
+    HANDED_S,
     Change,
     Done,
     KeyReused,
@@ -36,6 +38,8 @@ class MemoryDecisions(Client):
     service: Service
     database: Database
     shared: SharedTable | None = None
+    takes: frozenset[str] = frozenset()
+    _leading: dict[int, int] = field(default_factory=dict)
 
     async def _decide(
         self, transaction: Transaction, messages: Sequence[Message], malformed: Malformed
@@ -50,6 +54,8 @@ class MemoryDecisions(Client):
         todo = [m for m in messages if id(m) not in settled]
         states = await self.load(transaction, todo)
         work = work_of(self.service, states, todo, parked_keys)
+        if self._leading:
+            work.hand_over(self.takes)
         work.finished_effects += [m.effect_id for m in messages if m.effect_id and id(m) in settled]
         await self.write(transaction, states, todo, work)
         await self._answer(transaction, todo, work)
@@ -183,7 +189,7 @@ class MemoryDecisions(Client):
         if effects:
             await transaction.statement("owe")
         for effect in effects:
-            due_at = effect.due_at or transaction.at
+            due_at = effect.due_at or transaction.at + timedelta(seconds=HANDED_S * effect.tries)
             owed = replace(effect, due_at=due_at, owed_since=transaction.at)
             await transaction.insert("effects", effect.id, owed)
 

@@ -36,7 +36,6 @@ class MemoryStore(MemoryDecisions):
     lost: bool = False
     keep_days: int = 7
     on_commit: list[Callable[[Work, States], None]] = field(default_factory=list)
-    _leading: dict[int, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.database.clients.append(self)

@@ -34,6 +34,7 @@ class Memory:
         self.rows: dict[str, OutboxRow] = {}
         self.ids = itertools.count()
         self.owed: list[PendingEffect] = []
+        self.on_commit: list[object] = []
         self.asked = asyncio.Event()
         self.committed = asyncio.Event()
 

@@ -52,7 +52,7 @@ class Desk:
         self.sent += [row for _, row in rows]
         await self.store.acknowledge(0, [id_ for id_, _ in rows])
         for told in self.node.relay.on_published if rows else ():
-            told({row.key for _, row in rows})
+            told([row for _, row in rows])
 
     async def _relaying(self, stopping: asyncio.Event) -> None:
         while not stopping.is_set():

@@ -1,0 +1,73 @@
+"""What a batch writes to PostgreSQL, as parts of one statement: states first, then what follows from them."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+from zlib import crc32
+
+from chassis import postgres_sql as sql
+from chassis import together, wire
+from chassis.message import HANDED_S, Done, Message, OutboxRow
+from chassis.state_tables import SharedTable, StateTable
+from chassis.together import Part
+from chassis.work import States, Work, heard, wire_type
+
+OUTBOX = "new_outbox"
+
+
+def of_states(own: StateTable, shared: SharedTable | None, states: States) -> list[Part]:
+    parts = own.saving(states.changed)
+    if shared is not None and states.changed_shared:
+        parts.append(shared.saving({key: states.shared[key] for key in states.changed_shared}))
+    return parts
+
+
+def of_outbox(rows: Sequence[OutboxRow], shards: int, after: Sequence[Part] = ()) -> list[Part]:
+    """Rows are numbered after the states are written; the answer is their ids, in their order."""
+    if not rows:
+        return []
+    table = [
+        (crc32(r.key.encode()) % shards, r.topic, r.key, r.value, wire.packed(r.headers))
+        for r in rows
+    ]
+    text = sql.WRITE_OUTBOX.format(after=together.after(*(part.name for part in after)))
+    return [Part(OUTBOX, text, columns(table), answer="array_agg(id)")]
+
+
+def of_effects(work: Work) -> list[Part]:
+    """What is owed and done with in one batch is never written."""
+    parts, done = [], set(work.finished_effects)
+    rows = [
+        (e.id, e.key, e.kind, e.body, e.traceparent, e.due_at, e.tries)
+        for e in work.effects
+        if e.id not in done
+    ]
+    if rows:
+        lease = timedelta(seconds=HANDED_S)
+        parts.append(Part("new_effects", sql.OWE_EFFECTS, [*columns(rows), lease]))
+    if done:
+        parts.append(Part("done_effects", sql.FINISH, [list(done)]))
+    return parts
+
+
+def of_timeline(messages: Sequence[Message], work: Work) -> list[Part]:
+    rows = [
+        (m.key, m.at, heard(m), ", ".join(wire_type(e) for e in outcome.events))
+        for m, outcome in zip(messages, work.outcomes, strict=True)
+        if isinstance(outcome, Done) and outcome.events
+    ]
+    return [Part("new_timeline", sql.TELL, columns(rows))] if rows else []
+
+
+def of_answers(messages: Sequence[Message], work: Work) -> list[Part]:
+    """Fewer rows than answers: somebody used an idempotency key first."""
+    rows = [
+        (m.claim.scope, m.claim.key, m.claim.fingerprint, outcome.response)
+        for m, outcome in zip(messages, work.outcomes, strict=True)
+        if m.claim is not None and isinstance(outcome, Done)
+    ]
+    return [Part("new_answers", sql.ANSWER, columns(rows), rows=len(rows))] if rows else []
+
+
+def columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)]
