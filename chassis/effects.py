@@ -67,6 +67,7 @@ class EffectWorker:
     handover: Handover = field(default_factory=Handover)
     _running: dict[asyncio.Task[None], tuple[float, PendingEffect]] = field(default_factory=dict)
     _soon: set[str] = field(default_factory=set)
+    _others: bool = False
     _look_at: float = 0.0
     _prolonged_at: float = 0.0
     _known: list[tuple[PendingEffect, Message]] = field(default_factory=list)
@@ -108,13 +109,18 @@ class EffectWorker:
         if self._soon:
             self._look()
 
+    def sent(self, rows: Sequence[OutboxRow]) -> None:
+        """Told of rows that are in the log: what was handed over and waited for that is due."""
+        self._others = self.handover.published(rows) or self._others
+        self.wake.set()
+
     def published(self, rows: Sequence[OutboxRow]) -> None:
-        """Told of rows that are in the log: what waited for its intent to be there may be due."""
+        """Told of rows that are out of the outbox: what the store leases only then may be due."""
         keys = {row.key for row in rows}
-        if self.handover.published(rows) or not self._soon.isdisjoint(keys):
+        if self._others or not self._soon.isdisjoint(keys):
+            self._others = False
             self._soon -= keys
             self._look()
-        self.wake.set()
 
     def _look(self) -> None:
         self._look_at = 0.0

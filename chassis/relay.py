@@ -25,7 +25,7 @@ class Relay:
     """`wake` is set after each commit of this process; the poll finds what other instances wrote.
 
     Where nothing was published for a while, nobody waits for the next poll: it is slower then.
-    `on_published` are told the rows that Kafka has now, once the store knows it.
+    `on_sent` are told the rows that Kafka has now, `on_published` once the store knows it as well.
     """
 
     store: Store
@@ -40,6 +40,7 @@ class Relay:
     resigned_s: float = 0.75  # others have asked to lead by then
     send_timeout_s: float = Sender.send_timeout_s
     wake: asyncio.Event = field(default_factory=asyncio.Event)
+    on_sent: list[Callable[[Sequence[OutboxRow]], None]] = field(default_factory=list)
     on_published: list[Callable[[Sequence[OutboxRow]], None]] = field(default_factory=list)
     failing: str = ""
     failures: int = 0
@@ -100,10 +101,12 @@ class Relay:
         acknowledged, error = await self.sender.publish(rows)
         if acknowledged:
             crashpoints.reached(crashpoints.PUBLISHED)
-            await self.store.acknowledge(self.shard, acknowledged)
-            PUBLISHED.labels(self.name).inc(len(acknowledged))
             done = set(acknowledged)
             published = [row for id_, row in rows if id_ in done]
+            for told in self.on_sent:
+                told(published)
+            await self.store.acknowledge(self.shard, acknowledged)
+            PUBLISHED.labels(self.name).inc(len(acknowledged))
             for told in self.on_published:
                 told(published)
         if error is not None:

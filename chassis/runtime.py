@@ -104,6 +104,7 @@ def assemble(
     for worker in workers.values():
         worker.woken_by = wake
         store.on_commit.append(worker.committed)
+        relay.on_sent.append(worker.sent)
         relay.on_published.append(worker.published)
     consumer = Consumer(service, store, settings.kafka_bootstrap, wake=wake)
     commands = Commands(store, woken_by=wake)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import Final
 from uuid import UUID
 
@@ -50,8 +51,9 @@ def encode(envelope: Envelope) -> tuple[bytes, Headers]:
         ("ce_causationid", envelope.causation_id),
         ("content-type", CONTENT_TYPE),
     )
-    if missing := [name for name, value in attributes if not value]:
-        raise IncompleteError(f"{envelope.type} has no {', '.join(missing)}")
+    if not all(map(itemgetter(1), attributes)):
+        missing = ", ".join(name for name, value in attributes if not value)
+        raise IncompleteError(f"{envelope.type} has no {missing}")
     if envelope.type != entry.wire_type:
         raise IncompleteError(f"{envelope.type} is published as {entry.wire_type}")
     headers = [(name, value.encode()) for name, value in attributes]

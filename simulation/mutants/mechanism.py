@@ -9,6 +9,7 @@ import chassis.work
 from chassis.consumer import _Session
 from chassis.effects import EffectWorker
 from chassis.errors import TransientError
+from chassis.handover import Handover
 from chassis.relay import Relay
 from chassis.sender import Sender
 from chassis.service import Attempt
@@ -94,7 +95,14 @@ def _unknown_is_declined() -> Sequence[Place]:
 
 
 def _asked_before_published() -> Sequence[Place]:
-    return [(MemoryStore, "_unpublished", lambda _store: set())]
+    committed = Handover.committed
+
+    def asked_at_once(self: Any, work: Any) -> None:
+        committed(self, work)
+        self.published(work.outbox)
+
+    places: list[Place] = [(MemoryStore, "_unpublished", lambda _store: set())]
+    return [*places, (Handover, "committed", asked_at_once)]
 
 
 def _outcome_forgotten() -> Sequence[Place]:

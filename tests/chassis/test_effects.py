@@ -1,21 +1,32 @@
 """The worker that asks providers: one slow or failing call is nobody else's trouble."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
+import pytest
 from structlog.testing import capture_logs
 
-from chassis import clock
+from chassis import clock, effects
 from chassis.circuit import Circuit, State
 from chassis.effects import EffectWorker
 from chassis.errors import ProviderError, TransientError
-from chassis.message import ATTENTION_TRIES, Done, Message, Outcome, Parked, PendingEffect
+from chassis.handover import Handover
+from chassis.message import (
+    ATTENTION_TRIES,
+    Done,
+    Message,
+    OutboxRow,
+    Outcome,
+    Parked,
+    PendingEffect,
+)
 from chassis.service import Attempt, Service
-from chassis.work import adapter_of
+from chassis.work import States, Work, adapter_of
 from shared_events.decision import nothing
 
 AT: Final = datetime(2026, 1, 1, tzinfo=UTC)
@@ -310,3 +321,30 @@ async def test_an_open_circuit_leaves_the_provider_alone_but_for_one_probe_at_a_
         well.set()
         await until(lambda: not shelf.owed)
     assert worker.circuit.state is State.CLOSED
+
+
+async def test_what_is_handed_over_is_asked_for_without_the_store(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And if the call takes its time, the store is told that it is still somebody's."""
+    monkeypatch.setattr(effects, "HANDED_S", 0.1)
+    shelf, answering = Shelf(), asyncio.Event()
+    shelf.owe("a")
+    (row, work) = OutboxRow("test.events", "a", b"{}", []), Work()
+    work.outbox, work.effects = [row], [replace(shelf.owed["a"], due_at=None, tries=1)]
+    shelf.due["a"] = math.inf
+
+    async def runner(call: Call, attempt: Attempt) -> Answered:
+        await answering.wait()
+        return await at_once(call, attempt)
+
+    handover = Handover(frozenset({"Call"}))
+    async with working(shelf, runner, handover=handover) as worker:
+        worker.committed(work, States())
+        worker.sent([row])
+        await until(lambda: bool(shelf.postponed))
+        assert shelf.postponed[0][:2] == ("a", worker.lease_s)
+        answering.set()
+        await until(lambda: not shelf.owed)
+    assert len(shelf.postponed) == 1
+    assert shelf.leased_most == 0

@@ -51,7 +51,8 @@ class Desk:
         rows = await self.store.pending(0, 10_000)
         self.sent += [row for _, row in rows]
         await self.store.acknowledge(0, [id_ for id_, _ in rows])
-        for told in self.node.relay.on_published if rows else ():
+        relay = self.node.relay
+        for told in (*relay.on_sent, *relay.on_published) if rows else ():
             told([row for _, row in rows])
 
     async def _relaying(self, stopping: asyncio.Event) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from chassis import ids
 from chassis.errors import TransientError
-from chassis.message import Done, Message, PendingEffect
+from chassis.message import HANDED_S, Done, Message, PendingEffect
 from chassis.store import Store
 from order_svc.messages import CancelOrder, CartLine, DeadlinePassed, PlaceOrder, PriceProduct
 from order_svc.service import SERVICE
@@ -200,3 +200,47 @@ async def test_the_freshest_come_first_when_it_is_a_probe(store: Store) -> None:
     assert probe.key == new
     (first,) = await due(store, TIMERS, 1, 60)
     assert first.key == old
+
+
+@pytest.mark.parametrize("leases", [1, 0], ids=["leads", "does not lead"])
+async def test_who_leads_the_relay_owes_what_it_takes_with_a_first_lease(
+    payment: Kind, leases: int
+) -> None:
+    """It learns when the intent is in the log, and asks then without looking here."""
+    store, order = await payment.connect(payment.service), an_order()
+    told: list[PendingEffect] = []
+    store.takes = frozenset({"Capture"})
+    store.on_commit.append(lambda work, _states: told.extend(work.effects))
+    if leases:
+        assert await store.lead(0)
+    await store.handle([a_message(StockReserved(order=order))], ())
+    (effect,) = await owed(payment, store, order.order_id)
+    assert [e.tries for e in told] == [effect.tries] == [leases]
+    assert effect.due_at is not None
+    wait_s = (effect.due_at - datetime.now(UTC)).total_seconds()
+    assert (wait_s > HANDED_S / 2) == bool(leases)
+    found = await due(store, ("Capture",), 10_000, 60)
+    assert (order.order_id in {e.key for e in found}) != bool(leases)
+    await store.close()
+
+
+async def test_what_is_owed_and_done_with_in_one_batch_is_owed_no_more(
+    kind: Kind, store: Store
+) -> None:
+    """An order that is cancelled in the batch that places it has no deadline left."""
+    await place(store, timedelta(hours=1))
+    order_id, cart = ids.new_id(), (CartLine(sku="CLOCK", quantity=1),)
+    order = PlaceOrder(
+        order_id=order_id,
+        customer_id="alice",
+        cart=cart,
+        currency="EUR",
+        payment_token="tok_visa",
+        country="DE",
+        postal_code="10115",
+        patience=timedelta(hours=1),
+    )
+    cancel = CancelOrder(order_id=order_id)
+    outcomes = await store.handle([command(order_id, order), command(order_id, cancel)], ())
+    assert [type(outcome) for outcome in outcomes] == [Done, Done]
+    assert await owed(kind, store, order_id) == ()
