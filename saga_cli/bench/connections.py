@@ -80,7 +80,7 @@ class Pool:
 
     def __post_init__(self) -> None:
         places = [urlsplit(url) for url in self.urls]
-        self._turns = cycle([(place.hostname, place.port) for place in places])
+        self._turns = cycle([(place.hostname or "", place.port or 0) for place in places])
 
     def ask(self, request: bytes, told: Told) -> None:
         if self._free:

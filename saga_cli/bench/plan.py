@@ -34,7 +34,7 @@ class Plan:
     arrivals: Literal["poisson", "steady"] = "poisson"
     shape: Shape = "mixed"
     seed: int = 1
-    connections: int = 256
+    connections: int = 512
     warm_s: float = 0.0
     patience_s: float = 60.0
 

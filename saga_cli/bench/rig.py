@@ -133,7 +133,7 @@ def running(
     made = servers.start()
     rig = Rig(made, Services(made.addresses, made.folder), extra or {})
     try:
-        topics = {topic: (partitions, KEEP_FOR_EVER) for topic in TOPICS}
+        topics = dict.fromkeys(TOPICS, (partitions, KEEP_FOR_EVER))
         uvloop.run(ensure_topics(made.addresses.kafka_bootstrap, topics))
         for _ in range(instances):
             rig.start(*(spec.name for spec in SERVICES))

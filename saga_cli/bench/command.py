@@ -1,0 +1,78 @@
+"""saga bench: scenarios one after the other, told as they go, and their tables."""
+
+import logging
+import os
+import platform
+import signal
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import structlog
+from pydantic_core import to_json
+
+from saga_cli.bench.bench import Bench
+from saga_cli.bench.registry import SCENARIOS, USUAL, Result
+from saga_cli.stack.binaries import MissingProgramError
+from saga_cli.terminal import console, fail
+
+
+def bench(names: Sequence[str], session: Bench, json: Path | None) -> None:
+    """Run the scenarios; what fails ends the command with one line."""
+    if unknown := [name for name in names if name not in SCENARIOS]:
+        fail(f"there is no scenario {unknown[0]!r}; there are {', '.join(SCENARIOS)}")
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    try:
+        results = run(names or USUAL, session)
+    except MissingProgramError as error:
+        fail(str(error))
+    except (RuntimeError, httpx.HTTPError) as error:
+        fail(str(error) or repr(error), code=1)
+    except KeyboardInterrupt:
+        fail("stopped", code=130)
+    finally:
+        session.close()
+    if json:
+        json.write_bytes(to_json(document(session, results), indent=1))
+
+
+def run(names: Sequence[str], session: Bench) -> dict[str, Result]:
+    """In the order of the registry: those that share a system come first."""
+    wanted = [name for name in SCENARIOS if name in names]
+    minutes = sum(SCENARIOS[name].minutes for name in wanted)
+    session.tell(f"{', '.join(wanted)}: with the usual options some {minutes:g} minutes")
+    results = {}
+    for name in wanted:
+        results[name] = SCENARIOS[name].run(session)
+        console.print(results[name].table().drawn())
+    return results
+
+
+def document(session: Bench, results: Mapping[str, Result]) -> dict[str, Any]:
+    """Everything that was found, with the machine and the options it was found with."""
+    return {"machine": machine(), "options": asdict(session.options), "results": dict(results)}
+
+
+def machine() -> dict[str, Any]:
+    return {
+        "cores": os.cpu_count(),
+        "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+    }
+
+
+def telling() -> Any:
+    """Lines with the seconds since now."""
+    started = time.monotonic()
+
+    def tell(text: str) -> None:
+        console.print(f"{time.monotonic() - started:7.1f} s  {text}")
+
+    return tell
