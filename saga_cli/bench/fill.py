@@ -6,7 +6,7 @@
 import asyncio
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import batched
+from itertools import islice
 from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
@@ -80,9 +80,8 @@ class Filler:
             held: Any = redis.memory_usage(self._keys[0])
             most = psutil.virtual_memory().available // OF_MEMORY // held
             self.tell(f"growth: Redis to {min(orders, most)} orders")
-            for names in batched(
-                self._names(min(orders, self.in_redis + most)), 1000, strict=False
-            ):
+            copies = self._names(min(orders, self.in_redis + most))
+            while names := list(islice(copies, 1000)):
                 with redis.pipeline(transaction=False) as pipeline:
                     for source, name in names:
                         pipeline.copy(source, name)

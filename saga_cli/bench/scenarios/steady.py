@@ -175,7 +175,8 @@ class Hot:
 
 def hot(bench: Bench) -> Hot:
     rate = capacity_of(bench) / 2
-    bursts, loads = {}, {}
+    bursts: dict[str, Measured] = {}
+    loads: dict[str, Measured] = {}
     for shape in SHAPES:
         bench.tell(f"hot: {shape}")
         bursts[shape] = bench.rig.load(orders=bench.options.orders, in_flight=DEEP, shape=shape)
