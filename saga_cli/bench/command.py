@@ -45,6 +45,8 @@ def bench(names: Sequence[str], session: Bench, json: Path | None) -> None:
 def run(names: Sequence[str], session: Bench) -> dict[str, Result]:
     """In the order of the registry: those that share a system come first."""
     wanted = [name for name in SCENARIOS if name in names]
+    if not wanted:
+        return {}
     minutes = sum(SCENARIOS[name].minutes for name in wanted)
     session.tell(f"{', '.join(wanted)}: with the usual options some {minutes:g} minutes")
     results = {}

@@ -20,6 +20,8 @@ class Scenario:
     run: Callable[[Bench], Result]
     minutes: float
     is_usual: bool = False
+    is_alone: bool = False
+    """On servers of its own."""
 
 
 SCENARIOS: Final = {
@@ -30,8 +32,9 @@ SCENARIOS: Final = {
     "hot": Scenario(steady.hot, 2.5),
     "recovery": Scenario(troubled.recovery, 3, is_usual=True),
     "overload": Scenario(troubled.overload, 1.5, is_usual=True),
-    "drain": Scenario(troubled.drain, 10),
-    "curve": Scenario(scaled.curve, 6),
-    "growth": Scenario(scaled.growth, 30),
+    "drain": Scenario(troubled.drain, 10, is_alone=True),
+    "curve": Scenario(scaled.curve, 6, is_alone=True),
+    "growth": Scenario(scaled.growth, 30, is_alone=True),
 }
 USUAL: Final = tuple(name for name, scenario in SCENARIOS.items() if scenario.is_usual)
+OWN: Final = frozenset(name for name, scenario in SCENARIOS.items() if scenario.is_alone)
