@@ -171,8 +171,10 @@ def bench(  # noqa: PLR0913 - each is an option
     Scenarios: capacity, latency, cost, in-flight, hot, recovery, overload, drain, curve, growth.
     Without a name: capacity, latency, cost, recovery and overload, some 8 minutes.
     """
-    from saga_cli.bench import asked  # noqa: PLC0415 - slow, see above
-
+    try:
+        from saga_cli.bench import asked  # noqa: PLC0415 - slow, see above
+    except ModuleNotFoundError as error:
+        fail(f"the bench needs the extras `bench` and `servers`: {error}")
     figures = {"rate": rate, "seconds": seconds, "orders": orders, "backlog": backlog}
     asked.bench(scenarios or [], figures, sizes, json, quick=quick)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from saga_cli.bench import command
 from saga_cli.bench.bench import QUICK, Bench, Options
+from saga_cli.bench.registry import SCENARIOS
 from saga_cli.terminal import fail, plain
 
 
@@ -18,6 +19,8 @@ def bench(
     *,
     quick: bool,
 ) -> None:
+    if unknown := [name for name in names if name not in SCENARIOS]:
+        fail(f"there is no scenario {plain(unknown[0])!r}; there are {', '.join(SCENARIOS)}")
     given: dict[str, Any] = {name: value for name, value in figures.items() if value is not None}
     if sizes:
         given["sizes"] = numbers(sizes)

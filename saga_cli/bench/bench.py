@@ -5,6 +5,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from saga_cli.bench.machine import Machine, this_one
 from saga_cli.bench.rig import Rig, Tell, running
 
 
@@ -46,6 +47,7 @@ QUICK = Options(
 class Bench:
     options: Options
     tell: Tell
+    machine: Machine = field(default_factory=this_one)
     per_s: float = 0.0
     """The capacity once it is known: orders a second."""
     _held: ExitStack = field(default_factory=ExitStack)

@@ -20,9 +20,10 @@ Groups = Mapping[str, Iterable[int]]
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """CPU seconds by process; most memory (proportional set size) of each; bytes that were added.
+    """CPU seconds, and most memory (proportional set size), by process; bytes that were added.
 
-    The wire is the loopback device of the whole machine: what else talks there is counted too.
+    The CPU is without that of a process that was killed meanwhile. The wire is the loopback device
+    of the whole machine: what else talks there is counted too.
     """
 
     cpu_s: dict[str, float]
@@ -35,7 +36,7 @@ class Meters:
     groups: Callable[[], Groups]
     addresses: Addresses
     folder: Path
-    _cpu: dict[str, float] = field(default_factory=dict)
+    _cpu: dict[int, float] = field(default_factory=dict)
     _bytes: dict[str, int] = field(default_factory=dict)
     _memory: dict[str, float] = field(default_factory=dict)
     _stopped: threading.Event = field(default_factory=threading.Event)
@@ -44,17 +45,20 @@ class Meters:
         self._memory.clear()
         self._stopped = threading.Event()
         self._bytes = bytes_of(self.folder, self.addresses)
-        self._cpu = {name: cpu_s(pids) for name, pids in self.groups().items()}
+        self._cpu = {pid: cpu_s(pid) for pids in self.groups().values() for pid in pids}
         self._sampler = threading.Thread(target=self._sample, daemon=True)
         self._sampler.start()
 
     def stop(self) -> Usage:
-        cpu = {name: cpu_s(pids) for name, pids in self.groups().items()}
+        cpu = {
+            name: sum(cpu_s(pid) - self._cpu.get(pid, 0.0) for pid in pids)
+            for name, pids in self.groups().items()
+        }
         self._stopped.set()
         self._sampler.join()
         after = bytes_of(self.folder, self.addresses)
         return Usage(
-            {name: spent - self._cpu.get(name, 0.0) for name, spent in cpu.items()},
+            cpu,
             dict(self._memory),
             {name: count - self._bytes[name] for name, count in after.items()},
         )
@@ -67,10 +71,10 @@ class Meters:
                 return
 
 
-def cpu_s(pids: Iterable[int]) -> float:
-    """Of the processes and all they started, those that are gone included."""
+def cpu_s(pid: int) -> float:
+    """Of a process and all it started, those that are gone included; 0 if it is gone itself."""
     spent = 0.0
-    for process in _family(pids):
+    for process in _family([pid]):
         with contextlib.suppress(psutil.NoSuchProcess):
             times = process.cpu_times()
             spent += times.user + times.system + times.children_user + times.children_system

@@ -15,7 +15,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     path = tmp_path_factory.mktemp("bench") / "found.json"
     words = ["cost", "recovery", "--quick", "--rate", "60", "--json", str(path)]
     command = [sys.executable, "-m", "saga_cli.main", "bench", *words]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=150, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     document: dict[str, Any] = json.loads(path.read_text())
     return document
