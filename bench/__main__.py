@@ -20,6 +20,7 @@ from bench.plots import draw
 from saga_cli.bench.bench import QUICK, Bench, Options
 from saga_cli.bench.command import document, run, telling
 from saga_cli.bench.registry import OWN, SCENARIOS, USUAL, Result
+from saga_cli.one_line import AILING, said
 from saga_cli.stack.binaries import MissingProgramError
 from saga_cli.terminal import console
 
@@ -84,8 +85,8 @@ def main() -> int:
     try:
         names = found.scenarios or [*USUAL, COMPARE]
         results = measured(session, names, found.peers.split(","))
-    except (MissingProgramError, RuntimeError, httpx.HTTPError) as error:
-        sys.stderr.write(f"bench: {error}\n")
+    except (MissingProgramError, RuntimeError, httpx.HTTPError, *AILING) as error:
+        sys.stderr.write(f"bench: {said(error)}\n")
         return 1
     finally:
         session.close()

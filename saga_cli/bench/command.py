@@ -15,6 +15,7 @@ from pydantic_core import to_json
 
 from saga_cli.bench.bench import Bench
 from saga_cli.bench.registry import SCENARIOS, USUAL, Result
+from saga_cli.one_line import AILING, said
 from saga_cli.stack.binaries import MissingProgramError
 from saga_cli.terminal import console, fail
 
@@ -27,8 +28,10 @@ def bench(names: Sequence[str], session: Bench, json: Path | None) -> None:
         results = run(names or USUAL, session)
     except MissingProgramError as error:
         fail(str(error))
-    except (RuntimeError, httpx.HTTPError) as error:
-        fail(str(error) or repr(error), code=1)
+    except RuntimeError as error:
+        fail(str(error), code=1)
+    except (httpx.HTTPError, *AILING) as error:
+        fail(said(error), code=1)
     except KeyboardInterrupt:
         fail("stopped", code=130)
     finally:

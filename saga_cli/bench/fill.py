@@ -34,6 +34,9 @@ COLUMNS: Final = """
 SELECT column_name, data_type FROM information_schema.columns
 WHERE table_schema = 'public' AND table_name = $1 AND is_identity = 'NO' ORDER BY ordinal_position
 """
+STATED: Final = frozenset({"orders", "timeline", "reservations", "payments", "shipments"})
+REAL: Final = "WHERE order_id ~ '^[0-9a-f]{8}-'"
+"""Beside orders there is what became of a product or its stock, under its SKU."""
 AT_ONCE: Final = 50_000
 OF_MEMORY: Final = 4
 """Redis is given a quarter of what is free: it writes its file again beside what it holds."""
@@ -76,7 +79,7 @@ class Filler:
     def _grow_redis(self, orders: int) -> None:
         number = BY_NAME["loyalty"].redis_database
         with Redis.from_url(f"{self.addresses.redis_url}/{number}") as redis:
-            self._keys = self._keys or list(redis.scan_iter(f"{PREFIX}*", count=1000))
+            self._keys = self._keys or list(redis.scan_iter(f"{PREFIX}????????-*", count=1000))
             held: Any = redis.memory_usage(self._keys[0])
             most = psutil.virtual_memory().available // OF_MEMORY // held
             self.tell(f"growth: Redis to {min(orders, most)} orders")
@@ -99,8 +102,9 @@ async def _templates(connection: Any, tables: tuple[str, ...]) -> int:
     """The rows of real orders, set aside when it is first asked for; how many orders they are."""
     await connection.execute(EARLIER)
     for table in tables:
+        orders = REAL if table in STATED else ""
         await connection.execute(
-            f"CREATE UNLOGGED TABLE IF NOT EXISTS real_{table} AS TABLE {table}"
+            f"CREATE UNLOGGED TABLE IF NOT EXISTS real_{table} AS SELECT * FROM {table} {orders}"  # noqa: S608
         )
     return int(await connection.fetchval(f"SELECT count(*) FROM real_{tables[0]}"))  # noqa: S608
 
