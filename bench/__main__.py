@@ -55,7 +55,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--peers", default=",".join(PEERS), help="by commas")
     parser.add_argument("--out", type=Path, default=OUT, help="the folder of what is written")
     parser.add_argument("--quick", action="store_true", help="only show that it works")
-    parser.add_argument("--sizes", help="orders of growth, by commas")
+    parser.add_argument("--sizes", type=sizes, help="orders of growth, by commas")
     for name, kind in (("rate", float), ("seconds", float), ("orders", int), ("backlog", int)):
         parser.add_argument(f"--{name}", type=kind, help="as of `saga bench`")
     found = parser.parse_args()
@@ -69,11 +69,15 @@ def options() -> argparse.Namespace:
     return found
 
 
+def sizes(text: str) -> tuple[int, ...]:
+    return tuple(int(size) for size in text.split(","))
+
+
 def session_of(found: argparse.Namespace) -> Bench:
     names = ("rate", "seconds", "orders", "backlog")
     given = {name: getattr(found, name) for name in names if getattr(found, name) is not None}
     if found.sizes:
-        given["sizes"] = tuple(int(size) for size in found.sizes.split(","))
+        given["sizes"] = found.sizes
     return Bench(replace(QUICK if found.quick else Options(), **given), telling())
 
 

@@ -47,6 +47,9 @@ def side_by_side(found: Comparison, axes: Axes) -> None:
             [s.in_flight for s in own], [s.settled_per_s for s in own], marker="o", label=system
         )
     axes.set(xscale="log", xlabel="orders in flight", ylabel="settled a second", ylim=(0, None))
+    depths = sorted({side.in_flight for side in found.sides})
+    axes.set_xticks(depths, [str(depth) for depth in depths])
+    axes.minorticks_off()
 
 
 def cost(found: Cost, axes: Axes) -> None:

@@ -49,6 +49,7 @@ class Recovery:
             (
                 name,
                 killed.recovered_s if killed.recovered_s is not None else "not seen",
+                killed.measured.report.end_to_end.max_ms / 1000,
                 max(tick.backlog for tick in killed.measured.report.ticks),
                 killed.measured.report.accepted,
                 killed.measured.report.offered - killed.measured.report.accepted,
@@ -56,8 +57,8 @@ class Recovery:
             )
             for name, killed in self.by_service.items()
         ]
-        columns = ("killed", "recovered s", "backlog at most", "accepted", "not accepted", "lost")
-        return Table("SIGKILL under half load", columns, rows)
+        columns = ("killed", "recovered s", "slowest order s", "backlog at most", "accepted")
+        return Table("SIGKILL under half load", (*columns, "not accepted", "lost"), rows)
 
 
 def recovery(bench: Bench) -> Recovery:
