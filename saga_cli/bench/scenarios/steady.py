@@ -97,7 +97,7 @@ class Latencies:
         rows = [
             (
                 load,
-                len_s(m.report),
+                offered_per_s(m.report),
                 m.report.http.p50_ms,
                 m.report.http.p99_ms,
                 m.report.end_to_end.p50_ms,
@@ -112,7 +112,7 @@ class Latencies:
         return Table("Latency", ("load", "orders/s", *http, *whole, "generator"), rows)
 
 
-def len_s(report: Report) -> float:
+def offered_per_s(report: Report) -> float:
     return report.offered / report.seconds
 
 
