@@ -138,7 +138,7 @@ def overload(bench: Bench) -> Overload:
     rate, options = capacity_of(bench), bench.options
     begun = options.warm_s + options.seconds / 4
     ended = begun + options.seconds
-    bench.tell(f"overload: {TIMES * rate:.0f} orders/s for {options.seconds:.0f} s, then a third")
+    bench.tell(f"overload: {TIMES * rate:.0f} orders/s for {options.seconds:.0f} s, then a sixth")
     phases = (
         Phase(rate / 2, begun),
         Phase(TIMES * rate, options.seconds),
