@@ -19,8 +19,8 @@ demo: setup ## the whole system on real servers: checkouts, timelines, reconcili
 simulate: setup ## so many ORDERS (10000) on simulated servers under faults; ARGS="--seed 7" begins elsewhere
 	@$(RUN) saga simulate --orders $(ORDERS) $(ARGS)
 
-bench: setup ## how fast a service is rebuilt from its log; ARGS="--orders 420000 payment" is another length
-	@$(RUN) python -m bench.rebuild $(ARGS)
+bench: setup ## capacity, latency, cost, recovery, overload, and other tools beside it; ARGS="--quick"
+	@$(RUN) python -m bench $(ARGS)
 
 mutants: setup ## deliberate bugs, each of which the simulation has to find
 	@$(RUN) saga mutants $(ARGS)

@@ -150,6 +150,35 @@ def chaos(
     command.chaos(Options(number, seconds, rate, logs))
 
 
+@app.command()
+def bench(  # noqa: PLR0913 - each is an option
+    scenarios: Annotated[
+        list[str] | None, typer.Argument(help="Such as capacity or overload; without one, a few.")
+    ] = None,
+    rate: Annotated[
+        float | None, typer.Option(min=1, help="Orders a second to take as the capacity.")
+    ] = None,
+    seconds: Annotated[float | None, typer.Option(min=1, help="Of each measurement.")] = None,
+    orders: Annotated[int | None, typer.Option(min=1, help="Of each burst.")] = None,
+    backlog: Annotated[int | None, typer.Option(min=1, help="Orders to drain.")] = None,
+    sizes: Annotated[str, typer.Option(help="Orders of growth, such as 0,1000000.")] = "",
+    json: Annotated[Path | None, typer.Option(help="Write all that was found here.")] = None,
+    *,
+    quick: Annotated[bool, typer.Option("--quick", help="Only show that it works.")] = False,
+) -> None:
+    """Measure the whole on real servers: capacity, latency, cost, recovery, overload and more.
+
+    Scenarios: capacity, latency, cost, in-flight, hot, recovery, overload, drain, curve, growth.
+    Without a name: capacity, latency, cost, recovery and overload, some 8 minutes.
+    """
+    try:
+        from saga_cli.bench import asked  # noqa: PLC0415 - slow, see above
+    except ModuleNotFoundError as error:
+        fail(f"the bench needs the extras `bench` and `servers`: {error}")
+    figures = {"rate": rate, "seconds": seconds, "orders": orders, "backlog": backlog}
+    asked.bench(scenarios or [], figures, sizes, json, quick=quick)
+
+
 def _processes(name: str) -> list[state.Running]:
     """Those of a service or server of the running stack."""
     stack = state.found()

@@ -1,0 +1,102 @@
+"""The product and other tools on the same servers: tables, pictures and all figures in a folder.
+
+`python -m bench --out docs/performance`; scenarios as `saga bench` has them, then the peers.
+"""
+
+import argparse
+import logging
+import signal
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import structlog
+from pydantic_core import to_json
+
+from bench.compare import PEERS, compare
+from bench.plots import draw
+from saga_cli.bench.bench import QUICK, Bench, Options
+from saga_cli.bench.command import document, run, telling
+from saga_cli.bench.registry import OWN, SCENARIOS, USUAL, Result
+from saga_cli.one_line import AILING, said
+from saga_cli.stack.binaries import MissingProgramError
+from saga_cli.terminal import console
+
+OUT = Path("docs/performance")
+COMPARE = "compare"
+
+
+def measured(session: Bench, names: list[str], peers: list[str]) -> dict[str, Result]:
+    """What shares servers, the comparison on the same ones, then what needs its own."""
+    results = run([name for name in names if name not in OWN], session)
+    if COMPARE in names:
+        found = compare(session, peers)
+        console.print(found.table().drawn())
+        results[COMPARE] = found
+        session.close()
+    return results | run([name for name in names if name in OWN], session)
+
+
+def write(session: Bench, results: Mapping[str, Result], out: Path) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "results.json").write_bytes(to_json(document(session, results), indent=1))
+    pages = [result.table().markdown() for result in results.values()]
+    (out / "tables.md").write_text("\n".join(("# Measured", "", *pages)), "utf-8")
+    for path in draw(results, out):
+        session.tell(f"drawn: {path}")
+
+
+def options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    names = ", ".join((*SCENARIOS, COMPARE))
+    parser.add_argument("scenarios", nargs="*", help=f"of {names}; the usual ones and compare")
+    parser.add_argument("--peers", default=",".join(PEERS), help="by commas")
+    parser.add_argument("--out", type=Path, default=OUT, help="the folder of what is written")
+    parser.add_argument("--quick", action="store_true", help="only show that it works")
+    parser.add_argument("--sizes", type=sizes, help="orders of growth, by commas")
+    for name, kind in (("rate", float), ("seconds", float), ("orders", int), ("backlog", int)):
+        parser.add_argument(f"--{name}", type=kind, help="as of `saga bench`")
+    found = parser.parse_args()
+    if unknown := set(found.scenarios) - {*SCENARIOS, COMPARE}:
+        parser.error(f"there is no scenario {unknown.pop()!r}; there are {names}")
+    if unknown := set(found.peers.split(",")) - set(PEERS):
+        parser.error(f"there is no peer {unknown.pop()!r}; there are {', '.join(PEERS)}")
+    figures = (found.rate, found.seconds, found.orders, found.backlog)
+    if any(figure is not None and figure < 1 for figure in figures):
+        parser.error("a figure is at least 1")
+    return found
+
+
+def sizes(text: str) -> tuple[int, ...]:
+    return tuple(int(size) for size in text.split(","))
+
+
+def session_of(found: argparse.Namespace) -> Bench:
+    names = ("rate", "seconds", "orders", "backlog")
+    given = {name: getattr(found, name) for name in names if getattr(found, name) is not None}
+    if found.sizes:
+        given["sizes"] = found.sizes
+    return Bench(replace(QUICK if found.quick else Options(), **given), telling())
+
+
+def main() -> int:
+    found = options()
+    session = session_of(found)
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    try:
+        names = found.scenarios or [*USUAL, COMPARE]
+        results = measured(session, names, found.peers.split(","))
+    except (MissingProgramError, RuntimeError, httpx.HTTPError, *AILING) as error:
+        sys.stderr.write(f"bench: {said(error)}\n")
+        return 1
+    finally:
+        session.close()
+    write(session, results, found.out)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

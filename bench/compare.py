@@ -1,0 +1,129 @@
+"""The same orders through other tools, on the same servers: `bench/peers`, a project of its own."""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from saga_cli.bench.bench import Bench
+from saga_cli.bench.rig import Measured
+from saga_cli.bench.scenarios.steady import in_flight, orders_at
+from saga_cli.bench.tables import Table
+from saga_cli.topology import Addresses
+
+PEERS: Final = ("dbos", "temporal", "naive", "orchestrator", "ceiling")
+OURS: Final = "choreography"
+NOT_HERE: Final = 3
+"""A peer's exit code where it can't be had on this machine."""
+LIMIT_S: Final = 600
+PROJECT: Final = Path(__file__).parent / "peers"
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One system at one depth; `wrong` are orders that did not end as they have to."""
+
+    system: str
+    in_flight: int
+    sagas: int
+    settled_per_s: float
+    p50_ms: float
+    p99_ms: float
+    cpu_us: float
+    wrong: int
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """`skipped` says of each peer that is missing why it is."""
+
+    sides: tuple[Side, ...]
+    skipped: Mapping[str, str]
+
+    def table(self) -> Table:
+        rows: list[tuple[Any, ...]] = [
+            (s.system, s.in_flight, s.settled_per_s, s.p50_ms, s.p99_ms, s.cpu_us, s.wrong)
+            for s in self.sides
+        ]
+        rows += [(system, f"skipped: {why}", *[""] * 5) for system, why in self.skipped.items()]
+        columns = ("system", "in flight", "settled/s", "p50 ms", "p99 ms", "CPU us an order")
+        return Table("Side by side", (*columns, "wrong"), rows)
+
+
+def compare(bench: Bench, peers: Iterable[str]) -> Comparison:
+    """Ours first; then its processes stop, and each peer has the servers to itself."""
+    sides = [ours(int(depth), m) for depth, m in in_flight(bench).loads.items()]
+    skipped: dict[str, str] = {}
+    bench.rig.stop_services()
+    for peer in peers:
+        for depth in bench.options.in_flight:
+            bench.tell(f"{peer}, {depth} in flight")
+            found = ask(bench, peer, depth)
+            if isinstance(found, str):
+                skipped[peer] = found
+                bench.tell(f"{peer} is skipped: {found}")
+                break
+            sides.append(found)
+    return Comparison(tuple(sides), skipped)
+
+
+def ours(depth: int, measured: Measured) -> Side:
+    report = measured.report
+    whole = report.end_to_end
+    return Side(
+        OURS,
+        depth,
+        report.settled,
+        report.settled_per_s,
+        whole.p50_ms,
+        whole.p99_ms,
+        sum(measured.cpu_us.values()),
+        report.unsettled,
+    )
+
+
+def ask(bench: Bench, peer: str, depth: int) -> Side | str:
+    """A peer's figures, or why there are none."""
+    if not (PROJECT / "run.py").exists():
+        return f"there is no {PROJECT.name}/run.py"
+    sagas = orders_at(depth, bench.options.orders)
+    words = [*_words(bench.rig.servers.addresses, peer), "--in-flight", str(depth)]
+    try:
+        done = subprocess.run(
+            [*words, "--sagas", str(sagas), "--json"],
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return f"no figures within {LIMIT_S} s"
+    said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+    if done.returncode == NOT_HERE:
+        return said[-1]
+    if done.returncode:
+        raise RuntimeError(f"{peer} failed: {said[-1]}")
+    return side(json.loads(done.stdout))
+
+
+def side(found: Mapping[str, Any]) -> Side:
+    settled = found["confirmed"] + found["cancelled"]
+    return Side(
+        found["peer"],
+        found["in_flight"],
+        settled,
+        found["settled_per_s"],
+        found["p50_ms"],
+        found["p99_ms"],
+        found["cpu_s"] / max(settled, 1) * 1e6,
+        found["wrong"],
+    )
+
+
+def _words(addresses: Addresses, peer: str) -> Iterator[str]:
+    yield from (shutil.which("uv") or ".tools/bin/uv", "run", "--project", str(PROJECT))
+    yield from ("python", str(PROJECT / "run.py"), peer)
+    yield from ("--database-url", addresses.postgres_url, "--kafka", addresses.kafka_bootstrap)

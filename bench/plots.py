@@ -1,0 +1,142 @@
+"""Pictures of what was found, each a PNG of its own."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+
+from bench.compare import Comparison
+from saga_cli.bench.histogram import percentiles
+from saga_cli.bench.registry import Result
+from saga_cli.bench.rig import Measured
+from saga_cli.bench.scenarios.scaled import Curve, Growth
+from saga_cli.bench.scenarios.steady import Cost, InFlight, Latencies
+from saga_cli.bench.scenarios.troubled import Overload, Recovery
+
+NINES: Final = (0, 50, 75, 90, 95, 99, 99.5, 99.9, 99.99)
+DPI: Final = 120
+PROCESSES: Final = (
+    "order",
+    "inventory",
+    "payment",
+    "shipping",
+    "loyalty",
+    "kafka",
+    "postgres",
+    "redis",
+)
+
+
+def latencies(found: Latencies, axes: Axes) -> None:
+    """As HdrHistogram draws it: each further nine has the same room."""
+    for load, measured in found.loads.items():
+        values = percentiles(measured.report.end_to_end, NINES)
+        axes.plot([1 / (1 - p / 100) for p in NINES], values, marker=".", label=f"{load} load")
+    axes.set(xscale="log", xlabel="percentile", ylabel="ms until settled", ylim=(0, None))
+    axes.set_xticks([1 / (1 - p / 100) for p in NINES], [f"{p:g}" for p in NINES])
+    axes.minorticks_off()
+
+
+def side_by_side(found: Comparison, axes: Axes) -> None:
+    for system in dict.fromkeys(side.system for side in found.sides):
+        own = [side for side in found.sides if side.system == system]
+        axes.plot(
+            [s.in_flight for s in own], [s.settled_per_s for s in own], marker="o", label=system
+        )
+    axes.set(xscale="log", xlabel="orders in flight", ylabel="settled a second", ylim=(0, None))
+    depths = sorted({side.in_flight for side in found.sides})
+    axes.set_xticks(depths, [str(depth) for depth in depths])
+    axes.minorticks_off()
+
+
+def cost(found: Cost, axes: Axes) -> None:
+    _stacked({"burst": found.measured}, axes)
+
+
+def in_flight(found: InFlight, axes: Axes) -> None:
+    _stacked(found.loads, axes)
+    axes.set_xlabel("orders in flight")
+
+
+def _stacked(found: Mapping[str, Measured], axes: Axes) -> None:
+    names, floor = list(found), [0.0] * len(found)
+    for process in PROCESSES:
+        spent = [measured.cpu_us.get(process, 0.0) for measured in found.values()]
+        axes.bar(names, spent, bottom=floor, label=process)
+        floor = [low + more for low, more in zip(floor, spent, strict=True)]
+    axes.set_ylabel("CPU us an order")
+
+
+def curve(found: Curve, axes: Axes) -> None:
+    for instances in sorted({point.instances for point in found.points}):
+        own = [point for point in found.points if point.instances == instances]
+        rates = [point.measured.report.settled_per_s for point in own]
+        label = f"{instances} a service"
+        axes.plot([point.partitions for point in own], rates, marker="o", label=label)
+    axes.set(xlabel="partitions", ylabel="settled a second", ylim=(0, None))
+
+
+def growth(found: Growth, axes: Axes) -> None:
+    _stacked({f"{grown.orders:,}": grown.measured for grown in found.sizes}, axes)
+    axes.set_xlabel("orders settled before")
+
+
+def overload(found: Overload, axes: Axes) -> None:
+    axes.axvspan(
+        found.begun_s, found.ended_s, alpha=0.1, label=f"{found.rate:.0f} offered a second"
+    )
+    _timeline(found.measured, axes)
+
+
+def recovery(found: Recovery, axes: Axes) -> None:
+    for name, killed in found.by_service.items():
+        ticks = killed.measured.report.ticks
+        at = [tick.at_s - killed.killed_s for tick in ticks]
+        axes.plot(at, [tick.backlog for tick in ticks], label=name)
+    axes.set(xlabel="seconds after the kill", ylabel="orders not settled")
+
+
+def _timeline(measured: Measured, axes: Axes) -> None:
+    """By the second, as a quarter of one is too restless."""
+    ticks = measured.report.ticks
+    seconds = range(int(ticks[-1].at_s) + 1)
+    for name in ("accepted", "refused", "settled"):
+        sums = [sum(getattr(tick, name) for tick in ticks if int(tick.at_s) == s) for s in seconds]
+        axes.plot(seconds, sums, label=name)
+    axes.set(xlabel="s", ylabel="orders a second")
+
+
+DRAWN: Final[Mapping[type, Callable[[Any, Axes], None]]] = {
+    Latencies: latencies,
+    Comparison: side_by_side,
+    Cost: cost,
+    InFlight: in_flight,
+    Curve: curve,
+    Growth: growth,
+    Overload: overload,
+    Recovery: recovery,
+}
+
+
+def draw(results: Mapping[str, Result], folder: Path) -> list[Path]:
+    """One picture for each result that has one."""
+    mpl.use("agg")
+    folder.mkdir(parents=True, exist_ok=True)
+    return [
+        _drawn(name, result, folder) for name, result in results.items() if type(result) in DRAWN
+    ]
+
+
+def _drawn(name: str, result: Result, folder: Path) -> Path:
+    figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
+    DRAWN[type(result)](result, axes)
+    axes.set_title(result.table().title)
+    axes.grid(visible=True, alpha=0.3)
+    axes.legend()
+    path = folder / f"{name}.png"
+    figure.savefig(path, dpi=DPI)
+    plt.close(figure)
+    return path

@@ -1,0 +1,1 @@
+"""What the whole costs, and how it behaves under load: measured on real servers, fsync on."""

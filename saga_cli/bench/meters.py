@@ -1,0 +1,137 @@
+"""What a load costs: CPU by process, memory, bytes on disk and on the wire."""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import asyncpg
+import psutil
+
+from saga_cli.topology import SERVICES, Addresses
+
+SAMPLE_S: Final = 1.0
+Groups = Mapping[str, Iterable[int]]
+"""Process ids, without those of their children, by the name under which they are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """CPU seconds, and most memory (proportional set size), by process; bytes that were added.
+
+    The CPU is without that of a process that was killed meanwhile. The wire is the loopback device
+    of the whole machine: what else talks there is counted too.
+    """
+
+    cpu_s: dict[str, float]
+    memory_mb: dict[str, float]
+    bytes: dict[str, int]
+
+
+@dataclass
+class Meters:
+    groups: Callable[[], Groups]
+    addresses: Addresses
+    folder: Path
+    _cpu: dict[int, float] = field(default_factory=dict)
+    _bytes: dict[str, int] = field(default_factory=dict)
+    _memory: dict[str, float] = field(default_factory=dict)
+    _stopped: threading.Event = field(default_factory=threading.Event)
+
+    def start(self) -> None:
+        self._memory.clear()
+        self._stopped = threading.Event()
+        self._bytes = bytes_of(self.folder, self.addresses)
+        self._cpu = {pid: cpu_s(pid) for pids in self.groups().values() for pid in pids}
+        self._sampler = threading.Thread(target=self._sample, daemon=True)
+        self._sampler.start()
+
+    def stop(self) -> Usage:
+        cpu = {
+            name: sum(cpu_s(pid) - self._cpu.get(pid, 0.0) for pid in pids)
+            for name, pids in self.groups().items()
+        }
+        self._stopped.set()
+        self._sampler.join()
+        after = bytes_of(self.folder, self.addresses)
+        return Usage(
+            cpu,
+            dict(self._memory),
+            {name: count - self._bytes[name] for name, count in after.items()},
+        )
+
+    def _sample(self) -> None:
+        while True:
+            for name, pids in self.groups().items():
+                self._memory[name] = max(self._memory.get(name, 0.0), memory_mb(pids))
+            if self._stopped.wait(SAMPLE_S):
+                return
+
+
+def cpu_s(pid: int) -> float:
+    """Of a process and all it started, those that are gone included; 0 if it is gone itself."""
+    spent = 0.0
+    for process in _family([pid]):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            times = process.cpu_times()
+            spent += times.user + times.system + times.children_user + times.children_system
+    return spent
+
+
+def memory_mb(pids: Iterable[int]) -> float:
+    """What processes share is counted once."""
+    held = 0
+    for process in _family(pids):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found = process.memory_full_info()
+            held += getattr(found, "pss", found.rss)
+    return held / 1e6
+
+
+def _family(pids: Iterable[int]) -> list[psutil.Process]:
+    found: list[psutil.Process] = []
+    for pid in pids:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            parent = psutil.Process(pid)
+            found += [parent, *parent.children(recursive=True)]
+    return found
+
+
+def bytes_of(folder: Path, addresses: Addresses) -> dict[str, int]:
+    """Kafka's logs, PostgreSQL's databases and its write-ahead log, Redis's file, the wire."""
+    databases, written = asyncio.run(_postgres(addresses))
+    return {
+        "kafka": sum(_size(log) for log in (folder / "kafka").rglob("*.log")),
+        "postgres": databases,
+        "postgres wal": written,
+        "redis": sum(_size(aof) for aof in (folder / "redis").rglob("*.aof")),
+        "wire": _loopback(),
+    }
+
+
+async def _postgres(addresses: Addresses) -> tuple[int, int]:
+    names = [spec.database for spec in SERVICES if spec.has_database]
+    connection = await asyncpg.connect(addresses.postgres_url)
+    try:
+        sizes = "SELECT sum(pg_database_size(datname)) FROM pg_database WHERE datname = ANY($1)"
+        written = "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')"
+        return int(await connection.fetchval(sizes, names)), int(await connection.fetchval(written))
+    finally:
+        await connection.close()
+
+
+def _size(path: Path) -> int:
+    with contextlib.suppress(FileNotFoundError):  # rolled away meanwhile
+        return path.stat().st_size
+    return 0
+
+
+def _loopback() -> int:
+    return sum(
+        counted.bytes_recv
+        for name, counted in psutil.net_io_counters(pernic=True).items()
+        if name.startswith("lo")
+    )

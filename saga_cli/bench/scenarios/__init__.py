@@ -1,0 +1,1 @@
+"""What is measured, one function each: a bench in, what was found out."""

@@ -1,0 +1,54 @@
+"""The bench on real servers, small: nothing is lost, and its figures agree with each other."""
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from saga_cli.bench.orders import REFUSED
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    path = tmp_path_factory.mktemp("bench") / "found.json"
+    words = ["cost", "recovery", "--quick", "--rate", "60", "--json", str(path)]
+    command = [sys.executable, "-m", "saga_cli.main", "bench", *words]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    document: dict[str, Any] = json.loads(path.read_text())
+    return document
+
+
+def loads(found: dict[str, Any]) -> list[dict[str, Any]]:
+    killed = found["results"]["recovery"]["by_service"].values()
+    return [found["results"]["cost"]["measured"], *(each["measured"] for each in killed)]
+
+
+def test_whatever_is_accepted_is_settled(found: dict[str, Any]) -> None:
+    for report in (load["report"] for load in loads(found)):
+        assert report["unsettled"] == 0
+        assert report["confirmed"] + sum(report["cancelled"].values()) == report["accepted"] > 0
+        assert sum(report["answers"].values()) == report["offered"]
+        assert set(report["cancelled"]) <= REFUSED
+
+
+def test_a_closed_loop_confirms_nine_of_ten(found: dict[str, Any]) -> None:
+    report = found["results"]["cost"]["measured"]["report"]
+    assert report["confirmed"] == report["offered"] * 9 // 10
+
+
+def test_every_process_and_every_store_is_metered(found: dict[str, Any]) -> None:
+    usage = found["results"]["cost"]["measured"]["usage"]
+    services = {"order", "inventory", "payment", "shipping", "loyalty"}
+    assert set(usage["cpu_s"]) == services | {"kafka", "postgres", "redis", "generator"}
+    assert all(spent > 0 for spent in usage["cpu_s"].values())
+    assert all(held > 0 for held in usage["memory_mb"].values())
+    assert all(usage["bytes"][name] > 0 for name in ("kafka", "postgres wal", "redis", "wire"))
+
+
+def test_the_document_says_on_what_it_was_measured(found: dict[str, Any]) -> None:
+    assert set(found) == {"machine", "options", "results"}
+    assert found["machine"]["cores"] >= 1
+    assert found["options"]["rate"] == 60
