@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Final
+from uuid import UUID
 
 from fastapi import FastAPI, Header, Path, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -84,16 +85,16 @@ async def execute(
     **more: Any,
 ) -> Outcome:
     """Decide on the command that a request asks for; a refusal becomes a Problem."""
+    name = f"{request.method} {request.scope['path']}"
     claim = None
     if idempotency_key is not None:
-        scope = f"{request.method} {request.url.path}"
         fingerprint = hashlib.sha256(await request.body()).digest()
-        claim = Claim(scope, idempotency_key, fingerprint)
+        claim = Claim(name, idempotency_key, fingerprint)
     traceparent = tracing.started(request.headers.get("traceparent"))
-    with tracing.span(f"{request.method} {request.url.path}", traceparent, key) as context:
+    with tracing.span(name, traceparent, key) as context:
         outcome = await commands.execute(
             Command(
-                id=ids.derived_id(ids.new_id()),
+                id=UUID(ids.new_id()),
                 key=key,
                 body=body,
                 at=clock.now(),

@@ -5,13 +5,14 @@ The context is stored with each outbox row, so the span at relay time never mixe
 
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Final
 
 from opentelemetry import trace
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 _propagator: Final = TraceContextTextMapPropagator()
+trace.get_tracer_provider()  # one that the environment names is set at its first look-up
 
 
 def configure(service: str, exporter: object | None = None) -> None:
@@ -33,22 +34,27 @@ def configure(service: str, exporter: object | None = None) -> None:
 
 
 def is_recording() -> bool:
-    return type(trace.get_tracer_provider()).__name__ == "TracerProvider"
+    provider = trace._TRACER_PROVIDER  # noqa: SLF001 - without one, a look-up reads the environment
+    return type(provider).__name__ == "TracerProvider"
 
 
 def started(traceparent: str | None) -> str:
     """The caller's trace context where it is valid, else a new one."""
     if traceparent and _is_valid(traceparent):
         return traceparent
-    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+    fresh = secrets.token_hex(24)
+    return f"00-{fresh[:32]}-{fresh[32:]}-01"
+
+
+def span(name: str, traceparent: str, saga_id: str) -> AbstractContextManager[str]:
+    """A span below `traceparent`; gives the context that goes with what follows."""
+    if is_recording():
+        return _recorded(name, traceparent, saga_id)
+    return nullcontext(traceparent)
 
 
 @contextmanager
-def span(name: str, traceparent: str, saga_id: str) -> Iterator[str]:
-    """A span below `traceparent`; gives the context that goes with what follows."""
-    if not is_recording():
-        yield traceparent
-        return
+def _recorded(name: str, traceparent: str, saga_id: str) -> Iterator[str]:
     parent = _propagator.extract({"traceparent": traceparent})
     tracer = trace.get_tracer("chassis")
     with tracer.start_as_current_span(name, context=parent, attributes={"saga.id": saga_id}):

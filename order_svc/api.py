@@ -14,6 +14,7 @@ from chassis.message import Done, Repeated
 from chassis.operator_api import app_of
 from chassis.postgres import PostgresStore
 from chassis.runtime import Node
+from chassis.shortcut import shorten
 from order_svc import domain
 from order_svc.messages import CancelOrder, CartLine, PlaceOrder, PriceProduct
 from order_svc.settings import Settings
@@ -158,6 +159,8 @@ def make(  # noqa: C901, PLR0915 - one route after the other
         assert isinstance(outcome, Done | Repeated)
         return await answer(order_id, outcome, wait_of(prefer))
 
+    shorten(app, "/checkout")
+
     async def is_published(order_id: str) -> bool:
         async with store.reading() as connection:
             query = "SELECT NOT EXISTS (SELECT FROM outbox WHERE key = $1)"
@@ -181,7 +184,8 @@ def make(  # noqa: C901, PLR0915 - one route after the other
     async def answer(order_id: str, outcome: Done | Repeated, seconds: float | None) -> Response:
         """201 with the order as placed; after a wait 201 if it is settled, else 202."""
         status, body = 201, await kept(order_id, outcome)
-        order_id = from_json(body)["order_id"]  # a repeated request has the first one's order
+        if isinstance(outcome, Repeated):
+            order_id = from_json(body)["order_id"]  # the first request's
         await in_the_log(order_id)
         headers = {"Location": f"/orders/{order_id}"}
         if seconds is not None:
