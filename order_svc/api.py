@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import from_json, to_json
 
 from chassis import ids
+from chassis.commands import OverloadedError
 from chassis.http import IdempotencyKey, OrderId, Problem, execute
 from chassis.message import Done, Repeated
 from chassis.operator_api import app_of
@@ -16,6 +17,7 @@ from chassis.postgres import PostgresStore
 from chassis.runtime import Node
 from chassis.shortcut import shorten
 from order_svc import domain
+from order_svc.admission import Admission
 from order_svc.messages import CancelOrder, CartLine, PlaceOrder, PriceProduct
 from order_svc.settings import Settings
 from order_svc.waiting import Waiting
@@ -114,6 +116,8 @@ def make(  # noqa: C901, PLR0915 - one route after the other
     node: Node, store: PostgresStore, settings: Settings, settled: Waiting, published: Waiting
 ) -> FastAPI:
     app = app_of(node)
+    admission = Admission(settings.slow_above_s)
+    store.on_commit.append(admission.committed)
 
     async def state_of(order_id: str) -> Any:
         async with store.reading() as connection:
@@ -132,6 +136,8 @@ def make(  # noqa: C901, PLR0915 - one route after the other
         idempotency_key: IdempotencyKey = None,
         prefer: Annotated[str | None, Header()] = None,
     ) -> Response:
+        if not admission.admits():
+            raise OverloadedError("orders take too long: no more are taken than are settled")
         order_id = ids.new_id()
         delivery = body.delivery
         details = (

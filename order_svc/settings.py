@@ -1,14 +1,20 @@
 from typing import Literal
 
+from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from chassis.settings import PostgresSettings
 
 
 class Settings(PostgresSettings):
-    """A customer is answered when the database has the order, or only when Kafka has it too."""
+    """A customer is answered when the database has the order, or only when Kafka has it too.
+
+    While every order takes longer than `slow_above_s` to be confirmed, checkouts are let in as fast as
+    orders settle, and the rest is answered 429; 0 never refuses.
+    """
 
     model_config = SettingsConfigDict(env_prefix="ORDER_")
 
     patience_s: float = 300.0
+    slow_above_s: float = Field(default=5.0, ge=0)
     acknowledge: Literal["committed", "published"] = "committed"
