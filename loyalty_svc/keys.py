@@ -26,6 +26,7 @@ OFFSETS: Final = "loyalty:offsets"
 OUTBOX: Final = "loyalty:outbox"
 PUBLISHED: Final = "loyalty:published"
 PARKED_KEYS: Final = "loyalty:parked-keys"
+STATE_FIELDS: Final = ("version", "status", "detail")
 STATES: Final = {state.__name__: state for state in (Noted, Awarded, Deducted, Rejected)}
 
 

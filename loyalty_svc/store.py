@@ -35,12 +35,12 @@ from chassis.service import Service
 from chassis.store import DeadLetter
 from chassis.work import States, Work, dead_letters_of, work_of
 from loyalty_svc import keys
+from loyalty_svc.batch import Batch
 from loyalty_svc.behind import is_behind
 from loyalty_svc.domain import Customer
 from loyalty_svc.rebuild import Rebuild
 from loyalty_svc.server import AWAY, Server
 
-APPLY: Final = (Path(__file__).parent / "apply.lua").read_text()
 GUARD: Final = "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 'LOST' end\n"
 READ: Final = "return redis.call(ARGV[2], KEYS[2], unpack(ARGV, 3))"
 KEEP: Final = """
@@ -69,14 +69,6 @@ end
 RESIGN: Final = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
 LEASE_MS: Final = 3000
 CHUNK: Final = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Scripts on their way in one round trip, for the epoch in which their states were read."""
-
-    pipe: Any
-    epoch: str
 
 
 @dataclass
@@ -197,24 +189,32 @@ class RedisStore:
         return replies
 
     async def _load(self, messages: Sequence[Message]) -> tuple[States, set[str], set[str]]:
+        if not messages:
+            return States(), set(), set()
         orders = sorted({m.key for m in messages})
+        pipe = self.redis.pipeline(transaction=False)
+        pipe.exists(*map(keys.parked_key, orders))
+        for message in messages:
+            names = (*keys.STATE_FIELDS, f"m:{message.id}")
+            pipe.hmget(keys.order_key(message.key), *names)
+        parked_count, *rows = await pipe.execute()
+        parked = await self._parked(orders) if parked_count else set()
+        found = list(zip(messages, rows, strict=True))
+        seen = {str(m.id) for m, (*_, mark) in found if mark}
+        states = States({m.key: keys.state_of(*row) for m, (*row, _) in found if row[0]})
+        await self.load_customers(states, messages)
+        return states, seen, parked
+
+    async def _parked(self, orders: Sequence[str]) -> set[str]:
         pipe = self.redis.pipeline(transaction=False)
         for order in orders:
             pipe.exists(keys.parked_key(order))
-        for message in messages:
-            pipe.hexists(keys.order_key(message.key), f"m:{message.id}")
-        replies = await pipe.execute()
-        parked = {order for order, is_so in zip(orders, replies, strict=False) if is_so}
-        marks = replies[len(orders) :]
-        seen = {str(m.id) for m, mark in zip(messages, marks, strict=True) if mark}
-        states = await self.load_orders(orders)
-        await self.load_customers(states, messages)
-        return states, seen, parked
+        return {order for order, is_so in zip(orders, await pipe.execute(), strict=True) if is_so}
 
     async def load_orders(self, orders: Sequence[str]) -> States:
         pipe = self.redis.pipeline(transaction=False)
         for order in orders:
-            pipe.hmget(keys.order_key(order), "version", "status", "detail")
+            pipe.hmget(keys.order_key(order), *keys.STATE_FIELDS)
         rows = await pipe.execute() if orders else []
         found = {k: keys.state_of(*row) for k, row in zip(orders, rows, strict=True) if row[0]}
         return States(own=found)
@@ -251,8 +251,7 @@ class RedisStore:
             name for name, value in after.shared.items() if before.shared.get(name) is not value
         )
         mark = str(message.id) if record is not None else ""
-        batch.pipe.eval(
-            APPLY,
+        batch.apply(
             6 + len(customers),
             *(keys.EPOCH, keys.order_key(key), keys.OUTBOX),
             *(keys.parked_key(key), keys.PARKED_KEYS, keys.actions_key(key)),

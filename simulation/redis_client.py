@@ -67,11 +67,11 @@ class Commands:
     def eval(self, script: str, numkeys: int, *keys_and_args: Any) -> Any:
         return self._send("EVAL", script, numkeys, *keys_and_args)
 
+    def evalsha(self, sha: str, numkeys: int, *keys_and_args: Any) -> Any:
+        return self._send("EVALSHA", sha, numkeys, *keys_and_args)
+
     def exists(self, *names: Any) -> Any:
         return self._send("EXISTS", *names)
-
-    def hexists(self, name: Any, key: Any) -> Any:
-        return self._send("HEXISTS", name, key)
 
     def hget(self, name: Any, key: Any) -> Any:
         return self._send("HGET", name, key)
@@ -179,6 +179,9 @@ class Pipeline(Commands):
 
     client: SimulatedRedis
     queued: list[Command] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.queued)
 
     def _send(self, *command: Any) -> Self:
         self.queued.append(tuple(map(_encoded, command)))

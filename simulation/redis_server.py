@@ -3,9 +3,12 @@
 What it has written it can lose again, from the end, as a file that is cut or a failover does.
 """
 
+import hashlib
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
+
+from redis.exceptions import NoScriptError
 
 from simulation.redis_commands import COMMANDS, Command
 from simulation.redis_data import Data, error, integer
@@ -40,6 +43,7 @@ class RedisServer:
         self.log: deque[list[Callable[[], object]]] = deque(maxlen=UNDO_MAX)
         """How to take back each write, a whole script being one."""
         self._scripts = Scripts(self._called)
+        self._loaded: dict[bytes, bytes] = {}
         self._script_has_written = False
 
     @property
@@ -53,6 +57,7 @@ class RedisServer:
         for _ in range(lose_last):
             for undo in reversed(self.log.pop()):
                 undo()
+        self._loaded.clear()
         self.starts += 1
         self.down = False
 
@@ -63,6 +68,8 @@ class RedisServer:
 
     def execute(self, name: bytes, *args: bytes) -> Any:
         """The reply to one command, which is one write or none. Raises ResponseError."""
+        if name == b"EVALSHA":
+            return self.execute(b"EVAL", self._loaded_as(*args[:1]), *args[1:])
         self.data.let_time_pass()
         try:
             if name == b"EVAL":
@@ -78,10 +85,16 @@ class RedisServer:
 
     def _evaluated(self, text: bytes, count: bytes, *rest: bytes) -> Any:
         script, keys = self._scripts.script(text), integer(count)
+        self._loaded[hashlib.sha1(text, usedforsecurity=False).hexdigest().encode()] = text
         if self.full and _refuses_when_full(script):
             raise error(FULL_FOR_SCRIPT)
         self._script_has_written = False
         return self._scripts.run(script, rest[:keys], rest[keys:])
+
+    def _loaded_as(self, sha: bytes) -> bytes:
+        if sha not in self._loaded:
+            raise NoScriptError("No matching script.")
+        return self._loaded[sha]
 
     def _called(self, name: bytes, *args: bytes) -> Any:
         """One call of a script: memory is asked for at its first write only, as Redis does it."""

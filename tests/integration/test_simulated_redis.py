@@ -1,5 +1,6 @@
 """The simulated Redis answers as a real one does, command by command."""
 
+import hashlib
 from collections.abc import AsyncIterator
 from random import Random
 from typing import Any, Final
@@ -8,6 +9,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
+from chassis import ids
 from saga_cli.topology import Addresses
 from simulation.redis_client import RedisClients
 from simulation.redis_server import RedisServer
@@ -152,15 +154,19 @@ async def test_scripts_mean_the_same(real: Redis, simulated: Any) -> None:
 async def test_the_client_answers_as_redis_py(real: Redis, simulated: Any) -> None:
     for redis in (simulated, real):
         await told(redis, "redis.call('HSET', KEYS[2], 'x', 1) redis.call('SET', KEYS[1], 2)")
-    answers = [await _asked(redis) for redis in (simulated, real)]
+    unheard = f"return '{ids.new_id()}'"
+    answers = [await _asked(redis, unheard) for redis in (simulated, real)]
     assert answers[0] == answers[1]
-    assert len(answers[0]) == 10
+    assert len(answers[0]) == 13
 
 
-async def _asked(redis: Any) -> list[Any]:
+async def _asked(redis: Any, script: str) -> list[Any]:
     pipe = redis.pipeline(transaction=False)
-    pipe.exists("hash").hexists("hash", "x").hget("hash", "x").hget("text", "x")
+    pipe.exists("hash").exists("hash", "nothing", "text").hget("hash", "x").hget("text", "x")
     pipe.hmget("hash", "x", "y")
+    sha = hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
+    pipe.evalsha(sha, 0).eval(script, 0).evalsha(sha, 1, "text")
+    assert len(pipe) == 8
     replies = [
         type(reply).__name__ if isinstance(reply, Exception) else reply
         for reply in await pipe.execute(raise_on_error=False)

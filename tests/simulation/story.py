@@ -13,7 +13,7 @@ from chassis import clock, ids
 from chassis.errors import StoreLostError, TransientError
 from chassis.message import Message
 from chassis.service import Service
-from loyalty_svc import behind, operations, rebuild, store
+from loyalty_svc import batch, behind, operations, rebuild, store
 from loyalty_svc.messages import SetStanding
 from loyalty_svc.operations import RedisOperations
 from loyalty_svc.service import SERVICE
@@ -26,7 +26,7 @@ from tests.support.records import a_message, an_order
 Call = tuple[bytes, tuple[bytes, ...]]
 SCRIPTS: Final = {
     name: text
-    for module in (store, operations, behind, rebuild)
+    for module in (batch, store, operations, behind, rebuild)
     for name, text in vars(module).items()
     if name.isupper() and isinstance(text, str) and ("redis.call" in text or name == "RENEW")
 }

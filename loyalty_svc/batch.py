@@ -1,0 +1,27 @@
+"""Many runs of the script that applies one message, in one round trip."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+APPLY: Final = (Path(__file__).parent / "apply.lua").read_text()
+SHA: Final = hashlib.sha1(APPLY.encode(), usedforsecurity=False).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Each message for itself, in the epoch in which its states were read."""
+
+    pipe: Any
+    epoch: str
+
+    def apply(self, key_count: int, *keys_and_values: Any) -> None:
+        """The first brings the script's text; those behind it name it, as Redis knows it by then.
+
+        So nothing has to be loaded again after a restart or a failover.
+        """
+        if len(self.pipe):
+            self.pipe.evalsha(SHA, key_count, *keys_and_values)
+        else:
+            self.pipe.eval(APPLY, key_count, *keys_and_values)
