@@ -16,5 +16,5 @@ class Settings(PostgresSettings):
     model_config = SettingsConfigDict(env_prefix="ORDER_")
 
     patience_s: float = 300.0
-    slow_above_s: float = Field(default=5.0, ge=0)
+    slow_above_s: float = Field(default=10.0, ge=0)
     acknowledge: Literal["committed", "published"] = "committed"

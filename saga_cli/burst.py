@@ -4,11 +4,14 @@ import asyncio
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import asyncpg
 
 from saga_cli.topology import BY_NAME, Addresses
+
+AGAIN_S: Final = 1.0
+"""After so long a client who was told that there is too much to do asks again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +48,14 @@ async def _client(
     ).encode()
     try:
         for _ in numbers:
-            writer.write(head + content)
-            answer = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
-            length = int(answer.split("content-length:")[1].split("\r\n")[0])
-            answered = await reader.readexactly(length)
+            while True:
+                writer.write(head + content)
+                answer = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+                length = int(answer.split("content-length:")[1].split("\r\n")[0])
+                answered = await reader.readexactly(length)
+                if " 429 " not in answer.splitlines()[0]:
+                    break
+                await asyncio.sleep(AGAIN_S)
             if " 201 " not in answer.splitlines()[0]:
                 raise RuntimeError(f"checkout failed: {answered.decode()}")
             placed.append(json.loads(answered)["order_id"])
