@@ -1,4 +1,8 @@
-"""What a service is asked to decide on, wherever it came from, and what came of it."""
+"""What a service is asked to decide on, wherever it came from, and what came of it.
+
+Nobody changes a record, message or row once it is made. They are not frozen, as many are made of each
+order, and that would take four times as long.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +19,7 @@ HANDED_S: Final = 4.0
 SUBJECT_MAX_BYTES: Final = 512
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Record:
     """A Kafka record as it came, byte for byte."""
 
@@ -53,7 +57,7 @@ class OperatorAction:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Message:
     """One event, command or effect outcome, with all that its handling needs.
 
@@ -111,7 +115,7 @@ def why_not(outcome: Parked | Refusal) -> str:
 Outcome = Done | Repeated | KeyReused | Parked | Refusal
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class OutboxRow:
     """An event on its way to Kafka, already in wire form."""
 
@@ -121,7 +125,7 @@ class OutboxRow:
     headers: Sequence[tuple[str, bytes | None]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PendingEffect:
     """An effect to run. `id` is `{order_id}:{step}:{attempt}`: the provider's idempotency key.
 

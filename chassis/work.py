@@ -1,7 +1,7 @@
 """The heart of every transaction, without IO: decide on each message of a batch, in order."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import structlog
@@ -62,10 +62,9 @@ class Work:
 
     def hand_over(self, kinds: frozenset[str]) -> None:
         """Effects of these kinds are this process's: they are owed with a first lease on them."""
-        self.effects = [
-            replace(effect, tries=1) if effect.kind in kinds and effect.due_at is None else effect
-            for effect in self.effects
-        ]
+        for effect in self.effects:
+            if effect.kind in kinds and effect.due_at is None:
+                effect.tries = 1
 
 
 def work_of(
