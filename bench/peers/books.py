@@ -1,7 +1,7 @@
 """The tables of a peer held against the mix, when all is done."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -32,9 +32,11 @@ class Books:
     wrong: int
 
 
-async def check(urls: Mapping[str, str], orders: Iterable[Order]) -> Books:
-    """Read each service's tables, of the database that `urls` names for it."""
-    orders = tuple(orders)
+async def check(urls: Mapping[str, str], orders: Sequence[Order], measured: range) -> Books:
+    """Read each service's tables, of the database that `urls` names for it.
+
+    All orders have to be right; `measured` are the numbers of those whose endings are counted.
+    """
     states = dict(await _rows(urls["order"], ORDERS))
     payments = {i: (kinds, set(a)) for i, kinds, a in await _rows(urls["payment"], PAYMENTS)}
     shipments = dict(await _rows(urls["shipping"], SHIPMENTS))
@@ -49,7 +51,7 @@ async def check(urls: Mapping[str, str], orders: Iterable[Order]) -> Books:
             or shipments.get(order.id) != SHIPPED.get(ending)
         )
     wrong += await _shared_rows_wrong(urls, orders)
-    found = Counter(states.values())
+    found = Counter(states.get(order.id) for order in orders if order.number in measured)
     return Books(found["CONFIRMED"], found["CANCELLED"], wrong)
 
 

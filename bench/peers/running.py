@@ -13,10 +13,14 @@ from typing import Any, Final, Self
 
 from bench.peers.mix import Order, order_of
 
-READY_S: Final = 120
+PATIENCE_S: Final = 600  # a whole run of orders on a slow tool
 Submit = Callable[[Order], Awaitable[Any]]
 """Ends when the order's last state is committed."""
 Serve = Callable[..., AbstractAsyncContextManager[Submit | None]]
+
+
+class CantRunError(Exception):
+    """A peer lacks something on this machine; the message says what."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +89,7 @@ class Crew:
 
     def _hear(self, name: str) -> Any:
         """The next word of a process. Raises RuntimeError when it has ended."""
-        deadline = time.monotonic() + READY_S
+        deadline = time.monotonic() + PATIENCE_S
         while not self._pipes[name].poll(0.5):
             if not self.processes[name].is_alive() or time.monotonic() > deadline:
                 raise RuntimeError(f"the process {name} does not answer")
