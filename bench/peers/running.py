@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import multiprocessing
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
@@ -88,10 +88,12 @@ class Crew:
         return [took for name in self._loaders for took in self._hear(name)]
 
     def _hear(self, name: str) -> Any:
-        """The next word of a process. Raises RuntimeError when it has ended."""
+        """The next word of a process. Raises RuntimeError when one of them has ended."""
         deadline = time.monotonic() + PATIENCE_S
         while not self._pipes[name].poll(0.5):
-            if not self.processes[name].is_alive() or time.monotonic() > deadline:
+            if ended := [n for n, process in self.processes.items() if not process.is_alive()]:
+                raise RuntimeError(f"ended: {', '.join(ended)}")
+            if time.monotonic() > deadline:
                 raise RuntimeError(f"the process {name} does not answer")
         try:
             return self._pipes[name].recv()
@@ -106,10 +108,33 @@ def _work(pipe: Connection, role: Role) -> None:
 async def _serve(pipe: Connection, role: Role) -> None:
     async with role.serve(*role.arguments) as submit:
         pipe.send("ready")
-        while (told := await asyncio.to_thread(pipe.recv)) is not None:
+        while (told := await _told(pipe)) is not None:
             assert submit is not None, f"{role.name} takes no orders"
             numbers, in_flight = told
             pipe.send(await closed_loop(submit, numbers, in_flight))
+
+
+async def _told(pipe: Connection) -> Any:
+    """The next word of the parent; None when it is gone."""
+    loop, readable = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(pipe.fileno(), readable.set)
+    try:
+        await readable.wait()
+        return pipe.recv()
+    except EOFError:
+        return None
+    finally:
+        loop.remove_reader(pipe.fileno())
+
+
+@contextlib.asynccontextmanager
+async def beside(*works: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run what goes on for ever; what one of them raises is raised here."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(work) for work in works]
+        yield
+        for task in tasks:
+            task.cancel()
 
 
 async def closed_loop(submit: Submit, numbers: range, in_flight: int) -> list[float]:
