@@ -1,7 +1,8 @@
 """Databases and topics of one run's own, and how much CPU processes take."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
@@ -9,8 +10,6 @@ from urllib.parse import urlsplit
 import asyncpg
 import psutil
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-
-from bench.peers.shop import TABLES
 
 PARTITIONS: Final = 12
 
@@ -34,26 +33,32 @@ class Place:
         return f"peers.{self.run}.{name}"
 
 
-@asynccontextmanager
-async def made(
-    place: Place, databases: Mapping[str, tuple[str, ...]], extra: str, topics: Iterable[str]
-) -> AsyncIterator[None]:
-    """Databases with their services' tables, and topics; all are removed at the end."""
-    names = [place.name(database) for database in databases]
+@contextmanager
+def made(place: Place, tables: Mapping[str, Iterable[str]], topics: Iterable[str]) -> Iterator[None]:
+    """Databases, each with the statements that fill it, and topics; all are removed at the end."""
     try:
-        await _run(place.database_url, *(f"CREATE DATABASE {name}" for name in names))
-        for database, services in databases.items():
-            statements = [*(TABLES[service] for service in services), extra]
-            await _run(place.url(database), *filter(None, statements))
-        await _change_topics(place, topics, make=True)
+        asyncio.run(_make(place, tables, topics))
         yield
     finally:
-        await _change_topics(place, topics, make=False)
-        drops = (f"DROP DATABASE IF EXISTS {name} WITH (FORCE)" for name in names)
-        await _run(place.database_url, *drops)
+        asyncio.run(_remove(place, tables, topics))
 
 
-async def _run(url: str, *statements: str) -> None:
+async def _make(
+    place: Place, tables: Mapping[str, Iterable[str]], topics: Iterable[str]
+) -> None:
+    await run(place.database_url, *(f"CREATE DATABASE {place.name(name)}" for name in tables))
+    for name, statements in tables.items():
+        await run(place.url(name), *statements)
+    await _change_topics(place, topics, make=True)
+
+
+async def _remove(place: Place, databases: Iterable[str], topics: Iterable[str]) -> None:
+    await _change_topics(place, topics, make=False)
+    drops = (f"DROP DATABASE IF EXISTS {place.name(name)} WITH (FORCE)" for name in databases)
+    await run(place.database_url, *drops)
+
+
+async def run(url: str, *statements: str) -> None:
     connection = await asyncpg.connect(url)
     try:
         for statement in statements:

@@ -8,6 +8,7 @@ import asyncio
 import importlib
 import json
 import secrets
+import signal
 import statistics
 import sys
 import time
@@ -52,15 +53,14 @@ def measured(peer: str, place: Place, plan: Plan, options: argparse.Namespace) -
     }
 
 
-async def whole_run(peer: str, options: argparse.Namespace) -> dict[str, Any]:
-    module = importlib.import_module(f"bench.peers.{peer}")
+def whole_run(peer: str, module: Any, options: argparse.Namespace) -> dict[str, Any]:
     place = Place(options.database_url, options.kafka, secrets.token_hex(3))
     if hasattr(module, "measured"):  # no orders to settle
-        result: dict[str, Any] = await module.measured(place, options)
+        result: dict[str, Any] = module.measured(place, options)
         return result
     plan: Plan = module.plan(place, options)
-    async with made(place, plan.databases, plan.extra_tables, plan.topics):
-        return await asyncio.to_thread(measured, peer, place, plan, options)
+    with made(place, plan.tables, plan.topics):
+        return measured(peer, place, plan, options)
 
 
 def arguments(peer: str) -> argparse.ArgumentParser:
@@ -82,7 +82,9 @@ def main() -> None:
         module = importlib.import_module(f"bench.peers.{peer}")
         parser = arguments(peer)
         module.add_arguments(parser)
-        print(json.dumps(asyncio.run(whole_run(peer, parser.parse_args(sys.argv[2:])))))
+        options = parser.parse_args(sys.argv[2:])
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # and clean up
+        print(json.dumps(whole_run(peer, module, options)))
     except ModuleNotFoundError as error:
         print(f"{peer}: {error}: see bench/peers/README.md for its environment", file=sys.stderr)
         sys.exit(CANT_RUN)

@@ -12,6 +12,7 @@ from multiprocessing.context import SpawnProcess
 from typing import Any, Final, Self
 
 from bench.peers.mix import Order, order_of
+from bench.peers.shop import TABLES
 
 PATIENCE_S: Final = 600  # a whole run of orders on a slow tool
 Submit = Callable[[Order], Awaitable[Any]]
@@ -37,6 +38,7 @@ class Role:
 class Plan:
     """What a peer needs: which database holds which services' tables, topics, processes.
 
+    Every database has the `extra_tables` as well.
     `around` runs a server of its own meanwhile, and gives the process ids of it by name.
     """
 
@@ -48,6 +50,14 @@ class Plan:
     around: Callable[[], AbstractContextManager[Mapping[str, int]]] = field(
         default=lambda: contextlib.nullcontext({})
     )
+
+    @property
+    def tables(self) -> dict[str, list[str]]:
+        """The statements that fill each database."""
+        return {
+            database: [*(TABLES[service] for service in services), self.extra_tables]
+            for database, services in self.databases.items()
+        }
 
 
 class Crew:

@@ -42,7 +42,6 @@ STEPS: Final[tuple[shop.Step, ...]] = (
 )
 GIVEN: Final = (
     "system.forceSearchAttributesCacheRefreshOnRead=false",
-    "system.clusterMetadataRefreshInterval=\"60s\"",
     "frontend.namespaceRPS=100000",
     "frontend.enableServerVersionCheck=false",
 )
