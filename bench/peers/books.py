@@ -16,7 +16,9 @@ PAID: Final[Mapping[Ending, frozenset[str]]] = {
 }
 SHIPPED: Final[Mapping[Ending, str]] = {"confirmed": "CREATED", "suspended": "CANCELLED"}
 ORDERS: Final = "SELECT id, status FROM orders"
-PAYMENTS: Final = "SELECT order_id, array_agg(kind), array_agg(amount_minor) FROM payments GROUP BY 1"
+PAYMENTS: Final = (
+    "SELECT order_id, array_agg(kind), array_agg(amount_minor) FROM payments GROUP BY 1"
+)
 SHIPMENTS: Final = "SELECT order_id, status FROM shipments"
 STOCK: Final = "SELECT sku, reserved FROM stock WHERE reserved <> 0"
 BALANCES: Final = "SELECT id, points FROM customers WHERE points <> 0"

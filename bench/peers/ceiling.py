@@ -20,7 +20,7 @@ from uuid import UUID
 import asyncpg
 import psutil
 
-from bench.peers.mix import SKUS, SOLD_OUT, Order
+from bench.peers.mix import SKUS, Order
 from bench.peers.places import Place, cpu_of, made, servers_of
 from bench.peers.running import Crew, Role, Submit, beside
 from chassis import keeping
@@ -34,7 +34,13 @@ BATCHES: Final = (1, 50, 500)
 PARTITIONS: Final = range(12)
 HEADERS: Final = [(f"ce_header_{n:02}", b"x" * 23) for n in range(12)]  # 420 bytes
 PACKED: Final = b"x" * 515  # as they stand in an outbox
-PENDING: Final = "SELECT id, topic, key, value, headers FROM outbox WHERE shard = 0 ORDER BY id LIMIT 1000"
+PENDING: Final = (
+    "SELECT id, topic, key, value, headers FROM outbox WHERE shard = 0 ORDER BY id LIMIT 1000"
+)
+STOCK: Final = """
+INSERT INTO stock (sku, available, reserved, committed, receipts) SELECT sku, 1, 0, 0, 0
+FROM unnest($1::text[]) AS sku
+"""
 FINISH: Final = "DELETE FROM effects WHERE id = ANY($1::text[])"
 LEASE: Final = timedelta(seconds=60)
 
@@ -119,8 +125,7 @@ async def _fill(place: Place) -> None:
         async with connection.transaction():
             await keeping.tend(connection, 7)
         if rows.shared:
-            query = "INSERT INTO stock (sku, available, reserved, committed, receipts) VALUES ($1, 1, 0, 0, 0)"
-            await connection.executemany(query, [(sku,) for sku in (*SKUS, SOLD_OUT)])
+            await connection.execute(STOCK, list(SKUS))
         await connection.close()
 
 

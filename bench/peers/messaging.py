@@ -47,9 +47,7 @@ async def database(place: Place, name: str, pool: int) -> AsyncIterator[Sessions
 
 @asynccontextmanager
 async def producing(place: Place) -> AsyncIterator[Any]:
-    producer = AIOKafkaProducer(
-        bootstrap_servers=place.kafka, acks="all", enable_idempotence=True
-    )
+    producer = AIOKafkaProducer(bootstrap_servers=place.kafka, acks="all", enable_idempotence=True)
     await producer.start()
     try:
         yield producer

@@ -60,7 +60,7 @@ def order_of(number: int) -> Order:
     customers = SUSPENDED if ending == "suspended" else ACTIVE
     return Order(
         number,
-        customers[number * 7 % len(customers)],
+        customers[(number // 100 + number * 7) % len(customers)],
         _lines(number, ending),
         DECLINED if ending == "declined" else "tok_visa",
         FORBIDDEN if ending == "undeliverable" else "DE",

@@ -66,7 +66,10 @@ def plan(place: Place, options: argparse.Namespace) -> Plan:
         databases={"order": ("order",), **{name: (name,) for name in STEPS}},
         extra_tables=TABLES,
         topics=(*STEPS, "replies"),
-        roles=[*participants, Role("orchestrator", orchestrator, (place, options.pool), loads=True)],
+        roles=[
+            *participants,
+            Role("orchestrator", orchestrator, (place, options.pool), loads=True),
+        ],
         settings={"pool": options.pool},
     )
 

@@ -34,7 +34,9 @@ class Place:
 
 
 @contextmanager
-def made(place: Place, tables: Mapping[str, Iterable[str]], topics: Iterable[str]) -> Iterator[None]:
+def made(
+    place: Place, tables: Mapping[str, Iterable[str]], topics: Iterable[str]
+) -> Iterator[None]:
     """Databases, each with the statements that fill it, and topics; all are removed at the end."""
     try:
         asyncio.run(_make(place, tables, topics))
@@ -43,9 +45,7 @@ def made(place: Place, tables: Mapping[str, Iterable[str]], topics: Iterable[str
         asyncio.run(_remove(place, tables, topics))
 
 
-async def _make(
-    place: Place, tables: Mapping[str, Iterable[str]], topics: Iterable[str]
-) -> None:
+async def _make(place: Place, tables: Mapping[str, Iterable[str]], topics: Iterable[str]) -> None:
     await run(place.database_url, *(f"CREATE DATABASE {place.name(name)}" for name in tables))
     for name, statements in tables.items():
         await run(place.url(name), *statements)
@@ -88,8 +88,9 @@ def servers_of(place: Place) -> dict[str, int]:
         urlsplit(place.database_url).port or 5432: "postgres",
         int(place.kafka.split(",")[0].rpartition(":")[2]): "kafka",
     }
-    listening = (c for c in psutil.net_connections("tcp") if c.status == psutil.CONN_LISTEN)
-    return {ports[c.laddr.port]: c.pid for c in listening if c.laddr.port in ports and c.pid}
+    found = (c for c in psutil.net_connections("tcp") if c.status == psutil.CONN_LISTEN)
+    listening = {c.laddr.port: c.pid for c in found if c.laddr and c.pid}
+    return {name: listening[port] for port, name in ports.items() if port in listening}
 
 
 def cpu_of(processes: Mapping[str, int]) -> dict[str, float]:

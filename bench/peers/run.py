@@ -5,13 +5,13 @@ Prints one JSON object. Exit code 3: this peer can't run here; the last line on 
 
 import argparse
 import asyncio
-import importlib
 import json
 import secrets
 import signal
 import statistics
 import sys
 import time
+from types import ModuleType
 from typing import Any, Final
 
 from bench.peers.books import check
@@ -53,7 +53,31 @@ def measured(peer: str, place: Place, plan: Plan, options: argparse.Namespace) -
     }
 
 
-def whole_run(peer: str, module: Any, options: argparse.Namespace) -> dict[str, Any]:
+def module_of(peer: str) -> ModuleType:
+    match peer:
+        case "dbos":
+            from bench.peers import dbos
+
+            return dbos
+        case "temporal":
+            from bench.peers import temporal
+
+            return temporal
+        case "naive":
+            from bench.peers import naive
+
+            return naive
+        case "orchestrator":
+            from bench.peers import orchestrator
+
+            return orchestrator
+        case _:
+            from bench.peers import ceiling
+
+            return ceiling
+
+
+def whole_run(peer: str, module: ModuleType, options: argparse.Namespace) -> dict[str, Any]:
     place = Place(options.database_url, options.kafka, secrets.token_hex(3))
     if hasattr(module, "measured"):  # no orders to settle
         result: dict[str, Any] = module.measured(place, options)
@@ -79,7 +103,7 @@ def main() -> None:
         sys.exit(f"{__doc__}\nPEER is one of {', '.join(PEERS)}; PEER --help lists its settings.")
     peer = sys.argv[1]
     try:
-        module = importlib.import_module(f"bench.peers.{peer}")
+        module = module_of(peer)
         parser = arguments(peer)
         module.add_arguments(parser)
         options = parser.parse_args(sys.argv[2:])

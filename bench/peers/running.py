@@ -4,7 +4,15 @@ import asyncio
 import contextlib
 import multiprocessing
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
@@ -82,7 +90,9 @@ class Crew:
 
     def __exit__(self, *_: object) -> None:
         for pipe in self._pipes.values():
-            with contextlib.suppress(BrokenPipeError):  # it has died: what it was told is in its trace
+            with contextlib.suppress(
+                BrokenPipeError
+            ):  # it has died: what it was told is in its trace
                 pipe.send(None)
         for process in self.processes.values():
             process.join(20)

@@ -4,7 +4,7 @@ A step answers whether it was done; one that was refused has changed nothing. Wh
 is for each peer to prevent.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from sqlalchemy import CursorResult, text
@@ -15,16 +15,19 @@ from bench.peers.mix import CUSTOMERS, DECLINED, FORBIDDEN, SKUS, SOLD_OUT, SUSP
 Step = Callable[[Session, Order], bool]
 PLENTY: Final = 1_000_000_000
 
-_SUSPENDED: Final = ", ".join(f"'{name}'" for name in SUSPENDED)
+
+def _array(names: Iterable[str]) -> str:
+    return "ARRAY[" + ", ".join(f"'{name}'" for name in names) + "]"
+
+
 TABLES: Final = {
     "order": """
         CREATE TABLE orders (id text PRIMARY KEY, customer text NOT NULL, status text NOT NULL)""",
     "inventory": f"""
         CREATE TABLE stock (
             sku text PRIMARY KEY, available bigint NOT NULL, reserved bigint NOT NULL DEFAULT 0);
-        INSERT INTO stock (sku, available) SELECT 'SKU-' || lpad(n::text, 2, '0'), {PLENTY}
-            FROM generate_series(0, {len(SKUS) - 1}) AS n;
-        INSERT INTO stock (sku, available) VALUES ('{SOLD_OUT}', 0)""",
+        INSERT INTO stock (sku, available) SELECT unnest({_array(SKUS)}), {PLENTY};
+        INSERT INTO stock (sku, available) VALUES ('{SOLD_OUT}', 0)""",  # noqa: S608 - own names
     "payment": """
         CREATE TABLE payments (
             id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -39,8 +42,8 @@ TABLES: Final = {
         CREATE TABLE points (
             id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
             order_id text NOT NULL, customer text NOT NULL, points bigint NOT NULL);
-        INSERT INTO customers (id, suspended) SELECT 'c-' || n, 'c-' || n IN ({_SUSPENDED})
-            FROM generate_series(0, {len(CUSTOMERS) - 1}) AS n""",
+        INSERT INTO customers (id, suspended)
+            SELECT id, id = ANY({_array(SUSPENDED)}) FROM unnest({_array(CUSTOMERS)}) AS id""",  # noqa: S608 - own names
 }  # fmt: skip
 """Made and filled, by service; a peer may hold them in one database or in five."""
 

@@ -1,6 +1,7 @@
-"""A durable workflow on Temporal: its server is started here, with SQLite in a file, and nothing of it calls home.
+"""A durable workflow on Temporal, whose server is started here with SQLite in a file.
 
-An activity may run twice, so each keeps its answer in the transaction that it is.
+The server calls nobody: its look for newer versions is off, and so is its page. An activity may run
+twice, so each keeps its answer in the transaction that it is.
 """
 
 import argparse
@@ -61,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, default=1, help="processes")
     parser.add_argument("--at-once", type=int, default=100, help="tasks of a kind in a worker")
     parser.add_argument("--pollers", type=int, default=5, help="of a kind in a worker")
-    parser.add_argument("--activities", choices=("normal", "local"), default="normal")
+    parser.add_argument("--activities", choices=("normal", "local"), default="local")
     parser.add_argument("--pool", type=int, default=10, help="connections of a worker")
     parser.add_argument("--pragma", action="append", help="of SQLite (journal_mode=WAL)")
     parser.add_argument("--dynamic", action="append", help="KEY=VALUE of the server's own settings")
@@ -75,9 +76,7 @@ def plan(place: Place, options: argparse.Namespace) -> Plan:
     pragmas = options.pragma or ["journal_mode=WAL", "synchronous=FULL"]
     dynamic = options.dynamic or list(GIVEN)
     address = f"127.0.0.1:{_free_port()}"
-    workers = [
-        Role(f"worker-{n}", worker, (place, address, tuning)) for n in range(tuning.workers)
-    ]
+    workers = [Role(f"worker-{n}", worker, (place, address, tuning)) for n in range(tuning.workers)]
     client = Role("client", submitting, (address, tuning.activities), loads=True)
     return Plan(
         databases={"shop": tuple(shop.TABLES)},
