@@ -33,7 +33,7 @@ class Tuning:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--at-once", type=int, default=4, help="workflows at once in a process")
+    parser.add_argument("--at-once", type=int, default=8, help="workflows at once in a process")
     parser.add_argument("--pool", type=int, default=8, help="connections of each of its two pools")
     parser.add_argument("--mode", choices=("threads", "async"), default="threads")
     parser.add_argument("--isolation", default="READ COMMITTED", help="of a step's transaction")

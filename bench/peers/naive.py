@@ -85,7 +85,7 @@ def plan(place: Place, options: argparse.Namespace) -> Plan:
     tuning = (options.poll_ms / 1000, options.pool)
     return Plan(
         databases={name: (name,) for name in REACTIONS},
-        extra_tables=TABLES,
+        extra_tables=(TABLES,),
         topics=tuple(REACTIONS),
         roles=[Role(n, serve, (place, n, *tuning), loads=n == "order") for n in REACTIONS],
         settings={"poll_ms": options.poll_ms, "pool": options.pool},

@@ -64,7 +64,7 @@ def plan(place: Place, options: argparse.Namespace) -> Plan:
     participants = [Role(name, participant, (place, name, options.pool)) for name in STEPS]
     return Plan(
         databases={"order": ("order",), **{name: (name,) for name in STEPS}},
-        extra_tables=TABLES,
+        extra_tables=(TABLES,),
         topics=(*STEPS, "replies"),
         roles=[
             *participants,

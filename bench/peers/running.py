@@ -53,7 +53,7 @@ class Plan:
     databases: Mapping[str, tuple[str, ...]]
     roles: Sequence[Role]
     settings: Mapping[str, object]
-    extra_tables: str = ""
+    extra_tables: tuple[str, ...] = ()
     topics: tuple[str, ...] = ()
     around: Callable[[], AbstractContextManager[Mapping[str, int]]] = field(
         default=lambda: contextlib.nullcontext({})
@@ -63,7 +63,7 @@ class Plan:
     def tables(self) -> dict[str, list[str]]:
         """The statements that fill each database."""
         return {
-            database: [*(TABLES[service] for service in services), self.extra_tables]
+            database: [*(TABLES[service] for service in services), *self.extra_tables]
             for database, services in self.databases.items()
         }
 

@@ -80,7 +80,7 @@ def plan(place: Place, options: argparse.Namespace) -> Plan:
     client = Role("client", submitting, (address, tuning.activities), loads=True)
     return Plan(
         databases={"shop": tuple(shop.TABLES)},
-        extra_tables=TABLES,
+        extra_tables=(TABLES,),
         roles=[*workers, client],
         settings={
             **{name: getattr(tuning, name) for name in Tuning.__slots__},
