@@ -38,7 +38,9 @@ class Message:
 
 @asynccontextmanager
 async def database(place: Place, name: str, pool: int) -> AsyncIterator[Sessions]:
-    engine = create_async_engine(place.url(name, "postgresql+asyncpg"), pool_size=pool)
+    """Without connections beyond the pool: making one costs PostgreSQL more than a step."""
+    url = place.url(name, "postgresql+asyncpg")
+    engine = create_async_engine(url, pool_size=pool, max_overflow=0)
     try:
         yield async_sessionmaker(engine)
     finally:
