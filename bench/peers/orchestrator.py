@@ -1,8 +1,9 @@
 """An orchestrator over Kafka: one process holds each saga's state, four do what it commands.
 
 One message is one transaction; those of one fetch run at the same time, as no two are of one saga.
-Nothing is lost without an outbox: offsets are committed after the answers are sent, a participant
-answers a repeated command as before, and the orchestrator repeats what a repeated reply led to.
+In place of an outbox, offsets are committed after the answers are sent, a participant answers a repeated
+command as before, and the orchestrator repeats what a repeated reply led to. A sweep of sagas whose
+first command was never sent is not built.
 """
 
 import argparse
