@@ -1,0 +1,294 @@
+"""What PostgreSQL and Kafka themselves can take: the rows and records of an order, with no logic.
+
+The product's own statements, in batches, in four databases, and a producer of each of the five services:
+no decision, no codec, no consumer. Runs in the product's environment.
+"""
+
+import argparse
+import asyncio
+import importlib
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import count
+from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
+import psutil
+
+from bench.peers.mix import SKUS, Order
+from bench.peers.places import Place, cpu_of, made, servers_of
+from bench.peers.running import Crew, Role, Submit, beside
+from chassis import keeping
+from chassis import postgres_sql as sql
+from chassis.kafka import make_producer
+from chassis.migrations import migrate
+from chassis.runtime import migrations_of
+from chassis.state_tables import SharedTable, StateTable
+
+BATCHES: Final = (1, 50, 500)
+PARTITIONS: Final = range(12)
+HEADERS: Final = [(f"ce_header_{n:02}", b"x" * 23) for n in range(12)]  # 420 bytes
+PACKED: Final = b"x" * 515  # as they stand in an outbox
+PENDING: Final = (
+    "SELECT id, topic, key, value, headers FROM outbox WHERE shard = 0 ORDER BY id LIMIT 1000"
+)
+STOCK: Final = """
+INSERT INTO stock (sku, available, reserved, committed, receipts) SELECT sku, 1, 0, 0, 0
+FROM unnest($1::text[]) AS sku
+"""
+FINISH: Final = "DELETE FROM effects WHERE id = ANY($1::text[])"
+LEASE: Final = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One message of an order at a service: the bytes of the event that it leads to, and effects.
+
+    `leases`: the outcome of a call that was leased before, once the event that asked for it was out.
+    """
+
+    value: int
+    owes: str = ""
+    finishes: str = ""
+    leases: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What a confirmed order leaves at a service; `detail` are bytes of its state."""
+
+    steps: tuple[Step, ...]
+    table: str = ""
+    detail: int = 0
+    shared: str = ""
+    timeline: bool = False
+
+
+ROWS: Final = {
+    "order": Rows(
+        (Step(392, owes="later"), Step(51, finishes="later")), "ORDERS", 451, timeline=True
+    ),
+    "inventory": Rows((Step(392), Step(177)), "RESERVATIONS", 139, shared="STOCK"),
+    "payment": Rows(
+        (Step(392, owes="call"), Step(460, finishes="call", leases=True)), "PAYMENTS", 91
+    ),
+    "shipping": Rows(
+        (
+            Step(392, owes="call"),
+            Step(486, finishes="call", leases=True),
+            Step(51, owes="later"),
+        ),
+        "SHIPMENTS",
+        119,
+    ),
+    "loyalty": Rows((Step(97),)),  # its rows are in Redis
+}
+"""Counted in the statistics and topics of a stack that confirmed 300 orders of two lines each."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(in_flight=4)
+    parser.description = "--in-flight: batches at once in each service; --sagas: of each batch size"
+
+
+def measured(place: Place, options: argparse.Namespace) -> dict[str, Any]:
+    with_rows = {name: () for name, rows in ROWS.items() if rows.table}
+    with made(place, with_rows, tuple(ROWS)):
+        asyncio.run(_fill(place))
+        found = {str(size): _measured(place, options, size) for size in BATCHES}
+    best = max(found.values(), key=lambda figures: figures["orders_per_s"])
+    return {
+        "peer": "ceiling",
+        "settings": {"in_flight": str(options.in_flight), "batches": str(BATCHES)},
+        "in_flight": options.in_flight,
+        "sagas": best["orders"],
+        "seconds": best["seconds"],
+        "settled_per_s": best["orders_per_s"],
+        "cpu_s": best["cpu_s"],
+        "batches": found,
+    }
+
+
+async def _fill(place: Place) -> None:
+    for name, rows in ROWS.items():
+        if not rows.table:
+            continue
+        url = place.url(name)
+        package = str(importlib.import_module(f"{name}_svc").__file__)
+        await migrate(migrations_of(package), url)
+        connection = await asyncpg.connect(url)
+        async with connection.transaction():
+            await keeping.tend(connection, 7)
+        if rows.shared:
+            await connection.execute(STOCK, list(SKUS))
+        await connection.close()
+
+
+def _measured(place: Place, options: argparse.Namespace, size: int) -> dict[str, Any]:
+    """One batch size: every service does the same number of batches."""
+    batches = max(2 * options.in_flight, options.sagas // size)
+    warm_up = options.in_flight
+    first = size * 10**8  # ids of no other batch size
+    roles = [Role(name, serving, (place, name, size), loads=True) for name in ROWS]
+    with Crew(roles) as crew:
+        crew.load(range(first, first + warm_up * len(ROWS)), options.in_flight * len(ROWS))
+        own = {name: process.pid for name, process in crew.processes.items() if process.pid}
+        processes = {**own, **servers_of(place)}
+        numbers = range(first + warm_up * len(ROWS), first + (warm_up + batches) * len(ROWS))
+        before, started = cpu_of(processes), time.perf_counter()
+        crew.load(numbers, options.in_flight * len(ROWS))
+        seconds, after = time.perf_counter() - started, cpu_of(processes)
+    cpu = {name: round(after[name] - was, 2) for name, was in before.items()}
+    orders = batches * size
+    servers = sum(cpu.get(name, 0.0) for name in ("postgres", "kafka"))
+    return {
+        "orders": orders,
+        "seconds": round(seconds, 3),
+        "orders_per_s": round(orders / seconds, 1),
+        "cpu_s": cpu,
+        "server_cpu_ms_per_order": round(1000 * servers / orders, 3),
+        "orders_per_s_of_all_cores": round((psutil.cpu_count() or 1) * orders / (servers or 1)),
+    }
+
+
+@dataclass
+class Relay:
+    """Moves the outbox to Kafka, turn by turn, with the product's statements."""
+
+    connection: Any
+    producer: Any
+    topic: str
+    begun: int = 0
+    ended: int = 0
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    turned: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    async def run(self) -> None:
+        while True:
+            await self.wake.wait()
+            self.wake.clear()
+            self.begun += 1
+            while rows := await self.connection.fetch(PENDING):
+                await self.send([(row["key"].encode(), row["value"]) for row in rows])
+                await self.connection.execute(keeping.KEEP, [row["id"] for row in rows])
+            async with self.turned:
+                self.ended = self.begun
+                self.turned.notify_all()
+
+    async def all_sent(self) -> None:
+        """Wait for a turn that begins now."""
+        awaited = self.begun + 1
+        self.wake.set()
+        async with self.turned:
+            await self.turned.wait_for(lambda: self.ended >= awaited)
+
+    async def send(self, records: list[tuple[bytes, bytes]]) -> None:
+        parts: dict[int, list[tuple[bytes, bytes]]] = {}
+        for key, value in records:
+            parts.setdefault(key[-1] % len(PARTITIONS), []).append((key, value))
+        await asyncio.gather(*(self._send(part, some) for part, some in parts.items()))
+
+    async def _send(self, partition: int, records: list[tuple[bytes, bytes]]) -> None:
+        batch = self.producer.create_batch()
+        for key, value in records:
+            batch.append(key=key, value=value, timestamp=None, headers=HEADERS)
+        batch.close()
+        await (await self.producer.send_batch(batch, self.topic, partition=partition))
+
+
+@dataclass
+class Writer:
+    """A service's statements, a transaction a step and batch."""
+
+    name: str
+    size: int
+    pool: Any
+    aside: Any
+    relay: Relay
+    numbers: Iterator[int] = field(default_factory=count)
+
+    def __post_init__(self) -> None:
+        self.rows = ROWS[self.name]
+        stores = importlib.import_module(f"{self.name}_svc.store")
+        self.own: StateTable = getattr(stores, self.rows.table)
+        self.shared: SharedTable | None = getattr(stores, self.rows.shared or "none", None)
+
+    async def batch(self, order: Order) -> None:
+        """`order` numbers the batch."""
+        keys = [f"{UUID(int=order.number * self.size + n)}" for n in range(self.size)]
+        for version, step in enumerate(self.rows.steps, 1):
+            if step.leases:
+                await self.relay.all_sent()
+                await self.aside.fetch(sql.LEASE_EFFECTS, ["call"], self.size, LEASE)
+            async with self.pool.acquire() as connection, connection.transaction():
+                await self._write(connection, keys, version, step)
+            self.relay.wake.set()
+        await self.relay.all_sent()
+
+    async def _write(self, connection: Any, keys: list[str], version: int, step: Step) -> None:
+        ids = [UUID(int=(UUID(key).int << 4) + version) for key in keys]
+        await connection.fetchrow(sql.ENTER, ids, keys)
+        await self._save(connection, keys, version)
+        value, topic = b"x" * step.value, self.relay.topic
+        outbox = ([0] * self.size, [topic] * self.size, keys, [value] * self.size)
+        await connection.execute(sql.WRITE_OUTBOX, *outbox, [PACKED] * self.size)
+        if step.owes:
+            due = None if step.owes == "call" else datetime.now(UTC) + timedelta(hours=1)
+            owed = ([f"{key}:{step.owes}:1" for key in keys], keys, [step.owes] * self.size)
+            rest = ([b"x" * step.value] * self.size, ["x" * 55] * self.size, [due] * self.size)
+            await connection.execute(sql.OWE_EFFECTS, *owed, *rest)
+        if step.finishes:
+            await connection.execute(FINISH, [f"{key}:{step.finishes}:1" for key in keys])
+        if self.rows.timeline:
+            told = (["points.awarded"] * self.size, ["order.confirmed"] * self.size)
+            await connection.execute(sql.TELL, keys, [datetime.now(UTC)] * self.size, *told)
+
+    async def _save(self, connection: Any, keys: list[str], version: int) -> None:
+        """States as the product loads and saves them, without the codec."""
+        own = self.own
+        await connection.fetch(own._select, keys)  # noqa: SLF001 - the product's own statement
+        detail = '{"x": "' + "x" * (self.rows.detail - 9) + '"}'
+        columns: list[list[Any]] = [keys, [version] * self.size, ["State"] * self.size]
+        columns += [[detail] * self.size, *([["c-1"] * self.size for _ in own.columns])]
+        if version == 1:
+            done = await connection.execute(own._insert, *columns)  # noqa: SLF001
+        else:
+            was = [version - 1] * self.size
+            done = await connection.execute(own._update, *columns, was)  # noqa: SLF001
+        assert done.split()[-1] == str(self.size), f"{done} of {self.size} rows"
+        if self.shared is not None:
+            first = next(self.numbers)  # orders of two lines: two SKUs of an order, all of a batch
+            wanted = {SKUS[(first + n) % len(SKUS)] for n in range(min(2 * self.size, len(SKUS)))}
+            await self.shared.save(connection, await self.shared.load(connection, wanted))
+
+
+@asynccontextmanager
+async def serving(place: Place, name: str, size: int) -> AsyncIterator[Submit]:
+    producer = make_producer(place.kafka, name)
+    await producer.start()
+    topic = place.topic(name)
+    try:
+        if not ROWS[name].table:
+            yield partial(_send_only, Relay(None, producer, topic), ROWS[name].steps[0], size)
+            return
+        lazy = {"synchronous_commit": "off"}
+        async with (
+            asyncpg.create_pool(place.url(name), min_size=2, max_size=8) as pool,
+            asyncpg.create_pool(place.url(name), min_size=1, server_settings=lazy) as aside,
+            aside.acquire() as leading,
+        ):
+            relay = Relay(leading, producer, topic)
+            async with beside(relay.run()):
+                yield Writer(name, size, pool, aside, relay).batch
+    finally:
+        await producer.stop()
+
+
+async def _send_only(relay: Relay, step: Step, size: int, order: Order) -> None:
+    keys = (f"{UUID(int=order.number * size + n)}".encode() for n in range(size))
+    await relay.send([(key, b"x" * step.value) for key in keys])

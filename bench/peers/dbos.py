@@ -1,0 +1,174 @@
+"""A durable workflow on DBOS: the saga is a function, its progress rows in PostgreSQL.
+
+Each step is a transaction of the application's database, recorded by DBOS's datasource in it.
+"""
+
+import argparse
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+from dbos import DBOS, AsyncSQLAlchemyDatasource, SQLAlchemyDatasource
+
+from bench.peers import shop
+from bench.peers.mix import Order
+from bench.peers.places import Place
+from bench.peers.running import Plan, Role, Submit
+
+SYSTEM: Final = "dbos_system"
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    processes: int
+    at_once: int
+    pool: int
+    mode: str
+    isolation: str
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--at-once", type=int, default=8, help="workflows at once in a process")
+    parser.add_argument("--pool", type=int, default=8, help="connections of each of its two pools")
+    parser.add_argument("--mode", choices=("threads", "async"), default="threads")
+    parser.add_argument("--isolation", default="READ COMMITTED", help="of a step's transaction")
+
+
+def plan(place: Place, options: argparse.Namespace) -> Plan:
+    tuning = Tuning(
+        options.processes, options.at_once, options.pool, options.mode, options.isolation
+    )
+    serve = in_threads if tuning.mode == "threads" else as_coroutines
+    names = [f"dbos-{n}" for n in range(tuning.processes)]
+    return Plan(
+        databases={"shop": tuple(shop.TABLES), SYSTEM: ()},
+        roles=[Role(name, serve, (place, tuning, name), loads=True) for name in names],
+        settings={name: getattr(tuning, name) for name in Tuning.__slots__},
+    )
+
+
+class Steps:
+    """What a workflow calls, each in a transaction of its own."""
+
+    def __init__(self, place: Place, tuning: Tuning) -> None:
+        self.url = place.url("shop")
+        self.engine = {"pool_size": tuning.pool, "max_overflow": 0}
+        self.isolation = tuning.isolation
+        self.source: Any = None
+
+    def run(self, step: shop.Step, order: Order) -> bool:
+        done: bool = self.source.run_tx_step(self._options(step), self._do, step, order)
+        return done
+
+    async def run_async(self, step: shop.Step, order: Order) -> bool:
+        done: bool = await self.source.run_tx_step_async(
+            self._options(step), self._do_async, step, order
+        )
+        return done
+
+    def _options(self, step: shop.Step) -> dict[str, str]:
+        return {"name": step.__name__, "isolation_level": self.isolation}
+
+    def _do(self, step: shop.Step, order: Order) -> bool:
+        return step(self.source.sql_session(), order)
+
+    async def _do_async(self, step: shop.Step, order: Order) -> bool:
+        done: bool = await self.source.sql_session().run_sync(step, order)
+        return done
+
+
+def _checkout(steps: Steps) -> Callable[[Order], None]:
+    @DBOS.workflow()
+    def checkout(order: Order) -> None:
+        steps.run(shop.place, order)
+        undo: list[shop.Step] = []
+        for _, step, back in shop.CHAIN:
+            if not steps.run(step, order):
+                for done in reversed(undo):
+                    steps.run(done, order)
+                steps.run(shop.cancel, order)
+                return
+            if back:
+                undo.append(back)
+        steps.run(shop.confirm, order)
+
+    return checkout
+
+
+def _async_checkout(steps: Steps) -> Submit:
+    @DBOS.workflow()
+    async def checkout(order: Order) -> None:
+        await steps.run_async(shop.place, order)
+        undo: list[shop.Step] = []
+        for _, step, back in shop.CHAIN:
+            if not await steps.run_async(step, order):
+                for done in reversed(undo):
+                    await steps.run_async(done, order)
+                await steps.run_async(shop.cancel, order)
+                return
+            if back:
+                undo.append(back)
+        await steps.run_async(shop.confirm, order)
+
+    return checkout
+
+
+@asynccontextmanager
+async def in_threads(place: Place, tuning: Tuning, name: str) -> AsyncIterator[Submit]:
+    steps = Steps(place, tuning)
+    _configure(place, tuning, name)
+    checkout = _checkout(steps)
+    steps.source = await asyncio.to_thread(
+        SQLAlchemyDatasource.create, steps.url, engine_kwargs=steps.engine
+    )
+    await asyncio.to_thread(DBOS.launch)
+    threads = ThreadPoolExecutor(tuning.at_once)
+
+    async def submit(order: Order) -> None:
+        await asyncio.get_running_loop().run_in_executor(threads, checkout, order)
+
+    try:
+        yield submit
+    finally:
+        threads.shutdown()
+        await asyncio.to_thread(DBOS.destroy)
+
+
+@asynccontextmanager
+async def as_coroutines(place: Place, tuning: Tuning, name: str) -> AsyncIterator[Submit]:
+    steps = Steps(place, tuning)
+    _configure(place, tuning, name)
+    checkout = _async_checkout(steps)
+    steps.source = await AsyncSQLAlchemyDatasource.create(steps.url, engine_kwargs=steps.engine)
+    await asyncio.to_thread(DBOS.launch)
+    free = asyncio.Semaphore(tuning.at_once)
+
+    async def submit(order: Order) -> None:
+        async with free:
+            await checkout(order)
+
+    try:
+        yield submit
+    finally:
+        await asyncio.to_thread(DBOS.destroy)
+
+
+def _configure(place: Place, tuning: Tuning, name: str) -> None:
+    """No telemetry and no console of DBOS's makers: neither a key nor an address of one is given."""
+    logging.getLogger("dbos").setLevel(logging.ERROR)
+    DBOS(
+        config={
+            "name": "checkout",
+            "system_database_url": place.url(SYSTEM),
+            "sys_db_pool_size": tuning.pool,
+            "executor_id": name,
+            "application_version": "1",
+            "enable_otlp": False,
+            "log_level": "ERROR",
+        }
+    )

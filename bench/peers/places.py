@@ -1,0 +1,110 @@
+"""Databases and topics of one run's own, and how much CPU processes take."""
+
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+import asyncpg
+import psutil
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+PARTITIONS: Final = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The servers, and what this run's databases and topics begin with."""
+
+    database_url: str
+    kafka: str
+    run: str
+
+    def url(self, database: str, scheme: str = "postgresql") -> str:
+        parts = urlsplit(self.database_url)
+        return parts._replace(scheme=scheme, path=f"/{self.name(database)}").geturl()
+
+    def name(self, database: str) -> str:
+        return f"peers_{self.run}_{database}"
+
+    def topic(self, name: str) -> str:
+        return f"peers.{self.run}.{name}"
+
+
+@contextmanager
+def made(
+    place: Place, tables: Mapping[str, Iterable[str]], topics: Iterable[str]
+) -> Iterator[None]:
+    """Databases, each with the statements that fill it, and topics; all are removed at the end."""
+    try:
+        asyncio.run(_make(place, tables, topics))
+        yield
+    finally:
+        asyncio.run(_remove(place, tables, topics))
+
+
+async def _make(place: Place, tables: Mapping[str, Iterable[str]], topics: Iterable[str]) -> None:
+    await run(place.database_url, *(f"CREATE DATABASE {place.name(name)}" for name in tables))
+    for name, statements in tables.items():
+        await run(place.url(name), *statements)
+    await _change_topics(place, topics, make=True)
+
+
+async def _remove(place: Place, databases: Iterable[str], topics: Iterable[str]) -> None:
+    await _change_topics(place, topics, make=False)
+    drops = (f"DROP DATABASE IF EXISTS {place.name(name)} WITH (FORCE)" for name in databases)
+    await run(place.database_url, *drops)
+
+
+async def run(url: str, *statements: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        for statement in statements:
+            await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+async def _change_topics(place: Place, topics: Iterable[str], *, make: bool) -> None:
+    names = [place.topic(topic) for topic in topics]
+    if not names:
+        return
+    admin = AIOKafkaAdminClient(bootstrap_servers=place.kafka)
+    await admin.start()
+    try:
+        if make:
+            await admin.create_topics([NewTopic(name, PARTITIONS, 1) for name in names])
+        else:
+            await admin.delete_topics(names)
+    finally:
+        await admin.close()
+
+
+def servers_of(place: Place) -> dict[str, int]:
+    """Process ids of PostgreSQL and Kafka, where they run on this machine."""
+    ports = {
+        urlsplit(place.database_url).port or 5432: "postgres",
+        int(place.kafka.split(",")[0].rpartition(":")[2]): "kafka",
+    }
+    found = (c for c in psutil.net_connections("tcp") if c.status == psutil.CONN_LISTEN)
+    listening = {c.laddr.port: c.pid for c in found if c.laddr and c.pid}
+    return {name: listening[port] for port, name in ports.items() if port in listening}
+
+
+def cpu_of(processes: Mapping[str, int]) -> dict[str, float]:
+    """CPU seconds so far of each process, with its children, also those that have ended."""
+    return {name: _cpu(psutil.Process(pid)) for name, pid in processes.items()}
+
+
+def _cpu(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    ended = times.children_user + times.children_system
+    running = 0.0
+    for child in process.children():
+        try:
+            running += _cpu(child)
+        except psutil.NoSuchProcess:
+            continue  # its seconds are its parent's now
+    return times.user + times.system + ended + running

@@ -1,0 +1,213 @@
+"""A durable workflow on Temporal, whose server is started here with SQLite in a file.
+
+The server calls nobody: its look for newer versions is off, and so is its page. An activity may run
+twice, so each keeps its answer in the transaction that it is.
+"""
+
+import argparse
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import text
+from temporalio import activity, workflow
+from temporalio.client import Client
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+
+from bench.peers import shop
+from bench.peers.messaging import Sessions, database
+from bench.peers.mix import Order
+from bench.peers.places import Place
+from bench.peers.running import CantRunError, Plan, Role, Submit
+
+QUEUE: Final = "checkout"
+START_S: Final = 60
+TABLES: Final = "CREATE TABLE answered (id text PRIMARY KEY, done boolean NOT NULL)"
+ANSWERED: Final = text("SELECT done FROM answered WHERE id = :id")
+ANSWER: Final = text("INSERT INTO answered (id, done) VALUES (:id, :done)")
+STEPS: Final[tuple[shop.Step, ...]] = (
+    shop.place,
+    *(step for _, *steps in shop.CHAIN for step in steps if step),
+    shop.confirm,
+    shop.cancel,
+)
+GIVEN: Final = (
+    "system.forceSearchAttributesCacheRefreshOnRead=false",
+    "frontend.namespaceRPS=100000",
+    "frontend.enableServerVersionCheck=false",
+)
+"""A development server is set to show changes at once, at a price that no measurement should pay."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    workers: int
+    at_once: int
+    pollers: int
+    activities: str
+    pool: int
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--workers", type=int, default=1, help="processes")
+    parser.add_argument("--at-once", type=int, default=100, help="tasks of a kind in a worker")
+    parser.add_argument("--pollers", type=int, default=5, help="of a kind in a worker")
+    parser.add_argument("--activities", choices=("normal", "local"), default="local")
+    parser.add_argument("--pool", type=int, default=10, help="connections of a worker")
+    parser.add_argument("--pragma", action="append", help="of SQLite (journal_mode=WAL)")
+    parser.add_argument("--dynamic", action="append", help="KEY=VALUE of the server's own settings")
+
+
+def plan(place: Place, options: argparse.Namespace) -> Plan:
+    program = shutil.which("temporal")
+    if program is None:
+        raise CantRunError("there is no `temporal` on PATH")
+    tuning = Tuning(*(getattr(options, name) for name in Tuning.__slots__))
+    pragmas = options.pragma or ["journal_mode=WAL", "synchronous=FULL"]
+    dynamic = options.dynamic or list(GIVEN)
+    address = f"127.0.0.1:{_free_port()}"
+    workers = [Role(f"worker-{n}", worker, (place, address, tuning)) for n in range(tuning.workers)]
+    client = Role("client", submitting, (address, tuning.activities), loads=True)
+    return Plan(
+        databases={"shop": tuple(shop.TABLES)},
+        extra_tables=(TABLES,),
+        roles=[*workers, client],
+        settings={
+            **{name: getattr(tuning, name) for name in Tuning.__slots__},
+            "pragma": " ".join(pragmas),
+            "dynamic": " ".join(dynamic),
+        },
+        around=partial(server, program, address, pragmas, dynamic),
+    )
+
+
+def _free_port() -> int:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        port: int = held.getsockname()[1]
+        return port
+
+
+@contextmanager
+def server(
+    program: str, address: str, pragmas: list[str], dynamic: list[str]
+) -> Iterator[dict[str, int]]:
+    with tempfile.TemporaryDirectory(prefix="peers-") as folder:
+        words = ["--headless", "--ip", "127.0.0.1", "--port", address.rpartition(":")[2]]
+        words += ["--db-filename", str(Path(folder) / "temporal.db"), "--log-level", "error"]
+        words += [word for pragma in pragmas for word in ("--sqlite-pragma", pragma)]
+        words += [word for value in dynamic for word in ("--dynamic-config-value", value)]
+        env = {**os.environ, "HOME": folder, "TEMPORAL_VERSION_CHECK_DISABLED": "1"}
+        with (Path(folder) / "log").open("w") as log:
+            running = subprocess.Popen(
+                [program, "server", "start-dev", *words], env=env, stdout=log, stderr=log
+            )
+        try:
+            _await(address, running, Path(folder) / "log")
+            yield {"temporal": running.pid}
+        finally:
+            running.terminate()
+            running.wait(20)
+
+
+def _await(address: str, running: subprocess.Popen[bytes], log: Path) -> None:
+    host, port = address.split(":")
+    deadline = time.monotonic() + START_S
+    while True:
+        try:
+            socket.create_connection((host, int(port)), 1).close()
+        except OSError as error:
+            if running.poll() is not None or time.monotonic() > deadline:
+                raise CantRunError(f"temporal does not start: {log.read_text()[-500:]}") from error
+            time.sleep(0.1)
+        else:
+            return
+
+
+@workflow.defn
+class Checkout:
+    @workflow.run
+    async def run(self, order: Order, activities: str) -> None:
+        self.call = (
+            workflow.execute_local_activity if activities == "local" else workflow.execute_activity
+        )
+        await self.step(shop.place, order)
+        undo: list[shop.Step] = []
+        for _, step, back in shop.CHAIN:
+            if not await self.step(step, order):
+                for done in reversed(undo):
+                    await self.step(done, order)
+                await self.step(shop.cancel, order)
+                return
+            if back:
+                undo.append(back)
+        await self.step(shop.confirm, order)
+
+    async def step(self, step: shop.Step, order: Order) -> bool:
+        done: bool = await self.call(
+            step.__name__, order, result_type=bool, start_to_close_timeout=timedelta(seconds=60)
+        )
+        return done
+
+
+def activity_of(sessions: Sessions, step: shop.Step) -> Callable[[Order], Any]:
+    @activity.defn(name=step.__name__)
+    async def run(order: Order) -> bool:
+        row = {"id": f"{order.id}:{step.__name__}"}
+        async with sessions.begin() as session:
+            known: bool | None = (await session.execute(ANSWERED, row)).scalar()
+            if known is not None:
+                return known
+            done: bool = await session.run_sync(step, order)
+            await session.execute(ANSWER, {**row, "done": done})
+        return done
+
+    return run
+
+
+@asynccontextmanager
+async def worker(place: Place, address: str, tuning: Tuning) -> AsyncIterator[Submit | None]:
+    """Without the sandbox, which looks for workflows that aren't deterministic and costs CPU."""
+    client = await _connected(address)
+    async with (
+        database(place, "shop", tuning.pool) as sessions,
+        Worker(
+            client,
+            task_queue=QUEUE,
+            workflows=[Checkout],
+            activities=[activity_of(sessions, step) for step in STEPS],
+            workflow_runner=UnsandboxedWorkflowRunner(),
+            max_concurrent_workflow_tasks=tuning.at_once,
+            max_concurrent_activities=tuning.at_once,
+            max_concurrent_local_activities=tuning.at_once,
+            max_concurrent_workflow_task_polls=tuning.pollers,
+            max_concurrent_activity_task_polls=tuning.pollers,
+        ),
+    ):
+        yield None
+
+
+@asynccontextmanager
+async def submitting(address: str, activities: str) -> AsyncIterator[Submit]:
+    client = await _connected(address)
+
+    async def submit(order: Order) -> None:
+        await client.execute_workflow(
+            Checkout.run, args=[order, activities], id=order.id, task_queue=QUEUE
+        )
+
+    yield submit
+
+
+async def _connected(address: str) -> Client:
+    return await Client.connect(address)
