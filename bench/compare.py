@@ -3,14 +3,15 @@
 import json
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from saga_cli.bench.bench import Bench
 from saga_cli.bench.rig import Measured
-from saga_cli.bench.scenarios.steady import in_flight, orders_at
+from saga_cli.bench.scenarios.steady import in_flight
 from saga_cli.bench.tables import Table
 from saga_cli.topology import Addresses
 
@@ -19,7 +20,12 @@ OURS: Final = "choreography"
 NOT_HERE: Final = 3
 """A peer's exit code where it can't be had on this machine."""
 LIMIT_S: Final = 600
+DEEPEST: Final = 512
+"""The peers take minutes for deeper ones, and gain nothing: they are bound long before."""
+LEAST: Final = 400
 PROJECT: Final = Path(__file__).parent / "peers"
+OWN_ENVIRONMENT: Final = frozenset({"ceiling"})
+"""Peers made of the product's own parts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +48,7 @@ class Comparison:
 
     sides: tuple[Side, ...]
     skipped: Mapping[str, str]
+    settings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def table(self) -> Table:
         rows: list[tuple[Any, ...]] = [
@@ -57,17 +64,26 @@ def compare(bench: Bench, peers: Iterable[str]) -> Comparison:
     """Ours first; then its processes stop, and each peer has the servers to itself."""
     sides = [ours(int(depth), m) for depth, m in in_flight(bench).loads.items()]
     skipped: dict[str, str] = {}
+    settings: dict[str, Mapping[str, str]] = {}
     bench.rig.stop_services()
     for peer in peers:
-        for depth in bench.options.in_flight:
+        for depth in depths_of(bench, peer):
             bench.tell(f"{peer}, {depth} in flight")
             found = ask(bench, peer, depth)
             if isinstance(found, str):
                 skipped[peer] = found
                 bench.tell(f"{peer} is skipped: {found}")
                 break
-            sides.append(found)
-    return Comparison(tuple(sides), skipped)
+            settings[peer] = found["settings"]
+            sides += sides_of(found)
+    return Comparison(tuple(sides), skipped, settings)
+
+
+def depths_of(bench: Bench, peer: str) -> list[int]:
+    """The ceiling has batches, not orders, in flight."""
+    if peer in OWN_ENVIRONMENT:
+        return [4]
+    return [depth for depth in bench.options.in_flight if depth <= DEEPEST]
 
 
 def ours(depth: int, measured: Measured) -> Side:
@@ -85,11 +101,11 @@ def ours(depth: int, measured: Measured) -> Side:
     )
 
 
-def ask(bench: Bench, peer: str, depth: int) -> Side | str:
+def ask(bench: Bench, peer: str, depth: int) -> Mapping[str, Any] | str:
     """A peer's figures, or why there are none."""
     if not (PROJECT / "run.py").exists():
         return f"there is no {PROJECT.name}/run.py"
-    sagas = orders_at(depth, bench.options.orders)
+    sagas = bench.options.orders if peer in OWN_ENVIRONMENT else max(LEAST, 2 * depth)
     words = [*_words(bench.rig.servers.addresses, peer), "--in-flight", str(depth)]
     try:
         done = subprocess.run(
@@ -106,24 +122,43 @@ def ask(bench: Bench, peer: str, depth: int) -> Side | str:
         return said[-1]
     if done.returncode:
         raise RuntimeError(f"{peer} failed: {said[-1]}")
-    return side(json.loads(done.stdout))
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
 
 
-def side(found: Mapping[str, Any]) -> Side:
-    settled = found["confirmed"] + found["cancelled"]
-    return Side(
-        found["peer"],
-        found["in_flight"],
-        settled,
-        found["settled_per_s"],
-        found["p50_ms"],
-        found["p99_ms"],
-        found["cpu_s"] / max(settled, 1) * 1e6,
-        found["wrong"],
-    )
+def sides_of(found: Mapping[str, Any]) -> list[Side]:
+    """A peer's figures; those of the ceiling are of batches, and settle nothing."""
+    name, none = found["peer"], float("nan")
+    if "batches" in found:
+        return [
+            Side(
+                f"{name}, batches of {size}",
+                found["in_flight"],
+                batch["orders"],
+                batch["orders_per_s"],
+                none,
+                none,
+                cpu_us(batch["cpu_s"], batch["orders"]),
+                0,
+            )
+            for size, batch in found["batches"].items()
+        ]
+    settled, times = found["confirmed"] + found["cancelled"], (found["p50_ms"], found["p99_ms"])
+    cpu = cpu_us(found["cpu_s"], settled)
+    rate = found["settled_per_s"]
+    return [Side(name, found["in_flight"], settled, rate, *times, cpu, found["wrong"])]
+
+
+def cpu_us(seconds: Mapping[str, float], orders: int) -> float:
+    """Of all processes, servers and generator too."""
+    return sum(seconds.values()) / max(orders, 1) * 1e6
 
 
 def _words(addresses: Addresses, peer: str) -> Iterator[str]:
-    yield from (shutil.which("uv") or ".tools/bin/uv", "run", "--project", str(PROJECT))
-    yield from ("python", str(PROJECT / "run.py"), peer)
+    uv = shutil.which("uv") or ".tools/bin/uv"
+    if peer in OWN_ENVIRONMENT:
+        yield sys.executable
+    else:
+        yield from (uv, "run", "--project", str(PROJECT), "--frozen", "python")
+    yield from ("-m", "bench.peers.run", peer)
     yield from ("--database-url", addresses.postgres_url, "--kafka", addresses.kafka_bootstrap)

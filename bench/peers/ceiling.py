@@ -23,39 +23,38 @@ import psutil
 from bench.peers.mix import SKUS, Order
 from bench.peers.places import Place, cpu_of, made, servers_of
 from bench.peers.running import Crew, Role, Submit, beside
-from chassis import keeping
+from chassis import keeping, together
 from chassis import postgres_sql as sql
 from chassis.kafka import make_producer
 from chassis.migrations import migrate
+from chassis.postgres import PLANNED_ONCE
 from chassis.runtime import migrations_of
 from chassis.state_tables import SharedTable, StateTable
+from chassis.together import Part
 
 BATCHES: Final = (1, 50, 500)
 PARTITIONS: Final = range(12)
 HEADERS: Final = [(f"ce_header_{n:02}", b"x" * 23) for n in range(12)]  # 420 bytes
 PACKED: Final = b"x" * 515  # as they stand in an outbox
-PENDING: Final = (
-    "SELECT id, topic, key, value, headers FROM outbox WHERE shard = 0 ORDER BY id LIMIT 1000"
-)
+PENDING: Final = "SELECT id, key FROM outbox WHERE shard = 0 ORDER BY id LIMIT 1000"
 STOCK: Final = """
 INSERT INTO stock (sku, available, reserved, committed, receipts) SELECT sku, 1, 0, 0, 0
 FROM unnest($1::text[]) AS sku
 """
-FINISH: Final = "DELETE FROM effects WHERE id = ANY($1::text[])"
-LEASE: Final = timedelta(seconds=60)
+LEASE: Final = timedelta(seconds=4)
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
     """One message of an order at a service: the bytes of the event that it leads to, and effects.
 
-    `leases`: the outcome of a call that was leased before, once the event that asked for it was out.
+    `called`: the outcome of a call that was made once the event that asked for it was out.
     """
 
     value: int
     owes: str = ""
     finishes: str = ""
-    leases: bool = False
+    called: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +74,12 @@ ROWS: Final = {
     ),
     "inventory": Rows((Step(392), Step(177)), "RESERVATIONS", 139, shared="STOCK"),
     "payment": Rows(
-        (Step(392, owes="call"), Step(460, finishes="call", leases=True)), "PAYMENTS", 91
+        (Step(392, owes="call"), Step(460, finishes="call", called=True)), "PAYMENTS", 91
     ),
     "shipping": Rows(
         (
             Step(392, owes="call"),
-            Step(486, finishes="call", leases=True),
+            Step(486, finishes="call", called=True),
             Step(51, owes="later"),
         ),
         "SHIPMENTS",
@@ -163,6 +162,7 @@ class Relay:
     connection: Any
     producer: Any
     topic: str
+    value: bytes
     begun: int = 0
     ended: int = 0
     wake: asyncio.Event = field(default_factory=asyncio.Event)
@@ -174,7 +174,7 @@ class Relay:
             self.wake.clear()
             self.begun += 1
             while rows := await self.connection.fetch(PENDING):
-                await self.send([(row["key"].encode(), row["value"]) for row in rows])
+                await self.send([(row["key"].encode(), self.value) for row in rows])
                 await self.connection.execute(keeping.KEEP, [row["id"] for row in rows])
             async with self.turned:
                 self.ended = self.begun
@@ -208,7 +208,6 @@ class Writer:
     name: str
     size: int
     pool: Any
-    aside: Any
     relay: Relay
     numbers: Iterator[int] = field(default_factory=count)
 
@@ -222,9 +221,8 @@ class Writer:
         """`order` numbers the batch."""
         keys = [f"{UUID(int=order.number * self.size + n)}" for n in range(self.size)]
         for version, step in enumerate(self.rows.steps, 1):
-            if step.leases:
+            if step.called:
                 await self.relay.all_sent()
-                await self.aside.fetch(sql.LEASE_EFFECTS, ["call"], self.size, LEASE)
             async with self.pool.acquire() as connection, connection.transaction():
                 await self._write(connection, keys, version, step)
             self.relay.wake.set()
@@ -232,39 +230,47 @@ class Writer:
 
     async def _write(self, connection: Any, keys: list[str], version: int, step: Step) -> None:
         ids = [UUID(int=(UUID(key).int << 4) + version) for key in keys]
-        await connection.fetchrow(sql.ENTER, ids, keys)
-        await self._save(connection, keys, version)
+        await connection.fetchrow(self.own.entering, ids, keys)
+        parts = [self._state(keys, version)]
+        if self.shared is not None:
+            first = next(self.numbers)  # orders of two lines: two SKUs of an order, all of a batch
+            wanted = {SKUS[(first + n) % len(SKUS)] for n in range(min(2 * self.size, len(SKUS)))}
+            parts.append(self.shared.saving(await self.shared.load(connection, wanted)))
+        outbox = sql.WRITE_OUTBOX.format(after=together.after(*(part.name for part in parts)))
         value, topic = b"x" * step.value, self.relay.topic
-        outbox = ([0] * self.size, [topic] * self.size, keys, [value] * self.size)
-        await connection.execute(sql.WRITE_OUTBOX, *outbox, [PACKED] * self.size)
+        rows = ([0] * self.size, [topic] * self.size, keys, [value] * self.size)
+        parts.append(Part("new_outbox", outbox, [*rows, [PACKED] * self.size]))
+        await together.run(connection, parts + list(self._rest(keys, step)))
+
+    def _rest(self, keys: list[str], step: Step) -> Iterator[Part]:
         if step.owes:
-            due = None if step.owes == "call" else datetime.now(UTC) + timedelta(hours=1)
+            is_call = step.owes == "call"
+            due = None if is_call else datetime.now(UTC) + timedelta(hours=1)
             owed = ([f"{key}:{step.owes}:1" for key in keys], keys, [step.owes] * self.size)
             rest = ([b"x" * step.value] * self.size, ["x" * 55] * self.size, [due] * self.size)
-            await connection.execute(sql.OWE_EFFECTS, *owed, *rest)
+            values = [*owed, *rest, [int(is_call)] * self.size, LEASE]
+            yield Part("new_effects", sql.OWE_EFFECTS, values)
         if step.finishes:
-            await connection.execute(FINISH, [f"{key}:{step.finishes}:1" for key in keys])
+            done = [f"{key}:{step.finishes}:1" for key in keys]
+            yield Part("done_effects", sql.FINISH, [done])
         if self.rows.timeline:
             told = (["points.awarded"] * self.size, ["order.confirmed"] * self.size)
-            await connection.execute(sql.TELL, keys, [datetime.now(UTC)] * self.size, *told)
+            yield Part("new_timeline", sql.TELL, [keys, [datetime.now(UTC)] * self.size, *told])
 
-    async def _save(self, connection: Any, keys: list[str], version: int) -> None:
-        """States as the product loads and saves them, without the codec."""
+    def _state(self, keys: list[str], version: int) -> Part:
+        """States as the product saves them, without the codec."""
         own = self.own
-        await connection.fetch(own._select, keys)  # noqa: SLF001 - the product's own statement
         detail = '{"x": "' + "x" * (self.rows.detail - 9) + '"}'
         columns: list[list[Any]] = [keys, [version] * self.size, ["State"] * self.size]
         columns += [[detail] * self.size, *([["c-1"] * self.size for _ in own.columns])]
         if version == 1:
-            done = await connection.execute(own._insert, *columns)  # noqa: SLF001
-        else:
-            was = [version - 1] * self.size
-            done = await connection.execute(own._update, *columns, was)  # noqa: SLF001
-        assert done.split()[-1] == str(self.size), f"{done} of {self.size} rows"
-        if self.shared is not None:
-            first = next(self.numbers)  # orders of two lines: two SKUs of an order, all of a batch
-            wanted = {SKUS[(first + n) % len(SKUS)] for n in range(min(2 * self.size, len(SKUS)))}
-            await self.shared.save(connection, await self.shared.load(connection, wanted))
+            return Part("new_states", own._insert, columns, rows=self.size)  # noqa: SLF001
+        was = [version - 1] * self.size
+        return Part("known_states", own._update, [*columns, was], rows=self.size)  # noqa: SLF001
+
+
+async def _as_it_is(_: Any) -> None:
+    """As the product does: no session is set back."""
 
 
 @asynccontextmanager
@@ -274,17 +280,18 @@ async def serving(place: Place, name: str, size: int) -> AsyncIterator[Submit]:
     topic = place.topic(name)
     try:
         if not ROWS[name].table:
-            yield partial(_send_only, Relay(None, producer, topic), ROWS[name].steps[0], size)
+            yield partial(_send_only, Relay(None, producer, topic, b""), ROWS[name].steps[0], size)
             return
-        lazy = {"synchronous_commit": "off"}
-        async with (
-            asyncpg.create_pool(place.url(name), min_size=2, max_size=8) as pool,
-            asyncpg.create_pool(place.url(name), min_size=1, server_settings=lazy) as aside,
-            aside.acquire() as leading,
-        ):
-            relay = Relay(leading, producer, topic)
+        lazy = {**PLANNED_ONCE, "synchronous_commit": "off"}
+        pool = asyncpg.create_pool(
+            place.url(name), min_size=2, max_size=8, server_settings=PLANNED_ONCE, reset=_as_it_is
+        )
+        async with pool, await asyncpg.connect(place.url(name), server_settings=lazy) as leading:
+            steps = ROWS[name].steps
+            value = b"x" * (sum(step.value for step in steps) // len(steps))
+            relay = Relay(leading, producer, topic, value)
             async with beside(relay.run()):
-                yield Writer(name, size, pool, aside, relay).batch
+                yield Writer(name, size, pool, relay).batch
     finally:
         await producer.stop()
 
