@@ -109,9 +109,9 @@ class EffectWorker:
         if self._soon:
             self._look()
 
-    def sent(self, rows: Sequence[OutboxRow]) -> None:
+    def sent(self, rows: Sequence[tuple[str, OutboxRow]]) -> None:
         """Told of rows that are in the log: what was handed over and waited for that is due."""
-        self._others = self.handover.published(rows) or self._others
+        self._others = self.handover.published([id_ for id_, _ in rows]) or self._others
         self.wake.set()
 
     def published(self, rows: Sequence[OutboxRow]) -> None:

@@ -6,12 +6,12 @@ instance finds in the store.
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
 from chassis import clock
-from chassis.message import HANDED_S, OutboxRow, PendingEffect
+from chassis.message import HANDED_S, PendingEffect
 from chassis.work import Work
 
 STARTS_BEFORE_S: Final = HANDED_S / 2
@@ -20,10 +20,14 @@ STARTS_BEFORE_S: Final = HANDED_S / 2
 
 @dataclass
 class Handover:
-    """`kinds` are the worker's; rows are known by identity, as the relay gives those of the commit."""
+    """`kinds` are the worker's; rows of the outbox are known by their ids.
+
+    A relay on the same loop may be told by Kafka before this is told by the database.
+    """
 
     kinds: frozenset[str] = frozenset()
-    _waiting: dict[int, tuple[float, OutboxRow, list[PendingEffect]]] = field(default_factory=dict)
+    _waiting: dict[str, tuple[float, list[PendingEffect]]] = field(default_factory=dict)
+    _early: dict[str, float] = field(default_factory=dict)
     _ready: deque[tuple[float, PendingEffect]] = field(default_factory=deque)
 
     def committed(self, work: Work) -> None:
@@ -35,19 +39,25 @@ class Handover:
         for effect in work.effects:
             if effect.kind in self.kinds and effect.tries:
                 mine.setdefault(effect.key, []).append(effect)
-        for row in reversed(work.outbox):
-            self._waiting[id(row)] = (now, row, mine.pop(row.key, []))
+        for id_, row in zip(reversed(work.outbox_ids), reversed(work.outbox), strict=True):
+            effects = mine.pop(row.key, [])
+            if self._early.pop(id_, None) is None:
+                self._waiting[id_] = (now, effects)
+            else:
+                self._ready.extend((now, effect) for effect in effects)
 
-    def published(self, rows: Sequence[OutboxRow]) -> bool:
-        """Whether some of the rows were written by another process, whose effects are not here."""
-        others = False
+    def published(self, ids: Iterable[str]) -> bool:
+        """Whether some of the rows may be of another process, whose effects are not here."""
         if not self.kinds:
-            return others
-        for row in rows:
-            decided_at, _, effects = self._waiting.pop(id(row), (None, row, []))
-            others = others or decided_at is None
-            self._ready.extend((decided_at or 0.0, effect) for effect in effects)
-        return others
+            return False
+        now, unknown = clock.monotonic(), False
+        for id_ in ids:
+            decided_at, effects = self._waiting.pop(id_, (0.0, None))
+            if effects is None:
+                self._early[id_], unknown = now, True
+            else:
+                self._ready.extend((decided_at, effect) for effect in effects)
+        return unknown
 
     def take(self, most: int) -> list[PendingEffect]:
         """Up to so many to ask for now."""
@@ -58,8 +68,7 @@ class Handover:
         earliest = clock.monotonic() - STARTS_BEFORE_S
         while self._ready and self._ready[0][0] < earliest:
             self._ready.popleft()
-        while self._waiting:
-            decided_at, row, _ = next(iter(self._waiting.values()))
-            if decided_at >= earliest:
-                break
-            del self._waiting[id(row)]
+        while self._waiting and self._waiting[first := next(iter(self._waiting))][0] < earliest:
+            del self._waiting[first]
+        while self._early and self._early[first := next(iter(self._early))] < earliest:
+            del self._early[first]

@@ -57,9 +57,9 @@ class Fresh:
     rows_max: int = 20_000
     _rows: dict[int, OutboxRow] = field(default_factory=dict)
 
-    def add(self, ids: Sequence[int], rows: Sequence[OutboxRow]) -> None:
+    def add(self, ids: Sequence[str], rows: Sequence[OutboxRow]) -> None:
         if len(self._rows) < self.rows_max:
-            self._rows.update(zip(ids, rows, strict=True))
+            self._rows.update(zip(map(int, ids), rows, strict=True))
 
     def of(self, ids: Iterable[int]) -> dict[int, OutboxRow]:
         return {id_: self._rows[id_] for id_ in ids if id_ in self._rows}
@@ -226,7 +226,8 @@ class PostgresStore:
         parts += writing.of_effects(work) + writing.of_answers(messages, work)
         if self.service.keeps_timeline:
             parts += writing.of_timeline(messages, work)
-        work.outbox_ids = (await together.run(connection, parts)).get(writing.OUTBOX, [])
+        answers = await together.run(connection, parts)
+        work.outbox_ids = [str(id_) for id_ in answers.get(writing.OUTBOX, ())]
         for message, outcome in zip(messages, work.outcomes, strict=True):
             if message.operator is not None and isinstance(outcome, Done):
                 await self.note(connection, message.operator)

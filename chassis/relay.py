@@ -25,7 +25,7 @@ class Relay:
     """`wake` is set after each commit of this process; the poll finds what other instances wrote.
 
     Where nothing was published for a while, nobody waits for the next poll: it is slower then.
-    `on_sent` are told the rows that Kafka has now, `on_published` once the store knows it as well.
+    `on_sent` are told the ids and rows that Kafka has now, `on_published` once the store knows it too.
     """
 
     store: Store
@@ -40,7 +40,7 @@ class Relay:
     resigned_s: float = 0.75  # others have asked to lead by then
     send_timeout_s: float = Sender.send_timeout_s
     wake: asyncio.Event = field(default_factory=asyncio.Event)
-    on_sent: list[Callable[[Sequence[OutboxRow]], None]] = field(default_factory=list)
+    on_sent: list[Callable[[Sequence[tuple[str, OutboxRow]]], None]] = field(default_factory=list)
     on_published: list[Callable[[Sequence[OutboxRow]], None]] = field(default_factory=list)
     failing: str = ""
     failures: int = 0
@@ -102,11 +102,12 @@ class Relay:
         if acknowledged:
             crashpoints.reached(crashpoints.PUBLISHED)
             done = set(acknowledged)
-            published = [row for id_, row in rows if id_ in done]
-            for told in self.on_sent:
-                told(published)
+            sent = [(id_, row) for id_, row in rows if id_ in done]
+            for tell in self.on_sent:
+                tell(sent)
             await self.store.acknowledge(self.shard, acknowledged)
             PUBLISHED.labels(self.name).inc(len(acknowledged))
+            published = [row for _, row in sent]
             for told in self.on_published:
                 told(published)
         if error is not None:

@@ -54,7 +54,7 @@ class Work:
     """What one transaction has to write beside the states."""
 
     outbox: list[OutboxRow] = field(default_factory=list)
-    outbox_ids: list[int] = field(default_factory=list)
+    outbox_ids: list[str] = field(default_factory=list)
     effects: list[PendingEffect] = field(default_factory=list)
     finished_effects: list[str] = field(default_factory=list)
     parked: list[tuple[Message, str]] = field(default_factory=list)

@@ -139,7 +139,7 @@ class MemoryDecisions(Client):
         if self.shared is not None and states.changed_shared:
             rows = {key: states.shared[key] for key in sorted(states.changed_shared)}
             await self._save_shared(transaction, self.shared, rows)
-        await self._publish(transaction, work.outbox)
+        work.outbox_ids = await self._publish(transaction, work.outbox)
         await self._owe(transaction, work.effects)
         await self._finish(transaction, work.finished_effects)
         if self.service.keeps_timeline:
@@ -179,11 +179,13 @@ class MemoryDecisions(Client):
                     raise ConcurrentChangeError(f"the row of {key}")
             transaction.put("shared", key, row)
 
-    async def _publish(self, transaction: Transaction, rows: Sequence[OutboxRow]) -> None:
+    async def _publish(self, transaction: Transaction, rows: Sequence[OutboxRow]) -> list[str]:
         if rows:
             await transaction.statement("outbox")
-        for row in rows:
-            transaction.put("outbox", self.database.next_id(), Line(row, transaction.at))
+        ids = [self.database.next_id() for _ in rows]
+        for id_, row in zip(ids, rows, strict=True):
+            transaction.put("outbox", id_, Line(row, transaction.at))
+        return [str(id_) for id_ in ids]
 
     async def _owe(self, transaction: Transaction, effects: Sequence[PendingEffect]) -> None:
         if effects:

@@ -99,7 +99,7 @@ def _asked_before_published() -> Sequence[Place]:
 
     def asked_at_once(self: Any, work: Any) -> None:
         committed(self, work)
-        self.published(work.outbox)
+        self.published(work.outbox_ids)
 
     places: list[Place] = [(MemoryStore, "_unpublished", lambda _store: set())]
     return [*places, (Handover, "committed", asked_at_once)]

@@ -330,8 +330,9 @@ async def test_what_is_handed_over_is_asked_for_without_the_store(
     monkeypatch.setattr(effects, "HANDED_S", 0.1)
     shelf, answering = Shelf(), asyncio.Event()
     shelf.owe("a")
-    (row, work) = OutboxRow("test.events", "a", b"{}", []), Work()
-    work.outbox, work.effects = [row], [replace(shelf.owed["a"], due_at=None, tries=1)]
+    row, effect = OutboxRow("test.events", "a", b"{}", []), replace(shelf.owed["a"], due_at=None)
+    effect.tries = 1
+    work = Work(outbox=[row], outbox_ids=["1"], effects=[effect])
     shelf.due["a"] = math.inf
 
     async def runner(call: Call, attempt: Attempt) -> Answered:
@@ -341,7 +342,7 @@ async def test_what_is_handed_over_is_asked_for_without_the_store(
     handover = Handover(frozenset({"Call"}))
     async with working(shelf, runner, handover=handover) as worker:
         worker.committed(work, States())
-        worker.sent([row])
+        worker.sent([("1", row)])
         await until(lambda: bool(shelf.postponed))
         assert shelf.postponed[0][:2] == ("a", worker.lease_s)
         answering.set()

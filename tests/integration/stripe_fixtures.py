@@ -52,8 +52,10 @@ class Desk:
         self.sent += [row for _, row in rows]
         await self.store.acknowledge(0, [id_ for id_, _ in rows])
         relay = self.node.relay
-        for told in (*relay.on_sent, *relay.on_published) if rows else ():
-            told([row for _, row in rows])
+        for sent in relay.on_sent if rows else ():
+            sent(rows)
+        for published in relay.on_published if rows else ():
+            published([row for _, row in rows])
 
     async def _relaying(self, stopping: asyncio.Event) -> None:
         while not stopping.is_set():
