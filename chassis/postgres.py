@@ -1,13 +1,14 @@
 """The store in PostgreSQL.
 
-One transaction a batch: inbox, states, decisions, states again, outbox. A row of an order is
+A batch reads what it needs, decides, and writes all of it in one statement: inbox, states, outbox and what
+else follows. Whoever was slower than another writes nothing and starts over. A row of an order is
 written before its outbox rows are numbered, so that no snapshot sees a later event of an order
 without its earlier ones; that is why the relay may read pending rows by id.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final, Self
@@ -18,7 +19,8 @@ import structlog
 from chassis import keeping, together, wire
 from chassis import postgres_sql as sql
 from chassis import postgres_writing as writing
-from chassis.errors import TransientError, UnusableStoreError
+from chassis.errors import ConcurrentChangeError, TransientError, UnusableStoreError
+from chassis.fresh import Fresh
 from chassis.message import (
     ATTENTION_TRIES,
     Change,
@@ -36,8 +38,8 @@ from chassis.message import (
 from chassis.postgres_types import POISON, TRANSIENT, Connection, Pool
 from chassis.service import Service
 from chassis.state_tables import SharedTable, StateTable
+from chassis.together import Part
 from chassis.work import States, Work, dead_letters_of, work_of
-from shared_events.decision import Refusal
 
 log = structlog.get_logger()
 Malformed = Sequence[tuple[Record, str]]
@@ -48,28 +50,6 @@ PLANNED_ONCE: Final = {
 }
 """Each statement goes by an index whatever a batch holds: it needs no new plan, and none for small tables."""
 LOCK_CLASS: Final = 0x5A6A  # advisory locks of relays, apart from other users of the database
-
-
-@dataclass
-class Fresh:
-    """Rows of the outbox that this process wrote a moment ago, for its relay; a bounded number."""
-
-    rows_max: int = 20_000
-    _rows: dict[int, OutboxRow] = field(default_factory=dict)
-
-    def add(self, ids: Sequence[str], rows: Sequence[OutboxRow]) -> None:
-        if len(self._rows) < self.rows_max:
-            self._rows.update(zip(map(int, ids), rows, strict=True))
-
-    def of(self, ids: Iterable[int]) -> dict[int, OutboxRow]:
-        return {id_: self._rows[id_] for id_ in ids if id_ in self._rows}
-
-    def forget(self, ids: Iterable[int]) -> None:
-        for id_ in ids:
-            self._rows.pop(id_, None)
-
-    def clear(self) -> None:
-        self._rows.clear()
 
 
 @dataclass
@@ -134,9 +114,13 @@ class PostgresStore:
         """
         try:
             async with translated(), self.pool.acquire() as connection:
-                async with connection.transaction():
+                async with self._locking(connection):
                     work, states = await self._decide(connection, messages, malformed)
                 self._committed(work, states)
+        except ConcurrentChangeError:
+            if not await self._entered(messages):
+                raise
+            return await self.handle(messages, malformed)  # the other delivery has decided on it
         except POISON as error:
             if messages and malformed:
                 await self.handle((), malformed)
@@ -159,6 +143,12 @@ class PostgresStore:
         for told in self.on_commit:
             told(work, states)
 
+    async def _entered(self, messages: Sequence[Message]) -> bool:
+        """Whether the inbox has one of them by now."""
+        query = "SELECT EXISTS (SELECT FROM inbox WHERE message_id = ANY($1::uuid[]))"
+        async with self.reading() as connection:
+            return bool(await connection.fetchval(query, [m.id for m in messages]))
+
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Connection]:
         """A connection to look things up. Raises TransientError when the database is away."""
@@ -173,37 +163,40 @@ class PostgresStore:
     async def _decide(
         self, connection: Connection, messages: Sequence[Message], malformed: Malformed
     ) -> tuple[Work, States]:
-        once = [m.id for m in messages if m.claim is None]
-        keys = [m.key for m in messages]
-        row = await connection.fetchrow(self.own.entering, sorted(once), keys)
-        entered, parked_keys = set(row[0] or ()), set(row[1] or ())
+        once, keys = [m.id for m in messages if m.claim is None], [m.key for m in messages]
+        row = await connection.fetchrow(self.own.reading, once, keys)
+        known, parked_keys = set(row[0] or ()), set(row[1] or ())
         own = self.own.read(zip(*(column or () for column in tuple(row)[2:]), strict=True))
         settled = await self._answered(connection, messages)
         for message in messages:
-            if message.claim is None and message.id not in entered:
+            if message.claim is None and message.id in known:
                 settled[id(message)] = Repeated()
-            entered.discard(message.id)  # the same id later in this batch is a repeat as well
+            known.add(message.id)  # the same id later in this batch is a repeat as well
         todo = [m for m in messages if id(m) not in settled]
-        if len(todo) < len(messages):  # whoever was faster may have parked or changed what is here
-            parked_keys = set(await connection.fetchval(sql.PARKED, keys) or ())
-            own = await self.own.load(connection, {m.key for m in todo})
         states = await self._with_shared(connection, own, todo)
         work = work_of(self.service, states, todo, parked_keys)
         if self._leading:
             work.hand_over(self.takes)
         work.finished_effects += [m.effect_id for m in messages if m.effect_id and id(m) in settled]
-        await self.write(connection, states, todo, work)
-        await self._park(connection, [(m.record, m.key, why) for m, why in work.parked if m.record])
-        await self._park(connection, [(record, record.subject, why) for record, why in malformed])
-        if failed := [
-            m.id
-            for m, outcome in zip(todo, work.outcomes, strict=True)
-            if m.effect_id and isinstance(outcome, Parked | Refusal)
-        ]:
-            await connection.execute(sql.FORGET, failed)  # the effect is owed still: ask again
+        letters = [(m.record, m.key, why) for m, why in work.parked if m.record]
+        letters += [(record, record.subject, why) for record, why in malformed]
+        async with self._at_once(connection, is_one=not letters and not _noted(todo)):
+            inbox = writing.of_inbox(todo, work)
+            await self.write(connection, states, todo, work, inbox)
+            await self._park(connection, letters)
         decided = iter(work.outcomes)
         work.outcomes = [settled[id(m)] if id(m) in settled else next(decided) for m in messages]
         return work, states
+
+    def _locking(self, connection: Connection) -> AbstractAsyncContextManager[Any]:
+        """Rows that orders share are locked from their reading to their writing."""
+        locks = self.shared is not None and self.shared.lock
+        return connection.transaction() if locks else nullcontext()
+
+    def _at_once(self, connection: Connection, *, is_one: bool) -> AbstractAsyncContextManager[Any]:
+        """One statement needs no transaction, which costs two round trips."""
+        alone = is_one or connection.is_in_transaction()
+        return nullcontext() if alone else connection.transaction()
 
     async def load(self, connection: Connection, messages: Sequence[Message]) -> States:
         own = await self.own.load(connection, {m.key for m in messages})
@@ -218,10 +211,15 @@ class PostgresStore:
         return states
 
     async def write(
-        self, connection: Connection, states: States, messages: Sequence[Message], work: Work
+        self,
+        connection: Connection,
+        states: States,
+        messages: Sequence[Message],
+        work: Work,
+        inbox: Sequence[Part] = (),
     ) -> None:
         """States, outbox, effects, answers, timeline and audit of what was decided."""
-        parts = writing.of_states(self.own, self.shared, states)
+        parts = [*inbox, *writing.of_states(self.own, self.shared, states)]
         parts += writing.of_outbox(work.outbox, self.shards, after=parts)
         parts += writing.of_effects(work) + writing.of_answers(messages, work)
         if self.service.keeps_timeline:
@@ -270,7 +268,7 @@ class PostgresStore:
 
     async def _park_alone(self, messages: Sequence[Message], why: str) -> list[Outcome]:
         async with translated(), self.transaction() as connection:
-            await connection.fetchrow(sql.ENTER, [m.id for m in messages if m.record], [])
+            await connection.fetch(sql.ENTER, [m.id for m in messages if m.record])
             kept = [(m.record, m.key, why) for m in messages if m.record]
             await self._park(connection, kept)
         return [Parked(why) for _ in messages]
@@ -379,6 +377,11 @@ class PostgresStore:
             "parked_messages",
         )
         return dict(zip(names, map(float, row), strict=True))
+
+
+def _noted(messages: Sequence[Message]) -> bool:
+    """An operator's action is written beside what it led to."""
+    return any(message.operator is not None for message in messages)
 
 
 async def _as_it_is(_: Connection) -> None:

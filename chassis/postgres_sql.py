@@ -4,16 +4,14 @@ IS_BEING_REBUILT = "SELECT to_regclass('replay_progress') IS NOT NULL"
 KNOWS_ANYTHING = """
 SELECT EXISTS (SELECT FROM {own}) OR EXISTS (SELECT FROM inbox) OR EXISTS (SELECT FROM outbox)
 """
-ENTER = """
-WITH entered AS (
-    INSERT INTO inbox (message_id) SELECT id FROM unnest($1::uuid[]) AS id ORDER BY id
-    ON CONFLICT DO NOTHING RETURNING message_id
-)
-SELECT (SELECT array_agg(message_id) FROM entered),
+KNOWN = """
+SELECT (SELECT array_agg(message_id) FROM inbox WHERE message_id = ANY($1::uuid[])),
        (SELECT array_agg(DISTINCT key) FROM parked WHERE key = ANY($2::text[]))
 """
-PARKED = "SELECT array_agg(DISTINCT key) FROM parked WHERE key = ANY($1::text[])"
-FORGET = "DELETE FROM inbox WHERE message_id = ANY($1::uuid[])"
+ENTER = """
+INSERT INTO inbox (message_id) SELECT id FROM unnest($1::uuid[]) AS id ORDER BY id
+ON CONFLICT DO NOTHING RETURNING 1
+"""
 WRITE_OUTBOX = """
 INSERT INTO outbox (shard, topic, key, value, headers)
 SELECT shard, topic, key, value, headers

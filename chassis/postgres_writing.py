@@ -7,12 +7,26 @@ from zlib import crc32
 
 from chassis import postgres_sql as sql
 from chassis import together, wire
-from chassis.message import HANDED_S, Done, Message, OutboxRow
+from chassis.message import HANDED_S, Done, Message, OutboxRow, Parked
 from chassis.state_tables import SharedTable, StateTable
 from chassis.together import Part
 from chassis.work import States, Work, heard, wire_type
+from shared_events.decision import Refusal
 
 OUTBOX = "new_outbox"
+
+
+def of_inbox(messages: Sequence[Message], work: Work) -> list[Part]:
+    """An effect of which an outcome was not decided is owed still: it comes again, under the same id.
+
+    Fewer rows than ids: somebody was faster, and what was read is old.
+    """
+    ids = {
+        m.id
+        for m, outcome in zip(messages, work.outcomes, strict=True)
+        if m.claim is None and not (m.effect_id and isinstance(outcome, Parked | Refusal))
+    }
+    return [Part("new_inbox", sql.ENTER, [sorted(ids)], rows=len(ids))] if ids else []
 
 
 def of_states(own: StateTable, shared: SharedTable | None, states: States) -> list[Part]:

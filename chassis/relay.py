@@ -42,10 +42,13 @@ class Relay:
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     on_sent: list[Callable[[Sequence[tuple[str, OutboxRow]]], None]] = field(default_factory=list)
     on_published: list[Callable[[Sequence[OutboxRow]], None]] = field(default_factory=list)
+    acknowledge_every_s: float = 0.05
     failing: str = ""
     failures: int = 0
     sender: Sender = field(init=False)
     _relayed_at: float = 0.0
+    _acknowledged_at: float = 0.0
+    _sent: dict[str, OutboxRow] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.sender = Sender(self.bootstrap, f"{self.name}-relay", self.send_timeout_s)
@@ -62,6 +65,7 @@ class Relay:
                 RELAY_FAILURES.labels(self.name).inc()
                 told = {"error": repr(error), "failures": self.failures}
                 log.warning("relay_failed", shard=self.shard, **told)
+                self._sent.clear()
                 await self.sender.drop_producer()
                 await self.store.resign()  # it may be this instance alone that is cut off
                 pause_s = clock.backoff_s(self.failures, base_s=0.1, max_s=2.0)
@@ -74,6 +78,7 @@ class Relay:
                 if await self.store.lead(self.shard):
                     while await self.relay_once():
                         pass
+                    await self.acknowledge()
         except Exception as error:  # noqa: BLE001 - the next instance relays what is left
             log.warning("last_relay_failed", error=repr(error))
         await self.sender.drop_producer()
@@ -85,16 +90,26 @@ class Relay:
         self.wake.clear()
         relayed = await self.relay_once()
         self.failures = 0  # not by standing by, or what is refused would never be looked past
+        now = clock.monotonic()
+        if now >= self._acknowledged_at + self.acknowledge_every_s:
+            self._acknowledged_at = now
+            await self.acknowledge()
         if relayed:
-            self._relayed_at = clock.monotonic()
-            return
-        is_idle = clock.monotonic() - self._relayed_at > self.idle_after_s
-        await clock.wait_for(self.wake, self.idle_poll_s if is_idle else self.poll_s)
+            self._relayed_at = now
+        if relayed < self.batch_rows:
+            await clock.wait_for(self.wake, self._pause_s(now))
+
+    def _pause_s(self, now: float) -> float:
+        if self._sent:
+            return min(self.poll_s, self.acknowledge_every_s)
+        return self.idle_poll_s if now - self._relayed_at > self.idle_after_s else self.poll_s
 
     async def relay_once(self) -> int:
         """Publish the oldest pending rows; returns how many Kafka has now."""
         # What Kafka refuses stays: a wider look finds what is behind it.
-        rows = await self.store.pending(self.shard, self.batch_rows * min(1 + self.failures, 20))
+        wanted = self.batch_rows * min(1 + self.failures, 20) + len(self._sent)
+        pending = await self.store.pending(self.shard, wanted)
+        rows = [(id_, row) for id_, row in pending if id_ not in self._sent]
         if not rows:
             return 0
         crashpoints.reached(crashpoints.COMMITTED)
@@ -103,13 +118,19 @@ class Relay:
             crashpoints.reached(crashpoints.PUBLISHED)
             done = set(acknowledged)
             sent = [(id_, row) for id_, row in rows if id_ in done]
+            self._sent.update(sent)
+            PUBLISHED.labels(self.name).inc(len(sent))
             for tell in self.on_sent:
                 tell(sent)
-            await self.store.acknowledge(self.shard, acknowledged)
-            PUBLISHED.labels(self.name).inc(len(acknowledged))
-            published = [row for _, row in sent]
-            for told in self.on_published:
-                told(published)
         if error is not None:
+            await self.acknowledge()
             raise error
         return len(acknowledged)
+
+    async def acknowledge(self) -> None:
+        """Not at once for each: until then it is known here, and repeated if that is lost."""
+        if self._sent:
+            await self.store.acknowledge(self.shard, list(self._sent))
+            published, self._sent = list(self._sent.values()), {}
+            for told in self.on_published:
+                told(published)

@@ -74,12 +74,12 @@ class StateTable:
         return self._adapters[status].validate_json(detail)
 
     @cached_property
-    def entering(self) -> str:
-        """The inbox takes $1, ids; then what is known of $2, orders: parked ones, and their rows."""
+    def reading(self) -> str:
+        """Which of $1, ids, the inbox has; and what is known of $2, orders: parked ones, and their rows."""
         columns = ("order_id", "version", "status", "detail::text")
         arrays = ", ".join(f"array_agg({column})" for column in columns)
         return (
-            f"{sql.ENTER.rstrip()}, own.* FROM (SELECT {arrays} FROM {self.table}"  # noqa: S608
+            f"{sql.KNOWN.rstrip()}, own.* FROM (SELECT {arrays} FROM {self.table}"  # noqa: S608
             " WHERE order_id = ANY($2::text[])) AS own"
         )
 

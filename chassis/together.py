@@ -1,7 +1,8 @@
 """Statements that change data, sent as one: a batch costs one round trip, however many tables it writes.
 
 Each is a common table expression with RETURNING. PostgreSQL runs them in their order, but for one
-that asks for the rows of another (its `after`); none sees what the others write.
+that asks for the rows of another (its `after`); none sees what the others write. Either all of them count,
+in a transaction or without one, or none does.
 """
 
 import re
@@ -9,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
+
+import asyncpg
 
 from chassis.errors import ConcurrentChangeError
 from chassis.postgres_types import Connection
@@ -29,27 +32,33 @@ class Part:
 
 
 async def run(connection: Connection, parts: Sequence[Part]) -> dict[str, Any]:
-    """What each part answered. Raises ConcurrentChangeError where one wrote fewer rows than it must."""
+    """What each part answered. Raises ConcurrentChangeError where one would write fewer rows than it must."""
     if not parts:
         return {}
-    text = _text(tuple((part.name, part.sql, part.answer) for part in parts))
-    row = await connection.fetchrow(text, *(value for part in parts for value in part.values))
-    answers = {part.name: row[nth] for nth, part in enumerate(parts)}
-    for part in parts:
-        if part.rows is not None and answers[part.name] != part.rows:
-            raise ConcurrentChangeError(f"{part.rows - answers[part.name]} rows of {part.name}")
-    return answers
+    text = _text(tuple((part.name, part.sql, part.answer, part.rows is None) for part in parts))
+    values = [value for part in parts for value in part.values]
+    wanted = [part.rows for part in parts if part.rows is not None]
+    try:
+        row = await connection.fetchrow(text, *values, wanted)
+    except asyncpg.DivisionByZeroError:
+        names = ", ".join(part.name for part in parts if part.rows is not None)
+        raise ConcurrentChangeError(f"somebody else was first to write rows of {names}") from None
+    return {part.name: row[nth] for nth, part in enumerate(parts)}
 
 
 @lru_cache(maxsize=1000)
-def _text(parts: tuple[tuple[str, str, str], ...]) -> str:
+def _text(parts: tuple[tuple[str, str, str, bool], ...]) -> str:
+    """The last value is how many rows those parts must write of which that is known."""
     tables, answers, before = [], [], 0
-    for name, sql, answer in parts:
+    for name, sql, answer, _ in parts:
         numbers = {int(found) for found in re.findall(r"\$(\d+)", sql)}
         shifted = _shifted(sql, before)
         before += max(numbers)
         tables.append(f"{name} AS ({shifted})")
         answers.append(f"(SELECT {answer} FROM {name})")  # noqa: S608 - own names
+    counts = [f"(SELECT count(*) FROM {name})" for name, _, _, is_any in parts if not is_any]  # noqa: S608
+    agreed = f"ARRAY[{', '.join(counts)}]::bigint[] = ${before + 1}::bigint[]"
+    answers.append(f"1 / ({agreed})::int")  # the one way to fail in an expression
     return f"WITH {', '.join(tables)} SELECT {', '.join(answers)}"
 
 

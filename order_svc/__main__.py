@@ -19,6 +19,8 @@ async def serve(settings: Settings) -> None:
     store.on_commit.append(lambda work, states: settled.told(settled_in(work, states)))
     node = runtime.assemble(SERVICE, settings, store, PostgresOperations(store))
     node.relay.on_published.append(lambda rows: published.told(row.key for row in rows))
+    if settings.acknowledge == "published":
+        node.relay.acknowledge_every_s = 0  # customers wait for it
     await runtime.run(node, api.make(node, store, settings, settled, published))
 
 

@@ -1,4 +1,7 @@
-"""One transaction of the store in memory: the steps of the PostgreSQL store, in its order."""
+"""One transaction of the store in memory, which waits where PostgreSQL's store starts over.
+
+Who is slower than another to enter a message learns it before it decides; there it decides in vain.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace

@@ -9,7 +9,7 @@ import asyncio
 import importlib
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -223,15 +223,17 @@ class Writer:
         for version, step in enumerate(self.rows.steps, 1):
             if step.called:
                 await self.relay.all_sent()
-            async with self.pool.acquire() as connection, connection.transaction():
-                await self._write(connection, keys, version, step)
+            async with self.pool.acquire() as connection:
+                locking = connection.transaction() if self.shared else nullcontext()
+                async with locking:
+                    await self._write(connection, keys, version, step)
             self.relay.wake.set()
         await self.relay.all_sent()
 
     async def _write(self, connection: Any, keys: list[str], version: int, step: Step) -> None:
         ids = [UUID(int=(UUID(key).int << 4) + version) for key in keys]
-        await connection.fetchrow(self.own.entering, ids, keys)
-        parts = [self._state(keys, version)]
+        await connection.fetchrow(self.own.reading, ids, keys)
+        parts = [Part("new_inbox", sql.ENTER, [ids], rows=self.size), self._state(keys, version)]
         if self.shared is not None:
             first = next(self.numbers)  # orders of two lines: two SKUs of an order, all of a batch
             wanted = {SKUS[(first + n) % len(SKUS)] for n in range(min(2 * self.size, len(SKUS)))}

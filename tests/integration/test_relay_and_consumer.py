@@ -60,6 +60,7 @@ async def test_a_low_id_that_commits_late_is_still_published(servers: Servers, k
     assert await relay.relay_once() == 1
     await transaction.commit()
     assert await relay.relay_once() == 1
+    await relay.acknowledge()
     assert await store.pending(0, 10) == []
     assert len(await _published(servers, quick.order_id)) == 1
     await held.close()
