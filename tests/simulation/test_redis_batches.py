@@ -43,7 +43,7 @@ async def test_after_a_conflict_the_message_is_decided_anew(loyalty: Loyalty) ->
     replies = iter(range(10))
 
     async def get_in_between(_: str) -> None:
-        if next(replies) == 1:
+        if next(replies) == 0:
             loyalty.redis.reply = None
             await other.handle([_created("o-1", 1)])
 
