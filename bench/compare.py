@@ -120,8 +120,8 @@ def ask(bench: Bench, peer: str, depth: int) -> Mapping[str, Any] | str:
     said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
     if done.returncode == NOT_HERE:
         return said[-1]
-    if done.returncode:
-        raise RuntimeError(f"{peer} failed: {said[-1]}")
+    if done.returncode:  # what others have shown by then is not to be lost
+        return f"it failed: {said[-1]}"
     result: dict[str, Any] = json.loads(done.stdout)
     return result
 
