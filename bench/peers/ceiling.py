@@ -288,7 +288,8 @@ async def serving(place: Place, name: str, size: int) -> AsyncIterator[Submit]:
         pool = asyncpg.create_pool(
             place.url(name), min_size=2, max_size=8, server_settings=PLANNED_ONCE, reset=_as_it_is
         )
-        async with pool, await asyncpg.connect(place.url(name), server_settings=lazy) as leading:
+        aside = asyncpg.create_pool(place.url(name), min_size=1, max_size=1, server_settings=lazy)
+        async with pool, aside, aside.acquire() as leading:
             steps = ROWS[name].steps
             value = b"x" * (sum(step.value for step in steps) // len(steps))
             relay = Relay(leading, producer, topic, value)
