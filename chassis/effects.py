@@ -97,34 +97,27 @@ class EffectWorker:
         await settling
 
     def committed(self, work: Work, _states: States) -> None:
-        """Told of each commit of this process."""
+        """Told of each commit of this process; the next look at the store may be soon enough."""
         self.handover.committed(work)
         soon = clock.now() + timedelta(seconds=self.poll_s)
-        kinds = self.runners
         self._soon |= {
             effect.key
             for effect in work.effects
-            if effect.kind in kinds and not effect.tries and (effect.due_at or soon) <= soon
+            if effect.kind in self.runners and not effect.tries and (effect.due_at or soon) <= soon
         }
-        if self._soon:
-            self._look()
 
     def sent(self, rows: Sequence[tuple[str, OutboxRow]]) -> None:
         """Told of rows that are in the log: what was handed over and waited for that is due."""
         self._others = self.handover.published([id_ for id_, _ in rows]) or self._others
-        self.wake.set()
+        if self.handover.is_ready:
+            self.wake.set()
 
     def published(self, rows: Sequence[OutboxRow]) -> None:
         """Told of rows that are out of the outbox: what the store leases only then may be due."""
-        keys = {row.key for row in rows}
-        if self._others or not self._soon.isdisjoint(keys):
+        if self._others or not self._soon.isdisjoint(row.key for row in rows):
             self._others = False
-            self._soon -= keys
-            self._look()
-
-    def _look(self) -> None:
-        self._look_at = 0.0
-        self.wake.set()
+            self._look_at = 0.0
+            self.wake.set()
 
     async def ask(self) -> int:
         """Take what was handed over, lease what else is due, start the calls; returns how many."""
@@ -144,6 +137,7 @@ class EffectWorker:
     async def _leased(self, most: int) -> list[PendingEffect]:
         """From the store, which is looked at again at once only if it may have more."""
         self._look_at = clock.monotonic() + self.poll_s
+        self._soon.clear()
         leased = await self.store.due_effects(
             tuple(self.runners), most, self.lease_s, freshest=self.circuit.is_probing
         )

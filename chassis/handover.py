@@ -34,6 +34,7 @@ class Handover:
         """An order's effects wait for the last of its rows: Kafka takes an order's rows in turn."""
         if not self.kinds:
             return
+        self._let_go()
         now = clock.monotonic()
         mine: dict[str, list[PendingEffect]] = {}
         for effect in work.effects:
@@ -59,12 +60,17 @@ class Handover:
                 self._ready.extend((decided_at, effect) for effect in effects)
         return unknown
 
+    @property
+    def is_ready(self) -> bool:
+        return bool(self._ready)
+
     def take(self, most: int) -> list[PendingEffect]:
         """Up to so many to ask for now."""
         self._let_go()
         return [self._ready.popleft()[1] for _ in range(min(most, len(self._ready)))]
 
     def _let_go(self) -> None:
+        """Also while nobody takes: a provider may be away for hours."""
         earliest = clock.monotonic() - STARTS_BEFORE_S
         while self._ready and self._ready[0][0] < earliest:
             self._ready.popleft()

@@ -349,3 +349,13 @@ async def test_what_is_handed_over_is_asked_for_without_the_store(
         await until(lambda: not shelf.owed)
     assert len(shelf.postponed) == 1
     assert shelf.leased_most == 0
+
+
+async def test_what_is_owed_and_published_elsewhere_is_not_remembered_for_ever() -> None:
+    """An instance that does not relay never hears that an intent is in the log."""
+    shelf = Shelf()
+    async with working(shelf, at_once) as worker:
+        for n in range(10):
+            effect = PendingEffect(f"e-{n}", f"e-{n}", "Call", b"{}", "")
+            worker.committed(Work(effects=[effect]), States())
+        await until(lambda: not worker._soon)

@@ -88,3 +88,16 @@ def test_what_waited_too_long_is_left_to_the_store(
     monkeypatch.setattr(clock, "monotonic", lambda: begun + STARTS_BEFORE_S + 1)
     assert handover.take(10) == []
     assert (handover._waiting, handover._early, list(handover._ready)) == ({}, {}, [])
+
+
+def test_what_nobody_takes_does_not_pile_up(
+    handover: Handover, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The circuit is open for hours, and orders go on coming in."""
+    begun = clock.monotonic()
+    for n in range(100):
+        monkeypatch.setattr(clock, "monotonic", lambda n=n: begun + n)
+        handover.committed(decided((str(n), str(n)), effects=[an_effect(str(n))]))
+        if n % 2:
+            handover.published([str(n)])
+    assert len(handover._ready) + len(handover._waiting) <= STARTS_BEFORE_S + 1
