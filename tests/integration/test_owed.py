@@ -90,7 +90,7 @@ async def test_a_timer_is_not_due_before_its_time(kind: Kind, store: Store) -> N
 
 async def test_what_is_due_is_one_instances_until_its_lease_is_over(store: Store) -> None:
     order_id = await place(store, timedelta(seconds=-1))
-    (timer,) = await leased(store, order_id, lease_s=0.2)
+    (timer,) = await leased(store, order_id, lease_s=2)
     assert (timer.id, timer.tries) == (f"{order_id}:deadlinepassed:1", 1)
     assert await leased(store, order_id) == []
     async with asyncio.timeout(10):
