@@ -2,12 +2,13 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
 import asyncpg
+import httpx
 
+from saga_cli.connections import Answer, Pool
 from saga_cli.topology import BY_NAME, Addresses
 
 AGAIN_S: Final = 1.0
@@ -29,38 +30,36 @@ class Burst:
 
 
 async def place(url: str, body: dict[str, Any], count: int, connections: int) -> list[str]:
-    """Place the same cart `count` times; returns the ids of the acknowledged orders."""
-    numbers = iter(range(count))
-    placed: list[str] = []
-    await asyncio.gather(*(_client(url, body, numbers, placed) for _ in range(connections)))
-    return placed
+    """Place the same cart `count` times; returns the ids of the acknowledged orders.
 
-
-async def _client(
-    url: str, body: dict[str, Any], numbers: Iterator[int], placed: list[str]
-) -> None:
-    host, port = url.removeprefix("http://").split(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
-    content = json.dumps(body).encode()
+    Raises RuntimeError for any other answer than an order, or that there is too much to do now.
+    """
+    pool, content = Pool([url], connections), json.dumps(body).encode()
     head = (
-        f"POST /checkout HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
+        "POST /checkout HTTP/1.1\r\nHost: order\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(content)}\r\n\r\n"
-    ).encode()
+    )
+    request = head.encode() + content
     try:
-        for _ in numbers:
-            while True:
-                writer.write(head + content)
-                answer = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
-                length = int(answer.split("content-length:")[1].split("\r\n")[0])
-                answered = await reader.readexactly(length)
-                if " 429 " not in answer.splitlines()[0]:
-                    break
-                await asyncio.sleep(AGAIN_S)
-            if " 201 " not in answer.splitlines()[0]:
-                raise RuntimeError(f"checkout failed: {answered.decode()}")
-            placed.append(json.loads(answered)["order_id"])
+        return await asyncio.gather(*(_placed(pool, request) for _ in range(count)))
     finally:
-        writer.close()
+        pool.close()
+
+
+async def _placed(pool: Pool, request: bytes) -> str:
+    answer = await _answer(pool, request)
+    if answer.status == httpx.codes.TOO_MANY_REQUESTS:
+        await asyncio.sleep(AGAIN_S)
+        return await _placed(pool, request)
+    if answer.status != httpx.codes.CREATED:
+        raise RuntimeError(f"checkout failed: {answer.status} {answer.body.decode()}")
+    return str(json.loads(answer.body)["order_id"])
+
+
+async def _answer(pool: Pool, request: bytes) -> Answer:
+    answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+    pool.ask(request, answered.set_result)
+    return await answered
 
 
 async def measure(addresses: Addresses, placed: list[str]) -> Burst:

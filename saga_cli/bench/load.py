@@ -16,10 +16,10 @@ import uvloop
 from pydantic_core import from_json, to_json
 
 from chassis.kafka import make_consumer, places_of, stop_within
-from saga_cli.bench.connections import Answer, Pool
 from saga_cli.bench.orders import carts
 from saga_cli.bench.plan import PLAN, Plan, schedule
 from saga_cli.bench.report import CONFIRMED, CREATED, Answered, Observed, Settled, reported
+from saga_cli.connections import Answer, Pool
 from shared_events.catalog import topic_of
 from shared_events.codec import type_of
 
