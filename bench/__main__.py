@@ -8,7 +8,6 @@ import logging
 import signal
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -17,7 +16,8 @@ from pydantic_core import to_json
 
 from bench.compare import PEERS, compare
 from bench.plots import draw
-from saga_cli.bench.bench import QUICK, Bench, Options
+from saga_cli.bench.asked import options_of
+from saga_cli.bench.bench import Bench
 from saga_cli.bench.command import document, run, telling
 from saga_cli.bench.registry import OWN, SCENARIOS, USUAL, Result
 from saga_cli.one_line import AILING, said
@@ -73,17 +73,11 @@ def sizes(text: str) -> tuple[int, ...]:
     return tuple(int(size) for size in text.split(","))
 
 
-def session_of(found: argparse.Namespace) -> Bench:
-    names = ("rate", "seconds", "orders", "backlog")
-    given = {name: getattr(found, name) for name in names if getattr(found, name) is not None}
-    if found.sizes:
-        given["sizes"] = found.sizes
-    return Bench(replace(QUICK if found.quick else Options(), **given), telling())
-
-
 def main() -> int:
     found = options()
-    session = session_of(found)
+    figures = ("rate", "seconds", "orders", "backlog", "sizes")
+    given = {name: getattr(found, name) for name in figures}
+    session = Bench(options_of(given, quick=found.quick), telling())
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:

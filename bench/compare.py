@@ -96,7 +96,7 @@ def ours(depth: int, measured: Measured) -> Side:
         report.settled_per_s,
         whole.p50_ms,
         whole.p99_ms,
-        sum(measured.cpu_us.values()),
+        measured.cpu_us_in_all,
         report.unsettled,
     )
 

@@ -80,7 +80,7 @@ class PostgresStore:
         *,
         keep_days: int = 7,
     ) -> Self:
-        common = {"command_timeout": 30, "timeout": 10, "reset": _as_it_is}
+        common = {"command_timeout": 30, "timeout": 10, "reset": as_it_is}
         pool = await asyncpg.create_pool(
             url, min_size=2, max_size=8, server_settings=PLANNED_ONCE, **common
         )
@@ -384,7 +384,7 @@ def _noted(messages: Sequence[Message]) -> bool:
     return any(message.operator is not None for message in messages)
 
 
-async def _as_it_is(_: Connection) -> None:
+async def as_it_is(_: Connection) -> None:
     """No user of a pool changes a session, so that none has to be set back: a round trip less."""
 
 

@@ -51,10 +51,8 @@ def _text(parts: tuple[tuple[str, str, str, bool], ...]) -> str:
     """The last value is how many rows those parts must write of which that is known."""
     tables, answers, before = [], [], 0
     for name, sql, answer, _ in parts:
-        numbers = {int(found) for found in re.findall(r"\$(\d+)", sql)}
-        shifted = _shifted(sql, before)
-        before += max(numbers)
-        tables.append(f"{name} AS ({shifted})")
+        tables.append(f"{name} AS ({_shifted(sql, before)})")
+        before += max(map(int, re.findall(r"\$(\d+)", sql)))
         answers.append(f"(SELECT {answer} FROM {name})")  # noqa: S608 - own names
     counts = [f"(SELECT count(*) FROM {name})" for name, _, _, is_any in parts if not is_any]  # noqa: S608
     agreed = f"ARRAY[{', '.join(counts)}]::bigint[] = ${before + 1}::bigint[]"

@@ -27,7 +27,7 @@ from chassis import keeping, together
 from chassis import postgres_sql as sql
 from chassis.kafka import make_producer
 from chassis.migrations import migrate
-from chassis.postgres import PLANNED_ONCE
+from chassis.postgres import PLANNED_ONCE, as_it_is
 from chassis.runtime import migrations_of
 from chassis.state_tables import SharedTable, StateTable
 from chassis.together import Part
@@ -271,10 +271,6 @@ class Writer:
         return Part("known_states", own._update, [*columns, was], rows=self.size)  # noqa: SLF001
 
 
-async def _as_it_is(_: Any) -> None:
-    """As the product does: no session is set back."""
-
-
 @asynccontextmanager
 async def serving(place: Place, name: str, size: int) -> AsyncIterator[Submit]:
     producer = make_producer(place.kafka, name)
@@ -286,7 +282,7 @@ async def serving(place: Place, name: str, size: int) -> AsyncIterator[Submit]:
             return
         lazy = {**PLANNED_ONCE, "synchronous_commit": "off"}
         pool = asyncpg.create_pool(
-            place.url(name), min_size=2, max_size=8, server_settings=PLANNED_ONCE, reset=_as_it_is
+            place.url(name), min_size=2, max_size=8, server_settings=PLANNED_ONCE, reset=as_it_is
         )
         aside = asyncpg.create_pool(place.url(name), min_size=1, max_size=1, server_settings=lazy)
         async with pool, aside, aside.acquire() as leading:

@@ -21,11 +21,14 @@ def bench(
 ) -> None:
     if unknown := [name for name in names if name not in SCENARIOS]:
         fail(f"there is no scenario {plain(unknown[0])!r}; there are {', '.join(SCENARIOS)}")
-    given: dict[str, Any] = {name: value for name, value in figures.items() if value is not None}
-    if sizes:
-        given["sizes"] = numbers(sizes)
-    options = replace(QUICK if quick else Options(), **given)
+    options = options_of({**figures, "sizes": numbers(sizes) if sizes else None}, quick=quick)
     command.bench(names, Bench(options, command.telling()), json)
+
+
+def options_of(given: Mapping[str, Any], *, quick: bool) -> Options:
+    """None is what was not asked for."""
+    asked = {name: value for name, value in given.items() if value is not None}
+    return replace(QUICK if quick else Options(), **asked)
 
 
 def numbers(text: str) -> tuple[int, ...]:

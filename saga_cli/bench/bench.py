@@ -7,6 +7,7 @@ from typing import Any
 
 from saga_cli.bench.machine import Machine, this_one
 from saga_cli.bench.rig import Rig, Tell, running
+from saga_cli.topology import SERVICES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +25,7 @@ class Options:
     in_flight: tuple[int, ...] = (8, 64, 512, 4000)
     partitions: tuple[int, ...] = (1, 3, 6, 12)
     instances: int = 3
-    services: tuple[str, ...] = ("order", "inventory", "payment", "shipping", "loyalty")
+    services: tuple[str, ...] = tuple(spec.name for spec in SERVICES)
 
 
 QUICK = Options(

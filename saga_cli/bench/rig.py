@@ -40,6 +40,10 @@ class Measured:
         return {name: spent / orders * 1e6 for name, spent in self.usage.cpu_s.items()}
 
     @property
+    def cpu_us_in_all(self) -> float:
+        return sum(self.cpu_us.values())
+
+    @property
     def bytes_each(self) -> dict[str, float]:
         orders = max(self.report.accepted, 1)
         return {name: count / orders for name, count in self.usage.bytes.items()}

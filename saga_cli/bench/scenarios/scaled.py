@@ -29,7 +29,7 @@ class Curve:
                 p.instances,
                 p.measured.report.settled_per_s,
                 p.measured.report.end_to_end.p99_ms,
-                sum(p.measured.cpu_us.values()),
+                p.measured.cpu_us_in_all,
             )
             for p in self.points
         ]
@@ -70,7 +70,7 @@ class Growth:
                 grown.in_redis,
                 grown.measured.report.settled_per_s,
                 grown.measured.report.end_to_end.p99_ms,
-                sum(grown.measured.cpu_us.values()),
+                grown.measured.cpu_us_in_all,
                 grown.measured.cpu_us["postgres"],
             )
             for grown in self.sizes

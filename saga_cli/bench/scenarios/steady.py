@@ -42,7 +42,7 @@ class Capacity:
                 t.measured.report.end_to_end.p50_ms,
                 t.measured.report.end_to_end.p99_ms,
                 t.measured.report.refused,
-                sum(t.measured.cpu_us.values()),
+                t.measured.cpu_us_in_all,
                 "yes" if t.is_sustained else "no",
             )
             for t in sorted(self.trials, key=lambda t: t.rate)
@@ -187,7 +187,7 @@ def hot(bench: Bench) -> Hot:
 def _figures(measured: Measured) -> tuple[float, float, float, float]:
     report = measured.report
     whole = report.end_to_end
-    return report.settled_per_s, whole.p50_ms, whole.p99_ms, sum(measured.cpu_us.values())
+    return report.settled_per_s, whole.p50_ms, whole.p99_ms, measured.cpu_us_in_all
 
 
 @dataclass(frozen=True, slots=True)

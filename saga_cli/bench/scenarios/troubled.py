@@ -12,6 +12,7 @@ from saga_cli.bench.rig import Generator, Measured
 from saga_cli.bench.scenarios.steady import capacity_of
 from saga_cli.bench.tables import Table
 from saga_cli.stack.processes import Process
+from saga_cli.topology import SERVICES
 
 CALM_S: Final = 2.0
 RESTART_S: Final = 1.0
@@ -31,6 +32,10 @@ def calm_after(ticks: Sequence[Tick], since: float, is_calm: Callable[[int], boo
     return None
 
 
+def or_never(recovered_s: float | None) -> float | str:
+    return "not seen" if recovered_s is None else recovered_s
+
+
 @dataclass(frozen=True, slots=True)
 class Killed:
     """`recovered_s` from the kill until orders settle as before and no backlog is left; or never."""
@@ -48,7 +53,7 @@ class Recovery:
         rows = [
             (
                 name,
-                killed.recovered_s if killed.recovered_s is not None else "not seen",
+                or_never(killed.recovered_s),
                 killed.measured.report.end_to_end.max_ms / 1000,
                 max(tick.backlog for tick in killed.measured.report.ticks),
                 killed.measured.report.accepted,
@@ -119,7 +124,7 @@ class Overload:
             ("other answers", report.sent - report.accepted - report.refused),
             ("accepted and lost", report.unsettled),
             ("backlog at most", max(tick.backlog for tick in report.ticks)),
-            ("recovered after s", "not seen" if self.recovered_s is None else self.recovered_s),
+            ("recovered after s", or_never(self.recovered_s)),
             ("memory of the services at most MB", _services_mb(self.measured)),
         ]
         return Table(f"Overload: {TIMES} times the capacity", ("what", "found"), rows)
@@ -131,7 +136,7 @@ def _percent(told: int, report: Report) -> float | str:
 
 def _services_mb(measured: Measured) -> float:
     held = measured.usage.memory_mb
-    return sum(held[name] for name in ("order", "inventory", "payment", "shipping", "loyalty"))
+    return sum(held[spec.name] for spec in SERVICES)
 
 
 def overload(bench: Bench) -> Overload:
@@ -170,8 +175,8 @@ class Drain:
     measured: Measured
 
     def table(self) -> Table:
-        cpu_us = sum(self.measured.cpu_us.values())
-        row = (self.orders, self.placed_per_s, self.seconds, self.per_s, cpu_us)
+        rates = (self.placed_per_s, self.seconds, self.per_s)
+        row = (self.orders, *rates, self.measured.cpu_us_in_all)
         columns = ("backlog", "placed/s", "drained in s", "orders/s", "CPU us an order")
         return Table("Drain", columns, [row])
 
