@@ -8,8 +8,8 @@ without its earlier ones; that is why the relay may read pending rows by id.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
-from dataclasses import dataclass, field
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Final, Self
 
@@ -20,7 +20,7 @@ from chassis import keeping, together, wire
 from chassis import postgres_sql as sql
 from chassis import postgres_writing as writing
 from chassis.errors import ConcurrentChangeError, TransientError, UnusableStoreError
-from chassis.fresh import Fresh
+from chassis.known import Known, is_plain
 from chassis.message import (
     ATTENTION_TRIES,
     Change,
@@ -35,7 +35,8 @@ from chassis.message import (
     Record,
     Repeated,
 )
-from chassis.postgres_types import POISON, TRANSIENT, Connection, Pool
+from chassis.postgres_outbox import PostgresOutbox, translated
+from chassis.postgres_types import POISON, Connection, Pool
 from chassis.service import Service
 from chassis.state_tables import SharedTable, StateTable
 from chassis.together import Part
@@ -49,26 +50,24 @@ PLANNED_ONCE: Final = {
     "jit": "off",
 }
 """Each statement goes by an index whatever a batch holds: it needs no new plan, and none for small tables."""
-LOCK_CLASS: Final = 0x5A6A  # advisory locks of relays, apart from other users of the database
 
 
-@dataclass
-class PostgresStore:
+@dataclass(kw_only=True)
+class PostgresStore(PostgresOutbox):
     """Made by `connect`; `on_commit` is told the outcomes and states of each committed batch."""
 
     service: Service
     own: StateTable
     shared: SharedTable | None
     pool: Pool
-    aside: Pool  # for bookkeeping whose loss only repeats a publish or a call with the same key
     keeps_positions: bool = False
     lost: bool = False
-    shards: int = 1
-    keep_days: int = 7
     takes: frozenset[str] = frozenset()
-    fresh: Fresh = field(default_factory=Fresh)
     on_commit: list[Callable[[Work, States], None]] = field(default_factory=list)
-    _leading: dict[int, Connection] = field(default_factory=dict)
+    known: Known = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.known = Known(self.service)
 
     @classmethod
     async def connect(
@@ -88,7 +87,14 @@ class PostgresStore:
         aside = await asyncpg.create_pool(
             url, min_size=1, max_size=4, server_settings=lazy, **common
         )
-        store = cls(service, own, shared, pool, aside, keep_days=keep_days)
+        store = cls(
+            aside=aside,
+            keep_days=keep_days,
+            service=service,
+            own=own,
+            shared=shared,
+            pool=pool,
+        )
         if await pool.fetchval(sql.IS_BEING_REBUILT):
             await store.close()
             raise UnusableStoreError("its database is being rebuilt: see `saga replay`")
@@ -114,8 +120,11 @@ class PostgresStore:
         """
         try:
             async with translated(), self.pool.acquire() as connection:
-                async with self._locking(connection):
-                    work, states = await self._decide(connection, messages, malformed)
+                done = None if malformed else await self._carry_on(connection, messages)
+                if done is None:
+                    async with self._locking(connection):
+                        done = await self._decide(connection, messages, malformed)
+                work, states = done
                 self._committed(work, states)
         except ConcurrentChangeError:
             if not await self._entered(messages):
@@ -135,6 +144,7 @@ class PostgresStore:
 
     def _committed(self, work: Work, states: States) -> None:
         """Before anything else runs here: whoever relays must not be faster than this is told."""
+        self.known.learn(states)
         if self._leading:
             self.fresh.add(work.outbox_ids, work.outbox)
         for effect in work.effects:
@@ -160,12 +170,43 @@ class PostgresStore:
         async with self.pool.acquire() as connection, connection.transaction():
             yield connection
 
+    async def _carry_on(
+        self, connection: Connection, messages: Sequence[Message]
+    ) -> tuple[Work, States] | None:
+        """Decide on what is known here, in one statement; None, and nothing done, where that won't do."""
+        if not self.known.is_trusted or _noted(messages):
+            return None
+        read: dict[str, Change] = {}
+        if unknown := self.known.unknown(messages):
+            read = await self.own.load(connection, unknown)
+            if read:
+                self.fresh.doubt()
+        states = self.known.states(messages, read)
+        if states is None:
+            return None
+        was = replace(states, shared=dict(states.shared))
+        work = work_of(self.service, states, messages, set())
+        if not is_plain(messages, work, states, was, unknown):
+            return None
+        if self._leading:
+            work.hand_over(self.takes)
+        parts = writing.of_inbox(messages, work)
+        keys = [m.key for m in messages if m.record]
+        parts += writing.if_still_so(self.own, self.shared, states, was, keys)
+        try:
+            await self._write(connection, messages, work, parts)
+        except ConcurrentChangeError:
+            self.known.doubt()
+            return None
+        return work, states
+
     async def _decide(
         self, connection: Connection, messages: Sequence[Message], malformed: Malformed
     ) -> tuple[Work, States]:
         once, keys = [m.id for m in messages if m.claim is None], [m.key for m in messages]
         row = await connection.fetchrow(self.own.reading, once, keys)
         known, parked_keys = set(row[0] or ()), set(row[1] or ())
+        self.fresh.doubt()
         own = self.own.read(zip(*(column or () for column in tuple(row)[2:]), strict=True))
         settled = await self._answered(connection, messages)
         for message in messages:
@@ -181,8 +222,9 @@ class PostgresStore:
         letters = [(m.record, m.key, why) for m, why in work.parked if m.record]
         letters += [(record, record.subject, why) for record, why in malformed]
         async with self._at_once(connection, is_one=not letters and not _noted(todo)):
-            inbox = writing.of_inbox(todo, work)
-            await self.write(connection, states, todo, work, inbox)
+            parts = writing.of_inbox(todo, work)
+            parts += writing.of_states(self.own, self.shared, states)
+            await self._write(connection, todo, work, parts)
             await self._park(connection, letters)
         decided = iter(work.outcomes)
         work.outcomes = [settled[id(m)] if id(m) in settled else next(decided) for m in messages]
@@ -206,20 +248,23 @@ class PostgresStore:
         self, connection: Connection, own: dict[str, Change], messages: Sequence[Message]
     ) -> States:
         states = States(own=own)
-        if self.shared is not None and (rows := states.references(self.service, messages)):
-            states.shared = await self.shared.load(connection, rows)
+        if self.shared is not None:
+            states.asked = states.references(self.service, messages)
+            if states.asked:
+                states.shared = await self.shared.load(connection, states.asked)
         return states
 
     async def write(
-        self,
-        connection: Connection,
-        states: States,
-        messages: Sequence[Message],
-        work: Work,
-        inbox: Sequence[Part] = (),
+        self, connection: Connection, states: States, messages: Sequence[Message], work: Work
     ) -> None:
         """States, outbox, effects, answers, timeline and audit of what was decided."""
-        parts = [*inbox, *writing.of_states(self.own, self.shared, states)]
+        parts = writing.of_states(self.own, self.shared, states)
+        await self._write(connection, messages, work, parts)
+
+    async def _write(
+        self, connection: Connection, messages: Sequence[Message], work: Work, parts: list[Part]
+    ) -> None:
+        """States, and what has to be so for them to count, are the first of its parts."""
         parts += writing.of_outbox(work.outbox, self.shards, after=parts)
         parts += writing.of_effects(work) + writing.of_answers(messages, work)
         if self.service.keeps_timeline:
@@ -285,50 +330,6 @@ class PostgresStore:
     async def reached(self, offsets: dict[tuple[str, int], int]) -> None:
         del offsets  # Kafka keeps them
 
-    async def lead(self, shard: int) -> bool:
-        if shard in self._leading:
-            return True
-        async with translated():
-            connection = await self.aside.acquire()
-            try:
-                query = "SELECT pg_try_advisory_lock($1, $2)"
-                if await connection.fetchval(query, LOCK_CLASS, shard):
-                    self._leading[shard] = connection
-                    return True
-            finally:
-                if shard not in self._leading:
-                    await self.aside.release(connection)
-            return False
-
-    async def resign(self) -> None:
-        for shard in list(self._leading):
-            self._drop(shard)
-
-    def _drop(self, shard: int) -> None:
-        with suppress(asyncpg.InterfaceError):  # the pool has taken it back: it is closed then
-            self._leading.pop(shard).terminate()  # the lock goes with its session
-        self.fresh.clear()
-
-    async def pending(self, shard: int, limit: int) -> list[tuple[str, OutboxRow]]:
-        """What this process wrote itself is at hand: only its place in the order is read."""
-        query = "SELECT id FROM outbox WHERE shard = $1 ORDER BY id LIMIT $2"
-        ids = [row[0] for row in await self._as_leader(shard, "fetch", query, shard, limit)]
-        rows = self.fresh.of(ids)
-        if missing := [id_ for id_ in ids if id_ not in rows]:
-            rows |= {
-                id_: OutboxRow(topic, key, value, wire.unpacked(headers))
-                for id_, topic, key, value, headers in await self._as_leader(
-                    shard, "fetch", sql.OUTBOX_ROWS, missing
-                )
-            }
-        return [(str(id_), rows[id_]) for id_ in ids if id_ in rows]
-
-    async def acknowledge(self, shard: int, ids: Sequence[str]) -> None:
-        query = keeping.KEEP if self.keep_days else keeping.FORGET
-        numbers = [int(id_) for id_ in ids]
-        await self._as_leader(shard, "execute", query, numbers)
-        self.fresh.forget(numbers)
-
     async def kept(self) -> AsyncIterator[list[OutboxRow]]:
         async with translated(), self.transaction() as connection:
             async for rows in keeping.kept(connection):
@@ -341,15 +342,6 @@ class PostgresStore:
     async def tend(self) -> None:
         async with translated(), self.transaction() as connection:
             await keeping.tend(connection, self.keep_days)
-
-    async def _as_leader(self, shard: int, call: str, query: str, *values: Any) -> Any:
-        """Use the session that holds the lock: if it is gone, so is the right to relay."""
-        try:
-            async with translated():
-                return await getattr(self._leading[shard], call)(query, *values)
-        except TransientError:
-            self._drop(shard)
-            raise
 
     async def due_effects(
         self, kinds: tuple[str, ...], limit: int, lease_s: float, *, freshest: bool = False
@@ -386,14 +378,3 @@ def _noted(messages: Sequence[Message]) -> bool:
 
 async def as_it_is(_: Connection) -> None:
     """No user of a pool changes a session, so that none has to be set back: a round trip less."""
-
-
-@asynccontextmanager
-async def translated() -> AsyncIterator[None]:
-    """An error of the connection or the server passes; one of the data is the caller's to isolate."""
-    try:
-        yield
-    except POISON:
-        raise
-    except TRANSIENT as error:
-        raise TransientError(f"{type(error).__name__}: {error}") from error

@@ -8,7 +8,8 @@ from chassis import postgres_sql as sql
 from chassis import wire
 from chassis.message import Message, OperatorAction, Parked, PendingEffect, Record
 from chassis.parking import kept, message_of
-from chassis.postgres import PostgresStore, translated
+from chassis.postgres import PostgresStore
+from chassis.postgres_outbox import translated
 from chassis.postgres_types import POISON, Connection
 from chassis.store import DeadLetter, Redriven, Whereabouts
 from chassis.work import published_by, work_of

@@ -8,6 +8,7 @@ KNOWN = """
 SELECT (SELECT array_agg(message_id) FROM inbox WHERE message_id = ANY($1::uuid[])),
        (SELECT array_agg(DISTINCT key) FROM parked WHERE key = ANY($2::text[]))
 """
+PARKED = "SELECT FROM parked WHERE key = ANY($1::text[])"
 ENTER = """
 INSERT INTO inbox (message_id) SELECT id FROM unnest($1::uuid[]) AS id ORDER BY id
 ON CONFLICT DO NOTHING RETURNING 1

@@ -36,6 +36,18 @@ def of_states(own: StateTable, shared: SharedTable | None, states: States) -> li
     return parts
 
 
+def if_still_so(
+    own: StateTable, shared: SharedTable | None, states: States, was: States, keys: Sequence[str]
+) -> list[Part]:
+    """States that change, with a guard on what was only read: nobody else has written any of it since."""
+    left = {key: row for key, row in states.own.items() if row.version == row.loaded_version}
+    parts = own.saving(states.changed) + own.unchanged({k: r for k, r in left.items() if r.version})
+    if shared is not None and was.asked:
+        changed = {key: states.shared[key] for key in states.changed_shared}
+        parts += shared.replacing(was.shared, changed, was.asked - was.shared.keys())
+    return [*parts, Part("parked_keys", sql.PARKED, [keys], rows=0)]
+
+
 def of_outbox(rows: Sequence[OutboxRow], shards: int, after: Sequence[Part] = ()) -> list[Part]:
     """Rows are numbered after the states are written; the answer is their ids, in their order."""
     if not rows:

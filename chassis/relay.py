@@ -22,7 +22,7 @@ log = structlog.get_logger()
 
 @dataclass
 class Relay:
-    """`wake` is set after each commit of this process; the poll finds what other instances wrote.
+    """`wake` is set after each commit of this process; a look at the store finds what others wrote.
 
     Where nothing was published for a while, nobody waits for the next poll: it is slower then.
     `on_sent` are told the ids and rows that Kafka has now, `on_published` once the store knows it too.
@@ -36,6 +36,7 @@ class Relay:
     poll_s: float = 0.02
     idle_after_s: float = 2.0
     idle_poll_s: float = 0.1
+    look_s: float = 0.1
     lead_retry_s: float = 0.5
     resigned_s: float = 0.75  # others have asked to lead by then
     send_timeout_s: float = Sender.send_timeout_s
@@ -47,6 +48,7 @@ class Relay:
     failures: int = 0
     sender: Sender = field(init=False)
     _relayed_at: float = 0.0
+    _look_at: float = 0.0
     _acknowledged_at: float = 0.0
     _sent: dict[str, OutboxRow] = field(default_factory=dict)
 
@@ -108,7 +110,7 @@ class Relay:
         """Publish the oldest pending rows; returns how many Kafka has now."""
         # What Kafka refuses stays: a wider look finds what is behind it.
         wanted = self.batch_rows * min(1 + self.failures, 20) + len(self._sent)
-        pending = await self.store.pending(self.shard, wanted)
+        pending = await self._pending(wanted)
         rows = [(id_, row) for id_, row in pending if id_ not in self._sent]
         if not rows:
             return 0
@@ -126,6 +128,14 @@ class Relay:
             await self.acknowledge()
             raise error
         return len(acknowledged)
+
+    async def _pending(self, wanted: int) -> list[tuple[str, OutboxRow]]:
+        now = clock.monotonic()
+        known = self.store.at_hand(self.shard, wanted) if now < self._look_at else None
+        if known is not None:
+            return known
+        self._look_at = now + self.look_s
+        return await self.store.pending(self.shard, wanted)
 
     async def acknowledge(self) -> None:
         """Not at once for each: until then it is known here, and repeated if that is lost."""

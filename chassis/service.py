@@ -73,7 +73,8 @@ class Service:
     last event was decided. `joined` adds up two folds of one shared row, each over other events of
     the log. `timers` are effects that nobody runs: they come back as messages when they are due.
     `projections` are topics whose records are folded into a table without a decision, in batches
-    of one topic. With `keeps_timeline` its store keeps what was heard and said of each order.
+    of one topic. With `keeps_timeline` its store keeps what was heard and said of each order. `begins`
+    are messages that an order usually begins with here, so that there is nothing to look up before.
     """
 
     name: str
@@ -91,6 +92,7 @@ class Service:
     projections: Mapping[str, Projection] = field(default_factory=dict)
     resolutions: Mapping[str, Resolution] = field(default_factory=dict)
     keeps_timeline: bool = False
+    begins: tuple[type[Any], ...] = ()
 
     @cached_property
     def wire_types(self) -> frozenset[str]:

@@ -1,6 +1,6 @@
 """How states become rows: one versioned row an order, and plain rows that orders share."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
@@ -104,6 +104,17 @@ class StateTable:
             parts.append(Part(f"known_{self.table}", self._update, values, rows=len(known)))
         return parts
 
+    def unchanged(self, rows: dict[str, Change]) -> list[Part]:
+        """Write nothing where one of these rows has another version by now."""
+        if not rows:
+            return []
+        query = (
+            f"SELECT FROM {self.table} JOIN unnest($1::text[], $2::int[]) AS was (order_id, version)"
+            " USING (order_id, version)"
+        )
+        values = [list(rows), [row.version for row in rows.values()]]
+        return [Part(f"same_{self.table}", query, values, rows=len(rows))]
+
     async def copy(self, connection: Connection, rows: Iterable[tuple[str, Change]]) -> None:
         """Add rows in bulk, none of which is there yet (COPY)."""
         table = (self._row(key, row) for key, row in rows)
@@ -145,6 +156,14 @@ class SharedTable:
         return tuple(field.name for field in fields(self.item))
 
     @cached_property
+    def _kinds(self) -> tuple[str, ...]:
+        return ("text", *(_SQL_TYPES[f.type] for f in fields(self.item)))
+
+    @cached_property
+    def _current(self) -> str:
+        return ", ".join(f"now.{name}" for name in self._names)
+
+    @cached_property
     def _select(self) -> str:
         return (
             f"SELECT {self.key}, {', '.join(self._names)} FROM {self.table}"  # noqa: S608
@@ -155,8 +174,7 @@ class SharedTable:
     @cached_property
     def _upsert(self) -> str:
         names = (self.key, *self._names)
-        kinds = ("text", *(_SQL_TYPES[f.type] for f in fields(self.item)))
-        arrays = ", ".join(f"${n}::{kind}[]" for n, kind in enumerate(kinds, 1))
+        arrays = ", ".join(f"${n}::{kind}[]" for n, kind in enumerate(self._kinds, 1))
         sets = ", ".join(f"{name} = EXCLUDED.{name}" for name in self._names)
         newer = f" WHERE {self.table}.{self.revision} < EXCLUDED.{self.revision}"
         return (
@@ -179,9 +197,49 @@ class SharedTable:
         await together.run(connection, [self.saving(changed)])
 
     def saving(self, changed: dict[str, Any]) -> Part:
+        columns = self._arrays(changed)
+        return Part(f"new_{self.table}", self._upsert, columns, rows=len(changed))
+
+    @cached_property
+    def _replace(self) -> str:
+        kinds = self._kinds + self._kinds[1:]
+        arrays = ", ".join(f"${n}::{kind}[]" for n, kind in enumerate(kinds, 1))
+        news, olds = (", ".join(f"{p}_{n}" for n in self._names) for p in ("new", "old"))
+        sets = ", ".join(f"{name} = new_{name}" for name in self._names)
+        return (
+            f"UPDATE {self.table} AS now SET {sets}"  # noqa: S608 - own names
+            f" FROM unnest({arrays}) AS row (row_key, {news}, {olds})"
+            f" WHERE now.{self.key} = row_key AND ({self._current}) = ({olds}) RETURNING 1"
+        )
+
+    @cached_property
+    def _same(self) -> str:
+        arrays = ", ".join(f"${n}::{kind}[]" for n, kind in enumerate(self._kinds, 1))
+        olds = ", ".join(f"old_{name}" for name in self._names)
+        return (
+            f"SELECT FROM {self.table} AS now"
+            f" JOIN unnest({arrays}) AS row (row_key, {olds})"
+            f" ON now.{self.key} = row_key AND ({self._current}) = ({olds})"
+        )
+
+    def replacing(
+        self, was: dict[str, Any], changed: dict[str, Any], absent: Collection[str]
+    ) -> list[Part]:
+        """Write what changed if each row, read or changed, is still as it was (compare and swap)."""
+        parts, read = [], {key: row for key, row in was.items() if key not in changed}
+        if changed:
+            columns = [*self._arrays(changed), *self._arrays({k: was[k] for k in changed})[1:]]
+            parts.append(Part(f"new_{self.table}", self._replace, columns, rows=len(changed)))
+        if read:
+            parts.append(Part(f"same_{self.table}", self._same, self._arrays(read), rows=len(read)))
+        if absent:
+            query = f"SELECT FROM {self.table} WHERE {self.key} = ANY($1::text[])"
+            parts.append(Part(f"no_{self.table}", query, [list(absent)], rows=0))
+        return parts
+
+    def _arrays(self, rows: dict[str, Any]) -> list[list[Any]]:
         table = [
             (key, *(getattr(value, name) for name in self._names))
-            for key, value in sorted(changed.items())
+            for key, value in sorted(rows.items())
         ]
-        columns = [list(column) for column in zip(*table, strict=True)]
-        return Part(f"new_{self.table}", self._upsert, columns, rows=len(table))
+        return [list(column) for column in zip(*table, strict=True)]

@@ -51,6 +51,9 @@ class Store(Protocol):
     async def resign(self) -> None:
         """Let other instances lead."""
 
+    def at_hand(self, shard: int, limit: int) -> list[tuple[str, OutboxRow]] | None:
+        """As `pending`, of what is known without a look; None if others' rows may have to go first."""
+
     async def pending(self, shard: int, limit: int) -> list[tuple[str, OutboxRow]]:
         """The oldest rows not yet acknowledged, with their ids, in the order of decision."""
 

@@ -31,10 +31,11 @@ def adapter_of(kind: type[Any]) -> TypeAdapter[Any]:
 
 @dataclass(slots=True)
 class States:
-    """What a batch has loaded and changed: own states by key, shared rows by id."""
+    """What a batch has loaded and changed: own states by key, shared rows by id; `asked` may be absent."""
 
     own: dict[str, Change] = field(default_factory=dict)
     shared: dict[str, Any] = field(default_factory=dict)
+    asked: frozenset[str] = frozenset()
     changed_shared: set[str] = field(default_factory=set)
 
     def references(self, service: Service, messages: Iterable[Message]) -> frozenset[str]:

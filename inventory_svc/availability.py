@@ -9,13 +9,13 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from chassis import clock
-from chassis.errors import TransientError
 from chassis.postgres import PostgresStore
 from chassis.work import States, Work
 
 log = structlog.get_logger()
 FRESH_S = 10  # what another instance overwrote with an older figure is forgotten by then
 RETRY_S = 1.0
+PAUSE_S = 0.05
 AWAY: Final = (RedisError, OSError, RuntimeError)
 """What a client raises for a lost connection; the last is uvloop's, for one closed between commands."""
 
@@ -24,12 +24,12 @@ AWAY: Final = (RedisError, OSError, RuntimeError)
 class Availability:
     store: PostgresStore
     redis: Redis
-    _dirty: set[str] = field(default_factory=set)
+    _changed_to: dict[str, int] = field(default_factory=dict)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def told(self, _work: Work, states: States) -> None:
         if states.changed_shared:
-            self._dirty |= states.changed_shared
+            self._changed_to |= {sku: states.shared[sku].available for sku in states.changed_shared}
             self._changed.set()
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -38,14 +38,16 @@ class Availability:
             if not await clock.wait_for(self._changed, 0.5):
                 continue
             self._changed.clear()
-            skus, self._dirty = sorted(self._dirty), set()
+            levels, self._changed_to = self._changed_to, {}
             try:
-                await self._keep(await self._read(skus))
-            except (*AWAY, TransientError) as error:
-                log.warning("availability_stale", skus=len(skus), error=repr(error))
-                self._dirty |= set(skus)
+                await self._keep(levels)
+            except AWAY as error:
+                log.warning("availability_stale", skus=len(levels), error=repr(error))
+                self._changed_to = levels | self._changed_to
                 self._changed.set()
                 await clock.wait_for(stopping, RETRY_S)
+            else:
+                await clock.wait_for(stopping, PAUSE_S)
 
     async def of(self, skus: list[str]) -> dict[str, int]:
         """Available pieces by SKU; an unknown SKU is missing from the answer."""

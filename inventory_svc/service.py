@@ -34,6 +34,7 @@ SERVICE: Final = Service(
     decide=domain.decide,
     evolve=domain.evolve,
     initial=domain.INITIAL,
+    begins=(OrderPlaced,),
     consumes=(
         OrderPlaced,
         OrderCancellationRequested,

@@ -33,6 +33,7 @@ SERVICE: Final = Service(
     decide=domain.decide,
     evolve=domain.evolve,
     initial=domain.INITIAL,
+    begins=(PlaceOrder,),
     owed=domain.owed,
     consumes=(PointsAwarded, StockRejected, StockReleased),
     publishes=(

@@ -25,6 +25,7 @@ SERVICE: Final = Service(
     decide=domain.decide,
     evolve=domain.evolve,
     initial=domain.INITIAL,
+    begins=(StockReserved,),
     owed=domain.owed,
     consumes=(StockReserved, OrderCancellationRequested, ShipmentRejected, ShipmentCancelled),
     publishes=(

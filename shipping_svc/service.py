@@ -39,6 +39,7 @@ SERVICE: Final = Service(
     decide=domain.decide,
     evolve=domain.evolve,
     initial=domain.INITIAL,
+    begins=(PaymentCaptured,),
     owed=domain.owed,
     consumes=(
         PaymentCaptured,

@@ -124,6 +124,9 @@ class MemoryStore(MemoryDecisions):
             self._drop(shard)
             raise
 
+    def at_hand(self, shard: int, limit: int) -> None:
+        del shard, limit  # it is looked at each time
+
     async def pending(self, shard: int, limit: int) -> list[tuple[str, OutboxRow]]:
         with self._as_leader(shard) as connection:
             await self.ask("pending", connection)

@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from chassis import clock
 from chassis.errors import UnusableStoreError
-from chassis.postgres import LOCK_CLASS, PostgresStore
+from chassis.postgres import PostgresStore
+from chassis.postgres_outbox import LOCK_CLASS
 from chassis.service import Service
 from chassis.store import Store
 from saga_cli.declared import tables_of

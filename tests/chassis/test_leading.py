@@ -41,7 +41,7 @@ class Pool:
 def test_a_failed_try_to_lead_gives_its_connection_back() -> None:
     """Kept, a few outages would empty the pool, and the relay would wait for ever."""
     pool = Pool()
-    store = PostgresStore(SERVICE, SHIPMENTS, None, pool, pool)
+    store = PostgresStore(service=SERVICE, own=SHIPMENTS, shared=None, pool=pool, aside=pool)
     for _ in range(3):
         with pytest.raises(TransientError):
             asyncio.run(store.lead(0))
@@ -71,6 +71,8 @@ class View:
     async def resign(self) -> None:
         if self.shard.leader == self.name:
             self.shard.leader = ""
+
+    def at_hand(self, *_: int) -> None: ...
 
     async def pending(self, _: int, limit: int) -> list[tuple[str, OutboxRow]]:
         return list(self.shard.rows.items())[:limit]

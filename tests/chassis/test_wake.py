@@ -47,6 +47,8 @@ class Memory:
     async def lead(self, _: int) -> bool:
         return True
 
+    def at_hand(self, *_: int) -> None: ...
+
     async def pending(self, _: int, limit: int) -> list[tuple[str, OutboxRow]]:
         self.asked.set()
         return list(self.rows.items())[:limit]

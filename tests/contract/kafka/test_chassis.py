@@ -67,6 +67,8 @@ class Shop:
 
     async def resign(self) -> None: ...
 
+    def at_hand(self, *_: int) -> None: ...
+
     async def pending(self, _: int, limit: int) -> list[tuple[str, OutboxRow]]:
         return list(self.outbox.items())[:limit]
 
