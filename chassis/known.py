@@ -31,8 +31,8 @@ class Known:
     def is_trusted(self) -> bool:
         return clock.monotonic() >= self._doubted_until
 
-    def doubt(self) -> None:
-        self._doubted_until = clock.monotonic() + DOUBT_S
+    def doubt(self, seconds: float = DOUBT_S) -> None:
+        self._doubted_until = clock.monotonic() + seconds
 
     def unknown(self, messages: Iterable[Message]) -> set[str]:
         """Keys of which nothing is known here, and of which there may be something to know."""

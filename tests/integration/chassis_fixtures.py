@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import math
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -86,11 +87,13 @@ def kind_of(request: pytest.FixtureRequest, home: Home = SHIPPING) -> Kind:
             return in_memory(home)
         case "redis":
             return on_redis(request.getfixturevalue("addresses"))
-        case _:
-            return on_postgres(request.getfixturevalue("addresses"), home)
+        case how:
+            addresses = request.getfixturevalue("addresses")
+            return on_postgres(addresses, home, trusting=how == "postgres")
 
 
-def on_postgres(addresses: Addresses, home: Home = SHIPPING) -> Kind:
+def on_postgres(addresses: Addresses, home: Home = SHIPPING, *, trusting: bool = True) -> Kind:
+    """Without trust in what it knows, every batch is read before it is decided."""
     url = addresses.database_url(BY_NAME[home.service.name])
     migrated = False
 
@@ -99,7 +102,10 @@ def on_postgres(addresses: Addresses, home: Home = SHIPPING) -> Kind:
         if not migrated:
             await migrations.migrate(ROOT / f"{home.service.name}_svc" / "migrations", url)
             migrated = True
-        return await PostgresStore.connect(service, home.own, home.shared, url)
+        store = await PostgresStore.connect(service, home.own, home.shared, url)
+        if not trusting:
+            store.known.doubt(math.inf)
+        return store
 
     return Kind(home.service, connect, PostgresOperations, _captured)
 

@@ -1,0 +1,208 @@
+"""A process decides on what it knows itself, and is never wrong where another went on meanwhile."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from chassis import clock, ids
+from chassis.message import Done, Message, Parked, Repeated
+from chassis.work import published_by
+from inventory_svc import service as inventory
+from inventory_svc.messages import ReceiveStock, SetStock
+from inventory_svc.store import RESERVATIONS, STOCK
+from saga_cli.topology import Addresses
+from shared_events.order import OrderConfirmed, OrderPlaced
+from shared_events.payment import PaymentDeclined
+from shared_events.values import Line, Order
+from tests.integration.chassis_fixtures import OFFSETS, Home, on_postgres, shared_row
+from tests.integration.test_transactions import command, outbox
+from tests.support.records import a_message, an_order
+
+Two = tuple[Any, Any]
+
+
+@pytest.fixture
+async def two(addresses: Addresses) -> AsyncIterator[Two]:
+    """Two processes of the inventory service; the first knows what it did, the second as well."""
+    kind = on_postgres(addresses, Home(inventory.SERVICE, RESERVATIONS, STOCK))
+    stores = [await kind.connect(inventory.SERVICE) for _ in range(2)]
+    yield stores[0], stores[1]
+    for store in stores:
+        await store.close()
+
+
+def by_memory_alone(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on it must not read anything before it decides."""
+
+    async def read(*_: Any) -> Any:
+        raise AssertionError("it looked something up")
+
+    monkeypatch.setattr(store, "_decide", read)
+    monkeypatch.setattr(type(store.own), "load", read)
+
+
+def wanting(sku: str, quantity: int = 1) -> Order:
+    return an_order(lines=(Line(sku=sku, quantity=quantity, unit_price_minor=1),))
+
+
+def about(event: Any) -> Message:
+    return a_message(event, next(OFFSETS))
+
+
+def placed(order: Order) -> Message:
+    return about(OrderPlaced(order=order))
+
+
+def confirmed(order: Order) -> Message:
+    return about(OrderConfirmed(order_id=order.order_id))
+
+
+def declined(order: Order) -> Message:
+    return about(PaymentDeclined(order_id=order.order_id, reason="card_declined"))
+
+
+async def stocked(store: Any, pieces: int) -> str:
+    """A new SKU; the store has seen it since, as it has of whatever it sold."""
+    sku = ids.new_id()
+    await store.handle([command(sku, ReceiveStock(sku=sku, quantity=pieces))])
+    return sku
+
+
+async def test_an_order_that_it_wrote_and_stock_that_it_knows_are_not_read_again(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, _ = two
+    sku = await stocked(first, 3)
+    by_memory_alone(first, monkeypatch)
+    order, other = wanting(sku), wanting(sku, quantity=5)
+    (reserved, rejected) = await first.handle([placed(order), placed(other)])
+    assert published_by(reserved) == ("stock.reserved.v1",)
+    assert published_by(rejected) == ("stock.rejected.v1",)
+    (sold,) = await first.handle([confirmed(order)])
+    assert published_by(sold) == ("stock.committed.v1",)
+    level = await shared_row(first, sku)
+    assert (level.available, level.reserved, level.committed) == (2, 0, 1)
+
+
+async def test_what_another_decided_meanwhile_counts(two: Two) -> None:
+    first, second = two
+    sku = await stocked(first, 3)
+    order = wanting(sku)
+    await first.handle([placed(order)])
+    await second.handle([declined(order)])
+    (outcome,) = await first.handle([confirmed(order)])
+    assert isinstance(outcome, Done)
+    assert outcome.events == ()
+    level = await shared_row(first, sku)
+    assert (level.available, level.reserved, level.committed) == (3, 0, 0)
+
+
+async def test_nothing_is_decided_by_a_state_that_is_no_more(two: Two) -> None:
+    """The first knows it as reserved, and would have it changed nothing; the second has sold it."""
+    first, second = two
+    sku = await stocked(first, 3)
+    order = wanting(sku)
+    await first.handle([placed(order)])
+    await second.handle([confirmed(order)])
+    (outcome,) = await first.handle([declined(order)])
+    assert isinstance(outcome, Done)
+    (event,) = outcome.events
+    assert event.lines == order.lines
+    assert (await shared_row(first, sku)).available == 3
+
+
+async def test_the_last_piece_is_sold_once_whoever_knew_of_it(two: Two) -> None:
+    first, second = two
+    sku = await stocked(first, 1)
+    await second.handle([placed(wanting(sku, quantity=9))])
+    orders = [wanting(sku), wanting(sku)]
+    outcomes = await asyncio.gather(
+        first.handle([placed(orders[0])]), second.handle([placed(orders[1])])
+    )
+    fates = sorted(name for (outcome,) in outcomes for name in published_by(outcome))
+    assert fates == ["stock.rejected.v1", "stock.reserved.v1"]
+    assert (await shared_row(first, sku)).available == 0
+
+
+async def test_stock_that_was_known_to_be_missing_is_sold_when_another_has_it(two: Two) -> None:
+    first, second = two
+    sku = ids.new_id()
+    for _ in range(2):
+        (refused,) = await first.handle([placed(wanting(sku))])
+        assert published_by(refused) == ("stock.rejected.v1",)
+    await second.handle([command(sku, SetStock(sku=sku, on_hand=1))])
+    (reserved,) = await first.handle([placed(wanting(sku))])
+    assert published_by(reserved) == ("stock.reserved.v1",)
+
+
+async def test_a_message_that_another_has_handled_is_a_repeat(two: Two) -> None:
+    first, second = two
+    sku = await stocked(first, 1)
+    message = placed(wanting(sku))
+    await second.handle([message])
+    assert await first.handle([message, message]) == [Repeated(), Repeated()]
+    assert await outbox(first, message.key) == [(message.key, "stock.reserved.v1")]
+
+
+async def test_it_does_not_overtake_what_another_has_parked(two: Two) -> None:
+    first, second = two
+    sku = await stocked(first, 1)
+    order = wanting(sku)
+    await first.handle([placed(order)])
+    (parked,) = await second.handle([confirmed(wanting(sku))])
+    assert isinstance(parked, Parked)
+    record = confirmed(order).record
+    assert record is not None
+    await second.handle([], [(record, "malformed")])
+    (waiting,) = await first.handle([declined(order)])
+    assert isinstance(waiting, Parked)
+
+
+async def test_after_a_surprise_it_reads_for_a_time(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = two
+    sku = await stocked(first, 9)
+    await second.handle([placed(wanting(sku))])
+    await first.handle([placed(wanting(sku))])
+    assert not first.known.is_trusted
+    now = clock.monotonic()
+    monkeypatch.setattr(clock, "monotonic", lambda: now + 60)
+    assert first.known.is_trusted
+    by_memory_alone(first, monkeypatch)
+    await first.handle([placed(wanting(sku))])
+
+
+async def test_it_knows_so_many_orders_and_no_more(two: Two) -> None:
+    first, _ = two
+    sku = await stocked(first, 100)
+    first.known.rows_max = 3
+    orders = [wanting(sku) for _ in range(5)]
+    await first.handle([placed(order) for order in orders])
+    assert len(first.known._own) == 3
+    outcomes = await first.handle([confirmed(order) for order in orders])
+    assert {published_by(outcome) for outcome in outcomes} == {("stock.committed.v1",)}
+
+
+async def test_the_relay_is_given_its_own_rows_and_looks_where_others_may_have_been_before(
+    two: Two,
+) -> None:
+    first, second = two
+    sku = await stocked(first, 9)
+    assert first.at_hand(0, 10) is None, "it does not lead"
+    first.fresh.others_s = 0  # what other tests have left is looked past
+    await outbox(first)
+    assert first.at_hand(0, 10_000) is not None
+    order, theirs = wanting(sku), wanting(sku)
+    await first.handle([placed(order)])
+    assert [row.key for _, row in first.at_hand(0, 10_000)][-1] == order.order_id
+    await second.handle([placed(theirs)])
+    (outcome,) = await first.handle([confirmed(theirs)])
+    assert published_by(outcome) == ("stock.committed.v1",)
+    assert first.at_hand(0, 10_000) is None, "it has read what another wrote"
+    assert await outbox(first, theirs.order_id) == [
+        (theirs.order_id, "stock.reserved.v1"),
+        (theirs.order_id, "stock.committed.v1"),
+    ]
