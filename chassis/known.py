@@ -6,15 +6,39 @@ database says. For a second after that nothing here is believed.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from chassis import clock
 from chassis.message import Change, Done, Message
 from chassis.service import Service
-from chassis.work import States, Work
+from chassis.work import States, Work, work_of
 
 DOUBT_S: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What was decided, to be written if all of it is still so: `was` are the shared rows before it."""
+
+    work: Work
+    states: States
+    was: dict[str, Any]
+
+    @property
+    def left(self) -> dict[str, Change]:
+        """Own rows that were decided on and stay as they are."""
+        own = self.states.own.items()
+        return {key: row for key, row in own if row.version == row.loaded_version and row.version}
+
+    @property
+    def absent(self) -> frozenset[str]:
+        """Shared rows that were looked for, and are not there."""
+        return self.states.asked - self.was.keys()
+
+    @property
+    def changed(self) -> dict[str, Any]:
+        return {key: self.states.shared[key] for key in self.states.changed_shared}
 
 
 @dataclass
@@ -39,7 +63,30 @@ class Known:
         begun = self.service.begins
         return {m.key for m in messages if m.key not in self._own and not isinstance(m.body, begun)}
 
-    def states(self, messages: Sequence[Message], read: dict[str, Change]) -> States | None:
+    def tried(
+        self, messages: Sequence[Message], unknown: set[str], read: dict[str, Change]
+    ) -> "Tried | None":
+        """Decide, with what was `read` of the unknown; None where too little is known for it.
+
+        Each message has to be decided on, and for the first time; none may be parked or refused. No
+        order that was taken for a new one may stay so, and no shared row may be new.
+        """
+        states = self._states(messages, read)
+        if states is None:
+            return None
+        was = replace(states, shared=dict(states.shared))
+        work = work_of(self.service, states, messages, set())
+        ids = [m.id for m in messages if m.claim is None]
+        absent = {key for key, row in states.own.items() if not row.version} - unknown
+        is_plain = (
+            len(set(ids)) == len(ids)
+            and not absent
+            and states.changed_shared <= was.shared.keys()
+            and all(isinstance(outcome, Done) for outcome in work.outcomes)
+        )
+        return Tried(work, states, was.shared) if is_plain else None
+
+    def _states(self, messages: Sequence[Message], read: dict[str, Change]) -> States | None:
         """With what was `read` of the unknown; None if of a shared row not even its absence is known."""
         own = {m.key: Change(*self._own[m.key]) for m in messages if m.key in self._own}
         states = States(own=own | read)
@@ -63,19 +110,3 @@ class Known:
         for rows in (self._own, self._shared):
             while len(rows) > self.rows_max:
                 del rows[next(iter(rows))]
-
-
-def is_plain(
-    messages: Sequence[Message], work: Work, states: States, was: States, read: set[str]
-) -> bool:
-    """All were decided on, none twice; no order taken for a new one stayed so, and no shared row is new."""
-    ids = {m.id for m in messages if m.claim is None}
-    once = len(ids) == sum(m.claim is None for m in messages)
-    absent = {key for key, row in states.own.items() if not row.version} - read
-    found = states.changed_shared <= was.shared.keys()
-    return (
-        once
-        and found
-        and not absent
-        and all(isinstance(outcome, Done) for outcome in work.outcomes)
-    )

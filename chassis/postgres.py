@@ -9,7 +9,7 @@ without its earlier ones; that is why the relay may read pending rows by id.
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final, Self
 
@@ -20,7 +20,7 @@ from chassis import keeping, together, wire
 from chassis import postgres_sql as sql
 from chassis import postgres_writing as writing
 from chassis.errors import ConcurrentChangeError, TransientError, UnusableStoreError
-from chassis.known import Known, is_plain
+from chassis.known import Known
 from chassis.message import (
     ATTENTION_TRIES,
     Change,
@@ -181,24 +181,20 @@ class PostgresStore(PostgresOutbox):
             read = await self.own.load(connection, unknown)
             if read:
                 self.fresh.doubt()
-        states = self.known.states(messages, read)
-        if states is None:
-            return None
-        was = replace(states, shared=dict(states.shared))
-        work = work_of(self.service, states, messages, set())
-        if not is_plain(messages, work, states, was, unknown):
+        tried = self.known.tried(messages, unknown, read)
+        if tried is None:
             return None
         if self._leading:
-            work.hand_over(self.takes)
-        parts = writing.of_inbox(messages, work)
+            tried.work.hand_over(self.takes)
+        parts = writing.of_inbox(messages, tried.work)
         keys = [m.key for m in messages if m.record]
-        parts += writing.if_still_so(self.own, self.shared, states, was, keys)
+        parts += writing.if_still_so(self.own, self.shared, tried, keys)
         try:
-            await self._write(connection, messages, work, parts)
+            await self._write(connection, messages, tried.work, parts)
         except ConcurrentChangeError:
             self.known.doubt()
             return None
-        return work, states
+        return tried.work, tried.states
 
     async def _decide(
         self, connection: Connection, messages: Sequence[Message], malformed: Malformed

@@ -7,6 +7,7 @@ from zlib import crc32
 
 from chassis import postgres_sql as sql
 from chassis import together, wire
+from chassis.known import Tried
 from chassis.message import HANDED_S, Done, Message, OutboxRow, Parked
 from chassis.state_tables import SharedTable, StateTable
 from chassis.together import Part
@@ -37,14 +38,12 @@ def of_states(own: StateTable, shared: SharedTable | None, states: States) -> li
 
 
 def if_still_so(
-    own: StateTable, shared: SharedTable | None, states: States, was: States, keys: Sequence[str]
+    own: StateTable, shared: SharedTable | None, tried: Tried, keys: Sequence[str]
 ) -> list[Part]:
     """States that change, with a guard on what was only read: nobody else has written any of it since."""
-    left = {key: row for key, row in states.own.items() if row.version == row.loaded_version}
-    parts = own.saving(states.changed) + own.unchanged({k: r for k, r in left.items() if r.version})
-    if shared is not None and was.asked:
-        changed = {key: states.shared[key] for key in states.changed_shared}
-        parts += shared.replacing(was.shared, changed, was.asked - was.shared.keys())
+    parts = own.saving(tried.states.changed) + own.unchanged(tried.left)
+    if shared is not None:
+        parts += shared.replacing(tried.was, tried.changed, tried.absent)
     return [*parts, Part("parked_keys", sql.PARKED, [keys], rows=0)]
 
 

@@ -10,6 +10,8 @@ from typing import Any, TypeAlias
 from uuid import UUID
 
 from chassis.errors import ConcurrentChangeError
+from chassis.fresh import Fresh
+from chassis.known import Known, Tried
 from chassis.message import (
     HANDED_S,
     Change,
@@ -42,12 +44,60 @@ class MemoryDecisions(Client):
     database: Database
     shared: SharedTable | None = None
     takes: frozenset[str] = frozenset()
+    known: Known = field(init=False)
+    fresh: Fresh = field(default_factory=Fresh)
     _leading: dict[int, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.known = Known(self.service)
+
+    async def _carry_on(
+        self, transaction: Transaction, messages: Sequence[Message]
+    ) -> tuple[Work, States] | None:
+        """Decide on what this process knows, and write it if it is still so; else None, to be rolled back."""
+        if not self.known.is_trusted or any(m.operator for m in messages):
+            return None
+        read: dict[str, Change] = {}
+        if unknown := self.known.unknown(messages):
+            await transaction.statement("load")
+            rows = {key: transaction.get("own", key) for key in unknown}
+            read = {key: Change(row.state, row.version) for key, row in rows.items() if row}
+            if read:
+                self.fresh.doubt()
+        tried = self.known.tried(messages, unknown, read)
+        if tried is None:
+            return None
+        if self._leading:
+            tried.work.hand_over(self.takes)
+        try:
+            await self._if_still_so(transaction, messages, tried)
+            await self.write(transaction, tried.states, messages, tried.work)
+            await self._answer(transaction, messages, tried.work)
+        except ConcurrentChangeError:
+            self.known.doubt()
+            return None
+        return tried.work, tried.states
+
+    async def _if_still_so(
+        self, transaction: Transaction, messages: Sequence[Message], tried: Tried
+    ) -> None:
+        once = sorted(m.id for m in messages if m.claim is None)
+        keys = [m.key for m in messages if m.record]
+        parked, entered = await self._enter(transaction, once, keys)
+        for key in sorted(tried.changed):
+            await transaction.lock("shared", key)
+        own = {key: transaction.get("own", key).version for key in tried.left}
+        asked = {key: transaction.get("shared", key) for key in tried.states.asked}
+        is_so = own == {key: row.version for key, row in tried.left.items()}
+        is_so &= asked == dict.fromkeys(tried.absent) | tried.was
+        if parked or len(entered) < len(once) or not is_so:
+            raise ConcurrentChangeError("somebody else has changed what was known")
 
     async def _decide(
         self, transaction: Transaction, messages: Sequence[Message], malformed: Malformed
     ) -> tuple[Work, States]:
         once = sorted(m.id for m in messages if m.claim is None)
+        self.fresh.doubt()
         parked_keys, entered = await self._enter(transaction, once, [m.key for m in messages])
         settled = await self._answered(transaction, messages)
         for message in messages:
@@ -103,8 +153,11 @@ class MemoryDecisions(Client):
             row: Row | None = transaction.get("own", key)
             if row is not None:
                 states.own[key] = Change(row.state, row.version)
-        if self.shared is not None and (keys := states.references(self.service, messages)):
-            states.shared = await self._load_shared(transaction, self.shared, sorted(keys))
+        if self.shared is not None:
+            states.asked = states.references(self.service, messages)
+            if states.asked:
+                wanted = sorted(states.asked)
+                states.shared = await self._load_shared(transaction, self.shared, wanted)
         return states
 
     async def _load_shared(

@@ -38,6 +38,7 @@ class MemoryStore(MemoryDecisions):
     on_commit: list[Callable[[Work, States], None]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self.database.clients.append(self)
 
     async def prepare(self, stopping: asyncio.Event) -> None:
@@ -76,11 +77,29 @@ class MemoryStore(MemoryDecisions):
             transaction.end()
 
     async def handle(self, messages: Sequence[Message], malformed: Malformed = ()) -> list[Outcome]:
-        async with self.transaction() as transaction:
-            work, states = await self._decide(transaction, messages, malformed)
+        done = None if malformed else await self._by_memory(messages)
+        if done is None:
+            async with self.transaction() as transaction:
+                done = await self._decide(transaction, messages, malformed)
+        work, states = done
+        self.known.learn(states)
+        if self._leading:
+            self.fresh.add(work.outbox_ids, work.outbox)
         for told in self.on_commit:
             told(work, states)
         return work.outcomes
+
+    async def _by_memory(self, messages: Sequence[Message]) -> tuple[Work, States] | None:
+        """Nothing is committed where it won't do."""
+        await self.ask("begin")
+        transaction = Transaction(self)
+        try:
+            done = await self._carry_on(transaction, messages)
+            if done is not None:
+                await transaction.commit()
+            return done
+        finally:
+            transaction.end()
 
     async def project(self, records: Sequence[Record]) -> None:
         async with self.transaction() as transaction:
@@ -114,6 +133,7 @@ class MemoryStore(MemoryDecisions):
         del self._leading[shard]
         if self.database.leaders.get(shard) is self:
             del self.database.leaders[shard]
+        self.fresh.clear()
 
     @contextmanager
     def _as_leader(self, shard: int) -> Iterator[int]:
@@ -124,14 +144,18 @@ class MemoryStore(MemoryDecisions):
             self._drop(shard)
             raise
 
-    def at_hand(self, shard: int, limit: int) -> None:
-        del shard, limit  # it is looked at each time
+    def at_hand(self, shard: int, limit: int) -> list[tuple[str, OutboxRow]] | None:
+        return self.fresh.first(limit) if shard in self._leading and self.fresh.is_all else None
 
     async def pending(self, shard: int, limit: int) -> list[tuple[str, OutboxRow]]:
+        self.fresh.looking()
         with self._as_leader(shard) as connection:
             await self.ask("pending", connection)
         outbox = self.database.outbox
-        return [(str(id_), outbox[id_].row) for id_ in sorted(outbox)[:limit]]
+        found = [(str(id_), outbox[id_].row) for id_ in sorted(outbox)[:limit]]
+        mine = self.fresh.of(int(id_) for id_, _ in found)
+        self.fresh.looked(is_end=len(found) < limit, is_own=len(mine) == len(found))
+        return found
 
     async def acknowledge(self, shard: int, ids: Sequence[str]) -> None:
         with self._as_leader(shard) as connection:
@@ -141,6 +165,7 @@ class MemoryStore(MemoryDecisions):
                     transaction.delete("outbox", id_)
                     if line is not None and self.keep_days:
                         transaction.put("published", id_, Line(line.row, transaction.at))
+        self.fresh.forget(map(int, ids))
 
     async def kept(self) -> AsyncIterator[list[OutboxRow]]:
         kept = self.database.published

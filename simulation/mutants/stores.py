@@ -6,6 +6,7 @@ from typing import Any, Final
 import loyalty_svc.rebuild
 import loyalty_svc.store
 import simulation.rebuilding
+from chassis.fresh import Fresh
 from chassis.message import OutboxRow
 from simulation.database import Line, Row
 from simulation.memory_decisions import MemoryDecisions
@@ -33,6 +34,17 @@ def _no_version_check() -> Sequence[Place]:
         return True
 
     return [(MemoryDecisions, "_saved", saved)]
+
+
+def _known_is_believed() -> Sequence[Place]:
+    async def still(self: Any, transaction: Any, messages: Any, _tried: Any) -> None:
+        await self._enter(transaction, sorted(m.id for m in messages if m.claim is None), ())
+
+    return [(MemoryDecisions, "_if_still_so", still), *_no_version_check()]
+
+
+def _sent_without_a_look() -> Sequence[Place]:
+    return [(Fresh, "is_all", property(lambda _self: True))]
 
 
 def _no_stock_lock() -> Sequence[Place]:
@@ -146,6 +158,18 @@ MUTANTS: Final = (
         "two owners of an order overwrite each other",
         _no_version_check,
         ("rebalance", "pause", "slow-service"),
+    ),
+    Mutant(
+        "known-is-believed",
+        "what a process knew is decided on though another has gone on since",
+        _known_is_believed,
+        ("rebalance", "pause", "slow-service"),
+    ),
+    Mutant(
+        "sent-without-a-look",
+        "a relay sends what is at hand though another's rows must go first",
+        _sent_without_a_look,
+        ("rebalance", "pause", "slow-service", *CRASHES),
     ),
     Mutant("no-stock-lock", "two reservations of a SKU at once", _no_stock_lock, ("slow-service",)),
     Mutant("dual-write", "events are written beside the transaction", _outbox_aside, CRASHES),

@@ -8,25 +8,29 @@ import pytest
 
 from chassis import clock, ids
 from chassis.message import Done, Message, Parked, Repeated
+from chassis.state_tables import StateTable
 from chassis.work import published_by
 from inventory_svc import service as inventory
 from inventory_svc.messages import ReceiveStock, SetStock
 from inventory_svc.store import RESERVATIONS, STOCK
-from saga_cli.topology import Addresses
 from shared_events.order import OrderConfirmed, OrderPlaced
 from shared_events.payment import PaymentDeclined
 from shared_events.values import Line, Order
-from tests.integration.chassis_fixtures import OFFSETS, Home, on_postgres, shared_row
+from tests.integration.chassis_fixtures import OFFSETS, Home, Kind, kind_of, shared_row
 from tests.integration.test_transactions import command, outbox
 from tests.support.records import a_message, an_order
 
 Two = tuple[Any, Any]
 
 
+@pytest.fixture(params=["postgres", "memory"])
+def kind(request: pytest.FixtureRequest) -> Kind:
+    return kind_of(request, Home(inventory.SERVICE, RESERVATIONS, STOCK))
+
+
 @pytest.fixture
-async def two(addresses: Addresses) -> AsyncIterator[Two]:
+async def two(kind: Kind) -> AsyncIterator[Two]:
     """Two processes of the inventory service; the first knows what it did, the second as well."""
-    kind = on_postgres(addresses, Home(inventory.SERVICE, RESERVATIONS, STOCK))
     stores = [await kind.connect(inventory.SERVICE) for _ in range(2)]
     yield stores[0], stores[1]
     for store in stores:
@@ -40,7 +44,7 @@ def by_memory_alone(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("it looked something up")
 
     monkeypatch.setattr(store, "_decide", read)
-    monkeypatch.setattr(type(store.own), "load", read)
+    monkeypatch.setattr(StateTable, "load", read)
 
 
 def wanting(sku: str, quantity: int = 1) -> Order:

@@ -1,6 +1,7 @@
 """What a simulated world may do to the database in memory, which no test can do to a real one."""
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -25,7 +26,11 @@ def database() -> Database:
 
 @pytest.fixture
 def stores(database: Database) -> tuple[MemoryStore, MemoryStore]:
-    return MemoryStore(SERVICE, database), MemoryStore(SERVICE, database)
+    """Which read before they decide."""
+    made = MemoryStore(SERVICE, database), MemoryStore(SERVICE, database)
+    for store in made:
+        store.known.doubt(math.inf)
+    return made
 
 
 def a_first() -> Message:
