@@ -43,7 +43,7 @@ class Relay:
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     on_sent: list[Callable[[Sequence[tuple[str, OutboxRow]]], None]] = field(default_factory=list)
     on_published: list[Callable[[Sequence[OutboxRow]], None]] = field(default_factory=list)
-    acknowledge_every_s: float = 0.05
+    acknowledge_every_s: float = 0.2
     failing: str = ""
     failures: int = 0
     sender: Sender = field(init=False)

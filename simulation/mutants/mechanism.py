@@ -149,12 +149,12 @@ def _producer_kept() -> Sequence[Place]:
 
 
 def _newest_first() -> Sequence[Place]:
-    send = Sender._send
+    send = Sender._send_topic
 
-    async def sent(self: Any, producer: Any, topic: str, partition: int, rows: Any) -> Any:
-        return await send(self, producer, topic, partition, rows[::-1])
+    async def sent(self: Any, producer: Any, topic: str, rows: Any) -> Any:
+        return await send(self, producer, topic, rows[::-1])
 
-    return [(Sender, "_send", sent)]
+    return [(Sender, "_send_topic", sent)]
 
 
 def _no_watchdog() -> Sequence[Place]:
