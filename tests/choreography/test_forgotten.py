@@ -1,6 +1,6 @@
 """A month later an inbox has forgotten an order, and what it had heard of it comes once more."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import product
@@ -32,7 +32,7 @@ from tests.choreography.world import (
     outcome_of,
 )
 
-STARTS: Final = MappingProxyType(
+STARTS: Final[Mapping[str, tuple[World, Outcome]]] = MappingProxyType(
     {
         "all ok": (a_world(), "success"),
         "card declined": (a_world(), "decline"),
