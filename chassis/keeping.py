@@ -2,6 +2,10 @@
 
 It stands in a table of its own, in one partition a day that is dropped whole. A day that has none
 yet goes into the default partition, so that no relay ever waits for one to be made.
+
+What was heard, and what requests were answered, is remembered for a longer time, and then let go of
+in chunks. Deleted rows leave room that young ones fill, so an index by ranges of blocks would soon say
+of each range that it may hold old ones: a range that was deleted from is summed up anew.
 """
 
 import asyncio
@@ -9,6 +13,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
+import asyncpg
 import structlog
 
 from chassis import clock, wire
@@ -20,7 +25,14 @@ log = structlog.get_logger()
 EVERY_S: Final = 3600.0
 CHUNK: Final = 2000
 KEEPER: Final = 0x5A6C
-"""An advisory lock: one instance makes and drops partitions."""
+"""An advisory lock: one instance makes and drops partitions, and forgets."""
+FORGOTTEN_AT_ONCE: Final = 10_000
+PAUSE_S: Final = 0.05
+REMEMBERED: Final = {
+    "inbox": ("seen_at", "inbox_seen_at"),
+    "idempotency_keys": ("created_at", "idempotency_keys_created_at"),
+}
+"""By table the column that says how old a row is, and the index on it."""
 
 KEEP: Final = """
 WITH moved AS (DELETE FROM outbox WHERE id = ANY($1::bigint[]) RETURNING id, topic, key, value, headers)
@@ -42,6 +54,17 @@ WITH moved AS (
 INSERT INTO {name} SELECT * FROM moved;
 ALTER TABLE published ATTACH PARTITION {name} FOR VALUES FROM ('{start}') TO ('{end}');
 """
+LET_GO: Final = """
+WITH gone AS (
+    DELETE FROM {table} WHERE ctid = ANY(ARRAY(SELECT ctid FROM {table} WHERE {at} < $1 LIMIT $2))
+    RETURNING (ctid::text::point)[0]::bigint AS block
+)
+SELECT count(*), coalesce(array_agg(DISTINCT block), '{{}}') FROM gone
+"""
+SUM_UP: Final = "SELECT brin_summarize_new_values($1::text::regclass)"
+LEAVE_OUT: Final = """
+SELECT count(brin_desummarize_range($1::text::regclass, block)::text) FROM unnest($2::bigint[]) AS block
+"""
 
 
 async def run(store: Store, stopping: asyncio.Event) -> None:
@@ -49,9 +72,49 @@ async def run(store: Store, stopping: asyncio.Event) -> None:
     while not stopping.is_set():
         try:
             await store.tend()
+            await _forget(store, stopping)
         except TransientError as error:
             log.warning("keeping_not_tended", error=str(error))
         await clock.wait_for(stopping, EVERY_S)
+
+
+async def _forget(store: Store, stopping: asyncio.Event) -> None:
+    """Chunk by chunk, with pauses in which others have the table and vacuum can follow."""
+    forgotten = 0
+    try:
+        while not stopping.is_set() and (some := await store.forget()):
+            forgotten += some
+            await clock.wait_for(stopping, PAUSE_S)
+    finally:
+        if forgotten:
+            log.info("forgotten", rows=forgotten)
+
+
+async def forget(connection: Any, days: int) -> int:
+    """In a transaction: a chunk of what was remembered long enough; says how many rows it was."""
+    if not await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", KEEPER):
+        return 0
+    oldest, forgotten = clock.now() - timedelta(days=days), 0
+    for table, (at, index) in REMEMBERED.items():
+        is_free = await _is_free(connection, table)
+        if is_free:
+            await connection.execute(SUM_UP, index)
+        query = LET_GO.format(table=table, at=at)
+        count, blocks = await connection.fetchrow(query, oldest, FORGOTTEN_AT_ONCE)
+        if is_free and blocks:
+            await connection.execute(LEAVE_OUT, index, blocks)
+        forgotten += count
+    return forgotten
+
+
+async def _is_free(connection: Any, table: str) -> bool:
+    """Whether no vacuum is at work in it; none begins before the end of the transaction then."""
+    try:
+        async with connection.transaction():
+            await connection.execute(f"LOCK TABLE {table} IN SHARE UPDATE EXCLUSIVE MODE NOWAIT")
+    except asyncpg.LockNotAvailableError:
+        return False
+    return True
 
 
 async def tend(connection: Any, days: int) -> None:

@@ -60,6 +60,7 @@ class PostgresStore(PostgresOutbox):
     own: StateTable
     shared: SharedTable | None
     pool: Pool
+    inbox_keep_days: int = 30
     keeps_positions: bool = False
     lost: bool = False
     takes: frozenset[str] = frozenset()
@@ -78,6 +79,7 @@ class PostgresStore(PostgresOutbox):
         url: str,
         *,
         keep_days: int = 7,
+        inbox_keep_days: int = 30,
     ) -> Self:
         common = {"command_timeout": 30, "timeout": 10, "reset": as_it_is}
         pool = await asyncpg.create_pool(
@@ -90,6 +92,7 @@ class PostgresStore(PostgresOutbox):
         store = cls(
             aside=aside,
             keep_days=keep_days,
+            inbox_keep_days=inbox_keep_days,
             service=service,
             own=own,
             shared=shared,
@@ -338,6 +341,10 @@ class PostgresStore(PostgresOutbox):
     async def tend(self) -> None:
         async with translated(), self.transaction() as connection:
             await keeping.tend(connection, self.keep_days)
+
+    async def forget(self) -> int:
+        async with translated(), self.aside.acquire() as connection, connection.transaction():
+            return await keeping.forget(connection, self.inbox_keep_days)
 
     async def due_effects(
         self, kinds: tuple[str, ...], limit: int, lease_s: float, *, freshest: bool = False

@@ -20,9 +20,14 @@ class ServiceSettings(BaseSettings):
 
 
 class PostgresSettings(ServiceSettings):
-    """A service with a database of its own: postgresql://role:password@host:port/name."""
+    """A service with a database of its own: postgresql://role:password@host:port/name.
+
+    Which messages were decided, and what requests were answered, is known for `inbox_keep_days`: longer
+    than anything is delivered again, and than an order takes to come to its last state.
+    """
 
     database_url: str
+    inbox_keep_days: int = Field(default=30, ge=1)
 
 
 class ProviderSettings(PostgresSettings):

@@ -69,6 +69,9 @@ class Store(Protocol):
     async def tend(self) -> None:
         """Let go of what was kept long enough, and make room for what comes."""
 
+    async def forget(self) -> int:
+        """Let go of some of what was heard so long ago that it comes no more; how much, 0 if none is left."""
+
     async def due_effects(
         self, kinds: tuple[str, ...], limit: int, lease_s: float, *, freshest: bool = False
     ) -> list[PendingEffect]:

@@ -35,6 +35,7 @@ class MemoryStore(MemoryDecisions):
     keeps_positions: bool = False
     lost: bool = False
     keep_days: int = 7
+    inbox_keep_days: int = 30
     on_commit: list[Callable[[Work, States], None]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -180,6 +181,14 @@ class MemoryStore(MemoryDecisions):
             for id_, line in self.database.published.items():
                 if line.at < oldest:
                     transaction.delete("published", id_)
+
+    async def forget(self) -> int:
+        async with self._alone("forget") as transaction:
+            oldest = transaction.at - timedelta(days=self.inbox_keep_days)
+            old = [id_ for id_, at in self.database.inbox.items() if at < oldest]
+            for id_ in old:
+                transaction.delete("inbox", id_)
+        return len(old)
 
     async def due_effects(
         self, kinds: tuple[str, ...], limit: int, lease_s: float, *, freshest: bool = False

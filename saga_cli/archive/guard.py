@@ -47,8 +47,8 @@ class Facts:
     """`halfway` are the first offsets that are younger than half of their topic's retention.
 
     `archived` is from where, and up to where, the archive has no gap, None without an archive; `read`
-    is what each service has committed. `inbox` is how long it remembers: None for ever, as nothing
-    prunes it.
+    is what each service has committed. `inbox` is how long it remembers what nothing else
+    refuses: None where the states do.
     """
 
     now: datetime

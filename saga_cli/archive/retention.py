@@ -29,6 +29,7 @@ from saga_cli.verify.details import committed
 from shared_events.catalog import BY_EVENT, DELIVERY_DETAILS, dead_letters_of
 
 LETTERS: Final = tuple(dead_letters_of(spec.name) for spec in SERVICES)
+INBOX: Final = "pruned; what comes again, the states refuse"
 PARKED: Final = "SELECT topic, count(*), min(parked_at) FROM parked GROUP BY topic ORDER BY topic"
 
 
@@ -40,11 +41,11 @@ def retention(url: str, *, as_json: bool) -> None:
     why = refusals(facts)
     if as_json:
         kept = {topic: {"ms": r.ms, "bytes": r.bytes} for topic, r in facts.topics.items()}
-        told = {"topics": kept, "inbox": "never pruned", "refusals": why}
+        told = {"topics": kept, "inbox": INBOX, "refusals": why}
         sys.stdout.write(json.dumps(told, indent=1) + "\n")
     else:
         console.print(_table(facts))
-        console.print("inboxes: never pruned")
+        console.print(f"inboxes: {INBOX}")
         for line in why:
             console.print(plain(line), style="red", markup=False, soft_wrap=True)
         if not why:

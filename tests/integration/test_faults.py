@@ -87,7 +87,7 @@ def test_every_event_delivered_again_changes_nothing(system: tuple[Services, Ser
 def test_without_an_inbox_the_rules_themselves_refuse_what_is_old(
     system: tuple[Services, Servers],
 ) -> None:
-    """The inbox is never pruned; and where it is lost, each state answers an old event with nothing."""
+    """What the inbox has forgotten, or lost, each state answers with nothing."""
     services, _ = system
     acknowledged = asyncio.run(place_many([services.of("order")[-1].url], 100))
     assert settled(services, acknowledged).violations == []

@@ -1,20 +1,37 @@
-"""What was published stands in a partition a day, on real PostgreSQL, and goes with it."""
+"""What was published, and what was heard, is kept for a time on real PostgreSQL, and then goes."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from chassis import clock, keeping
-from chassis.message import OutboxRow
+from chassis.message import Done, Message, OutboxRow
 from chassis.postgres import PostgresStore
 from saga_cli.topology import Addresses
-from tests.integration.chassis_fixtures import SHIPPING, on_postgres
+from tests.integration.chassis_fixtures import OFFSETS, SHIPPING, Kind, on_postgres
+from tests.support.records import an_order
 
 FIRST = datetime(2031, 5, 4, 23, 30, tzinfo=UTC)
 INSERT = """
 INSERT INTO published (id, topic, key, value, headers, published_at) VALUES (1, 't', $1, '', '[]', $2)
+"""
+REMEMBER = """
+INSERT INTO inbox (message_id, seen_at)
+SELECT gen_random_uuid(), now() - $1::interval FROM generate_series(1, $2)
+"""
+ANSWER = """
+INSERT INTO idempotency_keys (scope, key, fingerprint, response, created_at)
+SELECT 'keeping', gen_random_uuid()::text, '', '', now() - $1::interval FROM generate_series(1, $2)
+"""
+OF_AN_ORDER = """
+SELECT (SELECT row(version, status, detail)::text FROM shipments WHERE order_id = $1),
+       (SELECT array_agg(id ORDER BY id) FROM outbox WHERE key = $1),
+       (SELECT array_agg(row(id, due_at)::text ORDER BY id) FROM effects WHERE key = $1)
 """
 WHERE = "SELECT tableoid::regclass::text FROM published WHERE key = $1"
 
@@ -90,3 +107,138 @@ async def test_instances_tend_side_by_side_while_relays_go_on(store: PostgresSto
     await asyncio.gather(relay(), *(store.tend() for _ in range(4)))
     kept = [r.key async for rows in store.kept() for r in rows if r.topic == "t"]
     assert kept == ["side-by-side"] * 50
+
+
+@pytest.fixture
+def kind(addresses: Addresses) -> Kind:
+    return on_postgres(addresses, SHIPPING)
+
+
+@pytest.fixture
+async def remembering(kind: Kind) -> AsyncIterator[PostgresStore]:
+    opened: PostgresStore = await kind.connect(kind.service)
+    async with opened.reading() as connection:
+        await connection.execute("TRUNCATE inbox, idempotency_keys")
+    yield opened
+    await opened.close()
+
+
+async def remember(store: PostgresStore, days: float, rows: int, query: str = REMEMBER) -> None:
+    async with store.reading() as connection:
+        await connection.execute(query, timedelta(days=days), rows)
+
+
+async def remembered(store: PostgresStore) -> tuple[int, int]:
+    query = "SELECT (SELECT count(*) FROM inbox), (SELECT count(*) FROM idempotency_keys)"
+    async with store.reading() as connection:
+        return tuple(await connection.fetchrow(query))
+
+
+async def all_forgotten(store: PostgresStore) -> list[int]:
+    chunks = []
+    while some := await store.forget():
+        chunks.append(some)
+    return chunks
+
+
+async def test_what_was_heard_long_ago_is_forgotten_and_the_rest_is_not(
+    remembering: PostgresStore,
+) -> None:
+    for query in (REMEMBER, ANSWER):
+        for days, rows in ((400, 2), (30.01, 3), (29.99, 5), (0, 7)):
+            await remember(remembering, days, rows, query)
+    assert await all_forgotten(remembering) == [10]
+    assert await remembered(remembering) == (12, 12)
+    remembering.inbox_keep_days = 1
+    assert await all_forgotten(remembering) == [10]
+    assert await remembered(remembering) == (7, 7)
+
+
+async def test_two_instances_forget_more_than_a_chunk_while_messages_come_in(
+    kind: Kind, remembering: PostgresStore
+) -> None:
+    await remember(remembering, 31, 2 * keeping.FORGOTTEN_AT_ONCE + 5000)
+    other: PostgresStore = await kind.connect(kind.service)
+    heard = [kind.first(an_order()) for _ in range(50)]
+
+    async def hear() -> None:
+        for message in heard:
+            assert isinstance((await remembering.handle([message]))[0], Done)
+
+    mine, others, _ = await asyncio.gather(all_forgotten(remembering), all_forgotten(other), hear())
+    await other.close()
+    chunks = sorted(mine + others)
+    assert chunks == [5000, keeping.FORGOTTEN_AT_ONCE, keeping.FORGOTTEN_AT_ONCE]
+    assert await remembered(remembering) == (len(heard), 0)
+
+
+async def test_a_vacuum_at_work_is_not_waited_for(remembering: PostgresStore) -> None:
+    await remember(remembering, 31, 100)
+    async with remembering.transaction() as connection:
+        await connection.execute("LOCK TABLE inbox IN SHARE UPDATE EXCLUSIVE MODE")
+        async with asyncio.timeout(5):
+            assert await all_forgotten(remembering) == [100]
+
+
+async def test_old_rows_are_found_by_an_index_that_stays_sharp_as_their_room_is_used_again(
+    remembering: PostgresStore,
+) -> None:
+    """Ten days are kept, thirty go by; each is so many rows that a range of blocks is filled."""
+    for day in range(30):
+        await remember(remembering, 300 - day, 20_000)
+        remembering.inbox_keep_days = 310 - day
+        await all_forgotten(remembering)
+        async with remembering.reading() as connection:
+            await connection.execute("VACUUM inbox")
+    read, blocks = await read_to_forget(remembering, remembering.inbox_keep_days - 1)
+    assert 0 < read <= blocks / 2
+
+
+async def read_to_forget(store: PostgresStore, days: int) -> tuple[int, int]:
+    """Blocks that a deletion looks for old rows in, as it is planned once for all; and how many there are."""
+    query = keeping.LET_GO.format(table="inbox", at="seen_at")
+    async with store.reading() as connection:
+        transaction = connection.transaction()
+        await transaction.start()
+        await connection.execute(f"PREPARE forgetting (timestamptz, int) AS {query}")
+        oldest = (clock.now() - timedelta(days=days)).isoformat()
+        run = f"EXECUTE forgetting ('{oldest}', {keeping.FORGOTTEN_AT_ONCE})"
+        (plan,) = await connection.fetchrow(f"EXPLAIN (ANALYZE, FORMAT JSON) {run}")
+        await transaction.rollback()
+        await connection.execute("DEALLOCATE forgetting")
+        blocks = await connection.fetchval("SELECT pg_relation_size('inbox') / 8192")
+    nodes = list(nodes_of(json.loads(plan)[0]["Plan"]))
+    kinds = [node["Node Type"] for node in nodes]
+    assert "Seq Scan" not in kinds
+    found = nodes[kinds.index("Bitmap Heap Scan")]
+    return found["Exact Heap Blocks"] + found["Lossy Heap Blocks"], blocks
+
+
+def nodes_of(plan: dict[str, Any]) -> list[dict[str, Any]]:
+    return [plan, *(node for part in plan.get("Plans", ()) for node in nodes_of(part))]
+
+
+async def test_a_message_that_comes_again_after_it_was_forgotten_changes_nothing(
+    kind: Kind, remembering: PostgresStore
+) -> None:
+    order = an_order()
+    message = kind.first(order)
+    assert isinstance((await remembering.handle([message]))[0], Done)
+    async with remembering.reading() as connection:
+        before = await connection.fetchrow(OF_AN_ORDER, order.order_id)
+    other: PostgresStore = await kind.connect(kind.service)
+    for store in (remembering, other):
+        async with store.reading() as connection:
+            await connection.execute("UPDATE inbox SET seen_at = now() - interval '31 days'")
+        assert await all_forgotten(store) == [1]
+        (again,) = await store.handle([later(message)])
+        assert isinstance(again, Done)
+        assert again.events == ()
+        async with store.reading() as connection:
+            assert await connection.fetchrow(OF_AN_ORDER, order.order_id) == before
+    await other.close()
+
+
+def later(message: Message) -> Message:
+    assert message.record is not None
+    return replace(message, record=replace(message.record, offset=next(OFFSETS)))
