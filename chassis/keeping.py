@@ -4,8 +4,7 @@ It stands in a table of its own, in one partition a day that is dropped whole. A
 yet goes into the default partition, so that no relay ever waits for one to be made.
 
 What was heard, and what requests were answered, is remembered for a longer time, and then let go of
-in chunks. Deleted rows leave room that young ones fill, so an index by ranges of blocks would soon say
-of each range that it may hold old ones: a range that was deleted from is summed up anew.
+in chunks, the oldest first.
 """
 
 import asyncio
@@ -13,7 +12,6 @@ from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
-import asyncpg
 import structlog
 
 from chassis import clock, wire
@@ -28,11 +26,8 @@ KEEPER: Final = 0x5A6C
 """An advisory lock: one instance makes and drops partitions, and forgets."""
 FORGOTTEN_AT_ONCE: Final = 10_000
 PAUSE_S: Final = 0.05
-REMEMBERED: Final = {
-    "inbox": ("seen_at", "inbox_seen_at"),
-    "idempotency_keys": ("created_at", "idempotency_keys_created_at"),
-}
-"""By table the column that says how old a row is, and the index on it."""
+REMEMBERED: Final = {"inbox": "seen_at", "idempotency_keys": "created_at"}
+"""By table the column that says how old a row is; there is an index on it."""
 
 KEEP: Final = """
 WITH moved AS (DELETE FROM outbox WHERE id = ANY($1::bigint[]) RETURNING id, topic, key, value, headers)
@@ -55,15 +50,9 @@ INSERT INTO {name} SELECT * FROM moved;
 ALTER TABLE published ATTACH PARTITION {name} FOR VALUES FROM ('{start}') TO ('{end}');
 """
 LET_GO: Final = """
-WITH gone AS (
-    DELETE FROM {table} WHERE ctid = ANY(ARRAY(SELECT ctid FROM {table} WHERE {at} < $1 LIMIT $2))
-    RETURNING (ctid::text::point)[0]::bigint AS block
-)
-SELECT count(*), coalesce(array_agg(DISTINCT block), '{{}}') FROM gone
-"""
-SUM_UP: Final = "SELECT brin_summarize_new_values($1::text::regclass)"
-LEAVE_OUT: Final = """
-SELECT count(brin_desummarize_range($1::text::regclass, block)::text) FROM unnest($2::bigint[]) AS block
+WITH old AS MATERIALIZED (SELECT ctid FROM {table} WHERE {at} < $1 ORDER BY {at} LIMIT $2),
+gone AS (DELETE FROM {table} WHERE ctid = ANY(ARRAY(SELECT ctid FROM old)) RETURNING 1)
+SELECT count(*) FROM gone
 """
 
 
@@ -95,26 +84,10 @@ async def forget(connection: Any, days: int) -> int:
     if not await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", KEEPER):
         return 0
     oldest, forgotten = clock.now() - timedelta(days=days), 0
-    for table, (at, index) in REMEMBERED.items():
-        is_free = await _is_free(connection, table)
-        if is_free:
-            await connection.execute(SUM_UP, index)
+    for table, at in REMEMBERED.items():
         query = LET_GO.format(table=table, at=at)
-        count, blocks = await connection.fetchrow(query, oldest, FORGOTTEN_AT_ONCE)
-        if is_free and blocks:
-            await connection.execute(LEAVE_OUT, index, blocks)
-        forgotten += count
+        forgotten += await connection.fetchval(query, oldest, FORGOTTEN_AT_ONCE)
     return forgotten
-
-
-async def _is_free(connection: Any, table: str) -> bool:
-    """Whether no vacuum is at work in it; none begins before the end of the transaction then."""
-    try:
-        async with connection.transaction():
-            await connection.execute(f"LOCK TABLE {table} IN SHARE UPDATE EXCLUSIVE MODE NOWAIT")
-    except asyncpg.LockNotAvailableError:
-        return False
-    return True
 
 
 async def tend(connection: Any, days: int) -> None:

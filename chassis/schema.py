@@ -126,10 +126,5 @@ def create_v3(op: Any) -> None:
 
 def create_v4(op: Any) -> None:
     """By when a message was decided, or a request answered; chassis/keeping.py lets go of the old ones."""
-    op.create_index("inbox_seen_at", "inbox", ["seen_at"], postgresql_using="brin")
-    op.create_index(
-        "idempotency_keys_created_at",
-        "idempotency_keys",
-        ["created_at"],
-        postgresql_using="brin",
-    )
+    op.create_index("inbox_seen_at", "inbox", ["seen_at"])
+    op.create_index("idempotency_keys_created_at", "idempotency_keys", ["created_at"])

@@ -28,7 +28,7 @@ def instant(*, nullable: bool = False, **options: Any) -> Any:
 class Inbox(SQLModel, table=True):
     """Ids of messages that were decided: a second delivery changes nothing."""
 
-    __table_args__ = (Index("inbox_seen_at", "seen_at", postgresql_using="brin"),)
+    __table_args__ = (Index("inbox_seen_at", "seen_at"),)
 
     message_id: UUID = Field(sa_column=Column(PG_UUID(as_uuid=True), primary_key=True))
     seen_at: datetime = instant(server_default=func.now())
@@ -115,7 +115,7 @@ class IdempotencyKey(SQLModel, table=True):
     """Requests that were answered, with their answers."""
 
     __tablename__ = "idempotency_keys"
-    __table_args__ = (Index("idempotency_keys_created_at", "created_at", postgresql_using="brin"),)
+    __table_args__ = (Index("idempotency_keys_created_at", "created_at"),)
 
     scope: str = Field(sa_column=Column(Text, primary_key=True))
     key: str = Field(sa_column=Column(Text, primary_key=True))
