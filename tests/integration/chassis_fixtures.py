@@ -15,7 +15,8 @@ import pytest
 import loyalty_svc.service
 import shipping_svc.service
 from chassis import migrations
-from chassis.message import Message
+from chassis.errors import ConcurrentChangeError
+from chassis.message import Message, Outcome
 from chassis.postgres import PostgresStore
 from chassis.postgres_operations import PostgresOperations
 from chassis.service import Service
@@ -133,6 +134,15 @@ async def _others_come_between(_statement: str) -> None:
     await asyncio.sleep(0)
 
 
+async def started_over(store: Any, waiter: asyncio.Task[list[Outcome]], message: Message) -> Any:
+    """What came of the second of two: who decided by what it knew reads it now, others are told to."""
+    try:
+        (outcome,) = await waiter
+    except ConcurrentChangeError:
+        (outcome,) = await store.handle([message])
+    return outcome
+
+
 async def shared_row(store: PostgresStore | MemoryStore, key: str) -> Any:
     """What a row that orders share holds."""
     if isinstance(store, MemoryStore):
@@ -161,6 +171,15 @@ async def waiting(store: PostgresStore | MemoryStore) -> int:
     )
     async with store.reading() as connection:
         return int(await connection.fetchval(query))
+
+
+async def waits(store: Any, waiter: asyncio.Task[Any]) -> None:
+    """Return when the waiter is held up by a lock."""
+    async with asyncio.timeout(20):
+        while not await waiting(store):
+            assert not waiter.done(), "it did not wait"
+            await asyncio.sleep(0.01)
+    assert not waiter.done()
 
 
 async def cut(store: PostgresStore | MemoryStore) -> None:

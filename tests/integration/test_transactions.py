@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from chassis import ids
-from chassis.errors import ConcurrentChangeError, TransientError
+from chassis.errors import TransientError
 from chassis.message import (
     Claim,
     Done,
@@ -34,7 +34,15 @@ from shared_events.order import OrderCancellationRequested, OrderPlaced
 from shared_events.values import Line
 from shipping_svc.messages import Booked, CancelBooking, DispatchDue, HandOver
 from tests.integration import chassis_fixtures
-from tests.integration.chassis_fixtures import Home, Kind, kind_of, shared_row, timeline
+from tests.integration.chassis_fixtures import (
+    Home,
+    Kind,
+    kind_of,
+    shared_row,
+    started_over,
+    timeline,
+    waits,
+)
 from tests.support.records import TRACE, a_message, an_order
 from tests.support.relaying import due
 
@@ -79,24 +87,6 @@ async def held(store: Any, *messages: Message, rolled_back: bool = False) -> Asy
             yield
             if rolled_back:
                 raise TakenBackError
-
-
-async def waits(store: Any, waiter: asyncio.Task[Any]) -> None:
-    """Return when the waiter is held up by a lock."""
-    async with asyncio.timeout(20):
-        while not await chassis_fixtures.waiting(store):
-            assert not waiter.done(), "it did not wait"
-            await asyncio.sleep(0.01)
-    assert not waiter.done()
-
-
-async def started_over(store: Any, waiter: asyncio.Task[list[Outcome]], message: Message) -> Any:
-    """What came of the second of two: who decided by what it knew reads it now, others are told to."""
-    try:
-        (outcome,) = await waiter
-    except ConcurrentChangeError:
-        (outcome,) = await store.handle([message])
-    return outcome
 
 
 async def outbox(store: Any, *keys: str) -> list[tuple[str, str]]:

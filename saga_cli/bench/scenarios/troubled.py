@@ -7,7 +7,7 @@ from typing import Final
 
 from saga_cli.bench.bench import Bench
 from saga_cli.bench.plan import Phase
-from saga_cli.bench.report import TICK_S, Report, Tick
+from saga_cli.bench.report import CREATED, REFUSED, TICK_S, Report, Tick
 from saga_cli.bench.rig import Generator, Measured
 from saga_cli.bench.scenarios.steady import capacity_of
 from saga_cli.bench.tables import Table
@@ -121,7 +121,7 @@ class Overload:
             ("settled/s meanwhile", self.goodput_per_s),
             ("refused of all, %", 100 * report.refused / max(report.sent, 1)),
             ("refused with Retry-After, %", _percent(report.refused_with_retry_after, report)),
-            ("other answers", report.sent - report.accepted - report.refused),
+            ("other answers", _others(report)),
             ("accepted and lost", report.unsettled),
             ("backlog at most", max(tick.backlog for tick in report.ticks)),
             ("recovered after s", or_never(self.recovered_s)),
@@ -134,6 +134,12 @@ def _percent(told: int, report: Report) -> float | str:
     return 100 * told / report.refused if report.refused else "none refused"
 
 
+def _others(report: Report) -> str:
+    """By status; 0 where the connection was lost."""
+    known = {str(status) for status in (CREATED, *REFUSED)}
+    return ", ".join(f"{n} of {s}" for s, n in report.answers.items() if s not in known) or "none"
+
+
 def _services_mb(measured: Measured) -> float:
     held = measured.usage.memory_mb
     return sum(held[spec.name] for spec in SERVICES)
@@ -141,12 +147,12 @@ def _services_mb(measured: Measured) -> float:
 
 def overload(bench: Bench) -> Overload:
     rate, options = capacity_of(bench), bench.options
-    begun = options.warm_s + options.seconds / 4
-    ended = begun + options.seconds
-    bench.tell(f"overload: {TIMES * rate:.0f} orders/s for {options.seconds:.0f} s, then a sixth")
+    begun, lasts_s = options.warm_s + options.seconds / 4, 2 * options.seconds
+    ended = begun + lasts_s
+    bench.tell(f"overload: {TIMES * rate:.0f} orders/s for {lasts_s:.0f} s, then a sixth")
     phases = (
         Phase(rate / 2, begun),
-        Phase(TIMES * rate, options.seconds),
+        Phase(TIMES * rate, lasts_s),
         Phase(rate / 2, 2 * options.seconds),
     )
     measured = bench.rig.load(phases=phases, warm_s=options.warm_s, connections=4000)
@@ -159,7 +165,7 @@ def overload(bench: Bench) -> Overload:
         p50 = ticks[number].p50_ms
         return p50 is not None and p50 <= limit
 
-    goodput = sum(tick.settled for tick in meanwhile) / options.seconds
+    goodput = sum(tick.settled for tick in meanwhile) / lasts_s
     recovered_s = calm_after(ticks, ended, is_calm)
     return Overload(TIMES * rate, begun, ended, goodput, recovered_s, measured)
 
