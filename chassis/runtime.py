@@ -35,7 +35,7 @@ from shared_events.catalog import COMPACTED
 
 log = structlog.get_logger()
 MEASURE_S: Final = 2.0
-BACKLOG: Final = 4096
+ACCEPTED_LATER: Final = 4096
 """Connections that wait to be accepted: what Linux allows by default, for a rush on a busy process."""
 KEEP_ALIVE_S: Final = 75
 """Longer than balancers keep an idle connection (60 s): who closes first must be the one who asks."""
@@ -128,7 +128,7 @@ async def run(node: Node, app: FastAPI) -> None:
         log_config=None,  # ours: an error is one line of JSON, whatever it quotes
         access_log=False,
         lifespan="off",
-        backlog=BACKLOG,
+        backlog=ACCEPTED_LATER,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=5,
     )
