@@ -6,7 +6,7 @@ database says. For a second after that nothing here is believed.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from chassis import clock
@@ -65,7 +65,7 @@ class Known:
 
     def tried(
         self, messages: Sequence[Message], unknown: set[str], read: dict[str, Change]
-    ) -> "Tried | None":
+    ) -> Tried | None:
         """Decide, with what was `read` of the unknown; None where too little is known for it.
 
         Each message has to be decided on, and for the first time; none may be parked or refused. No
@@ -74,17 +74,17 @@ class Known:
         states = self._states(messages, read)
         if states is None:
             return None
-        was = replace(states, shared=dict(states.shared))
+        was = dict(states.shared)
         work = work_of(self.service, states, messages, set())
         ids = [m.id for m in messages if m.claim is None]
         absent = {key for key, row in states.own.items() if not row.version} - unknown
         is_plain = (
             len(set(ids)) == len(ids)
             and not absent
-            and states.changed_shared <= was.shared.keys()
+            and states.changed_shared <= was.keys()
             and all(isinstance(outcome, Done) for outcome in work.outcomes)
         )
-        return Tried(work, states, was.shared) if is_plain else None
+        return Tried(work, states, was) if is_plain else None
 
     def _states(self, messages: Sequence[Message], read: dict[str, Change]) -> States | None:
         """With what was `read` of the unknown; None if of a shared row not even its absence is known."""
