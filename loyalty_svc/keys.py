@@ -27,6 +27,7 @@ OUTBOX: Final = "loyalty:outbox"
 PUBLISHED: Final = "loyalty:published"
 PARKED_KEYS: Final = "loyalty:parked-keys"
 STATE_FIELDS: Final = ("version", "status", "detail")
+CUSTOMER_FIELDS: Final = ("points", "suspended", "changes")
 STATES: Final = {state.__name__: state for state in (Noted, Awarded, Deducted, Rejected)}
 
 
@@ -91,6 +92,11 @@ def state_values(row: Change | None) -> tuple[Any, ...]:
 
 def state_of(version: bytes, status: bytes, detail: bytes) -> Change:
     return Change(adapter_of(STATES[status.decode()]).validate_json(detail), int(version))
+
+
+def customer_of(*row: bytes | None) -> Customer:
+    points, suspended, changes = (int(value or 0) for value in row)
+    return Customer(points=points, suspended=bool(suspended), changes=changes)
 
 
 def row_values(row: OutboxRow) -> tuple[Any, ...]:

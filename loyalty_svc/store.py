@@ -37,7 +37,6 @@ from chassis.work import States, Work, dead_letters_of, work_of
 from loyalty_svc import keys
 from loyalty_svc.batch import Batch
 from loyalty_svc.behind import is_behind
-from loyalty_svc.domain import Customer
 from loyalty_svc.rebuild import Rebuild
 from loyalty_svc.server import AWAY, Server
 
@@ -197,11 +196,16 @@ class RedisStore:
         for message in messages:
             names = (*keys.STATE_FIELDS, f"m:{message.id}")
             pipe.hmget(keys.order_key(message.key), *names)
+        named = sorted(States().references(self.service, messages))
+        for customer in named:
+            pipe.hmget(keys.customer_key(customer), *keys.CUSTOMER_FIELDS)
         parked_count, *rows = await pipe.execute()
         parked = await self._parked(orders) if parked_count else set()
-        found = list(zip(messages, rows, strict=True))
+        found = list(zip(messages, rows[: len(messages)], strict=True))
         seen = {str(m.id) for m, (*_, mark) in found if mark}
         states = States({m.key: keys.state_of(*row) for m, (*row, _) in found if row[0]})
+        customers = zip(named, rows[len(messages) :], strict=True)
+        states.shared = {customer: keys.customer_of(*row) for customer, row in customers}
         await self.load_customers(states, messages)
         return states, seen, parked
 
@@ -220,16 +224,13 @@ class RedisStore:
         return States(own=found)
 
     async def load_customers(self, states: States, messages: Sequence[Message]) -> None:
-        """Add the customers whom these messages may change, but for those it has already."""
+        """Add the customers whom these messages may change, by the states of their orders."""
         customers = sorted(states.references(self.service, messages) - set(states.shared))
         pipe = self.redis.pipeline(transaction=False)
         for customer in customers:
-            pipe.hmget(keys.customer_key(customer), "points", "suspended", "changes")
+            pipe.hmget(keys.customer_key(customer), *keys.CUSTOMER_FIELDS)
         for customer, row in zip(customers, await pipe.execute() if customers else (), strict=True):
-            points, suspended, changes = (int(value or 0) for value in row)
-            states.shared[customer] = Customer(
-                points=points, suspended=bool(suspended), changes=changes
-            )
+            states.shared[customer] = keys.customer_of(*row)
 
     def apply(
         self,
