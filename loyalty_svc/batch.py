@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from chassis.message import Change
+from chassis.work import States
+
 APPLY: Final = (Path(__file__).parent / "apply.lua").read_text()
 SHA: Final = hashlib.sha1(APPLY.encode(), usedforsecurity=False).hexdigest()
 
@@ -25,3 +28,10 @@ class Batch:
             self.pipe.evalsha(SHA, key_count, *keys_and_values)
         else:
             self.pipe.eval(APPLY, key_count, *keys_and_values)
+
+
+def copied(states: States, key: str) -> States:
+    """The states before a message, as far as it may change them."""
+    row = states.own.get(key)
+    own = {key: Change(row.state, row.version)} if row else {}
+    return States(own=own, shared=dict(states.shared))

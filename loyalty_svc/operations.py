@@ -11,8 +11,8 @@ from chassis.parking import kept, message_of
 from chassis.store import DeadLetter, Redriven, Whereabouts
 from chassis.work import States, Work, published_by, work_of
 from loyalty_svc import keys
-from loyalty_svc.batch import Batch
-from loyalty_svc.store import RedisStore, copied
+from loyalty_svc.batch import Batch, copied
+from loyalty_svc.store import RedisStore
 
 FAILED_AGAIN: Final = """
 if redis.call('LINDEX', KEYS[2], 0) ~= ARGV[2] then return 'CONFLICT' end

@@ -22,7 +22,6 @@ from redis.asyncio import Redis
 from chassis import clock, ids
 from chassis.errors import ConcurrentChangeError, StoreLostError, TransientError
 from chassis.message import (
-    Change,
     Message,
     OutboxRow,
     Outcome,
@@ -35,7 +34,7 @@ from chassis.service import Service
 from chassis.store import DeadLetter
 from chassis.work import States, Work, dead_letters_of, work_of
 from loyalty_svc import keys
-from loyalty_svc.batch import Batch
+from loyalty_svc.batch import Batch, copied
 from loyalty_svc.behind import is_behind
 from loyalty_svc.rebuild import Rebuild
 from loyalty_svc.server import AWAY, Server
@@ -84,6 +83,7 @@ class RedisStore:
     takes: frozenset[str] = frozenset()
     on_commit: list[Callable[[Work, States], None]] = field(default_factory=list)
     token: str = field(default_factory=ids.new_id)
+    _leads_until: float = 0.0
 
     @classmethod
     async def connect(
@@ -290,13 +290,19 @@ class RedisStore:
         await self.guarded(REACH, [keys.OFFSETS], *keys.place_values(offsets))
 
     async def lead(self, shard: int) -> bool:
+        """Not asked at every turn: `pending` asks as well, and keeps the lease."""
+        now = clock.monotonic()
+        if now < self._leads_until:
+            return True
         try:
             taken = await self.guarded(LEAD, [keys.relay_key(shard)], self.token, LEASE_MS)
         except StoreLostError:
             return False  # there is nothing to relay until the consumer has seen to it
+        self._leads_until = now + LEASE_MS / 2000 if taken else 0.0
         return bool(taken)
 
     async def resign(self) -> None:
+        self._leads_until = 0.0
         try:
             await self.redis.eval(RESIGN, 1, keys.relay_key(0), self.token)
         except AWAY:
@@ -309,6 +315,7 @@ class RedisStore:
         places = [keys.relay_key(shard), keys.OUTBOX]
         rows = await self.guarded(PENDING, places, self.token, LEASE_MS, limit)
         if rows == b"OTHER":
+            self._leads_until = 0.0
             raise TransientError("another instance relays now")
         return [(id_.decode(), keys.row_of(pairs)) for id_, pairs in rows]
 
@@ -384,13 +391,6 @@ class RedisStore:
                     "Redis was restarted or replaced; its data are looked at"
                 ) from error
             raise TransientError(f"{type(error).__name__}: {error}") from error
-
-
-def copied(states: States, key: str) -> States:
-    """The states before a message, as far as it may change them."""
-    row = states.own.get(key)
-    own = {key: Change(row.state, row.version)} if row else {}
-    return States(own=own, shared=dict(states.shared))
 
 
 def _first_try(key: str, record: Record, why: str) -> DeadLetter:
