@@ -28,15 +28,21 @@ OUT = Path("docs/performance")
 COMPARE = "compare"
 
 
-def measured(session: Bench, names: list[str], peers: list[str]) -> dict[str, Result]:
-    """What shares servers, the comparison on the same ones, then what needs its own."""
-    results = run([name for name in names if name not in OWN], session)
+def measure(session: Bench, names: list[str], peers: list[str], out: Path) -> None:
+    """What shares servers, the comparison on them, then what needs its own; each is written at once."""
+    results: dict[str, Result] = {}
+
+    def found(name: str, result: Result) -> None:
+        results[name] = result
+        write(session, results, out)
+
+    run([name for name in names if name not in OWN], session, found)
     if COMPARE in names:
-        found = compare(session, peers)
-        console.print(found.table().drawn())
-        results[COMPARE] = found
+        compared = compare(session, peers)
+        console.print(compared.table().drawn())
+        found(COMPARE, compared)
         session.close()
-    return results | run([name for name in names if name in OWN], session)
+    run([name for name in names if name in OWN], session, found)
 
 
 def write(session: Bench, results: Mapping[str, Result], out: Path) -> None:
@@ -44,8 +50,7 @@ def write(session: Bench, results: Mapping[str, Result], out: Path) -> None:
     (out / "results.json").write_bytes(to_json(document(session, results), indent=1))
     pages = [result.table().markdown() for result in results.values()]
     (out / "tables.md").write_text("\n".join(("# Measured", "", *pages)), "utf-8")
-    for path in draw(results, out):
-        session.tell(f"drawn: {path}")
+    draw(results, out)
 
 
 def options() -> argparse.Namespace:
@@ -82,13 +87,13 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         names = found.scenarios or [*USUAL, COMPARE]
-        results = measured(session, names, found.peers.split(","))
+        measure(session, names, found.peers.split(","), found.out)
     except (MissingProgramError, RuntimeError, httpx.HTTPError, *AILING) as error:
         sys.stderr.write(f"bench: {said(error)}\n")
         return 1
     finally:
         session.close()
-    write(session, results, found.out)
+    session.tell(f"tables, figures and pictures: {found.out}")
     return 0
 
 

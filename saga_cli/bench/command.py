@@ -4,7 +4,7 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -40,8 +40,10 @@ def bench(names: Sequence[str], session: Bench, json: Path | None) -> None:
         json.write_bytes(to_json(document(session, results), indent=1))
 
 
-def run(names: Sequence[str], session: Bench) -> dict[str, Result]:
-    """In the order of the registry: those that share a system come first."""
+def run(
+    names: Sequence[str], session: Bench, found: Callable[[str, Result], None] = lambda *_: None
+) -> dict[str, Result]:
+    """In the order of the registry: those that share a system come first. Each is told when it is `found`."""
     wanted = [name for name in SCENARIOS if name in names]
     if not wanted:
         return {}
@@ -54,6 +56,7 @@ def run(names: Sequence[str], session: Bench) -> dict[str, Result]:
     for name in wanted:
         results[name] = SCENARIOS[name].run(session)
         console.print(results[name].table().drawn())
+        found(name, results[name])
     return results
 
 
