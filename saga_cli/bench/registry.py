@@ -31,7 +31,7 @@ SCENARIOS: Final = {
     "in-flight": Scenario(steady.in_flight, 1),
     "hot": Scenario(steady.hot, 2.5),
     "recovery": Scenario(troubled.recovery, 3, is_usual=True),
-    "overload": Scenario(troubled.overload, 1.5, is_usual=True),
+    "overload": Scenario(troubled.overload, 2.5, is_usual=True, is_alone=True),
     "drain": Scenario(troubled.drain, 10, is_alone=True),
     "curve": Scenario(scaled.curve, 6, is_alone=True),
     "growth": Scenario(scaled.growth, 30, is_alone=True),

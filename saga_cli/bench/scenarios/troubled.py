@@ -18,6 +18,8 @@ CALM_S: Final = 2.0
 RESTART_S: Final = 1.0
 """What a supervisor takes to notice that a process is gone."""
 TIMES: Final = 3
+EAGER: Final = {"ORDER_SLOW_ABOVE_S": "3"}
+"""A queue of three seconds is too long; by default one of ten may grow, as bursts end by themselves."""
 PATIENT: Final = {"ORDER_PATIENCE_S": "86400"}
 """No order of a long backlog is cancelled for its age."""
 
@@ -155,7 +157,8 @@ def overload(bench: Bench) -> Overload:
         Phase(TIMES * rate, lasts_s),
         Phase(rate / 2, 2 * options.seconds),
     )
-    measured = bench.rig.load(phases=phases, warm_s=options.warm_s, connections=4000)
+    with bench.fresh(extra=EAGER) as rig:
+        measured = rig.load(phases=phases, warm_s=options.warm_s, connections=4000)
     ticks = measured.report.ticks
     meanwhile = [tick for tick in ticks if begun <= tick.at_s < ended]
     usual = [t.p50_ms for t in ticks if options.warm_s <= t.at_s < begun and t.p50_ms]
