@@ -7,7 +7,7 @@ import argparse
 import logging
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import httpx
@@ -28,21 +28,15 @@ OUT = Path("docs/performance")
 COMPARE = "compare"
 
 
-def measure(session: Bench, names: list[str], peers: list[str], out: Path) -> None:
-    """What shares servers, the comparison on them, then what needs its own; each is written at once."""
-    results: dict[str, Result] = {}
-
-    def found(name: str, result: Result) -> None:
-        results[name] = result
-        write(session, results, out)
-
-    run([name for name in names if name not in OWN], session, found)
+def measured(session: Bench, names: list[str], peers: list[str]) -> Iterator[tuple[str, Result]]:
+    """What shares servers, the comparison on the same ones, then what needs its own."""
+    yield from run([name for name in names if name not in OWN], session)
     if COMPARE in names:
-        compared = compare(session, peers)
-        console.print(compared.table().drawn())
-        found(COMPARE, compared)
+        found = compare(session, peers)
+        console.print(found.table().drawn())
+        yield COMPARE, found
         session.close()
-    run([name for name in names if name in OWN], session, found)
+    yield from run([name for name in names if name in OWN], session)
 
 
 def write(session: Bench, results: Mapping[str, Result], out: Path) -> None:
@@ -50,7 +44,6 @@ def write(session: Bench, results: Mapping[str, Result], out: Path) -> None:
     (out / "results.json").write_bytes(to_json(document(session, results), indent=1))
     pages = [result.table().markdown() for result in results.values()]
     (out / "tables.md").write_text("\n".join(("# Measured", "", *pages)), "utf-8")
-    draw(results, out)
 
 
 def options() -> argparse.Namespace:
@@ -87,7 +80,11 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         names = found.scenarios or [*USUAL, COMPARE]
-        measure(session, names, found.peers.split(","), found.out)
+        results: dict[str, Result] = {}
+        for name, result in measured(session, names, found.peers.split(",")):
+            results[name] = result  # written at once: hours may follow in which something fails
+            write(session, results, found.out)
+            draw({name: result}, found.out)
     except (MissingProgramError, RuntimeError, httpx.HTTPError, *AILING) as error:
         sys.stderr.write(f"bench: {said(error)}\n")
         return 1

@@ -22,7 +22,6 @@ from shared_events.decision import Refusal
 
 BODY_MAX_BYTES: Final = 64 * 1024
 REPLAYED: Final = "chassis.replayed"  # in a request's scope
-REPLAYED_HEADER: Final = "Idempotency-Replayed"
 OrderId = Annotated[str, Path(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9-]+$")]
 IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=255)]
 Ready = Callable[[], Awaitable[str]]
@@ -151,7 +150,7 @@ class ReplayHeader:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def marked(message: Message) -> None:
             if message["type"] == "http.response.start" and scope.get(REPLAYED):
-                MutableHeaders(scope=message)[REPLAYED_HEADER] = "true"
+                MutableHeaders(scope=message)["Idempotency-Replayed"] = "true"
             await send(message)
 
         await self.app(scope, receive, marked)

@@ -5,16 +5,19 @@ decided on, and writes nothing where that is so no more; the batch is then decid
 database says. For a second after that nothing here is believed.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from chassis import clock
+from chassis.errors import ConcurrentChangeError
 from chassis.message import Change, Done, Message
 from chassis.service import Service
 from chassis.work import States, Work, work_of
 
 DOUBT_S: Final = 1.0
+Load: TypeAlias = Callable[[set[str]], Awaitable[dict[str, Change]]]
+"""What the database has of these orders."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +39,6 @@ class Tried:
         """Shared rows that were looked for, and are not there."""
         return self.states.asked - self.was.keys()
 
-    @property
-    def changed(self) -> dict[str, Any]:
-        return {key: self.states.shared[key] for key in self.states.changed_shared}
-
 
 @dataclass
 class Known:
@@ -58,12 +57,32 @@ class Known:
     def doubt(self, seconds: float = DOUBT_S) -> None:
         self._doubted_until = clock.monotonic() + seconds
 
-    def unknown(self, messages: Iterable[Message]) -> set[str]:
+    async def carried_on(
+        self, messages: Sequence[Message], load: Load, write: Callable[[Tried], Awaitable[None]]
+    ) -> tuple[Work, States] | None:
+        """Decide on what is known, and what can be loaded of the rest, and write it if it is still so.
+
+        None, and nothing done, where that won't do.
+        """
+        if not self.is_trusted or any(m.operator is not None for m in messages):
+            return None
+        unknown = self._unknown(messages)
+        tried = self._tried(messages, unknown, await load(unknown) if unknown else {})
+        if tried is None:
+            return None
+        try:
+            await write(tried)
+        except ConcurrentChangeError:
+            self.doubt()
+            return None
+        return tried.work, tried.states
+
+    def _unknown(self, messages: Iterable[Message]) -> set[str]:
         """Keys of which nothing is known here, and of which there may be something to know."""
         begun = self.service.begins
         return {m.key for m in messages if m.key not in self._own and not isinstance(m.body, begun)}
 
-    def tried(
+    def _tried(
         self, messages: Sequence[Message], unknown: set[str], read: dict[str, Change]
     ) -> Tried | None:
         """Decide, with what was `read` of the unknown; None where too little is known for it.

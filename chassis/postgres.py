@@ -20,7 +20,7 @@ from chassis import keeping, together, wire
 from chassis import postgres_sql as sql
 from chassis import postgres_writing as writing
 from chassis.errors import ConcurrentChangeError, TransientError, UnusableStoreError
-from chassis.known import Known
+from chassis.known import Known, Tried
 from chassis.message import (
     ATTENTION_TRIES,
     Change,
@@ -176,28 +176,23 @@ class PostgresStore(PostgresOutbox):
     async def _carry_on(
         self, connection: Connection, messages: Sequence[Message]
     ) -> tuple[Work, States] | None:
-        """Decide on what is known here, in one statement; None, and nothing done, where that won't do."""
-        if not self.known.is_trusted or _noted(messages):
-            return None
-        read: dict[str, Change] = {}
-        if unknown := self.known.unknown(messages):
-            read = await self.own.load(connection, unknown)
-            if read:
+        """In one statement, or with one before it that reads what is not known."""
+
+        async def load(keys: set[str]) -> dict[str, Change]:
+            rows = await self.own.load(connection, keys)
+            if rows:
                 self.fresh.doubt()
-        tried = self.known.tried(messages, unknown, read)
-        if tried is None:
-            return None
-        if self._leading:
-            tried.work.hand_over(self.takes)
-        parts = writing.of_inbox(messages, tried.work)
-        keys = [m.key for m in messages if m.record]
-        parts += writing.if_still_so(self.own, self.shared, tried, keys)
-        try:
+            return rows
+
+        async def write(tried: Tried) -> None:
+            if self._leading:
+                tried.work.hand_over(self.takes)
+            parts = writing.of_inbox(messages, tried.work)
+            keys = [m.key for m in messages if m.record]
+            parts += writing.if_still_so(self.own, self.shared, tried, keys)
             await self._write(connection, messages, tried.work, parts)
-        except ConcurrentChangeError:
-            self.known.doubt()
-            return None
-        return tried.work, tried.states
+
+        return await self.known.carried_on(messages, load, write)
 
     async def _decide(
         self, connection: Connection, messages: Sequence[Message], malformed: Malformed
@@ -288,7 +283,7 @@ class PostgresStore(PostgresOutbox):
         if not claims:
             return {}
         wanted = [(c.scope, c.key) for c in claims.values()]
-        rows = await connection.fetch(sql.ANSWERED, *writing.columns(wanted))
+        rows = await connection.fetch(sql.ANSWERED, *together.columns(wanted))
         known = {(scope, key): (print_, response) for scope, key, print_, response in rows}
         settled: dict[int, Outcome] = {}
         for message, claim in claims.items():

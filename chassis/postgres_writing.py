@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
 from zlib import crc32
 
 from chassis import postgres_sql as sql
@@ -10,7 +9,7 @@ from chassis import together, wire
 from chassis.known import Tried
 from chassis.message import HANDED_S, Done, Message, OutboxRow, Parked
 from chassis.state_tables import SharedTable, StateTable
-from chassis.together import Part
+from chassis.together import Part, columns
 from chassis.work import States, Work, heard, wire_type
 from shared_events.decision import Refusal
 
@@ -33,7 +32,7 @@ def of_inbox(messages: Sequence[Message], work: Work) -> list[Part]:
 def of_states(own: StateTable, shared: SharedTable | None, states: States) -> list[Part]:
     parts = own.saving(states.changed)
     if shared is not None and states.changed_shared:
-        parts.append(shared.saving({key: states.shared[key] for key in states.changed_shared}))
+        parts.append(shared.saving(states.shared_changes))
     return parts
 
 
@@ -43,7 +42,7 @@ def if_still_so(
     """States that change, with a guard on what was only read: nobody else has written any of it since."""
     parts = own.saving(tried.states.changed) + own.unchanged(tried.left)
     if shared is not None:
-        parts += shared.replacing(tried.was, tried.changed, tried.absent)
+        parts += shared.replacing(tried.was, tried.states.shared_changes, tried.absent)
     return [*parts, Part("parked_keys", sql.PARKED, [keys], rows=0)]
 
 
@@ -92,7 +91,3 @@ def of_answers(messages: Sequence[Message], work: Work) -> list[Part]:
         if m.claim is not None and isinstance(outcome, Done)
     ]
     return [Part("new_answers", sql.ANSWER, columns(rows), rows=len(rows))] if rows else []
-
-
-def columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
-    return [list(column) for column in zip(*rows, strict=True)]

@@ -29,6 +29,11 @@ class PostgresSettings(ServiceSettings):
     database_url: str
     inbox_keep_days: int = Field(default=30, ge=1)
 
+    @property
+    def kept(self) -> dict[str, int]:
+        """For how many days, as a store takes it."""
+        return {"keep_days": self.outbox_keep_days, "inbox_keep_days": self.inbox_keep_days}
+
 
 class ProviderSettings(PostgresSettings):
     """A service that calls an outside party: at most so many calls at once, each for so long."""

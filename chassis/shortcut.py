@@ -13,7 +13,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chassis import tracing
-from chassis.http import BODY_MAX_BYTES, REPLAYED, REPLAYED_HEADER
+from chassis.http import BODY_MAX_BYTES, ReplayHeader
 
 
 def shorten(app: FastAPI, path: str) -> None:
@@ -66,9 +66,7 @@ class Shortcut:
             handler: Any = handlers[kind]
             response = await handler(request, error)
             unexpected = error if kind is Exception else None
-        if request.scope.get(REPLAYED):
-            response.headers[REPLAYED_HEADER] = "true"
-        await response(request.scope, request.receive, send)
+        await ReplayHeader(response)(request.scope, request.receive, send)
         if unexpected:
             raise unexpected
 

@@ -11,7 +11,7 @@ from chassis import postgres_sql as sql
 from chassis import together
 from chassis.message import Change
 from chassis.postgres_types import Connection
-from chassis.together import Part
+from chassis.together import Part, columns, unnested
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,8 @@ class StateTable:
 
     @cached_property
     def _rows(self) -> str:
-        arrays = ", ".join(f"${n}::{kind}[]" for n, (_, kind) in enumerate(self._columns, 1))
         names = ", ".join(name for name, _ in self._columns)
-        return f"unnest({arrays}) AS new ({names})"
+        return f"{unnested(kind for _, kind in self._columns)} AS new ({names})"
 
     @cached_property
     def _select(self) -> str:
@@ -122,8 +121,7 @@ class StateTable:
         await connection.copy_records_to_table(self.table, records=table, columns=names)
 
     def _arrays(self, rows: list[tuple[str, Change]]) -> list[list[Any]]:
-        table = [self._row(key, row) for key, row in rows]
-        return [list(column) for column in zip(*table, strict=True)]
+        return columns(self._row(key, row) for key, row in rows)
 
     def _row(self, key: str, row: Change) -> tuple[Any, ...]:
         status = type(row.state).__name__
@@ -174,11 +172,10 @@ class SharedTable:
     @cached_property
     def _upsert(self) -> str:
         names = (self.key, *self._names)
-        arrays = ", ".join(f"${n}::{kind}[]" for n, kind in enumerate(self._kinds, 1))
         sets = ", ".join(f"{name} = EXCLUDED.{name}" for name in self._names)
         newer = f" WHERE {self.table}.{self.revision} < EXCLUDED.{self.revision}"
         return (
-            f"INSERT INTO {self.table} ({', '.join(names)}) SELECT * FROM unnest({arrays})"  # noqa: S608
+            f"INSERT INTO {self.table} ({', '.join(names)}) SELECT * FROM {unnested(self._kinds)}"  # noqa: S608
             f" ON CONFLICT ({self.key}) DO UPDATE SET {sets}{newer if self.revision else ''}"
             " RETURNING 1"
         )
@@ -197,28 +194,25 @@ class SharedTable:
         await together.run(connection, [self.saving(changed)])
 
     def saving(self, changed: dict[str, Any]) -> Part:
-        columns = self._arrays(changed)
-        return Part(f"new_{self.table}", self._upsert, columns, rows=len(changed))
+        return Part(f"new_{self.table}", self._upsert, self._arrays(changed), rows=len(changed))
 
     @cached_property
     def _replace(self) -> str:
-        kinds = self._kinds + self._kinds[1:]
-        arrays = ", ".join(f"${n}::{kind}[]" for n, kind in enumerate(kinds, 1))
+        both = self._kinds + self._kinds[1:]
         news, olds = (", ".join(f"{p}_{n}" for n in self._names) for p in ("new", "old"))
         sets = ", ".join(f"{name} = new_{name}" for name in self._names)
         return (
             f"UPDATE {self.table} AS now SET {sets}"  # noqa: S608 - own names
-            f" FROM unnest({arrays}) AS row (row_key, {news}, {olds})"
+            f" FROM {unnested(both)} AS row (row_key, {news}, {olds})"
             f" WHERE now.{self.key} = row_key AND ({self._current}) = ({olds}) RETURNING 1"
         )
 
     @cached_property
     def _same(self) -> str:
-        arrays = ", ".join(f"${n}::{kind}[]" for n, kind in enumerate(self._kinds, 1))
         olds = ", ".join(f"old_{name}" for name in self._names)
         return (
             f"SELECT FROM {self.table} AS now"
-            f" JOIN unnest({arrays}) AS row (row_key, {olds})"
+            f" JOIN {unnested(self._kinds)} AS row (row_key, {olds})"
             f" ON now.{self.key} = row_key AND ({self._current}) = ({olds})"
         )
 
@@ -228,8 +222,8 @@ class SharedTable:
         """Write what changed if each row, read or changed, is still as it was (compare and swap)."""
         parts, read = [], {key: row for key, row in was.items() if key not in changed}
         if changed:
-            columns = [*self._arrays(changed), *self._arrays({k: was[k] for k in changed})[1:]]
-            parts.append(Part(f"new_{self.table}", self._replace, columns, rows=len(changed)))
+            values = [*self._arrays(changed), *self._arrays({k: was[k] for k in changed})[1:]]
+            parts.append(Part(f"new_{self.table}", self._replace, values, rows=len(changed)))
         if read:
             parts.append(Part(f"same_{self.table}", self._same, self._arrays(read), rows=len(read)))
         if absent:
@@ -238,8 +232,7 @@ class SharedTable:
         return parts
 
     def _arrays(self, rows: dict[str, Any]) -> list[list[Any]]:
-        table = [
+        return columns(
             (key, *(getattr(value, name) for name in self._names))
             for key, value in sorted(rows.items())
-        ]
-        return [list(column) for column in zip(*table, strict=True)]
+        )

@@ -6,7 +6,7 @@ in a transaction or without one, or none does.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -62,6 +62,16 @@ def _text(parts: tuple[tuple[str, str, str, bool], ...]) -> str:
 
 def _shifted(sql: str, by: int) -> str:
     return re.sub(r"\$(\d+)", lambda found: f"${int(found[1]) + by}", sql)
+
+
+def columns(rows: Iterable[tuple[Any, ...]]) -> list[list[Any]]:
+    """Rows as what a statement takes them by: one array a column."""
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def unnested(kinds: Iterable[str]) -> str:
+    """Such arrays as rows again, from the first parameter on; `kinds` are the columns' SQL types."""
+    return f"unnest({', '.join(f'${n}::{kind}[]' for n, kind in enumerate(kinds, 1))})"
 
 
 def after(*names: str) -> str:

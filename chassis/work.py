@@ -46,6 +46,10 @@ class States:
         )
 
     @property
+    def shared_changes(self) -> dict[str, Any]:
+        return {key: self.shared[key] for key in sorted(self.changed_shared)}
+
+    @property
     def changed(self) -> dict[str, Change]:
         return {key: row for key, row in self.own.items() if row.version != row.loaded_version}
 

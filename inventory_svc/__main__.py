@@ -15,12 +15,7 @@ from inventory_svc.store import RESERVATIONS, STOCK
 async def serve(settings: Settings) -> None:
     await migrations.migrate(runtime.migrations_of(__file__), settings.database_url)
     store = await PostgresStore.connect(
-        SERVICE,
-        RESERVATIONS,
-        STOCK,
-        settings.database_url,
-        keep_days=settings.outbox_keep_days,
-        inbox_keep_days=settings.inbox_keep_days,
+        SERVICE, RESERVATIONS, STOCK, settings.database_url, **settings.kept
     )
     redis = Redis.from_url(settings.redis_url, socket_timeout=2)
     availability = Availability(store, redis)

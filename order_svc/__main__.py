@@ -13,12 +13,7 @@ from order_svc.waiting import Waiting, settled_in
 async def serve(settings: Settings) -> None:
     await migrations.migrate(runtime.migrations_of(__file__), settings.database_url)
     store = await PostgresStore.connect(
-        SERVICE,
-        ORDERS,
-        PRODUCTS,
-        settings.database_url,
-        keep_days=settings.outbox_keep_days,
-        inbox_keep_days=settings.inbox_keep_days,
+        SERVICE, ORDERS, PRODUCTS, settings.database_url, **settings.kept
     )
     settled, published = Waiting(), Waiting()
     store.on_commit.append(lambda work, states: settled.told(settled_in(work, states)))

@@ -15,12 +15,7 @@ async def serve(settings: Settings) -> None:
     await migrations.migrate(runtime.migrations_of(__file__), settings.database_url)
     service = with_policy(settings.policy)
     store = await PostgresStore.connect(
-        service,
-        SHIPMENTS,
-        None,
-        settings.database_url,
-        keep_days=settings.outbox_keep_days,
-        inbox_keep_days=settings.inbox_keep_days,
+        service, SHIPMENTS, None, settings.database_url, **settings.kept
     )
     carrier: Carrier = SimulatedCarrier(settings.carrier_script)
     provider = Provider(

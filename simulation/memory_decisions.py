@@ -51,40 +51,13 @@ class MemoryDecisions(Client):
     def __post_init__(self) -> None:
         self.known = Known(self.service)
 
-    async def _carry_on(
-        self, transaction: Transaction, messages: Sequence[Message]
-    ) -> tuple[Work, States] | None:
-        """Decide on what this process knows, and write it if it is still so; else None, to be rolled back."""
-        if not self.known.is_trusted or any(m.operator for m in messages):
-            return None
-        read: dict[str, Change] = {}
-        if unknown := self.known.unknown(messages):
-            await transaction.statement("load")
-            rows = {key: transaction.get("own", key) for key in unknown}
-            read = {key: Change(row.state, row.version) for key, row in rows.items() if row}
-            if read:
-                self.fresh.doubt()
-        tried = self.known.tried(messages, unknown, read)
-        if tried is None:
-            return None
-        if self._leading:
-            tried.work.hand_over(self.takes)
-        try:
-            await self._if_still_so(transaction, messages, tried)
-            await self.write(transaction, tried.states, messages, tried.work)
-            await self._answer(transaction, messages, tried.work)
-        except ConcurrentChangeError:
-            self.known.doubt()
-            return None
-        return tried.work, tried.states
-
     async def _if_still_so(
         self, transaction: Transaction, messages: Sequence[Message], tried: Tried
     ) -> None:
         once = sorted(m.id for m in messages if m.claim is None)
         keys = [m.key for m in messages if m.record]
         parked, entered = await self._enter(transaction, once, keys)
-        for key in sorted(tried.changed):
+        for key in tried.states.shared_changes:
             await transaction.lock("shared", key)
         own = {key: transaction.get("own", key).version for key in tried.left}
         asked = {key: transaction.get("shared", key) for key in tried.states.asked}
@@ -193,8 +166,7 @@ class MemoryDecisions(Client):
         if states.changed:
             await self._save_own(transaction, states.changed)
         if self.shared is not None and states.changed_shared:
-            rows = {key: states.shared[key] for key in sorted(states.changed_shared)}
-            await self._save_shared(transaction, self.shared, rows)
+            await self._save_shared(transaction, self.shared, states.shared_changes)
         work.outbox_ids = await self._publish(transaction, work.outbox)
         await self._owe(transaction, work.effects)
         await self._finish(transaction, work.finished_effects)

@@ -9,7 +9,8 @@ from functools import partial
 from typing import Any, TypeAlias
 
 from chassis.errors import TransientError
-from chassis.message import Message, OutboxRow, Outcome, PendingEffect, Record
+from chassis.known import Tried
+from chassis.message import Change, Message, OutboxRow, Outcome, PendingEffect, Record
 from chassis.work import States, Work
 from simulation.database import Line, Transaction
 from simulation.due import IsFree
@@ -78,7 +79,7 @@ class MemoryStore(MemoryDecisions):
             transaction.end()
 
     async def handle(self, messages: Sequence[Message], malformed: Malformed = ()) -> list[Outcome]:
-        done = None if malformed else await self._by_memory(messages)
+        done = None if malformed else await self._carry_on(messages)
         if done is None:
             async with self.transaction() as transaction:
                 done = await self._decide(transaction, messages, malformed)
@@ -90,17 +91,24 @@ class MemoryStore(MemoryDecisions):
             told(work, states)
         return work.outcomes
 
-    async def _by_memory(self, messages: Sequence[Message]) -> tuple[Work, States] | None:
-        """Nothing is committed where it won't do."""
-        await self.ask("begin")
-        transaction = Transaction(self)
-        try:
-            done = await self._carry_on(transaction, messages)
-            if done is not None:
-                await transaction.commit()
-            return done
-        finally:
-            transaction.end()
+    async def _carry_on(self, messages: Sequence[Message]) -> tuple[Work, States] | None:
+        async def load(keys: set[str]) -> dict[str, Change]:
+            async with self._alone("load") as transaction:
+                rows = {key: transaction.get("own", key) for key in keys}
+            read = {key: Change(row.state, row.version) for key, row in rows.items() if row}
+            if read:
+                self.fresh.doubt()
+            return read
+
+        async def write(tried: Tried) -> None:
+            if self._leading:
+                tried.work.hand_over(self.takes)
+            async with self.transaction() as transaction:
+                await self._if_still_so(transaction, messages, tried)
+                await self.write(transaction, tried.states, messages, tried.work)
+                await self._answer(transaction, messages, tried.work)
+
+        return await self.known.carried_on(messages, load, write)
 
     async def project(self, records: Sequence[Record]) -> None:
         async with self.transaction() as transaction:

@@ -4,7 +4,7 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ def bench(names: Sequence[str], session: Bench, json: Path | None) -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
-        results = run(names or USUAL, session)
+        results = dict(run(names or USUAL, session))
     except MissingProgramError as error:
         fail(str(error))
     except RuntimeError as error:
@@ -40,24 +40,20 @@ def bench(names: Sequence[str], session: Bench, json: Path | None) -> None:
         json.write_bytes(to_json(document(session, results), indent=1))
 
 
-def run(
-    names: Sequence[str], session: Bench, found: Callable[[str, Result], None] = lambda *_: None
-) -> dict[str, Result]:
-    """In the order of the registry: those that share a system come first. Each is told when it is `found`."""
+def run(names: Sequence[str], session: Bench) -> Iterator[tuple[str, Result]]:
+    """In the order of the registry: those that share a system come first."""
     wanted = [name for name in SCENARIOS if name in names]
     if not wanted:
-        return {}
+        return
     minutes = sum(SCENARIOS[name].minutes for name in wanted)
     if not session.machine.is_quiet:
         busy = f"{session.machine.busy_percent:.0f} % of the CPU is used by others"
         session.tell(f"{busy}: no figure will be what it could be")
     session.tell(f"{', '.join(wanted)}: with the usual options some {minutes:g} minutes")
-    results = {}
     for name in wanted:
-        results[name] = SCENARIOS[name].run(session)
-        console.print(results[name].table().drawn())
-        found(name, results[name])
-    return results
+        result = SCENARIOS[name].run(session)
+        console.print(result.table().drawn())
+        yield name, result
 
 
 def document(session: Bench, results: Mapping[str, Result]) -> dict[str, Any]:

@@ -84,8 +84,8 @@ SHIPPING: Final = Home(shipping_svc.service.SERVICE, SHIPMENTS)
 def kind_of(request: pytest.FixtureRequest, home: Home = SHIPPING) -> Kind:
     """The kind that a fixture's parameter names. Memory starts no server."""
     match request.param:
-        case "memory":
-            return in_memory(home)
+        case "memory" | "memory, reading" as how:
+            return in_memory(home, trusting=how == "memory")
         case "redis":
             return on_redis(request.getfixturevalue("addresses"))
         case how:
@@ -121,11 +121,14 @@ def on_redis(addresses: Addresses) -> Kind:
     return Kind(loyalty_svc.service.SERVICE, connect, RedisOperations, _created)
 
 
-def in_memory(home: Home = SHIPPING) -> Kind:
+def in_memory(home: Home = SHIPPING, *, trusting: bool = True) -> Kind:
     database = Database(statement=_others_come_between)
 
     async def connect(service: Service) -> MemoryStore:
-        return MemoryStore(service, database, home.shared)
+        store = MemoryStore(service, database, home.shared)
+        if not trusting:
+            store.known.doubt(math.inf)
+        return store
 
     return Kind(home.service, connect, MemoryOperations, _captured)
 
@@ -136,6 +139,10 @@ async def _others_come_between(_statement: str) -> None:
 
 async def started_over(store: Any, waiter: asyncio.Task[list[Outcome]], message: Message) -> Any:
     """What came of the second of two: who decided by what it knew reads it now, others are told to."""
+    if math.isinf(store.known._doubted_until):
+        with pytest.raises(ConcurrentChangeError):
+            await waiter
+        return (await store.handle([message]))[0]
     try:
         (outcome,) = await waiter
     except ConcurrentChangeError:

@@ -13,7 +13,7 @@ from tests.integration.chassis_fixtures import OFFSETS, Kind, kind_of
 from tests.support.records import an_order
 
 
-@pytest.fixture(params=["postgres", "postgres, reading", "redis", "memory"])
+@pytest.fixture(params=["postgres", "postgres, reading", "redis", "memory", "memory, reading"])
 def kind(request: pytest.FixtureRequest) -> Kind:
     return kind_of(request)
 

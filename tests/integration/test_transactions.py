@@ -46,6 +46,7 @@ from tests.integration.chassis_fixtures import (
 from tests.support.records import TRACE, a_message, an_order
 from tests.support.relaying import due
 
+STORES = ("postgres", "postgres, reading", "memory", "memory, reading")
 INVENTORY = Home(inventory.SERVICE, RESERVATIONS, STOCK)
 ORDER = Home(order_service.SERVICE, ORDERS, PRODUCTS)
 
@@ -54,17 +55,17 @@ class TakenBackError(Exception):
     """Rolls a transaction back."""
 
 
-@pytest.fixture(params=["postgres", "postgres, reading", "memory"])
+@pytest.fixture(params=STORES)
 def kind(request: pytest.FixtureRequest) -> Kind:
     return kind_of(request)
 
 
-@pytest.fixture(params=["postgres", "postgres, reading", "memory"])
+@pytest.fixture(params=STORES)
 def stock(request: pytest.FixtureRequest) -> Kind:
     return kind_of(request, INVENTORY)
 
 
-@pytest.fixture(params=["postgres", "postgres, reading", "memory"])
+@pytest.fixture(params=STORES)
 def orders(request: pytest.FixtureRequest) -> Kind:
     return kind_of(request, ORDER)
 
