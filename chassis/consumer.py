@@ -31,7 +31,11 @@ log = structlog.get_logger()
 
 @dataclass
 class Consumer:
-    """One consumer group member. The `wake` events are set after each commit."""
+    """One consumer group member. The `wake` events are set after each commit.
+
+    A client that gets no poll back for `stall_s` is replaced. That is longer than the group waits
+    for a member that died (its session timeout), else no client lives long enough to be assigned.
+    """
 
     service: Service
     store: Store

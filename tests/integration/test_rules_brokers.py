@@ -117,7 +117,8 @@ async def test_brokers_that_come_back_on_new_addresses_are_found_again(
         return order.order_id.encode() in {record.key for record in found}
 
     async with name.serving() as bootstrap:
-        consumer = Consumer(kind.service, store, bootstrap, stall_s=4)
+        # longer than the group waits for a member that died, else no client lives to be assigned
+        consumer = Consumer(kind.service, store, bootstrap, stall_s=10)
         relay = Relay(store, bootstrap, "shipping", send_timeout_s=4)
         running = [asyncio.create_task(part.run(stopping)) for part in (consumer, relay)]
         await pay(servers.addresses.kafka_bootstrap, kind, before)
