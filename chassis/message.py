@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
+from chassis.ids import entry_of
 from shared_events.decision import Refusal
 
 ATTENTION_TRIES: Final = 8
@@ -77,6 +78,11 @@ class Message:
     operator: OperatorAction | None = None
     respond: Callable[[tuple[Any, ...], Any], bytes] | None = None
     companions: tuple[Any, ...] = ()
+
+    @property
+    def entry(self) -> UUID:
+        """How the inbox calls it."""
+        return entry_of(self.key, self.id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -160,7 +160,7 @@ class PostgresStore(PostgresOutbox):
         """Whether the inbox has one of them by now."""
         query = "SELECT EXISTS (SELECT FROM inbox WHERE message_id = ANY($1::uuid[]))"
         async with self.reading() as connection:
-            return bool(await connection.fetchval(query, [m.id for m in messages]))
+            return bool(await connection.fetchval(query, [m.entry for m in messages]))
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Connection]:
@@ -197,16 +197,16 @@ class PostgresStore(PostgresOutbox):
     async def _decide(
         self, connection: Connection, messages: Sequence[Message], malformed: Malformed
     ) -> tuple[Work, States]:
-        once, keys = [m.id for m in messages if m.claim is None], [m.key for m in messages]
+        once, keys = [m.entry for m in messages if m.claim is None], [m.key for m in messages]
         row = await connection.fetchrow(self.own.reading, once, keys)
         known, parked_keys = set(row[0] or ()), set(row[1] or ())
         self.fresh.doubt()
         own = self.own.read(zip(*(column or () for column in tuple(row)[2:]), strict=True))
         settled = await self._answered(connection, messages)
         for message in messages:
-            if message.claim is None and message.id in known:
+            if message.claim is None and message.entry in known:
                 settled[id(message)] = Repeated()
-            known.add(message.id)  # the same id later in this batch is a repeat as well
+            known.add(message.entry)  # the same id later in this batch is a repeat as well
         todo = [m for m in messages if id(m) not in settled]
         states = await self._with_shared(connection, own, todo)
         work = work_of(self.service, states, todo, parked_keys)
@@ -307,7 +307,7 @@ class PostgresStore(PostgresOutbox):
 
     async def _park_alone(self, messages: Sequence[Message], why: str) -> list[Outcome]:
         async with translated(), self.transaction() as connection:
-            await connection.fetch(sql.ENTER, [m.id for m in messages if m.record])
+            await connection.fetch(sql.ENTER, [m.entry for m in messages if m.record])
             kept = [(m.record, m.key, why) for m in messages if m.record]
             await self._park(connection, kept)
         return [Parked(why) for _ in messages]

@@ -22,7 +22,7 @@ def of_inbox(messages: Sequence[Message], work: Work) -> list[Part]:
     Fewer rows than ids: somebody was faster, and what was read is old.
     """
     ids = {
-        m.id
+        m.entry
         for m, outcome in zip(messages, work.outcomes, strict=True)
         if m.claim is None and not (m.effect_id and isinstance(outcome, Parked | Refusal))
     }

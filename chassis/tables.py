@@ -26,7 +26,7 @@ def instant(*, nullable: bool = False, **options: Any) -> Any:
 
 
 class Inbox(SQLModel, table=True):
-    """Ids of messages that were decided: a second delivery changes nothing."""
+    """Messages that were decided, as `Message.entry` calls them: a second delivery changes nothing."""
 
     __table_args__ = (Index("inbox_seen_at", "seen_at"),)
 

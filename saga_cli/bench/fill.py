@@ -29,7 +29,7 @@ SELECT left(hex, 8) || '-' || right(hex, 4) || substr(id, 14) FROM (
     SELECT lpad(to_hex(('x' || left(id, 8) || substr(id, 10, 4))::bit(48)::bigint - copy * 3600000), 12, '0')
 ) AS moved(hex) $$
 """
-"""An order's id begins with its milliseconds; a copy is so many hours older."""
+"""Ids of orders and entries of the inbox begin with milliseconds; a copy is so many hours older."""
 COLUMNS: Final = """
 SELECT column_name, data_type FROM information_schema.columns
 WHERE table_schema = 'public' AND table_name = $1 AND is_identity = 'NO' ORDER BY ordinal_position
@@ -128,7 +128,7 @@ def _value(table: str, name: str, kind: str) -> str:
         case "detail", _:
             return "replace(detail::text, order_id, earlier(order_id, copy))::jsonb"
         case _, "uuid":
-            return "gen_random_uuid()"
+            return f"earlier({name}::text, copy)::uuid"
         case "key", _ if table == "idempotency_keys":
             return "key || '-' || copy"
         case _:

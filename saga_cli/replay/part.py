@@ -8,6 +8,7 @@ from typing import Any, Final, NoReturn
 from uuid import UUID
 
 from chassis import crashpoints
+from chassis.ids import entry_of
 from chassis.message import PendingEffect, Record
 from chassis.postgres_types import Connection
 from chassis.replay import Folded, InTurn, fold, owed
@@ -93,7 +94,9 @@ async def _write(part: Part, service: Service, folded: Folded, timeline: Timelin
             if await mark.is_folded(connection, part.place):
                 return
             await own.copy(connection, folded.own.items())
-            causes = ((id_,) for ids in folded.causes.values() for id_ in ids)
+            causes = (
+                (entry_of(key, UUID(id_)),) for key, ids in folded.causes.items() for id_ in ids
+            )
             await _copied(connection, "inbox", ("message_id",), causes)
             effects = [_effect_row(*each) for each in owed(service, folded)]
             await _copied(connection, "effects", EFFECTS, effects)

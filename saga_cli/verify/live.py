@@ -4,13 +4,16 @@ from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from itertools import chain
 from typing import Any, Final, Protocol
+from uuid import UUID
 
 import asyncpg
 from pydantic import ValidationError
 from pydantic_core import from_json
 
 from chassis import wire
+from chassis.ids import entry_of
 from chassis.message import Change, OutboxRow
 from chassis.state_tables import SharedTable, StateTable
 from chassis.work import adapter_of
@@ -84,8 +87,11 @@ class InPostgres:
 
     async def unheard(self, causes: Mapping[str, Envelope]) -> set[str]:
         query = "SELECT message_id FROM inbox WHERE message_id = ANY($1::uuid[])"
-        heard = {str(row[0]) for row in await self.connection.fetch(query, list(causes))}
-        return causes.keys() - heard
+        ids = [(id_, UUID(id_)) for id_ in causes]  # as release 0.1.0 entered them
+        either = {id_: {own, entry_of(causes[id_].subject, own)} for id_, own in ids}
+        asked = [*chain.from_iterable(either.values())]
+        heard = {row[0] for row in await self.connection.fetch(query, asked)}
+        return {id_ for id_, entries in either.items() if not entries & heard}
 
     def differs(self, row: Row, rebuilt: Change) -> tuple[str, str] | None:
         try:
