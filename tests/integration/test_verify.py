@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
+from uuid import uuid4
 
 import asyncpg
 import httpx
 import pytest
 from redis.asyncio import Redis
 
+from chassis.ids import entry_of
 from saga_cli.log.kafka import KafkaLog
 from saga_cli.log.source import Kept, Place, Source, Span
 from saga_cli.places import Places
@@ -23,6 +25,9 @@ from saga_cli.stack.services import Services
 from saga_cli.topology import BY_NAME, SERVICES
 from saga_cli.verify.comparing import LACKS
 from saga_cli.verify.whole import verify_service
+from shared_events.catalog import BY_EVENT
+from shared_events.envelope import event_id
+from shared_events.inventory import StockReserved
 from tests.support.saga import Ended, on_servers
 from tests.support.servers import running_shop
 from tests.support.shop import checkout, place_many, settled
@@ -132,24 +137,45 @@ def test_every_spoiled_row_is_found_and_nothing_else(system: Services, rested: l
 def test_a_timer_that_is_gone_or_one_too_many_is_found(system: Services, rested: list[str]) -> None:
     sold = checkout(system).json()["order_id"]
     assert settled(system, [*rested, sold]).violations == []
-    timer, url = f"{sold}:dispatchdue:1", system.addresses.database_url(BY_NAME["shipping"])
-
-    def renamed(was: str, new: str) -> None:
-        async def run() -> None:
-            connection = await asyncpg.connect(url)
-            query = "UPDATE effects SET id = $2 WHERE id = $1"
-            assert await connection.execute(query, was, new) == "UPDATE 1"
-            await connection.close()
-
-        asyncio.run(run())
-
-    renamed(timer, f"{sold}:handover:1")
+    timer, other = f"{sold}:dispatchdue:1", f"{sold}:handover:1"
+    renamed(system, "shipping", EFFECT, timer, other)
     told = verify(system, "shipping", "--json")
     (found,) = told.json["differences"]
     assert (told.code, found["key"], found["what"]) == (1, sold, "what is owed differs")
-    assert (found["live"], found["rebuilt"]) == (f"{sold}:handover:1", timer)
-    renamed(f"{sold}:handover:1", timer)
+    assert (found["live"], found["rebuilt"]) == (other, timer)
+    renamed(system, "shipping", EFFECT, other, timer)
     assert verify(system, "shipping").code == 0
+
+
+def test_a_cause_that_the_inbox_lacks_is_found_and_an_entry_of_the_last_release_is_none(
+    system: Services, rested: list[str]
+) -> None:
+    sold = checkout(system).json()["order_id"]
+    assert settled(system, [*rested, sold]).violations == []
+    own_id = event_id(sold, BY_EVENT[StockReserved].identity, 1)
+    entry, unheard = entry_of(sold, own_id), uuid4()
+    renamed(system, "payment", ENTRY, entry, own_id)
+    assert verify(system, "payment").code == 0
+    renamed(system, "payment", ENTRY, own_id, unheard)
+    told = verify(system, "payment", "--json")
+    (found,) = told.json["differences"]
+    assert (told.code, found["key"], found["rebuilt"]) == (1, sold, str(own_id))
+    assert found["what"].startswith("the inbox lacks the cause of payment.")
+    renamed(system, "payment", ENTRY, unheard, entry)
+    assert verify(system, "payment").code == 0
+
+
+EFFECT: Final = "UPDATE effects SET id = $2 WHERE id = $1"
+ENTRY: Final = "UPDATE inbox SET message_id = $2 WHERE message_id = $1"
+
+
+def renamed(services: Services, name: str, statement: str, was: Any, new: Any) -> None:
+    async def run() -> None:
+        connection = await asyncpg.connect(services.addresses.database_url(BY_NAME[name]))
+        assert await connection.execute(statement, was, new) == "UPDATE 1"
+        await connection.close()
+
+    asyncio.run(run())
 
 
 @dataclass
