@@ -135,7 +135,7 @@ def _drawn(name: str, result: Result, folder: Path) -> Path:
     DRAWN[type(result)](result, axes)
     axes.set_title(result.table().title)
     axes.grid(visible=True, alpha=0.3)
-    axes.legend()
+    figure.legend(loc="outside right upper")
     path = folder / f"{name}.png"
     figure.savefig(path, dpi=DPI)
     plt.close(figure)
