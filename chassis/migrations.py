@@ -1,42 +1,39 @@
-"""Runs a service's Alembic migrations, one instance at a time, before it starts."""
+"""A service's schema is brought to its newest migration before it starts.
+
+Alembic, and all that it needs, is loaded only where there is something to do: it is two fifths of the
+time and of the memory of a start.
+"""
 
 import asyncio
 from pathlib import Path
-from typing import Any, Final
 
-import alembic.command
-from alembic import context
-from alembic.config import Config
-from sqlalchemy import create_engine, text
-from sqlalchemy.pool import NullPool
+import asyncpg
 
-LOCK: Final = 0x5A6B
-
-
-def config_of(folder: Path, url: str) -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(folder).replace("%", "%%"))
-    config.attributes["url"] = url.replace("postgresql://", "postgresql+psycopg://")
-    return config
+from chassis.postgres_types import TRANSIENT
 
 
 async def migrate(folder: Path, url: str) -> None:
-    await asyncio.to_thread(alembic.command.upgrade, config_of(folder, url), "head")
+    if await _revision(url) != newest(folder):
+        from chassis import upgrading  # noqa: PLC0415 - see above
+
+        await asyncio.to_thread(upgrading.upgrade, folder, url)
 
 
-def run_environment(metadata: Any) -> None:
-    """The whole of each service's env.py."""
-    engine = create_engine(context.config.attributes["url"], poolclass=NullPool)
-    with engine.begin() as connection:
-        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
-        context.configure(
-            connection=connection, target_metadata=metadata, include_name=_is_declared
-        )
-        with context.begin_transaction():
-            context.run_migrations()
-    engine.dispose()
+def newest(folder: Path) -> str:
+    """The number that its file's name begins with."""
+    return max(path.name.split("_")[0] for path in (folder / "versions").glob("[0-9]*_*.py"))
 
 
-def _is_declared(name: str | None, kind: str, _parents: Any) -> bool:
-    """The partitions of what is kept are made day by day, by chassis/keeping.py."""
-    return not (kind == "table" and str(name).startswith("published_"))
+async def _revision(url: str) -> str | None:
+    """None where there is none, or it can't be asked for: Alembic says why then."""
+    try:
+        connection = await asyncpg.connect(url, timeout=10)
+    except TRANSIENT:
+        return None
+    try:
+        found: str | None = await connection.fetchval("SELECT version_num FROM alembic_version")
+    except TRANSIENT:
+        return None
+    finally:
+        await connection.close()
+    return found

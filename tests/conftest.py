@@ -14,7 +14,6 @@ from saga_cli.stack.services import Services
 from saga_cli.topology import Addresses
 from tests.support.servers import shared_servers
 
-
 LONGEST_FIRST: Final = ("simulation", "chaos", "integration")
 
 

@@ -1,16 +1,21 @@
-"""The tables that the code declares are the tables that the migrations make."""
+"""The tables that the code declares are those that the migrations make, which run once."""
 
 import subprocess
 import sys
 
 import pytest
+from alembic.script import ScriptDirectory
+from sqlalchemy.exc import OperationalError
 
+from chassis.migrations import migrate, newest
+from chassis.upgrading import config_of
+from saga_cli.declared import migrations_of
 from saga_cli.topology import BY_NAME, Addresses
 
 CHECK = """
 import sys
 import alembic.command
-from chassis.migrations import config_of
+from chassis.upgrading import config_of
 from chassis.runtime import migrations_of
 import {service}_svc
 config = config_of(migrations_of({service}_svc.__file__), sys.argv[1])
@@ -19,11 +24,46 @@ alembic.command.check(config)
 """
 
 
-@pytest.mark.parametrize("service", ["order", "inventory", "payment", "shipping"])
-def test_the_models_and_the_migrations_agree(addresses: Addresses, service: str) -> None:
+AGAIN = """
+import asyncio, sys
+import {service}_svc.__main__
+from chassis.migrations import migrate
+from saga_cli.declared import migrations_of
+asyncio.run(migrate(migrations_of("{service}"), sys.argv[1]))
+print({{"alembic", "sqlalchemy"}} & sys.modules.keys())
+"""
+each_database = pytest.mark.parametrize("service", ["order", "inventory", "payment", "shipping"])
+
+
+def ended(code: str, url: str) -> str:
     """In a process of its own: all models of one process share their metadata."""
-    url = addresses.database_url(BY_NAME[service])
-    code = CHECK.format(service=service)
     run = [sys.executable, "-c", code, url]
     result = subprocess.run(run, capture_output=True, text=True, timeout=60, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+@each_database
+def test_the_models_and_the_migrations_agree(addresses: Addresses, service: str) -> None:
+    ended(CHECK.format(service=service), addresses.database_url(BY_NAME[service]))
+
+
+@each_database
+async def test_a_database_that_is_up_to_date_needs_no_alembic(
+    addresses: Addresses, service: str
+) -> None:
+    url = addresses.database_url(BY_NAME[service])
+    await migrate(migrations_of(service), url)
+    assert ended(AGAIN.format(service=service), url) == "set()\n"
+
+
+@each_database
+def test_the_newest_migration_is_the_one_that_alembic_goes_to(service: str) -> None:
+    folder = migrations_of(service)
+    heads = ScriptDirectory.from_config(config_of(folder, "")).get_heads()
+    assert heads == [newest(folder)]
+
+
+async def test_a_database_that_does_not_answer_is_alembics_to_tell() -> None:
+    with pytest.raises(OperationalError, match="refused"):
+        await migrate(migrations_of("order"), "postgresql://saga@127.0.0.1:1/order_db")
