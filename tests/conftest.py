@@ -3,7 +3,6 @@
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
 
 import hypothesis  # noqa: F401 - early: its plugin loads it at the end, when a parse may meet the collector
 import pytest
@@ -13,14 +12,6 @@ from saga_cli.seed import seed
 from saga_cli.stack.services import Services
 from saga_cli.topology import Addresses
 from tests.support.servers import shared_servers
-
-LONGEST_FIRST: Final = ("simulation", "chaos", "integration")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whoever came to a long file last would run on alone."""
-    rank = {folder: number for number, folder in enumerate(LONGEST_FIRST)}
-    items.sort(key=lambda item: rank.get(item.path.parent.name, len(rank)))
 
 
 @pytest.fixture(autouse=True)
