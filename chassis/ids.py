@@ -14,8 +14,8 @@ def new_id() -> str:
     return str(uuid7())
 
 
-HALF: Final = 64
-LOWER: Final = 2**HALF - 1
+LOWER: Final = 2**64 - 1
+"""The second half of an id."""
 
 
 def entry_of(key: str, id_: UUID) -> UUID:
@@ -23,7 +23,7 @@ def entry_of(key: str, id_: UUID) -> UUID:
 
     Ids of messages are hashes; as they are, each would land on another page of the index.
     """
-    mixed = (id_.int >> HALF) ^ (id_.int & LOWER)  # a foreign id may differ in either half only
+    mixed = (id_.int >> 64) ^ (id_.int & LOWER)  # a foreign id may differ in either half only
     begun = _begun(key)
     return id_ if begun is None else UUID(int=begun | mixed)
 

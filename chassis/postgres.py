@@ -204,9 +204,10 @@ class PostgresStore(PostgresOutbox):
         own = self.own.read(zip(*(column or () for column in tuple(row)[2:]), strict=True))
         settled = await self._answered(connection, messages)
         for message in messages:
-            if message.claim is None and message.entry in known:
+            entry = message.entry
+            if message.claim is None and entry in known:
                 settled[id(message)] = Repeated()
-            known.add(message.entry)  # the same id later in this batch is a repeat as well
+            known.add(entry)  # the same id later in this batch is a repeat as well
         todo = [m for m in messages if id(m) not in settled]
         states = await self._with_shared(connection, own, todo)
         work = work_of(self.service, states, todo, parked_keys)

@@ -87,8 +87,9 @@ class InPostgres:
 
     async def unheard(self, causes: Mapping[str, Envelope]) -> set[str]:
         query = "SELECT message_id FROM inbox WHERE message_id = ANY($1::uuid[])"
-        ids = [(id_, UUID(id_)) for id_ in causes]  # as release 0.1.0 entered them
-        either = {id_: {own, entry_of(causes[id_].subject, own)} for id_, own in ids}
+        either = {  # release 0.1.0 entered the ids themselves
+            id_: {UUID(id_), entry_of(led_to.subject, UUID(id_))} for id_, led_to in causes.items()
+        }
         asked = [*chain.from_iterable(either.values())]
         heard = {row[0] for row in await self.connection.fetch(query, asked)}
         return {id_ for id_, entries in either.items() if not entries & heard}

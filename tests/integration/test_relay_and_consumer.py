@@ -131,7 +131,8 @@ async def test_a_consumer_that_hangs_is_thrown_away_and_goes_on(
     """The broker stops answering for longer than the watchdog's patience; nobody restarts us."""
     bootstrap = servers.addresses.kafka_bootstrap
     store = await kind.connect(kind.service)
-    consumer = Consumer(kind.service, store, bootstrap, stall_s=4)
+    # as long as a member that died is waited for, and more
+    consumer = Consumer(kind.service, store, bootstrap, stall_s=10)
     stopping = asyncio.Event()
     running = asyncio.create_task(consumer.run(stopping))
     await asyncio.wait_for(consumer.ready.wait(), 30)
