@@ -7,10 +7,11 @@ restart); a rebalance runs beside the handler (the inbox and the row versions ke
 """
 
 import asyncio
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from aiokafka import ConsumerRebalanceListener, TopicPartition
@@ -18,15 +19,19 @@ from aiokafka.errors import ConsumerStoppedError, KafkaError
 
 from chassis import clock, crashpoints, tracing
 from chassis.errors import StoreLostError, TransientError
+from chassis.health import Health
 from chassis.kafka import make_consumer, stop_within
 from chassis.message import Message, Parked, Record
 from chassis.metrics import BATCH_MESSAGES, BATCH_SECONDS, LAG, MESSAGES, REBUILDS
 from chassis.parking import is_consumed, message_of
 from chassis.service import Service
 from chassis.store import Store
-from chassis.tasks import own_cancellation_only
+from chassis.tasks import CutOffError, own_cancellation_only
 
 log = structlog.get_logger()
+MISSES_MAX: Final = 2
+CONFLICTS_USUAL: Final = 3
+"""A batch that another instance was faster with is decided anew; more tries than that are a failure."""
 
 
 @dataclass
@@ -47,17 +52,42 @@ class Consumer:
     wake: tuple[asyncio.Event, ...] = ()
     rebuilds: int = 0
     ready: asyncio.Event = field(default_factory=asyncio.Event)
+    health: Health = field(init=False)
+    away: str = ""
+    """Why Kafka could not be asked, "" if it answered the last time."""
     _session: "_Session | None" = None
+    _misses: int = 0
+
+    def __post_init__(self) -> None:
+        self.health = Health(self.service.name)
 
     async def lag(self, seconds: float = 2.0) -> int | None:
-        """Records of this instance's partitions not yet read; None when Kafka does not answer."""
+        """Records of this instance's partitions not yet handled; None when Kafka does not answer."""
         if self._session is None or not self.ready.is_set():
             return None
         try:
-            async with asyncio.timeout(seconds):
-                return await self._session.lag()
-        except (KafkaError, ConsumerStoppedError, TimeoutError):
+            with own_cancellation_only():
+                async with asyncio.timeout(seconds):
+                    return await self._session.lag()
+        except (KafkaError, ConsumerStoppedError, CutOffError, TimeoutError):
             return None
+
+    async def measure(self) -> None:
+        """Set the gauge of the lag, NaN if it is unknown; one miss may be a rebalance."""
+        lag = await self.lag()
+        LAG.labels(self.service.name).set(math.nan if lag is None else lag)
+        if lag is not None:
+            self._misses, self.away = 0, ""
+        elif self.ready.is_set():
+            self._misses += 1
+            if self._misses >= MISSES_MAX:
+                self.away = self.away or "it does not say where its topics end"
+
+    def stalled(self) -> str:
+        """In words, that no poll has come back for long; "" where that is not so."""
+        session = self._session
+        quiet_s = clock.monotonic() - session.polled_at if session and self.ready.is_set() else 0.0
+        return f"no poll came back for {quiet_s:.0f} s" if quiet_s > self.stall_s / 2 else ""
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Consume until told to stop, with a new client whenever one fails."""
@@ -72,6 +102,8 @@ class Consumer:
                 self.rebuilds += 1
                 REBUILDS.labels(self.service.name).inc()
                 log.warning("consumer_rebuilt", error=repr(error), failures=failures)
+                if isinstance(error.__cause__, KafkaError | TimeoutError | OSError):
+                    self.away = repr(error.__cause__)
                 await clock.wait_for(stopping, clock.backoff_s(failures, base_s=0.2, max_s=3.0))
 
 
@@ -105,6 +137,7 @@ class _Session:
         self.polled_at = clock.monotonic()
         self.received_at = clock.monotonic()
         self.batches = 0
+        self.in_hand = 0
         self.stalled = ""
         self.given_up: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.failure: Exception | None = None
@@ -126,6 +159,7 @@ class _Session:
             if watchdog is not None:
                 watchdog.cancel()
             self.of.ready.clear()
+            self.of.health.clear("batch_failing")
             self.done.clear()  # a client that is slow to stop must not speak for the next one
             await stop_within(self.client, 5)
 
@@ -167,7 +201,9 @@ class _Session:
             for part in batches.values()
             for r in part
         ]
+        self.in_hand = len(records)
         await self._until_handled(records)
+        self.in_hand = 0
         crashpoints.reached(crashpoints.HANDLED)
         self.batches += 1
         for place, part in batches.items():
@@ -191,9 +227,12 @@ class _Session:
             except TransientError as error:
                 tries += 1
                 log.warning("batch_retried", error=str(error), tries=tries)
+                if tries > CONFLICTS_USUAL:
+                    self.of.health.report("batch_failing", f"{tries} tries: {error}")
                 await clock.wait(clock.backoff_s(tries, base_s=0.02, max_s=2.0))
                 self.polled_at = self.received_at = clock.monotonic()
             else:
+                self.of.health.clear("batch_failing")
                 return
         raise RuntimeError("stopped with a batch that could not be handled")
 
@@ -276,7 +315,6 @@ class _Session:
             try:
                 async with asyncio.timeout(self.of.stall_s / 4):
                     lag = await self.lag()
-                LAG.labels(self.of.service.name).set(lag)
                 misses = misses + 1 if lag else 0
             except Exception:  # noqa: BLE001 - the answer is what is asked for, not its error
                 misses += 1
@@ -290,7 +328,7 @@ class _Session:
         lag = 0
         for place in places:
             lag += max(0, ends[place] - await self.client.position(place))
-        return lag
+        return lag + self.in_hand
 
     async def _give_up(self, why: str) -> None:
         self.stalled = why

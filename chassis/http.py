@@ -2,12 +2,14 @@
 
 import hashlib
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any, Final
+from datetime import datetime
+from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 from fastapi import FastAPI, Header, Path, Request, Response
 from fastapi.exceptions import RequestValidationError
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import BaseModel
 from pydantic_core import to_json
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
@@ -16,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from chassis import clock, ids, tracing
 from chassis.commands import Commands, InFlightError, OverloadedError
 from chassis.errors import TransientError
+from chassis.health import Condition
 from chassis.message import Claim, Done, KeyReused, Outcome, Parked, Repeated
 from chassis.message import Message as Command
 from shared_events.decision import Refusal
@@ -24,7 +27,22 @@ BODY_MAX_BYTES: Final = 64 * 1024
 REPLAYED: Final = "chassis.replayed"  # in a request's scope
 OrderId = Annotated[str, Path(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9-]+$")]
 IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=255)]
-Ready = Callable[[], Awaitable[str]]
+Conditions = Callable[[], Awaitable[tuple[Condition, ...]]]
+
+
+class Reason(BaseModel):
+    """A condition that makes a service degraded, or not ready."""
+
+    reason: str
+    detail: str
+    since: datetime
+
+
+class Readiness(BaseModel):
+    """The service can do its durable job; `reasons` are what else fails."""
+
+    status: Literal["ready", "degraded"]
+    reasons: list[Reason]
 
 
 class Problem(Exception):  # noqa: N818 - RFC 9457's word
@@ -46,8 +64,8 @@ def problem(status: int, code: str, detail: str, **more: Any) -> Response:
     )
 
 
-def make_app(title: str, ready: Ready) -> FastAPI:
-    """`ready` says what is missing, "" when nothing is."""
+def make_app(title: str, conditions: Conditions) -> FastAPI:
+    """`conditions` are what fails now; the service is ready unless one of them blocks it."""
     app = FastAPI(title=title, version="1")
     app.add_middleware(BodyLimit)
     app.add_middleware(ReplayHeader)
@@ -63,10 +81,15 @@ def make_app(title: str, ready: Ready) -> FastAPI:
     async def live() -> dict[str, str]:
         return {"status": "live"}
 
-    @app.get("/health/ready", tags=["health"])
+    @app.get("/health/ready", tags=["health"], response_model=Readiness)
     async def is_ready() -> Response:
-        missing = await ready()
-        return problem(503, "not_ready", missing) if missing else Response('{"status":"ready"}')
+        found = await conditions()
+        reasons = [Reason(reason=c.reason, detail=c.detail, since=c.since) for c in found]
+        if blocking := [c.detail for c in found if c.blocking]:
+            told = [reason.model_dump(mode="json") for reason in reasons]
+            return problem(503, "not_ready", "; ".join(blocking), reasons=told)
+        body = Readiness(status="degraded" if found else "ready", reasons=reasons)
+        return Response(body.model_dump_json(), media_type="application/json")
 
     @app.get("/metrics", tags=["health"])
     async def metrics() -> Response:

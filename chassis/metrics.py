@@ -23,7 +23,13 @@ EFFECTS: Final = Counter(
     "saga_effects_total", "Calls to the outside", ["service", "kind", "result"]
 )
 BACKLOG: Final = Gauge("saga_backlog", "What waits in the store", ["service", "what"])
-LAG: Final = Gauge("saga_consumer_lag_records", "Records not yet read", ["service"])
+LAG: Final = Gauge(
+    "saga_consumer_lag_records", "Records not yet read; NaN while Kafka does not tell", ["service"]
+)
+READY: Final = Gauge("saga_ready", "1 while the store can be committed to", ["service"])
+DEGRADED: Final = Gauge(
+    "saga_degraded", "1 while a condition of /health/ready holds", ["service", "reason"]
+)
 CIRCUIT: Final = Gauge(
     "saga_circuit_state", "0 closed, 1 half-open, 2 open", ["service", "provider"]
 )

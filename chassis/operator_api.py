@@ -51,7 +51,7 @@ class Resolve(Asked):
 
 def app_of(node: Node) -> FastAPI:
     """A service's app with what all services share; its own routes come on top."""
-    app = make_app(node.service.name, node.missing)
+    app = make_app(node.service.name, node.conditions)
     app.include_router(routes(node))
     return app
 

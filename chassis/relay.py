@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from chassis import clock, crashpoints
+from chassis.health import Health
 from chassis.message import OutboxRow
 from chassis.metrics import PUBLISHED, RELAY_FAILURES
 from chassis.sender import Sender
@@ -46,6 +47,7 @@ class Relay:
     acknowledge_every_s: float = 0.2
     failing: str = ""
     failures: int = 0
+    health: Health = field(init=False)
     sender: Sender = field(init=False)
     _relayed_at: float = 0.0
     _look_at: float = 0.0
@@ -53,6 +55,7 @@ class Relay:
     _sent: dict[str, OutboxRow] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.health = Health(self.name)
         self.sender = Sender(self.bootstrap, f"{self.name}-relay", self.send_timeout_s)
 
     async def run(self, stopping: asyncio.Event) -> None:

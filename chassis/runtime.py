@@ -19,12 +19,13 @@ from fastapi import FastAPI
 from pydantic import ValidationError
 
 from chassis import clock, kafka, keeping, logs, tracing
-from chassis.circuit import Circuit
+from chassis.circuit import Circuit, State
 from chassis.commands import Commands
 from chassis.consumer import Consumer
 from chassis.effects import EffectWorker, itself
 from chassis.errors import LogLostError, TransientError, UnusableStoreError
 from chassis.handover import Handover
+from chassis.health import Condition, Health
 from chassis.metrics import BACKLOG
 from chassis.relay import Relay
 from chassis.service import Provider, Service
@@ -35,6 +36,7 @@ from shared_events.catalog import COMPACTED
 
 log = structlog.get_logger()
 MEASURE_S: Final = 2.0
+UNASSIGNED: Final = "no partitions are assigned yet"
 ACCEPTED_LATER: Final = 4096
 """Connections that wait to be accepted: what Linux allows by default, for a rush on a busy process."""
 KEEP_ALIVE_S: Final = 75
@@ -56,18 +58,34 @@ class Node:
     circuits: list[Circuit] = field(default_factory=list)
     extras: dict[str, Part] = field(default_factory=dict)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    health: Health = field(init=False)
 
-    async def missing(self) -> str:
-        """What keeps this process from being ready; "" when nothing does."""
-        if self.stopping.is_set():
-            return "shutting down"
+    def __post_init__(self) -> None:
+        """Every part tells one `health` what fails."""
+        self.health = self.consumer.health = self.relay.health = Health(self.service.name)
+        watch, consumer = self.health.watch, self.consumer
+        stopping = self.stopping.is_set
+        watch("shutting_down", lambda: "shutting down" if stopping() else "", blocking=True)
+        watch("kafka_away", lambda: consumer.away)
+        watch("consumer_unassigned", lambda: "" if consumer.ready.is_set() else UNASSIGNED)
+        watch("consumer_stalled", consumer.stalled)
+        watch("relay_failing", lambda: self.relay.failing)
+        watch("circuit_open", self._open_circuits)
+
+    def _open_circuits(self) -> str:
+        why = [f"{c.provider}: {c.why}" for c in self.circuits if c.state is not State.CLOSED]
+        return "; ".join(why)
+
+    async def conditions(self) -> tuple[Condition, ...]:
+        """What fails now, after a look at the store."""
         try:
             await self.measure()
         except (TransientError, TimeoutError) as error:
-            return f"the store is away: {error}"
-        if not self.consumer.ready.is_set():
-            return "no partitions are assigned yet"
-        return ""
+            why = f"the store is away: {str(error) or 'no answer'}"
+            self.health.report("store_away", why, blocking=True)
+        else:
+            self.health.clear("store_away")
+        return self.health.now()
 
     async def measure(self) -> None:
         """Set the gauges of what waits in the store. Raises TransientError or TimeoutError."""
@@ -222,12 +240,10 @@ async def _consume(node: Node, stopping: asyncio.Event) -> None:
 
 
 async def _measure(node: Node, stopping: asyncio.Event) -> None:
-    """What waits shows in the metrics although nobody asks for health, or Kafka is away."""
+    """What waits and what fails shows in the metrics although nobody asks for health."""
     while not stopping.is_set():
-        try:
-            await node.measure()
-        except (TransientError, TimeoutError) as error:
-            log.warning("backlog_unknown", error=repr(error))
+        await node.conditions()
+        await node.consumer.measure()
         await clock.wait_for(stopping, MEASURE_S)
 
 
@@ -238,11 +254,13 @@ async def _prepare_topics(node: Node) -> None:
             await kafka.ensure_topics(
                 node.settings.kafka_bootstrap, topics_of(node.service), partial(_check_log, node)
             )
+            node.consumer.away = ""
             await kafka.await_topics(
                 node.settings.kafka_bootstrap, node.service.topics, node.stopping
             )
         except Exception as error:  # noqa: BLE001 - whatever it is, without topics there is no start
             log.warning("kafka_away", error=repr(error))
+            node.consumer.away = repr(error)
             await clock.wait(0.5)
         else:
             return

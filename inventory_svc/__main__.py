@@ -22,6 +22,7 @@ async def serve(settings: Settings) -> None:
     store.on_commit.append(availability.told)
     node = runtime.assemble(SERVICE, settings, store, PostgresOperations(store))
     node.extras["availability"] = availability.run
+    node.health.watch("cache_away", lambda: availability.failing)
     await runtime.run(node, api.make(node, store, availability))
     await redis.aclose()
 

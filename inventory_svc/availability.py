@@ -14,8 +14,11 @@ from chassis.work import States, Work
 
 log = structlog.get_logger()
 FRESH_S = 10  # what another instance overwrote with an older figure is forgotten by then
-RETRY_S = 1.0
+RETRY_MAX_S = 2.0
 PAUSE_S = 0.05
+PROBE_S = 2.0
+PROBE: Final = {"": 0}
+"""Written when nothing else is, to know whether the cache takes it; no SKU is empty."""
 AWAY: Final = (RedisError, OSError, RuntimeError)
 """What a client raises for a lost connection; the last is uvloop's, for one closed between commands."""
 
@@ -24,6 +27,8 @@ AWAY: Final = (RedisError, OSError, RuntimeError)
 class Availability:
     store: PostgresStore
     redis: Redis
+    failing: str = ""
+    """Why the cache could not be written to the last time, "" if it could."""
     _changed_to: dict[str, int] = field(default_factory=dict)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -34,19 +39,25 @@ class Availability:
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Refresh what changed, after its commit; a cache that is away is refreshed later."""
+        failures, probed_at = 0, clock.monotonic()
         while not stopping.is_set():
-            if not await clock.wait_for(self._changed, 0.5):
+            changed = await clock.wait_for(self._changed, 0.5)
+            if not changed and clock.monotonic() < probed_at + PROBE_S:
                 continue
             self._changed.clear()
+            probed_at = clock.monotonic()
             levels, self._changed_to = self._changed_to, {}
             try:
-                await self._keep(levels)
+                await self._keep(levels or PROBE)
             except AWAY as error:
+                failures, self.failing = failures + 1, repr(error)
                 log.warning("availability_stale", skus=len(levels), error=repr(error))
                 self._changed_to = levels | self._changed_to
                 self._changed.set()
-                await clock.wait_for(stopping, RETRY_S)
+                pause_s = clock.backoff_s(failures, base_s=0.5, max_s=RETRY_MAX_S)
+                await clock.wait_for(stopping, pause_s)
             else:
+                failures, self.failing = 0, ""
                 await clock.wait_for(stopping, PAUSE_S)
 
     async def of(self, skus: list[str]) -> dict[str, int]:

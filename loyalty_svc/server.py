@@ -11,6 +11,10 @@ AWAY: Final = (RedisError, OSError, RuntimeError)
 """What a client raises for a lost connection; the last is uvloop's, for one closed between commands."""
 
 
+WRITABLE: Final = "#!lua\nreturn 1"
+"""Writes nothing, but says by its first line that it may: Redis refuses it wherever it refuses a write."""
+
+
 @dataclass
 class Server:
     """`run` is the id that Redis gave itself at its start, as the newest connection told.

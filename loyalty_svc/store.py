@@ -37,7 +37,7 @@ from loyalty_svc import keys
 from loyalty_svc.batch import Batch, copied
 from loyalty_svc.behind import is_behind
 from loyalty_svc.rebuild import Rebuild
-from loyalty_svc.server import AWAY, Server
+from loyalty_svc.server import AWAY, WRITABLE, Server
 
 GUARD: Final = "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 'LOST' end\n"
 READ: Final = "return redis.call(ARGV[2], KEYS[2], unpack(ARGV, 3))"
@@ -357,6 +357,8 @@ class RedisStore:
         return found
 
     async def backlog(self) -> dict[str, float]:
+        """Raises TransientError also where Redis would refuse to write: full, read-only, its disk failing."""
+        await self.call(self.redis.eval(WRITABLE, 0))
         oldest = await self.read("XRANGE", keys.OUTBOX, "-", "+", "COUNT", 1)
         age_s = keys.age_s(oldest[0][0], clock.now()) if oldest else 0.0
         return {

@@ -32,13 +32,16 @@ class Instance:
         return f"http://127.0.0.1:{self.port.number}"
 
     def is_ready(self) -> bool:
+        """It can do its durable job, and reads its partitions: orders would wait for it else."""
         if not self.process.is_alive():
             return False
         try:
             answer = httpx.get(f"{self.url}/health/ready", timeout=5, verify=PLAIN)
         except httpx.TransportError:
             return False
-        return answer.status_code == httpx.codes.OK
+        if answer.status_code != httpx.codes.OK:
+            return False
+        return all(x["reason"] != "consumer_unassigned" for x in answer.json()["reasons"])
 
 
 @dataclass

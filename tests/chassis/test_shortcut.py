@@ -13,6 +13,7 @@ from pydantic_core import to_json
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chassis.commands import OverloadedError
+from chassis.health import Condition
 from chassis.http import BODY_MAX_BYTES, IdempotencyKey, Problem, make_app
 from chassis.shortcut import again, shorten
 
@@ -56,10 +57,10 @@ class Wanted(BaseModel):
 def an_app(ways: list[str] | None = None) -> FastAPI:
     """With a short way it tells `ways` which one a request has come."""
 
-    async def ready() -> str:
-        return ""
+    async def conditions() -> tuple[Condition, ...]:
+        return ()
 
-    app = make_app("order", ready)
+    app = make_app("order", conditions)
 
     @app.post("/checkout", status_code=201)
     async def checkout(

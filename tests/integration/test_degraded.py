@@ -1,0 +1,146 @@
+"""What a service says of itself while a server is away, full or read-only, and that it goes on by itself."""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import httpx
+import psycopg
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from redis import Redis
+
+from chassis.kafka import ensure_topics, make_producer
+from chassis.topics import topics_of
+from payment_svc.service import SERVICE as PAYMENT
+from saga_cli.demo import a_checkout
+from saga_cli.seed import seed
+from saga_cli.stack.servers import Servers
+from saga_cli.stack.services import Services
+from saga_cli.topology import BY_NAME
+from shared_events.loyalty import PointsAwarded
+from shipping_svc.service import SERVICE as SHIPPING
+from tests.support.records import a_record, an_order
+from tests.support.servers import private_stack
+from tests.support.waiting import until
+
+
+@dataclass(frozen=True)
+class Half:
+    """Order, inventory and loyalty; payment and shipping have their topics, and no process."""
+
+    services: Services
+    servers: Servers
+
+    def url(self, name: str) -> str:
+        return self.services.url(name)
+
+    def checkout(self) -> httpx.Response:
+        return httpx.post(f"{self.url('order')}/checkout", json=a_checkout(), timeout=40)
+
+    def readiness(self, name: str) -> tuple[int, set[str]]:
+        """The status, and the reasons."""
+        answer = httpx.get(f"{self.url(name)}/health/ready", timeout=10)
+        return answer.status_code, {reason["reason"] for reason in answer.json()["reasons"]}
+
+    def is_well(self, *names: str) -> bool:
+        return all(self.readiness(name) == (200, set()) for name in names or RUNNING)
+
+    def gauge(self, name: str, metric: str, **labels: str) -> float | None:
+        text = httpx.get(f"{self.url(name)}/metrics", timeout=10).text
+        samples = [s for f in text_string_to_metric_families(text) for s in f.samples]
+        wanted = {"service": name} | labels
+        return next((s.value for s in samples if s.name == metric and s.labels == wanted), None)
+
+    def redis(self, database: int = 0) -> Redis:
+        return Redis.from_url(f"{self.servers.addresses.redis_url}/{database}")
+
+    def admin(self, command: str) -> None:
+        """As the superuser, in no transaction."""
+        url = self.servers.addresses.postgres_url
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(command.encode())
+
+
+RUNNING = ("order", "inventory", "loyalty")
+
+
+@pytest.fixture(scope="module")
+def half() -> Iterator[Half]:
+    with private_stack() as (services, servers):
+        for name in RUNNING:
+            services.start(name)
+        for service in (PAYMENT, SHIPPING):
+            asyncio.run(ensure_topics(servers.addresses.kafka_bootstrap, topics_of(service)))
+        services.await_ready(services.instances)
+        seed(services.url("order"), services.url("inventory"), services.url("loyalty"))
+        yield Half(services, servers)
+
+
+@pytest.fixture(autouse=True)
+def _well(half: Half) -> None:
+    until(half.is_well, 60, "all well before the test")
+
+
+def test_without_kafka_a_service_is_ready_and_says_that_it_is_degraded(half: Half) -> None:
+    """What it decides is kept until Kafka is back."""
+    half.servers.kafka.kill()
+    until(lambda: "kafka_away" in half.readiness("order")[1], 60, "Kafka is missed")
+    assert half.checkout().status_code == 201
+    until(lambda: {"kafka_away", "relay_failing"} <= half.readiness("order")[1], 60, "both")
+    for name in RUNNING:
+        until(partial(_tells, half, name, "kafka_away"), 60, name)
+        assert half.readiness(name)[0] == 200
+    assert half.gauge("order", "saga_degraded", reason="kafka_away") == 1
+    assert half.gauge("order", "saga_ready") == 1
+    lag = half.gauge("order", "saga_consumer_lag_records")
+    assert lag != lag, "a lag that nobody can know"  # noqa: PLR0124 - NaN
+    half.servers.restart(half.servers.kafka)
+    until(half.is_well, 90, "all well again")
+    until(lambda: half.gauge("order", "saga_degraded", reason="kafka_away") == 0, 20)
+    until(lambda: half.gauge("order", "saga_backlog", what="outbox_rows") == 0, 30)
+
+
+def test_records_that_wait_are_in_the_lag_while_the_database_holds_them_up(half: Half) -> None:
+    bootstrap = half.servers.addresses.kafka_bootstrap
+    with psycopg.connect(half.servers.addresses.database_url(BY_NAME["order"])) as connection:
+        connection.execute("LOCK TABLE orders IN ACCESS EXCLUSIVE MODE")
+        asyncio.run(_send(bootstrap, 700))
+        until(lambda: half.gauge("order", "saga_consumer_lag_records") == 700, 30, "a lag of 700")
+    until(lambda: half.gauge("order", "saga_consumer_lag_records") == 0, 30, "no lag")
+
+
+def _tells(half: Half, name: str, reason: str) -> bool:
+    return reason in half.readiness(name)[1]
+
+
+async def _send(bootstrap: str, count: int) -> None:
+    """Awards of orders that nobody placed: the rules know what to do with them."""
+    producer = make_producer(bootstrap, "test")
+    await producer.start()
+    try:
+        for _ in range(count):
+            order = an_order()
+            record = a_record(
+                PointsAwarded(order_id=order.order_id, customer_id=order.customer_id, points=1)
+            )
+            await producer.send(
+                record.topic, record.value, key=record.key, headers=list(record.headers)
+            )
+        await producer.flush()
+    finally:
+        await producer.stop()
+
+
+def test_a_full_redis_blocks_loyalty_and_leaves_inventory_degraded(half: Half) -> None:
+    with half.redis() as redis:
+        redis.config_set("maxmemory", 1)
+        until(lambda: half.readiness("loyalty")[0] == 503, 30, "loyalty can keep nothing")
+        assert "store_away" in half.readiness("loyalty")[1]
+        until(lambda: "cache_away" in half.readiness("inventory")[1], 30, "the cache is missed")
+        assert half.readiness("inventory")[0] == 200
+        assert half.readiness("order") == (200, set())
+        assert half.gauge("loyalty", "saga_ready") == 0
+        redis.config_set("maxmemory", 0)
+    until(half.is_well, 30, "all well again")
