@@ -3,6 +3,7 @@
 ChassisError
  +- UnusableStoreError       its data are not whole: a person has to act before the service starts
  +- LogLostError             what was published is gone from Kafka: a person has to put it back
+ +- ClockInDoubtError        nothing may be deleted by the store's clock
  +- TransientError           try the same again: a server is away, or somebody was faster
  |   +- ConcurrentChangeError
  |   +- StoreLostError       its data are gone, or were made anew: start again from its positions
@@ -21,6 +22,10 @@ class UnusableStoreError(ChassisError):
 
 class LogLostError(ChassisError):
     """A topic that was published to is gone, and its events are kept."""
+
+
+class ClockInDoubtError(ChassisError):
+    """The store's clock has jumped, or differs from this process's: nothing is deleted by it."""
 
 
 class TransientError(ChassisError):

@@ -19,7 +19,12 @@ import structlog
 from chassis import keeping, together, wire
 from chassis import postgres_sql as sql
 from chassis import postgres_writing as writing
-from chassis.errors import ConcurrentChangeError, TransientError, UnusableStoreError
+from chassis.errors import (
+    ClockInDoubtError,
+    ConcurrentChangeError,
+    TransientError,
+    UnusableStoreError,
+)
 from chassis.known import Known, Tried
 from chassis.message import (
     ATTENTION_TRIES,
@@ -336,11 +341,16 @@ class PostgresStore(PostgresOutbox):
 
     async def tend(self) -> None:
         async with translated(), self.transaction() as connection:
-            await keeping.tend(connection, self.keep_days)
+            why = await keeping.tend(connection, self.keep_days)
+        if why:
+            raise ClockInDoubtError(why)
 
     async def forget(self) -> int:
         async with translated(), self.aside.acquire() as connection, connection.transaction():
-            return await keeping.forget(connection, self.inbox_keep_days)
+            forgotten, why = await keeping.forget(connection, self.inbox_keep_days)
+        if why:
+            raise ClockInDoubtError(why)
+        return forgotten
 
     async def due_effects(
         self, kinds: tuple[str, ...], limit: int, lease_s: float, *, freshest: bool = False

@@ -83,5 +83,5 @@ FROM outbox WHERE key = $1
 """
 OWED_OF = """
 SELECT id, key, kind, body, traceparent, due_at, tries, owed_since, last_error
-FROM effects WHERE key = $1 ORDER BY owed_since, id
+FROM effects WHERE key = $1 ORDER BY owed_since, id COLLATE "C"
 """

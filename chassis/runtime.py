@@ -163,7 +163,7 @@ async def run(node: Node, app: FastAPI) -> None:
     await _refuse_what_is_lost(node)
     _spare_the_collector()
     log.info("started", http_port=node.settings.http_port, pid=os.getpid())
-    if await work(node, {"http": http, "keeping": partial(keeping.run, node.store)}):
+    if await work(node, {"http": http, "keeping": partial(keeping.run, node.store, node.health)}):
         raise SystemExit(1)
 
 

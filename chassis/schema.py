@@ -128,3 +128,18 @@ def create_v4(op: Any) -> None:
     """By when a message was decided, or a request answered; chassis/keeping.py lets go of the old ones."""
     op.create_index("inbox_seen_at", "inbox", ["seen_at"])
     op.create_index("idempotency_keys_created_at", "idempotency_keys", ["created_at"])
+
+
+def create_v5(op: Any) -> None:
+    """Rows that Kafka refuses for good are set aside; when the database's clock was looked at."""
+    op.add_column("outbox", sa.Column("refused", sa.Text()))
+    op.add_column("outbox", sa.Column("refused_at", sa.DateTime(timezone=True)))
+    op.create_index(
+        "outbox_refused", "outbox", ["key"], postgresql_where=sa.text("refused IS NOT NULL")
+    )
+    op.create_table(
+        "clock_marks",
+        sa.Column("name", sa.Text(), primary_key=True),
+        sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("doubted_at", sa.DateTime(timezone=True)),
+    )

@@ -165,7 +165,7 @@ class SharedTable:
     def _select(self) -> str:
         return (
             f"SELECT {self.key}, {', '.join(self._names)} FROM {self.table}"  # noqa: S608
-            f" WHERE {self.key} = ANY($1::text[]) ORDER BY {self.key}"
+            f' WHERE {self.key} = ANY($1::text[]) ORDER BY {self.key} COLLATE "C"'
             + (" FOR UPDATE" if self.lock else "")
         )
 

@@ -67,7 +67,10 @@ class Store(Protocol):
         """Something is kept of what was published."""
 
     async def tend(self) -> None:
-        """Let go of what was kept long enough, and make room for what comes."""
+        """Let go of what was kept long enough, and make room for what comes.
+
+        Old is what the store's own clock says. Raises ClockInDoubtError, as `forget` does.
+        """
 
     async def forget(self) -> int:
         """Let go of some of what was heard so long ago that it comes no more; how much, 0 if none is left."""

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Table,
     Text,
     func,
+    text,
 )
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlmodel import Field, SQLModel
@@ -35,9 +36,16 @@ class Inbox(SQLModel, table=True):
 
 
 class Outbox(SQLModel, table=True):
-    """Events not yet acknowledged by Kafka; the relay deletes them when they are."""
+    """Events not yet acknowledged by Kafka; the relay deletes them when they are.
 
-    __table_args__ = (Index("outbox_shard_id", "shard", "id"), Index("outbox_key", "key"))
+    `refused` says why Kafka never takes a row: it waits for a person, and later ones of its key for it.
+    """
+
+    __table_args__ = (
+        Index("outbox_shard_id", "shard", "id"),
+        Index("outbox_key", "key"),
+        Index("outbox_refused", "key", postgresql_where=text("refused IS NOT NULL")),
+    )
 
     id: int = Field(sa_column=Column(BigInteger, Identity(), primary_key=True))
     shard: int = Field(sa_column=Column(SmallInteger, nullable=False))
@@ -46,6 +54,8 @@ class Outbox(SQLModel, table=True):
     value: bytes | None = Field(sa_column=Column(LargeBinary, nullable=True))
     headers: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     created_at: datetime = instant(server_default=func.now())
+    refused: str | None = Field(sa_column=Column(Text, nullable=True))
+    refused_at: datetime | None = instant(nullable=True)
 
 
 class Effect(SQLModel, table=True):
@@ -109,6 +119,16 @@ class Action(SQLModel, table=True):
     key: str = Field(sa_column=Column(Text, nullable=False))
     note: str = Field(sa_column=Column(Text, nullable=False))
     detail: str = Field(sa_column=Column(Text, nullable=False))
+
+
+class ClockMark(SQLModel, table=True):
+    """When the database's clock was last looked at, and when it was last seen to have jumped."""
+
+    __tablename__ = "clock_marks"
+
+    name: str = Field(sa_column=Column(Text, primary_key=True))
+    seen_at: datetime = instant()
+    doubted_at: datetime | None = instant(nullable=True)
 
 
 class IdempotencyKey(SQLModel, table=True):

@@ -11,19 +11,14 @@ rebuild writes, last: every script that reads or changes points checks it first 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
-from pathlib import Path
-from typing import Any, Final, Self
-
-from redis.asyncio import Redis
+from typing import Final, Self
 
 from chassis import clock, ids
-from chassis.errors import ConcurrentChangeError, StoreLostError, TransientError
+from chassis.errors import ConcurrentChangeError
 from chassis.message import (
     Message,
-    OutboxRow,
     Outcome,
     Parked,
     PendingEffect,
@@ -36,27 +31,10 @@ from chassis.work import States, Work, dead_letters_of, work_of
 from loyalty_svc import keys
 from loyalty_svc.batch import Batch, copied
 from loyalty_svc.behind import is_behind
+from loyalty_svc.outbox import RedisOutbox
 from loyalty_svc.rebuild import Rebuild
-from loyalty_svc.server import AWAY, WRITABLE, Server
+from loyalty_svc.server import WRITABLE, Server
 
-GUARD: Final = "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 'LOST' end\n"
-READ: Final = "return redis.call(ARGV[2], KEYS[2], unpack(ARGV, 3))"
-KEEP: Final = """
-if redis.call('PTTL', KEYS[2]) < ARGV[3] / 2 then redis.call('PEXPIRE', KEYS[2], ARGV[3]) end
-"""  # not at each of fifty polls a second: every write is a write to disk
-LEAD: Final = f"""
-if redis.call('SET', KEYS[2], ARGV[2], 'NX', 'PX', ARGV[3]) then return 1 end
-if redis.call('GET', KEYS[2]) ~= ARGV[2] then return 0 end
-{KEEP}
-return 1
-"""
-PENDING: Final = f"""
-if redis.call('GET', KEYS[2]) ~= ARGV[2] then return 'OTHER' end
-{KEEP}
-return redis.call('XRANGE', KEYS[3], '-', '+', 'COUNT', ARGV[4])
-"""
-ACKNOWLEDGE: Final = (Path(__file__).parent / "acknowledge.lua").read_text()
-TEND: Final = "return redis.call('XTRIM', KEYS[2], 'MINID', ARGV[2])"
 REACH: Final = """
 for i = 2, #ARGV, 2 do
   if tonumber(redis.call('HGET', KEYS[2], ARGV[i]) or '0') < tonumber(ARGV[i + 1]) then
@@ -64,33 +42,28 @@ for i = 2, #ARGV, 2 do
   end
 end
 """
-RESIGN: Final = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
-LEASE_MS: Final = 3000
-CHUNK: Final = 1000
 
 
-@dataclass
-class RedisStore:
+@dataclass(kw_only=True)
+class RedisStore(RedisOutbox):
     service: Service
-    redis: Redis
     bootstrap: str
-    server: Server
     keeps_positions: bool = True
-    lost: bool = False
-    keep_days: int = 7
-    ailing: str = "Redis was not looked at yet"
-    epoch: str = ""
     takes: frozenset[str] = frozenset()
     on_commit: list[Callable[[Work, States], None]] = field(default_factory=list)
-    token: str = field(default_factory=ids.new_id)
-    _leads_until: float = 0.0
 
     @classmethod
     async def connect(
         cls, service: Service, url: str, bootstrap: str, *, keep_days: int = 7
     ) -> Self:
         server = Server()
-        return cls(service, server.client(url), bootstrap, server, keep_days=keep_days)
+        return cls(
+            redis=server.client(url),
+            server=server,
+            keep_days=keep_days,
+            service=service,
+            bootstrap=bootstrap,
+        )
 
     async def close(self) -> None:
         await self.resign()
@@ -124,15 +97,6 @@ class RedisStore:
                 self.server.trusted = run
                 return epoch
             known = True
-
-    def tell(self, ailing: str) -> None:
-        self.ailing = ailing
-
-    def lose(self, why: str = "Redis has lost its data") -> StoreLostError:
-        if self.epoch and not self.lost:
-            self.lost = True
-            self.tell(why)
-        return StoreLostError(self.ailing)
 
     async def handle(
         self, messages: Sequence[Message], malformed: Sequence[tuple[Record, str]] = ()
@@ -289,56 +253,6 @@ class RedisStore:
     async def reached(self, offsets: dict[tuple[str, int], int]) -> None:
         await self.guarded(REACH, [keys.OFFSETS], *keys.place_values(offsets))
 
-    async def lead(self, shard: int) -> bool:
-        """Not asked at every turn: `pending` asks as well, and keeps the lease."""
-        now = clock.monotonic()
-        if now < self._leads_until:
-            return True
-        try:
-            taken = await self.guarded(LEAD, [keys.relay_key(shard)], self.token, LEASE_MS)
-        except StoreLostError:
-            return False  # there is nothing to relay until the consumer has seen to it
-        self._leads_until = now + LEASE_MS / 2000 if taken else 0.0
-        return bool(taken)
-
-    async def resign(self) -> None:
-        self._leads_until = 0.0
-        try:
-            await self.redis.eval(RESIGN, 1, keys.relay_key(0), self.token)
-        except AWAY:
-            return  # the lease ends by itself
-
-    def at_hand(self, shard: int, limit: int) -> None:
-        del shard, limit  # it is looked at each time
-
-    async def pending(self, shard: int, limit: int) -> list[tuple[str, OutboxRow]]:
-        places = [keys.relay_key(shard), keys.OUTBOX]
-        rows = await self.guarded(PENDING, places, self.token, LEASE_MS, limit)
-        if rows == b"OTHER":
-            self._leads_until = 0.0
-            raise TransientError("another instance relays now")
-        return [(id_.decode(), keys.row_of(pairs)) for id_, pairs in rows]
-
-    async def acknowledge(self, shard: int, ids_: Sequence[str]) -> None:
-        del shard
-        if ids_:
-            ends = (min(ids_, key=keys.place_in_stream), max(ids_, key=keys.place_in_stream))
-            places = [keys.OUTBOX, keys.PUBLISHED]
-            await self.guarded(ACKNOWLEDGE, places, self.keep_days, *ends, *ids_)
-
-    async def kept(self) -> AsyncIterator[list[OutboxRow]]:
-        last = "-"
-        while rows := await self.read("XRANGE", keys.PUBLISHED, last, "+", "COUNT", CHUNK):
-            yield [keys.row_of(pairs) for _, pairs in rows]
-            last = f"({rows[-1][0].decode()}"
-
-    async def keeps_any(self) -> bool:
-        return bool(await self.call(self.redis.xlen(keys.PUBLISHED)))  # whatever the epoch
-
-    async def tend(self) -> None:
-        oldest = clock.now() - timedelta(days=self.keep_days)
-        await self.guarded(TEND, [keys.PUBLISHED], round(oldest.timestamp() * 1000))
-
     async def forget(self) -> int:
         return 0  # an order's messages are a part of it
 
@@ -368,31 +282,6 @@ class RedisStore:
             "effects_needing_attention": 0.0,
             "parked_messages": float(await self.read("ZCARD", keys.PARKED_KEYS)),
         }
-
-    async def read(self, command: str, key: str, *values: Any) -> Any:
-        """One command, if the data are those of the epoch."""
-        return await self.guarded(READ, [key], command, *values)
-
-    async def guarded(self, script: str, places: Sequence[str], *values: Any) -> Any:
-        """Run a script if the data are those of the epoch. Raises StoreLostError if they are not."""
-        if self.lost or not self.epoch:
-            raise self.lose()
-        names = (keys.EPOCH, *places)
-        values = (*names, self.epoch, *values)
-        reply = await self.call(self.redis.eval(GUARD + script, len(names), *values))
-        if reply == b"LOST":
-            raise self.lose()
-        return reply
-
-    async def call(self, awaitable: Any) -> Any:
-        try:
-            return await awaitable
-        except AWAY as error:
-            if self.server.is_another:
-                raise self.lose(
-                    "Redis was restarted or replaced; its data are looked at"
-                ) from error
-            raise TransientError(f"{type(error).__name__}: {error}") from error
 
 
 def _first_try(key: str, record: Record, why: str) -> DeadLetter:

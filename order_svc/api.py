@@ -26,6 +26,11 @@ from shared_events.order import DeliveryDetailsGiven
 WAIT_MAX_S: Final = 60
 PUBLISHED_WITHIN_S: Final = 5.0
 PLAIN: Final = r"^[ -~]+$"
+ORDERS: Final = """
+SELECT status, detail FROM orders WHERE order_id COLLATE "C" < $1 {}
+ORDER BY order_id COLLATE "C" DESC LIMIT $2
+"""
+"""A page of them, or of a customer's: each by an index of its own."""
 Sku = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")]
 Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
 Text = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
@@ -218,12 +223,10 @@ def make(  # noqa: C901, PLR0915 - one route after the other
         cursor: Annotated[str, Query(max_length=64, pattern=PLAIN)] = "~",
         limit: Annotated[int, Query(ge=1, le=200)] = 50,
     ) -> Response:
-        query = (
-            "SELECT status, detail FROM orders WHERE order_id < $1"
-            " AND ($2::text IS NULL OR customer_id = $2) ORDER BY order_id DESC LIMIT $3"
-        )
+        values = (cursor, limit) if customer_id is None else (cursor, limit, customer_id)
+        query = ORDERS.format("" if customer_id is None else "AND customer_id = $3")
         async with store.reading() as connection:
-            rows = await connection.fetch(query, cursor, customer_id, limit)
+            rows = await connection.fetch(query, *values)
         page = [as_resource(store.own.state_of(*row)) for row in rows]
         following = page[-1]["order_id"] if len(page) == limit else None
         return Response(to_json({"orders": page, "next": following}), media_type="application/json")
@@ -254,7 +257,7 @@ def make(  # noqa: C901, PLR0915 - one route after the other
     async def catalogue() -> list[dict[str, Any]]:
         async with store.reading() as connection:
             rows = await connection.fetch(
-                "SELECT sku, name, price_minor, currency FROM products ORDER BY sku"
+                'SELECT sku, name, price_minor, currency FROM products ORDER BY sku COLLATE "C"'
             )
         return [dict(row) for row in rows]
 

@@ -11,7 +11,11 @@ from chassis.tables import METADATA as METADATA  # noqa: PLC0414 - what migratio
 
 class OrderTable(OrderRow, table=True):
     __tablename__ = "orders"
-    __table_args__ = (Index("orders_customer", "customer_id", "order_id"),)
+    __table_args__ = (
+        Index("orders_customer", "customer_id", "order_id"),
+        Index("orders_by_id", "order_id"),  # COLLATE "C", which Alembic does not compare
+        Index("orders_customer_by_id", "customer_id", "order_id"),  # the same
+    )
 
     customer_id: str = Field(sa_type=Text, nullable=False)
 

@@ -30,7 +30,9 @@ from shared_events.catalog import BY_EVENT, DELIVERY_DETAILS, dead_letters_of
 
 LETTERS: Final = tuple(dead_letters_of(spec.name) for spec in SERVICES)
 INBOX: Final = "pruned; what comes again, the states refuse"
-PARKED: Final = "SELECT topic, count(*), min(parked_at) FROM parked GROUP BY topic ORDER BY topic"
+PARKED: Final = """
+SELECT topic, count(*), min(parked_at) FROM parked GROUP BY topic ORDER BY topic COLLATE "C"
+"""
 
 
 def retention(url: str, *, as_json: bool) -> None:

@@ -29,7 +29,7 @@ INSERT INTO replay_progress (topic, partition, first, "end", up_to) VALUES ($1, 
 """
 PLANNED: Final = """
 SELECT topic, partition, first, "end", up_to, folded IS NOT NULL FROM replay_progress
-ORDER BY topic, partition
+ORDER BY topic COLLATE "C", partition
 """
 IS_FOLDED: Final = """
 SELECT folded IS NOT NULL FROM replay_progress WHERE topic = $1 AND partition = $2 FOR UPDATE

@@ -76,13 +76,13 @@ async def _depose(store: Store) -> None:
         async with store.reading() as connection:
             await connection.fetch(DEPOSE, LOCK_CLASS, SHARD)
     else:
-        await store.tend()
         await _depose_in_redis(store)
 
 
 async def _depose_in_redis(store: Store) -> None:
     from loyalty_svc import keys  # noqa: PLC0415 - it needs the service
-    from loyalty_svc.store import LEASE_MS, RedisStore  # noqa: PLC0415
+    from loyalty_svc.outbox import LEASE_MS  # noqa: PLC0415
+    from loyalty_svc.store import RedisStore  # noqa: PLC0415
 
     assert isinstance(store, RedisStore), "a store of another kind has a way of its own"
     await store.redis.set(keys.relay_key(SHARD), store.token, px=LEASE_MS)

@@ -15,6 +15,12 @@ from saga_cli.stack import binaries
 from saga_cli.stack.processes import Process, run
 from saga_cli.topology import SERVICES, Addresses
 
+BY_LOCALE: Final = """
+SELECT CASE WHEN EXISTS (SELECT FROM pg_collation WHERE collname = 'en-US-x-icu')
+    AND (SELECT datcollate IN ('C', 'POSIX') FROM pg_database WHERE datname = 'template0')
+    THEN $$ TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-US'$$ ELSE '' END
+"""
+"""Databases sort text by a locale where the server can: as those of the official image do."""
 OPTIONS: Final = {
     "listen_addresses": "127.0.0.1",
     "max_connections": "200",
@@ -99,6 +105,7 @@ def create_databases(addresses: Addresses) -> None:
 async def _create_databases(addresses: Addresses) -> None:
     admin = await asyncpg.connect(addresses.postgres_url)
     try:
+        how = await admin.fetchval(BY_LOCALE)
         for spec in (spec for spec in SERVICES if spec.has_database):
             password = addresses.passwords[spec.role]
             exists = await admin.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", spec.role)
@@ -106,7 +113,7 @@ async def _create_databases(addresses: Addresses) -> None:
             await admin.execute(f"{verb} ROLE {spec.role} LOGIN PASSWORD '{password}'")
             query = "SELECT 1 FROM pg_database WHERE datname = $1"
             if not await admin.fetchval(query, spec.database):
-                await admin.execute(f"CREATE DATABASE {spec.database} OWNER {spec.role}")
+                await admin.execute(f"CREATE DATABASE {spec.database} OWNER {spec.role}{how}")
             await admin.execute(f"REVOKE CONNECT ON DATABASE {spec.database} FROM PUBLIC")
     finally:
         await admin.close()

@@ -89,7 +89,7 @@ class Torn:
 
 async def test_a_connection_to_redis_that_is_torn_between_two_commands_ends_no_process() -> None:
     torn: Any = Torn()
-    store = RedisStore(loyalty.SERVICE, torn, "", Server())
+    store = RedisStore(service=loyalty.SERVICE, redis=torn, bootstrap="", server=Server())
     with pytest.raises(TransientError):
         await store.call(torn.eval())
     await store.resign()

@@ -2,13 +2,15 @@
 
 import asyncio
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
 from chassis import keeping
-from chassis.errors import TransientError
+from chassis.errors import ClockInDoubtError, TransientError
+from chassis.health import Health
 
 
 @dataclass
@@ -17,6 +19,7 @@ class Remembering:
 
     answers: list[int | Exception]
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    health: Health = field(default_factory=lambda: Health("keeping"))
     tended: int = 0
 
     async def tend(self) -> None:
@@ -36,7 +39,7 @@ async def told(store: Remembering, monkeypatch: pytest.MonkeyPatch) -> list[tupl
     monkeypatch.setattr(keeping, "PAUSE_S", 0.001)
     with capture_logs() as lines:
         async with asyncio.timeout(5):
-            await keeping.run(store, store.stopping)  # type: ignore[arg-type]  # two of its methods
+            await keeping.run(store, store.health, store.stopping)  # type: ignore[arg-type]  # two of its methods
     return [(line["event"], line.get("rows")) for line in lines]
 
 
@@ -56,3 +59,36 @@ async def test_what_fails_is_tried_again_the_next_time(monkeypatch: pytest.Monke
     store = Remembering([10, TransientError("away"), 5, 0])
     lines = [("forgotten", 10), ("keeping_not_tended", None), ("forgotten", 5)]
     assert await told(store, monkeypatch) == lines
+
+
+async def test_a_clock_in_doubt_holds_it_back_and_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Remembering([10, ClockInDoubtError("it jumped")])
+    assert await told(store, monkeypatch) == [("forgotten", 10), ("retention_held", None)]
+    assert [(c.reason, c.detail, c.blocking) for c in store.health.now()] == [
+        ("retention_held", "it jumped", False)
+    ]
+    store.answers, store.stopping = [0], asyncio.Event()
+    await told(store, monkeypatch)
+    assert store.health.now() == ()
+
+
+NOON = datetime(2031, 5, 4, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("here", "jumped", "why"),
+    [
+        (NOON, None, ""),
+        (NOON + keeping.SKEW_MAX, None, ""),
+        (NOON + keeping.SKEW_MAX * 1.01, None, "this process's 2031-05-04 12:05:03+00:00"),
+        (NOON - keeping.SKEW_MAX * 1.01, None, "this process's 2031-05-04 11:54:57+00:00"),
+        (NOON, NOON - keeping.HOLD, ""),
+        (NOON, NOON - keeping.HOLD * 0.99, "held until 2031-05-04 12:14:24+00:00"),
+    ],
+)
+def test_nothing_is_deleted_by_a_clock_that_differs_or_has_jumped(
+    here: datetime, jumped: datetime | None, why: str
+) -> None:
+    said = keeping.doubt(NOON, here, jumped)
+    assert said.endswith(why)
+    assert bool(said) == bool(why)

@@ -4,19 +4,21 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 import pytest
 
 from chassis import clock, keeping
+from chassis.errors import ClockInDoubtError
 from chassis.message import Done, Message, OutboxRow
 from chassis.postgres import PostgresStore
+from loyalty_svc import keys
+from loyalty_svc.store import RedisStore
 from saga_cli.topology import Addresses
-from tests.integration.chassis_fixtures import OFFSETS, SHIPPING, Kind, on_postgres
+from tests.integration.chassis_fixtures import OFFSETS, SHIPPING, Kind, on_postgres, on_redis
 from tests.support.records import an_order
 
-FIRST = datetime(2031, 5, 4, 23, 30, tzinfo=UTC)
 INSERT = """
 INSERT INTO published (id, topic, key, value, headers, published_at) VALUES (1, 't', $1, '', '[]', $2)
 """
@@ -36,24 +38,40 @@ SELECT (SELECT row(version, status, detail)::text FROM shipments WHERE order_id 
 WHERE = "SELECT tableoid::regclass::text FROM published WHERE key = $1"
 
 
-@pytest.fixture
-async def store(
-    addresses: Addresses, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[PostgresStore]:
-    kind = on_postgres(addresses, SHIPPING)
-    opened: PostgresStore = await kind.connect(kind.service)
-    monkeypatch.setattr(clock, "now", lambda: FIRST)
-    yield opened
-    async with opened.reading() as connection:
+TODAY = "SELECT (now() AT TIME ZONE 'UTC')::date"
+MARK = "UPDATE clock_marks SET seen_at = now() + $1::interval, doubted_at = now() + $2::interval"
+
+
+async def without_partitions(store: PostgresStore) -> None:
+    async with store.reading() as connection:
         for (name,) in await connection.fetch(keeping.PARTITIONS):
             await connection.execute(f"DROP TABLE {name}")
         await connection.execute("DELETE FROM published")
+        await connection.execute("DELETE FROM clock_marks")
+
+
+@pytest.fixture
+async def store(addresses: Addresses) -> AsyncIterator[PostgresStore]:
+    kind = on_postgres(addresses, SHIPPING)
+    opened: PostgresStore = await kind.connect(kind.service)
+    await without_partitions(opened)
+    yield opened
+    await without_partitions(opened)
     await opened.close()
 
 
-async def put(store: PostgresStore, key: str, at: datetime) -> str:
+async def today(store: PostgresStore) -> date:
+    """The database's."""
     async with store.reading() as connection:
-        await connection.execute(INSERT, key, at)
+        found: date = await connection.fetchval(TODAY)
+    return found
+
+
+async def put(store: PostgresStore, key: str, days: int = 0) -> str:
+    """Published so many days from now."""
+    noon = datetime.combine(await today(store), time(12), UTC)
+    async with store.reading() as connection:
+        await connection.execute(INSERT, key, noon + timedelta(days=days))
     return await place_of(store, key)
 
 
@@ -62,34 +80,105 @@ async def place_of(store: PostgresStore, key: str) -> str:
         return str(await connection.fetchval(WHERE, key))
 
 
+async def a_partition(store: PostgresStore, days: int) -> str:
+    day = await today(store) + timedelta(days=days)
+    limits = {"start": day, "end": day + timedelta(days=1)}
+    async with store.transaction() as connection:
+        await connection.execute(keeping.MAKE.format(name=keeping.name_of(day), **limits))
+    return keeping.name_of(day)
+
+
 async def test_a_day_without_a_partition_is_caught_and_moved_into_its_own(
     store: PostgresStore,
 ) -> None:
-    assert await put(store, "early", FIRST) == "published_default"
+    day = await today(store)
+    assert await put(store, "early") == "published_default"
     await store.tend()
-    assert await place_of(store, "early") == "published_20310504"
-    assert await put(store, "tomorrow", FIRST + timedelta(hours=1)) == "published_20310505"
-    assert await put(store, "later", FIRST + timedelta(days=2)) == "published_default"
+    assert await place_of(store, "early") == keeping.name_of(day)
+    assert await put(store, "tomorrow", 1) == keeping.name_of(day + timedelta(days=1))
+    assert await put(store, "later", 2) == "published_default"
     await store.tend()
-    assert [row.key async for rows in store.kept() for row in rows][-3:] == [
-        "early",
-        "tomorrow",
-        "later",
-    ]
+    kept = [row.key async for rows in store.kept() for row in rows if row.topic == "t"]
+    assert kept == ["early", "tomorrow", "later"]
 
 
-async def test_what_was_kept_long_enough_goes_with_its_day(
-    store: PostgresStore, monkeypatch: pytest.MonkeyPatch
+async def test_what_was_kept_long_enough_goes_with_its_day(store: PostgresStore) -> None:
+    for days in (-9, -8, -7, -6):
+        name = await a_partition(store, days)
+        assert await put(store, f"{-days} days", days) == name
+    await put(store, "caught", -30)
+    await store.tend()
+    kept = [row.key async for rows in store.kept() for row in rows if row.topic == "t"]
+    assert kept == ["7 days", "6 days"]
+    async with store.reading() as connection:
+        names = {row[0] for row in await connection.fetch(keeping.PARTITIONS)}
+    day = await today(store)
+    assert names == {keeping.name_of(day + timedelta(days=n)) for n in (-7, -6, 0, 1)}
+
+
+@pytest.mark.parametrize("off_by", [timedelta(days=40), timedelta(days=-40), timedelta(minutes=6)])
+async def test_a_process_whose_clock_is_wrong_deletes_nothing(
+    store: PostgresStore, monkeypatch: pytest.MonkeyPatch, off_by: timedelta
 ) -> None:
-    await put(store, "lost", FIRST - timedelta(days=30))
+    """Neither what it would take for old, nor what is old."""
+    await put(store, "old", -30)
+    await put(store, "new")
+    await remember(store, 31, 3)
+    before, now = await remembered(store), clock.now
+    monkeypatch.setattr(clock, "now", lambda: now() + off_by)
+    for delete in (store.tend, store.forget):
+        with pytest.raises(ClockInDoubtError, match="this process's"):
+            await delete()
+    assert await place_of(store, "old") != "None"
+    assert await place_of(store, "new") != "None"
+    assert await remembered(store) == before
+
+
+@pytest.mark.parametrize("seen", [timedelta(days=-40), timedelta(days=40)], ids=["on", "back"])
+async def test_after_a_jump_of_the_databases_clock_nothing_is_deleted_for_a_day(
+    store: PostgresStore, seen: timedelta
+) -> None:
     await store.tend()
-    await put(store, "old", FIRST)
-    monkeypatch.setattr(clock, "now", lambda: FIRST + timedelta(days=7))
-    await store.tend()
-    assert [await place_of(store, key) for key in ("old", "lost")] == ["published_20310504", "None"]
-    monkeypatch.setattr(clock, "now", lambda: FIRST + timedelta(days=8))
+    await put(store, "old", -30)
+    await remember(store, 31, 3)
+    async with store.reading() as connection:
+        await connection.execute(MARK, seen, None)
+    for delete in (store.tend, store.forget, store.tend):
+        with pytest.raises(ClockInDoubtError, match="clock jumped"):
+            await delete()
+    assert await place_of(store, "old") == "published_default"
+    async with store.reading() as connection:
+        await connection.execute(MARK, timedelta(0), timedelta(hours=-25))
     await store.tend()
     assert await place_of(store, "old") == "None"
+    assert sum(await all_forgotten(store)) >= 3
+
+
+async def test_redis_lets_go_by_its_own_clock_and_not_at_all_by_one_in_doubt(
+    addresses: Addresses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind, now = on_redis(addresses), clock.now
+    opened: RedisStore = await kind.connect(kind.service)
+    await opened.redis.delete(keys.PUBLISHED, keys.CLOCK)
+    row: dict[Any, Any] = {"t": "t", "k": "k", "v": "", "h": "[]"}
+    hours = [int((now() - timedelta(hours=h)).timestamp() * 1000) for h in (8 * 24, 6 * 24)]
+    for at in hours:
+        await opened.redis.xadd(keys.PUBLISHED, row, id=f"{at}-0")
+    for off_by in (timedelta(days=40), timedelta(days=-40)):
+        with monkeypatch.context() as turned:
+            turned.setattr(clock, "now", lambda off_by=off_by: now() + off_by)
+            with pytest.raises(ClockInDoubtError, match="this process's"):
+                await opened.tend()
+    await opened.redis.hset(keys.CLOCK, "seen", str(hours[0]))
+    for _ in range(2):
+        with pytest.raises(ClockInDoubtError, match="clock jumped"):
+            await opened.tend()
+    assert await opened.redis.xlen(keys.PUBLISHED) == 2
+    await opened.redis.hset(keys.CLOCK, "jumped", str(hours[1]))
+    await opened.tend()
+    assert await opened.redis.xlen(keys.PUBLISHED) == 1
+    await opened.redis.delete(keys.PUBLISHED, keys.CLOCK)
+    await opened.close()
 
 
 async def test_instances_tend_side_by_side_while_relays_go_on(store: PostgresStore) -> None:
@@ -118,7 +207,7 @@ def kind(addresses: Addresses) -> Kind:
 async def remembering(kind: Kind) -> AsyncIterator[PostgresStore]:
     opened: PostgresStore = await kind.connect(kind.service)
     async with opened.reading() as connection:
-        await connection.execute("TRUNCATE inbox, idempotency_keys")
+        await connection.execute("TRUNCATE inbox, idempotency_keys, clock_marks")
     yield opened
     await opened.close()
 

@@ -13,7 +13,7 @@ from chassis import clock, ids
 from chassis.errors import StoreLostError, TransientError
 from chassis.message import Message
 from chassis.service import Service
-from loyalty_svc import batch, behind, operations, rebuild, store
+from loyalty_svc import batch, behind, guarded, operations, outbox, rebuild, store
 from loyalty_svc.messages import SetStanding
 from loyalty_svc.operations import RedisOperations
 from loyalty_svc.service import SERVICE
@@ -26,7 +26,7 @@ from tests.support.records import a_message, an_order
 Call = tuple[bytes, tuple[bytes, ...]]
 SCRIPTS: Final = {
     name: text
-    for module in (batch, store, operations, behind, rebuild)
+    for module in (batch, guarded, outbox, store, operations, behind, rebuild)
     for name, text in vars(module).items()
     if name.isupper() and isinstance(text, str) and ("redis.call" in text or name == "RENEW")
 }
@@ -142,9 +142,9 @@ async def _relay(loyalty: Loyalty, opened: store.RedisStore, time: VirtualTime) 
     assert not await other.lead(0)
     with suppress(TransientError):
         await other.pending(0, 10)
-    await time.wait(store.LEASE_MS / 1000 * 0.6)
+    await time.wait(outbox.LEASE_MS / 1000 * 0.6)
     rows = await opened.pending(0, 100)
-    await time.wait(store.LEASE_MS / 1000 * 0.6)
+    await time.wait(outbox.LEASE_MS / 1000 * 0.6)
     assert await opened.lead(0)
     for _, row in rows:
         if row.topic == "loyalty.events":

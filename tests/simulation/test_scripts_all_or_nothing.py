@@ -28,6 +28,7 @@ FAILS_BY_ITS_KEY: Final = {
     "XDEL",
     "XLEN",
     "XRANGE",
+    "XTRIM",
     "ZADD",
     "ZREM",
 }

@@ -1,0 +1,107 @@
+"""The outbox in Redis, as the relay sees it: a lease on the lead, a stream that waits, one that is kept."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from chassis import clock, ids, keeping
+from chassis.errors import ClockInDoubtError, StoreLostError, TransientError
+from chassis.message import OutboxRow
+from loyalty_svc import keys
+from loyalty_svc.guarded import Guarded
+from loyalty_svc.server import AWAY
+
+KEEP: Final = """
+if redis.call('PTTL', KEYS[2]) < ARGV[3] / 2 then redis.call('PEXPIRE', KEYS[2], ARGV[3]) end
+"""  # not at each of fifty polls a second: every write is a write to disk
+LEAD: Final = f"""
+if redis.call('SET', KEYS[2], ARGV[2], 'NX', 'PX', ARGV[3]) then return 1 end
+if redis.call('GET', KEYS[2]) ~= ARGV[2] then return 0 end
+{KEEP}
+return 1
+"""
+PENDING: Final = f"""
+if redis.call('GET', KEYS[2]) ~= ARGV[2] then return 'OTHER' end
+{KEEP}
+return redis.call('XRANGE', KEYS[3], '-', '+', 'COUNT', ARGV[4])
+"""
+ACKNOWLEDGE: Final = (Path(__file__).parent / "acknowledge.lua").read_text()
+TEND: Final = (Path(__file__).parent / "tend.lua").read_text()
+RESIGN: Final = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
+LEASE_MS: Final = 3000
+CHUNK: Final = 1000
+
+
+@dataclass(kw_only=True)
+class RedisOutbox(Guarded):
+    keep_days: int = 7
+    token: str = field(default_factory=ids.new_id)
+    _leads_until: float = 0.0
+
+    async def lead(self, shard: int) -> bool:
+        """Not asked at every turn: `pending` asks as well, and keeps the lease."""
+        now = clock.monotonic()
+        if now < self._leads_until:
+            return True
+        try:
+            taken = await self.guarded(LEAD, [keys.relay_key(shard)], self.token, LEASE_MS)
+        except StoreLostError:
+            return False  # there is nothing to relay until the consumer has seen to it
+        self._leads_until = now + LEASE_MS / 2000 if taken else 0.0
+        return bool(taken)
+
+    async def resign(self) -> None:
+        self._leads_until = 0.0
+        try:
+            await self.redis.eval(RESIGN, 1, keys.relay_key(0), self.token)
+        except AWAY:
+            return  # the lease ends by itself
+
+    def at_hand(self, shard: int, limit: int) -> None:
+        del shard, limit  # it is looked at each time
+
+    async def pending(self, shard: int, limit: int) -> list[tuple[str, OutboxRow]]:
+        places = [keys.relay_key(shard), keys.OUTBOX]
+        rows = await self.guarded(PENDING, places, self.token, LEASE_MS, limit)
+        if rows == b"OTHER":
+            self._leads_until = 0.0
+            raise TransientError("another instance relays now")
+        return [(id_.decode(), keys.row_of(pairs)) for id_, pairs in rows]
+
+    async def acknowledge(self, shard: int, ids_: Sequence[str]) -> None:
+        del shard
+        if ids_:
+            ends = (min(ids_, key=keys.place_in_stream), max(ids_, key=keys.place_in_stream))
+            places = [keys.OUTBOX, keys.PUBLISHED]
+            await self.guarded(ACKNOWLEDGE, places, self.keep_days, *ends, *ids_)
+
+    async def kept(self) -> AsyncIterator[list[OutboxRow]]:
+        last = "-"
+        while rows := await self.read("XRANGE", keys.PUBLISHED, last, "+", "COUNT", CHUNK):
+            yield [keys.row_of(pairs) for _, pairs in rows]
+            last = f"({rows[-1][0].decode()}"
+
+    async def keeps_any(self) -> bool:
+        return bool(await self.call(self.redis.xlen(keys.PUBLISHED)))  # whatever the epoch
+
+    async def tend(self) -> None:
+        here = clock.now()
+        spans = (keeping.SKEW_MAX, keeping.JUMP_MAX, keeping.HOLD)
+        values = [
+            _ms(timedelta(days=self.keep_days)),
+            round(here.timestamp() * 1000),
+            *map(_ms, spans),
+        ]
+        now, jumped = await self.guarded(TEND, [keys.PUBLISHED, keys.CLOCK], *values)
+        if jumped != -1 and (why := keeping.doubt(_instant(now), here, _instant(jumped))):
+            raise ClockInDoubtError(why)
+
+
+def _ms(span: timedelta) -> int:
+    return round(span.total_seconds() * 1000)
+
+
+def _instant(ms: int) -> datetime:
+    return datetime.fromtimestamp(ms / 1000, UTC)
