@@ -73,7 +73,12 @@ class PostgresOutbox:
     async def acknowledge(self, shard: int, ids: Sequence[str]) -> None:
         query = keeping.KEEP if self.keep_days else keeping.FORGET
         numbers = [int(id_) for id_ in ids]
-        await self._as_leader(shard, "execute", query, numbers)
+        try:
+            await self._as_leader(shard, "execute", query, numbers)
+        except (
+            asyncpg.CheckViolationError
+        ):  # the day's partition was attached while it waited for it
+            await self._as_leader(shard, "execute", query, numbers)
         self.fresh.forget(numbers)
 
     async def _as_leader(self, shard: int, call: str, query: str, *values: Any) -> Any:
