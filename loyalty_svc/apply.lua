@@ -1,5 +1,6 @@
 #!lua flags=no-cluster
--- One message, all or nothing: every check comes before the first write.
+-- One message, all or nothing: every check comes before the first write, as Redis takes nothing
+-- back. Points are whole numbers that a double holds exactly (at most 2^53 - 1 either way).
 -- KEYS: epoch, order, outbox, parked list, parked keys, actions, then one hash a customer
 -- ARGV: epoch, message id, version before, version after, status, detail, parked entry,
 --       redriven entry, audit entry, count of outbox rows, their (topic, key, value, headers),
@@ -12,6 +13,27 @@ if ARGV[3] ~= '' and version ~= ARGV[3] then return 'CONFLICT' end
 local parked, redriven = ARGV[7], ARGV[8]
 if parked == '' and message ~= '' and redis.call('EXISTS', KEYS[4]) == 1 then return 'CONFLICT' end
 if redriven ~= '' and redis.call('LINDEX', KEYS[4], 0) ~= redriven then return 'CONFLICT' end
+
+-- A call on a key of another type fails, so each key that is written is read first.
+if parked ~= '' or redriven ~= '' then
+  redis.call('LLEN', KEYS[4])
+  redis.call('ZCARD', KEYS[5])
+  redis.call('LLEN', KEYS[6])
+end
+local function exact(number) return number >= -9007199254740991 and number <= 9007199254740991 end
+local function whole(text)
+  local number = (text == '0' or string.find(text, '^%-?[1-9]%d*$')) and tonumber(text)
+  return number and exact(number) and number or nil
+end
+local first = 11 + 4 * tonumber(ARGV[10])
+for customer = 7, #KEYS do
+  local held = redis.call('HGET', KEYS[customer], 'points') or '0'
+  local step = ARGV[first + 3 * (customer - 7)]
+  local before, by = whole(held), whole(step)
+  if not before or not by or not exact(before + by) then
+    return {err = 'REFUSED ' .. KEYS[customer] .. ' can not hold these points: ' .. held .. ' and ' .. step}
+  end
+end
 
 local at = 11
 for _ = 1, tonumber(ARGV[10]) do

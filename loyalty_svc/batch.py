@@ -5,10 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from redis.exceptions import ResponseError
+
 from chassis.message import Change
 from chassis.work import States
 
 APPLY: Final = (Path(__file__).parent / "apply.lua").read_text()
+REFUSED: Final = "REFUSED "
 SHA: Final = hashlib.sha1(APPLY.encode(), usedforsecurity=False).hexdigest()
 
 
@@ -28,6 +31,12 @@ class Batch:
             self.pipe.evalsha(SHA, key_count, *keys_and_values)
         else:
             self.pipe.eval(APPLY, key_count, *keys_and_values)
+
+
+def refusal_of(reply: Any) -> str:
+    """Why a script refused its message for good, having written nothing; "" if it did not."""
+    is_one = isinstance(reply, ResponseError) and str(reply).startswith(REFUSED)
+    return str(reply).removeprefix(REFUSED) if is_one else ""
 
 
 def copied(states: States, key: str) -> States:

@@ -11,7 +11,7 @@ repeats    a fact that comes twice, or too late, decides nothing
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from loyalty_svc.messages import SetStanding
 from shared_events.decision import Decision, impossible, nothing, publish
@@ -27,6 +27,8 @@ from shared_events.order import OrderCancellationRequested
 from shared_events.shipping import ShipmentCancellationRefused, ShipmentCreated
 
 MINOR_UNITS_PER_POINT = 100
+POINTS_MAX: Final = 10**15
+"""No award takes a customer beyond: so a sum, with what may be awarded again, is exact in a double."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +135,12 @@ def award(state: State, message: ShipmentCreated, at: datetime) -> Decision:
             pass
     if at > order.deadline:
         return publish(PointsRejected(order_id=order.order_id, reason="deadline_exceeded"))
-    if state.customers.get(order.customer_id, Customer()).suspended:
+    customer = state.customers.get(order.customer_id, Customer())
+    if customer.suspended:
         return publish(PointsRejected(order_id=order.order_id, reason="customer_suspended"))
     points = order.total_minor // MINOR_UNITS_PER_POINT
+    if customer.points + points > POINTS_MAX:
+        return publish(PointsRejected(order_id=order.order_id, reason="too_many_points"))
     awarded = PointsAwarded(order_id=order.order_id, customer_id=order.customer_id, points=points)
     return publish(awarded)
 

@@ -11,7 +11,7 @@ from chassis.parking import kept, message_of
 from chassis.store import DeadLetter, Redriven, Whereabouts
 from chassis.work import States, Work, published_by, work_of
 from loyalty_svc import keys
-from loyalty_svc.batch import Batch, copied
+from loyalty_svc.batch import Batch, copied, refusal_of
 from loyalty_svc.store import RedisStore
 
 FAILED_AGAIN: Final = """
@@ -20,6 +20,8 @@ redis.call('LSET', KEYS[2], 0, ARGV[3])
 return 'DONE'
 """
 DISCARD: Final = """
+redis.call('ZCARD', KEYS[3])
+redis.call('LLEN', KEYS[4])
 if redis.call('LREM', KEYS[2], 1, ARGV[2]) == 0 then return 'CONFLICT' end
 if redis.call('EXISTS', KEYS[2]) == 0 then redis.call('ZREM', KEYS[3], KEYS[2]) end
 redis.call('RPUSH', KEYS[4], ARGV[3])
@@ -63,7 +65,11 @@ class RedisOperations:
                     # its mark and its offset were written when it was parked
                     bare = replace(message, record=None)
                     self.store.apply(batch, bare, before, states, work, (entry, audit))
-                    _expect_done(await self.store.call(self.store.execute(batch)), key)
+                    replies = await self.store.call(self.store.execute(batch))
+                    if refused := refusal_of(replies[0]):
+                        done[-1] = Redriven(letter.id, Parked(refused))
+                    else:
+                        _expect_done(replies, key)
             last = done[-1].outcome
             if isinstance(last, Parked):
                 if not dry_run:

@@ -24,6 +24,7 @@ return 1
 """
 PENDING: Final = f"""
 if redis.call('GET', KEYS[2]) ~= ARGV[2] then return 'OTHER' end
+redis.call('XLEN', KEYS[3])
 {KEEP}
 return redis.call('XRANGE', KEYS[3], '-', '+', 'COUNT', ARGV[4])
 """

@@ -56,6 +56,7 @@ redis.call('PEXPIRE', KEYS[1], ARGV[2])
 RENEW: Final = "return 'DONE'"
 REMOVE: Final = "redis.call('DEL', unpack(KEYS, 2)) return 'DONE'"
 FILL: Final = """
+for hash = 2, #KEYS do redis.call('HLEN', KEYS[hash]) end
 local at = 3
 for hash = 2, #KEYS do
   redis.call('HSET', KEYS[hash], unpack(ARGV, at + 1, at + ARGV[at]))
@@ -64,6 +65,7 @@ end
 return 'DONE'
 """
 FINISH: Final = """
+redis.call('HLEN', KEYS[4])
 redis.call('SET', KEYS[2], ARGV[1])
 redis.call('DEL', KEYS[1], KEYS[3])
 if #ARGV > 2 then redis.call('HSET', KEYS[4], unpack(ARGV, 3)) end

@@ -13,7 +13,7 @@ rebuild writes, last: every script that reads or changes points checks it first 
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from chassis import clock, ids
 from chassis.errors import ConcurrentChangeError
@@ -29,18 +29,20 @@ from chassis.service import Service
 from chassis.store import DeadLetter
 from chassis.work import States, Work, dead_letters_of, work_of
 from loyalty_svc import keys
-from loyalty_svc.batch import Batch, copied
+from loyalty_svc.batch import Batch, copied, refusal_of
 from loyalty_svc.behind import is_behind
 from loyalty_svc.outbox import RedisOutbox
 from loyalty_svc.rebuild import Rebuild
 from loyalty_svc.server import WRITABLE, Server
 
 REACH: Final = """
+local further = {}
 for i = 2, #ARGV, 2 do
   if tonumber(redis.call('HGET', KEYS[2], ARGV[i]) or '0') < tonumber(ARGV[i + 1]) then
-    redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1])
+    further[#further + 1] = i
   end
 end
+for _, i in ipairs(further) do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
 """
 
 
@@ -131,7 +133,12 @@ class RedisStore(RedisOutbox):
         for record, why in malformed:
             self._park(batch, record, why)
         replies = await self.execute(batch)
+        refused = {n: why for n in range(len(messages)) if (why := refusal_of(replies[n]))}
+        if refused:
+            await self._park_refused(messages, refused)
         for number, message in enumerate(messages):
+            if number in refused:
+                outcomes[number] = Parked(refused[number])
             if replies[number] == b"CONFLICT":
                 raise ConcurrentChangeError(message.key)
             if replies[number] == b"SEEN" and message.record is not None:
@@ -145,11 +152,29 @@ class RedisStore(RedisOutbox):
             raise self.lose()
         return Batch(self.redis.pipeline(transaction=False), self.epoch)
 
-    async def execute(self, batch: Batch) -> list[bytes]:
-        replies: list[bytes] = await batch.pipe.execute()
+    async def execute(self, batch: Batch) -> list[Any]:
+        """A reply to each script: an error where it refused its message (see `refusal_of`).
+
+        Raises RedisError for any other error.
+        """
+        replies: list[Any] = await batch.pipe.execute(raise_on_error=False)
+        for reply in replies:
+            if isinstance(reply, Exception) and not refusal_of(reply):
+                raise reply
         if b"LOST" in replies:
             raise self.lose()
         return replies
+
+    async def _park_refused(self, messages: Sequence[Message], why: dict[int, str]) -> None:
+        """The later ones of a key were decided on what was not written: they conflict, and park then."""
+        batch = self.batch()
+        for number, reason in why.items():
+            message = messages[number]
+            if message.record is not None:
+                work = Work(parked=[(message, reason)], outcomes=[Parked(reason)])
+                self.apply(batch, message, States(), States(), work)
+        if len(batch.pipe):
+            await self.execute(batch)
 
     async def _load(self, messages: Sequence[Message]) -> tuple[States, set[str], set[str]]:
         if not messages:

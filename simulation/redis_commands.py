@@ -6,7 +6,7 @@ from functools import partial
 from itertools import islice
 from typing import Any, Final
 
-from simulation.redis_data import Data, Hash, List, SortedSet, Stream, error, integer
+from simulation.redis_data import Data, Hash, List, SortedSet, Stream, error, fits, integer
 
 Run = Callable[..., Any]
 
@@ -134,6 +134,11 @@ def hgetall(data: Data, key: bytes) -> list[bytes]:
     return [part for pair in data.seen(key, Hash).items() for part in pair]
 
 
+@command(2)
+def hlen(data: Data, key: bytes) -> int:
+    return len(data.seen(key, Hash))
+
+
 @command(3)
 def hexists(data: Data, key: bytes, field: bytes) -> int:
     return int(field in data.seen(key, Hash))
@@ -152,6 +157,8 @@ def hincrby(data: Data, key: bytes, field: bytes, by: bytes) -> int:
     step = integer(by)
     before = data.seen(key, Hash).get(field, b"0")
     total = integer(before, "ERR hash value is not an integer") + step
+    if not fits(total):
+        raise error("ERR increment or decrement would overflow")
     data.set_item(data.made(key, Hash), field, b"%d" % total)
     return total
 
@@ -175,6 +182,11 @@ def _taken(data: Data, key: bytes, at: int) -> bytes:
     data.undo.append(partial(held.insert, at, entry))
     data.dropped_if_empty(key, held)
     return entry
+
+
+@command(2)
+def llen(data: Data, key: bytes) -> int:
+    return len(data.seen(key, List))
 
 
 @command(3)

@@ -132,6 +132,11 @@ def integer(text: bytes, otherwise: str = "ERR value is not an integer or out of
         number = int(text)
     except ValueError:
         raise error(otherwise) from None
-    if b"%d" % number != text:
+    if b"%d" % number != text or not fits(number):
         raise error(otherwise)
     return number
+
+
+def fits(number: int) -> bool:
+    """Whether it is a signed integer of 64 bits, as Redis keeps them."""
+    return -(2**63) <= number < 2**63

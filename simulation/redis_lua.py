@@ -8,7 +8,7 @@ from lupa import lua51
 from redis.exceptions import ResponseError
 
 from simulation.redis_commands import Status
-from simulation.redis_data import error
+from simulation.redis_data import error, fits
 
 Call = Callable[..., Any]
 SANDBOX: Final = b"""
@@ -99,7 +99,8 @@ class Scripts:
         if isinstance(value, bool):
             return 1 if value else None
         if isinstance(value, int | float):
-            return int(value)
+            number = int(value)
+            return number if fits(number) else -(2**63)  # as the processor's conversion does it
         if (failed := value[b"err"]) is not None:
             raise error(failed.decode())
         if (status := value[b"ok"]) is not None:

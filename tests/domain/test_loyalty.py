@@ -1,9 +1,13 @@
 """The rules of loyalty points."""
 
+from dataclasses import replace
 from typing import Any, Final
 
-from loyalty_svc.domain import Customer
+import pytest
+
+from loyalty_svc.domain import INITIAL, POINTS_MAX, Customer
 from loyalty_svc.service import SERVICE
+from shared_events.decision import publish
 from shared_events.loyalty import CustomerReinstated
 from tests.domain.builders import (
     TOO_LATE,
@@ -48,6 +52,18 @@ def test_a_suspended_customer_earns_nothing() -> None:
 
 def test_a_reinstated_customer_earns_points_again() -> None:
     given(SERVICE, SUSPENDED, REINSTATED).when(shipment_created()).then(awarded())
+
+
+@pytest.mark.parametrize("points", [POINTS_MAX + 1, 2**53, 10**30])
+def test_points_beyond_what_is_counted_are_refused(points: int) -> None:
+    refused = points_rejected("too_many_points")
+    given(SERVICE).when(shipment_created(total_minor=100 * points)).then(refused)
+    given(SERVICE).when(shipment_created(total_minor=100 * POINTS_MAX)).then(
+        replace(awarded(), points=POINTS_MAX)
+    )
+    full = replace(awarded(), order_id="o-2", points=POINTS_MAX)
+    state = SERVICE.scoped(INITIAL, customers_after(full))
+    assert SERVICE.decide(state, shipment_created(), an_order().placed_at) == publish(refused)
 
 
 def test_a_shipment_past_the_deadline_earns_nothing() -> None:

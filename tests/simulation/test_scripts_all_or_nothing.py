@@ -1,13 +1,14 @@
 """Each of loyalty's scripts does all or nothing, whichever of its calls fails (rule R11).
 
-Redis takes nothing back when a script fails. So each call that may fail comes before the first
-write, and what comes after it can fail only on a key that holds another type, or on points that
-are no number: nothing of ours makes such a key. Memory is asked for at the first write only.
+Redis takes nothing back when a script fails. So each check comes before the first write: of the
+type of each key that is written, and of the numbers that are added. What comes after it can't fail.
+Memory is asked for at the first write only.
 """
 
 import re
 from collections.abc import Callable
 from copy import deepcopy
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ import pytest
 from redis.exceptions import OutOfMemoryError, ResponseError
 
 from chassis import clock
+from simulation.redis_data import Hash
 from simulation.redis_server import RedisServer
 from tests.simulation.story import SCRIPTS, WHOLE, Ran, told
 
@@ -34,13 +36,10 @@ FAILS_BY_ITS_KEY: Final = {
 }
 """With arguments that are right whatever the values: the kind of its key, and a number there."""
 NEVER_FAILS: Final = OF_ANY_TYPE | {"SET"}
-SPOILT_BY_A_FOREIGN_HAND: Final = {
-    *(("APPLY", key) for key in ("parked", "parked-keys", "actions", "customer")),
-    *(("DISCARD", key) for key in ("parked-keys", "actions")),
-    *(("FILL", key) for key in ("order", "customer")),  # what a rebuild removes before it fills
-    ("FINISH", "checked"),  # likewise
-    ("PENDING", "outbox"),  # no more than a lease that is longer now
-}
+WRONG_POINTS: Final = (
+    *(b"%d" % number for number in (2**53, -(2**53), 2**63 - 1, -(2**63), 2**63, 10**30)),
+    *(b"", b"abc", b"007", b"+1", b"-0", b" 1", b"1.5", b"1e3", b"0x10"),
+)
 
 
 @pytest.fixture
@@ -119,17 +118,54 @@ def _family(key: bytes) -> bytes:
     return b":".join(key.split(b":")[:2])
 
 
-async def test_a_key_of_another_type_is_met_before_the_first_write_or_is_one_of_these(
+async def test_a_key_of_another_type_is_met_before_the_first_write(
     ran: list[Ran], redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Only a foreign hand makes one. This is what it could spoil: known, and no more than that."""
-    halves = set()
+    """Only a foreign hand makes one."""
+    met = 0
     for each in ran:
         monkeypatch.setattr(clock, "now", lambda at=each.at: at)
         for key in {args[0] for name, args in each.calls if name != b"TIME"}:
-            if changed(redis, each, partial(_of_another_type, key)):
-                halves.add((each.name, _family(key).decode().removeprefix("loyalty:")))
-    assert halves == SPOILT_BY_A_FOREIGN_HAND
+            left = changed(redis, each, partial(_of_another_type, key))
+            assert not left, f"{each.name} fails on {key!r} when it has written already"
+            met += left is False
+    assert met > 20
+
+
+async def test_points_that_cannot_be_added_are_met_before_the_first_write(
+    ran: list[Ran], redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Numbers at the ends of what is counted, beyond 64 bits, and what is none to Redis."""
+    for each in adding(ran):
+        monkeypatch.setattr(clock, "now", lambda at=each.at: at)
+        key = next(args[0] for name, args in each.calls if name == b"HINCRBY")
+        for points in WRONG_POINTS:
+            spoil = partial(_with_points, key, points)
+            assert changed(redis, each, spoil) is False, f"{each.name} on {points!r}"
+        for points in (b"0", b"-5", b"900719925474099", b"-900719925474099"):
+            assert changed(redis, each, partial(_with_points, key, points)) is None, points
+
+
+async def test_a_step_that_cannot_be_added_is_met_before_the_first_write(
+    ran: list[Ran], redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for each in adding(ran):
+        monkeypatch.setattr(clock, "now", lambda at=each.at: at)
+        *words, _points, suspended, changes = each.command
+        for step in WRONG_POINTS:
+            wrong = replace(each, command=(*words, step, suspended, changes))
+            assert changed(redis, wrong, lambda _redis: None) is False, step
+
+
+def adding(ran: list[Ran]) -> list[Ran]:
+    """Runs that change the points, or the standing, of a customer: the last three arguments."""
+    found = [each for each in ran if any(name == b"HINCRBY" for name, _ in each.calls)]
+    assert {each.calls[-1][0] for each in found} == {b"HINCRBY", b"HSET"}
+    return found
+
+
+def _with_points(key: bytes, points: bytes, redis: RedisServer) -> None:
+    redis.data.values.setdefault(key, Hash())[b"points"] = points
 
 
 def _of_another_type(key: bytes, redis: RedisServer) -> None:
