@@ -27,7 +27,7 @@ def newest(folder: Path) -> str:
 async def _revision(url: str) -> str | None:
     """None where there is none, or it can't be asked for: Alembic says why then."""
     try:
-        connection = await asyncpg.connect(url, timeout=10)
+        connection = await asyncpg.connect(url, timeout=10, target_session_attrs="read-write")
         try:
             found: str | None = await connection.fetchval("SELECT version_num FROM alembic_version")
         finally:

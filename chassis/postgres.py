@@ -40,7 +40,7 @@ from chassis.message import (
     Record,
     Repeated,
 )
-from chassis.postgres_outbox import PostgresOutbox, translated
+from chassis.postgres_outbox import PostgresOutbox
 from chassis.postgres_types import POISON, Connection, Pool
 from chassis.service import Service
 from chassis.state_tables import SharedTable, StateTable
@@ -86,7 +86,12 @@ class PostgresStore(PostgresOutbox):
         keep_days: int = 7,
         inbox_keep_days: int = 30,
     ) -> Self:
-        common = {"command_timeout": 30, "timeout": 10, "reset": as_it_is}
+        common = {
+            "command_timeout": 30,
+            "timeout": 10,
+            "reset": as_it_is,
+            "target_session_attrs": "read-write",  # of several hosts, the one that takes writes
+        }
         pool = await asyncpg.create_pool(
             url, min_size=2, max_size=8, server_settings=PLANNED_ONCE, **common
         )
@@ -113,9 +118,13 @@ class PostgresStore(PostgresOutbox):
         async with self.reading() as connection:
             return not await connection.fetchval(query)
 
+    @property
+    def pools(self) -> tuple[Pool, ...]:
+        return (self.pool, self.aside)
+
     async def close(self) -> None:
         await self.resign()
-        for pool in (self.pool, self.aside):
+        for pool in self.pools:
             pool.terminate()
 
     async def prepare(self, stopping: asyncio.Event) -> None:
@@ -127,7 +136,7 @@ class PostgresStore(PostgresOutbox):
         Raises TransientError when the database is away or was faster; nothing has changed then.
         """
         try:
-            async with translated(), self.pool.acquire() as connection:
+            async with self.translated(), self.pool.acquire() as connection:
                 done = None if malformed else await self._carry_on(connection, messages)
                 if done is None:
                     async with self._locking(connection):
@@ -170,7 +179,7 @@ class PostgresStore(PostgresOutbox):
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Connection]:
         """A connection to look things up. Raises TransientError when the database is away."""
-        async with translated(), self.pool.acquire() as connection:
+        async with self.translated(), self.pool.acquire() as connection:
             yield connection
 
     @asynccontextmanager
@@ -312,14 +321,14 @@ class PostgresStore(PostgresOutbox):
         await self._publish(connection, dead_letters_of(self.service, kept))
 
     async def _park_alone(self, messages: Sequence[Message], why: str) -> list[Outcome]:
-        async with translated(), self.transaction() as connection:
+        async with self.translated(), self.transaction() as connection:
             await connection.fetch(sql.ENTER, [m.entry for m in messages if m.record])
             kept = [(m.record, m.key, why) for m in messages if m.record]
             await self._park(connection, kept)
         return [Parked(why) for _ in messages]
 
     async def project(self, records: Sequence[Record]) -> None:
-        async with translated(), self.transaction() as connection:
+        async with self.translated(), self.transaction() as connection:
             for topic, fold in self.service.projections.items():
                 if some := [record for record in records if record.topic == topic]:
                     await fold(connection, some)
@@ -331,7 +340,7 @@ class PostgresStore(PostgresOutbox):
         del offsets  # Kafka keeps them
 
     async def kept(self) -> AsyncIterator[list[OutboxRow]]:
-        async with translated(), self.transaction() as connection:
+        async with self.translated(), self.transaction() as connection:
             async for rows in keeping.kept(connection):
                 yield rows
 
@@ -340,13 +349,13 @@ class PostgresStore(PostgresOutbox):
             return bool(await connection.fetchval(keeping.ANY))
 
     async def tend(self) -> None:
-        async with translated(), self.transaction() as connection:
+        async with self.translated(), self.transaction() as connection:
             why = await keeping.tend(connection, self.keep_days)
         if why:
             raise ClockInDoubtError(why)
 
     async def forget(self) -> int:
-        async with translated(), self.aside.acquire() as connection, connection.transaction():
+        async with self.translated(), self.aside.acquire() as connection, connection.transaction():
             forgotten, why = await keeping.forget(connection, self.inbox_keep_days)
         if why:
             raise ClockInDoubtError(why)
@@ -355,7 +364,7 @@ class PostgresStore(PostgresOutbox):
     async def due_effects(
         self, kinds: tuple[str, ...], limit: int, lease_s: float, *, freshest: bool = False
     ) -> list[PendingEffect]:
-        async with translated(), self.aside.acquire() as connection:
+        async with self.translated(), self.aside.acquire() as connection:
             lease = timedelta(seconds=lease_s)
             query = sql.LEASE_FRESHEST if freshest else sql.LEASE_EFFECTS
             rows = await connection.fetch(query, list(kinds), limit, lease)
@@ -363,13 +372,15 @@ class PostgresStore(PostgresOutbox):
 
     async def postpone(self, effect: PendingEffect, delay_s: float, error: str) -> None:
         query = "UPDATE effects SET due_at = now() + $2, last_error = $3 WHERE id = $1"
-        async with translated(), self.aside.acquire() as connection:
+        async with self.translated(), self.aside.acquire() as connection:
             await connection.execute(query, effect.id, timedelta(seconds=delay_s), error[:500])
 
     async def backlog(self) -> dict[str, float]:
-        async with translated(), self.aside.acquire() as connection:
+        async with self.translated(), self.aside.acquire() as connection:
             kinds = [kind.__name__ for kind in self.service.effects]
             row = await connection.fetchrow(sql.BACKLOG, kinds, ATTENTION_TRIES)
+            if row["is_read_only"]:
+                raise asyncpg.ReadOnlySQLTransactionError("its sessions are read-only")
         names = (
             "outbox_rows",
             "outbox_oldest_seconds",
@@ -377,7 +388,7 @@ class PostgresStore(PostgresOutbox):
             "effects_needing_attention",
             "parked_messages",
         )
-        return dict(zip(names, map(float, row), strict=True))
+        return dict(zip(names, map(float, tuple(row)[:-1]), strict=True))
 
 
 def _noted(messages: Sequence[Message]) -> bool:

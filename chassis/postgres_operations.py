@@ -9,7 +9,6 @@ from chassis import wire
 from chassis.message import Message, OperatorAction, Parked, PendingEffect, Record
 from chassis.parking import kept, message_of
 from chassis.postgres import PostgresStore
-from chassis.postgres_outbox import translated
 from chassis.postgres_types import POISON, Connection
 from chassis.store import DeadLetter, Redriven, Whereabouts
 from chassis.work import published_by, work_of
@@ -36,7 +35,7 @@ class PostgresOperations:
         done: list[Redriven] = []
         while not done or not isinstance(done[-1].outcome, Parked):
             try:
-                async with translated(), self.store.transaction() as connection:
+                async with self.store.translated(), self.store.transaction() as connection:
                     redriven = await self._redrive_first(connection, key, by, note)
             except POISON as error:
                 letter = (await self.dead_letters(key))[0]
@@ -51,7 +50,7 @@ class PostgresOperations:
     async def _looked_ahead(self, key: str, by: str) -> list[Redriven]:
         """All that a redrive would do, in a transaction that is rolled back."""
         done: list[Redriven] = []
-        async with translated(), self.store.pool.acquire() as connection:
+        async with self.store.translated(), self.store.pool.acquire() as connection:
             transaction = connection.transaction()
             await transaction.start()
             try:
@@ -90,11 +89,11 @@ class PostgresOperations:
 
     async def _failed_again(self, id_: str, why: str) -> None:
         reason = why[:2000].replace("\0", "\\x00")
-        async with translated(), self.store.transaction() as connection:
+        async with self.store.translated(), self.store.transaction() as connection:
             await connection.execute(sql.FAILED_AGAIN, int(id_), reason)
 
     async def discard(self, key: str, by: str, reason: str, id_: str = "") -> DeadLetter | None:
-        async with translated(), self.store.transaction() as connection:
+        async with self.store.translated(), self.store.transaction() as connection:
             letters = await _letters(connection, key, " FOR UPDATE")
             chosen = next((x for x in letters if id_ in {"", x.id}), None)
             if chosen is None:
@@ -117,7 +116,7 @@ class PostgresOperations:
     async def expedite(self, key: str, by: str) -> int:
         kinds = [kind.__name__ for kind in self.store.service.effects]
         query = "UPDATE effects SET due_at = now() WHERE key = $1 AND kind = ANY($2::text[])"
-        async with translated(), self.store.transaction() as connection:
+        async with self.store.translated(), self.store.transaction() as connection:
             tag: str = await connection.execute(query, key, kinds)
             count = int(tag.rsplit(" ", 1)[-1])
             if count:

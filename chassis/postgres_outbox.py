@@ -6,14 +6,16 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import asyncpg
+import structlog
 
 from chassis import keeping, wire
 from chassis import postgres_sql as sql
 from chassis.errors import TransientError
 from chassis.fresh import Fresh
 from chassis.message import OutboxRow
-from chassis.postgres_types import POISON, TRANSIENT, Connection, Pool
+from chassis.postgres_types import POISON, TRANSIENT, Connection, Pool, condemns
 
+log = structlog.get_logger()
 LOCK_CLASS: Final = 0x5A6A  # advisory locks of relays, apart from other users of the database
 
 
@@ -28,7 +30,7 @@ class PostgresOutbox:
     async def lead(self, shard: int) -> bool:
         if shard in self._leading:
             return True
-        async with translated():
+        async with self.translated():
             connection = await self.aside.acquire()
             try:
                 query = "SELECT pg_try_advisory_lock($1, $2)"
@@ -46,7 +48,8 @@ class PostgresOutbox:
 
     def _drop(self, shard: int) -> None:
         with suppress(asyncpg.InterfaceError):  # the pool has taken it back: it is closed then
-            self._leading.pop(shard).terminate()  # the lock goes with its session
+            if (session := self._leading.pop(shard, None)) is not None:
+                session.terminate()  # the lock goes with its session
         self.fresh.clear()
 
     def at_hand(self, shard: int, limit: int) -> list[tuple[str, OutboxRow]] | None:
@@ -84,19 +87,31 @@ class PostgresOutbox:
     async def _as_leader(self, shard: int, call: str, query: str, *values: Any) -> Any:
         """Use the session that holds the lock: if it is gone, so is the right to relay."""
         try:
-            async with translated():
+            async with self.translated():
                 return await getattr(self._leading[shard], call)(query, *values)
         except TransientError:
             self._drop(shard)
             raise
 
+    @property
+    def pools(self) -> tuple[Pool, ...]:
+        return (self.aside,)
 
-@asynccontextmanager
-async def translated() -> AsyncIterator[None]:
-    """An error of the connection or the server passes; one of the data is the caller's to isolate."""
-    try:
-        yield
-    except POISON:
-        raise
-    except TRANSIENT as error:
-        raise TransientError(f"{type(error).__name__}: {error}") from error
+    @asynccontextmanager
+    async def translated(self) -> AsyncIterator[None]:
+        """An error of the session or the server passes; one of the data is the caller's to isolate.
+
+        Sessions that are condemned are replaced, all of them: each would fail once more. Whoever uses
+        one keeps it until then; the leader's is ended at once, as its lock may be on another server.
+        """
+        try:
+            yield
+        except POISON:
+            raise
+        except TRANSIENT as error:
+            if condemns(error):
+                log.warning("sessions_replaced", error=f"{type(error).__name__}: {error}")
+                for pool in self.pools:
+                    await pool.expire_connections()
+                await self.resign()
+            raise TransientError(f"{type(error).__name__}: {error}") from error

@@ -1,9 +1,11 @@
 """Runs a service's Alembic migrations, one instance at a time, before it starts."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import alembic.command
+import psycopg
 from alembic import context
 from alembic.config import Config
 from sqlalchemy import create_engine, text
@@ -15,7 +17,7 @@ LOCK: Final = 0x5A6B
 def config_of(folder: Path, url: str) -> Config:
     config = Config()
     config.set_main_option("script_location", str(folder).replace("%", "%%"))
-    config.attributes["url"] = url.replace("postgresql://", "postgresql+psycopg://")
+    config.attributes["url"] = url
     return config
 
 
@@ -25,7 +27,9 @@ def upgrade(folder: Path, url: str) -> None:
 
 def run_environment(metadata: Any) -> None:
     """The whole of each service's env.py."""
-    engine = create_engine(context.config.attributes["url"], poolclass=NullPool)
+    url = context.config.attributes["url"]  # libpq's form, which may name several hosts
+    creator = partial(psycopg.connect, url, target_session_attrs="read-write")
+    engine = create_engine("postgresql+psycopg://", creator=creator, poolclass=NullPool)
     with engine.begin() as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
         context.configure(
