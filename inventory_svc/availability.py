@@ -6,10 +6,10 @@ from typing import Final
 
 import structlog
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from chassis import clock
 from chassis.postgres import PostgresStore
+from chassis.redis_types import AWAY, condemns, reconnect
 from chassis.work import States, Work
 
 log = structlog.get_logger()
@@ -19,8 +19,6 @@ PAUSE_S = 0.05
 PROBE_S = 2.0
 PROBE: Final = {"": 0}
 """Written when nothing else is, to know whether the cache takes it; no SKU is empty."""
-AWAY: Final = (RedisError, OSError, RuntimeError)
-"""What a client raises for a lost connection; the last is uvloop's, for one closed between commands."""
 
 
 @dataclass
@@ -54,6 +52,8 @@ class Availability:
                 log.warning("availability_stale", skus=len(levels), error=repr(error))
                 self._changed_to = levels | self._changed_to
                 self._changed.set()
+                if condemns(error):
+                    await reconnect(self.redis)
                 pause_s = clock.backoff_s(failures, base_s=0.5, max_s=RETRY_MAX_S)
                 await clock.wait_for(stopping, pause_s)
             else:

@@ -7,8 +7,9 @@ from typing import Any, Final
 from redis.asyncio import Redis
 
 from chassis.errors import StoreLostError, TransientError
+from chassis.redis_types import AWAY, condemns, reconnect
 from loyalty_svc import keys
-from loyalty_svc.server import AWAY, Server
+from loyalty_svc.server import Server
 
 GUARD: Final = "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 'LOST' end\n"
 READ: Final = "return redis.call(ARGV[2], KEYS[2], unpack(ARGV, 3))"
@@ -52,6 +53,8 @@ class Guarded:
         try:
             return await awaitable
         except AWAY as error:
+            if condemns(error):
+                await reconnect(self.redis)
             if self.server.is_another:
                 raise self.lose(
                     "Redis was restarted or replaced; its data are looked at"

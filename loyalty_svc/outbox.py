@@ -9,9 +9,9 @@ from typing import Final
 from chassis import clock, ids, keeping
 from chassis.errors import ClockInDoubtError, StoreLostError, TransientError
 from chassis.message import OutboxRow
+from chassis.redis_types import AWAY
 from loyalty_svc import keys
 from loyalty_svc.guarded import Guarded
-from loyalty_svc.server import AWAY
 
 KEEP: Final = """
 if redis.call('PTTL', KEYS[2]) < ARGV[3] / 2 then redis.call('PEXPIRE', KEYS[2], ARGV[3]) end

@@ -2,25 +2,21 @@
 
 import re
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError, ResponseError
-
-AWAY: Final = (RedisError, OSError, RuntimeError)
-"""What a client raises for a lost connection; the last is uvloop's, for one closed between commands."""
-
-
-WRITABLE: Final = "#!lua\nreturn 1"
-"""Writes nothing, but says by its first line that it may: Redis refuses it wherever it refuses a write."""
+from redis.exceptions import ReadOnlyError, ResponseError
 
 
 @dataclass
 class Server:
-    """`run` is the id that Redis gave itself at its start, as the newest connection told.
+    """`run` is whose data they are, as the newest connection told.
+
+    It is the id that Redis gave itself at its start, and that of the history it writes, which is
+    another one whenever it has become a replica or a primary.
 
     `trusted` is the run whose data were looked at, "" while they are. Each connection asks before
-    its first command; that of another run takes none.
+    its first command; that of another run, or to a replica, takes none.
     """
 
     run: str = ""
@@ -36,13 +32,19 @@ class Server:
 
     async def _connected(self, connection: Any) -> None:
         await connection.on_connect()
-        await connection.send_command("INFO", "server")
-        told = str(await connection.read_response())
-        found = re.search(r"run_id:(\w+)", told)
-        self.run = found[1] if found else ""
+        await connection.send_command("INFO")
+        told = (await connection.read_response()).decode()
+        self.run = f"{_told(told, 'run_id')}/{_told(told, 'master_replid')}"
+        if (role := _told(told, "role")) != "master":
+            raise ReadOnlyError(f"it is no primary now: {role or 'it does not tell'}")
         if self.is_another:
             raise ResponseError("Redis was restarted or replaced: its data are looked at first")
 
     @property
     def is_another(self) -> bool:
         return self.trusted not in {"", self.run}
+
+
+def _told(info: str, name: str) -> str:
+    found = re.search(rf"^{name}:(\w+)", info, re.MULTILINE)
+    return found[1] if found else ""

@@ -25,6 +25,7 @@ from chassis.message import (
     Record,
     Repeated,
 )
+from chassis.redis_types import WRITABLE
 from chassis.service import Service
 from chassis.store import DeadLetter
 from chassis.work import States, Work, dead_letters_of, work_of
@@ -33,7 +34,7 @@ from loyalty_svc.batch import Batch, copied, refusal_of
 from loyalty_svc.behind import is_behind
 from loyalty_svc.outbox import RedisOutbox
 from loyalty_svc.rebuild import Rebuild
-from loyalty_svc.server import WRITABLE, Server
+from loyalty_svc.server import Server
 
 REACH: Final = """
 local further = {}

@@ -101,6 +101,18 @@ class SimulatedRedis(Commands):
     connect_timeout_s: float | None = None
     idle: list[Connection] = field(default_factory=list)
 
+    @property
+    def connection_pool(self) -> Self:
+        return self
+
+    async def update_active_connections_for_reconnect(self) -> None:
+        """One that is in use is none of the idle ones, and fails for itself."""
+
+    async def disconnect(self, *, inuse_connections: bool = True) -> None:
+        if inuse_connections:
+            raise NotImplementedError("those in use are left to end")
+        self.idle.clear()
+
     async def aclose(self) -> None:
         self.idle.clear()
 

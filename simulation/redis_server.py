@@ -8,13 +8,17 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, ReadOnlyError
 
 from simulation.redis_commands import COMMANDS, Command
 from simulation.redis_data import Data, error, integer
 from simulation.redis_lua import Script, Scripts
 
 UNDO_MAX: Final = 1000
+INFO: Final = (
+    "# Server\r\nrun_id:{run}\r\n# Replication\r\nrole:{role}\r\nmaster_replid:{history}\r\n"
+)
+REPLICA: Final = "You can't write against a read only replica."
 FULL: Final = "OOM command not allowed when used memory > 'maxmemory'."
 FULL_FOR_SCRIPT: Final = (
     "OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'"
@@ -34,6 +38,7 @@ class RedisServer:
     def __init__(self) -> None:
         self.down = False
         self.full = False
+        self.parts = 0
         self.request: Hook | None = None
         self.reply: Hook | None = None
         self.cut: Callable[[int], int] | None = None
@@ -49,6 +54,14 @@ class RedisServer:
     @property
     def run_id(self) -> str:
         return f"{self.starts:040x}"
+
+    @property
+    def is_replica(self) -> bool:
+        return self.parts % 2 == 1
+
+    def change_part(self) -> None:
+        """REPLICAOF: a primary becomes a replica, or a replica a primary; connections stay open."""
+        self.parts += 1
 
     def restart(self, *, lose_last: int = 0) -> None:
         """Another run, on the data of the last one but for its last writes; connections break."""
@@ -75,8 +88,12 @@ class RedisServer:
             if name == b"EVAL":
                 return self._evaluated(*args)
             if name == b"INFO":
-                return f"# Server\r\nrun_id:{self.run_id}\r\n".encode()
+                role = "slave" if self.is_replica else "master"
+                told = INFO.format(run=self.run_id, role=role, history=f"{self.parts:040x}")
+                return told.encode()
             command = _command(name, args)
+            if command.writes and self.is_replica:
+                raise ReadOnlyError(REPLICA)
             if command.grows and self.full:
                 raise error(FULL)
             return command.run(self.data, *args)
@@ -86,6 +103,8 @@ class RedisServer:
     def _evaluated(self, text: bytes, count: bytes, *rest: bytes) -> Any:
         script, keys = self._scripts.script(text), integer(count)
         self._loaded[hashlib.sha1(text, usedforsecurity=False).hexdigest().encode()] = text
+        if self.is_replica and script.flags is not None and "no-writes" not in script.flags:
+            raise ReadOnlyError(REPLICA)
         if self.full and _refuses_when_full(script):
             raise error(FULL_FOR_SCRIPT)
         self._script_has_written = False
@@ -102,6 +121,8 @@ class RedisServer:
         if self.on_call is not None:
             self.on_call(name, args)
         if command.writes:
+            if self.is_replica:
+                raise ReadOnlyError(REPLICA)
             if self.full and command.grows and not self._script_has_written:
                 raise error(FULL)
             self._script_has_written = True

@@ -56,11 +56,13 @@ class Half:
     def redis(self, database: int = 0) -> Redis:
         return Redis.from_url(f"{self.servers.addresses.redis_url}/{database}")
 
-    def admin(self, command: str) -> None:
-        """As the superuser, in no transaction."""
+    def configure(self, command: str) -> None:
+        """ALTER SYSTEM, which goes for sessions that are open too."""
         url = self.servers.addresses.postgres_url
-        with psycopg.connect(url, autocommit=True) as connection:
+        options = "-c default_transaction_read_only=off"
+        with psycopg.connect(url, autocommit=True, options=options) as connection:
             connection.execute(command.encode())
+            connection.execute("SELECT pg_reload_conf()")
 
 
 RUNNING = ("order", "inventory", "loyalty")
@@ -144,3 +146,31 @@ def test_a_full_redis_blocks_loyalty_and_leaves_inventory_degraded(half: Half) -
         assert half.gauge("loyalty", "saga_ready") == 0
         redis.config_set("maxmemory", 0)
     until(half.is_well, 30, "all well again")
+
+
+def test_sessions_that_became_read_only_are_replaced_when_there_are_others(half: Half) -> None:
+    """As after a fail-over whose old primary lives on; nothing is restarted, nothing ended by hand."""
+    half.configure("ALTER SYSTEM SET default_transaction_read_only = on")
+    until(lambda: half.readiness("order")[0] == 503, 30, "order can keep nothing")
+    assert "store_away" in half.readiness("inventory")[1]
+    assert half.readiness("loyalty") == (200, set())
+    refused = half.checkout()
+    assert (refused.status_code, refused.json()["code"]) == (503, "unavailable")
+    assert half.gauge("order", "saga_ready") == 0
+    half.configure("ALTER SYSTEM RESET default_transaction_read_only")
+    until(lambda: half.checkout().status_code == 201, 30, "checkouts flow again")
+    until(half.is_well, 60, "all well again")
+
+
+def test_a_redis_that_became_a_replica_blocks_loyalty_until_it_is_primary_again(half: Half) -> None:
+    with half.redis() as redis:
+        redis.replicaof("127.0.0.1", 1)
+        until(lambda: half.readiness("loyalty")[0] == 503, 30, "loyalty can keep nothing")
+        until(lambda: "cache_away" in half.readiness("inventory")[1], 30, "the cache is missed")
+        url = f"{half.url('loyalty')}/customers/zoe/standing"
+        answer = httpx.put(url, json={"suspended": True}, timeout=30)
+        assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+        redis.replicaof("NO", "ONE")
+    until(half.is_well, 60, "all well again")
+    httpx.put(url, json={"suspended": True}, timeout=30).raise_for_status()
+    assert httpx.get(f"{half.url('loyalty')}/customers/zoe/points").json()["suspended"] is True

@@ -164,3 +164,36 @@ async def test_a_store_notices_another_run_at_its_first_connection(
         await store.positions()
     await store.prepare(asyncio.Event())
     assert await store.positions() == {}
+
+
+async def test_a_replica_takes_no_write_and_its_data_are_looked_at_when_it_is_primary_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As after a fail-over and back: the run is the same, but its data may have been another's."""
+    loyalty = Loyalty()
+    loyalty.replace(monkeypatch)
+    store = await loyalty.connect()
+    await store.reached({("shipping.events", 0): 5})
+    loyalty.redis.change_part()
+    for ask in (store.backlog, lambda: store.reached({("shipping.events", 0): 6})):
+        with pytest.raises(TransientError):
+            await ask()
+    with pytest.raises(TransientError, match="no primary now"):
+        await store.prepare(asyncio.Event())
+    loyalty.redis.change_part()
+    await store.prepare(asyncio.Event())
+    assert await store.positions() == {("shipping.events", 0): 5}
+    await store.reached({("shipping.events", 0): 6})
+
+
+async def test_a_change_of_parts_is_noticed_by_the_next_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loyalty = Loyalty()
+    loyalty.replace(monkeypatch)
+    store = await loyalty.connect()
+    loyalty.redis.change_part()
+    loyalty.redis.change_part()
+    await store.redis.connection_pool.disconnect(inuse_connections=False)
+    with pytest.raises(StoreLostError, match="replaced"):
+        await store.positions()
