@@ -37,6 +37,9 @@ class Pool:
     async def release(self, _: Refusing) -> None:
         self.out -= 1
 
+    async def expire_connections(self) -> None:
+        """Each is made for the one who asks."""
+
 
 def test_a_failed_try_to_lead_gives_its_connection_back() -> None:
     """Kept, a few outages would empty the pool, and the relay would wait for ever."""
