@@ -1,7 +1,8 @@
 """What can go wrong in the mechanism.
 
 ChassisError
- +- UnusableStoreError       its data are not whole: a person has to act before the service starts
+ +- CannotStartError         a setting is wrong, or what a start needs is not to be had now
+ |   +- UnusableStoreError   its data are not whole: a person has to act before the service starts
  +- LogLostError             what was published is gone from Kafka: a person has to put it back
  +- ClockInDoubtError        nothing may be deleted by the store's clock
  +- TransientError           try the same again: a server is away, or somebody was faster
@@ -16,7 +17,15 @@ class ChassisError(Exception):
     """The root of all errors of the chassis."""
 
 
-class UnusableStoreError(ChassisError):
+class CannotStartError(ChassisError):
+    """A process ends before it serves, with exit code 2 where its settings are wrong, else with 1."""
+
+    def __init__(self, why: str, code: int = 1) -> None:
+        super().__init__(why)
+        self.code = code
+
+
+class UnusableStoreError(CannotStartError):
     """The store's data are not whole, and this process can't make them so."""
 
 

@@ -5,31 +5,33 @@ import contextlib
 import gc
 import os
 import signal
+import socket
 import sys
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import structlog
 import uvicorn
 import uvloop
 from fastapi import FastAPI
 from pydantic import ValidationError
+from pydantic_settings import BaseSettings
 
-from chassis import clock, kafka, keeping, logs, tracing
+from chassis import clock, kafka, keeping, listening, logs, tracing
 from chassis.circuit import Circuit, State
 from chassis.commands import Commands
 from chassis.consumer import Consumer
 from chassis.effects import EffectWorker, itself
-from chassis.errors import LogLostError, TransientError, UnusableStoreError
+from chassis.errors import CannotStartError, LogLostError, TransientError, UnusableStoreError
 from chassis.handover import Handover
 from chassis.health import Condition, Health
 from chassis.metrics import BACKLOG
 from chassis.relay import Relay
 from chassis.service import Provider, Service
-from chassis.settings import ServiceSettings
+from chassis.settings import ServiceSettings, TracingSettings
 from chassis.store import Operations, Store
 from chassis.topics import topics_of
 from shared_events.catalog import COMPACTED
@@ -41,6 +43,7 @@ ACCEPTED_LATER: Final = 4096
 """Connections that wait to be accepted: what Linux allows by default, for a rush on a busy process."""
 KEEP_ALIVE_S: Final = 75
 """Longer than balancers keep an idle connection (60 s): who closes first must be the one who asks."""
+S = TypeVar("S", bound=BaseSettings)
 Part = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 
 
@@ -150,11 +153,15 @@ async def run(node: Node, app: FastAPI) -> None:
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=5,
     )
-    server = uvicorn.Server(config)
+    with listening.bound(node.settings.http_host, node.settings.http_port) as sockets:
+        await _serve(node, uvicorn.Server(config), sockets)
+
+
+async def _serve(node: Node, server: uvicorn.Server, sockets: list[socket.socket]) -> None:
     server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]  # ours, above
 
     async def http(stopping: asyncio.Event) -> None:
-        serving = asyncio.create_task(server.serve())
+        serving = asyncio.create_task(server.serve(sockets))
         stop = asyncio.create_task(stopping.wait())
         await asyncio.wait([serving, stop], return_when=asyncio.FIRST_COMPLETED)
         server.should_exit = True
@@ -162,7 +169,8 @@ async def run(node: Node, app: FastAPI) -> None:
 
     await _refuse_what_is_lost(node)
     _spare_the_collector()
-    log.info("started", http_port=node.settings.http_port, pid=os.getpid())
+    port = listening.listen(sockets, ACCEPTED_LATER)
+    log.info("started", http_port=port, pid=os.getpid())
     if await work(node, {"http": http, "keeping": partial(keeping.run, node.store, node.health)}):
         raise SystemExit(1)
 
@@ -274,28 +282,36 @@ async def _check_log(node: Node, missing: set[str]) -> None:
 
 
 def start(settings_type: type[ServiceSettings], name: str, main: Callable[[Any], Any]) -> None:
-    """The whole of each service's entry: settings, logs, traces, loop. A bad setting exits with 2."""
-    try:
-        settings = settings_type()  # type: ignore[call-arg]  # read from the environment
-    except ValidationError as error:
-        wrong = [
-            "_".join((name, *map(str, e["loc"][:1]))).upper() + f": {e['msg']}"
-            for e in error.errors()
-        ]
-        raise SystemExit(_usage(name, "; ".join(wrong))) from None
+    """The whole of each service's entry: settings, logs, traces, loop.
+
+    A bad setting is one line and exit code 2; what else keeps it from starting is logged, and 1.
+    """
+    settings = _read(settings_type, name, name)
+    traced = _read(TracingSettings, name, "otel_exporter_otlp")
     logs.configure(name, settings.log_level)
-    if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
+    if traced.endpoint:
         tracing.configure(name)
     try:
         uvloop.run(main(settings))
-    except UnusableStoreError as error:
+    except CannotStartError as error:
         log.error("not_started", error=str(error))  # noqa: TRY400 - it says all there is to say
+        raise SystemExit(error.code) from None
+    except Exception:
+        log.exception("failed")  # one line of JSON, whatever it is
         raise SystemExit(1) from None
 
 
-def _usage(name: str, why: str) -> int:
-    sys.stderr.write(f"{name}-svc: {why}\n")
-    return 2
+def _read(settings_type: type[S], name: str, prefix: str) -> S:
+    """From the environment; what is wrong there is one line on stderr and exit code 2."""
+    try:
+        return settings_type()
+    except ValidationError as error:
+        wrong = [
+            "_".join((prefix, *map(str, e["loc"][:1]))).upper() + f": {e['msg']}"
+            for e in error.errors()
+        ]
+    sys.stderr.write(f"{name}-svc: {'; '.join(wrong)}\n")
+    raise SystemExit(2)
 
 
 def migrations_of(file: str) -> Path:

@@ -1,22 +1,108 @@
 """Settings that every service has; each reads them with its own prefix, such as ORDER_HTTP_PORT."""
 
-from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings
+import re
+from typing import Annotated, Final, Literal, TypeAlias
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_PLACE: Final = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^\s:,/@\[\]]+)(?::(\d{1,5}))?")
+_HIGHEST_PORT: Final = 65535
+
+
+def bootstrap_servers(text: str) -> str:
+    """The text as it is. Raises ValueError unless it is host:port, or several of them."""
+    if not all(_is_place(broker.strip(), port=True) for broker in text.split(",")):
+        raise ValueError("a broker is host:port; several have commas between")
+    return text
+
+
+def postgres_url(text: str) -> str:
+    """The text as it is. Raises ValueError, which never quotes it: it holds a password.
+
+    It may name several hosts, with commas between.
+    """
+    like = "postgresql://role:password@host:port/database"
+    url = _split(text, {"postgresql", "postgres"}, like, hosts=9)
+    if not url.path.strip("/"):
+        raise ValueError(f"the database is missing in a URL such as {like}")
+    return text
+
+
+def redis_url(text: str) -> str:
+    """As `postgres_url`."""
+    like = "redis://host:port/number"
+    url = _split(text, {"redis", "rediss"}, like)
+    if not re.fullmatch(r"/?|/\d{1,5}", url.path):
+        raise ValueError(f"the database of a URL such as {like} is a number")
+    return text
+
+
+def http_url(text: str) -> str:
+    """As `postgres_url`."""
+    _split(text, {"http", "https"}, "http://host:port")
+    return text
+
+
+def _split(text: str, schemes: set[str], like: str, hosts: int = 1) -> SplitResult:
+    try:
+        url = urlsplit(text)
+    except ValueError as error:
+        raise ValueError(f"no URL such as {like}: its host is malformed") from error
+    places = url.netloc.rpartition("@")[2].split(",")
+    if url.scheme not in schemes or len(places) > hosts or any(c.isspace() for c in text):
+        raise ValueError(f"no URL such as {like}")
+    if not all(map(_is_place, places)):
+        raise ValueError(f"no host and port as in {like}")
+    return url
+
+
+def _is_place(text: str, *, port: bool = False) -> bool:
+    """Is it a host with a port, or where that is not asked for, without one?"""
+    found = _PLACE.fullmatch(text)
+    if found is None or found[1] is None:
+        return found is not None and not port
+    return 1 <= int(found[1]) <= _HIGHEST_PORT
+
+
+def _upper(value: object) -> object:
+    return value.upper() if isinstance(value, str) else value
+
+
+def _for_a_header(secret: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"[!-~]*", secret.get_secret_value()):
+        raise ValueError("a token is of visible ASCII characters")
+    return secret
+
+
+Bootstrap: TypeAlias = Annotated[str, AfterValidator(bootstrap_servers)]
+PostgresUrl: TypeAlias = Annotated[str, AfterValidator(postgres_url)]
+RedisUrl: TypeAlias = Annotated[str, AfterValidator(redis_url)]
+HttpUrl: TypeAlias = Annotated[str, AfterValidator(http_url)]
+LogLevel: TypeAlias = Annotated[
+    Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(_upper)
+]
+Seconds: TypeAlias = Annotated[float, Field(ge=0, le=366 * 24 * 3600)]
+"""Of a wait; what is longer than a year is a mistake, and not even a date any more."""
+PositiveSeconds: TypeAlias = Annotated[float, Field(gt=0, le=366 * 24 * 3600)]
+Days: TypeAlias = Annotated[int, Field(ge=0, le=36_500)]
 
 
 class ServiceSettings(BaseSettings):
     """Read once, at start; a missing or malformed one fails the start with its name.
 
     Without an `operator_token` the operators' routes answer nobody. What was published is kept for
-    `outbox_keep_days` more days, as a broker may lose what it has acknowledged.
+    `outbox_keep_days` more days, as a broker may lose what it has acknowledged. Port 0 is any that is
+    free.
     """
 
-    kafka_bootstrap: str
-    http_host: str = "127.0.0.1"
-    http_port: int = 8000
-    log_level: str = "INFO"
-    operator_token: SecretStr = SecretStr("")
-    outbox_keep_days: int = Field(default=7, ge=0)
+    kafka_bootstrap: Bootstrap
+    http_host: str = Field(default="127.0.0.1", min_length=1, pattern=r"^\S+$")
+    http_port: int = Field(default=8000, ge=0, le=_HIGHEST_PORT)
+    log_level: LogLevel = "INFO"
+    operator_token: Annotated[SecretStr, AfterValidator(_for_a_header)] = SecretStr("")
+    outbox_keep_days: Days = 7
 
 
 class PostgresSettings(ServiceSettings):
@@ -26,8 +112,8 @@ class PostgresSettings(ServiceSettings):
     than anything is delivered again, and than an order takes to come to its last state.
     """
 
-    database_url: str
-    inbox_keep_days: int = Field(default=30, ge=1)
+    database_url: PostgresUrl
+    inbox_keep_days: Annotated[Days, Field(ge=1)] = 30
 
     @property
     def kept(self) -> dict[str, int]:
@@ -38,5 +124,13 @@ class PostgresSettings(ServiceSettings):
 class ProviderSettings(PostgresSettings):
     """A service that calls an outside party: at most so many calls at once, each for so long."""
 
-    provider_concurrency: int = Field(default=50, ge=1)
-    provider_timeout_s: float = Field(default=10.0, gt=0)
+    provider_concurrency: int = Field(default=50, ge=1, le=10_000)
+    provider_timeout_s: PositiveSeconds = 10.0
+
+
+class TracingSettings(BaseSettings):
+    """OpenTelemetry's own variable; without it no span is kept."""
+
+    model_config = SettingsConfigDict(env_prefix="OTEL_EXPORTER_OTLP_", env_ignore_empty=True)
+
+    endpoint: HttpUrl | None = None

@@ -1,9 +1,9 @@
 from pydantic_settings import SettingsConfigDict
 
-from chassis.settings import PostgresSettings
+from chassis.settings import PostgresSettings, RedisUrl
 
 
 class Settings(PostgresSettings):
     model_config = SettingsConfigDict(env_prefix="INVENTORY_")
 
-    redis_url: str
+    redis_url: RedisUrl

@@ -1,9 +1,9 @@
 from pydantic_settings import SettingsConfigDict
 
-from chassis.settings import ServiceSettings
+from chassis.settings import RedisUrl, ServiceSettings
 
 
 class Settings(ServiceSettings):
     model_config = SettingsConfigDict(env_prefix="LOYALTY_")
 
-    redis_url: str
+    redis_url: RedisUrl

@@ -1,9 +1,8 @@
 from typing import Literal
 
-from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from chassis.settings import PostgresSettings
+from chassis.settings import PositiveSeconds, PostgresSettings, Seconds
 
 
 class Settings(PostgresSettings):
@@ -15,6 +14,6 @@ class Settings(PostgresSettings):
 
     model_config = SettingsConfigDict(env_prefix="ORDER_")
 
-    patience_s: float = 300.0
-    slow_above_s: float = Field(default=10.0, ge=0)
+    patience_s: PositiveSeconds = 300.0
+    slow_above_s: Seconds = 10.0
     acknowledge: Literal["committed", "published"] = "committed"

@@ -4,7 +4,7 @@ from typing import Literal
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from chassis.settings import ProviderSettings
+from chassis.settings import HttpUrl, ProviderSettings
 from payment_svc.domain import POLICY, Policy
 
 
@@ -17,7 +17,7 @@ class StripeSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="STRIPE_")
 
     api_key: SecretStr = Field(min_length=1)
-    api_base: str = "https://api.stripe.com"
+    api_base: HttpUrl = "https://api.stripe.com"
     webhook_secret: SecretStr = SecretStr("")
 
     @property
@@ -32,7 +32,7 @@ class PolicySettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="PAYMENT_")
 
     fee_bps: int = Field(POLICY.provider_fee_bps, ge=0, le=10_000)
-    fee_fixed_minor: int = Field(POLICY.provider_fee_fixed_minor, ge=0)
+    fee_fixed_minor: int = Field(POLICY.provider_fee_fixed_minor, ge=0, le=10**9)
 
     @property
     def policy(self) -> Policy:

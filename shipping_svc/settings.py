@@ -1,10 +1,10 @@
 from datetime import timedelta
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from chassis.settings import ProviderSettings
+from chassis.settings import ProviderSettings, Seconds
 from shipping_svc.domain import POLICY, Policy
 
 
@@ -14,7 +14,7 @@ class PolicySettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="SHIPPING_")
 
     restocking_bps: int = Field(default=POLICY.restocking_bps, ge=0, le=10_000)
-    dispatch_after_s: float = Field(default=POLICY.dispatch_after.total_seconds(), ge=0)
+    dispatch_after_s: Seconds = POLICY.dispatch_after.total_seconds()
 
     @property
     def policy(self) -> Policy:
@@ -28,3 +28,10 @@ class Settings(ProviderSettings, PolicySettings):
     """`carrier_script` is the file that holds the simulated carrier's mood (see carrier.Mood)."""
 
     carrier_script: Path | None = None
+
+    @field_validator("carrier_script")
+    @classmethod
+    def _may_be_a_file(cls, script: Path | None) -> Path | None:
+        if script is not None and (script.is_dir() or not script.parent.is_dir()):
+            raise ValueError("no such file, nor a folder for it")
+        return script

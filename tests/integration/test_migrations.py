@@ -1,12 +1,13 @@
 """The tables that the code declares are those that the migrations make, which run once."""
 
+import asyncio
 import subprocess
 import sys
 
 import pytest
 from alembic.script import ScriptDirectory
-from sqlalchemy.exc import OperationalError
 
+from chassis.errors import CannotStartError
 from chassis.migrations import migrate, newest
 from chassis.upgrading import config_of
 from saga_cli.declared import migrations_of
@@ -64,6 +65,17 @@ def test_the_newest_migration_is_the_one_that_alembic_goes_to(service: str) -> N
     assert heads == [newest(folder)]
 
 
-async def test_a_database_that_does_not_answer_is_alembics_to_tell() -> None:
-    with pytest.raises(OperationalError, match="refused"):
-        await migrate(migrations_of("order"), "postgresql://saga@127.0.0.1:1/order_db")
+def test_a_database_that_refuses_us_is_a_wrong_setting(addresses: Addresses) -> None:
+    good = addresses.database_url(BY_NAME["order"])
+    password = good.partition("order_svc:")[2].partition("@")[0]
+    wrong = [
+        good.replace(password, "wrong"),
+        good.replace("order_svc:", "nobody:"),
+        f"{good}_of_nobody",
+        good.replace("/order_db", "/payment_db"),
+        f"{good}?sslmode=nonsense",
+    ]
+    for url in wrong:
+        with pytest.raises(CannotStartError) as ended:
+            asyncio.run(migrate(migrations_of("order"), url))
+        assert (ended.value.code, password in str(ended.value)) == (2, False), url

@@ -1,0 +1,206 @@
+"""How a service's process begins, or says why it does not."""
+
+import os
+import socket
+import subprocess
+import sys
+from importlib import import_module
+from typing import Any
+
+import pytest
+
+from chassis import listening, migrations, runtime
+from chassis.errors import CannotStartError
+from chassis.settings import ServiceSettings, TracingSettings
+from payment_svc.settings import StripeSettings
+from saga_cli.topology import BY_NAME
+
+URL = "postgresql://r:p@h:5432/d"
+WRONG: dict[str, tuple[str, ...]] = {
+    "kafka_bootstrap": ("", "nonsense", "h:0", "h:99999", "h:9092,", "kafka://h:9092", "a b:1"),
+    "http_host": ("", "a b"),
+    "http_port": ("", "x", "-1", "65536", "8000.5"),
+    "log_level": ("", "nonsense", "10"),
+    "operator_token": ("a\nb", "a b", "\xe9"),
+    "outbox_keep_days": ("-1", "x", "36501", "99999999999", "1.5"),
+    "inbox_keep_days": ("0", "99999999999"),
+    "database_url": (
+        "", "nonsense", "h/d", "mysql://h/d", "postgresql://", "postgresql://h:99999/d",
+        "postgresql://h", "postgresql://[h/d", "postgresql+asyncpg://h/d", f"{URL} {URL}",
+        "postgresql://a,/d", "postgresql://a,b:0/d",
+    ),
+    "redis_url": ("", "nonsense", "http://h", "redis://", "redis://h:99999/0", "redis://h/x"),
+    "patience_s": ("0", "-1", "nan", "inf", "1e12"),
+    "slow_above_s": ("-1", "nan", "inf"),
+    "acknowledge": ("", "Never"),
+    "provider": ("", "paypal"),
+    "fee_bps": ("-1", "10001"),
+    "fee_fixed_minor": ("-1", "1e30"),
+    "provider_concurrency": ("0", "x", "1000000"),
+    "provider_timeout_s": ("0", "nan", "inf"),
+    "restocking_bps": ("-1", "10001"),
+    "dispatch_after_s": ("-1", "nan", "inf", "1e12"),
+    "carrier_script": ("/", "/none/there/at/all"),
+}  # fmt: skip
+"""What each setting refuses, by its name without the prefix."""
+GOOD = {"kafka_bootstrap": "h:9092", "database_url": URL, "redis_url": "redis://h:6379/1"}
+
+
+def settings_of(service: str) -> type[ServiceSettings]:
+    found: type[ServiceSettings] = import_module(f"{BY_NAME[service].module}.settings").Settings
+    return found
+
+
+CASES = [
+    (service, name, value)
+    for service in BY_NAME
+    for name in settings_of(service).model_fields
+    for value in WRONG.get(name, ("",))
+]
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    prefixes = ("STRIPE_", "OTEL_", *(f"{spec.prefix}_" for spec in BY_NAME.values()))
+    for name in [name for name in os.environ if name.startswith(prefixes)]:
+        monkeypatch.delenv(name)
+    for spec in BY_NAME.values():
+        for name, value in GOOD.items():
+            monkeypatch.setenv(f"{spec.prefix}_{name}".upper(), value)
+
+
+async def _never(settings: Any) -> None:
+    raise AssertionError(settings)
+
+
+def refused(service: str, capsys: pytest.CaptureFixture[str]) -> str:
+    with pytest.raises(SystemExit) as ended:
+        runtime.start(settings_of(service), service, _never)
+    said = capsys.readouterr().err
+    assert (ended.value.code, said.count("\n")) == (2, 1)
+    return said
+
+
+@pytest.mark.parametrize(("service", "name", "value"), CASES)
+def test_a_setting_that_makes_no_sense_is_one_line_and_exit_code_2(
+    service: str,
+    name: str,
+    value: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A setting that is not listed above is refused nothing, and so fails here."""
+    variable = f"{service}_{name}".upper()
+    monkeypatch.setenv(variable, value)
+    said = refused(service, capsys)
+    assert said.startswith(f"{service}-svc: {variable}: ")
+    assert "r:p@" not in said  # a password
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "nonsense"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "grpc://h:4317"),
+        ("STRIPE_API_BASE", "nonsense"),
+        ("STRIPE_API_BASE", "https://h:99999"),
+        ("STRIPE_API_KEY", ""),
+    ],
+)
+def test_so_is_one_of_a_provider_or_of_traces(
+    variable: str, value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PAYMENT_PROVIDER", "stripe")
+    monkeypatch.setenv("STRIPE_API_KEY", "sk_test_1")
+    monkeypatch.setenv(variable, value)
+    assert f"{variable}: " in refused("payment", capsys)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("kafka_bootstrap", "a:1, b:2,[::1]:65535"),
+        ("database_url", "postgres://u:p%40ss@[::1]/d?sslmode=require"),
+        ("database_url", "postgresql://u@a:1,b/d"),
+        ("log_level", "debug"),
+        ("http_port", "0"),
+    ],
+)
+def test_what_makes_sense_is_taken(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"ORDER_{name}".upper(), value)
+    taken: Any = settings_of("order")
+    taken = taken()
+    assert str(getattr(taken, name)).lower() == value
+
+
+def test_each_refused_value_belongs_to_a_setting() -> None:
+    known = {name for service in BY_NAME for name in settings_of(service).model_fields}
+    assert set(WRONG) == known
+    assert set(TracingSettings.model_fields) == {"endpoint"}
+    assert set(StripeSettings.model_fields) == {"api_key", "api_base", "webhook_secret"}
+
+
+STARTS = """
+from chassis import runtime
+from chassis.errors import CannotStartError
+from order_svc.settings import Settings
+
+async def main(settings):
+    raise {raised}
+
+runtime.start(Settings, "order", main)
+"""
+
+
+@pytest.mark.parametrize(
+    ("raised", "code", "says"),
+    [
+        ("CannotStartError('no such database', 2)", 2, '"error": "no such database"'),
+        ("CannotStartError('a port is taken')", 1, '"event": "not_started"'),
+        ("ZeroDivisionError('by zero')", 1, "ZeroDivisionError: by zero"),
+    ],
+)
+def test_what_keeps_a_service_from_starting_is_one_line_of_its_log(
+    raised: str, code: int, says: str
+) -> None:
+    command = [sys.executable, "-c", STARTS.format(raised=raised)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr.count("\n")) == (code, 1)
+    assert says in ended.stderr
+
+
+async def test_a_database_that_does_not_answer_is_one_line() -> None:
+    folder = migrations_of("order")
+    with pytest.raises(CannotStartError, match="does not answer") as ended:
+        await migrations.migrate(folder, "postgresql://u:p@127.0.0.1:1/d")
+    assert ended.value.code == 1
+
+
+def migrations_of(service: str) -> Any:
+    module = import_module(BY_NAME[service].module)
+    return runtime.migrations_of(str(module.__file__))
+
+
+def test_a_taken_port_is_found_before_anything_is_begun() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with (
+            pytest.raises(CannotStartError, match=f"can't listen on 127.0.0.1:{port}: Address"),
+            listening.bound("127.0.0.1", port),
+        ):
+            pass
+
+
+def test_of_two_that_bound_a_port_one_gets_it() -> None:
+    with listening.bound("127.0.0.1", 0) as first:
+        port = first[0].getsockname()[1]
+        with listening.bound("127.0.0.1", port) as second:
+            assert listening.listen(first, 1) == port
+            with pytest.raises(CannotStartError, match="in use"):
+                listening.listen(second, 1)
+
+
+@pytest.mark.parametrize("host", ["203.0.113.1", "no-such-host.invalid"])
+def test_an_address_that_is_not_ours_is_refused(host: str) -> None:
+    with pytest.raises(CannotStartError, match=host), listening.bound(host, 0):
+        pass
