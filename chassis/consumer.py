@@ -214,7 +214,9 @@ class _Session:
         service, tries = self.of.service, 0
         projected = [r for r in records if r.topic in service.projections]
         rest = [r for r in records if r.topic not in service.projections]
-        read = [(r, message_of(r)) for r in rest if is_consumed(service, r)]
+        read = [
+            (r, message_of(r, self._partitions(r.topic))) for r in rest if is_consumed(service, r)
+        ]
         messages = [m for _, m in read if isinstance(m, Message)]
         malformed = [(r, m.reason) for r, m in read if isinstance(m, Parked)]
         while not self.stopping.is_set() or tries == 0:
@@ -235,6 +237,10 @@ class _Session:
                 self.of.health.clear("batch_failing")
                 return
         raise RuntimeError("stopped with a batch that could not be handled")
+
+    def _partitions(self, topic: str) -> int:
+        """How many a topic has, by the client's metadata; 0 when it has none yet."""
+        return len(self.client.partitions_for_topic(topic) or ())
 
     async def _decide(self, messages: list[Message], malformed: list[tuple[Record, str]]) -> None:
         if not messages and not malformed:

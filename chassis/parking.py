@@ -4,9 +4,11 @@ from pydantic_core import to_json
 
 from chassis import clock, wire
 from chassis.message import Message, Parked, Record
+from chassis.sender import hash_of
 from chassis.service import Service
+from chassis.topics import PARTITIONS
 from shared_events.catalog import NAMES, name_of
-from shared_events.codec import MalformedError, decode, type_of
+from shared_events.codec import MalformedError, decode_record, type_of
 
 
 def is_consumed(service: Service, record: Record) -> bool:
@@ -15,13 +17,14 @@ def is_consumed(service: Service, record: Record) -> bool:
     return name in service.names or name not in NAMES
 
 
-def message_of(record: Record) -> Message | Parked:
+def message_of(record: Record, partitions: int = 0) -> Message | Parked:
+    """`partitions` is how many its topic has, where that is known."""
     try:
-        envelope = decode(record.value, record.headers)
+        envelope = decode_record(record)
     except MalformedError as error:
         return Parked(f"malformed: {error}")
-    if envelope.subject != record.subject:
-        return Parked("malformed: the key is not the subject")
+    if partitions and not is_at_home(record, partitions):
+        return Parked("malformed: its key belongs in another partition")
     return Message(
         id=envelope.id,
         key=envelope.subject,
@@ -30,6 +33,12 @@ def message_of(record: Record) -> Message | Parked:
         traceparent=envelope.traceparent,
         record=record,
     )
+
+
+def is_at_home(record: Record, partitions: int) -> bool:
+    """Whether its partition is that of its key, now or when its topic had fewer than `partitions`."""
+    hashed, fewest = hash_of(record.key or b""), min(PARTITIONS, partitions)
+    return any(hashed % n == record.partition for n in range(partitions, fewest - 1, -1))
 
 
 def kept(record: Record) -> str:

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from aiokafka.partitioner import DefaultPartitioner
+from aiokafka.partitioner import murmur2
 
 from chassis.kafka import make_producer, stop_within
 from chassis.message import OutboxRow
 
-_partitioner = DefaultPartitioner()
 Rows = Sequence[tuple[str, OutboxRow]]
 Sent = tuple[list[str], BaseException | None]
 
@@ -113,10 +112,15 @@ class Sender:
 
 
 @lru_cache(maxsize=10_000)
+def hash_of(key: bytes) -> int:
+    """Kafka's hash of a key; it is slow in Python, and an order's key comes again."""
+    hashed: int = murmur2(key)
+    return hashed & 0x7FFFFFFF
+
+
 def partition_of(key: bytes, known: tuple[int, ...]) -> int:
-    """Where any Kafka client puts a key; its hash in Python is slow, and an order's key comes again."""
-    partition: int = _partitioner(key, known, known)
-    return partition
+    """Where any Kafka client puts a key; `known` are a topic's partitions in their order."""
+    return known[hash_of(key) % len(known)]
 
 
 def _batch_of(producer: Any, rows: Rows) -> tuple[Any, int]:

@@ -25,7 +25,7 @@ from shared_events.order import (
     OrderPlaced,
     ProductPriced,
 )
-from shared_events.values import Line, Order
+from shared_events.values import EXACT_MAX, Line, Order
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,11 +173,14 @@ def place(state: State, command: PlaceOrder, at: datetime) -> Decision | Refusal
         lines.append(
             Line(sku=item.sku, quantity=item.quantity, unit_price_minor=product.price_minor)
         )
+    total_minor = sum(line.quantity * line.unit_price_minor for line in lines)
+    if total_minor > EXACT_MAX:
+        return Refusal("total_too_large", f"an order's total is at most {EXACT_MAX}", 422)
     order = Order(
         order_id=command.order_id,
         customer_id=command.customer_id,
         lines=tuple(lines),
-        total_minor=sum(line.quantity * line.unit_price_minor for line in lines),
+        total_minor=total_minor,
         currency=command.currency,
         payment_token=command.payment_token,
         country=command.country,

@@ -1,19 +1,49 @@
 """CloudEvents Kafka protocol binding 1.0.2, binary mode: attributes are headers, the value is JSON."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from operator import itemgetter
-from typing import Final
+from typing import Final, Protocol
 from uuid import UUID
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from shared_events.catalog import BY_EVENT, BY_TYPE, NAMES, name_of
 from shared_events.envelope import Envelope
+from shared_events.upcasting import UPCASTING
+from shared_events.values import Instant
 
 Headers = list[tuple[str, bytes]]
+SPECVERSION: Final = "1.0"
 CONTENT_TYPE: Final = "application/json"
-OURS: Final = ("ce_", "traceparent")
+OURS: Final = ("ce_", "traceparent", "content-type")
+REQUIRED: Final = ("ce_type", "ce_specversion", "ce_id", "ce_source", "ce_subject", "ce_time")
+REASON_MAX: Final = 500
+TIME: Final = re.compile(
+    r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE
+)
+SEQUENCE: Final = re.compile(r"[0-9]{1,10}")
+SEQUENCE_DIGITS: Final = 10
+NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+TRACEPARENT: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
+_INSTANT: Final[TypeAdapter[datetime]] = TypeAdapter(Instant)
+
+
+class Recorded(Protocol):
+    """A record of Kafka, whoever's class it is."""
+
+    @property
+    def topic(self) -> str: ...
+
+    @property
+    def key(self) -> bytes | None: ...
+
+    @property
+    def value(self) -> bytes | None: ...
+
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes | None]]: ...
 
 
 class MalformedError(ValueError):
@@ -40,13 +70,13 @@ def encode(envelope: Envelope) -> tuple[bytes, Headers]:
     """
     entry = BY_EVENT[type(envelope.event)]
     attributes = (
-        ("ce_specversion", "1.0"),
+        ("ce_specversion", SPECVERSION),
         ("ce_id", str(envelope.id)),
         ("ce_type", envelope.type),
         ("ce_source", envelope.source),
         ("ce_subject", envelope.subject),
         ("ce_time", envelope.time.isoformat()),
-        ("ce_sequence", str(envelope.sequence)),
+        ("ce_sequence", f"{envelope.sequence:0{SEQUENCE_DIGITS}}"),
         ("ce_sagaid", envelope.saga_id),
         ("ce_causationid", envelope.causation_id),
         ("content-type", CONTENT_TYPE),
@@ -68,41 +98,113 @@ def decode(value: bytes | None, headers: Iterable[tuple[str, bytes | None]]) -> 
     """Read one event; an unknown field is dropped, but inside the order context it is kept.
 
     One of an older version becomes today's event, with the id and the type that it was sent with.
-    Headers of others, such as a proxy's, may hold any bytes.
+    Headers of others, such as a proxy's, may hold any bytes; a trace context that is none is dropped.
 
-    Raises MalformedError for a missing attribute, an unknown type or a value off its schema.
+    Raises MalformedError, and nothing else, for a missing or repeated attribute, one that CloudEvents
+    does not allow, an unknown type, or a value off its schema. It does not repeat the data.
     """
     try:
-        attributes = {
-            name: data.decode()
-            for name, data in headers
-            if data is not None and name.startswith(OURS)
-        }
-        wire_type = attributes["ce_type"]
-        entry = BY_TYPE.get(wire_type)
-        if entry is None:
-            what = "version" if name_of(wire_type) in NAMES else "type"
-            raise MalformedError(f"unknown {what} {wire_type!r}")
-        if value is None:
-            raise MalformedError("the value is null")
-        return Envelope(
-            id=UUID(attributes["ce_id"]),
-            type=wire_type,
-            source=attributes["ce_source"],
-            subject=attributes["ce_subject"],
-            time=datetime.fromisoformat(attributes["ce_time"]).astimezone(UTC),
-            sequence=int(attributes.get("ce_sequence", "0")),
-            saga_id=attributes.get("ce_sagaid", ""),
-            causation_id=attributes.get("ce_causationid", ""),
-            causation_type=attributes.get("ce_causationtype", ""),
-            traceparent=attributes.get("traceparent", ""),
-            event=entry.read(wire_type, value),
-        )
-    except KeyError as missing:
-        raise MalformedError(f"attribute {missing} is missing") from None
+        return _decoded(value, _attributes(headers))
+    except MalformedError:
+        raise
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "value"
-        raise MalformedError(f"{where}: {first['msg']}") from None
-    except (UnicodeDecodeError, ValueError) as error:
-        raise MalformedError(str(error)) from None
+        raise MalformedError(f"{where}: {first['msg']}"[:REASON_MAX]) from None
+    except UPCASTING as error:
+        raise MalformedError(f"the value can't be read: {type(error).__name__}") from None
+
+
+def decode_record(record: Recorded) -> Envelope:
+    """Read one event of a topic: what the record says of it in several places must agree.
+
+    Topic and source are those of the type's owner; key, subject, saga and the event's own id are one.
+
+    Raises MalformedError.
+    """
+    envelope = decode(record.value, record.headers)
+    entry = BY_EVENT[type(envelope.event)]
+    if record.topic != entry.topic:
+        raise MalformedError(f"{envelope.type} does not belong on this topic")
+    if envelope.source != f"/{entry.owner}":
+        raise MalformedError("ce_source is not the owner of its type")
+    if record.key != envelope.subject.encode():
+        raise MalformedError("the key is not the subject")
+    if envelope.subject != entry.subject_of(envelope.event):
+        raise MalformedError("the event is about another subject")
+    if envelope.saga_id not in {"", envelope.subject}:
+        raise MalformedError("ce_sagaid is not the subject")
+    return envelope
+
+
+def _attributes(headers: Iterable[tuple[str, bytes | None]]) -> dict[str, bytes]:
+    found: dict[str, bytes] = {}
+    for name, data in headers:
+        if data is not None and name.startswith(OURS):
+            if name in found:
+                raise MalformedError(f"attribute {name[:40]!r} is there twice")
+            found[name] = data
+    return found
+
+
+def _decoded(value: bytes | None, attributes: Mapping[str, bytes]) -> Envelope:
+    def text(name: str) -> str:
+        try:
+            return attributes[name].decode() if name in attributes else ""
+        except UnicodeDecodeError:
+            raise MalformedError(f"{name} is not UTF-8") from None
+
+    for name in REQUIRED:
+        if not text(name):
+            raise MalformedError(f"attribute {name!r} is missing")
+    wire_type = text("ce_type")
+    entry = BY_TYPE.get(wire_type)
+    if entry is None:
+        what = "version" if name_of(wire_type) in NAMES else "type"
+        raise MalformedError(f"unknown {what} {wire_type[:100]!r}")
+    if text("ce_specversion") != SPECVERSION:
+        raise MalformedError(f"ce_specversion is not {SPECVERSION}")
+    if text("content-type").partition(";")[0].strip() not in {"", CONTENT_TYPE}:
+        raise MalformedError(f"content-type is not {CONTENT_TYPE}")
+    if value is None:
+        raise MalformedError("the value is null")
+    if b"\\u0000" in value and NUL.search(value):
+        raise MalformedError("the value holds a NUL, which no database keeps as text")
+    trace = attributes.get("traceparent", b"")
+    return Envelope(
+        id=_id_of(text("ce_id")),
+        type=wire_type,
+        source=text("ce_source"),
+        subject=text("ce_subject"),
+        time=_time_of(text("ce_time")),
+        sequence=_sequence_of(text("ce_sequence")),
+        saga_id=text("ce_sagaid"),
+        causation_id=text("ce_causationid"),
+        causation_type=text("ce_causationtype"),
+        traceparent=trace.decode() if TRACEPARENT.fullmatch(trace) else "",
+        event=entry.read(wire_type, value),
+    )
+
+
+def _id_of(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise MalformedError("ce_id is not a UUID") from None
+
+
+def _time_of(text: str) -> datetime:
+    """RFC 3339, as CloudEvents says: with an offset, as nobody knows the zone of who wrote it."""
+    try:
+        if TIME.fullmatch(text):
+            return _INSTANT.validate_python(datetime.fromisoformat(text.upper())).astimezone(UTC)
+    except (OverflowError, ValueError):
+        pass
+    raise MalformedError("ce_time is no time of RFC 3339 with an offset")
+
+
+def _sequence_of(text: str) -> int:
+    """A release that did not number its events wrote none."""
+    if text and not SEQUENCE.fullmatch(text):
+        raise MalformedError("ce_sequence is no number")
+    return int(text or 0)

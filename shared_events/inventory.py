@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from shared_events.values import Line, Order
+from shared_events.values import Count, Difference, Line, Minor, Order
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,8 +28,8 @@ class StockReleased:
     lines: tuple[Line, ...]
     reason: str
     refused_by: str
-    refunded_minor: int = 0
-    fee_minor: int = 0
+    refunded_minor: Minor = 0
+    fee_minor: Minor = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +45,8 @@ class StockReceived:
     """`quantity` pieces came in (negative: were written off); `attempt` counts receipts of the SKU."""
 
     sku: str
-    quantity: int
-    attempt: int = 1
+    quantity: Difference
+    attempt: Count = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

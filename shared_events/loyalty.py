@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from shared_events.values import Count, Points
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PointsAwarded:
@@ -9,8 +11,8 @@ class PointsAwarded:
 
     order_id: str
     customer_id: str
-    points: int
-    attempt: int = 1
+    points: Points
+    attempt: Count = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +29,7 @@ class PointsDeducted:
 
     order_id: str
     customer_id: str
-    points: int
+    points: Points
     reason: str
 
 
@@ -44,7 +46,7 @@ class CustomerSuspended:
     """The customer earns no points; `attempt` counts changes of the customer's standing."""
 
     customer_id: str
-    attempt: int = 1
+    attempt: Count = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,4 +54,4 @@ class CustomerReinstated:
     """The customer earns points again."""
 
     customer_id: str
-    attempt: int = 1
+    attempt: Count = 1

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from shared_events.values import Order
+from shared_events.values import Count, Minor, Order
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,8 +26,8 @@ class OrderCancelled:
     order_id: str
     reason: str
     refused_by: str
-    refunded_minor: int = 0
-    fee_minor: int = 0
+    refunded_minor: Minor = 0
+    fee_minor: Minor = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,9 +52,9 @@ class ProductPriced:
 
     sku: str
     name: str
-    price_minor: int
+    price_minor: Minor
     currency: str
-    attempt: int = 1
+    attempt: Count = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

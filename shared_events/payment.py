@@ -1,8 +1,11 @@
 """Published by the payment service on `payment.events`."""
 
 from dataclasses import dataclass
+from typing import Self
 
-from shared_events.values import Order
+from pydantic import model_validator
+
+from shared_events.values import Count, Minor, Order
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,11 +17,17 @@ class PaymentCaptureRequested:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaymentCaptured:
-    """The money is taken: the shipment may be made."""
+    """The money is taken: the shipment may be made. Never more than the order's total."""
 
     order: Order
-    captured_minor: int
+    captured_minor: Minor
     provider_ref: str
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> Self:
+        if self.captured_minor > self.order.total_minor:
+            raise ValueError("captured_minor is more than the order's total_minor")
+        return self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,10 +45,15 @@ class PaymentRefundRequested:
     order_id: str
     reason: str
     refused_by: str
-    refund_minor: int
-    fee_minor: int
-    restocking_fee_minor: int = 0
-    provider_fee_minor: int = 0
+    refund_minor: Minor
+    fee_minor: Minor
+    restocking_fee_minor: Minor = 0
+    provider_fee_minor: Minor = 0
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> Self:
+        _hold_fees(self.fee_minor, self.restocking_fee_minor, self.provider_fee_minor)
+        return self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +62,7 @@ class PaymentRefundRefused:
 
     order_id: str
     reason: str
-    attempt: int
+    attempt: Count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,13 +75,20 @@ class PaymentRefunded:
     order_id: str
     reason: str
     refused_by: str
-    captured_minor: int
-    refunded_minor: int
-    fee_minor: int
+    captured_minor: Minor
+    refunded_minor: Minor
+    fee_minor: Minor
     currency: str
-    restocking_fee_minor: int = 0
-    provider_fee_minor: int = 0
+    restocking_fee_minor: Minor = 0
+    provider_fee_minor: Minor = 0
     settled_by: str = "provider"
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> Self:
+        if self.captured_minor != self.refunded_minor + self.fee_minor:
+            raise ValueError("captured_minor is not refunded_minor + fee_minor")
+        _hold_fees(self.fee_minor, self.restocking_fee_minor, self.provider_fee_minor)
+        return self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,3 +97,9 @@ class PaymentCancellationNoted:
 
     order_id: str
     reason: str
+
+
+def _hold_fees(fee_minor: int, restocking_minor: int, provider_minor: int) -> None:
+    """The parts may be unknown, of a release that did not tell them, but are never more than the sum."""
+    if restocking_minor + provider_minor > fee_minor:
+        raise ValueError("fee_minor is less than the fees it is made of")

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from shared_events.values import Order
+from shared_events.values import Minor, Order
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +57,7 @@ class ShipmentCancelRequested:
     order_id: str
     reason: str
     refused_by: str
-    restocking_fee_minor: int = 0
+    restocking_fee_minor: Minor = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +67,7 @@ class ShipmentCancelled:
     order_id: str
     reason: str
     refused_by: str
-    restocking_fee_minor: int = 0
+    restocking_fee_minor: Minor = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,12 +13,22 @@ Upcaster: TypeAlias = Callable[[dict[str, Any]], dict[str, Any]]
 UPCASTERS: Final[Mapping[str, Upcaster]] = MappingProxyType({})
 """By the wire type that they start from. No event has had a breaking change yet."""
 
+UPCASTING: Final = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+"""What reading bytes as what they are not may raise; none of it is the reader's own trouble."""
+
 
 def upcast(fields: dict[str, Any], steps: Iterable[Upcaster]) -> dict[str, Any]:
     """Raises ValueError for fields that a step can't make sense of; it does not repeat them."""
     try:
         for step in steps:
             fields = step(fields)
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+    except UPCASTING as error:
         raise ValueError(f"it can't be upcast: {type(error).__name__}") from None
     return fields

@@ -1,11 +1,45 @@
-"""Values that travel inside events. Money is integer minor units with an ISO 4217 currency."""
+"""Values that travel inside events. Money is integer minor units with an ISO 4217 currency.
+
+Numbers are integers within limits, and nothing that only looks like one: no text, fraction or truth
+value. A time names its offset. What is outside of them is malformed, whoever sent it.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any, Self
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, Self
 
-from pydantic import SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import (
+    AwareDatetime,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
+
+EXACT_MAX: Final = 2**53 - 1
+"""The largest integer that every JSON reader keeps exact (RFC 8259, section 6)."""
+COUNT_MAX: Final = 2**31 - 1
+QUANTITY_MAX: Final = 10**9
+HELD_SINCE: Final = "x-held-since"
+"""In a schema, the release since which no publisher has exceeded its limits: they break no reader."""
+_HELD: Final[dict[str, Any]] = {HELD_SINCE: "0.1.0"}
+
+Minor = Annotated[int, Field(strict=True, ge=0, le=EXACT_MAX, json_schema_extra=_HELD)]
+"""An amount in minor units of its currency."""
+Points = Annotated[int, Field(strict=True, ge=0, le=EXACT_MAX, json_schema_extra=_HELD)]
+Quantity = Annotated[int, Field(strict=True, ge=1, le=QUANTITY_MAX, json_schema_extra=_HELD)]
+"""Pieces of an order's line."""
+Difference = Annotated[
+    int, Field(strict=True, ge=-EXACT_MAX, le=EXACT_MAX, json_schema_extra=_HELD)
+]
+"""Pieces that came in, or went out where it is negative."""
+Count = Annotated[int, Field(strict=True, ge=1, le=COUNT_MAX, json_schema_extra=_HELD)]
+"""The number of an attempt or revision, from 1."""
+Instant = Annotated[
+    AwareDatetime, Field(ge=datetime(1970, 1, 1, tzinfo=UTC), lt=datetime(9000, 1, 1, tzinfo=UTC))
+]
+"""A time with its offset, far enough from the ends of its type to be reckoned with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,27 +47,28 @@ class Line:
     """`quantity` pieces of one stock keeping unit at `unit_price_minor` each."""
 
     sku: str
-    quantity: int
-    unit_price_minor: int
+    quantity: Quantity
+    unit_price_minor: Minor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
     """The order context that every forward event carries, so that no service has to ask back.
 
-    `unknown` keeps the fields a newer publisher added; they are passed on untouched.
+    `unknown` keeps the fields a newer publisher added; they are passed on untouched. A field that
+    is called `unknown` on the wire is one of them, and none of them stands for a known field.
     """
 
     order_id: str
     customer_id: str
     lines: tuple[Line, ...]
-    total_minor: int
+    total_minor: Minor
     currency: str
     payment_token: str
     country: str
     postal_code: str
-    placed_at: datetime
-    deadline: datetime
+    placed_at: Instant
+    deadline: Instant
     unknown: Mapping[str, Any] = field(default_factory=dict)
 
     @model_validator(mode="before")
@@ -41,7 +76,7 @@ class Order:
     def _set_unknown_fields_aside(cls, value: object) -> object:
         if not isinstance(value, dict):
             return value
-        known = cls.__dataclass_fields__
+        known = cls.__dataclass_fields__.keys() - {"unknown"}
         unknown = {name: value[name] for name in value if name not in known}
         if not unknown:
             return value
@@ -51,6 +86,6 @@ class Order:
     def _put_unknown_fields_back(
         self: Self, inner: SerializerFunctionWrapHandler
     ) -> dict[str, Any]:
-        fields: dict[str, Any] = inner(self)
-        fields |= fields.pop("unknown")
-        return fields
+        known: dict[str, Any] = inner(self)
+        unknown: dict[str, Any] = known.pop("unknown")
+        return known | {name: unknown[name] for name in unknown if name not in known}

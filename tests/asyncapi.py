@@ -25,10 +25,11 @@ HEADERS: Final[Part] = {
     "ce_type": {"description": "The message's name."},
     "ce_source": {"format": "uri-reference", "description": "The service that has decided it."},
     "ce_subject": {"description": "The key of the record."},
-    "ce_time": {"format": "date-time"},
+    "ce_time": {"format": "date-time", "description": "RFC 3339, with an offset."},
     "ce_sequence": {
-        "pattern": "^[0-9]+$",
-        "description": "Counts a service's events of one subject without a gap.",
+        "pattern": "^[0-9]{1,10}$",
+        "description": "Counts a service's events of one subject without a gap. Ten digits, so that it"
+        " sorts as text; the first releases wrote it without leading zeros.",
     },
     "ce_sagaid": {"description": "The order's id, or what else the event is about."},
     "ce_causationid": {"description": "The id of the message that led to it."},

@@ -29,7 +29,12 @@ Every event is a CloudEvent 1.0 in Kafka's binary mode: the attributes are heade
 `ce_type`, `ce_source`, `ce_subject`, `ce_time`, `ce_sequence`, `ce_sagaid`, `ce_causationid`, and
 `traceparent`), the value is JSON, the key is the subject. The same decision always has the same
 `ce_id`. A topic is written by the service that owns it and by nobody else. Amounts are integers in
-minor units of the currency. A field marked `?` may be missing in older events.
+minor units of the currency, from 0 to 2^53 - 1. A field marked `?` may be missing in older events.
+
+A reader takes an event only if all that is said of it agrees: the type is one of its topic's, the
+source is the topic's owner, the key, `ce_subject`, `ce_sagaid` and the id in the value are one, and
+the partition is the key's. What does not agree, lacks an attribute, has one twice, or is off its
+schema or its limits is a dead letter.
 """
 
 

@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from saga_cli.schema.snapshot import Event, Vocabulary
+from shared_events.values import HELD_SINCE
 
 BACKWARD: Final = "new code can't read old events"
 FORWARD: Final = "old code can't read new events"
 UNNOTICED: Final = "old code would not notice"
 LEAST: Final = {"minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties"}
 MOST: Final = {"maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties"}
-SAID: Final = {"title", "description", "default", "examples", "deprecated", "$defs"}
+SAID: Final = {"title", "description", "default", "examples", "deprecated", "$defs", HELD_SINCE}
 """What is in a schema for people."""
 LOOKED_INTO: Final = {
     *("type", "enum", "const", "anyOf", "oneOf", "discriminator"),
@@ -151,7 +152,8 @@ def _limits(reader: Schema, writer: Schema, path: str) -> Iterator[str]:
     for name in reader.keys() - SAID - LOOKED_INTO:
         if name in LEAST | MOST:
             sign = 1 if name in LEAST else -1
-            fits = name in writer and sign * writer[name] >= sign * reader[name]
+            was_held = HELD_SINCE in reader  # by a writer whose schema did not say so yet
+            fits = sign * writer[name] >= sign * reader[name] if name in writer else was_held
         else:
             fits = writer.get(name) == reader[name]
         if not fits:

@@ -31,6 +31,9 @@ class OneBatch:
     def assignment(self) -> set[TopicPartition]:
         return set()
 
+    def partitions_for_topic(self, _: str) -> set[int] | None:
+        return None
+
     async def stop(self) -> None:
         self.stopped = True
 

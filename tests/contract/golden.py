@@ -57,7 +57,7 @@ VALUES: dict[str, Any] = {
     "refund_minor": 11_000,
     "refunded_minor": 11_000,
     "refused_by": "order",
-    "restocking_fee_minor": 485,
+    "restocking_fee_minor": 300,
     "settled_by": "provider",
     "shipment_id": "shipment-1",
     "sku": "chair-oak",

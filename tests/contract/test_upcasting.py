@@ -198,7 +198,8 @@ def test_a_type_that_nobody_knows_is_kept_as_a_dead_letter(wire_type: str) -> No
     assert is_consumed(LABELS, record(wire_type))
     outcome = message_of(record(wire_type))
     assert isinstance(outcome, Parked)
-    assert outcome.reason.startswith("malformed: unknown type")
+    expected = "unknown type" if wire_type else "attribute 'ce_type' is missing"
+    assert outcome.reason.startswith(f"malformed: {expected}")
 
 
 @pytest.mark.parametrize(

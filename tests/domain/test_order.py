@@ -64,6 +64,12 @@ def test_the_total_is_the_sum_over_all_lines() -> None:
     )
 
 
+def test_a_total_beyond_what_every_reader_keeps_exact_is_refused() -> None:
+    dear = priced(price_minor=10**10, attempt=2)
+    most = (CartLine(sku="CUP", quantity=10_000),)
+    given(SERVICE, dear).when(replace(PLACE, cart=most * 91)).then_refused("total_too_large")
+
+
 def test_an_order_is_placed_once() -> None:
     given(SERVICE, priced(), placed()).when(PLACE).then_refused("order_exists")
 
