@@ -80,13 +80,13 @@ async def eventually(look: Callable[[], Awaitable[bool]], what: str, seconds: fl
         pytest.fail(f"{what}: not within {seconds} s")
 
 
-async def pay(bootstrap: str, kind: Kind, order: Order, partition: int = 0) -> None:
+async def pay(bootstrap: str, kind: Kind, order: Order) -> None:
     record = kind.first(order).record
     assert record is not None
     producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all")
     await producer.start()
     headers = list(record.headers)
-    await producer.send_and_wait(record.topic, record.value, record.key, partition, headers=headers)
+    await producer.send_and_wait(record.topic, record.value, record.key, headers=headers)
     await producer.stop()
 
 
@@ -158,7 +158,7 @@ async def test_a_member_without_partitions_takes_over_when_the_others_die(
             await _cut_off(member._session.client)  # no goodbye to the group
             running[id(member)].cancel()
     order = an_order()
-    await pay(bootstrap, kind, order, partition=1)
+    await pay(bootstrap, kind, order)
     (own,) = (store for store in stores if store is idle.store)
 
     async def decided() -> bool:
