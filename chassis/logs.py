@@ -2,26 +2,54 @@
 
 import logging
 import sys
+from typing import Final
 
 import structlog
 
+from chassis.repeats import Line, Repeats
+
+RENDER: Final = structlog.processors.JSONRenderer()
+
+
+def _write(line: Line) -> None:
+    sys.stderr.write(f"{RENDER(None, '', line)!s}\n")
+
+
+_repeats: Final = Repeats(_write)
+
 
 def configure(service: str, level: str) -> None:
-    """Ours and the libraries' log lines have one form."""
-    shared: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
-    ]
+    """Ours and the libraries' log lines have one form, and repeated ones are counted."""
     structlog.configure(
-        processors=[*shared, structlog.processors.JSONRenderer()],
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            _repeats,
+            RENDER,
+        ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
-    render = structlog.processors.JSONRenderer()
-    handler.setFormatter(structlog.stdlib.ProcessorFormatter(render, foreign_pre_chain=shared))
-    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    logging.basicConfig(handlers=[_Forwarding()], level=logging.WARNING, force=True)
     structlog.contextvars.bind_contextvars(service=service)
+
+
+def flush(*, all_: bool = False) -> None:
+    """Write how often lines were repeated whose time is over; all of them at the end."""
+    _repeats.flush(all_=all_)
+
+
+class _Forwarding(logging.Handler):
+    """Gives what libraries log to ours, with the name of their logger."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        level = max(logging.DEBUG, record.levelno // 10 * 10)
+        structlog.get_logger().log(
+            min(level, logging.CRITICAL),
+            record.getMessage(),
+            logger=record.name,
+            exc_info=record.exc_info or None,
+        )

@@ -16,7 +16,7 @@ from typing import Any, Final, Self
 import asyncpg
 import structlog
 
-from chassis import keeping, together, wire
+from chassis import clock, keeping, together, wire
 from chassis import postgres_sql as sql
 from chassis import postgres_writing as writing
 from chassis.errors import (
@@ -41,6 +41,7 @@ from chassis.message import (
     Repeated,
 )
 from chassis.postgres_outbox import PostgresOutbox
+from chassis.postgres_pools import pools_at
 from chassis.postgres_types import POISON, Connection, Pool
 from chassis.service import Service
 from chassis.state_tables import SharedTable, StateTable
@@ -49,12 +50,7 @@ from chassis.work import States, Work, dead_letters_of, work_of
 
 log = structlog.get_logger()
 Malformed = Sequence[tuple[Record, str]]
-PLANNED_ONCE: Final = {
-    "plan_cache_mode": "force_generic_plan",
-    "enable_seqscan": "off",
-    "jit": "off",
-}
-"""Each statement goes by an index whatever a batch holds: it needs no new plan, and none for small tables."""
+CONFLICTS_MAX: Final = 8
 
 
 @dataclass(kw_only=True)
@@ -86,19 +82,7 @@ class PostgresStore(PostgresOutbox):
         keep_days: int = 7,
         inbox_keep_days: int = 30,
     ) -> Self:
-        common = {
-            "command_timeout": 30,
-            "timeout": 10,
-            "reset": as_it_is,
-            "target_session_attrs": "read-write",  # of several hosts, the one that takes writes
-        }
-        pool = await asyncpg.create_pool(
-            url, min_size=2, max_size=8, server_settings=PLANNED_ONCE, **common
-        )
-        lazy = {**PLANNED_ONCE, "synchronous_commit": "off"}
-        aside = await asyncpg.create_pool(
-            url, min_size=1, max_size=4, server_settings=lazy, **common
-        )
+        pool, aside = await pools_at(url)
         store = cls(
             aside=aside,
             keep_days=keep_days,
@@ -133,20 +117,11 @@ class PostgresStore(PostgresOutbox):
     async def handle(self, messages: Sequence[Message], malformed: Malformed = ()) -> list[Outcome]:
         """Decide on a batch in one transaction; one that poisons it is found by halves and parked.
 
-        Raises TransientError when the database is away or was faster; nothing has changed then.
+        Where another delivery was faster it is decided anew, after a pause, so many times. Raises
+        TransientError then, and when the database is away; nothing has changed.
         """
         try:
-            async with self.translated(), self.pool.acquire() as connection:
-                done = None if malformed else await self._carry_on(connection, messages)
-                if done is None:
-                    async with self._locking(connection):
-                        done = await self._decide(connection, messages, malformed)
-                work, states = done
-                self._committed(work, states)
-        except ConcurrentChangeError:
-            if not await self._entered(messages):
-                raise
-            return await self.handle(messages, malformed)  # the other delivery has decided on it
+            return await self._decided(messages, malformed)
         except POISON as error:
             if messages and malformed:
                 await self.handle((), malformed)
@@ -157,7 +132,24 @@ class PostgresStore(PostgresOutbox):
             if not messages:
                 raise TransientError(f"malformed records can't be kept: {error}") from error
             return await self._park_alone(messages, f"{type(error).__name__}: {error}")
-        return work.outcomes
+
+    async def _decided(self, messages: Sequence[Message], malformed: Malformed) -> list[Outcome]:
+        for tries in range(CONFLICTS_MAX):
+            try:
+                async with self.translated(), self.pool.acquire() as connection:
+                    done = None if malformed else await self._carry_on(connection, messages)
+                    if done is None:
+                        async with self._locking(connection):
+                            done = await self._decide(connection, messages, malformed)
+                    work, states = done
+                    self._committed(work, states)
+            except ConcurrentChangeError:
+                if not await self._entered(messages):
+                    raise
+                await clock.wait(clock.backoff_s(tries, base_s=0.005, max_s=0.2))
+            else:
+                return work.outcomes
+        raise ConcurrentChangeError(f"others were faster {CONFLICTS_MAX} times")
 
     def _committed(self, work: Work, states: States) -> None:
         """Before anything else runs here: whoever relays must not be faster than this is told."""
@@ -394,7 +386,3 @@ class PostgresStore(PostgresOutbox):
 def _noted(messages: Sequence[Message]) -> bool:
     """An operator's action is written beside what it led to."""
     return any(message.operator is not None for message in messages)
-
-
-async def as_it_is(_: Connection) -> None:
-    """No user of a pool changes a session, so that none has to be set back: a round trip less."""

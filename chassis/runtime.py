@@ -187,7 +187,7 @@ async def _refuse_what_is_lost(node: Node) -> None:
 
     Raises UnusableStoreError.
     """
-    topics = node.service.own_topics - COMPACTED
+    topics, failures = node.service.own_topics - COMPACTED, 0
     while not node.stopping.is_set():
         try:
             if not await node.store.is_new():
@@ -197,8 +197,9 @@ async def _refuse_what_is_lost(node: Node) -> None:
             if is_unheard or not await node.store.is_new():  # whoever published has committed first
                 return
         except Exception as error:  # noqa: BLE001 - whichever is away: nothing is begun unknowing
-            log.warning("log_or_store_away", error=repr(error))
-            await clock.wait(0.5)
+            failures += 1
+            log.warning("log_or_store_away", error=repr(error), failures=failures)
+            await clock.wait_for(node.stopping, clock.backoff_s(failures, max_s=3.0))
         else:
             how = f"rebuild it first: `saga replay {node.service.name} --in-place`"
             raise UnusableStoreError(f"its database is empty, but its log is not; {how}")
@@ -252,11 +253,13 @@ async def _measure(node: Node, stopping: asyncio.Event) -> None:
     while not stopping.is_set():
         await node.conditions()
         await node.consumer.measure()
+        logs.flush()
         await clock.wait_for(stopping, MEASURE_S)
 
 
 async def _prepare_topics(node: Node) -> None:
     """Make this service's topics and wait for its neighbours'; a broker that is away is waited for."""
+    failures = 0
     while not node.stopping.is_set():
         try:
             await kafka.ensure_topics(
@@ -267,9 +270,10 @@ async def _prepare_topics(node: Node) -> None:
                 node.settings.kafka_bootstrap, node.service.topics, node.stopping
             )
         except Exception as error:  # noqa: BLE001 - whatever it is, without topics there is no start
-            log.warning("kafka_away", error=repr(error))
+            failures += 1
+            log.warning("kafka_away", error=repr(error), failures=failures)
             node.consumer.away = repr(error)
-            await clock.wait(0.5)
+            await clock.wait_for(node.stopping, clock.backoff_s(failures, max_s=3.0))
         else:
             return
 
@@ -299,6 +303,8 @@ def start(settings_type: type[ServiceSettings], name: str, main: Callable[[Any],
     except Exception:
         log.exception("failed")  # one line of JSON, whatever it is
         raise SystemExit(1) from None
+    finally:
+        logs.flush(all_=True)
 
 
 def _read(settings_type: type[S], name: str, prefix: str) -> S:

@@ -27,7 +27,7 @@ from chassis import keeping, together
 from chassis import postgres_sql as sql
 from chassis.kafka import make_producer
 from chassis.migrations import migrate
-from chassis.postgres import PLANNED_ONCE, as_it_is
+from chassis.postgres_pools import PLANNED_ONCE, as_it_is
 from chassis.runtime import migrations_of
 from chassis.state_tables import SharedTable, StateTable
 from chassis.together import Part

@@ -1,9 +1,11 @@
 """What a service says of itself while a server is away, full or read-only, and that it goes on by itself."""
 
 import asyncio
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import httpx
 import psycopg
@@ -22,7 +24,7 @@ from saga_cli.topology import BY_NAME
 from shared_events.loyalty import PointsAwarded
 from shipping_svc.service import SERVICE as SHIPPING
 from tests.support.records import a_record, an_order
-from tests.support.servers import private_stack
+from tests.support.servers import log_of, private_stack
 from tests.support.waiting import until
 
 
@@ -53,6 +55,10 @@ class Half:
         wanted = {"service": name} | labels
         return next((s.value for s in samples if s.name == metric and s.labels == wanted), None)
 
+    def logged(self, name: str) -> list[dict[str, Any]]:
+        (instance,) = self.services.of(name)
+        return [json.loads(line) for line in log_of(instance.process).splitlines()]
+
     def redis(self, database: int = 0) -> Redis:
         return Redis.from_url(f"{self.servers.addresses.redis_url}/{database}")
 
@@ -66,6 +72,7 @@ class Half:
 
 
 RUNNING = ("order", "inventory", "loyalty")
+LINES_MAX = 100
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +93,8 @@ def _well(half: Half) -> None:
 
 
 def test_without_kafka_a_service_is_ready_and_says_that_it_is_degraded(half: Half) -> None:
-    """What it decides is kept until Kafka is back."""
+    """What it decides is kept until Kafka is back; its log says so in tens of lines, not thousands."""
+    before = {name: len(half.logged(name)) for name in RUNNING}
     half.servers.kafka.kill()
     until(lambda: "kafka_away" in half.readiness("order")[1], 60, "Kafka is missed")
     assert half.checkout().status_code == 201
@@ -100,6 +108,10 @@ def test_without_kafka_a_service_is_ready_and_says_that_it_is_degraded(half: Hal
     assert lag != lag, "a lag that nobody can know"  # noqa: PLR0124 - NaN
     half.servers.restart(half.servers.kafka)
     until(half.is_well, 90, "all well again")
+    for name in RUNNING:
+        told = half.logged(name)[before[name] :]
+        assert len(told) < LINES_MAX, told
+        assert sum(line.get("repeated", 0) for line in told) > 0
     until(lambda: half.gauge("order", "saga_degraded", reason="kafka_away") == 0, 20)
     until(lambda: half.gauge("order", "saga_backlog", what="outbox_rows") == 0, 30)
 

@@ -1,0 +1,127 @@
+"""Whoever tries again waits longer each time, and not for ever where somebody waits for the answer."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiokafka.errors import GroupAuthorizationFailedError, TopicAuthorizationFailedError
+
+from chassis import clock, consumer, kafka, runtime
+from chassis.consumer import Consumer
+from chassis.errors import ConcurrentChangeError
+from chassis.postgres import CONFLICTS_MAX, PostgresStore
+from shared_events.payment import PaymentCaptured
+from shipping_svc.service import SERVICE
+from shipping_svc.store import SHIPMENTS
+from tests.chassis.test_consumer import OneBatch, Seen
+from tests.simulation.loyalty import VirtualTime
+from tests.support.records import a_message, a_record, an_order
+
+OUTAGE_S = 60.0
+TRIES_MAX = 60
+"""In a minute; a loop that does not wait tries two thousand times a second."""
+
+
+@pytest.fixture
+def time(monkeypatch: pytest.MonkeyPatch) -> VirtualTime:
+    virtual = VirtualTime()
+    virtual.replace(monkeypatch)
+    return virtual
+
+
+class Forbidden(OneBatch):
+    """A client whose principal lost the right to read: each poll is refused at once."""
+
+    def __init__(self, error: type[Exception], polls: list[float]) -> None:
+        super().__init__(a_record(_captured()))
+        self.error, self.polls = error, polls
+
+    async def getmany(self, **_: Any) -> Any:
+        self.polls.append(clock.monotonic())
+        raise self.error
+
+
+def _captured() -> PaymentCaptured:
+    return PaymentCaptured(order=an_order(), captured_minor=1000, provider_ref="p")
+
+
+async def _for_a_minute(time: VirtualTime, run: Any) -> None:
+    stopping = asyncio.Event()
+    running = asyncio.create_task(run(stopping))
+    until = time.monotonic() + OUTAGE_S
+    while time.monotonic() < until:
+        assert not running.done(), running.exception()
+        await asyncio.sleep(0)
+    stopping.set()
+    await running
+
+
+@pytest.mark.parametrize("error", [TopicAuthorizationFailedError, GroupAuthorizationFailedError])
+async def test_a_consumer_that_is_refused_asks_ever_more_seldom(
+    time: VirtualTime, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    polls: list[float] = []
+    monkeypatch.setattr(consumer, "make_consumer", lambda *_: Forbidden(error, polls))
+    store: Any = Seen(keeps_positions=False)
+    await _for_a_minute(time, Consumer(SERVICE, store, "127.0.0.1:1").run)
+    assert 2 < len(polls) < TRIES_MAX
+
+
+@pytest.mark.parametrize("of", ["topics", "log"])
+async def test_a_start_without_kafka_asks_ever_more_seldom(
+    time: VirtualTime, monkeypatch: pytest.MonkeyPatch, of: str
+) -> None:
+    asked: list[float] = []
+
+    async def refused(*_: Any) -> None:
+        asked.append(time.monotonic())
+        raise TopicAuthorizationFailedError
+
+    monkeypatch.setattr(kafka, "ensure_topics", refused)
+    settings = SimpleNamespace(kafka_bootstrap="127.0.0.1:1")
+    store = SimpleNamespace(is_new=refused)
+    reader = SimpleNamespace(away="")
+
+    async def start(stopping: asyncio.Event) -> None:
+        node: Any = SimpleNamespace(
+            service=SERVICE, settings=settings, store=store, consumer=reader, stopping=stopping
+        )
+        what = {"topics": runtime._prepare_topics, "log": runtime._refuse_what_is_lost}
+        await what[of](node)
+
+    await _for_a_minute(time, start)
+    assert 2 < len(asked) < TRIES_MAX
+
+
+class Contended(PostgresStore):
+    """Another delivery of the batch is always faster, and what it did is never to be seen."""
+
+    tries = 0
+
+    async def _carry_on(self, _connection: Any, _messages: Sequence[Any]) -> None:
+        self.tries += 1
+        raise ConcurrentChangeError("inbox")
+
+    async def _entered(self, _messages: Sequence[Any]) -> bool:
+        return True
+
+
+class Pool:
+    @asynccontextmanager
+    async def acquire(self) -> Any:
+        yield None
+
+
+async def test_conflicts_are_tried_so_many_times_with_pauses_and_then_told(
+    time: VirtualTime,
+) -> None:
+    pool: Any = Pool()
+    store = Contended(service=SERVICE, own=SHIPMENTS, shared=None, pool=pool, aside=pool)
+    started = time.monotonic()
+    with pytest.raises(ConcurrentChangeError, match="faster"):
+        await store.handle([a_message(_captured())])
+    assert store.tries == CONFLICTS_MAX
+    assert 0.1 < time.monotonic() - started < 2.0
