@@ -10,10 +10,12 @@ from typing import Any, Final
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.consumer import fetcher
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import TopicAlreadyExistsError
 
 from chassis import clock
+from chassis.batches import Batches
 from chassis.tasks import own_cancellation_only
 
 log = structlog.get_logger()
@@ -22,6 +24,7 @@ DEAD_LETTERS = {**KEEP_FOR_EVER, "max.message.bytes": str(2 * 1024 * 1024)}
 """A copy of the largest record that other topics take, with what its headers say of it."""
 COMPACTED = {"cleanup.policy": "compact"}
 NOWHERE: Final[Mapping[tuple[str, int], int]] = {}
+fetcher.MemoryRecords = Batches  # every consumer of this process: aiokafka takes no other reader
 
 
 def make_producer(bootstrap: str, client_id: str) -> Any:
