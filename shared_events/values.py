@@ -36,9 +36,9 @@ Difference = Annotated[
 """Pieces that came in, or went out where it is negative."""
 Count = Annotated[int, Field(strict=True, ge=1, le=COUNT_MAX, json_schema_extra=_HELD)]
 """The number of an attempt or revision, from 1."""
-Instant = Annotated[
-    AwareDatetime, Field(ge=datetime(1970, 1, 1, tzinfo=UTC), lt=datetime(9000, 1, 1, tzinfo=UTC))
-]
+EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST: Final = datetime(9000, 1, 1, tzinfo=UTC)
+Instant = Annotated[AwareDatetime, Field(ge=EARLIEST, lt=LATEST)]
 """A time with its offset, far enough from the ends of its type to be reckoned with."""
 
 
