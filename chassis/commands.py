@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from chassis import clock
+from chassis.card_numbers import field_with_card_number
 from chassis.errors import ChassisError, TransientError
 from chassis.message import Message, Outcome
 from chassis.store import Store
@@ -16,6 +17,14 @@ log = structlog.get_logger()
 
 class OverloadedError(ChassisError):
     """More commands wait than can be served soon."""
+
+
+class CardNumberError(ChassisError):
+    """A text of the command, or of what is published with it, holds a card number; names its field."""
+
+    def __init__(self, field: str) -> None:
+        super().__init__("it holds 13 to 19 digits that pass the check of card numbers")
+        self.field = field
 
 
 class InFlightError(ChassisError):
@@ -39,8 +48,12 @@ class Commands:
     async def execute(self, message: Message) -> Outcome:
         """Decide on one command.
 
-        Raises OverloadedError, InFlightError, or TransientError when the store is away.
+        Raises CardNumberError, OverloadedError, InFlightError, or TransientError when the store is
+        away.
         """
+        field = field_with_card_number((message.body, message.companions))
+        if field is not None:  # what is decided here is published, and kept
+            raise CardNumberError(field)
         if len(self._waiting) >= self.waiting_max:
             raise OverloadedError("too many requests wait")
         claim = (message.claim.scope, message.claim.key) if message.claim else None

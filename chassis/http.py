@@ -1,6 +1,7 @@
 """The HTTP side that all services share: problem+json (RFC 9457), body limit, health, metrics."""
 
 import hashlib
+import re
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
@@ -11,12 +12,12 @@ from fastapi.exceptions import RequestValidationError
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 from pydantic_core import to_json
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chassis import clock, ids, tracing
-from chassis.commands import Commands, InFlightError, OverloadedError
+from chassis.commands import CardNumberError, Commands, InFlightError, OverloadedError
 from chassis.errors import TransientError
 from chassis.health import Condition
 from chassis.message import Claim, Done, KeyReused, Outcome, Parked, Repeated
@@ -24,6 +25,12 @@ from chassis.message import Message as Command
 from shared_events.decision import Refusal
 
 BODY_MAX_BYTES: Final = 64 * 1024
+JSON: Final = re.compile(r"application/([a-z0-9!#$&^_.+-]+\+)?json")
+ANSWERED_WITH: Final = {
+    415: {"Accept": "application/json", "Accept-Encoding": "identity"},
+    429: {"Retry-After": "1"},
+    503: {"Retry-After": "1"},
+}
 REPLAYED: Final = "chassis.replayed"  # in a request's scope
 OrderId = Annotated[str, Path(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9-]+$")]
 IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=255)]
@@ -55,18 +62,17 @@ class Problem(Exception):  # noqa: N818 - RFC 9457's word
 
 def problem(status: int, code: str, detail: str, **more: Any) -> Response:
     body = {"type": f"urn:problem:{code}", "title": code.replace("_", " "), "status": status}
-    headers = {"Retry-After": "1"} if status in {429, 503} else None
     return Response(
         to_json({**body, "code": code, "detail": detail, **more}),
         status,
         media_type="application/problem+json",
-        headers=headers,
+        headers=ANSWERED_WITH.get(status),
     )
 
 
 def make_app(title: str, conditions: Conditions) -> FastAPI:
     """`conditions` are what fails now; the service is ready unless one of them blocks it."""
-    app = FastAPI(title=title, version="1")
+    app = FastAPI(title=title, version="1", redirect_slashes=False)  # it would redirect by Host
     app.add_middleware(BodyLimit)
     app.add_middleware(ReplayHeader)
     app.add_exception_handler(Problem, _on_problem)
@@ -75,6 +81,7 @@ def make_app(title: str, conditions: Conditions) -> FastAPI:
     app.add_exception_handler(TransientError, _on_store_away)
     app.add_exception_handler(OverloadedError, _on_overload)
     app.add_exception_handler(InFlightError, _on_in_flight)
+    app.add_exception_handler(CardNumberError, _on_card_number)
     app.add_exception_handler(Exception, _on_bug)
 
     @app.get("/health/live", tags=["health"])
@@ -142,7 +149,10 @@ async def execute(
 
 
 class BodyLimit:
-    """Counts what is streamed in: a Content-Length may lie or be absent."""
+    """Lets in JSON that is not encoded, and counts what is streamed in: a Content-Length may lie.
+
+    Only a body that the application reads is refused, so that 404 and 405 go before 413 and 415.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -156,12 +166,24 @@ class BodyLimit:
         async def counted() -> Message:
             nonlocal seen
             message = await receive()
-            seen += len(message.get("body", b""))
+            body = message.get("body", b"")
+            if body and not seen:
+                check_media(Headers(scope=scope))
+            seen += len(body)
             if seen > BODY_MAX_BYTES:
                 raise Problem(413, "body_too_large", f"at most {BODY_MAX_BYTES} bytes")
             return message
 
         await self.app(scope, counted, send)
+
+
+def check_media(headers: Headers) -> None:
+    """Raises Problem (415, RFC 9110 section 15.5.16) for a body that is not plain JSON."""
+    if headers.get("content-encoding", "identity").strip().lower() not in {"", "identity"}:
+        raise Problem(415, "unsupported_encoding", "send the body without a Content-Encoding")
+    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if not JSON.fullmatch(media_type):
+        raise Problem(415, "unsupported_media_type", "send the body as application/json")
 
 
 class ReplayHeader:
@@ -216,6 +238,12 @@ async def _on_overload(_: Request, error: Exception) -> Response:
 
 async def _on_in_flight(_: Request, error: Exception) -> Response:
     return problem(409, "in_flight", str(error))
+
+
+async def _on_card_number(_: Request, error: Exception) -> Response:
+    assert isinstance(error, CardNumberError)
+    errors = [{"field": error.field, "message": str(error)}]
+    return problem(422, "card_number", f"{error.field}: {error}", errors=errors)
 
 
 async def _on_bug(_: Request, error: Exception) -> Response:

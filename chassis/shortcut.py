@@ -73,7 +73,11 @@ class Shortcut:
     def _values(self, headers: Headers, first: Message) -> dict[str, Any] | None:
         body = first.get("body", b"")
         media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-        if media_type != "application/json" or len(body) > BODY_MAX_BYTES:
+        if (
+            media_type != "application/json"
+            or len(body) > BODY_MAX_BYTES
+            or "content-encoding" in headers
+        ):
             return None
         try:
             values = {

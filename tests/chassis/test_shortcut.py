@@ -32,6 +32,7 @@ OTHERS: Final[tuple[tuple[Any, dict[str, str]], ...]] = (
     (FIT, {"Content-Type": "text/plain"}),
     (FIT, {"Content-Type": "application/vnd.api+json"}),
     (FIT, {"Content-Type": ""}),
+    (FIT, {"Content-Encoding": "gzip"}),
     (FIT, {"Idempotency-Key": ""}),
     (FIT, {"Idempotency-Key": "k" * 256}),
     ({"sku": "CLOCK", "quantity": "1"}, {}),

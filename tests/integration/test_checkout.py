@@ -91,6 +91,7 @@ BAD: list[tuple[str, dict[str, Any], int]] = [
     ("an over-long customer", {"customer_id": "x" * 65}, 422),
     ("a card number for a token", {"payment_token": "4242424242424242"}, 422),
     ("a card number in a token", {"payment_token": "tok_4242424242424242"}, 422),
+    ("a card number in groups in a token", {"payment_token": "tok_4242_4242_4242_4242"}, 422),
     ("a field nobody knows", {"coupon": "X"}, 422),
     ("too many lines", {"lines": [LINE] * 101}, 422),
     ("a NUL in a name", {"customer_id": "a\0b"}, 422),

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from chassis.ids import new_id
 from saga_cli.demo import a_checkout
 from saga_cli.stack.servers import Servers
 from saga_cli.topology import BY_NAME
@@ -114,7 +115,7 @@ def test_another_body_under_the_same_key_is_refused_and_the_first_answer_stands(
 
 def test_a_request_that_failed_for_an_outage_is_decided_when_it_comes_again(alone: Alone) -> None:
     """A 5xx says nothing of the outcome and is not kept under the key: the next try decides."""
-    key, customer = a_key(), f"c-{time.monotonic_ns()}"
+    key, customer = a_key(), f"c-{new_id()}"
     alone.servers.postgres.kill()
     failed = alone.checkout(key, customer_id=customer)
     assert (failed.status_code, failed.json()["code"]) == (503, "unavailable")
@@ -131,7 +132,7 @@ def test_a_request_that_failed_for_an_outage_is_decided_when_it_comes_again(alon
 
 def test_a_refusal_is_not_kept_under_the_key(alone: Alone) -> None:
     """Nothing was decided, so that the client may mend the cause and send the same again."""
-    key, sku = a_key(), f"NEW-{time.monotonic_ns()}"
+    key, sku = a_key(), f"NEW-{new_id()}"
     lines = [{"sku": sku, "quantity": 1}]
     refused = alone.checkout(key, lines=lines)
     assert (refused.status_code, refused.json()["code"]) == (422, "unknown_sku")

@@ -1,9 +1,9 @@
 """Where a customer's name and address go, on the running system: to one topic, and away again."""
 
 import asyncio
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from uuid import uuid4
 
 import psycopg
 from aiokafka import AIOKafkaProducer
@@ -25,7 +25,7 @@ KEPT = (*TOPICS, *(dead_letters_of(name) for name in BY_NAME))
 class Customer:
     """One whose name, address and mail all hold a mark that nothing else has."""
 
-    mark: str = field(default_factory=lambda: f"mark{time.monotonic_ns()}")
+    mark: str = field(default_factory=lambda: f"mark{uuid4()}")
 
     @property
     def delivery(self) -> dict[str, str]:

@@ -13,6 +13,7 @@ from saga_cli.stack.services import Services
 from saga_cli.topology import BY_NAME
 
 MARK: Final = "hostile"
+CARD: Final = "4242-4242-4242-4242"
 BODIES: Final = (
     b"",
     b"{",
@@ -144,6 +145,56 @@ def test_a_body_without_a_length_is_cut_off_at_the_limit(
             method,
             path,
         )
+
+
+@SERVICE
+def test_a_body_that_is_not_plain_json_is_415_and_another_path_is_404(
+    stack: Services, http: httpx.Client, service: str
+) -> None:
+    """The slash at the end leads nowhere: a redirect would go to whatever Host says."""
+    paths = [(m, p) for m, p, found in operations(http, stack.url(service)) if found and m != "GET"]
+    assert paths
+    for method, path in paths:
+        url = f"{stack.url(service)}{path.replace('{', '').replace('}', '')}"
+        asked = operator(stack) | {"Content-Type": "application/json", "Host": "evil.example"}
+        for changes, suffix, status in (
+            ({"Content-Encoding": "gzip"}, "", 415),
+            ({"Content-Type": "text/plain"}, "", 415),
+            ({}, "/", 404),
+        ):
+            answer = http.request(method, url + suffix, content=b"{}", headers=asked | changes)
+            assert answer.status_code == status, (method, path, changes)
+            assert answer.headers["content-type"] == "application/problem+json"
+            assert "location" not in answer.headers
+
+
+def with_card_numbers() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
+    """Service, method, path and body of each way on which a text comes into an event that is kept."""
+    price = {"name": "A thing", "price_minor": 1}
+    delivery = {"name": "Zoë", "street": "Rue 5", "city": "Lyon", "email": "z@example.com"}
+    changes = (
+        {"customer_id": CARD},
+        {"payment_token": f"tok_{CARD.replace('-', '_')}"},
+        {"postal_code": CARD.replace("-", "")},
+        {"lines": [{"sku": "RETRO-CLOCK", "quantity": 1}, {"sku": CARD, "quantity": 1}]},
+        *({"delivery": delivery | {name: f"x {CARD} y"}} for name in delivery),
+    )
+    yield from (("order", "POST", "/checkout", a_checkout(**change)) for change in changes)
+    yield "order", "PUT", f"/catalogue/{CARD}", price
+    yield "order", "PUT", "/catalogue/CARD-NAME", price | {"name": f"No. {CARD}"}
+    yield "inventory", "PUT", f"/stock/{CARD}", {"on_hand": 1}
+    yield "inventory", "POST", f"/stock/{CARD}/receipts", {"quantity": 1}
+    yield "loyalty", "PUT", f"/customers/{CARD}/standing", {"suspended": True}
+    yield "shipping", "POST", f"/shipments/{CARD}/dispatch", {}
+
+
+@pytest.mark.parametrize(("service", "method", "path", "body"), tuple(with_card_numbers()))
+def test_no_card_number_enters_a_log_that_is_kept(
+    stack: Services, service: str, method: str, path: str, body: dict[str, Any]
+) -> None:
+    answer = httpx.request(method, f"{stack.url(service)}{path}", json=body, timeout=30)
+    assert answer.status_code == 422, answer.text
+    assert CARD not in answer.text.replace("_", "-")
 
 
 @pytest.mark.parametrize("wish", ["wait=\xb2", "wait=" + "9" * 400, "wait=1e9", "wait"])

@@ -75,7 +75,8 @@ async def test_the_signature_is_of_the_very_bytes(payment: Desk) -> None:
     for changed in (body + b" ", body.replace(b"x", b"y"), b"\xff", b""):
         answer = await payment.http.post("/webhooks/stripe", content=changed, headers=headers)
         assert answer.status_code == 400, changed
-    bare = await payment.http.post("/webhooks/stripe", content=body)
+    del headers["stripe-signature"]
+    bare = await payment.http.post("/webhooks/stripe", content=body, headers=headers)
     assert bare.json()["code"] == "bad_signature"
 
 
@@ -180,7 +181,8 @@ async def test_money_that_comes_back_after_it_was_refunded_is_an_error_in_the_lo
 
 
 async def test_a_body_that_is_too_large_is_refused(payment: Desk) -> None:
-    answer = await payment.http.post("/webhooks/stripe", content=b"x" * 70_000)
+    _, headers = signed("")
+    answer = await payment.http.post("/webhooks/stripe", content=b"x" * 70_000, headers=headers)
     assert answer.status_code == 413
 
 
