@@ -30,6 +30,10 @@ READY: Final = Gauge("saga_ready", "1 while the store can be committed to", ["se
 DEGRADED: Final = Gauge(
     "saga_degraded", "1 while a condition of /health/ready holds", ["service", "reason"]
 )
+HTTP_CONNECTIONS: Final = Gauge("saga_http_connections", "Connections open", ["service"])
+HTTP_REFUSED: Final = Counter(
+    "saga_http_refused_total", "Connections closed for going beyond a limit", ["service", "why"]
+)
 CIRCUIT: Final = Gauge(
     "saga_circuit_state", "0 closed, 1 half-open, 2 open", ["service", "provider"]
 )

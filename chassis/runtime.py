@@ -1,7 +1,6 @@
 """One process of a service: HTTP, consumer, relay and effect worker on one event loop."""
 
 import asyncio
-import contextlib
 import gc
 import os
 import signal
@@ -14,7 +13,6 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import structlog
-import uvicorn
 import uvloop
 from fastapi import FastAPI
 from pydantic import ValidationError
@@ -28,6 +26,7 @@ from chassis.effects import EffectWorker, itself
 from chassis.errors import CannotStartError, LogLostError, TransientError, UnusableStoreError
 from chassis.handover import Handover
 from chassis.health import Condition, Health
+from chassis.http_server import ACCEPTED_LATER, HttpServer
 from chassis.metrics import BACKLOG
 from chassis.relay import Relay
 from chassis.service import Provider, Service
@@ -39,10 +38,6 @@ from shared_events.catalog import COMPACTED
 log = structlog.get_logger()
 MEASURE_S: Final = 2.0
 UNASSIGNED: Final = "no partitions are assigned yet"
-ACCEPTED_LATER: Final = 4096
-"""Connections that wait to be accepted: what Linux allows by default, for a rush on a busy process."""
-KEEP_ALIVE_S: Final = 75
-"""Longer than balancers keep an idle connection (60 s): who closes first must be the one who asks."""
 S = TypeVar("S", bound=BaseSettings)
 Part = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 
@@ -142,31 +137,13 @@ async def run(node: Node, app: FastAPI) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, node.stopping.set)
-    config = uvicorn.Config(
-        app,
-        host=node.settings.http_host,
-        port=node.settings.http_port,
-        log_config=None,  # ours: an error is one line of JSON, whatever it quotes
-        access_log=False,
-        lifespan="off",
-        backlog=ACCEPTED_LATER,
-        timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=5,
-    )
+    server = HttpServer(app, node.service.name, node.settings)
     with listening.bound(node.settings.http_host, node.settings.http_port) as sockets:
-        await _serve(node, uvicorn.Server(config), sockets)
+        await _serve(node, server, sockets)
 
 
-async def _serve(node: Node, server: uvicorn.Server, sockets: list[socket.socket]) -> None:
-    server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]  # ours, above
-
-    async def http(stopping: asyncio.Event) -> None:
-        serving = asyncio.create_task(server.serve(sockets))
-        stop = asyncio.create_task(stopping.wait())
-        await asyncio.wait([serving, stop], return_when=asyncio.FIRST_COMPLETED)
-        server.should_exit = True
-        await serving
-
+async def _serve(node: Node, server: HttpServer, sockets: list[socket.socket]) -> None:
+    http = partial(server.serve_until, sockets=sockets)
     await _refuse_what_is_lost(node)
     _spare_the_collector()
     port = listening.listen(sockets, ACCEPTED_LATER)
@@ -222,7 +199,7 @@ async def work(node: Node, more: Mapping[str, Part]) -> bool:
     await asyncio.wait([stop, *parts, *last], return_when=asyncio.FIRST_COMPLETED)
     log.info("stopping")
     node.stopping.set()
-    failed = await _ended(parts, 12)
+    failed = await _ended(parts, 12 + node.settings.http_drain_s)
     hindmost.set()
     failed |= await _ended(last, 12)
     await node.store.close()

@@ -7,6 +7,8 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from chassis.http_settings import HttpLimits
+
 _PLACE: Final = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^\s:,/@\[\]]+)(?::(\d{1,5}))?")
 _HIGHEST_PORT: Final = 65535
 
@@ -89,7 +91,7 @@ PositiveSeconds: TypeAlias = Annotated[float, Field(gt=0, le=366 * 24 * 3600)]
 Days: TypeAlias = Annotated[int, Field(ge=0, le=36_500)]
 
 
-class ServiceSettings(BaseSettings):
+class ServiceSettings(HttpLimits, BaseSettings):
     """Read once, at start; a missing or malformed one fails the start with its name.
 
     Without an `operator_token` the operators' routes answer nobody. What was published is kept for
