@@ -170,9 +170,14 @@ def test_a_body_that_is_not_plain_json_is_415_and_another_path_is_404(
 
 def with_card_numbers() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
     """Service, method, path and body of each way on which a text comes into an event that is kept."""
-    price = {"name": "A thing", "price_minor": 1}
-    delivery = {"name": "Zoë", "street": "Rue 5", "city": "Lyon", "email": "z@example.com"}
-    changes = (
+    price: dict[str, Any] = {"name": "A thing", "price_minor": 1}
+    delivery: dict[str, Any] = {
+        "name": "Zoë",
+        "street": "Rue 5",
+        "city": "Lyon",
+        "email": "z@example.com",
+    }
+    changes: tuple[dict[str, Any], ...] = (
         {"customer_id": CARD},
         {"payment_token": f"tok_{CARD.replace('-', '_')}"},
         {"postal_code": CARD.replace("-", "")},
