@@ -1,0 +1,134 @@
+"""A primary dies, its standby is promoted: a store whose URL names both goes on, with nothing restarted."""
+
+import asyncio
+import os
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from chassis import migrations
+from chassis.errors import TransientError
+from chassis.message import Done
+from chassis.postgres import PostgresStore
+from saga_cli.declared import migrations_of
+from saga_cli.stack import ports, postgres, servers
+from saga_cli.stack.processes import Process
+from shipping_svc.service import SERVICE
+from shipping_svc.store import SHIPMENTS
+from tests.integration.chassis_fixtures import _captured
+from tests.support.records import an_order
+from tests.support.waiting import until
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A primary, and a standby that follows it."""
+
+    primary: Process
+    ports: tuple[int, int]
+    password: str
+
+    @property
+    def url(self) -> str:
+        """The standby is named first: the one that takes writes has to be found."""
+        primary, standby = self.ports
+        hosts = f"127.0.0.1:{standby},127.0.0.1:{primary}"
+        return f"postgresql://saga:{self.password}@{hosts}/postgres"
+
+    def asked(self, which: int, query: str) -> Any:
+        async def ask() -> Any:
+            connection = await asyncpg.connect(self.url, host="127.0.0.1", port=self.ports[which])
+            try:
+                return await connection.fetchval(query)
+            finally:
+                await connection.close()
+
+        return asyncio.run(ask())
+
+    def has_caught_up(self) -> bool:
+        written = self.asked(0, "SELECT pg_current_wal_lsn()::text")
+        there = f"SELECT coalesce(pg_last_wal_replay_lsn() >= '{written}', false)"
+        return bool(self.asked(1, there))
+
+    def fail_over(self) -> None:
+        until(self.has_caught_up, 20, "the standby has what was committed")
+        self.primary.kill()
+        assert self.asked(1, "SELECT pg_promote()")
+
+
+@pytest.fixture
+def pair() -> Iterator[Pair]:
+    with ExitStack() as held:
+        folders, numbers = [], []
+        for _ in range(2):
+            folder, stack = servers.private_folder()
+            held.callback(stack.close)
+            port = ports.hold()
+            held.callback(port.release)
+            folders.append(folder)
+            numbers.append(port.number)
+        password = postgres.admin_password(folders[0])
+        first = postgres.prepare(folders[0], numbers[0])
+        _copy(folders, f"host=127.0.0.1 port={numbers[0]} user=saga password={password}")
+        for process in (first, postgres.prepare(folders[1], numbers[1])):
+            process.start()
+            held.callback(process.kill)
+            until(partial(_answers, process), 30, "a server")
+        yield Pair(first, (numbers[0], numbers[1]), password)
+
+
+def _answers(process: Process) -> bool:
+    return b"ready to accept" in process.log.read_bytes()
+
+
+def _copy(folders: list[Path], primary: str) -> None:
+    """A standby of a primary that has not been started yet: its files, and where to follow it."""
+    data, copy = (folder / "postgres" for folder in folders)
+    shutil.copytree(data, copy)
+    (copy / "standby.signal").touch()
+    with (copy / "postgresql.auto.conf").open("a") as settings:
+        settings.write(f"primary_conninfo = '{primary}'\n")
+    owner = data.stat()
+    for path in (copy, *copy.rglob("*")):
+        os.chown(path, owner.st_uid, owner.st_gid)
+
+
+@pytest.fixture
+async def store(pair: Pair) -> AsyncIterator[PostgresStore]:
+    await migrations.migrate(migrations_of("shipping"), pair.url)
+    opened = await PostgresStore.connect(SERVICE, SHIPMENTS, None, pair.url)
+    yield opened
+    await opened.close()
+
+
+async def test_a_store_goes_on_with_the_standby_that_was_promoted(
+    pair: Pair, store: PostgresStore
+) -> None:
+    first = an_order()
+    assert isinstance((await store.handle([_captured(first)]))[0], Done)
+    assert await store.lead(0)
+    rows = await store.pending(0, 10)
+    await asyncio.to_thread(pair.fail_over)
+    with pytest.raises(TransientError):
+        await store.acknowledge(0, [id_ for id_, _ in rows])
+    async with asyncio.timeout(20):
+        while not isinstance(await _outcome(store), Done):
+            await asyncio.sleep(0.05)
+    assert await store.lead(0)
+    assert [id_ for id_, _ in rows] == [id_ for id_, row in await store.pending(0, 10)][: len(rows)]
+    await store.acknowledge(0, [id_ for id_, _ in rows])
+    assert (await store.backlog())["outbox_rows"] > 0
+
+
+async def _outcome(store: PostgresStore) -> object:
+    try:
+        return (await store.handle([_captured(an_order())]))[0]
+    except TransientError as error:
+        return error
