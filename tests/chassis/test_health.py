@@ -1,5 +1,6 @@
 """What /health/ready and the gauges say of what fails."""
 
+import asyncio
 import math
 from typing import Any
 
@@ -7,11 +8,19 @@ import httpx
 import pytest
 from prometheus_client import REGISTRY
 
-from chassis import clock
-from chassis.consumer import Consumer
+from chassis import clock, runtime
+from chassis.consumer import Consumer, _Session
+from chassis.errors import TransientError
 from chassis.health import Health
 from chassis.http import make_app
+from chassis.runtime import Node
+from chassis.service import Provider
+from chassis.settings import ServiceSettings
+from shared_events.payment import PaymentCaptured
 from shipping_svc.service import SERVICE
+from tests.chassis.test_consumer import Seen
+from tests.simulation.loyalty import VirtualTime
+from tests.support.records import a_record, an_order
 
 
 async def _asked(health: Health) -> tuple[int, dict[str, Any]]:
@@ -109,3 +118,90 @@ def test_a_client_whose_poll_does_not_come_back_shows_before_it_is_replaced(
     assert reader.stalled() == ""
     monkeypatch.setattr(clock, "monotonic", lambda: session.polled_at + 12.0)
     assert "12 s" in reader.stalled()
+
+
+class Away:
+    """A store that can be committed to, or not; nothing waits in it."""
+
+    def __init__(self) -> None:
+        self.error: Exception | None = None
+        self.on_commit: list[Any] = []
+        self.takes: frozenset[str] = frozenset()
+
+    async def backlog(self) -> dict[str, float]:
+        if self.error is not None:
+            raise self.error
+        return {}
+
+
+def _a_node(store: Away) -> Node:
+    settings = ServiceSettings(kafka_bootstrap="127.0.0.1:1", http_port=0)
+    provider = Provider("carrier", {})
+    as_store: Any = store
+    node = runtime.assemble(SERVICE, settings, as_store, as_store, provider)
+    node.consumer.ready.set()
+    return node
+
+
+async def _reasons(node: Node) -> dict[str, bool]:
+    return {condition.reason: condition.blocking for condition in await node.conditions()}
+
+
+async def test_each_part_of_a_process_tells_what_fails_in_it() -> None:
+    node = _a_node(Away())
+    assert await _reasons(node) == {}
+    node.consumer.ready.clear()
+    assert await _reasons(node) == {"consumer_unassigned": False}
+    node.consumer.ready.set()
+    node.consumer.away = "no broker answers"
+    node.relay.failing = "KafkaConnectionError()"
+    assert await _reasons(node) == {"kafka_away": False, "relay_failing": False}
+    node.consumer.away = node.relay.failing = ""
+    (circuit,) = node.circuits
+    for nth in range(circuit.failures_max):
+        circuit.failed(f"o-{nth}", ConnectionError("the line is dead"))
+    (condition,) = await node.conditions()
+    assert (condition.reason, condition.blocking) == ("circuit_open", False)
+    assert "the line is dead" in condition.detail
+    circuit.succeeded()
+    assert await _reasons(node) == {}
+    node.stopping.set()
+    assert await _reasons(node) == {"shutting_down": True}
+
+
+@pytest.mark.parametrize("error", [TransientError("read-only"), TimeoutError()])
+async def test_a_store_that_takes_nothing_blocks_until_it_does(error: Exception) -> None:
+    store = Away()
+    node = _a_node(store)
+    store.error = error
+    assert await _reasons(node) == {"store_away": True}
+    store.error = None
+    assert await _reasons(node) == {}
+
+
+async def test_a_batch_that_is_tried_again_and_again_is_told_until_it_goes_well(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    VirtualTime().replace(monkeypatch)
+    store: Any = Refusing()
+    reader = store.reader = Consumer(SERVICE, store, "127.0.0.1:1")
+    session = _Session(reader, asyncio.Event())
+    event = PaymentCaptured(order=an_order(), captured_minor=1000, provider_ref="p")
+    await session._until_handled([a_record(event)])
+    assert store.told == [set()] * 4 + [{"batch_failing"}] * 4
+    assert reader.health.now() == ()
+
+
+class Refusing(Seen):
+    """Refuses seven times, and notes what its consumer says of itself meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__(keeps_positions=False)
+        self.told: list[set[str]] = []
+        self.reader: Any = None
+
+    async def handle(self, messages: Any, malformed: Any) -> Any:
+        self.told.append({condition.reason for condition in self.reader.health.now()})
+        if len(self.told) < 8:
+            raise TransientError("the store is away")
+        return await super().handle(messages, malformed)
