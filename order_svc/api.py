@@ -20,7 +20,7 @@ from order_svc import domain
 from order_svc.admission import Admission
 from order_svc.messages import CancelOrder, CartLine, PlaceOrder, PriceProduct
 from order_svc.settings import Settings
-from order_svc.waiting import Waiting
+from order_svc.waiting import Waiting, answered
 from shared_events.order import DeliveryDetailsGiven
 
 WAIT_MAX_S: Final = 60
@@ -181,8 +181,7 @@ def make(  # noqa: C901, PLR0915 - one route after the other
         """Where that is asked for, nothing is acknowledged that this database alone holds."""
         if settings.acknowledge == "committed":
             return
-        await published.until(order_id, PUBLISHED_WITHIN_S, lambda: is_published(order_id))
-        if not await is_published(order_id):
+        if not await published.until(order_id, PUBLISHED_WITHIN_S, lambda: is_published(order_id)):
             why = (
                 "the order is kept, but not in the log yet: ask again with the same Idempotency-Key"
             )
@@ -190,10 +189,20 @@ def make(  # noqa: C901, PLR0915 - one route after the other
 
     async def kept(order_id: str, outcome: Done | Repeated) -> bytes:
         """What was answered; looked up where a commit's reply was lost and there was no key."""
-        return outcome.response or to_json(as_resource(await state_of(order_id)))
+        if outcome.response:
+            return outcome.response
+        state = await answered(state_of(order_id))
+        if state is None:
+            why = "the order is kept, but the store is away: look for it later"
+            raise Problem(503, "not_read", why, order_id=order_id)
+        return to_json(as_resource(state))
 
     async def answer(order_id: str, outcome: Done | Repeated, seconds: float | None) -> Response:
-        """201 with the order as placed; after a wait 201 if it is settled, else 202."""
+        """201 with the order as placed; after a wait 201 if it is settled, else 202.
+
+        A wait ends early where the process stops. The order is kept by then: whatever happens while it
+        is waited for, the answer has its id.
+        """
         status, body = 201, await kept(order_id, outcome)
         if isinstance(outcome, Repeated):
             order_id = from_json(body)["order_id"]  # the first request's
@@ -201,10 +210,10 @@ def make(  # noqa: C901, PLR0915 - one route after the other
         headers = {"Location": f"/orders/{order_id}"}
         if seconds is not None:
             headers["Preference-Applied"] = f"wait={seconds:g}"
-            await settled.until(order_id, seconds, lambda: is_settled(order_id))
-            state = await state_of(order_id)
+            await settled.until(order_id, seconds, lambda: is_settled(order_id), node.stopping)
+            state = await answered(state_of(order_id))
             status = 201 if isinstance(state, domain.Confirmed | domain.Cancelled) else 202
-            body = to_json(as_resource(state))
+            body = body if state is None else to_json(as_resource(state))
         return Response(body, status, headers, media_type="application/json")
 
     @app.get("/orders/{order_id}", tags=["orders"])

@@ -1,9 +1,11 @@
 """The order service without its neighbours: what a key, an outage and the gauges do to a checkout."""
 
+import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
@@ -14,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from chassis.ids import new_id
 from saga_cli.demo import a_checkout
 from saga_cli.stack.servers import Servers
+from saga_cli.stack.services import Services
 from saga_cli.topology import BY_NAME
 from tests.support.servers import private_stack
 from tests.support.waiting import until
@@ -27,9 +30,12 @@ class Alone:
 
     url: str
     servers: Servers
+    services: Services
 
-    def checkout(self, key: str | None = None, **changes: Any) -> httpx.Response:
+    def checkout(self, key: str | None = None, prefer: str = "", **changes: Any) -> httpx.Response:
         headers = {"Idempotency-Key": key} if key else {}
+        if prefer:
+            headers["Prefer"] = prefer
         body = a_checkout(**{"lines": CLOCK, **changes})
         return httpx.post(f"{self.url}/checkout", json=body, headers=headers, timeout=40)
 
@@ -49,6 +55,20 @@ class Alone:
         (value,) = (s.value for s in samples if s.name == "saga_backlog" and s.labels == labels)
         return value
 
+    @contextmanager
+    def another(self) -> Iterator["Alone"]:
+        """One more process, which the test stops; it ends well."""
+        instance = self.services.start("order")
+        other = replace(self, url=instance.url)
+        until(lambda: _is_live(other), 60, "another order service")
+        yield other
+        assert instance.process.await_exit(25) == 0
+
+    def stop(self) -> None:
+        """Ask the process to end, and do not wait for it."""
+        (instance,) = (i for i in self.services.of("order") if i.url == self.url)
+        instance.process.signal(signal.SIGTERM)
+
     def database(self) -> psycopg.Connection[Any]:
         return psycopg.connect(self.servers.addresses.database_url(BY_NAME["order"]))
 
@@ -57,7 +77,7 @@ class Alone:
 def alone() -> Iterator[Alone]:
     with private_stack() as (services, servers):
         instance = services.start("order")
-        shop = Alone(instance.url, servers)
+        shop = Alone(instance.url, servers, services)
         until(lambda: _is_live(shop), 60, "the order service")
         shop.price("CLOCK")
         yield shop
@@ -100,6 +120,35 @@ def _is_queued(alone: Alone) -> bool:
     with alone.database() as connection:
         row = connection.execute(query).fetchone()
     return row is not None and row[0] > 0
+
+
+def test_who_waits_for_an_order_is_answered_with_it_when_the_process_stops(alone: Alone) -> None:
+    """Without its id, who has no key would buy twice."""
+    with ThreadPoolExecutor(2) as pool, alone.another() as other:
+        customers = [f"c-{new_id()}" for _ in range(2)]
+        waits = [pool.submit(other.checkout, None, "wait=40", customer_id=c) for c in customers]
+        until(lambda: all(map(alone.orders_of, customers)), 20, "orders that are waited for")
+        other.stop()
+        answers = [wait.result() for wait in waits]
+    for answer, customer in zip(answers, customers, strict=True):
+        (order_id,) = alone.orders_of(customer)
+        assert (answer.status_code, answer.json()["order_id"]) == (202, order_id)
+        assert answer.headers["location"] == f"/orders/{order_id}"
+        assert answer.headers["connection"] == "close"
+
+
+def test_what_is_being_committed_when_the_process_stops_has_its_real_answer(alone: Alone) -> None:
+    customer = f"c-{new_id()}"
+    with ThreadPoolExecutor(1) as pool, alone.another() as other:
+        with alone.database() as blocker:
+            blocker.execute("LOCK TABLE orders IN ACCESS EXCLUSIVE MODE")
+            placing = pool.submit(other.checkout, customer_id=customer)
+            until(lambda: _is_queued(alone), 20, "a transaction that waits for the table")
+            other.stop()
+            until(lambda: not _is_live(other), 20, "a process that takes no more connections")
+            blocker.rollback()
+        answer = placing.result()
+    assert (answer.status_code, [answer.json()["order_id"]]) == (201, alone.orders_of(customer))
 
 
 def test_another_body_under_the_same_key_is_refused_and_the_first_answer_stands(

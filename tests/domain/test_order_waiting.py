@@ -1,0 +1,65 @@
+"""A request that waits for its order ends in time, whatever becomes of the store or the process."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from chassis.errors import TransientError
+from order_svc import waiting
+from order_svc.waiting import Waiting
+
+
+async def no() -> bool:
+    return False
+
+
+async def away() -> bool:
+    raise TransientError("the store is away")
+
+
+async def silent() -> bool:
+    await asyncio.sleep(3600)
+    return True
+
+
+@pytest.fixture(autouse=True)
+def _short_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "LOOK_MAX_S", 0.05)
+    monkeypatch.setattr(waiting, "LOOK_EVERY_S", 0.01)
+
+
+@pytest.mark.parametrize("look", [no, away, silent])
+async def test_it_ends_with_the_process(look: Callable[[], Awaitable[bool]]) -> None:
+    stopping = asyncio.Event()
+    wait = asyncio.create_task(Waiting().until("o", 3600, look, stopping))
+    await asyncio.sleep(0)
+    stopping.set()
+    async with asyncio.timeout(10):
+        assert await wait is False
+
+
+@pytest.mark.parametrize("look", [no, away, silent])
+async def test_it_ends_with_its_time(look: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(10):
+        assert await Waiting().until("o", 0.1, look) is False
+
+
+async def test_a_look_that_failed_is_made_again() -> None:
+    looks = iter((away, silent, no))
+
+    async def look() -> bool:
+        found = next(looks, None)
+        return True if found is None else await found()
+
+    async with asyncio.timeout(10):
+        assert await Waiting().until("o", 3600, look) is True
+
+
+async def test_what_is_seen_here_needs_no_look() -> None:
+    waits = Waiting()
+    wait = asyncio.create_task(waits.until("o", 3600, away))
+    await asyncio.sleep(0.02)
+    waits.told(["another", "o"])
+    async with asyncio.timeout(10):
+        assert await wait is True
