@@ -20,6 +20,7 @@ ONCE: Final = (
     "order.confirmed.v1",
     "stock.reserved.v1",
     "stock.committed.v1",
+    "stock.shipped.v1",
     "payment.captured.v1",
     "shipment.created.v1",
 )
@@ -45,6 +46,10 @@ class Books:
     waiting: dict[str, int] = field(default_factory=dict)
 
 
+PIECES: Final = ("available", "reserved", "committed", "shipped", "returned")
+"""What is known of a SKU's pieces."""
+HOLDING: Final = {"Reserved": "reserved", "Committed": "committed", "Shipped": "shipped"}
+"""States of a reservation that account for pieces, and the field of the level that counts them."""
 TABLES: Final = {
     "order": "orders",
     "inventory": "reservations",
@@ -148,7 +153,8 @@ def of_order(books: Books, order_id: str, order: Row) -> list[str]:
     points = books.points.get(order_id, nothing).status
     if order.status == "Confirmed":
         wrong = {
-            "stock is not committed": held != "Committed",
+            "stock is not committed": held not in {"Committed", "Shipped"},
+            "stock has left without its shipment": held == "Shipped" and shipped != "Dispatched",
             "money is not captured": paid.status != "Captured",
             "wrong amount": paid.detail.get("captured_minor")
             != order.detail["order"]["total_minor"],
@@ -157,7 +163,7 @@ def of_order(books: Books, order_id: str, order: Row) -> list[str]:
         }
     elif order.status == "Cancelled":
         wrong = {
-            "stock is held": held in {"Reserved", "Committed"},
+            "stock is held": held in HOLDING,
             "money is held": paid.status in {"Capturing", "Captured", "Refunding"},
             "refund and fee are not what was captured": paid.status == "Refunded"
             and paid.detail["captured"]["captured_minor"]
@@ -188,17 +194,21 @@ def of_history(history: Sequence[Logged]) -> list[str]:
 
 
 def of_stock(books: Books) -> list[str]:
-    """G6: the levels are what the reservations say, and never below zero."""
+    """G6: the levels are what the reservations say, and never below zero.
+
+    Pieces that came back are no longer with customers, though their orders stay shipped.
+    """
     held: dict[str, dict[str, int]] = {}
     for row in books.reservations.values():
-        if row.status in {"Reserved", "Committed"}:
+        if row.status in HOLDING:
             for line in row.detail["lines"]:
-                sums = held.setdefault(line["sku"], {"reserved": 0, "committed": 0})
-                sums[row.status.lower()] += line["quantity"]
+                sums = held.setdefault(line["sku"], dict.fromkeys(HOLDING.values(), 0))
+                sums[HOLDING[row.status]] += line["quantity"]
     problems = []
     for sku, level in books.stock.items():
-        sums = held.get(sku, {"reserved": 0, "committed": 0})
-        if any(level[name] != sums[name] for name in sums) or min(level.values()) < 0:
+        sums = held.get(sku, dict.fromkeys(HOLDING.values(), 0))
+        found = {**level, "shipped": level["shipped"] + level["returned"]}
+        if any(found[name] != sums[name] for name in sums) or min(level.values()) < 0:
             problems.append(f"G6 stock of {sku} is {dict(level)}, its reservations say {sums}")
     return problems
 

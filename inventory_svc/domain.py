@@ -1,19 +1,22 @@
 """Inventory: holds stock for an order, sells it when the order is confirmed, or gives it back.
 
 consumes   OrderPlaced, OrderCancellationRequested, OrderConfirmed from order;
-           PaymentDeclined, PaymentRefunded from payment
-publishes  StockReserved, StockRejected, StockReleased, StockCommitted, StockReceived,
-           StockCancellationNoted
-state      Absent -> Reserved -> Committed | Released, or Rejected; Noted is a tombstone
+           PaymentDeclined, PaymentRefunded from payment; ShipmentDispatched from shipping
+publishes  StockReserved, StockRejected, StockReleased, StockCommitted, StockShipped,
+           StockReceived, StockWrittenOff, StockReturned, StockCancellationNoted
+state      Absent -> Reserved -> Committed -> Shipped, or Released or Rejected on the way;
+           Noted is a tombstone
+levels     of a SKU: received = available + reserved + committed + shipped; the first three are on
+           hand, which is what a count counts
 repeats    a fact that comes twice, or too late, decides nothing
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
-from inventory_svc.messages import ReceiveStock, SetStock
+from inventory_svc.messages import ReceiveStock, ReturnStock, SetStock, WriteOffStock
 from shared_events.decision import Decision, Refusal, impossible, nothing, publish
 from shared_events.inventory import (
     StockCancellationNoted,
@@ -22,10 +25,16 @@ from shared_events.inventory import (
     StockRejected,
     StockReleased,
     StockReserved,
+    StockReturned,
+    StockShipped,
+    StockWrittenOff,
 )
 from shared_events.order import OrderCancellationRequested, OrderConfirmed, OrderPlaced
 from shared_events.payment import PaymentDeclined, PaymentRefunded
+from shared_events.shipping import ShipmentDispatched
 from shared_events.values import Line
+
+COUNTED: Final = "counted"  # the reason of a write-off that a count has led to
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +58,11 @@ class Committed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Shipped:
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Released:
     reason: str
 
@@ -60,19 +74,31 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Level:
-    """Pieces of one SKU: on hand = available + reserved + committed."""
+    """Pieces of one SKU: received = available + reserved + committed + shipped, each >= 0.
+
+    `shipped` pieces are with customers; `returned` ones were, and are counted here only.
+    `receipts` counts the changes of the SKU itself: what came in, was written off or came back.
+    """
 
     available: int = 0
     reserved: int = 0
     committed: int = 0
     receipts: int = 0
+    shipped: int = 0
+    returned: int = 0
 
     @property
     def on_hand(self) -> int:
+        """On the shelf, sold or not."""
         return self.available + self.reserved + self.committed
 
+    @property
+    def received(self) -> int:
+        """What came in, less what was written off."""
+        return self.on_hand + self.shipped
 
-Reservation: TypeAlias = Absent | Noted | Reserved | Committed | Released | Rejected
+
+Reservation: TypeAlias = Absent | Noted | Reserved | Committed | Shipped | Released | Rejected
 
 
 class State(NamedTuple):
@@ -83,18 +109,24 @@ class State(NamedTuple):
 Input: TypeAlias = (
     SetStock
     | ReceiveStock
+    | WriteOffStock
+    | ReturnStock
     | OrderPlaced
     | OrderCancellationRequested
     | OrderConfirmed
     | PaymentDeclined
     | PaymentRefunded
+    | ShipmentDispatched
 )
 Event: TypeAlias = (
     StockReserved
     | StockRejected
     | StockReleased
     | StockCommitted
+    | StockShipped
     | StockReceived
+    | StockWrittenOff
+    | StockReturned
     | StockCancellationNoted
 )
 INITIAL = Absent()
@@ -123,11 +155,26 @@ def decide(state: State, message: Input, at: datetime) -> Decision | Refusal:
                 fee_minor=message.fee_minor,
             )
             return release(state.reservation, refunded)
-        case SetStock():
-            level = state.levels.get(message.sku, Level())
-            return receive(level, message.sku, message.on_hand - level.on_hand)
-        case ReceiveStock():
-            return receive(state.levels.get(message.sku, Level()), message.sku, message.quantity)
+        case ShipmentDispatched():
+            return ship(state.reservation, message)
+        case SetStock() | ReceiveStock() | WriteOffStock() | ReturnStock():
+            return change(state.levels.get(message.sku, Level()), message)
+
+
+def change(
+    level: Level, command: SetStock | ReceiveStock | WriteOffStock | ReturnStock
+) -> Decision | Refusal:
+    match command:
+        case SetStock(sku=sku, on_hand=on_hand) if on_hand < level.on_hand:
+            return write_off(level, sku, level.on_hand - on_hand, COUNTED)
+        case SetStock(sku=sku, on_hand=on_hand):
+            return receive(level, sku, on_hand - level.on_hand)
+        case ReceiveStock(sku=sku, quantity=quantity):
+            return receive(level, sku, quantity)
+        case WriteOffStock(sku=sku, quantity=quantity, reason=reason):
+            return write_off(level, sku, quantity, reason)
+        case ReturnStock(sku=sku, quantity=quantity):
+            return take_back(level, sku, quantity)
 
 
 def evolve(state: State, event: Event) -> State:
@@ -149,10 +196,11 @@ def evolve(state: State, event: Event) -> State:
             return State(
                 Committed(lines=lines), _moved(state.levels, lines, reserved=-1, committed=1)
             )
-        case StockReceived(sku=sku, quantity=quantity, attempt=attempt):
-            level = state.levels.get(sku, Level())
-            level = replace(level, available=level.available + quantity, receipts=attempt)
-            return State(state.reservation, {**state.levels, sku: level})
+        case StockShipped(lines=lines):
+            return State(Shipped(lines=lines), _moved(state.levels, lines, committed=-1, shipped=1))
+        case StockReceived() | StockWrittenOff() | StockReturned():
+            level = _changed(state.levels.get(event.sku, Level()), event)
+            return State(state.reservation, {**state.levels, event.sku: level})
         case StockCancellationNoted():
             return State(Noted(), state.levels)
 
@@ -161,7 +209,7 @@ def reserve(state: State, message: OrderPlaced, at: datetime) -> Decision:
     """All lines or none."""
     order = message.order
     match state.reservation:
-        case Reserved() | Committed() | Released() | Rejected():
+        case Reserved() | Committed() | Shipped() | Released() | Rejected():
             return nothing("decided before")
         case Noted():
             return _reject(order.order_id, "cancelled")
@@ -186,13 +234,15 @@ def release(reservation: Reservation, released: StockReleased) -> Decision:
             return nothing("released before")
         case Absent() | Noted() | Rejected():
             return impossible("a payment was undone that no reservation led to")
+        case Shipped():
+            return impossible("a payment was undone whose shipment had left")
 
 
 def commit(reservation: Reservation, message: OrderConfirmed) -> Decision:
     match reservation:
         case Reserved(lines=lines):
             return publish(StockCommitted(order_id=message.order_id, lines=lines))
-        case Committed():
+        case Committed() | Shipped():
             return nothing("committed before")
         case Released():
             return nothing("a cancellation came first by another topic")
@@ -200,23 +250,49 @@ def commit(reservation: Reservation, message: OrderConfirmed) -> Decision:
             return impossible("an order was confirmed that holds no stock")
 
 
+def ship(reservation: Reservation, message: ShipmentDispatched) -> Decision:
+    """A shipment leaves only for a confirmed order, though its confirmation may be read later here."""
+    match reservation:
+        case Committed(lines=lines):
+            return publish(StockShipped(order_id=message.order_id, lines=lines))
+        case Reserved(lines=lines):
+            committed = StockCommitted(order_id=message.order_id, lines=lines)
+            return publish(committed, StockShipped(order_id=message.order_id, lines=lines))
+        case Shipped():
+            return nothing("shipped before")
+        case Absent() | Noted() | Released() | Rejected():
+            return impossible("a shipment left that holds no stock")
+
+
 def note_cancellation(reservation: Reservation, message: OrderCancellationRequested) -> Decision:
     match reservation:
         case Absent():
             noted = StockCancellationNoted(order_id=message.order_id, reason=message.reason)
             return publish(noted)
-        case Noted() | Reserved() | Committed() | Released() | Rejected():
+        case Noted() | Reserved() | Committed() | Shipped() | Released() | Rejected():
             return nothing("the order was passed on: downstream answers")
 
 
-def receive(level: Level, sku: str, quantity: int) -> Decision | Refusal:
+def receive(level: Level, sku: str, quantity: int) -> Decision:
     if quantity == 0:
         return nothing("the stock stands")
-    if level.available + quantity < 0:
-        return Refusal(
-            "stock_in_use", f"{level.reserved + level.committed} pieces of {sku!r} are held"
-        )
     return publish(StockReceived(sku=sku, quantity=quantity, attempt=level.receipts + 1))
+
+
+def write_off(level: Level, sku: str, quantity: int, reason: str) -> Decision | Refusal:
+    if quantity > level.available:
+        held = level.reserved + level.committed
+        return Refusal(
+            "stock_in_use", f"of {sku!r} {level.available} pieces are available, {held} are held"
+        )
+    attempt = level.receipts + 1
+    return publish(StockWrittenOff(sku=sku, quantity=quantity, reason=reason, attempt=attempt))
+
+
+def take_back(level: Level, sku: str, quantity: int) -> Decision | Refusal:
+    if quantity > level.shipped:
+        return Refusal("not_shipped", f"{level.shipped} pieces of {sku!r} are with customers")
+    return publish(StockReturned(sku=sku, quantity=quantity, attempt=level.receipts + 1))
 
 
 def joined(one: Level, other: Level) -> Level:
@@ -226,6 +302,8 @@ def joined(one: Level, other: Level) -> Level:
         reserved=one.reserved + other.reserved,
         committed=one.committed + other.committed,
         receipts=max(one.receipts, other.receipts),
+        shipped=one.shipped + other.shipped,
+        returned=one.returned + other.returned,
     )
 
 
@@ -233,21 +311,27 @@ def _reject(order_id: str, reason: str) -> Decision:
     return publish(StockRejected(order_id=order_id, reason=reason))
 
 
-def _moved(
-    levels: Mapping[str, Level],
-    lines: tuple[Line, ...],
-    *,
-    available: int = 0,
-    reserved: int = 0,
-    committed: int = 0,
-) -> Mapping[str, Level]:
+def _changed(level: Level, event: StockReceived | StockWrittenOff | StockReturned) -> Level:
+    match event:
+        case StockReceived(quantity=quantity):
+            changed = replace(level, available=level.available + quantity)
+        case StockWrittenOff(quantity=quantity):
+            changed = replace(level, available=level.available - quantity)
+        case StockReturned(quantity=quantity):
+            changed = replace(
+                level,
+                available=level.available + quantity,
+                shipped=level.shipped - quantity,
+                returned=level.returned + quantity,
+            )
+    return replace(changed, receipts=event.attempt)
+
+
+def _moved(levels: Mapping[str, Level], lines: tuple[Line, ...], **by: int) -> Mapping[str, Level]:
+    """Each piece of the lines changes the fields that `by` names, by so much."""
     moved = dict(levels)
     for line in lines:
         level = moved.get(line.sku, Level())
-        moved[line.sku] = replace(
-            level,
-            available=level.available + available * line.quantity,
-            reserved=level.reserved + reserved * line.quantity,
-            committed=level.committed + committed * line.quantity,
-        )
+        sums = {name: getattr(level, name) + step * line.quantity for name, step in by.items()}
+        moved[line.sku] = replace(level, **sums)
     return moved

@@ -5,7 +5,7 @@ from typing import Any, Final
 from chassis.service import Service
 from inventory_svc import domain
 from inventory_svc.domain import Committed, Reserved
-from inventory_svc.messages import ReceiveStock, SetStock
+from inventory_svc.messages import ReceiveStock, ReturnStock, SetStock, WriteOffStock
 from shared_events.inventory import (
     StockCancellationNoted,
     StockCommitted,
@@ -13,16 +13,28 @@ from shared_events.inventory import (
     StockRejected,
     StockReleased,
     StockReserved,
+    StockReturned,
+    StockShipped,
+    StockWrittenOff,
 )
 from shared_events.order import OrderCancellationRequested, OrderConfirmed, OrderPlaced
 from shared_events.payment import PaymentDeclined, PaymentRefunded
+from shared_events.shipping import ShipmentDispatched
 
 
 def skus_of(own: Any, message: Any) -> frozenset[str]:
     match message:
         case OrderPlaced(order=order) | StockReserved(order=order):
             return frozenset(line.sku for line in order.lines)
-        case SetStock(sku=sku) | ReceiveStock(sku=sku) | StockReceived(sku=sku):
+        case (
+            SetStock(sku=sku)
+            | ReceiveStock(sku=sku)
+            | WriteOffStock(sku=sku)
+            | ReturnStock(sku=sku)
+            | StockReceived(sku=sku)
+            | StockWrittenOff(sku=sku)
+            | StockReturned(sku=sku)
+        ):
             return frozenset({sku})
         case _:
             held = own.lines if isinstance(own, Reserved | Committed) else ()
@@ -41,13 +53,17 @@ SERVICE: Final = Service(
         OrderConfirmed,
         PaymentDeclined,
         PaymentRefunded,
+        ShipmentDispatched,
     ),
     publishes=(
         StockReserved,
         StockRejected,
         StockReleased,
         StockCommitted,
+        StockShipped,
         StockReceived,
+        StockWrittenOff,
+        StockReturned,
         StockCancellationNoted,
     ),
     scope=domain.State,

@@ -3,7 +3,9 @@
 from typing import Final
 
 from chassis.state_tables import SharedTable, StateTable
-from inventory_svc.domain import Committed, Level, Noted, Rejected, Released, Reserved
+from inventory_svc.domain import Committed, Level, Noted, Rejected, Released, Reserved, Shipped
 
-RESERVATIONS: Final = StateTable("reservations", (Noted, Reserved, Committed, Released, Rejected))
+RESERVATIONS: Final = StateTable(
+    "reservations", (Noted, Reserved, Committed, Shipped, Released, Rejected)
+)
 STOCK: Final = SharedTable("stock", "sku", Level)

@@ -12,7 +12,7 @@ class ReservationTable(OrderRow, table=True):
 
 
 class StockTable(SQLModel, table=True):
-    """Pieces of one SKU: on hand = available + reserved + committed."""
+    """Pieces of one SKU: received = available + reserved + committed + shipped."""
 
     __tablename__ = "stock"
 
@@ -21,3 +21,9 @@ class StockTable(SQLModel, table=True):
     reserved: int = Field(sa_type=BigInteger, nullable=False)
     committed: int = Field(sa_type=BigInteger, nullable=False)
     receipts: int = Field(sa_type=BigInteger, nullable=False)
+    shipped: int = Field(
+        sa_type=BigInteger, nullable=False, sa_column_kwargs={"server_default": "0"}
+    )
+    returned: int = Field(
+        sa_type=BigInteger, nullable=False, sa_column_kwargs={"server_default": "0"}
+    )

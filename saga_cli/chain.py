@@ -32,6 +32,7 @@ HOPS: Final = (
     _hop("points.awarded.v1", "loyalty", "Awarded", "order", "Pending"),
     _hop("order.confirmed.v1", "order", "Confirmed", "inventory", "Reserved"),
     _hop("order.confirmed.v1", "order", "Confirmed", "shipping", "Created"),
+    _hop("shipment.dispatched.v1", "shipping", "Dispatched", "inventory", "Reserved Committed"),
     _hop("order.cancellation_requested.v1", "order", "Cancelling", "loyalty", "Awarded"),
     _hop("points.rejected.v1", "loyalty", "Rejected", "shipping", "Created"),
     _hop("points.deducted.v1", "loyalty", "Deducted", "shipping", f"Created Approved {LEAVING}"),

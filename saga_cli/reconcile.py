@@ -5,12 +5,13 @@ An operator's check, not a service: it looks into all databases, which no servic
 
 from collections.abc import Iterable
 from importlib import import_module
+from typing import Any
 
 import asyncpg
 from pydantic_core import from_json
 from redis.asyncio import Redis
 
-from guarantees.judge import TABLES, Books, Report, Row, judge
+from guarantees.judge import PIECES, TABLES, Books, Report, Row, judge
 from saga_cli.log_reader import read
 from saga_cli.topology import BY_NAME, Addresses
 
@@ -32,21 +33,27 @@ async def read_books(addresses: Addresses) -> Books:
     for name, table in TABLES.items():
         connection = await asyncpg.connect(addresses.database_url(BY_NAME[name]))
         try:
-            rows = await connection.fetch(f"SELECT order_id, status, detail FROM {table}")  # noqa: S608
-            setattr(books, table, {r[0]: Row(r[1], from_json(r[2])) for r in rows})
-            for what in ("outbox", "parked"):
-                count = await connection.fetchval(f"SELECT count(*) FROM {what}")  # noqa: S608
-                books.waiting[f"{name} {what} rows"] = count
-            query = "SELECT count(*) FROM effects WHERE kind <> ALL($1::text[])"
-            books.waiting[f"{name} effects"] = await connection.fetchval(query, timers_of(name))
-            if name == "inventory":
-                query = "SELECT sku, available, reserved, committed FROM stock"
-                stock = await connection.fetch(query)
-                books.stock = {r["sku"]: {k: r[k] for k in list(r.keys())[1:]} for r in stock}
+            async with connection.transaction(isolation="repeatable_read", readonly=True):
+                await _read_database(connection, name, table, books)
         finally:
             await connection.close()
     await _read_loyalty(addresses, books)
     return books
+
+
+async def _read_database(connection: Any, name: str, table: str, books: Books) -> None:
+    """Its rows at one instant: stock and reservations change together."""
+    rows = await connection.fetch(f"SELECT order_id, status, detail FROM {table}")  # noqa: S608
+    setattr(books, table, {r[0]: Row(r[1], from_json(r[2])) for r in rows})
+    for what in ("outbox", "parked"):
+        count = await connection.fetchval(f"SELECT count(*) FROM {what}")  # noqa: S608
+        books.waiting[f"{name} {what} rows"] = count
+    query = "SELECT count(*) FROM effects WHERE kind <> ALL($1::text[])"
+    books.waiting[f"{name} effects"] = await connection.fetchval(query, timers_of(name))
+    if name == "inventory":
+        query = f"SELECT sku, {', '.join(PIECES)} FROM stock"  # noqa: S608
+        stock = await connection.fetch(query)
+        books.stock = {r["sku"]: {k: r[k] for k in PIECES} for r in stock}
 
 
 async def _read_loyalty(addresses: Addresses, books: Books) -> None:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from shared_events.values import Count, Difference, Line, Minor, Order
+from shared_events.values import Count, Difference, Line, Minor, Order, Pieces
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,11 +41,41 @@ class StockCommitted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StockShipped:
+    """The shipment was dispatched: what was sold has left the shelf."""
+
+    order_id: str
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StockReceived:
-    """`quantity` pieces came in (negative: were written off); `attempt` counts receipts of the SKU."""
+    """`quantity` pieces came in (negative in old events: were written off).
+
+    `attempt` counts the changes of the SKU: receipts, write-offs and returns.
+    """
 
     sku: str
     quantity: Difference
+    attempt: Count = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StockWrittenOff:
+    """`quantity` available pieces are gone; `reason` is a code such as `damaged`, or `counted`."""
+
+    sku: str
+    quantity: Pieces
+    reason: str
+    attempt: Count = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StockReturned:
+    """`quantity` shipped pieces came back and are for sale again."""
+
+    sku: str
+    quantity: Pieces
     attempt: Count = 1
 
 

@@ -34,6 +34,8 @@ Difference = Annotated[
     int, Field(strict=True, ge=-EXACT_MAX, le=EXACT_MAX, json_schema_extra=_HELD)
 ]
 """Pieces that came in, or went out where it is negative."""
+Pieces = Annotated[int, Field(strict=True, ge=1, le=EXACT_MAX, json_schema_extra=_HELD)]
+"""Pieces that moved one way."""
 Count = Annotated[int, Field(strict=True, ge=1, le=COUNT_MAX, json_schema_extra=_HELD)]
 """The number of an attempt or revision, from 1."""
 EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)

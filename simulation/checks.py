@@ -9,7 +9,9 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
-from chassis.message import Done, Message, Outcome, PendingEffect
+from pydantic_core import from_json
+
+from chassis.message import Done, Message, OutboxRow, Outcome, PendingEffect
 from chassis.service import Service
 from chassis.work import effect_of, heard
 from inventory_svc.domain import Level
@@ -26,6 +28,7 @@ AFTER: Final = {
     "points.awarded.v1": {"shipment.created.v1"},
     "order.confirmed.v1": {"points.awarded.v1"},
     "stock.committed.v1": {"order.confirmed.v1"},
+    "stock.shipped.v1": {"shipment.dispatched.v1"},
     "shipment.approved.v1": {"order.confirmed.v1"},
     "shipment.cancel_requested.v1": {"points.deducted.v1", "points.rejected.v1"},
     "payment.refund_requested.v1": {"shipment.cancelled.v1", "shipment.rejected.v1"},
@@ -46,6 +49,7 @@ LAST: Final = frozenset(
     {
         "order.cancelled.v1",
         "stock.released.v1",
+        "stock.shipped.v1",
         "stock.rejected.v1",
         "payment.refunded.v1",
         "payment.declined.v1",
@@ -55,6 +59,16 @@ LAST: Final = frozenset(
     }
 )
 """Nothing of the same service follows for that order (I8)."""
+
+
+SIGNS: Final = {"stock.received.v1": 1, "stock.written_off.v1": -1}
+
+
+def pieces_in(row: OutboxRow) -> int:
+    """How many more pieces there are by an event: they are only moved by all but these."""
+    sign = SIGNS.get(identity_of(type_of(row.headers)), 0)
+    quantity: int = from_json(row.value or b"")["quantity"] if sign else 0
+    return sign * quantity
 
 
 class ViolationError(AssertionError):
@@ -121,14 +135,14 @@ class Watch:
             self.ended[service, key] = wire_type
 
     def levels(self, levels: dict[str, Level], received: Iterable[tuple[str, int]]) -> None:
-        """The stock after one commit, and what was received in it."""
+        """The stock after one commit, and what came in or was written off in it."""
         for sku, quantity in received:
             self.received[sku] = self.received.get(sku, 0) + quantity
         for sku, level in levels.items():
-            if min(level.available, level.reserved, level.committed) < 0:
+            if min(level.available, level.reserved, level.committed, level.shipped) < 0:
                 self.broken("G6", f"{sku} is oversold: {level}")
-            if level.on_hand != self.received.get(sku, 0):
-                self.broken("G6", f"{sku} has {level.on_hand}, received {self.received.get(sku)}")
+            if level.received != self.received.get(sku, 0):
+                self.broken("G6", f"{sku} has {level.received}, received {self.received.get(sku)}")
 
     def owes(self, service: Service, key: str, state: Any, kept: Iterable[PendingEffect]) -> None:
         """What an order's state waits for, against the effects and timers that are kept for it."""

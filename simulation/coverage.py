@@ -22,6 +22,8 @@ EXPLAINED: Final[dict[Cell, str]] = {
     ("order", ANY, "DeadlinePassed"): DROPPED,
     ("inventory", ANY, "SetStock"): NO_ORDER,
     ("inventory", ANY, "ReceiveStock"): NO_ORDER,
+    ("inventory", ANY, "WriteOffStock"): NO_ORDER,
+    ("inventory", ANY, "ReturnStock"): NO_ORDER,
     ("inventory", "Absent", "OrderCancellationRequested"): ONE_TOPIC,
     ("inventory", "Noted", "OrderPlaced"): ONE_TOPIC,
     ("inventory", "Noted", "OrderCancellationRequested"): ONE_TOPIC,

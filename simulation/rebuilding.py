@@ -5,13 +5,10 @@ from dataclasses import replace
 from typing import Any, Protocol
 from uuid import UUID
 
-from pydantic_core import from_json
-
 from chassis.replay import Folded, fold, owed
 from chassis.service import Service
-from shared_events.codec import type_of
 from shared_events.envelope import Envelope
-from simulation.checks import Watch
+from simulation.checks import Watch, pieces_in
 from simulation.database import TABLES, Database, Row
 from simulation.process import servers_now
 
@@ -52,5 +49,5 @@ def _forget_what_is_lost(watch: Watch, name: str, database: Database) -> None:
             continue
         del watch.committed[id_]
         watch.ended.pop((name, row.key), None)
-        if type_of(row.headers) == "stock.received.v1":
-            watch.received[row.key] -= from_json(row.value or b"")["quantity"]
+        if pieces := pieces_in(row):
+            watch.received[row.key] -= pieces

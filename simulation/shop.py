@@ -13,7 +13,7 @@ from chassis import clock, ids
 from chassis.commands import InFlightError, OverloadedError
 from chassis.errors import TransientError
 from chassis.message import Claim, Done, Message, Outcome, Repeated
-from inventory_svc.messages import SetStock
+from inventory_svc.messages import ReturnStock, SetStock, WriteOffStock
 from loyalty_svc.messages import SetStanding
 from order_svc.api import respond
 from order_svc.messages import CancelOrder, CartLine, PlaceOrder, PriceProduct
@@ -98,6 +98,8 @@ class Shop:
             if trait in traits:
                 await clock.wait(choice.choice((0.0, 0.05, 0.3, 3.0)) * choice.random())
                 await ask(order_id)
+        if "dispatch" in traits:
+            await self._back_at_the_shelf(cart[-1].sku)
 
     async def _checkout(
         self, choice: Random, traits: frozenset[str], cart: tuple[CartLine, ...], claim: Claim
@@ -136,6 +138,13 @@ class Shop:
 
     async def _dispatch(self, order_id: str) -> None:
         await self.asked("shipping", order_id, DispatchShipment(order_id=order_id))
+
+    async def _back_at_the_shelf(self, sku: str) -> None:
+        """A piece comes back, if one has left, and one is found broken."""
+        await self.asked("inventory", sku, ReturnStock(sku=sku, quantity=1))
+        if sku != SCARCE:
+            broken = WriteOffStock(sku=sku, quantity=1, reason="damaged")
+            await self.asked("inventory", sku, broken)
 
     async def asked(self, service: str, key: str, body: Any) -> Outcome:
         """A command without an idempotency key, asked until it is answered."""

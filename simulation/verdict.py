@@ -9,7 +9,8 @@ from aiokafka import TopicPartition
 from chassis.replay import Folded, fold
 from chassis.service import Service
 from chassis.work import adapter_of
-from guarantees.judge import TABLES, Books, Row, judge
+from guarantees.judge import PIECES, TABLES, Books, Row, judge
+from inventory_svc import domain as inventory
 from loyalty_svc import keys
 from order_svc import domain as order
 from payment_svc import domain as payment
@@ -119,6 +120,10 @@ def _check_booking(town: Town, order_id: str, state: Any) -> None:
         town.watch.broken(
             "G2", f"{order_id}: the carrier has {sorted(names)}, shipping {type(state).__name__}"
         )
+    row = town.databases["inventory"].own.get(order_id)
+    if isinstance(state, shipping.Dispatched) != isinstance(row and row.state, inventory.Shipped):
+        kind = type(row and row.state).__name__
+        town.watch.broken("G6", f"{order_id}: stock {kind}, shipment {type(state).__name__}")
 
 
 def _check_dead_letters(town: Town) -> None:
@@ -184,11 +189,7 @@ def books_of(town: Town) -> Books:
         rows = town.databases[name].own.items()
         setattr(books, table, {key: _row(row.state) for key, row in rows})
     for sku, level in town.databases["inventory"].shared.items():
-        books.stock[sku] = {
-            "available": level.available,
-            "reserved": level.reserved,
-            "committed": level.committed,
-        }
+        books.stock[sku] = {name: getattr(level, name) for name in PIECES}
     books.points = {key: _row(row.state) for key, row in loyalty_orders(town)}
     prefix = keys.customer_key("").encode()
     for key, found in town.redis.data.values.items():

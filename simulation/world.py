@@ -14,18 +14,15 @@ from functools import partial
 from hashlib import blake2b
 from typing import Any, Final, Self
 
-from pydantic_core import from_json
-
 import loyalty_svc.server
 from chassis import clock, runtime
 from chassis.message import Message, Outcome, PendingEffect
 from chassis.service import Provider, Service
-from shared_events.catalog import identity_of
 from shared_events.codec import type_of
 from shared_events.envelope import Envelope
 from simulation import machine, nodes, verdict
 from simulation.broker import Broker
-from simulation.checks import Watch
+from simulation.checks import Watch, pieces_in
 from simulation.database import Database, Transaction
 from simulation.kafka_clients import connected_to
 from simulation.loop import SimulatedLoop, StandstillError
@@ -286,11 +283,7 @@ class World:
             self.watch.committed_rows(service, rows)
         self._owes(service, transaction)
         if service == "inventory" and transaction.after.shared:
-            received = [
-                (row.key, from_json(row.value or b"")["quantity"])
-                for row in rows
-                if identity_of(type_of(row.headers)) == "stock.received.v1"
-            ]
+            received = [(row.key, pieces) for row in rows if (pieces := pieces_in(row))]
             self.watch.levels(transaction.after.shared, received)
 
     def _owes(self, name: str, transaction: Transaction) -> None:

@@ -180,6 +180,11 @@ MUTANTS: Final = (
         "committed stock is not given back",
         _silent_in(inventory, "release", inventory.Committed),
     ),
+    Mutant(
+        "dispatched-stays-committed",
+        "what the carrier has collected is on the shelf still",
+        _silent_in(inventory, "ship", inventory.Committed),
+    ),
     Mutant("refund-a-cent-more", "more is given back than is written down", _refund_a_cent_more),
     Mutant("booking-stays", "a cancelled shipment stays booked at the carrier", _booking_stays),
     Mutant("timer-forgotten", "no timer lets an approved shipment leave", _timer_forgotten),

@@ -26,6 +26,7 @@ from tests.choreography.world import World, identity
 
 LAST: Final = (
     order.Cancelled,
+    inventory.Shipped,
     inventory.Released,
     inventory.Rejected,
     payment.Refunded,
@@ -35,6 +36,7 @@ LAST: Final = (
     loyalty.Rejected,
 )
 """States that never change again."""
+HOLDING: Final = inventory.Reserved | inventory.Committed | inventory.Shipped
 SAID_NO: Final = {
     OrderCancellationRequested,
     StockRejected,
@@ -105,12 +107,18 @@ def is_to_be_confirmed(world: World) -> bool:
 def is_done(own: Mapping[str, Any], total_minor: int) -> bool:
     paid = own["payment"]
     return (
-        isinstance(own["inventory"], inventory.Committed)
+        isinstance(own["inventory"], shelf_of(own["shipping"]))
         and isinstance(paid, payment.Captured)
         and paid.captured_minor == total_minor
         and isinstance(own["shipping"], shipping.Approved | shipping.Leaving)
         and isinstance(own["loyalty"], loyalty.Awarded)
     )
+
+
+def shelf_of(shipment: Any) -> type[inventory.Committed | inventory.Shipped]:
+    """Where the stock of a confirmed order is, once nothing is under way."""
+    has_left = isinstance(shipment, shipping.Dispatched)
+    return inventory.Shipped if has_left else inventory.Committed
 
 
 def is_undone(own: Mapping[str, Any], cancelled: order.Cancelled) -> bool:
@@ -130,17 +138,17 @@ def is_undone(own: Mapping[str, Any], cancelled: order.Cancelled) -> bool:
 
 def of_rows(worlds: tuple[World, ...], level: Level, points: int, stock: int) -> Iterator[str]:
     """The rows that orders share are what the orders' own states say."""
-    held = {inventory.Reserved: 0, inventory.Committed: 0}
+    held = {inventory.Reserved: 0, inventory.Committed: 0, inventory.Shipped: 0}
     awarded = 0
     for world in worlds:
         reservation, award = world.own["inventory"], world.own["loyalty"]
-        if isinstance(reservation, inventory.Reserved | inventory.Committed):
+        if isinstance(reservation, HOLDING):
             held[type(reservation)] += sum(line.quantity for line in reservation.lines)
         if isinstance(award, loyalty.Awarded):
             awarded += award.points
-    reserved, committed = held.values()
-    right = (stock - reserved - committed, reserved, committed)
-    if (level.available, level.reserved, level.committed) != right or level.available < 0:
+    right = (stock - sum(held.values()), *held.values())
+    levels = (level.available, level.reserved, level.committed, level.shipped)
+    if levels != right or level.received != stock or min(levels) < 0:
         yield f"G6 {level}, its reservations say {right}"
     if points != awarded:
         yield f"G2 {points} points, awards say {awarded}"
@@ -163,7 +171,7 @@ def is_in_reverse_order(before: World, event: Any) -> bool:
 
 
 def holds_stock(own: Mapping[str, Any]) -> bool:
-    return isinstance(own["inventory"], inventory.Reserved | inventory.Committed)
+    return isinstance(own["inventory"], HOLDING)
 
 
 def is_live(state: Any) -> bool:

@@ -12,7 +12,7 @@ from order_svc import domain as order
 from payment_svc import domain as payment
 from payment_svc.messages import RefundSucceeded
 from shared_events.decision import Decision, Refusal, nothing, publish
-from shared_events.inventory import StockReserved
+from shared_events.inventory import StockReserved, StockShipped
 from shared_events.loyalty import PointsAwarded
 from shared_events.order import OrderCancellationRequested, OrderConfirmed, OrderPlaced
 from shared_events.shipping import ShipmentDispatched, ShipmentRejected
@@ -73,6 +73,18 @@ def sells_what_is_not_there(state: Any, message: Any) -> Decision | None:
     return publish(StockReserved(order=message.order))
 
 
+def keeps_on_the_shelf_what_has_left(_state: Any, message: Any) -> Decision | None:
+    return nothing("unheard") if isinstance(message, ShipmentDispatched) else None
+
+
+def ships_at_every_delivery(state: Any, message: Any) -> Decision | None:
+    if not isinstance(message, ShipmentDispatched):
+        return None
+    if not isinstance(state.reservation, inventory.Shipped):
+        return None
+    return publish(StockShipped(order_id=message.order_id, lines=state.reservation.lines))
+
+
 def confirms_what_is_cancelled(state: Any, message: Any) -> Decision | None:
     if not isinstance(message, PointsAwarded) or not isinstance(state.order, order.Cancelled):
         return None
@@ -90,6 +102,8 @@ def confirms_what_is_cancelled(state: Any, message: Any) -> Decision | None:
         ("payment", charges_at_every_delivery, (("repeat",),), "G4 asked for anew: Capture"),
         ("shipping", hands_over_at_every_answer, (("crash",),), "G4 twice: ShipmentDispatched"),
         ("inventory", sells_what_is_not_there, ((), ()), "G6 Level(available=-2"),
+        ("inventory", keeps_on_the_shelf_what_has_left, (("dispatch",),), "G2 confirmed and half"),
+        ("inventory", ships_at_every_delivery, (("dispatch", "repeat"),), "G4 twice: StockShipped"),
         ("order", settles_what_is_being_cancelled, (("cancel",),), "R14 other than what was told"),
         ("order", confirms_what_is_cancelled, (("cancel",),), "I8 order left Cancelled"),
     ],

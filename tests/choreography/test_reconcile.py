@@ -1,6 +1,6 @@
 """The judge of the fault tests is judged: books that break a guarantee are found out, each by its name."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -35,7 +35,7 @@ CONFIRMED = Books(
     shipments={"o-1": Row("Approved", {})},
     points={"o-1": Row("Awarded", {"customer_id": "c-1", "points": 30})},
     customers={"c-1": 30},
-    stock={"CUP": {"available": 8, "reserved": 0, "committed": 2}},
+    stock={"CUP": {"available": 8, "reserved": 0, "committed": 2, "shipped": 0, "returned": 0}},
 )
 
 
@@ -122,15 +122,37 @@ def test_an_event_that_happened_twice_is_noticed(event: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "level",
+    ("status", "level"),
     [
-        {"available": 8, "reserved": 1, "committed": 2},
-        {"available": 8, "reserved": 0, "committed": 1},
-        {"available": -1, "reserved": 0, "committed": 2},
+        ("Committed", {"reserved": 1}),
+        ("Committed", {"committed": 1}),
+        ("Committed", {"available": -1}),
+        ("Committed", {"shipped": 1}),
+        ("Shipped", {"committed": 2}),
+        ("Shipped", {"committed": 0, "shipped": 1}),
+        ("Shipped", {"committed": 0, "shipped": 2, "returned": 1}),
+        ("Shipped", {"committed": 0, "shipped": -1, "returned": 3}),
     ],
 )
-def test_stock_that_is_not_what_the_reservations_say_is_noticed(level: dict[str, int]) -> None:
-    assert guarantees(judge.of_stock(replace(CONFIRMED, stock={"CUP": level}))) == {"G6"}
+def test_stock_that_is_not_what_the_reservations_say_is_noticed(
+    status: str, level: dict[str, int]
+) -> None:
+    stock: dict[str, Mapping[str, int]] = {"CUP": {**CONFIRMED.stock["CUP"], **level}}
+    reservations = {"o-1": replace(CONFIRMED.reservations["o-1"], status=status)}
+    books = replace(CONFIRMED, stock=stock, reservations=reservations)
+    assert guarantees(judge.of_stock(books)) == {"G6"}
+
+
+@pytest.mark.parametrize("shipped", [2, 1, 0])
+def test_what_has_left_and_came_back_accounts_for_itself(shipped: int) -> None:
+    level = {"available": 8, "reserved": 0, "committed": 0}
+    level |= {"shipped": shipped, "returned": 2 - shipped}
+    reservations = {"o-1": replace(CONFIRMED.reservations["o-1"], status="Shipped")}
+    gone = replace(CONFIRMED, stock={"CUP": level}, reservations=reservations)
+    assert judge.of_stock(gone) == []
+    assert guarantees(judge.of_order(gone, "o-1", gone.orders["o-1"])) == {"G2"}
+    left = replace(gone, shipments={"o-1": Row("Dispatched", {})})
+    assert judge.of_order(left, "o-1", left.orders["o-1"]) == []
 
 
 @pytest.mark.parametrize("customers", [{}, {"c-1": 60}, {"c-1": 30, "c-2": 1}])

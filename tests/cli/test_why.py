@@ -75,6 +75,15 @@ def test_the_next_to_act_is_who_has_not_heard_its_neighbour(
     assert found.known
 
 
+@pytest.mark.parametrize("stock", ["Reserved", "Committed"])
+def test_a_shipment_that_has_left_and_whose_stock_is_on_the_shelf_is_on_its_way(stock: str) -> None:
+    """Of one whose confirmation is on its way too, that comes first."""
+    found = diagnosed(**chain(f"Confirmed {stock} Captured Dispatched Awarded"))
+    assert {f.service for f in found.findings} == {"inventory"}
+    assert found.findings[-1].what.startswith("shipment.dispatched.v1")
+    assert found.settled
+
+
 WORKING = [
     ("Pending Reserved Capturing Absent Absent", "payment", "Capture"),
     ("Pending Reserved Captured Booking Absent", "shipping", "Book"),
@@ -109,7 +118,7 @@ def test_a_cancellation_that_meets_a_shipment_on_its_leave_may_be_two_messages(
     loyalty: str, events: list[str]
 ) -> None:
     """Which of them it is, two states alone can't say."""
-    found = diagnosed(**chain(f"Cancelling Committed Captured Dispatched {loyalty}"))
+    found = diagnosed(**chain(f"Cancelling Shipped Captured Dispatched {loyalty}"))
     assert [finding.what.split()[0] for finding in found.findings] == events
     leaving = {"state": "Dispatching", "effects": (owed("HandOver"),)}
     states = chain(f"Cancelling Committed Captured Dispatching {loyalty}")
@@ -121,7 +130,7 @@ def test_a_cancellation_that_meets_a_shipment_on_its_leave_may_be_two_messages(
     "states",
     [
         "Confirmed Committed Captured Approved Awarded",
-        "Confirmed Committed Captured Dispatched Awarded",
+        "Confirmed Shipped Captured Dispatched Awarded",
         "Cancelled Rejected Absent Absent Absent",
         "Cancelled Rejected Noted Noted Noted",
         "Cancelled Released Declined Noted Noted",

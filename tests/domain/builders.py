@@ -10,6 +10,9 @@ from shared_events.inventory import (
     StockRejected,
     StockReleased,
     StockReserved,
+    StockReturned,
+    StockShipped,
+    StockWrittenOff,
 )
 from shared_events.loyalty import PointsAwarded, PointsDeducted, PointsRejected
 from shared_events.order import (
@@ -116,6 +119,18 @@ def released(
 
 def committed() -> StockCommitted:
     return StockCommitted(order_id="o-1", lines=(CUP,))
+
+
+def shipped() -> StockShipped:
+    return StockShipped(order_id="o-1", lines=(CUP,))
+
+
+def written_off(quantity: int, attempt: int, reason: str = "damaged") -> StockWrittenOff:
+    return StockWrittenOff(sku="CUP", quantity=quantity, reason=reason, attempt=attempt)
+
+
+def returned(quantity: int, attempt: int) -> StockReturned:
+    return StockReturned(sku="CUP", quantity=quantity, attempt=attempt)
 
 
 def capture_requested(**changes: Any) -> PaymentCaptureRequested:

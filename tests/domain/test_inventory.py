@@ -1,18 +1,20 @@
 """The rules of the stock."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from hypothesis import given as for_any
 from hypothesis import strategies as st
 
 from inventory_svc.domain import Level
-from inventory_svc.messages import ReceiveStock, SetStock
+from inventory_svc.messages import ReceiveStock, ReturnStock, SetStock, WriteOffStock
 from inventory_svc.service import SERVICE
 from shared_events.decision import Decision
-from shared_events.inventory import StockReceived, StockReserved
+from shared_events.inventory import StockReceived, StockReserved, StockWrittenOff
 from shared_events.order import OrderCancellationRequested, OrderConfirmed
 from shared_events.payment import PaymentDeclined
+from shared_events.shipping import ShipmentDispatched
 from shared_events.values import Line
 from tests.domain.builders import (
     CUP,
@@ -23,14 +25,18 @@ from tests.domain.builders import (
     committed,
     confirmed,
     declined,
+    dispatched,
     placed,
     received,
     refunded,
     released,
     reserved,
+    returned,
+    shipped,
     stock_rejected,
+    written_off,
 )
-from tests.domain.samples.inventory import GIVEN_BACK, HELD, NOTED, SOLD
+from tests.domain.samples.inventory import GIVEN_BACK, GONE, HELD, NOTED, SOLD
 from tests.domain.support import folded, given
 
 TEA: Final = Line(sku="TEA", quantity=1, unit_price_minor=500)
@@ -145,16 +151,70 @@ def test_received_pieces_are_numbered_per_product() -> None:
 
 
 def test_a_count_books_the_difference_to_what_is_on_hand() -> None:
-    given(SERVICE, *SOLD).when(SetStock(sku="CUP", on_hand=7)).then(received(-3, attempt=2))
+    given(SERVICE, *SOLD).when(SetStock(sku="CUP", on_hand=12)).then(received(2, attempt=2))
+    fewer = written_off(3, attempt=2, reason="counted")
+    given(SERVICE, *SOLD).when(SetStock(sku="CUP", on_hand=7)).then(fewer)
+
+
+def test_what_has_left_the_shelf_is_not_counted() -> None:
+    """The carrier has 7 of 10: 3 are there, and 100 after a delivery are 97 more."""
+    lines = (replace(CUP, quantity=7),)
+    order = reserved(lines=lines)
+    sold = (received(), order, replace(committed(), lines=lines), replace(shipped(), lines=lines))
+    given(SERVICE, *sold).when(SetStock(sku="CUP", on_hand=3)).then_nothing()
+    given(SERVICE, *sold).when(SetStock(sku="CUP", on_hand=100)).then(received(97, attempt=2))
+    given(SERVICE, *sold).when(SetStock(sku="CUP", on_hand=0)).then(
+        written_off(3, attempt=2, reason="counted")
+    )
+    assert levels_after(*sold)["CUP"].received == 10
+
+
+def test_a_dispatched_shipment_takes_its_stock_off_the_shelf() -> None:
+    given(SERVICE, *SOLD).when(dispatched()).then(shipped())
+    assert levels_after(*GONE) == {"CUP": Level(available=8, shipped=2, receipts=1)}
+
+
+def test_a_dispatch_that_overtakes_the_confirmation_commits_and_ships() -> None:
+    given(SERVICE, *HELD).when(dispatched()).then(committed(), shipped())
+    given(SERVICE, *GONE).when(confirmed()).then_nothing()
+
+
+def test_stock_is_shipped_once_and_comes_back_by_no_refund() -> None:
+    given(SERVICE, *GONE).when(dispatched()).then_nothing()
+    given(SERVICE, *GONE).when(cancellation_requested()).then_nothing()
+    given(SERVICE, *GONE).when(refunded()).then_impossible()
+    given(SERVICE, *GONE).when(declined()).then_impossible()
+
+
+def test_a_shipment_without_stock_is_impossible() -> None:
+    for history in ((), (NOTED,), (stock_rejected(),), GIVEN_BACK):
+        given(SERVICE, *history).when(dispatched()).then_impossible()
+
+
+def test_a_write_off_takes_available_pieces_only() -> None:
+    command = WriteOffStock(sku="CUP", quantity=8, reason="damaged")
+    given(SERVICE, *HELD).when(command).then(written_off(8, attempt=2))
+    given(SERVICE, *HELD).when(replace(command, quantity=9)).then_refused("stock_in_use")
+    given(SERVICE).when(command).then_refused("stock_in_use")
+    after = levels_after(*HELD, written_off(8, attempt=2))
+    assert after == {"CUP": Level(reserved=2, receipts=2)}
+
+
+def test_only_what_was_shipped_comes_back() -> None:
+    command = ReturnStock(sku="CUP", quantity=2)
+    given(SERVICE, *GONE).when(command).then(returned(2, attempt=2))
+    given(SERVICE, *GONE).when(replace(command, quantity=3)).then_refused("not_shipped")
+    given(SERVICE, *SOLD).when(command).then_refused("not_shipped")
+    after = levels_after(*GONE, returned(2, attempt=2))
+    assert after == {"CUP": Level(available=10, receipts=2, returned=2)}
 
 
 def test_a_count_that_agrees_is_nothing_new() -> None:
     given(SERVICE, *HELD).when(SetStock(sku="CUP", on_hand=10)).then_nothing()
 
 
-def test_held_pieces_are_not_written_off() -> None:
+def test_held_pieces_are_not_counted_away() -> None:
     given(SERVICE, *HELD).when(SetStock(sku="CUP", on_hand=1)).then_refused("stock_in_use")
-    given(SERVICE, *HELD).when(ReceiveStock(sku="CUP", quantity=-9)).then_refused("stock_in_use")
 
 
 SKUS: Final = st.sampled_from(("CUP", "TEA"))
@@ -166,7 +226,10 @@ LINES: Final = st.lists(
 ).map(tuple)
 MESSAGES: Final = st.one_of(
     st.builds(SetStock, sku=SKUS, on_hand=st.integers(0, 20)),
-    st.builds(ReceiveStock, sku=SKUS, quantity=st.integers(-10, 20)),
+    st.builds(ReceiveStock, sku=SKUS, quantity=st.integers(1, 20)),
+    st.builds(WriteOffStock, sku=SKUS, quantity=st.integers(1, 9), reason=st.just("damaged")),
+    st.builds(ReturnStock, sku=SKUS, quantity=st.integers(1, 5)),
+    st.builds(ShipmentDispatched, order_id=ORDER_IDS),
     st.builds(lambda order_id, lines: placed(order_id=order_id, lines=lines), ORDER_IDS, LINES),
     st.builds(OrderConfirmed, order_id=ORDER_IDS),
     st.builds(OrderCancellationRequested, order_id=ORDER_IDS, reason=st.just("customer")),
@@ -192,13 +255,14 @@ def test_no_sequence_of_messages_loses_or_invents_a_piece(messages: Sequence[Any
         answer = SERVICE.decide(state, message, IN_TIME)
         for event in answer.events if isinstance(answer, Decision) else ():
             state = SERVICE.evolve(state, event)
-            if isinstance(event, StockReceived):
-                receipts[event.sku] += event.quantity
+            if isinstance(event, StockReceived | StockWrittenOff):
+                sign = 1 if isinstance(event, StockReceived) else -1
+                receipts[event.sku] += sign * event.quantity
         reservations[key_of(message)], changed = SERVICE.parted(state)
         levels |= changed
         for level in levels.values():
-            assert min(level.available, level.reserved, level.committed) >= 0
-        assert {sku: levels.get(sku, Level()).on_hand for sku in receipts} == receipts
+            assert min(level.available, level.reserved, level.committed, level.shipped) >= 0
+        assert {sku: levels.get(sku, Level()).received for sku in receipts} == receipts
 
 
 def test_a_reservation_keeps_the_order_untouched() -> None:

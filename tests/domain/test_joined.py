@@ -1,6 +1,7 @@
 """Rows that orders share, folded partition by partition and added up, are what one fold makes of all."""
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from hypothesis import given
@@ -11,7 +12,15 @@ from inventory_svc.service import SERVICE as INVENTORY
 from loyalty_svc.service import SERVICE as LOYALTY
 from order_svc.service import SERVICE as ORDER
 from shared_events.catalog import BY_EVENT
-from shared_events.inventory import StockCommitted, StockReceived, StockReleased, StockReserved
+from shared_events.inventory import (
+    StockCommitted,
+    StockReceived,
+    StockReleased,
+    StockReserved,
+    StockReturned,
+    StockShipped,
+    StockWrittenOff,
+)
 from shared_events.loyalty import (
     CustomerReinstated,
     CustomerSuspended,
@@ -35,6 +44,7 @@ def of_an_order(number: int, end: str) -> list[Any]:
     ends: dict[str, list[Any]] = {
         "held": [],
         "sold": [committed],
+        "gone": [committed, StockShipped(order_id=key, lines=LINES)],
         "back": [released],
         "both": [committed, released],
     }
@@ -48,6 +58,7 @@ def of_an_award(number: int, end: str) -> list[Any]:
     ends: dict[str, list[Any]] = {
         "held": [],
         "sold": [],
+        "gone": [],
         "back": [deducted],
         "both": [deducted, again],
     }
@@ -77,16 +88,28 @@ def _partition(story: list[Any]) -> int:
     return sum(entry.subject_of(story[0]).encode()) % PARTITIONS
 
 
-endings = st.lists(st.sampled_from(["held", "sold", "back", "both"]), max_size=12)
+endings = st.lists(st.sampled_from(["held", "sold", "gone", "back", "both"]), max_size=12)
 changes = st.lists(st.booleans(), max_size=4)
 
 
-@given(endings, st.lists(st.integers(1, 9), max_size=4))
-def test_pieces_of_stock_add_up(ends: list[str], receipts: list[int]) -> None:
+def of_a_product(kind: str, number: int, quantity: int) -> Any:
+    of: dict[str, Any] = {"sku": "CUP", "quantity": quantity, "attempt": number}
+    kinds: dict[str, Any] = {
+        "in": partial(StockReceived, **of),
+        "out": partial(StockWrittenOff, **of, reason="damaged"),
+        "back": partial(StockReturned, **of),
+    }
+    return kinds[kind]()
+
+
+@given(
+    endings,
+    st.lists(st.tuples(st.sampled_from(["in", "out", "back"]), st.integers(1, 9)), max_size=4),
+)
+def test_pieces_of_stock_add_up(ends: list[str], receipts: list[tuple[str, int]]) -> None:
     orders = [of_an_order(number, end) for number, end in enumerate(ends)]
     received = [
-        StockReceived(sku="CUP", quantity=quantity, attempt=number)
-        for number, quantity in enumerate(receipts, 1)
+        of_a_product(kind, number, quantity) for number, (kind, quantity) in enumerate(receipts, 1)
     ]
     stories = [received, *orders] if received else orders
     assert joined(INVENTORY, stories) == folded(INVENTORY, stories)

@@ -10,6 +10,7 @@ import httpx
 from saga_cli.demo import a_checkout
 from saga_cli.stack.services import Services
 from tests.support.shop import checkout, settled
+from tests.support.waiting import until
 
 RETRY_S = 20
 
@@ -99,6 +100,30 @@ def test_the_same_wish_with_the_same_key_has_the_same_answer(stack: Services) ->
     again = cancel(stack, order_id, **{"Idempotency-Key": key})
     assert (first.status_code, again.status_code) == (202, 202)
     assert first.json() == again.json()
+    assert settled(stack, [order_id]).violations == []
+
+
+def test_dispatched_stock_leaves_the_shelf_and_a_count_counts_the_rest(stack: Services) -> None:
+    order, inventory = stack.url("order"), stack.url("inventory")
+    httpx.put(f"{order}/catalogue/BOWL", json={"name": "Bowl", "price_minor": 900})
+    stock = f"{inventory}/stock/BOWL"
+    httpx.put(stock, json={"on_hand": 10}).raise_for_status()
+    body = a_checkout(lines=[{"sku": "BOWL", "quantity": 7}])
+    order_id = httpx.post(f"{order}/checkout", json=body).json()["order_id"]
+    assert settled_order(stack, order_id)["state"] == "CONFIRMED"
+    dispatch(stack, order_id)
+    until(lambda: httpx.get(stock).json()["shipped"] == 7)
+    level = httpx.put(stock, json={"on_hand": 3})
+    assert (level.status_code, level.json()["available"]) == (200, 3)
+    level = httpx.put(stock, json={"on_hand": 100})
+    assert (level.json()["available"], level.json()["on_hand"]) == (100, 100)
+    broken = {"quantity": 4, "reason": "damaged"}
+    assert httpx.post(f"{stock}/write-offs", json=broken).json()["available"] == 96
+    assert httpx.post(f"{stock}/write-offs", json=broken | {"quantity": 97}).status_code == 409
+    assert httpx.post(f"{stock}/write-offs", json=broken | {"reason": "Ada B"}).status_code == 422
+    back = httpx.post(f"{stock}/returns", json={"quantity": 2})
+    assert (back.status_code, back.json()["available"], back.json()["shipped"]) == (201, 98, 5)
+    assert httpx.post(f"{stock}/returns", json={"quantity": 6}).json()["code"] == "not_shipped"
     assert settled(stack, [order_id]).violations == []
 
 

@@ -149,6 +149,8 @@ async def test_stock_levels(db: Any, service: str) -> None:
         await db.execute(old.UPSERT_STOCK, ["OLD"], *([number] for number in level))
         (row,) = await db.fetch(old.SELECT_STOCK, ["OLD"])
         assert tuple(row) == ("OLD", *level)
+        left = await db.fetchval("UPDATE stock SET shipped = shipped + 1 RETURNING shipped")
+    assert left == 2, "the release before leaves alone what it does not know"
 
 
 @pytest.mark.parametrize("service", ["shipping"])

@@ -3,7 +3,7 @@
 from typing import Final
 
 from inventory_svc.domain import Input, Reservation
-from inventory_svc.messages import ReceiveStock, SetStock
+from inventory_svc.messages import ReceiveStock, ReturnStock, SetStock, WriteOffStock
 from inventory_svc.service import SERVICE
 from shared_events.inventory import StockCancellationNoted
 from tests.domain.builders import (
@@ -11,11 +11,13 @@ from tests.domain.builders import (
     committed,
     confirmed,
     declined,
+    dispatched,
     placed,
     received,
     refunded,
     released,
     reserved,
+    shipped,
     stock_rejected,
 )
 from tests.domain.samples import Samples
@@ -23,6 +25,7 @@ from tests.domain.samples import Samples
 NOTED: Final = StockCancellationNoted(order_id="o-1", reason="customer")
 HELD: Final = (received(), reserved())
 SOLD: Final = (*HELD, committed())
+GONE: Final = (*SOLD, shipped())
 GIVEN_BACK: Final = (*HELD, released())
 
 SAMPLES: Final = Samples(
@@ -35,17 +38,20 @@ SAMPLES: Final = Samples(
         "Noted": (received(), NOTED),
         "Reserved": HELD,
         "Committed": SOLD,
+        "Shipped": GONE,
         "Released": GIVEN_BACK,
         "Rejected": (received(1), stock_rejected()),
     },
     messages={
         "SetStock, to 1 piece": SetStock(sku="CUP", on_hand=1),
-        "ReceiveStock, 9 written off": ReceiveStock(sku="CUP", quantity=-9),
         "ReceiveStock, 1 of another product": ReceiveStock(sku="TEA", quantity=1),
+        "WriteOffStock, 9 pieces": WriteOffStock(sku="CUP", quantity=9, reason="damaged"),
+        "ReturnStock, 2 pieces": ReturnStock(sku="CUP", quantity=2),
         "order.placed": placed(),
         "order.cancellation_requested": cancellation_requested(),
         "order.confirmed": confirmed(),
         "payment.declined": declined(),
         "payment.refunded": refunded(),
+        "shipment.dispatched": dispatched(),
     },
 )
