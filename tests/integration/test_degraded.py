@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import httpx
+import psutil
 import psycopg
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -17,9 +18,11 @@ from chassis.kafka import ensure_topics, make_producer
 from chassis.topics import topics_of
 from payment_svc.service import SERVICE as PAYMENT
 from saga_cli.demo import a_checkout
+from saga_cli.overview import NO, readiness
 from saga_cli.seed import seed
 from saga_cli.stack.servers import Servers
 from saga_cli.stack.services import Services
+from saga_cli.state import Running
 from saga_cli.topology import BY_NAME
 from shared_events.loyalty import PointsAwarded
 from shipping_svc.service import SERVICE as SHIPPING
@@ -45,6 +48,12 @@ class Half:
         """The status, and the reasons."""
         answer = httpx.get(f"{self.url(name)}/health/ready", timeout=10)
         return answer.status_code, {reason["reason"] for reason in answer.json()["reasons"]}
+
+    def shown(self, name: str) -> str:
+        """What `saga status` says of it."""
+        (instance,) = self.services.of(name)
+        pid = instance.process.pid
+        return readiness(Running(name, pid, psutil.Process(pid).create_time(), instance.url))
 
     def is_well(self, *names: str) -> bool:
         return all(self.readiness(name) == (200, set()) for name in names or RUNNING)
@@ -102,6 +111,8 @@ def test_without_kafka_a_service_is_ready_and_says_that_it_is_degraded(half: Hal
     for name in RUNNING:
         until(partial(_tells, half, name, "kafka_away"), 60, name)
         assert half.readiness(name)[0] == 200
+    assert "degraded[/] " in half.shown("order")
+    assert "kafka_away" in half.shown("order")
     assert half.gauge("order", "saga_degraded", reason="kafka_away") == 1
     assert half.gauge("order", "saga_ready") == 1
     lag = half.gauge("order", "saga_consumer_lag_records")
@@ -164,6 +175,7 @@ def test_sessions_that_became_read_only_are_replaced_when_there_are_others(half:
     """As after a fail-over whose old primary lives on; nothing is restarted, nothing ended by hand."""
     half.configure("ALTER SYSTEM SET default_transaction_read_only = on")
     until(lambda: half.readiness("order")[0] == 503, 30, "order can keep nothing")
+    assert half.shown("order") == f"{NO} store_away"
     assert "store_away" in half.readiness("inventory")[1]
     assert half.readiness("loyalty") == (200, set())
     refused = half.checkout()
