@@ -7,6 +7,7 @@ restart); a rebalance runs beside the handler (the inbox and the row versions ke
 """
 
 import asyncio
+import contextlib
 import math
 from collections import Counter
 from collections.abc import Mapping
@@ -17,13 +18,12 @@ import structlog
 from aiokafka import ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import ConsumerStoppedError, KafkaError
 
-from chassis import clock, crashpoints, tracing
+from chassis import clock, crashpoints, isolating, tracing
 from chassis.errors import StoreLostError, TransientError
 from chassis.health import Health
 from chassis.kafka import make_consumer, stop_within
 from chassis.message import Message, Parked, Record
 from chassis.metrics import BATCH_MESSAGES, BATCH_SECONDS, LAG, MESSAGES, REBUILDS
-from chassis.parking import is_consumed, message_of
 from chassis.service import Service
 from chassis.store import Store
 from chassis.tasks import CutOffError, own_cancellation_only
@@ -55,6 +55,10 @@ class Consumer:
     health: Health = field(init=False)
     away: str = ""
     """Why Kafka could not be asked, "" if it answered the last time."""
+    skipped: frozenset[isolating.Place] = frozenset()
+    """What a person has this service step over."""
+    failures: int = 0
+    """Clients in a row that failed before they handled anything."""
     _session: "_Session | None" = None
     _misses: int = 0
 
@@ -89,22 +93,29 @@ class Consumer:
         quiet_s = clock.monotonic() - session.polled_at if session and self.ready.is_set() else 0.0
         return f"no poll came back for {quiet_s:.0f} s" if quiet_s > self.stall_s / 2 else ""
 
+    async def look_for_skips(self) -> None:
+        """Learn what a person has marked since; while the store is away, what is known stays."""
+        with contextlib.suppress(TransientError):
+            self.skipped = await self.store.skipped()
+
     async def run(self, stopping: asyncio.Event) -> None:
         """Consume until told to stop, with a new client whenever one fails."""
-        failures = 0
         while not stopping.is_set():
+            await self.look_for_skips()
             session = self._session = _Session(self, stopping)
             try:
                 with own_cancellation_only():
                     await session.run()
             except Exception as error:  # noqa: BLE001 - the records are in Kafka still: start again
-                failures = failures + 1 if session.batches == 0 else 1
+                self.failures = self.failures + 1 if session.batches == 0 else 1
                 self.rebuilds += 1
                 REBUILDS.labels(self.service.name).inc()
-                log.warning("consumer_rebuilt", error=repr(error), failures=failures)
+                log.warning("consumer_rebuilt", error=repr(error), failures=self.failures)
                 if isinstance(error.__cause__, KafkaError | TimeoutError | OSError):
                     self.away = repr(error.__cause__)
-                await clock.wait_for(stopping, clock.backoff_s(failures, base_s=0.2, max_s=3.0))
+                await clock.wait_for(
+                    stopping, clock.backoff_s(self.failures, base_s=0.2, max_s=3.0)
+                )
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka carries no types
@@ -211,19 +222,13 @@ class _Session:
 
     async def _until_handled(self, records: list[Record]) -> None:
         """A server that is away holds the batch up; nothing is parked or skipped for that."""
-        service, tries = self.of.service, 0
-        projected = [r for r in records if r.topic in service.projections]
-        rest = [r for r in records if r.topic not in service.projections]
-        read = [
-            (r, message_of(r, self._partitions(r.topic))) for r in rest if is_consumed(service, r)
-        ]
-        messages = [m for _, m in read if isinstance(m, Message)]
-        malformed = [(r, m.reason) for r, m in read if isinstance(m, Parked)]
+        service, store, tries = self.of.service, self.of.store, 0
         while not self.stopping.is_set() or tries == 0:
+            read = isolating.read(service, records, self._partitions, self.of.skipped)
             try:
-                if projected:
-                    await self.of.store.project(projected)
-                await self._decide(messages, malformed)
+                if read.projected:
+                    read.malformed += await isolating.projected(store, read.projected)
+                await self._decide(read.messages, read.malformed)
             except StoreLostError:
                 raise
             except TransientError as error:
@@ -232,6 +237,7 @@ class _Session:
                 if tries > CONFLICTS_USUAL:
                     self.of.health.report("batch_failing", f"{tries} tries: {error}")
                 await clock.wait(clock.backoff_s(tries, base_s=0.02, max_s=2.0))
+                await self.of.look_for_skips()
                 self.polled_at = self.received_at = clock.monotonic()
             else:
                 self.of.health.clear("batch_failing")
@@ -247,7 +253,7 @@ class _Session:
             return
         name = self.of.service.name
         started = clock.monotonic()
-        outcomes = await self.of.store.handle(messages, malformed)
+        outcomes = await isolating.handled(self.of.store, messages, malformed)
         BATCH_SECONDS.labels(name).observe(clock.monotonic() - started)
         BATCH_MESSAGES.labels(name).observe(len(messages))
         for kind, count in Counter(map(type, outcomes)).items():
@@ -294,8 +300,24 @@ class _Session:
                 self.client.seek(place, position)
                 if position:
                     self.done[place] = position  # so that Kafka's lag tells the truth
+        await self._step_over(assigned)
         log.info("partitions_assigned", count=len(assigned))
         self.assigned.set()
+
+    async def _step_over(self, assigned: set[TopicPartition]) -> None:
+        """A client that got nowhere may not even be able to hand out what a person wants skipped.
+
+        Then there are no bytes to keep: the dead letter has the place alone.
+        """
+        for topic, partition, offset in sorted(self.of.skipped) if self.of.failures else ():
+            place = TopicPartition(topic, partition)
+            if place in assigned:
+                at = self.done.get(place) or await self.client.committed(place) or 0
+                if at == offset:
+                    record = isolating.place_of(Record(topic, partition, offset, None, None, ()))
+                    await self._decide([], [(record, "stepped over by an operator")])
+                    self.client.seek(place, offset + 1)
+                    self.done[place] = offset + 1
 
     async def _starts(self, places: list[TopicPartition]) -> dict[TopicPartition, int]:
         """A broker that lost its data has forgotten what it was told, or ends before: begin anew."""

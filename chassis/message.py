@@ -4,7 +4,7 @@ Nobody changes a record, message or row once it is made. They are not frozen, as
 order, and that would take four times as long.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -56,6 +56,16 @@ class OperatorAction:
     key: str
     note: str
     detail: str = ""
+
+
+SKIP: Final = "skip"
+"""The action of an operator who has a service step over a record; its key is the record's place."""
+
+
+def skipped_places(keys: Iterable[str]) -> frozenset[tuple[str, int, int]]:
+    """Topic, partition and offset, of the keys of such actions."""
+    parted = (key.rsplit(":", 2) for key in keys)
+    return frozenset((topic, int(partition), int(offset)) for topic, partition, offset in parted)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -43,6 +43,17 @@ class Discard(Asked):
     id: Annotated[str, Field(max_length=64)] = ""
 
 
+class Skip(BaseModel):
+    """One record of a topic that the service reads."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    topic: Annotated[str, Field(min_length=1, max_length=249, pattern=r"^[A-Za-z0-9._-]+$")]
+    partition: Annotated[int, Field(ge=0, lt=2**31)]
+    offset: Annotated[int, Field(ge=0, lt=2**63)]
+    by: Who
+    note: Note
+
+
 class Resolve(Asked):
     outcome: Annotated[str, Field(max_length=64)]
     note: Note
@@ -152,6 +163,15 @@ def _add_dead_letters(router: APIRouter, node: Node) -> None:
         if letter is None:
             raise Problem(404, "nothing_parked", f"no such message is parked under {body.key!r}")
         return _summary(letter)
+
+    @router.post("/dead-letters/skip")
+    async def skip(body: Skip) -> dict[str, Any]:
+        """Step over one record: it is parked and not handled, now or when it comes."""
+        if body.topic not in {*node.service.topics, *node.service.own_topics}:
+            raise Problem(422, "topic_not_read", f"it does not read {body.topic}")
+        await operations.skip(body.topic, body.partition, body.offset, body.by, body.note)
+        await node.consumer.look_for_skips()
+        return {"key": f"{body.topic}:{body.partition}:{body.offset}"}
 
 
 async def _actions(node: Node, key: str) -> list[dict[str, Any]]:

@@ -22,12 +22,12 @@ from chassis import postgres_writing as writing
 from chassis.errors import (
     ClockInDoubtError,
     ConcurrentChangeError,
-    TransientError,
     UnusableStoreError,
 )
 from chassis.known import Known, Tried
 from chassis.message import (
     ATTENTION_TRIES,
+    SKIP,
     Change,
     Done,
     KeyReused,
@@ -39,6 +39,7 @@ from chassis.message import (
     PendingEffect,
     Record,
     Repeated,
+    skipped_places,
 )
 from chassis.postgres_outbox import PostgresOutbox
 from chassis.postgres_pools import pools_at
@@ -130,7 +131,7 @@ class PostgresStore(PostgresOutbox):
                 half = len(messages) // 2
                 return await self.handle(messages[:half]) + await self.handle(messages[half:])
             if not messages:
-                raise TransientError(f"malformed records can't be kept: {error}") from error
+                raise  # what can be kept of them is the caller's to find
             return await self._park_alone(messages, f"{type(error).__name__}: {error}")
 
     async def _decided(self, messages: Sequence[Message], malformed: Malformed) -> list[Outcome]:
@@ -303,13 +304,13 @@ class PostgresStore(PostgresOutbox):
     async def _park(
         self, connection: Connection, records: Sequence[tuple[Record, str, str]]
     ) -> None:
+        kept = []
         for record, key, why in records:
             origin = (record.topic, record.partition, record.offset, record.key, record.value)
             headers = wire.packed(record.headers)
-            await connection.fetchval(
-                sql.PARK, key, *origin, headers, why[:2000].replace("\0", "\\x00")
-            )
-        kept = [(record, why) for record, _, why in records]
+            reason = why[:2000].replace("\0", "\\x00")
+            if await connection.fetchval(sql.PARK, key, *origin, headers, reason):
+                kept.append((record, why))  # else it came again, and its copy is there
         await self._publish(connection, dead_letters_of(self.service, kept))
 
     async def _park_alone(self, messages: Sequence[Message], why: str) -> list[Outcome]:
@@ -324,6 +325,11 @@ class PostgresStore(PostgresOutbox):
             for topic, fold in self.service.projections.items():
                 if some := [record for record in records if record.topic == topic]:
                     await fold(connection, some)
+
+    async def skipped(self) -> frozenset[tuple[str, int, int]]:
+        async with self.reading() as connection:
+            rows = await connection.fetch(sql.SKIPPED, SKIP)
+        return skipped_places(row[0] for row in rows)
 
     async def positions(self) -> dict[tuple[str, int], int]:
         return {}

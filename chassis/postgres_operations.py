@@ -6,7 +6,7 @@ from typing import Any
 
 from chassis import postgres_sql as sql
 from chassis import wire
-from chassis.message import Message, OperatorAction, Parked, PendingEffect, Record
+from chassis.message import SKIP, Message, OperatorAction, Parked, PendingEffect, Record
 from chassis.parking import kept, message_of
 from chassis.postgres import PostgresStore
 from chassis.postgres_types import POISON, Connection
@@ -123,6 +123,11 @@ class PostgresOperations:
                 action = OperatorAction(by, "expedite", key, "", f"{count} effects")
                 await self.store.note(connection, action)
         return count
+
+    async def skip(self, topic: str, partition: int, offset: int, by: str, note: str) -> None:
+        async with self.store.translated(), self.store.transaction() as connection:
+            action = OperatorAction(by, SKIP, f"{topic}:{partition}:{offset}", note)
+            await self.store.note(connection, action)
 
     async def actions(self, key: str) -> list[tuple[datetime, OperatorAction]]:
         query = (

@@ -70,6 +70,7 @@ SELECT (SELECT count(*) FROM outbox),
 NOTE = """
 INSERT INTO operator_actions (by, action, key, note, detail) VALUES ($1, $2, $3, $4, $5)
 """
+SKIPPED = "SELECT DISTINCT key FROM operator_actions WHERE action = $1"
 LETTERS = """
 SELECT id, key, topic, partition, record_offset, record_key, value, headers,
        reason, last_reason, attempts, parked_at, last_tried_at

@@ -37,7 +37,10 @@ class Store(Protocol):
         """Decide on a batch in one transaction. Outcomes are in the order of the messages."""
 
     async def project(self, records: Sequence[Record]) -> None:
-        """Fold records of a projected topic into their table."""
+        """Fold records of a projected topic into their table, all or none."""
+
+    async def skipped(self) -> frozenset[tuple[str, int, int]]:
+        """Topic, partition and offset of the records that a person has this service step over."""
 
     async def positions(self) -> dict[tuple[str, int], int]:
         """The next offset to read by (topic, partition), if the store keeps positions."""
@@ -155,6 +158,12 @@ class Operations(Protocol):
 
     async def expedite(self, key: str, by: str) -> int:
         """Ask a key's providers now, not when their turn comes; returns how many effects it has."""
+
+    async def skip(self, topic: str, partition: int, offset: int, by: str, note: str) -> None:
+        """Have the service step over a record: it is parked and not handled, here or when it comes.
+
+        The audit trail has it under `topic:partition:offset`.
+        """
 
     async def actions(self, key: str) -> list[tuple[datetime, OperatorAction]]:
         """What operators did to a key."""

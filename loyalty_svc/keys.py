@@ -27,6 +27,7 @@ OFFSETS: Final = "loyalty:offsets"
 OUTBOX: Final = "loyalty:outbox"
 PUBLISHED: Final = "loyalty:published"
 PARKED_KEYS: Final = "loyalty:parked-keys"
+SKIPPED: Final = "loyalty:skipped"
 STATE_FIELDS: Final = ("version", "status", "detail")
 CUSTOMER_FIELDS: Final = ("points", "suspended", "changes")
 STATES: Final = {state.__name__: state for state in (Noted, Awarded, Deducted, Rejected)}

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from chassis import clock
 from chassis.errors import ConcurrentChangeError
-from chassis.message import Message, OperatorAction, Parked
+from chassis.message import SKIP, Message, OperatorAction, Parked
 from chassis.parking import kept, message_of
 from chassis.store import DeadLetter, Redriven, Whereabouts
 from chassis.work import States, Work, published_by, work_of
@@ -26,6 +26,10 @@ if redis.call('LREM', KEYS[2], 1, ARGV[2]) == 0 then return 'CONFLICT' end
 if redis.call('EXISTS', KEYS[2]) == 0 then redis.call('ZREM', KEYS[3], KEYS[2]) end
 redis.call('RPUSH', KEYS[4], ARGV[3])
 return 'DONE'
+"""
+SKIP_SCRIPT: Final = """
+redis.call('HSET', KEYS[1], ARGV[1], '1')
+redis.call('RPUSH', KEYS[2], ARGV[2])
 """
 OUTBOX_PAGE: Final = 5000
 
@@ -128,6 +132,13 @@ class RedisOperations:
     async def expedite(self, key: str, by: str) -> int:
         del key, by  # loyalty asks nobody
         return 0
+
+    async def skip(self, topic: str, partition: int, offset: int, by: str, note: str) -> None:
+        """Also while the data are lost: a rebuild may wait for it."""
+        place = f"{topic}:{partition}:{offset}"
+        audit = keys.audit_entry(clock.now(), OperatorAction(by, SKIP, place, note))
+        places = (keys.SKIPPED, keys.actions_key(place))
+        await self.store.call(self.store.redis.eval(SKIP_SCRIPT, 2, *places, place, audit))
 
     async def actions(self, key: str) -> list[tuple[datetime, OperatorAction]]:
         entries = await self.store.read("LRANGE", keys.actions_key(key), 0, -1)

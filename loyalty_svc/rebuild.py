@@ -181,7 +181,7 @@ class Rebuild:
 
     async def _remove_remains(self) -> None:
         """What an unfinished rebuild has left; the audit trail, and what was published, is none of it."""
-        kept = (LOCK, keys.BEGUN, keys.PUBLISHED, keys.actions_key(""))
+        kept = (LOCK, keys.BEGUN, keys.PUBLISHED, keys.SKIPPED, keys.actions_key(""))
         found: list[str] = []
         async for raw in self.redis.scan_iter(match=f"{keys.PREFIX}*", count=1000):
             name = raw.decode()

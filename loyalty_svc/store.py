@@ -24,6 +24,7 @@ from chassis.message import (
     PendingEffect,
     Record,
     Repeated,
+    skipped_places,
 )
 from chassis.redis_types import WRITABLE
 from chassis.service import Service
@@ -271,6 +272,11 @@ class RedisStore(RedisOutbox):
 
     async def project(self, records: Sequence[Record]) -> None:
         raise NotImplementedError("no topic is projected into Redis")
+
+    async def skipped(self) -> frozenset[tuple[str, int, int]]:
+        """Whatever the epoch: a rebuild goes by it as well."""
+        found = await self.call(self.redis.hgetall(keys.SKIPPED))
+        return skipped_places(place.decode() for place in found)
 
     async def positions(self) -> dict[tuple[str, int], int]:
         stored = await self.read("HGETALL", keys.OFFSETS)

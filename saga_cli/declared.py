@@ -23,6 +23,12 @@ def service_of(name: str) -> Service:
     return found
 
 
+def readers_of(topic: str) -> frozenset[str]:
+    """The services that read a topic, also to rebuild themselves from it."""
+    declared = ((name, service_of(name)) for name in BY_NAME)
+    return frozenset(n for n, s in declared if topic in {*s.topics, *s.own_topics})
+
+
 def tables_of(name: str) -> tuple[StateTable, SharedTable | None]:
     """Of orders, and of what orders share; for a service that has a database."""
     store = import_module(f"{BY_NAME[name].module}.store")

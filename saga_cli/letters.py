@@ -1,4 +1,4 @@
-"""saga dead-letters list | show | redrive | discard | actions"""
+"""saga dead-letters list | show | redrive | discard | skip | actions"""
 
 import base64
 import getpass
@@ -11,6 +11,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from saga_cli.declared import readers_of
 from saga_cli.operators import Directory, NoStackError, RefusedError
 from saga_cli.terminal import OneLine, age, console, fail, plain
 from saga_cli.topology import BY_NAME
@@ -163,6 +164,34 @@ def discard(
             markup=False,
             soft_wrap=True,
         )
+
+
+@app.command()
+def skip(
+    topic: Annotated[str, typer.Argument(help="Such as order.events.")],
+    partition: Annotated[int, typer.Argument(min=0)],
+    offset: Annotated[int, typer.Argument(min=0)],
+    note: Annotated[str, typer.Option(help="Why; the audit trail keeps it.")],
+    *,
+    service: Annotated[str, typer.Option(help="Not all that read the topic.")] = "",
+    by: By = "",
+) -> None:
+    """Have services step over one record: it is parked there and not decided on.
+
+    The last resort for a record that a service neither handles nor parks by itself.
+    """
+    who, names = operator(by), [_known(service)] if service else sorted(readers_of(topic))
+    if not names:
+        fail(f"no service reads {plain(topic)}")
+    asked = directory(*names)
+    body = {"topic": topic, "partition": partition, "offset": offset, "by": who, "note": note}
+    for name in names:
+        try:
+            asked.post(name, "/ops/dead-letters/skip", **body)
+        except RefusedError as error:
+            fail(str(error), refused(error))
+        line = f"{name} steps over {topic}:{partition}:{offset} and parks it."
+        console.print(line, markup=False, soft_wrap=True)
 
 
 @app.command()

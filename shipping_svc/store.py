@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from typing import Final
 
-import structlog
-
 from chassis.message import Record
 from chassis.postgres_types import Connection
 from chassis.state_tables import StateTable
-from shared_events.codec import MalformedError, decode
+from shared_events.codec import MalformedError, decode_record
+from shared_events.order import DeliveryDetailsGiven
 from shipping_svc.domain import (
     Approved,
     Booking,
@@ -21,7 +20,6 @@ from shipping_svc.domain import (
     Rejected,
 )
 
-log = structlog.get_logger()
 SHIPMENTS: Final = StateTable(
     "shipments",
     (
@@ -46,21 +44,22 @@ SET name = EXCLUDED.name, street = EXCLUDED.street, city = EXCLUDED.city, email 
 
 
 async def fold_delivery_details(connection: Connection, records: Sequence[Record]) -> None:
-    """The newest record of an order counts; a tombstone erases."""
+    """The newest record of an order counts; a tombstone erases.
+
+    Raises MalformedError for what is no such record, and what PostgreSQL raises for a text it can't
+    hold: such a record is found and parked, and the table keeps what was given before.
+    """
     newest: dict[str, tuple[str, ...]] = {}
     for record in records:
-        if record.value is None:
-            newest[record.subject] = ()
-            continue
-        try:
-            given = decode(record.value, record.headers).event
-        except (
-            MalformedError
-        ) as error:  # compaction keeps the record, so it stays readable in Kafka
-            log.exception("delivery_details_malformed", saga_id=record.subject, error=str(error))
-            continue
-        newest[given.order_id] = (given.order_id, given.name, given.street, given.city, given.email)
+        newest[record.subject] = () if record.value is None else _row_of(record)
     if erased := [key for key, row in newest.items() if not row]:
         await connection.execute(ERASE, erased)
     if rows := [row for row in newest.values() if row]:
         await connection.execute(UPSERT, *(list(column) for column in zip(*rows, strict=True)))
+
+
+def _row_of(record: Record) -> tuple[str, ...]:
+    given = decode_record(record).event
+    if not isinstance(given, DeliveryDetailsGiven):
+        raise MalformedError("it is another event than delivery details")
+    return (given.order_id, given.name, given.street, given.city, given.email)

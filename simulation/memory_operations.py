@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from chassis.message import Message, OperatorAction, Parked, PendingEffect
+from chassis.message import SKIP, Message, OperatorAction, Parked, PendingEffect
 from chassis.parking import kept, message_of
 from chassis.store import DeadLetter, Redriven, Whereabouts
 from chassis.work import published_by, work_of
@@ -137,6 +137,11 @@ class MemoryOperations:
                 action = OperatorAction(by, "expedite", key, "", f"{count} effects")
                 await self.store.note(transaction, action)
         return count
+
+    async def skip(self, topic: str, partition: int, offset: int, by: str, note: str) -> None:
+        async with self.store.transaction() as transaction:
+            action = OperatorAction(by, SKIP, f"{topic}:{partition}:{offset}", note)
+            await self.store.note(transaction, action)
 
     async def actions(self, key: str) -> list[tuple[datetime, OperatorAction]]:
         await self.store.ask("actions")

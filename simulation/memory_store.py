@@ -10,7 +10,16 @@ from typing import Any, TypeAlias
 
 from chassis.errors import TransientError
 from chassis.known import Tried
-from chassis.message import Change, Message, OutboxRow, Outcome, PendingEffect, Record
+from chassis.message import (
+    SKIP,
+    Change,
+    Message,
+    OutboxRow,
+    Outcome,
+    PendingEffect,
+    Record,
+    skipped_places,
+)
 from chassis.work import States, Work
 from simulation.database import Line, Transaction
 from simulation.due import IsFree
@@ -117,6 +126,10 @@ class MemoryStore(MemoryDecisions):
                 fold = self.folds.get(record.topic, keep_newest)
                 table = self.database.projected.setdefault(record.topic, {})
                 transaction.folds.append(partial(fold, table, record))
+
+    async def skipped(self) -> frozenset[tuple[str, int, int]]:
+        actions = [action for _, action in self.database.actions.values()]
+        return skipped_places(action.key for action in actions if action.action == SKIP)
 
     async def positions(self) -> dict[tuple[str, int], int]:
         return {}

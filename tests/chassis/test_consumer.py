@@ -54,6 +54,9 @@ class Seen:
 
     async def prepare(self, _: asyncio.Event) -> None: ...
 
+    async def skipped(self) -> frozenset[tuple[str, int, int]]:
+        return frozenset()
+
     async def handle(self, messages: Sequence[Message], _: object) -> list[Outcome]:
         self.messages += messages
         return [Done((), None) for _ in messages]

@@ -240,3 +240,13 @@ def _original(action: OperatorAction) -> Record:
     headers = tuple((name, value.encode("latin-1")) for name, value in detail["headers"])
     key, value = (detail[part].encode("latin-1") for part in ("key", "value"))
     return Record(topic, int(partition), int(offset), key, value, headers)
+
+
+async def test_a_record_is_marked_to_be_stepped_over_with_who_and_why(kind: Kind) -> None:
+    store = await kind.connect(kind.service)
+    place = ("shipping.events", 3, next(OFFSETS))
+    await kind.operations(store).skip(*place, "eve", "it kills the process")
+    assert place in await store.skipped()
+    trail = await kind.operations(store).actions(f"shipping.events:3:{place[2]}")
+    assert [(x.by, x.action, x.note) for _, x in trail] == [("eve", "skip", "it kills the process")]
+    await store.close()

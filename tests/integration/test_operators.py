@@ -255,6 +255,16 @@ def test_an_unknown_order_is_one_line_and_exit_code_1(services: Services) -> Non
     assert told == Ended(1, "", "saga: there is no order no-such-order\n")
 
 
+def test_a_person_has_all_readers_of_a_topic_step_over_a_record(services: Services) -> None:
+    words = ("dead-letters", "skip", "payment.events", "0", "4000000", "--note", "a test")
+    names, place = ("inventory", "payment", "shipping"), "payment.events:0:4000000"
+    said = "".join(f"{name} steps over {place} and parks it.\n" for name in names)
+    assert operating(services, *words) == Ended(0, said, "")
+    assert "skip  a test" in operating(services, "dead-letters", "actions", "payment", place).out
+    told = operating(services, *words, "--service", "loyalty")
+    assert told == Ended(2, "", "saga: loyalty: it does not read payment.events\n")
+
+
 def test_a_wrong_token_is_one_line_and_exit_code_2(services: Services) -> None:
     for words in (("why", "x"), ("dead-letters", "list", "order"), ("expedite", "x")):
         told = operating(services, *words, SAGA_OPERATOR_TOKEN="wrong")

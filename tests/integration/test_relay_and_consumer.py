@@ -3,19 +3,26 @@
 import asyncio
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaProducer, TopicPartition
 
 from chassis import kafka
 from chassis.consumer import Consumer
 from chassis.message import Record
+from chassis.parking import is_at_home
 from chassis.relay import Relay
 from saga_cli.log_reader import Logged, read
 from saga_cli.stack.servers import Servers
 from saga_cli.topology import BY_NAME
+from shared_events.catalog import DELIVERY_DETAILS
+from shared_events.order import DeliveryDetailsGiven
 from tests.integration.chassis_fixtures import Kind, on_postgres
-from tests.support.records import an_order
+from tests.integration.kafka_fixtures import a_producer, started
+from tests.support.batches import batch, produce
+from tests.support.batches import record as a_raw_record
+from tests.support.records import a_record, an_order
 from tests.support.servers import private_servers
 
 TOPICS = ("order.events", "payment.events", "loyalty.events", "shipping.events")
@@ -176,3 +183,58 @@ async def _drained(store: object) -> None:
     while (await store.backlog())["outbox_rows"]:  # type: ignore[attr-defined]
         assert time.monotonic() < deadline, "the outbox is not empty"
         await asyncio.sleep(0.05)
+
+
+async def test_hostile_records_of_every_kind_hold_up_nothing(servers: Servers, kind: Kind) -> None:
+    """A header name that is no text, details that are none, and a record that a person steps over."""
+    bootstrap, order = servers.addresses.kafka_bootstrap, an_order()
+    first, skipped, last = (_at_home(kind, 2) for _ in range(3))
+    names = [(name.encode(), raw) for name, raw in first.headers]
+    raw = a_raw_record(0, first.value, first.key, [*names, (b"\xff\xfe", b"x")])
+    (end,) = await _ends(bootstrap, "payment.events", 2)
+    (details_end,) = await _ends(bootstrap, DELIVERY_DETAILS, 0)
+    await produce(bootstrap, "payment.events", 2, batch(raw, 1))
+    text = {"name": "Jane", "street": "s", "city": "c", "email": "e@example.org"}
+    details = a_record(DeliveryDetailsGiven(order_id=order.order_id, **text))
+    async with started(a_producer(bootstrap)) as producer:
+        for bad in (replace(first, topic=DELIVERY_DETAILS), replace(details, value=b"Jane")):
+            await _send(producer, bad, 0)
+        for good, partition in ((details, 0), (skipped, 2), (last, 2)):
+            await _send(producer, good, partition)
+    store = await kind.connect(kind.service)
+    operations = kind.operations(store)
+    await operations.skip("payment.events", 2, end + 1, "eve", "to be tested")
+    consumer = Consumer(kind.service, store, bootstrap)
+    stopping = asyncio.Event()
+    running = asyncio.create_task(consumer.run(stopping))
+    parked = {f"{DELIVERY_DETAILS}:0:{details_end + n}" for n in range(2)} | {skipped.subject}
+    deadline = time.monotonic() + 30
+    while not parked <= set(await operations.parked_keys()):
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.05)
+    states = [(await operations.whereabouts(x.subject)).state for x in (first, skipped, last)]
+    assert states == ["Booking", "Absent", "Booking"]
+    async with store.reading() as connection:
+        query = "SELECT name FROM delivery_details WHERE order_id = $1"
+        assert await connection.fetchval(query, order.order_id) == "Jane"
+        quoted = "SELECT count(*) FROM outbox WHERE position('Jane'::bytea IN value) > 0"
+        assert await connection.fetchval(quoted) == 0
+    stopping.set()
+    await running
+    assert consumer.rebuilds == 0
+    await store.close()
+
+
+def _at_home(kind: Kind, partition: int) -> Record:
+    """An order's first event, which belongs in a partition of three."""
+    while True:
+        found = kind.first(an_order()).record
+        assert found
+        if is_at_home(replace(found, partition=partition), 3):
+            return found
+
+
+async def _ends(bootstrap: str, topic: str, partition: int) -> list[int]:
+    async with kafka.reading(bootstrap, [topic]) as log:
+        ends = await log.client.end_offsets([TopicPartition(topic, partition)])
+    return list(ends.values())
