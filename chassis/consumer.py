@@ -227,7 +227,7 @@ class _Session:
             read = isolating.read(service, records, self._partitions, self.of.skipped)
             try:
                 if read.projected:
-                    read.malformed += await isolating.projected(store, read.projected)
+                    read.malformed += await isolating.projected(store.project, read.projected)
                 await self._decide(read.messages, read.malformed)
             except StoreLostError:
                 raise

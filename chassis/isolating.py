@@ -4,7 +4,7 @@ This is the last resort behind what reader, rules and store isolate themselves: 
 raise for a record, other than an outage.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
@@ -23,6 +23,7 @@ Letter: TypeAlias = tuple[Record, str]
 """A record that can't be decided on, and why."""
 Place: TypeAlias = tuple[str, int, int]
 """Topic, partition and offset of a record."""
+Project: TypeAlias = Callable[[Sequence[Record]], Awaitable[None]]
 OUTAGES: Final = (ChassisError, OSError, MemoryError)
 """Not a record's fault: its batch is tried again as a whole."""
 SAID_MAX: Final = 1000
@@ -117,21 +118,22 @@ async def _keep(store: Store, record: Record, why: str, *, bytes_too: bool) -> N
     await store.handle((), [(place_of(record), why)])
 
 
-async def projected(store: Store, records: Sequence[Record]) -> list[Letter]:
+async def projected(project: Project, records: Sequence[Record]) -> list[Letter]:
     """Fold records of projected topics; those that fail are returned, without their bytes.
 
-    The original stays in its compacted topic. What is projected may be personal data, which no
-    dead letter may keep longer than that, nor the error that quotes them.
+    `project` folds all of some records or none. The original stays in its compacted topic. What is
+    projected may be personal data, which no dead letter may keep longer than that, nor the error
+    that quotes them.
     """
     try:
-        await store.project(records)
+        await project(records)
     except OUTAGES:
         raise
     except Exception as error:  # noqa: BLE001 - whatever it is: one of these records has led to it
         if len(records) > 1:
             half = len(records) // 2
-            first = await projected(store, records[:half])
-            return first + await projected(store, records[half:])
+            first = await projected(project, records[:half])
+            return first + await projected(project, records[half:])
         why = str(error) if isinstance(error, MalformedError) else type(error).__name__
         log.error("record_not_projected", place=_named(records[0]), reason=why)  # noqa: TRY400 - see above
         return [(place_of(records[0]), f"not projected: {why}")]

@@ -39,16 +39,28 @@ class InTurn:
             if not envelope.sequence:  # of a release that did not number them
                 yield envelope
                 continue
-            subject, last = envelope.subject, self.last.get(envelope.subject, 0)
-            waiting = self.ahead.setdefault(subject, {})
-            if envelope.sequence > last:
+            waiting = self.ahead.setdefault(envelope.subject, {})
+            if envelope.sequence > self.last.get(envelope.subject, 0):
                 waiting[envelope.sequence] = envelope
-            while (following := waiting.pop(last + 1, None)) is not None:
-                last += 1
-                yield following
-            self.last[subject] = last
-            if not waiting:
-                del self.ahead[subject]
+            yield from self._following(envelope.subject)
+
+    def first_ahead(self) -> list[Envelope]:
+        """Of each subject that waits, the event behind what is missing."""
+        return [waiting[min(waiting)] for _, waiting in sorted(self.ahead.items())]
+
+    def go_on(self, subject: str) -> Iterator[Envelope]:
+        """The events of a subject that wait, without what is missing before the first of them."""
+        self.last[subject] = min(self.ahead[subject]) - 1
+        yield from self._following(subject)
+
+    def _following(self, subject: str) -> Iterator[Envelope]:
+        last, waiting = self.last.get(subject, 0), self.ahead[subject]
+        while (following := waiting.pop(last + 1, None)) is not None:
+            last += 1
+            yield following
+        self.last[subject] = last
+        if not waiting:
+            del self.ahead[subject]
 
 
 def fold(service: Service, published: Iterable[Envelope], onto: Folded) -> Folded:

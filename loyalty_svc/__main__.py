@@ -16,6 +16,7 @@ async def serve(settings: Settings) -> None:
         keep_days=settings.outbox_keep_days,
     )
     node = runtime.assemble(SERVICE, settings, store, RedisOperations(store))
+    node.health.watch("own_log_unreadable", store.unreadable)
     await runtime.run(node, api.make(node, store))
 
 

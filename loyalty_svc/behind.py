@@ -5,7 +5,7 @@ log. One that doesn't would decide again, at a later time and perhaps otherwise,
 acted on: it counts as lost. Where the check ended is kept beside the data, and goes back with them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any, Final
 
 import structlog
@@ -29,13 +29,19 @@ end
 """
 
 
-async def is_behind(redis: Redis, service: Service, bootstrap: str, epoch: str) -> bool:
-    """Compare with what was published since the last check; if it is behind, its epoch ends."""
+async def is_behind(
+    redis: Redis, service: Service, bootstrap: str, epoch: str, unread: list[str]
+) -> bool:
+    """Compare with what was published since the last check; if it is behind, its epoch ends.
+
+    Records of its own that can't be read tell nothing; their places are added to `unread`.
+    """
     stored: Any = await redis.hgetall(keys.CHECKED)
     since = keys.places_of(stored)
     async with kafka.reading(bootstrap, service.own_topics, since) as topics:
         async for records in topics.to_end():
-            if missing := await _missing(redis, keys.own_events(service, records)):
+            own = [envelope for _, envelope in keys.own_events(service, records, unread)]
+            if missing := await _missing(redis, own):
                 log.error("redis_is_behind", wire_type=missing.type, subject=missing.subject)
                 await redis.eval(FORGET, 2, keys.EPOCH, keys.BEGUN, epoch)
                 return True
@@ -44,9 +50,8 @@ async def is_behind(redis: Redis, service: Service, bootstrap: str, epoch: str) 
     return False
 
 
-async def _missing(redis: Redis, published: Iterable[Envelope]) -> Envelope | None:
+async def _missing(redis: Redis, envelopes: Sequence[Envelope]) -> Envelope | None:
     """The first event that the state doesn't hold."""
-    envelopes = list(published)
     pipe: Any = redis.pipeline(transaction=False)
     for envelope in envelopes:
         if BY_EVENT[type(envelope.event)].subject == "customer_id":

@@ -8,13 +8,13 @@ import structlog
 from pydantic_core import from_json, to_json
 
 from chassis import wire
-from chassis.errors import TransientError
+from chassis.batches import UNREADABLE
 from chassis.message import Change, OperatorAction, OutboxRow, Record
 from chassis.service import Service
 from chassis.store import DeadLetter
 from chassis.work import States, adapter_of
 from loyalty_svc.domain import Awarded, Customer, Deducted, Noted, Rejected
-from shared_events.codec import MalformedError, decode
+from shared_events.codec import MalformedError, decode_record
 from shared_events.envelope import Envelope
 
 log = structlog.get_logger()
@@ -67,21 +67,30 @@ def place_values(offsets: Mapping[tuple[str, int], int]) -> list[Any]:
     return [v for (topic, part), n in offsets.items() for v in (f"{topic}:{part}", n)]
 
 
-def own_events(service: Service, records: Iterable[Any]) -> Iterator[Envelope]:
-    """What the service has published, of what stands in its topic; rubbish that others left is none.
+def own_events(
+    service: Service, records: Iterable[Any], unread: list[str]
+) -> Iterator[tuple[str, Envelope]]:
+    """What the service has published, of what stands in its topic, with its place there.
 
-    Raises TransientError for an event of its own that can't be read.
+    What others left is passed over. What may be its own and can't be read is added to `unread`, by its
+    place: one record must not keep all others from being used.
     """
     source = f"/{service.name}".encode()
     for record in records:
         place = f"{record.topic}:{record.partition}:{record.offset}"
-        if dict(record.headers).get("ce_source") != source:
+        headers = dict(record.headers)
+        if UNREADABLE not in headers and headers.get("ce_source") != source:
             log.error("foreign_record_skipped", place=place)
             continue
         try:
-            yield decode(record.value, record.headers)
+            envelope = decode_record(record)
+            if type(envelope.event) not in service.publishes:
+                raise MalformedError(f"{service.name} does not publish {envelope.type}")  # noqa: TRY301 - as all else
         except MalformedError as error:
-            raise TransientError(f"{place} in the log can't be read: {error}") from error
+            log.error("own_record_unreadable", place=place, error=str(error))  # noqa: TRY400 - it says all
+            unread.append(place)
+            continue
+        yield place, envelope
 
 
 def state_values(row: Change | None) -> tuple[Any, ...]:

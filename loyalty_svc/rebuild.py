@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from typing import Any, Final, Protocol
+from uuid import UUID
 
 import structlog
 from redis.asyncio import Redis
@@ -27,6 +28,7 @@ from chassis.replay import Folded, InTurn, fold
 from chassis.sender import Sender
 from chassis.service import Service
 from loyalty_svc import keys
+from shared_events.envelope import Envelope
 
 log = structlog.get_logger()
 LOCK: Final = "loyalty:rebuild-lock"
@@ -107,6 +109,8 @@ class Rebuild:
     opened: Callable[[], AbstractAsyncContextManager[Published]] | None = None
     token: str = field(default_factory=ids.new_id)
     folded: Folded = field(default_factory=Folded)
+    unread: list[str] = field(default_factory=list)
+    """Places of records that may be the service's own and can't be read, or followed."""
     told_at: float = field(default_factory=clock.monotonic)
 
     async def whole(self, stopping: asyncio.Event, *, known: bool) -> str:
@@ -145,30 +149,62 @@ class Rebuild:
             events=len(self.folded.seen),
             orders=len(self.folded.own),
             customers=len(self.folded.shared),
+            unreadable=len(self.unread),
             seconds=round(clock.monotonic() - started, 1),
         )
         return self.token
 
     async def _read(self, stopping: asyncio.Event, started: float, *, known: bool) -> list[Any]:
         self.folded, turns = Folded(), InTurn()
+        self.unread.clear()
+        places: dict[UUID, str] = {}
         kept = partial(kafka.reading, self.bootstrap, self.service.own_topics)
         async with (self.opened or kept)() as topics:
             if cut := [place for place, start in topics.starts.items() if start > 0]:
                 raise TransientError(f"the log has lost its beginning: {sorted(cut)}")
             while True:
                 async for records in topics.to_end():
-                    own = keys.own_events(self.service, records)
-                    fold(self.service, turns.take(own), self.folded)
+                    own = list(keys.own_events(self.service, records, self.unread))
+                    self._fold(turns.take(envelope for _, envelope in own))
+                    ahead = {envelope.id for envelope in turns.first_ahead()}
+                    places |= {
+                        envelope.id: place for place, envelope in own if envelope.id in ahead
+                    }
                     await self._goes_on(stopping, topics)
                 first_start = topics.end == 0 and not known
                 if first_start or clock.monotonic() - started > self.settle_s:
-                    if holes := sorted(turns.ahead):
-                        raise TransientError(
-                            f"the log lacks events of {len(holes)}: {holes[0]}, ..."
-                        )
+                    await self._over_holes(turns, places)
                     return keys.place_values(topics.reached)
                 await clock.wait(0.2)
                 await self._goes_on(stopping, topics)
+
+    def _fold(self, envelopes: Iterable[Envelope]) -> None:
+        """One event that the rules can't follow is left out, as one that can't be read."""
+        for envelope in envelopes:
+            try:
+                fold(self.service, [envelope], self.folded)
+            except Exception as error:
+                log.exception("own_record_not_folded", subject=envelope.subject, error=str(error))
+                self.unread.append(f"{envelope.type} {envelope.sequence} of {envelope.subject}")
+
+    async def _over_holes(self, turns: InTurn, places: Mapping[UUID, str]) -> None:
+        """What the log lacks may be put back (`saga republish`), or a person goes on without it.
+
+        That is said by marking the record behind the hole to be stepped over. Raises TransientError
+        while a hole is not.
+        """
+        skipped = set(await self.redis.hgetall(keys.SKIPPED))
+        while ahead := turns.first_ahead():
+            open_ = [places[e.id] for e in ahead if places[e.id].encode() not in skipped]
+            if open_:
+                topic, partition, offset = open_[0].rsplit(":", 2)
+                raise TransientError(
+                    f"the log lacks events of {len(open_)} before {open_[0]}, ...; republish them, "
+                    f"or go on without: `saga dead-letters skip {topic} {partition} {offset}`"
+                )
+            for envelope in ahead:
+                log.error("hole_stepped_over", place=places[envelope.id], subject=envelope.subject)
+                self._fold(turns.go_on(envelope.subject))
 
     async def _goes_on(self, stopping: asyncio.Event, topics: Published) -> None:
         if stopping.is_set():

@@ -55,6 +55,8 @@ class RedisStore(RedisOutbox):
     keeps_positions: bool = True
     takes: frozenset[str] = frozenset()
     on_commit: list[Callable[[Work, States], None]] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
+    """Places of the own topic that could not be read when the data were looked at, or rebuilt."""
 
     @classmethod
     async def connect(
@@ -89,15 +91,23 @@ class RedisStore(RedisOutbox):
     async def is_new(self) -> bool:
         return False  # `prepare` fills it
 
+    def unreadable(self) -> str:
+        """In words, what of the own topic could not be read; "" if all could be."""
+        found = ", ".join(self.unread[:3])
+        return f"{len(self.unread)} records of its topic can't be read: {found}" if found else ""
+
     async def _whole(self, stopping: asyncio.Event) -> str:
         looked_at, self.server.trusted = self.server.trusted, ""
         known = bool(self.epoch)
         while True:
-            rebuild = Rebuild(self.service, self.redis, self.bootstrap, self.tell)
+            where = (self.service, self.redis, self.bootstrap)
+            rebuild = Rebuild(*where, self.tell, unread=self.unread)
             epoch = await rebuild.whole(stopping, known=known)
             run = self.server.run
             same = (looked_at, self.epoch) == (run, epoch)
-            if same or not await is_behind(self.redis, self.service, self.bootstrap, epoch):
+            if same or not await is_behind(
+                self.redis, self.service, self.bootstrap, epoch, self.unread
+            ):
                 self.server.trusted = run
                 return epoch
             known = True

@@ -1,5 +1,6 @@
 """Reads the services' topics, from their start to at least what is their end when it begins."""
 
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -8,7 +9,7 @@ from aiokafka import ConsumerRecord
 from chassis.kafka import reading
 from saga_cli.topology import SERVICES
 from shared_events.catalog import topic_of
-from shared_events.codec import decode
+from shared_events.codec import MalformedError, decode
 from shared_events.envelope import Envelope
 
 TOPICS = tuple(topic_of(spec.name) for spec in SERVICES)
@@ -26,11 +27,20 @@ class Logged:
 
 
 async def read(bootstrap: str, topics: Iterable[str] = TOPICS) -> list[Logged]:
-    """All events of the topics that exist, in order within each partition."""
-    return [
-        Logged(r.topic, r.partition, r.offset, decode(r.value, r.headers), r.timestamp)
-        for r in await records(bootstrap, topics)
-    ]
+    """All events of the topics that exist, in order within each partition.
+
+    A record that can't be read is none of them: a line of stderr says where it stands.
+    """
+    found: list[Logged] = []
+    for r in await records(bootstrap, topics):
+        try:
+            envelope = decode(r.value, r.headers)
+        except MalformedError as error:
+            place = f"{r.topic}/{r.partition}/{r.offset}"
+            sys.stderr.write(f"saga: the record at {place} can't be read: {error}\n")
+            continue
+        found.append(Logged(r.topic, r.partition, r.offset, envelope, r.timestamp))
+    return found
 
 
 async def records(bootstrap: str, topics: Iterable[str] = TOPICS) -> list[ConsumerRecord]:

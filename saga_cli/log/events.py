@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 
+from chassis.batches import UNREADABLE
 from chassis.message import Record
 from saga_cli.log.source import Kept
 from shared_events.codec import MalformedError, decode
@@ -13,12 +14,14 @@ Unreadable = Callable[[Record, MalformedError], None]
 def own_events(
     service: str, batch: Iterable[Kept], unreadable: Unreadable
 ) -> Iterator[tuple[int, Envelope]]:
-    """With their offsets; one that can't be read is told of."""
+    """With their offsets; one that can't be read is told of, also where only it may be the service's."""
     source = f"/{service}".encode()
     for record in (kept.record for kept in batch):
-        if dict(record.headers).get("ce_source") != source:
-            continue
-        try:
-            yield record.offset, decode(record.value, record.headers)
-        except MalformedError as error:
-            unreadable(record, error)
+        headers = dict(record.headers)
+        if why := headers.get(UNREADABLE):
+            unreadable(record, MalformedError(why.decode("utf-8", "replace")))
+        elif headers.get("ce_source") == source:
+            try:
+                yield record.offset, decode(record.value, record.headers)
+            except MalformedError as error:
+                unreadable(record, error)

@@ -1,16 +1,17 @@
 """One partition of a service's topic, folded in memory and written in one transaction."""
 
 import gc
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 from uuid import UUID
 
-from chassis import crashpoints
+from chassis import crashpoints, isolating
 from chassis.ids import entry_of
 from chassis.message import PendingEffect, Record
-from chassis.postgres_types import Connection
+from chassis.postgres_types import POISON, TRANSIENT, Connection
 from chassis.replay import Folded, InTurn, fold, owed
 from chassis.service import Service
 from saga_cli.declared import service_of, tables_of
@@ -20,6 +21,7 @@ from saga_cli.log.source import Kept, Span
 from saga_cli.replay import mark
 from saga_cli.replay.errors import ReplayError
 from saga_cli.replay.job import Part
+from saga_cli.terminal import plain
 from saga_cli.verify.results import Told
 from shared_events.envelope import Envelope
 
@@ -127,8 +129,19 @@ async def _project(part: Part, service: Service, told: Told) -> None:
         if await mark.is_folded(connection, part.place):
             return
         span = Span(part.start, part.end)
+
+        async def fold_all(records: Sequence[Record]) -> None:
+            try:
+                async with connection.transaction():
+                    await project(connection, records)
+            except POISON:
+                raise
+            except TRANSIENT as error:
+                raise ConnectionError(str(error)) from error
+
         async for batch in opened(part.job.places, part.job.archive).read(part.place, span):
-            await project(connection, _before(batch, part))
+            for letter, why in await isolating.projected(fold_all, _before(batch, part)):
+                _say(f"{letter.subject}: {why}; the table keeps what was before")
             told(len(batch), 0)
         await mark.folded(connection, part.place, {"projected": part.end - part.start})
 
@@ -139,6 +152,11 @@ def _before(batch: list[Kept], part: Part) -> list[Record]:
     return [kept.record for kept in batch if kept.timestamp_ms < up_to_ms]
 
 
-def _unreadable(record: Record, error: ValueError) -> NoReturn:
+def _unreadable(record: Record, error: ValueError) -> None:
+    """If others rest on it, the hole that it leaves is what the replay fails for."""
     place = f"{record.topic}/{record.partition}/{record.offset}"
-    raise ReplayError(f"the record at {place} can't be read: {error}") from error
+    _say(f"the record at {place} can't be read: {error}")
+
+
+def _say(what: str) -> None:
+    sys.stderr.write(f"saga: {plain(what)}\n")

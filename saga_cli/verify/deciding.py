@@ -22,7 +22,7 @@ from saga_cli.log.source import Place, Source, Span
 from saga_cli.verify.reading import Ends, ends_of, own_events, read
 from saga_cli.verify.results import Difference, Result, Told, apart, nobody
 from shared_events.catalog import BY_EVENT, topic_of
-from shared_events.codec import decode, type_of
+from shared_events.codec import MalformedError, decode, type_of
 from shared_events.decision import Refusal
 from shared_events.envelope import Envelope
 
@@ -290,7 +290,10 @@ async def _heard(
         async for batch in read(source, place, Span(0, end), told):
             for record in (kept.record for kept in batch):
                 if type_of(record.headers) in service.wire_types:
-                    envelope = decode(record.value, record.headers)
+                    try:
+                        envelope = decode(record.value, record.headers)
+                    except MalformedError:
+                        continue  # the service has parked it
                     is_read = record.offset < consumed.get(place, 0)
                     found.setdefault(str(envelope.id), Heard(envelope, is_read))
     return found

@@ -65,7 +65,7 @@ class Failing(MemoryStore):
 def handled(store: MemoryStore, records: Sequence[Record]) -> list[Outcome]:
     async def run() -> list[Outcome]:
         read = isolating.read(SERVICE, records, one_partition, await store.skipped())
-        read.malformed += await isolating.projected(store, read.projected)
+        read.malformed += await isolating.projected(store.project, read.projected)
         return await isolating.handled(store, read.messages, read.malformed)
 
     return asyncio.run(run())
