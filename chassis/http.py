@@ -2,16 +2,16 @@
 
 import hashlib
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final, Literal
 from uuid import UUID
 
-from fastapi import FastAPI, Header, Path, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
-from pydantic_core import to_json
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -22,18 +22,17 @@ from chassis.errors import TransientError
 from chassis.health import Condition
 from chassis.message import Claim, Done, KeyReused, Outcome, Parked, Repeated
 from chassis.message import Message as Command
+from chassis.openapi import HEALTH, Api, operation_id, refusals
+from chassis.problems import Problem, problem
+from chassis.requests import Head, allowed, only_known
 from shared_events.decision import Refusal
 
 BODY_MAX_BYTES: Final = 64 * 1024
 JSON: Final = re.compile(r"application/([a-z0-9!#$&^_.+-]+\+)?json")
-ANSWERED_WITH: Final = {
-    415: {"Accept": "application/json", "Accept-Encoding": "identity"},
-    429: {"Retry-After": "1"},
-    503: {"Retry-After": "1"},
-}
 REPLAYED: Final = "chassis.replayed"  # in a request's scope
-OrderId = Annotated[str, Path(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9-]+$")]
-IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=255)]
+API_VERSION: Final = "1.1.0"
+HEALTH_TAG: Final = "For orchestrators and monitoring: whether it lives, is ready, and its metrics."
+CODES: Final = {404: "not_found", 405: "method_not_allowed"}
 Conditions = Callable[[], Awaitable[tuple[Condition, ...]]]
 
 
@@ -45,6 +44,12 @@ class Reason(BaseModel):
     since: datetime
 
 
+class Liveness(BaseModel):
+    """The process answers."""
+
+    status: Literal["live"]
+
+
 class Readiness(BaseModel):
     """The service can do its durable job; `reasons` are what else fails."""
 
@@ -52,29 +57,31 @@ class Readiness(BaseModel):
     reasons: list[Reason]
 
 
-class Problem(Exception):  # noqa: N818 - RFC 9457's word
-    """An error answer: a stable `code`, and `detail` for people."""
+def make_app(
+    title: str, conditions: Conditions, description: str = "", tags: Mapping[str, str] | None = None
+) -> FastAPI:
+    """`conditions` are what fails now; the service is ready unless one of them blocks it.
 
-    def __init__(self, status: int, code: str, detail: str, **more: Any) -> None:
-        super().__init__(detail)
-        self.status, self.code, self.detail, self.more = status, code, detail, more
-
-
-def problem(status: int, code: str, detail: str, **more: Any) -> Response:
-    body = {"type": f"urn:problem:{code}", "title": code.replace("_", " "), "status": status}
-    return Response(
-        to_json({**body, "code": code, "detail": detail, **more}),
-        status,
-        media_type="application/problem+json",
-        headers=ANSWERED_WITH.get(status),
+    `tags` says of each group of routes what it is for.
+    """
+    app = Api(
+        title=title,
+        version=API_VERSION,
+        description=description,
+        openapi_tags=[
+            {"name": name, "description": text}
+            for name, text in {**(tags or {}), HEALTH: HEALTH_TAG}.items()
+        ],
+        servers=[{"url": "/", "description": "The instance that serves this document."}],
+        contact={"name": "The maintainers"},
+        license_info={"name": "Apache License 2.0", "identifier": "Apache-2.0"},
+        generate_unique_id_function=operation_id,
+        dependencies=[Depends(only_known)],
+        redirect_slashes=False,  # it would redirect by Host
     )
-
-
-def make_app(title: str, conditions: Conditions) -> FastAPI:
-    """`conditions` are what fails now; the service is ready unless one of them blocks it."""
-    app = FastAPI(title=title, version="1", redirect_slashes=False)  # it would redirect by Host
     app.add_middleware(BodyLimit)
     app.add_middleware(ReplayHeader)
+    app.add_middleware(Head)
     app.add_exception_handler(Problem, _on_problem)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http_error)
@@ -83,13 +90,25 @@ def make_app(title: str, conditions: Conditions) -> FastAPI:
     app.add_exception_handler(InFlightError, _on_in_flight)
     app.add_exception_handler(CardNumberError, _on_card_number)
     app.add_exception_handler(Exception, _on_bug)
+    _add_health(app, conditions)
+    return app
 
-    @app.get("/health/live", tags=["health"])
-    async def live() -> dict[str, str]:
-        return {"status": "live"}
 
-    @app.get("/health/ready", tags=["health"], response_model=Readiness)
-    async def is_ready() -> Response:
+def _add_health(app: FastAPI, conditions: Conditions) -> None:
+    @app.get("/health/live", tags=[HEALTH], summary="Whether the process answers")
+    async def live() -> Liveness:
+        """For a liveness probe: it looks at nothing else."""
+        return Liveness(status="live")
+
+    @app.get(
+        "/health/ready",
+        tags=[HEALTH],
+        summary="Whether the service can do its durable job",
+        response_model=Readiness,
+        responses=refusals(_503="Not ready (`not_ready`): `reasons` says what is in the way."),
+    )
+    async def ready() -> Response:
+        """For a readiness probe. A service that is `degraded` is ready: `reasons` says what fails."""
         found = await conditions()
         reasons = [Reason(reason=c.reason, detail=c.detail, since=c.since) for c in found]
         if blocking := [c.detail for c in found if c.blocking]:
@@ -98,11 +117,15 @@ def make_app(title: str, conditions: Conditions) -> FastAPI:
         body = Readiness(status="degraded" if found else "ready", reasons=reasons)
         return Response(body.model_dump_json(), media_type="application/json")
 
-    @app.get("/metrics", tags=["health"])
+    @app.get(
+        "/metrics",
+        tags=[HEALTH],
+        summary="Metrics for Prometheus",
+        response_class=PlainTextResponse,
+    )
     async def metrics() -> Response:
+        """In Prometheus' text format."""
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
-
-    return app
 
 
 async def execute(
@@ -203,7 +226,7 @@ class ReplayHeader:
 
 async def _on_problem(_: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)
-    return problem(error.status, error.code, error.detail, **error.more)
+    return problem(error.status, error.code, error.detail, error.headers, **error.more)
 
 
 async def _on_invalid(_: Request, error: Exception) -> Response:
@@ -216,15 +239,21 @@ async def _on_invalid(_: Request, error: Exception) -> Response:
     if broken:
         return problem(400, "malformed_json", "the body is not JSON", errors=errors)
     detail = "; ".join(f"{e['field']}: {e['message']}" for e in errors[:3])
+    if any(e["loc"][0] == "header" for e in error.errors()):
+        return problem(400, "invalid_header", detail, errors=errors)
     return problem(422, "invalid_request", detail, errors=errors)
 
 
-async def _on_http_error(_: Request, error: Exception) -> Response:
+async def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     cause = error.__cause__ or error.__context__
     if isinstance(cause, Problem):
-        return problem(cause.status, cause.code, cause.detail)
-    return problem(error.status_code, "http_error", str(error.detail))
+        return await _on_problem(request, cause)
+    status = error.status_code
+    headers = dict(error.headers or {})
+    if status == 405:  # noqa: PLR2004 - its framework names the methods of one route alone
+        headers["Allow"] = allowed(request)
+    return problem(status, CODES.get(status, "http_error"), str(error.detail), headers)
 
 
 async def _on_store_away(_: Request, error: Exception) -> Response:

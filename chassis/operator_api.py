@@ -2,146 +2,176 @@
 
 import base64
 import hmac
+from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, FastAPI, Header, Query
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import APIRouter, Depends, FastAPI, Query
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from chassis import clock, tracing
 from chassis.effects import outcome_id
-from chassis.http import Problem, make_app
-from chassis.message import Message, OperatorAction, Parked, PendingEffect, why_not
+from chassis.http import make_app
+from chassis.message import Message, OperatorAction, PendingEffect, why_not
+from chassis.message import Parked as Undecided
+from chassis.openapi import refusals
+from chassis.operator_models import (
+    Action,
+    Asked,
+    Copy,
+    Discard,
+    Expedited,
+    ParkedKeys,
+    Redrive,
+    Redriven,
+    Resolve,
+    Resolved,
+    Skip,
+    Skipped,
+    Whereabouts,
+)
+from chassis.operator_models import DeadLetter as Shown
+from chassis.problems import Problem
 from chassis.runtime import Node
 from chassis.store import DeadLetter
+from chassis.texts import Parked
 from chassis.work import published_by
 from shared_events.codec import type_of
 from shared_events.decision import Refusal
 
 LAG_S: Final = 1.5  # an answer without the lag is better than one that comes too late
-KEY: Final[dict[str, Any]] = {
-    "max_length": 2048,
-    "pattern": r"^[^\x00]*$",
-}  # a record's may be empty
-Key = Annotated[str, Query(**KEY)]
-Who = Annotated[str, Field(min_length=1, max_length=100)]
-Note = Annotated[str, Field(min_length=1, max_length=1000, pattern=r"^[^\x00]+$")]
+TAG: Final = "operators"
+TAG_TEXT: Final = "For operators, behind a token: where an order is, dead letters, owed effects."
+Key = Annotated[Parked, Query(description="An order's id, or whatever key a message has.")]
+BEARER: Final = HTTPBearer(
+    auto_error=False,
+    scheme_name="operator",
+    description="The service's operator token (`ORDER_OPERATOR_TOKEN` and its like).",
+)
 
 
-class Asked(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    key: Annotated[str, Field(**KEY)]
-    by: Who
-
-
-class Redrive(Asked):
-    note: Annotated[str, Field(max_length=1000, pattern=r"^[^\x00]*$")] = ""
-    dry_run: bool = False
-
-
-class Discard(Asked):
-    reason: Note
-    id: Annotated[str, Field(max_length=64)] = ""
-
-
-class Skip(BaseModel):
-    """One record of a topic that the service reads."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    topic: Annotated[str, Field(min_length=1, max_length=249, pattern=r"^[A-Za-z0-9._-]+$")]
-    partition: Annotated[int, Field(ge=0, lt=2**31)]
-    offset: Annotated[int, Field(ge=0, lt=2**63)]
-    by: Who
-    note: Note
-
-
-class Resolve(Asked):
-    outcome: Annotated[str, Field(max_length=64)]
-    note: Note
-    reference: Annotated[str, Field(max_length=200, pattern=r"^[^\x00]*$")] = ""
-
-
-def app_of(node: Node) -> FastAPI:
+def app_of(node: Node, description: str, tags: Mapping[str, str]) -> FastAPI:
     """A service's app with what all services share; its own routes come on top."""
-    app = make_app(node.service.name, node.conditions)
+    shared = {**tags, TAG: TAG_TEXT}
+    app = make_app(node.service.name, node.conditions, description, shared)
     app.include_router(routes(node))
     return app
 
 
 def routes(node: Node) -> APIRouter:
-    async def authorised(authorization: Annotated[str, Header()] = "") -> None:
+    async def authorised(
+        given: Annotated[HTTPAuthorizationCredentials | None, Depends(BEARER)],
+    ) -> None:
         token = node.settings.operator_token.get_secret_value()
         if not token:
             name = f"{node.service.name}_operator_token".upper()
             raise Problem(403, "operator_api_off", f"{name} is not set")
-        given = authorization.removeprefix("Bearer ").encode()
-        if not hmac.compare_digest(given, token.encode()):
-            raise Problem(401, "operator_unknown", "give the operator token as a bearer token")
+        if given is None or not hmac.compare_digest(given.credentials.encode(), token.encode()):
+            wrong = ', error="invalid_token"' if given else ""
+            asks = {"WWW-Authenticate": f'Bearer realm="operators"{wrong}'}
+            why = "give the operator token as a bearer token"
+            raise Problem(401, "operator_unknown", why, asks)
 
-    router = APIRouter(prefix="/ops", tags=["operators"], dependencies=[Depends(authorised)])
+    router = APIRouter(prefix="/ops", tags=[TAG], dependencies=[Depends(authorised)])
     _add_orders(router, node)
+    _add_repairs(router, node)
     _add_dead_letters(router, node)
+    _add_dead_letter_repairs(router, node)
     return router
 
 
 def _add_orders(router: APIRouter, node: Node) -> None:
     operations = node.operations
 
-    @router.get("/orders")
-    async def whereabouts(key: Key) -> dict[str, Any]:
+    @router.get("/orders", summary="All that the service knows of an order")
+    async def get_whereabouts(key: Key) -> Whereabouts:
+        """Its state, what of it waits in the outbox, is parked, or is owed to the outside."""
         found = await operations.whereabouts(key)
-        return {
-            "service": node.service.name,
-            "state": found.state,
-            "outbox": {"rows": found.outbox_rows, "oldest_s": round(found.outbox_oldest_s, 1)},
-            "relay": {"failing": node.relay.failing},
-            "consumer": {
-                "ready": node.consumer.ready.is_set(),
-                "lag": await node.consumer.lag(LAG_S),
-            },
-            "parked": [_summary(letter) for letter in found.parked],
-            "effects": [_owed(node, e) for e in found.owed if not _is_timer(node, e)],
-            "timers": [_owed(node, e) for e in found.owed if _is_timer(node, e)],
-            "circuits": [
-                {"provider": c.provider, "state": c.state.name.lower(), "why": c.why}
-                for c in node.circuits
-            ],
-            "actions": await _actions(node, key),
-            "resolutions": sorted(node.service.resolutions),
-        }
+        return Whereabouts.model_validate(
+            {
+                "service": node.service.name,
+                "state": found.state,
+                "outbox": {"rows": found.outbox_rows, "oldest_s": round(found.outbox_oldest_s, 1)},
+                "relay": {"failing": node.relay.failing},
+                "consumer": {
+                    "ready": node.consumer.ready.is_set(),
+                    "lag": await node.consumer.lag(LAG_S),
+                },
+                "parked": [_summary(letter) for letter in found.parked],
+                "effects": [_owed(node, e) for e in found.owed if not _is_timer(node, e)],
+                "timers": [_owed(node, e) for e in found.owed if _is_timer(node, e)],
+                "circuits": [
+                    {"provider": c.provider, "state": c.state.name.lower(), "why": c.why}
+                    for c in node.circuits
+                ],
+                "actions": await _actions(node, key),
+                "resolutions": sorted(node.service.resolutions),
+            }
+        )
 
-    @router.get("/actions")
-    async def actions(key: Key) -> list[dict[str, Any]]:
+    @router.get("/actions", summary="What operators did to an order", response_model=list[Action])
+    async def list_actions(key: Key) -> list[dict[str, Any]]:
+        """The audit trail, the oldest first."""
         return await _actions(node, key)
 
-    @router.post("/expedite")
-    async def expedite(body: Asked) -> dict[str, Any]:
-        count = await operations.expedite(body.key, body.by)
-        return {"key": body.key, "effects": count}
 
-    @router.post("/resolve")
-    async def resolve(body: Resolve) -> dict[str, Any]:
+def _add_repairs(router: APIRouter, node: Node) -> None:
+    @router.post("/expedite", summary="Ask for an order's owed effects now")
+    async def expedite_effects(body: Asked) -> Expedited:
+        """Those that wait for their next try are asked for at once."""
+        count = await node.operations.expedite(body.key, body.by)
+        return Expedited(key=body.key, effects=count)
+
+    @router.post(
+        "/resolve",
+        summary="Say what became of an owed effect",
+        responses=refusals(
+            _409="Nothing of the kind is owed (`nothing_owed`), or not so (`not_resolved`).",
+        ),
+        response_model=Resolved,
+    )
+    async def resolve_effect(body: Resolve) -> dict[str, Any]:
+        """From here on it is as if the provider had said so itself."""
         return await _resolve(node, body)
 
 
 def _add_dead_letters(router: APIRouter, node: Node) -> None:
     operations = node.operations
 
-    @router.get("/dead-letters")
-    async def heads(
-        offset: Annotated[int, Query(ge=0)] = 0, limit: Annotated[int, Query(ge=1, le=500)] = 100
+    @router.get(
+        "/dead-letters", summary="The first dead letter of each key", response_model=ParkedKeys
+    )
+    async def list_dead_letters(
+        offset: Annotated[int, Query(ge=0, le=10**9, description="Keys to step over.")] = 0,
+        limit: Annotated[int, Query(ge=1, le=500, description="Keys to show at most.")] = 100,
     ) -> dict[str, Any]:
-        """The first dead letter of each key, the longest parked key first."""
+        """The longest parked key first."""
         keys = await operations.parked_keys()
         letters = [await operations.dead_letters(key) for key in keys[offset : offset + limit]]
         firsts = [_summary(x[0]) | {"behind": len(x) - 1} for x in letters if x]
         return {"keys": len(keys), "heads": firsts}
 
-    @router.get("/dead-letters/messages")
-    async def messages(key: Key) -> list[dict[str, Any]]:
+    @router.get(
+        "/dead-letters/messages",
+        summary="A key's dead letters, byte for byte",
+        response_model=list[Copy],
+    )
+    async def list_dead_letter_messages(key: Key) -> list[dict[str, Any]]:
+        """In the order in which they will be tried."""
         return [_shown(letter) for letter in await operations.dead_letters(key)]
 
-    @router.post("/dead-letters/redrive")
-    async def redrive(body: Redrive) -> list[dict[str, Any]]:
+
+def _add_dead_letter_repairs(router: APIRouter, node: Node) -> None:
+    operations = node.operations
+    parked = refusals(_404="Nothing of the kind is parked (`nothing_parked`).")
+
+    @router.post(
+        "/dead-letters/redrive",
+        summary="Try a key's dead letters again",
+        responses=parked,
+        response_model=list[Redriven],
+    )
+    async def redrive_dead_letters(body: Redrive) -> list[dict[str, Any]]:
+        """In order, up to the first that fails again."""
         done = await operations.redrive(body.key, body.by, note=body.note, dry_run=body.dry_run)
         if not done:
             raise Problem(404, "nothing_parked", f"nothing is parked under {body.key!r}")
@@ -151,27 +181,33 @@ def _add_dead_letters(router: APIRouter, node: Node) -> None:
             {
                 "id": x.id,
                 "outcome": type(x.outcome).__name__.lower(),
-                "reason": x.outcome.reason if isinstance(x.outcome, Parked) else "",
+                "reason": x.outcome.reason if isinstance(x.outcome, Undecided) else "",
                 "published": x.published,
             }
             for x in done
         ]
 
-    @router.post("/dead-letters/discard")
-    async def discard(body: Discard) -> dict[str, Any]:
+    @router.post(
+        "/dead-letters/discard",
+        summary="Give up a dead letter",
+        responses=parked,
+        response_model=Shown,
+    )
+    async def discard_dead_letter(body: Discard) -> dict[str, Any]:
+        """Its effect will never be; what waited after it can be tried."""
         letter = await operations.discard(body.key, body.by, body.reason, body.id)
         if letter is None:
             raise Problem(404, "nothing_parked", f"no such message is parked under {body.key!r}")
         return _summary(letter)
 
-    @router.post("/dead-letters/skip")
-    async def skip(body: Skip) -> dict[str, Any]:
-        """Step over one record: it is parked and not handled, now or when it comes."""
+    @router.post("/dead-letters/skip", summary="Step over one record")
+    async def skip_record(body: Skip) -> Skipped:
+        """It is parked and not handled, now or when it comes."""
         if body.topic not in {*node.service.topics, *node.service.own_topics}:
             raise Problem(422, "topic_not_read", f"it does not read {body.topic}")
         await operations.skip(body.topic, body.partition, body.offset, body.by, body.note)
         await node.consumer.look_for_skips()
-        return {"key": f"{body.topic}:{body.partition}:{body.offset}"}
+        return Skipped(key=f"{body.topic}:{body.partition}:{body.offset}")
 
 
 async def _actions(node: Node, key: str) -> list[dict[str, Any]]:
@@ -205,7 +241,7 @@ async def _resolve(node: Node, body: Resolve) -> dict[str, Any]:
         operator=OperatorAction(body.by, "resolve", body.key, body.note, body.outcome),
     )
     outcome = await node.commands.execute(message)
-    if isinstance(outcome, Parked | Refusal):
+    if isinstance(outcome, Undecided | Refusal):
         raise Problem(409, "not_resolved", why_not(outcome))
     return {"key": body.key, "effect": effect.id, "published": published_by(outcome)}
 

@@ -33,6 +33,7 @@ class Shortcut:
         self.path, self.methods = route.path, route.methods or set()
         self.body = TypeAdapter[Any](named["body"])
         self.headers = {name: TypeAdapter[Any](named[name]) for name in headers}
+        self.lines = {name.replace("_", "-"): name for name in headers}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if not self._is_here(scope):
@@ -52,6 +53,7 @@ class Shortcut:
             scope["type"] == "http"
             and scope["path"] == self.path
             and scope["method"] in self.methods
+            and not scope["query_string"]
             and not tracing.is_recording()
         )
 
@@ -79,11 +81,13 @@ class Shortcut:
             or "content-encoding" in headers
         ):
             return None
+        if any(len(headers.getlist(line)) > 1 for line in self.lines):
+            return None
         try:
             values = {
-                name: adapter.validate_python(value)
-                for name, adapter in self.headers.items()
-                if (value := headers.get(name.replace("_", "-"))) is not None
+                name: self.headers[name].validate_python(value)
+                for line, name in self.lines.items()
+                if (value := headers.get(line)) is not None
             }
             return {"body": self.body.validate_json(body), **values}
         except ValidationError:

@@ -5,33 +5,67 @@ from typing import Annotated, Any, Final
 from fastapi import FastAPI, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from chassis.http import IdempotencyKey, Problem, execute
+from chassis.fields import IdempotencyKey
+from chassis.http import execute
+from chassis.openapi import refusals
 from chassis.operator_api import app_of
 from chassis.postgres import PostgresStore
+from chassis.problems import Problem
 from chassis.runtime import Node
+from chassis.texts import Code, text
 from inventory_svc.availability import Availability
 from inventory_svc.domain import Level
 from inventory_svc.messages import ReceiveStock, ReturnStock, SetStock, WriteOffStock
 
 PIECES: Final = ("available", "reserved", "committed", "shipped", "returned")
 LEVEL: Final = f"SELECT {', '.join(PIECES)} FROM stock WHERE sku = $1"  # noqa: S608 - own names
-Sku = Annotated[str, Path(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")]
+TAGS: Final = {"stock": "What is in stock, and what of it can be sold."}
+UNKNOWN: Final = "There is no stock of it (`unknown_sku`)."
+IN_USE: Final = (
+    "Orders hold more than that would leave (`stock_in_use`). `in_flight`: a request with the same"
+    " key is being handled, try again after `Retry-After`."
+)
+NOT_SHIPPED: Final = (
+    "Fewer are with customers (`not_shipped`). `in_flight`: a request with the same key is being"
+    " handled, try again after `Retry-After`."
+)
+Sku = Annotated[Code, Path(description="The product's SKU.", examples=["RETRO-CLOCK"])]
+Reason = Annotated[str, text(40, pattern="^[a-z][a-z0-9_]{0,39}$")]
 
 
 class Stock(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, json_schema_extra={"examples": [{"on_hand": 100}]}
+    )
     on_hand: int = Field(ge=0, le=10**12, strict=True)
 
 
 class Receipt(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, json_schema_extra={"examples": [{"quantity": 20}]}
+    )
     quantity: int = Field(ge=1, le=10**9, strict=True)
 
 
 class WriteOff(Receipt):
     """`reason` is a code for the books, such as `damaged`: no text that could name a person."""
 
-    reason: str = Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"quantity": 1, "reason": "damaged"}]}
+    )
+    reason: Reason
+
+
+class StockLevel(BaseModel):
+    """Pieces: `on_hand` is what a count finds; `shipped` ones are with customers, or came back."""
+
+    sku: str
+    available: int
+    reserved: int
+    committed: int
+    shipped: int
+    returned: int
+    on_hand: int
 
 
 def as_resource(sku: str, level: Level) -> dict[str, Any]:
@@ -41,7 +75,7 @@ def as_resource(sku: str, level: Level) -> dict[str, Any]:
 
 
 def make(node: Node, store: PostgresStore, availability: Availability) -> FastAPI:
-    app = app_of(node)
+    app = app_of(node, "Holds stock for orders, and knows what is available.", TAGS)
 
     async def level_of(sku: str) -> dict[str, Any]:
         async with store.reading() as connection:
@@ -56,42 +90,82 @@ def make(node: Node, store: PostgresStore, availability: Availability) -> FastAP
         await execute(node.commands, request, sku, command, idempotency_key=idempotency_key)
         return await level_of(sku)
 
-    @app.get("/availability", tags=["stock"])
-    async def available(
-        sku: Annotated[list[str], Query(min_length=1, max_length=200)],
+    @app.get("/availability", tags=["stock"], summary="How many pieces can be sold")
+    async def get_availability(
+        sku: Annotated[
+            list[Code], Query(min_length=1, max_length=200, description="One or more SKUs.")
+        ],
     ) -> dict[str, int]:
+        """By SKU, from a cache that follows within a second; an unknown SKU is not in the answer."""
         return await availability.of(sku)
 
-    @app.get("/stock/{sku}", tags=["stock"])
-    async def level(sku: Sku) -> dict[str, Any]:
+    @app.get(
+        "/stock/{sku}",
+        tags=["stock"],
+        summary="A product's stock",
+        response_model=StockLevel,
+        responses=refusals(_404=UNKNOWN),
+    )
+    async def get_stock(sku: Sku) -> dict[str, Any]:
+        """As the database has it."""
         return await level_of(sku)
 
-    @app.put("/stock/{sku}", tags=["stock"])
+    @app.put(
+        "/stock/{sku}",
+        tags=["stock"],
+        summary="Set what was counted",
+        response_model=StockLevel,
+        responses=refusals(_409=IN_USE),
+    )
     async def set_stock(request: Request, sku: Sku, body: Stock) -> dict[str, Any]:
+        """All pieces on hand, those that are promised to orders as well."""
         await execute(node.commands, request, sku, SetStock(sku=sku, on_hand=body.on_hand))
         try:
             return await level_of(sku)
         except Problem:  # nothing of a product that never had a piece: it has no row
             return as_resource(sku, Level())
 
-    @app.post("/stock/{sku}/receipts", status_code=201, tags=["stock"])
-    async def receive(
+    @app.post(
+        "/stock/{sku}/receipts",
+        status_code=201,
+        tags=["stock"],
+        summary="Receive pieces",
+        response_model=StockLevel,
+    )
+    async def receive_stock(
         request: Request, sku: Sku, body: Receipt, idempotency_key: IdempotencyKey = None
     ) -> dict[str, Any]:
+        """They come on top of what is on hand."""
         command = ReceiveStock(sku=sku, quantity=body.quantity)
         return await changed(request, sku, command, idempotency_key)
 
-    @app.post("/stock/{sku}/write-offs", status_code=201, tags=["stock"])
-    async def write_off(
+    @app.post(
+        "/stock/{sku}/write-offs",
+        status_code=201,
+        tags=["stock"],
+        summary="Write pieces off",
+        response_model=StockLevel,
+        responses=refusals(_404=UNKNOWN, _409=IN_USE),
+    )
+    async def write_off_stock(
         request: Request, sku: Sku, body: WriteOff, idempotency_key: IdempotencyKey = None
     ) -> dict[str, Any]:
+        """They are lost or broken: only pieces that no order holds."""
         command = WriteOffStock(sku=sku, quantity=body.quantity, reason=body.reason)
         return await changed(request, sku, command, idempotency_key)
 
-    @app.post("/stock/{sku}/returns", status_code=201, tags=["stock"])
-    async def take_back(
+    @app.post(
+        "/stock/{sku}/returns",
+        status_code=201,
+        tags=["stock"],
+        summary="Take pieces back from a customer",
+        response_model=StockLevel,
+        responses=refusals(_404=UNKNOWN, _409=NOT_SHIPPED),
+    )
+    async def return_stock(
         request: Request, sku: Sku, body: Receipt, idempotency_key: IdempotencyKey = None
     ) -> dict[str, Any]:
+        """They can be sold again: at most as many as are with customers."""
         command = ReturnStock(sku=sku, quantity=body.quantity)
         return await changed(request, sku, command, idempotency_key)
 

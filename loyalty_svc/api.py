@@ -1,29 +1,38 @@
 """The loyalty service over HTTP: a customer's points and standing."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import FastAPI, Path, Request
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from chassis.http import execute
 from chassis.operator_api import app_of
 from chassis.runtime import Node
+from chassis.texts import Code
 from loyalty_svc.messages import SetStanding
 from loyalty_svc.store import RedisStore
 
-CustomerId = Annotated[str, Path(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")]
+TAGS: Final = {"customers": "Customers' points and standing."}
+CustomerId = Annotated[Code, Path(description="The customer.", examples=["alice"])]
 
 
 class Standing(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, json_schema_extra={"examples": [{"suspended": True}]}
+    )
+    suspended: bool = Field(strict=True)
+
+
+class Customer(BaseModel):
+    customer_id: str
+    points: int
     suspended: bool
 
 
 def make(node: Node, store: RedisStore) -> FastAPI:
-    app = app_of(node)
+    app = app_of(node, "Awards points for orders.", TAGS)
 
-    @app.get("/customers/{customer_id}/points", tags=["customers"])
-    async def points(customer_id: CustomerId) -> dict[str, Any]:
+    async def standing_of(customer_id: str) -> dict[str, Any]:
         row = await store.standing(customer_id)
         return {
             "customer_id": customer_id,
@@ -31,12 +40,28 @@ def make(node: Node, store: RedisStore) -> FastAPI:
             "suspended": bool(int(row[1] or 0)),
         }
 
-    @app.put("/customers/{customer_id}/standing", tags=["customers"])
+    @app.get(
+        "/customers/{customer_id}/points",
+        tags=["customers"],
+        summary="A customer's points",
+        response_model=Customer,
+    )
+    async def get_points(customer_id: CustomerId) -> dict[str, Any]:
+        """A customer of whom nothing is known has none."""
+        return await standing_of(customer_id)
+
+    @app.put(
+        "/customers/{customer_id}/standing",
+        tags=["customers"],
+        summary="Suspend a customer, or take it back",
+        response_model=Customer,
+    )
     async def set_standing(
         request: Request, customer_id: CustomerId, body: Standing
     ) -> dict[str, Any]:
+        """Who is suspended is awarded no points: their orders are undone."""
         command = SetStanding(customer_id=customer_id, suspended=body.suspended)
         await execute(node.commands, request, customer_id, command)
-        return await points(customer_id)
+        return await standing_of(customer_id)
 
     return app

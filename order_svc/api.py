@@ -1,126 +1,106 @@
 """The order service over HTTP: checkout, orders, cancellation, catalogue."""
 
 import re
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Annotated, Any, Final
 
-from fastapi import FastAPI, Header, Query, Request, Response
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from fastapi import FastAPI, Path, Query, Request, Response
+from pydantic import WithJsonSchema
 from pydantic_core import from_json, to_json
 
 from chassis import ids
 from chassis.commands import OverloadedError
-from chassis.http import IdempotencyKey, OrderId, Problem, execute
+from chassis.fields import IdempotencyKey, preferences
+from chassis.http import execute
 from chassis.message import Done, Repeated
+from chassis.openapi import header, refusals
 from chassis.operator_api import app_of
 from chassis.postgres import PostgresStore
+from chassis.problems import Problem
 from chassis.runtime import Node
 from chassis.shortcut import shorten
+from chassis.texts import Code, OrderId, text
 from order_svc import domain
 from order_svc.admission import Admission
 from order_svc.messages import CancelOrder, CartLine, PlaceOrder, PriceProduct
+from order_svc.resources import (
+    Checkout,
+    Order,
+    OrderPage,
+    OrderWithTimeline,
+    Price,
+    Product,
+    as_resource,
+)
 from order_svc.settings import Settings
 from order_svc.waiting import Waiting, answered
 from shared_events.order import DeliveryDetailsGiven
 
 WAIT_MAX_S: Final = 60
 PUBLISHED_WITHIN_S: Final = 5.0
-PLAIN: Final = r"^[ -~]+$"
 ORDERS: Final = """
 SELECT status, detail FROM orders WHERE order_id COLLATE "C" < $1 {}
 ORDER BY order_id COLLATE "C" DESC LIMIT $2
 """
 """A page of them, or of a customer's: each by an index of its own."""
-Sku = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")]
-Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
-Text = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+TAGS: Final = {
+    "orders": "Placing orders, following and cancelling them.",
+    "catalogue": "What is for sale, and its prices.",
+}
+PREFER: Final[dict[str, Any]] = {
+    "name": "Prefer",
+    "in": "header",
+    "required": False,
+    "description": (
+        "`wait=N` (RFC 7240): the answer waits up to N seconds (60 at most) until the order is"
+        " settled. Several lines count as one list; what is malformed or unknown is ignored."
+    ),
+    "schema": {"type": "string"},
+    "example": "wait=10",
+}
+SHOWN: Final = {
+    "Location": header("Where the order is.", required=True, examples=["/orders/{order_id}"]),
+    "Preference-Applied": header("`wait=N`, as it was applied.", pattern="^wait=[0-9]+$"),
+}
+PLACED: Final[dict[int | str, dict[str, Any]]] = {
+    201: {
+        "description": "The order is placed, or settled if that was waited for.",
+        "headers": SHOWN,
+    },
+    202: {
+        "description": "Placed, and not settled within the time that `Prefer: wait=N` gave.",
+        "model": Order,
+        "headers": SHOWN,
+    },
+}
+UNKNOWN: Final = "There is no such order (`unknown_order`)."
+CANCEL_REFUSED: Final = (
+    "It is being cancelled (`already_cancelling`), is cancelled (`already_cancelled`), or a"
+    " cancellation was refused before (`cancellation_refused`). `in_flight`: a request with the same"
+    " key is being handled, try again after `Retry-After`."
+)
+CURSOR: Final = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
-def no_card_number(token: str) -> str:
-    """A provider's token has no number as long as a card's, whether or not it passes a check."""
-    if re.search(r"\d(?:[\W_]*\d){11}", token):
-        raise ValueError("it looks like a card number: send the provider's token")
-    return token
-
-
-Token = Annotated[str, Field(pattern=r"^tok_[A-Za-z0-9_]{1,64}$"), AfterValidator(no_card_number)]
-
-
-class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class CheckoutLine(Strict):
-    sku: Sku
-    quantity: int = Field(ge=1, le=10_000, strict=True)
-
-
-class Delivery(Strict):
-    """Personal data; it never enters an event log that is kept."""
-
-    name: Text
-    street: Text
-    city: Text
-    email: Text
-
-
-class Checkout(Strict):
-    customer_id: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")]
-    lines: Annotated[tuple[CheckoutLine, ...], Field(min_length=1, max_length=100)]
-    currency: Currency = "EUR"
-    payment_token: Token
-    country: Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
-    postal_code: Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[A-Za-z0-9 -]+$")]
-    delivery: Delivery | None = None
-
-
-class Price(Strict):
-    name: Text
-    price_minor: int = Field(ge=0, le=10**10, strict=True)
-    currency: Currency = "EUR"
-
-
-def as_resource(state: Any) -> dict[str, Any]:
-    """An order as a client sees it. Amounts are minor units of `currency`."""
-    order = state.order
-    cancelled = state if isinstance(state, domain.Cancelled) else None
-    return {
-        "order_id": order.order_id,
-        "state": type(state).__name__.upper(),
-        "reason": cancelled.reason if cancelled else None,
-        "refused_by": cancelled.refused_by if cancelled else None,
-        "customer_id": order.customer_id,
-        "lines": [
-            {"sku": x.sku, "quantity": x.quantity, "unit_price_minor": x.unit_price_minor}
-            for x in order.lines
-        ],
-        "total_minor": order.total_minor,
-        "currency": order.currency,
-        "refunded_minor": cancelled.refunded_minor if cancelled else 0,
-        "fee_minor": cancelled.fee_minor if cancelled else 0,
-        "placed_at": order.placed_at,
-        "deadline": order.deadline,
-    }
+Cursor = Annotated[str, text(64), WithJsonSchema({"type": "string", "format": "uuid"})]
+Sku = Annotated[Code, Path(description="The product's SKU.", examples=["RETRO-CLOCK"])]
 
 
 def respond(_events: tuple[Any, ...], state: Any) -> bytes:
     return to_json(as_resource(state.order))
 
 
-def wait_of(prefer: str | None) -> float | None:
-    """The seconds of `Prefer: wait=N` (RFC 7240); anything else is ignored, as the RFC says."""
-    for preference in (prefer or "").split(","):
-        name, _, value = preference.strip().partition("=")
-        seconds = value.strip().strip('"')
-        if name.strip().lower() == "wait" and re.fullmatch("[0-9]+", seconds):  # no superscripts
-            return min(float(seconds), WAIT_MAX_S)
-    return None
+def wait_of(prefer: Sequence[str]) -> float | None:
+    """The seconds of `Prefer: wait=N` (RFC 7240), of all lines of the header; None without."""
+    seconds = preferences(prefer).get("wait", "")
+    return min(float(seconds), WAIT_MAX_S) if re.fullmatch("[0-9]+", seconds) else None
 
 
 def make(  # noqa: C901, PLR0915 - one route after the other
     node: Node, store: PostgresStore, settings: Settings, settled: Waiting, published: Waiting
 ) -> FastAPI:
-    app = app_of(node)
+    app = app_of(node, "Takes orders, and follows each until it is confirmed or undone.", TAGS)
     admission = Admission(settings.slow_above_s)
     store.on_commit.append(admission.committed)
 
@@ -134,13 +114,22 @@ def make(  # noqa: C901, PLR0915 - one route after the other
     async def is_settled(order_id: str) -> bool:
         return isinstance(await state_of(order_id), domain.Confirmed | domain.Cancelled)
 
-    @app.post("/checkout", status_code=201, tags=["orders"])
+    @app.post(
+        "/checkout",
+        status_code=201,
+        tags=["orders"],
+        summary="Place an order",
+        response_model=Order,
+        responses=PLACED,
+        openapi_extra={"parameters": [PREFER]},
+    )
     async def checkout(
-        request: Request,
-        body: Checkout,
-        idempotency_key: IdempotencyKey = None,
-        prefer: Annotated[str | None, Header()] = None,
+        request: Request, body: Checkout, idempotency_key: IdempotencyKey = None
     ) -> Response:
+        """An order that is acknowledged is never lost, and ends confirmed or cancelled.
+
+        Give an Idempotency-Key: without one, a request that is repeated places a second order.
+        """
         if not admission.admits():
             raise OverloadedError("orders take too long: no more are taken than are settled")
         order_id = ids.new_id()
@@ -168,7 +157,7 @@ def make(  # noqa: C901, PLR0915 - one route after the other
             companions=details,
         )
         assert isinstance(outcome, Done | Repeated)
-        return await answer(order_id, outcome, wait_of(prefer))
+        return await answer(order_id, outcome, wait_of(request.headers.getlist("prefer")))
 
     shorten(app, "/checkout")
 
@@ -216,8 +205,15 @@ def make(  # noqa: C901, PLR0915 - one route after the other
             body = body if state is None else to_json(as_resource(state))
         return Response(body, status, headers, media_type="application/json")
 
-    @app.get("/orders/{order_id}", tags=["orders"])
-    async def order(order_id: OrderId) -> Response:
+    @app.get(
+        "/orders/{order_id}",
+        tags=["orders"],
+        summary="An order and its timeline",
+        response_model=OrderWithTimeline,
+        responses=refusals(_404=UNKNOWN),
+    )
+    async def get_order(order_id: OrderId) -> Response:
+        """As the order service knows it: what it was told, and what it published on it."""
         resource = as_resource(await state_of(order_id))
         async with store.reading() as connection:
             rows = await connection.fetch(
@@ -226,13 +222,17 @@ def make(  # noqa: C901, PLR0915 - one route after the other
         resource["timeline"] = [dict(row) for row in rows]
         return Response(to_json(resource), media_type="application/json")
 
-    @app.get("/orders", tags=["orders"])
-    async def orders(
-        customer_id: Annotated[str | None, Query(max_length=64, pattern=PLAIN)] = None,
-        cursor: Annotated[str, Query(max_length=64, pattern=PLAIN)] = "~",
-        limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    @app.get("/orders", tags=["orders"], summary="Orders, newest first", response_model=OrderPage)
+    async def list_orders(
+        customer_id: Annotated[Code | None, Query(description="Only this customer's.")] = None,
+        cursor: Annotated[Cursor | None, Query(description="The `next` of a page.")] = None,
+        limit: Annotated[int, Query(ge=1, le=200, description="Orders on a page.")] = 50,
     ) -> Response:
-        values = (cursor, limit) if customer_id is None else (cursor, limit, customer_id)
+        """Page by page: `next` of one page is the `cursor` of the following one."""
+        if cursor is not None and not CURSOR.fullmatch(cursor):
+            raise Problem(400, "invalid_cursor", "a cursor is the `next` of a page")
+        before = cursor or "~"
+        values = (before, limit) if customer_id is None else (before, limit, customer_id)
         query = ORDERS.format("" if customer_id is None else "AND customer_id = $3")
         async with store.reading() as connection:
             rows = await connection.fetch(query, *values)
@@ -240,10 +240,18 @@ def make(  # noqa: C901, PLR0915 - one route after the other
         following = page[-1]["order_id"] if len(page) == limit else None
         return Response(to_json({"orders": page, "next": following}), media_type="application/json")
 
-    @app.post("/orders/{order_id}/cancel", status_code=202, tags=["orders"])
-    async def cancel(
+    @app.post(
+        "/orders/{order_id}/cancel",
+        status_code=202,
+        tags=["orders"],
+        summary="Ask for an order's cancellation",
+        response_model=Order,
+        responses=refusals(_404=UNKNOWN, _409=CANCEL_REFUSED),
+    )
+    async def cancel_order(
         request: Request, order_id: OrderId, idempotency_key: IdempotencyKey = None
     ) -> Response:
+        """It is undone step by step; refused if the shipment has left by then."""
         outcome = await execute(
             node.commands,
             request,
@@ -257,13 +265,17 @@ def make(  # noqa: C901, PLR0915 - one route after the other
         await in_the_log(order_id)
         return Response(body, 202, media_type="application/json")
 
-    @app.put("/catalogue/{sku}", tags=["catalogue"])
-    async def price(request: Request, sku: Sku, body: Price) -> dict[str, Any]:
+    @app.put("/catalogue/{sku}", tags=["catalogue"], summary="Set a product's price")
+    async def set_price(request: Request, sku: Sku, body: Price) -> Product:
+        """Orders that are placed keep the price that they were placed at."""
         await execute(node.commands, request, sku, PriceProduct(sku=sku, **body.model_dump()))
-        return {"sku": sku, **body.model_dump()}
+        return Product(sku=sku, **body.model_dump())
 
-    @app.get("/catalogue", tags=["catalogue"])
-    async def catalogue() -> list[dict[str, Any]]:
+    @app.get(
+        "/catalogue", tags=["catalogue"], summary="What is for sale", response_model=list[Product]
+    )
+    async def list_products() -> list[dict[str, Any]]:
+        """All products, by SKU."""
         async with store.reading() as connection:
             rows = await connection.fetch(
                 'SELECT sku, name, price_minor, currency FROM products ORDER BY sku COLLATE "C"'

@@ -1,33 +1,46 @@
 """The payment service over HTTP: what was taken and given back."""
 
-from typing import Any
+from typing import Any, Final
 
 from fastapi import FastAPI
 
-from chassis.http import OrderId, Problem
+from chassis.openapi import refusals
 from chassis.operator_api import app_of
 from chassis.postgres import PostgresStore
+from chassis.problems import Problem
+from chassis.resources import model_of, shown
 from chassis.runtime import Node
-from chassis.work import adapter_of
+from chassis.texts import OrderId
+from payment_svc import domain
 from payment_svc.settings import Settings
+
+TAGS: Final = {
+    "payments": "What was taken for an order, and given back.",
+    "webhooks": "What payment providers tell.",
+}
+Payment: Final[Any] = model_of("Payment", domain.State)
 
 
 def make(node: Node, store: PostgresStore, settings: Settings) -> FastAPI:
-    app = app_of(node)
+    app = app_of(node, "Takes the money for an order, and gives it back.", TAGS)
     if settings.provider == "stripe":
         from payment_svc import stripe_webhook  # noqa: PLC0415 - half a second to load
 
         app.include_router(stripe_webhook.routes(node, store, settings.stripe.webhook_secrets))
 
-    @app.get("/payments/{order_id}", tags=["payments"])
-    async def payment(order_id: OrderId) -> dict[str, Any]:
+    @app.get(
+        "/payments/{order_id}",
+        tags=["payments"],
+        summary="An order's payment",
+        response_model=Payment,
+        responses=refusals(_404="No payment of the order is known (`unknown_payment`)."),
+    )
+    async def get_payment(order_id: OrderId) -> dict[str, Any]:
+        """In minor units of its currency."""
         async with store.reading() as connection:
             rows = await store.own.load(connection, [order_id])
         if order_id not in rows:
             raise Problem(404, "unknown_payment", f"no payment of order {order_id[:64]}")
-        state = rows[order_id].state
-        detail = adapter_of(type(state)).dump_python(state, mode="json")
-        detail.pop("order", None)
-        return {"order_id": order_id, "state": type(state).__name__.upper(), **detail}
+        return shown(order_id, rows[order_id].state)
 
     return app

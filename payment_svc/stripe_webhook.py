@@ -5,18 +5,21 @@ only a hint about what we asked for: what it says of money has to be what our ow
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import stripe
 import structlog
 from fastapi import APIRouter, Header, Request
+from pydantic import BaseModel
 
 from chassis import clock, tracing
 from chassis.effects import outcome_id
-from chassis.http import Problem
 from chassis.message import Done, Message, Parked
+from chassis.openapi import refusals
 from chassis.postgres import PostgresStore
+from chassis.problems import Problem
 from chassis.runtime import Node
+from chassis.texts import text
 from payment_svc import stripe_outcomes as outcomes
 from payment_svc.domain import (
     INITIAL,
@@ -40,6 +43,24 @@ OF_INTENTS: Final = frozenset(
 OF_REFUNDS: Final = frozenset({"refund.updated", "refund.failed", "charge.refund.updated"})
 
 
+EVENT: Final = {
+    "application/json": {
+        "schema": {
+            "type": "object",
+            "examples": [{"id": "evt_1", "object": "event", "type": "refund.updated"}],
+        }
+    }
+}
+Signature = Annotated[
+    str, text(4096, 0), Header(alias="Stripe-Signature", description="Stripe's own.")
+]
+Status: TypeAlias = Literal["decided", "ignored", "repeated"]
+
+
+class Answer(BaseModel):
+    status: Status
+
+
 @dataclass(frozen=True, slots=True)
 class Money:
     amount_minor: int
@@ -61,27 +82,42 @@ class Told:
 def routes(node: Node, store: PostgresStore, secrets: tuple[str, ...]) -> APIRouter:
     router = APIRouter(tags=["webhooks"])
 
-    @router.post("/webhooks/stripe")
-    async def webhook(
-        request: Request, stripe_signature: Annotated[str, Header()] = ""
-    ) -> dict[str, str]:
+    @router.post(
+        "/webhooks/stripe",
+        summary="An event of Stripe's",
+        responses=refusals(
+            _403="No secret is set to check signatures with (`webhooks_off`).",
+            _409="It could not be decided (`webhook_undecided`).",
+        ),
+        openapi_extra={"requestBody": {"required": True, "content": EVENT}},
+    )
+    async def stripe_webhook(
+        request: Request,
+        stripe_signature: Annotated[
+            str, text(4096, 0), Header(alias="Stripe-Signature", description="Stripe's own.")
+        ] = "",
+    ) -> Answer:
+        """Only a hint: an outcome is decided once, whether it comes this way or by asking."""
+        return Answer(status=await told_to(request, stripe_signature))
+
+    async def told_to(request: Request, stripe_signature: str) -> Status:
         told = told_by(verified(await request.body(), stripe_signature, secrets))
         if told is None:
-            return {"status": "ignored"}
+            return "ignored"
         state = await _state_of(store, told.order_id)
         if wrong := mismatch(state, told):
             log.error("webhook_mismatch", saga_id=told.order_id, effect=told.effect_id, why=wrong)
             raise Problem(422, "webhook_mismatch", wrong)
         outcome = await node.commands.execute(await _message(node, told))
         if isinstance(outcome, Done):
-            return {"status": "decided"}
+            return "decided"
         if isinstance(outcome, Parked):
             log.error("webhook_undecided", saga_id=told.order_id, why=outcome.reason)
             raise Problem(409, "webhook_undecided", outcome.reason)
         if contradicts(await _state_of(store, told.order_id), told.outcome):
             said = type(told.outcome).__name__
             log.error("webhook_contradicts", saga_id=told.order_id, said=said)
-        return {"status": "repeated"}
+        return "repeated"
 
     return router
 

@@ -1,38 +1,62 @@
 """The shipping service over HTTP: shipments, and letting one leave."""
 
-from typing import Any
+from typing import Any, Final
 
 from fastapi import FastAPI, Request
 
-from chassis.http import IdempotencyKey, OrderId, Problem, execute
+from chassis.fields import IdempotencyKey
+from chassis.http import execute
+from chassis.openapi import refusals
 from chassis.operator_api import app_of
 from chassis.postgres import PostgresStore
+from chassis.problems import Problem
+from chassis.resources import model_of, shown
 from chassis.runtime import Node
-from chassis.work import adapter_of
+from chassis.texts import OrderId
+from shipping_svc import domain
 from shipping_svc.messages import DispatchShipment
+
+TAGS: Final = {"shipments": "Shipments of orders."}
+UNKNOWN: Final = "No shipment of the order is known (`unknown_shipment`)."
+REFUSED: Final = (
+    "The order is not confirmed yet (`not_confirmed`), or the shipment is cancelled (`cancelled`)."
+    " `in_flight`: a request with the same key is being handled, try again after `Retry-After`."
+)
+Shipment: Final[Any] = model_of("Shipment", domain.State)
 
 
 def make(node: Node, store: PostgresStore) -> FastAPI:
-    app = app_of(node)
+    app = app_of(node, "Books a shipment for each order, and lets it leave.", TAGS)
 
     async def resource(order_id: str) -> dict[str, Any]:
         async with store.reading() as connection:
             rows = await store.own.load(connection, [order_id])
         if order_id not in rows:
             raise Problem(404, "unknown_shipment", f"no shipment of order {order_id[:64]}")
-        state = rows[order_id].state
-        detail = adapter_of(type(state)).dump_python(state, mode="json")
-        detail.pop("order", None)
-        return {"order_id": order_id, "state": type(state).__name__.upper(), **detail}
+        return shown(order_id, rows[order_id].state)
 
-    @app.get("/shipments/{order_id}", tags=["shipments"])
-    async def shipment(order_id: OrderId) -> dict[str, Any]:
+    @app.get(
+        "/shipments/{order_id}",
+        tags=["shipments"],
+        summary="An order's shipment",
+        response_model=Shipment,
+        responses=refusals(_404=UNKNOWN),
+    )
+    async def get_shipment(order_id: OrderId) -> dict[str, Any]:
+        """As the shipping service knows it."""
         return await resource(order_id)
 
-    @app.post("/shipments/{order_id}/dispatch", tags=["shipments"])
-    async def dispatch(
+    @app.post(
+        "/shipments/{order_id}/dispatch",
+        tags=["shipments"],
+        summary="Let a shipment leave now",
+        response_model=Shipment,
+        responses=refusals(_404=UNKNOWN, _409=REFUSED),
+    )
+    async def dispatch_shipment(
         request: Request, order_id: OrderId, idempotency_key: IdempotencyKey = None
     ) -> dict[str, Any]:
+        """From here on the order can't be cancelled."""
         command = DispatchShipment(order_id=order_id)
         await execute(node.commands, request, order_id, command, idempotency_key=idempotency_key)
         return await resource(order_id)

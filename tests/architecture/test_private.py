@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from order_svc.api import Checkout
+from order_svc.resources import Checkout
 from saga_cli.demo import a_checkout
 from shared_events.catalog import COMPACTED, DELIVERY_DETAILS, ENTRIES, Entry
 from shared_events.order import DeliveryDetailsGiven

@@ -17,9 +17,7 @@ HOST_BYTES: Final = len(b"Host: order\r\n")
 
 
 def line_of(length: int) -> bytes:
-    return (
-        b"GET /health/live?" + b"x" * (length - len(b"GET /health/live? HTTP/1.1")) + b" HTTP/1.1"
-    )
+    return b"GET /any?x=" + b"x" * (length - len(b"GET /any?x= HTTP/1.1")) + b" HTTP/1.1"
 
 
 @pytest.mark.parametrize("at_once", [True, False])

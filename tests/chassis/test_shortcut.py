@@ -13,8 +13,10 @@ from pydantic_core import to_json
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chassis.commands import OverloadedError
+from chassis.fields import IdempotencyKey
 from chassis.health import Condition
-from chassis.http import BODY_MAX_BYTES, IdempotencyKey, Problem, make_app
+from chassis.http import BODY_MAX_BYTES, make_app
+from chassis.problems import Problem
 from chassis.shortcut import again, shorten
 
 FIT = {"sku": "CLOCK", "quantity": 1}
@@ -23,6 +25,7 @@ IN_ORDER: Final[tuple[tuple[Any, dict[str, str]], ...]] = (
     (FIT, {}),
     (FIT, {"Content-Type": "application/JSON; charset=utf-8"}),
     (FIT, {"Idempotency-Key": "k", "Prefer": "wait=1"}),
+    (FIT, {"Idempotency-Key": '"a \\"quoted\\" key"'}),
     (b'{"sku": "A", "sku": "B", "quantity": 2}', {}),
     ({"sku": "problem", "quantity": 1}, {}),
     ({"sku": "overload", "quantity": 1}, {}),
@@ -34,6 +37,9 @@ OTHERS: Final[tuple[tuple[Any, dict[str, str]], ...]] = (
     (FIT, {"Content-Type": ""}),
     (FIT, {"Content-Encoding": "gzip"}),
     (FIT, {"Idempotency-Key": ""}),
+    (FIT, {"Idempotency-Key": " "}),
+    (FIT, {"Idempotency-Key": '"half'}),
+    (FIT, {"Idempotency-Key": '""'}),
     (FIT, {"Idempotency-Key": "k" * 256}),
     ({"sku": "CLOCK", "quantity": "1"}, {}),
     ({"sku": "CLOCK", "quantity": 1.0}, {}),
@@ -63,7 +69,7 @@ def an_app(ways: list[str] | None = None) -> FastAPI:
 
     app = make_app("order", conditions)
 
-    @app.post("/checkout", status_code=201)
+    @app.post("/checkout", status_code=201, tags=["orders"])
     async def checkout(
         request: Request,
         body: Wanted,

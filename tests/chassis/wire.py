@@ -118,6 +118,10 @@ def an_app(released: asyncio.Event, add: Callable[[FastAPI], None] = lambda _: N
     async def large() -> dict[str, str]:
         return {"text": "x" * 4_000_000}
 
+    @app.get("/any")
+    async def any_names(x: str = "") -> dict[str, str]:
+        return {"x": x}
+
     @app.get("/headers")
     async def headers(request: Request) -> dict[str, Any]:
         return {"headers": dict(request.headers), "length": len(await request.body())}

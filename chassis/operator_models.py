@@ -1,0 +1,192 @@
+"""What operators send, and are shown."""
+
+from datetime import datetime
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from chassis.texts import Note, Parked, text
+
+Who = Annotated[str, text(100), Field(examples=["ada"], description="Who does it, for the record.")]
+
+
+ORDER: Final = {"key": "0199b4d2-7d54-7d7c-a6a5-b9f6f5a1c001", "by": "ada"}
+
+
+def example(**more: str) -> ConfigDict:
+    return ConfigDict(json_schema_extra={"examples": [{**ORDER, **more}]})
+
+
+class Asked(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True) | example()
+    key: Annotated[Parked, Field(description="An order's id, or whatever key a message has.")]
+    by: Who
+
+
+class Redrive(Asked):
+    model_config = example(note="mended")
+    note: Annotated[str, text(1000, 0)] = ""
+    dry_run: bool = Field(
+        default=False, strict=True, description="Say what would become of it; change nothing."
+    )
+
+
+class Discard(Asked):
+    model_config = example(reason="sent by hand")
+    reason: Note
+    id: Annotated[str, text(64, 0), Field(description="The message; the key's first if empty.")] = (
+        ""
+    )
+
+
+class Skip(BaseModel):
+    """One record of a topic that the service reads."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        json_schema_extra={
+            "examples": [
+                {
+                    "topic": "order.events",
+                    "partition": 3,
+                    "offset": 1042,
+                    "by": "ada",
+                    "note": "nobody can read it",
+                }
+            ]
+        },
+    )
+    topic: Annotated[str, text(249, pattern="^[A-Za-z0-9._-]+$")]
+    partition: Annotated[int, Field(ge=0, lt=2**31)]
+    offset: Annotated[int, Field(ge=0, lt=2**63)]
+    by: Who
+    note: Note
+
+
+class Skipped(BaseModel):
+    key: str = Field(description="What it is parked under: topic, partition and offset.")
+
+
+class Resolve(Asked):
+    model_config = example(outcome="refunded", note="seen at the bank", reference="re_1")
+    outcome: Annotated[str, text(64, 0), Field(examples=["refunded"])]
+    note: Note
+    reference: Annotated[str, text(200, 0), Field(description="The provider's, if needed.")] = ""
+
+
+class Effect(BaseModel):
+    """A call to the outside, or a timer, that is due now or later."""
+
+    id: str
+    kind: str
+    tries: int
+    due_at: datetime | None
+    owed_since: datetime | None
+    last_error: str
+    needs_attention: bool
+    may_be_resolved_as: list[str]
+    with_reference: list[str]
+
+
+class DeadLetter(BaseModel):
+    """A message that is parked."""
+
+    id: str
+    key: str
+    type: str
+    topic: str
+    partition: int
+    offset: int
+    first_error: str
+    last_error: str
+    attempts: int
+    parked_at: datetime
+    last_tried_at: datetime
+
+
+class Head(DeadLetter):
+    """A key's first dead letter; `behind` is how many more of the key are parked after it."""
+
+    behind: int
+
+
+class ParkedKeys(BaseModel):
+    keys: int = Field(description="How many keys have parked messages.")
+    heads: list[Head]
+
+
+class Copy(DeadLetter):
+    """Byte-exact: base64 (RFC 4648) of key, value and header values."""
+
+    record_key: str | None
+    value: str | None
+    headers: list[tuple[str, str | None]]
+
+
+class Redriven(BaseModel):
+    """What became of a message that was tried again."""
+
+    id: str
+    outcome: str
+    reason: str
+    published: list[str]
+
+
+class Action(BaseModel):
+    """What a person did."""
+
+    at: datetime
+    by: str
+    action: str
+    note: str
+    detail: str
+
+
+class Expedited(BaseModel):
+    key: str
+    effects: int = Field(description="How many effects are asked for now.")
+
+
+class Resolved(BaseModel):
+    key: str
+    effect: str
+    published: list[str]
+
+
+class Outbox(BaseModel):
+    rows: int
+    oldest_s: float = Field(description="Seconds since the oldest was committed.")
+
+
+class Relay(BaseModel):
+    failing: str = Field(description="Why it can't publish; empty while it can.")
+
+
+class Consumer(BaseModel):
+    ready: bool
+    lag: int | None = Field(
+        description="Messages not read yet; null if Kafka does not say in time."
+    )
+
+
+class Circuit(BaseModel):
+    provider: str
+    state: Literal["closed", "open", "half_open"]
+    why: str
+
+
+class Whereabouts(BaseModel):
+    """All that a service knows of an order."""
+
+    service: str
+    state: str
+    outbox: Outbox
+    relay: Relay
+    consumer: Consumer
+    parked: list[DeadLetter]
+    effects: list[Effect]
+    timers: list[Effect]
+    circuits: list[Circuit]
+    actions: list[Action]
+    resolutions: list[str]

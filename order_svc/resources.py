@@ -1,0 +1,152 @@
+"""What clients send to the order service, and are shown. Amounts are minor units of `currency`."""
+
+import re
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from chassis.texts import Code, Line, text
+from order_svc import domain
+
+Currency = Annotated[str, text(3, 3, pattern="^[A-Z]{3}$"), Field(examples=["EUR"])]
+
+
+def no_card_number(token: str) -> str:
+    """A provider's token has no number as long as a card's, whether or not it passes a check."""
+    if re.search(r"\d(?:[\W_]*\d){11}", token):
+        raise ValueError("it looks like a card number: send the provider's token")
+    return token
+
+
+Token = Annotated[str, text(68, pattern="^tok_[A-Za-z0-9_]{1,64}$"), AfterValidator(no_card_number)]
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CheckoutLine(Strict):
+    sku: Code
+    quantity: int = Field(ge=1, le=10_000, strict=True)
+
+
+class Delivery(Strict):
+    """Personal data; it never enters an event log that is kept."""
+
+    name: Line
+    street: Line
+    city: Line
+    email: Line
+
+
+class Checkout(Strict):
+    """What a customer buys, how it is paid for, and where it goes."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "customer_id": "alice",
+                    "lines": [{"sku": "RETRO-CLOCK", "quantity": 1}],
+                    "payment_token": "tok_visa",
+                    "country": "DE",
+                    "postal_code": "10115",
+                }
+            ]
+        }
+    )
+    customer_id: Code
+    lines: Annotated[tuple[CheckoutLine, ...], Field(min_length=1, max_length=100)]
+    currency: Currency = "EUR"
+    payment_token: Annotated[
+        Token, Field(description="The payment provider's token of a card, never its number.")
+    ]
+    country: Annotated[
+        str, text(2, 2, pattern="^[A-Z]{2}$"), Field(description="ISO 3166-1 alpha-2.")
+    ]
+    postal_code: Annotated[str, text(16, pattern="^[A-Za-z0-9 -]+$")]
+    delivery: Delivery | None = None
+
+
+class Price(Strict):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"name": "Retro clock", "price_minor": 4999, "currency": "EUR"}]
+        }
+    )
+    name: Line
+    price_minor: int = Field(ge=0, le=10**10, strict=True)
+    currency: Currency = "EUR"
+
+
+class Product(BaseModel):
+    sku: str
+    name: str
+    price_minor: int
+    currency: str
+
+
+class OrderLine(BaseModel):
+    sku: str
+    quantity: int
+    unit_price_minor: int
+
+
+class Order(BaseModel):
+    """An order. `reason` and `refused_by` say why it is cancelled, and which service refused it."""
+
+    order_id: str
+    state: Literal["PENDING", "CANCELLING", "CONFIRMED", "CANCELLED"]
+    reason: str | None
+    refused_by: str | None
+    customer_id: str
+    lines: list[OrderLine]
+    total_minor: int
+    currency: str
+    refunded_minor: int
+    fee_minor: int
+    placed_at: datetime
+    deadline: datetime
+
+
+class TimelineEntry(BaseModel):
+    """A message that the order service was told, and what it published on it."""
+
+    at: datetime
+    heard: str
+    said: str
+
+
+class OrderWithTimeline(Order):
+    timeline: list[TimelineEntry]
+
+
+class OrderPage(BaseModel):
+    """Newest first. `next` is the cursor of the following page, null on the last."""
+
+    orders: list[Order]
+    next: str | None
+
+
+def as_resource(state: Any) -> dict[str, Any]:
+    """An order as a client sees it: an `Order`."""
+    order = state.order
+    cancelled = state if isinstance(state, domain.Cancelled) else None
+    return {
+        "order_id": order.order_id,
+        "state": type(state).__name__.upper(),
+        "reason": cancelled.reason if cancelled else None,
+        "refused_by": cancelled.refused_by if cancelled else None,
+        "customer_id": order.customer_id,
+        "lines": [
+            {"sku": x.sku, "quantity": x.quantity, "unit_price_minor": x.unit_price_minor}
+            for x in order.lines
+        ],
+        "total_minor": order.total_minor,
+        "currency": order.currency,
+        "refunded_minor": cancelled.refunded_minor if cancelled else 0,
+        "fee_minor": cancelled.fee_minor if cancelled else 0,
+        "placed_at": order.placed_at,
+        "deadline": order.deadline,
+    }

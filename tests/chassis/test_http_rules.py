@@ -1,0 +1,257 @@
+"""What RFC 9110, 6750, 7240 and 9651 say of requests, on an app as a service makes it."""
+
+from functools import cache
+from types import SimpleNamespace
+from typing import Annotated, Any, Final, cast
+
+import httpx
+import pytest
+from fastapi import FastAPI, Query, Request
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel, ConfigDict, SecretStr, TypeAdapter
+
+from chassis.commands import InFlightError
+from chassis.fields import IdempotencyKey, preferences
+from chassis.operator_api import app_of
+from chassis.runtime import Node
+from chassis.shortcut import shorten
+from chassis.texts import Code, Line
+
+TOKEN: Final = "the-token"
+
+
+class Named(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    name: Line
+
+
+@cache
+def an_app() -> FastAPI:
+    async def conditions() -> tuple[Any, ...]:
+        return ()
+
+    node = SimpleNamespace(
+        service=SimpleNamespace(name="order"),
+        settings=SimpleNamespace(operator_token=SecretStr(TOKEN)),
+        operations=SimpleNamespace(),
+        conditions=conditions,
+    )
+    app = app_of(cast("Node", node), "", {})
+
+    @app.get("/things/{code}", tags=["things"])
+    async def get_thing(code: Code, size: int = 1) -> dict[str, Any]:
+        return {"code": code, "size": size}
+
+    @app.put("/things/{code}", tags=["things"])
+    async def put_thing(code: Code, body: Named) -> dict[str, Any]:
+        return {"code": code, "name": body.name}
+
+    @app.get("/many", tags=["things"])
+    async def get_many(code: Annotated[list[Code], Query(max_length=3)]) -> list[str]:
+        return code
+
+    @app.post("/checkout", status_code=201, tags=["things"])
+    async def checkout(
+        request: Request, body: Named, idempotency_key: IdempotencyKey = None
+    ) -> dict[str, Any]:
+        if body.name == "busy":
+            raise InFlightError("the same request is being handled")
+        return {"key": idempotency_key}
+
+    @app.post("/short", status_code=201, tags=["things"])
+    async def short(request: Request, body: Named) -> Any:
+        raise InFlightError(str(body.name))
+
+    shorten(app, "/short")
+    return app
+
+
+async def ask(method: str, url: str, **more: Any) -> httpx.Response:
+    transport = httpx.ASGITransport(an_app(), raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://order") as http:
+        return await http.request(method, url, **more)
+
+
+@pytest.mark.parametrize(
+    ("path", "has"),
+    [
+        ("/things/x", "GET, HEAD, PUT"),
+        ("/many", "GET, HEAD"),
+        ("/checkout", "POST"),
+        ("/short", "POST"),
+        ("/health/live", "GET, HEAD"),
+        ("/metrics", "GET, HEAD"),
+        ("/ops/orders", "GET, HEAD"),
+        ("/ops/dead-letters/discard", "POST"),
+        ("/openapi.json", "GET, HEAD"),
+    ],
+)
+@pytest.mark.parametrize("method", ["DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND"])
+async def test_a_method_that_a_path_has_not_is_told_which_it_has(
+    method: str, path: str, has: str
+) -> None:
+    answer = await ask(method, path)
+    assert (answer.status_code, answer.headers["Allow"]) == (405, has)
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.json()["code"] == "method_not_allowed"
+
+
+@pytest.mark.parametrize(
+    "path", ["/things/x", "/health/live", "/metrics", "/ops/orders", "/none", "/openapi.json"]
+)
+async def test_head_is_answered_as_get_without_the_content(path: str) -> None:
+    head, get = await ask("HEAD", path), await ask("GET", path)
+    assert (head.status_code, head.content) == (get.status_code, b"")
+    assert head.headers["Content-Type"] == get.headers["Content-Type"]
+    if path != "/metrics":  # which grows by each look
+        assert head.headers["Content-Length"] == get.headers["Content-Length"]
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
+async def test_the_scheme_of_a_token_has_no_case(scheme: str) -> None:
+    answer = await ask("GET", "/ops/orders", headers={"Authorization": f"{scheme} {TOKEN}"})
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")  # no key
+
+
+@pytest.mark.parametrize(
+    ("given", "asks"),
+    [
+        (None, 'Bearer realm="operators"'),
+        (TOKEN, 'Bearer realm="operators"'),
+        (f"Basic {TOKEN}", 'Bearer realm="operators"'),
+        ("Bearer", 'Bearer realm="operators"'),
+        ("Bearer wrong", 'Bearer realm="operators", error="invalid_token"'),
+        ("Bearer \xff", 'Bearer realm="operators", error="invalid_token"'),
+    ],
+)
+async def test_whoever_is_unknown_is_told_the_scheme(given: str | None, asks: str) -> None:
+    headers = {b"Authorization": given.encode("latin-1")} if given else {}
+    answer = await ask("GET", "/ops/orders?key=k", headers=headers)
+    assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, asks)
+
+
+@pytest.mark.parametrize(
+    ("url", "code"),
+    [
+        ("/things/x?colour=red", "unknown_parameter"),
+        ("/things/x?Size=1", "unknown_parameter"),
+        ("/things/x?size=1&size=2", "repeated_parameter"),
+        ("/things/x?%00=", "unknown_parameter"),
+        ("/health/live?x", "unknown_parameter"),
+        ("/health/live?x=1", "unknown_parameter"),
+        ("/many?code=a&code=b&x=", "unknown_parameter"),
+        ("/many?code=a&code=b", None),
+    ],
+)
+async def test_a_parameter_that_means_nothing_is_refused(url: str, code: str | None) -> None:
+    answer = await ask("GET", url)
+    assert answer.status_code == (400 if code else 200)
+    if code:
+        assert answer.json()["code"] == code
+
+
+@pytest.mark.parametrize("path", ["/checkout", "/short"])
+async def test_both_ways_refuse_a_parameter_that_means_nothing(path: str) -> None:
+    answer = await ask("POST", f"{path}?dry_run=true", json={"name": "a"})
+    assert (answer.status_code, answer.json()["code"]) == (400, "unknown_parameter")
+
+
+async def test_a_header_of_one_value_comes_once() -> None:
+    lines = [("Idempotency-Key", "a"), ("Idempotency-Key", "b")]
+    answer = await ask("POST", "/checkout", json={"name": "a"}, headers=lines)
+    assert (answer.status_code, answer.json()["code"]) == (400, "repeated_header")
+
+
+@pytest.mark.parametrize("name", ["\x00", "a\x00b", "a\nb", "\x1b[31m", "\x7f", "\x9b", "\u2028"])
+@pytest.mark.parametrize("where", ["query", "body", "path"])
+async def test_a_text_with_a_control_character_is_refused_wherever_it_enters(
+    name: str, where: str
+) -> None:
+    match where:
+        case "query":
+            answer = await ask("GET", "/many", params={"code": name})
+        case "body":
+            answer = await ask("PUT", "/things/x", json={"name": name})
+        case _:
+            quoted = "".join(f"%{byte:02X}" for byte in name.encode())
+            answer = await ask("GET", f"/things/{quoted}")
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"name": "\\ud800"}', b'{"\\ud800": 1}', b'{"name": "\\udc00a"}']
+)
+async def test_half_a_surrogate_pair_is_refused_as_a_value_and_as_a_name(body: bytes) -> None:
+    headers = {"Content-Type": "application/json"}
+    answer = await ask("PUT", "/things/x", content=body, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+
+
+@pytest.mark.parametrize("path", ["/checkout", "/short"])
+async def test_whoever_repeats_too_soon_is_told_when_to_come_back(path: str) -> None:
+    answer = await ask("POST", path, json={"name": "busy"})
+    assert (answer.status_code, answer.headers["Retry-After"]) == (409, "1")
+
+
+@pytest.mark.parametrize(
+    ("given", "key"),
+    [
+        ("abc", "abc"),
+        ('"abc"', "abc"),
+        (r'"a \"quoted\" \\ key"', 'a "quoted" \\ key'),
+        ("k" * 255, "k" * 255),
+        ('"' + "k" * 253 + '"', "k" * 253),
+        ("a b", "a b"),
+        ("a,b", "a,b"),
+    ],
+)
+async def test_a_quoted_key_is_the_same_as_a_plain_one(given: str, key: str) -> None:
+    headers = {"Idempotency-Key": given}
+    answer = await ask("POST", "/checkout", json={"name": "a"}, headers=headers)
+    assert answer.json() == {"key": key}
+
+
+@pytest.mark.parametrize(
+    "given", ["", " ", '""', '" "', '"', '"half', '"a"b', r'"\a"', "k" * 256, "\xff", '"a";x=1']
+)
+async def test_a_key_that_is_none_is_refused(given: str) -> None:
+    headers = {b"Idempotency-Key": given.encode("latin-1")}
+    answer = await ask("POST", "/checkout", json={"name": "a"}, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_header")
+
+
+@given(st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=100))
+def test_any_key_survives_its_quotes(key: str) -> None:
+    escaped = key.replace("\\", "\\\\").replace('"', '\\"')
+    if not key.startswith(" "):
+        assert TypeAdapter(IdempotencyKey).validate_python(f'"{escaped}"') == key
+
+
+@pytest.mark.parametrize(
+    ("lines", "wait"),
+    [
+        (["wait=3"], "3"),
+        (["respond-async", "wait=3"], "3"),
+        (["respond-async, wait=3"], "3"),
+        (['x="a, wait=3"'], None),
+        ([r'x="a\", wait=3"'], None),
+        (['x="a, wait=3'], None),
+        (['x="a', 'wait=3"'], None),
+        (['x="a, wait=3, \\'], None),
+        (["Wait = 3; a=b"], "3"),
+        (['wait="3"'], "3"),
+        (["wait=1, wait=3"], "1"),
+        (["wait=x", "wait=3"], "x"),
+        (["handling=lenient;wait=3"], None),
+        (["=3, wait=3, ,"], "3"),
+        ([], None),
+    ],
+)
+def test_preferences_are_read_as_the_rfc_says(lines: list[str], wait: str | None) -> None:
+    assert preferences(lines).get("wait") == wait
+
+
+@given(st.lists(st.text(st.characters(max_codepoint=255), max_size=60), max_size=4))
+def test_any_preferences_are_read(lines: list[str]) -> None:
+    assert all(name == name.lower() and name for name in preferences(lines))
