@@ -56,6 +56,9 @@ class Phase(Enum):
     """The peer's end of the connection; whatever it sends is dropped."""
 
 
+IDLE, HEAD, BODY, ANSWER, CLOSING = Phase  # a look-up in an enumeration costs more than a name
+
+
 class LimitedProtocol(HttpToolsProtocol):
     """One connection."""
 
@@ -70,7 +73,11 @@ class LimitedProtocol(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self.table, self.limits = table, table.limits
-        self.phase = Phase.IDLE
+        self._count_max = self.limits.http_headers_max
+        self._fields_max = self.limits.http_headers_max_bytes
+        self._line_max = self.limits.http_request_line_max_bytes
+        self._head_max = self._line_max + self._fields_max + SLICE_BYTES
+        self.phase = IDLE
         self.address = ""
         self._requests = 0
         self._unanswered = 0  # requests that the application was given, or will be
@@ -98,14 +105,14 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.table.release(self)
-        self.phase, self._deadline = Phase.CLOSING, None
+        self.phase, self._deadline = CLOSING, None
         for timer in (self._timer, self._write_timer):
             if timer is not None:
                 timer.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self.phase is Phase.CLOSING:
+        if self.phase is CLOSING:
             self._raw += len(data)
             if self._raw > LINGER_MAX_BYTES:
                 self.flow.pause_reading()
@@ -127,16 +134,16 @@ class LimitedProtocol(HttpToolsProtocol):
             self._write_timer = None
 
     def evict(self) -> None:
-        if self.phase is Phase.CLOSING:
+        if self.phase is CLOSING:
             self.transport.abort()
         else:
             self.transport.close()
 
     def shutdown(self) -> None:
         """The server stops: a head that has begun may be completed, and is answered."""
-        if self.phase is Phase.HEAD and not self._unanswered:
+        if self.phase is HEAD and not self._unanswered:
             self._expect(HEAD_WHILE_STOPPING_S)
-        elif self.phase is Phase.CLOSING and not self._unanswered:
+        elif self.phase is CLOSING and not self._unanswered:
             self.transport.close()
         else:
             super().shutdown()
@@ -145,7 +152,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _parse(self) -> None:
         """Parse what is held, up to a request that waits for the answer to the one before it."""
-        while self._held and not self.pipeline and self.phase is not Phase.CLOSING:
+        while self._held and not self.pipeline and self.phase is not CLOSING:
             piece = bytes(self._held[:SLICE_BYTES])
             del self._held[:SLICE_BYTES]
             try:
@@ -178,22 +185,19 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _check_raw(self) -> None:
         """What grows without a callback: a single field, or what stands between chunks."""
-        limits = self.limits
-        if self.phase is Phase.BODY:
+        if self.phase is BODY:
             if self._raw > BODY_RAW_MAX_BYTES:
                 raise Refused(413, "body_too_large", f"at most {BODY_MAX_BYTES} bytes")
-        elif self._raw > (
-            limits.http_request_line_max_bytes + limits.http_headers_max_bytes + SLICE_BYTES
-        ):
+        elif self._raw > self._head_max:
             raise self._too_many_headers()
 
     def _too_many_headers(self) -> Refused:
-        most = f"{self.limits.http_headers_max} headers, {self.limits.http_headers_max_bytes} bytes"
+        most = f"{self._count_max} headers, {self._fields_max} bytes"
         return Refused(431, "headers_too_large", f"at most {most}")
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self.phase = Phase.HEAD
+        self.phase = HEAD
         self._requests += 1
         self._raw = self._line = self._fields = self._count = 0
 
@@ -202,21 +206,17 @@ class LimitedProtocol(HttpToolsProtocol):
         if not self._line:
             self._line = len(self.parser.get_method()) + len(b"  HTTP/1.1")
         self._line += len(url)
-        if self._line > self.limits.http_request_line_max_bytes:
-            most = self.limits.http_request_line_max_bytes
-            raise Refused(414, "request_line_too_long", f"at most {most} bytes")
+        if self._line > self._line_max:
+            raise Refused(414, "request_line_too_long", f"at most {self._line_max} bytes")
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header counts with `: ` and the end of its line. Trailers count, and are dropped."""
         self._count += 1
         self._fields += len(name) + len(value) + 4
-        if (
-            self._count > self.limits.http_headers_max
-            or self._fields > self.limits.http_headers_max_bytes
-        ):
+        if self._count > self._count_max or self._fields > self._fields_max:
             raise self._too_many_headers()
-        if self.phase is Phase.HEAD:
+        if self.phase is HEAD:
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
@@ -225,7 +225,7 @@ class LimitedProtocol(HttpToolsProtocol):
         if is_upgrade and length is None:
             raise Refused(501, "upgrade_unsupported", "Upgrade with a chunked body")
         super().on_headers_complete()
-        self.phase = Phase.BODY
+        self.phase = BODY
         self._raw = self._count = self._fields = 0
         self._unanswered += 1
         if self.table.draining or self.expect_100_continue:
@@ -237,7 +237,7 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._by_hand:
             return
         self._raw = 0
-        self.phase = Phase.IDLE if self.cycle.response_complete else Phase.ANSWER
+        self.phase = IDLE if self.cycle.response_complete else ANSWER
         super().on_message_complete()
 
     def _body_by_hand(self, piece: bytes) -> bytes:
@@ -266,8 +266,8 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._refused is not None and not self._unanswered:
             self._say(self._refused)
             return
-        if self.phase is Phase.ANSWER and not self._unanswered:
-            self.phase = Phase.IDLE
+        if self.phase is ANSWER and not self._unanswered:
+            self.phase = IDLE
         self._timed = None
         self._parse()
 
@@ -278,7 +278,7 @@ class LimitedProtocol(HttpToolsProtocol):
         timed = (self._requests, self.phase)
         if timed != self._timed:
             self._timed = timed
-            if self.phase in {Phase.IDLE, Phase.CLOSING}:
+            if self.phase is IDLE or self.phase is CLOSING:
                 self.table.idle(self)
             self._expect(self._patience())
 
@@ -318,12 +318,12 @@ class LimitedProtocol(HttpToolsProtocol):
             return
         if self.loop.time() < self._deadline:
             self._timer = self.loop.call_at(self._deadline, self._on_timer)
-        elif self.phase is Phase.CLOSING:
+        elif self.phase is CLOSING:
             self.transport.abort()
-        elif self.phase is Phase.IDLE and self._requests:
+        elif self.phase is IDLE and self._requests:
             self._linger()
         else:
-            what = "body" if self.phase is Phase.BODY else "head"
+            what = "body" if self.phase is BODY else "head"
             self._refuse(
                 Refused(408, "request_timeout", f"the {what} of the request took too long")
             )
@@ -338,8 +338,8 @@ class LimitedProtocol(HttpToolsProtocol):
         """Answer the request that is coming in, after all those before it, and close."""
         self.table.refused(refused.code)
         self._held.clear()
-        own = self.cycle if self.phase is Phase.BODY else None
-        self.phase, self._raw = Phase.CLOSING, 0
+        own = self.cycle if self.phase is BODY else None
+        self.phase, self._raw = CLOSING, 0
         if own is not None:
             self._unanswered -= not own.response_complete
             if self.pipeline and self.pipeline[0][0] is own:
@@ -368,7 +368,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _linger(self) -> None:
         """Close our side; the rest is aborted after a while, whatever the peer does."""
-        self.phase, self._raw, self._timed = Phase.CLOSING, 0, None
+        self.phase, self._raw, self._timed = CLOSING, 0, None
         if not self.transport.is_closing() and self.transport.can_write_eof():
             self.flow.resume_reading()
             self.transport.write_eof()
