@@ -58,7 +58,7 @@ def templates_of(names: Iterable[str]) -> dict[str, list[Template]]:
     found: dict[str, list[Template]] = {name: [] for name in names}
     for plan in TEMPLATES:
         with World(plan) as world:
-            machine.silence()
+            machine.silence(world.bugs)
             world.run()
             for name, made in found.items():
                 stories: dict[bytes, list[Any]] = {}

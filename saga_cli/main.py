@@ -244,7 +244,7 @@ def mutants(
     jobs: Annotated[int, typer.Option(min=0, help="Processes; 0 for one a core.")] = 0,
     only: Annotated[str, typer.Option(help="Names, by commas.")] = "",
 ) -> None:
-    """Switch deliberate bugs on, one after the other; exit 1 if the simulation finds one of them not."""
+    """Switch deliberate bugs on, one by one; exit 1 if one is not found for what it breaks."""
     simulation = _simulation()
     simulation.hunt(simulation.mutants_of(only), seeds, jobs)
 

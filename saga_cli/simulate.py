@@ -8,15 +8,17 @@ from time import monotonic
 from typing import Final
 
 import typer
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from saga_cli.terminal import console, fail
 from simulation import coverage
 from simulation.found import Found
+from simulation.hunt import hunted
 from simulation.mutants import MUTANTS
 from simulation.plan import FAULTS, Plan
-from simulation.runs import Result, cores, hunted, many, run, shrunk
+from simulation.runs import Result, cores, many, run, shrunk
 from simulation.summary import Summary
 
 SHOWN: Final = 40
@@ -156,16 +158,21 @@ def mutants_of(names: str) -> list[str]:
 
 
 def hunt(names: list[str], seeds: int, jobs: int) -> None:
-    """The table of deliberate bugs: what each is, by which seed it was found, and by what."""
+    """The table of deliberate bugs: what each is, by which seed it was found, and what it broke.
+
+    Exit code 1 if one is not found for what it is expected to break, or fails by itself.
+    """
     table = Table("mutant", "what is wrong", "seed", "found by", box=None)
-    missed = []
+    errors = []
     with console.status("switching bugs on"):
         for hunt_ in hunted(names, seeds, jobs or cores()):
             result = hunt_.found
-            missed += [] if result else [hunt_.name]
+            errors += [f"{hunt_.name}: {hunt_.error}"] if hunt_.error else []
             seed, what = (str(result.plan.seed), result.what) if result else ("-", "NOT FOUND")
             table.add_row(hunt_.name, MUTANTS[hunt_.name].what, seed, what[:60])
     console.print(table)
-    console.print(f"{len(names) - len(missed)} of {len(names)} found within {seeds} seeds each")
-    if missed:
+    for error in errors:
+        console.print(f"[red]{escape(error)}[/red]", soft_wrap=True)
+    console.print(f"{len(names) - len(errors)} of {len(names)} found within {seeds} seeds each")
+    if errors:
         raise typer.Exit(1)

@@ -5,6 +5,8 @@ Nothing in production code knows of it: the modules' own names are set, and set 
 
 import asyncio
 import logging
+import re
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -19,6 +21,7 @@ from chassis import clock, crashpoints, ids
 from simulation.process import current
 
 EPOCH: Final = datetime(2026, 1, 1, tzinfo=UTC)
+_BUG: Final = re.compile(r"\b(TypeError|AttributeError|NameError|UnboundLocalError)\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,15 +96,40 @@ def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
         setattr(owner, name, real)
 
 
-def silence() -> None:
-    """Production code logs each fault; a run that is repeated with `--verbose` shows it."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+def bug_in(error: object) -> list[str]:
+    """An error as one line in a list, where it is a programming error or was raised by one."""
+    text = error if isinstance(error, str) else repr(error)
+    return [text] if _BUG.search(text) else []
 
 
-def told_with_time(loop: asyncio.AbstractEventLoop) -> None:
+def silence(bugs: list[str]) -> None:
+    """Production code logs each fault, which a run repeated with `--verbose` shows.
+
+    A programming error among what is logged as a warning or worse is added to `bugs`.
+    """
+
+    def only_bugs(_logger: Any, _method: str, event: Any) -> Any:
+        _note_bug(event, bugs)
+        raise structlog.DropEvent
+
+    structlog.configure(
+        processors=[only_bugs],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        cache_logger_on_first_use=False,
+    )
+
+
+def _note_bug(event: Any, bugs: list[str]) -> None:
+    raised = sys.exc_info()[1] if event.get("exc_info") else None
+    bugs += bug_in(raised if raised is not None else str(event.get("error", "")))
+
+
+def told_with_time(loop: asyncio.AbstractEventLoop, bugs: list[str]) -> None:
     """Production logs with the world's time and the process's name."""
 
-    def add(_logger: Any, _method: str, event: Any) -> Any:
+    def add(_logger: Any, method: str, event: Any) -> Any:
+        if method not in {"debug", "info"}:
+            _note_bug(event, bugs)
         process = current.get()
         event["at"], event["process"] = f"{loop.time():.4f}", process.name if process else "world"
         return event

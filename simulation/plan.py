@@ -68,6 +68,8 @@ class Plan:
     faults: dict[str, float] = field(default_factory=dict)
     arrive_s: float = 1.5
     refuses_refunds: bool = True
+    settle_s: float = 1800.0
+    """So long may it take after the last fault, in virtual seconds, until every order is settled."""
     mutant: str = ""
     cut: int = 0
 

@@ -8,9 +8,8 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
-from functools import partial
 from itertools import islice
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from simulation import machine, mutants
 from simulation.checks import ViolationError
@@ -20,7 +19,6 @@ from simulation.world import World
 Cell = tuple[str, str, str]
 T = TypeVar("T")
 R = TypeVar("R")
-HUNTED_ORDERS: Final = 120
 
 
 @dataclass(slots=True)
@@ -31,6 +29,8 @@ class Result:
     digest: str
     guarantee: str = ""
     what: str = ""
+    bugs: list[str] = field(default_factory=list)
+    """Programming errors, whether the code caught them or they ended the run."""
     hits: Counter[str] = field(default_factory=Counter)
     cells: Counter[Cell] = field(default_factory=Counter)
     states: Counter[str] = field(default_factory=Counter)
@@ -48,20 +48,25 @@ def run(plan: Plan, *, keep_log: bool = False, verbose: bool = False) -> Result:
     )
     with bug, World(plan, keep_log=keep_log) as world:
         if verbose:
-            machine.told_with_time(world.loop)
+            machine.told_with_time(world.loop, world.bugs)
         else:
-            machine.silence()
+            machine.silence(world.bugs)
         guarantee, what = "", ""
         try:
             world.run()
         except ViolationError as error:
             guarantee, what = error.guarantee, str(error)
+        except Exception as error:
+            if not plan.mutant:
+                raise
+            world.bugs.append(repr(error))
         orders = world.databases["order"].own.values()
         return Result(
             plan=plan,
             digest=world.digest.hexdigest(),
             guarantee=guarantee,
             what=what,
+            bugs=world.bugs,
             hits=world.weather.hits,
             cells=world.cells,
             states=Counter(type(row.state).__name__ for row in orders),
@@ -74,10 +79,10 @@ def run(plan: Plan, *, keep_log: bool = False, verbose: bool = False) -> Result:
 
 def many(plans: Iterable[Plan], jobs: int) -> Iterator[Result]:
     """Results as they come, from so many processes."""
-    yield from _spread(run, plans, jobs)
+    yield from spread(run, plans, jobs)
 
 
-def _spread(work: Callable[[T], R], items: Iterable[T], jobs: int) -> Iterator[R]:
+def spread(work: Callable[[T], R], items: Iterable[T], jobs: int) -> Iterator[R]:
     waiting = iter(items)
     with ProcessPoolExecutor(jobs, initializer=_begin) as pool:
         running: set[Future[R]] = {pool.submit(work, item) for item in islice(waiting, 2 * jobs)}
@@ -95,28 +100,6 @@ def _begin() -> None:
     """In each process of a pool: what is loaded stays, and an interrupt is the parent's business."""
     gc.freeze()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-@dataclass(frozen=True, slots=True)
-class Hunt:
-    """Whether a deliberate bug was found, and by which run."""
-
-    name: str
-    found: Result | None
-
-
-def hunted(names: Iterable[str], seeds: int, jobs: int) -> Iterator[Hunt]:
-    """Each mutant under its own faults, until it is found or the seeds are used up."""
-    yield from _spread(partial(_hunt, seeds=seeds), names, jobs)
-
-
-def _hunt(name: str, seeds: int) -> Hunt:
-    faults = dict.fromkeys(mutants.MUTANTS[name].faults, 0.8)
-    for seed in range(1, seeds + 1):
-        result = run(Plan(seed, HUNTED_ORDERS, faults, mutant=name))
-        if result.guarantee:
-            return Hunt(name, result)
-    return Hunt(name, None)
 
 
 def cores() -> int:

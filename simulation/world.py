@@ -40,8 +40,6 @@ from simulation.weather import Weather
 INSTANCES: Final = 2
 LINGER_S: Final = 3.0
 """So long do the faults go on when the last order is placed, unless all is settled before."""
-SETTLE_S: Final = 1800.0
-"""So long may it take after the last fault, in virtual seconds, until every order is settled."""
 
 
 @dataclass
@@ -55,6 +53,8 @@ class World:
     ended: list[Process] = field(default_factory=list)
     held: set[str] = field(default_factory=set)
     cells: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    bugs: list[str] = field(default_factory=list)
+    """Programming errors that the code caught and logged, each as one line."""
     outside: Context = field(default_factory=Context)
     """What no process's end may stop runs here."""
 
@@ -115,6 +115,8 @@ class World:
             self.watch.broken("G1", str(error))
         finally:
             asyncio.set_event_loop(None)
+        if self.bugs:
+            self.watch.broken("I11", self.bugs[0])
         if self.watch.violations:
             raise self.watch.violations[0]
 
@@ -151,8 +153,9 @@ class World:
         self._start_missing()
 
     async def _settle(self) -> None:
-        if unsettled := await self._settled_within(SETTLE_S):
-            self.watch.broken("G1", f"not settled after {SETTLE_S:.0f} s: {unsettled}")
+        settle_s = self.plan.settle_s
+        if unsettled := await self._settled_within(settle_s):
+            self.watch.broken("G1", f"not settled after {settle_s:.0f} s: {unsettled}")
 
     async def _settled_within(self, seconds: float) -> str:
         """What is not settled by then."""
@@ -186,6 +189,7 @@ class World:
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends a process
             failed = True
             self.tell(f"{process.name} failed: {error!r}")
+            self.bugs += machine.bug_in(error)
         if failed:
             self.watch.broken("G1", f"a part of {process.name} failed")
         process.die()

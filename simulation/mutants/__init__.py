@@ -1,4 +1,4 @@
-"""Deliberate bugs, each the lack of one safeguard: the simulation has to find every one of them."""
+"""Deliberate bugs, each the lack of one safeguard: the simulation has to find each for what it breaks."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager

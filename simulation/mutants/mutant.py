@@ -1,4 +1,4 @@
-"""A deliberate bug and what brings it to light."""
+"""A deliberate bug, what brings it to light, and what it breaks."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,9 +10,15 @@ Place: TypeAlias = tuple[Any, str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """`faults` are the kinds to have in its runs; without any, a correct day shows it."""
+    """`breaks` are the guarantees that a run has to find broken; any other doesn't count.
+
+    `faults` are the kinds to have in its runs; without any, a run without faults shows it.
+    `seed` found it last, and is tried first.
+    """
 
     name: str
     what: str
     places: Callable[[], Sequence[Place]]
+    breaks: tuple[str, ...]
     faults: tuple[str, ...] = ()
+    seed: int = 1

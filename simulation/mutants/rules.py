@@ -13,7 +13,7 @@ import shipping_svc.domain as shipping
 from shared_events.decision import Decision, nothing, publish
 from shared_events.inventory import StockReserved
 from shared_events.shipping import ShipmentRejected
-from shipping_svc.messages import BookingCancelled
+from shipping_svc.messages import BookingCancelled, HandOver
 from simulation.mutants.mutant import Mutant, Place
 
 AT: Final = datetime(2026, 1, 1, tzinfo=UTC)  # a first refund goes by no time
@@ -99,7 +99,8 @@ def _cancel_what_has_left() -> Sequence[Place]:
     def cancelled(state: Any, *rest: Any) -> Any:
         if isinstance(state, shipping.Leaving):
             fields = {n: getattr(state, n) for n in ("shipment_id", "carrier_ref", "total_minor")}
-            state = shipping.Approved(**fields)
+            decision = cancel(shipping.Approved(**fields), *rest)
+            return replace(decision, dropped=(*decision.dropped, HandOver))
         return cancel(state, *rest)
 
     return [(shipping, "cancel", cancelled)]
@@ -156,37 +157,76 @@ MUTANTS: Final = (
         "no-tombstone-loyalty",
         "a cancellation that overtakes the shipment is forgotten by the last participant",
         _no_tombstone(loyalty, "deduct"),
+        ("G1",),
         ("reorder", "delay"),
     ),
-    Mutant("refund-out-of-order", "payment gives back before shipping is undone", _refund_at_once),
     Mutant(
-        "cancelled-too-soon", "the order is cancelled before anything is undone", _cancel_at_once
+        "refund-out-of-order",
+        "payment gives back before shipping is undone",
+        _refund_at_once,
+        ("G3",),
     ),
-    Mutant("oversell", "stock is reserved that is not there", _sell_what_is_not_there),
-    Mutant("release-restores-nothing", "released stock goes nowhere", _release_restores_nothing),
-    Mutant("cancel-after-dispatch", "a shipment that has left is cancelled", _cancel_what_has_left),
+    Mutant(
+        "cancelled-too-soon",
+        "the order is cancelled before anything is undone",
+        _cancel_at_once,
+        ("G3",),
+    ),
+    Mutant(
+        "oversell", "stock is reserved that is not there", _sell_what_is_not_there, ("G6",), seed=4
+    ),
+    Mutant(
+        "release-restores-nothing",
+        "released stock goes nowhere",
+        _release_restores_nothing,
+        ("G6",),
+    ),
+    Mutant(
+        "cancel-after-dispatch",
+        "a shipment that has left is cancelled",
+        _cancel_what_has_left,
+        ("G2",),
+        seed=3,
+    ),
     Mutant(
         "refusal-not-answered",
         "an order that is being cancelled does not hear that it is too late",
         _silent_in(order, "settle", order.Cancelling),
+        ("G1",),
+        seed=3,
     ),
     Mutant(
         "refund-refused-same-key",
         "a refused refund is asked for again under the same key",
         _refusals_do_not_count,
+        ("G8",),
+        seed=2,
     ),
     Mutant(
         "release-forgotten",
         "committed stock is not given back",
         _silent_in(inventory, "release", inventory.Committed),
+        ("G1",),
+    ),
+    Mutant(
+        "refund-a-cent-more",
+        "more is given back than is written down",
+        _refund_a_cent_more,
+        ("G4",),
+    ),
+    Mutant(
+        "booking-stays", "a cancelled shipment stays booked at the carrier", _booking_stays, ("G2",)
+    ),
+    Mutant(
+        "timer-forgotten", "no timer lets an approved shipment leave", _timer_forgotten, ("G8",)
+    ),
+    Mutant(
+        "points-kept", "deducted points stay with the customer", _award_is_not_taken_back, ("G2",)
     ),
     Mutant(
         "dispatched-stays-committed",
         "what the carrier has collected is on the shelf still",
         _silent_in(inventory, "ship", inventory.Committed),
+        ("G6",),
     ),
-    Mutant("refund-a-cent-more", "more is given back than is written down", _refund_a_cent_more),
-    Mutant("booking-stays", "a cancelled shipment stays booked at the carrier", _booking_stays),
-    Mutant("timer-forgotten", "no timer lets an approved shipment leave", _timer_forgotten),
-    Mutant("points-kept", "deducted points stay with the customer", _award_is_not_taken_back),
 )

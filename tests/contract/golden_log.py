@@ -91,7 +91,7 @@ def write(name: str, plans: Iterable[Plan] = PLANS) -> Path:
 def _recorded(run: int, plan: Plan) -> Iterator[dict[str, Any]]:
     with World(plan) as world:
         world.shop = Customers(world)
-        machine.silence()
+        machine.silence(world.bugs)
         world.run()
         for name, service in SERVICES.items():
             found = list(records(world, f"{name}.events"))

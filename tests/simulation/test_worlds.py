@@ -10,7 +10,6 @@ import pytest
 
 from saga_cli.simulate import trace
 from simulation.found import Found
-from simulation.mutants import MUTANTS
 from simulation.plan import FAULTS, Plan
 from simulation.runs import run, shrunk
 
@@ -68,12 +67,3 @@ def test_failing_plans_are_kept_and_come_first(tmp_path: Path) -> None:
     found.keep(Plan(2))
     found.keep(Plan(1))
     assert list(found.plans()) == [Plan(1), Plan(2)]
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("name", ["no-inbox", "offsets-first", "refund-out-of-order", "oversell"])
-def test_a_deliberate_bug_is_found_within_a_few_seeds(name: str) -> None:
-    """All of them: `make mutants`."""
-    faults = dict.fromkeys(MUTANTS[name].faults, 0.8)
-    found = (run(Plan(seed, 120, faults, mutant=name)).guarantee for seed in range(1, 21))
-    assert any(found)
