@@ -20,9 +20,9 @@ from saga_cli.bench.asked import options_of
 from saga_cli.bench.bench import Bench
 from saga_cli.bench.command import document, run, telling
 from saga_cli.bench.registry import OWN, SCENARIOS, USUAL, Result
-from saga_cli.one_line import AILING, said
+from saga_cli.one_line import AILING
 from saga_cli.stack.binaries import MissingProgramError
-from saga_cli.terminal import console
+from saga_cli.terminal import console, said
 
 OUT = Path("docs/performance")
 COMPARE = "compare"

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from saga_cli.declared import readers_of
 from saga_cli.operators import Directory, NoStackError, RefusedError
-from saga_cli.terminal import OneLine, age, console, fail, plain
+from saga_cli.terminal import OneLine, age, check_terminal, console, fail, plain, table_of
 from saga_cli.topology import BY_NAME
 
 PAGE: Final = 200
@@ -62,7 +62,7 @@ def operator(by: str) -> str:
 
 def refused(error: RefusedError) -> int:
     """The exit code of a refusal: 2 when what was asked is wrong, 1 when it can't be done now."""
-    return 2 if error.status in {401, 403, 422} else 1
+    return 2 if error.status in {401, 403, 421, 422} else 1
 
 
 @app.command("list")
@@ -139,10 +139,14 @@ def discard(
     reason: Annotated[str, typer.Option(help="Why; the audit trail keeps it.")],
     *,
     id_: Annotated[str, typer.Option("--id", help="Which; else the first.")] = "",
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Don't ask; needed where there is no terminal.")
+    ] = False,
     by: By = "",
 ) -> None:
     """Remove one parked message for good; the audit trail keeps the original."""
+    if not yes:
+        check_terminal()
     who, asked = operator(by), directory(service)
     letters = [x for x in _letters(asked, service, key) if id_ in {"", x["id"]}]
     if not letters:
@@ -267,13 +271,14 @@ def _label(key: str) -> str:
 
 
 def _table(heads: list[dict[str, Any]]) -> Table:
-    table = Table("service", "key", "event", "first error", "tries", "age", "behind")
-    table.columns[1].min_width = UUID_SHOWN
+    names = ("service", "key", "event", "first error", "tries", "age", "behind")
+    shown = table_of(*names)
+    shown.columns[1].min_width = UUID_SHOWN
     for head in heads:
         what = (head["type"] or "-", head["first_error"], str(head["attempts"]))
         row = (head["service"], _label(head["key"]), *map(plain, what))
-        table.add_row(*map(Text, (*row, age(head["parked_at"]), str(head["behind"]))))
-    return table
+        shown.add_row(*map(Text, (*row, age(head["parked_at"]), str(head["behind"]))))
+    return shown
 
 
 def _shown(letter: dict[str, Any], place: str) -> Iterator[str]:

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Final
@@ -12,7 +13,7 @@ from typing import Annotated, Final
 import psutil
 import typer
 
-from saga_cli import letters, operate, state
+from saga_cli import letters, operate, reconciling, state
 from saga_cli.archive import command as archiving
 from saga_cli.overview import is_ready, table
 from saga_cli.past import command as telling
@@ -25,7 +26,6 @@ from saga_cli.verify import command as verifying
 
 app = typer.Typer(
     cls=OneLine,
-    help="Bring the choreographed checkout up, watch it work, take it down.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -35,7 +35,37 @@ RESTART_S: Final = 120
 Instances = Annotated[int, typer.Option(min=1, max=12, help="Processes of each service.")]
 
 
-@app.command()
+STACK: Final = "A stack on this machine"
+ORDERS: Final = "Orders, and what keeps them from going on"
+LOG: Final = "The log and the databases"
+PROOF: Final = "Proof and measurement"
+EXIT_CODES: Final = {
+    0: "done",
+    1: "it can't be done now, or what was looked at is not as it should be",
+    2: "asked wrongly: a word, a variable, an address, the token; or a server that the command itself"
+    " has to read does not answer",
+    130: "ended by Ctrl-C",
+}
+
+
+def _version(*, asked: bool) -> None:
+    if asked:
+        sys.stdout.write(f"saga {version('choreographed-checkout')}\n")
+        raise typer.Exit
+
+
+@app.callback(epilog=f"Exit codes: {'. '.join(f'{n} {why}' for n, why in EXIT_CODES.items())}.")
+def main(
+    *,
+    _is_asked: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the release."),
+    ] = False,
+) -> None:
+    """Bring the choreographed checkout up, watch it work, take it down."""
+
+
+@app.command(rich_help_panel=STACK)
 def up(
     instances: Instances = 1,
     data: Annotated[Path | None, typer.Option(help="Keep the servers' data here.")] = None,
@@ -44,7 +74,10 @@ def up(
         bool, typer.Option("--detach/--foreground", help="Return when all is ready.")
     ] = False,
 ) -> None:
-    """Start Kafka, PostgreSQL, Redis and the five services; Ctrl-C stops them."""
+    """Start Kafka, PostgreSQL, Redis and the five services; Ctrl-C stops them.
+
+    A process that ends by itself is not started again: `saga status` shows it, `saga start` starts it.
+    """
     from saga_cli import supervisor  # noqa: PLC0415 - with all that a stack needs it is slow
 
     if state.found():
@@ -55,7 +88,7 @@ def up(
         supervisor.up(instances, data)
 
 
-@app.command()
+@app.command(rich_help_panel=STACK)
 def down() -> None:
     """Stop what `saga up` started in this folder."""
     stack = state.found()
@@ -73,7 +106,7 @@ def down() -> None:
     console.print("Stopped; nothing is left behind.")
 
 
-@app.command()
+@app.command(rich_help_panel=STACK)
 def status() -> None:
     """Show what runs; exit code 1 unless all of it does."""
     stack = state.found()
@@ -84,11 +117,14 @@ def status() -> None:
         console.print("The stack is starting.")
         raise typer.Exit(1)
     console.print(table(stack.processes))
+    console.print(
+        f"Logs: `saga logs NAME`, or {Path(stack.processes[0].log).parent}", soft_wrap=True
+    )
     if not all(is_ready(process) for process in stack.processes):
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(rich_help_panel=STACK)
 def logs(
     service: Annotated[str, typer.Argument(help="Such as order or kafka.")],
     *,
@@ -103,27 +139,72 @@ def logs(
         sys.stdout.write(Path(process.log).read_text(errors="replace"))
 
 
-@app.command()
-def restart(
-    name: Annotated[str, typer.Argument(help="Such as payment or kafka.")],
-) -> None:
+Name = Annotated[str, typer.Argument(help="Such as payment, payment-2 or kafka.")]
+
+
+@app.command(rich_help_panel=STACK)
+def stop(name: Name) -> None:
+    """Stop a service or server of the running stack; the others go on."""
+    _ask("stop", name)
+
+
+@app.command(rich_help_panel=STACK)
+def start(name: Name) -> None:
+    """Start a service or server of the running stack that was stopped, or has ended."""
+    _ask("start", name)
+
+
+@app.command(rich_help_panel=STACK)
+def restart(name: Name) -> None:
     """Stop a service or server of the running stack, if it runs, and start it again as it was."""
+    _ask("restart", name)
+
+
+def _ask(action: state.Action, name: str) -> None:
+    """Have the stack's supervisor do it, and wait until it is done."""
     before = {process.name: process for process in _processes(name)}
-    state.ask_for_restart(before)
+    state.request(action, before)
     deadline = time.monotonic() + RESTART_S
-    with console.status(f"restarting {', '.join(before)}"):
+    with console.status(f"{action}: {', '.join(before)}"):
         while True:
             stack = state.found()
             now = {p.name: p for p in stack.processes if p.name in before} if stack else {}
-            if now and all(now[n] != before[n] and is_ready(now[n]) for n in before):
+            if now and all(_is_done(action, before[n], now[n]) for n in before):
                 break
-            if stack is None or time.monotonic() > deadline:
-                fail(f"{name} is not ready again: see `saga logs {name}`", 1)
+            failed = any(now[n].ended and now[n].pid != before[n].pid for n in now)
+            if not now or (failed and action != "stop") or time.monotonic() > deadline:
+                what = "did not stop" if action == "stop" else "is not ready"
+                fail(f"{name} {what}: see `saga logs {name}`", 1)
             time.sleep(0.2)
-    console.print(f"{', '.join(before)} ready")
+    console.print(f"{', '.join(before)} {'stopped' if action == 'stop' else 'ready'}")
 
 
-@app.command()
+def _is_done(action: state.Action, before: state.Running, now: state.Running) -> bool:
+    if action == "stop":
+        return not now.is_alive()
+    is_new = now.pid != before.pid or (action == "start" and before.is_alive())
+    return is_new and is_ready(now)
+
+
+of_orders, of_log = app.command(rich_help_panel=ORDERS), app.command(rich_help_panel=LOG)
+of_orders(operate.why)
+of_orders(telling.timeline)
+of_orders(telling.events)
+of_orders(operate.resolve)
+of_orders(operate.expedite)
+app.add_typer(letters.app, name="dead-letters", rich_help_panel=ORDERS)
+of_log(reconciling.reconcile)
+of_log(verifying.verify)
+of_log(replaying.replay)
+of_log(republishing.republish)
+of_log(erasing.erase)
+of_log(archiving.archive)
+of_log(archiving.report)
+of_log(archiving.retention)
+app.add_typer(schema.app, name="schema", rich_help_panel=LOG)
+
+
+@app.command(rich_help_panel=PROOF)
 def demo(instances: Instances = 1) -> None:
     """Send real checkouts, show each saga's timeline, compare the five databases, clean up."""
     from saga_cli import supervisor  # noqa: PLC0415 - slow, see above
@@ -135,7 +216,7 @@ def demo(instances: Instances = 1) -> None:
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(rich_help_panel=PROOF)
 def chaos(
     seed: Annotated[int | None, typer.Option(min=0, help="Repeat the plan of this seed.")] = None,
     seconds: Annotated[float, typer.Option(min=20, max=3600, help="How long faults go on.")] = 300,
@@ -150,7 +231,7 @@ def chaos(
     command.chaos(Options(number, seconds, rate, logs))
 
 
-@app.command()
+@app.command(rich_help_panel=PROOF)
 def bench(  # noqa: PLR0913 - each is an option
     scenarios: Annotated[
         list[str] | None, typer.Argument(help="Such as capacity or overload; without one, a few.")
@@ -191,22 +272,6 @@ def _processes(name: str) -> list[state.Running]:
     return found
 
 
-app.command()(operate.why)
-app.command()(operate.resolve)
-app.command()(operate.expedite)
-app.add_typer(letters.app, name="dead-letters")
-app.add_typer(schema.app, name="schema")
-app.command()(verifying.verify)
-app.command()(replaying.replay)
-app.command()(archiving.archive)
-app.command()(archiving.report)
-app.command()(archiving.retention)
-app.command()(telling.timeline)
-app.command()(telling.events)
-app.command()(republishing.republish)
-app.command()(erasing.erase)
-
-
 def _simulation() -> ModuleType:
     try:
         from saga_cli import simulate as simulation  # noqa: PLC0415 - with all services it is slow
@@ -215,7 +280,7 @@ def _simulation() -> ModuleType:
     return simulation
 
 
-@app.command()
+@app.command(rich_help_panel=PROOF)
 def simulate(  # noqa: PLR0913 - each is an option
     orders: Annotated[int, typer.Option(min=1, help="Orders in all.")] = 10_000,
     seed: Annotated[int, typer.Option(min=0, help="The first seed; each run has the next.")] = 1,
@@ -238,7 +303,7 @@ def simulate(  # noqa: PLR0913 - each is an option
         simulation.simulate(wanted)
 
 
-@app.command()
+@app.command(rich_help_panel=PROOF)
 def mutants(
     seeds: Annotated[int, typer.Option(min=1, help="Tries for each.")] = 20,
     jobs: Annotated[int, typer.Option(min=0, help="Processes; 0 for one a core.")] = 0,

@@ -9,7 +9,7 @@ from aiokafka.errors import KafkaError
 from redis.exceptions import RedisError
 
 from saga_cli.log.source import HoleError, UnreadableError
-from saga_cli.terminal import fail
+from saga_cli.terminal import fail, said
 
 AILING = (HoleError, UnreadableError, KafkaError, RedisError, asyncpg.PostgresError, OSError)
 
@@ -21,7 +21,3 @@ def in_one_line() -> Iterator[None]:
         yield
     except AILING as error:
         fail(said(error))
-
-
-def said(error: BaseException) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"

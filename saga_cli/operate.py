@@ -13,7 +13,7 @@ from saga_cli.letters import AsJson, By, directory, operator, refused
 from saga_cli.operators import Directory, RefusedError
 from saga_cli.report import Report
 from saga_cli.terminal import console, fail, plain
-from saga_cli.why import Diagnosis, Finding, diagnose
+from saga_cli.why import Diagnosis, Finding, diagnose, elsewhere
 
 LOOKS: Final = 3
 LOOK_AGAIN_S: Final = 0.3
@@ -86,11 +86,11 @@ def _diagnosed(asked: Directory, order_id: str) -> Diagnosis:
     """The services are not asked at one instant: a healthy order may pass between the looks."""
     found = diagnose(order_id, _reports(asked, order_id), datetime.now(UTC))
     for _ in range(1, LOOKS):
-        if found.settled or not found.known or any(f.commands for f in found.findings):
+        if found.settled or not found.known or any(f.commands + f.advice for f in found.findings):
             break
         time.sleep(LOOK_AGAIN_S)
         found = diagnose(order_id, _reports(asked, order_id), datetime.now(UTC))
-    return found
+    return found if asked.is_here else elsewhere(found)
 
 
 def _reports(asked: Directory, order_id: str) -> list[Report]:
@@ -120,7 +120,9 @@ def _tell(found: Diagnosis, about: dict[str, Any]) -> None:
         _say(f"  {finding.what}")
         for command in finding.commands:
             _say(f"  $ {command}")
-        if not finding.commands:
+        for line in finding.advice:
+            _say(f"  - {line}")
+        if not finding.commands + finding.advice:
             _say(f"  nothing to do: {finding.wait}")
     if not found.findings:
         nobody = "it is settled" if found.settled else "it moves while you look: ask again"
@@ -130,7 +132,11 @@ def _tell(found: Diagnosis, about: dict[str, Any]) -> None:
 
 
 def _headline(found: Diagnosis, finding: Finding) -> str:
-    who = "Kafka" if finding.commands and "kafka" in finding.commands[0] else finding.service
+    who = (
+        "Kafka"
+        if "kafka" in " ".join((*finding.commands, *finding.advice)[:1])
+        else finding.service
+    )
     if finding is not found.findings[0]:
         return f"Also: {who}"
     return f"Settled, but {who} is not done" if found.settled else f"Next: {who}"

@@ -9,17 +9,21 @@ from typing import Any, Final, Self
 import httpx
 from pydantic import ValidationError
 
+from chassis.settings import http_url
 from saga_cli import state
 from saga_cli.report import REPORT, Report, merged
+from saga_cli.terminal import said
 from saga_cli.topology import BY_NAME, SERVICES
 
+NOT_A_SERVICE: Final = httpx.codes.MISDIRECTED_REQUEST
+"""Stands for the status of what is not the service that it is said to be."""
 LOOK_S: Final = 3.0
 CHANGE_S: Final = 60.0
 TOKEN: Final = "SAGA_OPERATOR_TOKEN"  # noqa: S105 - the name of a variable
 
 
 class NoStackError(Exception):
-    """Nothing says where the services are."""
+    """Nothing says where the services are, or what does is malformed."""
 
 
 class RefusedError(Exception):
@@ -32,10 +36,14 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """Where the services are, several instances of each perhaps, and the token that they ask for."""
+    """Where the services are, several instances of each perhaps, and the token that they ask for.
+
+    `is_here` if they are those of this folder's stack, which alone `saga restart` and `logs` are for.
+    """
 
     urls: Mapping[str, Sequence[str]]
     token: str
+    is_here: bool = False
 
     @classmethod
     def found(cls, services: Sequence[str]) -> Self:
@@ -47,8 +55,10 @@ class Directory:
             missing = [names[name] for name in services if not given[name]]
             if missing := [*missing, *([] if token else [TOKEN])]:
                 raise NoStackError(f"set {', '.join(missing)} too")
-            urls = {name: text.split(",") for name, text in given.items() if text}
-            return cls({n: [u.strip().rstrip("/") for u in x] for n, x in urls.items()}, token)
+            if not token.isascii() or not token.isprintable() or " " in token:
+                raise NoStackError(f"{TOKEN} is no token: it is of visible ASCII characters")
+            urls = {name: _urls(names[name], text) for name, text in given.items() if text}
+            return cls(urls, token)
         stack = state.found()
         if stack is None:
             a_url = " ".join((*names.values(), TOKEN))
@@ -59,7 +69,7 @@ class Directory:
             name: [p.address for p in stack.processes if p.name.startswith(f"{name}-")]
             for name in names
         }
-        return cls(found, stack.operator_token)
+        return cls(found, stack.operator_token, is_here=True)
 
     @property
     def headers(self) -> dict[str, str]:
@@ -74,7 +84,7 @@ class Directory:
                     f"{url}{path}", params=query, headers=self.headers, timeout=LOOK_S
                 )
             except (httpx.TransportError, httpx.InvalidURL) as error:
-                silence = RefusedError(0, f"{service} does not answer: {_said(error)}")
+                silence = RefusedError(0, f"{service} does not answer: {said(error)}")
                 continue
             return _body(service, answer)
         raise silence
@@ -88,10 +98,10 @@ class Directory:
                     f"{url}{path}", json=body, headers=self.headers, timeout=CHANGE_S
                 )
             except (httpx.ConnectError, httpx.InvalidURL) as error:
-                silence = RefusedError(0, f"{service} does not answer: {_said(error)}")
+                silence = RefusedError(0, f"{service} does not answer: {said(error)}")
                 continue
             except httpx.TransportError as error:
-                why = f"{service} took the request, and no answer came: {_said(error)}"
+                why = f"{service} took the request, and no answer came: {said(error)}"
                 raise RefusedError(0, why) from error
             return _body(service, answer)
         raise silence
@@ -110,6 +120,13 @@ class Directory:
             return list(await asyncio.gather(*map(of, BY_NAME)))
 
 
+def _urls(variable: str, text: str) -> list[str]:
+    try:
+        return [http_url(url.strip()).rstrip("/") for url in text.split(",")]
+    except ValueError as error:
+        raise NoStackError(f"{variable}: {error}") from error
+
+
 async def _report(client: httpx.AsyncClient, service: str, url: str, key: str) -> Report:
     """One instance's answer; silence is an answer as well."""
     try:
@@ -119,17 +136,20 @@ async def _report(client: httpx.AsyncClient, service: str, url: str, key: str) -
         silent = f"does not answer within {LOOK_S:.0f} s"
         return Report(service, silent=silent, broken=service)
     except (httpx.TransportError, httpx.InvalidURL) as error:
-        return Report(service, silent=f"does not answer: {_said(error)}", broken=service)
+        return Report(service, silent=f"does not answer: {said(error)}", broken=service)
     if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:
         store = "postgres" if BY_NAME[service].has_database else "redis"
         return Report(service, silent="can't reach its store", broken=store)
     if answer.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
         return Report(service, silent=f"answers {answer.status_code}", broken=service)
     try:
-        return REPORT.validate_python(_body(service, answer))
+        report = REPORT.validate_python(_body(service, answer))
     except ValidationError as error:
         why = f"{service} is of another release than this command: {error.errors()[0]['msg']}"
         raise RefusedError(answer.status_code, why) from error
+    if report.service != service:
+        raise RefusedError(NOT_A_SERVICE, f"{url} is {report.service}, not {service}")
+    return report
 
 
 def _body(service: str, answer: httpx.Response) -> Any:
@@ -138,12 +158,8 @@ def _body(service: str, answer: httpx.Response) -> Any:
         body = answer.json()
     except ValueError as error:
         why = f"{service} is no service of this kind: it answers {answer.status_code} without JSON"
-        raise RefusedError(answer.status_code, why) from error
+        raise RefusedError(NOT_A_SERVICE, why) from error
     if answer.is_success:
         return body
     detail = body.get("detail", "") if isinstance(body, dict) else ""
     raise RefusedError(answer.status_code, f"{service}: {detail or answer.status_code}")
-
-
-def _said(error: Exception) -> str:
-    return str(error) or type(error).__name__

@@ -9,24 +9,26 @@ import httpx
 from rich.table import Table
 
 from saga_cli.state import Running
+from saga_cli.terminal import table_of
 
 NO: Final = "[red]no[/]"
 
 
 def table(processes: tuple[Running, ...]) -> Table:
-    shown = Table("name", "pid", "address", "ready", "uptime", "log")
+    shown = table_of("name", "pid", "address", "ready", "uptime", whole={"name", "pid", "address"})
     for process in processes:
-        ready = readiness(process)
-        uptime = timedelta(seconds=int(time.time() - process.started_at))
-        row = (process.name, str(process.pid), process.address, ready, str(uptime), process.log)
-        shown.add_row(*row)
+        uptime, alive = "-", process.is_alive()
+        if alive:
+            uptime = str(timedelta(seconds=int(time.time() - process.started_at)))
+        pid = str(process.pid) if alive else "-"
+        shown.add_row(process.name, pid, process.address, readiness(process), uptime)
     return shown
 
 
 def readiness(process: Running) -> str:
     """Whether it is ready, and the reasons where a service is not wholly so."""
     if not process.is_alive():
-        return NO
+        return f"[red]{process.ended or 'dead'}[/]"
     try:
         if process.address.startswith("http"):
             answer = httpx.get(f"{process.address}/health/ready", timeout=5)
@@ -44,4 +46,4 @@ def readiness(process: Running) -> str:
 def is_ready(process: Running) -> bool:
     """It can do its durable job, and reads its partitions, whatever else fails."""
     told = readiness(process)
-    return not told.startswith(NO) and "consumer_unassigned" not in told
+    return process.is_alive() and not told.startswith(NO) and "consumer_unassigned" not in told

@@ -3,10 +3,11 @@
 import os
 from dataclasses import dataclass
 
+from chassis.settings import postgres_url, redis_url
 from saga_cli import state
-from saga_cli.stack.provision import GIVEN
+from saga_cli.stack.provision import GIVEN, MissingAddressError, given
 from saga_cli.terminal import fail
-from saga_cli.topology import BY_NAME, Addresses, addresses_of
+from saga_cli.topology import BY_NAME, Addresses, addresses_of, store_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +25,13 @@ class Places:
         spec = BY_NAME[service]
         variable = f"{spec.prefix}_{'DATABASE' if spec.has_database else 'REDIS'}_URL"
         if given := os.environ.get(variable):
-            return given
+            try:
+                return postgres_url(given) if spec.has_database else redis_url(given)
+            except ValueError as error:
+                fail(f"{variable}: {error}")
         if self.addresses is None:
             fail(f"no stack runs in this folder: give {variable}")
-        if spec.has_database:
-            return self.addresses.database_url(spec)
-        return f"{self.addresses.redis_url}/{spec.redis_database}"
+        return store_of(self.addresses, service)
 
 
 def found() -> Places:
@@ -37,11 +39,14 @@ def found() -> Places:
 
     Kafka's alone is enough for what reads only the log. Without any, the command ends with 2.
     """
-    given = [os.environ.get(name, "") for name in GIVEN]
-    if all(given):
-        return Places(given[0], addresses_of(*given))
-    if given[0]:
-        return Places(given[0])
+    try:
+        bootstrap, *others = given().values()
+    except MissingAddressError as error:
+        fail(str(error))
+    if bootstrap and all(others):
+        return Places(bootstrap, addresses_of(bootstrap, *others))
+    if bootstrap:
+        return Places(bootstrap)
     stack = state.found()
     if stack is None or not stack.servers:
         fail(f"no stack runs in this folder: start one with `saga up`, or give {GIVEN[0]}")

@@ -3,7 +3,8 @@
 An operator's check, not a service: it looks into all databases, which no service may.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -12,14 +13,29 @@ from pydantic_core import from_json
 from redis.asyncio import Redis
 
 from guarantees.judge import PIECES, TABLES, Books, Report, Row, judge
-from saga_cli.log_reader import read
-from saga_cli.topology import BY_NAME, Addresses
+from saga_cli.log.kafka import kept_of
+from saga_cli.log_reader import read, records
+from saga_cli.past.reading import logged
+from saga_cli.topology import BY_NAME, Addresses, store_of
+from shared_events.catalog import topic_of
 
 
 async def reconcile(addresses: Addresses, expected: Iterable[str] = ()) -> Report:
     """Check G1, G2, G3, G4, G6 and G7 of every order; `expected` are acknowledged order ids (G5)."""
     books = await read_books(addresses)
     return judge(books, await read(addresses.kafka_bootstrap), expected)
+
+
+async def reconcile_at(where: Callable[[str], str], bootstrap: str, unread: list[str]) -> Report:
+    """The same, with the URL of each service's store from `where`.
+
+    A record that is no event of its topic's owner counts for nothing; one that can't be read is said
+    in `unread`.
+    """
+    books = await books_at(where)
+    kept = [kept_of(record) for record in await records(bootstrap)]
+    events = filter(None, (logged(each, unread) for each in kept))
+    return judge(books, [e for e in events if topic_of(e.envelope.source[1:]) == e.topic])
 
 
 def timers_of(name: str) -> list[str]:
@@ -29,15 +45,19 @@ def timers_of(name: str) -> list[str]:
 
 
 async def read_books(addresses: Addresses) -> Books:
+    return await books_at(partial(store_of, addresses))
+
+
+async def books_at(where: Callable[[str], str]) -> Books:
     books = Books()
     for name, table in TABLES.items():
-        connection = await asyncpg.connect(addresses.database_url(BY_NAME[name]))
+        connection = await asyncpg.connect(where(name))
         try:
             async with connection.transaction(isolation="repeatable_read", readonly=True):
                 await _read_database(connection, name, table, books)
         finally:
             await connection.close()
-    await _read_loyalty(addresses, books)
+    await _read_loyalty(where("loyalty"), books)
     return books
 
 
@@ -56,10 +76,8 @@ async def _read_database(connection: Any, name: str, table: str, books: Books) -
         books.stock = {r["sku"]: {k: r[k] for k in PIECES} for r in stock}
 
 
-async def _read_loyalty(addresses: Addresses, books: Books) -> None:
-    redis = Redis.from_url(
-        f"{addresses.redis_url}/{BY_NAME['loyalty'].redis_database}", decode_responses=True
-    )
+async def _read_loyalty(url: str, books: Books) -> None:
+    redis = Redis.from_url(url, decode_responses=True)
     try:
         async for key in redis.scan_iter("loyalty:order:*", count=1000):
             status, detail = await redis.hmget(key, ["status", "detail"])

@@ -8,6 +8,7 @@ from time import monotonic
 from typing import Final
 
 import typer
+from pydantic import ValidationError
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -87,8 +88,11 @@ def repeat(text: str, log: Path | None, *, verbose: bool) -> None:
     """One plan again; its log, if it is wanted."""
     try:
         plan = Plan.of_json(text)
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        fail(f"not a plan: {'.'.join(map(str, wrong['loc']))} {wrong['msg']}")
     except ValueError as error:
-        fail(f"not a plan: {' '.join(str(error).split())}")
+        fail(f"not a plan: {error}")
     if plan.mutant:
         mutants_of(plan.mutant)
     result = run(plan, keep_log=log is not None, verbose=verbose)

@@ -7,12 +7,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import psutil
 
 FILE: Final = Path(".saga") / "stack.json"
-RESTARTS: Final = FILE.with_name("restart")
+REQUESTS: Final = FILE.with_name("requests")
+Action = Literal["start", "stop", "restart"]
 CLOCK_S: Final = 5  # a start is told from the wall clock, which may be put right in between
 
 
@@ -22,13 +23,17 @@ class ClaimedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """One process of the stack; `started_at` tells it from a later one with the same pid."""
+    """One process of the stack; `started_at` tells it from a later one with the same pid.
+
+    `ended` says how it ended, where its supervisor saw it.
+    """
 
     name: str
     pid: int
     started_at: float
     address: str = ""
     log: str = ""
+    ended: str = ""
 
     def is_alive(self) -> bool:
         try:
@@ -97,21 +102,21 @@ def found() -> Stack | None:
 
 def forget() -> None:
     FILE.unlink(missing_ok=True)
-    RESTARTS.unlink(missing_ok=True)
+    REQUESTS.unlink(missing_ok=True)
 
 
-def ask_for_restart(names: Iterable[str]) -> None:
-    """Leave the names of processes for the stack's supervisor, which looks for them often."""
-    scratch = RESTARTS.with_suffix(".new")
-    scratch.write_text("\n".join(names))
-    scratch.replace(RESTARTS)
+def request(action: Action, names: Iterable[str]) -> None:
+    """Leave names of processes for the stack's supervisor, which looks for them often."""
+    scratch = REQUESTS.with_suffix(".new")
+    scratch.write_text(f"{action} {' '.join(names)}")
+    scratch.replace(REQUESTS)
 
 
-def asked_for_restart() -> set[str]:
-    """Take what was left there."""
+def requested() -> tuple[str, frozenset[str]]:
+    """Take what was left there: an action, or "", and the processes that it is for."""
     try:
-        names = RESTARTS.read_text().split()
-        RESTARTS.unlink()
-    except FileNotFoundError:
-        return set()
-    return set(names)
+        action, *names = REQUESTS.read_text().split()
+        REQUESTS.unlink()
+    except (FileNotFoundError, ValueError):
+        return "", frozenset()
+    return action, frozenset(names)

@@ -7,8 +7,9 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 from urllib.parse import urlsplit
 
 import httpx
@@ -19,10 +20,12 @@ from saga_cli.overview import table
 from saga_cli.seed import seed
 from saga_cli.stack import servers as stack_servers
 from saga_cli.stack.binaries import MissingProgramError
+from saga_cli.stack.processes import Process
 from saga_cli.stack.provision import MissingAddressError, provide
-from saga_cli.stack.services import Services
-from saga_cli.terminal import console, fail
+from saga_cli.stack.services import Services, SettingError
+from saga_cli.terminal import console, fail, said
 
+PROGRAM: Final = ".venv/bin/saga"
 CLAIMED: Final = "a stack of this folder runs already: see `saga status`, or `saga down`"
 
 
@@ -32,12 +35,10 @@ def up(instances: int, data: Path | None) -> None:
             state.claimed(),
             running(instances, data, well_known_ports=True) as (services, servers),
         ):
-            processes = _write_down(services, servers)
-            console.print(table(processes))
-            console.print("\nTry it:")
-            console.print(_curl(services.url("order")), soft_wrap=True)
-            console.print("\nCtrl-C stops everything.")
-            _until_stopped(services, servers)
+            supervisor = Supervisor(services, servers)
+            supervisor.write()
+            _welcome(tuple(supervisor.known.values()), "Ctrl-C stops everything.")
+            supervisor.run()
     except state.ClaimedError:
         fail(CLAIMED)
 
@@ -61,8 +62,7 @@ def up_detached(instances: int, data: Path | None) -> None:
         child.terminate()
         child.wait()
         raise
-    console.print(table(stack.processes))
-    console.print("\n`saga down` stops it.")
+    _welcome(stack.processes, "`saga down` stops everything.")
 
 
 def _await_detached(child: subprocess.Popen[bytes], log: Path) -> state.Stack:
@@ -99,56 +99,103 @@ def running(
         yield services, servers
     except KeyboardInterrupt:
         console.print("stopping")
+    except SettingError as error:
+        fail(str(error))
     except (RuntimeError, httpx.HTTPError) as error:
-        fail(str(error) or repr(error), code=1)
+        fail(said(error) if isinstance(error, httpx.HTTPError) else str(error), code=1)
     finally:
         services.stop()
         servers.stop()
 
 
-def _write_down(services: Services, servers: stack_servers.Servers) -> tuple[state.Running, ...]:
-    addresses = servers.addresses
-    where = {
-        "kafka": addresses.kafka_bootstrap,
-        "postgres": urlsplit(addresses.postgres_url).netloc.rpartition("@")[2],
-        "redis": urlsplit(addresses.redis_url).netloc,
-    }
-    made = [(server, where[server.name]) for server in servers.all]
-    made += [(instance.process, instance.url) for instance in services.instances]
-    processes = tuple(state.running(p.name, p.pid, place, str(p.log)) for p, place in made)
-    supervisor = state.running("supervisor", os.getpid())
-    urls = (addresses.kafka_bootstrap, addresses.postgres_url, addresses.redis_url)
-    state.Stack(supervisor, processes, addresses.operator_token, urls).write()
-    return processes
+@dataclass
+class Supervisor:
+    """Writes down what runs, and does what other shells ask for. What ends by itself stays down."""
 
+    services: Services
+    servers: stack_servers.Servers
+    known: dict[str, state.Running] = field(default_factory=dict)
 
-def _until_stopped(services: Services, servers: stack_servers.Servers) -> None:
-    """Say so when a process ends by itself; the others go on. Restart what is asked for."""
-    told: set[int] = set()
-    while True:
-        for instance in services.instances:
-            process = instance.process
-            if not process.is_alive() and process.pid not in told:
-                told.add(process.pid)
-                console.print(
-                    f"[red]{process.name} ended with {process.exit_code()}[/]: {process.log}"
-                )
-        if names := state.asked_for_restart():
-            _restart(services, servers, names)
-        time.sleep(0.5)
+    def run(self) -> NoReturn:
+        while True:
+            action, names = state.requested()
+            for process, _ in self._processes():
+                if process.name in names:
+                    self._do(action, process)
+            if action or self._seen_to_end():
+                self.write()
+            time.sleep(0.5)
 
+    def write(self) -> None:
+        for process, address in self._processes():
+            known = self.known.get(process.name)
+            if process.is_alive() and (known is None or known.pid != process.pid):
+                started = state.running(process.name, process.pid, address, str(process.log))
+                self.known[process.name] = started
+            elif known and not known.ended and not process.is_alive():
+                code = process.exit_code()
+                self.known[process.name] = replace(known, ended=f"ended with {code}")
+        addresses, me = self.servers.addresses, state.running("supervisor", os.getpid())
+        urls = (addresses.kafka_bootstrap, addresses.postgres_url, addresses.redis_url)
+        state.Stack(me, tuple(self.known.values()), addresses.operator_token, urls).write()
 
-def _restart(services: Services, servers: stack_servers.Servers, names: set[str]) -> None:
-    for process in (instance.process for instance in services.instances):
-        if process.name in names:
+    def _processes(self) -> list[tuple[Process, str]]:
+        """Each with its address."""
+        addresses = self.servers.addresses
+        where = {
+            "kafka": addresses.kafka_bootstrap,
+            "postgres": urlsplit(addresses.postgres_url).netloc.rpartition("@")[2],
+            "redis": urlsplit(addresses.redis_url).netloc,
+        }
+        made = [(server, where[server.name]) for server in self.servers.all]
+        return made + [(instance.process, instance.url) for instance in self.services.instances]
+
+    def _seen_to_end(self) -> bool:
+        """Say so when a service ends by itself; the others go on."""
+        seen = [
+            instance.process
+            for instance in self.services.instances
+            if not instance.process.is_alive() and not self.known[instance.process.name].ended
+        ]
+        for process in seen:
+            again = f"`saga start {process.name}` starts it again"
+            console.print(f"[red]{process.name} ended with {process.exit_code()}[/]; {again}")
+            console.print(f"  its log: {process.log}", soft_wrap=True)
+        return bool(seen)
+
+    def _do(self, action: str, process: Process) -> None:
+        if action in {"stop", "restart"} and process.is_alive():
             process.stop()
+            stopped = self.known[process.name]
+            self.known[process.name] = replace(stopped, ended="stopped")
+        if action in {"start", "restart"} and not process.is_alive():
+            try:
+                self._start(process)
+            except RuntimeError as error:  # its log says why: the stack goes on
+                console.print(str(error), markup=False, soft_wrap=True)
+                return
+        console.print(f"{action}: {process.name}")
+
+    def _start(self, process: Process) -> None:
+        if process in self.servers.all:
+            self.servers.restart(process)
+        else:
             process.start()
-    for server in servers.all:
-        if server.name in names:
-            server.stop()
-            servers.restart(server)
-    _write_down(services, servers)
-    console.print(f"restarted {', '.join(sorted(names))}")
+
+
+def _welcome(processes: tuple[state.Running, ...], end: str) -> None:
+    """What a newcomer needs: where all is, a first order, and how to go on."""
+    order = next(p.address for p in processes if p.name.startswith("order-"))
+    saga = PROGRAM if Path(PROGRAM).exists() else "saga"
+    console.print(table(processes))
+    console.print(f"\nTry it:\n{_curl(order)}", markup=False, soft_wrap=True)
+    console.print(
+        f"\nThen `{saga} why ORDER` and `{saga} timeline ORDER`; `{saga} --help` lists the others."
+        f"\nThe operators' token is in {state.FILE}, where they find it."
+        "\nA process that ends is not started again by itself: `saga status` shows it,"
+        f"\nand `saga start NAME` starts it. {end}",
+        soft_wrap=True,
+    )
 
 
 def _curl(url: str) -> str:

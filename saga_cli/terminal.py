@@ -1,20 +1,60 @@
 """How `saga` speaks: one console, one line for an error, and no way for data to play with the screen."""
 
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, NoReturn
+from typing import Any, Final, Literal, NoReturn
 
 import typer
 from rich.console import Console
+from rich.table import Table
 from typer.core import TyperGroup
 
-console: Final = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+WIDE: Final = 4000
+"""Where there is no terminal a table takes what it needs: nothing of it is cut or folded."""
+_ADDRESS: Final = re.compile(r"\('([^']+)', (\d+)")
+_CLASS: Final = re.compile(r"^(\[\w+ -?\d+\] ?)?((\w+\.)*\w+(Error|Exception|Violation)\b:? ?)?")
+_CAPITAL: Final = re.compile(r"(?=[A-Z])")
+console: Final = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
 
 
 def fail(why: str, code: int = 2) -> NoReturn:
     sys.stderr.write(f"saga: {why}\n")
     raise typer.Exit(code)
+
+
+def table_of(*columns: str, right: Collection[str] = (), whole: Collection[str] = ()) -> Table:
+    """Columns to the left, or to the `right`; where it is narrow, those that are `whole` stay so.
+
+    The others are folded then, and nothing is cut.
+    """
+    shown = Table()
+    for name in columns:
+        side: Literal["left", "right"] = "right" if name in right else "left"
+        shown.add_column(name, justify=side, overflow="fold", no_wrap=name in whole)
+    return shown
+
+
+def check_terminal() -> None:
+    """Where nobody can be asked, the command ends with 2."""
+    if not sys.stdin.isatty():
+        fail("there is no terminal to ask at: say --yes")
+
+
+def said(error: BaseException) -> str:
+    """An error in one line, for a person: without its class or its number."""
+    text = " ".join(str(error).split())
+    if "Unable to bootstrap" in text:
+        brokers = (f"{host}:{port}" for host, port in _ADDRESS.findall(text))
+        return f"Kafka does not answer at {', '.join(brokers)}"
+    if "Connect call failed" in text or "[Errno 111]" in text:
+        places = dict.fromkeys(f"{host}:{port}" for host, port in _ADDRESS.findall(text))
+        return f"nothing answers at {', '.join(places) or 'its address'}"
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    named = _CLASS.sub("", text).removeprefix(type(error).__name__).lstrip(": ")
+    return named or _CAPITAL.sub(" ", type(error).__name__).removesuffix("Error").strip().lower()
 
 
 def plain(text: str) -> str:
@@ -49,6 +89,14 @@ def instant(text: str) -> datetime | None:
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
+def period(since: str, until: str) -> tuple[datetime | None, datetime | None]:
+    """Two instants, either of which may be open; ends that are the wrong way round end it with 2."""
+    first, last = instant(since), instant(until)
+    if first and last and first >= last:
+        fail(f"--since {plain(since)} is not before --until {plain(until)}")
+    return first, last
+
+
 def offsets(text: str, like: str) -> dict[str, int]:
     """Places and the first offset to leave out of each; what makes no sense ends the command with 2."""
     pairs = [part.partition("=") for part in text.split(",")]
@@ -76,14 +124,20 @@ class OneLine(TyperGroup):
         except typer.TyperException as error:
             if not standalone_mode:
                 raise
-            if said := error.format_message():  # a command without words prints its help, no error
-                sys.stderr.write(f"saga: {' '.join(said.split())}\n")
+            if why := error.format_message():  # a command without words prints its help, no error
+                sys.stderr.write(f"saga: {' '.join(why.split())}\n")
             code = error.exit_code
         except typer.Abort:
             if not standalone_mode:
                 raise
             sys.stderr.write("saga: nothing was done\n")
             code = 1
+        except OSError as error:
+            if not standalone_mode:
+                raise
+            place = f"{error.filename}: " if error.filename else ""
+            sys.stderr.write(f"saga: {place}{said(error)}\n")
+            code = 2
         if standalone_mode:
             sys.exit(code or 0)
         return code

@@ -62,6 +62,14 @@ class Addresses:
         return f"postgresql://{spec.role}:{self.passwords[spec.role]}@{place}/{spec.database}"
 
 
+def store_of(addresses: Addresses, service: str) -> str:
+    """The URL of a service's own database, or of its Redis."""
+    spec = BY_NAME[service]
+    if spec.has_database:
+        return addresses.database_url(spec)
+    return f"{addresses.redis_url}/{spec.redis_database}"
+
+
 def addresses_of(kafka_bootstrap: str, postgres_url: str, redis_url: str) -> Addresses:
     """The addresses with a password for each role.
 

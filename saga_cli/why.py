@@ -1,7 +1,7 @@
 """Why an order is where it is: who must act next, where the message sits, what helps. No IO."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -17,7 +17,8 @@ SLOW_S: Final = 5.0
 class Finding:
     """`service` must act; `where` is outbox, kafka, discarded, parked, effect, timer or service.
 
-    `commands` help, the first one first; without any there is `wait`, which says for what.
+    `commands` help, the first one first, then `advice`, where what helps is no command of `saga`;
+    without any there is `wait`, which says for what.
     """
 
     service: str
@@ -25,6 +26,7 @@ class Finding:
     what: str
     commands: tuple[str, ...] = ()
     wait: str = ""
+    advice: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +145,7 @@ class _Case:
             return Finding(report.service, "effect", what, wait="it is being asked")
         wait = f"next try {self._when(effect.due_at)}; `{ask}` asks now"
         if broken:
-            wait = f"{broken[0].provider} is tried by itself; `{log}` says more"
+            wait = f"{broken[0].provider} is tried by itself; the log of {report.service} says more"
         return Finding(report.service, "effect", what, wait=wait)
 
     def _resolving(self, effect: Owed) -> Iterator[str]:
@@ -209,6 +211,23 @@ class _Case:
         return f"in {lasting(seconds)}" if seconds >= 1 else "now"
 
 
+def elsewhere(found: Diagnosis) -> Diagnosis:
+    """The same for services that are none of a stack here, which `saga restart` would act on."""
+    return replace(found, findings=tuple(map(_elsewhere, found.findings)))
+
+
+def _elsewhere(finding: Finding) -> Finding:
+    of_stack = {c: c.split() for c in finding.commands if c.startswith(OF_STACK)}
+    advice = tuple(ELSEWHERE[verb].format(name) for _, verb, name in of_stack.values())
+    others = tuple(command for command in finding.commands if command not in of_stack)
+    return replace(finding, commands=others, advice=advice)
+
+
+OF_STACK: Final = ("saga restart ", "saga logs ")
+ELSEWHERE: Final = {
+    "restart": "restart {} where it runs",
+    "logs": "look into the log of {} where it runs",
+}
 KAFKA: Final = ("saga restart kafka", "saga logs kafka")
 
 

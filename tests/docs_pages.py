@@ -14,6 +14,7 @@ from shared_events.catalog import BY_EVENT, ENTRIES, Entry, dead_letters_of
 from shared_events.values import Line, Order
 from tests import state_tables
 from tests.asyncapi import asyncapi_page
+from tests.cli_page import cli_page
 from tests.domain.samples.all import BY_SERVICE
 
 DOCS: Final = Path(__file__).parents[1] / "docs"
@@ -146,8 +147,9 @@ def main() -> None:
     DOCS.mkdir(exist_ok=True)
     (DOCS / "events.md").write_text(events_page(), encoding="utf-8")
     (DOCS / "asyncapi.yaml").write_text(asyncapi_page(), encoding="utf-8")
+    (DOCS / "cli.md").write_text(cli_page(), encoding="utf-8")
     CELLS.write_text(cells_file(), encoding="utf-8")
-    sys.stdout.write("docs/events.md docs/asyncapi.yaml simulation/cells.json\n")
+    sys.stdout.write("docs/events.md docs/asyncapi.yaml docs/cli.md simulation/cells.json\n")
 
 
 if __name__ == "__main__":

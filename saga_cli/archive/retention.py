@@ -23,7 +23,7 @@ from saga_cli.log.source import Place, Span
 from saga_cli.log_reader import TOPICS
 from saga_cli.one_line import in_one_line
 from saga_cli.places import Places, found
-from saga_cli.terminal import console, lasting, plain
+from saga_cli.terminal import console, lasting, plain, table_of
 from saga_cli.topology import SERVICES
 from saga_cli.verify.details import committed
 from shared_events.catalog import BY_EVENT, DELIVERY_DETAILS, dead_letters_of
@@ -135,12 +135,12 @@ async def _letters(places: Places, name: str) -> list[Letters]:
 
 
 def _table(facts: Facts) -> Table:
-    table = Table("topic", "kept", "bytes", "archived")
+    shown = table_of("topic", "kept", "bytes", "archived")
     for topic, kept in facts.topics.items():
         time = "for ever" if kept.kept is None else lasting(kept.kept.total_seconds())
         size = "any" if kept.bytes < 0 else str(kept.bytes)
-        table.add_row(topic, time, size, _share(facts, topic))
-    return table
+        shown.add_row(topic, time, size, _share(facts, topic))
+    return shown
 
 
 def _share(facts: Facts, topic: str) -> str:

@@ -9,7 +9,7 @@ from rich.table import Table
 from saga_cli.archive.figures import figures
 from saga_cli.archive.files import Archive
 from saga_cli.one_line import in_one_line
-from saga_cli.terminal import console, plain
+from saga_cli.terminal import console, plain, table_of
 
 
 def report(url: str, *, as_json: bool) -> None:
@@ -24,10 +24,10 @@ def report(url: str, *, as_json: bool) -> None:
 
 
 def _table(title: str, rows: list[dict[str, Any]]) -> Table:
-    table = Table(title=title, title_justify="left")
-    for name in rows[0]:
-        text = isinstance(rows[0][name], str)
-        table.add_column(name.replace("_", " "), justify="left" if text else "right")
+    names = {name: name.replace("_", " ") for name in rows[0]}
+    numbers = {names[name] for name, value in rows[0].items() if not isinstance(value, str)}
+    shown = table_of(*names.values(), right=numbers)
+    shown.title, shown.title_justify = title, "left"
     for row in rows:
-        table.add_row(*(plain("" if value is None else f"{value}") for value in row.values()))
-    return table
+        shown.add_row(*(plain("" if value is None else f"{value}") for value in row.values()))
+    return shown

@@ -15,9 +15,9 @@ from pydantic_core import to_json
 
 from saga_cli.bench.bench import Bench
 from saga_cli.bench.registry import SCENARIOS, USUAL, Result
-from saga_cli.one_line import AILING, said
+from saga_cli.one_line import AILING
 from saga_cli.stack.binaries import MissingProgramError
-from saga_cli.terminal import console, fail
+from saga_cli.terminal import console, fail, said
 
 
 def bench(names: Sequence[str], session: Bench, json: Path | None) -> None:

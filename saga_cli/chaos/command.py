@@ -9,7 +9,7 @@ import uvloop
 from saga_cli.chaos import trial
 from saga_cli.chaos.trial import Options, Verdict
 from saga_cli.stack.binaries import MissingProgramError
-from saga_cli.terminal import console, fail, plain
+from saga_cli.terminal import console, fail, plain, said
 
 SHOWN: Final = 20
 
@@ -24,7 +24,7 @@ def chaos(options: Options) -> None:
     except MissingProgramError as error:
         fail(str(error))
     except (TimeoutError, RuntimeError, ExceptionGroup) as error:
-        fail(f"the trial itself failed: {error!r}; again: {options.command}", 1)
+        fail(f"the trial itself failed: {said(error)}; again: {options.command}", 1)
     _tell(verdict)
     if not verdict.is_clean:
         fail(f"not clean; again: {options.command}", 1)

@@ -7,7 +7,7 @@ import typer
 from saga_cli.archive.command import ArchiveUrl
 from saga_cli.letters import AsJson
 from saga_cli.operate import OrderId
-from saga_cli.terminal import fail, instant, offsets
+from saga_cli.terminal import fail, instant, offsets, period
 
 OFFSETS_LIKE = "order.events/3=120,payment.events/3=88"
 AS_IT_WAS = f"As the log was at this instant (ISO, UTC), or before offsets such as {OFFSETS_LIKE}."
@@ -47,9 +47,12 @@ def events(  # noqa: PLR0913 - each is an option
     """Print events of all services in the order of time."""
     if follow and until:
         fail("--follow has no end: leave --until out")
-    instants = instant(since), instant(until)
+    instants = period(since, until)
     from saga_cli.past import running  # noqa: PLC0415 - slow, see above
     from saga_cli.past.tailing import Looked  # noqa: PLC0415
+    from saga_cli.past.types import why_unknown  # noqa: PLC0415
 
+    if why := why_unknown(type_):
+        fail(why)
     looked = Looked(type_, order, *instants, partition, limit)
     running.events(looked, archive, follow=follow, as_json=as_json)

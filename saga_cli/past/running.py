@@ -27,15 +27,17 @@ def timeline(order_id: str, until: Limit, archive: str, *, as_json: bool, mermai
     _tell_unread(unread)
     steps = story(events, order_id)
     if not steps:
-        fail(f"the log knows no order {plain(order_id)}" + (" before then" if until else ""), 1)
+        when = " before then" if until else ""
+        fail(f"the log knows no order, SKU or customer {plain(order_id)}{when}", 1)
     if as_json:
         _write(json.dumps(showing.as_json(steps), indent=1))
     elif mermaid:
         _write("\n".join(showing.mermaid(steps)))
     else:
         began, ended = steps[0].envelope.time, steps[-1].envelope.type
-        lines = f"Order {plain(order_id)}, from {began.isoformat(timespec='milliseconds')}: {ended}"
-        console.print(lines, markup=False, soft_wrap=True)
+        span = f"from {began.isoformat(timespec='milliseconds')}: {ended}"
+        title = f"{showing.kind_of(steps)} {plain(order_id)}, {span}"
+        console.print(title, markup=False, soft_wrap=True)
         console.print(showing.table(steps))
         console.print("ms by the services' clocks; (n): after its own step n, by no event")
 

@@ -9,16 +9,14 @@ from rich.table import Table
 
 from saga_cli.log_reader import Logged
 from saga_cli.past.story import Step
-from saga_cli.terminal import plain
+from saga_cli.terminal import plain, table_of
 from saga_cli.topology import SERVICES
 from shared_events.catalog import BY_EVENT
 
 
 def table(steps: Sequence[Step[Any]]) -> Table:
-    shown = Table()
-    for name in ("#", "after", "on", "ms", "hop", "service", "event", "what"):
-        right = name in {"#", "after", "ms", "hop"}
-        shown.add_column(name, justify="right" if right else "left")
+    names = ("#", "after", "on", "ms", "hop", "service", "event", "what")
+    shown = table_of(*names, right={"#", "after", "ms", "hop"})
     for step in steps:
         after = "" if not step.cause else f"{step.cause}" if step.direct else f"({step.cause})"
         hop = "" if step.hop_ms is None else f"{step.hop_ms:.0f}"
@@ -27,6 +25,12 @@ def table(steps: Sequence[Step[Any]]) -> Table:
         numbers = (str(step.number), after, on, f"{step.ms:.0f}", hop)
         shown.add_row(*numbers, step.service, step.envelope.type, what)
     return shown
+
+
+def kind_of(steps: Sequence[Step[Any]]) -> str:
+    """What the subject of these events is."""
+    subject = BY_EVENT[type(steps[0].envelope.event)].subject
+    return {"sku": "SKU", "customer_id": "Customer"}.get(subject, "Order")
 
 
 def what_of(event: Any) -> str:

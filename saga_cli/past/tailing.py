@@ -5,15 +5,15 @@ import heapq
 from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from fnmatch import fnmatchcase
 from typing import Final
 
 from chassis import clock
 from chassis.kafka import reading
 from saga_cli.log.kafka import kept_of
-from saga_cli.log.source import Kept, Place, Source, Span
+from saga_cli.log.source import Kept, Place, Source, Span, UnreadableError
 from saga_cli.log_reader import TOPICS, Logged
 from saga_cli.past.reading import homes, logged
+from saga_cli.past.types import is_of_type
 from shared_events.codec import type_of
 
 POLL_S: Final = 0.2
@@ -57,9 +57,7 @@ class Looked:
                 await clock.wait_for(stopping, POLL_S)
 
     def wants(self, kept: Kept) -> bool:
-        type_ = type_of(kept.record.headers)
-        names = (type_, type_.rpartition(".")[0])
-        by_type = not self.pattern or any(fnmatchcase(name, self.pattern) for name in names)
+        by_type = not self.pattern or is_of_type(type_of(kept.record.headers), self.pattern)
         return by_type and self.subject in {"", kept.record.subject}
 
     def read(self, kept: Iterable[Kept]) -> list[Logged]:
@@ -69,7 +67,12 @@ class Looked:
         """What of each partition has to be read."""
         found = await (homes(source, self.subject) if self.subject else source.spans(TOPICS))
         if self.partition is not None:
+            there = {place.partition for place in found}
             found = {p: span for p, span in found.items() if p.partition == self.partition}
+            if there and not found:
+                whose = f"of {self.subject}" if self.subject else "of the topics"
+                known = ", ".join(map(str, sorted(there)))
+                raise UnreadableError(f"partition {self.partition} is none {whose}: {known}")
         starts = await source.offsets_at(self.since, found) if self.since and found else {}
         ends = await source.offsets_at(self.until, found) if self.until and found else {}
         return dict(self._within(found, dict(starts), dict(ends)))

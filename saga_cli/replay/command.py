@@ -1,7 +1,6 @@
 """saga replay: a service's database made anew from what the service has published."""
 
 import os
-import sys
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -12,7 +11,7 @@ from saga_cli.elsewhere import run_by
 from saga_cli.letters import AsJson
 from saga_cli.places import Places, found
 from saga_cli.replay.job import Job, Limit
-from saga_cli.terminal import fail, instant, offsets, plain
+from saga_cli.terminal import check_terminal, fail, instant, offsets, plain
 from saga_cli.topology import BY_NAME
 
 OFFSETS_LIKE: Final = "0=1200,1=1300"
@@ -22,7 +21,7 @@ Into = Annotated[str, typer.Option(help="The URL of a new, empty database or Red
 InPlace = Annotated[
     bool, typer.Option("--in-place", help="The service's own; what the log knows is emptied.")
 ]
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask; needed where there is no terminal.")]
 Copy = Annotated[bool, typer.Option("--copy", help="For looking: the service's positions stay.")]
 Until = Annotated[
     str, typer.Option(help=f"An instant (ISO, UTC), or offsets such as {OFFSETS_LIKE}; a copy.")
@@ -89,8 +88,7 @@ def _own(places: Places, service: str) -> str:
 
 
 def _confirm(service: str) -> None:
-    if not sys.stdin.isatty():
-        fail("--in-place empties the service's own store: say --yes")
+    check_terminal()
     typer.confirm(
         f"This empties {service}'s own store and fills it from the log. Go on?", abort=True
     )

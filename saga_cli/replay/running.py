@@ -8,12 +8,12 @@ from dataclasses import asdict
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from saga_cli.one_line import in_one_line, said
+from saga_cli.one_line import in_one_line
 from saga_cli.progress import shown
 from saga_cli.replay import database
 from saga_cli.replay.errors import ReplayError
 from saga_cli.replay.job import Job, Rebuilt
-from saga_cli.terminal import console, fail
+from saga_cli.terminal import console, fail, said
 from saga_cli.topology import BY_NAME
 
 

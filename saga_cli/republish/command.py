@@ -8,7 +8,7 @@ import typer
 
 from saga_cli.places import found
 from saga_cli.progress import shown
-from saga_cli.terminal import console, fail, plain
+from saga_cli.terminal import console, fail, plain, said, table_of
 from saga_cli.topology import BY_NAME, SERVICES
 
 if TYPE_CHECKING:
@@ -50,17 +50,14 @@ def _run(names: list[str], *, dry_run: bool) -> "list[Republished]":
     try:
         return asyncio.run(run())
     except (*errors, asyncpg.PostgresError, OSError, TimeoutError) as error:
-        fail(f"{type(error).__name__}: {' '.join(str(error).split())}")
+        fail(said(error))
 
 
 def _tell(results: "list[Republished]", *, dry_run: bool) -> None:
-    from rich.table import Table  # noqa: PLC0415 - slow, see above
-
-    table = Table()
-    for name in ("service", "kept", "missing", "to send" if dry_run else "sent", "lost"):
-        table.add_column(name, justify="left" if name == "service" else "right")
+    figures = ("kept", "missing", "to send" if dry_run else "sent", "lost")
+    shown = table_of("service", *figures, right=figures)
     for r in results:
-        table.add_row(r.service, *map(str, (r.kept, r.missing, r.again, r.lost)))
-    console.print(table)
+        shown.add_row(r.service, *map(str, (r.kept, r.missing, r.again, r.lost)))
+    console.print(shown)
     if lost := sum(result.lost for result in results):
         console.print(f"[red]{lost} events are in no topic and kept no more.[/]")

@@ -21,6 +21,7 @@ from saga_cli.declared import service_of
 from saga_cli.places import Places
 from saga_cli.republish.leading import SHARD, leading, opened
 from saga_cli.republish.missing import Found, Kept, Key, lost
+from saga_cli.terminal import said
 from saga_cli.topology import BY_NAME
 from saga_cli.verify.live import COUNTERS, Live, in_postgres
 from saga_cli.verify.results import Told, nobody
@@ -153,7 +154,7 @@ async def _send(store: Store, sender: Sender, batch: list[OutboxRow]) -> None:
         if not waiting:
             return
         await sender.drop_producer()
-    raise InterruptedSendError(f"Kafka does not take it: {error!r}")
+    raise InterruptedSendError(f"Kafka does not take it: {said(error) if error else 'no answer'}")
 
 
 async def _holds(places: Places, service: Service, kept: Kept) -> dict[Key, int]:

@@ -12,7 +12,7 @@ from rich.table import Table
 from saga_cli.schema import sources
 from saga_cli.schema.comparing import Change, changes, merged
 from saga_cli.schema.snapshot import Vocabulary, written
-from saga_cli.terminal import OneLine, console, fail, plain
+from saga_cli.terminal import OneLine, console, fail, plain, table_of
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 WHERE: Final = "a file of `schema export`, a checkout, or a revision of git"
@@ -78,10 +78,10 @@ def show(
 
 
 def _table(vocabulary: Vocabulary) -> Table:
-    table = Table("type", "owner", "topic", "key", "also reads")
+    shown = table_of("type", "owner", "topic", "key", "also reads")
     for name, event in vocabulary.items():
-        table.add_row(name, event.owner, event.topic, event.key, ", ".join(event.reads))
-    return table
+        shown.add_row(name, event.owner, event.topic, event.key, ", ".join(event.reads))
+    return shown
 
 
 @app.command()

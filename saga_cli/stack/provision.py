@@ -7,15 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from chassis.settings import bootstrap_servers, postgres_url, redis_url
 from saga_cli.stack import containers, postgres, servers
 from saga_cli.stack.processes import Process
+from saga_cli.terminal import said
 from saga_cli.topology import addresses_of
 
 GIVEN: Final = ("SAGA_KAFKA_BOOTSTRAP", "SAGA_POSTGRES_URL", "SAGA_REDIS_URL")
 
 
+SHAPES: Final = (bootstrap_servers, postgres_url, redis_url)
+
+
 class MissingAddressError(Exception):
-    """Some of the three servers' addresses are given and some are not."""
+    """Some of the three servers' addresses are given and some are not, or one is malformed."""
 
 
 @dataclass
@@ -39,13 +44,27 @@ def docker_answers() -> bool:
     return result.returncode == 0 and bool(result.stdout.strip())
 
 
+def given() -> dict[str, str]:
+    """The servers' addresses that the environment names, "" for each that it does not.
+
+    Raises MissingAddressError for a malformed one.
+    """
+    found = {name: os.environ.get(name, "") for name in GIVEN}
+    for (name, text), check in zip(found.items(), SHAPES, strict=True):
+        try:
+            check(text) if text else None
+        except ValueError as error:
+            raise MissingAddressError(f"{name}: {error}") from error
+    return found
+
+
 def provide(folder: Path | None = None) -> servers.Servers:
     """Servers for one stack; a given folder keeps the data of local ones.
 
     Raises MissingAddressError or MissingProgramError when they can't be had, RuntimeError when one
     does not answer.
     """
-    missing = [name for name in GIVEN if not os.environ.get(name)]
+    missing = [name for name in GIVEN if not given()[name]]
     if not missing:
         return _given()
     if len(missing) < len(GIVEN):
@@ -56,12 +75,14 @@ def provide(folder: Path | None = None) -> servers.Servers:
 
 
 def _given() -> servers.Servers:
-    addresses = addresses_of(*(os.environ[name] for name in GIVEN))
+    addresses = addresses_of(*given().values())
     for variable, check in zip(GIVEN, servers.CHECKS.values(), strict=True):
         try:
             check(addresses)
         except Exception as error:
-            raise RuntimeError(f"the server of {variable} does not answer: {error}") from error
+            raise RuntimeError(
+                f"the server of {variable} does not answer: {said(error)}"
+            ) from error
     postgres.create_databases(addresses)
     folder, held = servers.private_folder()
     nobody = Process("given", (), folder / "given.log")

@@ -18,6 +18,7 @@ from redis import Redis
 
 from saga_cli.stack import binaries, kafka, ports, postgres, watchdog
 from saga_cli.stack.processes import Process
+from saga_cli.terminal import said
 from saga_cli.topology import Addresses, addresses_of
 
 START_S: Final = 60
@@ -159,7 +160,7 @@ def _await(server: Process, check: Callable[[], None]) -> None:
             check()
         except Exception as error:
             if not server.is_alive() or time.monotonic() > deadline:
-                why = f"{server.name} does not answer ({error!r}); the end of its log:"
+                why = f"{server.name} does not answer ({said(error)}); the end of its log:"
                 raise RuntimeError(f"{why}\n{server.tail()}") from error
             time.sleep(0.05)
         else:

@@ -15,8 +15,13 @@ from saga_cli.stack.processes import Process
 from saga_cli.topology import BY_NAME, SERVICES, Addresses, ServiceSpec, environment_of
 
 READY_S: Final = 120
+WRONG_SETTING: Final = 2
 # Each client would load all authorities, 20 ms of the CPU that a starting service needs.
 PLAIN: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+class SettingError(RuntimeError):
+    """A service does not start with the variables that it has."""
 
 
 @dataclass
@@ -79,7 +84,7 @@ class Services:
     def start_all(self, instances: int = 1, told: Callable[[str], None] | None = None) -> None:
         """Start every service and wait until all are ready.
 
-        Raises RuntimeError with the end of the log of one that dies.
+        Raises RuntimeError with the end of the log of one that dies, SettingError with its last line.
         """
         for _ in range(instances):
             for spec in SERVICES:
@@ -98,6 +103,8 @@ class Services:
                     waiting.remove(instance)
                     if told:
                         told(process.name)
+                elif process.exit_code() == WRONG_SETTING:
+                    raise SettingError(process.tail(1))
                 elif not process.is_alive() or time.monotonic() > deadline:
                     why = "died" if not process.is_alive() else "is not ready"
                     raise RuntimeError(f"{process.name} {why}; its log ends:\n{process.tail()}")

@@ -7,7 +7,7 @@ import typer
 
 from saga_cli.archive.command import ArchiveUrl
 from saga_cli.elsewhere import run_by
-from saga_cli.terminal import fail, instant, plain
+from saga_cli.terminal import fail, period, plain
 from saga_cli.topology import BY_NAME, SERVICES
 
 
@@ -30,7 +30,7 @@ def verify(
         fail(f"there is no service {plain(service)!r}; there are {', '.join(BY_NAME)}")
     if (since or until or code) and not decide:
         fail("--since, --until and --code are for --decide")
-    instants = [instant(since), instant(until)]
+    instants = period(since, until)
     if code is not None:
         limits = [*("--since", since) * bool(since), *("--until", until) * bool(until)]
         words = ["--decide", *filter(None, [service]), *limits, *["--json"] * as_json]

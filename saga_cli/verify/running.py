@@ -16,7 +16,7 @@ from saga_cli.log.source import Source
 from saga_cli.one_line import in_one_line
 from saga_cli.places import Places, found
 from saga_cli.progress import shown
-from saga_cli.terminal import console, fail, plain
+from saga_cli.terminal import console, fail, plain, table_of
 from saga_cli.verify.deciding import Decided, Window, decide_again
 from saga_cli.verify.details import committed
 from saga_cli.verify.results import Difference, Result, Told
@@ -130,9 +130,7 @@ def _decisions(results: list[Decided]) -> Table:
 
 
 def _table(names: tuple[str, ...], rows: list[tuple[str | float, ...]]) -> Table:
-    table = Table()
-    for name in names:
-        table.add_column(name, justify="left" if name == "service" else "right")
+    shown = table_of(*names, right=names[1:])
     for *cells, seconds in rows:
-        table.add_row(*map(str, cells), f"{seconds:.1f}")
-    return table
+        shown.add_row(*map(str, cells), f"{seconds:.1f}")
+    return shown

@@ -1,6 +1,7 @@
 """Pages that are made from the code are as the code is."""
 
 from tests.asyncapi import asyncapi_page
+from tests.cli_page import cli_page
 from tests.docs_pages import CELLS, DOCS, cells_file, events_page
 
 
@@ -12,6 +13,11 @@ def test_events_page_is_fresh() -> None:
 def test_asyncapi_is_fresh() -> None:
     written = (DOCS / "asyncapi.yaml").read_text(encoding="utf-8")
     assert written == asyncapi_page(), "run python -m tests.docs_pages"
+
+
+def test_cli_page_is_fresh() -> None:
+    written = (DOCS / "cli.md").read_text(encoding="utf-8")
+    assert written == cli_page(), "run python -m tests.docs_pages"
 
 
 def test_cells_are_fresh() -> None:

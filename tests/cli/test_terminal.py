@@ -1,11 +1,16 @@
 """How the commands speak: one line for an error, nothing that plays with the screen."""
 
+import re
 from pathlib import Path
 
 import pytest
+from aiokafka.errors import KafkaConnectionError, NotLeaderForPartitionError, StaleMetadata
 
 from saga_cli.letters import _value
-from saga_cli.terminal import lasting, plain
+from saga_cli.main import LOG as LOG_GROUP
+from saga_cli.main import ORDERS, PROOF, STACK
+from saga_cli.terminal import lasting, plain, said
+from saga_cli.topology import SERVICES
 from tests.support.saga import saga
 
 
@@ -16,6 +21,18 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 URLS = {f"SAGA_{name}_URL": "http://127.0.0.1:1" for name in ("ORDER", "INVENTORY", "PAYMENT")}
+ALL = {
+    **{f"SAGA_{spec.prefix}_URL": "http://127.0.0.1:1" for spec in SERVICES},
+    "SAGA_OPERATOR_TOKEN": "t",
+}
+LOG = {"SAGA_KAFKA_BOOTSTRAP": "127.0.0.1:1"}
+SERVERS = {
+    **LOG,
+    "SAGA_POSTGRES_URL": "postgresql://u:secret@127.0.0.1:1/d",
+    "SAGA_REDIS_URL": "redis://127.0.0.1:1",
+}
+CLASS = re.compile(r"[A-Z]\w*(Error|Exception)\b|secret|<[A-Z]|pydantic")
+"""What no person is told: classes, passwords, how a library puts it."""
 WRONG = [
     (["nonsense"], {}, "No such command 'nonsense'."),
     (["up", "--instances", "0"], {}, "Invalid value for '--instances'"),
@@ -29,10 +46,40 @@ WRONG = [
     (["restart", "kafka"], {}, "no stack runs in this folder"),
     (["why", "o-1"], URLS, "set SAGA_SHIPPING_URL, SAGA_LOYALTY_URL, SAGA_OPERATOR_TOKEN too"),
     (["dead-letters", "list", "order"], URLS, "set SAGA_OPERATOR_TOKEN too"),
+    (["reconcyle"], {}, "Did you mean 'reconcile'"),
+    (["start", "order"], {}, "no stack runs in this folder"),
+    (["stop", "order"], {}, "no stack runs in this folder"),
+    (["dead-letters", "discard", "order", "o-1", "--reason", "r"], ALL, "say --yes"),
+    (["replay", "order", "--in-place"], LOG, "say --yes"),
+    (["why", "o-1"], {**ALL, "SAGA_ORDER_URL": "127.0.0.1:8001"}, "SAGA_ORDER_URL: no URL such as"),
+    (["why", "o-1"], {**ALL, "SAGA_ORDER_URL": "http://h,"}, "SAGA_ORDER_URL: no URL such as"),
+    (["why", "o-1"], {**ALL, "SAGA_ORDER_URL": "http://h:0"}, "SAGA_ORDER_URL: no host and port"),
+    (["why", "o-1"], {**ALL, "SAGA_OPERATOR_TOKEN": "a\nb"}, "SAGA_OPERATOR_TOKEN is no token"),
+    (
+        ["events"],
+        {"SAGA_KAFKA_BOOTSTRAP": "nonsense"},
+        "SAGA_KAFKA_BOOTSTRAP: a broker is host:port",
+    ),
+    (["events"], LOG, "Kafka does not answer at 127.0.0.1:1"),
+    (["timeline", "o-1"], LOG, "Kafka does not answer at 127.0.0.1:1"),
+    (["retention"], LOG, "Kafka does not answer at 127.0.0.1:1"),
+    (["events", "--type", "nonsense.x"], LOG, "there is no event 'nonsense.x'"),
+    (["events", "--type", "payment.capturd"], LOG, "did you mean payment.captured"),
+    (["events", "--since", "2026-02-01", "--until", "2026-01-01"], LOG, "is not before --until"),
+    (["reconcile"], LOG, "give ORDER_DATABASE_URL"),
+    (["reconcile"], {**LOG, "ORDER_DATABASE_URL": "nonsense"}, "ORDER_DATABASE_URL: no URL"),
+    (["reconcile"], SERVERS, "nothing answers at 127.0.0.1:1"),
+    (["erase", "o-1"], SERVERS, "nothing answers at 127.0.0.1:1"),
+    (["republish"], {**SERVERS, "SAGA_POSTGRES_URL": "nonsense"}, "SAGA_POSTGRES_URL: no URL"),
+    (["up"], {**SERVERS, "SAGA_REDIS_URL": "http://h"}, "SAGA_REDIS_URL: no URL such as redis://"),
+    (["simulate", "--plan", "nonsense"], {}, "not a plan: "),
+    (["verify", "--decide", "--code", "/nowhere"], LOG, "is no checkout"),
 ]
 
 
-@pytest.mark.parametrize(("words", "variables", "says"), WRONG, ids=[" ".join(x[0]) for x in WRONG])
+@pytest.mark.parametrize(
+    ("words", "variables", "says"), WRONG, ids=[f"{x[0]} {x[2]}" for x in WRONG]
+)
 def test_what_is_asked_wrongly_is_one_line_and_exit_code_2(
     words: list[str], variables: dict[str, str], says: str
 ) -> None:
@@ -41,6 +88,36 @@ def test_what_is_asked_wrongly_is_one_line_and_exit_code_2(
     assert result.err.startswith("saga: ")
     assert says in result.err
     assert len(result.err.splitlines()) == 1
+    assert not CLASS.search(result.err)
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (TimeoutError(), "no answer in time"),
+        (
+            KafkaConnectionError("Unable to bootstrap from [('h', 9, <A: 0>)]"),
+            "Kafka does not answer at h:9",
+        ),
+        (NotLeaderForPartitionError("x"), "x"),
+        (OSError(111, "Connect call failed ('127.0.0.1', 5)"), "nothing answers at 127.0.0.1:5"),
+        (OSError(28, "No space left on device"), "No space left on device"),
+        (StaleMetadata(), "stale metadata"),
+        (RuntimeError("two\nlines"), "two lines"),
+    ],
+)
+def test_an_error_is_told_without_its_class(error: Exception, says: str) -> None:
+    assert said(error) == says
+
+
+def test_the_release_is_told() -> None:
+    assert re.fullmatch(r"saga \d+\.\d+\.\d+\n", saga("--version").out)
+
+
+def test_help_is_in_groups_and_says_what_exit_codes_mean() -> None:
+    told = saga("--help").out
+    assert all(panel in told for panel in (STACK, ORDERS, LOG_GROUP, PROOF))
+    assert "Exit codes: 0 done." in told
 
 
 def test_a_service_that_does_not_answer_is_one_line_and_exit_code_1() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from saga_cli.report import Action, Consumer, Relay, Report, merged
+from saga_cli.why import elsewhere
 from tests.cli.situations import (
     NOW,
     OPEN,
@@ -213,6 +214,23 @@ def test_a_published_message_waits_in_kafka_while_kafka_is_away() -> None:
     assert first(found).commands[0] == "saga restart kafka"
 
 
+def test_elsewhere_no_command_is_advised_that_acts_on_the_stack_of_this_folder() -> None:
+    asked = capturing(
+        tries=9, needs_attention=True, may_be_resolved_as=("declined",), last_error="500"
+    )
+    found = elsewhere(diagnosed(order="Pending", inventory="Reserved", payment=asked))
+    assert first(found).commands == (
+        f"saga expedite {ORDER}",
+        f"saga resolve {ORDER} --as declined --note TEXT",
+    )
+    assert first(found).advice == ("look into the log of payment where it runs",)
+    silence = elsewhere(diagnosed(order=silent("order")))
+    assert (first(silence).commands, first(silence).advice) == (
+        (),
+        ("restart order where it runs",),
+    )
+
+
 @pytest.mark.parametrize("consumer", [reading(lag=None), reading(ready=False)])
 def test_one_service_that_does_not_read_is_to_be_looked_at(consumer: dict[str, Any]) -> None:
     found = diagnosed(order="Pending", inventory="Reserved", payment=consumer)
@@ -314,7 +332,7 @@ def test_an_open_circuit_is_named_with_its_reason() -> None:
     asked = capturing(circuits=(OPEN,), in_s=-60)
     found = diagnosed(order="Pending", inventory="Reserved", payment=asked)
     assert "the circuit to stripe is open: 401" in first(found).what
-    assert first(found).wait == "stripe is tried by itself; `saga logs payment` says more"
+    assert first(found).wait == "stripe is tried by itself; the log of payment says more"
 
 
 def test_an_effect_on_its_first_try_is_being_asked() -> None:

@@ -303,55 +303,6 @@ def saga(folder: Path, *words: str, **variables: str) -> subprocess.CompletedPro
     )
 
 
-def test_up_status_and_down(tmp_path: Path) -> None:
-    assert saga(tmp_path, "status").returncode == 1
-    up = saga(tmp_path, "up", "--detach")
-    assert up.returncode == 0, up.stderr
-    stack = _stack_of(tmp_path)
-    try:
-        assert saga(tmp_path, "up").returncode == 2
-        status = saga(tmp_path, "status")
-        assert status.returncode == 0, status.stdout
-        assert all(f"{spec.name}-1" in status.stdout for spec in SERVICES)
-        _await_followed(tmp_path, "order", "started")
-        os.kill(stack[-1].pid, signal.SIGKILL)
-        _await_that(lambda: not stack[-1].is_alive())
-        assert saga(tmp_path, "status").returncode == 1
-    finally:
-        down = saga(tmp_path, "down")
-    assert down.returncode == 0, down.stderr
-    assert not any(process.is_alive() for process in stack)
-    assert not Path(stack[0].log).parent.exists()
-    assert "No stack" in saga(tmp_path, "down").stdout
-
-
-def _await_followed(folder: Path, service: str, word: str) -> None:
-    """`logs -f` tells what is there and goes on, until it is interrupted as by Ctrl-C."""
-    # A shell's job in the background ignores Ctrl-C, and so would what it starts.
-    plain = ["env", "--default-signal=INT"] if sys.platform == "linux" else []
-    command = [*plain, sys.executable, "-m", "saga_cli.main", "logs", "-f", service]
-    following = subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        start_new_session=True,
-    )
-    try:
-        assert following.stdout is not None
-        assert any(word in line for line in following.stdout)
-        assert following.poll() is None
-    finally:
-        os.killpg(following.pid, signal.SIGINT)
-        following.communicate(timeout=20)
-
-
-def _stack_of(folder: Path) -> tuple[state.Running, ...]:
-    raw = json.loads((folder / state.FILE).read_text())
-    return tuple(state.Running(**entry) for entry in raw["processes"])
-
-
 def test_down_leaves_another_process_with_the_same_pid_alone(tmp_path: Path) -> None:
     bystander = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     later = state.running("supervisor", bystander.pid).started_at - 3600

@@ -64,8 +64,12 @@ def changed(record: Record, value: bytes | None = None, **headers: bytes) -> Rec
 
 
 def sent(services: Services, *found: Record) -> None:
+    sent_to(services.addresses.kafka_bootstrap, *found)
+
+
+def sent_to(bootstrap: str, *found: Record) -> None:
     async def send() -> None:
-        producer = AIOKafkaProducer(bootstrap_servers=services.addresses.kafka_bootstrap)
+        producer = AIOKafkaProducer(bootstrap_servers=bootstrap)
         await producer.start()
         for r in found:
             await producer.send_and_wait(r.topic, r.value, r.key, headers=list(r.headers))

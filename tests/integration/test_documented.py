@@ -1,0 +1,347 @@
+"""Every command and request that the documentation shows, run on one stack; and the stack itself."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+import psutil
+import pytest
+import typer
+
+from saga_cli import state
+from saga_cli.main import app
+from simulation.plan import Plan
+from tests.support.documented import ROOT, Documented, commands, strangers
+from tests.support.saga import Ended, saga
+from tests.support.stack import CHECKOUT, Shop, followed, requested, run
+from tests.support.waiting import until
+
+NOT_COMMANDS: Final = {
+    "docs/architecture.md": 5,  # the picture of the chain, and how many cores a rate takes
+    "docs/archive.md": 1,  # the name of a file
+}
+TOO_LONG: Final = {
+    "saga demo": "a stack of its own; `tests/integration` does what it shows",
+    "saga chaos": "minutes; tests/chaos/test_short.py",
+    "saga bench": "minutes; tests/integration/test_bench.py",
+    "saga mutants": "minutes; tests/simulation",
+    "saga up": "this stack is one",
+    "saga down": "the last test",
+    "saga archive s3://bucket/log --follow": "no object store; tests/integration/test_archive.py",
+}
+"""What is only asked for its help."""
+SHORT: Final = {
+    "saga simulate": ["--orders", "5", "--per-run", "5", "--jobs", "1"],
+    "saga republish": ["--dry-run"],
+}
+"""Options that make a run short; they win over the same ones before."""
+LAST: Final = ("saga replay payment --in-place", "saga erase", "saga dead-letters", "saga restart")
+SHAPES: Final = {
+    "why": r"Order \S+ is [A-Z]+\n  order \w+  inventory \w+ ",
+    "timeline": r"Order \S+, from .*\n(.*\n)*.* order\.placed\.v1 ",
+    "events": r'(.* \w+\.events/\d+/\d+ +\w+\.\w+\.v1 )|(\{"id": )|(^$)',
+    "status": r"(.*\n)*.* order-1 .* http://127.0.0.1:\d+ .* yes .*\n",
+    "logs": r'\{.*"event": "\w+"',
+    "stop": r"[\w-]+ stopped\n",
+    "start": r"[\w-]+ ready\n",
+    "restart": r"[\w-]+ ready\n",
+    "reconcile": r"\d+ orders \(.*\), \d+ events in the log\nAll books agree",
+    "verify": r"(.*\n)*.*differences.*\n(.*\n)*All equal\.",
+    "replay": r"(.*\n)*.*\d+ events",
+    "republish": r"(.*\n)*.* missing .*\n",
+    "erase": r"The delivery details of \S+ are erased\.\n",
+    "archive": r"\d+ ",
+    "report": r"(.*\n)*.*placed",
+    "retention": r"(.*\n)*.* order\.events ",
+    "simulate": r"(.*\n)*no violation",
+    "schema check": r"(.*\n)*\d+ types of .* now: 0 breaking, \d+ fine\.",
+    "schema show": r'(\{\n  "\$schema": )|(.*\n.* type .* owner )',
+    "schema export": r"\d+ types in ",
+    "dead-letters list": r".*\n.* service .* key .* event ",
+    "dead-letters show": r"1/1  message \S+  ",
+    "dead-letters redrive": r".* message \S+ (stays|would stay) parked: ",
+    "dead-letters discard": r"Discarded message \S+ ",
+    "dead-letters skip": r"\w+ steps over \S+ and parks it\.\n",
+    "dead-letters actions": r"\d{4}-\d\d-\d\dT\S+  \S+  discard",
+}
+"""How the output begins; that of a command which is not here is only not empty."""
+SAYS_NO: Final = {
+    "saga resolve": "nothing that may end as ",
+    "saga expedite": "no provider owes an answer for ",
+    'saga dead-letters show order ""': "order parked nothing of (no key)",
+    "saga dead-letters redrive": "",
+}
+"""What ends with 1 here: there is nothing to do, or it is parked again."""
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    folder = tmp_path_factory.mktemp("stack")
+    up = run(folder, "up", "--detach")
+    assert up.returncode == 0, up.stderr
+    try:
+        found = Shop(folder, up.stdout)
+        answer = requested(found, re.sub(r"\\\n", " ", up.stdout.partition("Try it:\n")[2]))
+        assert answer.status_code == 201, answer.text
+        found.order_id = answer.json()["order_id"]
+        yield found
+    finally:
+        run(folder, "down")
+
+
+@pytest.fixture(autouse=True)
+def _in_the_folder(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if "shop" in request.fixturenames:
+        monkeypatch.chdir(request.getfixturevalue("shop").folder)
+
+
+ALL: Final = commands()
+
+
+def of(program: str) -> list[Documented]:
+    return [each for each in ALL.values() if each.words[0] == program]
+
+
+def in_order(each: Documented) -> int:
+    return next((n for n, text in enumerate(LAST, 1) if each.text.startswith(text)), 0)
+
+
+@pytest.mark.parametrize("documented", of("curl"), ids=lambda each: each.text[-60:])
+def test_a_documented_request_is_answered(shop: Shop, documented: Documented) -> None:
+    answer = requested(shop, documented.text)
+    assert answer.is_success, (documented, answer.text)
+    if "/checkout" in documented.text:
+        assert answer.json()["state"] in {"CONFIRMED", "PENDING"}
+
+
+SAGA: Final = sorted(of("saga"), key=in_order)
+
+
+@pytest.mark.parametrize("documented", SAGA, ids=[each.text for each in SAGA])
+def test_a_documented_command_does_what_its_page_says(shop: Shop, documented: Documented) -> None:
+    words = filled_in(shop, documented)
+    with_effect = tuple(words) not in shop.done
+    ended = shop.done.setdefault(tuple(words), carried_out(shop, words)) if with_effect else None
+    ended = ended or shop.done[tuple(words)]
+    no = next((said for text, said in SAYS_NO.items() if documented.text.startswith(text)), None)
+    if no is not None and ended.code == 1:
+        assert no in ended.err, ended
+        return
+    assert ended.code == 0, ended
+    if "--json" in words:
+        assert all(json.loads(line) for line in ended.out.splitlines())
+    elif "--help" not in words:
+        shape = SHAPES.get(" ".join(words[:2]), SHAPES.get(words[0], r"\S"))
+        assert re.match(shape, ended.out), ended.out
+
+
+def filled_in(shop: Shop, documented: Documented) -> list[str]:
+    """The words after `saga`, with what stands for something replaced, made short where it is long."""
+    text = re.sub(r" \[(?!\")[^\"']*\]+$", "", documented.text)
+    words = shlex.split(text)[1:]
+    if documented.text in TOO_LONG or text in TOO_LONG or is_mention(words):
+        return [*names_of(words), "--help"]
+    order = shop.parked if words[0] == "dead-letters" else shop.order_id
+    stands = {
+        "ORDER": order,
+        "ORDER_ID": order,
+        "P": "0",
+        "O": "99999",
+        "SERVICE": "payment",
+        "NAME": "shipping",
+        "KEY": order,
+    }
+    made = [stands.get(w, order if re.fullmatch(r"[0-9a-f-]{36}", w) else w) for w in words]
+    made = [place_of(shop, before, word) for before, word in zip(["", *made], made, strict=False)]
+    short = next((more for t, more in SHORT.items() if text.startswith(t)), [])
+    made += short if "--plan" not in made else []
+    made += ["--yes"] if words[:2] == ["dead-letters", "discard"] else []
+    return made
+
+
+def place_of(shop: Shop, before: str, word: str) -> str:
+    if before == "--into":
+        return shop.database()
+    if before == "--code":
+        return str(ROOT)
+    if before == "--plan":
+        return Plan.drawn(7, 5, frozenset()).to_json()
+    if word in {"/var/lib/checkout/log", "URL"}:
+        return str(shop.folder / "archive")
+    if word == "FILE" or word.startswith("tests/contract/schema/"):
+        return shop.file()
+    return word
+
+
+def names_of(words: list[str]) -> list[str]:
+    """The words that name a command."""
+    group = typer.main.get_command(app).commands[words[0]]  # type: ignore[attr-defined]
+    return words[:2] if hasattr(group, "commands") else words[:1]
+
+
+def is_mention(words: list[str]) -> bool:
+    """A name without what it needs: the text is about it, nobody would give it like that."""
+    command: Any = typer.main.get_command(app)
+    for name in (names := names_of(words)):
+        command = command.commands[name]
+    needs = hasattr(command, "commands") or any(p.required for p in command.params)
+    return (needs and words == names) or words == ["replay"]
+
+
+def carried_out(shop: Shop, words: list[str]) -> Ended:
+    if "--follow" in words:
+        return followed(shop.folder, words, "events")
+    if "--code" in words:  # which another process does
+        ended = run(shop.folder, *words)
+        return Ended(ended.returncode, ended.stdout, ended.stderr)
+    goes_on = words[0] == "replay" and "--help" not in words and "--until" not in words
+    if goes_on:  # a service that runs is not rebuilt
+        assert saga("stop", words[1]).code == 0
+    result = saga(*words)
+    if goes_on or (words[0] == "stop" and "--help" not in words):
+        assert saga("start", words[1]).code == 0
+    return result
+
+
+def test_logs_are_followed(shop: Shop) -> None:
+    assert "event" in followed(shop.folder, ["logs", "-f", "order"], '"event": ').out
+
+
+OTHERS: Final = [each for each in ALL.values() if each not in SAGA and each not in of("curl")]
+
+
+@pytest.mark.parametrize("documented", OTHERS, ids=[each.text for each in OTHERS])
+def test_what_takes_long_or_needs_more_than_ci_has_is_there(documented: Documented) -> None:
+    """Docker, minutes of both cores, or files of the repository written: their parts are there."""
+    words = [w for w in documented.words if not re.match(r"[A-Z_]+=", w)]
+    match words:
+        case ["make", target, *_]:
+            recipe = made_by(target, documented.words)
+            called = re.search(r"saga ([a-z]+)", recipe)
+            assert called is None or called[1] in command_names()
+        case ["python", "-m", module, *_]:
+            assert find_spec(module), documented
+        case ["docker", "build", *_]:
+            assert "ARG SERVICE" in (ROOT / "Dockerfile").read_text()
+        case ["docker", "compose", *_]:
+            assert (ROOT / "compose.yaml").is_file()
+        case ["uv" | "spark-submit", *more]:
+            assert any((ROOT / word).is_file() for word in more if word.endswith(".py"))
+        case ["redis-cli", *_]:
+            pass  # tests/integration/test_loyalty_lost.py rebuilds as it makes Redis rebuild
+        case _:
+            pytest.fail(f"{documented}: say here how it is tested")
+
+
+def made_by(target: str, words: list[str]) -> str:
+    given = [word for word in words if re.match(r"[A-Z_]+=", word)]
+    ended = subprocess.run(
+        ["make", "-n", target, *given], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+def command_names() -> set[str]:
+    return set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "check",
+        "test",
+        "bench",
+        "simulate",
+        "mutants",
+        "chaos",
+        "demo",
+        "up",
+        "down",
+        "docs",
+        "format",
+        "help",
+    ],
+)
+def test_make_has_it(target: str) -> None:
+    assert made_by(target, [])
+
+
+def test_nothing_else_in_a_block_looks_like_a_command() -> None:
+    """A line that begins with no known program is named here, or it is not tested."""
+    assert len(strangers()) == sum(NOT_COMMANDS.values()), strangers()
+
+
+def test_up_tells_a_newcomer_what_he_needs(shop: Shop) -> None:
+    """The checkout that it prints was sent as it stands, by the fixture."""
+    assert shop.process("order-1").address in shop.told.partition("Try it:")[2]
+    assert str(state.FILE) in shop.told
+    assert "`saga start NAME`" in shop.told
+    assert stat.S_IMODE((shop.folder / state.FILE).stat().st_mode) == 0o600
+
+
+def test_a_process_that_died_is_shown_as_such_and_told_of_until_it_is_started(shop: Shop) -> None:
+    loyalty, order = shop.process("loyalty-1"), shop.process("order-1")
+    psutil.Process(loyalty.pid).kill()
+    until(lambda: "loyalty-1 ended with -9" in (shop.folder / ".saga" / "up.log").read_text())
+    line = next(x for x in saga("status").out.splitlines() if "loyalty-1" in x)
+    assert [cell.strip() for cell in line.split("\u2502")][2:-1] == [
+        "-", loyalty.address, "ended with -9", "-"
+    ]  # fmt: skip
+    assert saga("status").code == 1
+    body = {**CHECKOUT, "customer_id": "bob"}
+    placed = httpx.post(f"{order.address}/checkout", json=body, timeout=30).json()["order_id"]
+    until(lambda: "$ saga restart loyalty" in saga("why", placed).out)
+    psutil.Process(
+        shop.process("shipping-1").pid
+    ).kill()  # a second one, unlike what was written down
+    assert saga("restart", "loyalty").code == 0
+    assert saga("start", "shipping").code == 0
+    until(lambda: "is CONFIRMED" in saga("why", placed).out)
+    assert saga("status").code == 0
+
+
+def test_a_service_is_stopped_started_and_nothing_else_is(shop: Shop) -> None:
+    before = {p["name"]: p["pid"] for p in shop.stack["processes"]}
+    assert saga("stop", "shipping") == Ended(0, "shipping-1 stopped\n", "")
+    assert not shop.process("shipping-1").is_alive()
+    assert saga("status").code == 1
+    assert saga("stop", "shipping").code == 0
+    assert saga("start", "shipping") == Ended(0, "shipping-1 ready\n", "")
+    assert saga("start", "shipping").code == 0
+    after = {p["name"]: p["pid"] for p in shop.stack["processes"]}
+    assert {name for name in before if before[name] != after[name]} == {"shipping-1"}
+    assert saga("restart", "bank").code == 2
+    assert run(shop.folder, "up").returncode == 2
+
+
+def test_a_table_is_whole_in_a_narrow_terminal_and_in_a_pipe(shop: Shop) -> None:
+    addresses = {p["address"] for p in shop.stack["processes"]}
+    narrow = ["script", "-qec", f"{sys.executable} -m saga_cli.main status", "/dev/null"]
+    if shutil.which("script"):
+        env = {**os.environ, "COLUMNS": "72", "PYTHONPATH": str(ROOT)}
+        seen = subprocess.run(narrow, capture_output=True, text=True, check=False, env=env).stdout
+        assert all(address in seen for address in addresses)
+    piped = saga("status", COLUMNS="40").out
+    assert all(address in piped for address in addresses)
+
+
+def test_down_ends_all_of_it_and_leaves_nothing(shop: Shop) -> None:
+    stack = [state.Running(**p) for p in shop.stack["processes"]]
+    down = run(shop.folder, "down")
+    assert (down.returncode, down.stdout) == (0, "Stopped; nothing is left behind.\n")
+    assert not any(process.is_alive() for process in stack)
+    assert not Path(stack[0].log).parent.exists()
+    assert not (shop.folder / state.FILE).exists()
+    assert "No stack" in run(shop.folder, "down").stdout
+    assert saga("status").code == 1
