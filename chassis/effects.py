@@ -2,7 +2,8 @@
 
 The call carries the effect's id as the provider's idempotency key, so an unknown outcome (a
 timeout, a crash) is resolved by asking again; it is never assumed. An effect is asked for ever,
-with backoff; past `ATTENTION_TRIES` it shows as needing attention. Timers are effects that
+with backoff; past `ATTENTION_TRIES` it shows as needing attention. One that the provider refuses
+as invalid (RefusedError) needs attention at once, and is not asked again by itself. Timers are effects that
 nobody runs: they are their own outcome.
 """
 
@@ -11,13 +12,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 import structlog
 
 from chassis import clock, crashpoints, ids
 from chassis.circuit import Circuit
-from chassis.errors import ProviderError, TransientError
+from chassis.errors import ProviderError, RefusedError, TransientError
 from chassis.handover import Handover
 from chassis.message import (
     ATTENTION_TRIES,
@@ -35,6 +36,8 @@ from chassis.work import States, Work, adapter_of
 from shared_events.decision import Refusal
 
 log = structlog.get_logger()
+REFUSED_S: Final = 100 * 365 * 86_400.0
+"""By itself what was refused as it stands is not due again."""
 
 
 async def itself(body: Any, _attempt: Attempt) -> Any:
@@ -171,7 +174,10 @@ class EffectWorker:
                 outcome = await self.runners[effect.kind](body, attempt)
         except Exception as error:  # noqa: BLE001 - unknown, whatever it is: ask again, same key
             EFFECTS.labels(name, effect.kind, "unknown").inc()
-            self.circuit.failed(effect.id, error)
+            if isinstance(error, RefusedError):
+                self.circuit.succeeded()  # it answered
+            else:
+                self.circuit.failed(effect.id, error)
             await self._ask_again(effect, error)
             return
         crashpoints.reached(crashpoints.CALLED)
@@ -223,12 +229,14 @@ class EffectWorker:
 
     async def _ask_again(self, effect: PendingEffect, error: Exception) -> None:
         """Later, with backoff; if even that can't be written, when the lease is over."""
-        delay_s = clock.backoff_s(effect.tries, base_s=0.2, max_s=60.0)
+        refused = isinstance(error, RefusedError)
+        delay_s = REFUSED_S if refused else clock.backoff_s(effect.tries, base_s=0.2, max_s=60.0)
         if isinstance(error, ProviderError) and error.retry_after_s is not None:
             delay_s = max(delay_s, error.retry_after_s)
-        told = log.error if effect.tries == ATTENTION_TRIES else log.warning
+        attention = refused or effect.tries >= ATTENTION_TRIES
+        told = log.error if refused or effect.tries == ATTENTION_TRIES else log.warning
         told(
-            "effect_needs_attention" if effect.tries >= ATTENTION_TRIES else "effect_unknown",
+            "effect_needs_attention" if attention else "effect_unknown",
             effect=effect.id,
             saga_id=effect.key,
             error=repr(error),

@@ -9,6 +9,7 @@ ChassisError
  |   +- ConcurrentChangeError
  |   +- StoreLostError       its data are gone, or were made anew: start again from its positions
  +- ProviderError            the outside did not say what became of a call
+     +- RefusedError         it refuses this call as it stands: a person has to act
      +- MisconfiguredError   it refuses us, whoever the call is for: a person has to act
 """
 
@@ -55,6 +56,14 @@ class ProviderError(ChassisError):
     def __init__(self, why: str, retry_after_s: float | None = None) -> None:
         super().__init__(why)
         self.retry_after_s = retry_after_s
+
+
+class RefusedError(ProviderError):
+    """The provider answered that the call is invalid, and nothing happened: the same call never will.
+
+    It is not made again by itself. Who has removed the cause lets it be (`saga expedite`), or records
+    the outcome (`saga resolve`).
+    """
 
 
 class MisconfiguredError(ProviderError):

@@ -15,6 +15,8 @@ from shared_events.decision import Refusal
 
 ATTENTION_TRIES: Final = 8
 """An effect that was asked so often and has no outcome shows as needing a person's attention."""
+REFUSED: Final = "RefusedError: "
+"""How the last error of an effect begins that is refused as it stands (see chassis/errors.py)."""
 HANDED_S: Final = 4.0
 """So long an effect is a process's own to ask for that is leased with the decision to owe it."""
 SUBJECT_MAX_BYTES: Final = 512
@@ -161,8 +163,13 @@ class PendingEffect:
 
     @property
     def needs_attention(self) -> bool:
-        """Asked often without an answer, or decided on again because the first was refused."""
-        return self.tries >= ATTENTION_TRIES or not self.id.endswith(":1")
+        """Asked often without an answer, refused as it stands, or decided on again after a refusal."""
+        return self.is_refused or self.tries >= ATTENTION_TRIES or not self.id.endswith(":1")
+
+    @property
+    def is_refused(self) -> bool:
+        """The provider takes it for invalid: it is asked again by a person's wish only."""
+        return self.last_error.startswith(REFUSED)
 
 
 @dataclass(slots=True)

@@ -27,6 +27,7 @@ from chassis.errors import (
 from chassis.known import Known, Tried
 from chassis.message import (
     ATTENTION_TRIES,
+    REFUSED,
     SKIP,
     Change,
     Done,
@@ -376,7 +377,7 @@ class PostgresStore(PostgresOutbox):
     async def backlog(self) -> dict[str, float]:
         async with self.translated(), self.aside.acquire() as connection:
             kinds = [kind.__name__ for kind in self.service.effects]
-            row = await connection.fetchrow(sql.BACKLOG, kinds, ATTENTION_TRIES)
+            row = await connection.fetchrow(sql.BACKLOG, kinds, ATTENTION_TRIES, REFUSED)
             if row["is_read_only"]:
                 raise asyncpg.ReadOnlySQLTransactionError("its sessions are read-only")
         names = (

@@ -63,7 +63,8 @@ BACKLOG = """
 SELECT (SELECT count(*) FROM outbox),
        (SELECT coalesce(extract(epoch FROM now() - min(created_at)), 0) FROM outbox),
        (SELECT count(*) FROM effects WHERE kind = ANY($1::text[])),
-       (SELECT count(*) FROM effects WHERE kind = ANY($1::text[]) AND (tries >= $2 OR id NOT LIKE '%:1')),
+       (SELECT count(*) FROM effects WHERE kind = ANY($1::text[])
+           AND (tries >= $2 OR id NOT LIKE '%:1' OR starts_with(last_error, $3))),
        (SELECT count(*) FROM parked),
        current_setting('transaction_read_only')::bool AS is_read_only
 """

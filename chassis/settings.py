@@ -4,11 +4,19 @@ import re
 from typing import Annotated, Final, Literal, TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, StringConstraints
+from pydantic_core import from_json
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from chassis.http_settings import HttpLimits
 
+
+def json_of(value: object) -> object:
+    """What a variable's JSON says. Raises ValueError for a text that is none."""
+    return from_json(value) if isinstance(value, str) else value
+
+
+Currency = Annotated[str, StringConstraints(pattern="^[A-Z]{3}$")]
 _PLACE: Final = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^\s:,/@\[\]]+)(?::(\d{1,5}))?")
 _HIGHEST_PORT: Final = 65535
 

@@ -3,19 +3,20 @@
 from chassis import runtime
 from loyalty_svc import api
 from loyalty_svc.operations import RedisOperations
-from loyalty_svc.service import SERVICE
+from loyalty_svc.service import with_policy
 from loyalty_svc.settings import Settings
 from loyalty_svc.store import RedisStore
 
 
 async def serve(settings: Settings) -> None:
+    service = with_policy(settings.policy)
     store = await RedisStore.connect(
-        SERVICE,
+        service,
         settings.redis_url,
         settings.kafka_bootstrap,
         keep_days=settings.outbox_keep_days,
     )
-    node = runtime.assemble(SERVICE, settings, store, RedisOperations(store))
+    node = runtime.assemble(service, settings, store, RedisOperations(store))
     node.health.watch("own_log_unreadable", store.unreadable)
     await runtime.run(node, api.make(node, store))
 

@@ -9,11 +9,12 @@ repeats    a fact that comes twice, or too late, decides nothing
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final, NamedTuple, TypeAlias
 
 from loyalty_svc.messages import SetStanding
+from shared_events import money
 from shared_events.decision import Decision, impossible, nothing, publish
 from shared_events.loyalty import (
     CustomerReinstated,
@@ -26,7 +27,8 @@ from shared_events.loyalty import (
 from shared_events.order import OrderCancellationRequested
 from shared_events.shipping import ShipmentCancellationRefused, ShipmentCreated
 
-MINOR_UNITS_PER_POINT = 100
+WORTHLESS: Final = money.ZERO_DECIMAL | money.WHOLE_UNITS
+"""Currencies whose unit is worth little: a point is for a hundred of them, elsewhere for each."""
 POINTS_MAX: Final = 10**15
 """No award takes a customer beyond: so a sum, with what may be awarded again, is exact in a double."""
 
@@ -89,10 +91,24 @@ Event: TypeAlias = (
 INITIAL = Absent()
 
 
-def decide(state: State, message: Input, at: datetime) -> Decision:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """Minor units that earn a point: of the currencies that `per_point` names, or by the currency."""
+
+    per_point: Mapping[str, int] = field(default_factory=dict)
+
+    def points(self, amount_minor: int, currency: str) -> int:
+        usual: int = (100 if currency in WORTHLESS else 1) * 10 ** money.exponent(currency)
+        return amount_minor // self.per_point.get(currency, usual)
+
+
+POLICY: Final = Policy()
+
+
+def decide(state: State, message: Input, at: datetime, policy: Policy = POLICY) -> Decision:
     match message:
         case ShipmentCreated():
-            return award(state, message, at)
+            return award(state, message, at, policy)
         case OrderCancellationRequested():
             return deduct(state.award, message)
         case ShipmentCancellationRefused():
@@ -124,7 +140,7 @@ def evolve(state: State, event: Event) -> State:
             return State(state.award, {**state.customers, customer_id: reinstated})
 
 
-def award(state: State, message: ShipmentCreated, at: datetime) -> Decision:
+def award(state: State, message: ShipmentCreated, at: datetime, policy: Policy) -> Decision:
     order = message.order
     match state.award:
         case Awarded() | Deducted() | Rejected():
@@ -138,7 +154,7 @@ def award(state: State, message: ShipmentCreated, at: datetime) -> Decision:
     customer = state.customers.get(order.customer_id, Customer())
     if customer.suspended:
         return publish(PointsRejected(order_id=order.order_id, reason="customer_suspended"))
-    points = order.total_minor // MINOR_UNITS_PER_POINT
+    points = policy.points(order.total_minor, order.currency)
     if customer.points + points > POINTS_MAX:
         return publish(PointsRejected(order_id=order.order_id, reason="too_many_points"))
     awarded = PointsAwarded(order_id=order.order_id, customer_id=order.customer_id, points=points)

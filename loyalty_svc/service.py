@@ -1,5 +1,7 @@
 """The loyalty service, declared."""
 
+from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 from chassis.service import Service
@@ -52,3 +54,7 @@ SERVICE: Final = Service(
     references=customers_of,
     joined=domain.joined,
 )
+
+
+def with_policy(policy: domain.Policy) -> Service:
+    return replace(SERVICE, decide=partial(domain.decide, policy=policy))

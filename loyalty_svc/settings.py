@@ -1,9 +1,28 @@
-from pydantic_settings import SettingsConfigDict
+from typing import Annotated
 
-from chassis.settings import RedisUrl, ServiceSettings
+from pydantic import BeforeValidator, Field
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from chassis.settings import Currency, RedisUrl, ServiceSettings, json_of
+from loyalty_svc.domain import Policy
+
+PerPoint = Annotated[int, Field(ge=1, le=10**9)]
+ByCurrency = Annotated[dict[Currency, PerPoint], NoDecode, BeforeValidator(json_of)]
 
 
-class Settings(ServiceSettings):
+class PolicySettings(BaseSettings):
+    """How many minor units earn a point, of currencies for which the rule is another than the default."""
+
+    model_config = SettingsConfigDict(env_prefix="LOYALTY_")
+
+    minor_per_point: ByCurrency = Field(default_factory=dict)
+
+    @property
+    def policy(self) -> Policy:
+        return Policy(per_point=self.minor_per_point)
+
+
+class Settings(ServiceSettings, PolicySettings):
     model_config = SettingsConfigDict(env_prefix="LOYALTY_")
 
     redis_url: RedisUrl

@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any, NamedTuple, TypeAlias
 
 from order_svc.messages import CancelOrder, DeadlinePassed, PlaceOrder, PriceProduct
+from shared_events import money
 from shared_events.decision import Decision, Later, Refusal, impossible, nothing, publish
 from shared_events.inventory import StockRejected, StockReleased
 from shared_events.loyalty import PointsAwarded
@@ -176,6 +177,8 @@ def place(state: State, command: PlaceOrder, at: datetime) -> Decision | Refusal
     total_minor = sum(line.quantity * line.unit_price_minor for line in lines)
     if total_minor > EXACT_MAX:
         return Refusal("total_too_large", f"an order's total is at most {EXACT_MAX}", 422)
+    if not money.is_payable(total_minor, command.currency):
+        return _not_payable(f"a total of {total_minor}", command.currency)
     order = Order(
         order_id=command.order_id,
         customer_id=command.customer_id,
@@ -258,7 +261,9 @@ def cancel(
             return impossible("the stock was given back under an order that is not open")
 
 
-def price(product: Product | None, command: PriceProduct) -> Decision:
+def price(product: Product | None, command: PriceProduct) -> Decision | Refusal:
+    if not money.is_payable(command.price_minor, command.currency):
+        return _not_payable(f"price_minor {command.price_minor}", command.currency)
     revision = product.revision if product else 0
     wanted = Product(
         name=command.name,
@@ -281,6 +286,12 @@ def price(product: Product | None, command: PriceProduct) -> Decision:
 def joined(one: Product, other: Product) -> Product:
     """Two parts of a product's history, from different partitions: the newest price counts."""
     return max(one, other, key=lambda product: product.revision)
+
+
+def _not_payable(what: str, currency: str) -> Refusal:
+    step = money.step(currency)
+    why = f"{what} is no multiple of {step}: nobody can pay or refund it in {currency}"
+    return Refusal("amount_not_payable", why, 422)
 
 
 def _wish(state: OrderState) -> str:

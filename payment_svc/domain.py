@@ -6,13 +6,14 @@ publishes  PaymentCaptureRequested, PaymentCaptured, PaymentDeclined, PaymentRef
            PaymentRefundRefused, PaymentRefunded, PaymentCancellationNoted
 effects    Capture, Refund: asked of the provider outside the transaction, by one key each
 state      Absent -> Capturing -> Captured -> Refunding -> Refunded, or Declined; Noted is a tombstone
-fees       a customer who changed their mind pays for restocking and what the provider keeps;
-           a failure of our own is refunded in full
+fees       a customer who changed their mind pays for restocking and what the provider keeps, in
+           steps of the currency; a failure of our own is refunded in full
 refused    a refund that the provider refuses is owed still, and asked for again as a new one
 repeats    a fact that comes twice, or too late, decides nothing
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import reduce
 from typing import Any, Final, TypeAlias
@@ -25,6 +26,7 @@ from payment_svc.messages import (
     RefundRefused,
     RefundSucceeded,
 )
+from shared_events import money
 from shared_events.decision import Decision, Later, impossible, nothing, publish
 from shared_events.inventory import StockReserved
 from shared_events.order import OrderCancellationRequested
@@ -47,16 +49,22 @@ PATIENCE_MAX: Final = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """What the provider keeps of a payment that is refunded: its fee, in basis points and fixed."""
+    """What the provider keeps of a payment that is refunded: its fee, in basis points and fixed.
+
+    The fixed part is in hundredths of a currency's unit, unless `provider_fee_fixed` names the
+    currency: then it is in its minor units.
+    """
 
     provider_fee_bps: int = 140
     provider_fee_fixed_minor: int = 25
+    provider_fee_fixed: Mapping[str, int] = field(default_factory=dict)
 
-    def provider_fee_minor(self, captured_minor: int) -> int:
-        """Rounded half up."""
-        return (captured_minor * self.provider_fee_bps + 5_000) // 10_000 + (
-            self.provider_fee_fixed_minor
-        )
+    def provider_fee_minor(self, captured_minor: int, currency: str) -> int:
+        """Rounded half up to the currency's step."""
+        share = (captured_minor * self.provider_fee_bps + 5_000) // 10_000
+        hundredths = self.provider_fee_fixed_minor * 10 ** money.exponent(currency) // 100
+        fixed = self.provider_fee_fixed.get(currency, hundredths)
+        return money.rounded(share + fixed, currency)
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,7 +276,7 @@ def refund(
 ) -> Decision:
     match state:
         case Captured():
-            restocking, provider = fees(message, state.captured_minor, policy)
+            restocking, provider = fees(message, state, policy)
             requested = PaymentRefundRequested(
                 order_id=message.order_id,
                 reason=message.reason,
@@ -285,13 +293,17 @@ def refund(
             return impossible("a shipment was undone that no payment led to")
 
 
-def fees(message: Undone, captured_minor: int, policy: Policy) -> tuple[int, int]:
-    """For restocking and for the provider; together never more than was captured."""
+def fees(message: Undone, state: Captured, policy: Policy) -> tuple[int, int]:
+    """For restocking and for the provider, in the currency's steps; never more than was captured.
+
+    Shipping tells its share to the last minor unit: it is rounded down here.
+    """
+    captured, currency = state.captured_minor, state.currency
     match message:
         case ShipmentCancelled(reason=reason) if reason == CUSTOMER:
-            restocking = min(message.restocking_fee_minor, captured_minor)
-            provider = min(policy.provider_fee_minor(captured_minor), captured_minor - restocking)
-            return restocking, provider
+            restocking = money.rounded_down(min(message.restocking_fee_minor, captured), currency)
+            provider = policy.provider_fee_minor(captured, currency)
+            return restocking, min(provider, captured - restocking)
         case ShipmentCancelled() | ShipmentRejected():
             return 0, 0
 

@@ -7,7 +7,7 @@ moves no money a second time.
 import hashlib
 from typing import Final, Protocol
 
-from chassis.errors import ProviderError
+from chassis.errors import ProviderError, RefusedError
 from chassis.service import Attempt
 from payment_svc.messages import (
     Capture,
@@ -17,6 +17,7 @@ from payment_svc.messages import (
     RefundRefused,
     RefundSucceeded,
 )
+from shared_events import money
 
 CaptureOutcome = CaptureSucceeded | CaptureDeclined
 RefundOutcome = RefundSucceeded | RefundRefused
@@ -46,6 +47,8 @@ class SimulatedProvider:
 
     async def capture(self, effect: Capture, attempt: Attempt) -> CaptureOutcome:
         reason = DECLINING.get(effect.token)
+        if not money.is_payable(effect.amount_minor, effect.currency):
+            reason = "invalid_amount"
         if reason is not None:
             return CaptureDeclined(order_id=effect.order_id, reason=reason)
         if effect.token == FLAKY and attempt.number == 1:
@@ -56,6 +59,8 @@ class SimulatedProvider:
 
     async def refund(self, effect: Refund, attempt: Attempt) -> RefundOutcome:
         del attempt
+        if not money.is_payable(effect.amount_minor, effect.currency):
+            raise RefusedError(f"{effect.amount_minor} is no amount of {effect.currency}")
         if effect.attempt == 1 and effect.provider_ref.startswith(REFUSING):
             return RefundRefused(order_id=effect.order_id, reason="expired_or_canceled_card")
         return RefundSucceeded(order_id=effect.order_id)

@@ -1,10 +1,10 @@
 from functools import cached_property
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from chassis.settings import HttpUrl, ProviderSettings
+from chassis.settings import Currency, HttpUrl, ProviderSettings, json_of
 from payment_svc.domain import POLICY, Policy
 
 
@@ -26,17 +26,30 @@ class StripeSettings(BaseSettings):
         return tuple(secret.strip() for secret in given if secret.strip())
 
 
+FixedFee = Annotated[int, Field(ge=0, le=10**9)]
+ByCurrency = Annotated[dict[Currency, FixedFee], NoDecode, BeforeValidator(json_of)]
+
+
 class PolicySettings(BaseSettings):
-    """`fee_*` say what the provider keeps of a payment that is refunded."""
+    """`fee_*` say what the provider keeps of a payment that is refunded.
+
+    `fee_fixed_minor` is in hundredths of a currency's unit; `fee_fixed_by_currency` names others, in
+    their own minor units (JSON, such as `{"JPY": 40}`).
+    """
 
     model_config = SettingsConfigDict(env_prefix="PAYMENT_")
 
     fee_bps: int = Field(POLICY.provider_fee_bps, ge=0, le=10_000)
     fee_fixed_minor: int = Field(POLICY.provider_fee_fixed_minor, ge=0, le=10**9)
+    fee_fixed_by_currency: ByCurrency = Field(default_factory=dict)
 
     @property
     def policy(self) -> Policy:
-        return Policy(provider_fee_bps=self.fee_bps, provider_fee_fixed_minor=self.fee_fixed_minor)
+        return Policy(
+            provider_fee_bps=self.fee_bps,
+            provider_fee_fixed_minor=self.fee_fixed_minor,
+            provider_fee_fixed=self.fee_fixed_by_currency,
+        )
 
 
 class Settings(ProviderSettings, PolicySettings):

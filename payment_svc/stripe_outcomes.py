@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import stripe
 
-from chassis.errors import MisconfiguredError, ProviderError
+from chassis.errors import MisconfiguredError, ProviderError, RefusedError
 from payment_svc.messages import CaptureDeclined, CaptureSucceeded, RefundRefused, RefundSucceeded
 from payment_svc.provider import CaptureOutcome, RefundOutcome
 
@@ -15,6 +15,7 @@ USED_TOKEN: Final = frozenset({"token_already_used", "token_in_use"})
 MISSING: Final = "resource_missing"
 AMOUNT: Final = frozenset({"amount_too_small", "amount_too_large"})  # of a card payment
 CARD_PARAMETERS: Final = ("payment_method", "card", "token")
+PASSING: Final = frozenset({"lock_timeout", "balance_insufficient"})  # it may do later
 WONT_REFUND: Final = frozenset({"charge_disputed", "refund_disputed_payment"})
 
 
@@ -54,29 +55,47 @@ def of_failed_capture(error: stripe.StripeError, order_id: str) -> CaptureDeclin
     if isinstance(error, stripe.InvalidRequestError) and (
         error.code in USED_TOKEN | AMOUNT
         or (error.code == MISSING and str(error.param or "").startswith(CARD_PARAMETERS))
+        or (is_invalid(error) and error.param in {"amount", "currency"})
     ):
-        reason = str(error.code) if error.code in AMOUNT else "invalid_card"
+        reason = "invalid_card"
+        if error.code in AMOUNT or error.param in {"amount", "currency"}:
+            reason = str(error.code or "invalid_amount")
         return CaptureDeclined(order_id=order_id, reason=reason)
     raise unknown(error) from error
 
 
 def of_failed_refund(error: stripe.StripeError, order_id: str) -> RefundRefused:
-    """A definite no. Raises ProviderError when it is none."""
+    """A definite no, after which a new refund may do.
+
+    Raises RefusedError for a request that is invalid, ProviderError for an unknown outcome.
+    """
     if isinstance(error, stripe.CardError) or error.code in WONT_REFUND:
         return RefundRefused(order_id=order_id, reason=_reason(error.error))
+    if is_invalid(error):
+        raise RefusedError(_said(error)) from error
     raise unknown(error) from error
+
+
+def is_invalid(error: stripe.StripeError) -> bool:
+    """The request itself is refused, so the same one always will be, and nothing came of it."""
+    is_one = isinstance(error, stripe.InvalidRequestError)
+    return is_one and error.http_status in {400, 404} and error.code not in PASSING
 
 
 def unknown(error: stripe.StripeError) -> ProviderError:
     """The error as the chassis knows it: whom it concerns, and when to ask again."""
-    said = " ".join(str(error.user_message or "").split())
-    why = f"{type(error).__name__} {error.http_status or ''} {said}"
+    why = _said(error)
     if isinstance(error, stripe.AuthenticationError | stripe.PermissionError):
         return MisconfiguredError(why)
     after_s = _seconds((error.headers or {}).get("retry-after"))
     if isinstance(error, stripe.RateLimitError):
         return ProviderError(why, 1.0 if after_s is None else after_s)
     return ProviderError(why, after_s)
+
+
+def _said(error: stripe.StripeError) -> str:
+    said = " ".join(str(error.user_message or "").split())
+    return f"{type(error).__name__} {error.http_status or ''} {said}"
 
 
 def is_stored(error: stripe.StripeError) -> bool:

@@ -25,6 +25,9 @@ from simulation.plan import SHARES, Plan
 from simulation.process import Process
 from simulation.providers import REFUSED_POSTAL_CODE
 
+CURRENCY: Final = "ISK"
+"""Its amounts go in steps of a hundred."""
+PRICE_MINOR: Final = 123_400
 SKUS: Final = ("CUP", "MUG", "PEN", "TEA")
 SCARCE: Final = "RARE"
 PLENTY: Final = 1_000_000
@@ -63,7 +66,7 @@ class Shop:
         """Prices, stock, and a customer who may not collect points."""
         scarce = max(1, round(self.town.plan.orders * SHARES["scarce"] / 2))
         for sku in (*SKUS, SCARCE):
-            price = PriceProduct(sku=sku, name=sku, price_minor=1250, currency="EUR")
+            price = PriceProduct(sku=sku, name=sku, price_minor=PRICE_MINOR, currency=CURRENCY)
             await self.asked("order", sku, price)
             on_hand = scarce if sku == SCARCE else PLENTY
             await self.asked("inventory", sku, SetStock(sku=sku, on_hand=on_hand))
@@ -115,7 +118,7 @@ class Shop:
                 order_id=order_id,
                 customer_id=customer,
                 cart=cart,
-                currency="EUR",
+                currency=CURRENCY,
                 payment_token=token,
                 country="AQ" if "undeliverable" in traits else "DE",
                 postal_code=REFUSED_POSTAL_CODE if "carrier-refuses" in traits else "10115",

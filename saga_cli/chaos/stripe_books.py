@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from shared_events import money
+
 DECLINING: Final = {
     "tok_declined": ("card_declined", None),
     "tok_chargeDeclined": ("card_declined", "generic_decline"),
@@ -37,6 +39,11 @@ class StripeRefusalError(Exception):
 
 def invalid(code: str, status: int = 400, param: str | None = None) -> StripeRefusalError:
     return StripeRefusalError(status, "invalid_request_error", code, stored=False, param=param)
+
+
+def _expect_payable(amount_minor: int, currency: str) -> None:
+    if not money.is_payable(amount_minor, currency.upper()):
+        raise invalid("parameter_invalid_integer", param="amount")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +75,7 @@ class Books:
         token = form.get("payment_method_data[card][token]") or form.get("payment_method", "")
         if not token.startswith(("tok_", "pm_")) or "nosuch" in token:
             raise invalid("resource_missing", param="payment_method_data[card][token]")
+        _expect_payable(int(form["amount"]), form["currency"])
         intent: Thing = {
             "id": self.id("pi"),
             "object": "payment_intent",
@@ -136,6 +144,7 @@ class Books:
         earlier = [r for r in self.refunds.values() if r["payment_intent"] == intent["id"]]
         taken = sum(r["amount"] for r in earlier if r["status"] not in {"failed", "canceled"})
         amount = int(form.get("amount") or intent["amount"])
+        _expect_payable(amount, intent["currency"])
         if taken >= intent["amount_received"]:
             raise invalid("charge_already_refunded")
         if taken + amount > intent["amount_received"]:

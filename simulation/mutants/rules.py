@@ -10,6 +10,7 @@ import loyalty_svc.domain as loyalty
 import order_svc.domain as order
 import payment_svc.domain as payment
 import shipping_svc.domain as shipping
+from shared_events import money
 from shared_events.decision import Decision, nothing, publish
 from shared_events.inventory import StockReserved
 from shared_events.shipping import ShipmentRejected
@@ -116,6 +117,13 @@ def _refusals_do_not_count() -> Sequence[Place]:
     return [(payment, "refund_of", refund_of)]
 
 
+def _fees_to_the_last_unit() -> Sequence[Place]:
+    def unrounded(amount_minor: int, _currency: str) -> int:
+        return amount_minor
+
+    return [(money, "rounded", unrounded), (money, "rounded_down", unrounded)]
+
+
 def _award_is_not_taken_back() -> Sequence[Place]:
     credited = loyalty._credited  # noqa: SLF001 - a mutant
 
@@ -130,7 +138,7 @@ def _refund_a_cent_more() -> Sequence[Place]:
 
     def refund_of(order_id: str, state: Any, attempt: int) -> Any:
         refund = asked(order_id, state, attempt)
-        return replace(refund, amount_minor=refund.amount_minor + 1)
+        return replace(refund, amount_minor=refund.amount_minor + money.step(refund.currency))
 
     return [(payment, "refund_of", refund_of)]
 
@@ -228,5 +236,11 @@ MUTANTS: Final = (
         "what the carrier has collected is on the shelf still",
         _silent_in(inventory, "ship", inventory.Committed),
         ("G6",),
+    ),
+    Mutant(
+        "fees-to-the-last-unit",
+        "fees are not rounded to what the provider takes in the currency",
+        _fees_to_the_last_unit,
+        ("G1",),
     ),
 )

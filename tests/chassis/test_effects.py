@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from chassis import clock, effects
 from chassis.circuit import Circuit, State
 from chassis.effects import EffectWorker
-from chassis.errors import ProviderError, TransientError
+from chassis.errors import ProviderError, RefusedError, TransientError
 from chassis.handover import Handover
 from chassis.message import (
     ATTENTION_TRIES,
@@ -29,6 +29,7 @@ from chassis.service import Attempt, Service
 from chassis.work import States, Work, adapter_of
 from shared_events.decision import nothing
 
+DAY_S: Final = 86_400.0
 AT: Final = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -90,7 +91,8 @@ class Shelf:
         if self.away:
             self.away -= 1
             raise TransientError("the store is away")
-        self.due[effect.id] = clock.monotonic() + min(delay_s, 0.05)
+        soon = delay_s if delay_s > DAY_S else min(delay_s, 0.05)
+        self.due[effect.id] = clock.monotonic() + soon
         self.postponed.append((effect.id, delay_s, error))
 
     async def handle(self, messages: list[Message], malformed: Any) -> list[Outcome]:
@@ -224,6 +226,30 @@ async def test_attention_is_called_for_once_and_shown_from_then_on() -> None:
     ]
     told = [line["event"] for line in logs if "tries" in line]
     assert told == ["effect_unknown"] * (ATTENTION_TRIES - 1) + ["effect_needs_attention"] * 3
+
+
+async def test_what_is_refused_as_it_stands_is_asked_once_and_needs_attention_at_once() -> None:
+    """It is no sign that the provider is away; and who wishes it can have it asked again."""
+    shelf = Shelf()
+    circuit = Circuit("test", "test", failures_max=1)
+    shelf.owe("a", "b")
+
+    async def runner(call: Call, attempt: Attempt) -> Answered:
+        if call.name == "a":
+            raise RefusedError("46775 is no amount of ISK")
+        return await at_once(call, attempt)
+
+    with capture_logs() as logs:
+        async with working(shelf, runner, circuit=circuit):
+            await until(lambda: len(shelf.postponed) == len(shelf.owed) == 1)
+    ((id_, delay_s, error),) = shelf.postponed
+    assert delay_s > 10_000 * DAY_S
+    of_one = replace(shelf.owed[id_], id="a:call:1", last_error=error)
+    assert of_one.needs_attention
+    assert not replace(of_one, last_error="ProviderError: 500").needs_attention
+    assert circuit.state is State.CLOSED
+    errors = [line["event"] for line in logs if line["log_level"] == "error"]
+    assert errors == ["effect_needs_attention"]
 
 
 async def test_a_hundred_failing_effects_do_not_starve_others() -> None:

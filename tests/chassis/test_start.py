@@ -47,6 +47,8 @@ WRONG: dict[str, tuple[str, ...]] = {
     "provider": ("", "paypal"),
     "fee_bps": ("-1", "10001"),
     "fee_fixed_minor": ("-1", "1e30"),
+    "fee_fixed_by_currency": ("", "x", "[]", '{"EU": 1}', '{"EUR": -1}', '{"EUR": 1e30}'),
+    "minor_per_point": ("", "x", "[]", '{"EU": 1}', '{"EUR": 0}'),
     "provider_concurrency": ("0", "x", "1000000"),
     "provider_timeout_s": ("0", "nan", "inf"),
     "restocking_bps": ("-1", "10001"),

@@ -5,8 +5,8 @@ from typing import Any, Final
 
 import pytest
 
-from loyalty_svc.domain import INITIAL, POINTS_MAX, Customer
-from loyalty_svc.service import SERVICE
+from loyalty_svc.domain import INITIAL, POINTS_MAX, Customer, Policy
+from loyalty_svc.service import SERVICE, with_policy
 from shared_events.decision import publish
 from shared_events.loyalty import CustomerReinstated
 from tests.domain.builders import (
@@ -52,6 +52,24 @@ def test_a_suspended_customer_earns_nothing() -> None:
 
 def test_a_reinstated_customer_earns_points_again() -> None:
     given(SERVICE, SUSPENDED, REINSTATED).when(shipment_created()).then(awarded())
+
+
+@pytest.mark.parametrize(
+    ("currency", "total_minor", "points"),
+    [
+        ("EUR", 3099, 30),
+        ("JPY", 3099, 30),
+        ("ISK", 309_900, 30),
+        ("KWD", 30_990, 30),
+        ("XAU", 99, 9),
+    ],
+)
+def test_what_earns_a_point_is_the_currencys(currency: str, total_minor: int, points: int) -> None:
+    policy = Policy(per_point={"XAU": 10})
+    assert policy.points(total_minor, currency) == points
+    service = with_policy(policy)
+    created = shipment_created(total_minor=total_minor, currency=currency)
+    given(service).when(created).then(replace(awarded(), points=points))
 
 
 @pytest.mark.parametrize("points", [POINTS_MAX + 1, 2**53, 10**30])

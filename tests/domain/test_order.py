@@ -3,13 +3,16 @@
 from dataclasses import replace
 from typing import Final
 
-from order_svc.messages import CartLine, DeadlinePassed
+import pytest
+
+from order_svc.messages import CartLine, DeadlinePassed, PriceProduct
 from order_svc.service import SERVICE
-from shared_events.decision import Later
+from shared_events.decision import Decision, Later
 from shared_events.order import (
     OrderCancellationRequested,
     OrderCancelled,
     OrderPlaced,
+    ProductPriced,
 )
 from shared_events.values import Line
 from tests.domain.builders import (
@@ -36,7 +39,7 @@ from tests.domain.samples.order import (
     PRICE,
     TOO_LATE_TO_CANCEL,
 )
-from tests.domain.support import given
+from tests.domain.support import folded, given
 
 TIMER: Final = (Later(DEADLINE, PASSED),)
 NO_TIMER: Final = (DeadlinePassed,)
@@ -206,3 +209,16 @@ def test_a_cancellation_is_asked_for_once() -> None:
 def test_a_cancellation_refused_once_is_refused_for_good() -> None:
     history = (*CONFIRMED, cancellation_requested(), TOO_LATE_TO_CANCEL)
     given(SERVICE, *history).when(CANCEL).then_refused("cancellation_refused")
+
+
+@pytest.mark.parametrize(("currency", "step"), [("ISK", 100), ("UGX", 100), ("KWD", 10)])
+def test_a_price_and_a_total_are_multiples_of_the_currencys_step(currency: str, step: int) -> None:
+    price = PriceProduct(sku="CUP", name="A cup", price_minor=step, currency=currency)
+    good = ProductPriced(sku="CUP", name="A cup", price_minor=step, currency=currency)
+    given(SERVICE).when(price).then(good)
+    given(SERVICE).when(replace(price, price_minor=step + 1)).then_refused("amount_not_payable")
+    old = replace(good, price_minor=step // 2)  # priced by a release that took any
+    place = replace(PLACE, currency=currency, cart=(CartLine(sku="CUP", quantity=1),))
+    given(SERVICE, old).when(place).then_refused("amount_not_payable")
+    two = replace(place, cart=(CartLine(sku="CUP", quantity=2),))
+    assert isinstance(SERVICE.decide(folded(SERVICE, (old,)), two, PLACED_AT), Decision)

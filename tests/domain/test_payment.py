@@ -16,6 +16,7 @@ from payment_svc.messages import (
     Refund,
 )
 from payment_svc.service import SERVICE
+from shared_events import money
 from shared_events.decision import Later
 from shared_events.payment import PaymentCaptured, PaymentRefundRequested
 from tests.domain.builders import (
@@ -167,7 +168,35 @@ def test_fees_never_exceed_what_was_captured_and_nobody_is_asked_for_nothing() -
 def test_the_provider_keeps_a_share_and_a_fixed_part(
     policy: Policy, captured_minor: int, fee_minor: int
 ) -> None:
-    assert policy.provider_fee_minor(captured_minor) == fee_minor
+    assert policy.provider_fee_minor(captured_minor, "EUR") == fee_minor
+
+
+@pytest.mark.parametrize(
+    ("currency", "captured_minor", "fee_minor"),
+    [
+        ("JPY", 5_000, 70),
+        ("ISK", 50_000, 700),
+        ("ISK", 5_000_000, 70_000),
+        ("UGX", 200_000, 2_800),
+        ("KWD", 10_000, 390),
+        ("KWD", 10_250, 390),
+        ("CHF", 5_000, 130),
+    ],
+)
+def test_the_fixed_part_and_the_steps_are_the_currencys(
+    currency: str, captured_minor: int, fee_minor: int
+) -> None:
+    policy = Policy(provider_fee_fixed={"CHF": 60})
+    assert policy.provider_fee_minor(captured_minor, currency) == fee_minor
+
+
+def test_a_cancelled_order_in_a_currency_with_steps_is_refunded_in_steps() -> None:
+    """50,000 ISK as the provider counts them, less 5 % and the provider's share."""
+    state = Captured(captured_minor=50_000, currency="ISK", provider_ref="ch-1")
+    (requested,) = decide(state, shipment_cancelled(fee=2_550), TOO_LATE).events
+    assert isinstance(requested, PaymentRefundRequested)
+    fees = (requested.restocking_fee_minor, requested.provider_fee_minor)
+    assert (requested.refund_minor, *fees) == (46_800, 2_500, 700)
 
 
 def test_another_policy_makes_another_fee() -> None:
@@ -179,7 +208,8 @@ def test_another_policy_makes_another_fee() -> None:
 
 
 @given_any(
-    captured_minor=integers(1, 10**9),
+    steps=integers(1, 10**7),
+    currency=sampled_from(["EUR", "JPY", "ISK", "UGX", "KWD", "OMR"]),
     restocking=integers(0, 10**9),
     reason=sampled_from(["customer", "deadline", "customer_suspended"]),
     policy=builds(
@@ -189,9 +219,10 @@ def test_another_policy_makes_another_fee() -> None:
     ),
 )
 def test_what_was_captured_is_what_is_refunded_and_kept(
-    captured_minor: int, restocking: int, reason: str, policy: Policy
+    steps: int, currency: str, restocking: int, reason: str, policy: Policy
 ) -> None:
-    state = Captured(captured_minor=captured_minor, currency="EUR", provider_ref="ch-1")
+    captured_minor = steps * money.step(currency)
+    state = Captured(captured_minor=captured_minor, currency=currency, provider_ref="ch-1")
     cancelled = shipment_cancelled(reason, fee=restocking)
     events = decide(state, cancelled, TOO_LATE, policy).events
     requested = events[0]
@@ -199,6 +230,8 @@ def test_what_was_captured_is_what_is_refunded_and_kept(
     assert requested.refund_minor + requested.fee_minor == captured_minor
     assert requested.fee_minor == requested.restocking_fee_minor + requested.provider_fee_minor
     assert min(requested.refund_minor, requested.fee_minor) >= 0
+    for amount in (requested.refund_minor, requested.provider_fee_minor):
+        assert money.is_payable(amount, currency)
     assert (len(events) == 2) == (requested.refund_minor == 0)
 
 

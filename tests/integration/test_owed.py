@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from chassis import ids
+from chassis.effects import REFUSED_S
 from chassis.errors import TransientError
-from chassis.message import HANDED_S, Done, Message, PendingEffect
+from chassis.message import HANDED_S, REFUSED, Done, Message, PendingEffect
 from chassis.store import Store
 from order_svc.messages import CancelOrder, CartLine, DeadlinePassed, PlaceOrder, PriceProduct
 from order_svc.service import SERVICE
@@ -114,6 +115,21 @@ async def test_what_an_operator_wants_at_once_is_asked_now_and_written_down(
     trail = [(a.by, a.action) for _, a in await operations.actions(order.order_id)]
     assert trail == [("ada", "expedite")]
     assert await operations.expedite(ids.new_id(), "ada") == 0
+    await store.close()
+
+
+async def test_what_a_provider_refuses_as_it_stands_is_counted_and_not_due(payment: Kind) -> None:
+    store, order = await payment.connect(payment.service), an_order()
+    await store.handle([a_message(StockReserved(order=order))], ())
+    (effect,) = [e for e in await due(store, ("Capture",), 10_000, 60) if e.key == order.order_id]
+    before = (await store.backlog())["effects_needing_attention"]
+    await store.postpone(effect, 0, "ProviderError: 500")
+    assert (await store.backlog())["effects_needing_attention"] == before
+    await store.postpone(effect, REFUSED_S, f"{REFUSED}no amount of ISK")
+    assert (await store.backlog())["effects_needing_attention"] == before + 1
+    (kept,) = await owed(payment, store, order.order_id)
+    assert kept.needs_attention
+    assert await payment.operations(store).expedite(order.order_id, "ops") == 1
     await store.close()
 
 

@@ -34,7 +34,10 @@ def test_the_simulated_provider_needs_no_key() -> None:
 def test_the_fees_are_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PAYMENT_FEE_BPS", "290")
     monkeypatch.setenv("PAYMENT_FEE_FIXED_MINOR", "30")
-    policy = Policy(provider_fee_bps=290, provider_fee_fixed_minor=30)
+    monkeypatch.setenv("PAYMENT_FEE_FIXED_BY_CURRENCY", '{"JPY": 40}')
+    policy = Policy(
+        provider_fee_bps=290, provider_fee_fixed_minor=30, provider_fee_fixed={"JPY": 40}
+    )
     assert settings().policy == policy
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import pytest
 
-from chassis.errors import MisconfiguredError, ProviderError
+from chassis.errors import MisconfiguredError, ProviderError, RefusedError
 from chassis.service import Attempt
 from payment_svc.messages import (
     Capture,
@@ -19,6 +19,7 @@ from payment_svc.messages import (
     RefundRefused,
     RefundSucceeded,
 )
+from payment_svc.provider import SimulatedProvider
 from payment_svc.settings import StripeSettings
 from payment_svc.stripe_provider import StripeProvider
 from saga_cli.chaos.fake_stripe import API_KEY, FakeStripe, Fault, fake_stripe
@@ -357,3 +358,39 @@ async def test_more_than_was_captured_is_never_given_back(
     with pytest.raises(ProviderError, match="amount_too_large"):
         await stripe.refund(effect, refunding())
     assert refunds(fake) == []
+
+
+async def test_an_amount_between_the_currencys_steps_is_declined(
+    stripe: StripeProvider, fake: FakeStripe
+) -> None:
+    wrong = a_capture(amount_minor=46_775, currency="ISK")
+    outcome = await stripe.capture(wrong, attempt())
+    assert outcome == CaptureDeclined(order_id="o-1", reason="parameter_invalid_integer")
+    assert charges(fake) == []
+
+
+async def test_a_refund_that_is_invalid_is_refused_as_it_stands(
+    stripe: StripeProvider, fake: FakeStripe
+) -> None:
+    outcome = await stripe.capture(a_capture(amount_minor=50_000, currency="ISK"), attempt())
+    assert isinstance(outcome, CaptureSucceeded)
+    paid = a_refund(currency="ISK", provider_ref=outcome.provider_ref)
+    for wrong in (
+        replace(paid, amount_minor=46_775),
+        replace(paid, amount_minor=50_100),
+        replace(paid, provider_ref="pi_none"),
+    ):
+        with pytest.raises(RefusedError, match="InvalidRequestError 40"):
+            await stripe.refund(wrong, refunding())
+    assert refunds(fake) == []
+    right = replace(paid, amount_minor=46_700)
+    assert await stripe.refund(right, refunding(2)) == RefundSucceeded(order_id="o-1")
+
+
+async def test_the_simulated_provider_takes_steps_only_as_well() -> None:
+    provider = SimulatedProvider()
+    wrong = a_capture(amount_minor=46_775, currency="ISK")
+    declined = CaptureDeclined(order_id="o-1", reason="invalid_amount")
+    assert await provider.capture(wrong, attempt()) == declined
+    with pytest.raises(RefusedError):
+        await provider.refund(a_refund(amount_minor=46_775, currency="ISK"), refunding())
