@@ -89,7 +89,7 @@ class Watch:
     """Checks what the clients of this process are answered, while it is `installed`."""
 
     def __init__(self) -> None:
-        self.known: dict[str, Description | None] = {}
+        self.known: dict[Any, Description | None] = {}
         self.wrong: list[str] = []
         self.checked = 0
 
@@ -98,39 +98,43 @@ class Watch:
 
         def sent(client: httpx.Client, request: httpx.Request, **more: Any) -> httpx.Response:
             response = send(client, request, **more)
-            if wanted := self._unknown(response):
+            if wanted := self._unknown(client, response):
                 with suppress(httpx.TransportError):  # it has gone meanwhile
-                    self._learn(send(client, wanted))
-            self._look(response)
+                    self._learn(client, send(client, wanted))
+            self._look(client, response)
             return response
 
         async def sent_async(
             client: httpx.AsyncClient, request: httpx.Request, **more: Any
         ) -> httpx.Response:
             response = await send_async(client, request, **more)
-            if wanted := self._unknown(response):
+            if wanted := self._unknown(client, response):
                 with suppress(httpx.TransportError):
-                    self._learn(await send_async(client, wanted))
-            self._look(response)
+                    self._learn(client, await send_async(client, wanted))
+            self._look(client, response)
             return response
 
         patch.setattr(httpx.Client, "send", sent)
         patch.setattr(httpx.AsyncClient, "send", sent_async)
 
-    def _unknown(self, response: httpx.Response) -> httpx.Request | None:
+    def _unknown(self, client: Any, response: httpx.Response) -> httpx.Request | None:
         """What asks the origin of a response for its document, if that is not known yet."""
-        origin = _origin(response.request.url)
-        return None if origin in self.known else httpx.Request("GET", f"{origin}/openapi.json")
+        url = response.request.url
+        known = _place(client, url) in self.known
+        return None if known else httpx.Request("GET", url.copy_with(raw_path=b"/openapi.json"))
 
-    def _learn(self, answer: httpx.Response) -> None:
+    def _learn(self, client: Any, answer: httpx.Response) -> None:
         is_json = answer.headers.get("Content-Type", "") == "application/json"
         info = answer.json().get("info", {}) if is_json and answer.is_success else {}
         is_ours = info.get("title") in BY_NAME and info.get("version") == API_VERSION
-        origin = _origin(answer.request.url)
-        self.known[origin] = Description(answer.json()) if is_ours else None
+        place = _place(client, answer.request.url)
+        self.known[place] = Description(answer.json()) if is_ours else None
 
-    def _look(self, response: httpx.Response) -> None:
-        url, description = response.request.url, self.known.get(_origin(response.request.url))
+    def _look(self, client: Any, response: httpx.Response) -> None:
+        url, description = (
+            response.request.url,
+            self.known.get(_place(client, response.request.url)),
+        )
         if description is None or not response.is_closed:
             return
         self.checked += 1
@@ -141,5 +145,8 @@ class Watch:
             self.wrong.append(f"{method} {url.path}: {error}")
 
 
-def _origin(url: httpx.URL) -> str:
-    return f"{url.scheme}://{url.netloc.decode()}"
+def _place(client: Any, url: httpx.URL) -> Any:
+    """Where a response came from: an address, or an application in this process."""
+    transport = client._transport
+    is_here = isinstance(transport, httpx.ASGITransport)
+    return transport.app if is_here else f"{url.scheme}://{url.netloc.decode()}"
