@@ -63,7 +63,7 @@ def strangers() -> list[str]:
         for block in _blocks(page.read_text("utf-8"))
         if not _is_a_session(block)
         for line in _joined(block)
-        if not _is_command(line)
+        if not _is_command(line) and not line.startswith("#")
     ]
 
 
