@@ -9,7 +9,7 @@ from aiokafka import ConsumerRecord
 from chassis.kafka import reading
 from saga_cli.topology import SERVICES
 from shared_events.catalog import topic_of
-from shared_events.codec import MalformedError, decode
+from shared_events.codec import MalformedError, decode_record
 from shared_events.envelope import Envelope
 
 TOPICS = tuple(topic_of(spec.name) for spec in SERVICES)
@@ -34,7 +34,7 @@ async def read(bootstrap: str, topics: Iterable[str] = TOPICS) -> list[Logged]:
     found: list[Logged] = []
     for r in await records(bootstrap, topics):
         try:
-            envelope = decode(r.value, r.headers)
+            envelope = decode_record(r)
         except MalformedError as error:
             place = f"{r.topic}/{r.partition}/{r.offset}"
             sys.stderr.write(f"saga: the record at {place} can't be read: {error}\n")

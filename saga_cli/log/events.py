@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from chassis.batches import UNREADABLE
 from chassis.message import Record
 from saga_cli.log.source import Kept
-from shared_events.codec import MalformedError, decode
+from shared_events.codec import MalformedError, decode_record
 from shared_events.envelope import Envelope
 
 Unreadable = Callable[[Record, MalformedError], None]
@@ -22,6 +22,6 @@ def own_events(
             unreadable(record, MalformedError(why.decode("utf-8", "replace")))
         elif headers.get("ce_source") == source:
             try:
-                yield record.offset, decode(record.value, record.headers)
+                yield record.offset, decode_record(record)
             except MalformedError as error:
                 unreadable(record, error)

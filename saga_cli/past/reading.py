@@ -10,7 +10,7 @@ from uuid import UUID
 from chassis.sender import partition_of
 from saga_cli.log.source import Kept, Place, Source, Span, UnreadableError
 from saga_cli.log_reader import TOPICS, Logged
-from shared_events.codec import MalformedError, decode
+from shared_events.codec import MalformedError, decode_record
 
 EARLIER: Final = timedelta(hours=1)
 """So far the clocks of two services are never apart."""
@@ -21,7 +21,7 @@ def logged(kept: Kept, unread: list[str]) -> Logged | None:
     """An event; what can't be read is said in `unread`."""
     record = kept.record
     try:
-        envelope = decode(record.value, record.headers)
+        envelope = decode_record(record)
     except MalformedError as error:
         unread.append(f"{record.topic}/{record.partition}/{record.offset}: {error}")
         return None

@@ -22,7 +22,7 @@ from saga_cli.log.source import Place, Source, Span
 from saga_cli.verify.reading import Ends, ends_of, own_events, read
 from saga_cli.verify.results import Difference, Result, Told, apart, nobody
 from shared_events.catalog import BY_EVENT, topic_of
-from shared_events.codec import MalformedError, decode, type_of
+from shared_events.codec import MalformedError, decode_record, type_of
 from shared_events.decision import Refusal
 from shared_events.envelope import Envelope
 
@@ -291,7 +291,7 @@ async def _heard(
             for record in (kept.record for kept in batch):
                 if type_of(record.headers) in service.wire_types:
                     try:
-                        envelope = decode(record.value, record.headers)
+                        envelope = decode_record(record)
                     except MalformedError:
                         continue  # the service has parked it
                     is_read = record.offset < consumed.get(place, 0)

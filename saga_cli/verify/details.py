@@ -13,7 +13,7 @@ from saga_cli.verify.live import CHUNK, InPostgres, chunks
 from saga_cli.verify.reading import Ends, read
 from saga_cli.verify.results import Result, Told, nobody
 from shared_events.catalog import DELIVERY_DETAILS
-from shared_events.codec import MalformedError, decode
+from shared_events.codec import MalformedError, decode_record
 
 COLUMNS: Final = ("name", "street", "city", "email")
 TABLE: Final = "delivery_details"
@@ -43,7 +43,7 @@ async def compare_details(
         async for batch in read(source, place, span, told):
             for record in (kept.record for kept in batch):
                 try:
-                    given = decode(record.value, record.headers).event if record.value else None
+                    given = decode_record(record).event if record.value else None
                 except MalformedError:  # the table keeps what was given before
                     result.notes.append(f"{record.subject}: its details can't be read")
                     continue
