@@ -154,7 +154,6 @@ def test_events_come_in_the_order_of_time_whatever_their_partition(shop: Shop) -
             {"stock.rejected.v1"},
         ),
         ({"pattern": "nothing"}, set()),
-        ({"partition": 99}, set()),
     ],
 )
 def test_events_are_those_that_are_looked_for(
@@ -173,8 +172,14 @@ def test_what_cannot_be_read_is_said_and_the_rest_is_shown(shop: Shop) -> None:
     all_ = Looked()
     found, _ = asyncio.run(all_.newest(shop.log))
     assert len(found) > 40
-    (said,) = all_.unread
-    assert said.startswith("order.events/0/")
+    broken, foreign = all_.unread
+    assert broken.startswith("order.events/0/")
+    assert foreign.startswith("payment.events/1/0: order.placed.v1 does not belong")
+
+
+def test_a_partition_that_no_topic_has_is_no_empty_answer(shop: Shop) -> None:
+    with pytest.raises(UnreadableError, match="partition 99"):
+        looked(shop, partition=99)
 
 
 @pytest.mark.parametrize(
