@@ -7,6 +7,7 @@ ChassisError
  +- ClockInDoubtError        nothing may be deleted by the store's clock
  +- TransientError           try the same again: a server is away, or somebody was faster
  |   +- ConcurrentChangeError
+ |   +- LeadLostError        another instance relays now, or a session that led has ended
  |   +- StoreLostError       its data are gone, or were made anew: start again from its positions
  +- ProviderError            the outside did not say what became of a call
      +- RefusedError         it refuses this call as it stands: a person has to act
@@ -44,6 +45,10 @@ class TransientError(ChassisError):
 
 class ConcurrentChangeError(TransientError):
     """Another transaction changed the same rows first."""
+
+
+class LeadLostError(TransientError):
+    """Another process relays from now on, or may; nothing else is wrong."""
 
 
 class StoreLostError(TransientError):

@@ -1,11 +1,11 @@
 """Rows of the outbox at hand, so that the relay need not read back what its own process wrote."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
 from chassis import clock
-from chassis.message import OutboxRow
+from chassis.message import BATCH_BYTES, OutboxRow, size_of
 
 
 @dataclass
@@ -17,8 +17,10 @@ class Fresh:
     """
 
     rows_max: int = 20_000
+    bytes_max: int = 4 * BATCH_BYTES
     others_s: float = 2.0
     _rows: dict[int, OutboxRow] = field(default_factory=dict)
+    _bytes: int = 0
     _is_doubted: bool = True
     _others_at: float = float("-inf")
 
@@ -28,8 +30,9 @@ class Fresh:
         return not self._is_doubted and clock.monotonic() > self._others_at + self.others_s
 
     def add(self, ids: Sequence[str], rows: Sequence[OutboxRow]) -> None:
-        if len(self._rows) < self.rows_max:
+        if len(self._rows) < self.rows_max and self._bytes < self.bytes_max:
             self._rows.update(zip(map(int, ids), rows, strict=True))
+            self._bytes += sum(map(size_of, rows))
         else:
             self.doubt()
 
@@ -46,16 +49,20 @@ class Fresh:
         if not is_own:
             self._others_at = clock.monotonic()
 
-    def first(self, limit: int) -> list[tuple[str, OutboxRow]]:
-        return [(str(id_), row) for id_, row in islice(self._rows.items(), limit)]
+    def first(self, limit: int, shut: Collection[str] = ()) -> list[tuple[str, OutboxRow]]:
+        """The oldest that are not of a topic that is shut."""
+        rows = ((str(id_), row) for id_, row in self._rows.items() if row.topic not in shut)
+        return list(islice(rows, limit))
 
     def of(self, ids: Iterable[int]) -> dict[int, OutboxRow]:
         return {id_: self._rows[id_] for id_ in ids if id_ in self._rows}
 
     def forget(self, ids: Iterable[int]) -> None:
         for id_ in ids:
-            self._rows.pop(id_, None)
+            if (row := self._rows.pop(id_, None)) is not None:
+                self._bytes -= size_of(row)
 
     def clear(self) -> None:
         self._rows.clear()
+        self._bytes = 0
         self.doubt()

@@ -21,7 +21,7 @@ from chassis.tasks import own_cancellation_only
 log = structlog.get_logger()
 KEEP_FOR_EVER = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
 DEAD_LETTERS = {**KEEP_FOR_EVER, "max.message.bytes": str(2 * 1024 * 1024)}
-"""A copy of the largest record that other topics take, with what its headers say of it."""
+"""A copy of the largest record that other topics take by default, with what its headers say of it."""
 COMPACTED = {"cleanup.policy": "compact"}
 NOWHERE: Final[Mapping[tuple[str, int], int]] = {}
 fetcher.MemoryRecords = Batches  # every consumer of this process: aiokafka takes no other reader

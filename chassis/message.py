@@ -20,6 +20,8 @@ REFUSED: Final = "RefusedError: "
 HANDED_S: Final = 4.0
 """So long an effect is a process's own to ask for that is leased with the decision to owe it."""
 SUBJECT_MAX_BYTES: Final = 512
+BATCH_BYTES: Final = 8 * 1024 * 1024
+"""So much of an outbox is read, or kept in memory, at once, beyond the first row."""
 
 
 @dataclass(slots=True)
@@ -141,6 +143,11 @@ class OutboxRow:
     key: str
     value: bytes | None
     headers: Sequence[tuple[str, bytes | None]]
+
+
+def size_of(row: OutboxRow) -> int:
+    """About how many bytes it takes."""
+    return len(row.value or b"") + sum(len(name) + len(raw or b"") for name, raw in row.headers)
 
 
 @dataclass(slots=True)

@@ -90,7 +90,7 @@ def _add_orders(router: APIRouter, node: Node) -> None:
             {
                 "service": node.service.name,
                 "state": found.state,
-                "outbox": {"rows": found.outbox_rows, "oldest_s": round(found.outbox_oldest_s, 1)},
+                "outbox": {"rows": found.outbox_rows, "oldest_s": round(found.outbox_oldest_s, 1), "refused": found.refused},
                 "relay": {"failing": node.relay.failing},
                 "consumer": {
                     "ready": node.consumer.ready.is_set(),

@@ -3,7 +3,7 @@
 from pydantic_core import to_json
 
 from chassis import clock, wire
-from chassis.message import Message, Parked, Record
+from chassis.message import Message, OutboxRow, Parked, Record
 from chassis.sender import hash_of
 from chassis.service import Service
 from chassis.topics import PARTITIONS
@@ -50,3 +50,10 @@ def kept(record: Record) -> str:
     headers = [(name, wire.text_of(raw)) for name, raw in record.headers]
     place = f"{record.topic}:{record.partition}:{record.offset}"
     return to_json({"record": place, "key": key, "value": value, "headers": headers}).decode()
+
+
+def kept_row(row: OutboxRow) -> str:
+    """A row of the outbox as text for an audit trail, in the same way."""
+    headers = [(name, wire.text_of(raw)) for name, raw in row.headers]
+    value = wire.text_of(row.value)
+    return to_json({"topic": row.topic, "value": value, "headers": headers}).decode()

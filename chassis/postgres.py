@@ -49,6 +49,7 @@ from chassis.service import Service
 from chassis.state_tables import SharedTable, StateTable
 from chassis.together import Part
 from chassis.work import States, Work, dead_letters_of, work_of
+from shared_events import catalog
 
 log = structlog.get_logger()
 Malformed = Sequence[tuple[Record, str]]
@@ -72,6 +73,7 @@ class PostgresStore(PostgresOutbox):
 
     def __post_init__(self) -> None:
         self.known = Known(self.service)
+        self.letters = catalog.dead_letters_of(self.service.name)
 
     @classmethod
     async def connect(
@@ -366,7 +368,7 @@ class PostgresStore(PostgresOutbox):
         async with self.translated(), self.aside.acquire() as connection:
             lease = timedelta(seconds=lease_s)
             query = sql.LEASE_FRESHEST if freshest else sql.LEASE_EFFECTS
-            rows = await connection.fetch(query, list(kinds), limit, lease)
+            rows = await connection.fetch(query, list(kinds), limit, lease, self.letters)
         return [PendingEffect(*row) for row in rows]
 
     async def postpone(self, effect: PendingEffect, delay_s: float, error: str) -> None:
@@ -380,14 +382,7 @@ class PostgresStore(PostgresOutbox):
             row = await connection.fetchrow(sql.BACKLOG, kinds, ATTENTION_TRIES, REFUSED)
             if row["is_read_only"]:
                 raise asyncpg.ReadOnlySQLTransactionError("its sessions are read-only")
-        names = (
-            "outbox_rows",
-            "outbox_oldest_seconds",
-            "effects_owed",
-            "effects_needing_attention",
-            "parked_messages",
-        )
-        return dict(zip(names, map(float, tuple(row)[:-1]), strict=True))
+        return dict(zip(sql.GAUGES, map(float, tuple(row)[:-1]), strict=True))
 
 
 def _noted(messages: Sequence[Message]) -> bool:

@@ -6,11 +6,19 @@ from typing import Any
 
 from chassis import postgres_sql as sql
 from chassis import wire
-from chassis.message import SKIP, Message, OperatorAction, Parked, PendingEffect, Record
-from chassis.parking import kept, message_of
+from chassis.message import (
+    SKIP,
+    Message,
+    OperatorAction,
+    OutboxRow,
+    Parked,
+    PendingEffect,
+    Record,
+)
+from chassis.parking import kept, kept_row, message_of
 from chassis.postgres import PostgresStore
 from chassis.postgres_types import POISON, Connection
-from chassis.store import DeadLetter, Redriven, Whereabouts
+from chassis.store import DeadLetter, Redriven, RefusedRow, Whereabouts
 from chassis.work import published_by, work_of
 
 
@@ -105,13 +113,40 @@ class PostgresOperations:
 
     async def whereabouts(self, key: str) -> Whereabouts:
         async with self.store.reading() as connection:
-            rows, oldest_s = await connection.fetchrow(sql.OUTBOX_OF, key)
+            rows, oldest_s, refused = await connection.fetchrow(sql.OUTBOX_OF, key)
             letters = await _letters(connection, key)
             owed = [PendingEffect(*row) for row in await connection.fetch(sql.OWED_OF, key)]
             states = await self.store.own.load(connection, [key])
         initial = self.store.service.initial
         state = states[key].state if key in states else initial
-        return Whereabouts(type(state).__name__, rows, oldest_s, tuple(letters), tuple(owed))
+        name = type(state).__name__
+        return Whereabouts(name, rows, oldest_s, tuple(letters), tuple(owed), refused)
+
+    async def refused(self, limit: int) -> list[RefusedRow]:
+        async with self.store.reading() as connection:
+            return await _refused(connection, None, limit)
+
+    async def release(self, id_: str, by: str, note: str) -> RefusedRow | None:
+        return await self._settled(sql.RELEASE, id_, by, "release", note)
+
+    async def drop(self, id_: str, by: str, reason: str) -> RefusedRow | None:
+        return await self._settled(sql.DROP, id_, by, "drop", reason)
+
+    async def _settled(
+        self, query: str, id_: str, by: str, action: str, note: str
+    ) -> RefusedRow | None:
+        if not id_.isdecimal():
+            return None
+        async with self.store.translated(), self.store.transaction() as connection:
+            found = await _refused(connection, int(id_), 1)
+            done = await connection.execute(query, int(id_)) if found else ""
+            if not done.endswith(" 1"):
+                return None
+            row = found[0].row
+            await self.store.note(
+                connection, OperatorAction(by, action, row.key, note, kept_row(row))
+            )
+        return found[0]
 
     async def expedite(self, key: str, by: str) -> int:
         kinds = [kind.__name__ for kind in self.store.service.effects]
@@ -137,6 +172,16 @@ class PostgresOperations:
         async with self.store.reading() as connection:
             rows = await connection.fetch(query, key)
         return [(row[0], OperatorAction(*tuple(row)[1:])) for row in rows]
+
+
+async def _refused(connection: Connection, id_: int | None, limit: int) -> list[RefusedRow]:
+    rows = await connection.fetch(sql.REFUSED, id_, limit)
+    return [
+        RefusedRow(
+            str(id_), OutboxRow(topic, key, value, wire.unpacked(headers)), why, refused_at, later
+        )
+        for id_, topic, key, value, headers, why, refused_at, later in rows
+    ]
 
 
 async def _letters(connection: Connection, key: str, how: str = "") -> list[DeadLetter]:

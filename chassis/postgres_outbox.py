@@ -1,6 +1,6 @@
 """The outbox in PostgreSQL, as the relay sees it: who leads, what is pending, what Kafka has."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -10,9 +10,9 @@ import structlog
 
 from chassis import keeping, wire
 from chassis import postgres_sql as sql
-from chassis.errors import TransientError
+from chassis.errors import LeadLostError, TransientError
 from chassis.fresh import Fresh
-from chassis.message import OutboxRow
+from chassis.message import BATCH_BYTES, OutboxRow
 from chassis.postgres_types import POISON, TRANSIENT, Connection, Pool, condemns
 
 log = structlog.get_logger()
@@ -25,7 +25,10 @@ class PostgresOutbox:
     keep_days: int = 7
     shards: int = 1
     fresh: Fresh = field(default_factory=Fresh)
+    letters: str = ""
+    """The topic of dead letters' copies."""
     _leading: dict[int, Connection] = field(default_factory=dict)
+    _any_refused: bool = True  # until a look says that none is
 
     async def lead(self, shard: int) -> bool:
         if shard in self._leading:
@@ -35,7 +38,7 @@ class PostgresOutbox:
             try:
                 query = "SELECT pg_try_advisory_lock($1, $2)"
                 if await connection.fetchval(query, LOCK_CLASS, shard):
-                    self._leading[shard] = connection
+                    self._leading[shard], self._any_refused = connection, True
                     return True
             finally:
                 if shard not in self._leading:
@@ -52,18 +55,25 @@ class PostgresOutbox:
                 session.terminate()  # the lock goes with its session
         self.fresh.clear()
 
-    def at_hand(self, shard: int, limit: int) -> list[tuple[str, OutboxRow]] | None:
+    def at_hand(self, shard: int, limit: int, *shut: str) -> list[tuple[str, OutboxRow]] | None:
         is_known = shard in self._leading and self.shards == 1 and self.fresh.is_all
-        return self.fresh.first(limit) if is_known else None
+        return self.fresh.first(limit, shut) if is_known and not self._any_refused else None
 
-    async def pending(self, shard: int, limit: int) -> list[tuple[str, OutboxRow]]:
+    async def pending(self, shard: int, limit: int, *shut: str) -> list[tuple[str, OutboxRow]]:
         """What this process wrote itself is at hand: only its place in the order is read."""
-        query = "SELECT id FROM outbox WHERE shard = $1 ORDER BY id LIMIT $2"
+        if self._any_refused:  # asked first: what is released after that is seen below
+            self._any_refused = await self._as_leader(shard, "fetchval", sql.ANY_REFUSED)
         self.fresh.looking()
-        ids = [row[0] for row in await self._as_leader(shard, "fetch", query, shard, limit)]
+        values: list[Any] = [shard, limit, list(shut)]
+        query = sql.PENDING
+        if self._any_refused:
+            query, values = sql.PENDING_BESIDE_REFUSED, [*values, self.letters]
+        found = await self._as_leader(shard, "fetch", query, *values)
+        ids = within(found, BATCH_BYTES)
         rows = self.fresh.of(ids)
         missing = [id_ for id_ in ids if id_ not in rows]
-        self.fresh.looked(is_end=len(ids) < limit, is_own=not missing)
+        is_end = len(ids) < limit and len(ids) == len(found) and not shut
+        self.fresh.looked(is_end=is_end, is_own=not missing)
         if missing:
             rows |= {
                 id_: OutboxRow(topic, key, value, wire.unpacked(headers))
@@ -73,24 +83,35 @@ class PostgresOutbox:
             }
         return [(str(id_), rows[id_]) for id_ in ids if id_ in rows]
 
+    async def refuse(self, shard: int, refused: Mapping[str, str]) -> None:
+        numbers = [int(id_) for id_ in refused]
+        why = [reason.replace("\0", "\\x00") for reason in refused.values()]
+        self._any_refused = True
+        await self._as_leader(shard, "execute", sql.REFUSE, numbers, why)
+        self.fresh.forget(numbers)
+
     async def acknowledge(self, shard: int, ids: Sequence[str]) -> None:
         query = keeping.KEEP if self.keep_days else keeping.FORGET
         numbers = [int(id_) for id_ in ids]
         try:
             await self._as_leader(shard, "execute", query, numbers)
-        except (
-            asyncpg.CheckViolationError
-        ):  # the day's partition was attached while it waited for it
+        except asyncpg.CheckViolationError:
+            # the day's partition was attached while it waited for it
             await self._as_leader(shard, "execute", query, numbers)
         self.fresh.forget(numbers)
 
     async def _as_leader(self, shard: int, call: str, query: str, *values: Any) -> Any:
         """Use the session that holds the lock: if it is gone, so is the right to relay."""
+        session = self._leading.get(shard)
+        if session is None:
+            raise LeadLostError("the session that led was given up")
         try:
             async with self.translated():
-                return await getattr(self._leading[shard], call)(query, *values)
-        except TransientError:
+                return await getattr(session, call)(query, *values)
+        except TransientError as error:
             self._drop(shard)
+            if error.__cause__ is not None and condemns(error.__cause__):
+                raise LeadLostError(str(error)) from error
             raise
 
     @property
@@ -115,3 +136,14 @@ class PostgresOutbox:
                     await pool.expire_connections()
                 await self.resign()
             raise TransientError(f"{type(error).__name__}: {error}") from error
+
+
+def within(sizes: Iterable[tuple[int, int]], bytes_max: int) -> list[int]:
+    """The first ids of (id, bytes) up to so many bytes, and one at least."""
+    found: list[int] = []
+    for id_, size in sizes:
+        bytes_max -= size
+        if found and bytes_max < 0:
+            break
+        found.append(id_)
+    return found

@@ -20,6 +20,33 @@ FROM unnest($1::smallint[], $2::text[], $3::text[], $4::bytea[], $5::bytea[])
     WITH ORDINALITY AS new (shard, topic, key, value, headers, nth)
 WHERE {after} ORDER BY nth RETURNING id
 """
+PENDING = """
+SELECT id, octet_length(headers) + coalesce(octet_length(value), 0) FROM outbox
+WHERE shard = $1 AND topic <> ALL($3::text[]) ORDER BY id LIMIT $2
+"""
+# what is behind a refused row of its key waits for it; copies of dead letters, $4, have no order
+PENDING_BESIDE_REFUSED = """
+SELECT id, octet_length(headers) + coalesce(octet_length(value), 0) FROM outbox
+WHERE shard = $1 AND topic <> ALL($3::text[]) AND refused IS NULL
+AND (topic = $4 OR NOT EXISTS (
+    SELECT FROM outbox AS head WHERE head.refused IS NOT NULL AND head.topic <> $4
+    AND head.key = outbox.key AND head.id < outbox.id
+)) ORDER BY id LIMIT $2
+"""
+ANY_REFUSED = "SELECT EXISTS (SELECT FROM outbox WHERE refused IS NOT NULL)"
+REFUSE = """
+UPDATE outbox SET refused = why, refused_at = now()
+FROM unnest($1::bigint[], $2::text[]) AS new (number, why) WHERE id = number
+"""
+REFUSED = """
+SELECT id, topic, key, value, headers, refused, refused_at,
+       (SELECT count(*) FROM outbox AS later WHERE later.key = head.key AND later.id > head.id)
+FROM outbox AS head WHERE refused IS NOT NULL AND ($1::bigint IS NULL OR id = $1) ORDER BY id LIMIT $2
+"""
+RELEASE = (
+    "UPDATE outbox SET refused = NULL, refused_at = NULL WHERE id = $1 AND refused IS NOT NULL"
+)
+DROP = "DELETE FROM outbox WHERE id = $1 AND refused IS NOT NULL"
 OUTBOX_ROWS = "SELECT id, topic, key, value, headers FROM outbox WHERE id = ANY($1::bigint[])"
 OWE_EFFECTS = """
 INSERT INTO effects (id, key, kind, body, traceparent, due_at, tries)
@@ -51,7 +78,7 @@ SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::text[]) RETU
 LEASE_EFFECTS = """
 WITH due AS MATERIALIZED (
     SELECT id FROM effects WHERE due_at <= now() AND kind = ANY($1::text[])
-    AND NOT EXISTS (SELECT FROM outbox WHERE outbox.key = effects.key)
+    AND NOT EXISTS (SELECT FROM outbox WHERE outbox.key = effects.key AND outbox.topic <> $4)
     ORDER BY due_at LIMIT $2 FOR UPDATE SKIP LOCKED
 )
 UPDATE effects SET due_at = now() + $3, tries = least(tries + 1, 32000)
@@ -59,6 +86,14 @@ WHERE id IN (SELECT id FROM due)
 RETURNING id, key, kind, body, traceparent, due_at, tries, owed_since, last_error
 """
 LEASE_FRESHEST = LEASE_EFFECTS.replace("ORDER BY due_at", "ORDER BY tries, due_at DESC")
+GAUGES = (
+    "outbox_rows",
+    "outbox_oldest_seconds",
+    "effects_owed",
+    "effects_needing_attention",
+    "parked_messages",
+    "outbox_refused",
+)
 BACKLOG = """
 SELECT (SELECT count(*) FROM outbox),
        (SELECT coalesce(extract(epoch FROM now() - min(created_at)), 0) FROM outbox),
@@ -66,6 +101,7 @@ SELECT (SELECT count(*) FROM outbox),
        (SELECT count(*) FROM effects WHERE kind = ANY($1::text[])
            AND (tries >= $2 OR id NOT LIKE '%:1' OR starts_with(last_error, $3))),
        (SELECT count(*) FROM parked),
+       (SELECT count(*) FROM outbox WHERE refused IS NOT NULL),
        current_setting('transaction_read_only')::bool AS is_read_only
 """
 NOTE = """
@@ -81,7 +117,8 @@ FAILED_AGAIN = """
 UPDATE parked SET attempts = attempts + 1, last_reason = $2, last_tried_at = now() WHERE id = $1
 """
 OUTBOX_OF = """
-SELECT count(*), coalesce(extract(epoch FROM now() - min(created_at)), 0)::float8
+SELECT count(*), coalesce(extract(epoch FROM now() - min(created_at)), 0)::float8,
+       coalesce((array_agg(refused ORDER BY id) FILTER (WHERE refused IS NOT NULL))[1], '')
 FROM outbox WHERE key = $1
 """
 OWED_OF = """

@@ -1,24 +1,41 @@
 """The only publisher: moves outbox rows to Kafka in their order, one relay a shard.
 
 What was not acknowledged is sent again by a new producer; the inbox of each consumer removes the
-repeats.
+repeats. A row that Kafka never takes is set aside in the store; a topic that can't be written just now is
+passed over for a while. Neither holds up anything else.
 """
 
 import asyncio
+import gc
+import traceback
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Final, NamedTuple
 
 import structlog
 
 from chassis import clock, crashpoints
+from chassis.errors import LeadLostError
 from chassis.health import Health
-from chassis.message import OutboxRow
+from chassis.message import BATCH_BYTES, OutboxRow, size_of
 from chassis.metrics import PUBLISHED, RELAY_FAILURES
+from chassis.refusals import TRIES, said
 from chassis.sender import Sender
 from chassis.store import Store
 from chassis.tasks import own_cancellation_only
 
 log = structlog.get_logger()
+SHUT_MAX_S: Final = 15.0
+"""At most so long it takes until a topic that could not be written is tried again."""
+
+
+class Shut(NamedTuple):
+    """A topic that can't be written: why, when (monotonic) it is tried again, how often it was."""
+
+    why: str
+    until: float
+    tries: int
 
 
 @dataclass
@@ -54,6 +71,10 @@ class Relay:
     _acknowledged_at: float = 0.0
     _sent: dict[str, OutboxRow] = field(default_factory=dict)
 
+    _sent_bytes: int = 0
+    _shut: dict[str, Shut] = field(default_factory=dict)
+    _strikes: Counter[str] = field(default_factory=Counter)
+
     def __post_init__(self) -> None:
         self.health = Health(self.name)
         self.sender = Sender(self.bootstrap, f"{self.name}-relay", self.send_timeout_s)
@@ -64,18 +85,25 @@ class Relay:
             try:
                 with own_cancellation_only():
                     await self._turn()
-                self.failing = ""
+                self.failing = "; ".join(shut.why for shut in self._shut.values())
+            except LeadLostError as error:
+                log.info("relay_stands_back", shard=self.shard, why=str(error))
+                await self._step_down(self.resigned_s)
             except Exception as error:  # noqa: BLE001 - nothing was acknowledged that Kafka lacks
                 self.failures, self.failing = self.failures + 1, repr(error)
                 RELAY_FAILURES.labels(self.name).inc()
                 told = {"error": repr(error), "failures": self.failures}
                 log.warning("relay_failed", shard=self.shard, **told)
-                self._sent.clear()
-                await self.sender.drop_producer()
-                await self.store.resign()  # it may be this instance alone that is cut off
-                pause_s = clock.backoff_s(self.failures, base_s=0.1, max_s=2.0)
-                await clock.wait(max(pause_s, self.resigned_s))
+                let_go(error)
+                await self._step_down(clock.backoff_s(self.failures, base_s=0.1, max_s=2.0))
         await self._finish()
+
+    async def _step_down(self, pause_s: float) -> None:
+        """What was sent and not acknowledged yet is sent again, by whoever leads then."""
+        self._forget_sent()
+        await self.sender.drop_producer()
+        await self.store.resign()  # it may be this instance alone that is cut off
+        await clock.wait(max(pause_s, self.resigned_s))
 
     async def _finish(self) -> None:
         try:
@@ -94,7 +122,7 @@ class Relay:
             return
         self.wake.clear()
         relayed = await self.relay_once()
-        self.failures = 0  # not by standing by, or what is refused would never be looked past
+        self.failures = 0
         now = clock.monotonic()
         if now >= self._acknowledged_at + self.acknowledge_every_s:
             self._acknowledged_at = now
@@ -110,10 +138,8 @@ class Relay:
         return self.idle_poll_s if now - self._relayed_at > self.idle_after_s else self.poll_s
 
     async def relay_once(self) -> int:
-        """Publish the oldest pending rows; returns how many Kafka has now."""
-        # What Kafka refuses stays: a wider look finds what is behind it.
-        wanted = self.batch_rows * min(1 + self.failures, 20) + len(self._sent)
-        pending = await self._pending(wanted)
+        """Publish the oldest pending rows; returns how many Kafka has now, or never takes."""
+        pending = await self._pending(self.batch_rows + len(self._sent))
         rows = [(id_, row) for id_, row in pending if id_ not in self._sent]
         if not rows:
             return 0
@@ -124,26 +150,78 @@ class Relay:
             done = set(acknowledged)
             sent = [(id_, row) for id_, row in rows if id_ in done]
             self._sent.update(sent)
+            self._sent_bytes += sum(map(size_of, (row for _, row in sent)))
             PUBLISHED.labels(self.name).inc(len(sent))
             for tell in self.on_sent:
                 tell(sent)
-        if error is not None:
+        self._note_topics({row.topic for _, row in rows})
+        refused, error = self._refused(error)
+        if refused or error is not None or self._sent_bytes > BATCH_BYTES // 2:
             await self.acknowledge()
+        if refused:
+            await self._set_aside(dict(rows), refused)
+        if error is not None:
             raise error
-        return len(acknowledged)
+        return len(acknowledged) + len(refused)
+
+    def _note_topics(self, tried: set[str]) -> None:
+        """Which topics can't be written: what waits for them is passed over until they are tried again."""
+        for topic in tried & self._shut.keys() - self.sender.shut.keys():
+            del self._shut[topic]
+            log.info("topic_open", topic=topic)
+        for topic, error in self.sender.shut.items():
+            before = self._shut.get(topic)
+            tries = before.tries + 1 if before else 1
+            pause_s = clock.backoff_s(tries, base_s=1.0, max_s=SHUT_MAX_S)
+            self._shut[topic] = Shut(f"{topic}: {said(error)}", clock.monotonic() + pause_s, tries)
+            if before is None:
+                log.error("topic_shut", topic=topic, error=said(error))
+
+    def _refused(self, error: BaseException | None) -> tuple[dict[str, str], BaseException | None]:
+        """Rows to set aside, and why; one that was not refused often enough is an error still."""
+        refused = {}
+        for id_, refusal in self.sender.refused.items():
+            self._strikes[id_] += 1
+            if self._strikes[id_] >= TRIES.get(type(refusal), 1):
+                refused[id_] = said(refusal)
+                del self._strikes[id_]
+            else:
+                error = error or refusal
+        return refused, error
+
+    async def _set_aside(self, rows: dict[str, OutboxRow], refused: dict[str, str]) -> None:
+        await self.store.refuse(self.shard, refused)
+        for id_, why in refused.items():
+            row = rows[id_]
+            told = {"topic": row.topic, "saga_id": row.key, "bytes": size_of(row)}
+            log.error("outbox_row_refused", id=id_, error=why, **told)
 
     async def _pending(self, wanted: int) -> list[tuple[str, OutboxRow]]:
         now = clock.monotonic()
-        known = self.store.at_hand(self.shard, wanted) if now < self._look_at else None
+        shut = [topic for topic, known in self._shut.items() if now < known.until]
+        known = self.store.at_hand(self.shard, wanted, *shut) if now < self._look_at else None
         if known is not None:
             return known
         self._look_at = now + self.look_s
-        return await self.store.pending(self.shard, wanted)
+        return await self.store.pending(self.shard, wanted, *shut)
 
     async def acknowledge(self) -> None:
         """Not at once for each: until then it is known here, and repeated if that is lost."""
         if self._sent:
             await self.store.acknowledge(self.shard, list(self._sent))
-            published, self._sent = list(self._sent.values()), {}
+            published = list(self._sent.values())
+            self._forget_sent()
             for told in self.on_published:
                 told(published)
+
+    def _forget_sent(self) -> None:
+        self._sent, self._sent_bytes = {}, 0
+
+
+def let_go(error: BaseException) -> None:
+    """Empty the frames that an error came through: they hold rows, in a cycle with the error itself."""
+    known: BaseException | None = error
+    while known is not None:
+        traceback.clear_frames(known.__traceback__)
+        known = known.__cause__ or known.__context__
+    gc.collect()  # a dropped producer and its batches are cycles as well

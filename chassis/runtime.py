@@ -57,6 +57,7 @@ class Node:
     extras: dict[str, Part] = field(default_factory=dict)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     health: Health = field(init=False)
+    _refused: str = ""
 
     def __post_init__(self) -> None:
         """Every part tells one `health` what fails."""
@@ -68,6 +69,7 @@ class Node:
         watch("consumer_unassigned", lambda: "" if consumer.ready.is_set() else UNASSIGNED)
         watch("consumer_stalled", consumer.stalled)
         watch("relay_failing", lambda: self.relay.failing)
+        watch("outbox_rows_refused", lambda: self._refused)
         watch("circuit_open", self._open_circuits)
 
     def _open_circuits(self) -> str:
@@ -89,6 +91,8 @@ class Node:
         """Set the gauges of what waits in the store. Raises TransientError or TimeoutError."""
         async with asyncio.timeout(3):
             backlog = await self.store.backlog()
+        refused = round(backlog.get("outbox_refused", 0))
+        self._refused = f"{refused} rows of the outbox, which Kafka never takes" if refused else ""
         for what, value in backlog.items():
             BACKLOG.labels(self.service.name, what).set(value)
 

@@ -3,58 +3,86 @@
 Any error of a send drops the producer: its sequence numbers may have a gap that nothing closes
 (aiokafka never bumps the epoch). Rows of one partition are sent as one batch at a time, so that
 what is acknowledged is always a prefix of every key.
+
+A batch that Kafka refuses for what is in it is sent again by halves, until the one row is found.
 """
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 from aiokafka.partitioner import murmur2
 
 from chassis.kafka import make_producer, stop_within
 from chassis.message import OutboxRow
+from chassis.refusals import OF_A_ROW, OF_A_TOPIC, UnwritableError
 
 Rows = Sequence[tuple[str, OutboxRow]]
 Sent = tuple[list[str], BaseException | None]
+PROBE_S: Final = 1.0
+"""So long a topic may take to be found that was not there, or forbidden, before."""
 
 
 @dataclass
 class Sender:
-    """`name` is what brokers and logs know the producer by."""
+    """`name` is what brokers and logs know the producer by.
+
+    After `publish`, `refused` holds the rows that Kafka never takes, by id, and `shut` the topics that
+    can't be written just now, each with the error. Neither is an error of the send.
+    """
 
     bootstrap: str
     name: str
     send_timeout_s: float = 15.0
+    refused: dict[str, BaseException] = field(default_factory=dict)
+    shut: dict[str, BaseException] = field(default_factory=dict)
+    _suspects: list[tuple[str, int, Rows]] = field(default_factory=list)
     _producer: Any = None
 
     async def publish(self, rows: Rows) -> Sent:
         """Send rows, by topic and partition; returns the acknowledged ids and the first error."""
+        doubtful, self.refused, self.shut, self._suspects = set(self.shut), {}, {}, []
         producer = await self._live_producer()
         by_topic: dict[str, list[tuple[str, OutboxRow]]] = {}
         for id_, row in rows:
             by_topic.setdefault(row.topic, []).append((id_, row))
-        sends = [self._send_topic(producer, *topic) for topic in by_topic.items()]
+        within = {
+            topic: PROBE_S if topic in doubtful else self.send_timeout_s for topic in by_topic
+        }
+        sends = [self._send_topic(producer, t, some, within[t]) for t, some in by_topic.items()]
         sent = [await sends[0]] if len(sends) == 1 else await asyncio.gather(*sends)
-        errors = (error for _, error in sent if error is not None)
-        return [id_ for done, _ in sent for id_ in done], next(errors, None)
+        done = [id_ for some, _ in sent for id_ in some]
+        failed = ((topic, e) for topic, (_, e) in zip(by_topic, sent, strict=True) if e is not None)
+        error = next((e for topic, e in failed if not done or topic not in self.shut), None)
+        if error is None and self._suspects:
+            error = await self._isolate(done)
+        if self.shut or self.refused:
+            await self.drop_producer()
+        return done, error
 
-    async def _send_topic(self, producer: Any, topic: str, rows: Rows) -> Sent:
+    async def _send_topic(self, producer: Any, topic: str, rows: Rows, within_s: float = 0) -> Sent:
         """A topic that Kafka lacks or forbids holds up no other."""
         done: list[str] = []
         errors: list[BaseException] = []
         try:
-            async with asyncio.timeout(self.send_timeout_s):
+            async with asyncio.timeout(within_s or self.send_timeout_s):
                 known = tuple(sorted(await producer.partitions_for(topic)))
             parted: dict[int, list[tuple[str, OutboxRow]]] = {}
             for id_, row in rows:
                 parted.setdefault(partition_of(row.key.encode(), known), []).append((id_, row))
             waiting: dict[int, Rows] = dict(parted)
-            while waiting and not errors:
+            while waiting and not errors and topic not in self.shut:
                 waiting = await self._send_first(producer, topic, waiting, done, errors)
+        except OF_A_TOPIC as error:
+            self.shut[topic] = error
         except Exception as error:  # noqa: BLE001 - the caller drops the producer
             errors.append(error)
+            if isinstance(
+                error, TimeoutError
+            ):  # it may be this topic alone that is not to be found
+                self.shut[topic] = error
         return done, errors[0] if errors else None
 
     async def _send_first(
@@ -66,32 +94,75 @@ class Sender:
         errors: list[BaseException],
     ) -> dict[int, Rows]:
         """Send what fits into one batch of each partition; returns the rows that are left."""
-        sent: dict[asyncio.Future[Any], Rows] = {}
+        sent: dict[asyncio.Future[Any], tuple[int, Rows]] = {}
         left: dict[int, Rows] = {}
         try:
             async with asyncio.timeout(self.send_timeout_s):
                 for partition, rows in waiting.items():
                     batch, taken = _batch_of(producer, rows)
                     if not taken:
-                        errors.append(ValueError(f"an event of {topic} is larger than a batch"))
+                        self._suspects.append((topic, partition, rows[:1]))
                         continue
                     future = await producer.send_batch(batch, topic, partition=partition)
-                    sent[future] = rows[:taken]
+                    sent[future] = partition, rows[:taken]
                     if taken < len(rows):
                         left[partition] = rows[taken:]
                 if sent:
                     await asyncio.wait(sent)
         except Exception as error:  # noqa: BLE001 - what is acknowledged until then counts all the same
             errors.append(error)
-        for future, rows in sent.items():
+        for future, (partition, rows) in sent.items():
             if not future.done() or future.cancelled():
                 future.cancel()
                 errors.append(ConnectionError("the producer gave no answer"))
-            elif (refusal := future.exception()) is not None:
-                errors.append(refusal)
-            else:
+            elif (refusal := future.exception()) is None:
                 done.extend(id_ for id_, _ in rows)
+            elif isinstance(refusal, OF_A_TOPIC):
+                self.shut[topic] = refusal
+            elif isinstance(refusal, OF_A_ROW):
+                self._suspects.append((topic, partition, rows))
+                left.pop(partition, None)  # what follows waits until it is known who was refused
+            else:
+                errors.append(refusal)
         return left
+
+    async def _isolate(self, done: list[str]) -> BaseException | None:
+        """Batches that were refused, by halves and in order; what is behind a refused row of its key waits.
+
+        Each refusal takes a new producer. Returns the first error that is no refusal of a row.
+        """
+        for topic, partition, rows in self._suspects:
+            held: set[str] = set()
+            parts = [rows]
+            while parts:
+                if not (some := [each for each in parts.pop() if each[1].key not in held]):
+                    continue
+                refusal = await self._refusal_of(topic, partition, some)
+                if refusal is None:
+                    done.extend(id_ for id_, _ in some)
+                elif not isinstance(refusal, OF_A_ROW):
+                    return refusal
+                elif len(some) == 1:
+                    self.refused[some[0][0]] = refusal
+                    held.add(some[0][1].key)
+                else:
+                    half = len(some) // 2
+                    parts += [some[half:], some[:half]]
+        return None
+
+    async def _refusal_of(self, topic: str, partition: int, rows: Rows) -> BaseException | None:
+        """Send rows as one batch, by a new producer; what became of it."""
+        await self.drop_producer()
+        try:
+            producer = await self._live_producer()
+            batch, taken = _batch_of(producer, rows)
+            if taken < len(rows):
+                return UnwritableError("it is larger than a batch, or no record can be made of it")
+            async with asyncio.timeout(self.send_timeout_s):
+                await (await producer.send_batch(batch, topic, partition=partition))
+        except Exception as error:  # noqa: BLE001 - the caller tells refusals from other errors
+            return error
+        return None
 
     async def _live_producer(self) -> Any:
         if self._producer is None:
@@ -124,12 +195,15 @@ def partition_of(key: bytes, known: tuple[int, ...]) -> int:
 
 
 def _batch_of(producer: Any, rows: Rows) -> tuple[Any, int]:
-    """The first rows that fit into one batch, and how many they are."""
+    """The first rows that fit into one batch, and how many they are; 0 if the first can't be written."""
     batch, taken = producer.create_batch(), 0
     for _, row in rows:
-        fits = batch.append(
-            key=row.key.encode(), value=row.value, timestamp=None, headers=row.headers
-        )
+        try:
+            fits = batch.append(
+                key=row.key.encode(), value=row.value, timestamp=None, headers=row.headers
+            )
+        except (TypeError, ValueError):  # a header that is no text, say: it waits to be the first
+            break
         if fits is None:
             break
         taken += 1

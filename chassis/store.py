@@ -1,7 +1,7 @@
 """The port to a service's own database: PostgreSQL, Redis, or memory in the simulation."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -54,11 +54,19 @@ class Store(Protocol):
     async def resign(self) -> None:
         """Let other instances lead."""
 
-    def at_hand(self, shard: int, limit: int) -> list[tuple[str, OutboxRow]] | None:
+    def at_hand(self, shard: int, limit: int, *shut: str) -> list[tuple[str, OutboxRow]] | None:
         """As `pending`, of what is known without a look; None if others' rows may have to go first."""
 
-    async def pending(self, shard: int, limit: int) -> list[tuple[str, OutboxRow]]:
-        """The oldest rows not yet acknowledged, with their ids, in the order of decision."""
+    async def pending(self, shard: int, limit: int, *shut: str) -> list[tuple[str, OutboxRow]]:
+        """The oldest rows not yet acknowledged, with their ids, in the order of decision.
+
+        Not those of topics that are shut, nor rows that were refused, nor what follows one of its key;
+        a copy of a dead letter follows none. No more than BATCH_BYTES, and one row at least.
+        Raises LeadLostError where another instance relays.
+        """
+
+    async def refuse(self, shard: int, refused: Mapping[str, str]) -> None:
+        """Kafka never takes these rows, by id, for these reasons: they wait for a person."""
 
     async def acknowledge(self, shard: int, ids: Sequence[str]) -> None:
         """Kafka has these rows: they are pending no more, but kept for a time."""
@@ -96,7 +104,7 @@ class Store(Protocol):
         """Resign and let go of all connections."""
 
     async def backlog(self) -> dict[str, float]:
-        """Gauges: outbox rows and the age of the oldest in seconds, effects, parked messages."""
+        """Gauges: outbox rows, the age of the oldest in seconds, refused ones, effects, parked messages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +131,17 @@ class Redriven:
 
 
 @dataclass(frozen=True, slots=True)
+class RefusedRow:
+    """A row of the outbox that Kafka never takes; so many `later` ones of its key are in the outbox."""
+
+    id: str
+    row: OutboxRow
+    why: str
+    at: datetime
+    later: int
+
+
+@dataclass(frozen=True, slots=True)
 class Whereabouts:
     """An order's state in a service's store ("Absent" if it has none), and what of it waits there."""
 
@@ -131,6 +150,8 @@ class Whereabouts:
     outbox_oldest_s: float
     parked: tuple[DeadLetter, ...]
     owed: tuple[PendingEffect, ...]
+    refused: str = ""
+    """Why Kafka does not take the first of its rows that it refuses."""
 
 
 class Operations(Protocol):
@@ -155,6 +176,15 @@ class Operations(Protocol):
 
     async def whereabouts(self, key: str) -> Whereabouts:
         """What of a key waits here."""
+
+    async def refused(self, limit: int) -> list[RefusedRow]:
+        """Rows of the outbox that Kafka refused for good, the oldest first."""
+
+    async def release(self, id_: str, by: str, note: str) -> RefusedRow | None:
+        """Let the relay try a refused row again, and what is behind it; None if it is not refused."""
+
+    async def drop(self, id_: str, by: str, reason: str) -> RefusedRow | None:
+        """Remove a refused row: it is never published. The audit trail keeps it."""
 
     async def expedite(self, key: str, by: str) -> int:
         """Ask a key's providers now, not when their turn comes; returns how many effects it has."""

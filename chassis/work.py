@@ -19,6 +19,8 @@ from shared_events.envelope import Envelope, event_id
 log = structlog.get_logger()
 EVENT_MAX_BYTES: Final = 512 * 1024
 """Half of what a broker takes by default: what it refuses would wait in the outbox for ever."""
+LETTER_MAX_BYTES: Final = 3 * 512 * 1024
+"""Of a dead letter's value and headers as they are copied; the topic takes half a MiB more."""
 _adapters: dict[type[Any], TypeAdapter[Any]] = {}
 
 
@@ -204,12 +206,25 @@ def dead_letters_of(
 
 
 def _dead_letter(service: Service, record: Record, reason: str) -> OutboxRow:
-    """The copy for the dead-letter topic: the original bytes, and where and why in headers."""
-    where = [
+    """The copy for the dead-letter topic: the original bytes, and where and why in headers.
+
+    What the topic would not take is cut off, first of the value and then of the headers; `dlq_truncated`
+    says how many bytes of the value there were. The table of parked messages holds all of it.
+    """
+    where: list[tuple[str, bytes | None]] = [
         ("dlq_topic", record.topic.encode()),
         ("dlq_partition", str(record.partition).encode()),
         ("dlq_offset", str(record.offset).encode()),
-        ("dlq_error", reason[:1000].encode()),
+        ("dlq_error", reason.encode("utf-8", "backslashreplace")[:1000]),
     ]
-    topic = catalog.dead_letters_of(service.name)
-    return OutboxRow(topic, record.subject, record.value, [*record.headers, *where])
+    topic, headers, left = catalog.dead_letters_of(service.name), [], LETTER_MAX_BYTES
+    for name, raw in record.headers:
+        text = name.encode("utf-8", "backslashreplace")
+        left -= len(text) + len(raw or b"")
+        if left >= 0:
+            headers.append((text.decode(), raw))
+    value = record.value
+    if left < 0 or (value is not None and len(value) > left):
+        where.append(("dlq_truncated", str(len(value or b"")).encode()))
+        value = value and value[: max(left, 0)]
+    return OutboxRow(topic, record.subject, value, [*headers, *where])

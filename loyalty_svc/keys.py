@@ -25,6 +25,7 @@ CHECKED: Final = "loyalty:checked"
 CLOCK: Final = "loyalty:clock"
 OFFSETS: Final = "loyalty:offsets"
 OUTBOX: Final = "loyalty:outbox"
+REFUSED: Final = "loyalty:refused"
 PUBLISHED: Final = "loyalty:published"
 PARKED_KEYS: Final = "loyalty:parked-keys"
 SKIPPED: Final = "loyalty:skipped"
@@ -161,6 +162,16 @@ def letter_of(parked_under: str, entry: bytes) -> DeadLetter:
 def letter_id(record: Record) -> str:
     """Where it came from: no two parked messages have that in common."""
     return f"{place_of(record)}:{record.offset}"
+
+
+def refusal(why: str, at: datetime) -> bytes:
+    """Why Kafka never takes a row of the outbox, and since when."""
+    return to_json([why, at])
+
+
+def refusal_of(entry: bytes) -> tuple[str, datetime]:
+    why, at = from_json(entry)
+    return why, _instant(at)
 
 
 def audit_entry(at: datetime, action: OperatorAction) -> bytes:

@@ -7,8 +7,8 @@ from typing import Any, Final
 from chassis import clock
 from chassis.errors import ConcurrentChangeError
 from chassis.message import SKIP, Message, OperatorAction, Parked
-from chassis.parking import kept, message_of
-from chassis.store import DeadLetter, Redriven, Whereabouts
+from chassis.parking import kept, kept_row, message_of
+from chassis.store import DeadLetter, Redriven, RefusedRow, Whereabouts
 from chassis.work import States, Work, published_by, work_of
 from loyalty_svc import keys
 from loyalty_svc.batch import Batch, copied, refusal_of
@@ -30,6 +30,14 @@ return 'DONE'
 SKIP_SCRIPT: Final = """
 redis.call('HSET', KEYS[1], ARGV[1], '1')
 redis.call('RPUSH', KEYS[2], ARGV[2])
+"""
+SETTLE: Final = """
+redis.call('XLEN', KEYS[3])
+redis.call('LLEN', KEYS[4])
+if redis.call('HDEL', KEYS[2], ARGV[2]) == 0 then return 'GONE' end
+redis.call('RPUSH', KEYS[4], ARGV[3])
+if ARGV[4] == 'drop' then redis.call('XDEL', KEYS[3], ARGV[2]) end
+return 'DONE'
 """
 OUTBOX_PAGE: Final = 5000
 
@@ -115,7 +123,9 @@ class RedisOperations:
         waiting = await self._outbox_ids(key)
         oldest_s = keys.age_s(waiting[0], clock.now()) if waiting else 0.0
         letters = await self.dead_letters(key)
-        return Whereabouts(type(state).__name__, len(waiting), oldest_s, tuple(letters), ())
+        refused = next((x.why for x in await self.refused(OUTBOX_PAGE) if x.row.key == key), "")
+        name = type(state).__name__
+        return Whereabouts(name, len(waiting), oldest_s, tuple(letters), (), refused)
 
     async def _outbox_ids(self, key: str) -> list[bytes]:
         """The whole stream is looked at: only an outage makes it long."""
@@ -128,6 +138,40 @@ class RedisOperations:
             if len(rows) < OUTBOX_PAGE:
                 return found
             start = f"({rows[-1][0].decode()}"
+
+    async def refused(self, limit: int) -> list[RefusedRow]:
+        entries = await self.store.read("HGETALL", keys.REFUSED)
+        found = dict(zip(entries[::2], entries[1::2], strict=True))
+        order = sorted(found, key=lambda id_: keys.place_in_stream(id_.decode()))
+        rows = [await self._refused(id_, found[id_]) for id_ in order[:limit]]
+        return [row for row in rows if row is not None]
+
+    async def _refused(self, id_: bytes, entry: bytes) -> RefusedRow | None:
+        found = await self.store.read("XRANGE", keys.OUTBOX, id_, id_)
+        if not found:
+            return None
+        row, (why, at) = keys.row_of(found[0][1]), keys.refusal_of(entry)
+        place = keys.place_in_stream(id_.decode())
+        waiting = await self._outbox_ids(row.key)
+        later = sum(keys.place_in_stream(other.decode()) > place for other in waiting)
+        return RefusedRow(id_.decode(), row, why, at, later)
+
+    async def release(self, id_: str, by: str, note: str) -> RefusedRow | None:
+        return await self._settled(id_, by, "release", note)
+
+    async def drop(self, id_: str, by: str, reason: str) -> RefusedRow | None:
+        return await self._settled(id_, by, "drop", reason)
+
+    async def _settled(self, id_: str, by: str, action: str, note: str) -> RefusedRow | None:
+        entry = await self.store.read("HGET", keys.REFUSED, id_)
+        found = await self._refused(id_.encode(), entry) if entry else None
+        if found is None:
+            return None
+        what = OperatorAction(by, action, found.row.key, note, kept_row(found.row))
+        places = [keys.REFUSED, keys.OUTBOX, keys.actions_key(found.row.key)]
+        values = (id_, keys.audit_entry(clock.now(), what), action)
+        done = await self.store.guarded(SETTLE, places, *values)
+        return found if done == b"DONE" else None
 
     async def expedite(self, key: str, by: str) -> int:
         del key, by  # loyalty asks nobody

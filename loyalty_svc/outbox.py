@@ -1,17 +1,18 @@
 """The outbox in Redis, as the relay sees it: a lease on the lead, a stream that waits, one that is kept."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from chassis import clock, ids, keeping
-from chassis.errors import ClockInDoubtError, StoreLostError, TransientError
-from chassis.message import OutboxRow
+from chassis.errors import ClockInDoubtError, LeadLostError, StoreLostError
+from chassis.message import BATCH_BYTES, OutboxRow
 from chassis.redis_types import AWAY
 from loyalty_svc import keys
 from loyalty_svc.guarded import Guarded
+from shared_events.catalog import dead_letters_of
 
 KEEP: Final = """
 if redis.call('PTTL', KEYS[2]) < ARGV[3] / 2 then redis.call('PEXPIRE', KEYS[2], ARGV[3]) end
@@ -22,17 +23,17 @@ if redis.call('GET', KEYS[2]) ~= ARGV[2] then return 0 end
 {KEEP}
 return 1
 """
-PENDING: Final = f"""
+PENDING: Final = (Path(__file__).parent / "pending.lua").read_text()
+REFUSE: Final = """
 if redis.call('GET', KEYS[2]) ~= ARGV[2] then return 'OTHER' end
-redis.call('XLEN', KEYS[3])
-{KEEP}
-return redis.call('XRANGE', KEYS[3], '-', '+', 'COUNT', ARGV[4])
+for n = 3, #ARGV, 2 do redis.call('HSET', KEYS[3], ARGV[n], ARGV[n + 1]) end
 """
 ACKNOWLEDGE: Final = (Path(__file__).parent / "acknowledge.lua").read_text()
 TEND: Final = (Path(__file__).parent / "tend.lua").read_text()
 RESIGN: Final = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
 LEASE_MS: Final = 3000
 CHUNK: Final = 1000
+LETTERS: Final = dead_letters_of("loyalty")
 
 
 @dataclass(kw_only=True)
@@ -60,16 +61,26 @@ class RedisOutbox(Guarded):
         except AWAY:
             return  # the lease ends by itself
 
-    def at_hand(self, shard: int, limit: int) -> None:
-        del shard, limit  # it is looked at each time
+    def at_hand(self, shard: int, limit: int, *shut: str) -> None:
+        del shard, limit, shut  # it is looked at each time
 
-    async def pending(self, shard: int, limit: int) -> list[tuple[str, OutboxRow]]:
-        places = [keys.relay_key(shard), keys.OUTBOX]
-        rows = await self.guarded(PENDING, places, self.token, LEASE_MS, limit)
-        if rows == b"OTHER":
-            self._leads_until = 0.0
-            raise TransientError("another instance relays now")
+    async def pending(self, shard: int, limit: int, *shut: str) -> list[tuple[str, OutboxRow]]:
+        places = [keys.relay_key(shard), keys.OUTBOX, keys.REFUSED]
+        bounds = (limit, BATCH_BYTES, LETTERS)
+        rows = await self._as_leader(PENDING, places, LEASE_MS, *bounds, *shut)
         return [(id_.decode(), keys.row_of(pairs)) for id_, pairs in rows]
+
+    async def refuse(self, shard: int, refused: Mapping[str, str]) -> None:
+        now = clock.now()
+        values = [v for id_, why in refused.items() for v in (id_, keys.refusal(why, now))]
+        await self._as_leader(REFUSE, [keys.relay_key(shard), keys.REFUSED], *values)
+
+    async def _as_leader(self, script: str, places: Sequence[str], *values: Any) -> Any:
+        reply = await self.guarded(script, places, self.token, *values)
+        if reply == b"OTHER":
+            self._leads_until = 0.0
+            raise LeadLostError("another instance relays now")
+        return reply
 
     async def acknowledge(self, shard: int, ids_: Sequence[str]) -> None:
         del shard

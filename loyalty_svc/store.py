@@ -323,6 +323,7 @@ class RedisStore(RedisOutbox):
             "effects_owed": 0.0,
             "effects_needing_attention": 0.0,
             "parked_messages": float(await self.read("ZCARD", keys.PARKED_KEYS)),
+            "outbox_refused": float(await self.read("HLEN", keys.REFUSED)),
         }
 
 

@@ -10,8 +10,11 @@ from pydantic import TypeAdapter
 
 @dataclass(frozen=True, slots=True)
 class Outbox:
+    """`refused` says why Kafka never takes the first of the rows that it refused."""
+
     rows: int = 0
     oldest_s: float = 0.0
+    refused: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -177,6 +177,9 @@ class _Case:
 
     def _unpublished(self, hop: Hop, sender: Report) -> Finding:
         what = f"{hop.event} is in {hop.by}'s outbox for {lasting(sender.outbox.oldest_s)}"
+        if sender.outbox.refused:
+            what += f"; Kafka refuses it, or one before it, for good: {sender.outbox.refused}"
+            return Finding(hop.by, "outbox", what, (f"saga outbox list {hop.by}",))
         what += f"; its relay fails: {sender.relay.failing}" if sender.relay.failing else ""
         if self._kafka_is_away():
             return Finding(hop.by, "outbox", f"{what}; Kafka does not answer", KAFKA)

@@ -54,6 +54,7 @@ class Line(NamedTuple):
 
     row: OutboxRow
     at: datetime
+    refused: str = ""
 
 
 class Answer(NamedTuple):

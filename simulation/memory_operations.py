@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from chassis.message import SKIP, Message, OperatorAction, Parked, PendingEffect
-from chassis.parking import kept, message_of
-from chassis.store import DeadLetter, Redriven, Whereabouts
+from chassis.parking import kept, kept_row, message_of
+from chassis.store import DeadLetter, Redriven, RefusedRow, Whereabouts
 from chassis.work import published_by, work_of
 from simulation.database import Origin, Transaction
 from simulation.memory_store import MemoryStore
@@ -121,6 +121,42 @@ class MemoryOperations:
             tuple(self._letters(key)),
             tuple(sorted(self._owed(key), key=lambda e: (e.owed_since, e.id))),
         )
+
+    async def refused(self, limit: int) -> list[RefusedRow]:
+        await self.store.ask("refused")
+        outbox = sorted(self.store.database.outbox.items())
+        found = [
+            RefusedRow(
+                str(id_),
+                line.row,
+                line.refused,
+                line.at,
+                sum(other > id_ and each.row.key == line.row.key for other, each in outbox),
+            )
+            for id_, line in outbox
+            if line.refused
+        ]
+        return found[:limit]
+
+    async def release(self, id_: str, by: str, note: str) -> RefusedRow | None:
+        return await self._settled(id_, by, "release", note)
+
+    async def drop(self, id_: str, by: str, reason: str) -> RefusedRow | None:
+        return await self._settled(id_, by, "drop", reason)
+
+    async def _settled(self, id_: str, by: str, action: str, note: str) -> RefusedRow | None:
+        found = next((x for x in await self.refused(1_000_000) if x.id == id_), None)
+        if found is None:
+            return None
+        async with self.store.transaction() as transaction:
+            if action == "drop":
+                transaction.delete("outbox", int(id_))
+            else:
+                line = transaction.get("outbox", int(id_))
+                transaction.put("outbox", int(id_), line._replace(refused=""))
+            what = OperatorAction(by, action, found.row.key, note, kept_row(found.row))
+            await self.store.note(transaction, what)
+        return found
 
     async def expedite(self, key: str, by: str) -> int:
         kinds = {kind.__name__ for kind in self.store.service.effects}

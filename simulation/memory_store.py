@@ -21,6 +21,7 @@ from chassis.message import (
     skipped_places,
 )
 from chassis.work import States, Work
+from shared_events.catalog import dead_letters_of
 from simulation.database import Line, Transaction
 from simulation.due import IsFree
 from simulation.memory_decisions import Malformed, MemoryDecisions
@@ -166,18 +167,41 @@ class MemoryStore(MemoryDecisions):
             self._drop(shard)
             raise
 
-    def at_hand(self, shard: int, limit: int) -> list[tuple[str, OutboxRow]] | None:
-        return self.fresh.first(limit) if shard in self._leading and self.fresh.is_all else None
+    def at_hand(self, shard: int, limit: int, *shut: str) -> list[tuple[str, OutboxRow]] | None:
+        is_known = shard in self._leading and self.fresh.is_all
+        is_known &= not any(line.refused for line in self.database.outbox.values())
+        return self.fresh.first(limit, shut) if is_known else None
 
-    async def pending(self, shard: int, limit: int) -> list[tuple[str, OutboxRow]]:
+    async def pending(self, shard: int, limit: int, *shut: str) -> list[tuple[str, OutboxRow]]:
         self.fresh.looking()
         with self._as_leader(shard) as connection:
             await self.ask("pending", connection)
-        outbox = self.database.outbox
-        found = [(str(id_), outbox[id_].row) for id_ in sorted(outbox)[:limit]]
+        free = list(self._publishable(shut))
+        found = free[:limit]
         mine = self.fresh.of(int(id_) for id_, _ in found)
-        self.fresh.looked(is_end=len(found) < limit, is_own=len(mine) == len(found))
+        is_end = len(found) < limit and not shut
+        self.fresh.looked(is_end=is_end, is_own=len(mine) == len(found))
         return found
+
+    def _publishable(self, shut: Sequence[str]) -> Iterator[tuple[str, OutboxRow]]:
+        """Not what was refused, nor what is behind it."""
+        letters, held = dead_letters_of(self.service.name), set[str]()
+        for id_, (row, _, refused) in sorted(self.database.outbox.items()):
+            if refused and row.topic != letters:
+                held.add(row.key)
+                continue
+            is_free = row.topic == letters or row.key not in held
+            if is_free and not refused and row.topic not in shut:
+                yield str(id_), row
+
+    async def refuse(self, shard: int, refused: Mapping[str, str]) -> None:
+        with self._as_leader(shard) as connection:
+            async with self._alone("refuse", connection) as transaction:
+                for id_, why in refused.items():
+                    line: Line | None = transaction.get("outbox", int(id_))
+                    if line is not None:
+                        transaction.put("outbox", int(id_), line._replace(refused=why))
+        self.fresh.forget(map(int, refused))
 
     async def acknowledge(self, shard: int, ids: Sequence[str]) -> None:
         with self._as_leader(shard) as connection:
@@ -249,7 +273,9 @@ class MemoryStore(MemoryDecisions):
         return lambda effect: ("effects", effect.id) not in locks and effect.key not in unpublished
 
     def _unpublished(self) -> set[str]:
-        return {line.row.key for line in self.database.outbox.values()}
+        letters = dead_letters_of(self.service.name)
+        rows = (line.row for line in self.database.outbox.values())
+        return {row.key for row in rows if row.topic != letters}
 
     async def postpone(self, effect: PendingEffect, delay_s: float, error: str) -> None:
         async with self._alone("postpone") as transaction:
@@ -272,4 +298,5 @@ class MemoryStore(MemoryDecisions):
             "effects_owed": float(len(owed)),
             "effects_needing_attention": float(sum(effect.needs_attention for effect in owed)),
             "parked_messages": float(len(database.parked)),
+            "outbox_refused": float(sum(bool(line.refused) for line in database.outbox.values())),
         }

@@ -135,6 +135,21 @@ def hgetall(data: Data, key: bytes) -> list[bytes]:
 
 
 @command(2)
+def hkeys(data: Data, key: bytes) -> list[bytes]:
+    return list(data.seen(key, Hash))
+
+
+@command(-3, writes=True)
+def hdel(data: Data, key: bytes, *fields: bytes) -> int:
+    held = data.seen(key, Hash)
+    gone = {field: held.pop(field) for field in fields if field in held}
+    if gone:
+        data.undo.append(partial(held.update, gone))
+        data.dropped_if_empty(key, held)
+    return len(gone)
+
+
+@command(2)
 def hlen(data: Data, key: bytes) -> int:
     return len(data.seen(key, Hash))
 

@@ -153,6 +153,7 @@ async def _send(store: Store, sender: Sender, batch: list[OutboxRow]) -> None:
         waiting = [(id_, row) for id_, row in waiting if id_ not in done]
         if not waiting:
             return
+        error = next(iter({**sender.refused, **sender.shut}.values()), error)
         await sender.drop_producer()
     raise InterruptedSendError(f"Kafka does not take it: {said(error) if error else 'no answer'}")
 

@@ -1,6 +1,8 @@
 """Leading a shard when the database or Kafka answers with errors."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -109,3 +111,40 @@ async def test_an_instance_that_cannot_publish_lets_another_lead(
     assert shard.leader == "whole"
     end.set()
     await asyncio.gather(*relaying)
+
+
+class Headers(list[Any]):
+    """Of a row, and it can be asked whether it is still there."""
+
+
+async def test_nothing_of_a_turn_that_failed_stays_in_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Rows may be large, and collections are few."""
+    monkeypatch.setattr(sender_module, "make_producer", lambda *_: Broker())
+    view = Shard({}).seen_by("one")
+    read: list[weakref.ref[Headers]] = []
+
+    async def pending(_: int, limit: int) -> list[tuple[str, OutboxRow]]:
+        headers = Headers()
+        read.append(weakref.ref(headers))
+        return [(str(limit), OutboxRow("shipping.events", "o-1", b"{}", headers))]
+
+    async def acknowledge(_: int, ids: Sequence[str]) -> None:
+        raise TransientError(f"the database is away: {len(ids)}")
+
+    view.pending, view.acknowledge = pending, acknowledge
+    relay, end = Relay(view, "one", "one", resigned_s=0.01, acknowledge_every_s=0), asyncio.Event()
+    gc.disable()
+    try:
+        relaying = asyncio.create_task(relay.run(end))
+        async with asyncio.timeout(10):
+            while len(read) < 3:
+                await asyncio.sleep(0.001)
+        assert [headers() for headers in read[:2]] == [None, None]
+    finally:
+        gc.enable()
+    view.acknowledge = Shard({}).seen_by("one").acknowledge
+    view.pending = Shard({}).seen_by("one").pending
+    end.set()
+    await relaying

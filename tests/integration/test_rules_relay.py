@@ -7,10 +7,11 @@ from typing import Any, Final
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.protocol.admin import CreateAclsRequest, DeleteAclsRequest
 
 from chassis import kafka
-from chassis.message import Done, Parked, Record
+from chassis.message import BATCH_BYTES, Done, OutboxRow, Parked, Record, size_of
 from chassis.postgres import PostgresStore
 from chassis.relay import Relay
 from saga_cli.log_reader import records
@@ -140,3 +141,112 @@ async def test_a_topic_that_is_forbidden_holds_up_no_other_and_flows_when_it_is_
         await eventually(lambda: outbox_is_empty(store), "an empty outbox")
     kept = [key for key in await keys_of(bootstrap, LETTERS) if key in rubbish]
     assert list(dict.fromkeys(kept)) == rubbish
+
+
+async def test_a_row_that_kafka_never_takes_is_set_aside_and_its_key_alone_waits(
+    servers: Servers, kind: Kind
+) -> None:
+    """A batch of which one row is too large for the broker goes, but for that one and what is behind it."""
+    bootstrap = servers.addresses.kafka_bootstrap
+    bad, key = an_order().order_id, an_order().order_id
+    rows = [OutboxRow(EVENTS, f"{key}-{n}", b"%d" % n, []) for n in range(20)]
+    rows.insert(7, OutboxRow(EVENTS, bad, b"x" * 1_100_000, []))
+    rows.insert(12, OutboxRow(EVENTS, bad, b"later", []))
+    async with relaying(kind, bootstrap) as (store, relay):
+        async with store.transaction() as connection:
+            await store._publish(connection, rows)
+        wanted = {row.key for row in rows} - {bad}
+
+        async def others_flow() -> bool:
+            return wanted <= set(await keys_of(bootstrap, EVENTS))
+
+        await eventually(others_flow, "the other keys")
+        operations = kind.operations(store)
+        (refused,) = await operations.refused(10)
+        assert (refused.row, refused.later) == (rows[7], 1)
+        assert "MessageSizeTooLarge" in refused.why
+        assert bad not in await keys_of(bootstrap, EVENTS)
+        assert (relay.failing, (await store.backlog())["outbox_refused"]) == ("", 1.0)
+        assert (await operations.whereabouts(bad)).refused == refused.why
+        assert await operations.drop("0", "ann", "no such row") is None
+        assert await operations.drop(refused.id, "ann", "a test") == refused
+        await eventually(lambda: outbox_is_empty(store), "what was behind it")
+        assert [action.action for _, action in await operations.actions(bad)] == ["drop"]
+    assert (await keys_of(bootstrap, EVENTS)).count(bad) == 1
+
+
+async def test_a_row_that_was_set_aside_is_published_when_the_topic_takes_it(
+    servers: Servers, kind: Kind
+) -> None:
+    """First it, then what is behind it."""
+    bootstrap = servers.addresses.kafka_bootstrap
+    key = an_order().order_id
+    rows = [OutboxRow(EVENTS, key, value, []) for value in (b"x" * 1_100_000, b"second", b"third")]
+    async with relaying(kind, bootstrap) as (store, _):
+        async with store.transaction() as connection:
+            await store._publish(connection, rows)
+        operations = kind.operations(store)
+
+        async def is_refused() -> bool:
+            return bool(await operations.refused(1))
+
+        await eventually(is_refused, "a refusal")
+        await set_topic(bootstrap, EVENTS, "max.message.bytes", "2000000")
+        (refused,) = await operations.refused(1)
+        assert await operations.release(refused.id, "ann", "the topic takes it now") == refused
+        await eventually(lambda: outbox_is_empty(store), "an empty outbox")
+    values = [r.value for r in await records(bootstrap, [EVENTS]) if r.key == key.encode()]
+    assert values == [row.value for row in rows]
+    await set_topic(bootstrap, EVENTS, "max.message.bytes", "1048588")
+
+
+async def set_topic(bootstrap: str, topic: str, name: str, value: str) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        changed = ConfigResource(ConfigResourceType.TOPIC, topic, {name: value})
+        await admin.alter_configs([changed])
+    finally:
+        await admin.close()
+
+
+async def test_a_record_larger_than_the_dead_letter_topic_takes_is_copied_in_part(
+    servers: Servers, kind: Kind
+) -> None:
+    """Three megabytes of spaces, a few kilobytes as they came: the table has all, the copy says where."""
+    bootstrap = servers.addresses.kafka_bootstrap
+    key, value = an_order().order_id, b" " * 3_000_000
+    headers = (("ce_type", b"no.such.type"), ("large", b"h" * 1_000_000))
+    record = Record("payment.events", 2, 71, key.encode(), value, headers)
+    good = an_order()
+    async with relaying(kind, bootstrap) as (store, relay):
+        await store.handle([], [(record, "malformed: " + "?" * 2000)])
+        await store.handle([kind.first(good)], ())
+        relay.wake.set()
+        await eventually(lambda: outbox_is_empty(store), "an empty outbox")
+        assert (relay.failing, (await store.backlog())["outbox_refused"]) == ("", 0.0)
+        (parked,) = await kind.operations(store).dead_letters(key)
+    assert parked.record == record
+    (copy,) = [r for r in await records(bootstrap, [LETTERS]) if r.key == key.encode()]
+    told = dict(copy.headers)
+    assert value.startswith(copy.value)
+    assert len(copy.value) > 500_000
+    names = ("dlq_topic", "dlq_partition", "dlq_offset", "dlq_truncated", "ce_type")
+    expected = [b"payment.events", b"2", b"71", b"3000000", b"no.such.type"]
+    assert [told[name] for name in names] == expected
+
+
+async def test_no_more_than_so_many_bytes_are_read_at_once(servers: Servers, kind: Kind) -> None:
+    """One row at least; and all of them go."""
+    rows = [OutboxRow(EVENTS, an_order().order_id, b"x" * 1_000_000, []) for _ in range(20)]
+    async with relaying(kind, servers.addresses.kafka_bootstrap) as (store, _):
+        other = await kind.connect(kind.service)
+        await store.resign()
+        async with other.transaction() as connection:
+            await other._publish(connection, rows)
+        while not await other.lead(0):
+            await asyncio.sleep(0.01)
+        found = await other.pending(0, 1000)
+        assert 0 < sum(size_of(row) for _, row in found) <= BATCH_BYTES
+        await other.close()
+        await eventually(lambda: outbox_is_empty(store), "an empty outbox")

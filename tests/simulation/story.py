@@ -149,7 +149,14 @@ async def _relay(loyalty: Loyalty, opened: store.RedisStore, time: VirtualTime) 
     for _, row in rows:
         if row.topic == "loyalty.events":
             loyalty.published.add(row.key, row.value, row.headers)
-    await opened.acknowledge(0, [id_ for id_, _ in rows])
+    (first, _), *others = rows
+    await opened.refuse(0, {first: "too large"})
+    assert first not in dict(await opened.pending(0, 100))
+    operations = RedisOperations(opened)
+    assert await operations.release(first, "ann", "the topic takes it now")
+    await opened.refuse(0, {first: "still too large"})
+    assert await operations.drop(first, "ann", "never")
+    await opened.acknowledge(0, [id_ for id_, _ in others])
     await opened.tend()
     await other.resign()
     await opened.resign()

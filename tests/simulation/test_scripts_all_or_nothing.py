@@ -22,6 +22,7 @@ from tests.simulation.story import SCRIPTS, WHOLE, Ran, told
 
 OF_ANY_TYPE: Final = {"DEL", "EXISTS", "PEXPIRE", "PTTL", "TIME"}
 FAILS_BY_ITS_KEY: Final = {
+    "HDEL",
     "HSET",
     "HINCRBY",
     "RPUSH",
