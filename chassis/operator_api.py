@@ -30,6 +30,7 @@ from chassis.operator_models import (
     Whereabouts,
 )
 from chassis.operator_models import DeadLetter as Shown
+from chassis.outbox_api import add_outbox
 from chassis.problems import Problem
 from chassis.runtime import Node
 from chassis.store import DeadLetter
@@ -76,6 +77,7 @@ def routes(node: Node) -> APIRouter:
     _add_repairs(router, node)
     _add_dead_letters(router, node)
     _add_dead_letter_repairs(router, node)
+    add_outbox(router, node.operations, node.relay.wake.set)
     return router
 
 
@@ -90,7 +92,11 @@ def _add_orders(router: APIRouter, node: Node) -> None:
             {
                 "service": node.service.name,
                 "state": found.state,
-                "outbox": {"rows": found.outbox_rows, "oldest_s": round(found.outbox_oldest_s, 1), "refused": found.refused},
+                "outbox": {
+                    "rows": found.outbox_rows,
+                    "oldest_s": round(found.outbox_oldest_s, 1),
+                    "refused": found.refused,
+                },
                 "relay": {"failing": node.relay.failing},
                 "consumer": {
                     "ready": node.consumer.ready.is_set(),

@@ -157,6 +157,7 @@ class Resolved(BaseModel):
 class Outbox(BaseModel):
     rows: int
     oldest_s: float = Field(description="Seconds since the oldest was committed.")
+    refused: str = Field(description="Why Kafka never takes one of them; empty if it takes all.")
 
 
 class Relay(BaseModel):

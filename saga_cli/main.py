@@ -13,7 +13,7 @@ from typing import Annotated, Final
 import psutil
 import typer
 
-from saga_cli import letters, operate, reconciling, state
+from saga_cli import letters, operate, outbox, reconciling, state
 from saga_cli.archive import command as archiving
 from saga_cli.overview import is_ready, table
 from saga_cli.past import command as telling
@@ -193,6 +193,7 @@ of_orders(telling.events)
 of_orders(operate.resolve)
 of_orders(operate.expedite)
 app.add_typer(letters.app, name="dead-letters", rich_help_panel=ORDERS)
+app.add_typer(outbox.app, name="outbox", rich_help_panel=ORDERS)
 of_log(reconciling.reconcile)
 of_log(verifying.verify)
 of_log(replaying.replay)

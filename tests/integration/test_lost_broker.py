@@ -29,7 +29,7 @@ from saga_cli.topology import BY_NAME, Addresses
 from shared_events.catalog import topic_of
 from tests.support.redelivery import all_read, fingerprint
 from tests.support.saga import Ended, on_servers
-from tests.support.servers import private_stack
+from tests.support.servers import log_of, private_stack
 from tests.support.shop import place_many, settled
 from tests.support.waiting import until
 
@@ -63,6 +63,11 @@ def counts(ended: Ended) -> dict[str, list[int]]:
     """By service: kept, missing, sent, lost."""
     rows = re.findall(r"(\w+) +│ +(\d+) +│ +(\d+) +│ +(\d+) +│ +(\d+)", ended.out)
     return {service: list(map(int, numbers)) for service, *numbers in rows}
+
+
+def told(services: Services, event: str) -> int:
+    """How many lines of the services' logs say so."""
+    return sum(log_of(each.process).count(f'"{event}"') for each in services.instances)
 
 
 def place_and_cancel(services: Services, count: int) -> list[str]:
@@ -104,8 +109,11 @@ def test_what_a_lost_broker_had_acknowledged_is_put_back_and_every_order_settles
     verified = on_servers(services, "verify")
     assert verified.code == 0, verified
     assert all(instance.process.is_alive() for instance in services.instances)
+    failed, stood_back = told(services, "relay_failed"), told(services, "relay_stands_back")
     again = on_servers(services, "republish")
     assert again.code == 0, again
+    assert told(services, "relay_failed") == failed
+    assert told(services, "relay_stands_back") > stood_back
     assert [row[1:] for row in counts(again).values()] == [[0, 0, 0]] * len(BY_NAME)
 
 
