@@ -28,6 +28,7 @@ redis.call('RPUSH', KEYS[4], ARGV[3])
 return 'DONE'
 """
 SKIP_SCRIPT: Final = """
+redis.call('LLEN', KEYS[2])
 redis.call('HSET', KEYS[1], ARGV[1], '1')
 redis.call('RPUSH', KEYS[2], ARGV[2])
 """
