@@ -77,7 +77,7 @@ def routes(node: Node) -> APIRouter:
     _add_repairs(router, node)
     _add_dead_letters(router, node)
     _add_dead_letter_repairs(router, node)
-    add_outbox(router, node.operations, node.relay.wake.set)
+    add_outbox(router, node)
     return router
 
 

@@ -1,6 +1,5 @@
 """Operator routes about rows of the outbox that Kafka never takes: list, try again, remove."""
 
-from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated
 
@@ -8,21 +7,29 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from chassis.message import size_of
+from chassis.openapi import refusals
 from chassis.problems import Problem
-from chassis.store import Operations, RefusedRow
+from chassis.runtime import Node
+from chassis.store import RefusedRow
+from chassis.texts import Note, text
 from shared_events.codec import type_of
 
-RowId = Annotated[str, Field(pattern=r"^\d{1,20}(-\d{1,20})?$")]
-PLAIN = r"^[^\x00]*$"
+RowId = Annotated[str, text(41, pattern=r"^\d{1,20}(-\d{1,20})?$")]
 
 
 class Settle(BaseModel):
     """Which row, who, and why; the audit trail keeps it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        json_schema_extra={
+            "examples": [{"id": "4711", "by": "ada", "note": "the limit is raised"}]
+        },
+    )
     id: RowId
-    by: Annotated[str, Field(min_length=1, max_length=100, pattern=PLAIN)]
-    note: Annotated[str, Field(min_length=1, max_length=1000, pattern=PLAIN)]
+    by: Annotated[str, text(100)]
+    note: Note
 
 
 class Refused(BaseModel):
@@ -38,31 +45,32 @@ class Refused(BaseModel):
     behind: int = Field(description="Later rows of the same key, which wait for it.")
 
 
-def add_outbox(router: APIRouter, operations: Operations, wake: Callable[[], None]) -> None:
-    """`wake` tells the relay of this process that there is something to publish."""
+def add_outbox(router: APIRouter, node: Node) -> None:
+    operations = node.operations
+    none = refusals(_404="No such row is refused (`not_refused`).")
 
-    @router.get("/outbox")
-    async def refused(
+    @router.get("/outbox", summary="Rows that Kafka never takes")
+    async def list_refused(
         limit: Annotated[int, Query(ge=1, le=500)] = 100,
     ) -> list[Refused]:
         """Rows of the outbox that Kafka refused for good, the oldest first."""
         return [_shown(row) for row in await operations.refused(limit)]
 
-    @router.post("/outbox/redrive")
-    async def redrive(body: Settle) -> Refused:
+    @router.post("/outbox/redrive", summary="Try a refused row again", responses=none)
+    async def redrive_refused(body: Settle) -> Refused:
         """Publish a refused row after all, then what is behind it of its key."""
-        return _settled(await operations.release(body.id, body.by, body.note), body.id, wake)
+        return _settled(await operations.release(body.id, body.by, body.note), body.id, node)
 
-    @router.post("/outbox/discard")
-    async def discard(body: Settle) -> Refused:
+    @router.post("/outbox/discard", summary="Remove a refused row", responses=none)
+    async def discard_refused(body: Settle) -> Refused:
         """Remove a refused row, which is never published; what is behind it goes on."""
-        return _settled(await operations.drop(body.id, body.by, body.note), body.id, wake)
+        return _settled(await operations.drop(body.id, body.by, body.note), body.id, node)
 
 
-def _settled(found: RefusedRow | None, id_: str, wake: Callable[[], None]) -> Refused:
+def _settled(found: RefusedRow | None, id_: str, node: Node) -> Refused:
     if found is None:
         raise Problem(404, "not_refused", f"no refused row of the outbox has the id {id_}")
-    wake()
+    node.relay.wake.set()
     return _shown(found)
 
 
