@@ -100,6 +100,15 @@ def test_a_page_has_one_title(page: Path) -> None:
     assert len(re.findall(r"^# ", prose, re.MULTILINE)) == 1
 
 
+def test_decisions_are_numbered_in_turn() -> None:
+    records = sorted((ROOT / "docs" / "adr").glob("[0-9]*.md"))
+    titles = [record.read_text("utf-8").splitlines()[0] for record in records]
+    assert [int(record.name[:4]) for record in records] == list(range(1, len(records) + 1))
+    assert [title.partition(".")[0] for title in titles] == [
+        f"# {n + 1}" for n in range(len(titles))
+    ]
+
+
 def test_every_module_is_used() -> None:
     used = {module for tree in TREES.values() for module in imports(tree)}
     unused = [name for name in SOURCES if not is_started(name) and module_of(name) not in used]
