@@ -106,7 +106,7 @@ async def test_the_largest_record_that_kafka_takes_is_a_dead_letter_as_it_was(
     """The copy is larger than the original, by what its headers say of it."""
     bootstrap = servers.addresses.kafka_bootstrap
     key, value = an_order().order_id, b"\x80" * 1_048_000
-    record = Record("payment.events", 0, 0, key.encode(), value, (("ce_type", b"no.such.type"),))
+    record = Record("payment.events", 5, 0, key.encode(), value, (("ce_type", b"no.such.type"),))
     good = an_order()
     async with relaying(kind, bootstrap) as (store, relay):
         await store.handle([kind.first(good)], [(record, "malformed: " + "?" * 900)])
@@ -124,7 +124,7 @@ async def test_a_topic_that_is_forbidden_holds_up_no_other_and_flows_when_it_is_
     """More rows wait than the relay reads at once, and the events come after them."""
     bootstrap = servers.addresses.kafka_bootstrap
     rubbish = [an_order().order_id for _ in range(12)]
-    letters = [Record("payment.events", 0, n, k.encode(), b"?", ()) for n, k in enumerate(rubbish)]
+    letters = [Record("payment.events", 6, n, k.encode(), b"?", ()) for n, k in enumerate(rubbish)]
     orders = [an_order() for _ in range(3)]
     await ask(bootstrap, CreateAclsRequest(*ACL))
     async with relaying(kind, bootstrap, batch_rows=5) as (store, relay):
