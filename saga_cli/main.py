@@ -309,9 +309,18 @@ def mutants(
     seeds: Annotated[int, typer.Option(min=1, help="Tries for each.")] = 20,
     jobs: Annotated[int, typer.Option(min=0, help="Processes; 0 for one a core.")] = 0,
     only: Annotated[str, typer.Option(help="Names, by commas.")] = "",
+    *,
+    real: Annotated[
+        bool, typer.Option("--real", help="Bugs in the real stores, found by their own tests.")
+    ] = False,
 ) -> None:
     """Switch deliberate bugs on, one by one; exit 1 if one is not found for what it breaks."""
     simulation = _simulation()
+    if real:
+        from saga_cli import real_mutants  # noqa: PLC0415 - it starts servers
+
+        real_mutants.hunt(real_mutants.edits_of(only))
+        return
     simulation.hunt(simulation.mutants_of(only), seeds, jobs)
 
 

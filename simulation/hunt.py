@@ -10,6 +10,7 @@ from simulation.plan import Plan
 from simulation.runs import Result, run, spread
 
 ORDERS: Final = 60
+INTENSITY: Final = 0.8
 SETTLE_S: Final = 240.0
 """Enough for what is not broken; the same plan without the bug has to settle in it."""
 
@@ -34,10 +35,10 @@ def hunt(name: str, seeds: int) -> Hunt:
     the mutant. A programming error in any run is the mutant's own, and ends the hunt.
     """
     mutant = MUTANTS[name]
-    faults = dict.fromkeys(mutant.faults, 0.8)
+    faults = dict.fromkeys(mutant.faults, INTENSITY)
     others: list[str] = []
     for seed in dict.fromkeys((mutant.seed, *range(1, seeds + 1))):
-        plan = Plan(seed, ORDERS, faults, settle_s=SETTLE_S, mutant=name)
+        plan = Plan(seed, ORDERS, faults, mutant.arrive_s, settle_s=SETTLE_S, mutant=name)
         result = run(plan)
         if result.bugs:
             return Hunt(name, None, f"seed {seed}: the mutant itself fails: {result.bugs[0]}")

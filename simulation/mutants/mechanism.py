@@ -277,7 +277,8 @@ MUTANTS: Final = (
         "loyalty goes on from Kafka's offsets, not from those beside its data",
         _positions_of_kafka,
         ("G1",),
-        ("redis-set-back", "redis-lost"),
-        seed=24,
+        ("redis-set-back", "restart", "kill"),
+        seed=10,
+        arrive_s=6.0,
     ),
 )

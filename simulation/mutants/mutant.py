@@ -13,7 +13,7 @@ class Mutant:
     """`breaks` are the guarantees that a run has to find broken; any other doesn't count.
 
     `faults` are the kinds to have in its runs; without any, a run without faults shows it.
-    `seed` found it last, and is tried first.
+    `seed` found it last, and is tried first; the orders come within `arrive_s` virtual seconds.
     """
 
     name: str
@@ -22,3 +22,4 @@ class Mutant:
     breaks: tuple[str, ...]
     faults: tuple[str, ...] = ()
     seed: int = 1
+    arrive_s: float = 1.5

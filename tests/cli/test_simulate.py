@@ -64,6 +64,18 @@ def test_a_summary_counts_orders_faults_and_cells() -> None:
     assert result.exit_code == 0
     assert "60 orders in 2 runs" in result.stdout
     assert "no violation" in result.stdout
+    assert "not reached by this run" in result.stdout
+
+
+def test_a_long_run_that_leaves_cells_unreached_ends_with_exit_code_1(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("saga_cli.simulate.LONG_ORDERS", 30)
+    result = saga("simulate", "--orders", "30", "--per-run", "30", "--jobs", "1")
+    assert result.exit_code == 1
+    assert "have to reach or explain every cell" in result.stdout
+    few = saga("simulate", "--orders", "30", "--jobs", "1", "--faults", "kill")
+    assert few.exit_code == 0
 
 
 def test_every_explanation_is_of_a_cell_that_there_is() -> None:

@@ -7,17 +7,32 @@ from typing import Any
 import pytest
 
 from chassis import clock, ids
-from chassis.message import Done, Message, Parked, Repeated
+from chassis.message import Claim, Done, Message, Parked, Repeated
 from chassis.state_tables import StateTable
 from chassis.work import published_by
 from inventory_svc import service as inventory
 from inventory_svc.messages import ReceiveStock, SetStock
 from inventory_svc.store import RESERVATIONS, STOCK
+from order_svc import service as order_service
+from order_svc.messages import CancelOrder
+from order_svc.store import ORDERS, PRODUCTS
+from saga_cli.topology import Addresses
+from shared_events.loyalty import PointsAwarded
 from shared_events.order import OrderConfirmed, OrderPlaced
 from shared_events.payment import PaymentDeclined
 from shared_events.values import Line, Order
-from tests.integration.chassis_fixtures import OFFSETS, Home, Kind, kind_of, shared_row
-from tests.integration.test_transactions import command, outbox
+from shipping_svc.messages import Booked
+from tests.integration.chassis_fixtures import (
+    OFFSETS,
+    Home,
+    Kind,
+    kind_of,
+    on_postgres,
+    shared_row,
+    waits,
+)
+from tests.integration.test_transactions import command, outbox, placing, priced
+from tests.integration.test_transactions import two as pair
 from tests.support.records import a_message, an_order
 
 Two = tuple[Any, Any]
@@ -32,6 +47,16 @@ def kind(request: pytest.FixtureRequest) -> Kind:
 async def two(kind: Kind) -> AsyncIterator[Two]:
     """Two processes of the inventory service; the first knows what it did, the second as well."""
     stores = [await kind.connect(inventory.SERVICE) for _ in range(2)]
+    yield stores[0], stores[1]
+    for store in stores:
+        await store.close()
+
+
+@pytest.fixture(params=["postgres", "memory"])
+async def orders(request: pytest.FixtureRequest) -> AsyncIterator[Two]:
+    """The same of the order service."""
+    kind = kind_of(request, Home(order_service.SERVICE, ORDERS, PRODUCTS))
+    stores = [await kind.connect(order_service.SERVICE) for _ in range(2)]
     yield stores[0], stores[1]
     for store in stores:
         await store.close()
@@ -117,6 +142,22 @@ async def test_nothing_is_decided_by_a_state_that_is_no_more(two: Two) -> None:
     assert (await shared_row(first, sku)).available == 3
 
 
+async def test_what_changes_nothing_by_a_state_that_is_no_more_is_decided_anew(orders: Two) -> None:
+    """The first knows the order as confirmed, where a second award says nothing new."""
+    first, second = orders
+    await first.handle([priced("CLOCK", 1000)])
+    order = placing(Claim("alice", ids.new_id(), b""))
+    await first.handle([order])
+    (award, again) = (
+        about(PointsAwarded(order_id=order.key, customer_id="alice", points=1, attempt=attempt))
+        for attempt in (1, 2)
+    )
+    await first.handle([award])
+    await second.handle([command(order.key, CancelOrder(order_id=order.key))])
+    (outcome,) = await first.handle([again])
+    assert published_by(outcome) == ("order.cancellation_refused.v1",)
+
+
 async def test_the_last_piece_is_sold_once_whoever_knew_of_it(two: Two) -> None:
     first, second = two
     sku = await stocked(first, 1)
@@ -138,6 +179,14 @@ async def test_stock_that_was_known_to_be_missing_is_sold_when_another_has_it(tw
         assert published_by(refused) == ("stock.rejected.v1",)
     await second.handle([command(sku, SetStock(sku=sku, on_hand=1))])
     (reserved,) = await first.handle([placed(wanting(sku))])
+    assert published_by(reserved) == ("stock.reserved.v1",)
+
+
+async def test_stock_that_was_known_to_be_short_is_sold_when_another_has_it(two: Two) -> None:
+    first, second = two
+    sku = await stocked(first, 1)
+    await second.handle([command(sku, ReceiveStock(sku=sku, quantity=5))])
+    (reserved,) = await first.handle([placed(wanting(sku, quantity=3))])
     assert published_by(reserved) == ("stock.reserved.v1",)
 
 
@@ -210,3 +259,22 @@ async def test_the_relay_is_given_its_own_rows_and_looks_where_others_may_have_b
         (theirs.order_id, "stock.reserved.v1"),
         (theirs.order_id, "stock.committed.v1"),
     ]
+
+
+async def test_events_are_numbered_after_their_state_is_written(
+    addresses: Addresses,
+) -> None:
+    """Who waits to write an order's row has taken no number yet, which a faster one would pass."""
+    kind, order = on_postgres(addresses), an_order()
+    booked = command(order.order_id, Booked(order_id=order.order_id, carrier_ref="C"))
+    last = "SELECT pg_sequence_last_value(pg_get_serial_sequence('outbox', 'id')::regclass)"
+    async with pair(kind) as (store, other):
+        await store.handle([kind.first(order)])
+        async with other.transaction() as holding:
+            row = f"SELECT FROM {other.own.table} WHERE order_id = $1 FOR UPDATE"
+            await holding.execute(row, order.order_id)
+            before = await holding.fetchval(last)
+            writer = asyncio.create_task(store.handle([booked]))
+            await waits(store, writer)
+            assert await holding.fetchval(last) == before
+        await writer

@@ -356,6 +356,8 @@ async def test_what_is_owed_already_keeps_its_time(kind: Kind) -> None:
     await store.handle([replace(message, id=ids.derived_id(ids.new_id()))])
     (later,) = (await kind.operations(store).whereabouts(message.key)).owed
     assert (later.tries, later.last_error) == (1, "no answer")
+    assert later.due_at is not None
+    assert later.due_at > datetime.now(UTC) + timedelta(minutes=30)
     await store.close()
 
 

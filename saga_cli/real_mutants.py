@@ -1,0 +1,95 @@
+"""`saga mutants --real`: bugs in the real stores, which the integration suite has to find."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import typer
+from rich.table import Table
+
+from saga_cli.stack.provision import GIVEN, provide
+from saga_cli.terminal import console, fail
+from saga_cli.topology import Addresses
+from simulation.edits import plugin
+from simulation.edits.real import EDITS
+
+ROOT: Final = Path(__file__).parents[1]
+FAILED: Final = 1  # pytest's exit code where tests ran and some failed
+RUN_S: Final = 180
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`error` is "" for a mutant that a test has found."""
+
+    name: str
+    error: str = ""
+
+
+def run_tests(tests: Sequence[str], addresses: Addresses, mutant: str = "") -> tuple[int, str]:
+    """Exit code and output of pytest in a process of its own, with a bug switched on."""
+    given = (addresses.kafka_bootstrap, addresses.postgres_url, addresses.redis_url)
+    environment = {**os.environ, **dict(zip(GIVEN, given, strict=True)), "SAGA_MUTANT": mutant}
+    for name in [name for name in environment if name.startswith("PYTEST_")]:
+        del environment[name]
+    words = ("-m", "pytest", "-x", "-q", "-p", plugin.__name__)
+    quiet = ("-p", "no:cacheprovider", "-p", "no:xdist", "--durations=0", "--tb=line")
+    command = [sys.executable, *words, *quiet, *tests]
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=RUN_S,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def verdicts(names: Sequence[str], addresses: Addresses) -> Iterator[Verdict]:
+    """First all the tests without any bug: they have to pass. Then each bug against its own."""
+    tests = sorted({test for name in names for test in EDITS[name].tests})
+    code, output = run_tests(tests, addresses)
+    if code:
+        yield Verdict("none", f"without a bug the tests fail: {output[-2000:]}")
+        return
+    for name in names:
+        code, output = run_tests(EDITS[name].tests, addresses, name)
+        if code == FAILED:
+            yield Verdict(name)
+        else:
+            why = "NOT FOUND" if code == 0 else f"pytest ended with {code}: {output[-500:]}"
+            yield Verdict(name, why)
+
+
+def edits_of(names: str) -> list[str]:
+    wanted = [name for name in names.split(",") if name] or list(EDITS)
+    if unknown := sorted(set(wanted) - set(EDITS)):
+        fail(f"no such mutant: {', '.join(unknown)}; there are {', '.join(EDITS)}")
+    return wanted
+
+
+def hunt(names: list[str]) -> None:
+    """The table of bugs, on servers of their own. Exit code 1 if one is not found."""
+    if not (ROOT / "tests" / "integration").is_dir():
+        fail("--real runs the repository's own tests: run it in a checkout")
+    table = Table("mutant", "where", "found", box=None)
+    servers = provide()
+    try:
+        with console.status("switching bugs on"):
+            found = list(verdicts(names, servers.addresses))
+    finally:
+        servers.stop()
+    for verdict in found:
+        edit = EDITS.get(verdict.name)
+        table.add_row(verdict.name, edit.file if edit else "", verdict.error or "yes")
+    console.print(table)
+    errors = [verdict for verdict in found if verdict.error]
+    console.print(f"{len(found) - len(errors)} of {len(names)} found")
+    if errors:
+        raise typer.Exit(1)

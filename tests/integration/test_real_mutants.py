@@ -1,0 +1,34 @@
+"""Every bug of the real stores is found by the tests that are there to find it."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from saga_cli.real_mutants import ROOT, Verdict, verdicts
+from saga_cli.topology import Addresses
+from simulation.edits.real import EDITS
+from tests.support.servers import private_servers
+
+
+@pytest.fixture(scope="module")
+def own() -> Iterator[Addresses]:
+    """What bugs leave behind is in nobody's way."""
+    with private_servers() as servers:
+        yield servers.addresses
+
+
+@pytest.mark.timeout(900)
+def test_every_bug_of_the_real_stores_is_found(own: Addresses) -> None:
+    found = list(verdicts(list(EDITS), own))
+    assert [verdict for verdict in found if verdict.error] == []
+    assert found == [Verdict(name) for name in EDITS]
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_an_edit_fits_its_file(name: str) -> None:
+    """One that no longer fits is an error of its own, not a bug that was found."""
+    edit = EDITS[name]
+    source = (ROOT / edit.file).read_text()
+    assert edit.of(source) != source
+    with pytest.raises(ValueError, match="not once"):
+        edit.of("")
