@@ -151,8 +151,8 @@ def _producer_kept() -> Sequence[Place]:
 def _newest_first() -> Sequence[Place]:
     send = Sender._send_topic
 
-    async def sent(self: Any, producer: Any, topic: str, rows: Any) -> Any:
-        return await send(self, producer, topic, rows[::-1])
+    async def sent(self: Any, producer: Any, topic: str, rows: Any, *rest: Any) -> Any:
+        return await send(self, producer, topic, rows[::-1], *rest)
 
     return [(Sender, "_send_topic", sent)]
 

@@ -171,6 +171,7 @@ MUTANTS: Final = (
         _known_is_believed,
         ("G7", "I7"),
         ("rebalance", "pause", "slow-service"),
+        seed=6,
     ),
     Mutant(
         "sent-without-a-look",
@@ -178,6 +179,7 @@ MUTANTS: Final = (
         _sent_without_a_look,
         ("G7",),
         ("rebalance", "pause", "slow-service", *CRASHES),
+        seed=6,
     ),
     Mutant(
         "no-stock-lock",
@@ -228,7 +230,7 @@ MUTANTS: Final = (
         _redis_never_behind,
         ("G7",),
         ("redis-set-back",),
-        seed=8,
+        seed=9,
     ),
     Mutant(
         "rebuilt-owes-nothing",
@@ -243,6 +245,6 @@ MUTANTS: Final = (
         _rebuilt_reads_on,
         ("G1",),
         ("database-lost", "slow-service", "broker-away"),
-        seed=6,
+        seed=16,
     ),
 )
