@@ -16,6 +16,7 @@ from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import (
     KafkaConnectionError,
     KafkaError,
+    MessageSizeTooLargeError,
     NodeNotReadyError,
     TopicAlreadyExistsError,
     UnknownTopicOrPartitionError,
@@ -68,6 +69,8 @@ class Broker:
         self.topics: dict[str, Topic] = {}
         self.groups: dict[str, Group] = {}
         self.on_append: list[Callable[[Sequence[ConsumerRecord[Any, Any]]], None]] = []
+        self.refused: set[bytes] = set()
+        """Keys of which no record is taken: larger than is allowed, whatever it is."""
         self.producer_ids = count(1)
         self._down = False
         self._suspended_at: float | None = None
@@ -101,6 +104,8 @@ class Broker:
 
     def append(self, place: TopicPartition, batch: Batch) -> int:
         """Returns the offset of the batch's first record."""
+        if self.refused and any(key in self.refused for _, key, _, _ in batch.records):
+            raise MessageSizeTooLargeError
         offset, appended = self.partition(place).append(batch)
         if appended:
             for told in self.on_append:

@@ -17,6 +17,7 @@ from chassis.work import effect_of, heard
 from inventory_svc.domain import Level
 from shared_events.catalog import BY_TYPE, COMPACTED, identity_of
 from shared_events.codec import type_of
+from simulation.hostile import is_rubbish
 from simulation.providers import money_of
 
 PERSONAL: Final = b"Ada Private"
@@ -154,7 +155,7 @@ class Watch:
 
     def appended(self, record: Any) -> None:
         """A record stands in Kafka."""
-        if record.topic in COMPACTED:
+        if record.topic in COMPACTED or is_rubbish(record):
             return
         if PERSONAL in (record.value or b""):
             self.broken("G9", f"{record.topic} holds personal data")

@@ -13,6 +13,7 @@ from chassis.service import Service
 from loyalty_svc import keys
 from shared_events.envelope import Envelope
 from simulation.checks import Watch
+from simulation.hostile import forged, is_rubbish
 from simulation.nodes import SERVICES
 from simulation.partition import Batch
 from simulation.plan import Plan
@@ -74,6 +75,9 @@ class Nemesis:
             "rewound": (3, self._rewound),
             "inbox-pruned": (2, self._inbox_pruned),
             "poison": (4, self._poison),
+            "hostile": (12, self._hostile),
+            "read-only": (3, self._read_only),
+            "row-refused": (4, self._row_refused),
         }
 
     async def rage(self) -> None:
@@ -247,6 +251,36 @@ class Nemesis:
         self.town.tell(f"rubbish in {topic}/{partition} for {key.decode()}")
         self._append(topic, partition, key, b"\x00 rubbish", (("ce_type", b"rubbish"),))
         await clock.wait(choice.uniform(0.5, 4.0))
+
+    async def _hostile(self, choice: Random) -> None:
+        """A forged record of a living order; then an operator sees to it."""
+        topic, partition = f"{choice.choice(SERVICES)}.events", choice.randrange(12)
+        records = [r for r in self.town.broker.log(topic, partition) if not is_rubbish(r)]
+        if len({record.key for record in records}) > 1:
+            record = choice.choice(records)
+            other = choice.choice([r for r in records if r.key != record.key])
+            made = forged(choice, record, other)
+            self.town.tell(f"a forged record in {topic}/{partition}: {made}")
+            self._append(topic, partition, made.key, made.value, made.headers)
+
+    async def _read_only(self, choice: Random) -> None:
+        """As after a fail-over whose old primary lives on."""
+        service = choice.choice([s for s in SERVICES if s != "loyalty"])
+        self.town.tell(f"{service}'s database takes no writes")
+        self.town.weather.read_only.add(service)
+        await clock.wait(choice.uniform(0.5, 8.0))
+        self.town.weather.read_only.discard(service)
+
+    async def _row_refused(self, choice: Random) -> None:
+        """Kafka takes no row of one order, until somebody has changed that."""
+        topic, partition = f"{choice.choice(SERVICES)}.events", choice.randrange(12)
+        keys_ = sorted({r.key for r in self.town.broker.log(topic, partition) if r.key})
+        if keys_:
+            key = choice.choice(keys_)
+            self.town.tell(f"the broker refuses all of {key.decode()}")
+            self.town.broker.refused.add(key)
+            await clock.wait(choice.uniform(0.5, 6.0))
+            self.town.broker.refused.discard(key)
 
     def _append(self, topic: str, partition: int, *record: Any) -> None:
         unsent = (int(clock.now().timestamp() * 1000), *record)

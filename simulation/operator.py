@@ -25,7 +25,7 @@ class Town(Protocol):
 
 @dataclass
 class Operator:
-    """Discards what is no event, and redrives what waited behind it."""
+    """Discards what is no event, redrives what waited behind it, and has refused rows tried again."""
 
     town: Town
 
@@ -44,6 +44,8 @@ class Operator:
         try:
             for key in await operations.parked_keys():
                 await self._mend(operations, key)
+            for row in await operations.refused(100):
+                await operations.release(row.id, "operator", "it is taken now")
         except TransientError as error:
             self.town.tell(f"operator: {process.name} is away: {error}")
 

@@ -7,7 +7,14 @@ from typing import Final, Self
 from pydantic import TypeAdapter
 from pydantic_core import to_json
 
-FAULTS: Final = {
+LATER: Final = {
+    "hostile": "a record that no owner of its topic would write, made of true ones",
+    "clock-wrong": "a process's clock is minutes off",
+    "read-only": "a database takes no writes for a while, as after a fail-over",
+    "row-refused": "Kafka refuses an order's rows for good, until an operator has that mended",
+}
+"""Kinds that came later are drawn apart, so that a seed's other faults stay what they were."""
+FIRST: Final = {
     "duplicate": "a record stands in its topic a second time, long after the first",
     "delay": "requests to broker, databases and providers take long",
     "reorder": "partitions and topics are read with lags of their own",
@@ -41,6 +48,7 @@ FAULTS: Final = {
     "inbox-pruned": "a service forgets what it has decided on, and hears it all again",
     "poison": "rubbish under an order's key; an operator discards it and lets the rest go on",
 }
+FAULTS: Final = FIRST | LATER
 SHARES: Final = {
     "declined": 0.06,
     "flaky": 0.06,
@@ -80,8 +88,14 @@ class Plan:
         share = choice.choice((0.0, 0.15, 0.3, 0.5, 0.9))
         faults = {
             kind: round(choice.uniform(0.1, 1.0), 2)
-            for kind in FAULTS
+            for kind in FIRST
             if choice.random() < share and kind in only
+        }
+        later = Random(f"{seed}/plan/later")
+        faults |= {
+            kind: round(later.uniform(0.1, 1.0), 2)
+            for kind in LATER
+            if later.random() < share / 2 and kind in only
         }
         return cls(
             seed,

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from aiokafka import TopicPartition
 
+from chassis.parking import is_consumed
 from chassis.replay import Folded, fold
 from chassis.service import Service
 from chassis.work import adapter_of
@@ -19,6 +20,7 @@ from shared_events.codec import decode
 from shared_events.envelope import Envelope
 from shipping_svc import domain as shipping
 from simulation.checks import Watch
+from simulation.hostile import is_rubbish
 from simulation.nodes import SERVICES
 from simulation.providers import Ledger, money_of
 
@@ -136,12 +138,9 @@ def _check_dead_letters(town: Town) -> None:
             kept.add(tuple(value.decode() for value in place))
         for record in (r for topic in service.topics for r in records(town, topic)):
             place = (record.topic, str(record.partition), str(record.offset))
-            if is_rubbish(record) and place not in kept:
+            is_lost = is_rubbish(record) and is_consumed(service, record) and place not in kept
+            if is_lost:
                 town.watch.broken("I9", f"{name} kept nothing of {place}")
-
-
-def is_rubbish(record: Any) -> bool:
-    return b"rubbish" in (record.value or b"")
 
 
 def _check_fold(town: Town, logged: list[Logged]) -> None:

@@ -43,6 +43,7 @@ class Weather:
     hits: Counter[str] = field(default_factory=Counter)
     away: set[str] = field(default_factory=set)
     slow: set[str] = field(default_factory=set)
+    read_only: set[str] = field(default_factory=set)
     lags: dict[tuple[str, int], float] = field(default_factory=dict)
     steps: int = 0
     is_over: bool = True  # it begins when the shop is open
@@ -59,6 +60,7 @@ class Weather:
         self.is_over = True
         self.away.clear()
         self.slow.clear()
+        self.read_only.clear()
         self.lags.clear()
 
     def strikes(self, kind: str, chance: float) -> bool:
@@ -100,6 +102,9 @@ class Weather:
         if service in self.away:
             await asyncio.sleep(0.05)
             raise TransientError("the database is away")
+        if service in self.read_only and name == "commit":
+            self.hits["read-only"] += 1
+            raise TransientError("cannot execute it in a read-only transaction")
         if service in self.slow:
             self.hits["slow-service"] += 1
             await asyncio.sleep(SLOW_S * self.latency())

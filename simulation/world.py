@@ -174,6 +174,9 @@ class World:
         if (intensity := self.plan.faults.get("clock-skew")) and not self.weather.is_over:
             skew_s = self.choice.uniform(-2.0, 2.0) * intensity
             self.weather.hits["clock-skew"] += 1
+        if (intensity := self.plan.faults.get("clock-wrong")) and not self.weather.is_over:
+            skew_s += self.choice.choice((-600.0, -120.0, 120.0, 600.0)) * intensity
+            self.weather.hits["clock-wrong"] += 1
         process = self.running[name] = Process(name, service, skew_s)
         self.loop.create_task(self._main(process), context=process.context)
 
@@ -280,7 +283,8 @@ class World:
         return database
 
     def _committed(self, service: str, transaction: Transaction) -> None:
-        rows = [line.row for line in transaction.after.outbox.values()]
+        known = transaction.before.outbox  # one that is set aside, or tried again, is no new decision
+        rows = [line.row for id_, line in transaction.after.outbox.items() if id_ not in known]
         if rows:
             types = [f"{type_of(row.headers)} {row.key}" for row in rows]
             self.tell(f"committed {', '.join(types)}")

@@ -1,0 +1,96 @@
+"""Records that no owner of a topic would write, made of what it has written."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from random import Random
+from typing import Any, Final
+
+from chassis.batches import UNREADABLE
+from simulation.partition import Headers
+
+MARK: Final = "x-rubbish"
+"""A header by which the checks know such a record; no service looks at it."""
+ENVELOPE: Final = ("ce_id", "ce_source", "ce_time", "ce_subject", "ce_specversion")
+
+
+@dataclass(frozen=True, slots=True)
+class Forged:
+    """A record without a place in a partition."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+def is_rubbish(record: Any) -> bool:
+    return b"rubbish" in (record.value or b"") or any(name == MARK for name, _ in record.headers)
+
+
+def forged(choice: Random, record: Any, other: Any) -> Forged:
+    """One of the forms, made of two true records of a topic; `other` is another order's."""
+    made = choice.choice(FORMS)(choice, Forged(record.key, record.value, record.headers), other)
+    return replace(made, headers=(*made.headers, (MARK, b"1")))
+
+
+def _of_another(_: Random, record: Forged, other: Any) -> Forged:
+    """Under one order's key and subject, what happened to another."""
+    return replace(record, value=other.value)
+
+
+def _under_another(_: Random, record: Forged, other: Any) -> Forged:
+    return replace(record, key=other.key)
+
+
+def _of_nobody(choice: Random, record: Forged, _: Any) -> Forged:
+    return _changed(record, "ce_source", choice.choice((b"/nobody", b"order", b"\xff")))
+
+
+def _at_no_time(choice: Random, record: Forged, _: Any) -> Forged:
+    times = (b"0001-01-01T00:00:00+01:00", b"2026-01-02T03:04:05", b"9999-12-31T23:59:59-23:59")
+    return _changed(record, "ce_time", choice.choice(times))
+
+
+def _torn(choice: Random, record: Forged, _: Any) -> Forged:
+    value = record.value or b"{}"
+    cut = choice.randrange(len(value))
+    return replace(record, value=choice.choice((None, value[:cut], value[:cut] + b"\xff", b"[]")))
+
+
+def _stripped(choice: Random, record: Forged, _: Any) -> Forged:
+    lost = choice.choice(ENVELOPE)
+    return replace(record, headers=tuple(pair for pair in record.headers if pair[0] != lost))
+
+
+def _twice(choice: Random, record: Forged, _: Any) -> Forged:
+    return replace(record, headers=(*record.headers, (choice.choice(ENVELOPE), b"again")))
+
+
+def _less_than_nothing(_: Random, record: Forged, __: Any) -> Forged:
+    """Every amount, quantity and number of an attempt is negative."""
+    value = record.value or b""
+    for digit in b"123456789":
+        value = value.replace(b":%c" % digit, b":-%c" % digit)
+    return replace(record, value=value if value != record.value else b"null")
+
+
+def _unreadable(_: Random, record: Forged, __: Any) -> Forged:
+    """As the client hands it out that could not read it."""
+    return replace(record, headers=((UNREADABLE, b"wrong checksum"),))
+
+
+def _changed(record: Forged, name: str, data: bytes) -> Forged:
+    changed = tuple((n, data if n == name else value) for n, value in record.headers)
+    return replace(record, headers=changed)
+
+
+FORMS: Final[Sequence[Callable[[Random, Forged, Any], Forged]]] = (
+    _of_another,
+    _under_another,
+    _of_nobody,
+    _at_no_time,
+    _torn,
+    _stripped,
+    _twice,
+    _less_than_nothing,
+    _unreadable,
+)
