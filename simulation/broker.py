@@ -69,8 +69,8 @@ class Broker:
         self.topics: dict[str, Topic] = {}
         self.groups: dict[str, Group] = {}
         self.on_append: list[Callable[[Sequence[ConsumerRecord[Any, Any]]], None]] = []
-        self.refused: set[bytes] = set()
-        """Keys of which no record is taken: larger than is allowed, whatever it is."""
+        self.refused: dict[bytes, Any] = {}
+        """By key the value of a record that is never taken; None: that of the next that comes."""
         self.producer_ids = count(1)
         self._down = False
         self._suspended_at: float | None = None
@@ -104,7 +104,8 @@ class Broker:
 
     def append(self, place: TopicPartition, batch: Batch) -> int:
         """Returns the offset of the batch's first record."""
-        if self.refused and any(key in self.refused for _, key, _, _ in batch.records):
+        is_sent = batch.producer_id is not None
+        if is_sent and any(self._is_refused(key, value) for _, key, value, _ in batch.records):
             raise MessageSizeTooLargeError
         offset, appended = self.partition(place).append(batch)
         if appended:
@@ -112,6 +113,13 @@ class Broker:
                 told(appended)
             self.topics[place.topic].readers.wake()
         return offset
+
+    def _is_refused(self, key: bytes | None, value: bytes | None) -> bool:
+        if key is None or key not in self.refused:
+            return False
+        if self.refused[key] is None:
+            self.refused[key] = value
+        return bool(self.refused[key] == value)
 
     def compact(self, topic: str, *, tombstones: bool = True) -> None:
         """What the log cleaner does in its own time; with no `tombstones`, those go as well."""

@@ -77,7 +77,7 @@ class Nemesis:
             "poison": (4, self._poison),
             "hostile": (12, self._hostile),
             "read-only": (3, self._read_only),
-            "row-refused": (4, self._row_refused),
+            "row-refused": (16, self._row_refused),
         }
 
     async def rage(self) -> None:
@@ -272,15 +272,15 @@ class Nemesis:
         self.town.weather.read_only.discard(service)
 
     async def _row_refused(self, choice: Random) -> None:
-        """Kafka takes no row of one order, until somebody has changed that."""
+        """Kafka never takes the next row of one order, until somebody has changed that."""
         topic, partition = f"{choice.choice(SERVICES)}.events", choice.randrange(12)
         keys_ = sorted({r.key for r in self.town.broker.log(topic, partition) if r.key})
         if keys_:
             key = choice.choice(keys_)
-            self.town.tell(f"the broker refuses all of {key.decode()}")
-            self.town.broker.refused.add(key)
-            await clock.wait(choice.uniform(0.5, 6.0))
-            self.town.broker.refused.discard(key)
+            self.town.tell(f"the broker refuses what comes next of {key.decode()}")
+            self.town.broker.refused.setdefault(key)
+            await clock.wait(choice.uniform(2.0, 20.0))
+            self.town.broker.refused.pop(key, None)
 
     def _append(self, topic: str, partition: int, *record: Any) -> None:
         unsent = (int(clock.now().timestamp() * 1000), *record)

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 import chassis.effects
+import chassis.parking
 import chassis.work
 from chassis.consumer import _Session
 from chassis.effects import EffectWorker
@@ -15,6 +16,8 @@ from chassis.sender import Sender
 from chassis.service import Attempt
 from payment_svc.messages import Capture, CaptureDeclined
 from shared_events.catalog import BY_EVENT
+from shared_events.codec import Recorded, decode
+from shared_events.envelope import Envelope
 from shared_events.order import DeliveryDetailsGiven
 from simulation.memory_store import MemoryStore
 from simulation.mutants.mutant import Mutant, Place
@@ -189,7 +192,22 @@ def _personal_data_in_the_log() -> Sequence[Place]:
     return [(chassis.work, "BY_EVENT", leaking)]
 
 
+def _forgeries_believed() -> Sequence[Place]:
+    def believed(record: Recorded) -> Envelope:
+        return decode(record.value, record.headers)
+
+    return [(chassis.parking, "decode_record", believed)]
+
+
 MUTANTS: Final = (
+    Mutant(
+        "forgeries-believed",
+        "a record's body is not held against its key, subject, source and topic",
+        _forgeries_believed,
+        ("I9",),
+        ("hostile",),
+        seed=3,
+    ),
     Mutant(
         "personal-data-in-the-log",
         "names and addresses go where they are kept for ever",

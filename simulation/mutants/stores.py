@@ -143,7 +143,24 @@ def _rebuilt_empty() -> Sequence[Place]:
     return [(loyalty_svc.rebuild, "fold", fold)]
 
 
+def _past_the_refused() -> Sequence[Place]:
+    def publishable(self: Any, shut: Sequence[str]) -> Any:
+        for id_, (row, _, refused) in sorted(self.database.outbox.items()):
+            if not refused and row.topic not in shut:
+                yield str(id_), row
+
+    return [(MemoryStore, "_publishable", publishable)]
+
+
 MUTANTS: Final = (
+    Mutant(
+        "past-the-refused",
+        "what follows a row that Kafka refused does not wait for it",
+        _past_the_refused,
+        ("G7",),
+        ("row-refused",),
+        seed=3,
+    ),
     Mutant(
         "rebuilt-empty",
         "a Redis that lost its data is used as if it were new",
