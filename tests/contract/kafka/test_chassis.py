@@ -67,14 +67,17 @@ class Shop:
 
     async def resign(self) -> None: ...
 
-    def at_hand(self, *_: int) -> None: ...
+    def at_hand(self, *_: object) -> None: ...
 
-    async def pending(self, _: int, limit: int) -> list[tuple[str, OutboxRow]]:
-        return list(self.outbox.items())[:limit]
+    async def pending(self, _: int, limit: int, *shut: str) -> list[tuple[str, OutboxRow]]:
+        return [] if TOPIC in shut else list(self.outbox.items())[:limit]
 
     async def acknowledge(self, _: int, ids: Sequence[str]) -> None:
         for id_ in ids:
             del self.outbox[id_]
+
+    async def skipped(self) -> frozenset[tuple[str, int, int]]:
+        return frozenset()
 
     async def prepare(self, _: asyncio.Event) -> None: ...
 
