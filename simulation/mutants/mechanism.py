@@ -296,7 +296,7 @@ MUTANTS: Final = (
         _positions_of_kafka,
         ("G1",),
         ("redis-set-back", "restart", "kill"),
-        seed=10,
+        seed=35,
         arrive_s=6.0,
     ),
 )

@@ -9,7 +9,7 @@ from simulation import mutants
 from simulation.hunt import hunt
 from simulation.mutants.mutant import Mutant
 
-SEEDS = 30
+SEEDS = 200
 """The hunt is over after these; the first one tried is the one that found it last."""
 
 

@@ -20,6 +20,7 @@ MECHANISM: Final = {
     "effects",
     "idempotency_keys",
     "published",
+    "clock_marks",
 }
 
 
