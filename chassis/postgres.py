@@ -210,7 +210,6 @@ class PostgresStore(PostgresOutbox):
         once, keys = [m.entry for m in messages if m.claim is None], [m.key for m in messages]
         row = await connection.fetchrow(self.own.reading, once, keys)
         known, parked_keys = set(row[0] or ()), set(row[1] or ())
-        self.fresh.doubt()
         own = self.own.read(zip(*(column or () for column in tuple(row)[2:]), strict=True))
         settled = await self._answered(connection, messages)
         for message in messages:
@@ -220,6 +219,7 @@ class PostgresStore(PostgresOutbox):
             known.add(entry)  # the same id later in this batch is a repeat as well
         todo = [m for m in messages if id(m) not in settled]
         states = await self._with_shared(connection, own, todo)
+        self.fresh.doubt()  # not before the locks: it may have waited for another's rows
         work = work_of(self.service, states, todo, parked_keys)
         if self._leading:
             work.hand_over(self.takes)

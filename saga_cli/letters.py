@@ -1,20 +1,33 @@
 """saga dead-letters list | show | redrive | discard | skip | actions"""
 
 import base64
-import getpass
 import json
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Final
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
+from saga_cli.asking import (
+    AsJson,
+    By,
+    OneService,
+    Service,
+    Why,
+    Yes,
+    confirmed,
+    directory,
+    ended_by_refusal,
+    known,
+    list_rows,
+    operator,
+    print_json,
+    refused,
+)
 from saga_cli.declared import readers_of
-from saga_cli.operators import Directory, NoStackError, RefusedError
+from saga_cli.operators import Directory, RefusedError
 from saga_cli.terminal import OneLine, age, check_terminal, console, fail, plain, table_of
-from saga_cli.topology import BY_NAME
 
 PAGE: Final = 200
 COLUMN: Final = 16
@@ -26,69 +39,17 @@ app = typer.Typer(
 )
 
 
-def _known(service: str) -> str:
-    if service not in BY_NAME:
-        raise typer.BadParameter(f"there are {', '.join(BY_NAME)}")
-    return service
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return ""
-
-
-Service = Annotated[str, typer.Argument(help="Such as payment.", callback=_known)]
 Key = Annotated[str, typer.Argument(help="An order's id, or what else the messages are about.")]
-By = Annotated[str, typer.Option(help="Who does it; the audit trail keeps it.")]
-AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
-
-
-def directory(*services: str) -> Directory:
-    """Where the services are; a missing stack or address ends the command with 2."""
-    try:
-        return Directory.found(services or tuple(BY_NAME))
-    except NoStackError as error:
-        fail(str(error))
-
-
-def operator(by: str) -> str:
-    name = by or _user()
-    if not name:
-        fail("say who you are with --by")
-    return name
-
-
-def refused(error: RefusedError) -> int:
-    """The exit code of a refusal: 2 when what was asked is wrong, 1 when it can't be done now."""
-    return 2 if error.status in {401, 403, 421, 422} else 1
 
 
 @app.command("list")
 def list_(
-    service: Annotated[str | None, typer.Argument(help="One service only.")] = None,
+    service: OneService = None,
     *,
     as_json: AsJson = False,
 ) -> None:
     """Show the first dead letter of each key, and how many messages wait behind it."""
-    names = (_known(service),) if service else tuple(BY_NAME)
-    asked, found, silent = directory(*names), [], []
-    for name in names:
-        try:
-            found += [{"service": name, **head} for head in _heads(asked, name)]
-        except RefusedError as error:
-            silent.append(error)
-    if as_json:
-        _print_json(found)
-    elif found:
-        console.print(_table(found))
-    elif not silent:
-        console.print("No dead letters.")
-    for why in silent:
-        sys.stderr.write(f"saga: {why}\n")
-    if silent:
-        raise typer.Exit(max(map(refused, silent)))
+    list_rows(service, _heads, table=_table, none="No dead letters.", as_json=as_json)
 
 
 @app.command()
@@ -96,7 +57,7 @@ def show(service: Service, key: Key, *, as_json: AsJson = False) -> None:
     """Print a key's parked messages: headers, value, and what was wrong."""
     letters = _letters(directory(service), service, key)
     if as_json:
-        _print_json(letters)
+        print_json(letters)
         return
     for number, letter in enumerate(letters, 1):
         for line in _shown(letter, f"{number}/{len(letters)}"):
@@ -110,7 +71,7 @@ def redrive(
     *,
     every: Annotated[bool, typer.Option("--all", help="Every parked key, one by one.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen.")] = False,
-    note: Annotated[str, typer.Option(help="Why; the audit trail keeps it.")] = "",
+    note: Why = "",
     by: By = "",
 ) -> None:
     """Decide again on a key's parked messages, in order, up to the first that fails."""
@@ -118,10 +79,8 @@ def redrive(
         fail("give a KEY, or --all")
     asked = directory(service)
     more = {"by": operator(by), "note": note, "dry_run": dry_run}
-    try:
+    with ended_by_refusal():
         keys = [key] if key is not None else [head["key"] for head in _heads(asked, service)]
-    except RefusedError as error:
-        fail(str(error), refused(error))
     if every and not keys:
         console.print("No dead letters.")
     well = [
@@ -136,12 +95,10 @@ def redrive(
 def discard(
     service: Service,
     key: Key,
-    reason: Annotated[str, typer.Option(help="Why; the audit trail keeps it.")],
+    reason: Why,
     *,
     id_: Annotated[str, typer.Option("--id", help="Which; else the first.")] = "",
-    yes: Annotated[
-        bool, typer.Option("--yes", "-y", help="Don't ask; needed where there is no terminal.")
-    ] = False,
+    yes: Yes = False,
     by: By = "",
 ) -> None:
     """Remove one parked message for good; the audit trail keeps the original."""
@@ -153,13 +110,10 @@ def discard(
         fail(f"{service} parked no message {id_} of {_label(key)}", 1)
     chosen = letters[0]
     what = f"message {chosen['id']} ({plain(chosen['type']) or 'no type'}) of {_label(key)}"
-    if not yes:
-        typer.confirm(f"Discard {what} at {service}? It is never decided on.", abort=True)
-    try:
-        body = {"key": key, "by": who, "reason": reason, "id": chosen["id"]}
+    confirmed(f"Discard {what} at {service}? It is never decided on.", yes=yes)
+    body = {"key": key, "by": who, "reason": reason, "id": chosen["id"]}
+    with ended_by_refusal():
         asked.post(service, "/ops/dead-letters/discard", **body)
-    except RefusedError as error:
-        fail(str(error), refused(error))
     console.print(f"Discarded {what}.", markup=False, soft_wrap=True)
     if left := len(_parked(asked, service, key)):
         redrive_ = f"saga dead-letters redrive {service} {plain(key)}"
@@ -175,7 +129,7 @@ def skip(
     topic: Annotated[str, typer.Argument(help="Such as order.events.")],
     partition: Annotated[int, typer.Argument(min=0)],
     offset: Annotated[int, typer.Argument(min=0)],
-    note: Annotated[str, typer.Option(help="Why; the audit trail keeps it.")],
+    note: Why,
     *,
     service: Annotated[str, typer.Option(help="Not all that read the topic.")] = "",
     by: By = "",
@@ -184,16 +138,14 @@ def skip(
 
     The last resort for a record that a service neither handles nor parks by itself.
     """
-    who, names = operator(by), [_known(service)] if service else sorted(readers_of(topic))
+    who, names = operator(by), [known(service)] if service else sorted(readers_of(topic))
     if not names:
         fail(f"no service reads {plain(topic)}")
     asked = directory(*names)
     body = {"topic": topic, "partition": partition, "offset": offset, "by": who, "note": note}
     for name in names:
-        try:
+        with ended_by_refusal():
             asked.post(name, "/ops/dead-letters/skip", **body)
-        except RefusedError as error:
-            fail(str(error), refused(error))
         line = f"{name} steps over {topic}:{partition}:{offset} and parks it."
         console.print(line, markup=False, soft_wrap=True)
 
@@ -201,12 +153,10 @@ def skip(
 @app.command()
 def actions(service: Service, key: Key, *, as_json: AsJson = False) -> None:
     """Print the audit trail: what operators did to a key."""
-    try:
+    with ended_by_refusal():
         found = directory(service).get(service, "/ops/actions", key=key)
-    except RefusedError as error:
-        fail(str(error), refused(error))
     if as_json:
-        _print_json(found)
+        print_json(found)
         return
     if not found:
         console.print(f"Nobody did anything to it at {service}.")
@@ -228,10 +178,8 @@ def _heads(asked: Directory, service: str) -> list[dict[str, Any]]:
 
 
 def _parked(asked: Directory, service: str, key: str) -> list[dict[str, Any]]:
-    try:
+    with ended_by_refusal():
         found: list[dict[str, Any]] = asked.get(service, "/ops/dead-letters/messages", key=key)
-    except RefusedError as error:
-        fail(str(error), refused(error))
     return found
 
 
@@ -270,7 +218,7 @@ def _label(key: str) -> str:
     return plain(key if len(key) <= KEY_SHOWN else f"{key[:KEY_SHOWN]}...") or "(no key)"
 
 
-def _table(heads: list[dict[str, Any]]) -> Table:
+def _table(heads: Sequence[dict[str, Any]]) -> Table:
     names = ("service", "key", "event", "first error", "tries", "age", "behind")
     shown = table_of(*names)
     shown.columns[1].min_width = UUID_SHOWN
@@ -321,7 +269,3 @@ def _dumped(raw: bytes) -> Iterator[str]:
         part = raw[start : start + COLUMN]
         text = "".join(chr(b) if 32 <= b < 127 else "." for b in part)  # noqa: PLR2004 - ASCII
         yield f"{start:08x}  {part.hex(' '):<{3 * COLUMN - 1}}  {text}"
-
-
-def _print_json(found: object) -> None:
-    sys.stdout.write(json.dumps(found, indent=1) + "\n")

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from saga_cli.letters import AsJson, By, directory, operator, refused
-from saga_cli.operators import Directory, RefusedError
+from saga_cli.asking import AsJson, By, directory, ended_by_refusal, operator
+from saga_cli.operators import Directory
 from saga_cli.report import Report
 from saga_cli.terminal import console, fail, plain
 from saga_cli.why import Diagnosis, Finding, diagnose, elsewhere
@@ -55,10 +55,8 @@ def resolve(
     if not owing:
         _fail_to_resolve(reports, order_id, outcome)
     body = {"key": order_id, "by": who, "outcome": outcome, "note": note, "reference": reference}
-    try:
+    with ended_by_refusal():
         result = asked.post(owing[0], "/ops/resolve", **body)
-    except RefusedError as error:
-        fail(str(error), refused(error))
     said = ", ".join(result["published"]) or "nothing"
     line = f"{owing[0]} takes {result['effect']} as {outcome} and publishes {said}."
     console.print(line, markup=False, soft_wrap=True)
@@ -70,10 +68,8 @@ def expedite(order_id: OrderId, *, by: By = "") -> None:
     reports = _reports(asked, order_id)
     owing = [report for report in reports if report.effects]
     for report in owing:
-        try:
+        with ended_by_refusal():
             asked.post(report.service, "/ops/expedite", key=order_id, by=who)
-        except RefusedError as error:
-            fail(str(error), refused(error))
         kinds = ", ".join(effect.kind for effect in report.effects)
         broken = [c.provider for c in report.circuits if c.state != "closed"]
         when = f"when the circuit to {broken[0]} lets it" if broken else "now"
@@ -94,18 +90,14 @@ def _diagnosed(asked: Directory, order_id: str) -> Diagnosis:
 
 
 def _reports(asked: Directory, order_id: str) -> list[Report]:
-    try:
+    with ended_by_refusal():
         return asked.reports(order_id)
-    except RefusedError as error:
-        fail(str(error), refused(error))
 
 
 def _about(asked: Directory, order_id: str) -> dict[str, Any]:
     """Why the order ended as it did."""
-    try:
+    with ended_by_refusal():
         order = asked.get("order", f"/orders/{order_id}")
-    except RefusedError as error:
-        fail(str(error), refused(error))
     return {name: order[name] for name in ("reason", "refused_by")}
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from saga_cli.letters import AsJson
+from saga_cli.asking import AsJson
 from saga_cli.places import Places, found
 from saga_cli.terminal import console, plain
 

@@ -70,7 +70,6 @@ class MemoryDecisions(Client):
         self, transaction: Transaction, messages: Sequence[Message], malformed: Malformed
     ) -> tuple[Work, States]:
         once = sorted(m.id for m in messages if m.claim is None)
-        self.fresh.doubt()
         parked_keys, entered = await self._enter(transaction, once, [m.key for m in messages])
         settled = await self._answered(transaction, messages)
         for message in messages:
@@ -79,6 +78,7 @@ class MemoryDecisions(Client):
             entered.discard(message.id)
         todo = [m for m in messages if id(m) not in settled]
         states = await self.load(transaction, todo)
+        self.fresh.doubt()
         work = work_of(self.service, states, todo, parked_keys)
         if self._leading:
             work.hand_over(self.takes)

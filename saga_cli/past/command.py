@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from saga_cli.archive.command import ArchiveUrl
-from saga_cli.letters import AsJson
+from saga_cli.asking import AsJson
 from saga_cli.operate import OrderId
 from saga_cli.terminal import fail, instant, offsets, period
 

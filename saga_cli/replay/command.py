@@ -7,11 +7,11 @@ from typing import Annotated, Final
 import typer
 
 from saga_cli.archive.command import ArchiveUrl
+from saga_cli.asking import AsJson, Yes, confirmed
 from saga_cli.elsewhere import run_by
-from saga_cli.letters import AsJson
 from saga_cli.places import Places, found
 from saga_cli.replay.job import Job, Limit
-from saga_cli.terminal import check_terminal, fail, instant, offsets, plain
+from saga_cli.terminal import fail, instant, offsets, plain
 from saga_cli.topology import BY_NAME
 
 OFFSETS_LIKE: Final = "0=1200,1=1300"
@@ -21,7 +21,6 @@ Into = Annotated[str, typer.Option(help="The URL of a new, empty database or Red
 InPlace = Annotated[
     bool, typer.Option("--in-place", help="The service's own; what the log knows is emptied.")
 ]
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask; needed where there is no terminal.")]
 Copy = Annotated[bool, typer.Option("--copy", help="For looking: the service's positions stay.")]
 Until = Annotated[
     str, typer.Option(help=f"An instant (ISO, UTC), or offsets such as {OFFSETS_LIKE}; a copy.")
@@ -59,8 +58,8 @@ def replay(  # noqa: PLR0913 - each is an option
         words += ["--jobs", str(jobs), *["--json"] * as_json]
         raise typer.Exit(run_by(code, "replay", words, archive))
     places, limit = found(), limit_of(until)
-    if in_place and not yes:
-        _confirm(service)
+    if in_place:
+        confirmed(f"This empties {service}'s own store and fills it from the log. Go on?", yes=yes)
     url = into or _own(places, service)
     from saga_cli.replay import running  # noqa: PLC0415 - with all that reads it is slow
 
@@ -85,10 +84,3 @@ def _own(places: Places, service: str) -> str:
 
         postgres.create_databases(places.addresses)  # it may be what was lost
     return url
-
-
-def _confirm(service: str) -> None:
-    check_terminal()
-    typer.confirm(
-        f"This empties {service}'s own store and fills it from the log. Go on?", abort=True
-    )

@@ -53,6 +53,15 @@ _EDITS: Final = (
         (f"{TRANSACTIONS}of_two_later_messages_of_an_order_the_second_starts_over",),
     ),
     Edit(
+        "relayed-unread",
+        "chassis/postgres.py",
+        """        states = await self._with_shared(connection, own, todo)
+        self.fresh.doubt()  #""",
+        """        self.fresh.doubt()
+        states = await self._with_shared(connection, own, todo)  #""",
+        (f"{TRANSACTIONS}what_waited_for_another_is_not_relayed_before_it[postgres, reading]",),
+    ),
+    Edit(
         "inbox-unwritten",
         "chassis/postgres_writing.py",
         "rows=len(ids))] if ids else []",

@@ -16,6 +16,7 @@ from sqlalchemy import Text
 
 from chassis.tables import METADATA
 from saga_cli.topology import SERVICES
+from tests.support.syntax import tree_of
 
 ROOT: Final = Path(__file__).parents[2]
 for _spec in (spec for spec in SERVICES if spec.has_database):
@@ -37,7 +38,7 @@ FOLDED: Final = re.compile(r"\b(?:min|max|greatest|least)\(([\w.]+|\{[^}]*\})\)"
 
 def statements(path: Path) -> Iterator[tuple[int, str]]:
     """Literals that are SQL; what is formatted in stands between braces."""
-    tree = ast.parse(path.read_text("utf-8"))
+    tree = tree_of(path)
     inner = {id(part) for n in ast.walk(tree) if isinstance(n, ast.JoinedStr) for part in n.values}
     for node in ast.walk(tree):
         if isinstance(node, ast.JoinedStr):

@@ -8,6 +8,8 @@ from typing import Final
 
 import pytest
 
+from tests.support.syntax import tree_of
+
 ROOT = Path(__file__).parents[2]
 FUNCTION_MAX: Final = 45
 FILE_MAX: Final = 400
@@ -32,7 +34,7 @@ def name_of(path: Path) -> str:
 
 
 SOURCES = {name_of(path): path.read_text(encoding="utf-8") for path in files(".py")}
-TREES = {name: ast.parse(text) for name, text in SOURCES.items()}
+TREES = {name: tree_of(ROOT / name) for name in SOURCES}
 PAGES = files(".md")
 
 

@@ -13,6 +13,7 @@ from shared_events.payment import PaymentCaptured
 from shipping_svc.service import SERVICE
 from tests.chassis.test_consumer import OneBatch, Seen
 from tests.support.records import a_record, an_order
+from tests.support.syntax import tree_of
 
 PRODUCT = [
     path
@@ -25,7 +26,7 @@ def _calls(name: str) -> list[tuple[Path, ast.Call]]:
     return [
         (path, node)
         for path in PRODUCT
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(tree_of(path))
         if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] == name
     ]
 
@@ -54,13 +55,12 @@ def test_clients_are_made_in_one_place() -> None:
 
 def test_getmany_is_never_cancelled() -> None:
     """A record handed out to a cancelled call is lost: no timeout and no wait_for around it."""
-    source = Path("chassis/consumer.py").read_text()
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(tree_of(Path("chassis/consumer.py"))):
         guarded = isinstance(node, ast.AsyncWith) and "timeout" in ast.unparse(node.items[0])
         waited = isinstance(node, ast.Call) and ast.unparse(node.func).endswith("wait_for")
         if guarded or waited:
             assert "getmany" not in ast.unparse(node)
-    assert "getmany" in source
+    assert "getmany" in ast.unparse(tree_of(Path("chassis/consumer.py")))
 
 
 class Failing(OneBatch):

@@ -3,8 +3,8 @@
 import asyncio
 import itertools
 import math
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -135,6 +135,30 @@ def in_memory(home: Home = SHIPPING, *, trusting: bool = True) -> Kind:
 
 async def _others_come_between(_statement: str) -> None:
     await asyncio.sleep(0)
+
+
+class TakenBackError(Exception):
+    """Rolls a transaction back."""
+
+
+@asynccontextmanager
+async def two(kind: Kind) -> AsyncIterator[tuple[Any, Any]]:
+    """Two processes on one database."""
+    stores = [await kind.connect(kind.service) for _ in range(2)]
+    yield stores[0], stores[1]
+    for store in stores:
+        await store.close()
+
+
+@asynccontextmanager
+async def held(store: Any, *messages: Message, rolled_back: bool = False) -> AsyncIterator[None]:
+    """A transaction that has written all and is open for the length of the block."""
+    with suppress(TakenBackError):
+        async with store.transaction() as transaction:
+            await store._decide(transaction, messages, ())
+            yield
+            if rolled_back:
+                raise TakenBackError
 
 
 async def started_over(store: Any, waiter: asyncio.Task[list[Outcome]], message: Message) -> Any:

@@ -67,6 +67,8 @@ SHAPES: Final = {
     "schema check": r"(.*\n)*\d+ types of .* now: 0 breaking, \d+ fine\.",
     "schema show": r'(\{\n  "\$schema": )|(.*\n.* type .* owner )',
     "schema export": r"\d+ types in ",
+    "outbox redrive": r"Row \d+ \(payment\.dead-letters of \S+\) is tried again\.\n",
+    "outbox discard": r"Row \d+ \(payment\.dead-letters of \S+\) is discarded\.\n",
     "dead-letters list": r".*\n.* service .* key .* event ",
     "dead-letters show": r"1/1  message \S+  ",
     "dead-letters redrive": r".* message \S+ (stays|would stay) parked: ",
@@ -160,12 +162,13 @@ def filled_in(shop: Shop, documented: Documented) -> list[str]:
         "SERVICE": "payment",
         "NAME": "shipping",
         "KEY": order,
+        "4711": shop.refused() if "4711" in words else "",
     }
     made = [stands.get(w, order if re.fullmatch(r"[0-9a-f-]{36}", w) else w) for w in words]
     made = [place_of(shop, before, word) for before, word in zip(["", *made], made, strict=False)]
     short = next((more for t, more in SHORT.items() if text.startswith(t)), [])
     made += short if "--plan" not in made else []
-    made += ["--yes"] if words[:2] == ["dead-letters", "discard"] else []
+    made += ["--yes"] if words[1:2] == ["discard"] else []
     return made
 
 

@@ -1,11 +1,11 @@
 """What Kafka refuses for good, seen and settled by the real command, in PostgreSQL and in Redis."""
 
+import asyncio
 import json
 import uuid
 from typing import Any
 
 import httpx
-import psycopg
 import pytest
 from redis import Redis
 
@@ -14,20 +14,14 @@ from saga_cli.stack.services import Services
 from saga_cli.topology import BY_NAME
 from tests.support.saga import operating
 from tests.support.shop import checkout
+from tests.support.stack import TOO_LARGE, put_too_large
 from tests.support.waiting import until
-
-INSERT = """
-INSERT INTO outbox (shard, topic, key, value, headers)
-VALUES (0, 'payment.dead-letters', %s, %s, '[]'), (0, 'payment.dead-letters', %s, 'small', '[]')
-"""
-TOO_LARGE = b"x" * 2_200_000
 
 
 def put(services: Services, name: str, key: str) -> None:
     """A row that its topic never takes, and one behind it."""
     if name == "payment":
-        with psycopg.connect(services.addresses.database_url(BY_NAME["payment"])) as connection:
-            connection.execute(INSERT, (key, TOO_LARGE, key))
+        asyncio.run(put_too_large(services.addresses.database_url(BY_NAME["payment"]), key))
         return
     with Redis.from_url(services.addresses.redis_url) as redis:
         for value in (TOO_LARGE, b"small"):

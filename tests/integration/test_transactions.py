@@ -1,8 +1,6 @@
 """What stores rest on when two transactions meet, on PostgreSQL and in the simulation's memory."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -37,10 +35,12 @@ from tests.integration import chassis_fixtures
 from tests.integration.chassis_fixtures import (
     Home,
     Kind,
+    held,
     kind_of,
     shared_row,
     started_over,
     timeline,
+    two,
     waits,
 )
 from tests.support.records import TRACE, a_message, an_order
@@ -49,10 +49,6 @@ from tests.support.relaying import due
 STORES = ("postgres", "postgres, reading", "memory", "memory, reading")
 INVENTORY = Home(inventory.SERVICE, RESERVATIONS, STOCK)
 ORDER = Home(order_service.SERVICE, ORDERS, PRODUCTS)
-
-
-class TakenBackError(Exception):
-    """Rolls a transaction back."""
 
 
 @pytest.fixture(params=STORES)
@@ -68,26 +64,6 @@ def stock(request: pytest.FixtureRequest) -> Kind:
 @pytest.fixture(params=STORES)
 def orders(request: pytest.FixtureRequest) -> Kind:
     return kind_of(request, ORDER)
-
-
-@asynccontextmanager
-async def two(kind: Kind) -> AsyncIterator[tuple[Any, Any]]:
-    """Two processes on one database."""
-    stores = [await kind.connect(kind.service) for _ in range(2)]
-    yield stores[0], stores[1]
-    for store in stores:
-        await store.close()
-
-
-@asynccontextmanager
-async def held(store: Any, *messages: Message, rolled_back: bool = False) -> AsyncIterator[None]:
-    """A transaction that has written all and is open for the length of the block."""
-    with suppress(TakenBackError):
-        async with store.transaction() as transaction:
-            await store._decide(transaction, messages, ())
-            yield
-            if rolled_back:
-                raise TakenBackError
 
 
 async def outbox(store: Any, *keys: str) -> list[tuple[str, str]]:
@@ -295,6 +271,22 @@ async def test_the_first_writers_of_a_shared_row_come_one_after_the_other(stock:
             await waits(second, other)
         assert isinstance((await other)[0], Done)
         assert (await shared_row(first, sku)).available == 10
+
+
+async def test_what_waited_for_another_is_not_relayed_before_it(stock: Kind) -> None:
+    """The outbox was read while the other was not committed: it has to be read again."""
+    sku = ids.new_id()
+    receipts = [command(sku, ReceiveStock(sku=sku, quantity=5)) for _ in range(2)]
+    async with two(stock) as (first, second):
+        second.fresh.others_s = 0  # what other tests have left is looked past
+        async with held(first, receipts[0]):
+            other = asyncio.create_task(second.handle([receipts[1]]))
+            await waits(second, other)
+            assert not await outbox(second, sku)
+        await other
+        known = second.at_hand(0, 100_000)
+        assert known is None or sum(row.key == sku for _, row in known) == 2
+        assert len(await outbox(second, sku)) == 2
 
 
 async def test_the_right_to_relay_goes_with_its_session(kind: Kind) -> None:

@@ -35,6 +35,9 @@ CHECKOUT: Final = {
 }
 
 
+TOO_LARGE: Final = b"x" * 2_200_000
+
+
 @dataclass
 class Shop:
     """A stack of a folder with a settled order, and a message that payment can't decide on."""
@@ -43,6 +46,7 @@ class Shop:
     told: str
     order_id: str = ""
     files: int = 0
+    puts_too_large: bool = False
     done: dict[tuple[str, ...], Ended] = field(default_factory=dict)
 
     @property
@@ -62,6 +66,19 @@ class Shop:
         until(lambda: saga("dead-letters", "show", "payment", order_id).code == 0)
         return order_id
 
+    def refused(self) -> str:
+        """The id of a row of payment's outbox that Kafka never takes, refused by now."""
+
+        def look() -> str | None:
+            listed = saga("outbox", "list", "payment", "--json").json
+            return next((row["id"] for row in listed if row["key"] == self.order_id), None)
+
+        if not self.puts_too_large:
+            asyncio.run(put_too_large(self.stack["servers"][1], self.order_id))
+            self.puts_too_large = True
+        found: str = until(look, 60)
+        return found
+
     def file(self) -> str:
         self.files += 1
         return str(self.folder / f"new-{self.files}")
@@ -78,6 +95,17 @@ class Shop:
 
         asyncio.run(make())
         return f"{admin.rpartition('/')[0]}/{name}"
+
+
+async def put_too_large(url: str, key: str) -> None:
+    """Two rows into payment's outbox: its topic takes the second."""
+    connection = await asyncpg.connect(f"{url.rpartition('/')[0]}/payment")
+    query = (
+        "INSERT INTO outbox (shard, topic, key, value, headers)"
+        " SELECT 0, 'payment.dead-letters', $1, value, '[]' FROM unnest($2::bytea[]) AS value"
+    )
+    await connection.execute(query, key, [TOO_LARGE, b"small"])
+    await connection.close()
 
 
 def run(folder: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
