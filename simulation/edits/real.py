@@ -7,6 +7,7 @@ KNOWN: Final = "tests/integration/test_known.py::test_"
 STORES: Final = "tests/integration/test_stores.py::test_"
 TRANSACTIONS: Final = "tests/integration/test_transactions.py::test_"
 OWED: Final = "tests/integration/test_owed.py::test_"
+REFUSED: Final = "tests/integration/test_refused_rows.py::test_"
 KEEPING: Final = "tests/integration/test_keeping.py::test_"
 
 
@@ -140,6 +141,34 @@ _EDITS: Final = (
         "    AND NOT EXISTS (SELECT FROM outbox WHERE outbox.key = effects.key AND outbox.topic <> $4)\n",
         "    AND $4::text IS NOT NULL\n",
         (f"{OWED}nobody_outside_is_asked_for_what_is_not_in_the_log",),
+    ),
+    Edit(
+        "held-up-by-a-copy",
+        "chassis/postgres_sql.py",
+        "WHERE outbox.key = effects.key AND outbox.topic <> $4)",
+        "WHERE outbox.key = effects.key AND $4::text IS NOT NULL)",
+        (f"{REFUSED}a_copy_that_is_refused_holds_up_no_effect_of_its_key",),
+    ),
+    Edit(
+        "refused-overtaken",
+        "chassis/postgres_sql.py",
+        "AND head.key = outbox.key AND head.id < outbox.id",
+        "AND head.key = outbox.key AND head.id > outbox.id",
+        (f"{REFUSED}later_rows_of_its_key_wait_and_copies_of_dead_letters_do_not",),
+    ),
+    Edit(
+        "waits-for-a-copy",
+        "chassis/postgres_sql.py",
+        "WHERE head.refused IS NOT NULL AND head.topic <> $4",
+        "WHERE head.refused IS NOT NULL",
+        (f"{REFUSED}nothing_waits_for_a_copy_of_a_dead_letter",),
+    ),
+    Edit(
+        "copies-wait",
+        "chassis/postgres_sql.py",
+        "AND (topic = $4 OR NOT EXISTS (",
+        "AND ($4::text IS NULL OR NOT EXISTS (",
+        (f"{REFUSED}later_rows_of_its_key_wait_and_copies_of_dead_letters_do_not",),
     ),
     Edit(
         "leases-all",
