@@ -2,6 +2,8 @@
 UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
 RUN := $(UV) run --frozen --no-sync
 export UV_PYTHON_DOWNLOADS := never
+# Services are started hundreds of times: their modules are compiled once, wherever this is set.
+export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo bench simulate mutants chaos test check format up down docs clean
@@ -54,4 +56,5 @@ docs: setup ## write the generated pages again
 	@$(RUN) python -m tests.docs_pages
 
 clean: ## remove the environment and caches
+	find . -name __pycache__ -not -path "./.venv/*" -prune -exec rm -rf {} +
 	rm -rf .venv .tools .saga .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

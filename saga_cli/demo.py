@@ -15,13 +15,14 @@ from saga_cli.log_reader import Logged, read
 from saga_cli.past.showing import table
 from saga_cli.past.story import story
 from saga_cli.places import Places
-from saga_cli.reconcile import reconcile
+from saga_cli.reconcile import settled
 from saga_cli.seed import SUSPENDED_CUSTOMER
 from saga_cli.stack.services import Services
 from saga_cli.verify.whole import verify_all
 
 MIXED: Final = 200
 BURST: Final = 1000
+SETTLE_S: Final = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ class Demo:
         self._repeat()
         asyncio.run(self._mixed())
         placed_at_once = self._burst()
-        report = self._settle()
+        report = asyncio.run(settled(self.services.addresses, self.acknowledged, SETTLE_S))
         self._tell(placed_at_once)
         self._rebuild(report)
         self._conclude(report)
@@ -194,15 +195,6 @@ class Demo:
         )
         if found.confirmed != BURST:
             self.failures.append(f"{BURST - found.confirmed} orders of the burst not confirmed")
-
-    def _settle(self) -> Report:
-        """Compare the books when nothing is on its way any more."""
-        deadline = time.monotonic() + 30
-        while True:
-            report = asyncio.run(reconcile(self.services.addresses, self.acknowledged))
-            if report.is_clean or time.monotonic() > deadline:
-                return report
-            time.sleep(0.2)
 
     def _rebuild(self, report: Report) -> None:
         """Each service again from Kafka alone, held against its live rows."""

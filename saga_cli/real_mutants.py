@@ -3,10 +3,10 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import typer
 from rich.table import Table
@@ -20,6 +20,7 @@ from simulation.edits.real import EDITS
 ROOT: Final = Path(__file__).parents[1]
 FAILED: Final = 1  # pytest's exit code where tests ran and some failed
 RUN_S: Final = 180
+Run: TypeAlias = Callable[[Sequence[str], Mapping[str, str]], tuple[int, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,17 +31,10 @@ class Verdict:
     error: str = ""
 
 
-def run_tests(tests: Sequence[str], addresses: Addresses, mutant: str = "") -> tuple[int, str]:
-    """Exit code and output of pytest in a process of its own, with a bug switched on."""
-    given = (addresses.kafka_bootstrap, addresses.postgres_url, addresses.redis_url)
-    environment = {**os.environ, **dict(zip(GIVEN, given, strict=True)), "SAGA_MUTANT": mutant}
-    for name in [name for name in environment if name.startswith("PYTEST_")]:
-        del environment[name]
-    words = ("-m", "pytest", "-x", "-q", "-p", plugin.__name__)
-    quiet = ("-p", "no:cacheprovider", "-p", "no:xdist", "--durations=0", "--tb=line")
-    command = [sys.executable, *words, *quiet, *tests]
+def run_alone(words: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str]:
+    """Exit code and output of `python -m` in a process of its own."""
     done = subprocess.run(
-        command,
+        [sys.executable, "-m", *words],
         cwd=ROOT,
         env=environment,
         capture_output=True,
@@ -51,15 +45,28 @@ def run_tests(tests: Sequence[str], addresses: Addresses, mutant: str = "") -> t
     return done.returncode, done.stdout + done.stderr
 
 
-def verdicts(names: Sequence[str], addresses: Addresses) -> Iterator[Verdict]:
+def run_tests(
+    tests: Sequence[str], addresses: Addresses, mutant: str = "", run: Run = run_alone
+) -> tuple[int, str]:
+    """Exit code and output of pytest, with a bug switched on."""
+    given = (addresses.kafka_bootstrap, addresses.postgres_url, addresses.redis_url)
+    environment = {**os.environ, **dict(zip(GIVEN, given, strict=True)), "SAGA_MUTANT": mutant}
+    for name in [name for name in environment if name.startswith("PYTEST_")]:
+        del environment[name]
+    words = ("pytest", "-x", "-q", "-p", plugin.__name__)
+    quiet = ("-p", "no:cacheprovider", "-p", "no:xdist", "--durations=0", "--tb=line")
+    return run([*words, *quiet, *tests], environment)
+
+
+def verdicts(names: Sequence[str], addresses: Addresses, run: Run = run_alone) -> Iterator[Verdict]:
     """First all the tests without any bug: they have to pass. Then each bug against its own."""
     tests = sorted({test for name in names for test in EDITS[name].tests})
-    code, output = run_tests(tests, addresses)
+    code, output = run_tests(tests, addresses, run=run)
     if code:
         yield Verdict("none", f"without a bug the tests fail: {output[-2000:]}")
         return
     for name in names:
-        code, output = run_tests(EDITS[name].tests, addresses, name)
+        code, output = run_tests(EDITS[name].tests, addresses, name, run)
         if code == FAILED:
             yield Verdict(name)
         else:

@@ -3,10 +3,12 @@
 An operator's check, not a service: it looks into all databases, which no service may.
 """
 
-from collections.abc import Callable, Iterable
+import asyncio
+import time
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from importlib import import_module
-from typing import Any
+from typing import Any, Final
 
 import asyncpg
 from pydantic_core import from_json
@@ -19,11 +21,43 @@ from saga_cli.past.reading import logged
 from saga_cli.topology import BY_NAME, Addresses, store_of
 from shared_events.catalog import topic_of
 
+LOOK_AGAIN_S: Final = 0.2
+OPEN_ORDERS: Final = "SELECT count(*) FROM orders WHERE status NOT IN ('Confirmed', 'Cancelled')"
+
 
 async def reconcile(addresses: Addresses, expected: Iterable[str] = ()) -> Report:
     """Check G1, G2, G3, G4, G6 and G7 of every order; `expected` are acknowledged order ids (G5)."""
     books = await read_books(addresses)
     return judge(books, await read(addresses.kafka_bootstrap), expected)
+
+
+async def settled(addresses: Addresses, expected: Collection[str], seconds: float) -> Report:
+    """Reconcile once nothing is on its way, again until all is well, or the time is over.
+
+    What is on its way is counted in the databases; the log is read when nothing is.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        is_late = time.monotonic() > deadline
+        if is_late or not await _on_the_way(addresses):
+            report = await reconcile(addresses, expected)
+            if report.is_clean or is_late:
+                return report
+        await asyncio.sleep(LOOK_AGAIN_S)
+
+
+async def _on_the_way(addresses: Addresses) -> int:
+    """Open orders, and events that are not published."""
+    found = 0
+    for name in TABLES:
+        connection = await asyncpg.connect(store_of(addresses, name))
+        try:
+            found += await connection.fetchval("SELECT count(*) FROM outbox")
+            if name == "order":
+                found += await connection.fetchval(OPEN_ORDERS)
+        finally:
+            await connection.close()
+    return found
 
 
 async def reconcile_at(where: Callable[[str], str], bootstrap: str, unread: list[str]) -> Report:

@@ -9,8 +9,10 @@ import pytest
 import structlog
 
 from saga_cli.seed import seed
+from saga_cli.stack.processes import Process
 from saga_cli.stack.services import Services
 from saga_cli.topology import Addresses
+from tests.support.forking import forking
 from tests.support.servers import shared_servers
 
 
@@ -20,6 +22,13 @@ def _logs_as_before() -> Iterator[None]:
     before = structlog.get_config()
     yield
     structlog.configure(**before)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _services_are_forked() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Process, "_spawn", forking())
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -10,16 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-import asyncpg
-
 from guarantees.judge import Report
 from saga_cli.chaos import ledger, rig
 from saga_cli.chaos.customers import Customers
 from saga_cli.chaos.nemesis import Nemesis
 from saga_cli.chaos.plan import Parts, plan
 from saga_cli.chaos.rig import Rig
-from saga_cli.reconcile import read_books, reconcile
-from saga_cli.topology import BY_NAME, Addresses
+from saga_cli.reconcile import read_books, settled
 
 START_S: Final = 180
 MEND_S: Final = 120  # beyond the plan: a server that is slow to answer again
@@ -104,7 +101,9 @@ async def _try(options: Options, system: Rig, tell: Callable[[str], None]) -> Ve
         mended, system.provider.chaos = time.monotonic(), None
         closed.set()
         await coming
-        report = await _settled(system, customers, mended + SETTLE_S)
+        acknowledged = [placed.order_id for placed in customers.placed]
+        look = settled(system.addresses, acknowledged, SETTLE_S)
+        report = await asyncio.to_thread(asyncio.run, look)  # as the links have to carry on
         settled_s = time.monotonic() - mended if report.is_clean else None
         tell("settled" if report.is_clean else f"not settled after {SETTLE_S} s")
         await customers.come_back(COME_BACK)
@@ -112,29 +111,6 @@ async def _try(options: Options, system: Rig, tell: Callable[[str], None]) -> Ve
     finally:
         keeper.cancel()
         await asyncio.wait([keeper])
-
-
-async def _settled(system: Rig, customers: Customers, deadline: float) -> Report:
-    """Look at all books, which costs seconds, only when no order is open any more."""
-    acknowledged = [placed.order_id for placed in customers.placed]
-    while True:
-        late = time.monotonic() > deadline
-        if late or not await _open_orders(system.addresses):
-            # In a thread, as the links have to carry on.
-            look = reconcile(system.addresses, acknowledged)
-            report = await asyncio.to_thread(asyncio.run, look)
-            if report.is_clean or late:
-                return report
-        await asyncio.sleep(0.5)
-
-
-async def _open_orders(addresses: Addresses) -> int:
-    connection = await asyncpg.connect(addresses.database_url(BY_NAME["order"]))
-    try:
-        query = "SELECT count(*) FROM orders WHERE status NOT IN ('Confirmed', 'Cancelled')"
-        return int(await connection.fetchval(query))
-    finally:
-        await connection.close()
 
 
 def _died(system: Rig) -> list[str]:

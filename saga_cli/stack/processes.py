@@ -48,7 +48,7 @@ class Process:
                 user=self.user,
                 cwd=self.folder,
                 start_new_session=True,  # Ctrl-C is for the parent, which stops it in order
-                preexec_fn=_die_with(os.getpid()),  # noqa: PLW1509 - two system calls, no locks
+                preexec_fn=die_with(os.getpid()),  # noqa: PLW1509 - two system calls, no locks
             )
 
     @property
@@ -102,7 +102,7 @@ class Process:
         return "\n".join(text.splitlines()[-lines:])
 
 
-def _die_with(parent: int) -> Callable[[], None]:
+def die_with(parent: int) -> Callable[[], None]:
     libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
     def set_death_signal() -> None:

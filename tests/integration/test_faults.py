@@ -11,7 +11,7 @@ import pytest
 from saga_cli.log_reader import read
 from saga_cli.seed import seed
 from saga_cli.stack.servers import Servers
-from saga_cli.stack.services import Services
+from saga_cli.stack.services import Instance, Services
 from tests.support.redelivery import (
     all_read,
     fingerprint,
@@ -34,38 +34,46 @@ def system() -> Iterator[tuple[Services, Servers]]:
 
 
 @pytest.mark.parametrize("place", ["committed:5", "published:5", "handled:5"])
-@pytest.mark.parametrize("service", SERVICES)
-def test_a_kill_at_the_worst_moment_loses_and_doubles_nothing(
-    system: tuple[Services, Servers], service: str, place: str
+def test_kills_at_the_worst_moment_lose_and_double_nothing(
+    system: tuple[Services, Servers], place: str
 ) -> None:
-    """Killed between database commit and publish, publish and removal, commit and offset."""
+    """Each service killed between database commit and publish, publish and removal, commit and offset."""
     services, _ = system
-    for instance in services.of(service):
+    for instance in services.instances:
         instance.process.stop()
-    soon = {f"{service.upper()}_PROVIDER_TIMEOUT_S": "3"}  # leases of the dead are over sooner
-    fragile = services.start(service, {"CHASSIS_CRASH_AT": place, **soon})
-    services.await_ready([fragile])
-
-    async def flow() -> list[str]:
-        orders = services.of("order")
-        placing = asyncio.create_task(place_many([orders[-1].url], 100, at_once=10))
-        while fragile.process.is_alive():
-            await asyncio.sleep(0.05)
-            assert not placing.done() or service != "order"
-            if placing.done() and time.monotonic() > deadline:
-                break
-        fragile.process.env = {
-            name: value for name, value in fragile.process.env.items() if name != "CHASSIS_CRASH_AT"
-        }
-        assert fragile.process.exit_code() == -9, "it did not die at the place"
-        fragile.process.start()
-        return await placing
-
-    deadline = time.monotonic() + 120
-    acknowledged = asyncio.run(flow())
-    services.await_ready([fragile])
+    fragile = []
+    for service in SERVICES:
+        soon = {f"{service.upper()}_PROVIDER_TIMEOUT_S": "3"}  # leases of the dead are over sooner
+        fragile.append(services.start(service, {"CHASSIS_CRASH_AT": place, **soon}))
+    services.await_ready(fragile)
+    acknowledged = asyncio.run(_until_each_died(fragile))
+    services.await_ready(fragile)
     report = settled(services, acknowledged)
     assert report.violations == []
+
+
+async def _until_each_died(fragile: Sequence[Instance]) -> list[str]:
+    """Place orders, and start whatever dies again, until each has died at its place."""
+    alive, deadline = list(fragile), time.monotonic() + 120
+    order = next(instance.url for instance in fragile if instance.spec.name == "order")
+    acknowledged: list[str] = []
+    placing = asyncio.create_task(place_many([order], 100, at_once=10))
+    while alive:
+        assert time.monotonic() < deadline, f"{[i.spec.name for i in alive]} did not die"
+        for instance in [i for i in alive if not i.process.is_alive()]:
+            assert instance.process.exit_code() == -9, "it did not die at the place"
+            instance.process.env = {
+                name: value
+                for name, value in instance.process.env.items()
+                if name != "CHASSIS_CRASH_AT"
+            }
+            instance.process.start()
+            alive.remove(instance)
+        if placing.done():
+            acknowledged += placing.result()
+            placing = asyncio.create_task(place_many([order], 20, at_once=10))
+        await asyncio.sleep(0.05)
+    return acknowledged + await placing
 
 
 def test_every_event_delivered_again_changes_nothing(system: tuple[Services, Servers]) -> None:

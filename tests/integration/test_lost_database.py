@@ -51,6 +51,7 @@ class Load:
                 placed = await place_many([self.url], 10, at_once=5)
                 self.acknowledged += placed
                 await self._cancel(client, placed[0])
+                await asyncio.sleep(0.5)  # a rebuild is slower than any number of orders
 
     async def _cancel(self, client: httpx.AsyncClient, order_id: str) -> None:
         while True:

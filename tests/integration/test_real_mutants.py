@@ -1,13 +1,18 @@
 """Every bug of the real stores is found by the tests that are there to find it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 import pytest
 
-from saga_cli.real_mutants import ROOT, Verdict, verdicts
+from saga_cli.real_mutants import ROOT, RUN_S, Verdict, verdicts
 from saga_cli.topology import Addresses
 from simulation.edits.real import EDITS
+from tests.support.forking import Forks
 from tests.support.servers import private_servers
+
+PLUGINS = ("pytest", "hypothesis", "schemathesis.pytest.plugin", "pytest_asyncio", "pytest_timeout")
+LOADED_BEFORE = "ignore::pytest.PytestAssertRewriteWarning"
 
 
 @pytest.fixture(scope="module")
@@ -18,8 +23,16 @@ def own() -> Iterator[Addresses]:
 
 
 @pytest.mark.timeout(900)
-def test_every_bug_of_the_real_stores_is_found(own: Addresses) -> None:
-    found = list(verdicts(list(EDITS), own))
+def test_every_bug_of_the_real_stores_is_found(own: Addresses, tmp_path: Path) -> None:
+    forks, output = Forks(*PLUGINS), tmp_path / "output"
+
+    def run(words: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str]:
+        output.write_text("")
+        words = [*words, "-W", LOADED_BEFORE]
+        child = forks.fork(words=words, env=dict(environment), cwd=str(ROOT), log=str(output))
+        return child.wait(RUN_S) or 0, output.read_text()
+
+    found = list(verdicts(list(EDITS), own, run))
     assert [verdict for verdict in found if verdict.error] == []
     assert found == [Verdict(name) for name in EDITS]
 

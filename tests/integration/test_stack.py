@@ -32,7 +32,7 @@ STARTER = """
 import sys
 from saga_cli.stack import processes, servers
 if "no-death-signal" in sys.argv:
-    processes._die_with = lambda parent: lambda: None
+    processes.die_with = lambda parent: lambda: None
 made = servers.start()
 print(*[server.pid for server in made.all], made.folder, flush=True)
 sys.stdin.read()
@@ -40,7 +40,7 @@ sys.stdin.read()
 
 
 @pytest.mark.parametrize("how", ["death-signal", "no-death-signal"])
-def test_servers_die_with_their_parent_and_leave_nothing_behind(how: str) -> None:
+def test_serversdie_with_their_parent_and_leave_nothing_behind(how: str) -> None:
     parent = subprocess.Popen(
         [sys.executable, "-c", STARTER, how],
         stdin=subprocess.PIPE,

@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 
 from guarantees.judge import Report
+from saga_cli import reconcile
 from saga_cli.demo import SCENES, a_checkout
-from saga_cli.reconcile import reconcile
 from saga_cli.stack.services import Services
 
 MIXED = [scene.changes for scene in SCENES[:5]]
@@ -56,9 +56,4 @@ async def place_many(urls: Sequence[str], count: int, at_once: int = 50) -> list
 
 def settled(services: Services, acknowledged: Sequence[str], seconds: float = 120) -> Report:
     """Wait until the books agree and nothing is on its way; the last report says what does not."""
-    deadline = time.monotonic() + seconds
-    while True:
-        report = asyncio.run(reconcile(services.addresses, acknowledged))
-        if report.is_clean or time.monotonic() > deadline:
-            return report
-        time.sleep(0.2)
+    return asyncio.run(reconcile.settled(services.addresses, acknowledged, seconds))

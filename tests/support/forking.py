@@ -1,0 +1,187 @@
+"""Services forked from a process that has loaded their libraries, which is most of what a start costs.
+
+`saga up`, `make demo` and the chaos rig start theirs anew, as everywhere else. No module of this
+project is loaded before the fork: each service reads its own environment.
+"""
+
+import contextlib
+import gc
+import importlib
+import json
+import os
+import random
+import runpy
+import select
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from saga_cli.stack.processes import Process, die_with
+
+LIBRARIES: Final = (
+    "aiokafka",
+    "alembic.command",
+    "asyncpg",
+    "cramjam",
+    "fastapi",
+    "httpx",
+    "opentelemetry.trace",
+    "prometheus_client",
+    "pydantic",
+    "redis.asyncio",
+    "sqlalchemy.ext.asyncio",
+    "sqlmodel",
+    "stripe",
+    "structlog",
+    "uvicorn",
+)
+
+
+LOG: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+
+
+class Forked:
+    """As far as a `Process` needs it, what `Popen` is for a child of its own."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
+        self.ended = threading.Event()
+
+    def poll(self) -> int | None:
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int | None:
+        if not self.ended.wait(timeout):
+            raise subprocess.TimeoutExpired(f"pid {self.pid}", timeout or 0)
+        return self.returncode
+
+
+class Forks:
+    """The other end of the process that forks."""
+
+    def __init__(self, *more: str) -> None:
+        """`more` are further libraries to load before the first fork."""
+        self._server = subprocess.Popen(
+            [sys.executable, "-m", __name__, *more],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            preexec_fn=die_with(os.getpid()),  # noqa: PLW1509 - two system calls, no locks
+            bufsize=0,
+        )
+        self._children: dict[int, Forked] = {}
+        self._started = threading.Semaphore(0)
+        self._newest: Forked | None = None
+        threading.Thread(target=self._listen, daemon=True, name="forks").start()
+
+    def fork(self, **what: Any) -> Forked:
+        assert self._server.stdin is not None
+        self._server.stdin.write(json.dumps(what).encode() + b"\n")
+        assert self._started.acquire(timeout=60), "nothing was forked"
+        assert self._newest is not None
+        return self._newest
+
+    def _listen(self) -> None:
+        assert self._server.stdout is not None
+        for line in self._server.stdout:
+            told = json.loads(line)
+            if "code" in told:
+                child = self._children.pop(told["pid"])
+                child.returncode = told["code"]
+                child.ended.set()
+            else:
+                self._newest = self._children[told["pid"]] = Forked(told["pid"])
+                self._started.release()
+
+
+def forking() -> Callable[[Process], None]:
+    """What starts a `Process`: one of a service alone is forked."""
+    spawn, forks = Process._spawn, list[Forks]()
+
+    def start(process: Process) -> None:
+        python, how, *module = process.command
+        is_service = [python, how] == [sys.executable, "-m"] and len(module) == 1
+        is_plain = process.user is None and process.folder is None
+        if not (is_service and is_plain) or any(n.startswith("PYTHON") for n in process.env):
+            spawn(process)
+            return
+        if not forks:
+            forks.append(Forks())
+        environment = {**os.environ, **process.env}
+        process._child = forks[0].fork(  # type: ignore[assignment]
+            words=module, env=environment, cwd=str(Path.cwd()), log=str(process.log)
+        )
+
+    return start
+
+
+def _until_forked() -> dict[str, Any] | None:
+    """Fork for each line; returns what to become in the child, and None in the parent at the end.
+
+    In one thread, as no other survives a fork.
+    """
+    ended, wake = os.pipe()
+    os.set_blocking(wake, False)
+    signal.set_wakeup_fd(wake)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    while True:
+        ready, _, _ = select.select([0, ended], [], [])
+        if ended in ready:
+            os.read(ended, 1024)
+            _tell_of_the_dead()
+        if 0 in ready:
+            if not (line := sys.stdin.buffer.readline()):
+                return None
+            pid = os.fork()
+            if pid == 0:
+                signal.set_wakeup_fd(-1)
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                told: dict[str, Any] = json.loads(line)
+                return told
+            _say(pid=pid)
+
+
+def _tell_of_the_dead() -> None:
+    with contextlib.suppress(ChildProcessError):
+        while (dead := os.waitpid(-1, os.WNOHANG))[0]:
+            _say(pid=dead[0], code=os.waitstatus_to_exitcode(dead[1]))
+
+
+def _say(**what: int) -> None:
+    os.write(1, json.dumps(what).encode() + b"\n")
+
+
+def _become(told: dict[str, Any]) -> None:
+    die_with(os.getppid())()
+    os.setsid()
+    nothing, log = os.open(os.devnull, os.O_RDONLY), os.open(told["log"], LOG)
+    for number, file in enumerate((nothing, log, log)):
+        os.dup2(file, number)
+    os.environ.clear()
+    os.environ.update(told["env"])
+    os.chdir(told["cwd"])
+    random.seed()
+    sys.argv = told["words"]
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+
+
+def main() -> None:
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C is for the tests, which stop what they started
+    for name in (*LIBRARIES, *sys.argv[1:]):
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+    gc.freeze()
+    told = _until_forked()
+    if told is not None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        _become(told)
+
+
+if __name__ == "__main__":
+    main()
