@@ -40,7 +40,7 @@ sys.stdin.read()
 
 
 @pytest.mark.parametrize("how", ["death-signal", "no-death-signal"])
-def test_serversdie_with_their_parent_and_leave_nothing_behind(how: str) -> None:
+def test_servers_die_with_their_parent_and_leave_nothing_behind(how: str) -> None:
     parent = subprocess.Popen(
         [sys.executable, "-c", STARTER, how],
         stdin=subprocess.PIPE,
