@@ -31,8 +31,8 @@ from tests.integration.chassis_fixtures import (
     shared_row,
     waits,
 )
+from tests.integration.chassis_fixtures import two as pair
 from tests.integration.test_transactions import command, outbox, placing, priced
-from tests.integration.test_transactions import two as pair
 from tests.support.records import a_message, an_order
 
 Two = tuple[Any, Any]
