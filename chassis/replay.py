@@ -1,15 +1,18 @@
 """A service's state as a fold of what it has published: no decision, no effect, no IO."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 from chassis.message import Change, PendingEffect
 from chassis.service import Service
 from chassis.work import effect_of
 from shared_events.catalog import BY_EVENT
 from shared_events.envelope import Envelope
+
+LeftOut: TypeAlias = Callable[[Envelope, Exception], None]
+"""Is given an event that was not folded, and why."""
 
 
 @dataclass(slots=True)
@@ -63,15 +66,27 @@ class InTurn:
             del self.ahead[subject]
 
 
-def fold(service: Service, published: Iterable[Envelope], onto: Folded) -> Folded:
+def fold(
+    service: Service,
+    published: Iterable[Envelope],
+    onto: Folded,
+    left_out: LeftOut | None = None,
+) -> Folded:
     """Add events of the service, in the order of each subject; a repeat of a publish adds nothing.
 
-    Raises ValueError for an event that the service does not publish.
+    An event that the rules can't follow, or that the service does not publish, raises what they raise,
+    or is left out and given to `left_out` with it.
     """
     for envelope in published:
-        if envelope.id.bytes not in onto.seen:
-            onto.seen.add(envelope.id.bytes)
+        if envelope.id.bytes in onto.seen:
+            continue
+        onto.seen.add(envelope.id.bytes)
+        try:
             _add(service, envelope, onto)
+        except Exception as error:
+            if left_out is None:
+                raise
+            left_out(envelope, error)
     return onto
 
 

@@ -179,13 +179,12 @@ class Rebuild:
                 await self._goes_on(stopping, topics)
 
     def _fold(self, envelopes: Iterable[Envelope]) -> None:
-        """One event that the rules can't follow is left out, as one that can't be read."""
-        for envelope in envelopes:
-            try:
-                fold(self.service, [envelope], self.folded)
-            except Exception as error:
-                log.exception("own_record_not_folded", subject=envelope.subject, error=str(error))
-                self.unread.append(f"{envelope.type} {envelope.sequence} of {envelope.subject}")
+        fold(self.service, envelopes, self.folded, self._left_out)
+
+    def _left_out(self, envelope: Envelope, error: Exception) -> None:
+        """One event that the rules can't follow counts as one that can't be read."""
+        log.error("own_record_not_folded", subject=envelope.subject, error=repr(error))
+        self.unread.append(f"{envelope.type} {envelope.sequence} of {envelope.subject}")
 
     async def _over_holes(self, turns: InTurn, places: Mapping[UUID, str]) -> None:
         """What the log lacks may be put back (`saga republish`), or a person goes on without it.

@@ -22,6 +22,9 @@ InPlace = Annotated[
     bool, typer.Option("--in-place", help="The service's own; what the log knows is emptied.")
 ]
 Copy = Annotated[bool, typer.Option("--copy", help="For looking: the service's positions stay.")]
+OverHoles = Annotated[
+    bool, typer.Option("--over-holes", help="Go on where the log lacks an event of an order.")
+]
 Until = Annotated[
     str, typer.Option(help=f"An instant (ISO, UTC), or offsets such as {OFFSETS_LIKE}; a copy.")
 ]
@@ -40,6 +43,7 @@ def replay(  # noqa: PLR0913 - each is an option
     until: Until = "",
     code: Code = None,
     archive: ArchiveUrl = "",
+    over_holes: OverHoles = False,
     jobs: Annotated[int, typer.Option(min=0, help="Processes; 0 for one a core.")] = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -64,7 +68,7 @@ def replay(  # noqa: PLR0913 - each is an option
     from saga_cli.replay import running  # noqa: PLC0415 - with all that reads it is slow
 
     workers, is_copy = jobs or os.cpu_count() or 1, copy or bool(limit)
-    job = Job(service, url, places, in_place, is_copy, limit, archive, workers)
+    job = Job(service, url, places, in_place, is_copy, limit, archive, workers, over_holes)
     running.run(job, as_json=as_json)
 
 

@@ -26,7 +26,10 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """`in_place` empties what the log can fill again; `copy` is for looking, not to go on with."""
+    """`in_place` empties what the log can fill again; `copy` is for looking, not to go on with.
+
+    With `over_holes` an order's events are folded without those that the log lacks between them.
+    """
 
     service: str
     url: str
@@ -36,6 +39,7 @@ class Job:
     limit: Limit = field(default_factory=Limit)
     archive: str = ""
     jobs: int = 1
+    over_holes: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,22 +70,26 @@ async def fold_part(part: Part, told: Told) -> None:
 
 async def _folded(part: Part, service: Service, told: Told) -> tuple[Folded, Timeline]:
     folded, timeline, turns = Folded(), Timeline(), InTurn()
+
+    def add(published: Iterable[Envelope]) -> None:
+        events = list(published)
+        fold(service, events, folded, _left_out)
+        if service.keeps_timeline:
+            timeline.add(events)
+
     source = opened(part.job.places, part.job.archive)
     async for batch in source.read(part.place, Span(part.start, part.end)):
         own = (envelope for _, envelope in own_events(service.name, batch, _unreadable))
-        events = list(turns.take(own))
-        try:
-            fold(service, events, folded)
-        except (AssertionError, ValueError) as error:
-            place = f"{part.place.topic}/{part.place.partition}"
-            raise ReplayError(f"{place} can't be folded: {error}") from error
-        if service.keeps_timeline:
-            timeline.add(events)
+        add(turns.take(own))
         told(len(batch), 0)
-    if turns.ahead and not part.job.limit:
-        key, waiting = min(turns.ahead.items())
-        what = f"{part.place.topic} lacks an event of {key} before its number {min(waiting)}"
-        raise ReplayError(f"{what}: put back what was lost, `saga republish {service.name}`")
+    while turns.ahead and not part.job.limit:
+        missing = turns.first_ahead()[0]
+        what = f"{part.place.topic} lacks an event of {missing.subject} before its number {missing.sequence}"
+        if not part.job.over_holes:
+            put_back = f"put back what was lost, `saga republish {service.name}`"
+            raise ReplayError(f"{what}: {put_back}, or go on without it, --over-holes")
+        _say(what)
+        add(turns.go_on(missing.subject))
     return folded, timeline
 
 
@@ -156,6 +160,11 @@ def _unreadable(record: Record, error: ValueError) -> None:
     """If others rest on it, the hole that it leaves is what the replay fails for."""
     place = f"{record.topic}/{record.partition}/{record.offset}"
     _say(f"the record at {place} can't be read: {error}")
+
+
+def _left_out(envelope: Envelope, error: Exception) -> None:
+    event = f"{envelope.type}, number {envelope.sequence} of {envelope.subject}"
+    _say(f"{event}, does not follow what is before it and is left out: {error}")
 
 
 def _say(what: str) -> None:

@@ -163,8 +163,10 @@ class Lot:
             self.led.add(made.cause)
             for envelope in made.events:
                 own = self._own(envelope.subject)
-                fold(self.service, [envelope], self.folded)
+                fold(self.service, [envelope], self.folded, self._left_out)
                 for ref in self.service.references(own, envelope.event):
+                    if ref not in self.folded.shared:
+                        continue  # what would have made it was left out
                     touch = Touch(step, envelope.subject, own, envelope.event)
                     self.touches.setdefault(ref, []).append(touch)
                     self.values.setdefault(ref, []).append(self.folded.shared[ref])
@@ -175,6 +177,12 @@ class Lot:
                 self.found.shared += 1
             else:
                 self.found.differences += _differences(self.service.name, wrong)
+
+    def _left_out(self, envelope: Envelope, error: Exception) -> None:
+        why = f"{envelope.type} can't follow: {error}"
+        self.found.differences.append(
+            Difference(self.service.name, envelope.subject, "the log makes no sense", "", why)
+        )
 
     def suspects(self) -> dict[str, Difference]:
         """Messages that led to nothing, and would now; or what they led to is on its way still."""

@@ -156,7 +156,7 @@ class Customers:
 
     def add(self, moved: Moved) -> None:
         for events in moved.values():
-            fold(self.service, (envelope for _, envelope in events), self.folded)
+            fold(self.service, (envelope for _, envelope in events), self.folded, _told_elsewhere)
 
     def told(self, name: str, look: Look, moved: Moved) -> bool:
         """Compare; False if it can't be told yet."""
@@ -167,7 +167,8 @@ class Customers:
         held = [*(e for at, e in between if at < look.at_ms), *look.pending]
         ahead = [envelope for envelope in held if envelope.id.bytes not in self.folded.seen]
         known = self.folded.shared.get(name, Customer())
-        rebuilt = fold(self.service, ahead, Folded(shared={name: known})).shared[name]
+        onto = Folded(shared={name: known})
+        rebuilt = fold(self.service, ahead, onto, _told_elsewhere).shared[name]
         live = look.customer
         if live != rebuilt:
             apart = (live.points - rebuilt.points, live.suspended is rebuilt.suspended)
@@ -201,3 +202,7 @@ async def _looks(redis: Redis, names: list[str]) -> dict[str, Look]:
 async def _names(redis: Redis, prefix: str) -> list[str]:
     raw = {name async for name in redis.scan_iter(match=f"{prefix}*", count=1000)}
     return sorted(name.decode().removeprefix(prefix) for name in raw)
+
+
+def _told_elsewhere(_envelope: Envelope, _error: Exception) -> None:
+    """The comparison of orders says which events make no sense."""
