@@ -19,7 +19,7 @@ import httpx
 
 from chassis import ids
 from saga_cli import state
-from saga_cli.topology import SERVICES
+from saga_cli.topology import BY_NAME, SERVICES
 from shared_events.inventory import StockReserved
 from tests.support.documented import ROOT
 from tests.support.records import a_record, an_order
@@ -74,7 +74,9 @@ class Shop:
             return next((row["id"] for row in listed if row["key"] == self.order_id), None)
 
         if not self.puts_too_large:
-            asyncio.run(put_too_large(self.stack["servers"][1], self.order_id))
+            server = self.stack["servers"][1].rpartition("/")[0]
+            payment = f"{server}/{BY_NAME['payment'].database}"
+            asyncio.run(put_too_large(payment, self.order_id))
             self.puts_too_large = True
         found: str = until(look, 60)
         return found
@@ -99,7 +101,7 @@ class Shop:
 
 async def put_too_large(url: str, key: str) -> None:
     """Two rows into payment's outbox: its topic takes the second."""
-    connection = await asyncpg.connect(f"{url.rpartition('/')[0]}/payment")
+    connection = await asyncpg.connect(url)
     query = (
         "INSERT INTO outbox (shard, topic, key, value, headers)"
         " SELECT 0, 'payment.dead-letters', $1, value, '[]' FROM unnest($2::bytea[]) AS value"
