@@ -38,9 +38,12 @@ def addresses() -> Iterator[Addresses]:
         yield found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def stack() -> Iterator[Services]:
-    """Servers with all five services, two instances each, and a small shop."""
+    """Servers with all five services, two instances each, and a small shop.
+
+    Idle, they take a quarter of a core: they don't outlive the tests of a file.
+    """
     with shared_servers() as found, tempfile.TemporaryDirectory() as logs:
         services = Services(found, Path(logs))
         try:
