@@ -137,7 +137,7 @@ def _redis_never_behind() -> Sequence[Place]:
 
 
 def _rebuilt_empty() -> Sequence[Place]:
-    def fold(_service: Any, _published: Any, onto: Any) -> Any:
+    def fold(_service: Any, _published: Any, onto: Any, *_: Any) -> Any:
         return onto
 
     return [(loyalty_svc.rebuild, "fold", fold)]
