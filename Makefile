@@ -31,7 +31,7 @@ chaos: setup ## the whole system tormented on real servers; ARGS="--seed 7" repe
 	@$(RUN) saga chaos $(ARGS)
 
 test: setup ## every test, on real servers
-	@$(RUN) pytest -v -n 3 --dist loadfile
+	@$(RUN) pytest -v -n 3 --dist loadfile --no-loadscope-reorder
 
 check: setup ## format, lint, types, import rules, dependencies, fast tests
 	@$(RUN) ruff format --check .

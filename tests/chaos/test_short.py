@@ -5,7 +5,7 @@ import pytest
 from saga_cli.chaos import trial
 from saga_cli.chaos.trial import Options
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.timeout(600), pytest.mark.long]
 
 
 async def test_the_system_settles_and_all_books_agree_after_faults_of_every_lane() -> None:

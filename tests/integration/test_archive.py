@@ -35,6 +35,8 @@ from tests.support.servers import running_shop
 from tests.support.shop import checkout, place_many, settled
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.long
+
 ORDERS: Final = 60
 DAY_MS: Final = str(24 * 3600 * 1000)
 FORWARD: Final = ["order.placed.v1", "stock.reserved.v1", "payment.captured.v1"]

@@ -9,6 +9,8 @@ import pytest
 
 from saga_cli.bench.orders import REFUSED
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:

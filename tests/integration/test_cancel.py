@@ -6,11 +6,14 @@ import time
 from typing import Any
 
 import httpx
+import pytest
 
 from saga_cli.demo import a_checkout
 from saga_cli.stack.services import Services
 from tests.support.shop import checkout, settled
 from tests.support.waiting import until
+
+pytestmark = pytest.mark.long
 
 RETRY_S = 20
 

@@ -30,6 +30,8 @@ from tests.support.records import a_record, an_order
 from tests.support.servers import log_of, private_stack
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.long
+
 
 @dataclass(frozen=True)
 class Half:

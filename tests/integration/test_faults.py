@@ -21,6 +21,8 @@ from tests.support.redelivery import (
 from tests.support.servers import private_stack
 from tests.support.shop import place_many, settled
 
+pytestmark = pytest.mark.long
+
 SERVICES = ("order", "inventory", "payment", "shipping", "loyalty")
 
 

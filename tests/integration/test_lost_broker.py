@@ -33,6 +33,8 @@ from tests.support.servers import log_of, private_stack
 from tests.support.shop import place_many, settled
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.long
+
 System = tuple[Services, Servers]
 TOPIC = topic_of("payment")
 

@@ -20,6 +20,8 @@ from saga_cli.stack.services import Instance, Services
 from tests.support.servers import log_of, private_stack
 from tests.support.shop import place_many, settled
 
+pytestmark = pytest.mark.long
+
 System = tuple[Services, Servers]
 
 

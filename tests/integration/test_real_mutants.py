@@ -11,6 +11,8 @@ from simulation.edits.real import EDITS
 from tests.support.forking import Forks
 from tests.support.servers import private_servers
 
+pytestmark = pytest.mark.long
+
 PLUGINS = ("pytest", "hypothesis", "schemathesis.pytest.plugin", "pytest_asyncio", "pytest_timeout")
 LOADED_BEFORE = "ignore::pytest.PytestAssertRewriteWarning"
 

@@ -22,6 +22,8 @@ from tests.integration.chassis_fixtures import Kind, on_postgres
 from tests.support.records import an_order
 from tests.support.servers import private_servers
 
+pytestmark = pytest.mark.long
+
 INPUTS = ("order.events", "payment.events", "loyalty.events", "order.delivery-details")
 EVENTS = "shipping.events"
 

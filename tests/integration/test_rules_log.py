@@ -21,6 +21,8 @@ from tests.support.servers import private_stack
 from tests.support.shop import checkout, place_many, settled
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.long
+
 PATIENCE_S = 4
 
 

@@ -16,7 +16,7 @@ from saga_cli.stack.services import Instance, Services
 from tests.support.servers import private_stack
 from tests.support.shop import place_many, settled
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.timeout(900), pytest.mark.long]
 OTHERS = ("order", "inventory", "shipping", "loyalty")
 
 

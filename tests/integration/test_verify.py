@@ -32,6 +32,8 @@ from tests.support.saga import Ended, on_servers
 from tests.support.servers import running_shop
 from tests.support.shop import checkout, place_many, settled
 
+pytestmark = pytest.mark.long
+
 ROOT: Final = Path(__file__).parents[2]
 CODE: Final = ("chassis", "shared_events", "saga_cli", *(f"{s.name}_svc" for s in SERVICES))
 

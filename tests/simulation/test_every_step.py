@@ -7,6 +7,8 @@ import pytest
 from simulation.plan import Plan
 from simulation.runs import run
 
+pytestmark = pytest.mark.long
+
 QUIET = Plan(2, 2, {}, arrive_s=0.2, refuses_refunds=False)
 
 

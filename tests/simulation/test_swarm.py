@@ -6,6 +6,8 @@ from simulation.plan import FAULTS, Plan
 from simulation.runs import cores, many
 from simulation.summary import Summary
 
+pytestmark = pytest.mark.long
+
 RUNS = 200
 ORDERS = 250
 FIRST_SEED = 10_000
