@@ -220,8 +220,9 @@ def _fail(accumulator: Any) -> None:
     batches = [*chain.from_iterable(queues), *getattr(accumulator, "_pending_batches", ())]
     accumulator.fail_all(ConnectionError("the producer was dropped"))
     for batch in batches:
-        if not batch.future.cancelled():
-            batch.future.exception()  # heard: the collector need not complain
+        for future in (batch.future, batch._drain_waiter):  # noqa: SLF001 - nobody else looks at it
+            if future.done() and not future.cancelled():
+                future.exception()  # retrieved: the collector need not complain
 
 
 _TASKS = {

@@ -2,10 +2,14 @@
 
 import ast
 import asyncio
+import gc
+from collections import deque
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiokafka import TopicPartition
+from aiokafka.producer.message_accumulator import MessageBatch
 
 from chassis import consumer, kafka
 from chassis.consumer import Consumer
@@ -98,3 +102,20 @@ def test_a_client_that_raises_is_thrown_away_and_the_records_are_read_again(
     store = asyncio.run(run())
     assert store.messages[0].body == event
     assert [client.stopped for client in made] == [True, True]
+
+
+async def test_a_batch_that_never_left_is_failed_without_a_complaint() -> None:
+    """Nobody waits for it to be drained: an exception that is kept there is nobody's to retrieve."""
+    unretrieved: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, how: unretrieved.append(f"{how}"))
+    producer = kafka.make_producer("127.0.0.1:1", "relay")
+    accumulator = producer._message_accumulator
+    place = TopicPartition("order.events", 0)
+    batch = MessageBatch(place, producer.create_batch(), 60, 0)
+    accumulator._batches[place] = deque([batch])
+    kafka._fail(accumulator)
+    assert isinstance(batch.future.exception(), ConnectionError)
+    accumulator._batches.clear()
+    del batch
+    gc.collect()
+    assert unretrieved == []

@@ -112,7 +112,7 @@ async def test_brokers_that_come_back_on_new_addresses_are_found_again(
     store: PostgresStore = await kind.connect(kind.service)
     stopping, unheard = asyncio.Event(), list[str]()
     told = asyncio.get_running_loop().set_exception_handler
-    told(lambda _, context: unheard.append(context["message"]))
+    told(lambda _, context: unheard.append(f"{context}"))
 
     async def published(order: Order) -> bool:
         found = await records(servers.addresses.kafka_bootstrap, [EVENTS])
