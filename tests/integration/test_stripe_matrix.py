@@ -15,6 +15,8 @@ from saga_cli.chaos.fake_stripe import Answer, FakeStripe, Fault, Step, fake_str
 from saga_cli.topology import Addresses
 from tests.integration.stripe_fixtures import SHORT_TIMEOUT_S, TIMEOUT_S, Desk, desk
 
+pytestmark = pytest.mark.long
+
 ANSWERS: Final[tuple[Answer, ...]] = ("ok", "rate_limit", "server_error", "timeout", "reset")
 MATRIX: Final = [
     Fault(answer, effect=effect)
