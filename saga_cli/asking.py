@@ -1,7 +1,6 @@
 """What the operators' commands share: their options, whom they ask, and how refusals end them."""
 
 import getpass
-import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ import typer
 from rich.table import Table
 
 from saga_cli.operators import Directory, NoStackError, RefusedError
-from saga_cli.terminal import check_terminal, console, fail
+from saga_cli.terminal import check_terminal, console, fail, print_json
 from saga_cli.topology import BY_NAME
 
 
@@ -107,7 +106,3 @@ def list_rows(
         sys.stderr.write(f"saga: {why}\n")
     if silent:
         raise typer.Exit(max(map(refused, silent)))
-
-
-def print_json(found: object) -> None:
-    sys.stdout.write(json.dumps(found, indent=1) + "\n")

@@ -22,12 +22,20 @@ from saga_cli.asking import (
     known,
     list_rows,
     operator,
-    print_json,
     refused,
 )
 from saga_cli.declared import readers_of
 from saga_cli.operators import Directory, RefusedError
-from saga_cli.terminal import OneLine, age, check_terminal, console, fail, plain, table_of
+from saga_cli.terminal import (
+    OneLine,
+    age,
+    check_terminal,
+    console,
+    fail,
+    plain,
+    print_json,
+    table_of,
+)
 
 PAGE: Final = 200
 COLUMN: Final = 16

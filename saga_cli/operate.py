@@ -1,7 +1,5 @@
 """saga why | resolve | expedite: one order, seen and helped through its five services."""
 
-import json
-import sys
 import time
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -12,7 +10,7 @@ import typer
 from saga_cli.asking import AsJson, By, directory, ended_by_refusal, operator
 from saga_cli.operators import Directory
 from saga_cli.report import Report
-from saga_cli.terminal import console, fail, plain
+from saga_cli.terminal import console, fail, plain, print_json
 from saga_cli.why import Diagnosis, Finding, diagnose, elsewhere
 
 LOOKS: Final = 3
@@ -26,7 +24,7 @@ def why(order_id: OrderId, *, as_json: AsJson = False) -> None:
     found = _diagnosed(asked, order_id)
     about = _about(asked, order_id) if found.settled else {}
     if as_json:
-        sys.stdout.write(json.dumps({**asdict(found), **about}, indent=1) + "\n")
+        print_json({**asdict(found), **about})
     elif found.known:
         _tell(found, about)
     if not found.known:

@@ -1,7 +1,6 @@
 """saga reconcile: are all orders settled, whole, and undone in order, by all databases and the log?"""
 
 import asyncio
-import json
 import sys
 import time
 from dataclasses import asdict
@@ -11,7 +10,7 @@ import typer
 
 from saga_cli.asking import AsJson
 from saga_cli.places import Places, found
-from saga_cli.terminal import console, plain
+from saga_cli.terminal import console, plain, print_json
 
 if TYPE_CHECKING:
     from guarantees.judge import Report
@@ -39,7 +38,7 @@ def reconcile(
     if unread:
         sys.stderr.write(f"saga: {len(unread)} can't be read, such as {plain(unread[0])}\n")
     if as_json:
-        sys.stdout.write(json.dumps(asdict(report), indent=1) + "\n")
+        print_json(asdict(report))
     else:
         _tell(report)
     if not report.is_clean:

@@ -1,5 +1,6 @@
 """How `saga` speaks: one console, one line for an error, and no way for data to play with the screen."""
 
+import json
 import re
 import sys
 from collections.abc import Collection, Sequence
@@ -22,6 +23,10 @@ console: Final = Console(highlight=False, width=None if sys.stdout.isatty() else
 def fail(why: str, code: int = 2) -> NoReturn:
     sys.stderr.write(f"saga: {why}\n")
     raise typer.Exit(code)
+
+
+def print_json(found: object) -> None:
+    sys.stdout.write(json.dumps(found, indent=1) + "\n")
 
 
 def table_of(*columns: str, right: Collection[str] = (), whole: Collection[str] = ()) -> Table:

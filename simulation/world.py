@@ -285,9 +285,8 @@ class World:
         return database
 
     def _committed(self, service: str, transaction: Transaction) -> None:
-        known = (
-            transaction.before.outbox
-        )  # one that is set aside, or tried again, is no new decision
+        # a row that is set aside, or tried again, is no new decision
+        known = transaction.before.outbox
         rows = [line.row for id_, line in transaction.after.outbox.items() if id_ not in known]
         if rows:
             types = [f"{type_of(row.headers)} {row.key}" for row in rows]

@@ -1,8 +1,6 @@
 """Asks broker, archive and stores what `saga retention` has to know, and tells what it says."""
 
 import asyncio
-import json
-import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -23,7 +21,7 @@ from saga_cli.log.source import Place, Span
 from saga_cli.log_reader import TOPICS
 from saga_cli.one_line import in_one_line
 from saga_cli.places import Places, found
-from saga_cli.terminal import console, lasting, plain, table_of
+from saga_cli.terminal import console, lasting, plain, print_json, table_of
 from saga_cli.topology import SERVICES
 from saga_cli.verify.details import committed
 from shared_events.catalog import BY_EVENT, DELIVERY_DETAILS, dead_letters_of
@@ -44,7 +42,7 @@ def retention(url: str, *, as_json: bool) -> None:
     if as_json:
         kept = {topic: {"ms": r.ms, "bytes": r.bytes} for topic, r in facts.topics.items()}
         told = {"topics": kept, "inbox": INBOX, "refusals": why}
-        sys.stdout.write(json.dumps(told, indent=1) + "\n")
+        print_json(told)
     else:
         console.print(_table(facts))
         console.print(f"inboxes: {INBOX}")

@@ -1,7 +1,5 @@
 """Runs `saga report`."""
 
-import json
-import sys
 from typing import Any
 
 from rich.table import Table
@@ -9,14 +7,14 @@ from rich.table import Table
 from saga_cli.archive.figures import figures
 from saga_cli.archive.files import Archive
 from saga_cli.one_line import in_one_line
-from saga_cli.terminal import console, plain, table_of
+from saga_cli.terminal import console, plain, print_json, table_of
 
 
 def report(url: str, *, as_json: bool) -> None:
     with in_one_line():
         found = figures(Archive.at(url))
     if as_json:
-        sys.stdout.write(json.dumps(found, indent=1) + "\n")
+        print_json(found)
         return
     for title, rows in found.items():
         if rows:

@@ -12,7 +12,7 @@ from rich.table import Table
 from saga_cli.schema import sources
 from saga_cli.schema.comparing import Change, changes, merged
 from saga_cli.schema.snapshot import Vocabulary, written
-from saga_cli.terminal import OneLine, console, fail, plain, table_of
+from saga_cli.terminal import OneLine, console, fail, plain, print_json, table_of
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 WHERE: Final = "a file of `schema export`, a checkout, or a revision of git"
@@ -37,7 +37,7 @@ def check(
     now = sources.vocabulary(new) if new else sources.here()
     found = merged(list(changes(then, now)))
     if as_json:
-        sys.stdout.write(json.dumps([asdict(change) for change in found], indent=1) + "\n")
+        print_json([asdict(change) for change in found])
     else:
         _tell(found, f"{len(then)} types of {Path(before).name}, {len(now)} now")
     if any(change.breaks for change in found):

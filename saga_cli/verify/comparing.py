@@ -19,7 +19,7 @@ from chassis.work import effect_of
 from saga_cli.log.source import Place, Source, Span
 from saga_cli.verify.live import CHUNK, COUNTERS, Live, Row, chunks, shared_apart
 from saga_cli.verify.reading import Ends, ends_of, own_events, pending_events, read
-from saga_cli.verify.results import Result, Told, nobody
+from saga_cli.verify.results import Result, Told, follows_nothing, nobody
 from shared_events.catalog import BY_EVENT, topic_of
 from shared_events.envelope import Envelope, event_id
 
@@ -139,8 +139,7 @@ class Comparison:
         try:
             fold(self.service, [envelope], self.folded)
         except (AssertionError, ValueError) as error:
-            why = f"{envelope.type} can't follow: {error}"
-            self._tell(envelope.subject, "the log makes no sense", "", why)
+            self._tell(envelope.subject, *follows_nothing(envelope, error))
         else:
             self.result.events += 1
             if envelope.subject in self.folded.own:

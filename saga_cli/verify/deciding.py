@@ -20,7 +20,7 @@ from chassis.replay import Folded, fold
 from chassis.service import Service
 from saga_cli.log.source import Place, Source, Span
 from saga_cli.verify.reading import Ends, ends_of, own_events, read
-from saga_cli.verify.results import Difference, Result, Told, apart, nobody
+from saga_cli.verify.results import Difference, Result, Told, apart, follows_nothing, nobody
 from shared_events.catalog import BY_EVENT, topic_of
 from shared_events.codec import MalformedError, decode_record, type_of
 from shared_events.decision import Refusal
@@ -179,10 +179,8 @@ class Lot:
                 self.found.differences += _differences(self.service.name, wrong)
 
     def _left_out(self, envelope: Envelope, error: Exception) -> None:
-        why = f"{envelope.type} can't follow: {error}"
-        self.found.differences.append(
-            Difference(self.service.name, envelope.subject, "the log makes no sense", "", why)
-        )
+        what = follows_nothing(envelope, error)
+        self.found.differences.append(Difference(self.service.name, envelope.subject, *what))
 
     def suspects(self) -> dict[str, Difference]:
         """Messages that led to nothing, and would now; or what they led to is on its way still."""

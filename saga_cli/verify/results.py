@@ -6,6 +6,8 @@ from typing import Any, TypeAlias
 
 from pydantic_core import to_json
 
+from shared_events.envelope import Envelope
+
 Told: TypeAlias = Callable[[int, int], None]
 """Told how many records were read just now, and how many more there are to read than was said."""
 
@@ -38,6 +40,11 @@ class Result:
 
     def differ(self, key: str, what: str, live: str = "", rebuilt: str = "") -> None:
         self.differences.append(Difference(self.service, key, what, live, rebuilt))
+
+
+def follows_nothing(envelope: Envelope, error: Exception) -> tuple[str, str, str]:
+    """`what`, `live` and `rebuilt` of a difference: the rules can't fold this event."""
+    return "the log makes no sense", "", f"{envelope.type} can't follow: {error}"
 
 
 def apart(one: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[str, str]:

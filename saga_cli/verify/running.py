@@ -1,8 +1,6 @@
 """Runs `saga verify` and tells what was found."""
 
 import asyncio
-import json
-import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import asdict
 from typing import Any, Final, TypeVar
@@ -16,7 +14,7 @@ from saga_cli.log.source import Source
 from saga_cli.one_line import in_one_line
 from saga_cli.places import Places, found
 from saga_cli.progress import shown
-from saga_cli.terminal import console, fail, plain, table_of
+from saga_cli.terminal import console, fail, plain, print_json, table_of
 from saga_cli.verify.deciding import Decided, Window, decide_again
 from saga_cli.verify.details import committed
 from saga_cli.verify.results import Difference, Result, Told
@@ -77,7 +75,7 @@ def _tell(
     if as_json:
         told = {"services": [_counts(result) for result in results]}
         told["differences"] = [asdict(difference) for difference in differences]
-        sys.stdout.write(json.dumps(told, indent=1) + "\n")
+        print_json(told)
     else:
         console.print(table_of(results))
         for result in results:

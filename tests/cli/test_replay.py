@@ -31,10 +31,10 @@ FORGED = PaymentRefunded(
 
 @pytest.fixture
 def story(monkeypatch: pytest.MonkeyPatch) -> Story:
-    told = Story(PAYMENT, PAYMENTS)
-    told.hears(StockReserved(order=an_order("o-1")))
-    monkeypatch.setattr(part, "opened", lambda *_: told.log)
-    return told
+    made = Story(PAYMENT, PAYMENTS)
+    made.hears(StockReserved(order=an_order("o-1")))
+    monkeypatch.setattr(part, "opened", lambda *_: made.log)
+    return made
 
 
 async def folded(story: Story, **how: Any) -> Folded:

@@ -266,6 +266,7 @@ def test_a_log_that_was_cut_is_whole_with_its_archive(
     assert settled_in_log(system, later)
     without = on_servers(system, "verify")
     assert without.code == 2
+    assert without.err.startswith("saga: ")
     assert " begins at " in without.err
     assert len(without.err.splitlines()) == 1
     whole = on_servers(system, "verify", *archive, "--json")

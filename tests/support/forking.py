@@ -1,7 +1,7 @@
 """Services forked from a process that has loaded their libraries, which is most of what a start costs.
 
-`saga up`, `make demo` and the chaos rig start theirs anew, as everywhere else. No module of this
-project is loaded before the fork: each service reads its own environment.
+Commands that run as processes of their own (`saga up`, `make demo`, `make chaos`) start each anew. No module
+of a service is loaded before the fork, so that each reads its own environment.
 """
 
 import contextlib
@@ -39,8 +39,6 @@ LIBRARIES: Final = (
     "structlog",
     "uvicorn",
 )
-
-
 LOG: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT
 
 
@@ -88,13 +86,13 @@ class Forks:
     def _listen(self) -> None:
         assert self._server.stdout is not None
         for line in self._server.stdout:
-            told = json.loads(line)
-            if "code" in told:
-                child = self._children.pop(told["pid"])
-                child.returncode = told["code"]
+            report = json.loads(line)
+            if "code" in report:
+                child = self._children.pop(report["pid"])
+                child.returncode = report["code"]
                 child.ended.set()
             else:
-                self._newest = self._children[told["pid"]] = Forked(told["pid"])
+                self._newest = self._children[report["pid"]] = Forked(report["pid"])
                 self._started.release()
 
 
@@ -132,7 +130,7 @@ def _until_forked() -> dict[str, Any] | None:
         ready, _, _ = select.select([0, ended], [], [])
         if ended in ready:
             os.read(ended, 1024)
-            _tell_of_the_dead()
+            _report_exits()
         if 0 in ready:
             if not (line := sys.stdin.buffer.readline()):
                 return None
@@ -140,12 +138,12 @@ def _until_forked() -> dict[str, Any] | None:
             if pid == 0:
                 signal.set_wakeup_fd(-1)
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                told: dict[str, Any] = json.loads(line)
-                return told
+                request: dict[str, Any] = json.loads(line)
+                return request
             _say(pid=pid)
 
 
-def _tell_of_the_dead() -> None:
+def _report_exits() -> None:
     with contextlib.suppress(ChildProcessError):
         while (dead := os.waitpid(-1, os.WNOHANG))[0]:
             _say(pid=dead[0], code=os.waitstatus_to_exitcode(dead[1]))
@@ -155,32 +153,31 @@ def _say(**what: int) -> None:
     os.write(1, json.dumps(what).encode() + b"\n")
 
 
-def _become(told: dict[str, Any]) -> None:
+def _become(request: dict[str, Any]) -> None:
     die_with(os.getppid())()
     os.setsid()
-    nothing, log = os.open(os.devnull, os.O_RDONLY), os.open(told["log"], LOG)
+    nothing, log = os.open(os.devnull, os.O_RDONLY), os.open(request["log"], LOG)
     for number, file in enumerate((nothing, log, log)):
         os.dup2(file, number)
     os.environ.clear()
-    os.environ.update(told["env"])
-    os.chdir(told["cwd"])
+    os.environ.update(request["env"])
+    os.chdir(request["cwd"])
     random.seed()
-    sys.argv = told["words"]
+    sys.argv = request["words"]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 
 
 def main() -> None:
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C is for the tests, which stop what they started
+    # Ctrl-C is for the tests, which stop what they started
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     for name in (*LIBRARIES, *sys.argv[1:]):
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
     gc.freeze()
-    told = _until_forked()
-    if told is not None:
+    request = _until_forked()
+    if request is not None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        _become(told)
+        _become(request)
 
 
 if __name__ == "__main__":

@@ -46,7 +46,6 @@ class Shop:
     told: str
     order_id: str = ""
     files: int = 0
-    puts_too_large: bool = False
     done: dict[tuple[str, ...], Ended] = field(default_factory=dict)
 
     @property
@@ -69,17 +68,22 @@ class Shop:
     def refused(self) -> str:
         """The id of a row of payment's outbox that Kafka never takes, refused by now."""
 
+        key = self._refused_key
+
         def look() -> str | None:
             listed = saga("outbox", "list", "payment", "--json").json
-            return next((row["id"] for row in listed if row["key"] == self.order_id), None)
+            return next((row["id"] for row in listed if row["key"] == key), None)
 
-        if not self.puts_too_large:
-            server = self.stack["servers"][1].rpartition("/")[0]
-            payment = f"{server}/{BY_NAME['payment'].database}"
-            asyncio.run(put_too_large(payment, self.order_id))
-            self.puts_too_large = True
         found: str = until(look, 60)
         return found
+
+    @cached_property
+    def _refused_key(self) -> str:
+        """The key of that row, which is put there once."""
+        server = self.stack["servers"][1].rpartition("/")[0]
+        payment = f"{server}/{BY_NAME['payment'].database}"
+        asyncio.run(put_too_large(payment, self.order_id))
+        return self.order_id
 
     def file(self) -> str:
         self.files += 1
