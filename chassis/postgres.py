@@ -158,7 +158,7 @@ class PostgresStore(PostgresOutbox):
     def _committed(self, work: Work, states: States) -> None:
         """Before anything else runs here: whoever relays must not be faster than this is told."""
         self.known.learn(states)
-        if self._leading:
+        if self._leading is not None:
             self.fresh.add(work.outbox_ids, work.outbox)
         for effect in work.effects:
             if effect.needs_attention:
@@ -195,7 +195,7 @@ class PostgresStore(PostgresOutbox):
             return rows
 
         async def write(tried: Tried) -> None:
-            if self._leading:
+            if self._leading is not None:
                 tried.work.hand_over(self.takes)
             parts = writing.of_inbox(messages, tried.work)
             keys = [m.key for m in messages if m.record]
@@ -221,7 +221,7 @@ class PostgresStore(PostgresOutbox):
         states = await self._with_shared(connection, own, todo)
         self.fresh.doubt()  # not before the locks: it may have waited for another's rows
         work = work_of(self.service, states, todo, parked_keys)
-        if self._leading:
+        if self._leading is not None:
             work.hand_over(self.takes)
         work.finished_effects += [m.effect_id for m in messages if m.effect_id and id(m) in settled]
         letters = [(m.record, m.key, why) for m, why in work.parked if m.record]
@@ -270,7 +270,7 @@ class PostgresStore(PostgresOutbox):
         self, connection: Connection, messages: Sequence[Message], work: Work, parts: list[Part]
     ) -> None:
         """States, and what has to be so for them to count, are the first of its parts."""
-        parts += writing.of_outbox(work.outbox, self.shards, after=parts)
+        parts += writing.of_outbox(work.outbox, after=parts)
         parts += writing.of_effects(work) + writing.of_answers(messages, work)
         if self.service.keeps_timeline:
             parts += writing.of_timeline(messages, work)
@@ -285,7 +285,7 @@ class PostgresStore(PostgresOutbox):
         await connection.execute(sql.NOTE, *values)
 
     async def _publish(self, connection: Connection, rows: Sequence[OutboxRow]) -> None:
-        await together.run(connection, writing.of_outbox(rows, self.shards))
+        await together.run(connection, writing.of_outbox(rows))
 
     async def _answered(
         self, connection: Connection, messages: Sequence[Message]

@@ -16,59 +16,59 @@ from chassis.message import BATCH_BYTES, OutboxRow
 from chassis.postgres_types import POISON, TRANSIENT, Connection, Pool, condemns
 
 log = structlog.get_logger()
-LOCK_CLASS: Final = 0x5A6A  # advisory locks of relays, apart from other users of the database
+LOCK_CLASS: Final = 0x5A6A  # the relay's advisory lock, apart from other users of the database
+LOCK: Final = 0
 
 
 @dataclass(kw_only=True)
 class PostgresOutbox:
     aside: Pool  # for bookkeeping whose loss only repeats a publish or a call with the same key
     keep_days: int = 7
-    shards: int = 1
     fresh: Fresh = field(default_factory=Fresh)
     letters: str = ""
     """The topic of dead letters' copies."""
-    _leading: dict[int, Connection] = field(default_factory=dict)
+    _leading: Connection | None = None
     _any_refused: bool = True  # until a look says that none is
 
-    async def lead(self, shard: int) -> bool:
-        if shard in self._leading:
+    async def lead(self) -> bool:
+        if self._leading is not None:
             return True
         async with self.translated():
             connection = await self.aside.acquire()
             try:
                 query = "SELECT pg_try_advisory_lock($1, $2)"
-                if await connection.fetchval(query, LOCK_CLASS, shard):
-                    self._leading[shard], self._any_refused = connection, True
+                if await connection.fetchval(query, LOCK_CLASS, LOCK):
+                    self._leading, self._any_refused = connection, True
                     return True
             finally:
-                if shard not in self._leading:
+                if self._leading is not connection:
                     await self.aside.release(connection)
             return False
 
     async def resign(self) -> None:
-        for shard in list(self._leading):
-            self._drop(shard)
+        self._drop()
 
-    def _drop(self, shard: int) -> None:
+    def _drop(self) -> None:
+        session, self._leading = self._leading, None
         with suppress(asyncpg.InterfaceError):  # the pool has taken it back: it is closed then
-            if (session := self._leading.pop(shard, None)) is not None:
+            if session is not None:
                 session.terminate()  # the lock goes with its session
         self.fresh.clear()
 
-    def at_hand(self, shard: int, limit: int, *shut: str) -> list[tuple[str, OutboxRow]] | None:
-        is_known = shard in self._leading and self.shards == 1 and self.fresh.is_all
+    def at_hand(self, limit: int, *shut: str) -> list[tuple[str, OutboxRow]] | None:
+        is_known = self._leading is not None and self.fresh.is_all
         return self.fresh.first(limit, shut) if is_known and not self._any_refused else None
 
-    async def pending(self, shard: int, limit: int, *shut: str) -> list[tuple[str, OutboxRow]]:
+    async def pending(self, limit: int, *shut: str) -> list[tuple[str, OutboxRow]]:
         """What this process wrote itself is at hand: only its place in the order is read."""
         if self._any_refused:  # asked first: what is released after that is seen below
-            self._any_refused = await self._as_leader(shard, "fetchval", sql.ANY_REFUSED)
+            self._any_refused = await self._as_leader("fetchval", sql.ANY_REFUSED)
         self.fresh.looking()
-        values: list[Any] = [shard, limit, list(shut)]
+        values: list[Any] = [limit, list(shut)]
         query = sql.PENDING
         if self._any_refused:
             query, values = sql.PENDING_BESIDE_REFUSED, [*values, self.letters]
-        found = await self._as_leader(shard, "fetch", query, *values)
+        found = await self._as_leader("fetch", query, *values)
         ids = within(found, BATCH_BYTES)
         rows = self.fresh.of(ids)
         missing = [id_ for id_ in ids if id_ not in rows]
@@ -78,38 +78,38 @@ class PostgresOutbox:
             rows |= {
                 id_: OutboxRow(topic, key, value, wire.unpacked(headers))
                 for id_, topic, key, value, headers in await self._as_leader(
-                    shard, "fetch", sql.OUTBOX_ROWS, missing
+                    "fetch", sql.OUTBOX_ROWS, missing
                 )
             }
         return [(str(id_), rows[id_]) for id_ in ids if id_ in rows]
 
-    async def refuse(self, shard: int, refused: Mapping[str, str]) -> None:
+    async def refuse(self, refused: Mapping[str, str]) -> None:
         numbers = [int(id_) for id_ in refused]
         why = [reason.replace("\0", "\\x00") for reason in refused.values()]
         self._any_refused = True
-        await self._as_leader(shard, "execute", sql.REFUSE, numbers, why)
+        await self._as_leader("execute", sql.REFUSE, numbers, why)
         self.fresh.forget(numbers)
 
-    async def acknowledge(self, shard: int, ids: Sequence[str]) -> None:
+    async def acknowledge(self, ids: Sequence[str]) -> None:
         query = keeping.KEEP if self.keep_days else keeping.FORGET
         numbers = [int(id_) for id_ in ids]
         try:
-            await self._as_leader(shard, "execute", query, numbers)
+            await self._as_leader("execute", query, numbers)
         except asyncpg.CheckViolationError:
             # the day's partition was attached while it waited for it
-            await self._as_leader(shard, "execute", query, numbers)
+            await self._as_leader("execute", query, numbers)
         self.fresh.forget(numbers)
 
-    async def _as_leader(self, shard: int, call: str, query: str, *values: Any) -> Any:
+    async def _as_leader(self, call: str, query: str, *values: Any) -> Any:
         """Use the session that holds the lock: if it is gone, so is the right to relay."""
-        session = self._leading.get(shard)
+        session = self._leading
         if session is None:
             raise LeadLostError("the session that led was given up")
         try:
             async with self.translated():
                 return await getattr(session, call)(query, *values)
         except TransientError as error:
-            self._drop(shard)
+            self._drop()
             if error.__cause__ is not None and condemns(error.__cause__):
                 raise LeadLostError(str(error)) from error
             raise

@@ -13,25 +13,26 @@ ENTER = """
 INSERT INTO inbox (message_id) SELECT id FROM unnest($1::uuid[]) AS id ORDER BY id
 ON CONFLICT DO NOTHING RETURNING 1
 """
+# of one shard, as the releases that read by it have written
 WRITE_OUTBOX = """
 INSERT INTO outbox (shard, topic, key, value, headers)
-SELECT shard, topic, key, value, headers
-FROM unnest($1::smallint[], $2::text[], $3::text[], $4::bytea[], $5::bytea[])
-    WITH ORDINALITY AS new (shard, topic, key, value, headers, nth)
+SELECT 0, topic, key, value, headers
+FROM unnest($1::text[], $2::text[], $3::bytea[], $4::bytea[])
+    WITH ORDINALITY AS new (topic, key, value, headers, nth)
 WHERE {after} ORDER BY nth RETURNING id
 """
 PENDING = """
 SELECT id, octet_length(headers) + coalesce(octet_length(value), 0) FROM outbox
-WHERE shard = $1 AND topic <> ALL($3::text[]) ORDER BY id LIMIT $2
+WHERE shard = 0 AND topic <> ALL($2::text[]) ORDER BY id LIMIT $1
 """
-# what is behind a refused row of its key waits for it; copies of dead letters, $4, have no order
+# what is behind a refused row of its key waits for it; copies of dead letters, $3, have no order
 PENDING_BESIDE_REFUSED = """
 SELECT id, octet_length(headers) + coalesce(octet_length(value), 0) FROM outbox
-WHERE shard = $1 AND topic <> ALL($3::text[]) AND refused IS NULL
-AND (topic = $4 OR NOT EXISTS (
-    SELECT FROM outbox AS head WHERE head.refused IS NOT NULL AND head.topic <> $4
+WHERE shard = 0 AND topic <> ALL($2::text[]) AND refused IS NULL
+AND (topic = $3 OR NOT EXISTS (
+    SELECT FROM outbox AS head WHERE head.refused IS NOT NULL AND head.topic <> $3
     AND head.key = outbox.key AND head.id < outbox.id
-)) ORDER BY id LIMIT $2
+)) ORDER BY id LIMIT $1
 """
 ANY_REFUSED = "SELECT EXISTS (SELECT FROM outbox WHERE refused IS NOT NULL)"
 REFUSE = """

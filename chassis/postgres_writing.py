@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
-from zlib import crc32
 
 from chassis import postgres_sql as sql
 from chassis import together, wire
@@ -46,14 +45,11 @@ def if_still_so(
     return [*parts, Part("parked_keys", sql.PARKED, [keys], rows=0)]
 
 
-def of_outbox(rows: Sequence[OutboxRow], shards: int, after: Sequence[Part] = ()) -> list[Part]:
+def of_outbox(rows: Sequence[OutboxRow], after: Sequence[Part] = ()) -> list[Part]:
     """Rows are numbered after the states are written; the answer is their ids, in their order."""
     if not rows:
         return []
-    table = [
-        (crc32(r.key.encode()) % shards, r.topic, r.key, r.value, wire.packed(r.headers))
-        for r in rows
-    ]
+    table = [(r.topic, r.key, r.value, wire.packed(r.headers)) for r in rows]
     text = sql.WRITE_OUTBOX.format(after=together.after(*(part.name for part in after)))
     return [Part(OUTBOX, text, columns(table), answer="array_agg(id)")]
 

@@ -1,4 +1,4 @@
-"""The only publisher: moves outbox rows to Kafka in their order, one relay a shard.
+"""The only publisher: moves outbox rows to Kafka in their order, one relay a service.
 
 What was not acknowledged is sent again by a new producer; the inbox of each consumer removes the
 repeats. A row that Kafka never takes is set aside in the store; a topic that can't be written just now is
@@ -49,7 +49,6 @@ class Relay:
     store: Store
     bootstrap: str
     name: str
-    shard: int = 0
     batch_rows: int = 1000
     poll_s: float = 0.02
     idle_after_s: float = 2.0
@@ -87,13 +86,13 @@ class Relay:
                     await self._turn()
                 self.failing = "; ".join(shut.why for shut in self._shut.values())
             except LeadLostError as error:
-                log.info("relay_stands_back", shard=self.shard, why=str(error))
+                log.info("relay_stands_back", why=str(error))
                 await self._step_down(self.resigned_s)
             except Exception as error:  # noqa: BLE001 - nothing was acknowledged that Kafka lacks
                 self.failures, self.failing = self.failures + 1, repr(error)
                 RELAY_FAILURES.labels(self.name).inc()
                 told = {"error": repr(error), "failures": self.failures}
-                log.warning("relay_failed", shard=self.shard, **told)
+                log.warning("relay_failed", **told)
                 let_go(error)
                 await self._step_down(clock.backoff_s(self.failures, base_s=0.1, max_s=2.0))
         await self._finish()
@@ -108,7 +107,7 @@ class Relay:
     async def _finish(self) -> None:
         try:
             async with asyncio.timeout(5):
-                if await self.store.lead(self.shard):
+                if await self.store.lead():
                     while await self.relay_once():
                         pass
                     await self.acknowledge()
@@ -117,7 +116,7 @@ class Relay:
         await self.sender.drop_producer()
 
     async def _turn(self) -> None:
-        if not await self.store.lead(self.shard):
+        if not await self.store.lead():
             await clock.wait(self.lead_retry_s)
             return
         self.wake.clear()
@@ -190,7 +189,7 @@ class Relay:
         return refused, error
 
     async def _set_aside(self, rows: dict[str, OutboxRow], refused: dict[str, str]) -> None:
-        await self.store.refuse(self.shard, refused)
+        await self.store.refuse(refused)
         for id_, why in refused.items():
             row = rows[id_]
             told = {"topic": row.topic, "saga_id": row.key, "bytes": size_of(row)}
@@ -199,16 +198,16 @@ class Relay:
     async def _pending(self, wanted: int) -> list[tuple[str, OutboxRow]]:
         now = clock.monotonic()
         shut = [topic for topic, known in self._shut.items() if now < known.until]
-        known = self.store.at_hand(self.shard, wanted, *shut) if now < self._look_at else None
+        known = self.store.at_hand(wanted, *shut) if now < self._look_at else None
         if known is not None:
             return known
         self._look_at = now + self.look_s
-        return await self.store.pending(self.shard, wanted, *shut)
+        return await self.store.pending(wanted, *shut)
 
     async def acknowledge(self) -> None:
         """Not at once for each: until then it is known here, and repeated if that is lost."""
         if self._sent:
-            await self.store.acknowledge(self.shard, list(self._sent))
+            await self.store.acknowledge(list(self._sent))
             published = list(self._sent.values())
             self._forget_sent()
             for told in self.on_published:

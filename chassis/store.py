@@ -48,16 +48,16 @@ class Store(Protocol):
     async def reached(self, offsets: dict[tuple[str, int], int]) -> None:
         """All records before these offsets are handled, or are none of the service's business."""
 
-    async def lead(self, shard: int) -> bool:
-        """Become, or stay, the one relay of the shard. Says whether it is so."""
+    async def lead(self) -> bool:
+        """Become, or stay, the one relay of the service. Says whether it is so."""
 
     async def resign(self) -> None:
         """Let other instances lead."""
 
-    def at_hand(self, shard: int, limit: int, *shut: str) -> list[tuple[str, OutboxRow]] | None:
+    def at_hand(self, limit: int, *shut: str) -> list[tuple[str, OutboxRow]] | None:
         """As `pending`, of what is known without a look; None if others' rows may have to go first."""
 
-    async def pending(self, shard: int, limit: int, *shut: str) -> list[tuple[str, OutboxRow]]:
+    async def pending(self, limit: int, *shut: str) -> list[tuple[str, OutboxRow]]:
         """The oldest rows not yet acknowledged, with their ids, in the order of decision.
 
         Not those of topics that are shut, nor rows that were refused, nor what follows one of its key;
@@ -65,10 +65,10 @@ class Store(Protocol):
         Raises LeadLostError where another instance relays.
         """
 
-    async def refuse(self, shard: int, refused: Mapping[str, str]) -> None:
+    async def refuse(self, refused: Mapping[str, str]) -> None:
         """Kafka never takes these rows, by id, for these reasons: they wait for a person."""
 
-    async def acknowledge(self, shard: int, ids: Sequence[str]) -> None:
+    async def acknowledge(self, ids: Sequence[str]) -> None:
         """Kafka has these rows: they are pending no more, but kept for a time."""
 
     def kept(self) -> AsyncIterator[list[OutboxRow]]:

@@ -46,8 +46,7 @@ def parked_key(key: str) -> str:
     return f"loyalty:parked:{key}"
 
 
-def relay_key(shard: int) -> str:
-    return f"loyalty:relay:{shard}"
+RELAY: Final = "loyalty:relay:0"
 
 
 def actions_key(key: str) -> str:

@@ -42,13 +42,13 @@ class RedisOutbox(Guarded):
     token: str = field(default_factory=ids.new_id)
     _leads_until: float = 0.0
 
-    async def lead(self, shard: int) -> bool:
+    async def lead(self) -> bool:
         """Not asked at every turn: `pending` asks as well, and keeps the lease."""
         now = clock.monotonic()
         if now < self._leads_until:
             return True
         try:
-            taken = await self.guarded(LEAD, [keys.relay_key(shard)], self.token, LEASE_MS)
+            taken = await self.guarded(LEAD, [keys.RELAY], self.token, LEASE_MS)
         except StoreLostError:
             return False  # there is nothing to relay until the consumer has seen to it
         self._leads_until = now + LEASE_MS / 2000 if taken else 0.0
@@ -57,23 +57,23 @@ class RedisOutbox(Guarded):
     async def resign(self) -> None:
         self._leads_until = 0.0
         try:
-            await self.redis.eval(RESIGN, 1, keys.relay_key(0), self.token)
+            await self.redis.eval(RESIGN, 1, keys.RELAY, self.token)
         except AWAY:
             return  # the lease ends by itself
 
-    def at_hand(self, shard: int, limit: int, *shut: str) -> None:
-        del shard, limit, shut  # it is looked at each time
+    def at_hand(self, limit: int, *shut: str) -> None:
+        del limit, shut  # it is looked at each time
 
-    async def pending(self, shard: int, limit: int, *shut: str) -> list[tuple[str, OutboxRow]]:
-        places = [keys.relay_key(shard), keys.OUTBOX, keys.REFUSED]
+    async def pending(self, limit: int, *shut: str) -> list[tuple[str, OutboxRow]]:
+        places = [keys.RELAY, keys.OUTBOX, keys.REFUSED]
         bounds = (limit, BATCH_BYTES, LETTERS)
         rows = await self._as_leader(PENDING, places, LEASE_MS, *bounds, *shut)
         return [(id_.decode(), keys.row_of(pairs)) for id_, pairs in rows]
 
-    async def refuse(self, shard: int, refused: Mapping[str, str]) -> None:
+    async def refuse(self, refused: Mapping[str, str]) -> None:
         now = clock.now()
         values = [v for id_, why in refused.items() for v in (id_, keys.refusal(why, now))]
-        await self._as_leader(REFUSE, [keys.relay_key(shard), keys.REFUSED], *values)
+        await self._as_leader(REFUSE, [keys.RELAY, keys.REFUSED], *values)
 
     async def _as_leader(self, script: str, places: Sequence[str], *values: Any) -> Any:
         reply = await self.guarded(script, places, self.token, *values)
@@ -82,8 +82,7 @@ class RedisOutbox(Guarded):
             raise LeadLostError("another instance relays now")
         return reply
 
-    async def acknowledge(self, shard: int, ids_: Sequence[str]) -> None:
-        del shard
+    async def acknowledge(self, ids_: Sequence[str]) -> None:
         if ids_:
             ends = (min(ids_, key=keys.place_in_stream), max(ids_, key=keys.place_in_stream))
             places = [keys.OUTBOX, keys.PUBLISHED]

@@ -107,7 +107,7 @@ class Database(Tables):
     projected: dict[str, dict[str, Any]] = field(default_factory=dict)
     due: Due = field(default_factory=Due)
     clients: list["Client"] = field(default_factory=list)
-    leaders: dict[int, "Client"] = field(default_factory=dict)
+    leader: "Client | None" = None
     open: dict["Transaction", None] = field(default_factory=dict)
     locks: dict[Lock, "Transaction"] = field(default_factory=dict)
     unflushed: list["Transaction"] = field(default_factory=list)
@@ -123,8 +123,8 @@ class Database(Tables):
         client.connection += 1
         for transaction in [t for t in self.open if t.client is client]:
             transaction.end()
-        for shard in [s for s, leader in self.leaders.items() if leader is client]:
-            del self.leaders[shard]
+        if self.leader is client:
+            self.leader = None
 
     def crashed(self, client: "Client") -> None:
         """The process is no more: none of its calls ever returns."""

@@ -46,7 +46,7 @@ class MemoryDecisions(Client):
     takes: frozenset[str] = frozenset()
     known: Known = field(init=False)
     fresh: Fresh = field(default_factory=Fresh)
-    _leading: dict[int, int] = field(default_factory=dict)
+    _leading: int | None = None
 
     def __post_init__(self) -> None:
         self.known = Known(self.service)
@@ -80,7 +80,7 @@ class MemoryDecisions(Client):
         states = await self.load(transaction, todo)
         self.fresh.doubt()
         work = work_of(self.service, states, todo, parked_keys)
-        if self._leading:
+        if self._leading is not None:
             work.hand_over(self.takes)
         work.finished_effects += [m.effect_id for m in messages if m.effect_id and id(m) in settled]
         await self.write(transaction, states, todo, work)

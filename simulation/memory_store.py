@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, TypeAlias
 
-from chassis.errors import TransientError
+from chassis.errors import LeadLostError, TransientError
 from chassis.known import Tried
 from chassis.message import (
     SKIP,
@@ -95,7 +95,7 @@ class MemoryStore(MemoryDecisions):
                 done = await self._decide(transaction, messages, malformed)
         work, states = done
         self.known.learn(states)
-        if self._leading:
+        if self._leading is not None:
             self.fresh.add(work.outbox_ids, work.outbox)
         for told in self.on_commit:
             told(work, states)
@@ -111,7 +111,7 @@ class MemoryStore(MemoryDecisions):
             return read
 
         async def write(tried: Tried) -> None:
-            if self._leading:
+            if self._leading is not None:
                 tried.work.hand_over(self.takes)
             async with self.transaction() as transaction:
                 await self._if_still_so(transaction, messages, tried)
@@ -138,43 +138,44 @@ class MemoryStore(MemoryDecisions):
     async def reached(self, offsets: dict[tuple[str, int], int]) -> None:
         del offsets
 
-    async def lead(self, shard: int) -> bool:
-        if shard in self._leading:
+    async def lead(self) -> bool:
+        if self._leading is not None:
             return True
         await self.ask("lead")
-        if shard in self.database.leaders:
+        if self.database.leader is not None:
             return False
-        self.database.leaders[shard] = self
-        self._leading[shard] = self.connection
+        self.database.leader = self
+        self._leading = self.connection
         return True
 
     async def resign(self) -> None:
-        for shard in list(self._leading):
-            self._drop(shard)
+        self._drop()
 
-    def _drop(self, shard: int) -> None:
-        del self._leading[shard]
-        if self.database.leaders.get(shard) is self:
-            del self.database.leaders[shard]
+    def _drop(self) -> None:
+        self._leading = None
+        if self.database.leader is self:
+            self.database.leader = None
         self.fresh.clear()
 
     @contextmanager
-    def _as_leader(self, shard: int) -> Iterator[int]:
+    def _as_leader(self) -> Iterator[int]:
         """The connection that leads: if it fails, the right to relay is gone."""
+        if self._leading is None:
+            raise LeadLostError("the session that led was given up")
         try:
-            yield self._leading[shard]
+            yield self._leading
         except TransientError:
-            self._drop(shard)
+            self._drop()
             raise
 
-    def at_hand(self, shard: int, limit: int, *shut: str) -> list[tuple[str, OutboxRow]] | None:
-        is_known = shard in self._leading and self.fresh.is_all
+    def at_hand(self, limit: int, *shut: str) -> list[tuple[str, OutboxRow]] | None:
+        is_known = self._leading is not None and self.fresh.is_all
         is_known &= not any(line.refused for line in self.database.outbox.values())
         return self.fresh.first(limit, shut) if is_known else None
 
-    async def pending(self, shard: int, limit: int, *shut: str) -> list[tuple[str, OutboxRow]]:
+    async def pending(self, limit: int, *shut: str) -> list[tuple[str, OutboxRow]]:
         self.fresh.looking()
-        with self._as_leader(shard) as connection:
+        with self._as_leader() as connection:
             await self.ask("pending", connection)
         free = list(self._publishable(shut))
         found = free[:limit]
@@ -194,8 +195,8 @@ class MemoryStore(MemoryDecisions):
             if is_free and not refused and row.topic not in shut:
                 yield str(id_), row
 
-    async def refuse(self, shard: int, refused: Mapping[str, str]) -> None:
-        with self._as_leader(shard) as connection:
+    async def refuse(self, refused: Mapping[str, str]) -> None:
+        with self._as_leader() as connection:
             async with self._alone("refuse", connection) as transaction:
                 for id_, why in refused.items():
                     line: Line | None = transaction.get("outbox", int(id_))
@@ -203,8 +204,8 @@ class MemoryStore(MemoryDecisions):
                         transaction.put("outbox", int(id_), line._replace(refused=why))
         self.fresh.forget(map(int, refused))
 
-    async def acknowledge(self, shard: int, ids: Sequence[str]) -> None:
-        with self._as_leader(shard) as connection:
+    async def acknowledge(self, ids: Sequence[str]) -> None:
+        with self._as_leader() as connection:
             async with self._alone("acknowledge", connection) as transaction:
                 for id_ in map(int, ids):
                     line = transaction.get("outbox", id_)

@@ -224,7 +224,7 @@ class World:
     async def _statement(self, service: str, name: str) -> None:
         process = current.get()
         if name == "pending" and process is not None and process.node is not None:
-            leader = self.databases[service].leaders.get(0)
+            leader = self.databases[service].leader
             self.watch.relays(service, process.name, leads=leader is process.node.store)
         await self.weather.statement(service, name)
 

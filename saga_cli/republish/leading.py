@@ -8,14 +8,13 @@ from typing import Any, Final
 from chassis import clock
 from chassis.errors import UnusableStoreError
 from chassis.postgres import PostgresStore
-from chassis.postgres_outbox import LOCK_CLASS
+from chassis.postgres_outbox import LOCK, LOCK_CLASS
 from chassis.service import Service
 from chassis.store import Store
 from saga_cli.declared import tables_of
 from saga_cli.places import Places
 from saga_cli.topology import BY_NAME
 
-SHARD: Final = 0
 TAKE_S: Final = 60.0
 LOOK_S: Final = 0.02
 RENEW_S: Final = 1.0
@@ -59,7 +58,7 @@ async def leading(store: Store) -> AsyncIterator[None]:
     """Relays wait meanwhile: nothing new of a key is published before what is put back."""
     async with asyncio.timeout(TAKE_S):
         await _depose(store)
-        while not await store.lead(SHARD):
+        while not await store.lead():
             await clock.wait(LOOK_S)
     renewing = asyncio.create_task(_renew(store))
     try:
@@ -74,7 +73,7 @@ async def leading(store: Store) -> AsyncIterator[None]:
 async def _depose(store: Store) -> None:
     if isinstance(store, PostgresStore):
         async with store.reading() as connection:
-            await connection.fetch(DEPOSE, LOCK_CLASS, SHARD)
+            await connection.fetch(DEPOSE, LOCK_CLASS, LOCK)
     else:
         await _depose_in_redis(store)
 
@@ -85,10 +84,10 @@ async def _depose_in_redis(store: Store) -> None:
     from loyalty_svc.store import RedisStore  # noqa: PLC0415
 
     assert isinstance(store, RedisStore), "a store of another kind has a way of its own"
-    await store.redis.set(keys.relay_key(SHARD), store.token, px=LEASE_MS)
+    await store.redis.set(keys.RELAY, store.token, px=LEASE_MS)
 
 
 async def _renew(store: Store) -> None:
     """Where the lead is a lease it goes on; whoever lost it sends no more."""
-    while await store.lead(SHARD):
+    while await store.lead():
         await clock.wait(RENEW_S)

@@ -19,7 +19,7 @@ from chassis.store import Store
 from chassis.topics import topics_of
 from saga_cli.declared import service_of
 from saga_cli.places import Places
-from saga_cli.republish.leading import SHARD, leading, opened
+from saga_cli.republish.leading import leading, opened
 from saga_cli.republish.missing import Found, Kept, Key, lost
 from saga_cli.terminal import said
 from saga_cli.topology import BY_NAME
@@ -146,7 +146,7 @@ async def _batches(store: Store, comparison: Comparison) -> AsyncIterator[list[O
 async def _send(store: Store, sender: Sender, batch: list[OutboxRow]) -> None:
     waiting = [(str(number), row) for number, row in enumerate(batch)]
     for _ in range(TRIES):
-        if not await store.lead(SHARD):
+        if not await store.lead():
             raise InterruptedSendError("another relay has taken over")
         acknowledged, error = await sender.publish(waiting)
         done = set(acknowledged)

@@ -42,8 +42,8 @@ _EDITS: Final = (
     Edit(
         "numbered-before-states",
         "chassis/postgres.py",
-        "parts += writing.of_outbox(work.outbox, self.shards, after=parts)",
-        "parts[:0] = writing.of_outbox(work.outbox, self.shards)",
+        "parts += writing.of_outbox(work.outbox, after=parts)",
+        "parts[:0] = writing.of_outbox(work.outbox)",
         (f"{KNOWN}events_are_numbered_after_their_state_is_written",),
     ),
     Edit(
@@ -159,15 +159,15 @@ _EDITS: Final = (
     Edit(
         "waits-for-a-copy",
         "chassis/postgres_sql.py",
-        "WHERE head.refused IS NOT NULL AND head.topic <> $4",
+        "WHERE head.refused IS NOT NULL AND head.topic <> $3",
         "WHERE head.refused IS NOT NULL",
         (f"{REFUSED}nothing_waits_for_a_copy_of_a_dead_letter",),
     ),
     Edit(
         "copies-wait",
         "chassis/postgres_sql.py",
-        "AND (topic = $4 OR NOT EXISTS (",
-        "AND ($4::text IS NULL OR NOT EXISTS (",
+        "AND (topic = $3 OR NOT EXISTS (",
+        "AND ($3::text IS NULL OR NOT EXISTS (",
         (f"{REFUSED}later_rows_of_its_key_wait_and_copies_of_dead_letters_do_not",),
     ),
     Edit(
@@ -208,8 +208,8 @@ _EDITS: Final = (
     Edit(
         "newest-first",
         "chassis/postgres_sql.py",
-        "topic <> ALL($3::text[]) ORDER BY id LIMIT $2",
-        "topic <> ALL($3::text[]) ORDER BY id DESC LIMIT $2",
+        "topic <> ALL($2::text[]) ORDER BY id LIMIT $1",
+        "topic <> ALL($2::text[]) ORDER BY id DESC LIMIT $1",
         (f"{STORES}rows_stand_in_the_order_of_decision[postgres]",),
     ),
     Edit(

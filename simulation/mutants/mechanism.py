@@ -126,8 +126,8 @@ def _outcome_forgotten() -> Sequence[Place]:
 
 def _acknowledged_first() -> Sequence[Place]:
     async def relayed(self: Any) -> int:
-        if rows := await self.store.pending(self.shard, self.batch_rows):
-            await self.store.acknowledge(self.shard, [id_ for id_, _ in rows])
+        if rows := await self.store.pending(self.batch_rows):
+            await self.store.acknowledge([id_ for id_, _ in rows])
             await self.sender.publish(rows)
         return len(rows)
 

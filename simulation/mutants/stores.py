@@ -81,9 +81,9 @@ def _rebuilt_reads_on() -> Sequence[Place]:
 
 
 def _everybody_leads() -> Sequence[Place]:
-    async def lead(self: Any, shard: int) -> bool:
+    async def lead(self: Any) -> bool:
         await self.ask("lead")
-        self._leading[shard] = self.connection
+        self._leading = self.connection
         return True
 
     return [(MemoryStore, "lead", lead)]
@@ -92,8 +92,8 @@ def _everybody_leads() -> Sequence[Place]:
 def _relay_by_cursor() -> Sequence[Place]:
     seen: dict[int, int] = {}
 
-    async def pending(self: Any, shard: int, limit: int) -> list[tuple[str, OutboxRow]]:
-        with self._as_leader(shard) as connection:
+    async def pending(self: Any, limit: int) -> list[tuple[str, OutboxRow]]:
+        with self._as_leader() as connection:
             await self.ask("pending", connection)
         outbox, last = self.database.outbox, seen.get(id(self.database), 0)
         found = [id_ for id_ in sorted(outbox) if id_ > last][:limit]
@@ -214,7 +214,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "everybody-leads",
-        "two relays of a shard at once",
+        "two relays at once",
         _everybody_leads,
         ("R7",),
         ("delay", "slow-service"),

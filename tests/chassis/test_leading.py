@@ -1,4 +1,4 @@
-"""Leading a shard when the database or Kafka answers with errors."""
+"""Leading when the database or Kafka answers with errors."""
 
 import asyncio
 import gc
@@ -49,13 +49,13 @@ def test_a_failed_try_to_lead_gives_its_connection_back() -> None:
     store = PostgresStore(service=SERVICE, own=SHIPMENTS, shared=None, pool=pool, aside=pool)
     for _ in range(3):
         with pytest.raises(TransientError):
-            asyncio.run(store.lead(0))
+            asyncio.run(store.lead())
     assert pool.out == 0
 
 
 @dataclass
-class Shard:
-    """One shard's outbox as several instances see it: one of them leads."""
+class Outbox:
+    """An outbox as several instances see it: one of them leads."""
 
     rows: dict[str, OutboxRow]
     leader: str = ""
@@ -66,25 +66,25 @@ class Shard:
 
 @dataclass
 class View:
-    shard: Shard
+    outbox: Outbox
     name: str
 
-    async def lead(self, _: int) -> bool:
-        self.shard.leader = self.shard.leader or self.name
-        return self.shard.leader == self.name
+    async def lead(self) -> bool:
+        self.outbox.leader = self.outbox.leader or self.name
+        return self.outbox.leader == self.name
 
     async def resign(self) -> None:
-        if self.shard.leader == self.name:
-            self.shard.leader = ""
+        if self.outbox.leader == self.name:
+            self.outbox.leader = ""
 
     def at_hand(self, *_: int) -> None: ...
 
-    async def pending(self, _: int, limit: int) -> list[tuple[str, OutboxRow]]:
-        return list(self.shard.rows.items())[:limit]
+    async def pending(self, limit: int) -> list[tuple[str, OutboxRow]]:
+        return list(self.outbox.rows.items())[:limit]
 
-    async def acknowledge(self, _: int, ids: Sequence[str]) -> None:
+    async def acknowledge(self, ids: Sequence[str]) -> None:
         for id_ in ids:
-            del self.shard.rows[id_]
+            del self.outbox.rows[id_]
 
 
 class CutOff(Broker):
@@ -97,18 +97,18 @@ class CutOff(Broker):
 async def test_an_instance_that_cannot_publish_lets_another_lead(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Cut off from Kafka, yet not from its store, it would hold up every order of its shard."""
+    """Cut off from Kafka, yet not from its store, it would hold up every order."""
     producers = {"cut": CutOff, "whole": Broker}
     monkeypatch.setattr(sender_module, "make_producer", lambda at, _: producers[at]())
-    shard = Shard({"1": OutboxRow("shipping.events", "o-1", b"{}", [])})
-    cut, whole = (Relay(shard.seen_by(at), at, at, lead_retry_s=0.01) for at in producers)
-    assert await cut.store.lead(0)
+    outbox = Outbox({"1": OutboxRow("shipping.events", "o-1", b"{}", [])})
+    cut, whole = (Relay(outbox.seen_by(at), at, at, lead_retry_s=0.01) for at in producers)
+    assert await cut.store.lead()
     end = asyncio.Event()
     relaying = [asyncio.create_task(relay.run(end)) for relay in (cut, whole)]
     async with asyncio.timeout(10):
-        while shard.rows:
+        while outbox.rows:
             await asyncio.sleep(0.001)
-    assert shard.leader == "whole"
+    assert outbox.leader == "whole"
     end.set()
     await asyncio.gather(*relaying)
 
@@ -122,15 +122,15 @@ async def test_nothing_of_a_turn_that_failed_stays_in_memory(
 ) -> None:
     """Rows may be large, and collections are few."""
     monkeypatch.setattr(sender_module, "make_producer", lambda *_: Broker())
-    view = Shard({}).seen_by("one")
+    view = Outbox({}).seen_by("one")
     read: list[weakref.ref[Headers]] = []
 
-    async def pending(_: int, limit: int) -> list[tuple[str, OutboxRow]]:
+    async def pending(limit: int) -> list[tuple[str, OutboxRow]]:
         headers = Headers()
         read.append(weakref.ref(headers))
         return [(str(limit), OutboxRow("shipping.events", "o-1", b"{}", headers))]
 
-    async def acknowledge(_: int, ids: Sequence[str]) -> None:
+    async def acknowledge(ids: Sequence[str]) -> None:
         raise TransientError(f"the database is away: {len(ids)}")
 
     view.pending, view.acknowledge = pending, acknowledge
@@ -144,7 +144,7 @@ async def test_nothing_of_a_turn_that_failed_stays_in_memory(
         assert [headers() for headers in read[:2]] == [None, None]
     finally:
         gc.enable()
-    view.acknowledge = Shard({}).seen_by("one").acknowledge
-    view.pending = Shard({}).seen_by("one").pending
+    view.acknowledge = Outbox({}).seen_by("one").acknowledge
+    view.pending = Outbox({}).seen_by("one").pending
     end.set()
     await relaying

@@ -44,16 +44,16 @@ class Memory:
         self.committed.set()
         return [Done((), None) for _ in messages]
 
-    async def lead(self, _: int) -> bool:
+    async def lead(self) -> bool:
         return True
 
     def at_hand(self, *_: int) -> None: ...
 
-    async def pending(self, _: int, limit: int) -> list[tuple[str, OutboxRow]]:
+    async def pending(self, limit: int) -> list[tuple[str, OutboxRow]]:
         self.asked.set()
         return list(self.rows.items())[:limit]
 
-    async def acknowledge(self, _: int, ids: Sequence[str]) -> None:
+    async def acknowledge(self, ids: Sequence[str]) -> None:
         for id_ in ids:
             del self.rows[id_]
 

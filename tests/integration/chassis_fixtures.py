@@ -218,7 +218,8 @@ async def cut(store: PostgresStore | MemoryStore) -> None:
     if isinstance(store, MemoryStore):
         store.database.disconnected(store)
         return
-    leading = store._leading[0]
+    leading = store._leading
+    assert leading is not None
     async with store.reading() as connection:
         query = "SELECT pg_terminate_backend($1)"
         assert await connection.fetchval(query, leading.get_server_pid())

@@ -47,10 +47,10 @@ class Desk:
 
     async def relay(self) -> None:
         """What waits in the outbox is published, and effects that waited for it are due."""
-        assert await self.store.lead(0)
-        rows = await self.store.pending(0, 10_000)
+        assert await self.store.lead()
+        rows = await self.store.pending(10_000)
         self.sent += [row for _, row in rows]
-        await self.store.acknowledge(0, [id_ for id_, _ in rows])
+        await self.store.acknowledge([id_ for id_, _ in rows])
         relay = self.node.relay
         for sent in relay.on_sent if rows else ():
             sent(rows)

@@ -113,17 +113,17 @@ async def test_a_store_goes_on_with_the_standby_that_was_promoted(
 ) -> None:
     first = an_order()
     assert isinstance((await store.handle([_captured(first)]))[0], Done)
-    assert await store.lead(0)
-    rows = await store.pending(0, 10)
+    assert await store.lead()
+    rows = await store.pending(10)
     await asyncio.to_thread(pair.fail_over)
     with pytest.raises(TransientError):
-        await store.acknowledge(0, [id_ for id_, _ in rows])
+        await store.acknowledge([id_ for id_, _ in rows])
     async with asyncio.timeout(20):
         while not isinstance(await _outcome(store), Done):
             await asyncio.sleep(0.05)
-    assert await store.lead(0)
-    assert [id_ for id_, _ in rows] == [id_ for id_, row in await store.pending(0, 10)][: len(rows)]
-    await store.acknowledge(0, [id_ for id_, _ in rows])
+    assert await store.lead()
+    assert [id_ for id_, _ in rows] == [id_ for id_, row in await store.pending(10)][: len(rows)]
+    await store.acknowledge([id_ for id_, _ in rows])
     assert (await store.backlog())["outbox_rows"] > 0
 
 

@@ -186,12 +186,12 @@ async def test_instances_tend_side_by_side_while_relays_go_on(store: PostgresSto
     row = OutboxRow("t", "side-by-side", b"", [])
     async with store.transaction() as connection:
         await store._publish(connection, [row] * 50)
-    while not await store.lead(0):
+    while not await store.lead():
         await asyncio.sleep(0.05)
 
     async def relay() -> None:
-        while rows := [id_ for id_, r in await store.pending(0, 100_000) if r == row]:
-            await store.acknowledge(0, rows[:5])
+        while rows := [id_ for id_, r in await store.pending(100_000) if r == row]:
+            await store.acknowledge(rows[:5])
 
     await asyncio.gather(relay(), *(store.tend() for _ in range(4)))
     kept = [r.key async for rows in store.kept() for r in rows if r.topic == "t"]

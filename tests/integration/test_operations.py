@@ -45,9 +45,9 @@ class Parking:
 
     async def outbox(self) -> list[str]:
         """Topics of the order's pending rows."""
-        while not await self.repaired.lead(0):
+        while not await self.repaired.lead():
             await asyncio.sleep(0.05)
-        rows = await self.repaired.pending(0, 100_000)
+        rows = await self.repaired.pending(100_000)
         return [row.topic for _, row in rows if row.key == self.key]
 
 

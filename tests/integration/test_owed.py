@@ -228,7 +228,7 @@ async def test_who_leads_the_relay_owes_what_it_takes_with_a_first_lease(
     store.takes = frozenset({"Capture"})
     store.on_commit.append(lambda work, _states: told.extend(work.effects))
     if leases:
-        assert await store.lead(0)
+        assert await store.lead()
     await store.handle([a_message(StockReserved(order=order))], ())
     (effect,) = await owed(payment, store, order.order_id)
     assert [e.tries for e in told] == [effect.tries] == [leases]

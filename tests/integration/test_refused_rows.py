@@ -25,19 +25,19 @@ def kind(request: pytest.FixtureRequest) -> Kind:
 
 async def put(store: Any, *places: tuple[str, str]) -> list[str]:
     """A row of each topic and key, after all that was there; their ids."""
-    assert await store.lead(0)
+    assert await store.lead()
     rows = [OutboxRow(topic, key, b"{}", []) for topic, key in places]
     async with store.transaction() as transaction:
         await store._publish(transaction, rows)
-    return [id_ for id_, _ in (await store.pending(0, 100_000))[-len(rows) :]]
+    return [id_ for id_, _ in (await store.pending(100_000))[-len(rows) :]]
 
 
 async def test_later_rows_of_its_key_wait_and_copies_of_dead_letters_do_not(kind: Kind) -> None:
     store, key, other = await kind.connect(kind.service), ids.new_id(), ids.new_id()
     rows = [(EVENTS, key), (EVENTS, key), (LETTERS, key), (EVENTS, other)]
     first, *_ = await put(store, *rows)
-    await store.refuse(0, {first: "too large"})
-    places = [(row.topic, row.key) for _, row in await store.pending(0, 100_000)]
+    await store.refuse({first: "too large"})
+    places = [(row.topic, row.key) for _, row in await store.pending(100_000)]
     assert [place for place in places if place in rows] == rows[2:]
     await store.close()
 
@@ -45,8 +45,8 @@ async def test_later_rows_of_its_key_wait_and_copies_of_dead_letters_do_not(kind
 async def test_nothing_waits_for_a_copy_of_a_dead_letter(kind: Kind) -> None:
     store, key = await kind.connect(kind.service), ids.new_id()
     copy, event = await put(store, (LETTERS, key), (EVENTS, key))
-    await store.refuse(0, {copy: "too large"})
-    assert event in dict(await store.pending(0, 100_000))
+    await store.refuse({copy: "too large"})
+    assert event in dict(await store.pending(100_000))
     await store.close()
 
 
@@ -55,7 +55,7 @@ async def test_a_copy_that_is_refused_holds_up_no_effect_of_its_key(kind: Kind) 
     await store.handle([a_message(StockReserved(order=order))], ())
     assert await relayed(store)
     (copy,) = await put(store, (LETTERS, order.order_id))
-    await store.refuse(0, {copy: "too large"})
+    await store.refuse({copy: "too large"})
     found = await store.due_effects(("Capture",), 10_000, 60)
     assert order.order_id in {effect.key for effect in found}
     await store.close()

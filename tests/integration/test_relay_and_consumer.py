@@ -53,7 +53,7 @@ async def test_a_low_id_that_commits_late_is_still_published(servers: Servers, k
 
     store = await kind.connect(kind.service)
     relay = Relay(store, servers.addresses.kafka_bootstrap, "shipping")
-    assert await store.lead(0)
+    assert await store.lead()
     slow, quick = an_order(), an_order()
     held = await asyncpg.connect(servers.addresses.database_url(BY_NAME["shipping"]))
     transaction = held.transaction()
@@ -68,7 +68,7 @@ async def test_a_low_id_that_commits_late_is_still_published(servers: Servers, k
     await transaction.commit()
     assert await relay.relay_once() == 1
     await relay.acknowledge()
-    assert await store.pending(0, 10) == []
+    assert await store.pending(10) == []
     assert len(await _published(servers, quick.order_id)) == 1
     await held.close()
     await store.close()
@@ -119,10 +119,10 @@ async def test_rubbish_in_one_partition_loses_nothing_of_the_others(
     stopping = asyncio.Event()
     running = asyncio.create_task(consumer.run(stopping))
     keys = {order.order_id for order in good}
-    while not await store.lead(0):
+    while not await store.lead():
         await asyncio.sleep(0.05)
     deadline = time.monotonic() + 30
-    while {row.key for _, row in await store.pending(0, 1000)} & keys != keys:
+    while {row.key for _, row in await store.pending(1000)} & keys != keys:
         assert time.monotonic() < deadline
         await asyncio.sleep(0.05)
     assert {rubbish, ""} <= set(await kind.operations(store).parked_keys())
@@ -153,10 +153,10 @@ async def test_a_consumer_that_hangs_is_thrown_away_and_goes_on(
     await producer.start()
     await _send(producer, record, 0)
     await producer.stop()
-    while not await store.lead(0):
+    while not await store.lead():
         await asyncio.sleep(0.05)
     deadline = time.monotonic() + 60
-    while order.order_id not in {row.key for _, row in await store.pending(0, 1000)}:
+    while order.order_id not in {row.key for _, row in await store.pending(1000)}:
         assert time.monotonic() < deadline, "it did not go on"
         await asyncio.sleep(0.1)
     stopping.set()

@@ -244,9 +244,9 @@ async def test_no_more_than_so_many_bytes_are_read_at_once(servers: Servers, kin
     reader = await kind.connect(kind.service)
     async with reader.transaction() as connection:
         await reader._publish(connection, rows)
-    while not await reader.lead(0):
+    while not await reader.lead():
         await asyncio.sleep(0.01)
-    found = await reader.pending(0, 1000)
+    found = await reader.pending(1000)
     assert 0 < sum(size_of(row) for _, row in found) <= BATCH_BYTES
     await reader.close()
     async with relaying(kind, servers.addresses.kafka_bootstrap) as (store, _):

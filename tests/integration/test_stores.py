@@ -27,9 +27,9 @@ async def store(kind: Kind) -> AsyncIterator[Store]:
 
 async def _outbox(store: Store, *keys: str) -> list[str]:
     """Keys of pending rows, in their order, of these orders only."""
-    while not await store.lead(0):
+    while not await store.lead():
         await asyncio.sleep(0.05)
-    rows = await store.pending(0, 100_000)
+    rows = await store.pending(100_000)
     return [row.key for _, row in rows if row.key in keys and ".dead-" not in row.topic]
 
 
@@ -53,8 +53,8 @@ async def test_a_row_leaves_the_outbox_only_when_acknowledged(kind: Kind, store:
     order = an_order()
     await store.handle([kind.first(order)], ())
     assert await _outbox(store, order.order_id) == [order.order_id]
-    rows = await store.pending(0, 100_000)
-    await store.acknowledge(0, [id_ for id_, row in rows if row.key == order.order_id])
+    rows = await store.pending(100_000)
+    await store.acknowledge([id_ for id_, row in rows if row.key == order.order_id])
     assert await _outbox(store, order.order_id) == []
 
 
@@ -70,8 +70,8 @@ async def test_what_was_acknowledged_is_kept_for_a_time_in_its_order(
     await store.handle([kind.first(order) for order in orders], ())
     assert await _published(store, *keys) == []
     assert await _outbox(store, *keys) == keys
-    rows = await store.pending(0, 100_000)
-    await store.acknowledge(0, [id_ for id_, row in rows if row.key in keys])
+    rows = await store.pending(100_000)
+    await store.acknowledge([id_ for id_, row in rows if row.key in keys])
     await store.tend()
     assert await store.keeps_any()
     assert await _published(store, *keys) == keys
@@ -80,8 +80,8 @@ async def test_what_was_acknowledged_is_kept_for_a_time_in_its_order(
     monkeypatch.setattr(store, "keep_days", 0)
     later = an_order()
     await store.handle([kind.first(later)], ())
-    rows = await store.pending(0, 100_000)
-    await store.acknowledge(0, [id_ for id_, row in rows if row.key == later.order_id])
+    rows = await store.pending(100_000)
+    await store.acknowledge([id_ for id_, row in rows if row.key == later.order_id])
     assert await _outbox(store, later.order_id) == []
     assert await _published(store, later.order_id) == []
 
@@ -158,9 +158,9 @@ async def test_bytes_that_are_no_event_are_kept_under_their_key(kind: Kind, stor
     assert isinstance(outcomes[0], Done)
     operations = kind.operations(store)
     assert bad.order_id in await operations.parked_keys()
-    while not await store.lead(0):
+    while not await store.lead():
         await asyncio.sleep(0.05)
-    letters = [row for _, row in await store.pending(0, 100_000) if row.key == bad.order_id]
+    letters = [row for _, row in await store.pending(100_000) if row.key == bad.order_id]
     assert [(row.topic, row.value) for row in letters] == [
         (f"{kind.service.name}.dead-letters", b"\x00\xff not JSON")
     ]
@@ -182,13 +182,13 @@ async def test_bytes_that_come_again_are_kept_once(kind: Kind, store: Store) -> 
 
 async def test_one_leads_until_it_resigns(kind: Kind) -> None:
     first, second = await kind.connect(kind.service), await kind.connect(kind.service)
-    while not await first.lead(0):
+    while not await first.lead():
         await asyncio.sleep(0.05)
-    assert not await second.lead(0)
-    assert await first.lead(0)
+    assert not await second.lead()
+    assert await first.lead()
     await first.resign()
     async with asyncio.timeout(5):
-        while not await second.lead(0):
+        while not await second.lead():
             await asyncio.sleep(0.05)
     await first.close()
     await second.close()

@@ -69,9 +69,9 @@ def orders(request: pytest.FixtureRequest) -> Kind:
 async def outbox(store: Any, *keys: str) -> list[tuple[str, str]]:
     """Keys and wire types of these orders' pending rows."""
     async with asyncio.timeout(20):
-        while not await store.lead(0):
+        while not await store.lead():
             await asyncio.sleep(0.01)
-    rows = await store.pending(0, 100_000)
+    rows = await store.pending(100_000)
     types = [(row.key, dict(row.headers)["ce_type"]) for _, row in rows if row.key in keys]
     return [(key, (type_ or b"").decode()) for key, type_ in types]
 
@@ -284,7 +284,7 @@ async def test_what_waited_for_another_is_not_relayed_before_it(stock: Kind) -> 
             await waits(second, other)
             assert not await outbox(second, sku)
         await other
-        known = second.at_hand(0, 100_000)
+        known = second.at_hand(100_000)
         assert known is None or sum(row.key == sku for _, row in known) == 2
         assert len(await outbox(second, sku)) == 2
 
@@ -292,12 +292,12 @@ async def test_what_waited_for_another_is_not_relayed_before_it(stock: Kind) -> 
 async def test_the_right_to_relay_goes_with_its_session(kind: Kind) -> None:
     async with two(kind) as (first, second):
         assert await outbox(first) == []
-        assert not await second.lead(0)
+        assert not await second.lead()
         await chassis_fixtures.cut(first)
         assert await outbox(second) == []
         with pytest.raises(TransientError):
-            await first.pending(0, 1)
-        assert not await first.lead(0)
+            await first.pending(1)
+        assert not await first.lead()
 
 
 def outcome_of(effect: PendingEffect) -> Message:

@@ -117,13 +117,13 @@ class Loyalty:
                 await self.relay(store)
 
     async def relay(self, store: RedisStore) -> None:
-        assert await store.lead(0)
-        rows = await store.pending(0, 100)
+        assert await store.lead()
+        rows = await store.pending(100)
         for _, row in rows:
             assert row.topic == PLACE.topic, f"parked: {row}"
             self.published.add(row.key, row.value, row.headers)
         if rows:
-            await store.acknowledge(0, [id_ for id_, _ in rows])
+            await store.acknowledge([id_ for id_, _ in rows])
 
 
 def decoded(record: Record) -> Message:

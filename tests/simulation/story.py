@@ -139,25 +139,25 @@ def _with_a_bug() -> Service:
 
 async def _relay(loyalty: Loyalty, opened: store.RedisStore, time: VirtualTime) -> None:
     other = await loyalty.connect()
-    assert await opened.lead(0)
-    assert not await other.lead(0)
+    assert await opened.lead()
+    assert not await other.lead()
     with suppress(TransientError):
-        await other.pending(0, 10)
+        await other.pending(10)
     await time.wait(outbox.LEASE_MS / 1000 * 0.6)
-    rows = await opened.pending(0, 100)
+    rows = await opened.pending(100)
     await time.wait(outbox.LEASE_MS / 1000 * 0.6)
-    assert await opened.lead(0)
+    assert await opened.lead()
     for _, row in rows:
         if row.topic == "loyalty.events":
             loyalty.published.add(row.key, row.value, row.headers)
     (first, _), *others = rows
-    await opened.refuse(0, {first: "too large"})
-    assert first not in dict(await opened.pending(0, 100))
+    await opened.refuse({first: "too large"})
+    assert first not in dict(await opened.pending(100))
     operations = RedisOperations(opened)
     assert await operations.release(first, "ann", "the topic takes it now")
-    await opened.refuse(0, {first: "still too large"})
+    await opened.refuse({first: "still too large"})
     assert await operations.drop(first, "ann", "never")
-    await opened.acknowledge(0, [id_ for id_, _ in others])
+    await opened.acknowledge([id_ for id_, _ in others])
     await opened.tend()
     await other.resign()
     await opened.resign()

@@ -126,7 +126,7 @@ async def test_a_crashed_process_lets_others_go_on_and_never_does_itself(
     database: Database, stores: tuple[MemoryStore, MemoryStore], name: str
 ) -> None:
     dying, other = stores
-    assert await dying.lead(0)
+    assert await dying.lead()
     gate = asyncio.Event()
     database.statement = at(name, gate.wait)
     message = a_first()
@@ -137,8 +137,8 @@ async def test_a_crashed_process_lets_others_go_on_and_never_does_itself(
     database.crashed(dying)
     gate.set()
     assert isinstance((await waiting)[0], Done)
-    assert await other.lead(0)
-    late = asyncio.create_task(dying.pending(0, 1))
+    assert await other.lead()
+    late = asyncio.create_task(dying.pending(1))
     await settled()
     assert not dead.done()
     assert not late.done()
@@ -152,7 +152,7 @@ async def test_a_restart_ends_what_is_open_and_the_right_to_relay(
     database: Database, stores: tuple[MemoryStore, MemoryStore], name: str
 ) -> None:
     store, other = stores
-    assert await store.lead(0)
+    assert await store.lead()
     gate = asyncio.Event()
     database.statement = at(name, gate.wait)
     message = a_first()
@@ -163,10 +163,10 @@ async def test_a_restart_ends_what_is_open_and_the_right_to_relay(
     with pytest.raises(TransientError):
         await task
     assert is_empty(database)
-    assert await other.lead(0)
+    assert await other.lead()
     with pytest.raises(TransientError):
-        await store.pending(0, 1)
-    assert not await store.lead(0)
+        await store.pending(1)
+    assert not await store.lead()
     assert isinstance((await store.handle([message]))[0], Done)
 
 
@@ -198,9 +198,9 @@ async def test_who_waits_too_long_for_a_lock_gives_up(
 
 async def _acknowledged(database: Database, store: MemoryStore) -> PendingEffect:
     """One row is with Kafka, one effect is leased; both are written down lazily."""
-    assert await store.lead(0)
+    assert await store.lead()
     await store.handle([a_first()])
-    await store.acknowledge(0, [id_ for id_, _ in await store.pending(0, 9)])
+    await store.acknowledge([id_ for id_, _ in await store.pending(9)])
     (leased,) = await due(store, ("Book",), 9, 60)
     assert database.outbox == {}
     return leased
@@ -238,8 +238,8 @@ async def test_a_checker_sees_what_each_commit_changed(
     assert (first.before.own, first.after.own[message.key].version) == ({}, 1)
     assert list(first.after.inbox) == [message.id]
     assert [line.row.key for line in first.after.outbox.values()] == [message.key]
-    assert await store.lead(0)
-    await store.acknowledge(0, [str(id_) for id_ in first.after.outbox])
+    assert await store.lead()
+    await store.acknowledge([str(id_) for id_ in first.after.outbox])
     assert seen[1].before.outbox == first.after.outbox
     assert await due(store, ("HandOver",), 9, 60) == []
     assert len(seen) == 2

@@ -8,9 +8,9 @@ from chassis.store import Store
 
 async def relayed(store: Store) -> int:
     """All of it is acknowledged, as if Kafka had it; returns how many rows."""
-    assert await store.lead(0)
-    rows = await store.pending(0, 10_000)
-    await store.acknowledge(0, [id_ for id_, _ in rows])
+    assert await store.lead()
+    rows = await store.pending(10_000)
+    await store.acknowledge([id_ for id_, _ in rows])
     await store.resign()
     return len(rows)
 

@@ -62,17 +62,17 @@ class Shop:
         record = a_record(event)
         return OutboxRow(record.topic, order, record.value, list(record.headers))
 
-    async def lead(self, _: int) -> bool:
+    async def lead(self) -> bool:
         return True
 
     async def resign(self) -> None: ...
 
     def at_hand(self, *_: object) -> None: ...
 
-    async def pending(self, _: int, limit: int, *shut: str) -> list[tuple[str, OutboxRow]]:
+    async def pending(self, limit: int, *shut: str) -> list[tuple[str, OutboxRow]]:
         return [] if TOPIC in shut else list(self.outbox.items())[:limit]
 
-    async def acknowledge(self, _: int, ids: Sequence[str]) -> None:
+    async def acknowledge(self, ids: Sequence[str]) -> None:
         for id_ in ids:
             del self.outbox[id_]
 
