@@ -25,13 +25,14 @@ from chassis.message import Message as Command
 from chassis.openapi import HEALTH, Api, operation_id, refusals
 from chassis.problems import Problem, problem
 from chassis.requests import Head, allowed, only_known
-from shared_events.decision import Refusal
+from shared_events.decision import Refusal, RefusalKind
 
 BODY_MAX_BYTES: Final = 64 * 1024
 JSON: Final = re.compile(r"application/([a-z0-9!#$&^_.+-]+\+)?json")
 REPLAYED: Final = "chassis.replayed"  # in a request's scope
 API_VERSION: Final = "1.1.0"
 HEALTH_TAG: Final = "For orchestrators and monitoring: whether it lives, is ready, and its metrics."
+REFUSED_WITH: Final[Mapping[RefusalKind, int]] = {"conflict": 409, "invalid": 422, "not_found": 404}
 CODES: Final = {404: "not_found", 405: "method_not_allowed"}
 Conditions = Callable[[], Awaitable[tuple[Condition, ...]]]
 
@@ -158,7 +159,7 @@ async def execute(
         )
     match outcome:
         case Refusal():
-            raise Problem(outcome.status, outcome.code, outcome.detail)
+            raise Problem(REFUSED_WITH[outcome.kind], outcome.code, outcome.detail)
         case KeyReused():
             why = "this Idempotency-Key was used with another request"
             raise Problem(422, "idempotency_key_reused", why)

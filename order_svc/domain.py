@@ -163,20 +163,22 @@ def place(state: State, command: PlaceOrder, at: datetime) -> Decision | Refusal
     if state.order != INITIAL:
         return Refusal("order_exists", f"order {command.order_id} was placed before")
     if not command.cart:
-        return Refusal("empty_cart", "an order needs at least one line", 422)
+        return Refusal("empty_cart", "an order needs at least one line", "invalid")
     lines = []
     for item in command.cart:
         product = state.products.get(item.sku)
         if product is None:
-            return Refusal("unknown_sku", f"there is no product {item.sku!r}", 422)
+            return Refusal("unknown_sku", f"there is no product {item.sku!r}", "invalid")
         if product.currency != command.currency:
-            return Refusal("wrong_currency", f"{item.sku!r} is sold in {product.currency}", 422)
+            return Refusal(
+                "wrong_currency", f"{item.sku!r} is sold in {product.currency}", "invalid"
+            )
         lines.append(
             Line(sku=item.sku, quantity=item.quantity, unit_price_minor=product.price_minor)
         )
     total_minor = sum(line.quantity * line.unit_price_minor for line in lines)
     if total_minor > EXACT_MAX:
-        return Refusal("total_too_large", f"an order's total is at most {EXACT_MAX}", 422)
+        return Refusal("total_too_large", f"an order's total is at most {EXACT_MAX}", "invalid")
     if not money.is_payable(total_minor, command.currency):
         return _not_payable(f"a total of {total_minor}", command.currency)
     order = Order(
@@ -218,7 +220,7 @@ def settle(state: OrderState, message: PointsAwarded) -> Decision:
 def request_cancellation(state: OrderState, command: CancelOrder) -> Decision | Refusal:
     match state:
         case Absent():
-            return Refusal("unknown_order", f"there is no order {command.order_id}", 404)
+            return Refusal("unknown_order", f"there is no order {command.order_id}", "not_found")
         case Cancelling():
             return Refusal("already_cancelling", "the order is being cancelled")
         case Cancelled():
@@ -291,7 +293,7 @@ def joined(one: Product, other: Product) -> Product:
 def _not_payable(what: str, currency: str) -> Refusal:
     step = money.step(currency)
     why = f"{what} is no multiple of {step}: nobody can pay or refund it in {currency}"
-    return Refusal("amount_not_payable", why, 422)
+    return Refusal("amount_not_payable", why, "invalid")
 
 
 def _wish(state: OrderState) -> str:

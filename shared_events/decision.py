@@ -2,7 +2,11 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal, TypeAlias
+
+RefusalKind: TypeAlias = Literal["conflict", "invalid", "not_found"]
+"""Why a command is refused: the present state does not allow it, no state would, or what it is about
+does not exist."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +40,7 @@ class Refusal:
 
     code: str
     detail: str
-    status: int = 409
+    kind: RefusalKind = "conflict"
 
 
 def publish(*events: object) -> Decision:

@@ -316,7 +316,8 @@ def dispatch(state: State, command: DispatchShipment, at: datetime) -> Decision 
         case Leaving():
             return nothing("dispatched before")
         case Absent() | Noted() | Rejected():
-            return Refusal("unknown_shipment", f"no shipment of order {command.order_id}", 404)
+            why = f"no shipment of order {command.order_id}"
+            return Refusal("unknown_shipment", why, "not_found")
         case Booking() | Created():
             return Refusal("not_confirmed", "the order is not confirmed yet")
         case Undone():

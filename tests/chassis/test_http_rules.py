@@ -2,7 +2,7 @@
 
 from functools import cache
 from types import SimpleNamespace
-from typing import Annotated, Any, Final, cast
+from typing import Annotated, Any, Final, cast, get_args
 
 import httpx
 import pytest
@@ -11,12 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, SecretStr, TypeAdapter
 
-from chassis.commands import InFlightError
+from chassis.commands import Commands, InFlightError
 from chassis.fields import IdempotencyKey, preferences
+from chassis.http import execute
 from chassis.operator_api import app_of
 from chassis.runtime import Node
 from chassis.shortcut import shorten
 from chassis.texts import Code, Line
+from shared_events.decision import Refusal, RefusalKind
 
 TOKEN: Final = "the-token"
 
@@ -58,6 +60,14 @@ def an_app() -> FastAPI:
         if body.name == "busy":
             raise InFlightError("the same request is being handled")
         return {"key": idempotency_key}
+
+    @app.post("/refused/{code}", tags=["things"])
+    async def refused(request: Request, code: Code) -> None:
+        async def execute_command(_command: Any) -> Refusal:
+            return Refusal("not_now", "it is refused", cast("RefusalKind", code))
+
+        commands = SimpleNamespace(execute=execute_command)
+        await execute(cast("Commands", commands), request, "key", None)
 
     @app.post("/short", status_code=201, tags=["things"])
     async def short(request: Request, body: Named) -> Any:
@@ -186,6 +196,14 @@ async def test_half_a_surrogate_pair_is_refused_as_a_value_and_as_a_name(body: b
     headers = {"Content-Type": "application/json"}
     answer = await ask("PUT", "/things/x", content=body, headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+
+
+@pytest.mark.parametrize("kind", get_args(RefusalKind))
+async def test_each_kind_of_refusal_has_its_status(kind: RefusalKind) -> None:
+    answer = await ask("POST", f"/refused/{kind}")
+    statuses = {"conflict": 409, "invalid": 422, "not_found": 404}
+    assert answer.status_code == statuses[kind]
+    assert (answer.json()["code"], answer.json()["detail"]) == ("not_now", "it is refused")
 
 
 @pytest.mark.parametrize("path", ["/checkout", "/short"])

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from chassis.service import Service
-from shared_events.decision import Decision, Refusal
+from shared_events.decision import Decision, Refusal, RefusalKind
 from tests.domain.builders import IN_TIME
 
 
@@ -38,9 +38,9 @@ class Answer:
             impossible=self.decision.impossible or "no reason was given"
         )
 
-    def then_refused(self, code: str) -> None:
+    def then_refused(self, code: str, kind: RefusalKind = "conflict") -> None:
         assert isinstance(self.decision, Refusal)
-        assert self.decision.code == code
+        assert (self.decision.code, self.decision.kind) == (code, kind)
 
 
 @dataclass(frozen=True, slots=True)

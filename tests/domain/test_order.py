@@ -70,7 +70,9 @@ def test_the_total_is_the_sum_over_all_lines() -> None:
 def test_a_total_beyond_what_every_reader_keeps_exact_is_refused() -> None:
     dear = priced(price_minor=10**10, attempt=2)
     most = (CartLine(sku="CUP", quantity=10_000),)
-    given(SERVICE, dear).when(replace(PLACE, cart=most * 91)).then_refused("total_too_large")
+    given(SERVICE, dear).when(replace(PLACE, cart=most * 91)).then_refused(
+        "total_too_large", "invalid"
+    )
 
 
 def test_an_order_is_placed_once() -> None:
@@ -78,15 +80,17 @@ def test_an_order_is_placed_once() -> None:
 
 
 def test_an_empty_cart_is_refused() -> None:
-    given(SERVICE, priced()).when(replace(PLACE, cart=())).then_refused("empty_cart")
+    given(SERVICE, priced()).when(replace(PLACE, cart=())).then_refused("empty_cart", "invalid")
 
 
 def test_an_unknown_product_is_refused() -> None:
-    given(SERVICE).when(PLACE).then_refused("unknown_sku")
+    given(SERVICE).when(PLACE).then_refused("unknown_sku", "invalid")
 
 
 def test_a_product_sold_in_another_currency_is_refused() -> None:
-    given(SERVICE, priced()).when(replace(PLACE, currency="USD")).then_refused("wrong_currency")
+    given(SERVICE, priced()).when(replace(PLACE, currency="USD")).then_refused(
+        "wrong_currency", "invalid"
+    )
 
 
 def test_a_first_price_starts_revision_one() -> None:
@@ -198,7 +202,7 @@ def test_a_noted_cancellation_ends_with_the_reason_of_who_wished_it() -> None:
 
 
 def test_an_unknown_order_is_not_cancelled() -> None:
-    given(SERVICE).when(CANCEL).then_refused("unknown_order")
+    given(SERVICE).when(CANCEL).then_refused("unknown_order", "not_found")
 
 
 def test_a_cancellation_is_asked_for_once() -> None:
@@ -216,9 +220,11 @@ def test_a_price_and_a_total_are_multiples_of_the_currencys_step(currency: str, 
     price = PriceProduct(sku="CUP", name="A cup", price_minor=step, currency=currency)
     good = ProductPriced(sku="CUP", name="A cup", price_minor=step, currency=currency)
     given(SERVICE).when(price).then(good)
-    given(SERVICE).when(replace(price, price_minor=step + 1)).then_refused("amount_not_payable")
+    given(SERVICE).when(replace(price, price_minor=step + 1)).then_refused(
+        "amount_not_payable", "invalid"
+    )
     old = replace(good, price_minor=step // 2)  # priced by a release that took any
     place = replace(PLACE, currency=currency, cart=(CartLine(sku="CUP", quantity=1),))
-    given(SERVICE, old).when(place).then_refused("amount_not_payable")
+    given(SERVICE, old).when(place).then_refused("amount_not_payable", "invalid")
     two = replace(place, cart=(CartLine(sku="CUP", quantity=2),))
     assert isinstance(SERVICE.decide(folded(SERVICE, (old,)), two, PLACED_AT), Decision)

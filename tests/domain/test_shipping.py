@@ -160,7 +160,7 @@ def test_a_cancelled_shipment_is_not_dispatched() -> None:
 
 def test_a_shipment_that_was_not_made_is_not_dispatched() -> None:
     for history in NEVER_BOOKED:
-        given(SERVICE, *history).when(DISPATCH).then_refused("unknown_shipment")
+        given(SERVICE, *history).when(DISPATCH).then_refused("unknown_shipment", "not_found")
 
 
 def test_rejected_points_cancel_the_booking_in_the_name_of_loyalty() -> None:
