@@ -7,7 +7,7 @@ from order_svc import api
 from order_svc.service import SERVICE
 from order_svc.settings import Settings
 from order_svc.store import ORDERS, PRODUCTS
-from order_svc.waiting import Waiting, settled_in
+from order_svc.waiting import LocalWaiters, settled_orders
 
 
 async def serve(settings: Settings) -> None:
@@ -15,10 +15,10 @@ async def serve(settings: Settings) -> None:
     store = await PostgresStore.connect(
         SERVICE, ORDERS, PRODUCTS, settings.database_url, **settings.kept
     )
-    settled, published = Waiting(), Waiting()
-    store.on_commit.append(lambda work, states: settled.told(settled_in(work, states)))
+    settled, published = LocalWaiters(), LocalWaiters()
+    store.on_commit.append(lambda work, states: settled.notify(settled_orders(work, states)))
     node = runtime.assemble(SERVICE, settings, store, PostgresOperations(store))
-    node.relay.on_published.append(lambda rows: published.told(row.key for row in rows))
+    node.relay.on_published.append(lambda rows: published.notify(row.key for row in rows))
     if settings.acknowledge == "published":
         node.relay.acknowledge_every_s = 0  # customers wait for it
     await runtime.run(node, api.make(node, store, settings, settled, published))

@@ -34,7 +34,7 @@ from order_svc.resources import (
     as_resource,
 )
 from order_svc.settings import Settings
-from order_svc.waiting import Waiting, answered
+from order_svc.waiting import LocalWaiters, read_or_none
 from shared_events.order import DeliveryDetailsGiven
 
 WAIT_MAX_S: Final = 60
@@ -98,7 +98,11 @@ def wait_of(prefer: Sequence[str]) -> float | None:
 
 
 def make(  # noqa: C901, PLR0915 - one route after the other
-    node: Node, store: PostgresStore, settings: Settings, settled: Waiting, published: Waiting
+    node: Node,
+    store: PostgresStore,
+    settings: Settings,
+    settled: LocalWaiters,
+    published: LocalWaiters,
 ) -> FastAPI:
     app = app_of(node, "Takes orders, and follows each until it is confirmed or undone.", TAGS)
     admission = Admission(settings.slow_above_s)
@@ -170,7 +174,7 @@ def make(  # noqa: C901, PLR0915 - one route after the other
         """Where that is asked for, nothing is acknowledged that this database alone holds."""
         if settings.acknowledge == "committed":
             return
-        if not await published.until(order_id, PUBLISHED_WITHIN_S, lambda: is_published(order_id)):
+        if not await published.wait(order_id, PUBLISHED_WITHIN_S, lambda: is_published(order_id)):
             why = (
                 "the order is kept, but not in the log yet: ask again with the same Idempotency-Key"
             )
@@ -180,7 +184,7 @@ def make(  # noqa: C901, PLR0915 - one route after the other
         """What was answered; looked up where a commit's reply was lost and there was no key."""
         if outcome.response:
             return outcome.response
-        state = await answered(state_of(order_id))
+        state = await read_or_none(state_of(order_id))
         if state is None:
             why = "the order is kept, but the store is away: look for it later"
             raise Problem(503, "not_read", why, order_id=order_id)
@@ -199,8 +203,8 @@ def make(  # noqa: C901, PLR0915 - one route after the other
         headers = {"Location": f"/orders/{order_id}"}
         if seconds is not None:
             headers["Preference-Applied"] = f"wait={seconds:g}"
-            await settled.until(order_id, seconds, lambda: is_settled(order_id), node.stopping)
-            state = await answered(state_of(order_id))
+            await settled.wait(order_id, seconds, lambda: is_settled(order_id), node.stopping)
+            state = await read_or_none(state_of(order_id))
             status = 201 if isinstance(state, domain.Confirmed | domain.Cancelled) else 202
             body = body if state is None else to_json(as_resource(state))
         return Response(body, status, headers, media_type="application/json")

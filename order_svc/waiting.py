@@ -1,4 +1,4 @@
-"""Requests that wait for something to become of their order: woken by whoever sees it here first."""
+"""HTTP requests that wait until their order is settled, or in the log."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
@@ -10,58 +10,63 @@ from chassis.errors import TransientError
 from chassis.work import States, Work
 from order_svc.domain import Cancelled, Confirmed
 
-LOOK_EVERY_S: Final = 0.25
-LOOK_MAX_S: Final = 2.0
+POLL_S: Final = 0.25
+READ_TIMEOUT_S: Final = 2.0
 
 T = TypeVar("T")
 
 
 @dataclass
-class Waiting:
-    _events: dict[str, asyncio.Event] = field(default_factory=dict)
+class LocalWaiters:
+    """The requests of this process that wait for one kind of change, by order id."""
 
-    def told(self, order_ids: Iterable[str]) -> None:
-        """It is so, of these orders."""
+    _events: dict[str, set[asyncio.Event]] = field(default_factory=dict)
+
+    def notify(self, order_ids: Iterable[str]) -> None:
+        """End the waits for these orders: this process has seen the change."""
         for order_id in order_ids:
-            if order_id in self._events:
-                self._events[order_id].set()
+            for event in self._events.get(order_id, ()):
+                event.set()
 
-    async def until(
+    async def wait(
         self,
         order_id: str,
         seconds: float,
-        is_so: Callable[[], Awaitable[bool]],
+        condition: Callable[[], Awaitable[bool]],
         stopping: asyncio.Event | None = None,
     ) -> bool:
-        """Return when it is so, the time is over, or the process stops; says whether it is so.
+        """Wait for a `notify` or until the condition holds; False if the time ends or the process stops.
 
-        Another instance may have seen to it, so the database is looked at from time to time. A look
-        that fails, or takes longer than LOOK_MAX_S, says nothing.
+        Another process may make the change, so the condition, which reads the database, is polled. A
+        read that fails, or takes longer than READ_TIMEOUT_S, counts as false.
         """
-        event = self._events.setdefault(order_id, asyncio.Event())
+        event, events = asyncio.Event(), self._events.setdefault(order_id, set())
+        events.add(event)
         deadline = clock.monotonic() + seconds
         try:
             while not event.is_set():
-                if await answered(is_so()):
+                if await read_or_none(condition()):
                     return True
                 left = deadline - clock.monotonic()
                 if left <= 0 or (stopping and stopping.is_set()):
                     return False
-                await clock.wait_for(event, min(left, LOOK_EVERY_S))
+                await clock.wait_for(event, min(left, POLL_S))
             return True
         finally:
-            self._events.pop(order_id, None)
+            events.discard(event)
+            if not events:
+                self._events.pop(order_id, None)
 
 
-async def answered(look: Awaitable[T]) -> T | None:
-    """What a look at the store says; None where it is away or takes too long."""
+async def read_or_none(read: Awaitable[T]) -> T | None:
+    """The result of a read of the store; None if the store is unavailable or too slow."""
     try:
-        async with asyncio.timeout(LOOK_MAX_S):
-            return await look
+        async with asyncio.timeout(READ_TIMEOUT_S):
+            return await read
     except (TransientError, TimeoutError):
         return None
 
 
-def settled_in(_work: Work, states: States) -> list[str]:
+def settled_orders(_work: Work, states: States) -> list[str]:
     """The orders that a commit has settled."""
     return [k for k, row in states.changed.items() if isinstance(row.state, Confirmed | Cancelled)]

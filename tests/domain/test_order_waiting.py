@@ -7,7 +7,7 @@ import pytest
 
 from chassis.errors import TransientError
 from order_svc import waiting
-from order_svc.waiting import Waiting
+from order_svc.waiting import LocalWaiters
 
 
 async def no() -> bool:
@@ -24,15 +24,15 @@ async def silent() -> bool:
 
 
 @pytest.fixture(autouse=True)
-def _short_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(waiting, "LOOK_MAX_S", 0.05)
-    monkeypatch.setattr(waiting, "LOOK_EVERY_S", 0.01)
+def _short_polls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "READ_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(waiting, "POLL_S", 0.01)
 
 
 @pytest.mark.parametrize("look", [no, away, silent])
 async def test_it_ends_with_the_process(look: Callable[[], Awaitable[bool]]) -> None:
     stopping = asyncio.Event()
-    wait = asyncio.create_task(Waiting().until("o", 3600, look, stopping))
+    wait = asyncio.create_task(LocalWaiters().wait("o", 3600, look, stopping))
     await asyncio.sleep(0)
     stopping.set()
     async with asyncio.timeout(10):
@@ -42,7 +42,7 @@ async def test_it_ends_with_the_process(look: Callable[[], Awaitable[bool]]) -> 
 @pytest.mark.parametrize("look", [no, away, silent])
 async def test_it_ends_with_its_time(look: Callable[[], Awaitable[bool]]) -> None:
     async with asyncio.timeout(10):
-        assert await Waiting().until("o", 0.1, look) is False
+        assert await LocalWaiters().wait("o", 0.1, look) is False
 
 
 async def test_a_look_that_failed_is_made_again() -> None:
@@ -53,13 +53,23 @@ async def test_a_look_that_failed_is_made_again() -> None:
         return True if found is None else await found()
 
     async with asyncio.timeout(10):
-        assert await Waiting().until("o", 3600, look) is True
+        assert await LocalWaiters().wait("o", 3600, look) is True
 
 
 async def test_what_is_seen_here_needs_no_look() -> None:
-    waits = Waiting()
-    wait = asyncio.create_task(waits.until("o", 3600, away))
+    waiters = LocalWaiters()
+    wait = asyncio.create_task(waiters.wait("o", 3600, away))
     await asyncio.sleep(0.02)
-    waits.told(["another", "o"])
+    waiters.notify(["another", "o"])
     async with asyncio.timeout(10):
         assert await wait is True
+
+
+async def test_each_of_several_requests_for_one_order_is_notified() -> None:
+    waiters = LocalWaiters()
+    patient = asyncio.create_task(waiters.wait("o", 3600, away))
+    assert await waiters.wait("o", 0.02, away) is False
+    waiters.notify(["o"])
+    async with asyncio.timeout(10):
+        assert await patient is True
+    assert not waiters._events
