@@ -14,12 +14,12 @@ import httpx
 import structlog
 from pydantic_core import to_json
 
+from bench.command import document, run, telling
 from bench.compare import PEERS, compare
+from bench.options import options_of
 from bench.plots import draw
-from saga_cli.bench.asked import options_of
-from saga_cli.bench.bench import Bench
-from saga_cli.bench.command import document, run, telling
-from saga_cli.bench.registry import OWN, SCENARIOS, USUAL, Result
+from bench.registry import OWN, SCENARIOS, USUAL, Result
+from bench.session import Bench
 from saga_cli.one_line import AILING
 from saga_cli.stack.binaries import MissingProgramError
 from saga_cli.terminal import console, said

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from saga_cli.bench.bench import Bench
-from saga_cli.bench.rig import Measured
-from saga_cli.bench.scenarios.steady import in_flight
-from saga_cli.bench.tables import Table
+from bench.rig import Measured
+from bench.scenarios.steady import in_flight
+from bench.session import Bench
+from bench.tables import Table
 from saga_cli.topology import Addresses
 
 PEERS: Final = ("dbos", "temporal", "naive", "orchestrator", "ceiling")

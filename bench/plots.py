@@ -9,12 +9,12 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
 from bench.compare import Comparison
-from saga_cli.bench.histogram import percentiles
-from saga_cli.bench.registry import Result
-from saga_cli.bench.rig import Measured
-from saga_cli.bench.scenarios.scaled import Curve, Growth
-from saga_cli.bench.scenarios.steady import Cost, InFlight, Latencies
-from saga_cli.bench.scenarios.troubled import Overload, Recovery
+from bench.histogram import percentiles
+from bench.registry import Result
+from bench.rig import Measured
+from bench.scenarios.scaled import Curve, Growth
+from bench.scenarios.steady import Cost, InFlight, Latencies
+from bench.scenarios.troubled import Overload, Recovery
 
 NINES: Final = (0, 50, 75, 90, 95, 99, 99.5, 99.9, 99.99)
 DPI: Final = 120

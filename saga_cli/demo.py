@@ -11,13 +11,13 @@ from rich.console import Console
 
 from guarantees.judge import Report
 from saga_cli import burst
-from saga_cli.log_reader import Logged, read
-from saga_cli.past.showing import table
-from saga_cli.past.story import story
-from saga_cli.places import Places
-from saga_cli.reconcile import settled
-from saga_cli.seed import SUSPENDED_CUSTOMER
+from saga_cli.history.showing import table
+from saga_cli.history.story import story
+from saga_cli.log.reader import Logged, read
+from saga_cli.stack.seed import SUSPENDED_CUSTOMER
 from saga_cli.stack.services import Services
+from saga_cli.targets import Places
+from saga_cli.verify.reconcile import settled
 from saga_cli.verify.whole import verify_all
 
 MIXED: Final = 200

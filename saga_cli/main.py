@@ -13,16 +13,19 @@ from typing import Annotated, Final
 import psutil
 import typer
 
-from saga_cli import letters, operate, outbox, reconciling, state
 from saga_cli.archive import command as archiving
-from saga_cli.overview import is_ready, table
-from saga_cli.past import command as telling
+from saga_cli.history import command as history
+from saga_cli.ops import dead_letters, outbox
+from saga_cli.ops import orders as of_one_order
 from saga_cli.replay import command as replaying
 from saga_cli.republish import command as republishing
 from saga_cli.republish import erasing
 from saga_cli.schema import command as schema
+from saga_cli.stack import state
+from saga_cli.stack.overview import is_ready, table
 from saga_cli.terminal import OneLine, console, fail
 from saga_cli.verify import command as verifying
+from saga_cli.verify import reconcile_command
 
 app = typer.Typer(
     cls=OneLine,
@@ -78,7 +81,7 @@ def up(
 
     A process that ends by itself is not started again: `saga status` shows it, `saga start` starts it.
     """
-    from saga_cli import supervisor  # noqa: PLC0415 - with all that a stack needs it is slow
+    from saga_cli.stack import supervisor  # noqa: PLC0415 - with all that a stack needs it is slow
 
     if state.found():
         fail(supervisor.CLAIMED)
@@ -187,14 +190,14 @@ def _is_done(action: state.Action, before: state.Running, now: state.Running) ->
 
 
 of_orders, of_log = app.command(rich_help_panel=ORDERS), app.command(rich_help_panel=LOG)
-of_orders(operate.why)
-of_orders(telling.timeline)
-of_orders(telling.events)
-of_orders(operate.resolve)
-of_orders(operate.expedite)
-app.add_typer(letters.app, name="dead-letters", rich_help_panel=ORDERS)
+of_orders(of_one_order.why)
+of_orders(history.timeline)
+of_orders(history.events)
+of_orders(of_one_order.resolve)
+of_orders(of_one_order.expedite)
+app.add_typer(dead_letters.app, name="dead-letters", rich_help_panel=ORDERS)
 app.add_typer(outbox.app, name="outbox", rich_help_panel=ORDERS)
-of_log(reconciling.reconcile)
+of_log(reconcile_command.reconcile)
 of_log(verifying.verify)
 of_log(replaying.replay)
 of_log(republishing.republish)
@@ -208,8 +211,8 @@ app.add_typer(schema.app, name="schema", rich_help_panel=LOG)
 @app.command(rich_help_panel=PROOF)
 def demo(instances: Instances = 1) -> None:
     """Send real checkouts, show each saga's timeline, compare the five databases, clean up."""
-    from saga_cli import supervisor  # noqa: PLC0415 - slow, see above
     from saga_cli.demo import Demo  # noqa: PLC0415
+    from saga_cli.stack import supervisor  # noqa: PLC0415 - slow, see above
 
     with supervisor.running(instances) as (services, _):
         well = Demo(services, console).run()
@@ -225,8 +228,8 @@ def chaos(
     logs: Annotated[Path | None, typer.Option(help="Copy all logs here at the end.")] = None,
 ) -> None:
     """Torment the whole system on real servers, let it settle, compare all books."""
-    from saga_cli.chaos import command  # noqa: PLC0415 - slow, see above
-    from saga_cli.chaos.trial import Options  # noqa: PLC0415
+    from chaos import command  # noqa: PLC0415 - slow, see above
+    from chaos.trial import Options  # noqa: PLC0415
 
     number = secrets.randbelow(10**6) if seed is None else seed
     command.chaos(Options(number, seconds, rate, logs))
@@ -254,11 +257,11 @@ def bench(  # noqa: PLR0913 - each is an option
     Without a name: capacity, latency, cost, recovery and overload, some 8 minutes.
     """
     try:
-        from saga_cli.bench import asked  # noqa: PLC0415 - slow, see above
+        from bench import options  # noqa: PLC0415 - slow, see above
     except ModuleNotFoundError as error:
         fail(f"the bench needs the extras `bench` and `servers`: {error}")
     figures = {"rate": rate, "seconds": seconds, "orders": orders, "backlog": backlog}
-    asked.bench(scenarios or [], figures, sizes, json, quick=quick)
+    options.bench(scenarios or [], figures, sizes, json, quick=quick)
 
 
 def _processes(name: str) -> list[state.Running]:

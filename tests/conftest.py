@@ -8,8 +8,8 @@ import hypothesis  # noqa: F401 - early: its plugin loads it at the end, when a 
 import pytest
 import structlog
 
-from saga_cli.seed import seed
 from saga_cli.stack.processes import Process
+from saga_cli.stack.seed import seed
 from saga_cli.stack.services import Services
 from saga_cli.topology import Addresses
 from tests.support.forking import forking

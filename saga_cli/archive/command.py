@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from saga_cli.asking import AsJson
+from saga_cli.ops.options import AsJson
 from saga_cli.terminal import fail
 
 FROM = "A folder, or a URL that fsspec reads, such as s3://bucket/log."

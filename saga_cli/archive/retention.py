@@ -17,10 +17,10 @@ from saga_cli.archive.files import Archive, gaps
 from saga_cli.archive.guard import FOR_EVER, Facts, Letters, Retention, refusals
 from saga_cli.declared import service_of
 from saga_cli.log.kafka import KafkaLog
+from saga_cli.log.reader import TOPICS
 from saga_cli.log.source import Place, Span
-from saga_cli.log_reader import TOPICS
 from saga_cli.one_line import in_one_line
-from saga_cli.places import Places, found
+from saga_cli.targets import Places, found
 from saga_cli.terminal import console, lasting, plain, print_json, table_of
 from saga_cli.topology import SERVICES
 from saga_cli.verify.details import committed

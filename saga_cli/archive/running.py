@@ -12,8 +12,8 @@ from saga_cli.archive.copying import TOPICS, Copier
 from saga_cli.archive.files import Archive
 from saga_cli.log.kafka import KafkaLog
 from saga_cli.one_line import AILING, in_one_line
-from saga_cli.places import found
 from saga_cli.stopping import asked_to_stop
+from saga_cli.targets import found
 from saga_cli.terminal import console, fail, said
 from saga_cli.verify.results import Told
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from saga_cli.log.kafka import KafkaLog
 from saga_cli.log.source import Kept, Place, Source, Span, UnreadableError
-from saga_cli.places import Places
+from saga_cli.targets import Places
 
 if TYPE_CHECKING:
     from saga_cli.archive.files import Archive, Piece

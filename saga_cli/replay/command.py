@@ -7,10 +7,10 @@ from typing import Annotated, Final
 import typer
 
 from saga_cli.archive.command import ArchiveUrl
-from saga_cli.asking import AsJson, Yes, confirmed
-from saga_cli.elsewhere import run_by
-from saga_cli.places import Places, found
+from saga_cli.ops.options import AsJson, Yes, confirmed
+from saga_cli.other_checkout import run_by
 from saga_cli.replay.job import Job, Limit
+from saga_cli.targets import Places, found
 from saga_cli.terminal import fail, instant, offsets, plain
 from saga_cli.topology import BY_NAME
 

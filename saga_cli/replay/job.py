@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from saga_cli.log.source import Place
-from saga_cli.places import Places
+from saga_cli.targets import Places
 
 
 @dataclass(frozen=True, slots=True)

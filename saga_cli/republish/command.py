@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from saga_cli.places import found
 from saga_cli.progress import shown
+from saga_cli.targets import found
 from saga_cli.terminal import console, fail, plain, said, table_of
 from saga_cli.topology import BY_NAME, SERVICES
 

@@ -5,7 +5,7 @@ from typing import Annotated, Final
 
 import typer
 
-from saga_cli.places import found
+from saga_cli.targets import found
 from saga_cli.terminal import console, fail, plain, said
 from shared_events.catalog import DELIVERY_DETAILS
 

@@ -18,9 +18,9 @@ from chassis.service import Service
 from chassis.store import Store
 from chassis.topics import topics_of
 from saga_cli.declared import service_of
-from saga_cli.places import Places
 from saga_cli.republish.leading import leading, opened
 from saga_cli.republish.missing import Found, Kept, Key, lost
+from saga_cli.targets import Places
 from saga_cli.terminal import said
 from saga_cli.topology import BY_NAME
 from saga_cli.verify.live import COUNTERS, Live, in_postgres

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from saga_cli.archive.command import ArchiveUrl
-from saga_cli.elsewhere import run_by
+from saga_cli.other_checkout import run_by
 from saga_cli.terminal import fail, period, plain
 from saga_cli.topology import BY_NAME, SERVICES
 

@@ -12,8 +12,8 @@ from saga_cli.declared import service_of
 from saga_cli.log.opened import opened
 from saga_cli.log.source import Source
 from saga_cli.one_line import in_one_line
-from saga_cli.places import Places, found
 from saga_cli.progress import shown
+from saga_cli.targets import Places, found
 from saga_cli.terminal import console, fail, plain, print_json, table_of
 from saga_cli.verify.deciding import Decided, Window, decide_again
 from saga_cli.verify.details import committed

@@ -7,7 +7,7 @@ from typing import Any
 from saga_cli.declared import service_of
 from saga_cli.log.opened import opened
 from saga_cli.log.source import Source
-from saga_cli.places import Places
+from saga_cli.targets import Places
 from saga_cli.topology import BY_NAME, SERVICES
 from saga_cli.verify.comparing import compare
 from saga_cli.verify.details import committed, compare_details

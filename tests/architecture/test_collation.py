@@ -81,7 +81,13 @@ def by_locale(sql: str) -> list[str]:
 def test_no_statement_leaves_it_to_a_locale() -> None:
     found = [
         f"{path.relative_to(ROOT)}:{line}: {term}"
-        for package in ("chassis", "saga_cli", *(spec.module for spec in SERVICES))
+        for package in (
+            "chassis",
+            "saga_cli",
+            "bench",
+            "chaos",
+            *(spec.module for spec in SERVICES),
+        )
         for path in sorted((ROOT / package).rglob("*.py"))
         for line, sql in statements(path)
         for term in by_locale(sql)

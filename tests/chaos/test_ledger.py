@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
+from chaos.ledger import disagreements
+from chaos.stripe_books import Books, Movement
 from guarantees.judge import Row
-from saga_cli.chaos.ledger import disagreements
-from saga_cli.chaos.stripe_books import Books, Movement
 
 CAPTURED = Row("Captured", {"captured_minor": 500})
 REFUNDED = Row("Refunded", {"captured": {"captured_minor": 500}, "refunded_minor": 480})

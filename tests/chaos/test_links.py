@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
+from chaos.proxy import Proxy
 from chassis import migrations, runtime
 from chassis.errors import TransientError
 from chassis.postgres import PostgresStore
@@ -20,7 +21,6 @@ from inventory_svc.store import RESERVATIONS, STOCK
 from loyalty_svc import service as loyalty
 from loyalty_svc.server import Server
 from loyalty_svc.store import RedisStore
-from saga_cli.chaos.proxy import Proxy
 from saga_cli.topology import BY_NAME, Addresses
 
 SPEC = BY_NAME["inventory"]

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from saga_cli.chaos.plan import KINDS, LANES, Fault, lane_of, plan
-from saga_cli.chaos.trial import PARTS
+from chaos.plan import KINDS, LANES, Fault, lane_of, plan
+from chaos.trial import PARTS
 from tests.support.saga import saga
 
 SEEDS = range(20)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from saga_cli.chaos import switch as switches
-from saga_cli.chaos.proxy import Proxy
+from chaos import switch as switches
+from chaos.proxy import Proxy
 from saga_cli.stack.processes import Process
 from tests.support.waiting import until
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from saga_cli.chaos import trial
-from saga_cli.chaos.trial import Options
+from chaos import trial
+from chaos.trial import Options
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.long]
 

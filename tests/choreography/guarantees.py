@@ -9,7 +9,7 @@ from loyalty_svc import domain as loyalty
 from order_svc import domain as order
 from order_svc.messages import DeadlinePassed
 from payment_svc import domain as payment
-from saga_cli.chain import AGAIN, HOPS, SETTLED, WORK
+from saga_cli.ops.chain import AGAIN, HOPS, SETTLED, WORK
 from shared_events.decision import Decision
 from shared_events.inventory import StockRejected, StockReleased
 from shared_events.loyalty import PointsRejected

@@ -9,7 +9,7 @@ import pytest
 
 from guarantees import judge
 from guarantees.judge import Books, Row
-from saga_cli.log_reader import Logged
+from saga_cli.log.reader import Logged
 from shared_events.catalog import BY_EVENT
 from shared_events.envelope import Envelope, event_id
 from tests.domain.builders import (

@@ -7,8 +7,8 @@ from uuid import UUID
 
 from chassis.message import Record
 from chassis.sender import partition_of
+from saga_cli.log.reader import TOPICS
 from saga_cli.log.source import Place
-from saga_cli.log_reader import TOPICS
 from shared_events.catalog import BY_EVENT
 from shared_events.codec import encode
 from shared_events.envelope import Envelope, event_id

@@ -3,9 +3,9 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from saga_cli.report import Circuit, Consumer, Letter, Outbox, Owed, Relay, Report
+from saga_cli.ops.report import Circuit, Consumer, Letter, Outbox, Owed, Relay, Report
+from saga_cli.ops.why import Diagnosis, Finding, diagnose
 from saga_cli.topology import BY_NAME
-from saga_cli.why import Diagnosis, Finding, diagnose
 
 NOW: Final = datetime(2026, 1, 1, 12, tzinfo=UTC)
 ORDER: Final = "o-1"

@@ -7,13 +7,13 @@ from itertools import islice
 import pytest
 from typer.testing import CliRunner
 
-from saga_cli.bench.histogram import latency, percentiles
-from saga_cli.bench.orders import WARES, carts
-from saga_cli.bench.plan import PLAN, Phase, Plan, schedule
-from saga_cli.bench.report import TICK_S, Answered, Observed, Settled, Tick, reported
-from saga_cli.bench.scenarios.steady import is_sustained
-from saga_cli.bench.scenarios.troubled import calm_after, recovered
-from saga_cli.bench.tables import Table
+from bench.histogram import latency, percentiles
+from bench.orders import WARES, carts
+from bench.plan import PLAN, Phase, Plan, schedule
+from bench.report import TICK_S, Answered, Observed, Settled, Tick, reported
+from bench.scenarios.steady import is_sustained
+from bench.scenarios.troubled import calm_after, recovered
+from bench.tables import Table
 from saga_cli.main import app
 
 

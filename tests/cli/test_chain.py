@@ -14,7 +14,7 @@ from inventory_svc.domain import Reservation
 from loyalty_svc.domain import Award
 from order_svc.domain import OrderState
 from payment_svc.domain import State as PaymentState
-from saga_cli.chain import AGAIN, HOPS, SETTLED, WORK, Hop
+from saga_cli.ops.chain import AGAIN, HOPS, SETTLED, WORK, Hop
 from shared_events.catalog import BY_TYPE
 from shipping_svc.domain import State as ShippingState
 

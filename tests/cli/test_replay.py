@@ -9,10 +9,10 @@ from chassis.replay import Folded
 from payment_svc.service import SERVICE as PAYMENT
 from payment_svc.store import PAYMENTS
 from saga_cli.log.source import Place
-from saga_cli.places import Places
 from saga_cli.replay import part
 from saga_cli.replay.errors import ReplayError
 from saga_cli.replay.job import Job, Part
+from saga_cli.targets import Places
 from shared_events.inventory import StockReserved
 from shared_events.payment import PaymentCancellationNoted, PaymentRefunded
 from tests.cli.stories import Story

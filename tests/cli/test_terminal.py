@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from aiokafka.errors import KafkaConnectionError, NotLeaderForPartitionError, StaleMetadata
 
-from saga_cli.letters import _value
 from saga_cli.main import LOG as LOG_GROUP
 from saga_cli.main import ORDERS, PROOF, STACK
+from saga_cli.ops.dead_letters import _value
 from saga_cli.terminal import lasting, plain, said
 from saga_cli.topology import SERVICES
 from tests.support.saga import saga

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from saga_cli.report import Action, Consumer, Relay, Report, merged
-from saga_cli.why import elsewhere
+from saga_cli.ops.report import Action, Consumer, Relay, Report, merged
+from saga_cli.ops.why import elsewhere
 from tests.cli.situations import (
     NOW,
     OPEN,

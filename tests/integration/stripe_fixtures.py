@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 import payment_svc
+from chaos.fake_stripe import API_KEY, SECRET, FakeStripe, signed
 from chassis import migrations
 from chassis.message import OutboxRow
 from chassis.postgres import PostgresStore
@@ -23,7 +24,6 @@ from payment_svc.service import SERVICE
 from payment_svc.settings import Settings
 from payment_svc.store import PAYMENTS
 from payment_svc.stripe_provider import StripeProvider
-from saga_cli.chaos.fake_stripe import API_KEY, SECRET, FakeStripe, signed
 from saga_cli.topology import BY_NAME, Addresses
 from shared_events.codec import type_of
 from shared_events.inventory import StockReserved

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from saga_cli.demo import a_checkout
-from saga_cli.log_reader import records
+from saga_cli.log.reader import records
 from saga_cli.stack.servers import Servers
 from shared_events.catalog import topic_of
 from tests.support.servers import private_stack

@@ -23,9 +23,9 @@ from saga_cli.archive.copying import TOPICS
 from saga_cli.archive.files import Archive
 from saga_cli.archive.retention import facts_of
 from saga_cli.log.kafka import KafkaLog
-from saga_cli.log_reader import TOPICS as EVENTS
-from saga_cli.places import Places
+from saga_cli.log.reader import TOPICS as EVENTS
 from saga_cli.stack.services import Services
+from saga_cli.targets import Places
 from saga_cli.topology import BY_NAME
 from shared_events.order import OrderPlaced
 from tests.support.databases import a_new_database

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from saga_cli.bench.orders import REFUSED
+from bench.orders import REFUSED
 
 pytestmark = pytest.mark.long
 

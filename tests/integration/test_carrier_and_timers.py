@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from saga_cli.seed import seed
+from saga_cli.stack.seed import seed
 from saga_cli.stack.services import Services
 from tests.support.servers import private_stack
 from tests.support.shop import checkout, place_many, settled

@@ -157,7 +157,7 @@ def test_every_service_tells_its_health_and_metrics(stack: Services, service: st
 
 
 def test_the_trace_of_the_request_is_on_every_event(stack: Services) -> None:
-    from saga_cli.log_reader import read  # noqa: PLC0415
+    from saga_cli.log.reader import read  # noqa: PLC0415
 
     trace = "0af7651916cd43dd8448eb211c80319c"
     headers = {"traceparent": f"00-{trace}-b7ad6b7169203331-01"}

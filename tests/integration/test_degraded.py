@@ -18,11 +18,11 @@ from chassis.kafka import ensure_topics, make_producer
 from chassis.topics import topics_of
 from payment_svc.service import SERVICE as PAYMENT
 from saga_cli.demo import a_checkout
-from saga_cli.overview import NO, readiness
-from saga_cli.seed import seed
+from saga_cli.stack.overview import NO, readiness
+from saga_cli.stack.seed import seed
 from saga_cli.stack.servers import Servers
 from saga_cli.stack.services import Services
-from saga_cli.state import Running
+from saga_cli.stack.state import Running
 from saga_cli.topology import BY_NAME
 from shared_events.loyalty import PointsAwarded
 from shipping_svc.service import SERVICE as SHIPPING

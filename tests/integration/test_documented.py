@@ -18,8 +18,8 @@ import psutil
 import pytest
 import typer
 
-from saga_cli import state
 from saga_cli.main import app
+from saga_cli.stack import state
 from simulation.plan import Plan
 from tests.support.documented import ROOT, Documented, commands, strangers
 from tests.support.saga import Ended, saga

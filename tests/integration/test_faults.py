@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
-from saga_cli.log_reader import read
-from saga_cli.seed import seed
+from saga_cli.log.reader import read
+from saga_cli.stack.seed import seed
 from saga_cli.stack.servers import Servers
 from saga_cli.stack.services import Instance, Services
 from tests.support.redelivery import (

@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from chassis.message import Change
 from chassis.service import Service
 from chassis.work import adapter_of
-from saga_cli.log_reader import read
+from saga_cli.log.reader import read
 from saga_cli.stack.services import Services
 from saga_cli.topology import BY_NAME, SERVICES, Addresses
 from shared_events.catalog import BY_EVENT, topic_of

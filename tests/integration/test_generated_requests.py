@@ -9,7 +9,7 @@ from typing import Final
 
 import pytest
 
-from saga_cli.seed import seed
+from saga_cli.stack.seed import seed
 from saga_cli.stack.services import Services
 from saga_cli.topology import BY_NAME
 

@@ -18,13 +18,13 @@ from chassis.message import OutboxRow
 from chassis.sender import Sender
 from chassis.topics import topics_of
 from payment_svc.service import SERVICE as PAYMENT
-from saga_cli.log_reader import read, records
-from saga_cli.places import Places
+from saga_cli.log.reader import read, records
 from saga_cli.republish.leading import leading, opened
-from saga_cli.seed import seed
 from saga_cli.stack import kafka
+from saga_cli.stack.seed import seed
 from saga_cli.stack.servers import Servers
 from saga_cli.stack.services import Services
+from saga_cli.targets import Places
 from saga_cli.topology import BY_NAME, Addresses
 from shared_events.catalog import topic_of
 from tests.support.redelivery import all_read, fingerprint

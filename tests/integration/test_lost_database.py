@@ -13,8 +13,8 @@ import httpx
 import pytest
 from redis import Redis
 
-from saga_cli.seed import seed
 from saga_cli.stack import postgres
+from saga_cli.stack.seed import seed
 from saga_cli.stack.services import Services
 from saga_cli.topology import BY_NAME, SERVICES, Addresses
 from tests.support.saga import on_servers

@@ -12,11 +12,11 @@ import pytest
 from redis import Redis
 
 from guarantees.judge import Books
-from saga_cli.log_reader import read
-from saga_cli.reconcile import read_books
-from saga_cli.seed import SUSPENDED_CUSTOMER, seed
+from saga_cli.log.reader import read
+from saga_cli.stack.seed import SUSPENDED_CUSTOMER, seed
 from saga_cli.stack.servers import Servers
 from saga_cli.stack.services import Instance, Services
+from saga_cli.verify.reconcile import read_books
 from tests.support.servers import log_of, private_stack
 from tests.support.shop import place_many, settled
 

@@ -11,8 +11,8 @@ import pytest
 
 from chassis import ids
 from chassis.message import Record
-from saga_cli.log_reader import records
-from saga_cli.seed import seed
+from saga_cli.log.reader import records
+from saga_cli.stack.seed import seed
 from saga_cli.stack.servers import Servers
 from saga_cli.stack.services import Instance, Services
 from shared_events.order import OrderCancellationRequested

@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from saga_cli.log_reader import TOPICS, records
+from saga_cli.log.reader import TOPICS, records
 from saga_cli.stack.services import Services
 from saga_cli.topology import BY_NAME
 from shared_events.catalog import DELIVERY_DETAILS, dead_letters_of

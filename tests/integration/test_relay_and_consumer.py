@@ -13,7 +13,7 @@ from chassis.consumer import Consumer
 from chassis.message import Record
 from chassis.parking import is_at_home
 from chassis.relay import Relay
-from saga_cli.log_reader import Logged, read
+from saga_cli.log.reader import Logged, read
 from saga_cli.stack.servers import Servers
 from saga_cli.topology import BY_NAME
 from shared_events.catalog import DELIVERY_DETAILS

@@ -14,7 +14,7 @@ from chassis.consumer import Consumer
 from chassis.kafka import _cut_off
 from chassis.postgres import PostgresStore
 from chassis.relay import Relay
-from saga_cli.log_reader import records
+from saga_cli.log.reader import records
 from saga_cli.stack import ports
 from saga_cli.stack.servers import Servers
 from shared_events.values import Order

@@ -10,11 +10,11 @@ from aiokafka.admin.records_to_delete import RecordsToDelete
 from redis import Redis
 
 from loyalty_svc.keys import OFFSETS
-from saga_cli.log_reader import records
-from saga_cli.reconcile import reconcile
-from saga_cli.seed import seed
+from saga_cli.log.reader import records
+from saga_cli.stack.seed import seed
 from saga_cli.stack.services import Services
 from saga_cli.topology import BY_NAME, SERVICES, Addresses
+from saga_cli.verify.reconcile import reconcile
 from tests.support.redelivery import all_read, fingerprint
 from tests.support.saga import first_finding, why
 from tests.support.servers import private_stack

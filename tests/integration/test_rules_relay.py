@@ -14,7 +14,7 @@ from chassis import kafka
 from chassis.message import BATCH_BYTES, Done, OutboxRow, Parked, Record, size_of
 from chassis.postgres import PostgresStore
 from chassis.relay import Relay
-from saga_cli.log_reader import records
+from saga_cli.log.reader import records
 from saga_cli.stack.servers import Servers
 from tests.integration.chassis_fixtures import Kind, on_postgres
 from tests.support.records import an_order

@@ -21,8 +21,7 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from redis import Redis
 
-from saga_cli import state
-from saga_cli.stack import containers, ports, postgres, servers
+from saga_cli.stack import containers, ports, postgres, servers, state
 from saga_cli.stack.processes import Process
 from saga_cli.topology import BY_NAME, SERVICES, Addresses
 from tests.support.servers import private_servers

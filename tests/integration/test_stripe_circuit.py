@@ -7,9 +7,9 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
+from chaos.fake_stripe import API_KEY, FakeStripe, Fault, fake_stripe
 from chassis.circuit import State
 from payment_svc.domain import Captured, Capturing
-from saga_cli.chaos.fake_stripe import API_KEY, FakeStripe, Fault, fake_stripe
 from saga_cli.topology import Addresses
 from tests.integration.stripe_fixtures import Desk, desk
 

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import pytest
 
+from chaos.fake_stripe import Answer, FakeStripe, Fault, Step, fake_stripe
 from payment_svc.domain import Captured, Declined, Refunded, Refunding
-from saga_cli.chaos.fake_stripe import Answer, FakeStripe, Fault, Step, fake_stripe
 from saga_cli.topology import Addresses
 from tests.integration.stripe_fixtures import SHORT_TIMEOUT_S, TIMEOUT_S, Desk, desk
 

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from saga_cli.chaos.fake_stripe import API_KEY, SECRET, FakeStripe, fake_stripe
-from saga_cli.chaos.ledger import disagreements
-from saga_cli.reconcile import read_books
-from saga_cli.seed import seed
+from chaos.fake_stripe import API_KEY, SECRET, FakeStripe, fake_stripe
+from chaos.ledger import disagreements
+from saga_cli.stack.seed import seed
 from saga_cli.stack.services import Instance, Services
+from saga_cli.verify.reconcile import read_books
 from tests.support.servers import private_stack
 from tests.support.shop import place_many, settled
 

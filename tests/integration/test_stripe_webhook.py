@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from chaos.fake_stripe import SECRET, FakeStripe, Fault, fake_stripe, signed
 from payment_svc.domain import Captured, Capturing, Declined, Refunded
-from saga_cli.chaos.fake_stripe import SECRET, FakeStripe, Fault, fake_stripe, signed
 from saga_cli.topology import Addresses
 from tests.integration.stripe_fixtures import Desk, desk
 

@@ -20,8 +20,8 @@ from redis.asyncio import Redis
 from chassis.ids import entry_of
 from saga_cli.log.kafka import KafkaLog
 from saga_cli.log.source import Kept, Place, Source, Span
-from saga_cli.places import Places
 from saga_cli.stack.services import Services
+from saga_cli.targets import Places
 from saga_cli.topology import BY_NAME, SERVICES
 from saga_cli.verify.comparing import LACKS
 from saga_cli.verify.whole import verify_service

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import pytest
 
+from chaos.fake_stripe import API_KEY, FakeStripe, Fault, fake_stripe
 from chassis.errors import MisconfiguredError, ProviderError, RefusedError
 from chassis.service import Attempt
 from payment_svc.messages import (
@@ -22,7 +23,6 @@ from payment_svc.messages import (
 from payment_svc.provider import SimulatedProvider
 from payment_svc.settings import StripeSettings
 from payment_svc.stripe_provider import StripeProvider
-from saga_cli.chaos.fake_stripe import API_KEY, FakeStripe, Fault, fake_stripe
 
 TIMEOUT_S: Final = 0.3
 LOST: Final = Fault("timeout", effect=False)
@@ -133,7 +133,9 @@ async def test_a_payment_method_is_taken_as_it_is(stripe: StripeProvider, fake: 
     assert [i["token"] for i in fake.books.intents.values()] == ["pm_card_visa"]
 
 
-async def test_past_the_deadline_nobody_is_asked(stripe: StripeProvider, fake: FakeStripe) -> None:
+async def test_history_the_deadline_nobody_is_asked(
+    stripe: StripeProvider, fake: FakeStripe
+) -> None:
     assert await stripe.capture(a_capture(deadline=now()), attempt()) == TIMED_OUT
     assert fake.calls == []
 

@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from redis.asyncio import Redis
 
-from saga_cli.log_reader import TOPICS, records
+from saga_cli.log.reader import TOPICS, records
 from saga_cli.topology import BY_NAME, SERVICES, Addresses
 
 MECHANISM: Final = {

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from saga_cli.seed import seed
 from saga_cli.stack import postgres, provision, servers
 from saga_cli.stack.processes import Process
+from saga_cli.stack.seed import seed
 from saga_cli.stack.services import Services
 from saga_cli.topology import Addresses, addresses_of
 

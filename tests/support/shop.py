@@ -8,9 +8,9 @@ from typing import Any
 import httpx
 
 from guarantees.judge import Report
-from saga_cli import reconcile
 from saga_cli.demo import SCENES, a_checkout
 from saga_cli.stack.services import Services
+from saga_cli.verify import reconcile
 
 MIXED = [scene.changes for scene in SCENES[:5]]
 

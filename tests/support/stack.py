@@ -18,7 +18,7 @@ import asyncpg
 import httpx
 
 from chassis import ids
-from saga_cli import state
+from saga_cli.stack import state
 from saga_cli.topology import BY_NAME, SERVICES
 from shared_events.inventory import StockReserved
 from tests.support.documented import ROOT

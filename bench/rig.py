@@ -1,0 +1,148 @@
+"""What is measured: real servers, the five services as processes, and loads from a process beside them."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import uvloop
+from pydantic_core import to_json
+
+from bench.meters import Groups, Meters, Usage
+from bench.orders import stock
+from bench.plan import Plan
+from bench.report import REPORT, Report
+from chassis.kafka import KEEP_FOR_EVER, ensure_topics
+from saga_cli.log.reader import TOPICS
+from saga_cli.stack import servers, watchdog
+from saga_cli.stack.services import Services
+from saga_cli.topology import SERVICES
+
+QUIET_S: Final = 0.5
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A load, what it cost, and the clock's reading at its start."""
+
+    report: Report
+    usage: Usage
+    started: float
+
+    @property
+    def cpu_us(self) -> dict[str, float]:
+        """Microseconds of CPU an order, by process."""
+        orders = max(self.report.accepted, 1)
+        return {name: spent / orders * 1e6 for name, spent in self.usage.cpu_s.items()}
+
+    @property
+    def cpu_us_in_all(self) -> float:
+        return sum(self.cpu_us.values())
+
+    @property
+    def bytes_each(self) -> dict[str, float]:
+        orders = max(self.report.accepted, 1)
+        return {name: count / orders for name, count in self.usage.bytes.items()}
+
+
+class Generator:
+    """The process of one load."""
+
+    def __init__(self, plan: Plan) -> None:
+        command = [sys.executable, "-m", "bench.load", to_json(plan).decode()]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        watchdog.watch(pid=self.process.pid)
+        self.started = float(self._line("started"))
+
+    def until_placed(self) -> float:
+        """Wait until every order is answered; the seconds that it took."""
+        return float(self._line("placed"))
+
+    def report(self) -> Report:
+        """Raises RuntimeError where the generator failed; it has said why."""
+        said = self._read()
+        if said.startswith("placed"):
+            said = self._read()
+        self.process.wait()
+        return REPORT.validate_json(said)
+
+    def _line(self, word: str) -> str:
+        name, _, value = self._read().partition(" ")
+        assert name == word, f"the generator said {name!r} where it should say {word!r}"
+        return value
+
+    def _read(self) -> str:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the load generator ended with {self.process.wait()}")
+        return line.strip()
+
+
+@dataclass
+class Rig:
+    servers: servers.Servers
+    services: Services
+    extra: Mapping[str, str] = field(default_factory=dict)
+    runs: int = 0
+
+    def groups(self) -> Groups:
+        """Whatever runs, by service and server."""
+        instances = self.services.instances
+        by_service = {
+            spec.name: [i.process.pid for i in instances if i.spec is spec] for spec in SERVICES
+        }
+        return by_service | {server.name: [server.pid] for server in self.servers.all}
+
+    def start(self, *names: str) -> None:
+        """One more process of each, ready. Raises RuntimeError with the end of its log."""
+        self.services.await_ready([self.services.start(name, self.extra) for name in names])
+
+    def stop_services(self) -> None:
+        self.services.stop()
+        self.services.instances.clear()
+
+    def plan(self, **asked: Any) -> Plan:
+        self.runs += 1
+        urls = tuple(instance.url for instance in self.services.of("order"))
+        kafka = self.servers.addresses.kafka_bootstrap
+        return Plan(urls=urls, kafka=kafka, seed=self.runs, **asked)
+
+    def load(self, meanwhile: Callable[[Generator], None] | None = None, **asked: Any) -> Measured:
+        """Run a load to its end, metered; `meanwhile` is done when it has begun."""
+        meters = Meters(self.groups, self.servers.addresses, self.servers.folder)
+        meters.start()
+        generator = Generator(self.plan(**asked))
+        if meanwhile:
+            meanwhile(generator)
+        report = generator.report()
+        time.sleep(QUIET_S)  # the stock of the last orders is committed, their parcels are noted
+        usage = meters.stop()
+        usage.cpu_s["generator"] = report.cpu_s
+        return Measured(report, usage, generator.started)
+
+
+@contextmanager
+def running(
+    *, partitions: int = 12, instances: int = 1, extra: Mapping[str, str] | None = None
+) -> Iterator[Rig]:
+    """New servers, empty, with the services and a shop; nothing is left of them.
+
+    Raises MissingProgramError, RuntimeError or httpx.HTTPError.
+    """
+    made = servers.start()
+    rig = Rig(made, Services(made.addresses, made.folder), extra or {})
+    try:
+        topics = dict.fromkeys(TOPICS, (partitions, KEEP_FOR_EVER))
+        uvloop.run(ensure_topics(made.addresses.kafka_bootstrap, topics))
+        for _ in range(instances):
+            rig.start(*(spec.name for spec in SERVICES))
+        stock(rig.services)
+        yield rig
+    finally:
+        rig.services.stop()
+        made.stop()

@@ -1,0 +1,75 @@
+"""One session of measuring: its options, the system that most scenarios share, and its capacity."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from bench.machine import Machine, this_one
+from bench.rig import Rig, Tell, running
+from saga_cli.topology import SERVICES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """`seconds` of each measurement, `orders` of each burst; `rate` stands for a capacity looked for."""
+
+    seconds: float = 20.0
+    warm_s: float = 3.0
+    trial_s: float = 15.0
+    trials: int = 5
+    orders: int = 4000
+    rate: float = 0.0
+    backlog: int = 100_000
+    sizes: tuple[int, ...] = (0, 1_000_000, 5_000_000)
+    in_flight: tuple[int, ...] = (8, 64, 512, 4000)
+    partitions: tuple[int, ...] = (1, 3, 6, 12)
+    instances: int = 3
+    services: tuple[str, ...] = tuple(spec.name for spec in SERVICES)
+
+
+QUICK = Options(
+    seconds=3.0,
+    warm_s=1.0,
+    trial_s=4.0,
+    trials=3,
+    orders=200,
+    backlog=300,
+    sizes=(0, 400),
+    in_flight=(8, 64),
+    partitions=(1, 3),
+    instances=2,
+    services=("payment",),
+)
+"""Shows that everything works; its figures say nothing."""
+
+
+@dataclass
+class Bench:
+    options: Options
+    tell: Tell
+    machine: Machine = field(default_factory=this_one)
+    per_s: float = 0.0
+    """The capacity once it is known: orders a second."""
+    _held: ExitStack = field(default_factory=ExitStack)
+    _rig: Rig | None = None
+
+    @property
+    def rig(self) -> Rig:
+        """Started when it is first asked for, and warm."""
+        if self._rig is None:
+            self._rig = self._held.enter_context(self.fresh())
+        return self._rig
+
+    @contextmanager
+    def fresh(self, **wanted: Any) -> Iterator[Rig]:
+        """A system of the scenario's own; what others shared is gone by then."""
+        self.close()
+        self.tell("starting Kafka, PostgreSQL, Redis and five services, some 15 s")
+        with running(**wanted) as rig:
+            rig.load(orders=self.options.orders, in_flight=64)
+            yield rig
+
+    def close(self) -> None:
+        self._rig = None
+        self._held.close()

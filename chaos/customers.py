@@ -1,0 +1,115 @@
+"""Customers who come at a steady rate whatever happens, and ask again until they are answered."""
+
+import asyncio
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from chaos.asking import NOTHING, Answer, post
+from saga_cli.demo import SCENES, a_checkout
+from saga_cli.stack.seed import PRODUCTS
+
+KINDS: Final = [scene.changes for scene in SCENES[:5]]
+KIND_WEIGHTS: Final = (12, 1, 2, 1, 1)
+WARES: Final = tuple(sku for sku, (_, _, on_hand) in PRODUCTS.items() if on_hand > 1)
+CANCELS: Final = 0.2
+DISPATCHES: Final = 0.05
+TRY_S: Final = 5.0
+AGAIN_S: Final = 0.25
+PATIENCE_S: Final = 60.0
+ASK_AGAIN: Final = {409, 429, 500, 503}
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    order_id: str
+    key: str
+    body: dict[str, Any]
+
+
+@dataclass
+class Customers:
+    """`urls` are the processes of a service. One that gave up may have an order or none."""
+
+    urls: Callable[[str], Sequence[str]]
+    rng: random.Random
+    name: str
+    placed: list[Placed] = field(default_factory=list)
+    gave_up: int = 0
+    tries: Counter[str] = field(default_factory=Counter)
+    surprises: list[str] = field(default_factory=list)
+
+    async def come(self, rate: float, until: asyncio.Event) -> None:
+        """An open loop: nobody waits for those who came before."""
+        started, number = time.monotonic(), 0
+        async with asyncio.TaskGroup() as tasks:
+            while not until.is_set():
+                tasks.create_task(self._visit(number))
+                number += 1
+                await asyncio.sleep(max(0.0, started + number / rate - time.monotonic()))
+
+    async def come_back(self, count: int) -> None:
+        """Some of those who were answered ask once more with their keys, and are told the same."""
+        for placed in self.rng.sample(self.placed, min(count, len(self.placed))):
+            answer = await self._order(placed.key, placed.body)
+            order_id = answer.order_id if answer else "nothing"
+            if order_id != placed.order_id:
+                said = f"{placed.key} was told {placed.order_id}, then {order_id}"
+                self.surprises.append(f"G5 {said}")
+
+    async def _visit(self, number: int) -> None:
+        (changes,) = self.rng.choices(KINDS, KIND_WEIGHTS)
+        lines = [{"sku": sku, "quantity": 1} for sku in self.rng.sample(WARES, 2)]
+        customer = {"customer_id": f"c-{number % 13}", "lines": lines}
+        key, body = f"{self.name}-{number}", a_checkout(**{**customer, **changes})
+        cancels, dispatches = self.rng.random() < CANCELS, self.rng.random() < DISPATCHES
+        later_s = self.rng.uniform(0, 3)
+        answer = await self._order(key, body)
+        if answer is None:
+            self.gave_up += 1
+            return
+        order_id = answer.order_id
+        self.placed.append(Placed(order_id, key, body))
+        await asyncio.sleep(later_s)
+        if dispatches:
+            await self._wish("shipping", f"/shipments/{order_id}/dispatch", {200, 404})
+        if cancels:
+            await self._wish("order", f"/orders/{order_id}/cancel", {200, 202})
+
+    async def _order(self, key: str, body: dict[str, Any]) -> Answer | None:
+        return await self._until("order", "/checkout", {201}, body, {"Idempotency-Key": key})
+
+    async def _wish(self, service: str, path: str, good: set[int]) -> None:
+        """It may come too late: 409 is an answer here."""
+        await self._until(service, path, good | {409})
+
+    async def _until(
+        self,
+        service: str,
+        path: str,
+        good: set[int],
+        body: Any = None,
+        headers: Mapping[str, str] = NOTHING,
+    ) -> Answer | None:
+        """Ask one process, then the other, until one answers or patience ends."""
+        deadline, turn = time.monotonic() + PATIENCE_S, self.rng.randrange(2)
+        while time.monotonic() < deadline:
+            urls = self.urls(service)
+            turn += 1
+            try:
+                async with asyncio.timeout(TRY_S):
+                    answer = await post(urls[turn % len(urls)] + path, body, headers)
+            except (OSError, EOFError) as error:  # TimeoutError is an OSError
+                self.tries[type(error).__name__] += 1
+            else:
+                self.tries[str(answer.status)] += 1
+                if answer.status in good:
+                    return answer
+                if answer.status not in ASK_AGAIN:
+                    self.surprises.append(f"{path}: {answer.status} {answer.body[:200]!r}")
+                    return None
+            await asyncio.sleep(AGAIN_S)
+        return None

@@ -1,0 +1,155 @@
+"""One trial: load and faults for a time, then peace, then the books of everyone are compared."""
+
+import asyncio
+import random
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from chaos import ledger, rig
+from chaos.customers import Customers
+from chaos.nemesis import Nemesis
+from chaos.plan import Parts, plan
+from chaos.rig import Rig
+from guarantees.judge import Report
+from saga_cli.verify.reconcile import read_books, settled
+
+START_S: Final = 180
+MEND_S: Final = 120  # beyond the plan: a server that is slow to answer again
+SETTLE_S: Final = 180
+COME_BACK: Final = 20
+PARTS: Final = Parts(
+    {name: ("kafka", *rig.servers_of(name)) for name in rig.NAMES},
+    rig.BROKERS,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    seed: int
+    seconds: float = 300
+    rate: float = 20
+    logs: Path | None = None
+
+    @property
+    def command(self) -> str:
+        return f"saga chaos --seed {self.seed} --seconds {self.seconds:g} --rate {self.rate:g}"
+
+
+@dataclass
+class Verdict:
+    acknowledged: int = 0
+    gave_up: int = 0
+    tries: Counter[str] = field(default_factory=Counter)
+    states: dict[str, int] = field(default_factory=dict)
+    faults: Counter[str] = field(default_factory=Counter)
+    provider_faults: int = 0
+    settled_s: float | None = None
+    events: int = 0
+    ended: list[str] = field(default_factory=list)
+    violations: list[str] = field(default_factory=list)
+
+    @property
+    def is_clean(self) -> bool:
+        return self.settled_s is not None and not self.violations
+
+
+async def run(options: Options, tell: Callable[[str], None]) -> Verdict:
+    """Raises TimeoutError, RuntimeError or an ExceptionGroup of them where the stack itself fails."""
+    started = time.monotonic()
+
+    def timed(text: str) -> None:
+        tell(f"{time.monotonic() - started:7.1f} s  {text}")
+
+    async with asyncio.timeout(START_S) as limit:
+        async with rig.running(random.Random(options.seed)) as system:  # noqa: S311
+            limit.reschedule(None)
+            started = time.monotonic()
+            timed("all ready" + (f"; {_no_switch(system)}" if system.why_no_switch else ""))
+            try:
+                return await _try(options, system, timed)
+            finally:
+                if options.logs:
+                    options.logs.mkdir(parents=True, exist_ok=True)
+                    for log in system.servers.folder.glob("*.log"):
+                        shutil.copy(log, options.logs)
+
+
+def _no_switch(system: Rig) -> str:
+    why = system.why_no_switch
+    return f"no network namespaces here ({why}): a broker is stopped instead of cut off"
+
+
+async def _try(options: Options, system: Rig, tell: Callable[[str], None]) -> Verdict:
+    def urls(service: str) -> list[str]:
+        return [instance.url for instance in system.services.of(service)]
+
+    dice = random.Random(options.seed)  # noqa: S311 - who orders what, no secret
+    customers = Customers(urls, dice, f"chaos-{options.seed}")
+    nemesis, closed = Nemesis(system, tell), asyncio.Event()
+    keeper = asyncio.create_task(system.keep_up())
+    try:
+        coming = asyncio.create_task(customers.come(options.rate, closed))
+        async with asyncio.timeout(options.seconds + MEND_S):
+            faults = plan(options.seed, options.seconds, PARTS)
+            await nemesis.run(faults, options.seconds)
+        tell("all is mended")
+        mended, system.provider.chaos = time.monotonic(), None
+        closed.set()
+        await coming
+        acknowledged = [placed.order_id for placed in customers.placed]
+        look = settled(system.addresses, acknowledged, SETTLE_S)
+        report = await asyncio.to_thread(asyncio.run, look)  # as the links have to carry on
+        settled_s = time.monotonic() - mended if report.is_clean else None
+        tell("settled" if report.is_clean else f"not settled after {SETTLE_S} s")
+        await customers.come_back(COME_BACK)
+        return await _judged(system, customers, nemesis, report, settled_s)
+    finally:
+        keeper.cancel()
+        await asyncio.wait([keeper])
+
+
+def _died(system: Rig) -> list[str]:
+    """A process may fail to start while a server is away; one that works may not end."""
+    return [
+        f"{instance.process.name} ended by itself: {line}"
+        for instance in system.services.instances
+        for line in instance.process.log.read_text(errors="replace").splitlines()
+        if '"part_failed"' in line
+    ]
+
+
+async def _judged(
+    system: Rig,
+    customers: Customers,
+    nemesis: Nemesis,
+    report: Report,
+    settled_s: float | None,
+) -> Verdict:
+    books = await asyncio.to_thread(asyncio.run, read_books(system.addresses))
+    violations = report.violations + ledger.disagreements(system.provider.books, books.payments)
+    violations += customers.surprises + _died(system)
+    acknowledged = len({placed.order_id for placed in customers.placed})
+    if acknowledged < len(customers.placed):
+        violations.append("G5 two keys were answered with one order")
+    if not acknowledged:
+        violations.append("no checkout was acknowledged at all")
+    if report.orders > acknowledged + customers.gave_up:
+        asked = acknowledged + customers.gave_up
+        violations.append(f"G4 {report.orders} orders of {asked} checkouts")
+    return Verdict(
+        acknowledged,
+        customers.gave_up,
+        customers.tries,
+        report.states,
+        nemesis.done,
+        len(system.provider.faults),
+        settled_s,
+        report.events,
+        system.ended,
+        violations,
+    )

@@ -1,0 +1,79 @@
+"""Runs `saga timeline` and `saga events`."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Iterable
+
+from rich.text import Text
+
+from saga_cli.history import showing
+from saga_cli.history.reading import Limit, events_of
+from saga_cli.history.story import story
+from saga_cli.history.tailing import Looked
+from saga_cli.log.opened import opened
+from saga_cli.log.reader import Logged
+from saga_cli.one_line import in_one_line
+from saga_cli.stopping import asked_to_stop
+from saga_cli.targets import found
+from saga_cli.terminal import console, fail, plain
+
+
+def timeline(order_id: str, until: Limit, archive: str, *, as_json: bool, mermaid: bool) -> None:
+    unread: list[str] = []
+    with in_one_line():
+        source = opened(found(), archive)
+        events = asyncio.run(events_of(source, order_id, unread, until))
+    _tell_unread(unread)
+    steps = story(events, order_id)
+    if not steps:
+        when = " before then" if until else ""
+        fail(f"the log knows no order, SKU or customer {plain(order_id)}{when}", 1)
+    if as_json:
+        _write(json.dumps(showing.as_json(steps), indent=1))
+    elif mermaid:
+        _write("\n".join(showing.mermaid(steps)))
+    else:
+        began, ended = steps[0].envelope.time, steps[-1].envelope.type
+        span = f"from {began.isoformat(timespec='milliseconds')}: {ended}"
+        title = f"{showing.kind_of(steps)} {plain(order_id)}, {span}"
+        console.print(title, markup=False, soft_wrap=True)
+        console.print(showing.table(steps))
+        console.print("ms by the services' clocks; (n): after its own step n, by no event")
+
+
+def events(looked: Looked, archive: str, *, follow: bool, as_json: bool) -> None:
+    with in_one_line():
+        asyncio.run(_events(looked, archive, follow=follow, as_json=as_json))
+    _tell_unread(looked.unread)
+
+
+async def _events(looked: Looked, archive: str, *, follow: bool, as_json: bool) -> None:
+    places = found()
+    there, reached = await looked.newest(opened(places, archive))
+    _print(there, as_json=as_json)
+    if follow:
+        stopping = asked_to_stop()
+        async for batch in looked.coming(places.kafka_bootstrap, reached, stopping):
+            _print(batch, as_json=as_json)
+
+
+def _print(entries: Iterable[Logged], *, as_json: bool) -> None:
+    for entry in entries:
+        if as_json:
+            _write(json.dumps(showing.event_json(entry)))
+            continue
+        envelope = entry.envelope
+        place = f"{entry.topic}/{entry.partition}/{entry.offset}"
+        line = f"{showing.appended(entry)}  {place:24} {envelope.type:32} {plain(envelope.subject)}"
+        console.print(Text(f"{line}  {plain(showing.what_of(envelope.event))}"), soft_wrap=True)
+
+
+def _write(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def _tell_unread(unread: list[str]) -> None:
+    if unread:
+        sys.stderr.write(f"saga: {len(unread)} can't be read, such as {plain(unread[0])}\n")

@@ -1,0 +1,106 @@
+"""A story as a table, as JSON, or as a Mermaid sequence diagram."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic_core import from_json
+from rich.table import Table
+
+from saga_cli.history.story import Step
+from saga_cli.log.reader import Logged
+from saga_cli.terminal import plain, table_of
+from saga_cli.topology import SERVICES
+from shared_events.catalog import BY_EVENT
+
+
+def table(steps: Sequence[Step[Any]]) -> Table:
+    names = ("#", "after", "on", "ms", "hop", "service", "event", "what")
+    shown = table_of(*names, right={"#", "after", "ms", "hop"})
+    for step in steps:
+        after = "" if not step.cause else f"{step.cause}" if step.direct else f"({step.cause})"
+        hop = "" if step.hop_ms is None else f"{step.hop_ms:.0f}"
+        what = plain(what_of(step.envelope.event))
+        on = "" if step.direct else plain(step.envelope.causation_type)
+        numbers = (str(step.number), after, on, f"{step.ms:.0f}", hop)
+        shown.add_row(*numbers, step.service, step.envelope.type, what)
+    return shown
+
+
+def kind_of(steps: Sequence[Step[Any]]) -> str:
+    """What the subject of these events is."""
+    subject = BY_EVENT[type(steps[0].envelope.event)].subject
+    return {"sku": "SKU", "customer_id": "Customer"}.get(subject, "Order")
+
+
+def what_of(event: Any) -> str:
+    """What an event says beside its name, in a few words."""
+    what = getattr(event, "reason", "") or ""
+    if getattr(event, "refunded_minor", 0):
+        what += f" (refunded {event.refunded_minor / 100:.2f}"
+        what += f", kept {event.fee_minor / 100:.2f})" if event.fee_minor else ")"
+    if hasattr(event, "points"):
+        what = f"{event.points} points {what}"
+    return what
+
+
+def as_json(steps: Sequence[Step[Logged]]) -> list[dict[str, Any]]:
+    return [
+        {
+            "number": step.number,
+            **event_json(step.entry),
+            "cause": step.cause or None,
+            "direct": step.direct,
+            "ms": round(step.ms, 3),
+            "hop_ms": None if step.hop_ms is None else round(step.hop_ms, 3),
+        }
+        for step in steps
+    ]
+
+
+def event_json(entry: Logged) -> dict[str, Any]:
+    envelope = entry.envelope
+    return {
+        "id": str(envelope.id),
+        "type": envelope.type,
+        "service": envelope.source[1:],
+        "subject": envelope.subject,
+        "time": envelope.time.isoformat(),
+        "appended": appended(entry),
+        "topic": entry.topic,
+        "partition": entry.partition,
+        "offset": entry.offset,
+        "sequence": envelope.sequence,
+        "causation_id": envelope.causation_id,
+        "causation_type": envelope.causation_type,
+        "data": from_json(BY_EVENT[type(envelope.event)].adapter.dump_json(envelope.event)),
+    }
+
+
+def appended(entry: Logged) -> str:
+    at = datetime.fromtimestamp(entry.timestamp_ms / 1000, UTC)
+    return at.isoformat(timespec="milliseconds")
+
+
+def mermaid(steps: Sequence[Step[Any]]) -> Iterator[str]:
+    """An arrow from the cause's service to the one it moved; a note for what moved nobody else."""
+    yield "sequenceDiagram"
+    there = {step.service for step in steps}
+    yield from (f"    participant {spec.name}" for spec in SERVICES if spec.name in there)
+    by_number = {step.number: step for step in steps}
+    arrows = {(step.cause, step.service) for step in _crossing(steps, by_number)}
+    moving = {cause for cause, _ in arrows}
+    for step in steps:
+        if step.direct and (step.cause, step.service) in arrows:
+            arrows.remove((step.cause, step.service))
+            cause = by_number[step.cause]
+            said = f"{cause.envelope.type} (+{step.hop_ms or 0:.0f} ms)"
+            yield f"    {cause.service}->>{step.service}: {said}"
+        if step.number not in moving:
+            yield f"    Note over {step.service}: {step.envelope.type} at {step.ms:.0f} ms"
+
+
+def _crossing(steps: Iterable[Step[Any]], by_number: dict[int, Step[Any]]) -> Iterator[Step[Any]]:
+    for step in steps:
+        if step.direct and by_number[step.cause].service != step.service:
+            yield step

@@ -1,0 +1,92 @@
+"""Events of all orders that somebody looks for: the newest, and those that come."""
+
+import asyncio
+import heapq
+from collections.abc import AsyncIterator, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from chassis import clock
+from chassis.kafka import reading
+from saga_cli.history.reading import homes, logged
+from saga_cli.history.types import is_of_type
+from saga_cli.log.kafka import kept_of
+from saga_cli.log.reader import TOPICS, Logged
+from saga_cli.log.source import Kept, Place, Source, Span, UnreadableError
+from shared_events.codec import type_of
+
+POLL_S: Final = 0.2
+
+
+@dataclass
+class Looked:
+    """What is looked for. Instants are by when the log took a record; at most `limit` are kept."""
+
+    pattern: str = ""
+    subject: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+    partition: int | None = None
+    limit: int = 1000
+    unread: list[str] = field(default_factory=list)
+
+    async def newest(self, source: Source) -> tuple[list[Logged], dict[Place, int]]:
+        """In the order of time; and up to where the log was read."""
+        spans = await self._spans(source)
+        found: list[tuple[int, Place, int, Kept]] = []
+        for place, span in spans.items():
+            async for batch in source.read(place, span):
+                for kept in filter(self.wants, batch):
+                    heapq.heappush(found, (kept.timestamp_ms, place, kept.record.offset, kept))
+                    if len(found) > self.limit:
+                        heapq.heappop(found)
+        events = self.read(kept for *_, kept in sorted(found))
+        return events, {place: span.end for place, span in spans.items()}
+
+    async def coming(
+        self, bootstrap: str, reached: dict[Place, int], stopping: asyncio.Event
+    ) -> AsyncIterator[list[Logged]]:
+        """What is appended from there on, until somebody stops it."""
+        since = {(place.topic, place.partition): at for place, at in reached.items()}
+        async with reading(bootstrap, TOPICS, since) as log:
+            while not stopping.is_set():
+                async for batch in log.to_end():
+                    there = (kept_of(r) for r in batch if Place(r.topic, r.partition) in reached)
+                    yield self.read(sorted(filter(self.wants, there), key=_time))
+                await clock.wait_for(stopping, POLL_S)
+
+    def wants(self, kept: Kept) -> bool:
+        by_type = not self.pattern or is_of_type(type_of(kept.record.headers), self.pattern)
+        return by_type and self.subject in {"", kept.record.subject}
+
+    def read(self, kept: Iterable[Kept]) -> list[Logged]:
+        return [event for each in kept if (event := logged(each, self.unread))]
+
+    async def _spans(self, source: Source) -> dict[Place, Span]:
+        """What of each partition has to be read."""
+        found = await (homes(source, self.subject) if self.subject else source.spans(TOPICS))
+        if self.partition is not None:
+            there = {place.partition for place in found}
+            found = {p: span for p, span in found.items() if p.partition == self.partition}
+            if there and not found:
+                whose = f"of {self.subject}" if self.subject else "of the topics"
+                known = ", ".join(map(str, sorted(there)))
+                raise UnreadableError(f"partition {self.partition} is none {whose}: {known}")
+        starts = await source.offsets_at(self.since, found) if self.since and found else {}
+        ends = await source.offsets_at(self.until, found) if self.until and found else {}
+        return dict(self._within(found, dict(starts), dict(ends)))
+
+    def _within(
+        self, spans: dict[Place, Span], starts: dict[Place, int], ends: dict[Place, int]
+    ) -> Iterator[tuple[Place, Span]]:
+        for place, span in spans.items():
+            end = min(span.end, ends.get(place, span.end))
+            start = max(span.start, starts.get(place, 0))
+            if not (self.pattern or self.subject):
+                start = max(start, end - self.limit)
+            yield place, Span(min(start, end), end)
+
+
+def _time(kept: Kept) -> int:
+    return kept.timestamp_ms

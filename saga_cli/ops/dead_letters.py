@@ -1,0 +1,279 @@
+"""saga dead-letters list | show | redrive | discard | skip | actions"""
+
+import base64
+import json
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, Final
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from saga_cli.declared import readers_of
+from saga_cli.ops.ops_client import Directory, RefusedError
+from saga_cli.ops.options import (
+    AsJson,
+    By,
+    OneService,
+    Service,
+    Why,
+    Yes,
+    confirmed,
+    directory,
+    ended_by_refusal,
+    known,
+    list_rows,
+    operator,
+    refused,
+)
+from saga_cli.terminal import (
+    OneLine,
+    age,
+    check_terminal,
+    console,
+    fail,
+    plain,
+    print_json,
+    table_of,
+)
+
+PAGE: Final = 200
+COLUMN: Final = 16
+KEY_SHOWN: Final = 72
+UUID_SHOWN: Final = 36
+NOT_FOUND: Final = 404
+app = typer.Typer(
+    cls=OneLine, help="Messages that a service could not decide on.", no_args_is_help=True
+)
+
+
+Key = Annotated[str, typer.Argument(help="An order's id, or what else the messages are about.")]
+
+
+@app.command("list")
+def list_(
+    service: OneService = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Show the first dead letter of each key, and how many messages wait behind it."""
+    list_rows(service, _heads, table=_table, none="No dead letters.", as_json=as_json)
+
+
+@app.command()
+def show(service: Service, key: Key, *, as_json: AsJson = False) -> None:
+    """Print a key's parked messages: headers, value, and what was wrong."""
+    letters = _letters(directory(service), service, key)
+    if as_json:
+        print_json(letters)
+        return
+    for number, letter in enumerate(letters, 1):
+        for line in _shown(letter, f"{number}/{len(letters)}"):
+            console.print(line, markup=False, soft_wrap=True)
+
+
+@app.command()
+def redrive(
+    service: Service,
+    key: Annotated[str | None, typer.Argument(help="Not with --all.")] = None,
+    *,
+    every: Annotated[bool, typer.Option("--all", help="Every parked key, one by one.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen.")] = False,
+    note: Why = "",
+    by: By = "",
+) -> None:
+    """Decide again on a key's parked messages, in order, up to the first that fails."""
+    if (key is None) is not every:
+        fail("give a KEY, or --all")
+    asked = directory(service)
+    more = {"by": operator(by), "note": note, "dry_run": dry_run}
+    with ended_by_refusal():
+        keys = [key] if key is not None else [head["key"] for head in _heads(asked, service)]
+    if every and not keys:
+        console.print("No dead letters.")
+    well = [
+        _redriven(asked, service, each, f"[{n}/{len(keys)}] " if every else "", more)
+        for n, each in enumerate(keys, 1)
+    ]
+    if not all(well):
+        raise typer.Exit(1)
+
+
+@app.command()
+def discard(
+    service: Service,
+    key: Key,
+    reason: Why,
+    *,
+    id_: Annotated[str, typer.Option("--id", help="Which; else the first.")] = "",
+    yes: Yes = False,
+    by: By = "",
+) -> None:
+    """Remove one parked message for good; the audit trail keeps the original."""
+    if not yes:
+        check_terminal()
+    who, asked = operator(by), directory(service)
+    letters = [x for x in _letters(asked, service, key) if id_ in {"", x["id"]}]
+    if not letters:
+        fail(f"{service} parked no message {id_} of {_label(key)}", 1)
+    chosen = letters[0]
+    what = f"message {chosen['id']} ({plain(chosen['type']) or 'no type'}) of {_label(key)}"
+    confirmed(f"Discard {what} at {service}? It is never decided on.", yes=yes)
+    body = {"key": key, "by": who, "reason": reason, "id": chosen["id"]}
+    with ended_by_refusal():
+        asked.post(service, "/ops/dead-letters/discard", **body)
+    console.print(f"Discarded {what}.", markup=False, soft_wrap=True)
+    if left := len(_parked(asked, service, key)):
+        redrive_ = f"saga dead-letters redrive {service} {plain(key)}"
+        console.print(
+            f"{left} more wait{'s' if left == 1 else ''}: `{redrive_}`.",
+            markup=False,
+            soft_wrap=True,
+        )
+
+
+@app.command()
+def skip(
+    topic: Annotated[str, typer.Argument(help="Such as order.events.")],
+    partition: Annotated[int, typer.Argument(min=0)],
+    offset: Annotated[int, typer.Argument(min=0)],
+    note: Why,
+    *,
+    service: Annotated[str, typer.Option(help="Not all that read the topic.")] = "",
+    by: By = "",
+) -> None:
+    """Have services step over one record: it is parked there and not decided on.
+
+    The last resort for a record that a service neither handles nor parks by itself.
+    """
+    who, names = operator(by), [known(service)] if service else sorted(readers_of(topic))
+    if not names:
+        fail(f"no service reads {plain(topic)}")
+    asked = directory(*names)
+    body = {"topic": topic, "partition": partition, "offset": offset, "by": who, "note": note}
+    for name in names:
+        with ended_by_refusal():
+            asked.post(name, "/ops/dead-letters/skip", **body)
+        line = f"{name} steps over {topic}:{partition}:{offset} and parks it."
+        console.print(line, markup=False, soft_wrap=True)
+
+
+@app.command()
+def actions(service: Service, key: Key, *, as_json: AsJson = False) -> None:
+    """Print the audit trail: what operators did to a key."""
+    with ended_by_refusal():
+        found = directory(service).get(service, "/ops/actions", key=key)
+    if as_json:
+        print_json(found)
+        return
+    if not found:
+        console.print(f"Nobody did anything to it at {service}.")
+    for action in found:
+        line = f"{action['at'][:19]}  {action['by']}  {action['action']}  {action['note']}"
+        console.print(plain(line), markup=False, soft_wrap=True)
+        if action["detail"]:
+            console.print(f"  {plain(action['detail'])}", markup=False, soft_wrap=True)
+
+
+def _heads(asked: Directory, service: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    while True:
+        query = {"offset": len(found), "limit": PAGE}
+        page = asked.get(service, "/ops/dead-letters", **query)["heads"]
+        found += page
+        if len(page) < PAGE:
+            return found
+
+
+def _parked(asked: Directory, service: str, key: str) -> list[dict[str, Any]]:
+    with ended_by_refusal():
+        found: list[dict[str, Any]] = asked.get(service, "/ops/dead-letters/messages", key=key)
+    return found
+
+
+def _letters(asked: Directory, service: str, key: str) -> list[dict[str, Any]]:
+    found = _parked(asked, service, key)
+    if not found:
+        fail(f"{service} parked nothing of {_label(key)}", 1)
+    return found
+
+
+def _redriven(asked: Directory, service: str, key: str, place: str, more: dict[str, Any]) -> bool:
+    """Redrive one key and tell how it went; whether nothing of it is parked any more."""
+    try:
+        results = asked.post(service, "/ops/dead-letters/redrive", key=key, **more)
+    except RefusedError as error:
+        if not place:
+            fail(str(error), refused(error))
+        console.print(f"{place}{_label(key)}: {plain(str(error))}", markup=False, soft_wrap=True)
+        return error.status == NOT_FOUND  # somebody else was faster
+    for result in results:
+        told = _told(result, dry_run=more["dry_run"])
+        line = f"{place}{_label(key)} message {result['id']} {told}"
+        console.print(line, markup=False, soft_wrap=True)
+    return all(result["outcome"] != "parked" for result in results)
+
+
+def _told(result: dict[str, Any], *, dry_run: bool) -> str:
+    if result["outcome"] == "parked":
+        return f"{'would stay' if dry_run else 'stays'} parked: {plain(result['reason'])}"
+    said = ", ".join(result["published"]) or "nothing"
+    return f"would publish {said}" if dry_run else f"is decided and publishes {said}"
+
+
+def _label(key: str) -> str:
+    """A key for the eye; records may come without one."""
+    return plain(key if len(key) <= KEY_SHOWN else f"{key[:KEY_SHOWN]}...") or "(no key)"
+
+
+def _table(heads: Sequence[dict[str, Any]]) -> Table:
+    names = ("service", "key", "event", "first error", "tries", "age", "behind")
+    shown = table_of(*names)
+    shown.columns[1].min_width = UUID_SHOWN
+    for head in heads:
+        what = (head["type"] or "-", head["first_error"], str(head["attempts"]))
+        row = (head["service"], _label(head["key"]), *map(plain, what))
+        shown.add_row(*map(Text, (*row, age(head["parked_at"]), str(head["behind"]))))
+    return shown
+
+
+def _shown(letter: dict[str, Any], place: str) -> Iterator[str]:
+    yield f"{place}  message {letter['id']}  {plain(letter['type']) or 'no type'}"
+    yield f"  from       {letter['topic']}, partition {letter['partition']}, offset {letter['offset']}"
+    parked, tried = age(letter["parked_at"]), age(letter["last_tried_at"])
+    yield f"  parked     {parked} ago; tries: {letter['attempts']}, the last {tried} ago"
+    yield f"  first error  {plain(letter['first_error'])}"
+    if letter["last_error"] != letter["first_error"]:
+        yield f"  last error   {plain(letter['last_error'])}"
+    yield f"  key        {_text(_bytes(letter['record_key']))}"
+    for name, raw in letter["headers"]:
+        yield f"  {plain(name):<{COLUMN}} {_text(_bytes(raw))}"
+    yield from (f"  {line}" for line in _value(_bytes(letter["value"])))
+
+
+def _bytes(encoded: str | None) -> bytes | None:
+    return None if encoded is None else base64.b64decode(encoded)
+
+
+def _text(raw: bytes | None) -> str:
+    return "null" if raw is None else plain(raw.decode("utf-8", "backslashreplace"))
+
+
+def _value(raw: bytes | None) -> list[str]:
+    """JSON made readable; anything else as bytes."""
+    if raw is None:
+        return ["null"]
+    try:
+        text = json.dumps(json.loads(raw), indent=2, ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return list(_dumped(raw))
+    return [plain(line) for line in text.splitlines()]
+
+
+def _dumped(raw: bytes) -> Iterator[str]:
+    if not raw:
+        yield "no bytes"
+    for start in range(0, len(raw), COLUMN):
+        part = raw[start : start + COLUMN]
+        text = "".join(chr(b) if 32 <= b < 127 else "." for b in part)  # noqa: PLR2004 - ASCII
+        yield f"{start:08x}  {part.hex(' '):<{3 * COLUMN - 1}}  {text}"

@@ -1,0 +1,152 @@
+"""saga why | resolve | expedite: one order, seen and helped through its five services."""
+
+import time
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final
+
+import typer
+
+from saga_cli.ops.ops_client import Directory
+from saga_cli.ops.options import AsJson, By, directory, ended_by_refusal, operator
+from saga_cli.ops.report import Report
+from saga_cli.ops.why import Diagnosis, Finding, diagnose, elsewhere
+from saga_cli.terminal import console, fail, plain, print_json
+
+LOOKS: Final = 3
+LOOK_AGAIN_S: Final = 0.3
+OrderId = Annotated[str, typer.Argument(help="An order's id.")]
+
+
+def why(order_id: OrderId, *, as_json: AsJson = False) -> None:
+    """Say who must act on an order next, where its message sits, and what helps."""
+    asked = directory()
+    found = _diagnosed(asked, order_id)
+    about = _about(asked, order_id) if found.settled else {}
+    if as_json:
+        print_json({**asdict(found), **about})
+    elif found.known:
+        _tell(found, about)
+    if not found.known:
+        fail(f"there is no order {plain(order_id)}", 1)
+    if set(found.states.values()) == {"?"}:
+        raise typer.Exit(1)
+
+
+def resolve(
+    order_id: OrderId,
+    outcome: Annotated[str, typer.Option("--as", help="What became of it, such as refunded.")],
+    note: Annotated[str, typer.Option(help="How you know; the audit trail keeps it.")],
+    *,
+    reference: Annotated[str, typer.Option(help="The provider's id of it.")] = "",
+    by: By = "",
+) -> None:
+    """Record by hand what became of an effect whose provider does not say."""
+    who, asked = operator(by), directory()
+    reports = _reports(asked, order_id)
+    owing = [
+        report.service
+        for report in reports
+        for effect in report.effects
+        if outcome in effect.may_be_resolved_as
+    ]
+    if not owing:
+        _fail_to_resolve(reports, order_id, outcome)
+    body = {"key": order_id, "by": who, "outcome": outcome, "note": note, "reference": reference}
+    with ended_by_refusal():
+        result = asked.post(owing[0], "/ops/resolve", **body)
+    said = ", ".join(result["published"]) or "nothing"
+    line = f"{owing[0]} takes {result['effect']} as {outcome} and publishes {said}."
+    console.print(line, markup=False, soft_wrap=True)
+
+
+def expedite(order_id: OrderId, *, by: By = "") -> None:
+    """Ask the order's providers now, not when their turn comes."""
+    who, asked = operator(by), directory()
+    reports = _reports(asked, order_id)
+    owing = [report for report in reports if report.effects]
+    for report in owing:
+        with ended_by_refusal():
+            asked.post(report.service, "/ops/expedite", key=order_id, by=who)
+        kinds = ", ".join(effect.kind for effect in report.effects)
+        broken = [c.provider for c in report.circuits if c.state != "closed"]
+        when = f"when the circuit to {broken[0]} lets it" if broken else "now"
+        console.print(f"{report.service} asks for {kinds} {when}.", markup=False, soft_wrap=True)
+    if not owing:
+        fail(f"no provider owes an answer for {plain(order_id)}{_silence(reports)}", 1)
+
+
+def _diagnosed(asked: Directory, order_id: str) -> Diagnosis:
+    """The services are not asked at one instant: a healthy order may pass between the looks."""
+    found = diagnose(order_id, _reports(asked, order_id), datetime.now(UTC))
+    for _ in range(1, LOOKS):
+        if found.settled or not found.known or any(f.commands + f.advice for f in found.findings):
+            break
+        time.sleep(LOOK_AGAIN_S)
+        found = diagnose(order_id, _reports(asked, order_id), datetime.now(UTC))
+    return found if asked.is_here else elsewhere(found)
+
+
+def _reports(asked: Directory, order_id: str) -> list[Report]:
+    with ended_by_refusal():
+        return asked.reports(order_id)
+
+
+def _about(asked: Directory, order_id: str) -> dict[str, Any]:
+    """Why the order ended as it did."""
+    with ended_by_refusal():
+        order = asked.get("order", f"/orders/{order_id}")
+    return {name: order[name] for name in ("reason", "refused_by")}
+
+
+def _tell(found: Diagnosis, about: dict[str, Any]) -> None:
+    ended = f": {about['reason']}, by {about['refused_by']}" if about.get("reason") else ""
+    state = "unknown to the order service" if found.state == "Absent" else found.state.upper()
+    _say(f"Order {found.order_id} is {'not known yet' if found.state == '?' else state}{ended}")
+    _say("  " + "  ".join(f"{name} {state}" for name, state in found.states.items()))
+    for finding in found.findings:
+        _say("")
+        _say(_headline(found, finding))
+        _say(f"  {finding.what}")
+        for command in finding.commands:
+            _say(f"  $ {command}")
+        for line in finding.advice:
+            _say(f"  - {line}")
+        if not finding.commands + finding.advice:
+            _say(f"  nothing to do: {finding.wait}")
+    if not found.findings:
+        nobody = "it is settled" if found.settled else "it moves while you look: ask again"
+        _say(f"\nNobody has to act: {nobody}.")
+    for note in found.notes:
+        _say(f"  {note}")
+
+
+def _headline(found: Diagnosis, finding: Finding) -> str:
+    who = (
+        "Kafka"
+        if "kafka" in " ".join((*finding.commands, *finding.advice)[:1])
+        else finding.service
+    )
+    if finding is not found.findings[0]:
+        return f"Also: {who}"
+    return f"Settled, but {who} is not done" if found.settled else f"Next: {who}"
+
+
+def _say(line: str) -> None:
+    console.print("\n".join(map(plain, line.split("\n"))), markup=False, soft_wrap=True)
+
+
+def _fail_to_resolve(reports: list[Report], order_id: str, outcome: str) -> None:
+    known = sorted({name for report in reports for name in report.resolutions})
+    silence = _silence(reports)
+    if outcome not in known and not silence:
+        fail(f"no service takes {plain(outcome)!r}: there are {', '.join(known) or 'none'}")
+    takes = sorted({o for r in reports for e in r.effects for o in e.may_be_resolved_as})
+    instead = f"; what is owed takes {', '.join(takes)}" if takes else ""
+    what = f"nothing that may end as {plain(outcome)} is owed for {plain(order_id)}"
+    fail(f"{what}{instead}{silence}", 1)
+
+
+def _silence(reports: list[Report]) -> str:
+    silent = [f"{report.service} {report.silent}" for report in reports if report.silent]
+    return f" ({'; '.join(silent)})" if silent else ""

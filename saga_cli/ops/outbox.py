@@ -1,0 +1,80 @@
+"""saga outbox list | redrive | discard: events that Kafka refused for good."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from saga_cli.ops.ops_client import Directory
+from saga_cli.ops.options import (
+    AsJson,
+    By,
+    OneService,
+    Service,
+    Why,
+    Yes,
+    confirmed,
+    directory,
+    ended_by_refusal,
+    list_rows,
+    operator,
+)
+from saga_cli.terminal import OneLine, age, console, plain
+
+app = typer.Typer(cls=OneLine, help="Events that Kafka refused for good.", no_args_is_help=True)
+RowId = Annotated[str, typer.Argument(help="The row's id, as `saga outbox list` shows it.")]
+
+
+@app.command("list")
+def list_(service: OneService = None, *, as_json: AsJson = False) -> None:
+    """Show the rows that were set aside, and how many of the same key wait behind each."""
+    list_rows(service, _rows, table=_table, none="Kafka refused nothing.", as_json=as_json)
+
+
+@app.command()
+def redrive(service: Service, row: RowId, note: Why, *, by: By = "") -> None:
+    """Publish a row after all, once the topic takes it; then what is behind it."""
+    done = _settle(service, "redrive", id=row, by=operator(by), note=note)
+    console.print(f"{_named(done)} is tried again.", markup=False, soft_wrap=True)
+
+
+@app.command()
+def discard(
+    service: Service,
+    row: RowId,
+    reason: Why,
+    *,
+    yes: Yes = False,
+    by: By = "",
+) -> None:
+    """Remove a row for good: an event of an order that nobody hears of; the audit trail keeps it."""
+    who = operator(by)
+    confirmed(f"Discard row {row} of {service}? It is never published.", yes=yes)
+    done = _settle(service, "discard", id=row, by=who, note=reason)
+    console.print(f"{_named(done)} is discarded.", markup=False, soft_wrap=True)
+
+
+def _settle(service: str, how: str, **body: str) -> dict[str, Any]:
+    with ended_by_refusal():
+        done: dict[str, Any] = directory(service).post(service, f"/ops/outbox/{how}", **body)
+    return done
+
+
+def _rows(asked: Directory, service: str) -> Sequence[dict[str, Any]]:
+    rows: Sequence[dict[str, Any]] = asked.get(service, "/ops/outbox", limit=500)
+    return rows
+
+
+def _named(row: dict[str, Any]) -> str:
+    return f"Row {row['id']} ({plain(row['type']) or plain(row['topic'])} of {plain(row['key'])})"
+
+
+def _table(rows: Sequence[dict[str, Any]]) -> Table:
+    table = Table("service", "id", "key", "event", "bytes", "error", "age", "behind")
+    for row in rows:
+        what = (row["type"] or row["topic"], str(row["bytes"]), row["error"])
+        shown = (row["service"], row["id"], row["key"], *what)
+        table.add_row(*map(Text, (*map(plain, shown), age(row["refused_at"]), str(row["behind"]))))
+    return table

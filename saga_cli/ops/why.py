@@ -1,0 +1,242 @@
+"""Why an order is where it is: who must act next, where the message sits, what helps. No IO."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+
+from saga_cli.ops.chain import AGAIN, HOPS, LEAVING, SETTLED, WORK, Hop
+from saga_cli.ops.report import Letter, Owed, Report
+from saga_cli.terminal import lasting
+
+SLOW_S: Final = 5.0
+"""What waits longer than this is held up by something; before, it is just on its way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`service` must act; `where` is outbox, kafka, discarded, parked, effect, timer or service.
+
+    `commands` help, the first one first, then `advice`, where what helps is no command of `saga`;
+    without any there is `wait`, which says for what.
+    """
+
+    service: str
+    where: str
+    what: str
+    commands: tuple[str, ...] = ()
+    wait: str = ""
+    advice: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """`findings` begin with who must act next; `notes` need nobody."""
+
+    order_id: str
+    known: bool
+    state: str
+    settled: bool
+    states: dict[str, str]
+    findings: tuple[Finding, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def diagnose(order_id: str, reports: Iterable[Report], now: datetime) -> Diagnosis:
+    """Reports are one a service, taken at about the same time."""
+    by = {report.service: report for report in reports}
+    case = _Case(order_id, by, now)
+    states = {name: "?" if report.silent else report.state for name, report in by.items()}
+    return Diagnosis(
+        order_id,
+        known=by["order"].silent != "" or case.has_traces(),
+        state=states["order"],
+        settled=states["order"] in SETTLED,
+        states=states,
+        findings=case.findings(),
+        notes=tuple(case.notes()),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    order_id: str
+    by: dict[str, Report]
+    now: datetime
+
+    def findings(self) -> tuple[Finding, ...]:
+        """Acting services first, then what else is wrong on the order's way."""
+        hops = [hop for hop in HOPS if self._is_on_its_way(hop)]
+        if self._has(AGAIN.by, AGAIN.sent) and self._has("shipping", LEAVING.split()):
+            hops += [AGAIN] if self._has(AGAIN.to, AGAIN.unheard) else []
+        parked = {name: r for name, r in self.by.items() if r.parked}
+        heard_by = {hop.to for hop in hops}
+        first = [self._parked(parked[name]) for name in parked if name in heard_by]
+        first += [self._moving(hop) for hop in hops if hop.to not in parked]
+        first += [self._working(name, kind) for name, kind in self._working_services()]
+        found = first + [self._parked(parked[name]) for name in parked if name not in heard_by]
+        found += [self._owing(r, e) for r in self.by.values() for e in self._unforeseen(r)]
+        found += self._overdue()
+        silent = [self._silent(r, lost=not first) for r in self.by.values() if r.silent]
+        return tuple(found + silent)
+
+    def has_traces(self) -> bool:
+        answers = [report for report in self.by.values() if not report.silent]
+        return any(report.state != "Absent" or report.parked for report in answers)
+
+    def notes(self) -> Iterator[str]:
+        for report in self.by.values():
+            for timer in report.timers:
+                if self._late_s(timer) <= SLOW_S:
+                    yield f"{report.service}'s timer {timer.kind} is due {self._when(timer.due_at)}"
+
+    def _has(self, service: str, states: Iterable[str]) -> bool:
+        report = self.by[service]
+        return not report.silent and report.state in states
+
+    def _is_on_its_way(self, hop: Hop) -> bool:
+        return self._has(hop.by, hop.sent) and self._has(hop.to, hop.unheard)
+
+    def _working_services(self) -> Iterator[tuple[str, str]]:
+        for (service, state), kind in WORK.items():
+            if self._has(service, {state}) and not self.by[service].parked:
+                yield service, kind
+
+    def _parked(self, report: Report) -> Finding:
+        """The head of a key is what failed; the rest waits for it."""
+        head, behind = report.parked[0], len(report.parked) - 1
+        more = f"; {_count(behind, 'message')} behind it" if behind else ""
+        what = (
+            f"{report.service} parked {_named(head)}, tried {_count(head.attempts, 'time')}{more}"
+        )
+        place = f"{report.service} {head.key}"
+        commands = (f"saga dead-letters show {place}", f"saga dead-letters redrive {place}")
+        return Finding(report.service, "parked", f"{what}: {head.last_error}", commands)
+
+    def _working(self, service: str, kind: str) -> Finding:
+        report = self.by[service]
+        owed = [effect for effect in report.effects if effect.kind == kind]
+        if owed:
+            return self._owing(report, owed[-1])
+        what = f"{service} is {report.state}, and the outcome of its {kind} is being decided on"
+        return Finding(service, "effect", what, wait="it takes a moment: ask again")
+
+    def _unforeseen(self, report: Report) -> list[Owed]:
+        """What is owed in a state that waits for nothing of the kind."""
+        working = WORK.get((report.service, report.state))
+        return [effect for effect in report.effects if effect.kind != working]
+
+    def _owing(self, report: Report, effect: Owed) -> Finding:
+        what = f"{report.service} owes {effect.kind}"
+        what += f", attempt {effect.attempt}" if effect.attempt not in {"", "1"} else ""
+        what += f", since {lasting((self.now - effect.owed_since).total_seconds())}"
+        what += f"; asked {_count(effect.tries, 'time')}"
+        what += f"; last error: {effect.last_error}" if effect.last_error else ""
+        broken = [c for c in report.circuits if c.state != "closed"]
+        for circuit in broken:
+            what += f"; the circuit to {circuit.provider} is {circuit.state}: {circuit.why}"
+        ask, log = f"saga expedite {self.order_id}", f"saga logs {report.service}"
+        if effect.needs_attention:
+            return Finding(report.service, "effect", what, (log, ask, *self._resolving(effect)))
+        if self._late_s(effect) > SLOW_S and not broken:
+            what += f"; it was due {lasting(self._late_s(effect))} ago and nobody asked"
+            return Finding(report.service, "effect", what, (log,))
+        if effect.tries and not effect.last_error:
+            return Finding(report.service, "effect", what, wait="it is being asked")
+        wait = f"next try {self._when(effect.due_at)}; `{ask}` asks now"
+        if broken:
+            wait = f"{broken[0].provider} is tried by itself; the log of {report.service} says more"
+        return Finding(report.service, "effect", what, wait=wait)
+
+    def _resolving(self, effect: Owed) -> Iterator[str]:
+        for outcome in effect.may_be_resolved_as:
+            more = " --reference REF" if outcome in effect.with_reference else ""
+            yield f"saga resolve {self.order_id} --as {outcome}{more} --note TEXT"
+
+    def _moving(self, hop: Hop) -> Finding:
+        sender, reader = self.by[hop.by], self.by[hop.to]
+        if sender.outbox.rows:
+            return self._unpublished(hop, sender)
+        what = f"{hop.event} is in Kafka"
+        if self._kafka_is_away():
+            return Finding(hop.to, "kafka", f"{what}, which does not answer", KAFKA)
+        if not reader.consumer.ready or reader.consumer.lag is None:
+            commands = (f"saga logs {hop.to}", f"saga restart {hop.to}")
+            return Finding(hop.to, "kafka", f"{what}; {hop.to} does not read from it", commands)
+        if reader.consumer.lag:
+            lag = _count(reader.consumer.lag, "record")
+            what = f"{what}; {hop.to} has {lag} still to read"
+            return Finding(hop.to, "kafka", what, wait="it is read in turn")
+        if discarded := [a for a in reader.actions if a.action == "discard"]:
+            told = discarded[-1]
+            what = f"{hop.event} is not decided on; {told.by} discarded a message: {told.note}"
+            actions = f"saga dead-letters actions {hop.to} {self.order_id}"
+            return Finding(hop.to, "discarded", what, (actions,))
+        what = f"{hop.event} was published and {hop.to} has read all there is"
+        return Finding(hop.to, "kafka", what, wait="it is being decided on: ask again")
+
+    def _unpublished(self, hop: Hop, sender: Report) -> Finding:
+        what = f"{hop.event} is in {hop.by}'s outbox for {lasting(sender.outbox.oldest_s)}"
+        if sender.outbox.refused:
+            what += f"; Kafka refuses it, or one before it, for good: {sender.outbox.refused}"
+            return Finding(hop.by, "outbox", what, (f"saga outbox list {hop.by}",))
+        what += f"; its relay fails: {sender.relay.failing}" if sender.relay.failing else ""
+        if self._kafka_is_away():
+            return Finding(hop.by, "outbox", f"{what}; Kafka does not answer", KAFKA)
+        if sender.relay.failing or sender.outbox.oldest_s > SLOW_S:
+            return Finding(hop.by, "outbox", what, (f"saga logs {hop.by}",))
+        return Finding(hop.by, "outbox", what, wait="it is being published")
+
+    def _kafka_is_away(self) -> bool:
+        answers = [report for report in self.by.values() if not report.silent]
+        return all(report.consumer.lag is None for report in answers)
+
+    def _overdue(self) -> Iterator[Finding]:
+        for report in self.by.values():
+            for timer in report.timers:
+                if (late := self._late_s(timer)) > SLOW_S:
+                    what = f"{report.service}'s timer {timer.kind} is overdue by {lasting(late)}"
+                    yield Finding(report.service, "timer", what, (f"saga logs {report.service}",))
+
+    def _silent(self, report: Report, *, lost: bool) -> Finding:
+        """Where nobody else has to act, the order is with a service that does not answer."""
+        what = f"{report.service} {report.silent}"
+        may_wait = [hop for hop in HOPS if hop.to == report.service and self._has(hop.by, hop.sent)]
+        if may_wait and lost and self.by["order"].state not in SETTLED:
+            what += f"; {may_wait[-1].event} of {may_wait[-1].by} waits for it, or it is at work"
+        return Finding(report.service, "service", what, (f"saga restart {report.broken}",))
+
+    def _late_s(self, owed: Owed) -> float:
+        return (self.now - owed.due_at).total_seconds()
+
+    def _when(self, at: datetime) -> str:
+        seconds = (at - self.now).total_seconds()
+        return f"in {lasting(seconds)}" if seconds >= 1 else "now"
+
+
+def elsewhere(found: Diagnosis) -> Diagnosis:
+    """The same for services that are none of a stack here, which `saga restart` would act on."""
+    return replace(found, findings=tuple(map(_elsewhere, found.findings)))
+
+
+def _elsewhere(finding: Finding) -> Finding:
+    of_stack = {c: c.split() for c in finding.commands if c.startswith(OF_STACK)}
+    advice = tuple(ELSEWHERE[verb].format(name) for _, verb, name in of_stack.values())
+    others = tuple(command for command in finding.commands if command not in of_stack)
+    return replace(finding, commands=others, advice=advice)
+
+
+OF_STACK: Final = ("saga restart ", "saga logs ")
+ELSEWHERE: Final = {
+    "restart": "restart {} where it runs",
+    "logs": "look into the log of {} where it runs",
+}
+KAFKA: Final = ("saga restart kafka", "saga logs kafka")
+
+
+def _named(letter: Letter) -> str:
+    return letter.type or "a message without a type"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" + ("" if number == 1 else "s")

@@ -1,0 +1,49 @@
+"""What runs, as a table."""
+
+import socket
+import time
+from datetime import timedelta
+from typing import Final
+
+import httpx
+from rich.table import Table
+
+from saga_cli.stack.state import Running
+from saga_cli.terminal import table_of
+
+NO: Final = "[red]no[/]"
+
+
+def table(processes: tuple[Running, ...]) -> Table:
+    shown = table_of("name", "pid", "address", "ready", "uptime", whole={"name", "pid", "address"})
+    for process in processes:
+        uptime, alive = "-", process.is_alive()
+        if alive:
+            uptime = str(timedelta(seconds=int(time.time() - process.started_at)))
+        pid = str(process.pid) if alive else "-"
+        shown.add_row(process.name, pid, process.address, readiness(process), uptime)
+    return shown
+
+
+def readiness(process: Running) -> str:
+    """Whether it is ready, and the reasons where a service is not wholly so."""
+    if not process.is_alive():
+        return f"[red]{process.ended or 'dead'}[/]"
+    try:
+        if process.address.startswith("http"):
+            answer = httpx.get(f"{process.address}/health/ready", timeout=5)
+            reasons = ", ".join(x["reason"] for x in answer.json().get("reasons", ()))
+            if answer.status_code != httpx.codes.OK:
+                return f"{NO} {reasons}".rstrip()
+            return f"[yellow]degraded[/] {reasons}" if reasons else "yes"
+        host, port = process.address.rsplit(":", 1)
+        socket.create_connection((host, int(port)), timeout=2).close()
+    except (OSError, ValueError, httpx.TransportError):
+        return NO
+    return "yes"
+
+
+def is_ready(process: Running) -> bool:
+    """It can do its durable job, and reads its partitions, whatever else fails."""
+    told = readiness(process)
+    return process.is_alive() and not told.startswith(NO) and "consumer_unassigned" not in told

@@ -1,0 +1,207 @@
+"""Runs a stack: the servers and the services, watched until they are told to stop."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final, NoReturn
+from urllib.parse import urlsplit
+
+import httpx
+import typer
+
+from saga_cli.stack import servers as stack_servers
+from saga_cli.stack import state
+from saga_cli.stack.binaries import MissingProgramError
+from saga_cli.stack.overview import table
+from saga_cli.stack.processes import Process
+from saga_cli.stack.provision import MissingAddressError, provide
+from saga_cli.stack.seed import seed
+from saga_cli.stack.services import Services, SettingError
+from saga_cli.terminal import console, fail, said
+
+PROGRAM: Final = ".venv/bin/saga"
+CLAIMED: Final = "a stack of this folder runs already: see `saga status`, or `saga down`"
+
+
+def up(instances: int, data: Path | None) -> None:
+    try:
+        with (
+            state.claimed(),
+            running(instances, data, well_known_ports=True) as (services, servers),
+        ):
+            supervisor = Supervisor(services, servers)
+            supervisor.write()
+            _welcome(tuple(supervisor.known.values()), "Ctrl-C stops everything.")
+            supervisor.run()
+    except state.ClaimedError:
+        fail(CLAIMED)
+
+
+def up_detached(instances: int, data: Path | None) -> None:
+    log = state.FILE.parent / "up.log"
+    log.parent.mkdir(exist_ok=True)
+    place = ["--data", str(data)] if data else []
+    with log.open("wb") as output:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "saga_cli.main", "up", "--instances", str(instances), *place],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    try:
+        with console.status("starting"):
+            stack = _await_detached(child, log)
+    except KeyboardInterrupt:
+        child.terminate()
+        child.wait()
+        raise
+    _welcome(stack.processes, "`saga down` stops everything.")
+
+
+def _await_detached(child: subprocess.Popen[bytes], log: Path) -> state.Stack:
+    while True:
+        stack = state.found()
+        if stack and stack.supervisor.pid == child.pid and stack.processes:
+            return stack
+        if child.poll() is not None:
+            sys.stderr.write(log.read_text())
+            raise typer.Exit(child.returncode or 1)
+        time.sleep(0.1)
+
+
+@contextmanager
+def running(
+    instances: int, data: Path | None = None, *, well_known_ports: bool = False
+) -> Iterator[tuple[Services, stack_servers.Servers]]:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    started = time.monotonic()
+    try:
+        with console.status("starting Kafka, PostgreSQL and Redis"):
+            servers = provide(data)
+    except (MissingProgramError, MissingAddressError) as error:
+        fail(str(error))
+    except RuntimeError as error:
+        fail(str(error), code=1)
+    services = Services(servers.addresses, servers.folder, well_known_ports)
+    try:
+        console.print(f"  servers ready after {time.monotonic() - started:.1f} s")
+        with console.status("starting the services"):
+            services.start_all(instances, lambda name: console.print(f"  {name} ready"))
+        seed(services.url("order"), services.url("inventory"), services.url("loyalty"))
+        console.print(f"  all ready after {time.monotonic() - started:.1f} s")
+        yield services, servers
+    except KeyboardInterrupt:
+        console.print("stopping")
+    except SettingError as error:
+        fail(str(error))
+    except (RuntimeError, httpx.HTTPError) as error:
+        fail(said(error) if isinstance(error, httpx.HTTPError) else str(error), code=1)
+    finally:
+        services.stop()
+        servers.stop()
+
+
+@dataclass
+class Supervisor:
+    """Writes down what runs, and does what other shells ask for. What ends by itself stays down."""
+
+    services: Services
+    servers: stack_servers.Servers
+    known: dict[str, state.Running] = field(default_factory=dict)
+
+    def run(self) -> NoReturn:
+        while True:
+            action, names = state.requested()
+            for process, _ in self._processes():
+                if process.name in names:
+                    self._do(action, process)
+            if action or self._seen_to_end():
+                self.write()
+            time.sleep(0.5)
+
+    def write(self) -> None:
+        for process, address in self._processes():
+            known = self.known.get(process.name)
+            if process.is_alive() and (known is None or known.pid != process.pid):
+                started = state.running(process.name, process.pid, address, str(process.log))
+                self.known[process.name] = started
+            elif known and not known.ended and not process.is_alive():
+                code = process.exit_code()
+                self.known[process.name] = replace(known, ended=f"ended with {code}")
+        addresses, me = self.servers.addresses, state.running("supervisor", os.getpid())
+        urls = (addresses.kafka_bootstrap, addresses.postgres_url, addresses.redis_url)
+        state.Stack(me, tuple(self.known.values()), addresses.operator_token, urls).write()
+
+    def _processes(self) -> list[tuple[Process, str]]:
+        """Each with its address."""
+        addresses = self.servers.addresses
+        where = {
+            "kafka": addresses.kafka_bootstrap,
+            "postgres": urlsplit(addresses.postgres_url).netloc.rpartition("@")[2],
+            "redis": urlsplit(addresses.redis_url).netloc,
+        }
+        made = [(server, where[server.name]) for server in self.servers.all]
+        return made + [(instance.process, instance.url) for instance in self.services.instances]
+
+    def _seen_to_end(self) -> bool:
+        """Say so when a service ends by itself; the others go on."""
+        seen = [
+            instance.process
+            for instance in self.services.instances
+            if not instance.process.is_alive() and not self.known[instance.process.name].ended
+        ]
+        for process in seen:
+            again = f"`saga start {process.name}` starts it again"
+            console.print(f"[red]{process.name} ended with {process.exit_code()}[/]; {again}")
+            console.print(f"  its log: {process.log}", soft_wrap=True)
+        return bool(seen)
+
+    def _do(self, action: str, process: Process) -> None:
+        if action in {"stop", "restart"} and process.is_alive():
+            process.stop()
+            stopped = self.known[process.name]
+            self.known[process.name] = replace(stopped, ended="stopped")
+        if action in {"start", "restart"} and not process.is_alive():
+            try:
+                self._start(process)
+            except RuntimeError as error:  # its log says why: the stack goes on
+                console.print(str(error), markup=False, soft_wrap=True)
+                return
+        console.print(f"{action}: {process.name}")
+
+    def _start(self, process: Process) -> None:
+        if process in self.servers.all:
+            self.servers.restart(process)
+        else:
+            process.start()
+
+
+def _welcome(processes: tuple[state.Running, ...], end: str) -> None:
+    """What a newcomer needs: where all is, a first order, and how to go on."""
+    order = next(p.address for p in processes if p.name.startswith("order-"))
+    saga = PROGRAM if Path(PROGRAM).exists() else "saga"
+    console.print(table(processes))
+    console.print(f"\nTry it:\n{_curl(order)}", markup=False, soft_wrap=True)
+    console.print(
+        f"\nThen `{saga} why ORDER` and `{saga} timeline ORDER`; `{saga} --help` lists the others."
+        f"\nThe operators' token is in {state.FILE}, where they find it."
+        "\nA process that ends is not started again by itself: `saga status` shows it,"
+        f"\nand `saga start NAME` starts it. {end}",
+        soft_wrap=True,
+    )
+
+
+def _curl(url: str) -> str:
+    body = (
+        '{"customer_id":"alice","lines":[{"sku":"RETRO-CLOCK","quantity":1}],'
+        '"payment_token":"tok_visa","country":"DE","postal_code":"10115"}'
+    )
+    headers = "-H 'Content-Type: application/json' -H 'Prefer: wait=10'"
+    return f"  curl -s {headers} \\\n    -d '{body}' \\\n    {url}/checkout"

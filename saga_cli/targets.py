@@ -1,0 +1,54 @@
+"""Where a command finds Kafka and the services' own stores: the stack of this folder, or the environment."""
+
+import os
+from dataclasses import dataclass
+
+from chassis.settings import postgres_url, redis_url
+from saga_cli.stack import state
+from saga_cli.stack.provision import GIVEN, MissingAddressError, given
+from saga_cli.terminal import fail
+from saga_cli.topology import BY_NAME, Addresses, addresses_of, store_of
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """`addresses` is None where only the services' own variables are given."""
+
+    kafka_bootstrap: str
+    addresses: Addresses | None = None
+
+    def store_of(self, service: str) -> str:
+        """The URL of a service's database, or of its Redis: <SERVICE>_DATABASE_URL or _REDIS_URL.
+
+        Without one, and without a stack, the command ends with 2.
+        """
+        spec = BY_NAME[service]
+        variable = f"{spec.prefix}_{'DATABASE' if spec.has_database else 'REDIS'}_URL"
+        if given := os.environ.get(variable):
+            try:
+                return postgres_url(given) if spec.has_database else redis_url(given)
+            except ValueError as error:
+                fail(f"{variable}: {error}")
+        if self.addresses is None:
+            fail(f"no stack runs in this folder: give {variable}")
+        return store_of(self.addresses, service)
+
+
+def found() -> Places:
+    """SAGA_KAFKA_BOOTSTRAP, SAGA_POSTGRES_URL and SAGA_REDIS_URL, or the running stack's.
+
+    Kafka's alone is enough for what reads only the log. Without any, the command ends with 2.
+    """
+    try:
+        bootstrap, *others = given().values()
+    except MissingAddressError as error:
+        fail(str(error))
+    if bootstrap and all(others):
+        return Places(bootstrap, addresses_of(bootstrap, *others))
+    if bootstrap:
+        return Places(bootstrap)
+    stack = state.found()
+    if stack is None or not stack.servers:
+        fail(f"no stack runs in this folder: start one with `saga up`, or give {GIVEN[0]}")
+    addresses = addresses_of(*stack.servers)
+    return Places(addresses.kafka_bootstrap, addresses)
