@@ -1,14 +1,16 @@
-"""Which event has which wire type, owner and topic: the one table that says so."""
+"""Which event has which wire type, owner and topic, made of what each owner's module lists in EVENTS."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from types import MappingProxyType
 from typing import Any, Final
 
 from pydantic import TypeAdapter
 from pydantic_core import from_json, to_json
 
-from shared_events import inventory, loyalty, order, payment, shipping
+from shared_events.order import DeliveryDetailsGiven
+from shared_events.owners import OWNERS
 from shared_events.upcasting import UPCASTERS, Upcaster, upcast
 
 
@@ -90,46 +92,10 @@ DELIVERY_DETAILS: Final = "order.delivery-details"
 COMPACTED: Final = frozenset({DELIVERY_DETAILS})
 """Topics of which only the newest record of a key is kept."""
 
-_TYPES: Final[tuple[Row, ...]] = (
-    ("order.placed.v1", order.OrderPlaced, "order"),
-    ("order.confirmed.v1", order.OrderConfirmed, "order"),
-    ("order.cancelled.v1", order.OrderCancelled, "order"),
-    ("order.cancellation_requested.v1", order.OrderCancellationRequested, "order"),
-    ("order.cancellation_refused.v1", order.OrderCancellationRefused, "order"),
-    ("product.priced.v1", order.ProductPriced, "order"),
-    ("order.delivery_details_given.v1", order.DeliveryDetailsGiven, "order"),
-    ("stock.reserved.v1", inventory.StockReserved, "inventory"),
-    ("stock.rejected.v1", inventory.StockRejected, "inventory"),
-    ("stock.released.v1", inventory.StockReleased, "inventory"),
-    ("stock.committed.v1", inventory.StockCommitted, "inventory"),
-    ("stock.shipped.v1", inventory.StockShipped, "inventory"),
-    ("stock.received.v1", inventory.StockReceived, "inventory"),
-    ("stock.written_off.v1", inventory.StockWrittenOff, "inventory"),
-    ("stock.returned.v1", inventory.StockReturned, "inventory"),
-    ("stock.cancellation_noted.v1", inventory.StockCancellationNoted, "inventory"),
-    ("payment.capture_requested.v1", payment.PaymentCaptureRequested, "payment"),
-    ("payment.captured.v1", payment.PaymentCaptured, "payment"),
-    ("payment.declined.v1", payment.PaymentDeclined, "payment"),
-    ("payment.refund_requested.v1", payment.PaymentRefundRequested, "payment"),
-    ("payment.refund_refused.v1", payment.PaymentRefundRefused, "payment"),
-    ("payment.refunded.v1", payment.PaymentRefunded, "payment"),
-    ("payment.cancellation_noted.v1", payment.PaymentCancellationNoted, "payment"),
-    ("shipment.booking_requested.v1", shipping.ShipmentBookingRequested, "shipping"),
-    ("shipment.created.v1", shipping.ShipmentCreated, "shipping"),
-    ("shipment.rejected.v1", shipping.ShipmentRejected, "shipping"),
-    ("shipment.approved.v1", shipping.ShipmentApproved, "shipping"),
-    ("shipment.dispatch_requested.v1", shipping.ShipmentDispatchRequested, "shipping"),
-    ("shipment.dispatched.v1", shipping.ShipmentDispatched, "shipping"),
-    ("shipment.cancel_requested.v1", shipping.ShipmentCancelRequested, "shipping"),
-    ("shipment.cancelled.v1", shipping.ShipmentCancelled, "shipping"),
-    ("shipment.cancellation_refused.v1", shipping.ShipmentCancellationRefused, "shipping"),
-    ("shipment.cancellation_noted.v1", shipping.ShipmentCancellationNoted, "shipping"),
-    ("points.awarded.v1", loyalty.PointsAwarded, "loyalty"),
-    ("points.rejected.v1", loyalty.PointsRejected, "loyalty"),
-    ("points.deducted.v1", loyalty.PointsDeducted, "loyalty"),
-    ("points.cancellation_noted.v1", loyalty.PointsCancellationNoted, "loyalty"),
-    ("customer.suspended.v1", loyalty.CustomerSuspended, "loyalty"),
-    ("customer.reinstated.v1", loyalty.CustomerReinstated, "loyalty"),
+_TYPES: Final[tuple[Row, ...]] = tuple(
+    (wire_type, event, owner)
+    for owner in OWNERS
+    for wire_type, event in import_module(f"shared_events.{owner}").EVENTS
 )
 
 
@@ -146,7 +112,7 @@ def _entry(
 ) -> Entry:
     fields = event.__dataclass_fields__
     subject = next(name for name in ("order", "order_id", "sku", "customer_id") if name in fields)
-    topic = DELIVERY_DETAILS if event is order.DeliveryDetailsGiven else topic_of(owner)
+    topic = DELIVERY_DETAILS if event is DeliveryDetailsGiven else topic_of(owner)
     older = versions(wire_type)[:-1]
     if missing := [old for old in older if old not in upcasters]:
         raise ValueError(f"{wire_type} has no upcaster from {', '.join(missing)}")

@@ -1,6 +1,7 @@
 """Published by the inventory service on `inventory.events`."""
 
 from dataclasses import dataclass
+from typing import Any, Final
 
 from shared_events.values import Count, Difference, Line, Minor, Order, Pieces
 
@@ -85,3 +86,17 @@ class StockCancellationNoted:
 
     order_id: str
     reason: str
+
+
+EVENTS: Final[tuple[tuple[str, type[Any]], ...]] = (
+    ("stock.reserved.v1", StockReserved),
+    ("stock.rejected.v1", StockRejected),
+    ("stock.released.v1", StockReleased),
+    ("stock.committed.v1", StockCommitted),
+    ("stock.shipped.v1", StockShipped),
+    ("stock.received.v1", StockReceived),
+    ("stock.written_off.v1", StockWrittenOff),
+    ("stock.returned.v1", StockReturned),
+    ("stock.cancellation_noted.v1", StockCancellationNoted),
+)
+"""Each event with its newest wire type, in the order in which the pages list them."""

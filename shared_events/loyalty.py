@@ -1,6 +1,7 @@
 """Published by the loyalty service on `loyalty.events`."""
 
 from dataclasses import dataclass
+from typing import Any, Final
 
 from shared_events.values import Count, Points
 
@@ -55,3 +56,14 @@ class CustomerReinstated:
 
     customer_id: str
     attempt: Count = 1
+
+
+EVENTS: Final[tuple[tuple[str, type[Any]], ...]] = (
+    ("points.awarded.v1", PointsAwarded),
+    ("points.rejected.v1", PointsRejected),
+    ("points.deducted.v1", PointsDeducted),
+    ("points.cancellation_noted.v1", PointsCancellationNoted),
+    ("customer.suspended.v1", CustomerSuspended),
+    ("customer.reinstated.v1", CustomerReinstated),
+)
+"""Each event with its newest wire type, in the order in which the pages list them."""

@@ -1,6 +1,7 @@
 """Published by the order service on `order.events` and, for personal data, `order.delivery-details`."""
 
 from dataclasses import dataclass
+from typing import Any, Final
 
 from shared_events.values import Count, Minor, Order
 
@@ -66,3 +67,15 @@ class DeliveryDetailsGiven:
     street: str
     city: str
     email: str
+
+
+EVENTS: Final[tuple[tuple[str, type[Any]], ...]] = (
+    ("order.placed.v1", OrderPlaced),
+    ("order.confirmed.v1", OrderConfirmed),
+    ("order.cancelled.v1", OrderCancelled),
+    ("order.cancellation_requested.v1", OrderCancellationRequested),
+    ("order.cancellation_refused.v1", OrderCancellationRefused),
+    ("product.priced.v1", ProductPriced),
+    ("order.delivery_details_given.v1", DeliveryDetailsGiven),
+)
+"""Each event with its newest wire type, in the order in which the pages list them."""

@@ -1,7 +1,7 @@
 """Published by the payment service on `payment.events`."""
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Final, Self
 
 from pydantic import model_validator
 
@@ -103,3 +103,15 @@ def _hold_fees(fee_minor: int, restocking_minor: int, provider_minor: int) -> No
     """The parts may be unknown, of a release that did not tell them, but are never more than the sum."""
     if restocking_minor + provider_minor > fee_minor:
         raise ValueError("fee_minor is less than the fees it is made of")
+
+
+EVENTS: Final[tuple[tuple[str, type[Any]], ...]] = (
+    ("payment.capture_requested.v1", PaymentCaptureRequested),
+    ("payment.captured.v1", PaymentCaptured),
+    ("payment.declined.v1", PaymentDeclined),
+    ("payment.refund_requested.v1", PaymentRefundRequested),
+    ("payment.refund_refused.v1", PaymentRefundRefused),
+    ("payment.refunded.v1", PaymentRefunded),
+    ("payment.cancellation_noted.v1", PaymentCancellationNoted),
+)
+"""Each event with its newest wire type, in the order in which the pages list them."""

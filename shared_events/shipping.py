@@ -1,6 +1,7 @@
 """Published by the shipping service on `shipping.events`."""
 
 from dataclasses import dataclass
+from typing import Any, Final
 
 from shared_events.values import Minor, Order
 
@@ -84,3 +85,18 @@ class ShipmentCancellationNoted:
 
     order_id: str
     reason: str
+
+
+EVENTS: Final[tuple[tuple[str, type[Any]], ...]] = (
+    ("shipment.booking_requested.v1", ShipmentBookingRequested),
+    ("shipment.created.v1", ShipmentCreated),
+    ("shipment.rejected.v1", ShipmentRejected),
+    ("shipment.approved.v1", ShipmentApproved),
+    ("shipment.dispatch_requested.v1", ShipmentDispatchRequested),
+    ("shipment.dispatched.v1", ShipmentDispatched),
+    ("shipment.cancel_requested.v1", ShipmentCancelRequested),
+    ("shipment.cancelled.v1", ShipmentCancelled),
+    ("shipment.cancellation_refused.v1", ShipmentCancellationRefused),
+    ("shipment.cancellation_noted.v1", ShipmentCancellationNoted),
+)
+"""Each event with its newest wire type, in the order in which the pages list them."""

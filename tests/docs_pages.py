@@ -22,7 +22,7 @@ CELLS: Final = Path(__file__).parents[1] / "simulation" / "cells.json"
 INTRODUCTION: Final = """\
 # Events
 
-Made by `python -m tests.docs_pages` from `shared_events/catalog.py`, each service's declaration, and
+Made by `python -m tests.docs_pages` from `shared_events/`, each service's declaration, and
 the answers of its rules to the samples in `tests/domain/samples/`; a test compares it with the code.
 Do not edit it by hand.
 
