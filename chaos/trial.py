@@ -131,7 +131,9 @@ async def _judged(
     settled_s: float | None,
 ) -> Verdict:
     books = await asyncio.to_thread(asyncio.run, read_books(system.addresses))
-    violations = report.violations + ledger.disagreements(system.provider.books, books.payments)
+    violations = report.violations + ledger.disagreements(
+        system.provider.books, books.rows["payment"]
+    )
     violations += customers.surprises + _died(system)
     acknowledged = len({placed.order_id for placed in customers.placed})
     if acknowledged < len(customers.placed):

@@ -1,46 +1,22 @@
-"""What runs: services, databases, roles and variables, said once for the CLI, the tests and compose."""
+"""Where services and their stores are, and the variables that tell a process so."""
 
 import hmac
 import secrets
 from dataclasses import dataclass
-from typing import Final
 from urllib.parse import urlsplit
 
+from chassis.manifest import Manifest as ServiceSpec
+from guarantees.services import BY_NAME, SERVICES
 
-@dataclass(frozen=True, slots=True)
-class ServiceSpec:
-    """`redis_database` is None for a service that has no use for Redis."""
-
-    name: str
-    port: int
-    has_database: bool = True
-    redis_database: int | None = None
-
-    @property
-    def module(self) -> str:
-        return f"{self.name}_svc"
-
-    @property
-    def prefix(self) -> str:
-        return self.name.upper()
-
-    @property
-    def role(self) -> str:
-        return f"{self.name}_svc"
-
-    @property
-    def database(self) -> str:
-        return f"{self.name}_db"
-
-
-SERVICES: Final = (
-    ServiceSpec("order", 8001),
-    ServiceSpec("inventory", 8002, redis_database=1),
-    ServiceSpec("payment", 8003),
-    ServiceSpec("shipping", 8004),
-    ServiceSpec("loyalty", 8005, has_database=False, redis_database=0),
-)
-BY_NAME: Final = {spec.name: spec for spec in SERVICES}
+__all__ = [
+    "BY_NAME",
+    "SERVICES",
+    "Addresses",
+    "ServiceSpec",
+    "addresses_of",
+    "environment_of",
+    "store_of",
+]
 
 
 @dataclass(frozen=True, slots=True)

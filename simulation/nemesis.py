@@ -14,7 +14,7 @@ from loyalty_svc import keys
 from shared_events.envelope import Envelope
 from simulation.checks import Watch
 from simulation.hostile import forged, is_rubbish
-from simulation.nodes import SERVICES
+from simulation.nodes import IN_DATABASES, IN_REDIS, PROVIDERS, SERVICES
 from simulation.partition import Batch
 from simulation.plan import Plan
 from simulation.process import Process
@@ -131,7 +131,7 @@ class Nemesis:
 
     async def _two_relays(self, choice: Random) -> None:
         """Sessions of a database end; whoever led goes on until it notices."""
-        service = choice.choice([s for s in SERVICES if s != "loyalty"])
+        service = choice.choice(IN_DATABASES)
         self.town.tell(f"sessions of {service} end")
         self.town.databases[service].restart()
 
@@ -142,16 +142,16 @@ class Nemesis:
         self.town.weather.away.discard(what)
 
     async def _provider_away(self, choice: Random) -> None:
-        await self._while_away(choice.choice(("bank", "carrier")), choice.uniform(0.5, 15.0))
+        await self._while_away(choice.choice(PROVIDERS), choice.uniform(0.5, 15.0))
 
     async def _database_away(self, choice: Random) -> None:
-        service = choice.choice([s for s in SERVICES if s != "loyalty"])
+        service = choice.choice(IN_DATABASES)
         self.town.databases[service].restart(is_crash=choice.random() < 0.5)  # noqa: PLR2004
         await self._while_away(service, choice.choice((0.0, 1.0, 8.0)))
 
     async def _database_lost(self, choice: Random) -> None:
         """Not of the order service: it may have acknowledged what its database alone held."""
-        service = choice.choice(("inventory", "payment", "shipping"))
+        service = choice.choice([name for name in IN_DATABASES if name != "order"])
         while self.town.processes(service):
             self.town.hold(service, down=True)
             await clock.wait(6.0 + choice.uniform(0.0, 10.0))  # nothing of it is on its way then
@@ -177,13 +177,13 @@ class Nemesis:
 
     async def _redis_lost(self, _choice: Random) -> None:
         self.town.tell("redis loses all")
-        self.town.watch.forgetful.add("loyalty")
+        self.town.watch.forgetful.update(IN_REDIS)
         self.town.redis.flush()
 
     async def _redis_set_back(self, choice: Random) -> None:
         writes = min(choice.choice((1, 3, 20)), len(self.town.redis.log))
         self.town.tell(f"redis loses its last {writes} writes")
-        self.town.watch.forgetful.add("loyalty")
+        self.town.watch.forgetful.update(IN_REDIS)
         self.town.redis.restart(lose_last=writes)
 
     async def _redis_away(self, choice: Random) -> None:
@@ -229,7 +229,7 @@ class Nemesis:
     def forget(self, service: str) -> None:
         """The service remembers its states, but not what it has decided on."""
         self.town.watch.forgetful.add(service)
-        if service == "loyalty":
+        if service in IN_REDIS:
             for key, found in self.town.redis.data.values.items():
                 if key.startswith(keys.order_key("").encode()):
                     for mark in [name for name in found if name.startswith(b"m:")]:
@@ -265,7 +265,7 @@ class Nemesis:
 
     async def _read_only(self, choice: Random) -> None:
         """As after a fail-over whose old primary lives on."""
-        service = choice.choice([s for s in SERVICES if s != "loyalty"])
+        service = choice.choice(IN_DATABASES)
         self.town.tell(f"{service}'s database takes no writes")
         self.town.weather.read_only.add(service)
         await clock.wait(choice.uniform(0.5, 8.0))

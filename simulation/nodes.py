@@ -1,34 +1,30 @@
 """One process of each service, put together as its own `__main__` does, on simulated servers."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from pydantic import SecretStr
 
-import inventory_svc.service
-import order_svc.service
-import payment_svc.domain
-import payment_svc.service
-import shipping_svc.domain
-import shipping_svc.service
 from chassis import runtime
 from chassis.runtime import Node
 from chassis.service import Provider, Service
 from chassis.settings import ServiceSettings
 from chassis.state_tables import SharedTable
 from chassis.store import Operations, Store
-from inventory_svc.store import STOCK
+from guarantees.declared import service_of, tables_of
+from guarantees.services import BY_NAME
+from guarantees.services import SERVICES as MANIFESTS
 from loyalty_svc.operations import RedisOperations
-from loyalty_svc.service import SERVICE as LOYALTY
 from loyalty_svc.store import RedisStore
-from order_svc.store import PRODUCTS
 from simulation.database import Database
 from simulation.memory_operations import MemoryOperations
 from simulation.memory_store import MemoryStore
 
-SERVICES: Final = ("order", "inventory", "payment", "shipping", "loyalty")
+SERVICES: Final = tuple(BY_NAME)
+IN_DATABASES: Final = tuple(manifest.name for manifest in MANIFESTS if manifest.has_database)
+IN_REDIS: Final = tuple(name for name in SERVICES if name not in IN_DATABASES)
+"""Services by where their state is."""
+PROVIDERS: Final = tuple(manifest.provider for manifest in MANIFESTS if manifest.provider)
 BOOTSTRAP: Final = "simulated:9092"
 REDIS_URL: Final = "redis://simulated:6379/0"
 
@@ -42,17 +38,10 @@ class Made:
     provider: Provider | None = None
 
 
-def made(name: str, providers: Mapping[str, Provider], dispatch_after: timedelta) -> Made:
-    """The service with the policy of this run."""
-    shipping = shipping_svc.domain.Policy(dispatch_after=dispatch_after)
-    services = {
-        "order": Made(order_svc.service.SERVICE, PRODUCTS),
-        "inventory": Made(inventory_svc.service.SERVICE, STOCK),
-        "payment": Made(payment_svc.service.SERVICE, None, providers["payment"]),
-        "shipping": Made(shipping_svc.service.with_policy(shipping), None, providers["shipping"]),
-        "loyalty": Made(LOYALTY),
-    }
-    return services[name]
+def made(name: str, provider: Provider | None, policy: Any) -> Made:
+    """The service, with the policy of this run if there is one for it."""
+    shared = tables_of(name)[1] if name in IN_DATABASES else None
+    return Made(service_of(name, policy), shared, provider)
 
 
 async def node_of(what: Made, database: Database | None) -> Node:

@@ -10,18 +10,18 @@ from chassis.parking import is_consumed
 from chassis.replay import Folded, fold
 from chassis.service import Service
 from chassis.work import adapter_of
-from guarantees.judge import PIECES, TABLES, Books, Row, judge
+from guarantees.judge import PIECES, Books, Row, judge
+from guarantees.services import SERVICES
 from inventory_svc import domain as inventory
 from loyalty_svc import keys
 from order_svc import domain as order
 from payment_svc import domain as payment
-from shared_events.catalog import dead_letters_of
+from shared_events.catalog import dead_letters_of, topic_of
 from shared_events.codec import decode
 from shared_events.envelope import Envelope
 from shipping_svc import domain as shipping
 from simulation.checks import Watch
 from simulation.hostile import is_rubbish
-from simulation.nodes import SERVICES
 from simulation.providers import Ledger, money_of
 
 
@@ -172,7 +172,7 @@ def _compare(town: Town, what: str, live: dict[str, Any], rebuilt: dict[str, Any
 def events(town: Town) -> Iterator[Logged]:
     """Every event of the services' topics; rubbish has none."""
     for service in SERVICES:
-        for record in records(town, f"{service}.events"):
+        for record in records(town, topic_of(service.name)):
             if not is_rubbish(record):
                 yield Logged(record.topic, decode(record.value, record.headers))
 
@@ -184,12 +184,11 @@ def records(town: Town, topic: str) -> Iterator[Any]:
 
 def books_of(town: Town) -> Books:
     books = Books()
-    for name, table in TABLES.items():
-        rows = town.databases[name].own.items()
-        setattr(books, table, {key: _row(row.state) for key, row in rows})
+    for name, database in town.databases.items():
+        books.rows[name] = {key: _row(row.state) for key, row in database.own.items()}
     for sku, level in town.databases["inventory"].shared.items():
         books.stock[sku] = {name: getattr(level, name) for name in PIECES}
-    books.points = {key: _row(row.state) for key, row in loyalty_orders(town)}
+    books.rows["loyalty"] = {key: _row(row.state) for key, row in loyalty_orders(town)}
     prefix = keys.customer_key("").encode()
     for key, found in town.redis.data.values.items():
         if key.startswith(prefix):

@@ -19,8 +19,10 @@ import loyalty_svc.server
 from chassis import clock, runtime
 from chassis.message import Message, Outcome, PendingEffect
 from chassis.service import Provider, Service
+from guarantees.services import BY_NAME
 from shared_events.codec import type_of
 from shared_events.envelope import Envelope
+from shipping_svc import domain as shipping
 from simulation import machine, nodes, verdict
 from simulation.broker import Broker
 from simulation.checks import Watch, pieces_in
@@ -28,7 +30,7 @@ from simulation.database import Database, Transaction
 from simulation.kafka_clients import connected_to
 from simulation.loop import SimulatedLoop, StandstillError
 from simulation.nemesis import Nemesis
-from simulation.nodes import SERVICES
+from simulation.nodes import IN_DATABASES, SERVICES
 from simulation.operator import Operator
 from simulation.plan import Plan
 from simulation.process import Process, current, let_go
@@ -69,18 +71,19 @@ class World:
         self.broker.on_append.append(self._appended)
         self.redis = RedisServer()
         self.redis.request = self.redis.reply = self.weather.redis
-        self.databases = {name: self._database(name) for name in SERVICES if name != "loyalty"}
+        self.databases = {name: self._database(name) for name in IN_DATABASES}
         self.bank = Ledger("bank", self.weather, watch=self.watch.money)
         self.carrier = Ledger("carrier", self.weather, watch=self.watch.bookings)
         self.providers: dict[str, Provider] = {
-            "payment": Bank(self.bank).provider(),
-            "shipping": Carrier(self.carrier).provider(),
+            provider.name: provider
+            for provider in (Bank(self.bank).provider(), Carrier(self.carrier).provider())
         }
         self.services: dict[str, Service] = {}
         self.shop = Shop(self)
         self.nemesis = Nemesis(self)
         self.operator = Operator(self)
-        self.dispatch_after = timedelta(seconds=self.choice.choice((1.0, 5.0, 600.0)))
+        dispatch_after = timedelta(seconds=self.choice.choice((1.0, 5.0, 600.0)))
+        self.policies = {"shipping": shipping.Policy(dispatch_after=dispatch_after)}
 
     def tell(self, what: str) -> None:
         """One line of the run's log, which is the same for the same plan, byte for byte."""
@@ -184,7 +187,7 @@ class World:
 
     async def _main(self, process: Process) -> None:
         name = process.service
-        what = nodes.made(name, self.providers, self.dispatch_after)
+        what = nodes.made(name, self.providers.get(BY_NAME[name].provider), self.policies.get(name))
         what = replace(what, service=self._counted(what.service))
         self.services.setdefault(name, what.service)
         process.node = await nodes.node_of(what, self.databases.get(name))

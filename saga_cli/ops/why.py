@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
-from saga_cli.ops.chain import AGAIN, HOPS, LEAVING, SETTLED, WORK, Hop
+from guarantees.protocol import AGAIN, CALLS, HOPS, LEAVING, SETTLED, Hop
 from saga_cli.ops.report import Letter, Owed, Report
 from saga_cli.terminal import lasting
 
@@ -67,7 +67,7 @@ class _Case:
     def findings(self) -> tuple[Finding, ...]:
         """Acting services first, then what else is wrong on the order's way."""
         hops = [hop for hop in HOPS if self._is_on_its_way(hop)]
-        if self._has(AGAIN.by, AGAIN.sent) and self._has("shipping", LEAVING.split()):
+        if self._has(AGAIN.by, AGAIN.sent) and self._has("shipping", LEAVING):
             hops += [AGAIN] if self._has(AGAIN.to, AGAIN.unheard) else []
         parked = {name: r for name, r in self.by.items() if r.parked}
         heard_by = {hop.to for hop in hops}
@@ -98,7 +98,7 @@ class _Case:
         return self._has(hop.by, hop.sent) and self._has(hop.to, hop.unheard)
 
     def _working_services(self) -> Iterator[tuple[str, str]]:
-        for (service, state), kind in WORK.items():
+        for (service, state), kind in CALLS.items():
             if self._has(service, {state}) and not self.by[service].parked:
                 yield service, kind
 
@@ -123,7 +123,7 @@ class _Case:
 
     def _unforeseen(self, report: Report) -> list[Owed]:
         """What is owed in a state that waits for nothing of the kind."""
-        working = WORK.get((report.service, report.state))
+        working = CALLS.get((report.service, report.state))
         return [effect for effect in report.effects if effect.kind != working]
 
     def _owing(self, report: Report, effect: Owed) -> Finding:

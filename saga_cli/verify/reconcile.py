@@ -14,7 +14,8 @@ import asyncpg
 from pydantic_core import from_json
 from redis.asyncio import Redis
 
-from guarantees.judge import PIECES, TABLES, Books, Report, Row, judge
+from guarantees.judge import PIECES, Books, Report, Row, judge
+from guarantees.services import SERVICES
 from saga_cli.history.reading import logged
 from saga_cli.log.kafka import kept_of
 from saga_cli.log.reader import read, records
@@ -22,6 +23,7 @@ from saga_cli.topology import BY_NAME, Addresses, store_of
 from shared_events.catalog import topic_of
 
 LOOK_AGAIN_S: Final = 0.2
+WITH_DATABASE: Final = {m.name: m.table for m in SERVICES if m.has_database}
 OPEN_ORDERS: Final = "SELECT count(*) FROM orders WHERE status NOT IN ('Confirmed', 'Cancelled')"
 
 
@@ -49,7 +51,7 @@ async def settled(addresses: Addresses, expected: Collection[str], seconds: floa
 async def _on_the_way(addresses: Addresses) -> int:
     """Open orders, and events that are not published."""
     found = 0
-    for name in TABLES:
+    for name in WITH_DATABASE:
         connection = await asyncpg.connect(store_of(addresses, name))
         try:
             found += await connection.fetchval("SELECT count(*) FROM outbox")
@@ -84,7 +86,7 @@ async def read_books(addresses: Addresses) -> Books:
 
 async def books_at(where: Callable[[str], str]) -> Books:
     books = Books()
-    for name, table in TABLES.items():
+    for name, table in WITH_DATABASE.items():
         connection = await asyncpg.connect(where(name))
         try:
             async with connection.transaction(isolation="repeatable_read", readonly=True):
@@ -98,7 +100,7 @@ async def books_at(where: Callable[[str], str]) -> Books:
 async def _read_database(connection: Any, name: str, table: str, books: Books) -> None:
     """Its rows at one instant: stock and reservations change together."""
     rows = await connection.fetch(f"SELECT order_id, status, detail FROM {table}")  # noqa: S608
-    setattr(books, table, {r[0]: Row(r[1], from_json(r[2])) for r in rows})
+    books.rows[name] = {r[0]: Row(r[1], from_json(r[2])) for r in rows}
     for what in ("outbox", "parked"):
         count = await connection.fetchval(f"SELECT count(*) FROM {what}")  # noqa: S608
         books.waiting[f"{name} {what} rows"] = count
@@ -116,7 +118,7 @@ async def _read_loyalty(url: str, books: Books) -> None:
         async for key in redis.scan_iter("loyalty:order:*", count=1000):
             status, detail = await redis.hmget(key, ["status", "detail"])
             if status is not None and detail is not None:
-                books.points[key.split(":", 2)[2]] = Row(str(status), from_json(detail))
+                books.rows["loyalty"][key.split(":", 2)[2]] = Row(str(status), from_json(detail))
         async for key in redis.scan_iter("loyalty:customer:*", count=1000):
             books.customers[key.split(":", 2)[2]] = int(await redis.hget(key, "points") or 0)
         books.waiting["loyalty outbox rows"] = await redis.xlen("loyalty:outbox")

@@ -70,7 +70,8 @@ def is_started(name: str) -> bool:
     """Started by its path or name: a program, a migration, or what pytest collects."""
     parts = Path(name).parts
     by_tool = "migrations" in parts or Path(name).name.startswith(("test_", "conftest"))
-    return by_tool or Path(name).name in {"__init__.py", "__main__.py"} or is_program(name)
+    by_name = Path(name).name in {"__init__.py", "__main__.py", "manifest.py"}
+    return by_tool or by_name or is_program(name)
 
 
 def is_program(name: str) -> bool:

@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from guarantees.protocol import AGAIN, CALLS, HOPS, SETTLED, STEPS, UNSEEN
+from guarantees.services import SERVICES
 from inventory_svc import domain as inventory
 from inventory_svc.domain import Level
 from loyalty_svc import domain as loyalty
 from order_svc import domain as order
-from order_svc.messages import DeadlinePassed
 from payment_svc import domain as payment
-from saga_cli.ops.chain import AGAIN, HOPS, SETTLED, WORK
 from shared_events.decision import Decision
 from shared_events.inventory import StockRejected, StockReleased
 from shared_events.loyalty import PointsRejected
@@ -21,20 +21,9 @@ from shared_events.shipping import (
     ShipmentRejected,
 )
 from shipping_svc import domain as shipping
-from shipping_svc.messages import DispatchDue
 from tests.choreography.world import World, identity
 
-LAST: Final = (
-    order.Cancelled,
-    inventory.Shipped,
-    inventory.Released,
-    inventory.Rejected,
-    payment.Refunded,
-    payment.Declined,
-    shipping.Cancelled,
-    shipping.Rejected,
-    loyalty.Rejected,
-)
+LAST: Final = frozenset((m.name, state) for m in SERVICES for state in m.final)
 """States that never change again."""
 HOLDING: Final = inventory.Reserved | inventory.Committed | inventory.Shipped
 SAID_NO: Final = {
@@ -44,7 +33,7 @@ SAID_NO: Final = {
     ShipmentRejected,
     PointsRejected,
 }
-TIMED: Final = {("order", "Pending"): DeadlinePassed, ("shipping", "Approved"): DispatchDue}
+TIMED: Final = {(m.name, state): kind for m in SERVICES for state, kind in m.timers.items()}
 """States that a timer ends, if nothing else does."""
 
 
@@ -61,7 +50,7 @@ def of_step(before: World, after: World) -> Iterator[str]:
         if (owed in before.answers or after.effects.count(owed) > 1) and owed not in before.effects:
             yield f"G4 asked for anew: {owed[1]}"
     for name, state in before.own.items():
-        if isinstance(state, LAST) and after.own[name] != state:
+        if (name, type(state).__name__) in LAST and after.own[name] != state:
             yield f"I8 {name} left {type(state).__name__}"
     if after.own is not before.own:
         yield from of_waiting(after)
@@ -71,13 +60,14 @@ def of_waiting(world: World) -> Iterator[str]:
     """Whoever waits has asked for something or has a timer, or the next to act is known."""
     states = {name: type(state).__name__ for name, state in world.own.items()}
     owed = {(name, type(effect).__name__) for name, effect in world.effects}
-    for (name, state), kind in WORK.items():
+    timers = {(name, type(timer).__name__) for name, timer in world.timers}
+    for (name, state), kind in CALLS.items():
         if states[name] == state and (name, kind) not in owed:
             yield f"G1 forgotten: {name} {state}"
     for (name, state), timer in TIMED.items():
-        if states[name] == state and not any(isinstance(t, timer) for _, t in world.timers):
+        if states[name] == state and (name, timer) not in timers:
             yield f"G1 without a timer: {name} {state}"
-    acting = any(states[name] == state for name, state in WORK)
+    acting = any(states[name] == state for name, state in CALLS)
     moving = any(states[h.by] in h.sent and states[h.to] in h.unheard for h in (*HOPS, AGAIN))
     if states["order"] not in SETTLED and not acting and not moving:
         yield f"G1 nobody is to act: {states}"
@@ -107,11 +97,10 @@ def is_to_be_confirmed(world: World) -> bool:
 def is_done(own: Mapping[str, Any], total_minor: int) -> bool:
     paid = own["payment"]
     return (
-        isinstance(own["inventory"], shelf_of(own["shipping"]))
+        all(type(own[step.service]).__name__ in step.confirmed for step in STEPS)
+        and isinstance(own["inventory"], shelf_of(own["shipping"]))
         and isinstance(paid, payment.Captured)
         and paid.captured_minor == total_minor
-        and isinstance(own["shipping"], shipping.Approved | shipping.Leaving)
-        and isinstance(own["loyalty"], loyalty.Awarded)
     )
 
 
@@ -122,17 +111,14 @@ def shelf_of(shipment: Any) -> type[inventory.Committed | inventory.Shipped]:
 
 
 def is_undone(own: Mapping[str, Any], cancelled: order.Cancelled) -> bool:
-    paid, shipped = own["payment"], own["shipping"]
+    paid = own["payment"]
     kept = 0
     if isinstance(paid, payment.Refunded):
         kept = paid.captured.captured_minor - paid.refunded_minor - paid.fee_minor
     return (
-        not holds_stock(own)
-        and not isinstance(paid, payment.Capturing | payment.Captured | payment.Refunding)
+        all(type(own[step.service]).__name__ in step.cancelled | UNSEEN for step in STEPS)
         and kept == 0
         and (cancelled.fee_minor == 0 or cancelled.reason == "customer")
-        and not is_live(shipped)
-        and not isinstance(own["loyalty"], loyalty.Awarded)
     )
 
 

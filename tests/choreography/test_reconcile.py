@@ -9,11 +9,13 @@ import pytest
 
 from guarantees import judge
 from guarantees.judge import Books, Row
+from guarantees.protocol import STEPS
 from saga_cli.log.reader import Logged
 from shared_events.catalog import BY_EVENT
 from shared_events.envelope import Envelope, event_id
 from tests.domain.builders import (
     IN_TIME,
+    awarded,
     captured,
     committed,
     deducted,
@@ -29,11 +31,13 @@ from tests.support.records import TRACE
 
 BACKWARD = (deducted(), shipment_cancelled(), refunded(), released(), order_cancelled())
 CONFIRMED = Books(
-    orders={"o-1": Row("Confirmed", {"order": {"total_minor": 3000}})},
-    reservations={"o-1": Row("Committed", {"lines": [{"sku": "CUP", "quantity": 2}]})},
-    payments={"o-1": Row("Captured", {"captured_minor": 3000})},
-    shipments={"o-1": Row("Approved", {})},
-    points={"o-1": Row("Awarded", {"customer_id": "c-1", "points": 30})},
+    rows={
+        "order": {"o-1": Row("Confirmed", {"order": {"total_minor": 3000}})},
+        "inventory": {"o-1": Row("Committed", {"lines": [{"sku": "CUP", "quantity": 2}]})},
+        "payment": {"o-1": Row("Captured", {"captured_minor": 3000})},
+        "shipping": {"o-1": Row("Approved", {})},
+        "loyalty": {"o-1": Row("Awarded", {"customer_id": "c-1", "points": 30})},
+    },
     customers={"c-1": 30},
     stock={"CUP": {"available": 8, "reserved": 0, "committed": 2, "shipped": 0, "returned": 0}},
 )
@@ -60,12 +64,17 @@ def history(*events: Any) -> list[Logged]:
     return [logged(event, number, number + 1) for number, event in enumerate(events)]
 
 
+def changed(rows: Mapping[str, dict[str, Row]], **more: Any) -> Books:
+    """The books of the confirmed order, with other rows of some services."""
+    return replace(CONFIRMED, rows={**CONFIRMED.rows, **rows}, **more)
+
+
 def guarantees(problems: Sequence[str]) -> set[str]:
     return {problem.split()[0] for problem in problems}
 
 
 def test_books_of_a_confirmed_order_agree() -> None:
-    assert judge.of_order(CONFIRMED, "o-1", CONFIRMED.orders["o-1"]) == []
+    assert judge.of_order(CONFIRMED, "o-1", CONFIRMED.row("order", "o-1")) == []
     assert judge.of_stock(CONFIRMED) == []
     assert judge.of_points(CONFIRMED) == []
 
@@ -73,34 +82,35 @@ def test_books_of_a_confirmed_order_agree() -> None:
 @pytest.mark.parametrize(
     ("changes", "guarantee"),
     [
-        ({"orders": {"o-1": Row("Pending", {})}}, "G1"),
-        ({"orders": {"o-1": Row("Cancelling", {})}}, "G1"),
-        ({"reservations": {}}, "G2"),
-        ({"payments": {"o-1": Row("Refunded", {"captured_minor": 3000})}}, "G2"),
-        ({"payments": {"o-1": Row("Captured", {"captured_minor": 2999})}}, "G2"),
-        ({"shipments": {"o-1": Row("Cancelled", {})}}, "G2"),
-        ({"points": {}}, "G2"),
+        ({"order": {"o-1": Row("Pending", {})}}, "G1"),
+        ({"order": {"o-1": Row("Cancelling", {})}}, "G1"),
+        ({"inventory": {}}, "G2"),
+        ({"payment": {"o-1": Row("Refunded", {"captured_minor": 3000})}}, "G2"),
+        ({"payment": {"o-1": Row("Captured", {"captured_minor": 2999})}}, "G2"),
+        ({"shipping": {"o-1": Row("Cancelled", {})}}, "G2"),
+        ({"loyalty": {}}, "G2"),
     ],
 )
 def test_an_order_that_is_open_or_half_done_is_noticed(
-    changes: dict[str, Any], guarantee: str
+    changes: dict[str, dict[str, Row]], guarantee: str
 ) -> None:
-    books = replace(CONFIRMED, **changes)
-    problems = judge.of_order(books, "o-1", books.orders["o-1"])
+    books = changed(changes)
+    problems = judge.of_order(books, "o-1", books.row("order", "o-1"))
     assert guarantees(problems) == {guarantee}
 
 
-@pytest.mark.parametrize("held", ["reservations", "payments", "shipments", "points"])
+@pytest.mark.parametrize("held", [step.service for step in STEPS[1:]])
 def test_a_cancelled_order_that_holds_something_is_noticed(held: str) -> None:
-    books = Books(**{held: getattr(CONFIRMED, held)})
+    books = Books({**Books().rows, held: CONFIRMED.rows[held]})
     problems = judge.of_order(books, "o-1", Row("Cancelled", {}))
     assert guarantees(problems) == {"G2"}
 
 
 def test_a_refund_that_is_not_what_was_captured_is_noticed() -> None:
     detail = {"captured": {"captured_minor": 3000}, "refunded_minor": 2900, "fee_minor": 99}
-    books = Books(payments={"o-1": Row("Refunded", detail)})
-    assert judge.of_order(books, "o-1", Row("Cancelled", {})) != []
+    books = Books({**Books().rows, "payment": {"o-1": Row("Refunded", detail)}})
+    (problem,) = judge.of_order(books, "o-1", Row("Cancelled", {}))
+    assert problem.startswith("G2 cancelled, but refund and fee")
 
 
 def test_compensations_in_reverse_order_are_right_and_in_any_other_are_noticed() -> None:
@@ -111,7 +121,7 @@ def test_compensations_in_reverse_order_are_right_and_in_any_other_are_noticed()
         assert guarantees(judge.of_history(history(*swapped))) == {"G3"}
 
 
-@pytest.mark.parametrize("done", [reserved(), captured(), shipment_created()])
+@pytest.mark.parametrize("done", [reserved(), captured(), shipment_created(), awarded()])
 def test_an_end_before_everything_is_undone_is_noticed(done: Any) -> None:
     assert guarantees(judge.of_history(history(done, order_cancelled()))) == {"G3"}
 
@@ -138,8 +148,8 @@ def test_stock_that_is_not_what_the_reservations_say_is_noticed(
     status: str, level: dict[str, int]
 ) -> None:
     stock: dict[str, Mapping[str, int]] = {"CUP": {**CONFIRMED.stock["CUP"], **level}}
-    reservations = {"o-1": replace(CONFIRMED.reservations["o-1"], status=status)}
-    books = replace(CONFIRMED, stock=stock, reservations=reservations)
+    reservation = replace(CONFIRMED.row("inventory", "o-1"), status=status)
+    books = changed({"inventory": {"o-1": reservation}}, stock=stock)
     assert guarantees(judge.of_stock(books)) == {"G6"}
 
 
@@ -147,12 +157,13 @@ def test_stock_that_is_not_what_the_reservations_say_is_noticed(
 def test_what_has_left_and_came_back_accounts_for_itself(shipped: int) -> None:
     level = {"available": 8, "reserved": 0, "committed": 0}
     level |= {"shipped": shipped, "returned": 2 - shipped}
-    reservations = {"o-1": replace(CONFIRMED.reservations["o-1"], status="Shipped")}
-    gone = replace(CONFIRMED, stock={"CUP": level}, reservations=reservations)
+    reservation = replace(CONFIRMED.row("inventory", "o-1"), status="Shipped")
+    rows = {"inventory": {"o-1": reservation}}
+    gone = changed(rows, stock={"CUP": level})
     assert judge.of_stock(gone) == []
-    assert guarantees(judge.of_order(gone, "o-1", gone.orders["o-1"])) == {"G2"}
-    left = replace(gone, shipments={"o-1": Row("Dispatched", {})})
-    assert judge.of_order(left, "o-1", left.orders["o-1"]) == []
+    assert guarantees(judge.of_order(gone, "o-1", gone.row("order", "o-1"))) == {"G2"}
+    left = changed(rows | {"shipping": {"o-1": Row("Dispatched", {})}}, stock={"CUP": level})
+    assert judge.of_order(left, "o-1", left.row("order", "o-1")) == []
 
 
 @pytest.mark.parametrize("customers", [{}, {"c-1": 60}, {"c-1": 30, "c-2": 1}])

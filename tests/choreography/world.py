@@ -13,10 +13,9 @@ from typing import Any, Final, Literal, TypeAlias
 from uuid import UUID
 
 from chassis.service import Service
-from inventory_svc.service import SERVICE as INVENTORY
-from loyalty_svc.service import SERVICE as LOYALTY
+from guarantees.declared import service_of
+from guarantees.services import BY_NAME
 from order_svc.messages import CancelOrder, CartLine, PlaceOrder
-from order_svc.service import SERVICE as ORDER
 from payment_svc.messages import (
     Capture,
     CaptureDeclined,
@@ -25,7 +24,6 @@ from payment_svc.messages import (
     RefundRefused,
     RefundSucceeded,
 )
-from payment_svc.service import SERVICE as PAYMENT
 from shared_events.catalog import BY_EVENT
 from shared_events.decision import Decision, Later, Refusal
 from shared_events.envelope import event_id
@@ -40,12 +38,9 @@ from shipping_svc.messages import (
     HandedOver,
     HandOver,
 )
-from shipping_svc.service import SERVICE as SHIPPING
 from tests.domain.builders import DEADLINE, IN_TIME, PLACED_AT, priced, received
 
-SERVICES: Final = MappingProxyType(
-    {service.name: service for service in (ORDER, INVENTORY, PAYMENT, SHIPPING, LOYALTY)}
-)
+SERVICES: Final = MappingProxyType({name: service_of(name) for name in BY_NAME})
 ROUTES: Final = tuple(
     (service.name, topic)
     for service in SERVICES.values()
@@ -295,11 +290,11 @@ def _owed(
 
 def a_world(*, country: str = "DE", stock: int = 10, suspended: bool = False) -> World:
     """One order is placed; nobody has read it yet."""
-    world = World().seeded(ORDER, priced())
+    world = World().seeded(SERVICES["order"], priced())
     if stock:
-        world = world.seeded(INVENTORY, received(stock))
+        world = world.seeded(SERVICES["inventory"], received(stock))
     if suspended:
-        world = world.seeded(LOYALTY, CustomerSuspended(customer_id="c-1"))
+        world = world.seeded(SERVICES["loyalty"], CustomerSuspended(customer_id="c-1"))
     order = PlaceOrder(
         order_id="o-1",
         customer_id="c-1",

@@ -1,19 +1,16 @@
-"""The samples of all five services."""
+"""The samples of all services, each in the module here that has the service's name."""
 
+from importlib import import_module
 from types import MappingProxyType
 from typing import Final
 
-from tests.domain.samples import inventory, loyalty, order, payment, shipping
+from guarantees.services import BY_NAME
+from tests.domain.samples import Samples
 
-BY_SERVICE: Final = MappingProxyType(
-    {
-        samples.service.name: samples
-        for samples in (
-            order.SAMPLES,
-            inventory.SAMPLES,
-            payment.SAMPLES,
-            shipping.SAMPLES,
-            loyalty.SAMPLES,
-        )
-    }
-)
+
+def _samples_of(name: str) -> Samples:
+    found: Samples = import_module(f"tests.domain.samples.{name}").SAMPLES
+    return found
+
+
+BY_SERVICE: Final = MappingProxyType({name: _samples_of(name) for name in BY_NAME})

@@ -1,0 +1,60 @@
+"""What is known of a service from outside: the facts that deployment, tools, checks and tests read.
+
+A service states them in its `manifest.py`, which starts nothing and imports nothing but this.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """In the state `state` an order waits for the outcome of the effect `kind`.
+
+    The event `intent` is recorded before the provider is called.
+    """
+
+    state: str
+    kind: str
+    intent: str
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """`port` is its HTTP port.
+
+    `table` holds its orders in PostgreSQL; a service without one keeps its state in Redis.
+    `redis_database` is a number, None for a service that does not use Redis. `provider` is the
+    external party that it calls, `calls` for what. `timers` are kinds of timers, by the state that
+    they end. `final` are the states that an order does not leave, with the event that leads there.
+    """
+
+    name: str
+    port: int
+    table: str = ""
+    redis_database: int | None = None
+    provider: str = ""
+    calls: tuple[Call, ...] = ()
+    timers: Mapping[str, str] = field(default_factory=dict)
+    final: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def has_database(self) -> bool:
+        return self.table != ""
+
+    @property
+    def module(self) -> str:
+        return f"{self.name}_svc"
+
+    @property
+    def prefix(self) -> str:
+        """Of its environment variables, without the underscore."""
+        return self.name.upper()
+
+    @property
+    def role(self) -> str:
+        return f"{self.name}_svc"
+
+    @property
+    def database(self) -> str:
+        return f"{self.name}_db"

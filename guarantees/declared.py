@@ -1,0 +1,29 @@
+"""What a service declares in its code, found by its name: its rules and its tables."""
+
+from importlib import import_module
+from typing import Any, TypeVar
+
+from chassis.service import Service
+from chassis.state_tables import SharedTable, StateTable
+from guarantees.services import BY_NAME
+
+Declared = TypeVar("Declared")
+
+
+def service_of(name: str, policy: Any = None) -> Service:
+    """With its own policy, if none is given; one may be given to a service that has `with_policy`."""
+    declared = import_module(f"{BY_NAME[name].module}.service")
+    found: Service = declared.SERVICE if policy is None else declared.with_policy(policy)
+    return found
+
+
+def tables_of(name: str) -> tuple[StateTable, SharedTable | None]:
+    """Of orders, and of what orders share; for a service that has a database."""
+    store = import_module(f"{BY_NAME[name].module}.store")
+    own = _one(store, StateTable)
+    assert own is not None, f"{name} has a table of its own"
+    return own, _one(store, SharedTable)
+
+
+def _one(module: Any, kind: type[Declared]) -> Declared | None:
+    return next((value for value in vars(module).values() if isinstance(value, kind)), None)

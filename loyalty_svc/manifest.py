@@ -1,0 +1,12 @@
+"""The loyalty service, as it is known from outside."""
+
+from typing import Final
+
+from chassis.manifest import Manifest
+
+MANIFEST: Final = Manifest(
+    name="loyalty",
+    port=8005,
+    redis_database=0,
+    final={"Rejected": "points.rejected.v1"},
+)

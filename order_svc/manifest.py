@@ -1,0 +1,13 @@
+"""The order service, as it is known from outside."""
+
+from typing import Final
+
+from chassis.manifest import Manifest
+
+MANIFEST: Final = Manifest(
+    name="order",
+    port=8001,
+    table="orders",
+    timers={"Pending": "DeadlinePassed"},
+    final={"Cancelled": "order.cancelled.v1"},
+)

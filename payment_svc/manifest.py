@@ -1,0 +1,17 @@
+"""The payment service, as it is known from outside."""
+
+from typing import Final
+
+from chassis.manifest import Call, Manifest
+
+MANIFEST: Final = Manifest(
+    name="payment",
+    port=8003,
+    table="payments",
+    provider="bank",
+    calls=(
+        Call("Capturing", "Capture", "payment.capture_requested.v1"),
+        Call("Refunding", "Refund", "payment.refund_requested.v1"),
+    ),
+    final={"Refunded": "payment.refunded.v1", "Declined": "payment.declined.v1"},
+)

@@ -1,0 +1,19 @@
+"""The shipping service, as it is known from outside."""
+
+from typing import Final
+
+from chassis.manifest import Call, Manifest
+
+MANIFEST: Final = Manifest(
+    name="shipping",
+    port=8004,
+    table="shipments",
+    provider="carrier",
+    calls=(
+        Call("Booking", "Book", "shipment.booking_requested.v1"),
+        Call("Dispatching", "HandOver", "shipment.dispatch_requested.v1"),
+        Call("Cancelling", "CancelBooking", "shipment.cancel_requested.v1"),
+    ),
+    timers={"Approved": "DispatchDue"},
+    final={"Cancelled": "shipment.cancelled.v1", "Rejected": "shipment.rejected.v1"},
+)
