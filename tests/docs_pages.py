@@ -15,6 +15,7 @@ from shared_events.values import Line, Order
 from tests import state_tables
 from tests.asyncapi import asyncapi_page
 from tests.cli_page import cli_page
+from tests.compose_page import COMPOSE, compose_file
 from tests.domain.samples.all import BY_SERVICE
 
 DOCS: Final = Path(__file__).parents[1] / "docs"
@@ -149,7 +150,10 @@ def main() -> None:
     (DOCS / "asyncapi.yaml").write_text(asyncapi_page(), encoding="utf-8")
     (DOCS / "cli.md").write_text(cli_page(), encoding="utf-8")
     CELLS.write_text(cells_file(), encoding="utf-8")
-    sys.stdout.write("docs/events.md docs/asyncapi.yaml docs/cli.md simulation/cells.json\n")
+    COMPOSE.write_text(compose_file(), encoding="utf-8")
+    sys.stdout.write(
+        "docs/events.md docs/asyncapi.yaml docs/cli.md simulation/cells.json compose.yaml\n"
+    )
 
 
 if __name__ == "__main__":

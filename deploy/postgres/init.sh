@@ -1,6 +1,6 @@
 #!/bin/sh
-# Four databases, each with a role that owns it; no role can even connect to another's database.
-# The image runs this once, on an empty data directory.
+# For each X_DB_PASSWORD in the environment: the database x_db, with the role x_svc that owns it.
+# No role can even connect to another's database. The image runs this once, on an empty data directory.
 set -eu
 
 create() { # database role password
@@ -12,7 +12,7 @@ REVOKE CONNECT ON DATABASE :"database" FROM PUBLIC;
 SQL
 }
 
-create order_db order_svc "$ORDER_DB_PASSWORD"
-create inventory_db inventory_svc "$INVENTORY_DB_PASSWORD"
-create payment_db payment_svc "$PAYMENT_DB_PASSWORD"
-create shipping_db shipping_svc "$SHIPPING_DB_PASSWORD"
+for variable in $(env | sed -n 's/^\([A-Z][A-Z0-9_]*_DB_PASSWORD\)=.*/\1/p' | sort); do
+    service=$(echo "${variable%_DB_PASSWORD}" | tr '[:upper:]' '[:lower:]')
+    create "${service}_db" "${service}_svc" "$(printenv "$variable")"
+done

@@ -1,0 +1,63 @@
+"""The services of compose.yaml, made from their manifests; the servers around them are written by hand."""
+
+from pathlib import Path
+from typing import Final
+
+from saga_cli.topology import SERVICES, Addresses, ServiceSpec, environment_of
+
+COMPOSE: Final = Path(__file__).parents[1] / "compose.yaml"
+BEGIN: Final = "# Made by `python -m tests.docs_pages` from the manifests of the services\n"
+END: Final = "# The end of what is made by `python -m tests.docs_pages`\n"
+SERVERS: Final = Addresses(
+    "kafka:9092",
+    "postgresql://saga@postgres:5432/postgres",
+    "redis://redis:6379",
+    {s.role: f"${{{s.prefix}_DB_PASSWORD:-{s.name}-local}}" for s in SERVICES},
+    "${SAGA_OPERATOR_TOKEN:-operator-local}",
+)
+
+
+def compose_file() -> str:
+    """compose.yaml as it is, with its services as the manifests say they should be.
+
+    Raises ValueError if it lacks the marks between which they stand.
+    """
+    before, begin, rest = COMPOSE.read_text("utf-8").partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise ValueError(f"{COMPOSE} lacks the marks between which its services stand")
+    services = "\n".join(_service(spec) for spec in SERVICES)
+    return f"{before}{BEGIN}{_passwords()}\nservices:\n{services}\n{END}{after}"
+
+
+def _passwords() -> str:
+    lines = [
+        f"  {spec.prefix}_DB_PASSWORD: {SERVERS.passwords[spec.role]}\n"
+        for spec in SERVICES
+        if spec.has_database
+    ]
+    return "x-passwords: &passwords\n" + "".join(lines)
+
+
+def _service(spec: ServiceSpec) -> str:
+    everywhere = {f"{spec.prefix}_HTTP_HOST": "0.0.0.0"}  # noqa: S104 - in its container
+    variables = environment_of(spec, SERVERS, spec.port) | everywhere
+    lines = [f"      {name}: {_scalar(value)}\n" for name, value in variables.items()]
+    used = ["kafka"]
+    used += ["postgres"] if spec.has_database else []
+    used += ["redis"] if spec.redis_database is not None else []
+    waits = [f"      {server}: {{condition: service_healthy}}\n" for server in used]
+    return (
+        f"  {spec.name}:\n"
+        "    <<: *service\n"
+        f"    build: {{context: ., args: {{SERVICE: {spec.name}}}}}\n"
+        f"    image: choreographed-checkout/{spec.name}\n"
+        f"    environment:\n{''.join(lines)}"
+        f'    ports: ["127.0.0.1:{spec.port}:{spec.port}"]\n'
+        f"    depends_on:\n{''.join(waits)}"
+    )
+
+
+def _scalar(value: str) -> str:
+    """A number is quoted: variables are text."""
+    return f'"{value}"' if value.isdecimal() else value
