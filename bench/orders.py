@@ -52,7 +52,7 @@ def _cart(dice: random.Random, shape: Shape) -> dict[str, Any]:
 def stock(services: Services) -> None:
     """The shop that the carts are filled in. Raises httpx.HTTPError."""
     order, inventory = services.url("order"), services.url("inventory")
-    seed(order, inventory, services.url("loyalty"))
+    seed(services.url)
     with httpx.Client(timeout=30) as client:
         for sku in WARES:
             price = {"name": sku, "price_minor": 1_000, "currency": "EUR"}

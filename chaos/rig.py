@@ -176,7 +176,7 @@ def _start_services(rig: Rig) -> None:
         instance = rig.services.start(service_of(name), _provider_at(rig, name), _via(rig, name))
         assert instance.process.name == name
     rig.services.await_ready(rig.services.instances)
-    seed(*(rig.services.url(name) for name in ("order", "inventory", "loyalty")))
+    seed(rig.services.url)
     payments = rig.services.of("payment")
     rig.provider.webhooks = [f"{instance.url}/webhooks/stripe" for instance in payments]
 

@@ -14,3 +14,5 @@ def _manifest_of(name: str) -> Manifest:
 
 SERVICES: Final = tuple(map(_manifest_of, OWNERS))
 BY_NAME: Final = {manifest.name: manifest for manifest in SERVICES}
+WITH_DATABASE: Final = {m.name: m for m in SERVICES if m.has_database}
+"""Services that keep their state in PostgreSQL, by name."""

@@ -2,13 +2,9 @@
 
 from importlib import import_module
 from pathlib import Path
-from typing import Any, TypeVar
 
 from chassis.service import Service
-from chassis.state_tables import SharedTable, StateTable
 from saga_cli.topology import BY_NAME
-
-Declared = TypeVar("Declared")
 
 
 def service_of(name: str) -> Service:
@@ -29,17 +25,5 @@ def readers_of(topic: str) -> frozenset[str]:
     return frozenset(n for n, s in declared if topic in {*s.topics, *s.own_topics})
 
 
-def tables_of(name: str) -> tuple[StateTable, SharedTable | None]:
-    """Of orders, and of what orders share; for a service that has a database."""
-    store = import_module(f"{BY_NAME[name].module}.store")
-    own = _one(store, StateTable)
-    assert own is not None, f"{name} has a table of its own"
-    return own, _one(store, SharedTable)
-
-
 def migrations_of(name: str) -> Path:
     return Path(str(import_module(BY_NAME[name].module).__file__)).parent / "migrations"
-
-
-def _one(module: Any, kind: type[Declared]) -> Declared | None:
-    return next((value for value in vars(module).values() if isinstance(value, kind)), None)

@@ -12,7 +12,7 @@ from chassis.settings import ServiceSettings
 from chassis.state_tables import SharedTable
 from chassis.store import Operations, Store
 from guarantees.declared import service_of, tables_of
-from guarantees.services import BY_NAME
+from guarantees.services import BY_NAME, WITH_DATABASE
 from guarantees.services import SERVICES as MANIFESTS
 from loyalty_svc.operations import RedisOperations
 from loyalty_svc.store import RedisStore
@@ -21,7 +21,7 @@ from simulation.memory_operations import MemoryOperations
 from simulation.memory_store import MemoryStore
 
 SERVICES: Final = tuple(BY_NAME)
-IN_DATABASES: Final = tuple(manifest.name for manifest in MANIFESTS if manifest.has_database)
+IN_DATABASES: Final = tuple(WITH_DATABASE)
 IN_REDIS: Final = tuple(name for name in SERVICES if name not in IN_DATABASES)
 """Services by where their state is."""
 PROVIDERS: Final = tuple(manifest.provider for manifest in MANIFESTS if manifest.provider)

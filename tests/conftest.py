@@ -54,7 +54,7 @@ def stack() -> Iterator[Services]:
         services = Services(found, Path(logs))
         try:
             services.start_all(instances=2)
-            seed(services.url("order"), services.url("inventory"), services.url("loyalty"))
+            seed(services.url)
             yield services
         finally:
             codes = services.stop()

@@ -71,12 +71,22 @@ def _flow() -> str:
     rows = [
         (
             f"**{spec.name}**",
+            f"{spec.port}",
+            _state(spec),
             _names(_declaration(spec).consumes),
             _names(_declaration(spec).publishes),
         )
         for spec in SERVICES
     ]
-    return "## Who reads and says what\n\n" + _table(("service", "consumes", "publishes"), rows)
+    head = ("service", "HTTP port", "state", "consumes", "publishes")
+    return "## Who reads and says what\n\n" + _table(head, rows)
+
+
+def _state(spec: ServiceSpec) -> str:
+    if not spec.has_database:
+        return "Redis"
+    cache = "; Redis as a cache" if spec.redis_database is not None else ""
+    return f"PostgreSQL `{spec.database}`{cache}"
 
 
 def _names(events: Iterable[type[Any]]) -> str:

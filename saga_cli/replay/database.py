@@ -16,7 +16,8 @@ from chassis.postgres_types import Connection
 from chassis.service import Service
 from chassis.state_tables import SharedTable
 from chassis.work import adapter_of
-from saga_cli.declared import migrations_of, service_of, tables_of
+from guarantees.declared import tables_of
+from saga_cli.declared import migrations_of, service_of
 from saga_cli.log.opened import opened
 from saga_cli.log.source import Place, Span
 from saga_cli.replay import mark, positions

@@ -14,7 +14,8 @@ from chassis.message import PendingEffect, Record
 from chassis.postgres_types import POISON, TRANSIENT, Connection
 from chassis.replay import Folded, InTurn, fold, owed
 from chassis.service import Service
-from saga_cli.declared import service_of, tables_of
+from guarantees.declared import tables_of
+from saga_cli.declared import service_of
 from saga_cli.log.events import own_events
 from saga_cli.log.opened import opened
 from saga_cli.log.source import Kept, Span

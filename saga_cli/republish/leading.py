@@ -11,7 +11,7 @@ from chassis.postgres import PostgresStore
 from chassis.postgres_outbox import LOCK, LOCK_CLASS
 from chassis.service import Service
 from chassis.store import Store
-from saga_cli.declared import tables_of
+from guarantees.declared import tables_of
 from saga_cli.targets import Places
 from saga_cli.topology import BY_NAME
 

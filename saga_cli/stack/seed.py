@@ -1,5 +1,6 @@
 """A small shop: products with prices, and stock of them."""
 
+from collections.abc import Callable
 from typing import Final
 
 import httpx
@@ -17,13 +18,16 @@ PRODUCTS: Final = {
 SUSPENDED_CUSTOMER: Final = "mallory"
 
 
-def seed(order_url: str, inventory_url: str, loyalty_url: str) -> None:
-    """Set prices, stock and one suspended customer; doing it again changes nothing."""
+def seed(url: Callable[[str], str]) -> None:
+    """Set prices, stock and one suspended customer, by the URL of each service.
+
+    Doing it again changes nothing.
+    """
     with httpx.Client(timeout=30) as client:
         for sku, (name, price_minor, on_hand) in PRODUCTS.items():
             price = {"name": name, "price_minor": price_minor, "currency": "EUR"}
-            client.put(f"{order_url}/catalogue/{sku}", json=price).raise_for_status()
+            client.put(f"{url('order')}/catalogue/{sku}", json=price).raise_for_status()
             stock = {"on_hand": on_hand}
-            client.put(f"{inventory_url}/stock/{sku}", json=stock).raise_for_status()
-        standing = f"{loyalty_url}/customers/{SUSPENDED_CUSTOMER}/standing"
+            client.put(f"{url('inventory')}/stock/{sku}", json=stock).raise_for_status()
+        standing = f"{url('loyalty')}/customers/{SUSPENDED_CUSTOMER}/standing"
         client.put(standing, json={"suspended": True}).raise_for_status()

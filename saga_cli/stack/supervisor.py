@@ -94,7 +94,7 @@ def running(
         console.print(f"  servers ready after {time.monotonic() - started:.1f} s")
         with console.status("starting the services"):
             services.start_all(instances, lambda name: console.print(f"  {name} ready"))
-        seed(services.url("order"), services.url("inventory"), services.url("loyalty"))
+        seed(services.url)
         console.print(f"  all ready after {time.monotonic() - started:.1f} s")
         yield services, servers
     except KeyboardInterrupt:

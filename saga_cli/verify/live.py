@@ -17,7 +17,7 @@ from chassis.ids import entry_of
 from chassis.message import Change, OutboxRow
 from chassis.state_tables import SharedTable, StateTable
 from chassis.work import adapter_of
-from saga_cli.declared import tables_of
+from guarantees.declared import tables_of
 from saga_cli.verify.results import apart
 from shared_events.envelope import Envelope
 

@@ -15,7 +15,7 @@ from pydantic_core import from_json
 from redis.asyncio import Redis
 
 from guarantees.judge import PIECES, Books, Report, Row, judge
-from guarantees.services import SERVICES
+from guarantees.services import WITH_DATABASE
 from saga_cli.history.reading import logged
 from saga_cli.log.kafka import kept_of
 from saga_cli.log.reader import read, records
@@ -23,7 +23,6 @@ from saga_cli.topology import BY_NAME, Addresses, store_of
 from shared_events.catalog import topic_of
 
 LOOK_AGAIN_S: Final = 0.2
-WITH_DATABASE: Final = {m.name: m.table for m in SERVICES if m.has_database}
 OPEN_ORDERS: Final = "SELECT count(*) FROM orders WHERE status NOT IN ('Confirmed', 'Cancelled')"
 
 
@@ -86,11 +85,11 @@ async def read_books(addresses: Addresses) -> Books:
 
 async def books_at(where: Callable[[str], str]) -> Books:
     books = Books()
-    for name, table in WITH_DATABASE.items():
+    for name, manifest in WITH_DATABASE.items():
         connection = await asyncpg.connect(where(name))
         try:
             async with connection.transaction(isolation="repeatable_read", readonly=True):
-                await _read_database(connection, name, table, books)
+                await _read_database(connection, name, manifest.table, books)
         finally:
             await connection.close()
     await _read_loyalty(where("loyalty"), books)

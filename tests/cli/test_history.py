@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import pytest
 
+from guarantees.services import BY_NAME
 from saga_cli.history import showing
 from saga_cli.history.reading import NOW, Limit, events_of, homes
 from saga_cli.history.story import Step, story
@@ -100,7 +101,7 @@ def test_the_diagram_has_an_arrow_for_each_hop_and_a_note_for_each_end(shop: Sho
     lines = [line.strip() for line in showing.mermaid(told(shop, order_id(DAY_TWO)))]
     assert lines == [
         "sequenceDiagram",
-        *(f"participant {n}" for n in ("order", "inventory", "payment", "shipping", "loyalty")),
+        *(f"participant {name}" for name in BY_NAME),
         "order->>inventory: order.placed.v1 (+100 ms)",
         "inventory->>payment: stock.reserved.v1 (+100 ms)",
         "Note over payment: payment.capture_requested.v1 at 200 ms",

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from guarantees.services import BY_NAME
 from saga_cli.ops.report import Action, Consumer, Relay, Report, merged
 from saga_cli.ops.why import elsewhere
 from tests.cli.situations import (
@@ -199,9 +200,8 @@ def test_a_message_whose_relay_fails_says_why() -> None:
 
 
 def test_without_kafka_the_message_is_in_the_outbox_and_kafka_is_to_be_started() -> None:
-    away = {name: reading(lag=None) for name in ("inventory", "payment", "shipping", "loyalty")}
     order = sent_late("Pending", 12) | {"consumer": Consumer(ready=True, lag=None)}
-    found = diagnosed(order=order, **away)
+    found = diagnosed(**dict.fromkeys(BY_NAME, reading(lag=None)) | {"order": order})
     assert first(found).where == "outbox"
     assert first(found).what.endswith("Kafka does not answer")
     assert first(found).commands[0] == "saga restart kafka"

@@ -5,24 +5,15 @@ from typing import Any
 import pytest
 from pydantic_core import from_json, to_json
 
-from chassis.state_tables import StateTable
 from chassis.work import adapter_of
-from inventory_svc.store import RESERVATIONS
+from guarantees.declared import tables_of
+from guarantees.services import WITH_DATABASE
 from loyalty_svc import keys as redis_keys
-from order_svc.store import ORDERS
-from payment_svc.store import PAYMENTS
-from shipping_svc.store import SHIPMENTS
 from tests.contract.stored import kinds, read
 from tests.contract.test_wire import without_additions
 from tests.domain.samples import Samples
 from tests.domain.samples.all import BY_SERVICE
 
-TABLES: dict[str, StateTable] = {
-    "order": ORDERS,
-    "inventory": RESERVATIONS,
-    "payment": PAYMENTS,
-    "shipping": SHIPMENTS,
-}
 STORED = [
     pytest.param(service, status, id=f"{service} {status}")
     for service in BY_SERVICE
@@ -34,8 +25,8 @@ each_service = pytest.mark.parametrize("samples", BY_SERVICE.values(), ids=BY_SE
 def as_read(service: str, status: str, detail: Any) -> Any:
     """As the service's store reads a row."""
     text = to_json(detail).decode()
-    if service in TABLES:
-        return TABLES[service].state_of(status, text)
+    if service in WITH_DATABASE:
+        return tables_of(service)[0].state_of(status, text)
     return redis_keys.state_of(b"1", status.encode(), text.encode()).state
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from bench.orders import REFUSED
+from guarantees.services import BY_NAME
 
 pytestmark = pytest.mark.long
 
@@ -43,8 +44,7 @@ def test_a_closed_loop_confirms_nine_of_ten(found: dict[str, Any]) -> None:
 
 def test_every_process_and_every_store_is_metered(found: dict[str, Any]) -> None:
     usage = found["results"]["cost"]["measured"]["usage"]
-    services = {"order", "inventory", "payment", "shipping", "loyalty"}
-    assert set(usage["cpu_s"]) == services | {"kafka", "postgres", "redis", "generator"}
+    assert set(usage["cpu_s"]) == set(BY_NAME) | {"kafka", "postgres", "redis", "generator"}
     assert all(spent > 0 for spent in usage["cpu_s"].values())
     assert all(held > 0 for held in usage["memory_mb"].values())
     assert all(usage["bytes"][name] > 0 for name in ("kafka", "postgres wal", "redis", "wire"))

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from guarantees.services import BY_NAME
 from saga_cli.stack.seed import seed
 from saga_cli.stack.services import Services
 from tests.support.servers import private_stack
@@ -51,10 +52,10 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     with private_stack() as (services, _):
         shop = Shop(services, tmp_path_factory.mktemp("carrier") / "mood.json")
         extra = {"shipping": shop.shipping, "order": {"ORDER_PATIENCE_S": "4"}}
-        for name in ("order", "inventory", "payment", "shipping", "loyalty"):
+        for name in BY_NAME:
             services.start(name, extra.get(name))
         services.await_ready(services.instances)
-        seed(services.url("order"), services.url("inventory"), services.url("loyalty"))
+        seed(services.url)
         yield shop
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from guarantees.services import BY_NAME
 from saga_cli.demo import SCENES, Scene, a_checkout
 from saga_cli.stack.services import Services
 from tests.support.shop import checkout, place_many, settled
@@ -147,7 +148,7 @@ def test_what_is_for_sale_follows_the_database(stack: Services) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("service", ["order", "inventory", "payment", "shipping", "loyalty"])
+@pytest.mark.parametrize("service", BY_NAME)
 def test_every_service_tells_its_health_and_metrics(stack: Services, service: str) -> None:
     url = stack.url(service)
     assert httpx.get(f"{url}/health/live").status_code == 200

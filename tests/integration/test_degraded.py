@@ -94,7 +94,7 @@ def half() -> Iterator[Half]:
         for service in (PAYMENT, SHIPPING):
             asyncio.run(ensure_topics(servers.addresses.kafka_bootstrap, topics_of(service)))
         services.await_ready(services.instances)
-        seed(services.url("order"), services.url("inventory"), services.url("loyalty"))
+        seed(services.url)
         yield Half(services, servers)
 
 

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
+from guarantees.services import BY_NAME
 from saga_cli.log.reader import read
 from saga_cli.stack.seed import seed
 from saga_cli.stack.servers import Servers
@@ -23,7 +24,7 @@ from tests.support.shop import place_many, settled
 
 pytestmark = pytest.mark.long
 
-SERVICES = ("order", "inventory", "payment", "shipping", "loyalty")
+SERVICES = tuple(BY_NAME)
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,7 @@ def system() -> Iterator[tuple[Services, Servers]]:
     """A system of this module's own, which its tests may break and mend."""
     with private_stack() as (services, servers):
         services.start_all()
-        seed(services.url("order"), services.url("inventory"), services.url("loyalty"))
+        seed(services.url)
         yield services, servers
 
 

@@ -15,18 +15,14 @@ from redis.asyncio import Redis
 from chassis.message import Change
 from chassis.service import Service
 from chassis.work import adapter_of
+from guarantees.declared import tables_of
+from guarantees.services import WITH_DATABASE
 from saga_cli.log.reader import read
 from saga_cli.stack.services import Services
 from saga_cli.topology import BY_NAME, SERVICES, Addresses
 from shared_events.catalog import BY_EVENT, topic_of
 from tests.support.shop import place_many, settled
 
-TABLES = {
-    "order": ("orders", "products"),
-    "inventory": ("reservations", "stock"),
-    "payment": ("payments", ""),
-    "shipping": ("shipments", ""),
-}
 Rows = dict[str, Any]
 
 
@@ -60,15 +56,18 @@ def _detail(state: Any) -> Any:
 
 
 async def stored(addresses: Addresses, name: str) -> tuple[Rows, Rows]:
-    if name == "loyalty":
+    if name not in WITH_DATABASE:
         return await _in_redis(addresses)
-    states, shared = TABLES[name]
+    states, shared = tables_of(name)
     connection = await asyncpg.connect(addresses.database_url(BY_NAME[name]))
     try:
-        query = f"SELECT order_id, version, status, detail FROM {states}"  # noqa: S608 - own names
+        query = f"SELECT order_id, version, status, detail FROM {states.table}"  # noqa: S608 - own names
         own = {r[0]: (r[1], r[2], from_json(r[3])) for r in await connection.fetch(query)}
-        rows = await connection.fetch(f"SELECT * FROM {shared}") if shared else []  # noqa: S608
-        return own, {row["sku"]: {k: v for k, v in row.items() if k != "sku"} for row in rows}
+        if shared is None:
+            return own, {}
+        rows = await connection.fetch(f"SELECT * FROM {shared.table}")  # noqa: S608 - own names
+        key = shared.key
+        return own, {row[key]: {k: v for k, v in row.items() if k != key} for row in rows}
     finally:
         await connection.close()
 

@@ -29,7 +29,7 @@ OPERATED: Final = {"order", "loyalty"}
 def shop(stack: Services) -> Iterator[Services]:
     """The prices, stock and customers that other tests buy with come back."""
     yield stack
-    seed(stack.url("order"), stack.url("inventory"), stack.url("loyalty"))
+    seed(stack.url)
 
 
 def _asked(stack: Services, service: str, folder: Path) -> subprocess.CompletedProcess[str]:

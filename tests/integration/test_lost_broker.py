@@ -44,7 +44,7 @@ def system() -> Iterator[System]:
     """A system whose broker its tests may wipe."""
     with private_stack() as (services, servers):
         services.start_all()
-        seed(services.url("order"), services.url("inventory"), services.url("loyalty"))
+        seed(services.url)
         yield services, servers
 
 

@@ -35,7 +35,7 @@ def system() -> Iterator[Services]:
         for spec in SERVICES:
             services.start(spec.name, {"ORDER_ACKNOWLEDGE": "published"})
         services.await_ready(services.instances)
-        seed(services.url("order"), services.url("inventory"), services.url("loyalty"))
+        seed(services.url)
         yield services
 
 

@@ -31,7 +31,7 @@ def system() -> Iterator[System]:
     with private_stack() as (services, servers):
         services.start("loyalty")
         services.start_all()
-        seed(services.url("order"), services.url("inventory"), services.url("loyalty"))
+        seed(services.url)
         yield services, servers
 
 

@@ -10,6 +10,7 @@ from alembic.script import ScriptDirectory
 from chassis.errors import CannotStartError
 from chassis.migrations import migrate, newest
 from chassis.upgrading import config_of
+from guarantees.services import WITH_DATABASE
 from saga_cli.declared import migrations_of
 from saga_cli.topology import BY_NAME, Addresses
 
@@ -33,7 +34,7 @@ from saga_cli.declared import migrations_of
 asyncio.run(migrate(migrations_of("{service}"), sys.argv[1]))
 print({{"alembic", "sqlalchemy"}} & sys.modules.keys())
 """
-each_database = pytest.mark.parametrize("service", ["order", "inventory", "payment", "shipping"])
+each_database = pytest.mark.parametrize("service", WITH_DATABASE)
 
 
 def ended(code: str, url: str) -> str:

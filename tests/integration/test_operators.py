@@ -11,6 +11,7 @@ import pytest
 
 from chassis import ids
 from chassis.message import Record
+from guarantees.services import BY_NAME
 from saga_cli.log.reader import records
 from saga_cli.stack.seed import seed
 from saga_cli.stack.servers import Servers
@@ -46,7 +47,7 @@ AWAY = {
 def system() -> Iterator[tuple[Services, Servers]]:
     with private_stack() as (services, servers):
         services.start_all()
-        seed(services.url("order"), services.url("inventory"), services.url("loyalty"))
+        seed(services.url)
         yield services, servers
 
 
@@ -131,8 +132,8 @@ def test_a_field_that_nobody_knows_yet_is_no_error(services: Services) -> None:
     assert good.value is not None
     more = json.dumps({**json.loads(good.value), "channel": "web"}).encode()
     sent(services, changed(good, more))
-    noted = dict.fromkeys(("inventory", "payment", "shipping", "loyalty"), "Noted")
-    until(lambda: _states(services, order_id) == {"order": "Absent", **noted})
+    noted = dict.fromkeys(BY_NAME, "Noted") | {"order": "Absent"}
+    until(lambda: _states(services, order_id) == noted)
     assert why(services, order_id)["findings"] == []
 
 

@@ -61,8 +61,7 @@ def test_a_rebuilt_database_equals_the_live_one(
         "SELECT id, key, kind, convert_from(body, 'utf8')::jsonb::text FROM effects ORDER BY id",
         "SELECT status, count(*) FROM {own} GROUP BY 1 ORDER BY 1",
     ):
-        own = {"order": "orders", "inventory": "reservations", "payment": "payments"}
-        asked = query.format(own=own.get(name, "shipments"))
+        asked = query.format(own=BY_NAME[name].table)
         assert rows(url, asked) == rows(live, asked)
 
 

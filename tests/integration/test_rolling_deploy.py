@@ -15,22 +15,17 @@ from pydantic_core import to_json
 from chassis import migrations, postgres_sql
 from chassis.message import PendingEffect
 from chassis.runtime import migrations_of
-from chassis.state_tables import StateTable
+from guarantees.declared import tables_of
+from guarantees.services import WITH_DATABASE
 from saga_cli.topology import BY_NAME, Addresses
 from tests.contract.stored import read
 from tests.integration import previous_release as old
 from tests.support.records import TRACE
 
 KEY = "old-1"
-TABLES = {
-    "order": "orders",
-    "inventory": "reservations",
-    "payment": "payments",
-    "shipping": "shipments",
-}
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SOON = timedelta(seconds=5)
-each_database = pytest.mark.parametrize("service", TABLES)
+each_database = pytest.mark.parametrize("service", WITH_DATABASE)
 
 
 @pytest.fixture
@@ -49,11 +44,6 @@ async def db(addresses: Addresses, service: str) -> AsyncIterator[Any]:
     await connection.close()
 
 
-def state_table(service: str) -> StateTable:
-    found: StateTable = getattr(import_module(f"{service}_svc.store"), TABLES[service].upper())
-    return found
-
-
 @each_database
 async def test_the_inbox_tells_new_from_old(db: Any, service: str) -> None:
     ids = ["6f1d1c1e-7a52-4d0f-9f0b-5a6a3f3d2c11", "6f1d1c1e-7a52-4d0f-9f0b-5a6a3f3d2c12"]
@@ -66,7 +56,7 @@ async def test_the_inbox_tells_new_from_old(db: Any, service: str) -> None:
 
 @each_database
 async def test_states_are_written_and_read_by_both(db: Any, service: str) -> None:
-    table, samples = TABLES[service], read(service)
+    table, samples = WITH_DATABASE[service].table, read(service)
     (before, was), (after, becomes) = list(samples.items())[:2]
     more: list[list[str]] = [["alice"]] if service == "order" else []
     insert = old.INSERT_ORDER if service == "order" else old.INSERT_STATE.format(table=table)
@@ -77,7 +67,7 @@ async def test_states_are_written_and_read_by_both(db: Any, service: str) -> Non
     assert tag == "UPDATE 1"
     (row,) = await db.fetch(old.SELECT_STATE.format(table=table), [KEY])
     assert (row["order_id"], row["version"], row["status"]) == (KEY, 2, after)
-    loaded = (await state_table(service).load(db, [KEY]))[KEY]
+    loaded = (await tables_of(service)[0].load(db, [KEY]))[KEY]
     assert (type(loaded.state).__name__, loaded.version) == (after, 2)
 
 

@@ -33,7 +33,7 @@ def services() -> Iterator[Services]:
         for spec in SERVICES:
             made.start(spec.name)
         made.await_ready(made.instances)
-        seed(made.url("order"), made.url("inventory"), made.url("loyalty"))
+        seed(made.url)
         yield made
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from chaos.fake_stripe import API_KEY, SECRET, FakeStripe, fake_stripe
 from chaos.ledger import disagreements
+from guarantees.services import BY_NAME
 from saga_cli.stack.seed import seed
 from saga_cli.stack.services import Instance, Services
 from saga_cli.verify.reconcile import read_books
@@ -17,7 +18,7 @@ from tests.support.servers import private_stack
 from tests.support.shop import place_many, settled
 
 pytestmark = [pytest.mark.timeout(900), pytest.mark.long]
-OTHERS = ("order", "inventory", "shipping", "loyalty")
+OTHERS = tuple(name for name in BY_NAME if name != "payment")
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +28,7 @@ def system() -> Iterator[tuple[Services, FakeStripe]]:
             services.start(name)
         steady = services.start("payment", stripe_environment(fake))
         services.await_ready(services.instances)
-        seed(services.url("order"), services.url("inventory"), services.url("loyalty"))
+        seed(services.url)
         fake.webhooks = [f"{steady.url}/webhooks/stripe"]
         fake.chaos = random.Random(7)  # noqa: S311 - a plan of faults, the same each time
         yield services, fake

@@ -54,7 +54,7 @@ def running_shop() -> Iterator[Services]:
     """A system of one test module's own: all five services, and a small shop."""
     with private_stack() as (services, _):
         services.start_all()
-        seed(services.url("order"), services.url("inventory"), services.url("loyalty"))
+        seed(services.url)
         yield services
 
 
