@@ -139,6 +139,11 @@ class LimitedProtocol(HttpToolsProtocol):
         else:
             self.transport.close()
 
+    def drain(self) -> None:
+        """The last request that has arrived is answered with `Connection: close`."""
+        if self.cycle is not None:
+            self.cycle.keep_alive = False
+
     def shutdown(self) -> None:
         """The server stops: a head that has begun may be completed, and is answered."""
         if self.phase is HEAD and not self._unanswered:

@@ -47,14 +47,16 @@ class HttpServer(uvicorn.Server):
     async def serve_until(self, stopping: asyncio.Event, sockets: list[socket.socket]) -> None:
         """Serve until told to stop, then drain.
 
-        While it drains, readiness says no, new requests are answered with `Connection: close`, and
-        what waits for something is expected to give up by itself.
+        While it drains, readiness says no, requests are answered with `Connection: close`, and what waits
+        for something is expected to give up by itself.
         """
         serving = asyncio.create_task(self.serve(sockets))
         stop = asyncio.create_task(stopping.wait())
         await asyncio.wait([serving, stop], return_when=asyncio.FIRST_COMPLETED)
         stop.cancel()
         self.table.draining = True
+        for connection in self.server_state.connections:
+            cast("LimitedProtocol", connection).drain()
         if not serving.done():
             await clock.wait(self.table.limits.http_drain_s)
         self.should_exit = True

@@ -60,6 +60,19 @@ async def test_while_it_drains_a_new_request_is_answered_and_its_connection_clos
             assert await wire.closed() == b""
 
 
+async def test_while_it_drains_what_was_being_answered_closes_its_connection_too() -> None:
+    async with serving(http_drain_s=0.5) as server:
+        wire = await server.connect()
+        await wire.send(SLOW)
+        await until_busy(server)
+        server.stopping.set()
+        await until_draining(server)
+        server.released.set()
+        answer = await wire.answer()
+        assert (answer.status, answer.headers["connection"]) == (200, "close")
+        assert await wire.closed() == b""
+
+
 @pytest.mark.parametrize("goes_on", [True, False])
 async def test_a_head_that_has_begun_may_be_completed(*, goes_on: bool) -> None:
     async with serving() as server:
