@@ -79,6 +79,7 @@ def make_app(
         generate_unique_id_function=operation_id,
         dependencies=[Depends(only_known)],
         redirect_slashes=False,  # it would redirect by Host
+        telemetry={"operation_spans": False, "metrics": False, "logs": False},  # a span a request
     )
     app.add_middleware(BodyLimit)
     app.add_middleware(ReplayHeader)
@@ -139,24 +140,22 @@ async def execute(
     **more: Any,
 ) -> Outcome:
     """Decide on the command that a request asks for; a refusal becomes a Problem."""
-    name = f"{request.method} {request.scope['path']}"
     claim = None
     if idempotency_key is not None:
         fingerprint = hashlib.sha256(await request.body()).digest()
+        name = f"{request.method} {request.scope['path']}"
         claim = Claim(name, idempotency_key, fingerprint)
-    traceparent = tracing.started(request.headers.get("traceparent"))
-    with tracing.span(name, traceparent, key) as context:
-        outcome = await commands.execute(
-            Command(
-                id=UUID(ids.new_id()),
-                key=key,
-                body=body,
-                at=clock.now(),
-                traceparent=context,
-                claim=claim,
-                **more,
-            )
+    outcome = await commands.execute(
+        Command(
+            id=UUID(ids.new_id()),
+            key=key,
+            body=body,
+            at=clock.now(),
+            traceparent=tracing.of_request(request.headers.get("traceparent"), key),
+            claim=claim,
+            **more,
         )
+    )
     match outcome:
         case Refusal():
             raise Problem(REFUSED_WITH[outcome.kind], outcome.code, outcome.detail)

@@ -1,6 +1,7 @@
 """W3C trace context from the request to every hop; spans where an OTEL_* exporter is set.
 
-The context is stored with each outbox row, so the span at relay time never mixes orders.
+FastAPI makes one server span of each HTTP request, named by method and route template. The context is
+stored with each outbox row, so the span at relay time never mixes orders.
 """
 
 import secrets
@@ -46,6 +47,14 @@ def started(traceparent: str | None) -> str:
     return f"00-{fresh[:32]}-{fresh[32:]}-01"
 
 
+def of_request(traceparent: str | None, saga_id: str) -> str:
+    """The context of the request's server span; where none is recorded, the caller's, or a new one."""
+    if is_recording() and (server := trace.get_current_span()).get_span_context().is_valid:
+        server.set_attribute("saga.id", saga_id)
+        return _current(started(None))
+    return started(traceparent)
+
+
 def span(name: str, traceparent: str, saga_id: str) -> AbstractContextManager[str]:
     """A span below `traceparent`; gives the context that goes with what follows."""
     if is_recording():
@@ -58,9 +67,14 @@ def _recorded(name: str, traceparent: str, saga_id: str) -> Iterator[str]:
     parent = _propagator.extract({"traceparent": traceparent})
     tracer = trace.get_tracer("chassis")
     with tracer.start_as_current_span(name, context=parent, attributes={"saga.id": saga_id}):
-        carrier: dict[str, str] = {}
-        _propagator.inject(carrier)
-        yield carrier.get("traceparent", traceparent)
+        yield _current(traceparent)
+
+
+def _current(default: str) -> str:
+    """The context of the span that is open in this task."""
+    carrier: dict[str, str] = {}
+    _propagator.inject(carrier)
+    return carrier.get("traceparent", default)
 
 
 def trace_id_of(traceparent: str) -> str:

@@ -11,6 +11,7 @@ from pydantic_core import from_json, to_json
 
 from chassis import ids
 from chassis.commands import OverloadedError
+from chassis.fast_path import add_fast_path
 from chassis.fields import IdempotencyKey, preferences
 from chassis.http import execute
 from chassis.message import Done, Repeated
@@ -19,7 +20,6 @@ from chassis.operator_api import app_of
 from chassis.postgres import PostgresStore
 from chassis.problems import Problem
 from chassis.runtime import Node
-from chassis.shortcut import shorten
 from chassis.texts import Code, OrderId, text
 from order_svc import domain
 from order_svc.admission import Admission
@@ -163,7 +163,8 @@ def make(  # noqa: C901, PLR0915 - one route after the other
         assert isinstance(outcome, Done | Repeated)
         return await answer(order_id, outcome, wait_of(request.headers.getlist("prefer")))
 
-    shorten(app, "/checkout")
+    if settings.http_fast_path:
+        add_fast_path(app, "/checkout")
 
     async def is_published(order_id: str) -> bool:
         async with store.reading() as connection:

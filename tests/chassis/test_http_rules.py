@@ -6,17 +6,17 @@ from typing import Annotated, Any, Final, cast, get_args
 
 import httpx
 import pytest
-from fastapi import FastAPI, Query, Request
+from fastapi import FastAPI, Query, Request, Response
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, SecretStr, TypeAdapter
 
 from chassis.commands import Commands, InFlightError
+from chassis.fast_path import add_fast_path
 from chassis.fields import IdempotencyKey, preferences
 from chassis.http import execute
 from chassis.operator_api import app_of
 from chassis.runtime import Node
-from chassis.shortcut import shorten
 from chassis.texts import Code, Line
 from shared_events.decision import Refusal, RefusalKind
 
@@ -70,10 +70,10 @@ def an_app() -> FastAPI:
         await execute(cast("Commands", commands), request, "key", None)
 
     @app.post("/short", status_code=201, tags=["things"])
-    async def short(request: Request, body: Named) -> Any:
+    async def short(request: Request, body: Named) -> Response:
         raise InFlightError(str(body.name))
 
-    shorten(app, "/short")
+    add_fast_path(app, "/short")
     return app
 
 

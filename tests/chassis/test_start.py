@@ -43,6 +43,7 @@ WRONG: dict[str, tuple[str, ...]] = {
     "redis_url": ("", "nonsense", "http://h", "redis://", "redis://h:99999/0", "redis://h/x"),
     "patience_s": ("0", "-1", "nan", "inf", "1e12"),
     "slow_above_s": ("-1", "nan", "inf"),
+    "http_fast_path": ("", "x", "2"),
     "acknowledge": ("", "Never"),
     "provider": ("", "paypal"),
     "fee_bps": ("-1", "10001"),

@@ -14,7 +14,9 @@ def document_of(service: str) -> dict[str, Any]:
     node = SimpleNamespace(service=declaration, conditions=None, operations=None, commands=None)
     store = SimpleNamespace(on_commit=[])
     stripe = SimpleNamespace(webhook_secrets=())
-    settings = SimpleNamespace(slow_above_s=1.0, provider="stripe", stripe=stripe)
+    settings = SimpleNamespace(
+        slow_above_s=1.0, http_fast_path=True, provider="stripe", stripe=stripe
+    )
     more: dict[str, tuple[Any, ...]] = {
         "order": (settings, None, None),
         "inventory": (None,),

@@ -1,0 +1,95 @@
+"""Spans of every hop of an order, in one trace, named after its saga."""
+
+from collections.abc import Awaitable, Callable, Iterator
+from types import SimpleNamespace
+from typing import Any, cast
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind
+
+from chassis import tracing
+from chassis.message import Done, Message
+from chassis.postgres import PostgresStore
+from chassis.runtime import Node
+from chassis.work import States, work_of
+from order_svc import api
+from order_svc.service import SERVICE as ORDER
+from order_svc.settings import Settings
+from order_svc.waiting import LocalWaiters
+from saga_cli.demo import a_checkout
+from shared_events.codec import decode
+from shared_events.payment import PaymentCaptured
+from shipping_svc.service import SERVICE
+from tests.support.records import TRACE, a_message, an_order
+from tests.support.spans import recorded_spans
+
+
+@pytest.fixture
+def exporter() -> Iterator[InMemorySpanExporter]:
+    with recorded_spans() as found:
+        yield found
+
+
+def test_a_hop_is_a_span_below_the_message_and_above_its_events(
+    exporter: InMemorySpanExporter,
+) -> None:
+    order = an_order()
+    event = PaymentCaptured(order=order, captured_minor=1000, provider_ref="p")
+    work = work_of(SERVICE, States(), [a_message(event)], set())
+    (span,) = exporter.get_finished_spans()
+    assert span.name == "decide PaymentCaptured"
+    assert span.attributes == {"saga.id": order.order_id}
+    assert span.parent is not None
+    assert (f"{span.context.trace_id:032x}", f"{span.parent.span_id:016x}") == tuple(
+        TRACE.split("-")[1:3]
+    )
+    (row,) = work.outbox
+    envelope = decode(row.value, row.headers)
+    assert envelope.traceparent.split("-")[1:3] == [
+        TRACE.split("-")[1],
+        f"{span.context.span_id:016x}",
+    ]
+
+
+@pytest.mark.parametrize("fast_path", [True, False])
+@pytest.mark.parametrize("path", ["/checkout", "/orders/{order_id}/cancel"])
+async def test_a_command_is_below_the_one_server_span_of_its_request(
+    exporter: InMemorySpanExporter, path: str, *, fast_path: bool
+) -> None:
+    commands: list[Message] = []
+
+    async def execute(command: Message) -> Done:
+        commands.append(command)
+        return Done((), None, b"{}")
+
+    app = order_app(execute, http_fast_path=fast_path)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://o") as http:
+        url, headers = path.format(order_id="o-1"), {"traceparent": TRACE}
+        answer = await http.post(url, json=a_checkout(), headers=headers)
+    assert answer.status_code in {201, 202}
+    (span,), (command,) = exporter.get_finished_spans(), commands
+    assert (span.name, span.kind) == (f"POST {path}", SpanKind.SERVER)
+    assert span.attributes is not None
+    assert span.attributes["saga.id"] == command.key
+    trace_id, span_id = f"{span.context.trace_id:032x}", f"{span.context.span_id:016x}"
+    assert command.traceparent.split("-")[1:3] == [trace_id, span_id]
+    assert (trace_id, span.parent and f"{span.parent.span_id:016x}") == tuple(TRACE.split("-")[1:3])
+
+
+def order_app(execute: Callable[[Message], Awaitable[Any]], **changes: Any) -> FastAPI:
+    """The order service's API on a store that is not there."""
+    settings = Settings(kafka_bootstrap="k:1", database_url="postgresql://o:o@d/o", **changes)
+    commands = SimpleNamespace(execute=execute)
+    node = SimpleNamespace(service=ORDER, operations=None, commands=commands, conditions=None)
+    store, waiters = SimpleNamespace(on_commit=[]), LocalWaiters()
+    return api.make(cast("Node", node), cast("PostgresStore", store), settings, waiters, waiters)
+
+
+def test_a_broken_trace_header_starts_a_new_trace() -> None:
+    assert tracing.started(TRACE) == TRACE
+    for broken in ("", "rubbish", "00-0-0-01", None):
+        fresh = tracing.started(broken)
+        assert tracing.started(fresh) == fresh
