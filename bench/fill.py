@@ -15,13 +15,12 @@ import psutil
 from redis import Redis
 
 from bench.rig import Tell
+from guarantees.services import WITH_DATABASE
 from saga_cli.topology import BY_NAME, Addresses
 
+MORE: Final = {"order": ("timeline", "idempotency_keys")}
 TABLES: Final[Mapping[str, tuple[str, ...]]] = {
-    "order": ("orders", "timeline", "inbox", "idempotency_keys"),
-    "inventory": ("reservations", "inbox"),
-    "payment": ("payments", "inbox"),
-    "shipping": ("shipments", "inbox"),
+    name: (manifest.table, "inbox", *MORE.get(name, ())) for name, manifest in WITH_DATABASE.items()
 }
 EARLIER: Final = """
 CREATE OR REPLACE FUNCTION earlier(id text, copy bigint) RETURNS text IMMUTABLE LANGUAGE sql AS $$
@@ -34,7 +33,7 @@ COLUMNS: Final = """
 SELECT column_name, data_type FROM information_schema.columns
 WHERE table_schema = 'public' AND table_name = $1 AND is_identity = 'NO' ORDER BY ordinal_position
 """
-STATED: Final = frozenset({"orders", "timeline", "reservations", "payments", "shipments"})
+STATED: Final = frozenset({"timeline", *(m.table for m in WITH_DATABASE.values())})
 REAL: Final = "WHERE order_id ~ '^[0-9a-f]{8}-'"
 """Beside orders there is what became of a product or its stock, under its SKU."""
 AT_ONCE: Final = 50_000

@@ -15,19 +15,11 @@ from bench.rig import Measured
 from bench.scenarios.scaled import Curve, Growth
 from bench.scenarios.steady import Cost, InFlight, Latencies
 from bench.scenarios.troubled import Overload, Recovery
+from guarantees.services import BY_NAME
 
 NINES: Final = (0, 50, 75, 90, 95, 99, 99.5, 99.9, 99.99)
 DPI: Final = 120
-PROCESSES: Final = (
-    "order",
-    "inventory",
-    "payment",
-    "shipping",
-    "loyalty",
-    "kafka",
-    "postgres",
-    "redis",
-)
+PROCESSES: Final = (*BY_NAME, "kafka", "postgres", "redis")
 
 
 def latencies(found: Latencies, axes: Axes) -> None:

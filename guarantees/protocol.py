@@ -174,6 +174,8 @@ AGAIN: Final = _hop(
 
 SETTLED: Final = STEPS[0].confirmed | STEPS[0].cancelled
 """States of an order that is on its way no more."""
+FUNNEL: Final = (*(step.forward for step in STEPS), CONFIRMED, STEPS[0].back)
+"""The events by which a report counts how far orders come, and their two ends."""
 COMPENSATIONS: Final = tuple(step.back for step in reversed(STEPS))
 """In the order in which they happen."""
 CALLS: Final[Mapping[tuple[str, str], str]] = {

@@ -118,6 +118,7 @@ Input: TypeAlias = (
     | PaymentRefunded
     | ShipmentDispatched
 )
+FIRST: Final = (OrderPlaced,)  # with which an order usually begins here
 Event: TypeAlias = (
     StockReserved
     | StockRejected

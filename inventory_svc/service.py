@@ -6,20 +6,14 @@ from chassis.service import Service
 from inventory_svc import domain
 from inventory_svc.domain import Committed, Reserved
 from inventory_svc.messages import ReceiveStock, ReturnStock, SetStock, WriteOffStock
+from shared_events.catalog import events_of
 from shared_events.inventory import (
-    StockCancellationNoted,
-    StockCommitted,
     StockReceived,
-    StockRejected,
-    StockReleased,
     StockReserved,
     StockReturned,
-    StockShipped,
     StockWrittenOff,
 )
-from shared_events.order import OrderCancellationRequested, OrderConfirmed, OrderPlaced
-from shared_events.payment import PaymentDeclined, PaymentRefunded
-from shared_events.shipping import ShipmentDispatched
+from shared_events.order import OrderPlaced
 
 
 def skus_of(own: Any, message: Any) -> frozenset[str]:
@@ -46,26 +40,9 @@ SERVICE: Final = Service(
     decide=domain.decide,
     evolve=domain.evolve,
     initial=domain.INITIAL,
-    begins=(OrderPlaced,),
-    consumes=(
-        OrderPlaced,
-        OrderCancellationRequested,
-        OrderConfirmed,
-        PaymentDeclined,
-        PaymentRefunded,
-        ShipmentDispatched,
-    ),
-    publishes=(
-        StockReserved,
-        StockRejected,
-        StockReleased,
-        StockCommitted,
-        StockShipped,
-        StockReceived,
-        StockWrittenOff,
-        StockReturned,
-        StockCancellationNoted,
-    ),
+    begins=domain.FIRST,
+    consumes=events_of(domain.Input),
+    publishes=events_of(domain.Event),
     scope=domain.State,
     references=skus_of,
     joined=domain.joined,

@@ -11,7 +11,7 @@ repeats    a fact that comes twice, or too late, decides nothing
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from order_svc.messages import CancelOrder, DeadlinePassed, PlaceOrder, PriceProduct
 from shared_events import money
@@ -85,6 +85,7 @@ Input: TypeAlias = (
     | StockRejected
     | StockReleased
 )
+FIRST: Final = (PlaceOrder,)  # with which an order usually begins here
 Event: TypeAlias = (
     OrderPlaced
     | OrderConfirmed

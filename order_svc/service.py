@@ -5,15 +5,9 @@ from typing import Any, Final
 from chassis.service import Service
 from order_svc import domain
 from order_svc.messages import DeadlinePassed, PlaceOrder, PriceProduct
-from shared_events.inventory import StockRejected, StockReleased
-from shared_events.loyalty import PointsAwarded
+from shared_events.catalog import events_of
 from shared_events.order import (
     DeliveryDetailsGiven,
-    OrderCancellationRefused,
-    OrderCancellationRequested,
-    OrderCancelled,
-    OrderConfirmed,
-    OrderPlaced,
     ProductPriced,
 )
 
@@ -33,18 +27,10 @@ SERVICE: Final = Service(
     decide=domain.decide,
     evolve=domain.evolve,
     initial=domain.INITIAL,
-    begins=(PlaceOrder,),
+    begins=domain.FIRST,
     owed=domain.owed,
-    consumes=(PointsAwarded, StockRejected, StockReleased),
-    publishes=(
-        OrderPlaced,
-        OrderConfirmed,
-        OrderCancelled,
-        OrderCancellationRequested,
-        OrderCancellationRefused,
-        ProductPriced,
-        DeliveryDetailsGiven,
-    ),
+    consumes=events_of(domain.Input),
+    publishes=(*events_of(domain.Event), DeliveryDetailsGiven),
     timers=(DeadlinePassed,),
     scope=domain.State,
     references=products_of,

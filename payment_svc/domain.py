@@ -129,6 +129,7 @@ Input: TypeAlias = (
     | RefundSucceeded
     | RefundRefused
 )
+FIRST: Final = (StockReserved,)  # with which an order usually begins here
 Event: TypeAlias = (
     PaymentCaptureRequested
     | PaymentCaptured

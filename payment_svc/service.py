@@ -7,36 +7,17 @@ from typing import Final
 from chassis.service import Resolution, Service
 from payment_svc import domain
 from payment_svc.messages import Capture, CaptureDeclined, CaptureSucceeded, Refund, RefundSucceeded
-from shared_events.inventory import StockReserved
-from shared_events.order import OrderCancellationRequested
-from shared_events.payment import (
-    PaymentCancellationNoted,
-    PaymentCaptured,
-    PaymentCaptureRequested,
-    PaymentDeclined,
-    PaymentRefunded,
-    PaymentRefundRefused,
-    PaymentRefundRequested,
-)
-from shared_events.shipping import ShipmentCancelled, ShipmentRejected
+from shared_events.catalog import events_of
 
 SERVICE: Final = Service(
     name="payment",
     decide=domain.decide,
     evolve=domain.evolve,
     initial=domain.INITIAL,
-    begins=(StockReserved,),
+    begins=domain.FIRST,
     owed=domain.owed,
-    consumes=(StockReserved, OrderCancellationRequested, ShipmentRejected, ShipmentCancelled),
-    publishes=(
-        PaymentCaptureRequested,
-        PaymentCaptured,
-        PaymentDeclined,
-        PaymentRefundRequested,
-        PaymentRefundRefused,
-        PaymentRefunded,
-        PaymentCancellationNoted,
-    ),
+    consumes=events_of(domain.Input),
+    publishes=events_of(domain.Event),
     effects=(Capture, Refund),
     resolutions={
         "captured": Resolution(

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from pydantic import TypeAdapter
 from pydantic_core import from_json, to_json
@@ -129,3 +129,8 @@ ENTRIES: Final = entries_of(_TYPES, UPCASTERS)
 BY_TYPE: Final = by_type(ENTRIES)
 BY_EVENT: Final = MappingProxyType({entry.event: entry for entry in ENTRIES})
 NAMES: Final = frozenset(entry.name for entry in ENTRIES)
+
+
+def events_of(union: Any) -> tuple[type[Any], ...]:
+    """The events among the members of a union, such as a domain's `Input`, in their order."""
+    return tuple(kind for kind in get_args(union) if kind in BY_EVENT)

@@ -153,6 +153,7 @@ Input: TypeAlias = (
     | HandedOver
     | BookingCancelled
 )
+FIRST: Final = (PaymentCaptured,)  # with which an order usually begins here
 Event: TypeAlias = (
     ShipmentBookingRequested
     | ShipmentCreated
@@ -357,9 +358,8 @@ def cancel(state: State, message: PointsUndone, at: datetime, policy: Policy) ->
 
 def restocking_fee(state: Created | Approved, reason: str, policy: Policy) -> int:
     """Only the customer's own wish costs, and only once somebody has begun to pack."""
-    if reason != "customer" or isinstance(state, Created):
-        return 0
-    return state.total_minor * policy.restocking_bps // 10_000
+    is_free = reason != "customer" or isinstance(state, Created)
+    return 0 if is_free else state.total_minor * policy.restocking_bps // 10_000
 
 
 def note_cancelled(state: State, message: BookingCancelled) -> Decision:

@@ -5,22 +5,7 @@ from functools import partial
 from typing import Final
 
 from chassis.service import Resolution, Service
-from shared_events.catalog import DELIVERY_DETAILS
-from shared_events.loyalty import PointsDeducted, PointsRejected
-from shared_events.order import OrderCancellationRequested, OrderConfirmed
-from shared_events.payment import PaymentCaptured
-from shared_events.shipping import (
-    ShipmentApproved,
-    ShipmentBookingRequested,
-    ShipmentCancellationNoted,
-    ShipmentCancellationRefused,
-    ShipmentCancelled,
-    ShipmentCancelRequested,
-    ShipmentCreated,
-    ShipmentDispatched,
-    ShipmentDispatchRequested,
-    ShipmentRejected,
-)
+from shared_events.catalog import DELIVERY_DETAILS, events_of
 from shipping_svc import domain
 from shipping_svc.messages import (
     Book,
@@ -39,27 +24,10 @@ SERVICE: Final = Service(
     decide=domain.decide,
     evolve=domain.evolve,
     initial=domain.INITIAL,
-    begins=(PaymentCaptured,),
+    begins=domain.FIRST,
     owed=domain.owed,
-    consumes=(
-        PaymentCaptured,
-        OrderCancellationRequested,
-        OrderConfirmed,
-        PointsRejected,
-        PointsDeducted,
-    ),
-    publishes=(
-        ShipmentBookingRequested,
-        ShipmentCreated,
-        ShipmentRejected,
-        ShipmentApproved,
-        ShipmentDispatchRequested,
-        ShipmentDispatched,
-        ShipmentCancelRequested,
-        ShipmentCancelled,
-        ShipmentCancellationRefused,
-        ShipmentCancellationNoted,
-    ),
+    consumes=events_of(domain.Input),
+    publishes=events_of(domain.Event),
     effects=(Book, HandOver, CancelBooking),
     timers=(DispatchDue,),
     resolutions={

@@ -4,10 +4,9 @@ from pathlib import Path
 from typing import Final
 
 from saga_cli.topology import SERVICES, Addresses, ServiceSpec, environment_of
+from tests.made_parts import between_marks
 
 COMPOSE: Final = Path(__file__).parents[1] / "compose.yaml"
-BEGIN: Final = "# Made by `python -m tests.docs_pages` from the manifests of the services\n"
-END: Final = "# The end of what is made by `python -m tests.docs_pages`\n"
 SERVERS: Final = Addresses(
     "kafka:9092",
     "postgresql://saga@postgres:5432/postgres",
@@ -18,16 +17,9 @@ SERVERS: Final = Addresses(
 
 
 def compose_file() -> str:
-    """compose.yaml as it is, with its services as the manifests say they should be.
-
-    Raises ValueError if it lacks the marks between which they stand.
-    """
-    before, begin, rest = COMPOSE.read_text("utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"{COMPOSE} lacks the marks between which its services stand")
+    """compose.yaml as it is, with its services as the manifests say they should be."""
     services = "\n".join(_service(spec) for spec in SERVICES)
-    return f"{before}{BEGIN}{_passwords()}\nservices:\n{services}\n{END}{after}"
+    return between_marks(COMPOSE, f"{_passwords()}\nservices:\n{services}\n")
 
 
 def _passwords() -> str:

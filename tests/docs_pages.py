@@ -1,7 +1,7 @@
-"""Pages of docs/ that are made from the code: `python -m tests.docs_pages` writes them."""
+"""Pages and other files that are made from the code: `python -m tests.docs_pages` writes them."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, Field, fields
 from importlib import import_module
 from pathlib import Path
@@ -17,9 +17,11 @@ from tests.asyncapi import asyncapi_page
 from tests.cli_page import cli_page
 from tests.compose_page import COMPOSE, compose_file
 from tests.domain.samples.all import BY_SERVICE
+from tests.spark_page import SPARK, spark_file
 
-DOCS: Final = Path(__file__).parents[1] / "docs"
-CELLS: Final = Path(__file__).parents[1] / "simulation" / "cells.json"
+ROOT: Final = Path(__file__).parents[1]
+DOCS: Final = ROOT / "docs"
+CELLS: Final = ROOT / "simulation" / "cells.json"
 INTRODUCTION: Final = """\
 # Events
 
@@ -154,16 +156,21 @@ def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
+MADE: Final[Mapping[Path, Callable[[], str]]] = {
+    DOCS / "events.md": events_page,
+    DOCS / "asyncapi.yaml": asyncapi_page,
+    DOCS / "cli.md": cli_page,
+    CELLS: cells_file,
+    COMPOSE: compose_file,
+    SPARK: spark_file,
+}
+"""Files that are made from the code, as it says that they should be."""
+
+
 def main() -> None:
-    DOCS.mkdir(exist_ok=True)
-    (DOCS / "events.md").write_text(events_page(), encoding="utf-8")
-    (DOCS / "asyncapi.yaml").write_text(asyncapi_page(), encoding="utf-8")
-    (DOCS / "cli.md").write_text(cli_page(), encoding="utf-8")
-    CELLS.write_text(cells_file(), encoding="utf-8")
-    COMPOSE.write_text(compose_file(), encoding="utf-8")
-    sys.stdout.write(
-        "docs/events.md docs/asyncapi.yaml docs/cli.md simulation/cells.json compose.yaml\n"
-    )
+    for path, made in MADE.items():
+        path.write_text(made(), encoding="utf-8")
+        sys.stdout.write(f"{path.relative_to(ROOT)}\n")
 
 
 if __name__ == "__main__":

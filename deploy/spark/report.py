@@ -10,6 +10,7 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 
+# Made by `python -m tests.docs_pages` from the protocol
 STEPS = (
     "order.placed",
     "stock.reserved",
@@ -19,6 +20,7 @@ STEPS = (
     "order.confirmed",
     "order.cancelled",
 )
+# The end of what is made by `python -m tests.docs_pages`
 STEP = f"""array_position(array({", ".join(f"'{step}'" for step in STEPS)}), type)"""
 
 

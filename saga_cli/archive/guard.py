@@ -5,12 +5,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
+from guarantees.services import SERVICES
 from saga_cli.log.source import Place, Span
 from saga_cli.terminal import lasting
 from shared_events.catalog import topic_of
 
 FOR_EVER: Final = -1
-REBUILT_FROM: Final = topic_of("loyalty")
+REBUILT_FROM: Final = {topic_of(m.name): m.name for m in SERVICES if not m.has_database}
 """A Redis that has lost its data is filled from Kafka by its own service, which knows no archive."""
 
 
@@ -77,8 +78,8 @@ def _settings(facts: Facts) -> Iterator[str]:
             yield f"{topic} keeps {kept.bytes} bytes: traffic, not time, says when it is cut"
         if kept.ends and facts.archived is None:
             yield f"{topic} is cut, and there is no archive"
-        elif kept.ends and topic == REBUILT_FROM:
-            yield f"{topic} is cut: loyalty rebuilds a lost Redis from Kafka alone"
+        elif kept.ends and topic in REBUILT_FROM:
+            yield f"{topic} is cut: {REBUILT_FROM[topic]} rebuilds a lost Redis from Kafka alone"
 
 
 def _archive(facts: Facts) -> Iterator[str]:
