@@ -18,7 +18,7 @@ from fastapi import FastAPI
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings
 
-from chassis import clock, kafka, keeping, listening, logs, tracing
+from chassis import clock, kafka, keeping, logs, tracing
 from chassis.circuit import Circuit, State
 from chassis.commands import Commands
 from chassis.consumer import Consumer
@@ -26,7 +26,7 @@ from chassis.effects import EffectWorker, itself
 from chassis.errors import CannotStartError, LogLostError, TransientError, UnusableStoreError
 from chassis.handover import Handover
 from chassis.health import Condition, Health
-from chassis.http_server import ACCEPTED_LATER, HttpServer
+from chassis.http import ACCEPTED_LATER, HttpServer, bound, listen
 from chassis.metrics import BACKLOG
 from chassis.relay import Relay
 from chassis.service import Provider, Service
@@ -142,7 +142,7 @@ async def run(node: Node, app: FastAPI) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, node.stopping.set)
     server = HttpServer(app, node.service.name, node.settings)
-    with listening.bound(node.settings.http_host, node.settings.http_port) as sockets:
+    with bound(node.settings.http_host, node.settings.http_port) as sockets:
         await _serve(node, server, sockets)
 
 
@@ -150,7 +150,7 @@ async def _serve(node: Node, server: HttpServer, sockets: list[socket.socket]) -
     http = partial(server.serve_until, sockets=sockets)
     await _refuse_what_is_lost(node)
     _spare_the_collector()
-    port = listening.listen(sockets, ACCEPTED_LATER)
+    port = listen(sockets, ACCEPTED_LATER)
     log.info("started", http_port=port, pid=os.getpid())
     if await work(node, {"http": http, "keeping": partial(keeping.run, node.store, node.health)}):
         raise SystemExit(1)

@@ -5,14 +5,9 @@ from typing import Annotated, Any, Final
 from fastapi import FastAPI, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from chassis.fields import IdempotencyKey
-from chassis.http import execute
-from chassis.openapi import refusals
-from chassis.operator_api import app_of
+from chassis.http import Code, IdempotencyKey, Problem, app_of, execute, refusals, text
 from chassis.postgres import PostgresStore
-from chassis.problems import Problem
 from chassis.runtime import Node
-from chassis.texts import Code, text
 from inventory_svc.availability import Availability
 from inventory_svc.domain import Level
 from inventory_svc.messages import ReceiveStock, ReturnStock, SetStock, WriteOffStock

@@ -5,10 +5,8 @@ from typing import Annotated, Any, Final
 from fastapi import FastAPI, Path, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from chassis.http import execute
-from chassis.operator_api import app_of
+from chassis.http import Code, app_of, execute
 from chassis.runtime import Node
-from chassis.texts import Code
 from loyalty_svc.messages import SetStanding
 from loyalty_svc.store import RedisStore
 

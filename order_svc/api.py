@@ -11,16 +11,22 @@ from pydantic_core import from_json, to_json
 
 from chassis import ids
 from chassis.commands import OverloadedError
-from chassis.fast_path import add_fast_path
-from chassis.fields import IdempotencyKey, preferences
-from chassis.http import execute
+from chassis.http import (
+    Code,
+    IdempotencyKey,
+    OrderId,
+    Problem,
+    add_fast_path,
+    app_of,
+    execute,
+    header,
+    preferences,
+    refusals,
+    text,
+)
 from chassis.message import Done, Repeated
-from chassis.openapi import header, refusals
-from chassis.operator_api import app_of
 from chassis.postgres import PostgresStore
-from chassis.problems import Problem
 from chassis.runtime import Node
-from chassis.texts import Code, OrderId, text
 from order_svc import domain
 from order_svc.admission import Admission
 from order_svc.messages import CancelOrder, CartLine, PlaceOrder, PriceProduct

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from chassis.texts import Code, Line, text
+from chassis.http import Code, Line, text
 from order_svc import domain
 
 Currency = Annotated[str, text(3, 3, pattern="^[A-Z]{3}$"), Field(examples=["EUR"])]

@@ -4,13 +4,9 @@ from typing import Any, Final
 
 from fastapi import FastAPI
 
-from chassis.openapi import refusals
-from chassis.operator_api import app_of
+from chassis.http import OrderId, Problem, app_of, model_of, refusals, shown
 from chassis.postgres import PostgresStore
-from chassis.problems import Problem
-from chassis.resources import model_of, shown
 from chassis.runtime import Node
-from chassis.texts import OrderId
 from payment_svc import domain
 from payment_svc.settings import Settings
 

@@ -14,12 +14,10 @@ from pydantic import BaseModel
 
 from chassis import clock, tracing
 from chassis.effects import outcome_id
+from chassis.http import Problem, refusals, text
 from chassis.message import Done, Message, Parked
-from chassis.openapi import refusals
 from chassis.postgres import PostgresStore
-from chassis.problems import Problem
 from chassis.runtime import Node
-from chassis.texts import text
 from payment_svc import stripe_outcomes as outcomes
 from payment_svc.domain import (
     INITIAL,

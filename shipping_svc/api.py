@@ -4,15 +4,18 @@ from typing import Any, Final
 
 from fastapi import FastAPI, Request
 
-from chassis.fields import IdempotencyKey
-from chassis.http import execute
-from chassis.openapi import refusals
-from chassis.operator_api import app_of
+from chassis.http import (
+    IdempotencyKey,
+    OrderId,
+    Problem,
+    app_of,
+    execute,
+    model_of,
+    refusals,
+    shown,
+)
 from chassis.postgres import PostgresStore
-from chassis.problems import Problem
-from chassis.resources import model_of, shown
 from chassis.runtime import Node
-from chassis.texts import OrderId
 from shipping_svc import domain
 from shipping_svc.messages import DispatchShipment
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from chassis import clock, ids
 from chassis.commands import CardNumberError, Commands
 from chassis.health import Condition
-from chassis.http import make_app
+from chassis.http.app import make_app
 from chassis.message import Message
 from order_svc.messages import CartLine
 

@@ -14,11 +14,11 @@ from pydantic_core import to_json
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chassis.commands import OverloadedError
-from chassis.fast_path import FastPath, add_fast_path, replayed
-from chassis.fields import IdempotencyKey
 from chassis.health import Condition
-from chassis.http import BODY_MAX_BYTES, REPLAYED, make_app
-from chassis.problems import Problem
+from chassis.http.app import BODY_MAX_BYTES, REPLAYED, make_app
+from chassis.http.fast_path import FastPath, add_fast_path, replayed
+from chassis.http.header_fields import IdempotencyKey
+from chassis.http.problems import Problem
 from order_svc.resources import Checkout
 from saga_cli.demo import a_checkout
 from tests.support.records import TRACE

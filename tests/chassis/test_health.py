@@ -12,7 +12,7 @@ from chassis import clock, runtime
 from chassis.consumer import Consumer, _Session
 from chassis.errors import TransientError
 from chassis.health import Health
-from chassis.http import make_app
+from chassis.http.app import make_app
 from chassis.runtime import Node
 from chassis.service import Provider
 from chassis.settings import ServiceSettings

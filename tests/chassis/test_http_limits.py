@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import pytest
 
-from chassis.http import BODY_MAX_BYTES
-from chassis.http_limits import LimitedProtocol
+from chassis.http.app import BODY_MAX_BYTES
+from chassis.http.protocol import LimitedProtocol
 from tests.chassis.wire import GET, Wire, serving
 
 HEAD: Final = b"GET /health/live HTTP/1.1\r\nHost: order\r\n"

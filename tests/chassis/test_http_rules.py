@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, SecretStr, TypeAdapter
 
 from chassis.commands import Commands, InFlightError
-from chassis.fast_path import add_fast_path
-from chassis.fields import IdempotencyKey, preferences
-from chassis.http import execute
-from chassis.operator_api import app_of
+from chassis.http.app import execute
+from chassis.http.fast_path import add_fast_path
+from chassis.http.header_fields import IdempotencyKey, preferences
+from chassis.http.operator_api import app_of
+from chassis.http.texts import Code, Line
 from chassis.runtime import Node
-from chassis.texts import Code, Line
 from shared_events.decision import Refusal, RefusalKind
 
 TOKEN: Final = "the-token"

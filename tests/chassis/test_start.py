@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from chassis import listening, migrations, runtime
+from chassis import migrations, runtime
 from chassis.errors import CannotStartError
+from chassis.http import bound, listen
 from chassis.settings import ServiceSettings, TracingSettings
 from payment_svc.settings import StripeSettings
 from saga_cli.topology import BY_NAME
@@ -200,21 +201,21 @@ def test_a_taken_port_is_found_before_anything_is_begun() -> None:
         port = other.getsockname()[1]
         with (
             pytest.raises(CannotStartError, match=f"can't listen on 127.0.0.1:{port}: Address"),
-            listening.bound("127.0.0.1", port),
+            bound("127.0.0.1", port),
         ):
             pass
 
 
 def test_of_two_that_bound_a_port_one_gets_it() -> None:
-    with listening.bound("127.0.0.1", 0) as first:
+    with bound("127.0.0.1", 0) as first:
         port = first[0].getsockname()[1]
-        with listening.bound("127.0.0.1", port) as second:
-            assert listening.listen(first, 1) == port
+        with bound("127.0.0.1", port) as second:
+            assert listen(first, 1) == port
             with pytest.raises(CannotStartError, match="in use"):
-                listening.listen(second, 1)
+                listen(second, 1)
 
 
 @pytest.mark.parametrize("host", ["203.0.113.1", "no-such-host.invalid"])
 def test_an_address_that_is_not_ours_is_refused(host: str) -> None:
-    with pytest.raises(CannotStartError, match=host), listening.bound(host, 0):
+    with pytest.raises(CannotStartError, match=host), bound(host, 0):
         pass

@@ -12,9 +12,9 @@ from pydantic import BaseModel
 from pydantic_core import from_json
 
 from chassis.health import Condition
-from chassis.http import make_app
-from chassis.http_server import HttpServer
-from chassis.http_settings import HttpLimits
+from chassis.http.app import make_app
+from chassis.http.server import HttpServer
+from chassis.settings import HttpLimits
 
 GET: Final = b"GET /health/live HTTP/1.1\r\nHost: order\r\n\r\n"
 PATIENCE_S: Final = 20

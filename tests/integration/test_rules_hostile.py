@@ -7,7 +7,7 @@ from typing import Any, Final
 import httpx
 import pytest
 
-from chassis.http import BODY_MAX_BYTES
+from chassis.http.app import BODY_MAX_BYTES
 from saga_cli.demo import a_checkout
 from saga_cli.stack.services import Services
 from saga_cli.topology import BY_NAME

@@ -8,8 +8,8 @@ import httpx
 import jsonschema_rs
 import pytest
 
-from chassis.http import API_VERSION
-from chassis.problems import MEDIA_TYPE, ProblemDetails
+from chassis.http.app import API_VERSION
+from chassis.http.problems import MEDIA_TYPE, ProblemDetails
 from saga_cli.topology import BY_NAME
 
 UNDESCRIBED: Final = {"/openapi.json", "/docs", "/redoc"}

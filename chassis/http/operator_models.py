@@ -5,7 +5,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from chassis.texts import Note, Parked, text
+from chassis.http.texts import Note, Parked, text
 
 Who = Annotated[str, text(100), Field(examples=["ada"], description="Who does it, for the record.")]
 

@@ -20,11 +20,11 @@ from chassis import clock, ids, tracing
 from chassis.commands import CardNumberError, Commands, InFlightError, OverloadedError
 from chassis.errors import TransientError
 from chassis.health import Condition
+from chassis.http.openapi import HEALTH, Api, operation_id, refusals
+from chassis.http.problems import Problem, problem
+from chassis.http.requests import Head, allowed, only_known
 from chassis.message import Claim, Done, KeyReused, Outcome, Parked, Repeated
 from chassis.message import Message as Command
-from chassis.openapi import HEALTH, Api, operation_id, refusals
-from chassis.problems import Problem, problem
-from chassis.requests import Head, allowed, only_known
 from shared_events.decision import Refusal, RefusalKind
 
 BODY_MAX_BYTES: Final = 64 * 1024

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
-from chassis.requests import only_known
+from chassis.http.requests import only_known
 
 
 def add_fast_path(app: FastAPI, path: str) -> None:

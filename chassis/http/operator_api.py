@@ -10,11 +10,9 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from chassis import clock, tracing
 from chassis.effects import outcome_id
-from chassis.http import make_app
-from chassis.message import Message, OperatorAction, PendingEffect, why_not
-from chassis.message import Parked as Undecided
-from chassis.openapi import refusals
-from chassis.operator_models import (
+from chassis.http.app import make_app
+from chassis.http.openapi import refusals
+from chassis.http.operator_models import (
     Action,
     Asked,
     Copy,
@@ -29,12 +27,14 @@ from chassis.operator_models import (
     Skipped,
     Whereabouts,
 )
-from chassis.operator_models import DeadLetter as Shown
-from chassis.outbox_api import add_outbox
-from chassis.problems import Problem
-from chassis.runtime import Node
+from chassis.http.operator_models import DeadLetter as Shown
+from chassis.http.outbox_api import add_outbox
+from chassis.http.problems import Problem
+from chassis.http.running import RunningService
+from chassis.http.texts import Parked
+from chassis.message import Message, OperatorAction, PendingEffect, why_not
+from chassis.message import Parked as Undecided
 from chassis.store import DeadLetter
-from chassis.texts import Parked
 from chassis.work import published_by
 from shared_events.codec import type_of
 from shared_events.decision import Refusal
@@ -50,7 +50,7 @@ BEARER: Final = HTTPBearer(
 )
 
 
-def app_of(node: Node, description: str, tags: Mapping[str, str]) -> FastAPI:
+def app_of(node: RunningService, description: str, tags: Mapping[str, str]) -> FastAPI:
     """A service's app with what all services share; its own routes come on top."""
     shared = {**tags, TAG: TAG_TEXT}
     app = make_app(node.service.name, node.conditions, description, shared)
@@ -58,7 +58,7 @@ def app_of(node: Node, description: str, tags: Mapping[str, str]) -> FastAPI:
     return app
 
 
-def routes(node: Node) -> APIRouter:
+def routes(node: RunningService) -> APIRouter:
     async def authorised(
         given: Annotated[HTTPAuthorizationCredentials | None, Depends(BEARER)],
     ) -> None:
@@ -81,7 +81,7 @@ def routes(node: Node) -> APIRouter:
     return router
 
 
-def _add_orders(router: APIRouter, node: Node) -> None:
+def _add_orders(router: APIRouter, node: RunningService) -> None:
     operations = node.operations
 
     @router.get("/orders", summary="All that the service knows of an order")
@@ -120,7 +120,7 @@ def _add_orders(router: APIRouter, node: Node) -> None:
         return await _actions(node, key)
 
 
-def _add_repairs(router: APIRouter, node: Node) -> None:
+def _add_repairs(router: APIRouter, node: RunningService) -> None:
     @router.post("/expedite", summary="Ask for an order's owed effects now")
     async def expedite_effects(body: Asked) -> Expedited:
         """Those that wait for their next try are asked for at once."""
@@ -140,7 +140,7 @@ def _add_repairs(router: APIRouter, node: Node) -> None:
         return await _resolve(node, body)
 
 
-def _add_dead_letters(router: APIRouter, node: Node) -> None:
+def _add_dead_letters(router: APIRouter, node: RunningService) -> None:
     operations = node.operations
 
     @router.get(
@@ -166,7 +166,7 @@ def _add_dead_letters(router: APIRouter, node: Node) -> None:
         return [_shown(letter) for letter in await operations.dead_letters(key)]
 
 
-def _add_dead_letter_repairs(router: APIRouter, node: Node) -> None:
+def _add_dead_letter_repairs(router: APIRouter, node: RunningService) -> None:
     operations = node.operations
     parked = refusals(_404="Nothing of the kind is parked (`nothing_parked`).")
 
@@ -216,14 +216,14 @@ def _add_dead_letter_repairs(router: APIRouter, node: Node) -> None:
         return Skipped(key=f"{body.topic}:{body.partition}:{body.offset}")
 
 
-async def _actions(node: Node, key: str) -> list[dict[str, Any]]:
+async def _actions(node: RunningService, key: str) -> list[dict[str, Any]]:
     return [
         {"at": at, "by": x.by, "action": x.action, "note": x.note, "detail": x.detail}
         for at, x in await node.operations.actions(key)
     ]
 
 
-async def _resolve(node: Node, body: Resolve) -> dict[str, Any]:
+async def _resolve(node: RunningService, body: Resolve) -> dict[str, Any]:
     """A person says what became of an effect; from here on it is as if the provider had said so."""
     resolution = node.service.resolutions.get(body.outcome)
     if resolution is None:
@@ -252,11 +252,11 @@ async def _resolve(node: Node, body: Resolve) -> dict[str, Any]:
     return {"key": body.key, "effect": effect.id, "published": published_by(outcome)}
 
 
-def _is_timer(node: Node, effect: PendingEffect) -> bool:
+def _is_timer(node: RunningService, effect: PendingEffect) -> bool:
     return node.service.effect_kinds.get(effect.kind) in node.service.timers
 
 
-def _owed(node: Node, effect: PendingEffect) -> dict[str, Any]:
+def _owed(node: RunningService, effect: PendingEffect) -> dict[str, Any]:
     takes = {n: r for n, r in node.service.resolutions.items() if r.effect.__name__ == effect.kind}
     return {
         "id": effect.id,

@@ -6,12 +6,12 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
+from chassis.http.openapi import refusals
+from chassis.http.problems import Problem
+from chassis.http.running import RunningService
+from chassis.http.texts import Note, text
 from chassis.message import size_of
-from chassis.openapi import refusals
-from chassis.problems import Problem
-from chassis.runtime import Node
 from chassis.store import RefusedRow
-from chassis.texts import Note, text
 from shared_events.codec import type_of
 
 RowId = Annotated[str, text(41, pattern=r"^\d{1,20}(-\d{1,20})?$")]
@@ -45,7 +45,7 @@ class Refused(BaseModel):
     behind: int = Field(description="Later rows of the same key, which wait for it.")
 
 
-def add_outbox(router: APIRouter, node: Node) -> None:
+def add_outbox(router: APIRouter, node: RunningService) -> None:
     operations = node.operations
     none = refusals(_404="No such row is refused (`not_refused`).")
 
@@ -67,7 +67,7 @@ def add_outbox(router: APIRouter, node: Node) -> None:
         return _settled(await operations.drop(body.id, body.by, body.note), body.id, node)
 
 
-def _settled(found: RefusedRow | None, id_: str, node: Node) -> Refused:
+def _settled(found: RefusedRow | None, id_: str, node: RunningService) -> Refused:
     if found is None:
         raise Problem(404, "not_refused", f"no refused row of the outbox has the id {id_}")
     node.relay.wake.set()

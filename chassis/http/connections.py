@@ -8,8 +8,8 @@ from typing import Final, Protocol
 
 import structlog
 
-from chassis.http_settings import HttpLimits
 from chassis.metrics import HTTP_CONNECTIONS, HTTP_REFUSED
+from chassis.settings import HttpLimits
 
 log = structlog.get_logger()
 FILES_ELSE: Final = 256

@@ -7,7 +7,7 @@ from fastapi.routing import APIRoute
 from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from chassis.problems import Problem
+from chassis.http.problems import Problem
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 

@@ -11,9 +11,9 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from chassis import clock
-from chassis.http_connections import Connections
-from chassis.http_limits import LimitedProtocol
-from chassis.http_settings import HttpLimits
+from chassis.http.connections import Connections
+from chassis.http.protocol import LimitedProtocol
+from chassis.settings import HttpLimits
 
 ACCEPTED_LATER: Final = 4096
 """Connections that wait to be accepted: what Linux allows by default, for a rush on a busy process."""

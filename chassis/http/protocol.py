@@ -26,10 +26,10 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 from uvicorn.server import ServerState
 
-from chassis.http import BODY_MAX_BYTES
-from chassis.http_connections import Connections
-from chassis.http_requests import Answering, Refused, framing
-from chassis.problems import problem
+from chassis.http.app import BODY_MAX_BYTES
+from chassis.http.connections import Connections
+from chassis.http.framing import Answering, Refused, framing
+from chassis.http.problems import problem
 
 SLICE_BYTES: Final = 4096
 """The parser is given so much at once: the most that is parsed beyond a limit."""

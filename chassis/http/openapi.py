@@ -10,7 +10,7 @@ from typing import Any, Final
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
-from chassis.problems import MEDIA_TYPE, ProblemDetails
+from chassis.http.problems import MEDIA_TYPE, ProblemDetails
 
 HEALTH: Final = "health"
 DESCRIPTIONS: Final[dict[int, tuple[str, str]]] = {

@@ -1,0 +1,33 @@
+"""HTTP for every service: application, errors, text types, operator API and a server with limits."""
+
+from chassis.http.app import execute
+from chassis.http.fast_path import add_fast_path
+from chassis.http.header_fields import IdempotencyKey, preferences
+from chassis.http.openapi import header, refusals
+from chassis.http.operator_api import app_of
+from chassis.http.problems import Problem
+from chassis.http.resources import model_of, shown
+from chassis.http.server import ACCEPTED_LATER, HttpServer
+from chassis.http.sockets import bound, listen
+from chassis.http.texts import Code, Line, OrderId, text
+
+__all__ = [
+    "ACCEPTED_LATER",
+    "Code",
+    "HttpServer",
+    "IdempotencyKey",
+    "Line",
+    "OrderId",
+    "Problem",
+    "add_fast_path",
+    "app_of",
+    "bound",
+    "execute",
+    "header",
+    "listen",
+    "model_of",
+    "preferences",
+    "refusals",
+    "shown",
+    "text",
+]

@@ -1,0 +1,78 @@
+"""Each package of the chassis has a public surface; the rest of the product imports nothing else of it."""
+
+import ast
+from collections.abc import Iterator
+from importlib import import_module
+from typing import Final
+
+import pytest
+
+from tests.architecture.test_tidy import TREES, module_of
+
+SURFACES: Final = {
+    "chassis.http": (
+        *("ACCEPTED_LATER", "Code", "HttpServer", "IdempotencyKey", "Line", "OrderId", "Problem"),
+        *("add_fast_path", "app_of", "bound", "execute", "header", "listen", "model_of"),
+        *("preferences", "refusals", "shown", "text"),
+    ),
+}
+"""A name is added here on purpose: whoever uses the chassis may rely on it from then on."""
+
+
+def outside(package: str) -> dict[str, ast.AST]:
+    """The product's modules that are not in the package; tests may look inside."""
+    return {
+        name: tree
+        for name, tree in TREES.items()
+        if not name.startswith("tests/") and not f"{module_of(name)}.".startswith(f"{package}.")
+    }
+
+
+def imported(tree: ast.AST, package: str) -> Iterator[str]:
+    """What a module imports of a package, each as a dotted name."""
+    parent, _, own = package.rpartition(".")
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (a.name for a in node.names if f"{a.name}.".startswith(f"{package}."))
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            if f"{node.module}.".startswith(f"{package}."):
+                yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            elif node.module == parent:
+                yield from (package for alias in node.names if alias.name == own)
+
+
+def test_every_package_of_the_chassis_has_a_surface() -> None:
+    found = {module_of(name) for name in TREES if name.endswith("/__init__.py")}
+    assert {name for name in found if name.startswith("chassis.")} == set(SURFACES)
+
+
+@pytest.mark.parametrize("package", SURFACES)
+def test_a_surface_is_what_is_written_here(package: str) -> None:
+    module = import_module(package)
+    assert module.__all__ == sorted(SURFACES[package])
+    assert all(hasattr(module, name) for name in module.__all__)
+
+
+@pytest.mark.parametrize("package", SURFACES)
+def test_other_modules_import_a_packages_surface_alone(package: str) -> None:
+    allowed = {f"{package}.{name}" for name in SURFACES[package]}
+    inside = {
+        name: names
+        for name, tree in outside(package).items()
+        if (names := set(imported(tree, package)) - allowed)
+    }
+    assert inside == {}
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("from chassis.http import execute", {"chassis.http.execute"}),
+        ("from chassis.http.problems import Problem", {"chassis.http.problems.Problem"}),
+        ("import chassis.http.problems", {"chassis.http.problems"}),
+        ("from chassis import http", {"chassis.http"}),
+        ("from chassis.httpx import x", set()),
+    ],
+)
+def test_an_import_is_found_whatever_its_form(line: str, found: set[str]) -> None:
+    assert set(imported(ast.parse(line), "chassis.http")) == found
