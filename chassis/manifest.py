@@ -9,14 +9,16 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """In the state `state` an order waits for the outcome of the effect `kind`.
+    """In the state `state` an order waits for an outcome of the effect `kind`.
 
-    The event `intent` is recorded before the provider is called.
+    The event `intent` is recorded before the provider is called. `outcomes` are the messages by
+    which the outcome comes.
     """
 
     state: str
     kind: str
     intent: str
+    outcomes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,7 @@ class Manifest:
     `redis_database` is a number, None for a service that does not use Redis. `provider` is the
     external party that it calls, `calls` for what. `timers` are kinds of timers, by the state that
     they end. `final` are the states that an order does not leave, with the event that leads there.
+    `counter` is the field of rows that orders share which counts the events of the row's own key.
     """
 
     name: str
@@ -37,6 +40,7 @@ class Manifest:
     calls: tuple[Call, ...] = ()
     timers: Mapping[str, str] = field(default_factory=dict)
     final: Mapping[str, str] = field(default_factory=dict)
+    counter: str = ""
 
     @property
     def has_database(self) -> bool:

@@ -14,4 +14,5 @@ MANIFEST: Final = Manifest(
         "Released": "stock.released.v1",
         "Rejected": "stock.rejected.v1",
     },
+    counter="receipts",
 )

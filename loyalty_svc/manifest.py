@@ -9,4 +9,5 @@ MANIFEST: Final = Manifest(
     port=8005,
     redis_database=0,
     final={"Rejected": "points.rejected.v1"},
+    counter="changes",
 )

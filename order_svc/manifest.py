@@ -10,4 +10,5 @@ MANIFEST: Final = Manifest(
     table="orders",
     timers={"Pending": "DeadlinePassed"},
     final={"Cancelled": "order.cancelled.v1"},
+    counter="revision",
 )

@@ -10,8 +10,18 @@ MANIFEST: Final = Manifest(
     table="payments",
     provider="bank",
     calls=(
-        Call("Capturing", "Capture", "payment.capture_requested.v1"),
-        Call("Refunding", "Refund", "payment.refund_requested.v1"),
+        Call(
+            "Capturing",
+            "Capture",
+            "payment.capture_requested.v1",
+            ("CaptureSucceeded", "CaptureDeclined"),
+        ),
+        Call(
+            "Refunding",
+            "Refund",
+            "payment.refund_requested.v1",
+            ("RefundSucceeded", "RefundRefused"),
+        ),
     ),
     final={"Refunded": "payment.refunded.v1", "Declined": "payment.declined.v1"},
 )

@@ -10,9 +10,9 @@ MANIFEST: Final = Manifest(
     table="shipments",
     provider="carrier",
     calls=(
-        Call("Booking", "Book", "shipment.booking_requested.v1"),
-        Call("Dispatching", "HandOver", "shipment.dispatch_requested.v1"),
-        Call("Cancelling", "CancelBooking", "shipment.cancel_requested.v1"),
+        Call("Booking", "Book", "shipment.booking_requested.v1", ("Booked", "BookingRefused")),
+        Call("Dispatching", "HandOver", "shipment.dispatch_requested.v1", ("HandedOver",)),
+        Call("Cancelling", "CancelBooking", "shipment.cancel_requested.v1", ("BookingCancelled",)),
     ),
     timers={"Approved": "DispatchDue"},
     final={"Cancelled": "shipment.cancelled.v1", "Rejected": "shipment.rejected.v1"},

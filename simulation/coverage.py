@@ -1,11 +1,16 @@
 """Which state has met which message, of all that may meet."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 
 from pydantic_core import from_json
+
+from chassis.manifest import Manifest
+from guarantees.services import SERVICES
+from shared_events.catalog import BY_EVENT
 
 Cell = tuple[str, str, str]
 CELLS: Final = Path(__file__).parent / "cells.json"
@@ -15,37 +20,32 @@ NO_ORDER: Final = "its key is no order's, so that it meets no order's state"
 ONE_TOPIC: Final = "both come by one topic, in their order"
 DROPPED: Final = "the timer is dropped with the state that set it; only one under way is met"
 ONE_OUTCOME: Final = "an effect is gone with its outcome, which the inbox knows by one id"
+PAID: Final = "what is confirmed was paid, and is not declined"
 REFUSED: Final = "an order whose points were rejected is not confirmed"
-EXPLAINED: Final[dict[Cell, str]] = {
-    ("order", ANY, "PriceProduct"): NO_ORDER,
+BY_HAND: Final[dict[Cell, str]] = {
     ("order", ANY, "PlaceOrder"): "each request has a new id",
-    ("order", ANY, "DeadlinePassed"): DROPPED,
-    ("inventory", ANY, "SetStock"): NO_ORDER,
-    ("inventory", ANY, "ReceiveStock"): NO_ORDER,
-    ("inventory", ANY, "WriteOffStock"): NO_ORDER,
-    ("inventory", ANY, "ReturnStock"): NO_ORDER,
     ("inventory", "Absent", "OrderCancellationRequested"): ONE_TOPIC,
     ("inventory", "Noted", "OrderPlaced"): ONE_TOPIC,
     ("inventory", "Noted", "OrderCancellationRequested"): ONE_TOPIC,
-    (
-        "inventory",
-        "Committed",
-        "PaymentDeclined",
-    ): "what is confirmed was paid, and is not declined",
-    ("payment", ANY, "CaptureSucceeded"): ONE_OUTCOME,
-    ("payment", ANY, "CaptureDeclined"): ONE_OUTCOME,
-    ("payment", ANY, "RefundSucceeded"): ONE_OUTCOME,
-    ("payment", ANY, "RefundRefused"): ONE_OUTCOME,
-    ("shipping", ANY, "DispatchDue"): DROPPED,
-    ("shipping", ANY, "Booked"): ONE_OUTCOME,
-    ("shipping", ANY, "BookingRefused"): ONE_OUTCOME,
-    ("shipping", ANY, "HandedOver"): ONE_OUTCOME,
-    ("shipping", ANY, "BookingCancelled"): ONE_OUTCOME,
+    ("inventory", "Committed", "PaymentDeclined"): PAID,
     ("shipping", "Approved", "PointsRejected"): REFUSED,
     ("shipping", "Dispatching", "PointsRejected"): REFUSED,
     ("shipping", "Dispatched", "PointsRejected"): REFUSED,
-    ("loyalty", ANY, "SetStanding"): NO_ORDER,
 }
+
+
+def _of_manifest(manifest: Manifest) -> Iterator[tuple[Cell, str]]:
+    for timer in manifest.timers.values():
+        yield (manifest.name, ANY, timer), DROPPED
+    for call in manifest.calls:
+        for outcome in call.outcomes:
+            yield (manifest.name, ANY, outcome), ONE_OUTCOME
+    for message in get_args(import_module(f"{manifest.module}.domain").Input):
+        if message not in BY_EVENT and "order_id" not in message.__dataclass_fields__:
+            yield (manifest.name, ANY, message.__name__), NO_ORDER
+
+
+EXPLAINED: Final = BY_HAND | {cell: why for m in SERVICES for cell, why in _of_manifest(m)}
 
 
 @dataclass(frozen=True, slots=True)

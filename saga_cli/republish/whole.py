@@ -23,7 +23,7 @@ from saga_cli.republish.missing import Found, Kept, Key, lost
 from saga_cli.targets import Places
 from saga_cli.terminal import said
 from saga_cli.topology import BY_NAME
-from saga_cli.verify.live import COUNTERS, Live, in_postgres
+from saga_cli.verify.live import Live, in_postgres
 from saga_cli.verify.results import Told, nobody
 from shared_events.catalog import topic_of
 
@@ -174,6 +174,6 @@ async def _numbers(live: Live, service: str, topic: str, kept: Kept) -> dict[Key
     for row in live.pending:
         kept.know(row)
     own = {(topic, key): row.version for key, row in await live.other_than(frozenset())}
-    counter = COUNTERS.get(service, "")
+    counter = BY_NAME[service].counter
     shared = {(topic, key): int(getattr(row, counter)) for key, row in live.shared.items()}
     return own | shared

@@ -16,8 +16,9 @@ from chassis.message import Change
 from chassis.replay import Folded, fold
 from chassis.service import Service
 from chassis.work import effect_of
+from guarantees.services import BY_NAME
 from saga_cli.log.source import Place, Source, Span
-from saga_cli.verify.live import CHUNK, COUNTERS, Live, Row, chunks, shared_apart
+from saga_cli.verify.live import CHUNK, Live, Row, chunks, shared_apart
 from saga_cli.verify.reading import Ends, ends_of, own_events, pending_events, read
 from saga_cli.verify.results import Result, Told, follows_nothing, nobody
 from shared_events.catalog import BY_EVENT, topic_of
@@ -208,7 +209,7 @@ class Comparison:
         return self.folded.own[key].version if key in self.folded.own else 0
 
     def _count(self, shared: Any) -> int:
-        return getattr(shared, COUNTERS[self.service.name]) if shared else 0
+        return getattr(shared, BY_NAME[self.service.name].counter) if shared else 0
 
 
 def _consumed_ids(service: Service, key: str) -> set[str]:

@@ -22,8 +22,6 @@ from saga_cli.verify.results import apart
 from shared_events.envelope import Envelope
 
 CHUNK: Final = 5000
-COUNTERS: Final = {"order": "revision", "inventory": "receipts", "loyalty": "changes"}
-"""Which field of a row that orders share counts the events of its own key."""
 PENDING: Final = "SELECT topic, key, value, headers FROM outbox ORDER BY id"
 OWED: Final = "SELECT key, array_agg(id) FROM effects GROUP BY key"
 
