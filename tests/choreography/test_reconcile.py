@@ -31,11 +31,11 @@ from tests.support.records import TRACE
 
 BACKWARD = (deducted(), shipment_cancelled(), refunded(), released(), order_cancelled())
 CONFIRMED = Books(
-    rows={
+    rows={step.service: {"o-1": Row(min(step.confirmed), {})} for step in STEPS}
+    | {
         "order": {"o-1": Row("Confirmed", {"order": {"total_minor": 3000}})},
         "inventory": {"o-1": Row("Committed", {"lines": [{"sku": "CUP", "quantity": 2}]})},
         "payment": {"o-1": Row("Captured", {"captured_minor": 3000})},
-        "shipping": {"o-1": Row("Approved", {})},
         "loyalty": {"o-1": Row("Awarded", {"customer_id": "c-1", "points": 30})},
     },
     customers={"c-1": 30},

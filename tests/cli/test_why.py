@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from guarantees.protocol import STEPS
 from guarantees.services import BY_NAME
 from saga_cli.ops.report import Action, Consumer, Relay, Report, merged
 from saga_cli.ops.why import elsewhere
@@ -22,13 +23,7 @@ from tests.cli.situations import (
 )
 
 States = dict[str, str]
-CONFIRMED: States = {
-    "order": "Confirmed",
-    "inventory": "Committed",
-    "payment": "Captured",
-    "shipping": "Approved",
-    "loyalty": "Awarded",
-}
+CONFIRMED: States = {step.service: min(step.confirmed) for step in STEPS}
 
 
 def chain(text: str) -> States:
