@@ -15,7 +15,7 @@ help: ## show this list
 setup: ## make the environment from the lock
 	@sh scripts/setup.sh
 
-demo: setup ## the whole system on real servers: checkouts, timelines, reconciliation
+demo: setup ## the system on real servers: checkouts, timelines, reconciliation
 	@$(RUN) saga demo
 
 simulate: setup ## so many ORDERS (10000) on simulated servers under faults; ARGS="--seed 7" begins elsewhere
@@ -27,7 +27,7 @@ bench: setup ## capacity, latency, cost, recovery, overload, and other tools bes
 mutants: setup ## deliberate bugs, each of which the simulation has to find
 	@$(RUN) saga mutants $(ARGS)
 
-chaos: setup ## the whole system tormented on real servers; ARGS="--seed 7" repeats a plan
+chaos: setup ## the system on real servers under faults; ARGS="--seed 7" repeats a plan
 	@$(RUN) saga chaos $(ARGS)
 
 test: setup ## every test, on real servers

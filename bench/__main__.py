@@ -18,17 +18,19 @@ from bench.command import document, run, telling
 from bench.compare import PEERS, compare
 from bench.options import options_of
 from bench.plots import draw
-from bench.registry import OWN, SCENARIOS, USUAL, Result
+from bench.registry import OWN, SCENARIOS, USUAL, ScenarioResult
 from bench.session import Bench
-from saga_cli.one_line import AILING
+from saga_cli.one_line import UNAVAILABLE
 from saga_cli.stack.binaries import MissingProgramError
-from saga_cli.terminal import console, said
+from saga_cli.terminal import console, message_of
 
 OUT = Path("docs/performance")
 COMPARE = "compare"
 
 
-def measured(session: Bench, names: list[str], peers: list[str]) -> Iterator[tuple[str, Result]]:
+def measured(
+    session: Bench, names: list[str], peers: list[str]
+) -> Iterator[tuple[str, ScenarioResult]]:
     """What shares servers, the comparison on the same ones, then what needs its own."""
     yield from run([name for name in names if name not in OWN], session)
     if COMPARE in names:
@@ -39,7 +41,7 @@ def measured(session: Bench, names: list[str], peers: list[str]) -> Iterator[tup
     yield from run([name for name in names if name in OWN], session)
 
 
-def write(session: Bench, results: Mapping[str, Result], out: Path) -> None:
+def write(session: Bench, results: Mapping[str, ScenarioResult], out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     (out / "results.json").write_bytes(to_json(document(session, results), indent=1))
     pages = [result.table().markdown() for result in results.values()]
@@ -80,13 +82,13 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         names = found.scenarios or [*USUAL, COMPARE]
-        results: dict[str, Result] = {}
+        results: dict[str, ScenarioResult] = {}
         for name, result in measured(session, names, found.peers.split(",")):
             results[name] = result  # written at once: hours may follow in which something fails
             write(session, results, found.out)
             draw({name: result}, found.out)
-    except (MissingProgramError, RuntimeError, httpx.HTTPError, *AILING) as error:
-        sys.stderr.write(f"bench: {said(error)}\n")
+    except (MissingProgramError, RuntimeError, httpx.HTTPError, *UNAVAILABLE) as error:
+        sys.stderr.write(f"bench: {message_of(error)}\n")
         return 1
     finally:
         session.close()

@@ -13,11 +13,11 @@ import httpx
 import structlog
 from pydantic_core import to_json
 
-from bench.registry import SCENARIOS, USUAL, Result
+from bench.registry import SCENARIOS, USUAL, ScenarioResult
 from bench.session import Bench
-from saga_cli.one_line import AILING
+from saga_cli.one_line import UNAVAILABLE
 from saga_cli.stack.binaries import MissingProgramError
-from saga_cli.terminal import console, fail, said
+from saga_cli.terminal import console, fail, message_of
 
 
 def bench(names: Sequence[str], session: Bench, json: Path | None) -> None:
@@ -30,8 +30,8 @@ def bench(names: Sequence[str], session: Bench, json: Path | None) -> None:
         fail(str(error))
     except RuntimeError as error:
         fail(str(error), code=1)
-    except (httpx.HTTPError, *AILING) as error:
-        fail(said(error), code=1)
+    except (httpx.HTTPError, *UNAVAILABLE) as error:
+        fail(message_of(error), code=1)
     except KeyboardInterrupt:
         fail("stopped", code=130)
     finally:
@@ -40,7 +40,7 @@ def bench(names: Sequence[str], session: Bench, json: Path | None) -> None:
         json.write_bytes(to_json(document(session, results), indent=1))
 
 
-def run(names: Sequence[str], session: Bench) -> Iterator[tuple[str, Result]]:
+def run(names: Sequence[str], session: Bench) -> Iterator[tuple[str, ScenarioResult]]:
     """In the order of the registry: those that share a system come first."""
     wanted = [name for name in SCENARIOS if name in names]
     if not wanted:
@@ -56,7 +56,7 @@ def run(names: Sequence[str], session: Bench) -> Iterator[tuple[str, Result]]:
         yield name, result
 
 
-def document(session: Bench, results: Mapping[str, Result]) -> dict[str, Any]:
+def document(session: Bench, results: Mapping[str, ScenarioResult]) -> dict[str, Any]:
     """Everything that was found, with the machine and the options it was found with."""
     return {
         "machine": asdict(session.machine),

@@ -43,7 +43,7 @@ class Side:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class PeerComparison:
     """`skipped` says of each peer that is missing why it is."""
 
     sides: tuple[Side, ...]
@@ -60,7 +60,7 @@ class Comparison:
         return Table("Side by side", (*columns, "wrong"), rows)
 
 
-def compare(bench: Bench, peers: Iterable[str]) -> Comparison:
+def compare(bench: Bench, peers: Iterable[str]) -> PeerComparison:
     """Ours first; then its processes stop, and each peer has the servers to itself."""
     sides = [ours(int(depth), m) for depth, m in in_flight(bench).loads.items()]
     skipped: dict[str, str] = {}
@@ -76,7 +76,7 @@ def compare(bench: Bench, peers: Iterable[str]) -> Comparison:
                 break
             settings[peer] = found["settings"]
             sides += sides_of(found)
-    return Comparison(tuple(sides), skipped, settings)
+    return PeerComparison(tuple(sides), skipped, settings)
 
 
 def depths_of(bench: Bench, peer: str) -> list[int]:

@@ -16,10 +16,10 @@ import uvloop
 from pydantic_core import from_json, to_json
 
 from bench.orders import carts
-from bench.plan import PLAN, Plan, schedule
-from bench.report import CONFIRMED, CREATED, Answered, Observed, Settled, reported
+from bench.plan import PLAN, LoadPlan, schedule
+from bench.report import CONFIRMED, CREATED, Observed, ObservedAnswer, Settled, reported
 from chassis.kafka import make_consumer, places_of, stop_within
-from saga_cli.connections import Answer, Pool
+from saga_cli.connections import ConnectionPool, Response
 from shared_events.catalog import topic_of
 from shared_events.codec import type_of
 
@@ -30,12 +30,12 @@ AGAIN_S: Final = 0.1
 POLL_S: Final = 0.05
 
 
-class Load:
+class LoadGenerator:
     """Places the orders of a plan and hears of their ends; `pending` have none yet."""
 
-    def __init__(self, plan: Plan, log: Any) -> None:
+    def __init__(self, plan: LoadPlan, log: Any) -> None:
         self.plan, self.log = plan, log
-        self.pool = Pool(plan.urls, plan.connections)
+        self.pool = ConnectionPool(plan.urls, plan.connections)
         self.slots = asyncio.Semaphore(plan.in_flight)
         self.seen = Observed()
         self.pending: dict[bytes, float] = {}
@@ -76,9 +76,9 @@ class Load:
         self.seen.late.append(self._now() - due)
         self.pool.ask(next(self.requests), partial(self._answered, due))
 
-    def _answered(self, due: float, answer: Answer) -> None:
+    def _answered(self, due: float, answer: Response) -> None:
         at = self._now()
-        self.seen.answered.append(Answered(due, at, answer.status, answer.says_when))
+        self.seen.answered.append(ObservedAnswer(due, at, answer.status, answer.has_retry_after))
         if answer.status != CREATED:
             asyncio.get_running_loop().call_later(AGAIN_S, self.slots.release)
             return
@@ -119,7 +119,7 @@ class Load:
         return time.monotonic() - self.started
 
 
-def requests(plan: Plan) -> Iterator[bytes]:
+def requests(plan: LoadPlan) -> Iterator[bytes]:
     """Each with an Idempotency-Key of its own, as a careful client has it."""
     head = (
         "POST /checkout HTTP/1.1\r\nHost: order\r\nContent-Type: application/json\r\n"
@@ -140,7 +140,7 @@ def outcome(record: Any) -> str:
             return ""
 
 
-async def run(plan: Plan) -> Observed:
+async def run(plan: LoadPlan) -> Observed:
     """Raises KafkaError where the log does not answer."""
     log = make_consumer(plan.kafka, None)
     try:
@@ -150,7 +150,7 @@ async def run(plan: Plan) -> Observed:
             log.assign(places)
             for place, end in (await log.end_offsets(places)).items():
                 log.seek(place, end)
-        return await Load(plan, log).run()
+        return await LoadGenerator(plan, log).run()
     finally:
         await stop_within(log, 5)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from bench import command
 from bench.registry import SCENARIOS
-from bench.session import QUICK, Bench, Options
+from bench.session import QUICK, Bench, BenchOptions
 from saga_cli.terminal import fail, plain
 
 
@@ -25,10 +25,10 @@ def bench(
     command.bench(names, Bench(options, command.telling()), json)
 
 
-def options_of(given: Mapping[str, Any], *, quick: bool) -> Options:
+def options_of(given: Mapping[str, Any], *, quick: bool) -> BenchOptions:
     """None is what was not asked for."""
     asked = {name: value for name, value in given.items() if value is not None}
-    return replace(QUICK if quick else Options(), **asked)
+    return replace(QUICK if quick else BenchOptions(), **asked)
 
 
 def numbers(text: str) -> tuple[int, ...]:

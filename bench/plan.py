@@ -11,7 +11,7 @@ from bench.orders import Shape
 
 
 @dataclass(frozen=True, slots=True)
-class Phase:
+class LoadPhase:
     """So many orders a second, for so long."""
 
     rate: float
@@ -19,7 +19,7 @@ class Phase:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class LoadPlan:
     """An open loop through `phases`, or, without any, a closed loop of `orders` with `in_flight`.
 
     In a closed loop an order is in flight until it is settled. What was due in the first `warm_s`
@@ -28,7 +28,7 @@ class Plan:
 
     urls: tuple[str, ...]
     kafka: str
-    phases: tuple[Phase, ...] = ()
+    phases: tuple[LoadPhase, ...] = ()
     orders: int = 0
     in_flight: int = 0
     arrivals: Literal["poisson", "steady"] = "poisson"
@@ -43,10 +43,10 @@ class Plan:
         return sum(phase.seconds for phase in self.phases)
 
 
-PLAN: Final = TypeAdapter(Plan)
+PLAN: Final = TypeAdapter(LoadPlan)
 
 
-def schedule(plan: Plan) -> Iterator[float]:
+def schedule(plan: LoadPlan) -> Iterator[float]:
     """The seconds after the start at which an order is due, whatever became of those before it."""
     dice, begun = random.Random(plan.seed), 0.0  # noqa: S311 - arrivals, no secret
     for phase in plan.phases:

@@ -8,9 +8,9 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
-from bench.compare import Comparison
+from bench.compare import PeerComparison
 from bench.histogram import percentiles
-from bench.registry import Result
+from bench.registry import ScenarioResult
 from bench.rig import Measured
 from bench.scenarios.scaled import Curve, Growth
 from bench.scenarios.steady import Cost, InFlight, Latencies
@@ -32,7 +32,7 @@ def latencies(found: Latencies, axes: Axes) -> None:
     axes.minorticks_off()
 
 
-def side_by_side(found: Comparison, axes: Axes) -> None:
+def side_by_side(found: PeerComparison, axes: Axes) -> None:
     for system in dict.fromkeys(side.system for side in found.sides):
         own = [side for side in found.sides if side.system == system]
         axes.plot(
@@ -103,7 +103,7 @@ def _timeline(measured: Measured, axes: Axes) -> None:
 
 DRAWN: Final[Mapping[type, Callable[[Any, Axes], None]]] = {
     Latencies: latencies,
-    Comparison: side_by_side,
+    PeerComparison: side_by_side,
     Cost: cost,
     InFlight: in_flight,
     Curve: curve,
@@ -113,7 +113,7 @@ DRAWN: Final[Mapping[type, Callable[[Any, Axes], None]]] = {
 }
 
 
-def draw(results: Mapping[str, Result], folder: Path) -> list[Path]:
+def draw(results: Mapping[str, ScenarioResult], folder: Path) -> list[Path]:
     """One picture for each result that has one."""
     mpl.use("agg")
     folder.mkdir(parents=True, exist_ok=True)
@@ -122,7 +122,7 @@ def draw(results: Mapping[str, Result], folder: Path) -> list[Path]:
     ]
 
 
-def _drawn(name: str, result: Result, folder: Path) -> Path:
+def _drawn(name: str, result: ScenarioResult, folder: Path) -> Path:
     figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
     DRAWN[type(result)](result, axes)
     axes.set_title(result.table().title)

@@ -9,7 +9,7 @@ from bench.session import Bench
 from bench.tables import Table
 
 
-class Result(Protocol):
+class ScenarioResult(Protocol):
     def table(self) -> Table: ...
 
 
@@ -17,7 +17,7 @@ class Result(Protocol):
 class Scenario:
     """`minutes` with the usual options on two cores."""
 
-    run: Callable[[Bench], Result]
+    run: Callable[[Bench], ScenarioResult]
     minutes: float
     is_usual: bool = False
     is_alone: bool = False

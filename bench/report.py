@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from pydantic import TypeAdapter
 
 from bench.histogram import Latency, latency
-from bench.plan import Plan
+from bench.plan import LoadPlan
 
 TICK_S: Final = 0.25
 CREATED: Final = 201
@@ -17,7 +17,7 @@ REFUSED: Final = frozenset({429, 503})
 CONFIRMED: Final = "confirmed"
 
 
-class Answered(NamedTuple):
+class ObservedAnswer(NamedTuple):
     """Instants are seconds after the start of the load."""
 
     due: float
@@ -39,7 +39,7 @@ class Observed:
     """`late` is by how much the generator itself fell behind its schedule, for each order."""
 
     late: list[float] = field(default_factory=list)
-    answered: list[Answered] = field(default_factory=list)
+    answered: list[ObservedAnswer] = field(default_factory=list)
     settled: list[Settled] = field(default_factory=list)
     placed_s: float = 0.0
     cpu_s: float = 0.0
@@ -58,7 +58,7 @@ class Tick:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
+class LoadReport:
     """Settled is when the event arrived at the generator: an upper bound of when it was committed.
 
     `seconds` are those of the plan, or of a closed loop until its last order was settled.
@@ -98,11 +98,11 @@ class Report:
         return self.late_p99_ms > BEHIND_MS
 
 
-REPORT: Final = TypeAdapter(Report)
+REPORT: Final = TypeAdapter(LoadReport)
 BEHIND_MS: Final = 50.0
 
 
-def reported(plan: Plan, seen: Observed) -> Report:
+def reported(plan: LoadPlan, seen: Observed) -> LoadReport:
     statuses = Counter(answer.status for answer in seen.answered)
     ways = Counter(settled.how for settled in seen.settled)
     last = max((settled.at for settled in seen.settled), default=0.0)
@@ -110,7 +110,7 @@ def reported(plan: Plan, seen: Observed) -> Report:
     within = sum(plan.warm_s <= s.at <= seconds for s in seen.settled)
     refused = [answer for answer in seen.answered if answer.status in REFUSED]
     late = sorted(seen.late) or [0.0]
-    return Report(
+    return LoadReport(
         offered=len(seen.late),
         sent=len(seen.answered),
         accepted=statuses[CREATED],

@@ -13,8 +13,8 @@ from pydantic_core import to_json
 
 from bench.meters import Groups, Meters, Usage
 from bench.orders import stock
-from bench.plan import Plan
-from bench.report import REPORT, Report
+from bench.plan import LoadPlan
+from bench.report import REPORT, LoadReport
 from chassis.kafka import KEEP_FOR_EVER, ensure_topics
 from saga_cli.log.reader import TOPICS
 from saga_cli.stack import servers, watchdog
@@ -29,7 +29,7 @@ Tell = Callable[[str], None]
 class Measured:
     """A load, what it cost, and the clock's reading at its start."""
 
-    report: Report
+    report: LoadReport
     usage: Usage
     started: float
 
@@ -52,7 +52,7 @@ class Measured:
 class Generator:
     """The process of one load."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: LoadPlan) -> None:
         command = [sys.executable, "-m", "bench.load", to_json(plan).decode()]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         watchdog.watch(pid=self.process.pid)
@@ -62,7 +62,7 @@ class Generator:
         """Wait until every order is answered; the seconds that it took."""
         return float(self._line("placed"))
 
-    def report(self) -> Report:
+    def report(self) -> LoadReport:
         """Raises RuntimeError where the generator failed; it has said why."""
         said = self._read()
         if said.startswith("placed"):
@@ -84,7 +84,7 @@ class Generator:
 
 
 @dataclass
-class Rig:
+class BenchRig:
     servers: servers.Servers
     services: Services
     extra: Mapping[str, str] = field(default_factory=dict)
@@ -106,11 +106,11 @@ class Rig:
         self.services.stop()
         self.services.instances.clear()
 
-    def plan(self, **asked: Any) -> Plan:
+    def plan(self, **asked: Any) -> LoadPlan:
         self.runs += 1
         urls = tuple(instance.url for instance in self.services.of("order"))
         kafka = self.servers.addresses.kafka_bootstrap
-        return Plan(urls=urls, kafka=kafka, seed=self.runs, **asked)
+        return LoadPlan(urls=urls, kafka=kafka, seed=self.runs, **asked)
 
     def load(self, meanwhile: Callable[[Generator], None] | None = None, **asked: Any) -> Measured:
         """Run a load to its end, metered; `meanwhile` is done when it has begun."""
@@ -129,13 +129,13 @@ class Rig:
 @contextmanager
 def running(
     *, partitions: int = 12, instances: int = 1, extra: Mapping[str, str] | None = None
-) -> Iterator[Rig]:
+) -> Iterator[BenchRig]:
     """New servers, empty, with the services and a shop; nothing is left of them.
 
     Raises MissingProgramError, RuntimeError or httpx.HTTPError.
     """
     made = servers.start()
-    rig = Rig(made, Services(made.addresses, made.folder), extra or {})
+    rig = BenchRig(made, Services(made.addresses, made.folder), extra or {})
     try:
         topics = dict.fromkeys(TOPICS, (partitions, KEEP_FOR_EVER))
         uvloop.run(ensure_topics(made.addresses.kafka_bootstrap, topics))

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench.machine import Machine, this_one
-from bench.rig import Rig, Tell, running
+from bench.rig import BenchRig, Tell, running
 from saga_cli.topology import SERVICES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class BenchOptions:
     """`seconds` of each measurement, `orders` of each burst; `rate` stands for a capacity looked for."""
 
     seconds: float = 20.0
@@ -28,7 +28,7 @@ class Options:
     services: tuple[str, ...] = tuple(spec.name for spec in SERVICES)
 
 
-QUICK = Options(
+QUICK = BenchOptions(
     seconds=3.0,
     warm_s=1.0,
     trial_s=4.0,
@@ -46,23 +46,23 @@ QUICK = Options(
 
 @dataclass
 class Bench:
-    options: Options
+    options: BenchOptions
     tell: Tell
     machine: Machine = field(default_factory=this_one)
     per_s: float = 0.0
     """The capacity once it is known: orders a second."""
     _held: ExitStack = field(default_factory=ExitStack)
-    _rig: Rig | None = None
+    _rig: BenchRig | None = None
 
     @property
-    def rig(self) -> Rig:
+    def rig(self) -> BenchRig:
         """Started when it is first asked for, and warm."""
         if self._rig is None:
             self._rig = self._held.enter_context(self.fresh())
         return self._rig
 
     @contextmanager
-    def fresh(self, **wanted: Any) -> Iterator[Rig]:
+    def fresh(self, **wanted: Any) -> Iterator[BenchRig]:
         """A system of the scenario's own; what others shared is gone by then."""
         self.close()
         self.tell("starting Kafka, PostgreSQL, Redis and five services, some 15 s")

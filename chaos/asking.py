@@ -11,7 +11,7 @@ NOTHING: Final[Mapping[str, str]] = {}
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class PostAnswer:
     status: int
     body: bytes
 
@@ -20,7 +20,7 @@ class Answer:
         return str(json.loads(self.body)["order_id"])
 
 
-async def post(url: str, body: Any = None, headers: Mapping[str, str] = NOTHING) -> Answer:
+async def post(url: str, body: Any = None, headers: Mapping[str, str] = NOTHING) -> PostAnswer:
     """Raises OSError or EOFError where no whole answer comes."""
     place = urlsplit(url)
     content = json.dumps(body).encode() if body is not None else b""
@@ -37,6 +37,6 @@ async def post(url: str, body: Any = None, headers: Mapping[str, str] = NOTHING)
         writer.write(f"{head}\r\n".encode() + content)
         answer = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
         length = int(answer.split("content-length:")[1].split("\r\n")[0])
-        return Answer(int(answer.split()[1]), await reader.readexactly(length))
+        return PostAnswer(int(answer.split()[1]), await reader.readexactly(length))
     finally:
         writer.close()

@@ -7,14 +7,14 @@ from typing import Final
 import uvloop
 
 from chaos import trial
-from chaos.trial import Options, Verdict
+from chaos.trial import TrialOptions, Verdict
 from saga_cli.stack.binaries import MissingProgramError
-from saga_cli.terminal import console, fail, plain, said
+from saga_cli.terminal import console, fail, message_of, plain
 
 SHOWN: Final = 20
 
 
-def chaos(options: Options) -> None:
+def chaos(options: TrialOptions) -> None:
     """Exit code 0 only where everything is clean; 1 says how to do the same again."""
     seconds, rate = options.seconds, options.rate
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # that brokers are away is no news
@@ -24,7 +24,7 @@ def chaos(options: Options) -> None:
     except MissingProgramError as error:
         fail(str(error))
     except (TimeoutError, RuntimeError, ExceptionGroup) as error:
-        fail(f"the trial itself failed: {said(error)}; again: {options.command}", 1)
+        fail(f"the trial itself failed: {message_of(error)}; again: {options.command}", 1)
     _tell(verdict)
     if not verdict.is_clean:
         fail(f"not clean; again: {options.command}", 1)

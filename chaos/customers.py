@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from chaos.asking import NOTHING, Answer, post
+from chaos.asking import NOTHING, PostAnswer, post
 from saga_cli.demo import SCENES, a_checkout
 from saga_cli.stack.seed import PRODUCTS
 
@@ -31,7 +31,7 @@ class Placed:
 
 
 @dataclass
-class Customers:
+class CustomerLoad:
     """`urls` are the processes of a service. One that gave up may have an order or none."""
 
     urls: Callable[[str], Sequence[str]]
@@ -79,7 +79,7 @@ class Customers:
         if cancels:
             await self._wish("order", f"/orders/{order_id}/cancel", {200, 202})
 
-    async def _order(self, key: str, body: dict[str, Any]) -> Answer | None:
+    async def _order(self, key: str, body: dict[str, Any]) -> PostAnswer | None:
         return await self._until("order", "/checkout", {201}, body, {"Idempotency-Key": key})
 
     async def _wish(self, service: str, path: str, good: set[int]) -> None:
@@ -93,7 +93,7 @@ class Customers:
         good: set[int],
         body: Any = None,
         headers: Mapping[str, str] = NOTHING,
-    ) -> Answer | None:
+    ) -> PostAnswer | None:
         """Ask one process, then the other, until one answers or patience ends."""
         deadline, turn = time.monotonic() + PATIENCE_S, self.rng.randrange(2)
         while time.monotonic() < deadline:

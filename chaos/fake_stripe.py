@@ -27,21 +27,21 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from chaos.stripe_books import Books, Form, StripeRefusalError, Thing, invalid
+from chaos.stripe_books import Form, StripeBooks, StripeRefusalError, Thing, invalid
 
 PLAIN: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # a client loads no authorities for http
 KEY_LIVES_S: Final = 24 * 3600
 API_KEY: Final = "sk_test_fake"
 SECRET: Final = "whsec_fake"  # noqa: S105 - of nothing
-Step = Literal["create", "confirm", "capture", "cancel", "refund"]
-Answer = Literal["ok", "rate_limit", "server_error", "timeout", "reset"]
+ApiCall = Literal["create", "confirm", "capture", "cancel", "refund"]
+FaultAnswer = Literal["ok", "rate_limit", "server_error", "timeout", "reset"]
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class StripeFault:
     """What the caller sees of one call, and whether the call takes effect."""
 
-    answer: Answer
+    answer: FaultAnswer
     effect: bool
 
 
@@ -71,15 +71,15 @@ class FakeStripe:
     `webhooks` are addresses of which one is told of each event at once, and told again.
     """
 
-    books: Books = field(default_factory=Books)
+    books: StripeBooks = field(default_factory=StripeBooks)
     api_key: str = API_KEY
     hang_s: float = 3.0
-    script: dict[Step, list[Fault]] = field(default_factory=dict)
+    script: dict[ApiCall, list[StripeFault]] = field(default_factory=dict)
     chaos: random.Random | None = None
     chaos_rate: float = 0.1
     webhooks: list[str] = field(default_factory=list)
     calls: list[tuple[str, str]] = field(default_factory=list)  # (step, idempotency key)
-    faults: list[tuple[str, Fault]] = field(default_factory=list)  # those that were met
+    faults: list[tuple[str, StripeFault]] = field(default_factory=list)  # those that were met
     url: str = ""
     _keys: dict[str, Stored] = field(default_factory=dict)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
@@ -111,7 +111,7 @@ class FakeStripe:
     def in_flight(self) -> bool:
         return any(not stored.status for stored in self._keys.values())
 
-    def _step(self, step: Step) -> Any:
+    def _step(self, step: ApiCall) -> Any:
         async def called(request: Request) -> Response:
             form = dict(parse_qsl((await request.body()).decode()))
             key = request.headers.get("idempotency-key", "")
@@ -126,7 +126,7 @@ class FakeStripe:
 
         return called
 
-    async def _answered(self, step: Step, request: Request, form: Form, key: str) -> Response:
+    async def _answered(self, step: ApiCall, request: Request, form: Form, key: str) -> Response:
         """What the key remembers goes before any fault."""
         print_ = hashlib.sha256(repr((request.url.path, sorted(form.items()))).encode()).hexdigest()
         stored = self._keys.get(key)
@@ -145,7 +145,7 @@ class FakeStripe:
         return await self._shown(fault, stored.body, status)
 
     def _executed(
-        self, step: Step, request: Request, form: Form, key: str
+        self, step: ApiCall, request: Request, form: Form, key: str
     ) -> tuple[dict[str, Any], int]:
         try:
             return self._execute(step, request.path_params.get("id", ""), form), 200
@@ -154,7 +154,7 @@ class FakeStripe:
                 del self._keys[key]
             return {"error": refusal.error}, refusal.status
 
-    def _execute(self, step: Step, id_: str, form: Form) -> Thing:
+    def _execute(self, step: ApiCall, id_: str, form: Form) -> Thing:
         match step:
             case "create":
                 return self.books.create_intent(form)
@@ -167,7 +167,7 @@ class FakeStripe:
             case "refund":
                 return self.books.create_refund(form)
 
-    async def _shown(self, fault: Fault, body: dict[str, Any], status: int) -> Response:
+    async def _shown(self, fault: StripeFault, body: dict[str, Any], status: int) -> Response:
         match fault.answer:
             case "rate_limit":
                 refusal = StripeRefusalError(429, "rate_limit_error", "rate_limit", stored=False)
@@ -180,14 +180,14 @@ class FakeStripe:
                 pass
         return JSONResponse(body, status)
 
-    def _fault(self, step: Step) -> Fault:
+    def _fault(self, step: ApiCall) -> StripeFault:
         planned = self.script.get(step)
-        fault = Fault("ok", effect=True)
+        fault = StripeFault("ok", effect=True)
         if planned:
             fault = planned.pop(0)
         elif self.chaos is not None and self.chaos.random() < self.chaos_rate:
-            answers: list[Answer] = ["rate_limit", "server_error", "timeout", "reset"]
-            fault = Fault(self.chaos.choice(answers), effect=self.chaos.random() < 1 / 2)
+            answers: list[FaultAnswer] = ["rate_limit", "server_error", "timeout", "reset"]
+            fault = StripeFault(self.chaos.choice(answers), effect=self.chaos.random() < 1 / 2)
         if fault.answer != "ok":
             self.faults.append((step, fault))
         return fault

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 
-from chaos.stripe_books import Books, Movement
-from guarantees.judge import Row
+from chaos.stripe_books import Movement, StripeBooks
+from guarantees.judge import StoredRow
 
 
-def disagreements(books: Books, payments: Mapping[str, Row]) -> list[str]:
+def disagreements(books: StripeBooks, payments: Mapping[str, StoredRow]) -> list[str]:
     """Order by order, amount by amount; and no card is left with a hold."""
     charged, given_back = _by_order(books.charged), _by_order(books.given_back)
     problems = [
@@ -25,7 +25,7 @@ def disagreements(books: Books, payments: Mapping[str, Row]) -> list[str]:
     return problems + [f"G2 the provider still holds money on a card ({id_})" for id_ in held]
 
 
-def _told(payment: Row) -> tuple[list[int], list[int]]:
+def _told(payment: StoredRow) -> tuple[list[int], list[int]]:
     detail = payment.detail
     if payment.status == "Captured":
         return [detail["captured_minor"]], []

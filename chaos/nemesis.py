@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from chaos.plan import LANES, Fault, lane_of
+from chaos.plan import LANES, PlannedFault, lane_of
 from chaos.proxy import Proxy
-from chaos.rig import Rig
+from chaos.rig import ChaosRig
 
 LATENCY_S: Final = (0.2, 0.5)
 RESET_EVERY_S: Final = 0.5
@@ -18,12 +18,12 @@ REPLICATED_S: Final = 10
 
 
 @dataclass
-class Nemesis:
-    rig: Rig
+class ChaosNemesis:
+    rig: ChaosRig
     tell: Callable[[str], None]
     done: Counter[str] = field(default_factory=Counter)
 
-    async def run(self, faults: Sequence[Fault], seconds: float) -> None:
+    async def run(self, faults: Sequence[PlannedFault], seconds: float) -> None:
         """All faults at their times; returns when the last is mended."""
         started = time.monotonic()
         turns = {lane: asyncio.Lock() for lane in range(len(LANES))}
@@ -32,7 +32,7 @@ class Nemesis:
                 await asyncio.sleep(max(0.0, started + fault.at_s - time.monotonic()))
                 tasks.create_task(self._in_turn(turns[lane_of(fault)], fault, started + seconds))
 
-    async def _in_turn(self, turn: asyncio.Lock, fault: Fault, end: float) -> None:
+    async def _in_turn(self, turn: asyncio.Lock, fault: PlannedFault, end: float) -> None:
         """The one before may take longer to mend than was planned; the end is the end."""
         async with turn:
             if time.monotonic() > end:
@@ -42,7 +42,7 @@ class Nemesis:
             self.done[fault.kind] += 1
             await self._do(fault)
 
-    async def _do(self, fault: Fault) -> None:
+    async def _do(self, fault: PlannedFault) -> None:
         match fault.kind:
             case "kill":
                 for name in fault.targets:
@@ -62,7 +62,7 @@ class Nemesis:
             case "partition" | "one-way partition" | "latency" | "resets" | "refuse":
                 await self._break_links(fault)
 
-    async def _pause(self, fault: Fault) -> None:
+    async def _pause(self, fault: PlannedFault) -> None:
         processes = [self.rig.instance(name).process for name in fault.targets]
         for process in processes:
             process.suspend()
@@ -70,14 +70,14 @@ class Nemesis:
         for process in processes:
             process.resume()
 
-    async def _stop(self, fault: Fault) -> None:
+    async def _stop(self, fault: PlannedFault) -> None:
         self.rig.kept_down |= set(fault.targets)
         for name in fault.targets:
             self.rig.kill(name)
         await asyncio.sleep(fault.lasts_s)
         self.rig.kept_down -= set(fault.targets)
 
-    async def _break_links(self, fault: Fault) -> None:
+    async def _break_links(self, fault: PlannedFault) -> None:
         links = self.rig.links_of(fault.targets, fault.ends)
         rng = _dice(fault)
         there = rng.random() < 1 / 2
@@ -98,7 +98,7 @@ class Nemesis:
             await asyncio.sleep(min(left, RESET_EVERY_S))
         await _heal(links)
 
-    async def _swizzle(self, fault: Fault) -> None:
+    async def _swizzle(self, fault: PlannedFault) -> None:
         """One after the other is cut off, and they come back in another order."""
         step_s = fault.lasts_s / (2 * len(fault.targets))
         for name in fault.targets:
@@ -109,7 +109,7 @@ class Nemesis:
             await _heal(self.rig.links_of([name], fault.ends))
             await asyncio.sleep(step_s)
 
-    async def _kill_brokers(self, fault: Fault) -> None:
+    async def _kill_brokers(self, fault: PlannedFault) -> None:
         await self._replicated()
         brokers = [self.rig.server(name) for name in fault.targets]
         for broker in brokers:
@@ -118,7 +118,7 @@ class Nemesis:
         for broker in brokers:
             await asyncio.to_thread(broker.start)
 
-    async def _cut_off(self, fault: Fault) -> None:
+    async def _cut_off(self, fault: PlannedFault) -> None:
         """Pull its cable; without a switch it is stopped, which looks the same to the others."""
         await self._replicated()
         (name,) = fault.targets
@@ -147,14 +147,14 @@ class Nemesis:
             await asyncio.sleep(RESET_EVERY_S)
         self.tell(f"not all copies are in sync yet: {why}")
 
-    async def _kill_server(self, fault: Fault) -> None:
+    async def _kill_server(self, fault: PlannedFault) -> None:
         server = self.rig.server(fault.kind.removeprefix("kill "))
         await asyncio.to_thread(server.kill)
         await asyncio.sleep(fault.lasts_s)
         await asyncio.to_thread(self.rig.servers.restart, server)
 
 
-def _dice(fault: Fault) -> random.Random:
+def _dice(fault: PlannedFault) -> random.Random:
     """What the plan leaves open follows from the fault, so that a seed repeats that too."""
     return random.Random(repr(fault))  # noqa: S311 - a plan, no secret
 

@@ -50,7 +50,7 @@ SHARE: Final = 5  # of the whole time, the longest that one fault lasts: a minut
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class PlannedFault:
     """`targets` are processes or a broker; `ends` the servers to which links are broken."""
 
     at_s: float
@@ -79,21 +79,21 @@ class Parts:
         return sorted({name.rpartition("-")[0] for name in self.talks_to})
 
 
-def plan(seed: int, seconds: float, parts: Parts) -> list[Fault]:
+def plan(seed: int, seconds: float, parts: Parts) -> list[PlannedFault]:
     """Faults by their time; each is over when the time is."""
     rng = random.Random(seed)  # noqa: S311 - a plan, no secret
     faults = [fault for lane in LANES for fault in _lane(rng, lane, seconds, parts)]
     return sorted(faults, key=lambda fault: fault.at_s)
 
 
-def lane_of(fault: Fault) -> int:
+def lane_of(fault: PlannedFault) -> int:
     return next(number for number, lane in enumerate(LANES) if fault.kind in lane)
 
 
 def _lane(
     rng: random.Random, kinds: dict[Kind, tuple[float, float]], seconds: float, parts: Parts
-) -> list[Fault]:
-    faults: list[Fault] = []
+) -> list[PlannedFault]:
+    faults: list[PlannedFault] = []
     cards: list[Kind] = []
     at_s = rng.uniform(*GAP_S)
     while True:
@@ -102,7 +102,7 @@ def _lane(
         lasts_s = min(rng.uniform(*kinds[kind]), seconds / SHARE)
         if at_s + lasts_s > seconds:
             return faults
-        faults.append(Fault(at_s, lasts_s, kind, *_whom(rng, kind, parts)))
+        faults.append(PlannedFault(at_s, lasts_s, kind, *_whom(rng, kind, parts)))
         at_s += lasts_s + rng.uniform(*GAP_S)
 
 

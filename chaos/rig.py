@@ -49,7 +49,7 @@ def servers_of(name: str) -> tuple[str, ...]:
 
 
 @dataclass
-class Rig:
+class ChaosRig:
     servers: servers.Servers
     services: Services
     links: dict[tuple[str, str], Proxy]
@@ -108,7 +108,7 @@ class Rig:
 
 
 @asynccontextmanager
-async def running(rng: random.Random) -> AsyncIterator[Rig]:
+async def running(rng: random.Random) -> AsyncIterator[ChaosRig]:
     """All of it started, seeded and ready; stopped and removed at the end."""
     async with AsyncExitStack() as held:
         folder, removed = servers.private_folder()
@@ -129,14 +129,14 @@ async def running(rng: random.Random) -> AsyncIterator[Rig]:
             held.push_async_callback(proxy.close)
         services = Services(made.addresses, made.folder)
         held.push_async_callback(asyncio.to_thread, services.stop)  # the links go on meanwhile
-        rig = Rig(made, services, links, provider, switch, why_not)
+        rig = ChaosRig(made, services, links, provider, switch, why_not)
         await asyncio.to_thread(_start_services, rig)
         yield rig
 
 
 def _brokers(
     held: AsyncExitStack, switch: Switch | None
-) -> tuple[list[kafka.Broker], dict[tuple[str, str], Proxy]]:
+) -> tuple[list[kafka.KafkaBroker], dict[tuple[str, str], Proxy]]:
     """Each process has a listener of its own at each broker, advertised as its own link."""
 
     def port() -> int:
@@ -144,7 +144,7 @@ def _brokers(
         held.callback(taken.release)
         return taken.number
 
-    brokers: list[kafka.Broker] = []
+    brokers: list[kafka.KafkaBroker] = []
     links: dict[tuple[str, str], Proxy] = {}
     for number, broker in enumerate(BROKERS, 1):
         host = switch.address(number) if switch else "127.0.0.1"
@@ -154,7 +154,7 @@ def _brokers(
             listener = name.replace("-", "_").upper()
             doors.append(kafka.Door(listener, link.upstream[1], link.address))
         within = switch.within(number) if switch else ()
-        brokers.append(kafka.Broker(broker, port(), port(), host, doors, within, SMALL))
+        brokers.append(kafka.KafkaBroker(broker, port(), port(), host, doors, within, SMALL))
     return brokers, links
 
 
@@ -171,7 +171,7 @@ def _links(addresses: Addresses, provider_url: str) -> dict[tuple[str, str], Pro
     }
 
 
-def _start_services(rig: Rig) -> None:
+def _start_services(rig: ChaosRig) -> None:
     for name in NAMES:
         instance = rig.services.start(service_of(name), _provider_at(rig, name), _via(rig, name))
         assert instance.process.name == name
@@ -181,7 +181,7 @@ def _start_services(rig: Rig) -> None:
     rig.provider.webhooks = [f"{instance.url}/webhooks/stripe" for instance in payments]
 
 
-def _via(rig: Rig, name: str) -> Addresses:
+def _via(rig: ChaosRig, name: str) -> Addresses:
     """The servers' addresses as this process sees them."""
     direct = rig.addresses
 
@@ -197,7 +197,7 @@ def _via(rig: Rig, name: str) -> Addresses:
     )
 
 
-def _provider_at(rig: Rig, name: str) -> dict[str, str]:
+def _provider_at(rig: ChaosRig, name: str) -> dict[str, str]:
     if "provider" not in servers_of(name):
         return {}
     return {

@@ -57,7 +57,7 @@ class Movement:
 
 
 @dataclass
-class Books:
+class StripeBooks:
     """`refund_ends` are what the next refunds come to; then they succeed."""
 
     intents: dict[str, Thing] = field(default_factory=dict)

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Final
 
 from chaos import ledger, rig
-from chaos.customers import Customers
-from chaos.nemesis import Nemesis
+from chaos.customers import CustomerLoad
+from chaos.nemesis import ChaosNemesis
 from chaos.plan import Parts, plan
-from chaos.rig import Rig
-from guarantees.judge import Report
+from chaos.rig import ChaosRig
+from guarantees.judge import JudgeReport
 from saga_cli.verify.reconcile import read_books, settled
 
 START_S: Final = 180
@@ -29,7 +29,7 @@ PARTS: Final = Parts(
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class TrialOptions:
     seed: int
     seconds: float = 300
     rate: float = 20
@@ -58,7 +58,7 @@ class Verdict:
         return self.settled_s is not None and not self.violations
 
 
-async def run(options: Options, tell: Callable[[str], None]) -> Verdict:
+async def run(options: TrialOptions, tell: Callable[[str], None]) -> Verdict:
     """Raises TimeoutError, RuntimeError or an ExceptionGroup of them where the stack itself fails."""
     started = time.monotonic()
 
@@ -79,18 +79,18 @@ async def run(options: Options, tell: Callable[[str], None]) -> Verdict:
                         shutil.copy(log, options.logs)
 
 
-def _no_switch(system: Rig) -> str:
+def _no_switch(system: ChaosRig) -> str:
     why = system.why_no_switch
     return f"no network namespaces here ({why}): a broker is stopped instead of cut off"
 
 
-async def _try(options: Options, system: Rig, tell: Callable[[str], None]) -> Verdict:
+async def _try(options: TrialOptions, system: ChaosRig, tell: Callable[[str], None]) -> Verdict:
     def urls(service: str) -> list[str]:
         return [instance.url for instance in system.services.of(service)]
 
     dice = random.Random(options.seed)  # noqa: S311 - who orders what, no secret
-    customers = Customers(urls, dice, f"chaos-{options.seed}")
-    nemesis, closed = Nemesis(system, tell), asyncio.Event()
+    customers = CustomerLoad(urls, dice, f"chaos-{options.seed}")
+    nemesis, closed = ChaosNemesis(system, tell), asyncio.Event()
     keeper = asyncio.create_task(system.keep_up())
     try:
         coming = asyncio.create_task(customers.come(options.rate, closed))
@@ -113,7 +113,7 @@ async def _try(options: Options, system: Rig, tell: Callable[[str], None]) -> Ve
         await asyncio.wait([keeper])
 
 
-def _died(system: Rig) -> list[str]:
+def _died(system: ChaosRig) -> list[str]:
     """A process may fail to start while a server is away; one that works may not end."""
     return [
         f"{instance.process.name} ended by itself: {line}"
@@ -124,10 +124,10 @@ def _died(system: Rig) -> list[str]:
 
 
 async def _judged(
-    system: Rig,
-    customers: Customers,
-    nemesis: Nemesis,
-    report: Report,
+    system: ChaosRig,
+    customers: CustomerLoad,
+    nemesis: ChaosNemesis,
+    report: JudgeReport,
     settled_s: float | None,
 ) -> Verdict:
     books = await asyncio.to_thread(asyncio.run, read_books(system.addresses))

@@ -21,26 +21,26 @@ ONCE: Final = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class StoredRow:
     status: str
     detail: Mapping[str, Any]
 
 
-ABSENT: Final = Row("Absent", {})
+ABSENT: Final = StoredRow("Absent", {})
 
 
 @dataclass(slots=True)
 class Books:
     """What each service's store holds, by order: `rows["payment"]`; and the stock by SKU."""
 
-    rows: dict[str, dict[str, Row]] = field(
+    rows: dict[str, dict[str, StoredRow]] = field(
         default_factory=lambda: {manifest.name: {} for manifest in SERVICES}
     )
     customers: dict[str, int] = field(default_factory=dict)
     stock: dict[str, Mapping[str, int]] = field(default_factory=dict)
     waiting: dict[str, int] = field(default_factory=dict)
 
-    def row(self, service: str, order_id: str) -> Row:
+    def row(self, service: str, order_id: str) -> StoredRow:
         return self.rows[service].get(order_id, ABSENT)
 
 
@@ -51,7 +51,7 @@ HOLDING: Final = {"Reserved": "reserved", "Committed": "committed", "Shipped": "
 
 
 @dataclass(slots=True)
-class Report:
+class JudgeReport:
     """`violations` name the guarantee that each breaks."""
 
     orders: int
@@ -64,7 +64,7 @@ class Report:
         return not self.violations
 
 
-class Logged(Protocol):
+class LoggedEvent(Protocol):
     """One event and the topic in which it stands."""
 
     @property
@@ -74,10 +74,10 @@ class Logged(Protocol):
     def envelope(self) -> Envelope: ...
 
 
-T = TypeVar("T", bound=Logged)
+T = TypeVar("T", bound=LoggedEvent)
 
 
-def judge(books: Books, logged: Sequence[Logged], expected: Iterable[str] = ()) -> Report:
+def judge(books: Books, logged: Sequence[LoggedEvent], expected: Iterable[str] = ()) -> JudgeReport:
     """Check G1, G2, G3, G4, G6 and G7 of every order; `expected` are acknowledged order ids (G5)."""
     violations = [
         f"G5 {o}: acknowledged, but unknown" for o in expected if o not in books.rows["order"]
@@ -94,7 +94,7 @@ def judge(books: Books, logged: Sequence[Logged], expected: Iterable[str] = ()) 
     states: dict[str, int] = {}
     for row in books.rows["order"].values():
         states[row.status] = states.get(row.status, 0) + 1
-    return Report(len(books.rows["order"]), states, violations, len(logged))
+    return JudgeReport(len(books.rows["order"]), states, violations, len(logged))
 
 
 def by_order(logged: Iterable[T]) -> dict[str, list[T]]:
@@ -123,7 +123,7 @@ def _caused(events: dict[str, T]) -> list[T]:
 
 def _steps_to(
     id_: str,
-    events: Mapping[str, Logged],
+    events: Mapping[str, LoggedEvent],
     before: Mapping[tuple[str, int], str],
     steps: dict[str, int],
 ) -> int:
@@ -137,7 +137,7 @@ def _steps_to(
     return steps[id_]
 
 
-def of_order(books: Books, order_id: str, order: Row) -> list[str]:
+def of_order(books: Books, order_id: str, order: StoredRow) -> list[str]:
     """G1 and G2."""
     if order.status not in SETTLED:
         return [f"G1 not settled: {order.status}"]
@@ -153,7 +153,7 @@ def of_order(books: Books, order_id: str, order: Row) -> list[str]:
     return [f"G2 {order.status.lower()}, but {what}" for what in wrong]
 
 
-def _confirmed(order: Row, rows: Mapping[str, Row]) -> list[str]:
+def _confirmed(order: StoredRow, rows: Mapping[str, StoredRow]) -> list[str]:
     """Beyond the states: the amount, and stock that leaves with its shipment only."""
     has_left = rows["inventory"].status == "Shipped" and rows["shipping"].status != "Dispatched"
     captured = rows["payment"].detail.get("captured_minor")
@@ -164,7 +164,7 @@ def _confirmed(order: Row, rows: Mapping[str, Row]) -> list[str]:
     return [what for what, is_so in wrong.items() if is_so]
 
 
-def _cancelled(paid: Row) -> list[str]:
+def _cancelled(paid: StoredRow) -> list[str]:
     if paid.status != "Refunded":
         return []
     returned = paid.detail["refunded_minor"] + paid.detail["fee_minor"]
@@ -173,7 +173,7 @@ def _cancelled(paid: Row) -> list[str]:
     return ["refund and fee are not what was captured"]
 
 
-def of_history(history: Sequence[Logged]) -> list[str]:
+def of_history(history: Sequence[LoggedEvent]) -> list[str]:
     """G3 and G4: compensations in reverse order, each event once, the end only at the end."""
     types = [identity_of(entry.envelope.type) for entry in history]
     counts = Counter(types)
@@ -225,7 +225,7 @@ def of_points(books: Books) -> list[str]:
     ]
 
 
-def of_sequences(logged: Iterable[Logged]) -> list[str]:
+def of_sequences(logged: Iterable[LoggedEvent]) -> list[str]:
     """G7: a service's events of one order stand in its topic in the order of decision, no gap."""
     last: dict[tuple[str, str], int] = {}
     problems = []

@@ -8,11 +8,11 @@ from typing import Any, Final
 import asyncpg
 import httpx
 
-from saga_cli.connections import Answer, Pool
+from saga_cli.connections import ConnectionPool, Response
 from saga_cli.topology import BY_NAME, Addresses
 
 AGAIN_S: Final = 1.0
-"""After so long a client who was told that there is too much to do asks again."""
+"""Seconds after which a client that was refused for overload asks again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ async def place(url: str, body: dict[str, Any], count: int, connections: int) ->
 
     Raises RuntimeError for any other answer than an order, or that there is too much to do now.
     """
-    pool, content = Pool([url], connections), json.dumps(body).encode()
+    pool, content = ConnectionPool([url], connections), json.dumps(body).encode()
     head = (
         "POST /checkout HTTP/1.1\r\nHost: order\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(content)}\r\n\r\n"
@@ -46,7 +46,7 @@ async def place(url: str, body: dict[str, Any], count: int, connections: int) ->
         pool.close()
 
 
-async def _placed(pool: Pool, request: bytes) -> str:
+async def _placed(pool: ConnectionPool, request: bytes) -> str:
     answer = await _answer(pool, request)
     if answer.status == httpx.codes.TOO_MANY_REQUESTS:
         await asyncio.sleep(AGAIN_S)
@@ -56,8 +56,8 @@ async def _placed(pool: Pool, request: bytes) -> str:
     return str(json.loads(answer.body)["order_id"])
 
 
-async def _answer(pool: Pool, request: bytes) -> Answer:
-    answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+async def _answer(pool: ConnectionPool, request: bytes) -> Response:
+    answered: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
     pool.ask(request, answered.set_result)
     return await answered
 

@@ -9,16 +9,16 @@ from typing import Any, Final, Literal
 import httpx
 from rich.console import Console
 
-from guarantees.judge import Report
+from guarantees.judge import JudgeReport
 from saga_cli import burst
 from saga_cli.history.showing import table
 from saga_cli.history.story import story
-from saga_cli.log.reader import Logged, read
+from saga_cli.log.reader import LogEvent, read
 from saga_cli.stack.seed import SUSPENDED_CUSTOMER
 from saga_cli.stack.services import Services
-from saga_cli.targets import Places
+from saga_cli.targets import Targets
 from saga_cli.verify.reconcile import settled
-from saga_cli.verify.whole import verify_all
+from saga_cli.verify.service import verify_all
 
 MIXED: Final = 200
 BURST: Final = 1000
@@ -87,7 +87,7 @@ class Demo:
         asyncio.run(self._mixed())
         placed_at_once = self._burst()
         report = asyncio.run(settled(self.services.addresses, self.acknowledged, SETTLE_S))
-        self._tell(placed_at_once)
+        self._print(placed_at_once)
         self._rebuild(report)
         self._conclude(report)
         return not self.failures and report.is_clean
@@ -141,7 +141,7 @@ class Demo:
                 return order
             time.sleep(0.02)
 
-    def _show(self, scene: Scene, order: dict[str, Any], history: Sequence[Logged]) -> None:
+    def _show(self, scene: Scene, order: dict[str, Any], history: Sequence[LogEvent]) -> None:
         title = f"{scene.title} - order {order['order_id']}"
         self.console.print(f"\n[bold]{title}[/]")
         self.console.print(table(story(history, order["order_id"])))
@@ -187,7 +187,7 @@ class Demo:
         self.acknowledged += placed
         return placed
 
-    def _tell(self, placed: list[str]) -> None:
+    def _print(self, placed: list[str]) -> None:
         found = asyncio.run(burst.measure(self.services.addresses, placed))
         self.console.print(
             f"  {found.orders} checkouts over 100 connections: {found.confirmed} confirmed in "
@@ -196,21 +196,23 @@ class Demo:
         if found.confirmed != BURST:
             self.failures.append(f"{BURST - found.confirmed} orders of the burst not confirmed")
 
-    def _rebuild(self, report: Report) -> None:
+    def _rebuild(self, report: JudgeReport) -> None:
         """Each service again from Kafka alone, held against its live rows."""
         self.console.print(
             f"\nReconciled {report.orders} orders and {report.events} events over five databases: "
             f"{report.states}"
         )
-        places = Places(self.services.addresses.kafka_bootstrap, self.services.addresses)
+        places = Targets(self.services.addresses.kafka_bootstrap, self.services.addresses)
         results = asyncio.run(verify_all(places))
         rows, events = sum(r.rows for r in results), sum(r.events for r in results)
         differences = [d for r in results for d in r.differences]
-        told = f"{len(differences)} differences" if differences else "all equal"
-        self.console.print(f"Rebuilt from Kafka and compared: {events} events, {rows} rows: {told}")
+        outcome = f"{len(differences)} differences" if differences else "all equal"
+        self.console.print(
+            f"Rebuilt from Kafka and compared: {events} events, {rows} rows: {outcome}"
+        )
         self.failures += [f"G8 {d.service} {d.key}: {d.what}" for d in differences]
 
-    def _conclude(self, report: Report) -> None:
+    def _conclude(self, report: JudgeReport) -> None:
         for violation in [*self.failures, *report.violations][:20]:
             self.console.print(f"  [red]{violation}[/]")
         if report.is_clean and not self.failures:
@@ -222,9 +224,9 @@ class Demo:
 
 def _money(order: dict[str, Any]) -> str:
     """The reason, and what of the money came back."""
-    told = order["reason"] or ""
+    outcome = order["reason"] or ""
     if order["refunded_minor"]:
-        told += (
+        outcome += (
             f", {order['refunded_minor'] / 100:.2f} of {order['total_minor'] / 100:.2f} refunded"
         )
-    return told
+    return outcome

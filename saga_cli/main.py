@@ -106,7 +106,7 @@ def down() -> None:
             supervisor.wait(STOP_S)
         except psutil.TimeoutExpired:
             supervisor.kill()  # what it started goes with it
-    console.print("Stopped; nothing is left behind.")
+    console.print("Stopped; nothing is left running.")
 
 
 @app.command(rich_help_panel=STACK)
@@ -227,12 +227,12 @@ def chaos(
     rate: Annotated[float, typer.Option(min=1, max=200, help="Checkouts a second.")] = 20,
     logs: Annotated[Path | None, typer.Option(help="Copy all logs here at the end.")] = None,
 ) -> None:
-    """Torment the whole system on real servers, let it settle, compare all books."""
+    """Run the system on real servers under faults, let it settle, compare all databases and topics."""
     from chaos import command  # noqa: PLC0415 - slow, see above
-    from chaos.trial import Options  # noqa: PLC0415
+    from chaos.trial import TrialOptions  # noqa: PLC0415
 
     number = secrets.randbelow(10**6) if seed is None else seed
-    command.chaos(Options(number, seconds, rate, logs))
+    command.chaos(TrialOptions(number, seconds, rate, logs))
 
 
 @app.command(rich_help_panel=PROOF)
@@ -251,7 +251,7 @@ def bench(  # noqa: PLR0913 - each is an option
     *,
     quick: Annotated[bool, typer.Option("--quick", help="Only show that it works.")] = False,
 ) -> None:
-    """Measure the whole on real servers: capacity, latency, cost, recovery, overload and more.
+    """Measure the system on real servers: capacity, latency, cost, recovery, overload and more.
 
     Scenarios: capacity, latency, cost, in-flight, hot, recovery, overload, drain, curve, growth.
     Without a name: capacity, latency, cost, recovery and overload, some 8 minutes.

@@ -9,9 +9,9 @@ from aiokafka.errors import KafkaError
 from redis.exceptions import RedisError
 
 from saga_cli.log.source import HoleError, UnreadableError
-from saga_cli.terminal import fail, said
+from saga_cli.terminal import fail, message_of
 
-AILING = (HoleError, UnreadableError, KafkaError, RedisError, asyncpg.PostgresError, OSError)
+UNAVAILABLE = (HoleError, UnreadableError, KafkaError, RedisError, asyncpg.PostgresError, OSError)
 
 
 @contextmanager
@@ -19,5 +19,5 @@ def in_one_line() -> Iterator[None]:
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it is told here
     try:
         yield
-    except AILING as error:
-        fail(said(error))
+    except UNAVAILABLE as error:
+        fail(message_of(error))

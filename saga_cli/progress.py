@@ -1,4 +1,4 @@
-"""How far a command is that reads the log: a bar, or where there is no terminal a line now and then."""
+"""Progress of a command that reads the log: a bar, or lines where there is no terminal."""
 
 import sys
 import time
@@ -9,14 +9,14 @@ from typing import Final
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from saga_cli.terminal import console
-from saga_cli.verify.results import Told
+from saga_cli.verify.results import ReadProgress
 
-TOLD_EVERY_S: Final = 15.0
+LINE_EVERY_S: Final = 15.0
 
 
 @contextmanager
-def shown() -> Iterator[Callable[[str], Told]]:
-    """Given a name, yields who is to be told of the records that are read for it."""
+def shown() -> Iterator[Callable[[str], ReadProgress]]:
+    """Yields a function from a name to the callback for the records read under it."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -29,25 +29,25 @@ def shown() -> Iterator[Callable[[str], Told]]:
         yield lambda name: _drawn(bar, name) if is_drawn else _written(name)
 
 
-def _drawn(bar: Progress, name: str) -> Told:
+def _drawn(bar: Progress, name: str) -> ReadProgress:
     task, total = bar.add_task(name, total=None), 0
 
-    def told(read: int, more: int) -> None:
+    def report(read: int, more: int) -> None:
         nonlocal total
         total += more
         bar.update(task, advance=read, total=total)
 
-    return told
+    return report
 
 
-def _written(name: str) -> Told:
-    done, total, told_at = 0, 0, time.monotonic()
+def _written(name: str) -> ReadProgress:
+    done, total, written_at = 0, 0, time.monotonic()
 
-    def told(read: int, more: int) -> None:
-        nonlocal done, total, told_at
+    def report(read: int, more: int) -> None:
+        nonlocal done, total, written_at
         done, total = done + read, total + more
-        if time.monotonic() - told_at > TOLD_EVERY_S:
-            told_at = time.monotonic()
+        if time.monotonic() - written_at > LINE_EVERY_S:
+            written_at = time.monotonic()
             sys.stderr.write(f"{name}: {done} of {total} records\n")
 
-    return told
+    return report

@@ -24,7 +24,7 @@ Run: TypeAlias = Callable[[Sequence[str], Mapping[str, str]], tuple[int, str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class MutantVerdict:
     """`error` is "" for a mutant that a test has found."""
 
     name: str
@@ -58,20 +58,22 @@ def run_tests(
     return run([*words, *quiet, *tests], environment)
 
 
-def verdicts(names: Sequence[str], addresses: Addresses, run: Run = run_alone) -> Iterator[Verdict]:
+def verdicts(
+    names: Sequence[str], addresses: Addresses, run: Run = run_alone
+) -> Iterator[MutantVerdict]:
     """First all the tests without any bug: they have to pass. Then each bug against its own."""
     tests = sorted({test for name in names for test in EDITS[name].tests})
     code, output = run_tests(tests, addresses, run=run)
     if code:
-        yield Verdict("none", f"without a bug the tests fail: {output[-2000:]}")
+        yield MutantVerdict("none", f"without a bug the tests fail: {output[-2000:]}")
         return
     for name in names:
         code, output = run_tests(EDITS[name].tests, addresses, name, run)
         if code == FAILED:
-            yield Verdict(name)
+            yield MutantVerdict(name)
         else:
             why = "NOT FOUND" if code == 0 else f"pytest ended with {code}: {output[-500:]}"
-            yield Verdict(name, why)
+            yield MutantVerdict(name, why)
 
 
 def edits_of(names: str) -> list[str]:

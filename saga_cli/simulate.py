@@ -25,11 +25,11 @@ from simulation.summary import Summary
 SHOWN: Final = 40
 LONG_ORDERS: Final = 100_000
 """A run of so many orders has to reach every cell of state and message that is not explained."""
-TOLD_EVERY_S: Final = 60
+LINE_EVERY_S: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class SimulationOptions:
     """So many orders from a seed on, so many a run, with these kinds of faults."""
 
     orders: int
@@ -58,13 +58,13 @@ def kinds_of(faults: str) -> frozenset[str]:
     return kinds
 
 
-def simulate(wanted: Wanted) -> None:
+def simulate(wanted: SimulationOptions) -> None:
     """Exit code 1 after the first run that breaks a guarantee.
 
     Also after a long run of all kinds of faults that leaves cells neither reached nor explained.
     """
     summary, started = Summary(), monotonic()
-    told_at = started
+    printed_at = started
     columns = (TextColumn("orders"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         bar = progress.add_task("orders", total=wanted.orders)
@@ -72,10 +72,10 @@ def simulate(wanted: Wanted) -> None:
             for result in many(wanted.plans(), wanted.jobs or cores()):
                 summary.add(result)
                 progress.update(bar, completed=min(summary.orders, wanted.orders))
-                told_at = _told(summary, wanted, started, told_at)
+                printed_at = _print_progress(summary, wanted, started, printed_at)
                 if result.guarantee:
                     break
-    tell(summary, monotonic() - started)
+    print_summary(summary, monotonic() - started)
     if summary.failures:
         explain(summary.failures[0])
         raise typer.Exit(1)
@@ -86,11 +86,13 @@ def simulate(wanted: Wanted) -> None:
         raise typer.Exit(1)
 
 
-def _told(summary: Summary, wanted: Wanted, started: float, told_at: float) -> float:
+def _print_progress(
+    summary: Summary, wanted: SimulationOptions, started: float, printed_at: float
+) -> float:
     """Where there is no terminal to draw a bar on, a line a minute says how far it is."""
     now = monotonic()
-    if console.is_terminal or now - told_at < TOLD_EVERY_S:
-        return told_at
+    if console.is_terminal or now - printed_at < LINE_EVERY_S:
+        return printed_at
     rate = summary.orders / (now - started)
     console.print(f"{summary.orders} of {wanted.orders} orders, {rate:.0f} orders/s")
     return now
@@ -117,7 +119,7 @@ def repeat(text: str, log: Path | None, *, verbose: bool) -> None:
     console.print("no violation")
 
 
-def tell(summary: Summary, seconds: float) -> None:
+def print_summary(summary: Summary, seconds: float) -> None:
     rate = summary.orders / max(seconds, 0.001)
     console.print(
         f"{summary.orders} orders in {summary.runs} runs, {summary.events} events, "

@@ -11,7 +11,7 @@ from saga_cli.topology import BY_NAME, Addresses, addresses_of, store_of
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class Targets:
     """`addresses` is None where only the services' own variables are given."""
 
     kafka_bootstrap: str
@@ -34,7 +34,7 @@ class Places:
         return store_of(self.addresses, service)
 
 
-def found() -> Places:
+def found() -> Targets:
     """SAGA_KAFKA_BOOTSTRAP, SAGA_POSTGRES_URL and SAGA_REDIS_URL, or the running stack's.
 
     Kafka's alone is enough for what reads only the log. Without any, the command ends with 2.
@@ -44,11 +44,11 @@ def found() -> Places:
     except MissingAddressError as error:
         fail(str(error))
     if bootstrap and all(others):
-        return Places(bootstrap, addresses_of(bootstrap, *others))
+        return Targets(bootstrap, addresses_of(bootstrap, *others))
     if bootstrap:
-        return Places(bootstrap)
+        return Targets(bootstrap)
     stack = state.found()
     if stack is None or not stack.servers:
         fail(f"no stack runs in this folder: start one with `saga up`, or give {GIVEN[0]}")
     addresses = addresses_of(*stack.servers)
-    return Places(addresses.kafka_bootstrap, addresses)
+    return Targets(addresses.kafka_bootstrap, addresses)

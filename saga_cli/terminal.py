@@ -29,25 +29,25 @@ def print_json(found: object) -> None:
     sys.stdout.write(json.dumps(found, indent=1) + "\n")
 
 
-def table_of(*columns: str, right: Collection[str] = (), whole: Collection[str] = ()) -> Table:
-    """Columns to the left, or to the `right`; where it is narrow, those that are `whole` stay so.
+def table_of(*columns: str, right: Collection[str] = (), unbroken: Collection[str] = ()) -> Table:
+    """Columns to the left, or to the `right`; where it is narrow, the `unbroken` ones are not folded.
 
     The others are folded then, and nothing is cut.
     """
     shown = Table()
     for name in columns:
         side: Literal["left", "right"] = "right" if name in right else "left"
-        shown.add_column(name, justify=side, overflow="fold", no_wrap=name in whole)
+        shown.add_column(name, justify=side, overflow="fold", no_wrap=name in unbroken)
     return shown
 
 
 def check_terminal() -> None:
     """Where nobody can be asked, the command ends with 2."""
     if not sys.stdin.isatty():
-        fail("there is no terminal to ask at: say --yes")
+        fail("there is no terminal to ask at: give --yes")
 
 
-def said(error: BaseException) -> str:
+def message_of(error: BaseException) -> str:
     """An error in one line, for a person: without its class or its number."""
     text = " ".join(str(error).split())
     if "Unable to bootstrap" in text:
@@ -141,7 +141,7 @@ class OneLine(TyperGroup):
             if not standalone_mode:
                 raise
             place = f"{error.filename}: " if error.filename else ""
-            sys.stderr.write(f"saga: {place}{said(error)}\n")
+            sys.stderr.write(f"saga: {place}{message_of(error)}\n")
             code = 2
         if standalone_mode:
             sys.exit(code or 0)

@@ -10,7 +10,7 @@ from chassis.parking import is_consumed
 from chassis.replay import Folded, fold
 from chassis.service import Service
 from chassis.work import adapter_of
-from guarantees.judge import PIECES, Books, Row, judge
+from guarantees.judge import PIECES, Books, StoredRow, judge
 from guarantees.services import SERVICES
 from inventory_svc import domain as inventory
 from loyalty_svc import keys
@@ -196,9 +196,9 @@ def books_of(town: Town) -> Books:
     return books
 
 
-def _row(state: Any) -> Row:
+def _row(state: Any) -> StoredRow:
     kind = type(state)
-    return Row(kind.__name__, adapter_of(kind).dump_python(state))
+    return StoredRow(kind.__name__, adapter_of(kind).dump_python(state))
 
 
 def loyalty_orders(town: Town) -> Iterator[tuple[str, Any]]:

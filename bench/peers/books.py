@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import asyncpg
 
-from bench.peers.mix import Ending, Order, ending_of
+from bench.peers.mix import Ending, MixOrder, ending_of
 
 PAID: Final[Mapping[Ending, frozenset[str]]] = {
     "confirmed": frozenset({"captured"}),
@@ -26,7 +26,7 @@ POINTS: Final = "SELECT customer, sum(points)::bigint FROM points GROUP BY 1"
 
 
 @dataclass(frozen=True, slots=True)
-class Books:
+class PeerBooks:
     """`wrong` counts orders, SKUs and customers that are not as the mix demands."""
 
     confirmed: int
@@ -34,7 +34,7 @@ class Books:
     wrong: int
 
 
-async def check(urls: Mapping[str, str], orders: Sequence[Order], measured: range) -> Books:
+async def check(urls: Mapping[str, str], orders: Sequence[MixOrder], measured: range) -> PeerBooks:
     """Read each service's tables, of the database that `urls` names for it.
 
     All orders have to be right; `measured` are the numbers of those whose endings are counted.
@@ -54,10 +54,10 @@ async def check(urls: Mapping[str, str], orders: Sequence[Order], measured: rang
         )
     wrong += await _shared_rows_wrong(urls, orders)
     found = Counter(states.get(order.id) for order in orders if order.number in measured)
-    return Books(found["CONFIRMED"], found["CANCELLED"], wrong)
+    return PeerBooks(found["CONFIRMED"], found["CANCELLED"], wrong)
 
 
-async def _shared_rows_wrong(urls: Mapping[str, str], orders: Iterable[Order]) -> int:
+async def _shared_rows_wrong(urls: Mapping[str, str], orders: Iterable[MixOrder]) -> int:
     """How many SKUs and customers differ from the sums over confirmed orders."""
     reserved: Counter[str] = Counter()
     points: Counter[str] = Counter()

@@ -20,8 +20,8 @@ from uuid import UUID
 import asyncpg
 import psutil
 
-from bench.peers.mix import SKUS, Order
-from bench.peers.places import Place, cpu_of, made, servers_of
+from bench.peers.mix import SKUS, MixOrder
+from bench.peers.places import RunServers, cpu_of, made, servers_of
 from bench.peers.running import Crew, Role, Submit, beside
 from chassis import keeping, together
 from chassis import postgres_sql as sql
@@ -45,7 +45,7 @@ LEASE: Final = timedelta(seconds=4)
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class CeilingStep:
     """One message of an order at a service: the bytes of the event that it leads to, and effects.
 
     `called`: the outcome of a call that was made once the event that asked for it was out.
@@ -61,7 +61,7 @@ class Step:
 class Rows:
     """What a confirmed order leaves at a service; `detail` are bytes of its state."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[CeilingStep, ...]
     table: str = ""
     detail: int = 0
     shared: str = ""
@@ -70,22 +70,27 @@ class Rows:
 
 ROWS: Final = {
     "order": Rows(
-        (Step(392, owes="later"), Step(51, finishes="later")), "ORDERS", 451, timeline=True
+        (CeilingStep(392, owes="later"), CeilingStep(51, finishes="later")),
+        "ORDERS",
+        451,
+        timeline=True,
     ),
-    "inventory": Rows((Step(392), Step(177)), "RESERVATIONS", 139, shared="STOCK"),
+    "inventory": Rows((CeilingStep(392), CeilingStep(177)), "RESERVATIONS", 139, shared="STOCK"),
     "payment": Rows(
-        (Step(392, owes="call"), Step(460, finishes="call", called=True)), "PAYMENTS", 91
+        (CeilingStep(392, owes="call"), CeilingStep(460, finishes="call", called=True)),
+        "PAYMENTS",
+        91,
     ),
     "shipping": Rows(
         (
-            Step(392, owes="call"),
-            Step(486, finishes="call", called=True),
-            Step(51, owes="later"),
+            CeilingStep(392, owes="call"),
+            CeilingStep(486, finishes="call", called=True),
+            CeilingStep(51, owes="later"),
         ),
         "SHIPMENTS",
         119,
     ),
-    "loyalty": Rows((Step(97),)),  # its rows are in Redis
+    "loyalty": Rows((CeilingStep(97),)),  # its rows are in Redis
 }
 """Counted in the statistics and topics of a stack that confirmed 300 orders of two lines each."""
 
@@ -95,7 +100,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = "--in-flight: batches at once in each service; --sagas: of each batch size"
 
 
-def measured(place: Place, options: argparse.Namespace) -> dict[str, Any]:
+def measured(place: RunServers, options: argparse.Namespace) -> dict[str, Any]:
     with_rows = {name: () for name, rows in ROWS.items() if rows.table}
     with made(place, with_rows, tuple(ROWS)):
         asyncio.run(_fill(place))
@@ -113,7 +118,7 @@ def measured(place: Place, options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-async def _fill(place: Place) -> None:
+async def _fill(place: RunServers) -> None:
     for name, rows in ROWS.items():
         if not rows.table:
             continue
@@ -128,7 +133,7 @@ async def _fill(place: Place) -> None:
         await connection.close()
 
 
-def _measured(place: Place, options: argparse.Namespace, size: int) -> dict[str, Any]:
+def _measured(place: RunServers, options: argparse.Namespace, size: int) -> dict[str, Any]:
     """One batch size: every service does the same number of batches."""
     batches = max(2 * options.in_flight, options.sagas // size)
     warm_up = options.in_flight
@@ -156,7 +161,7 @@ def _measured(place: Place, options: argparse.Namespace, size: int) -> dict[str,
 
 
 @dataclass
-class Relay:
+class CeilingRelay:
     """Moves the outbox to Kafka, turn by turn, with the product's statements."""
 
     connection: Any
@@ -208,7 +213,7 @@ class Writer:
     name: str
     size: int
     pool: Any
-    relay: Relay
+    relay: CeilingRelay
     numbers: Iterator[int] = field(default_factory=count)
 
     def __post_init__(self) -> None:
@@ -217,7 +222,7 @@ class Writer:
         self.own: StateTable = getattr(stores, self.rows.table)
         self.shared: SharedTable | None = getattr(stores, self.rows.shared or "none", None)
 
-    async def batch(self, order: Order) -> None:
+    async def batch(self, order: MixOrder) -> None:
         """`order` numbers the batch."""
         keys = [f"{UUID(int=order.number * self.size + n)}" for n in range(self.size)]
         for version, step in enumerate(self.rows.steps, 1):
@@ -230,7 +235,9 @@ class Writer:
             self.relay.wake.set()
         await self.relay.all_sent()
 
-    async def _write(self, connection: Any, keys: list[str], version: int, step: Step) -> None:
+    async def _write(
+        self, connection: Any, keys: list[str], version: int, step: CeilingStep
+    ) -> None:
         ids = [UUID(int=(UUID(key).int << 4) + version) for key in keys]
         await connection.fetchrow(self.own.reading, ids, keys)
         parts = [Part("new_inbox", sql.ENTER, [ids], rows=self.size), self._state(keys, version)]
@@ -244,7 +251,7 @@ class Writer:
         parts.append(Part("new_outbox", outbox, [*rows, [PACKED] * self.size]))
         await together.run(connection, parts + list(self._rest(keys, step)))
 
-    def _rest(self, keys: list[str], step: Step) -> Iterator[Part]:
+    def _rest(self, keys: list[str], step: CeilingStep) -> Iterator[Part]:
         if step.owes:
             is_call = step.owes == "call"
             due = None if is_call else datetime.now(UTC) + timedelta(hours=1)
@@ -272,13 +279,15 @@ class Writer:
 
 
 @asynccontextmanager
-async def serving(place: Place, name: str, size: int) -> AsyncIterator[Submit]:
+async def serving(place: RunServers, name: str, size: int) -> AsyncIterator[Submit]:
     producer = make_producer(place.kafka, name)
     await producer.start()
     topic = place.topic(name)
     try:
         if not ROWS[name].table:
-            yield partial(_send_only, Relay(None, producer, topic, b""), ROWS[name].steps[0], size)
+            yield partial(
+                _send_only, CeilingRelay(None, producer, topic, b""), ROWS[name].steps[0], size
+            )
             return
         lazy = {**PLANNED_ONCE, "synchronous_commit": "off"}
         pool = asyncpg.create_pool(
@@ -288,13 +297,13 @@ async def serving(place: Place, name: str, size: int) -> AsyncIterator[Submit]:
         async with pool, aside, aside.acquire() as leading:
             steps = ROWS[name].steps
             value = b"x" * (sum(step.value for step in steps) // len(steps))
-            relay = Relay(leading, producer, topic, value)
+            relay = CeilingRelay(leading, producer, topic, value)
             async with beside(relay.run()):
                 yield Writer(name, size, pool, relay).batch
     finally:
         await producer.stop()
 
 
-async def _send_only(relay: Relay, step: Step, size: int, order: Order) -> None:
+async def _send_only(relay: CeilingRelay, step: CeilingStep, size: int, order: MixOrder) -> None:
     keys = (f"{UUID(int=order.number * size + n)}".encode() for n in range(size))
     await relay.send([(key, b"x" * step.value) for key in keys])

@@ -15,15 +15,15 @@ from typing import Any, Final
 from dbos import DBOS, AsyncSQLAlchemyDatasource, SQLAlchemyDatasource
 
 from bench.peers import shop
-from bench.peers.mix import Order
-from bench.peers.places import Place
-from bench.peers.running import Plan, Role, Submit
+from bench.peers.mix import MixOrder
+from bench.peers.places import RunServers
+from bench.peers.running import PeerPlan, Role, Submit
 
 SYSTEM: Final = "dbos_system"
 
 
 @dataclass(frozen=True, slots=True)
-class Tuning:
+class DbosTuning:
     processes: int
     at_once: int
     pool: int
@@ -39,33 +39,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--isolation", default="READ COMMITTED", help="of a step's transaction")
 
 
-def plan(place: Place, options: argparse.Namespace) -> Plan:
-    tuning = Tuning(
+def plan(place: RunServers, options: argparse.Namespace) -> PeerPlan:
+    tuning = DbosTuning(
         options.processes, options.at_once, options.pool, options.mode, options.isolation
     )
     serve = in_threads if tuning.mode == "threads" else as_coroutines
     names = [f"dbos-{n}" for n in range(tuning.processes)]
-    return Plan(
+    return PeerPlan(
         databases={"shop": tuple(shop.TABLES), SYSTEM: ()},
         roles=[Role(name, serve, (place, tuning, name), loads=True) for name in names],
-        settings={name: getattr(tuning, name) for name in Tuning.__slots__},
+        settings={name: getattr(tuning, name) for name in DbosTuning.__slots__},
     )
 
 
 class Steps:
     """What a workflow calls, each in a transaction of its own."""
 
-    def __init__(self, place: Place, tuning: Tuning) -> None:
+    def __init__(self, place: RunServers, tuning: DbosTuning) -> None:
         self.url = place.url("shop")
         self.engine = {"pool_size": tuning.pool, "max_overflow": 0}
         self.isolation = tuning.isolation
         self.source: Any = None
 
-    def run(self, step: shop.Step, order: Order) -> bool:
+    def run(self, step: shop.Step, order: MixOrder) -> bool:
         done: bool = self.source.run_tx_step(self._options(step), self._do, step, order)
         return done
 
-    async def run_async(self, step: shop.Step, order: Order) -> bool:
+    async def run_async(self, step: shop.Step, order: MixOrder) -> bool:
         done: bool = await self.source.run_tx_step_async(
             self._options(step), self._do_async, step, order
         )
@@ -74,17 +74,17 @@ class Steps:
     def _options(self, step: shop.Step) -> dict[str, str]:
         return {"name": step.__name__, "isolation_level": self.isolation}
 
-    def _do(self, step: shop.Step, order: Order) -> bool:
+    def _do(self, step: shop.Step, order: MixOrder) -> bool:
         return step(self.source.sql_session(), order)
 
-    async def _do_async(self, step: shop.Step, order: Order) -> bool:
+    async def _do_async(self, step: shop.Step, order: MixOrder) -> bool:
         done: bool = await self.source.sql_session().run_sync(step, order)
         return done
 
 
-def _checkout(steps: Steps) -> Callable[[Order], None]:
+def _checkout(steps: Steps) -> Callable[[MixOrder], None]:
     @DBOS.workflow()
-    def checkout(order: Order) -> None:
+    def checkout(order: MixOrder) -> None:
         steps.run(shop.place, order)
         undo: list[shop.Step] = []
         for _, step, back in shop.CHAIN:
@@ -102,7 +102,7 @@ def _checkout(steps: Steps) -> Callable[[Order], None]:
 
 def _async_checkout(steps: Steps) -> Submit:
     @DBOS.workflow()
-    async def checkout(order: Order) -> None:
+    async def checkout(order: MixOrder) -> None:
         await steps.run_async(shop.place, order)
         undo: list[shop.Step] = []
         for _, step, back in shop.CHAIN:
@@ -119,7 +119,7 @@ def _async_checkout(steps: Steps) -> Submit:
 
 
 @asynccontextmanager
-async def in_threads(place: Place, tuning: Tuning, name: str) -> AsyncIterator[Submit]:
+async def in_threads(place: RunServers, tuning: DbosTuning, name: str) -> AsyncIterator[Submit]:
     steps = Steps(place, tuning)
     _configure(place, tuning, name)
     checkout = _checkout(steps)
@@ -129,7 +129,7 @@ async def in_threads(place: Place, tuning: Tuning, name: str) -> AsyncIterator[S
     await asyncio.to_thread(DBOS.launch)
     threads = ThreadPoolExecutor(tuning.at_once)
 
-    async def submit(order: Order) -> None:
+    async def submit(order: MixOrder) -> None:
         await asyncio.get_running_loop().run_in_executor(threads, checkout, order)
 
     try:
@@ -140,7 +140,7 @@ async def in_threads(place: Place, tuning: Tuning, name: str) -> AsyncIterator[S
 
 
 @asynccontextmanager
-async def as_coroutines(place: Place, tuning: Tuning, name: str) -> AsyncIterator[Submit]:
+async def as_coroutines(place: RunServers, tuning: DbosTuning, name: str) -> AsyncIterator[Submit]:
     steps = Steps(place, tuning)
     _configure(place, tuning, name)
     checkout = _async_checkout(steps)
@@ -148,7 +148,7 @@ async def as_coroutines(place: Place, tuning: Tuning, name: str) -> AsyncIterato
     await asyncio.to_thread(DBOS.launch)
     free = asyncio.Semaphore(tuning.at_once)
 
-    async def submit(order: Order) -> None:
+    async def submit(order: MixOrder) -> None:
         async with free:
             await checkout(order)
 
@@ -158,7 +158,7 @@ async def as_coroutines(place: Place, tuning: Tuning, name: str) -> AsyncIterato
         await asyncio.to_thread(DBOS.destroy)
 
 
-def _configure(place: Place, tuning: Tuning, name: str) -> None:
+def _configure(place: RunServers, tuning: DbosTuning, name: str) -> None:
     """No telemetry and no console of DBOS's makers: neither a key nor an address of one is given."""
     logging.getLogger("dbos").setLevel(logging.ERROR)
     DBOS(

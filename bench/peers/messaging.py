@@ -9,18 +9,18 @@ from typing import Any, Self
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 
-from bench.peers.mix import Order
-from bench.peers.places import Place
+from bench.peers.mix import MixOrder
+from bench.peers.places import RunServers
 
 Sessions = async_sessionmaker[AsyncSession]
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class PeerMessage:
     """`kind` is a command, a reply or an event; an order has one message of a kind at most."""
 
     kind: str
-    order: Order
+    order: MixOrder
 
     @property
     def id(self) -> str:
@@ -33,11 +33,11 @@ class Message:
     def unpacked(cls, packed: str | bytes) -> Self:
         found = json.loads(packed)
         lines = tuple((sku, quantity) for sku, quantity in found["order"].pop("lines"))
-        return cls(found["kind"], Order(lines=lines, **found["order"]))
+        return cls(found["kind"], MixOrder(lines=lines, **found["order"]))
 
 
 @asynccontextmanager
-async def database(place: Place, name: str, pool: int) -> AsyncIterator[Sessions]:
+async def database(place: RunServers, name: str, pool: int) -> AsyncIterator[Sessions]:
     """Without connections beyond the pool: making one costs PostgreSQL more than a step."""
     url = place.url(name, "postgresql+asyncpg")
     engine = create_async_engine(url, pool_size=pool, max_overflow=0)
@@ -48,7 +48,7 @@ async def database(place: Place, name: str, pool: int) -> AsyncIterator[Sessions
 
 
 @asynccontextmanager
-async def producing(place: Place) -> AsyncIterator[Any]:
+async def producing(place: RunServers) -> AsyncIterator[Any]:
     producer = AIOKafkaProducer(bootstrap_servers=place.kafka, acks="all", enable_idempotence=True)
     await producer.start()
     try:
@@ -59,7 +59,7 @@ async def producing(place: Place) -> AsyncIterator[Any]:
 
 @asynccontextmanager
 async def consuming(
-    place: Place, group: str, topics: tuple[str, ...], *, auto_commit: bool
+    place: RunServers, group: str, topics: tuple[str, ...], *, auto_commit: bool
 ) -> AsyncIterator[Any]:
     """A consumer that has its partitions."""
     consumer = AIOKafkaConsumer(

@@ -29,7 +29,7 @@ FORBIDDEN: Final = "AQ"
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class MixOrder:
     """One checkout; `lines` are SKUs with quantities, in the order in which stock is locked."""
 
     number: int
@@ -55,10 +55,10 @@ def ending_of(number: int) -> Ending:
     return OF_HUNDRED[number * SPREAD % 100]
 
 
-def order_of(number: int) -> Order:
+def order_of(number: int) -> MixOrder:
     ending = ending_of(number)
     customers = SUSPENDED if ending == "suspended" else ACTIVE
-    return Order(
+    return MixOrder(
         number,
         customers[(number // 100 + number * 7) % len(customers)],
         _lines(number, ending),

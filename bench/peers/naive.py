@@ -15,10 +15,10 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bench.peers import shop
-from bench.peers.messaging import Message, Sessions, consuming, database, producing
-from bench.peers.mix import Order
-from bench.peers.places import Place
-from bench.peers.running import Plan, Role, Submit, beside
+from bench.peers.messaging import PeerMessage, Sessions, consuming, database, producing
+from bench.peers.mix import MixOrder
+from bench.peers.places import RunServers
+from bench.peers.running import PeerPlan, Role, Submit, beside
 
 TABLES: Final = """
     CREATE TABLE inbox (message_id text PRIMARY KEY);
@@ -81,9 +81,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pool", type=int, default=10, help="connections of each service")
 
 
-def plan(place: Place, options: argparse.Namespace) -> Plan:
+def plan(place: RunServers, options: argparse.Namespace) -> PeerPlan:
     tuning = (options.poll_ms / 1000, options.pool)
-    return Plan(
+    return PeerPlan(
         databases={name: (name,) for name in REACTIONS},
         extra_tables=(TABLES,),
         topics=tuple(REACTIONS),
@@ -93,33 +93,33 @@ def plan(place: Place, options: argparse.Namespace) -> Plan:
 
 
 @dataclass
-class Service:
-    place: Place
+class NaiveService:
+    place: RunServers
     name: str
     sessions: Sessions
     waiting: dict[str, asyncio.Event] = field(default_factory=dict)
 
-    async def submit(self, order: Order) -> None:
+    async def submit(self, order: MixOrder) -> None:
         ended = self.waiting[order.id] = asyncio.Event()
         async with self.sessions.begin() as session:
             await session.run_sync(shop.place, order)
-            await say(session, Message("order.placed", order))
+            await say(session, PeerMessage("order.placed", order))
         await ended.wait()
 
     async def consume(self, consumer: Any) -> None:
         async for record in consumer:
-            message = Message.unpacked(record.value)
+            message = PeerMessage.unpacked(record.value)
             if reaction := REACTIONS[self.name].get(message.kind):
                 await self.react(message, reaction)
 
-    async def react(self, message: Message, reaction: Reaction) -> None:
+    async def react(self, message: PeerMessage, reaction: Reaction) -> None:
         async with self.sessions.begin() as session:
             if (await session.execute(SEEN, {"id": message.id})).first():
                 return
             await session.execute(ENTER, {"id": message.id})
             done = await session.run_sync(reaction.step, message.order)
             kind = reaction.done if done else reaction.refused
-            await say(session, Message(kind, message.order))
+            await say(session, PeerMessage(kind, message.order))
         if ended := self.waiting.pop(message.order.id, None):
             ended.set()
 
@@ -133,17 +133,19 @@ class Service:
             await asyncio.sleep(poll_s)
 
 
-async def say(session: AsyncSession, message: Message) -> None:
+async def say(session: AsyncSession, message: PeerMessage) -> None:
     await session.execute(SAY, {"key": message.order.id, "value": message.packed()})
 
 
 @asynccontextmanager
-async def serve(place: Place, name: str, poll_s: float, pool: int) -> AsyncIterator[Submit | None]:
+async def serve(
+    place: RunServers, name: str, poll_s: float, pool: int
+) -> AsyncIterator[Submit | None]:
     async with (
         database(place, name, pool) as sessions,
         producing(place) as producer,
         consuming(place, name, HEARS[name], auto_commit=True) as consumer,
     ):
-        service = Service(place, name, sessions)
+        service = NaiveService(place, name, sessions)
         async with beside(service.consume(consumer), service.relay(producer, poll_s)):
             yield service.submit if name == "order" else None

@@ -16,10 +16,10 @@ from typing import Any, Final
 from sqlalchemy import text
 
 from bench.peers import shop
-from bench.peers.messaging import Message, Sessions, consuming, database, producing
-from bench.peers.mix import Order
-from bench.peers.places import Place
-from bench.peers.running import Plan, Role, Submit, beside
+from bench.peers.messaging import PeerMessage, Sessions, consuming, database, producing
+from bench.peers.mix import MixOrder
+from bench.peers.places import RunServers
+from bench.peers.running import PeerPlan, Role, Submit, beside
 
 TABLES: Final = """
     CREATE TABLE sagas (
@@ -61,9 +61,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pool", type=int, default=10, help="connections of each process")
 
 
-def plan(place: Place, options: argparse.Namespace) -> Plan:
+def plan(place: RunServers, options: argparse.Namespace) -> PeerPlan:
     participants = [Role(name, participant, (place, name, options.pool)) for name in STEPS]
-    return Plan(
+    return PeerPlan(
         databases={"order": ("order",), **{name: (name,) for name in STEPS}},
         extra_tables=(TABLES,),
         topics=(*STEPS, "replies"),
@@ -77,14 +77,14 @@ def plan(place: Place, options: argparse.Namespace) -> Plan:
 
 @dataclass
 class Orchestrator:
-    place: Place
+    place: RunServers
     sessions: Sessions
     producer: Any
     waiting: dict[str, asyncio.Event] = field(default_factory=dict)
 
-    async def submit(self, order: Order) -> None:
+    async def submit(self, order: MixOrder) -> None:
         ended = self.waiting[order.id] = asyncio.Event()
-        first = Message("reserve", order)
+        first = PeerMessage("reserve", order)
         async with self.sessions.begin() as session:
             await session.run_sync(shop.place, order)
             row = {"id": order.id, "state": first.kind, "message": first.packed()}
@@ -92,7 +92,7 @@ class Orchestrator:
         await self.command(first)
         await ended.wait()
 
-    async def hear(self, reply: Message) -> None:
+    async def hear(self, reply: PeerMessage) -> None:
         command = reply.kind.partition(":")[0]
         following = NEXT[reply.kind]
         async with self.sessions.begin() as session:
@@ -103,46 +103,46 @@ class Orchestrator:
                     await session.run_sync(end, reply.order)
         if following in OWNER:
             if state in {command, following}:
-                await self.command(Message(following, reply.order))
+                await self.command(PeerMessage(following, reply.order))
         elif ended := self.waiting.pop(reply.order.id, None):
             ended.set()
 
-    async def command(self, message: Message) -> None:
+    async def command(self, message: PeerMessage) -> None:
         await send(self.producer, self.place.topic(OWNER[message.kind]), message)
 
 
 @dataclass
 class Participant:
-    place: Place
+    place: RunServers
     name: str
     sessions: Sessions
     producer: Any
 
-    async def hear(self, command: Message) -> None:
+    async def hear(self, command: PeerMessage) -> None:
         async with self.sessions.begin() as session:
             reply = (await session.execute(ANSWERED, {"id": command.id})).scalar()
             if reply is None:
                 done = await session.run_sync(STEPS[self.name][command.kind], command.order)
                 reply = f"{command.kind}:{'done' if done else 'refused'}"
                 await session.execute(ANSWER, {"id": command.id, "reply": reply})
-        await send(self.producer, self.place.topic("replies"), Message(reply, command.order))
+        await send(self.producer, self.place.topic("replies"), PeerMessage(reply, command.order))
 
 
-async def send(producer: Any, topic: str, message: Message) -> None:
+async def send(producer: Any, topic: str, message: PeerMessage) -> None:
     await producer.send_and_wait(topic, message.packed().encode(), message.order.id.encode())
 
 
-async def consume(consumer: Any, hear: Callable[[Message], Awaitable[None]]) -> None:
+async def consume(consumer: Any, hear: Callable[[PeerMessage], Awaitable[None]]) -> None:
     while True:
         fetched = await consumer.getmany(timeout_ms=500)
         records = [record for some in fetched.values() for record in some]
         if records:
-            await asyncio.gather(*(hear(Message.unpacked(record.value)) for record in records))
+            await asyncio.gather(*(hear(PeerMessage.unpacked(record.value)) for record in records))
             await consumer.commit()
 
 
 @asynccontextmanager
-async def orchestrator(place: Place, pool: int) -> AsyncIterator[Submit | None]:
+async def orchestrator(place: RunServers, pool: int) -> AsyncIterator[Submit | None]:
     async with (
         database(place, "order", pool) as sessions,
         producing(place) as producer,
@@ -154,7 +154,7 @@ async def orchestrator(place: Place, pool: int) -> AsyncIterator[Submit | None]:
 
 
 @asynccontextmanager
-async def participant(place: Place, name: str, pool: int) -> AsyncIterator[Submit | None]:
+async def participant(place: RunServers, name: str, pool: int) -> AsyncIterator[Submit | None]:
     async with (
         database(place, name, pool) as sessions,
         producing(place) as producer,

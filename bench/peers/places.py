@@ -15,7 +15,7 @@ PARTITIONS: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class RunServers:
     """The servers, and what this run's databases and topics begin with."""
 
     database_url: str
@@ -35,7 +35,7 @@ class Place:
 
 @contextmanager
 def made(
-    place: Place, tables: Mapping[str, Iterable[str]], topics: Iterable[str]
+    place: RunServers, tables: Mapping[str, Iterable[str]], topics: Iterable[str]
 ) -> Iterator[None]:
     """Databases, each with the statements that fill it, and topics; all are removed at the end."""
     try:
@@ -45,14 +45,16 @@ def made(
         asyncio.run(_remove(place, tables, topics))
 
 
-async def _make(place: Place, tables: Mapping[str, Iterable[str]], topics: Iterable[str]) -> None:
+async def _make(
+    place: RunServers, tables: Mapping[str, Iterable[str]], topics: Iterable[str]
+) -> None:
     await run(place.database_url, *(f"CREATE DATABASE {place.name(name)}" for name in tables))
     for name, statements in tables.items():
         await run(place.url(name), *statements)
     await _change_topics(place, topics, make=True)
 
 
-async def _remove(place: Place, databases: Iterable[str], topics: Iterable[str]) -> None:
+async def _remove(place: RunServers, databases: Iterable[str], topics: Iterable[str]) -> None:
     await _change_topics(place, topics, make=False)
     drops = (f"DROP DATABASE IF EXISTS {place.name(name)} WITH (FORCE)" for name in databases)
     await run(place.database_url, *drops)
@@ -67,7 +69,7 @@ async def run(url: str, *statements: str) -> None:
         await connection.close()
 
 
-async def _change_topics(place: Place, topics: Iterable[str], *, make: bool) -> None:
+async def _change_topics(place: RunServers, topics: Iterable[str], *, make: bool) -> None:
     names = [place.topic(topic) for topic in topics]
     if not names:
         return
@@ -82,7 +84,7 @@ async def _change_topics(place: Place, topics: Iterable[str], *, make: bool) -> 
         await admin.close()
 
 
-def servers_of(place: Place) -> dict[str, int]:
+def servers_of(place: RunServers) -> dict[str, int]:
     """Process ids of PostgreSQL and Kafka, where they run on this machine."""
     ports = {
         urlsplit(place.database_url).port or 5432: "postgres",

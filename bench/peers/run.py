@@ -16,14 +16,16 @@ from typing import Any, Final
 
 from bench.peers.books import check
 from bench.peers.mix import order_of
-from bench.peers.places import Place, cpu_of, made, servers_of
-from bench.peers.running import CantRunError, Crew, Plan
+from bench.peers.places import RunServers, cpu_of, made, servers_of
+from bench.peers.running import CantRunError, Crew, PeerPlan
 
 PEERS: Final = ("dbos", "temporal", "naive", "orchestrator", "ceiling")
 CANT_RUN: Final = 3
 
 
-def measured(peer: str, place: Place, plan: Plan, options: argparse.Namespace) -> dict[str, Any]:
+def measured(
+    peer: str, place: RunServers, plan: PeerPlan, options: argparse.Namespace
+) -> dict[str, Any]:
     """Warm up, run the orders, hold the tables against the mix."""
     numbers = range(options.warm_up, options.warm_up + options.sagas)
     with plan.around() as servers, Crew(plan.roles) as crew:
@@ -78,11 +80,11 @@ def module_of(peer: str) -> ModuleType:
 
 
 def whole_run(peer: str, module: ModuleType, options: argparse.Namespace) -> dict[str, Any]:
-    place = Place(options.database_url, options.kafka, secrets.token_hex(3))
+    place = RunServers(options.database_url, options.kafka, secrets.token_hex(3))
     if hasattr(module, "measured"):  # no orders to settle
         result: dict[str, Any] = module.measured(place, options)
         return result
-    plan: Plan = module.plan(place, options)
+    plan: PeerPlan = module.plan(place, options)
     with made(place, plan.tables, plan.topics):
         return measured(peer, place, plan, options)
 

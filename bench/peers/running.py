@@ -19,11 +19,11 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from typing import Any, Final, Self
 
-from bench.peers.mix import Order, order_of
+from bench.peers.mix import MixOrder, order_of
 from bench.peers.shop import TABLES
 
 PATIENCE_S: Final = 600  # a whole run of orders on a slow tool
-Submit = Callable[[Order], Awaitable[Any]]
+Submit = Callable[[MixOrder], Awaitable[Any]]
 """Ends when the order's last state is committed."""
 Serve = Callable[..., AbstractAsyncContextManager[Submit | None]]
 
@@ -43,7 +43,7 @@ class Role:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class PeerPlan:
     """What a peer needs: which database holds which services' tables, topics, processes.
 
     Every database has the `extra_tables` as well.

@@ -10,9 +10,9 @@ from typing import Any, Final
 from sqlalchemy import CursorResult, text
 from sqlalchemy.orm import Session
 
-from bench.peers.mix import CUSTOMERS, DECLINED, FORBIDDEN, SKUS, SOLD_OUT, SUSPENDED, Order
+from bench.peers.mix import CUSTOMERS, DECLINED, FORBIDDEN, SKUS, SOLD_OUT, SUSPENDED, MixOrder
 
-Step = Callable[[Session, Order], bool]
+Step = Callable[[Session, MixOrder], bool]
 PLENTY: Final = 1_000_000_000
 
 
@@ -64,19 +64,19 @@ _NOTE_POINTS = text(
 )
 
 
-def place(session: Session, order: Order) -> bool:
+def place(session: Session, order: MixOrder) -> bool:
     return _run(session, _PLACE, id=order.id, customer=order.customer)
 
 
-def confirm(session: Session, order: Order) -> bool:
+def confirm(session: Session, order: MixOrder) -> bool:
     return _run(session, _END, id=order.id, status="CONFIRMED")
 
 
-def cancel(session: Session, order: Order) -> bool:
+def cancel(session: Session, order: MixOrder) -> bool:
     return _run(session, _END, id=order.id, status="CANCELLED")
 
 
-def reserve(session: Session, order: Order) -> bool:
+def reserve(session: Session, order: MixOrder) -> bool:
     for n, (sku, quantity) in enumerate(order.lines):
         if not _run(session, _RESERVE, sku=sku, quantity=quantity):
             for earlier, reserved in order.lines[:n]:
@@ -85,31 +85,31 @@ def reserve(session: Session, order: Order) -> bool:
     return True
 
 
-def release(session: Session, order: Order) -> bool:
+def release(session: Session, order: MixOrder) -> bool:
     return all(_run(session, _RESERVE, sku=sku, quantity=-q) for sku, q in order.lines)
 
 
-def capture(session: Session, order: Order) -> bool:
+def capture(session: Session, order: MixOrder) -> bool:
     if order.token == DECLINED:
         return False
     return _run(session, _PAY, id=order.id, kind="captured", amount=order.total_minor)
 
 
-def refund(session: Session, order: Order) -> bool:
+def refund(session: Session, order: MixOrder) -> bool:
     return _run(session, _PAY, id=order.id, kind="refunded", amount=order.total_minor)
 
 
-def ship(session: Session, order: Order) -> bool:
+def ship(session: Session, order: MixOrder) -> bool:
     if order.country == FORBIDDEN:
         return False
     return _run(session, _SHIP, id=order.id, country=order.country)
 
 
-def cancel_shipment(session: Session, order: Order) -> bool:
+def cancel_shipment(session: Session, order: MixOrder) -> bool:
     return _run(session, _CANCEL_SHIPMENT, id=order.id)
 
 
-def award(session: Session, order: Order) -> bool:
+def award(session: Session, order: MixOrder) -> bool:
     if not _run(session, _AWARD, customer=order.customer, points=order.points):
         return False
     return _run(session, _NOTE_POINTS, id=order.id, customer=order.customer, points=order.points)

@@ -26,9 +26,9 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from bench.peers import shop
 from bench.peers.messaging import Sessions, database
-from bench.peers.mix import Order
-from bench.peers.places import Place
-from bench.peers.running import CantRunError, Plan, Role, Submit
+from bench.peers.mix import MixOrder
+from bench.peers.places import RunServers
+from bench.peers.running import CantRunError, PeerPlan, Role, Submit
 
 QUEUE: Final = "checkout"
 START_S: Final = 60
@@ -50,7 +50,7 @@ GIVEN: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Tuning:
+class TemporalTuning:
     workers: int
     at_once: int
     pollers: int
@@ -68,22 +68,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dynamic", action="append", help="KEY=VALUE of the server's own settings")
 
 
-def plan(place: Place, options: argparse.Namespace) -> Plan:
+def plan(place: RunServers, options: argparse.Namespace) -> PeerPlan:
     program = shutil.which("temporal")
     if program is None:
         raise CantRunError("there is no `temporal` on PATH")
-    tuning = Tuning(*(getattr(options, name) for name in Tuning.__slots__))
+    tuning = TemporalTuning(*(getattr(options, name) for name in TemporalTuning.__slots__))
     pragmas = options.pragma or ["journal_mode=WAL", "synchronous=FULL"]
     dynamic = options.dynamic or list(GIVEN)
     address = f"127.0.0.1:{_free_port()}"
     workers = [Role(f"worker-{n}", worker, (place, address, tuning)) for n in range(tuning.workers)]
     client = Role("client", submitting, (address, tuning.activities), loads=True)
-    return Plan(
+    return PeerPlan(
         databases={"shop": tuple(shop.TABLES)},
         extra_tables=(TABLES,),
         roles=[*workers, client],
         settings={
-            **{name: getattr(tuning, name) for name in Tuning.__slots__},
+            **{name: getattr(tuning, name) for name in TemporalTuning.__slots__},
             "pragma": " ".join(pragmas),
             "dynamic": " ".join(dynamic),
         },
@@ -135,9 +135,9 @@ def _await(address: str, running: subprocess.Popen[bytes], log: Path) -> None:
 
 
 @workflow.defn
-class Checkout:
+class CheckoutWorkflow:
     @workflow.run
-    async def run(self, order: Order, activities: str) -> None:
+    async def run(self, order: MixOrder, activities: str) -> None:
         self.call = (
             workflow.execute_local_activity if activities == "local" else workflow.execute_activity
         )
@@ -153,16 +153,16 @@ class Checkout:
                 undo.append(back)
         await self.step(shop.confirm, order)
 
-    async def step(self, step: shop.Step, order: Order) -> bool:
+    async def step(self, step: shop.Step, order: MixOrder) -> bool:
         done: bool = await self.call(
             step.__name__, order, result_type=bool, start_to_close_timeout=timedelta(seconds=60)
         )
         return done
 
 
-def activity_of(sessions: Sessions, step: shop.Step) -> Callable[[Order], Any]:
+def activity_of(sessions: Sessions, step: shop.Step) -> Callable[[MixOrder], Any]:
     @activity.defn(name=step.__name__)
-    async def run(order: Order) -> bool:
+    async def run(order: MixOrder) -> bool:
         row = {"id": f"{order.id}:{step.__name__}"}
         async with sessions.begin() as session:
             known: bool | None = (await session.execute(ANSWERED, row)).scalar()
@@ -176,7 +176,9 @@ def activity_of(sessions: Sessions, step: shop.Step) -> Callable[[Order], Any]:
 
 
 @asynccontextmanager
-async def worker(place: Place, address: str, tuning: Tuning) -> AsyncIterator[Submit | None]:
+async def worker(
+    place: RunServers, address: str, tuning: TemporalTuning
+) -> AsyncIterator[Submit | None]:
     """Without the sandbox, which looks for workflows that aren't deterministic and costs CPU."""
     client = await _connected(address)
     async with (
@@ -184,7 +186,7 @@ async def worker(place: Place, address: str, tuning: Tuning) -> AsyncIterator[Su
         Worker(
             client,
             task_queue=QUEUE,
-            workflows=[Checkout],
+            workflows=[CheckoutWorkflow],
             activities=[activity_of(sessions, step) for step in STEPS],
             workflow_runner=UnsandboxedWorkflowRunner(),
             max_concurrent_workflow_tasks=tuning.at_once,
@@ -201,9 +203,9 @@ async def worker(place: Place, address: str, tuning: Tuning) -> AsyncIterator[Su
 async def submitting(address: str, activities: str) -> AsyncIterator[Submit]:
     client = await _connected(address)
 
-    async def submit(order: Order) -> None:
+    async def submit(order: MixOrder) -> None:
         await client.execute_workflow(
-            Checkout.run, args=[order, activities], id=order.id, task_queue=QUEUE
+            CheckoutWorkflow.run, args=[order, activities], id=order.id, task_queue=QUEUE
         )
 
     yield submit

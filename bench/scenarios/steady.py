@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from bench.orders import Shape
-from bench.plan import Phase
-from bench.report import Report
+from bench.plan import LoadPhase
+from bench.report import LoadReport
 from bench.rig import Measured
 from bench.session import Bench
 from bench.tables import Table
@@ -59,7 +59,7 @@ def capacity(bench: Bench) -> Capacity:
     low, high, trials = 0.0, 1.6 * burst.report.settled_per_s, list[Trial]()
     rate = burst.report.settled_per_s * 0.9
     while len(trials) < options.trials:
-        phase = Phase(rate, options.trial_s)
+        phase = LoadPhase(rate, options.trial_s)
         measured = bench.rig.load(phases=(phase,), warm_s=options.trial_s / 3, arrivals="steady")
         trials.append(Trial(rate, is_sustained(measured.report, rate), measured))
         verdict = "sustained" if trials[-1].is_sustained else "too much"
@@ -79,7 +79,7 @@ def capacity_of(bench: Bench) -> float:
     return bench.per_s
 
 
-def is_sustained(report: Report, rate: float) -> bool:
+def is_sustained(report: LoadReport, rate: float) -> bool:
     """All accepted, nearly as many settled as came, and nobody waits behind a queue of seconds."""
     at_end = [tick.backlog for tick in report.ticks if tick.at_s < report.seconds][-1:]
     is_all = report.accepted == report.sent == report.offered and not report.unsettled
@@ -112,7 +112,7 @@ class Latencies:
         return Table("Latency", ("load", "orders/s", *http, *whole, "generator"), rows)
 
 
-def offered_per_s(report: Report) -> float:
+def offered_per_s(report: LoadReport) -> float:
     return report.offered / report.seconds
 
 
@@ -127,7 +127,10 @@ def latency(bench: Bench) -> Latencies:
 
 def at_rate(bench: Bench, rate: float, shape: Shape = "mixed") -> Measured:
     """Orders come as customers do, independently of each other."""
-    phase, warm_s = Phase(rate, bench.options.warm_s + bench.options.seconds), bench.options.warm_s
+    phase, warm_s = (
+        LoadPhase(rate, bench.options.warm_s + bench.options.seconds),
+        bench.options.warm_s,
+    )
     return bench.rig.load(phases=(phase,), warm_s=warm_s, shape=shape)
 
 

@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from bench.plan import Phase
-from bench.report import CREATED, REFUSED, TICK_S, Report, Tick
+from bench.plan import LoadPhase
+from bench.report import CREATED, REFUSED, TICK_S, LoadReport, Tick
 from bench.rig import Generator, Measured
 from bench.scenarios.steady import capacity_of
 from bench.session import Bench
@@ -82,14 +82,14 @@ def recovery(bench: Bench) -> Recovery:
             time.sleep(RESTART_S)
             process.start()
 
-        phase = Phase(rate, killed_s + options.seconds)
+        phase = LoadPhase(rate, killed_s + options.seconds)
         measured = bench.rig.load(kill, phases=(phase,), warm_s=options.warm_s)
         recovered_s = recovered(measured.report, options.warm_s, killed_s)
         found[name] = Killed(killed_s, recovered_s, measured)
     return Recovery(found)
 
 
-def recovered(report: Report, warm_s: float, killed_s: float) -> float | None:
+def recovered(report: LoadReport, warm_s: float, killed_s: float) -> float | None:
     """Calm is at least half of the usual settled within a second, and a backlog as is usual."""
     ticks = [tick for tick in report.ticks if tick.at_s < report.seconds]
     usual = [tick for tick in ticks if warm_s <= tick.at_s < killed_s - TICK_S]
@@ -132,11 +132,11 @@ class Overload:
         return Table(f"Overload: {TIMES} times the capacity", ("what", "found"), rows)
 
 
-def _percent(told: int, report: Report) -> float | str:
+def _percent(told: int, report: LoadReport) -> float | str:
     return 100 * told / report.refused if report.refused else "none refused"
 
 
-def _others(report: Report) -> str:
+def _others(report: LoadReport) -> str:
     """By status; 0 where the connection was lost."""
     known = {str(status) for status in (CREATED, *REFUSED)}
     return ", ".join(f"{n} of {s}" for s, n in report.answers.items() if s not in known) or "none"
@@ -153,9 +153,9 @@ def overload(bench: Bench) -> Overload:
     ended = begun + lasts_s
     bench.tell(f"overload: {TIMES * rate:.0f} orders/s for {lasts_s:.0f} s, then a sixth")
     phases = (
-        Phase(rate / 2, begun),
-        Phase(TIMES * rate, lasts_s),
-        Phase(rate / 2, 2 * options.seconds),
+        LoadPhase(rate / 2, begun),
+        LoadPhase(TIMES * rate, lasts_s),
+        LoadPhase(rate / 2, 2 * options.seconds),
     )
     with bench.fresh(extra=EAGER) as rig:
         measured = rig.load(phases=phases, warm_s=options.warm_s, connections=4000)

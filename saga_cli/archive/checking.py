@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 
 from saga_cli.archive.files import Archive, Piece, day_of, digest
-from saga_cli.log.source import Kept, Place, Source, Span, UnreadableError
-from saga_cli.verify.results import Told, nobody
+from saga_cli.log.source import LogRecord, Partition, Source, Span, UnreadableError
+from saga_cli.verify.results import ReadProgress, no_progress
 
 
 @dataclass
@@ -19,19 +19,22 @@ class Checked:
 
 
 async def check(
-    archive: Archive, live: Source | None, topics: Iterable[str], told: Told = nobody
+    archive: Archive,
+    live: Source | None,
+    topics: Iterable[str],
+    progress: ReadProgress = no_progress,
 ) -> Checked:
     found = Checked()
     archived = archive.pieces(topics)
     kept = await live.spans(topics) if live else {}
-    told(0, sum(pieces[-1].span.end - pieces[0].span.start for pieces in archived.values()))
+    progress(0, sum(pieces[-1].span.end - pieces[0].span.start for pieces in archived.values()))
     for place, pieces in archived.items():
         _contiguous(pieces, found)
         has = kept.get(place, Span(0, 0))
         shared: dict[Piece, str] = {}
         for piece in pieces:
             records = _read(archive, piece, found)
-            told(len(records), 0)
+            progress(len(records), 0)
             overlap = [r for r in records if has.start <= r.record.offset < has.end]
             if records and has.start < piece.span.end and piece.span.start < has.end:
                 shared[piece] = digest(overlap)
@@ -55,18 +58,18 @@ def _contiguous(pieces: list[Piece], found: Checked) -> None:
         reached = max(reached, piece.span.end)
 
 
-def _read(archive: Archive, piece: Piece, found: Checked) -> list[Kept]:
+def _read(archive: Archive, piece: Piece, found: Checked) -> list[LogRecord]:
     found.files += 1
     try:
-        records, told = archive.read(piece)
+        records, expected = archive.read(piece)
     except UnreadableError as error:
         found.wrong.append(f"{piece}: can't be read: {error}")
         return []
     found.records += len(records)
     offsets = [kept.record.offset for kept in records]
-    places = {Place(kept.record.topic, kept.record.partition) for kept in records}
+    places = {Partition(kept.record.topic, kept.record.partition) for kept in records}
     wrong = {
-        "its records are not those that were written": digest(records) != told,
+        "its records are not those that were written": digest(records) != expected,
         "it holds records that its name does not cover": places != {piece.place}
         or any(not piece.span.start <= offset < piece.span.end for offset in offsets)
         or {day_of(kept) for kept in records} != {piece.day},
@@ -77,8 +80,8 @@ def _read(archive: Archive, piece: Piece, found: Checked) -> list[Kept]:
 
 
 async def _by_piece(
-    live: Source, place: Place, has: Span, pieces: list[Piece]
-) -> AsyncIterator[tuple[Piece, list[Kept]]]:
+    live: Source, place: Partition, has: Span, pieces: list[Piece]
+) -> AsyncIterator[tuple[Piece, list[LogRecord]]]:
     """What Kafka has of what each piece covers."""
     for piece in pieces:
         span = Span(max(has.start, piece.span.start), min(has.end, piece.span.end))

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from saga_cli.archive.files import Archive, day_of, gaps
-from saga_cli.log.source import Kept, Place, Source, Span, UnreadableError
+from saga_cli.log.source import LogRecord, Partition, Source, Span, UnreadableError
 from saga_cli.topology import SERVICES
-from saga_cli.verify.results import Told, nobody
+from saga_cli.verify.results import ReadProgress, no_progress
 from shared_events.catalog import dead_letters_of, topic_of
 
 TOPICS: Final = tuple(
@@ -26,10 +26,10 @@ class Copier:
     source: Source
     archive: Archive
     topics: Iterable[str] = TOPICS
-    told: Told = nobody
+    progress: ReadProgress = no_progress
     limit: int = RECORDS
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
-    holes: dict[Place, Span] = field(default_factory=dict)
+    holes: dict[Partition, Span] = field(default_factory=dict)
     records: int = 0
     written: int = 0
 
@@ -37,7 +37,7 @@ class Copier:
         """Up to what is the end now; after a request to stop, only the file at hand is finished."""
         archived = self.archive.pieces(self.topics)
         kept = await self.source.spans(self.topics)
-        todo: list[tuple[Place, Span]] = []
+        todo: list[tuple[Partition, Span]] = []
         for place, span in sorted(kept.items()):
             pieces = archived.get(place, [])
             if pieces and (last := max(piece.span.end for piece in pieces)) > span.end:
@@ -50,14 +50,14 @@ class Copier:
                 if gap.start < span.start:
                     self.holes[place] = Span(gap.start, min(gap.end, span.start))
                 todo.append((place, Span(max(gap.start, span.start), gap.end)))
-        self.told(0, sum(max(0, span.end - span.start) for _, span in todo))
+        self.progress(0, sum(max(0, span.end - span.start) for _, span in todo))
         for place, span in todo:
             if span.start < span.end and not self.stopping.is_set():
                 await self._copy(place, span)
 
-    async def _copy(self, place: Place, span: Span) -> None:
+    async def _copy(self, place: Partition, span: Span) -> None:
         start, size = span.start, 0
-        lot: list[Kept] = []
+        lot: list[LogRecord] = []
         async for batch in self.source.read(place, span):
             for kept in batch:
                 if lot and (self._is_full(lot, size) or day_of(kept) != day_of(lot[-1])):
@@ -70,11 +70,11 @@ class Copier:
         if lot:
             self._write(place, Span(start, span.end), lot)
 
-    def _is_full(self, lot: list[Kept], size: int) -> bool:
+    def _is_full(self, lot: list[LogRecord], size: int) -> bool:
         return len(lot) >= self.limit or size >= BYTES
 
-    def _write(self, place: Place, span: Span, lot: list[Kept]) -> None:
+    def _write(self, place: Partition, span: Span, lot: list[LogRecord]) -> None:
         self.archive.write(place, span, lot)
         self.records += len(lot)
         self.written += 1
-        self.told(len(lot), 0)
+        self.progress(len(lot), 0)

@@ -23,7 +23,7 @@ from pydantic_core import to_json
 
 from chassis.message import Record
 from chassis.wire import text_of
-from saga_cli.log.source import Kept, Place, Span, UnreadableError
+from saga_cli.log.source import LogRecord, Partition, Span, UnreadableError
 
 NAME: Final = re.compile(
     r"topic=([^/]+)/day=(\d{4}-\d\d-\d\d)/(\d+)-(\d+)-(\d+)\.parquet$", re.ASCII
@@ -48,7 +48,7 @@ class Piece:
     """One file. Its span is what it covers; a log may have fewer records than offsets."""
 
     path: str
-    place: Place
+    place: Partition
     day: str
     span: Span
 
@@ -71,22 +71,22 @@ class Archive:
             raise UnreadableError(f"there is no way to {url!r}: {error}") from error
         return cls(url, files, root.rstrip("/"))
 
-    def pieces(self, topics: Iterable[str] | None = None) -> dict[Place, list[Piece]]:
+    def pieces(self, topics: Iterable[str] | None = None) -> dict[Partition, list[Piece]]:
         """What is archived of topics, or of all, by offset; where pieces overlap, the longer first."""
         self.files.invalidate_cache()
         folders = [self.root] if topics is None else [f"{self.root}/topic={t}" for t in topics]
-        found: dict[Place, list[Piece]] = {}
+        found: dict[Partition, list[Piece]] = {}
         for path in (path for folder in folders for path in self.files.find(folder)):
             if named := NAME.search(path):
                 topic, day, *numbers = named.groups()
                 partition, first, last = map(int, numbers)
-                piece = Piece(path, Place(topic, partition), day, Span(first, last + 1))
+                piece = Piece(path, Partition(topic, partition), day, Span(first, last + 1))
                 found.setdefault(piece.place, []).append(piece)
         for pieces in found.values():
             pieces.sort(key=lambda piece: (piece.span.start, -piece.span.end))
         return dict(sorted(found.items()))
 
-    def write(self, place: Place, span: Span, kept: Sequence[Kept]) -> Piece:
+    def write(self, place: Partition, span: Span, kept: Sequence[LogRecord]) -> Piece:
         """Keep records of one day for what is between two offsets; all of the file is there, or none."""
         day = day_of(kept[0])
         folder = f"{self.root}/topic={place.topic}/day={day}"
@@ -98,7 +98,7 @@ class Archive:
             self.files.pipe_file(path, _parquet(kept))  # one PUT
         return Piece(path, place, day, span)
 
-    def read(self, piece: Piece) -> tuple[list[Kept], str]:
+    def read(self, piece: Piece) -> tuple[list[LogRecord], str]:
         """Its records, and the hash that was written with them."""
         try:
             table = pq.ParquetFile(io.BytesIO(self.files.cat_file(piece.path))).read()
@@ -130,7 +130,7 @@ class Archive:
             yield
 
 
-def day_of(kept: Kept) -> str:
+def day_of(kept: LogRecord) -> str:
     return datetime.fromtimestamp(kept.timestamp_ms / 1000, UTC).date().isoformat()
 
 
@@ -148,7 +148,7 @@ def gaps(pieces: Iterable[Piece], within: Span) -> list[Span]:
     return [span for span in found if span.start < span.end]
 
 
-def digest(kept: Iterable[Kept]) -> str:
+def digest(kept: Iterable[LogRecord]) -> str:
     """Of a line of JSON for each record; bytes as Latin-1 text, which keeps each of them."""
     sum_ = sha256()
     for each in kept:
@@ -158,7 +158,7 @@ def digest(kept: Iterable[Kept]) -> str:
     return sum_.hexdigest()
 
 
-def _parquet(kept: Sequence[Kept]) -> bytes:
+def _parquet(kept: Sequence[LogRecord]) -> bytes:
     rows = [
         {
             "topic": each.record.topic,
@@ -177,12 +177,12 @@ def _parquet(kept: Sequence[Kept]) -> bytes:
     return out.getvalue()
 
 
-def _kept(table: Any) -> list[Kept]:
+def _kept(table: Any) -> list[LogRecord]:
     *columns, headers = (table[name].to_pylist() for name in SCHEMA.names)
     topics, partitions, offsets, times, keys, values = columns
     named = (tuple((h["name"], h["value"]) for h in row) for row in headers)
     records = map(Record, topics, partitions, offsets, keys, values, named)
-    return list(map(Kept, records, times))
+    return list(map(LogRecord, records, times))
 
 
 def _moved_into_place(temporary: Path, path: Path, data: bytes) -> None:

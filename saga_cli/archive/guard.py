@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from guarantees.services import SERVICES
-from saga_cli.log.source import Place, Span
+from saga_cli.log.source import Partition, Span
 from saga_cli.terminal import lasting
 from shared_events.catalog import topic_of
 
@@ -34,7 +34,7 @@ class Retention:
 
 
 @dataclass(frozen=True, slots=True)
-class Letters:
+class ParkedRecords:
     """What a service has parked of one topic, and when the oldest was."""
 
     service: str
@@ -54,11 +54,11 @@ class Facts:
 
     now: datetime
     topics: Mapping[str, Retention]
-    spans: Mapping[Place, Span]
-    halfway: Mapping[Place, int]
-    archived: Mapping[Place, Span] | None
-    read: Mapping[str, Mapping[Place, int]]
-    letters: tuple[Letters, ...] = ()
+    spans: Mapping[Partition, Span]
+    halfway: Mapping[Partition, int]
+    archived: Mapping[Partition, Span] | None
+    read: Mapping[str, Mapping[Partition, int]]
+    parked: tuple[ParkedRecords, ...] = ()
     inbox: timedelta | None = None
     events: frozenset[str] = field(default_factory=frozenset)
 
@@ -75,7 +75,7 @@ def _settings(facts: Facts) -> Iterator[str]:
         if kept.compacted:
             yield f"{topic} is compacted: older events of an order are removed"
         if kept.bytes != FOR_EVER:
-            yield f"{topic} keeps {kept.bytes} bytes: traffic, not time, says when it is cut"
+            yield f"{topic} keeps {kept.bytes} bytes: it is cut by traffic, not by time"
         if kept.ends and facts.archived is None:
             yield f"{topic} is cut, and there is no archive"
         elif kept.ends and topic in REBUILT_FROM:
@@ -113,12 +113,12 @@ def _inbox(facts: Facts) -> Iterator[str]:
         return
     for topic, kept in sorted(facts.topics.items()):
         if topic in facts.events and (kept.kept is None or kept.kept > facts.inbox):
-            told = "for ever" if kept.kept is None else _lasting(kept.kept)
-            yield f"{topic} is kept {told}, but inboxes remember {_lasting(facts.inbox)}"
+            period = "for ever" if kept.kept is None else _lasting(kept.kept)
+            yield f"{topic} is kept {period}, but inboxes remember {_lasting(facts.inbox)}"
 
 
 def _letters(facts: Facts) -> Iterator[str]:
-    for each in facts.letters:
+    for each in facts.parked:
         kept = facts.topics.get(each.topic, Retention()).kept
         age = facts.now - each.oldest
         if kept is not None and age > kept:
@@ -126,7 +126,7 @@ def _letters(facts: Facts) -> Iterator[str]:
             yield f"{what}, the oldest for {_lasting(age)}, which is kept {_lasting(kept)}"
 
 
-def _name(place: Place) -> str:
+def _name(place: Partition) -> str:
     return f"{place.topic}/{place.partition}"
 
 

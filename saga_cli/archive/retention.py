@@ -14,13 +14,13 @@ from rich.table import Table
 
 from loyalty_svc import keys
 from saga_cli.archive.files import Archive, gaps
-from saga_cli.archive.guard import FOR_EVER, Facts, Letters, Retention, refusals
+from saga_cli.archive.guard import FOR_EVER, Facts, ParkedRecords, Retention, refusals
 from saga_cli.declared import service_of
 from saga_cli.log.kafka import KafkaLog
 from saga_cli.log.reader import TOPICS
-from saga_cli.log.source import Place, Span
+from saga_cli.log.source import Partition, Span
 from saga_cli.one_line import in_one_line
-from saga_cli.targets import Places, found
+from saga_cli.targets import Targets, found
 from saga_cli.terminal import console, lasting, plain, print_json, table_of
 from saga_cli.topology import SERVICES
 from saga_cli.verify.details import committed
@@ -41,8 +41,8 @@ def retention(url: str, *, as_json: bool) -> None:
     why = refusals(facts)
     if as_json:
         kept = {topic: {"ms": r.ms, "bytes": r.bytes} for topic, r in facts.topics.items()}
-        told = {"topics": kept, "inbox": INBOX, "refusals": why}
-        print_json(told)
+        document = {"topics": kept, "inbox": INBOX, "refusals": why}
+        print_json(document)
     else:
         console.print(_table(facts))
         console.print(f"inboxes: {INBOX}")
@@ -54,11 +54,11 @@ def retention(url: str, *, as_json: bool) -> None:
         raise typer.Exit(1)
 
 
-async def facts_of(places: Places, archive: Archive | None) -> Facts:
+async def facts_of(places: Targets, archive: Archive | None) -> Facts:
     source, now = KafkaLog(places.kafka_bootstrap), datetime.now(UTC)
     topics = await _retentions(places.kafka_bootstrap, (*TOPICS, *LETTERS, DELIVERY_DETAILS))
     spans = await source.spans(topics)
-    halfway: dict[Place, int] = {}
+    halfway: dict[Partition, int] = {}
     for topic, kept in topics.items():
         if kept.kept is not None and (of := [place for place in spans if place.topic == topic]):
             halfway |= await source.offsets_at(now - kept.kept / 2, of)
@@ -95,17 +95,19 @@ async def _retentions(bootstrap: str, topics: tuple[str, ...]) -> dict[str, Rete
     return found
 
 
-def _archived(archive: Archive) -> dict[Place, Span]:
+def _archived(archive: Archive) -> dict[Partition, Span]:
     """From where on, and up to where, nothing is missing."""
     found = {}
     for place, pieces in archive.pieces(TOPICS).items():
-        whole = Span(pieces[0].span.start, max(piece.span.end for piece in pieces))
-        missing = gaps(pieces, whole)
-        found[place] = Span(whole.start, missing[0].start if missing else whole.end)
+        archived = Span(pieces[0].span.start, max(piece.span.end for piece in pieces))
+        missing = gaps(pieces, archived)
+        found[place] = Span(archived.start, missing[0].start if missing else archived.end)
     return found
 
 
-async def _read(places: Places, name: str, spans: Mapping[Place, Span]) -> dict[Place, int]:
+async def _read(
+    places: Targets, name: str, spans: Mapping[Partition, Span]
+) -> dict[Partition, int]:
     """What a service has committed of each topic that it reads; nothing yet is 0."""
     consumed = await committed(places.kafka_bootstrap, name)
     service = service_of(name)
@@ -113,7 +115,7 @@ async def _read(places: Places, name: str, spans: Mapping[Place, Span]) -> dict[
     return {place: consumed.get(place, 0) for place in spans if place.topic in topics}
 
 
-async def _letters(places: Places, name: str) -> list[Letters]:
+async def _letters(places: Targets, name: str) -> list[ParkedRecords]:
     spec = next(spec for spec in SERVICES if spec.name == name)
     if spec.has_database:
         connection = await asyncpg.connect(places.store_of(name), timeout=10)
@@ -121,7 +123,7 @@ async def _letters(places: Places, name: str) -> list[Letters]:
             rows = await connection.fetch(PARKED)
         finally:
             await connection.close()
-        return [Letters(name, *row) for row in rows]
+        return [ParkedRecords(name, *row) for row in rows]
     parked: dict[str, list[datetime]] = {}
     redis: Any  # it does not know that it answers with bytes
     async with Redis.from_url(places.store_of(name)) as redis:
@@ -129,7 +131,7 @@ async def _letters(places: Places, name: str) -> list[Letters]:
             for entry in await redis.lrange(keys.parked_key(key.decode()), 0, -1):
                 letter = keys.letter_of(key.decode(), entry)
                 parked.setdefault(letter.record.topic, []).append(letter.parked_at)
-    return [Letters(name, topic, len(at), min(at)) for topic, at in sorted(parked.items())]
+    return [ParkedRecords(name, topic, len(at), min(at)) for topic, at in sorted(parked.items())]
 
 
 def _table(facts: Facts) -> Table:

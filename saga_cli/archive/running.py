@@ -11,11 +11,11 @@ from saga_cli.archive.checking import check
 from saga_cli.archive.copying import TOPICS, Copier
 from saga_cli.archive.files import Archive
 from saga_cli.log.kafka import KafkaLog
-from saga_cli.one_line import AILING, in_one_line
+from saga_cli.one_line import UNAVAILABLE, in_one_line
 from saga_cli.stopping import asked_to_stop
 from saga_cli.targets import found
-from saga_cli.terminal import console, fail, said
-from saga_cli.verify.results import Told
+from saga_cli.terminal import console, fail, message_of
+from saga_cli.verify.results import ReadProgress
 
 
 def copy(target: str, topics: list[str] | None, every_s: float | None) -> None:
@@ -23,7 +23,7 @@ def copy(target: str, topics: list[str] | None, every_s: float | None) -> None:
     with in_one_line():
         source, archive = KafkaLog(found().kafka_bootstrap), Archive.at(target)
         with archive.locked(), _progress() as bar:
-            copier = Copier(source, archive, topics or TOPICS, _told(bar))
+            copier = Copier(source, archive, topics or TOPICS, _reporter(bar))
             asyncio.run(copy_on(copier, every_s))
     for place, span in copier.holes.items():
         sys.stderr.write(
@@ -40,27 +40,27 @@ async def copy_on(copier: Copier, every_s: float | None) -> None:
     copier.stopping = asked_to_stop()
     if every_s is None:
         await copier.to_end()
-        _tell(copier)
+        _print(copier)
         return
     while not copier.stopping.is_set():
         before = copier.written
         try:
             await copier.to_end()
-        except AILING as error:  # it may be back by the next time
-            sys.stderr.write(f"saga: {said(error)}\n")
+        except UNAVAILABLE as error:  # it may be back by the next time
+            sys.stderr.write(f"saga: {message_of(error)}\n")
         if copier.written > before:
-            _tell(copier)
+            _print(copier)
         await clock.wait_for(copier.stopping, every_s)
 
 
-def _tell(copier: Copier) -> None:
+def _print(copier: Copier) -> None:
     console.print(f"{copier.records} records in {copier.written} files to {copier.archive.url}")
 
 
 def check_all(target: str, topics: list[str] | None, *, offline: bool) -> None:
     with in_one_line(), _progress() as bar:
         live = None if offline else KafkaLog(found().kafka_bootstrap)
-        checked = asyncio.run(check(Archive.at(target), live, topics or TOPICS, _told(bar)))
+        checked = asyncio.run(check(Archive.at(target), live, topics or TOPICS, _reporter(bar)))
     if not checked.files:
         fail(f"there is no archive at {target!r}")
     console.print(
@@ -77,12 +77,12 @@ def _progress() -> Progress:
     return Progress(console=console, transient=True, disable=not console.is_terminal)
 
 
-def _told(bar: Progress) -> Told:
+def _reporter(bar: Progress) -> ReadProgress:
     task, total = bar.add_task("", total=None), 0
 
-    def told(read: int, more: int) -> None:
+    def report(read: int, more: int) -> None:
         nonlocal total
         total += more
         bar.update(task, advance=read, total=total)
 
-    return told
+    return report

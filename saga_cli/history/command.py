@@ -27,9 +27,9 @@ def timeline(
         fail("--json or --mermaid, not both")
     at, ends = (None, offsets(until, OFFSETS_LIKE)) if "=" in until else (instant(until), {})
     from saga_cli.history import running  # noqa: PLC0415 - with all that reads the log it is slow
-    from saga_cli.history.reading import Limit  # noqa: PLC0415
+    from saga_cli.history.reading import HistoryLimit  # noqa: PLC0415
 
-    running.timeline(order_id, Limit(at, ends), archive, as_json=as_json, mermaid=mermaid)
+    running.timeline(order_id, HistoryLimit(at, ends), archive, as_json=as_json, mermaid=mermaid)
 
 
 def events(  # noqa: PLR0913 - each is an option

@@ -8,8 +8,8 @@ from typing import Final
 from uuid import UUID
 
 from chassis.sender import partition_of
-from saga_cli.log.reader import TOPICS, Logged
-from saga_cli.log.source import Kept, Place, Source, Span, UnreadableError
+from saga_cli.log.reader import TOPICS, LogEvent
+from saga_cli.log.source import LogRecord, Partition, Source, Span, UnreadableError
 from shared_events.codec import MalformedError, decode_record
 
 EARLIER: Final = timedelta(hours=1)
@@ -17,7 +17,7 @@ EARLIER: Final = timedelta(hours=1)
 VERSION_7: Final = 7
 
 
-def logged(kept: Kept, unread: list[str]) -> Logged | None:
+def logged(kept: LogRecord, unread: list[str]) -> LogEvent | None:
     """An event; what can't be read is said in `unread`."""
     record = kept.record
     try:
@@ -26,11 +26,11 @@ def logged(kept: Kept, unread: list[str]) -> Logged | None:
         unread.append(f"{record.topic}/{record.partition}/{record.offset}: {error}")
         return None
     place = (record.topic, record.partition, record.offset)
-    return Logged(*place, envelope, kept.timestamp_ms)
+    return LogEvent(*place, envelope, kept.timestamp_ms)
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
+class HistoryLimit:
     """A point in time: an instant, or by topic/partition the first offset to leave out."""
 
     instant: datetime | None = None
@@ -39,7 +39,9 @@ class Limit:
     def __bool__(self) -> bool:
         return self.instant is not None or bool(self.offsets)
 
-    async def ends(self, source: Source, spans: Mapping[Place, Span]) -> Mapping[Place, int]:
+    async def ends(
+        self, source: Source, spans: Mapping[Partition, Span]
+    ) -> Mapping[Partition, int]:
         """Raises UnreadableError for a place that is in no topic of the services."""
         if self.instant is not None:
             return await source.offsets_at(self.instant, spans)
@@ -50,19 +52,19 @@ class Limit:
         return {places[name]: offset for name, offset in self.offsets.items()}
 
 
-NOW: Final = Limit()
+NOW: Final = HistoryLimit()
 
 
 async def events_of(
-    source: Source, subject: str, unread: list[str], until: Limit = NOW
-) -> list[Logged]:
+    source: Source, subject: str, unread: list[str], until: HistoryLimit = NOW
+) -> list[LogEvent]:
     """All that the services published of an order; each topic has it in one partition."""
     spans = await homes(source, subject)
     begun = begun_at(subject)
     starts = await source.offsets_at(begun, spans) if begun else {}
     ends = await until.ends(source, spans)
 
-    async def of(place: Place, span: Span) -> list[Logged]:
+    async def of(place: Partition, span: Span) -> list[LogEvent]:
         within = Span(
             max(span.start, starts.get(place, 0)), min(span.end, ends.get(place, span.end))
         )
@@ -80,14 +82,16 @@ async def events_of(
     return [event for events in found for event in events]
 
 
-async def homes(source: Source, subject: str, topics: Iterable[str] = TOPICS) -> dict[Place, Span]:
+async def homes(
+    source: Source, subject: str, topics: Iterable[str] = TOPICS
+) -> dict[Partition, Span]:
     """Where each topic keeps a key, by the partitions that it has now."""
     spans = await source.spans(topics)
     numbers: dict[str, list[int]] = {}
     for place in spans:
         numbers.setdefault(place.topic, []).append(place.partition)
     key = subject.encode()
-    found = {Place(t, partition_of(key, tuple(sorted(known)))) for t, known in numbers.items()}
+    found = {Partition(t, partition_of(key, tuple(sorted(known)))) for t, known in numbers.items()}
     return {place: span for place, span in spans.items() if place in found}
 
 

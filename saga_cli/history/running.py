@@ -8,23 +8,25 @@ from collections.abc import Iterable
 from rich.text import Text
 
 from saga_cli.history import showing
-from saga_cli.history.reading import Limit, events_of
+from saga_cli.history.reading import HistoryLimit, events_of
 from saga_cli.history.story import story
 from saga_cli.history.tailing import Looked
 from saga_cli.log.opened import opened
-from saga_cli.log.reader import Logged
+from saga_cli.log.reader import LogEvent
 from saga_cli.one_line import in_one_line
 from saga_cli.stopping import asked_to_stop
 from saga_cli.targets import found
 from saga_cli.terminal import console, fail, plain
 
 
-def timeline(order_id: str, until: Limit, archive: str, *, as_json: bool, mermaid: bool) -> None:
+def timeline(
+    order_id: str, until: HistoryLimit, archive: str, *, as_json: bool, mermaid: bool
+) -> None:
     unread: list[str] = []
     with in_one_line():
         source = opened(found(), archive)
         events = asyncio.run(events_of(source, order_id, unread, until))
-    _tell_unread(unread)
+    _print_unread(unread)
     steps = story(events, order_id)
     if not steps:
         when = " before then" if until else ""
@@ -45,7 +47,7 @@ def timeline(order_id: str, until: Limit, archive: str, *, as_json: bool, mermai
 def events(looked: Looked, archive: str, *, follow: bool, as_json: bool) -> None:
     with in_one_line():
         asyncio.run(_events(looked, archive, follow=follow, as_json=as_json))
-    _tell_unread(looked.unread)
+    _print_unread(looked.unread)
 
 
 async def _events(looked: Looked, archive: str, *, follow: bool, as_json: bool) -> None:
@@ -58,7 +60,7 @@ async def _events(looked: Looked, archive: str, *, follow: bool, as_json: bool) 
             _print(batch, as_json=as_json)
 
 
-def _print(entries: Iterable[Logged], *, as_json: bool) -> None:
+def _print(entries: Iterable[LogEvent], *, as_json: bool) -> None:
     for entry in entries:
         if as_json:
             _write(json.dumps(showing.event_json(entry)))
@@ -74,6 +76,6 @@ def _write(text: str) -> None:
     sys.stdout.flush()
 
 
-def _tell_unread(unread: list[str]) -> None:
+def _print_unread(unread: list[str]) -> None:
     if unread:
         sys.stderr.write(f"saga: {len(unread)} can't be read, such as {plain(unread[0])}\n")

@@ -7,14 +7,14 @@ from typing import Any
 from pydantic_core import from_json
 from rich.table import Table
 
-from saga_cli.history.story import Step
-from saga_cli.log.reader import Logged
+from saga_cli.history.story import TimelineStep
+from saga_cli.log.reader import LogEvent
 from saga_cli.terminal import plain, table_of
 from saga_cli.topology import SERVICES
 from shared_events.catalog import BY_EVENT
 
 
-def table(steps: Sequence[Step[Any]]) -> Table:
+def table(steps: Sequence[TimelineStep[Any]]) -> Table:
     names = ("#", "after", "on", "ms", "hop", "service", "event", "what")
     shown = table_of(*names, right={"#", "after", "ms", "hop"})
     for step in steps:
@@ -27,7 +27,7 @@ def table(steps: Sequence[Step[Any]]) -> Table:
     return shown
 
 
-def kind_of(steps: Sequence[Step[Any]]) -> str:
+def kind_of(steps: Sequence[TimelineStep[Any]]) -> str:
     """What the subject of these events is."""
     subject = BY_EVENT[type(steps[0].envelope.event)].subject
     return {"sku": "SKU", "customer_id": "Customer"}.get(subject, "Order")
@@ -44,7 +44,7 @@ def what_of(event: Any) -> str:
     return what
 
 
-def as_json(steps: Sequence[Step[Logged]]) -> list[dict[str, Any]]:
+def as_json(steps: Sequence[TimelineStep[LogEvent]]) -> list[dict[str, Any]]:
     return [
         {
             "number": step.number,
@@ -58,7 +58,7 @@ def as_json(steps: Sequence[Step[Logged]]) -> list[dict[str, Any]]:
     ]
 
 
-def event_json(entry: Logged) -> dict[str, Any]:
+def event_json(entry: LogEvent) -> dict[str, Any]:
     envelope = entry.envelope
     return {
         "id": str(envelope.id),
@@ -77,12 +77,12 @@ def event_json(entry: Logged) -> dict[str, Any]:
     }
 
 
-def appended(entry: Logged) -> str:
+def appended(entry: LogEvent) -> str:
     at = datetime.fromtimestamp(entry.timestamp_ms / 1000, UTC)
     return at.isoformat(timespec="milliseconds")
 
 
-def mermaid(steps: Sequence[Step[Any]]) -> Iterator[str]:
+def mermaid(steps: Sequence[TimelineStep[Any]]) -> Iterator[str]:
     """An arrow from the cause's service to the one it moved; a note for what moved nobody else."""
     yield "sequenceDiagram"
     there = {step.service for step in steps}
@@ -94,13 +94,15 @@ def mermaid(steps: Sequence[Step[Any]]) -> Iterator[str]:
         if step.direct and (step.cause, step.service) in arrows:
             arrows.remove((step.cause, step.service))
             cause = by_number[step.cause]
-            said = f"{cause.envelope.type} (+{step.hop_ms or 0:.0f} ms)"
-            yield f"    {cause.service}->>{step.service}: {said}"
+            label = f"{cause.envelope.type} (+{step.hop_ms or 0:.0f} ms)"
+            yield f"    {cause.service}->>{step.service}: {label}"
         if step.number not in moving:
             yield f"    Note over {step.service}: {step.envelope.type} at {step.ms:.0f} ms"
 
 
-def _crossing(steps: Iterable[Step[Any]], by_number: dict[int, Step[Any]]) -> Iterator[Step[Any]]:
+def _crossing(
+    steps: Iterable[TimelineStep[Any]], by_number: dict[int, TimelineStep[Any]]
+) -> Iterator[TimelineStep[Any]]:
     for step in steps:
         if step.direct and by_number[step.cause].service != step.service:
             yield step

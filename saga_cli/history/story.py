@@ -9,7 +9,7 @@ from shared_events.envelope import Envelope
 
 
 @dataclass(frozen=True, slots=True)
-class Step(Generic[T]):
+class TimelineStep(Generic[T]):
     """`cause` is the number of the step that led to it, 0 if none did.
 
     Where the cause is in no topic (a command, a timer, the outcome of an effect) it is its own
@@ -32,17 +32,19 @@ class Step(Generic[T]):
         return self.envelope.source[1:]
 
 
-def story(entries: Iterable[T], subject: str) -> list[Step[T]]:
+def story(entries: Iterable[T], subject: str) -> list[TimelineStep[T]]:
     """Causes before what they led to; repeats of a publish are left out."""
     events = by_order(entries).get(subject, [])
     numbers = {str(entry.envelope.id): n for n, entry in enumerate(events, 1)}
     own = {(e.topic, e.envelope.sequence): n for n, e in enumerate(events, 1)}
-    steps: list[Step[T]] = []
+    steps: list[TimelineStep[T]] = []
     for number, entry in enumerate(events, 1):
-        told = numbers.get(entry.envelope.causation_id, 0)
-        cause = told or own.get((entry.topic, entry.envelope.sequence - 1), 0)
+        known_cause = numbers.get(entry.envelope.causation_id, 0)
+        cause = known_cause or own.get((entry.topic, entry.envelope.sequence - 1), 0)
         hop = _ms(events, cause, number) if cause else None
-        steps.append(Step(number, entry, cause, bool(told), _ms(events, 1, number), hop))
+        steps.append(
+            TimelineStep(number, entry, cause, bool(known_cause), _ms(events, 1, number), hop)
+        )
     return steps
 
 

@@ -12,8 +12,8 @@ from chassis.kafka import reading
 from saga_cli.history.reading import homes, logged
 from saga_cli.history.types import is_of_type
 from saga_cli.log.kafka import kept_of
-from saga_cli.log.reader import TOPICS, Logged
-from saga_cli.log.source import Kept, Place, Source, Span, UnreadableError
+from saga_cli.log.reader import TOPICS, LogEvent
+from saga_cli.log.source import LogRecord, Partition, Source, Span, UnreadableError
 from shared_events.codec import type_of
 
 POLL_S: Final = 0.2
@@ -31,10 +31,10 @@ class Looked:
     limit: int = 1000
     unread: list[str] = field(default_factory=list)
 
-    async def newest(self, source: Source) -> tuple[list[Logged], dict[Place, int]]:
+    async def newest(self, source: Source) -> tuple[list[LogEvent], dict[Partition, int]]:
         """In the order of time; and up to where the log was read."""
         spans = await self._spans(source)
-        found: list[tuple[int, Place, int, Kept]] = []
+        found: list[tuple[int, Partition, int, LogRecord]] = []
         for place, span in spans.items():
             async for batch in source.read(place, span):
                 for kept in filter(self.wants, batch):
@@ -45,25 +45,27 @@ class Looked:
         return events, {place: span.end for place, span in spans.items()}
 
     async def coming(
-        self, bootstrap: str, reached: dict[Place, int], stopping: asyncio.Event
-    ) -> AsyncIterator[list[Logged]]:
+        self, bootstrap: str, reached: dict[Partition, int], stopping: asyncio.Event
+    ) -> AsyncIterator[list[LogEvent]]:
         """What is appended from there on, until somebody stops it."""
         since = {(place.topic, place.partition): at for place, at in reached.items()}
         async with reading(bootstrap, TOPICS, since) as log:
             while not stopping.is_set():
                 async for batch in log.to_end():
-                    there = (kept_of(r) for r in batch if Place(r.topic, r.partition) in reached)
+                    there = (
+                        kept_of(r) for r in batch if Partition(r.topic, r.partition) in reached
+                    )
                     yield self.read(sorted(filter(self.wants, there), key=_time))
                 await clock.wait_for(stopping, POLL_S)
 
-    def wants(self, kept: Kept) -> bool:
+    def wants(self, kept: LogRecord) -> bool:
         by_type = not self.pattern or is_of_type(type_of(kept.record.headers), self.pattern)
         return by_type and self.subject in {"", kept.record.subject}
 
-    def read(self, kept: Iterable[Kept]) -> list[Logged]:
+    def read(self, kept: Iterable[LogRecord]) -> list[LogEvent]:
         return [event for each in kept if (event := logged(each, self.unread))]
 
-    async def _spans(self, source: Source) -> dict[Place, Span]:
+    async def _spans(self, source: Source) -> dict[Partition, Span]:
         """What of each partition has to be read."""
         found = await (homes(source, self.subject) if self.subject else source.spans(TOPICS))
         if self.partition is not None:
@@ -78,8 +80,8 @@ class Looked:
         return dict(self._within(found, dict(starts), dict(ends)))
 
     def _within(
-        self, spans: dict[Place, Span], starts: dict[Place, int], ends: dict[Place, int]
-    ) -> Iterator[tuple[Place, Span]]:
+        self, spans: dict[Partition, Span], starts: dict[Partition, int], ends: dict[Partition, int]
+    ) -> Iterator[tuple[Partition, Span]]:
         for place, span in spans.items():
             end = min(span.end, ends.get(place, span.end))
             start = max(span.start, starts.get(place, 0))
@@ -88,5 +90,5 @@ class Looked:
             yield place, Span(min(start, end), end)
 
 
-def _time(kept: Kept) -> int:
+def _time(kept: LogRecord) -> int:
     return kept.timestamp_ms

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from chassis.batches import UNREADABLE
 from chassis.message import Record
-from saga_cli.log.source import Kept
+from saga_cli.log.source import LogRecord
 from shared_events.codec import MalformedError, decode_record
 from shared_events.envelope import Envelope
 
@@ -12,7 +12,7 @@ Unreadable = Callable[[Record, MalformedError], None]
 
 
 def own_events(
-    service: str, batch: Iterable[Kept], unreadable: Unreadable
+    service: str, batch: Iterable[LogRecord], unreadable: Unreadable
 ) -> Iterator[tuple[int, Envelope]]:
     """With their offsets; one that can't be read is told of, also where only it may be the service's."""
     source = f"/{service}".encode()

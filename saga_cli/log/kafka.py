@@ -11,7 +11,7 @@ from aiokafka import TopicPartition
 
 from chassis.kafka import make_consumer, places_of, stop_within
 from chassis.message import Record
-from saga_cli.log.source import HoleError, Kept, Place, Span
+from saga_cli.log.source import HoleError, LogRecord, Partition, Span
 
 ANSWER_S = 30
 
@@ -23,16 +23,16 @@ class KafkaLog:
     bootstrap: str
     batch: int = 5000
 
-    async def spans(self, topics: Iterable[str]) -> dict[Place, Span]:
+    async def spans(self, topics: Iterable[str]) -> dict[Partition, Span]:
         async with self._client() as client:
             places = await places_of(self.bootstrap, topics)
             if not places:
                 return {}
             starts = await client.beginning_offsets(places)
             ends = await client.end_offsets(places)
-        return {Place(p.topic, p.partition): Span(starts[p], ends[p]) for p in places}
+        return {Partition(p.topic, p.partition): Span(starts[p], ends[p]) for p in places}
 
-    async def read(self, place: Place, span: Span) -> AsyncIterator[list[Kept]]:
+    async def read(self, place: Partition, span: Span) -> AsyncIterator[list[LogRecord]]:
         part = TopicPartition(*place)
         async with self._client() as client:
             client.assign([part])
@@ -46,14 +46,16 @@ class KafkaLog:
                 if kept := [kept_of(r) for r in found.get(part, ()) if r.offset < span.end]:
                     yield kept
 
-    async def offsets_at(self, instant: datetime, places: Iterable[Place]) -> Mapping[Place, int]:
+    async def offsets_at(
+        self, instant: datetime, places: Iterable[Partition]
+    ) -> Mapping[Partition, int]:
         parts = [TopicPartition(*place) for place in places]
         at_ms = int(instant.timestamp() * 1000)
         async with self._client() as client:
             found = await client.offsets_for_times(dict.fromkeys(parts, at_ms))
             ends = await client.end_offsets(parts)
         return {
-            Place(part.topic, part.partition): found[part].offset if found[part] else ends[part]
+            Partition(part.topic, part.partition): found[part].offset if found[part] else ends[part]
             for part in parts
         }
 
@@ -68,6 +70,6 @@ class KafkaLog:
             await stop_within(client, 5)
 
 
-def kept_of(record: Any) -> Kept:
+def kept_of(record: Any) -> LogRecord:
     of = (record.topic, record.partition, record.offset, record.key, record.value)
-    return Kept(Record(*of, tuple(record.headers)), record.timestamp)
+    return LogRecord(Record(*of, tuple(record.headers)), record.timestamp)

@@ -7,14 +7,14 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from saga_cli.log.kafka import KafkaLog
-from saga_cli.log.source import Kept, Place, Source, Span, UnreadableError
-from saga_cli.targets import Places
+from saga_cli.log.source import LogRecord, Partition, Source, Span, UnreadableError
+from saga_cli.targets import Targets
 
 if TYPE_CHECKING:
     from saga_cli.archive.files import Archive, Piece
 
 
-def opened(places: Places, archive: str = "") -> Source:
+def opened(places: Targets, archive: str = "") -> Source:
     """What is archived at a URL, and what Kafka has beyond it; without a URL, Kafka alone."""
     live = KafkaLog(places.kafka_bootstrap)
     if not archive:
@@ -23,15 +23,15 @@ def opened(places: Places, archive: str = "") -> Source:
         from saga_cli.archive.files import Archive  # noqa: PLC0415 - Parquet is slow to load
     except ModuleNotFoundError as error:
         raise UnreadableError(f"it needs the extra `archive`: {error}") from error
-    return Joined(Archive.at(archive), live)
+    return ArchivedLog(Archive.at(archive), live)
 
 
 @dataclass(frozen=True, slots=True)
-class Joined:
+class ArchivedLog:
     archive: "Archive"
     live: Source
 
-    async def spans(self, topics: Iterable[str]) -> dict[Place, Span]:
+    async def spans(self, topics: Iterable[str]) -> dict[Partition, Span]:
         """Raises UnreadableError if Kafka ends before the archive does: it is of another log."""
         names = tuple(topics)
         archived = await asyncio.to_thread(self.archive.pieces, names)
@@ -45,7 +45,7 @@ class Joined:
             found[place] = Span(min(first, span.start), span.end)
         return found
 
-    async def read(self, place: Place, span: Span) -> AsyncIterator[list[Kept]]:
+    async def read(self, place: Partition, span: Span) -> AsyncIterator[list[LogRecord]]:
         reached = span.start
         pieces = await asyncio.to_thread(self.archive.pieces, [place.topic])
         for piece in pieces.get(place, ()):
@@ -64,10 +64,12 @@ class Joined:
             async for batch in self.live.read(place, Span(reached, span.end)):
                 yield batch
 
-    async def offsets_at(self, instant: datetime, places: Iterable[Place]) -> Mapping[Place, int]:
+    async def offsets_at(
+        self, instant: datetime, places: Iterable[Partition]
+    ) -> Mapping[Partition, int]:
         wanted = list(places)
         pieces = await asyncio.to_thread(self.archive.pieces, {place.topic for place in wanted})
-        found: dict[Place, int] = {}
+        found: dict[Partition, int] = {}
         for place in wanted:
             at = await asyncio.to_thread(self._first_at, instant, pieces.get(place, []))
             if at is not None:

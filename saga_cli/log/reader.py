@@ -16,7 +16,7 @@ TOPICS = tuple(topic_of(spec.name) for spec in SERVICES)
 
 
 @dataclass(frozen=True, slots=True)
-class Logged:
+class LogEvent:
     """One event, where it stands, and when it was appended."""
 
     topic: str
@@ -26,12 +26,12 @@ class Logged:
     timestamp_ms: int = 0
 
 
-async def read(bootstrap: str, topics: Iterable[str] = TOPICS) -> list[Logged]:
+async def read(bootstrap: str, topics: Iterable[str] = TOPICS) -> list[LogEvent]:
     """All events of the topics that exist, in order within each partition.
 
     A record that can't be read is none of them: a line of stderr says where it stands.
     """
-    found: list[Logged] = []
+    found: list[LogEvent] = []
     for r in await records(bootstrap, topics):
         try:
             envelope = decode_record(r)
@@ -39,7 +39,7 @@ async def read(bootstrap: str, topics: Iterable[str] = TOPICS) -> list[Logged]:
             place = f"{r.topic}/{r.partition}/{r.offset}"
             sys.stderr.write(f"saga: the record at {place} can't be read: {error}\n")
             continue
-        found.append(Logged(r.topic, r.partition, r.offset, envelope, r.timestamp))
+        found.append(LogEvent(r.topic, r.partition, r.offset, envelope, r.timestamp))
     return found
 
 

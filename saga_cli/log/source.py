@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 from chassis.message import Record
 
 
-class Place(NamedTuple):
+class Partition(NamedTuple):
     """One partition of one topic."""
 
     topic: str
@@ -23,7 +23,7 @@ class Span(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class LogRecord:
     """A record, and when it was appended, in milliseconds since the epoch."""
 
     record: Record
@@ -41,14 +41,16 @@ class UnreadableError(Exception):
 class Source(Protocol):
     """A log to read from its beginning to what is its end now."""
 
-    async def spans(self, topics: Iterable[str]) -> dict[Place, Span]:
+    async def spans(self, topics: Iterable[str]) -> dict[Partition, Span]:
         """What there is of each partition, of those of the topics that exist."""
 
-    def read(self, place: Place, span: Span) -> AsyncIterator[list[Kept]]:
+    def read(self, place: Partition, span: Span) -> AsyncIterator[list[LogRecord]]:
         """Records of a span in order, in batches; compaction may have left some out.
 
         Raises HoleError when the span begins before what is kept.
         """
 
-    async def offsets_at(self, instant: datetime, places: Iterable[Place]) -> Mapping[Place, int]:
+    async def offsets_at(
+        self, instant: datetime, places: Iterable[Partition]
+    ) -> Mapping[Partition, int]:
         """The first offset of each partition that was appended at or after an instant, or its end."""

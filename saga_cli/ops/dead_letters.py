@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from saga_cli.declared import readers_of
-from saga_cli.ops.ops_client import Directory, RefusedError
+from saga_cli.ops.ops_client import Directory, ServiceRefusedError
 from saga_cli.ops.options import (
     AsJson,
     By,
@@ -56,7 +56,7 @@ def list_(
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Show the first dead letter of each key, and how many messages wait behind it."""
+    """Show the first dead letter of each key, and how many messages wait for it."""
     list_rows(service, _heads, table=_table, none="No dead letters.", as_json=as_json)
 
 
@@ -202,23 +202,23 @@ def _redriven(asked: Directory, service: str, key: str, place: str, more: dict[s
     """Redrive one key and tell how it went; whether nothing of it is parked any more."""
     try:
         results = asked.post(service, "/ops/dead-letters/redrive", key=key, **more)
-    except RefusedError as error:
+    except ServiceRefusedError as error:
         if not place:
             fail(str(error), refused(error))
         console.print(f"{place}{_label(key)}: {plain(str(error))}", markup=False, soft_wrap=True)
         return error.status == NOT_FOUND  # somebody else was faster
     for result in results:
-        told = _told(result, dry_run=more["dry_run"])
-        line = f"{place}{_label(key)} message {result['id']} {told}"
+        outcome = _outcome(result, dry_run=more["dry_run"])
+        line = f"{place}{_label(key)} message {result['id']} {outcome}"
         console.print(line, markup=False, soft_wrap=True)
     return all(result["outcome"] != "parked" for result in results)
 
 
-def _told(result: dict[str, Any], *, dry_run: bool) -> str:
+def _outcome(result: dict[str, Any], *, dry_run: bool) -> str:
     if result["outcome"] == "parked":
         return f"{'would stay' if dry_run else 'stays'} parked: {plain(result['reason'])}"
-    said = ", ".join(result["published"]) or "nothing"
-    return f"would publish {said}" if dry_run else f"is decided and publishes {said}"
+    published = ", ".join(result["published"]) or "nothing"
+    return f"would publish {published}" if dry_run else f"is decided and publishes {published}"
 
 
 def _label(key: str) -> str:
@@ -227,7 +227,7 @@ def _label(key: str) -> str:
 
 
 def _table(heads: Sequence[dict[str, Any]]) -> Table:
-    names = ("service", "key", "event", "first error", "tries", "age", "behind")
+    names = ("service", "key", "event", "first error", "tries", "age", "waiting")
     shown = table_of(*names)
     shown.columns[1].min_width = UUID_SHOWN
     for head in heads:

@@ -10,13 +10,13 @@ import httpx
 from pydantic import ValidationError
 
 from chassis.settings import http_url
-from saga_cli.ops.report import REPORT, Report, merged
+from saga_cli.ops.report import REPORT, OrderReport, merged
 from saga_cli.stack import state
-from saga_cli.terminal import said
+from saga_cli.terminal import message_of
 from saga_cli.topology import BY_NAME, SERVICES
 
 NOT_A_SERVICE: Final = httpx.codes.MISDIRECTED_REQUEST
-"""Stands for the status of what is not the service that it is said to be."""
+"""The status when what answers is not the service that is asked."""
 LOOK_S: Final = 3.0
 CHANGE_S: Final = 60.0
 TOKEN: Final = "SAGA_OPERATOR_TOKEN"  # noqa: S105 - the name of a variable
@@ -26,7 +26,7 @@ class NoStackError(Exception):
     """Nothing says where the services are, or what does is malformed."""
 
 
-class RefusedError(Exception):
+class ServiceRefusedError(Exception):
     """A service said no; `status` is the HTTP status, 0 when it did not answer."""
 
     def __init__(self, status: int, why: str) -> None:
@@ -62,7 +62,7 @@ class Directory:
         stack = state.found()
         if stack is None:
             a_url = " ".join((*names.values(), TOKEN))
-            raise NoStackError(f"no stack runs in this folder; elsewhere set {a_url}")
+            raise NoStackError(f"no stack runs in this folder; for another, set {a_url}")
         if not stack.processes:
             raise NoStackError("the stack is starting")
         found = {
@@ -77,43 +77,43 @@ class Directory:
 
     def get(self, service: str, path: str, **query: str | int) -> Any:
         """Ask any instance. Raises RefusedError."""
-        silence = RefusedError(0, f"{service} does not answer")
+        silence = ServiceRefusedError(0, f"{service} does not answer")
         for url in self.urls[service]:
             try:
                 answer = httpx.get(
                     f"{url}{path}", params=query, headers=self.headers, timeout=LOOK_S
                 )
             except (httpx.TransportError, httpx.InvalidURL) as error:
-                silence = RefusedError(0, f"{service} does not answer: {said(error)}")
+                silence = ServiceRefusedError(0, f"{service} does not answer: {message_of(error)}")
                 continue
             return _body(service, answer)
         raise silence
 
     def post(self, service: str, path: str, **body: Any) -> Any:
         """Tell one instance. Raises RefusedError; its status is 0 when nothing may have come of it."""
-        silence = RefusedError(0, f"{service} does not answer")
+        silence = ServiceRefusedError(0, f"{service} does not answer")
         for url in self.urls[service]:
             try:
                 answer = httpx.post(
                     f"{url}{path}", json=body, headers=self.headers, timeout=CHANGE_S
                 )
             except (httpx.ConnectError, httpx.InvalidURL) as error:
-                silence = RefusedError(0, f"{service} does not answer: {said(error)}")
+                silence = ServiceRefusedError(0, f"{service} does not answer: {message_of(error)}")
                 continue
             except httpx.TransportError as error:
-                why = f"{service} took the request, and no answer came: {said(error)}"
-                raise RefusedError(0, why) from error
+                why = f"{service} took the request, and no answer came: {message_of(error)}"
+                raise ServiceRefusedError(0, why) from error
             return _body(service, answer)
         raise silence
 
-    def reports(self, key: str) -> list[Report]:
+    def reports(self, key: str) -> list[OrderReport]:
         """What each service says of an order, asked all at once. Raises RefusedError for a bad token."""
         return asyncio.run(self._reports(key))
 
-    async def _reports(self, key: str) -> list[Report]:
+    async def _reports(self, key: str) -> list[OrderReport]:
         async with httpx.AsyncClient(headers=self.headers, timeout=LOOK_S) as client:
 
-            async def of(service: str) -> Report:
+            async def of(service: str) -> OrderReport:
                 asked = (_report(client, service, url, key) for url in self.urls[service])
                 return merged(await asyncio.gather(*asked))
 
@@ -127,28 +127,28 @@ def _urls(variable: str, text: str) -> list[str]:
         raise NoStackError(f"{variable}: {error}") from error
 
 
-async def _report(client: httpx.AsyncClient, service: str, url: str, key: str) -> Report:
+async def _report(client: httpx.AsyncClient, service: str, url: str, key: str) -> OrderReport:
     """One instance's answer; silence is an answer as well."""
     try:
         async with asyncio.timeout(LOOK_S):
             answer = await client.get(f"{url}/ops/orders", params={"key": key})
     except TimeoutError:
         silent = f"does not answer within {LOOK_S:.0f} s"
-        return Report(service, silent=silent, broken=service)
+        return OrderReport(service, silent=silent, broken=service)
     except (httpx.TransportError, httpx.InvalidURL) as error:
-        return Report(service, silent=f"does not answer: {said(error)}", broken=service)
+        return OrderReport(service, silent=f"does not answer: {message_of(error)}", broken=service)
     if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:
         store = "postgres" if BY_NAME[service].has_database else "redis"
-        return Report(service, silent="can't reach its store", broken=store)
+        return OrderReport(service, silent="can't reach its store", broken=store)
     if answer.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
-        return Report(service, silent=f"answers {answer.status_code}", broken=service)
+        return OrderReport(service, silent=f"answers {answer.status_code}", broken=service)
     try:
         report = REPORT.validate_python(_body(service, answer))
     except ValidationError as error:
         why = f"{service} is of another release than this command: {error.errors()[0]['msg']}"
-        raise RefusedError(answer.status_code, why) from error
+        raise ServiceRefusedError(answer.status_code, why) from error
     if report.service != service:
-        raise RefusedError(NOT_A_SERVICE, f"{url} is {report.service}, not {service}")
+        raise ServiceRefusedError(NOT_A_SERVICE, f"{url} is {report.service}, not {service}")
     return report
 
 
@@ -158,8 +158,8 @@ def _body(service: str, answer: httpx.Response) -> Any:
         body = answer.json()
     except ValueError as error:
         why = f"{service} is no service of this kind: it answers {answer.status_code} without JSON"
-        raise RefusedError(NOT_A_SERVICE, why) from error
+        raise ServiceRefusedError(NOT_A_SERVICE, why) from error
     if answer.is_success:
         return body
     detail = body.get("detail", "") if isinstance(body, dict) else ""
-    raise RefusedError(answer.status_code, f"{service}: {detail or answer.status_code}")
+    raise ServiceRefusedError(answer.status_code, f"{service}: {detail or answer.status_code}")

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from saga_cli.ops.ops_client import Directory, NoStackError, RefusedError
+from saga_cli.ops.ops_client import Directory, NoStackError, ServiceRefusedError
 from saga_cli.terminal import check_terminal, console, fail, print_json
 from saga_cli.topology import BY_NAME
 
@@ -48,7 +48,7 @@ def operator(by: str) -> str:
     """Who it is, by name or by login; nobody ends the command with 2."""
     name = by or _user()
     if not name:
-        fail("say who you are with --by")
+        fail("give your name with --by")
     return name
 
 
@@ -59,7 +59,7 @@ def _user() -> str:
         return ""
 
 
-def refused(error: RefusedError) -> int:
+def refused(error: ServiceRefusedError) -> int:
     """The exit code of a refusal: 2 when what was asked is wrong, 1 when it can't be done now."""
     return 2 if error.status in {401, 403, 421, 422} else 1
 
@@ -69,7 +69,7 @@ def ended_by_refusal() -> Iterator[None]:
     """A service that refuses ends the command, with its reason in one line."""
     try:
         yield
-    except RefusedError as error:
+    except ServiceRefusedError as error:
         fail(str(error), refused(error))
 
 
@@ -90,11 +90,11 @@ def list_rows(
 ) -> None:
     """Print the rows of one service or all; who can't be asked is named, and ends it with 1 or 2."""
     names = (service,) if service else tuple(BY_NAME)
-    asked, found, silent = directory(*names), list[dict[str, Any]](), list[RefusedError]()
+    asked, found, silent = directory(*names), list[dict[str, Any]](), list[ServiceRefusedError]()
     for name in names:
         try:
             found += [{"service": name, **row} for row in rows(asked, name)]
-        except RefusedError as error:
+        except ServiceRefusedError as error:
             silent.append(error)
     if as_json:
         print_json(found)

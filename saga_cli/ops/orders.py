@@ -9,8 +9,8 @@ import typer
 
 from saga_cli.ops.ops_client import Directory
 from saga_cli.ops.options import AsJson, By, directory, ended_by_refusal, operator
-from saga_cli.ops.report import Report
-from saga_cli.ops.why import Diagnosis, Finding, diagnose, elsewhere
+from saga_cli.ops.report import OrderReport
+from saga_cli.ops.why import Diagnosis, Finding, diagnose, for_other_stacks
 from saga_cli.terminal import console, fail, plain, print_json
 
 LOOKS: Final = 3
@@ -26,7 +26,7 @@ def why(order_id: OrderId, *, as_json: AsJson = False) -> None:
     if as_json:
         print_json({**asdict(found), **about})
     elif found.known:
-        _tell(found, about)
+        _print(found, about)
     if not found.known:
         fail(f"there is no order {plain(order_id)}", 1)
     if set(found.states.values()) == {"?"}:
@@ -55,8 +55,8 @@ def resolve(
     body = {"key": order_id, "by": who, "outcome": outcome, "note": note, "reference": reference}
     with ended_by_refusal():
         result = asked.post(owing[0], "/ops/resolve", **body)
-    said = ", ".join(result["published"]) or "nothing"
-    line = f"{owing[0]} takes {result['effect']} as {outcome} and publishes {said}."
+    published = ", ".join(result["published"]) or "nothing"
+    line = f"{owing[0]} takes {result['effect']} as {outcome} and publishes {published}."
     console.print(line, markup=False, soft_wrap=True)
 
 
@@ -84,10 +84,10 @@ def _diagnosed(asked: Directory, order_id: str) -> Diagnosis:
             break
         time.sleep(LOOK_AGAIN_S)
         found = diagnose(order_id, _reports(asked, order_id), datetime.now(UTC))
-    return found if asked.is_here else elsewhere(found)
+    return found if asked.is_here else for_other_stacks(found)
 
 
-def _reports(asked: Directory, order_id: str) -> list[Report]:
+def _reports(asked: Directory, order_id: str) -> list[OrderReport]:
     with ended_by_refusal():
         return asked.reports(order_id)
 
@@ -99,26 +99,28 @@ def _about(asked: Directory, order_id: str) -> dict[str, Any]:
     return {name: order[name] for name in ("reason", "refused_by")}
 
 
-def _tell(found: Diagnosis, about: dict[str, Any]) -> None:
+def _print(found: Diagnosis, about: dict[str, Any]) -> None:
     ended = f": {about['reason']}, by {about['refused_by']}" if about.get("reason") else ""
     state = "unknown to the order service" if found.state == "Absent" else found.state.upper()
-    _say(f"Order {found.order_id} is {'not known yet' if found.state == '?' else state}{ended}")
-    _say("  " + "  ".join(f"{name} {state}" for name, state in found.states.items()))
+    _print_line(
+        f"Order {found.order_id} is {'not known yet' if found.state == '?' else state}{ended}"
+    )
+    _print_line("  " + "  ".join(f"{name} {state}" for name, state in found.states.items()))
     for finding in found.findings:
-        _say("")
-        _say(_headline(found, finding))
-        _say(f"  {finding.what}")
+        _print_line("")
+        _print_line(_headline(found, finding))
+        _print_line(f"  {finding.what}")
         for command in finding.commands:
-            _say(f"  $ {command}")
+            _print_line(f"  $ {command}")
         for line in finding.advice:
-            _say(f"  - {line}")
+            _print_line(f"  - {line}")
         if not finding.commands + finding.advice:
-            _say(f"  nothing to do: {finding.wait}")
+            _print_line(f"  nothing to do: {finding.wait}")
     if not found.findings:
         nobody = "it is settled" if found.settled else "it moves while you look: ask again"
-        _say(f"\nNobody has to act: {nobody}.")
+        _print_line(f"\nNobody has to act: {nobody}.")
     for note in found.notes:
-        _say(f"  {note}")
+        _print_line(f"  {note}")
 
 
 def _headline(found: Diagnosis, finding: Finding) -> str:
@@ -132,21 +134,21 @@ def _headline(found: Diagnosis, finding: Finding) -> str:
     return f"Settled, but {who} is not done" if found.settled else f"Next: {who}"
 
 
-def _say(line: str) -> None:
+def _print_line(line: str) -> None:
     console.print("\n".join(map(plain, line.split("\n"))), markup=False, soft_wrap=True)
 
 
-def _fail_to_resolve(reports: list[Report], order_id: str, outcome: str) -> None:
+def _fail_to_resolve(reports: list[OrderReport], order_id: str, outcome: str) -> None:
     known = sorted({name for report in reports for name in report.resolutions})
     silence = _silence(reports)
     if outcome not in known and not silence:
         fail(f"no service takes {plain(outcome)!r}: there are {', '.join(known) or 'none'}")
     takes = sorted({o for r in reports for e in r.effects for o in e.may_be_resolved_as})
-    instead = f"; what is owed takes {', '.join(takes)}" if takes else ""
-    what = f"nothing that may end as {plain(outcome)} is owed for {plain(order_id)}"
+    instead = f"; the outstanding effect takes {', '.join(takes)}" if takes else ""
+    what = f"no outstanding effect of {plain(order_id)} may end as {plain(outcome)}"
     fail(f"{what}{instead}{silence}", 1)
 
 
-def _silence(reports: list[Report]) -> str:
+def _silence(reports: list[OrderReport]) -> str:
     silent = [f"{report.service} {report.silent}" for report in reports if report.silent]
     return f" ({'; '.join(silent)})" if silent else ""

@@ -29,13 +29,13 @@ RowId = Annotated[str, typer.Argument(help="The row's id, as `saga outbox list` 
 
 @app.command("list")
 def list_(service: OneService = None, *, as_json: AsJson = False) -> None:
-    """Show the rows that were set aside, and how many of the same key wait behind each."""
+    """Show the rows that Kafka refused, and how many of the same key wait for each."""
     list_rows(service, _rows, table=_table, none="Kafka refused nothing.", as_json=as_json)
 
 
 @app.command()
 def redrive(service: Service, row: RowId, note: Why, *, by: By = "") -> None:
-    """Publish a row after all, once the topic takes it; then what is behind it."""
+    """Publish a row after all, once the topic takes it; then those that wait for it."""
     done = _settle(service, "redrive", id=row, by=operator(by), note=note)
     console.print(f"{_named(done)} is tried again.", markup=False, soft_wrap=True)
 
@@ -49,7 +49,7 @@ def discard(
     yes: Yes = False,
     by: By = "",
 ) -> None:
-    """Remove a row for good: an event of an order that nobody hears of; the audit trail keeps it."""
+    """Remove a row for good: an event that no service will get; the audit trail keeps it."""
     who = operator(by)
     confirmed(f"Discard row {row} of {service}? It is never published.", yes=yes)
     done = _settle(service, "discard", id=row, by=who, note=reason)
@@ -72,7 +72,7 @@ def _named(row: dict[str, Any]) -> str:
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> Table:
-    table = Table("service", "id", "key", "event", "bytes", "error", "age", "behind")
+    table = Table("service", "id", "key", "event", "bytes", "error", "age", "waiting")
     for row in rows:
         what = (row["type"] or row["topic"], str(row["bytes"]), row["error"])
         shown = (row["service"], row["id"], row["key"], *what)

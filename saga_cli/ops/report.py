@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 
 
 @dataclass(frozen=True, slots=True)
-class Outbox:
+class OutboxReport:
     """`refused` says why Kafka never takes the first of the rows that it refused."""
 
     rows: int = 0
@@ -18,12 +18,12 @@ class Outbox:
 
 
 @dataclass(frozen=True, slots=True)
-class Relay:
+class RelayReport:
     failing: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Consumer:
+class ConsumerReport:
     """`lag` counts all records not yet read; None when Kafka does not answer."""
 
     ready: bool = True
@@ -31,7 +31,7 @@ class Consumer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Letter:
+class DeadLetterReport:
     """A parked message, without its bytes."""
 
     id: str
@@ -48,7 +48,7 @@ class Letter:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Owed:
+class EffectReport:
     """An effect or a timer; `id` ends with its attempt, `tries` counts how often it was asked."""
 
     id: str
@@ -67,14 +67,14 @@ class Owed:
 
 
 @dataclass(frozen=True, slots=True)
-class Circuit:
+class CircuitReport:
     provider: str
     state: str
     why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Action:
+class ActionReport:
     """What an operator did to the order."""
 
     at: datetime
@@ -85,28 +85,28 @@ class Action:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class OrderReport:
     """`silent` says why there is no answer, `broken` what does not run; nothing else counts then."""
 
     service: str
     state: str = "Absent"
-    outbox: Outbox = Outbox()
-    relay: Relay = Relay()
-    consumer: Consumer = Consumer()
-    parked: tuple[Letter, ...] = ()
-    effects: tuple[Owed, ...] = ()
-    timers: tuple[Owed, ...] = ()
-    circuits: tuple[Circuit, ...] = ()
-    actions: tuple[Action, ...] = ()
+    outbox: OutboxReport = OutboxReport()
+    relay: RelayReport = RelayReport()
+    consumer: ConsumerReport = ConsumerReport()
+    parked: tuple[DeadLetterReport, ...] = ()
+    effects: tuple[EffectReport, ...] = ()
+    timers: tuple[EffectReport, ...] = ()
+    circuits: tuple[CircuitReport, ...] = ()
+    actions: tuple[ActionReport, ...] = ()
     resolutions: tuple[str, ...] = ()
     silent: str = ""
     broken: str = ""
 
 
-REPORT: Final = TypeAdapter(Report)
+REPORT: Final = TypeAdapter(OrderReport)
 
 
-def merged(reports: Sequence[Report]) -> Report:
+def merged(reports: Sequence[OrderReport]) -> OrderReport:
     """What the instances of a service say together: one store, but each its relay, lag, circuits."""
     answers = [report for report in reports if not report.silent]
     if not answers:
@@ -116,8 +116,8 @@ def merged(reports: Sequence[Report]) -> Report:
     circuits = [c for report in answers for c in report.circuits if c.state != "closed"]
     return replace(
         answers[0],
-        relay=Relay(failing[0] if failing else ""),
-        consumer=Consumer(
+        relay=RelayReport(failing[0] if failing else ""),
+        consumer=ConsumerReport(
             ready=any(report.consumer.ready for report in answers),
             lag=sum(lags) if lags else None,
         ),

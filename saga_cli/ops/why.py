@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Final
 
 from guarantees.protocol import AGAIN, CALLS, HOPS, LEAVING, SETTLED, Hop
-from saga_cli.ops.report import Letter, Owed, Report
+from saga_cli.ops.report import DeadLetterReport, EffectReport, OrderReport
 from saga_cli.terminal import lasting
 
 SLOW_S: Final = 5.0
@@ -42,7 +42,7 @@ class Diagnosis:
     notes: tuple[str, ...] = ()
 
 
-def diagnose(order_id: str, reports: Iterable[Report], now: datetime) -> Diagnosis:
+def diagnose(order_id: str, reports: Iterable[OrderReport], now: datetime) -> Diagnosis:
     """Reports are one a service, taken at about the same time."""
     by = {report.service: report for report in reports}
     case = _Case(order_id, by, now)
@@ -61,7 +61,7 @@ def diagnose(order_id: str, reports: Iterable[Report], now: datetime) -> Diagnos
 @dataclass(frozen=True, slots=True)
 class _Case:
     order_id: str
-    by: dict[str, Report]
+    by: dict[str, OrderReport]
     now: datetime
 
     def findings(self) -> tuple[Finding, ...]:
@@ -70,11 +70,11 @@ class _Case:
         if self._has(AGAIN.by, AGAIN.sent) and self._has("shipping", LEAVING):
             hops += [AGAIN] if self._has(AGAIN.to, AGAIN.unheard) else []
         parked = {name: r for name, r in self.by.items() if r.parked}
-        heard_by = {hop.to for hop in hops}
-        first = [self._parked(parked[name]) for name in parked if name in heard_by]
+        acting = {hop.to for hop in hops}
+        first = [self._parked(parked[name]) for name in parked if name in acting]
         first += [self._moving(hop) for hop in hops if hop.to not in parked]
         first += [self._working(name, kind) for name, kind in self._working_services()]
-        found = first + [self._parked(parked[name]) for name in parked if name not in heard_by]
+        found = first + [self._parked(parked[name]) for name in parked if name not in acting]
         found += [self._owing(r, e) for r in self.by.values() for e in self._unforeseen(r)]
         found += self._overdue()
         silent = [self._silent(r, lost=not first) for r in self.by.values() if r.silent]
@@ -102,10 +102,10 @@ class _Case:
             if self._has(service, {state}) and not self.by[service].parked:
                 yield service, kind
 
-    def _parked(self, report: Report) -> Finding:
+    def _parked(self, report: OrderReport) -> Finding:
         """The head of a key is what failed; the rest waits for it."""
-        head, behind = report.parked[0], len(report.parked) - 1
-        more = f"; {_count(behind, 'message')} behind it" if behind else ""
+        head, waiting = report.parked[0], len(report.parked) - 1
+        more = f"; {_count(waiting, 'message')} waiting for it" if waiting else ""
         what = (
             f"{report.service} parked {_named(head)}, tried {_count(head.attempts, 'time')}{more}"
         )
@@ -115,18 +115,18 @@ class _Case:
 
     def _working(self, service: str, kind: str) -> Finding:
         report = self.by[service]
-        owed = [effect for effect in report.effects if effect.kind == kind]
-        if owed:
-            return self._owing(report, owed[-1])
+        effects = [effect for effect in report.effects if effect.kind == kind]
+        if effects:
+            return self._owing(report, effects[-1])
         what = f"{service} is {report.state}, and the outcome of its {kind} is being decided on"
         return Finding(service, "effect", what, wait="it takes a moment: ask again")
 
-    def _unforeseen(self, report: Report) -> list[Owed]:
+    def _unforeseen(self, report: OrderReport) -> list[EffectReport]:
         """What is owed in a state that waits for nothing of the kind."""
         working = CALLS.get((report.service, report.state))
         return [effect for effect in report.effects if effect.kind != working]
 
-    def _owing(self, report: Report, effect: Owed) -> Finding:
+    def _owing(self, report: OrderReport, effect: EffectReport) -> Finding:
         what = f"{report.service} owes {effect.kind}"
         what += f", attempt {effect.attempt}" if effect.attempt not in {"", "1"} else ""
         what += f", since {lasting((self.now - effect.owed_since).total_seconds())}"
@@ -145,10 +145,10 @@ class _Case:
             return Finding(report.service, "effect", what, wait="it is being asked")
         wait = f"next try {self._when(effect.due_at)}; `{ask}` asks now"
         if broken:
-            wait = f"{broken[0].provider} is tried by itself; the log of {report.service} says more"
+            wait = f"{broken[0].provider} is tried by itself; see the log of {report.service}"
         return Finding(report.service, "effect", what, wait=wait)
 
-    def _resolving(self, effect: Owed) -> Iterator[str]:
+    def _resolving(self, effect: EffectReport) -> Iterator[str]:
         for outcome in effect.may_be_resolved_as:
             more = " --reference REF" if outcome in effect.with_reference else ""
             yield f"saga resolve {self.order_id} --as {outcome}{more} --note TEXT"
@@ -168,14 +168,14 @@ class _Case:
             what = f"{what}; {hop.to} has {lag} still to read"
             return Finding(hop.to, "kafka", what, wait="it is read in turn")
         if discarded := [a for a in reader.actions if a.action == "discard"]:
-            told = discarded[-1]
-            what = f"{hop.event} is not decided on; {told.by} discarded a message: {told.note}"
+            action = discarded[-1]
+            what = f"{hop.event} is not decided on; {action.by} discarded a message: {action.note}"
             actions = f"saga dead-letters actions {hop.to} {self.order_id}"
             return Finding(hop.to, "discarded", what, (actions,))
         what = f"{hop.event} was published and {hop.to} has read all there is"
         return Finding(hop.to, "kafka", what, wait="it is being decided on: ask again")
 
-    def _unpublished(self, hop: Hop, sender: Report) -> Finding:
+    def _unpublished(self, hop: Hop, sender: OrderReport) -> Finding:
         what = f"{hop.event} is in {hop.by}'s outbox for {lasting(sender.outbox.oldest_s)}"
         if sender.outbox.refused:
             what += f"; Kafka refuses it, or one before it, for good: {sender.outbox.refused}"
@@ -198,7 +198,7 @@ class _Case:
                     what = f"{report.service}'s timer {timer.kind} is overdue by {lasting(late)}"
                     yield Finding(report.service, "timer", what, (f"saga logs {report.service}",))
 
-    def _silent(self, report: Report, *, lost: bool) -> Finding:
+    def _silent(self, report: OrderReport, *, lost: bool) -> Finding:
         """Where nobody else has to act, the order is with a service that does not answer."""
         what = f"{report.service} {report.silent}"
         may_wait = [hop for hop in HOPS if hop.to == report.service and self._has(hop.by, hop.sent)]
@@ -206,35 +206,35 @@ class _Case:
             what += f"; {may_wait[-1].event} of {may_wait[-1].by} waits for it, or it is at work"
         return Finding(report.service, "service", what, (f"saga restart {report.broken}",))
 
-    def _late_s(self, owed: Owed) -> float:
-        return (self.now - owed.due_at).total_seconds()
+    def _late_s(self, effects: EffectReport) -> float:
+        return (self.now - effects.due_at).total_seconds()
 
     def _when(self, at: datetime) -> str:
         seconds = (at - self.now).total_seconds()
         return f"in {lasting(seconds)}" if seconds >= 1 else "now"
 
 
-def elsewhere(found: Diagnosis) -> Diagnosis:
+def for_other_stacks(found: Diagnosis) -> Diagnosis:
     """The same for services that are none of a stack here, which `saga restart` would act on."""
-    return replace(found, findings=tuple(map(_elsewhere, found.findings)))
+    return replace(found, findings=tuple(map(_for_other_stacks, found.findings)))
 
 
-def _elsewhere(finding: Finding) -> Finding:
+def _for_other_stacks(finding: Finding) -> Finding:
     of_stack = {c: c.split() for c in finding.commands if c.startswith(OF_STACK)}
-    advice = tuple(ELSEWHERE[verb].format(name) for _, verb, name in of_stack.values())
+    advice = tuple(ADVICE[verb].format(name) for _, verb, name in of_stack.values())
     others = tuple(command for command in finding.commands if command not in of_stack)
     return replace(finding, commands=others, advice=advice)
 
 
 OF_STACK: Final = ("saga restart ", "saga logs ")
-ELSEWHERE: Final = {
+ADVICE: Final = {
     "restart": "restart {} where it runs",
     "logs": "look into the log of {} where it runs",
 }
 KAFKA: Final = ("saga restart kafka", "saga logs kafka")
 
 
-def _named(letter: Letter) -> str:
+def _named(letter: DeadLetterReport) -> str:
     return letter.type or "a message without a type"
 
 

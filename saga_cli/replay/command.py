@@ -9,8 +9,8 @@ import typer
 from saga_cli.archive.command import ArchiveUrl
 from saga_cli.ops.options import AsJson, Yes, confirmed
 from saga_cli.other_checkout import run_by
-from saga_cli.replay.job import Job, Limit
-from saga_cli.targets import Places, found
+from saga_cli.replay.job import Job, ReplayLimit
+from saga_cli.targets import Targets, found
 from saga_cli.terminal import fail, instant, offsets, plain
 from saga_cli.topology import BY_NAME
 
@@ -54,7 +54,7 @@ def replay(  # noqa: PLR0913 - each is an option
     if service not in BY_NAME:
         fail(f"there is no service {plain(service)!r}; there are {', '.join(BY_NAME)}")
     if bool(into) == in_place:
-        fail("say where: --into URL, or --in-place")
+        fail("give --into URL, or --in-place")
     if in_place and (copy or until or code):
         fail("--copy, --until and --code are for --into: a service can't go on from there")
     if code is not None:
@@ -72,16 +72,16 @@ def replay(  # noqa: PLR0913 - each is an option
     running.run(job, as_json=as_json)
 
 
-def limit_of(text: str) -> Limit:
+def limit_of(text: str) -> ReplayLimit:
     if "=" not in text:
-        return Limit(instant(text))
+        return ReplayLimit(instant(text))
     found = offsets(text, OFFSETS_LIKE)
     if not all(place.isascii() and place.isdigit() for place in found):
         fail(f"{plain(text)!r} are no offsets such as {OFFSETS_LIKE}")
-    return Limit(offsets={int(partition): offset for partition, offset in found.items()})
+    return ReplayLimit(offsets={int(partition): offset for partition, offset in found.items()})
 
 
-def _own(places: Places, service: str) -> str:
+def _own(places: Targets, service: str) -> str:
     url = places.store_of(service)
     if places.addresses is not None and BY_NAME[service].has_database:
         from saga_cli.stack import postgres  # noqa: PLC0415 - slow, see above

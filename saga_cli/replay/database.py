@@ -19,13 +19,13 @@ from chassis.work import adapter_of
 from guarantees.declared import tables_of
 from saga_cli.declared import migrations_of, service_of
 from saga_cli.log.opened import opened
-from saga_cli.log.source import Place, Span
+from saga_cli.log.source import Partition, Span
 from saga_cli.replay import mark, positions
 from saga_cli.replay.errors import NOT_PUBLISHED, ReplayError
-from saga_cli.replay.job import Job, Part, Rebuilt
+from saga_cli.replay.job import Job, PartitionJob, Rebuilt
 from saga_cli.replay.limits import own_spans
 from saga_cli.replay.workers import fold_all
-from saga_cli.verify.results import Told
+from saga_cli.verify.results import ReadProgress
 from shared_events.catalog import topic_of
 
 KEPT: Final = ("alembic_version", "idempotency_keys", "operator_actions", "replay_progress")
@@ -41,21 +41,23 @@ AND pid != pg_backend_pid() AND backend_type = 'client backend'
 SAVED_AT_ONCE: Final = 5000
 
 
-def rebuild(job: Job, told: Told) -> Rebuilt:
+def rebuild(job: Job, progress: ReadProgress) -> Rebuilt:
     """Raises ReplayError, HoleError, and what the servers' clients raise."""
     started = time.monotonic()
     service = service_of(job.service)
     planned = asyncio.run(_prepared(job, service))
-    parts = [Part(job, place, *span) for place, (span, is_done) in planned.items() if not is_done]
-    told(0, sum(part.end - part.start for part in parts))
-    fold_all(parts, job.jobs, told)
+    parts = [
+        PartitionJob(job, place, *span) for place, (span, is_done) in planned.items() if not is_done
+    ]
+    progress(0, sum(part.end - part.start for part in parts))
+    fold_all(parts, job.jobs, progress)
     ends = {place: span.end for place, (span, _) in planned.items()}
     rebuilt = asyncio.run(_finished(job, service, ends))
     rebuilt.seconds, rebuilt.jobs = time.monotonic() - started, job.jobs
     return rebuilt
 
 
-async def _prepared(job: Job, service: Service) -> dict[Place, tuple[Span, bool]]:
+async def _prepared(job: Job, service: Service) -> dict[Partition, tuple[Span, bool]]:
     """A schema without rows, and what is to be read into it; or what is left of a rebuild."""
     if not job.copy:
         await positions.refuse_members(job.places.kafka_bootstrap, service.name)
@@ -77,7 +79,7 @@ async def _alone(job: Job) -> None:
             raise ReplayError(f"{others} others are connected to the database: stop the service")
 
 
-async def _spans(job: Job, service: Service) -> dict[Place, Span]:
+async def _spans(job: Job, service: Service) -> dict[Partition, Span]:
     source = opened(job.places, job.archive)
     projected = await source.spans(service.projections)
     return projected | await own_spans(source, topic_of(service.name), job.limit)
@@ -98,7 +100,7 @@ async def _emptied(connection: Connection) -> None:
     await connection.execute(f"TRUNCATE {tables}")
 
 
-async def _finished(job: Job, service: Service, ends: Mapping[Place, int]) -> Rebuilt:
+async def _finished(job: Job, service: Service, ends: Mapping[Partition, int]) -> Rebuilt:
     """What orders share is added up over all partitions; then the service may start."""
     rebuilt = Rebuilt(service.name)
     async with mark.connected(job.url) as connection, connection.transaction():
@@ -107,7 +109,7 @@ async def _finished(job: Job, service: Service, ends: Mapping[Place, int]) -> Re
         for part in await mark.all_folded(connection):
             rebuilt.events += part.get("events", 0)
             rebuilt.orders += part.get("orders", 0)
-            rebuilt.owed += part.get("owed", 0)
+            rebuilt.effects += part.get("owed", 0)
             if table is not None:
                 _join(service, table, joined, part.get("shared", {}))
         if table is not None:

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from saga_cli.log.source import Place
-from saga_cli.targets import Places
+from saga_cli.log.source import Partition
+from saga_cli.targets import Targets
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
+class ReplayLimit:
     """A point in time: an instant, or the first offset to leave out by partition. Neither: the end."""
 
     instant: datetime | None = None
@@ -33,21 +33,21 @@ class Job:
 
     service: str
     url: str
-    places: Places
+    places: Targets
     in_place: bool = False
     copy: bool = False
-    limit: Limit = field(default_factory=Limit)
+    limit: ReplayLimit = field(default_factory=ReplayLimit)
     archive: str = ""
     jobs: int = 1
     over_holes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class PartitionJob:
     """The records of one partition before `end`."""
 
     job: Job
-    place: Place
+    place: Partition
     start: int
     end: int
 
@@ -60,7 +60,7 @@ class Rebuilt:
     events: int = 0
     orders: int = 0
     shared: int = 0
-    owed: int = 0
+    effects: int = 0
     rewound: int = 0
     jobs: int = 1
     seconds: float = 0.0

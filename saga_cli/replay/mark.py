@@ -13,9 +13,9 @@ import asyncpg
 from pydantic_core import from_json, to_json
 
 from chassis.postgres_types import Connection
-from saga_cli.log.source import Place, Span
+from saga_cli.log.source import Partition, Span
 from saga_cli.replay.errors import ReplayError
-from saga_cli.replay.job import Limit
+from saga_cli.replay.job import ReplayLimit
 
 IS_THERE: Final = "SELECT to_regclass('replay_progress') IS NOT NULL"
 CREATE: Final = """
@@ -46,13 +46,13 @@ async def connected(url: str) -> AsyncIterator[Connection]:
         await connection.close()
 
 
-async def begin(connection: Connection, spans: dict[Place, Span], limit: Limit) -> None:
+async def begin(connection: Connection, spans: dict[Partition, Span], limit: ReplayLimit) -> None:
     await connection.execute(CREATE)
     rows = [(*place, *span, str(limit)) for place, span in sorted(spans.items())]
     await connection.executemany(PLAN, rows)
 
 
-async def planned(connection: Connection, limit: Limit) -> dict[Place, tuple[Span, bool]]:
+async def planned(connection: Connection, limit: ReplayLimit) -> dict[Partition, tuple[Span, bool]]:
     """The span of each partition, and whether it is folded; {} if no rebuild was begun."""
     if not await connection.fetchval(IS_THERE):
         return {}
@@ -60,16 +60,16 @@ async def planned(connection: Connection, limit: Limit) -> dict[Place, tuple[Spa
     if others := {up_to for *_, up_to, _ in rows} - {str(limit)}:
         begun = others.pop() or "the end of the log"
         raise ReplayError(f"a rebuild up to {begun} was begun here: finish that, or empty it")
-    return {Place(t, p): (Span(first, end), done) for t, p, first, end, _, done in rows}
+    return {Partition(t, p): (Span(first, end), done) for t, p, first, end, _, done in rows}
 
 
-async def is_folded(connection: Connection, place: Place) -> bool:
+async def is_folded(connection: Connection, place: Partition) -> bool:
     """Held until the transaction ends, so that nobody folds a partition twice."""
     return bool(await connection.fetchval(IS_FOLDED, *place))
 
 
-async def folded(connection: Connection, place: Place, told: dict[str, Any]) -> None:
-    await connection.execute(FOLDED, *place, to_json(told).decode())
+async def folded(connection: Connection, place: Partition, counts: dict[str, Any]) -> None:
+    await connection.execute(FOLDED, *place, to_json(counts).decode())
 
 
 async def all_folded(connection: Connection) -> Iterable[dict[str, Any]]:

@@ -14,27 +14,27 @@ from loyalty_svc.rebuild import Rebuild
 from loyalty_svc.server import Server
 from saga_cli.declared import service_of
 from saga_cli.log.opened import opened
-from saga_cli.log.source import Place, Source, Span
+from saga_cli.log.source import Partition, Source, Span
 from saga_cli.replay import positions
 from saga_cli.replay.errors import NOT_PUBLISHED, ReplayError
 from saga_cli.replay.job import Job, Rebuilt
 from saga_cli.replay.limits import own_spans
-from saga_cli.verify.results import Told
+from saga_cli.verify.results import ReadProgress
 from shared_events.catalog import topic_of
 
 
 @dataclass
-class Published:
+class PublishedTopic:
     """A service's topic from any source, as a rebuild reads it."""
 
     source: Source
-    spans: dict[Place, Span]
-    told: Told
-    reached: dict[Place, int] = field(default_factory=dict)
+    spans: dict[Partition, Span]
+    progress: ReadProgress
+    reached: dict[Partition, int] = field(default_factory=dict)
     read: int = 0
 
     @property
-    def starts(self) -> dict[Place, int]:
+    def starts(self) -> dict[Partition, int]:
         return {place: span.start for place, span in self.spans.items()}
 
     @property
@@ -46,31 +46,31 @@ class Published:
             left = Span(self.reached.get(place, span.start), span.end)
             async for batch in self.source.read(place, left):
                 self.read += len(batch)
-                self.told(len(batch), 0)
+                self.progress(len(batch), 0)
                 yield [kept.record for kept in batch]
             self.reached[place] = span.end
 
 
-def rebuild(job: Job, told: Told) -> Rebuilt:
+def rebuild(job: Job, progress: ReadProgress) -> Rebuilt:
     """Raises ReplayError, HoleError, and what the servers' clients raise."""
     try:
-        return asyncio.run(_rebuild(job, told))
+        return asyncio.run(_rebuild(job, progress))
     except TransientError as error:
         raise ReplayError(str(error)) from error
 
 
-async def _rebuild(job: Job, told: Told) -> Rebuilt:
+async def _rebuild(job: Job, progress: ReadProgress) -> Rebuilt:
     started = time.monotonic()
     service, bootstrap = service_of(job.service), job.places.kafka_bootstrap
     if not job.copy:
         await positions.refuse_members(bootstrap, service.name)
     source = opened(job.places, job.archive)
     spans = await own_spans(source, topic_of(service.name), job.limit)
-    told(0, sum(span.end - span.start for span in spans.values()))
+    progress(0, sum(span.end - span.start for span in spans.values()))
 
     @asynccontextmanager
-    async def published() -> AsyncIterator[Published]:
-        yield Published(source, spans, told)
+    async def published() -> AsyncIterator[PublishedTopic]:
+        yield PublishedTopic(source, spans, progress)
 
     redis = Server().client(job.url)
     try:

@@ -13,7 +13,7 @@ from saga_cli.progress import shown
 from saga_cli.replay import database
 from saga_cli.replay.errors import ReplayError
 from saga_cli.replay.job import Job, Rebuilt
-from saga_cli.terminal import console, fail, said
+from saga_cli.terminal import console, fail, message_of
 from saga_cli.topology import BY_NAME
 
 
@@ -24,33 +24,35 @@ def run(job: Job, *, as_json: bool) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     try:
-        with in_one_line(), shown() as told_of:
-            told = told_of(job.service)
+        with in_one_line(), shown() as progress_of:
+            progress = progress_of(job.service)
             if BY_NAME[job.service].has_database:
-                rebuilt = database.rebuild(job, told)
+                rebuilt = database.rebuild(job, progress)
             else:
                 from saga_cli.replay import redis  # noqa: PLC0415 - it needs the service
 
-                rebuilt = redis.rebuild(job, told)
+                rebuilt = redis.rebuild(job, progress)
     except ReplayError as error:
         fail(str(error))
     except SQLAlchemyError as error:
-        fail(said(error))
+        fail(message_of(error))
     if as_json:
         sys.stdout.write(json.dumps(asdict(rebuilt)) + "\n")
     else:
-        _tell(job, rebuilt)
+        _print(job, rebuilt)
 
 
-def _tell(job: Job, done: Rebuilt) -> None:
+def _print(job: Job, done: Rebuilt) -> None:
     rate = done.events / max(done.seconds, 0.001)
     by = f"{done.jobs} processes" if done.jobs > 1 else "1 process"
     console.print(
         f"{done.service}: {done.events:,} events made {done.orders:,} orders and {done.shared:,} rows "
         f"that orders share, in {done.seconds:.1f} s ({rate:,.0f} events/s, {by})"
     )
-    if done.owed:
-        console.print(f"  {done.owed:,} effects and timers are owed; the service will see to them")
+    if done.effects:
+        console.print(
+            f"  {done.effects:,} effects and timers are outstanding; the service makes them"
+        )
     if job.copy:
         console.print(
             "  a copy: the service's positions in its neighbours' topics are as they were"

@@ -11,9 +11,9 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Any, Final
 
 from saga_cli.replay.errors import ReplayError
-from saga_cli.replay.job import Part
-from saga_cli.replay.part import fold_part
-from saga_cli.verify.results import Told
+from saga_cli.replay.job import PartitionJob
+from saga_cli.replay.partition import fold_partition
+from saga_cli.verify.results import ReadProgress
 
 SEEN_EVERY_S: Final = 0.2
 FEW: Final = 20_000
@@ -21,11 +21,11 @@ FEW: Final = 20_000
 _read: Any = None
 
 
-def fold_all(parts: Sequence[Part], jobs: int, told: Told) -> None:
-    """Raises what `fold_part` raises, and ReplayError when a process was killed."""
+def fold_all(parts: Sequence[PartitionJob], jobs: int, progress: ReadProgress) -> None:
+    """Raises what `fold_partition` raises, and ReplayError when a process was killed."""
     if jobs == 1 or sum(part.end - part.start for part in parts) < FEW:
         for part in parts:
-            asyncio.run(fold_part(part, told))
+            asyncio.run(fold_partition(part, progress))
         return
     spawn = multiprocessing.get_context("spawn")
     read = spawn.Value("q", 0)
@@ -35,7 +35,7 @@ def fold_all(parts: Sequence[Part], jobs: int, told: Told) -> None:
         waiting, seen = {pool.submit(_fold, part) for part in largest_first}, 0
         while waiting:
             done, waiting = wait(waiting, SEEN_EVERY_S)
-            told(read.value - seen, 0)
+            progress(read.value - seen, 0)
             seen = read.value
             for future in done:
                 future.result()
@@ -57,10 +57,10 @@ def _begin(parent: int, read: Any) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _fold(part: Part) -> None:
-    asyncio.run(fold_part(part, _told))
+def _fold(part: PartitionJob) -> None:
+    asyncio.run(fold_partition(part, _report))
 
 
-def _told(read: int, _more: int) -> None:
+def _report(read: int, _more: int) -> None:
     with _read.get_lock():
         _read.value += read

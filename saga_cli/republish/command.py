@@ -8,11 +8,11 @@ import typer
 
 from saga_cli.progress import shown
 from saga_cli.targets import found
-from saga_cli.terminal import console, fail, plain, said, table_of
+from saga_cli.terminal import console, fail, message_of, plain, table_of
 from saga_cli.topology import BY_NAME, SERVICES
 
 if TYPE_CHECKING:
-    from saga_cli.republish.whole import Republished
+    from saga_cli.republish.services import Republished
 
 
 def republish(
@@ -25,7 +25,7 @@ def republish(
         fail(f"there is no service {plain(service)!r}; there are {', '.join(BY_NAME)}")
     names = [service] if service else [spec.name for spec in SERVICES]
     results = _run(names, dry_run=dry_run)
-    _tell(results, dry_run=dry_run)
+    _print(results, dry_run=dry_run)
     if any(result.lost for result in results):
         raise typer.Exit(1)
 
@@ -36,24 +36,24 @@ def _run(names: list[str], *, dry_run: bool) -> "list[Republished]":
     from redis.exceptions import RedisError  # noqa: PLC0415
 
     from chassis.errors import ChassisError  # noqa: PLC0415
-    from saga_cli.republish.whole import InterruptedSendError, republish  # noqa: PLC0415
+    from saga_cli.republish.services import InterruptedSendError, republish  # noqa: PLC0415
 
     places = found()
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what ails it is told in one line
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # an error is printed as one line
 
     async def run() -> "list[Republished]":
-        with shown() as told_of:
-            told = {name: told_of(name) for name in names}
-            return await republish(places, names, told, dry_run=dry_run)
+        with shown() as progress_of:
+            progress = {name: progress_of(name) for name in names}
+            return await republish(places, names, progress, dry_run=dry_run)
 
     errors = (InterruptedSendError, ChassisError, KafkaError, RedisError)
     try:
         return asyncio.run(run())
     except (*errors, asyncpg.PostgresError, OSError, TimeoutError) as error:
-        fail(said(error))
+        fail(message_of(error))
 
 
-def _tell(results: "list[Republished]", *, dry_run: bool) -> None:
+def _print(results: "list[Republished]", *, dry_run: bool) -> None:
     figures = ("kept", "missing", "to send" if dry_run else "sent", "lost")
     shown = table_of("service", *figures, right=figures)
     for r in results:

@@ -6,7 +6,7 @@ from typing import Annotated, Final
 import typer
 
 from saga_cli.targets import found
-from saga_cli.terminal import console, fail, plain, said
+from saga_cli.terminal import console, fail, message_of, plain
 from shared_events.catalog import DELIVERY_DETAILS
 
 STATEMENTS: Final = (
@@ -25,7 +25,7 @@ def erase(order_id: Annotated[str, typer.Argument(help="An order's id.")]) -> No
     try:
         known = asyncio.run(_erased(url, order_id))
     except (asyncpg.PostgresError, OSError, TimeoutError) as error:
-        fail(said(error))
+        fail(message_of(error))
     if not known:
         fail(f"there is no order {plain(order_id)}", 1)
     console.print(f"The delivery details of {plain(order_id)} are erased.", markup=False)

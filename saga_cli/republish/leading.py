@@ -12,7 +12,7 @@ from chassis.postgres_outbox import LOCK, LOCK_CLASS
 from chassis.service import Service
 from chassis.store import Store
 from guarantees.declared import tables_of
-from saga_cli.targets import Places
+from saga_cli.targets import Targets
 from saga_cli.topology import BY_NAME
 
 TAKE_S: Final = 60.0
@@ -27,7 +27,7 @@ WHERE locktype = 'advisory' AND granted AND classid = $1::int::oid AND objid = $
 
 
 @asynccontextmanager
-async def opened(places: Places, service: Service) -> AsyncIterator[Store]:
+async def opened(places: Targets, service: Service) -> AsyncIterator[Store]:
     """Raises UnusableStoreError for a store whose data are not whole."""
     url = places.store_of(service.name)
     if BY_NAME[service.name].has_database:

@@ -15,7 +15,7 @@ Key: TypeAlias = tuple[str, str]
 """Topic and key."""
 
 
-class Name(NamedTuple):
+class EventName(NamedTuple):
     """An event; a tombstone has no id."""
 
     topic: str
@@ -23,19 +23,21 @@ class Name(NamedTuple):
     id: str
 
 
-def named(topic: str, key: str, headers: Iterable[tuple[str, bytes | None]]) -> tuple[Name, int]:
+def named(
+    topic: str, key: str, headers: Iterable[tuple[str, bytes | None]]
+) -> tuple[EventName, int]:
     """The event, and its number among those of its key; 0 if it has none."""
     found = dict(headers)
     id_, number = found.get("ce_id") or b"", found.get("ce_sequence") or b"0"
-    return Name(topic, key, id_.decode()), int(number)
+    return EventName(topic, key, id_.decode()), int(number)
 
 
 @dataclass(slots=True)
-class Kept:
+class RetainedEvents:
     """The events that a service kept, in the order in which Kafka had them."""
 
     topics: frozenset[str]
-    names: list[Name] = field(default_factory=list)
+    names: list[EventName] = field(default_factory=list)
     numbers: dict[Key, set[int]] = field(default_factory=dict)
 
     def add(self, rows: Iterable[OutboxRow]) -> None:
@@ -43,7 +45,7 @@ class Kept:
             if row.topic in self.topics:
                 self.names.append(self.know(row))
 
-    def know(self, row: OutboxRow) -> Name:
+    def know(self, row: OutboxRow) -> EventName:
         """It is not lost: it is kept, or waits for Kafka."""
         name, number = named(row.topic, row.key, row.headers)
         self.numbers.setdefault((row.topic, row.key), set()).add(number)
@@ -51,10 +53,10 @@ class Kept:
 
 
 @dataclass(slots=True)
-class Found:
+class PublishedEvents:
     """What stands in the topics: of each event the last offset."""
 
-    last: dict[Name, int] = field(default_factory=dict)
+    last: dict[EventName, int] = field(default_factory=dict)
     numbers: dict[Key, set[int]] = field(default_factory=dict)
 
     def add(self, records: Iterable[Any]) -> None:
@@ -67,7 +69,7 @@ class Found:
             self.last[name] = record.offset
             self.numbers.setdefault((record.topic, key), set()).add(number)
 
-    def again(self, names: Sequence[Name]) -> dict[Key, int]:
+    def again(self, names: Sequence[EventName]) -> dict[Key, int]:
         """By key, how many of the kept ones stand in order; what follows is sent again."""
         since: dict[Key, int] = {}
         passed: Counter[Key] = Counter()
@@ -82,7 +84,7 @@ class Found:
         return since
 
 
-def lost(holds: Mapping[Key, int], kept: Kept, found: Found) -> int:
+def lost(holds: Mapping[Key, int], kept: RetainedEvents, found: PublishedEvents) -> int:
     """How many events there were, by the numbers that states hold, that are nowhere any more."""
     count = 0
     for key in holds.keys() | kept.numbers.keys() | found.numbers.keys():

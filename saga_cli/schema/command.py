@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from saga_cli.schema import sources
-from saga_cli.schema.comparing import Change, changes, merged
+from saga_cli.schema.comparing import SchemaChange, changes, merged
 from saga_cli.schema.snapshot import Vocabulary, written
 from saga_cli.terminal import OneLine, console, fail, plain, print_json, table_of
 
@@ -26,7 +26,7 @@ def check(
     old: Annotated[str, typer.Argument(help=f"{WHERE}; the newest stored one without.")] = "",
     new: Annotated[str, typer.Argument(help="The same; this code without one.")] = "",
     *,
-    against: Annotated[str, typer.Option(help="Another way to say OLD.")] = "",
+    against: Annotated[str, typer.Option(help="Another way to give OLD.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="All of it, for programs.")] = False,
 ) -> None:
     """Compare two vocabularies; exit 1 if a reader of one can't read events of the other."""
@@ -39,12 +39,12 @@ def check(
     if as_json:
         print_json([asdict(change) for change in found])
     else:
-        _tell(found, f"{len(then)} types of {Path(before).name}, {len(now)} now")
+        _print(found, f"{len(then)} types of {Path(before).name}, {len(now)} now")
     if any(change.breaks for change in found):
         raise typer.Exit(1)
 
 
-def _tell(found: list[Change], counts: str) -> None:
+def _print(found: list[SchemaChange], counts: str) -> None:
     for change in found:
         line = f"{'breaking' if change.breaks else 'fine':9}{change.wire_type}: {change.what}"
         line += f" ({change.breaks})" if change.breaks else ""

@@ -15,7 +15,7 @@ FORWARD: Final = "old code can't read new events"
 UNNOTICED: Final = "old code would not notice"
 LEAST: Final = {"minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties"}
 MOST: Final = {"maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties"}
-SAID: Final = {"title", "description", "default", "examples", "deprecated", "$defs", HELD_SINCE}
+WORDING: Final = {"title", "description", "default", "examples", "deprecated", "$defs", HELD_SINCE}
 """What is in a schema for people."""
 LOOKED_INTO: Final = {
     *("type", "enum", "const", "anyOf", "oneOf", "discriminator"),
@@ -25,7 +25,7 @@ Schema = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class SchemaChange:
     """`breaks` says who is broken by it, and how; "" is nobody."""
 
     wire_type: str
@@ -33,7 +33,7 @@ class Change:
     breaks: str = ""
 
 
-def changes(old: Vocabulary, new: Vocabulary) -> Iterator[Change]:
+def changes(old: Vocabulary, new: Vocabulary) -> Iterator[SchemaChange]:
     """Every difference that matters to a reader, type by type."""
     newer = {wire_type: name for name, event in new.items() for wire_type in event.reads}
     for name, event in old.items():
@@ -41,41 +41,43 @@ def changes(old: Vocabulary, new: Vocabulary) -> Iterator[Change]:
             yield from _changed(name, event, new[name])
         elif name in newer:
             yield from _moved(name, event, new[newer[name]])
-            yield Change(name, f"is read as {newer[name]}, through an upcaster")
+            yield SchemaChange(name, f"is read as {newer[name]}, through an upcaster")
         else:
-            yield Change(name, "is gone", BACKWARD)
+            yield SchemaChange(name, "is gone", BACKWARD)
         for lost in (version for version in event.reads if version not in {*new, *newer}):
-            yield Change(lost, "is gone", BACKWARD)
+            yield SchemaChange(lost, "is gone", BACKWARD)
     for name, event in new.items():
         if name not in old:
             readers = "it" if event.reads else event.topic
-            yield Change(name, f"is new: whoever reads {readers} goes first")
+            yield SchemaChange(name, f"is new: whoever reads {readers} goes first")
 
 
-def _changed(name: str, old: Event, new: Event) -> Iterator[Change]:
+def _changed(name: str, old: Event, new: Event) -> Iterator[SchemaChange]:
     yield from _moved(name, old, new)
     before, now = inlined(old.schema), inlined(new.schema)
     for what in unreadable(now, before):
-        yield Change(name, what, BACKWARD)
+        yield SchemaChange(name, what, BACKWARD)
     for what in unreadable(before, now):
-        yield Change(name, what, FORWARD)
+        yield SchemaChange(name, what, FORWARD)
     fields, fields_now = dict(_fields(before)), dict(_fields(now))
     for path in fields_now.keys() - fields.keys():
-        yield Change(name, f"{path} is new")
+        yield SchemaChange(name, f"{path} is new")
     for path in fields.keys() - fields_now.keys():
         if "default" in fields[path]:
-            yield Change(name, f"{path} is gone", UNNOTICED)
+            yield SchemaChange(name, f"{path} is gone", UNNOTICED)
     for path in fields.keys() & fields_now.keys():
         was, instead = (each[path].get("default") for each in (fields, fields_now))
         if was is not None and instead is not None and was != instead:
-            yield Change(name, f"{path} was {was} where it is missing, now {instead}", UNNOTICED)
+            yield SchemaChange(
+                name, f"{path} was {was} where it is missing, now {instead}", UNNOTICED
+            )
 
 
-def _moved(name: str, old: Event, new: Event) -> Iterator[Change]:
+def _moved(name: str, old: Event, new: Event) -> Iterator[SchemaChange]:
     for place in ("owner", "topic", "key"):
         was, now = getattr(old, place), getattr(new, place)
         if was != now:
-            yield Change(name, f"its {place} was {was}, now {now}", f"{BACKWARD}; {FORWARD}")
+            yield SchemaChange(name, f"its {place} was {was}, now {now}", f"{BACKWARD}; {FORWARD}")
 
 
 def inlined(schema: Schema) -> Schema:
@@ -149,7 +151,7 @@ def _limits(reader: Schema, writer: Schema, path: str) -> Iterator[str]:
         yield f"{_at(path)} may be anything where {_kind(reader)} is read"
     elif read and (more := [value for value in written if value not in read]):
         yield f"{_at(path)} may be {', '.join(map(repr, more))}, which is not read"
-    for name in reader.keys() - SAID - LOOKED_INTO:
+    for name in reader.keys() - WORDING - LOOKED_INTO:
         if name in LEAST | MOST:
             sign = 1 if name in LEAST else -1
             was_held = HELD_SINCE in reader  # by a writer whose schema did not say so yet
@@ -179,9 +181,9 @@ def _inside(reader: Schema, writer: Schema, path: str) -> Iterator[str]:
         yield from unreadable(reader["items"], writer.get("items") or {}, f"{path}[]")
 
 
-def merged(found: list[Change]) -> list[Change]:
+def merged(found: list[SchemaChange]) -> list[SchemaChange]:
     """What breaks both ways once; what breaks first."""
-    by_what: dict[tuple[str, str], Change] = {}
+    by_what: dict[tuple[str, str], SchemaChange] = {}
     for change in found:
         place = change.wire_type, change.what
         before = by_what.get(place, change)

@@ -68,11 +68,11 @@ def _of_checkout(checkout: Path) -> Vocabulary:
     python = str(own.absolute()) if own.exists() else sys.executable
     environment = {**os.environ, "PYTHONPATH": str(checkout.absolute())}
     command = [python, "-P", snapshot.__file__]
-    told = subprocess.run(command, env=environment, capture_output=True, check=False)
-    if told.returncode:
-        last = told.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
+    ended = subprocess.run(command, env=environment, capture_output=True, check=False)
+    if ended.returncode:
+        last = ended.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
         fail(f"the events of {plain(str(checkout))} can't be read: {plain(' '.join(last))}")
-    return snapshot.ADAPTER.validate_json(told.stdout)
+    return snapshot.ADAPTER.validate_json(ended.stdout)
 
 
 def _of_revision(revision: str) -> Vocabulary:

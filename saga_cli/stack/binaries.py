@@ -57,7 +57,7 @@ def kafka_jars() -> Path:
 
 
 def _fetch_jars(folder: Path) -> None:
-    say(f"fetching Kafka {KAFKA_VERSION} by Maven (once, about 45 MB)")
+    print_line(f"fetching Kafka {KAFKA_VERSION} by Maven (once, about 45 MB)")
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
         pom = Path(scratch) / "pom.xml"
         pom.write_text(POM.format(version=KAFKA_VERSION))
@@ -76,7 +76,7 @@ def _maven() -> str:
 
 def _program_or_package(program: str, package: str, why: str) -> str:
     if not shutil.which(program) and os.geteuid() == 0 and shutil.which("apt-get"):
-        say(f"installing {package} (apt-get)")
+        print_line(f"installing {package} (apt-get)")
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         subprocess.run(["apt-get", "update", "-q"], check=False, **quiet)  # type: ignore[call-overload]
         install = ["apt-get", "install", "-y", "-q", "--no-install-recommends", package]
@@ -142,8 +142,8 @@ def redis_server() -> str:
 
 def _major_version(ask: list[str], pattern: str) -> int:
     """0 where the answer has none."""
-    said = subprocess.run(ask, capture_output=True, text=True, check=False)
-    found = re.search(pattern, said.stdout + said.stderr)
+    output = subprocess.run(ask, capture_output=True, text=True, check=False)
+    found = re.search(pattern, output.stdout + output.stderr)
     return int(found[1]) if found else 0
 
 
@@ -152,6 +152,6 @@ def _wheel(package: str) -> Path | None:
     return Path(spec.origin).parent if spec and spec.origin else None
 
 
-def say(text: str) -> None:
+def print_line(text: str) -> None:
     sys.stderr.write(f"saga: {text}\n")
     sys.stderr.flush()

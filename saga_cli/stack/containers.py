@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from saga_cli.stack import ports, postgres, servers, watchdog
-from saga_cli.stack.binaries import say
+from saga_cli.stack.binaries import print_line
 from saga_cli.stack.processes import Process
 from saga_cli.topology import addresses_of
 
@@ -92,7 +92,7 @@ def _pull(image: str) -> None:
     try:
         _docker("image", "inspect", "-f", "{{.Id}}", image)
     except RuntimeError:
-        say(f"fetching the image {image} (once)")
+        print_line(f"fetching the image {image} (once)")
         _docker("pull", "-q", image)
 
 

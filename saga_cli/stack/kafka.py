@@ -60,7 +60,7 @@ class Door:
 
 
 @dataclass(frozen=True, slots=True)
-class Broker:
+class KafkaBroker:
     """Where one broker is. `within` is put before its command, such as what enters a namespace.
 
     It lives for minutes beside its clients, on the same cores: to compile everything twice, and to
@@ -82,7 +82,7 @@ class Broker:
         return f"{self.host}:{self.port}"
 
 
-def prepare(folder: Path, brokers: Sequence[Broker]) -> tuple[Process, ...]:
+def prepare(folder: Path, brokers: Sequence[KafkaBroker]) -> tuple[Process, ...]:
     """The processes, with formatted data folders; those that are there already are used as they are."""
     (folder / "log4j2.yaml").write_text(LOG4J)
     java = _java(folder)
@@ -115,7 +115,7 @@ def _java(folder: Path) -> list[str]:
     return [binaries.java(), "-cp", classpath, f"-Dlog4j2.configurationFile={log4j}"]
 
 
-def _settings(folder: Path, brokers: Sequence[Broker], number: int) -> str:
+def _settings(folder: Path, brokers: Sequence[KafkaBroker], number: int) -> str:
     """Of as many copies as there are brokers, up to three, all but one have a record."""
     broker, copies = brokers[number - 1], min(3, len(brokers))
     ports = {"PLAINTEXT": broker.port} | {d.name: d.port for d in broker.doors}

@@ -15,7 +15,9 @@ NO: Final = "[red]no[/]"
 
 
 def table(processes: tuple[Running, ...]) -> Table:
-    shown = table_of("name", "pid", "address", "ready", "uptime", whole={"name", "pid", "address"})
+    shown = table_of(
+        "name", "pid", "address", "ready", "uptime", unbroken={"name", "pid", "address"}
+    )
     for process in processes:
         uptime, alive = "-", process.is_alive()
         if alive:
@@ -45,5 +47,5 @@ def readiness(process: Running) -> str:
 
 def is_ready(process: Running) -> bool:
     """It can do its durable job, and reads its partitions, whatever else fails."""
-    told = readiness(process)
-    return process.is_alive() and not told.startswith(NO) and "consumer_unassigned" not in told
+    state = readiness(process)
+    return process.is_alive() and not state.startswith(NO) and "consumer_unassigned" not in state

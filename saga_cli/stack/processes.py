@@ -120,5 +120,5 @@ def run(command: Sequence[str], user: str | None = None) -> None:
         command, capture_output=True, text=True, user=user, cwd="/", check=False
     )
     if result.returncode:
-        said = (result.stderr or result.stdout)[-800:]
-        raise RuntimeError(f"{Path(command[0]).name} failed: {said}")
+        output = (result.stderr or result.stdout)[-800:]
+        raise RuntimeError(f"{Path(command[0]).name} failed: {output}")

@@ -10,7 +10,7 @@ from typing import Final
 from chassis.settings import bootstrap_servers, postgres_url, redis_url
 from saga_cli.stack import containers, postgres, servers
 from saga_cli.stack.processes import Process
-from saga_cli.terminal import said
+from saga_cli.terminal import message_of
 from saga_cli.topology import addresses_of
 
 GIVEN: Final = ("SAGA_KAFKA_BOOTSTRAP", "SAGA_POSTGRES_URL", "SAGA_REDIS_URL")
@@ -81,7 +81,7 @@ def _given() -> servers.Servers:
             check(addresses)
         except Exception as error:
             raise RuntimeError(
-                f"the server of {variable} does not answer: {said(error)}"
+                f"the server of {variable} does not answer: {message_of(error)}"
             ) from error
     postgres.create_databases(addresses)
     folder, held = servers.private_folder()

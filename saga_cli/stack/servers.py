@@ -18,7 +18,7 @@ from redis import Redis
 
 from saga_cli.stack import binaries, kafka, ports, postgres, watchdog
 from saga_cli.stack.processes import Process
-from saga_cli.terminal import said
+from saga_cli.terminal import message_of
 from saga_cli.topology import Addresses, addresses_of
 
 START_S: Final = 60
@@ -79,7 +79,7 @@ class Servers:
         _await(server, lambda: CHECKS[kind](addresses))
 
 
-def start(folder: Path | None = None, brokers: Sequence[kafka.Broker] = ()) -> Servers:
+def start(folder: Path | None = None, brokers: Sequence[kafka.KafkaBroker] = ()) -> Servers:
     """Start all at once, with one broker unless others are given; a given folder keeps its data.
 
     Raises MissingProgramError, or RuntimeError with the end of the log of a server that fails.
@@ -116,12 +116,14 @@ def _kept_folder(folder: Path) -> tuple[Path, ExitStack]:
     return folder, held
 
 
-def _start(place: Path, held: ExitStack, brokers: Sequence[kafka.Broker], *, keep: bool) -> Servers:
+def _start(
+    place: Path, held: ExitStack, brokers: Sequence[kafka.KafkaBroker], *, keep: bool
+) -> Servers:
     ports_ = [ports.hold() for _ in range(4)]
     for port in ports_:
         held.callback(port.release)
     broker_port, controller, postgres_port, redis = (port.number for port in ports_)
-    brokers = brokers or [kafka.Broker("kafka", broker_port, controller)]
+    brokers = brokers or [kafka.KafkaBroker("kafka", broker_port, controller)]
     admin = postgres.admin_password(place)
     with ThreadPoolExecutor(2) as pool:
         prepared_brokers = pool.submit(kafka.prepare, place, brokers)
@@ -160,7 +162,7 @@ def _await(server: Process, check: Callable[[], None]) -> None:
             check()
         except Exception as error:
             if not server.is_alive() or time.monotonic() > deadline:
-                why = f"{server.name} does not answer ({said(error)}); the end of its log:"
+                why = f"{server.name} does not answer ({message_of(error)}); the end of its log:"
                 raise RuntimeError(f"{why}\n{server.tail()}") from error
             time.sleep(0.05)
         else:

@@ -81,7 +81,7 @@ class Services:
         self.instances.append(instance)
         return instance
 
-    def start_all(self, instances: int = 1, told: Callable[[str], None] | None = None) -> None:
+    def start_all(self, instances: int = 1, on_ready: Callable[[str], None] | None = None) -> None:
         """Start every service and wait until all are ready.
 
         Raises RuntimeError with the end of the log of one that dies, SettingError with its last line.
@@ -89,10 +89,10 @@ class Services:
         for _ in range(instances):
             for spec in SERVICES:
                 self.start(spec.name)
-        self.await_ready(self.instances, told)
+        self.await_ready(self.instances, on_ready)
 
     def await_ready(
-        self, instances: Iterable[Instance], told: Callable[[str], None] | None = None
+        self, instances: Iterable[Instance], on_ready: Callable[[str], None] | None = None
     ) -> None:
         deadline = time.monotonic() + READY_S
         waiting = list(instances)
@@ -101,8 +101,8 @@ class Services:
                 process = instance.process
                 if instance.is_ready():
                     waiting.remove(instance)
-                    if told:
-                        told(process.name)
+                    if on_ready:
+                        on_ready(process.name)
                 elif process.exit_code() == WRONG_SETTING:
                     raise SettingError(process.tail(1))
                 elif not process.is_alive() or time.monotonic() > deadline:

@@ -23,7 +23,7 @@ from saga_cli.stack.processes import Process
 from saga_cli.stack.provision import MissingAddressError, provide
 from saga_cli.stack.seed import seed
 from saga_cli.stack.services import Services, SettingError
-from saga_cli.terminal import console, fail, said
+from saga_cli.terminal import console, fail, message_of
 
 PROGRAM: Final = ".venv/bin/saga"
 CLAIMED: Final = "a stack of this folder runs already: see `saga status`, or `saga down`"
@@ -102,7 +102,7 @@ def running(
     except SettingError as error:
         fail(str(error))
     except (RuntimeError, httpx.HTTPError) as error:
-        fail(said(error) if isinstance(error, httpx.HTTPError) else str(error), code=1)
+        fail(message_of(error) if isinstance(error, httpx.HTTPError) else str(error), code=1)
     finally:
         services.stop()
         servers.stop()

@@ -29,12 +29,12 @@ def watch(
     *, pid: int | None = None, container: str | None = None, folder: Path | None = None
 ) -> None:
     """Have these ended or removed after this process."""
-    told = {"pid": pid, "container": container, "folder": str(folder) if folder else None}
+    message = {"pid": pid, "container": container, "folder": str(folder) if folder else None}
     pipe = _watchdog().stdin
     assert pipe is not None
     # Somebody killed the watchdog: the death signal is still there, and what runs should go on.
     with contextlib.suppress(BrokenPipeError):
-        pipe.write(json.dumps(told).encode() + b"\n")
+        pipe.write(json.dumps(message).encode() + b"\n")
 
 
 @cache
@@ -66,15 +66,17 @@ def main() -> None:
     processes: list[psutil.Process] = []
     containers: list[str] = []
     folders: list[str] = []
-    for line in _told(int(sys.argv[1])):
-        told = json.loads(line)
-        if told["pid"]:
+    for line in _messages(int(sys.argv[1])):
+        message = json.loads(line)
+        if message["pid"]:
             with contextlib.suppress(psutil.NoSuchProcess):
-                processes.append(psutil.Process(told["pid"]))  # it knows a reused pid from its own
-        if told["container"]:
-            containers.append(told["container"])
-        if told["folder"]:
-            folders.append(told["folder"])
+                processes.append(
+                    psutil.Process(message["pid"])
+                )  # it knows a reused pid from its own
+        if message["container"]:
+            containers.append(message["container"])
+        if message["folder"]:
+            folders.append(message["folder"])
     for process in processes:
         _kill(process)
     if containers:
@@ -83,7 +85,7 @@ def main() -> None:
         _remove(folder)
 
 
-def _told(parent: int) -> Iterator[bytes]:
+def _messages(parent: int) -> Iterator[bytes]:
     """Lines as they come, until the pipe is closed or, where a fork holds it open, the parent is gone."""
     received = b""
     while True:

@@ -17,38 +17,38 @@ from chassis.replay import Folded, fold
 from chassis.service import Service
 from chassis.work import effect_of
 from guarantees.services import BY_NAME
-from saga_cli.log.source import Place, Source, Span
-from saga_cli.verify.live import CHUNK, Live, Row, chunks, shared_apart
+from saga_cli.log.source import Partition, Source, Span
+from saga_cli.verify.live import CHUNK, Live, LiveRow, chunks, shared_apart
 from saga_cli.verify.reading import Ends, ends_of, own_events, pending_events, read
-from saga_cli.verify.results import Result, Told, follows_nothing, nobody
+from saga_cli.verify.results import ReadProgress, ServiceResult, follows_nothing, no_progress
 from shared_events.catalog import BY_EVENT, topic_of
 from shared_events.envelope import Envelope, event_id
 
 ATTEMPTS: Final = 9
-BEHIND: Final = "the database is behind the log"
-LACKS: Final = "the log lacks it"
+DATABASE_LACKS: Final = "the database lacks it"
+LOG_LACKS: Final = "the log lacks it"
 
 
 async def compare(
     source: Source,
     service: Service,
     snapshot: AbstractAsyncContextManager[Live],
-    told: Told = nobody,
+    progress: ReadProgress = no_progress,
     *,
     with_shared: bool = True,
-) -> Result:
+) -> ServiceResult:
     """Raises HoleError if the log has lost its beginning."""
-    result, started = Result(service.name), time.monotonic()
+    result, started = ServiceResult(service.name), time.monotonic()
     topic = topic_of(service.name)
     before = await ends_of(source, [topic])
     async with snapshot as live:
         after = await ends_of(source, [topic])
-        told(0, sum(after.values()))
-        comparison = Comparison(service, live, before, result, with_shared)
+        progress(0, sum(after.values()))
+        comparison = ServiceComparison(service, live, before, result, with_shared)
         for envelope in pending_events(topic, live.pending):
             comparison.pending.setdefault(envelope.subject, []).append(envelope)
         for place, end in after.items():
-            async for batch in read(source, place, Span(0, end), told):
+            async for batch in read(source, place, Span(0, end), progress):
                 await comparison.take(place, own_events(result, batch))
             await comparison.end_partition()
         await comparison.end()
@@ -57,7 +57,7 @@ async def compare(
 
 
 @dataclass
-class Comparison:
+class ServiceComparison:
     """One partition after the other; rows that orders share add up over all of them.
 
     `seen` are the events of those rows' own keys.
@@ -66,18 +66,18 @@ class Comparison:
     service: Service
     live: Live
     before: Ends
-    result: Result
+    result: ServiceResult
     with_shared: bool
     pending: dict[str, list[Envelope]] = field(default_factory=dict)
     compared: set[str] = field(default_factory=set)
-    told: set[str] = field(default_factory=set)
+    reported: set[str] = field(default_factory=set)
     seen: set[bytes] = field(default_factory=set)
     pruned: int = 0
-    rows: dict[str, Row] = field(default_factory=dict)
+    rows: dict[str, LiveRow] = field(default_factory=dict)
     folded: Folded = field(default_factory=Folded)
     caused: dict[str, Envelope] = field(default_factory=dict)
 
-    async def take(self, place: Place, events: Iterable[tuple[int, Envelope]]) -> None:
+    async def take(self, place: Partition, events: Iterable[tuple[int, Envelope]]) -> None:
         taken = list(events)
         await self._look_up(envelope.subject for _, envelope in taken)
         for offset, envelope in taken:
@@ -126,7 +126,7 @@ class Comparison:
         if number > holds:
             if in_time:
                 live = f"version {holds}" if holds else "no row"
-                self._tell(key, BEHIND, live, f"event {number}, {envelope.type}")
+                self._report(key, DATABASE_LACKS, live, f"event {number}, {envelope.type}")
             else:
                 self.result.newer += 1
             return
@@ -134,13 +134,13 @@ class Comparison:
         if number == has + 1:
             self._fold(envelope)
         elif number <= has and envelope.id.bytes not in (self.folded.seen if is_own else self.seen):
-            self._tell(key, f"the log has two events with the number {number}", "", envelope.type)
+            self._report(key, f"the log has two events with the number {number}", "", envelope.type)
 
     def _fold(self, envelope: Envelope) -> None:
         try:
             fold(self.service, [envelope], self.folded)
         except (AssertionError, ValueError) as error:
-            self._tell(envelope.subject, *follows_nothing(envelope, error))
+            self._report(envelope.subject, *follows_nothing(envelope, error))
         else:
             self.result.events += 1
             if envelope.subject in self.folded.own:
@@ -148,24 +148,27 @@ class Comparison:
             else:
                 self.seen.add(envelope.id.bytes)
 
-    def _compare(self, key: str, row: Row) -> None:
+    def _compare(self, key: str, row: LiveRow) -> None:
         self.result.rows += 1
         rebuilt = self.folded.own.get(key, Change(self.service.initial, 0))
         if rebuilt.version < row.version:
             self._lacks(key, rebuilt.version, row.version, row.status)
         elif apart := self.live.differs(row, rebuilt):
-            self._tell(key, "the row differs", *apart)
+            self._report(key, "the row differs", *apart)
         else:
-            self._compare_owed(key, rebuilt)
+            self._compare_effects(key, rebuilt)
 
-    def _compare_owed(self, key: str, rebuilt: Change) -> None:
+    def _compare_effects(self, key: str, rebuilt: Change) -> None:
         """Effects and timers that the state waits for; what else is kept would come for nothing."""
         since, _ = self.folded.last[key]
         wanted = self.service.owed(rebuilt.state, key, since)
-        owed = {effect_of(key, what, "").id for what in wanted}
-        if owed != (kept := self.live.owed.get(key, frozenset())):
-            self._tell(
-                key, "what is owed differs", ", ".join(sorted(kept)), ", ".join(sorted(owed))
+        expected = {effect_of(key, what, "").id for what in wanted}
+        if expected != (kept := self.live.effects.get(key, frozenset())):
+            self._report(
+                key,
+                "outstanding effects differ",
+                ", ".join(sorted(kept)),
+                ", ".join(sorted(expected)),
             )
 
     def _compare_shared(self, key: str) -> None:
@@ -175,13 +178,13 @@ class Comparison:
         if has < holds:
             self._lacks(key, has, holds, str(live))
         elif live != rebuilt:
-            self._tell(key, "the row differs", *shared_apart(live, rebuilt))
+            self._report(key, "the row differs", *shared_apart(live, rebuilt))
 
     async def _look_for_causes(self) -> None:
-        """Of what a service heard from its neighbours; a command's id may be in no inbox."""
+        """Of the events that a service consumed; a command's id may be in no inbox."""
         for some in chunks(self.caused, CHUNK):
             causes = {id_: self.caused[id_] for id_ in some}
-            missing = await self.live.unheard(causes)
+            missing = await self.live.missing_causes(causes)
             for id_ in filter(missing.__contains__, causes):
                 led_to, remembers = causes[id_], self.live.remembers
                 if id_ not in _consumed_ids(self.service, led_to.subject):
@@ -190,16 +193,16 @@ class Comparison:
                     self.pruned += 1
                 else:
                     why = f"the inbox lacks the cause of {led_to.type}"
-                    self._tell(led_to.subject, why, "", id_)
+                    self._report(led_to.subject, why, "", id_)
 
     def _lacks(self, key: str, has: int, holds: int, live: str) -> None:
         missing = f"no event {has + 1}" + (f" to {holds}" if holds > has + 1 else "")
-        self._tell(key, LACKS, live, missing)
+        self._report(key, LOG_LACKS, live, missing)
 
-    def _tell(self, key: str, what: str, live: str, rebuilt: str) -> None:
+    def _report(self, key: str, what: str, live: str, rebuilt: str) -> None:
         """The first difference of a key explains the others."""
-        if key not in self.told:
-            self.told.add(key)
+        if key not in self.reported:
+            self.reported.add(key)
             self.result.differ(key, what, live, rebuilt)
 
     def _holds(self, key: str) -> int:

@@ -8,10 +8,10 @@ from typing import Any, Final
 
 from aiokafka.admin import AIOKafkaAdminClient
 
-from saga_cli.log.source import Place, Source
+from saga_cli.log.source import Partition, Source
 from saga_cli.verify.live import CHUNK, InPostgres, chunks
 from saga_cli.verify.reading import Ends, read
-from saga_cli.verify.results import Result, Told, nobody
+from saga_cli.verify.results import ReadProgress, ServiceResult, no_progress
 from shared_events.catalog import DELIVERY_DETAILS
 from shared_events.codec import MalformedError, decode_record
 
@@ -20,7 +20,7 @@ TABLE: Final = "delivery_details"
 SELECT: Final = f"SELECT order_id, {', '.join(COLUMNS)} FROM {TABLE}"  # noqa: S608 - own names
 
 
-async def committed(bootstrap: str, group: str) -> dict[Place, int]:
+async def committed(bootstrap: str, group: str) -> dict[Partition, int]:
     """Up to where a service has read its neighbours' topics, as Kafka knows it."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=10_000)
     await admin.start()
@@ -28,19 +28,23 @@ async def committed(bootstrap: str, group: str) -> dict[Place, int]:
         found: Mapping[Any, Any] = await admin.list_consumer_group_offsets(group)
     finally:
         await admin.close()
-    return {Place(place.topic, place.partition): at.offset for place, at in found.items()}
+    return {Partition(place.topic, place.partition): at.offset for place, at in found.items()}
 
 
 async def compare_details(
-    source: Source, live: InPostgres, consumed: Ends, result: Result, told: Told = nobody
+    source: Source,
+    live: InPostgres,
+    consumed: Ends,
+    result: ServiceResult,
+    progress: ReadProgress = no_progress,
 ) -> None:
     """`consumed` are offsets from before the snapshot: all before them is in the table."""
     known: set[str] = set()
     spans = await source.spans([DELIVERY_DETAILS])
-    told(0, sum(span.end - span.start for span in spans.values()))
+    progress(0, sum(span.end - span.start for span in spans.values()))
     for place, span in spans.items():
         newest: dict[str, tuple[int, tuple[Any, ...] | None]] = {}
-        async for batch in read(source, place, span, told):
+        async for batch in read(source, place, span, progress):
             for record in (kept.record for kept in batch):
                 try:
                     given = decode_record(record).event if record.value else None
@@ -67,7 +71,7 @@ def _compare(
     key: str,
     live: tuple[Any, ...] | None,
     rebuilt: tuple[Any, ...] | None,
-    result: Result,
+    result: ServiceResult,
     is_read: bool,  # noqa: FBT001 - the cut
 ) -> None:
     if not is_read:
@@ -79,8 +83,8 @@ def _compare(
         what = (
             f"delivery details differ: {', '.join(names)}" if names else "delivery details differ"
         )
-        result.differ(key, what, _said(live), _said(rebuilt))
+        result.differ(key, what, _presence(live), _presence(rebuilt))
 
 
-def _said(row: tuple[Any, ...] | None) -> str:
+def _presence(row: tuple[Any, ...] | None) -> str:
     return "a row" if row else "none"

@@ -23,11 +23,11 @@ from shared_events.envelope import Envelope
 
 CHUNK: Final = 5000
 PENDING: Final = "SELECT topic, key, value, headers FROM outbox ORDER BY id"
-OWED: Final = "SELECT key, array_agg(id) FROM effects GROUP BY key"
+EFFECTS: Final = "SELECT key, array_agg(id) FROM effects GROUP BY key"
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class LiveRow:
     """As it is stored; `columns` are what queries need beside the state."""
 
     version: int
@@ -45,19 +45,19 @@ class Live(Protocol):
     pending: list[OutboxRow]
     shared: Mapping[str, Any]
     remembers: datetime | None
-    owed: Mapping[str, frozenset[str]]
+    effects: Mapping[str, frozenset[str]]
     """Ids of effects and timers, by order."""
 
-    async def rows(self, keys: Collection[str]) -> dict[str, Row]:
+    async def rows(self, keys: Collection[str]) -> dict[str, LiveRow]:
         """Those of the orders that have one."""
 
-    async def other_than(self, compared: Collection[str]) -> list[tuple[str, Row]]:
+    async def other_than(self, compared: Collection[str]) -> list[tuple[str, LiveRow]]:
         """Rows of orders that were not compared."""
 
-    async def unheard(self, causes: Mapping[str, Envelope]) -> set[str]:
+    async def missing_causes(self, causes: Mapping[str, Envelope]) -> set[str]:
         """Which ids of messages the inbox lacks; each comes with an event that it led to."""
 
-    def differs(self, row: Row, rebuilt: Change) -> tuple[str, str] | None:
+    def differs(self, row: LiveRow, rebuilt: Change) -> tuple[str, str] | None:
         """Where the live row and the rebuilt one are apart, if they are."""
 
 
@@ -70,29 +70,29 @@ class InPostgres:
     pending: list[OutboxRow]
     shared: Mapping[str, Any]
     remembers: datetime | None
-    owed: Mapping[str, frozenset[str]]
+    effects: Mapping[str, frozenset[str]]
 
-    async def rows(self, keys: Collection[str]) -> dict[str, Row]:
+    async def rows(self, keys: Collection[str]) -> dict[str, LiveRow]:
         query = f"{self._select} WHERE order_id = ANY($1::text[])"
         return {row[0]: _row(row) for row in await self.connection.fetch(query, list(keys))}
 
-    async def other_than(self, compared: Collection[str]) -> list[tuple[str, Row]]:
+    async def other_than(self, compared: Collection[str]) -> list[tuple[str, LiveRow]]:
         query = f"SELECT count(*) FROM {self.table.table}"  # noqa: S608 - the project's own name
         if await self.connection.fetchval(query) == len(compared):
             return []
         cursor = self.connection.cursor(self._select, prefetch=CHUNK)
         return [(row[0], _row(row)) async for row in cursor if row[0] not in compared]
 
-    async def unheard(self, causes: Mapping[str, Envelope]) -> set[str]:
+    async def missing_causes(self, causes: Mapping[str, Envelope]) -> set[str]:
         query = "SELECT message_id FROM inbox WHERE message_id = ANY($1::uuid[])"
         either = {  # release 0.1.0 entered the ids themselves
             id_: {UUID(id_), entry_of(led_to.subject, UUID(id_))} for id_, led_to in causes.items()
         }
         asked = [*chain.from_iterable(either.values())]
-        heard = {row[0] for row in await self.connection.fetch(query, asked)}
-        return {id_ for id_, entries in either.items() if not entries & heard}
+        present = {row[0] for row in await self.connection.fetch(query, asked)}
+        return {id_ for id_, entries in either.items() if not entries & present}
 
-    def differs(self, row: Row, rebuilt: Change) -> tuple[str, str] | None:
+    def differs(self, row: LiveRow, rebuilt: Change) -> tuple[str, str] | None:
         try:
             state = self.table.state_of(row.status, str(row.detail))
         except (KeyError, ValidationError):
@@ -116,8 +116,8 @@ async def in_postgres(service: str, url: str) -> AsyncIterator[InPostgres]:
             pending = [OutboxRow(t, key, value, wire.unpacked(h)) for t, key, value, h in rows]
             shared = await _shared(connection, shared_table) if shared_table else {}
             remembers = await connection.fetchval("SELECT min(seen_at) FROM inbox")
-            owed = {key: frozenset(ids) for key, ids in await connection.fetch(OWED)}
-            yield InPostgres(connection, table, pending, shared, remembers, owed)
+            effects = {key: frozenset(ids) for key, ids in await connection.fetch(EFFECTS)}
+            yield InPostgres(connection, table, pending, shared, remembers, effects)
     finally:
         await connection.close()
 
@@ -131,12 +131,12 @@ async def _shared(connection: Any, table: SharedTable) -> dict[str, Any]:
     }
 
 
-def _row(row: Any) -> Row:
-    return Row(row[1], row[2], row[3], tuple(row)[4:])
+def _row(row: Any) -> LiveRow:
+    return LiveRow(row[1], row[2], row[3], tuple(row)[4:])
 
 
 def states_apart(
-    row: Row, state: Any, rebuilt: Change, columns: tuple[Any, ...] = ()
+    row: LiveRow, state: Any, rebuilt: Change, columns: tuple[Any, ...] = ()
 ) -> tuple[str, str] | None:
     """States are held against each other as this release reads them."""
     same = type(state) is type(rebuilt.state) and state == rebuilt.state

@@ -5,25 +5,27 @@ from typing import TypeAlias
 
 from chassis.message import OutboxRow, Record
 from saga_cli.log import events
-from saga_cli.log.source import Kept, Place, Source, Span
-from saga_cli.verify.results import Result, Told
+from saga_cli.log.source import LogRecord, Partition, Source, Span
+from saga_cli.verify.results import ReadProgress, ServiceResult
 from shared_events.codec import MalformedError, decode
 from shared_events.envelope import Envelope
 
-Ends: TypeAlias = Mapping[Place, int]
+Ends: TypeAlias = Mapping[Partition, int]
 
 
-async def ends_of(source: Source, topics: Iterable[str]) -> dict[Place, int]:
+async def ends_of(source: Source, topics: Iterable[str]) -> dict[Partition, int]:
     return {place: span.end for place, span in sorted((await source.spans(topics)).items())}
 
 
-async def read(source: Source, place: Place, span: Span, told: Told) -> AsyncIterator[list[Kept]]:
+async def read(
+    source: Source, place: Partition, span: Span, progress: ReadProgress
+) -> AsyncIterator[list[LogRecord]]:
     async for batch in source.read(place, span):
         yield batch
-        told(len(batch), 0)
+        progress(len(batch), 0)
 
 
-def own_events(result: Result, batch: Iterable[Kept]) -> Iterator[tuple[int, Envelope]]:
+def own_events(result: ServiceResult, batch: Iterable[LogRecord]) -> Iterator[tuple[int, Envelope]]:
     """Events of the service with their offsets; one that can't be read is a difference."""
 
     def unreadable(record: Record, error: MalformedError) -> None:

@@ -14,7 +14,7 @@ import asyncpg
 from pydantic_core import from_json
 from redis.asyncio import Redis
 
-from guarantees.judge import PIECES, Books, Report, Row, judge
+from guarantees.judge import PIECES, Books, JudgeReport, StoredRow, judge
 from guarantees.services import WITH_DATABASE
 from saga_cli.history.reading import logged
 from saga_cli.log.kafka import kept_of
@@ -26,13 +26,13 @@ LOOK_AGAIN_S: Final = 0.2
 OPEN_ORDERS: Final = "SELECT count(*) FROM orders WHERE status NOT IN ('Confirmed', 'Cancelled')"
 
 
-async def reconcile(addresses: Addresses, expected: Iterable[str] = ()) -> Report:
+async def reconcile(addresses: Addresses, expected: Iterable[str] = ()) -> JudgeReport:
     """Check G1, G2, G3, G4, G6 and G7 of every order; `expected` are acknowledged order ids (G5)."""
     books = await read_books(addresses)
     return judge(books, await read(addresses.kafka_bootstrap), expected)
 
 
-async def settled(addresses: Addresses, expected: Collection[str], seconds: float) -> Report:
+async def settled(addresses: Addresses, expected: Collection[str], seconds: float) -> JudgeReport:
     """Reconcile once nothing is on its way, again until all is well, or the time is over.
 
     What is on its way is counted in the databases; the log is read when nothing is.
@@ -61,7 +61,9 @@ async def _on_the_way(addresses: Addresses) -> int:
     return found
 
 
-async def reconcile_at(where: Callable[[str], str], bootstrap: str, unread: list[str]) -> Report:
+async def reconcile_at(
+    where: Callable[[str], str], bootstrap: str, unread: list[str]
+) -> JudgeReport:
     """The same, with the URL of each service's store from `where`.
 
     A record that is no event of its topic's owner counts for nothing; one that can't be read is said
@@ -99,7 +101,7 @@ async def books_at(where: Callable[[str], str]) -> Books:
 async def _read_database(connection: Any, name: str, table: str, books: Books) -> None:
     """Its rows at one instant: stock and reservations change together."""
     rows = await connection.fetch(f"SELECT order_id, status, detail FROM {table}")  # noqa: S608
-    books.rows[name] = {r[0]: Row(r[1], from_json(r[2])) for r in rows}
+    books.rows[name] = {r[0]: StoredRow(r[1], from_json(r[2])) for r in rows}
     for what in ("outbox", "parked"):
         count = await connection.fetchval(f"SELECT count(*) FROM {what}")  # noqa: S608
         books.waiting[f"{name} {what} rows"] = count
@@ -117,7 +119,9 @@ async def _read_loyalty(url: str, books: Books) -> None:
         async for key in redis.scan_iter("loyalty:order:*", count=1000):
             status, detail = await redis.hmget(key, ["status", "detail"])
             if status is not None and detail is not None:
-                books.rows["loyalty"][key.split(":", 2)[2]] = Row(str(status), from_json(detail))
+                books.rows["loyalty"][key.split(":", 2)[2]] = StoredRow(
+                    str(status), from_json(detail)
+                )
         async for key in redis.scan_iter("loyalty:customer:*", count=1000):
             books.customers[key.split(":", 2)[2]] = int(await redis.hget(key, "points") or 0)
         books.waiting["loyalty outbox rows"] = await redis.xlen("loyalty:outbox")

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from saga_cli.ops.options import AsJson
-from saga_cli.targets import Places, found
+from saga_cli.targets import Targets, found
 from saga_cli.terminal import console, plain, print_json
 
 if TYPE_CHECKING:
-    from guarantees.judge import Report
+    from guarantees.judge import JudgeReport
 
 SHOWN: Final = 20
 LOOK_AGAIN_S: Final = 0.5
@@ -40,12 +40,12 @@ def reconcile(
     if as_json:
         print_json(asdict(report))
     else:
-        _tell(report)
+        _print(report)
     if not report.is_clean:
         raise typer.Exit(1)
 
 
-async def _looked(places: Places, deadline: float, unread: list[str]) -> "Report":
+async def _looked(places: Targets, deadline: float, unread: list[str]) -> "JudgeReport":
     from saga_cli.verify.reconcile import reconcile_at  # noqa: PLC0415 - as above
 
     while True:
@@ -56,12 +56,12 @@ async def _looked(places: Places, deadline: float, unread: list[str]) -> "Report
         await asyncio.sleep(LOOK_AGAIN_S)
 
 
-def _tell(report: "Report") -> None:
+def _print(report: "JudgeReport") -> None:
     states = ", ".join(f"{n} {state}" for state, n in sorted(report.states.items()))
     console.print(f"{report.orders} orders ({states or 'none'}), {report.events} events in the log")
     for violation in report.violations[:SHOWN]:
         console.print(plain(violation), style="red", markup=False, soft_wrap=True)
     if len(report.violations) > SHOWN:
-        console.print(f"and {len(report.violations) - SHOWN} more: --json tells all")
+        console.print(f"and {len(report.violations) - SHOWN} more: see --json")
     if report.is_clean:
         console.print("[green]All books agree: G1 to G4, G6 and G7 hold.[/]")

@@ -22,10 +22,10 @@ from chassis.service import Service
 from chassis.work import adapter_of
 from loyalty_svc import keys
 from loyalty_svc.domain import Customer
-from saga_cli.log.source import Place, Source, Span
-from saga_cli.verify.live import Row, chunks, shared_apart, states_apart
+from saga_cli.log.source import Partition, Source, Span
+from saga_cli.verify.live import LiveRow, chunks, shared_apart, states_apart
 from saga_cli.verify.reading import Ends, ends_of, own_events, pending_events, read
-from saga_cli.verify.results import Result, Told, nobody
+from saga_cli.verify.results import ReadProgress, ServiceResult, no_progress
 from shared_events.catalog import topic_of
 from shared_events.envelope import Envelope
 
@@ -51,23 +51,23 @@ return {redis.call('TIME'), found, redis.call('XRANGE', KEYS[1], '-', '+', 'COUN
 class InRedis:
     """All orders' hashes as they were met, and of the outbox after that what they hold."""
 
-    stored: Mapping[str, Row]
+    stored: Mapping[str, LiveRow]
     marks: Mapping[str, frozenset[str]]
     pending: list[OutboxRow]
     shared: Mapping[str, Any] = field(default_factory=dict)
     remembers: datetime | None = ALWAYS
-    owed: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    effects: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
-    async def rows(self, keys: Collection[str]) -> dict[str, Row]:
+    async def rows(self, keys: Collection[str]) -> dict[str, LiveRow]:
         return {key: self.stored[key] for key in keys if key in self.stored}
 
-    async def other_than(self, compared: Collection[str]) -> list[tuple[str, Row]]:
+    async def other_than(self, compared: Collection[str]) -> list[tuple[str, LiveRow]]:
         return [(key, row) for key, row in self.stored.items() if key not in compared]
 
-    async def unheard(self, causes: Mapping[str, Envelope]) -> set[str]:
+    async def missing_causes(self, causes: Mapping[str, Envelope]) -> set[str]:
         return {id_ for id_, e in causes.items() if id_ not in self.marks.get(e.subject, ())}
 
-    def differs(self, row: Row, rebuilt: Change) -> tuple[str, str] | None:
+    def differs(self, row: LiveRow, rebuilt: Change) -> tuple[str, str] | None:
         try:
             state = adapter_of(keys.STATES[row.status]).validate_json(row.detail)
         except (KeyError, ValidationError):
@@ -86,7 +86,7 @@ async def in_redis(url: str) -> AsyncIterator[InRedis]:
             for key, found in zip(some, await pipe.execute(), strict=True):
                 if b"version" in found:
                     version, status = int(found[b"version"]), found[b"status"].decode()
-                    stored[key] = Row(version, status, found[b"detail"])
+                    stored[key] = LiveRow(version, status, found[b"detail"])
                     marks[key] = frozenset(n[2:].decode() for n in found if n[:2] == b"m:")
         rows: Any = await redis.xrange(keys.OUTBOX)
         pending = [keys.row_of([part for pair in row.items() for part in pair]) for _, row in rows]
@@ -113,42 +113,46 @@ Moved: TypeAlias = Mapping[str, Sequence[tuple[int, Envelope]]]
 
 
 async def compare_customers(
-    source: Source, service: Service, url: str, result: Result, told: Told = nobody
+    source: Source,
+    service: Service,
+    url: str,
+    result: ServiceResult,
+    progress: ReadProgress = no_progress,
 ) -> None:
     async with Redis.from_url(url) as redis:
-        customers = Customers(source, service, result)
-        customers.add(await customers.read_to(await ends_of(source, [TOPIC]), told))
+        customers = CustomerComparison(source, service, result)
+        customers.add(await customers.read_to(await ends_of(source, [TOPIC]), progress))
         unsure = {*await _names(redis, keys.customer_key("")), *customers.folded.shared}
         for _ in range(ROUNDS):
             if not unsure:
                 return
             looks = await _looks(redis, sorted(unsure))
             moved = await customers.read_to(await ends_of(source, [TOPIC]))
-            unsure -= {name for name, look in looks.items() if customers.told(name, look, moved)}
+            unsure -= {name for name, look in looks.items() if customers.compare(name, look, moved)}
             customers.add(moved)
         result.notes.append(f"{len(unsure)} customers changed too often to be compared")
 
 
 @dataclass
-class Customers:
+class CustomerComparison:
     """What the log says of each customer, up to `reached`; `doubts` are not confirmed yet."""
 
     source: Source
     service: Service
-    result: Result
+    result: ServiceResult
     folded: Folded = field(default_factory=Folded)
-    reached: dict[Place, int] = field(default_factory=dict)
+    reached: dict[Partition, int] = field(default_factory=dict)
     doubts: dict[str, list[tuple[int, bool]]] = field(default_factory=dict)
 
-    async def read_to(self, ends: Ends, told: Told = nobody) -> Moved:
-        """From where it was read to; what is wrong with other events is told with the orders."""
-        told(0, sum(ends.values()))
+    async def read_to(self, ends: Ends, progress: ReadProgress = no_progress) -> Moved:
+        """From where it was read to; what is wrong with other events is reported with the orders."""
+        progress(0, sum(ends.values()))
         found: dict[str, list[tuple[int, Envelope]]] = {}
         for place, end in ends.items():
             if (start := self.reached.get(place, 0)) < end:
-                async for batch in read(self.source, place, Span(start, end), told):
+                async for batch in read(self.source, place, Span(start, end), progress):
                     times = {kept.record.offset: kept.timestamp_ms for kept in batch}
-                    for offset, envelope in own_events(Result(self.service.name), batch):
+                    for offset, envelope in own_events(ServiceResult(self.service.name), batch):
                         if name := getattr(envelope.event, "customer_id", ""):
                             found.setdefault(name, []).append((times[offset], envelope))
         self.reached |= ends
@@ -156,10 +160,15 @@ class Customers:
 
     def add(self, moved: Moved) -> None:
         for events in moved.values():
-            fold(self.service, (envelope for _, envelope in events), self.folded, _told_elsewhere)
+            fold(
+                self.service,
+                (envelope for _, envelope in events),
+                self.folded,
+                _reported_with_the_orders,
+            )
 
-    def told(self, name: str, look: Look, moved: Moved) -> bool:
-        """Compare; False if it can't be told yet."""
+    def compare(self, name: str, look: Look, moved: Moved) -> bool:
+        """Compare; False if it can't be decided yet whether they differ."""
         waited = {envelope.id for envelope in look.pending}
         between = [(at, e) for at, e in moved.get(name, ()) if e.id not in waited]
         if any(abs(at - look.at_ms) <= SKEW_MS for at, _ in between):
@@ -168,7 +177,7 @@ class Customers:
         ahead = [envelope for envelope in held if envelope.id.bytes not in self.folded.seen]
         known = self.folded.shared.get(name, Customer())
         onto = Folded(shared={name: known})
-        rebuilt = fold(self.service, ahead, onto, _told_elsewhere).shared[name]
+        rebuilt = fold(self.service, ahead, onto, _reported_with_the_orders).shared[name]
         live = look.customer
         if live != rebuilt:
             apart = (live.points - rebuilt.points, live.suspended is rebuilt.suspended)
@@ -204,5 +213,5 @@ async def _names(redis: Redis, prefix: str) -> list[str]:
     return sorted(name.decode().removeprefix(prefix) for name in raw)
 
 
-def _told_elsewhere(_envelope: Envelope, _error: Exception) -> None:
+def _reported_with_the_orders(_envelope: Envelope, _error: Exception) -> None:
     """The comparison of orders says which events make no sense."""

@@ -8,11 +8,11 @@ from pydantic_core import to_json
 
 from shared_events.envelope import Envelope
 
-Told: TypeAlias = Callable[[int, int], None]
-"""Told how many records were read just now, and how many more there are to read than was said."""
+ReadProgress: TypeAlias = Callable[[int, int], None]
+"""Called with the records just read, and with how many are added to the number to read."""
 
 
-def nobody(_read: int, _more: int) -> None:
+def no_progress(_read: int, _more: int) -> None:
     """For those who do not watch."""
 
 
@@ -26,8 +26,8 @@ class Difference:
 
 
 @dataclass(slots=True)
-class Result:
-    """`newer` events are of after the cut; `notes` tell what was left out, and why."""
+class ServiceResult:
+    """`newer` events are of after the cut; `notes` say what was left out, and why."""
 
     service: str
     orders: int = 0

@@ -13,18 +13,18 @@ from saga_cli.log.opened import opened
 from saga_cli.log.source import Source
 from saga_cli.one_line import in_one_line
 from saga_cli.progress import shown
-from saga_cli.targets import Places, found
+from saga_cli.targets import Targets, found
 from saga_cli.terminal import console, fail, plain, print_json, table_of
-from saga_cli.verify.deciding import Decided, Window, decide_again
+from saga_cli.verify.deciding import ReviewResult, Window, decide_again
 from saga_cli.verify.details import committed
-from saga_cli.verify.results import Difference, Result, Told
-from saga_cli.verify.whole import verify_service
+from saga_cli.verify.results import Difference, ReadProgress, ServiceResult
+from saga_cli.verify.service import verify_service
 
 SHOWN: Final = 20
 LIVE: Final = ("live", "rebuilt")
 THEN: Final = ("then", "now")
-Outcome = TypeVar("Outcome", Result, Decided)
-Job = Callable[[str, Told], Coroutine[Any, Any, Outcome]]
+Outcome = TypeVar("Outcome", ServiceResult, ReviewResult)
+Job = Callable[[str, ReadProgress], Coroutine[Any, Any, Outcome]]
 
 
 def run(names: list[str], window: Window | None, archive: str, *, as_json: bool) -> None:
@@ -34,37 +34,37 @@ def run(names: list[str], window: Window | None, archive: str, *, as_json: bool)
         with in_one_line():
             source = opened(places, archive)
             if window is None:
-                _tell(_each(names, _verifier(source, places)), _comparisons, LIVE, as_json=as_json)
+                _print(_each(names, _verifier(source, places)), _comparisons, LIVE, as_json=as_json)
             else:
                 job = _decider(source, places, window)
-                _tell(_each(names, job), _decisions, THEN, as_json=as_json)
+                _print(_each(names, job), _decisions, THEN, as_json=as_json)
     except (AssertionError, ValueError) as error:  # `verify` says which events make no sense
         fail(f"the log can't be folded: {error}", 1)
 
 
-def _verifier(source: Source, places: Places) -> Job[Result]:
-    return lambda name, told: verify_service(source, places, name, told)
+def _verifier(source: Source, places: Targets) -> Job[ServiceResult]:
+    return lambda name, progress: verify_service(source, places, name, progress)
 
 
-def _decider(source: Source, places: Places, window: Window) -> Job[Decided]:
-    async def job(name: str, told: Told) -> Decided:
+def _decider(source: Source, places: Targets, window: Window) -> Job[ReviewResult]:
+    async def job(name: str, progress: ReadProgress) -> ReviewResult:
         consumed = await committed(places.kafka_bootstrap, name)
         service = service_of(name)
-        return await decide_again(source, service, consumed, window=window, told=told)
+        return await decide_again(source, service, consumed, window=window, progress=progress)
 
     return job
 
 
 def _each(names: list[str], job: Job[Outcome]) -> list[Outcome]:
-    with shown() as told_of:
+    with shown() as progress_of:
 
         async def run() -> list[Outcome]:
-            return [await job(name, told_of(name)) for name in names]
+            return [await job(name, progress_of(name)) for name in names]
 
         return asyncio.run(run())
 
 
-def _tell(
+def _print(
     results: list[Outcome],
     table_of: Callable[[list[Outcome]], Table],
     sides: tuple[str, str],
@@ -73,9 +73,9 @@ def _tell(
 ) -> None:
     differences = [difference for result in results for difference in result.differences]
     if as_json:
-        told = {"services": [_counts(result) for result in results]}
-        told["differences"] = [asdict(difference) for difference in differences]
-        print_json(told)
+        progress = {"services": [_counts(result) for result in results]}
+        progress["differences"] = [asdict(difference) for difference in differences]
+        print_json(progress)
     else:
         console.print(table_of(results))
         for result in results:
@@ -86,7 +86,7 @@ def _tell(
         raise typer.Exit(1)
 
 
-def _counts(result: Result | Decided) -> dict[str, Any]:
+def _counts(result: ServiceResult | ReviewResult) -> dict[str, Any]:
     counts = asdict(result)
     return counts | {"differences": len(result.differences)}
 
@@ -99,12 +99,12 @@ def show(differences: list[Difference], sides: tuple[str, str] = LIVE) -> None:
             if value:
                 console.print(f"  {name:8}{plain(value)}", markup=False, soft_wrap=True)
     if len(differences) > SHOWN:
-        console.print(f"and {len(differences) - SHOWN} more: --json tells all")
+        console.print(f"and {len(differences) - SHOWN} more: see --json")
     if not differences:
         console.print("[green]All equal.[/]")
 
 
-def _comparisons(results: list[Result]) -> Table:
+def _comparisons(results: list[ServiceResult]) -> Table:
     names = ("service", "orders", "events in the cut", "newer", "rows compared", "differences", "s")
     return _table(
         names,
@@ -115,13 +115,13 @@ def _comparisons(results: list[Result]) -> Table:
     )
 
 
-def _decisions(results: list[Decided]) -> Table:
-    shared, elsewhere = "as orders share it", "cause not in the log"
-    names = ("service", "decided again", shared, "led to nothing", elsewhere, "differences", "s")
+def _decisions(results: list[ReviewResult]) -> Table:
+    shared, external = "as orders share it", "cause not in the log"
+    names = ("service", "decided again", shared, "led to nothing", external, "differences", "s")
     return _table(
         names,
         [
-            (r.service, r.decisions, r.shared, r.quiet, r.elsewhere, len(r.differences), r.seconds)
+            (r.service, r.decisions, r.shared, r.quiet, r.external, len(r.differences), r.seconds)
             for r in results
         ],
     )

@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 
 from chaos.ledger import disagreements
-from chaos.stripe_books import Books, Movement
-from guarantees.judge import Row
+from chaos.stripe_books import Movement, StripeBooks
+from guarantees.judge import StoredRow
 
-CAPTURED = Row("Captured", {"captured_minor": 500})
-REFUNDED = Row("Refunded", {"captured": {"captured_minor": 500}, "refunded_minor": 480})
-DECLINED = Row("Declined", {})
+CAPTURED = StoredRow("Captured", {"captured_minor": 500})
+REFUNDED = StoredRow("Refunded", {"captured": {"captured_minor": 500}, "refunded_minor": 480})
+DECLINED = StoredRow("Declined", {})
 
 
 def moved(amount: int, order_id: str = "o-1") -> Movement:
@@ -21,8 +21,10 @@ def moved(amount: int, order_id: str = "o-1") -> Movement:
     ("row", "charged", "given_back"),
     [(CAPTURED, [500], []), (REFUNDED, [500], [480]), (DECLINED, [], [])],
 )
-def test_books_that_agree(row: Row, charged: list[int], given_back: list[int]) -> None:
-    books = Books(charged=[moved(a) for a in charged], given_back=[moved(a) for a in given_back])
+def test_books_that_agree(row: StoredRow, charged: list[int], given_back: list[int]) -> None:
+    books = StripeBooks(
+        charged=[moved(a) for a in charged], given_back=[moved(a) for a in given_back]
+    )
     assert disagreements(books, {"o-1": row}) == []
 
 
@@ -38,14 +40,16 @@ def test_books_that_agree(row: Row, charged: list[int], given_back: list[int]) -
         (DECLINED, [500], []),
     ],
 )
-def test_books_that_disagree(row: Row, charged: list[int], given_back: list[int]) -> None:
-    books = Books(charged=[moved(a) for a in charged], given_back=[moved(a) for a in given_back])
+def test_books_that_disagree(row: StoredRow, charged: list[int], given_back: list[int]) -> None:
+    books = StripeBooks(
+        charged=[moved(a) for a in charged], given_back=[moved(a) for a in given_back]
+    )
     (problem,) = disagreements(books, {"o-1": row})
     assert problem.startswith(f"G4 {row.status}")
 
 
 def test_money_of_an_unknown_order_and_a_hold_that_is_left() -> None:
     held: dict[str, Any] = {"id": "pi_9", "status": "requires_capture"}
-    books = Books(charged=[moved(500, "o-2")], intents={"pi_9": held})
+    books = StripeBooks(charged=[moved(500, "o-2")], intents={"pi_9": held})
     problems = disagreements(books, {})
     assert [problem.rpartition("(")[2] for problem in problems] == ["o-2)", "pi_9)"]

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 
 import pytest
 
-from chaos.plan import KINDS, LANES, Fault, lane_of, plan
+from chaos.plan import KINDS, LANES, PlannedFault, lane_of, plan
 from chaos.trial import PARTS
 from tests.support.saga import saga
 
 SEEDS = range(20)
 
 
-def of_lane(faults: Sequence[Fault], lane: int) -> list[Fault]:
+def of_lane(faults: Sequence[PlannedFault], lane: int) -> list[PlannedFault]:
     return [fault for fault in faults if lane_of(fault) == lane]
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from guarantees import judge
-from guarantees.judge import Books, Row
+from guarantees.judge import Books, StoredRow
 from guarantees.protocol import STEPS
-from saga_cli.log.reader import Logged
+from saga_cli.log.reader import LogEvent
 from shared_events.catalog import BY_EVENT
 from shared_events.envelope import Envelope, event_id
 from tests.domain.builders import (
@@ -31,19 +31,19 @@ from tests.support.records import TRACE
 
 BACKWARD = (deducted(), shipment_cancelled(), refunded(), released(), order_cancelled())
 CONFIRMED = Books(
-    rows={step.service: {"o-1": Row(min(step.confirmed), {})} for step in STEPS}
+    rows={step.service: {"o-1": StoredRow(min(step.confirmed), {})} for step in STEPS}
     | {
-        "order": {"o-1": Row("Confirmed", {"order": {"total_minor": 3000}})},
-        "inventory": {"o-1": Row("Committed", {"lines": [{"sku": "CUP", "quantity": 2}]})},
-        "payment": {"o-1": Row("Captured", {"captured_minor": 3000})},
-        "loyalty": {"o-1": Row("Awarded", {"customer_id": "c-1", "points": 30})},
+        "order": {"o-1": StoredRow("Confirmed", {"order": {"total_minor": 3000}})},
+        "inventory": {"o-1": StoredRow("Committed", {"lines": [{"sku": "CUP", "quantity": 2}]})},
+        "payment": {"o-1": StoredRow("Captured", {"captured_minor": 3000})},
+        "loyalty": {"o-1": StoredRow("Awarded", {"customer_id": "c-1", "points": 30})},
     },
     customers={"c-1": 30},
     stock={"CUP": {"available": 8, "reserved": 0, "committed": 2, "shipped": 0, "returned": 0}},
 )
 
 
-def logged(event: Any, number: int, sequence: int) -> Logged:
+def logged(event: Any, number: int, sequence: int) -> LogEvent:
     entry = BY_EVENT[type(event)]
     envelope = Envelope(
         id=event_id("o-1", entry.wire_type, 1),
@@ -57,14 +57,14 @@ def logged(event: Any, number: int, sequence: int) -> Logged:
         traceparent=TRACE,
         event=event,
     )
-    return Logged(entry.topic, 0, number, envelope)
+    return LogEvent(entry.topic, 0, number, envelope)
 
 
-def history(*events: Any) -> list[Logged]:
+def history(*events: Any) -> list[LogEvent]:
     return [logged(event, number, number + 1) for number, event in enumerate(events)]
 
 
-def changed(rows: Mapping[str, dict[str, Row]], **more: Any) -> Books:
+def changed(rows: Mapping[str, dict[str, StoredRow]], **more: Any) -> Books:
     """The books of the confirmed order, with other rows of some services."""
     return replace(CONFIRMED, rows={**CONFIRMED.rows, **rows}, **more)
 
@@ -82,17 +82,17 @@ def test_books_of_a_confirmed_order_agree() -> None:
 @pytest.mark.parametrize(
     ("changes", "guarantee"),
     [
-        ({"order": {"o-1": Row("Pending", {})}}, "G1"),
-        ({"order": {"o-1": Row("Cancelling", {})}}, "G1"),
+        ({"order": {"o-1": StoredRow("Pending", {})}}, "G1"),
+        ({"order": {"o-1": StoredRow("Cancelling", {})}}, "G1"),
         ({"inventory": {}}, "G2"),
-        ({"payment": {"o-1": Row("Refunded", {"captured_minor": 3000})}}, "G2"),
-        ({"payment": {"o-1": Row("Captured", {"captured_minor": 2999})}}, "G2"),
-        ({"shipping": {"o-1": Row("Cancelled", {})}}, "G2"),
+        ({"payment": {"o-1": StoredRow("Refunded", {"captured_minor": 3000})}}, "G2"),
+        ({"payment": {"o-1": StoredRow("Captured", {"captured_minor": 2999})}}, "G2"),
+        ({"shipping": {"o-1": StoredRow("Cancelled", {})}}, "G2"),
         ({"loyalty": {}}, "G2"),
     ],
 )
 def test_an_order_that_is_open_or_half_done_is_noticed(
-    changes: dict[str, dict[str, Row]], guarantee: str
+    changes: dict[str, dict[str, StoredRow]], guarantee: str
 ) -> None:
     books = changed(changes)
     problems = judge.of_order(books, "o-1", books.row("order", "o-1"))
@@ -102,14 +102,14 @@ def test_an_order_that_is_open_or_half_done_is_noticed(
 @pytest.mark.parametrize("held", [step.service for step in STEPS[1:]])
 def test_a_cancelled_order_that_holds_something_is_noticed(held: str) -> None:
     books = Books({**Books().rows, held: CONFIRMED.rows[held]})
-    problems = judge.of_order(books, "o-1", Row("Cancelled", {}))
+    problems = judge.of_order(books, "o-1", StoredRow("Cancelled", {}))
     assert guarantees(problems) == {"G2"}
 
 
 def test_a_refund_that_is_not_what_was_captured_is_noticed() -> None:
     detail = {"captured": {"captured_minor": 3000}, "refunded_minor": 2900, "fee_minor": 99}
-    books = Books({**Books().rows, "payment": {"o-1": Row("Refunded", detail)}})
-    (problem,) = judge.of_order(books, "o-1", Row("Cancelled", {}))
+    books = Books({**Books().rows, "payment": {"o-1": StoredRow("Refunded", detail)}})
+    (problem,) = judge.of_order(books, "o-1", StoredRow("Cancelled", {}))
     assert problem.startswith("G2 cancelled, but refund and fee")
 
 
@@ -162,7 +162,7 @@ def test_what_has_left_and_came_back_accounts_for_itself(shipped: int) -> None:
     gone = changed(rows, stock={"CUP": level})
     assert judge.of_stock(gone) == []
     assert guarantees(judge.of_order(gone, "o-1", gone.row("order", "o-1"))) == {"G2"}
-    left = changed(rows | {"shipping": {"o-1": Row("Dispatched", {})}}, stock={"CUP": level})
+    left = changed(rows | {"shipping": {"o-1": StoredRow("Dispatched", {})}}, stock={"CUP": level})
     assert judge.of_order(left, "o-1", left.row("order", "o-1")) == []
 
 

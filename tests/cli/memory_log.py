@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from chassis.message import Record
 from saga_cli.archive.files import Archive
-from saga_cli.log.source import HoleError, Kept, Place, Source, Span
+from saga_cli.log.source import HoleError, LogRecord, Partition, Source, Span
 
 NUMBERS: Final = count()
 NOON: Final = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -23,13 +23,13 @@ def an_archive() -> Archive:
 class MemoryLog:
     """`starts` are the first offsets that are still there."""
 
-    kept: dict[Place, list[Kept]] = field(default_factory=dict)
-    starts: dict[Place, int] = field(default_factory=dict)
+    kept: dict[Partition, list[LogRecord]] = field(default_factory=dict)
+    starts: dict[Partition, int] = field(default_factory=dict)
 
-    def append(self, record: Record, at: datetime = NOON) -> Kept:
-        records = self.kept.setdefault(Place(record.topic, record.partition), [])
+    def append(self, record: Record, at: datetime = NOON) -> LogRecord:
+        records = self.kept.setdefault(Partition(record.topic, record.partition), [])
         offset = records[-1].record.offset + 1 if records else 0
-        records.append(Kept(replace(record, offset=offset), int(at.timestamp() * 1000)))
+        records.append(LogRecord(replace(record, offset=offset), int(at.timestamp() * 1000)))
         return records[-1]
 
     def fill(self, topic: str, partition: int, number: int, at: datetime = NOON) -> None:
@@ -42,7 +42,7 @@ class MemoryLog:
             record = Record(topic, partition, 0, key, value, headers)
             self.append(record, at + timedelta(seconds=n))
 
-    async def spans(self, topics: Iterable[str]) -> dict[Place, Span]:
+    async def spans(self, topics: Iterable[str]) -> dict[Partition, Span]:
         wanted = set(topics)
         return {
             place: Span(self.starts.get(place, 0), kept[-1].record.offset + 1 if kept else 0)
@@ -50,14 +50,16 @@ class MemoryLog:
             if place.topic in wanted
         }
 
-    async def read(self, place: Place, span: Span) -> AsyncIterator[list[Kept]]:
+    async def read(self, place: Partition, span: Span) -> AsyncIterator[list[LogRecord]]:
         if span.start < min(self.starts.get(place, 0), span.end):
             raise HoleError(f"{place.topic}/{place.partition} begins at {self.starts[place]}")
         found = [k for k in self.kept[place] if span.start <= k.record.offset < span.end]
         for n in range(0, len(found), 3):
             yield found[n : n + 3]
 
-    async def offsets_at(self, instant: datetime, places: Iterable[Place]) -> Mapping[Place, int]:
+    async def offsets_at(
+        self, instant: datetime, places: Iterable[Partition]
+    ) -> Mapping[Partition, int]:
         at_ms = instant.timestamp() * 1000
         found = {}
         for place in places:
@@ -68,13 +70,13 @@ class MemoryLog:
         return found
 
 
-def all_of(source: Source, place: Place, span: Span | None = None) -> list[Kept]:
-    async def read() -> list[Kept]:
+def all_of(source: Source, place: Partition, span: Span | None = None) -> list[LogRecord]:
+    async def read() -> list[LogRecord]:
         whole = span or (await source.spans([place.topic]))[place]
         return [kept async for batch in source.read(place, whole) for kept in batch]
 
     return asyncio.run(read())
 
 
-def at_all(source: Source, instant: datetime, *places: Place) -> Mapping[Place, Any]:
+def at_all(source: Source, instant: datetime, *places: Partition) -> Mapping[Partition, Any]:
     return asyncio.run(source.offsets_at(instant, places))

@@ -8,7 +8,7 @@ from uuid import UUID
 from chassis.message import Record
 from chassis.sender import partition_of
 from saga_cli.log.reader import TOPICS
-from saga_cli.log.source import Place
+from saga_cli.log.source import Partition
 from shared_events.catalog import BY_EVENT
 from shared_events.codec import encode
 from shared_events.envelope import Envelope, event_id
@@ -33,7 +33,7 @@ from tests.support.records import TRACE, an_order
 DAY_ONE: Final = datetime(2026, 3, 1, 23, 50, tzinfo=UTC)
 DAY_TWO: Final = datetime(2026, 3, 2, 9, tzinfo=UTC)
 PARTITIONS: Final = (0, 1, 2)
-PLACES: Final = [Place(topic, number) for topic in TOPICS for number in PARTITIONS]
+PLACES: Final = [Partition(topic, number) for topic in TOPICS for number in PARTITIONS]
 
 
 def order_id(at: datetime, number: int = 1) -> str:

@@ -3,7 +3,15 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from saga_cli.ops.report import Circuit, Consumer, Letter, Outbox, Owed, Relay, Report
+from saga_cli.ops.report import (
+    CircuitReport,
+    ConsumerReport,
+    DeadLetterReport,
+    EffectReport,
+    OrderReport,
+    OutboxReport,
+    RelayReport,
+)
 from saga_cli.ops.why import Diagnosis, Finding, diagnose
 from saga_cli.topology import BY_NAME
 
@@ -17,7 +25,7 @@ def diagnosed(**said: Any) -> Diagnosis:
     for name in BY_NAME:
         report = said.get(name, "Absent")
         fields = {"state": report} if isinstance(report, str) else report
-        reports.append(Report(name, **fields))
+        reports.append(OrderReport(name, **fields))
     return diagnose(ORDER, reports, NOW)
 
 
@@ -32,14 +40,14 @@ def silent(service: str, why: str = "does not answer") -> dict[str, Any]:
 
 def sent_late(state: str, seconds: float, failing: str = "") -> dict[str, Any]:
     """One event waits in the outbox."""
-    return {"state": state, "outbox": Outbox(1, seconds), "relay": Relay(failing)}
+    return {"state": state, "outbox": OutboxReport(1, seconds), "relay": RelayReport(failing)}
 
 
 def reading(state: str = "Absent", lag: int | None = 0, *, ready: bool = True) -> dict[str, Any]:
-    return {"state": state, "consumer": Consumer(ready=ready, lag=lag)}
+    return {"state": state, "consumer": ConsumerReport(ready=ready, lag=lag)}
 
 
-def a_letter(wire_type: str, **changes: Any) -> Letter:
+def a_letter(wire_type: str, **changes: Any) -> DeadLetterReport:
     fields: dict[str, Any] = {
         "id": "1",
         "key": ORDER,
@@ -53,10 +61,10 @@ def a_letter(wire_type: str, **changes: Any) -> Letter:
         "parked_at": NOW,
         "last_tried_at": NOW,
     }
-    return Letter(**{**fields, **changes})
+    return DeadLetterReport(**{**fields, **changes})
 
 
-def owed(kind: str, *, in_s: float = 10, tries: int = 3, **changes: Any) -> Owed:
+def owed(kind: str, *, in_s: float = 10, tries: int = 3, **changes: Any) -> EffectReport:
     fields: dict[str, Any] = {
         "id": f"{ORDER}:{kind.lower()}:1",
         "kind": kind,
@@ -65,7 +73,7 @@ def owed(kind: str, *, in_s: float = 10, tries: int = 3, **changes: Any) -> Owed
         "owed_since": NOW - timedelta(minutes=3),
         "last_error": "ProviderError: 500",
     }
-    return Owed(**{**fields, **changes})
+    return EffectReport(**{**fields, **changes})
 
 
-OPEN: Final = Circuit("stripe", "open", "401")
+OPEN: Final = CircuitReport("stripe", "open", "401")

@@ -11,8 +11,8 @@ from chassis.message import Message, OutboxRow, Record
 from chassis.service import Service
 from chassis.state_tables import StateTable
 from chassis.work import States, adapter_of, work_of
-from saga_cli.log.source import Kept, Place, Span
-from saga_cli.verify.live import InPostgres, Row
+from saga_cli.log.source import LogRecord, Partition, Span
+from saga_cli.verify.live import InPostgres, LiveRow
 from shared_events.catalog import BY_EVENT
 from shared_events.codec import decode
 from shared_events.envelope import Envelope
@@ -33,18 +33,20 @@ class Log:
         key = row.key.encode() if isinstance(row.key, str) else row.key
         kept.append(Record(row.topic, 0, len(kept), key, row.value, tuple(row.headers)))
 
-    async def spans(self, topics: Iterable[str]) -> dict[Place, Span]:
-        found = {Place(t, 0): Span(0, len(self.records.get(t, ()))) for t in topics}
+    async def spans(self, topics: Iterable[str]) -> dict[Partition, Span]:
+        found = {Partition(t, 0): Span(0, len(self.records.get(t, ()))) for t in topics}
         grows, self.grows = self.grows, None
         if grows:
             grows()
         return found
 
-    async def read(self, place: Place, span: Span) -> AsyncIterator[list[Kept]]:
+    async def read(self, place: Partition, span: Span) -> AsyncIterator[list[LogRecord]]:
         found = self.records.get(place.topic, [])[span.start : span.end]
-        yield [Kept(record, 0) for record in found]
+        yield [LogRecord(record, 0) for record in found]
 
-    async def offsets_at(self, instant: datetime, places: Iterable[Place]) -> Mapping[Place, int]:
+    async def offsets_at(
+        self, instant: datetime, places: Iterable[Partition]
+    ) -> Mapping[Partition, int]:
         raise NotImplementedError
 
 
@@ -52,16 +54,16 @@ class Log:
 class Snapshot(InPostgres):
     """Rows that a test may spoil."""
 
-    stored: dict[str, Row] = field(default_factory=dict)
+    stored: dict[str, LiveRow] = field(default_factory=dict)
     inbox: set[str] = field(default_factory=set)
 
-    async def rows(self, keys: Collection[str]) -> dict[str, Row]:
+    async def rows(self, keys: Collection[str]) -> dict[str, LiveRow]:
         return {key: self.stored[key] for key in keys if key in self.stored}
 
-    async def other_than(self, compared: Collection[str]) -> list[tuple[str, Row]]:
+    async def other_than(self, compared: Collection[str]) -> list[tuple[str, LiveRow]]:
         return [(key, row) for key, row in self.stored.items() if key not in compared]
 
-    async def unheard(self, causes: Mapping[str, Envelope]) -> set[str]:
+    async def missing_causes(self, causes: Mapping[str, Envelope]) -> set[str]:
         return causes.keys() - self.inbox
 
 
@@ -106,7 +108,7 @@ class Story:
                 kind = type(row.state)
                 detail = adapter_of(kind).dump_json(row.state).decode()
                 columns = self.table.columns_of(row.state)
-                stored[key] = Row(row.version, kind.__name__, detail, columns)
+                stored[key] = LiveRow(row.version, kind.__name__, detail, columns)
         shared, since = dict(self.states.shared), datetime.min.replace(tzinfo=UTC)
         waiting = list(pending)
         return Snapshot(None, self.table, waiting, shared, since, {}, stored, set(self.inbox))

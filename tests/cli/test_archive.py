@@ -18,15 +18,15 @@ from saga_cli.archive.checking import Checked, check
 from saga_cli.archive.copying import TOPICS, Copier
 from saga_cli.archive.files import Archive, Piece, digest, gaps
 from saga_cli.archive.running import copy_on
-from saga_cli.log.opened import Joined
-from saga_cli.log.source import HoleError, Kept, Place, Span, UnreadableError
+from saga_cli.log.opened import ArchivedLog
+from saga_cli.log.source import HoleError, LogRecord, Partition, Span, UnreadableError
 from shared_events.catalog import DELIVERY_DETAILS
 from tests.cli.memory_log import NOON, MemoryLog, all_of, an_archive, at_all
 from tests.support.saga import saga
 
 EVENTS: Final = "order.events"
 LATE: Final = datetime(2026, 1, 31, 23, 59, 55, tzinfo=UTC)
-PLACES: Final = (Place(EVENTS, 0), Place(EVENTS, 2), Place("payment.dead-letters", 0))
+PLACES: Final = (Partition(EVENTS, 0), Partition(EVENTS, 2), Partition("payment.dead-letters", 0))
 
 
 class KilledError(Exception):
@@ -40,7 +40,7 @@ class Dying(Archive):
     calls: tuple[int, ...] = ()
     written: Any = None
 
-    def write(self, place: Place, span: Span, kept: Sequence[Kept]) -> Piece:
+    def write(self, place: Partition, span: Span, kept: Sequence[LogRecord]) -> Piece:
         self.written.append(span)
         if len(self.written) == self.calls[0]:
             raise KilledError
@@ -97,7 +97,7 @@ def test_what_is_read_back_is_the_log_byte_for_byte(
     archive = an_archive() if where == "memory" else Archive.at(str(tmp_path))
     copied(log, archive)
     for place in PLACES:
-        assert all_of(Joined(archive, MemoryLog()), place) == log.kept[place]
+        assert all_of(ArchivedLog(archive, MemoryLog()), place) == log.kept[place]
     assert checked(log, archive) == Checked(files=7, records=15, compared=15)
 
 
@@ -114,7 +114,7 @@ def test_a_kill_leaves_neither_a_hole_nor_a_double(
     copied(log, whole)
     assert checked(log, whole) == Checked(checked(log, whole).files, 17, 17)
     for place in PLACES:
-        assert all_of(Joined(whole, MemoryLog()), place) == log.kept[place]
+        assert all_of(ArchivedLog(whole, MemoryLog()), place) == log.kept[place]
     assert copied(log, whole).written == 0
 
 
@@ -157,7 +157,7 @@ def test_what_was_deleted_before_it_was_archived_is_told_and_the_rest_is_copied(
     copier = copied(log, archive)
     assert copier.holes == {PLACES[0]: Span(10, 15)}
     assert copier.records == 5
-    joined = Joined(archive, log)
+    joined = ArchivedLog(archive, log)
     with pytest.raises(HoleError, match=r"order\.events/0 begins at 15"):
         all_of(joined, PLACES[0], Span(0, 20))
     assert len(all_of(joined, PLACES[0], Span(15, 20))) == 5
@@ -170,7 +170,7 @@ def test_a_file_that_was_lost_is_copied_again_while_kafka_has_it(log: MemoryLog)
     lost = archive.pieces()[PLACES[0]][1]
     archive.files.rm(lost.path)
     assert checked(log, archive).wrong != []
-    assert all_of(Joined(archive, log), PLACES[0]) == log.kept[PLACES[0]]
+    assert all_of(ArchivedLog(archive, log), PLACES[0]) == log.kept[PLACES[0]]
     assert copied(log, archive).records == 2
     assert checked(log, archive).wrong == []
 
@@ -182,7 +182,7 @@ def test_an_archive_of_another_log_is_refused(log: MemoryLog) -> None:
     with pytest.raises(UnreadableError, match="ends at 3, but is archived up to 4"):
         copied(log, archive)
     with pytest.raises(UnreadableError, match="ends at 3, archived up to 4"):
-        all_of(Joined(archive, log), PLACES[1])
+        all_of(ArchivedLog(archive, log), PLACES[1])
 
 
 def test_only_one_process_writes(log: MemoryLog, tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ def test_archive_and_tail_are_one_log(log: MemoryLog) -> None:
     copied(log, archive)
     log.fill(*PLACES[0], 5, LATE + timedelta(hours=1))
     log.starts[PLACES[0]] = 8
-    joined = Joined(archive, log)
+    joined = ArchivedLog(archive, log)
     assert asyncio.run(joined.spans([EVENTS])) == {PLACES[0]: Span(0, 15), PLACES[1]: Span(0, 4)}
     for start in range(15):
         found = all_of(joined, PLACES[0], Span(start, 14))
@@ -213,7 +213,7 @@ def test_instants_are_found_in_the_archive_and_beyond_it(log: MemoryLog) -> None
     for each in (log, whole):
         each.fill(*PLACES[0], 5, LATE + timedelta(hours=1))
     log.starts[PLACES[0]] = 10
-    joined = Joined(archive, log)
+    joined = ArchivedLog(archive, log)
     times = [NOON, *(LATE + timedelta(seconds=n) for n in (-1, 4, 4.5, 9, 60, 3601, 9999))]
     for instant in times:
         assert at_all(joined, instant, *PLACES[:2]) == at_all(whole, instant, *PLACES[:2])
@@ -280,7 +280,7 @@ class Failing(MemoryLog):
 
     asked: int = 0
 
-    async def spans(self, topics: Iterable[str]) -> dict[Place, Span]:
+    async def spans(self, topics: Iterable[str]) -> dict[Partition, Span]:
         self.asked += 1
         if self.asked == 1:
             raise KafkaConnectionError("away")

@@ -9,15 +9,15 @@ from typer.testing import CliRunner
 
 from bench.histogram import latency, percentiles
 from bench.orders import WARES, carts
-from bench.plan import PLAN, Phase, Plan, schedule
-from bench.report import TICK_S, Answered, Observed, Settled, Tick, reported
+from bench.plan import PLAN, LoadPhase, LoadPlan, schedule
+from bench.report import TICK_S, Observed, ObservedAnswer, Settled, Tick, reported
 from bench.scenarios.steady import is_sustained
 from bench.scenarios.troubled import calm_after, recovered
 from bench.tables import Table
 from saga_cli.main import app
 
 
-def planned(*phases: Phase, **more: object) -> Plan:
+def planned(*phases: LoadPhase, **more: object) -> LoadPlan:
     return PLAN.validate_python(
         {"urls": ("http://127.0.0.1:1",), "kafka": "127.0.0.1:2", "phases": phases, **more}
     )
@@ -55,13 +55,13 @@ def test_hot_orders_want_one_sku_or_are_of_one_customer() -> None:
 
 
 def test_steady_arrivals_come_at_even_distances() -> None:
-    due = list(schedule(planned(Phase(10, 1), Phase(4, 1), arrivals="steady")))
+    due = list(schedule(planned(LoadPhase(10, 1), LoadPhase(4, 1), arrivals="steady")))
     assert due[:2] == pytest.approx([0.1, 0.2])
     assert due[-3:] == pytest.approx([1.25, 1.5, 1.75])
 
 
 def test_poisson_arrivals_keep_the_rate_and_come_in_order() -> None:
-    due = list(schedule(planned(Phase(500, 20), seed=5)))
+    due = list(schedule(planned(LoadPhase(500, 20), seed=5)))
     assert due == sorted(due)
     assert len(due) == pytest.approx(10_000, rel=0.05)
     assert due[0] > 0
@@ -82,17 +82,17 @@ def test_a_latency_beyond_the_scale_counts_as_its_end() -> None:
 
 def seen_of(settled_at: float = 1.5) -> Observed:
     answered = [
-        Answered(0.1, 0.2, 201, says_when=False),
-        Answered(1.0, 1.1, 201, says_when=False),
-        Answered(1.2, 1.3, 429, says_when=True),
-        Answered(1.4, 1.5, 0, says_when=False),
+        ObservedAnswer(0.1, 0.2, 201, says_when=False),
+        ObservedAnswer(1.0, 1.1, 201, says_when=False),
+        ObservedAnswer(1.2, 1.3, 429, says_when=True),
+        ObservedAnswer(1.4, 1.5, 0, says_when=False),
     ]
     settled = [Settled(0.1, 0.9, "confirmed"), Settled(1.0, settled_at, "card_declined")]
     return Observed(late=[0.0] * 4, answered=answered, settled=settled)
 
 
 def test_a_report_adds_up() -> None:
-    found = reported(planned(Phase(2, 2)), seen_of())
+    found = reported(planned(LoadPhase(2, 2)), seen_of())
     assert (found.offered, found.sent, found.accepted, found.refused) == (4, 4, 2, 1)
     assert (found.confirmed, found.cancelled, found.unsettled) == (1, {"card_declined": 1}, 0)
     assert found.refused_with_retry_after == 1
@@ -103,16 +103,16 @@ def test_a_report_adds_up() -> None:
 
 
 def test_what_settles_after_the_load_is_not_in_its_rate() -> None:
-    assert reported(planned(Phase(2, 2)), seen_of(settled_at=5.0)).settled_per_s == 0.5
+    assert reported(planned(LoadPhase(2, 2)), seen_of(settled_at=5.0)).settled_per_s == 0.5
 
 
 def test_what_was_due_while_it_was_cold_is_in_no_percentile() -> None:
-    found = reported(planned(Phase(2, 2), warm_s=0.5), seen_of())
+    found = reported(planned(LoadPhase(2, 2), warm_s=0.5), seen_of())
     assert (found.http.count, found.end_to_end.count) == (2, 1)
 
 
 def test_a_rate_is_not_sustained_by_refusing() -> None:
-    assert not is_sustained(reported(planned(Phase(1, 2)), seen_of()), 1.0)
+    assert not is_sustained(reported(planned(LoadPhase(1, 2)), seen_of()), 1.0)
 
 
 def test_calm_is_two_seconds_without_a_break() -> None:
@@ -127,7 +127,7 @@ def test_a_system_has_recovered_when_its_backlog_is_gone() -> None:
     late = [Tick(t.at_s, 10, 30, 0, 80 - 20 * n) for n, t in enumerate(calm[28:31])]
     ticks = (*calm[:20], *still, *late, *calm[31:])
     settled = [Settled(t.at_s, t.at_s, "confirmed") for t in ticks for _ in range(t.settled)]
-    found = reported(planned(Phase(40, 10)), Observed(settled=settled))
+    found = reported(planned(LoadPhase(40, 10)), Observed(settled=settled))
     assert recovered(found, 1.0, 5.0) is not None
     assert recovered(found, 1.0, 5.0) == pytest.approx(2.0, abs=1.0)
 

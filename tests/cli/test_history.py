@@ -10,11 +10,11 @@ import pytest
 
 from guarantees.services import BY_NAME
 from saga_cli.history import showing
-from saga_cli.history.reading import NOW, Limit, events_of, homes
-from saga_cli.history.story import Step, story
+from saga_cli.history.reading import NOW, HistoryLimit, events_of, homes
+from saga_cli.history.story import TimelineStep, story
 from saga_cli.history.tailing import Looked
-from saga_cli.log.reader import Logged
-from saga_cli.log.source import Place, UnreadableError
+from saga_cli.log.reader import LogEvent
+from saga_cli.log.source import Partition, UnreadableError
 from tests.cli.memory_log import MemoryLog
 from tests.cli.orders import DAY_ONE, DAY_TWO, Shop, a_shop, order_id
 from tests.support.saga import saga
@@ -37,11 +37,11 @@ def shop() -> Shop:
     return a_shop()
 
 
-def told(shop: Shop, subject: str, until: Limit = NOW) -> list[Step[Logged]]:
+def told(shop: Shop, subject: str, until: HistoryLimit = NOW) -> list[TimelineStep[LogEvent]]:
     return story(asyncio.run(events_of(shop.log, subject, [], until)), subject)
 
 
-def types(steps: list[Step[Logged]]) -> list[str]:
+def types(steps: list[TimelineStep[LogEvent]]) -> list[str]:
     return [step.envelope.type for step in steps]
 
 
@@ -58,10 +58,10 @@ def test_causes_come_before_what_they_led_to_and_repeats_are_left_out(shop: Shop
 
 def test_an_order_is_told_as_it_was_at_an_instant(shop: Shop) -> None:
     assert types(told(shop, RETURNED))[-1] == "order.cancelled.v1"
-    assert types(told(shop, RETURNED, Limit(DAY_ONE + timedelta(hours=1)))) == FORWARD
+    assert types(told(shop, RETURNED, HistoryLimit(DAY_ONE + timedelta(hours=1)))) == FORWARD
     at = DAY_ONE + timedelta(milliseconds=150)
-    assert types(told(shop, RETURNED, Limit(at))) == FORWARD[:2]
-    assert told(shop, RETURNED, Limit(DAY_ONE)) == []
+    assert types(told(shop, RETURNED, HistoryLimit(at))) == FORWARD[:2]
+    assert told(shop, RETURNED, HistoryLimit(DAY_ONE)) == []
 
 
 def test_an_order_is_told_as_it_was_before_offsets(shop: Shop) -> None:
@@ -72,12 +72,12 @@ def test_an_order_is_told_as_it_was_before_offsets(shop: Shop) -> None:
         )
         for place in homes_
     }
-    assert told(shop, RETURNED, Limit(offsets=first)) == []
+    assert told(shop, RETURNED, HistoryLimit(offsets=first)) == []
     (order,) = (name for name in first if name.startswith("order."))
     later = {**first, order: first[order] + 1}
-    assert types(told(shop, RETURNED, Limit(offsets=later))) == FORWARD[:1]
+    assert types(told(shop, RETURNED, HistoryLimit(offsets=later))) == FORWARD[:1]
     with pytest.raises(UnreadableError, match=r"no partition order\.events/99"):
-        told(shop, RETURNED, Limit(offsets={"order.events/99": 1}))
+        told(shop, RETURNED, HistoryLimit(offsets={"order.events/99": 1}))
 
 
 def test_one_partition_of_each_topic_is_read(shop: Shop) -> None:
@@ -119,12 +119,12 @@ def test_what_programs_get_says_where_each_event_stands(shop: Shop) -> None:
     assert steps[0]["data"]["order"]["order_id"] == RETURNED
     refunded = next(step for step in steps if step["type"] == "payment.refunded.v1")
     assert (refunded["data"]["refunded_minor"], refunded["hop_ms"]) == (860, 1000)
-    place = Place(refunded["topic"], refunded["partition"])
+    place = Partition(refunded["topic"], refunded["partition"])
     record = shop.log.kept[place][refunded["offset"]].record
     assert record.subject == RETURNED
 
 
-def looked(shop: Shop, **wanted: Any) -> list[Logged]:
+def looked(shop: Shop, **wanted: Any) -> list[LogEvent]:
     return asyncio.run(Looked(**wanted).newest(shop.log))[0]
 
 

@@ -8,11 +8,11 @@ import pytest
 from chassis.replay import Folded
 from payment_svc.service import SERVICE as PAYMENT
 from payment_svc.store import PAYMENTS
-from saga_cli.log.source import Place
-from saga_cli.replay import part
+from saga_cli.log.source import Partition
+from saga_cli.replay import partition
 from saga_cli.replay.errors import ReplayError
-from saga_cli.replay.job import Job, Part
-from saga_cli.targets import Places
+from saga_cli.replay.job import Job, PartitionJob
+from saga_cli.targets import Targets
 from shared_events.inventory import StockReserved
 from shared_events.payment import PaymentCancellationNoted, PaymentRefunded
 from tests.cli.stories import Story
@@ -33,15 +33,17 @@ FORGED = PaymentRefunded(
 def story(monkeypatch: pytest.MonkeyPatch) -> Story:
     made = Story(PAYMENT, PAYMENTS)
     made.hears(StockReserved(order=an_order("o-1")))
-    monkeypatch.setattr(part, "opened", lambda *_: made.log)
+    monkeypatch.setattr(partition, "opened", lambda *_: made.log)
     return made
 
 
 async def folded(story: Story, **how: Any) -> Folded:
-    place = Place("payment.events", 0)
-    job = Job("payment", "", Places("", None), **how)
+    place = Partition("payment.events", 0)
+    job = Job("payment", "", Targets("", None), **how)
     length = len(story.log.records[place.topic])
-    found, _ = await part._folded(Part(job, place, 0, length), PAYMENT, lambda *_: None)
+    found, _ = await partition._folded(
+        PartitionJob(job, place, 0, length), PAYMENT, lambda *_: None
+    )
     return found
 
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from chassis.message import OutboxRow
-from saga_cli.republish.missing import Found, Kept, lost
+from saga_cli.republish.missing import PublishedEvents, RetainedEvents, lost
 
 TOPIC = "payment.events"
 
@@ -21,16 +21,16 @@ def headers(event: str, number: int) -> list[tuple[str, bytes]]:
     return [("ce_id", event.encode()), ("ce_sequence", b"%d" % number)]
 
 
-def kept(*events: str) -> Kept:
+def kept(*events: str) -> RetainedEvents:
     """Each is a key and a number: a1."""
-    found = Kept(frozenset({TOPIC}))
+    found = RetainedEvents(frozenset({TOPIC}))
     found.add(OutboxRow(TOPIC, e[0], b"", headers(e, int(e[1:]))) for e in events)
     found.add([OutboxRow("payment.dead-letters", "a", b"", headers("a9", 9))])
     return found
 
 
-def standing(*events: str) -> Found:
-    found = Found()
+def standing(*events: str) -> PublishedEvents:
+    found = PublishedEvents()
     found.add(
         Record(TOPIC, e[0].encode(), offset, headers(e, int(e[1:])))
         for offset, e in enumerate(events)
@@ -84,7 +84,7 @@ def test_a_hole_that_no_state_tells_of_is_lost_too() -> None:
 
 
 def test_what_others_left_in_the_topic_is_no_event() -> None:
-    found = Found()
+    found = PublishedEvents()
     rubbish: Any = [
         Record(TOPIC, b"\xff", 0, [("ce_sequence", b"many")]),
         Record(TOPIC, b"", 1, []),

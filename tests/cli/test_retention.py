@@ -6,14 +6,14 @@ from typing import Any, Final
 
 import pytest
 
-from saga_cli.archive.guard import Facts, Letters, Retention, refusals
-from saga_cli.log.source import Place, Span
+from saga_cli.archive.guard import Facts, ParkedRecords, Retention, refusals
+from saga_cli.log.source import Partition, Span
 from shared_events.catalog import DELIVERY_DETAILS
 
 NOW: Final = datetime(2026, 3, 1, tzinfo=UTC)
 DAY_MS: Final = 24 * 3600 * 1000
 EVENTS: Final = "order.events"
-PLACE: Final = Place(EVENTS, 2)
+PLACE: Final = Partition(EVENTS, 2)
 FOR_EVER: Final = Facts(
     NOW,
     {EVENTS: Retention(), DELIVERY_DETAILS: Retention(compacted=True)},
@@ -59,7 +59,7 @@ def test_what_is_safe_is_not_refused(facts: Facts) -> None:
         ({"archived": {}}, ["order.events/2: 10 records were cut and not archived"]),
         (
             {"topics": {EVENTS: Retention(bytes=4096)}},
-            ["order.events keeps 4096 bytes: traffic, not time, says when it is cut"],
+            ["order.events keeps 4096 bytes: it is cut by traffic, not by time"],
         ),
         (
             {"topics": {EVENTS: Retention(compacted=True)}},
@@ -75,13 +75,13 @@ def test_what_is_safe_is_not_refused(facts: Facts) -> None:
         ),
         ({"inbox": timedelta(days=7)}, []),
         (
-            {"letters": (Letters("inventory", EVENTS, 4, NOW - timedelta(days=8)),)},
+            {"parked": (ParkedRecords("inventory", EVENTS, 4, NOW - timedelta(days=8)),)},
             [
                 "inventory has parked 4 of order.events, the oldest for 8 days, which is kept 7 days",
             ],
         ),
-        ({"letters": (Letters("inventory", EVENTS, 4, NOW - timedelta(days=6)),)}, []),
-        ({"letters": (Letters("shipping", DELIVERY_DETAILS, 1, NOW - timedelta(900)),)}, []),
+        ({"parked": (ParkedRecords("inventory", EVENTS, 4, NOW - timedelta(days=6)),)}, []),
+        ({"parked": (ParkedRecords("shipping", DELIVERY_DETAILS, 1, NOW - timedelta(900)),)}, []),
         (
             {"read": {"inventory": {PLACE: 55}}},
             ["order.events/2: inventory has not read 5 after half of its retention"],

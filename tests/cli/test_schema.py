@@ -9,7 +9,7 @@ import pytest
 from pydantic import Field
 
 from saga_cli.schema import snapshot, sources
-from saga_cli.schema.comparing import BACKWARD, FORWARD, UNNOTICED, Change, changes, merged
+from saga_cli.schema.comparing import BACKWARD, FORWARD, UNNOTICED, SchemaChange, changes, merged
 from saga_cli.schema.snapshot import Vocabulary
 from shared_events.catalog import BY_TYPE, ENTRIES, Row, entries_of
 from shared_events.upcasting import Upcaster
@@ -193,8 +193,15 @@ def test_fields_that_an_order_keeps_are_no_field_of_its_own() -> None:
 
 
 def test_what_breaks_both_ways_is_told_once_and_first() -> None:
-    found = [Change("b", "x", BACKWARD), Change("a", "y"), Change("b", "x", FORWARD)]
-    assert merged(found) == [Change("b", "x", f"{BACKWARD}; {FORWARD}"), Change("a", "y")]
+    found = [
+        SchemaChange("b", "x", BACKWARD),
+        SchemaChange("a", "y"),
+        SchemaChange("b", "x", FORWARD),
+    ]
+    assert merged(found) == [
+        SchemaChange("b", "x", f"{BACKWARD}; {FORWARD}"),
+        SchemaChange("a", "y"),
+    ]
 
 
 @pytest.fixture

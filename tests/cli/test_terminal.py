@@ -9,7 +9,7 @@ from aiokafka.errors import KafkaConnectionError, NotLeaderForPartitionError, St
 from saga_cli.main import LOG as LOG_GROUP
 from saga_cli.main import ORDERS, PROOF, STACK
 from saga_cli.ops.dead_letters import _value
-from saga_cli.terminal import lasting, plain, said
+from saga_cli.terminal import lasting, message_of, plain
 from saga_cli.topology import SERVICES
 from tests.support.saga import saga
 
@@ -49,8 +49,8 @@ WRONG = [
     (["reconcyle"], {}, "Did you mean 'reconcile'"),
     (["start", "order"], {}, "no stack runs in this folder"),
     (["stop", "order"], {}, "no stack runs in this folder"),
-    (["dead-letters", "discard", "order", "o-1", "--reason", "r"], ALL, "say --yes"),
-    (["replay", "order", "--in-place"], LOG, "say --yes"),
+    (["dead-letters", "discard", "order", "o-1", "--reason", "r"], ALL, "give --yes"),
+    (["replay", "order", "--in-place"], LOG, "give --yes"),
     (["why", "o-1"], {**ALL, "SAGA_ORDER_URL": "127.0.0.1:8001"}, "SAGA_ORDER_URL: no URL such as"),
     (["why", "o-1"], {**ALL, "SAGA_ORDER_URL": "http://h,"}, "SAGA_ORDER_URL: no URL such as"),
     (["why", "o-1"], {**ALL, "SAGA_ORDER_URL": "http://h:0"}, "SAGA_ORDER_URL: no host and port"),
@@ -107,7 +107,7 @@ def test_what_is_asked_wrongly_is_one_line_and_exit_code_2(
     ],
 )
 def test_an_error_is_told_without_its_class(error: Exception, says: str) -> None:
-    assert said(error) == says
+    assert message_of(error) == says
 
 
 def test_the_release_is_told() -> None:

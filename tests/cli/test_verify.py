@@ -12,11 +12,11 @@ from inventory_svc.domain import Level
 from inventory_svc.messages import ReceiveStock
 from inventory_svc.service import SERVICE as INVENTORY
 from inventory_svc.store import RESERVATIONS
-from saga_cli.log.source import Place
-from saga_cli.verify.comparing import BEHIND, LACKS, compare
-from saga_cli.verify.deciding import EVER, Decided, Window, decide_again
-from saga_cli.verify.live import Row
-from saga_cli.verify.results import Result
+from saga_cli.log.source import Partition
+from saga_cli.verify.comparing import DATABASE_LACKS, LOG_LACKS, compare
+from saga_cli.verify.deciding import EVER, ReviewResult, Window, decide_again
+from saga_cli.verify.live import LiveRow
+from saga_cli.verify.results import ServiceResult
 from shared_events.decision import Decision, impossible
 from shared_events.inventory import StockCancellationNoted
 from shared_events.order import OrderConfirmed, OrderPlaced
@@ -40,7 +40,7 @@ def story() -> Story:
     return told
 
 
-async def verified(story: Story, snapshot: Snapshot) -> Result:
+async def verified(story: Story, snapshot: Snapshot) -> ServiceResult:
     return await compare(story.log, INVENTORY, opened(snapshot))
 
 
@@ -77,7 +77,7 @@ def _deleted(snapshot: Snapshot) -> None:
 
 
 def _extra(snapshot: Snapshot) -> None:
-    snapshot.stored["o-9"] = Row(1, "Rejected", '{"reason":"out_of_stock"}')
+    snapshot.stored["o-9"] = LiveRow(1, "Rejected", '{"reason":"out_of_stock"}')
 
 
 def _behind(snapshot: Snapshot) -> None:
@@ -114,14 +114,14 @@ def _forgotten(snapshot: Snapshot) -> None:
         (_changed, [("o-1", "the row differs")]),
         (_renamed, [("o-1", "the row differs")]),
         (_unreadable, [("o-1", "the row differs")]),
-        (_deleted, [("o-2", BEHIND), ("CLOCK", "the row differs")]),
-        (_extra, [("o-9", LACKS)]),
-        (_behind, [("o-1", BEHIND), ("CLOCK", "the row differs")]),
-        (_ahead, [("o-1", LACKS)]),
+        (_deleted, [("o-2", DATABASE_LACKS), ("CLOCK", "the row differs")]),
+        (_extra, [("o-9", LOG_LACKS)]),
+        (_behind, [("o-1", DATABASE_LACKS), ("CLOCK", "the row differs")]),
+        (_ahead, [("o-1", LOG_LACKS)]),
         (_off_by_one, [("CLOCK", "the row differs")]),
-        (_stock_behind, [("CLOCK", BEHIND)]),
-        (_no_stock, [("CLOCK", BEHIND)]),
-        (_more_stock, [("VASE", LACKS)]),
+        (_stock_behind, [("CLOCK", DATABASE_LACKS)]),
+        (_no_stock, [("CLOCK", DATABASE_LACKS)]),
+        (_more_stock, [("VASE", LOG_LACKS)]),
         (
             _forgotten,
             [
@@ -150,10 +150,10 @@ async def test_a_difference_shows_the_fields_that_differ(story: Story) -> None:
 @pytest.mark.parametrize(
     ("lost", "expected"),
     [
-        (0, [("CLOCK", LACKS)]),
-        (1, [("o-1", LACKS), ("CLOCK", "the row differs")]),
-        (3, [("o-3", LACKS)]),
-        (4, [("o-1", LACKS), ("CLOCK", "the row differs")]),
+        (0, [("CLOCK", LOG_LACKS)]),
+        (1, [("o-1", LOG_LACKS), ("CLOCK", "the row differs")]),
+        (3, [("o-3", LOG_LACKS)]),
+        (4, [("o-1", LOG_LACKS), ("CLOCK", "the row differs")]),
     ],
 )
 async def test_an_event_that_the_log_has_lost_is_found(
@@ -168,7 +168,7 @@ async def test_what_waits_in_the_outbox_belongs_to_the_snapshot(story: Story) ->
     waiting += story.hears(ReceiveStock(sku="CLOCK", quantity=5), relayed=False)
     result = await verified(story, story.snapshot(waiting))
     assert (result.differences, result.events) == ([], 8)
-    assert LACKS in {what for _, what in await found(story, story.snapshot())}
+    assert LOG_LACKS in {what for _, what in await found(story, story.snapshot())}
 
 
 async def test_what_is_in_the_log_and_the_outbox_counts_once(story: Story) -> None:
@@ -208,7 +208,11 @@ async def test_an_own_event_that_cannot_be_read_is_a_difference(story: Story) ->
     topic = story.log.records["inventory.events"]
     topic[-1] = replace(topic[-1], value=b"rubbish")
     whats = [what for _, what in await found(story, story.snapshot())]
-    assert whats == ["the record at inventory.events/0/4 can't be read", LACKS, "the row differs"]
+    assert whats == [
+        "the record at inventory.events/0/4 can't be read",
+        LOG_LACKS,
+        "the row differs",
+    ]
 
 
 async def test_two_events_with_one_number_are_found(story: Story) -> None:
@@ -218,9 +222,9 @@ async def test_two_events_with_one_number_are_found(story: Story) -> None:
     ]
 
 
-async def decided(story: Story, window: Window = EVER, **changes: Any) -> Decided:
+async def decided(story: Story, window: Window = EVER, **changes: Any) -> ReviewResult:
     topics = story.log.records
-    consumed = {Place(topic, 0): len(records) for topic, records in topics.items()}
+    consumed = {Partition(topic, 0): len(records) for topic, records in topics.items()}
     service = replace(INVENTORY, **changes)
     return await decide_again(story.log, service, consumed, window=window, relayed_s=0)
 
@@ -229,7 +233,7 @@ async def test_the_same_rules_decide_the_same(story: Story) -> None:
     story.hears(OrderConfirmed(order_id="o-1"))
     result = await decided(story)
     assert result.differences == []
-    assert (result.decisions, result.elsewhere, result.shared, result.quiet) == (4, 1, 0, 0)
+    assert (result.decisions, result.external, result.shared, result.quiet) == (4, 1, 0, 0)
 
 
 def but(change: Callable[[Any, Any, datetime], Decision | None]) -> dict[str, Any]:
@@ -280,7 +284,7 @@ async def test_a_message_that_led_to_nothing_must_lead_to_nothing(story: Story) 
 
 async def test_a_message_that_is_not_read_yet_is_left_alone(story: Story) -> None:
     story.log.append(a_record(order("o-5")))
-    places = {Place("order.events", 0): 0, Place("payment.events", 0): 0}
+    places = {Partition("order.events", 0): 0, Partition("payment.events", 0): 0}
     result = await decide_again(story.log, INVENTORY, places, relayed_s=0)
     assert (result.differences, result.decisions) == ([], 4)
 

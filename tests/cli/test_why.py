@@ -7,8 +7,8 @@ import pytest
 
 from guarantees.protocol import STEPS
 from guarantees.services import BY_NAME
-from saga_cli.ops.report import Action, Consumer, Relay, Report, merged
-from saga_cli.ops.why import elsewhere
+from saga_cli.ops.report import ActionReport, ConsumerReport, OrderReport, RelayReport, merged
+from saga_cli.ops.why import for_other_stacks
 from tests.cli.situations import (
     NOW,
     OPEN,
@@ -195,7 +195,7 @@ def test_a_message_whose_relay_fails_says_why() -> None:
 
 
 def test_without_kafka_the_message_is_in_the_outbox_and_kafka_is_to_be_started() -> None:
-    order = sent_late("Pending", 12) | {"consumer": Consumer(ready=True, lag=None)}
+    order = sent_late("Pending", 12) | {"consumer": ConsumerReport(ready=True, lag=None)}
     found = diagnosed(**dict.fromkeys(BY_NAME, reading(lag=None)) | {"order": order})
     assert first(found).where == "outbox"
     assert first(found).what.endswith("Kafka does not answer")
@@ -213,13 +213,13 @@ def test_elsewhere_no_command_is_advised_that_acts_on_the_stack_of_this_folder()
     asked = capturing(
         tries=9, needs_attention=True, may_be_resolved_as=("declined",), last_error="500"
     )
-    found = elsewhere(diagnosed(order="Pending", inventory="Reserved", payment=asked))
+    found = for_other_stacks(diagnosed(order="Pending", inventory="Reserved", payment=asked))
     assert first(found).commands == (
         f"saga expedite {ORDER}",
         f"saga resolve {ORDER} --as declined --note TEXT",
     )
     assert first(found).advice == ("look into the log of payment where it runs",)
-    silence = elsewhere(diagnosed(order=silent("order")))
+    silence = for_other_stacks(diagnosed(order=silent("order")))
     assert (first(silence).commands, first(silence).advice) == (
         (),
         ("restart order where it runs",),
@@ -278,7 +278,7 @@ def test_a_parked_head_of_the_next_step_comes_first_with_what_waits_behind() -> 
     found = diagnosed(order="Cancelling", inventory="Reserved", payment={"parked": letters})
     assert [f.where for f in found.findings] == ["parked"]
     assert first(found).what == (
-        "payment parked stock.reserved.v1, tried 2 times; 1 message behind it: KeyError: 'EUR'"
+        "payment parked stock.reserved.v1, tried 2 times; 1 message waiting for it: KeyError: 'EUR'"
     )
     assert first(found).commands == (
         f"saga dead-letters show payment {ORDER}",
@@ -327,7 +327,7 @@ def test_an_open_circuit_is_named_with_its_reason() -> None:
     asked = capturing(circuits=(OPEN,), in_s=-60)
     found = diagnosed(order="Pending", inventory="Reserved", payment=asked)
     assert "the circuit to stripe is open: 401" in first(found).what
-    assert first(found).wait == "stripe is tried by itself; the log of payment says more"
+    assert first(found).wait == "stripe is tried by itself; see the log of payment"
 
 
 def test_an_effect_on_its_first_try_is_being_asked() -> None:
@@ -360,8 +360,8 @@ def test_an_outcome_that_is_being_decided_takes_a_moment() -> None:
 def test_an_effect_of_a_state_that_waits_for_none_is_found() -> None:
     shipping = {"state": "Dispatching", "effects": (owed("HandOver"),)}
     assert diagnosed(**{**CONFIRMED, "shipping": shipping}).settled
-    approved = {"state": "Approved", "effects": (owed("HandOver"),)}
-    assert first(diagnosed(**{**CONFIRMED, "shipping": approved})).where == "effect"
+    shipping["state"] = "Approved"
+    assert first(diagnosed(**{**CONFIRMED, "shipping": shipping})).where == "effect"
 
 
 def test_a_timer_to_come_is_a_note_and_one_long_past_a_finding() -> None:
@@ -376,20 +376,20 @@ def test_a_timer_to_come_is_a_note_and_one_long_past_a_finding() -> None:
 
 
 def test_a_discarded_message_is_why_nothing_moves() -> None:
-    told = Action(NOW, "ada", "discard", "a test order", "{}")
-    found = diagnosed(order="Pending", inventory={"actions": (told,)})
+    discard = (ActionReport(NOW, "ada", "discard", "a test order", "{}"),)
+    found = diagnosed(order="Pending", inventory={"actions": discard})
     assert first(found).where == "discarded"
     assert "ada discarded a message: a test order" in first(found).what
     assert first(found).commands == (f"saga dead-letters actions inventory {ORDER}",)
 
 
 def test_instances_of_a_service_are_seen_as_one() -> None:
-    quiet = Report("payment", silent="does not answer", broken="payment")
-    idle = Report("payment", "Capturing", consumer=Consumer(ready=False, lag=None))
-    busy = replace(idle, consumer=Consumer(ready=True, lag=3), relay=Relay("no"), circuits=(OPEN,))
+    quiet = OrderReport("payment", silent="does not answer", broken="payment")
+    idle = OrderReport("payment", "Capturing", consumer=ConsumerReport(ready=False, lag=None))
+    reads = ConsumerReport(ready=True, lag=3)
+    busy = replace(idle, consumer=reads, relay=RelayReport("no"), circuits=(OPEN,))
     together = merged([quiet, idle, busy])
     assert together.state == "Capturing"
-    assert together.consumer == Consumer(ready=True, lag=3)
-    assert together.relay.failing == "no"
-    assert together.circuits == (OPEN,)
+    assert together.consumer == reads
+    assert (together.relay.failing, together.circuits) == ("no", (OPEN,))
     assert merged([quiet, quiet]).silent == "does not answer"

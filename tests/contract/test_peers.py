@@ -13,7 +13,7 @@ from bench.peers.mix import (
     SKUS,
     SOLD_OUT,
     SUSPENDED,
-    Order,
+    MixOrder,
     ending_of,
     order_of,
 )
@@ -33,7 +33,7 @@ def test_any_hundred_in_a_row_has_every_ending_in_its_share(start: int) -> None:
     }
 
 
-def faults(order: Order) -> list[str]:
+def faults(order: MixOrder) -> list[str]:
     present = {
         "out_of_stock": SOLD_OUT in dict(order.lines),
         "declined": order.token == DECLINED,

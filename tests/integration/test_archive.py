@@ -25,7 +25,7 @@ from saga_cli.archive.retention import facts_of
 from saga_cli.log.kafka import KafkaLog
 from saga_cli.log.reader import TOPICS as EVENTS
 from saga_cli.stack.services import Services
-from saga_cli.targets import Places
+from saga_cli.targets import Targets
 from saga_cli.topology import BY_NAME
 from shared_events.order import OrderPlaced
 from tests.support.databases import a_new_database
@@ -220,7 +220,7 @@ def test_settings_in_which_a_hole_could_open_are_refused(
 
 def test_what_the_guard_asks_is_what_is_so(system: Services, orders: list[str]) -> None:
     assert settled(system, orders).violations == []
-    places = Places(system.addresses.kafka_bootstrap, system.addresses)
+    places = Targets(system.addresses.kafka_bootstrap, system.addresses)
 
     def look() -> Any:
         facts = asyncio.run(facts_of(places, None))

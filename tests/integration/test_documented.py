@@ -78,7 +78,7 @@ SHAPES: Final = {
 }
 """How the output begins; that of a command which is not here is only not empty."""
 SAYS_NO: Final = {
-    "saga resolve": "nothing that may end as ",
+    "saga resolve": "no outstanding effect of ",
     "saga expedite": "no provider owes an answer for ",
     'saga dead-letters show order ""': "order parked nothing of (no key)",
     "saga dead-letters redrive": "",
@@ -342,7 +342,7 @@ def test_a_table_is_whole_in_a_narrow_terminal_and_in_a_pipe(shop: Shop) -> None
 def test_down_ends_all_of_it_and_leaves_nothing(shop: Shop) -> None:
     stack = [state.Running(**p) for p in shop.stack["processes"]]
     down = run(shop.folder, "down")
-    assert (down.returncode, down.stdout) == (0, "Stopped; nothing is left behind.\n")
+    assert (down.returncode, down.stdout) == (0, "Stopped; nothing is left running.\n")
     assert not any(process.is_alive() for process in stack)
     assert not Path(stack[0].log).parent.exists()
     assert not (shop.folder / state.FILE).exists()

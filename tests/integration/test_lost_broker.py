@@ -24,7 +24,7 @@ from saga_cli.stack import kafka
 from saga_cli.stack.seed import seed
 from saga_cli.stack.servers import Servers
 from saga_cli.stack.services import Services
-from saga_cli.targets import Places
+from saga_cli.targets import Targets
 from saga_cli.topology import BY_NAME, Addresses
 from shared_events.catalog import topic_of
 from tests.support.redelivery import all_read, fingerprint
@@ -141,7 +141,7 @@ async def lose_in_part(addresses: Addresses) -> tuple[int, int]:
     before = await records(addresses.kafka_bootstrap, [TOPIC])
     first = {key: next(r for r in before if r.key == key) for key in {r.key for r in before}}
     gone = {id(r) for key, r in first.items() if key[-1] % 2}
-    places = Places(addresses.kafka_bootstrap, addresses)
+    places = Targets(addresses.kafka_bootstrap, addresses)
     async with opened(places, PAYMENT) as store, leading(store):
         await remake(addresses, TOPIC)
         sender = Sender(addresses.kafka_bootstrap, "test")

@@ -299,7 +299,10 @@ def test_an_effect_whose_provider_is_away_is_told_asked_again_and_settled_by_han
     assert (unknown.code, len(unknown.err.splitlines())) == (2, 1)
     assert "captured, declined, dispatched, refunded" in unknown.err
     nothing = resolve("refunded")
-    assert (nothing.code, "what is owed takes captured, declined" in nothing.err) == (1, True)
+    assert (nothing.code, "the outstanding effect takes captured, declined" in nothing.err) == (
+        1,
+        True,
+    )
     done = resolve("declined")
     assert (done.code, "publishes payment.declined.v1" in done.out) == (0, True)
     assert settles(services, order_id)["reason"] == "resolved_declined"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from saga_cli.real_mutants import ROOT, RUN_S, Verdict, verdicts
+from saga_cli.real_mutants import ROOT, RUN_S, MutantVerdict, verdicts
 from saga_cli.topology import Addresses
 from simulation.edits.real import EDITS
 from tests.support.forking import Forks
@@ -36,7 +36,7 @@ def test_every_bug_of_the_real_stores_is_found(own: Addresses, tmp_path: Path) -
 
     found = list(verdicts(list(EDITS), own, run))
     assert [verdict for verdict in found if verdict.error] == []
-    assert found == [Verdict(name) for name in EDITS]
+    assert found == [MutantVerdict(name) for name in EDITS]
 
 
 @pytest.mark.parametrize("name", EDITS)

@@ -13,7 +13,7 @@ from chassis.consumer import Consumer
 from chassis.message import Record
 from chassis.parking import is_at_home
 from chassis.relay import Relay
-from saga_cli.log.reader import Logged, read
+from saga_cli.log.reader import LogEvent, read
 from saga_cli.stack.servers import Servers
 from saga_cli.topology import BY_NAME
 from shared_events.catalog import DELIVERY_DETAILS
@@ -42,7 +42,7 @@ async def kind(servers: Servers) -> Kind:
     return on_postgres(servers.addresses)
 
 
-async def _published(servers: Servers, *keys: str) -> list[Logged]:
+async def _published(servers: Servers, *keys: str) -> list[LogEvent]:
     logged = await read(servers.addresses.kafka_bootstrap, ["shipping.events"])
     return [entry for entry in logged if entry.envelope.subject in keys]
 

@@ -159,7 +159,7 @@ def test_one_that_is_killed_goes_on(system: Services, rested: tuple[list[str], d
     [
         (["nobody", "--in-place"], "no service 'nobody'"),
         (["payment"], "--into URL, or --in-place"),
-        (["payment", "--in-place"], "say --yes"),
+        (["payment", "--in-place"], "give --yes"),
         (["payment", "--in-place", "--yes"], "payment runs"),
         (["payment", "--in-place", "--until", "2026-01-01"], "are for --into"),
         (["payment", "--into", "LIVE", "--copy"], "connected to the database"),

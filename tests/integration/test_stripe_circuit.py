@@ -7,7 +7,7 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from chaos.fake_stripe import API_KEY, FakeStripe, Fault, fake_stripe
+from chaos.fake_stripe import API_KEY, FakeStripe, StripeFault, fake_stripe
 from chassis.circuit import State
 from payment_svc.domain import Captured, Capturing
 from saga_cli.topology import Addresses
@@ -61,7 +61,7 @@ async def test_a_wrong_key_opens_the_circuit_at_once_and_orders_settle_when_it_i
 
 
 async def test_a_provider_that_is_away_is_asked_by_one_probe_at_a_time(payment: Desk) -> None:
-    payment.fake.script = {"create": [Fault("reset", effect=False)] * 8}
+    payment.fake.script = {"create": [StripeFault("reset", effect=False)] * 8}
     (circuit,) = payment.node.circuits
     orders = [await payment.reserved() for _ in range(8)]
     async with payment.working():

@@ -10,16 +10,16 @@ from typing import Any, Final
 
 import pytest
 
-from chaos.fake_stripe import Answer, FakeStripe, Fault, Step, fake_stripe
+from chaos.fake_stripe import ApiCall, FakeStripe, FaultAnswer, StripeFault, fake_stripe
 from payment_svc.domain import Captured, Declined, Refunded, Refunding
 from saga_cli.topology import Addresses
 from tests.integration.stripe_fixtures import SHORT_TIMEOUT_S, TIMEOUT_S, Desk, desk
 
 pytestmark = pytest.mark.long
 
-ANSWERS: Final[tuple[Answer, ...]] = ("ok", "rate_limit", "server_error", "timeout", "reset")
+ANSWERS: Final[tuple[FaultAnswer, ...]] = ("ok", "rate_limit", "server_error", "timeout", "reset")
 MATRIX: Final = [
-    Fault(answer, effect=effect)
+    StripeFault(answer, effect=effect)
     for answer in ANSWERS
     for effect in (False, True)
     if (answer, effect) != ("ok", False)
@@ -44,7 +44,7 @@ async def payment(
     request: pytest.FixtureRequest,
 ) -> AsyncIterator[Desk]:
     fault = getattr(request.node, "callspec", None) and request.node.callspec.params.get("fault")
-    hangs = isinstance(fault, Fault) and fault.answer == "timeout"
+    hangs = isinstance(fault, StripeFault) and fault.answer == "timeout"
     timeout_s = SHORT_TIMEOUT_S if hangs else TIMEOUT_S
     async with desk(addresses, fake, monkeypatch, timeout_s) as made:
         yield made
@@ -52,7 +52,9 @@ async def payment(
 
 @pytest.mark.parametrize("step", ["create", "capture"])
 @every_fault
-async def test_a_capture_ends_as_the_ledger_says(payment: Desk, step: Step, fault: Fault) -> None:
+async def test_a_capture_ends_as_the_ledger_says(
+    payment: Desk, step: ApiCall, fault: StripeFault
+) -> None:
     payment.fake.script = {step: [fault, fault]}
     order = await payment.reserved()
     async with payment.working():
@@ -63,7 +65,7 @@ async def test_a_capture_ends_as_the_ledger_says(payment: Desk, step: Step, faul
 
 
 @every_fault
-async def test_a_card_that_is_declined_stays_so(payment: Desk, fault: Fault) -> None:
+async def test_a_card_that_is_declined_stays_so(payment: Desk, fault: StripeFault) -> None:
     payment.fake.script = {"create": [fault]}
     order = await payment.reserved(payment_token="tok_chargeDeclinedInsufficientFunds")
     async with payment.working():
@@ -73,7 +75,7 @@ async def test_a_card_that_is_declined_stays_so(payment: Desk, fault: Fault) -> 
 
 
 @every_fault
-async def test_a_refund_ends_as_the_ledger_says(payment: Desk, fault: Fault) -> None:
+async def test_a_refund_ends_as_the_ledger_says(payment: Desk, fault: StripeFault) -> None:
     payment.fake.script = {"refund": [fault, fault]}
     order = await payment.reserved()
     async with payment.working():
@@ -89,7 +91,7 @@ async def test_a_refund_ends_as_the_ledger_says(payment: Desk, fault: Fault) -> 
 @pytest.mark.parametrize("step", ["create", "capture"])
 @every_loss
 async def test_a_capture_whose_key_is_forgotten_ends_as_the_ledger_says(
-    payment: Desk, step: Step, fault: Fault
+    payment: Desk, step: ApiCall, fault: StripeFault
 ) -> None:
     """No key is used again: what is found goes on, and what is not found was not taken."""
     payment.fake.script = {step: [fault]}
@@ -108,7 +110,9 @@ async def test_a_capture_whose_key_is_forgotten_ends_as_the_ledger_says(
 
 
 @every_loss
-async def test_a_refund_whose_key_is_forgotten_is_made_once(payment: Desk, fault: Fault) -> None:
+async def test_a_refund_whose_key_is_forgotten_is_made_once(
+    payment: Desk, fault: StripeFault
+) -> None:
     order = await payment.reserved()
     async with payment.working():
         await payment.until(order, Captured)
@@ -122,7 +126,7 @@ async def test_a_refund_whose_key_is_forgotten_is_made_once(payment: Desk, fault
     assert payment.moved(order) == ([1000], [961])
 
 
-async def asked_once(payment: Desk, step: Step) -> None:
+async def asked_once(payment: Desk, step: ApiCall) -> None:
     """The worker has asked, has learnt nothing, and stops; what was in flight is over."""
     await payment.ask_once()
     assert any(met == step for met, _ in payment.fake.faults)
@@ -130,7 +134,7 @@ async def asked_once(payment: Desk, step: Step) -> None:
 
 
 @pytest.mark.parametrize("step", ["capture", "refund"])
-async def test_a_webhook_after_the_answer_changes_nothing(payment: Desk, step: Step) -> None:
+async def test_a_webhook_after_the_answer_changes_nothing(payment: Desk, step: ApiCall) -> None:
     order = await payment.reserved()
     async with payment.working():
         await payment.until(order, Captured)
@@ -144,14 +148,14 @@ async def test_a_webhook_after_the_answer_changes_nothing(payment: Desk, step: S
 
 @pytest.mark.parametrize("step", ["capture", "refund"])
 async def test_a_webhook_before_the_answer_is_decided_and_the_answer_changes_nothing(
-    payment: Desk, step: Step
+    payment: Desk, step: ApiCall
 ) -> None:
     order = await payment.reserved()
     if step == "refund":
         async with payment.working():
             await payment.until(order, Captured)
         await payment.cancelled(order)
-    payment.fake.script = {step: [Fault("reset", effect=True)]}
+    payment.fake.script = {step: [StripeFault("reset", effect=True)]}
     await asked_once(payment, step)
     assert [tries for _, tries in await payment.owed(order)] == [1]
     async with payment.working(effects=False):
@@ -161,14 +165,14 @@ async def test_a_webhook_before_the_answer_is_decided_and_the_answer_changes_not
     assert_agreed(payment, order, step, await payment.published(order))
 
 
-async def told_thrice(payment: Desk, order: Any, step: Step) -> list[str]:
+async def told_thrice(payment: Desk, order: Any, step: ApiCall) -> list[str]:
     (event,) = payment.events_of(order, TOLD[step])
     answers = [await payment.tell(event) for _ in range(3)]
     assert {answer.status_code for answer in answers} == {200}
     return [answer.json()["status"] for answer in answers]
 
 
-def assert_agreed(payment: Desk, order: Any, step: Step, types: list[str]) -> None:
+def assert_agreed(payment: Desk, order: Any, step: ApiCall, types: list[str]) -> None:
     assert payment.moved(order) == ([1000], [961] if step == "refund" else [])
     assert len(types) == len(set(types)), "decided twice"
 

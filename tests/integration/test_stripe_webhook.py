@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from chaos.fake_stripe import SECRET, FakeStripe, Fault, fake_stripe, signed
+from chaos.fake_stripe import SECRET, FakeStripe, StripeFault, fake_stripe, signed
 from payment_svc.domain import Captured, Capturing, Declined, Refunded
 from saga_cli.topology import Addresses
 from tests.integration.stripe_fixtures import Desk, desk
@@ -30,7 +30,7 @@ async def payment(
 
 async def charged_unseen(payment: Desk) -> tuple[Any, Any]:
     """An order whose charge the service doesn't know of yet, and the event that tells of it."""
-    payment.fake.script = {"capture": [Fault("reset", effect=True)]}
+    payment.fake.script = {"capture": [StripeFault("reset", effect=True)]}
     order = await payment.reserved()
     await payment.ask_once()
     assert payment.fake.faults
@@ -151,7 +151,7 @@ async def test_what_is_no_business_of_ours_is_ignored(
 
 
 async def test_a_declined_card_may_be_told_of_first(payment: Desk) -> None:
-    payment.fake.script = {"create": [Fault("reset", effect=True)]}
+    payment.fake.script = {"create": [StripeFault("reset", effect=True)]}
     order = await payment.reserved(payment_token="tok_chargeDeclinedInsufficientFunds")
     await payment.ask_once()
     assert payment.fake.faults

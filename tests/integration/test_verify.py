@@ -19,12 +19,12 @@ from redis.asyncio import Redis
 
 from chassis.ids import entry_of
 from saga_cli.log.kafka import KafkaLog
-from saga_cli.log.source import Kept, Place, Source, Span
+from saga_cli.log.source import LogRecord, Partition, Source, Span
 from saga_cli.stack.services import Services
-from saga_cli.targets import Places
+from saga_cli.targets import Targets
 from saga_cli.topology import BY_NAME, SERVICES
-from saga_cli.verify.comparing import LACKS
-from saga_cli.verify.whole import verify_service
+from saga_cli.verify.comparing import LOG_LACKS
+from saga_cli.verify.service import verify_service
 from shared_events.catalog import BY_EVENT
 from shared_events.envelope import event_id
 from shared_events.inventory import StockReserved
@@ -143,7 +143,7 @@ def test_a_timer_that_is_gone_or_one_too_many_is_found(system: Services, rested:
     renamed(system, "shipping", EFFECT, timer, other)
     told = verify(system, "shipping", "--json")
     (found,) = told.json["differences"]
-    assert (told.code, found["key"], found["what"]) == (1, sold, "what is owed differs")
+    assert (told.code, found["key"], found["what"]) == (1, sold, "outstanding effects differ")
     assert (found["live"], found["rebuilt"]) == (other, timer)
     renamed(system, "shipping", EFFECT, other, timer)
     assert verify(system, "shipping").code == 0
@@ -185,33 +185,35 @@ class Dropping:
     """A log that has lost one record."""
 
     log: KafkaLog
-    lost: tuple[Place, int]
+    lost: tuple[Partition, int]
 
-    async def spans(self, topics: Iterable[str]) -> dict[Place, Span]:
+    async def spans(self, topics: Iterable[str]) -> dict[Partition, Span]:
         return await self.log.spans(topics)
 
-    async def read(self, place: Place, span: Span) -> AsyncIterator[list[Kept]]:
+    async def read(self, place: Partition, span: Span) -> AsyncIterator[list[LogRecord]]:
         async for batch in self.log.read(place, span):
             yield [kept for kept in batch if (place, kept.record.offset) != self.lost]
 
-    async def offsets_at(self, instant: datetime, places: Iterable[Place]) -> Mapping[Place, int]:
+    async def offsets_at(
+        self, instant: datetime, places: Iterable[Partition]
+    ) -> Mapping[Partition, int]:
         return await self.log.offsets_at(instant, places)
 
 
 def test_a_record_that_the_log_has_lost_is_found_in_each_topic(
     system: Services, rested: list[str]
 ) -> None:
-    places = Places(system.addresses.kafka_bootstrap, system.addresses)
+    places = Targets(system.addresses.kafka_bootstrap, system.addresses)
 
     async def without_one(name: str) -> tuple[str, list[tuple[str, str]]]:
         log = KafkaLog(places.kafka_bootstrap)
         record = await newest(log, f"{name}.events", rested[0])
-        lost = Place(record.topic, record.partition), record.offset
+        lost = Partition(record.topic, record.partition), record.offset
         result = await verify_service(Dropping(log, lost), places, name)
-        return name, [(d.key, d.what) for d in result.differences if d.what == LACKS]
+        return name, [(d.key, d.what) for d in result.differences if d.what == LOG_LACKS]
 
     for spec in SERVICES:
-        assert asyncio.run(without_one(spec.name)) == (spec.name, [(rested[0], LACKS)])
+        assert asyncio.run(without_one(spec.name)) == (spec.name, [(rested[0], LOG_LACKS)])
 
 
 async def newest(log: Source, topic: str, key: str) -> Any:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import pytest
 
-from chaos.fake_stripe import API_KEY, FakeStripe, Fault, fake_stripe
+from chaos.fake_stripe import API_KEY, FakeStripe, StripeFault, fake_stripe
 from chassis.errors import MisconfiguredError, ProviderError, RefusedError
 from chassis.service import Attempt
 from payment_svc.messages import (
@@ -25,10 +25,10 @@ from payment_svc.settings import StripeSettings
 from payment_svc.stripe_provider import StripeProvider
 
 TIMEOUT_S: Final = 0.3
-LOST: Final = Fault("timeout", effect=False)
-LOST_AFTER: Final = Fault("timeout", effect=True)
-BROKEN: Final = Fault("server_error", effect=False)
-BROKEN_AFTER: Final = Fault("server_error", effect=True)
+LOST: Final = StripeFault("timeout", effect=False)
+LOST_AFTER: Final = StripeFault("timeout", effect=True)
+BROKEN: Final = StripeFault("server_error", effect=False)
+BROKEN_AFTER: Final = StripeFault("server_error", effect=True)
 TIMED_OUT: Final = CaptureDeclined(order_id="o-1", reason="provider_timeout")
 
 
@@ -155,7 +155,7 @@ async def test_a_hold_whose_deadline_has_passed_is_let_go(
 async def test_a_charge_that_is_found_after_the_deadline_is_a_success(
     stripe: StripeProvider, fake: FakeStripe
 ) -> None:
-    fake.script = {"capture": [Fault("reset", effect=True)]}
+    fake.script = {"capture": [StripeFault("reset", effect=True)]}
     with pytest.raises(ProviderError):
         await stripe.capture(a_capture(), attempt())
     outcome = await stripe.capture(a_capture(deadline=now()), attempt(2))
@@ -176,7 +176,7 @@ async def test_a_call_that_is_in_flight_still_is_unknown(
 @pytest.mark.parametrize("step", ["create", "capture"])
 @pytest.mark.parametrize("fault", [BROKEN, BROKEN_AFTER], ids=["no effect", "effect"])
 async def test_a_failure_that_the_key_keeps_is_looked_behind(
-    stripe: StripeProvider, fake: FakeStripe, step: Any, fault: Fault
+    stripe: StripeProvider, fake: FakeStripe, step: Any, fault: StripeFault
 ) -> None:
     """Found, it goes on; not found, the next key is taken, in the same run."""
     fake.script = {step: [fault]}
@@ -268,7 +268,7 @@ async def test_a_wrong_key_concerns_every_call(fake: FakeStripe) -> None:
 async def test_who_is_too_fast_is_told_how_long_to_wait(
     stripe: StripeProvider, fake: FakeStripe
 ) -> None:
-    fake.script = {"create": [Fault("rate_limit", effect=False)]}
+    fake.script = {"create": [StripeFault("rate_limit", effect=False)]}
     with pytest.raises(ProviderError) as caught:
         await stripe.capture(a_capture(), attempt())
     assert caught.value.retry_after_s == 1.0
@@ -286,7 +286,7 @@ async def test_a_part_is_given_back_once(stripe: StripeProvider, fake: FakeStrip
 @pytest.mark.parametrize("age_h", [0, 25, 24 * 40])
 @pytest.mark.parametrize("fault", [LOST_AFTER, LOST, BROKEN_AFTER, BROKEN], ids=repr)
 async def test_a_refund_is_never_made_twice_however_late_it_is_asked_for_again(
-    stripe: StripeProvider, fake: FakeStripe, fault: Fault, age_h: int
+    stripe: StripeProvider, fake: FakeStripe, fault: StripeFault, age_h: int
 ) -> None:
     effect = a_refund(provider_ref=await captured(stripe))
     fake.script = {"refund": [fault]}

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from guarantees.judge import Report
+from guarantees.judge import JudgeReport
 from saga_cli.demo import SCENES, a_checkout
 from saga_cli.stack.services import Services
 from saga_cli.verify import reconcile
@@ -54,6 +54,6 @@ async def place_many(urls: Sequence[str], count: int, at_once: int = 50) -> list
         return await asyncio.gather(*(place(n) for n in range(count)))
 
 
-def settled(services: Services, acknowledged: Sequence[str], seconds: float = 120) -> Report:
+def settled(services: Services, acknowledged: Sequence[str], seconds: float = 120) -> JudgeReport:
     """Wait until the books agree and nothing is on its way; the last report says what does not."""
     return asyncio.run(reconcile.settled(services.addresses, acknowledged, seconds))

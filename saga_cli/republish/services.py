@@ -19,12 +19,12 @@ from chassis.store import Store
 from chassis.topics import topics_of
 from saga_cli.declared import service_of
 from saga_cli.republish.leading import leading, opened
-from saga_cli.republish.missing import Found, Kept, Key, lost
-from saga_cli.targets import Places
-from saga_cli.terminal import said
+from saga_cli.republish.missing import Key, PublishedEvents, RetainedEvents, lost
+from saga_cli.targets import Targets
+from saga_cli.terminal import message_of
 from saga_cli.topology import BY_NAME
 from saga_cli.verify.live import Live, in_postgres
-from saga_cli.verify.results import Told, nobody
+from saga_cli.verify.results import ReadProgress, no_progress
 from shared_events.catalog import topic_of
 
 BATCH: Final = 1000
@@ -49,15 +49,15 @@ class Republished:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class TopicComparison:
     """`since` says by key how many of what was kept stand in order."""
 
-    kept: Kept
-    found: Found
+    kept: RetainedEvents
+    found: PublishedEvents
     since: Mapping[Key, int]
     lost: int
 
-    def told(self, service: str) -> Republished:
+    def summary(self, service: str) -> Republished:
         names = self.kept.names
         of_key = Counter((name.topic, name.key) for name in names)
         missing = sum(name not in self.found.last for name in names)
@@ -66,7 +66,7 @@ class Comparison:
 
 
 async def republish(
-    places: Places, names: Sequence[str], told: Mapping[str, Told], *, dry_run: bool
+    places: Targets, names: Sequence[str], progress: Mapping[str, ReadProgress], *, dry_run: bool
 ) -> list[Republished]:
     """Raises InterruptedSendError, TimeoutError, or what the servers' clients raise."""
     async with AsyncExitStack() as stack:
@@ -74,7 +74,7 @@ async def republish(
         for name in names:
             service = service_of(name)
             store = await stack.enter_async_context(opened(places, service))
-            parts.append(Part(places, service, store, told[name]))
+            parts.append(ServiceJob(places, service, store, progress[name]))
         if not dry_run:
             for part in parts:
                 await stack.enter_async_context(leading(part.store))
@@ -83,21 +83,21 @@ async def republish(
             if any(comparison.since for comparison in compared):
                 await clock.wait(SETTLE_S)
             compared = [await part.put_back() for part in parts]
-        return [c.told(part.service.name) for part, c in zip(parts, compared, strict=True)]
+        return [c.summary(part.service.name) for part, c in zip(parts, compared, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ServiceJob:
     """One service of them."""
 
-    places: Places
+    places: Targets
     service: Service
     store: Store
-    progress: Told = nobody
+    progress: ReadProgress = no_progress
 
-    async def compared(self) -> Comparison:
+    async def compared(self) -> TopicComparison:
         """States first, then what is kept, then the topics: each knows what the one before does."""
-        kept, found = Kept(self.service.own_topics), Found()
+        kept, found = RetainedEvents(self.service.own_topics), PublishedEvents()
         holds = await _holds(self.places, self.service, kept)
         async for rows in self.store.kept():
             kept.add(rows)
@@ -106,14 +106,14 @@ class Part:
             async for records in log.to_end():
                 found.add(records)
                 self.progress(len(records), 0)
-        return Comparison(kept, found, found.again(kept.names), lost(holds, kept, found))
+        return TopicComparison(kept, found, found.again(kept.names), lost(holds, kept, found))
 
-    async def put_back(self) -> Comparison:
+    async def put_back(self) -> TopicComparison:
         """Make what topics are gone, and send what they lack; returns what was missing."""
         await ensure_topics(self.places.kafka_bootstrap, topics_of(self.service))
         comparison = await self.compared()
         if comparison.since:
-            self.progress(0, comparison.told("").again)
+            self.progress(0, comparison.summary("").again)
             sender = Sender(self.places.kafka_bootstrap, f"{self.service.name}-republish")
             try:
                 async for batch in _batches(self.store, comparison):
@@ -124,7 +124,7 @@ class Part:
         return comparison
 
 
-async def _batches(store: Store, comparison: Comparison) -> AsyncIterator[list[OutboxRow]]:
+async def _batches(store: Store, comparison: TopicComparison) -> AsyncIterator[list[OutboxRow]]:
     """The kept rows of the keys that miss some, from the first that is missing on."""
     topics, since = comparison.kept.topics, comparison.since
     passed: Counter[Key] = Counter()
@@ -155,10 +155,12 @@ async def _send(store: Store, sender: Sender, batch: list[OutboxRow]) -> None:
             return
         error = next(iter({**sender.refused, **sender.shut}.values()), error)
         await sender.drop_producer()
-    raise InterruptedSendError(f"Kafka does not take it: {said(error) if error else 'no answer'}")
+    raise InterruptedSendError(
+        f"Kafka does not take it: {message_of(error) if error else 'no answer'}"
+    )
 
 
-async def _holds(places: Places, service: Service, kept: Kept) -> dict[Key, int]:
+async def _holds(places: Targets, service: Service, kept: RetainedEvents) -> dict[Key, int]:
     """By key of the service's own topic, the number of its last event; what is pending is not lost."""
     topic, url = topic_of(service.name), places.store_of(service.name)
     if BY_NAME[service.name].has_database:
@@ -170,7 +172,7 @@ async def _holds(places: Places, service: Service, kept: Kept) -> dict[Key, int]
         return await _numbers(held, service.name, topic, kept)
 
 
-async def _numbers(live: Live, service: str, topic: str, kept: Kept) -> dict[Key, int]:
+async def _numbers(live: Live, service: str, topic: str, kept: RetainedEvents) -> dict[Key, int]:
     for row in live.pending:
         kept.know(row)
     own = {(topic, key): row.version for key, row in await live.other_than(frozenset())}

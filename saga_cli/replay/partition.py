@@ -18,12 +18,12 @@ from guarantees.declared import tables_of
 from saga_cli.declared import service_of
 from saga_cli.log.events import own_events
 from saga_cli.log.opened import opened
-from saga_cli.log.source import Kept, Span
+from saga_cli.log.source import LogRecord, Span
 from saga_cli.replay import mark
 from saga_cli.replay.errors import ReplayError
-from saga_cli.replay.job import Part
+from saga_cli.replay.job import PartitionJob
 from saga_cli.terminal import plain
-from saga_cli.verify.results import Told
+from saga_cli.verify.results import ReadProgress
 from shared_events.envelope import Envelope
 
 EFFECTS: Final = ("id", "key", "kind", "body", "traceparent", "due_at", "owed_since")
@@ -31,45 +31,49 @@ TIMELINE: Final = ("order_id", "at", "heard", "said")
 
 
 @dataclass(slots=True)
-class Line:
-    """One line of an order's timeline; `said` are wire types by event id."""
+class TimelineLine:
+    """One line of an order's timeline; `published` are wire types by event id."""
 
     at: datetime
-    heard: str
-    said: dict[UUID, str] = field(default_factory=dict)
+    message: str
+    published: dict[UUID, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class Timeline:
-    lines: dict[tuple[str, str], Line] = field(default_factory=dict)
+    lines: dict[tuple[str, str], TimelineLine] = field(default_factory=dict)
 
     def add(self, events: Iterable[Envelope]) -> None:
         """One decision is one line; an event that was published twice is in it once."""
         for envelope in events:
             led_to = (envelope.subject, envelope.causation_id)
-            line = self.lines.setdefault(led_to, Line(envelope.time, envelope.causation_type))
-            line.said[envelope.id] = envelope.type
+            line = self.lines.setdefault(
+                led_to, TimelineLine(envelope.time, envelope.causation_type)
+            )
+            line.published[envelope.id] = envelope.type
 
     def rows(self) -> Iterator[tuple[str, datetime, str, str]]:
         for (key, _), line in self.lines.items():
-            yield key, line.at, line.heard, ", ".join(line.said.values())
+            yield key, line.at, line.message, ", ".join(line.published.values())
 
 
-async def fold_part(part: Part, told: Told) -> None:
+async def fold_partition(part: PartitionJob, progress: ReadProgress) -> None:
     """Raises ReplayError for what makes no sense, HoleError for what is kept nowhere."""
     service = service_of(part.job.service)
     if part.place.topic in service.projections:
-        await _project(part, service, told)
+        await _project(part, service, progress)
         return
     gc.disable()  # millions of values that all stay would be looked through again and again
     try:
-        folded, timeline = await _folded(part, service, told)
+        folded, timeline = await _folded(part, service, progress)
         await _write(part, service, folded, timeline)
     finally:
         gc.enable()
 
 
-async def _folded(part: Part, service: Service, told: Told) -> tuple[Folded, Timeline]:
+async def _folded(
+    part: PartitionJob, service: Service, progress: ReadProgress
+) -> tuple[Folded, Timeline]:
     folded, timeline, turns = Folded(), Timeline(), InTurn()
 
     def add(published: Iterable[Envelope]) -> None:
@@ -82,7 +86,7 @@ async def _folded(part: Part, service: Service, told: Told) -> tuple[Folded, Tim
     async for batch in source.read(part.place, Span(part.start, part.end)):
         own = (envelope for _, envelope in own_events(service.name, batch, _unreadable))
         add(turns.take(own))
-        told(len(batch), 0)
+        progress(len(batch), 0)
     while turns.ahead and not part.job.limit:
         missing = turns.first_ahead()[0]
         what = f"{part.place.topic} lacks an event of {missing.subject} before its number {missing.sequence}"
@@ -94,7 +98,7 @@ async def _folded(part: Part, service: Service, told: Told) -> tuple[Folded, Tim
     return folded, timeline
 
 
-async def _write(part: Part, service: Service, folded: Folded, timeline: Timeline) -> None:
+async def _write(part: PartitionJob, service: Service, folded: Folded, timeline: Timeline) -> None:
     own, _ = tables_of(service.name)
     async with mark.connected(part.job.url) as connection:
         async with connection.transaction():
@@ -108,9 +112,9 @@ async def _write(part: Part, service: Service, folded: Folded, timeline: Timelin
             effects = [_effect_row(*each) for each in owed(service, folded)]
             await _copied(connection, "effects", EFFECTS, effects)
             await _copied(connection, "timeline", TIMELINE, timeline.rows())
-            said = {"events": len(folded.seen), "orders": len(folded.own), "owed": len(effects)}
+            counts = {"events": len(folded.seen), "orders": len(folded.own), "owed": len(effects)}
             shared = {key: asdict(value) for key, value in folded.shared.items()}
-            await mark.folded(connection, part.place, {**said, "shared": shared})
+            await mark.folded(connection, part.place, {**counts, "shared": shared})
         crashpoints.reached(crashpoints.REBUILDING)
 
 
@@ -127,7 +131,7 @@ def _effect_row(effect: PendingEffect, since: datetime) -> tuple[Any, ...]:
     return (*of, due_at, since)
 
 
-async def _project(part: Part, service: Service, told: Told) -> None:
+async def _project(part: PartitionJob, service: Service, progress: ReadProgress) -> None:
     """A topic that the service folds into a table without a decision, batch by batch."""
     project = service.projections[part.place.topic]
     async with mark.connected(part.job.url) as connection, connection.transaction():
@@ -147,11 +151,11 @@ async def _project(part: Part, service: Service, told: Told) -> None:
         async for batch in opened(part.job.places, part.job.archive).read(part.place, span):
             for letter, why in await isolating.projected(fold_all, _before(batch, part)):
                 _say(f"{letter.subject}: {why}; the table keeps what was before")
-            told(len(batch), 0)
+            progress(len(batch), 0)
         await mark.folded(connection, part.place, {"projected": part.end - part.start})
 
 
-def _before(batch: list[Kept], part: Part) -> list[Record]:
+def _before(batch: list[LogRecord], part: PartitionJob) -> list[Record]:
     instant = part.job.limit.instant
     up_to_ms = instant.timestamp() * 1000 if instant else float("inf")
     return [kept.record for kept in batch if kept.timestamp_ms < up_to_ms]
