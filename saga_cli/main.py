@@ -303,7 +303,9 @@ def simulate(  # noqa: PLR0913 - each is an option
     if plan:
         simulation.repeat(plan, log, verbose=verbose)
     else:
-        wanted = simulation.Wanted(orders, seed, per_run, simulation.kinds_of(faults), jobs)
+        wanted = simulation.SimulationOptions(
+            orders, seed, per_run, simulation.kinds_of(faults), jobs
+        )
         simulation.simulate(wanted)
 
 
