@@ -1,7 +1,6 @@
 """What a broken link does to the clients of a server: their errors pass, and nothing ends by them."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -22,6 +21,7 @@ from loyalty_svc import service as loyalty
 from loyalty_svc.server import Server
 from loyalty_svc.store import RedisStore
 from saga_cli.topology import BY_NAME, Addresses
+from tests.support.waiting import until_async
 
 SPEC = BY_NAME["inventory"]
 
@@ -56,22 +56,16 @@ async def test_a_session_that_ends_before_its_connection_ends_no_process(
         admin = await asyncpg.connect(addresses.postgres_url)
         link.cut(there=False)
         await admin.execute("SELECT pg_terminate_backend($1)", pid)
-        await until(lambda: link.back._waiters)
+        await until_async(lambda: link.back._waiters)
         link.back.set()
         link.back.clear()  # what was held back passes, and nothing after it
-        await until(lambda: link.back._waiters)
+        await until_async(lambda: link.back._waiters)
         await admin.fetchval("SELECT 1")  # the store's socket is read meanwhile
         with pytest.raises(TransientError):
             await store.backlog()
         await link.heal()
         await admin.close()
         assert (await store.backlog())["parked_messages"] == parked
-
-
-async def until(is_so: Callable[[], object]) -> None:
-    async with asyncio.timeout(30):
-        while not is_so():
-            await asyncio.sleep(0.01)
 
 
 class Torn:

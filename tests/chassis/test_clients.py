@@ -18,6 +18,7 @@ from shipping_svc.service import SERVICE
 from tests.chassis.test_consumer import OneBatch, Seen
 from tests.support.records import a_record, an_order
 from tests.support.syntax import tree_of
+from tests.support.waiting import until_async
 
 PRODUCT = [
     path
@@ -90,9 +91,7 @@ def test_a_client_that_raises_is_thrown_away_and_the_records_are_read_again(
         reader = Consumer(SERVICE, store, "127.0.0.1:1")  # type: ignore[arg-type]
         stopping = asyncio.Event()
         running = asyncio.create_task(reader.run(stopping))
-        async with asyncio.timeout(10):
-            while not store.messages:
-                await asyncio.sleep(0.01)
+        await until_async(lambda: store.messages, 10, "a message")
         stopping.set()
         await running
         assert reader.rebuilds == 1

@@ -9,6 +9,7 @@ import pytest
 from chassis.http.app import BODY_MAX_BYTES
 from chassis.http.protocol import LimitedProtocol
 from tests.chassis.wire import GET, Wire, serving
+from tests.support.waiting import until_async
 
 HEAD: Final = b"GET /health/live HTTP/1.1\r\nHost: order\r\n"
 POST: Final = b"POST /names HTTP/1.1\r\nHost: order\r\nContent-Type: application/json\r\n"
@@ -148,7 +149,9 @@ async def test_time_is_not_counted_while_it_is_our_turn() -> None:
     async with serving(**{f"http_{name}_timeout_s": 0.1 for name in times}) as server:
         wire = await server.connect()
         await wire.send(GET.replace(b"/health/live", b"/slow"))
-        await asyncio.sleep(0.4)
+        await server.busy()
+        silent = await server.connect()
+        assert (await silent.answer()).status == 408  # the time of whose turn it is was over
         server.released.set()
         assert (await wire.answer()).status == 200
 
@@ -158,11 +161,9 @@ async def test_an_answer_that_is_not_taken_is_dropped_with_its_connection() -> N
         wire = await server.connect()
         wire.writer.transport.pause_reading()  # type: ignore[attr-defined]
         await wire.send(GET.replace(b"/health/live", b"/large") * 4)
-        async with asyncio.timeout(10):
-            while not server.server.server_state.connections:
-                await asyncio.sleep(0.01)
-            while server.server.server_state.connections:
-                await asyncio.sleep(0.01)
+        connections = server.server.server_state.connections
+        await until_async(lambda: connections, 10, "the connection")
+        await until_async(lambda: not connections, 10, "its end")
         assert await server.is_served()
 
 
@@ -181,19 +182,13 @@ async def test_a_full_table_of_requests_refuses_the_next_and_takes_it_when_one_i
         busy = [await server.connect() for _ in range(2)]
         for wire in busy:
             await wire.send(slow)
-        await until_busy(server, 2)
+        await server.busy(2)
         refused = await (await server.connect()).answer()
         assert (refused.status, refused.code) == (503, "too_many_connections")
         assert refused.headers["retry-after"] == "1"
         server.released.set()
         assert [(await wire.answer()).status for wire in busy] == [200, 200]
         assert await server.is_served()
-
-
-async def until_busy(server: Any, count: int) -> None:
-    async with asyncio.timeout(10):
-        while len(server.server.server_state.tasks) < count:
-            await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize("trusted", ["none", "127.0.0.9/32"])
@@ -208,11 +203,12 @@ async def test_one_address_has_its_share_and_leaves_the_rest_to_others(trusted: 
         assert [(await (await w.send(GET)).answer()).status for w in others] == [200] * len(others)
         first[0].writer.close()
         await first[0].writer.wait_closed()
-        async with asyncio.timeout(10):
-            while (
-                await (await (await server.connect("127.0.0.2")).send(GET)).answer()
-            ).status != 200:
-                await asyncio.sleep(0.01)
+
+        async def is_served_again() -> bool:
+            wire = await server.connect("127.0.0.2")
+            return (await (await wire.send(GET)).answer()).status == 200
+
+        await until_async(is_served_again, 10, "its share")
 
 
 @pytest.mark.parametrize("extra", [b"A: b\r\n", b"1;" + b"x" * 60_000 + b"\r\n"])
@@ -259,7 +255,7 @@ async def test_a_refusal_waits_for_the_answers_before_it() -> None:
     async with serving() as server:
         wire = await server.connect()
         await wire.send(GET.replace(b"/health/live", b"/slow") + b"NONSENSE / HTTP/1.1\r\n\r\n")
-        await until_busy(server, 1)
+        await server.busy()
         server.released.set()
         assert (await wire.answer()).status == 200
         refused = await wire.answer()
@@ -272,7 +268,7 @@ async def test_behind_a_slow_answer_little_is_parsed_and_the_rest_waits() -> Non
         wire = await server.connect()
         slow = GET.replace(b"/health/live", b"/slow")
         await wire.send(slow + GET * 2_000)
-        await until_busy(server, 1)
+        await server.busy()
         (protocol,) = server.server.server_state.connections
         assert len(protocol.pipeline) < 200  # type: ignore[union-attr]
         server.released.set()

@@ -10,7 +10,7 @@ from chassis.tasks import CutOffError, own_cancellation_only
 
 
 async def cut_off() -> None:
-    task = asyncio.create_task(asyncio.sleep(60))
+    task = asyncio.create_task(asyncio.Event().wait())
     await asyncio.sleep(0)
     task.cancel()
     await task
@@ -24,7 +24,7 @@ async def test_a_task_that_a_library_cancelled_and_awaited_is_an_error_of_the_ca
 async def test_our_own_cancellation_goes_through() -> None:
     async def held() -> None:
         with own_cancellation_only():
-            await asyncio.sleep(60)
+            await asyncio.Event().wait()
 
     task = asyncio.create_task(held())
     await asyncio.sleep(0)

@@ -15,6 +15,7 @@ from chassis.health import Condition
 from chassis.http.app import make_app
 from chassis.http.server import HttpServer
 from chassis.settings import HttpLimits
+from tests.support.waiting import until_async
 
 GET: Final = b"GET /health/live HTTP/1.1\r\nHost: order\r\n\r\n"
 PATIENCE_S: Final = 20
@@ -94,6 +95,19 @@ class Serving:
         assert await wire.closed() == b""
         return answer
 
+    async def busy(self, count: int = 1) -> None:
+        """Return when so many requests are being answered."""
+        tasks = self.server.server_state.tasks
+        await until_async(lambda: len(tasks) >= count, PATIENCE_S, f"{count} requests")
+
+    async def draining(self) -> None:
+        await until_async(lambda: self.server.table.draining, PATIENCE_S, "the end of its service")
+
+    async def closing(self) -> None:
+        """Return when it listens no more; its connections have been told so by then."""
+        listeners = self.server.servers
+        await until_async(lambda: not any(each.is_serving() for each in listeners), PATIENCE_S)
+
     async def is_served(self) -> bool:
         wire = await self.connect()
         return (await (await wire.send(GET)).answer()).status == 200
@@ -142,9 +156,7 @@ async def serving(finish_s: float = 5.0, **limits: Any) -> AsyncIterator[Serving
     with socket.create_server(("127.0.0.1", 0), backlog=2048) as listener:
         task = asyncio.create_task(server.serve_until(stopping, [listener]))
         try:
-            async with asyncio.timeout(PATIENCE_S):
-                while not server.started:
-                    await asyncio.sleep(0.01)
+            await until_async(lambda: server.started, PATIENCE_S, "the server")
             yield Serving(server, listener.getsockname()[1], stopping, released)
         finally:
             released.set()

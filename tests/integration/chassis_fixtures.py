@@ -33,6 +33,7 @@ from simulation.database import Database
 from simulation.memory_operations import MemoryOperations
 from simulation.memory_store import MemoryStore
 from tests.support.records import a_message
+from tests.support.waiting import until_async
 
 Connect = Callable[[Service], Awaitable[Any]]
 OFFSETS = itertools.count()
@@ -206,10 +207,12 @@ async def waiting(store: PostgresStore | MemoryStore) -> int:
 
 async def waits(store: Any, waiter: asyncio.Task[Any]) -> None:
     """Return when the waiter is held up by a lock."""
-    async with asyncio.timeout(20):
-        while not await waiting(store):
-            assert not waiter.done(), "it did not wait"
-            await asyncio.sleep(0.01)
+
+    async def is_held_up() -> int:
+        assert not waiter.done(), "it did not wait"
+        return await waiting(store)
+
+    await until_async(is_held_up, 20, "a transaction that waits")
     assert not waiter.done()
 
 
@@ -223,7 +226,5 @@ async def cut(store: PostgresStore | MemoryStore) -> None:
     async with store.reading() as connection:
         query = "SELECT pg_terminate_backend($1)"
         assert await connection.fetchval(query, leading.get_server_pid())
-    async with asyncio.timeout(20):
-        with suppress(asyncpg.InterfaceError):  # the pool has taken it back
-            while not leading.is_closed():
-                await asyncio.sleep(0.01)
+    with suppress(asyncpg.InterfaceError):  # the pool has taken it back
+        await until_async(leading.is_closed, 20, "the end of the session")

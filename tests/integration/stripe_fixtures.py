@@ -1,7 +1,7 @@
 """The payment service without Kafka: its real store, effect worker and HTTP over the fake Stripe."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +30,7 @@ from shared_events.inventory import StockReserved
 from shared_events.shipping import ShipmentCancelled
 from shared_events.values import Order
 from tests.support.records import a_message, an_order
+from tests.support.waiting import until_async
 
 TIMEOUT_S = 20.0  # a slow machine is no fault
 SHORT_TIMEOUT_S = 1.5  # where the provider does not answer on purpose
@@ -104,18 +105,15 @@ class Desk:
         return rows[order.order_id].state
 
     async def until(self, order: Order, *kinds: type[Any], seconds: float = 30) -> Any:
-        async with asyncio.timeout(seconds):
-            while not isinstance(state := await self.state(order), kinds):
-                await asyncio.sleep(0.02)
-        return state
+        async def look() -> Any:
+            state = await self.state(order)
+            return state if isinstance(state, kinds) else None
+
+        names = " or ".join(kind.__name__ for kind in kinds)
+        return await until_async(look, seconds, names)
 
     async def ended(self, order: Order) -> Any:
         return await self.until(order, Captured, Declined, Refunded)
-
-    async def eventually(self, is_so: Callable[[], bool], seconds: float = 30) -> None:
-        async with asyncio.timeout(seconds):
-            while not is_so():
-                await asyncio.sleep(0.02)
 
     async def owed(self, order: Order) -> list[tuple[str, int]]:
         """Effects that wait, and how often each was asked."""

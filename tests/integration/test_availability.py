@@ -20,6 +20,7 @@ from saga_cli.stack.servers import Servers
 from saga_cli.topology import BY_NAME
 from tests.support.records import TRACE
 from tests.support.servers import private_servers
+from tests.support.waiting import until_async
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +69,10 @@ async def _cached(shop: Availability, sku: str) -> int | None:
     return None if value is None else int(value)
 
 
+async def _has_cached(shop: Availability, sku: str, count: int) -> bool:
+    return await _cached(shop, sku) == count
+
+
 async def test_an_emptied_cache_answers_right_and_is_filled_again(shop: Availability) -> None:
     await _set(shop, "CUP", 7)
     assert await shop.of(["CUP", "NO-SUCH"]) == {"CUP": 7}
@@ -88,9 +93,8 @@ async def test_a_change_while_the_cache_was_away_reaches_it_when_it_is_back(
         await _set(shop, "VASE", 3)
         assert await shop.of(["VASE"]) == {"VASE": 3}
         await asyncio.to_thread(servers.restart, servers.redis)
-        async with asyncio.timeout(8):  # before the old figure would have run out by itself
-            while await _cached(shop, "VASE") != 3:
-                await asyncio.sleep(0.05)
+        in_time = 8  # before the old figure would have run out by itself
+        await until_async(lambda: _has_cached(shop, "VASE", 3), in_time, "the new figure")
         assert await shop.of(["VASE"]) == {"VASE": 3}
 
 

@@ -23,23 +23,24 @@ def cancel(stack: Services, order_id: str, **headers: str) -> httpx.Response:
 
 
 def settled_order(stack: Services, order_id: str) -> dict[str, Any]:
-    deadline = time.monotonic() + RETRY_S
-    while True:
+    def look() -> dict[str, Any] | None:
         order: dict[str, Any] = httpx.get(f"{stack.url('order')}/orders/{order_id}").json()
-        if order["state"] in {"CONFIRMED", "CANCELLED"}:
-            return order
-        assert time.monotonic() < deadline, order
-        time.sleep(0.02)
+        return order if order["state"] in {"CONFIRMED", "CANCELLED"} else None
+
+    found: dict[str, Any] = until(look, RETRY_S, "a settled order")
+    return found
 
 
 def dispatch(stack: Services, order_id: str) -> None:
     """The order service says CONFIRMED a moment before shipping has heard of it."""
-    deadline = time.monotonic() + RETRY_S
     url = f"{stack.url('shipping')}/shipments/{order_id}/dispatch"
-    while (answer := httpx.post(url)).status_code != 200:
-        assert answer.json()["code"] == "not_confirmed"
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+
+    def is_dispatched() -> bool:
+        answer = httpx.post(url)
+        assert answer.status_code == 200 or answer.json()["code"] == "not_confirmed", answer.text
+        return answer.status_code == 200
+
+    until(is_dispatched, RETRY_S, "a confirmed shipment")
 
 
 def test_an_order_cancelled_at_once_is_undone_and_costs_nothing(stack: Services) -> None:
@@ -57,8 +58,7 @@ def test_a_confirmed_order_is_cancelled_at_the_price_of_restocking_and_the_provi
     confirmed = checkout(stack).json()
     order_id = confirmed["order_id"]
     shipments = f"{stack.url('shipping')}/shipments/{order_id}"
-    while httpx.get(shipments).json()["state"] != "APPROVED":
-        time.sleep(0.02)
+    until(lambda: httpx.get(shipments).json()["state"] == "APPROVED", RETRY_S, "a shipment")
     assert cancel(stack, order_id).status_code == 202
     order = settled_order(stack, order_id)
     total = order["total_minor"]

@@ -11,6 +11,7 @@ from guarantees.services import BY_NAME
 from saga_cli.demo import SCENES, Scene, a_checkout
 from saga_cli.stack.services import Services
 from tests.support.shop import checkout, place_many, settled
+from tests.support.waiting import until
 
 LINE = {"sku": "RETRO-CLOCK", "quantity": 1}
 
@@ -142,10 +143,8 @@ def test_what_is_for_sale_follows_the_database(stack: Services) -> None:
     httpx.put(f"{stack.url('order')}/catalogue/LAMP", json={"name": "Lamp", "price_minor": 100})
     httpx.put(f"{inventory}/stock/LAMP", json={"on_hand": 7}).raise_for_status()
     assert checkout(stack, lines=[{"sku": "LAMP", "quantity": 2}]).json()["state"] == "CONFIRMED"
-    deadline = time.monotonic() + 15
-    while (found := httpx.get(f"{inventory}/availability?sku=LAMP").json()) != {"LAMP": 5}:
-        assert time.monotonic() < deadline, found
-        time.sleep(0.05)
+    shown = f"{inventory}/availability?sku=LAMP"
+    until(lambda: httpx.get(shown).json() == {"LAMP": 5}, 15, "5 for sale")
 
 
 @pytest.mark.parametrize("service", BY_NAME)

@@ -9,6 +9,7 @@ import pytest
 from chassis.kafka import KEEP_FOR_EVER, ensure_topics, make_consumer, make_producer, stop_within
 from saga_cli.stack.servers import Servers
 from tests.support.servers import private_servers
+from tests.support.waiting import until_async
 
 
 @pytest.fixture
@@ -41,6 +42,4 @@ async def test_nothing_of_a_client_that_was_dropped_goes_on(servers: Servers) ->
     await stop_within(producer, 1)
     with pytest.raises(ConnectionError, match="dropped"):
         await unsent
-    async with asyncio.timeout(5):
-        while aiokafkas_tasks():
-            await asyncio.sleep(0.05)
+    await until_async(lambda: not aiokafkas_tasks(), 5, "the end of all tasks")

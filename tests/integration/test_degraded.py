@@ -11,7 +11,6 @@ import httpx
 import psutil
 import psycopg
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 from redis import Redis
 
 from chassis.kafka import ensure_topics, make_producer
@@ -26,6 +25,7 @@ from saga_cli.stack.state import Running
 from saga_cli.topology import BY_NAME
 from shared_events.loyalty import PointsAwarded
 from shipping_svc.service import SERVICE as SHIPPING
+from tests.support.metrics import sample
 from tests.support.records import a_record, an_order
 from tests.support.servers import log_of, private_stack
 from tests.support.waiting import until
@@ -61,10 +61,8 @@ class Half:
         return all(self.readiness(name) == (200, set()) for name in names or RUNNING)
 
     def gauge(self, name: str, metric: str, **labels: str) -> float | None:
-        text = httpx.get(f"{self.url(name)}/metrics", timeout=10).text
-        samples = [s for f in text_string_to_metric_families(text) for s in f.samples]
-        wanted = {"service": name} | labels
-        return next((s.value for s in samples if s.name == metric and s.labels == wanted), None)
+        (instance,) = self.services.of(name)
+        return sample(instance, metric, **labels)
 
     def logged(self, name: str) -> list[dict[str, Any]]:
         (instance,) = self.services.of(name)

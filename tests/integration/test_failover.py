@@ -24,7 +24,7 @@ from shipping_svc.service import SERVICE
 from shipping_svc.store import SHIPMENTS
 from tests.integration.chassis_fixtures import _captured
 from tests.support.records import an_order
-from tests.support.waiting import until
+from tests.support.waiting import until, until_async
 
 
 @dataclass(frozen=True)
@@ -118,13 +118,15 @@ async def test_a_store_goes_on_with_the_standby_that_was_promoted(
     await asyncio.to_thread(pair.fail_over)
     with pytest.raises(TransientError):
         await store.acknowledge([id_ for id_, _ in rows])
-    async with asyncio.timeout(20):
-        while not isinstance(await _outcome(store), Done):
-            await asyncio.sleep(0.05)
+    await until_async(partial(_decides, store), 20, "a decision in the new primary")
     assert await store.lead()
     assert [id_ for id_, _ in rows] == [id_ for id_, row in await store.pending(10)][: len(rows)]
     await store.acknowledge([id_ for id_, _ in rows])
     assert (await store.backlog())["outbox_rows"] > 0
+
+
+async def _decides(store: PostgresStore) -> bool:
+    return isinstance(await _outcome(store), Done)
 
 
 async def _outcome(store: PostgresStore) -> object:

@@ -18,6 +18,7 @@ from loyalty_svc.store import RedisStore
 from saga_cli.topology import Addresses
 from tests.integration.chassis_fixtures import OFFSETS, SHIPPING, Kind, on_postgres, on_redis
 from tests.support.records import an_order
+from tests.support.waiting import until_async
 
 INSERT = """
 INSERT INTO published (id, topic, key, value, headers, published_at) VALUES (1, 't', $1, '', '[]', $2)
@@ -186,8 +187,7 @@ async def test_instances_tend_side_by_side_while_relays_go_on(store: PostgresSto
     row = OutboxRow("t", "side-by-side", b"", [])
     async with store.transaction() as connection:
         await store._publish(connection, [row] * 50)
-    while not await store.lead():
-        await asyncio.sleep(0.05)
+    await until_async(store.lead, what="the lead")
 
     async def relay() -> None:
         while rows := [id_ for id_, r in await store.pending(100_000) if r == row]:

@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import httpx
@@ -31,7 +32,7 @@ from tests.support.redelivery import all_read, fingerprint
 from tests.support.saga import Ended, on_servers
 from tests.support.servers import log_of, private_stack
 from tests.support.shop import place_many, settled
-from tests.support.waiting import until
+from tests.support.waiting import until, until_async
 
 pytestmark = pytest.mark.long
 
@@ -119,15 +120,17 @@ def test_what_a_lost_broker_had_acknowledged_is_put_back_and_every_order_settles
     assert [row[1:] for row in counts(again).values()] == [[0, 0, 0]] * len(BY_NAME)
 
 
+async def _lacks(admin: Any, topic: str) -> bool:
+    return topic not in await admin.list_topics()
+
+
 async def remake(addresses: Addresses, topic: str) -> None:
     """Gone, and there again, empty."""
     admin = AIOKafkaAdminClient(bootstrap_servers=addresses.kafka_bootstrap)
     await admin.start()
     try:
         await admin.delete_topics([topic])
-        async with asyncio.timeout(30):
-            while topic in await admin.list_topics():
-                await asyncio.sleep(0.05)
+        await until_async(partial(_lacks, admin, topic), 30, "the end of the topic")
     finally:
         await admin.close()
     await ensure_topics(addresses.kafka_bootstrap, {topic: topics_of(PAYMENT)[topic]})

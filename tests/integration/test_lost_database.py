@@ -20,7 +20,7 @@ from saga_cli.topology import BY_NAME, SERVICES, Addresses
 from tests.support.saga import on_servers
 from tests.support.servers import log_of, private_stack
 from tests.support.shop import place_many, settled
-from tests.support.waiting import until
+from tests.support.waiting import until, until_async
 
 pytestmark = pytest.mark.long
 
@@ -56,15 +56,15 @@ class Load:
                 await asyncio.sleep(0.5)  # a rebuild is slower than any number of orders
 
     async def _cancel(self, client: httpx.AsyncClient, order_id: str) -> None:
-        while True:
+        async def is_answered() -> bool:
             try:
                 answer = await client.post(f"{self.url}/orders/{order_id}/cancel")
             except httpx.TransportError:
-                await asyncio.sleep(0.1)
-                continue
-            if answer.status_code not in {429, 503}:
-                assert answer.status_code in {202, 409}, answer.text
-                return
+                return False
+            assert answer.status_code in {202, 409, 429, 503}, answer.text
+            return answer.status_code in {202, 409}
+
+        await until_async(is_answered, 60, f"the answer to {order_id}", pause_s=0.1)
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
@@ -21,6 +21,7 @@ from shared_events.values import Order
 from tests.integration.chassis_fixtures import Kind, on_postgres
 from tests.support.records import an_order
 from tests.support.servers import private_servers
+from tests.support.waiting import until_async
 
 pytestmark = pytest.mark.long
 
@@ -73,15 +74,6 @@ async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     writer.close()
 
 
-async def eventually(look: Callable[[], Awaitable[bool]], what: str, seconds: float = 60) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            while not await look():
-                await asyncio.sleep(0.05)
-    except TimeoutError:
-        pytest.fail(f"{what}: not within {seconds} s")
-
-
 async def pay(bootstrap: str, kind: Kind, order: Order) -> None:
     record = kind.first(order).record
     assert record is not None
@@ -124,12 +116,12 @@ async def test_brokers_that_come_back_on_new_addresses_are_found_again(
         relay = Relay(store, bootstrap, "shipping", send_timeout_s=4)
         running = [asyncio.create_task(part.run(stopping)) for part in (consumer, relay)]
         await pay(servers.addresses.kafka_bootstrap, kind, before)
-        await eventually(lambda: published(before), "the event before")
+        await until_async(lambda: published(before), what="the event before")
         servers.kafka.kill()
         await moved(servers)
         name.port = int(servers.addresses.kafka_bootstrap.split(":")[1])
         await pay(servers.addresses.kafka_bootstrap, kind, after)
-        await eventually(lambda: published(after), "the event after")
+        await until_async(lambda: published(after), what="the event after")
         stopping.set()
         await asyncio.gather(*running)
     await store.close()
@@ -152,7 +144,7 @@ async def test_a_member_without_partitions_takes_over_when_the_others_die(
     async def shared() -> bool:
         return sorted(map(assigned, members)) == [0, 4, 4, 4]
 
-    await eventually(shared, "one partition of each topic for three of four")
+    await until_async(shared, what="one partition of each topic for three of four")
     (idle,) = (member for member in members if not assigned(member))
     for member in members:
         if member is not idle:
@@ -166,7 +158,7 @@ async def test_a_member_without_partitions_takes_over_when_the_others_die(
     async def decided() -> bool:
         return (await kind.operations(own).whereabouts(order.order_id)).state == "Booking"
 
-    await eventually(decided, "the idle member's first order")
+    await until_async(decided, what="the idle member's first order")
     assert (assigned(idle), idle.rebuilds) == (12, 0)
     stopping.set()
     await asyncio.gather(*running.values(), return_exceptions=True)

@@ -1,7 +1,7 @@
 """R6: what Kafka refuses for one event holds up nothing else, and nobody has to restart anything."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -19,6 +19,7 @@ from saga_cli.stack.servers import Servers
 from tests.integration.chassis_fixtures import Kind, on_postgres
 from tests.support.records import an_order
 from tests.support.servers import private_servers
+from tests.support.waiting import until_async
 
 AUTHORIZER: Final = """
 authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
@@ -59,13 +60,6 @@ async def relaying(kind: Kind, bootstrap: str, **settings: Any) -> AsyncIterator
     await store.close()
 
 
-async def eventually(look: Callable[[], Awaitable[bool]], what: str, seconds: float = 40) -> None:
-    async with asyncio.timeout(seconds):
-        while not await look():
-            await asyncio.sleep(0.05)
-    assert await look(), what
-
-
 async def keys_of(bootstrap: str, topic: str) -> list[str]:
     return [(record.key or b"").decode() for record in await records(bootstrap, [topic])]
 
@@ -93,7 +87,7 @@ async def test_an_event_too_large_is_parked_and_others_flow(servers: Servers, ki
         assert "larger than" in outcomes[0].reason
         assert isinstance(outcomes[1], Done)
         relay.wake.set()
-        await eventually(lambda: outbox_is_empty(store), "an empty outbox")
+        await until_async(lambda: outbox_is_empty(store), what="an empty outbox")
         assert relay.failing == ""
     published = await keys_of(bootstrap, EVENTS)
     assert good.order_id in published
@@ -111,7 +105,7 @@ async def test_the_largest_record_that_kafka_takes_is_a_dead_letter_as_it_was(
     async with relaying(kind, bootstrap) as (store, relay):
         await store.handle([kind.first(good)], [(record, "malformed: " + "?" * 900)])
         relay.wake.set()
-        await eventually(lambda: outbox_is_empty(store), "an empty outbox")
+        await until_async(lambda: outbox_is_empty(store), what="an empty outbox")
         assert relay.failing == ""
     assert good.order_id in await keys_of(bootstrap, EVENTS)
     letters = await records(bootstrap, [LETTERS])
@@ -135,10 +129,10 @@ async def test_a_topic_that_is_forbidden_holds_up_no_other_and_flows_when_it_is_
         async def others_flow() -> bool:
             return wanted <= set(await keys_of(bootstrap, EVENTS))
 
-        await eventually(others_flow, "the events of the other topic")
+        await until_async(others_flow, what="the events of the other topic")
         assert "TopicAuthorizationFailed" in relay.failing
         await ask(bootstrap, DeleteAclsRequest(*ACL))
-        await eventually(lambda: outbox_is_empty(store), "an empty outbox")
+        await until_async(lambda: outbox_is_empty(store), what="an empty outbox")
     kept = [key for key in await keys_of(bootstrap, LETTERS) if key in rubbish]
     assert list(dict.fromkeys(kept)) == rubbish
 
@@ -160,7 +154,7 @@ async def test_a_row_that_kafka_never_takes_is_set_aside_and_its_key_alone_waits
         async def others_flow() -> bool:
             return wanted <= set(await keys_of(bootstrap, EVENTS))
 
-        await eventually(others_flow, "the other keys")
+        await until_async(others_flow, what="the other keys")
         operations = kind.operations(store)
         (refused,) = await operations.refused(10)
         assert (refused.row, refused.later) == (rows[7], 1)
@@ -170,7 +164,7 @@ async def test_a_row_that_kafka_never_takes_is_set_aside_and_its_key_alone_waits
         assert (await operations.whereabouts(bad)).refused == refused.why
         assert await operations.drop("0", "ann", "no such row") is None
         assert await operations.drop(refused.id, "ann", "a test") == refused
-        await eventually(lambda: outbox_is_empty(store), "what was behind it")
+        await until_async(lambda: outbox_is_empty(store), what="what was behind it")
         assert [action.action for _, action in await operations.actions(bad)] == ["drop"]
     assert (await keys_of(bootstrap, EVENTS)).count(bad) == 1
 
@@ -190,11 +184,11 @@ async def test_a_row_that_was_set_aside_is_published_when_the_topic_takes_it(
         async def is_refused() -> bool:
             return bool(await operations.refused(1))
 
-        await eventually(is_refused, "a refusal")
+        await until_async(is_refused, what="a refusal")
         await set_topic(bootstrap, EVENTS, "max.message.bytes", "2000000")
         (refused,) = await operations.refused(1)
         assert await operations.release(refused.id, "ann", "the topic takes it now") == refused
-        await eventually(lambda: outbox_is_empty(store), "an empty outbox")
+        await until_async(lambda: outbox_is_empty(store), what="an empty outbox")
     values = [r.value for r in await records(bootstrap, [EVENTS]) if r.key == key.encode()]
     assert values == [row.value for row in rows]
     await set_topic(bootstrap, EVENTS, "max.message.bytes", "1048588")
@@ -223,7 +217,7 @@ async def test_a_record_larger_than_the_dead_letter_topic_takes_is_copied_in_par
         await store.handle([], [(record, "malformed: " + "?" * 2000)])
         await store.handle([kind.first(good)], ())
         relay.wake.set()
-        await eventually(lambda: outbox_is_empty(store), "an empty outbox")
+        await until_async(lambda: outbox_is_empty(store), what="an empty outbox")
         assert (relay.failing, (await store.backlog())["outbox_refused"]) == ("", 0.0)
         (parked,) = await kind.operations(store).dead_letters(key)
     assert parked.record == record
@@ -240,14 +234,13 @@ async def test_no_more_than_so_many_bytes_are_read_at_once(servers: Servers, kin
     """One row at least; and all of them go."""
     rows = [OutboxRow(EVENTS, an_order().order_id, b"x" * 1_000_000, []) for _ in range(20)]
     async with relaying(kind, servers.addresses.kafka_bootstrap) as (store, _):
-        await eventually(lambda: outbox_is_empty(store), "an empty outbox")
+        await until_async(lambda: outbox_is_empty(store), what="an empty outbox")
     reader = await kind.connect(kind.service)
     async with reader.transaction() as connection:
         await reader._publish(connection, rows)
-    while not await reader.lead():
-        await asyncio.sleep(0.01)
+    await until_async(reader.lead, what="the lead")
     found = await reader.pending(1000)
     assert 0 < sum(size_of(row) for _, row in found) <= BATCH_BYTES
     await reader.close()
     async with relaying(kind, servers.addresses.kafka_bootstrap) as (store, _):
-        await eventually(lambda: outbox_is_empty(store), "an empty outbox")
+        await until_async(lambda: outbox_is_empty(store), what="an empty outbox")

@@ -10,9 +10,8 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import asyncpg
@@ -25,6 +24,7 @@ from saga_cli.stack import containers, ports, postgres, servers, state
 from saga_cli.stack.processes import Process
 from saga_cli.topology import BY_NAME, SERVICES, Addresses
 from tests.support.servers import private_servers
+from tests.support.waiting import until
 
 ROOT = Path(__file__).parents[2]
 STARTER = """
@@ -54,10 +54,8 @@ def test_servers_die_with_their_parent_and_leave_nothing_behind(how: str) -> Non
     assert {int(pid) for pid in pids} < {child.pid for child in children}
     os.kill(parent.pid, signal.SIGKILL)
     parent.communicate()
-    deadline = time.monotonic() + 20
-    while any(_runs(child) for child in children) or Path(folder).exists():
-        assert time.monotonic() < deadline, "something was left behind"
-        time.sleep(0.1)
+    until(lambda: not any(map(_runs, children)), 20, "the end of all processes")
+    until(lambda: not Path(folder).exists(), 20, "the end of their folder")
 
 
 def _runs(process: psutil.Process) -> bool:
@@ -89,7 +87,7 @@ def test_a_process_outlives_the_thread_that_started_it(tmp_path: Path) -> None:
     thread = threading.Thread(target=process.start)
     thread.start()
     thread.join()
-    time.sleep(0.2)
+    until(lambda: not Path(f"/proc/self/task/{thread.native_id}").exists(), 20, "the thread's end")
     assert process.is_alive()
     process.kill()
 
@@ -148,7 +146,7 @@ def test_a_port_stays_ours_while_its_server_is_down(tmp_path: Path) -> None:
     server = Process("web", serve, tmp_path / "log")
     for _ in range(2):
         server.start()
-        _await(lambda: socket.create_connection(("127.0.0.1", port.number), 1).close())
+        until(partial(_answers, port.number), 20, "a server")
         server.kill()
         with socket.socket() as other, pytest.raises(OSError, match="in use"):
             other.bind(("127.0.0.1", port.number))
@@ -165,24 +163,12 @@ def test_two_holders_of_a_wanted_port_get_different_ones() -> None:
     theirs.release()
 
 
-def _await_that(holds: Callable[[], bool]) -> None:
-    def check() -> None:
-        if not holds():
-            raise OSError
-
-    _await(check)
-
-
-def _await(check: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 20
-    while True:
-        try:
-            check()
-        except OSError:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        else:
-            return
+def _answers(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
 
 
 ENGINE = """#!{python}
@@ -239,10 +225,7 @@ def test_containers_are_removed_when_their_parent_is_killed(engine: Path) -> Non
     starter = [sys.executable, "-c", CONTAINER_STARTER]
     result = subprocess.run(starter, capture_output=True, text=True, check=False, cwd=ROOT)
     assert result.stdout == "started\n", result.stderr
-    deadline = time.monotonic() + 20
-    while list(engine.iterdir()):
-        assert time.monotonic() < deadline, "a container was left behind"
-        time.sleep(0.1)
+    until(lambda: not list(engine.iterdir()), 20, "the end of all containers")
 
 
 def test_a_role_cannot_connect_to_another_services_database(addresses: Addresses) -> None:

@@ -1,6 +1,5 @@
 """A provider that refuses us is left alone at once, and orders wait until it takes us again."""
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
 
 import httpx
@@ -12,6 +11,7 @@ from chassis.circuit import State
 from payment_svc.domain import Captured, Capturing
 from saga_cli.topology import Addresses
 from tests.integration.stripe_fixtures import Desk, desk
+from tests.support.waiting import until_async
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ async def test_a_wrong_key_opens_the_circuit_at_once_and_orders_settle_when_it_i
     orders = [await payment.reserved()]
     with capture_logs() as logs:
         async with payment.working():
-            await payment.eventually(lambda: circuit.state is State.OPEN)
+            await until_async(lambda: circuit.state is State.OPEN, 30, "an open circuit")
             assert await gauge(payment.http) == State.OPEN
             orders += [await payment.reserved() for _ in range(20)]
             asked = len(payment.fake.calls)
@@ -65,7 +65,7 @@ async def test_a_provider_that_is_away_is_asked_by_one_probe_at_a_time(payment: 
     (circuit,) = payment.node.circuits
     orders = [await payment.reserved() for _ in range(8)]
     async with payment.working():
-        await payment.eventually(lambda: circuit.state is State.OPEN)
+        await until_async(lambda: circuit.state is State.OPEN, 30, "an open circuit")
         states = [await payment.ended(order) for order in orders]
     assert {type(state) for state in states} == {Captured}
     assert [payment.moved(order) for order in orders] == [([1000], [])] * 8
@@ -83,10 +83,12 @@ async def test_one_order_that_always_fails_holds_up_no_other(payment: Desk) -> N
         url = f"{payment.fake.url}/v1/payment_intents"
         assert (await other.post(url, data=form, headers=key)).status_code == 200
     async with payment.working():
-        async with asyncio.timeout(30):
-            while (await payment.owed(stuck))[0][1] < 6:
-                await payment.now_due(stuck)
-                await asyncio.sleep(0.05)
+
+        async def asked_six_times() -> bool:
+            await payment.now_due(stuck)
+            return (await payment.owed(stuck))[0][1] >= 6
+
+        await until_async(asked_six_times, 30, "a sixth attempt")
         others = [await payment.reserved() for _ in range(10)]
         states = [await payment.ended(order) for order in others]
         assert {type(state) for state in states} == {Captured}

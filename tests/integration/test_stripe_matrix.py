@@ -4,7 +4,6 @@ Judged by the fake's ledger: never more than one charge and one refund an order,
 ends as the ledger says.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, Final
 
@@ -14,6 +13,7 @@ from chaos.fake_stripe import ApiCall, FakeStripe, FaultAnswer, StripeFault, fak
 from payment_svc.domain import Captured, Declined, Refunded, Refunding
 from saga_cli.topology import Addresses
 from tests.integration.stripe_fixtures import SHORT_TIMEOUT_S, TIMEOUT_S, Desk, desk
+from tests.support.waiting import until_async
 
 pytestmark = pytest.mark.long
 
@@ -130,7 +130,7 @@ async def asked_once(payment: Desk, step: ApiCall) -> None:
     """The worker has asked, has learnt nothing, and stops; what was in flight is over."""
     await payment.ask_once()
     assert any(met == step for met, _ in payment.fake.faults)
-    await payment.eventually(lambda: not payment.fake.in_flight)
+    await until_async(lambda: not payment.fake.in_flight, 30, "the end of the call")
 
 
 @pytest.mark.parametrize("step", ["capture", "refund"])
@@ -202,12 +202,11 @@ async def test_a_refund_that_a_bank_refuses_is_asked_for_again_and_comes_through
 
 
 async def refused(payment: Desk, order: Any, refusals: int) -> None:
-    async with asyncio.timeout(20):
-        while True:
-            state = await payment.state(order)
-            if isinstance(state, Refunding) and state.refusals == refusals:
-                return
-            await asyncio.sleep(0.02)
+    async def look() -> bool:
+        state = await payment.state(order)
+        return isinstance(state, Refunding) and state.refusals == refusals
+
+    await until_async(look, 20, f"refusal {refusals}")
 
 
 async def test_a_refund_that_takes_days_is_settled_by_its_webhook(payment: Desk) -> None:
@@ -216,7 +215,7 @@ async def test_a_refund_that_takes_days_is_settled_by_its_webhook(payment: Desk)
     async with payment.working():
         await payment.until(order, Captured)
         await payment.cancelled(order)
-        await payment.eventually(lambda: bool(payment.fake.books.refunds))
+        await until_async(lambda: payment.fake.books.refunds, 30, "a refund")
         (refund,) = payment.fake.books.refunds
         payment.fake.books.end_refund(refund, "succeeded")
         (event,) = payment.events_of(order, "refund.updated")

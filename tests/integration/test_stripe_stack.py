@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import time
 from collections.abc import Iterator
 
 import httpx
@@ -16,6 +15,7 @@ from saga_cli.stack.services import Instance, Services
 from saga_cli.verify.reconcile import read_books
 from tests.support.servers import private_stack
 from tests.support.shop import place_many, settled
+from tests.support.waiting import until_async
 
 pytestmark = [pytest.mark.timeout(900), pytest.mark.long]
 OTHERS = tuple(name for name in BY_NAME if name != "payment")
@@ -85,10 +85,7 @@ async def flow(services: Services, fragile: Instance, to_cancel: list[str]) -> l
         for order_id in to_cancel:
             answer = await client.post(f"{url}/orders/{order_id}/cancel")
             assert answer.status_code in {200, 202}, answer.text
-    deadline = time.monotonic() + 120
-    while fragile.process.is_alive():
-        assert time.monotonic() < deadline, "it did not die at the place"
-        await asyncio.sleep(0.05)
+    await until_async(lambda: not fragile.process.is_alive(), 120, "its death at the place")
     assert fragile.process.exit_code() == -9
     fragile.process.env = {
         name: value for name, value in fragile.process.env.items() if name != "CHASSIS_CRASH_AT"

@@ -1,6 +1,5 @@
 """What the adapter makes of Stripe's answers, by the real package over HTTP."""
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -23,6 +22,7 @@ from payment_svc.messages import (
 from payment_svc.provider import SimulatedProvider
 from payment_svc.settings import StripeSettings
 from payment_svc.stripe_provider import StripeProvider
+from tests.support.waiting import until_async
 
 TIMEOUT_S: Final = 0.3
 LOST: Final = StripeFault("timeout", effect=False)
@@ -300,9 +300,7 @@ async def test_a_refund_is_never_made_twice_however_late_it_is_asked_for_again(
 
 
 async def in_flight_no_more(fake: FakeStripe) -> None:
-    async with asyncio.timeout(5):
-        while fake.in_flight:
-            await asyncio.sleep(0.02)
+    await until_async(lambda: not fake.in_flight, 5, "the end of the call")
 
 
 async def test_a_refund_on_its_way_is_looked_at_again_later(

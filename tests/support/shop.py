@@ -11,6 +11,7 @@ from guarantees.judge import JudgeReport
 from saga_cli.demo import SCENES, a_checkout
 from saga_cli.stack.services import Services
 from saga_cli.verify import reconcile
+from tests.support.waiting import until_async
 
 MIXED = [scene.changes for scene in SCENES[:5]]
 
@@ -25,8 +26,12 @@ def checkout(services: Services, wait_s: int = 20, **changes: Any) -> httpx.Resp
     )
 
 
-async def place_many(urls: Sequence[str], count: int, at_once: int = 50) -> list[str]:
+async def place_many(
+    urls: Sequence[str], count: int, at_once: int = 50, done: list[str] | None = None
+) -> list[str]:
     """Place mixed orders, each with a key, until each is acknowledged; returns their ids.
+
+    `done` is filled meanwhile, for who watches.
 
     An answer that is lost or a server that is away is asked again with the same key.
     """
@@ -37,19 +42,21 @@ async def place_many(urls: Sequence[str], count: int, at_once: int = 50) -> list
         async def place(number: int) -> str:
             body = a_checkout(**{"customer_id": f"c-{number % 13}", **MIXED[number % len(MIXED)]})
             headers = {"Idempotency-Key": f"{prefix}-{number}"}
-            deadline = time.monotonic() + 150
-            while True:
-                url = urls[number % len(urls)]
+            url = f"{urls[number % len(urls)]}/checkout"
+
+            async def look() -> str | None:
                 try:
                     async with gate:
-                        answer = await client.post(f"{url}/checkout", json=body, headers=headers)
-                    if answer.status_code == 201:
-                        return str(answer.json()["order_id"])
-                    assert answer.status_code in {409, 429, 500, 503}, answer.text
+                        answer = await client.post(url, json=body, headers=headers)
                 except httpx.TransportError:
-                    pass
-                assert time.monotonic() < deadline, f"checkout {number} was never acknowledged"
-                await asyncio.sleep(0.1)
+                    return None
+                assert answer.status_code in {201, 409, 429, 500, 503}, answer.text
+                return str(answer.json()["order_id"]) if answer.status_code == 201 else None
+
+            order_id: str = await until_async(look, 150, f"the answer to {number}", pause_s=0.1)
+            if done is not None:
+                done.append(order_id)
+            return order_id
 
         return await asyncio.gather(*(place(n) for n in range(count)))
 
