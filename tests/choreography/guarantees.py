@@ -46,14 +46,15 @@ def of_step(before: World, after: World) -> Iterator[str]:
             yield f"G3 too early: {type(event).__name__}"
         if any(identity(event) == identity(earlier) for earlier in before.published):
             yield f"G4 twice: {type(event).__name__}"
-    for owed in after.effects:
+    for owed in after.effects if after.effects is not before.effects else ():
         if (owed in before.answers or after.effects.count(owed) > 1) and owed not in before.effects:
             yield f"G4 asked for anew: {owed[1]}"
+    if after.own is before.own:
+        return
     for name, state in before.own.items():
         if (name, type(state).__name__) in LAST and after.own[name] != state:
             yield f"I8 {name} left {type(state).__name__}"
-    if after.own is not before.own:
-        yield from of_waiting(after)
+    yield from of_waiting(after)
 
 
 def of_waiting(world: World) -> Iterator[str]:

@@ -108,7 +108,7 @@ def heard(world: World, fired: tuple[Fire, ...]) -> Iterator[tuple[Service, Any]
 def test_what_was_heard_of_a_settled_order_decides_nothing_without_an_inbox(story: str) -> None:
     for world, fired in ends(story):
         for service, message in heard(world, fired):
-            answer = replace(world, is_late=True).decide(service, message)
+            answer = world._replace(is_late=True).decide(service, message)
             assert isinstance(answer, Decision)
             assert answer == Decision(quiet=answer.quiet or "no reason was given"), (
                 f"{type(world.own[service.name]).__name__} x {message}"

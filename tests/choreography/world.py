@@ -5,11 +5,11 @@ cursors are all there is to tell two worlds apart.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cache
 from types import MappingProxyType
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 from uuid import UUID
 
 from chassis.service import Service
@@ -110,38 +110,52 @@ CANCEL_NOW: Final = Command("order", CANCEL)
 DISPATCH_NOW: Final = Command("shipping", DISPATCH)
 
 
-@cache
-def id_of(subject: str, wire_type: str, attempt: int) -> UUID:
-    return event_id(subject, wire_type, attempt)
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What is asked of an event again and again; it is kept alive, so that its id() stays its own."""
+
+    event: Any
+    identity: UUID
+    text: str
+
+
+_named: dict[int, Named] = {}
+id_of: Final = cache(event_id)
+
+
+def named(event: Any) -> Named:
+    """Worked out once per object: an order's open fields have no hash."""
+    found = _named.get(id(event))
+    if found is None:
+        entry = BY_EVENT[type(event)]
+        attempt = getattr(event, "attempt", 1)
+        identity = id_of(entry.subject_of(event), entry.wire_type, attempt)
+        found = _named[id(event)] = Named(event, identity, repr(event))
+    return found
 
 
 def identity(event: Any) -> UUID:
-    entry = BY_EVENT[type(event)]
-    return id_of(entry.subject_of(event), entry.wire_type, getattr(event, "attempt", 1))
+    return named(event).identity
 
 
-@dataclass(frozen=True, slots=True)
-class World:
-    own: Mapping[str, Any] = field(
-        default_factory=lambda: {name: service.initial for name, service in SERVICES.items()}
-    )
-    shared: Mapping[str, Mapping[str, Any]] = field(
-        default_factory=lambda: {name: {} for name in SERVICES}
-    )
+INITIAL: Final = {name: service.initial for name, service in SERVICES.items()}
+
+
+class World(NamedTuple):
+    """Never changed: `after` makes the next one. A tuple, as most of the work is to copy it."""
+
+    own: Mapping[str, Any] = INITIAL
+    shared: Mapping[str, Mapping[str, Any]] = dict.fromkeys(SERVICES, MappingProxyType({}))
     published: tuple[Any, ...] = ()  # in the order of publication, over all topics
-    logs: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: dict.fromkeys(SERVICES, ()))
-    queues: Mapping[tuple[str, str], tuple[Any, ...]] = field(
-        default_factory=lambda: dict.fromkeys(ROUTES, ())
-    )
-    cursors: Mapping[tuple[str, str], int] = field(default_factory=lambda: dict.fromkeys(ROUTES, 0))
-    inbox: Mapping[str, frozenset[UUID]] = field(
-        default_factory=lambda: {name: frozenset() for name in SERVICES}
-    )
+    logs: Mapping[str, tuple[str, ...]] = dict.fromkeys(SERVICES, ())
+    queues: Mapping[tuple[str, str], tuple[Any, ...]] = dict.fromkeys(ROUTES, ())
+    cursors: Mapping[tuple[str, str], int] = dict.fromkeys(ROUTES, 0)
+    inbox: Mapping[str, frozenset[UUID]] = dict.fromkeys(SERVICES, frozenset())
     effects: tuple[tuple[str, Any], ...] = ()
-    answers: Mapping[tuple[str, Any], Outcome] = field(default_factory=dict)  # the providers' books
+    answers: Mapping[tuple[str, Any], Outcome] = {}  # the providers' books
     timers: tuple[tuple[str, Any], ...] = ()
     is_late: bool = False
-    answer: Decision | Refusal = field(default_factory=Decision)
+    answer: Decision | Refusal = Decision()
 
     def key(self) -> Any:
         """Equal for worlds that can't be told apart by what may follow."""
@@ -172,22 +186,22 @@ class World:
                 return self.finished(move)
             case Fire(name, message, crash):
                 left = tuple(t for t in self.timers if crash or t != (name, message))
-                return replace(self, timers=left).decided(SERVICES[name], message)
+                return self._replace(timers=left).decided(SERVICES[name], message)
             case TimePasses():
-                return replace(self, is_late=True)
+                return self._replace(is_late=True)
             case Command(service, body):
                 return self.decided(SERVICES[service], body)
 
     def delivered(self, route: tuple[str, str]) -> "World":
         position = self.cursors[route]
-        moved = replace(self, cursors={**self.cursors, route: position + 1})
+        moved = self._replace(cursors={**self.cursors, route: position + 1})
         return moved.received(SERVICES[route[0]], self.queues[route][position])
 
     def finished(self, move: Finish) -> "World":
         owed = (move.service, move.effect)
         answer = self.answers.get(owed, move.outcome)
         left = tuple(other for other in self.effects if move.crash or other != owed)
-        answered = replace(self, effects=left, answers={**self.answers, owed: answer})
+        answered = self._replace(effects=left, answers={**self.answers, owed: answer})
         if move.crash == "lost":
             return answered
         return answered.decided(SERVICES[move.service], outcome_of(move.effect, answer))
@@ -197,25 +211,26 @@ class World:
         seen, number = self.inbox[service.name], identity(event)
         if number in seen:
             return self
-        noted = replace(self, inbox={**self.inbox, service.name: seen | {number}})
+        noted = self._replace(inbox={**self.inbox, service.name: seen | {number}})
         return noted.decided(service, event)
 
     def decide(self, service: Service, message: Any) -> Decision | Refusal:
-        return service.decide(
-            self._state(service, message), message, LATE if self.is_late else IN_TIME
-        )
+        return self._decide(service, self._state(service, message), message)
+
+    def _decide(self, service: Service, state: Any, message: Any) -> Decision | Refusal:
+        return service.decide(state, message, LATE if self.is_late else IN_TIME)
 
     def decided(self, service: Service, message: Any) -> "World":
-        state, decision = self._state(service, message), self.decide(service, message)
-        if isinstance(decision, Refusal) or not any(
-            (decision.events, decision.effects, decision.dropped)
+        state = self._state(service, message)
+        decision = self._decide(service, state, message)
+        if isinstance(decision, Refusal) or not (
+            decision.events or decision.effects or decision.dropped
         ):
-            return replace(self, answer=decision)
+            return self._replace(answer=decision)
         for event in decision.events:
             state = service.evolve(state, event)
         own, rows = service.parted(state)
-        return replace(
-            self,
+        return self._replace(
             own={**self.own, service.name: own},
             shared={**self.shared, service.name: {**self.shared[service.name], **rows}},
             published=(*self.published, *decision.events),
@@ -230,7 +245,7 @@ class World:
         )
 
     def _log(self, service: Service, decision: Decision) -> tuple[str, ...]:
-        return (*self.logs[service.name], *(_told(event) for event in decision.events))
+        return (*self.logs[service.name], *(named(event).text for event in decision.events))
 
     def _state(self, service: Service, message: Any) -> Any:
         """Only the shared rows that the service names for the message, as in the chassis."""
@@ -242,7 +257,7 @@ class World:
         """A fact from before the order: it only fills a row that orders share."""
         rows = self.shared[service.name]
         _, filled = service.parted(service.evolve(service.scoped(service.initial, rows), fact))
-        return replace(self, shared={**self.shared, service.name: filled})
+        return self._replace(shared={**self.shared, service.name: filled})
 
     def settled(self, outcome: Outcome = "success") -> "World":
         """Every queue run empty, first come first served; no timer is due meanwhile."""
@@ -317,13 +332,3 @@ def _appended(
             if topic == BY_EVENT[type(event)].topic and type(event) in SERVICES[service].consumes:
                 longer[service, topic] = (*longer[service, topic], event)
     return longer
-
-
-_names: dict[int, tuple[Any, str]] = {}
-
-
-def _told(event: Any) -> str:
-    """The event as text, told once per object (an order's open fields have no hash)."""
-    if id(event) not in _names:
-        _names[id(event)] = event, repr(event)
-    return _names[id(event)][1]
