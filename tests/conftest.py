@@ -1,7 +1,10 @@
 """Servers and services that tests share. Each level starts only what it asks for."""
 
+import gc
+import ssl
 import tempfile
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import hypothesis  # noqa: F401 - early: its plugin loads it at the end, when a parse may meet the collector
@@ -28,6 +31,20 @@ def _logs_as_before() -> Iterator[None]:
     before = structlog.get_config()
     yield
     structlog.configure(**before)
+
+
+def pytest_collection_finish() -> None:
+    """What is loaded stays: no collection goes through it again."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _certificates_are_read_once() -> Iterator[None]:
+    """`httpx.get` makes a client a call, which would read a bundle of certificates for 27 ms each."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ssl, "create_default_context", cache(ssl.create_default_context))
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
