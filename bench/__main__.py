@@ -14,7 +14,7 @@ import httpx
 import structlog
 from pydantic_core import to_json
 
-from bench.command import document, run, telling
+from bench.command import document, run, timed_printer
 from bench.compare import PEERS, compare
 from bench.options import options_of
 from bench.plots import draw
@@ -77,7 +77,7 @@ def main() -> int:
     found = options()
     figures = ("rate", "seconds", "orders", "backlog", "sizes")
     given = {name: getattr(found, name) for name in figures}
-    session = Bench(options_of(given, quick=found.quick), telling())
+    session = Bench(options_of(given, quick=found.quick), timed_printer())
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
@@ -92,7 +92,7 @@ def main() -> int:
         return 1
     finally:
         session.close()
-    session.tell(f"tables, figures and pictures: {found.out}")
+    session.print_line(f"tables, figures and pictures: {found.out}")
     return 0
 
 

@@ -48,8 +48,8 @@ def run(names: Sequence[str], session: Bench) -> Iterator[tuple[str, ScenarioRes
     minutes = sum(SCENARIOS[name].minutes for name in wanted)
     if not session.machine.is_quiet:
         busy = f"{session.machine.busy_percent:.0f} % of the CPU is used by others"
-        session.tell(f"{busy}: no figure will be what it could be")
-    session.tell(f"{', '.join(wanted)}: with the usual options some {minutes:g} minutes")
+        session.print_line(f"{busy}: no figure will be what it could be")
+    session.print_line(f"{', '.join(wanted)}: with the usual options some {minutes:g} minutes")
     for name in wanted:
         result = SCENARIOS[name].run(session)
         console.print(result.table().drawn())
@@ -65,11 +65,11 @@ def document(session: Bench, results: Mapping[str, ScenarioResult]) -> dict[str,
     }
 
 
-def telling() -> Any:
+def timed_printer() -> Any:
     """Lines with the seconds since now."""
     started = time.monotonic()
 
-    def tell(text: str) -> None:
+    def print_line(text: str) -> None:
         console.print(f"{time.monotonic() - started:7.1f} s  {text}")
 
-    return tell
+    return print_line

@@ -68,11 +68,11 @@ def compare(bench: Bench, peers: Iterable[str]) -> PeerComparison:
     bench.rig.stop_services()
     for peer in peers:
         for depth in depths_of(bench, peer):
-            bench.tell(f"{peer}, {depth} in flight")
+            bench.print_line(f"{peer}, {depth} in flight")
             found = ask(bench, peer, depth)
             if isinstance(found, str):
                 skipped[peer] = found
-                bench.tell(f"{peer} is skipped: {found}")
+                bench.print_line(f"{peer} is skipped: {found}")
                 break
             settings[peer] = found["settings"]
             sides += sides_of(found)
@@ -88,14 +88,14 @@ def depths_of(bench: Bench, peer: str) -> list[int]:
 
 def ours(depth: int, measured: Measured) -> Side:
     report = measured.report
-    whole = report.end_to_end
+    latency = report.end_to_end
     return Side(
         OURS,
         depth,
         report.settled,
         report.settled_per_s,
-        whole.p50_ms,
-        whole.p99_ms,
+        latency.p50_ms,
+        latency.p99_ms,
         measured.cpu_us_in_all,
         report.unsettled,
     )
@@ -117,11 +117,11 @@ def ask(bench: Bench, peer: str, depth: int) -> Mapping[str, Any] | str:
         )
     except subprocess.TimeoutExpired:
         return f"no figures within {LIMIT_S} s"
-    said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+    output = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
     if done.returncode == NOT_HERE:
-        return said[-1]
+        return output[-1]
     if done.returncode:  # what others have shown by then is not to be lost
-        return f"it failed: {said[-1]}"
+        return f"it failed: {output[-1]}"
     result: dict[str, Any] = json.loads(done.stdout)
     return result
 

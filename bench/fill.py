@@ -14,7 +14,7 @@ import asyncpg
 import psutil
 from redis import Redis
 
-from bench.rig import Tell
+from bench.rig import PrintLine
 from guarantees.services import WITH_DATABASE
 from saga_cli.topology import BY_NAME, Addresses
 
@@ -45,7 +45,7 @@ PREFIX: Final = "loyalty:order:"
 @dataclass
 class Filler:
     addresses: Addresses
-    tell: Tell
+    print_line: PrintLine
     orders: int = 0
     in_redis: int = 0
     _template: int = 0
@@ -66,7 +66,7 @@ class Filler:
                 template = await _templates(connection, tables)
                 wanted = orders // template
                 for table in tables:
-                    self.tell(f"growth: {service}.{table} to {orders} orders")
+                    self.print_line(f"growth: {service}.{table} to {orders} orders")
                     await _copy(connection, table, self._copies, wanted, AT_ONCE // template or 1)
                 await connection.execute("VACUUM ANALYZE")
                 await connection.execute("CHECKPOINT")
@@ -81,7 +81,7 @@ class Filler:
             self._keys = self._keys or list(redis.scan_iter(f"{PREFIX}????????-*", count=1000))
             held: Any = redis.memory_usage(self._keys[0])
             most = psutil.virtual_memory().available // OF_MEMORY // held
-            self.tell(f"growth: Redis to {min(orders, most)} orders")
+            self.print_line(f"growth: Redis to {min(orders, most)} orders")
             copies = self._names(min(orders, self.in_redis + most))
             while names := list(islice(copies, 1000)):
                 with redis.pipeline(transaction=False) as pipeline:

@@ -42,17 +42,17 @@ class LoadGenerator:
         self.early: dict[bytes, tuple[float, str]] = {}
         self.requests = requests(plan)
         self.started = time.monotonic()
-        self.heard_at = self.started
+        self.answered_at = self.started
 
     async def run(self) -> Observed:
         listening = asyncio.create_task(self._listen())
-        self.started = self.heard_at = time.monotonic()
+        self.started = self.answered_at = time.monotonic()
         cpu = time.process_time()
-        _say(f"started {self.started}")
+        _write_line(f"started {self.started}")
         await (self._closed() if self.plan.in_flight else self._open())
         await self._until(lambda: len(self.seen.answered) == len(self.seen.late))
         self.seen.placed_s = self._now()
-        _say(f"placed {self.seen.placed_s}")
+        _write_line(f"placed {self.seen.placed_s}")
         await self._until(lambda: not self.pending)
         self.seen.cpu_s = time.process_time() - cpu
         listening.cancel()
@@ -91,7 +91,7 @@ class LoadGenerator:
 
     def _settled(self, due: float, at: float, how: str) -> None:
         self.seen.settled.append(Settled(due, at, how))
-        self.heard_at = time.monotonic()
+        self.answered_at = time.monotonic()
         self.slots.release()
 
     async def _listen(self) -> None:
@@ -111,7 +111,7 @@ class LoadGenerator:
         """Or until nothing has been heard of for as long as the plan has patience."""
         since = time.monotonic()
         while not done():
-            if time.monotonic() - max(since, self.heard_at) > self.plan.patience_s:
+            if time.monotonic() - max(since, self.answered_at) > self.plan.patience_s:
                 return
             await asyncio.sleep(POLL_S)
 
@@ -155,7 +155,7 @@ async def run(plan: LoadPlan) -> Observed:
         await stop_within(log, 5)
 
 
-def _say(line: str) -> None:
+def _write_line(line: str) -> None:
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 
@@ -163,7 +163,7 @@ def _say(line: str) -> None:
 def main() -> None:
     plan = PLAN.validate_json(sys.argv[1])
     seen = uvloop.run(run(plan))
-    _say(to_json(reported(plan, seen)).decode())
+    _write_line(to_json(reported(plan, seen)).decode())
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ def bench(
     if unknown := [name for name in names if name not in SCENARIOS]:
         fail(f"there is no scenario {plain(unknown[0])!r}; there are {', '.join(SCENARIOS)}")
     options = options_of({**figures, "sizes": numbers(sizes) if sizes else None}, quick=quick)
-    command.bench(names, Bench(options, command.telling()), json)
+    command.bench(names, Bench(options, command.timed_printer()), json)
 
 
 def options_of(given: Mapping[str, Any], *, quick: bool) -> BenchOptions:

@@ -172,10 +172,10 @@ def main() -> None:
             for jobs in map(int, options.jobs.split(",")):
                 done = rebuild(stack.addresses, name, jobs)
                 rate = done["events"] / done["seconds"]
-                said = (
+                figures = (
                     f"{done['events']:,} events, {done['orders']:,} orders, {done['seconds']:.1f} s"
                 )
-                print(f"  {jobs} process(es): {said}, {rate:,.0f} events/s", flush=True)
+                print(f"  {jobs} process(es): {figures}, {rate:,.0f} events/s", flush=True)
     finally:
         stack.stop()
 

@@ -93,13 +93,13 @@ class LoadReport:
         return self.settled_per_s * self.confirmed / max(self.settled, 1)
 
     @property
-    def fell_behind(self) -> bool:
+    def is_late(self) -> bool:
         """The generator, not the system: then its figures are worth little."""
-        return self.late_p99_ms > BEHIND_MS
+        return self.late_p99_ms > LATE_MS
 
 
 REPORT: Final = TypeAdapter(LoadReport)
-BEHIND_MS: Final = 50.0
+LATE_MS: Final = 50.0
 
 
 def reported(plan: LoadPlan, seen: Observed) -> LoadReport:

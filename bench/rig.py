@@ -22,7 +22,7 @@ from saga_cli.stack.services import Services
 from saga_cli.topology import SERVICES
 
 QUIET_S: Final = 0.5
-Tell = Callable[[str], None]
+PrintLine = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,16 +63,16 @@ class Generator:
         return float(self._line("placed"))
 
     def report(self) -> LoadReport:
-        """Raises RuntimeError where the generator failed; it has said why."""
-        said = self._read()
-        if said.startswith("placed"):
-            said = self._read()
+        """Raises RuntimeError where the generator failed; its stderr has the reason."""
+        line = self._read()
+        if line.startswith("placed"):
+            line = self._read()
         self.process.wait()
-        return REPORT.validate_json(said)
+        return REPORT.validate_json(line)
 
     def _line(self, word: str) -> str:
         name, _, value = self._read().partition(" ")
-        assert name == word, f"the generator said {name!r} where it should say {word!r}"
+        assert name == word, f"the generator wrote {name!r} instead of {word!r}"
         return value
 
     def _read(self) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench.machine import Machine, this_one
-from bench.rig import BenchRig, Tell, running
+from bench.rig import BenchRig, PrintLine, running
 from saga_cli.topology import SERVICES
 
 
@@ -41,13 +41,13 @@ QUICK = BenchOptions(
     instances=2,
     services=("payment",),
 )
-"""Shows that everything works; its figures say nothing."""
+"""Shows that everything works; its figures mean nothing."""
 
 
 @dataclass
 class Bench:
     options: BenchOptions
-    tell: Tell
+    print_line: PrintLine
     machine: Machine = field(default_factory=this_one)
     per_s: float = 0.0
     """The capacity once it is known: orders a second."""
@@ -65,7 +65,7 @@ class Bench:
     def fresh(self, **wanted: Any) -> Iterator[BenchRig]:
         """A system of the scenario's own; what others shared is gone by then."""
         self.close()
-        self.tell("starting Kafka, PostgreSQL, Redis and five services, some 15 s")
+        self.print_line("starting Kafka, PostgreSQL, Redis and five services, some 15 s")
         with running(**wanted) as rig:
             rig.load(orders=self.options.orders, in_flight=64)
             yield rig

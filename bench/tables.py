@@ -16,7 +16,7 @@ class Table:
     def drawn(self) -> Drawn:
         table = Drawn(*self.columns, title=self.title, title_justify="left")
         for row in self.rows:
-            table.add_row(*map(said, row))
+            table.add_row(*map(formatted, row))
         return table
 
     def markdown(self) -> str:
@@ -26,10 +26,10 @@ class Table:
         yield f"| {' | '.join(self.columns)} |"
         yield f"|{'---|' * len(self.columns)}"
         for row in self.rows:
-            yield f"| {' | '.join(map(said, row))} |"
+            yield f"| {' | '.join(map(formatted, row))} |"
 
 
-def said(value: Any) -> str:
+def formatted(value: Any) -> str:
     """Three digits are enough of what moves by some percent from run to run."""
     if isinstance(value, float):
         return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"  # noqa: PLR2004

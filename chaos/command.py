@@ -25,13 +25,13 @@ def chaos(options: TrialOptions) -> None:
         fail(str(error))
     except (TimeoutError, RuntimeError, ExceptionGroup) as error:
         fail(f"the trial itself failed: {message_of(error)}; again: {options.command}", 1)
-    _tell(verdict)
+    _print(verdict)
     if not verdict.is_clean:
         fail(f"not clean; again: {options.command}", 1)
     console.print("[green]Clean: G1 to G7 hold, and the provider's ledger agrees.[/]")
 
 
-def _tell(verdict: Verdict) -> None:
+def _print(verdict: Verdict) -> None:
     console.print(
         f"\norders: {verdict.acknowledged} acknowledged, {verdict.gave_up} given up by the customer;"
         f" {_counts(verdict.states)}"
@@ -43,7 +43,7 @@ def _tell(verdict: Verdict) -> None:
     if verdict.ended:
         console.print(f"processes that ended by themselves: {_counts(Counter(verdict.ended))}")
     if verdict.settled_s is not None:
-        console.print(f"settled {verdict.settled_s:.1f} s after the last fault was mended")
+        console.print(f"settled {verdict.settled_s:.1f} s after the last fault ended")
     console.print(
         f"{verdict.events} events and five databases: {len(verdict.violations)} violations"
     )

@@ -52,13 +52,13 @@ class CustomerLoad:
                 await asyncio.sleep(max(0.0, started + number / rate - time.monotonic()))
 
     async def come_back(self, count: int) -> None:
-        """Some of those who were answered ask once more with their keys, and are told the same."""
+        """Some of those who were answered ask once more with their keys, and get the same answer."""
         for placed in self.rng.sample(self.placed, min(count, len(self.placed))):
             answer = await self._order(placed.key, placed.body)
             order_id = answer.order_id if answer else "nothing"
             if order_id != placed.order_id:
-                said = f"{placed.key} was told {placed.order_id}, then {order_id}"
-                self.surprises.append(f"G5 {said}")
+                what = f"{placed.key} was answered {placed.order_id}, then {order_id}"
+                self.surprises.append(f"G5 {what}")
 
     async def _visit(self, number: int) -> None:
         (changes,) = self.rng.choices(KINDS, KIND_WEIGHTS)

@@ -68,7 +68,7 @@ class Reset(Response):
 class FakeStripe:
     """`script` has the faults of the next calls of a step; `chaos` makes them up for all others.
 
-    `webhooks` are addresses of which one is told of each event at once, and told again.
+    `webhooks` are addresses, one of which gets each event at once, and again.
     """
 
     books: StripeBooks = field(default_factory=StripeBooks)

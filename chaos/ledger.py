@@ -15,17 +15,17 @@ def disagreements(books: StripeBooks, payments: Mapping[str, StoredRow]) -> list
         if order_id not in payments
     ]
     for order_id, payment in payments.items():
-        told = _told(payment)
+        reported = _reported(payment)
         moved = (charged.get(order_id, []), given_back.get(order_id, []))
-        if moved != told:
+        if moved != reported:
             problems.append(
-                f"G4 {payment.status}: charged and refunded {moved}, not {told} ({order_id})"
+                f"G4 {payment.status}: charged and refunded {moved}, not {reported} ({order_id})"
             )
     held = [i["id"] for i in books.intents.values() if i["status"] == "requires_capture"]
     return problems + [f"G2 the provider still holds money on a card ({id_})" for id_ in held]
 
 
-def _told(payment: StoredRow) -> tuple[list[int], list[int]]:
+def _reported(payment: StoredRow) -> tuple[list[int], list[int]]:
     detail = payment.detail
     if payment.status == "Captured":
         return [detail["captured_minor"]], []

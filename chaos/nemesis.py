@@ -20,11 +20,11 @@ REPLICATED_S: Final = 10
 @dataclass
 class ChaosNemesis:
     rig: ChaosRig
-    tell: Callable[[str], None]
+    print_line: Callable[[str], None]
     done: Counter[str] = field(default_factory=Counter)
 
     async def run(self, faults: Sequence[PlannedFault], seconds: float) -> None:
-        """All faults at their times; returns when the last is mended."""
+        """All faults at their times; returns when the last has ended."""
         started = time.monotonic()
         turns = {lane: asyncio.Lock() for lane in range(len(LANES))}
         async with asyncio.TaskGroup() as tasks:
@@ -36,9 +36,9 @@ class ChaosNemesis:
         """The one before may take longer to mend than was planned; the end is the end."""
         async with turn:
             if time.monotonic() > end:
-                self.tell(f"too late for: {fault}")
+                self.print_line(f"too late for: {fault}")
                 return
-            self.tell(str(fault))
+            self.print_line(str(fault))
             self.done[fault.kind] += 1
             await self._do(fault)
 
@@ -136,7 +136,7 @@ class ChaosNemesis:
 
     async def _replicated(self) -> None:
         """A broker's trouble begins when the last one's is over, if that comes soon enough."""
-        deadline, why = time.monotonic() + REPLICATED_S, "a copy is behind"
+        deadline, why = time.monotonic() + REPLICATED_S, "a replica lags"
         while time.monotonic() < deadline:
             try:
                 async with asyncio.timeout(REPLICATED_S):
@@ -145,7 +145,7 @@ class ChaosNemesis:
             except Exception as error:  # noqa: BLE001 - a broker that is not back yet, in whatever way
                 why = type(error).__name__
             await asyncio.sleep(RESET_EVERY_S)
-        self.tell(f"not all copies are in sync yet: {why}")
+        self.print_line(f"not all copies are in sync yet: {why}")
 
     async def _kill_server(self, fault: PlannedFault) -> None:
         server = self.rig.server(fault.kind.removeprefix("kill "))

@@ -20,7 +20,7 @@ from chaos.proxy import Proxy
 from chaos.switch import Switch
 from saga_cli.log.reader import TOPICS
 from saga_cli.stack import kafka, ports, servers
-from saga_cli.stack.processes import Process
+from saga_cli.stack.processes import ChildProcess
 from saga_cli.stack.seed import seed
 from saga_cli.stack.services import Instance, Services
 from saga_cli.topology import BY_NAME, SERVICES, Addresses
@@ -68,7 +68,7 @@ class ChaosRig:
     def instance(self, name: str) -> Instance:
         return next(i for i in self.services.instances if i.process.name == name)
 
-    def server(self, name: str) -> Process:
+    def server(self, name: str) -> ChildProcess:
         return next(process for process in self.servers.all if process.name == name)
 
     def links_of(self, names: Iterable[str], wanted: Iterable[str]) -> list[Proxy]:

@@ -102,7 +102,7 @@ class StripeBooks:
             code, decline_code = DECLINING[intent["token"]]
             failure = {"type": "card_error", "code": code, "decline_code": decline_code}
             intent |= {"status": "requires_payment_method", "last_payment_error": failure}
-            self._tell("payment_intent.payment_failed", intent)
+            self._notify("payment_intent.payment_failed", intent)
             raise StripeRefusalError(
                 402, "card_error", code, decline_code=decline_code, payment_intent=dict(intent)
             )
@@ -121,7 +121,7 @@ class StripeBooks:
     def _charge(self, intent: Thing) -> Thing:
         intent |= {"status": "succeeded", "amount_received": intent["amount"]}
         self.charged.append(_movement(intent))
-        self._tell("payment_intent.succeeded", intent)
+        self._notify("payment_intent.succeeded", intent)
         return intent
 
     def cancel(self, id_: str) -> Thing:
@@ -129,7 +129,7 @@ class StripeBooks:
         if intent["status"] not in CANCELLABLE:
             raise invalid("payment_intent_unexpected_state")
         intent["status"] = "canceled"
-        self._tell("payment_intent.canceled", intent)
+        self._notify("payment_intent.canceled", intent)
         return intent
 
     def intent(self, id_: str) -> Thing:
@@ -169,10 +169,10 @@ class StripeBooks:
         refund["status"] = status
         if status == "succeeded":
             self.given_back.append(_movement(refund))
-            self._tell("refund.updated", refund)
+            self._notify("refund.updated", refund)
         elif status == "failed":
             refund["failure_reason"] = "expired_or_canceled_card"
-            self._tell("refund.failed", refund)
+            self._notify("refund.failed", refund)
 
     def refund(self, id_: str) -> Thing:
         if id_ not in self.refunds:
@@ -183,7 +183,7 @@ class StripeBooks:
         for thing in (*self.intents.values(), *self.refunds.values()):
             thing["created"] -= int(seconds)
 
-    def _tell(self, type_: str, thing: Thing) -> None:
+    def _notify(self, type_: str, thing: Thing) -> None:
         self.events.append(
             {
                 "id": self.id("evt"),

@@ -13,7 +13,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Final
 
-from saga_cli.stack.processes import Process, run
+from saga_cli.stack.processes import ChildProcess, run
 
 NETWORK: Final = IPv4Address("198.18.0.0")  # /15, set apart for trials of networks (RFC 2544)
 SIZE: Final = 16  # addresses of one switch: a /28
@@ -24,8 +24,8 @@ START_S: Final = 10
 class Switch:
     """Port n leads to the namespace of number n, counted from 1."""
 
-    hub: Process
-    ends: Sequence[Process]
+    hub: ChildProcess
+    ends: Sequence[ChildProcess]
     first: IPv4Address
 
     def address(self, number: int) -> str:
@@ -84,7 +84,7 @@ def _wire(switch: Switch) -> None:
         run([*_within(end), "ip", "link", "set", "lo", "up"])
 
 
-def _cable(add: Sequence[str], peer: str, into: Process) -> None:
+def _cable(add: Sequence[str], peer: str, into: ChildProcess) -> None:
     run([*add, "type", "veth", "peer", "name", peer, "netns", str(into.pid)])
 
 
@@ -93,12 +93,12 @@ def _address(within: Sequence[str], device: str, address: str) -> None:
     run([*within, "ip", "link", "set", device, "up"])
 
 
-def _within(process: Process) -> list[str]:
+def _within(process: ChildProcess) -> list[str]:
     return ["nsenter", f"--net=/proc/{process.pid}/ns/net"]
 
 
-def _namespace(name: str, folder: Path) -> Process:
-    process = Process(name, ["unshare", "--net", "sleep", "infinity"], folder / f"{name}.log")
+def _namespace(name: str, folder: Path) -> ChildProcess:
+    process = ChildProcess(name, ["unshare", "--net", "sleep", "infinity"], folder / f"{name}.log")
     process.start()
     own, deadline = Path("/proc/self/ns/net").readlink(), time.monotonic() + START_S
     while Path(f"/proc/{process.pid}/ns/net").readlink() == own:

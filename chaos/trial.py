@@ -58,12 +58,12 @@ class Verdict:
         return self.settled_s is not None and not self.violations
 
 
-async def run(options: TrialOptions, tell: Callable[[str], None]) -> Verdict:
+async def run(options: TrialOptions, print_line: Callable[[str], None]) -> Verdict:
     """Raises TimeoutError, RuntimeError or an ExceptionGroup of them where the stack itself fails."""
     started = time.monotonic()
 
     def timed(text: str) -> None:
-        tell(f"{time.monotonic() - started:7.1f} s  {text}")
+        print_line(f"{time.monotonic() - started:7.1f} s  {text}")
 
     async with asyncio.timeout(START_S) as limit:
         async with rig.running(random.Random(options.seed)) as system:  # noqa: S311
@@ -84,28 +84,30 @@ def _no_switch(system: ChaosRig) -> str:
     return f"no network namespaces here ({why}): a broker is stopped instead of cut off"
 
 
-async def _try(options: TrialOptions, system: ChaosRig, tell: Callable[[str], None]) -> Verdict:
+async def _try(
+    options: TrialOptions, system: ChaosRig, print_line: Callable[[str], None]
+) -> Verdict:
     def urls(service: str) -> list[str]:
         return [instance.url for instance in system.services.of(service)]
 
     dice = random.Random(options.seed)  # noqa: S311 - who orders what, no secret
     customers = CustomerLoad(urls, dice, f"chaos-{options.seed}")
-    nemesis, closed = ChaosNemesis(system, tell), asyncio.Event()
+    nemesis, closed = ChaosNemesis(system, print_line), asyncio.Event()
     keeper = asyncio.create_task(system.keep_up())
     try:
         coming = asyncio.create_task(customers.come(options.rate, closed))
         async with asyncio.timeout(options.seconds + MEND_S):
             faults = plan(options.seed, options.seconds, PARTS)
             await nemesis.run(faults, options.seconds)
-        tell("all is mended")
-        mended, system.provider.chaos = time.monotonic(), None
+        print_line("all faults are over")
+        faults_ended, system.provider.chaos = time.monotonic(), None
         closed.set()
         await coming
         acknowledged = [placed.order_id for placed in customers.placed]
         look = settled(system.addresses, acknowledged, SETTLE_S)
         report = await asyncio.to_thread(asyncio.run, look)  # as the links have to carry on
-        settled_s = time.monotonic() - mended if report.is_clean else None
-        tell("settled" if report.is_clean else f"not settled after {SETTLE_S} s")
+        settled_s = time.monotonic() - faults_ended if report.is_clean else None
+        print_line("settled" if report.is_clean else f"not settled after {SETTLE_S} s")
         await customers.come_back(COME_BACK)
         return await _judged(system, customers, nemesis, report, settled_s)
     finally:

@@ -33,7 +33,7 @@ _suspected: OrderedDict[bytes, int] = OrderedDict()
 
 
 @dataclass(slots=True)
-class Entry:
+class BatchEntry:
     """A record as aiokafka's fetcher takes it."""
 
     offset: int
@@ -84,7 +84,7 @@ class Batch:
             if self.is_damaged:
                 self.why = "its checksum is wrong"
         except Exception as error:  # noqa: BLE001 - whatever it is, the batch says so
-            self.why = _said(error)
+            self.why = _reason_of(error)
 
     @property
     def producer_id(self) -> int | None:
@@ -129,7 +129,7 @@ class Batch:
             try:
                 return list(self._of_aiokafka())
             except Exception as error:  # noqa: BLE001 - it is read by hand then
-                self.why = _said(error)
+                self.why = _reason_of(error)
             if self.raw[MAGIC_AT] == MAGIC:
                 return _by_hand(self.raw, self.why)
         return [_of_batch(self.raw, self.base_offset, self.last_offset, self.why)]
@@ -200,14 +200,14 @@ def _header(raw: bytes) -> Header:
     return Header(*HEADER.unpack_from(raw))
 
 
-def _by_hand(raw: bytes, why: str) -> list[Entry]:
+def _by_hand(raw: bytes, why: str) -> list[BatchEntry]:
     """The records of a batch whose checksum is right. Offsets rise, from the first to the last."""
     header = _header(raw)
     try:
         payload = decompressed(header.attributes & 0x07, raw[HEADER.size :])
     except Exception as error:  # noqa: BLE001 - whatever a codec raises for what is no data of its
-        return [_of_batch(raw, header.base_offset, header.last_offset, _said(error))]
-    found: list[Entry] = []
+        return [_of_batch(raw, header.base_offset, header.last_offset, _reason_of(error))]
+    found: list[BatchEntry] = []
     at, offset = 0, header.base_offset
     for _ in range(header.records):
         try:
@@ -216,20 +216,20 @@ def _by_hand(raw: bytes, why: str) -> list[Entry]:
             if length < 0 or end > len(payload):
                 raise ValueError("its length is wrong")  # noqa: TRY301 - as all else
         except Exception as error:  # noqa: BLE001 - there is no next record without it
-            found.append(_unreadable(header, header.last_offset, payload[at:], _said(error)))
+            found.append(_unreadable(header, header.last_offset, payload[at:], _reason_of(error)))
             break
         try:
             entry = _record(payload[:end], start, header)
             if not offset <= entry.offset <= header.last_offset:
                 raise ValueError("its offset is wrong")  # noqa: TRY301 - as all else
         except Exception as error:  # noqa: BLE001 - the others of its batch are read all the same
-            entry = _unreadable(header, offset, payload[at:end], _said(error))
+            entry = _unreadable(header, offset, payload[at:end], _reason_of(error))
         found.append(entry)
         at, offset = end, entry.offset + 1
     return found or [_of_batch(raw, header.base_offset, header.last_offset, why)]
 
 
-def _record(payload: bytes, at: int, header: Header) -> Entry:
+def _record(payload: bytes, at: int, header: Header) -> BatchEntry:
     """One record, which ends where the payload does. Raises ValueError or IndexError."""
     timestamp_delta, at = decode_varint(
         payload, at + 1
@@ -250,7 +250,7 @@ def _record(payload: bytes, at: int, header: Header) -> Entry:
     log_append = bool(header.attributes & TIMESTAMP_TYPE)
     timestamp = header.max_timestamp if log_append else header.first_timestamp + timestamp_delta
     offset = header.base_offset + offset_delta
-    return Entry(offset, timestamp, int(log_append), key, value, headers)
+    return BatchEntry(offset, timestamp, int(log_append), key, value, headers)
 
 
 def _bytes(payload: bytes, at: int) -> tuple[bytes | None, int]:
@@ -270,21 +270,21 @@ def _name(raw: bytes) -> str:
         return raw.replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace")
 
 
-def _of_batch(raw: bytes, first: int, last: int, why: str) -> Entry:
+def _of_batch(raw: bytes, first: int, last: int, why: str) -> BatchEntry:
     """A whole batch as one record, at its last offset: no reader that begins within it misses it."""
     timestamp = _header(raw).max_timestamp if len(raw) >= HEADER.size else -1
     reason = f"the batch of offsets {first} to {last} can't be read: {why}"
-    return Entry(last, timestamp, 0, None, raw[:KEPT_BYTES], [(UNREADABLE, reason.encode())])
+    return BatchEntry(last, timestamp, 0, None, raw[:KEPT_BYTES], [(UNREADABLE, reason.encode())])
 
 
-def _unreadable(header: Header, offset: int, raw: bytes, why: str) -> Entry:
+def _unreadable(header: Header, offset: int, raw: bytes, why: str) -> BatchEntry:
     reason = f"the record at offset {offset} can't be read: {why}"
     headers: list[tuple[str, bytes | None]] = [(UNREADABLE, reason.encode())]
-    return Entry(offset, header.max_timestamp, 0, None, raw[:KEPT_BYTES], headers)
+    return BatchEntry(offset, header.max_timestamp, 0, None, raw[:KEPT_BYTES], headers)
 
 
-def _said(error: Exception) -> str:
+def _reason_of(error: Exception) -> str:
     """What went wrong, as text without surrogates and of bounded length."""
     name = "" if isinstance(error, ValueError | UnsupportedCodecError) else type(error).__name__
-    said = f"{name}: {error}" if name else str(error)
-    return said[:500].encode("utf-8", "backslashreplace").decode()
+    reason = f"{name}: {error}" if name else str(error)
+    return reason[:500].encode("utf-8", "backslashreplace").decode()

@@ -16,7 +16,7 @@ from chassis.metrics import CIRCUIT
 log = structlog.get_logger()
 
 
-class State(IntEnum):
+class CircuitState(IntEnum):
     CLOSED = 0
     HALF_OPEN = 1
     OPEN = 2
@@ -31,7 +31,7 @@ class Circuit:
     failures_max: int = 5
     cool_s: float = 1.0
     cool_max_s: float = 30.0
-    state: State = State.CLOSED
+    state: CircuitState = CircuitState.CLOSED
     why: str = ""
     _failing: set[str] = field(default_factory=set)
     _opened: int = 0
@@ -40,29 +40,29 @@ class Circuit:
 
     def permits(self, free: int) -> int:
         """How many of the free slots may be used now."""
-        if self.state is State.OPEN and clock.monotonic() >= self._open_until:
-            self._to(State.HALF_OPEN)
+        if self.state is CircuitState.OPEN and clock.monotonic() >= self._open_until:
+            self._to(CircuitState.HALF_OPEN)
             self._probing = False
-        if self.state is State.HALF_OPEN:
+        if self.state is CircuitState.HALF_OPEN:
             return 0 if self._probing else min(free, 1)
-        return free if self.state is State.CLOSED else 0
+        return free if self.state is CircuitState.CLOSED else 0
 
     @property
     def is_probing(self) -> bool:
         """One call tells whether the provider is back: not one that has always failed."""
-        return self.state is State.HALF_OPEN
+        return self.state is CircuitState.HALF_OPEN
 
     def asking(self, count: int) -> None:
-        self._probing = self._probing or (self.state is State.HALF_OPEN and count > 0)
+        self._probing = self._probing or (self.state is CircuitState.HALF_OPEN and count > 0)
 
     def succeeded(self) -> None:
         """The provider answered, whatever it said."""
         self._failing.clear()
         self._opened = 0
-        if self.state is not State.CLOSED:
+        if self.state is not CircuitState.CLOSED:
             log.info("circuit_closed", provider=self.provider)
             self.why = ""
-            self._to(State.CLOSED)
+            self._to(CircuitState.CLOSED)
 
     def failed(self, effect_id: str, error: Exception) -> None:
         """The outcome is unknown. A provider that only asks for patience is not away."""
@@ -70,15 +70,17 @@ class Circuit:
             self._probing = False
             return
         self._failing.add(effect_id)
-        enough = len(self._failing) >= self.failures_max or self.state is State.HALF_OPEN
-        if self.state is not State.OPEN and (enough or isinstance(error, MisconfiguredError)):
+        enough = len(self._failing) >= self.failures_max or self.state is CircuitState.HALF_OPEN
+        if self.state is not CircuitState.OPEN and (
+            enough or isinstance(error, MisconfiguredError)
+        ):
             self._opened += 1
             cool_s = min(self.cool_max_s, self.cool_s * 2 ** min(self._opened - 1, 10))
             self._open_until = clock.monotonic() + cool_s
             self.why = str(error) or repr(error)
             log.error("circuit_opened", provider=self.provider, error=self.why, cool_s=cool_s)
-            self._to(State.OPEN)
+            self._to(CircuitState.OPEN)
 
-    def _to(self, state: State) -> None:
+    def _to(self, state: CircuitState) -> None:
         self.state = state
         CIRCUIT.labels(self.service, self.provider).set(state)

@@ -53,12 +53,15 @@ class Health:
     def clear(self, reason: str) -> None:
         self._reported.pop(reason, None)
 
-    def watch(self, reason: str, tell: Callable[[], str], *, blocking: bool = False) -> None:
-        self._watched[reason] = (tell, blocking)
+    def watch(self, reason: str, reason_of: Callable[[], str], *, blocking: bool = False) -> None:
+        self._watched[reason] = (reason_of, blocking)
 
     def now(self) -> tuple[Condition, ...]:
         """What fails now, what blocks first; a condition that is new or over is logged, and measured."""
-        failing = {reason: (tell(), blocking) for reason, (tell, blocking) in self._watched.items()}
+        failing = {
+            reason: (reason_of(), blocking)
+            for reason, (reason_of, blocking) in self._watched.items()
+        }
         failing = {reason: found for reason, found in failing.items() if found[0]} | self._reported
         for reason in self._known.keys() - failing.keys():
             over = self._known.pop(reason)

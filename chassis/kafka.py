@@ -98,13 +98,13 @@ async def await_topics(bootstrap: str, names: tuple[str, ...], stopping: asyncio
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=10_000)
     await admin.start()
     try:
-        told: set[str] = set()
+        reported: set[str] = set()
         while missing := set(names) - set(await admin.list_topics()):
             if stopping.is_set():
                 return
-            if missing != told:
+            if missing != reported:
                 log.info("waiting_for_topics", topics=sorted(missing))
-                told = missing
+                reported = missing
             await clock.wait(0.2)
     finally:
         await admin.close()

@@ -24,7 +24,9 @@ EFFECTS: Final = Counter(
 )
 BACKLOG: Final = Gauge("saga_backlog", "What waits in the store", ["service", "what"])
 LAG: Final = Gauge(
-    "saga_consumer_lag_records", "Records not yet read; NaN while Kafka does not tell", ["service"]
+    "saga_consumer_lag_records",
+    "Records not yet read; NaN while Kafka does not answer",
+    ["service"],
 )
 READY: Final = Gauge("saga_ready", "1 while the store can be committed to", ["service"])
 DEGRADED: Final = Gauge(

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from pydantic_settings import BaseSettings
 
 from chassis import clock, kafka, keeping, logs, tracing
-from chassis.circuit import Circuit, State
+from chassis.circuit import Circuit, CircuitState
 from chassis.commands import Commands
 from chassis.consumer import Consumer
 from chassis.effects import EffectWorker, itself
@@ -73,7 +73,9 @@ class Node:
         watch("circuit_open", self._open_circuits)
 
     def _open_circuits(self) -> str:
-        why = [f"{c.provider}: {c.why}" for c in self.circuits if c.state is not State.CLOSED]
+        why = [
+            f"{c.provider}: {c.why}" for c in self.circuits if c.state is not CircuitState.CLOSED
+        ]
         return "; ".join(why)
 
     async def conditions(self) -> tuple[Condition, ...]:

@@ -32,7 +32,7 @@ UNSEEN: Final = frozenset({"Absent", "Noted"})
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """While `by` is in a state of `sent` and `to` in one of `unheard`, `to` has not decided on `event`.
+    """While `by` is in a state of `sent` and `to` in one of `undecided`, `to` has not decided on `event`.
 
     `leads_to` are the events that `to` decides on it: none of them stands in the log before `event`,
     or another one that leads to it. Where `event` alone is no proof, as it may have come
@@ -43,7 +43,7 @@ class Hop:
     by: str
     sent: frozenset[str]
     to: str
-    unheard: frozenset[str]
+    undecided: frozenset[str]
     leads_to: frozenset[str]
     proof: str
 
@@ -54,9 +54,9 @@ def _step(service: str, forward: str, back: str, confirmed: str, cancelled: str)
 
 def _hop(event: str, by: str, to: str, leads_to: str = "", proof: str = "") -> Hop:
     """`by` and `to` are a service and its states each."""
-    (sender, *sent), (reader, *unheard) = by.split(), to.split()
+    (sender, *sent), (reader, *undecided) = by.split(), to.split()
     decided = frozenset(leads_to.split())
-    states = frozenset(sent), reader, frozenset(unheard)
+    states = frozenset(sent), reader, frozenset(undecided)
     return Hop(event, sender, *states, decided, proof or event)
 
 

@@ -27,7 +27,7 @@ from shared_events.loyalty import (
 from shared_events.order import OrderCancellationRequested
 from shared_events.shipping import ShipmentCancellationRefused, ShipmentCreated
 
-WORTHLESS: Final = money.ZERO_DECIMAL | money.WHOLE_UNITS
+WORTHLESS: Final = money.ZERO_DECIMAL | money.NO_FRACTIONS
 """Currencies whose unit is worth little: a point is for a hundred of them, elsewhere for each."""
 POINTS_MAX: Final = 10**15
 """No award takes a customer beyond: so a sum, with what may be awarded again, is exact in a double."""

@@ -72,7 +72,7 @@ def of_failed_refund(error: stripe.StripeError, order_id: str) -> RefundRefused:
     if isinstance(error, stripe.CardError) or error.code in WONT_REFUND:
         return RefundRefused(order_id=order_id, reason=_reason(error.error))
     if is_invalid(error):
-        raise RefusedError(_said(error)) from error
+        raise RefusedError(_message_of(error)) from error
     raise unknown(error) from error
 
 
@@ -84,7 +84,7 @@ def is_invalid(error: stripe.StripeError) -> bool:
 
 def unknown(error: stripe.StripeError) -> ProviderError:
     """The error as the chassis knows it: whom it concerns, and when to ask again."""
-    why = _said(error)
+    why = _message_of(error)
     if isinstance(error, stripe.AuthenticationError | stripe.PermissionError):
         return MisconfiguredError(why)
     after_s = _seconds((error.headers or {}).get("retry-after"))
@@ -93,9 +93,9 @@ def unknown(error: stripe.StripeError) -> ProviderError:
     return ProviderError(why, after_s)
 
 
-def _said(error: stripe.StripeError) -> str:
-    said = " ".join(str(error.user_message or "").split())
-    return f"{type(error).__name__} {error.http_status or ''} {said}"
+def _message_of(error: stripe.StripeError) -> str:
+    message = " ".join(str(error.user_message or "").split())
+    return f"{type(error).__name__} {error.http_status or ''} {message}"
 
 
 def is_stored(error: stripe.StripeError) -> bool:

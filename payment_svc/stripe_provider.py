@@ -134,12 +134,12 @@ class StripeProvider:
                     raise
                 return now  # somebody was faster
 
-        async def elsewhere() -> Intent | None:
+        async def moved_meanwhile() -> Intent | None:
             now = await self._intents.retrieve_async(intent.id)
             return None if now.status == intent.status else now
 
         key = f"{attempt.key}:{'cancel' if late else 'capture'}"
-        done = await _kept(key, moved, elsewhere)
+        done = await _kept(key, moved, moved_meanwhile)
         assert done is not None, "it goes on until it is done"
         return done
 

@@ -67,7 +67,7 @@ class Money:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class WebhookOutcome:
     """An outcome of an effect of ours, and the money that it is about."""
 
     order_id: str
@@ -96,25 +96,25 @@ def routes(node: Node, store: PostgresStore, secrets: tuple[str, ...]) -> APIRou
         ] = "",
     ) -> Answer:
         """Only a hint: an outcome is decided once, whether it comes this way or by asking."""
-        return Answer(status=await told_to(request, stripe_signature))
+        return Answer(status=await decided(request, stripe_signature))
 
-    async def told_to(request: Request, stripe_signature: str) -> Status:
-        told = told_by(verified(await request.body(), stripe_signature, secrets))
-        if told is None:
+    async def decided(request: Request, stripe_signature: str) -> Status:
+        hint = outcome_in(verified(await request.body(), stripe_signature, secrets))
+        if hint is None:
             return "ignored"
-        state = await _state_of(store, told.order_id)
-        if wrong := mismatch(state, told):
-            log.error("webhook_mismatch", saga_id=told.order_id, effect=told.effect_id, why=wrong)
+        state = await _state_of(store, hint.order_id)
+        if wrong := mismatch(state, hint):
+            log.error("webhook_mismatch", saga_id=hint.order_id, effect=hint.effect_id, why=wrong)
             raise Problem(422, "webhook_mismatch", wrong)
-        outcome = await node.commands.execute(await _message(node, told))
+        outcome = await node.commands.execute(await _message(node, hint))
         if isinstance(outcome, Done):
             return "decided"
         if isinstance(outcome, Parked):
-            log.error("webhook_undecided", saga_id=told.order_id, why=outcome.reason)
+            log.error("webhook_undecided", saga_id=hint.order_id, why=outcome.reason)
             raise Problem(409, "webhook_undecided", outcome.reason)
-        if contradicts(await _state_of(store, told.order_id), told.outcome):
-            said = type(told.outcome).__name__
-            log.error("webhook_contradicts", saga_id=told.order_id, said=said)
+        if contradicts(await _state_of(store, hint.order_id), hint.outcome):
+            said = type(hint.outcome).__name__
+            log.error("webhook_contradicts", saga_id=hint.order_id, said=said)
         return "repeated"
 
     return router
@@ -136,7 +136,7 @@ def verified(body: bytes, signature: str, secrets: tuple[str, ...]) -> stripe.Ev
     raise Problem(400, "bad_signature", "the signature is wrong, or older than five minutes")
 
 
-def told_by(event: stripe.Event) -> Told | None:
+def outcome_in(event: stripe.Event) -> WebhookOutcome | None:
     """None where it is nothing that we ask Stripe for, or not decided yet."""
     thing: Any = event.data.object
     if event.type not in OF_INTENTS | OF_REFUNDS:
@@ -156,19 +156,19 @@ def told_by(event: stripe.Event) -> Told | None:
     if outcome is None:
         return None
     money = Money(amount, thing.currency.upper(), intent)
-    return Told(order_id, effect_id, kind, outcome, money)
+    return WebhookOutcome(order_id, effect_id, kind, outcome, money)
 
 
-def mismatch(state: State, told: Told) -> str:
+def mismatch(state: State, hint: WebhookOutcome) -> str:
     """What of it is not as our own row says; "" where all is, or where no money was taken."""
-    if not told.effect_id.startswith(f"{told.order_id}:{told.kind}:"):
-        return f"{told.effect_id} is no {told.kind} of {told.order_id}"
-    own = _captured(state) if told.kind == "capture" else _given_back(state)
+    if not hint.effect_id.startswith(f"{hint.order_id}:{hint.kind}:"):
+        return f"{hint.effect_id} is no {hint.kind} of {hint.order_id}"
+    own = _captured(state) if hint.kind == "capture" else _given_back(state)
     if own is None:
-        taken = isinstance(state, Declined) and told.kind == "capture"
-        return "" if taken else f"no {told.kind} was asked for: {type(state).__name__}"
+        taken = isinstance(state, Declined) and hint.kind == "capture"
+        return "" if taken else f"no {hint.kind} was asked for: {type(state).__name__}"
     for name in ("amount_minor", "currency", "intent"):
-        ours, theirs = getattr(own, name), getattr(told.money, name)
+        ours, theirs = getattr(own, name), getattr(hint.money, name)
         if ours and ours != theirs:
             return f"{name} is {theirs!r}, ours is {ours!r}"
     return ""
@@ -217,15 +217,15 @@ async def _state_of(store: PostgresStore, order_id: str) -> Any:
     return rows[order_id].state if order_id in rows else INITIAL
 
 
-async def _message(node: Node, told: Told) -> Message:
+async def _message(node: Node, hint: WebhookOutcome) -> Message:
     """The trace goes on where the effect is owed still."""
-    owed = (await node.operations.whereabouts(told.order_id)).owed
-    context = next((e.traceparent for e in owed if e.id == told.effect_id), None)
+    outstanding = (await node.operations.whereabouts(hint.order_id)).owed
+    context = next((e.traceparent for e in outstanding if e.id == hint.effect_id), None)
     return Message(
-        id=outcome_id(node.service, told.effect_id),
-        key=told.order_id,
-        body=told.outcome,
+        id=outcome_id(node.service, hint.effect_id),
+        key=hint.order_id,
+        body=hint.outcome,
         at=clock.now(),
         traceparent=tracing.started(context),
-        effect_id=told.effect_id,
+        effect_id=hint.effect_id,
     )

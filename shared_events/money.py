@@ -30,7 +30,7 @@ ZERO_DECIMAL: Final = frozenset(
 )
 THREE_DECIMAL: Final = frozenset(["BHD", "JOD", "KWD", "OMR", "TND"])
 """The last digit is always 0."""
-WHOLE_UNITS: Final = frozenset({"ISK", "UGX"})
+NO_FRACTIONS: Final = frozenset({"ISK", "UGX"})
 """Without decimals, but counted with two, which are always 00."""
 
 
@@ -43,7 +43,7 @@ def exponent(currency: str) -> int:
 
 def step(currency: str) -> int:
     """Amounts are multiples of so many minor units."""
-    if currency in WHOLE_UNITS:
+    if currency in NO_FRACTIONS:
         return 100
     return 10 if currency in THREE_DECIMAL else 1
 

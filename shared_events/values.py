@@ -75,7 +75,7 @@ class Order:
 
     @model_validator(mode="before")
     @classmethod
-    def _set_unknown_fields_aside(cls, value: object) -> object:
+    def _keep_unknown_fields(cls, value: object) -> object:
         if not isinstance(value, dict):
             return value
         known = cls.__dataclass_fields__.keys() - {"unknown"}

@@ -1,4 +1,4 @@
-"""The port to a carrier, and a simulated one whose mood is a file that can be changed meanwhile.
+"""The port to a carrier, and a simulated one whose behaviour is a file that can be changed meanwhile.
 
 A carrier honours its idempotency key: asked again with the same key, it answers the same and
 books, collects or cancels nothing a second time.
@@ -35,7 +35,7 @@ class Carrier(Protocol):
     async def cancel(self, effect: CancelBooking, attempt: Attempt) -> BookingCancelled: ...
 
 
-class Mood(BaseModel):
+class CarrierScript(BaseModel):
     """How the simulated carrier is today. `lost_answers` is the share of calls without an answer."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -48,13 +48,13 @@ class Mood(BaseModel):
 
 @dataclass
 class SimulatedCarrier:
-    """Its references follow from the key, so it has nothing to remember. `script` holds a Mood."""
+    """Its references follow from the key, so it has nothing to remember. `script` holds a CarrierScript."""
 
     script: Path | None = None
 
     async def book(self, effect: Book, attempt: Attempt) -> Booked | BookingRefused:
-        mood = await self._answering(attempt)
-        if effect.postal_code in mood.refused_postal_codes:
+        script = await self._answering(attempt)
+        if effect.postal_code in script.refused_postal_codes:
             return BookingRefused(order_id=effect.order_id, reason="carrier_refused")
         return Booked(order_id=effect.order_id, carrier_ref=f"CAR-{_digest(attempt.key)[:16]}")
 
@@ -66,19 +66,19 @@ class SimulatedCarrier:
         await self._answering(attempt)
         return BookingCancelled(order_id=effect.order_id)
 
-    async def _answering(self, attempt: Attempt) -> Mood:
-        mood = self._mood()
-        await clock.wait(mood.latency_ms / 1000)
-        if mood.outage:
+    async def _answering(self, attempt: Attempt) -> CarrierScript:
+        script = self._script()
+        await clock.wait(script.latency_ms / 1000)
+        if script.outage:
             raise ProviderError("the carrier is away")
-        if int(_digest(f"{attempt.key}/{attempt.number}")[:8], 16) < mood.lost_answers * 16**8:
+        if int(_digest(f"{attempt.key}/{attempt.number}")[:8], 16) < script.lost_answers * 16**8:
             raise ProviderError("no answer came")
-        return mood
+        return script
 
-    def _mood(self) -> Mood:
+    def _script(self) -> CarrierScript:
         if self.script is None or not self.script.exists():
-            return Mood()
-        return Mood.model_validate_json(self.script.read_bytes())
+            return CarrierScript()
+        return CarrierScript.model_validate_json(self.script.read_bytes())
 
 
 def _digest(text: str) -> str:

@@ -25,7 +25,7 @@ class PolicySettings(BaseSettings):
 
 
 class Settings(ProviderSettings, PolicySettings):
-    """`carrier_script` is the file that holds the simulated carrier's mood (see carrier.Mood)."""
+    """`carrier_script` is the file that holds the simulated carrier's behaviour (see CarrierScript)."""
 
     carrier_script: Path | None = None
 

@@ -9,11 +9,11 @@ from aiokafka.admin import NewTopic
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
 from simulation.broker import Broker
-from simulation.connection import Connection
+from simulation.connection import BrokerConnection
 
 
 @dataclass(frozen=True)
-class Created:
+class CreatedTopics:
     """aiokafka raises nothing when a topic is refused: the code says it."""
 
     topic_errors: list[tuple[str, int, str | None]]
@@ -31,7 +31,7 @@ class Admin:
     ) -> None:
         del bootstrap_servers
         self._broker = broker
-        self._client = Connection(broker, client_id, request_timeout_ms, retry_backoff_ms)
+        self._client = BrokerConnection(broker, client_id, request_timeout_ms, retry_backoff_ms)
 
     async def start(self) -> None:
         await self._client.bootstrap()
@@ -55,11 +55,11 @@ class Admin:
         )
         return described
 
-    async def create_topics(self, new_topics: Iterable[NewTopic]) -> Created:
+    async def create_topics(self, new_topics: Iterable[NewTopic]) -> CreatedTopics:
         errors = [
             await self._client.call("create", partial(self._created, topic)) for topic in new_topics
         ]
-        return Created(errors)
+        return CreatedTopics(errors)
 
     def _described(self, topic: str) -> dict[str, Any]:
         found = self._broker.partitions_for_topic(topic)

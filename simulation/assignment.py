@@ -6,7 +6,7 @@ from typing import Any
 from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
-from simulation.connection import Connection
+from simulation.connection import BrokerConnection
 from simulation.faults import Fault
 from simulation.partition import Partition
 from simulation.waiters import Waiters
@@ -29,7 +29,7 @@ class Place:
 
 @dataclass(eq=False)
 class Assignment:
-    connection: Connection
+    connection: BrokerConnection
     max_bytes: int
     from_start: bool
     changed: Waiters

@@ -24,7 +24,7 @@ from aiokafka.errors import (
 
 from simulation.faults import Fault, Faults, Kind, NoFaults
 from simulation.group import Group
-from simulation.partition import Batch, Partition
+from simulation.partition import Partition, PartitionBatch
 from simulation.process import current
 from simulation.waiters import Waiters, refuse
 
@@ -48,7 +48,7 @@ class _Request:
     fault: Fault
 
 
-class Line:
+class QueueLine:
     """A connection on which requests keep their order."""
 
     def __init__(self) -> None:
@@ -102,15 +102,15 @@ class Broker:
     def log(self, topic: str, partition: int) -> list[ConsumerRecord[Any, Any]]:
         return self.partition(TopicPartition(topic, partition)).records
 
-    def append(self, place: TopicPartition, batch: Batch) -> int:
+    def append(self, place: TopicPartition, batch: PartitionBatch) -> int:
         """Returns the offset of the batch's first record."""
         is_sent = batch.producer_id is not None
         if is_sent and any(self._is_refused(key, value) for _, key, value, _ in batch.records):
             raise MessageSizeTooLargeError
         offset, appended = self.partition(place).append(batch)
         if appended:
-            for told in self.on_append:
-                told(appended)
+            for notify in self.on_append:
+                notify(appended)
             self.topics[place.topic].readers.wake()
         return offset
 
@@ -210,7 +210,7 @@ class Broker:
     def send(
         self,
         client_id: str,
-        line: Line,
+        line: QueueLine,
         kind: Kind,
         place: TopicPartition,
         effect: Callable[[], Any],

@@ -9,13 +9,13 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaConnectionError, KafkaError, RequestTimedOutError
 
 from chassis import clock
-from simulation.broker import NOWHERE, Broker, Line
+from simulation.broker import NOWHERE, Broker, QueueLine
 from simulation.faults import Kind
 from simulation.process import current
 from simulation.waiters import refuse
 
 
-class Connection:
+class BrokerConnection:
     """Belongs to the process in which it is made; `changed` is called when that stops or goes on.
 
     Without a network nothing is refused: a request is waited for until its time is over.
@@ -31,11 +31,11 @@ class Connection:
         self.loop = asyncio.get_running_loop()
         self.context = copy_context()
         self.changed: Callable[[], None] | None = None
-        self._line = Line()
+        self._line = QueueLine()
         self._process = current.get()
         self._closed = False
         if self._process is not None:
-            self._process.watchers.append(self._tell)
+            self._process.watchers.append(self._notice)
 
     @property
     def reaches(self) -> bool:
@@ -85,10 +85,10 @@ class Connection:
     async def close(self) -> None:
         if not self._closed:
             self._closed = True
-            self._tell()
+            self._notice()
             if self._process is not None:
-                self._process.watchers.remove(self._tell)
+                self._process.watchers.remove(self._notice)
 
-    def _tell(self) -> None:
+    def _notice(self) -> None:
         if self.changed is not None:
             self.changed()

@@ -20,7 +20,7 @@ from aiokafka.util import commit_structure_validate
 
 from simulation.assignment import Assignment, Place
 from simulation.broker import Broker
-from simulation.connection import Connection
+from simulation.connection import BrokerConnection
 from simulation.coordinator import Coordinator, Hooks
 from simulation.group import Joining
 from simulation.partition import Partition
@@ -31,7 +31,7 @@ Batches = dict[TopicPartition, list[ConsumerRecord[Any, Any]]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class ConsumerOptions:
     """aiokafka's names and defaults; what has one meaning only here is checked."""
 
     bootstrap_servers: str = "localhost"
@@ -65,9 +65,9 @@ class Options:
 
 class Consumer:
     def __init__(self, broker: Broker, **options: Any) -> None:
-        self.options = chosen = Options(**options)
+        self.options = chosen = ConsumerOptions(**options)
         self._broker = broker
-        self._client = Connection(
+        self._client = BrokerConnection(
             broker, chosen.client_id, chosen.request_timeout_ms, chosen.retry_backoff_ms
         )
         self._coordinator: Coordinator | None = None
@@ -175,13 +175,13 @@ class Consumer:
 
     async def _revoke(self) -> None:
         self._is_assigned = False
-        await self._tell("on_partitions_revoked")
+        await self._notify("on_partitions_revoked")
 
     async def _assign(self, partitions: list[TopicPartition]) -> None:
         self._take(partitions)
-        await self._tell("on_partitions_assigned")
+        await self._notify("on_partitions_assigned")
 
-    async def _tell(self, event: str) -> None:
+    async def _notify(self, event: str) -> None:
         if self._listener is None:
             return
         try:

@@ -21,7 +21,7 @@ from aiokafka.errors import (
 from aiokafka.structs import OffsetAndMetadata
 
 from chassis import clock
-from simulation.connection import Connection
+from simulation.connection import BrokerConnection
 from simulation.group import Group, Joined, Joining, Member
 
 log = structlog.get_logger()
@@ -39,7 +39,7 @@ class Hooks:
 
 @dataclass(eq=False)
 class Coordinator:
-    connection: Connection
+    connection: BrokerConnection
     group: Group
     says: Joining
     max_idle_s: float
@@ -64,7 +64,7 @@ class Coordinator:
         if self._coordination_task is None or self._coordination_task.done():
             self._coordination_task = asyncio.create_task(self._coordinate())
 
-    def _told(self, seconds: float) -> None:
+    def _expect_news(self, seconds: float) -> None:
         """There is news of the group, of which the heartbeat in so many seconds brings word."""
         if not self._is_noticing and not self._is_closing:
             self._is_noticing = True
@@ -131,7 +131,9 @@ class Coordinator:
             if not self._member_id:
                 named = partial(self.group.new_member_id, client_id)
                 self._member_id = await call("join", named)
-            join = partial(self.group.join, self._member_id, self.says, self._told, is_new=is_new)
+            join = partial(
+                self.group.join, self._member_id, self.says, self._expect_news, is_new=is_new
+            )
             joined: Joined = await call("join", join)
         except UnknownMemberIdError:
             self._member_id, self._generation = "", -1
@@ -177,7 +179,7 @@ class Coordinator:
         except KafkaError as error:
             log.info("heartbeat_failed", client=self.connection.client_id, error=repr(error))
             if self.connection.beats:
-                self._told(self.connection.backoff_s)
+                self._expect_news(self.connection.backoff_s)
 
     def _check_idle(self) -> None:
         left_s = self.max_idle_s - self.hooks.idle_s()

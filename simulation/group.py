@@ -52,11 +52,11 @@ class Joining:
 
 @dataclass(eq=False)
 class Member:
-    """`told` is called with the time to the heartbeat that brings it news."""
+    """`notify` is called with the time to the heartbeat that brings it news."""
 
     id: str
     says: Joining
-    told: Callable[[float], None]
+    notify: Callable[[float], None]
     joining: asyncio.Future[Joined] | None = None
     beats_since: float | None = None
     removed: bool = False
@@ -85,14 +85,14 @@ class Group:
         return f"{client_id}-{next(self._numbers):08d}"
 
     def join(
-        self, member_id: str, says: Joining, told: Callable[[float], None], *, is_new: bool
+        self, member_id: str, says: Joining, notify: Callable[[float], None], *, is_new: bool
     ) -> asyncio.Future[Joined]:
         """Answered when all have joined, or those that have not are out."""
         member = self.members.get(member_id)
         if member is None:
             if not is_new:
                 raise UnknownMemberIdError(self.name)
-            member = self.members[member_id] = Member(member_id, says, told)
+            member = self.members[member_id] = Member(member_id, says, notify)
         member.says = says
         member.joining = parked = asyncio.get_running_loop().create_future()
         member.beats_since = None
@@ -133,7 +133,7 @@ class Group:
         member.beats_since = _now()
         _cancel(member.overdue)
         if self.rebalancing or member.removed:
-            member.told(0 if at_once else member.says.heartbeat_s)
+            member.notify(0 if at_once else member.says.heartbeat_s)
 
     def silence(self, member: Member) -> None:
         """From now on it sends none: with its session, it is out."""
@@ -161,7 +161,7 @@ class Group:
         _cancel(member.overdue)
         if member.joining is not None:
             refuse(member.joining, UnknownMemberIdError(self.name))
-        self._tell(member)
+        self._notify(member)
         if self.members:
             self.prepare()
         elif not self.rebalancing:
@@ -178,16 +178,16 @@ class Group:
         longest_s = max(member.says.rebalance_s for member in self.members.values())
         self._await_the_late(longest_s)
         for member in self.members.values():
-            self._tell(member)
+            self._notify(member)
 
     def forget_joins(self) -> None:
         """Their connections are broken: they have to ask again."""
         for member in self.members.values():
             member.joining = None
 
-    def _tell(self, member: Member) -> None:
+    def _notify(self, member: Member) -> None:
         if member.joining is None and member.beats_since is not None:
-            member.told(member.until_beat())
+            member.notify(member.until_beat())
 
     def _await_the_late(self, longest_s: float) -> None:
         self._deadline = self.host.later(longest_s, self._go_on_without_the_late, longest_s)

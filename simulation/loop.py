@@ -21,7 +21,7 @@ class StandstillError(RuntimeError):
     """Nothing is ready and no timer is set: the world would wait for ever."""
 
 
-class Step(asyncio.TimerHandle):
+class LoopStep(asyncio.TimerHandle):
     """What is to run, now or at a time; asyncio's own asks for debug mode each time."""
 
     def __init__(
@@ -57,12 +57,12 @@ class Step(asyncio.TimerHandle):
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as error:  # noqa: BLE001 - as asyncio's own handles do
-            told = {"message": f"Exception in {self!r}", "exception": error}
-            self._loop.call_exception_handler(told)
+            context = {"message": f"Exception in {self!r}", "exception": error}
+            self._loop.call_exception_handler(context)
 
 
 class SimulatedLoop(asyncio.BaseEventLoop):
-    _ready: list[Step]
+    _ready: list[LoopStep]
 
     def __init__(self, choice: Random, steps_max: int) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self.steps_max = steps_max
         self._shuffle = choice.shuffle
         self._ready = []
-        self._timers: list[tuple[float, int, Step]] = []
+        self._timers: list[tuple[float, int, LoopStep]] = []
         self._numbers = count()
         self.set_task_factory(_with_its_process)  # type: ignore[arg-type]  # a task of Python's own
 
@@ -81,7 +81,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     def call_soon(  # type: ignore[override]  # of any callable
         self, callback: Any, *args: Any, context: Context | None = None
     ) -> asyncio.Handle:
-        step = Step(0.0, callback, args, self, context)
+        step = LoopStep(0.0, callback, args, self, context)
         self._ready.append(step)
         return step
 
@@ -96,7 +96,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self, when: float, callback: Any, *args: Any, context: Context | None = None
     ) -> asyncio.TimerHandle:
         """Timers of one instant stand in the order in which they were set, before the draw."""
-        timer = Step(when, callback, args, self, context)
+        timer = LoopStep(when, callback, args, self, context)
         heapq.heappush(self._timers, (when, next(self._numbers), timer))
         return timer
 
@@ -121,7 +121,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
             if not step._cancelled:  # noqa: SLF001 - a loop's own handles
                 step.run()
 
-    def _due(self) -> list[Step]:
+    def _due(self) -> list[LoopStep]:
         timers = self._timers
         batch, self._ready = self._ready, []
         if not batch:

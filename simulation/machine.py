@@ -124,7 +124,7 @@ def _note_bug(event: Any, bugs: list[str]) -> None:
     bugs += bug_in(raised if raised is not None else str(event.get("error", "")))
 
 
-def told_with_time(loop: asyncio.AbstractEventLoop, bugs: list[str]) -> None:
+def collect_errors(loop: asyncio.AbstractEventLoop, bugs: list[str]) -> None:
     """Production logs with the world's time and the process's name."""
 
     def add(_logger: Any, method: str, event: Any) -> Any:

@@ -15,7 +15,7 @@ from shared_events.envelope import Envelope
 from simulation.checks import Watch
 from simulation.hostile import forged, is_rubbish
 from simulation.nodes import IN_DATABASES, IN_REDIS, PROVIDERS, SERVICES
-from simulation.partition import Batch
+from simulation.partition import PartitionBatch
 from simulation.plan import Plan
 from simulation.process import Process
 from simulation.rebuilding import rebuild
@@ -284,4 +284,4 @@ class Nemesis:
 
     def _append(self, topic: str, partition: int, *record: Any) -> None:
         unsent = (int(clock.now().timestamp() * 1000), *record)
-        self.town.broker.append(TopicPartition(topic, partition), Batch([unsent], 1000))
+        self.town.broker.append(TopicPartition(topic, partition), PartitionBatch([unsent], 1000))

@@ -20,7 +20,7 @@ _offset = attrgetter("offset")
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class PartitionBatch:
     """Records that are appended together or not at all; `producer_id` is None without idempotence."""
 
     records: Sequence[Unsent]
@@ -47,7 +47,7 @@ class Partition:
     _sizes: list[int] = field(default_factory=lambda: [0])
     _producers: dict[int, _Producer] = field(default_factory=dict)
 
-    def append(self, batch: Batch) -> tuple[int, list[ConsumerRecord[Any, Any]]]:
+    def append(self, batch: PartitionBatch) -> tuple[int, list[ConsumerRecord[Any, Any]]]:
         """The batch's offset, and its records; none when it is here already."""
         if batch.size > MESSAGE_MAX_BYTES:
             raise MessageSizeTooLargeError
@@ -80,7 +80,7 @@ class Partition:
         self._sizes.append(self._sizes[-1] + batch.size)
         return first, appended
 
-    def _known(self, batch: Batch) -> int | None:
+    def _known(self, batch: PartitionBatch) -> int | None:
         """Where a batch is that comes again. One that leaves a gap in the sequence is refused."""
         if batch.producer_id is None:
             return None

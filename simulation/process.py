@@ -43,21 +43,21 @@ class Process:
 
     def die(self) -> None:
         self.alive = self.runs = False
-        self._tell()
+        self._notify()
 
     def pause(self) -> None:
         self.runs = False
-        self._tell()
+        self._notify()
 
     def go_on(self) -> None:
         self.runs = self.alive
-        self._tell()
+        self._notify()
 
     def connect(self, *, reachable: bool) -> None:
         self.reachable = reachable
-        self._tell()
+        self._notify()
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         for watcher in tuple(self.watchers):
             watcher()
 
@@ -81,8 +81,8 @@ def let_go(
     Left to the garbage collector, a `finally` of theirs would run in the middle of anything; what
     `forget` drops before leaves less for it.
     """
-    loop.set_exception_handler(_unheard)
-    hook, sys.unraisablehook = sys.unraisablehook, _unheard
+    loop.set_exception_handler(_ignore)
+    hook, sys.unraisablehook = sys.unraisablehook, _ignore
     try:
         for task in tasks:
             task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001
@@ -95,5 +95,5 @@ def let_go(
         sys.unraisablehook = hook
 
 
-def _unheard(*_: Any) -> None:
+def _ignore(*_: Any) -> None:
     """Nobody is there to hear it."""

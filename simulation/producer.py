@@ -28,8 +28,8 @@ from aiokafka.structs import RecordMetadata
 
 from chassis import clock
 from simulation.broker import Broker
-from simulation.connection import Connection
-from simulation.partition import Batch, Unsent
+from simulation.connection import BrokerConnection
+from simulation.partition import PartitionBatch, Unsent
 from simulation.waiters import refuse
 
 log = structlog.get_logger()
@@ -39,7 +39,7 @@ Pairs = list[tuple[str, bytes | None]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class ProducerOptions:
     """aiokafka's names and defaults."""
 
     bootstrap_servers: str = "localhost"
@@ -81,7 +81,7 @@ class Builder(BatchBuilder):  # type: ignore[misc]  # aiokafka carries no types
 class Accumulator:
     """Batches on their way, by partition."""
 
-    def __init__(self, connection: Connection, expires_s: float | None) -> None:
+    def __init__(self, connection: BrokerConnection, expires_s: float | None) -> None:
         self.connection = connection
         self.expires_s = expires_s
         self.producer_id: int | None = None
@@ -124,7 +124,7 @@ class Accumulator:
             batch, delivery, timestamp = queue[0]
             sequence = self._sequences.get(place, 0)
             self._sequences[place] = sequence + batch.record_count()
-            sent = Batch(batch.records, batch.size(), self.producer_id, sequence)
+            sent = PartitionBatch(batch.records, batch.size(), self.producer_id, sequence)
             request = partial(self.connection.broker.append, place, sent)
             try:
                 async with asyncio.timeout(self.expires_s):
@@ -143,9 +143,9 @@ class Accumulator:
 
 class Producer:
     def __init__(self, broker: Broker, **options: Any) -> None:
-        self.options = chosen = Options(**options)
+        self.options = chosen = ProducerOptions(**options)
         self._broker = broker
-        self.client = Connection(
+        self.client = BrokerConnection(
             broker, chosen.client_id, chosen.request_timeout_ms, chosen.retry_backoff_ms
         )
         expires_s = None if chosen.enable_idempotence else self.client.timeout_s

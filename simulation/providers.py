@@ -18,7 +18,7 @@ Call: TypeAlias = Callable[[Any, Attempt], Awaitable[Any]]
 REFUSED_POSTAL_CODE: Final = "00000"
 
 
-class Line(Protocol):
+class CallLine(Protocol):
     """The way to a party, and the way back; each may raise, hang, or end the process that calls."""
 
     async def carry(self, party: str, what: str) -> None: ...
@@ -29,7 +29,7 @@ class Ledger:
     """What a party has done, by order; `answers` are kept by idempotency key."""
 
     name: str
-    line: Line
+    line: CallLine
     answers: dict[str, Any] = field(default_factory=dict)
     entries: dict[str, list[tuple[str, Any]]] = field(default_factory=dict)
     watch: Callable[[str, list[tuple[str, Any]]], None] = lambda _order_id, _entries: None

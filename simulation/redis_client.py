@@ -36,7 +36,7 @@ class RedisClients:
 
 
 @dataclass
-class Connection:
+class RedisConnection:
     """What a function that is called at each new connection may do with it."""
 
     server: RedisServer
@@ -58,7 +58,7 @@ class Connection:
             raise LostError("Connection closed by server.")
 
 
-class Commands:
+class RedisCommands:
     """Commands as methods, sent at once or queued in a pipeline."""
 
     def _send(self, *command: Any) -> Any:
@@ -91,7 +91,7 @@ class Commands:
 
 
 @dataclass
-class SimulatedRedis(Commands):
+class SimulatedRedis(RedisCommands):
     """Connections are made when they are needed, kept, and made again when they are broken."""
 
     server: RedisServer
@@ -99,7 +99,7 @@ class SimulatedRedis(Commands):
     decodes: bool = False
     timeout_s: float | None = None
     connect_timeout_s: float | None = None
-    idle: list[Connection] = field(default_factory=list)
+    idle: list[RedisConnection] = field(default_factory=list)
 
     @property
     def connection_pool(self) -> Self:
@@ -141,10 +141,10 @@ class SimulatedRedis(Commands):
         name = commands[0][0].decode() if len(commands) == 1 else "PIPELINE"
         await self._passed(self.server.request, name, self.timeout_s)
         connection.check()
-        whole = len(commands)
-        done = whole if self.server.cut is None else self.server.cut(whole)
+        total = len(commands)
+        done = total if self.server.cut is None else self.server.cut(total)
         replies = [self._reply(command) for command in commands[:done]]
-        if done < whole:
+        if done < total:
             raise LostError("Connection closed by server.")
         await self._passed(self.server.reply, name, self.timeout_s)
         connection.check()
@@ -160,13 +160,13 @@ class SimulatedRedis(Commands):
             reply = dict(zip(reply[::2], reply[1::2], strict=True))
         return _decoded(reply) if self.decodes else reply
 
-    async def _connection(self) -> Connection:
+    async def _connection(self) -> RedisConnection:
         while self.idle:
             connection = self.idle.pop()
             if not self.server.down and connection.start == self.server.starts:
                 return connection
         await self._passed(self.server.request, "CONNECT", self.connect_timeout_s)
-        connection = Connection(self.server, self.server.starts)
+        connection = RedisConnection(self.server, self.server.starts)
         connection.check()
         if self.connected is not None:
             await self.connected(connection)
@@ -186,7 +186,7 @@ class SimulatedRedis(Commands):
 
 
 @dataclass
-class Pipeline(Commands):
+class Pipeline(RedisCommands):
     """Commands on their way in one round trip, each for itself."""
 
     client: SimulatedRedis

@@ -315,11 +315,11 @@ def xrange(data: Data, key: bytes, first: bytes, last: bytes, *options: bytes) -
         return [[n, pairs] for n, pairs in held.items() if least <= _place(n) <= most]
     if last != b"+":
         raise error(SYNTAX)
-    rows = iter(held.items()) if first == b"-" else _behind(held, first)
+    rows = iter(held.items()) if first == b"-" else _after(held, first)
     return [[name, pairs] for name, pairs in islice(rows, count)]
 
 
-def _behind(held: dict[bytes, list[bytes]], first: bytes) -> Iterator[tuple[bytes, list[bytes]]]:
+def _after(held: dict[bytes, list[bytes]], first: bytes) -> Iterator[tuple[bytes, list[bytes]]]:
     if not first.startswith(b"("):
         raise error(SYNTAX)
     start = _place(first[1:])

@@ -27,7 +27,7 @@ return function(script) return setfenv(script, allowed) end
 
 
 @dataclass(frozen=True, slots=True)
-class Script:
+class LuaScript:
     """`flags` is None without a shebang: it is older than that and checked call by call."""
 
     run: Callable[..., Any]
@@ -42,14 +42,14 @@ class Scripts:
         self._lua = lua51.LuaRuntime(encoding=None, register_eval=False, register_builtins=False)
         redis = self._lua.table_from({b"call": self._called, b"pcall": self._tried})
         self._boxed = self._lua.compile(SANDBOX)(redis)
-        self._compiled: dict[bytes, Script] = {}
+        self._compiled: dict[bytes, LuaScript] = {}
 
-    def script(self, text: bytes) -> Script:
+    def script(self, text: bytes) -> LuaScript:
         if (known := self._compiled.get(text)) is None:
             known = self._compiled[text] = self._compile(text)
         return known
 
-    def run(self, script: Script, keys: Sequence[bytes], args: Sequence[bytes]) -> Any:
+    def run(self, script: LuaScript, keys: Sequence[bytes], args: Sequence[bytes]) -> Any:
         """The script's reply. Raises ResponseError, with what was written before it in place."""
         table = self._lua.table_from
         try:
@@ -57,23 +57,23 @@ class Scripts:
         except lua51.LuaError as failed:
             raise error(f"ERR {failed}") from failed
 
-    def _compile(self, text: bytes) -> Script:
+    def _compile(self, text: bytes) -> LuaScript:
         flags = None
         if text.startswith(b"#!"):
             shebang, _, rest = text.partition(b"\n")
-            engine, _, told = shebang.partition(b" flags=")
+            engine, _, names = shebang.partition(b" flags=")
             if engine != b"#!lua":
                 raise error(f"ERR Could not find scripting engine '{engine.decode()}'")
-            flags, text = frozenset(told.decode().split(",")), b"\n" + rest
+            flags, text = frozenset(names.decode().split(",")), b"\n" + rest
         try:
             function = self._lua.compile(b"local KEYS, ARGV = ... " + text)
         except lua51.LuaSyntaxError as failed:
             raise error(f"ERR Error compiling script {failed}") from failed
-        return Script(self._boxed(function), flags)
+        return LuaScript(self._boxed(function), flags)
 
     def _called(self, name: bytes, *args: Any) -> Any:
         texts = [arg if type(arg) is bytes else _number(arg) for arg in args]
-        return self._told(self._call(name, *texts))
+        return self._to_lua(self._call(name, *texts))
 
     def _tried(self, name: bytes, *args: Any) -> Any:
         try:
@@ -81,7 +81,7 @@ class Scripts:
         except ResponseError as failed:
             return self._lua.table_from({b"err": str(failed).encode()})
 
-    def _told(self, reply: Any) -> Any:
+    def _to_lua(self, reply: Any) -> Any:
         """A reply as a script sees it."""
         kind = type(reply)
         if kind is bytes or kind is int:
@@ -90,7 +90,7 @@ class Scripts:
             return False
         if kind is Status:
             return self._lua.table_from({b"ok": bytes(reply)})
-        return self._lua.table_from([self._told(item) for item in reply])
+        return self._lua.table_from([self._to_lua(item) for item in reply])
 
     def _replied(self, value: Any) -> Any:
         """What a script returns, as a client sees it."""

@@ -12,7 +12,7 @@ from redis.exceptions import NoScriptError, ReadOnlyError
 
 from simulation.redis_commands import COMMANDS, Command
 from simulation.redis_data import Data, error, integer
-from simulation.redis_lua import Script, Scripts
+from simulation.redis_lua import LuaScript, Scripts
 
 UNDO_MAX: Final = 1000
 INFO: Final = (
@@ -89,8 +89,8 @@ class RedisServer:
                 return self._evaluated(*args)
             if name == b"INFO":
                 role = "slave" if self.is_replica else "master"
-                told = INFO.format(run=self.run_id, role=role, history=f"{self.parts:040x}")
-                return told.encode()
+                info = INFO.format(run=self.run_id, role=role, history=f"{self.parts:040x}")
+                return info.encode()
             command = _command(name, args)
             if command.writes and self.is_replica:
                 raise ReadOnlyError(REPLICA)
@@ -143,5 +143,5 @@ def _command(name: bytes, args: tuple[bytes, ...]) -> Command:
     return command
 
 
-def _refuses_when_full(script: Script) -> bool:
+def _refuses_when_full(script: LuaScript) -> bool:
     return script.flags is not None and not script.flags & {"allow-oom", "no-writes"}

@@ -48,7 +48,7 @@ def run(plan: Plan, *, keep_log: bool = False, verbose: bool = False) -> Result:
     )
     with bug, World(plan, keep_log=keep_log) as world:
         if verbose:
-            machine.told_with_time(world.loop, world.bugs)
+            machine.collect_errors(world.loop, world.bugs)
         else:
             machine.silence(world.bugs)
         guarantee, what = "", ""

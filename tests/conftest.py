@@ -11,7 +11,7 @@ import hypothesis  # noqa: F401 - early: its plugin loads it at the end, when a 
 import pytest
 import structlog
 
-from saga_cli.stack.processes import Process
+from saga_cli.stack.processes import ChildProcess
 from saga_cli.stack.seed import seed
 from saga_cli.stack.services import Services
 from saga_cli.topology import Addresses
@@ -50,7 +50,7 @@ def _certificates_are_read_once() -> Iterator[None]:
 @pytest.fixture(scope="session", autouse=True)
 def _services_are_forked() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Process, "_spawn", forking())
+        patch.setattr(ChildProcess, "_spawn", forking())
         yield
 
 

@@ -64,29 +64,29 @@ def _titled(name: str) -> str:
 
 
 def _cell(samples: Samples, state: str, message: str) -> str:
-    told = {getattr(fact, "reason", "") for fact in samples.histories[state]}
-    told.add(getattr(samples.messages[message], "reason", ""))
+    result = {getattr(fact, "reason", "") for fact in samples.histories[state]}
+    result.add(getattr(samples.messages[message], "reason", ""))
     in_time, late = (
-        _answer(samples, samples.decide(state, message, at), told) for at in (IN_TIME, TOO_LATE)
+        _answer(samples, samples.decide(state, message, at), result) for at in (IN_TIME, TOO_LATE)
     )
     return in_time if in_time == late else f"{in_time}; past the deadline {late}"
 
 
-def _answer(samples: Samples, answer: Decision | Refusal, told: set[str]) -> str:
+def _answer(samples: Samples, answer: Decision | Refusal, result: set[str]) -> str:
     if isinstance(answer, Refusal):
         return f"refused: {answer.code}"
     if why := answer.quiet or answer.impossible:
         verdict = "nothing" if answer.quiet else "impossible"
         return f"{verdict}: {why.replace(' o-1', '')}"  # the sample's id is nobody's business
-    said = [_event(event, told) for event in answer.events]
+    said = [_event(event, result) for event in answer.events]
     said += [_owed(samples, effect) for effect in answer.effects]
     said += [f"drops `{kind.__name__}`" for kind in answer.dropped]
     return ", ".join(said)
 
 
-def _event(event: Any, told: set[str]) -> str:
+def _event(event: Any, result: set[str]) -> str:
     reason, attempt = getattr(event, "reason", ""), getattr(event, "attempt", 1)
-    more = [reason] if reason and reason not in told else []
+    more = [reason] if reason and reason not in result else []
     more += [f"attempt {attempt}"] if attempt > 1 else []
     return f"`{name_of(event)}`" + (f" ({', '.join(more)})" if more else "")
 

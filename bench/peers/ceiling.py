@@ -52,7 +52,7 @@ class CeilingStep:
     """
 
     value: int
-    owes: str = ""
+    effect: str = ""
     finishes: str = ""
     called: bool = False
 
@@ -70,22 +70,22 @@ class Rows:
 
 ROWS: Final = {
     "order": Rows(
-        (CeilingStep(392, owes="later"), CeilingStep(51, finishes="later")),
+        (CeilingStep(392, effect="later"), CeilingStep(51, finishes="later")),
         "ORDERS",
         451,
         timeline=True,
     ),
     "inventory": Rows((CeilingStep(392), CeilingStep(177)), "RESERVATIONS", 139, shared="STOCK"),
     "payment": Rows(
-        (CeilingStep(392, owes="call"), CeilingStep(460, finishes="call", called=True)),
+        (CeilingStep(392, effect="call"), CeilingStep(460, finishes="call", called=True)),
         "PAYMENTS",
         91,
     ),
     "shipping": Rows(
         (
-            CeilingStep(392, owes="call"),
+            CeilingStep(392, effect="call"),
             CeilingStep(486, finishes="call", called=True),
-            CeilingStep(51, owes="later"),
+            CeilingStep(51, effect="later"),
         ),
         "SHIPMENTS",
         119,
@@ -252,19 +252,19 @@ class Writer:
         await together.run(connection, parts + list(self._rest(keys, step)))
 
     def _rest(self, keys: list[str], step: CeilingStep) -> Iterator[Part]:
-        if step.owes:
-            is_call = step.owes == "call"
+        if step.effect:
+            is_call = step.effect == "call"
             due = None if is_call else datetime.now(UTC) + timedelta(hours=1)
-            owed = ([f"{key}:{step.owes}:1" for key in keys], keys, [step.owes] * self.size)
+            effects = ([f"{key}:{step.effect}:1" for key in keys], keys, [step.effect] * self.size)
             rest = ([b"x" * step.value] * self.size, ["x" * 55] * self.size, [due] * self.size)
-            values = [*owed, *rest, [int(is_call)] * self.size, LEASE]
+            values = [*effects, *rest, [int(is_call)] * self.size, LEASE]
             yield Part("new_effects", sql.OWE_EFFECTS, values)
         if step.finishes:
             done = [f"{key}:{step.finishes}:1" for key in keys]
             yield Part("done_effects", sql.FINISH, [done])
         if self.rows.timeline:
-            told = (["points.awarded"] * self.size, ["order.confirmed"] * self.size)
-            yield Part("new_timeline", sql.TELL, [keys, [datetime.now(UTC)] * self.size, *told])
+            types = (["points.awarded"] * self.size, ["order.confirmed"] * self.size)
+            yield Part("new_timeline", sql.TELL, [keys, [datetime.now(UTC)] * self.size, *types])
 
     def _state(self, keys: list[str], version: int) -> Part:
         """States as the product saves them, without the codec."""
@@ -293,8 +293,10 @@ async def serving(place: RunServers, name: str, size: int) -> AsyncIterator[Subm
         pool = asyncpg.create_pool(
             place.url(name), min_size=2, max_size=8, server_settings=PLANNED_ONCE, reset=as_it_is
         )
-        aside = asyncpg.create_pool(place.url(name), min_size=1, max_size=1, server_settings=lazy)
-        async with pool, aside, aside.acquire() as leading:
+        lead_pool = asyncpg.create_pool(
+            place.url(name), min_size=1, max_size=1, server_settings=lazy
+        )
+        async with pool, lead_pool, lead_pool.acquire() as leading:
             steps = ROWS[name].steps
             value = b"x" * (sum(step.value for step in steps) // len(steps))
             relay = CeilingRelay(leading, producer, topic, value)

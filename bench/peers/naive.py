@@ -29,7 +29,7 @@ TABLES: Final = """
 """
 SEEN: Final = text("SELECT 1 FROM inbox WHERE message_id = :id")
 ENTER: Final = text("INSERT INTO inbox (message_id) VALUES (:id)")
-SAY: Final = text("INSERT INTO outbox (key, value) VALUES (:key, :value)")
+INSERT_OUTBOX: Final = text("INSERT INTO outbox (key, value) VALUES (:key, :value)")
 PENDING: Final = text("SELECT id, key, value FROM outbox WHERE NOT published ORDER BY id LIMIT 100")
 PUBLISHED: Final = text("UPDATE outbox SET published = true WHERE id = :id")
 
@@ -67,7 +67,7 @@ REACTIONS: Final = {
         "shipment.created": Reaction(shop.award, "points.awarded", "points.rejected"),
     },
 }
-HEARS: Final = {
+CONSUMES: Final = {
     "order": ("inventory", "loyalty"),
     "inventory": ("order", "payment"),
     "payment": ("inventory", "shipping"),
@@ -103,7 +103,7 @@ class NaiveService:
         ended = self.waiting[order.id] = asyncio.Event()
         async with self.sessions.begin() as session:
             await session.run_sync(shop.place, order)
-            await say(session, PeerMessage("order.placed", order))
+            await add_to_outbox(session, PeerMessage("order.placed", order))
         await ended.wait()
 
     async def consume(self, consumer: Any) -> None:
@@ -119,7 +119,7 @@ class NaiveService:
             await session.execute(ENTER, {"id": message.id})
             done = await session.run_sync(reaction.step, message.order)
             kind = reaction.done if done else reaction.refused
-            await say(session, PeerMessage(kind, message.order))
+            await add_to_outbox(session, PeerMessage(kind, message.order))
         if ended := self.waiting.pop(message.order.id, None):
             ended.set()
 
@@ -133,8 +133,8 @@ class NaiveService:
             await asyncio.sleep(poll_s)
 
 
-async def say(session: AsyncSession, message: PeerMessage) -> None:
-    await session.execute(SAY, {"key": message.order.id, "value": message.packed()})
+async def add_to_outbox(session: AsyncSession, message: PeerMessage) -> None:
+    await session.execute(INSERT_OUTBOX, {"key": message.order.id, "value": message.packed()})
 
 
 @asynccontextmanager
@@ -144,7 +144,7 @@ async def serve(
     async with (
         database(place, name, pool) as sessions,
         producing(place) as producer,
-        consuming(place, name, HEARS[name], auto_commit=True) as consumer,
+        consuming(place, name, CONSUMES[name], auto_commit=True) as consumer,
     ):
         service = NaiveService(place, name, sessions)
         async with beside(service.consume(consumer), service.relay(producer, poll_s)):

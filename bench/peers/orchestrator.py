@@ -92,7 +92,7 @@ class Orchestrator:
         await self.command(first)
         await ended.wait()
 
-    async def hear(self, reply: PeerMessage) -> None:
+    async def handle(self, reply: PeerMessage) -> None:
         command = reply.kind.partition(":")[0]
         following = NEXT[reply.kind]
         async with self.sessions.begin() as session:
@@ -118,7 +118,7 @@ class Participant:
     sessions: Sessions
     producer: Any
 
-    async def hear(self, command: PeerMessage) -> None:
+    async def handle(self, command: PeerMessage) -> None:
         async with self.sessions.begin() as session:
             reply = (await session.execute(ANSWERED, {"id": command.id})).scalar()
             if reply is None:
@@ -132,12 +132,14 @@ async def send(producer: Any, topic: str, message: PeerMessage) -> None:
     await producer.send_and_wait(topic, message.packed().encode(), message.order.id.encode())
 
 
-async def consume(consumer: Any, hear: Callable[[PeerMessage], Awaitable[None]]) -> None:
+async def consume(consumer: Any, handle: Callable[[PeerMessage], Awaitable[None]]) -> None:
     while True:
         fetched = await consumer.getmany(timeout_ms=500)
         records = [record for some in fetched.values() for record in some]
         if records:
-            await asyncio.gather(*(hear(PeerMessage.unpacked(record.value)) for record in records))
+            await asyncio.gather(
+                *(handle(PeerMessage.unpacked(record.value)) for record in records)
+            )
             await consumer.commit()
 
 
@@ -149,7 +151,7 @@ async def orchestrator(place: RunServers, pool: int) -> AsyncIterator[Submit | N
         consuming(place, "orchestrator", ("replies",), auto_commit=False) as consumer,
     ):
         machine = Orchestrator(place, sessions, producer)
-        async with beside(consume(consumer, machine.hear)):
+        async with beside(consume(consumer, machine.handle)):
             yield machine.submit
 
 
@@ -160,6 +162,6 @@ async def participant(place: RunServers, name: str, pool: int) -> AsyncIterator[
         producing(place) as producer,
         consuming(place, name, (name,), auto_commit=False) as consumer,
     ):
-        hear = Participant(place, name, sessions, producer).hear
-        async with beside(consume(consumer, hear)):
+        handle = Participant(place, name, sessions, producer).handle
+        async with beside(consume(consumer, handle)):
             yield None

@@ -79,7 +79,7 @@ def module_of(peer: str) -> ModuleType:
             return ceiling
 
 
-def whole_run(peer: str, module: ModuleType, options: argparse.Namespace) -> dict[str, Any]:
+def run_peer(peer: str, module: ModuleType, options: argparse.Namespace) -> dict[str, Any]:
     place = RunServers(options.database_url, options.kafka, secrets.token_hex(3))
     if hasattr(module, "measured"):  # no orders to settle
         result: dict[str, Any] = module.measured(place, options)
@@ -110,7 +110,7 @@ def main() -> None:
         module.add_arguments(parser)
         options = parser.parse_args(sys.argv[2:])
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # and clean up
-        print(json.dumps(whole_run(peer, module, options)))
+        print(json.dumps(run_peer(peer, module, options)))
     except ModuleNotFoundError as error:
         print(f"{peer}: {error}: see bench/peers/README.md for its environment", file=sys.stderr)
         sys.exit(CANT_RUN)

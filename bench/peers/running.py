@@ -85,7 +85,7 @@ class Crew:
 
     def __enter__(self) -> Self:
         for name in self._pipes:
-            self._hear(name)
+            self._receive(name)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -105,9 +105,9 @@ class Crew:
         for nth, name in enumerate(self._loaders):
             share = in_flight // count + (nth < in_flight % count)
             self._pipes[name].send((numbers[nth::count], share))
-        return [took for name in self._loaders for took in self._hear(name)]
+        return [took for name in self._loaders for took in self._receive(name)]
 
-    def _hear(self, name: str) -> Any:
+    def _receive(self, name: str) -> Any:
         """The next word of a process. Raises RuntimeError when one of them has ended."""
         deadline = time.monotonic() + PATIENCE_S
         while not self._pipes[name].poll(0.5):
@@ -128,13 +128,13 @@ def _work(pipe: Connection, role: Role) -> None:
 async def _serve(pipe: Connection, role: Role) -> None:
     async with role.serve(*role.arguments) as submit:
         pipe.send("ready")
-        while (told := await _told(pipe)) is not None:
+        while (message := await _received(pipe)) is not None:
             assert submit is not None, f"{role.name} takes no orders"
-            numbers, in_flight = told
+            numbers, in_flight = message
             pipe.send(await closed_loop(submit, numbers, in_flight))
 
 
-async def _told(pipe: Connection) -> Any:
+async def _received(pipe: Connection) -> Any:
     """The next word of the parent; None when it is gone."""
     loop, readable = asyncio.get_running_loop(), asyncio.Event()
     loop.add_reader(pipe.fileno(), readable.set)

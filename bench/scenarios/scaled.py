@@ -44,7 +44,7 @@ def curve(bench: Bench) -> Curve:
             for instances in range(1, bench.options.instances + 1):
                 if instances > 1:
                     rig.start(*(spec.name for spec in SERVICES))
-                bench.tell(f"curve: {partitions} partitions, {instances} processes a service")
+                bench.print_line(f"curve: {partitions} partitions, {instances} processes a service")
                 measured = rig.load(orders=bench.options.orders, in_flight=DEEP)
                 points.append(Point(partitions, instances, measured))
     return Curve(points)
@@ -82,10 +82,10 @@ class Growth:
 def growth(bench: Bench) -> Growth:
     found = []
     with bench.fresh() as rig:
-        filler = Filler(rig.servers.addresses, bench.tell)
+        filler = Filler(rig.servers.addresses, bench.print_line)
         for size in sorted(bench.options.sizes):
             filler.grow(size)
-            bench.tell(f"growth: a burst on top of {filler.orders} orders")
+            bench.print_line(f"growth: a burst on top of {filler.orders} orders")
             measured = rig.load(orders=bench.options.orders, in_flight=DEEP)
             found.append(Grown(filler.orders, filler.in_redis, measured))
     return Growth(found)

@@ -63,7 +63,7 @@ def capacity(bench: Bench) -> Capacity:
         measured = bench.rig.load(phases=(phase,), warm_s=options.trial_s / 3, arrivals="steady")
         trials.append(Trial(rate, is_sustained(measured.report, rate), measured))
         verdict = "sustained" if trials[-1].is_sustained else "too much"
-        bench.tell(f"capacity: {rate:.0f} orders/s: {verdict}")
+        bench.print_line(f"capacity: {rate:.0f} orders/s: {verdict}")
         low, high = (rate, high) if trials[-1].is_sustained else (low, rate)
         rate = (low + high) / 2
     best = max((t for t in trials if t.is_sustained), key=lambda t: t.rate, default=None)
@@ -104,12 +104,12 @@ class Latencies:
                 m.report.end_to_end.p99_ms,
                 m.report.end_to_end.p999_ms,
                 m.report.end_to_end.max_ms,
-                "behind" if m.report.fell_behind else "in time",
+                "late" if m.report.is_late else "in time",
             )
             for load, m in self.loads.items()
         ]
-        http, whole = ("HTTP p50 ms", "p99"), ("settled p50 ms", "p99", "p99.9", "max")
-        return Table("Latency", ("load", "orders/s", *http, *whole, "generator"), rows)
+        http, settled = ("HTTP p50 ms", "p99"), ("settled p50 ms", "p99", "p99.9", "max")
+        return Table("Latency", ("load", "orders/s", *http, *settled, "generator"), rows)
 
 
 def offered_per_s(report: LoadReport) -> float:
@@ -120,7 +120,7 @@ def latency(bench: Bench) -> Latencies:
     rate = capacity_of(bench)
     found = {}
     for share in SHARES:
-        bench.tell(f"latency at {share:.0%} of {rate:.0f} orders/s")
+        bench.print_line(f"latency at {share:.0%} of {rate:.0f} orders/s")
         found[f"{share:.0%}"] = at_rate(bench, rate * share)
     return Latencies(found)
 
@@ -149,7 +149,7 @@ class InFlight:
 def in_flight(bench: Bench) -> InFlight:
     found = {}
     for depth in bench.options.in_flight:
-        bench.tell(f"closed loop, {depth} orders in flight")
+        bench.print_line(f"closed loop, {depth} orders in flight")
         orders = orders_at(depth, bench.options.orders)
         found[str(depth)] = bench.rig.load(orders=orders, in_flight=depth)
     return InFlight(found)
@@ -181,7 +181,7 @@ def hot(bench: Bench) -> Hot:
     bursts: dict[str, Measured] = {}
     loads: dict[str, Measured] = {}
     for shape in SHAPES:
-        bench.tell(f"hot: {shape}")
+        bench.print_line(f"hot: {shape}")
         bursts[shape] = bench.rig.load(orders=bench.options.orders, in_flight=DEEP, shape=shape)
         loads[shape] = at_rate(bench, rate, shape)
     return Hot(bursts, loads)
@@ -189,8 +189,8 @@ def hot(bench: Bench) -> Hot:
 
 def _figures(measured: Measured) -> tuple[float, float, float, float]:
     report = measured.report
-    whole = report.end_to_end
-    return report.settled_per_s, whole.p50_ms, whole.p99_ms, measured.cpu_us_in_all
+    settled = report.end_to_end
+    return report.settled_per_s, settled.p50_ms, settled.p99_ms, measured.cpu_us_in_all
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,5 +216,5 @@ class Cost:
 
 
 def cost(bench: Bench) -> Cost:
-    bench.tell(f"cost of each of {bench.options.orders} orders")
+    bench.print_line(f"cost of each of {bench.options.orders} orders")
     return Cost(bench.rig.load(orders=bench.options.orders, in_flight=DEEP))

@@ -11,7 +11,7 @@ from bench.rig import Generator, Measured
 from bench.scenarios.steady import capacity_of
 from bench.session import Bench
 from bench.tables import Table
-from saga_cli.stack.processes import Process
+from saga_cli.stack.processes import ChildProcess
 from saga_cli.topology import SERVICES
 
 CALM_S: Final = 2.0
@@ -73,10 +73,10 @@ def recovery(bench: Bench) -> Recovery:
     killed_s = options.warm_s + options.seconds / 4
     found = {}
     for name in options.services:
-        bench.tell(f"recovery: {name} is killed at {rate:.0f} orders/s")
+        bench.print_line(f"recovery: {name} is killed at {rate:.0f} orders/s")
         process = bench.rig.services.of(name)[0].process
 
-        def kill(generator: Generator, process: Process = process) -> None:
+        def kill(generator: Generator, process: ChildProcess = process) -> None:
             time.sleep(max(0.0, generator.started + killed_s - time.monotonic()))
             process.kill()
             time.sleep(RESTART_S)
@@ -132,8 +132,8 @@ class Overload:
         return Table(f"Overload: {TIMES} times the capacity", ("what", "found"), rows)
 
 
-def _percent(told: int, report: LoadReport) -> float | str:
-    return 100 * told / report.refused if report.refused else "none refused"
+def _percent(count: int, report: LoadReport) -> float | str:
+    return 100 * count / report.refused if report.refused else "none refused"
 
 
 def _others(report: LoadReport) -> str:
@@ -151,7 +151,7 @@ def overload(bench: Bench) -> Overload:
     rate, options = capacity_of(bench), bench.options
     begun, lasts_s = options.warm_s + options.seconds / 4, 2 * options.seconds
     ended = begun + lasts_s
-    bench.tell(f"overload: {TIMES * rate:.0f} orders/s for {lasts_s:.0f} s, then a sixth")
+    bench.print_line(f"overload: {TIMES * rate:.0f} orders/s for {lasts_s:.0f} s, then a sixth")
     phases = (
         LoadPhase(rate / 2, begun),
         LoadPhase(TIMES * rate, lasts_s),
@@ -200,12 +200,14 @@ def drain(bench: Bench) -> Drain:
         def come_back(generator: Generator) -> None:
             nonlocal begun, placed_s
             placed_s = generator.until_placed()
-            bench.tell(f"drain: {backlog} orders placed in {placed_s:.0f} s; the others start")
+            bench.print_line(
+                f"drain: {backlog} orders placed in {placed_s:.0f} s; the others start"
+            )
             begun = time.monotonic() - generator.started
             for instance in away:
                 instance.process.start()
 
-        bench.tell(f"drain: {backlog} orders are placed, the order service alone")
+        bench.print_line(f"drain: {backlog} orders are placed, the order service alone")
         for instance in away:
             instance.process.stop()
         measured = rig.load(come_back, orders=backlog, in_flight=backlog)

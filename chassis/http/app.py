@@ -114,8 +114,8 @@ def _add_health(app: FastAPI, conditions: Conditions) -> None:
         found = await conditions()
         reasons = [Reason(reason=c.reason, detail=c.detail, since=c.since) for c in found]
         if blocking := [c.detail for c in found if c.blocking]:
-            told = [reason.model_dump(mode="json") for reason in reasons]
-            return problem(503, "not_ready", "; ".join(blocking), reasons=told)
+            causes = [reason.model_dump(mode="json") for reason in reasons]
+            return problem(503, "not_ready", "; ".join(blocking), reasons=causes)
         body = Readiness(status="degraded" if found else "ready", reasons=reasons)
         return Response(body.model_dump_json(), media_type="application/json")
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 
 from saga_cli.archive.files import Archive, Piece, day_of, digest
-from saga_cli.log.source import LogRecord, Partition, Source, Span, UnreadableError
+from saga_cli.log.source import LogPartition, LogRecord, Source, Span, UnreadableError
 from saga_cli.verify.results import ReadProgress, no_progress
 
 
@@ -67,7 +67,7 @@ def _read(archive: Archive, piece: Piece, found: Checked) -> list[LogRecord]:
         return []
     found.records += len(records)
     offsets = [kept.record.offset for kept in records]
-    places = {Partition(kept.record.topic, kept.record.partition) for kept in records}
+    places = {LogPartition(kept.record.topic, kept.record.partition) for kept in records}
     wrong = {
         "its records are not those that were written": digest(records) != expected,
         "it holds records that its name does not cover": places != {piece.place}
@@ -80,7 +80,7 @@ def _read(archive: Archive, piece: Piece, found: Checked) -> list[LogRecord]:
 
 
 async def _by_piece(
-    live: Source, place: Partition, has: Span, pieces: list[Piece]
+    live: Source, place: LogPartition, has: Span, pieces: list[Piece]
 ) -> AsyncIterator[tuple[Piece, list[LogRecord]]]:
     """What Kafka has of what each piece covers."""
     for piece in pieces:

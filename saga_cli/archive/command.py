@@ -49,7 +49,7 @@ def report(
 
 
 def retention(archive: ArchiveUrl = "", *, as_json: AsJson = False) -> None:
-    """Say whether the log could lose what nobody has kept; exit 1 if a hole could open."""
+    """Check whether the log could come to lack records that nobody has kept; exit 1 if it could."""
     with _extra():
         from saga_cli.archive import retention as keeping  # noqa: PLC0415 - slow, see above
 

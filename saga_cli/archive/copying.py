@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from saga_cli.archive.files import Archive, day_of, gaps
-from saga_cli.log.source import LogRecord, Partition, Source, Span, UnreadableError
+from saga_cli.log.source import LogPartition, LogRecord, Source, Span, UnreadableError
 from saga_cli.topology import SERVICES
 from saga_cli.verify.results import ReadProgress, no_progress
 from shared_events.catalog import dead_letters_of, topic_of
@@ -29,7 +29,7 @@ class Copier:
     progress: ReadProgress = no_progress
     limit: int = RECORDS
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
-    holes: dict[Partition, Span] = field(default_factory=dict)
+    holes: dict[LogPartition, Span] = field(default_factory=dict)
     records: int = 0
     written: int = 0
 
@@ -37,7 +37,7 @@ class Copier:
         """Up to what is the end now; after a request to stop, only the file at hand is finished."""
         archived = self.archive.pieces(self.topics)
         kept = await self.source.spans(self.topics)
-        todo: list[tuple[Partition, Span]] = []
+        todo: list[tuple[LogPartition, Span]] = []
         for place, span in sorted(kept.items()):
             pieces = archived.get(place, [])
             if pieces and (last := max(piece.span.end for piece in pieces)) > span.end:
@@ -55,7 +55,7 @@ class Copier:
             if span.start < span.end and not self.stopping.is_set():
                 await self._copy(place, span)
 
-    async def _copy(self, place: Partition, span: Span) -> None:
+    async def _copy(self, place: LogPartition, span: Span) -> None:
         start, size = span.start, 0
         lot: list[LogRecord] = []
         async for batch in self.source.read(place, span):
@@ -73,7 +73,7 @@ class Copier:
     def _is_full(self, lot: list[LogRecord], size: int) -> bool:
         return len(lot) >= self.limit or size >= BYTES
 
-    def _write(self, place: Partition, span: Span, lot: list[LogRecord]) -> None:
+    def _write(self, place: LogPartition, span: Span, lot: list[LogRecord]) -> None:
         self.archive.write(place, span, lot)
         self.records += len(lot)
         self.written += 1

@@ -23,7 +23,7 @@ from pydantic_core import to_json
 
 from chassis.message import Record
 from chassis.wire import text_of
-from saga_cli.log.source import LogRecord, Partition, Span, UnreadableError
+from saga_cli.log.source import LogPartition, LogRecord, Span, UnreadableError
 
 NAME: Final = re.compile(
     r"topic=([^/]+)/day=(\d{4}-\d\d-\d\d)/(\d+)-(\d+)-(\d+)\.parquet$", re.ASCII
@@ -48,7 +48,7 @@ class Piece:
     """One file. Its span is what it covers; a log may have fewer records than offsets."""
 
     path: str
-    place: Partition
+    place: LogPartition
     day: str
     span: Span
 
@@ -71,22 +71,22 @@ class Archive:
             raise UnreadableError(f"there is no way to {url!r}: {error}") from error
         return cls(url, files, root.rstrip("/"))
 
-    def pieces(self, topics: Iterable[str] | None = None) -> dict[Partition, list[Piece]]:
+    def pieces(self, topics: Iterable[str] | None = None) -> dict[LogPartition, list[Piece]]:
         """What is archived of topics, or of all, by offset; where pieces overlap, the longer first."""
         self.files.invalidate_cache()
         folders = [self.root] if topics is None else [f"{self.root}/topic={t}" for t in topics]
-        found: dict[Partition, list[Piece]] = {}
+        found: dict[LogPartition, list[Piece]] = {}
         for path in (path for folder in folders for path in self.files.find(folder)):
             if named := NAME.search(path):
                 topic, day, *numbers = named.groups()
                 partition, first, last = map(int, numbers)
-                piece = Piece(path, Partition(topic, partition), day, Span(first, last + 1))
+                piece = Piece(path, LogPartition(topic, partition), day, Span(first, last + 1))
                 found.setdefault(piece.place, []).append(piece)
         for pieces in found.values():
             pieces.sort(key=lambda piece: (piece.span.start, -piece.span.end))
         return dict(sorted(found.items()))
 
-    def write(self, place: Partition, span: Span, kept: Sequence[LogRecord]) -> Piece:
+    def write(self, place: LogPartition, span: Span, kept: Sequence[LogRecord]) -> Piece:
         """Keep records of one day for what is between two offsets; all of the file is there, or none."""
         day = day_of(kept[0])
         folder = f"{self.root}/topic={place.topic}/day={day}"

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from guarantees.services import SERVICES
-from saga_cli.log.source import Partition, Span
+from saga_cli.log.source import LogPartition, Span
 from saga_cli.terminal import lasting
 from shared_events.catalog import topic_of
 
@@ -16,7 +16,7 @@ REBUILT_FROM: Final = {topic_of(m.name): m.name for m in SERVICES if not m.has_d
 
 
 @dataclass(frozen=True, slots=True)
-class Retention:
+class TopicRetention:
     """How long the broker keeps a topic; -1 is for ever."""
 
     ms: int = FOR_EVER
@@ -53,11 +53,11 @@ class Facts:
     """
 
     now: datetime
-    topics: Mapping[str, Retention]
-    spans: Mapping[Partition, Span]
-    halfway: Mapping[Partition, int]
-    archived: Mapping[Partition, Span] | None
-    read: Mapping[str, Mapping[Partition, int]]
+    topics: Mapping[str, TopicRetention]
+    spans: Mapping[LogPartition, Span]
+    halfway: Mapping[LogPartition, int]
+    archived: Mapping[LogPartition, Span] | None
+    read: Mapping[str, Mapping[LogPartition, int]]
     parked: tuple[ParkedRecords, ...] = ()
     inbox: timedelta | None = None
     events: frozenset[str] = field(default_factory=frozenset)
@@ -119,14 +119,14 @@ def _inbox(facts: Facts) -> Iterator[str]:
 
 def _letters(facts: Facts) -> Iterator[str]:
     for each in facts.parked:
-        kept = facts.topics.get(each.topic, Retention()).kept
+        kept = facts.topics.get(each.topic, TopicRetention()).kept
         age = facts.now - each.oldest
         if kept is not None and age > kept:
             what = f"{each.service} has parked {each.number} of {each.topic}"
             yield f"{what}, the oldest for {_lasting(age)}, which is kept {_lasting(kept)}"
 
 
-def _name(place: Partition) -> str:
+def _name(place: LogPartition) -> str:
     return f"{place.topic}/{place.partition}"
 
 

@@ -14,11 +14,11 @@ from rich.table import Table
 
 from loyalty_svc import keys
 from saga_cli.archive.files import Archive, gaps
-from saga_cli.archive.guard import FOR_EVER, Facts, ParkedRecords, Retention, refusals
+from saga_cli.archive.guard import FOR_EVER, Facts, ParkedRecords, TopicRetention, refusals
 from saga_cli.declared import service_of
 from saga_cli.log.kafka import KafkaLog
 from saga_cli.log.reader import TOPICS
-from saga_cli.log.source import Partition, Span
+from saga_cli.log.source import LogPartition, Span
 from saga_cli.one_line import in_one_line
 from saga_cli.targets import Targets, found
 from saga_cli.terminal import console, lasting, plain, print_json, table_of
@@ -58,7 +58,7 @@ async def facts_of(places: Targets, archive: Archive | None) -> Facts:
     source, now = KafkaLog(places.kafka_bootstrap), datetime.now(UTC)
     topics = await _retentions(places.kafka_bootstrap, (*TOPICS, *LETTERS, DELIVERY_DETAILS))
     spans = await source.spans(topics)
-    halfway: dict[Partition, int] = {}
+    halfway: dict[LogPartition, int] = {}
     for topic, kept in topics.items():
         if kept.kept is not None and (of := [place for place in spans if place.topic == topic]):
             halfway |= await source.offsets_at(now - kept.kept / 2, of)
@@ -76,7 +76,7 @@ async def facts_of(places: Targets, archive: Archive | None) -> Facts:
     )
 
 
-async def _retentions(bootstrap: str, topics: tuple[str, ...]) -> dict[str, Retention]:
+async def _retentions(bootstrap: str, topics: tuple[str, ...]) -> dict[str, TopicRetention]:
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=10_000)
     await admin.start()
     try:
@@ -85,17 +85,17 @@ async def _retentions(bootstrap: str, topics: tuple[str, ...]) -> dict[str, Rete
         answers = await admin.describe_configs(wanted)
     finally:
         await admin.close()
-    found: dict[str, Retention] = {}
+    found: dict[str, TopicRetention] = {}
     for *_, topic, entries in (resource for answer in answers for resource in answer.resources):
         settings = {entry[0]: entry[1] for entry in entries}
         policy = settings["cleanup.policy"].split(",")
         limits = (int(settings["retention.ms"]), int(settings["retention.bytes"]))
         ms, size = limits if "delete" in policy else (FOR_EVER, FOR_EVER)
-        found[topic] = Retention(ms, size, "compact" in policy)
+        found[topic] = TopicRetention(ms, size, "compact" in policy)
     return found
 
 
-def _archived(archive: Archive) -> dict[Partition, Span]:
+def _archived(archive: Archive) -> dict[LogPartition, Span]:
     """From where on, and up to where, nothing is missing."""
     found = {}
     for place, pieces in archive.pieces(TOPICS).items():
@@ -106,8 +106,8 @@ def _archived(archive: Archive) -> dict[Partition, Span]:
 
 
 async def _read(
-    places: Targets, name: str, spans: Mapping[Partition, Span]
-) -> dict[Partition, int]:
+    places: Targets, name: str, spans: Mapping[LogPartition, Span]
+) -> dict[LogPartition, int]:
     """What a service has committed of each topic that it reads; nothing yet is 0."""
     consumed = await committed(places.kafka_bootstrap, name)
     service = service_of(name)

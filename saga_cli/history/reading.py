@@ -9,7 +9,7 @@ from uuid import UUID
 
 from chassis.sender import partition_of
 from saga_cli.log.reader import TOPICS, LogEvent
-from saga_cli.log.source import LogRecord, Partition, Source, Span, UnreadableError
+from saga_cli.log.source import LogPartition, LogRecord, Source, Span, UnreadableError
 from shared_events.codec import MalformedError, decode_record
 
 EARLIER: Final = timedelta(hours=1)
@@ -40,8 +40,8 @@ class HistoryLimit:
         return self.instant is not None or bool(self.offsets)
 
     async def ends(
-        self, source: Source, spans: Mapping[Partition, Span]
-    ) -> Mapping[Partition, int]:
+        self, source: Source, spans: Mapping[LogPartition, Span]
+    ) -> Mapping[LogPartition, int]:
         """Raises UnreadableError for a place that is in no topic of the services."""
         if self.instant is not None:
             return await source.offsets_at(self.instant, spans)
@@ -64,7 +64,7 @@ async def events_of(
     starts = await source.offsets_at(begun, spans) if begun else {}
     ends = await until.ends(source, spans)
 
-    async def of(place: Partition, span: Span) -> list[LogEvent]:
+    async def of(place: LogPartition, span: Span) -> list[LogEvent]:
         within = Span(
             max(span.start, starts.get(place, 0)), min(span.end, ends.get(place, span.end))
         )
@@ -84,14 +84,16 @@ async def events_of(
 
 async def homes(
     source: Source, subject: str, topics: Iterable[str] = TOPICS
-) -> dict[Partition, Span]:
+) -> dict[LogPartition, Span]:
     """Where each topic keeps a key, by the partitions that it has now."""
     spans = await source.spans(topics)
     numbers: dict[str, list[int]] = {}
     for place in spans:
         numbers.setdefault(place.topic, []).append(place.partition)
     key = subject.encode()
-    found = {Partition(t, partition_of(key, tuple(sorted(known)))) for t, known in numbers.items()}
+    found = {
+        LogPartition(t, partition_of(key, tuple(sorted(known)))) for t, known in numbers.items()
+    }
     return {place: span for place, span in spans.items() if place in found}
 
 

@@ -13,7 +13,7 @@ from saga_cli.history.reading import homes, logged
 from saga_cli.history.types import is_of_type
 from saga_cli.log.kafka import kept_of
 from saga_cli.log.reader import TOPICS, LogEvent
-from saga_cli.log.source import LogRecord, Partition, Source, Span, UnreadableError
+from saga_cli.log.source import LogPartition, LogRecord, Source, Span, UnreadableError
 from shared_events.codec import type_of
 
 POLL_S: Final = 0.2
@@ -31,10 +31,10 @@ class Looked:
     limit: int = 1000
     unread: list[str] = field(default_factory=list)
 
-    async def newest(self, source: Source) -> tuple[list[LogEvent], dict[Partition, int]]:
+    async def newest(self, source: Source) -> tuple[list[LogEvent], dict[LogPartition, int]]:
         """In the order of time; and up to where the log was read."""
         spans = await self._spans(source)
-        found: list[tuple[int, Partition, int, LogRecord]] = []
+        found: list[tuple[int, LogPartition, int, LogRecord]] = []
         for place, span in spans.items():
             async for batch in source.read(place, span):
                 for kept in filter(self.wants, batch):
@@ -45,7 +45,7 @@ class Looked:
         return events, {place: span.end for place, span in spans.items()}
 
     async def coming(
-        self, bootstrap: str, reached: dict[Partition, int], stopping: asyncio.Event
+        self, bootstrap: str, reached: dict[LogPartition, int], stopping: asyncio.Event
     ) -> AsyncIterator[list[LogEvent]]:
         """What is appended from there on, until somebody stops it."""
         since = {(place.topic, place.partition): at for place, at in reached.items()}
@@ -53,7 +53,7 @@ class Looked:
             while not stopping.is_set():
                 async for batch in log.to_end():
                     there = (
-                        kept_of(r) for r in batch if Partition(r.topic, r.partition) in reached
+                        kept_of(r) for r in batch if LogPartition(r.topic, r.partition) in reached
                     )
                     yield self.read(sorted(filter(self.wants, there), key=_time))
                 await clock.wait_for(stopping, POLL_S)
@@ -65,7 +65,7 @@ class Looked:
     def read(self, kept: Iterable[LogRecord]) -> list[LogEvent]:
         return [event for each in kept if (event := logged(each, self.unread))]
 
-    async def _spans(self, source: Source) -> dict[Partition, Span]:
+    async def _spans(self, source: Source) -> dict[LogPartition, Span]:
         """What of each partition has to be read."""
         found = await (homes(source, self.subject) if self.subject else source.spans(TOPICS))
         if self.partition is not None:
@@ -80,8 +80,11 @@ class Looked:
         return dict(self._within(found, dict(starts), dict(ends)))
 
     def _within(
-        self, spans: dict[Partition, Span], starts: dict[Partition, int], ends: dict[Partition, int]
-    ) -> Iterator[tuple[Partition, Span]]:
+        self,
+        spans: dict[LogPartition, Span],
+        starts: dict[LogPartition, int],
+        ends: dict[LogPartition, int],
+    ) -> Iterator[tuple[LogPartition, Span]]:
         for place, span in spans.items():
             end = min(span.end, ends.get(place, span.end))
             start = max(span.start, starts.get(place, 0))

@@ -11,7 +11,7 @@ from aiokafka import TopicPartition
 
 from chassis.kafka import make_consumer, places_of, stop_within
 from chassis.message import Record
-from saga_cli.log.source import HoleError, LogRecord, Partition, Span
+from saga_cli.log.source import HoleError, LogPartition, LogRecord, Span
 
 ANSWER_S = 30
 
@@ -23,16 +23,16 @@ class KafkaLog:
     bootstrap: str
     batch: int = 5000
 
-    async def spans(self, topics: Iterable[str]) -> dict[Partition, Span]:
+    async def spans(self, topics: Iterable[str]) -> dict[LogPartition, Span]:
         async with self._client() as client:
             places = await places_of(self.bootstrap, topics)
             if not places:
                 return {}
             starts = await client.beginning_offsets(places)
             ends = await client.end_offsets(places)
-        return {Partition(p.topic, p.partition): Span(starts[p], ends[p]) for p in places}
+        return {LogPartition(p.topic, p.partition): Span(starts[p], ends[p]) for p in places}
 
-    async def read(self, place: Partition, span: Span) -> AsyncIterator[list[LogRecord]]:
+    async def read(self, place: LogPartition, span: Span) -> AsyncIterator[list[LogRecord]]:
         part = TopicPartition(*place)
         async with self._client() as client:
             client.assign([part])
@@ -47,15 +47,17 @@ class KafkaLog:
                     yield kept
 
     async def offsets_at(
-        self, instant: datetime, places: Iterable[Partition]
-    ) -> Mapping[Partition, int]:
+        self, instant: datetime, places: Iterable[LogPartition]
+    ) -> Mapping[LogPartition, int]:
         parts = [TopicPartition(*place) for place in places]
         at_ms = int(instant.timestamp() * 1000)
         async with self._client() as client:
             found = await client.offsets_for_times(dict.fromkeys(parts, at_ms))
             ends = await client.end_offsets(parts)
         return {
-            Partition(part.topic, part.partition): found[part].offset if found[part] else ends[part]
+            LogPartition(part.topic, part.partition): found[part].offset
+            if found[part]
+            else ends[part]
             for part in parts
         }
 

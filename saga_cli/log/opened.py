@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from saga_cli.log.kafka import KafkaLog
-from saga_cli.log.source import LogRecord, Partition, Source, Span, UnreadableError
+from saga_cli.log.source import LogPartition, LogRecord, Source, Span, UnreadableError
 from saga_cli.targets import Targets
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class ArchivedLog:
     archive: "Archive"
     live: Source
 
-    async def spans(self, topics: Iterable[str]) -> dict[Partition, Span]:
+    async def spans(self, topics: Iterable[str]) -> dict[LogPartition, Span]:
         """Raises UnreadableError if Kafka ends before the archive does: it is of another log."""
         names = tuple(topics)
         archived = await asyncio.to_thread(self.archive.pieces, names)
@@ -45,7 +45,7 @@ class ArchivedLog:
             found[place] = Span(min(first, span.start), span.end)
         return found
 
-    async def read(self, place: Partition, span: Span) -> AsyncIterator[list[LogRecord]]:
+    async def read(self, place: LogPartition, span: Span) -> AsyncIterator[list[LogRecord]]:
         reached = span.start
         pieces = await asyncio.to_thread(self.archive.pieces, [place.topic])
         for piece in pieces.get(place, ()):
@@ -65,11 +65,11 @@ class ArchivedLog:
                 yield batch
 
     async def offsets_at(
-        self, instant: datetime, places: Iterable[Partition]
-    ) -> Mapping[Partition, int]:
+        self, instant: datetime, places: Iterable[LogPartition]
+    ) -> Mapping[LogPartition, int]:
         wanted = list(places)
         pieces = await asyncio.to_thread(self.archive.pieces, {place.topic for place in wanted})
-        found: dict[Partition, int] = {}
+        found: dict[LogPartition, int] = {}
         for place in wanted:
             at = await asyncio.to_thread(self._first_at, instant, pieces.get(place, []))
             if at is not None:

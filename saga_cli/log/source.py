@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 from chassis.message import Record
 
 
-class Partition(NamedTuple):
+class LogPartition(NamedTuple):
     """One partition of one topic."""
 
     topic: str
@@ -41,16 +41,16 @@ class UnreadableError(Exception):
 class Source(Protocol):
     """A log to read from its beginning to what is its end now."""
 
-    async def spans(self, topics: Iterable[str]) -> dict[Partition, Span]:
+    async def spans(self, topics: Iterable[str]) -> dict[LogPartition, Span]:
         """What there is of each partition, of those of the topics that exist."""
 
-    def read(self, place: Partition, span: Span) -> AsyncIterator[list[LogRecord]]:
+    def read(self, place: LogPartition, span: Span) -> AsyncIterator[list[LogRecord]]:
         """Records of a span in order, in batches; compaction may have left some out.
 
         Raises HoleError when the span begins before what is kept.
         """
 
     async def offsets_at(
-        self, instant: datetime, places: Iterable[Partition]
-    ) -> Mapping[Partition, int]:
+        self, instant: datetime, places: Iterable[LogPartition]
+    ) -> Mapping[LogPartition, int]:
         """The first offset of each partition that was appended at or after an instant, or its end."""

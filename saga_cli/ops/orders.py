@@ -73,7 +73,7 @@ def expedite(order_id: OrderId, *, by: By = "") -> None:
         when = f"when the circuit to {broken[0]} lets it" if broken else "now"
         console.print(f"{report.service} asks for {kinds} {when}.", markup=False, soft_wrap=True)
     if not owing:
-        fail(f"no provider owes an answer for {plain(order_id)}{_silence(reports)}", 1)
+        fail(f"no call to a provider is outstanding for {plain(order_id)}{_silence(reports)}", 1)
 
 
 def _diagnosed(asked: Directory, order_id: str) -> Diagnosis:

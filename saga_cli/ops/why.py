@@ -68,7 +68,7 @@ class _Case:
         """Acting services first, then what else is wrong on the order's way."""
         hops = [hop for hop in HOPS if self._is_on_its_way(hop)]
         if self._has(AGAIN.by, AGAIN.sent) and self._has("shipping", LEAVING):
-            hops += [AGAIN] if self._has(AGAIN.to, AGAIN.unheard) else []
+            hops += [AGAIN] if self._has(AGAIN.to, AGAIN.undecided) else []
         parked = {name: r for name, r in self.by.items() if r.parked}
         acting = {hop.to for hop in hops}
         first = [self._parked(parked[name]) for name in parked if name in acting]
@@ -95,7 +95,7 @@ class _Case:
         return not report.silent and report.state in states
 
     def _is_on_its_way(self, hop: Hop) -> bool:
-        return self._has(hop.by, hop.sent) and self._has(hop.to, hop.unheard)
+        return self._has(hop.by, hop.sent) and self._has(hop.to, hop.undecided)
 
     def _working_services(self) -> Iterator[tuple[str, str]]:
         for (service, state), kind in CALLS.items():
@@ -127,7 +127,7 @@ class _Case:
         return [effect for effect in report.effects if effect.kind != working]
 
     def _owing(self, report: OrderReport, effect: EffectReport) -> Finding:
-        what = f"{report.service} owes {effect.kind}"
+        what = f"{report.service} has {effect.kind} outstanding"
         what += f", attempt {effect.attempt}" if effect.attempt not in {"", "1"} else ""
         what += f", since {lasting((self.now - effect.owed_since).total_seconds())}"
         what += f"; asked {_count(effect.tries, 'time')}"

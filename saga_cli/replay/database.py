@@ -19,7 +19,7 @@ from chassis.work import adapter_of
 from guarantees.declared import tables_of
 from saga_cli.declared import migrations_of, service_of
 from saga_cli.log.opened import opened
-from saga_cli.log.source import Partition, Span
+from saga_cli.log.source import LogPartition, Span
 from saga_cli.replay import mark, positions
 from saga_cli.replay.errors import NOT_PUBLISHED, ReplayError
 from saga_cli.replay.job import Job, PartitionJob, Rebuilt
@@ -57,7 +57,7 @@ def rebuild(job: Job, progress: ReadProgress) -> Rebuilt:
     return rebuilt
 
 
-async def _prepared(job: Job, service: Service) -> dict[Partition, tuple[Span, bool]]:
+async def _prepared(job: Job, service: Service) -> dict[LogPartition, tuple[Span, bool]]:
     """A schema without rows, and what is to be read into it; or what is left of a rebuild."""
     if not job.copy:
         await positions.refuse_members(job.places.kafka_bootstrap, service.name)
@@ -79,7 +79,7 @@ async def _alone(job: Job) -> None:
             raise ReplayError(f"{others} others are connected to the database: stop the service")
 
 
-async def _spans(job: Job, service: Service) -> dict[Partition, Span]:
+async def _spans(job: Job, service: Service) -> dict[LogPartition, Span]:
     source = opened(job.places, job.archive)
     projected = await source.spans(service.projections)
     return projected | await own_spans(source, topic_of(service.name), job.limit)
@@ -100,7 +100,7 @@ async def _emptied(connection: Connection) -> None:
     await connection.execute(f"TRUNCATE {tables}")
 
 
-async def _finished(job: Job, service: Service, ends: Mapping[Partition, int]) -> Rebuilt:
+async def _finished(job: Job, service: Service, ends: Mapping[LogPartition, int]) -> Rebuilt:
     """What orders share is added up over all partitions; then the service may start."""
     rebuilt = Rebuilt(service.name)
     async with mark.connected(job.url) as connection, connection.transaction():

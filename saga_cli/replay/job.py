@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from saga_cli.log.source import Partition
+from saga_cli.log.source import LogPartition
 from saga_cli.targets import Targets
 
 
@@ -47,7 +47,7 @@ class PartitionJob:
     """The records of one partition before `end`."""
 
     job: Job
-    place: Partition
+    place: LogPartition
     start: int
     end: int
 

@@ -1,11 +1,11 @@
 """Up to where a service's own topic is folded."""
 
-from saga_cli.log.source import Partition, Source, Span
+from saga_cli.log.source import LogPartition, Source, Span
 from saga_cli.replay.errors import ReplayError
 from saga_cli.replay.job import ReplayLimit
 
 
-async def own_spans(source: Source, topic: str, limit: ReplayLimit) -> dict[Partition, Span]:
+async def own_spans(source: Source, topic: str, limit: ReplayLimit) -> dict[LogPartition, Span]:
     """From its first record on. Raises ReplayError for a partition that it has not."""
     spans = await source.spans([topic])
     ends = {place: span.end for place, span in spans.items()}

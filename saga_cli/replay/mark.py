@@ -13,7 +13,7 @@ import asyncpg
 from pydantic_core import from_json, to_json
 
 from chassis.postgres_types import Connection
-from saga_cli.log.source import Partition, Span
+from saga_cli.log.source import LogPartition, Span
 from saga_cli.replay.errors import ReplayError
 from saga_cli.replay.job import ReplayLimit
 
@@ -46,13 +46,17 @@ async def connected(url: str) -> AsyncIterator[Connection]:
         await connection.close()
 
 
-async def begin(connection: Connection, spans: dict[Partition, Span], limit: ReplayLimit) -> None:
+async def begin(
+    connection: Connection, spans: dict[LogPartition, Span], limit: ReplayLimit
+) -> None:
     await connection.execute(CREATE)
     rows = [(*place, *span, str(limit)) for place, span in sorted(spans.items())]
     await connection.executemany(PLAN, rows)
 
 
-async def planned(connection: Connection, limit: ReplayLimit) -> dict[Partition, tuple[Span, bool]]:
+async def planned(
+    connection: Connection, limit: ReplayLimit
+) -> dict[LogPartition, tuple[Span, bool]]:
     """The span of each partition, and whether it is folded; {} if no rebuild was begun."""
     if not await connection.fetchval(IS_THERE):
         return {}
@@ -60,15 +64,15 @@ async def planned(connection: Connection, limit: ReplayLimit) -> dict[Partition,
     if others := {up_to for *_, up_to, _ in rows} - {str(limit)}:
         begun = others.pop() or "the end of the log"
         raise ReplayError(f"a rebuild up to {begun} was begun here: finish that, or empty it")
-    return {Partition(t, p): (Span(first, end), done) for t, p, first, end, _, done in rows}
+    return {LogPartition(t, p): (Span(first, end), done) for t, p, first, end, _, done in rows}
 
 
-async def is_folded(connection: Connection, place: Partition) -> bool:
+async def is_folded(connection: Connection, place: LogPartition) -> bool:
     """Held until the transaction ends, so that nobody folds a partition twice."""
     return bool(await connection.fetchval(IS_FOLDED, *place))
 
 
-async def folded(connection: Connection, place: Partition, counts: dict[str, Any]) -> None:
+async def folded(connection: Connection, place: LogPartition, counts: dict[str, Any]) -> None:
     await connection.execute(FOLDED, *place, to_json(counts).decode())
 
 

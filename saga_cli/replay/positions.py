@@ -13,7 +13,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from chassis.kafka import make_consumer, places_of, stop_within
 from chassis.service import Service
-from saga_cli.log.source import Partition
+from saga_cli.log.source import LogPartition
 from saga_cli.replay.errors import ReplayError
 
 IDLE: Final = ("Empty", "Dead")
@@ -35,7 +35,7 @@ async def refuse_members(bootstrap: str, group: str) -> None:
         )
 
 
-async def rewind(bootstrap: str, service: Service, folded: Mapping[Partition, int]) -> int:
+async def rewind(bootstrap: str, service: Service, folded: Mapping[LogPartition, int]) -> int:
     """To the first offsets there are, but for the folded ones; returns how many partitions."""
     places = await places_of(bootstrap, service.topics)
     client = make_consumer(bootstrap, service.name)
@@ -43,7 +43,7 @@ async def rewind(bootstrap: str, service: Service, folded: Mapping[Partition, in
         await client.start()
         client.assign(places)
         starts: dict[TopicPartition, int] = await client.beginning_offsets(places) if places else {}
-        offsets = {p: folded.get(Partition(*p), start) for p, start in starts.items()}
+        offsets = {p: folded.get(LogPartition(*p), start) for p, start in starts.items()}
         if offsets:
             await client.commit(offsets)
     finally:

@@ -14,7 +14,7 @@ from loyalty_svc.rebuild import Rebuild
 from loyalty_svc.server import Server
 from saga_cli.declared import service_of
 from saga_cli.log.opened import opened
-from saga_cli.log.source import Partition, Source, Span
+from saga_cli.log.source import LogPartition, Source, Span
 from saga_cli.replay import positions
 from saga_cli.replay.errors import NOT_PUBLISHED, ReplayError
 from saga_cli.replay.job import Job, Rebuilt
@@ -28,13 +28,13 @@ class PublishedTopic:
     """A service's topic from any source, as a rebuild reads it."""
 
     source: Source
-    spans: dict[Partition, Span]
+    spans: dict[LogPartition, Span]
     progress: ReadProgress
-    reached: dict[Partition, int] = field(default_factory=dict)
+    reached: dict[LogPartition, int] = field(default_factory=dict)
     read: int = 0
 
     @property
-    def starts(self) -> dict[Partition, int]:
+    def starts(self) -> dict[LogPartition, int]:
         return {place: span.start for place, span in self.spans.items()}
 
     @property

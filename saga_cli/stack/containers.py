@@ -7,7 +7,7 @@ from typing import Final
 
 from saga_cli.stack import ports, postgres, servers, watchdog
 from saga_cli.stack.binaries import print_line
-from saga_cli.stack.processes import Process
+from saga_cli.stack.processes import ChildProcess
 from saga_cli.topology import addresses_of
 
 KAFKA_IMAGE: Final = "apache/kafka:4.1.0"
@@ -16,7 +16,7 @@ REDIS_IMAGE: Final = "redis:7"
 
 
 @dataclass
-class Container(Process):
+class Container(ChildProcess):
     """A container with the handles of a process; `command` is what `docker run` is given."""
 
     container: str = ""

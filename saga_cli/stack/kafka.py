@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from saga_cli.stack import binaries
-from saga_cli.stack.processes import Process, run
+from saga_cli.stack.processes import ChildProcess, run
 
 SETTINGS: Final = """
 process.roles=broker,controller
@@ -82,13 +82,13 @@ class KafkaBroker:
         return f"{self.host}:{self.port}"
 
 
-def prepare(folder: Path, brokers: Sequence[KafkaBroker]) -> tuple[Process, ...]:
+def prepare(folder: Path, brokers: Sequence[KafkaBroker]) -> tuple[ChildProcess, ...]:
     """The processes, with formatted data folders; those that are there already are used as they are."""
     (folder / "log4j2.yaml").write_text(LOG4J)
     java = _java(folder)
     cluster = secrets.token_urlsafe(16)
 
-    def prepared(number: int) -> Process:
+    def prepared(number: int) -> ChildProcess:
         broker = brokers[number - 1]
         config = folder / f"{broker.name}.properties"
         config.write_text(_settings(folder, brokers, number))
@@ -96,7 +96,7 @@ def prepare(folder: Path, brokers: Sequence[KafkaBroker]) -> tuple[Process, ...]
             make_data(config, cluster)
         options = [java[0], *broker.java_options, *java[1:]]
         command = [*broker.within, *options, "kafka.Kafka", str(config)]
-        return Process(broker.name, command, folder / f"{broker.name}.log")
+        return ChildProcess(broker.name, command, folder / f"{broker.name}.log")
 
     with ThreadPoolExecutor(len(brokers)) as pool:
         return tuple(pool.map(prepared, range(1, len(brokers) + 1)))

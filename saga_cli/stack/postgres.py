@@ -12,7 +12,7 @@ from typing import Final
 import asyncpg
 
 from saga_cli.stack import binaries
-from saga_cli.stack.processes import Process, run
+from saga_cli.stack.processes import ChildProcess, run
 from saga_cli.topology import SERVICES, Addresses
 
 BY_LOCALE: Final = """
@@ -42,7 +42,7 @@ def admin_password(folder: Path) -> str:
     return secret.read_text()
 
 
-def prepare(folder: Path, port: int) -> Process:
+def prepare(folder: Path, port: int) -> ChildProcess:
     """The process, with a data directory; one that is there already is used as it is."""
     user, data = _unprivileged(), folder / "postgres"
     programs = binaries.reachable(binaries.postgres_folder(), user, folder)
@@ -54,7 +54,7 @@ def prepare(folder: Path, port: int) -> Process:
     place = ["-D", str(data), "-p", str(port), "-c", "unix_socket_directories="]
     command = [str(programs / "postgres"), *place, *options]
     log = folder / "postgres.log"
-    return Process("postgres", command, log, user=user, folder=data, stop_signal=signal.SIGINT)
+    return ChildProcess("postgres", command, log, user=user, folder=data, stop_signal=signal.SIGINT)
 
 
 def _compression(programs: Path, data: Path, user: str | None) -> str:

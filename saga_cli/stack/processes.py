@@ -21,7 +21,7 @@ _SPAWNER: Final = ThreadPoolExecutor(1, thread_name_prefix="spawner")
 
 
 @dataclass
-class Process:
+class ChildProcess:
     """One program that can be started again as it was. Output goes to `log`."""
 
     name: str

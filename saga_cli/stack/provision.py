@@ -9,7 +9,7 @@ from typing import Final
 
 from chassis.settings import bootstrap_servers, postgres_url, redis_url
 from saga_cli.stack import containers, postgres, servers
-from saga_cli.stack.processes import Process
+from saga_cli.stack.processes import ChildProcess
 from saga_cli.terminal import message_of
 from saga_cli.topology import addresses_of
 
@@ -28,7 +28,7 @@ class GivenServers(servers.Servers):
     """Somebody else's servers: never stopped here."""
 
     @property
-    def all(self) -> tuple[Process, ...]:
+    def all(self) -> tuple[ChildProcess, ...]:
         return ()
 
 
@@ -85,5 +85,5 @@ def _given() -> servers.Servers:
             ) from error
     postgres.create_databases(addresses)
     folder, held = servers.private_folder()
-    nobody = Process("given", (), folder / "given.log")
+    nobody = ChildProcess("given", (), folder / "given.log")
     return GivenServers(addresses, (nobody,), nobody, nobody, folder, held=held)

@@ -17,7 +17,7 @@ from typing import Final, Self
 from redis import Redis
 
 from saga_cli.stack import binaries, kafka, ports, postgres, watchdog
-from saga_cli.stack.processes import Process
+from saga_cli.stack.processes import ChildProcess
 from saga_cli.terminal import message_of
 from saga_cli.topology import Addresses, addresses_of
 
@@ -29,21 +29,21 @@ class Servers:
     """The running servers. `stop` takes them down and removes their data, unless it is to keep."""
 
     addresses: Addresses
-    brokers: tuple[Process, ...]
-    postgres: Process
-    redis: Process
+    brokers: tuple[ChildProcess, ...]
+    postgres: ChildProcess
+    redis: ChildProcess
     folder: Path
     keep: bool = False
     held: ExitStack = field(default_factory=ExitStack)
     """Let go of after the servers: ports, and the folder, which is unlocked or removed."""
 
     @property
-    def kafka(self) -> Process:
+    def kafka(self) -> ChildProcess:
         """The only broker, or the first."""
         return self.brokers[0]
 
     @property
-    def all(self) -> tuple[Process, ...]:
+    def all(self) -> tuple[ChildProcess, ...]:
         return (*self.brokers, self.postgres, self.redis)
 
     def bring_up(self) -> Self:
@@ -64,14 +64,14 @@ class Servers:
             server.stop() if self.keep else server.kill()
         self.held.close()
 
-    def restart(self, server: Process) -> None:
+    def restart(self, server: ChildProcess) -> None:
         """Start a server that was stopped or killed, on its port and its data; wait until it answers."""
         if server is self.postgres:
             (self.folder / "postgres" / "postmaster.pid").unlink(missing_ok=True)
         server.start()
         self.await_answer(server)
 
-    def await_answer(self, server: Process) -> None:
+    def await_answer(self, server: ChildProcess) -> None:
         kind, addresses = server.name, self.addresses
         if server in self.brokers:  # it has to answer itself
             own = addresses.kafka_bootstrap.split(",")[self.brokers.index(server)]
@@ -146,16 +146,16 @@ def _start(
     return servers.bring_up()
 
 
-def _prepare_redis(folder: Path, port: int) -> Process:
+def _prepare_redis(folder: Path, port: int) -> ChildProcess:
     data = folder / "redis"
     data.mkdir(exist_ok=True)
     durable = ["--appendonly", "yes", "--appendfsync", "always", "--save", ""]
     limits = ["--maxmemory-policy", "noeviction", "--bind", "127.0.0.1", "--port", str(port)]
     command = [binaries.redis_server(), *limits, *durable, "--dir", str(data)]
-    return Process("redis", command, folder / "redis.log")
+    return ChildProcess("redis", command, folder / "redis.log")
 
 
-def _await(server: Process, check: Callable[[], None]) -> None:
+def _await(server: ChildProcess, check: Callable[[], None]) -> None:
     deadline = time.monotonic() + START_S
     while True:
         try:

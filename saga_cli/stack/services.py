@@ -11,7 +11,7 @@ from typing import Final
 import httpx
 
 from saga_cli.stack import ports
-from saga_cli.stack.processes import Process
+from saga_cli.stack.processes import ChildProcess
 from saga_cli.topology import BY_NAME, SERVICES, Addresses, ServiceSpec, environment_of
 
 READY_S: Final = 120
@@ -29,7 +29,7 @@ class Instance:
     """One process of a service."""
 
     spec: ServiceSpec
-    process: Process
+    process: ChildProcess
     port: ports.Port
 
     @property
@@ -75,7 +75,7 @@ class Services:
         given = environment_of(spec, addresses or self.addresses, port.number)
         env = {**given, **(extra or {})}
         command = [sys.executable, "-m", spec.module]
-        process = Process(f"{name}-{nth}", command, self.logs / f"{name}-{nth}.log", env)
+        process = ChildProcess(f"{name}-{nth}", command, self.logs / f"{name}-{nth}.log", env)
         process.start()
         instance = Instance(spec, process, port)
         self.instances.append(instance)

@@ -19,7 +19,7 @@ from saga_cli.stack import servers as stack_servers
 from saga_cli.stack import state
 from saga_cli.stack.binaries import MissingProgramError
 from saga_cli.stack.overview import table
-from saga_cli.stack.processes import Process
+from saga_cli.stack.processes import ChildProcess
 from saga_cli.stack.provision import MissingAddressError, provide
 from saga_cli.stack.seed import seed
 from saga_cli.stack.services import Services, SettingError
@@ -139,7 +139,7 @@ class Supervisor:
         urls = (addresses.kafka_bootstrap, addresses.postgres_url, addresses.redis_url)
         state.Stack(me, tuple(self.known.values()), addresses.operator_token, urls).write()
 
-    def _processes(self) -> list[tuple[Process, str]]:
+    def _processes(self) -> list[tuple[ChildProcess, str]]:
         """Each with its address."""
         addresses = self.servers.addresses
         where = {
@@ -163,7 +163,7 @@ class Supervisor:
             console.print(f"  its log: {process.log}", soft_wrap=True)
         return bool(seen)
 
-    def _do(self, action: str, process: Process) -> None:
+    def _do(self, action: str, process: ChildProcess) -> None:
         if action in {"stop", "restart"} and process.is_alive():
             process.stop()
             stopped = self.known[process.name]
@@ -176,7 +176,7 @@ class Supervisor:
                 return
         console.print(f"{action}: {process.name}")
 
-    def _start(self, process: Process) -> None:
+    def _start(self, process: ChildProcess) -> None:
         if process in self.servers.all:
             self.servers.restart(process)
         else:

@@ -17,7 +17,7 @@ from chassis.replay import Folded, fold
 from chassis.service import Service
 from chassis.work import effect_of
 from guarantees.services import BY_NAME
-from saga_cli.log.source import Partition, Source, Span
+from saga_cli.log.source import LogPartition, Source, Span
 from saga_cli.verify.live import CHUNK, Live, LiveRow, chunks, shared_apart
 from saga_cli.verify.reading import Ends, ends_of, own_events, pending_events, read
 from saga_cli.verify.results import ReadProgress, ServiceResult, follows_nothing, no_progress
@@ -77,7 +77,7 @@ class ServiceComparison:
     folded: Folded = field(default_factory=Folded)
     caused: dict[str, Envelope] = field(default_factory=dict)
 
-    async def take(self, place: Partition, events: Iterable[tuple[int, Envelope]]) -> None:
+    async def take(self, place: LogPartition, events: Iterable[tuple[int, Envelope]]) -> None:
         taken = list(events)
         await self._look_up(envelope.subject for _, envelope in taken)
         for offset, envelope in taken:

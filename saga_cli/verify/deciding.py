@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple
 from chassis.message import Change
 from chassis.replay import Folded, fold
 from chassis.service import Service
-from saga_cli.log.source import Partition, Source, Span
+from saga_cli.log.source import LogPartition, Source, Span
 from saga_cli.verify.reading import Ends, ends_of, own_events, read
 from saga_cli.verify.results import (
     Difference,
@@ -299,7 +299,7 @@ def _partition_groups(service: Service, own: Ends, near: Ends) -> Sequence[int |
     return sorted(place.partition for place in own)
 
 
-def _only(ends: Ends, number: int | None) -> dict[Partition, int]:
+def _only(ends: Ends, number: int | None) -> dict[LogPartition, int]:
     return {place: end for place, end in ends.items() if number in {None, place.partition}}
 
 

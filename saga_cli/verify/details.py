@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from aiokafka.admin import AIOKafkaAdminClient
 
-from saga_cli.log.source import Partition, Source
+from saga_cli.log.source import LogPartition, Source
 from saga_cli.verify.live import CHUNK, InPostgres, chunks
 from saga_cli.verify.reading import Ends, read
 from saga_cli.verify.results import ReadProgress, ServiceResult, no_progress
@@ -20,7 +20,7 @@ TABLE: Final = "delivery_details"
 SELECT: Final = f"SELECT order_id, {', '.join(COLUMNS)} FROM {TABLE}"  # noqa: S608 - own names
 
 
-async def committed(bootstrap: str, group: str) -> dict[Partition, int]:
+async def committed(bootstrap: str, group: str) -> dict[LogPartition, int]:
     """Up to where a service has read its neighbours' topics, as Kafka knows it."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=10_000)
     await admin.start()
@@ -28,7 +28,7 @@ async def committed(bootstrap: str, group: str) -> dict[Partition, int]:
         found: Mapping[Any, Any] = await admin.list_consumer_group_offsets(group)
     finally:
         await admin.close()
-    return {Partition(place.topic, place.partition): at.offset for place, at in found.items()}
+    return {LogPartition(place.topic, place.partition): at.offset for place, at in found.items()}
 
 
 async def compare_details(

@@ -5,20 +5,20 @@ from typing import TypeAlias
 
 from chassis.message import OutboxRow, Record
 from saga_cli.log import events
-from saga_cli.log.source import LogRecord, Partition, Source, Span
+from saga_cli.log.source import LogPartition, LogRecord, Source, Span
 from saga_cli.verify.results import ReadProgress, ServiceResult
 from shared_events.codec import MalformedError, decode
 from shared_events.envelope import Envelope
 
-Ends: TypeAlias = Mapping[Partition, int]
+Ends: TypeAlias = Mapping[LogPartition, int]
 
 
-async def ends_of(source: Source, topics: Iterable[str]) -> dict[Partition, int]:
+async def ends_of(source: Source, topics: Iterable[str]) -> dict[LogPartition, int]:
     return {place: span.end for place, span in sorted((await source.spans(topics)).items())}
 
 
 async def read(
-    source: Source, place: Partition, span: Span, progress: ReadProgress
+    source: Source, place: LogPartition, span: Span, progress: ReadProgress
 ) -> AsyncIterator[list[LogRecord]]:
     async for batch in source.read(place, span):
         yield batch

@@ -22,7 +22,7 @@ from chassis.service import Service
 from chassis.work import adapter_of
 from loyalty_svc import keys
 from loyalty_svc.domain import Customer
-from saga_cli.log.source import Partition, Source, Span
+from saga_cli.log.source import LogPartition, Source, Span
 from saga_cli.verify.live import LiveRow, chunks, shared_apart, states_apart
 from saga_cli.verify.reading import Ends, ends_of, own_events, pending_events, read
 from saga_cli.verify.results import ReadProgress, ServiceResult, no_progress
@@ -141,7 +141,7 @@ class CustomerComparison:
     service: Service
     result: ServiceResult
     folded: Folded = field(default_factory=Folded)
-    reached: dict[Partition, int] = field(default_factory=dict)
+    reached: dict[LogPartition, int] = field(default_factory=dict)
     doubts: dict[str, list[tuple[int, bool]]] = field(default_factory=dict)
 
     async def read_to(self, ends: Ends, progress: ReadProgress = no_progress) -> Moved:

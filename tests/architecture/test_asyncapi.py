@@ -27,10 +27,10 @@ def test_the_page_is_the_document() -> None:
 
 def test_it_has_the_form_of_asyncapi_3() -> None:
     """And no key that the specification does not know. The models lack Kafka's binding of messages."""
-    told = deepcopy(DOCUMENT)
-    for message in told["components"]["messages"].values():
+    result = deepcopy(DOCUMENT)
+    for message in result["components"]["messages"].values():
         message.pop("bindings", None)
-    parsed = AsyncAPI.model_validate(told)
+    parsed = AsyncAPI.model_validate(result)
     assert parsed.asyncapi == "3.0.0"
     assert list(strangers(parsed)) == []
 
@@ -49,10 +49,10 @@ def strangers(model: Any) -> Iterator[str]:
 
 @pytest.mark.parametrize("place", ["channels", "operations"])
 def test_a_key_that_the_specification_does_not_know_is_noticed(place: str) -> None:
-    told = deepcopy(DOCUMENT)
-    del told["components"]
-    next(iter(told[place].values()))["adress"] = "x"
-    assert list(strangers(AsyncAPI.model_validate(told))) == ["adress"]
+    result = deepcopy(DOCUMENT)
+    del result["components"]
+    next(iter(result[place].values()))["adress"] = "x"
+    assert list(strangers(AsyncAPI.model_validate(result))) == ["adress"]
 
 
 def references(part: Any) -> Iterator[str]:

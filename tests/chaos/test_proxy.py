@@ -13,7 +13,7 @@ import pytest
 
 from chaos import switch as switches
 from chaos.proxy import Proxy
-from saga_cli.stack.processes import Process
+from saga_cli.stack.processes import ChildProcess
 from tests.support.waiting import until
 
 Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -140,10 +140,10 @@ def test_a_pulled_cable_silences_one_namespace_and_nothing_of_them_is_left_behin
         until(lambda: socket.if_nameindex() == before)
 
 
-def http_server(switch: switches.Switch, number: int, place: Path) -> Process:
+def http_server(switch: switches.Switch, number: int, place: Path) -> ChildProcess:
     serve = [sys.executable, "-m", "http.server", "8000", "--bind", switch.address(number)]
     command = [*switch.within(number), *serve]
-    process = Process(f"http-{number}", command, place / f"http-{number}.log", folder=place)
+    process = ChildProcess(f"http-{number}", command, place / f"http-{number}.log", folder=place)
     process.start()
     return process
 

@@ -109,7 +109,7 @@ class Contended(PostgresStore):
         return True
 
 
-class Pool:
+class StubPool:
     @asynccontextmanager
     async def acquire(self) -> Any:
         yield None
@@ -118,7 +118,7 @@ class Pool:
 async def test_conflicts_are_tried_so_many_times_with_pauses_and_then_told(
     time: VirtualTime,
 ) -> None:
-    pool: Any = Pool()
+    pool: Any = StubPool()
     store = Contended(service=SERVICE, own=SHIPMENTS, shared=None, pool=pool, aside=pool)
     started = time.monotonic()
     with pytest.raises(ConcurrentChangeError, match="faster"):

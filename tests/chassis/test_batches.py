@@ -36,8 +36,8 @@ def fetched(data: bytes, start: int = 0) -> tuple[list[Any], int]:
 
 
 def reason(found: Any) -> str:
-    told: bytes = dict(found.headers).get(UNREADABLE, b"")
-    return told.decode()
+    result: bytes = dict(found.headers).get(UNREADABLE, b"")
+    return result.decode()
 
 
 @pytest.mark.parametrize("codec", CODECS)

@@ -21,7 +21,7 @@ BODY: Final = b'{"name": "ann"}'
 CARD: Final = "4242-4242-4242-4242"
 
 
-class Named(BaseModel):
+class BodyOfName(BaseModel):
     name: str
 
 
@@ -30,11 +30,11 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
     app = make_app("a service", conditions)
 
     @app.post("/names")
-    async def name(body: Named) -> dict[str, str]:
+    async def name(body: BodyOfName) -> dict[str, str]:
         return {"name": body.name}
 
     @app.post("/refused")
-    async def refused(body: Named) -> None:
+    async def refused(body: BodyOfName) -> None:
         raise CardNumberError(body.name)
 
     transport = httpx.ASGITransport(app=app)

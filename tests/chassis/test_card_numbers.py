@@ -65,19 +65,19 @@ def test_an_order_id_passes_whatever_its_digits() -> None:
 
 
 @dataclass(frozen=True)
-class Line:
+class LineOfCart:
     sku: str
 
 
 @dataclass(frozen=True)
 class Cart:
     name: str
-    lines: tuple[Line, ...]
+    lines: tuple[LineOfCart, ...]
 
 
 def test_the_field_is_named_at_any_depth() -> None:
     card = "4242 4242 4242 4242"
-    assert field_with_card_number(Cart("ann", (Line("A"), Line(card)))) == "sku"
+    assert field_with_card_number(Cart("ann", (LineOfCart("A"), LineOfCart(card)))) == "sku"
     assert field_with_card_number({"note": {"text": [1, card]}}) == "text"
     assert field_with_card_number({"note": {card: 1}}) == "note"
-    assert field_with_card_number(Cart("ann", (Line("A"),))) is None
+    assert field_with_card_number(Cart("ann", (LineOfCart("A"),))) is None

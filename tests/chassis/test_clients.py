@@ -68,7 +68,7 @@ def test_getmany_is_never_cancelled() -> None:
     assert "getmany" in ast.unparse(tree_of(Path("chassis/consumer.py")))
 
 
-class Failing(OneBatch):
+class FailingClient(OneBatch):
     """A client whose fetch raises, as on a bad checksum: it may have dropped other records."""
 
     async def getmany(self, **_: Any) -> Any:
@@ -83,7 +83,7 @@ def test_a_client_that_raises_is_thrown_away_and_the_records_are_read_again(
     made: list[OneBatch] = []
 
     def make(*_: str) -> OneBatch:
-        made.append(Failing(record) if not made else OneBatch(record))
+        made.append(FailingClient(record) if not made else OneBatch(record))
         return made[-1]
 
     async def run() -> Seen:

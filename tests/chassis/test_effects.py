@@ -12,7 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from chassis import clock, effects
-from chassis.circuit import Circuit, State
+from chassis.circuit import Circuit, CircuitState
 from chassis.effects import EffectWorker
 from chassis.errors import ProviderError, RefusedError, TransientError
 from chassis.handover import Handover
@@ -247,7 +247,7 @@ async def test_what_is_refused_as_it_stands_is_asked_once_and_needs_attention_at
     of_one = replace(shelf.owed[id_], id="a:call:1", last_error=error)
     assert of_one.needs_attention
     assert not replace(of_one, last_error="ProviderError: 500").needs_attention
-    assert circuit.state is State.CLOSED
+    assert circuit.state is CircuitState.CLOSED
     errors = [line["event"] for line in logs if line["log_level"] == "error"]
     assert errors == ["effect_needs_attention"]
 
@@ -264,7 +264,7 @@ async def test_a_hundred_failing_effects_do_not_starve_others() -> None:
         return await at_once(call, attempt)
 
     async with working(shelf, runner, circuit=circuit, concurrency=10):
-        await until(lambda: circuit.state is State.OPEN)
+        await until(lambda: circuit.state is CircuitState.OPEN)
         shelf.owe(*(f"good-{n}" for n in range(20)))
         await until(lambda: len(shelf.decided) == 20, seconds=30)
     assert all(name.startswith("bad") for name in shelf.owed)
@@ -339,14 +339,14 @@ async def test_an_open_circuit_leaves_the_provider_alone_but_for_one_probe_at_a_
         return await at_once(call, attempt)
 
     async with working(shelf, runner, concurrency=5) as worker:
-        await until(lambda: worker.circuit.state is State.OPEN and not at_once_now)
+        await until(lambda: worker.circuit.state is CircuitState.OPEN and not at_once_now)
         most.append(0)
         failed = len(shelf.postponed)
         await until(lambda: len(shelf.postponed) >= failed + 5)
         assert most == [5, 1]
         well.set()
         await until(lambda: not shelf.owed)
-    assert worker.circuit.state is State.CLOSED
+    assert worker.circuit.state is CircuitState.CLOSED
 
 
 async def test_what_is_handed_over_is_asked_for_without_the_store(

@@ -183,25 +183,25 @@ async def test_a_batch_that_is_tried_again_and_again_is_told_until_it_goes_well(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     VirtualTime().replace(monkeypatch)
-    store: Any = Refusing()
+    store: Any = RefusingNode()
     reader = store.reader = Consumer(SERVICE, store, "127.0.0.1:1")
     session = _Session(reader, asyncio.Event())
     event = PaymentCaptured(order=an_order(), captured_minor=1000, provider_ref="p")
     await session._until_handled([a_record(event)])
-    assert store.told == [set()] * 4 + [{"batch_failing"}] * 4
+    assert store.result == [set()] * 4 + [{"batch_failing"}] * 4
     assert reader.health.now() == ()
 
 
-class Refusing(Seen):
+class RefusingNode(Seen):
     """Refuses seven times, and notes what its consumer says of itself meanwhile."""
 
     def __init__(self) -> None:
         super().__init__(keeps_positions=False)
-        self.told: list[set[str]] = []
+        self.result: list[set[str]] = []
         self.reader: Any = None
 
     async def handle(self, messages: Any, malformed: Any) -> Any:
-        self.told.append({condition.reason for condition in self.reader.health.now()})
-        if len(self.told) < 8:
+        self.result.append({condition.reason for condition in self.reader.health.now()})
+        if len(self.result) < 8:
             raise TransientError("the store is away")
         return await super().handle(messages, malformed)

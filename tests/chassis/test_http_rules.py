@@ -23,7 +23,7 @@ from shared_events.decision import Refusal, RefusalKind
 TOKEN: Final = "the-token"
 
 
-class Named(BaseModel):
+class StrictName(BaseModel):
     model_config = ConfigDict(extra="forbid")
     name: Line
 
@@ -46,7 +46,7 @@ def an_app() -> FastAPI:
         return {"code": code, "size": size}
 
     @app.put("/things/{code}", tags=["things"])
-    async def put_thing(code: Code, body: Named) -> dict[str, Any]:
+    async def put_thing(code: Code, body: StrictName) -> dict[str, Any]:
         return {"code": code, "name": body.name}
 
     @app.get("/many", tags=["things"])
@@ -55,7 +55,7 @@ def an_app() -> FastAPI:
 
     @app.post("/checkout", status_code=201, tags=["things"])
     async def checkout(
-        request: Request, body: Named, idempotency_key: IdempotencyKey = None
+        request: Request, body: StrictName, idempotency_key: IdempotencyKey = None
     ) -> dict[str, Any]:
         if body.name == "busy":
             raise InFlightError("the same request is being handled")
@@ -70,7 +70,7 @@ def an_app() -> FastAPI:
         await execute(cast("Commands", commands), request, "key", None)
 
     @app.post("/short", status_code=201, tags=["things"])
-    async def short(request: Request, body: Named) -> Response:
+    async def short(request: Request, body: StrictName) -> Response:
         raise InFlightError(str(body.name))
 
     add_fast_path(app, "/short")

@@ -34,7 +34,7 @@ class Remembering:
         return answer
 
 
-async def told(store: Remembering, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
+async def result(store: Remembering, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
     monkeypatch.setattr(keeping, "EVERY_S", 0.001)
     monkeypatch.setattr(keeping, "PAUSE_S", 0.001)
     with capture_logs() as lines:
@@ -45,30 +45,30 @@ async def told(store: Remembering, monkeypatch: pytest.MonkeyPatch) -> list[tupl
 
 async def test_all_is_forgotten_and_one_line_says_how_much(monkeypatch: pytest.MonkeyPatch) -> None:
     store = Remembering([10, 10, 3, 0, 0, 4, 0])
-    assert await told(store, monkeypatch) == [("forgotten", 23), ("forgotten", 4)]
+    assert await result(store, monkeypatch) == [("forgotten", 23), ("forgotten", 4)]
     assert store.tended == 3
 
 
 async def test_it_stops_with_the_process_though_more_is_left(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert await told(Remembering([10, 10]), monkeypatch) == [("forgotten", 20)]
+    assert await result(Remembering([10, 10]), monkeypatch) == [("forgotten", 20)]
 
 
 async def test_what_fails_is_tried_again_the_next_time(monkeypatch: pytest.MonkeyPatch) -> None:
     store = Remembering([10, TransientError("away"), 5, 0])
     lines = [("forgotten", 10), ("keeping_not_tended", None), ("forgotten", 5)]
-    assert await told(store, monkeypatch) == lines
+    assert await result(store, monkeypatch) == lines
 
 
 async def test_a_clock_in_doubt_holds_it_back_and_shows(monkeypatch: pytest.MonkeyPatch) -> None:
     store = Remembering([10, ClockInDoubtError("it jumped")])
-    assert await told(store, monkeypatch) == [("forgotten", 10), ("retention_held", None)]
+    assert await result(store, monkeypatch) == [("forgotten", 10), ("retention_held", None)]
     assert [(c.reason, c.detail, c.blocking) for c in store.health.now()] == [
         ("retention_held", "it jumped", False)
     ]
     store.answers, store.stopping = [0], asyncio.Event()
-    await told(store, monkeypatch)
+    await result(store, monkeypatch)
     assert store.health.now() == ()
 
 

@@ -14,7 +14,7 @@ from chassis.repeats import KINDS_MAX, WINDOW_S, Repeats
 Lines = list[dict[str, Any]]
 
 
-class Log:
+class WrittenLines:
     """What is written of what is logged, by a clock that a test moves."""
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
@@ -35,11 +35,13 @@ class Log:
 
 
 @pytest.fixture
-def log(monkeypatch: pytest.MonkeyPatch) -> Log:
-    return Log(monkeypatch)
+def log(monkeypatch: pytest.MonkeyPatch) -> WrittenLines:
+    return WrittenLines(monkeypatch)
 
 
-def test_an_outage_of_23_seconds_is_told_in_tens_of_lines_not_in_thousands(log: Log) -> None:
+def test_an_outage_of_23_seconds_is_told_in_tens_of_lines_not_in_thousands(
+    log: WrittenLines,
+) -> None:
     for turn in range(15_000):
         log.at = 100.0 + 23.0 * turn / 15_000
         error = f"Connect call failed ('127.0.0.1', {40_000 + turn % 900})"
@@ -51,7 +53,7 @@ def test_an_outage_of_23_seconds_is_told_in_tens_of_lines_not_in_thousands(log: 
     assert log.said == 15_000
 
 
-def test_the_first_is_told_at_once_and_the_count_when_its_time_is_over(log: Log) -> None:
+def test_the_first_is_told_at_once_and_the_count_when_its_time_is_over(log: WrittenLines) -> None:
     for tries in range(1, 6):
         log.say("batch_retried", error="away", tries=tries)
     assert log.lines == [{"event": "batch_retried", "error": "away", "tries": 1}]
@@ -64,7 +66,7 @@ def test_the_first_is_told_at_once_and_the_count_when_its_time_is_over(log: Log)
     assert len(log.lines) == 2
 
 
-def test_after_its_time_the_line_itself_brings_the_count(log: Log) -> None:
+def test_after_its_time_the_line_itself_brings_the_count(log: WrittenLines) -> None:
     for _ in range(4):
         log.say("batch_retried", error="away")
     log.at += WINDOW_S
@@ -86,7 +88,7 @@ def test_after_its_time_the_line_itself_brings_the_count(log: Log) -> None:
     ids=lambda other: next(iter(other)),
 )
 def test_what_is_said_of_another_order_place_or_error_is_another_line(
-    log: Log, other: dict[str, Any]
+    log: WrittenLines, other: dict[str, Any]
 ) -> None:
     line: dict[str, Any] = {
         "saga_id": "o-1",
@@ -101,7 +103,7 @@ def test_what_is_said_of_another_order_place_or_error_is_another_line(
 
 
 def test_no_more_kinds_are_remembered_than_so_many_and_none_of_their_counts_is_lost(
-    log: Log,
+    log: WrittenLines,
 ) -> None:
     for number in range(3 * KINDS_MAX):
         for _ in range(3):
@@ -128,6 +130,6 @@ def test_the_lines_of_libraries_are_counted_too() -> None:
     lines = [json.loads(line) for line in ran.stderr.splitlines()]
     assert len(lines) == 4
     for event in ("Unable connect", "relay_failed"):
-        told = [line for line in lines if line["event"].startswith(event)]
-        assert sum(1 + line.get("repeated", 0) for line in told) == 500
-        assert {line["service"] for line in told} == {"order"}
+        result = [line for line in lines if line["event"].startswith(event)]
+        assert sum(1 + line.get("repeated", 0) for line in result) == 500
+        assert {line["service"] for line in result} == {"order"}

@@ -34,8 +34,8 @@ async def test_our_own_cancellation_goes_through() -> None:
 
 
 async def test_a_client_whose_stop_is_cut_off_does_not_end_who_stops_it() -> None:
-    class Client:
+    class SlowClient:
         async def stop(self) -> Any:
             await cut_off()
 
-    await stop_within(Client(), 1)
+    await stop_within(SlowClient(), 1)

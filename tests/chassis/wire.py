@@ -21,12 +21,12 @@ GET: Final = b"GET /health/live HTTP/1.1\r\nHost: order\r\n\r\n"
 PATIENCE_S: Final = 20
 
 
-class Named(BaseModel):
+class NameBody(BaseModel):
     name: str
 
 
 @dataclass
-class Answer:
+class WireAnswer:
     status: int
     headers: dict[str, str]
     body: bytes
@@ -54,14 +54,14 @@ class Wire:
                 await self.writer.drain()
         return self
 
-    async def answer(self) -> Answer:
+    async def answer(self) -> WireAnswer:
         """The next answer. Raises asyncio.IncompleteReadError where there is none."""
         async with asyncio.timeout(PATIENCE_S):
             lines = (await self.reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
             pairs = (line.partition(": ") for line in lines[1:] if line)
             headers = {name.lower(): value for name, _, value in pairs}
             body = await self.reader.readexactly(int(headers.get("content-length", 0)))
-            return Answer(int(lines[0].split()[1]), headers, body)
+            return WireAnswer(int(lines[0].split()[1]), headers, body)
 
     async def closed(self) -> bytes:
         """What else there is, up to the end."""
@@ -86,7 +86,7 @@ class Serving:
         to = ("127.0.0.1", self.port)
         return Wire(*await asyncio.open_connection(*to, local_addr=(origin, 0), limit=2**20))
 
-    async def ask(self, *parts: bytes) -> Answer:
+    async def ask(self, *parts: bytes) -> WireAnswer:
         """The answer to a connection's first request, which has to be its last."""
         wire = await self.connect()
         await wire.send(*parts)
@@ -120,7 +120,7 @@ def an_app(released: asyncio.Event, add: Callable[[FastAPI], None] = lambda _: N
     app = make_app("order", conditions)
 
     @app.post("/names")
-    async def names(body: Named) -> dict[str, str]:
+    async def names(body: NameBody) -> dict[str, str]:
         return {"name": body.name}
 
     @app.api_route("/slow", methods=["GET", "POST"])

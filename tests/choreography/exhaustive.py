@@ -69,7 +69,7 @@ LARGE: Final = MappingProxyType(
 
 
 @cache
-def told(name: str) -> Found:
+def result(name: str) -> Found:
     story = (STORIES | LARGE)[name]
     return explored(story.start, story.chances, story.outcome, story.stock)
 
@@ -81,7 +81,7 @@ def main() -> None:
     print(f"{'states':>9} {'steps':>10} {'tried':>9} {'ends':>6} {'cpu s':>6}  story")
     broken: set[str] = set()
     for name, story in (STORIES | LARGE if is_large else STORIES).items():
-        found = told(name)
+        found = result(name)
         ends = found.ends.total()
         figures = f"{found.states:>9} {found.steps:>10} {found.tried:>9} {ends:>6}"
         print(f"{figures} {found.seconds:>6.1f}  {name}", flush=True)

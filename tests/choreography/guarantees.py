@@ -69,7 +69,7 @@ def of_waiting(world: World) -> Iterator[str]:
         if states[name] == state and (name, timer) not in timers:
             yield f"G1 without a timer: {name} {state}"
     acting = any(states[name] == state for name, state in CALLS)
-    moving = any(states[h.by] in h.sent and states[h.to] in h.unheard for h in (*HOPS, AGAIN))
+    moving = any(states[h.by] in h.sent and states[h.to] in h.undecided for h in (*HOPS, AGAIN))
     if states["order"] not in SETTLED and not acting and not moving:
         yield f"G1 nobody is to act: {states}"
 

@@ -138,6 +138,6 @@ def test_orders_that_move_alone_hide_no_end_and_no_situation(
     start, chances = a_world(stock=stock), ((), ())
     reduced = explored(start, chances, "success", stock)
     monkeypatch.setattr(checker, "movers", lambda _orders, numbers, _rows: range(len(numbers)))
-    whole = explored(start, chances, "success", stock)
-    assert (reduced.ends, reduced.situations) == (whole.ends, whole.situations)
-    assert reduced.states < whole.states / 3
+    complete = explored(start, chances, "success", stock)
+    assert (reduced.ends, reduced.situations) == (complete.ends, complete.situations)
+    assert reduced.states < complete.states / 3

@@ -4,7 +4,7 @@ from typing import Final
 
 import pytest
 
-from tests.choreography.exhaustive import STORIES, told
+from tests.choreography.exhaustive import STORIES, result
 
 EVERY_STORY: Final = pytest.mark.parametrize(
     "story",
@@ -16,13 +16,13 @@ EVERY_STORY: Final = pytest.mark.parametrize(
 
 
 def broken(story: str, guarantee: str) -> set[str]:
-    return {what for what in told(story).broken if what.startswith(guarantee)}
+    return {what for what in result(story).broken if what.startswith(guarantee)}
 
 
 @EVERY_STORY
 def test_every_way_comes_to_an_end_and_every_order_is_settled(story: str) -> None:
     assert broken(story, "G1") == set()
-    assert set(told(story).ends) == STORIES[story].ends
+    assert set(result(story).ends) == STORIES[story].ends
 
 
 @EVERY_STORY

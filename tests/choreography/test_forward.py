@@ -7,13 +7,13 @@ from shared_events.shipping import ShipmentDispatched
 from tests.choreography.world import DISPATCH_NOW, World, a_world
 
 
-def told(world: World) -> list[str]:
+def result(world: World) -> list[str]:
     return [type(event).__name__ for event in world.published]
 
 
 def test_the_steps_follow_each_other_and_the_order_is_confirmed_last() -> None:
     world = a_world().settled()
-    assert told(world) == [
+    assert result(world) == [
         "OrderPlaced",
         "StockReserved",
         "PaymentCaptureRequested",

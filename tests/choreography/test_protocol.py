@@ -42,7 +42,7 @@ def test_an_event_of_the_protocol_goes_from_its_publisher_to_a_reader(hop: Hop) 
     assert hop.event in published_by(hop.by)
     assert BY_TYPE[hop.event].event in BY_SERVICE[hop.to].service.consumes
     assert hop.sent <= states_of(hop.by)
-    assert hop.unheard <= states_of(hop.to)
+    assert hop.undecided <= states_of(hop.to)
     assert hop.leads_to <= published_by(hop.to)
     assert hop.proof in BY_TYPE
 
@@ -64,7 +64,7 @@ def test_a_step_is_of_events_and_states_of_its_service(step: Step) -> None:
 def test_the_protocol_has_a_place_for_each_state(manifest: Manifest) -> None:
     name = manifest.name
     placed = {"Absent"} | {state for hop in HOPS if hop.by == name for state in hop.sent}
-    placed |= {state for hop in HOPS if hop.to == name for state in hop.unheard}
+    placed |= {state for hop in HOPS if hop.to == name for state in hop.undecided}
     placed |= {call.state for call in manifest.calls}
     placed |= set(manifest.final)  # an end: nobody waits for it
     placed |= SETTLED if name == "order" else set()

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from chassis.message import Record
 from saga_cli.archive.files import Archive
-from saga_cli.log.source import HoleError, LogRecord, Partition, Source, Span
+from saga_cli.log.source import HoleError, LogPartition, LogRecord, Source, Span
 
 NUMBERS: Final = count()
 NOON: Final = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -23,11 +23,11 @@ def an_archive() -> Archive:
 class MemoryLog:
     """`starts` are the first offsets that are still there."""
 
-    kept: dict[Partition, list[LogRecord]] = field(default_factory=dict)
-    starts: dict[Partition, int] = field(default_factory=dict)
+    kept: dict[LogPartition, list[LogRecord]] = field(default_factory=dict)
+    starts: dict[LogPartition, int] = field(default_factory=dict)
 
     def append(self, record: Record, at: datetime = NOON) -> LogRecord:
-        records = self.kept.setdefault(Partition(record.topic, record.partition), [])
+        records = self.kept.setdefault(LogPartition(record.topic, record.partition), [])
         offset = records[-1].record.offset + 1 if records else 0
         records.append(LogRecord(replace(record, offset=offset), int(at.timestamp() * 1000)))
         return records[-1]
@@ -42,7 +42,7 @@ class MemoryLog:
             record = Record(topic, partition, 0, key, value, headers)
             self.append(record, at + timedelta(seconds=n))
 
-    async def spans(self, topics: Iterable[str]) -> dict[Partition, Span]:
+    async def spans(self, topics: Iterable[str]) -> dict[LogPartition, Span]:
         wanted = set(topics)
         return {
             place: Span(self.starts.get(place, 0), kept[-1].record.offset + 1 if kept else 0)
@@ -50,7 +50,7 @@ class MemoryLog:
             if place.topic in wanted
         }
 
-    async def read(self, place: Partition, span: Span) -> AsyncIterator[list[LogRecord]]:
+    async def read(self, place: LogPartition, span: Span) -> AsyncIterator[list[LogRecord]]:
         if span.start < min(self.starts.get(place, 0), span.end):
             raise HoleError(f"{place.topic}/{place.partition} begins at {self.starts[place]}")
         found = [k for k in self.kept[place] if span.start <= k.record.offset < span.end]
@@ -58,8 +58,8 @@ class MemoryLog:
             yield found[n : n + 3]
 
     async def offsets_at(
-        self, instant: datetime, places: Iterable[Partition]
-    ) -> Mapping[Partition, int]:
+        self, instant: datetime, places: Iterable[LogPartition]
+    ) -> Mapping[LogPartition, int]:
         at_ms = instant.timestamp() * 1000
         found = {}
         for place in places:
@@ -70,13 +70,13 @@ class MemoryLog:
         return found
 
 
-def all_of(source: Source, place: Partition, span: Span | None = None) -> list[LogRecord]:
+def all_of(source: Source, place: LogPartition, span: Span | None = None) -> list[LogRecord]:
     async def read() -> list[LogRecord]:
-        whole = span or (await source.spans([place.topic]))[place]
-        return [kept async for batch in source.read(place, whole) for kept in batch]
+        complete = span or (await source.spans([place.topic]))[place]
+        return [kept async for batch in source.read(place, complete) for kept in batch]
 
     return asyncio.run(read())
 
 
-def at_all(source: Source, instant: datetime, *places: Partition) -> Mapping[Partition, Any]:
+def at_all(source: Source, instant: datetime, *places: LogPartition) -> Mapping[LogPartition, Any]:
     return asyncio.run(source.offsets_at(instant, places))

@@ -8,7 +8,7 @@ from uuid import UUID
 from chassis.message import Record
 from chassis.sender import partition_of
 from saga_cli.log.reader import TOPICS
-from saga_cli.log.source import Partition
+from saga_cli.log.source import LogPartition
 from shared_events.catalog import BY_EVENT
 from shared_events.codec import encode
 from shared_events.envelope import Envelope, event_id
@@ -33,7 +33,7 @@ from tests.support.records import TRACE, an_order
 DAY_ONE: Final = datetime(2026, 3, 1, 23, 50, tzinfo=UTC)
 DAY_TWO: Final = datetime(2026, 3, 2, 9, tzinfo=UTC)
 PARTITIONS: Final = (0, 1, 2)
-PLACES: Final = [Partition(topic, number) for topic in TOPICS for number in PARTITIONS]
+PLACES: Final = [LogPartition(topic, number) for topic in TOPICS for number in PARTITIONS]
 
 
 def order_id(at: datetime, number: int = 1) -> str:
@@ -42,7 +42,7 @@ def order_id(at: datetime, number: int = 1) -> str:
 
 
 @dataclass
-class Shop:
+class OrderLog:
     log: MemoryLog = field(default_factory=lambda: MemoryLog({place: [] for place in PLACES}))
     said: dict[tuple[str, str], int] = field(default_factory=dict)
 
@@ -53,9 +53,21 @@ class Shop:
         number = self.said[subject, entry.owner] = self.said.get((subject, entry.owner), 0) + 1
         id_ = event_id(subject, entry.wire_type, getattr(event, "attempt", 1))
         source = f"/{entry.owner}"
-        told = (id_, entry.wire_type, source, subject, at, number, subject, cause, TRACE, event, "")
+        result = (
+            id_,
+            entry.wire_type,
+            source,
+            subject,
+            at,
+            number,
+            subject,
+            cause,
+            TRACE,
+            event,
+            "",
+        )
         names = Envelope.__dataclass_fields__
-        value, headers = encode(Envelope(**dict(zip(names, told, strict=True))))
+        value, headers = encode(Envelope(**dict(zip(names, result, strict=True))))
         partition = partition_of(subject.encode(), PARTITIONS)
         record = Record(entry.topic, partition, 0, subject.encode(), value, tuple(headers))
         for _ in range(again):
@@ -111,8 +123,8 @@ class Shop:
         self.says(ended, at + timedelta(seconds=1), cause)
 
 
-def a_shop() -> Shop:
-    shop = Shop()
+def a_shop() -> OrderLog:
+    shop = OrderLog()
     for n, ms in enumerate((100, 200, 400)):
         shop.confirmed(order_id(DAY_ONE, n), DAY_ONE + timedelta(seconds=n), ms)
     shop.refused(order_id(DAY_ONE, 8), DAY_ONE, "out_of_stock")
@@ -121,7 +133,7 @@ def a_shop() -> Shop:
     shop.returned(order_id(DAY_ONE, 0), DAY_TWO + timedelta(hours=1), 1000, 140, "EUR")
     shop.refused(order_id(DAY_TWO, 7), DAY_TWO, "card_declined")
     shop.log.append(Record("order.events", 0, 0, b"\xff", b"\xff{", (("ce_type", b"\xff"),)))
-    told = next(kept[0].record for kept in shop.log.kept.values() if kept)
-    forged = tuple((k, b"/nobody" if k == "ce_source" else v) for k, v in told.headers)
-    shop.log.append(Record("payment.events", 1, 0, told.key, told.value, forged), DAY_TWO)
+    result = next(kept[0].record for kept in shop.log.kept.values() if kept)
+    forged = tuple((k, b"/nobody" if k == "ce_source" else v) for k, v in result.headers)
+    shop.log.append(Record("payment.events", 1, 0, result.key, result.value, forged), DAY_TWO)
     return shop

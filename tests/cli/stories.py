@@ -11,7 +11,7 @@ from chassis.message import Message, OutboxRow, Record
 from chassis.service import Service
 from chassis.state_tables import StateTable
 from chassis.work import States, adapter_of, work_of
-from saga_cli.log.source import LogRecord, Partition, Span
+from saga_cli.log.source import LogPartition, LogRecord, Span
 from saga_cli.verify.live import InPostgres, LiveRow
 from shared_events.catalog import BY_EVENT
 from shared_events.codec import decode
@@ -22,7 +22,7 @@ AT = datetime(2026, 1, 1, 12, 0, 1, tzinfo=UTC)
 
 
 @dataclass
-class Log:
+class StoryLog:
     """Topics of one partition each; `grows` is called once, when somebody has asked for the ends."""
 
     records: dict[str, list[Record]] = field(default_factory=dict)
@@ -33,25 +33,25 @@ class Log:
         key = row.key.encode() if isinstance(row.key, str) else row.key
         kept.append(Record(row.topic, 0, len(kept), key, row.value, tuple(row.headers)))
 
-    async def spans(self, topics: Iterable[str]) -> dict[Partition, Span]:
-        found = {Partition(t, 0): Span(0, len(self.records.get(t, ()))) for t in topics}
+    async def spans(self, topics: Iterable[str]) -> dict[LogPartition, Span]:
+        found = {LogPartition(t, 0): Span(0, len(self.records.get(t, ()))) for t in topics}
         grows, self.grows = self.grows, None
         if grows:
             grows()
         return found
 
-    async def read(self, place: Partition, span: Span) -> AsyncIterator[list[LogRecord]]:
+    async def read(self, place: LogPartition, span: Span) -> AsyncIterator[list[LogRecord]]:
         found = self.records.get(place.topic, [])[span.start : span.end]
         yield [LogRecord(record, 0) for record in found]
 
     async def offsets_at(
-        self, instant: datetime, places: Iterable[Partition]
-    ) -> Mapping[Partition, int]:
+        self, instant: datetime, places: Iterable[LogPartition]
+    ) -> Mapping[LogPartition, int]:
         raise NotImplementedError
 
 
 @dataclass(slots=True)
-class Snapshot(InPostgres):
+class StubSnapshot(InPostgres):
     """Rows that a test may spoil."""
 
     stored: dict[str, LiveRow] = field(default_factory=dict)
@@ -68,12 +68,12 @@ class Snapshot(InPostgres):
 
 
 @dataclass
-class Story:
+class ServiceStory:
     """What a service heard, one after the other, and what came of it."""
 
     service: Service
     table: StateTable
-    log: Log = field(default_factory=Log)
+    log: StoryLog = field(default_factory=StoryLog)
     states: States = field(default_factory=States)
     inbox: set[str] = field(default_factory=set)
 
@@ -101,7 +101,7 @@ class Story:
         self.inbox.add(str(id_))
         return Message(id=id_, key=record.subject, body=body, at=AT, traceparent=TRACE)
 
-    def snapshot(self, pending: Iterable[OutboxRow] = ()) -> Snapshot:
+    def snapshot(self, pending: Iterable[OutboxRow] = ()) -> StubSnapshot:
         stored = {}
         for key, row in self.states.own.items():
             if row.version:
@@ -111,9 +111,9 @@ class Story:
                 stored[key] = LiveRow(row.version, kind.__name__, detail, columns)
         shared, since = dict(self.states.shared), datetime.min.replace(tzinfo=UTC)
         waiting = list(pending)
-        return Snapshot(None, self.table, waiting, shared, since, {}, stored, set(self.inbox))
+        return StubSnapshot(None, self.table, waiting, shared, since, {}, stored, set(self.inbox))
 
 
 @asynccontextmanager
-async def opened(snapshot: Snapshot) -> AsyncIterator[Snapshot]:
+async def opened(snapshot: StubSnapshot) -> AsyncIterator[StubSnapshot]:
     yield snapshot

@@ -19,14 +19,18 @@ from saga_cli.archive.copying import TOPICS, Copier
 from saga_cli.archive.files import Archive, Piece, digest, gaps
 from saga_cli.archive.running import copy_on
 from saga_cli.log.opened import ArchivedLog
-from saga_cli.log.source import HoleError, LogRecord, Partition, Span, UnreadableError
+from saga_cli.log.source import HoleError, LogPartition, LogRecord, Span, UnreadableError
 from shared_events.catalog import DELIVERY_DETAILS
 from tests.cli.memory_log import NOON, MemoryLog, all_of, an_archive, at_all
 from tests.support.saga import saga
 
 EVENTS: Final = "order.events"
 LATE: Final = datetime(2026, 1, 31, 23, 59, 55, tzinfo=UTC)
-PLACES: Final = (Partition(EVENTS, 0), Partition(EVENTS, 2), Partition("payment.dead-letters", 0))
+PLACES: Final = (
+    LogPartition(EVENTS, 0),
+    LogPartition(EVENTS, 2),
+    LogPartition("payment.dead-letters", 0),
+)
 
 
 class KilledError(Exception):
@@ -40,7 +44,7 @@ class Dying(Archive):
     calls: tuple[int, ...] = ()
     written: Any = None
 
-    def write(self, place: Partition, span: Span, kept: Sequence[LogRecord]) -> Piece:
+    def write(self, place: LogPartition, span: Span, kept: Sequence[LogRecord]) -> Piece:
         self.written.append(span)
         if len(self.written) == self.calls[0]:
             raise KilledError
@@ -107,15 +111,15 @@ def test_a_kill_leaves_neither_a_hole_nor_a_double(
     log: MemoryLog, call: int, *, written: bool, tmp_path: Path
 ) -> None:
     calls = (0, call) if written else (call, 0)
-    whole = Archive.at(str(tmp_path))
+    complete = Archive.at(str(tmp_path))
     with pytest.raises(KilledError):
-        copied(log, Dying(whole.url, whole.files, whole.root, calls, []))
+        copied(log, Dying(complete.url, complete.files, complete.root, calls, []))
     log.fill(*PLACES[0], 2, LATE + timedelta(minutes=1))
-    copied(log, whole)
-    assert checked(log, whole) == Checked(checked(log, whole).files, 17, 17)
+    copied(log, complete)
+    assert checked(log, complete) == Checked(checked(log, complete).files, 17, 17)
     for place in PLACES:
-        assert all_of(ArchivedLog(whole, MemoryLog()), place) == log.kept[place]
-    assert copied(log, whole).written == 0
+        assert all_of(ArchivedLog(complete, MemoryLog()), place) == log.kept[place]
+    assert copied(log, complete).written == 0
 
 
 def test_a_file_that_was_half_written_is_none_of_it(log: MemoryLog, tmp_path: Path) -> None:
@@ -207,16 +211,16 @@ def test_archive_and_tail_are_one_log(log: MemoryLog) -> None:
 
 
 def test_instants_are_found_in_the_archive_and_beyond_it(log: MemoryLog) -> None:
-    whole = MemoryLog({place: list(kept) for place, kept in log.kept.items()})
+    complete = MemoryLog({place: list(kept) for place, kept in log.kept.items()})
     archive = an_archive()
     copied(log, archive)
-    for each in (log, whole):
+    for each in (log, complete):
         each.fill(*PLACES[0], 5, LATE + timedelta(hours=1))
     log.starts[PLACES[0]] = 10
     joined = ArchivedLog(archive, log)
     times = [NOON, *(LATE + timedelta(seconds=n) for n in (-1, 4, 4.5, 9, 60, 3601, 9999))]
     for instant in times:
-        assert at_all(joined, instant, *PLACES[:2]) == at_all(whole, instant, *PLACES[:2])
+        assert at_all(joined, instant, *PLACES[:2]) == at_all(complete, instant, *PLACES[:2])
 
 
 def _cut(archive: Archive, path: str) -> None:
@@ -275,12 +279,12 @@ def test_gaps_are_what_no_file_covers() -> None:
 
 
 @dataclass
-class Failing(MemoryLog):
+class FailingLog(MemoryLog):
     """A broker that is away once, and at the end asks the follower to stop."""
 
     asked: int = 0
 
-    async def spans(self, topics: Iterable[str]) -> dict[Partition, Span]:
+    async def spans(self, topics: Iterable[str]) -> dict[LogPartition, Span]:
         self.asked += 1
         if self.asked == 1:
             raise KafkaConnectionError("away")
@@ -292,7 +296,7 @@ class Failing(MemoryLog):
 def test_a_follower_outlives_an_outage_and_ends_when_it_is_asked(
     log: MemoryLog, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    failing, archive = Failing(log.kept), an_archive()
+    failing, archive = FailingLog(log.kept), an_archive()
     asyncio.run(copy_on(Copier(failing, archive), 0.01))
     assert "away" in capsys.readouterr().err
     assert failing.asked == 3

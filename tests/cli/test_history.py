@@ -14,9 +14,9 @@ from saga_cli.history.reading import NOW, HistoryLimit, events_of, homes
 from saga_cli.history.story import TimelineStep, story
 from saga_cli.history.tailing import Looked
 from saga_cli.log.reader import LogEvent
-from saga_cli.log.source import Partition, UnreadableError
+from saga_cli.log.source import LogPartition, UnreadableError
 from tests.cli.memory_log import MemoryLog
-from tests.cli.orders import DAY_ONE, DAY_TWO, Shop, a_shop, order_id
+from tests.cli.orders import DAY_ONE, DAY_TWO, OrderLog, a_shop, order_id
 from tests.support.saga import saga
 
 RETURNED: Final = order_id(DAY_ONE, 0)
@@ -33,11 +33,13 @@ FORWARD: Final = [
 
 
 @pytest.fixture(scope="module")
-def shop() -> Shop:
+def shop() -> OrderLog:
     return a_shop()
 
 
-def told(shop: Shop, subject: str, until: HistoryLimit = NOW) -> list[TimelineStep[LogEvent]]:
+def outcome(
+    shop: OrderLog, subject: str, until: HistoryLimit = NOW
+) -> list[TimelineStep[LogEvent]]:
     return story(asyncio.run(events_of(shop.log, subject, [], until)), subject)
 
 
@@ -45,8 +47,8 @@ def types(steps: list[TimelineStep[LogEvent]]) -> list[str]:
     return [step.envelope.type for step in steps]
 
 
-def test_causes_come_before_what_they_led_to_and_repeats_are_left_out(shop: Shop) -> None:
-    steps = told(shop, order_id(DAY_ONE, 1))
+def test_causes_come_before_what_they_led_to_and_repeats_are_left_out(shop: OrderLog) -> None:
+    steps = outcome(shop, order_id(DAY_ONE, 1))
     assert types(steps) == FORWARD
     assert [(step.cause, step.direct) for step in steps] == [
         *((0, False), (1, True), (2, True), (3, False), (4, True), (5, True), (6, True)),
@@ -56,15 +58,15 @@ def test_causes_come_before_what_they_led_to_and_repeats_are_left_out(shop: Shop
     assert [step.hop_ms for step in steps] == [None, *[200] * 7]
 
 
-def test_an_order_is_told_as_it_was_at_an_instant(shop: Shop) -> None:
-    assert types(told(shop, RETURNED))[-1] == "order.cancelled.v1"
-    assert types(told(shop, RETURNED, HistoryLimit(DAY_ONE + timedelta(hours=1)))) == FORWARD
+def test_an_order_is_told_as_it_was_at_an_instant(shop: OrderLog) -> None:
+    assert types(outcome(shop, RETURNED))[-1] == "order.cancelled.v1"
+    assert types(outcome(shop, RETURNED, HistoryLimit(DAY_ONE + timedelta(hours=1)))) == FORWARD
     at = DAY_ONE + timedelta(milliseconds=150)
-    assert types(told(shop, RETURNED, HistoryLimit(at))) == FORWARD[:2]
-    assert told(shop, RETURNED, HistoryLimit(DAY_ONE)) == []
+    assert types(outcome(shop, RETURNED, HistoryLimit(at))) == FORWARD[:2]
+    assert outcome(shop, RETURNED, HistoryLimit(DAY_ONE)) == []
 
 
-def test_an_order_is_told_as_it_was_before_offsets(shop: Shop) -> None:
+def test_an_order_is_told_as_it_was_before_offsets(shop: OrderLog) -> None:
     homes_ = asyncio.run(homes(shop.log, RETURNED))
     first = {
         f"{place.topic}/{place.partition}": next(
@@ -72,33 +74,33 @@ def test_an_order_is_told_as_it_was_before_offsets(shop: Shop) -> None:
         )
         for place in homes_
     }
-    assert told(shop, RETURNED, HistoryLimit(offsets=first)) == []
+    assert outcome(shop, RETURNED, HistoryLimit(offsets=first)) == []
     (order,) = (name for name in first if name.startswith("order."))
     later = {**first, order: first[order] + 1}
-    assert types(told(shop, RETURNED, HistoryLimit(offsets=later))) == FORWARD[:1]
+    assert types(outcome(shop, RETURNED, HistoryLimit(offsets=later))) == FORWARD[:1]
     with pytest.raises(UnreadableError, match=r"no partition order\.events/99"):
-        told(shop, RETURNED, HistoryLimit(offsets={"order.events/99": 1}))
+        outcome(shop, RETURNED, HistoryLimit(offsets={"order.events/99": 1}))
 
 
-def test_one_partition_of_each_topic_is_read(shop: Shop) -> None:
+def test_one_partition_of_each_topic_is_read(shop: OrderLog) -> None:
     spans = asyncio.run(homes(shop.log, RETURNED))
     assert len(spans) == len({place.topic for place in spans}) == 5
     assert len(asyncio.run(shop.log.spans({place.topic for place in spans}))) > 5
 
 
-def test_what_the_services_did_not_publish_is_not_told(shop: Shop) -> None:
+def test_what_the_services_did_not_publish_is_not_told(shop: OrderLog) -> None:
     home = next(place for place in asyncio.run(homes(shop.log, RETURNED)))
     good = shop.log.kept[home][0].record
-    before = types(told(shop, good.subject))
+    before = types(outcome(shop, good.subject))
     renamed = {"ce_id": b"0" * 32, "ce_source": b"/nobody"}
     headers = tuple((name, renamed.get(name, raw)) for name, raw in good.headers)
-    other = Shop(MemoryLog({place: list(kept) for place, kept in shop.log.kept.items()}))
+    other = OrderLog(MemoryLog({place: list(kept) for place, kept in shop.log.kept.items()}))
     other.log.append(replace(good, headers=headers), DAY_TWO + timedelta(days=1))
-    assert types(told(other, good.subject)) == before
+    assert types(outcome(other, good.subject)) == before
 
 
-def test_the_diagram_has_an_arrow_for_each_hop_and_a_note_for_each_end(shop: Shop) -> None:
-    lines = [line.strip() for line in showing.mermaid(told(shop, order_id(DAY_TWO)))]
+def test_the_diagram_has_an_arrow_for_each_hop_and_a_note_for_each_end(shop: OrderLog) -> None:
+    lines = [line.strip() for line in showing.mermaid(outcome(shop, order_id(DAY_TWO)))]
     assert lines == [
         "sequenceDiagram",
         *(f"participant {name}" for name in BY_NAME),
@@ -113,22 +115,22 @@ def test_the_diagram_has_an_arrow_for_each_hop_and_a_note_for_each_end(shop: Sho
     ]
 
 
-def test_what_programs_get_says_where_each_event_stands(shop: Shop) -> None:
-    steps = showing.as_json(told(shop, RETURNED))
+def test_what_programs_get_says_where_each_event_stands(shop: OrderLog) -> None:
+    steps = showing.as_json(outcome(shop, RETURNED))
     assert steps[0]["cause"] is None
     assert steps[0]["data"]["order"]["order_id"] == RETURNED
     refunded = next(step for step in steps if step["type"] == "payment.refunded.v1")
     assert (refunded["data"]["refunded_minor"], refunded["hop_ms"]) == (860, 1000)
-    place = Partition(refunded["topic"], refunded["partition"])
+    place = LogPartition(refunded["topic"], refunded["partition"])
     record = shop.log.kept[place][refunded["offset"]].record
     assert record.subject == RETURNED
 
 
-def looked(shop: Shop, **wanted: Any) -> list[LogEvent]:
+def looked(shop: OrderLog, **wanted: Any) -> list[LogEvent]:
     return asyncio.run(Looked(**wanted).newest(shop.log))[0]
 
 
-def test_events_come_in_the_order_of_time_whatever_their_partition(shop: Shop) -> None:
+def test_events_come_in_the_order_of_time_whatever_their_partition(shop: OrderLog) -> None:
     found = looked(shop)
     times = [event.timestamp_ms for event in found]
     assert times == sorted(times)
@@ -158,7 +160,7 @@ def test_events_come_in_the_order_of_time_whatever_their_partition(shop: Shop) -
     ],
 )
 def test_events_are_those_that_are_looked_for(
-    shop: Shop, wanted: dict[str, Any], expected: set[str]
+    shop: OrderLog, wanted: dict[str, Any], expected: set[str]
 ) -> None:
     found = looked(shop, **wanted)
     assert {event.envelope.type for event in found} >= expected
@@ -169,7 +171,7 @@ def test_events_are_those_that_are_looked_for(
         assert found == []
 
 
-def test_what_cannot_be_read_is_said_and_the_rest_is_shown(shop: Shop) -> None:
+def test_what_cannot_be_read_is_said_and_the_rest_is_shown(shop: OrderLog) -> None:
     all_ = Looked()
     found, _ = asyncio.run(all_.newest(shop.log))
     assert len(found) > 40
@@ -178,7 +180,7 @@ def test_what_cannot_be_read_is_said_and_the_rest_is_shown(shop: Shop) -> None:
     assert foreign.startswith("payment.events/1/0: order.placed.v1 does not belong")
 
 
-def test_a_partition_that_no_topic_has_is_no_empty_answer(shop: Shop) -> None:
+def test_a_partition_that_no_topic_has_is_no_empty_answer(shop: OrderLog) -> None:
     with pytest.raises(UnreadableError, match="partition 99"):
         looked(shop, partition=99)
 

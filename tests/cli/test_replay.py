@@ -8,14 +8,14 @@ import pytest
 from chassis.replay import Folded
 from payment_svc.service import SERVICE as PAYMENT
 from payment_svc.store import PAYMENTS
-from saga_cli.log.source import Partition
+from saga_cli.log.source import LogPartition
 from saga_cli.replay import partition
 from saga_cli.replay.errors import ReplayError
 from saga_cli.replay.job import Job, PartitionJob
 from saga_cli.targets import Targets
 from shared_events.inventory import StockReserved
 from shared_events.payment import PaymentCancellationNoted, PaymentRefunded
-from tests.cli.stories import Story
+from tests.cli.stories import ServiceStory
 from tests.support.records import a_record, an_order
 
 FORGED = PaymentRefunded(
@@ -30,15 +30,15 @@ FORGED = PaymentRefunded(
 
 
 @pytest.fixture
-def story(monkeypatch: pytest.MonkeyPatch) -> Story:
-    made = Story(PAYMENT, PAYMENTS)
+def story(monkeypatch: pytest.MonkeyPatch) -> ServiceStory:
+    made = ServiceStory(PAYMENT, PAYMENTS)
     made.hears(StockReserved(order=an_order("o-1")))
     monkeypatch.setattr(partition, "opened", lambda *_: made.log)
     return made
 
 
-async def folded(story: Story, **how: Any) -> Folded:
-    place = Partition("payment.events", 0)
+async def folded(story: ServiceStory, **how: Any) -> Folded:
+    place = LogPartition("payment.events", 0)
     job = Job("payment", "", Targets("", None), **how)
     length = len(story.log.records[place.topic])
     found, _ = await partition._folded(
@@ -48,7 +48,7 @@ async def folded(story: Story, **how: Any) -> Folded:
 
 
 async def test_an_event_that_follows_nothing_is_left_out_and_named(
-    story: Story, capsys: pytest.CaptureFixture[str]
+    story: ServiceStory, capsys: pytest.CaptureFixture[str]
 ) -> None:
     story.log.append(a_record(FORGED))
     story.hears(StockReserved(order=an_order("o-2")))
@@ -59,7 +59,7 @@ async def test_an_event_that_follows_nothing_is_left_out_and_named(
 
 
 async def test_a_hole_in_an_orders_numbers_ends_it_unless_a_person_goes_on(
-    story: Story, capsys: pytest.CaptureFixture[str]
+    story: ServiceStory, capsys: pytest.CaptureFixture[str]
 ) -> None:
     far = a_record(PaymentCancellationNoted(order_id="o-9", reason="customer"))
     numbered = [(n, b"7" if n == "ce_sequence" else raw) for n, raw in far.headers]

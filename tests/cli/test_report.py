@@ -23,26 +23,26 @@ def archived(archive: Archive) -> Archive:
 
 
 @pytest.fixture(scope="module")
-def told() -> dict[str, list[dict[str, Any]]]:
+def outcome() -> dict[str, list[dict[str, Any]]]:
     return figures(archived(an_archive()))
 
 
-def test_the_funnel_counts_each_order_once_on_the_day_it_was_placed(told: Any) -> None:
-    found = {day: [s["orders"] for s in told["steps"] if s["day"] == day] for day in (ONE, TWO)}
+def test_the_funnel_counts_each_order_once_on_the_day_it_was_placed(outcome: Any) -> None:
+    found = {day: [s["orders"] for s in outcome["steps"] if s["day"] == day] for day in (ONE, TWO)}
     assert found == {ONE: [5, 4, 3, 3, 3, 3, 3], TWO: [2, 2, 1, 1, 1, 1, 1]}
-    assert [s["step"] for s in told["steps"] if s["day"] == ONE] == list(STEPS)
+    assert [s["step"] for s in outcome["steps"] if s["day"] == ONE] == list(STEPS)
 
 
-def test_times_are_between_placing_and_each_step(told: Any) -> None:
-    times = {s["step"]: (s["p50_ms"], s["p99_ms"]) for s in told["steps"] if s["day"] == ONE}
+def test_times_are_between_placing_and_each_step(outcome: Any) -> None:
+    times = {s["step"]: (s["p50_ms"], s["p99_ms"]) for s in outcome["steps"] if s["day"] == ONE}
     assert times["order.placed"] == (0, 0)
     assert times["stock.reserved"] == (150.0, 394.0)
     assert times["payment.captured"] == (600.0, 1188.0)
     assert times["order.confirmed"] == (1200.0, 2376.0)
 
 
-def test_reasons_are_those_of_the_orders_that_were_cancelled(told: Any) -> None:
-    assert [tuple(row.values()) for row in told["reasons"]] == [
+def test_reasons_are_those_of_the_orders_that_were_cancelled(outcome: Any) -> None:
+    assert [tuple(row.values()) for row in outcome["reasons"]] == [
         (ONE, "card_declined", "payment", 1),
         (ONE, "customer", "order", 1),
         (ONE, "out_of_stock", "inventory", 1),
@@ -50,7 +50,7 @@ def test_reasons_are_those_of_the_orders_that_were_cancelled(told: Any) -> None:
     ]
 
 
-def test_money_is_counted_on_the_day_it_moved_in_its_currency(told: Any) -> None:
+def test_money_is_counted_on_the_day_it_moved_in_its_currency(outcome: Any) -> None:
     names = ("day", "currency", "captures", "captured_minor", "refunds", "refunded_minor")
     rows = [
         (ONE, "EUR", 3, 3000, 0, 0, 0, 3000),
@@ -58,13 +58,13 @@ def test_money_is_counted_on_the_day_it_moved_in_its_currency(told: Any) -> None
         (TWO, "SEK", 1, 2500, 0, 0, 0, 2500),
     ]
     keys = (*names, "fee_minor", "revenue_minor")
-    assert told["money"] == [dict(zip(keys, row, strict=True)) for row in rows]
+    assert outcome["money"] == [dict(zip(keys, row, strict=True)) for row in rows]
 
 
-def test_a_folder_says_the_same(told: Any, tmp_path: Path) -> None:
+def test_a_folder_says_the_same(outcome: Any, tmp_path: Path) -> None:
     archived(Archive.at(str(tmp_path)))
     result = saga("report", "--json", SAGA_ARCHIVE=str(tmp_path))
-    assert (result.code, result.json) == (0, told)
+    assert (result.code, result.json) == (0, outcome)
     shown = saga("report", "--archive", str(tmp_path))
     assert shown.code == 0
     for word in ("card_declined", "payment.captured", "SEK", "1188.0"):

@@ -10,7 +10,7 @@ from saga_cli.republish.missing import PublishedEvents, RetainedEvents, lost
 TOPIC = "payment.events"
 
 
-class Record(NamedTuple):
+class TopicRecord(NamedTuple):
     topic: str
     key: bytes
     offset: int
@@ -32,7 +32,7 @@ def kept(*events: str) -> RetainedEvents:
 def standing(*events: str) -> PublishedEvents:
     found = PublishedEvents()
     found.add(
-        Record(TOPIC, e[0].encode(), offset, headers(e, int(e[1:])))
+        TopicRecord(TOPIC, e[0].encode(), offset, headers(e, int(e[1:])))
         for offset, e in enumerate(events)
     )
     return found
@@ -86,8 +86,8 @@ def test_a_hole_that_no_state_tells_of_is_lost_too() -> None:
 def test_what_others_left_in_the_topic_is_no_event() -> None:
     found = PublishedEvents()
     rubbish: Any = [
-        Record(TOPIC, b"\xff", 0, [("ce_sequence", b"many")]),
-        Record(TOPIC, b"", 1, []),
+        TopicRecord(TOPIC, b"\xff", 0, [("ce_sequence", b"many")]),
+        TopicRecord(TOPIC, b"", 1, []),
     ]
     found.add(rubbish)
     assert lost({}, kept(), found) == 0

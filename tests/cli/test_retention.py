@@ -6,17 +6,17 @@ from typing import Any, Final
 
 import pytest
 
-from saga_cli.archive.guard import Facts, ParkedRecords, Retention, refusals
-from saga_cli.log.source import Partition, Span
+from saga_cli.archive.guard import Facts, ParkedRecords, TopicRetention, refusals
+from saga_cli.log.source import LogPartition, Span
 from shared_events.catalog import DELIVERY_DETAILS
 
 NOW: Final = datetime(2026, 3, 1, tzinfo=UTC)
 DAY_MS: Final = 24 * 3600 * 1000
 EVENTS: Final = "order.events"
-PLACE: Final = Partition(EVENTS, 2)
+PLACE: Final = LogPartition(EVENTS, 2)
 FOR_EVER: Final = Facts(
     NOW,
-    {EVENTS: Retention(), DELIVERY_DETAILS: Retention(compacted=True)},
+    {EVENTS: TopicRetention(), DELIVERY_DETAILS: TopicRetention(compacted=True)},
     {PLACE: Span(0, 100)},
     {},
     None,
@@ -25,7 +25,7 @@ FOR_EVER: Final = Facts(
 )
 WEEK: Final = replace(
     FOR_EVER,
-    topics={**FOR_EVER.topics, EVENTS: Retention(ms=7 * DAY_MS)},
+    topics={**FOR_EVER.topics, EVENTS: TopicRetention(ms=7 * DAY_MS)},
     spans={PLACE: Span(10, 100)},
     halfway={PLACE: 60},
     archived={PLACE: Span(0, 60)},
@@ -58,11 +58,11 @@ def test_what_is_safe_is_not_refused(facts: Facts) -> None:
         ),
         ({"archived": {}}, ["order.events/2: 10 records were cut and not archived"]),
         (
-            {"topics": {EVENTS: Retention(bytes=4096)}},
+            {"topics": {EVENTS: TopicRetention(bytes=4096)}},
             ["order.events keeps 4096 bytes: it is cut by traffic, not by time"],
         ),
         (
-            {"topics": {EVENTS: Retention(compacted=True)}},
+            {"topics": {EVENTS: TopicRetention(compacted=True)}},
             ["order.events is compacted: older events of an order are removed"],
         ),
         (
@@ -70,7 +70,7 @@ def test_what_is_safe_is_not_refused(facts: Facts) -> None:
             ["order.events is kept 7 days, but inboxes remember 3 days"],
         ),
         (
-            {"inbox": timedelta(days=3), "topics": {EVENTS: Retention()}},
+            {"inbox": timedelta(days=3), "topics": {EVENTS: TopicRetention()}},
             ["order.events is kept for ever, but inboxes remember 3 days"],
         ),
         ({"inbox": timedelta(days=7)}, []),
@@ -97,7 +97,7 @@ def test_each_way_to_a_hole_is_told(changes: dict[str, Any], why: list[str]) -> 
 
 
 def test_what_loyalty_is_rebuilt_from_is_kept_for_ever() -> None:
-    cut = {"loyalty.events": Retention(ms=7 * DAY_MS)}
+    cut = {"loyalty.events": TopicRetention(ms=7 * DAY_MS)}
     facts = replace(WEEK, topics=cut, events=frozenset(cut), spans={}, read={})
     assert refusals(facts) == [
         "loyalty.events is cut: loyalty rebuilds a lost Redis from Kafka alone"

@@ -143,8 +143,8 @@ CHANGES: Final = {
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_a_change_is_told_with_who_is_broken_by_it(name: str) -> None:
-    old, new, told = CHANGES[name]
-    assert compared(weighed(*old), weighed(*new)) == told
+    old, new, outcome = CHANGES[name]
+    assert compared(weighed(*old), weighed(*new)) == outcome
 
 
 def test_a_removed_type_breaks_and_a_new_one_does_not() -> None:
@@ -235,8 +235,8 @@ def test_check_ends_with_1_and_says_what_broke(exported: Path) -> None:
     assert result.code == 1
     what = "by is needed, and is not there"
     assert f"breaking order.confirmed.v1: {what} ({FORWARD})" in result.out.splitlines()
-    told = saga("schema", "check", str(older), str(exported), "--json").json
-    assert told == [{"wire_type": "order.confirmed.v1", "what": what, "breaks": FORWARD}]
+    outcome = saga("schema", "check", str(older), str(exported), "--json").json
+    assert outcome == [{"wire_type": "order.confirmed.v1", "what": what, "breaks": FORWARD}]
 
 
 def test_a_checkout_and_a_revision_say_themselves_what_they_publish(tmp_path: Path) -> None:

@@ -34,9 +34,9 @@ def test_what_makes_no_sense_is_one_line_and_exit_code_2(
 ) -> None:
     result = saga("simulate", *words)
     assert result.exit_code == 2
-    told = result.stderr.splitlines()
-    assert len(told) == 1
-    assert why in told[0]
+    outcome = result.stderr.splitlines()
+    assert len(outcome) == 1
+    assert why in outcome[0]
 
 
 def test_a_plan_is_run_again_with_its_log(tmp_path: Path) -> None:

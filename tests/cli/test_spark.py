@@ -28,8 +28,8 @@ def uv() -> str:
 @pytest.mark.skipif(shutil.which("java") is None, reason="Spark needs Java on PATH")
 def test_spark_and_duckdb_say_the_same(tmp_path: Path) -> None:
     asyncio.run(Copier(a_shop().log, Archive.at(str(tmp_path)), limit=7).to_end())
-    told = saga("report", "--archive", str(tmp_path), "--json")
-    assert told.code == 0
+    result = saga("report", "--archive", str(tmp_path), "--json")
+    assert result.code == 0
     ours = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
     local = {
         "SPARK_LOCAL_IP": "127.0.0.1",
@@ -45,4 +45,4 @@ def test_spark_and_duckdb_say_the_same(tmp_path: Path) -> None:
         check=False,
     )
     assert ended.returncode == 0, ended.stderr[-2000:]
-    assert json.loads(ended.stdout) == told.json
+    assert json.loads(ended.stdout) == result.json

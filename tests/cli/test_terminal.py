@@ -115,9 +115,9 @@ def test_the_release_is_told() -> None:
 
 
 def test_help_is_in_groups_and_says_what_exit_codes_mean() -> None:
-    told = saga("--help").out
-    assert all(panel in told for panel in (STACK, ORDERS, LOG_GROUP, PROOF))
-    assert "Exit codes: 0 done." in told
+    outcome = saga("--help").out
+    assert all(panel in outcome for panel in (STACK, ORDERS, LOG_GROUP, PROOF))
+    assert "Exit codes: 0 done." in outcome
 
 
 def test_a_service_that_does_not_answer_is_one_line_and_exit_code_1() -> None:

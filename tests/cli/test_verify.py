@@ -12,7 +12,7 @@ from inventory_svc.domain import Level
 from inventory_svc.messages import ReceiveStock
 from inventory_svc.service import SERVICE as INVENTORY
 from inventory_svc.store import RESERVATIONS
-from saga_cli.log.source import Partition
+from saga_cli.log.source import LogPartition
 from saga_cli.verify.comparing import DATABASE_LACKS, LOG_LACKS, compare
 from saga_cli.verify.deciding import EVER, ReviewResult, Window, decide_again
 from saga_cli.verify.live import LiveRow
@@ -20,7 +20,7 @@ from saga_cli.verify.results import ServiceResult
 from shared_events.decision import Decision, impossible
 from shared_events.inventory import StockCancellationNoted
 from shared_events.order import OrderConfirmed, OrderPlaced
-from tests.cli.stories import AT, Snapshot, Story, opened
+from tests.cli.stories import AT, ServiceStory, StubSnapshot, opened
 from tests.support.records import a_record, an_order
 from tests.support.saga import saga
 
@@ -32,79 +32,79 @@ def order(name: str, **changes: Any) -> OrderPlaced:
 
 
 @pytest.fixture
-def story() -> Story:
+def story() -> ServiceStory:
     """Stock for two of three orders; the first of them is confirmed."""
-    told = Story(INVENTORY, RESERVATIONS)
-    told.hears(ReceiveStock(sku="CLOCK", quantity=2), order("o-1"), order("o-2"), order("o-3"))
-    told.hears(OrderConfirmed(order_id="o-1"))
-    return told
+    outcome = ServiceStory(INVENTORY, RESERVATIONS)
+    outcome.hears(ReceiveStock(sku="CLOCK", quantity=2), order("o-1"), order("o-2"), order("o-3"))
+    outcome.hears(OrderConfirmed(order_id="o-1"))
+    return outcome
 
 
-async def verified(story: Story, snapshot: Snapshot) -> ServiceResult:
+async def verified(story: ServiceStory, snapshot: StubSnapshot) -> ServiceResult:
     return await compare(story.log, INVENTORY, opened(snapshot))
 
 
-async def found(story: Story, snapshot: Snapshot) -> list[tuple[str, str]]:
+async def found(story: ServiceStory, snapshot: StubSnapshot) -> list[tuple[str, str]]:
     return [(d.key, d.what) for d in (await verified(story, snapshot)).differences]
 
 
-async def test_what_is_equal_is_counted(story: Story) -> None:
+async def test_what_is_equal_is_counted(story: ServiceStory) -> None:
     result = await verified(story, story.snapshot())
     assert result.differences == []
     assert result.notes == []
     assert (result.orders, result.events, result.rows, result.newer) == (3, 5, 4, 0)
 
 
-def _row(snapshot: Snapshot, key: str, **changes: Any) -> None:
+def _row(snapshot: StubSnapshot, key: str, **changes: Any) -> None:
     snapshot.stored[key] = replace(snapshot.stored[key], **changes)
 
 
-def _changed(snapshot: Snapshot) -> None:
+def _changed(snapshot: StubSnapshot) -> None:
     detail = str(snapshot.stored["o-1"].detail).replace('"quantity":1', '"quantity":2')
     _row(snapshot, "o-1", detail=detail)
 
 
-def _renamed(snapshot: Snapshot) -> None:
+def _renamed(snapshot: StubSnapshot) -> None:
     _row(snapshot, "o-1", status="Reserved")
 
 
-def _unreadable(snapshot: Snapshot) -> None:
+def _unreadable(snapshot: StubSnapshot) -> None:
     _row(snapshot, "o-1", status="Nonsense")
 
 
-def _deleted(snapshot: Snapshot) -> None:
+def _deleted(snapshot: StubSnapshot) -> None:
     del snapshot.stored["o-2"]
 
 
-def _extra(snapshot: Snapshot) -> None:
+def _extra(snapshot: StubSnapshot) -> None:
     snapshot.stored["o-9"] = LiveRow(1, "Rejected", '{"reason":"out_of_stock"}')
 
 
-def _behind(snapshot: Snapshot) -> None:
+def _waiting(snapshot: StubSnapshot) -> None:
     _row(snapshot, "o-1", version=1)
 
 
-def _ahead(snapshot: Snapshot) -> None:
+def _ahead(snapshot: StubSnapshot) -> None:
     _row(snapshot, "o-1", version=4)
 
 
-def _off_by_one(snapshot: Snapshot) -> None:
+def _off_by_one(snapshot: StubSnapshot) -> None:
     snapshot.shared = {"CLOCK": Level(available=1, reserved=1, committed=1, receipts=1)}
 
 
-def _stock_behind(snapshot: Snapshot) -> None:
+def _stale_stock(snapshot: StubSnapshot) -> None:
     snapshot.shared = {"CLOCK": Level(reserved=1, committed=1)}
 
 
-def _no_stock(snapshot: Snapshot) -> None:
+def _no_stock(snapshot: StubSnapshot) -> None:
     snapshot.shared = {}
 
 
-def _more_stock(snapshot: Snapshot) -> None:
+def _more_stock(snapshot: StubSnapshot) -> None:
     snapshot.shared = {**snapshot.shared, "VASE": Level(available=3, receipts=1)}
 
 
-def _forgotten(snapshot: Snapshot) -> None:
+def _forgotten(snapshot: StubSnapshot) -> None:
     snapshot.inbox = set()
 
 
@@ -116,10 +116,10 @@ def _forgotten(snapshot: Snapshot) -> None:
         (_unreadable, [("o-1", "the row differs")]),
         (_deleted, [("o-2", DATABASE_LACKS), ("CLOCK", "the row differs")]),
         (_extra, [("o-9", LOG_LACKS)]),
-        (_behind, [("o-1", DATABASE_LACKS), ("CLOCK", "the row differs")]),
+        (_waiting, [("o-1", DATABASE_LACKS), ("CLOCK", "the row differs")]),
         (_ahead, [("o-1", LOG_LACKS)]),
         (_off_by_one, [("CLOCK", "the row differs")]),
-        (_stock_behind, [("CLOCK", DATABASE_LACKS)]),
+        (_stale_stock, [("CLOCK", DATABASE_LACKS)]),
         (_no_stock, [("CLOCK", DATABASE_LACKS)]),
         (_more_stock, [("VASE", LOG_LACKS)]),
         (
@@ -133,14 +133,14 @@ def _forgotten(snapshot: Snapshot) -> None:
     ],
 )
 async def test_a_spoiled_row_is_found(
-    story: Story, spoil: Callable[[Snapshot], None], expected: list[tuple[str, str]]
+    story: ServiceStory, spoil: Callable[[StubSnapshot], None], expected: list[tuple[str, str]]
 ) -> None:
     snapshot = story.snapshot()
     spoil(snapshot)
     assert await found(story, snapshot) == expected
 
 
-async def test_a_difference_shows_the_fields_that_differ(story: Story) -> None:
+async def test_a_difference_shows_the_fields_that_differ(story: ServiceStory) -> None:
     snapshot = story.snapshot()
     _off_by_one(snapshot)
     (difference,) = (await verified(story, snapshot)).differences
@@ -157,13 +157,13 @@ async def test_a_difference_shows_the_fields_that_differ(story: Story) -> None:
     ],
 )
 async def test_an_event_that_the_log_has_lost_is_found(
-    story: Story, lost: int, expected: list[tuple[str, str]]
+    story: ServiceStory, lost: int, expected: list[tuple[str, str]]
 ) -> None:
     del story.log.records["inventory.events"][lost]
     assert await found(story, story.snapshot()) == expected
 
 
-async def test_what_waits_in_the_outbox_belongs_to_the_snapshot(story: Story) -> None:
+async def test_what_waits_in_the_outbox_belongs_to_the_snapshot(story: ServiceStory) -> None:
     waiting = story.hears(order("o-4"), ReceiveStock(sku="VASE", quantity=1), relayed=False)
     waiting += story.hears(ReceiveStock(sku="CLOCK", quantity=5), relayed=False)
     result = await verified(story, story.snapshot(waiting))
@@ -171,7 +171,7 @@ async def test_what_waits_in_the_outbox_belongs_to_the_snapshot(story: Story) ->
     assert LOG_LACKS in {what for _, what in await found(story, story.snapshot())}
 
 
-async def test_what_is_in_the_log_and_the_outbox_counts_once(story: Story) -> None:
+async def test_what_is_in_the_log_and_the_outbox_counts_once(story: ServiceStory) -> None:
     again = story.hears(order("o-4"), ReceiveStock(sku="CLOCK", quantity=5), relayed=False)
     for row in (*again, *again):
         story.log.append(row)
@@ -179,7 +179,9 @@ async def test_what_is_in_the_log_and_the_outbox_counts_once(story: Story) -> No
     assert (result.differences, result.events) == ([], 7)
 
 
-async def test_what_is_decided_after_the_cut_is_newer_and_no_difference(story: Story) -> None:
+async def test_what_is_decided_after_the_cut_is_newer_and_no_difference(
+    story: ServiceStory,
+) -> None:
     snapshot = story.snapshot()
 
     def more() -> None:
@@ -190,7 +192,7 @@ async def test_what_is_decided_after_the_cut_is_newer_and_no_difference(story: S
     assert (result.differences, result.events, result.newer) == ([], 5, 2)
 
 
-async def test_an_inbox_that_was_pruned_is_a_count(story: Story) -> None:
+async def test_an_inbox_that_was_pruned_is_a_count(story: ServiceStory) -> None:
     snapshot = story.snapshot()
     _forgotten(snapshot)
     snapshot.remembers = AT + timedelta(seconds=1)
@@ -199,12 +201,12 @@ async def test_an_inbox_that_was_pruned_is_a_count(story: Story) -> None:
     assert result.notes == ["4 causes are older than the inbox remembers"]
 
 
-async def test_what_others_left_in_the_topic_is_none_of_it(story: Story) -> None:
+async def test_what_others_left_in_the_topic_is_none_of_it(story: ServiceStory) -> None:
     story.log.append(Record("inventory.events", 0, 0, b"o-1", b"rubbish", ()))
     assert await found(story, story.snapshot()) == []
 
 
-async def test_an_own_event_that_cannot_be_read_is_a_difference(story: Story) -> None:
+async def test_an_own_event_that_cannot_be_read_is_a_difference(story: ServiceStory) -> None:
     topic = story.log.records["inventory.events"]
     topic[-1] = replace(topic[-1], value=b"rubbish")
     whats = [what for _, what in await found(story, story.snapshot())]
@@ -215,21 +217,21 @@ async def test_an_own_event_that_cannot_be_read_is_a_difference(story: Story) ->
     ]
 
 
-async def test_two_events_with_one_number_are_found(story: Story) -> None:
+async def test_two_events_with_one_number_are_found(story: ServiceStory) -> None:
     story.log.append(a_record(StockCancellationNoted(order_id="o-3", reason="customer")))
     assert await found(story, story.snapshot()) == [
         ("o-3", "the log has two events with the number 1")
     ]
 
 
-async def decided(story: Story, window: Window = EVER, **changes: Any) -> ReviewResult:
+async def decided(story: ServiceStory, window: Window = EVER, **changes: Any) -> ReviewResult:
     topics = story.log.records
-    consumed = {Partition(topic, 0): len(records) for topic, records in topics.items()}
+    consumed = {LogPartition(topic, 0): len(records) for topic, records in topics.items()}
     service = replace(INVENTORY, **changes)
     return await decide_again(story.log, service, consumed, window=window, relayed_s=0)
 
 
-async def test_the_same_rules_decide_the_same(story: Story) -> None:
+async def test_the_same_rules_decide_the_same(story: ServiceStory) -> None:
     story.hears(OrderConfirmed(order_id="o-1"))
     result = await decided(story)
     assert result.differences == []
@@ -246,7 +248,7 @@ def but(change: Callable[[Any, Any, datetime], Decision | None]) -> dict[str, An
     return {"decide": decide}
 
 
-async def test_another_outcome_is_shown_event_by_event(story: Story) -> None:
+async def test_another_outcome_is_shown_event_by_event(story: ServiceStory) -> None:
     def committed_to_nobody(_state: Any, message: Any, _at: datetime) -> Decision | None:
         return impossible("we don't") if isinstance(message, OrderConfirmed) else None
 
@@ -256,7 +258,7 @@ async def test_another_outcome_is_shown_event_by_event(story: Story) -> None:
     assert '"stock.committed.v1"' in difference.live
 
 
-async def test_a_rule_that_fails_is_shown_as_such(story: Story) -> None:
+async def test_a_rule_that_fails_is_shown_as_such(story: ServiceStory) -> None:
     def failing(_state: Any, message: Any, _at: datetime) -> Decision | None:
         return 1 / 0 if isinstance(message, OrderConfirmed) else None  # type: ignore[return-value]
 
@@ -264,13 +266,13 @@ async def test_a_rule_that_fails_is_shown_as_such(story: Story) -> None:
     assert difference.rebuilt == "ZeroDivisionError: division by zero"
 
 
-async def test_a_window_leaves_out_what_is_not_in_it(story: Story) -> None:
+async def test_a_window_leaves_out_what_is_not_in_it(story: ServiceStory) -> None:
     before = await decided(story, Window(EVER.since, AT))
     from_then = await decided(story, Window(AT, AT + timedelta(seconds=1)))
     assert (before.decisions, from_then.decisions) == (0, 4)
 
 
-async def test_a_message_that_led_to_nothing_must_lead_to_nothing(story: Story) -> None:
+async def test_a_message_that_led_to_nothing_must_lead_to_nothing(story: ServiceStory) -> None:
     story.hears(order("o-5"))
     ignored = story.log.records["inventory.events"].pop()
     result = await decided(story)
@@ -282,15 +284,15 @@ async def test_a_message_that_led_to_nothing_must_lead_to_nothing(story: Story) 
     )
 
 
-async def test_a_message_that_is_not_read_yet_is_left_alone(story: Story) -> None:
+async def test_a_message_that_is_not_read_yet_is_left_alone(story: ServiceStory) -> None:
     story.log.append(a_record(order("o-5")))
-    places = {Partition("order.events", 0): 0, Partition("payment.events", 0): 0}
+    places = {LogPartition("order.events", 0): 0, LogPartition("payment.events", 0): 0}
     result = await decide_again(story.log, INVENTORY, places, relayed_s=0)
     assert (result.differences, result.decisions) == ([], 4)
 
 
 async def test_decisions_that_others_came_between_depend_on_what_orders_share(
-    story: Story,
+    story: ServiceStory,
 ) -> None:
     """The receipt is told last, though its time is that of the reservations."""
     topic = story.log.records["inventory.events"]

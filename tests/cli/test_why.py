@@ -99,7 +99,7 @@ def test_a_service_that_asks_an_outside_party_must_act_next(
     said[who] = {"state": said[who], "effects": (owed(kind),)}
     found = diagnosed(**said)
     assert [(f.service, f.where) for f in found.findings] == [(who, "effect")]
-    assert f"{who} owes {kind}" in first(found).what
+    assert f"{who} has {kind} outstanding" in first(found).what
     assert "ProviderError: 500" in first(found).what
     assert first(found).wait == f"next try in 10 s; `saga expedite {ORDER}` asks now"
 
@@ -347,7 +347,7 @@ def test_a_later_attempt_is_told_by_its_number() -> None:
     refunding = {"state": "Refunding", "effects": (again,)}
     states = chain("Cancelling Committed Refunding Cancelled Deducted")
     found = diagnosed(**{**states, "payment": refunding})
-    assert "payment owes Refund, attempt 2" in first(found).what
+    assert "payment has Refund outstanding, attempt 2" in first(found).what
     assert first(found).wait.startswith("next try in 4 min")
 
 

@@ -18,7 +18,7 @@ def folded(service: Service, events: Iterable[Any]) -> Any:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class DomainAnswer:
     """What was decided. A consumed message was decided twice by then: the second adds no fact."""
 
     decision: Decision | Refusal
@@ -48,14 +48,14 @@ class Given:
     service: Service
     events: tuple[Any, ...]
 
-    def when(self, message: Any, at: datetime = IN_TIME) -> Answer:
+    def when(self, message: Any, at: datetime = IN_TIME) -> DomainAnswer:
         first = self.service.decide(folded(self.service, self.events), message, at)
         if isinstance(first, Decision) and type(message) in self.service.consumes:
             after = folded(self.service, (*self.events, *first.events))
             again = self.service.decide(after, message, at)
             assert isinstance(again, Decision)
             assert (again.events, again.effects) == ((), ()), "a repeat decides nothing"
-        return Answer(first)
+        return DomainAnswer(first)
 
 
 def given(service: Service, *events: Any) -> Given:

@@ -7,7 +7,7 @@ from hypothesis.strategies import integers, sampled_from
 from shared_events import money
 
 CURRENCIES = sorted(
-    {"EUR", "HUF", "TWD"} | money.ZERO_DECIMAL | money.THREE_DECIMAL | money.WHOLE_UNITS
+    {"EUR", "HUF", "TWD"} | money.ZERO_DECIMAL | money.THREE_DECIMAL | money.NO_FRACTIONS
 )
 
 

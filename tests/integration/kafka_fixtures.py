@@ -94,7 +94,7 @@ async def polled_until(condition: Callable[[], Any], *consumers: Any) -> None:
                 await consumer.getmany(timeout_ms=50)
 
 
-class Told(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka carries no types
+class RebalanceCalls(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka carries no types
     """Remembers what it was told; a test may make it wait, or fail."""
 
     def __init__(self) -> None:
@@ -115,7 +115,11 @@ class Told(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka carries
 
 @asynccontextmanager
 async def member(
-    bootstrap: str, group: str, topics: list[str], told: Told | None = None, **options: Any
+    bootstrap: str,
+    group: str,
+    topics: list[str],
+    listener: RebalanceCalls | None = None,
+    **options: Any,
 ) -> AsyncIterator[Any]:
     """A member of a group with heartbeats that follow one another quickly."""
     chosen: dict[str, Any] = {
@@ -130,7 +134,7 @@ async def member(
     }
     client = a_client("Consumer", bootstrap, group_id=group, **(chosen | options))
     async with started(client):
-        client.subscribe(topics, listener=told)
+        client.subscribe(topics, listener=listener)
         yield client
 
 

@@ -99,11 +99,11 @@ def test_kills_leave_neither_a_hole_nor_a_double(
         until(lambda: _archived(tmp_path) == reached)
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
-    told = on_servers(system, "archive", str(tmp_path), "--verify")
-    assert told.code == 0, told
+    result = on_servers(system, "archive", str(tmp_path), "--verify")
+    assert result.code == 0, result
     found = Archive.at(str(tmp_path)).pieces()
     numbers = f"{reached} records in {sum(map(len, found.values()))} files"
-    assert " ".join(told.out.split()) == f"{numbers}; {reached} of them compared with Kafka"
+    assert " ".join(result.out.split()) == f"{numbers}; {reached} of them compared with Kafka"
     again = on_servers(system, "archive", str(tmp_path))
     assert (again.code, again.out) == (0, f"0 records in 0 files to {tmp_path}\n")
     assert not any("delivery-details" in str(path) for path in tmp_path.rglob("*"))
@@ -116,14 +116,14 @@ def _archived(folder: Path) -> int:
 
 def test_a_timeline_is_told_from_the_log_alone(system: Services, orders: list[str]) -> None:
     cancelled = orders[0]
-    told = on_servers(system, "timeline", cancelled, "--json")
-    assert told.code == 0, told
-    types = [event["type"] for event in told.json]
+    result = on_servers(system, "timeline", cancelled, "--json")
+    assert result.code == 0, result
+    types = [event["type"] for event in result.json]
     assert [type_ for type_ in types if type_ in FORWARD] == FORWARD
     assert types[-1] == "order.cancelled.v1"
-    assert {event["service"] for event in told.json} == set(BY_NAME)
-    assert [event["number"] for event in told.json if event["cause"] is None] == [1]
-    until_then = next(e["appended"] for e in told.json if e["type"] == "order.confirmed.v1")
+    assert {event["service"] for event in result.json} == set(BY_NAME)
+    assert [event["number"] for event in result.json if event["cause"] is None] == [1]
+    until_then = next(e["appended"] for e in result.json if e["type"] == "order.confirmed.v1")
     before = on_servers(system, "timeline", cancelled, "--json", "--until", until_then)
     assert "order.confirmed.v1" not in {event["type"] for event in before.json}
     assert len(before.json) >= 5
@@ -149,7 +149,7 @@ def test_events_are_found_and_followed(system: Services, orders: list[str], tmp_
     ):
         until(log.read_text)
         order_id = checkout(system).json()["order_id"]
-        until(lambda: _tells(log.read_text(), order_id, "order.confirmed.v1"))
+        until(lambda: _answers(log.read_text(), order_id, "order.confirmed.v1"))
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
     followed = [json.loads(line) for line in log.read_text().splitlines()][1:]
@@ -158,7 +158,7 @@ def test_events_are_found_and_followed(system: Services, orders: list[str], tmp_
     assert "order.placed.v1" in {e["type"] for e in followed}
 
 
-def _tells(written: str, order_id: str, wire_type: str) -> bool:
+def _answers(written: str, order_id: str, wire_type: str) -> bool:
     """Of this order: the newest event that was there before may be another's of the same type."""
     return any(order_id in line and wire_type in line for line in written.splitlines())
 
@@ -168,16 +168,16 @@ def test_the_report_counts_what_was_placed(
 ) -> None:
     assert settled(system, orders).violations == []
     assert on_servers(system, "archive", str(tmp_path)).code == 0
-    told = on_servers(system, "report", "--archive", str(tmp_path), "--json").json
+    result = on_servers(system, "report", "--archive", str(tmp_path), "--json").json
     placed = on_servers(system, "events", "--type", "order.placed", "--json", "--limit", "100000")
     counts: dict[str, int] = {}
-    for row in told["steps"]:
+    for row in result["steps"]:
         counts[row["step"]] = counts.get(row["step"], 0) + row["orders"]
     assert counts["order.placed"] == len(placed.out.splitlines())
-    assert sum(row["orders"] for row in told["reasons"]) == counts["order.cancelled"]
-    assert sum(row["captures"] for row in told["money"]) == counts["payment.captured"]
-    assert all(row["p50_ms"] <= row["p99_ms"] for row in told["steps"])
-    assert {row["currency"] for row in told["money"]} == {"EUR"}
+    assert sum(row["orders"] for row in result["reasons"]) == counts["order.cancelled"]
+    assert sum(row["captures"] for row in result["money"]) == counts["payment.captured"]
+    assert all(row["p50_ms"] <= row["p99_ms"] for row in result["steps"])
+    assert {row["currency"] for row in result["money"]} == {"EUR"}
 
 
 def configured(services: Services, topic: str, **settings: str) -> None:
@@ -192,9 +192,9 @@ def configured(services: Services, topic: str, **settings: str) -> None:
 
 
 def refusals(services: Services, *words: str) -> list[str]:
-    told = on_servers(services, "retention", "--json", *words)
-    assert told.code == (1 if told.json["refusals"] else 0), told
-    found: list[str] = told.json["refusals"]
+    result = on_servers(services, "retention", "--json", *words)
+    assert result.code == (1 if result.json["refusals"] else 0), result
+    found: list[str] = result.json["refusals"]
     return found
 
 
@@ -211,8 +211,8 @@ def test_settings_in_which_a_hole_could_open_are_refused(
         assert refusals(system) == ["payment.events is cut, and there is no archive"]
         assert refusals(system, *with_archive) == []
         configured(system, "payment.events", retention_bytes="1000000000")
-        (told,) = refusals(system, *with_archive)
-        assert told.startswith("payment.events keeps 1000000000 bytes")
+        (result,) = refusals(system, *with_archive)
+        assert result.startswith("payment.events keeps 1000000000 bytes")
     finally:
         configured(system, "payment.events")
     assert refusals(system) == []
@@ -269,9 +269,9 @@ def test_a_log_that_was_cut_is_whole_with_its_archive(
     assert without.err.startswith("saga: ")
     assert " begins at " in without.err
     assert len(without.err.splitlines()) == 1
-    whole = on_servers(system, "verify", *archive, "--json")
-    assert (whole.code, whole.json["differences"]) == (0, [])
-    assert {s["service"]: s["orders"] for s in whole.json["services"]}["order"] >= ORDERS + 10
+    complete = on_servers(system, "verify", *archive, "--json")
+    assert (complete.code, complete.json["differences"]) == (0, [])
+    assert {s["service"]: s["orders"] for s in complete.json["services"]}["order"] >= ORDERS + 10
     assert on_servers(system, "verify", "payment", "--decide", *archive).code == 0
     rebuilt = a_new_database(system, "payment", "archived")
     words = ("replay", "payment", "--into", rebuilt, "--copy")
@@ -319,8 +319,8 @@ def test_a_dead_letter_that_is_older_than_its_topic_keeps_is_told(
         assert not any("parked" in line for line in refusals(system, "--archive", str(tmp_path)))
         asyncio.run(execute("UPDATE parked SET parked_at = parked_at - interval '2 days'"))
         found = refusals(system, "--archive", str(tmp_path))
-        (told,) = (line for line in found if "parked" in line)
-        assert told.startswith("inventory has parked 1 of order.events, the oldest for 2 days")
+        (result,) = (line for line in found if "parked" in line)
+        assert result.startswith("inventory has parked 1 of order.events, the oldest for 2 days")
     finally:
         configured(system, "order.events")
         asyncio.run(execute("DELETE FROM parked"))

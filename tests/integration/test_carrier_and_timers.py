@@ -19,7 +19,7 @@ from tests.support.waiting import until
 CALM: dict[str, Any] = {}
 
 
-class Shop:
+class CarrierSystem:
     """A system whose carrier's mood the test sets."""
 
     def __init__(self, services: Services, script: Path) -> None:
@@ -32,9 +32,9 @@ class Shop:
             "SHIPPING_PROVIDER_TIMEOUT_S": "2",
         }
 
-    def mood(self, **mood: Any) -> None:
+    def behaviour(self, **behaviour: Any) -> None:
         scratch = self.script.with_suffix(".new")
-        scratch.write_text(json.dumps(mood))
+        scratch.write_text(json.dumps(behaviour))
         scratch.replace(self.script)
 
     def order(self, order_id: str) -> dict[str, Any]:
@@ -48,9 +48,9 @@ class Shop:
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CarrierSystem]:
     with private_stack() as (services, _):
-        shop = Shop(services, tmp_path_factory.mktemp("carrier") / "mood.json")
+        shop = CarrierSystem(services, tmp_path_factory.mktemp("carrier") / "mood.json")
         extra = {"shipping": shop.shipping, "order": {"ORDER_PATIENCE_S": "4"}}
         for name in BY_NAME:
             services.start(name, extra.get(name))
@@ -60,12 +60,12 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 
 
 @pytest.fixture(autouse=True)
-def calm(shop: Shop) -> None:
-    shop.mood()
+def calm(shop: CarrierSystem) -> None:
+    shop.behaviour()
 
 
 def test_an_order_that_is_not_settled_by_its_deadline_is_given_up_and_costs_nothing(
-    shop: Shop,
+    shop: CarrierSystem,
 ) -> None:
     """Payment is away: the deadline's timer asks for the cancellation, its return answers it."""
     (payment,) = shop.services.of("payment")
@@ -76,35 +76,37 @@ def test_an_order_that_is_not_settled_by_its_deadline_is_given_up_and_costs_noth
     shop.services.await_ready([payment])
     order = until(lambda: (o := shop.order(order_id))["state"] == "CANCELLED" and o, 30)
     assert (order["reason"], order["fee_minor"]) == ("deadline_exceeded", 0)
-    told = [entry["said"] for entry in order["timeline"]]
-    assert told == ["order.placed.v1", "order.cancellation_requested.v1", "order.cancelled.v1"]
+    result = [entry["said"] for entry in order["timeline"]]
+    assert result == ["order.placed.v1", "order.cancellation_requested.v1", "order.cancelled.v1"]
     assert settled(shop.services, [order_id]).violations == []
 
 
-def test_a_carrier_that_refuses_undoes_the_order(shop: Shop) -> None:
-    shop.mood(refused_postal_codes=["99999"])
+def test_a_carrier_that_refuses_undoes_the_order(shop: CarrierSystem) -> None:
+    shop.behaviour(refused_postal_codes=["99999"])
     order = checkout(shop.services, postal_code="99999").json()
     assert (order["state"], order["reason"]) == ("CANCELLED", "carrier_refused")
     assert (order["refunded_minor"], order["fee_minor"]) == (order["total_minor"], 0)
     assert settled(shop.services, [order["order_id"]]).violations == []
 
 
-def test_orders_wait_for_a_carrier_that_is_away_and_settle_when_it_is_back(shop: Shop) -> None:
-    shop.mood(outage=True)
+def test_orders_wait_for_a_carrier_that_is_away_and_settle_when_it_is_back(
+    shop: CarrierSystem,
+) -> None:
+    shop.behaviour(outage=True)
     url = shop.services.url("order")
     acknowledged = asyncio.run(place_many([url], 20))
     metrics = f"{shop.services.url('shipping')}/metrics"
     opened = 'saga_circuit_state{provider="carrier",service="shipping"} 2.0'
     until(lambda: opened in httpx.get(metrics).text, 30)
-    shop.mood(latency_ms=20)
+    shop.behaviour(latency_ms=20)
     assert settled(shop.services, acknowledged).violations == []
     until(lambda: opened.replace("2.0", "0.0") in httpx.get(metrics).text, 30)
 
 
 @pytest.mark.parametrize("place", ["leased:3", "called:3"])
-def test_a_kill_in_the_middle_of_a_call_books_once(shop: Shop, place: str) -> None:
+def test_a_kill_in_the_middle_of_a_call_books_once(shop: CarrierSystem, place: str) -> None:
     """Answers are lost as well; the same key is asked again, and every order settles."""
-    shop.mood(lost_answers=0.3)
+    shop.behaviour(lost_answers=0.3)
     (shipping,) = [i for i in shop.services.of("shipping") if i.process.is_alive()]
     shipping.process.stop()
     fragile = shop.services.start("shipping", {**shop.shipping, "CHASSIS_CRASH_AT": place})
@@ -117,7 +119,7 @@ def test_a_kill_in_the_middle_of_a_call_books_once(shop: Shop, place: str) -> No
     assert settled(shop.services, acknowledged).violations == []
 
 
-def test_a_confirmed_order_leaves_by_its_timer_and_the_carrier_has_it(shop: Shop) -> None:
+def test_a_confirmed_order_leaves_by_its_timer_and_the_carrier_has_it(shop: CarrierSystem) -> None:
     (shipping,) = [i for i in shop.services.of("shipping") if i.process.is_alive()]
     shipping.process.stop()
     hasty = shop.services.start("shipping", {**shop.shipping, "SHIPPING_DISPATCH_AFTER_S": "0.5"})

@@ -4,14 +4,14 @@ import httpx
 import pytest
 
 from saga_cli.stack.services import Services
-from tests.support.described import Description, Watch
+from tests.support.described import AnswerCheck, Description
 from tests.support.documents import document_of
 
 ORDER = "/orders/0199b4d2-7d54-7d7c-a6a5-b9f6f5a1c001"
 JSON = {"Content-Type": "application/json"}
 
 
-def test_every_response_of_a_service_is_looked_at(stack: Services, watch: Watch) -> None:
+def test_every_response_of_a_service_is_looked_at(stack: Services, watch: AnswerCheck) -> None:
     before = watch.checked
     for path in ("/health/live", "/orders", "/catalogue", "/none", ORDER):
         httpx.get(f"{stack.url('order')}{path}")

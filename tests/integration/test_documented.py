@@ -23,7 +23,7 @@ from saga_cli.stack import state
 from simulation.plan import Plan
 from tests.support.documented import ROOT, Documented, commands, strangers
 from tests.support.saga import Ended, saga
-from tests.support.stack import CHECKOUT, Shop, followed, requested, run
+from tests.support.stack import CHECKOUT, RunningStack, followed, requested, run
 from tests.support.waiting import until
 
 NOT_COMMANDS: Final = {
@@ -79,7 +79,7 @@ SHAPES: Final = {
 """How the output begins; that of a command which is not here is only not empty."""
 SAYS_NO: Final = {
     "saga resolve": "no outstanding effect of ",
-    "saga expedite": "no provider owes an answer for ",
+    "saga expedite": "no call to a provider is outstanding for ",
     'saga dead-letters show order ""': "order parked nothing of (no key)",
     "saga dead-letters redrive": "",
 }
@@ -87,12 +87,12 @@ SAYS_NO: Final = {
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     folder = tmp_path_factory.mktemp("stack")
     up = run(folder, "up", "--detach")
     assert up.returncode == 0, up.stderr
     try:
-        found = Shop(folder, up.stdout)
+        found = RunningStack(folder, up.stdout)
         answer = requested(found, re.sub(r"\\\n", " ", up.stdout.partition("Try it:\n")[2]))
         assert answer.status_code == 201, answer.text
         found.order_id = answer.json()["order_id"]
@@ -119,7 +119,7 @@ def in_order(each: Documented) -> int:
 
 
 @pytest.mark.parametrize("documented", of("curl"), ids=lambda each: each.text[-60:])
-def test_a_documented_request_is_answered(shop: Shop, documented: Documented) -> None:
+def test_a_documented_request_is_answered(shop: RunningStack, documented: Documented) -> None:
     answer = requested(shop, documented.text)
     assert answer.is_success, (documented, answer.text)
     if "/checkout" in documented.text:
@@ -130,7 +130,9 @@ SAGA: Final = sorted(of("saga"), key=in_order)
 
 
 @pytest.mark.parametrize("documented", SAGA, ids=[each.text for each in SAGA])
-def test_a_documented_command_does_what_its_page_says(shop: Shop, documented: Documented) -> None:
+def test_a_documented_command_does_what_its_page_says(
+    shop: RunningStack, documented: Documented
+) -> None:
     words = filled_in(shop, documented)
     with_effect = tuple(words) not in shop.done
     ended = shop.done.setdefault(tuple(words), carried_out(shop, words)) if with_effect else None
@@ -147,7 +149,7 @@ def test_a_documented_command_does_what_its_page_says(shop: Shop, documented: Do
         assert re.match(shape, ended.out), ended.out
 
 
-def filled_in(shop: Shop, documented: Documented) -> list[str]:
+def filled_in(shop: RunningStack, documented: Documented) -> list[str]:
     """The words after `saga`, with what stands for something replaced, made short where it is long."""
     text = re.sub(r" \[(?!\")[^\"']*\]+$", "", documented.text)
     words = shlex.split(text)[1:]
@@ -172,7 +174,7 @@ def filled_in(shop: Shop, documented: Documented) -> list[str]:
     return made
 
 
-def place_of(shop: Shop, before: str, word: str) -> str:
+def place_of(shop: RunningStack, before: str, word: str) -> str:
     if before == "--into":
         return shop.database()
     if before == "--code":
@@ -201,7 +203,7 @@ def is_mention(words: list[str]) -> bool:
     return (needs and words == names) or words == ["replay"]
 
 
-def carried_out(shop: Shop, words: list[str]) -> Ended:
+def carried_out(shop: RunningStack, words: list[str]) -> Ended:
     if "--follow" in words:
         return followed(shop.folder, words, "events")
     if "--code" in words:  # which another process does
@@ -216,7 +218,7 @@ def carried_out(shop: Shop, words: list[str]) -> Ended:
     return result
 
 
-def test_logs_are_followed(shop: Shop) -> None:
+def test_logs_are_followed(shop: RunningStack) -> None:
     assert "event" in followed(shop.folder, ["logs", "-f", "order"], '"event": ').out
 
 
@@ -285,15 +287,17 @@ def test_nothing_else_in_a_block_looks_like_a_command() -> None:
     assert len(strangers()) == sum(NOT_COMMANDS.values()), strangers()
 
 
-def test_up_tells_a_newcomer_what_he_needs(shop: Shop) -> None:
+def test_up_tells_a_newcomer_what_he_needs(shop: RunningStack) -> None:
     """The checkout that it prints was sent as it stands, by the fixture."""
-    assert shop.process("order-1").address in shop.told.partition("Try it:")[2]
-    assert str(state.FILE) in shop.told
-    assert "`saga start NAME`" in shop.told
+    assert shop.process("order-1").address in shop.outcome.partition("Try it:")[2]
+    assert str(state.FILE) in shop.outcome
+    assert "`saga start NAME`" in shop.outcome
     assert stat.S_IMODE((shop.folder / state.FILE).stat().st_mode) == 0o600
 
 
-def test_a_process_that_died_is_shown_as_such_and_told_of_until_it_is_started(shop: Shop) -> None:
+def test_a_process_that_died_is_shown_as_such_and_told_of_until_it_is_started(
+    shop: RunningStack,
+) -> None:
     loyalty, order = shop.process("loyalty-1"), shop.process("order-1")
     psutil.Process(loyalty.pid).kill()
     until(lambda: "loyalty-1 ended with -9" in (shop.folder / ".saga" / "up.log").read_text())
@@ -314,7 +318,7 @@ def test_a_process_that_died_is_shown_as_such_and_told_of_until_it_is_started(sh
     assert saga("status").code == 0
 
 
-def test_a_service_is_stopped_started_and_nothing_else_is(shop: Shop) -> None:
+def test_a_service_is_stopped_started_and_nothing_else_is(shop: RunningStack) -> None:
     before = {p["name"]: p["pid"] for p in shop.stack["processes"]}
     assert saga("stop", "shipping") == Ended(0, "shipping-1 stopped\n", "")
     assert not shop.process("shipping-1").is_alive()
@@ -328,7 +332,7 @@ def test_a_service_is_stopped_started_and_nothing_else_is(shop: Shop) -> None:
     assert run(shop.folder, "up").returncode == 2
 
 
-def test_a_table_is_whole_in_a_narrow_terminal_and_in_a_pipe(shop: Shop) -> None:
+def test_a_table_is_whole_in_a_narrow_terminal_and_in_a_pipe(shop: RunningStack) -> None:
     addresses = {p["address"] for p in shop.stack["processes"]}
     narrow = ["script", "-qec", f"{sys.executable} -m saga_cli.main status", "/dev/null"]
     if shutil.which("script"):
@@ -339,7 +343,7 @@ def test_a_table_is_whole_in_a_narrow_terminal_and_in_a_pipe(shop: Shop) -> None
     assert all(address in piped for address in addresses)
 
 
-def test_down_ends_all_of_it_and_leaves_nothing(shop: Shop) -> None:
+def test_down_ends_all_of_it_and_leaves_nothing(shop: RunningStack) -> None:
     stack = [state.Running(**p) for p in shop.stack["processes"]]
     down = run(shop.folder, "down")
     assert (down.returncode, down.stdout) == (0, "Stopped; nothing is left running.\n")

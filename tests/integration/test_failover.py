@@ -19,7 +19,7 @@ from chassis.message import Done
 from chassis.postgres import PostgresStore
 from saga_cli.declared import migrations_of
 from saga_cli.stack import ports, postgres, servers
-from saga_cli.stack.processes import Process
+from saga_cli.stack.processes import ChildProcess
 from shipping_svc.service import SERVICE
 from shipping_svc.store import SHIPMENTS
 from tests.integration.chassis_fixtures import _captured
@@ -31,7 +31,7 @@ from tests.support.waiting import until, until_async
 class Pair:
     """A primary, and a standby that follows it."""
 
-    primary: Process
+    primary: ChildProcess
     ports: tuple[int, int]
     password: str
 
@@ -84,7 +84,7 @@ def pair() -> Iterator[Pair]:
         yield Pair(first, (numbers[0], numbers[1]), password)
 
 
-def _answers(process: Process) -> bool:
+def _answers(process: ChildProcess) -> bool:
     return b"ready to accept" in process.log.read_bytes()
 
 

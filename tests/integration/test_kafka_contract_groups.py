@@ -8,7 +8,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError
 
 from tests.integration.kafka_fixtures import (
-    Told,
+    RebalanceCalls,
     a_name,
     a_topic,
     bootstrap,
@@ -30,28 +30,28 @@ def are_halves(*consumers: Any) -> bool:
 
 async def test_members_share_by_range_and_are_told(bootstrap: str) -> None:
     topics, group = [await a_topic(bootstrap, 12) for _ in range(2)], a_name()
-    first_told, second_told = Told(), Told()
-    async with member(bootstrap, group, topics, first_told) as first:
+    first_calls, second_calls = RebalanceCalls(), RebalanceCalls()
+    async with member(bootstrap, group, topics, first_calls) as first:
         await polled_until(lambda: numbers(first) == ALL, first)
-        assert first_told.calls == [("revoked", frozenset()), ("assigned", ALL)]
-        async with member(bootstrap, group, topics, second_told) as second:
+        assert first_calls.calls == [("revoked", frozenset()), ("assigned", ALL)]
+        async with member(bootstrap, group, topics, second_calls) as second:
             await polled_until(lambda: are_halves(first, second), first, second)
             for consumer in (first, second):
                 of_each = [
                     {p.partition for p in consumer.assignment() if p.topic == t} for t in topics
                 ]
                 assert of_each == [numbers(consumer)] * 2
-            assert first_told.calls[2:] == [
+            assert first_calls.calls[2:] == [
                 ("revoked", ALL),
                 ("assigned", frozenset(numbers(first))),
             ]
-            assert second_told.calls == [
+            assert second_calls.calls == [
                 ("revoked", frozenset()),
                 ("assigned", frozenset(numbers(second))),
             ]
-        assert len(second_told.calls) == 2  # a client that stops is told nothing
+        assert len(second_calls.calls) == 2  # a client that stops is told nothing
         await polled_until(lambda: numbers(first) == ALL, first)
-        assert first_told.calls[-1] == ("assigned", ALL)
+        assert first_calls.calls[-1] == ("assigned", ALL)
 
 
 async def test_the_next_member_goes_on_at_what_was_committed(bootstrap: str) -> None:
@@ -78,15 +78,15 @@ async def test_the_next_member_goes_on_at_what_was_committed(bootstrap: str) -> 
 async def test_what_is_revoked_may_still_be_committed(bootstrap: str) -> None:
     topic, group = await a_topic(bootstrap, 12), a_name()
     await send(bootstrap, topic, [b"0", b"1"])
-    told = Told()
-    async with member(bootstrap, group, [topic], told) as first:
+    listener = RebalanceCalls()
+    async with member(bootstrap, group, [topic], listener) as first:
         await take(first, 2)
 
         async def commit(what: str) -> None:
             if what == "revoked":
                 await first.commit({TopicPartition(topic, 0): 1})
 
-        told.before = commit
+        listener.before = commit
         async with member(bootstrap, group, [topic]) as second:
             await polled_until(lambda: are_halves(first, second), first, second)
             assert await second.committed(TopicPartition(topic, 0)) == 1
@@ -94,15 +94,15 @@ async def test_what_is_revoked_may_still_be_committed(bootstrap: str) -> None:
 
 async def test_a_member_that_was_too_late_to_join_can_commit_nothing(bootstrap: str) -> None:
     topic, group = await a_topic(bootstrap, 12), a_name()
-    told, held = Told(), asyncio.Event()
+    listener, held = RebalanceCalls(), asyncio.Event()
 
     async def hold(what: str) -> None:
         if what == "revoked":
             await held.wait()
 
-    async with member(bootstrap, group, [topic], told, rebalance_timeout_ms=1000) as late:
+    async with member(bootstrap, group, [topic], listener, rebalance_timeout_ms=1000) as late:
         await polled_until(lambda: numbers(late) == ALL, late)
-        told.before = hold
+        listener.before = hold
         async with member(bootstrap, group, [topic], rebalance_timeout_ms=1000) as other:
             await polled_until(lambda: numbers(other) == ALL, other)
             assert numbers(late) == ALL  # it knows nothing yet
@@ -115,15 +115,15 @@ async def test_a_member_that_was_too_late_to_join_can_commit_nothing(bootstrap: 
 async def test_a_rebalance_waits_for_no_handler(bootstrap: str) -> None:
     """The one member polls nothing; its partitions are taken all the same."""
     topic, group = await a_topic(bootstrap, 12), a_name()
-    told, revoked = Told(), asyncio.Event()
+    listener, revoked = RebalanceCalls(), asyncio.Event()
 
     async def note(what: str) -> None:
         if what == "revoked":
             revoked.set()
 
-    async with member(bootstrap, group, [topic], told) as busy:
+    async with member(bootstrap, group, [topic], listener) as busy:
         await polled_until(lambda: numbers(busy) == ALL, busy)
-        told.before = note
+        listener.before = note
         async with member(bootstrap, group, [topic]) as other:
             async with asyncio.timeout(10):
                 await revoked.wait()
@@ -133,14 +133,14 @@ async def test_a_rebalance_waits_for_no_handler(bootstrap: str) -> None:
 async def test_records_come_while_the_assignment_is_still_told(bootstrap: str) -> None:
     topic, group = await a_topic(bootstrap), a_name()
     await send(bootstrap, topic, [b"0"])
-    told, held = Told(), asyncio.Event()
+    listener, held = RebalanceCalls(), asyncio.Event()
 
     async def hold(what: str) -> None:
         if what == "assigned":
             await held.wait()
 
-    told.before = hold
-    async with member(bootstrap, group, [topic], told) as consumer:
+    listener.before = hold
+    async with member(bootstrap, group, [topic], listener) as consumer:
         assert [record.offset for record in await take(consumer, 1)] == [0]
         assert not held.is_set()
         held.set()
@@ -149,8 +149,8 @@ async def test_records_come_while_the_assignment_is_still_told(bootstrap: str) -
 async def test_a_listener_may_seek_and_may_fail(bootstrap: str) -> None:
     topic, group = await a_topic(bootstrap), a_name()
     await send(bootstrap, topic, [b"0", b"1", b"2"])
-    told, failed = Told(), asyncio.Event()
-    async with member(bootstrap, group, [topic], told) as consumer:
+    listener, failed = RebalanceCalls(), asyncio.Event()
+    async with member(bootstrap, group, [topic], listener) as consumer:
 
         async def seek(what: str) -> None:
             if what == "assigned":
@@ -158,7 +158,7 @@ async def test_a_listener_may_seek_and_may_fail(bootstrap: str) -> None:
                 failed.set()
                 raise ValueError(what)
 
-        told.before = seek
+        listener.before = seek
         async with asyncio.timeout(10):
             await failed.wait()
         assert [record.offset for record in await take(consumer, 1)] == [2]

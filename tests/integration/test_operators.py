@@ -138,8 +138,8 @@ def test_a_field_that_nobody_knows_yet_is_no_error(services: Services) -> None:
 
 
 def _states(services: Services, order_id: str) -> Any:
-    told = operating(services, "why", order_id, "--json")
-    return told.json["states"] if told.out else {}
+    result = operating(services, "why", order_id, "--json")
+    return result.json["states"] if result.out else {}
 
 
 def test_a_parked_message_is_seen_tried_discarded_and_what_waited_goes_on(
@@ -153,10 +153,10 @@ def test_a_parked_message_is_seen_tried_discarded_and_what_waited_goes_on(
     bad = changed(captured, b'{"order": "none"}', ce_type=b"payment.captured.v1")
     sent(services, bad)
     _start_again(services, "shipping")
-    told = until(lambda: _behind(why(services, order_id)))
-    assert told["settled"]
+    result = until(lambda: _waiting(why(services, order_id)))
+    assert result["settled"]
     place = f"shipping {order_id}"
-    assert told["findings"][0]["commands"] == [
+    assert result["findings"][0]["commands"] == [
         f"saga dead-letters show {place}",
         f"saga dead-letters redrive {place}",
     ]
@@ -188,12 +188,12 @@ def test_a_parked_message_is_seen_tried_discarded_and_what_waited_goes_on(
     assert "ada  discard  sent by hand" in letters("actions").out
 
 
-def _behind(told: dict[str, Any]) -> Any:
+def _waiting(result: dict[str, Any]) -> Any:
     """The diagnosis, once a message waits behind the parked one."""
     heads = [
-        f for f in told["findings"] if f["where"] == "parked" and "1 message behind" in f["what"]
+        f for f in result["findings"] if f["where"] == "parked" and "1 message behind" in f["what"]
     ]
-    return told if heads else None
+    return result if heads else None
 
 
 def _an_order_that_waits_for(services: Services, service: str) -> str:
@@ -233,8 +233,8 @@ def test_all_keys_are_redriven_though_some_fail(services: Services) -> None:
 
 def test_a_settled_order_says_so_with_its_reason(services: Services) -> None:
     order_id = checkout(services, payment_token="tok_declined").json()["order_id"]
-    told = settles(services, order_id)
-    assert (told["state"], told["reason"], told["refused_by"]) == (
+    result = settles(services, order_id)
+    assert (result["state"], result["reason"], result["refused_by"]) == (
         "Cancelled",
         "card_declined",
         "payment",
@@ -245,8 +245,8 @@ def test_a_settled_order_says_so_with_its_reason(services: Services) -> None:
 
 
 def test_an_unknown_order_is_one_line_and_exit_code_1(services: Services) -> None:
-    told = operating(services, "why", "no-such-order")
-    assert told == Ended(1, "", "saga: there is no order no-such-order\n")
+    result = operating(services, "why", "no-such-order")
+    assert result == Ended(1, "", "saga: there is no order no-such-order\n")
 
 
 def test_a_person_has_all_readers_of_a_topic_step_over_a_record(services: Services) -> None:
@@ -255,15 +255,15 @@ def test_a_person_has_all_readers_of_a_topic_step_over_a_record(services: Servic
     said = "".join(f"{name} steps over {place} and parks it.\n" for name in names)
     assert operating(services, *words) == Ended(0, said, "")
     assert "skip  a test" in operating(services, "dead-letters", "actions", "payment", place).out
-    told = operating(services, *words, "--service", "loyalty")
-    assert told == Ended(2, "", "saga: loyalty: it does not read payment.events\n")
+    result = operating(services, *words, "--service", "loyalty")
+    assert result == Ended(2, "", "saga: loyalty: it does not read payment.events\n")
 
 
 def test_a_wrong_token_is_one_line_and_exit_code_2(services: Services) -> None:
     for words in (("why", "x"), ("dead-letters", "list", "order"), ("expedite", "x")):
-        told = operating(services, *words, SAGA_OPERATOR_TOKEN="wrong")
-        assert (told.code, told.out, len(told.err.splitlines())) == (2, "", 1)
-        assert "give the operator token" in told.err
+        result = operating(services, *words, SAGA_OPERATOR_TOKEN="wrong")
+        assert (result.code, result.out, len(result.err.splitlines())) == (2, "", 1)
+        assert "give the operator token" in result.err
 
 
 def test_an_order_that_waits_for_a_hanging_service_is_found_there(services: Services) -> None:
@@ -272,11 +272,11 @@ def test_an_order_that_waits_for_a_hanging_service_is_found_there(services: Serv
     try:
         order_id = checkout(services, wait_s=0).json()["order_id"]
         until(lambda: why(services, order_id)["states"]["inventory"] == "Reserved")
-        told = operating(services, "why", order_id)
+        result = operating(services, "why", order_id)
     finally:
         payment.resume()
-    assert "Next: payment\n  payment does not answer within 3 s; stock.reserved.v1" in told.out
-    assert "  - restart payment where it runs\n" in told.out
+    assert "Next: payment\n  payment does not answer within 3 s; stock.reserved.v1" in result.out
+    assert "  - restart payment where it runs\n" in result.out
     settles(services, order_id)
 
 
@@ -285,9 +285,9 @@ def test_an_effect_whose_provider_is_away_is_told_asked_again_and_settled_by_han
 ) -> None:
     order_id = _an_order_that_waits_for(services, "payment")
     _start_again(services, "payment", **AWAY)
-    told = until(lambda: _failed(first_finding(services, order_id)))
-    assert told["service"] == "payment"
-    assert "payment owes Capture" in told["what"]
+    result = until(lambda: _failed(first_finding(services, order_id)))
+    assert result["service"] == "payment"
+    assert "payment has Capture outstanding" in result["what"]
     asked = operating(services, "expedite", order_id, "--by", "ada")
     assert (asked.code, "payment asks for Capture" in asked.out) == (0, True)
 
@@ -326,10 +326,10 @@ def test_without_kafka_the_message_is_in_the_outbox_and_a_restart_lets_it_go(
     services, servers = system
     servers.kafka.kill()
     order_id = checkout(services, wait_s=0).json()["order_id"]
-    told = until(lambda: _without_kafka(first_finding(services, order_id)))
-    assert (told["service"], told["where"]) == ("order", "outbox")
-    assert told["what"].startswith("order.placed.v1 is in order's outbox")
-    assert told["advice"][0] == "restart kafka where it runs"
+    result = until(lambda: _without_kafka(first_finding(services, order_id)))
+    assert (result["service"], result["where"]) == ("order", "outbox")
+    assert result["what"].startswith("order.placed.v1 is in order's outbox")
+    assert result["advice"][0] == "restart kafka where it runs"
     servers.restart(servers.kafka)
     settles(services, order_id)
 
@@ -341,11 +341,11 @@ def _without_kafka(finding: dict[str, Any]) -> Any:
 def test_services_without_a_token_answer_no_operator(services: Services) -> None:
     closed = services.start("shipping", {"SHIPPING_OPERATOR_TOKEN": ""})
     services.await_ready([closed])
-    told = saga(
+    result = saga(
         *("dead-letters", "list", "shipping"),
         SAGA_SHIPPING_URL=closed.url,
         SAGA_OPERATOR_TOKEN="t",
     )
     closed.process.stop()
     services.instances.remove(closed)
-    assert (told.code, told.err) == (2, "saga: shipping: SHIPPING_OPERATOR_TOKEN is not set\n")
+    assert (result.code, result.err) == (2, "saga: shipping: SHIPPING_OPERATOR_TOKEN is not set\n")

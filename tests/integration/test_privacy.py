@@ -22,7 +22,7 @@ KEPT = (*TOPICS, *(dead_letters_of(name) for name in BY_NAME))
 
 
 @dataclass(frozen=True)
-class Customer:
+class MarkedCustomer:
     """One whose name, address and mail all hold a mark that nothing else has."""
 
     mark: str = field(default_factory=lambda: f"mark{uuid4()}")
@@ -62,7 +62,7 @@ def addresses_of(services: Services, order_id: str) -> list[str]:
 def test_an_address_is_on_the_compacted_topic_alone_and_a_tombstone_erases_it(
     stack: Services,
 ) -> None:
-    customer = Customer()
+    customer = MarkedCustomer()
     order_id = customer.order(stack)
     until(lambda: addresses_of(stack, order_id) == [customer.delivery["street"]], 20, "the address")
     assert holding(customer.mark, stack, [DELIVERY_DETAILS]) == [order_id]
@@ -84,7 +84,7 @@ def kept_for(services: Services, order_id: str) -> int:
 
 
 def test_what_is_kept_of_an_address_is_erased_with_it(stack: Services) -> None:
-    customer = Customer()
+    customer = MarkedCustomer()
     order_id = customer.order(stack)
     until(lambda: addresses_of(stack, order_id), 20, "the address")
     assert kept_for(stack, order_id) == 1
@@ -96,7 +96,7 @@ def test_what_is_kept_of_an_address_is_erased_with_it(stack: Services) -> None:
 
 
 def test_no_log_of_a_service_tells_a_customers_data(stack: Services) -> None:
-    customer = Customer()
+    customer = MarkedCustomer()
     customer.order(stack)
     logs = {i.process.name: i.process.log.read_text(errors="replace") for i in stack.instances}
     assert [name for name, text in logs.items() if customer.mark in text] == []

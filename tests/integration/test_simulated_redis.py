@@ -85,7 +85,7 @@ def a_command(choice: Random) -> list[Any]:
     return [command, *(key if arg is KEY else arg for arg in args)]
 
 
-async def told(redis: Any, script: str, *args: Any) -> Any:
+async def result(redis: Any, script: str, *args: Any) -> Any:
     """The reply; of an error its class and whether it is about a type or an overflow."""
     try:
         return await redis.eval(script, len(KEYS), *KEYS, *args)
@@ -119,7 +119,7 @@ async def test_it_answers_as_a_real_one(real: Redis, simulated: Any, seed: int) 
     for number in range(1000):
         command = a_command(choice)
         said, says = [
-            without_time(command[0], await told(redis, CALL, *command))
+            without_time(command[0], await result(redis, CALL, *command))
             for redis in (simulated, real)
         ]
         assert said == says, f"command {number}: {command}"
@@ -154,15 +154,15 @@ SCRIPTS: Final = (
 async def test_scripts_mean_the_same(real: Redis, simulated: Any) -> None:
     """Conversions, errors, and that what a script wrote before its error stays."""
     for script in SCRIPTS:
-        answers = [await told(redis, script, "first", 41) for redis in (simulated, real)]
+        answers = [await result(redis, script, "first", 41) for redis in (simulated, real)]
         assert answers[0] == answers[1], script
 
 
 async def test_the_client_answers_as_redis_py(real: Redis, simulated: Any) -> None:
     for redis in (simulated, real):
-        await told(redis, "redis.call('HSET', KEYS[2], 'x', 1) redis.call('SET', KEYS[1], 2)")
-    unheard = f"return '{ids.new_id()}'"
-    answers = [await _asked(redis, unheard) for redis in (simulated, real)]
+        await result(redis, "redis.call('HSET', KEYS[2], 'x', 1) redis.call('SET', KEYS[1], 2)")
+    unconsumed = f"return '{ids.new_id()}'"
+    answers = [await _asked(redis, unconsumed) for redis in (simulated, real)]
     assert answers[0] == answers[1]
     assert len(answers[0]) == 13
 

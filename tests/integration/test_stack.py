@@ -21,7 +21,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from redis import Redis
 
 from saga_cli.stack import containers, ports, postgres, servers, state
-from saga_cli.stack.processes import Process
+from saga_cli.stack.processes import ChildProcess
 from saga_cli.topology import BY_NAME, SERVICES, Addresses
 from tests.support.servers import private_servers
 from tests.support.waiting import until
@@ -83,7 +83,7 @@ def test_two_stacks_at_once_do_not_meet_and_killed_servers_come_back_with_their_
 
 
 def test_a_process_outlives_the_thread_that_started_it(tmp_path: Path) -> None:
-    process = Process("sleep", ["sleep", "60"], tmp_path / "log")
+    process = ChildProcess("sleep", ["sleep", "60"], tmp_path / "log")
     thread = threading.Thread(target=process.start)
     thread.start()
     thread.join()
@@ -143,7 +143,7 @@ def _remembered(addresses: Addresses) -> tuple[str, str, list[str]]:
 def test_a_port_stays_ours_while_its_server_is_down(tmp_path: Path) -> None:
     port = ports.hold()
     serve = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", str(port.number)]
-    server = Process("web", serve, tmp_path / "log")
+    server = ChildProcess("web", serve, tmp_path / "log")
     for _ in range(2):
         server.start()
         until(partial(_answers, port.number), 20, "a server")

@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from chaos.fake_stripe import API_KEY, FakeStripe, StripeFault, fake_stripe
-from chassis.circuit import State
+from chassis.circuit import CircuitState
 from payment_svc.domain import Captured, Capturing
 from saga_cli.topology import Addresses
 from tests.integration.stripe_fixtures import Desk, desk
@@ -42,8 +42,8 @@ async def test_a_wrong_key_opens_the_circuit_at_once_and_orders_settle_when_it_i
     orders = [await payment.reserved()]
     with capture_logs() as logs:
         async with payment.working():
-            await until_async(lambda: circuit.state is State.OPEN, 30, "an open circuit")
-            assert await gauge(payment.http) == State.OPEN
+            await until_async(lambda: circuit.state is CircuitState.OPEN, 30, "an open circuit")
+            assert await gauge(payment.http) == CircuitState.OPEN
             orders += [await payment.reserved() for _ in range(20)]
             asked = len(payment.fake.calls)
             probes = circuit._opened  # each that is refused opens it again, for longer
@@ -57,7 +57,7 @@ async def test_a_wrong_key_opens_the_circuit_at_once_and_orders_settle_when_it_i
     opened = [line for line in logs if line["event"] == "circuit_opened"]
     assert opened[0]["log_level"] == "error"
     assert "AuthenticationError" in opened[0]["error"]
-    assert circuit.state is State.CLOSED
+    assert circuit.state is CircuitState.CLOSED
 
 
 async def test_a_provider_that_is_away_is_asked_by_one_probe_at_a_time(payment: Desk) -> None:
@@ -65,7 +65,7 @@ async def test_a_provider_that_is_away_is_asked_by_one_probe_at_a_time(payment: 
     (circuit,) = payment.node.circuits
     orders = [await payment.reserved() for _ in range(8)]
     async with payment.working():
-        await until_async(lambda: circuit.state is State.OPEN, 30, "an open circuit")
+        await until_async(lambda: circuit.state is CircuitState.OPEN, 30, "an open circuit")
         states = [await payment.ended(order) for order in orders]
     assert {type(state) for state in states} == {Captured}
     assert [payment.moved(order) for order in orders] == [([1000], [])] * 8
@@ -93,7 +93,7 @@ async def test_one_order_that_always_fails_holds_up_no_other(payment: Desk) -> N
         states = [await payment.ended(order) for order in others]
         assert {type(state) for state in states} == {Captured}
         assert isinstance(await payment.state(stuck), Capturing)
-        assert payment.node.circuits[0].state is State.CLOSED
+        assert payment.node.circuits[0].state is CircuitState.CLOSED
     await payment.pass_time(stuck, 25)
     await payment.now_due(stuck)
     async with payment.working():

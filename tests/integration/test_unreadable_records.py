@@ -20,7 +20,7 @@ async def _read(bootstrap: str, topic: str) -> list[Any]:
 
 
 def test_a_record_of_any_codec_is_read(addresses: Addresses) -> None:
-    async def told() -> list[bytes | None]:
+    async def result() -> list[bytes | None]:
         bootstrap = addresses.kafka_bootstrap
         topic = await a_topic(bootstrap)
         for codec in CODECS:
@@ -30,12 +30,12 @@ def test_a_record_of_any_codec_is_read(addresses: Addresses) -> None:
             await producer.stop()
         return [r.value for r in await _read(bootstrap, topic)]
 
-    assert asyncio.run(told()) == [codec.encode() * 500 for codec in CODECS]
+    assert asyncio.run(result()) == [codec.encode() * 500 for codec in CODECS]
 
 
 @pytest.mark.parametrize("name", [b"\xff\xfe", b"\xed\xa0\x80", b"\0"])
 def test_a_header_name_of_any_bytes_is_read(addresses: Addresses, name: bytes) -> None:
-    async def told() -> list[Any]:
+    async def result() -> list[Any]:
         bootstrap = addresses.kafka_bootstrap
         topic = await a_topic(bootstrap)
         await send(bootstrap, topic, [b"before"])
@@ -44,6 +44,6 @@ def test_a_header_name_of_any_bytes_is_read(addresses: Addresses, name: bytes) -
         await send(bootstrap, topic, [b"after"])
         return await _read(bootstrap, topic)
 
-    found = asyncio.run(told())
+    found = asyncio.run(result())
     assert [r.value for r in found] == [b"before", b"one", b"two", b"after"]
     assert [value for _, value in found[2].headers] == [b"v"]

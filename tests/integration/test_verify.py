@@ -19,7 +19,7 @@ from redis.asyncio import Redis
 
 from chassis.ids import entry_of
 from saga_cli.log.kafka import KafkaLog
-from saga_cli.log.source import LogRecord, Partition, Source, Span
+from saga_cli.log.source import LogPartition, LogRecord, Source, Span
 from saga_cli.stack.services import Services
 from saga_cli.targets import Targets
 from saga_cli.topology import BY_NAME, SERVICES
@@ -83,9 +83,9 @@ def test_it_is_clean_while_orders_flow(system: Services) -> None:
     assert compared == sorted(set(compared))
     assert max(newer) > 0
     assert settled(system, orders).violations == []
-    whole = verify(system)
-    assert whole.code == 0, whole
-    assert "All equal." in whole.out
+    complete = verify(system)
+    assert complete.code == 0, complete
+    assert "All equal." in complete.out
 
 
 SPOILT: Final = {
@@ -141,9 +141,9 @@ def test_a_timer_that_is_gone_or_one_too_many_is_found(system: Services, rested:
     assert settled(system, [*rested, sold]).violations == []
     timer, other = f"{sold}:dispatchdue:1", f"{sold}:handover:1"
     renamed(system, "shipping", EFFECT, timer, other)
-    told = verify(system, "shipping", "--json")
-    (found,) = told.json["differences"]
-    assert (told.code, found["key"], found["what"]) == (1, sold, "outstanding effects differ")
+    outcome = verify(system, "shipping", "--json")
+    (found,) = outcome.json["differences"]
+    assert (outcome.code, found["key"], found["what"]) == (1, sold, "outstanding effects differ")
     assert (found["live"], found["rebuilt"]) == (other, timer)
     renamed(system, "shipping", EFFECT, other, timer)
     assert verify(system, "shipping").code == 0
@@ -155,15 +155,15 @@ def test_a_cause_that_the_inbox_lacks_is_found_and_an_entry_of_the_last_release_
     sold = checkout(system).json()["order_id"]
     assert settled(system, [*rested, sold]).violations == []
     own_id = event_id(sold, BY_EVENT[StockReserved].identity, 1)
-    entry, unheard = entry_of(sold, own_id), uuid4()
+    entry, unconsumed = entry_of(sold, own_id), uuid4()
     renamed(system, "payment", ENTRY, entry, own_id)
     assert verify(system, "payment").code == 0
-    renamed(system, "payment", ENTRY, own_id, unheard)
-    told = verify(system, "payment", "--json")
-    (found,) = told.json["differences"]
-    assert (told.code, found["key"], found["rebuilt"]) == (1, sold, str(own_id))
+    renamed(system, "payment", ENTRY, own_id, unconsumed)
+    outcome = verify(system, "payment", "--json")
+    (found,) = outcome.json["differences"]
+    assert (outcome.code, found["key"], found["rebuilt"]) == (1, sold, str(own_id))
     assert found["what"].startswith("the inbox lacks the cause of payment.")
-    renamed(system, "payment", ENTRY, unheard, entry)
+    renamed(system, "payment", ENTRY, unconsumed, entry)
     assert verify(system, "payment").code == 0
 
 
@@ -185,18 +185,18 @@ class Dropping:
     """A log that has lost one record."""
 
     log: KafkaLog
-    lost: tuple[Partition, int]
+    lost: tuple[LogPartition, int]
 
-    async def spans(self, topics: Iterable[str]) -> dict[Partition, Span]:
+    async def spans(self, topics: Iterable[str]) -> dict[LogPartition, Span]:
         return await self.log.spans(topics)
 
-    async def read(self, place: Partition, span: Span) -> AsyncIterator[list[LogRecord]]:
+    async def read(self, place: LogPartition, span: Span) -> AsyncIterator[list[LogRecord]]:
         async for batch in self.log.read(place, span):
             yield [kept for kept in batch if (place, kept.record.offset) != self.lost]
 
     async def offsets_at(
-        self, instant: datetime, places: Iterable[Partition]
-    ) -> Mapping[Partition, int]:
+        self, instant: datetime, places: Iterable[LogPartition]
+    ) -> Mapping[LogPartition, int]:
         return await self.log.offsets_at(instant, places)
 
 
@@ -208,7 +208,7 @@ def test_a_record_that_the_log_has_lost_is_found_in_each_topic(
     async def without_one(name: str) -> tuple[str, list[tuple[str, str]]]:
         log = KafkaLog(places.kafka_bootstrap)
         record = await newest(log, f"{name}.events", rested[0])
-        lost = Partition(record.topic, record.partition), record.offset
+        lost = LogPartition(record.topic, record.partition), record.offset
         result = await verify_service(Dropping(log, lost), places, name)
         return name, [(d.key, d.what) for d in result.differences if d.what == LOG_LACKS]
 
@@ -242,9 +242,9 @@ def test_the_same_rules_decide_the_same_and_other_code_is_found(
     rules.write_text(text.replace("provider_fee_bps: int = 140", "provider_fee_bps: int = 240"))
     capfd.readouterr()
     other = verify(system, "payment", "--decide", "--code", str(tmp_path), "--json")
-    told = json.loads(capfd.readouterr().out)
+    outcome = json.loads(capfd.readouterr().out)
     assert other.code == 1
-    assert {d["what"] for d in told["differences"]} == {
+    assert {d["what"] for d in outcome["differences"]} == {
         "shipment.cancelled.v1 led to payment.refund_requested.v1"
     }
-    assert all("provider_fee_minor" in d["rebuilt"] for d in told["differences"])
+    assert all("provider_fee_minor" in d["rebuilt"] for d in outcome["differences"])

@@ -79,13 +79,13 @@ async def test_away_it_refuses_and_keeps_its_data(
 async def test_a_request_may_be_lost_before_its_effect_and_a_reply_after_it(
     server: RedisServer, client: SimulatedRedis
 ) -> None:
-    async def lose(name: str) -> None:
+    async def destroy(name: str) -> None:
         raise ConnectionResetError(name)
 
-    server.request = lose
+    server.request = destroy
     with pytest.raises(LostError, match="CONNECT"):
         await client.eval(ADD, 1, "list", "a")
-    server.request, server.reply = None, lose
+    server.request, server.reply = None, destroy
     with pytest.raises(LostError, match="EVAL"):
         await client.eval(ADD, 1, "list", "b")
     server.reply = None

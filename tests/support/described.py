@@ -80,12 +80,12 @@ class Description:
     def _validator(self, schema: dict[str, Any]) -> Any:
         found = self.validators.get(id(schema))
         if found is None:
-            whole = {**schema, "components": self.document["components"]}
-            found = self.validators[id(schema)] = jsonschema_rs.validator_for(whole)
+            complete = {**schema, "components": self.document["components"]}
+            found = self.validators[id(schema)] = jsonschema_rs.validator_for(complete)
         return found
 
 
-class Watch:
+class AnswerCheck:
     """Checks what the clients of this process are answered, while it is `installed`."""
 
     def __init__(self) -> None:

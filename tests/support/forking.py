@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from saga_cli.stack.processes import Process, die_with
+from saga_cli.stack.processes import ChildProcess, die_with
 
 LIBRARIES: Final = (
     "aiokafka",
@@ -43,7 +43,7 @@ LOG: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT
 
 
 class Forked:
-    """As far as a `Process` needs it, what `Popen` is for a child of its own."""
+    """As far as a `ChildProcess` needs it, what `Popen` is for a child of its own."""
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
@@ -96,11 +96,11 @@ class Forks:
                 self._started.release()
 
 
-def forking() -> Callable[[Process], None]:
-    """What starts a `Process`: one of a service alone is forked."""
-    spawn, forks = Process._spawn, list[Forks]()
+def forking() -> Callable[[ChildProcess], None]:
+    """What starts a `ChildProcess`: one of a service alone is forked."""
+    spawn, forks = ChildProcess._spawn, list[Forks]()
 
-    def start(process: Process) -> None:
+    def start(process: ChildProcess) -> None:
         python, how, *module = process.command
         is_service = [python, how] == [sys.executable, "-m"] and len(module) == 1
         is_plain = process.user is None and process.folder is None

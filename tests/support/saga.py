@@ -92,9 +92,9 @@ def first_finding(services: Services, order_id: str) -> dict[str, Any]:
 
 
 def why(services: Services, order_id: str) -> dict[str, Any]:
-    told = operating(services, "why", order_id, "--json")
-    assert told.code == 0, told
-    found: dict[str, Any] = told.json
+    outcome = operating(services, "why", order_id, "--json")
+    assert outcome.code == 0, outcome
+    found: dict[str, Any] = outcome.json
     return found
 
 

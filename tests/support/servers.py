@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from saga_cli.stack import postgres, provision, servers
-from saga_cli.stack.processes import Process
+from saga_cli.stack.processes import ChildProcess
 from saga_cli.stack.seed import seed
 from saga_cli.stack.services import Services
 from saga_cli.topology import Addresses, addresses_of
@@ -85,5 +85,5 @@ def _containers() -> Iterator[Addresses]:
         yield addresses
 
 
-def log_of(process: Process) -> str:
+def log_of(process: ChildProcess) -> str:
     return Path(process.log).read_text(errors="replace")

@@ -39,11 +39,11 @@ TOO_LARGE: Final = b"x" * 2_200_000
 
 
 @dataclass
-class Shop:
+class RunningStack:
     """A stack of a folder with a settled order, and a message that payment can't decide on."""
 
     folder: Path
-    told: str
+    outcome: str
     order_id: str = ""
     files: int = 0
     done: dict[tuple[str, ...], Ended] = field(default_factory=dict)
@@ -129,7 +129,7 @@ def run(folder: Path, *words: str, **variables: str) -> subprocess.CompletedProc
     )
 
 
-def requested(shop: Shop, line: str) -> httpx.Response:
+def requested(shop: RunningStack, line: str) -> httpx.Response:
     """What `curl` would send; well-known ports are those of the stack's own services."""
     parser = ArgumentParser()
     parser.add_argument("-H", "--header", action="append", default=[])

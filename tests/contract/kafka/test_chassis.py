@@ -47,7 +47,7 @@ class Anything:
         )
 
 
-class Shop:
+class StubStore:
     """What the relay and the consumers of a service need of a store; it never fails."""
 
     keeps_positions = False
@@ -90,7 +90,7 @@ class Shop:
         return [Done((), None) for _ in messages]
 
 
-async def sell(draw: random.Random, faults: Anything, broker: Broker, shop: Shop) -> None:
+async def sell(draw: random.Random, faults: Anything, broker: Broker, shop: StubStore) -> None:
     """Two consumers and a relay; one consumer's process dies, the broker goes and comes."""
     store: Any = shop
     stopping = asyncio.Event()
@@ -123,7 +123,7 @@ def simulated(seed: int, monkeypatch: pytest.MonkeyPatch) -> tuple[Trace, list[s
     trace: Trace = []
     draw = random.Random(seed)  # noqa: S311 - a seed is to be found again
     random.seed(seed)
-    shop = Shop()
+    shop = StubStore()
 
     async def main() -> None:
         loop = asyncio.get_running_loop()

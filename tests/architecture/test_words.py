@@ -1,0 +1,289 @@
+"""Standard terms: no private word is a part of a name, a metric, a log event or a text of a command.
+
+`PRIVATE` has the words and what stands for each; `docs/glossary.md` has the terms. In an ordinary
+sentence, such as a comment or the name of a test, they may stand.
+"""
+
+import ast
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+import pytest
+
+from tests.architecture.test_tidy import ROOT, TREES, module_of
+
+PRIVATE: Final = {
+    "ailing": "unavailable",
+    "aside": "refused, or reserved",
+    "behind": "lagging, waiting, or rolled back",
+    "carry_on": "retry, or continue",
+    "heard": "consumed",
+    "hears": "consumes",
+    "hindmost": "drain",
+    "let_go": "released",
+    "lose": "mark as lost",
+    "mood": "script",
+    "owed": "outstanding",
+    "owes": "outstanding",
+    "at_hand": "local",
+    "said": "message, or published",
+    "tell": "print, or report",
+    "tells": "prints, or reports",
+    "told": "reported, or notified",
+    "town": "system",
+    "unheard": "not consumed",
+    "weather": "faults",
+    "whole": "complete, or total",
+}
+"""Each word, with `_` between the parts of one that has two, and what stands for it."""
+STORED: Final = {"behind", "heard", "owed_since", "said"}
+"""Columns of tables and fields of the operators' API: renamed, they would strand rows and clients."""
+WORDS: Final = re.compile(rf"(?<![a-z])({'|'.join(PRIVATE)})(?![a-z])".replace("_", "[_ ]"))
+METRICS: Final = {"Counter", "Gauge", "Histogram", "Summary"}
+LEVELS: Final = {"debug", "info", "warning", "error", "exception", "critical"}
+COMMANDS: Final = ("saga_cli/", "bench/", "chaos/")
+OWN_WORLD: Final = re.compile(r"(^|/)(test_\w+|[a-z]+_svc/domain)\.py$")
+API_MODELS: Final = {
+    "chassis/http/operator_models.py",
+    "chassis/http/outbox_api.py",
+    "loyalty_svc/api.py",
+    "order_svc/resources.py",
+    "payment_svc/stripe_webhook.py",
+}
+"""Their classes are components of the OpenAPI documents, of which clients have generated names."""
+
+NOT_YET: Final[frozenset[str]] = frozenset(
+    {
+        "chassis/consumer.py",
+        "chassis/decide.py",
+        "chassis/effects.py",
+        "chassis/handover.py",
+        "chassis/http/operator_api.py",
+        "chassis/isolating.py",
+        "chassis/keeping.py",
+        "chassis/postgres.py",
+        "chassis/postgres/inspection.py",
+        "chassis/postgres/outbox.py",
+        "chassis/postgres/pools.py",
+        "chassis/postgres/sql.py",
+        "chassis/postgres/store.py",
+        "chassis/postgres_operations.py",
+        "chassis/postgres_outbox.py",
+        "chassis/postgres_pools.py",
+        "chassis/postgres_sql.py",
+        "chassis/redis/guarded.py",
+        "chassis/redis/rebuild.py",
+        "chassis/redis/rollback.py",
+        "chassis/redis/server.py",
+        "chassis/redis/store.py",
+        "chassis/relay.py",
+        "chassis/replay.py",
+        "chassis/runtime.py",
+        "chassis/service.py",
+        "chassis/store.py",
+        "chassis/work.py",
+        "inventory_svc/availability.py",
+        "loyalty_svc/behind.py",
+        "loyalty_svc/guarded.py",
+        "loyalty_svc/outbox.py",
+        "loyalty_svc/rebuild.py",
+        "loyalty_svc/server.py",
+        "loyalty_svc/store.py",
+        "order_svc/domain.py",
+        "payment_svc/domain.py",
+        "saga_cli/replay/database.py",
+        "saga_cli/replay/partition.py",
+        "shipping_svc/domain.py",
+        "shipping_svc/service.py",
+        "simulation/checks.py",
+        "simulation/database.py",
+        "simulation/edits/real.py",
+        "simulation/memory_decisions.py",
+        "simulation/memory_inspection.py",
+        "simulation/memory_operations.py",
+        "simulation/memory_store.py",
+        "simulation/mutants/stores.py",
+        "simulation/nemesis.py",
+        "simulation/operator.py",
+        "simulation/process.py",
+        "simulation/rebuilding.py",
+        "simulation/redis_server.py",
+        "simulation/shop.py",
+        "simulation/verdict.py",
+        "simulation/weather.py",
+        "simulation/world.py",
+        "tests/chassis/test_backoff.py",
+        "tests/chassis/test_effects.py",
+        "tests/chassis/test_handle.py",
+        "tests/chassis/test_leading.py",
+        "tests/chassis/test_offsets.py",
+        "tests/chassis/test_replay.py",
+        "tests/chassis/test_wake.py",
+        "tests/choreography/guarantees.py",
+        "tests/choreography/test_forgotten.py",
+        "tests/choreography/world.py",
+        "tests/cli/situations.py",
+        "tests/cli/stories.py",
+        "tests/contract/kafka/test_chassis.py",
+        "tests/domain/test_payment.py",
+        "tests/integration/previous_release.py",
+        "tests/integration/stripe_fixtures.py",
+        "tests/integration/test_checkout.py",
+        "tests/integration/test_degraded.py",
+        "tests/integration/test_lost_broker.py",
+        "tests/integration/test_lost_database.py",
+        "tests/integration/test_loyalty_lost.py",
+        "tests/integration/test_operations.py",
+        "tests/integration/test_owed.py",
+        "tests/integration/test_redis_full.py",
+        "tests/integration/test_rolling_deploy.py",
+        "tests/integration/test_rules_brokers.py",
+        "tests/integration/test_rules_relay.py",
+        "tests/integration/test_stripe_matrix.py",
+        "tests/integration/test_transactions.py",
+        "tests/simulation/story.py",
+        "tests/simulation/test_redis_set_back.py",
+        "tests/simulation/test_scripts_all_or_nothing.py",
+        "tests/state_tables.py",
+    }
+)
+"""Files that still have private words: the list can only become shorter."""
+SHARED_NAMES: Final[frozenset[str]] = frozenset(
+    {
+        "Batch",
+        "Carrier",
+        "Command",
+        "Consumer",
+        "FastPath",
+        "Found",
+        "Line",
+        "Published",
+        "Step",
+        "Town",
+        "World",
+    }
+)
+"""Names of more than one class still: the list can only become shorter."""
+
+
+def parts_of(name: str) -> str:
+    """`CamelCase` and UPPER_CASE as snake_case."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+
+
+def names_in(tree: ast.AST) -> Iterator[str]:
+    """What a module defines; the name of a test is a sentence."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.ClassDef(name=name):
+                yield name
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                if not name.startswith("test_"):
+                    yield name
+            case ast.arg(arg=name) | ast.alias(asname=str(name)):
+                yield name
+            case ast.Name(id=name, ctx=ast.Store()) | ast.Attribute(attr=name, ctx=ast.Store()):
+                yield name
+            case _:
+                pass
+
+
+def called_with(tree: ast.AST) -> Iterator[str]:
+    """Names and help of metrics; names of log events."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Name(id=name), args=args) if name in METRICS:
+                yield from strings(*args)
+            case ast.Call(func=ast.Attribute(value=ast.Name(id="log"), attr=name), args=args):
+                yield from strings(*args) if name in LEVELS else ()
+            case _:
+                pass
+
+
+def strings(*nodes: ast.AST) -> Iterator[str]:
+    found = (node for each in nodes for node in ast.walk(each) if isinstance(node, ast.Constant))
+    return (node.value for node in found if isinstance(node.value, str))
+
+
+def texts_in(tree: ast.AST) -> Iterator[str]:
+    """Strings of a module that are no docstrings: what its command may print."""
+    alone = {node.value for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    return strings(*(n for n in ast.walk(tree) if isinstance(n, ast.Constant) and n not in alone))
+
+
+def private_words(name: str, tree: ast.AST) -> set[str]:
+    found = [*(n for n in names_in(tree) if n not in STORED), *module_of(name).split(".")]
+    used = {f"{n} ({word})" for n in found for word in WORDS.findall(parts_of(n))}
+    texts = [*called_with(tree), *(texts_in(tree) if name.startswith(COMMANDS) else ())]
+    return used | {f"{t!r} ({word})" for t in texts if t not in STORED for word in WORDS.findall(t)}
+
+
+def is_frozen(name: str) -> bool:
+    """A migration that has been made is never edited."""
+    return "migrations/versions/" in name
+
+
+FOUND: Final[Mapping[str, set[str]]] = {
+    name: words
+    for name, tree in TREES.items()
+    if not is_frozen(name) and (words := private_words(name, tree))
+}
+
+
+def test_no_private_word_is_in_a_name_or_a_text() -> None:
+    assert {name: sorted(words) for name, words in FOUND.items() if name not in NOT_YET} == {}
+
+
+def test_a_file_that_has_become_clean_is_not_listed() -> None:
+    assert sorted((NOT_YET & TREES.keys()) - FOUND.keys()) == []
+
+
+def test_the_commands_page_has_no_private_word() -> None:
+    lines = (ROOT / "docs" / "cli.md").read_text("utf-8").splitlines()
+    assert [line for line in lines if WORDS.search(line.lower())] == []
+
+
+def classes() -> dict[str, set[str]]:
+    """By name, where it is defined, in all but tests of one module and the states of a domain.
+
+    The five services never meet: a part that each has, such as its settings, counts as one place.
+    """
+    found: dict[str, set[str]] = defaultdict(set)
+    for name, tree in TREES.items():
+        if name not in API_MODELS and not is_frozen(name) and not OWN_WORLD.search(name):
+            place = re.sub(r"^[a-z]+_svc/", "*_svc/", name)
+            for node in ast.walk(tree):
+                if isinstance(node, ast.ClassDef):
+                    found[node.name].add(place)
+    return found
+
+
+def test_a_class_name_has_one_meaning() -> None:
+    shared = {name: places for name, places in classes().items() if len(places) > 1}
+    assert {n: sorted(places) for n, places in shared.items() if n not in SHARED_NAMES} == {}
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("def f(told): pass", {"told (told)"}),
+        ("class OwedEffect: pass", {"OwedEffect (owed)"}),
+        ("self.at_hand = 1", {"at_hand (at_hand)"}),
+        ("TOLD_EVERY_S: int = 1", {"TOLD_EVERY_S (told)"}),
+        ("import x as letGo", {"letGo (let_go)"}),
+        ('Gauge("saga_x", "What is owed")', {"'What is owed' (owed)"}),
+        ('log.info("rows_set_aside")', {"'rows_set_aside' (aside)"}),
+        ("def test_it_is_told(): pass", set()),
+        ("owed_since = closed = wholesale = 1", set()),
+    ],
+)
+def test_a_private_word_is_found(source: str, expected: set[str]) -> None:
+    assert private_words("chassis/x.py", ast.parse(source)) == expected
+
+
+def test_what_a_command_prints_is_looked_into() -> None:
+    tree = ast.parse('"""Told."""\nprint("it is told")')
+    assert private_words("saga_cli/x.py", tree) == {"'it is told' (told)"}
+    assert private_words("chassis/x.py", tree) == set()
