@@ -71,6 +71,7 @@ def is_started(name: str) -> bool:
     parts = Path(name).parts
     by_tool = "migrations" in parts or Path(name).name.startswith(("test_", "conftest"))
     by_name = Path(name).name in {"__init__.py", "__main__.py", "manifest.py"}
+    by_name = by_name or Path(name).parent.name == "samples"  # found by the name of their service
     return by_tool or by_name or is_program(name)
 
 
