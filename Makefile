@@ -6,8 +6,10 @@ export UV_PYTHON_DOWNLOADS := never
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo bench simulate mutants chaos test check format up down docs clean
+.PHONY: help setup demo bench simulate mutants chaos test check lint types fast format up down docs clean
 ORDERS ?= 10000
+FAST := tests/domain tests/payment tests/cli tests/choreography tests/chassis tests/architecture tests/contract \
+	tests/simulation/test_worlds.py tests/simulation/test_database.py
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -34,13 +36,20 @@ test: setup ## every test, on real servers
 	@$(RUN) pytest -v -n 3 --dist loadfile --no-loadscope-reorder
 
 check: setup ## format, lint, types, import rules, dependencies, fast tests
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target fast lint types
+
+lint:
 	@$(RUN) ruff format --check .
 	@$(RUN) ruff check .
-	@$(RUN) mypy .
 	@$(RUN) lint-imports
 	@$(RUN) deptry .
 	@$(RUN) vulture
-	@$(RUN) pytest -q -n 2 --dist loadfile -m "not long" --durations=5 tests/domain tests/payment tests/cli tests/choreography tests/chassis tests/architecture tests/contract tests/simulation/test_worlds.py tests/simulation/test_database.py
+
+types:
+	@$(RUN) mypy .
+
+fast:
+	@$(RUN) pytest -q -n 2 --dist loadfile -m "not long" --durations=5 $(FAST)
 
 format: setup ## put the code in form
 	@$(RUN) ruff format .

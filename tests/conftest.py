@@ -33,8 +33,9 @@ def _logs_as_before() -> Iterator[None]:
     structlog.configure(**before)
 
 
-def pytest_collection_finish() -> None:
-    """What is loaded stays: no collection goes through it again."""
+@pytest.fixture(scope="module", autouse=True)
+def _what_is_there_stays() -> None:
+    """Modules, and what earlier files have left: no collection goes through it again."""
     gc.collect()
     gc.freeze()
 
