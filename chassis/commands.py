@@ -9,8 +9,8 @@ import structlog
 from chassis import clock
 from chassis.card_numbers import field_with_card_number
 from chassis.errors import ChassisError, TransientError
+from chassis.handle import Handler
 from chassis.message import Message, Outcome
-from chassis.store import Store
 
 log = structlog.get_logger()
 
@@ -33,9 +33,9 @@ class InFlightError(ChassisError):
 
 @dataclass
 class Commands:
-    """A bounded queue in front of the store; one transaction at a time takes all that wait."""
+    """A bounded queue in front of the database; one transaction at a time takes all that wait."""
 
-    store: Store
+    handler: Handler
     batch: int = 200
     waiting_max: int = 2000
     tries_max: int = 5
@@ -79,7 +79,7 @@ class Commands:
     async def _commit(self, taken: Sequence[tuple[Message, asyncio.Future[Outcome]]]) -> None:
         for tries in range(1, self.tries_max + 1):
             try:
-                outcomes = await self.store.handle([message for message, _ in taken], ())
+                outcomes = await self.handler.handle([message for message, _ in taken])
             except TransientError as error:
                 log.warning("commands_retried", error=str(error), tries=tries)
                 if tries == self.tries_max:

@@ -18,14 +18,15 @@ import structlog
 from aiokafka import ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import ConsumerStoppedError, KafkaError
 
-from chassis import clock, crashpoints, isolating, tracing
+from chassis import clock, crashpoints, records, tracing
 from chassis.errors import StoreLostError, TransientError
+from chassis.handle import Handler
 from chassis.health import Health
 from chassis.kafka import make_consumer, stop_within
-from chassis.message import Message, Parked, Record
+from chassis.message import Message, Outcome, Parked, Record, Unreadable
 from chassis.metrics import BATCH_MESSAGES, BATCH_SECONDS, LAG, MESSAGES, REBUILDS
 from chassis.service import Service
-from chassis.store import Store
+from chassis.store import Positions
 from chassis.tasks import CutOffError, own_cancellation_only
 
 log = structlog.get_logger()
@@ -43,7 +44,8 @@ class Consumer:
     """
 
     service: Service
-    store: Store
+    handler: Handler
+    store: Positions
     bootstrap: str
     batch_records: int = 500
     poll_ms: int = 200
@@ -55,7 +57,7 @@ class Consumer:
     health: Health = field(init=False)
     away: str = ""
     """Why Kafka could not be asked, "" if it answered the last time."""
-    skipped: frozenset[isolating.Place] = frozenset()
+    skipped: frozenset[records.Place] = frozenset()
     """What a person has this service step over."""
     failures: int = 0
     """Clients in a row that failed before they handled anything."""
@@ -207,28 +209,28 @@ class _Session:
         return batches
 
     async def _handle(self, batches: Mapping[TopicPartition, list[Any]]) -> None:
-        records = [
+        taken = [
             Record(r.topic, r.partition, r.offset, r.key, r.value, tuple(r.headers))
             for part in batches.values()
             for r in part
         ]
-        self.in_hand = len(records)
-        await self._until_handled(records)
+        self.in_hand = len(taken)
+        await self._until_handled(taken)
         self.in_hand = 0
         crashpoints.reached(crashpoints.HANDLED)
         self.batches += 1
         for place, part in batches.items():
             self.done[place] = part[-1].offset + 1
 
-    async def _until_handled(self, records: list[Record]) -> None:
+    async def _until_handled(self, taken: list[Record]) -> None:
         """A server that is away holds the batch up; nothing is parked or skipped for that."""
         service, store, tries = self.of.service, self.of.store, 0
         while not self.stopping.is_set() or tries == 0:
-            read = isolating.read(service, records, self._partitions, self.of.skipped)
+            found = records.sort(service, taken, self._partitions, self.of.skipped)
             try:
-                if read.projected:
-                    read.malformed += await isolating.projected(store.project, read.projected)
-                await self._decide(read.messages, read.malformed)
+                if found.projected:
+                    found.messages += await records.projected(store.project, found.projected)
+                await self._decide(found.messages)
             except StoreLostError:
                 raise
             except TransientError as error:
@@ -248,16 +250,16 @@ class _Session:
         """How many a topic has, by the client's metadata; 0 when it has none yet."""
         return len(self.client.partitions_for_topic(topic) or ())
 
-    async def _decide(self, messages: list[Message], malformed: list[tuple[Record, str]]) -> None:
-        if not messages and not malformed:
+    async def _decide(self, messages: list[Message]) -> None:
+        if not messages:
             return
         name = self.of.service.name
         started = clock.monotonic()
-        outcomes = await isolating.handled(self.of.store, messages, malformed)
+        outcomes = await self.of.handler.handle(messages)
         BATCH_SECONDS.labels(name).observe(clock.monotonic() - started)
         BATCH_MESSAGES.labels(name).observe(len(messages))
-        for kind, count in Counter(map(type, outcomes)).items():
-            MESSAGES.labels(name, kind.__name__).inc(count)
+        for kind, count in Counter(map(_kind_of, messages, outcomes)).items():
+            MESSAGES.labels(name, kind).inc(count)
         for message, outcome in zip(messages, outcomes, strict=True):
             if isinstance(outcome, Parked):
                 trace_id = tracing.trace_id_of(message.traceparent)
@@ -267,9 +269,6 @@ class _Session:
                     trace_id=trace_id,
                     reason=outcome.reason,
                 )
-        for record, reason in malformed:
-            MESSAGES.labels(name, "Malformed").inc()
-            log.error("message_parked", saga_id=record.subject, reason=reason)
         for event in self.of.wake:
             event.set()
 
@@ -314,8 +313,8 @@ class _Session:
             if place in assigned:
                 at = self.done.get(place) or await self.client.committed(place) or 0
                 if at == offset:
-                    record = isolating.place_of(Record(topic, partition, offset, None, None, ()))
-                    await self._decide([], [(record, "stepped over by an operator")])
+                    record = records.place_of(Record(topic, partition, offset, None, None, ()))
+                    await self._decide([records.unreadable(record, records.SKIPPED)])
                     self.client.seek(place, offset + 1)
                     self.done[place] = offset + 1
 
@@ -362,3 +361,9 @@ class _Session:
         self.stalled = why
         await stop_within(self.client, 5)
         self.given_up.set_result(None)
+
+
+def _kind_of(message: Message, outcome: Outcome) -> str:
+    """What a message counts as in the metrics."""
+    is_malformed = isinstance(message.body, Unreadable) and isinstance(outcome, Parked)
+    return "Malformed" if is_malformed else type(outcome).__name__

@@ -9,7 +9,7 @@ nobody runs: they are their own outcome.
 
 import asyncio
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final
@@ -17,22 +17,23 @@ from typing import Any, Final
 import structlog
 
 from chassis import clock, crashpoints, ids
+from chassis.bus import Acknowledged, Committed, Sent
 from chassis.circuit import Circuit
+from chassis.decide import adapter_of
 from chassis.errors import ProviderError, RefusedError, TransientError
-from chassis.handover import Handover
+from chassis.handle import Handler
+from chassis.local_effects import LocalEffectQueue
 from chassis.message import (
     ATTENTION_TRIES,
     HANDED_S,
     Message,
-    OutboxRow,
     Parked,
     PendingEffect,
     why_not,
 )
 from chassis.metrics import EFFECTS
 from chassis.service import Attempt, EffectRunner, Service
-from chassis.store import Store
-from chassis.work import States, Work, adapter_of
+from chassis.store import EffectQueue
 from shared_events.decision import Refusal
 
 log = structlog.get_logger()
@@ -59,7 +60,8 @@ class EffectWorker:
     """
 
     service: Service
-    store: Store
+    handler: Handler
+    store: EffectQueue
     runners: Mapping[str, EffectRunner]
     circuit: Circuit
     concurrency: int = 50
@@ -67,7 +69,7 @@ class EffectWorker:
     poll_s: float = 0.5
     woken_by: tuple[asyncio.Event, ...] = ()
     wake: asyncio.Event = field(default_factory=asyncio.Event)
-    handover: Handover = field(default_factory=Handover)
+    local: LocalEffectQueue = field(default_factory=LocalEffectQueue)
     _running: dict[asyncio.Task[None], tuple[float, PendingEffect]] = field(default_factory=dict)
     _soon: set[str] = field(default_factory=set)
     _others: bool = False
@@ -99,25 +101,27 @@ class EffectWorker:
         self._arrived.set()
         await settling
 
-    def committed(self, work: Work, _states: States) -> None:
-        """Told of each commit of this process; the next look at the store may be soon enough."""
-        self.handover.committed(work)
+    def committed(self, event: Committed) -> None:
+        """The next look at the store may be soon enough for what this process has decided on."""
+        self.local.committed(event)
         soon = clock.now() + timedelta(seconds=self.poll_s)
-        self._soon |= {
-            effect.key
-            for effect in work.effects
-            if effect.kind in self.runners and not effect.tries and (effect.due_at or soon) <= soon
-        }
+        for effect in event.result.effects:
+            if effect.kind not in self.runners:
+                continue
+            if effect.needs_attention:
+                log.error("effect_needs_attention", effect=effect.id, saga_id=effect.key)
+            if not effect.tries and (effect.due_at or soon) <= soon:
+                self._soon.add(effect.key)
 
-    def sent(self, rows: Sequence[tuple[str, OutboxRow]]) -> None:
-        """Told of rows that are in the log: what was handed over and waited for that is due."""
-        self._others = self.handover.published([id_ for id_, _ in rows]) or self._others
-        if self.handover.is_ready:
+    def sent(self, event: Sent) -> None:
+        """What waited in memory for rows that are in the log now is due."""
+        self._others = self.local.sent(event) or self._others
+        if self.local.is_ready:
             self.wake.set()
 
-    def published(self, rows: Sequence[OutboxRow]) -> None:
-        """Told of rows that are out of the outbox: what the store leases only then may be due."""
-        if self._others or not self._soon.isdisjoint(row.key for row in rows):
+    def acknowledged(self, event: Acknowledged) -> None:
+        """What the store leases only once these rows are out of the outbox may be due."""
+        if self._others or not self._soon.isdisjoint(row.key for row in event.rows):
             self._others = False
             self._look_at = 0.0
             self.wake.set()
@@ -127,7 +131,7 @@ class EffectWorker:
         permitted = self.circuit.permits(max(0, self.concurrency - len(self._running)))
         if not permitted:
             return 0
-        due = self.handover.take(permitted)
+        due = self.local.take(permitted)
         if len(due) < permitted and clock.monotonic() >= self._look_at:
             due += await self._leased(permitted - len(due))
         self.circuit.asking(len(due))
@@ -217,7 +221,7 @@ class EffectWorker:
     async def settle(self) -> None:
         """Decide on the outcomes known so far. Raises TransientError; they are known still then."""
         taken = list(self._known)
-        decided = await self.store.handle([message for _, message in taken], ())
+        decided = await self.handler.handle([message for _, message in taken])
         del self._known[: len(taken)]
         for event in self.woken_by:
             event.set()

@@ -14,6 +14,8 @@ ChassisError
      +- MisconfiguredError   it refuses us, whoever the call is for: a person has to act
 """
 
+from typing import Final
+
 
 class ChassisError(Exception):
     """The root of all errors of the chassis."""
@@ -73,3 +75,7 @@ class RefusedError(ProviderError):
 
 class MisconfiguredError(ProviderError):
     """The provider refuses us, whoever the call is for: wrong credentials, a closed account."""
+
+
+OUTAGES: Final = (ChassisError, OSError, MemoryError)
+"""Nobody's data are at fault: the same is tried again."""

@@ -72,6 +72,13 @@ def skipped_places(keys: Iterable[str]) -> frozenset[tuple[str, int, int]]:
     return frozenset((topic, int(partition), int(offset)) for topic, partition, offset in parted)
 
 
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """The body of a record of which no message can be made, and why."""
+
+    reason: str
+
+
 @dataclass(slots=True, kw_only=True)
 class Message:
     """One event, command or effect outcome, with all that its handling needs.
@@ -79,6 +86,7 @@ class Message:
     `id` is what the inbox remembers. `effect_id` is the effect that this is the outcome of.
     `respond` turns the events of a command into the response that its idempotency key keeps.
     `companions` are events to publish before the decided ones, which no rule decides on.
+    `letter_id` is the dead letter that is decided on once more.
     """
 
     id: UUID
@@ -89,14 +97,18 @@ class Message:
     record: Record | None = None
     claim: Claim | None = None
     effect_id: str = ""
+    letter_id: str = ""
     operator: OperatorAction | None = None
     respond: Callable[[tuple[Any, ...], Any], bytes] | None = None
     companions: tuple[Any, ...] = ()
+    _entry: UUID | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def entry(self) -> UUID:
         """How the inbox calls it."""
-        return entry_of(self.key, self.id)
+        if self._entry is None:
+            self._entry = entry_of(self.key, self.id)
+        return self._entry
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import Final
 import asyncpg
 
 from chassis.errors import CannotStartError
-from chassis.postgres_types import TRANSIENT
+from chassis.postgres import TRANSIENT
 
 REFUSED: Final = (
     asyncpg.InvalidAuthorizationSpecificationError,

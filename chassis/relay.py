@@ -9,20 +9,20 @@ import asyncio
 import gc
 import traceback
 from collections import Counter
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 import structlog
 
 from chassis import clock, crashpoints
+from chassis.bus import Acknowledged, Bus, Sent
 from chassis.errors import LeadLostError
 from chassis.health import Health
 from chassis.message import BATCH_BYTES, OutboxRow, size_of
 from chassis.metrics import PUBLISHED, RELAY_FAILURES
 from chassis.refusals import TRIES, said
 from chassis.sender import Sender
-from chassis.store import Store
+from chassis.store import Outbox
 from chassis.tasks import own_cancellation_only
 
 log = structlog.get_logger()
@@ -43,30 +43,26 @@ class Relay:
     """`wake` is set after each commit of this process; a look at the store finds what others wrote.
 
     Where nothing was published for a while, nobody waits for the next poll: it is slower then.
-    `on_sent` are told the ids and rows that Kafka has now, `on_published` once the store knows it too.
     """
 
-    store: Store
+    outbox: Outbox
     bootstrap: str
     name: str
+    bus: Bus = field(default_factory=Bus)
     batch_rows: int = 1000
     poll_s: float = 0.02
     idle_after_s: float = 2.0
     idle_poll_s: float = 0.1
-    look_s: float = 0.1
     lead_retry_s: float = 0.5
     resigned_s: float = 0.75  # others have asked to lead by then
     send_timeout_s: float = Sender.send_timeout_s
     wake: asyncio.Event = field(default_factory=asyncio.Event)
-    on_sent: list[Callable[[Sequence[tuple[str, OutboxRow]]], None]] = field(default_factory=list)
-    on_published: list[Callable[[Sequence[OutboxRow]], None]] = field(default_factory=list)
     acknowledge_every_s: float = 0.2
     failing: str = ""
     failures: int = 0
     health: Health = field(init=False)
     sender: Sender = field(init=False)
     _relayed_at: float = 0.0
-    _look_at: float = 0.0
     _acknowledged_at: float = 0.0
     _sent: dict[str, OutboxRow] = field(default_factory=dict)
 
@@ -101,13 +97,13 @@ class Relay:
         """What was sent and not acknowledged yet is sent again, by whoever leads then."""
         self._forget_sent()
         await self.sender.drop_producer()
-        await self.store.resign()  # it may be this instance alone that is cut off
+        await self.outbox.resign()  # it may be this instance alone that is cut off
         await clock.wait(max(pause_s, self.resigned_s))
 
     async def _finish(self) -> None:
         try:
             async with asyncio.timeout(5):
-                if await self.store.lead():
+                if await self.outbox.lead():
                     while await self.relay_once():
                         pass
                     await self.acknowledge()
@@ -116,7 +112,7 @@ class Relay:
         await self.sender.drop_producer()
 
     async def _turn(self) -> None:
-        if not await self.store.lead():
+        if not await self.outbox.lead():
             await clock.wait(self.lead_retry_s)
             return
         self.wake.clear()
@@ -151,8 +147,7 @@ class Relay:
             self._sent.update(sent)
             self._sent_bytes += sum(map(size_of, (row for _, row in sent)))
             PUBLISHED.labels(self.name).inc(len(sent))
-            for tell in self.on_sent:
-                tell(sent)
+            self.bus.publish(Sent(sent))
         self._note_topics({row.topic for _, row in rows})
         refused, error = self._refused(error)
         if refused or error is not None or self._sent_bytes > BATCH_BYTES // 2:
@@ -189,7 +184,7 @@ class Relay:
         return refused, error
 
     async def _set_aside(self, rows: dict[str, OutboxRow], refused: dict[str, str]) -> None:
-        await self.store.refuse(refused)
+        await self.outbox.refuse(refused)
         for id_, why in refused.items():
             row = rows[id_]
             told = {"topic": row.topic, "saga_id": row.key, "bytes": size_of(row)}
@@ -198,20 +193,15 @@ class Relay:
     async def _pending(self, wanted: int) -> list[tuple[str, OutboxRow]]:
         now = clock.monotonic()
         shut = [topic for topic, known in self._shut.items() if now < known.until]
-        known = self.store.at_hand(wanted, *shut) if now < self._look_at else None
-        if known is not None:
-            return known
-        self._look_at = now + self.look_s
-        return await self.store.pending(wanted, *shut)
+        return (await self.outbox.pending(wanted, *shut)).rows
 
     async def acknowledge(self) -> None:
         """Not at once for each: until then it is known here, and repeated if that is lost."""
         if self._sent:
-            await self.store.acknowledge(list(self._sent))
+            await self.outbox.acknowledge(list(self._sent))
             published = list(self._sent.values())
             self._forget_sent()
-            for told in self.on_published:
-                told(published)
+            self.bus.publish(Acknowledged(published))
 
     def _forget_sent(self) -> None:
         self._sent, self._sent_bytes = {}, 0

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeAlias
 
+from chassis.decide import effect_of
 from chassis.message import Change, PendingEffect
 from chassis.service import Service
-from chassis.work import effect_of
 from shared_events.catalog import BY_EVENT
 from shared_events.envelope import Envelope
 
@@ -99,7 +99,7 @@ def _add(service: Service, envelope: Envelope, onto: Folded) -> None:
     shared = {ref: onto.shared[ref] for ref in references if ref in onto.shared}
     own, shared_after = service.parted(service.evolve(service.scoped(row.state, shared), event))
     onto.shared.update(shared_after)
-    if BY_EVENT[type(event)].subject in {"order", "order_id"}:
+    if BY_EVENT[type(event)].is_of_an_order:
         onto.own[key] = Change(own, max(row.version, envelope.sequence))
         onto.causes.setdefault(key, set()).add(envelope.causation_id)
         onto.last[key] = (envelope.time, envelope.traceparent)

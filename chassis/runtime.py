@@ -24,14 +24,14 @@ from chassis.commands import Commands
 from chassis.consumer import Consumer
 from chassis.effects import EffectWorker, itself
 from chassis.errors import CannotStartError, LogLostError, TransientError, UnusableStoreError
-from chassis.handover import Handover
+from chassis.fast_paths import Core, core_of
 from chassis.health import Condition, Health
 from chassis.http import ACCEPTED_LATER, HttpServer, bound, listen
 from chassis.metrics import BACKLOG
 from chassis.relay import Relay
 from chassis.service import Provider, Service
 from chassis.settings import ServiceSettings, TracingSettings
-from chassis.store import Operations, Store
+from chassis.store import Inspection, Store
 from chassis.topics import topics_of
 from shared_events.catalog import COMPACTED
 
@@ -49,7 +49,8 @@ class Node:
     service: Service
     settings: ServiceSettings
     store: Store
-    operations: Operations
+    operations: Inspection
+    core: Core
     consumer: Consumer
     relay: Relay
     commands: Commands
@@ -103,39 +104,46 @@ def assemble(
     service: Service,
     settings: ServiceSettings,
     store: Store,
-    operations: Operations,
+    operations: Inspection,
     provider: Provider | None = None,
 ) -> Node:
-    relay = Relay(store, settings.kafka_bootstrap, service.name)
+    kinds = frozenset(provider.runners) if provider else frozenset[str]()
+    core = core_of(service, store, kinds, settings.fast_paths)
+    relay = Relay(core.outbox, settings.kafka_bootstrap, service.name, core.bus)
+    wake = (relay.wake,)
     workers: dict[str, EffectWorker] = {}
     circuits: list[Circuit] = []
     if provider is not None:
-        store.takes = frozenset(provider.runners)
         circuits.append(circuit := Circuit(service.name, provider.name))
         workers["effects"] = EffectWorker(
             service,
+            core.handler,
             store,
             provider.runners,
             circuit,
             provider.concurrency,
             provider.timeout_s,
-            handover=Handover(store.takes),
+            woken_by=wake,
+            local=core.effects,
         )
     if service.timers:
-        timers = {kind.__name__: itself for kind in service.timers}
-        workers["timers"] = EffectWorker(
-            service, store, timers, Circuit(service.name, "timers"), concurrency=200
+        timers, circuit = (
+            {kind.__name__: itself for kind in service.timers},
+            Circuit(service.name, "timers"),
         )
-    wake = (relay.wake,)
+        workers["timers"] = EffectWorker(
+            service, core.handler, store, timers, circuit, concurrency=200, woken_by=wake
+        )
     for worker in workers.values():
-        worker.woken_by = wake
-        store.on_commit.append(worker.committed)
-        relay.on_sent.append(worker.sent)
-        relay.on_published.append(worker.published)
-    consumer = Consumer(service, store, settings.kafka_bootstrap, wake=wake)
-    commands = Commands(store, woken_by=wake)
+        core.bus.committed.append(worker.committed)
+        core.bus.sent.append(worker.sent)
+        core.bus.acknowledged.append(worker.acknowledged)
+    consumer = Consumer(service, core.handler, store, settings.kafka_bootstrap, wake=wake)
+    commands = Commands(core.handler, woken_by=wake)
     extras: dict[str, Part] = {name: worker.run for name, worker in workers.items()}
-    return Node(service, settings, store, operations, consumer, relay, commands, circuits, extras)
+    return Node(
+        service, settings, store, operations, core, consumer, relay, commands, circuits, extras
+    )
 
 
 async def run(node: Node, app: FastAPI) -> None:

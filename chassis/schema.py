@@ -143,3 +143,18 @@ def create_v5(op: Any) -> None:
         sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("doubted_at", sa.DateTime(timezone=True)),
     )
+
+
+def create_v6(op: Any) -> None:
+    """How a statement fails where another transaction was faster: with SQLSTATE 40001."""
+    op.execute("""
+CREATE FUNCTION require_row_counts(written bigint[], required bigint[]) RETURNS boolean
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF written IS DISTINCT FROM required THEN
+        RAISE EXCEPTION 'another transaction was first to write these rows'
+            USING ERRCODE = 'serialization_failure';
+    END IF;
+    RETURN true;
+END $$
+""")

@@ -1,6 +1,7 @@
 """Settings that every service has; each reads them with its own prefix, such as ORDER_HTTP_PORT."""
 
 import re
+from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Final, Literal, TypeAlias
 from urllib.parse import SplitResult, urlsplit
@@ -15,6 +16,22 @@ from pydantic import (
 )
 from pydantic_core import from_json
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+class FastPath(StrEnum):
+    """What is laid over the path of a message (see chassis/fast_paths.py)."""
+
+    STATE_CACHE = "state-cache"
+    """States are not read again by the process that wrote them."""
+    RECENT_OUTBOX_ROWS = "recent-outbox-rows"
+    """The relay does not read back what its own process wrote."""
+    LOCAL_EFFECTS = "local-effects"
+    """Effects are run by the process that decided on them, without a look at the store."""
+    HTTP = "http"
+    """A checkout goes past FastAPI."""
+
+
+ALL_FAST_PATHS: Final = frozenset(FastPath)
 
 
 def json_of(value: object) -> object:
@@ -86,6 +103,19 @@ def _upper(value: object) -> object:
     return value.upper() if isinstance(value, str) else value
 
 
+def _named(value: object) -> object:
+    """Fast paths by name, with commas between; `all` or `none` of them."""
+    if not isinstance(value, str):
+        return value
+    names = [name.strip() for name in value.split(",")]
+    if names in (["all"], ["none"]):
+        return ALL_FAST_PATHS if names == ["all"] else frozenset[FastPath]()
+    if unknown := [name for name in names if name not in set(FastPath)]:
+        known = ", ".join(FastPath)
+        raise ValueError(f"there is no fast path {unknown[0]!r}: all, none, or some of {known}")
+    return frozenset(map(FastPath, names))
+
+
 def _for_a_header(secret: SecretStr) -> SecretStr:
     if not re.fullmatch(r"[!-~]*", secret.get_secret_value()):
         raise ValueError("a token is of visible ASCII characters")
@@ -102,6 +132,7 @@ LogLevel: TypeAlias = Annotated[
 Seconds: TypeAlias = Annotated[float, Field(ge=0, le=366 * 24 * 3600)]
 """Of a wait; what is longer than a year is a mistake, and not even a date any more."""
 PositiveSeconds: TypeAlias = Annotated[float, Field(gt=0, le=366 * 24 * 3600)]
+FastPaths: TypeAlias = Annotated[frozenset[FastPath], NoDecode, BeforeValidator(_named)]
 Days: TypeAlias = Annotated[int, Field(ge=0, le=36_500)]
 
 
@@ -149,7 +180,7 @@ class ServiceSettings(HttpLimits, BaseSettings):
 
     Without an `operator_token` the operators' routes answer nobody. What was published is kept for
     `outbox_keep_days` more days, as a broker may lose what it has acknowledged. Port 0 is any that is
-    free.
+    free. `fast_paths` are `all`, `none`, or names with commas between.
     """
 
     kafka_bootstrap: Bootstrap
@@ -158,6 +189,7 @@ class ServiceSettings(HttpLimits, BaseSettings):
     log_level: LogLevel = "INFO"
     operator_token: Annotated[SecretStr, AfterValidator(_for_a_header)] = SecretStr("")
     outbox_keep_days: Days = 7
+    fast_paths: FastPaths = ALL_FAST_PATHS
 
 
 class PostgresSettings(ServiceSettings):

@@ -1,68 +1,63 @@
-"""The port to a service's own database: PostgreSQL, Redis, or memory in the simulation."""
+"""The ports to a service's own database: PostgreSQL, Redis, or memory in the simulation."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from chassis.message import Message, OperatorAction, OutboxRow, Outcome, PendingEffect, Record
-from chassis.work import States, Work
+from chassis.decide import BatchResult, Snapshot
+from chassis.message import Message, OperatorAction, OutboxRow, PendingEffect, Record
 
 
-class Store(Protocol):
-    """Where a service keeps state, inbox, outbox, effects and parked messages, changed as one."""
+class UnitOfWork(Protocol):
+    """One change of a service's data, all or nothing. Left without a commit, it changes nothing.
 
-    keeps_positions: bool
-    """Whether the store keeps the next offsets to read; else Kafka does."""
+    Every method raises TransientError when the database is away.
+    """
 
-    lost: bool
-    """Its data are gone, or were made anew since `prepare`: a consumer has to start again."""
+    async def read(self, messages: Sequence[Message]) -> Snapshot:
+        """What is known of these messages and their orders; no shared rows."""
 
-    takes: frozenset[str]
-    """Kinds of effects that this process asks for itself: owed with a lease, while it leads the relay."""
+    async def read_shared(self, snapshot: Snapshot, keys: frozenset[str]) -> None:
+        """Add shared rows to the snapshot; where the table locks them, they are locked until the end."""
 
-    on_commit: list[Callable[[Work, States], None]]
-    """Told of each batch of this process straight after its commit."""
+    async def commit(self, result: BatchResult) -> None:
+        """Write all of it, if what it was decided on is still so.
 
-    async def prepare(self, stopping: asyncio.Event) -> None:
-        """Called before each start of a consumer: returns when the data are whole."""
+        Raises ConcurrentChangeError, with nothing written, where another has entered one of the
+        messages, changed or made a row that was read, parked one of the keys, or used an idempotency
+        key first. Any other error but those in `chassis.handle.OUTAGES` is the data's.
+        """
 
-    async def is_new(self) -> bool:
-        """It holds no order and has heard of nothing; one that fills itself again is never new."""
 
-    async def handle(
-        self, messages: Sequence[Message], malformed: Sequence[tuple[Record, str]]
-    ) -> list[Outcome]:
-        """Decide on a batch in one transaction. Outcomes are in the order of the messages."""
+class UnitsOfWork(Protocol):
+    def begin(self, *, is_retry: bool = False) -> AbstractAsyncContextManager[UnitOfWork]:
+        """A new unit. One that is a retry reads what the database has, whatever is cached."""
 
-    async def project(self, records: Sequence[Record]) -> None:
-        """Fold records of a projected topic into their table, all or none."""
 
-    async def skipped(self) -> frozenset[tuple[str, int, int]]:
-        """Topic, partition and offset of the records that a person has this service step over."""
+class Outbox(Protocol):
+    """What waits to be published, for the one relay that leads."""
 
-    async def positions(self) -> dict[tuple[str, int], int]:
-        """The next offset to read by (topic, partition), if the store keeps positions."""
-
-    async def reached(self, offsets: dict[tuple[str, int], int]) -> None:
-        """All records before these offsets are handled, or are none of the service's business."""
+    @property
+    def leads(self) -> bool:
+        """Whether this process is the one that relays, as far as it knows."""
 
     async def lead(self) -> bool:
-        """Become, or stay, the one relay of the service. Says whether it is so."""
+        """Become, or stay, the service's one relay. Says whether it is so."""
 
     async def resign(self) -> None:
         """Let other instances lead."""
 
-    def at_hand(self, limit: int, *shut: str) -> list[tuple[str, OutboxRow]] | None:
-        """As `pending`, of what is known without a look; None if others' rows may have to go first."""
-
-    async def pending(self, limit: int, *shut: str) -> list[tuple[str, OutboxRow]]:
-        """The oldest rows not yet acknowledged, with their ids, in the order of decision.
+    async def pending(
+        self, limit: int, *shut: str, known: Mapping[str, OutboxRow] | None = None
+    ) -> "Pending":
+        """The oldest rows not yet acknowledged, in the order of decision.
 
         Not those of topics that are shut, nor rows that were refused, nor what follows one of its key;
-        a copy of a dead letter follows none. No more than BATCH_BYTES, and one row at least.
-        Raises LeadLostError where another instance relays.
+        a copy of a dead letter follows none. No more than BATCH_BYTES, and one row at least. Rows
+        that are `known`, by id, need not be read. Raises LeadLostError where another instance relays.
         """
 
     async def refuse(self, refused: Mapping[str, str]) -> None:
@@ -71,20 +66,21 @@ class Store(Protocol):
     async def acknowledge(self, ids: Sequence[str]) -> None:
         """Kafka has these rows: they are pending no more, but kept for a time."""
 
-    def kept(self) -> AsyncIterator[list[OutboxRow]]:
-        """What is kept of what was published, in the order in which Kafka had it."""
 
-    async def keeps_any(self) -> bool:
-        """Something is kept of what was published."""
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """Rows with their ids. `is_end` says that the outbox holds no more to publish now.
 
-    async def tend(self) -> None:
-        """Let go of what was kept long enough, and make room for what comes.
+    `any_refused` says that it holds rows that Kafka refused.
+    """
 
-        Old is what the store's own clock says. Raises ClockInDoubtError, as `forget` does.
-        """
+    rows: list[tuple[str, OutboxRow]]
+    is_end: bool
+    any_refused: bool
 
-    async def forget(self) -> int:
-        """Let go of some of what was heard so long ago that it comes no more; how much, 0 if none is left."""
+
+class EffectQueue(Protocol):
+    """Effects and timers that are due."""
 
     async def due_effects(
         self, kinds: tuple[str, ...], limit: int, lease_s: float, *, freshest: bool = False
@@ -100,8 +96,63 @@ class Store(Protocol):
     async def postpone(self, effect: PendingEffect, delay_s: float, error: str) -> None:
         """The effect's outcome is unknown: ask again later."""
 
+
+class Positions(Protocol):
+    """Where a consumer stands in the topics."""
+
+    keeps_positions: bool
+    """Whether the store keeps the next offsets to read; else Kafka does."""
+
+    lost: bool
+    """Its data are gone, or were made anew since `prepare`: a consumer has to start again."""
+
+    async def prepare(self, stopping: asyncio.Event) -> None:
+        """Called before each start of a consumer: returns when the data are complete."""
+
+    async def positions(self) -> dict[tuple[str, int], int]:
+        """The next offset to read by (topic, partition), if the store keeps positions."""
+
+    async def reached(self, offsets: dict[tuple[str, int], int]) -> None:
+        """All records before these offsets are handled, or are none of the service's business."""
+
+    async def skipped(self) -> frozenset[tuple[str, int, int]]:
+        """Topic, partition and offset of the records that a person has this service step over."""
+
+    async def project(self, records: Sequence[Record]) -> None:
+        """Fold records of a projected topic into their table, all or none."""
+
+
+class Retention(Protocol):
+    """What is kept for a time, and then deleted."""
+
+    def kept(self) -> AsyncIterator[list[OutboxRow]]:
+        """What is kept of what was published, in the order in which Kafka had it."""
+
+    async def keeps_any(self) -> bool:
+        """Something is kept of what was published."""
+
+    async def tend(self) -> None:
+        """Delete what was kept long enough, and make room for what comes.
+
+        Old is what the store's own clock says. Raises ClockInDoubtError, as `forget` does.
+        """
+
+    async def forget(self) -> int:
+        """Delete some inbox entries so old that their messages come no more; how many, 0 if none is left."""
+
+
+class Store(UnitsOfWork, Outbox, EffectQueue, Positions, Retention, Protocol):
+    """Where a service keeps state, inbox, outbox, effects and parked messages."""
+
+    @property
+    def is_durable(self) -> bool:
+        """Whether it never loses what it has committed: what a process remembers of it is true."""
+
+    async def is_new(self) -> bool:
+        """It holds no order and no message; one that fills itself again is never new."""
+
     async def close(self) -> None:
-        """Resign and let go of all connections."""
+        """Resign and close all connections."""
 
     async def backlog(self) -> dict[str, float]:
         """Gauges: outbox rows, the age of the oldest in seconds, refused ones, effects, parked messages."""
@@ -120,14 +171,10 @@ class DeadLetter:
     parked_at: datetime
     last_tried_at: datetime
 
-
-@dataclass(frozen=True, slots=True)
-class Redriven:
-    """What one parked message came to; `published` are wire types."""
-
-    id: str
-    outcome: Outcome
-    published: tuple[str, ...] = ()
+    @property
+    def origin(self) -> tuple[str, int, int]:
+        """Topic, partition and offset of its record."""
+        return self.record.topic, self.record.partition, self.record.offset
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +201,7 @@ class Whereabouts:
     """Why Kafka does not take the first of its rows that it refuses."""
 
 
-class Operations(Protocol):
+class Inspection(Protocol):
     """What a person may ask of a service's store; each change leaves a row of an audit trail."""
 
     async def parked_keys(self) -> list[str]:
@@ -162,14 +209,6 @@ class Operations(Protocol):
 
     async def dead_letters(self, key: str) -> list[DeadLetter]:
         """A key's parked messages, in the order in which they came."""
-
-    async def redrive(
-        self, key: str, by: str, *, note: str = "", dry_run: bool = False
-    ) -> list[Redriven]:
-        """Decide again on a key's parked messages, in order, up to the first that fails.
-
-        Each is its own transaction, which removes it and publishes; a dry run rolls all back.
-        """
 
     async def discard(self, key: str, by: str, reason: str, id_: str = "") -> DeadLetter | None:
         """Remove one parked message, the first unless `id_` says which; the audit trail keeps it."""

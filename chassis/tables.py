@@ -26,21 +26,23 @@ def instant(*, nullable: bool = False, **options: Any) -> Any:
     return Field(sa_column=Column(DateTime(timezone=True), nullable=nullable, **options))
 
 
-class Inbox(SQLModel, table=True):
+class InboxEntry(SQLModel, table=True):
     """Messages that were decided, as `Message.entry` calls them: a second delivery changes nothing."""
 
+    __tablename__ = "inbox"
     __table_args__ = (Index("inbox_seen_at", "seen_at"),)
 
     message_id: UUID = Field(sa_column=Column(PG_UUID(as_uuid=True), primary_key=True))
     seen_at: datetime = instant(server_default=func.now())
 
 
-class Outbox(SQLModel, table=True):
+class StoredOutboxRow(SQLModel, table=True):
     """Events not yet acknowledged by Kafka; the relay deletes them when they are.
 
     `refused` says why Kafka never takes a row: it waits for a person, and later ones of its key for it.
     """
 
+    __tablename__ = "outbox"
     __table_args__ = (
         Index("outbox_shard_id", "shard", "id"),
         Index("outbox_key", "key"),

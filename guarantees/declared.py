@@ -3,8 +3,9 @@
 from importlib import import_module
 from typing import Any, TypeVar
 
+from chassis.postgres import SharedTable, StateTable
+from chassis.redis import Layout
 from chassis.service import Service
-from chassis.state_tables import SharedTable, StateTable
 from guarantees.services import BY_NAME
 
 Declared = TypeVar("Declared")
@@ -23,6 +24,13 @@ def tables_of(name: str) -> tuple[StateTable, SharedTable | None]:
     own = _one(store, StateTable)
     assert own is not None, f"{name} has a table of its own"
     return own, _one(store, SharedTable)
+
+
+def layout_of(name: str) -> Layout:
+    """Where a service that keeps its state in Redis has what."""
+    layout = _one(import_module(f"{BY_NAME[name].module}.store"), Layout)
+    assert layout is not None, f"{name} has a layout of its own"
+    return layout
 
 
 def _one(module: Any, kind: type[Declared]) -> Declared | None:

@@ -3,8 +3,7 @@
 from redis.asyncio import Redis
 
 from chassis import migrations, runtime
-from chassis.postgres import PostgresStore
-from chassis.postgres_operations import PostgresOperations
+from chassis.postgres import PostgresInspection, PostgresStore
 from inventory_svc import api
 from inventory_svc.availability import Availability
 from inventory_svc.service import SERVICE
@@ -19,8 +18,8 @@ async def serve(settings: Settings) -> None:
     )
     redis = Redis.from_url(settings.redis_url, socket_timeout=2)
     availability = Availability(store, redis)
-    store.on_commit.append(availability.told)
-    node = runtime.assemble(SERVICE, settings, store, PostgresOperations(store))
+    node = runtime.assemble(SERVICE, settings, store, PostgresInspection(store))
+    node.core.bus.committed.append(availability.committed)
     node.extras["availability"] = availability.run
     node.health.watch("cache_away", lambda: availability.failing)
     await runtime.run(node, api.make(node, store, availability))

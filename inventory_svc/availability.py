@@ -8,9 +8,9 @@ import structlog
 from redis.asyncio import Redis
 
 from chassis import clock
+from chassis.bus import Committed
 from chassis.postgres import PostgresStore
-from chassis.redis_types import AWAY, condemns, reconnect
-from chassis.work import States, Work
+from chassis.redis import AWAY, condemns, reconnect
 
 log = structlog.get_logger()
 FRESH_S = 10  # what another instance overwrote with an older figure is forgotten by then
@@ -30,9 +30,9 @@ class Availability:
     _changed_to: dict[str, int] = field(default_factory=dict)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def told(self, _work: Work, states: States) -> None:
-        if states.changed_shared:
-            self._changed_to |= {sku: states.shared[sku].available for sku in states.changed_shared}
+    def committed(self, event: Committed) -> None:
+        if changes := event.result.shared_changes:
+            self._changed_to |= {sku: level.available for sku, level in changes.items()}
             self._changed.set()
 
     async def run(self, stopping: asyncio.Event) -> None:

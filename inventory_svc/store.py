@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from chassis.state_tables import SharedTable, StateTable
+from chassis.postgres import SharedTable, StateTable
 from inventory_svc.domain import Committed, Level, Noted, Rejected, Released, Reserved, Shipped
 
 RESERVATIONS: Final = StateTable(

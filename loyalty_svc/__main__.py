@@ -1,22 +1,23 @@
 """python -m loyalty_svc: one process of the loyalty service."""
 
 from chassis import runtime
+from chassis.redis import RedisInspection, RedisStore
 from loyalty_svc import api
-from loyalty_svc.operations import RedisOperations
 from loyalty_svc.service import with_policy
 from loyalty_svc.settings import Settings
-from loyalty_svc.store import RedisStore
+from loyalty_svc.store import LAYOUT
 
 
 async def serve(settings: Settings) -> None:
     service = with_policy(settings.policy)
     store = await RedisStore.connect(
         service,
+        LAYOUT,
         settings.redis_url,
         settings.kafka_bootstrap,
         keep_days=settings.outbox_keep_days,
     )
-    node = runtime.assemble(service, settings, store, RedisOperations(store))
+    node = runtime.assemble(service, settings, store, RedisInspection(store))
     node.health.watch("own_log_unreadable", store.unreadable)
     await runtime.run(node, api.make(node, store))
 

@@ -6,9 +6,10 @@ from fastapi import FastAPI, Path, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from chassis.http import Code, app_of, execute
+from chassis.redis import RedisStore
 from chassis.runtime import Node
+from loyalty_svc import domain
 from loyalty_svc.messages import SetStanding
-from loyalty_svc.store import RedisStore
 
 TAGS: Final = {"customers": "Customers' points and standing."}
 CustomerId = Annotated[Code, Path(description="The customer.", examples=["alice"])]
@@ -31,11 +32,11 @@ def make(node: Node, store: RedisStore) -> FastAPI:
     app = app_of(node, "Awards points for orders.", TAGS)
 
     async def standing_of(customer_id: str) -> dict[str, Any]:
-        row = await store.standing(customer_id)
+        customer = await store.shared_row(customer_id) or domain.Customer()
         return {
             "customer_id": customer_id,
-            "points": int(row[0] or 0),
-            "suspended": bool(int(row[1] or 0)),
+            "points": customer.points,
+            "suspended": customer.suspended,
         }
 
     @app.get(

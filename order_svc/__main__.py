@@ -1,8 +1,7 @@
 """python -m order_svc: one process of the order service."""
 
 from chassis import migrations, runtime
-from chassis.postgres import PostgresStore
-from chassis.postgres_operations import PostgresOperations
+from chassis.postgres import PostgresInspection, PostgresStore
 from order_svc import api
 from order_svc.service import SERVICE
 from order_svc.settings import Settings
@@ -16,9 +15,10 @@ async def serve(settings: Settings) -> None:
         SERVICE, ORDERS, PRODUCTS, settings.database_url, **settings.kept
     )
     settled, published = LocalWaiters(), LocalWaiters()
-    store.on_commit.append(lambda work, states: settled.notify(settled_orders(work, states)))
-    node = runtime.assemble(SERVICE, settings, store, PostgresOperations(store))
-    node.relay.on_published.append(lambda rows: published.notify(row.key for row in rows))
+    node = runtime.assemble(SERVICE, settings, store, PostgresInspection(store))
+    bus = node.core.bus
+    bus.committed.append(lambda event: settled.notify(settled_orders(event.result)))
+    bus.acknowledged.append(lambda event: published.notify(row.key for row in event.rows))
     if settings.acknowledge == "published":
         node.relay.acknowledge_every_s = 0  # customers wait for it
     await runtime.run(node, api.make(node, store, settings, settled, published))

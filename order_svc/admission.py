@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 
 from chassis import clock
-from chassis.work import States, Work
+from chassis.bus import Committed
 from order_svc.domain import Cancelled, Confirmed
 
 INTERVAL_S = 1.0
@@ -28,9 +28,9 @@ class Admission:
     _slow: bool = False
     _room: float = 0.0
 
-    def committed(self, _work: Work, states: States) -> None:
-        """Told of each commit: of the orders that it settled."""
-        settled = [row.state for row in states.changed.values()]
+    def committed(self, event: Committed) -> None:
+        """Count the orders that a commit has settled."""
+        settled = [row.state for row in event.result.changed.values()]
         confirmed = [state for state in settled if isinstance(state, Confirmed)]
         self._room += LET_IN * sum(isinstance(state, Confirmed | Cancelled) for state in settled)
         if not confirmed:

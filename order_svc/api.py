@@ -27,6 +27,7 @@ from chassis.http import (
 from chassis.message import Done, Repeated
 from chassis.postgres import PostgresStore
 from chassis.runtime import Node
+from chassis.settings import FastPath
 from order_svc import domain
 from order_svc.admission import Admission
 from order_svc.messages import CancelOrder, CartLine, PlaceOrder, PriceProduct
@@ -112,7 +113,7 @@ def make(  # noqa: C901, PLR0915 - one route after the other
 ) -> FastAPI:
     app = app_of(node, "Takes orders, and follows each until it is confirmed or undone.", TAGS)
     admission = Admission(settings.slow_above_s)
-    store.on_commit.append(admission.committed)
+    node.core.bus.committed.append(admission.committed)
 
     async def state_of(order_id: str) -> Any:
         async with store.reading() as connection:
@@ -169,7 +170,7 @@ def make(  # noqa: C901, PLR0915 - one route after the other
         assert isinstance(outcome, Done | Repeated)
         return await answer(order_id, outcome, wait_of(request.headers.getlist("prefer")))
 
-    if settings.http_fast_path:
+    if FastPath.HTTP in settings.fast_paths:
         add_fast_path(app, "/checkout")
 
     async def is_published(order_id: str) -> bool:

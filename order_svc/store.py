@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from chassis.state_tables import SharedTable, StateTable
+from chassis.postgres import SharedTable, StateTable
 from order_svc.domain import Cancelled, Cancelling, Confirmed, Pending, Product
 
 
@@ -16,4 +16,4 @@ ORDERS: Final = StateTable(
     columns=(("customer_id", "text"),),
     columns_of=_columns_of,
 )
-PRODUCTS: Final = SharedTable("products", "sku", Product, lock=False, revision="revision")
+PRODUCTS: Final = SharedTable("products", "sku", Product, lock=False)

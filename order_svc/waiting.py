@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 from chassis import clock
+from chassis.decide import BatchResult
 from chassis.errors import TransientError
-from chassis.work import States, Work
 from order_svc.domain import Cancelled, Confirmed
 
 POLL_S: Final = 0.25
@@ -67,6 +67,6 @@ async def read_or_none(read: Awaitable[T]) -> T | None:
         return None
 
 
-def settled_orders(_work: Work, states: States) -> list[str]:
+def settled_orders(result: BatchResult) -> list[str]:
     """The orders that a commit has settled."""
-    return [k for k, row in states.changed.items() if isinstance(row.state, Confirmed | Cancelled)]
+    return [k for k, row in result.changed.items() if isinstance(row.state, Confirmed | Cancelled)]

@@ -1,8 +1,7 @@
 """python -m payment_svc: one process of the payment service."""
 
 from chassis import migrations, runtime
-from chassis.postgres import PostgresStore
-from chassis.postgres_operations import PostgresOperations
+from chassis.postgres import PostgresInspection, PostgresStore
 from chassis.service import Provider
 from payment_svc import api
 from payment_svc.provider import PaymentProvider, SimulatedProvider
@@ -24,7 +23,7 @@ async def serve(settings: Settings) -> None:
         settings.provider_concurrency,
         settings.provider_timeout_s,
     )
-    node = runtime.assemble(service, settings, store, PostgresOperations(store), provider)
+    node = runtime.assemble(service, settings, store, PostgresInspection(store), provider)
     try:
         await runtime.run(node, api.make(node, store, settings))
     finally:

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from chassis.state_tables import StateTable
+from chassis.postgres import StateTable
 from payment_svc.domain import Captured, Capturing, Declined, Noted, Refunded, Refunding
 
 PAYMENTS: Final = StateTable(

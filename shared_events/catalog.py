@@ -35,6 +35,11 @@ class Entry:
         return name_of(self.wire_type)
 
     @property
+    def is_of_an_order(self) -> bool:
+        """Whether its key is an order's, which numbers its events; else it is that of a shared row."""
+        return self.subject in {"order", "order_id"}
+
+    @property
     def wire_types(self) -> tuple[str, ...]:
         """Every version that can be read, the newest last."""
         return versions(self.wire_type)

@@ -1,8 +1,7 @@
 """python -m shipping_svc: one process of the shipping service."""
 
 from chassis import migrations, runtime
-from chassis.postgres import PostgresStore
-from chassis.postgres_operations import PostgresOperations
+from chassis.postgres import PostgresInspection, PostgresStore
 from chassis.service import Provider
 from shipping_svc import api
 from shipping_svc.carrier import Carrier, SimulatedCarrier
@@ -24,7 +23,7 @@ async def serve(settings: Settings) -> None:
         settings.provider_concurrency,
         settings.provider_timeout_s,
     )
-    node = runtime.assemble(service, settings, store, PostgresOperations(store), provider)
+    node = runtime.assemble(service, settings, store, PostgresInspection(store), provider)
     await runtime.run(node, api.make(node, store))
 
 

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from chassis.message import Record
-from chassis.postgres_types import Connection
-from chassis.state_tables import StateTable
+from chassis.postgres import Connection, StateTable
 from shared_events.codec import MalformedError, decode_record
 from shared_events.order import DeliveryDetailsGiven
 from shipping_svc.domain import (

@@ -11,9 +11,9 @@ from uuid import UUID
 
 from pydantic_core import from_json
 
+from chassis.decide import cause_of, effect_of
 from chassis.message import Done, Message, OutboxRow, Outcome, PendingEffect
 from chassis.service import Service
-from chassis.work import effect_of, heard
 from guarantees.protocol import INTENTS, LAST, PRECEDENTS
 from guarantees.services import BY_NAME
 from inventory_svc.domain import Level
@@ -80,7 +80,9 @@ class Watch:
             if not isinstance(outcome, Done) or service in self.forgetful:
                 continue
             if (service, message.id) in self.done:
-                self.broken("I7", f"{service} decided twice on {heard(message)} of {message.key}")
+                self.broken(
+                    "I7", f"{service} decided twice on {cause_of(message)} of {message.key}"
+                )
             self.done.add((service, message.id))
 
     def relays(self, service: str, process: str, *, leads: bool) -> None:

@@ -9,22 +9,14 @@ from functools import partial
 from typing import Any, TypeAlias
 
 from chassis.errors import LeadLostError, TransientError
-from chassis.known import Tried
-from chassis.message import (
-    SKIP,
-    Change,
-    Message,
-    OutboxRow,
-    Outcome,
-    PendingEffect,
-    Record,
-    skipped_places,
-)
-from chassis.work import States, Work
+from chassis.message import SKIP, OutboxRow, PendingEffect, Record, skipped_places
+from chassis.postgres import SharedTable
+from chassis.service import Service
+from chassis.store import Pending
 from shared_events.catalog import dead_letters_of
-from simulation.database import Line, Transaction
+from simulation.database import Client, Database, Line, Transaction
 from simulation.due import IsFree
-from simulation.memory_decisions import Malformed, MemoryDecisions
+from simulation.memory_unit import MemoryUnit
 from simulation.process import servers_now
 
 Fold: TypeAlias = Callable[[dict[str, Any], Record], None]
@@ -39,19 +31,26 @@ def keep_newest(table: dict[str, Any], record: Record) -> None:
 
 
 @dataclass(eq=False)
-class MemoryStore(MemoryDecisions):
+class MemoryStore(Client):
     """One process's store. `folds` say how a projected topic becomes a table, by topic."""
 
+    service: Service
+    database: Database
+    shared: SharedTable | None = None
     folds: Mapping[str, Fold] = field(default_factory=dict)
     keeps_positions: bool = False
     lost: bool = False
+    is_durable: bool = True
     keep_days: int = 7
     inbox_keep_days: int = 30
-    on_commit: list[Callable[[Work, States], None]] = field(default_factory=list)
+    _leading: int | None = None
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         self.database.clients.append(self)
+
+    @property
+    def leads(self) -> bool:
+        return self._leading == self.connection
 
     async def prepare(self, stopping: asyncio.Event) -> None:
         del stopping
@@ -88,37 +87,15 @@ class MemoryStore(MemoryDecisions):
         finally:
             transaction.end()
 
-    async def handle(self, messages: Sequence[Message], malformed: Malformed = ()) -> list[Outcome]:
-        done = None if malformed else await self._carry_on(messages)
-        if done is None:
-            async with self.transaction() as transaction:
-                done = await self._decide(transaction, messages, malformed)
-        work, states = done
-        self.known.learn(states)
-        if self._leading is not None:
-            self.fresh.add(work.outbox_ids, work.outbox)
-        for told in self.on_commit:
-            told(work, states)
-        return work.outcomes
-
-    async def _carry_on(self, messages: Sequence[Message]) -> tuple[Work, States] | None:
-        async def load(keys: set[str]) -> dict[str, Change]:
-            async with self._alone("load") as transaction:
-                rows = {key: transaction.get("own", key) for key in keys}
-            read = {key: Change(row.state, row.version) for key, row in rows.items() if row}
-            if read:
-                self.fresh.doubt()
-            return read
-
-        async def write(tried: Tried) -> None:
-            if self._leading is not None:
-                tried.work.hand_over(self.takes)
-            async with self.transaction() as transaction:
-                await self._if_still_so(transaction, messages, tried)
-                await self.write(transaction, tried.states, messages, tried.work)
-                await self._answer(transaction, messages, tried.work)
-
-        return await self.known.carried_on(messages, load, write)
+    @asynccontextmanager
+    async def begin(self, *, is_retry: bool = False) -> AsyncIterator[MemoryUnit]:
+        del is_retry  # it reads what the database has in any case
+        await self.ask("begin")
+        transaction = Transaction(self)
+        try:
+            yield MemoryUnit(transaction, self.shared)
+        finally:
+            transaction.end()
 
     async def project(self, records: Sequence[Record]) -> None:
         async with self.transaction() as transaction:
@@ -155,7 +132,6 @@ class MemoryStore(MemoryDecisions):
         self._leading = None
         if self.database.leader is self:
             self.database.leader = None
-        self.fresh.clear()
 
     @contextmanager
     def _as_leader(self) -> Iterator[int]:
@@ -168,21 +144,15 @@ class MemoryStore(MemoryDecisions):
             self._drop()
             raise
 
-    def at_hand(self, limit: int, *shut: str) -> list[tuple[str, OutboxRow]] | None:
-        is_known = self._leading is not None and self.fresh.is_all
-        is_known &= not any(line.refused for line in self.database.outbox.values())
-        return self.fresh.first(limit, shut) if is_known else None
-
-    async def pending(self, limit: int, *shut: str) -> list[tuple[str, OutboxRow]]:
-        self.fresh.looking()
+    async def pending(
+        self, limit: int, *shut: str, known: Mapping[str, OutboxRow] | None = None
+    ) -> Pending:
+        del known  # nothing is saved by it
         with self._as_leader() as connection:
             await self.ask("pending", connection)
         free = list(self._publishable(shut))
-        found = free[:limit]
-        mine = self.fresh.of(int(id_) for id_, _ in found)
-        is_end = len(found) < limit and not shut
-        self.fresh.looked(is_end=is_end, is_own=len(mine) == len(found))
-        return found
+        any_refused = any(line.refused for line in self.database.outbox.values())
+        return Pending(free[:limit], len(free) < limit, any_refused)
 
     def _publishable(self, shut: Sequence[str]) -> Iterator[tuple[str, OutboxRow]]:
         """Not what was refused, nor what is behind it."""
@@ -202,7 +172,6 @@ class MemoryStore(MemoryDecisions):
                     line: Line | None = transaction.get("outbox", int(id_))
                     if line is not None:
                         transaction.put("outbox", int(id_), line._replace(refused=why))
-        self.fresh.forget(map(int, refused))
 
     async def acknowledge(self, ids: Sequence[str]) -> None:
         with self._as_leader() as connection:
@@ -212,7 +181,6 @@ class MemoryStore(MemoryDecisions):
                     transaction.delete("outbox", id_)
                     if line is not None and self.keep_days:
                         transaction.put("published", id_, Line(line.row, transaction.at))
-        self.fresh.forget(map(int, ids))
 
     async def kept(self) -> AsyncIterator[list[OutboxRow]]:
         kept = self.database.published

@@ -10,7 +10,7 @@ from aiokafka import TopicPartition
 
 from chassis import clock
 from chassis.service import Service
-from loyalty_svc import keys
+from loyalty_svc.store import KEYS, LAYOUT
 from shared_events.envelope import Envelope
 from simulation.checks import Watch
 from simulation.hostile import forged, is_rubbish
@@ -221,7 +221,7 @@ class Nemesis:
         for process in self.town.processes(service):
             self.town.cut(process)
         self.town.broker.group(service).offsets.clear()
-        self.town.redis.data.values.pop(keys.OFFSETS.encode(), None)
+        self.town.redis.data.values.pop(KEYS.offsets.encode(), None)
 
     async def _inbox_pruned(self, choice: Random) -> None:
         self.forget(choice.choice(SERVICES))
@@ -231,7 +231,7 @@ class Nemesis:
         self.town.watch.forgetful.add(service)
         if service in IN_REDIS:
             for key, found in self.town.redis.data.values.items():
-                if key.startswith(keys.order_key("").encode()):
+                if key.startswith(LAYOUT.own_key("").encode()):
                     for mark in [name for name in found if name.startswith(b"m:")]:
                         del found[mark]
             self.town.redis.log.clear()  # it can't take back what it did not do

@@ -6,18 +6,17 @@ from typing import Any, Final
 from pydantic import SecretStr
 
 from chassis import runtime
+from chassis.postgres import SharedTable
+from chassis.redis import RedisInspection, RedisStore
 from chassis.runtime import Node
 from chassis.service import Provider, Service
 from chassis.settings import ServiceSettings
-from chassis.state_tables import SharedTable
-from chassis.store import Operations, Store
-from guarantees.declared import service_of, tables_of
+from chassis.store import Inspection, Store
+from guarantees.declared import layout_of, service_of, tables_of
 from guarantees.services import BY_NAME, WITH_DATABASE
 from guarantees.services import SERVICES as MANIFESTS
-from loyalty_svc.operations import RedisOperations
-from loyalty_svc.store import RedisStore
 from simulation.database import Database
-from simulation.memory_operations import MemoryOperations
+from simulation.memory_inspection import MemoryInspection
 from simulation.memory_store import MemoryStore
 
 SERVICES: Final = tuple(BY_NAME)
@@ -52,12 +51,14 @@ async def node_of(what: Made, database: Database | None) -> Node:
     return unhurried(runtime.assemble(what.service, settings, store, operations, what.provider))
 
 
-async def _opened(what: Made, database: Database | None) -> tuple[Store, Operations]:
+async def _opened(what: Made, database: Database | None) -> tuple[Store, Inspection]:
     if database is None:
-        redis = await RedisStore.connect(what.service, REDIS_URL, BOOTSTRAP)
-        return redis, RedisOperations(redis)
+        redis = await RedisStore.connect(
+            what.service, layout_of(what.service.name), REDIS_URL, BOOTSTRAP
+        )
+        return redis, RedisInspection(redis)
     memory = MemoryStore(what.service, database, what.shared)
-    return memory, MemoryOperations(memory)
+    return memory, MemoryInspection(memory)
 
 
 def unhurried(node: Node) -> Node:

@@ -6,8 +6,10 @@ from typing import Any, Protocol
 
 from chassis import clock
 from chassis.errors import TransientError
+from chassis.handle import Handler
 from chassis.message import Parked
-from chassis.parking import message_of
+from chassis.records import message_of
+from chassis.redrive import redrive
 from simulation.loop import SimulatedLoop
 from simulation.nodes import SERVICES
 from simulation.process import Process
@@ -40,17 +42,18 @@ class Operator:
                 await asyncio.wait([seen], timeout=5)
 
     async def _see_to(self, process: Process) -> None:
-        operations = process.node.operations
+        node = process.node
+        operations = node.operations
         try:
             for key in await operations.parked_keys():
-                await self._mend(operations, key)
+                await self._mend(node.core.handler, operations, key)
             for row in await operations.refused(100):
                 await operations.release(row.id, "operator", "it is taken now")
         except TransientError as error:
             self.town.tell(f"operator: {process.name} is away: {error}")
 
-    async def _mend(self, operations: Any, key: str) -> None:
+    async def _mend(self, handler: Handler, operations: Any, key: str) -> None:
         for letter in await operations.dead_letters(key):
             if isinstance(message_of(letter.record), Parked):
                 await operations.discard(key, "operator", "rubbish", letter.id)
-        await operations.redrive(key, "operator", note="the rubbish is gone")
+        await redrive(handler, operations, key, "operator", note="the rubbish is gone")

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any, Protocol
 from uuid import UUID
 
+from chassis.ids import entry_of
 from chassis.replay import Folded, fold, owed
 from chassis.service import Service
 from shared_events.envelope import Envelope
@@ -33,7 +34,8 @@ def rebuild(town: Town, name: str, published: Iterable[Envelope]) -> None:
     folded = fold(service, published, Folded())
     database.own.update({k: Row(row.version, row.state) for k, row in folded.own.items()})
     database.shared.update(folded.shared)
-    database.inbox.update({UUID(i): servers_now() for ids in folded.causes.values() for i in ids})
+    entries = (entry_of(key, UUID(id_)) for key, ids in folded.causes.items() for id_ in ids)
+    database.inbox.update(dict.fromkeys(entries, servers_now()))
     for effect, since in owed(service, folded):
         kept = replace(effect, due_at=effect.due_at or servers_now(), owed_since=since)
         database.effects[kept.id] = kept

@@ -6,14 +6,14 @@ from typing import Any, Protocol
 
 from aiokafka import TopicPartition
 
-from chassis.parking import is_consumed
+from chassis.decide import adapter_of
+from chassis.records import is_consumed
 from chassis.replay import Folded, fold
 from chassis.service import Service
-from chassis.work import adapter_of
 from guarantees.judge import PIECES, Books, StoredRow, judge
 from guarantees.services import SERVICES
 from inventory_svc import domain as inventory
-from loyalty_svc import keys
+from loyalty_svc.store import KEYS, LAYOUT
 from order_svc import domain as order
 from payment_svc import domain as payment
 from shared_events.catalog import dead_letters_of, topic_of
@@ -74,9 +74,9 @@ def behind(town: Town) -> str:
 
 def loyalty_waits(town: Town) -> str:
     data = town.redis.data.values
-    if keys.EPOCH.encode() not in data:
+    if KEYS.epoch.encode() not in data:
         return "loyalty has no data"
-    for key in (keys.OUTBOX, keys.PARKED_KEYS):
+    for key in (KEYS.outbox, KEYS.parked_keys):
         if held := data.get(key.encode()):
             return f"loyalty has {len(held)} in {key}"
     return ""
@@ -189,7 +189,7 @@ def books_of(town: Town) -> Books:
     for sku, level in town.databases["inventory"].shared.items():
         books.stock[sku] = {name: getattr(level, name) for name in PIECES}
     books.rows["loyalty"] = {key: _row(row.state) for key, row in loyalty_orders(town)}
-    prefix = keys.customer_key("").encode()
+    prefix = LAYOUT.shared_key("").encode()
     for key, found in town.redis.data.values.items():
         if key.startswith(prefix):
             books.customers[key.removeprefix(prefix).decode()] = int(found.get(b"points", 0))
@@ -202,8 +202,8 @@ def _row(state: Any) -> StoredRow:
 
 
 def loyalty_orders(town: Town) -> Iterator[tuple[str, Any]]:
-    prefix = keys.order_key("").encode()
+    prefix = LAYOUT.own_key("").encode()
     for key, found in town.redis.data.values.items():
         if key.startswith(prefix) and found.get(b"status"):
-            row = keys.state_of(found[b"version"], found[b"status"], found[b"detail"])
+            row = LAYOUT.own.row_of(found[b"version"], found[b"status"], found[b"detail"])
             yield key.removeprefix(prefix).decode(), row

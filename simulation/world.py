@@ -14,10 +14,11 @@ from functools import partial
 from hashlib import blake2b
 from typing import Any, Final, Self
 
+import chassis.redis.server
 import chassis.relay
-import loyalty_svc.server
 from chassis import clock, runtime
-from chassis.message import Message, Outcome, PendingEffect
+from chassis.bus import Committed
+from chassis.message import PendingEffect
 from chassis.service import Provider, Service
 from guarantees.services import BY_NAME
 from shared_events.codec import type_of
@@ -112,7 +113,7 @@ class World:
             with (
                 machine.installed(self.loop, choice, self.weather.passed),
                 connected_to(self.broker),
-                machine.replaced(loyalty_svc.server, "Redis", RedisClients(self.redis)),
+                machine.replaced(chassis.redis.server, "Redis", RedisClients(self.redis)),
                 machine.replaced(chassis.relay, "let_go", lambda _error: None),  # memory only
             ):
                 self.loop.run_until_complete(self._watched())
@@ -191,7 +192,7 @@ class World:
         what = replace(what, service=self._counted(what.service))
         self.services.setdefault(name, what.service)
         process.node = await nodes.node_of(what, self.databases.get(name))
-        process.node.store.handle = self._noted(name, process.node.store.handle)
+        process.node.core.bus.committed.append(partial(self._decided, name))
         try:
             failed = await runtime.work(process.node, {})
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends a process
@@ -214,15 +215,8 @@ class World:
 
         return replace(service, decide=counted)
 
-    def _noted(self, service: str, handle: Any) -> Any:
-        """A store's `handle`, whose decisions the watch is told of."""
-
-        async def handled(messages: Sequence[Message], malformed: Any = ()) -> list[Outcome]:
-            outcomes: list[Outcome] = await handle(messages, malformed)
-            self.watch.decided(service, messages, outcomes)
-            return outcomes
-
-        return handled
+    def _decided(self, service: str, event: Committed) -> None:
+        self.watch.decided(service, event.messages, event.result.outcomes)
 
     async def _statement(self, service: str, name: str) -> None:
         process = current.get()

@@ -23,14 +23,14 @@ import psutil
 from bench.peers.mix import SKUS, MixOrder
 from bench.peers.places import RunServers, cpu_of, made, servers_of
 from bench.peers.running import Crew, Role, Submit, beside
-from chassis import keeping, together
-from chassis import postgres_sql as sql
+from chassis import keeping
 from chassis.kafka import make_producer
 from chassis.migrations import migrate
-from chassis.postgres_pools import PLANNED_ONCE, as_it_is
+from chassis.postgres import sql, statement
+from chassis.postgres.pools import PLANNED_ONCE, as_it_is
+from chassis.postgres.state_tables import SharedTable, StateTable
+from chassis.postgres.statement import Clause, arrays
 from chassis.runtime import migrations_of
-from chassis.state_tables import SharedTable, StateTable
-from chassis.together import Part
 
 BATCHES: Final = (1, 50, 500)
 PARTITIONS: Final = range(12)
@@ -240,42 +240,49 @@ class Writer:
     ) -> None:
         ids = [UUID(int=(UUID(key).int << 4) + version) for key in keys]
         await connection.fetchrow(self.own.reading, ids, keys)
-        parts = [Part("new_inbox", sql.ENTER, [ids], rows=self.size), self._state(keys, version)]
+        clauses = [
+            self._state(keys, version),
+            Clause("new_inbox", sql.ENTER, {"ids": ids}, rows=self.size),
+        ]
         if self.shared is not None:
             first = next(self.numbers)  # orders of two lines: two SKUs of an order, all of a batch
             wanted = {SKUS[(first + n) % len(SKUS)] for n in range(min(2 * self.size, len(SKUS)))}
-            parts.append(self.shared.saving(await self.shared.load(connection, wanted)))
-        outbox = sql.WRITE_OUTBOX.format(after=together.after(*(part.name for part in parts)))
+            rows = await self.shared.load(connection, wanted)
+            clauses += self.shared.saving(rows, rows, ())
         value, topic = b"x" * step.value, self.relay.topic
-        rows = ([0] * self.size, [topic] * self.size, keys, [value] * self.size)
-        parts.append(Part("new_outbox", outbox, [*rows, [PACKED] * self.size]))
-        await together.run(connection, parts + list(self._rest(keys, step)))
+        outbox = (topic, value, PACKED)
+        values = arrays(("topic", "value", "headers"), [outbox] * self.size)
+        clauses.append(Clause("new_outbox", sql.WRITE_OUTBOX, {**values, "key": keys}))
+        await statement.run(connection, [*clauses, *self._rest(keys, step)])
 
-    def _rest(self, keys: list[str], step: CeilingStep) -> Iterator[Part]:
+    def _rest(self, keys: list[str], step: CeilingStep) -> Iterator[Clause]:
         if step.effect:
             is_call = step.effect == "call"
             due = None if is_call else datetime.now(UTC) + timedelta(hours=1)
-            effects = ([f"{key}:{step.effect}:1" for key in keys], keys, [step.effect] * self.size)
-            rest = ([b"x" * step.value] * self.size, ["x" * 55] * self.size, [due] * self.size)
-            values = [*effects, *rest, [int(is_call)] * self.size, LEASE]
-            yield Part("new_effects", sql.OWE_EFFECTS, values)
+            effect = (step.effect, b"x" * step.value, "x" * 55, due, int(is_call))
+            names = ("kind", "body", "traceparent", "due_at", "tries")
+            values = arrays(names, [effect] * self.size)
+            own = {"id": [f"{key}:{step.effect}:1" for key in keys], "key": keys, "lease": LEASE}
+            yield Clause("new_effects", sql.ADD_EFFECTS, {**values, **own})
         if step.finishes:
             done = [f"{key}:{step.finishes}:1" for key in keys]
-            yield Part("done_effects", sql.FINISH, [done])
+            yield Clause("done_effects", sql.FINISH, {"ids": done})
         if self.rows.timeline:
-            types = (["points.awarded"] * self.size, ["order.confirmed"] * self.size)
-            yield Part("new_timeline", sql.TELL, [keys, [datetime.now(UTC)] * self.size, *types])
+            line = (datetime.now(UTC), "points.awarded", "order.confirmed")
+            values = arrays(("at", "cause", "events"), [line] * self.size)
+            yield Clause("new_timeline", sql.ADD_TIMELINE, {"key": keys, **values})
 
-    def _state(self, keys: list[str], version: int) -> Part:
+    def _state(self, keys: list[str], version: int) -> Clause:
         """States as the product saves them, without the codec."""
         own = self.own
         detail = '{"x": "' + "x" * (self.rows.detail - 9) + '"}'
-        columns: list[list[Any]] = [keys, [version] * self.size, ["State"] * self.size]
-        columns += [[detail] * self.size, *([["c-1"] * self.size for _ in own.columns])]
+        row = (version, "State", detail, *("c-1" for _ in own.columns))
+        names = ("version", "status", "detail", *(name for name, _ in own.columns))
+        values = {"order_id": keys, **arrays(names, [row] * self.size)}
         if version == 1:
-            return Part("new_states", own._insert, columns, rows=self.size)  # noqa: SLF001
-        was = [version - 1] * self.size
-        return Part("known_states", own._update, [*columns, was], rows=self.size)  # noqa: SLF001
+            return Clause("new_states", own._insert, values, rows=self.size)  # noqa: SLF001
+        values["loaded_version"] = [version - 1] * self.size
+        return Clause("known_states", own._update, values, rows=self.size)  # noqa: SLF001
 
 
 @asynccontextmanager

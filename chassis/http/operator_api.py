@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, FastAPI, Query
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from chassis import clock, tracing
+from chassis.decide import published_by
 from chassis.effects import outcome_id
 from chassis.http.app import make_app
 from chassis.http.openapi import refusals
@@ -34,8 +35,8 @@ from chassis.http.running import RunningService
 from chassis.http.texts import Parked
 from chassis.message import Message, OperatorAction, PendingEffect, why_not
 from chassis.message import Parked as Undecided
+from chassis.redrive import redrive
 from chassis.store import DeadLetter
-from chassis.work import published_by
 from shared_events.codec import type_of
 from shared_events.decision import Refusal
 
@@ -178,7 +179,9 @@ def _add_dead_letter_repairs(router: APIRouter, node: RunningService) -> None:
     )
     async def redrive_dead_letters(body: Redrive) -> list[dict[str, Any]]:
         """In order, up to the first that fails again."""
-        done = await operations.redrive(body.key, body.by, note=body.note, dry_run=body.dry_run)
+        done = await redrive(
+            node.core.handler, operations, body.key, body.by, note=body.note, dry_run=body.dry_run
+        )
         if not done:
             raise Problem(404, "nothing_parked", f"nothing is parked under {body.key!r}")
         if not body.dry_run:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final, Literal, Union, get_args, get_type_hin
 
 from pydantic import BaseModel, Field, create_model
 
-from chassis.work import adapter_of
+from chassis.decide import adapter_of
 
 HIDDEN: Final = frozenset({"order"})
 

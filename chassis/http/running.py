@@ -5,11 +5,12 @@ from typing import Protocol
 from chassis.circuit import Circuit
 from chassis.commands import Commands
 from chassis.consumer import Consumer
+from chassis.fast_paths import Core
 from chassis.health import Condition
 from chassis.relay import Relay
 from chassis.service import Service
 from chassis.settings import ServiceSettings
-from chassis.store import Operations
+from chassis.store import Inspection
 
 
 class RunningService(Protocol):
@@ -17,7 +18,8 @@ class RunningService(Protocol):
 
     service: Service
     settings: ServiceSettings
-    operations: Operations
+    operations: Inspection
+    core: Core
     consumer: Consumer
     relay: Relay
     commands: Commands

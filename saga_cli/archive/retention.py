@@ -12,7 +12,8 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from redis.asyncio import Redis
 from rich.table import Table
 
-from loyalty_svc import keys
+from chassis.redis import keys
+from loyalty_svc.store import KEYS
 from saga_cli.archive.files import Archive, gaps
 from saga_cli.archive.guard import FOR_EVER, Facts, ParkedRecords, TopicRetention, refusals
 from saga_cli.declared import service_of
@@ -127,9 +128,9 @@ async def _letters(places: Targets, name: str) -> list[ParkedRecords]:
     parked: dict[str, list[datetime]] = {}
     redis: Any  # it does not know that it answers with bytes
     async with Redis.from_url(places.store_of(name)) as redis:
-        for key in await redis.zrange(keys.PARKED_KEYS, 0, -1):
-            for entry in await redis.lrange(keys.parked_key(key.decode()), 0, -1):
-                letter = keys.letter_of(key.decode(), entry)
+        for place in await redis.zrange(KEYS.parked_keys, 0, -1):
+            for entry in await redis.lrange(place, 0, -1):
+                letter = keys.letter_of("", entry)
                 parked.setdefault(letter.record.topic, []).append(letter.parked_at)
     return [ParkedRecords(name, topic, len(at), min(at)) for topic, at in sorted(parked.items())]
 

@@ -11,11 +11,10 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final
 
+from chassis.decide import adapter_of
 from chassis.migrations import migrate
-from chassis.postgres_types import Connection
+from chassis.postgres import Connection, SharedTable
 from chassis.service import Service
-from chassis.state_tables import SharedTable
-from chassis.work import adapter_of
 from guarantees.declared import tables_of
 from saga_cli.declared import migrations_of, service_of
 from saga_cli.log.opened import opened
@@ -136,4 +135,4 @@ def _join(
 async def _save(connection: Connection, table: SharedTable, joined: dict[str, Any]) -> None:
     rows = sorted(joined.items())
     for at in range(0, len(rows), SAVED_AT_ONCE):
-        await table.save(connection, dict(rows[at : at + SAVED_AT_ONCE]))
+        await table.insert(connection, dict(rows[at : at + SAVED_AT_ONCE]))

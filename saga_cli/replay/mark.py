@@ -12,7 +12,7 @@ from typing import Any, Final
 import asyncpg
 from pydantic_core import from_json, to_json
 
-from chassis.postgres_types import Connection
+from chassis.postgres import Connection
 from saga_cli.log.source import LogPartition, Span
 from saga_cli.replay.errors import ReplayError
 from saga_cli.replay.job import ReplayLimit

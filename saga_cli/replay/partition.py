@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
-from chassis import crashpoints, isolating
+from chassis import crashpoints, records
 from chassis.ids import entry_of
 from chassis.message import PendingEffect, Record
-from chassis.postgres_types import POISON, TRANSIENT, Connection
+from chassis.postgres import POISON, TRANSIENT, Connection
 from chassis.replay import Folded, InTurn, fold, owed
 from chassis.service import Service
 from guarantees.declared import tables_of
@@ -149,8 +149,8 @@ async def _project(part: PartitionJob, service: Service, progress: ReadProgress)
                 raise ConnectionError(str(error)) from error
 
         async for batch in opened(part.job.places, part.job.archive).read(part.place, span):
-            for letter, why in await isolating.projected(fold_all, _before(batch, part)):
-                _say(f"{letter.subject}: {why}; the table keeps what was before")
+            for failed in await records.projected(fold_all, _before(batch, part)):
+                _say(f"{failed.key}: {failed.body.reason}; the table keeps what was before")
             progress(len(batch), 0)
         await mark.folded(connection, part.place, {"projected": part.end - part.start})
 

@@ -9,9 +9,8 @@ from typing import Any
 
 from chassis.errors import TransientError
 from chassis.message import Record
-from loyalty_svc import keys
-from loyalty_svc.rebuild import Rebuild
-from loyalty_svc.server import Server
+from chassis.redis import Rebuild, Server
+from loyalty_svc.store import KEYS, LAYOUT
 from saga_cli.declared import service_of
 from saga_cli.log.opened import opened
 from saga_cli.log.source import LogPartition, Source, Span
@@ -76,7 +75,7 @@ async def _rebuild(job: Job, progress: ReadProgress) -> Rebuilt:
     try:
         await _prepare(job, redis)
         filling = Rebuild(
-            service, redis, bootstrap, lambda _words: None, opened=published, settle_s=0
+            service, LAYOUT, redis, bootstrap, lambda _words: None, opened=published, settle_s=0
         )
         await filling.whole(asyncio.Event(), known=True)
     finally:
@@ -88,11 +87,11 @@ async def _rebuild(job: Job, progress: ReadProgress) -> Rebuilt:
 
 async def _prepare(job: Job, redis: Any) -> None:
     """Without an epoch the data count as lost, and what there is of them is removed."""
-    if not await redis.exists(keys.EPOCH):
+    if not await redis.exists(KEYS.epoch):
         return
     if not job.in_place:
         raise ReplayError("this Redis is not empty: rebuild into a new one, or --in-place")
-    if waiting := await redis.xlen(keys.OUTBOX):
+    if waiting := await redis.xlen(KEYS.outbox):
         raise ReplayError(f"{waiting} {NOT_PUBLISHED}")
-    await redis.set(keys.BEGUN, "replay")
-    await redis.delete(keys.EPOCH)
+    await redis.set(KEYS.rebuild_begun, "replay")
+    await redis.delete(KEYS.epoch)

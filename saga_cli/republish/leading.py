@@ -7,8 +7,7 @@ from typing import Any, Final
 
 from chassis import clock
 from chassis.errors import UnusableStoreError
-from chassis.postgres import PostgresStore
-from chassis.postgres_outbox import LOCK, LOCK_CLASS
+from chassis.postgres import LOCK, LOCK_CLASS, PostgresStore
 from chassis.service import Service
 from chassis.store import Store
 from guarantees.declared import tables_of
@@ -41,11 +40,11 @@ async def opened(places: Targets, service: Service) -> AsyncIterator[Store]:
 
 
 async def _in_redis(service: Service, url: str, bootstrap: str) -> Store:
-    from loyalty_svc import keys  # noqa: PLC0415 - it needs the service
-    from loyalty_svc.store import RedisStore  # noqa: PLC0415
+    from chassis.redis import RedisStore  # noqa: PLC0415 - only paid for where wanted
+    from loyalty_svc.store import LAYOUT  # noqa: PLC0415
 
-    store = await RedisStore.connect(service, url, bootstrap)
-    epoch: Any = await store.redis.get(keys.EPOCH)
+    store = await RedisStore.connect(service, LAYOUT, url, bootstrap)
+    epoch: Any = await store.redis.get(LAYOUT.keys.epoch)
     if epoch is None:
         await store.close()
         raise UnusableStoreError(f"the Redis of {service.name} has lost its data, or never had any")
@@ -79,12 +78,10 @@ async def _depose(store: Store) -> None:
 
 
 async def _depose_in_redis(store: Store) -> None:
-    from loyalty_svc import keys  # noqa: PLC0415 - it needs the service
-    from loyalty_svc.outbox import LEASE_MS  # noqa: PLC0415
-    from loyalty_svc.store import RedisStore  # noqa: PLC0415
+    from chassis.redis import LEASE_MS, RedisStore  # noqa: PLC0415 - only paid for where wanted
 
     assert isinstance(store, RedisStore), "a store of another kind has a way of its own"
-    await store.redis.set(keys.RELAY, store.token, px=LEASE_MS)
+    await store.redis.set(store.keys.relay, store.token, px=LEASE_MS)
 
 
 async def _renew(store: Store) -> None:

@@ -12,10 +12,10 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from chassis.decide import effect_of
 from chassis.message import Change
 from chassis.replay import Folded, fold
 from chassis.service import Service
-from chassis.work import effect_of
 from guarantees.services import BY_NAME
 from saga_cli.log.source import LogPartition, Source, Span
 from saga_cli.verify.live import CHUNK, Live, LiveRow, chunks, shared_apart

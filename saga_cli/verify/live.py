@@ -13,10 +13,10 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from chassis import wire
+from chassis.decide import adapter_of
 from chassis.ids import entry_of
 from chassis.message import Change, OutboxRow
-from chassis.state_tables import SharedTable, StateTable
-from chassis.work import adapter_of
+from chassis.postgres import SharedTable, StateTable
 from guarantees.declared import tables_of
 from saga_cli.verify.results import apart
 from shared_events.envelope import Envelope

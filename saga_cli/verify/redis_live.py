@@ -17,11 +17,11 @@ from pydantic import ValidationError
 from redis.asyncio import Redis
 
 from chassis.message import Change, OutboxRow
+from chassis.redis import keys
 from chassis.replay import Folded, fold
 from chassis.service import Service
-from chassis.work import adapter_of
-from loyalty_svc import keys
 from loyalty_svc.domain import Customer
+from loyalty_svc.store import KEYS, LAYOUT
 from saga_cli.log.source import LogPartition, Source, Span
 from saga_cli.verify.live import LiveRow, chunks, shared_apart, states_apart
 from saga_cli.verify.reading import Ends, ends_of, own_events, pending_events, read
@@ -69,7 +69,7 @@ class InRedis:
 
     def differs(self, row: LiveRow, rebuilt: Change) -> tuple[str, str] | None:
         try:
-            state = adapter_of(keys.STATES[row.status]).validate_json(row.detail)
+            state = LAYOUT.own.state_of(row.status, row.detail)
         except (KeyError, ValidationError):
             state = None
         return states_apart(row, state, rebuilt)
@@ -79,16 +79,16 @@ class InRedis:
 async def in_redis(url: str) -> AsyncIterator[InRedis]:
     async with Redis.from_url(url) as redis:
         stored, marks = {}, {}
-        for some in chunks(await _names(redis, keys.order_key("")), HASHES):
+        for some in chunks(await _names(redis, LAYOUT.own_key("")), HASHES):
             pipe = redis.pipeline(transaction=False)
             for key in some:
-                pipe.hgetall(keys.order_key(key))
+                pipe.hgetall(LAYOUT.own_key(key))
             for key, found in zip(some, await pipe.execute(), strict=True):
                 if b"version" in found:
                     version, status = int(found[b"version"]), found[b"status"].decode()
                     stored[key] = LiveRow(version, status, found[b"detail"])
                     marks[key] = frozenset(n[2:].decode() for n in found if n[:2] == b"m:")
-        rows: Any = await redis.xrange(keys.OUTBOX)
+        rows: Any = await redis.xrange(KEYS.outbox)
         pending = [keys.row_of([part for pair in row.items() for part in pair]) for _, row in rows]
         held = [
             row
@@ -122,7 +122,7 @@ async def compare_customers(
     async with Redis.from_url(url) as redis:
         customers = CustomerComparison(source, service, result)
         customers.add(await customers.read_to(await ends_of(source, [TOPIC]), progress))
-        unsure = {*await _names(redis, keys.customer_key("")), *customers.folded.shared}
+        unsure = {*await _names(redis, LAYOUT.shared_key("")), *customers.folded.shared}
         for _ in range(ROUNDS):
             if not unsure:
                 return
@@ -193,7 +193,7 @@ class CustomerComparison:
 async def _looks(redis: Redis, names: list[str]) -> dict[str, Look]:
     found: dict[str, Look] = {}
     for some in chunks(names, HASHES):
-        places = [keys.OUTBOX, *map(keys.customer_key, some)]
+        places = [KEYS.outbox, *map(LAYOUT.shared_key, some)]
         now, hashes, rows = await redis.eval(CUSTOMERS, len(places), *places, OUTBOX_ROWS)
         if len(rows) == OUTBOX_ROWS:
             continue  # there may be more that wait

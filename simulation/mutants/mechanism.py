@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
+import chassis.decide
 import chassis.effects
-import chassis.parking
-import chassis.work
+import chassis.records
+from chassis.bus import Sent
 from chassis.consumer import _Session
 from chassis.effects import EffectWorker
 from chassis.errors import TransientError
-from chassis.handover import Handover
+from chassis.local_effects import LocalEffectQueue
 from chassis.relay import Relay
 from chassis.sender import Sender
 from chassis.service import Attempt
@@ -61,9 +62,9 @@ def _failed_batch_skipped() -> Sequence[Place]:
     async def once(self: Any, records: Any) -> None:
         decide = self._decide
 
-        async def tried(messages: Any, malformed: Any) -> None:
+        async def tried(messages: Any) -> None:
             try:
-                await decide(messages, malformed)
+                await decide(messages)
             except TransientError:
                 return
 
@@ -98,14 +99,15 @@ def _unknown_is_declined() -> Sequence[Place]:
 
 
 def _asked_before_published() -> Sequence[Place]:
-    committed = Handover.committed
+    committed = LocalEffectQueue.committed
 
-    def asked_at_once(self: Any, work: Any) -> None:
-        committed(self, work)
-        self.published(work.outbox_ids)
+    def asked_at_once(self: Any, event: Any) -> None:
+        committed(self, event)
+        result = event.result
+        self.sent(Sent(list(zip(result.outbox_ids, result.outbox, strict=True))))
 
     places: list[Place] = [(MemoryStore, "_unpublished", lambda _store: set())]
-    return [*places, (Handover, "committed", asked_at_once)]
+    return [*places, (LocalEffectQueue, "committed", asked_at_once)]
 
 
 def _outcome_forgotten() -> Sequence[Place]:
@@ -126,8 +128,8 @@ def _outcome_forgotten() -> Sequence[Place]:
 
 def _acknowledged_first() -> Sequence[Place]:
     async def relayed(self: Any) -> int:
-        if rows := await self.store.pending(self.batch_rows):
-            await self.store.acknowledge([id_ for id_, _ in rows])
+        if rows := (await self.outbox.pending(self.batch_rows)).rows:
+            await self.outbox.acknowledge([id_ for id_, _ in rows])
             await self.sender.publish(rows)
         return len(rows)
 
@@ -189,14 +191,14 @@ def _positions_of_kafka() -> Sequence[Place]:
 def _personal_data_in_the_log() -> Sequence[Place]:
     entry = BY_EVENT[DeliveryDetailsGiven]
     leaking = {**BY_EVENT, DeliveryDetailsGiven: replace(entry, topic="order.events")}
-    return [(chassis.work, "BY_EVENT", leaking)]
+    return [(chassis.decide, "BY_EVENT", leaking)]
 
 
 def _forgeries_believed() -> Sequence[Place]:
     def believed(record: Recorded) -> Envelope:
         return decode(record.value, record.headers)
 
-    return [(chassis.parking, "decode_record", believed)]
+    return [(chassis.records, "decode_record", believed)]
 
 
 MUTANTS: Final = (

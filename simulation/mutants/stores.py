@@ -3,14 +3,17 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-import loyalty_svc.rebuild
-import loyalty_svc.store
+import chassis.redis.rebuild
+import chassis.redis.store
 import simulation.rebuilding
-from chassis.fresh import Fresh
-from chassis.message import OutboxRow
+from chassis.errors import ConcurrentChangeError
+from chassis.handle import Handler
+from chassis.message import Repeated
+from chassis.recent_outbox import RecentOutboxRows
+from chassis.store import Pending
 from simulation.database import Row
-from simulation.memory_decisions import MemoryDecisions
 from simulation.memory_store import MemoryStore
+from simulation.memory_unit import MemoryUnit
 from simulation.mutants.mechanism import CRASHES
 from simulation.mutants.mutant import Mutant, Place
 from simulation.nemesis import Nemesis
@@ -21,52 +24,88 @@ ORDER_ID: Final = 36
 
 
 def _no_inbox() -> Sequence[Place]:
-    enter = MemoryDecisions._enter
+    read = MemoryUnit.read
 
-    async def entered(self: Any, transaction: Any, ids: Any, keys: Any) -> Any:
-        parked, _ = await enter(self, transaction, ids, keys)
-        return parked, set(ids)
+    async def forgetful(self: Any, messages: Any) -> Any:
+        snapshot = await read(self, messages)
+        snapshot.inbox.clear()
+        return snapshot
 
-    return [(MemoryDecisions, "_enter", entered)]
+    async def enter(self: Any, result: Any) -> None:
+        await self.transaction.statement("enter")
+        for id_ in sorted(result.inbox):
+            await self.transaction.insert("inbox", id_, self.transaction.at)
+
+    return [(MemoryUnit, "read", forgetful), (MemoryUnit, "_enter", enter)]
 
 
 def _no_version_check() -> Sequence[Place]:
-    async def saved(_self: Any, transaction: Any, key: str, change: Any) -> bool:
-        transaction.put("own", key, Row(change.version, change.state))
+    async def saved(self: Any, key: str, change: Any) -> bool:
+        self.transaction.put("own", key, Row(change.version, change.state))
         return True
 
-    return [(MemoryDecisions, "_saved", saved)]
+    return [(MemoryUnit, "_saved", saved)]
 
 
-def _known_is_believed() -> Sequence[Place]:
-    async def still(self: Any, transaction: Any, messages: Any, _tried: Any) -> None:
-        await self._enter(transaction, sorted(m.id for m in messages if m.claim is None), ())
+def _cache_is_believed() -> Sequence[Place]:
+    """What is cached counts as so; of all checks only the inbox is left."""
 
-    return [(MemoryDecisions, "_if_still_so", still), *_no_version_check()]
+    async def unchecked(*_: Any) -> None:
+        """No row is compared, nor are parked keys looked at."""
+
+    def same(*_: Any) -> None:
+        """No shared row is compared."""
+
+    return [
+        *_no_version_check(),
+        (MemoryUnit, "_require_unchanged", unchecked),
+        (MemoryUnit, "_require_not_parked", unchecked),
+        (MemoryUnit, "_require_same", same),
+    ]
+
+
+def _conflict_is_ignored() -> Sequence[Place]:
+    """Records count as handled though another was faster to write, and are not decided again."""
+    commit = Handler._commit
+
+    async def committed(self: Any, messages: Any, *, is_retry: bool) -> Any:
+        try:
+            return await commit(self, messages, is_retry=is_retry)
+        except ConcurrentChangeError:
+            if any(message.record is None for message in messages):
+                raise
+            return [Repeated()] * len(messages)
+
+    return [(Handler, "_commit", committed)]
 
 
 def _sent_without_a_look() -> Sequence[Place]:
-    return [(Fresh, "is_all", property(lambda _self: True))]
+    return [(RecentOutboxRows, "is_complete", property(lambda self: self.outbox.leads))]
 
 
 def _no_stock_lock() -> Sequence[Place]:
-    async def lock(_self: Any, transaction: Any, _keys: Any) -> None:
-        await transaction.statement("lock")
+    """Nobody waits for another, and whoever was slower writes all the same."""
 
-    return [(MemoryDecisions, "_lock_shared", lock)]
+    async def lock(self: Any, _keys: Any) -> None:
+        await self.transaction.statement("lock")
+
+    def same(*_: Any) -> None:
+        """The row that was read may be old."""
+
+    return [(MemoryUnit, "_lock_shared", lock), (MemoryUnit, "_require_same", same)]
 
 
 def _outbox_aside() -> Sequence[Place]:
     """Events of orders are committed before the states: the dual write."""
-    publish = MemoryDecisions._publish
+    publish = MemoryUnit._publish
 
-    async def published(self: Any, transaction: Any, rows: Any) -> Any:
+    async def published(self: Any, rows: Any) -> Any:
         if not any(len(row.key) == ORDER_ID for row in rows):
-            return await publish(self, transaction, rows)
-        async with self.transaction() as aside:
-            return await publish(self, aside, rows)
+            return await publish(self, rows)
+        async with self.transaction.client.transaction() as aside:
+            return await publish(MemoryUnit(aside), rows)
 
-    return [(MemoryDecisions, "_publish", published)]
+    return [(MemoryUnit, "_publish", published)]
 
 
 def _rebuilt_owes_nothing() -> Sequence[Place]:
@@ -92,55 +131,56 @@ def _everybody_leads() -> Sequence[Place]:
 def _relay_by_cursor() -> Sequence[Place]:
     seen: dict[int, int] = {}
 
-    async def pending(self: Any, limit: int) -> list[tuple[str, OutboxRow]]:
+    async def pending(self: Any, limit: int, **_known: Any) -> Pending:
         with self._as_leader() as connection:
             await self.ask("pending", connection)
         outbox, last = self.database.outbox, seen.get(id(self.database), 0)
         found = [id_ for id_ in sorted(outbox) if id_ > last][:limit]
         seen[id(self.database)] = max([last, *found])
-        return [(str(id_), outbox[id_].row) for id_ in found]
+        rows = [(str(id_), outbox[id_].row) for id_ in found]
+        return Pending(rows, is_end=True, any_refused=False)
 
     return [(MemoryStore, "pending", pending)]
 
 
 def _effects_aside() -> Sequence[Place]:
     """Of what a batch owes, only the first is written with it."""
-    owes = MemoryDecisions._owe
+    owes = MemoryUnit._owe
 
-    async def owe(self: Any, transaction: Any, effects: Any) -> None:
-        await owes(self, transaction, effects[:1])
+    async def owe(self: Any, effects: Any) -> None:
+        await owes(self, effects[:1])
 
-    return [(MemoryDecisions, "_owe", owe)]
+    return [(MemoryUnit, "_owe", owe)]
 
 
 def _key_not_kept() -> Sequence[Place]:
-    async def answer(_self: Any, transaction: Any, _messages: Any, _work: Any) -> None:
-        await transaction.statement("answer")
+    async def answer(self: Any, _result: Any) -> None:
+        await self.transaction.statement("answer")
 
-    return [(MemoryDecisions, "_answer", answer)]
+    return [(MemoryUnit, "_answer", answer)]
 
 
 def _parked_forgotten() -> Sequence[Place]:
     """What can't be decided is dropped with whatever waits behind it."""
 
-    async def park(_self: Any, _transaction: Any, _records: Any) -> None:
+    async def park(_self: Any, _letters: Any) -> None:
         """Nothing is kept."""
 
-    return [(MemoryDecisions, "_park", park)]
+    return [(MemoryUnit, "_park", park)]
 
 
 def _redis_never_behind() -> Sequence[Place]:
     async def is_behind(*_: Any) -> bool:
         return False
 
-    return [(loyalty_svc.store, "is_behind", is_behind)]
+    return [(chassis.redis.store, "is_behind", is_behind)]
 
 
 def _rebuilt_empty() -> Sequence[Place]:
     def fold(_service: Any, _published: Any, onto: Any, *_: Any) -> Any:
         return onto
 
-    return [(loyalty_svc.rebuild, "fold", fold)]
+    return [(chassis.redis.rebuild, "fold", fold)]
 
 
 def _past_the_refused() -> Sequence[Place]:
@@ -184,11 +224,18 @@ MUTANTS: Final = (
     ),
     Mutant(
         "known-is-believed",
-        "what a process knew is decided on though another has gone on since",
-        _known_is_believed,
+        "what a process has cached is decided on though another has gone on since",
+        _cache_is_believed,
         ("G7", "I7"),
         ("rebalance", "pause", "slow-service"),
         seed=6,
+    ),
+    Mutant(
+        "conflict-is-ignored",
+        "a batch that another was faster with is not decided again",
+        _conflict_is_ignored,
+        ("G1",),
+        ("rebalance", "pause", "slow-service"),
     ),
     Mutant(
         "sent-without-a-look",

@@ -21,7 +21,10 @@ MIGRATIONS = {
 NEW_TABLE: Final = re.compile(r"CREATE TABLE (\w+) ")
 NEW_INDEX: Final = re.compile(r"CREATE (UNIQUE )?INDEX \w+ ON (\w+) ")
 NEW_COLUMN: Final = re.compile(r"ALTER TABLE (\w+) ADD COLUMN (.*)", re.DOTALL)
+NEW_FUNCTION: Final = re.compile(r"CREATE FUNCTION .*\$\$.*\$\$", re.DOTALL)
 STORAGE: Final = re.compile(r"ALTER TABLE \w+ SET \(.*\)", re.DOTALL)
+SEMICOLON: Final = re.compile(r";(?=(?:[^$]|\$\$[^$]*\$\$)*$)")
+"""One that ends a statement: not within the body of a function."""
 
 
 def statements(path: Path) -> list[str]:
@@ -36,7 +39,7 @@ def statements(path: Path) -> list[str]:
     context = MigrationContext.configure(dialect_name="postgresql", opts=options)
     with Operations.context(context):
         module.upgrade()
-    return [text.strip() for text in written.getvalue().split(";") if text.strip()]
+    return [text.strip() for text in SEMICOLON.split(written.getvalue()) if text.strip()]
 
 
 def breaking(sql: list[str]) -> list[str]:
@@ -51,7 +54,7 @@ def _only_adds(text: str, created: set[str]) -> bool:
         return optional and not re.search(r"UNIQUE|CHECK|REFERENCES", column[2])
     if index := NEW_INDEX.match(text):
         return not index[1] or index[2] in created
-    return bool(NEW_TABLE.match(text) or STORAGE.fullmatch(text))
+    return bool(NEW_TABLE.match(text) or STORAGE.fullmatch(text) or NEW_FUNCTION.fullmatch(text))
 
 
 def test_each_service_with_a_database_has_migrations() -> None:
@@ -76,6 +79,7 @@ def test_a_migration_only_adds(name: str) -> None:
         "CREATE UNIQUE INDEX one_key ON outbox (key)",
         "DROP INDEX outbox_shard_id",
         "DELETE FROM outbox",
+        "CREATE OR REPLACE FUNCTION old() RETURNS int LANGUAGE sql AS $$ SELECT 1 $$",
     ],
 )
 def test_what_the_previous_release_would_stumble_over_is_noticed(text: str) -> None:

@@ -9,7 +9,7 @@ import yaml
 from prometheus_client import REGISTRY
 
 from chassis import metrics
-from chassis.postgres_sql import GAUGES
+from chassis.postgres.sql import GAUGES
 
 ROOT: Final = Path(__file__).parents[2]
 RULES: Final = yaml.safe_load((ROOT / "deploy/prometheus/alerts.yaml").read_text())["groups"][0][

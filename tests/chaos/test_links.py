@@ -12,14 +12,15 @@ import pytest
 from chaos.proxy import Proxy
 from chassis import migrations, runtime
 from chassis.errors import TransientError
-from chassis.postgres import PostgresStore
+from chassis.postgres.store import PostgresStore
+from chassis.redis.server import Server
+from chassis.redis.store import RedisStore
 from inventory_svc import __main__ as inventory
 from inventory_svc.availability import Availability
 from inventory_svc.service import SERVICE
 from inventory_svc.store import RESERVATIONS, STOCK
 from loyalty_svc import service as loyalty
-from loyalty_svc.server import Server
-from loyalty_svc.store import RedisStore
+from loyalty_svc.store import LAYOUT
 from saga_cli.topology import BY_NAME, Addresses
 from tests.support.waiting import until_async
 
@@ -83,7 +84,14 @@ class Torn:
 
 async def test_a_connection_to_redis_that_is_torn_between_two_commands_ends_no_process() -> None:
     torn: Any = Torn()
-    store = RedisStore(service=loyalty.SERVICE, redis=torn, bootstrap="", server=Server())
+    store = RedisStore(
+        service=loyalty.SERVICE,
+        redis=torn,
+        bootstrap="",
+        server=Server(),
+        keys=LAYOUT.keys,
+        layout=LAYOUT,
+    )
     with pytest.raises(TransientError):
         await store.call(torn.eval())
     await store.resign()

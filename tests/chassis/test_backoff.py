@@ -1,7 +1,7 @@
 """Whoever tries again waits longer each time, and not for ever where somebody waits for the answer."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
@@ -10,13 +10,14 @@ import pytest
 from aiokafka.errors import GroupAuthorizationFailedError, TopicAuthorizationFailedError
 
 from chassis import clock, consumer, kafka, runtime
-from chassis.consumer import Consumer
+from chassis.decide import BatchResult, Snapshot
 from chassis.errors import ConcurrentChangeError
-from chassis.postgres import CONFLICTS_MAX, PostgresStore
+from chassis.handle import CONFLICTS_MAX, Handler
+from chassis.message import Message
+from chassis.store import UnitOfWork
 from shared_events.payment import PaymentCaptured
 from shipping_svc.service import SERVICE
-from shipping_svc.store import SHIPMENTS
-from tests.chassis.test_consumer import OneBatch, Seen
+from tests.chassis.test_consumer import OneBatch, Seen, a_reader
 from tests.simulation.loyalty import VirtualTime
 from tests.support.records import a_message, a_record, an_order
 
@@ -66,7 +67,7 @@ async def test_a_consumer_that_is_refused_asks_ever_more_seldom(
     polls: list[float] = []
     monkeypatch.setattr(consumer, "make_consumer", lambda *_: Forbidden(error, polls))
     store: Any = Seen(keeps_positions=False)
-    await _for_a_minute(time, Consumer(SERVICE, store, "127.0.0.1:1").run)
+    await _for_a_minute(time, a_reader(store).run)
     assert 2 < len(polls) < TRIES_MAX
 
 
@@ -96,32 +97,31 @@ async def test_a_start_without_kafka_asks_ever_more_seldom(
     assert 2 < len(asked) < TRIES_MAX
 
 
-class Contended(PostgresStore):
-    """Another delivery of the batch is always faster, and what it did is never to be seen."""
+class Contended:
+    """Units of work to which another is always faster, and what it did is never to be seen."""
 
-    tries = 0
+    def __init__(self) -> None:
+        self.retries: list[bool] = []
 
-    async def _carry_on(self, _connection: Any, _messages: Sequence[Any]) -> None:
-        self.tries += 1
-        raise ConcurrentChangeError("inbox")
-
-    async def _entered(self, _messages: Sequence[Any]) -> bool:
-        return True
-
-
-class StubPool:
     @asynccontextmanager
-    async def acquire(self) -> Any:
-        yield None
+    async def begin(self, *, is_retry: bool = False) -> AsyncIterator[UnitOfWork]:
+        self.retries.append(is_retry)
+        yield self
+
+    async def read(self, _messages: Sequence[Message]) -> Snapshot:
+        return Snapshot()
+
+    async def read_shared(self, _snapshot: Snapshot, _keys: frozenset[str]) -> None: ...
+
+    async def commit(self, _result: BatchResult) -> None:
+        raise ConcurrentChangeError("inbox")
 
 
 async def test_conflicts_are_tried_so_many_times_with_pauses_and_then_told(
     time: VirtualTime,
 ) -> None:
-    pool: Any = StubPool()
-    store = Contended(service=SERVICE, own=SHIPMENTS, shared=None, pool=pool, aside=pool)
-    started = time.monotonic()
+    units, started = Contended(), time.monotonic()
     with pytest.raises(ConcurrentChangeError, match="faster"):
-        await store.handle([a_message(_captured())])
-    assert store.tries == CONFLICTS_MAX
+        await Handler(SERVICE, units).handle([a_message(_captured())])
+    assert units.retries == [False] + [True] * (CONFLICTS_MAX - 1)
     assert 0.1 < time.monotonic() - started < 2.0

@@ -125,7 +125,7 @@ async def test_a_card_number_is_a_problem_that_names_the_field_and_not_the_numbe
 )
 async def test_no_command_is_decided_that_holds_a_card_number(parts: dict[str, Any]) -> None:
     """Whoever brings it: a route, an operator or a webhook. There is no store that could keep it."""
-    commands = Commands(store=None)  # type: ignore[arg-type]
+    commands = Commands(handler=None)  # type: ignore[arg-type]
     message = Message(id=UUID(ids.new_id()), key="A", at=clock.now(), traceparent="", **parts)
     with pytest.raises(CardNumberError) as caught:
         await commands.execute(message)

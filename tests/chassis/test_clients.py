@@ -12,10 +12,8 @@ from aiokafka import TopicPartition
 from aiokafka.producer.message_accumulator import MessageBatch
 
 from chassis import consumer, kafka
-from chassis.consumer import Consumer
 from shared_events.payment import PaymentCaptured
-from shipping_svc.service import SERVICE
-from tests.chassis.test_consumer import OneBatch, Seen
+from tests.chassis.test_consumer import OneBatch, Seen, a_reader
 from tests.support.records import a_record, an_order
 from tests.support.syntax import tree_of
 from tests.support.waiting import until_async
@@ -88,7 +86,7 @@ def test_a_client_that_raises_is_thrown_away_and_the_records_are_read_again(
 
     async def run() -> Seen:
         store = Seen(keeps_positions=False)
-        reader = Consumer(SERVICE, store, "127.0.0.1:1")  # type: ignore[arg-type]
+        reader = a_reader(store)
         stopping = asyncio.Event()
         running = asyncio.create_task(reader.run(stopping))
         await until_async(lambda: store.messages, 10, "a message")

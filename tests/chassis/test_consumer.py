@@ -45,7 +45,7 @@ class OneBatch:
 
 
 class Seen:
-    """A store that only remembers what it was asked to handle."""
+    """A store and its handler, which only remembers what it was asked to handle."""
 
     def __init__(self, *, keeps_positions: bool) -> None:
         self.keeps_positions = keeps_positions
@@ -57,16 +57,20 @@ class Seen:
     async def skipped(self) -> frozenset[tuple[str, int, int]]:
         return frozenset()
 
-    async def handle(self, messages: Sequence[Message], _: object) -> list[Outcome]:
+    async def handle(self, messages: Sequence[Message]) -> list[Outcome]:
         self.messages += messages
         return [Done((), None) for _ in messages]
+
+
+def a_reader(store: Any, **settings: Any) -> Consumer:
+    return Consumer(SERVICE, store, store, "127.0.0.1:1", **settings)
 
 
 def _handled_while_unassigned(*, keeps_positions: bool) -> int:
     async def turn() -> int:
         event = PaymentCaptured(order=an_order(), captured_minor=1000, provider_ref="p")
         store = Seen(keeps_positions=keeps_positions)
-        reader = Consumer(SERVICE, store, "127.0.0.1:1")  # type: ignore[arg-type]
+        reader = a_reader(store)
         session = _Session(reader, asyncio.Event())
         session.client = OneBatch(a_record(event))
         await session._turn()
@@ -105,7 +109,7 @@ def test_a_client_that_is_never_assigned_anything_is_thrown_away(
 
     async def run() -> Seen:
         store = Seen(keeps_positions=False)
-        reader = Consumer(SERVICE, store, "127.0.0.1:1", stall_s=0.2)  # type: ignore[arg-type]
+        reader = a_reader(store, stall_s=0.2)
         stopping = asyncio.Event()
         running = asyncio.create_task(reader.run(stopping))
         async with asyncio.timeout(10):

@@ -12,10 +12,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from chassis import clock, effects
+from chassis.bus import Committed, Sent
 from chassis.circuit import Circuit, CircuitState
+from chassis.decide import BatchResult, Snapshot, adapter_of
 from chassis.effects import EffectWorker
 from chassis.errors import ProviderError, RefusedError, TransientError
-from chassis.handover import Handover
+from chassis.local_effects import LocalEffectQueue
 from chassis.message import (
     ATTENTION_TRIES,
     Done,
@@ -26,7 +28,6 @@ from chassis.message import (
     PendingEffect,
 )
 from chassis.service import Attempt, Service
-from chassis.work import States, Work, adapter_of
 from shared_events.decision import nothing
 
 DAY_S: Final = 86_400.0
@@ -56,7 +57,7 @@ SERVICE: Final = Service(
 
 @dataclass
 class Shelf:
-    """The part of a store that the worker uses, in memory: leases, postponements, outcomes."""
+    """The store and the handler that the worker uses, in memory: leases, postponements, outcomes."""
 
     owed: dict[str, PendingEffect] = field(default_factory=dict)
     due: dict[str, float] = field(default_factory=dict)
@@ -95,8 +96,7 @@ class Shelf:
         self.due[effect.id] = clock.monotonic() + soon
         self.postponed.append((effect.id, delay_s, error))
 
-    async def handle(self, messages: list[Message], malformed: Any) -> list[Outcome]:
-        assert not malformed
+    async def handle(self, messages: list[Message]) -> list[Outcome]:
         if self.away:
             self.away -= 1
             raise TransientError("the store is away")
@@ -122,7 +122,8 @@ async def at_once(call: Call, _attempt: Attempt) -> Answered:
 async def working(shelf: Shelf, runner: Runner, **settings: Any) -> AsyncIterator[EffectWorker]:
     circuit = settings.pop("circuit", None) or Circuit("test", "test", cool_s=0.05, cool_max_s=0.1)
     store: Any = shelf
-    worker = EffectWorker(SERVICE, store, {"Call": runner}, circuit, poll_s=0.02, **settings)
+    runners = {"Call": runner}
+    worker = EffectWorker(SERVICE, store, store, runners, circuit, poll_s=0.02, **settings)
     stopping = asyncio.Event()
     task = asyncio.create_task(worker.run(stopping))
     try:
@@ -358,17 +359,17 @@ async def test_what_is_handed_over_is_asked_for_without_the_store(
     shelf.owe("a")
     row, effect = OutboxRow("test.events", "a", b"{}", []), replace(shelf.owed["a"], due_at=None)
     effect.tries = 1
-    work = Work(outbox=[row], outbox_ids=["1"], effects=[effect])
+    result = BatchResult(Snapshot(), outbox=[row], outbox_ids=["1"], effects=[effect])
     shelf.due["a"] = math.inf
 
     async def runner(call: Call, attempt: Attempt) -> Answered:
         await answering.wait()
         return await at_once(call, attempt)
 
-    handover = Handover(frozenset({"Call"}))
-    async with working(shelf, runner, handover=handover) as worker:
-        worker.committed(work, States())
-        worker.sent([("1", row)])
+    local = LocalEffectQueue(frozenset({"Call"}))
+    async with working(shelf, runner, local=local) as worker:
+        worker.committed(Committed([], result))
+        worker.sent(Sent([("1", row)]))
         await until(lambda: bool(shelf.postponed))
         assert shelf.postponed[0][:2] == ("a", worker.lease_s)
         answering.set()
@@ -383,5 +384,5 @@ async def test_what_is_owed_and_published_elsewhere_is_not_remembered_for_ever()
     async with working(shelf, at_once) as worker:
         for n in range(10):
             effect = PendingEffect(f"e-{n}", f"e-{n}", "Call", b"{}", "")
-            worker.committed(Work(effects=[effect]), States())
+            worker.committed(Committed([], BatchResult(Snapshot(), effects=[effect])))
         await until(lambda: not worker._soon)

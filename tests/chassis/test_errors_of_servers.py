@@ -5,7 +5,8 @@ import pytest
 from redis._parsers.base import BaseParser
 from redis.exceptions import OutOfMemoryError, ResponseError
 
-from chassis import postgres_types, redis_types
+from chassis.postgres import types as postgres_types
+from chassis.redis import types as redis_types
 
 SESSIONS = (
     "08000 08003 08006 08P01 25006 25P02 25P03 26000 42P05 55000 57P01 57P02 57P03 57P04 57P05"

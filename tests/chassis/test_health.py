@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from chassis import clock, runtime
-from chassis.consumer import Consumer, _Session
+from chassis.consumer import _Session
 from chassis.errors import TransientError
 from chassis.health import Health
 from chassis.http.app import make_app
@@ -18,7 +18,7 @@ from chassis.service import Provider
 from chassis.settings import ServiceSettings
 from shared_events.payment import PaymentCaptured
 from shipping_svc.service import SERVICE
-from tests.chassis.test_consumer import Seen
+from tests.chassis.test_consumer import Seen, a_reader
 from tests.simulation.loyalty import VirtualTime
 from tests.support.records import a_record, an_order
 
@@ -91,7 +91,7 @@ def _lag() -> float | None:
 
 
 async def test_the_lag_is_measured_while_records_flow_and_unknown_when_kafka_is_silent() -> None:
-    reader = Consumer(SERVICE, None, "127.0.0.1:1")  # type: ignore[arg-type]
+    reader = a_reader(None)
     await reader.measure()
     assert math.isnan(_lag() or 0.0)
     assert reader.away == ""  # that nothing is assigned is another condition
@@ -112,7 +112,7 @@ async def test_the_lag_is_measured_while_records_flow_and_unknown_when_kafka_is_
 def test_a_client_whose_poll_does_not_come_back_shows_before_it_is_replaced(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    reader = Consumer(SERVICE, None, "127.0.0.1:1", stall_s=20.0)  # type: ignore[arg-type]
+    reader = a_reader(None, stall_s=20.0)
     reader._session = session = Ends()  # type: ignore[assignment]
     reader.ready.set()
     assert reader.stalled() == ""
@@ -123,10 +123,10 @@ def test_a_client_whose_poll_does_not_come_back_shows_before_it_is_replaced(
 class Away:
     """A store that can be committed to, or not; nothing waits in it."""
 
+    is_durable = True
+
     def __init__(self) -> None:
         self.error: Exception | None = None
-        self.on_commit: list[Any] = []
-        self.takes: frozenset[str] = frozenset()
 
     async def backlog(self) -> dict[str, float]:
         if self.error is not None:
@@ -184,7 +184,7 @@ async def test_a_batch_that_is_tried_again_and_again_is_told_until_it_goes_well(
 ) -> None:
     VirtualTime().replace(monkeypatch)
     store: Any = RefusingNode()
-    reader = store.reader = Consumer(SERVICE, store, "127.0.0.1:1")
+    reader = store.reader = a_reader(store)
     session = _Session(reader, asyncio.Event())
     event = PaymentCaptured(order=an_order(), captured_minor=1000, provider_ref="p")
     await session._until_handled([a_record(event)])
@@ -200,8 +200,8 @@ class RefusingNode(Seen):
         self.result: list[set[str]] = []
         self.reader: Any = None
 
-    async def handle(self, messages: Any, malformed: Any) -> Any:
+    async def handle(self, messages: Any) -> Any:
         self.result.append({condition.reason for condition in self.reader.health.now()})
         if len(self.result) < 8:
             raise TransientError("the store is away")
-        return await super().handle(messages, malformed)
+        return await super().handle(messages)

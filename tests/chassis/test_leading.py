@@ -12,8 +12,9 @@ import pytest
 from chassis import sender as sender_module
 from chassis.errors import TransientError
 from chassis.message import OutboxRow
-from chassis.postgres import PostgresStore
+from chassis.postgres.store import PostgresStore
 from chassis.relay import Relay
+from chassis.store import Pending
 from shipping_svc.service import SERVICE
 from shipping_svc.store import SHIPMENTS
 from tests.chassis.test_wake import Broker
@@ -77,10 +78,9 @@ class View:
         if self.outbox.leader == self.name:
             self.outbox.leader = ""
 
-    def at_hand(self, *_: int) -> None: ...
-
-    async def pending(self, limit: int) -> list[tuple[str, OutboxRow]]:
-        return list(self.outbox.rows.items())[:limit]
+    async def pending(self, limit: int) -> Pending:
+        rows = list(self.outbox.rows.items())
+        return Pending(rows[:limit], is_end=len(rows) <= limit, any_refused=False)
 
     async def acknowledge(self, ids: Sequence[str]) -> None:
         for id_ in ids:
@@ -102,7 +102,7 @@ async def test_an_instance_that_cannot_publish_lets_another_lead(
     monkeypatch.setattr(sender_module, "make_producer", lambda at, _: producers[at]())
     outbox = Outbox({"1": OutboxRow("shipping.events", "o-1", b"{}", [])})
     cut, whole = (Relay(outbox.seen_by(at), at, at, lead_retry_s=0.01) for at in producers)
-    assert await cut.store.lead()
+    assert await cut.outbox.lead()
     end = asyncio.Event()
     relaying = [asyncio.create_task(relay.run(end)) for relay in (cut, whole)]
     async with asyncio.timeout(10):
@@ -125,10 +125,11 @@ async def test_nothing_of_a_turn_that_failed_stays_in_memory(
     view = Outbox({}).seen_by("one")
     read: list[weakref.ref[Headers]] = []
 
-    async def pending(limit: int) -> list[tuple[str, OutboxRow]]:
+    async def pending(limit: int) -> Pending:
         headers = Headers()
         read.append(weakref.ref(headers))
-        return [(str(limit), OutboxRow("shipping.events", "o-1", b"{}", headers))]
+        row = OutboxRow("shipping.events", "o-1", b"{}", headers)
+        return Pending([(str(limit), row)], is_end=True, any_refused=False)
 
     async def acknowledge(ids: Sequence[str]) -> None:
         raise TransientError(f"the database is away: {len(ids)}")

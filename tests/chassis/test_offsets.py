@@ -7,8 +7,8 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaConnectionError
 
-from chassis.consumer import Consumer, _Session
-from shipping_svc.service import SERVICE
+from chassis.consumer import _Session
+from tests.chassis.test_consumer import a_reader
 
 PLACE = TopicPartition("payment.events", 0)
 
@@ -59,8 +59,7 @@ class Kept:
 
 
 def _session(client: Unsure, store: Kept) -> _Session:
-    reader = Consumer(SERVICE, store, "127.0.0.1:1")  # type: ignore[arg-type]
-    session = _Session(reader, asyncio.Event())
+    session = _Session(a_reader(store), asyncio.Event())
     session.client = client
     return session
 

@@ -8,9 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chassis import ids
-from chassis.message import Message
+from chassis.message import Change, Message
 from chassis.replay import Folded, InTurn, fold
-from chassis.work import States, work_of
 from loyalty_svc.domain import Awarded, Customer, Deducted, Noted, Rejected
 from loyalty_svc.messages import SetStanding
 from loyalty_svc.service import SERVICE
@@ -28,6 +27,7 @@ from shared_events.loyalty import (
 from shared_events.order import OrderCancellationRequested
 from shared_events.shipping import ShipmentCancellationRefused, ShipmentCreated
 from tests.domain.builders import an_order
+from tests.support.deciding import Decider
 from tests.support.records import TRACE
 
 AT: Final = datetime(2026, 1, 1, 12, 0, 1, tzinfo=UTC)
@@ -156,26 +156,25 @@ INPUTS: Final = st.lists(
 def test_the_fold_of_what_was_published_is_the_state_that_was_decided(inputs: list[Any]) -> None:
     """And all inputs, read again from the start, lead to nothing, marked or not."""
     nobody = {who: Customer() for who in ("ann", "bob")}
-    states, log = States(shared=dict(nobody)), list[Envelope]()
+    live, log = Decider(SERVICE, shared=dict(nobody)), list[Envelope]()
     heard_of: list[Message] = []
     for message in map(heard, inputs):
-        if message.id not in [m.id for m in heard_of] and _may_come(states, message):
+        if message.id not in [m.id for m in heard_of] and _may_come(live.own, message):
             heard_of.append(message)
-            rows = work_of(SERVICE, states, [message], set()).outbox
-            log += [decode(row.value, row.headers) for row in rows]
+            log += [decode(row.value, row.headers) for row in live.decide(message).outbox]
     folded = fold(SERVICE, log, Folded())
-    live = {k: (row.state, row.version) for k, row in states.own.items() if row.version}
-    assert {k: (row.state, row.version) for k, row in folded.own.items()} == live
-    assert nobody | folded.shared == states.shared
-    rebuilt = States(own=folded.own, shared=nobody | folded.shared)
+    kept = {k: (row.state, row.version) for k, row in live.own.items() if row.version}
+    assert {k: (row.state, row.version) for k, row in folded.own.items()} == kept
+    assert nobody | folded.shared == live.shared
+    rebuilt = Decider(SERVICE, folded.own, nobody | folded.shared)
     again = [m for m in heard_of if str(m.id) not in folded.causes.get(m.key, set())]
     events = [m for m in again if not isinstance(m.body, SetStanding)]  # commands are in no topic
-    assert work_of(SERVICE, rebuilt, events, set()).outbox == []
+    assert rebuilt.decide(*events).outbox == []
 
 
-def _may_come(states: States, message: Message) -> bool:
+def _may_come(own: dict[str, Change], message: Message) -> bool:
     """Shipping refuses to cancel only what was deducted."""
-    row = states.own.get(message.key)
+    row = own.get(message.key)
     refused = isinstance(message.body, ShipmentCancellationRefused)
     return not refused or (row is not None and isinstance(row.state, Deducted))
 

@@ -12,7 +12,7 @@ import pytest
 from chassis import migrations, runtime
 from chassis.errors import CannotStartError
 from chassis.http import bound, listen
-from chassis.settings import ServiceSettings, TracingSettings
+from chassis.settings import ALL_FAST_PATHS, FastPath, ServiceSettings, TracingSettings
 from payment_svc.settings import StripeSettings
 from saga_cli.topology import BY_NAME
 
@@ -34,6 +34,10 @@ WRONG: dict[str, tuple[str, ...]] = {
     "http_drain_s": ("-1", "nan", "601"),
     "log_level": ("", "nonsense", "10"),
     "operator_token": ("a\nb", "a b", "\xe9"),
+    "fast_paths": (
+        "", " ", "x", "STATE-CACHE", "state_cache", "state-cache,", "all,http", "none,http",
+        "state-cache,nonsense", '["http"]',
+    ),
     "outbox_keep_days": ("-1", "x", "36501", "99999999999", "1.5"),
     "inbox_keep_days": ("0", "99999999999"),
     "database_url": (
@@ -44,7 +48,6 @@ WRONG: dict[str, tuple[str, ...]] = {
     "redis_url": ("", "nonsense", "http://h", "redis://", "redis://h:99999/0", "redis://h/x"),
     "patience_s": ("0", "-1", "nan", "inf", "1e12"),
     "slow_above_s": ("-1", "nan", "inf"),
-    "http_fast_path": ("", "x", "2"),
     "acknowledge": ("", "Never"),
     "provider": ("", "paypal"),
     "fee_bps": ("-1", "10001"),
@@ -146,6 +149,35 @@ def test_what_makes_sense_is_taken(name: str, value: str, monkeypatch: pytest.Mo
     taken: Any = settings_of("order")
     taken = taken()
     assert str(getattr(taken, name)).lower() == value
+
+
+@pytest.mark.parametrize(
+    ("value", "paths"),
+    [
+        (None, ALL_FAST_PATHS),
+        ("all", ALL_FAST_PATHS),
+        ("none", frozenset()),
+        *((path.value, {path}) for path in FastPath),
+        ("state-cache, http", {FastPath.STATE_CACHE, FastPath.HTTP}),
+        (",".join(FastPath), ALL_FAST_PATHS),
+    ],
+)
+@pytest.mark.parametrize("service", BY_NAME)
+def test_fast_paths_are_all_none_or_those_that_are_named(
+    service: str, value: str | None, paths: set[FastPath], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if value is not None:
+        monkeypatch.setenv(f"{service}_fast_paths".upper(), value)
+    assert settings_of(service)().fast_paths == paths  # type: ignore[call-arg]  # from its environment
+
+
+def test_a_fast_path_that_is_not_there_is_told_with_those_that_are(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ORDER_FAST_PATHS", "state-cache,quick")
+    said = refused("order", capsys)
+    assert "'quick'" in said
+    assert all(path.value in said for path in FastPath)
 
 
 def test_each_refused_value_belongs_to_a_setting() -> None:

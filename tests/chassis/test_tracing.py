@@ -11,10 +11,11 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind
 
 from chassis import tracing
+from chassis.bus import Bus
+from chassis.decide import Snapshot, decide_batch
 from chassis.message import Done, Message
-from chassis.postgres import PostgresStore
+from chassis.postgres.store import PostgresStore
 from chassis.runtime import Node
-from chassis.work import States, work_of
 from order_svc import api
 from order_svc.service import SERVICE as ORDER
 from order_svc.settings import Settings
@@ -38,7 +39,7 @@ def test_a_hop_is_a_span_below_the_message_and_above_its_events(
 ) -> None:
     order = an_order()
     event = PaymentCaptured(order=order, captured_minor=1000, provider_ref="p")
-    work = work_of(SERVICE, States(), [a_message(event)], set())
+    work = decide_batch(SERVICE, Snapshot(), [a_message(event)])
     (span,) = exporter.get_finished_spans()
     assert span.name == "decide PaymentCaptured"
     assert span.attributes == {"saga.id": order.order_id}
@@ -65,7 +66,7 @@ async def test_a_command_is_below_the_one_server_span_of_its_request(
         commands.append(command)
         return Done((), None, b"{}")
 
-    app = order_app(execute, http_fast_path=fast_path)
+    app = order_app(execute, fast_paths="all" if fast_path else "none")
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://o") as http:
         url, headers = path.format(order_id="o-1"), {"traceparent": TRACE}
         answer = await http.post(url, json=a_checkout(), headers=headers)
@@ -83,9 +84,12 @@ def order_app(execute: Callable[[Message], Awaitable[Any]], **changes: Any) -> F
     """The order service's API on a store that is not there."""
     settings = Settings(kafka_bootstrap="k:1", database_url="postgresql://o:o@d/o", **changes)
     commands = SimpleNamespace(execute=execute)
-    node = SimpleNamespace(service=ORDER, operations=None, commands=commands, conditions=None)
-    store, waiters = SimpleNamespace(on_commit=[]), LocalWaiters()
-    return api.make(cast("Node", node), cast("PostgresStore", store), settings, waiters, waiters)
+    core = SimpleNamespace(bus=Bus())
+    node = SimpleNamespace(
+        service=ORDER, operations=None, commands=commands, conditions=None, core=core
+    )
+    waiters = LocalWaiters()
+    return api.make(cast("Node", node), cast("PostgresStore", None), settings, waiters, waiters)
 
 
 def test_a_broken_trace_header_starts_a_new_trace() -> None:

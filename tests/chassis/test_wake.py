@@ -2,7 +2,9 @@
 
 import asyncio
 import itertools
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,13 +12,15 @@ import pytest
 
 from chassis import sender as sender_module
 from chassis.consumer import _Session
-from chassis.message import Done, Message, OutboxRow, PendingEffect
+from chassis.decide import BatchResult, Snapshot, adapter_of
+from chassis.message import Message, OutboxRow, PendingEffect
 from chassis.runtime import Node, assemble
 from chassis.service import Provider
 from chassis.settings import ServiceSettings
-from chassis.work import adapter_of
+from chassis.store import Pending
 from payment_svc.messages import Capture, CaptureSucceeded
 from payment_svc.service import SERVICE
+from shared_events.decision import nothing
 from shared_events.inventory import StockReserved
 from tests.support.records import a_message, an_order
 
@@ -29,29 +33,38 @@ class Memory:
     """A store in which every message leads to one row of the outbox."""
 
     keeps_positions = False
+    is_durable = True
+    leads = True
 
     def __init__(self) -> None:
         self.rows: dict[str, OutboxRow] = {}
         self.ids = itertools.count()
         self.owed: list[PendingEffect] = []
-        self.on_commit: list[object] = []
         self.asked = asyncio.Event()
         self.committed = asyncio.Event()
 
-    async def handle(self, messages: Sequence[Message], _: object) -> list[Done]:
-        for message in messages:
-            self.rows[str(next(self.ids))] = OutboxRow("payment.events", message.key, b"{}", [])
+    @asynccontextmanager
+    async def begin(self, *, is_retry: bool = False) -> AsyncIterator["Memory"]:
+        assert not is_retry
+        yield self
+
+    async def read(self, _: Sequence[Message]) -> Snapshot:
+        return Snapshot()
+
+    async def commit(self, result: BatchResult) -> None:
+        result.outbox = [OutboxRow("payment.events", "o-1", b"{}", []) for _ in result.outcomes]
+        result.outbox_ids = [str(next(self.ids)) for _ in result.outbox]
+        self.rows.update(zip(result.outbox_ids, result.outbox, strict=True))
         self.committed.set()
-        return [Done((), None) for _ in messages]
 
     async def lead(self) -> bool:
         return True
 
-    def at_hand(self, *_: int) -> None: ...
-
-    async def pending(self, limit: int) -> list[tuple[str, OutboxRow]]:
+    async def pending(self, limit: int, *, known: object = None) -> Pending:
+        del known
         self.asked.set()
-        return list(self.rows.items())[:limit]
+        rows = list(self.rows.items())
+        return Pending(rows[:limit], is_end=len(rows) <= limit, any_refused=False)
 
     async def acknowledge(self, ids: Sequence[str]) -> None:
         for id_ in ids:
@@ -104,7 +117,7 @@ async def by_a_command(node: Node) -> None:
 
 async def by_a_batch(node: Node) -> None:
     session = _Session(node.consumer, node.stopping)
-    await session._decide([a_command()], [])
+    await session._decide([a_command()])
 
 
 async def by_an_outcome(node: Node) -> None:
@@ -126,7 +139,8 @@ def a_node(store: Memory, poll_s: float) -> Node:
     settings = ServiceSettings(kafka_bootstrap="127.0.0.1:1")
     provider = Provider("provider", {"Capture": captured})
     memory: Any = store
-    node = assemble(SERVICE, settings, memory, memory, provider)
+    service = replace(SERVICE, decide=lambda *_: nothing("it is a test"))
+    node = assemble(service, settings, memory, memory, provider)
     node.relay.poll_s = poll_s
     return node
 

@@ -7,15 +7,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 from chassis import ids
+from chassis.decide import adapter_of
 from chassis.message import Message, OutboxRow, Record
+from chassis.postgres.state_tables import StateTable
 from chassis.service import Service
-from chassis.state_tables import StateTable
-from chassis.work import States, adapter_of, work_of
 from saga_cli.log.source import LogPartition, LogRecord, Span
 from saga_cli.verify.live import InPostgres, LiveRow
 from shared_events.catalog import BY_EVENT
 from shared_events.codec import decode
 from shared_events.envelope import Envelope
+from tests.support.deciding import Decider
 from tests.support.records import TRACE, a_record
 
 AT = datetime(2026, 1, 1, 12, 0, 1, tzinfo=UTC)
@@ -74,16 +75,17 @@ class ServiceStory:
     service: Service
     table: StateTable
     log: StoryLog = field(default_factory=StoryLog)
-    states: States = field(default_factory=States)
+    decider: Decider = field(init=False)
     inbox: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.decider = Decider(self.service)
 
     def hears(self, *bodies: Any, relayed: bool = True) -> list[OutboxRow]:
         """Events of neighbours are in their topics; what is not relayed waits in the outbox."""
         waiting = []
         for body in bodies:
-            message = self._message(body)
-            rows = work_of(self.service, self.states, [message], set()).outbox
-            for row in rows:
+            for row in self.decider.decide(self._message(body)).outbox:
                 if relayed:
                     self.log.append(row)
                 else:
@@ -103,13 +105,13 @@ class ServiceStory:
 
     def snapshot(self, pending: Iterable[OutboxRow] = ()) -> StubSnapshot:
         stored = {}
-        for key, row in self.states.own.items():
+        for key, row in self.decider.own.items():
             if row.version:
                 kind = type(row.state)
                 detail = adapter_of(kind).dump_json(row.state).decode()
                 columns = self.table.columns_of(row.state)
                 stored[key] = LiveRow(row.version, kind.__name__, detail, columns)
-        shared, since = dict(self.states.shared), datetime.min.replace(tzinfo=UTC)
+        shared, since = dict(self.decider.shared), datetime.min.replace(tzinfo=UTC)
         waiting = list(pending)
         return StubSnapshot(None, self.table, waiting, shared, since, {}, stored, set(self.inbox))
 

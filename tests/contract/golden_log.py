@@ -16,13 +16,13 @@ from typing import Any, Final
 
 from pydantic_core import from_json, to_json
 
+from chassis.decide import adapter_of
 from chassis.message import Change
 from chassis.replay import Folded, fold
 from chassis.service import Service
-from chassis.work import adapter_of
-from loyalty_svc import keys
 from loyalty_svc.domain import Customer
 from loyalty_svc.messages import SetStanding
+from loyalty_svc.store import LAYOUT
 from saga_cli.topology import SERVICES as SPECS
 from shared_events.codec import decode
 from shared_events.envelope import Envelope
@@ -121,7 +121,7 @@ def _live(world: World, service: str) -> Folded:
         database = world.databases[service]
         own = {key: Change(row.state, row.version) for key, row in database.own.items()}
         return Folded(own, dict(database.shared))
-    prefix = keys.customer_key("")
+    prefix = LAYOUT.shared_key("")
     customers = {
         key.decode().removeprefix(prefix): Customer(
             points=int(row.get(b"points", 0)),

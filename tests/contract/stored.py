@@ -9,7 +9,7 @@ from typing import Any, Final, get_args
 
 from pydantic_core import from_json, to_json
 
-from chassis.work import adapter_of
+from chassis.decide import adapter_of
 from tests.domain.samples import Samples
 from tests.domain.samples.all import BY_SERVICE
 

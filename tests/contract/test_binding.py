@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from chassis.decide import Snapshot, decide_batch
 from chassis.message import Message, Parked
-from chassis.work import States, work_of
-from shared_events.catalog import ENTRIES, Entry
+from shared_events.catalog import ENTRIES, Entry, dead_letters_of
 from shared_events.codec import IncompleteError, MalformedError, decode, encode
 from shared_events.envelope import Envelope
 from shared_events.payment import PaymentCaptured
@@ -55,18 +55,19 @@ def test_an_event_of_nobody_is_parked_and_publishes_nothing() -> None:
     """A message without a key has no saga: what it would lead to can't leave."""
     message = a_message(PaymentCaptured(order=an_order(), captured_minor=1, provider_ref="p"))
     nobody = replace(message.body, order=replace(message.body.order, order_id=""))
-    work = work_of(SERVICE, States(), [replace(message, key="", body=nobody)], set())
-    (outcome,) = work.outcomes
+    result = decide_batch(SERVICE, Snapshot(), [replace(message, key="", body=nobody)])
+    (outcome,) = result.outcomes
     assert isinstance(outcome, Parked)
     assert "IncompleteError" in outcome.reason
-    assert (work.outbox, work.effects) == ([], [])
+    assert [row.topic for row in result.outbox] == [dead_letters_of(SERVICE.name)]
+    assert result.effects == []
 
 
 def test_the_chassis_sets_saga_and_cause_and_no_rule_can_forget_them() -> None:
     order = an_order()
     message: Message = a_message(PaymentCaptured(order=order, captured_minor=1, provider_ref="p"))
-    work = work_of(SERVICE, States(), [message], set())
-    envelopes = [decode(row.value, row.headers) for row in work.outbox]
+    result = decide_batch(SERVICE, Snapshot(), [message])
+    envelopes = [decode(row.value, row.headers) for row in result.outbox]
     assert [(e.saga_id, e.causation_id) for e in envelopes] == [(order.order_id, str(message.id))]
     assert [e.sequence for e in envelopes] == [1]
 
@@ -78,7 +79,7 @@ def test_source_and_id_are_the_identity_of_a_decision() -> None:
     again = replace(message, at=datetime(2030, 1, 1, tzinfo=UTC), traceparent="")
     late = replace(order, deadline=datetime(2031, 1, 1, tzinfo=UTC))
     bodies = [replace(m, body=replace(m.body, order=late)) for m in (message, again)]
-    rows = [work_of(SERVICE, States(), [m], set()).outbox[0] for m in bodies]
+    rows = [decide_batch(SERVICE, Snapshot(), [m]).outbox[0] for m in bodies]
     first, second = (decode(row.value, row.headers) for row in rows)
     assert (first.source, first.id) == (second.source, second.id)
     assert first.time != second.time

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic_core import from_json, to_json
 
 from chassis.message import Message, Parked, Record
-from chassis.parking import message_of
+from chassis.records import message_of
 from chassis.sender import partition_of
 from shared_events.catalog import BY_TYPE, ENTRIES, Entry
 from shared_events.codec import MalformedError, decode, decode_record, encode

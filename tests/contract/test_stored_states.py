@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from pydantic_core import from_json, to_json
 
-from chassis.work import adapter_of
+from chassis.decide import adapter_of
 from guarantees.declared import tables_of
 from guarantees.services import WITH_DATABASE
-from loyalty_svc import keys as redis_keys
+from loyalty_svc.store import AWARDS
 from tests.contract.stored import kinds, read
 from tests.contract.test_wire import without_additions
 from tests.domain.samples import Samples
@@ -27,7 +27,7 @@ def as_read(service: str, status: str, detail: Any) -> Any:
     text = to_json(detail).decode()
     if service in WITH_DATABASE:
         return tables_of(service)[0].state_of(status, text)
-    return redis_keys.state_of(b"1", status.encode(), text.encode()).state
+    return AWARDS.state_of(status, text)
 
 
 @pytest.mark.parametrize(("service", "status"), STORED)

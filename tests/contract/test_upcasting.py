@@ -1,6 +1,5 @@
 """A log of three versions of one event: a service that knows the newest understands all of them."""
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -12,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic_core import to_json
 
+from chassis.decide import Snapshot, cause_of, decide_batch
+from chassis.handle import Handler
 from chassis.message import Done, Message, Parked, Record, Repeated
-from chassis.parking import is_consumed, message_of
+from chassis.records import is_consumed, message_of
 from chassis.replay import Folded, fold
 from chassis.service import Service
-from chassis.work import States, heard, work_of
 from shared_events import catalog
 from shared_events.catalog import entries_of
 from shared_events.codec import IncompleteError, MalformedError, decode, encode
@@ -143,8 +143,8 @@ def test_a_service_that_knows_the_newest_takes_every_version(wire_type: str) -> 
     found = message(wire_type)
     assert is_consumed(LABELS, record(wire_type))
     assert wire_type in LABELS.wire_types
-    assert heard(found) == "parcel.weighed.v3"
-    (row,) = work_of(LABELS, States(), [found], set()).outbox
+    assert cause_of(found) == "parcel.weighed.v3"
+    (row,) = decide_batch(LABELS, Snapshot(), [found]).outbox
     labelled = decode(row.value, row.headers)
     assert labelled.event == ParcelLabelled(order_id="o-1", grams=1250)
     assert labelled.causation_id == str(event_id("o-1", VERSION_1, 1))
@@ -152,10 +152,9 @@ def test_a_service_that_knows_the_newest_takes_every_version(wire_type: str) -> 
 
 async def test_one_decision_in_two_versions_is_taken_once() -> None:
     """As when a publisher that was set back decides again after it was upgraded."""
-    store = MemoryStore(LABELS, Database(), None)
-    await store.prepare(asyncio.Event())
-    first = await store.handle([message("parcel.weighed.v1")])
-    again = await store.handle([message("parcel.weighed.v3")])
+    handler = Handler(LABELS, MemoryStore(LABELS, Database()))
+    first = await handler.handle([message("parcel.weighed.v1")])
+    again = await handler.handle([message("parcel.weighed.v3")])
     assert [type(outcome) for outcome in (*first, *again)] == [Done, Repeated]
 
 
@@ -164,9 +163,9 @@ def test_an_event_has_the_same_id_in_whatever_version_it_is_published(
 ) -> None:
     shipping = replace(LABELS, decide=lambda *_: publish(WEIGHED), evolve=lambda state, _: state)
     order = message("parcel.weighed.v1")
-    (new,) = work_of(shipping, States(), [order], set()).outbox
+    (new,) = decide_batch(shipping, Snapshot(), [order]).outbox
     known(monkeypatch, entries_of((("parcel.weighed.v1", ParcelWeighed, "shipping"),), {}))
-    (old,) = work_of(shipping, States(), [order], set()).outbox
+    (old,) = decide_batch(shipping, Snapshot(), [order]).outbox
     types = [dict(row.headers)["ce_type"] for row in (old, new)]
     assert types == [b"parcel.weighed.v1", b"parcel.weighed.v3"]
     assert dict(old.headers)["ce_id"] == dict(new.headers)["ce_id"]

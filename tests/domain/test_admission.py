@@ -6,8 +6,9 @@ from datetime import datetime, timedelta
 import pytest
 
 from chassis import clock
+from chassis.bus import Committed
+from chassis.decide import BatchResult, Snapshot
 from chassis.message import Change
-from chassis.work import States, Work
 from order_svc.admission import ENOUGH, FORGOTTEN_AFTER_S, LET_IN, Admission
 from order_svc.domain import Cancelled, Confirmed, Pending
 from tests.support.records import an_order
@@ -38,13 +39,13 @@ def time(monkeypatch: pytest.MonkeyPatch) -> Time:
 def confirm(admission: Admission, time: Time, *took_s: float) -> None:
     """A commit that confirms orders which took so long; a second later."""
     time.s += 1
-    states = States()
+    result = BatchResult(Snapshot())
     for seconds in took_s:
         placed_at = time.now() - timedelta(seconds=seconds)
         order = replace(an_order(), placed_at=placed_at)
-        states.own[order.order_id] = row = Change(Pending(order=order), 1)
+        result.own[order.order_id] = row = Change(Pending(order=order), 1)
         row.state, row.version = Confirmed(order=order), 2
-    admission.committed(Work(), states)
+    admission.committed(Committed([], result))
 
 
 def let_in(admission: Admission, asked: int = 1000) -> int:
@@ -75,10 +76,11 @@ def test_a_cancelled_order_makes_room_as_well(time: Time) -> None:
     cancelled = Cancelled(
         order=order, reason="out_of_stock", refused_by="inventory", refunded_minor=0, fee_minor=0
     )
-    states = States(own={order.order_id: (row := Change(Pending(order=order), 1))})
+    row = Change(Pending(order=order), 1)
     row.state, row.version = cancelled, 2
+    event = Committed([], BatchResult(Snapshot(), own={order.order_id: row}))
     for _ in range(2):
-        admission.committed(Work(), states)
+        admission.committed(event)
     assert let_in(admission) == 1
 
 

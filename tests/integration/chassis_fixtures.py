@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
@@ -15,27 +14,32 @@ import pytest
 import loyalty_svc.service
 import shipping_svc.service
 from chassis import migrations
-from chassis.errors import ConcurrentChangeError
-from chassis.message import Message, Outcome
-from chassis.postgres import PostgresStore
-from chassis.postgres_operations import PostgresOperations
+from chassis.decide import BatchResult
+from chassis.handle import Handler
+from chassis.message import Message
+from chassis.postgres.inspection import PostgresInspection
+from chassis.postgres.state_tables import SharedTable, StateTable
+from chassis.postgres.store import PostgresStore
+from chassis.postgres.unit import PostgresUnit
+from chassis.redis.inspection import RedisInspection
+from chassis.redis.store import RedisStore
 from chassis.service import Service
-from chassis.state_tables import SharedTable, StateTable
-from chassis.store import Operations
-from loyalty_svc.operations import RedisOperations
-from loyalty_svc.store import RedisStore
+from chassis.settings import ALL_FAST_PATHS, FastPath
+from loyalty_svc.store import LAYOUT
 from saga_cli.topology import BY_NAME, Addresses
 from shared_events.payment import PaymentCaptured
 from shared_events.shipping import ShipmentCreated
 from shared_events.values import Order
 from shipping_svc.store import SHIPMENTS
 from simulation.database import Database
-from simulation.memory_operations import MemoryOperations
+from simulation.memory_inspection import MemoryInspection
 from simulation.memory_store import MemoryStore
+from simulation.memory_unit import MemoryUnit
+from tests.support.opened import Opened
 from tests.support.records import a_message
 from tests.support.waiting import until_async
 
-Connect = Callable[[Service], Awaitable[Any]]
+Connect = Callable[[Service], Awaitable[Opened]]
 OFFSETS = itertools.count()
 ROOT: Final = Path(__file__).parents[2]
 
@@ -46,7 +50,6 @@ class Kind:
 
     service: Service
     connect: Connect
-    operations: Callable[[Any], Operations]
     first: Callable[[Order], Message]
 
     def failing_on(self, order_id: str) -> Service:
@@ -86,52 +89,54 @@ def kind_of(request: pytest.FixtureRequest, home: Home = SHIPPING) -> Kind:
     """The kind that a fixture's parameter names. Memory starts no server."""
     match request.param:
         case "memory" | "memory, reading" as how:
-            return in_memory(home, trusting=how == "memory")
+            return in_memory(home, paths_of(how))
         case "redis":
             return on_redis(request.getfixturevalue("addresses"))
         case how:
             addresses = request.getfixturevalue("addresses")
-            return on_postgres(addresses, home, trusting=how == "postgres")
+            return on_postgres(addresses, home, paths_of(how))
 
 
-def on_postgres(addresses: Addresses, home: Home = SHIPPING, *, trusting: bool = True) -> Kind:
-    """Without trust in what it knows, every batch is read before it is decided."""
+def paths_of(how: str) -> frozenset[FastPath]:
+    """Reading, every batch is read before it is decided, and all fast paths are off."""
+    return frozenset() if how.endswith("reading") else ALL_FAST_PATHS
+
+
+def on_postgres(
+    addresses: Addresses, home: Home = SHIPPING, fast_paths: frozenset[FastPath] = ALL_FAST_PATHS
+) -> Kind:
     url = addresses.database_url(BY_NAME[home.service.name])
     migrated = False
 
-    async def connect(service: Service) -> PostgresStore:
+    async def connect(service: Service) -> Opened:
         nonlocal migrated
         if not migrated:
             await migrations.migrate(ROOT / f"{home.service.name}_svc" / "migrations", url)
             migrated = True
         store = await PostgresStore.connect(service, home.own, home.shared, url)
-        if not trusting:
-            store.known.doubt(math.inf)
-        return store
+        return Opened.of(service, store, PostgresInspection(store), fast_paths=fast_paths)
 
-    return Kind(home.service, connect, PostgresOperations, _captured)
+    return Kind(home.service, connect, _captured)
 
 
 def on_redis(addresses: Addresses) -> Kind:
-    async def connect(service: Service) -> RedisStore:
+    async def connect(service: Service) -> Opened:
         url = f"{addresses.redis_url}/0"
-        store = await RedisStore.connect(service, url, addresses.kafka_bootstrap)
+        store = await RedisStore.connect(service, LAYOUT, url, addresses.kafka_bootstrap)
         await store.prepare(asyncio.Event())
-        return store
+        return Opened.of(service, store, RedisInspection(store))
 
-    return Kind(loyalty_svc.service.SERVICE, connect, RedisOperations, _created)
+    return Kind(loyalty_svc.service.SERVICE, connect, _created)
 
 
-def in_memory(home: Home = SHIPPING, *, trusting: bool = True) -> Kind:
+def in_memory(home: Home = SHIPPING, fast_paths: frozenset[FastPath] = ALL_FAST_PATHS) -> Kind:
     database = Database(statement=_others_come_between)
 
-    async def connect(service: Service) -> MemoryStore:
+    async def connect(service: Service) -> Opened:
         store = MemoryStore(service, database, home.shared)
-        if not trusting:
-            store.known.doubt(math.inf)
-        return store
+        return Opened.of(service, store, MemoryInspection(store), fast_paths=fast_paths)
 
-    return Kind(home.service, connect, MemoryOperations, _captured)
+    return Kind(home.service, connect, _captured)
 
 
 async def _others_come_between(_statement: str) -> None:
@@ -151,32 +156,47 @@ async def two(kind: Kind) -> AsyncIterator[tuple[Any, Any]]:
         await store.close()
 
 
+@dataclass(frozen=True)
+class _Within:
+    """Units of work that are all one, in a transaction that others open and end."""
+
+    unit: Any
+
+    @asynccontextmanager
+    async def begin(self, *, is_retry: bool = False) -> AsyncIterator[Any]:
+        del is_retry
+        yield self.unit
+
+
+class _Uncommitted(MemoryUnit):
+    """Has written all, and commits with its transaction."""
+
+    async def commit(self, result: BatchResult) -> None:
+        await self.write(result)
+
+
 @asynccontextmanager
-async def held(store: Any, *messages: Message, rolled_back: bool = False) -> AsyncIterator[None]:
+async def held(
+    opened: Opened, *messages: Message, rolled_back: bool = False
+) -> AsyncIterator[None]:
     """A transaction that has written all and is open for the length of the block."""
+    store = opened.store
     with suppress(TakenBackError):
         async with store.transaction() as transaction:
-            await store._decide(transaction, messages, ())
+            unit: Any = (
+                _Uncommitted(transaction, store.shared)
+                if isinstance(store, MemoryStore)
+                else PostgresUnit(transaction, store.own, store.shared)
+            )
+            await Handler(store.service, _Within(unit)).handle(messages)
             yield
             if rolled_back:
                 raise TakenBackError
 
 
-async def started_over(store: Any, waiter: asyncio.Task[list[Outcome]], message: Message) -> Any:
-    """What came of the second of two: who decided by what it knew reads it now, others are told to."""
-    if math.isinf(store.known._doubted_until):
-        with pytest.raises(ConcurrentChangeError):
-            await waiter
-        return (await store.handle([message]))[0]
-    try:
-        (outcome,) = await waiter
-    except ConcurrentChangeError:
-        (outcome,) = await store.handle([message])
-    return outcome
-
-
-async def shared_row(store: PostgresStore | MemoryStore, key: str) -> Any:
+async def shared_row(opened: Opened, key: str) -> Any:
     """What a row that orders share holds."""
+    store = opened.store
     if isinstance(store, MemoryStore):
         return store.database.shared[key]
     assert store.shared is not None
@@ -184,8 +204,9 @@ async def shared_row(store: PostgresStore | MemoryStore, key: str) -> Any:
         return (await store.shared.load(connection, [key]))[key]
 
 
-async def timeline(store: PostgresStore | MemoryStore, key: str) -> list[tuple[str, str]]:
+async def timeline(opened: Opened, key: str) -> list[tuple[str, str]]:
     """What an order's timeline says: heard and said."""
+    store = opened.store
     if isinstance(store, MemoryStore):
         return [(t.heard, t.said) for t in store.database.timeline.values() if t.key == key]
     query = "SELECT heard, said FROM timeline WHERE order_id = $1 ORDER BY id"
@@ -193,8 +214,9 @@ async def timeline(store: PostgresStore | MemoryStore, key: str) -> list[tuple[s
         return [tuple(row) for row in await connection.fetch(query, key)]
 
 
-async def waiting(store: PostgresStore | MemoryStore) -> int:
+async def waiting(opened: Opened) -> int:
     """How many transactions of the store's database wait for a lock."""
+    store = opened.store
     if isinstance(store, MemoryStore):
         return sum(t.waits_for is not None for t in store.database.open)
     query = (
@@ -205,19 +227,20 @@ async def waiting(store: PostgresStore | MemoryStore) -> int:
         return int(await connection.fetchval(query))
 
 
-async def waits(store: Any, waiter: asyncio.Task[Any]) -> None:
+async def waits(opened: Opened, waiter: asyncio.Task[Any]) -> None:
     """Return when the waiter is held up by a lock."""
 
     async def is_held_up() -> int:
         assert not waiter.done(), "it did not wait"
-        return await waiting(store)
+        return await waiting(opened)
 
     await until_async(is_held_up, 20, "a transaction that waits")
     assert not waiter.done()
 
 
-async def cut(store: PostgresStore | MemoryStore) -> None:
+async def cut(opened: Opened) -> None:
     """The server ends the session that leads; returns when the client has seen it."""
+    store = opened.store
     if isinstance(store, MemoryStore):
         store.database.disconnected(store)
         return

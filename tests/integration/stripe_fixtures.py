@@ -13,9 +13,10 @@ import pytest
 import payment_svc
 from chaos.fake_stripe import API_KEY, SECRET, FakeStripe, signed
 from chassis import migrations
+from chassis.bus import Acknowledged, Sent
 from chassis.message import OutboxRow
-from chassis.postgres import PostgresStore
-from chassis.postgres_operations import PostgresOperations
+from chassis.postgres.inspection import PostgresInspection
+from chassis.postgres.store import PostgresStore
 from chassis.runtime import Node, Part, assemble
 from chassis.service import EffectRunner, Provider
 from payment_svc import api
@@ -49,14 +50,12 @@ class Desk:
     async def relay(self) -> None:
         """What waits in the outbox is published, and effects that waited for it are due."""
         assert await self.store.lead()
-        rows = await self.store.pending(10_000)
+        rows = (await self.store.pending(10_000)).rows
         self.sent += [row for _, row in rows]
         await self.store.acknowledge([id_ for id_, _ in rows])
-        relay = self.node.relay
-        for sent in relay.on_sent if rows else ():
-            sent(rows)
-        for published in relay.on_published if rows else ():
-            published([row for _, row in rows])
+        if rows:
+            self.node.core.bus.publish(Sent(rows))
+            self.node.core.bus.publish(Acknowledged([row for _, row in rows]))
 
     async def _relaying(self, stopping: asyncio.Event) -> None:
         while not stopping.is_set():
@@ -86,7 +85,7 @@ class Desk:
     async def reserved(self, **changes: Any) -> Order:
         """A neighbour holds the stock: the money is owed."""
         order = an_order(**changes)
-        await self.store.handle([a_message(StockReserved(order=order))])
+        await self.node.core.handler.handle([a_message(StockReserved(order=order))])
         return order
 
     async def cancelled(self, order: Order, fee_minor: int = 0) -> None:
@@ -97,7 +96,7 @@ class Desk:
             refused_by="order",
             restocking_fee_minor=fee_minor,
         )
-        await self.store.handle([a_message(event)])
+        await self.node.core.handler.handle([a_message(event)])
 
     async def state(self, order: Order) -> Any:
         async with self.store.reading() as connection:
@@ -183,7 +182,7 @@ async def desk(
     outside = StripeProvider.connect(settings.stripe, settings.provider_timeout_s)
     runners: dict[str, EffectRunner] = {"Capture": outside.capture, "Refund": outside.refund}
     provider = Provider("stripe", runners, 50, settings.provider_timeout_s)
-    node = assemble(SERVICE, settings, store, PostgresOperations(store), provider)
+    node = assemble(SERVICE, settings, store, PostgresInspection(store), provider)
     transport = httpx.ASGITransport(api.make(node, store, settings), raise_app_exceptions=False)
     try:
         async with httpx.AsyncClient(transport=transport, base_url="http://payment") as http:

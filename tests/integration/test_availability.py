@@ -3,7 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -11,13 +13,15 @@ from redis.asyncio import Redis
 import inventory_svc
 from chassis import clock, ids, migrations
 from chassis.message import Done, Message
-from chassis.postgres import PostgresStore
+from chassis.postgres.inspection import PostgresInspection
+from chassis.postgres.store import PostgresStore
 from inventory_svc.availability import Availability
 from inventory_svc.messages import SetStock
 from inventory_svc.service import SERVICE
 from inventory_svc.store import RESERVATIONS, STOCK
 from saga_cli.stack.servers import Servers
 from saga_cli.topology import BY_NAME
+from tests.support.opened import Opened
 from tests.support.records import TRACE
 from tests.support.servers import private_servers
 from tests.support.waiting import until_async
@@ -29,29 +33,45 @@ def servers() -> Iterator[Servers]:
         yield made
 
 
+@dataclass(frozen=True)
+class Shop:
+    """The cache, and the store whose commits it follows."""
+
+    availability: Availability
+    opened: Opened
+
+    async def of(self, skus: list[str]) -> dict[str, int]:
+        return await self.availability.of(skus)
+
+    @property
+    def redis(self) -> Any:
+        return self.availability.redis
+
+
 @pytest.fixture
-async def shop(servers: Servers) -> AsyncIterator[Availability]:
+async def shop(servers: Servers) -> AsyncIterator[Shop]:
     url = servers.addresses.database_url(BY_NAME["inventory"])
     await migrations.migrate(Path(inventory_svc.__file__ or "").parent / "migrations", url)
     store = await PostgresStore.connect(SERVICE, RESERVATIONS, STOCK, url)
     redis = Redis.from_url(f"{servers.addresses.redis_url}/1", socket_timeout=2)
     availability = Availability(store, redis)
-    store.on_commit.append(availability.told)
-    yield availability
+    opened = Opened.of(SERVICE, store, PostgresInspection(store))
+    opened.core.bus.committed.append(availability.committed)
+    yield Shop(availability, opened)
     await redis.aclose()
     await store.close()
 
 
 @asynccontextmanager
-async def _refreshing(shop: Availability) -> AsyncIterator[None]:
+async def _refreshing(shop: Shop) -> AsyncIterator[None]:
     stopping = asyncio.Event()
-    running = asyncio.create_task(shop.run(stopping))
+    running = asyncio.create_task(shop.availability.run(stopping))
     yield
     stopping.set()
     await running
 
 
-async def _set(shop: Availability, sku: str, on_hand: int) -> None:
+async def _set(shop: Shop, sku: str, on_hand: int) -> None:
     message = Message(
         id=ids.derived_id(ids.new_id()),
         key=sku,
@@ -59,21 +79,21 @@ async def _set(shop: Availability, sku: str, on_hand: int) -> None:
         at=clock.now(),
         traceparent=TRACE,
     )
-    (outcome,) = await shop.store.handle([message])
+    (outcome,) = await shop.opened.handle([message])
     assert isinstance(outcome, Done)
 
 
-async def _cached(shop: Availability, sku: str) -> int | None:
+async def _cached(shop: Shop, sku: str) -> int | None:
     await shop.redis.connection_pool.disconnect()  # those of before a restart are of no use
     value = await shop.redis.get(f"availability:{sku}")
     return None if value is None else int(value)
 
 
-async def _has_cached(shop: Availability, sku: str, count: int) -> bool:
+async def _has_cached(shop: Shop, sku: str, count: int) -> bool:
     return await _cached(shop, sku) == count
 
 
-async def test_an_emptied_cache_answers_right_and_is_filled_again(shop: Availability) -> None:
+async def test_an_emptied_cache_answers_right_and_is_filled_again(shop: Shop) -> None:
     await _set(shop, "CUP", 7)
     assert await shop.of(["CUP", "NO-SUCH"]) == {"CUP": 7}
     assert await _cached(shop, "CUP") == 7
@@ -83,7 +103,7 @@ async def test_an_emptied_cache_answers_right_and_is_filled_again(shop: Availabi
 
 
 async def test_a_change_while_the_cache_was_away_reaches_it_when_it_is_back(
-    shop: Availability, servers: Servers
+    shop: Shop, servers: Servers
 ) -> None:
     """Its old figure is on its disk and comes back with it."""
     await _set(shop, "VASE", 7)
@@ -98,7 +118,7 @@ async def test_a_change_while_the_cache_was_away_reaches_it_when_it_is_back(
         assert await shop.of(["VASE"]) == {"VASE": 3}
 
 
-async def test_a_full_cache_is_no_reason_not_to_answer(shop: Availability) -> None:
+async def test_a_full_cache_is_no_reason_not_to_answer(shop: Shop) -> None:
     await _set(shop, "RUG", 5)
     await shop.redis.config_set("maxmemory", 1)
     assert await shop.of(["RUG"]) == {"RUG": 5}

@@ -13,13 +13,13 @@ import pytest
 
 from chassis.errors import TransientError
 from chassis.message import Done
-from chassis.postgres import PostgresStore
 from saga_cli.topology import Addresses
 from tests.integration.chassis_fixtures import Kind, on_postgres
+from tests.support.opened import Opened
 from tests.support.records import an_order
 
 
-async def _every_session(store: PostgresStore, harm: Callable[[Any], Awaitable[object]]) -> None:
+async def _every_session(store: Opened, harm: Callable[[Any], Awaitable[object]]) -> None:
     """Harm all that are open, but not a leader's, which is none of the pool's now."""
     async with AsyncExitStack() as held:
         sessions = [
@@ -56,8 +56,8 @@ def kind(addresses: Addresses) -> Kind:
 
 
 @pytest.fixture
-async def store(kind: Kind) -> AsyncIterator[PostgresStore]:
-    opened: PostgresStore = await kind.connect(kind.service)
+async def store(kind: Kind) -> AsyncIterator[Opened]:
+    opened = await kind.connect(kind.service)
     yield opened
     await opened.close()
 
@@ -74,7 +74,7 @@ async def _soon(ask: Callable[[], Awaitable[Any]], most: int) -> Any:
 
 @each_way
 async def test_a_batch_goes_well_in_new_sessions(
-    store: PostgresStore, kind: Kind, harm: Callable[[Any], Awaitable[object]]
+    store: Opened, kind: Kind, harm: Callable[[Any], Awaitable[object]]
 ) -> None:
     await store.handle([kind.first(an_order())])  # so that its statements are prepared
     await _every_session(store, harm)
@@ -84,7 +84,7 @@ async def test_a_batch_goes_well_in_new_sessions(
 
 @each_way
 async def test_one_look_is_enough_to_replace_them_all(
-    store: PostgresStore, kind: Kind, harm: Callable[[Any], Awaitable[object]]
+    store: Opened, kind: Kind, harm: Callable[[Any], Awaitable[object]]
 ) -> None:
     """Not one failure a session: the gauges are measured where nobody writes."""
     await store.backlog()
@@ -96,7 +96,7 @@ async def test_one_look_is_enough_to_replace_them_all(
 
 @each_way
 async def test_a_leader_leads_again_in_a_new_session(
-    store: PostgresStore, kind: Kind, harm: Callable[[Any], Awaitable[object]]
+    store: Opened, kind: Kind, harm: Callable[[Any], Awaitable[object]]
 ) -> None:
     """Its session holds the lock: on a server that takes no writes the lock is worth nothing."""
     assert await _soon(store.lead, 5)
@@ -110,7 +110,7 @@ async def test_a_leader_leads_again_in_a_new_session(
 
 
 async def test_a_session_that_cannot_write_is_not_taken_up(
-    addresses: Addresses, kind: Kind, store: PostgresStore
+    addresses: Addresses, kind: Kind, store: Opened
 ) -> None:
     """A new one is asked first; the error says why there is none."""
     async with store.reading() as connection:

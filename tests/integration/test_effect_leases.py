@@ -6,8 +6,8 @@ from typing import Final
 import pytest
 
 from chaos.fake_stripe import fake_stripe
-from chassis.postgres import PostgresStore
-from chassis.postgres_types import Connection
+from chassis.postgres.store import PostgresStore
+from chassis.postgres.types import Connection
 from payment_svc.service import SERVICE
 from saga_cli.topology import Addresses
 from tests.integration.stripe_fixtures import Desk, desk

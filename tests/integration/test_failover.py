@@ -16,13 +16,15 @@ import pytest
 from chassis import migrations
 from chassis.errors import TransientError
 from chassis.message import Done
-from chassis.postgres import PostgresStore
+from chassis.postgres.inspection import PostgresInspection
+from chassis.postgres.store import PostgresStore
 from saga_cli.declared import migrations_of
 from saga_cli.stack import ports, postgres, servers
 from saga_cli.stack.processes import ChildProcess
 from shipping_svc.service import SERVICE
 from shipping_svc.store import SHIPMENTS
 from tests.integration.chassis_fixtures import _captured
+from tests.support.opened import Opened
 from tests.support.records import an_order
 from tests.support.waiting import until, until_async
 
@@ -101,15 +103,15 @@ def _copy(folders: list[Path], primary: str) -> None:
 
 
 @pytest.fixture
-async def store(pair: Pair) -> AsyncIterator[PostgresStore]:
+async def store(pair: Pair) -> AsyncIterator[Opened]:
     await migrations.migrate(migrations_of("shipping"), pair.url)
-    opened = await PostgresStore.connect(SERVICE, SHIPMENTS, None, pair.url)
-    yield opened
-    await opened.close()
+    made = await PostgresStore.connect(SERVICE, SHIPMENTS, None, pair.url)
+    yield Opened.of(SERVICE, made, PostgresInspection(made))
+    await made.close()
 
 
 async def test_a_store_goes_on_with_the_standby_that_was_promoted(
-    pair: Pair, store: PostgresStore
+    pair: Pair, store: Opened
 ) -> None:
     first = an_order()
     assert isinstance((await store.handle([_captured(first)]))[0], Done)
@@ -125,11 +127,11 @@ async def test_a_store_goes_on_with_the_standby_that_was_promoted(
     assert (await store.backlog())["outbox_rows"] > 0
 
 
-async def _decides(store: PostgresStore) -> bool:
+async def _decides(store: Opened) -> bool:
     return isinstance(await _outcome(store), Done)
 
 
-async def _outcome(store: PostgresStore) -> object:
+async def _outcome(store: Opened) -> object:
     try:
         return (await store.handle([_captured(an_order())]))[0]
     except TransientError as error:

@@ -11,9 +11,9 @@ import pytest
 from pydantic_core import from_json
 from redis.asyncio import Redis
 
+from chassis.decide import adapter_of
 from chassis.message import Change
 from chassis.service import Service
-from chassis.work import adapter_of
 from guarantees.declared import tables_of
 from guarantees.services import WITH_DATABASE
 from saga_cli.log.reader import read

@@ -12,11 +12,10 @@ import pytest
 from chassis import clock, keeping
 from chassis.errors import ClockInDoubtError
 from chassis.message import Done, Message, OutboxRow
-from chassis.postgres import PostgresStore
-from loyalty_svc import keys
-from loyalty_svc.store import RedisStore
+from loyalty_svc.store import KEYS
 from saga_cli.topology import Addresses
 from tests.integration.chassis_fixtures import OFFSETS, SHIPPING, Kind, on_postgres, on_redis
+from tests.support.opened import Opened
 from tests.support.records import an_order
 from tests.support.waiting import until_async
 
@@ -43,7 +42,7 @@ TODAY = "SELECT (now() AT TIME ZONE 'UTC')::date"
 MARK = "UPDATE clock_marks SET seen_at = now() + $1::interval, doubted_at = now() + $2::interval"
 
 
-async def without_partitions(store: PostgresStore) -> None:
+async def without_partitions(store: Opened) -> None:
     async with store.reading() as connection:
         for (name,) in await connection.fetch(keeping.PARTITIONS):
             await connection.execute(f"DROP TABLE {name}")
@@ -52,23 +51,23 @@ async def without_partitions(store: PostgresStore) -> None:
 
 
 @pytest.fixture
-async def store(addresses: Addresses) -> AsyncIterator[PostgresStore]:
+async def store(addresses: Addresses) -> AsyncIterator[Opened]:
     kind = on_postgres(addresses, SHIPPING)
-    opened: PostgresStore = await kind.connect(kind.service)
+    opened = await kind.connect(kind.service)
     await without_partitions(opened)
     yield opened
     await without_partitions(opened)
     await opened.close()
 
 
-async def today(store: PostgresStore) -> date:
+async def today(store: Opened) -> date:
     """The database's."""
     async with store.reading() as connection:
         found: date = await connection.fetchval(TODAY)
     return found
 
 
-async def put(store: PostgresStore, key: str, days: int = 0) -> str:
+async def put(store: Opened, key: str, days: int = 0) -> str:
     """Published so many days from now."""
     noon = datetime.combine(await today(store), time(12), UTC)
     async with store.reading() as connection:
@@ -76,12 +75,12 @@ async def put(store: PostgresStore, key: str, days: int = 0) -> str:
     return await place_of(store, key)
 
 
-async def place_of(store: PostgresStore, key: str) -> str:
+async def place_of(store: Opened, key: str) -> str:
     async with store.reading() as connection:
         return str(await connection.fetchval(WHERE, key))
 
 
-async def a_partition(store: PostgresStore, days: int) -> str:
+async def a_partition(store: Opened, days: int) -> str:
     day = await today(store) + timedelta(days=days)
     limits = {"start": day, "end": day + timedelta(days=1)}
     async with store.transaction() as connection:
@@ -90,7 +89,7 @@ async def a_partition(store: PostgresStore, days: int) -> str:
 
 
 async def test_a_day_without_a_partition_is_caught_and_moved_into_its_own(
-    store: PostgresStore,
+    store: Opened,
 ) -> None:
     day = await today(store)
     assert await put(store, "early") == "published_default"
@@ -103,7 +102,7 @@ async def test_a_day_without_a_partition_is_caught_and_moved_into_its_own(
     assert kept == ["early", "tomorrow", "later"]
 
 
-async def test_what_was_kept_long_enough_goes_with_its_day(store: PostgresStore) -> None:
+async def test_what_was_kept_long_enough_goes_with_its_day(store: Opened) -> None:
     for days in (-9, -8, -7, -6):
         name = await a_partition(store, days)
         assert await put(store, f"{-days} days", days) == name
@@ -119,7 +118,7 @@ async def test_what_was_kept_long_enough_goes_with_its_day(store: PostgresStore)
 
 @pytest.mark.parametrize("off_by", [timedelta(days=40), timedelta(days=-40), timedelta(minutes=6)])
 async def test_a_process_whose_clock_is_wrong_deletes_nothing(
-    store: PostgresStore, monkeypatch: pytest.MonkeyPatch, off_by: timedelta
+    store: Opened, monkeypatch: pytest.MonkeyPatch, off_by: timedelta
 ) -> None:
     """Neither what it would take for old, nor what is old."""
     await put(store, "old", -30)
@@ -137,7 +136,7 @@ async def test_a_process_whose_clock_is_wrong_deletes_nothing(
 
 @pytest.mark.parametrize("seen", [timedelta(days=-40), timedelta(days=40)], ids=["on", "back"])
 async def test_after_a_jump_of_the_databases_clock_nothing_is_deleted_for_a_day(
-    store: PostgresStore, seen: timedelta
+    store: Opened, seen: timedelta
 ) -> None:
     await store.tend()
     await put(store, "old", -30)
@@ -159,34 +158,33 @@ async def test_redis_lets_go_by_its_own_clock_and_not_at_all_by_one_in_doubt(
     addresses: Addresses, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kind, now = on_redis(addresses), clock.now
-    opened: RedisStore = await kind.connect(kind.service)
-    await opened.redis.delete(keys.PUBLISHED, keys.CLOCK)
+    opened = await kind.connect(kind.service)
+    await opened.redis.delete(KEYS.published, KEYS.clock)
     row: dict[Any, Any] = {"t": "t", "k": "k", "v": "", "h": "[]"}
     hours = [int((now() - timedelta(hours=h)).timestamp() * 1000) for h in (8 * 24, 6 * 24)]
     for at in hours:
-        await opened.redis.xadd(keys.PUBLISHED, row, id=f"{at}-0")
+        await opened.redis.xadd(KEYS.published, row, id=f"{at}-0")
     for off_by in (timedelta(days=40), timedelta(days=-40)):
         with monkeypatch.context() as turned:
             turned.setattr(clock, "now", lambda off_by=off_by: now() + off_by)
             with pytest.raises(ClockInDoubtError, match="this process's"):
                 await opened.tend()
-    await opened.redis.hset(keys.CLOCK, "seen", str(hours[0]))
+    await opened.redis.hset(KEYS.clock, "seen", str(hours[0]))
     for _ in range(2):
         with pytest.raises(ClockInDoubtError, match="clock jumped"):
             await opened.tend()
-    assert await opened.redis.xlen(keys.PUBLISHED) == 2
-    await opened.redis.hset(keys.CLOCK, "jumped", str(hours[1]))
+    assert await opened.redis.xlen(KEYS.published) == 2
+    await opened.redis.hset(KEYS.clock, "jumped", str(hours[1]))
     await opened.tend()
-    assert await opened.redis.xlen(keys.PUBLISHED) == 1
-    await opened.redis.delete(keys.PUBLISHED, keys.CLOCK)
+    assert await opened.redis.xlen(KEYS.published) == 1
+    await opened.redis.delete(KEYS.published, KEYS.clock)
     await opened.close()
 
 
-async def test_instances_tend_side_by_side_while_relays_go_on(store: PostgresStore) -> None:
+async def test_instances_tend_side_by_side_while_relays_go_on(store: Opened) -> None:
     """Whoever is second does nothing, and no row waits for a partition."""
     row = OutboxRow("t", "side-by-side", b"", [])
-    async with store.transaction() as connection:
-        await store._publish(connection, [row] * 50)
+    await store.put([row] * 50)
     await until_async(store.lead, what="the lead")
 
     async def relay() -> None:
@@ -204,26 +202,26 @@ def kind(addresses: Addresses) -> Kind:
 
 
 @pytest.fixture
-async def remembering(kind: Kind) -> AsyncIterator[PostgresStore]:
-    opened: PostgresStore = await kind.connect(kind.service)
+async def remembering(kind: Kind) -> AsyncIterator[Opened]:
+    opened = await kind.connect(kind.service)
     async with opened.reading() as connection:
         await connection.execute("TRUNCATE inbox, idempotency_keys, clock_marks")
     yield opened
     await opened.close()
 
 
-async def remember(store: PostgresStore, days: float, rows: int, query: str = REMEMBER) -> None:
+async def remember(store: Opened, days: float, rows: int, query: str = REMEMBER) -> None:
     async with store.reading() as connection:
         await connection.execute(query, timedelta(days=days), rows)
 
 
-async def remembered(store: PostgresStore) -> tuple[int, int]:
+async def remembered(store: Opened) -> tuple[int, int]:
     query = "SELECT (SELECT count(*) FROM inbox), (SELECT count(*) FROM idempotency_keys)"
     async with store.reading() as connection:
         return tuple(await connection.fetchrow(query))
 
 
-async def all_forgotten(store: PostgresStore) -> list[int]:
+async def all_forgotten(store: Opened) -> list[int]:
     chunks = []
     while some := await store.forget():
         chunks.append(some)
@@ -231,23 +229,23 @@ async def all_forgotten(store: PostgresStore) -> list[int]:
 
 
 async def test_what_was_heard_long_ago_is_forgotten_and_the_rest_is_not(
-    remembering: PostgresStore,
+    remembering: Opened,
 ) -> None:
     for query in (REMEMBER, ANSWER):
         for days, rows in ((400, 2), (30.01, 3), (29.99, 5), (0, 7)):
             await remember(remembering, days, rows, query)
     assert await all_forgotten(remembering) == [10]
     assert await remembered(remembering) == (12, 12)
-    remembering.inbox_keep_days = 1
+    remembering.store.inbox_keep_days = 1
     assert await all_forgotten(remembering) == [10]
     assert await remembered(remembering) == (7, 7)
 
 
 async def test_two_instances_forget_more_than_a_chunk_while_messages_come_in(
-    kind: Kind, remembering: PostgresStore
+    kind: Kind, remembering: Opened
 ) -> None:
     await remember(remembering, 31, 2 * keeping.FORGOTTEN_AT_ONCE + 5000)
-    other: PostgresStore = await kind.connect(kind.service)
+    other = await kind.connect(kind.service)
     heard = [kind.first(an_order()) for _ in range(50)]
 
     async def hear() -> None:
@@ -262,7 +260,7 @@ async def test_two_instances_forget_more_than_a_chunk_while_messages_come_in(
 
 
 async def test_old_rows_are_found_by_an_index_and_no_more_is_read(
-    remembering: PostgresStore,
+    remembering: Opened,
 ) -> None:
     for day in range(10):
         await remember(remembering, 40 - day, 2000)
@@ -284,14 +282,14 @@ def nodes_of(plan: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 async def test_a_message_that_comes_again_after_it_was_forgotten_changes_nothing(
-    kind: Kind, remembering: PostgresStore
+    kind: Kind, remembering: Opened
 ) -> None:
     order = an_order()
     message = kind.first(order)
     assert isinstance((await remembering.handle([message]))[0], Done)
     async with remembering.reading() as connection:
         before = await connection.fetchrow(OF_AN_ORDER, order.order_id)
-    other: PostgresStore = await kind.connect(kind.service)
+    other = await kind.connect(kind.service)
     for store in (remembering, other):
         async with store.reading() as connection:
             await connection.execute("UPDATE inbox SET seen_at = now() - interval '31 days'")

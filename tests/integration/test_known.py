@@ -2,26 +2,33 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from chassis import clock, ids
+from chassis.decide import published_by
 from chassis.message import Claim, Done, Message, Parked, Repeated
-from chassis.state_tables import StateTable
-from chassis.work import published_by
+from chassis.postgres.unit import PostgresUnit
+from chassis.recent_outbox import RecentOutboxRows
+from chassis.records import unreadable
+from chassis.state_cache import StateCache
 from inventory_svc import service as inventory
+from inventory_svc.domain import Absent
 from inventory_svc.messages import ReceiveStock, SetStock
 from inventory_svc.store import RESERVATIONS, STOCK
 from order_svc import service as order_service
 from order_svc.messages import CancelOrder
 from order_svc.store import ORDERS, PRODUCTS
 from saga_cli.topology import Addresses
+from shared_events.decision import impossible, nothing
 from shared_events.loyalty import PointsAwarded
-from shared_events.order import OrderConfirmed, OrderPlaced
+from shared_events.order import OrderCancellationRequested, OrderConfirmed, OrderPlaced
 from shared_events.payment import PaymentDeclined
 from shared_events.values import Line, Order
 from shipping_svc.messages import Booked
+from simulation.memory_unit import MemoryUnit
 from tests.integration.chassis_fixtures import (
     OFFSETS,
     Home,
@@ -33,9 +40,10 @@ from tests.integration.chassis_fixtures import (
 )
 from tests.integration.chassis_fixtures import two as pair
 from tests.integration.test_transactions import command, outbox, placing, priced
+from tests.support.opened import Opened
 from tests.support.records import a_message, an_order
 
-Two = tuple[Any, Any]
+Two = tuple[Opened, Opened]
 
 
 @pytest.fixture(params=["postgres", "memory"])
@@ -62,14 +70,27 @@ async def orders(request: pytest.FixtureRequest) -> AsyncIterator[Two]:
         await store.close()
 
 
-def by_memory_alone(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def by_memory_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """From now on it must not read anything before it decides."""
 
     async def read(*_: Any) -> Any:
         raise AssertionError("it looked something up")
 
-    monkeypatch.setattr(store, "_decide", read)
-    monkeypatch.setattr(StateTable, "load", read)
+    for unit in (PostgresUnit, MemoryUnit):
+        monkeypatch.setattr(unit, "read", read)
+        monkeypatch.setattr(unit, "read_shared", read)
+
+
+def cache(opened: Opened) -> StateCache:
+    units = opened.core.handler.units
+    assert isinstance(units, StateCache)
+    return units
+
+
+def recent(opened: Opened) -> RecentOutboxRows:
+    outbox = opened.core.outbox
+    assert isinstance(outbox, RecentOutboxRows)
+    return outbox
 
 
 def wanting(sku: str, quantity: int = 1) -> Order:
@@ -104,7 +125,7 @@ async def test_an_order_that_it_wrote_and_stock_that_it_knows_are_not_read_again
 ) -> None:
     first, _ = two
     sku = await stocked(first, 3)
-    by_memory_alone(first, monkeypatch)
+    by_memory_alone(monkeypatch)
     order, other = wanting(sku), wanting(sku, quantity=5)
     (reserved, rejected) = await first.handle([placed(order), placed(other)])
     assert published_by(reserved) == ("stock.reserved.v1",)
@@ -158,6 +179,27 @@ async def test_what_changes_nothing_by_a_state_that_is_no_more_is_decided_anew(o
     assert published_by(outcome) == ("order.cancellation_refused.v1",)
 
 
+async def test_an_order_that_is_taken_for_absent_is_decided_anew_when_another_has_it(
+    kind: Kind,
+) -> None:
+    """The first looks nothing up for a message that orders begin with, and would do nothing."""
+
+    def begun(state: Any, message: Any, at: Any) -> Any:
+        if isinstance(state.reservation, Absent):
+            return nothing("not begun")
+        return impossible("begun before")
+
+    idle, other = (
+        await kind.connect(replace(inventory.SERVICE, decide=begun)),
+        await kind.connect(inventory.SERVICE),
+    )
+    order = wanting(await stocked(other, 1))
+    await other.handle([about(OrderCancellationRequested(order_id=order.order_id, reason="x"))])
+    assert await idle.handle([placed(order)]) == [Parked("begun before")]
+    await idle.close()
+    await other.close()
+
+
 async def test_the_last_piece_is_sold_once_whoever_knew_of_it(two: Two) -> None:
     first, second = two
     sku = await stocked(first, 1)
@@ -208,7 +250,7 @@ async def test_it_does_not_overtake_what_another_has_parked(two: Two) -> None:
     assert isinstance(parked, Parked)
     record = confirmed(order).record
     assert record is not None
-    await second.handle([], [(record, "malformed")])
+    await second.handle([unreadable(record, "malformed")])
     (waiting,) = await first.handle([declined(order)])
     assert isinstance(waiting, Parked)
 
@@ -220,21 +262,21 @@ async def test_after_a_surprise_it_reads_for_a_time(
     sku = await stocked(first, 9)
     await second.handle([placed(wanting(sku))])
     await first.handle([placed(wanting(sku))])
-    assert not first.known.is_trusted
+    assert not cache(first).is_trusted
     now = clock.monotonic()
     monkeypatch.setattr(clock, "monotonic", lambda: now + 60)
-    assert first.known.is_trusted
-    by_memory_alone(first, monkeypatch)
+    assert cache(first).is_trusted
+    by_memory_alone(monkeypatch)
     await first.handle([placed(wanting(sku))])
 
 
 async def test_it_knows_so_many_orders_and_no_more(two: Two) -> None:
     first, _ = two
     sku = await stocked(first, 100)
-    first.known.rows_max = 3
+    cache(first).rows_max = 3
     orders = [wanting(sku) for _ in range(5)]
     await first.handle([placed(order) for order in orders])
-    assert len(first.known._own) == 3
+    assert len(cache(first)._own) == 3
     outcomes = await first.handle([confirmed(order) for order in orders])
     assert {published_by(outcome) for outcome in outcomes} == {("stock.committed.v1",)}
 
@@ -244,17 +286,18 @@ async def test_the_relay_is_given_its_own_rows_and_looks_where_others_may_have_b
 ) -> None:
     first, second = two
     sku = await stocked(first, 9)
-    assert first.at_hand(10) is None, "it does not lead"
-    first.fresh.others_s = 0  # what other tests have left is looked past
+    rows = recent(first)
+    assert not rows.is_complete, "it does not lead"
+    rows.others_s, rows.look_s = 0, 60  # what other tests have left is looked past
     await outbox(first)
-    assert first.at_hand(10_000) is not None
+    assert rows.is_complete
     order, theirs = wanting(sku), wanting(sku)
     await first.handle([placed(order)])
-    assert [row.key for _, row in first.at_hand(10_000)][-1] == order.order_id
+    assert [row.key for _, row in await first.pending(10_000)][-1] == order.order_id
     await second.handle([placed(theirs)])
     (outcome,) = await first.handle([confirmed(theirs)])
     assert published_by(outcome) == ("stock.committed.v1",)
-    assert first.at_hand(10_000) is None, "it has read what another wrote"
+    assert not rows.is_complete, "it has read what another wrote"
     assert await outbox(first, theirs.order_id) == [
         (theirs.order_id, "stock.reserved.v1"),
         (theirs.order_id, "stock.committed.v1"),

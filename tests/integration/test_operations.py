@@ -9,11 +9,12 @@ import pytest
 from pydantic_core import from_json
 
 from chassis.message import Done, Message, OperatorAction, Parked, Record
-from chassis.parking import message_of
-from chassis.store import Operations, Redriven, Store
+from chassis.records import message_of, unreadable
+from chassis.redrive import Redriven
 from shared_events.decision import Decision
 from shared_events.values import Order
 from tests.integration.chassis_fixtures import OFFSETS, Kind, kind_of
+from tests.support.opened import Opened
 from tests.support.records import an_order
 
 BEHIND = "waits behind a parked message of its key"
@@ -33,11 +34,9 @@ class Parking:
 
     order: Order
     records: list[Record]
-    broken: Store
-    repaired: Store
-    failing: Operations
+    broken: Opened
     """Of the code that has the bug still."""
-    working: Operations
+    repaired: Opened
 
     @property
     def key(self) -> str:
@@ -57,11 +56,10 @@ async def parking(kind: Kind) -> AsyncIterator[Parking]:
     broken = await kind.connect(kind.failing_on(order.order_id))
     repaired = await kind.connect(kind.service)
     messages = [_odd(kind.first(order)), _another(kind, order), _another(kind, order)]
-    outcomes = await broken.handle(messages, ())
+    outcomes = await broken.handle(messages)
     assert outcomes == [Parked(BUG), Parked(BEHIND), Parked(BEHIND)]
     records = [message.record for message in messages if message.record is not None]
-    operations = kind.operations(broken), kind.operations(repaired)
-    yield Parking(order, records, broken, repaired, *operations)
+    yield Parking(order, records, broken, repaired)
     await broken.close()
     await repaired.close()
 
@@ -86,7 +84,7 @@ def _another(kind: Kind, order: Order) -> Message:
 
 
 async def test_a_dead_letter_is_the_original_byte_for_byte(parking: Parking) -> None:
-    letters = await parking.working.dead_letters(parking.key)
+    letters = await parking.repaired.inspection.dead_letters(parking.key)
     assert [letter.record for letter in letters] == parking.records
     assert [(x.first_reason, x.last_reason, x.attempts) for x in letters] == [
         (BUG, BUG, 1),
@@ -103,9 +101,9 @@ async def test_a_redrive_that_fails_counts_and_keeps_the_first_and_the_last_erro
     parking: Parking, kind: Kind
 ) -> None:
     for attempts in (2, 3):
-        done = await parking.failing.redrive(parking.key, "ann")
+        done = await parking.broken.redrive(parking.key, "ann")
         assert [redriven.outcome for redriven in done] == [Parked(BUG)]
-        first, second, _ = await parking.working.dead_letters(parking.key)
+        first, second, _ = await parking.repaired.inspection.dead_letters(parking.key)
         assert (first.attempts, first.first_reason, first.last_reason) == (attempts, BUG, BUG)
         assert (second.attempts, second.last_reason) == (1, BEHIND)
         assert first.last_tried_at > first.parked_at
@@ -115,96 +113,101 @@ async def test_a_redrive_that_fails_counts_and_keeps_the_first_and_the_last_erro
         raise ValueError("another bug")
 
     changed = await kind.connect(replace(kind.service, decide=other))
-    await kind.operations(changed).redrive(parking.key, "ann")
-    first = (await parking.working.dead_letters(parking.key))[0]
+    await changed.redrive(parking.key, "ann")
+    first = (await parking.repaired.inspection.dead_letters(parking.key))[0]
     assert (first.attempts, first.first_reason) == (4, BUG)
     assert first.last_reason == "ValueError: another bug"
-    assert await parking.working.actions(parking.key) == []
+    assert await parking.repaired.inspection.actions(parking.key) == []
     await changed.close()
 
 
 async def test_a_dry_run_says_what_would_be_published_and_changes_nothing(
     parking: Parking, kind: Kind
 ) -> None:
-    letters = await parking.working.dead_letters(parking.key)
+    letters = await parking.repaired.inspection.dead_letters(parking.key)
     outbox = await parking.outbox()
-    done = await parking.working.redrive(parking.key, "ann", dry_run=True)
+    done = await parking.repaired.redrive(parking.key, "ann", dry_run=True)
     assert [(r.id, type(r.outcome), r.published) for r in done] == [
         (letters[0].id, Done, PUBLISHED[kind.service.name]),
         (letters[1].id, Done, ()),
         (letters[2].id, Done, ()),
     ]
-    failed = await parking.failing.redrive(parking.key, "ann", dry_run=True)
+    failed = await parking.broken.redrive(parking.key, "ann", dry_run=True)
     assert failed == [Redriven(letters[0].id, Parked(BUG))]
-    assert await parking.working.dead_letters(parking.key) == letters
+    assert await parking.repaired.inspection.dead_letters(parking.key) == letters
     assert await parking.outbox() == outbox
-    assert (await parking.working.whereabouts(parking.key)).state == "Absent"
-    assert await parking.working.actions(parking.key) == []
+    assert (await parking.repaired.inspection.whereabouts(parking.key)).state == "Absent"
+    assert await parking.repaired.inspection.actions(parking.key) == []
 
 
 async def test_a_redrive_goes_in_order_publishes_removes_and_is_written_down(
     parking: Parking, kind: Kind
 ) -> None:
-    letters = await parking.working.dead_letters(parking.key)
+    letters = await parking.repaired.inspection.dead_letters(parking.key)
     copies = [f"{kind.service.name}.dead-letters"] * 3
     assert await parking.outbox() == copies
-    done = await parking.working.redrive(parking.key, "ann", note="repaired")
+    done = await parking.repaired.redrive(parking.key, "ann", note="repaired")
     assert [r.id for r in done] == [letter.id for letter in letters]
     assert [r.published for r in done] == [PUBLISHED[kind.service.name], (), ()]
-    assert await parking.working.dead_letters(parking.key) == []
-    assert parking.key not in await parking.working.parked_keys()
+    assert await parking.repaired.inspection.dead_letters(parking.key) == []
+    assert parking.key not in await parking.repaired.inspection.parked_keys()
     assert await parking.outbox() == [*copies, f"{kind.service.name}.events"]
-    actions = [action for _, action in await parking.working.actions(parking.key)]
+    actions = [action for _, action in await parking.repaired.inspection.actions(parking.key)]
     assert [(a.by, a.action, a.key, a.note) for a in actions] == [
         ("ann", "redrive", parking.key, "repaired")
     ] * 3
     assert [_original(action) for action in actions] == parking.records
-    assert await parking.working.redrive(parking.key, "ann") == []
-    assert await parking.repaired.handle([_message(parking, 0)], ()) != []
+    assert await parking.repaired.redrive(parking.key, "ann") == []
+    assert await parking.repaired.handle([_message(parking, 0)]) != []
     assert await parking.outbox() == [*copies, f"{kind.service.name}.events"]
 
 
 async def test_two_operators_at_the_same_time_publish_once(parking: Parking, kind: Kind) -> None:
-    both = (parking.working.redrive(parking.key, who) for who in ("ann", "bob"))
+    both = (parking.repaired.redrive(parking.key, who) for who in ("ann", "bob"))
     await asyncio.gather(*both, return_exceptions=True)
-    await parking.working.redrive(parking.key, "ann")
+    await parking.repaired.redrive(parking.key, "ann")
     assert (await parking.outbox()).count(f"{kind.service.name}.events") == 1
-    assert len(await parking.working.actions(parking.key)) == 3
+    assert len(await parking.repaired.inspection.actions(parking.key)) == 3
 
 
 async def test_of_two_who_discard_one_message_one_has_done_it(parking: Parking) -> None:
-    first, *rest = await parking.working.dead_letters(parking.key)
-    both = (parking.working.discard(parking.key, who, "bad", first.id) for who in ("ann", "bob"))
+    first, *rest = await parking.repaired.inspection.dead_letters(parking.key)
+    both = (
+        parking.repaired.inspection.discard(parking.key, who, "bad", first.id)
+        for who in ("ann", "bob")
+    )
     assert (await asyncio.gather(*both)).count(None) == 1
-    assert await parking.working.dead_letters(parking.key) == rest
-    assert len(await parking.working.actions(parking.key)) == 1
+    assert await parking.repaired.inspection.dead_letters(parking.key) == rest
+    assert len(await parking.repaired.inspection.actions(parking.key)) == 1
 
 
 @pytest.mark.parametrize("which", [0, 1], ids=["the head", "by id"])
 async def test_a_discarded_message_is_kept_in_the_audit_trail(parking: Parking, which: int) -> None:
-    letters = await parking.working.dead_letters(parking.key)
+    letters = await parking.repaired.inspection.dead_letters(parking.key)
     id_ = letters[which].id if which else ""
-    discarded = await parking.working.discard(parking.key, "bob", "sent twice", id_)
+    discarded = await parking.repaired.inspection.discard(parking.key, "bob", "sent twice", id_)
     assert discarded == letters[which]
     del letters[which]
-    assert await parking.working.dead_letters(parking.key) == letters
-    (action,) = [action for _, action in await parking.working.actions(parking.key)]
+    assert await parking.repaired.inspection.dead_letters(parking.key) == letters
+    (action,) = [action for _, action in await parking.repaired.inspection.actions(parking.key)]
     assert (action.by, action.action, action.note) == ("bob", "discard", "sent twice")
     assert _original(action) == parking.records[which]
-    assert await parking.working.discard(parking.key, "bob", "again", discarded.id) is None
+    assert (
+        await parking.repaired.inspection.discard(parking.key, "bob", "again", discarded.id) is None
+    )
     for _ in letters:
-        await parking.working.discard(parking.key, "bob", "all of them")
-    assert parking.key not in await parking.working.parked_keys()
+        await parking.repaired.inspection.discard(parking.key, "bob", "all of them")
+    assert parking.key not in await parking.repaired.inspection.parked_keys()
 
 
 async def test_whereabouts_tell_the_state_and_what_waits(parking: Parking, kind: Kind) -> None:
-    found = await parking.working.whereabouts(parking.key)
+    found = await parking.repaired.inspection.whereabouts(parking.key)
     assert (found.state, found.outbox_rows, len(found.parked)) == ("Absent", 3, 3)
     assert 0 <= found.outbox_oldest_s < 60
-    await parking.working.redrive(parking.key, "ann")
-    found = await parking.working.whereabouts(parking.key)
+    await parking.repaired.redrive(parking.key, "ann")
+    found = await parking.repaired.inspection.whereabouts(parking.key)
     assert (found.state, found.outbox_rows, found.parked) == (STATE[kind.service.name], 4, ())
-    nobody = await parking.working.whereabouts("nobody")
+    nobody = await parking.repaired.inspection.whereabouts("nobody")
     assert (nobody.state, nobody.outbox_rows, nobody.parked) == ("Absent", 0, ())
     assert nobody.owed == ()
 
@@ -214,9 +217,9 @@ async def test_keys_are_told_the_longest_parked_first(kind: Kind) -> None:
     store = await kind.connect(kind.service)
     for order in orders:
         record = replace(_message_of(kind, order), value=b"{", key=order.order_id.encode())
-        await store.handle([], [(record, "malformed")])
+        await store.handle([unreadable(record, "malformed")])
     mine = {order.order_id for order in orders}
-    told = [key for key in await kind.operations(store).parked_keys() if key in mine]
+    told = [key for key in await store.inspection.parked_keys() if key in mine]
     assert told == [order.order_id for order in orders]
     await store.close()
 
@@ -245,8 +248,8 @@ def _original(action: OperatorAction) -> Record:
 async def test_a_record_is_marked_to_be_stepped_over_with_who_and_why(kind: Kind) -> None:
     store = await kind.connect(kind.service)
     place = ("shipping.events", 3, next(OFFSETS))
-    await kind.operations(store).skip(*place, "eve", "it kills the process")
+    await store.inspection.skip(*place, "eve", "it kills the process")
     assert place in await store.skipped()
-    trail = await kind.operations(store).actions(f"shipping.events:3:{place[2]}")
+    trail = await store.inspection.actions(f"shipping.events:3:{place[2]}")
     assert [(x.by, x.action, x.note) for _, x in trail] == [("eve", "skip", "it kills the process")]
     await store.close()

@@ -11,7 +11,6 @@ from chassis import ids
 from chassis.effects import REFUSED_S
 from chassis.errors import TransientError
 from chassis.message import HANDED_S, REFUSED, Done, Message, PendingEffect
-from chassis.store import Store
 from order_svc.messages import CancelOrder, CartLine, DeadlinePassed, PlaceOrder, PriceProduct
 from order_svc.service import SERVICE
 from order_svc.store import ORDERS, PRODUCTS
@@ -20,6 +19,7 @@ from payment_svc.store import PAYMENTS
 from shared_events.inventory import StockReserved
 from shared_events.loyalty import PointsAwarded
 from tests.integration.chassis_fixtures import Home, Kind, kind_of
+from tests.support.opened import Opened
 from tests.support.records import TRACE, a_message, an_order
 from tests.support.relaying import due, relayed
 
@@ -53,7 +53,7 @@ def command(key: str, body: Any) -> Message:
     )
 
 
-async def place(store: Store, patience: timedelta) -> str:
+async def place(store: Opened, patience: timedelta) -> str:
     order_id, sku = ids.new_id(), "CLOCK"
     price = PriceProduct(sku=sku, name="Clock", price_minor=1000, currency="EUR")
     order = PlaceOrder(
@@ -66,22 +66,22 @@ async def place(store: Store, patience: timedelta) -> str:
         postal_code="10115",
         patience=patience,
     )
-    await store.handle([command(sku, price)], ())
-    (outcome,) = await store.handle([command(order_id, order)], ())
+    await store.handle([command(sku, price)])
+    (outcome,) = await store.handle([command(order_id, order)])
     assert isinstance(outcome, Done), outcome
     return order_id
 
 
-async def leased(store: Store, key: str, lease_s: float = 60) -> list[PendingEffect]:
+async def leased(store: Opened, key: str, lease_s: float = 60) -> list[PendingEffect]:
     found = await due(store, TIMERS, 10_000, lease_s)
     return [effect for effect in found if effect.key == key]
 
 
-async def owed(kind: Kind, store: Store, key: str) -> tuple[PendingEffect, ...]:
-    return (await kind.operations(store).whereabouts(key)).owed
+async def owed(kind: Kind, store: Opened, key: str) -> tuple[PendingEffect, ...]:
+    return (await store.inspection.whereabouts(key)).owed
 
 
-async def test_a_timer_is_not_due_before_its_time(kind: Kind, store: Store) -> None:
+async def test_a_timer_is_not_due_before_its_time(kind: Kind, store: Opened) -> None:
     order_id = await place(store, timedelta(hours=1))
     assert await leased(store, order_id) == []
     (timer,) = await owed(kind, store, order_id)
@@ -89,7 +89,7 @@ async def test_a_timer_is_not_due_before_its_time(kind: Kind, store: Store) -> N
     assert abs(timer.due_at - datetime.now(UTC) - timedelta(hours=1)) < timedelta(minutes=1)
 
 
-async def test_what_is_due_is_one_instances_until_its_lease_is_over(store: Store) -> None:
+async def test_what_is_due_is_one_instances_until_its_lease_is_over(store: Opened) -> None:
     order_id = await place(store, timedelta(seconds=-1))
     (timer,) = await leased(store, order_id, lease_s=2)
     assert (timer.id, timer.tries) == (f"{order_id}:deadlinepassed:1", 1)
@@ -104,9 +104,9 @@ async def test_what_an_operator_wants_at_once_is_asked_now_and_written_down(
     payment: Kind,
 ) -> None:
     store = await payment.connect(payment.service)
-    operations = payment.operations(store)
+    operations = store.inspection
     order = an_order()
-    await store.handle([a_message(StockReserved(order=order))], ())
+    await store.handle([a_message(StockReserved(order=order))])
     (effect,) = [e for e in await due(store, ("Capture",), 10_000, 60) if e.key == order.order_id]
     await store.postpone(effect, 3600, "the provider is away")
     assert await operations.expedite(order.order_id, "ada") == 1
@@ -120,7 +120,7 @@ async def test_what_an_operator_wants_at_once_is_asked_now_and_written_down(
 
 async def test_what_a_provider_refuses_as_it_stands_is_counted_and_not_due(payment: Kind) -> None:
     store, order = await payment.connect(payment.service), an_order()
-    await store.handle([a_message(StockReserved(order=order))], ())
+    await store.handle([a_message(StockReserved(order=order))])
     (effect,) = [e for e in await due(store, ("Capture",), 10_000, 60) if e.key == order.order_id]
     before = (await store.backlog())["effects_needing_attention"]
     await store.postpone(effect, 0, "ProviderError: 500")
@@ -129,13 +129,13 @@ async def test_what_a_provider_refuses_as_it_stands_is_counted_and_not_due(payme
     assert (await store.backlog())["effects_needing_attention"] == before + 1
     (kept,) = await owed(payment, store, order.order_id)
     assert kept.needs_attention
-    assert await payment.operations(store).expedite(order.order_id, "ops") == 1
+    assert await store.inspection.expedite(order.order_id, "ops") == 1
     await store.close()
 
 
 async def test_nobody_outside_is_asked_for_what_is_not_in_the_log(payment: Kind) -> None:
     store, order = await payment.connect(payment.service), an_order()
-    await store.handle([a_message(StockReserved(order=order))], ())
+    await store.handle([a_message(StockReserved(order=order))])
     found = await store.due_effects(("Capture",), 10_000, 60)
     assert order.order_id not in {effect.key for effect in found}
     assert await relayed(store) > 0
@@ -144,13 +144,13 @@ async def test_nobody_outside_is_asked_for_what_is_not_in_the_log(payment: Kind)
     await store.close()
 
 
-async def test_only_the_kinds_asked_for_are_leased(store: Store) -> None:
+async def test_only_the_kinds_asked_for_are_leased(store: Opened) -> None:
     order_id = await place(store, timedelta(seconds=-1))
     assert await due(store, ("Capture",), 10_000, 60) == []
     assert len(await leased(store, order_id)) == 1
 
 
-async def test_what_is_postponed_keeps_its_error_and_comes_later(kind: Kind, store: Store) -> None:
+async def test_what_is_postponed_keeps_its_error_and_comes_later(kind: Kind, store: Opened) -> None:
     order_id = await place(store, timedelta(seconds=-1))
     (timer,) = await leased(store, order_id, lease_s=0)
     await store.postpone(timer, 3600, "the provider is away")
@@ -160,15 +160,17 @@ async def test_what_is_postponed_keeps_its_error_and_comes_later(kind: Kind, sto
 
 
 @pytest.mark.parametrize("ends", ["confirmed", "cancelled"])
-async def test_a_settled_order_needs_its_timer_no_more(kind: Kind, store: Store, ends: str) -> None:
+async def test_a_settled_order_needs_its_timer_no_more(
+    kind: Kind, store: Opened, ends: str
+) -> None:
     order_id = await place(store, timedelta(hours=1))
     award = PointsAwarded(order_id=order_id, customer_id="alice", points=1)
     cancel = command(order_id, CancelOrder(order_id=order_id))
-    await store.handle([a_message(award) if ends == "confirmed" else cancel], ())
+    await store.handle([a_message(award) if ends == "confirmed" else cancel])
     assert await owed(kind, store, order_id) == ()
 
 
-async def test_the_outcome_of_a_timer_is_decided_once(kind: Kind, store: Store) -> None:
+async def test_the_outcome_of_a_timer_is_decided_once(kind: Kind, store: Opened) -> None:
     order_id = await place(store, timedelta(seconds=-1))
     (timer,) = await leased(store, order_id)
     outcome = Message(
@@ -179,7 +181,7 @@ async def test_the_outcome_of_a_timer_is_decided_once(kind: Kind, store: Store) 
         traceparent=timer.traceparent,
         effect_id=timer.id,
     )
-    first, second = [(await store.handle([outcome], ()))[0] for _ in range(2)]
+    first, second = [(await store.handle([outcome]))[0] for _ in range(2)]
     assert isinstance(first, Done)
     assert [event.reason for event in first.events] == ["deadline_exceeded"]
     assert type(second).__name__ == "Repeated"
@@ -187,7 +189,7 @@ async def test_the_outcome_of_a_timer_is_decided_once(kind: Kind, store: Store) 
 
 
 async def test_two_writers_of_one_price_do_not_publish_one_revision_twice(
-    store: Store,
+    store: Opened,
 ) -> None:
     sku = ids.new_id()
     prices = [PriceProduct(sku=sku, name="x", price_minor=n, currency="EUR") for n in range(20)]
@@ -196,7 +198,7 @@ async def test_two_writers_of_one_price_do_not_publish_one_revision_twice(
         message = command(sku, price)
         while True:
             try:
-                (outcome,) = await store.handle([message], ())
+                (outcome,) = await store.handle([message])
             except TransientError:
                 continue
             assert isinstance(outcome, Done)
@@ -206,7 +208,7 @@ async def test_two_writers_of_one_price_do_not_publish_one_revision_twice(
     assert sorted(revisions) == list(range(1, 21))
 
 
-async def test_the_freshest_come_first_when_it_is_a_probe(store: Store) -> None:
+async def test_the_freshest_come_first_when_it_is_a_probe(store: Opened) -> None:
     old = await place(store, timedelta(seconds=-1))
     for effect in await due(store, TIMERS, 10_000, 60):
         if effect.key == old:
@@ -225,11 +227,11 @@ async def test_who_leads_the_relay_owes_what_it_takes_with_a_first_lease(
     """It learns when the intent is in the log, and asks then without looking here."""
     store, order = await payment.connect(payment.service), an_order()
     told: list[PendingEffect] = []
-    store.takes = frozenset({"Capture"})
-    store.on_commit.append(lambda work, _states: told.extend(work.effects))
+    store.core.handler.leased = lambda: frozenset({"Capture"} if store.core.outbox.leads else ())
+    store.core.bus.committed.append(lambda event: told.extend(event.result.effects))
     if leases:
         assert await store.lead()
-    await store.handle([a_message(StockReserved(order=order))], ())
+    await store.handle([a_message(StockReserved(order=order))])
     (effect,) = await owed(payment, store, order.order_id)
     assert [e.tries for e in told] == [effect.tries] == [leases]
     assert effect.due_at is not None
@@ -241,7 +243,7 @@ async def test_who_leads_the_relay_owes_what_it_takes_with_a_first_lease(
 
 
 async def test_what_is_owed_and_done_with_in_one_batch_is_owed_no_more(
-    kind: Kind, store: Store
+    kind: Kind, store: Opened
 ) -> None:
     """An order that is cancelled in the batch that places it has no deadline left."""
     await place(store, timedelta(hours=1))
@@ -257,6 +259,6 @@ async def test_what_is_owed_and_done_with_in_one_batch_is_owed_no_more(
         patience=timedelta(hours=1),
     )
     cancel = CancelOrder(order_id=order_id)
-    outcomes = await store.handle([command(order_id, order), command(order_id, cancel)], ())
+    outcomes = await store.handle([command(order_id, order), command(order_id, cancel)])
     assert [type(outcome) for outcome in outcomes] == [Done, Done]
     assert await owed(kind, store, order_id) == ()

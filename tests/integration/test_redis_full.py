@@ -1,7 +1,8 @@
-"""A real Redis that has no memory left, and must not evict: it refuses whole messages (rule R11)."""
+"""A real Redis that has no memory left, and must not evict: it refuses whole batches (rule R11)."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from typing import Any, Final
 
 import pytest
@@ -10,12 +11,15 @@ from redis.asyncio import Redis
 from chassis import kafka
 from chassis.errors import TransientError
 from chassis.message import Done, Message
-from loyalty_svc import keys
+from chassis.records import unreadable
+from chassis.redis.inspection import RedisInspection
+from chassis.redis.store import RedisStore
 from loyalty_svc.service import SERVICE
-from loyalty_svc.store import RedisStore
+from loyalty_svc.store import KEYS, LAYOUT
 from saga_cli.stack import ports, servers
 from shared_events.shipping import ShipmentCreated
 from tests.simulation.loyalty import Published
+from tests.support.opened import Opened
 from tests.support.records import a_message, an_order
 from tests.support.waiting import until
 
@@ -46,10 +50,11 @@ async def redis(url: str) -> AsyncIterator[Redis]:
 
 
 @pytest.fixture
-async def store(url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[RedisStore]:
+async def store(url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Opened]:
     monkeypatch.setattr(kafka, "reading", Published().reading)
-    opened = await RedisStore.connect(SERVICE, url, "none")
-    await opened.prepare(asyncio.Event())
+    store = await RedisStore.connect(SERVICE, LAYOUT, url, "none")
+    await store.prepare(asyncio.Event())
+    opened = Opened.of(SERVICE, store, RedisInspection(store))
     yield opened
     await opened.close()
 
@@ -75,13 +80,11 @@ async def _done(redis: Redis) -> int:
     customers = [key async for key in redis.scan_iter("loyalty:customer:*", count=1000)]
     points = [int(await redis.hget(key, "points") or 0) for key in customers]
     assert sum(points) == len(orders) * 10
-    assert await redis.xlen(keys.OUTBOX) == len(orders)
+    assert await redis.xlen(KEYS.outbox) == len(orders)
     return len(orders)
 
 
-async def _until_full(
-    store: RedisStore, batches: Iterator[list[Message]]
-) -> tuple[int, list[Message]]:
+async def _until_full(store: Opened, batches: Iterator[list[Message]]) -> tuple[int, list[Message]]:
     """How many batches went well, and the one that did not."""
     for number, batch in enumerate(batches):
         try:
@@ -94,14 +97,14 @@ async def _until_full(
 
 
 async def test_what_finds_no_memory_is_left_undone_and_done_when_there_is_some_again(
-    store: RedisStore, redis: Redis
+    store: Opened, redis: Redis
 ) -> None:
     used = (await redis.info("memory"))["used_memory"]
     await redis.config_set("maxmemory", used + ROOM_BYTES)
     batches = _batches()
     whole, batch = await _until_full(store, batches)
     done = await _done(redis)
-    assert 0 < whole * BATCH <= done < (whole + 1) * BATCH
+    assert 0 < done == whole * BATCH
     await redis.config_set("maxmemory", used)
     with pytest.raises(TransientError, match="OutOfMemory"):
         await store.handle(batch)
@@ -109,5 +112,29 @@ async def test_what_finds_no_memory_is_left_undone_and_done_when_there_is_some_a
 
     await redis.config_set("maxmemory", 0)
     outcomes = await store.handle(batch)
-    assert sum(isinstance(outcome, Done) for outcome in outcomes) == (whole + 1) * BATCH - done
+    assert all(isinstance(outcome, Done) for outcome in outcomes)
     assert await _done(redis) == (whole + 1) * BATCH
+
+
+async def test_a_person_can_make_room_in_a_full_redis(store: Opened, redis: Redis) -> None:
+    """What removes more than it adds is done without memory: discards, and rows that Kafka refused."""
+    bad = next(_batches())[0].record
+    assert bad is not None
+    letters = [replace(bad, offset=n, value=b"{" * 1000) for n in range(2)]
+    await store.handle([unreadable(record, "malformed") for record in letters])
+    assert await store.lead()
+    (first, _), (second, _) = await store.pending(10)
+    await store.refuse({first: "too large", second: "too large"})
+    await redis.config_set("maxmemory", (await redis.info("memory"))["used_memory"] // 2)
+    with pytest.raises(TransientError, match="OutOfMemory"):
+        await store.handle(next(_batches()))
+    operations = store.inspection
+    assert await operations.release(first, "ann", "the topic takes it now")
+    assert await operations.drop(second, "ann", "never")
+    for _ in letters:
+        assert await operations.discard(bad.subject, "ann", "no event")
+    assert await operations.parked_keys() == []
+    assert await operations.refused(10) == []
+    assert await redis.xlen(KEYS.outbox) == 1
+    actions = [action.action for _, action in await operations.actions(bad.subject)]
+    assert actions == ["release", "drop", "discard", "discard"]

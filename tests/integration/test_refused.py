@@ -9,7 +9,7 @@ import httpx
 import pytest
 from redis import Redis
 
-from loyalty_svc import keys
+from loyalty_svc.store import KEYS
 from saga_cli.stack.services import Services
 from saga_cli.topology import BY_NAME
 from tests.support.saga import operating
@@ -26,7 +26,7 @@ def put(services: Services, name: str, key: str) -> None:
     with Redis.from_url(services.addresses.redis_url) as redis:
         for value in (TOO_LARGE, b"small"):
             row: dict[Any, Any] = {"t": "loyalty.dead-letters", "k": key, "v": value, "h": "[]"}
-            redis.xadd(keys.OUTBOX, row)
+            redis.xadd(KEYS.outbox, row)
 
 
 def listed(services: Services, name: str, key: str) -> list[dict[str, Any]]:

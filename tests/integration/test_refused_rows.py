@@ -27,8 +27,7 @@ async def put(store: Any, *places: tuple[str, str]) -> list[str]:
     """A row of each topic and key, after all that was there; their ids."""
     assert await store.lead()
     rows = [OutboxRow(topic, key, b"{}", []) for topic, key in places]
-    async with store.transaction() as transaction:
-        await store._publish(transaction, rows)
+    await store.put(rows)
     return [id_ for id_, _ in (await store.pending(100_000))[-len(rows) :]]
 
 
@@ -52,7 +51,7 @@ async def test_nothing_waits_for_a_copy_of_a_dead_letter(kind: Kind) -> None:
 
 async def test_a_copy_that_is_refused_holds_up_no_effect_of_its_key(kind: Kind) -> None:
     store, order = await kind.connect(kind.service), an_order()
-    await store.handle([a_message(StockReserved(order=order))], ())
+    await store.handle([a_message(StockReserved(order=order))])
     assert await relayed(store)
     (copy,) = await put(store, (LETTERS, order.order_id))
     await store.refuse({copy: "too large"})

@@ -9,9 +9,8 @@ import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 
 from chassis import kafka
-from chassis.consumer import Consumer
 from chassis.message import Record
-from chassis.parking import is_at_home
+from chassis.records import is_at_home
 from chassis.relay import Relay
 from saga_cli.log.reader import LogEvent, read
 from saga_cli.stack.servers import Servers
@@ -52,7 +51,7 @@ async def test_a_low_id_that_commits_late_is_still_published(servers: Servers, k
     import asyncpg  # noqa: PLC0415
 
     store = await kind.connect(kind.service)
-    relay = Relay(store, servers.addresses.kafka_bootstrap, "shipping")
+    relay = Relay(store.core.outbox, servers.addresses.kafka_bootstrap, "shipping")
     assert await store.lead()
     slow, quick = an_order(), an_order()
     held = await asyncpg.connect(servers.addresses.database_url(BY_NAME["shipping"]))
@@ -63,7 +62,7 @@ async def test_a_low_id_that_commits_late_is_still_published(servers: Servers, k
         " VALUES (0, 'shipping.dead-letters', $1, 'x', '[]')",
         slow.order_id,
     )
-    await store.handle([kind.first(quick)], ())
+    await store.handle([kind.first(quick)])
     assert await relay.relay_once() == 1
     await transaction.commit()
     assert await relay.relay_once() == 1
@@ -78,16 +77,18 @@ async def test_a_producer_that_failed_is_replaced_and_the_order_is_kept(
     servers: Servers, kind: Kind
 ) -> None:
     store = await kind.connect(kind.service)
-    relay = Relay(store, servers.addresses.kafka_bootstrap, "shipping", send_timeout_s=2)
+    relay = Relay(
+        store.core.outbox, servers.addresses.kafka_bootstrap, "shipping", send_timeout_s=2
+    )
     stopping = asyncio.Event()
     running = asyncio.create_task(relay.run(stopping))
     before = [an_order() for _ in range(20)]
-    await store.handle([kind.first(order) for order in before], ())
+    await store.handle([kind.first(order) for order in before])
     await _drained(store)
     first_producer = relay.sender._producer
     servers.kafka.suspend()
     during = [an_order() for _ in range(20)]
-    await store.handle([kind.first(order) for order in during], ())
+    await store.handle([kind.first(order) for order in during])
     relay.wake.set()
     await _until(lambda: relay.sender._producer is not first_producer, 30)
     servers.kafka.resume()
@@ -115,7 +116,7 @@ async def test_rubbish_in_one_partition_loses_nothing_of_the_others(
     await producer.send_and_wait("payment.events", b"no key", None, partition=2)
     await producer.stop()
     store = await kind.connect(kind.service)
-    consumer = Consumer(kind.service, store, bootstrap)
+    consumer = store.consumer(bootstrap)
     stopping = asyncio.Event()
     running = asyncio.create_task(consumer.run(stopping))
     keys = {order.order_id for order in good}
@@ -125,7 +126,7 @@ async def test_rubbish_in_one_partition_loses_nothing_of_the_others(
     while {row.key for _, row in await store.pending(1000)} & keys != keys:
         assert time.monotonic() < deadline
         await asyncio.sleep(0.05)
-    assert {rubbish, ""} <= set(await kind.operations(store).parked_keys())
+    assert {rubbish, ""} <= set(await store.inspection.parked_keys())
     stopping.set()
     await running
     assert consumer.rebuilds == 0
@@ -139,7 +140,7 @@ async def test_a_consumer_that_hangs_is_thrown_away_and_goes_on(
     bootstrap = servers.addresses.kafka_bootstrap
     store = await kind.connect(kind.service)
     # as long as a member that died is waited for, and more
-    consumer = Consumer(kind.service, store, bootstrap, stall_s=10)
+    consumer = store.consumer(bootstrap, stall_s=10)
     stopping = asyncio.Event()
     running = asyncio.create_task(consumer.run(stopping))
     await asyncio.wait_for(consumer.ready.wait(), 30)
@@ -202,9 +203,9 @@ async def test_hostile_records_of_every_kind_hold_up_nothing(servers: Servers, k
         for good, partition in ((details, 0), (skipped, 2), (last, 2)):
             await _send(producer, good, partition)
     store = await kind.connect(kind.service)
-    operations = kind.operations(store)
+    operations = store.inspection
     await operations.skip("payment.events", 2, end + 1, "eve", "to be tested")
-    consumer = Consumer(kind.service, store, bootstrap)
+    consumer = store.consumer(bootstrap)
     stopping = asyncio.Event()
     running = asyncio.create_task(consumer.run(stopping))
     parked = {f"{DELIVERY_DETAILS}:0:{details_end + n}" for n in range(2)} | {skipped.subject}

@@ -12,8 +12,9 @@ import asyncpg
 import pytest
 from pydantic_core import to_json
 
-from chassis import migrations, postgres_sql
+from chassis import migrations
 from chassis.message import PendingEffect
+from chassis.postgres import sql
 from chassis.runtime import migrations_of
 from guarantees.declared import tables_of
 from guarantees.services import WITH_DATABASE
@@ -89,12 +90,12 @@ async def test_effects_are_owed_leased_postponed_and_finished(db: Any, service: 
     (leased,) = await db.fetch(old.LEASE_EFFECTS, 10, timedelta(0))
     assert tuple(leased) == (f"{KEY}:capture:1", KEY, "Capture", b"{}", TRACE, 1)
     await db.execute(old.POSTPONE, effect[0][0], timedelta(0), "TimeoutError()")
-    (row,) = await db.fetch(postgres_sql.LEASE_EFFECTS, ["Capture"], 10, SOON, "")
+    (row,) = await db.fetch(sql.LEASE_EFFECTS, ["Capture"], 10, SOON, "")
     now_leased = PendingEffect(*row)
     assert (now_leased.tries, now_leased.last_error) == (2, "TimeoutError()")
     assert now_leased.owed_since is not None
     await db.execute(old.FINISH_EFFECTS, effect[0])
-    assert await db.fetch(postgres_sql.OWED_OF, KEY) == []
+    assert await db.fetch(sql.OWED_OF, KEY) == []
 
 
 @each_database
@@ -104,7 +105,7 @@ async def test_messages_are_parked_and_redriven(db: Any, service: str) -> None:
     assert await db.fetchval(old.PARK, KEY, *place, "a bug in the rules") is None
     assert [row[0] for row in await db.fetch(old.PARKED_KEYS)] == [KEY]
     assert tuple(await db.fetchrow(old.FIRST_PARKED, KEY)) == (id_, *place)
-    (letter,) = await db.fetch(postgres_sql.LETTERS, KEY)
+    (letter,) = await db.fetch(sql.LETTERS, KEY)
     assert (letter["reason"], letter["attempts"]) == ("a bug in the rules", 1)
     assert await db.execute(old.UNPARK, id_) == "DELETE 1"
 
@@ -114,7 +115,7 @@ async def test_answers_are_kept_under_their_keys(db: Any, service: str) -> None:
     row = (["POST /checkout"], [KEY], [b"print"], [b"{}"])
     assert await db.execute(old.ANSWER, *row) == "INSERT 0 1"
     assert await db.execute(old.ANSWER, *row) == "INSERT 0 0"
-    for statement in (old.ANSWERED, postgres_sql.ANSWERED):
+    for statement in (old.ANSWERED, sql.ANSWERED):
         (found,) = await db.fetch(statement, *row[:2])
         assert tuple(found) == ("POST /checkout", KEY, b"print", b"{}")
 

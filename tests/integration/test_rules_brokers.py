@@ -12,7 +12,6 @@ from aiokafka import AIOKafkaProducer
 from chassis import kafka
 from chassis.consumer import Consumer
 from chassis.kafka import _cut_off
-from chassis.postgres import PostgresStore
 from chassis.relay import Relay
 from saga_cli.log.reader import records
 from saga_cli.stack import ports
@@ -101,7 +100,7 @@ async def test_brokers_that_come_back_on_new_addresses_are_found_again(
 ) -> None:
     name = Name(int(servers.addresses.kafka_bootstrap.split(":")[1]))
     before, after = an_order(), an_order()
-    store: PostgresStore = await kind.connect(kind.service)
+    store = await kind.connect(kind.service)
     stopping, unheard = asyncio.Event(), list[str]()
     told = asyncio.get_running_loop().set_exception_handler
     told(lambda _, context: unheard.append(f"{context}"))
@@ -112,8 +111,8 @@ async def test_brokers_that_come_back_on_new_addresses_are_found_again(
 
     async with name.serving() as bootstrap:
         # longer than the group waits for a member that died, else no client lives to be assigned
-        consumer = Consumer(kind.service, store, bootstrap, stall_s=10)
-        relay = Relay(store, bootstrap, "shipping", send_timeout_s=4)
+        consumer = store.consumer(bootstrap, stall_s=10)
+        relay = Relay(store.core.outbox, bootstrap, "shipping", send_timeout_s=4)
         running = [asyncio.create_task(part.run(stopping)) for part in (consumer, relay)]
         await pay(servers.addresses.kafka_bootstrap, kind, before)
         await until_async(lambda: published(before), what="the event before")
@@ -135,7 +134,7 @@ async def test_a_member_without_partitions_takes_over_when_the_others_die(
     bootstrap = servers.addresses.kafka_bootstrap
     stores = [await kind.connect(kind.service) for _ in range(4)]
     stopping = asyncio.Event()
-    members = [Consumer(kind.service, store, bootstrap) for store in stores]
+    members = [store.consumer(bootstrap) for store in stores]
     running = {id(m): asyncio.create_task(m.run(stopping)) for m in members}
 
     def assigned(member: Consumer) -> int:
@@ -156,7 +155,7 @@ async def test_a_member_without_partitions_takes_over_when_the_others_die(
     (own,) = (store for store in stores if store is idle.store)
 
     async def decided() -> bool:
-        return (await kind.operations(own).whereabouts(order.order_id)).state == "Booking"
+        return (await own.inspection.whereabouts(order.order_id)).state == "Booking"
 
     await until_async(decided, what="the idle member's first order")
     assert (assigned(idle), idle.rebuilds) == (12, 0)

@@ -9,7 +9,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.records_to_delete import RecordsToDelete
 from redis import Redis
 
-from loyalty_svc.keys import OFFSETS
+from loyalty_svc.store import KEYS
 from saga_cli.log.reader import records
 from saga_cli.stack.seed import seed
 from saga_cli.stack.services import Services
@@ -71,7 +71,7 @@ def test_groups_that_are_reset_to_earliest_lead_to_no_event_and_no_effect(
     assert asyncio.run(rewind(services.addresses)) >= 12 * len(SERVICES)
     redis = f"{services.addresses.redis_url}/{BY_NAME['loyalty'].redis_database}"
     with Redis.from_url(redis) as loyalty:  # its positions count, not Kafka's
-        assert loyalty.delete(OFFSETS) == 1
+        assert loyalty.delete(KEYS.offsets) == 1
     for instance in services.instances:
         instance.process.start()
     services.await_ready(services.instances)

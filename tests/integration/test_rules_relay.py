@@ -12,11 +12,12 @@ from aiokafka.protocol.admin import CreateAclsRequest, DeleteAclsRequest
 
 from chassis import kafka
 from chassis.message import BATCH_BYTES, Done, OutboxRow, Parked, Record, size_of
-from chassis.postgres import PostgresStore
+from chassis.records import unreadable
 from chassis.relay import Relay
 from saga_cli.log.reader import records
 from saga_cli.stack.servers import Servers
 from tests.integration.chassis_fixtures import Kind, on_postgres
+from tests.support.opened import Opened
 from tests.support.records import an_order
 from tests.support.servers import private_servers
 from tests.support.waiting import until_async
@@ -50,9 +51,11 @@ async def kind(servers: Servers) -> Kind:
 
 
 @asynccontextmanager
-async def relaying(kind: Kind, bootstrap: str, **settings: Any) -> AsyncIterator[tuple[Any, Relay]]:
-    store: PostgresStore = await kind.connect(kind.service)
-    relay, stopping = Relay(store, bootstrap, "shipping", **settings), asyncio.Event()
+async def relaying(
+    kind: Kind, bootstrap: str, **settings: Any
+) -> AsyncIterator[tuple[Opened, Relay]]:
+    store = await kind.connect(kind.service)
+    relay, stopping = Relay(store.core.outbox, bootstrap, "shipping", **settings), asyncio.Event()
     running = asyncio.create_task(relay.run(stopping))
     yield store, relay
     stopping.set()
@@ -74,15 +77,15 @@ async def ask(bootstrap: str, request: Any) -> None:
         await admin.close()
 
 
-async def outbox_is_empty(store: PostgresStore) -> bool:
-    return (await store.backlog())["outbox_rows"] == 0
+async def outbox_is_empty(store: Opened) -> bool:
+    return bool((await store.backlog())["outbox_rows"] == 0)
 
 
 async def test_an_event_too_large_is_parked_and_others_flow(servers: Servers, kind: Kind) -> None:
     bootstrap = servers.addresses.kafka_bootstrap
     huge, good = an_order(unknown={"note": "x" * 600_000}), an_order()
     async with relaying(kind, bootstrap) as (store, relay):
-        outcomes = await store.handle([kind.first(huge), kind.first(good)], ())
+        outcomes = await store.handle([kind.first(huge), kind.first(good)])
         assert isinstance(outcomes[0], Parked), outcomes[0]
         assert "larger than" in outcomes[0].reason
         assert isinstance(outcomes[1], Done)
@@ -103,7 +106,7 @@ async def test_the_largest_record_that_kafka_takes_is_a_dead_letter_as_it_was(
     record = Record("payment.events", 5, 0, key.encode(), value, (("ce_type", b"no.such.type"),))
     good = an_order()
     async with relaying(kind, bootstrap) as (store, relay):
-        await store.handle([kind.first(good)], [(record, "malformed: " + "?" * 900)])
+        await store.handle([kind.first(good), unreadable(record, "malformed: " + "?" * 900)])
         relay.wake.set()
         await until_async(lambda: outbox_is_empty(store), what="an empty outbox")
         assert relay.failing == ""
@@ -122,8 +125,8 @@ async def test_a_topic_that_is_forbidden_holds_up_no_other_and_flows_when_it_is_
     orders = [an_order() for _ in range(3)]
     await ask(bootstrap, CreateAclsRequest(*ACL))
     async with relaying(kind, bootstrap, batch_rows=5) as (store, relay):
-        await store.handle([], [(letter, "malformed: rubbish") for letter in letters])
-        await store.handle([kind.first(order) for order in orders], ())
+        await store.handle([unreadable(letter, "malformed: rubbish") for letter in letters])
+        await store.handle([kind.first(order) for order in orders])
         wanted = {order.order_id for order in orders}
 
         async def others_flow() -> bool:
@@ -147,15 +150,14 @@ async def test_a_row_that_kafka_never_takes_is_set_aside_and_its_key_alone_waits
     rows.insert(7, OutboxRow(EVENTS, bad, b"x" * 1_100_000, []))
     rows.insert(12, OutboxRow(EVENTS, bad, b"later", []))
     async with relaying(kind, bootstrap) as (store, relay):
-        async with store.transaction() as connection:
-            await store._publish(connection, rows)
+        await store.put(rows)
         wanted = {row.key for row in rows} - {bad}
 
         async def others_flow() -> bool:
             return wanted <= set(await keys_of(bootstrap, EVENTS))
 
         await until_async(others_flow, what="the other keys")
-        operations = kind.operations(store)
+        operations = store.inspection
         (refused,) = await operations.refused(10)
         assert (refused.row, refused.later) == (rows[7], 1)
         assert "MessageSizeTooLarge" in refused.why
@@ -177,9 +179,8 @@ async def test_a_row_that_was_set_aside_is_published_when_the_topic_takes_it(
     key = an_order().order_id
     rows = [OutboxRow(EVENTS, key, value, []) for value in (b"x" * 1_100_000, b"second", b"third")]
     async with relaying(kind, bootstrap) as (store, _):
-        async with store.transaction() as connection:
-            await store._publish(connection, rows)
-        operations = kind.operations(store)
+        await store.put(rows)
+        operations = store.inspection
 
         async def is_refused() -> bool:
             return bool(await operations.refused(1))
@@ -214,12 +215,12 @@ async def test_a_record_larger_than_the_dead_letter_topic_takes_is_copied_in_par
     record = Record("payment.events", 2, 71, key.encode(), value, headers)
     good = an_order()
     async with relaying(kind, bootstrap) as (store, relay):
-        await store.handle([], [(record, "malformed: " + "?" * 2000)])
-        await store.handle([kind.first(good)], ())
+        await store.handle([unreadable(record, "malformed: " + "?" * 2000)])
+        await store.handle([kind.first(good)])
         relay.wake.set()
         await until_async(lambda: outbox_is_empty(store), what="an empty outbox")
         assert (relay.failing, (await store.backlog())["outbox_refused"]) == ("", 0.0)
-        (parked,) = await kind.operations(store).dead_letters(key)
+        (parked,) = await store.inspection.dead_letters(key)
     assert parked.record == record
     (copy,) = [r for r in await records(bootstrap, [LETTERS]) if r.key == key.encode()]
     told = dict(copy.headers)
@@ -236,8 +237,7 @@ async def test_no_more_than_so_many_bytes_are_read_at_once(servers: Servers, kin
     async with relaying(kind, servers.addresses.kafka_bootstrap) as (store, _):
         await until_async(lambda: outbox_is_empty(store), what="an empty outbox")
     reader = await kind.connect(kind.service)
-    async with reader.transaction() as connection:
-        await reader._publish(connection, rows)
+    await reader.put(rows)
     await until_async(reader.lead, what="the lead")
     found = await reader.pending(1000)
     assert 0 < sum(size_of(row) for _, row in found) <= BATCH_BYTES

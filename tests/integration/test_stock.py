@@ -10,7 +10,6 @@ import pytest
 from chassis import ids
 from chassis.errors import TransientError
 from chassis.message import Message
-from chassis.store import Store
 from inventory_svc.messages import ReceiveStock
 from inventory_svc.service import SERVICE
 from inventory_svc.store import RESERVATIONS, STOCK
@@ -18,6 +17,7 @@ from shared_events.inventory import StockReserved
 from shared_events.order import OrderPlaced
 from shared_events.values import Line
 from tests.integration.chassis_fixtures import Home, Kind, kind_of, shared_row
+from tests.support.opened import Opened
 from tests.support.records import TRACE, a_message, an_order
 
 
@@ -27,7 +27,7 @@ def kind(request: pytest.FixtureRequest) -> Kind:
 
 
 @pytest.fixture
-async def instances(kind: Kind) -> AsyncIterator[list[Store]]:
+async def instances(kind: Kind) -> AsyncIterator[list[Opened]]:
     stores = [await kind.connect(kind.service) for _ in range(2)]
     yield stores
     for store in stores:
@@ -44,10 +44,10 @@ def _receipt(sku: str, quantity: int) -> Message:
     )
 
 
-async def _handle(store: Store, *messages: Message) -> list[Any]:
+async def _handle(store: Opened, *messages: Message) -> list[Any]:
     while True:
         try:
-            return list(await store.handle(messages, ()))
+            return list(await store.handle(messages))
         except TransientError:
             continue
 
@@ -58,7 +58,7 @@ async def _level(store: Any, sku: str) -> tuple[int, int]:
 
 
 async def test_receipts_of_a_new_sku_at_once_are_all_counted(
-    instances: list[Store],
+    instances: list[Opened],
 ) -> None:
     sku = ids.new_id()
     receipts = (_handle(instances[n % 2], _receipt(sku, 5)) for n in range(40))
@@ -66,7 +66,7 @@ async def test_receipts_of_a_new_sku_at_once_are_all_counted(
     assert await _level(instances[0], sku) == (200, 0)
 
 
-async def test_the_last_fifty_pieces_are_sold_fifty_times(instances: list[Store]) -> None:
+async def test_the_last_fifty_pieces_are_sold_fifty_times(instances: list[Opened]) -> None:
     hot, common = sorted((ids.new_id(), ids.new_id()))
     await _handle(instances[0], _receipt(hot, 50), _receipt(common, 10_000))
     lines = (

@@ -8,8 +8,9 @@ import pytest
 
 from chassis.errors import TransientError
 from chassis.message import Done, Message, Parked, Record, Repeated
-from chassis.store import Store
+from chassis.records import unreadable
 from tests.integration.chassis_fixtures import OFFSETS, Kind, kind_of
+from tests.support.opened import Opened
 from tests.support.records import an_order
 
 
@@ -19,13 +20,13 @@ def kind(request: pytest.FixtureRequest) -> Kind:
 
 
 @pytest.fixture
-async def store(kind: Kind) -> AsyncIterator[Store]:
+async def store(kind: Kind) -> AsyncIterator[Opened]:
     opened = await kind.connect(kind.service)
     yield opened
     await opened.close()
 
 
-async def _outbox(store: Store, *keys: str) -> list[str]:
+async def _outbox(store: Opened, *keys: str) -> list[str]:
     """Keys of pending rows, in their order, of these orders only."""
     while not await store.lead():
         await asyncio.sleep(0.05)
@@ -39,35 +40,35 @@ def _later(message: Message) -> Message:
     return replace(message, record=replace(message.record, offset=next(OFFSETS)))
 
 
-async def test_a_message_that_comes_again_changes_nothing(kind: Kind, store: Store) -> None:
+async def test_a_message_that_comes_again_changes_nothing(kind: Kind, store: Opened) -> None:
     order = an_order()
     message = kind.first(order)
-    first, second = await store.handle([message, _later(message)], ())
+    first, second = await store.handle([message, _later(message)])
     assert isinstance(first, Done)
     assert second == Repeated()
-    assert await store.handle([_later(message)], ()) == [Repeated()]
+    assert await store.handle([_later(message)]) == [Repeated()]
     assert await _outbox(store, order.order_id) == [order.order_id]
 
 
-async def test_a_row_leaves_the_outbox_only_when_acknowledged(kind: Kind, store: Store) -> None:
+async def test_a_row_leaves_the_outbox_only_when_acknowledged(kind: Kind, store: Opened) -> None:
     order = an_order()
-    await store.handle([kind.first(order)], ())
+    await store.handle([kind.first(order)])
     assert await _outbox(store, order.order_id) == [order.order_id]
     rows = await store.pending(100_000)
     await store.acknowledge([id_ for id_, row in rows if row.key == order.order_id])
     assert await _outbox(store, order.order_id) == []
 
 
-async def _published(store: Store, *keys: str) -> list[str]:
+async def _published(store: Opened, *keys: str) -> list[str]:
     return [row.key async for rows in store.kept() for row in rows if row.key in keys]
 
 
 async def test_what_was_acknowledged_is_kept_for_a_time_in_its_order(
-    kind: Kind, store: Store, monkeypatch: pytest.MonkeyPatch
+    kind: Kind, store: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     orders = [an_order() for _ in range(20)]
     keys = [order.order_id for order in orders]
-    await store.handle([kind.first(order) for order in orders], ())
+    await store.handle([kind.first(order) for order in orders])
     assert await _published(store, *keys) == []
     assert await _outbox(store, *keys) == keys
     rows = await store.pending(100_000)
@@ -77,18 +78,18 @@ async def test_what_was_acknowledged_is_kept_for_a_time_in_its_order(
     assert await _published(store, *keys) == keys
     kept = {row.key: row async for rows in store.kept() for row in rows}
     assert all(kept[row.key] == row for _, row in rows if row.key in keys)
-    monkeypatch.setattr(store, "keep_days", 0)
+    monkeypatch.setattr(store.store, "keep_days", 0)
     later = an_order()
-    await store.handle([kind.first(later)], ())
+    await store.handle([kind.first(later)])
     rows = await store.pending(100_000)
     await store.acknowledge([id_ for id_, row in rows if row.key == later.order_id])
     assert await _outbox(store, later.order_id) == []
     assert await _published(store, later.order_id) == []
 
 
-async def test_rows_stand_in_the_order_of_decision(kind: Kind, store: Store) -> None:
+async def test_rows_stand_in_the_order_of_decision(kind: Kind, store: Opened) -> None:
     orders = [an_order() for _ in range(50)]
-    await store.handle([kind.first(order) for order in orders], ())
+    await store.handle([kind.first(order) for order in orders])
     keys = [order.order_id for order in orders]
     assert await _outbox(store, *keys) == keys
 
@@ -99,10 +100,10 @@ async def test_owners_at_the_same_time_publish_once(kind: Kind) -> None:
     orders = [an_order() for _ in range(40)]
     batch = [kind.first(order) for order in orders]
 
-    async def handle(store: Store) -> None:
+    async def handle(store: Opened) -> None:
         while True:
             try:
-                await store.handle(batch, ())
+                await store.handle(batch)
             except TransientError:
                 continue
             return
@@ -121,7 +122,7 @@ async def test_a_failing_message_holds_up_its_key_alone_and_is_redriven_in_order
     poisoned, good = an_order(), [an_order() for _ in range(100)]
     broken = await kind.connect(kind.failing_on(poisoned.order_id))
     first = kind.first(poisoned)
-    outcomes = await broken.handle([first, *(kind.first(order) for order in good)], ())
+    outcomes = await broken.handle([first, *(kind.first(order) for order in good)])
     assert isinstance(outcomes[0], Parked)
     assert "ZeroDivisionError" in outcomes[0].reason
     assert all(isinstance(outcome, Done) for outcome in outcomes[1:])
@@ -129,20 +130,18 @@ async def test_a_failing_message_holds_up_its_key_alone_and_is_redriven_in_order
 
     repaired = await kind.connect(kind.service)
     other = replace(_later(first), id=kind.first(an_order()).id)
-    assert await repaired.handle([other], ()) == [
-        Parked("waits behind a parked message of its key")
-    ]
-    operations = kind.operations(repaired)
+    assert await repaired.handle([other]) == [Parked("waits behind a parked message of its key")]
+    operations = repaired.inspection
     assert poisoned.order_id in await operations.parked_keys()
     assert await _outbox(repaired, poisoned.order_id) == []
-    redriven = await operations.redrive(poisoned.order_id, "test")
+    redriven = await repaired.redrive(poisoned.order_id, "test")
     assert [type(r.outcome) for r in redriven] == [Done, Done]
     assert await _outbox(repaired, poisoned.order_id) == [poisoned.order_id]
     assert poisoned.order_id not in await operations.parked_keys()
     await repaired.close()
 
 
-async def test_bytes_that_are_no_event_are_kept_under_their_key(kind: Kind, store: Store) -> None:
+async def test_bytes_that_are_no_event_are_kept_under_their_key(kind: Kind, store: Opened) -> None:
     good, bad = an_order(), an_order()
     message = kind.first(good)
     assert message.record is not None
@@ -154,9 +153,9 @@ async def test_bytes_that_are_no_event_are_kept_under_their_key(kind: Kind, stor
         b"\x00\xff not JSON",
         (("ce_type", b"\x00\xfe"),),
     )
-    outcomes = await store.handle([message], [(record, "malformed: \0 no type")])
+    outcomes = await store.handle([message, unreadable(record, "malformed: \0 no type")])
     assert isinstance(outcomes[0], Done)
-    operations = kind.operations(store)
+    operations = store.inspection
     assert bad.order_id in await operations.parked_keys()
     while not await store.lead():
         await asyncio.sleep(0.05)
@@ -165,18 +164,18 @@ async def test_bytes_that_are_no_event_are_kept_under_their_key(kind: Kind, stor
         (f"{kind.service.name}.dead-letters", b"\x00\xff not JSON")
     ]
     assert ("ce_type", b"\x00\xfe") in letters[0].headers
-    redriven = await operations.redrive(bad.order_id, "test")
+    redriven = await store.redrive(bad.order_id, "test")
     assert [type(r.outcome) for r in redriven] == [Parked]
     assert bad.order_id in await operations.parked_keys()
 
 
-async def test_bytes_that_come_again_are_kept_once(kind: Kind, store: Store) -> None:
+async def test_bytes_that_come_again_are_kept_once(kind: Kind, store: Opened) -> None:
     message = kind.first(an_order())
     assert message.record is not None
     record = replace(message.record, value=b"{")
     for why in ("first", "again"):
-        await store.handle([], [(record, why)])
-    letters = await kind.operations(store).dead_letters(message.key)
+        await store.handle([unreadable(record, why)])
+    letters = await store.inspection.dead_letters(message.key)
     assert [letter.first_reason for letter in letters] == ["first"]
 
 

@@ -10,18 +10,20 @@ from typing import Any, Final
 import pytest
 from aiokafka import TopicPartition
 
-import loyalty_svc.server
+import chassis.redis.server
 from chassis import clock, kafka
 from chassis.message import Message, Record
-from chassis.parking import message_of
+from chassis.records import message_of
+from chassis.redis.inspection import RedisInspection
+from chassis.redis.store import RedisStore
 from chassis.service import Service
 from loyalty_svc.service import SERVICE
-from loyalty_svc.store import RedisStore
+from loyalty_svc.store import LAYOUT
 from simulation.redis_client import RedisClients
 from simulation.redis_server import RedisServer
+from tests.support.opened import Opened
 
 PLACE: Final = TopicPartition("loyalty.events", 0)
-BATCH: Final = 7
 
 
 class Published:
@@ -90,33 +92,35 @@ class VirtualTime:
 
 @dataclass
 class Loyalty:
-    """A Redis, what was published from it, and the records that loyalty reads."""
+    """A Redis, what was published from it, and the records that loyalty reads, so many at once."""
 
     inputs: Sequence[Record] = ()
+    batch: int = 7
     redis: RedisServer = field(default_factory=RedisServer)
     published: Published = field(default_factory=Published)
 
     def replace(self, patch: pytest.MonkeyPatch) -> None:
-        patch.setattr(loyalty_svc.server, "Redis", RedisClients(self.redis))
+        patch.setattr(chassis.redis.server, "Redis", RedisClients(self.redis))
         patch.setattr(kafka, "reading", self.published.reading)
 
-    async def connect(self, service: Service = SERVICE) -> RedisStore:
-        store = await RedisStore.connect(service, "redis://simulated/0", "simulated:9092")
+    async def connect(self, service: Service = SERVICE) -> Opened:
+        where = ("redis://simulated/0", "simulated:9092")
+        store = await RedisStore.connect(service, LAYOUT, *where)
         await store.prepare(asyncio.Event())
-        return store
+        return Opened.of(service, store, RedisInspection(store))
 
-    async def consume(self, store: RedisStore, until: int) -> None:
+    async def consume(self, store: Opened, until: int) -> None:
         """Read on from the store's own positions, in batches, relaying after every second one."""
         at = await store.positions()
         due = [r for r in self.inputs[:until] if r.offset >= at.get((r.topic, r.partition), 0)]
-        for start in range(0, len(due), BATCH):
-            batch = due[start : start + BATCH]
+        for start in range(0, len(due), self.batch):
+            batch = due[start : start + self.batch]
             await store.handle([decoded(record) for record in batch])
             await store.reached({(r.topic, r.partition): r.offset + 1 for r in batch})
             if start % 2:
                 await self.relay(store)
 
-    async def relay(self, store: RedisStore) -> None:
+    async def relay(self, store: Opened) -> None:
         assert await store.lead()
         rows = await store.pending(100)
         for _, row in rows:
@@ -133,10 +137,10 @@ def decoded(record: Record) -> Message:
 
 
 def books(redis: RedisServer) -> dict[bytes, Any]:
-    """What is known of each order and each customer."""
+    """What is known of each order and each customer; a hash of marks alone knows of no order."""
     known: dict[bytes, Any] = {}
     for key, held in redis.data.values.items():
-        if key.startswith(b"loyalty:order:"):
+        if key.startswith(b"loyalty:order:") and b"version" in held:
             known[key] = [held.get(name) for name in (b"version", b"status", b"detail")]
         elif key.startswith(b"loyalty:customer:"):
             names = (b"points", b"suspended", b"changes")

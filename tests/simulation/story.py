@@ -11,22 +11,23 @@ import pytest
 
 from chassis import clock, ids
 from chassis.errors import StoreLostError, TransientError
-from chassis.message import Message
+from chassis.message import Done, Message, Parked
+from chassis.records import unreadable
+from chassis.redis import guarded, inspection, outbox, rebuild, rollback, script, store
 from chassis.service import Service
-from loyalty_svc import batch, behind, guarded, operations, outbox, rebuild, store
 from loyalty_svc.messages import SetStanding
-from loyalty_svc.operations import RedisOperations
 from loyalty_svc.service import SERVICE
 from shared_events.order import OrderCancellationRequested
 from shared_events.shipping import ShipmentCreated
 from simulation.redis_server import RedisServer
 from tests.simulation.loyalty import Loyalty, VirtualTime
+from tests.support.opened import Opened
 from tests.support.records import a_message, an_order
 
 Call = tuple[bytes, tuple[bytes, ...]]
 SCRIPTS: Final = {
     name: text
-    for module in (batch, guarded, outbox, store, operations, behind, rebuild)
+    for module in (guarded, inspection, outbox, rebuild, rollback, script, store)
     for name, text in vars(module).items()
     if name.isupper() and isinstance(text, str) and ("redis.call" in text or name == "RENEW")
 }
@@ -42,6 +43,7 @@ class Ran:
     at: datetime
     found: tuple[dict[bytes, Any], dict[bytes, int]]
     calls: list[Call] = field(default_factory=list)
+    reply: Any = None
 
 
 class Recorder(RedisServer):
@@ -57,9 +59,9 @@ class Recorder(RedisServer):
         found = deepcopy((self.data.values, self.data.ends_ms))
         ran = Ran(_name_of(args[0].decode()), (name, *args), clock.now(), found)
         self.on_call = lambda *call: ran.calls.append(call)
-        reply = super().execute(name, *args)
+        ran.reply = super().execute(name, *args)
         self.ran.setdefault((ran.name, *(call.decode() for call, _ in ran.calls)), ran)
-        return reply
+        return ran.reply
 
 
 def _name_of(text: str) -> str:
@@ -81,8 +83,8 @@ async def told(patch: pytest.MonkeyPatch) -> list[Ran]:
     return list(redis.ran.values())
 
 
-async def _decide(loyalty: Loyalty, opened: store.RedisStore) -> None:
-    """Award, repeat, deduct, suspend; and two who decide on the same at the same time."""
+async def _decide(loyalty: Loyalty, opened: Opened) -> None:
+    """Award, repeat, deduct, suspend; and two who decide on the same at the same time: one does it anew."""
     order = an_order("o-1")
     first = a_message(ShipmentCreated(order=order, shipment_id="S"), 1)
     assert first.record is not None
@@ -104,40 +106,46 @@ async def _decide(loyalty: Loyalty, opened: store.RedisStore) -> None:
         a_message(ShipmentCreated(order=an_order("o-2"), shipment_id="S"), 3),
         a_message(OrderCancellationRequested(order_id="o-2", reason="customer"), 2),
     ]
-    answers = await asyncio.gather(
-        *(x.handle([m]) for x, m in zip((opened, other), both, strict=True)),
-        return_exceptions=True,
-    )
-    assert [type(answer).__name__ for answer in answers].count("ConcurrentChangeError") == 1
+    pairs = zip((opened, other), both, strict=True)
+    answers = await asyncio.gather(*(each.handle([message]) for each, message in pairs))
+    assert [type(outcome) for (outcome,) in answers] == [Done, Done]
     loyalty.redis.request = None
+    bad = replace(first.record, key=b"o-7", offset=12, value=b"{")
+    batch = [
+        a_message(ShipmentCreated(order=an_order("o-5"), shipment_id="S"), 10),
+        a_message(ShipmentCreated(order=an_order("o-6", customer_id="carol"), shipment_id="S"), 11),
+        unreadable(bad, "malformed"),
+        a_message(OrderCancellationRequested(order_id="o-5", reason="customer"), 13),
+    ]
+    assert [type(x) for x in await opened.handle(batch)] == [Done, Done, Parked, Done]
 
 
-async def _repair(loyalty: Loyalty, opened: store.RedisStore) -> None:
+async def _repair(loyalty: Loyalty, opened: Opened) -> None:
     """Park, fail again, discard one, redrive the others."""
     order = an_order("o-3")
-    broken = await loyalty.connect(_with_a_bug())
+    broken = await loyalty.connect(with_a_bug())
     first = a_message(ShipmentCreated(order=order, shipment_id="S"), 4)
     assert first.record is not None
     later, bad = replace(first.record, offset=5), replace(first.record, offset=6, value=b"{")
     await broken.handle([first, replace(first, id=ids.derived_id("another"), record=later)])
-    await opened.handle([], [(bad, "malformed")])
-    assert len(await RedisOperations(broken).redrive("o-3", "ann")) == 1
-    letters = await RedisOperations(opened).dead_letters("o-3")
-    assert await RedisOperations(opened).discard("o-3", "ann", "sent twice", letters[2].id)
-    assert len(await RedisOperations(opened).redrive("o-3", "ann")) == 2
+    await opened.handle([unreadable(bad, "malformed")])
+    assert len(await broken.redrive("o-3", "ann")) == 1
+    letters = await opened.inspection.dead_letters("o-3")
+    assert await opened.inspection.discard("o-3", "ann", "sent twice", letters[2].id)
+    assert len(await opened.redrive("o-3", "ann")) == 2
     await broken.handle([a_message(ShipmentCreated(order=an_order("o-4"), shipment_id="S"), 7)])
-    assert await RedisOperations(opened).discard("o-4", "ann", "the last one")
-    await RedisOperations(opened).skip("shipping.events", 0, 7, "ann", "it can't be read")
+    assert await opened.inspection.discard("o-4", "ann", "the last one")
+    await opened.inspection.skip("shipping.events", 0, 7, "ann", "it can't be read")
 
 
-def _with_a_bug() -> Service:
+def with_a_bug() -> Service:
     def decide(*_: object) -> Any:
         raise ZeroDivisionError("a bug in the rules")
 
     return replace(SERVICE, decide=decide)
 
 
-async def _relay(loyalty: Loyalty, opened: store.RedisStore, time: VirtualTime) -> None:
+async def _relay(loyalty: Loyalty, opened: Opened, time: VirtualTime) -> None:
     other = await loyalty.connect()
     assert await opened.lead()
     assert not await other.lead()
@@ -153,7 +161,7 @@ async def _relay(loyalty: Loyalty, opened: store.RedisStore, time: VirtualTime) 
     (first, _), *others = rows
     await opened.refuse({first: "too large"})
     assert first not in dict(await opened.pending(100))
-    operations = RedisOperations(opened)
+    operations = opened.inspection
     assert await operations.release(first, "ann", "the topic takes it now")
     await opened.refuse({first: "still too large"})
     assert await operations.drop(first, "ann", "never")
@@ -163,7 +171,7 @@ async def _relay(loyalty: Loyalty, opened: store.RedisStore, time: VirtualTime) 
     await opened.resign()
 
 
-async def _lose(opened: store.RedisStore, redis: RedisServer) -> None:
+async def _lose(opened: Opened, redis: RedisServer) -> None:
     """Nothing first; then so much that it counts as lost and is filled again."""
     for lost in (0, len(redis.log) * 3 // 4):
         redis.restart(lose_last=lost)

@@ -1,7 +1,6 @@
 """What a simulated world may do to the database in memory, which no test can do to a real one."""
 
 import asyncio
-import math
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -9,12 +8,13 @@ import pytest
 
 from chassis.errors import TransientError
 from chassis.message import Done, Message, PendingEffect, Repeated
-from chassis.store import Store
 from shipping_svc.service import SERVICE
 from simulation import database as databases
 from simulation.database import Database, Transaction
+from simulation.memory_inspection import MemoryInspection
 from simulation.memory_store import MemoryStore
 from tests.integration.chassis_fixtures import in_memory
+from tests.support.opened import Opened
 from tests.support.records import an_order
 from tests.support.relaying import due
 
@@ -25,12 +25,14 @@ def database() -> Database:
 
 
 @pytest.fixture
-def stores(database: Database) -> tuple[MemoryStore, MemoryStore]:
+def stores(database: Database) -> tuple[Opened, Opened]:
     """Which read before they decide."""
-    made = MemoryStore(SERVICE, database), MemoryStore(SERVICE, database)
-    for store in made:
-        store.known.doubt(math.inf)
-    return made
+    return reading(database), reading(database)
+
+
+def reading(database: Database) -> Opened:
+    store = MemoryStore(SERVICE, database)
+    return Opened.of(SERVICE, store, MemoryInspection(store), fast_paths=frozenset())
 
 
 def a_first() -> Message:
@@ -72,7 +74,7 @@ STATEMENTS = ("begin", "enter", "load", "save", "outbox", "owe", "commit")
 
 @pytest.mark.parametrize("name", STATEMENTS)
 async def test_a_statement_that_fails_leaves_nothing(
-    database: Database, stores: tuple[MemoryStore, MemoryStore], name: str
+    database: Database, stores: tuple[Opened, Opened], name: str
 ) -> None:
     database.statement = at(name, fails)
     message = a_first()
@@ -84,7 +86,7 @@ async def test_a_statement_that_fails_leaves_nothing(
 
 @pytest.mark.parametrize("name", STATEMENTS)
 async def test_a_cancelled_transaction_leaves_nothing(
-    database: Database, stores: tuple[MemoryStore, MemoryStore], name: str
+    database: Database, stores: tuple[Opened, Opened], name: str
 ) -> None:
     database.statement = at(name, never)
     task = asyncio.create_task(stores[0].handle([a_first()]))
@@ -96,7 +98,7 @@ async def test_a_cancelled_transaction_leaves_nothing(
 
 
 async def test_a_lost_reply_is_a_failure_although_all_is_there(
-    database: Database, stores: tuple[MemoryStore, MemoryStore]
+    database: Database, stores: tuple[Opened, Opened]
 ) -> None:
     database.statement = at("committed", fails)
     message = a_first()
@@ -107,7 +109,7 @@ async def test_a_lost_reply_is_a_failure_although_all_is_there(
 
 
 async def test_what_is_committed_shows_before_its_reply_comes(
-    database: Database, stores: tuple[MemoryStore, MemoryStore]
+    database: Database, stores: tuple[Opened, Opened]
 ) -> None:
     gate = asyncio.Event()
     database.statement = at("committed", gate.wait)
@@ -123,7 +125,7 @@ async def test_what_is_committed_shows_before_its_reply_comes(
 
 @pytest.mark.parametrize("name", STATEMENTS)
 async def test_a_crashed_process_lets_others_go_on_and_never_does_itself(
-    database: Database, stores: tuple[MemoryStore, MemoryStore], name: str
+    database: Database, stores: tuple[Opened, Opened], name: str
 ) -> None:
     dying, other = stores
     assert await dying.lead()
@@ -134,7 +136,7 @@ async def test_a_crashed_process_lets_others_go_on_and_never_does_itself(
     await settled()
     waiting = asyncio.create_task(other.handle([message]))
     await settled()
-    database.crashed(dying)
+    database.crashed(dying.store)
     gate.set()
     assert isinstance((await waiting)[0], Done)
     assert await other.lead()
@@ -149,7 +151,7 @@ async def test_a_crashed_process_lets_others_go_on_and_never_does_itself(
 
 @pytest.mark.parametrize("name", STATEMENTS)
 async def test_a_restart_ends_what_is_open_and_the_right_to_relay(
-    database: Database, stores: tuple[MemoryStore, MemoryStore], name: str
+    database: Database, stores: tuple[Opened, Opened], name: str
 ) -> None:
     store, other = stores
     assert await store.lead()
@@ -171,9 +173,9 @@ async def test_a_restart_ends_what_is_open_and_the_right_to_relay(
 
 
 async def test_two_that_wait_for_each_other_are_told(
-    database: Database, stores: tuple[MemoryStore, MemoryStore]
+    database: Database, stores: tuple[Opened, Opened]
 ) -> None:
-    one, two = (Transaction(store) for store in stores)
+    one, two = (Transaction(opened.store) for opened in stores)
     await one.lock("shared", "a")
     await two.lock("shared", "b")
     waiting = asyncio.create_task(one.lock("shared", "b"))
@@ -187,16 +189,16 @@ async def test_two_that_wait_for_each_other_are_told(
 
 
 async def test_who_waits_too_long_for_a_lock_gives_up(
-    stores: tuple[MemoryStore, MemoryStore], monkeypatch: pytest.MonkeyPatch
+    stores: tuple[Opened, Opened], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(databases, "STATEMENT_S", 0.01)
-    one, two = (Transaction(store) for store in stores)
+    one, two = (Transaction(opened.store) for opened in stores)
     await one.lock("own", "a")
     with pytest.raises(TransientError, match="not free in time"):
         await two.lock("own", "a")
 
 
-async def _acknowledged(database: Database, store: MemoryStore) -> PendingEffect:
+async def _acknowledged(database: Database, store: Opened) -> PendingEffect:
     """One row is with Kafka, one effect is leased; both are written down lazily."""
     assert await store.lead()
     await store.handle([a_first()])
@@ -207,7 +209,7 @@ async def _acknowledged(database: Database, store: MemoryStore) -> PendingEffect
 
 
 async def test_a_crash_of_the_server_undoes_what_was_committed_lazily(
-    database: Database, stores: tuple[MemoryStore, MemoryStore]
+    database: Database, stores: tuple[Opened, Opened]
 ) -> None:
     leased = await _acknowledged(database, stores[0])
     database.restart(is_crash=True)
@@ -217,7 +219,7 @@ async def test_a_crash_of_the_server_undoes_what_was_committed_lazily(
 
 
 async def test_a_later_commit_puts_lazy_ones_on_disk(
-    database: Database, stores: tuple[MemoryStore, MemoryStore]
+    database: Database, stores: tuple[Opened, Opened]
 ) -> None:
     leased = await _acknowledged(database, stores[0])
     await stores[0].handle([a_first()])
@@ -227,20 +229,20 @@ async def test_a_later_commit_puts_lazy_ones_on_disk(
 
 
 async def test_a_checker_sees_what_each_commit_changed(
-    database: Database, stores: tuple[MemoryStore, MemoryStore]
+    database: Database, stores: tuple[Opened, Opened]
 ) -> None:
     seen: list[Transaction] = []
     database.on_commit.append(seen.append)
-    store: Store = stores[0]
+    store = stores[0]
     message = a_first()
-    await store.handle([message], ())
+    await store.handle([message])
     (first,) = seen
     assert (first.before.own, first.after.own[message.key].version) == ({}, 1)
-    assert list(first.after.inbox) == [message.id]
+    assert list(first.after.inbox) == [message.entry]
     assert [line.row.key for line in first.after.outbox.values()] == [message.key]
     assert await store.lead()
     await store.acknowledge([str(id_) for id_ in first.after.outbox])
     assert seen[1].before.outbox == first.after.outbox
     assert await due(store, ("HandOver",), 9, 60) == []
     assert len(seen) == 2
-    assert seen[1].client is stores[0]
+    assert seen[1].client is stores[0].store

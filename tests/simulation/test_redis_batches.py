@@ -1,15 +1,22 @@
-"""No message of a batch is lost behind another of its partition that was handled."""
+"""A batch is one script, all or nothing: no message of it is lost, whatever becomes of another."""
+
+import itertools
+from dataclasses import replace
 
 import pytest
 from redis.exceptions import ResponseError
 
+from chassis import clock, ids
+from chassis.decide import WAITS
 from chassis.errors import ConcurrentChangeError, TransientError
+from chassis.handle import CONFLICTS_MAX
 from chassis.message import Done, Message, Parked, Repeated
+from chassis.records import unreadable
 from loyalty_svc.domain import POINTS_MAX
-from loyalty_svc.operations import RedisOperations
+from loyalty_svc.messages import SetStanding
 from shared_events.order import OrderCancellationRequested
 from shared_events.shipping import ShipmentCancellationRefused, ShipmentCreated
-from tests.simulation.loyalty import Loyalty, books
+from tests.simulation.loyalty import Loyalty, VirtualTime, books
 from tests.support.records import a_message, an_order
 
 ANY_NOTED = [b"1", b"Noted", b"{}"]
@@ -40,12 +47,16 @@ async def test_what_is_malformed_is_parked_though_a_later_record_came_with_it(
     store = await loyalty.connect()
     bad = _created("o-2", 2).record
     assert bad is not None
-    await store.handle([_created("o-1", 1), _created("o-3", 3)], [(bad, "malformed")])
-    assert await RedisOperations(store).parked_keys() == ["o-2"]
+    outcomes = await store.handle(
+        [_created("o-1", 1), unreadable(bad, "malformed"), _created("o-3", 3)]
+    )
+    assert [type(outcome) for outcome in outcomes] == [Done, Parked, Done]
+    assert await store.inspection.parked_keys() == ["o-2"]
+    assert _statuses(loyalty) == {"o-1": b"Awarded", "o-3": b"Awarded"}
 
 
 async def test_after_a_conflict_the_message_is_decided_anew(loyalty: Loyalty) -> None:
-    """Another instance gets in between the reading of an order and its script."""
+    """Another instance gets in between the reading of an order and its script: nothing of the batch stays."""
     store, other = await loyalty.connect(), await loyalty.connect()
     replies = iter(range(10))
 
@@ -53,32 +64,94 @@ async def test_after_a_conflict_the_message_is_decided_anew(loyalty: Loyalty) ->
         if next(replies) == 0:
             loyalty.redis.reply = None
             await other.handle([_created("o-1", 1)])
+            loyalty.redis.request = look
 
+    async def look(_: str) -> None:
+        seen.append(_statuses(loyalty))
+
+    seen: list[dict[str, bytes]] = []
     loyalty.redis.reply = get_in_between
     batch = [_cancelled("o-1", 2), _cancelled("o-2", 3)]
-    with pytest.raises(ConcurrentChangeError):
-        await store.handle(batch)
-    assert [type(outcome) for outcome in await store.handle(batch)] == [Done, Repeated]
+    assert [type(outcome) for outcome in await store.handle(batch)] == [Done, Done]
+    assert seen == [{"o-1": b"Awarded"}] * len(seen)
+    assert len(seen) == 4, "a script that conflicts, two reads, and the script that does not"
     assert _statuses(loyalty) == {"o-1": b"Deducted", "o-2": b"Noted"}
+    assert await store.handle(batch) == [Repeated(), Repeated()]
+
+
+async def test_who_is_always_too_late_gives_up_with_nothing_changed(
+    loyalty: Loyalty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another instance changes the customer's standing before each script."""
+    VirtualTime().replace(monkeypatch)
+    store, other = await loyalty.connect(), await loyalty.connect()
+    standings = itertools.count(1)
+
+    async def get_in_between(_: str) -> None:
+        loyalty.redis.request = None
+        n = next(standings)
+        await other.handle([_standing(suspended=n % 2 == 1, n=n)])
+        loyalty.redis.request = get_in_between
+
+    loyalty.redis.request = get_in_between
+    with pytest.raises(ConcurrentChangeError, match=f"faster {CONFLICTS_MAX} times"):
+        await store.handle([_created("o-1", 1)])
+    loyalty.redis.request = None
+    assert _statuses(loyalty) == {}
+    assert books(loyalty.redis)[b"loyalty:customer:alice"][0] == 0
+    await other.handle([_standing(suspended=False, n=next(standings))])
+    assert [type(outcome) for outcome in await store.handle([_created("o-1", 1)])] == [Done]
+    assert _statuses(loyalty) == {"o-1": b"Awarded"}
+
+
+@pytest.mark.parametrize(
+    ("between", "trips", "status", "alice"),
+    [
+        pytest.param("another award", 6, b"Awarded", [20, 0, 0], id="points are added up"),
+        pytest.param("a suspension", 9, b"Rejected", [0, 1, 1], id="a standing is compared"),
+    ],
+)
+async def test_points_that_two_add_at_once_need_no_second_try_and_a_standing_does(
+    loyalty: Loyalty, between: str, trips: int, status: bytes, alice: list[int]
+) -> None:
+    """In between the reading of a customer and the script; a try is three round trips."""
+    store, other = await loyalty.connect(), await loyalty.connect()
+    also = _created("o-2", 2) if between == "another award" else _standing(suspended=True, n=1)
+    made: list[str] = []
+
+    async def get_in_between(name: str) -> None:
+        made.append(name)
+        if len(made) == 2:
+            await other.handle([also])
+
+    loyalty.redis.reply = get_in_between
+    await store.handle([_created("o-1", 1)])
+    loyalty.redis.reply = None
+    assert len(made) == trips, made
+    assert books(loyalty.redis)[b"loyalty:customer:alice"] == alice
+    assert _statuses(loyalty)["o-1"] == status
 
 
 @pytest.mark.parametrize("failing", range(3))
-async def test_a_script_that_failed_is_run_again(loyalty: Loyalty, failing: int) -> None:
-    """As when Redis has no memory for an instant: those behind it in the batch were run."""
+async def test_a_batch_whose_script_failed_is_run_again_as_a_whole(
+    loyalty: Loyalty, failing: int
+) -> None:
+    """As when Redis has no memory for an instant, at any of its first calls: nothing of it was done."""
     store = await loyalty.connect()
     batch = [_created(f"o-{n}", n) for n in range(3)]
-    scripts = iter(range(3))
+    calls = iter(range(3))
 
-    def fail(name: bytes, _: tuple[bytes, ...]) -> None:
-        if name == b"GET" and next(scripts, None) == failing:
+    def fail(*_: object) -> None:
+        if next(calls, None) == failing:
             raise ResponseError("injected")
 
     loyalty.redis.on_call = fail
     with pytest.raises(TransientError):
         await store.handle(batch)
     loyalty.redis.on_call = None
+    assert _statuses(loyalty) == {}
     outcomes = await store.handle(batch)
-    assert [n for n, outcome in enumerate(outcomes) if isinstance(outcome, Done)] == [failing]
+    assert [type(outcome) for outcome in outcomes] == [Done] * 3
     assert _statuses(loyalty) == dict.fromkeys(("o-0", "o-1", "o-2"), b"Awarded")
 
 
@@ -92,19 +165,53 @@ async def test_what_a_script_refuses_is_parked_with_what_follows_of_its_key(
     held[b"points"] = b"%d" % 10**30
     before = books(loyalty.redis)
     batch = [_cancelled("o-1", 2), _refused_again("o-1", 3), _cancelled("o-2", 4)]
-    with pytest.raises(ConcurrentChangeError):
-        await store.handle(batch)
-    await store.handle(batch)
-    letters = await RedisOperations(store).dead_letters("o-1")
+    outcomes = await store.handle(batch)
+    assert [type(outcome) for outcome in outcomes] == [Parked, Parked, Done]
+    letters = await store.inspection.dead_letters("o-1")
     assert [letter.record.offset for letter in letters] == [2, 3]
-    assert "can not hold these points" in letters[0].first_reason
+    assert "can not hold" in letters[0].first_reason
+    assert letters[1].first_reason == WAITS.reason
     assert books(loyalty.redis) == before | {b"loyalty:order:o-2": ANY_NOTED}
-    tried = await RedisOperations(store).redrive("o-1", "ops")
+    tried = await store.redrive("o-1", "ops")
     assert [type(each.outcome) for each in tried] == [Parked]
+    tried_again = (await store.inspection.dead_letters("o-1"))[0]
+    assert (tried_again.attempts, tried_again.first_reason) == (2, letters[0].first_reason)
     held[b"points"] = b"10"
-    assert len(await RedisOperations(store).redrive("o-1", "ops")) == 2
+    assert len(await store.redrive("o-1", "ops")) == 2
+    assert await store.inspection.parked_keys() == []
     assert _statuses(loyalty)["o-1"] == b"Awarded"
     assert held[b"points"] == b"10"
+
+
+@pytest.mark.parametrize(
+    ("where", "field", "value"),
+    [
+        ("customer:alice", "points", b"1.5"),
+        ("customer:alice", "suspended", b"yes"),
+        ("order:o-1", "status", b"Nonsense"),
+        ("order:o-1", "detail", b"{"),
+        ("order:o-1", "version", b"none"),
+    ],
+)
+async def test_what_can_not_be_read_is_parked_and_redriven_when_it_is_mended(
+    loyalty: Loyalty, where: str, field: str, value: bytes
+) -> None:
+    """As a foreign hand, or a disk, may leave it."""
+    store = await loyalty.connect()
+    await store.handle([_created("o-1", 1)])
+    held = loyalty.redis.data.values[f"loyalty:{where}".encode()]
+    was = held.get(field.encode())
+    held[field.encode()] = value
+    outcomes = await store.handle(
+        [_cancelled("o-2", 2), _cancelled("o-1", 3), _cancelled("o-3", 4)]
+    )
+    assert [type(outcome) for outcome in outcomes] == [Done, Parked, Done]
+    tried = await store.redrive("o-1", "ops")
+    assert [type(each.outcome) for each in tried] == [Parked]
+    assert [x.attempts for x in await store.inspection.dead_letters("o-1")] == [2]
+    held.pop(field.encode()) if was is None else held.update({field.encode(): was})
+    assert [type(each.outcome) for each in await store.redrive("o-1", "ops")] == [Done]
+    assert _statuses(loyalty)["o-1"] == b"Deducted"
 
 
 async def test_nobody_is_awarded_points_beyond_what_is_counted(loyalty: Loyalty) -> None:
@@ -116,6 +223,45 @@ async def test_nobody_is_awarded_points_beyond_what_is_counted(loyalty: Loyalty)
     assert isinstance(outcome, Done)
     assert _statuses(loyalty) == {"o-1": b"Awarded", "o-2": b"Rejected"}
     assert held[b"points"] == b"%d" % POINTS_MAX
+
+
+@pytest.mark.parametrize("between", ["another parks", "another discards", "another redrives"])
+async def test_a_discard_sees_what_happened_since_it_looked(loyalty: Loyalty, between: str) -> None:
+    """One message is removed once, and its key is listed as long as it has another one."""
+    store = await loyalty.connect()
+    bad = [_bad("o-1", offset) for offset in (1, 2)]
+    await store.handle(bad[: 1 if between == "another parks" else 2])
+    first = (await store.inspection.dead_letters("o-1"))[0]
+
+    async def get_in_between(_: str) -> None:
+        loyalty.redis.reply = None
+        if between == "another parks":
+            await store.handle(bad[1:])
+        elif between == "another discards":
+            await store.inspection.discard("o-1", "bob", "no event", first.id)
+        else:
+            await store.redrive("o-1", "bob")
+
+    loyalty.redis.reply = get_in_between
+    discarded = await store.inspection.discard("o-1", "ann", "no event", first.id)
+    assert (discarded is None) == (between == "another discards")
+    assert [x.record.offset for x in await store.inspection.dead_letters("o-1")] == [2]
+    assert await store.inspection.parked_keys() == ["o-1"]
+    assert len(await store.inspection.actions("o-1")) == 1
+    assert await store.inspection.discard("o-1", "ann", "no event")
+    assert await store.inspection.parked_keys() == []
+
+
+def _bad(order_id: str, offset: int) -> Message:
+    record = _created(order_id, offset).record
+    assert record is not None
+    return unreadable(replace(record, value=b"{"), "malformed")
+
+
+def _standing(*, suspended: bool, n: int) -> Message:
+    command = SetStanding(customer_id="alice", suspended=suspended)
+    id_ = ids.derived_id("standing", str(n))
+    return Message(id=id_, key="alice", body=command, at=clock.now(), traceparent="")
 
 
 def _statuses(loyalty: Loyalty) -> dict[str, bytes]:

@@ -2,7 +2,6 @@
 
 import pytest
 
-from loyalty_svc.operations import RedisOperations
 from loyalty_svc.service import SERVICE
 from shared_events.shipping import ShipmentCreated
 from tests.integration import test_operations, test_stores
@@ -29,6 +28,5 @@ def kind(monkeypatch: pytest.MonkeyPatch) -> Kind:
     return Kind(
         SERVICE,
         loyalty.connect,
-        RedisOperations,
         lambda order: a_message(ShipmentCreated(order=order, shipment_id="S"), next(OFFSETS)),
     )

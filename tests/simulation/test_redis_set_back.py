@@ -12,10 +12,10 @@ from chassis import ids
 from chassis.errors import StoreLostError
 from chassis.message import Message, Record
 from loyalty_svc.messages import SetStanding
-from loyalty_svc.store import RedisStore
 from shared_events.order import OrderCancellationRequested
 from shared_events.shipping import ShipmentCancellationRefused, ShipmentCreated
 from tests.simulation.loyalty import Loyalty, VirtualTime, books
+from tests.support.opened import Opened
 from tests.support.records import a_record, an_order
 
 START: Final = VirtualTime().at
@@ -56,9 +56,11 @@ def _records() -> Iterator[Record]:
 INPUTS: Final = list(_records())
 
 
-async def _begun(patch: pytest.MonkeyPatch, until: int) -> tuple[Loyalty, RedisStore, VirtualTime]:
+async def _begun(
+    patch: pytest.MonkeyPatch, until: int, batch: int = 7
+) -> tuple[Loyalty, Opened, VirtualTime]:
     """A customer is suspended first; then loyalty has read so many records."""
-    time, loyalty = VirtualTime(), Loyalty(INPUTS)
+    time, loyalty = VirtualTime(), Loyalty(INPUTS, batch)
     time.replace(patch)
     loyalty.replace(patch)
     store = await loyalty.connect()
@@ -70,7 +72,7 @@ async def _begun(patch: pytest.MonkeyPatch, until: int) -> tuple[Loyalty, RedisS
     return loyalty, store, time
 
 
-async def _looked_at_again(store: RedisStore) -> None:
+async def _looked_at_again(store: Opened) -> None:
     """As the consumer does: its store is lost, so it starts anew."""
     with pytest.raises(StoreLostError):
         await store.positions()
@@ -78,23 +80,28 @@ async def _looked_at_again(store: RedisStore) -> None:
 
 
 @pytest.mark.parametrize(
-    ("until", "days"),
-    [(len(INPUTS) // 2, 0), (len(INPUTS), 2)],
-    ids=["half-way, not all published", "all published, and now too late to award"],
+    ("until", "days", "batch"),
+    [(len(INPUTS) // 6, 0, 1), (len(INPUTS) // 2, 0, 7), (len(INPUTS), 2, 7)],
+    ids=[
+        "one by one, not all published",
+        "half-way, not all published",
+        "all published, and now too late to award",
+    ],
 )
 async def test_set_back_to_any_earlier_write_it_decides_nothing_otherwise(
-    monkeypatch: pytest.MonkeyPatch, until: int, days: int
+    monkeypatch: pytest.MonkeyPatch, until: int, days: int, batch: int
 ) -> None:
     whole, store, _ = await _begun(monkeypatch, len(INPUTS))
     await whole.relay(store)
     assert len(whole.published.records) == len(whole.published.facts) > 50
-    writes = len((await _begun(monkeypatch, until))[0].redis.log)
+    writes = len((await _begun(monkeypatch, until, batch))[0].redis.log)
     for lost in range(1, writes + 1):
-        loyalty, store, time = await _begun(monkeypatch, until)
+        loyalty, store, time = await _begun(monkeypatch, until, batch)
         if days:
             await loyalty.relay(store)
             await time.wait(days * 86_400)
         loyalty.redis.restart(lose_last=lost)
+        loyalty.batch = 7
         await _looked_at_again(store)
         await loyalty.consume(store, len(INPUTS))
         await loyalty.relay(store)

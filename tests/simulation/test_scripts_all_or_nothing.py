@@ -16,6 +16,8 @@ import pytest
 from redis.exceptions import OutOfMemoryError, ResponseError
 
 from chassis import clock
+from chassis.redis.script import COMMIT, Script
+from simulation.redis_commands import COMMANDS
 from simulation.redis_data import Hash
 from simulation.redis_server import RedisServer
 from tests.simulation.story import SCRIPTS, WHOLE, Ran, told
@@ -37,6 +39,9 @@ FAILS_BY_ITS_KEY: Final = {
 }
 """With arguments that are right whatever the values: the kind of its key, and a number there."""
 NEVER_FAILS: Final = OF_ANY_TYPE | {"SET"}
+WRITES: Final = frozenset(re.findall(r"([A-Z]+) = '[A-Z]+'", COMMIT))
+"""All that commit.lua may write."""
+CHECKS: Final = frozenset({"HGET", "HEXISTS", "EXISTS", "LINDEX", "LLEN"})
 WRONG_POINTS: Final = (
     *(b"%d" % number for number in (2**53, -(2**53), 2**63 - 1, -(2**63), 2**63, 10**30)),
     *(b"", b"abc", b"007", b"+1", b"-0", b" 1", b"1.5", b"1e3", b"0x10"),
@@ -66,14 +71,14 @@ def _failing_at(number: int, redis: RedisServer) -> None:
 
 
 def changed(redis: RedisServer, each: Ran, spoil: Callable[[RedisServer], None]) -> bool | None:
-    """Whether a run that failed has changed anything; None if it did not fail."""
+    """Whether a run that failed has changed anything but how long a lease is; None if it did not fail."""
     redis.data.values, redis.data.ends_ms = deepcopy(each.found)
     spoil(redis)
-    before = deepcopy((redis.data.values, redis.data.ends_ms))
+    before = deepcopy((redis.data.values, set(redis.data.ends_ms)))
     try:
         redis.execute(*each.command)
     except ResponseError:
-        return before != (redis.data.values, redis.data.ends_ms)
+        return before != (redis.data.values, set(redis.data.ends_ms))
     finally:
         redis.full, redis.on_call = False, None
     return None
@@ -152,17 +157,121 @@ async def test_a_step_that_cannot_be_added_is_met_before_the_first_write(
 ) -> None:
     for each in adding(ran):
         monkeypatch.setattr(clock, "now", lambda at=each.at: at)
-        *words, _points, suspended, changes = each.command
+        words = list(each.command)
+        last = max(at for at, word in enumerate(words) if word == b"HINCRBY") + 4
+        assert words[last - 1] == b"points"
         for step in WRONG_POINTS:
-            wrong = replace(each, command=(*words, step, suspended, changes))
+            wrong = replace(each, command=(*words[:last], step, *words[last + 1 :]))
             assert changed(redis, wrong, lambda _redis: None) is False, step
 
 
 def adding(ran: list[Ran]) -> list[Ran]:
-    """Runs that change the points, or the standing, of a customer: the last three arguments."""
+    """Runs that change the points, or the standing, of customers."""
     found = [each for each in ran if any(name == b"HINCRBY" for name, _ in each.calls)]
-    assert {each.calls[-1][0] for each in found} == {b"HINCRBY", b"HSET"}
+    many = [[n for n, _ in each.calls].count(b"HINCRBY") for each in found]
+    assert max(many) > 1, "no batch of several customers"
     return found
+
+
+@pytest.mark.parametrize(
+    ("steps", "sum_"),
+    [((1, 2), 2**53 - 1), ((1, 3), None), ((4, -1), None), ((-1, 4), 2**53 - 1), ((2**53,), None)],
+)
+def test_steps_of_one_script_are_added_up_before_the_first_write(
+    redis: RedisServer, steps: tuple[int, ...], sum_: int | None
+) -> None:
+    """Each intermediate sum has to be exact, as each is written."""
+    key, before = b"loyalty:customer:alice", b"%d" % (2**53 - 4)
+    redis.data.values = {b"epoch": b"1", key: Hash({b"points": before, b"changes": b"3"})}
+    script = Script("epoch", "1")
+    script.write("RPUSH", "loyalty:actions:x", "an entry")
+    for step in steps:
+        script.write("HINCRBY", key.decode(), "points", step)
+    if sum_ is None:
+        with pytest.raises(ResponseError, match="REFUSED loyalty:customer:alice points can not"):
+            redis.execute(*_command(script))
+        assert redis.data.values[key][b"points"] == before
+        assert b"loyalty:actions:x" not in redis.data.values
+    else:
+        assert redis.execute(*_command(script)) == [b"DONE"]
+        assert redis.data.values[key][b"points"] == b"%d" % sum_
+
+
+def _command(script: Script) -> list[bytes]:
+    words = (COMMIT, *script.arguments())
+    return [b"EVAL", *(w if isinstance(w, bytes) else str(w).encode() for w in words)]
+
+
+async def test_a_commit_writes_nothing_before_its_last_check(ran: list[Ran]) -> None:
+    """In every kind of write that it knows, and every kind of check."""
+    checked, written = set[str](), set[str]()
+    for each in committing(ran):
+        names = [name for name, _ in each.calls]
+        is_write = [COMMANDS[name].writes for name in names]
+        first = is_write.index(True) if True in is_write else len(names)
+        assert all(is_write[first:]), f"{names} reads after a write"
+        checked |= {check[0].decode() for check in _checks(each)}
+        written |= {name.decode() for name in names[first:]}
+    assert written == WRITES
+    assert checked == CHECKS
+
+
+async def test_any_check_that_fails_leaves_nothing(
+    ran: list[Ran], redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = 0
+    for each in committing(ran):
+        monkeypatch.setattr(clock, "now", lambda at=each.at: at)
+        for number, (_, _, _, expected) in enumerate(_checks(each)):
+            at = _first_check(each) + 4 * number + 3
+            for other in {b"otherwise", b"0", b"1"} - {expected}:
+                wrong = (*each.command[:at], other, *each.command[at + 1 :])
+                redis.data.values, redis.data.ends_ms = deepcopy(each.found)
+                assert redis.execute(*wrong) == [b"CONFLICT"], each.command
+                assert (redis.data.values, redis.data.ends_ms) == each.found
+                tried += 1
+        redis.data.values, redis.data.ends_ms = deepcopy(each.found)
+        redis.data.values[b"loyalty:epoch"] = b"another"
+        before = deepcopy(redis.data.values)
+        assert redis.execute(*each.command) == [b"LOST"]
+        assert redis.data.values == before
+    assert tried > 100
+
+
+def test_what_is_not_there_counts_as_nothing(redis: RedisServer) -> None:
+    """As a counter or flag of 0 that was never written; what is there is compared as it is written."""
+    for held, expected, is_so in (
+        (None, 0, True),
+        (b"0", 0, True),
+        (b"1", 0, False),
+        (None, 1, False),
+        (b"", 0, False),
+        (b"00", 0, False),
+        (b"1", 1, True),
+    ):
+        row = Hash() if held is None else Hash({b"suspended": held})
+        redis.data.values = {b"epoch": b"1", b"customer": row}
+        script = Script("epoch", "1")
+        script.check("HGET", "customer", "suspended", expected)
+        assert redis.execute(*_command(script)) == [b"DONE" if is_so else b"CONFLICT"]
+
+
+def committing(ran: list[Ran]) -> list[Ran]:
+    """Runs of commit.lua that were not told of a conflict."""
+    found = [each for each in ran if each.name == "COMMIT"]
+    assert any(each.reply == [b"CONFLICT"] for each in found), "no two were in each other's way"
+    return [each for each in found if each.reply != [b"CONFLICT"]]
+
+
+def _first_check(each: Ran) -> int:
+    """Where in the command its checks begin: behind the keys, the epoch and two counts."""
+    return 3 + int(each.command[2]) + 3
+
+
+def _checks(each: Ran) -> list[tuple[bytes, ...]]:
+    first = _first_check(each)
+    ends = range(first, first + 4 * int(each.command[first - 2]), 4)
+    return [each.command[at : at + 4] for at in ends]
 
 
 def _with_points(key: bytes, points: bytes, redis: RedisServer) -> None:
@@ -188,12 +297,20 @@ async def test_without_memory_a_script_does_all_or_nothing_and_all_when_there_is
         try:
             redis.execute(*each.command)
         except OutOfMemoryError:
-            refused.add(each.name)
+            refused.add(_what(each))
             assert (redis.data.values, redis.data.ends_ms) == each.found
             redis.full = False
             redis.execute(*each.command)
         finally:
             redis.full = False
         assert (redis.data.values, redis.data.ends_ms) == whole, each.name
-    assert {"APPLY", "LEAD", "REACH", "ENTER"} <= refused
-    assert {"ACKNOWLEDGE", "PENDING", "READ", "DISCARD"}.isdisjoint(refused), "they free memory"
+    assert {"COMMIT HSET", "COMMIT LSET", "LEAD", "REACH", "ENTER"} <= refused
+    free = {"ACKNOWLEDGE", "PENDING", "READ", "COMMIT LREM", "COMMIT HDEL"}
+    assert free.isdisjoint(refused), "they free memory"
+    assert free <= {_what(each) for each in ran}
+
+
+def _what(each: Ran) -> str:
+    """Its script, and of a commit what it writes first: a discard, or a refused row settled, frees memory."""
+    written = (name.decode() for name, _ in each.calls if COMMANDS[name].writes)
+    return f"COMMIT {next(written, '')}" if each.name == "COMMIT" else each.name

@@ -9,11 +9,10 @@ import pytest
 from chassis.batches import UNREADABLE
 from chassis.errors import StoreLostError, TransientError
 from chassis.message import Record
-from loyalty_svc.operations import RedisOperations
-from loyalty_svc.store import RedisStore
 from shared_events.order import OrderCancellationRequested
 from shared_events.shipping import ShipmentCreated
 from tests.simulation.loyalty import PLACE, Loyalty, VirtualTime, books
+from tests.support.opened import Opened
 from tests.support.records import a_record, an_order
 
 BAD_JSON: Final = b'{"order_id": '
@@ -32,7 +31,7 @@ def _inputs() -> list[Record]:
     return found
 
 
-async def _published(patch: pytest.MonkeyPatch) -> tuple[Loyalty, RedisStore]:
+async def _published(patch: pytest.MonkeyPatch) -> tuple[Loyalty, Opened]:
     time, loyalty = VirtualTime(), Loyalty(_inputs())
     time.replace(patch)
     loyalty.replace(patch)
@@ -81,7 +80,7 @@ async def test_a_stray_record_is_told_of_and_left_out(
     assert store.ailing == ""
 
 
-async def _lost(loyalty: Loyalty, store: RedisStore, how: str) -> None:
+async def _lost(loyalty: Loyalty, store: Opened, how: str) -> None:
     if how == "restarted":
         loyalty.redis.restart()
     else:
@@ -102,7 +101,7 @@ async def test_a_hole_in_a_keys_events_waits_for_a_person_who_goes_on_without(
     await _lost(loyalty, store, "flushed")
     with pytest.raises(TransientError, match=f"skip loyalty.events 0 {second.offset}"):
         await store.prepare(asyncio.Event())
-    operations = RedisOperations(store)
+    operations = store.inspection
     await operations.skip(PLACE.topic, 0, second.offset, "eve", "the first is lost")
     await store.prepare(asyncio.Event())
     assert store.unread[0] == f"{PLACE.topic}:0:{first.offset}"

@@ -4,6 +4,8 @@ from importlib import import_module
 from types import SimpleNamespace
 from typing import Any, cast
 
+from chassis.bus import Bus
+from chassis.settings import ALL_FAST_PATHS
 from saga_cli.topology import BY_NAME
 
 
@@ -11,16 +13,18 @@ def document_of(service: str) -> dict[str, Any]:
     """The OpenAPI document of a service with all of its routes."""
     module = BY_NAME[service].module
     declaration = import_module(f"{module}.service").SERVICE
-    node = SimpleNamespace(service=declaration, conditions=None, operations=None, commands=None)
-    store = SimpleNamespace(on_commit=[])
+    core = SimpleNamespace(bus=Bus())
+    node = SimpleNamespace(
+        service=declaration, conditions=None, operations=None, commands=None, core=core
+    )
     stripe = SimpleNamespace(webhook_secrets=())
     settings = SimpleNamespace(
-        slow_above_s=1.0, http_fast_path=True, provider="stripe", stripe=stripe
+        slow_above_s=1.0, fast_paths=ALL_FAST_PATHS, provider="stripe", stripe=stripe
     )
     more: dict[str, tuple[Any, ...]] = {
         "order": (settings, None, None),
         "inventory": (None,),
         "payment": (settings,),
     }
-    made = import_module(f"{module}.api").make(node, store, *more.get(service, ()))
+    made = import_module(f"{module}.api").make(node, None, *more.get(service, ()))
     return cast("dict[str, Any]", made.openapi())

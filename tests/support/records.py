@@ -5,7 +5,7 @@ from typing import Any
 
 from chassis import ids
 from chassis.message import Message, Record
-from chassis.parking import message_of
+from chassis.records import message_of
 from shared_events.catalog import BY_EVENT
 from shared_events.codec import encode
 from shared_events.envelope import Envelope, event_id

@@ -3,10 +3,10 @@
 from typing import Any
 
 from chassis.message import PendingEffect
-from chassis.store import Store
+from tests.support.opened import Opened
 
 
-async def relayed(store: Store) -> int:
+async def relayed(store: Opened) -> int:
     """All of it is acknowledged, as if Kafka had it; returns how many rows."""
     assert await store.lead()
     rows = await store.pending(10_000)
@@ -16,8 +16,9 @@ async def relayed(store: Store) -> int:
 
 
 async def due(
-    store: Store, kinds: tuple[str, ...], limit: int, lease_s: float, **more: Any
+    store: Opened, kinds: tuple[str, ...], limit: int, lease_s: float, **more: Any
 ) -> list[PendingEffect]:
     """Effects are due once what led to them is published."""
     await relayed(store)
-    return await store.due_effects(kinds, limit, lease_s, **more)
+    found: list[PendingEffect] = await store.due_effects(kinds, limit, lease_s, **more)
+    return found

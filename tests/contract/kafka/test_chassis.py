@@ -10,8 +10,9 @@ from aiokafka.errors import CorruptRecordException, KafkaConnectionError, KafkaT
 
 from chassis import clock, kafka
 from chassis.consumer import Consumer
-from chassis.message import Done, Message, OutboxRow, Outcome
+from chassis.message import Done, Message, OutboxRow, Outcome, Unreadable
 from chassis.relay import Relay
+from chassis.store import Pending
 from shared_events.payment import PaymentCaptured
 from shipping_svc.service import SERVICE
 from simulation.broker import Broker
@@ -67,10 +68,9 @@ class StubStore:
 
     async def resign(self) -> None: ...
 
-    def at_hand(self, *_: object) -> None: ...
-
-    async def pending(self, limit: int, *shut: str) -> list[tuple[str, OutboxRow]]:
-        return [] if TOPIC in shut else list(self.outbox.items())[:limit]
+    async def pending(self, limit: int, *shut: str) -> Pending:
+        rows = [] if TOPIC in shut else list(self.outbox.items())
+        return Pending(rows[:limit], is_end=len(rows) <= limit, any_refused=False)
 
     async def acknowledge(self, ids: Sequence[str]) -> None:
         for id_ in ids:
@@ -83,8 +83,8 @@ class StubStore:
 
     async def reached(self, _: object) -> None: ...
 
-    async def handle(self, messages: Sequence[Message], malformed: Sequence[Any]) -> list[Outcome]:
-        assert not malformed
+    async def handle(self, messages: Sequence[Message]) -> list[Outcome]:
+        assert not any(isinstance(message.body, Unreadable) for message in messages)
         await asyncio.sleep(0.05)
         self.handled |= {message.key: None for message in messages}
         return [Done((), None) for _ in messages]
@@ -97,9 +97,9 @@ async def sell(draw: random.Random, faults: Anything, broker: Broker, shop: Stub
     relay = Relay(store, broker.address, "payment", batch_rows=7)
     process = Process("one")
     with inside(process):
-        first = asyncio.create_task(Consumer(SERVICE, store, broker.address).run(stopping))
+        first = asyncio.create_task(Consumer(SERVICE, store, store, broker.address).run(stopping))
     second = asyncio.create_task(
-        Consumer(SERVICE, store, broker.address, batch_records=5).run(stopping)
+        Consumer(SERVICE, store, store, broker.address, batch_records=5).run(stopping)
     )
     relaying = asyncio.create_task(relay.run(stopping))
     await asyncio.sleep(draw.uniform(1, 20))

@@ -1,0 +1,53 @@
+"""Fast paths over the one path of a message, each with a switch, put on in one place.
+
+None of them decides anything: with all of them off, every batch is read from the database, every row of the
+outbox is read back before it is sent, and every effect is leased from the store.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from chassis.bus import Bus
+from chassis.handle import Handler
+from chassis.local_effects import LocalEffectQueue
+from chassis.recent_outbox import RecentOutboxRows
+from chassis.service import Service
+from chassis.settings import ALL_FAST_PATHS, FastPath
+from chassis.state_cache import StateCache
+from chassis.store import Outbox, Store, UnitsOfWork
+from shared_events.catalog import dead_letters_of
+
+OF_MEMORY: Final = frozenset({FastPath.STATE_CACHE, FastPath.RECENT_OUTBOX_ROWS})
+"""Those that trust a store not to lose what it has committed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """The parts of a process that every message goes through."""
+
+    bus: Bus
+    handler: Handler
+    outbox: Outbox
+    effects: LocalEffectQueue
+
+
+def core_of(
+    service: Service,
+    store: Store,
+    kinds: frozenset[str] = frozenset(),
+    switched_on: frozenset[FastPath] = ALL_FAST_PATHS,
+) -> Core:
+    """`kinds` are the effects that this process has a worker for."""
+    on = switched_on if store.is_durable else switched_on - OF_MEMORY
+    bus = Bus()
+    units: UnitsOfWork = store
+    outbox: Outbox = store
+    if FastPath.STATE_CACHE in on:
+        units = cache = StateCache(service, store)
+        bus.committed.append(cache.committed)
+    if FastPath.RECENT_OUTBOX_ROWS in on:
+        outbox = recent = RecentOutboxRows(store)
+        bus.committed.append(recent.committed)
+    local = kinds if FastPath.LOCAL_EFFECTS in on else frozenset()
+    handler = Handler(service, units, bus, lambda: local if outbox.leads else frozenset())
+    return Core(bus, handler, outbox, LocalEffectQueue(local, dead_letters_of(service.name)))

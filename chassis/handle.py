@@ -1,0 +1,117 @@
+"""The one path of every message: read what is known, decide, commit.
+
+Where another was faster it is decided again. A message that poisons its batch, by whatever error, is found
+by halves and parked, so that it holds up no other.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import structlog
+
+from chassis import clock
+from chassis.bus import Bus, Committed
+from chassis.decide import BatchResult, Snapshot, decide_batch
+from chassis.errors import OUTAGES, ConcurrentChangeError
+from chassis.message import Message, Outcome, Parked, Record, Repeated, Unreadable
+from chassis.records import name_of_place, place_of, reason_of
+from chassis.service import Service
+from chassis.store import UnitOfWork, UnitsOfWork
+
+log = structlog.get_logger()
+CONFLICTS_MAX: Final = 8
+
+
+def no_kinds() -> frozenset[str]:
+    return frozenset()
+
+
+@dataclass
+class Handler:
+    """`leased` are the kinds of effects that this process will run itself, as of now."""
+
+    service: Service
+    units: UnitsOfWork
+    bus: Bus = field(default_factory=Bus)
+    leased: Callable[[], frozenset[str]] = no_kinds
+
+    async def handle(self, messages: Sequence[Message]) -> list[Outcome]:
+        """Decide on a batch; outcomes are in the order of the messages.
+
+        Raises TransientError, with nothing changed, when the database is away, or others were faster
+        CONFLICTS_MAX times.
+        """
+        if not messages:
+            return []
+        try:
+            return await self._until_committed(messages)
+        except OUTAGES:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is: one of these messages has led to it
+            if len(messages) > 1:
+                half = len(messages) // 2
+                return await self.handle(messages[:half]) + await self.handle(messages[half:])
+            return [await self._park(messages[0], error)]
+
+    async def _until_committed(self, messages: Sequence[Message]) -> list[Outcome]:
+        for tries in range(CONFLICTS_MAX):
+            try:
+                return await self._commit(messages, is_retry=tries > 0)
+            except ConcurrentChangeError:
+                if tries > 0:
+                    await clock.wait(clock.backoff_s(tries, base_s=0.005, max_s=0.2))
+        raise ConcurrentChangeError(f"others were faster {CONFLICTS_MAX} times")
+
+    async def _commit(self, messages: Sequence[Message], *, is_retry: bool) -> list[Outcome]:
+        async with self.units.begin(is_retry=is_retry) as unit:
+            result = decide_batch(self.service, await self._read(unit, messages), messages)
+            result.lease(self.leased())
+            await unit.commit(result)
+            self.bus.publish(Committed(messages, result))  # before anything else runs here
+        return result.outcomes
+
+    async def _read(self, unit: UnitOfWork, messages: Sequence[Message]) -> Snapshot:
+        snapshot = await unit.read(messages)
+        new = [m for m in messages if snapshot.settled(m) is None]
+        if wanted := snapshot.wanted_shared(self.service, new):
+            await unit.read_shared(snapshot, wanted)
+        return snapshot
+
+    async def preview(self, messages: Sequence[Message]) -> list[Outcome]:
+        """What would come of the messages; nothing changes."""
+        async with self.units.begin(is_retry=True) as unit:
+            snapshot = await self._read(unit, messages)
+        return decide_batch(self.service, snapshot, messages).outcomes
+
+    async def _park(self, message: Message, error: Exception) -> Outcome:
+        """Keep a record as it came; where its bytes can't be kept, its place. Raises what refuses that."""
+        record, reason = message.record, reason_of(error)
+        if isinstance(message.body, Unreadable):
+            reason = f"{message.body.reason}; {reason}"
+        place = "" if record is None else name_of_place(record)
+        log.error("message_not_handled", saga_id=message.key, place=place, reason=reason)
+        try:
+            return await self._keep(message, reason, record)
+        except OUTAGES:
+            raise
+        except Exception as refusal:
+            if record is None:
+                raise
+            reason = f"{reason}; its bytes can't be kept: {reason_of(refusal)}"
+            log.error("bytes_not_kept", place=place, reason=reason)  # noqa: TRY400 - one line
+            return await self._keep(message, reason, place_of(record))
+
+    async def _keep(self, message: Message, reason: str, record: Record | None) -> Outcome:
+        """Repeated where the inbox has a record already: nothing else of it is compared."""
+        result = BatchResult(Snapshot(), outcomes=[Parked(reason)])
+        result.park(self.service, message, reason, record)
+        try:
+            async with self.units.begin(is_retry=True) as unit:
+                await unit.commit(result)
+                self.bus.publish(Committed([message], result))
+        except ConcurrentChangeError:
+            if message.letter_id:
+                raise
+            return Repeated()
+        return Parked(reason)

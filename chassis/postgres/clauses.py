@@ -1,0 +1,128 @@
+"""What a batch writes to PostgreSQL, as clauses of one statement: states first, then what follows."""
+
+from datetime import timedelta
+from typing import Final
+
+from chassis import wire
+from chassis.decide import BatchResult
+from chassis.message import HANDED_S
+from chassis.postgres import sql
+from chassis.postgres.state_tables import SharedTable, StateTable
+from chassis.postgres.statement import Clause, arrays
+
+OUTBOX: Final = "new_outbox"
+EFFECTS: Final = ("id", "key", "kind", "body", "traceparent", "due_at", "tries")
+LETTERS: Final = ("key", "topic", "partition", "offset", "record_key", "value", "headers", "reason")
+ACTIONS: Final = ("by", "action", "key", "note", "detail")
+
+
+def of_batch(own: StateTable, shared: SharedTable | None, result: BatchResult) -> list[Clause]:
+    """All of it; the clause named OUTBOX answers with the ids of the new rows, in their order."""
+    clauses = own.saving(result.changed) + own.unchanged(result.unchanged)
+    if shared is not None:
+        before, changes = result.read.shared, result.shared_changes
+        clauses += shared.saving(before, changes, result.absent_shared)
+    return [
+        *clauses,
+        *_inbox(result),
+        *_parked_keys(result),
+        *_answers(result),
+        *_unparked(result),
+        *_outbox(result),
+        *_effects(result),
+        *_letters(result),
+        *_timeline(result),
+        *_actions(result),
+    ]
+
+
+def _inbox(result: BatchResult) -> list[Clause]:
+    """Fewer rows than ids: another was faster."""
+    clauses = []
+    if ids := sorted(result.inbox):
+        clauses.append(Clause("new_inbox", sql.ENTER, {"ids": ids}, rows=len(ids)))
+    if absent := sorted(result.not_entered):
+        clauses.append(Clause("no_inbox", sql.ENTERED, {"ids": absent}, rows=0))
+    return clauses
+
+
+def _parked_keys(result: BatchResult) -> list[Clause]:
+    """No message of these keys may have been parked since they were read."""
+    keys = sorted(result.keys - result.read.parked_keys)
+    return [Clause("parked_keys", sql.PARKED, {"keys": keys}, rows=0)] if keys else []
+
+
+def _answers(result: BatchResult) -> list[Clause]:
+    """Fewer rows than answers: another has used an idempotency key first."""
+    clauses = []
+    if rows := [(c.scope, c.key, c.fingerprint, response) for c, response in result.answers]:
+        values = arrays(("scope", "key", "fingerprint", "response"), rows)
+        clauses.append(Clause("new_answers", sql.ANSWER, values, rows=len(rows)))
+    if refused := [(claim.scope, claim.key) for claim in result.unanswered]:
+        values = arrays(("scopes", "keys"), refused)
+        clauses.append(Clause("no_answers", sql.UNANSWERED, values, rows=0))
+    return clauses
+
+
+def _unparked(result: BatchResult) -> list[Clause]:
+    clauses = []
+    if ids := [int(message.letter_id) for message in result.unparked]:
+        clauses.append(Clause("unparked", sql.UNPARK, {"ids": ids}, rows=len(ids)))
+    if rows := [(int(m.letter_id), _text(why)) for m, why in result.failed_again]:
+        values = arrays(("ids", "reasons"), rows)
+        clauses.append(Clause("failed_again", sql.FAILED_AGAIN, values, rows=len(rows)))
+    return clauses
+
+
+def _outbox(result: BatchResult) -> list[Clause]:
+    """Rows are numbered after the states are written."""
+    rows = [(r.topic, r.key, r.value, wire.packed(r.headers)) for r in result.outbox]
+    if not rows:
+        return []
+    values = arrays(("topic", "key", "value", "headers"), rows)
+    return [Clause(OUTBOX, sql.WRITE_OUTBOX, values, answer="array_agg(id)")]
+
+
+def _effects(result: BatchResult) -> list[Clause]:
+    """What is begun and finished in one batch is never written."""
+    clauses, finished = [], set(result.finished_effects)
+    rows = [
+        (e.id, e.key, e.kind, e.body, e.traceparent, e.due_at, e.tries)
+        for e in result.effects
+        if e.id not in finished
+    ]
+    if rows:
+        values = {**arrays(EFFECTS, rows), "lease": timedelta(seconds=HANDED_S)}
+        clauses.append(Clause("new_effects", sql.ADD_EFFECTS, values))
+    if finished:
+        clauses.append(Clause("done_effects", sql.FINISH, {"ids": list(finished)}))
+    return clauses
+
+
+def _letters(result: BatchResult) -> list[Clause]:
+    rows = [
+        (
+            letter.key,
+            *(letter.record.topic, letter.record.partition, letter.record.offset),
+            *(letter.record.key, letter.record.value, wire.packed(letter.record.headers)),
+            _text(letter.reason),
+        )
+        for letter in result.letters
+    ]
+    return [Clause("new_parked", sql.PARK, arrays(LETTERS, rows))] if rows else []
+
+
+def _timeline(result: BatchResult) -> list[Clause]:
+    names = ("key", "at", "cause", "events")
+    rows = result.timeline
+    return [Clause("new_timeline", sql.ADD_TIMELINE, arrays(names, rows))] if rows else []
+
+
+def _actions(result: BatchResult) -> list[Clause]:
+    rows = [(a.by, a.action, a.key, a.note, a.detail) for a in result.actions]
+    return [Clause("new_actions", sql.NOTE_ALL, arrays(ACTIONS, rows))] if rows else []
+
+
+def _text(reason: str) -> str:
+    """As PostgreSQL's text takes it, of bounded length."""
+    return reason[:2000].replace("\0", "\\x00")

@@ -1,0 +1,34 @@
+"""A service's sessions of PostgreSQL: those that decide, and those for what may be lost."""
+
+from typing import Any, Final
+
+import asyncpg
+
+from chassis.postgres.types import Connection, Pool
+
+PLANNED_ONCE: Final = {
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "jit": "off",
+}
+"""Each statement goes by an index whatever a batch holds: it needs no new plan, and none for small tables."""
+
+
+async def pools_at(url: str) -> tuple[Pool, Pool]:
+    """The second for bookkeeping whose loss only repeats a publish or a call with the same key."""
+    common: dict[str, Any] = {
+        "command_timeout": 30,
+        "timeout": 10,
+        "reset": as_it_is,
+        "target_session_attrs": "read-write",  # of several hosts, the one that takes writes
+    }
+    pool = await asyncpg.create_pool(
+        url, min_size=2, max_size=8, server_settings=PLANNED_ONCE, **common
+    )
+    lazy = {**PLANNED_ONCE, "synchronous_commit": "off"}
+    aside = await asyncpg.create_pool(url, min_size=1, max_size=4, server_settings=lazy, **common)
+    return pool, aside
+
+
+async def as_it_is(_: Connection) -> None:
+    """No user of a pool changes a session, so that none has to be set back: a round trip less."""

@@ -1,0 +1,148 @@
+"""The statements of the PostgreSQL store. Rows are arrays, one a column.
+
+Those with named parameters, as `{ids}`, are clauses of one statement (see chassis/postgres/statement.py).
+"""
+
+IS_BEING_REBUILT = "SELECT to_regclass('replay_progress') IS NOT NULL"
+KNOWS_ANYTHING = """
+SELECT EXISTS (SELECT FROM {own}) OR EXISTS (SELECT FROM inbox) OR EXISTS (SELECT FROM outbox)
+"""
+KNOWN = """
+SELECT (SELECT array_agg(message_id) FROM inbox WHERE message_id = ANY($1::uuid[])),
+       (SELECT array_agg(DISTINCT key) FROM parked WHERE key = ANY($2::text[]))
+"""
+PARKED = "SELECT FROM parked WHERE key = ANY({keys}::text[])"
+ENTER = """
+INSERT INTO inbox (message_id) SELECT id FROM unnest({ids}::uuid[]) AS id ORDER BY id
+ON CONFLICT DO NOTHING RETURNING 1
+"""
+# of one shard, as the releases that read by it have written
+ENTERED = "SELECT FROM inbox WHERE message_id = ANY({ids}::uuid[])"
+WRITE_OUTBOX = """
+INSERT INTO outbox (shard, topic, key, value, headers)
+SELECT 0, topic, key, value, headers
+FROM unnest({topic}::text[], {key}::text[], {value}::bytea[], {headers}::bytea[])
+    WITH ORDINALITY AS new (topic, key, value, headers, nth)
+WHERE {after} ORDER BY nth RETURNING id
+"""
+PENDING = """
+SELECT id, octet_length(headers) + coalesce(octet_length(value), 0) FROM outbox
+WHERE shard = 0 AND topic <> ALL($2::text[]) ORDER BY id LIMIT $1
+"""
+# what is behind a refused row of its key waits for it; copies of dead letters, $3, have no order
+PENDING_BESIDE_REFUSED = """
+SELECT id, octet_length(headers) + coalesce(octet_length(value), 0) FROM outbox
+WHERE shard = 0 AND topic <> ALL($2::text[]) AND refused IS NULL
+AND (topic = $3 OR NOT EXISTS (
+    SELECT FROM outbox AS head WHERE head.refused IS NOT NULL AND head.topic <> $3
+    AND head.key = outbox.key AND head.id < outbox.id
+)) ORDER BY id LIMIT $1
+"""
+ANY_REFUSED = "SELECT EXISTS (SELECT FROM outbox WHERE refused IS NOT NULL)"
+REFUSE = """
+UPDATE outbox SET refused = why, refused_at = now()
+FROM unnest($1::bigint[], $2::text[]) AS new (number, why) WHERE id = number
+"""
+REFUSED = """
+SELECT id, topic, key, value, headers, refused, refused_at,
+       (SELECT count(*) FROM outbox AS later WHERE later.key = head.key AND later.id > head.id)
+FROM outbox AS head WHERE refused IS NOT NULL AND ($1::bigint IS NULL OR id = $1) ORDER BY id LIMIT $2
+"""
+RELEASE = (
+    "UPDATE outbox SET refused = NULL, refused_at = NULL WHERE id = $1 AND refused IS NOT NULL"
+)
+DROP = "DELETE FROM outbox WHERE id = $1 AND refused IS NOT NULL"
+OUTBOX_ROWS = "SELECT id, topic, key, value, headers FROM outbox WHERE id = ANY($1::bigint[])"
+ADD_EFFECTS = """
+INSERT INTO effects (id, key, kind, body, traceparent, due_at, tries)
+SELECT id, key, kind, body, traceparent, coalesce(due_at, now() + tries * {lease}::interval), tries
+FROM unnest(
+    {id}::text[], {key}::text[], {kind}::text[], {body}::bytea[], {traceparent}::text[],
+    {due_at}::timestamptz[], {tries}::smallint[]
+) AS new (id, key, kind, body, traceparent, due_at, tries)
+ON CONFLICT (id) DO NOTHING RETURNING 1
+"""
+FINISH = "DELETE FROM effects WHERE id = ANY({ids}::text[]) RETURNING 1"
+PARK = """
+INSERT INTO parked (key, topic, partition, record_offset, record_key, value, headers, reason)
+SELECT * FROM unnest(
+    {key}::text[], {topic}::text[], {partition}::bigint[], {offset}::bigint[],
+    {record_key}::bytea[], {value}::bytea[], {headers}::bytea[], {reason}::text[]
+) ON CONFLICT DO NOTHING RETURNING 1
+"""
+UNPARK = "DELETE FROM parked WHERE id = ANY({ids}::bigint[]) RETURNING 1"
+FAILED_AGAIN = """
+UPDATE parked SET attempts = attempts + 1, last_reason = reason_now, last_tried_at = now()
+FROM unnest({ids}::bigint[], {reasons}::text[]) AS new (number, reason_now)
+WHERE id = number RETURNING 1
+"""
+ANSWERED = """
+SELECT scope, key, fingerprint, response FROM idempotency_keys
+WHERE (scope, key) IN (SELECT * FROM unnest($1::text[], $2::text[]))
+"""
+UNANSWERED = """
+SELECT FROM idempotency_keys WHERE (scope, key) IN (SELECT * FROM unnest({scopes}::text[], {keys}::text[]))
+"""
+ANSWER = """
+INSERT INTO idempotency_keys (scope, key, fingerprint, response)
+SELECT * FROM unnest({scope}::text[], {key}::text[], {fingerprint}::bytea[], {response}::bytea[])
+ON CONFLICT DO NOTHING RETURNING 1
+"""
+ADD_TIMELINE = """
+INSERT INTO timeline (order_id, at, heard, said)
+SELECT * FROM unnest({key}::text[], {at}::timestamptz[], {cause}::text[], {events}::text[]) RETURNING 1
+"""
+NOTE_ALL = """
+INSERT INTO operator_actions (by, action, key, note, detail)
+SELECT * FROM unnest({by}::text[], {action}::text[], {key}::text[], {note}::text[], {detail}::text[])
+RETURNING 1
+"""
+# MATERIALIZED: a plan may run a subquery with LIMIT once a row, and lease all there is
+_LEASE = """
+WITH due AS MATERIALIZED (
+    SELECT id FROM effects WHERE due_at <= now() AND kind = ANY($1::text[])
+    AND NOT EXISTS (SELECT FROM outbox WHERE outbox.key = effects.key AND outbox.topic <> $4)
+    ORDER BY {by_age} LIMIT $2 FOR UPDATE SKIP LOCKED
+)
+UPDATE effects SET due_at = now() + $3, tries = least(tries + 1, 32000)
+WHERE id IN (SELECT id FROM due)
+RETURNING id, key, kind, body, traceparent, due_at, tries, owed_since, last_error
+"""
+LEASE_EFFECTS = _LEASE.format(by_age="due_at")
+LEASE_FRESHEST = _LEASE.format(by_age="tries, due_at DESC")
+GAUGES = (
+    "outbox_rows",
+    "outbox_oldest_seconds",
+    "effects_owed",
+    "effects_needing_attention",
+    "parked_messages",
+    "outbox_refused",
+)
+BACKLOG = """
+SELECT (SELECT count(*) FROM outbox),
+       (SELECT coalesce(extract(epoch FROM now() - min(created_at)), 0) FROM outbox),
+       (SELECT count(*) FROM effects WHERE kind = ANY($1::text[])),
+       (SELECT count(*) FROM effects WHERE kind = ANY($1::text[])
+           AND (tries >= $2 OR id NOT LIKE '%:1' OR starts_with(last_error, $3))),
+       (SELECT count(*) FROM parked),
+       (SELECT count(*) FROM outbox WHERE refused IS NOT NULL),
+       current_setting('transaction_read_only')::bool AS is_read_only
+"""
+NOTE = """
+INSERT INTO operator_actions (by, action, key, note, detail) VALUES ($1, $2, $3, $4, $5)
+"""
+SKIPPED = "SELECT DISTINCT key FROM operator_actions WHERE action = $1"
+LETTERS = """
+SELECT id, key, topic, partition, record_offset, record_key, value, headers,
+       reason, last_reason, attempts, parked_at, last_tried_at
+FROM parked WHERE key = $1 ORDER BY id
+"""
+OUTBOX_OF = """
+SELECT count(*), coalesce(extract(epoch FROM now() - min(created_at)), 0)::float8,
+       coalesce((array_agg(refused ORDER BY id) FILTER (WHERE refused IS NOT NULL))[1], '')
+FROM outbox WHERE key = $1
+"""
+OWED_OF = """
+SELECT id, key, kind, body, traceparent, due_at, tries, owed_since, last_error
+FROM effects WHERE key = $1 ORDER BY owed_since, id COLLATE "C"
+"""

@@ -1,0 +1,183 @@
+"""The store in PostgreSQL.
+
+A unit of work reads what it needs, and writes all of it in one statement: inbox, states, outbox and what
+else follows. Whoever was slower than another writes nothing. A row of an order is written before its
+outbox rows are numbered, so that no snapshot sees a later event of an order without its earlier ones;
+that is why the relay may read pending rows by id.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Self
+
+import asyncpg
+
+from chassis import keeping
+from chassis.errors import ClockInDoubtError, UnusableStoreError
+from chassis.message import (
+    ATTENTION_TRIES,
+    REFUSED,
+    SKIP,
+    OperatorAction,
+    OutboxRow,
+    PendingEffect,
+    Record,
+    skipped_places,
+)
+from chassis.postgres import sql
+from chassis.postgres.outbox import PostgresOutbox
+from chassis.postgres.pools import pools_at
+from chassis.postgres.state_tables import SharedTable, StateTable
+from chassis.postgres.types import Connection, Pool
+from chassis.postgres.unit import PostgresUnit
+from chassis.service import Service
+from shared_events import catalog
+
+
+@dataclass(kw_only=True)
+class PostgresStore(PostgresOutbox):
+    """Made by `connect`."""
+
+    service: Service
+    own: StateTable
+    shared: SharedTable | None
+    pool: Pool
+    inbox_keep_days: int = 30
+    keeps_positions: bool = False
+    lost: bool = False
+    is_durable: bool = True
+
+    def __post_init__(self) -> None:
+        self.letters = catalog.dead_letters_of(self.service.name)
+
+    @classmethod
+    async def connect(
+        cls,
+        service: Service,
+        own: StateTable,
+        shared: SharedTable | None,
+        url: str,
+        *,
+        keep_days: int = 7,
+        inbox_keep_days: int = 30,
+    ) -> Self:
+        pool, aside = await pools_at(url)
+        store = cls(
+            aside=aside,
+            keep_days=keep_days,
+            inbox_keep_days=inbox_keep_days,
+            service=service,
+            own=own,
+            shared=shared,
+            pool=pool,
+        )
+        if await pool.fetchval(sql.IS_BEING_REBUILT):
+            await store.close()
+            raise UnusableStoreError("its database is being rebuilt: see `saga replay`")
+        return store
+
+    async def is_new(self) -> bool:
+        query = sql.KNOWS_ANYTHING.format(own=self.own.table)
+        async with self.reading() as connection:
+            return not await connection.fetchval(query)
+
+    @property
+    def pools(self) -> tuple[Pool, ...]:
+        return (self.pool, self.aside)
+
+    async def close(self) -> None:
+        await self.resign()
+        for pool in self.pools:
+            pool.terminate()
+
+    async def prepare(self, stopping: asyncio.Event) -> None:
+        del stopping  # PostgreSQL is there with its data, or not at all
+
+    @asynccontextmanager
+    async def begin(self, *, is_retry: bool = False) -> AsyncIterator[PostgresUnit]:
+        del is_retry  # it reads what the database has in any case
+        async with self.translated(), self.pool.acquire() as connection:
+            unit = PostgresUnit(connection, self.own, self.shared)
+            try:
+                yield unit
+            finally:
+                await unit.end()
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[Connection]:
+        """A connection to look things up. Raises TransientError when the database is away."""
+        async with self.translated(), self.pool.acquire() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        async with self.pool.acquire() as connection, connection.transaction():
+            yield connection
+
+    async def note(self, connection: Connection, action: OperatorAction) -> None:
+        values = (action.by, action.action, action.key, action.note, action.detail)
+        await connection.execute(sql.NOTE, *values)
+
+    async def project(self, records: Sequence[Record]) -> None:
+        async with self.translated(), self.transaction() as connection:
+            for topic, fold in self.service.projections.items():
+                if some := [record for record in records if record.topic == topic]:
+                    await fold(connection, some)
+
+    async def skipped(self) -> frozenset[tuple[str, int, int]]:
+        async with self.reading() as connection:
+            rows = await connection.fetch(sql.SKIPPED, SKIP)
+        return skipped_places(row[0] for row in rows)
+
+    async def positions(self) -> dict[tuple[str, int], int]:
+        return {}
+
+    async def reached(self, offsets: dict[tuple[str, int], int]) -> None:
+        del offsets  # Kafka keeps them
+
+    async def kept(self) -> AsyncIterator[list[OutboxRow]]:
+        async with self.translated(), self.transaction() as connection:
+            async for rows in keeping.kept(connection):
+                yield rows
+
+    async def keeps_any(self) -> bool:
+        async with self.reading() as connection:
+            return bool(await connection.fetchval(keeping.ANY))
+
+    async def tend(self) -> None:
+        async with self.translated(), self.transaction() as connection:
+            why = await keeping.tend(connection, self.keep_days)
+        if why:
+            raise ClockInDoubtError(why)
+
+    async def forget(self) -> int:
+        async with self.translated(), self.aside.acquire() as connection, connection.transaction():
+            forgotten, why = await keeping.forget(connection, self.inbox_keep_days)
+        if why:
+            raise ClockInDoubtError(why)
+        return forgotten
+
+    async def due_effects(
+        self, kinds: tuple[str, ...], limit: int, lease_s: float, *, freshest: bool = False
+    ) -> list[PendingEffect]:
+        async with self.translated(), self.aside.acquire() as connection:
+            lease = timedelta(seconds=lease_s)
+            query = sql.LEASE_FRESHEST if freshest else sql.LEASE_EFFECTS
+            rows = await connection.fetch(query, list(kinds), limit, lease, self.letters)
+        return [PendingEffect(*row) for row in rows]
+
+    async def postpone(self, effect: PendingEffect, delay_s: float, error: str) -> None:
+        query = "UPDATE effects SET due_at = now() + $2, last_error = $3 WHERE id = $1"
+        async with self.translated(), self.aside.acquire() as connection:
+            await connection.execute(query, effect.id, timedelta(seconds=delay_s), error[:500])
+
+    async def backlog(self) -> dict[str, float]:
+        async with self.translated(), self.aside.acquire() as connection:
+            kinds = [kind.__name__ for kind in self.service.effects]
+            row = await connection.fetchrow(sql.BACKLOG, kinds, ATTENTION_TRIES, REFUSED)
+            if row["is_read_only"]:
+                raise asyncpg.ReadOnlySQLTransactionError("its sessions are read-only")
+        return dict(zip(sql.GAUGES, map(float, tuple(row)[:-1]), strict=True))

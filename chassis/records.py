@@ -1,0 +1,170 @@
+"""From Kafka's records to messages to decide on, or the reason why one can't be made.
+
+A record that fails holds up no other: whatever reading or projecting it raises, other than an outage, is
+its own.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
+
+import structlog
+from pydantic_core import to_json
+
+from chassis import clock, ids, wire
+from chassis.batches import UNREADABLE
+from chassis.errors import OUTAGES
+from chassis.message import Message, OutboxRow, Parked, Record, Unreadable
+from chassis.sender import hash_of
+from chassis.service import Service
+from chassis.topics import PARTITIONS
+from shared_events.catalog import NAMES, name_of
+from shared_events.codec import MalformedError, decode_record, type_of
+
+log = structlog.get_logger()
+Place: TypeAlias = tuple[str, int, int]
+"""Topic, partition and offset of a record."""
+Project: TypeAlias = Callable[[Sequence[Record]], Awaitable[None]]
+SKIPPED: Final = "stepped over by an operator"
+REASON_MAX: Final = 1000
+
+
+@dataclass(slots=True)
+class Sorted:
+    """The records of a batch, by what is done with them; those that can't be read are messages too."""
+
+    projected: list[Record] = field(default_factory=list)
+    messages: list[Message] = field(default_factory=list)
+
+
+def sort(
+    service: Service,
+    records: Sequence[Record],
+    partitions: Callable[[str], int],
+    skipped: frozenset[Place],
+) -> Sorted:
+    """`partitions` is how many a topic has; `skipped` is what a person steps over."""
+    found = Sorted()
+    for record in records:
+        if (record.topic, record.partition, record.offset) in skipped:
+            is_private = record.topic in service.projections
+            found.messages.append(unreadable(place_of(record) if is_private else record, SKIPPED))
+        elif record.topic in service.projections:
+            found.projected.append(record)
+        elif isinstance(message := _message(service, record, partitions), Message):
+            found.messages.append(message)
+        elif message is not None:
+            found.messages.append(unreadable(record, message.reason))
+    return found
+
+
+def _message(
+    service: Service, record: Record, partitions: Callable[[str], int]
+) -> Message | Parked | None:
+    try:
+        if not is_consumed(service, record):
+            return None
+        if why := dict(record.headers).get(UNREADABLE):
+            return Parked(f"unreadable: {why.decode('utf-8', 'backslashreplace')}")
+        return message_of(record, partitions(record.topic))
+    except Exception as error:  # noqa: BLE001 - whatever decoding raises is this record's alone
+        log.error("record_not_read", place=name_of_place(record), error=reason_of(error))  # noqa: TRY400 - one line
+        return Parked(f"unreadable: {reason_of(error)}")
+
+
+def unreadable(record: Record, reason: str) -> Message:
+    """A record of which no message can be made, as one to park; its place is its id."""
+    return Message(
+        id=ids.derived_id(record.topic, str(record.partition), str(record.offset)),
+        key=record.subject,
+        body=Unreadable(reason),
+        at=clock.now(),
+        traceparent="",
+        record=record,
+    )
+
+
+async def projected(project: Project, records: Sequence[Record]) -> list[Message]:
+    """Fold records of projected topics; those that fail are returned to be parked, without their bytes.
+
+    `project` folds all of some records or none. The original stays in its compacted topic. What is
+    projected may be personal data, which no dead letter may keep longer than that, nor the error
+    that quotes them.
+    """
+    try:
+        await project(records)
+    except OUTAGES:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever it is: one of these records has led to it
+        if len(records) > 1:
+            half = len(records) // 2
+            first = await projected(project, records[:half])
+            return first + await projected(project, records[half:])
+        why = str(error) if isinstance(error, MalformedError) else type(error).__name__
+        log.error("record_not_projected", place=name_of_place(records[0]), reason=why)  # noqa: TRY400 - see above
+        return [unreadable(place_of(records[0]), f"not projected: {why}")]
+    return []
+
+
+def place_of(record: Record) -> Record:
+    """A record without its bytes. Its key says where the original stands."""
+    place = (record.topic, record.partition, record.offset)
+    return Record(*place, name_of_place(record).encode(), None, ())
+
+
+def name_of_place(record: Record) -> str:
+    return f"{record.topic}:{record.partition}:{record.offset}"
+
+
+def reason_of(error: Exception) -> str:
+    """An error in words that any store takes: without NUL and surrogates, of bounded length."""
+    text = f"{type(error).__name__}: {error}"[:REASON_MAX].replace("\0", "\\x00")
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def is_consumed(service: Service, record: Record) -> bool:
+    """False only for an event of the catalog, in any version, that this service does not read."""
+    name = name_of(type_of(record.headers))
+    return name in service.names or name not in NAMES
+
+
+def message_of(record: Record, partitions: int = 0) -> Message | Parked:
+    """`partitions` is how many its topic has, where that is known."""
+    try:
+        envelope = decode_record(record)
+    except MalformedError as error:
+        return Parked(f"malformed: {error}")
+    if partitions and not is_at_home(record, partitions):
+        return Parked("malformed: its key belongs in another partition")
+    return Message(
+        id=envelope.id,
+        key=envelope.subject,
+        body=envelope.event,
+        at=clock.now(),
+        traceparent=envelope.traceparent,
+        record=record,
+    )
+
+
+def is_at_home(record: Record, partitions: int) -> bool:
+    """Whether its partition is that of its key, now or when its topic had fewer than `partitions`."""
+    hashed, fewest = hash_of(record.key or b""), min(PARTITIONS, partitions)
+    return any(hashed % n == record.partition for n in range(partitions, fewest - 1, -1))
+
+
+def kept(record: Record) -> str:
+    """The original as text for an audit trail; Latin-1 characters keep each byte.
+
+    JSON's escape of a NUL stays escaped, as PostgreSQL's text holds none.
+    """
+    key, value = wire.text_of(record.key), wire.text_of(record.value)
+    headers = [(name, wire.text_of(raw)) for name, raw in record.headers]
+    place = f"{record.topic}:{record.partition}:{record.offset}"
+    return to_json({"record": place, "key": key, "value": value, "headers": headers}).decode()
+
+
+def kept_row(row: OutboxRow) -> str:
+    """A row of the outbox as text for an audit trail, in the same way."""
+    headers = [(name, wire.text_of(raw)) for name, raw in row.headers]
+    value = wire.text_of(row.value)
+    return to_json({"topic": row.topic, "value": value, "headers": headers}).decode()

@@ -1,0 +1,92 @@
+"""A service's data in Redis, read and changed only while they are those of the known epoch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from chassis.errors import ConcurrentChangeError, StoreLostError, TransientError
+from chassis.redis.keys import Keys
+from chassis.redis.script import COMMIT, Script
+from chassis.redis.server import Server
+from chassis.redis.types import AWAY, condemns, reconnect
+
+GUARD: Final = "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 'LOST' end\n"
+REFUSED: Final = "REFUSED "
+READ: Final = "return redis.call(ARGV[2], KEYS[2], unpack(ARGV, 3))"
+
+
+class RefusedWriteError(ValueError):
+    """The data of a batch can't be written, whoever tries."""
+
+
+@dataclass(kw_only=True)
+class Guarded:
+    """`lost` is for ever once it is so, until `prepare`; `ailing` says why."""
+
+    redis: Redis
+    server: Server
+    keys: Keys
+    lost: bool = False
+    ailing: str = "Redis was not looked at yet"
+    epoch: str = ""
+
+    def tell(self, ailing: str) -> None:
+        self.ailing = ailing
+
+    def lose(self, why: str = "Redis has lost its data") -> StoreLostError:
+        if self.epoch and not self.lost:
+            self.lost = True
+            self.tell(why)
+        return StoreLostError(self.ailing)
+
+    async def read(self, command: str, key: str, *values: Any) -> Any:
+        """One command, if the data are those of the epoch."""
+        return await self.guarded(READ, [key], command, *values)
+
+    async def guarded(self, script: str, places: Sequence[str], *values: Any) -> Any:
+        """Run a script if the data are those of the epoch. Raises StoreLostError if they are not."""
+        if self.lost or not self.epoch:
+            raise self.lose()
+        names = (self.keys.epoch, *places)
+        values = (*names, self.epoch, *values)
+        reply = await self.call(self.redis.eval(GUARD + script, len(names), *values))
+        if reply == b"LOST":
+            raise self.lose()
+        return reply
+
+    async def commit(self, script: Script) -> list[str]:
+        """Run a script that compares and writes; returns the ids of its outbox rows.
+
+        Raises StoreLostError where the data are not those of its epoch, ConcurrentChangeError where
+        a check failed, RefusedWriteError where what it adds can't be held. Nothing is written then.
+        """
+        said, *outbox_ids = await self.call(self._committed(script))
+        if said == b"LOST":
+            raise self.lose()
+        if said == b"CONFLICT":
+            raise ConcurrentChangeError("another instance was first to write")
+        return [id_.decode() for id_ in outbox_ids]
+
+    async def _committed(self, script: Script) -> list[bytes]:
+        try:
+            reply: list[bytes] = await self.redis.eval(COMMIT, *script.arguments())
+        except ResponseError as error:
+            if str(error).startswith(REFUSED):
+                raise RefusedWriteError(str(error).removeprefix(REFUSED)) from error
+            raise
+        return reply
+
+    async def call(self, awaitable: Any) -> Any:
+        try:
+            return await awaitable
+        except AWAY as error:
+            if condemns(error):
+                await reconnect(self.redis)
+            if self.server.is_another:
+                raise self.lose(
+                    "Redis was restarted or replaced; its data are looked at"
+                ) from error
+            raise TransientError(f"{type(error).__name__}: {error}") from error

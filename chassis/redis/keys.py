@@ -1,0 +1,157 @@
+"""What lies where in Redis, and how it is written there."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+from pydantic_core import from_json, to_json
+
+from chassis import wire
+from chassis.batches import UNREADABLE
+from chassis.message import OperatorAction, OutboxRow, Record
+from chassis.service import Service
+from chassis.store import DeadLetter
+from shared_events.codec import MalformedError, decode_record
+from shared_events.envelope import Envelope
+
+log = structlog.get_logger()
+
+
+class Keys:
+    """The names of a service's keys, which all begin with its own."""
+
+    def __init__(self, service: str) -> None:
+        self.service = service
+        self.prefix = f"{service}:"
+        self.epoch = f"{service}:epoch"
+        self.rebuild_begun = f"{service}:rebuild-begun"
+        self.rebuild_lock = f"{service}:rebuild-lock"
+        self.checked = f"{service}:checked"
+        self.clock = f"{service}:clock"
+        self.offsets = f"{service}:offsets"
+        self.outbox = f"{service}:outbox"
+        self.refused = f"{service}:refused"
+        self.published = f"{service}:published"
+        self.parked_keys = f"{service}:parked-keys"
+        self.skipped = f"{service}:skipped"
+        self.relay = f"{service}:relay:0"
+
+    def of(self, kind: str, key: str) -> str:
+        """The hash of an order, or of what orders share, by the name of its kind."""
+        return f"{self.service}:{kind}:{key}"
+
+    def parked(self, key: str) -> str:
+        return f"{self.service}:parked:{key}"
+
+    def actions(self, key: str) -> str:
+        return f"{self.service}:actions:{key}"
+
+
+def place_of(record: Record | None) -> str:
+    return f"{record.topic}:{record.partition}" if record is not None else ""
+
+
+def places_of(stored: Mapping[bytes, bytes]) -> dict[tuple[str, int], int]:
+    """Offsets by topic and partition."""
+    parted = ((place.decode().rsplit(":", 1), int(offset)) for place, offset in stored.items())
+    return {(topic, int(partition)): offset for (topic, partition), offset in parted}
+
+
+def place_values(offsets: Mapping[tuple[str, int], int]) -> list[Any]:
+    return [v for (topic, part), n in offsets.items() for v in (f"{topic}:{part}", n)]
+
+
+def own_events(
+    service: Service, records: Iterable[Any], unread: list[str]
+) -> Iterator[tuple[str, Envelope]]:
+    """What the service has published, of what stands in its topic, with its place there.
+
+    What others left is passed over. What may be its own and can't be read is added to `unread`, by its
+    place: one record must not keep all others from being used.
+    """
+    source = f"/{service.name}".encode()
+    for record in records:
+        place = f"{record.topic}:{record.partition}:{record.offset}"
+        headers = dict(record.headers)
+        if UNREADABLE not in headers and headers.get("ce_source") != source:
+            log.error("foreign_record_skipped", place=place)
+            continue
+        try:
+            envelope = decode_record(record)
+            if type(envelope.event) not in service.publishes:
+                raise MalformedError(f"{service.name} does not publish {envelope.type}")  # noqa: TRY301 - as all else
+        except MalformedError as error:
+            log.error("own_record_unreadable", place=place, error=str(error))  # noqa: TRY400 - it says all
+            unread.append(place)
+            continue
+        yield place, envelope
+
+
+def row_values(row: OutboxRow) -> tuple[Any, ...]:
+    return (row.topic, row.key, row.value or b"", wire.packed(row.headers))
+
+
+def row_of(pairs: list[bytes]) -> OutboxRow:
+    fields = dict(zip(pairs[::2], pairs[1::2], strict=True))
+    headers = wire.unpacked(fields[b"h"])
+    return OutboxRow(fields[b"t"].decode(), fields[b"k"].decode(), fields[b"v"], headers)
+
+
+def age_s(stream_id: bytes, now: datetime) -> float:
+    """A stream's id begins with the milliseconds of Redis's own clock."""
+    return max(0.0, now.timestamp() - int(stream_id.split(b"-")[0]) / 1000)
+
+
+def place_in_stream(stream_id: str) -> tuple[int, ...]:
+    return tuple(map(int, stream_id.split("-")))
+
+
+def parked_entry(letter: DeadLetter) -> bytes:
+    """A parked record as JSON; bytes are written as Latin-1 text, which keeps each of them."""
+    record = letter.record
+    key, value = wire.text_of(record.key), wire.text_of(record.value)
+    place = (record.topic, record.partition, record.offset)
+    headers = wire.packed(record.headers).decode()
+    tries = (letter.attempts, letter.parked_at, letter.last_tried_at)
+    return to_json([*place, key, value, headers, letter.first_reason, letter.last_reason, *tries])
+
+
+def letter_of(parked_under: str, entry: bytes) -> DeadLetter:
+    """An entry that release 0.1 wrote has one reason and no times."""
+    topic, partition, offset, key, value, headers, first, *tried = from_json(entry)
+    last, attempts, *times = tried or (first, 1, *2 * ["1970-01-01T00:00:00Z"])
+    unpacked = tuple(wire.unpacked(headers.encode()))
+    record = Record(topic, partition, offset, wire.raw_of(key), wire.raw_of(value), unpacked)
+    parked_at, last_tried_at = map(_instant, times)
+    return DeadLetter(
+        letter_id(record), parked_under, record, first, last, attempts, parked_at, last_tried_at
+    )
+
+
+def letter_id(record: Record) -> str:
+    """Where it came from: no two parked messages have that in common."""
+    return f"{place_of(record)}:{record.offset}"
+
+
+def refusal(why: str, at: datetime) -> bytes:
+    """Why Kafka never takes a row of the outbox, and since when."""
+    return to_json([why, at])
+
+
+def refusal_of(entry: bytes) -> tuple[str, datetime]:
+    why, at = from_json(entry)
+    return why, _instant(at)
+
+
+def audit_entry(at: datetime, action: OperatorAction) -> bytes:
+    return to_json([at, action.by, action.action, action.key, action.note, action.detail])
+
+
+def action_of(entry: bytes) -> tuple[datetime, OperatorAction]:
+    at, *values = from_json(entry)
+    return _instant(at), OperatorAction(*values)
+
+
+def _instant(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone(UTC)

@@ -1,0 +1,161 @@
+"""The store in Redis.
+
+A unit of work is one script, all or nothing, which compares what was read and writes. With `appendfsync
+always` no reply comes before its data are on disk; what the relay reads is therefore durable. Keys are never
+expired: an order's own hash remembers its messages.
+
+A Redis that lost everything looks like a new one. So the data have an epoch, a key that only a
+rebuild writes, last: every script checks it first (see rebuild.py).
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final, Self
+
+from chassis import clock
+from chassis.message import PendingEffect, Record, skipped_places
+from chassis.redis import keys
+from chassis.redis.outbox import RedisOutbox
+from chassis.redis.rebuild import Rebuild
+from chassis.redis.rollback import is_behind
+from chassis.redis.server import Server
+from chassis.redis.tables import Layout
+from chassis.redis.types import WRITABLE
+from chassis.redis.unit import RedisUnit
+from chassis.service import Service
+from shared_events.catalog import dead_letters_of
+
+REACH: Final = """
+local further = {}
+for i = 2, #ARGV, 2 do
+  if tonumber(redis.call('HGET', KEYS[2], ARGV[i]) or '0') < tonumber(ARGV[i + 1]) then
+    further[#further + 1] = i
+  end
+end
+for _, i in ipairs(further) do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
+"""
+
+
+@dataclass(kw_only=True)
+class RedisStore(RedisOutbox):
+    """Of a service without effects, timers, timeline and idempotency keys."""
+
+    service: Service
+    layout: Layout
+    bootstrap: str
+    keeps_positions: bool = True
+    is_durable: bool = False
+    unread: list[str] = field(default_factory=list)
+    """Places of the own topic that could not be read when the data were looked at, or rebuilt."""
+
+    @classmethod
+    async def connect(
+        cls, service: Service, layout: Layout, url: str, bootstrap: str, *, keep_days: int = 7
+    ) -> Self:
+        if service.effects or service.timers or service.keeps_timeline:
+            raise ValueError(f"{service.name} needs what is not kept in Redis")
+        server = Server()
+        return cls(
+            redis=server.client(url),
+            server=server,
+            keys=layout.keys,
+            keep_days=keep_days,
+            letters=dead_letters_of(service.name),
+            service=service,
+            layout=layout,
+            bootstrap=bootstrap,
+        )
+
+    async def close(self) -> None:
+        await self.resign()
+        await self.redis.aclose()
+
+    async def prepare(self, stopping: asyncio.Event) -> None:
+        """Take up the epoch of whole data; rebuild them, or wait for whoever does, if they are lost.
+
+        Only a consumer that starts calls this, so its positions and its epoch belong together.
+        """
+        try:
+            self.epoch = await self.call(self._whole(stopping))
+        except Exception as error:
+            self.tell(f"the state in Redis is not usable: {error}")
+            raise
+        self.lost = False
+        self.tell("")
+
+    async def is_new(self) -> bool:
+        return False  # `prepare` fills it
+
+    def unreadable(self) -> str:
+        """In words, what of the own topic could not be read; "" if all could be."""
+        found = ", ".join(self.unread[:3])
+        return f"{len(self.unread)} records of its topic can't be read: {found}" if found else ""
+
+    async def _whole(self, stopping: asyncio.Event) -> str:
+        looked_at, self.server.trusted = self.server.trusted, ""
+        known = bool(self.epoch)
+        while True:
+            where = (self.service, self.layout, self.redis, self.bootstrap)
+            rebuild = Rebuild(*where, self.tell, unread=self.unread)
+            epoch = await rebuild.whole(stopping, known=known)
+            run = self.server.run
+            same = (looked_at, self.epoch) == (run, epoch)
+            if same or not await is_behind(*where, epoch, self.unread):
+                self.server.trusted = run
+                return epoch
+            known = True
+
+    @asynccontextmanager
+    async def begin(self, *, is_retry: bool = False) -> AsyncIterator[RedisUnit]:
+        del is_retry  # it reads what Redis has in any case
+        if self.lost or not self.epoch:
+            raise self.lose()
+        yield RedisUnit(self, self.layout, self.epoch)
+
+    async def project(self, records: Sequence[Record]) -> None:
+        raise NotImplementedError("no topic is projected into Redis")
+
+    async def skipped(self) -> frozenset[tuple[str, int, int]]:
+        """Whatever the epoch: a rebuild goes by it as well."""
+        found = await self.call(self.redis.hgetall(self.keys.skipped))
+        return skipped_places(place.decode() for place in found)
+
+    async def positions(self) -> dict[tuple[str, int], int]:
+        stored = await self.read("HGETALL", self.keys.offsets)
+        return keys.places_of(dict(zip(stored[::2], stored[1::2], strict=True)))
+
+    async def reached(self, offsets: dict[tuple[str, int], int]) -> None:
+        await self.guarded(REACH, [self.keys.offsets], *keys.place_values(offsets))
+
+    async def forget(self) -> int:
+        return 0  # an order's messages are a part of it
+
+    async def due_effects(
+        self, kinds: tuple[str, ...], limit: int, lease_s: float, *, freshest: bool = False
+    ) -> list[PendingEffect]:
+        raise NotImplementedError("there are no effects in Redis")
+
+    async def postpone(self, effect: PendingEffect, delay_s: float, error: str) -> None:
+        raise NotImplementedError("there are no effects in Redis")
+
+    async def shared_row(self, key: str) -> Any | None:
+        """A row that orders share; None if there is none."""
+        table = self.layout.shared
+        assert table is not None, "its service has no shared rows"
+        return table.row_of(await self.read("HMGET", self.layout.shared_key(key), *table.fields))
+
+    async def backlog(self) -> dict[str, float]:
+        """Raises TransientError also where Redis would refuse to write: full, read-only, its disk failing."""
+        await self.call(self.redis.eval(WRITABLE, 0))
+        oldest = await self.read("XRANGE", self.keys.outbox, "-", "+", "COUNT", 1)
+        age_s = keys.age_s(oldest[0][0], clock.now()) if oldest else 0.0
+        return {
+            "outbox_rows": float(await self.read("XLEN", self.keys.outbox)),
+            "outbox_oldest_seconds": age_s,
+            "effects_owed": 0.0,
+            "effects_needing_attention": 0.0,
+            "parked_messages": float(await self.read("ZCARD", self.keys.parked_keys)),
+            "outbox_refused": float(await self.read("HLEN", self.keys.refused)),
+        }

@@ -1,0 +1,67 @@
+"""Decide once more on dead letters, when a person has removed what was in their way."""
+
+from dataclasses import dataclass, replace
+
+from chassis.decide import published_by
+from chassis.errors import ConcurrentChangeError
+from chassis.handle import Handler
+from chassis.message import Message, OperatorAction, Outcome, Parked
+from chassis.records import kept, message_of, unreadable
+from chassis.store import DeadLetter, Inspection
+
+
+@dataclass(frozen=True, slots=True)
+class Redriven:
+    """What one parked message came to; `published` are wire types."""
+
+    id: str
+    outcome: Outcome
+    published: tuple[str, ...] = ()
+
+
+async def redrive(
+    handler: Handler,
+    inspection: Inspection,
+    key: str,
+    by: str,
+    *,
+    note: str = "",
+    dry_run: bool = False,
+) -> list[Redriven]:
+    """Decide on a key's parked messages, in order, up to the first that fails again.
+
+    Each is a transaction of its own, which removes it and publishes; a dry run changes nothing.
+    Raises TransientError when the database is away or somebody was faster; what went well stays.
+    """
+    if dry_run:
+        letters = await inspection.dead_letters(key)
+        outcomes = await handler.preview([_message(letter, by, note) for letter in letters])
+        return _to_first_failure([_redriven(*each) for each in zip(letters, outcomes, strict=True)])
+    done: list[Redriven] = []
+    while letters := await inspection.dead_letters(key):
+        try:
+            (outcome,) = await handler.handle([_message(letters[0], by, note)])
+        except ConcurrentChangeError:
+            if letters[0].id in {letter.id for letter in await inspection.dead_letters(key)}:
+                raise
+            continue  # another has redriven or discarded it
+        done.append(_redriven(letters[0], outcome))
+        if isinstance(outcome, Parked):
+            break
+    return done
+
+
+def _message(letter: DeadLetter, by: str, note: str) -> Message:
+    found = message_of(letter.record)
+    message = unreadable(letter.record, found.reason) if isinstance(found, Parked) else found
+    action = OperatorAction(by, "redrive", letter.key, note, kept(letter.record))
+    return replace(message, key=letter.key, letter_id=letter.id, operator=action)
+
+
+def _redriven(letter: DeadLetter, outcome: Outcome) -> Redriven:
+    return Redriven(letter.id, outcome, published_by(outcome))
+
+
+def _to_first_failure(found: list[Redriven]) -> list[Redriven]:
+    failed = next((n for n, each in enumerate(found) if isinstance(each.outcome, Parked)), None)
+    return found if failed is None else found[: failed + 1]

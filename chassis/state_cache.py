@@ -1,0 +1,95 @@
+"""States that this process has read or written itself, so that it need not read them again.
+
+They may be old: another instance may have gone on. A commit writes nothing where what it was decided on
+is no longer so; the batch is then decided again on what the database has, and for a second after that
+nothing here is used.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from chassis import clock
+from chassis.bus import Committed
+from chassis.decide import BatchResult, Snapshot
+from chassis.errors import ConcurrentChangeError
+from chassis.message import Change, Message
+from chassis.service import Service
+from chassis.store import UnitOfWork, UnitsOfWork
+
+DOUBT_S: Final = 1.0
+
+
+@dataclass
+class StateCache:
+    """A decorator of units of work: of own states and of shared rows so many, the latest used."""
+
+    service: Service
+    units: UnitsOfWork
+    rows_max: int = 10_000
+    _own: dict[str, tuple[Any, int]] = field(default_factory=dict)
+    _shared: dict[str, Any] = field(default_factory=dict)
+    _doubted_until: float = 0.0
+
+    @property
+    def is_trusted(self) -> bool:
+        return clock.monotonic() >= self._doubted_until
+
+    def doubt(self, seconds: float = DOUBT_S) -> None:
+        self._doubted_until = clock.monotonic() + seconds
+
+    @asynccontextmanager
+    async def begin(self, *, is_retry: bool = False) -> AsyncIterator[UnitOfWork]:
+        async with self.units.begin(is_retry=is_retry) as unit:
+            yield unit if is_retry or not self.is_trusted else _CachedUnit(self, unit)
+
+    def states_of(self, messages: Sequence[Message]) -> dict[str, Change]:
+        return {m.key: Change(*self._own[m.key]) for m in messages if m.key in self._own}
+
+    def shared_rows(self, keys: frozenset[str]) -> dict[str, Any] | None:
+        """The rows that exist of these; None if of one not even its absence is known."""
+        if not keys <= self._shared.keys():
+            return None
+        return {key: row for key in keys if (row := self._shared[key]) is not None}
+
+    def committed(self, event: Committed) -> None:
+        result = event.result
+        for key, row in result.own.items():
+            if row.version:
+                self._own.pop(key, None)
+                self._own[key] = (row.state, row.version)
+        for key in result.read.shared_keys:
+            self._shared.pop(key, None)
+            self._shared[key] = result.shared.get(key)
+        for rows in (self._own, self._shared):
+            while len(rows) > self.rows_max:
+                del rows[next(iter(rows))]
+
+
+@dataclass(frozen=True, slots=True)
+class _CachedUnit:
+    cache: StateCache
+    unit: UnitOfWork
+
+    async def read(self, messages: Sequence[Message]) -> Snapshot:
+        """Only what is not cached is read, unless it is a message that orders begin with."""
+        own, begins = self.cache.states_of(messages), self.cache.service.begins
+        unknown = [m for m in messages if m.key not in own and not isinstance(m.body, begins)]
+        snapshot = await self.unit.read(unknown) if unknown else Snapshot()
+        snapshot.own |= own
+        return snapshot
+
+    async def read_shared(self, snapshot: Snapshot, keys: frozenset[str]) -> None:
+        rows = self.cache.shared_rows(keys)
+        if rows is None:
+            await self.unit.read_shared(snapshot, keys)
+        else:
+            snapshot.shared, snapshot.shared_keys = rows, keys
+
+    async def commit(self, result: BatchResult) -> None:
+        try:
+            await self.unit.commit(result)
+        except ConcurrentChangeError:
+            self.cache.doubt()
+            raise

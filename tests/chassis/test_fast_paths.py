@@ -1,0 +1,153 @@
+"""Each fast path has a switch; with all of them off, everything goes through the database."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+import pytest
+
+from chassis.decide import published_by
+from chassis.fast_paths import Core, core_of
+from chassis.message import HANDED_S, Message
+from chassis.recent_outbox import RecentOutboxRows
+from chassis.settings import ALL_FAST_PATHS, FastPath
+from chassis.state_cache import StateCache
+from shared_events.payment import PaymentCaptured
+from shipping_svc.messages import Booked
+from shipping_svc.service import SERVICE
+from simulation.database import Database
+from simulation.memory_store import MemoryStore
+from simulation.process import servers_now
+from tests.support.records import a_message, an_order
+
+KINDS: Final = frozenset({"Book", "HandOver", "CancelBooking"})
+OF_CORE: Final = (FastPath.STATE_CACHE, FastPath.RECENT_OUTBOX_ROWS, FastPath.LOCAL_EFFECTS)
+SWITCHES: Final = [
+    frozenset[FastPath](),
+    *({path} for path in OF_CORE),
+    *(ALL_FAST_PATHS - {path} for path in OF_CORE),
+    ALL_FAST_PATHS,
+]
+
+
+@dataclass(eq=False)
+class Recorded(MemoryStore):
+    """A store that notes its statements."""
+
+    asked: list[str] = field(default_factory=list)
+
+    async def ask(self, statement: str, connection: int | None = None) -> None:
+        self.asked.append(statement)
+        await super().ask(statement, connection)
+
+
+def captured() -> Message:
+    return a_message(PaymentCaptured(order=an_order(), captured_minor=1000, provider_ref="p"))
+
+
+def booked(message: Message) -> Message:
+    outcome = Booked(order_id=message.key, carrier_ref="C")
+    effect_id = f"{message.key}:book:1"
+    return Message(
+        id=message.entry,
+        key=message.key,
+        body=outcome,
+        at=message.at,
+        traceparent="",
+        effect_id=effect_id,
+    )
+
+
+@pytest.fixture
+def store() -> Recorded:
+    return Recorded(SERVICE, Database())
+
+
+async def leading(store: Recorded, on: frozenset[FastPath]) -> Core:
+    """Of a process that relays, and has looked at the outbox."""
+    core = core_of(SERVICE, store, KINDS, on)
+    assert await core.outbox.lead()
+    await core.outbox.pending(1000)
+    return core
+
+
+async def reads_states(core: Core, store: Recorded) -> bool:
+    """Whether an order that this process wrote is read before it is decided on again."""
+    message = captured()
+    await core.handler.handle([message])
+    store.asked.clear()
+    (outcome,) = await core.handler.handle([booked(message)])
+    assert published_by(outcome) == ("shipment.created.v1",)
+    return "load" in store.asked
+
+
+async def reads_rows(core: Core, store: Recorded) -> bool:
+    """Whether a row of the outbox that this process wrote is read before it is sent."""
+    await core.handler.handle([message := captured()])
+    store.asked.clear()
+    rows = (await core.outbox.pending(1000)).rows
+    assert [row.key for _, row in rows][-1] == message.key
+    return "pending" in store.asked
+
+
+async def leaves_effects(core: Core, store: Recorded) -> bool:
+    """Whether an effect of what this process decided is anybody's who looks for it in the store."""
+    await core.handler.handle([message := captured()])
+    effect = store.database.effects[f"{message.key}:book:1"]
+    assert effect.due_at is not None
+    waits_s = (effect.due_at - servers_now()).total_seconds()
+    assert (effect.tries, waits_s > HANDED_S / 2) in {(0, False), (1, True)}
+    assert core.effects.kinds == (KINDS if effect.tries else frozenset())
+    return effect.tries == 0
+
+
+Slow = Callable[[Core, Recorded], Awaitable[bool]]
+SLOW: Final[dict[FastPath, Slow]] = {
+    FastPath.STATE_CACHE: reads_states,
+    FastPath.RECENT_OUTBOX_ROWS: reads_rows,
+    FastPath.LOCAL_EFFECTS: leaves_effects,
+}
+
+
+@pytest.mark.parametrize("on", SWITCHES, ids=lambda on: "+".join(sorted(on)) or "none")
+@pytest.mark.parametrize("path", OF_CORE)
+async def test_a_fast_path_is_taken_where_its_own_switch_is_on(
+    store: Recorded, path: FastPath, on: frozenset[FastPath]
+) -> None:
+    core = await leading(store, on)
+    assert await SLOW[path](core, store) == (path not in on)
+
+
+async def test_with_all_of_them_off_there_is_no_layer_and_nobody_listens(store: Recorded) -> None:
+    core = core_of(SERVICE, store, KINDS, frozenset())
+    assert core.handler.units is store
+    assert core.outbox is store
+    assert core.effects.kinds == frozenset()
+    assert core.bus.committed == []
+
+
+async def test_each_layer_lies_over_the_store_and_hears_of_commits(store: Recorded) -> None:
+    core = core_of(SERVICE, store, KINDS)
+    assert isinstance(cache := core.handler.units, StateCache)
+    assert isinstance(recent := core.outbox, RecentOutboxRows)
+    assert cache.units is store
+    assert recent.outbox is store
+    assert core.bus.committed == [cache.committed, recent.committed]
+
+
+async def test_a_store_that_may_lose_what_it_committed_is_trusted_by_no_memory(
+    store: Recorded,
+) -> None:
+    store.is_durable = False
+    core = await leading(store, ALL_FAST_PATHS)
+    assert await reads_states(core, store)
+    assert await reads_rows(core, store)
+    assert core.effects.kinds == KINDS
+
+
+async def test_effects_are_left_to_the_store_where_another_process_relays(store: Recorded) -> None:
+    """Nobody here hears when their events are in the log."""
+    core = await leading(store, ALL_FAST_PATHS)
+    await core.outbox.resign()
+    await core.handler.handle([message := captured()])
+    assert store.database.effects[f"{message.key}:book:1"].tries == 0

@@ -1,0 +1,60 @@
+"""A commit counts only if what it was decided on is so still, whatever the decision was."""
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from chassis import ids
+from chassis.decide import published_by
+from chassis.message import Done, Repeated
+from shared_events.decision import impossible
+from shipping_svc.domain import Booking
+from shipping_svc.messages import Booked
+from tests.integration.chassis_fixtures import Kind, held, kind_of, two, waits
+from tests.integration.test_transactions import STORES, command
+from tests.support.records import an_order
+
+
+@pytest.fixture(params=STORES)
+def kind(request: pytest.FixtureRequest) -> Kind:
+    return kind_of(request)
+
+
+async def test_what_changes_nothing_waits_for_who_is_changing_the_order(kind: Kind) -> None:
+    """Else it would be decided by a state that is no more when it is committed."""
+    message = kind.first(an_order())
+    booked = command(message.key, Booked(order_id=message.key, carrier_ref="C"))
+    again = replace(message, id=ids.derived_id(ids.new_id()))
+    async with two(kind) as (first, second):
+        await first.handle([message])
+        await second.handle([again])
+        async with held(first, booked):
+            other = asyncio.create_task(
+                second.handle([replace(message, id=ids.derived_id(ids.new_id()))])
+            )
+            await waits(second, other)
+        assert published_by((await other)[0]) == ()
+
+
+async def test_an_outcome_that_comes_again_is_a_repeat_also_where_the_rules_refuse_it(
+    kind: Kind,
+) -> None:
+    """By what this process has cached it could not come: what the inbox has counts."""
+    message = kind.first(an_order())
+    booked = replace(
+        command(message.key, Booked(order_id=message.key, carrier_ref="C")),
+        effect_id=f"{message.key}:book:1",
+    )
+
+    def once(state: Any, body: Any, at: Any) -> Any:
+        if isinstance(body, Booked) and not isinstance(state, Booking):
+            return impossible("booked twice")
+        return kind.service.decide(state, body, at)
+
+    store = await kind.connect(replace(kind.service, decide=once))
+    await store.handle([message])
+    assert isinstance((await store.handle([booked]))[0], Done)
+    assert await store.handle([booked]) == [Repeated()]
+    await store.close()
