@@ -8,16 +8,14 @@ from chassis.service import Service
 from loyalty_svc import domain
 from loyalty_svc.domain import Awarded, Deducted
 from loyalty_svc.messages import SetStanding
+from shared_events.catalog import events_of
 from shared_events.loyalty import (
     CustomerReinstated,
     CustomerSuspended,
     PointsAwarded,
-    PointsCancellationNoted,
     PointsDeducted,
-    PointsRejected,
 )
-from shared_events.order import OrderCancellationRequested
-from shared_events.shipping import ShipmentCancellationRefused, ShipmentCreated
+from shared_events.shipping import ShipmentCreated
 
 
 def customers_of(own: Any, message: Any) -> frozenset[str]:
@@ -41,15 +39,8 @@ SERVICE: Final = Service(
     decide=domain.decide,
     evolve=domain.evolve,
     initial=domain.INITIAL,
-    consumes=(ShipmentCreated, ShipmentCancellationRefused, OrderCancellationRequested),
-    publishes=(
-        PointsAwarded,
-        PointsRejected,
-        PointsDeducted,
-        PointsCancellationNoted,
-        CustomerSuspended,
-        CustomerReinstated,
-    ),
+    consumes=events_of(domain.Input),
+    publishes=events_of(domain.Event),
     scope=domain.State,
     references=customers_of,
     joined=domain.joined,

@@ -137,5 +137,9 @@ NAMES: Final = frozenset(entry.name for entry in ENTRIES)
 
 
 def events_of(union: Any) -> tuple[type[Any], ...]:
-    """The events among the members of a union, such as a domain's `Input`, in their order."""
-    return tuple(kind for kind in get_args(union) if kind in BY_EVENT)
+    """The events among the members of a union, such as a domain's `Input`, in their order.
+
+    Raises KeyError for one that its module here does not list in EVENTS.
+    """
+    named_here = (k for k in get_args(union) if k.__module__.startswith("shared_events."))
+    return tuple(BY_EVENT[kind].event for kind in named_here)

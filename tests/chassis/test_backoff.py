@@ -15,11 +15,10 @@ from chassis.errors import ConcurrentChangeError
 from chassis.handle import CONFLICTS_MAX, Handler
 from chassis.message import Message
 from chassis.store import UnitOfWork
-from shared_events.payment import PaymentCaptured
 from shipping_svc.service import SERVICE
 from tests.chassis.test_consumer import OneBatch, Seen, a_reader
 from tests.simulation.loyalty import VirtualTime
-from tests.support.records import a_message, a_record, an_order
+from tests.support.records import a_message, a_record, captured
 
 OUTAGE_S = 60.0
 TRIES_MAX = 60
@@ -37,16 +36,12 @@ class Forbidden(OneBatch):
     """A client whose principal lost the right to read: each poll is refused at once."""
 
     def __init__(self, error: type[Exception], polls: list[float]) -> None:
-        super().__init__(a_record(_captured()))
+        super().__init__(a_record(captured()))
         self.error, self.polls = error, polls
 
     async def getmany(self, **_: Any) -> Any:
         self.polls.append(clock.monotonic())
         raise self.error
-
-
-def _captured() -> PaymentCaptured:
-    return PaymentCaptured(order=an_order(), captured_minor=1000, provider_ref="p")
 
 
 async def _for_a_minute(time: VirtualTime, run: Any) -> None:
@@ -122,6 +117,6 @@ async def test_conflicts_are_tried_so_many_times_with_pauses_and_then_told(
 ) -> None:
     units, started = Contended(), time.monotonic()
     with pytest.raises(ConcurrentChangeError, match="faster"):
-        await Handler(SERVICE, units).handle([a_message(_captured())])
+        await Handler(SERVICE, units).handle([a_message(captured())])
     assert units.retries == [False] + [True] * (CONFLICTS_MAX - 1)
     assert 0.1 < time.monotonic() - started < 2.0

@@ -12,9 +12,8 @@ from aiokafka import TopicPartition
 from aiokafka.producer.message_accumulator import MessageBatch
 
 from chassis import consumer, kafka
-from shared_events.payment import PaymentCaptured
 from tests.chassis.test_consumer import OneBatch, Seen, a_reader
-from tests.support.records import a_record, an_order
+from tests.support.records import a_record, captured
 from tests.support.syntax import tree_of
 from tests.support.waiting import until_async
 
@@ -76,7 +75,7 @@ class FailingClient(OneBatch):
 def test_a_client_that_raises_is_thrown_away_and_the_records_are_read_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    event = PaymentCaptured(order=an_order(), captured_minor=1000, provider_ref="p")
+    event = captured()
     record = a_record(event)
     made: list[OneBatch] = []
 

@@ -10,9 +10,8 @@ from aiokafka import ConsumerRecord, TopicPartition
 from chassis import consumer
 from chassis.consumer import Consumer, _Session
 from chassis.message import Done, Message, Outcome, Record
-from shared_events.payment import PaymentCaptured
 from shipping_svc.service import SERVICE
-from tests.support.records import a_record, an_order
+from tests.support.records import a_record, captured
 
 PLACE = TopicPartition("payment.events", 0)
 
@@ -68,7 +67,7 @@ def a_reader(store: Any, **settings: Any) -> Consumer:
 
 def _handled_while_unassigned(*, keeps_positions: bool) -> int:
     async def turn() -> int:
-        event = PaymentCaptured(order=an_order(), captured_minor=1000, provider_ref="p")
+        event = captured()
         store = Seen(keeps_positions=keeps_positions)
         reader = a_reader(store)
         session = _Session(reader, asyncio.Event())
@@ -100,7 +99,7 @@ class NeverAssigned(OneBatch):
 def test_a_client_that_is_never_assigned_anything_is_thrown_away(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    event = PaymentCaptured(order=an_order(), captured_minor=1000, provider_ref="p")
+    event = captured()
     made: list[OneBatch] = []
 
     def make(*_: str) -> OneBatch:

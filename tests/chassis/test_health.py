@@ -16,11 +16,10 @@ from chassis.http.app import make_app
 from chassis.runtime import Node
 from chassis.service import Provider
 from chassis.settings import ServiceSettings
-from shared_events.payment import PaymentCaptured
 from shipping_svc.service import SERVICE
 from tests.chassis.test_consumer import Seen, a_reader
 from tests.simulation.loyalty import VirtualTime
-from tests.support.records import a_record, an_order
+from tests.support.records import a_record, captured
 
 
 async def _asked(health: Health) -> tuple[int, dict[str, Any]]:
@@ -186,7 +185,7 @@ async def test_a_batch_that_is_tried_again_and_again_is_told_until_it_goes_well(
     store: Any = RefusingNode()
     reader = store.reader = a_reader(store)
     session = _Session(reader, asyncio.Event())
-    event = PaymentCaptured(order=an_order(), captured_minor=1000, provider_ref="p")
+    event = captured()
     await session._until_handled([a_record(event)])
     assert store.result == [set()] * 4 + [{"batch_failing"}] * 4
     assert reader.health.now() == ()

@@ -22,9 +22,8 @@ from order_svc.settings import Settings
 from order_svc.waiting import LocalWaiters
 from saga_cli.demo import a_checkout
 from shared_events.codec import decode
-from shared_events.payment import PaymentCaptured
 from shipping_svc.service import SERVICE
-from tests.support.records import TRACE, a_message, an_order
+from tests.support.records import TRACE, a_message, an_order, captured
 from tests.support.spans import recorded_spans
 
 
@@ -38,7 +37,7 @@ def test_a_hop_is_a_span_below_the_message_and_above_its_events(
     exporter: InMemorySpanExporter,
 ) -> None:
     order = an_order()
-    event = PaymentCaptured(order=order, captured_minor=1000, provider_ref="p")
+    event = captured(order)
     work = decide_batch(SERVICE, Snapshot(), [a_message(event)])
     (span,) = exporter.get_finished_spans()
     assert span.name == "decide PaymentCaptured"

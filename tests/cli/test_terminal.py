@@ -44,7 +44,11 @@ WRONG = [
     (["why", "o-1"], {}, "no stack runs in this folder"),
     (["resolve", "o-1", "--as", "refunded", "--note", "x"], {}, "no stack runs in this folder"),
     (["restart", "kafka"], {}, "no stack runs in this folder"),
-    (["why", "o-1"], URLS, "set SAGA_SHIPPING_URL, SAGA_LOYALTY_URL, SAGA_OPERATOR_TOKEN too"),
+    (
+        ["why", "o-1"],
+        URLS,
+        f"set {', '.join(sorted(ALL.keys() - URLS.keys(), key=[*ALL].index))} too",
+    ),
     (["dead-letters", "list", "order"], URLS, "set SAGA_OPERATOR_TOKEN too"),
     (["reconcyle"], {}, "Did you mean 'reconcile'"),
     (["start", "order"], {}, "no stack runs in this folder"),

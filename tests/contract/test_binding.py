@@ -12,10 +12,9 @@ from chassis.message import Message, Parked
 from shared_events.catalog import ENTRIES, Entry, dead_letters_of
 from shared_events.codec import IncompleteError, MalformedError, decode, encode
 from shared_events.envelope import Envelope
-from shared_events.payment import PaymentCaptured
 from shipping_svc.service import SERVICE
 from tests.contract.golden import sample
-from tests.support.records import a_message, an_order
+from tests.support.records import a_message, an_order, captured
 
 each_entry = pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.wire_type)
 NAME = re.compile(r"ce_[a-z0-9]{1,20}")  # CloudEvents 3.1: lower-case letters and digits
@@ -53,7 +52,7 @@ def test_an_event_without_one_of_its_attributes_is_not_written(name: str) -> Non
 
 def test_an_event_of_nobody_is_parked_and_publishes_nothing() -> None:
     """A message without a key has no saga: what it would lead to can't leave."""
-    message = a_message(PaymentCaptured(order=an_order(), captured_minor=1, provider_ref="p"))
+    message = a_message(captured())
     nobody = replace(message.body, order=replace(message.body.order, order_id=""))
     result = decide_batch(SERVICE, Snapshot(), [replace(message, key="", body=nobody)])
     (outcome,) = result.outcomes
@@ -65,7 +64,7 @@ def test_an_event_of_nobody_is_parked_and_publishes_nothing() -> None:
 
 def test_the_chassis_sets_saga_and_cause_and_no_rule_can_forget_them() -> None:
     order = an_order()
-    message: Message = a_message(PaymentCaptured(order=order, captured_minor=1, provider_ref="p"))
+    message: Message = a_message(captured(order))
     result = decide_batch(SERVICE, Snapshot(), [message])
     envelopes = [decode(row.value, row.headers) for row in result.outbox]
     assert [(e.saga_id, e.causation_id) for e in envelopes] == [(order.order_id, str(message.id))]
@@ -75,7 +74,7 @@ def test_the_chassis_sets_saga_and_cause_and_no_rule_can_forget_them() -> None:
 def test_source_and_id_are_the_identity_of_a_decision() -> None:
     """Decided again, at another time by another process, it is the same event."""
     order = an_order()
-    message = a_message(PaymentCaptured(order=order, captured_minor=1, provider_ref="p"))
+    message = a_message(captured(order))
     again = replace(message, at=datetime(2030, 1, 1, tzinfo=UTC), traceparent="")
     late = replace(order, deadline=datetime(2031, 1, 1, tzinfo=UTC))
     bodies = [replace(m, body=replace(m.body, order=late)) for m in (message, again)]

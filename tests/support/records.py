@@ -9,6 +9,7 @@ from chassis.records import message_of
 from shared_events.catalog import BY_EVENT
 from shared_events.codec import encode
 from shared_events.envelope import Envelope, event_id
+from shared_events.payment import PaymentCaptured
 from shared_events.values import Line, Order
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -29,6 +30,11 @@ def an_order(order_id: str | None = None, **changes: Any) -> Order:
         "deadline": at + timedelta(hours=1),
     }
     return Order(**(fields | changes))
+
+
+def captured(order: Order | None = None) -> PaymentCaptured:
+    """With which an order begins at shipping, the service by which tests try the mechanism."""
+    return PaymentCaptured(order=order or an_order(), captured_minor=1000, provider_ref="p")
 
 
 def a_record(event: Any, offset: int = 0, partition: int = 0) -> Record:

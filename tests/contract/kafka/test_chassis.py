@@ -13,14 +13,13 @@ from chassis.consumer import Consumer
 from chassis.message import Done, Message, OutboxRow, Outcome, Unreadable
 from chassis.relay import Relay
 from chassis.store import Pending
-from shared_events.payment import PaymentCaptured
 from shipping_svc.service import SERVICE
 from simulation.broker import Broker
 from simulation.faults import NO_FAULT, Fault, Kind
 from simulation.kafka_clients import connected_to
 from simulation.process import Process
 from tests.contract.kafka.virtual import inside, run
-from tests.support.records import a_record, an_order
+from tests.support.records import a_record, an_order, captured
 
 TOPIC = "payment.events"
 ORDERS = [f"order-{number}" for number in range(300)]
@@ -59,7 +58,7 @@ class StubStore:
         self.handled: dict[str, None] = {}
 
     def _row(self, order: str) -> OutboxRow:
-        event = PaymentCaptured(order=an_order(order), captured_minor=1000, provider_ref="p")
+        event = captured(an_order(order))
         record = a_record(event)
         return OutboxRow(record.topic, order, record.value, list(record.headers))
 
