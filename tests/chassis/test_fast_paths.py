@@ -7,15 +7,19 @@ from typing import Final
 import pytest
 
 from chassis.decide import published_by
+from chassis.effects import itself
 from chassis.fast_paths import Core, core_of
 from chassis.message import HANDED_S, Message
 from chassis.recent_outbox import RecentOutboxRows
-from chassis.settings import ALL_FAST_PATHS, FastPath
+from chassis.runtime import assemble
+from chassis.service import Provider
+from chassis.settings import ALL_FAST_PATHS, FastPath, ServiceSettings
 from chassis.state_cache import StateCache
 from shared_events.payment import PaymentCaptured
 from shipping_svc.messages import Booked
 from shipping_svc.service import SERVICE
 from simulation.database import Database
+from simulation.memory_inspection import MemoryInspection
 from simulation.memory_store import MemoryStore
 from simulation.process import servers_now
 from tests.support.records import a_message, an_order
@@ -124,6 +128,17 @@ async def test_with_all_of_them_off_there_is_no_layer_and_nobody_listens(store: 
     assert core.outbox is store
     assert core.effects.kinds == frozenset()
     assert core.bus.committed == []
+
+
+@pytest.mark.parametrize("on", [ALL_FAST_PATHS, frozenset[FastPath]()], ids=["all", "none"])
+def test_a_process_has_those_of_its_setting(store: Recorded, on: frozenset[FastPath]) -> None:
+    settings = ServiceSettings(kafka_bootstrap="127.0.0.1:1", fast_paths=on)
+    provider = Provider("carrier", dict.fromkeys(KINDS, itself))
+    node = assemble(SERVICE, settings, store, MemoryInspection(store), provider)
+    assert (node.core.handler.units is store) == (not on)
+    assert (node.relay.outbox is store) == (not on)
+    assert node.core.effects.kinds == (KINDS if on else frozenset())
+    assert node.consumer.handler is node.commands.handler is node.core.handler
 
 
 async def test_each_layer_lies_over_the_store_and_hears_of_commits(store: Recorded) -> None:

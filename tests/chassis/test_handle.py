@@ -19,6 +19,7 @@ from chassis.decide import WAITS, BatchResult, Snapshot
 from chassis.errors import TransientError
 from chassis.handle import Handler
 from chassis.message import Done, Message, Outcome, Parked, Record, Repeated, Unreadable
+from chassis.redrive import redrive
 from shared_events.catalog import BY_TYPE, DELIVERY_DETAILS, dead_letters_of
 from shared_events.order import OrderCancellationRequested, OrderConfirmed
 from shared_events.payment import PaymentCaptured
@@ -224,6 +225,42 @@ def test_what_follows_a_parked_record_of_its_key_waits_behind_it() -> None:
     assert [type(x) for x in outcomes] == [Parked, Done, Done, Parked]
     assert outcomes[3] == WAITS
     assert letters_of(store) == {0: first, 3: later}
+
+
+async def test_a_letter_that_the_store_fails_on_once_more_stays_one_letter_with_the_last_reason() -> (
+    None
+):
+    bad = captured()
+    store = Failing(SERVICE, Database(), refused=frozenset({bad.subject}))
+    handler, letters = Handler(SERVICE, store), MemoryInspection(store)
+    await handler.handle(await messages_of(store, [bad]))
+    store.error = ValueError("another bug")
+    (again,) = await redrive(handler, letters, bad.subject, "eve")
+    assert again.outcome == Parked("ValueError: another bug")
+    (letter,) = await letters.dead_letters(bad.subject)
+    assert (letter.record, letter.attempts) == (bad, 2)
+    assert letter.first_reason == "RecursionError: a bug in the store"
+    assert letter.last_reason == "ValueError: another bug"
+    store.refused = frozenset()
+    (done,) = await redrive(handler, letters, bad.subject, "eve")
+    assert isinstance(done.outcome, Done)
+    assert not store.database.parked
+
+
+async def test_a_letter_that_another_discards_while_the_store_fails_on_it_is_no_more() -> None:
+    bad = captured()
+    store = Failing(SERVICE, Database(), refused=frozenset({bad.subject}))
+    handler, letters = Handler(SERVICE, store), MemoryInspection(store)
+    await handler.handle(await messages_of(store, [bad]))
+
+    async def meanwhile(statement: str) -> None:
+        if statement == "unpark":
+            store.database.statement = None
+            await letters.discard(bad.subject, "adam", "it is wrong")
+
+    store.database.statement = meanwhile
+    assert await redrive(handler, letters, bad.subject, "eve") == []
+    assert not store.database.parked
 
 
 # Conflicts, and what the rest of the process is told
