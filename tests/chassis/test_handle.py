@@ -133,6 +133,8 @@ def test_bytes_that_a_store_cannot_keep_leave_their_place() -> None:
     assert set(kept) == {0, 1, 2, 3, 4}
     assert kept[2] == records.place_of(some[2])
     assert kept[3] == some[3]
+    keys = {x.record.offset: x.key for x in store.database.parked.values()}
+    assert (keys[2], keys[3]) == ("payment.events:0:2", some[3].subject)
 
 
 def test_a_record_whose_bytes_are_not_kept_says_why_it_was_parked_and_why_they_are_not() -> None:
@@ -177,6 +179,7 @@ def test_an_outage_while_a_record_is_parked_leaves_it_to_come_again(error: Excep
 
     async def away(statement: str) -> None:
         if statement == "park":
+            store.database.statement = None
             raise error
 
     store.database.statement = away

@@ -118,18 +118,20 @@ async def test_the_outbox_is_looked_at_every_so_often(table: Table, time: Time) 
 
 
 async def test_a_look_that_saw_not_all_leaves_the_doubt(table: Table) -> None:
-    table.rows = {"1": a_row("a"), "2": a_row("b")}
     recent = RecentOutboxRows(table)
+    commit(recent, ("1", "a"), ("2", "b"))
     assert await ids_of(recent, 1) == ["1"]
+    assert not recent.is_complete
     assert await ids_of(recent) == ["1", "2"]
     assert table.looks == 2
 
 
-async def test_a_look_past_a_topic_that_is_shut_leaves_the_doubt(table: Table, time: Time) -> None:
+async def test_a_look_past_a_topic_that_is_shut_leaves_the_doubt(table: Table) -> None:
     recent = RecentOutboxRows(table)
     await recent.pending(1000, "order.events")
-    time.s += OTHERS_S
     assert not recent.is_complete
+    await recent.pending(1000)
+    assert recent.is_complete
 
 
 async def test_a_look_that_found_a_refused_row_leaves_the_doubt(table: Table) -> None:
@@ -221,6 +223,7 @@ async def test_whoever_resigns_forgets_all(table: Table) -> None:
     commit(recent, ("1", "a"))
     await recent.resign()
     assert not recent.leads
+    assert recent._rows == {}
     assert await recent.lead()
     assert not recent.is_complete
     await recent.pending(1000)
@@ -234,6 +237,8 @@ async def test_whoever_lost_the_right_to_relay_forgets_all(table: Table) -> None
     table.leads = False
     assert not recent.is_complete
     commit(recent, ("2", "b"))
+    assert list(recent._rows) == ["1"]
     assert await recent.lead()
-    await recent.pending(1000)
-    assert table.known == []
+    assert not recent.is_complete
+    assert await ids_of(recent) == ["1", "2"]
+    assert (table.looks, table.known) == (2, [])
