@@ -17,6 +17,7 @@ from loyalty_svc.messages import SetStanding
 from shared_events.order import OrderCancellationRequested
 from shared_events.shipping import ShipmentCancellationRefused, ShipmentCreated
 from tests.simulation.loyalty import Loyalty, VirtualTime, books
+from tests.simulation.story import with_a_bug
 from tests.support.records import a_message, an_order
 
 ANY_NOTED = [b"1", b"Noted", b"{}"]
@@ -24,6 +25,7 @@ ANY_NOTED = [b"1", b"Noted", b"{}"]
 
 @pytest.fixture
 def loyalty(monkeypatch: pytest.MonkeyPatch) -> Loyalty:
+    VirtualTime().replace(monkeypatch)
     made = Loyalty()
     made.replace(monkeypatch)
     return made
@@ -79,11 +81,8 @@ async def test_after_a_conflict_the_message_is_decided_anew(loyalty: Loyalty) ->
     assert await store.handle(batch) == [Repeated(), Repeated()]
 
 
-async def test_who_is_always_too_late_gives_up_with_nothing_changed(
-    loyalty: Loyalty, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_who_is_always_too_late_gives_up_with_nothing_changed(loyalty: Loyalty) -> None:
     """Another instance changes the customer's standing before each script."""
-    VirtualTime().replace(monkeypatch)
     store, other = await loyalty.connect(), await loyalty.connect()
     standings = itertools.count(1)
 
@@ -250,6 +249,115 @@ async def test_a_discard_sees_what_happened_since_it_looked(loyalty: Loyalty, be
     assert len(await store.inspection.actions("o-1")) == 1
     assert await store.inspection.discard("o-1", "ann", "no event")
     assert await store.inspection.parked_keys() == []
+
+
+@pytest.mark.parametrize("between", ["another parks", "another discards", "another redrives"])
+async def test_a_redrive_sees_what_happened_since_it_looked(loyalty: Loyalty, between: str) -> None:
+    """In between the reading of the list and the script: what is decided then is not decided twice."""
+    store, broken = await loyalty.connect(), await loyalty.connect(with_a_bug())
+    await broken.handle([_created("o-1", 1)])
+    trips: list[str] = []
+
+    async def get_in_between(_: str) -> None:
+        trips.append("")
+        if len(trips) != 4:  # behind the letters, the order, its customer, and the letters again
+            return
+        match between:
+            case "another parks":
+                await store.handle([_bad("o-1", 2)])
+            case "another discards":
+                await store.inspection.discard("o-1", "bob", "no event")
+            case _:
+                await store.redrive("o-1", "bob")
+
+    loyalty.redis.reply = get_in_between
+    done = await store.redrive("o-1", "ann")
+    loyalty.redis.reply = None
+    waiting = ["o-1"] if between == "another parks" else []
+    assert await store.inspection.parked_keys() == waiting
+    by = [(action.by, action.action) for _, action in await store.inspection.actions("o-1")]
+    match between:
+        case "another parks":
+            assert [type(each.outcome) for each in done] == [Done, Parked]
+            assert (by, _statuses(loyalty)) == ([("ann", "redrive")], {"o-1": b"Awarded"})
+            assert await store.inspection.discard("o-1", "ann", "no event")
+        case "another discards":
+            assert (done, by, _statuses(loyalty)) == ([], [("bob", "discard")], {})
+        case _:
+            assert (done, by) == ([], [("bob", "redrive")])
+            assert books(loyalty.redis)[b"loyalty:customer:alice"] == [10, 0, 0]
+    assert await store.inspection.parked_keys() == []
+    assert await store.inspection.dead_letters("o-1") == []
+
+
+async def test_what_fails_again_replaces_no_other_message(loyalty: Loyalty) -> None:
+    """Another removes it in between: the one behind it is the first by then."""
+    store, broken = await loyalty.connect(), await loyalty.connect(with_a_bug())
+    await broken.handle([_created("o-1", 1), _cancelled("o-1", 2)])
+    trips: list[str] = []
+
+    async def get_in_between(_: str) -> None:
+        trips.append("")
+        if len(trips) == 4:
+            await store.inspection.discard("o-1", "bob", "no event")
+
+    loyalty.redis.reply = get_in_between
+    assert [type(each.outcome) for each in await broken.redrive("o-1", "ann")] == [Parked]
+    loyalty.redis.reply = None
+    (letter,) = await store.inspection.dead_letters("o-1")
+    assert (letter.record.offset, letter.attempts, letter.first_reason) == (2, 2, WAITS.reason)
+
+
+async def test_what_another_has_parked_meanwhile_is_not_overtaken(loyalty: Loyalty) -> None:
+    store, broken = await loyalty.connect(), await loyalty.connect(with_a_bug())
+    replies = iter(range(10))
+
+    async def get_in_between(_: str) -> None:
+        if next(replies) == 0:
+            await broken.handle([_created("o-1", 1)])
+
+    loyalty.redis.reply = get_in_between
+    assert await store.handle([_cancelled("o-1", 2)]) == [WAITS]
+    loyalty.redis.reply = None
+    letters = await store.inspection.dead_letters("o-1")
+    assert [letter.record.topic for letter in letters] == ["shipping.events", "order.events"]
+    assert _statuses(loyalty) == {}
+
+
+async def test_bytes_that_two_park_at_once_are_kept_once(loyalty: Loyalty) -> None:
+    """Where one of the key is parked, and both have read that these are not remembered."""
+    store, other = await loyalty.connect(), await loyalty.connect()
+    bad = _bad("o-1", 1)
+    await store.handle([_bad("o-1", 0)])
+    replies = iter(range(10))
+
+    async def get_in_between(_: str) -> None:
+        if next(replies) == 0:
+            assert await other.handle([bad]) == [Parked("malformed")]
+
+    loyalty.redis.reply = get_in_between
+    assert await store.handle([bad]) == [Repeated()]
+    assert [x.record.offset for x in await store.inspection.dead_letters("o-1")] == [0, 1]
+
+
+@pytest.mark.parametrize("how", ["release", "drop"])
+async def test_a_refused_row_is_settled_once(loyalty: Loyalty, how: str) -> None:
+    store = await loyalty.connect()
+    await store.handle([_created("o-1", 1)])
+    assert await store.lead()
+    ((row, _),) = await store.pending(10)
+    await store.refuse({row: "too large"})
+    replies = iter(range(10))
+
+    async def get_in_between(_: str) -> None:
+        if next(replies) == 2:  # behind the refusal, its row, and what else waits of its key
+            assert await store.inspection.release(row, "bob", "it is taken now")
+
+    loyalty.redis.reply = get_in_between
+    assert await getattr(store.inspection, how)(row, "ann", "never") is None
+    loyalty.redis.reply = None
+    assert [id_ for id_, _ in await store.pending(10)] == [row]
+    assert [action.by for _, action in await store.inspection.actions("o-1")] == ["bob"]
 
 
 def _bad(order_id: str, offset: int) -> Message:
