@@ -9,11 +9,12 @@ import pytest
 from chassis import ids
 from chassis.decide import published_by
 from chassis.message import Done, Repeated
+from inventory_svc.messages import ReceiveStock
 from shared_events.decision import impossible
 from shipping_svc.domain import Booking
 from shipping_svc.messages import Booked
-from tests.integration.chassis_fixtures import Kind, held, kind_of, two, waits
-from tests.integration.test_transactions import STORES, command
+from tests.integration.chassis_fixtures import Kind, held, kind_of, shared_row, two, waits
+from tests.integration.test_transactions import INVENTORY, STORES, command
 from tests.support.records import an_order
 
 
@@ -36,6 +37,38 @@ async def test_what_changes_nothing_waits_for_who_is_changing_the_order(kind: Ki
             )
             await waits(second, other)
         assert published_by((await other)[0]) == ()
+
+
+@pytest.fixture(params=["postgres, reading", "memory, reading"])
+def stock(request: pytest.FixtureRequest) -> Kind:
+    return kind_of(request, INVENTORY)
+
+
+@pytest.mark.parametrize("is_there", [True, False], ids=["there", "absent"])
+async def test_who_waits_for_a_row_that_orders_share_decides_once(
+    stock: Kind, *, is_there: bool
+) -> None:
+    """It waits before it decides: by what it has read then, nobody is faster."""
+    sku, decided = ids.new_id(), list[Any]()
+
+    def counting(state: Any, message: Any, at: Any) -> Any:
+        decided.append(message)
+        return stock.service.decide(state, message, at)
+
+    first = await stock.connect(stock.service)
+    second = await stock.connect(replace(stock.service, decide=counting))
+    if is_there:
+        await first.handle([command(sku, ReceiveStock(sku=sku, quantity=1))])
+    async with held(first, command(sku, ReceiveStock(sku=sku, quantity=2))):
+        other = asyncio.create_task(
+            second.handle([command(sku, ReceiveStock(sku=sku, quantity=3))])
+        )
+        await waits(second, other)
+    assert isinstance((await other)[0], Done)
+    assert len(decided) == 1
+    assert (await shared_row(first, sku)).available == 5 + is_there
+    for store in (first, second):
+        await store.close()
 
 
 async def test_an_outcome_that_comes_again_is_a_repeat_also_where_the_rules_refuse_it(

@@ -20,6 +20,7 @@ from chassis.message import (
     PendingEffect,
     Repeated,
 )
+from chassis.recent_outbox import RecentOutboxRows
 from chassis.service import Service
 from inventory_svc import service as inventory
 from inventory_svc.messages import ReceiveStock
@@ -277,6 +278,10 @@ async def test_what_waited_for_another_is_not_relayed_before_it(stock: Kind) -> 
     sku = ids.new_id()
     receipts = [command(sku, ReceiveStock(sku=sku, quantity=5)) for _ in range(2)]
     async with two(stock) as (first, second):
+        if isinstance(
+            rows := second.core.outbox, RecentOutboxRows
+        ):  # what other tests have left is looked past
+            rows.others_s, rows.look_s = 0, 60
         async with held(first, receipts[0]):
             other = asyncio.create_task(second.handle([receipts[1]]))
             await waits(second, other)
