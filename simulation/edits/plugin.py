@@ -9,7 +9,8 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any, Final
 
-from simulation.edits.real import EDITS, Edit
+from simulation.edits.edit import Edit
+from simulation.edits.real import EDITS
 
 ROOT: Final = Path(__file__).parents[2]
 

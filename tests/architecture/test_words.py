@@ -84,7 +84,7 @@ NOT_YET: Final[frozenset[str]] = frozenset(
         "shipping_svc/service.py",
         "simulation/checks.py",
         "simulation/database.py",
-        "simulation/edits/real.py",
+        "simulation/edits/postgres.py",
         "simulation/memory_inspection.py",
         "simulation/memory_store.py",
         "simulation/mutants/stores.py",
