@@ -128,7 +128,7 @@ def _start(
     with ThreadPoolExecutor(2) as pool:
         prepared_brokers = pool.submit(kafka.prepare, place, brokers)
         prepared_postgres = pool.submit(postgres.prepare, place, postgres_port)
-        prepared_redis = _prepare_redis(place, redis)
+        prepared_redis = prepare_redis(place, redis)
     addresses = addresses_of(
         ",".join(broker.address for broker in brokers),
         f"postgresql://saga:{admin}@127.0.0.1:{postgres_port}/postgres",
@@ -146,7 +146,7 @@ def _start(
     return servers.bring_up()
 
 
-def _prepare_redis(folder: Path, port: int) -> ChildProcess:
+def prepare_redis(folder: Path, port: int) -> ChildProcess:
     data = folder / "redis"
     data.mkdir(exist_ok=True)
     durable = ["--appendonly", "yes", "--appendfsync", "always", "--save", ""]

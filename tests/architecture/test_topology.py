@@ -92,7 +92,7 @@ def test_redis_is_as_durable_as_the_embedded_one(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(binaries, "redis_server", lambda: "redis-server")
-    embedded = servers._prepare_redis(tmp_path, 1)
+    embedded = servers.prepare_redis(tmp_path, 1)
     options = options_of(COMPOSE["redis"]["command"])
     assert options == options_of(embedded.command)
     assert options["--appendonly"] == "yes"

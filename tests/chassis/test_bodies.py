@@ -15,6 +15,7 @@ from chassis.health import Condition
 from chassis.http.app import make_app
 from chassis.message import Message
 from order_svc.messages import CartLine
+from tests.support.problems import problem_of
 
 JSON: Final = {"Content-Type": "application/json"}
 BODY: Final = b'{"name": "ann"}'
@@ -93,8 +94,10 @@ async def test_identity_is_no_encoding(client: httpx.AsyncClient) -> None:
 
 async def test_a_route_that_is_not_there_goes_before_the_body(client: httpx.AsyncClient) -> None:
     headers = {"Content-Type": "text/plain"}
-    assert (await client.post("/nothing", content=BODY, headers=headers)).status_code == 404
-    assert (await client.put("/names", content=BODY, headers=headers)).status_code == 405
+    answer = await client.post("/nothing", content=BODY, headers=headers)
+    assert problem_of(answer) == (404, "not_found")
+    answer = await client.put("/names", content=BODY, headers=headers)
+    assert problem_of(answer) == (405, "method_not_allowed")
 
 
 @pytest.mark.parametrize("path", ["/names/", "/health/live/", "/names//"])
@@ -104,7 +107,7 @@ async def test_nothing_is_redirected_by_the_host_that_a_client_names(
     answer = await client.request(
         "POST", path, content=BODY, headers=JSON | {"Host": "evil.example"}
     )
-    assert answer.status_code == 404
+    assert problem_of(answer) == (404, "not_found")
     assert "location" not in answer.headers
 
 

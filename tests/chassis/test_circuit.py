@@ -1,12 +1,12 @@
 """When a provider is left alone, and how it is asked again."""
 
 import pytest
+from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from chassis import clock
 from chassis.circuit import Circuit, CircuitState
 from chassis.errors import MisconfiguredError, ProviderError
-from chassis.metrics import CIRCUIT
 
 AWAY = ConnectionError("the line is dead")
 
@@ -45,7 +45,11 @@ def opened(circuit: Circuit) -> Circuit:
 
 
 def gauge() -> float:
-    return float(CIRCUIT.labels("payment", "test")._value.get())
+    found = REGISTRY.get_sample_value(
+        "saga_circuit_state", {"service": "payment", "provider": "test"}
+    )
+    assert found is not None
+    return found
 
 
 def test_a_closed_circuit_permits_all_that_is_free(time: ManualClock, circuit: Circuit) -> None:

@@ -113,7 +113,8 @@ async def test_a_client_that_asks_first_is_told_to_go_on() -> None:
         assert await wire.closed() == b""
         refused = await server.connect()
         await refused.send(POST.replace(b"/names", b"/nothing") + expect)
-        assert (await refused.answer()).status == 404
+        answer = await refused.answer()
+        assert (answer.status, answer.code) == (404, "not_found")
         assert await refused.closed() == b""
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from order_svc.domain import Cancelled, Confirmed
-from shared_events.decision import Refusal
+from shared_events.decision import Refusal, RefusalKind
 from shared_events.order import OrderCancellationRefused, OrderConfirmed
 from tests.choreography.world import (
     CANCEL_NOW,
@@ -99,23 +99,26 @@ def test_a_cancellation_after_dispatch_is_refused_and_the_points_are_given_again
 
 
 @pytest.mark.parametrize(
-    ("world", "command", "code"),
+    ("world", "command", "code", "kind"),
     [
-        (World(), CANCEL_NOW, "unknown_order"),
-        (a_world().after(CANCEL_NOW), CANCEL_NOW, "already_cancelling"),
-        (a_world().after(CANCEL_NOW).settled(), CANCEL_NOW, "already_cancelled"),
-        (a_world(), DISPATCH_NOW, "unknown_shipment"),
-        (a_world().settled().after(CANCEL_NOW).settled(), DISPATCH_NOW, "cancelled"),
+        (World(), CANCEL_NOW, "unknown_order", "not_found"),
+        (a_world().after(CANCEL_NOW), CANCEL_NOW, "already_cancelling", "conflict"),
+        (a_world().after(CANCEL_NOW).settled(), CANCEL_NOW, "already_cancelled", "conflict"),
+        (a_world(), DISPATCH_NOW, "unknown_shipment", "not_found"),
+        (a_world().settled().after(CANCEL_NOW).settled(), DISPATCH_NOW, "cancelled", "conflict"),
         (
             a_world().settled().after(DISPATCH_NOW).after(CANCEL_NOW).settled(),
             CANCEL_NOW,
             "cancellation_refused",
+            "conflict",
         ),
     ],
 )
 def test_a_command_that_comes_too_late_or_too_early_is_refused(
-    world: World, command: Command, code: str
+    world: World, command: Command, code: str, kind: RefusalKind
 ) -> None:
     after = world.after(command)
     assert isinstance(after.answer, Refusal)
-    assert (after.answer.code, after.published) == (code, world.published)
+    assert (after.answer.code, after.answer.kind) == (code, kind)
+    assert after.answer.detail
+    assert after.published == world.published

@@ -17,6 +17,7 @@ from saga_cli.stack.servers import Servers
 from saga_cli.stack.services import Instance, Services
 from saga_cli.verify.reconcile import read_books
 from tests.support.metrics import sample
+from tests.support.problems import problem_of
 from tests.support.servers import log_of, private_stack
 from tests.support.shop import place_many, settled
 from tests.support.waiting import until
@@ -139,7 +140,7 @@ def test_the_rebuilt_state_is_the_live_state_order_by_order(system: System) -> N
     before, logged = _books(services), _awards(services)
     _flush(servers)
     answer = _while_it_is_away(services)
-    assert answer.status_code == 503
+    assert problem_of(answer) == (503, "unavailable")
     assert answer.headers["Retry-After"] == "1"
     services.await_ready(i for i in services.instances if i.process.is_alive())
     assert settled(services, acknowledged).violations == []
@@ -153,11 +154,11 @@ def _while_it_is_away(services: Services) -> httpx.Response:
     url = services.url("loyalty")
     answer = httpx.get(f"{url}/customers/alice/points", timeout=10)
     ready = httpx.get(f"{url}/health/ready", timeout=10)
-    assert ready.status_code == 503
+    assert problem_of(ready) == (503, "not_ready")
     assert "Redis" in ready.json()["detail"]
     command = {"suspended": True}
     told = httpx.put(f"{url}/customers/zoe/standing", json=command, timeout=10)
-    assert told.status_code == 503
+    assert problem_of(told) == (503, "unavailable")
     return answer
 
 

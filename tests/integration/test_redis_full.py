@@ -34,7 +34,7 @@ def url() -> Iterator[str]:
     with held:
         port = ports.hold()
         held.callback(port.release)
-        process = servers._prepare_redis(folder, port.number)
+        process = servers.prepare_redis(folder, port.number)
         process.start()
         try:
             until(lambda: b"Ready to accept" in process.log.read_bytes(), 20, "no Redis")

@@ -11,6 +11,7 @@ from chassis.http.app import BODY_MAX_BYTES
 from saga_cli.demo import a_checkout
 from saga_cli.stack.services import Services
 from saga_cli.topology import BY_NAME
+from tests.support.problems import problem_of
 
 MARK: Final = "hostile"
 CARD: Final = "4242-4242-4242-4242"
@@ -198,7 +199,11 @@ def test_no_card_number_enters_a_log_that_is_kept(
     stack: Services, service: str, method: str, path: str, body: dict[str, Any]
 ) -> None:
     answer = httpx.request(method, f"{stack.url(service)}{path}", json=body, timeout=30)
-    assert answer.status_code == 422, answer.text
+    is_a_token = CARD in str(body.get("payment_token")).replace(
+        "_", "-"
+    )  # which has a form of its own
+    code = "invalid_request" if is_a_token else "card_number"
+    assert problem_of(answer) == (422, code), answer.text
     assert CARD not in answer.text.replace("_", "-")
 
 

@@ -12,6 +12,7 @@ from chaos.fake_stripe import SECRET, FakeStripe, StripeFault, fake_stripe, sign
 from payment_svc.domain import Captured, Capturing, Declined, Refunded
 from saga_cli.topology import Addresses
 from tests.integration.stripe_fixtures import Desk, desk
+from tests.support.problems import problem_of
 
 
 @pytest.fixture
@@ -61,20 +62,20 @@ async def test_only_what_one_of_our_secrets_signed_lately_is_believed(
     order, event = await charged_unseen(payment)
     async with payment.working(effects=False):
         answer = await payment.tell(event, secret, age_s)
+    if status == 400:
+        assert problem_of(answer) == (400, "bad_signature")
     assert answer.status_code == status
     kind = Captured if status == 200 else Capturing
     assert isinstance(await payment.state(order), kind)
-    if status == 400:
-        assert answer.headers["content-type"] == "application/problem+json"
-        assert answer.json()["code"] == "bad_signature"
     await settled(payment, order)
 
 
 async def test_the_signature_is_of_the_very_bytes(payment: Desk) -> None:
     body, headers = signed({"object": "event", "type": "x", "data": {"object": {}}})
-    for changed in (body + b" ", body.replace(b"x", b"y"), b"\xff", b""):
+    codes = dict.fromkeys((body + b" ", body.replace(b"x", b"y"), b""), "bad_signature")
+    for changed, code in (codes | {b"\xff": "malformed_webhook"}).items():
         answer = await payment.http.post("/webhooks/stripe", content=changed, headers=headers)
-        assert answer.status_code == 400, changed
+        assert problem_of(answer) == (400, code), changed
     del headers["stripe-signature"]
     bare = await payment.http.post("/webhooks/stripe", content=body, headers=headers)
     assert bare.json()["code"] == "bad_signature"
@@ -131,7 +132,7 @@ async def test_a_refund_of_another_amount_is_refused(payment: Desk) -> None:
         for field, value in (("amount", 960), ("payment_intent", "pi_other"), ("currency", "usd")):
             forged = copy.deepcopy(event)
             forged["data"]["object"][field] = value
-            assert (await payment.tell(forged)).status_code == 422
+            assert problem_of(await payment.tell(forged)) == (422, "webhook_mismatch")
 
 
 @pytest.mark.parametrize(
@@ -183,7 +184,7 @@ async def test_money_that_comes_back_after_it_was_refunded_is_an_error_in_the_lo
 async def test_a_body_that_is_too_large_is_refused(payment: Desk) -> None:
     _, headers = signed("")
     answer = await payment.http.post("/webhooks/stripe", content=b"x" * 70_000, headers=headers)
-    assert answer.status_code == 413
+    assert problem_of(answer) == (413, "body_too_large")
 
 
 async def test_without_a_secret_webhooks_are_off(
@@ -199,5 +200,4 @@ async def test_without_stripe_there_is_no_such_place(
 ) -> None:
     async with desk(addresses, fake, monkeypatch, PAYMENT_PROVIDER="simulated") as payment:
         answer = await payment.tell({"object": "event"})
-    assert answer.status_code == 404
-    assert answer.headers["content-type"] == "application/problem+json"
+    assert problem_of(answer) == (404, "not_found")
