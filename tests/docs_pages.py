@@ -17,6 +17,7 @@ from tests.asyncapi import asyncapi_page
 from tests.cli_page import cli_page
 from tests.compose_page import COMPOSE, compose_file
 from tests.domain.samples.all import BY_SERVICE
+from tests.flow_picture import flow_svg
 from tests.spark_page import SPARK, spark_file
 
 ROOT: Final = Path(__file__).parents[1]
@@ -160,6 +161,7 @@ MADE: Final[Mapping[Path, Callable[[], str]]] = {
     DOCS / "events.md": events_page,
     DOCS / "asyncapi.yaml": asyncapi_page,
     DOCS / "cli.md": cli_page,
+    DOCS / "flow.svg": flow_svg,
     CELLS: cells_file,
     COMPOSE: compose_file,
     SPARK: spark_file,

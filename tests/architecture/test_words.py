@@ -268,3 +268,13 @@ def test_what_a_command_prints_is_looked_into() -> None:
     tree = ast.parse('"""Told."""\nprint("it is told")')
     assert private_words("saga_cli/x.py", tree) == {"'it is told' (told)"}
     assert private_words("chassis/x.py", tree) == set()
+
+
+def test_the_glossary_has_one_line_for_each_term_and_names_files_that_there_are() -> None:
+    lines = (ROOT / "docs" / "glossary.md").read_text("utf-8").splitlines()
+    rows = [line.strip("| ").split(" | ") for line in lines if line.startswith("| ")][1:]
+    terms = [row[0] for row in rows]
+    assert terms == sorted(set(terms), key=str.lower)
+    assert [row for row in rows if len(row) != 3] == []
+    named = [path for row in rows for path in re.findall(r"`([^`]+)`", row[2])]
+    assert [path for path in named if not (ROOT / path).exists()] == []
