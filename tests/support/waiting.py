@@ -7,16 +7,18 @@ from collections.abc import Callable
 from typing import Any, Final
 
 PAUSE_S: Final = 0.02
-"""Between two looks."""
+"""Between two looks; `until` waits as long as its look took of the CPU, where that is longer."""
 
 
 def until(look: Callable[[], Any], seconds: float = 60, what: str = "it never came") -> Any:
     """Look until there is something; past the deadline the test fails with what did not come."""
     deadline = time.monotonic() + seconds
-    while not (found := look()):
+    while True:
+        began = time.thread_time()
+        if found := look():
+            return found
         assert time.monotonic() < deadline, _missing(what, seconds, found)
-        time.sleep(PAUSE_S)
-    return found
+        time.sleep(max(PAUSE_S, time.thread_time() - began))
 
 
 async def until_async(
