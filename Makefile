@@ -36,7 +36,7 @@ test: setup ## every test, on real servers
 	@$(RUN) pytest -v -n 3 --dist loadfile --no-loadscope-reorder
 
 check: setup ## format, lint, types, import rules, dependencies, fast tests
-	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target fast lint types
+	@$(MAKE) --no-print-directory --jobs 2 fast lint types
 
 lint:
 	@$(RUN) ruff format --check .
