@@ -323,8 +323,8 @@ class _Session:
         positions = await self.of.store.positions()
         kept = {p: positions.get((p.topic, p.partition), 0) for p in places}
         ends = await self.client.end_offsets([p for p in places if kept[p]])
-        told = {p: await self.client.committed(p) or 0 for p in ends}
-        earlier = {p: min(kept[p], told[p]) for p in ends}
+        acknowledged = {p: await self.client.committed(p) or 0 for p in ends}
+        earlier = {p: min(kept[p], acknowledged[p]) for p in ends}
         return kept | {p: at if at <= ends[p] else 0 for p, at in earlier.items()}
 
     async def _watch(self) -> None:

@@ -87,8 +87,8 @@ class Relay:
             except Exception as error:  # noqa: BLE001 - nothing was acknowledged that Kafka lacks
                 self.failures, self.failing = self.failures + 1, repr(error)
                 RELAY_FAILURES.labels(self.name).inc()
-                told = {"error": repr(error), "failures": self.failures}
-                log.warning("relay_failed", **told)
+                fields = {"error": repr(error), "failures": self.failures}
+                log.warning("relay_failed", **fields)
                 let_go(error)
                 await self._step_down(clock.backoff_s(self.failures, base_s=0.1, max_s=2.0))
         await self._finish()
@@ -187,8 +187,8 @@ class Relay:
         await self.outbox.refuse(refused)
         for id_, why in refused.items():
             row = rows[id_]
-            told = {"topic": row.topic, "saga_id": row.key, "bytes": size_of(row)}
-            log.error("outbox_row_refused", id=id_, error=why, **told)
+            fields = {"topic": row.topic, "saga_id": row.key, "bytes": size_of(row)}
+            log.error("outbox_row_refused", id=id_, error=why, **fields)
 
     async def _pending(self, wanted: int) -> list[tuple[str, OutboxRow]]:
         now = clock.monotonic()

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from saga_cli.terminal import console, fail
 from simulation import coverage
-from simulation.found import Found
+from simulation.found import FoundSeed
 from simulation.hunt import hunted
 from simulation.mutants import MUTANTS
 from simulation.plan import FAULTS, Plan
@@ -44,7 +44,7 @@ class SimulationOptions:
 
     def plans(self) -> Iterator[Plan]:
         """What failed before comes first."""
-        yield from Found.here().plans()
+        yield from FoundSeed.here().plans()
         for seed, begun in enumerate(range(0, self.orders, self.per_run), self.seed):
             yield Plan.drawn(seed, min(self.per_run, self.orders - begun), self.faults)
 
@@ -144,11 +144,11 @@ def print_summary(summary: Summary, seconds: float) -> None:
 
 def explain(failure: Result) -> None:
     """The smallest plan that still fails, its trace, and the command that repeats it."""
-    Found.here().keep(failure.plan)
+    FoundSeed.here().keep(failure.plan)
     console.print(f"[red]{failure.what}[/red]\nseed {failure.plan.seed}; looking for less ...")
     plan, tried = shrunk(failure.plan, failure.guarantee)
     result = run(plan, keep_log=True)
-    Found.here().keep(plan)
+    FoundSeed.here().keep(plan)
     console.print(f"smallest of {tried} tried: {plan.orders} orders, faults {plan.faults}")
     console.print(f"[red]{result.what}[/red]")
     for line in trace(result)[-SHOWN:]:

@@ -63,7 +63,7 @@ class ConsumerOptions:
             raise NotImplementedError("more than one assignor")
 
 
-class Consumer:
+class SimulatedConsumer:
     def __init__(self, broker: Broker, **options: Any) -> None:
         self.options = chosen = ConsumerOptions(**options)
         self._broker = broker

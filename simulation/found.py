@@ -11,7 +11,7 @@ KEPT_MAX: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundSeed:
     """One plan a line; those in `tests/simulation/found.jsonl` are of bugs that were mended."""
 
     path: Path

@@ -8,11 +8,11 @@ from typing import Final
 from chassis import kafka
 from simulation.admin import Admin
 from simulation.broker import Broker
-from simulation.consumer import Consumer
+from simulation.consumer import SimulatedConsumer
 from simulation.producer import Producer
 
 CLIENTS: Final = {
-    "AIOKafkaConsumer": Consumer,
+    "AIOKafkaConsumer": SimulatedConsumer,
     "AIOKafkaProducer": Producer,
     "AIOKafkaAdminClient": Admin,
 }

@@ -17,7 +17,7 @@ from simulation.process import Process
 EVERY_S = 2.0
 
 
-class Town(Protocol):
+class OperatedSystem(Protocol):
     loop: SimulatedLoop
 
     def reachable(self, service: str) -> Process | None: ...
@@ -29,16 +29,16 @@ class Town(Protocol):
 class Operator:
     """Discards what is no event, redrives what waited behind it, and has refused rows tried again."""
 
-    town: Town
+    system: OperatedSystem
 
     async def run(self) -> None:
         while True:
             await clock.wait(EVERY_S)
             for service in SERVICES:
-                process = self.town.reachable(service)
+                process = self.system.reachable(service)
                 if process is None:
                     continue
-                seen = self.town.loop.create_task(self._see_to(process), context=process.context)
+                seen = self.system.loop.create_task(self._see_to(process), context=process.context)
                 await asyncio.wait([seen], timeout=5)
 
     async def _see_to(self, process: Process) -> None:
@@ -50,7 +50,7 @@ class Operator:
             for row in await operations.refused(100):
                 await operations.release(row.id, "operator", "it is taken now")
         except TransientError as error:
-            self.town.tell(f"operator: {process.name} is away: {error}")
+            self.system.tell(f"operator: {process.name} is away: {error}")
 
     async def _mend(self, handler: Handler, operations: Any, key: str) -> None:
         for letter in await operations.dead_letters(key):

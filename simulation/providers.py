@@ -65,7 +65,7 @@ class Bank:
 
 
 @dataclass(frozen=True, slots=True)
-class Carrier:
+class FaultyCarrier:
     ledger: Ledger
     inner: SimulatedCarrier = field(default_factory=SimulatedCarrier)
 

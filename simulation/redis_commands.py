@@ -18,7 +18,7 @@ class Status(bytes):
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
+class RedisCommand:
     """It takes so many arguments. One that `grows` needs free memory."""
 
     run: Run
@@ -28,7 +28,7 @@ class Command:
     grows: bool
 
 
-COMMANDS: Final[dict[bytes, Command]] = {}
+COMMANDS: Final[dict[bytes, RedisCommand]] = {}
 OK: Final = Status(b"OK")
 SYNTAX: Final = "ERR syntax error"
 ARGUMENTS_MAX: Final = 1024 * 1024
@@ -40,7 +40,7 @@ def command(arity: int, *, writes: bool = False, grows: bool = False) -> Callabl
     def register(run: Run) -> Run:
         name = run.__name__.removesuffix("_").upper().encode()
         least, most = abs(arity) - 1, arity - 1 if arity > 0 else ARGUMENTS_MAX
-        COMMANDS[name] = Command(run, least, most, writes or grows, grows)
+        COMMANDS[name] = RedisCommand(run, least, most, writes or grows, grows)
         return run
 
     return register

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from redis.exceptions import NoScriptError, ReadOnlyError
 
-from simulation.redis_commands import COMMANDS, Command
+from simulation.redis_commands import COMMANDS, RedisCommand
 from simulation.redis_data import Data, error, integer
 from simulation.redis_lua import LuaScript, Scripts
 
@@ -134,7 +134,7 @@ class RedisServer:
             self.data.undo = []
 
 
-def _command(name: bytes, args: tuple[bytes, ...]) -> Command:
+def _command(name: bytes, args: tuple[bytes, ...]) -> RedisCommand:
     command = COMMANDS.get(name)
     if command is None:
         raise error(f"ERR unknown command '{name.decode()}'")

@@ -35,7 +35,7 @@ from simulation.nodes import IN_DATABASES, SERVICES
 from simulation.operator import Operator
 from simulation.plan import Plan
 from simulation.process import Process, current, let_go
-from simulation.providers import Bank, Carrier, Ledger
+from simulation.providers import Bank, FaultyCarrier, Ledger
 from simulation.redis_client import RedisClients
 from simulation.redis_server import RedisServer
 from simulation.shop import Shop
@@ -77,7 +77,7 @@ class World:
         self.carrier = Ledger("carrier", self.weather, watch=self.watch.bookings)
         self.providers: dict[str, Provider] = {
             provider.name: provider
-            for provider in (Bank(self.bank).provider(), Carrier(self.carrier).provider())
+            for provider in (Bank(self.bank).provider(), FaultyCarrier(self.carrier).provider())
         }
         self.services: dict[str, Service] = {}
         self.shop = Shop(self)

@@ -21,7 +21,7 @@ class Unsure:
         self.commits: list[dict[TopicPartition, int]] = []
         self.sought: dict[TopicPartition, int] = {}
         self.meanwhile: Any = None
-        self.told: int | None = None
+        self.result: int | None = None
         self.end = 100
 
     def assignment(self) -> set[TopicPartition]:
@@ -31,7 +31,7 @@ class Unsure:
         return dict.fromkeys(places, self.end)
 
     async def committed(self, _: TopicPartition) -> int | None:
-        return self.told
+        return self.result
 
     def seek(self, place: TopicPartition, offset: int) -> None:
         self.sought[place] = offset
@@ -101,7 +101,7 @@ async def test_after_a_rebalance_it_is_left_alone() -> None:
 
 async def test_kafka_is_told_the_positions_that_a_store_keeps_itself() -> None:
     client = Unsure(failures=0)
-    client.told = 6
+    client.result = 6
     session = _session(client, Kept(position=5))
     await session.seek({PLACE})
     assert client.sought == {PLACE: 5}
@@ -110,15 +110,15 @@ async def test_kafka_is_told_the_positions_that_a_store_keeps_itself() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "end", "start"),
+    ("result", "end", "start"),
     [(5, 100, 5), (3, 100, 3), (None, 100, 0), (5, 4, 0)],
     ids=["as kept", "told less", "forgotten", "beyond the end"],
 )
 async def test_a_log_that_was_lost_is_read_from_its_start(
-    told: int | None, end: int, start: int
+    result: int | None, end: int, start: int
 ) -> None:
     """A broker without its data knows no offset of ours, or ends before the store's position."""
     client = Unsure(failures=0)
-    client.told, client.end = told, end
+    client.result, client.end = result, end
     await _session(client, Kept(position=5)).seek({PLACE})
     assert client.sought == {PLACE: start}

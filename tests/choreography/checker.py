@@ -68,7 +68,7 @@ class Found:
     broken: set[str] = field(default_factory=set)
 
 
-class Step(NamedTuple):
+class CheckedStep(NamedTuple):
     order: int
     rows: Rows
     gives_back: bool
@@ -82,7 +82,7 @@ class Orders:
     found: Found
     met: list[tuple[World, Chances]] = field(default_factory=list)
     numbers: dict[Any, int] = field(default_factory=dict)
-    following: dict[tuple[int, Rows], tuple[Step, ...]] = field(default_factory=dict)
+    following: dict[tuple[int, Rows], tuple[CheckedStep, ...]] = field(default_factory=dict)
 
     def number(self, world: World, chances: Chances) -> int:
         number = self.numbers.setdefault((world.key(), chances), len(self.met))
@@ -90,12 +90,12 @@ class Orders:
             self.met.append((world, chances))
         return number
 
-    def steps(self, order: int, rows: Rows) -> tuple[Step, ...]:
+    def steps(self, order: int, rows: Rows) -> tuple[CheckedStep, ...]:
         if (order, rows) not in self.following:
             self.following[order, rows] = tuple(self._steps(order, rows))
         return self.following[order, rows]
 
-    def _steps(self, order: int, rows: Rows) -> Iterator[Step]:
+    def _steps(self, order: int, rows: Rows) -> Iterator[CheckedStep]:
         known, chances = self.met[order]
         world = with_rows(known, rows)
         self.found.broken.update(of_inbox(world))
@@ -110,7 +110,7 @@ class Orders:
                 self.found.broken.add(f"G1 back where it was: {move}")
             level, customer = rows_of(after)
             gives_back = level.available > rows[0].available
-            yield Step(self.number(after, left), (level, customer), gives_back)
+            yield CheckedStep(self.number(after, left), (level, customer), gives_back)
 
 
 def moves(world: World, chances: Chances, outcome: Outcome) -> Iterator[tuple[Move, str]]:

@@ -46,7 +46,7 @@ OUTSIDE: Final[tuple[tuple[Move, ...], ...]] = (
     (DISPATCH_NOW, CANCEL_NOW),
     (CANCEL_NOW, DISPATCH_NOW),
 )
-Told = tuple[World, tuple[Fire, ...]]
+Ending = tuple[World, tuple[Fire, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +76,12 @@ class Course:
 
 
 @cache
-def ends(story: str) -> tuple[Told, ...]:
+def ends(story: str) -> tuple[Ending, ...]:
     """Something comes from outside at each moment; each end is told before and after its timers."""
     start, outcome = STARTS[story]
     courses = [Course(outcome, pick, declines) for pick in (0, -1) for declines in (False, True)]
     moments = [(course, moment) for course in courses for moment in course.steps(start)]
-    found: list[Told] = []
+    found: list[Ending] = []
     for (course, world), happens in product(moments, OUTSIDE):
         for move in happens:
             world = course.end(world.after(move))  # noqa: PLW2901 - a story goes on
@@ -116,10 +116,10 @@ def test_what_was_heard_of_a_settled_order_decides_nothing_without_an_inbox(stor
 
 
 def test_the_stories_come_to_every_last_state_and_hear_all_that_there_is_to_hear() -> None:
-    told = [end for story in STARTS for end in ends(story)]
-    states = {(n, type(state).__name__) for world, _ in told for n, state in world.own.items()}
+    result = [end for story in STARTS for end in ends(story)]
+    states = {(n, type(state).__name__) for world, _ in result for n, state in world.own.items()}
     assert states >= LAST
     assert all(any((s.service, state) in states for state in s.confirmed) for s in STEPS)
-    consumed = {(s.name, type(message)) for end in told for s, message in heard(*end)}
+    consumed = {(s.name, type(message)) for end in result for s, message in heard(*end)}
     declared = {(s.name, event) for s in SERVICES.values() for event in s.consumes}
     assert declared - consumed == set()

@@ -30,8 +30,8 @@ def test_the_order_tells_its_timeline(stack: Services) -> None:
     order_id = checkout(stack).json()["order_id"]
     order = httpx.get(f"{stack.url('order')}/orders/{order_id}").json()
     assert order["state"] == "CONFIRMED"
-    told = [(entry["heard"], entry["said"]) for entry in order["timeline"]]
-    assert told == [
+    result = [(entry["heard"], entry["said"]) for entry in order["timeline"]]
+    assert result == [
         ("PlaceOrder", "order.placed.v1"),
         ("points.awarded.v1", "order.confirmed.v1"),
     ]

@@ -109,7 +109,7 @@ def test_without_kafka_a_service_is_ready_and_says_that_it_is_degraded(half: Hal
     assert half.checkout().status_code == 201
     until(lambda: {"kafka_away", "relay_failing"} <= half.readiness("order")[1], 60, "both")
     for name in RUNNING:
-        until(partial(_tells, half, name, "kafka_away"), 60, name)
+        until(partial(_answers, half, name, "kafka_away"), 60, name)
         assert half.readiness(name)[0] == 200
     assert "degraded[/] " in half.shown("order")
     assert "kafka_away" in half.shown("order")
@@ -120,9 +120,9 @@ def test_without_kafka_a_service_is_ready_and_says_that_it_is_degraded(half: Hal
     half.servers.restart(half.servers.kafka)
     until(half.is_well, 90, "all well again")
     for name in RUNNING:
-        told = half.logged(name)[before[name] :]
-        assert len(told) < LINES_MAX, told
-        assert sum(line.get("repeated", 0) for line in told) > 0
+        result = half.logged(name)[before[name] :]
+        assert len(result) < LINES_MAX, result
+        assert sum(line.get("repeated", 0) for line in result) > 0
     until(lambda: half.gauge("order", "saga_degraded", reason="kafka_away") == 0, 20)
     until(lambda: half.gauge("order", "saga_backlog", what="outbox_rows") == 0, 30)
 
@@ -136,7 +136,7 @@ def test_records_that_wait_are_in_the_lag_while_the_database_holds_them_up(half:
     until(lambda: half.gauge("order", "saga_consumer_lag_records") == 0, 30, "no lag")
 
 
-def _tells(half: Half, name: str, reason: str) -> bool:
+def _answers(half: Half, name: str, reason: str) -> bool:
     return reason in half.readiness(name)[1]
 
 

@@ -49,7 +49,7 @@ def system() -> Iterator[System]:
         yield services, servers
 
 
-def lose(servers: Servers) -> None:
+def destroy(servers: Servers) -> None:
     """SIGKILL, and another empty disk in the place of its own."""
     servers.kafka.kill()
     shutil.rmtree(servers.folder / "kafka")
@@ -68,7 +68,7 @@ def counts(ended: Ended) -> dict[str, list[int]]:
     return {service: list(map(int, numbers)) for service, *numbers in rows}
 
 
-def told(services: Services, event: str) -> int:
+def outcome(services: Services, event: str) -> int:
     """How many lines of the services' logs say so."""
     return sum(log_of(each.process).count(f'"{event}"') for each in services.instances)
 
@@ -94,7 +94,7 @@ def test_what_a_lost_broker_had_acknowledged_is_put_back_and_every_order_settles
         placing: Future[list[str]] = pool.submit(place_and_cancel, services, 400)
         until(lambda: awards(services) >= 20, 90, "the first awards")
         assert not placing.done(), "the load is over"
-        lose(servers)
+        destroy(servers)
         assert asyncio.run(records(services.addresses.kafka_bootstrap)) == []
         looked = on_servers(services, "republish", "--dry-run")
         assert looked.code == 0, looked
@@ -112,11 +112,11 @@ def test_what_a_lost_broker_had_acknowledged_is_put_back_and_every_order_settles
     verified = on_servers(services, "verify")
     assert verified.code == 0, verified
     assert all(instance.process.is_alive() for instance in services.instances)
-    failed, stood_back = told(services, "relay_failed"), told(services, "relay_stands_back")
+    failed, stood_back = outcome(services, "relay_failed"), outcome(services, "relay_stands_back")
     again = on_servers(services, "republish")
     assert again.code == 0, again
-    assert told(services, "relay_failed") == failed
-    assert told(services, "relay_stands_back") > stood_back
+    assert outcome(services, "relay_failed") == failed
+    assert outcome(services, "relay_stands_back") > stood_back
     assert [row[1:] for row in counts(again).values()] == [[0, 0, 0]] * len(BY_NAME)
 
 
@@ -136,7 +136,7 @@ async def remake(addresses: Addresses, topic: str) -> None:
     await ensure_topics(addresses.kafka_bootstrap, {topic: topics_of(PAYMENT)[topic]})
 
 
-async def lose_in_part(addresses: Addresses) -> tuple[int, int]:
+async def destroy_in_part(addresses: Addresses) -> tuple[int, int]:
     """Payment's topic holds of the odd orders all but the first event, of the even ones all.
 
     Returns how many events are gone, and how many stand behind them.
@@ -172,7 +172,7 @@ def test_what_is_missing_comes_back_with_all_that_follows_it_and_nothing_is_done
     assert settled(services, orders).violations == []
     asyncio.run(all_read(addresses.kafka_bootstrap))
     books = asyncio.run(fingerprint(addresses))
-    gone, behind = asyncio.run(lose_in_part(addresses))
+    gone, behind = asyncio.run(destroy_in_part(addresses))
     assert gone > 0 < behind
     assert on_servers(services, "verify", "payment").code == 1
     done = on_servers(services, "republish", "payment")

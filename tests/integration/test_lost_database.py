@@ -82,7 +82,7 @@ def load_on(services: Services) -> Iterator[Load]:
         flowing.result()
 
 
-def lose(addresses: Addresses, name: str) -> None:
+def destroy(addresses: Addresses, name: str) -> None:
     spec = BY_NAME[name]
     if not spec.has_database:
         with Redis.from_url(f"{addresses.redis_url}/{spec.redis_database}") as redis:
@@ -111,7 +111,7 @@ def test_a_lost_database_is_rebuilt_and_every_acknowledged_order_settles(
     (instance,) = system.of(name)
     with load_on(system) as load:
         instance.process.kill()
-        lose(system.addresses, name)
+        destroy(system.addresses, name)
         until(lambda: rebuilt(system, name), 60)
         instance.process.start()
         system.await_ready([instance])
@@ -125,7 +125,7 @@ def test_a_service_does_not_begin_anew_on_an_empty_database(system: Services) ->
     """As it would where somebody, or an orchestrator, makes the lost database again and starts it."""
     (instance,) = system.of("payment")
     assert instance.process.stop() == 0
-    lose(system.addresses, "payment")
+    destroy(system.addresses, "payment")
     postgres.create_databases(system.addresses)
     instance.process.start()
     assert instance.process.await_exit(60) == 1

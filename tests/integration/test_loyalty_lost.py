@@ -157,8 +157,8 @@ def _while_it_is_away(services: Services) -> httpx.Response:
     assert problem_of(ready) == (503, "not_ready")
     assert "Redis" in ready.json()["detail"]
     command = {"suspended": True}
-    told = httpx.put(f"{url}/customers/zoe/standing", json=command, timeout=10)
-    assert problem_of(told) == (503, "unavailable")
+    outcome = httpx.put(f"{url}/customers/zoe/standing", json=command, timeout=10)
+    assert problem_of(outcome) == (503, "unavailable")
     return answer
 
 

@@ -18,7 +18,7 @@ from loyalty_svc.service import SERVICE
 from loyalty_svc.store import KEYS, LAYOUT
 from saga_cli.stack import ports, servers
 from shared_events.shipping import ShipmentCreated
-from tests.simulation.loyalty import Published
+from tests.simulation.loyalty import PublishedLog
 from tests.support.opened import Opened
 from tests.support.records import a_message, an_order
 from tests.support.waiting import until
@@ -51,7 +51,7 @@ async def redis(url: str) -> AsyncIterator[Redis]:
 
 @pytest.fixture
 async def store(url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Opened]:
-    monkeypatch.setattr(kafka, "reading", Published().reading)
+    monkeypatch.setattr(kafka, "reading", PublishedLog().reading)
     store = await RedisStore.connect(SERVICE, LAYOUT, url, "none")
     await store.prepare(asyncio.Event())
     opened = Opened.of(SERVICE, store, RedisInspection(store))

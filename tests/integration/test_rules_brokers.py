@@ -101,9 +101,9 @@ async def test_brokers_that_come_back_on_new_addresses_are_found_again(
     name = Name(int(servers.addresses.kafka_bootstrap.split(":")[1]))
     before, after = an_order(), an_order()
     store = await kind.connect(kind.service)
-    stopping, unheard = asyncio.Event(), list[str]()
-    told = asyncio.get_running_loop().set_exception_handler
-    told(lambda _, context: unheard.append(f"{context}"))
+    stopping, unconsumed = asyncio.Event(), list[str]()
+    result = asyncio.get_running_loop().set_exception_handler
+    result(lambda _, context: unconsumed.append(f"{context}"))
 
     async def published(order: Order) -> bool:
         found = await records(servers.addresses.kafka_bootstrap, [EVENTS])
@@ -125,7 +125,7 @@ async def test_brokers_that_come_back_on_new_addresses_are_found_again(
         await asyncio.gather(*running)
     await store.close()
     gc.collect()
-    assert [message for message in unheard if "never retrieved" in message] == []
+    assert [message for message in unconsumed if "never retrieved" in message] == []
 
 
 async def test_a_member_without_partitions_takes_over_when_the_others_die(

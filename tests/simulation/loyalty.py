@@ -26,7 +26,7 @@ from tests.support.opened import Opened
 PLACE: Final = TopicPartition("loyalty.events", 0)
 
 
-class Published:
+class PublishedLog:
     """What loyalty has published: one partition, read as `kafka.Log` reads it."""
 
     def __init__(self) -> None:
@@ -97,7 +97,7 @@ class Loyalty:
     inputs: Sequence[Record] = ()
     batch: int = 7
     redis: RedisServer = field(default_factory=RedisServer)
-    published: Published = field(default_factory=Published)
+    published: PublishedLog = field(default_factory=PublishedLog)
 
     def replace(self, patch: pytest.MonkeyPatch) -> None:
         patch.setattr(chassis.redis.server, "Redis", RedisClients(self.redis))

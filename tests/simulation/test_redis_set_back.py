@@ -91,9 +91,9 @@ async def _looked_at_again(store: Opened) -> None:
 async def test_set_back_to_any_earlier_write_it_decides_nothing_otherwise(
     monkeypatch: pytest.MonkeyPatch, until: int, days: int, batch: int
 ) -> None:
-    whole, store, _ = await _begun(monkeypatch, len(INPUTS))
-    await whole.relay(store)
-    assert len(whole.published.records) == len(whole.published.facts) > 50
+    complete, store, _ = await _begun(monkeypatch, len(INPUTS))
+    await complete.relay(store)
+    assert len(complete.published.records) == len(complete.published.facts) > 50
     writes = len((await _begun(monkeypatch, until, batch))[0].redis.log)
     for lost in range(1, writes + 1):
         loyalty, store, time = await _begun(monkeypatch, until, batch)
@@ -105,8 +105,10 @@ async def test_set_back_to_any_earlier_write_it_decides_nothing_otherwise(
         await _looked_at_again(store)
         await loyalty.consume(store, len(INPUTS))
         await loyalty.relay(store)
-        assert books(loyalty.redis) == books(whole.redis), f"{lost} of {writes} writes lost"
-        assert loyalty.published.facts == whole.published.facts, f"{lost} of {writes} writes lost"
+        assert books(loyalty.redis) == books(complete.redis), f"{lost} of {writes} writes lost"
+        assert loyalty.published.facts == complete.published.facts, (
+            f"{lost} of {writes} writes lost"
+        )
 
 
 async def test_flushed_it_is_filled_again(monkeypatch: pytest.MonkeyPatch) -> None:

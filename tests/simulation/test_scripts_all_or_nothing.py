@@ -291,7 +291,7 @@ async def test_without_memory_a_script_does_all_or_nothing_and_all_when_there_is
         monkeypatch.setattr(clock, "now", lambda at=each.at: at)
         redis.data.values, redis.data.ends_ms = deepcopy(each.found)
         redis.execute(*each.command)
-        whole = deepcopy((redis.data.values, redis.data.ends_ms))
+        complete = deepcopy((redis.data.values, redis.data.ends_ms))
         redis.data.values, redis.data.ends_ms = deepcopy(each.found)
         redis.full = True
         try:
@@ -303,7 +303,7 @@ async def test_without_memory_a_script_does_all_or_nothing_and_all_when_there_is
             redis.execute(*each.command)
         finally:
             redis.full = False
-        assert (redis.data.values, redis.data.ends_ms) == whole, each.name
+        assert (redis.data.values, redis.data.ends_ms) == complete, each.name
     assert {"COMMIT HSET", "COMMIT LSET", "LEAD", "REACH", "ENTER"} <= refused
     free = {"ACKNOWLEDGE", "PENDING", "READ", "COMMIT LREM", "COMMIT HDEL"}
     assert free.isdisjoint(refused), "they free memory"

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from saga_cli.simulate import trace
-from simulation.found import Found
+from simulation.found import FoundSeed
 from simulation.plan import FAULTS, Plan
 from simulation.runs import run, shrunk
 
-FOUND = Found(Path(__file__).parent / "found.jsonl")
+FOUND = FoundSeed(Path(__file__).parent / "found.jsonl")
 STORMY = Plan(7, 60, dict.fromkeys(FAULTS, 0.5))
 BUSY = """
 from pathlib import Path
@@ -62,7 +62,7 @@ def test_a_failure_is_made_small_and_says_how_to_repeat_it() -> None:
 
 
 def test_failing_plans_are_kept_and_come_first(tmp_path: Path) -> None:
-    found = Found(tmp_path / "found.jsonl")
+    found = FoundSeed(tmp_path / "found.jsonl")
     found.keep(Plan(1))
     found.keep(Plan(2))
     found.keep(Plan(1))
