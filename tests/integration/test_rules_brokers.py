@@ -152,7 +152,7 @@ async def test_a_member_without_partitions_takes_over_when_the_others_die(
             running[id(member)].cancel()
     order = an_order()
     await pay(bootstrap, kind, order)
-    (own,) = (store for store in stores if store is idle.store)
+    own = stores[members.index(idle)]
 
     async def decided() -> bool:
         return (await own.inspection.whereabouts(order.order_id)).state == "Booking"
