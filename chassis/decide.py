@@ -11,10 +11,10 @@ from pydantic import TypeAdapter
 
 from chassis import tracing
 from chassis.message import (
-    Change,
     Claim,
-    Done,
-    KeyReused,
+    Decided,
+    Duplicate,
+    IdempotencyConflict,
     Message,
     OperatorAction,
     OutboxRow,
@@ -22,8 +22,8 @@ from chassis.message import (
     Parked,
     PendingEffect,
     Record,
-    Repeated,
     Unreadable,
+    VersionedState,
 )
 from chassis.service import Service
 from shared_events import catalog
@@ -84,18 +84,18 @@ class Snapshot:
     inbox: set[UUID] = field(default_factory=set)
     answers: dict[tuple[str, str], StoredAnswer] = field(default_factory=dict)
     parked_keys: set[str] = field(default_factory=set)
-    own: dict[str, Change] = field(default_factory=dict)
+    own: dict[str, VersionedState] = field(default_factory=dict)
     shared: dict[str, Any] = field(default_factory=dict)
     shared_keys: frozenset[str] = frozenset()
     is_read: bool = False
 
     def wanted_shared(self, service: Service, messages: Iterable[Message]) -> frozenset[str]:
         """The shared rows that the messages may need, given the own states that they meet."""
-        if service.scope is None:
+        if service.combined is None:
             return frozenset()
-        absent = Change(service.initial, 0)
+        absent = VersionedState(service.initial, 0)
         return frozenset().union(
-            *(service.references(self.own.get(m.key, absent).state, m.body) for m in messages)
+            *(service.shared_keys(self.own.get(m.key, absent).state, m.body) for m in messages)
         )
 
     def settled(self, message: Message) -> Outcome | None:
@@ -104,12 +104,12 @@ class Snapshot:
         if message.letter_id:
             return None
         if claim is None:
-            return Repeated() if message.entry in self.inbox else None
+            return Duplicate() if message.entry in self.inbox else None
         answer = self.answers.get((claim.scope, claim.key))
         if answer is None:
             return None
         same = answer.fingerprint == claim.fingerprint
-        return Repeated(answer.response) if same else KeyReused()
+        return Duplicate(answer.response) if same else IdempotencyConflict()
 
 
 @dataclass(slots=True)
@@ -125,7 +125,7 @@ class BatchResult:
     """
 
     read: Snapshot
-    own: dict[str, Change] = field(default_factory=dict)
+    own: dict[str, VersionedState] = field(default_factory=dict)
     shared: dict[str, Any] = field(default_factory=dict)
     changed_shared: set[str] = field(default_factory=set)
     inbox: dict[UUID, Message] = field(default_factory=dict)
@@ -145,7 +145,7 @@ class BatchResult:
     outcomes: list[Outcome] = field(default_factory=list)
 
     @property
-    def changed(self) -> dict[str, Change]:
+    def changed(self) -> dict[str, VersionedState]:
         return {key: row for key, row in self.own.items() if row.version != row.loaded_version}
 
     @property
@@ -190,7 +190,7 @@ def decide_batch(service: Service, read: Snapshot, messages: Iterable[Message]) 
     for message in messages:
         outcome = read.settled(message)
         if outcome is None and message.claim is None and message.entry in entered:
-            outcome = Repeated()
+            outcome = Duplicate()
         if outcome is not None:
             batch.finished_effects += [message.effect_id] if message.effect_id else []
         else:
@@ -222,7 +222,7 @@ def _decided(
             parked_keys.add(message.key)
     elif message.letter_id:
         batch.unparked.append(message)
-    if isinstance(outcome, Done):
+    if isinstance(outcome, Decided):
         _note(service, batch, message, outcome)
     _remember(batch, message, outcome)
     return outcome
@@ -233,7 +233,7 @@ def _remember(batch: BatchResult, message: Message, outcome: Outcome) -> None:
     if message.letter_id:
         return
     if message.claim is not None:
-        if not isinstance(outcome, Done):
+        if not isinstance(outcome, Decided):
             batch.unanswered.append(message.claim)
     elif isinstance(outcome, Parked | Refusal) and message.record is None and message.effect_id:
         batch.not_entered.add(message.entry)
@@ -241,7 +241,7 @@ def _remember(batch: BatchResult, message: Message, outcome: Outcome) -> None:
         batch.inbox[message.entry] = message
 
 
-def _note(service: Service, batch: BatchResult, message: Message, outcome: Done) -> None:
+def _note(service: Service, batch: BatchResult, message: Message, outcome: Decided) -> None:
     """What is kept beside a decision: answer, timeline, audit trail."""
     if message.claim is not None:
         batch.answers.append((message.claim, outcome.response))
@@ -256,12 +256,12 @@ def _by_the_rules(service: Service, batch: BatchResult, message: Message, contex
     """Nothing of the batch changes before all of this message's part in it is known."""
     row = batch.own.get(message.key)
     if row is None:
-        row = batch.read.own.get(message.key) or Change(service.initial, 0)
+        row = batch.read.own.get(message.key) or VersionedState(service.initial, 0)
         batch.own[message.key] = row
     try:
-        references = service.references(row.state, message.body)
-        shared = {ref: batch.shared[ref] for ref in references if ref in batch.shared}
-        state = service.scoped(row.state, shared)
+        shared_keys = service.shared_keys(row.state, message.body)
+        shared = {ref: batch.shared[ref] for ref in shared_keys if ref in batch.shared}
+        state = service.with_shared(row.state, shared)
         decision = service.decide(state, message.body, message.at)
         if isinstance(decision, Refusal):
             return decision
@@ -271,7 +271,7 @@ def _by_the_rules(service: Service, batch: BatchResult, message: Message, contex
             state = service.evolve(state, event)
         rows = outbox_rows_of(service, message, decision.events, row.version, context)
         effects = [effect_of(message.key, effect, context) for effect in decision.effects]
-        own, shared_after = service.parted(state)
+        own, shared_after = service.split(state)
         response = message.respond(decision.events, state) if message.respond else b""
     except Exception as error:  # a bug in the rules must hold up its own key only
         log.exception(
@@ -292,7 +292,7 @@ def _by_the_rules(service: Service, batch: BatchResult, message: Message, contex
     if message.effect_id:
         batch.finished_effects.append(message.effect_id)
     batch.finished_effects += [effect_id(message.key, kind, 1) for kind in decision.dropped]
-    return Done(decision.events, state, response)
+    return Decided(decision.events, state, response)
 
 
 def outbox_rows_of(
@@ -325,9 +325,13 @@ def outbox_rows_of(
     return rows
 
 
-def effect_of(key: str, owed: Any, traceparent: str) -> PendingEffect:
+def effect_of(key: str, outstanding_effects: Any, traceparent: str) -> PendingEffect:
     """An effect or timer as `decide` names it, as a row to keep."""
-    effect, due_at = (owed.what, owed.at) if isinstance(owed, Later) else (owed, None)
+    effect, due_at = (
+        (outstanding_effects.what, outstanding_effects.at)
+        if isinstance(outstanding_effects, Later)
+        else (outstanding_effects, None)
+    )
     return PendingEffect(
         id=effect_id(key, type(effect), getattr(effect, "attempt", 1)),
         key=key,
@@ -348,7 +352,7 @@ def wire_type(event: Any) -> str:
 
 def published_by(outcome: Outcome) -> tuple[str, ...]:
     """The wire types of what a decision published."""
-    return tuple(map(wire_type, outcome.events)) if isinstance(outcome, Done) else ()
+    return tuple(map(wire_type, outcome.events)) if isinstance(outcome, Decided) else ()
 
 
 def cause_of(message: Message) -> str:

@@ -25,7 +25,7 @@ from chassis.handle import Handler
 from chassis.local_effects import LocalEffectQueue
 from chassis.message import (
     ATTENTION_TRIES,
-    HANDED_S,
+    FIRST_LEASE_S,
     Message,
     Parked,
     PendingEffect,
@@ -157,7 +157,7 @@ class EffectWorker:
         now = clock.monotonic()
         if now < self._prolonged_at + self.poll_s:
             return
-        self._prolonged_at, latest = now, now - HANDED_S / 4
+        self._prolonged_at, latest = now, now - FIRST_LEASE_S / 4
         for task, (asked_at, effect) in list(self._running.items()):
             if effect.due_at is None and asked_at < latest:
                 await self.store.postpone(effect, self.lease_s, "")

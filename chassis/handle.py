@@ -14,7 +14,7 @@ from chassis import clock
 from chassis.bus import Bus, Committed
 from chassis.decide import BatchResult, Snapshot, decide_batch
 from chassis.errors import OUTAGES, ConcurrentChangeError
-from chassis.message import Message, Outcome, Parked, Record, Repeated, Unreadable
+from chassis.message import Duplicate, Message, Outcome, Parked, Record, Unreadable
 from chassis.records import name_of_place, place_of, reason_of
 from chassis.service import Service
 from chassis.store import UnitOfWork, UnitsOfWork
@@ -113,5 +113,5 @@ class Handler:
         except ConcurrentChangeError:
             if message.letter_id:
                 raise
-            return Repeated()
+            return Duplicate()
         return Parked(reason)

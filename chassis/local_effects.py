@@ -11,9 +11,9 @@ from typing import Final
 
 from chassis import clock
 from chassis.bus import Committed, Sent
-from chassis.message import HANDED_S, PendingEffect
+from chassis.message import FIRST_LEASE_S, PendingEffect
 
-STARTS_BEFORE_S: Final = HANDED_S / 2
+STARTS_BEFORE_S: Final = FIRST_LEASE_S / 2
 """What has not begun by then is left to the store: its lease may be over before the call is."""
 
 

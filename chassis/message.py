@@ -17,7 +17,7 @@ ATTENTION_TRIES: Final = 8
 """An effect that was asked so often and has no outcome shows as needing a person's attention."""
 REFUSED: Final = "RefusedError: "
 """How the last error of an effect begins that is refused as it stands (see chassis/errors.py)."""
-HANDED_S: Final = 4.0
+FIRST_LEASE_S: Final = 4.0
 """So long an effect is a process's own to ask for that is leased with the decision to owe it."""
 SUBJECT_MAX_BYTES: Final = 512
 BATCH_BYTES: Final = 8 * 1024 * 1024
@@ -68,8 +68,8 @@ SKIP: Final = "skip"
 
 def skipped_places(keys: Iterable[str]) -> frozenset[tuple[str, int, int]]:
     """Topic, partition and offset, of the keys of such actions."""
-    parted = (key.rsplit(":", 2) for key in keys)
-    return frozenset((topic, int(partition), int(offset)) for topic, partition, offset in parted)
+    split = (key.rsplit(":", 2) for key in keys)
+    return frozenset((topic, int(partition), int(offset)) for topic, partition, offset in split)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class Decided:
     """The message was decided now."""
 
     events: tuple[Any, ...]
@@ -121,14 +121,14 @@ class Done:
 
 
 @dataclass(frozen=True, slots=True)
-class Repeated:
+class Duplicate:
     """It was decided before; `response` is what its idempotency key kept."""
 
     response: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
-class KeyReused:
+class IdempotencyConflict:
     """The idempotency key was used before with another request."""
 
 
@@ -144,7 +144,7 @@ def why_not(outcome: Parked | Refusal) -> str:
     return outcome.reason if isinstance(outcome, Parked) else outcome.detail
 
 
-Outcome = Done | Repeated | KeyReused | Parked | Refusal
+Outcome = Decided | Duplicate | IdempotencyConflict | Parked | Refusal
 
 
 @dataclass(slots=True)
@@ -192,7 +192,7 @@ class PendingEffect:
 
 
 @dataclass(slots=True)
-class Change:
+class VersionedState:
     """An order's own state before and after a batch; `version` counts its published events."""
 
     state: Any

@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 import structlog
 from pydantic_core import to_json
 
-from chassis import clock, ids, wire
+from chassis import byte_json, clock, ids
 from chassis.batches import UNREADABLE
 from chassis.errors import OUTAGES
 from chassis.message import Message, OutboxRow, Parked, Record, Unreadable
@@ -152,19 +152,19 @@ def is_at_home(record: Record, partitions: int) -> bool:
     return any(hashed % n == record.partition for n in range(partitions, fewest - 1, -1))
 
 
-def kept(record: Record) -> str:
+def audit_text(record: Record) -> str:
     """The original as text for an audit trail; Latin-1 characters keep each byte.
 
     JSON's escape of a NUL stays escaped, as PostgreSQL's text holds none.
     """
-    key, value = wire.text_of(record.key), wire.text_of(record.value)
-    headers = [(name, wire.text_of(raw)) for name, raw in record.headers]
+    key, value = byte_json.text_of(record.key), byte_json.text_of(record.value)
+    headers = [(name, byte_json.text_of(raw)) for name, raw in record.headers]
     place = f"{record.topic}:{record.partition}:{record.offset}"
     return to_json({"record": place, "key": key, "value": value, "headers": headers}).decode()
 
 
-def kept_row(row: OutboxRow) -> str:
+def audit_text_of_row(row: OutboxRow) -> str:
     """A row of the outbox as text for an audit trail, in the same way."""
-    headers = [(name, wire.text_of(raw)) for name, raw in row.headers]
-    value = wire.text_of(row.value)
+    headers = [(name, byte_json.text_of(raw)) for name, raw in row.headers]
+    value = byte_json.text_of(row.value)
     return to_json({"topic": row.topic, "value": value, "headers": headers}).decode()

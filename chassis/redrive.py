@@ -6,7 +6,7 @@ from chassis.decide import published_by
 from chassis.errors import ConcurrentChangeError
 from chassis.handle import Handler
 from chassis.message import Message, OperatorAction, Outcome, Parked
-from chassis.records import kept, message_of, unreadable
+from chassis.records import audit_text, message_of, unreadable
 from chassis.store import DeadLetter, Inspection
 
 
@@ -54,7 +54,7 @@ async def redrive(
 def _message(letter: DeadLetter, by: str, note: str) -> Message:
     found = message_of(letter.record)
     message = unreadable(letter.record, found.reason) if isinstance(found, Parked) else found
-    action = OperatorAction(by, "redrive", letter.key, note, kept(letter.record))
+    action = OperatorAction(by, "redrive", letter.key, note, audit_text(letter.record))
     return replace(message, key=letter.key, letter_id=letter.id, operator=action)
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, TypeAlias
 
 from chassis.decide import effect_of
-from chassis.message import Change, PendingEffect
+from chassis.message import PendingEffect, VersionedState
 from chassis.service import Service
 from shared_events.catalog import BY_EVENT
 from shared_events.envelope import Envelope
@@ -19,7 +19,7 @@ LeftOut: TypeAlias = Callable[[Envelope, Exception], None]
 class Folded:
     """Own states by key, shared rows by id, and by key the ids of the messages that led to them."""
 
-    own: dict[str, Change] = field(default_factory=dict)
+    own: dict[str, VersionedState] = field(default_factory=dict)
     shared: dict[str, Any] = field(default_factory=dict)
     causes: dict[str, set[str]] = field(default_factory=dict)
     seen: set[bytes] = field(default_factory=set)
@@ -94,20 +94,22 @@ def _add(service: Service, envelope: Envelope, onto: Folded) -> None:
     event, key = envelope.event, envelope.subject
     if type(event) not in service.publishes:
         raise ValueError(f"{service.name} does not publish {envelope.type}")
-    row = onto.own.get(key, Change(service.initial, 0))
-    references = service.references(row.state, event)
-    shared = {ref: onto.shared[ref] for ref in references if ref in onto.shared}
-    own, shared_after = service.parted(service.evolve(service.scoped(row.state, shared), event))
+    row = onto.own.get(key, VersionedState(service.initial, 0))
+    shared_keys = service.shared_keys(row.state, event)
+    shared = {ref: onto.shared[ref] for ref in shared_keys if ref in onto.shared}
+    own, shared_after = service.split(service.evolve(service.with_shared(row.state, shared), event))
     onto.shared.update(shared_after)
     if BY_EVENT[type(event)].is_of_an_order:
-        onto.own[key] = Change(own, max(row.version, envelope.sequence))
+        onto.own[key] = VersionedState(own, max(row.version, envelope.sequence))
         onto.causes.setdefault(key, set()).add(envelope.causation_id)
         onto.last[key] = (envelope.time, envelope.traceparent)
 
 
-def owed(service: Service, folded: Folded) -> Iterator[tuple[PendingEffect, datetime]]:
+def outstanding_effects(
+    service: Service, folded: Folded
+) -> Iterator[tuple[PendingEffect, datetime]]:
     """Effects and timers that the folded states wait for, and since when."""
     for key, row in folded.own.items():
         since, traceparent = folded.last[key]
-        for what in service.owed(row.state, key, since):
+        for what in service.outstanding_effects(row.state, key, since):
             yield effect_of(key, what, traceparent), since

@@ -18,7 +18,7 @@ from fastapi import FastAPI
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings
 
-from chassis import clock, kafka, keeping, logs, tracing
+from chassis import clock, kafka, logs, retention, tracing
 from chassis.circuit import Circuit, CircuitState
 from chassis.commands import Commands
 from chassis.consumer import Consumer
@@ -162,7 +162,7 @@ async def _serve(node: Node, server: HttpServer, sockets: list[socket.socket]) -
     _spare_the_collector()
     port = listen(sockets, ACCEPTED_LATER)
     log.info("started", http_port=port, pid=os.getpid())
-    if await work(node, {"http": http, "keeping": partial(keeping.run, node.store, node.health)}):
+    if await work(node, {"http": http, "keeping": partial(retention.run, node.store, node.health)}):
         raise SystemExit(1)
 
 
@@ -204,17 +204,17 @@ async def work(node: Node, more: Mapping[str, Part]) -> bool:
     }
     named: dict[str, Part] = {**more, **feeding, **node.extras}
     parts = [asyncio.create_task(part(node.stopping), name=name) for name, part in named.items()]
-    hindmost = asyncio.Event()  # the relay and the commands outlive those who feed them
+    drain = asyncio.Event()  # the relay and the commands outlive those who feed them
     last = [
-        asyncio.create_task(node.commands.run(hindmost), name="commands"),
-        asyncio.create_task(node.relay.run(hindmost), name="relay"),
+        asyncio.create_task(node.commands.run(drain), name="commands"),
+        asyncio.create_task(node.relay.run(drain), name="relay"),
     ]
     stop = asyncio.create_task(node.stopping.wait(), name="stop")
     await asyncio.wait([stop, *parts, *last], return_when=asyncio.FIRST_COMPLETED)
     log.info("stopping")
     node.stopping.set()
     failed = await _ended(parts, 12 + node.settings.http_drain_s)
-    hindmost.set()
+    drain.set()
     failed |= await _ended(last, 12)
     await node.store.close()
     log.info("stopped")

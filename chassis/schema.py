@@ -105,7 +105,7 @@ def create_v2(op: Any) -> None:
 
 
 def create_v3(op: Any) -> None:
-    """What Kafka has acknowledged is kept for a time; chassis/keeping.py makes a partition a day."""
+    """What Kafka has acknowledged is kept for a time, a partition a day (chassis/postgres/retention.py)."""
     op.create_table(
         "published",
         sa.Column("id", sa.BigInteger(), nullable=False),
@@ -125,7 +125,7 @@ def create_v3(op: Any) -> None:
 
 
 def create_v4(op: Any) -> None:
-    """By when a message was decided, or a request answered; chassis/keeping.py lets go of the old ones."""
+    """When a message was decided, or a request answered, to delete by it the old ones."""
     op.create_index("inbox_seen_at", "inbox", ["seen_at"])
     op.create_index("idempotency_keys_created_at", "idempotency_keys", ["created_at"])
 

@@ -69,10 +69,10 @@ class Sender:
         try:
             async with asyncio.timeout(within_s or self.send_timeout_s):
                 known = tuple(sorted(await producer.partitions_for(topic)))
-            parted: dict[int, list[tuple[str, OutboxRow]]] = {}
+            split: dict[int, list[tuple[str, OutboxRow]]] = {}
             for id_, row in rows:
-                parted.setdefault(partition_of(row.key.encode(), known), []).append((id_, row))
-            waiting: dict[int, Rows] = dict(parted)
+                split.setdefault(partition_of(row.key.encode(), known), []).append((id_, row))
+            waiting: dict[int, Rows] = dict(split)
             while waiting and not errors and topic not in self.shut:
                 waiting = await self._send_first(producer, topic, waiting, done, errors)
         except OF_A_TOPIC as error:

@@ -26,21 +26,21 @@ class Attempt:
     owed_since: datetime
 
 
-Owed: TypeAlias = Callable[[Any, str, datetime], tuple[Any, ...]]
+OutstandingEffects: TypeAlias = Callable[[Any, str, datetime], tuple[Any, ...]]
 EffectRunner: TypeAlias = Callable[[Any, Attempt], Awaitable[Any]]
 """Runs one effect; returns the outcome, a message to decide. Any exception is an unknown outcome:
 the effect is run again, with the same key. MisconfiguredError opens the circuit at once."""
 
 
-def _no_references(_own: Any, _message: Any) -> frozenset[str]:
+def _no_shared_keys(_own: Any, _message: Any) -> frozenset[str]:
     return frozenset()
 
 
-def _owes_nothing(_own: Any, _key: str, _since: datetime) -> tuple[Any, ...]:
+def _no_effects(_own: Any, _key: str, _since: datetime) -> tuple[Any, ...]:
     return ()
 
 
-def _the_later(_one: Any, other: Any) -> Any:
+def _latest(_one: Any, other: Any) -> Any:
     return other
 
 
@@ -85,14 +85,14 @@ class Service:
     publishes: tuple[type[Any], ...]
     effects: tuple[type[Any], ...] = ()
     timers: tuple[type[Any], ...] = ()
-    scope: Callable[[Any, Mapping[str, Any]], Any] | None = None
-    references: Callable[[Any, Any], frozenset[str]] = _no_references
-    owed: Owed = _owes_nothing
-    joined: Callable[[Any, Any], Any] = _the_later
+    combined: Callable[[Any, Mapping[str, Any]], Any] | None = None
+    shared_keys: Callable[[Any, Any], frozenset[str]] = _no_shared_keys
+    outstanding_effects: OutstandingEffects = _no_effects
+    merge: Callable[[Any, Any], Any] = _latest
     projections: Mapping[str, Projection] = field(default_factory=dict)
     resolutions: Mapping[str, Resolution] = field(default_factory=dict)
     keeps_timeline: bool = False
-    begins: tuple[type[Any], ...] = ()
+    first_messages: tuple[type[Any], ...] = ()
 
     @cached_property
     def wire_types(self) -> frozenset[str]:
@@ -118,11 +118,11 @@ class Service:
     def effect_kinds(self) -> dict[str, type[Any]]:
         return {kind.__name__: kind for kind in (*self.effects, *self.timers)}
 
-    def scoped(self, own: Any, shared: Mapping[str, Any]) -> Any:
-        return own if self.scope is None else self.scope(own, shared)
+    def with_shared(self, own: Any, shared: Mapping[str, Any]) -> Any:
+        return own if self.combined is None else self.combined(own, shared)
 
-    def parted(self, state: Any) -> tuple[Any, Mapping[str, Any]]:
-        if self.scope is None:
+    def split(self, state: Any) -> tuple[Any, Mapping[str, Any]]:
+        if self.combined is None:
             return state, {}
         own, shared = state
         return own, shared

@@ -14,7 +14,7 @@ from chassis import clock
 from chassis.bus import Committed
 from chassis.decide import BatchResult, Snapshot
 from chassis.errors import ConcurrentChangeError
-from chassis.message import Change, Message
+from chassis.message import Message, VersionedState
 from chassis.service import Service
 from chassis.store import UnitOfWork, UnitsOfWork
 
@@ -44,8 +44,8 @@ class StateCache:
         async with self.units.begin(is_retry=is_retry) as unit:
             yield unit if is_retry or not self.is_trusted else _CachedUnit(self, unit)
 
-    def states_of(self, messages: Sequence[Message]) -> dict[str, Change]:
-        return {m.key: Change(*self._own[m.key]) for m in messages if m.key in self._own}
+    def states_of(self, messages: Sequence[Message]) -> dict[str, VersionedState]:
+        return {m.key: VersionedState(*self._own[m.key]) for m in messages if m.key in self._own}
 
     def shared_rows(self, keys: frozenset[str]) -> dict[str, Any] | None:
         """The rows that exist of these; None if of one not even its absence is known."""
@@ -74,8 +74,10 @@ class _CachedUnit:
 
     async def read(self, messages: Sequence[Message]) -> Snapshot:
         """Only what is not cached is read, unless it is a message that orders begin with."""
-        own, begins = self.cache.states_of(messages), self.cache.service.begins
-        unknown = [m for m in messages if m.key not in own and not isinstance(m.body, begins)]
+        own, first_messages = self.cache.states_of(messages), self.cache.service.first_messages
+        unknown = [
+            m for m in messages if m.key not in own and not isinstance(m.body, first_messages)
+        ]
         snapshot = await self.unit.read(unknown) if unknown else Snapshot()
         snapshot.own |= own
         return snapshot

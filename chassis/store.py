@@ -131,13 +131,13 @@ class Retention(Protocol):
     async def keeps_any(self) -> bool:
         """Something is kept of what was published."""
 
-    async def tend(self) -> None:
+    async def rotate_partitions(self) -> None:
         """Delete what was kept long enough, and make room for what comes.
 
         Old is what the store's own clock says. Raises ClockInDoubtError, as `forget` does.
         """
 
-    async def forget(self) -> int:
+    async def prune_inbox(self) -> int:
         """Delete some inbox entries so old that their messages come no more; how many, 0 if none is left."""
 
 
@@ -196,7 +196,7 @@ class Whereabouts:
     outbox_rows: int
     outbox_oldest_s: float
     parked: tuple[DeadLetter, ...]
-    owed: tuple[PendingEffect, ...]
+    outstanding_effects: tuple[PendingEffect, ...]
     refused: str = ""
     """Why Kafka does not take the first of its rows that it refuses."""
 

@@ -41,5 +41,5 @@ def run_environment(metadata: Any) -> None:
 
 
 def _is_declared(name: str | None, kind: str, _parents: Any) -> bool:
-    """The partitions of what is kept are made day by day, by chassis/keeping.py."""
+    """The partitions of what is kept are made day by day, by chassis/postgres/retention.py."""
     return not (kind == "table" and str(name).startswith("published_"))

@@ -296,7 +296,7 @@ def take_back(level: Level, sku: str, quantity: int) -> Decision | Refusal:
     return publish(StockReturned(sku=sku, quantity=quantity, attempt=level.receipts + 1))
 
 
-def joined(one: Level, other: Level) -> Level:
+def merge(one: Level, other: Level) -> Level:
     """Two parts of a SKU's history, from different partitions: pieces add up."""
     return Level(
         available=one.available + other.available,

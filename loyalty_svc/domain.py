@@ -202,7 +202,7 @@ def set_standing(customer: Customer, command: SetStanding) -> Decision:
     return publish(change(customer_id=command.customer_id, attempt=customer.changes + 1))
 
 
-def joined(one: Customer, other: Customer) -> Customer:
+def merge(one: Customer, other: Customer) -> Customer:
     """Two parts of a customer's history, from different partitions: points add up."""
     newest = max(one, other, key=lambda customer: customer.changes)
     return replace(newest, points=one.points + other.points)

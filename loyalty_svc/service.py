@@ -41,9 +41,9 @@ SERVICE: Final = Service(
     initial=domain.INITIAL,
     consumes=events_of(domain.Input),
     publishes=events_of(domain.Event),
-    scope=domain.State,
-    references=customers_of,
-    joined=domain.joined,
+    combined=domain.State,
+    shared_keys=customers_of,
+    merge=domain.merge,
 )
 
 

@@ -24,7 +24,7 @@ from chassis.http import (
     refusals,
     text,
 )
-from chassis.message import Done, Repeated
+from chassis.message import Decided, Duplicate
 from chassis.postgres import PostgresStore
 from chassis.runtime import Node
 from chassis.settings import FastPath
@@ -167,7 +167,7 @@ def make(  # noqa: C901, PLR0915 - one route after the other
             respond=respond,
             companions=details,
         )
-        assert isinstance(outcome, Done | Repeated)
+        assert isinstance(outcome, Decided | Duplicate)
         return await answer(order_id, outcome, wait_of(request.headers.getlist("prefer")))
 
     if FastPath.HTTP in settings.fast_paths:
@@ -188,7 +188,7 @@ def make(  # noqa: C901, PLR0915 - one route after the other
             )
             raise Problem(503, "not_published", why, order_id=order_id)
 
-    async def kept(order_id: str, outcome: Done | Repeated) -> bytes:
+    async def kept(order_id: str, outcome: Decided | Duplicate) -> bytes:
         """What was answered; looked up where a commit's reply was lost and there was no key."""
         if outcome.response:
             return outcome.response
@@ -198,14 +198,16 @@ def make(  # noqa: C901, PLR0915 - one route after the other
             raise Problem(503, "not_read", why, order_id=order_id)
         return to_json(as_resource(state))
 
-    async def answer(order_id: str, outcome: Done | Repeated, seconds: float | None) -> Response:
+    async def answer(
+        order_id: str, outcome: Decided | Duplicate, seconds: float | None
+    ) -> Response:
         """201 with the order as placed; after a wait 201 if it is settled, else 202.
 
         A wait ends early where the process stops. The order is kept by then: whatever happens while it
         is waited for, the answer has its id.
         """
         status, body = 201, await kept(order_id, outcome)
-        if isinstance(outcome, Repeated):
+        if isinstance(outcome, Duplicate):
             order_id = from_json(body)["order_id"]  # the first request's
         await in_the_log(order_id)
         headers = {"Location": f"/orders/{order_id}"}
@@ -272,7 +274,7 @@ def make(  # noqa: C901, PLR0915 - one route after the other
             idempotency_key=idempotency_key,
             respond=respond,
         )
-        assert isinstance(outcome, Done | Repeated)
+        assert isinstance(outcome, Decided | Duplicate)
         body = await kept(order_id, outcome)
         await in_the_log(order_id)
         return Response(body, 202, media_type="application/json")

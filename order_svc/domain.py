@@ -151,7 +151,7 @@ def evolve(state: State, event: Event) -> State:
             return State(state.order, {**state.products, event.sku: product})
 
 
-def owed(order: OrderState, order_id: str, _since: datetime) -> tuple[Any, ...]:
+def awaited(order: OrderState, order_id: str, _since: datetime) -> tuple[Any, ...]:
     """The timer that an order waits for."""
     match order:
         case Pending():
@@ -195,7 +195,8 @@ def place(state: State, command: PlaceOrder, at: datetime) -> Decision | Refusal
         deadline=at + command.patience,
     )
     return Decision(
-        events=(OrderPlaced(order=order),), effects=owed(Pending(order=order), order.order_id, at)
+        events=(OrderPlaced(order=order),),
+        effects=awaited(Pending(order=order), order.order_id, at),
     )
 
 
@@ -286,7 +287,7 @@ def price(product: Product | None, command: PriceProduct) -> Decision | Refusal:
     return publish(priced)
 
 
-def joined(one: Product, other: Product) -> Product:
+def merge(one: Product, other: Product) -> Product:
     """Two parts of a product's history, from different partitions: the newest price counts."""
     return max(one, other, key=lambda product: product.revision)
 

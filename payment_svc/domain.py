@@ -205,7 +205,7 @@ def evolve(state: State, event: Event) -> State:
             return Noted()
 
 
-def owed(state: State, order_id: str, since: datetime) -> tuple[Any, ...]:
+def awaited(state: State, order_id: str, since: datetime) -> tuple[Any, ...]:
     """What a state waits for from outside; `since` is when its last event was decided."""
     match state:
         case Capturing(order=order):
@@ -228,7 +228,7 @@ def owed(state: State, order_id: str, since: datetime) -> tuple[Any, ...]:
 
 def intended(state: State, order_id: str, at: datetime, *events: Event) -> Decision:
     """The intent is recorded first; what is owed then is asked for outside."""
-    return Decision(events=events, effects=owed(reduce(evolve, events, state), order_id, at))
+    return Decision(events=events, effects=awaited(reduce(evolve, events, state), order_id, at))
 
 
 def capture(state: State, order: Order, at: datetime) -> Decision:

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from chassis import clock, tracing
 from chassis.effects import outcome_id
 from chassis.http import Problem, refusals, text
-from chassis.message import Done, Message, Parked
+from chassis.message import Decided, Message, Parked
 from chassis.postgres import PostgresStore
 from chassis.runtime import Node
 from payment_svc import stripe_outcomes as outcomes
@@ -107,7 +107,7 @@ def routes(node: Node, store: PostgresStore, secrets: tuple[str, ...]) -> APIRou
             log.error("webhook_mismatch", saga_id=hint.order_id, effect=hint.effect_id, why=wrong)
             raise Problem(422, "webhook_mismatch", wrong)
         outcome = await node.commands.execute(await _message(node, hint))
-        if isinstance(outcome, Done):
+        if isinstance(outcome, Decided):
             return "decided"
         if isinstance(outcome, Parked):
             log.error("webhook_undecided", saga_id=hint.order_id, why=outcome.reason)
@@ -219,7 +219,7 @@ async def _state_of(store: PostgresStore, order_id: str) -> Any:
 
 async def _message(node: Node, hint: WebhookOutcome) -> Message:
     """The trace goes on where the effect is owed still."""
-    outstanding = (await node.operations.whereabouts(hint.order_id)).owed
+    outstanding = (await node.operations.whereabouts(hint.order_id)).outstanding_effects
     context = next((e.traceparent for e in outstanding if e.id == hint.effect_id), None)
     return Message(
         id=outcome_id(node.service, hint.effect_id),

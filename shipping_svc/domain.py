@@ -228,8 +228,8 @@ def evolve(state: State, event: Event) -> State:
             return Noted()
 
 
-def owed(state: State, order_id: str, since: datetime, policy: Policy = POLICY) -> tuple[Any, ...]:
-    """What a state waits for from outside; `since` is when its last event was decided."""
+def awaited(state: State, order_id: str, at: datetime, policy: Policy = POLICY) -> tuple[Any, ...]:
+    """What a state waits for from outside; `at` is when its last event was decided."""
     match state:
         case Booking(order=order):
             booking = Book(
@@ -240,7 +240,7 @@ def owed(state: State, order_id: str, since: datetime, policy: Policy = POLICY) 
             )
             return (booking,)
         case Approved():
-            return (Later(since + policy.dispatch_after, DispatchDue(order_id=order_id)),)
+            return (Later(at + policy.dispatch_after, DispatchDue(order_id=order_id)),)
         case Dispatching(carrier_ref=carrier_ref):
             return (HandOver(order_id=order_id, carrier_ref=carrier_ref),)
         case Cancelling(carrier_ref=carrier_ref):
@@ -253,7 +253,7 @@ def intended(
     state: State, order_id: str, at: datetime, event: Event, policy: Policy = POLICY
 ) -> Decision:
     """The intent is recorded first; what is owed then is asked for outside."""
-    return Decision(events=(event,), effects=owed(evolve(state, event), order_id, at, policy))
+    return Decision(events=(event,), effects=awaited(evolve(state, event), order_id, at, policy))
 
 
 def book(state: State, message: PaymentCaptured, at: datetime) -> Decision:

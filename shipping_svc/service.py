@@ -24,8 +24,8 @@ SERVICE: Final = Service(
     decide=domain.decide,
     evolve=domain.evolve,
     initial=domain.INITIAL,
-    begins=domain.FIRST,
-    owed=domain.owed,
+    first_messages=domain.FIRST,
+    outstanding_effects=domain.awaited,
     consumes=events_of(domain.Input),
     publishes=events_of(domain.Event),
     effects=(Book, HandOver, CancelBooking),
@@ -41,5 +41,8 @@ SERVICE: Final = Service(
 
 
 def with_policy(policy: domain.Policy) -> Service:
-    decide, owed = partial(domain.decide, policy=policy), partial(domain.owed, policy=policy)
-    return replace(SERVICE, decide=decide, owed=owed)
+    decide, outstanding_effects = (
+        partial(domain.decide, policy=policy),
+        partial(domain.awaited, policy=policy),
+    )
+    return replace(SERVICE, decide=decide, outstanding_effects=outstanding_effects)

@@ -12,7 +12,7 @@ from uuid import UUID
 from pydantic_core import from_json
 
 from chassis.decide import cause_of, effect_of
-from chassis.message import Done, Message, OutboxRow, Outcome, PendingEffect
+from chassis.message import Decided, Message, OutboxRow, Outcome, PendingEffect
 from chassis.service import Service
 from guarantees.protocol import INTENTS, LAST, PRECEDENTS
 from guarantees.services import BY_NAME
@@ -77,7 +77,7 @@ class Watch:
     ) -> None:
         """What came of a batch, after its commit."""
         for message, outcome in zip(messages, outcomes, strict=True):
-            if not isinstance(outcome, Done) or service in self.forgetful:
+            if not isinstance(outcome, Decided) or service in self.forgetful:
                 continue
             if (service, message.id) in self.done:
                 self.broken(
@@ -111,11 +111,13 @@ class Watch:
 
     def owes(self, service: Service, key: str, state: Any, kept: Iterable[PendingEffect]) -> None:
         """What an order's state waits for, against the effects and timers that are kept for it."""
-        owed = {effect_of(key, what, "").id for what in service.owed(state, key, EVER)}
+        outstanding_effects = {
+            effect_of(key, what, "").id for what in service.outstanding_effects(state, key, EVER)
+        }
         has = {effect.id for effect in kept}
-        if owed != has:
+        if outstanding_effects != has:
             name = f"{service.name}'s {type(state).__name__} {key}"
-            self.broken("G8", f"{name} owes {sorted(owed)}, kept are {sorted(has)}")
+            self.broken("G8", f"{name} owes {sorted(outstanding_effects)}, kept are {sorted(has)}")
 
     def appended(self, record: Any) -> None:
         """A record stands in Kafka."""

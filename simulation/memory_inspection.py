@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from chassis.message import SKIP, OperatorAction, PendingEffect
-from chassis.records import kept, kept_row
+from chassis.records import audit_text, audit_text_of_row
 from chassis.store import DeadLetter, RefusedRow, Whereabouts
 from simulation.database import Transaction
 from simulation.memory_store import MemoryStore
@@ -34,7 +34,7 @@ class MemoryInspection:
                 return None
             await transaction.statement("unpark")
             transaction.delete("parked", chosen.origin)
-            action = OperatorAction(by, "discard", key, reason, kept(chosen.record))
+            action = OperatorAction(by, "discard", key, reason, audit_text(chosen.record))
             await MemoryUnit(transaction).note(action)
         return chosen
 
@@ -48,7 +48,7 @@ class MemoryInspection:
             len(written),
             (now - min(written, default=now)).total_seconds(),
             tuple(self._letters(key)),
-            tuple(sorted(self._owed(key), key=lambda e: (e.owed_since, e.id))),
+            tuple(sorted(self._shown_effect(key), key=lambda e: (e.owed_since, e.id))),
         )
 
     async def refused(self, limit: int) -> list[RefusedRow]:
@@ -83,7 +83,7 @@ class MemoryInspection:
             else:
                 line = transaction.get("outbox", int(id_))
                 transaction.put("outbox", int(id_), line._replace(refused=""))
-            what = OperatorAction(by, action, found.row.key, note, kept_row(found.row))
+            what = OperatorAction(by, action, found.row.key, note, audit_text_of_row(found.row))
             await MemoryUnit(transaction).note(what)
         return found
 
@@ -92,7 +92,7 @@ class MemoryInspection:
         async with self.store.transaction() as transaction:
             await transaction.statement("expedite")
             count = 0
-            for effect in self._owed(key):
+            for effect in self._shown_effect(key):
                 await transaction.lock("effects", effect.id)
                 row: PendingEffect | None = transaction.get("effects", effect.id)
                 if row is not None and row.kind in kinds:
@@ -117,7 +117,7 @@ class MemoryInspection:
         parked = self.store.database.parked.values()
         return sorted((letter for letter in parked if letter.key == key), key=_number)
 
-    def _owed(self, key: str) -> list[PendingEffect]:
+    def _shown_effect(self, key: str) -> list[PendingEffect]:
         return [e for e in self.store.database.effects.values() if e.key == key]
 
     async def _locked(self, transaction: Transaction, letter: DeadLetter) -> DeadLetter | None:

@@ -189,14 +189,14 @@ class MemoryStore(Client):
     async def keeps_any(self) -> bool:
         return bool(self.database.published)
 
-    async def tend(self) -> None:
+    async def rotate_partitions(self) -> None:
         async with self._alone("tend") as transaction:
             oldest = transaction.at - timedelta(days=self.keep_days)
             for id_, line in self.database.published.items():
                 if line.at < oldest:
                     transaction.delete("published", id_)
 
-    async def forget(self) -> int:
+    async def prune_inbox(self) -> int:
         async with self._alone("forget") as transaction:
             oldest = transaction.at - timedelta(days=self.inbox_keep_days)
             old = [id_ for id_, at in self.database.inbox.items() if at < oldest]
@@ -259,13 +259,17 @@ class MemoryStore(Client):
         await self.ask("backlog")
         database, now = self.database, servers_now()
         kinds = {kind.__name__ for kind in self.service.effects}
-        owed = [effect for effect in database.effects.values() if effect.kind in kinds]
+        outstanding_effects = [
+            effect for effect in database.effects.values() if effect.kind in kinds
+        ]
         oldest = min((line.at for line in database.outbox.values()), default=now)
         return {
             "outbox_rows": float(len(database.outbox)),
             "outbox_oldest_seconds": (now - oldest).total_seconds(),
-            "effects_owed": float(len(owed)),
-            "effects_needing_attention": float(sum(effect.needs_attention for effect in owed)),
+            "effects_owed": float(len(outstanding_effects)),
+            "effects_needing_attention": float(
+                sum(effect.needs_attention for effect in outstanding_effects)
+            ),
             "parked_messages": float(len(database.parked)),
             "outbox_refused": float(sum(bool(line.refused) for line in database.outbox.values())),
         }

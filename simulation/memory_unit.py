@@ -7,7 +7,14 @@ from typing import Any
 
 from chassis.decide import BatchResult, Letter, Snapshot
 from chassis.errors import ConcurrentChangeError
-from chassis.message import HANDED_S, Change, Message, OperatorAction, OutboxRow, PendingEffect
+from chassis.message import (
+    FIRST_LEASE_S,
+    Message,
+    OperatorAction,
+    OutboxRow,
+    PendingEffect,
+    VersionedState,
+)
 from chassis.postgres import SharedTable
 from chassis.store import DeadLetter
 from simulation.database import Answer, Database, Line, Row, Told, Transaction
@@ -32,7 +39,7 @@ class MemoryUnit:
             inbox={m.entry for m in messages if get("inbox", m.entry) is not None},
             answers=await self._answers(messages),
             parked_keys={letter.key for letter in self.database.parked.values()} & keys,
-            own={key: Change(row.state, row.version) for key, row in rows.items()},
+            own={key: VersionedState(row.state, row.version) for key, row in rows.items()},
             is_read=bool(rows),
         )
 
@@ -109,7 +116,7 @@ class MemoryUnit:
             if version != (row.version if row else 0):
                 raise ConcurrentChangeError(f"the row of {key}")
 
-    async def _saved(self, key: str, change: Change) -> bool:
+    async def _saved(self, key: str, change: VersionedState) -> bool:
         """Whether nobody was faster."""
         row = Row(change.version, change.state)
         if change.loaded_version == 0:
@@ -206,7 +213,7 @@ class MemoryUnit:
             await self.transaction.statement("owe")
         at = self.transaction.at
         for effect in effects:
-            due_at = effect.due_at or at + timedelta(seconds=HANDED_S * effect.tries)
+            due_at = effect.due_at or at + timedelta(seconds=FIRST_LEASE_S * effect.tries)
             kept = replace(effect, due_at=due_at, owed_since=at)
             await self.transaction.insert("effects", effect.id, kept)
 

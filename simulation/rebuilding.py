@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from chassis.ids import entry_of
-from chassis.replay import Folded, fold, owed
+from chassis.replay import Folded, fold, outstanding_effects
 from chassis.service import Service
 from shared_events.envelope import Envelope
 from simulation.checks import Watch, pieces_in
@@ -36,7 +36,7 @@ def rebuild(town: Town, name: str, published: Iterable[Envelope]) -> None:
     database.shared.update(folded.shared)
     entries = (entry_of(key, UUID(id_)) for key, ids in folded.causes.items() for id_ in ids)
     database.inbox.update(dict.fromkeys(entries, servers_now()))
-    for effect, since in owed(service, folded):
+    for effect, since in outstanding_effects(service, folded):
         kept = replace(effect, due_at=effect.due_at or servers_now(), owed_since=since)
         database.effects[kept.id] = kept
         database.due.add(kept)

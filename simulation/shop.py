@@ -12,7 +12,7 @@ from pydantic_core import from_json
 from chassis import clock, ids
 from chassis.commands import InFlightError, OverloadedError
 from chassis.errors import TransientError
-from chassis.message import Claim, Done, Message, Outcome, Repeated
+from chassis.message import Claim, Decided, Duplicate, Message, Outcome
 from inventory_svc.messages import ReturnStock, SetStock, WriteOffStock
 from loyalty_svc.messages import SetStanding
 from order_svc.api import respond
@@ -130,7 +130,7 @@ class Shop:
             return order_id, order, (details,)
 
         outcome = await self._until_answered("order", command, claim=claim, respond=respond)
-        if not isinstance(outcome, Done | Repeated):
+        if not isinstance(outcome, Decided | Duplicate):
             self.town.watch.broken("G1", f"a checkout was answered {outcome}")
             return ""
         order_id: str = from_json(outcome.response)["order_id"]

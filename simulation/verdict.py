@@ -48,8 +48,10 @@ def unsettled(town: Town) -> str:
         timers = {kind.__name__ for kind in town.services[name].timers}
         if database.outbox:
             return f"{name} has {len(database.outbox)} outbox rows"
-        if owed := [e for e in database.effects.values() if e.kind not in timers]:
-            return f"{name} owes {len(owed)} effects, {owed[0].id} {owed[0].last_error}"
+        if effects := [e for e in database.effects.values() if e.kind not in timers]:
+            return (
+                f"{name} waits for {len(effects)} effects, {effects[0].id} {effects[0].last_error}"
+            )
         if database.parked:
             return f"{name} has parked {len(database.parked)}"
     for order_id, row in town.databases["order"].own.items():
@@ -147,7 +149,7 @@ def _check_fold(town: Town, logged: list[Logged]) -> None:
     """G8: each service's rows are the fold of its own events, with no effect on the way."""
     for name, database in town.databases.items():
         folded = _fold(town, name, logged, database.own.items())
-        if town.services[name].scope is not None:
+        if town.services[name].combined is not None:
             _compare(town, f"{name}'s shared rows", dict(database.shared), folded.shared)
     _fold(town, "loyalty", logged, loyalty_orders(town))
 

@@ -206,10 +206,10 @@ class World:
 
     def _counted(self, service: Service) -> Service:
         """The service, with a count of which state met which message."""
-        decide, cells, scoped = service.decide, self.cells, service.scope is not None
+        decide, cells, with_shared = service.decide, self.cells, service.combined is not None
 
         def counted(state: Any, message: Any, at: datetime) -> Any:
-            own = state[0] if scoped else state
+            own = state[0] if with_shared else state
             cells[service.name, type(own).__name__, type(message).__name__] += 1
             return decide(state, message, at)
 

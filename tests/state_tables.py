@@ -79,7 +79,7 @@ def _answer(samples: Samples, answer: Decision | Refusal, result: set[str]) -> s
         verdict = "nothing" if answer.quiet else "impossible"
         return f"{verdict}: {why.replace(' o-1', '')}"  # the sample's id is nobody's business
     said = [_event(event, result) for event in answer.events]
-    said += [_owed(samples, effect) for effect in answer.effects]
+    said += [_shown_effect(samples, effect) for effect in answer.effects]
     said += [f"drops `{kind.__name__}`" for kind in answer.dropped]
     return ", ".join(said)
 
@@ -91,7 +91,7 @@ def _event(event: Any, result: set[str]) -> str:
     return f"`{name_of(event)}`" + (f" ({', '.join(more)})" if more else "")
 
 
-def _owed(samples: Samples, effect: Any) -> str:
+def _shown_effect(samples: Samples, effect: Any) -> str:
     what = effect.what if isinstance(effect, Later) else effect
     verb = "sets" if type(what) in samples.service.timers else "owes"
     return f"{verb} `{type(what).__name__}`"

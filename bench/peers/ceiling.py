@@ -23,11 +23,10 @@ import psutil
 from bench.peers.mix import SKUS, MixOrder
 from bench.peers.places import RunServers, cpu_of, made, servers_of
 from bench.peers.running import Crew, Role, Submit, beside
-from chassis import keeping
 from chassis.kafka import make_producer
 from chassis.migrations import migrate
-from chassis.postgres import sql, statement
-from chassis.postgres.pools import PLANNED_ONCE, as_it_is
+from chassis.postgres import retention, sql, statement
+from chassis.postgres.pools import PLANNED_ONCE, no_reset
 from chassis.postgres.state_tables import SharedTable, StateTable
 from chassis.postgres.statement import Clause, arrays
 from chassis.runtime import migrations_of
@@ -127,7 +126,7 @@ async def _fill(place: RunServers) -> None:
         await migrate(migrations_of(package), url)
         connection = await asyncpg.connect(url)
         async with connection.transaction():
-            await keeping.tend(connection, 7)
+            await retention.rotate_partitions(connection, 7)
         if rows.shared:
             await connection.execute(STOCK, list(SKUS))
         await connection.close()
@@ -180,7 +179,7 @@ class CeilingRelay:
             self.begun += 1
             while rows := await self.connection.fetch(PENDING):
                 await self.send([(row["key"].encode(), self.value) for row in rows])
-                await self.connection.execute(keeping.KEEP, [row["id"] for row in rows])
+                await self.connection.execute(retention.KEEP, [row["id"] for row in rows])
             async with self.turned:
                 self.ended = self.begun
                 self.turned.notify_all()
@@ -298,7 +297,7 @@ async def serving(place: RunServers, name: str, size: int) -> AsyncIterator[Subm
             return
         lazy = {**PLANNED_ONCE, "synchronous_commit": "off"}
         pool = asyncpg.create_pool(
-            place.url(name), min_size=2, max_size=8, server_settings=PLANNED_ONCE, reset=as_it_is
+            place.url(name), min_size=2, max_size=8, server_settings=PLANNED_ONCE, reset=no_reset
         )
         lead_pool = asyncpg.create_pool(
             place.url(name), min_size=1, max_size=1, server_settings=lazy

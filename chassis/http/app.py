@@ -23,7 +23,7 @@ from chassis.health import Condition
 from chassis.http.openapi import HEALTH, Api, operation_id, refusals
 from chassis.http.problems import Problem, problem
 from chassis.http.requests import Head, allowed, only_known
-from chassis.message import Claim, Done, KeyReused, Outcome, Parked, Repeated
+from chassis.message import Claim, Decided, Duplicate, IdempotencyConflict, Outcome, Parked
 from chassis.message import Message as Command
 from shared_events.decision import Refusal, RefusalKind
 
@@ -159,14 +159,14 @@ async def execute(
     match outcome:
         case Refusal():
             raise Problem(REFUSED_WITH[outcome.kind], outcome.code, outcome.detail)
-        case KeyReused():
+        case IdempotencyConflict():
             why = "this Idempotency-Key was used with another request"
             raise Problem(422, "idempotency_key_reused", why)
         case Parked():
             raise Problem(500, "internal_error", "the request could not be decided")
-        case Done():
+        case Decided():
             return outcome
-        case Repeated():
+        case Duplicate():
             request.scope[REPLAYED] = claim is not None
             return outcome
 

@@ -104,8 +104,14 @@ def _add_orders(router: APIRouter, node: RunningService) -> None:
                     "lag": await node.consumer.lag(LAG_S),
                 },
                 "parked": [_summary(letter) for letter in found.parked],
-                "effects": [_owed(node, e) for e in found.owed if not _is_timer(node, e)],
-                "timers": [_owed(node, e) for e in found.owed if _is_timer(node, e)],
+                "effects": [
+                    _shown_effect(node, e)
+                    for e in found.outstanding_effects
+                    if not _is_timer(node, e)
+                ],
+                "timers": [
+                    _shown_effect(node, e) for e in found.outstanding_effects if _is_timer(node, e)
+                ],
                 "circuits": [
                     {"provider": c.provider, "state": c.state.name.lower(), "why": c.why}
                     for c in node.circuits
@@ -235,11 +241,13 @@ async def _resolve(node: RunningService, body: Resolve) -> dict[str, Any]:
     if resolution.needs_reference and not body.reference:
         raise Problem(422, "reference_missing", f"{body.outcome} takes the provider's reference")
     found = await node.operations.whereabouts(body.key)
-    owed = [e for e in found.owed if e.kind == resolution.effect.__name__]
-    if not owed:
+    outstanding_effects = [
+        e for e in found.outstanding_effects if e.kind == resolution.effect.__name__
+    ]
+    if not outstanding_effects:
         why = f"{node.service.name} owes no {resolution.effect.__name__.lower()} of {body.key}"
         raise Problem(409, "nothing_owed", f"{why}: its state is {found.state}")
-    effect = owed[-1]
+    effect = outstanding_effects[-1]
     message = Message(
         id=outcome_id(node.service, effect.id),
         key=body.key,
@@ -259,7 +267,7 @@ def _is_timer(node: RunningService, effect: PendingEffect) -> bool:
     return node.service.effect_kinds.get(effect.kind) in node.service.timers
 
 
-def _owed(node: RunningService, effect: PendingEffect) -> dict[str, Any]:
+def _shown_effect(node: RunningService, effect: PendingEffect) -> dict[str, Any]:
     takes = {n: r for n, r in node.service.resolutions.items() if r.effect.__name__ == effect.kind}
     return {
         "id": effect.id,

@@ -3,9 +3,9 @@
 from datetime import timedelta
 from typing import Final
 
-from chassis import wire
+from chassis import byte_json
 from chassis.decide import BatchResult
-from chassis.message import HANDED_S
+from chassis.message import FIRST_LEASE_S
 from chassis.postgres import sql
 from chassis.postgres.state_tables import SharedTable, StateTable
 from chassis.postgres.statement import Clause, arrays
@@ -76,7 +76,7 @@ def _unparked(result: BatchResult) -> list[Clause]:
 
 def _outbox(result: BatchResult) -> list[Clause]:
     """Rows are numbered after the states are written."""
-    rows = [(r.topic, r.key, r.value, wire.packed(r.headers)) for r in result.outbox]
+    rows = [(r.topic, r.key, r.value, byte_json.packed(r.headers)) for r in result.outbox]
     if not rows:
         return []
     values = arrays(("topic", "key", "value", "headers"), rows)
@@ -92,7 +92,7 @@ def _effects(result: BatchResult) -> list[Clause]:
         if e.id not in finished
     ]
     if rows:
-        values = {**arrays(EFFECTS, rows), "lease": timedelta(seconds=HANDED_S)}
+        values = {**arrays(EFFECTS, rows), "lease": timedelta(seconds=FIRST_LEASE_S)}
         clauses.append(Clause("new_effects", sql.ADD_EFFECTS, values))
     if finished:
         clauses.append(Clause("done_effects", sql.FINISH, {"ids": list(finished)}))
@@ -104,7 +104,7 @@ def _letters(result: BatchResult) -> list[Clause]:
         (
             letter.key,
             *(letter.record.topic, letter.record.partition, letter.record.offset),
-            *(letter.record.key, letter.record.value, wire.packed(letter.record.headers)),
+            *(letter.record.key, letter.record.value, byte_json.packed(letter.record.headers)),
             _text(letter.reason),
         )
         for letter in result.letters

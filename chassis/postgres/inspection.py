@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from chassis import wire
+from chassis import byte_json
 from chassis.message import SKIP, OperatorAction, OutboxRow, PendingEffect, Record
 from chassis.postgres import sql
 from chassis.postgres.store import PostgresStore
 from chassis.postgres.types import Connection
-from chassis.records import kept, kept_row
+from chassis.records import audit_text, audit_text_of_row
 from chassis.store import DeadLetter, RefusedRow, Whereabouts
 
 
@@ -33,7 +33,7 @@ class PostgresInspection:
             if chosen is None:
                 return None
             await connection.execute("DELETE FROM parked WHERE id = $1", int(chosen.id))
-            action = OperatorAction(by, "discard", key, reason, kept(chosen.record))
+            action = OperatorAction(by, "discard", key, reason, audit_text(chosen.record))
             await self.store.note(connection, action)
         return chosen
 
@@ -41,12 +41,16 @@ class PostgresInspection:
         async with self.store.reading() as connection:
             rows, oldest_s, refused = await connection.fetchrow(sql.OUTBOX_OF, key)
             letters = await _letters(connection, key)
-            owed = [PendingEffect(*row) for row in await connection.fetch(sql.OWED_OF, key)]
+            outstanding_effects = [
+                PendingEffect(*row) for row in await connection.fetch(sql.EFFECTS_OF, key)
+            ]
             states = await self.store.own.load(connection, [key])
         initial = self.store.service.initial
         state = states[key].state if key in states else initial
         name = type(state).__name__
-        return Whereabouts(name, rows, oldest_s, tuple(letters), tuple(owed), refused)
+        return Whereabouts(
+            name, rows, oldest_s, tuple(letters), tuple(outstanding_effects), refused
+        )
 
     async def refused(self, limit: int) -> list[RefusedRow]:
         async with self.store.reading() as connection:
@@ -70,7 +74,7 @@ class PostgresInspection:
                 return None
             row = found[0].row
             await self.store.note(
-                connection, OperatorAction(by, action, row.key, note, kept_row(row))
+                connection, OperatorAction(by, action, row.key, note, audit_text_of_row(row))
             )
         return found[0]
 
@@ -104,7 +108,11 @@ async def _refused(connection: Connection, id_: int | None, limit: int) -> list[
     rows = await connection.fetch(sql.REFUSED, id_, limit)
     return [
         RefusedRow(
-            str(id_), OutboxRow(topic, key, value, wire.unpacked(headers)), why, refused_at, later
+            str(id_),
+            OutboxRow(topic, key, value, byte_json.unpacked(headers)),
+            why,
+            refused_at,
+            later,
         )
         for id_, topic, key, value, headers, why, refused_at, later in rows
     ]
@@ -117,5 +125,5 @@ async def _letters(connection: Connection, key: str, how: str = "") -> list[Dead
 
 def _letter(id_: int, key: str, *row: Any) -> DeadLetter:
     topic, partition, offset, record_key, value, headers, first, last, *tries = row
-    record = Record(topic, partition, offset, record_key, value, tuple(wire.unpacked(headers)))
+    record = Record(topic, partition, offset, record_key, value, tuple(byte_json.unpacked(headers)))
     return DeadLetter(str(id_), key, record, first, last or first, *tries)

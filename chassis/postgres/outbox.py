@@ -8,10 +8,10 @@ from typing import Any, Final
 import asyncpg
 import structlog
 
-from chassis import keeping, wire
+from chassis import byte_json
 from chassis.errors import LeadLostError, TransientError
 from chassis.message import BATCH_BYTES, OutboxRow
-from chassis.postgres import sql
+from chassis.postgres import retention, sql
 from chassis.postgres.types import POISON, TRANSIENT, Connection, Pool, condemns
 from chassis.store import Pending
 
@@ -22,7 +22,9 @@ LOCK: Final = 0
 
 @dataclass(kw_only=True)
 class PostgresOutbox:
-    aside: Pool  # for bookkeeping whose loss only repeats a publish or a call with the same key
+    async_commit_pool: (
+        Pool  # for bookkeeping whose loss only repeats a publish or a call with the same key
+    )
     keep_days: int = 7
     letters: str = ""
     """The topic of dead letters' copies."""
@@ -39,7 +41,7 @@ class PostgresOutbox:
         if self._leading is not None:
             return True
         async with self.translated():
-            connection = await self.aside.acquire()
+            connection = await self.async_commit_pool.acquire()
             try:
                 query = "SELECT pg_try_advisory_lock($1, $2)"
                 if await connection.fetchval(query, LOCK_CLASS, LOCK):
@@ -47,7 +49,7 @@ class PostgresOutbox:
                     return True
             finally:
                 if self._leading is not connection:
-                    await self.aside.release(connection)
+                    await self.async_commit_pool.release(connection)
             return False
 
     async def resign(self) -> None:
@@ -74,7 +76,7 @@ class PostgresOutbox:
         rows = {id_: row for id_ in ids if (row := (known or {}).get(str(id_))) is not None}
         if missing := [id_ for id_ in ids if id_ not in rows]:
             rows |= {
-                id_: OutboxRow(topic, key, value, wire.unpacked(headers))
+                id_: OutboxRow(topic, key, value, byte_json.unpacked(headers))
                 for id_, topic, key, value, headers in await self._as_leader(
                     "fetch", sql.OUTBOX_ROWS, missing
                 )
@@ -90,7 +92,7 @@ class PostgresOutbox:
         await self._as_leader("execute", sql.REFUSE, numbers, why)
 
     async def acknowledge(self, ids: Sequence[str]) -> None:
-        query = keeping.KEEP if self.keep_days else keeping.FORGET
+        query = retention.KEEP if self.keep_days else retention.FORGET
         numbers = [int(id_) for id_ in ids]
         try:
             await self._as_leader("execute", query, numbers)
@@ -114,7 +116,7 @@ class PostgresOutbox:
 
     @property
     def pools(self) -> tuple[Pool, ...]:
-        return (self.aside,)
+        return (self.async_commit_pool,)
 
     @asynccontextmanager
     async def translated(self) -> AsyncIterator[None]:

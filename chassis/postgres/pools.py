@@ -19,16 +19,18 @@ async def pools_at(url: str) -> tuple[Pool, Pool]:
     common: dict[str, Any] = {
         "command_timeout": 30,
         "timeout": 10,
-        "reset": as_it_is,
+        "reset": no_reset,
         "target_session_attrs": "read-write",  # of several hosts, the one that takes writes
     }
     pool = await asyncpg.create_pool(
         url, min_size=2, max_size=8, server_settings=PLANNED_ONCE, **common
     )
     lazy = {**PLANNED_ONCE, "synchronous_commit": "off"}
-    aside = await asyncpg.create_pool(url, min_size=1, max_size=4, server_settings=lazy, **common)
-    return pool, aside
+    async_commit_pool = await asyncpg.create_pool(
+        url, min_size=1, max_size=4, server_settings=lazy, **common
+    )
+    return pool, async_commit_pool
 
 
-async def as_it_is(_: Connection) -> None:
+async def no_reset(_: Connection) -> None:
     """No user of a pool changes a session, so that none has to be set back: a round trip less."""

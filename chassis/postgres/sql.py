@@ -142,7 +142,7 @@ SELECT count(*), coalesce(extract(epoch FROM now() - min(created_at)), 0)::float
        coalesce((array_agg(refused ORDER BY id) FILTER (WHERE refused IS NOT NULL))[1], '')
 FROM outbox WHERE key = $1
 """
-OWED_OF = """
+EFFECTS_OF = """
 SELECT id, key, kind, body, traceparent, due_at, tries, owed_since, last_error
 FROM effects WHERE key = $1 ORDER BY owed_since, id COLLATE "C"
 """

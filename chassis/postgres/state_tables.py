@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from chassis.message import Change
+from chassis.message import VersionedState
 from chassis.postgres import sql, statement
 from chassis.postgres.statement import Clause, arrays, unnested
 from chassis.postgres.types import Connection
@@ -77,13 +77,15 @@ class StateTable:
             " WHERE order_id = ANY($2::text[])) AS own"
         )
 
-    async def load(self, connection: Connection, keys: Iterable[str]) -> dict[str, Change]:
+    async def load(self, connection: Connection, keys: Iterable[str]) -> dict[str, VersionedState]:
         return self.read(tuple(row) for row in await connection.fetch(self._select, list(keys)))
 
-    def read(self, rows: Iterable[tuple[str, int, str, str]]) -> dict[str, Change]:
-        return {key: Change(self.state_of(status, detail), v) for key, v, status, detail in rows}
+    def read(self, rows: Iterable[tuple[str, int, str, str]]) -> dict[str, VersionedState]:
+        return {
+            key: VersionedState(self.state_of(status, detail), v) for key, v, status, detail in rows
+        }
 
-    def saving(self, changed: Mapping[str, Change]) -> list[Clause]:
+    def saving(self, changed: Mapping[str, VersionedState]) -> list[Clause]:
         """Write what changed; a row that another has written meanwhile is a conflict."""
         ordered = sorted(changed.items())  # one order for all, so that no two writers deadlock
         new = [item for item in ordered if item[1].loaded_version == 0]
@@ -119,16 +121,18 @@ class StateTable:
             clauses.append(Clause(f"no_{self.table}", query, {"keys": absent}, rows=0))
         return clauses
 
-    async def copy(self, connection: Connection, rows: Iterable[tuple[str, Change]]) -> None:
+    async def copy(
+        self, connection: Connection, rows: Iterable[tuple[str, VersionedState]]
+    ) -> None:
         """Add rows in bulk, none of which is there yet (COPY)."""
         table = (self._row(key, row) for key, row in rows)
         names = list(self._kinds)
         await connection.copy_records_to_table(self.table, records=table, columns=names)
 
-    def _arrays(self, rows: list[tuple[str, Change]]) -> dict[str, list[Any]]:
+    def _arrays(self, rows: list[tuple[str, VersionedState]]) -> dict[str, list[Any]]:
         return arrays(tuple(self._kinds), (self._row(key, row) for key, row in rows))
 
-    def _row(self, key: str, row: Change) -> tuple[Any, ...]:
+    def _row(self, key: str, row: VersionedState) -> tuple[Any, ...]:
         status = type(row.state).__name__
         detail = self._adapters[status].dump_json(row.state).decode()
         return (key, row.version, status, detail, *self.columns_of(row.state))

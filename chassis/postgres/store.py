@@ -15,7 +15,6 @@ from typing import Self
 
 import asyncpg
 
-from chassis import keeping
 from chassis.errors import ClockInDoubtError, UnusableStoreError
 from chassis.message import (
     ATTENTION_TRIES,
@@ -27,7 +26,7 @@ from chassis.message import (
     Record,
     skipped_places,
 )
-from chassis.postgres import sql
+from chassis.postgres import retention, sql
 from chassis.postgres.outbox import PostgresOutbox
 from chassis.postgres.pools import pools_at
 from chassis.postgres.state_tables import SharedTable, StateTable
@@ -64,9 +63,9 @@ class PostgresStore(PostgresOutbox):
         keep_days: int = 7,
         inbox_keep_days: int = 30,
     ) -> Self:
-        pool, aside = await pools_at(url)
+        pool, async_commit_pool = await pools_at(url)
         store = cls(
-            aside=aside,
+            async_commit_pool=async_commit_pool,
             keep_days=keep_days,
             inbox_keep_days=inbox_keep_days,
             service=service,
@@ -86,7 +85,7 @@ class PostgresStore(PostgresOutbox):
 
     @property
     def pools(self) -> tuple[Pool, ...]:
-        return (self.pool, self.aside)
+        return (self.pool, self.async_commit_pool)
 
     async def close(self) -> None:
         await self.resign()
@@ -140,22 +139,26 @@ class PostgresStore(PostgresOutbox):
 
     async def kept(self) -> AsyncIterator[list[OutboxRow]]:
         async with self.translated(), self.transaction() as connection:
-            async for rows in keeping.kept(connection):
+            async for rows in retention.kept_rows(connection):
                 yield rows
 
     async def keeps_any(self) -> bool:
         async with self.reading() as connection:
-            return bool(await connection.fetchval(keeping.ANY))
+            return bool(await connection.fetchval(retention.ANY))
 
-    async def tend(self) -> None:
+    async def rotate_partitions(self) -> None:
         async with self.translated(), self.transaction() as connection:
-            why = await keeping.tend(connection, self.keep_days)
+            why = await retention.rotate_partitions(connection, self.keep_days)
         if why:
             raise ClockInDoubtError(why)
 
-    async def forget(self) -> int:
-        async with self.translated(), self.aside.acquire() as connection, connection.transaction():
-            forgotten, why = await keeping.forget(connection, self.inbox_keep_days)
+    async def prune_inbox(self) -> int:
+        async with (
+            self.translated(),
+            self.async_commit_pool.acquire() as connection,
+            connection.transaction(),
+        ):
+            forgotten, why = await retention.prune_inbox(connection, self.inbox_keep_days)
         if why:
             raise ClockInDoubtError(why)
         return forgotten
@@ -163,7 +166,7 @@ class PostgresStore(PostgresOutbox):
     async def due_effects(
         self, kinds: tuple[str, ...], limit: int, lease_s: float, *, freshest: bool = False
     ) -> list[PendingEffect]:
-        async with self.translated(), self.aside.acquire() as connection:
+        async with self.translated(), self.async_commit_pool.acquire() as connection:
             lease = timedelta(seconds=lease_s)
             query = sql.LEASE_FRESHEST if freshest else sql.LEASE_EFFECTS
             rows = await connection.fetch(query, list(kinds), limit, lease, self.letters)
@@ -171,11 +174,11 @@ class PostgresStore(PostgresOutbox):
 
     async def postpone(self, effect: PendingEffect, delay_s: float, error: str) -> None:
         query = "UPDATE effects SET due_at = now() + $2, last_error = $3 WHERE id = $1"
-        async with self.translated(), self.aside.acquire() as connection:
+        async with self.translated(), self.async_commit_pool.acquire() as connection:
             await connection.execute(query, effect.id, timedelta(seconds=delay_s), error[:500])
 
     async def backlog(self) -> dict[str, float]:
-        async with self.translated(), self.aside.acquire() as connection:
+        async with self.translated(), self.async_commit_pool.acquire() as connection:
             kinds = [kind.__name__ for kind in self.service.effects]
             row = await connection.fetchrow(sql.BACKLOG, kinds, ATTENTION_TRIES, REFUSED)
             if row["is_read_only"]:

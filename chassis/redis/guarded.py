@@ -30,17 +30,17 @@ class Guarded:
     server: Server
     keys: Keys
     lost: bool = False
-    ailing: str = "Redis was not looked at yet"
+    unavailable_reason: str = "Redis was not looked at yet"
     epoch: str = ""
 
-    def tell(self, ailing: str) -> None:
-        self.ailing = ailing
+    def report(self, unavailable_reason: str) -> None:
+        self.unavailable_reason = unavailable_reason
 
-    def lose(self, why: str = "Redis has lost its data") -> StoreLostError:
+    def mark_lost(self, why: str = "Redis has lost its data") -> StoreLostError:
         if self.epoch and not self.lost:
             self.lost = True
-            self.tell(why)
-        return StoreLostError(self.ailing)
+            self.report(why)
+        return StoreLostError(self.unavailable_reason)
 
     async def read(self, command: str, key: str, *values: Any) -> Any:
         """One command, if the data are those of the epoch."""
@@ -49,12 +49,12 @@ class Guarded:
     async def guarded(self, script: str, places: Sequence[str], *values: Any) -> Any:
         """Run a script if the data are those of the epoch. Raises StoreLostError if they are not."""
         if self.lost or not self.epoch:
-            raise self.lose()
+            raise self.mark_lost()
         names = (self.keys.epoch, *places)
         values = (*names, self.epoch, *values)
         reply = await self.call(self.redis.eval(GUARD + script, len(names), *values))
         if reply == b"LOST":
-            raise self.lose()
+            raise self.mark_lost()
         return reply
 
     async def commit(self, script: Script) -> list[str]:
@@ -65,7 +65,7 @@ class Guarded:
         """
         said, *outbox_ids = await self.call(self._committed(script))
         if said == b"LOST":
-            raise self.lose()
+            raise self.mark_lost()
         if said == b"CONFLICT":
             raise ConcurrentChangeError("another instance was first to write")
         return [id_.decode() for id_ in outbox_ids]
@@ -86,7 +86,7 @@ class Guarded:
             if condemns(error):
                 await reconnect(self.redis)
             if self.server.is_another:
-                raise self.lose(
+                raise self.mark_lost(
                     "Redis was restarted or replaced; its data are looked at"
                 ) from error
             raise TransientError(f"{type(error).__name__}: {error}") from error

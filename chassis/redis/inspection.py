@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 from chassis import clock
 from chassis.errors import ConcurrentChangeError
 from chassis.message import SKIP, OperatorAction
-from chassis.records import kept, kept_row
+from chassis.records import audit_text, audit_text_of_row
 from chassis.redis import keys
 from chassis.redis.script import Script
 from chassis.redis.store import RedisStore
@@ -112,7 +112,7 @@ class RedisInspection:
         found = await self._refused(id_.encode(), entry) if entry else None
         if found is None:
             return None
-        what = OperatorAction(by, action, found.row.key, note, kept_row(found.row))
+        what = OperatorAction(by, action, found.row.key, note, audit_text_of_row(found.row))
         names = self.store.keys
         script = Script(names.epoch, self.store.epoch)
         script.check("HEXISTS", names.refused, id_, 1)
@@ -147,5 +147,5 @@ class RedisInspection:
 
 
 def _audit(by: str, action: str, letter: DeadLetter, note: str) -> bytes:
-    what = OperatorAction(by, action, letter.key, note, kept(letter.record))
+    what = OperatorAction(by, action, letter.key, note, audit_text(letter.record))
     return keys.audit_entry(clock.now(), what)

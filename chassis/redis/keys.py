@@ -7,7 +7,7 @@ from typing import Any
 import structlog
 from pydantic_core import from_json, to_json
 
-from chassis import wire
+from chassis import byte_json
 from chassis.batches import UNREADABLE
 from chassis.message import OperatorAction, OutboxRow, Record
 from chassis.service import Service
@@ -54,8 +54,8 @@ def place_of(record: Record | None) -> str:
 
 def places_of(stored: Mapping[bytes, bytes]) -> dict[tuple[str, int], int]:
     """Offsets by topic and partition."""
-    parted = ((place.decode().rsplit(":", 1), int(offset)) for place, offset in stored.items())
-    return {(topic, int(partition)): offset for (topic, partition), offset in parted}
+    split = ((place.decode().rsplit(":", 1), int(offset)) for place, offset in stored.items())
+    return {(topic, int(partition)): offset for (topic, partition), offset in split}
 
 
 def place_values(offsets: Mapping[tuple[str, int], int]) -> list[Any]:
@@ -89,12 +89,12 @@ def own_events(
 
 
 def row_values(row: OutboxRow) -> tuple[Any, ...]:
-    return (row.topic, row.key, row.value or b"", wire.packed(row.headers))
+    return (row.topic, row.key, row.value or b"", byte_json.packed(row.headers))
 
 
 def row_of(pairs: list[bytes]) -> OutboxRow:
     fields = dict(zip(pairs[::2], pairs[1::2], strict=True))
-    headers = wire.unpacked(fields[b"h"])
+    headers = byte_json.unpacked(fields[b"h"])
     return OutboxRow(fields[b"t"].decode(), fields[b"k"].decode(), fields[b"v"], headers)
 
 
@@ -110,9 +110,9 @@ def place_in_stream(stream_id: str) -> tuple[int, ...]:
 def parked_entry(letter: DeadLetter) -> bytes:
     """A parked record as JSON; bytes are written as Latin-1 text, which keeps each of them."""
     record = letter.record
-    key, value = wire.text_of(record.key), wire.text_of(record.value)
+    key, value = byte_json.text_of(record.key), byte_json.text_of(record.value)
     place = (record.topic, record.partition, record.offset)
-    headers = wire.packed(record.headers).decode()
+    headers = byte_json.packed(record.headers).decode()
     tries = (letter.attempts, letter.parked_at, letter.last_tried_at)
     return to_json([*place, key, value, headers, letter.first_reason, letter.last_reason, *tries])
 
@@ -121,8 +121,10 @@ def letter_of(parked_under: str, entry: bytes) -> DeadLetter:
     """An entry that release 0.1 wrote has one reason and no times."""
     topic, partition, offset, key, value, headers, first, *tried = from_json(entry)
     last, attempts, *times = tried or (first, 1, *2 * ["1970-01-01T00:00:00Z"])
-    unpacked = tuple(wire.unpacked(headers.encode()))
-    record = Record(topic, partition, offset, wire.raw_of(key), wire.raw_of(value), unpacked)
+    unpacked = tuple(byte_json.unpacked(headers.encode()))
+    record = Record(
+        topic, partition, offset, byte_json.raw_of(key), byte_json.raw_of(value), unpacked
+    )
     parked_at, last_tried_at = map(_instant, times)
     return DeadLetter(
         letter_id(record), parked_under, record, first, last, attempts, parked_at, last_tried_at

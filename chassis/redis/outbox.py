@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from chassis import clock, ids, keeping
+from chassis import clock, ids, retention
 from chassis.errors import ClockInDoubtError, LeadLostError, StoreLostError
 from chassis.message import BATCH_BYTES, OutboxRow
 from chassis.redis import keys
@@ -103,16 +103,16 @@ class RedisOutbox(Guarded):
     async def keeps_any(self) -> bool:
         return bool(await self.call(self.redis.xlen(self.keys.published)))  # whatever the epoch
 
-    async def tend(self) -> None:
+    async def rotate_partitions(self) -> None:
         here = clock.now()
-        spans = (keeping.SKEW_MAX, keeping.JUMP_MAX, keeping.HOLD)
+        spans = (retention.SKEW_MAX, retention.JUMP_MAX, retention.HOLD)
         values = [
             _ms(timedelta(days=self.keep_days)),
             round(here.timestamp() * 1000),
             *map(_ms, spans),
         ]
         now, jumped = await self.guarded(TEND, [self.keys.published, self.keys.clock], *values)
-        if jumped != -1 and (why := keeping.doubt(_instant(now), here, _instant(jumped))):
+        if jumped != -1 and (why := retention.doubt(_instant(now), here, _instant(jumped))):
             raise ClockInDoubtError(why)
 
 

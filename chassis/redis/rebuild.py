@@ -105,7 +105,7 @@ class Rebuild:
     layout: Layout
     redis: Redis
     bootstrap: str
-    tell: Callable[[str], None]
+    report: Callable[[str], None]
     settle_s: float = SETTLE_S
     opened: Callable[[], AbstractAsyncContextManager[Published]] | None = None
     token: str = field(default_factory=ids.new_id)
@@ -130,14 +130,14 @@ class Rebuild:
                 return await self._rebuild(stopping, known=known)
             if not waited:
                 waited = True
-                self.tell("Redis has lost its data; another instance rebuilds them")
+                self.report("Redis has lost its data; another instance rebuilds them")
                 log.warning("rebuild_awaited")
             if await clock.wait_for(stopping, 0.3):
                 raise TransientError("stopped while another instance rebuilds the state")
 
     async def _rebuild(self, stopping: asyncio.Event, *, known: bool) -> str:
         started = clock.monotonic()
-        self.tell("Redis has no data; they are rebuilt from the log")
+        self.report("Redis has no data; they are rebuilt from the log")
         log.warning("rebuild_started", topics=sorted(self.service.own_topics))
         try:
             reached = await self._read(stopping, started, known=known)
@@ -213,7 +213,7 @@ class Rebuild:
         if stopping.is_set():
             raise TransientError("stopped in the middle of a rebuild")
         await self._held(RENEW, [])
-        self.tell(f"Redis has lost its data; rebuilding: {topics.read} of {topics.end} records")
+        self.report(f"Redis has lost its data; rebuilding: {topics.read} of {topics.end} records")
         if clock.monotonic() - self.told_at > TOLD_EVERY_S:
             self.told_at = clock.monotonic()
             log.info("rebuilding", records=topics.read, of=topics.end)

@@ -30,7 +30,7 @@ end
 """
 
 
-async def is_behind(
+async def is_rolled_back(
     service: Service, layout: Layout, redis: Redis, bootstrap: str, epoch: str, unread: list[str]
 ) -> bool:
     """Compare with what was published since the last check; if it is behind, its epoch ends.

@@ -19,7 +19,7 @@ from chassis.message import PendingEffect, Record, skipped_places
 from chassis.redis import keys
 from chassis.redis.outbox import RedisOutbox
 from chassis.redis.rebuild import Rebuild
-from chassis.redis.rollback import is_behind
+from chassis.redis.rollback import is_rolled_back
 from chassis.redis.server import Server
 from chassis.redis.tables import Layout
 from chassis.redis.types import WRITABLE
@@ -80,10 +80,10 @@ class RedisStore(RedisOutbox):
         try:
             self.epoch = await self.call(self._whole(stopping))
         except Exception as error:
-            self.tell(f"the state in Redis is not usable: {error}")
+            self.report(f"the state in Redis is not usable: {error}")
             raise
         self.lost = False
-        self.tell("")
+        self.report("")
 
     async def is_new(self) -> bool:
         return False  # `prepare` fills it
@@ -98,11 +98,11 @@ class RedisStore(RedisOutbox):
         known = bool(self.epoch)
         while True:
             where = (self.service, self.layout, self.redis, self.bootstrap)
-            rebuild = Rebuild(*where, self.tell, unread=self.unread)
+            rebuild = Rebuild(*where, self.report, unread=self.unread)
             epoch = await rebuild.whole(stopping, known=known)
             run = self.server.run
             same = (looked_at, self.epoch) == (run, epoch)
-            if same or not await is_behind(*where, epoch, self.unread):
+            if same or not await is_rolled_back(*where, epoch, self.unread):
                 self.server.trusted = run
                 return epoch
             known = True
@@ -111,7 +111,7 @@ class RedisStore(RedisOutbox):
     async def begin(self, *, is_retry: bool = False) -> AsyncIterator[RedisUnit]:
         del is_retry  # it reads what Redis has in any case
         if self.lost or not self.epoch:
-            raise self.lose()
+            raise self.mark_lost()
         yield RedisUnit(self, self.layout, self.epoch)
 
     async def project(self, records: Sequence[Record]) -> None:
@@ -129,7 +129,7 @@ class RedisStore(RedisOutbox):
     async def reached(self, offsets: dict[tuple[str, int], int]) -> None:
         await self.guarded(REACH, [self.keys.offsets], *keys.place_values(offsets))
 
-    async def forget(self) -> int:
+    async def prune_inbox(self) -> int:
         return 0  # an order's messages are a part of it
 
     async def due_effects(

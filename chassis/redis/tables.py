@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any, Final
 
 from chassis.decide import adapter_of
-from chassis.message import Change
+from chassis.message import VersionedState
 from chassis.redis.keys import Keys
 
 STATE_FIELDS: Final = ("version", "status", "detail")
@@ -26,10 +26,10 @@ class StateHash:
     def state_of(self, status: str, detail: bytes | str) -> Any:
         return adapter_of(self._by_name[status]).validate_json(detail)
 
-    def row_of(self, version: bytes, status: bytes, detail: bytes) -> Change:
-        return Change(self.state_of(status.decode(), detail), int(version))
+    def row_of(self, version: bytes, status: bytes, detail: bytes) -> VersionedState:
+        return VersionedState(self.state_of(status.decode(), detail), int(version))
 
-    def values(self, row: Change) -> tuple[Any, ...]:
+    def values(self, row: VersionedState) -> tuple[Any, ...]:
         """As STATE_FIELDS names them."""
         kind = type(row.state)
         return (row.version, kind.__name__, adapter_of(kind).dump_json(row.state))

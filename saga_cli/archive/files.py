@@ -21,8 +21,8 @@ import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 from pydantic_core import to_json
 
+from chassis.byte_json import text_of
 from chassis.message import Record
-from chassis.wire import text_of
 from saga_cli.log.source import LogPartition, LogRecord, Span, UnreadableError
 
 NAME: Final = re.compile(

@@ -103,17 +103,17 @@ async def _finished(job: Job, service: Service, ends: Mapping[LogPartition, int]
     """What orders share is added up over all partitions; then the service may start."""
     rebuilt = Rebuilt(service.name)
     async with mark.connected(job.url) as connection, connection.transaction():
-        joined: dict[str, dict[str, Any]] = {}
+        merge: dict[str, dict[str, Any]] = {}
         _, table = tables_of(service.name)
         for part in await mark.all_folded(connection):
             rebuilt.events += part.get("events", 0)
             rebuilt.orders += part.get("orders", 0)
             rebuilt.effects += part.get("owed", 0)
             if table is not None:
-                _join(service, table, joined, part.get("shared", {}))
+                _join(service, table, merge, part.get("shared", {}))
         if table is not None:
-            await _save(connection, table, joined)
-        rebuilt.shared = len(joined)
+            await _save(connection, table, merge)
+        rebuilt.shared = len(merge)
         if not job.copy:
             projected = {
                 place: at for place, at in ends.items() if place.topic in service.projections
@@ -125,14 +125,14 @@ async def _finished(job: Job, service: Service, ends: Mapping[LogPartition, int]
 
 
 def _join(
-    service: Service, table: SharedTable, joined: dict[str, Any], part: dict[str, Any]
+    service: Service, table: SharedTable, merge: dict[str, Any], part: dict[str, Any]
 ) -> None:
     for key, fields in part.items():
         value = adapter_of(table.item).validate_python(fields)
-        joined[key] = service.joined(joined[key], value) if key in joined else value
+        merge[key] = service.merge(merge[key], value) if key in merge else value
 
 
-async def _save(connection: Connection, table: SharedTable, joined: dict[str, Any]) -> None:
-    rows = sorted(joined.items())
+async def _save(connection: Connection, table: SharedTable, merge: dict[str, Any]) -> None:
+    rows = sorted(merge.items())
     for at in range(0, len(rows), SAVED_AT_ONCE):
         await table.insert(connection, dict(rows[at : at + SAVED_AT_ONCE]))

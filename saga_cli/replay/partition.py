@@ -12,7 +12,7 @@ from chassis import crashpoints, records
 from chassis.ids import entry_of
 from chassis.message import PendingEffect, Record
 from chassis.postgres import POISON, TRANSIENT, Connection
-from chassis.replay import Folded, InTurn, fold, owed
+from chassis.replay import Folded, InTurn, fold, outstanding_effects
 from chassis.service import Service
 from guarantees.declared import tables_of
 from saga_cli.declared import service_of
@@ -109,7 +109,7 @@ async def _write(part: PartitionJob, service: Service, folded: Folded, timeline:
                 (entry_of(key, UUID(id_)),) for key, ids in folded.causes.items() for id_ in ids
             )
             await _copied(connection, "inbox", ("message_id",), causes)
-            effects = [_effect_row(*each) for each in owed(service, folded)]
+            effects = [_effect_row(*each) for each in outstanding_effects(service, folded)]
             await _copied(connection, "effects", EFFECTS, effects)
             await _copied(connection, "timeline", TIMELINE, timeline.rows())
             counts = {"events": len(folded.seen), "orders": len(folded.own), "owed": len(effects)}

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from chassis.decide import effect_of
-from chassis.message import Change
+from chassis.message import VersionedState
 from chassis.replay import Folded, fold
 from chassis.service import Service
 from guarantees.services import BY_NAME
@@ -150,7 +150,7 @@ class ServiceComparison:
 
     def _compare(self, key: str, row: LiveRow) -> None:
         self.result.rows += 1
-        rebuilt = self.folded.own.get(key, Change(self.service.initial, 0))
+        rebuilt = self.folded.own.get(key, VersionedState(self.service.initial, 0))
         if rebuilt.version < row.version:
             self._lacks(key, rebuilt.version, row.version, row.status)
         elif apart := self.live.differs(row, rebuilt):
@@ -158,10 +158,10 @@ class ServiceComparison:
         else:
             self._compare_effects(key, rebuilt)
 
-    def _compare_effects(self, key: str, rebuilt: Change) -> None:
+    def _compare_effects(self, key: str, rebuilt: VersionedState) -> None:
         """Effects and timers that the state waits for; what else is kept would come for nothing."""
         since, _ = self.folded.last[key]
-        wanted = self.service.owed(rebuilt.state, key, since)
+        wanted = self.service.outstanding_effects(rebuilt.state, key, since)
         expected = {effect_of(key, what, "").id for what in wanted}
         if expected != (kept := self.live.effects.get(key, frozenset())):
             self._report(

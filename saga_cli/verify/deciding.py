@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import groupby, zip_longest
 from typing import Any, Final, NamedTuple
 
-from chassis.message import Change
+from chassis.message import VersionedState
 from chassis.replay import Folded, fold
 from chassis.service import Service
 from saga_cli.log.source import LogPartition, Source, Span
@@ -175,7 +175,7 @@ class PartitionReview:
             for envelope in decision.events:
                 own = self._own(envelope.subject)
                 fold(self.service, [envelope], self.folded, self._left_out)
-                for ref in self.service.references(own, envelope.event):
+                for ref in self.service.shared_keys(own, envelope.event):
                     if ref not in self.folded.shared:
                         continue  # what would have made it was left out
                     touch = Touch(step, envelope.subject, own, envelope.event)
@@ -226,7 +226,7 @@ class PartitionReview:
 
     def _moved(self, mismatch: Mismatch) -> Iterator[Mapping[str, Any]]:
         """What the decision would have met before and after others that were made close by."""
-        refs = sorted(self.service.references(mismatch.own, mismatch.message.event))
+        refs = sorted(self.service.shared_keys(mismatch.own, mismatch.message.event))
         for step in reversed(self._steps(refs, mismatch, earlier=True)):
             places = {r: bisect_left(self.touches.get(r, ()), step, key=_step) for r in refs}
             yield {r: self.values[r][nth - 1] for r, nth in places.items() if nth}
@@ -234,8 +234,10 @@ class PartitionReview:
         for step in self._steps(refs, mismatch, earlier=False):
             for touch in {id(t.event): t for r in refs for t in self._at(r, step)}.values():
                 if touch.subject != mismatch.decision.events[0].subject:
-                    state = self.service.evolve(self.service.scoped(touch.own, rows), touch.event)
-                    rows |= self.service.parted(state)[1]
+                    state = self.service.evolve(
+                        self.service.with_shared(touch.own, rows), touch.event
+                    )
+                    rows |= self.service.split(state)[1]
             yield rows
 
     def _steps(self, refs: Iterable[str], mismatch: Mismatch, *, earlier: bool) -> list[int]:
@@ -259,17 +261,17 @@ class PartitionReview:
         return self._decided_now(mismatch.own, rows, mismatch.message, mismatch.decision.at)
 
     def _rows(self, own: Any, message: Any) -> dict[str, Any]:
-        references = self.service.references(own, message)
-        return {ref: self.folded.shared[ref] for ref in references if ref in self.folded.shared}
+        shared_keys = self.service.shared_keys(own, message)
+        return {ref: self.folded.shared[ref] for ref in shared_keys if ref in self.folded.shared}
 
     def _decided_now(
         self, own: Any, rows: Mapping[str, Any], message: Envelope, at: datetime
     ) -> CurrentDecision:
         """As the chassis asks; a rule that fails is an answer too: the message would be parked."""
         try:
-            references = self.service.references(own, message.event)
-            shared = {ref: rows[ref] for ref in references if ref in rows}
-            answer = self.service.decide(self.service.scoped(own, shared), message.event, at)
+            shared_keys = self.service.shared_keys(own, message.event)
+            shared = {ref: rows[ref] for ref in shared_keys if ref in rows}
+            answer = self.service.decide(self.service.with_shared(own, shared), message.event, at)
         except Exception as error:  # noqa: BLE001 - see above
             return CurrentDecision((), f"{type(error).__name__}: {error}")
         if isinstance(answer, Refusal):
@@ -277,7 +279,7 @@ class PartitionReview:
         return CurrentDecision(answer.events, answer.impossible or answer.quiet)
 
     def _own(self, key: str) -> Any:
-        return self.folded.own.get(key, Change(self.service.initial, 0)).state
+        return self.folded.own.get(key, VersionedState(self.service.initial, 0)).state
 
 
 def _recorded_events(mismatch: Mismatch) -> tuple[Any, ...]:
@@ -294,7 +296,7 @@ def _partition_groups(service: Service, own: Ends, near: Ends) -> Sequence[int |
     for place in (*own, *near):
         numbers.setdefault(place.topic, set()).add(place.partition)
     alike = len({frozenset(some) for some in numbers.values()}) == 1
-    if not alike or service.scope is not None:
+    if not alike or service.combined is not None:
         return [None]
     return sorted(place.partition for place in own)
 

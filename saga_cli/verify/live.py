@@ -12,10 +12,10 @@ import asyncpg
 from pydantic import ValidationError
 from pydantic_core import from_json
 
-from chassis import wire
+from chassis import byte_json
 from chassis.decide import adapter_of
 from chassis.ids import entry_of
-from chassis.message import Change, OutboxRow
+from chassis.message import OutboxRow, VersionedState
 from chassis.postgres import SharedTable, StateTable
 from guarantees.declared import tables_of
 from saga_cli.verify.results import apart
@@ -57,7 +57,7 @@ class Live(Protocol):
     async def missing_causes(self, causes: Mapping[str, Envelope]) -> set[str]:
         """Which ids of messages the inbox lacks; each comes with an event that it led to."""
 
-    def differs(self, row: LiveRow, rebuilt: Change) -> tuple[str, str] | None:
+    def differs(self, row: LiveRow, rebuilt: VersionedState) -> tuple[str, str] | None:
         """Where the live row and the rebuilt one are apart, if they are."""
 
 
@@ -92,7 +92,7 @@ class InPostgres:
         present = {row[0] for row in await self.connection.fetch(query, asked)}
         return {id_ for id_, entries in either.items() if not entries & present}
 
-    def differs(self, row: LiveRow, rebuilt: Change) -> tuple[str, str] | None:
+    def differs(self, row: LiveRow, rebuilt: VersionedState) -> tuple[str, str] | None:
         try:
             state = self.table.state_of(row.status, str(row.detail))
         except (KeyError, ValidationError):
@@ -113,7 +113,7 @@ async def in_postgres(service: str, url: str) -> AsyncIterator[InPostgres]:
     try:
         async with connection.transaction(isolation="repeatable_read", readonly=True):
             rows = await connection.fetch(PENDING)
-            pending = [OutboxRow(t, key, value, wire.unpacked(h)) for t, key, value, h in rows]
+            pending = [OutboxRow(t, key, value, byte_json.unpacked(h)) for t, key, value, h in rows]
             shared = await _shared(connection, shared_table) if shared_table else {}
             remembers = await connection.fetchval("SELECT min(seen_at) FROM inbox")
             effects = {key: frozenset(ids) for key, ids in await connection.fetch(EFFECTS)}
@@ -136,7 +136,7 @@ def _row(row: Any) -> LiveRow:
 
 
 def states_apart(
-    row: LiveRow, state: Any, rebuilt: Change, columns: tuple[Any, ...] = ()
+    row: LiveRow, state: Any, rebuilt: VersionedState, columns: tuple[Any, ...] = ()
 ) -> tuple[str, str] | None:
     """States are held against each other as this release reads them."""
     same = type(state) is type(rebuilt.state) and state == rebuilt.state

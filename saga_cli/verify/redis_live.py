@@ -16,7 +16,7 @@ from typing import Any, Final, TypeAlias
 from pydantic import ValidationError
 from redis.asyncio import Redis
 
-from chassis.message import Change, OutboxRow
+from chassis.message import OutboxRow, VersionedState
 from chassis.redis import keys
 from chassis.replay import Folded, fold
 from chassis.service import Service
@@ -67,7 +67,7 @@ class InRedis:
     async def missing_causes(self, causes: Mapping[str, Envelope]) -> set[str]:
         return {id_ for id_, e in causes.items() if id_ not in self.marks.get(e.subject, ())}
 
-    def differs(self, row: LiveRow, rebuilt: Change) -> tuple[str, str] | None:
+    def differs(self, row: LiveRow, rebuilt: VersionedState) -> tuple[str, str] | None:
         try:
             state = LAYOUT.own.state_of(row.status, row.detail)
         except (KeyError, ValidationError):

@@ -10,7 +10,7 @@ GUARDS: Final = "tests/integration/test_guards.py::test_"
 TRANSACTIONS: Final = "tests/integration/test_transactions.py::test_"
 OWED: Final = "tests/integration/test_owed.py::test_"
 REFUSED: Final = "tests/integration/test_refused_rows.py::test_"
-KEEPING: Final = "tests/integration/test_keeping.py::test_"
+KEEPING: Final = "tests/integration/test_retention.py::test_"
 
 POSTGRES_EDITS: Final = (
     Edit(
@@ -237,20 +237,20 @@ POSTGRES_EDITS: Final = (
     Edit(
         "acknowledged-is-gone",
         "chassis/postgres/outbox.py",
-        "keeping.KEEP if self.keep_days else keeping.FORGET",
-        "keeping.FORGET",
+        "retention.KEEP if self.keep_days else retention.FORGET",
+        "retention.FORGET",
         (f"{STORES}what_was_acknowledged_is_kept_for_a_time_in_its_order[postgres]",),
     ),
     Edit(
         "forgets-the-young",
-        "chassis/keeping.py",
+        "chassis/postgres/retention.py",
         "FROM {table} WHERE {at} < $1",
         "FROM {table} WHERE {at} > $1",
         (f"{KEEPING}what_was_heard_long_ago_is_forgotten_and_the_rest_is_not",),
     ),
     Edit(
         "clock-believed",
-        "chassis/keeping.py",
+        "chassis/retention.py",
         "if abs(now - here) > SKEW_MAX:",
         "if now < here - SKEW_MAX and now > here:",
         (f"{KEEPING}a_process_whose_clock_is_wrong_deletes_nothing",),

@@ -8,7 +8,7 @@ import chassis.redis.store
 import simulation.rebuilding
 from chassis.errors import ConcurrentChangeError
 from chassis.handle import Handler
-from chassis.message import Repeated
+from chassis.message import Duplicate
 from chassis.recent_outbox import RecentOutboxRows
 from chassis.store import Pending
 from simulation.database import Row
@@ -74,7 +74,7 @@ def _conflict_is_ignored() -> Sequence[Place]:
         except ConcurrentChangeError:
             if any(message.record is None for message in messages):
                 raise
-            return [Repeated()] * len(messages)
+            return [Duplicate()] * len(messages)
 
     return [(Handler, "_commit", committed)]
 
@@ -170,10 +170,10 @@ def _parked_forgotten() -> Sequence[Place]:
 
 
 def _redis_never_behind() -> Sequence[Place]:
-    async def is_behind(*_: Any) -> bool:
+    async def is_rolled_back(*_: Any) -> bool:
         return False
 
-    return [(chassis.redis.store, "is_behind", is_behind)]
+    return [(chassis.redis.store, "is_behind", is_rolled_back)]
 
 
 def _rebuilt_empty() -> Sequence[Place]:

@@ -55,12 +55,12 @@ def test_a_key_that_the_specification_does_not_know_is_noticed(place: str) -> No
     assert list(strangers(AsyncAPI.model_validate(result))) == ["adress"]
 
 
-def references(part: Any) -> Iterator[str]:
+def shared_keys(part: Any) -> Iterator[str]:
     if isinstance(part, dict):
         yield from (part[name] for name in part if name == "$ref")
     parts = part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
     for each in parts:
-        yield from references(each)
+        yield from shared_keys(each)
 
 
 def resolved(reference: str) -> Any:
@@ -71,7 +71,7 @@ def resolved(reference: str) -> Any:
 
 
 def test_every_reference_leads_somewhere() -> None:
-    found = set(references(DOCUMENT))
+    found = set(shared_keys(DOCUMENT))
     assert len(found) > len(ENTRIES)
     assert all(resolved(reference) for reference in found)
 

@@ -52,7 +52,7 @@ async def test_a_session_that_ends_before_its_connection_ends_no_process(
     """The server's last word to an idle session is there, the end of the connection is not yet."""
     async with linked(addresses) as (store, link):
         parked = (await store.backlog())["parked_messages"]
-        async with store.aside.acquire() as connection:
+        async with store.async_commit_pool.acquire() as connection:
             pid = connection.get_server_pid()
         admin = await asyncpg.connect(addresses.postgres_url)
         link.cut(there=False)

@@ -9,7 +9,7 @@ from aiokafka import ConsumerRecord, TopicPartition
 
 from chassis import consumer
 from chassis.consumer import Consumer, _Session
-from chassis.message import Done, Message, Outcome, Record
+from chassis.message import Decided, Message, Outcome, Record
 from shipping_svc.service import SERVICE
 from tests.support.records import a_record, captured
 
@@ -58,7 +58,7 @@ class Seen:
 
     async def handle(self, messages: Sequence[Message]) -> list[Outcome]:
         self.messages += messages
-        return [Done((), None) for _ in messages]
+        return [Decided((), None) for _ in messages]
 
 
 def a_reader(store: Any, **settings: Any) -> Consumer:

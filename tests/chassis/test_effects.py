@@ -20,7 +20,7 @@ from chassis.errors import ProviderError, RefusedError, TransientError
 from chassis.local_effects import LocalEffectQueue
 from chassis.message import (
     ATTENTION_TRIES,
-    Done,
+    Decided,
     Message,
     OutboxRow,
     Outcome,
@@ -59,7 +59,7 @@ SERVICE: Final = Service(
 class Shelf:
     """The store and the handler that the worker uses, in memory: leases, postponements, outcomes."""
 
-    owed: dict[str, PendingEffect] = field(default_factory=dict)
+    outstanding_effects: dict[str, PendingEffect] = field(default_factory=dict)
     due: dict[str, float] = field(default_factory=dict)
     decided: list[str] = field(default_factory=list)
     postponed: list[tuple[str, float, str]] = field(default_factory=list)
@@ -71,7 +71,7 @@ class Shelf:
         for name in names:
             body = adapter_of(Call).dump_json(Call(name))
             effect = PendingEffect(name, name, "Call", body, "", AT, 0, AT)
-            self.owed[name], self.due[name] = effect, clock.monotonic()
+            self.outstanding_effects[name], self.due[name] = effect, clock.monotonic()
 
     async def due_effects(
         self, kinds: tuple[str, ...], limit: int, lease_s: float, *, freshest: bool = False
@@ -80,13 +80,15 @@ class Shelf:
         now = clock.monotonic()
         due = sorted((at, name) for name, at in self.due.items() if at <= now)
         if freshest:
-            due.sort(key=lambda place: (self.owed[place[1]].tries, -place[0]))
+            due.sort(key=lambda place: (self.outstanding_effects[place[1]].tries, -place[0]))
         ready = [name for _, name in due[:limit]]
         self.leased_most = max(self.leased_most, len(ready))
         for name in ready:
             self.due[name] = now + lease_s
-            self.owed[name] = replace(self.owed[name], tries=self.owed[name].tries + 1)
-        return [self.owed[name] for name in ready]
+            self.outstanding_effects[name] = replace(
+                self.outstanding_effects[name], tries=self.outstanding_effects[name].tries + 1
+            )
+        return [self.outstanding_effects[name] for name in ready]
 
     async def postpone(self, effect: PendingEffect, delay_s: float, error: str) -> None:
         if self.away:
@@ -107,8 +109,8 @@ class Shelf:
             self.undecidable.discard(message.effect_id)
             return Parked("a bug in the rules")
         self.decided.append(message.body.name)
-        del self.owed[message.effect_id], self.due[message.effect_id]
-        return Done((), None)
+        del self.outstanding_effects[message.effect_id], self.due[message.effect_id]
+        return Decided((), None)
 
 
 Runner = Callable[[Call, Attempt], Awaitable[Answered]]
@@ -143,7 +145,7 @@ async def test_outcomes_come_back_as_messages_and_effects_are_owed_no_more() -> 
     shelf = Shelf()
     shelf.owe("a", "b")
     async with working(shelf, at_once):
-        await until(lambda: not shelf.owed)
+        await until(lambda: not shelf.outstanding_effects)
     assert sorted(shelf.decided) == ["a", "b"]
 
 
@@ -157,10 +159,10 @@ async def test_a_slow_call_does_not_hold_up_the_outcomes_of_others() -> None:
         return await at_once(call, attempt)
 
     async with working(shelf, runner):
-        await until(lambda: set(shelf.owed) == {"slow"})
+        await until(lambda: set(shelf.outstanding_effects) == {"slow"})
         assert "slow" not in shelf.decided
         released.set()
-        await until(lambda: not shelf.owed)
+        await until(lambda: not shelf.outstanding_effects)
 
 
 async def test_no_more_than_so_many_are_asked_at_once_and_none_is_leased_without_a_slot() -> None:
@@ -176,7 +178,7 @@ async def test_no_more_than_so_many_are_asked_at_once_and_none_is_leased_without
         return await at_once(call, attempt)
 
     async with working(shelf, runner, concurrency=4):
-        await until(lambda: not shelf.owed)
+        await until(lambda: not shelf.outstanding_effects)
     assert (most, shelf.leased_most) == (4, 4)
 
 
@@ -191,7 +193,7 @@ async def test_an_effect_is_asked_again_with_the_same_key_and_a_higher_number() 
         return await at_once(call, attempt)
 
     async with working(shelf, runner):
-        await until(lambda: not shelf.owed)
+        await until(lambda: not shelf.outstanding_effects)
     assert attempts == [Attempt("a", number, AT) for number in (1, 2, 3, 4)]
     assert [error for _, _, error in shelf.postponed] == ["ConnectionError: lost"] * 3
 
@@ -205,7 +207,7 @@ async def test_a_call_that_takes_too_long_is_unknown_and_asked_again() -> None:
         return await at_once(call, attempt)
 
     async with working(shelf, runner, timeout_s=0.05):
-        await until(lambda: not shelf.owed)
+        await until(lambda: not shelf.outstanding_effects)
     assert shelf.postponed[0][2].startswith("TimeoutError")
 
 
@@ -220,7 +222,7 @@ async def test_attention_is_called_for_once_and_shown_from_then_on() -> None:
 
     with capture_logs() as logs:
         async with working(shelf, runner):
-            await until(lambda: not shelf.owed)
+            await until(lambda: not shelf.outstanding_effects)
     errors = [line for line in logs if line["log_level"] == "error"]
     assert [(e["event"], e["tries"]) for e in errors] == [
         ("effect_needs_attention", ATTENTION_TRIES)
@@ -242,10 +244,10 @@ async def test_what_is_refused_as_it_stands_is_asked_once_and_needs_attention_at
 
     with capture_logs() as logs:
         async with working(shelf, runner, circuit=circuit):
-            await until(lambda: len(shelf.postponed) == len(shelf.owed) == 1)
+            await until(lambda: len(shelf.postponed) == len(shelf.outstanding_effects) == 1)
     ((id_, delay_s, error),) = shelf.postponed
     assert delay_s > 10_000 * DAY_S
-    of_one = replace(shelf.owed[id_], id="a:call:1", last_error=error)
+    of_one = replace(shelf.outstanding_effects[id_], id="a:call:1", last_error=error)
     assert of_one.needs_attention
     assert not replace(of_one, last_error="ProviderError: 500").needs_attention
     assert circuit.state is CircuitState.CLOSED
@@ -268,7 +270,7 @@ async def test_a_hundred_failing_effects_do_not_starve_others() -> None:
         await until(lambda: circuit.state is CircuitState.OPEN)
         shelf.owe(*(f"good-{n}" for n in range(20)))
         await until(lambda: len(shelf.decided) == 20, seconds=30)
-    assert all(name.startswith("bad") for name in shelf.owed)
+    assert all(name.startswith("bad") for name in shelf.outstanding_effects)
 
 
 async def test_a_provider_that_says_when_is_asked_then() -> None:
@@ -281,7 +283,7 @@ async def test_a_provider_that_says_when_is_asked_then() -> None:
         return await at_once(call, attempt)
 
     async with working(shelf, runner):
-        await until(lambda: not shelf.owed)
+        await until(lambda: not shelf.outstanding_effects)
     assert [(name, delay) for name, delay, _ in shelf.postponed] == [("a", 120)]
 
 
@@ -295,7 +297,7 @@ async def test_outcomes_that_can_not_be_written_are_known_still_and_written_late
         return await at_once(call, attempt)
 
     async with working(shelf, runner):
-        await until(lambda: not shelf.owed)
+        await until(lambda: not shelf.outstanding_effects)
     assert calls == 1
 
 
@@ -304,7 +306,7 @@ async def test_an_outcome_that_can_not_be_decided_leaves_the_effect_owed() -> No
     shelf.owe("a", "b")
     with capture_logs() as logs:
         async with working(shelf, at_once):
-            await until(lambda: not shelf.owed)
+            await until(lambda: not shelf.outstanding_effects)
     assert "outcome_undecided" in [line["event"] for line in logs]
     assert shelf.postponed[0][0] == "a"
     assert sorted(shelf.decided) == ["a", "b"]
@@ -346,7 +348,7 @@ async def test_an_open_circuit_leaves_the_provider_alone_but_for_one_probe_at_a_
         await until(lambda: len(shelf.postponed) >= failed + 5)
         assert most == [5, 1]
         well.set()
-        await until(lambda: not shelf.owed)
+        await until(lambda: not shelf.outstanding_effects)
     assert worker.circuit.state is CircuitState.CLOSED
 
 
@@ -354,10 +356,13 @@ async def test_what_is_handed_over_is_asked_for_without_the_store(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """And if the call takes its time, the store is told that it is still somebody's."""
-    monkeypatch.setattr(effects, "HANDED_S", 0.1)
+    monkeypatch.setattr(effects, "FIRST_LEASE_S", 0.1)
     shelf, answering = Shelf(), asyncio.Event()
     shelf.owe("a")
-    row, effect = OutboxRow("test.events", "a", b"{}", []), replace(shelf.owed["a"], due_at=None)
+    row, effect = (
+        OutboxRow("test.events", "a", b"{}", []),
+        replace(shelf.outstanding_effects["a"], due_at=None),
+    )
     effect.tries = 1
     result = BatchResult(Snapshot(), outbox=[row], outbox_ids=["1"], effects=[effect])
     shelf.due["a"] = math.inf
@@ -373,7 +378,7 @@ async def test_what_is_handed_over_is_asked_for_without_the_store(
         await until(lambda: bool(shelf.postponed))
         assert shelf.postponed[0][:2] == ("a", worker.lease_s)
         answering.set()
-        await until(lambda: not shelf.owed)
+        await until(lambda: not shelf.outstanding_effects)
     assert len(shelf.postponed) == 1
     assert shelf.leased_most == 0
 

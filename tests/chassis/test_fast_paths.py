@@ -9,7 +9,7 @@ import pytest
 from chassis.decide import published_by
 from chassis.effects import itself
 from chassis.fast_paths import Core, core_of
-from chassis.message import HANDED_S, Message
+from chassis.message import FIRST_LEASE_S, Message
 from chassis.recent_outbox import RecentOutboxRows
 from chassis.runtime import assemble
 from chassis.service import Provider
@@ -100,7 +100,7 @@ async def leaves_effects(core: Core, store: Recorded) -> bool:
     effect = store.database.effects[f"{message.key}:book:1"]
     assert effect.due_at is not None
     waits_s = (effect.due_at - servers_now()).total_seconds()
-    assert (effect.tries, waits_s > HANDED_S / 2) in {(0, False), (1, True)}
+    assert (effect.tries, waits_s > FIRST_LEASE_S / 2) in {(0, False), (1, True)}
     assert core.effects.kinds == (KINDS if effect.tries else frozenset())
     return effect.tries == 0
 

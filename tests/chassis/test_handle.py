@@ -18,7 +18,7 @@ from chassis.bus import Bus, Committed
 from chassis.decide import WAITS, BatchResult, Snapshot
 from chassis.errors import TransientError
 from chassis.handle import Handler
-from chassis.message import Done, Message, Outcome, Parked, Record, Repeated, Unreadable
+from chassis.message import Decided, Duplicate, Message, Outcome, Parked, Record, Unreadable
 from chassis.redrive import redrive
 from shared_events.catalog import BY_TYPE, DELIVERY_DETAILS, dead_letters_of
 from shared_events.order import OrderCancellationRequested, OrderConfirmed
@@ -106,7 +106,7 @@ def test_what_a_store_fails_on_is_parked_byte_for_byte_and_the_others_are_decide
     store = Failing(SERVICE, Database(), on=frozenset(some[n].subject for n in bad))
     outcomes = handled(store, some)
     assert {n for n, x in enumerate(outcomes) if isinstance(x, Parked)} == bad
-    assert sum(isinstance(x, Done) for x in outcomes) == 7
+    assert sum(isinstance(x, Decided) for x in outcomes) == 7
     assert letters_of(store) == {n: some[n] for n in bad}
     assert {x.first_reason for x in store.database.parked.values()} == {
         "RecursionError: a bug in the store"
@@ -118,7 +118,7 @@ def test_what_a_store_fails_on_without_a_record_is_answered_and_the_others_are_d
     messages = [replace(a_capture(an_order()), record=None) for _ in range(5)]
     store = Failing(SERVICE, Database(), on=frozenset({messages[3].key}))
     outcomes = asyncio.run(Handler(SERVICE, store).handle(messages))
-    assert [type(x) for x in outcomes] == [Done, Done, Done, Parked, Done]
+    assert [type(x) for x in outcomes] == [Decided, Decided, Decided, Parked, Decided]
     assert outcomes[3] == Parked("RecursionError: a bug in the store")
     assert not store.database.parked
     assert messages[3].entry not in store.database.inbox
@@ -156,7 +156,7 @@ def test_a_record_whose_bytes_are_not_kept_is_recognised_when_it_comes_again(
     (first,) = handled(store, [bad])
     assert isinstance(first, Parked)
     well = MemoryStore(SERVICE, store.database)
-    assert handled(well, [bad]) == [Repeated()]
+    assert handled(well, [bad]) == [Duplicate()]
     assert letters_of(well) == {0: records.place_of(bad)}
     assert not store.database.own
 
@@ -205,7 +205,7 @@ def test_a_record_that_an_operator_has_skipped_is_parked_and_not_decided() -> No
     store = MemoryStore(SERVICE, Database())
     skip = MemoryInspection(store).skip("payment.events", 0, 1, "eve", "it kills the process")
     asyncio.run(skip)
-    assert [type(x) for x in handled(store, some)] == [Done, Parked, Done]
+    assert [type(x) for x in handled(store, some)] == [Decided, Parked, Decided]
     (letter,) = store.database.parked.values()
     assert letter.record == some[1]
     assert "operator" in letter.first_reason
@@ -214,7 +214,7 @@ def test_a_record_that_an_operator_has_skipped_is_parked_and_not_decided() -> No
 def test_a_redelivery_of_what_was_parked_parks_it_once() -> None:
     """Also while the store fails on it still, and can't even say that it has it."""
     store = Failing(SERVICE, Database(), on=frozenset({(bad := captured()).subject}))
-    assert [type(x) for _ in range(2) for x in handled(store, [bad])] == [Parked, Repeated]
+    assert [type(x) for _ in range(2) for x in handled(store, [bad])] == [Parked, Duplicate]
     assert len(store.database.parked) == 1
 
 
@@ -225,7 +225,7 @@ def test_what_follows_a_parked_record_of_its_key_waits_behind_it() -> None:
     later = a_record(OrderConfirmed(order_id=order.order_id), 3)
     store = Failing(SERVICE, Database(), refused=frozenset({first.subject}))
     outcomes = handled(store, [first, *others, later])
-    assert [type(x) for x in outcomes] == [Parked, Done, Done, Parked]
+    assert [type(x) for x in outcomes] == [Parked, Decided, Decided, Parked]
     assert outcomes[3] == WAITS
     assert letters_of(store) == {0: first, 3: later}
 
@@ -246,7 +246,7 @@ async def test_a_letter_that_the_store_fails_on_once_more_stays_one_letter_with_
     assert letter.last_reason == "ValueError: another bug"
     store.refused = frozenset()
     (done,) = await redrive(handler, letters, bad.subject, "eve")
-    assert isinstance(done.outcome, Done)
+    assert isinstance(done.outcome, Decided)
     assert not store.database.parked
 
 
@@ -289,7 +289,7 @@ async def test_a_batch_to_which_another_was_faster_is_decided_anew_on_what_it_wr
     first, second = (Handler(SERVICE, MemoryStore(SERVICE, database)) for _ in range(2))
     while_saving(database, second, some[0])
     outcomes = await first.handle(some)
-    assert [type(x) for x in outcomes] == [Repeated, Done]
+    assert [type(x) for x in outcomes] == [Duplicate, Decided]
     assert len(database.inbox) == len(database.own) == 2
     assert {line.row.key for line in database.outbox.values()} == {m.key for m in some}
 
@@ -304,7 +304,7 @@ async def test_a_commit_is_told_once_as_it_was_decided_at_last() -> None:
     while_saving(database, faster, a_message(cancelled))
     outcomes = await handler.handle([message := a_capture(order)])
     ((outcome,), (event,)) = (outcomes, told)
-    assert isinstance(outcome, Done)
+    assert isinstance(outcome, Decided)
     assert (event.messages, event.result.outcomes) == ([message], [outcome])
     assert event.result.own[order.order_id].state == database.own[order.order_id].state
     rows = {str(id_): line.row for id_, line in database.outbox.items()}
@@ -338,10 +338,10 @@ async def test_a_preview_says_what_would_come_of_it_and_changes_nothing() -> Non
     bus.committed.append(told.append)
     handler = Handler(SERVICE, MemoryStore(SERVICE, database), bus)
     (outcome,) = await handler.preview([message := a_capture(an_order())])
-    assert isinstance(outcome, Done)
+    assert isinstance(outcome, Decided)
     assert (database.own, database.inbox, database.outbox, told) == ({}, {}, {}, [])
     (done,) = await handler.handle([message])
-    assert isinstance(done, Done)
+    assert isinstance(done, Decided)
     assert done.events == outcome.events
 
 

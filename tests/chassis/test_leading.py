@@ -47,7 +47,9 @@ class Pool:
 def test_a_failed_try_to_lead_gives_its_connection_back() -> None:
     """Kept, a few outages would empty the pool, and the relay would wait for ever."""
     pool = Pool()
-    store = PostgresStore(service=SERVICE, own=SHIPMENTS, shared=None, pool=pool, aside=pool)
+    store = PostgresStore(
+        service=SERVICE, own=SHIPMENTS, shared=None, pool=pool, async_commit_pool=pool
+    )
     for _ in range(3):
         with pytest.raises(TransientError):
             asyncio.run(store.lead())

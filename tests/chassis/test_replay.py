@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chassis import ids
-from chassis.message import Change, Message
+from chassis.message import Message, VersionedState
 from chassis.replay import Folded, InTurn, fold
 from loyalty_svc.domain import Awarded, Customer, Deducted, Noted, Rejected
 from loyalty_svc.messages import SetStanding
@@ -172,7 +172,7 @@ def test_the_fold_of_what_was_published_is_the_state_that_was_decided(inputs: li
     assert rebuilt.decide(*events).outbox == []
 
 
-def _may_come(own: dict[str, Change], message: Message) -> bool:
+def _may_come(own: dict[str, VersionedState], message: Message) -> bool:
     """Shipping refuses to cancel only what was deducted."""
     row = own.get(message.key)
     refused = isinstance(message.body, ShipmentCancellationRefused)

@@ -12,7 +12,7 @@ from chassis import clock, ids
 from chassis.bus import Bus
 from chassis.decide import WAITS, published_by
 from chassis.handle import Handler
-from chassis.message import Claim, Message, Outcome, Repeated
+from chassis.message import Claim, Duplicate, Message, Outcome
 from chassis.postgres.state_tables import SharedTable
 from chassis.records import unreadable
 from chassis.service import Service
@@ -220,14 +220,14 @@ async def absence_of_an_order(two: Two) -> Case:
 async def inbox(two: Two) -> Case:
     message = confirmed(await reserved(two.first))
     await two.second.handle(message)
-    return message, Repeated()
+    return message, Duplicate()
 
 
 async def inbox_of_a_message_that_begins_an_order(two: Two) -> Case:
     await reserved(two.first)
     message = placed(wanting())
     await two.second.handle(message)
-    return message, Repeated()
+    return message, Duplicate()
 
 
 async def parked_message(two: Two) -> Case:
@@ -262,7 +262,7 @@ async def idempotency_key(two: Two) -> Case:
     await two.first.handle(placing(Claim("alice", ids.new_id(), b"cart")))
     claim = Claim("alice", ids.new_id(), b"cart")
     await two.second.handle(answered := placing(claim))
-    return placing(claim), Repeated(answered.key.encode())
+    return placing(claim), Duplicate(answered.key.encode())
 
 
 async def price(two: Two) -> Case:

@@ -13,7 +13,7 @@ from opentelemetry.trace import SpanKind
 from chassis import tracing
 from chassis.bus import Bus
 from chassis.decide import Snapshot, decide_batch
-from chassis.message import Done, Message
+from chassis.message import Decided, Message
 from chassis.postgres.store import PostgresStore
 from chassis.runtime import Node
 from order_svc import api
@@ -61,9 +61,9 @@ async def test_a_command_is_below_the_one_server_span_of_its_request(
 ) -> None:
     commands: list[Message] = []
 
-    async def execute(command: Message) -> Done:
+    async def execute(command: Message) -> Decided:
         commands.append(command)
-        return Done((), None, b"{}")
+        return Decided((), None, b"{}")
 
     app = order_app(execute, fast_paths="all" if fast_path else "none")
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://o") as http:

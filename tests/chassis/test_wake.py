@@ -39,7 +39,7 @@ class Memory:
     def __init__(self) -> None:
         self.rows: dict[str, OutboxRow] = {}
         self.ids = itertools.count()
-        self.owed: list[PendingEffect] = []
+        self.outstanding_effects: list[PendingEffect] = []
         self.asked = asyncio.Event()
         self.committed = asyncio.Event()
 
@@ -71,7 +71,7 @@ class Memory:
             del self.rows[id_]
 
     async def due_effects(self, *_: object, **__: object) -> list[PendingEffect]:
-        due, self.owed = self.owed, []
+        due, self.outstanding_effects = self.outstanding_effects, []
         return due
 
 
@@ -122,7 +122,7 @@ async def by_a_batch(node: Node) -> None:
 
 async def by_an_outcome(node: Node) -> None:
     store: Any = node.store
-    store.owed.append(
+    store.outstanding_effects.append(
         PendingEffect(
             id="o-1:capture:1",
             key="o-1",

@@ -46,9 +46,11 @@ def of_step(before: World, after: World) -> Iterator[str]:
             yield f"G3 too early: {type(event).__name__}"
         if any(identity(event) == identity(earlier) for earlier in before.published):
             yield f"G4 twice: {type(event).__name__}"
-    for owed in after.effects if after.effects is not before.effects else ():
-        if (owed in before.answers or after.effects.count(owed) > 1) and owed not in before.effects:
-            yield f"G4 asked for anew: {owed[1]}"
+    for outstanding_effects in after.effects if after.effects is not before.effects else ():
+        if (
+            outstanding_effects in before.answers or after.effects.count(outstanding_effects) > 1
+        ) and outstanding_effects not in before.effects:
+            yield f"G4 asked for anew: {outstanding_effects[1]}"
     if after.own is before.own:
         return
     for name, state in before.own.items():
@@ -60,10 +62,10 @@ def of_step(before: World, after: World) -> Iterator[str]:
 def of_waiting(world: World) -> Iterator[str]:
     """Whoever waits has asked for something or has a timer, or the next to act is known."""
     states = {name: type(state).__name__ for name, state in world.own.items()}
-    owed = {(name, type(effect).__name__) for name, effect in world.effects}
+    outstanding_effects = {(name, type(effect).__name__) for name, effect in world.effects}
     timers = {(name, type(timer).__name__) for name, timer in world.timers}
     for (name, state), kind in CALLS.items():
-        if states[name] == state and (name, kind) not in owed:
+        if states[name] == state and (name, kind) not in outstanding_effects:
             yield f"G1 forgotten: {name} {state}"
     for (name, state), timer in TIMED.items():
         if states[name] == state and (name, timer) not in timers:

@@ -80,7 +80,7 @@ def test_a_manifest_names_what_its_service_declares(manifest: Manifest) -> None:
     assert {call.state for call in manifest.calls} | {*manifest.timers, *manifest.final} <= states
     inputs = {message.__name__ for message in get_args(BY_SERVICE[manifest.name].inputs)}
     assert {outcome for call in manifest.calls for outcome in call.outcomes} <= inputs
-    assert (declared.scope is not None) == bool(manifest.counter)
+    assert (declared.combined is not None) == bool(manifest.counter)
     events = {call.intent for call in manifest.calls} | set(manifest.final.values())
     assert events <= published_by(manifest.name)
     assert bool(manifest.provider) == bool(manifest.calls)

@@ -160,7 +160,9 @@ class World(NamedTuple):
     def key(self) -> Any:
         """Equal for worlds that can't be told apart by what may follow."""
         facts = tuple(self.logs.values())
-        promised = tuple(self.answers.get(owed) for owed in self.effects)
+        promised = tuple(
+            self.answers.get(outstanding_effects) for outstanding_effects in self.effects
+        )
         cursors = tuple(self.cursors.values())
         return facts, cursors, self.effects, promised, self.timers, self.is_late
 
@@ -171,7 +173,10 @@ class World(NamedTuple):
         """What the services do by themselves; commands and the time come from outside."""
         waiting = (route for route in ROUTES if self.cursors[route] < len(self.queues[route]))
         deliveries = tuple(Deliver(*route) for route in waiting)
-        return (*deliveries, *(Finish(*owed) for owed in self.effects))
+        return (
+            *deliveries,
+            *(Finish(*outstanding_effects) for outstanding_effects in self.effects),
+        )
 
     def due(self) -> tuple[Fire, ...]:
         return tuple(Fire(*timer) for timer in self.timers)
@@ -198,10 +203,12 @@ class World(NamedTuple):
         return moved.received(SERVICES[route[0]], self.queues[route][position])
 
     def finished(self, move: Finish) -> "World":
-        owed = (move.service, move.effect)
-        answer = self.answers.get(owed, move.outcome)
-        left = tuple(other for other in self.effects if move.crash or other != owed)
-        answered = self._replace(effects=left, answers={**self.answers, owed: answer})
+        outstanding_effects = (move.service, move.effect)
+        answer = self.answers.get(outstanding_effects, move.outcome)
+        left = tuple(other for other in self.effects if move.crash or other != outstanding_effects)
+        answered = self._replace(
+            effects=left, answers={**self.answers, outstanding_effects: answer}
+        )
         if move.crash == "lost":
             return answered
         return answered.decided(SERVICES[move.service], outcome_of(move.effect, answer))
@@ -229,17 +236,17 @@ class World(NamedTuple):
             return self._replace(answer=decision)
         for event in decision.events:
             state = service.evolve(state, event)
-        own, rows = service.parted(state)
+        own, rows = service.split(state)
         return self._replace(
             own={**self.own, service.name: own},
             shared={**self.shared, service.name: {**self.shared[service.name], **rows}},
             published=(*self.published, *decision.events),
             logs={**self.logs, service.name: self._log(service, decision)},
             queues=_appended(self.queues, decision.events),
-            effects=(*self.effects, *_owed(service, decision, service.effects)),
+            effects=(*self.effects, *_shown_effect(service, decision, service.effects)),
             timers=(
                 *(t for t in self.timers if not isinstance(t[1], decision.dropped)),
-                *_owed(service, decision, service.timers),
+                *_shown_effect(service, decision, service.timers),
             ),
             answer=decision,
         )
@@ -250,13 +257,13 @@ class World(NamedTuple):
     def _state(self, service: Service, message: Any) -> Any:
         """Only the shared rows that the service names for the message, as in the chassis."""
         own, rows = self.own[service.name], self.shared[service.name]
-        named = service.references(own, message)
-        return service.scoped(own, {row: rows[row] for row in named if row in rows})
+        named = service.shared_keys(own, message)
+        return service.with_shared(own, {row: rows[row] for row in named if row in rows})
 
     def seeded(self, service: Service, fact: Any) -> "World":
         """A fact from before the order: it only fills a row that orders share."""
         rows = self.shared[service.name]
-        _, filled = service.parted(service.evolve(service.scoped(service.initial, rows), fact))
+        _, filled = service.split(service.evolve(service.with_shared(service.initial, rows), fact))
         return self._replace(shared={**self.shared, service.name: filled})
 
     def settled(self, outcome: Outcome = "success") -> "World":
@@ -296,7 +303,7 @@ def outcome_of(effect: Any, outcome: Outcome) -> Any:
             raise AssertionError(f"no provider runs {effect}")
 
 
-def _owed(
+def _shown_effect(
     service: Service, decision: Decision, kinds: tuple[type[Any], ...]
 ) -> tuple[tuple[str, Any], ...]:
     plain = (e.what if isinstance(e, Later) else e for e in decision.effects)

@@ -64,7 +64,7 @@ def a_letter(wire_type: str, **changes: Any) -> DeadLetterReport:
     return DeadLetterReport(**{**fields, **changes})
 
 
-def owed(kind: str, *, in_s: float = 10, tries: int = 3, **changes: Any) -> EffectReport:
+def an_effect(kind: str, *, in_s: float = 10, tries: int = 3, **changes: Any) -> EffectReport:
     fields: dict[str, Any] = {
         "id": f"{ORDER}:{kind.lower()}:1",
         "kind": kind,

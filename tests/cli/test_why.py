@@ -14,9 +14,9 @@ from tests.cli.situations import (
     OPEN,
     ORDER,
     a_letter,
+    an_effect,
     diagnosed,
     first,
-    owed,
     reading,
     sent_late,
     silent,
@@ -96,7 +96,7 @@ def test_a_service_that_asks_an_outside_party_must_act_next(
     states: str, who: str, kind: str
 ) -> None:
     said: dict[str, Any] = {**chain(states)}
-    said[who] = {"state": said[who], "effects": (owed(kind),)}
+    said[who] = {"state": said[who], "effects": (an_effect(kind),)}
     found = diagnosed(**said)
     assert [(f.service, f.where) for f in found.findings] == [(who, "effect")]
     assert f"{who} has {kind} outstanding" in first(found).what
@@ -117,7 +117,7 @@ def test_a_cancellation_that_meets_a_shipment_on_its_leave_may_be_two_messages(
     """Which of them it is, two states alone can't say."""
     found = diagnosed(**chain(f"Cancelling Shipped Captured Dispatched {loyalty}"))
     assert [finding.what.split()[0] for finding in found.findings] == events
-    leaving = {"state": "Dispatching", "effects": (owed("HandOver"),)}
+    leaving = {"state": "Dispatching", "effects": (an_effect("HandOver"),)}
     states = chain(f"Cancelling Committed Captured Dispatching {loyalty}")
     found = diagnosed(**{**states, "shipping": leaving})
     assert [finding.where for finding in found.findings] == ["kafka", "kafka", "effect"]
@@ -302,7 +302,8 @@ def test_a_message_without_a_type_is_named_too() -> None:
 
 def capturing(**changes: Any) -> dict[str, Any]:
     circuits = changes.pop("circuits", ())
-    return {"state": "Capturing", "effects": (owed("Capture", **changes),), "circuits": circuits}
+    asked = (an_effect("Capture", **changes),)
+    return {"state": "Capturing", "effects": asked, "circuits": circuits}
 
 
 def test_an_effect_that_needs_attention_says_how_a_person_may_end_it() -> None:
@@ -343,7 +344,7 @@ def test_an_effect_that_is_due_long_since_has_no_worker() -> None:
 
 
 def test_a_later_attempt_is_told_by_its_number() -> None:
-    again = owed("Refund", id=f"{ORDER}:refund:2", in_s=240, tries=0, last_error="")
+    again = an_effect("Refund", id=f"{ORDER}:refund:2", in_s=240, tries=0, last_error="")
     refunding = {"state": "Refunding", "effects": (again,)}
     states = chain("Cancelling Committed Refunding Cancelled Deducted")
     found = diagnosed(**{**states, "payment": refunding})
@@ -358,18 +359,18 @@ def test_an_outcome_that_is_being_decided_takes_a_moment() -> None:
 
 
 def test_an_effect_of_a_state_that_waits_for_none_is_found() -> None:
-    shipping = {"state": "Dispatching", "effects": (owed("HandOver"),)}
+    shipping = {"state": "Dispatching", "effects": (an_effect("HandOver"),)}
     assert diagnosed(**{**CONFIRMED, "shipping": shipping}).settled
     shipping["state"] = "Approved"
     assert first(diagnosed(**{**CONFIRMED, "shipping": shipping})).where == "effect"
 
 
 def test_a_timer_to_come_is_a_note_and_one_long_past_a_finding() -> None:
-    due = {"state": "Approved", "timers": (owed("DispatchDue", in_s=25, tries=0),)}
+    due = {"state": "Approved", "timers": (an_effect("DispatchDue", in_s=25, tries=0),)}
     found = diagnosed(**{**CONFIRMED, "shipping": due})
     assert found.findings == ()
     assert found.notes == ("shipping's timer DispatchDue is due in 25 s",)
-    late = {"state": "Pending", "timers": (owed("DeadlinePassed", in_s=-300, tries=0),)}
+    late = {"state": "Pending", "timers": (an_effect("DeadlinePassed", in_s=-300, tries=0),)}
     found = diagnosed(order=late, inventory="Reserved", payment=reading(lag=1))
     assert [f.where for f in found.findings] == ["kafka", "timer"]
     assert found.findings[1].what == "order's timer DeadlinePassed is overdue by 5 min"

@@ -17,7 +17,7 @@ from typing import Any, Final
 from pydantic_core import from_json, to_json
 
 from chassis.decide import adapter_of
-from chassis.message import Change
+from chassis.message import VersionedState
 from chassis.replay import Folded, fold
 from chassis.service import Service
 from loyalty_svc.domain import Customer
@@ -119,7 +119,7 @@ def _live(world: World, service: str) -> Folded:
     """What a service has in its store, in the form of a fold."""
     if service != "loyalty":
         database = world.databases[service]
-        own = {key: Change(row.state, row.version) for key, row in database.own.items()}
+        own = {key: VersionedState(row.state, row.version) for key, row in database.own.items()}
         return Folded(own, dict(database.shared))
     prefix = LAYOUT.shared_key("")
     customers = {

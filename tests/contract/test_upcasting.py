@@ -13,7 +13,7 @@ from pydantic_core import to_json
 
 from chassis.decide import Snapshot, cause_of, decide_batch
 from chassis.handle import Handler
-from chassis.message import Done, Message, Parked, Record, Repeated
+from chassis.message import Decided, Duplicate, Message, Parked, Record
 from chassis.records import is_consumed, message_of
 from chassis.replay import Folded, fold
 from chassis.service import Service
@@ -155,7 +155,7 @@ async def test_one_decision_in_two_versions_is_taken_once() -> None:
     handler = Handler(LABELS, MemoryStore(LABELS, Database()))
     first = await handler.handle([message("parcel.weighed.v1")])
     again = await handler.handle([message("parcel.weighed.v3")])
-    assert [type(outcome) for outcome in (*first, *again)] == [Done, Repeated]
+    assert [type(outcome) for outcome in (*first, *again)] == [Decided, Duplicate]
 
 
 def test_an_event_has_the_same_id_in_whatever_version_it_is_published(

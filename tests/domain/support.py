@@ -11,7 +11,7 @@ from tests.domain.builders import IN_TIME
 
 
 def folded(service: Service, events: Iterable[Any]) -> Any:
-    state = service.scoped(service.initial, {})
+    state = service.with_shared(service.initial, {})
     for event in events:
         state = service.evolve(state, event)
     return state

@@ -8,7 +8,7 @@ import pytest
 from chassis import clock
 from chassis.bus import Committed
 from chassis.decide import BatchResult, Snapshot
-from chassis.message import Change
+from chassis.message import VersionedState
 from order_svc.admission import ENOUGH, FORGOTTEN_AFTER_S, LET_IN, Admission
 from order_svc.domain import Cancelled, Confirmed, Pending
 from tests.support.records import an_order
@@ -43,7 +43,7 @@ def confirm(admission: Admission, time: Time, *took_s: float) -> None:
     for seconds in took_s:
         placed_at = time.now() - timedelta(seconds=seconds)
         order = replace(an_order(), placed_at=placed_at)
-        result.own[order.order_id] = row = Change(Pending(order=order), 1)
+        result.own[order.order_id] = row = VersionedState(Pending(order=order), 1)
         row.state, row.version = Confirmed(order=order), 2
     admission.committed(Committed([], result))
 
@@ -76,7 +76,7 @@ def test_a_cancelled_order_makes_room_as_well(time: Time) -> None:
     cancelled = Cancelled(
         order=order, reason="out_of_stock", refused_by="inventory", refunded_minor=0, fee_minor=0
     )
-    row = Change(Pending(order=order), 1)
+    row = VersionedState(Pending(order=order), 1)
     row.state, row.version = cancelled, 2
     event = Committed([], BatchResult(Snapshot(), own={order.order_id: row}))
     for _ in range(2):

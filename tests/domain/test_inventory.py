@@ -43,7 +43,7 @@ TEA: Final = Line(sku="TEA", quantity=1, unit_price_minor=500)
 
 
 def levels_after(*events: Any) -> Any:
-    return SERVICE.parted(folded(SERVICE, events))[1]
+    return SERVICE.split(folded(SERVICE, events))[1]
 
 
 def test_enough_stock_is_reserved() -> None:
@@ -250,15 +250,15 @@ def test_no_sequence_of_messages_loses_or_invents_a_piece(messages: Sequence[Any
     receipts = {"CUP": 0, "TEA": 0}
     for message in messages:
         own = reservations.get(key_of(message), SERVICE.initial)
-        named = SERVICE.references(own, message)
-        state = SERVICE.scoped(own, {sku: levels[sku] for sku in named if sku in levels})
+        named = SERVICE.shared_keys(own, message)
+        state = SERVICE.with_shared(own, {sku: levels[sku] for sku in named if sku in levels})
         answer = SERVICE.decide(state, message, IN_TIME)
         for event in answer.events if isinstance(answer, Decision) else ():
             state = SERVICE.evolve(state, event)
             if isinstance(event, StockReceived | StockWrittenOff):
                 sign = 1 if isinstance(event, StockReceived) else -1
                 receipts[event.sku] += sign * event.quantity
-        reservations[key_of(message)], changed = SERVICE.parted(state)
+        reservations[key_of(message)], changed = SERVICE.split(state)
         levels |= changed
         for level in levels.values():
             assert min(level.available, level.reserved, level.committed, level.shipped) >= 0

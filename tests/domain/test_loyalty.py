@@ -35,7 +35,7 @@ REINSTATED: Final = CustomerReinstated(customer_id="c-1", attempt=2)
 
 
 def customers_after(*events: Any) -> Any:
-    return SERVICE.parted(folded(SERVICE, events))[1]
+    return SERVICE.split(folded(SERVICE, events))[1]
 
 
 def test_a_shipment_earns_a_point_for_every_full_euro() -> None:
@@ -80,7 +80,7 @@ def test_points_beyond_what_is_counted_are_refused(points: int) -> None:
         replace(awarded(), points=POINTS_MAX)
     )
     full = replace(awarded(), order_id="o-2", points=POINTS_MAX)
-    state = SERVICE.scoped(INITIAL, customers_after(full))
+    state = SERVICE.with_shared(INITIAL, customers_after(full))
     assert SERVICE.decide(state, shipment_created(), an_order().placed_at) == publish(refused)
 
 

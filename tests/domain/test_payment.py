@@ -307,8 +307,12 @@ def test_a_person_may_say_what_became_of_a_charge() -> None:
 
 
 def test_a_charge_owed_since_before_it_had_a_deadline_has_none() -> None:
-    owed = b'{"order_id":"o-1","amount_minor":3000,"currency":"EUR","token":"tok_ok","attempt":1}'
-    assert TypeAdapter(Capture).validate_json(owed) == replace(CHARGE, deadline=NEVER)
+    outstanding_effects = (
+        b'{"order_id":"o-1","amount_minor":3000,"currency":"EUR","token":"tok_ok","attempt":1}'
+    )
+    assert TypeAdapter(Capture).validate_json(outstanding_effects) == replace(
+        CHARGE, deadline=NEVER
+    )
 
 
 def test_a_cancellation_before_the_stock_is_noted() -> None:

@@ -114,10 +114,10 @@ class Desk:
     async def ended(self, order: Order) -> Any:
         return await self.until(order, Captured, Declined, Refunded)
 
-    async def owed(self, order: Order) -> list[tuple[str, int]]:
+    async def outstanding_effects(self, order: Order) -> list[tuple[str, int]]:
         """Effects that wait, and how often each was asked."""
         found = await self.node.operations.whereabouts(order.order_id)
-        return [(effect.id, effect.tries) for effect in found.owed]
+        return [(effect.id, effect.tries) for effect in found.outstanding_effects]
 
     async def now_due(self, order: Order) -> None:
         await self.node.operations.expedite(order.order_id, "test")

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 
 import inventory_svc
 from chassis import clock, ids, migrations
-from chassis.message import Done, Message
+from chassis.message import Decided, Message
 from chassis.postgres.inspection import PostgresInspection
 from chassis.postgres.store import PostgresStore
 from inventory_svc.availability import Availability
@@ -80,7 +80,7 @@ async def _set(shop: Shop, sku: str, on_hand: int) -> None:
         traceparent=TRACE,
     )
     (outcome,) = await shop.opened.handle([message])
-    assert isinstance(outcome, Done)
+    assert isinstance(outcome, Decided)
 
 
 async def _cached(shop: Shop, sku: str) -> int | None:

@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 
 from chassis.errors import TransientError
-from chassis.message import Done
+from chassis.message import Decided
 from saga_cli.topology import Addresses
 from tests.integration.chassis_fixtures import Kind, on_postgres
 from tests.support.opened import Opened
@@ -79,7 +79,7 @@ async def test_a_batch_goes_well_in_new_sessions(
     await store.handle([kind.first(an_order())])  # so that its statements are prepared
     await _every_session(store, harm)
     (outcome,) = await _soon(lambda: store.handle([kind.first(an_order())]), 2)
-    assert isinstance(outcome, Done)
+    assert isinstance(outcome, Decided)
 
 
 @each_way
@@ -91,7 +91,7 @@ async def test_one_look_is_enough_to_replace_them_all(
     await _every_session(store, harm)
     await _soon(store.backlog, 2)
     (outcome,) = await _soon(lambda: store.handle([kind.first(an_order())]), 1 + (harm is _ended))
-    assert isinstance(outcome, Done)
+    assert isinstance(outcome, Decided)
 
 
 @each_way
@@ -125,7 +125,7 @@ async def test_a_session_that_cannot_write_is_not_taken_up(
             await store.handle([kind.first(an_order())])
         await admin.execute(f"{scope} RESET default_transaction_read_only")
         (outcome,) = await store.handle([kind.first(an_order())])
-        assert isinstance(outcome, Done)
+        assert isinstance(outcome, Decided)
     finally:
         await admin.execute(f"{scope} RESET default_transaction_read_only")
         await admin.close()

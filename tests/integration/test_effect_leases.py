@@ -60,7 +60,7 @@ async def test_no_more_are_leased_than_were_asked_for(store: PostgresStore, seen
     try:
         async with store.transaction() as connection:
             await seen(connection)
-        await store.aside.expire_connections()  # so that new ones are planned anew
+        await store.async_commit_pool.expire_connections()  # so that new ones are planned anew
         leased = [await store.due_effects(kinds, limit, 60) for limit in (1, 3, 50, 1)]
         assert [len(batch) for batch in leased] == [1, 3, 50, 1]
         ids = [effect.id for batch in leased for effect in batch]

@@ -15,7 +15,7 @@ import pytest
 
 from chassis import migrations
 from chassis.errors import TransientError
-from chassis.message import Done
+from chassis.message import Decided
 from chassis.postgres.inspection import PostgresInspection
 from chassis.postgres.store import PostgresStore
 from saga_cli.declared import migrations_of
@@ -114,7 +114,7 @@ async def test_a_store_goes_on_with_the_standby_that_was_promoted(
     pair: Pair, store: Opened
 ) -> None:
     first = an_order()
-    assert isinstance((await store.handle([_captured(first)]))[0], Done)
+    assert isinstance((await store.handle([_captured(first)]))[0], Decided)
     assert await store.lead()
     rows = await store.pending(10)
     await asyncio.to_thread(pair.fail_over)
@@ -128,7 +128,7 @@ async def test_a_store_goes_on_with_the_standby_that_was_promoted(
 
 
 async def _decides(store: Opened) -> bool:
-    return isinstance(await _outcome(store), Done)
+    return isinstance(await _outcome(store), Decided)
 
 
 async def _outcome(store: Opened) -> object:

@@ -12,7 +12,7 @@ from pydantic_core import from_json
 from redis.asyncio import Redis
 
 from chassis.decide import adapter_of
-from chassis.message import Change
+from chassis.message import VersionedState
 from chassis.service import Service
 from guarantees.declared import tables_of
 from guarantees.services import WITH_DATABASE
@@ -26,25 +26,25 @@ from tests.support.waiting import until
 Rows = dict[str, Any]
 
 
-def added_up(service: Service, published: list[Any]) -> tuple[dict[str, Change], Rows]:
+def added_up(service: Service, published: list[Any]) -> tuple[dict[str, VersionedState], Rows]:
     """Own states by order, and the rows that orders share; a repeat of a publish adds nothing."""
-    own: dict[str, Change] = {}
+    own: dict[str, VersionedState] = {}
     shared: Rows = {}
     seen = set()
     for envelope in published:
         if envelope.id in seen:
             continue
         seen.add(envelope.id)
-        row = own.get(envelope.subject, Change(service.initial, 0))
-        state = service.evolve(service.scoped(row.state, shared), envelope.event)
-        after, changed = service.parted(state)
+        row = own.get(envelope.subject, VersionedState(service.initial, 0))
+        state = service.evolve(service.with_shared(row.state, shared), envelope.event)
+        after, changed = service.split(state)
         shared = {**shared, **changed}
         if BY_EVENT[type(envelope.event)].subject in {"order", "order_id"}:
-            own[envelope.subject] = Change(after, max(row.version, envelope.sequence))
+            own[envelope.subject] = VersionedState(after, max(row.version, envelope.sequence))
     return own, shared
 
 
-def as_rows(own: dict[str, Change], shared: Rows) -> tuple[Rows, Rows]:
+def as_rows(own: dict[str, VersionedState], shared: Rows) -> tuple[Rows, Rows]:
     states = {
         key: (row.version, type(row.state).__name__, _detail(row.state)) for key, row in own.items()
     }

@@ -8,7 +8,7 @@ import pytest
 
 from chassis import ids
 from chassis.decide import published_by
-from chassis.message import Done, Repeated
+from chassis.message import Decided, Duplicate
 from inventory_svc.messages import ReceiveStock
 from shared_events.decision import impossible
 from shipping_svc.domain import Booking
@@ -64,7 +64,7 @@ async def test_who_waits_for_a_row_that_orders_share_decides_once(
             second.handle([command(sku, ReceiveStock(sku=sku, quantity=3))])
         )
         await waits(second, other)
-    assert isinstance((await other)[0], Done)
+    assert isinstance((await other)[0], Decided)
     assert len(decided) == 1
     assert (await shared_row(first, sku)).available == 5 + is_there
     for store in (first, second):
@@ -88,6 +88,6 @@ async def test_an_outcome_that_comes_again_is_a_repeat_also_where_the_rules_refu
 
     store = await kind.connect(replace(kind.service, decide=once))
     await store.handle([message])
-    assert isinstance((await store.handle([booked]))[0], Done)
-    assert await store.handle([booked]) == [Repeated()]
+    assert isinstance((await store.handle([booked]))[0], Decided)
+    assert await store.handle([booked]) == [Duplicate()]
     await store.close()

@@ -9,7 +9,7 @@ import pytest
 
 from chassis import clock, ids
 from chassis.decide import published_by
-from chassis.message import Claim, Done, Message, Parked, Repeated
+from chassis.message import Claim, Decided, Duplicate, Message, Parked
 from chassis.postgres.unit import PostgresUnit
 from chassis.recent_outbox import RecentOutboxRows
 from chassis.records import unreadable
@@ -143,7 +143,7 @@ async def test_what_another_decided_meanwhile_counts(two: Two) -> None:
     await first.handle([placed(order)])
     await second.handle([declined(order)])
     (outcome,) = await first.handle([confirmed(order)])
-    assert isinstance(outcome, Done)
+    assert isinstance(outcome, Decided)
     assert outcome.events == ()
     level = await shared_row(first, sku)
     assert (level.available, level.reserved, level.committed) == (3, 0, 0)
@@ -157,7 +157,7 @@ async def test_nothing_is_decided_by_a_state_that_is_no_more(two: Two) -> None:
     await first.handle([placed(order)])
     await second.handle([confirmed(order)])
     (outcome,) = await first.handle([declined(order)])
-    assert isinstance(outcome, Done)
+    assert isinstance(outcome, Decided)
     (event,) = outcome.events
     assert event.lines == order.lines
     assert (await shared_row(first, sku)).available == 3
@@ -237,7 +237,7 @@ async def test_a_message_that_another_has_handled_is_a_repeat(two: Two) -> None:
     sku = await stocked(first, 1)
     message = placed(wanting(sku))
     await second.handle([message])
-    assert await first.handle([message, message]) == [Repeated(), Repeated()]
+    assert await first.handle([message, message]) == [Duplicate(), Duplicate()]
     assert await outbox(first, message.key) == [(message.key, "stock.reserved.v1")]
 
 

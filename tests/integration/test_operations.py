@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pydantic_core import from_json
 
-from chassis.message import Done, Message, OperatorAction, Parked, Record
+from chassis.message import Decided, Message, OperatorAction, Parked, Record
 from chassis.records import message_of, unreadable
 from chassis.redrive import Redriven
 from shared_events.decision import Decision
@@ -128,9 +128,9 @@ async def test_a_dry_run_says_what_would_be_published_and_changes_nothing(
     outbox = await parking.outbox()
     done = await parking.repaired.redrive(parking.key, "ann", dry_run=True)
     assert [(r.id, type(r.outcome), r.published) for r in done] == [
-        (letters[0].id, Done, PUBLISHED[kind.service.name]),
-        (letters[1].id, Done, ()),
-        (letters[2].id, Done, ()),
+        (letters[0].id, Decided, PUBLISHED[kind.service.name]),
+        (letters[1].id, Decided, ()),
+        (letters[2].id, Decided, ()),
     ]
     failed = await parking.broken.redrive(parking.key, "ann", dry_run=True)
     assert failed == [Redriven(letters[0].id, Parked(BUG))]
@@ -209,7 +209,7 @@ async def test_whereabouts_tell_the_state_and_what_waits(parking: Parking, kind:
     assert (found.state, found.outbox_rows, found.parked) == (STATE[kind.service.name], 4, ())
     nobody = await parking.repaired.inspection.whereabouts("nobody")
     assert (nobody.state, nobody.outbox_rows, nobody.parked) == ("Absent", 0, ())
-    assert nobody.owed == ()
+    assert nobody.outstanding_effects == ()
 
 
 async def test_keys_are_told_the_longest_parked_first(kind: Kind) -> None:

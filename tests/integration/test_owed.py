@@ -10,7 +10,7 @@ import pytest
 from chassis import ids
 from chassis.effects import REFUSED_S
 from chassis.errors import TransientError
-from chassis.message import HANDED_S, REFUSED, Done, Message, PendingEffect
+from chassis.message import FIRST_LEASE_S, REFUSED, Decided, Message, PendingEffect
 from order_svc.messages import CancelOrder, CartLine, DeadlinePassed, PlaceOrder, PriceProduct
 from order_svc.service import SERVICE
 from order_svc.store import ORDERS, PRODUCTS
@@ -68,7 +68,7 @@ async def place(store: Opened, patience: timedelta) -> str:
     )
     await store.handle([command(sku, price)])
     (outcome,) = await store.handle([command(order_id, order)])
-    assert isinstance(outcome, Done), outcome
+    assert isinstance(outcome, Decided), outcome
     return order_id
 
 
@@ -77,14 +77,14 @@ async def leased(store: Opened, key: str, lease_s: float = 60) -> list[PendingEf
     return [effect for effect in found if effect.key == key]
 
 
-async def owed(kind: Kind, store: Opened, key: str) -> tuple[PendingEffect, ...]:
-    return (await store.inspection.whereabouts(key)).owed
+async def outstanding_effects(kind: Kind, store: Opened, key: str) -> tuple[PendingEffect, ...]:
+    return (await store.inspection.whereabouts(key)).outstanding_effects
 
 
 async def test_a_timer_is_not_due_before_its_time(kind: Kind, store: Opened) -> None:
     order_id = await place(store, timedelta(hours=1))
     assert await leased(store, order_id) == []
-    (timer,) = await owed(kind, store, order_id)
+    (timer,) = await outstanding_effects(kind, store, order_id)
     assert timer.due_at is not None
     assert abs(timer.due_at - datetime.now(UTC) - timedelta(hours=1)) < timedelta(minutes=1)
 
@@ -127,7 +127,7 @@ async def test_what_a_provider_refuses_as_it_stands_is_counted_and_not_due(payme
     assert (await store.backlog())["effects_needing_attention"] == before
     await store.postpone(effect, REFUSED_S, f"{REFUSED}no amount of ISK")
     assert (await store.backlog())["effects_needing_attention"] == before + 1
-    (kept,) = await owed(payment, store, order.order_id)
+    (kept,) = await outstanding_effects(payment, store, order.order_id)
     assert kept.needs_attention
     assert await store.inspection.expedite(order.order_id, "ops") == 1
     await store.close()
@@ -155,7 +155,7 @@ async def test_what_is_postponed_keeps_its_error_and_comes_later(kind: Kind, sto
     (timer,) = await leased(store, order_id, lease_s=0)
     await store.postpone(timer, 3600, "the provider is away")
     assert await leased(store, order_id) == []
-    (waiting,) = await owed(kind, store, order_id)
+    (waiting,) = await outstanding_effects(kind, store, order_id)
     assert waiting.last_error == "the provider is away"
 
 
@@ -167,7 +167,7 @@ async def test_a_settled_order_needs_its_timer_no_more(
     award = PointsAwarded(order_id=order_id, customer_id="alice", points=1)
     cancel = command(order_id, CancelOrder(order_id=order_id))
     await store.handle([a_message(award) if ends == "confirmed" else cancel])
-    assert await owed(kind, store, order_id) == ()
+    assert await outstanding_effects(kind, store, order_id) == ()
 
 
 async def test_the_outcome_of_a_timer_is_decided_once(kind: Kind, store: Opened) -> None:
@@ -182,10 +182,10 @@ async def test_the_outcome_of_a_timer_is_decided_once(kind: Kind, store: Opened)
         effect_id=timer.id,
     )
     first, second = [(await store.handle([outcome]))[0] for _ in range(2)]
-    assert isinstance(first, Done)
+    assert isinstance(first, Decided)
     assert [event.reason for event in first.events] == ["deadline_exceeded"]
     assert type(second).__name__ == "Repeated"
-    assert await owed(kind, store, order_id) == ()
+    assert await outstanding_effects(kind, store, order_id) == ()
 
 
 async def test_two_writers_of_one_price_do_not_publish_one_revision_twice(
@@ -201,7 +201,7 @@ async def test_two_writers_of_one_price_do_not_publish_one_revision_twice(
                 (outcome,) = await store.handle([message])
             except TransientError:
                 continue
-            assert isinstance(outcome, Done)
+            assert isinstance(outcome, Decided)
             return int(outcome.events[0].attempt)
 
     revisions = await asyncio.gather(*(write(price) for price in prices))
@@ -232,11 +232,11 @@ async def test_who_leads_the_relay_owes_what_it_takes_with_a_first_lease(
     if leases:
         assert await store.lead()
     await store.handle([a_message(StockReserved(order=order))])
-    (effect,) = await owed(payment, store, order.order_id)
+    (effect,) = await outstanding_effects(payment, store, order.order_id)
     assert [e.tries for e in told] == [effect.tries] == [leases]
     assert effect.due_at is not None
     wait_s = (effect.due_at - datetime.now(UTC)).total_seconds()
-    assert (wait_s > HANDED_S / 2) == bool(leases)
+    assert (wait_s > FIRST_LEASE_S / 2) == bool(leases)
     found = await due(store, ("Capture",), 10_000, 60)
     assert (order.order_id in {e.key for e in found}) != bool(leases)
     await store.close()
@@ -260,5 +260,5 @@ async def test_what_is_owed_and_done_with_in_one_batch_is_owed_no_more(
     )
     cancel = CancelOrder(order_id=order_id)
     outcomes = await store.handle([command(order_id, order), command(order_id, cancel)])
-    assert [type(outcome) for outcome in outcomes] == [Done, Done]
-    assert await owed(kind, store, order_id) == ()
+    assert [type(outcome) for outcome in outcomes] == [Decided, Decided]
+    assert await outstanding_effects(kind, store, order_id) == ()

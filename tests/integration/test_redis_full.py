@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from chassis import kafka
 from chassis.errors import TransientError
-from chassis.message import Done, Message
+from chassis.message import Decided, Message
 from chassis.records import unreadable
 from chassis.redis.inspection import RedisInspection
 from chassis.redis.store import RedisStore
@@ -112,7 +112,7 @@ async def test_what_finds_no_memory_is_left_undone_and_done_when_there_is_some_a
 
     await redis.config_set("maxmemory", 0)
     outcomes = await store.handle(batch)
-    assert all(isinstance(outcome, Done) for outcome in outcomes)
+    assert all(isinstance(outcome, Decided) for outcome in outcomes)
     assert await _done(redis) == (whole + 1) * BATCH
 
 

@@ -95,7 +95,7 @@ async def test_effects_are_owed_leased_postponed_and_finished(db: Any, service: 
     assert (now_leased.tries, now_leased.last_error) == (2, "TimeoutError()")
     assert now_leased.owed_since is not None
     await db.execute(old.FINISH_EFFECTS, effect[0])
-    assert await db.fetch(sql.OWED_OF, KEY) == []
+    assert await db.fetch(sql.EFFECTS_OF, KEY) == []
 
 
 @each_database

@@ -11,7 +11,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.protocol.admin import CreateAclsRequest, DeleteAclsRequest
 
 from chassis import kafka
-from chassis.message import BATCH_BYTES, Done, OutboxRow, Parked, Record, size_of
+from chassis.message import BATCH_BYTES, Decided, OutboxRow, Parked, Record, size_of
 from chassis.records import unreadable
 from chassis.relay import Relay
 from saga_cli.log.reader import records
@@ -88,7 +88,7 @@ async def test_an_event_too_large_is_parked_and_others_flow(servers: Servers, ki
         outcomes = await store.handle([kind.first(huge), kind.first(good)])
         assert isinstance(outcomes[0], Parked), outcomes[0]
         assert "larger than" in outcomes[0].reason
-        assert isinstance(outcomes[1], Done)
+        assert isinstance(outcomes[1], Decided)
         relay.wake.set()
         await until_async(lambda: outbox_is_empty(store), what="an empty outbox")
         assert relay.failing == ""

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from chassis.errors import TransientError
-from chassis.message import Done, Message, Parked, Record, Repeated
+from chassis.message import Decided, Duplicate, Message, Parked, Record
 from chassis.records import unreadable
 from tests.integration.chassis_fixtures import OFFSETS, Kind, kind_of
 from tests.support.opened import Opened
@@ -44,9 +44,9 @@ async def test_a_message_that_comes_again_changes_nothing(kind: Kind, store: Ope
     order = an_order()
     message = kind.first(order)
     first, second = await store.handle([message, _later(message)])
-    assert isinstance(first, Done)
-    assert second == Repeated()
-    assert await store.handle([_later(message)]) == [Repeated()]
+    assert isinstance(first, Decided)
+    assert second == Duplicate()
+    assert await store.handle([_later(message)]) == [Duplicate()]
     assert await _outbox(store, order.order_id) == [order.order_id]
 
 
@@ -73,7 +73,7 @@ async def test_what_was_acknowledged_is_kept_for_a_time_in_its_order(
     assert await _outbox(store, *keys) == keys
     rows = await store.pending(100_000)
     await store.acknowledge([id_ for id_, row in rows if row.key in keys])
-    await store.tend()
+    await store.rotate_partitions()
     assert await store.keeps_any()
     assert await _published(store, *keys) == keys
     kept = {row.key: row async for rows in store.kept() for row in rows}
@@ -125,7 +125,7 @@ async def test_a_failing_message_holds_up_its_key_alone_and_is_redriven_in_order
     outcomes = await broken.handle([first, *(kind.first(order) for order in good)])
     assert isinstance(outcomes[0], Parked)
     assert "ZeroDivisionError" in outcomes[0].reason
-    assert all(isinstance(outcome, Done) for outcome in outcomes[1:])
+    assert all(isinstance(outcome, Decided) for outcome in outcomes[1:])
     await broken.close()
 
     repaired = await kind.connect(kind.service)
@@ -135,7 +135,7 @@ async def test_a_failing_message_holds_up_its_key_alone_and_is_redriven_in_order
     assert poisoned.order_id in await operations.parked_keys()
     assert await _outbox(repaired, poisoned.order_id) == []
     redriven = await repaired.redrive(poisoned.order_id, "test")
-    assert [type(r.outcome) for r in redriven] == [Done, Done]
+    assert [type(r.outcome) for r in redriven] == [Decided, Decided]
     assert await _outbox(repaired, poisoned.order_id) == [poisoned.order_id]
     assert poisoned.order_id not in await operations.parked_keys()
     await repaired.close()
@@ -154,7 +154,7 @@ async def test_bytes_that_are_no_event_are_kept_under_their_key(kind: Kind, stor
         (("ce_type", b"\x00\xfe"),),
     )
     outcomes = await store.handle([message, unreadable(record, "malformed: \0 no type")])
-    assert isinstance(outcomes[0], Done)
+    assert isinstance(outcomes[0], Decided)
     operations = store.inspection
     assert bad.order_id in await operations.parked_keys()
     while not await store.lead():

@@ -86,7 +86,7 @@ async def test_one_order_that_always_fails_holds_up_no_other(payment: Desk) -> N
 
         async def asked_six_times() -> bool:
             await payment.now_due(stuck)
-            return (await payment.owed(stuck))[0][1] >= 6
+            return (await payment.outstanding_effects(stuck))[0][1] >= 6
 
         await until_async(asked_six_times, 30, "a sixth attempt")
         others = [await payment.reserved() for _ in range(10)]

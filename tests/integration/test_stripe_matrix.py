@@ -61,7 +61,7 @@ async def test_a_capture_ends_as_the_ledger_says(
         state = await payment.ended(order)
     assert isinstance(state, Captured)
     assert payment.moved(order) == ([order.total_minor], [])
-    assert await payment.owed(order) == []
+    assert await payment.outstanding_effects(order) == []
 
 
 @every_fault
@@ -157,11 +157,11 @@ async def test_a_webhook_before_the_answer_is_decided_and_the_answer_changes_not
         await payment.cancelled(order)
     payment.fake.script = {step: [StripeFault("reset", effect=True)]}
     await asked_once(payment, step)
-    assert [tries for _, tries in await payment.owed(order)] == [1]
+    assert [tries for _, tries in await payment.outstanding_effects(order)] == [1]
     async with payment.working(effects=False):
         assert await told_thrice(payment, order, step) == ["decided", "repeated", "repeated"]
     assert isinstance(await payment.state(order), Captured if step == "capture" else Refunded)
-    assert await payment.owed(order) == []
+    assert await payment.outstanding_effects(order) == []
     assert_agreed(payment, order, step, await payment.published(order))
 
 
@@ -192,7 +192,9 @@ async def test_a_refund_that_a_bank_refuses_is_asked_for_again_and_comes_through
                 "REFUNDING", refusals, 39,
             )  # fmt: skip
             assert shown["last_refusal"] == "expired_or_canceled_card"
-            assert await payment.owed(order) == [(f"{order.order_id}:refund:{refusals + 1}", 0)]
+            assert await payment.outstanding_effects(order) == [
+                (f"{order.order_id}:refund:{refusals + 1}", 0)
+            ]
             await payment.now_due(order)
         state = await payment.until(order, Refunded)
     assert state.settled_by == "provider"

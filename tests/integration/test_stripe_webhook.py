@@ -160,7 +160,7 @@ async def test_a_declined_card_may_be_told_of_first(payment: Desk) -> None:
     async with payment.working(effects=False):
         assert (await payment.tell(event)).json() == {"status": "decided"}
     assert await payment.state(order) == Declined(reason="insufficient_funds")
-    assert await payment.owed(order) == []
+    assert await payment.outstanding_effects(order) == []
 
 
 async def test_money_that_comes_back_after_it_was_refunded_is_an_error_in_the_log(

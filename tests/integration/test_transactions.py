@@ -12,13 +12,13 @@ from chassis.decide import published_by
 from chassis.errors import TransientError
 from chassis.message import (
     Claim,
-    Done,
-    KeyReused,
+    Decided,
+    Duplicate,
+    IdempotencyConflict,
     Message,
     Outcome,
     Parked,
     PendingEffect,
-    Repeated,
 )
 from chassis.recent_outbox import RecentOutboxRows
 from chassis.service import Service
@@ -103,7 +103,7 @@ async def test_a_second_delivery_waits_for_the_end_of_the_first(
             again = asyncio.create_task(second.handle([message]))
             await waits(second, again)
         (outcome,) = await again
-        assert isinstance(outcome, Done if rolled_back else Repeated)
+        assert isinstance(outcome, Decided if rolled_back else Duplicate)
         assert len(await outbox(first, message.key)) == 1
 
 
@@ -117,7 +117,7 @@ async def test_a_message_does_not_overtake_one_of_its_key_that_another_has_just_
     async with held(broken, first):
         both = asyncio.create_task(other.handle([first, then]))
         await waits(other, both)
-    assert await both == [Repeated(), Parked("waits behind a parked message of its key")]
+    assert await both == [Duplicate(), Parked("waits behind a parked message of its key")]
     await broken.close()
     await other.close()
 
@@ -132,10 +132,10 @@ async def test_what_is_not_committed_does_not_show_and_a_rollback_leaves_nothing
             assert (await seen.whereabouts(message.key)).state == "Absent"
             assert await outbox(second, message.key) == []
         found = await seen.whereabouts(message.key)
-        assert (found.state, found.outbox_rows, found.owed) == ("Absent", 0, ())
-        assert isinstance((await first.handle([message]))[0], Done)
+        assert (found.state, found.outbox_rows, found.outstanding_effects) == ("Absent", 0, ())
+        assert isinstance((await first.handle([message]))[0], Decided)
         found = await seen.whereabouts(message.key)
-        assert (found.state, found.outbox_rows, len(found.owed)) == ("Booking", 1, 1)
+        assert (found.state, found.outbox_rows, len(found.outstanding_effects)) == ("Booking", 1, 1)
 
 
 async def test_of_two_first_messages_of_an_order_the_second_starts_over(kind: Kind) -> None:
@@ -146,7 +146,7 @@ async def test_of_two_first_messages_of_an_order_the_second_starts_over(kind: Ki
             other = asyncio.create_task(second.handle([cancel]))
             await waits(second, other)
         outcome = (await other)[0]
-        assert isinstance(outcome, Done)
+        assert isinstance(outcome, Decided)
         assert outcome.events == ()
         assert await outbox(first, order.order_id) == [
             (order.order_id, "shipment.booking_requested.v1")
@@ -214,12 +214,14 @@ async def test_an_idempotency_key_that_two_use_at_once_is_answered_once(
             waiter = asyncio.create_task(second.handle([other]))
             await waits(second, waiter)
         if rolled_back:
-            assert isinstance((await waiter)[0], Done)
+            assert isinstance((await waiter)[0], Decided)
         else:
-            assert (await waiter)[0] == Repeated(one.key.encode())
+            assert (await waiter)[0] == Duplicate(one.key.encode())
         winner = other if rolled_back else one
-        assert await second.handle([other]) == [Repeated(winner.key.encode())]
-        assert await second.handle([placing(replace(claim, fingerprint=b"?"))]) == [KeyReused()]
+        assert await second.handle([other]) == [Duplicate(winner.key.encode())]
+        assert await second.handle([placing(replace(claim, fingerprint=b"?"))]) == [
+            IdempotencyConflict()
+        ]
         assert len(await outbox(first, one.key, other.key)) == 1
 
 
@@ -269,7 +271,7 @@ async def test_the_first_writers_of_a_shared_row_come_one_after_the_other(stock:
         async with held(first, receipts[0]):
             other = asyncio.create_task(second.handle([receipts[1]]))
             await waits(second, other)
-        assert isinstance((await other)[0], Done)
+        assert isinstance((await other)[0], Decided)
         assert (await shared_row(first, sku)).available == 10
 
 
@@ -330,13 +332,13 @@ async def test_who_postpones_a_finished_effect_does_not_bring_it_back(kind: Kind
             late = asyncio.create_task(second.postpone(effect, 0, "no answer"))
             await waits(second, late)
         await late
-        assert (await first.inspection.whereabouts(message.key)).owed == ()
+        assert (await first.inspection.whereabouts(message.key)).outstanding_effects == ()
         assert await leased(first, message.key, 60) == []
 
 
-def owing(kind: Kind, *owed: Any) -> Service:
+def owing(kind: Kind, *outstanding_effects: Any) -> Service:
     """The service with rules that owe these, whatever they are told."""
-    return replace(kind.service, decide=lambda *_: Decision(effects=owed))
+    return replace(kind.service, decide=lambda *_: Decision(effects=outstanding_effects))
 
 
 async def test_what_is_owed_already_keeps_its_time(kind: Kind) -> None:
@@ -347,7 +349,7 @@ async def test_what_is_owed_already_keeps_its_time(kind: Kind) -> None:
     (effect,) = [e for e in found if e.key == message.key]
     await store.postpone(effect, 3600, "no answer")
     await store.handle([replace(message, id=ids.derived_id(ids.new_id()))])
-    (later,) = (await store.inspection.whereabouts(message.key)).owed
+    (later,) = (await store.inspection.whereabouts(message.key)).outstanding_effects
     assert (later.tries, later.last_error) == (1, "no answer")
     assert later.due_at is not None
     assert later.due_at > datetime.now(UTC) + timedelta(minutes=30)
@@ -356,16 +358,19 @@ async def test_what_is_owed_already_keeps_its_time(kind: Kind) -> None:
 
 async def test_the_longest_due_come_first_whatever_their_kind(kind: Kind) -> None:
     message, now = kind.first(an_order()), datetime.now(UTC)
-    owed = (
+    outstanding_effects = (
         HandOver(order_id=message.key, carrier_ref="C"),
         CancelBooking(order_id=message.key, carrier_ref="C"),
         DispatchDue(order_id=message.key),
     )
-    dated = [Later(now - timedelta(days=n), what) for n, what in zip((2, 3, 1), owed, strict=True)]
+    dated = [
+        Later(now - timedelta(days=n), what)
+        for n, what in zip((2, 3, 1), outstanding_effects, strict=True)
+    ]
     store = await kind.connect(owing(kind, *dated))
     await store.handle([message])
-    kinds = tuple(type(what).__name__ for what in owed)
-    leased = [await due(store, kinds, 1, 3600) for _ in owed]
+    kinds = tuple(type(what).__name__ for what in outstanding_effects)
+    leased = [await due(store, kinds, 1, 3600) for _ in outstanding_effects]
     assert [effect.kind for (effect,) in leased] == ["CancelBooking", "HandOver", "DispatchDue"]
     assert {effect.key for (effect,) in leased} == {message.key}
     await store.close()

@@ -11,7 +11,7 @@ import pytest
 
 from chassis import clock, ids
 from chassis.errors import StoreLostError, TransientError
-from chassis.message import Done, Message, Parked
+from chassis.message import Decided, Message, Parked
 from chassis.records import unreadable
 from chassis.redis import guarded, inspection, outbox, rebuild, rollback, script, store
 from chassis.service import Service
@@ -108,7 +108,7 @@ async def _decide(loyalty: Loyalty, opened: Opened) -> None:
     ]
     pairs = zip((opened, other), both, strict=True)
     answers = await asyncio.gather(*(each.handle([message]) for each, message in pairs))
-    assert [type(outcome) for (outcome,) in answers] == [Done, Done]
+    assert [type(outcome) for (outcome,) in answers] == [Decided, Decided]
     loyalty.redis.request = None
     bad = replace(first.record, key=b"o-7", offset=12, value=b"{")
     batch = [
@@ -117,7 +117,7 @@ async def _decide(loyalty: Loyalty, opened: Opened) -> None:
         unreadable(bad, "malformed"),
         a_message(OrderCancellationRequested(order_id="o-5", reason="customer"), 13),
     ]
-    assert [type(x) for x in await opened.handle(batch)] == [Done, Done, Parked, Done]
+    assert [type(x) for x in await opened.handle(batch)] == [Decided, Decided, Parked, Decided]
 
 
 async def _repair(loyalty: Loyalty, opened: Opened) -> None:
@@ -166,7 +166,7 @@ async def _relay(loyalty: Loyalty, opened: Opened, time: VirtualTime) -> None:
     await opened.refuse({first: "still too large"})
     assert await operations.drop(first, "ann", "never")
     await opened.acknowledge([id_ for id_, _ in others])
-    await opened.tend()
+    await opened.rotate_partitions()
     await other.resign()
     await opened.resign()
 

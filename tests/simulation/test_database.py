@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from chassis.errors import TransientError
-from chassis.message import Done, Message, PendingEffect, Repeated
+from chassis.message import Decided, Duplicate, Message, PendingEffect
 from shipping_svc.service import SERVICE
 from simulation import database as databases
 from simulation.database import Database, Transaction
@@ -81,7 +81,7 @@ async def test_a_statement_that_fails_leaves_nothing(
     with pytest.raises(TransientError):
         await stores[0].handle([message])
     assert is_empty(database)
-    assert isinstance((await stores[0].handle([message]))[0], Done)
+    assert isinstance((await stores[0].handle([message]))[0], Decided)
 
 
 @pytest.mark.parametrize("name", STATEMENTS)
@@ -105,7 +105,7 @@ async def test_a_lost_reply_is_a_failure_although_all_is_there(
     with pytest.raises(TransientError):
         await stores[0].handle([message])
     assert len(database.outbox) == 1
-    assert await stores[0].handle([message]) == [Repeated()]
+    assert await stores[0].handle([message]) == [Duplicate()]
 
 
 async def test_what_is_committed_shows_before_its_reply_comes(
@@ -117,10 +117,10 @@ async def test_what_is_committed_shows_before_its_reply_comes(
     first = asyncio.create_task(stores[0].handle([message]))
     await settled()
     async with asyncio.timeout(5):
-        assert await stores[1].handle([message]) == [Repeated()]
+        assert await stores[1].handle([message]) == [Duplicate()]
     assert not first.done()
     gate.set()
-    assert isinstance((await first)[0], Done)
+    assert isinstance((await first)[0], Decided)
 
 
 @pytest.mark.parametrize("name", STATEMENTS)
@@ -138,7 +138,7 @@ async def test_a_crashed_process_lets_others_go_on_and_never_does_itself(
     await settled()
     database.crashed(dying.store)
     gate.set()
-    assert isinstance((await waiting)[0], Done)
+    assert isinstance((await waiting)[0], Decided)
     assert await other.lead()
     late = asyncio.create_task(dying.pending(1))
     await settled()
@@ -169,7 +169,7 @@ async def test_a_restart_ends_what_is_open_and_the_right_to_relay(
     with pytest.raises(TransientError):
         await store.pending(1)
     assert not await store.lead()
-    assert isinstance((await store.handle([message]))[0], Done)
+    assert isinstance((await store.handle([message]))[0], Decided)
 
 
 async def test_two_that_wait_for_each_other_are_told(

@@ -10,7 +10,7 @@ from chassis import clock, ids
 from chassis.decide import WAITS
 from chassis.errors import ConcurrentChangeError, TransientError
 from chassis.handle import CONFLICTS_MAX
-from chassis.message import Done, Message, Parked, Repeated
+from chassis.message import Decided, Duplicate, Message, Parked
 from chassis.records import unreadable
 from loyalty_svc.domain import POINTS_MAX
 from loyalty_svc.messages import SetStanding
@@ -52,7 +52,7 @@ async def test_what_is_malformed_is_parked_though_a_later_record_came_with_it(
     outcomes = await store.handle(
         [_created("o-1", 1), unreadable(bad, "malformed"), _created("o-3", 3)]
     )
-    assert [type(outcome) for outcome in outcomes] == [Done, Parked, Done]
+    assert [type(outcome) for outcome in outcomes] == [Decided, Parked, Decided]
     assert await store.inspection.parked_keys() == ["o-2"]
     assert _statuses(loyalty) == {"o-1": b"Awarded", "o-3": b"Awarded"}
 
@@ -74,11 +74,11 @@ async def test_after_a_conflict_the_message_is_decided_anew(loyalty: Loyalty) ->
     seen: list[dict[str, bytes]] = []
     loyalty.redis.reply = get_in_between
     batch = [_cancelled("o-1", 2), _cancelled("o-2", 3)]
-    assert [type(outcome) for outcome in await store.handle(batch)] == [Done, Done]
+    assert [type(outcome) for outcome in await store.handle(batch)] == [Decided, Decided]
     assert seen == [{"o-1": b"Awarded"}] * len(seen)
     assert len(seen) == 4, "a script that conflicts, two reads, and the script that does not"
     assert _statuses(loyalty) == {"o-1": b"Deducted", "o-2": b"Noted"}
-    assert await store.handle(batch) == [Repeated(), Repeated()]
+    assert await store.handle(batch) == [Duplicate(), Duplicate()]
 
 
 async def test_who_is_always_too_late_gives_up_with_nothing_changed(loyalty: Loyalty) -> None:
@@ -99,7 +99,7 @@ async def test_who_is_always_too_late_gives_up_with_nothing_changed(loyalty: Loy
     assert _statuses(loyalty) == {}
     assert books(loyalty.redis)[b"loyalty:customer:alice"][0] == 0
     await other.handle([_standing(suspended=False, n=next(standings))])
-    assert [type(outcome) for outcome in await store.handle([_created("o-1", 1)])] == [Done]
+    assert [type(outcome) for outcome in await store.handle([_created("o-1", 1)])] == [Decided]
     assert _statuses(loyalty) == {"o-1": b"Awarded"}
 
 
@@ -150,7 +150,7 @@ async def test_a_batch_whose_script_failed_is_run_again_as_a_whole(
     loyalty.redis.on_call = None
     assert _statuses(loyalty) == {}
     outcomes = await store.handle(batch)
-    assert [type(outcome) for outcome in outcomes] == [Done] * 3
+    assert [type(outcome) for outcome in outcomes] == [Decided] * 3
     assert _statuses(loyalty) == dict.fromkeys(("o-0", "o-1", "o-2"), b"Awarded")
 
 
@@ -165,7 +165,7 @@ async def test_what_a_script_refuses_is_parked_with_what_follows_of_its_key(
     before = books(loyalty.redis)
     batch = [_cancelled("o-1", 2), _refused_again("o-1", 3), _cancelled("o-2", 4)]
     outcomes = await store.handle(batch)
-    assert [type(outcome) for outcome in outcomes] == [Parked, Parked, Done]
+    assert [type(outcome) for outcome in outcomes] == [Parked, Parked, Decided]
     letters = await store.inspection.dead_letters("o-1")
     assert [letter.record.offset for letter in letters] == [2, 3]
     assert "can not hold" in letters[0].first_reason
@@ -204,12 +204,12 @@ async def test_what_can_not_be_read_is_parked_and_redriven_when_it_is_mended(
     outcomes = await store.handle(
         [_cancelled("o-2", 2), _cancelled("o-1", 3), _cancelled("o-3", 4)]
     )
-    assert [type(outcome) for outcome in outcomes] == [Done, Parked, Done]
+    assert [type(outcome) for outcome in outcomes] == [Decided, Parked, Decided]
     tried = await store.redrive("o-1", "ops")
     assert [type(each.outcome) for each in tried] == [Parked]
     assert [x.attempts for x in await store.inspection.dead_letters("o-1")] == [2]
     held.pop(field.encode()) if was is None else held.update({field.encode(): was})
-    assert [type(each.outcome) for each in await store.redrive("o-1", "ops")] == [Done]
+    assert [type(each.outcome) for each in await store.redrive("o-1", "ops")] == [Decided]
     assert _statuses(loyalty)["o-1"] == b"Deducted"
 
 
@@ -219,7 +219,7 @@ async def test_nobody_is_awarded_points_beyond_what_is_counted(loyalty: Loyalty)
     held = loyalty.redis.data.values[b"loyalty:customer:alice"]
     held[b"points"] = b"%d" % POINTS_MAX
     (outcome,) = await store.handle([_created("o-2", 2)])
-    assert isinstance(outcome, Done)
+    assert isinstance(outcome, Decided)
     assert _statuses(loyalty) == {"o-1": b"Awarded", "o-2": b"Rejected"}
     assert held[b"points"] == b"%d" % POINTS_MAX
 
@@ -278,7 +278,7 @@ async def test_a_redrive_sees_what_happened_since_it_looked(loyalty: Loyalty, be
     by = [(action.by, action.action) for _, action in await store.inspection.actions("o-1")]
     match between:
         case "another parks":
-            assert [type(each.outcome) for each in done] == [Done, Parked]
+            assert [type(each.outcome) for each in done] == [Decided, Parked]
             assert (by, _statuses(loyalty)) == ([("ann", "redrive")], {"o-1": b"Awarded"})
             assert await store.inspection.discard("o-1", "ann", "no event")
         case "another discards":
@@ -336,7 +336,7 @@ async def test_bytes_that_two_park_at_once_are_kept_once(loyalty: Loyalty) -> No
             assert await other.handle([bad]) == [Parked("malformed")]
 
     loyalty.redis.reply = get_in_between
-    assert await store.handle([bad]) == [Repeated()]
+    assert await store.handle([bad]) == [Duplicate()]
     assert [x.record.offset for x in await store.inspection.dead_letters("o-1")] == [0, 1]
 
 

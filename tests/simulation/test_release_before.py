@@ -13,7 +13,7 @@ import pytest
 
 from chassis import clock, ids
 from chassis.decide import WAITS, BatchResult, Snapshot, decide_batch
-from chassis.message import Change, Done, Message, OperatorAction, Parked, Repeated
+from chassis.message import Decided, Duplicate, Message, OperatorAction, Parked, VersionedState
 from chassis.records import unreadable
 from chassis.redis import keys
 from chassis.service import Service
@@ -57,8 +57,8 @@ class Before:
         held = self._hash(LAYOUT.own_key(message.key))
         if b"version" in held:
             snapshot.own[message.key] = AWARDS.row_of(*(held[name] for name in FIELDS))
-        state = snapshot.own.get(message.key, Change(self.service.initial, 0)).state
-        for name in self.service.references(state, message.body):
+        state = snapshot.own.get(message.key, VersionedState(self.service.initial, 0)).state
+        for name in self.service.shared_keys(state, message.body):
             row = self._hash(LAYOUT.shared_key(name))
             points, suspended, changes = (int(row.get(each.encode(), 0)) for each in _CUSTOMER)
             customer = Customer(points=points, suspended=bool(suspended), changes=changes)
@@ -165,7 +165,7 @@ async def test_orders_that_two_releases_decide_on_in_turns_come_to_the_same(
             await (before if is_before else now).handle([message])
         known = _known(loyalty)
         records = [message for message in messages if message.record is not None]
-        assert await now.handle(records) == [Repeated()] * len(records)
+        assert await now.handle(records) == [Duplicate()] * len(records)
         assert await before.handle(records) == [b"SEEN"] * len(records)
         assert _known(loyalty) == known
         found.append(known)
@@ -198,7 +198,7 @@ async def test_what_the_release_before_has_written_meanwhile_is_seen(
             assert await before.handle([between]) == [b"DONE"]
 
     loyalty.redis.reply = get_in_between
-    assert [type(outcome) for outcome in await now.handle([_created("o-1")])] == [Done]
+    assert [type(outcome) for outcome in await now.handle([_created("o-1")])] == [Decided]
     known = books(loyalty.redis)
     assert known[b"loyalty:order:o-1"][1] == status
     assert known.get(b"loyalty:customer:alice") == alice
@@ -235,7 +235,7 @@ async def test_what_either_has_parked_is_redriven_by_this_one(
     now = await loyalty.connect()
     await parked(loyalty, now)
     assert await now.inspection.parked_keys() == ["o-1"]
-    assert [type(each.outcome) for each in await now.redrive("o-1", "ann")] == [Done, Done]
+    assert [type(each.outcome) for each in await now.redrive("o-1", "ann")] == [Decided, Decided]
     assert await now.inspection.parked_keys() == []
     assert books(loyalty.redis)[b"loyalty:order:o-1"][1] == b"Deducted"
 
@@ -256,7 +256,7 @@ async def test_what_either_has_parked_holds_up_and_is_redriven_by_the_one_before
     assert await now.inspection.dead_letters("o-1") == []
     assert [action.by for _, action in await now.inspection.actions("o-1")] == ["bob", "bob"]
     assert books(loyalty.redis)[b"loyalty:order:o-1"][1] == b"Deducted"
-    assert await now.handle([_created("o-1", 4)]) == [Repeated()]
+    assert await now.handle([_created("o-1", 4)]) == [Duplicate()]
 
 
 @pytest.mark.parametrize("first", ["before", "now"])
@@ -271,7 +271,7 @@ async def test_bytes_that_either_has_parked_are_not_parked_again(
     assert message.id == ids.derived_id("shipping.events", "0", "5")
     if first == "before":
         assert await before.handle([message]) == [b"DONE"]
-        assert await now.handle([message]) == [Repeated()]
+        assert await now.handle([message]) == [Duplicate()]
     else:
         assert await now.handle([message]) == [Parked("malformed")]
         assert await before.handle([message]) == [b"SEEN"]
@@ -288,11 +288,11 @@ async def test_hashes_as_they_were_stored_are_read_and_only_added_to(loyalty: Lo
     values[b"loyalty:customer:alice"] = Hash({b"points": b"10"})
     back = {b"points": b"7", b"suspended": b"0", b"changes": b"2"}
     values[b"loyalty:customer:bob"] = Hash(back)
-    assert await now.handle([known]) == [Repeated()]
+    assert await now.handle([known]) == [Duplicate()]
     assert values[b"loyalty:order:o-1"] == order | {f"m:{known.id}".encode(): b"1"}
     bobs = ShipmentCreated(order=an_order("o-2", customer_id="bob"), shipment_id="S")
     outcomes = await now.handle([_cancelled("o-1", 2), a_message(bobs, 3), _created("o-3", 4)])
-    assert [type(outcome) for outcome in outcomes] == [Done] * 3
+    assert [type(outcome) for outcome in outcomes] == [Decided] * 3
     assert values[b"loyalty:customer:alice"] == {b"points": b"10"}
     assert values[b"loyalty:customer:bob"] == back | {b"points": b"17"}
     assert values[b"loyalty:order:o-1"].items() >= {
@@ -302,6 +302,6 @@ async def test_hashes_as_they_were_stored_are_read_and_only_added_to(loyalty: Lo
         (f"m:{known.id}".encode(), b"1"),
     }
     (outcome,) = await now.handle([_standing(suspended=True)])
-    assert isinstance(outcome, Done)
+    assert isinstance(outcome, Decided)
     marked = {b"points": b"10", b"suspended": b"1", b"changes": b"1"}
     assert values[b"loyalty:customer:alice"] == marked

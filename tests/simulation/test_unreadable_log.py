@@ -77,7 +77,7 @@ async def test_a_stray_record_is_told_of_and_left_out(
     assert books(loyalty.redis) == before
     assert store.unread == [place]
     assert place in store.unreadable()
-    assert store.ailing == ""
+    assert store.unavailable_reason == ""
 
 
 async def _lost(loyalty: Loyalty, store: Opened, how: str) -> None:

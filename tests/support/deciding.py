@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from chassis.decide import BatchResult, Snapshot, decide_batch
-from chassis.message import Change, Message
+from chassis.message import Message, VersionedState
 from chassis.service import Service
 
 
@@ -13,11 +13,11 @@ class Decider:
     """There is no inbox: a message that comes again is decided again."""
 
     service: Service
-    own: dict[str, Change] = field(default_factory=dict)
+    own: dict[str, VersionedState] = field(default_factory=dict)
     shared: dict[str, Any] = field(default_factory=dict)
 
     def decide(self, *messages: Message) -> BatchResult:
-        own = {key: Change(row.state, row.version) for key, row in self.own.items()}
+        own = {key: VersionedState(row.state, row.version) for key, row in self.own.items()}
         read = Snapshot(own=own, shared=self.shared, shared_keys=frozenset(self.shared))
         result = decide_batch(self.service, read, messages)
         self.own, self.shared = own | result.own, result.shared

@@ -10,7 +10,7 @@ from aiokafka.errors import CorruptRecordException, KafkaConnectionError, KafkaT
 
 from chassis import clock, kafka
 from chassis.consumer import Consumer
-from chassis.message import Done, Message, OutboxRow, Outcome, Unreadable
+from chassis.message import Decided, Message, OutboxRow, Outcome, Unreadable
 from chassis.relay import Relay
 from chassis.store import Pending
 from shipping_svc.service import SERVICE
@@ -86,7 +86,7 @@ class StubStore:
         assert not any(isinstance(message.body, Unreadable) for message in messages)
         await asyncio.sleep(0.05)
         self.handled |= {message.key: None for message in messages}
-        return [Done((), None) for _ in messages]
+        return [Decided((), None) for _ in messages]
 
 
 async def sell(draw: random.Random, faults: Anything, broker: Broker, shop: StubStore) -> None:

@@ -28,7 +28,7 @@ class Samples:
 
     def own_state(self, name: str) -> Any:
         """The order's part of a state, without the rows that orders share."""
-        return self.service.parted(self.state(name))[0]
+        return self.service.split(self.state(name))[0]
 
     def decide(self, state: str, message: str, at: Any) -> Decision | Refusal:
         return self.service.decide(self.state(state), self.messages[message], at)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from chassis import keeping
+from chassis import retention
 from chassis.errors import ClockInDoubtError, TransientError
 from chassis.health import Health
 
@@ -22,10 +22,10 @@ class Remembering:
     health: Health = field(default_factory=lambda: Health("keeping"))
     tended: int = 0
 
-    async def tend(self) -> None:
+    async def rotate_partitions(self) -> None:
         self.tended += 1
 
-    async def forget(self) -> int:
+    async def prune_inbox(self) -> int:
         answer = self.answers.pop(0)
         if not self.answers:
             self.stopping.set()
@@ -35,35 +35,35 @@ class Remembering:
 
 
 async def result(store: Remembering, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
-    monkeypatch.setattr(keeping, "EVERY_S", 0.001)
-    monkeypatch.setattr(keeping, "PAUSE_S", 0.001)
+    monkeypatch.setattr(retention, "EVERY_S", 0.001)
+    monkeypatch.setattr(retention, "PAUSE_S", 0.001)
     with capture_logs() as lines:
         async with asyncio.timeout(5):
-            await keeping.run(store, store.health, store.stopping)  # type: ignore[arg-type]  # two of its methods
+            await retention.run(store, store.health, store.stopping)  # type: ignore[arg-type]  # two of its methods
     return [(line["event"], line.get("rows")) for line in lines]
 
 
 async def test_all_is_forgotten_and_one_line_says_how_much(monkeypatch: pytest.MonkeyPatch) -> None:
     store = Remembering([10, 10, 3, 0, 0, 4, 0])
-    assert await result(store, monkeypatch) == [("forgotten", 23), ("forgotten", 4)]
+    assert await result(store, monkeypatch) == [("pruned", 23), ("pruned", 4)]
     assert store.tended == 3
 
 
 async def test_it_stops_with_the_process_though_more_is_left(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert await result(Remembering([10, 10]), monkeypatch) == [("forgotten", 20)]
+    assert await result(Remembering([10, 10]), monkeypatch) == [("pruned", 20)]
 
 
 async def test_what_fails_is_tried_again_the_next_time(monkeypatch: pytest.MonkeyPatch) -> None:
     store = Remembering([10, TransientError("away"), 5, 0])
-    lines = [("forgotten", 10), ("keeping_not_tended", None), ("forgotten", 5)]
+    lines = [("pruned", 10), ("retention_failed", None), ("pruned", 5)]
     assert await result(store, monkeypatch) == lines
 
 
 async def test_a_clock_in_doubt_holds_it_back_and_shows(monkeypatch: pytest.MonkeyPatch) -> None:
     store = Remembering([10, ClockInDoubtError("it jumped")])
-    assert await result(store, monkeypatch) == [("forgotten", 10), ("retention_held", None)]
+    assert await result(store, monkeypatch) == [("pruned", 10), ("retention_held", None)]
     assert [(c.reason, c.detail, c.blocking) for c in store.health.now()] == [
         ("retention_held", "it jumped", False)
     ]
@@ -79,16 +79,16 @@ NOON = datetime(2031, 5, 4, 12, tzinfo=UTC)
     ("here", "jumped", "why"),
     [
         (NOON, None, ""),
-        (NOON + keeping.SKEW_MAX, None, ""),
-        (NOON + keeping.SKEW_MAX * 1.01, None, "this process's 2031-05-04 12:05:03+00:00"),
-        (NOON - keeping.SKEW_MAX * 1.01, None, "this process's 2031-05-04 11:54:57+00:00"),
-        (NOON, NOON - keeping.HOLD, ""),
-        (NOON, NOON - keeping.HOLD * 0.99, "held until 2031-05-04 12:14:24+00:00"),
+        (NOON + retention.SKEW_MAX, None, ""),
+        (NOON + retention.SKEW_MAX * 1.01, None, "this process's 2031-05-04 12:05:03+00:00"),
+        (NOON - retention.SKEW_MAX * 1.01, None, "this process's 2031-05-04 11:54:57+00:00"),
+        (NOON, NOON - retention.HOLD, ""),
+        (NOON, NOON - retention.HOLD * 0.99, "held until 2031-05-04 12:14:24+00:00"),
     ],
 )
 def test_nothing_is_deleted_by_a_clock_that_differs_or_has_jumped(
     here: datetime, jumped: datetime | None, why: str
 ) -> None:
-    said = keeping.doubt(NOON, here, jumped)
+    said = retention.doubt(NOON, here, jumped)
     assert said.endswith(why)
     assert bool(said) == bool(why)

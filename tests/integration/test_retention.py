@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from chassis import clock, keeping
+from chassis import clock
 from chassis.errors import ClockInDoubtError
-from chassis.message import Done, Message, OutboxRow
+from chassis.message import Decided, Message, OutboxRow
+from chassis.postgres import retention as partitions
 from loyalty_svc.store import KEYS
 from saga_cli.topology import Addresses
 from tests.integration.chassis_fixtures import OFFSETS, SHIPPING, Kind, on_postgres, on_redis
@@ -44,7 +45,7 @@ MARK = "UPDATE clock_marks SET seen_at = now() + $1::interval, doubted_at = now(
 
 async def without_partitions(store: Opened) -> None:
     async with store.reading() as connection:
-        for (name,) in await connection.fetch(keeping.PARTITIONS):
+        for (name,) in await connection.fetch(partitions.PARTITIONS):
             await connection.execute(f"DROP TABLE {name}")
         await connection.execute("DELETE FROM published")
         await connection.execute("DELETE FROM clock_marks")
@@ -84,8 +85,8 @@ async def a_partition(store: Opened, days: int) -> str:
     day = await today(store) + timedelta(days=days)
     limits = {"start": day, "end": day + timedelta(days=1)}
     async with store.transaction() as connection:
-        await connection.execute(keeping.MAKE.format(name=keeping.name_of(day), **limits))
-    return keeping.name_of(day)
+        await connection.execute(partitions.MAKE.format(name=partitions.name_of(day), **limits))
+    return partitions.name_of(day)
 
 
 async def test_a_day_without_a_partition_is_caught_and_moved_into_its_own(
@@ -93,11 +94,11 @@ async def test_a_day_without_a_partition_is_caught_and_moved_into_its_own(
 ) -> None:
     day = await today(store)
     assert await put(store, "early") == "published_default"
-    await store.tend()
-    assert await place_of(store, "early") == keeping.name_of(day)
-    assert await put(store, "tomorrow", 1) == keeping.name_of(day + timedelta(days=1))
+    await store.rotate_partitions()
+    assert await place_of(store, "early") == partitions.name_of(day)
+    assert await put(store, "tomorrow", 1) == partitions.name_of(day + timedelta(days=1))
     assert await put(store, "later", 2) == "published_default"
-    await store.tend()
+    await store.rotate_partitions()
     kept = [row.key async for rows in store.kept() for row in rows if row.topic == "t"]
     assert kept == ["early", "tomorrow", "later"]
 
@@ -107,13 +108,13 @@ async def test_what_was_kept_long_enough_goes_with_its_day(store: Opened) -> Non
         name = await a_partition(store, days)
         assert await put(store, f"{-days} days", days) == name
     await put(store, "caught", -30)
-    await store.tend()
+    await store.rotate_partitions()
     kept = [row.key async for rows in store.kept() for row in rows if row.topic == "t"]
     assert kept == ["7 days", "6 days"]
     async with store.reading() as connection:
-        names = {row[0] for row in await connection.fetch(keeping.PARTITIONS)}
+        names = {row[0] for row in await connection.fetch(partitions.PARTITIONS)}
     day = await today(store)
-    assert names == {keeping.name_of(day + timedelta(days=n)) for n in (-7, -6, 0, 1)}
+    assert names == {partitions.name_of(day + timedelta(days=n)) for n in (-7, -6, 0, 1)}
 
 
 @pytest.mark.parametrize("off_by", [timedelta(days=40), timedelta(days=-40), timedelta(minutes=6)])
@@ -126,7 +127,7 @@ async def test_a_process_whose_clock_is_wrong_deletes_nothing(
     await remember(store, 31, 3)
     before, now = await remembered(store), clock.now
     monkeypatch.setattr(clock, "now", lambda: now() + off_by)
-    for delete in (store.tend, store.forget):
+    for delete in (store.rotate_partitions, store.prune_inbox):
         with pytest.raises(ClockInDoubtError, match="this process's"):
             await delete()
     assert await place_of(store, "old") != "None"
@@ -138,18 +139,18 @@ async def test_a_process_whose_clock_is_wrong_deletes_nothing(
 async def test_after_a_jump_of_the_databases_clock_nothing_is_deleted_for_a_day(
     store: Opened, seen: timedelta
 ) -> None:
-    await store.tend()
+    await store.rotate_partitions()
     await put(store, "old", -30)
     await remember(store, 31, 3)
     async with store.reading() as connection:
         await connection.execute(MARK, seen, None)
-    for delete in (store.tend, store.forget, store.tend):
+    for delete in (store.rotate_partitions, store.prune_inbox, store.rotate_partitions):
         with pytest.raises(ClockInDoubtError, match="clock jumped"):
             await delete()
     assert await place_of(store, "old") == "published_default"
     async with store.reading() as connection:
         await connection.execute(MARK, timedelta(0), timedelta(hours=-25))
-    await store.tend()
+    await store.rotate_partitions()
     assert await place_of(store, "old") == "None"
     assert sum(await all_forgotten(store)) >= 3
 
@@ -168,14 +169,14 @@ async def test_redis_lets_go_by_its_own_clock_and_not_at_all_by_one_in_doubt(
         with monkeypatch.context() as turned:
             turned.setattr(clock, "now", lambda off_by=off_by: now() + off_by)
             with pytest.raises(ClockInDoubtError, match="this process's"):
-                await opened.tend()
+                await opened.rotate_partitions()
     await opened.redis.hset(KEYS.clock, "seen", str(hours[0]))
     for _ in range(2):
         with pytest.raises(ClockInDoubtError, match="clock jumped"):
-            await opened.tend()
+            await opened.rotate_partitions()
     assert await opened.redis.xlen(KEYS.published) == 2
     await opened.redis.hset(KEYS.clock, "jumped", str(hours[1]))
-    await opened.tend()
+    await opened.rotate_partitions()
     assert await opened.redis.xlen(KEYS.published) == 1
     await opened.redis.delete(KEYS.published, KEYS.clock)
     await opened.close()
@@ -191,7 +192,7 @@ async def test_instances_tend_side_by_side_while_relays_go_on(store: Opened) -> 
         while rows := [id_ for id_, r in await store.pending(100_000) if r == row]:
             await store.acknowledge(rows[:5])
 
-    await asyncio.gather(relay(), *(store.tend() for _ in range(4)))
+    await asyncio.gather(relay(), *(store.rotate_partitions() for _ in range(4)))
     kept = [r.key async for rows in store.kept() for r in rows if r.topic == "t"]
     assert kept == ["side-by-side"] * 50
 
@@ -223,7 +224,7 @@ async def remembered(store: Opened) -> tuple[int, int]:
 
 async def all_forgotten(store: Opened) -> list[int]:
     chunks = []
-    while some := await store.forget():
+    while some := await store.prune_inbox():
         chunks.append(some)
     return chunks
 
@@ -244,18 +245,18 @@ async def test_what_was_heard_long_ago_is_forgotten_and_the_rest_is_not(
 async def test_two_instances_forget_more_than_a_chunk_while_messages_come_in(
     kind: Kind, remembering: Opened
 ) -> None:
-    await remember(remembering, 31, 2 * keeping.FORGOTTEN_AT_ONCE + 5000)
+    await remember(remembering, 31, 2 * partitions.PRUNED_AT_ONCE + 5000)
     other = await kind.connect(kind.service)
     heard = [kind.first(an_order()) for _ in range(50)]
 
     async def hear() -> None:
         for message in heard:
-            assert isinstance((await remembering.handle([message]))[0], Done)
+            assert isinstance((await remembering.handle([message]))[0], Decided)
 
     mine, others, _ = await asyncio.gather(all_forgotten(remembering), all_forgotten(other), hear())
     await other.close()
     chunks = sorted(mine + others)
-    assert chunks == [5000, keeping.FORGOTTEN_AT_ONCE, keeping.FORGOTTEN_AT_ONCE]
+    assert chunks == [5000, partitions.PRUNED_AT_ONCE, partitions.PRUNED_AT_ONCE]
     assert await remembered(remembering) == (len(heard), 0)
 
 
@@ -264,7 +265,7 @@ async def test_old_rows_are_found_by_an_index_and_no_more_is_read(
 ) -> None:
     for day in range(10):
         await remember(remembering, 40 - day, 2000)
-    query = keeping.LET_GO.format(table="inbox", at="seen_at")
+    query = partitions.PRUNE.format(table="inbox", at="seen_at")
     async with remembering.transaction() as connection:
         await connection.execute(f"PREPARE forgetting (timestamptz, int) AS {query}")
         oldest = (clock.now() - timedelta(days=38.5)).isoformat()
@@ -286,7 +287,7 @@ async def test_a_message_that_comes_again_after_it_was_forgotten_changes_nothing
 ) -> None:
     order = an_order()
     message = kind.first(order)
-    assert isinstance((await remembering.handle([message]))[0], Done)
+    assert isinstance((await remembering.handle([message]))[0], Decided)
     async with remembering.reading() as connection:
         before = await connection.fetchrow(OF_AN_ORDER, order.order_id)
     other = await kind.connect(kind.service)
@@ -295,7 +296,7 @@ async def test_a_message_that_comes_again_after_it_was_forgotten_changes_nothing
             await connection.execute("UPDATE inbox SET seen_at = now() - interval '31 days'")
         assert await all_forgotten(store) == [1]
         (again,) = await store.handle([later(message)])
-        assert isinstance(again, Done)
+        assert isinstance(again, Decided)
         assert again.events == ()
         async with store.reading() as connection:
             assert await connection.fetchrow(OF_AN_ORDER, order.order_id) == before

@@ -1,41 +1,26 @@
-"""What was published is kept for a time: a broker may lose what it has acknowledged.
+"""Retention in PostgreSQL.
 
-It stands in a table of its own, in one partition a day that is dropped whole. A day that has none
-yet goes into the default partition, so that no relay ever waits for one to be made.
-
-What was heard, and what requests were answered, is remembered for a longer time, and then let go of
-in chunks, the oldest first.
-
-How old a row is, is said by the clock that wrote it: the database's. Nothing is deleted while that
-clock is in doubt, by `doubt`.
+What was published stands in a table of its own, in one partition a day that is dropped as one: a broker may
+lose what it has acknowledged. A day that has no partition yet goes into the default one, so that no
+relay ever waits for one to be made. The inbox, and what requests were answered, are deleted in
+chunks, the oldest first.
 """
 
-import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
 import structlog
 
-from chassis import clock, wire
-from chassis.errors import ClockInDoubtError, TransientError
-from chassis.health import Health
+from chassis import byte_json, clock
 from chassis.message import OutboxRow
-from chassis.store import Store
+from chassis.retention import JUMP_MAX, SKEW_MAX, doubt
 
 log = structlog.get_logger()
-EVERY_S: Final = 3600.0
 CHUNK: Final = 2000
 KEEPER: Final = 0x5A6C
-"""An advisory lock: one instance makes and drops partitions, and forgets."""
-FORGOTTEN_AT_ONCE: Final = 10_000
-PAUSE_S: Final = 0.05
-SKEW_MAX: Final = timedelta(minutes=5)
-"""Between the clocks of the process and of the store; beyond it one of the two is wrong."""
-JUMP_MAX: Final = timedelta(days=1)
-"""Between two looks at the store's clock, which are an hour apart while a process of the service runs."""
-HOLD: Final = timedelta(days=1)
-"""For so long nothing is deleted after a jump: a clock that is wrong can be set right until then."""
+"""An advisory lock: one instance makes and drops partitions, and prunes."""
+PRUNED_AT_ONCE: Final = 10_000
 MANY: Final = timedelta(days=2)
 """What is deleted of more than this at once is logged as a warning."""
 REMEMBERED: Final = {"inbox": "seen_at", "idempotency_keys": "created_at"}
@@ -61,7 +46,7 @@ WITH moved AS (
 INSERT INTO {name} SELECT * FROM moved;
 ALTER TABLE published ATTACH PARTITION {name} FOR VALUES FROM ('{start}') TO ('{end}');
 """
-LET_GO: Final = """
+PRUNE: Final = """
 WITH old AS MATERIALIZED (SELECT ctid FROM {table} WHERE {at} < $1 ORDER BY {at} LIMIT $2),
 gone AS (DELETE FROM {table} WHERE ctid = ANY(ARRAY(SELECT ctid FROM old)) RETURNING {at})
 SELECT count(*), min({at}) FROM gone
@@ -76,33 +61,6 @@ RETURNING now(), doubted_at
 """
 
 
-async def run(store: Store, health: Health, stopping: asyncio.Event) -> None:
-    """Tend what is kept, at start and from time to time; when that fails, the next time."""
-    while not stopping.is_set():
-        try:
-            await store.tend()
-            await _forget(store, stopping)
-            health.clear("retention_held")
-        except ClockInDoubtError as error:
-            health.report("retention_held", str(error))
-            log.error("retention_held", why=str(error))  # noqa: TRY400 - it says all there is to say
-        except TransientError as error:
-            log.warning("keeping_not_tended", error=str(error))
-        await clock.wait_for(stopping, EVERY_S)
-
-
-async def _forget(store: Store, stopping: asyncio.Event) -> None:
-    """Chunk by chunk, with pauses in which others have the table and vacuum can follow."""
-    forgotten = 0
-    try:
-        while not stopping.is_set() and (some := await store.forget()):
-            forgotten += some
-            await clock.wait_for(stopping, PAUSE_S)
-    finally:
-        if forgotten:
-            log.info("forgotten", rows=forgotten)
-
-
 async def now_of(connection: Any) -> tuple[datetime, str]:
     """The database's time, and why nothing may be deleted by it; "" if nothing speaks against it.
 
@@ -112,24 +70,8 @@ async def now_of(connection: Any) -> tuple[datetime, str]:
     return row[0], doubt(row[0], clock.now(), row[1])
 
 
-def doubt(now: datetime, here: datetime, doubted_at: datetime | None) -> str:
-    """Why nothing may be deleted at `now`, the store's time; `here` is the process's.
-
-    `doubted_at` is when the store's clock was last seen to have jumped.
-    """
-    if abs(now - here) > SKEW_MAX:
-        return f"the store's clock says {_second(now)}, this process's {_second(here)}"
-    if doubted_at is not None and now < (until := doubted_at + HOLD):
-        return f"the store's clock jumped to {_second(doubted_at)}; held until {_second(until)}"
-    return ""
-
-
-def _second(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat(" ", "seconds")
-
-
-async def forget(connection: Any, days: int) -> tuple[int, str]:
-    """In a transaction: a chunk of what was remembered long enough.
+async def prune_inbox(connection: Any, days: int) -> tuple[int, str]:
+    """In a transaction: delete a chunk of inbox and answers that are old enough.
 
     Returns how many rows it was, and why nothing may be deleted.
     """
@@ -138,17 +80,17 @@ async def forget(connection: Any, days: int) -> tuple[int, str]:
     now, why = await now_of(connection)
     if why:
         return 0, why
-    oldest, forgotten = now - timedelta(days=days), 0
+    oldest, pruned = now - timedelta(days=days), 0
     for table, at in REMEMBERED.items():
-        query = LET_GO.format(table=table, at=at)
-        rows, since = await connection.fetchrow(query, oldest, FORGOTTEN_AT_ONCE)
-        forgotten += rows
+        query = PRUNE.format(table=table, at=at)
+        rows, since = await connection.fetchrow(query, oldest, PRUNED_AT_ONCE)
+        pruned += rows
         if since is not None and oldest - since > MANY:
-            log.warning("forgotten_of_many_days", table=table, since=str(since), until=str(oldest))
-    return forgotten, ""
+            log.warning("pruned_of_many_days", table=table, since=str(since), until=str(oldest))
+    return pruned, ""
 
 
-async def tend(connection: Any, days: int) -> str:
+async def rotate_partitions(connection: Any, days: int) -> str:
     """In a transaction: partitions for today and tomorrow, none of what was kept long enough.
 
     Days are those of the database, in UTC. Returns why nothing may be deleted.
@@ -182,11 +124,11 @@ def name_of(day: date) -> str:
     return f"published_{day:%Y%m%d}"
 
 
-async def kept(connection: Any) -> AsyncIterator[list[OutboxRow]]:
+async def kept_rows(connection: Any) -> AsyncIterator[list[OutboxRow]]:
     """In a transaction."""
     rows: list[OutboxRow] = []
     async for topic, key, value, headers in connection.cursor(ALL, prefetch=CHUNK):
-        rows.append(OutboxRow(topic, key, value, wire.unpacked(headers)))
+        rows.append(OutboxRow(topic, key, value, byte_json.unpacked(headers)))
         if len(rows) == CHUNK:
             yield rows
             rows = []

@@ -70,16 +70,16 @@ def folded(service: Service, stories: Iterable[list[Any]]) -> Mapping[str, Any]:
     for story in stories:
         own = service.initial
         for event in story:
-            own, shared = service.parted(service.evolve(service.scoped(own, shared), event))
+            own, shared = service.split(service.evolve(service.with_shared(own, shared), event))
     return shared
 
 
-def joined(service: Service, stories: Stories) -> dict[str, Any]:
+def merge(service: Service, stories: Stories) -> dict[str, Any]:
     rows: dict[str, Any] = {}
     for partition in range(PARTITIONS):
         here = [story for story in stories if _partition(story) == partition]
         for key, value in folded(service, here).items():
-            rows[key] = service.joined(rows[key], value) if key in rows else value
+            rows[key] = service.merge(rows[key], value) if key in rows else value
     return rows
 
 
@@ -112,7 +112,7 @@ def test_pieces_of_stock_add_up(ends: list[str], receipts: list[tuple[str, int]]
         of_a_product(kind, number, quantity) for number, (kind, quantity) in enumerate(receipts, 1)
     ]
     stories = [received, *orders] if received else orders
-    assert joined(INVENTORY, stories) == folded(INVENTORY, stories)
+    assert merge(INVENTORY, stories) == folded(INVENTORY, stories)
 
 
 @given(endings, changes)
@@ -123,7 +123,7 @@ def test_points_add_up_and_the_last_standing_counts(ends: list[str], standing: l
         for number, bad in enumerate(standing, 1)
     ]
     stories = [said, *awards] if said else awards
-    assert joined(LOYALTY, stories) == folded(LOYALTY, stories)
+    assert merge(LOYALTY, stories) == folded(LOYALTY, stories)
 
 
 def test_the_newest_price_counts() -> None:
@@ -134,6 +134,4 @@ def test_the_newest_price_counts() -> None:
         )
         for n in (1, 2)
     )
-    assert (
-        ORDER.joined(old["CUP"], new["CUP"]) == ORDER.joined(new["CUP"], old["CUP"]) == new["CUP"]
-    )
+    assert ORDER.merge(old["CUP"], new["CUP"]) == ORDER.merge(new["CUP"], old["CUP"]) == new["CUP"]
