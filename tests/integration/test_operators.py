@@ -189,9 +189,9 @@ def test_a_parked_message_is_seen_tried_discarded_and_what_waited_goes_on(
 
 
 def _waiting(result: dict[str, Any]) -> Any:
-    """The diagnosis, once a message waits behind the parked one."""
+    """The diagnosis, once a message waits for the parked one."""
     heads = [
-        f for f in result["findings"] if f["where"] == "parked" and "1 message behind" in f["what"]
+        f for f in result["findings"] if f["where"] == "parked" and "1 message waiting" in f["what"]
     ]
     return result if heads else None
 
