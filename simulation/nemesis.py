@@ -24,7 +24,7 @@ from simulation.weather import Weather
 Strike = Callable[[Random], Awaitable[None]]
 
 
-class Town(Protocol):
+class FaultySystem(Protocol):
     plan: Plan
     weather: Weather
     watch: Watch
@@ -50,7 +50,7 @@ class Town(Protocol):
 
 @dataclass
 class Nemesis:
-    town: Town
+    system: FaultySystem
     strikes: dict[str, tuple[int, Strike]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -82,7 +82,7 @@ class Nemesis:
 
     async def rage(self) -> None:
         """All timed faults of the plan; those of different kinds overlap."""
-        plan = self.town.plan
+        plan = self.system.plan
         async with asyncio.TaskGroup() as faults:
             for kind, (most, strike) in self.strikes.items():
                 intensity = plan.faults.get(kind)
@@ -92,151 +92,151 @@ class Nemesis:
                         faults.create_task(self._at_its_time(kind, strike, choice))
 
     async def _at_its_time(self, kind: str, strike: Strike, choice: Random) -> None:
-        await clock.wait(choice.uniform(0, self.town.plan.arrive_s + 2.0))
-        self.town.weather.hits[kind] += 1
+        await clock.wait(choice.uniform(0, self.system.plan.arrive_s + 2.0))
+        self.system.weather.hits[kind] += 1
         await strike(choice)
 
     def _victim(self, choice: Random, service: str = "") -> Process | None:
-        processes = self.town.processes(service)
+        processes = self.system.processes(service)
         return choice.choice(processes) if processes else None
 
     async def _kill(self, choice: Random) -> None:
         if process := self._victim(choice):
-            self.town.tell(f"kill {process.name}")
-            self.town.cut(process)
+            self.system.tell(f"kill {process.name}")
+            self.system.cut(process)
 
     async def _restart(self, choice: Random) -> None:
         if process := self._victim(choice):
-            self.town.tell(f"restart {process.name}")
-            self.town.stop(process)
+            self.system.tell(f"restart {process.name}")
+            self.system.stop(process)
 
     async def _pause(self, choice: Random) -> None:
         if process := self._victim(choice):
             seconds = choice.choice((0.5, 3.0, 9.0, 15.0)) * choice.random()
-            self.town.tell(f"pause {process.name} for {seconds:.1f} s")
+            self.system.tell(f"pause {process.name} for {seconds:.1f} s")
             process.pause()
             await clock.wait(seconds)
-            self.town.resume(process)
+            self.system.resume(process)
 
     async def _partition(self, choice: Random) -> None:
         if process := self._victim(choice):
             seconds = choice.choice((1.0, 8.0, 30.0)) * choice.random()
-            self.town.tell(f"{process.name} does not reach Kafka for {seconds:.1f} s")
+            self.system.tell(f"{process.name} does not reach Kafka for {seconds:.1f} s")
             process.connect(reachable=False)
             await clock.wait(seconds)
             process.connect(reachable=True)
 
     async def _rebalance(self, choice: Random) -> None:
-        self.town.broker.rebalance(choice.choice(SERVICES))
+        self.system.broker.rebalance(choice.choice(SERVICES))
 
     async def _two_relays(self, choice: Random) -> None:
         """Sessions of a database end; whoever led goes on until it notices."""
         service = choice.choice(IN_DATABASES)
-        self.town.tell(f"sessions of {service} end")
-        self.town.databases[service].restart()
+        self.system.tell(f"sessions of {service} end")
+        self.system.databases[service].restart()
 
     async def _while_away(self, what: str, seconds: float) -> None:
-        self.town.tell(f"{what} is away for {seconds:.1f} s")
-        self.town.weather.away.add(what)
+        self.system.tell(f"{what} is away for {seconds:.1f} s")
+        self.system.weather.away.add(what)
         await clock.wait(seconds)
-        self.town.weather.away.discard(what)
+        self.system.weather.away.discard(what)
 
     async def _provider_away(self, choice: Random) -> None:
         await self._while_away(choice.choice(PROVIDERS), choice.uniform(0.5, 15.0))
 
     async def _database_away(self, choice: Random) -> None:
         service = choice.choice(IN_DATABASES)
-        self.town.databases[service].restart(is_crash=choice.random() < 0.5)  # noqa: PLR2004
+        self.system.databases[service].restart(is_crash=choice.random() < 0.5)  # noqa: PLR2004
         await self._while_away(service, choice.choice((0.0, 1.0, 8.0)))
 
     async def _database_lost(self, choice: Random) -> None:
         """Not of the order service: it may have acknowledged what its database alone held."""
         service = choice.choice([name for name in IN_DATABASES if name != "order"])
-        while self.town.processes(service):
-            self.town.hold(service, down=True)
+        while self.system.processes(service):
+            self.system.hold(service, down=True)
             await clock.wait(6.0 + choice.uniform(0.0, 10.0))  # nothing of it is on its way then
-        self.town.tell(f"{service} loses its database")
-        rebuild(self.town, service, self.town.published_by(service))
+        self.system.tell(f"{service} loses its database")
+        rebuild(self.system, service, self.system.published_by(service))
         self._rewind(service)
-        self.town.hold(service, down=False)
+        self.system.hold(service, down=False)
 
     async def _broker_away(self, choice: Random) -> None:
-        await self._while_down(self.town.broker, "the broker", choice.uniform(0.5, 12.0))
+        await self._while_down(self.system.broker, "the broker", choice.uniform(0.5, 12.0))
 
     async def _while_down(self, server: Any, name: str, seconds: float) -> None:
-        self.town.tell(f"{name} is away for {seconds:.1f} s")
+        self.system.tell(f"{name} is away for {seconds:.1f} s")
         server.down = True
         await clock.wait(seconds)
         server.down = False
 
     async def _slow_service(self, choice: Random) -> None:
         service = choice.choice(SERVICES)
-        self.town.weather.slow.add(service)
+        self.system.weather.slow.add(service)
         await clock.wait(choice.uniform(0.5, 3.0))
-        self.town.weather.slow.discard(service)
+        self.system.weather.slow.discard(service)
 
     async def _redis_lost(self, _choice: Random) -> None:
-        self.town.tell("redis loses all")
-        self.town.watch.forgetful.update(IN_REDIS)
-        self.town.redis.flush()
+        self.system.tell("redis loses all")
+        self.system.watch.forgetful.update(IN_REDIS)
+        self.system.redis.flush()
 
     async def _redis_set_back(self, choice: Random) -> None:
-        writes = min(choice.choice((1, 3, 20)), len(self.town.redis.log))
-        self.town.tell(f"redis loses its last {writes} writes")
-        self.town.watch.forgetful.update(IN_REDIS)
-        self.town.redis.restart(lose_last=writes)
+        writes = min(choice.choice((1, 3, 20)), len(self.system.redis.log))
+        self.system.tell(f"redis loses its last {writes} writes")
+        self.system.watch.forgetful.update(IN_REDIS)
+        self.system.redis.restart(lose_last=writes)
 
     async def _redis_away(self, choice: Random) -> None:
-        await self._while_down(self.town.redis, "redis", choice.uniform(0.2, 5.0))
+        await self._while_down(self.system.redis, "redis", choice.uniform(0.2, 5.0))
 
     async def _service_stopped(self, choice: Random) -> None:
         service = choice.choice(SERVICES)
         seconds = choice.uniform(5.0, 60.0)
-        self.town.tell(f"{service} is stopped for {seconds:.0f} s")
-        self.town.hold(service, down=True)
+        self.system.tell(f"{service} is stopped for {seconds:.0f} s")
+        self.system.hold(service, down=True)
         await clock.wait(seconds)
-        self.town.hold(service, down=False)
+        self.system.hold(service, down=False)
 
     async def _duplicate(self, choice: Random) -> None:
         """A record again, as a producer leaves it that sends once more what it sent."""
         topic = f"{choice.choice(SERVICES)}.events"
         partition = choice.randrange(12)
-        if records := self.town.broker.log(topic, partition):
+        if records := self.system.broker.log(topic, partition):
             record = choice.choice(records)
             self._append(topic, partition, record.key, record.value, record.headers)
 
     async def _reorder(self, choice: Random) -> None:
         """One partition is read late for a while, by everybody."""
         place = (f"{choice.choice(SERVICES)}.events", choice.randrange(12))
-        self.town.weather.lags[place] = choice.uniform(0.05, 1.0)
+        self.system.weather.lags[place] = choice.uniform(0.05, 1.0)
         await clock.wait(choice.uniform(0.5, 4.0))
-        self.town.weather.lags.pop(place, None)
+        self.system.weather.lags.pop(place, None)
 
     async def _rewound(self, choice: Random) -> None:
         self._rewind(choice.choice(SERVICES))
 
     def _rewind(self, service: str) -> None:
         """As an operator does it: stop the group, set its offsets, start it."""
-        self.town.tell(f"{service} reads everything again")
-        for process in self.town.processes(service):
-            self.town.cut(process)
-        self.town.broker.group(service).offsets.clear()
-        self.town.redis.data.values.pop(KEYS.offsets.encode(), None)
+        self.system.tell(f"{service} reads everything again")
+        for process in self.system.processes(service):
+            self.system.cut(process)
+        self.system.broker.group(service).offsets.clear()
+        self.system.redis.data.values.pop(KEYS.offsets.encode(), None)
 
     async def _inbox_pruned(self, choice: Random) -> None:
         self.forget(choice.choice(SERVICES))
 
     def forget(self, service: str) -> None:
         """The service remembers its states, but not what it has decided on."""
-        self.town.watch.forgetful.add(service)
+        self.system.watch.forgetful.add(service)
         if service in IN_REDIS:
-            for key, found in self.town.redis.data.values.items():
+            for key, found in self.system.redis.data.values.items():
                 if key.startswith(LAYOUT.own_key("").encode()):
                     for mark in [name for name in found if name.startswith(b"m:")]:
                         del found[mark]
-            self.town.redis.log.clear()  # it can't take back what it did not do
+            self.system.redis.log.clear()  # it can't take back what it did not do
         else:
-            self.town.databases[service].inbox.clear()
+            self.system.databases[service].inbox.clear()
         self._rewind(service)
 
     async def _poison(self, choice: Random) -> None:
@@ -244,44 +244,44 @@ class Nemesis:
         service = choice.choice(SERVICES)
         topic = f"{service}.events"
         partition = choice.randrange(12)
-        records = [r for r in self.town.broker.log(topic, partition) if r.key]
+        records = [r for r in self.system.broker.log(topic, partition) if r.key]
         if not records:
             return
         key = choice.choice(records).key
-        self.town.tell(f"rubbish in {topic}/{partition} for {key.decode()}")
+        self.system.tell(f"rubbish in {topic}/{partition} for {key.decode()}")
         self._append(topic, partition, key, b"\x00 rubbish", (("ce_type", b"rubbish"),))
         await clock.wait(choice.uniform(0.5, 4.0))
 
     async def _hostile(self, choice: Random) -> None:
         """A forged record of a living order; then an operator sees to it."""
         topic, partition = f"{choice.choice(SERVICES)}.events", choice.randrange(12)
-        records = [r for r in self.town.broker.log(topic, partition) if not is_rubbish(r)]
+        records = [r for r in self.system.broker.log(topic, partition) if not is_rubbish(r)]
         if len({record.key for record in records}) > 1:
             record = choice.choice(records)
             other = choice.choice([r for r in records if r.key != record.key])
             made = forged(choice, record, other)
-            self.town.tell(f"a forged record in {topic}/{partition}: {made}")
+            self.system.tell(f"a forged record in {topic}/{partition}: {made}")
             self._append(topic, partition, made.key, made.value, made.headers)
 
     async def _read_only(self, choice: Random) -> None:
         """As after a fail-over whose old primary lives on."""
         service = choice.choice(IN_DATABASES)
-        self.town.tell(f"{service}'s database takes no writes")
-        self.town.weather.read_only.add(service)
+        self.system.tell(f"{service}'s database takes no writes")
+        self.system.weather.read_only.add(service)
         await clock.wait(choice.uniform(0.5, 8.0))
-        self.town.weather.read_only.discard(service)
+        self.system.weather.read_only.discard(service)
 
     async def _row_refused(self, choice: Random) -> None:
         """Kafka never takes the next row of one order, until somebody has changed that."""
         topic, partition = f"{choice.choice(SERVICES)}.events", choice.randrange(12)
-        keys_ = sorted({r.key for r in self.town.broker.log(topic, partition) if r.key})
+        keys_ = sorted({r.key for r in self.system.broker.log(topic, partition) if r.key})
         if keys_:
             key = choice.choice(keys_)
-            self.town.tell(f"the broker refuses what comes next of {key.decode()}")
-            self.town.broker.refused.setdefault(key)
+            self.system.tell(f"the broker refuses what comes next of {key.decode()}")
+            self.system.broker.refused.setdefault(key)
             await clock.wait(choice.uniform(2.0, 20.0))
-            self.town.broker.refused.pop(key, None)
+            self.system.broker.refused.pop(key, None)
 
     def _append(self, topic: str, partition: int, *record: Any) -> None:
         unsent = (int(clock.now().timestamp() * 1000), *record)
-        self.town.broker.append(TopicPartition(topic, partition), PartitionBatch([unsent], 1000))
+        self.system.broker.append(TopicPartition(topic, partition), PartitionBatch([unsent], 1000))

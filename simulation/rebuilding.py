@@ -17,20 +17,20 @@ LOG_KNOWS = frozenset({"own", "shared", "inbox", "outbox", "effects", "parked", 
 """What a rebuild in place fills or empties; the rest is not in the log."""
 
 
-class Town(Protocol):
+class RebuiltSystem(Protocol):
     watch: Watch
     databases: dict[str, Any]
     services: dict[str, Service]
 
 
-def rebuild(town: Town, name: str, published: Iterable[Envelope]) -> None:
+def rebuild(system: RebuiltSystem, name: str, published: Iterable[Envelope]) -> None:
     """No process of the service may run."""
-    database: Database = town.databases[name]
+    database: Database = system.databases[name]
     database.restart()
-    _forget_what_is_lost(town.watch, name, database)
+    _forget_what_is_lost(system.watch, name, database)
     for table in LOG_KNOWS & set(TABLES):
         getattr(database, table).clear()
-    service = town.services[name]
+    service = system.services[name]
     folded = fold(service, published, Folded())
     database.own.update({k: Row(row.version, row.state) for k, row in folded.own.items()})
     database.shared.update(folded.shared)

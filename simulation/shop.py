@@ -39,7 +39,7 @@ TOKENS: Final = {
 }
 
 
-class Town(Protocol):
+class SystemOfOrders(Protocol):
     """Where the customers live: they reach the services' processes as through a balancer."""
 
     loop: SimulatedLoop
@@ -55,16 +55,16 @@ class Town(Protocol):
 class Shop:
     """`acknowledged` are the orders that somebody was told about."""
 
-    town: Town
+    system: SystemOfOrders
     choice: Random = field(init=False)
     acknowledged: dict[str, frozenset[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.choice = self.town.plan.random("shop")
+        self.choice = self.system.plan.random("shop")
 
     async def open(self) -> None:
         """Prices, stock, and a customer who may not collect points."""
-        scarce = max(1, round(self.town.plan.orders * SHARES["scarce"] / 2))
+        scarce = max(1, round(self.system.plan.orders * SHARES["scarce"] / 2))
         for sku in (*SKUS, SCARCE):
             price = PriceProduct(sku=sku, name=sku, price_minor=PRICE_MINOR, currency=CURRENCY)
             await self.asked("order", sku, price)
@@ -75,16 +75,16 @@ class Shop:
 
     async def trade(self) -> None:
         """All of the plan's customers, each in their own time."""
-        plan = self.town.plan
+        plan = self.system.plan
         async with asyncio.TaskGroup() as customers:
             for number in range(plan.orders):
                 choice = plan.random(f"customer {number}")
                 customers.create_task(self._customer(number, choice))
 
     async def _customer(self, number: int, choice: Random) -> None:
-        await clock.wait(choice.uniform(0, self.town.plan.arrive_s))
+        await clock.wait(choice.uniform(0, self.system.plan.arrive_s))
         traits = frozenset(trait for trait, share in SHARES.items() if choice.random() < share)
-        if not self.town.plan.refuses_refunds:
+        if not self.system.plan.refuses_refunds:
             traits -= {"bank-refuses-refund"}
         cart = tuple(
             CartLine(sku=SCARCE if "scarce" in traits and n == 0 else sku, quantity=1 + n)
@@ -95,7 +95,7 @@ class Shop:
         if choice.random() < 0.05:  # noqa: PLR2004 - a client that asks twice
             again = await self._checkout(choice, traits, cart, claim)
             if again != order_id:
-                self.town.watch.broken("G4", f"one key made {order_id} and {again}")
+                self.system.watch.broken("G4", f"one key made {order_id} and {again}")
         self.acknowledged[order_id] = traits
         for trait, ask in (("cancel", self._cancel), ("dispatch", self._dispatch)):
             if trait in traits:
@@ -131,7 +131,7 @@ class Shop:
 
         outcome = await self._until_answered("order", command, claim=claim, respond=respond)
         if not isinstance(outcome, Decided | Duplicate):
-            self.town.watch.broken("G1", f"a checkout was answered {outcome}")
+            self.system.watch.broken("G1", f"a checkout was answered {outcome}")
             return ""
         order_id: str = from_json(outcome.response)["order_id"]
         return order_id
@@ -157,11 +157,11 @@ class Shop:
         self, service: str, command: Callable[[], tuple[str, Any, tuple[Any, ...]]], **more: Any
     ) -> Outcome:
         while True:
-            process = self.town.reachable(service)
+            process = self.system.reachable(service)
             if process is not None:
-                answer = self.town.loop.create_future()
+                answer = self.system.loop.create_future()
                 served = _served(process, command, more, answer)
-                self.town.loop.create_task(served, context=process.context)
+                self.system.loop.create_task(served, context=process.context)
                 try:
                     async with asyncio.timeout(8):
                         outcome: Outcome = await answer

@@ -25,7 +25,7 @@ from simulation.hostile import is_rubbish
 from simulation.providers import Ledger, money_of
 
 
-class Town(Protocol):
+class JudgedSystem(Protocol):
     watch: Watch
     broker: Any
     redis: Any
@@ -42,10 +42,10 @@ class Logged:
     envelope: Envelope
 
 
-def unsettled(town: Town) -> str:
+def unsettled(system: JudgedSystem) -> str:
     """What is still on its way; "" when nothing is."""
-    for name, database in town.databases.items():
-        timers = {kind.__name__ for kind in town.services[name].timers}
+    for name, database in system.databases.items():
+        timers = {kind.__name__ for kind in system.services[name].timers}
         if database.outbox:
             return f"{name} has {len(database.outbox)} outbox rows"
         if effects := [e for e in database.effects.values() if e.kind not in timers]:
@@ -54,28 +54,28 @@ def unsettled(town: Town) -> str:
             )
         if database.parked:
             return f"{name} has parked {len(database.parked)}"
-    for order_id, row in town.databases["order"].own.items():
+    for order_id, row in system.databases["order"].own.items():
         if not isinstance(row.state, order.Confirmed | order.Cancelled):
             return f"order {order_id} is {type(row.state).__name__}"
-    if waiting := loyalty_waits(town):
+    if waiting := loyalty_waits(system):
         return waiting
-    return behind(town)
+    return behind(system)
 
 
-def behind(town: Town) -> str:
+def behind(system: JudgedSystem) -> str:
     """Which group has not committed the end of a partition that it reads."""
-    for name, service in town.services.items():
-        offsets = town.broker.group(name).offsets
+    for name, service in system.services.items():
+        offsets = system.broker.group(name).offsets
         for topic in service.topics:
             for partition in range(12):
-                end = len(town.broker.log(topic, partition))
+                end = len(system.broker.log(topic, partition))
                 if end and offsets.get(TopicPartition(topic, partition), (0, ""))[0] < end:
                     return f"{name} has not read {topic}/{partition} to its end"
     return ""
 
 
-def loyalty_waits(town: Town) -> str:
-    data = town.redis.data.values
+def loyalty_waits(system: JudgedSystem) -> str:
+    data = system.redis.data.values
     if KEYS.epoch.encode() not in data:
         return "loyalty has no data"
     for key in (KEYS.outbox, KEYS.parked_keys):
@@ -84,24 +84,24 @@ def loyalty_waits(town: Town) -> str:
     return ""
 
 
-def check(town: Town) -> None:
+def check(system: JudgedSystem) -> None:
     """G1 to G8 of every order, over the books, the log and the bank's ledger."""
-    logged = list(events(town))
-    books = books_of(town)
-    for violation in judge(books, logged, town.shop.acknowledged).violations:
+    logged = list(events(system))
+    books = books_of(system)
+    for violation in judge(books, logged, system.shop.acknowledged).violations:
         guarantee, _, what = violation.partition(" ")
-        town.watch.broken(guarantee, what)
-    for order_id, row in town.databases["payment"].own.items():
-        _check_money(town, order_id, row.state)
-    for order_id, row in town.databases["shipping"].own.items():
-        _check_booking(town, order_id, row.state)
-    _check_fold(town, logged)
-    _check_dead_letters(town)
+        system.watch.broken(guarantee, what)
+    for order_id, row in system.databases["payment"].own.items():
+        _check_money(system, order_id, row.state)
+    for order_id, row in system.databases["shipping"].own.items():
+        _check_booking(system, order_id, row.state)
+    _check_fold(system, logged)
+    _check_dead_letters(system)
 
 
-def _check_money(town: Town, order_id: str, state: Any) -> None:
+def _check_money(system: JudgedSystem, order_id: str, state: Any) -> None:
     """What payment believes is what the bank has done."""
-    charges, refunded = money_of(town.bank.entries.get(order_id, []))
+    charges, refunded = money_of(system.bank.entries.get(order_id, []))
     match state:
         case payment.Captured(captured_minor=captured):
             believed = (captured, 0)
@@ -110,89 +110,95 @@ def _check_money(town: Town, order_id: str, state: Any) -> None:
         case _:
             believed = (0, 0)
     if (sum(charges), refunded) != believed:
-        town.watch.broken(
+        system.watch.broken(
             "G2", f"{order_id}: the bank has {charges} and gave {refunded} back, not {believed}"
         )
 
 
-def _check_booking(town: Town, order_id: str, state: Any) -> None:
+def _check_booking(system: JudgedSystem, order_id: str, state: Any) -> None:
     """What shipping believes is what the carrier has done."""
-    names = {name for name, _ in town.carrier.entries.get(order_id, [])}
+    names = {name for name, _ in system.carrier.entries.get(order_id, [])}
     is_live = "Booked" in names and "BookingCancelled" not in names
     believed = isinstance(state, shipping.Created | shipping.Approved | shipping.Leaving)
     if is_live != believed:
-        town.watch.broken(
+        system.watch.broken(
             "G2", f"{order_id}: the carrier has {sorted(names)}, shipping {type(state).__name__}"
         )
-    row = town.databases["inventory"].own.get(order_id)
+    row = system.databases["inventory"].own.get(order_id)
     if isinstance(state, shipping.Dispatched) != isinstance(row and row.state, inventory.Shipped):
         kind = type(row and row.state).__name__
-        town.watch.broken("G6", f"{order_id}: stock {kind}, shipment {type(state).__name__}")
+        system.watch.broken("G6", f"{order_id}: stock {kind}, shipment {type(state).__name__}")
 
 
-def _check_dead_letters(town: Town) -> None:
+def _check_dead_letters(system: JudgedSystem) -> None:
     """I9: rubbish is kept by everyone who read it, with the place where it stood."""
-    for name, service in town.services.items():
+    for name, service in system.services.items():
         kept = set()
-        for record in town.broker.log(dead_letters_of(name), 0):
+        for record in system.broker.log(dead_letters_of(name), 0):
             headers = dict(record.headers)
             place = (headers["dlq_topic"], headers["dlq_partition"], headers["dlq_offset"])
             kept.add(tuple(value.decode() for value in place))
-        for record in (r for topic in service.topics for r in records(town, topic)):
+        for record in (r for topic in service.topics for r in records(system, topic)):
             place = (record.topic, str(record.partition), str(record.offset))
             is_lost = is_rubbish(record) and is_consumed(service, record) and place not in kept
             if is_lost:
-                town.watch.broken("I9", f"{name} kept nothing of {place}")
+                system.watch.broken("I9", f"{name} kept nothing of {place}")
 
 
-def _check_fold(town: Town, logged: list[Logged]) -> None:
+def _check_fold(system: JudgedSystem, logged: list[Logged]) -> None:
     """G8: each service's rows are the fold of its own events, with no effect on the way."""
-    for name, database in town.databases.items():
-        folded = _fold(town, name, logged, database.own.items())
-        if town.services[name].combined is not None:
-            _compare(town, f"{name}'s shared rows", dict(database.shared), folded.shared)
-    _fold(town, "loyalty", logged, loyalty_orders(town))
+    for name, database in system.databases.items():
+        folded = _fold(system, name, logged, database.own.items())
+        if system.services[name].combined is not None:
+            _compare(system, f"{name}'s shared rows", dict(database.shared), folded.shared)
+    _fold(system, "loyalty", logged, loyalty_orders(system))
 
 
-def _fold(town: Town, name: str, logged: list[Logged], rows: Iterable[tuple[str, Any]]) -> Folded:
+def _fold(
+    system: JudgedSystem, name: str, logged: list[Logged], rows: Iterable[tuple[str, Any]]
+) -> Folded:
     """A service's own events, folded; its orders are compared with its rows."""
     own = [entry.envelope for entry in logged if entry.topic == f"{name}.events"]
-    folded = fold(town.services[name], own, Folded())
+    folded = fold(system.services[name], own, Folded())
     live = {key: (row.version, row.state) for key, row in rows}
     rebuilt = {key: (row.version, row.state) for key, row in folded.own.items()}
-    _compare(town, f"{name}'s orders", live, rebuilt)
+    _compare(system, f"{name}'s orders", live, rebuilt)
     return folded
 
 
-def _compare(town: Town, what: str, live: dict[str, Any], rebuilt: dict[str, Any]) -> None:
+def _compare(
+    system: JudgedSystem, what: str, live: dict[str, Any], rebuilt: dict[str, Any]
+) -> None:
     for key in live.keys() | rebuilt.keys():
         if live.get(key) != rebuilt.get(key):
-            town.watch.broken("G8", f"{what}: {key} is {live.get(key)}, rebuilt {rebuilt.get(key)}")
+            system.watch.broken(
+                "G8", f"{what}: {key} is {live.get(key)}, rebuilt {rebuilt.get(key)}"
+            )
             return
 
 
-def events(town: Town) -> Iterator[Logged]:
+def events(system: JudgedSystem) -> Iterator[Logged]:
     """Every event of the services' topics; rubbish has none."""
     for service in SERVICES:
-        for record in records(town, topic_of(service.name)):
+        for record in records(system, topic_of(service.name)):
             if not is_rubbish(record):
                 yield Logged(record.topic, decode(record.value, record.headers))
 
 
-def records(town: Town, topic: str) -> Iterator[Any]:
+def records(system: JudgedSystem, topic: str) -> Iterator[Any]:
     for partition in range(12):
-        yield from town.broker.log(topic, partition)
+        yield from system.broker.log(topic, partition)
 
 
-def books_of(town: Town) -> Books:
+def books_of(system: JudgedSystem) -> Books:
     books = Books()
-    for name, database in town.databases.items():
+    for name, database in system.databases.items():
         books.rows[name] = {key: _row(row.state) for key, row in database.own.items()}
-    for sku, level in town.databases["inventory"].shared.items():
+    for sku, level in system.databases["inventory"].shared.items():
         books.stock[sku] = {name: getattr(level, name) for name in PIECES}
-    books.rows["loyalty"] = {key: _row(row.state) for key, row in loyalty_orders(town)}
+    books.rows["loyalty"] = {key: _row(row.state) for key, row in loyalty_orders(system)}
     prefix = LAYOUT.shared_key("").encode()
-    for key, found in town.redis.data.values.items():
+    for key, found in system.redis.data.values.items():
         if key.startswith(prefix):
             books.customers[key.removeprefix(prefix).decode()] = int(found.get(b"points", 0))
     return books
@@ -203,9 +209,9 @@ def _row(state: Any) -> StoredRow:
     return StoredRow(kind.__name__, adapter_of(kind).dump_python(state))
 
 
-def loyalty_orders(town: Town) -> Iterator[tuple[str, Any]]:
+def loyalty_orders(system: JudgedSystem) -> Iterator[tuple[str, Any]]:
     prefix = LAYOUT.own_key("").encode()
-    for key, found in town.redis.data.values.items():
+    for key, found in system.redis.data.values.items():
         if key.startswith(prefix) and found.get(b"status"):
             row = LAYOUT.own.row_of(found[b"version"], found[b"status"], found[b"detail"])
             yield key.removeprefix(prefix).decode(), row

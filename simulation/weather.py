@@ -28,7 +28,7 @@ IDLE: Final = frozenset({"pending", "lease", "backlog", "lead", "parked_keys", "
 """What a process asks again and again although nothing has happened."""
 
 
-class Town(Protocol):
+class SystemInFaults(Protocol):
     def tell(self, what: str) -> None: ...
 
     def cut(self, process: Process) -> None: ...
@@ -39,7 +39,7 @@ class Weather:
     """`away` names what answers nothing now: a service's database, a provider, the broker, Redis."""
 
     plan: Plan
-    town: Town
+    system: SystemInFaults
     hits: Counter[str] = field(default_factory=Counter)
     away: set[str] = field(default_factory=set)
     slow: set[str] = field(default_factory=set)
@@ -91,8 +91,8 @@ class Weather:
             self._die(f"cut at {name}", process)
 
     def _die(self, kind: str, process: Process) -> None:
-        self.town.tell(f"{kind} {process.name}")
-        self.town.cut(process)
+        self.system.tell(f"{kind} {process.name}")
+        self.system.cut(process)
         raise PowerCutError(kind)
 
     async def statement(self, service: str, name: str) -> None:

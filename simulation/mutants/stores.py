@@ -114,7 +114,7 @@ def _rebuilt_owes_nothing() -> Sequence[Place]:
 
 def _rebuilt_reads_on() -> Sequence[Place]:
     def stay(self: Any, service: str) -> None:
-        self.town.tell(f"{service} reads on")
+        self.system.tell(f"{service} reads on")
 
     return [(Nemesis, "_rewind", stay)]
 
