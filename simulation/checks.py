@@ -3,7 +3,7 @@
 Guarantees G1 to G9 are those of docs/architecture.md; I1 to I10 restate them for one step.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -17,7 +17,7 @@ from chassis.service import Service
 from guarantees.protocol import INTENTS, LAST, PRECEDENTS
 from guarantees.services import BY_NAME
 from inventory_svc.domain import Level
-from shared_events.catalog import BY_TYPE, COMPACTED, identity_of
+from shared_events.catalog import BY_TYPE, COMPACTED, dead_letters_of, identity_of
 from shared_events.codec import type_of
 from simulation.hostile import is_rubbish
 from simulation.providers import money_of
@@ -71,6 +71,22 @@ class Watch:
                 self.broken("G4", f"{wire_type} of {row.key} was decided twice")
             self.committed[id_] = wire_type
             self._in_its_place(service, wire_type, row.key)
+
+    def copies(
+        self, service: str, rows: Iterable[OutboxRow], parked: Collection[tuple[str, int, int]]
+    ) -> None:
+        """Copies of dead letters in one commit, and the places of which the service keeps the letter."""
+        for row in rows:
+            if row.topic == dead_letters_of(service):
+                where = {name: (raw or b"").decode() for name, raw in row.headers}
+                place = (
+                    where["dlq_topic"],
+                    *(int(where[f"dlq_{n}"]) for n in ("partition", "offset")),
+                )
+                if place not in parked:
+                    self.broken(
+                        "I9", f"{service} publishes a dead letter of {place}, and keeps none"
+                    )
 
     def decided(
         self, service: str, messages: Sequence[Message], outcomes: Sequence[Outcome]

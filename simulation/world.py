@@ -289,6 +289,7 @@ class World:
             types = [f"{type_of(row.headers)} {row.key}" for row in rows]
             self.tell(f"committed {', '.join(types)}")
             self.watch.committed_rows(service, rows)
+            self.watch.copies(service, rows, self.databases[service].parked.keys())
         self._owes(service, transaction)
         if service == "inventory" and transaction.after.shared:
             received = [(row.key, pieces) for row in rows if (pieces := pieces_in(row))]

@@ -6,6 +6,7 @@ from typing import Any, Final
 import chassis.redis.rebuild
 import chassis.redis.store
 import simulation.rebuilding
+from chassis.decide import BatchResult
 from chassis.errors import ConcurrentChangeError
 from chassis.handle import Handler
 from chassis.message import Duplicate
@@ -160,13 +161,22 @@ def _key_not_kept() -> Sequence[Place]:
     return [(MemoryUnit, "_answer", answer)]
 
 
-def _parked_forgotten() -> Sequence[Place]:
-    """What can't be decided is dropped with whatever waits behind it."""
+def _letters_not_kept() -> Sequence[Place]:
+    """Copies of dead letters are published, and nothing is there to be redriven."""
 
     async def park(_self: Any, _letters: Any) -> None:
         """Nothing is kept."""
 
     return [(MemoryUnit, "_park", park)]
+
+
+def _parked_forgotten() -> Sequence[Place]:
+    """What can't be decided counts as handled, with whatever waits for it."""
+
+    def park(*_: Any) -> None:
+        """Nothing is kept."""
+
+    return [(BatchResult, "park", park)]
 
 
 def _redis_never_behind() -> Sequence[Place]:
@@ -282,8 +292,15 @@ MUTANTS: Final = (
         ("statement-error", "kill"),
     ),
     Mutant(
+        "letters-not-kept",
+        "a dead letter is published and not kept",
+        _letters_not_kept,
+        ("I9",),
+        ("poison",),
+    ),
+    Mutant(
         "parked-forgotten",
-        "what waits behind rubbish is dropped",
+        "what can't be decided is dropped",
         _parked_forgotten,
         ("I9",),
         ("poison",),
@@ -309,6 +326,6 @@ MUTANTS: Final = (
         _rebuilt_reads_on,
         ("G1",),
         ("database-lost", "slow-service", "broker-away"),
-        seed=16,
+        seed=27,
     ),
 )
