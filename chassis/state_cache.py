@@ -5,9 +5,10 @@ is no longer so; the batch is then decided again on what the database has, and f
 nothing here is used.
 """
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from types import TracebackType
 from typing import Any, Final
 
 from chassis import clock
@@ -39,10 +40,9 @@ class StateCache:
     def doubt(self, seconds: float = DOUBT_S) -> None:
         self._doubted_until = clock.monotonic() + seconds
 
-    @asynccontextmanager
-    async def begin(self, *, is_retry: bool = False) -> AsyncIterator[UnitOfWork]:
-        async with self.units.begin(is_retry=is_retry) as unit:
-            yield unit if is_retry or not self.is_trusted else _CachedUnit(self, unit)
+    def begin(self, *, is_retry: bool = False) -> AbstractAsyncContextManager[UnitOfWork]:
+        begun = self.units.begin(is_retry=is_retry)
+        return begun if is_retry or not self.is_trusted else _Begun(self, begun)
 
     def states_of(self, messages: Sequence[Message]) -> dict[str, VersionedState]:
         return {m.key: VersionedState(*self._own[m.key]) for m in messages if m.key in self._own}
@@ -67,7 +67,24 @@ class StateCache:
                 del rows[next(iter(rows))]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
+class _Begun:
+    cache: StateCache
+    begun: AbstractAsyncContextManager[UnitOfWork]
+
+    async def __aenter__(self) -> UnitOfWork:
+        return _CachedUnit(self.cache, await self.begun.__aenter__())
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool | None:
+        return await self.begun.__aexit__(kind, error, trace)
+
+
+@dataclass(slots=True)
 class _CachedUnit:
     cache: StateCache
     unit: UnitOfWork

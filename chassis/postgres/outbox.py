@@ -33,9 +33,10 @@ class PostgresOutbox:
 
     @property
     def leads(self) -> bool:
-        with suppress(asyncpg.InterfaceError):  # the pool has taken it back: it is closed then
+        try:
             return self._leading is not None and not self._leading.is_closed()
-        return False
+        except asyncpg.InterfaceError:  # the pool has taken it back: it is closed then
+            return False
 
     async def lead(self) -> bool:
         if self._leading is not None:

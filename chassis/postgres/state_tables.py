@@ -1,6 +1,6 @@
 """How states become rows: one versioned row an order, and plain rows that orders share."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
@@ -129,7 +129,7 @@ class StateTable:
         names = list(self._kinds)
         await connection.copy_records_to_table(self.table, records=table, columns=names)
 
-    def _arrays(self, rows: list[tuple[str, VersionedState]]) -> dict[str, list[Any]]:
+    def _arrays(self, rows: list[tuple[str, VersionedState]]) -> dict[str, Sequence[Any]]:
         return arrays(tuple(self._kinds), (self._row(key, row) for key, row in rows))
 
     def _row(self, key: str, row: VersionedState) -> tuple[Any, ...]:
@@ -230,21 +230,24 @@ class SharedTable:
             values = self._arrays(new)
             clauses.append(Clause(f"new_{self.table}", self._insert, values, rows=len(new)))
         if known:
-            values = {**self._arrays(known), **self._arrays({k: before[k] for k in known}, "old_")}
+            values = {**self._arrays(known), **self._old({key: before[key] for key in known})}
             clauses.append(Clause(f"known_{self.table}", self._update, values, rows=len(known)))
         if read:
-            values = {**self._arrays(read, "old_"), self.key: sorted(read)}
+            values = {**self._old(read), self.key: sorted(read)}
             clauses.append(Clause(f"same_{self.table}", self._same, values, rows=len(read)))
         if missing := sorted(set(absent) - new.keys()):
             query = f"SELECT FROM {self.table} WHERE {self.key} = ANY({{keys}}::text[])"
             clauses.append(Clause(f"no_{self.table}", query, {"keys": missing}, rows=0))
         return clauses
 
-    def _arrays(self, rows: Mapping[str, Any], prefix: str = "") -> dict[str, list[Any]]:
-        """Columns by name, in the order of the keys; with a prefix, those of `item` alone."""
-        ordered = sorted(rows.items())
-        values = arrays(
-            [f"{prefix}{name}" for name in self._names],
-            (tuple(getattr(value, name) for name in self._names) for _, value in ordered),
-        )
-        return values if prefix else {self.key: [key for key, _ in ordered], **values}
+    def _arrays(self, rows: Mapping[str, Any]) -> dict[str, Sequence[Any]]:
+        """Columns by name, in the order of the keys."""
+        ordered = sorted(rows)
+        values = [rows[key] for key in ordered]
+        columns = {name: [getattr(value, name) for value in values] for name in self._names}
+        return {self.key: ordered, **columns}
+
+    def _old(self, rows: Mapping[str, Any]) -> dict[str, Sequence[Any]]:
+        """The columns of `item` as they were read, by other names; in the order of the keys."""
+        values = [rows[key] for key in sorted(rows)]
+        return {f"old_{name}": [getattr(value, name) for value in values] for name in self._names}

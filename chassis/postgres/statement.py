@@ -64,9 +64,9 @@ def _text(clauses: tuple[tuple[str, str, str, tuple[str, ...], bool], ...]) -> s
     return f"WITH {', '.join(tables)} SELECT {', '.join(answers)}"
 
 
-def arrays(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> dict[str, list[Any]]:
-    """Rows as what a clause takes them by: one array a column, by its name."""
-    return dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
+def arrays(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> dict[str, Sequence[Any]]:
+    """Rows, one at least, as what a clause takes them by: one array a column, by its name."""
+    return dict(zip(names, zip(*rows, strict=True), strict=True))
 
 
 def unnested(kinds: Mapping[str, str], alias: str) -> str:
