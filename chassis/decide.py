@@ -91,8 +91,6 @@ class Snapshot:
 
     def wanted_shared(self, service: Service, messages: Iterable[Message]) -> frozenset[str]:
         """The shared rows that the messages may need, given the own states that they meet."""
-        if service.combined is None:
-            return frozenset()
         absent = VersionedState(service.initial, 0)
         return frozenset().union(
             *(service.shared_keys(self.own.get(m.key, absent).state, m.body) for m in messages)

@@ -73,9 +73,10 @@ class Handler:
 
     async def _read(self, unit: UnitOfWork, messages: Sequence[Message]) -> Snapshot:
         snapshot = await unit.read(messages)
-        new = [m for m in messages if snapshot.settled(m) is None]
-        if wanted := snapshot.wanted_shared(self.service, new):
-            await unit.read_shared(snapshot, wanted)
+        if self.service.combined is not None:
+            new = [m for m in messages if snapshot.settled(m) is None]
+            if wanted := snapshot.wanted_shared(self.service, new):
+                await unit.read_shared(snapshot, wanted)
         return snapshot
 
     async def preview(self, messages: Sequence[Message]) -> list[Outcome]:
