@@ -101,7 +101,7 @@ class RedisUnit:
 
     def _enter(self, script: Script, result: BatchResult) -> None:
         for message in result.inbox.values():
-            if message.record is None:  # a command: its repeat is answered by the state that it led to
+            if message.record is None:  # a command's repeat is answered by the state
                 continue
             place = self.layout.own_key(message.key)
             script.check("HEXISTS", place, f"m:{message.id}", 0)

@@ -110,7 +110,7 @@ def _outbox_aside() -> Sequence[Place]:
 
 
 def _rebuilt_owes_nothing() -> Sequence[Place]:
-    return [(simulation.rebuilding, "owed", lambda _service, _folded: ())]
+    return [(simulation.rebuilding, "outstanding_effects", lambda _service, _folded: ())]
 
 
 def _rebuilt_reads_on() -> Sequence[Place]:
@@ -183,7 +183,7 @@ def _redis_never_behind() -> Sequence[Place]:
     async def is_rolled_back(*_: Any) -> bool:
         return False
 
-    return [(chassis.redis.store, "is_behind", is_rolled_back)]
+    return [(chassis.redis.store, "is_rolled_back", is_rolled_back)]
 
 
 def _rebuilt_empty() -> Sequence[Place]:

@@ -10,7 +10,14 @@ import pytest
 from chassis import ids
 from chassis.effects import REFUSED_S
 from chassis.errors import TransientError
-from chassis.message import FIRST_LEASE_S, REFUSED, Decided, Message, PendingEffect
+from chassis.message import (
+    FIRST_LEASE_S,
+    REFUSED,
+    Decided,
+    Duplicate,
+    Message,
+    PendingEffect,
+)
 from order_svc.messages import CancelOrder, CartLine, DeadlinePassed, PlaceOrder, PriceProduct
 from order_svc.service import SERVICE
 from order_svc.store import ORDERS, PRODUCTS
@@ -184,7 +191,7 @@ async def test_the_outcome_of_a_timer_is_decided_once(kind: Kind, store: Opened)
     first, second = [(await store.handle([outcome]))[0] for _ in range(2)]
     assert isinstance(first, Decided)
     assert [event.reason for event in first.events] == ["deadline_exceeded"]
-    assert type(second).__name__ == "Repeated"
+    assert second == Duplicate()
     assert await outstanding_effects(kind, store, order_id) == ()
 
 
