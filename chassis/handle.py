@@ -104,7 +104,7 @@ class Handler:
             return await self._keep(message, reason, place_of(record))
 
     async def _keep(self, message: Message, reason: str, record: Record | None) -> Outcome:
-        """Repeated where the inbox has a record already: nothing else of it is compared."""
+        """Duplicate where the inbox has a record already: nothing else of it is compared."""
         result = BatchResult(Snapshot(), outcomes=[Parked(reason)])
         result.park(self.service, message, reason, record)
         try:

@@ -27,6 +27,7 @@ Place: TypeAlias = tuple[str, int, int]
 Project: TypeAlias = Callable[[Sequence[Record]], Awaitable[None]]
 SKIPPED: Final = "stepped over by an operator"
 REASON_MAX: Final = 1000
+STORED_REASON_MAX: Final = 2000
 
 
 @dataclass(slots=True)
@@ -114,6 +115,11 @@ def place_of(record: Record) -> Record:
 
 def name_of_place(record: Record) -> str:
     return f"{record.topic}:{record.partition}:{record.offset}"
+
+
+def stored_reason(reason: str) -> str:
+    """Why a message is a dead letter, as a column of text takes it: without NUL, of bounded length."""
+    return reason[:STORED_REASON_MAX].replace("\0", "\\x00")
 
 
 def reason_of(error: Exception) -> str:

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 from uuid import UUID
 
+from chassis.decide import StoredAnswer, TimelineRow
 from chassis.errors import TransientError
 from chassis.message import OperatorAction, OutboxRow, PendingEffect
 from chassis.store import DeadLetter
@@ -57,22 +58,6 @@ class Line(NamedTuple):
     refused: str = ""
 
 
-class Answer(NamedTuple):
-    """What an idempotency key keeps."""
-
-    fingerprint: bytes
-    response: bytes
-
-
-class Told(NamedTuple):
-    """A row of an order's timeline."""
-
-    key: str
-    at: datetime
-    heard: str
-    said: str
-
-
 @dataclass(slots=True)
 class Tables:
     """Rows by primary key. Effects have all their fields; dead letters go by where they came from."""
@@ -83,9 +68,9 @@ class Tables:
     outbox: dict[int, Line] = field(default_factory=dict)
     effects: dict[str, PendingEffect] = field(default_factory=dict)
     parked: dict[Origin, DeadLetter] = field(default_factory=dict)
-    answers: dict[tuple[str, str], Answer] = field(default_factory=dict)
+    answers: dict[tuple[str, str], StoredAnswer] = field(default_factory=dict)
     actions: dict[int, tuple[datetime, OperatorAction]] = field(default_factory=dict)
-    timeline: dict[int, Told] = field(default_factory=dict)
+    timeline: dict[int, TimelineRow] = field(default_factory=dict)
     published: dict[int, Line] = field(default_factory=dict)
 
 

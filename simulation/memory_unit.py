@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
-from chassis.decide import BatchResult, Letter, Snapshot
+from chassis.decide import BatchResult, Letter, Snapshot, StoredAnswer
 from chassis.errors import ConcurrentChangeError
 from chassis.message import (
     FIRST_LEASE_S,
@@ -16,8 +16,9 @@ from chassis.message import (
     VersionedState,
 )
 from chassis.postgres import SharedTable
+from chassis.records import stored_reason
 from chassis.store import DeadLetter
-from simulation.database import Answer, Database, Line, Row, Told, Transaction
+from simulation.database import Database, Line, Row, Transaction
 
 
 @dataclass(slots=True, eq=False)
@@ -158,7 +159,7 @@ class MemoryUnit:
         if result.answers:
             await self.transaction.statement("answer")
         for claim, response in result.answers:
-            answer = Answer(claim.fingerprint, response)
+            answer = StoredAnswer(claim.fingerprint, response)
             if not await self.transaction.insert("answers", (claim.scope, claim.key), answer):
                 raise ConcurrentChangeError("somebody used the same idempotency key first")
         for claim in result.unanswered:
@@ -176,7 +177,7 @@ class MemoryUnit:
             tried = replace(
                 letter,
                 attempts=letter.attempts + 1,
-                last_reason=_text(reason),
+                last_reason=stored_reason(reason),
                 last_tried_at=self.transaction.at,
             )
             self.transaction.put("parked", letter.origin, tried)
@@ -221,7 +222,7 @@ class MemoryUnit:
         at = self.transaction.at
         for record, key, why in letters:
             await self.transaction.statement("park")
-            id_, reason = str(self.database.next_id()), _text(why)
+            id_, reason = str(self.database.next_id()), stored_reason(why)
             letter = DeadLetter(id_, key, record, reason, reason, 1, at, at)
             await self.transaction.insert("parked", letter.origin, letter)
 
@@ -229,13 +230,9 @@ class MemoryUnit:
         if result.timeline:
             await self.transaction.statement("tell")
         for row in result.timeline:
-            self.transaction.put("timeline", self.database.next_id(), Told(*row))
+            self.transaction.put("timeline", self.database.next_id(), row)
 
     async def note(self, action: OperatorAction) -> None:
         await self.transaction.statement("note")
         at = self.transaction.at
         self.transaction.put("actions", self.database.next_id(), (at, action))
-
-
-def _text(reason: str) -> str:
-    return reason[:2000].replace("\0", "\\x00")

@@ -1,14 +1,16 @@
 """What a batch writes to PostgreSQL, as clauses of one statement: states first, then what follows."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
 from chassis import byte_json
 from chassis.decide import BatchResult
-from chassis.message import FIRST_LEASE_S
+from chassis.message import FIRST_LEASE_S, OperatorAction
 from chassis.postgres import sql
 from chassis.postgres.state_tables import SharedTable, StateTable
 from chassis.postgres.statement import Clause, arrays
+from chassis.records import stored_reason
 
 OUTBOX: Final = "new_outbox"
 EFFECTS: Final = ("id", "key", "kind", "body", "traceparent", "due_at", "tries")
@@ -32,7 +34,7 @@ def of_batch(own: StateTable, shared: SharedTable | None, result: BatchResult) -
         *_effects(result),
         *_letters(result),
         *_timeline(result),
-        *_actions(result),
+        *of_actions(result.actions),
     ]
 
 
@@ -68,7 +70,7 @@ def _unparked(result: BatchResult) -> list[Clause]:
     clauses = []
     if ids := [int(message.letter_id) for message in result.unparked]:
         clauses.append(Clause("unparked", sql.UNPARK, {"ids": ids}, rows=len(ids)))
-    if rows := [(int(m.letter_id), _text(why)) for m, why in result.failed_again]:
+    if rows := [(int(m.letter_id), stored_reason(why)) for m, why in result.failed_again]:
         values = arrays(("ids", "reasons"), rows)
         clauses.append(Clause("failed_again", sql.FAILED_AGAIN, values, rows=len(rows)))
     return clauses
@@ -105,7 +107,7 @@ def _letters(result: BatchResult) -> list[Clause]:
             letter.key,
             *(letter.record.topic, letter.record.partition, letter.record.offset),
             *(letter.record.key, letter.record.value, byte_json.packed(letter.record.headers)),
-            _text(letter.reason),
+            stored_reason(letter.reason),
         )
         for letter in result.letters
     ]
@@ -118,11 +120,6 @@ def _timeline(result: BatchResult) -> list[Clause]:
     return [Clause("new_timeline", sql.ADD_TIMELINE, arrays(names, rows))] if rows else []
 
 
-def _actions(result: BatchResult) -> list[Clause]:
-    rows = [(a.by, a.action, a.key, a.note, a.detail) for a in result.actions]
-    return [Clause("new_actions", sql.NOTE_ALL, arrays(ACTIONS, rows))] if rows else []
-
-
-def _text(reason: str) -> str:
-    """As PostgreSQL's text takes it, of bounded length."""
-    return reason[:2000].replace("\0", "\\x00")
+def of_actions(actions: Sequence[OperatorAction]) -> list[Clause]:
+    rows = [(a.by, a.action, a.key, a.note, a.detail) for a in actions]
+    return [Clause("new_actions", sql.NOTE, arrays(ACTIONS, rows))] if rows else []

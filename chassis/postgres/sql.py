@@ -92,7 +92,7 @@ ADD_TIMELINE = """
 INSERT INTO timeline (order_id, at, heard, said)
 SELECT * FROM unnest({key}::text[], {at}::timestamptz[], {cause}::text[], {events}::text[]) RETURNING 1
 """
-NOTE_ALL = """
+NOTE = """
 INSERT INTO operator_actions (by, action, key, note, detail)
 SELECT * FROM unnest({by}::text[], {action}::text[], {key}::text[], {note}::text[], {detail}::text[])
 RETURNING 1
@@ -127,9 +127,6 @@ SELECT (SELECT count(*) FROM outbox),
        (SELECT count(*) FROM parked),
        (SELECT count(*) FROM outbox WHERE refused IS NOT NULL),
        current_setting('transaction_read_only')::bool AS is_read_only
-"""
-NOTE = """
-INSERT INTO operator_actions (by, action, key, note, detail) VALUES ($1, $2, $3, $4, $5)
 """
 SKIPPED = "SELECT DISTINCT key FROM operator_actions WHERE action = $1"
 LETTERS = """

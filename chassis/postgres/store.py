@@ -26,7 +26,7 @@ from chassis.message import (
     Record,
     skipped_places,
 )
-from chassis.postgres import retention, sql
+from chassis.postgres import clauses, retention, sql, statement
 from chassis.postgres.outbox import PostgresOutbox
 from chassis.postgres.pools import pools_at
 from chassis.postgres.state_tables import SharedTable, StateTable
@@ -117,8 +117,7 @@ class PostgresStore(PostgresOutbox):
             yield connection
 
     async def note(self, connection: Connection, action: OperatorAction) -> None:
-        values = (action.by, action.action, action.key, action.note, action.detail)
-        await connection.execute(sql.NOTE, *values)
+        await statement.run(connection, clauses.of_actions([action]))
 
     async def project(self, records: Sequence[Record]) -> None:
         async with self.translated(), self.transaction() as connection:

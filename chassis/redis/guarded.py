@@ -24,7 +24,7 @@ class RefusedWriteError(ValueError):
 
 @dataclass(kw_only=True)
 class Guarded:
-    """`lost` is for ever once it is so, until `prepare`; `ailing` says why."""
+    """`lost` is for ever once it is so, until `prepare`; `unavailable_reason` says why."""
 
     redis: Redis
     server: Server

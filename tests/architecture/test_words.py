@@ -77,7 +77,6 @@ NOT_YET: Final[frozenset[str]] = frozenset(
         "simulation/weather.py",
         "simulation/world.py",
         "tests/chassis/test_effects.py",
-        "tests/chassis/test_handle.py",
         "tests/chassis/test_leading.py",
         "tests/chassis/test_replay.py",
         "tests/choreography/guarantees.py",

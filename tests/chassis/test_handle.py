@@ -114,7 +114,7 @@ def test_what_a_store_fails_on_is_parked_byte_for_byte_and_the_others_are_decide
 
 
 def test_what_a_store_fails_on_without_a_record_is_answered_and_the_others_are_decided() -> None:
-    """Commands and outcomes of effects: whoever brought them is told, and nothing is kept."""
+    """Commands and outcomes of effects: whoever brought them gets an answer, and nothing is kept."""
     messages = [replace(a_capture(an_order()), record=None) for _ in range(5)]
     store = Failing(SERVICE, Database(), on=frozenset({messages[3].key}))
     outcomes = asyncio.run(Handler(SERVICE, store).handle(messages))
@@ -266,7 +266,7 @@ async def test_a_letter_that_another_discards_while_the_store_fails_on_it_is_no_
     assert not store.database.parked
 
 
-# Conflicts, and what the rest of the process is told
+# Conflicts, and what the rest of the process is notified of
 
 
 def a_capture(order: Order) -> Message:
@@ -296,14 +296,14 @@ async def test_a_batch_to_which_another_was_faster_is_decided_anew_on_what_it_wr
 
 async def test_a_commit_is_told_once_as_it_was_decided_at_last() -> None:
     """Not what was decided before another was faster, and written by nobody."""
-    database, told, bus, order = Database(), list[Committed](), Bus(), an_order()
-    bus.committed.append(told.append)
+    database, committed, bus, order = Database(), list[Committed](), Bus(), an_order()
+    bus.committed.append(committed.append)
     handler = Handler(SERVICE, MemoryStore(SERVICE, database), bus)
     faster = Handler(SERVICE, MemoryStore(SERVICE, database))
     cancelled = OrderCancellationRequested(order_id=order.order_id, reason="customer")
     while_saving(database, faster, a_message(cancelled))
     outcomes = await handler.handle([message := a_capture(order)])
-    ((outcome,), (event,)) = (outcomes, told)
+    ((outcome,), (event,)) = (outcomes, committed)
     assert isinstance(outcome, Decided)
     assert (event.messages, event.result.outcomes) == ([message], [outcome])
     assert event.result.own[order.order_id].state == database.own[order.order_id].state
@@ -315,10 +315,10 @@ async def test_a_commit_is_told_once_as_it_was_decided_at_last() -> None:
 async def test_what_was_parked_is_told_as_committed() -> None:
     """Its copy is a row of the outbox, which has to be relayed."""
     store = Failing(SERVICE, Database(), on=frozenset({(bad := captured()).subject}))
-    told, bus = list[Committed](), Bus()
-    bus.committed.append(told.append)
+    committed, bus = list[Committed](), Bus()
+    bus.committed.append(committed.append)
     await Handler(SERVICE, store, bus).handle(await messages_of(store, [bad]))
-    (event,) = told
+    (event,) = committed
     assert list(event.result.outbox_ids) == [str(id_) for id_ in store.database.outbox]
     assert [row.topic for row in event.result.outbox] == [dead_letters_of(SERVICE.name)]
 
@@ -334,12 +334,12 @@ async def test_effects_that_this_process_runs_itself_have_a_first_lease(
 
 
 async def test_a_preview_says_what_would_come_of_it_and_changes_nothing() -> None:
-    database, told, bus = Database(), list[Committed](), Bus()
-    bus.committed.append(told.append)
+    database, committed, bus = Database(), list[Committed](), Bus()
+    bus.committed.append(committed.append)
     handler = Handler(SERVICE, MemoryStore(SERVICE, database), bus)
     (outcome,) = await handler.preview([message := a_capture(an_order())])
     assert isinstance(outcome, Decided)
-    assert (database.own, database.inbox, database.outbox, told) == ({}, {}, {}, [])
+    assert (database.own, database.inbox, database.outbox, committed) == ({}, {}, {}, [])
     (done,) = await handler.handle([message])
     assert isinstance(done, Decided)
     assert done.events == outcome.events

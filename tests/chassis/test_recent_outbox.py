@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from chassis import clock
 from chassis.bus import Committed
 from chassis.decide import BatchResult, Snapshot
 from chassis.message import OutboxRow
 from chassis.recent_outbox import LOOK_S, OTHERS_S, RecentOutboxRows
 from chassis.store import Pending
+from tests.support.stopped_clock import StoppedClock
 
 
 def a_row(key: str, topic: str = "payment.events") -> OutboxRow:
@@ -54,17 +54,9 @@ class Table:
             del self.rows[id_]
 
 
-class Time:
-    """A clock that stands still until it is moved."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.s = 1000.0
-        monkeypatch.setattr(clock, "monotonic", lambda: self.s)
-
-
 @pytest.fixture(autouse=True)
-def time(monkeypatch: pytest.MonkeyPatch) -> Time:
-    return Time(monkeypatch)
+def time(monkeypatch: pytest.MonkeyPatch) -> StoppedClock:
+    return StoppedClock(monkeypatch)
 
 
 @pytest.fixture
@@ -110,7 +102,7 @@ async def test_after_a_look_to_the_end_the_oldest_are_given_in_their_order(table
     assert table.looks == 1
 
 
-async def test_the_outbox_is_looked_at_every_so_often(table: Table, time: Time) -> None:
+async def test_the_outbox_is_looked_at_every_so_often(table: Table, time: StoppedClock) -> None:
     recent = await looked(table)
     time.s += LOOK_S
     assert await ids_of(recent) == []
@@ -151,7 +143,9 @@ async def test_what_kafka_refuses_is_given_no_more(table: Table) -> None:
     assert await ids_of(recent) == ["2"]
 
 
-async def test_where_others_write_it_is_looked_at_each_time(table: Table, time: Time) -> None:
+async def test_where_others_write_it_is_looked_at_each_time(
+    table: Table, time: StoppedClock
+) -> None:
     recent = await looked(table)
     table.rows["theirs"] = a_row("a")
     time.s += LOOK_S

@@ -30,6 +30,7 @@ from shared_events.values import Line, Order
 from simulation.database import Database
 from simulation.memory_store import MemoryStore
 from tests.support.records import TRACE, a_message, an_order
+from tests.support.stopped_clock import StoppedClock
 
 SKU: Final = "CLOCK"
 SHARED: Final = {"inventory": STOCK, "order": PRODUCTS}
@@ -87,17 +88,9 @@ class Two:
         return cls(Process(service, database), Process(service, database))
 
 
-class Time:
-    """A clock that stands still until it is moved."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.s = 1000.0
-        monkeypatch.setattr(clock, "monotonic", lambda: self.s)
-
-
 @pytest.fixture(autouse=True)
-def time(monkeypatch: pytest.MonkeyPatch) -> Time:
-    return Time(monkeypatch)
+def time(monkeypatch: pytest.MonkeyPatch) -> StoppedClock:
+    return StoppedClock(monkeypatch)
 
 
 @pytest.fixture
@@ -318,7 +311,9 @@ async def test_an_order_is_charged_what_its_product_costs_now() -> None:
     assert two.first.store.database.own[message.key].state.order.total_minor == 2000
 
 
-async def test_after_a_conflict_nothing_cached_is_used_for_a_time(two: Two, time: Time) -> None:
+async def test_after_a_conflict_nothing_cached_is_used_for_a_time(
+    two: Two, time: StoppedClock
+) -> None:
     message, _ = await shared_row(two)
     await two.first.handle(message)
     order = wanting()
@@ -331,7 +326,7 @@ async def test_after_a_conflict_nothing_cached_is_used_for_a_time(two: Two, time
     assert two.first.reads == [[]]
 
 
-async def test_however_often_another_is_faster_each_further_try_reads(time: Time) -> None:
+async def test_however_often_another_is_faster_each_further_try_reads(time: StoppedClock) -> None:
     """Also one that comes when the doubt is over."""
     two = Two.of(orders.SERVICE)
     message, _ = await price(two)

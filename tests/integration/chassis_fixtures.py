@@ -208,7 +208,7 @@ async def timeline(opened: Opened, key: str) -> list[tuple[str, str]]:
     """What an order's timeline says: heard and said."""
     store = opened.store
     if isinstance(store, MemoryStore):
-        return [(t.heard, t.said) for t in store.database.timeline.values() if t.key == key]
+        return [(t.cause, t.events) for t in store.database.timeline.values() if t.key == key]
     query = "SELECT heard, said FROM timeline WHERE order_id = $1 ORDER BY id"
     async with store.reading() as connection:
         return [tuple(row) for row in await connection.fetch(query, key)]
