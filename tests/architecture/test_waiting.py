@@ -14,7 +14,7 @@ ALLOWED: Final = {
     "tests/chassis/test_http_limits.py": "the pace of a client that is slow on purpose",
     "tests/integration/stripe_fixtures.py": "a relay that polls, as production's does",
     "tests/integration/test_cancel.py": "moments that a seed draws, and that are cancelled at",
-    "tests/integration/test_lost_database.py": "the pace of a load",
+    "tests/support/shop.py": "the pace of a load",
 }
 OLD: Final = frozenset(
     f"tests/{name}.py"

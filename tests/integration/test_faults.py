@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import httpx
@@ -21,7 +20,7 @@ from tests.support.redelivery import (
     send_all_again,
 )
 from tests.support.servers import private_stack
-from tests.support.shop import place_many, settled
+from tests.support.shop import Load, place_many, settled
 from tests.support.waiting import until, until_async
 
 pytestmark = pytest.mark.long
@@ -143,15 +142,15 @@ def test_paused_processes_that_wake_up_after_their_partitions_are_gone_double_no
     fresh = [services.start(service) for service in SERVICES]
     services.await_ready(fresh)
     bootstrap = services.addresses.kafka_bootstrap
-    with ThreadPoolExecutor(1) as pool:
-        placing = pool.submit(asyncio.run, place_many([fresh[0].url], 300, at_once=20))
+    with Load(fresh[0].url).running() as load:
+        load.await_more(20)
         for sleeper in sleepers:
             sleeper.process.suspend()
         until(lambda: asyncio.run(members(bootstrap)) == awake, 30, "groups without the sleepers")
         for sleeper in sleepers:
             sleeper.process.resume()
-        acknowledged = placing.result()
-    assert settled(services, acknowledged).violations == []
+        load.await_more(20)
+    assert settled(services, load.acknowledged).violations == []
     for sleeper in sleepers:
         assert sleeper.process.stop() == 0
 
@@ -160,17 +159,13 @@ def test_kafka_postgres_and_redis_die_under_load_and_come_back(
     system: tuple[Services, Servers],
 ) -> None:
     services, servers = system
-    done: list[str] = []
-    place = place_many([services.of("order")[-1].url], 1000, at_once=10, done=done)
-    with ThreadPoolExecutor(1) as pool:  # children die with the thread that starts them: not here
-        placing = pool.submit(asyncio.run, place)
+    with Load(services.of("order")[-1].url).running() as load:
         for server in servers.all:
-            flowing = len(done) + 20
-            until(lambda: len(done) >= flowing, 60, "orders that flow")  # noqa: B023 - it is called here
+            load.await_more(20)
             server.kill()
             servers.restart(server)
-        acknowledged = placing.result()
-    assert settled(services, acknowledged).violations == []
+        load.await_more(20)
+    assert settled(services, load.acknowledged).violations == []
 
 
 def test_the_broker_is_away_until_every_client_has_given_up_and_comes_back(

@@ -5,7 +5,6 @@ import re
 import shutil
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -31,7 +30,7 @@ from shared_events.catalog import topic_of
 from tests.support.redelivery import all_read, fingerprint
 from tests.support.saga import Ended, on_servers
 from tests.support.servers import log_of, private_stack
-from tests.support.shop import place_many, settled
+from tests.support.shop import Load, place_many, settled
 from tests.support.waiting import until, until_async
 
 pytestmark = pytest.mark.long
@@ -73,27 +72,13 @@ def outcome(services: Services, event: str) -> int:
     return sum(log_of(each.process).count(f'"{event}"') for each in services.instances)
 
 
-def place_and_cancel(services: Services, count: int) -> list[str]:
-    """Mixed orders; every ninth is cancelled, wherever it is by then."""
-    url, placed = services.url("order"), list[str]()
-    with httpx.Client(timeout=30) as client:
-        for part in range(0, count, 50):
-            placed += asyncio.run(place_many([url], 50, at_once=5))
-            for order_id in placed[part::9]:
-                answer = client.post(f"{url}/orders/{order_id}/cancel")
-                assert answer.status_code in {202, 409}, answer.text
-    return placed
-
-
 @pytest.mark.timeout(600)
 def test_what_a_lost_broker_had_acknowledged_is_put_back_and_every_order_settles(
     system: System,
 ) -> None:
     services, servers = system
-    with ThreadPoolExecutor(1) as pool:
-        placing: Future[list[str]] = pool.submit(place_and_cancel, services, 400)
+    with Load(services.url("order"), cancels=True).running() as load:
         until(lambda: awards(services) >= 20, 90, "the first awards")
-        assert not placing.done(), "the load is over"
         destroy(servers)
         assert asyncio.run(records(services.addresses.kafka_bootstrap)) == []
         looked = on_servers(services, "republish", "--dry-run")
@@ -101,13 +86,13 @@ def test_what_a_lost_broker_had_acknowledged_is_put_back_and_every_order_settles
         started = time.monotonic()
         done = on_servers(services, "republish")
         print(f"{looked.out}{done.out}in {time.monotonic() - started:.1f} s")
-        acknowledged = placing.result()
+        load.await_more(20)
     assert done.code == 0, done
     assert set(counts(done)) == set(BY_NAME)
     for kept, missing, sent, lost in counts(done).values():
         assert (missing, sent, lost) == (kept, kept, 0)
         assert kept > 20
-    assert settled(services, acknowledged, 300).violations == []
+    assert settled(services, load.acknowledged, 300).violations == []
     asyncio.run(all_read(services.addresses.kafka_bootstrap))
     verified = on_servers(services, "verify")
     assert verified.code == 0, verified

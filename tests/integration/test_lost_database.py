@@ -1,15 +1,11 @@
 """A service's database is lost under load, rebuilt by the command, and the service goes on with it."""
 
 import asyncio
-import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Final
 
 import asyncpg
-import httpx
 import pytest
 from redis import Redis
 
@@ -19,8 +15,8 @@ from saga_cli.stack.services import Services
 from saga_cli.topology import BY_NAME, SERVICES, Addresses
 from tests.support.saga import on_servers
 from tests.support.servers import log_of, private_stack
-from tests.support.shop import place_many, settled
-from tests.support.waiting import until, until_async
+from tests.support.shop import Load, settled
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.long
 
@@ -39,47 +35,12 @@ def system() -> Iterator[Services]:
         yield services
 
 
-@dataclass
-class Load:
-    """Mixed orders, some of them cancelled, until it is enough."""
-
-    url: str
-    acknowledged: list[str] = field(default_factory=list)
-    enough: threading.Event = field(default_factory=threading.Event)
-
-    async def flow(self) -> None:
-        async with httpx.AsyncClient(timeout=15) as client:
-            while not self.enough.is_set():
-                placed = await place_many([self.url], 10, at_once=5)
-                self.acknowledged += placed
-                await self._cancel(client, placed[0])
-                await asyncio.sleep(0.5)  # a rebuild is slower than any number of orders
-
-    async def _cancel(self, client: httpx.AsyncClient, order_id: str) -> None:
-        async def is_answered() -> bool:
-            try:
-                answer = await client.post(f"{self.url}/orders/{order_id}/cancel")
-            except httpx.TransportError:
-                return False
-            assert answer.status_code in {202, 409, 429, 503}, answer.text
-            return answer.status_code in {202, 409}
-
-        await until_async(is_answered, 60, f"the answer to {order_id}", pause_s=0.1)
-
-
 @contextmanager
 def load_on(services: Services) -> Iterator[Load]:
-    load = Load(services.url("order"))
-    with ThreadPoolExecutor(1) as pool:
-        flowing = pool.submit(asyncio.run, load.flow())
-        try:
-            until(lambda: len(load.acknowledged) >= BEFORE or flowing.done())
-            yield load
-            there = len(load.acknowledged)
-            until(lambda: len(load.acknowledged) >= there + AFTER or flowing.done())
-        finally:
-            load.enough.set()
-        flowing.result()
+    with Load(services.url("order"), cancels=True).running() as load:
+        load.await_more(BEFORE)
+        yield load
+        load.await_more(AFTER)
 
 
 def destroy(addresses: Addresses, name: str) -> None:

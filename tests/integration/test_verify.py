@@ -3,9 +3,7 @@
 import asyncio
 import json
 import shutil
-import threading
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -30,7 +28,7 @@ from shared_events.envelope import event_id
 from shared_events.inventory import StockReserved
 from tests.support.saga import Ended, on_servers
 from tests.support.servers import running_shop
-from tests.support.shop import checkout, place_many, settled
+from tests.support.shop import Load, checkout, place_many, settled
 
 pytestmark = pytest.mark.long
 
@@ -62,27 +60,14 @@ def verify(services: Services, *words: str) -> Ended:
 
 def test_it_is_clean_while_orders_flow(system: Services) -> None:
     """Each run compares more than the one before it, and sees events come after its cut."""
-    enough = threading.Event()
-
-    async def flow() -> list[str]:
-        orders: list[str] = []
-        while not enough.is_set():
-            orders += await place_many([system.url("order")], 10, at_once=2)
-        return orders
-
-    with ThreadPoolExecutor(1) as pool:
-        placing = pool.submit(asyncio.run, flow())
-        try:
-            runs = [verify(system, "--json") for _ in range(2)]
-        finally:
-            enough.set()
-        orders = placing.result()
+    with Load(system.url("order")).running() as load:
+        runs = [verify(system, "--json") for _ in range(2)]
     assert [(run.code, run.json["differences"]) for run in runs] == [(0, [])] * len(runs)
     compared = [sum(s["rows"] for s in run.json["services"]) for run in runs]
     newer = [sum(s["newer"] for s in run.json["services"]) for run in runs]
     assert compared == sorted(set(compared))
     assert max(newer) > 0
-    assert settled(system, orders).violations == []
+    assert settled(system, load.acknowledged).violations == []
     complete = verify(system)
     assert complete.code == 0, complete
     assert "All equal." in complete.out

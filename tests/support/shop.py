@@ -1,9 +1,13 @@
 """A customer of the running system, and the wait for it to come to rest."""
 
 import asyncio
+import threading
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 import httpx
 
@@ -11,9 +15,11 @@ from guarantees.judge import JudgeReport
 from saga_cli.demo import SCENES, a_checkout
 from saga_cli.stack.services import Services
 from saga_cli.verify import reconcile
-from tests.support.waiting import until_async
+from tests.support.waiting import until, until_async
 
 MIXED = [scene.changes for scene in SCENES[:5]]
+PAUSE_S: Final = 0.3
+"""Between two tens of a load: what it leaves is settled in the time of a test."""
 
 
 def checkout(services: Services, wait_s: int = 20, **changes: Any) -> httpx.Response:
@@ -26,12 +32,8 @@ def checkout(services: Services, wait_s: int = 20, **changes: Any) -> httpx.Resp
     )
 
 
-async def place_many(
-    urls: Sequence[str], count: int, at_once: int = 50, done: list[str] | None = None
-) -> list[str]:
+async def place_many(urls: Sequence[str], count: int, at_once: int = 50) -> list[str]:
     """Place mixed orders, each with a key, until each is acknowledged; returns their ids.
-
-    `done` is filled meanwhile, for who watches.
 
     An answer that is lost or a server that is away is asked again with the same key.
     """
@@ -53,12 +55,66 @@ async def place_many(
                 assert answer.status_code in {201, 409, 429, 500, 503}, answer.text
                 return str(answer.json()["order_id"]) if answer.status_code == 201 else None
 
-            order_id: str = await until_async(look, 150, f"the answer to {number}", pause_s=0.1)
-            if done is not None:
-                done.append(order_id)
-            return order_id
+            return str(await until_async(look, 150, f"the answer to {number}", pause_s=0.1))
 
         return await asyncio.gather(*(place(n) for n in range(count)))
+
+
+@dataclass
+class Load:
+    """Mixed orders at one service, ten at a time, for as long as the test needs them.
+
+    A load of a fixed number ends before its faults do, on a machine that is fast enough. With
+    `cancels` the first of each ten is cancelled, wherever it is by then.
+    """
+
+    url: str
+    cancels: bool = False
+    acknowledged: list[str] = field(default_factory=list)
+    _is_enough: threading.Event = field(default_factory=threading.Event)
+    _placing: Future[None] = field(init=False)
+
+    @contextmanager
+    def running(self) -> Iterator["Load"]:
+        """Places orders until the block is left, and all of them are acknowledged."""
+        with ThreadPoolExecutor(1) as pool:
+            self._placing = pool.submit(asyncio.run, self._place())
+            try:
+                yield self
+            finally:
+                self._is_enough.set()
+            self._placing.result()
+
+    def await_more(self, count: int, seconds: float = 60) -> None:
+        """Wait until so many more orders are acknowledged; what ended the load is raised."""
+        enough = len(self.acknowledged) + count
+
+        def have_come() -> bool:
+            if self._placing.done():
+                self._placing.result()
+            return len(self.acknowledged) >= enough
+
+        until(have_come, seconds, f"{count} more orders")
+
+    async def _place(self) -> None:
+        async with httpx.AsyncClient(timeout=15) as client:
+            while not self._is_enough.is_set():
+                placed = await place_many([self.url], 10, at_once=5)
+                self.acknowledged += placed
+                if self.cancels:
+                    await self._cancel(client, placed[0])
+                await asyncio.sleep(PAUSE_S)
+
+    async def _cancel(self, client: httpx.AsyncClient, order_id: str) -> None:
+        async def is_answered() -> bool:
+            try:
+                answer = await client.post(f"{self.url}/orders/{order_id}/cancel")
+            except httpx.TransportError:
+                return False
+            assert answer.status_code in {202, 409, 429, 503}, answer.text
+            return answer.status_code in {202, 409}
+
+        await until_async(is_answered, 60, f"the answer to {order_id}", pause_s=0.1)
 
 
 def settled(services: Services, acknowledged: Sequence[str], seconds: float = 120) -> JudgeReport:
