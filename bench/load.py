@@ -18,10 +18,9 @@ from pydantic_core import from_json, to_json
 from bench.orders import carts
 from bench.plan import PLAN, LoadPlan, schedule
 from bench.report import CONFIRMED, CREATED, Observed, ObservedAnswer, Settled, reported
+from chassis.events import topic_of, type_of
 from chassis.kafka import make_consumer, places_of, stop_within
 from saga_cli.connections import ConnectionPool, Response
-from shared_events.catalog import topic_of
-from shared_events.codec import type_of
 
 ID: Final = slice(13, 49)
 """Where an answer has the order's id: it begins with it, and to parse the rest would cost more."""

@@ -18,10 +18,10 @@ from uuid import UUID, uuid5
 
 import asyncpg
 
+from chassis.events import topic_of
 from chassis.kafka import KEEP_FOR_EVER, ensure_topics, make_producer
 from saga_cli.stack import servers
 from saga_cli.topology import BY_NAME, SERVICES, Addresses
-from shared_events.catalog import topic_of
 from shared_events.codec import decode
 from shared_events.inventory import StockReceived, StockReserved
 from simulation import machine

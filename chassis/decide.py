@@ -10,6 +10,8 @@ import structlog
 from pydantic import TypeAdapter
 
 from chassis import tracing
+from chassis.decision import Later, Refusal
+from chassis.events import Catalog, Envelope, dead_letters_of, encode, event_id
 from chassis.message import (
     Claim,
     Decided,
@@ -26,11 +28,6 @@ from chassis.message import (
     VersionedState,
 )
 from chassis.service import Service
-from shared_events import catalog
-from shared_events.catalog import BY_EVENT
-from shared_events.codec import encode
-from shared_events.decision import Later, Refusal
-from shared_events.envelope import Envelope, event_id
 
 log = structlog.get_logger()
 EVENT_MAX_BYTES: Final = 512 * 1024
@@ -244,8 +241,10 @@ def _note(service: Service, batch: BatchResult, message: Message, outcome: Decid
     if message.claim is not None:
         batch.answers.append((message.claim, outcome.response))
     if service.keeps_timeline and outcome.events:
-        events = ", ".join(map(wire_type, outcome.events))
-        batch.timeline.append(TimelineRow(message.key, message.at, cause_of(message), events))
+        events = ", ".join(map(service.catalog.wire_type, outcome.events))
+        batch.timeline.append(
+            TimelineRow(message.key, message.at, cause_of(service.catalog, message), events)
+        )
     if message.operator is not None:
         batch.actions.append(message.operator)
 
@@ -298,11 +297,11 @@ def outbox_rows_of(
 ) -> list[OutboxRow]:
     rows = []
     for number, event in enumerate((*message.companions, *events)):
-        entry = BY_EVENT[type(event)]
+        entry = service.catalog.entry_of(event)
         subject = entry.subject_of(event)
         attempt: int = getattr(event, "attempt", 1)
         in_order = version + 1 + number - len(message.companions)
-        sequence = in_order if entry.is_of_an_order else attempt
+        sequence = in_order if entry.is_of_a_saga else attempt
         envelope = Envelope(
             id=event_id(subject, entry.identity, attempt),
             type=entry.wire_type,
@@ -312,11 +311,11 @@ def outbox_rows_of(
             sequence=max(sequence, 0),
             saga_id=subject,
             causation_id=str(message.id),
-            causation_type=cause_of(message),
+            causation_type=cause_of(service.catalog, message),
             traceparent=context,
             event=event,
         )
-        value, headers = encode(envelope)
+        value, headers = encode(service.catalog, envelope)
         if len(value) > EVENT_MAX_BYTES:
             raise ValueError(f"{entry.wire_type} is larger than {EVENT_MAX_BYTES} bytes")
         rows.append(OutboxRow(entry.topic, subject, value, headers))
@@ -344,19 +343,17 @@ def effect_id(key: str, kind: type[Any], attempt: int) -> str:
     return f"{key}:{kind.__name__.lower()}:{attempt}"
 
 
-def wire_type(event: Any) -> str:
-    return BY_EVENT[type(event)].wire_type
-
-
-def published_by(outcome: Outcome) -> tuple[str, ...]:
+def published_by(catalog: Catalog, outcome: Outcome) -> tuple[str, ...]:
     """The wire types of what a decision published."""
-    return tuple(map(wire_type, outcome.events)) if isinstance(outcome, Decided) else ()
+    events = outcome.events if isinstance(outcome, Decided) else ()
+    return tuple(map(catalog.wire_type, events))
 
 
-def cause_of(message: Message) -> str:
+def cause_of(catalog: Catalog, message: Message) -> str:
     """What led to it: an event's wire type, or a command's name."""
-    known = type(message.body) in BY_EVENT
-    return wire_type(message.body) if known else type(message.body).__name__
+    kind = type(message.body)
+    entry = catalog.by_event.get(kind)
+    return kind.__name__ if entry is None else entry.wire_type
 
 
 def _dead_letter(service: Service, record: Record, reason: str) -> OutboxRow:
@@ -371,7 +368,7 @@ def _dead_letter(service: Service, record: Record, reason: str) -> OutboxRow:
         ("dlq_offset", str(record.offset).encode()),
         ("dlq_error", reason.encode("utf-8", "backslashreplace")[:1000]),
     ]
-    topic, headers, left = catalog.dead_letters_of(service.name), [], LETTER_MAX_BYTES
+    topic, headers, left = dead_letters_of(service.name), [], LETTER_MAX_BYTES
     for name, raw in record.headers:
         text = name.encode("utf-8", "backslashreplace")
         left -= len(text) + len(raw or b"")

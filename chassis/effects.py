@@ -20,6 +20,7 @@ from chassis import clock, crashpoints, ids
 from chassis.bus import Acknowledged, Committed, Sent
 from chassis.circuit import Circuit
 from chassis.decide import adapter_of
+from chassis.decision import Refusal
 from chassis.errors import ProviderError, RefusedError, TransientError
 from chassis.handle import Handler
 from chassis.local_effects import LocalEffectQueue
@@ -34,7 +35,6 @@ from chassis.message import (
 from chassis.metrics import EFFECTS
 from chassis.service import Attempt, EffectRunner, Service
 from chassis.store import EffectQueue
-from shared_events.decision import Refusal
 
 log = structlog.get_logger()
 REFUSED_S: Final = 100 * 365 * 86_400.0

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from chassis.bus import Bus
+from chassis.events import dead_letters_of
 from chassis.handle import Handler
 from chassis.local_effects import LocalEffectQueue
 from chassis.recent_outbox import RecentOutboxRows
@@ -15,7 +16,6 @@ from chassis.service import Service
 from chassis.settings import ALL_FAST_PATHS, FastPath
 from chassis.state_cache import StateCache
 from chassis.store import Outbox, Store, UnitsOfWork
-from shared_events.catalog import dead_letters_of
 
 OF_MEMORY: Final = frozenset({FastPath.STATE_CACHE, FastPath.RECENT_OUTBOX_ROWS})
 """Those that trust a store not to lose what it has committed."""

@@ -6,7 +6,7 @@ from uuid import UUID, uuid5
 
 from uuid_utils import uuid7
 
-from shared_events.envelope import NAMESPACE
+from chassis.events import NAMESPACE
 
 
 def new_id() -> str:

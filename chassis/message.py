@@ -10,8 +10,8 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
+from chassis.decision import Refusal
 from chassis.ids import entry_of
-from shared_events.decision import Refusal
 
 ATTENTION_TRIES: Final = 8
 """An effect that was asked so often and has no outcome shows as needing a person's attention."""

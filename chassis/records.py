@@ -14,12 +14,11 @@ from pydantic_core import to_json
 from chassis import byte_json, clock, ids
 from chassis.batches import UNREADABLE
 from chassis.errors import OUTAGES
+from chassis.events import Catalog, MalformedError, decode_record, name_of, type_of
 from chassis.message import Message, OutboxRow, Parked, Record, Unreadable
 from chassis.sender import hash_of
 from chassis.service import Service
 from chassis.topics import PARTITIONS
-from shared_events.catalog import NAMES, name_of
-from shared_events.codec import MalformedError, decode_record, type_of
 
 log = structlog.get_logger()
 Place: TypeAlias = tuple[str, int, int]
@@ -67,7 +66,7 @@ def _message(
             return None
         if why := dict(record.headers).get(UNREADABLE):
             return Parked(f"unreadable: {why.decode('utf-8', 'backslashreplace')}")
-        return message_of(record, partitions(record.topic))
+        return message_of(service.catalog, record, partitions(record.topic))
     except Exception as error:  # noqa: BLE001 - whatever decoding raises is this record's alone
         log.error("record_not_read", place=name_of_place(record), error=reason_of(error))  # noqa: TRY400 - one line
         return Parked(f"unreadable: {reason_of(error)}")
@@ -131,13 +130,13 @@ def reason_of(error: Exception) -> str:
 def is_consumed(service: Service, record: Record) -> bool:
     """False only for an event of the catalog, in any version, that this service does not read."""
     name = name_of(type_of(record.headers))
-    return name in service.names or name not in NAMES
+    return name in service.names or name not in service.catalog.names
 
 
-def message_of(record: Record, partitions: int = 0) -> Message | Parked:
+def message_of(catalog: Catalog, record: Record, partitions: int = 0) -> Message | Parked:
     """`partitions` is how many its topic has, where that is known."""
     try:
-        envelope = decode_record(record)
+        envelope = decode_record(catalog, record)
     except MalformedError as error:
         return Parked(f"malformed: {error}")
     if partitions and not is_at_home(record, partitions):

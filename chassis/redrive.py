@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass, replace
 
+from chassis import records
 from chassis.decide import published_by
 from chassis.errors import ConcurrentChangeError
 from chassis.handle import Handler
 from chassis.message import Message, OperatorAction, Outcome, Parked
-from chassis.records import audit_text, message_of, unreadable
+from chassis.records import audit_text, unreadable
 from chassis.store import DeadLetter, Inspection
 
 
@@ -33,33 +34,33 @@ async def redrive(
     Each is a transaction of its own, which removes it and publishes; a dry run changes nothing.
     Raises TransientError when the database is away or somebody was faster; what went well stays.
     """
+    catalog = handler.service.catalog
+
+    def message_of(letter: DeadLetter) -> Message:
+        found = records.message_of(catalog, letter.record)
+        message = unreadable(letter.record, found.reason) if isinstance(found, Parked) else found
+        action = OperatorAction(by, "redrive", letter.key, note, audit_text(letter.record))
+        return replace(message, key=letter.key, letter_id=letter.id, operator=action)
+
+    def redriven(letter: DeadLetter, outcome: Outcome) -> Redriven:
+        return Redriven(letter.id, outcome, published_by(catalog, outcome))
+
     if dry_run:
         letters = await inspection.dead_letters(key)
-        outcomes = await handler.preview([_message(letter, by, note) for letter in letters])
-        return _to_first_failure([_redriven(*each) for each in zip(letters, outcomes, strict=True)])
+        outcomes = await handler.preview(list(map(message_of, letters)))
+        return _to_first_failure(list(map(redriven, letters, outcomes)))
     done: list[Redriven] = []
     while letters := await inspection.dead_letters(key):
         try:
-            (outcome,) = await handler.handle([_message(letters[0], by, note)])
+            (outcome,) = await handler.handle([message_of(letters[0])])
         except ConcurrentChangeError:
             if letters[0].id in {letter.id for letter in await inspection.dead_letters(key)}:
                 raise
             continue  # another has redriven or discarded it
-        done.append(_redriven(letters[0], outcome))
+        done.append(redriven(letters[0], outcome))
         if isinstance(outcome, Parked):
             break
     return done
-
-
-def _message(letter: DeadLetter, by: str, note: str) -> Message:
-    found = message_of(letter.record)
-    message = unreadable(letter.record, found.reason) if isinstance(found, Parked) else found
-    action = OperatorAction(by, "redrive", letter.key, note, audit_text(letter.record))
-    return replace(message, key=letter.key, letter_id=letter.id, operator=action)
-
-
-def _redriven(letter: DeadLetter, outcome: Outcome) -> Redriven:
-    return Redriven(letter.id, outcome, published_by(outcome))
 
 
 def _to_first_failure(found: list[Redriven]) -> list[Redriven]:

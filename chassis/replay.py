@@ -6,10 +6,9 @@ from datetime import datetime
 from typing import Any, TypeAlias
 
 from chassis.decide import effect_of
+from chassis.events import Envelope
 from chassis.message import PendingEffect, VersionedState
 from chassis.service import Service
-from shared_events.catalog import BY_EVENT
-from shared_events.envelope import Envelope
 
 LeftOut: TypeAlias = Callable[[Envelope, Exception], None]
 """Is given an event that was not folded, and why."""
@@ -99,7 +98,7 @@ def _add(service: Service, envelope: Envelope, onto: Folded) -> None:
     shared = {ref: onto.shared[ref] for ref in shared_keys if ref in onto.shared}
     own, shared_after = service.split(service.evolve(service.with_shared(row.state, shared), event))
     onto.shared.update(shared_after)
-    if BY_EVENT[type(event)].is_of_an_order:
+    if service.catalog.entry_of(event).is_of_a_saga:
         onto.own[key] = VersionedState(own, max(row.version, envelope.sequence))
         onto.causes.setdefault(key, set()).add(envelope.causation_id)
         onto.last[key] = (envelope.time, envelope.traceparent)

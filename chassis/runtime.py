@@ -33,7 +33,6 @@ from chassis.service import Provider, Service
 from chassis.settings import ServiceSettings, TracingSettings
 from chassis.store import Inspection, Store
 from chassis.topics import topics_of
-from shared_events.catalog import COMPACTED
 
 log = structlog.get_logger()
 MEASURE_S: Final = 2.0
@@ -178,7 +177,7 @@ async def _refuse_what_is_lost(node: Node) -> None:
 
     Raises UnusableStoreError.
     """
-    topics, failures = node.service.own_topics - COMPACTED, 0
+    topics, failures = node.service.own_topics - node.service.catalog.compacted, 0
     while not node.stopping.is_set():
         try:
             if not await node.store.is_new():

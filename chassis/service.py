@@ -6,9 +6,9 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any, TypeAlias
 
+from chassis.decision import Decision, Refusal
+from chassis.events import Catalog
 from chassis.message import Record
-from shared_events.catalog import BY_EVENT
-from shared_events.decision import Decision, Refusal
 
 Decide: TypeAlias = Callable[[Any, Any, datetime], Decision | Refusal]
 Evolve: TypeAlias = Callable[[Any, Any], Any]
@@ -65,19 +65,21 @@ class Resolution:
 
 @dataclass(frozen=True)
 class Service:
-    """`scope` joins an order's own state with rows that orders share (stock, prices, customers).
+    """`catalog` lists the events of the system.
 
-    `references` names the shared rows that a message (with the own state it meets) may read or
-    change; where state is rebuilt from the log, also those that one of the service's own events
-    does. `owed` names the effects and timers that an own state waits for, given its key and when its
-    last event was decided. `joined` adds up two folds of one shared row, each over other events of
-    the log. `timers` are effects that nobody runs: they come back as messages when they are due.
-    `projections` are topics whose records are folded into a table without a decision, in batches
-    of one topic. With `keeps_timeline` its store keeps what was heard and said of each order. `begins`
-    are messages that an order usually begins with here, so that there is nothing to look up before.
+    `combined` joins an own state with rows that sagas share (stock, prices, customers).
+    `shared_keys` names the shared rows that a message, with the own state it meets, may read or
+    change; where state is rebuilt from the log, also those that one of the service's own events does.
+    `outstanding_effects` names the effects and timers that an own state waits for, given its key and
+    when its last event was decided. `merge` adds up two folds of one shared row, each over other
+    events of the log. `timers` are effects that nobody runs: they come back as messages when they are
+    due. `projections` are topics whose records are folded into a table without a decision, in batches
+    of one topic. With `keeps_timeline` its store keeps what was consumed and published of each order.
+    `first_messages` are those that an order usually begins with here: no row is looked for.
     """
 
     name: str
+    catalog: Catalog
     decide: Decide
     evolve: Evolve
     initial: Any
@@ -97,22 +99,26 @@ class Service:
     @cached_property
     def wire_types(self) -> frozenset[str]:
         """What it reads, in every version."""
-        return frozenset(name for event in self.consumes for name in BY_EVENT[event].wire_types)
+        return frozenset(
+            name for event in self.consumes for name in self.catalog.by_event[event].wire_types
+        )
 
     @cached_property
     def names(self) -> frozenset[str]:
         """What it reads, in versions to come as well."""
-        return frozenset(BY_EVENT[event].name for event in self.consumes)
+        return frozenset(self.catalog.by_event[event].name for event in self.consumes)
 
     @property
     def topics(self) -> tuple[str, ...]:
         """What it subscribes to, in a fixed order."""
-        return tuple(sorted({BY_EVENT[e].topic for e in self.consumes} | set(self.projections)))
+        return tuple(
+            sorted({self.catalog.by_event[e].topic for e in self.consumes} | set(self.projections))
+        )
 
     @cached_property
     def own_topics(self) -> frozenset[str]:
         """What it writes, and nobody else does."""
-        return frozenset(BY_EVENT[event].topic for event in self.publishes)
+        return frozenset(self.catalog.by_event[event].topic for event in self.publishes)
 
     @cached_property
     def effect_kinds(self) -> dict[str, type[Any]]:

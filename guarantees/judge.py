@@ -5,16 +5,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, TypeVar
 
+from chassis.events import Envelope, identity_of
 from guarantees.protocol import COMPENSATIONS, SETTLED, STEPS, UNSEEN
 from guarantees.services import SERVICES
-from shared_events.catalog import COMPACTED, ENTRIES, identity_of
-from shared_events.envelope import Envelope
+from shared_events.catalog import CATALOG
 
 ONCE: Final = frozenset(
     entry.identity
-    for entry in ENTRIES
-    if entry.subject in {"order", "order_id"}
-    and entry.topic not in COMPACTED
+    for entry in CATALOG.entries
+    if entry.is_of_a_saga
+    and entry.topic not in CATALOG.compacted
     and "attempt" not in entry.event.__dataclass_fields__
 )
 """Events that are decided at most once for an order: the others count their attempts."""

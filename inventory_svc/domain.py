@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, NamedTuple, TypeAlias
 
+from chassis.decision import Decision, Refusal, impossible, nothing, publish
 from inventory_svc.messages import ReceiveStock, ReturnStock, SetStock, WriteOffStock
-from shared_events.decision import Decision, Refusal, impossible, nothing, publish
 from shared_events.inventory import (
     StockCancellationNoted,
     StockCommitted,

@@ -6,7 +6,7 @@ from chassis.service import Service
 from inventory_svc import domain
 from inventory_svc.domain import Committed, Reserved
 from inventory_svc.messages import ReceiveStock, ReturnStock, SetStock, WriteOffStock
-from shared_events.catalog import events_of
+from shared_events.catalog import CATALOG, events_of
 from shared_events.inventory import (
     StockReceived,
     StockReserved,
@@ -37,6 +37,7 @@ def skus_of(own: Any, message: Any) -> frozenset[str]:
 
 SERVICE: Final = Service(
     name="inventory",
+    catalog=CATALOG,
     decide=domain.decide,
     evolve=domain.evolve,
     initial=domain.INITIAL,

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final, NamedTuple, TypeAlias
 
+from chassis.decision import Decision, impossible, nothing, publish
 from loyalty_svc.messages import SetStanding
 from shared_events import money
-from shared_events.decision import Decision, impossible, nothing, publish
 from shared_events.loyalty import (
     CustomerReinstated,
     CustomerSuspended,

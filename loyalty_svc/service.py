@@ -8,7 +8,7 @@ from chassis.service import Service
 from loyalty_svc import domain
 from loyalty_svc.domain import Awarded, Deducted
 from loyalty_svc.messages import SetStanding
-from shared_events.catalog import events_of
+from shared_events.catalog import CATALOG, events_of
 from shared_events.loyalty import (
     CustomerReinstated,
     CustomerSuspended,
@@ -36,6 +36,7 @@ def customers_of(own: Any, message: Any) -> frozenset[str]:
 
 SERVICE: Final = Service(
     name="loyalty",
+    catalog=CATALOG,
     decide=domain.decide,
     evolve=domain.evolve,
     initial=domain.INITIAL,

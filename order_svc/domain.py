@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, NamedTuple, TypeAlias
 
+from chassis.decision import Decision, Later, Refusal, impossible, nothing, publish
 from order_svc.messages import CancelOrder, DeadlinePassed, PlaceOrder, PriceProduct
 from shared_events import money
-from shared_events.decision import Decision, Later, Refusal, impossible, nothing, publish
 from shared_events.inventory import StockRejected, StockReleased
 from shared_events.loyalty import PointsAwarded
 from shared_events.order import (

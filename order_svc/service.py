@@ -5,7 +5,7 @@ from typing import Any, Final
 from chassis.service import Service
 from order_svc import domain
 from order_svc.messages import DeadlinePassed, PlaceOrder, PriceProduct
-from shared_events.catalog import events_of
+from shared_events.catalog import CATALOG, events_of
 from shared_events.order import (
     DeliveryDetailsGiven,
     ProductPriced,
@@ -24,6 +24,7 @@ def products_of(_own: Any, message: Any) -> frozenset[str]:
 
 SERVICE: Final = Service(
     name="order",
+    catalog=CATALOG,
     decide=domain.decide,
     evolve=domain.evolve,
     initial=domain.INITIAL,

@@ -18,6 +18,7 @@ from datetime import datetime, timedelta
 from functools import reduce
 from typing import Any, Final, TypeAlias
 
+from chassis.decision import Decision, Later, impossible, nothing, publish
 from payment_svc.messages import (
     Capture,
     CaptureDeclined,
@@ -27,7 +28,6 @@ from payment_svc.messages import (
     RefundSucceeded,
 )
 from shared_events import money
-from shared_events.decision import Decision, Later, impossible, nothing, publish
 from shared_events.inventory import StockReserved
 from shared_events.order import OrderCancellationRequested
 from shared_events.payment import (

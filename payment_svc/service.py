@@ -7,10 +7,11 @@ from typing import Final
 from chassis.service import Resolution, Service
 from payment_svc import domain
 from payment_svc.messages import Capture, CaptureDeclined, CaptureSucceeded, Refund, RefundSucceeded
-from shared_events.catalog import events_of
+from shared_events.catalog import CATALOG, events_of
 
 SERVICE: Final = Service(
     name="payment",
+    catalog=CATALOG,
     decide=domain.decide,
     evolve=domain.evolve,
     initial=domain.INITIAL,

@@ -6,7 +6,6 @@ value. A time names its offset. What is outside of them is malformed, whoever se
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Self
 
 from pydantic import (
@@ -16,6 +15,8 @@ from pydantic import (
     model_serializer,
     model_validator,
 )
+
+from chassis.events import EARLIEST, LATEST
 
 EXACT_MAX: Final = 2**53 - 1
 """The largest integer that every JSON reader keeps exact (RFC 8259, section 6)."""
@@ -38,8 +39,6 @@ Pieces = Annotated[int, Field(strict=True, ge=1, le=EXACT_MAX, json_schema_extra
 """Pieces that moved one way."""
 Count = Annotated[int, Field(strict=True, ge=1, le=COUNT_MAX, json_schema_extra=_HELD)]
 """The number of an attempt or revision, from 1."""
-EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
-LATEST: Final = datetime(9000, 1, 1, tzinfo=UTC)
 Instant = Annotated[AwareDatetime, Field(ge=EARLIEST, lt=LATEST)]
 """A time with its offset, far enough from the ends of its type to be reckoned with."""
 

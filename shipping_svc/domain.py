@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeAlias
 
-from shared_events.decision import Decision, Later, Refusal, impossible, nothing, publish
+from chassis.decision import Decision, Later, Refusal, impossible, nothing, publish
 from shared_events.loyalty import PointsDeducted, PointsRejected
 from shared_events.order import OrderCancellationRequested, OrderConfirmed
 from shared_events.payment import PaymentCaptured

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Final
 
 from chassis.service import Resolution, Service
-from shared_events.catalog import DELIVERY_DETAILS, events_of
+from shared_events.catalog import CATALOG, DELIVERY_DETAILS, events_of
 from shipping_svc import domain
 from shipping_svc.messages import (
     Book,
@@ -21,6 +21,7 @@ from shipping_svc.store import fold_delivery_details
 
 SERVICE: Final = Service(
     name="shipping",
+    catalog=CATALOG,
     decide=domain.decide,
     evolve=domain.evolve,
     initial=domain.INITIAL,

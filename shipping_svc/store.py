@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from typing import Final
 
+from chassis.events import MalformedError
 from chassis.message import Record
 from chassis.postgres import Connection, StateTable
-from shared_events.codec import MalformedError, decode_record
+from shared_events.codec import decode_record
 from shared_events.order import DeliveryDetailsGiven
 from shipping_svc.domain import (
     Approved,

@@ -12,13 +12,13 @@ from uuid import UUID
 from pydantic_core import from_json
 
 from chassis.decide import cause_of, effect_of
+from chassis.events import dead_letters_of, identity_of, type_of
 from chassis.message import Decided, Message, OutboxRow, Outcome, PendingEffect
 from chassis.service import Service
 from guarantees.protocol import INTENTS, LAST, PRECEDENTS
 from guarantees.services import BY_NAME
 from inventory_svc.domain import Level
-from shared_events.catalog import BY_TYPE, COMPACTED, dead_letters_of, identity_of
-from shared_events.codec import type_of
+from shared_events.catalog import BY_TYPE, CATALOG
 from simulation.hostile import is_rubbish
 from simulation.providers import money_of
 
@@ -97,7 +97,8 @@ class Watch:
                 continue
             if (service, message.id) in self.done:
                 self.broken(
-                    "I7", f"{service} decided twice on {cause_of(message)} of {message.key}"
+                    "I7",
+                    f"{service} decided twice on {cause_of(CATALOG, message)} of {message.key}",
                 )
             self.done.add((service, message.id))
 
@@ -137,7 +138,7 @@ class Watch:
 
     def appended(self, record: Any) -> None:
         """A record stands in Kafka."""
-        if record.topic in COMPACTED or is_rubbish(record):
+        if record.topic in CATALOG.compacted or is_rubbish(record):
             return
         if PERSONAL in (record.value or b""):
             self.broken("G9", f"{record.topic} holds personal data")

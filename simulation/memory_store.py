@@ -9,11 +9,11 @@ from functools import partial
 from typing import Any, TypeAlias
 
 from chassis.errors import LeadLostError, TransientError
+from chassis.events import dead_letters_of
 from chassis.message import SKIP, OutboxRow, PendingEffect, Record, skipped_places
 from chassis.postgres import SharedTable
 from chassis.service import Service
 from chassis.store import Pending
-from shared_events.catalog import dead_letters_of
 from simulation.database import Client, Database, Line, Transaction
 from simulation.due import IsFree
 from simulation.memory_unit import MemoryUnit

@@ -9,9 +9,9 @@ from typing import Any, Protocol
 from aiokafka import TopicPartition
 
 from chassis import clock
+from chassis.events import Envelope
 from chassis.service import Service
 from loyalty_svc.store import KEYS, LAYOUT
-from shared_events.envelope import Envelope
 from simulation.checks import Watch
 from simulation.hostile import forged, is_rubbish
 from simulation.nodes import IN_DATABASES, IN_REDIS, PROVIDERS, SERVICES

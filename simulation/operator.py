@@ -10,6 +10,7 @@ from chassis.handle import Handler
 from chassis.message import Parked
 from chassis.records import message_of
 from chassis.redrive import redrive
+from shared_events.catalog import CATALOG
 from simulation.loop import SimulatedLoop
 from simulation.nodes import SERVICES
 from simulation.process import Process
@@ -54,6 +55,6 @@ class Operator:
 
     async def _mend(self, handler: Handler, operations: Any, key: str) -> None:
         for letter in await operations.dead_letters(key):
-            if isinstance(message_of(letter.record), Parked):
+            if isinstance(message_of(CATALOG, letter.record), Parked):
                 await operations.discard(key, "operator", "rubbish", letter.id)
         await redrive(handler, operations, key, "operator", note="the rubbish is gone")

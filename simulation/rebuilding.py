@@ -5,10 +5,10 @@ from dataclasses import replace
 from typing import Any, Protocol
 from uuid import UUID
 
+from chassis.events import Envelope
 from chassis.ids import entry_of
 from chassis.replay import Folded, fold, outstanding_effects
 from chassis.service import Service
-from shared_events.envelope import Envelope
 from simulation.checks import Watch, pieces_in
 from simulation.database import TABLES, Database, Row
 from simulation.process import servers_now

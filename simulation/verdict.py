@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from aiokafka import TopicPartition
 
 from chassis.decide import adapter_of
+from chassis.events import Envelope, dead_letters_of, topic_of
 from chassis.records import is_consumed
 from chassis.replay import Folded, fold
 from chassis.service import Service
@@ -16,9 +17,7 @@ from inventory_svc import domain as inventory
 from loyalty_svc.store import KEYS, LAYOUT
 from order_svc import domain as order
 from payment_svc import domain as payment
-from shared_events.catalog import dead_letters_of, topic_of
 from shared_events.codec import decode
-from shared_events.envelope import Envelope
 from shipping_svc import domain as shipping
 from simulation.checks import Watch
 from simulation.hostile import is_rubbish

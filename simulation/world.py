@@ -18,11 +18,10 @@ import chassis.redis.server
 import chassis.relay
 from chassis import clock, runtime
 from chassis.bus import Committed
+from chassis.events import Envelope, type_of
 from chassis.message import PendingEffect
 from chassis.service import Provider, Service
 from guarantees.services import BY_NAME
-from shared_events.codec import type_of
-from shared_events.envelope import Envelope
 from shipping_svc import domain as shipping
 from simulation import machine, nodes, verdict
 from simulation.broker import Broker

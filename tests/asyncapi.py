@@ -8,9 +8,10 @@ from typing import Any, Final
 
 import yaml
 
+from chassis.events import Entry, dead_letters_of
 from saga_cli.schema import sources
 from saga_cli.topology import SERVICES, ServiceSpec
-from shared_events.catalog import BY_EVENT, BY_TYPE, COMPACTED, ENTRIES, Entry, dead_letters_of
+from shared_events.catalog import BY_EVENT, BY_TYPE, CATALOG, ENTRIES
 
 PROJECT: Final = Path(__file__).parents[1] / "pyproject.toml"
 HEAD: Final = "# Made by `python -m tests.docs_pages` from the code. Do not edit it by hand.\n"
@@ -82,7 +83,7 @@ def _topics() -> list[str]:
 def _channels() -> Iterator[tuple[str, Part]]:
     for topic in _topics():
         entries = [entry for entry in ENTRIES if entry.topic == topic]
-        compacted = topic in COMPACTED
+        compacted = topic in CATALOG.compacted
         what = "Only the newest record of a key is kept." if compacted else "Kept for ever."
         policy = "compact" if compacted else "delete"
         yield (

@@ -9,8 +9,9 @@ from typing import Any, Final, get_args, get_origin
 
 from pydantic_core import to_json
 
+from chassis.events import Entry, dead_letters_of
 from saga_cli.topology import SERVICES, ServiceSpec
-from shared_events.catalog import BY_EVENT, ENTRIES, Entry, dead_letters_of
+from shared_events.catalog import BY_EVENT, ENTRIES
 from shared_events.values import Line, Order
 from tests import state_tables
 from tests.asyncapi import asyncapi_page
@@ -116,7 +117,7 @@ def _decisions(spec: ServiceSpec) -> str:
 
 def _event(entry: Entry) -> str:
     readers = ", ".join(_readers(entry)) or "nobody: it is there to rebuild its owner's state"
-    key = "order_id" if entry.subject == "order" else entry.subject
+    key = entry.subject.rpartition(".")[2]
     return (
         f"### `{entry.wire_type}`\n\n{_summary(entry.event)}\n\n"
         f"- topic `{entry.topic}`, key `{key}`\n"

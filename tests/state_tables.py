@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from shared_events.decision import Decision, Later, Refusal
+from chassis.decision import Decision, Later, Refusal
 from tests.domain.builders import IN_TIME, TOO_LATE
 from tests.domain.samples import Samples, name_of
 

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chassis import clock, ids, tracing
 from chassis.commands import CardNumberError, Commands, InFlightError, OverloadedError
+from chassis.decision import Refusal, RefusalKind
 from chassis.errors import TransientError
 from chassis.health import Condition
 from chassis.http.openapi import HEALTH, Api, operation_id, refusals
@@ -25,7 +26,6 @@ from chassis.http.problems import Problem, problem
 from chassis.http.requests import Head, allowed, only_known
 from chassis.message import Claim, Decided, Duplicate, IdempotencyConflict, Outcome, Parked
 from chassis.message import Message as Command
-from shared_events.decision import Refusal, RefusalKind
 
 BODY_MAX_BYTES: Final = 64 * 1024
 JSON: Final = re.compile(r"application/([a-z0-9!#$&^_.+-]+\+)?json")

@@ -10,7 +10,9 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from chassis import clock, tracing
 from chassis.decide import published_by
+from chassis.decision import Refusal
 from chassis.effects import outcome_id
+from chassis.events import type_of
 from chassis.http.app import make_app
 from chassis.http.openapi import refusals
 from chassis.http.operator_models import (
@@ -37,8 +39,6 @@ from chassis.message import Message, OperatorAction, PendingEffect, why_not
 from chassis.message import Parked as Undecided
 from chassis.redrive import redrive
 from chassis.store import DeadLetter
-from shared_events.codec import type_of
-from shared_events.decision import Refusal
 
 LAG_S: Final = 1.5  # an answer without the lag is better than one that comes too late
 TAG: Final = "operators"
@@ -260,7 +260,11 @@ async def _resolve(node: RunningService, body: Resolve) -> dict[str, Any]:
     outcome = await node.commands.execute(message)
     if isinstance(outcome, Undecided | Refusal):
         raise Problem(409, "not_resolved", why_not(outcome))
-    return {"key": body.key, "effect": effect.id, "published": published_by(outcome)}
+    return {
+        "key": body.key,
+        "effect": effect.id,
+        "published": published_by(node.service.catalog, outcome),
+    }
 
 
 def _is_timer(node: RunningService, effect: PendingEffect) -> bool:

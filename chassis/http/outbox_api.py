@@ -6,13 +6,13 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
+from chassis.events import type_of
 from chassis.http.openapi import refusals
 from chassis.http.problems import Problem
 from chassis.http.running import RunningService
 from chassis.http.texts import Note, text
 from chassis.message import size_of
 from chassis.store import RefusedRow
-from shared_events.codec import type_of
 
 RowId = Annotated[str, text(41, pattern=r"^\d{1,20}(-\d{1,20})?$")]
 

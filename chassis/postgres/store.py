@@ -16,6 +16,7 @@ from typing import Self
 import asyncpg
 
 from chassis.errors import ClockInDoubtError, UnusableStoreError
+from chassis.events import dead_letters_of
 from chassis.message import (
     ATTENTION_TRIES,
     REFUSED,
@@ -33,7 +34,6 @@ from chassis.postgres.state_tables import SharedTable, StateTable
 from chassis.postgres.types import Connection, Pool
 from chassis.postgres.unit import PostgresUnit
 from chassis.service import Service
-from shared_events import catalog
 
 
 @dataclass(kw_only=True)
@@ -50,7 +50,7 @@ class PostgresStore(PostgresOutbox):
     is_durable: bool = True
 
     def __post_init__(self) -> None:
-        self.letters = catalog.dead_letters_of(self.service.name)
+        self.letters = dead_letters_of(self.service.name)
 
     @classmethod
     async def connect(

@@ -9,11 +9,10 @@ from pydantic_core import from_json, to_json
 
 from chassis import byte_json
 from chassis.batches import UNREADABLE
+from chassis.events import Envelope, MalformedError, decode_record
 from chassis.message import OperatorAction, OutboxRow, Record
 from chassis.service import Service
 from chassis.store import DeadLetter
-from shared_events.codec import MalformedError, decode_record
-from shared_events.envelope import Envelope
 
 log = structlog.get_logger()
 
@@ -78,7 +77,7 @@ def own_events(
             log.error("foreign_record_skipped", place=place)
             continue
         try:
-            envelope = decode_record(record)
+            envelope = decode_record(service.catalog, record)
             if type(envelope.event) not in service.publishes:
                 raise MalformedError(f"{service.name} does not publish {envelope.type}")  # noqa: TRY301 - as all else
         except MalformedError as error:

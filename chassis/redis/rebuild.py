@@ -24,12 +24,12 @@ from redis.asyncio import Redis
 
 from chassis import clock, crashpoints, ids, kafka
 from chassis.errors import TransientError
+from chassis.events import Envelope
 from chassis.redis import keys
 from chassis.redis.tables import STATE_FIELDS, Layout
 from chassis.replay import Folded, InTurn, fold
 from chassis.sender import Sender
 from chassis.service import Service
-from shared_events.envelope import Envelope
 
 log = structlog.get_logger()
 LEASE_MS: Final = 10_000

@@ -12,11 +12,10 @@ import structlog
 from redis.asyncio import Redis
 
 from chassis import kafka
+from chassis.events import Envelope
 from chassis.redis import keys
 from chassis.redis.tables import Layout
 from chassis.service import Service
-from shared_events.catalog import BY_EVENT
-from shared_events.envelope import Envelope
 
 log = structlog.get_logger()
 CHECKED: Final = """
@@ -43,7 +42,7 @@ async def is_rolled_back(
     async with kafka.reading(bootstrap, service.own_topics, since) as topics:
         async for records in topics.to_end():
             own = [envelope for _, envelope in keys.own_events(service, records, unread)]
-            if missing := await _missing(redis, layout, own):
+            if missing := await _missing(service, redis, layout, own):
                 log.error("redis_is_behind", wire_type=missing.type, subject=missing.subject)
                 await redis.eval(FORGET, 2, names.epoch, names.rebuild_begun, epoch)
                 return True
@@ -52,11 +51,13 @@ async def is_rolled_back(
     return False
 
 
-async def _missing(redis: Redis, layout: Layout, envelopes: Sequence[Envelope]) -> Envelope | None:
+async def _missing(
+    service: Service, redis: Redis, layout: Layout, envelopes: Sequence[Envelope]
+) -> Envelope | None:
     """The first event that the state doesn't hold."""
     pipe: Any = redis.pipeline(transaction=False)
     for envelope in envelopes:
-        if BY_EVENT[type(envelope.event)].is_of_an_order:
+        if service.catalog.entry_of(envelope.event).is_of_a_saga:
             pipe.hget(layout.own_key(envelope.subject), "version")
         elif layout.shared is not None:
             pipe.hget(layout.shared_key(envelope.subject), layout.shared.version)

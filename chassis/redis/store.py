@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
 from chassis import clock
+from chassis.events import dead_letters_of
 from chassis.message import PendingEffect, Record, skipped_places
 from chassis.redis import keys
 from chassis.redis.outbox import RedisOutbox
@@ -25,7 +26,6 @@ from chassis.redis.tables import Layout
 from chassis.redis.types import WRITABLE
 from chassis.redis.unit import RedisUnit
 from chassis.service import Service
-from shared_events.catalog import dead_letters_of
 
 REACH: Final = """
 local further = {}

@@ -5,11 +5,11 @@ from typing import Any, Final
 import duckdb
 from fsspec.implementations.local import LocalFileSystem
 
+from chassis.events import name_of, topic_of
 from guarantees.protocol import FUNNEL
 from saga_cli.archive.files import Archive
 from saga_cli.log.source import UnreadableError
 from saga_cli.topology import SERVICES
-from shared_events.catalog import name_of, topic_of
 
 STEPS: Final = tuple(map(name_of, FUNNEL))
 _HEADER: Final = "try(decode(list_filter(headers, lambda h: h.name = '{}')[1].value))"

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
+from chassis.events import topic_of
 from guarantees.services import SERVICES
 from saga_cli.log.source import LogPartition, Span
 from saga_cli.terminal import lasting
-from shared_events.catalog import topic_of
 
 FOR_EVER: Final = -1
 REBUILT_FROM: Final = {topic_of(m.name): m.name for m in SERVICES if not m.has_database}

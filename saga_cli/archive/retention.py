@@ -12,6 +12,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from redis.asyncio import Redis
 from rich.table import Table
 
+from chassis.events import dead_letters_of
 from chassis.redis import keys
 from loyalty_svc.store import KEYS
 from saga_cli.archive.files import Archive, gaps
@@ -25,7 +26,7 @@ from saga_cli.targets import Targets, found
 from saga_cli.terminal import console, lasting, plain, print_json, table_of
 from saga_cli.topology import SERVICES
 from saga_cli.verify.details import committed
-from shared_events.catalog import BY_EVENT, DELIVERY_DETAILS, dead_letters_of
+from shared_events.catalog import BY_EVENT, DELIVERY_DETAILS
 
 LETTERS: Final = tuple(dead_letters_of(spec.name) for spec in SERVICES)
 INBOX: Final = "pruned; what comes again, the states refuse"

@@ -7,10 +7,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
+from chassis.events import MalformedError
 from chassis.sender import partition_of
 from saga_cli.log.reader import TOPICS, LogEvent
 from saga_cli.log.source import LogPartition, LogRecord, Source, Span, UnreadableError
-from shared_events.codec import MalformedError, decode_record
+from shared_events.codec import decode_record
 
 EARLIER: Final = timedelta(hours=1)
 """So far the clocks of two services are never apart."""

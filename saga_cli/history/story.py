@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic
 
+from chassis.events import Envelope
 from guarantees.judge import T, by_order
-from shared_events.envelope import Envelope
 
 
 @dataclass(frozen=True, slots=True)

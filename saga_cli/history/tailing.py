@@ -8,13 +8,13 @@ from datetime import datetime
 from typing import Final
 
 from chassis import clock
+from chassis.events import type_of
 from chassis.kafka import reading
 from saga_cli.history.reading import homes, logged
 from saga_cli.history.types import is_of_type
 from saga_cli.log.kafka import kept_of
 from saga_cli.log.reader import TOPICS, LogEvent
 from saga_cli.log.source import LogPartition, LogRecord, Source, Span, UnreadableError
-from shared_events.codec import type_of
 
 POLL_S: Final = 0.2
 

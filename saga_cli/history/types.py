@@ -3,8 +3,9 @@
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
+from chassis.events import name_of
 from saga_cli.terminal import plain
-from shared_events.catalog import ENTRIES, name_of
+from shared_events.catalog import ENTRIES
 
 
 def is_of_type(wire_type: str, pattern: str) -> bool:

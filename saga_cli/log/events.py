@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterable, Iterator
 
 from chassis.batches import UNREADABLE
+from chassis.events import Envelope, MalformedError
 from chassis.message import Record
 from saga_cli.log.source import LogRecord
-from shared_events.codec import MalformedError, decode_record
-from shared_events.envelope import Envelope
+from shared_events.codec import decode_record
 
 Unreadable = Callable[[Record, MalformedError], None]
 

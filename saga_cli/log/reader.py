@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 from aiokafka import ConsumerRecord
 
+from chassis.events import Envelope, MalformedError, topic_of
 from chassis.kafka import reading
 from saga_cli.topology import SERVICES
-from shared_events.catalog import topic_of
-from shared_events.codec import MalformedError, decode_record
-from shared_events.envelope import Envelope
+from shared_events.codec import decode_record
 
 TOPICS = tuple(topic_of(spec.name) for spec in SERVICES)
 

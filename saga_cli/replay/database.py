@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from chassis.decide import adapter_of
+from chassis.events import topic_of
 from chassis.migrations import migrate
 from chassis.postgres import Connection, SharedTable
 from chassis.service import Service
@@ -25,7 +26,6 @@ from saga_cli.replay.job import Job, PartitionJob, Rebuilt
 from saga_cli.replay.limits import own_spans
 from saga_cli.replay.workers import fold_all
 from saga_cli.verify.results import ReadProgress
-from shared_events.catalog import topic_of
 
 KEPT: Final = ("alembic_version", "idempotency_keys", "operator_actions", "replay_progress")
 """Tables that a rebuild in place leaves alone; `published` and its partitions beside them."""

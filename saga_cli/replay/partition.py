@@ -9,6 +9,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from chassis import crashpoints, records
+from chassis.events import Envelope
 from chassis.ids import entry_of
 from chassis.message import PendingEffect, Record
 from chassis.postgres import POISON, TRANSIENT, Connection
@@ -24,7 +25,6 @@ from saga_cli.replay.errors import ReplayError
 from saga_cli.replay.job import PartitionJob
 from saga_cli.terminal import plain
 from saga_cli.verify.results import ReadProgress
-from shared_events.envelope import Envelope
 
 EFFECTS: Final = ("id", "key", "kind", "body", "traceparent", "due_at", "owed_since")
 TIMELINE: Final = ("order_id", "at", "heard", "said")

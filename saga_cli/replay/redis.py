@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from chassis.errors import TransientError
+from chassis.events import topic_of
 from chassis.message import Record
 from chassis.redis import Rebuild, Server
 from loyalty_svc.store import KEYS, LAYOUT
@@ -19,7 +20,6 @@ from saga_cli.replay.errors import NOT_PUBLISHED, ReplayError
 from saga_cli.replay.job import Job, Rebuilt
 from saga_cli.replay.limits import own_spans
 from saga_cli.verify.results import ReadProgress
-from shared_events.catalog import topic_of
 
 
 @dataclass

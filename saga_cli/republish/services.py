@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from chassis import clock
+from chassis.events import topic_of
 from chassis.kafka import ensure_topics, reading
 from chassis.message import OutboxRow
 from chassis.sender import Sender
@@ -25,7 +26,6 @@ from saga_cli.terminal import message_of
 from saga_cli.topology import BY_NAME
 from saga_cli.verify.live import Live, in_postgres
 from saga_cli.verify.results import ReadProgress, no_progress
-from shared_events.catalog import topic_of
 
 BATCH: Final = 1000
 TRIES: Final = 5

@@ -1,4 +1,4 @@
-"""A vocabulary as data. It needs no more than `shared_events`, so that other checkouts run it as well."""
+"""A vocabulary as data. It imports no more than `shared_events`, so that other checkouts run it as well."""
 
 import sys
 from collections.abc import Iterable
@@ -28,7 +28,7 @@ def of(entries: Iterable[Any]) -> Vocabulary:
         entry.wire_type: Event(
             owner=entry.owner,
             topic=entry.topic,
-            key="order_id" if entry.subject == "order" else entry.subject,
+            key="order_id" if entry.subject.startswith("order") else entry.subject,
             reads=getattr(entry, "wire_types", ())[:-1],  # 0.1.0 had no such thing
             schema=_on_the_wire(entry.adapter.json_schema()),
         )

@@ -76,7 +76,15 @@ def _of_checkout(checkout: Path) -> Vocabulary:
 
 
 def _of_revision(revision: str) -> Vocabulary:
-    command = ["git", "archive", "--format=tar", "--end-of-options", revision, "shared_events"]
+    command = [
+        "git",
+        "archive",
+        "--format=tar",
+        "--end-of-options",
+        revision,
+        "shared_events",
+        "chassis",
+    ]
     root = Path(__file__).parents[2]
     try:
         packed = subprocess.run(command, cwd=root, capture_output=True, check=False)

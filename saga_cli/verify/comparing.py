@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from chassis.decide import effect_of
+from chassis.events import Envelope, event_id, topic_of
 from chassis.message import VersionedState
 from chassis.replay import Folded, fold
 from chassis.service import Service
@@ -21,8 +22,7 @@ from saga_cli.log.source import LogPartition, Source, Span
 from saga_cli.verify.live import CHUNK, Live, LiveRow, chunks, shared_apart
 from saga_cli.verify.reading import Ends, ends_of, own_events, pending_events, read
 from saga_cli.verify.results import ReadProgress, ServiceResult, follows_nothing, no_progress
-from shared_events.catalog import BY_EVENT, topic_of
-from shared_events.envelope import Envelope, event_id
+from shared_events.catalog import BY_EVENT
 
 ATTEMPTS: Final = 9
 DATABASE_LACKS: Final = "the database lacks it"
@@ -119,7 +119,7 @@ class ServiceComparison:
     def _add(self, envelope: Envelope, *, in_time: bool = True) -> None:
         """Fold an event that the live row holds; the next one, or one that comes again."""
         key, number = envelope.subject, envelope.sequence
-        is_own = BY_EVENT[type(envelope.event)].subject in {"order", "order_id"}
+        is_own = BY_EVENT[type(envelope.event)].is_of_a_saga
         if not (is_own or self.with_shared):
             return
         holds = self._holds(key) if is_own else self._count(self.live.shared.get(key))

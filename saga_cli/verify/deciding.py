@@ -15,6 +15,8 @@ from datetime import UTC, datetime, timedelta
 from itertools import groupby, zip_longest
 from typing import Any, Final, NamedTuple
 
+from chassis.decision import Refusal
+from chassis.events import Envelope, MalformedError, topic_of, type_of
 from chassis.message import VersionedState
 from chassis.replay import Folded, fold
 from chassis.service import Service
@@ -28,10 +30,8 @@ from saga_cli.verify.results import (
     follows_nothing,
     no_progress,
 )
-from shared_events.catalog import BY_EVENT, topic_of
-from shared_events.codec import MalformedError, decode_record, type_of
-from shared_events.decision import Refusal
-from shared_events.envelope import Envelope
+from shared_events.catalog import BY_EVENT
+from shared_events.codec import decode_record
 
 NEAR: Final = timedelta(seconds=5)
 MOVES: Final = 500

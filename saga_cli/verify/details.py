@@ -8,12 +8,13 @@ from typing import Any, Final
 
 from aiokafka.admin import AIOKafkaAdminClient
 
+from chassis.events import MalformedError
 from saga_cli.log.source import LogPartition, Source
 from saga_cli.verify.live import CHUNK, InPostgres, chunks
 from saga_cli.verify.reading import Ends, read
 from saga_cli.verify.results import ReadProgress, ServiceResult, no_progress
 from shared_events.catalog import DELIVERY_DETAILS
-from shared_events.codec import MalformedError, decode_record
+from shared_events.codec import decode_record
 
 COLUMNS: Final = ("name", "street", "city", "email")
 TABLE: Final = "delivery_details"

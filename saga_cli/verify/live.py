@@ -14,12 +14,12 @@ from pydantic_core import from_json
 
 from chassis import byte_json
 from chassis.decide import adapter_of
+from chassis.events import Envelope
 from chassis.ids import entry_of
 from chassis.message import OutboxRow, VersionedState
 from chassis.postgres import SharedTable, StateTable
 from guarantees.declared import tables_of
 from saga_cli.verify.results import apart
-from shared_events.envelope import Envelope
 
 CHUNK: Final = 5000
 PENDING: Final = "SELECT topic, key, value, headers FROM outbox ORDER BY id"

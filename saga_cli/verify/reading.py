@@ -3,12 +3,12 @@
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from typing import TypeAlias
 
+from chassis.events import Envelope, MalformedError
 from chassis.message import OutboxRow, Record
 from saga_cli.log import events
 from saga_cli.log.source import LogPartition, LogRecord, Source, Span
 from saga_cli.verify.results import ReadProgress, ServiceResult
-from shared_events.codec import MalformedError, decode
-from shared_events.envelope import Envelope
+from shared_events.codec import decode
 
 Ends: TypeAlias = Mapping[LogPartition, int]
 

@@ -14,13 +14,13 @@ import asyncpg
 from pydantic_core import from_json
 from redis.asyncio import Redis
 
+from chassis.events import topic_of
 from guarantees.judge import PIECES, Books, JudgeReport, StoredRow, judge
 from guarantees.services import WITH_DATABASE
 from saga_cli.history.reading import logged
 from saga_cli.log.kafka import kept_of
 from saga_cli.log.reader import read, records
 from saga_cli.topology import BY_NAME, Addresses, store_of
-from shared_events.catalog import topic_of
 
 LOOK_AGAIN_S: Final = 0.2
 OPEN_ORDERS: Final = "SELECT count(*) FROM orders WHERE status NOT IN ('Confirmed', 'Cancelled')"

@@ -16,6 +16,7 @@ from typing import Any, Final, TypeAlias
 from pydantic import ValidationError
 from redis.asyncio import Redis
 
+from chassis.events import Envelope, topic_of
 from chassis.message import OutboxRow, VersionedState
 from chassis.redis import keys
 from chassis.replay import Folded, fold
@@ -26,8 +27,6 @@ from saga_cli.log.source import LogPartition, Source, Span
 from saga_cli.verify.live import LiveRow, chunks, shared_apart, states_apart
 from saga_cli.verify.reading import Ends, ends_of, own_events, pending_events, read
 from saga_cli.verify.results import ReadProgress, ServiceResult, no_progress
-from shared_events.catalog import topic_of
-from shared_events.envelope import Envelope
 
 ALWAYS: Final = datetime.min.replace(tzinfo=UTC)
 HASHES: Final = 200

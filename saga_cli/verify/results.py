@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 from pydantic_core import to_json
 
-from shared_events.envelope import Envelope
+from chassis.events import Envelope
 
 ReadProgress: TypeAlias = Callable[[int, int], None]
 """Called with the records just read, and with how many are added to the number to read."""

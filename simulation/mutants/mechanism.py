@@ -11,14 +11,14 @@ from chassis.bus import Sent
 from chassis.consumer import _Session
 from chassis.effects import EffectWorker
 from chassis.errors import TransientError
+from chassis.events import Envelope, Recorded
 from chassis.local_effects import LocalEffectQueue
 from chassis.relay import Relay
 from chassis.sender import Sender
 from chassis.service import Attempt
 from payment_svc.messages import Capture, CaptureDeclined
-from shared_events.catalog import BY_EVENT
-from shared_events.codec import Recorded, decode
-from shared_events.envelope import Envelope
+from shared_events.catalog import BY_EVENT, CATALOG
+from shared_events.codec import decode
 from shared_events.order import DeliveryDetailsGiven
 from simulation.memory_store import MemoryStore
 from simulation.mutants.mutant import Mutant, Place
@@ -191,7 +191,7 @@ def _positions_of_kafka() -> Sequence[Place]:
 def _personal_data_in_the_log() -> Sequence[Place]:
     entry = BY_EVENT[DeliveryDetailsGiven]
     leaking = {**BY_EVENT, DeliveryDetailsGiven: replace(entry, topic="order.events")}
-    return [(chassis.decide, "BY_EVENT", leaking)]
+    return [(CATALOG, "by_event", leaking)]
 
 
 def _forgeries_believed() -> Sequence[Place]:

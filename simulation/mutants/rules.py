@@ -10,8 +10,8 @@ import loyalty_svc.domain as loyalty
 import order_svc.domain as order
 import payment_svc.domain as payment
 import shipping_svc.domain as shipping
+from chassis.decision import Decision, nothing, publish
 from shared_events import money
-from shared_events.decision import Decision, nothing, publish
 from shared_events.inventory import StockReserved
 from shared_events.shipping import ShipmentRejected
 from shipping_svc.messages import BookingCancelled, HandOver

@@ -10,6 +10,21 @@ import pytest
 from tests.architecture.test_tidy import TREES, module_of
 
 SURFACES: Final = {
+    "chassis.events": (
+        *(
+            "EARLIEST",
+            "LATEST",
+            "NAMESPACE",
+            "UPCASTING",
+            "Catalog",
+            "Entry",
+            "Envelope",
+            "Headers",
+        ),
+        *("IncompleteError", "Listed", "MalformedError", "Recorded", "Upcaster", "dead_letters_of"),
+        *("decode", "decode_record", "encode", "event_id", "identity_of", "name_of", "topic_of"),
+        *("type_of", "upcast", "versions"),
+    ),
     "chassis.http": (
         *("ACCEPTED_LATER", "Code", "HttpServer", "IdempotencyKey", "Line", "OrderId", "Problem"),
         *("add_fast_path", "app_of", "bound", "execute", "header", "listen", "model_of"),

@@ -15,6 +15,7 @@ from chassis import clock, effects
 from chassis.bus import Committed, Sent
 from chassis.circuit import Circuit, CircuitState
 from chassis.decide import BatchResult, Snapshot, adapter_of
+from chassis.decision import nothing
 from chassis.effects import EffectWorker
 from chassis.errors import ProviderError, RefusedError, TransientError
 from chassis.local_effects import LocalEffectQueue
@@ -28,7 +29,7 @@ from chassis.message import (
     PendingEffect,
 )
 from chassis.service import Attempt, Service
-from shared_events.decision import nothing
+from shared_events.catalog import CATALOG
 
 DAY_S: Final = 86_400.0
 AT: Final = datetime(2026, 1, 1, tzinfo=UTC)
@@ -46,6 +47,7 @@ class Answered:
 
 SERVICE: Final = Service(
     name="test",
+    catalog=CATALOG,
     decide=lambda _state, _message, _at: nothing("it is a test"),
     evolve=lambda state, _event: state,
     initial=None,

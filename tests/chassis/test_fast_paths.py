@@ -6,7 +6,6 @@ from typing import Final
 
 import pytest
 
-from chassis.decide import published_by
 from chassis.effects import itself
 from chassis.fast_paths import Core, core_of
 from chassis.message import FIRST_LEASE_S, Message
@@ -22,7 +21,7 @@ from simulation.database import Database
 from simulation.memory_inspection import MemoryInspection
 from simulation.memory_store import MemoryStore
 from simulation.process import servers_now
-from tests.support.records import a_message, an_order
+from tests.support.records import a_message, an_order, published_by
 
 KINDS: Final = frozenset({"Book", "HandOver", "CancelBooking"})
 OF_CORE: Final = (FastPath.STATE_CACHE, FastPath.RECENT_OUTBOX_ROWS, FastPath.LOCAL_EFFECTS)

@@ -17,10 +17,11 @@ from chassis.batches import UNREADABLE, Batches
 from chassis.bus import Bus, Committed
 from chassis.decide import WAITS, BatchResult, Snapshot
 from chassis.errors import TransientError
+from chassis.events import dead_letters_of
 from chassis.handle import Handler
 from chassis.message import Decided, Duplicate, Message, Outcome, Parked, Record, Unreadable
 from chassis.redrive import redrive
-from shared_events.catalog import BY_TYPE, DELIVERY_DETAILS, dead_letters_of
+from shared_events.catalog import BY_TYPE, DELIVERY_DETAILS
 from shared_events.order import OrderCancellationRequested, OrderConfirmed
 from shared_events.payment import PaymentCaptured
 from shared_events.values import Order

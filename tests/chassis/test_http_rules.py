@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, SecretStr, TypeAdapter
 
 from chassis.commands import Commands, InFlightError
+from chassis.decision import Refusal, RefusalKind
 from chassis.http.app import execute
 from chassis.http.fast_path import add_fast_path
 from chassis.http.header_fields import IdempotencyKey, preferences
 from chassis.http.operator_api import app_of
 from chassis.http.texts import Code, Line
 from chassis.runtime import Node
-from shared_events.decision import Refusal, RefusalKind
 
 TOKEN: Final = "the-token"
 

@@ -5,8 +5,8 @@ from uuid import UUID, uuid1, uuid4
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chassis.events import event_id
 from chassis.ids import entry_of, new_id
-from shared_events.envelope import event_id
 
 ORDER = new_id()
 KEYS = st.sampled_from([ORDER, new_id(), str(uuid4()), "CLOCK", "", "no-uuid-" + "7" * 28])

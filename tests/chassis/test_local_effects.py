@@ -7,9 +7,9 @@ import pytest
 from chassis import clock
 from chassis.bus import Committed, Sent
 from chassis.decide import BatchResult, Snapshot
+from chassis.events import dead_letters_of
 from chassis.local_effects import STARTS_BEFORE_S, LocalEffectQueue
 from chassis.message import OutboxRow, PendingEffect
-from shared_events.catalog import dead_letters_of
 
 LETTERS: Final = dead_letters_of("payment")
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chassis import ids
+from chassis.events import Envelope, event_id
 from chassis.message import Message, VersionedState
 from chassis.replay import Folded, InTurn, fold
 from loyalty_svc.domain import Awarded, Customer, Deducted, Noted, Rejected
@@ -15,7 +16,6 @@ from loyalty_svc.messages import SetStanding
 from loyalty_svc.service import SERVICE
 from shared_events.catalog import BY_EVENT
 from shared_events.codec import decode
-from shared_events.envelope import Envelope, event_id
 from shared_events.loyalty import (
     CustomerReinstated,
     CustomerSuspended,

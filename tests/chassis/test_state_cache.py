@@ -10,7 +10,7 @@ import pytest
 
 from chassis import clock, ids
 from chassis.bus import Bus
-from chassis.decide import WAITS, published_by
+from chassis.decide import WAITS
 from chassis.handle import Handler
 from chassis.message import Claim, Duplicate, Message, Outcome
 from chassis.postgres.state_tables import SharedTable
@@ -29,7 +29,7 @@ from shared_events.payment import PaymentDeclined
 from shared_events.values import Line, Order
 from simulation.database import Database
 from simulation.memory_store import MemoryStore
-from tests.support.records import TRACE, a_message, an_order
+from tests.support.records import TRACE, a_message, an_order, published_by
 from tests.support.stopped_clock import StoppedClock
 
 SKU: Final = "CLOCK"

@@ -13,6 +13,7 @@ import pytest
 from chassis import sender as sender_module
 from chassis.consumer import _Session
 from chassis.decide import BatchResult, Snapshot, adapter_of
+from chassis.decision import nothing
 from chassis.message import Message, OutboxRow, PendingEffect
 from chassis.runtime import Node, assemble
 from chassis.service import Provider
@@ -20,7 +21,6 @@ from chassis.settings import ServiceSettings
 from chassis.store import Pending
 from payment_svc.messages import Capture, CaptureSucceeded
 from payment_svc.service import SERVICE
-from shared_events.decision import nothing
 from shared_events.inventory import StockReserved
 from tests.support.records import a_message, an_order
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from chassis.decision import Decision
 from guarantees.protocol import AGAIN, CALLS, HOPS, SETTLED, STEPS, UNSEEN
 from guarantees.services import SERVICES
 from inventory_svc import domain as inventory
@@ -10,7 +11,6 @@ from inventory_svc.domain import Level
 from loyalty_svc import domain as loyalty
 from order_svc import domain as order
 from payment_svc import domain as payment
-from shared_events.decision import Decision
 from shared_events.inventory import StockRejected, StockReleased
 from shared_events.loyalty import PointsRejected
 from shared_events.order import OrderCancellationRequested, OrderCancelled

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from chassis.decision import Refusal, RefusalKind
 from order_svc.domain import Cancelled, Confirmed
-from shared_events.decision import Refusal, RefusalKind
 from shared_events.order import OrderCancellationRefused, OrderConfirmed
 from tests.choreography.world import (
     CANCEL_NOW,

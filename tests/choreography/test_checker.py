@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from chassis.decision import Decision, Refusal, nothing, publish
 from inventory_svc import domain as inventory
 from order_svc import domain as order
 from payment_svc import domain as payment
 from payment_svc.messages import RefundSucceeded
-from shared_events.decision import Decision, Refusal, nothing, publish
 from shared_events.inventory import StockReserved, StockShipped
 from shared_events.loyalty import PointsAwarded
 from shared_events.order import OrderCancellationRequested, OrderConfirmed, OrderPlaced

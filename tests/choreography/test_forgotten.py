@@ -9,10 +9,10 @@ from typing import Any, Final
 
 import pytest
 
+from chassis.decision import Decision
 from chassis.service import Service
 from guarantees.protocol import STEPS
 from payment_svc.messages import Refund
-from shared_events.decision import Decision
 from tests.choreography.guarantees import LAST
 from tests.choreography.world import (
     CANCEL_NOW,

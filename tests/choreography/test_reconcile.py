@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
+from chassis.events import Envelope, event_id
 from guarantees import judge
 from guarantees.judge import Books, StoredRow
 from guarantees.protocol import STEPS
 from saga_cli.log.reader import LogEvent
 from shared_events.catalog import BY_EVENT
-from shared_events.envelope import Envelope, event_id
 from tests.domain.builders import (
     IN_TIME,
     awarded,

@@ -12,6 +12,8 @@ from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 from uuid import UUID
 
+from chassis.decision import Decision, Later, Refusal
+from chassis.events import event_id
 from chassis.service import Service
 from guarantees.declared import service_of
 from guarantees.services import BY_NAME
@@ -25,8 +27,6 @@ from payment_svc.messages import (
     RefundSucceeded,
 )
 from shared_events.catalog import BY_EVENT
-from shared_events.decision import Decision, Later, Refusal
-from shared_events.envelope import event_id
 from shared_events.loyalty import CustomerSuspended
 from shipping_svc.messages import (
     Book,

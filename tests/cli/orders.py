@@ -5,13 +5,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
+from chassis.events import Envelope, event_id
 from chassis.message import Record
 from chassis.sender import partition_of
 from saga_cli.log.reader import TOPICS
 from saga_cli.log.source import LogPartition
 from shared_events.catalog import BY_EVENT
 from shared_events.codec import encode
-from shared_events.envelope import Envelope, event_id
 from shared_events.inventory import StockCommitted, StockRejected, StockReleased, StockReserved
 from shared_events.loyalty import PointsAwarded, PointsDeducted
 from shared_events.order import (

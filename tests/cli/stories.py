@@ -8,6 +8,7 @@ from typing import Any
 
 from chassis import ids
 from chassis.decide import adapter_of
+from chassis.events import Envelope
 from chassis.message import Message, OutboxRow, Record
 from chassis.postgres.state_tables import StateTable
 from chassis.service import Service
@@ -15,7 +16,6 @@ from saga_cli.log.source import LogPartition, LogRecord, Span
 from saga_cli.verify.live import InPostgres, LiveRow
 from shared_events.catalog import BY_EVENT
 from shared_events.codec import decode
-from shared_events.envelope import Envelope
 from tests.support.deciding import Decider
 from tests.support.records import TRACE, a_record
 

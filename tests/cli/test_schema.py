@@ -8,11 +8,11 @@ from typing import Annotated, Any, Final, Literal
 import pytest
 from pydantic import Field
 
+from chassis.events import Catalog, Upcaster
 from saga_cli.schema import snapshot, sources
 from saga_cli.schema.comparing import BACKWARD, FORWARD, UNNOTICED, SchemaChange, changes, merged
 from saga_cli.schema.snapshot import Vocabulary
-from shared_events.catalog import BY_TYPE, ENTRIES, Row, entries_of
-from shared_events.upcasting import Upcaster
+from shared_events.catalog import BY_TYPE, ENTRIES, Row, listed
 from shared_events.values import Line, Order
 from tests.support.saga import saga
 
@@ -27,7 +27,7 @@ def event(*fields: Any) -> type[Any]:
 
 
 def vocabulary(*rows: Row, upcasters: dict[str, Upcaster] | None = None) -> Vocabulary:
-    return snapshot.of(entries_of(rows, upcasters or {}))
+    return snapshot.of(Catalog(listed(rows), upcasters or {}).entries)
 
 
 def weighed(*fields: Any, wire_type: str = TYPE, owner: str = "shipping") -> Vocabulary:
@@ -242,7 +242,8 @@ def test_check_ends_with_1_and_says_what_broke(exported: Path) -> None:
 def test_a_checkout_and_a_revision_say_themselves_what_they_publish(tmp_path: Path) -> None:
     folder = tmp_path / "checkout"
     folder.mkdir()
-    (folder / "shared_events").symlink_to(ROOT / "shared_events")
+    for package in ("shared_events", "chassis"):
+        (folder / package).symlink_to(ROOT / package)
     assert sources.vocabulary(str(folder)) == sources.here()
     if (ROOT / ".git").exists():
         assert "order.placed.v1" in sources.vocabulary("HEAD")

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import pytest
 
+from chassis.decision import Decision, impossible
 from chassis.message import Record
 from inventory_svc.domain import Level
 from inventory_svc.messages import ReceiveStock
@@ -17,7 +18,6 @@ from saga_cli.verify.comparing import DATABASE_LACKS, LOG_LACKS, compare
 from saga_cli.verify.deciding import EVER, ReviewResult, Window, decide_again
 from saga_cli.verify.live import LiveRow
 from saga_cli.verify.results import ServiceResult
-from shared_events.decision import Decision, impossible
 from shared_events.inventory import StockCancellationNoted
 from shared_events.order import OrderConfirmed, OrderPlaced
 from tests.cli.stories import AT, ServiceStory, StubSnapshot, opened

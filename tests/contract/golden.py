@@ -11,9 +11,9 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from shared_events.catalog import ENTRIES, Entry
+from chassis.events import Entry, Envelope, event_id
+from shared_events.catalog import ENTRIES
 from shared_events.codec import encode
-from shared_events.envelope import Envelope, event_id
 from shared_events.values import Line, Order
 
 FOLDER = Path(__file__).parent / "wire"

@@ -17,6 +17,7 @@ from typing import Any, Final
 from pydantic_core import from_json, to_json
 
 from chassis.decide import adapter_of
+from chassis.events import Envelope
 from chassis.message import VersionedState
 from chassis.replay import Folded, fold
 from chassis.service import Service
@@ -25,7 +26,6 @@ from loyalty_svc.messages import SetStanding
 from loyalty_svc.store import LAYOUT
 from saga_cli.topology import SERVICES as SPECS
 from shared_events.codec import decode
-from shared_events.envelope import Envelope
 from simulation import machine
 from simulation.plan import Plan
 from simulation.shop import Shop

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from chassis.decide import Snapshot, decide_batch
+from chassis.events import Entry, Envelope, IncompleteError, MalformedError, dead_letters_of
 from chassis.message import Message, Parked
-from shared_events.catalog import ENTRIES, Entry, dead_letters_of
-from shared_events.codec import IncompleteError, MalformedError, decode, encode
-from shared_events.envelope import Envelope
+from shared_events.catalog import ENTRIES
+from shared_events.codec import decode, encode
 from shipping_svc.service import SERVICE
 from tests.contract.golden import sample
 from tests.support.records import a_message, an_order, captured

@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic_core import from_json, to_json
 
+from chassis.events import Entry, Envelope, MalformedError
 from chassis.message import Message, Parked, Record
-from chassis.records import message_of
 from chassis.sender import partition_of
-from shared_events.catalog import BY_TYPE, ENTRIES, Entry
-from shared_events.codec import MalformedError, decode, decode_record, encode
-from shared_events.envelope import Envelope
+from shared_events.catalog import BY_TYPE, ENTRIES
+from shared_events.codec import decode, decode_record, encode
 from shared_events.values import COUNT_MAX, EXACT_MAX, QUANTITY_MAX
 from tests.contract.golden import ORDER_ID, sample
+from tests.support.records import message_of
 
 each_entry = pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.wire_type)
 OTHER_ID: Final = "01948f2e-7a52-7d0f-9f0b-000000000000"

@@ -12,18 +12,19 @@ from hypothesis import strategies as st
 from pydantic_core import to_json
 
 from chassis.decide import Snapshot, cause_of, decide_batch
+from chassis.decision import Decision, publish
+from chassis.events import Catalog, IncompleteError, MalformedError, event_id
 from chassis.handle import Handler
 from chassis.message import Decided, Duplicate, Message, Parked, Record
-from chassis.records import is_consumed, message_of
+from chassis.records import is_consumed
 from chassis.replay import Folded, fold
 from chassis.service import Service
 from shared_events import catalog
-from shared_events.catalog import entries_of
-from shared_events.codec import IncompleteError, MalformedError, decode, encode
-from shared_events.decision import Decision, publish
-from shared_events.envelope import event_id
+from shared_events.catalog import CATALOG, listed
+from shared_events.codec import decode, encode
 from simulation.database import Database
 from simulation.memory_store import MemoryStore
+from tests.support.records import message_of
 from tests.support.vocabulary import known
 
 VERSION_1: Final = "parcel.weighed.v1"
@@ -91,6 +92,7 @@ VALUES: Final[Mapping[str, dict[str, Any]]] = {
 WEIGHED: Final = ParcelWeighed(order_id="o-1", grams=1250, scales=("hall",))
 LABELS: Final = Service(
     name="payment",
+    catalog=CATALOG,
     decide=decided,
     evolve=evolved,
     initial=Labelled(),
@@ -102,7 +104,7 @@ each_version = pytest.mark.parametrize("wire_type", VALUES)
 
 @pytest.fixture(autouse=True)
 def parcels(monkeypatch: pytest.MonkeyPatch) -> None:
-    known(monkeypatch, entries_of(ROWS, UPCASTERS))
+    known(monkeypatch, Catalog(listed(ROWS), UPCASTERS))
 
 
 def record(wire_type: str, **fields: Any) -> Record:
@@ -143,7 +145,7 @@ def test_a_service_that_knows_the_newest_takes_every_version(wire_type: str) -> 
     found = message(wire_type)
     assert is_consumed(LABELS, record(wire_type))
     assert wire_type in LABELS.wire_types
-    assert cause_of(found) == "parcel.weighed.v3"
+    assert cause_of(CATALOG, found) == "parcel.weighed.v3"
     (row,) = decide_batch(LABELS, Snapshot(), [found]).outbox
     labelled = decode(row.value, row.headers)
     assert labelled.event == ParcelLabelled(order_id="o-1", grams=1250)
@@ -164,7 +166,7 @@ def test_an_event_has_the_same_id_in_whatever_version_it_is_published(
     shipping = replace(LABELS, decide=lambda *_: publish(WEIGHED), evolve=lambda state, _: state)
     order = message("parcel.weighed.v1")
     (new,) = decide_batch(shipping, Snapshot(), [order]).outbox
-    known(monkeypatch, entries_of((("parcel.weighed.v1", ParcelWeighed, "shipping"),), {}))
+    known(monkeypatch, Catalog(listed((("parcel.weighed.v1", ParcelWeighed, "shipping"),)), {}))
     (old,) = decide_batch(shipping, Snapshot(), [order]).outbox
     types = [dict(row.headers)["ce_type"] for row in (old, new)]
     assert types == [b"parcel.weighed.v1", b"parcel.weighed.v3"]
@@ -218,12 +220,12 @@ def test_what_was_read_from_an_older_version_is_not_published_as_such() -> None:
 
 def test_a_version_without_a_way_to_read_it_is_refused() -> None:
     with pytest.raises(ValueError, match=r"v3 has no upcaster from parcel.weighed.v2$"):
-        entries_of(ROWS, {VERSION_1: in_grams})
+        Catalog(listed(ROWS), {VERSION_1: in_grams})
 
 
 def test_an_upcaster_that_leads_nowhere_is_refused() -> None:
     with pytest.raises(ValueError, match=r"no newer version than parcel.lost.v1"):
-        entries_of(ROWS, {**UPCASTERS, "parcel.lost.v1": in_grams})
+        Catalog(listed(ROWS), {**UPCASTERS, "parcel.lost.v1": in_grams})
 
 
 @given(

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from chassis.decision import Decision, Refusal, RefusalKind
 from chassis.service import Service
-from shared_events.decision import Decision, Refusal, RefusalKind
 from tests.domain.builders import IN_TIME
 
 

@@ -4,8 +4,8 @@ from typing import Any, get_args
 
 import pytest
 
+from chassis.decision import Decision, Refusal
 from saga_cli.topology import SERVICES
-from shared_events.decision import Decision, Refusal
 from tests.domain.builders import IN_TIME, TOO_LATE
 from tests.domain.samples import Samples, name_of
 from tests.domain.samples.all import BY_SERVICE

@@ -7,10 +7,10 @@ from typing import Any, Final
 from hypothesis import given as for_any
 from hypothesis import strategies as st
 
+from chassis.decision import Decision
 from inventory_svc.domain import Level
 from inventory_svc.messages import ReceiveStock, ReturnStock, SetStock, WriteOffStock
 from inventory_svc.service import SERVICE
-from shared_events.decision import Decision
 from shared_events.inventory import StockReceived, StockReserved, StockWrittenOff
 from shared_events.order import OrderCancellationRequested, OrderConfirmed
 from shared_events.payment import PaymentDeclined

@@ -5,9 +5,9 @@ from typing import Any, Final
 
 import pytest
 
+from chassis.decision import publish
 from loyalty_svc.domain import INITIAL, POINTS_MAX, Customer, Policy
 from loyalty_svc.service import SERVICE, with_policy
-from shared_events.decision import publish
 from shared_events.loyalty import CustomerReinstated
 from tests.domain.builders import (
     TOO_LATE,

@@ -5,9 +5,9 @@ from typing import Final
 
 import pytest
 
+from chassis.decision import Decision, Later
 from order_svc.messages import CartLine, DeadlinePassed, PriceProduct
 from order_svc.service import SERVICE
-from shared_events.decision import Decision, Later
 from shared_events.order import (
     OrderCancellationRequested,
     OrderCancelled,

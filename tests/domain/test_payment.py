@@ -9,6 +9,7 @@ from hypothesis import given as given_any
 from hypothesis.strategies import builds, integers, sampled_from
 from pydantic import TypeAdapter
 
+from chassis.decision import Later
 from payment_svc.domain import Captured, Policy, decide
 from payment_svc.messages import (
     NEVER,
@@ -17,7 +18,6 @@ from payment_svc.messages import (
 )
 from payment_svc.service import SERVICE
 from shared_events import money
-from shared_events.decision import Later
 from shared_events.payment import PaymentCaptured, PaymentRefundRequested
 from tests.domain.builders import (
     IN_TIME,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared_events.decision import Later
+from chassis.decision import Later
 from shipping_svc.domain import POLICY, UNDELIVERABLE
 from shipping_svc.service import SERVICE
 from tests.domain.builders import (

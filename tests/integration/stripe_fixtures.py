@@ -14,6 +14,7 @@ import payment_svc
 from chaos.fake_stripe import API_KEY, SECRET, FakeStripe, signed
 from chassis import migrations
 from chassis.bus import Acknowledged, Sent
+from chassis.events import type_of
 from chassis.message import OutboxRow
 from chassis.postgres.inspection import PostgresInspection
 from chassis.postgres.store import PostgresStore
@@ -26,7 +27,6 @@ from payment_svc.settings import Settings
 from payment_svc.store import PAYMENTS
 from payment_svc.stripe_provider import StripeProvider
 from saga_cli.topology import BY_NAME, Addresses
-from shared_events.codec import type_of
 from shared_events.inventory import StockReserved
 from shared_events.shipping import ShipmentCancelled
 from shared_events.values import Order

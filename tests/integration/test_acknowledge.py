@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import httpx
 import pytest
 
+from chassis.events import topic_of
 from saga_cli.demo import a_checkout
 from saga_cli.log.reader import records
 from saga_cli.stack.servers import Servers
-from shared_events.catalog import topic_of
 from tests.support.servers import private_stack
 from tests.support.waiting import until
 

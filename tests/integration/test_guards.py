@@ -7,15 +7,14 @@ from typing import Any
 import pytest
 
 from chassis import ids
-from chassis.decide import published_by
+from chassis.decision import impossible
 from chassis.message import Decided, Duplicate
 from inventory_svc.messages import ReceiveStock
-from shared_events.decision import impossible
 from shipping_svc.domain import Booking
 from shipping_svc.messages import Booked
 from tests.integration.chassis_fixtures import Kind, held, kind_of, shared_row, two, waits
 from tests.integration.test_transactions import INVENTORY, STORES, command
-from tests.support.records import an_order
+from tests.support.records import an_order, published_by
 
 
 @pytest.fixture(params=STORES)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from chassis import clock, ids
-from chassis.decide import published_by
+from chassis.decision import impossible, nothing
 from chassis.message import Claim, Decided, Duplicate, Message, Parked
 from chassis.postgres.unit import PostgresUnit
 from chassis.recent_outbox import RecentOutboxRows
@@ -22,7 +22,6 @@ from order_svc import service as order_service
 from order_svc.messages import CancelOrder
 from order_svc.store import ORDERS, PRODUCTS
 from saga_cli.topology import Addresses
-from shared_events.decision import impossible, nothing
 from shared_events.loyalty import PointsAwarded
 from shared_events.order import OrderCancellationRequested, OrderConfirmed, OrderPlaced
 from shared_events.payment import PaymentDeclined
@@ -41,7 +40,7 @@ from tests.integration.chassis_fixtures import (
 from tests.integration.chassis_fixtures import two as pair
 from tests.integration.test_transactions import command, outbox, placing, priced
 from tests.support.opened import Opened
-from tests.support.records import a_message, an_order
+from tests.support.records import a_message, an_order, published_by
 
 Two = tuple[Opened, Opened]
 

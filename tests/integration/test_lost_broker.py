@@ -13,6 +13,7 @@ import psycopg
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
+from chassis.events import topic_of
 from chassis.kafka import ensure_topics
 from chassis.message import OutboxRow
 from chassis.sender import Sender
@@ -26,7 +27,6 @@ from saga_cli.stack.servers import Servers
 from saga_cli.stack.services import Services
 from saga_cli.targets import Targets
 from saga_cli.topology import BY_NAME, Addresses
-from shared_events.catalog import topic_of
 from tests.support.redelivery import all_read, fingerprint
 from tests.support.saga import Ended, on_servers
 from tests.support.servers import log_of, private_stack

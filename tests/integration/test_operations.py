@@ -8,14 +8,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pydantic_core import from_json
 
+from chassis.decision import Decision
 from chassis.message import Decided, Message, OperatorAction, Parked, Record
-from chassis.records import message_of, unreadable
+from chassis.records import unreadable
 from chassis.redrive import Redriven
-from shared_events.decision import Decision
 from shared_events.values import Order
 from tests.integration.chassis_fixtures import OFFSETS, Kind, kind_of
 from tests.support.opened import Opened
-from tests.support.records import an_order
+from tests.support.records import an_order, message_of
 
 BEHIND = "waits behind a parked message of its key"
 BUG = "ZeroDivisionError: a bug in the rules"

@@ -10,10 +10,11 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
+from chassis.events import dead_letters_of
 from saga_cli.log.reader import TOPICS, records
 from saga_cli.stack.services import Services
 from saga_cli.topology import BY_NAME
-from shared_events.catalog import DELIVERY_DETAILS, dead_letters_of
+from shared_events.catalog import DELIVERY_DETAILS
 from tests.support.saga import on_servers
 from tests.support.shop import checkout, settled
 from tests.support.waiting import until

@@ -5,17 +5,17 @@ from typing import Any
 import pytest
 
 from chassis import ids
+from chassis.events import dead_letters_of
 from chassis.message import OutboxRow
 from payment_svc import service as payment_service
 from payment_svc.store import PAYMENTS
-from shared_events import catalog
 from shared_events.inventory import StockReserved
 from tests.integration.chassis_fixtures import Home, Kind, kind_of
 from tests.support.records import a_message, an_order
 from tests.support.relaying import relayed
 
 EVENTS = "payment.events"
-LETTERS = catalog.dead_letters_of("payment")
+LETTERS = dead_letters_of("payment")
 
 
 @pytest.fixture(params=["postgres", "memory"])

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from chassis import ids
-from chassis.decide import published_by
+from chassis.decision import Decision, Later
 from chassis.errors import TransientError
 from chassis.message import (
     Claim,
@@ -28,7 +28,6 @@ from inventory_svc.store import RESERVATIONS, STOCK
 from order_svc import service as order_service
 from order_svc.messages import CartLine, PlaceOrder, PriceProduct
 from order_svc.store import ORDERS, PRODUCTS
-from shared_events.decision import Decision, Later
 from shared_events.order import OrderCancellationRequested, OrderPlaced
 from shared_events.values import Line
 from shipping_svc.messages import Booked, CancelBooking, DispatchDue, HandOver
@@ -43,7 +42,7 @@ from tests.integration.chassis_fixtures import (
     two,
     waits,
 )
-from tests.support.records import TRACE, a_message, an_order
+from tests.support.records import TRACE, a_message, an_order, published_by
 from tests.support.relaying import due
 
 STORES = ("postgres", "postgres, reading", "memory", "memory, reading")

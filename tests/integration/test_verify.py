@@ -15,6 +15,7 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
+from chassis.events import event_id
 from chassis.ids import entry_of
 from saga_cli.log.kafka import KafkaLog
 from saga_cli.log.source import LogPartition, LogRecord, Source, Span
@@ -24,7 +25,6 @@ from saga_cli.topology import BY_NAME, SERVICES
 from saga_cli.verify.comparing import LOG_LACKS
 from saga_cli.verify.service import verify_service
 from shared_events.catalog import BY_EVENT
-from shared_events.envelope import event_id
 from shared_events.inventory import StockReserved
 from tests.support.saga import Ended, on_servers
 from tests.support.servers import running_shop

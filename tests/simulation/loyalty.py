@@ -13,7 +13,6 @@ from aiokafka import TopicPartition
 import chassis.redis.server
 from chassis import clock, kafka
 from chassis.message import Message, Record
-from chassis.records import message_of
 from chassis.redis.inspection import RedisInspection
 from chassis.redis.store import RedisStore
 from chassis.service import Service
@@ -22,6 +21,7 @@ from loyalty_svc.store import LAYOUT
 from simulation.redis_client import RedisClients
 from simulation.redis_server import RedisServer
 from tests.support.opened import Opened
+from tests.support.records import message_of
 
 PLACE: Final = TopicPartition("loyalty.events", 0)
 

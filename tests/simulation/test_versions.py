@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from shared_events.catalog import BY_EVENT, Entry
-from shared_events.codec import type_of
+from chassis.events import Entry, type_of
+from shared_events.catalog import BY_EVENT
 from simulation import machine
 from simulation.plan import Plan
 from simulation.process import current
@@ -39,10 +39,10 @@ class SideBySide(Mapping[type[Any], Entry]):
 def test_two_releases_side_by_side_keep_every_guarantee(
     seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    entries = next_versions()
-    newer = {entry.event: entry for entry in entries}
-    newest = {entry.wire_type for entry in entries}
-    known(monkeypatch, entries, SideBySide(BY_EVENT, newer))
+    newer = next_versions()
+    newest = {entry.wire_type for entry in newer.entries}
+    newer.by_event = SideBySide(BY_EVENT, newer.by_event)
+    known(monkeypatch, newer)
     with World(Plan(seed, 80, FAULTS)) as world:
         machine.silence(world.bugs)
         world.run()

@@ -1,17 +1,20 @@
 """Events as Kafka records, for tests that play a neighbour."""
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
-from chassis import ids
+from chassis import ids, records
+from chassis.decide import published_by as published
+from chassis.events import Envelope, event_id
 from chassis.message import Message, Record
-from chassis.records import message_of
-from shared_events.catalog import BY_EVENT
+from shared_events.catalog import BY_EVENT, CATALOG
 from shared_events.codec import encode
-from shared_events.envelope import Envelope, event_id
 from shared_events.payment import PaymentCaptured
 from shared_events.values import Line, Order
 
+message_of = partial(records.message_of, CATALOG)
+published_by = partial(published, CATALOG)
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 

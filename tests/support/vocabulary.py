@@ -1,37 +1,31 @@
 """Other vocabularies than the real one, for tests of how events change."""
 
 import sys
-from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
+from chassis.events import Catalog
 from shared_events import catalog
-from shared_events.catalog import ENTRIES, Entry, by_type, entries_of
+from shared_events.catalog import CATALOG, ENTRIES, listed
 from shared_events.upcasting import UPCASTERS
 
-
-def known(
-    monkeypatch: pytest.MonkeyPatch,
-    entries: Iterable[Entry],
-    by_event: Mapping[type[Any], Entry] | None = None,
-) -> None:
-    """Let these be all events that there are, wherever the tables have been imported."""
-    found = tuple(entries)
-    tables = {
-        "ENTRIES": found,
-        "BY_TYPE": by_type(found),
-        "BY_EVENT": by_event or {entry.event: entry for entry in found},
-        "NAMES": frozenset(entry.name for entry in found),
-    }
-    real = {name: getattr(catalog, name) for name in tables}
-    for module in list(sys.modules.values()):
-        for name, table in tables.items():
-            if vars(module).get(name) is real[name]:
-                monkeypatch.setattr(module, name, table)
+TABLES: Final = {"ENTRIES": "entries", "BY_TYPE": "by_type", "BY_EVENT": "by_event"}
 
 
-def next_versions() -> tuple[Entry, ...]:
+def known(monkeypatch: pytest.MonkeyPatch, other: Catalog) -> None:
+    """Let its events be all that there are, wherever the tables have been imported."""
+    for name, attribute in TABLES.items():
+        real = getattr(catalog, name)
+        for module in list(sys.modules.values()):
+            if vars(module).get(name) is real:
+                monkeypatch.setattr(module, name, getattr(other, attribute))
+    for attribute in vars(CATALOG):
+        monkeypatch.setattr(CATALOG, attribute, getattr(other, attribute))
+
+
+def next_versions() -> Catalog:
     """Each real event in one version more, which says the same."""
     rows = ((f"{e.name}.v{len(e.wire_types) + 1}", e.event, e.owner) for e in ENTRIES)
-    return entries_of(rows, {**UPCASTERS, **{e.wire_type: dict[str, Any] for e in ENTRIES}})
+    steps = {**UPCASTERS, **{e.wire_type: dict[str, Any] for e in ENTRIES}}
+    return Catalog(listed(rows), steps, CATALOG.compacted)

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from chassis.decision import Decision, Refusal
 from chassis.service import Service
 from shared_events.catalog import BY_EVENT
-from shared_events.decision import Decision, Refusal
 from tests.domain.support import folded
 
 

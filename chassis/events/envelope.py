@@ -1,20 +1,23 @@
 """CloudEvents 1.0 envelope. The pair (source, id) identifies an event for ever."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from hashlib import sha1
 from typing import Any, Final
 from uuid import UUID
 
 NAMESPACE: Final = UUID("6f1d1c1e-7a52-4d0f-9f0b-5a6a3f3d2c11")
 SEED: Final = NAMESPACE.bytes
+EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST: Final = datetime(9000, 1, 1, tzinfo=UTC)
+"""Between these is an event's time: far enough from the ends of its type to be reckoned with."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Envelope:
     """One event with what the wire adds to it. Not frozen: two are made of each event, four times as fast.
 
-    `sequence` counts a service's events of one subject without a gap; `saga_id` is the order's id;
+    `sequence` counts a service's events of one subject without a gap; `saga_id` is the saga's;
     `causation_id` is the id of the message that led to it, `causation_type` an event's type or
     a command's name (older events lack it); `traceparent` is W3C Trace Context.
     `type` is as it was sent; `event` is always in today's version.

@@ -1,0 +1,51 @@
+"""Events on the wire: a system's catalog of them, their envelope, their codec and their older versions."""
+
+from chassis.events.catalog import (
+    Catalog,
+    Entry,
+    Listed,
+    dead_letters_of,
+    identity_of,
+    name_of,
+    topic_of,
+    versions,
+)
+from chassis.events.codec import (
+    Headers,
+    IncompleteError,
+    MalformedError,
+    Recorded,
+    decode,
+    decode_record,
+    encode,
+    type_of,
+)
+from chassis.events.envelope import EARLIEST, LATEST, NAMESPACE, Envelope, event_id
+from chassis.events.upcasting import UPCASTING, Upcaster, upcast
+
+__all__ = [
+    "EARLIEST",
+    "LATEST",
+    "NAMESPACE",
+    "UPCASTING",
+    "Catalog",
+    "Entry",
+    "Envelope",
+    "Headers",
+    "IncompleteError",
+    "Listed",
+    "MalformedError",
+    "Recorded",
+    "Upcaster",
+    "dead_letters_of",
+    "decode",
+    "decode_record",
+    "encode",
+    "event_id",
+    "identity_of",
+    "name_of",
+    "topic_of",
+    "type_of",
+    "upcast",
+    "versions",
+]

@@ -1,0 +1,130 @@
+"""Which event has which wire type, owner, topic and key: made of what a system lists, as data."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields
+from operator import attrgetter
+from typing import Any
+
+from pydantic import TypeAdapter
+from pydantic_core import from_json, to_json
+
+from chassis.events.upcasting import Upcaster, upcast
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An event as its system lists it.
+
+    `wire_type` is the CloudEvents type of its newest version, such as `stock.reserved.v2`, which
+    alone is published. `subject` is the path of attributes to what the event is about, its key on
+    Kafka. `is_of_a_saga` says that this is a saga, which numbers its events; else it is a shared row.
+    """
+
+    wire_type: str
+    event: type[Any]
+    owner: str
+    topic: str
+    subject: str
+    is_of_a_saga: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Entry(Listed):
+    """A listed event with its reader; `upcasters` lead to the newest version from each before it.
+
+    `subject_of` gives an event's key.
+    """
+
+    adapter: TypeAdapter[Any]
+    subject_of: Callable[[Any], str]
+    upcasters: tuple[Upcaster, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return name_of(self.wire_type)
+
+    @property
+    def wire_types(self) -> tuple[str, ...]:
+        """Every version that can be read, the newest last."""
+        return versions(self.wire_type)
+
+    @property
+    def identity(self) -> str:
+        """What ids are made of: a decision keeps its id, in whatever version it is published."""
+        return identity_of(self.wire_type)
+
+    def read(self, wire_type: str, value: bytes) -> Any:
+        """The event in a value of any of its versions.
+
+        Raises ValueError for a value off its schema.
+        """
+        if wire_type != self.wire_type:
+            steps = self.upcasters[self.wire_types.index(wire_type) :]
+            value = to_json(upcast(from_json(value), steps))
+        return self.adapter.validate_json(value)
+
+
+def name_of(wire_type: str) -> str:
+    """The event's name without its version; "" for what has none."""
+    return wire_type.rpartition(".v")[0]
+
+
+def identity_of(wire_type: str) -> str:
+    """The event's first version, by which it is known in all."""
+    return f"{name_of(wire_type)}.v1"
+
+
+def versions(wire_type: str) -> tuple[str, ...]:
+    """A wire type with all that it has replaced, oldest first."""
+    name, _, newest = wire_type.rpartition(".v")
+    return tuple(f"{name}.v{number}" for number in range(1, int(newest) + 1))
+
+
+def topic_of(owner: str) -> str:
+    return f"{owner}.events"
+
+
+def dead_letters_of(owner: str) -> str:
+    return f"{owner}.dead-letters"
+
+
+class Catalog:
+    """All events of a system: `by_type` by each wire type that can be read, `by_event` by class.
+
+    Of the topics in `compacted` only the newest record of a key is kept.
+    """
+
+    def __init__(
+        self,
+        listed: Iterable[Listed],
+        upcasters: Mapping[str, Upcaster],
+        compacted: frozenset[str] = frozenset(),
+    ) -> None:
+        """Raises ValueError for a version that can't be read, and an upcaster that leads nowhere."""
+        self.entries: tuple[Entry, ...] = tuple(_entry(each, upcasters) for each in listed)
+        self.compacted = compacted
+        self.by_type: Mapping[str, Entry] = {n: e for e in self.entries for n in e.wire_types}
+        self.by_event: Mapping[type[Any], Entry] = {entry.event: entry for entry in self.entries}
+        self.names = frozenset(entry.name for entry in self.entries)
+        older = {old for entry in self.entries for old in entry.wire_types[:-1]}
+        if lost := sorted(set(upcasters) - older):
+            raise ValueError(f"no newer version than {', '.join(lost)}")
+
+    def entry_of(self, event: Any) -> Entry:
+        """Raises KeyError for what is no event of the catalog."""
+        return self.by_event[type(event)]
+
+    def wire_type(self, event: Any) -> str:
+        return self.entry_of(event).wire_type
+
+
+def _entry(listed: Listed, upcasters: Mapping[str, Upcaster]) -> Entry:
+    older = versions(listed.wire_type)[:-1]
+    if missing := [old for old in older if old not in upcasters]:
+        raise ValueError(f"{listed.wire_type} has no upcaster from {', '.join(missing)}")
+    return Entry(
+        **{field.name: getattr(listed, field.name) for field in fields(listed)},
+        adapter=TypeAdapter(listed.event),
+        subject_of=attrgetter(listed.subject),
+        upcasters=tuple(upcasters[old] for old in older),
+    )

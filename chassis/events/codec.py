@@ -1,0 +1,209 @@
+"""CloudEvents Kafka protocol binding 1.0.2, binary mode: attributes are headers, the value is JSON."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from operator import itemgetter
+from typing import Final, Protocol
+from uuid import UUID
+
+from pydantic import ValidationError
+
+from chassis.events.catalog import Catalog, name_of
+from chassis.events.envelope import EARLIEST, LATEST, Envelope
+from chassis.events.upcasting import UPCASTING
+
+Headers = list[tuple[str, bytes]]
+SPECVERSION: Final = "1.0"
+CONTENT_TYPE: Final = "application/json"
+OURS: Final = ("ce_", "traceparent", "content-type")
+REQUIRED: Final = ("ce_type", "ce_specversion", "ce_id", "ce_source", "ce_subject", "ce_time")
+REASON_MAX: Final = 500
+TIME: Final = re.compile(
+    r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE
+)
+SEQUENCE: Final = re.compile(r"[0-9]{1,10}")
+SEQUENCE_DIGITS: Final = 10
+NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+TRACEPARENT: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
+
+
+class Recorded(Protocol):
+    """A record of Kafka, whoever's class it is."""
+
+    @property
+    def topic(self) -> str: ...
+
+    @property
+    def key(self) -> bytes | None: ...
+
+    @property
+    def value(self) -> bytes | None: ...
+
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes | None]]: ...
+
+
+class MalformedError(ValueError):
+    """The bytes are not an event of the catalog. The message says what is wrong, without the data."""
+
+
+class IncompleteError(ValueError):
+    """An event is to be published without one of its attributes."""
+
+
+def type_of(headers: Iterable[tuple[str, bytes | None]]) -> str:
+    """The CloudEvents type, read without decoding the value; "" when it is missing."""
+    for name, value in headers:
+        if name == "ce_type":
+            return (value or b"").decode("utf-8", "replace")
+    return ""
+
+
+def encode(catalog: Catalog, envelope: Envelope) -> tuple[bytes, Headers]:
+    """The value and the headers of one event. The key is the subject.
+
+    Raises IncompleteError for an attribute without a value, as nothing leaves whose cause is unknown,
+    and for an event that was read from an older version: what it says now is not that type's.
+    """
+    entry = catalog.entry_of(envelope.event)
+    attributes = (
+        ("ce_specversion", SPECVERSION),
+        ("ce_id", str(envelope.id)),
+        ("ce_type", envelope.type),
+        ("ce_source", envelope.source),
+        ("ce_subject", envelope.subject),
+        ("ce_time", envelope.time.isoformat()),
+        ("ce_sequence", f"{envelope.sequence:0{SEQUENCE_DIGITS}}"),
+        ("ce_sagaid", envelope.saga_id),
+        ("ce_causationid", envelope.causation_id),
+        ("content-type", CONTENT_TYPE),
+    )
+    if not all(map(itemgetter(1), attributes)):
+        missing = ", ".join(name for name, value in attributes if not value)
+        raise IncompleteError(f"{envelope.type} has no {missing}")
+    if envelope.type != entry.wire_type:
+        raise IncompleteError(f"{envelope.type} is published as {entry.wire_type}")
+    headers = [(name, value.encode()) for name, value in attributes]
+    if envelope.causation_type:
+        headers.append(("ce_causationtype", envelope.causation_type.encode()))
+    if envelope.traceparent:  # a foreign neighbour may have started no trace
+        headers.append(("traceparent", envelope.traceparent.encode()))
+    return entry.adapter.dump_json(envelope.event), headers
+
+
+def decode(
+    catalog: Catalog, value: bytes | None, headers: Iterable[tuple[str, bytes | None]]
+) -> Envelope:
+    """Read one event; an unknown field is dropped, but inside the order context it is kept.
+
+    One of an older version becomes today's event, with the id and the type that it was sent with.
+    Headers of others, such as a proxy's, may hold any bytes; a trace context that is none is dropped.
+
+    Raises MalformedError, and nothing else, for a missing or repeated attribute, one that CloudEvents
+    does not allow, an unknown type, or a value off its schema. It does not repeat the data.
+    """
+    try:
+        return _decoded(catalog, value, _attributes(headers))
+    except MalformedError:
+        raise
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "value"
+        raise MalformedError(f"{where}: {first['msg']}"[:REASON_MAX]) from None
+    except UPCASTING as error:
+        raise MalformedError(f"the value can't be read: {type(error).__name__}") from None
+
+
+def decode_record(catalog: Catalog, record: Recorded) -> Envelope:
+    """Read one event of a topic: what the record says of it in several places must agree.
+
+    Topic and source are those of the type's owner; key, subject, saga and the event's own id are one.
+
+    Raises MalformedError.
+    """
+    envelope = decode(catalog, record.value, record.headers)
+    entry = catalog.entry_of(envelope.event)
+    if record.topic != entry.topic:
+        raise MalformedError(f"{envelope.type} does not belong on this topic")
+    if envelope.source != f"/{entry.owner}":
+        raise MalformedError("ce_source is not the owner of its type")
+    if record.key != envelope.subject.encode():
+        raise MalformedError("the key is not the subject")
+    if envelope.subject != entry.subject_of(envelope.event):
+        raise MalformedError("the event is about another subject")
+    if envelope.saga_id not in {"", envelope.subject}:
+        raise MalformedError("ce_sagaid is not the subject")
+    return envelope
+
+
+def _attributes(headers: Iterable[tuple[str, bytes | None]]) -> dict[str, str]:
+    found: dict[str, bytes] = {}
+    for name, data in headers:
+        if data is not None and name.startswith(OURS):
+            if name in found:
+                raise MalformedError(f"attribute {name[:40]!r} is there twice")
+            found[name] = data
+    if not TRACEPARENT.fullmatch(found.get("traceparent", b"")):
+        found["traceparent"] = b""
+    try:
+        return {name: data.decode() for name, data in found.items()}
+    except UnicodeDecodeError:
+        raise MalformedError("an attribute is not UTF-8") from None
+
+
+def _decoded(catalog: Catalog, value: bytes | None, attributes: Mapping[str, str]) -> Envelope:
+    get = attributes.get
+    if missing := [name for name in REQUIRED if not get(name)]:
+        raise MalformedError(f"attribute {missing[0]!r} is missing")
+    wire_type = attributes["ce_type"]
+    entry = catalog.by_type.get(wire_type)
+    if entry is None:
+        what = "version" if name_of(wire_type) in catalog.names else "type"
+        raise MalformedError(f"unknown {what} {wire_type[:100]!r}")
+    if attributes["ce_specversion"] != SPECVERSION:
+        raise MalformedError(f"ce_specversion is not {SPECVERSION}")
+    if get("content-type", CONTENT_TYPE).partition(";")[0].strip() != CONTENT_TYPE:
+        raise MalformedError(f"content-type is not {CONTENT_TYPE}")
+    if value is None:
+        raise MalformedError("the value is null")
+    if b"\\u0000" in value and NUL.search(value):
+        raise MalformedError("the value holds a NUL, which no database keeps as text")
+    return Envelope(
+        id=_id_of(attributes["ce_id"]),
+        type=wire_type,
+        source=attributes["ce_source"],
+        subject=attributes["ce_subject"],
+        time=_time_of(attributes["ce_time"]),
+        sequence=_sequence_of(get("ce_sequence", "0")),
+        saga_id=get("ce_sagaid", ""),
+        causation_id=get("ce_causationid", ""),
+        causation_type=get("ce_causationtype", ""),
+        traceparent=attributes["traceparent"],
+        event=entry.read(wire_type, value),
+    )
+
+
+def _id_of(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise MalformedError("ce_id is not a UUID") from None
+
+
+def _time_of(text: str) -> datetime:
+    """RFC 3339, as CloudEvents says: with an offset, as nobody knows the zone of who wrote it."""
+    try:
+        if TIME.fullmatch(text):
+            at = datetime.fromisoformat(text.upper()).astimezone(UTC)
+            if EARLIEST <= at < LATEST:
+                return at
+    except (OverflowError, ValueError):
+        pass
+    raise MalformedError("ce_time is no time of RFC 3339 with an offset")
+
+
+def _sequence_of(text: str) -> int:
+    if not SEQUENCE.fullmatch(text):
+        raise MalformedError("ce_sequence is no number")
+    return int(text)
