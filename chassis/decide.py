@@ -52,13 +52,13 @@ class StoredAnswer(NamedTuple):
     response: bytes
 
 
-class TimelineRow(NamedTuple):
-    """One decision on an order: when, what led to it, and the wire types that it published."""
+class JournalRow(NamedTuple):
+    """One decision: on which saga, when, what led to it, and the wire types that it published."""
 
     key: str
     at: datetime
     cause: str
-    events: str
+    published: str
 
 
 class Letter(NamedTuple):
@@ -132,7 +132,7 @@ class BatchResult:
     finished_effects: list[str] = field(default_factory=list)
     answers: list[tuple[Claim, bytes]] = field(default_factory=list)
     unanswered: list[Claim] = field(default_factory=list)
-    timeline: list[TimelineRow] = field(default_factory=list)
+    journal: list[JournalRow] = field(default_factory=list)
     actions: list[OperatorAction] = field(default_factory=list)
     letters: list[Letter] = field(default_factory=list)
     unparked: list[Message] = field(default_factory=list)
@@ -237,14 +237,13 @@ def _remember(batch: BatchResult, message: Message, outcome: Outcome) -> None:
 
 
 def _note(service: Service, batch: BatchResult, message: Message, outcome: Decided) -> None:
-    """What is kept beside a decision: answer, timeline, audit trail."""
+    """What is kept beside a decision: answer, journal, audit trail."""
     if message.claim is not None:
         batch.answers.append((message.claim, outcome.response))
-    if service.keeps_timeline and outcome.events:
-        events = ", ".join(map(service.catalog.wire_type, outcome.events))
-        batch.timeline.append(
-            TimelineRow(message.key, message.at, cause_of(service.catalog, message), events)
-        )
+    if service.journal is not None and outcome.events:
+        published = ", ".join(map(service.catalog.wire_type, outcome.events))
+        cause = cause_of(service.catalog, message)
+        batch.journal.append(JournalRow(message.key, message.at, cause, published))
     if message.operator is not None:
         batch.actions.append(message.operator)
 
@@ -267,7 +266,8 @@ def _by_the_rules(service: Service, batch: BatchResult, message: Message, contex
         for event in decision.events:
             state = service.evolve(state, event)
         rows = outbox_rows_of(service, message, decision.events, row.version, context)
-        effects = [effect_of(message.key, effect, context) for effect in decision.effects]
+        effects = [effect_of(service, message.key, each, context) for each in decision.effects]
+        finished = [service.effect_id(message.key, kind, 1) for kind in decision.dropped]
         own, shared_after = service.split(state)
         response = message.respond(decision.events, state) if message.respond else b""
     except Exception as error:  # a bug in the rules must hold up its own key only
@@ -288,7 +288,7 @@ def _by_the_rules(service: Service, batch: BatchResult, message: Message, contex
     batch.effects.extend(effects)
     if message.effect_id:
         batch.finished_effects.append(message.effect_id)
-    batch.finished_effects += [effect_id(message.key, kind, 1) for kind in decision.dropped]
+    batch.finished_effects += finished
     return Decided(decision.events, state, response)
 
 
@@ -322,25 +322,19 @@ def outbox_rows_of(
     return rows
 
 
-def effect_of(key: str, outstanding_effects: Any, traceparent: str) -> PendingEffect:
-    """An effect or timer as `decide` names it, as a row to keep."""
-    effect, due_at = (
-        (outstanding_effects.what, outstanding_effects.at)
-        if isinstance(outstanding_effects, Later)
-        else (outstanding_effects, None)
-    )
+def effect_of(service: Service, key: str, effect: Any, traceparent: str) -> PendingEffect:
+    """An effect or timer as `decide` names it, as a row to keep. Raises ValueError if it is not declared."""
+    effect, due_at = (effect.what, effect.at) if isinstance(effect, Later) else (effect, None)
+    attempt: int = getattr(effect, "attempt", 1)
     return PendingEffect(
-        id=effect_id(key, type(effect), getattr(effect, "attempt", 1)),
+        id=service.effect_id(key, type(effect), attempt),
         key=key,
-        kind=type(effect).__name__,
+        kind=service.kind_of(type(effect)),
         body=adapter_of(type(effect)).dump_json(effect),
         traceparent=traceparent,
         due_at=due_at,
+        attempt=attempt,
     )
-
-
-def effect_id(key: str, kind: type[Any], attempt: int) -> str:
-    return f"{key}:{kind.__name__.lower()}:{attempt}"
 
 
 def published_by(catalog: Catalog, outcome: Outcome) -> tuple[str, ...]:

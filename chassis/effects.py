@@ -146,7 +146,10 @@ class EffectWorker:
         self._look_at = clock.monotonic() + self.poll_s
         self._soon.clear()
         leased = await self.store.due_effects(
-            tuple(self.runners), most, self.lease_s, freshest=self.circuit.is_probing
+            self.service.stored_kinds(self.runners),
+            most,
+            self.lease_s,
+            freshest=self.circuit.is_probing,
         )
         if len(leased) == most:
             self._look_at = 0.0
@@ -169,15 +172,15 @@ class EffectWorker:
         self.wake.set()  # a slot is free
 
     async def _call(self, effect: PendingEffect) -> None:
-        name = self.service.name
+        name, kind = self.service.name, self.service.present_kind(effect.kind)
         crashpoints.reached(crashpoints.LEASED)
         try:
             body = adapter_of(self.service.effect_kinds[effect.kind]).validate_json(effect.body)
             attempt = Attempt(effect.id, effect.tries, effect.owed_since or clock.now())
             async with asyncio.timeout(self.timeout_s):
-                outcome = await self.runners[effect.kind](body, attempt)
+                outcome = await self.runners[kind](body, attempt)
         except Exception as error:  # noqa: BLE001 - unknown, whatever it is: ask again, same key
-            EFFECTS.labels(name, effect.kind, "unknown").inc()
+            EFFECTS.labels(name, kind, "unknown").inc()
             if isinstance(error, RefusedError):
                 self.circuit.succeeded()  # it answered
             else:
@@ -186,7 +189,7 @@ class EffectWorker:
             return
         crashpoints.reached(crashpoints.CALLED)
         self.circuit.succeeded()
-        EFFECTS.labels(name, effect.kind, type(outcome).__name__).inc()
+        EFFECTS.labels(name, kind, type(outcome).__name__).inc()
         self._known.append((effect, self._message(effect, outcome)))
         self._arrived.set()
 

@@ -164,10 +164,11 @@ def size_of(row: OutboxRow) -> int:
 
 @dataclass(slots=True)
 class PendingEffect:
-    """An effect to run. `id` is `{order_id}:{step}:{attempt}`: the provider's idempotency key.
+    """An effect to run. `id` is `{key}:{step}:{attempt}`: the provider's idempotency key.
 
     Without a `due_at` it is due at once, by the store's clock. `tries` counts the leases,
-    `owed_since` is when it was decided on.
+    `owed_since` is when it was decided on. `attempt` counts the decisions for it: a refusal may be
+    followed by another attempt, with an id of its own.
     """
 
     id: str
@@ -179,11 +180,12 @@ class PendingEffect:
     tries: int = 0
     owed_since: datetime | None = None
     last_error: str = ""
+    attempt: int = 1
 
     @property
     def needs_attention(self) -> bool:
         """Asked often without an answer, refused as it stands, or decided on again after a refusal."""
-        return self.is_refused or self.tries >= ATTENTION_TRIES or not self.id.endswith(":1")
+        return self.is_refused or self.tries >= ATTENTION_TRIES or self.attempt > 1
 
     @property
     def is_refused(self) -> bool:

@@ -111,4 +111,4 @@ def outstanding_effects(
     for key, row in folded.own.items():
         since, traceparent = folded.last[key]
         for what in service.outstanding_effects(row.state, key, since):
-            yield effect_of(key, what, traceparent), since
+            yield effect_of(service, key, what, traceparent), since

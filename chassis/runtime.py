@@ -127,7 +127,7 @@ def assemble(
         )
     if service.timers:
         timers, circuit = (
-            {kind.__name__: itself for kind in service.timers},
+            dict.fromkeys(service.timers, itself),
             Circuit(service.name, "timers"),
         )
         workers["timers"] = EffectWorker(

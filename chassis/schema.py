@@ -158,3 +158,8 @@ BEGIN
     RETURN true;
 END $$
 """)
+
+
+def create_v7(op: Any) -> None:
+    """An effect's attempt has a column of its own; null where the release before has written the row."""
+    op.add_column("effects", sa.Column("attempt", sa.SmallInteger()))

@@ -1,6 +1,7 @@
 """A service, declared: what it consumes and publishes, its rules, and where its state lives."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -46,7 +47,7 @@ def _latest(_one: Any, other: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """One outside party: what it is asked for, by effect kind, and how much of it at once."""
+    """One outside party: what it is asked for, by an effect's stored name, and how much of it at once."""
 
     name: str
     runners: Mapping[str, EffectRunner]
@@ -56,11 +57,30 @@ class Provider:
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """An outcome that a person may record for an owed effect: `made` takes order id and reference."""
+    """An outcome that a person may record for an outstanding effect: `made` takes its key and reference."""
 
     effect: type[Any]
     made: Callable[[str, str], Any]
     needs_reference: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """A table with one row for each decision that published. The other fields name its columns.
+
+    They are: the saga's key, when it was decided, the wire type or command that led to it, and the
+    wire types that it published, separated by ", ".
+    """
+
+    table: str
+    key: str
+    at: str
+    cause: str
+    published: str
+
+    @property
+    def columns(self) -> tuple[str, str, str, str]:
+        return self.key, self.at, self.cause, self.published
 
 
 @dataclass(frozen=True)
@@ -69,13 +89,17 @@ class Service:
 
     `combined` joins an own state with rows that sagas share (stock, prices, customers).
     `shared_keys` names the shared rows that a message, with the own state it meets, may read or
-    change; where state is rebuilt from the log, also those that one of the service's own events does.
-    `outstanding_effects` names the effects and timers that an own state waits for, given its key and
-    when its last event was decided. `merge` adds up two folds of one shared row, each over other
+    change; where state is rebuilt from the log, also those that one of the service's own events
+    does. `outstanding_effects` names the effects and timers that an own state waits for, given its key
+    and when its last event was decided. `merge` adds up two folds of one shared row, each over other
     events of the log. `timers` are effects that nobody runs: they come back as messages when they are
     due. `projections` are topics whose records are folded into a table without a decision, in batches
-    of one topic. With `keeps_timeline` its store keeps what was consumed and published of each order.
-    `first_messages` are those that an order usually begins with here: no row is looked for.
+    of one topic. `first_messages` are those that a saga usually begins with here: no row is looked for.
+
+    `effects` and `timers` are classes by the name that is stored in their rows; the class may be renamed.
+    `former_kinds` are names that earlier releases stored, the oldest first, with the present one: their
+    rows are still read. An effect's id is made of the first name that it ever had, as the provider knows
+    it by that. Raises ValueError for names that are ambiguous, and for an effect without one.
     """
 
     name: str
@@ -85,16 +109,29 @@ class Service:
     initial: Any
     consumes: tuple[type[Any], ...]
     publishes: tuple[type[Any], ...]
-    effects: tuple[type[Any], ...] = ()
-    timers: tuple[type[Any], ...] = ()
+    effects: Mapping[str, type[Any]] = field(default_factory=dict)
+    timers: Mapping[str, type[Any]] = field(default_factory=dict)
+    former_kinds: Mapping[str, str] = field(default_factory=dict)
     combined: Callable[[Any, Mapping[str, Any]], Any] | None = None
     shared_keys: Callable[[Any, Any], frozenset[str]] = _no_shared_keys
     outstanding_effects: OutstandingEffects = _no_effects
     merge: Callable[[Any, Any], Any] = _latest
     projections: Mapping[str, Projection] = field(default_factory=dict)
     resolutions: Mapping[str, Resolution] = field(default_factory=dict)
-    keeps_timeline: bool = False
+    journal: Journal | None = None
     first_messages: tuple[type[Any], ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse effect names that don't say which class is meant, in a row or in an id."""
+        names = [*self.effects, *self.timers, *self.former_kinds]
+        classes = [*self.effects.values(), *self.timers.values()]
+        wrong = [name for name in names if not name.isalnum()]
+        wrong += [n for n, count in Counter(map(str.lower, names)).items() if count > 1]
+        wrong += [new for new in self.former_kinds.values() if new not in self._present_kinds]
+        wrong += [c.__name__ for c, count in Counter(classes).items() if count > 1]
+        wrong += [x.effect.__name__ for x in self.resolutions.values() if x.effect not in classes]
+        if wrong:
+            raise ValueError(f"{self.name}: effects need one name each: {', '.join(wrong)}")
 
     @cached_property
     def wire_types(self) -> frozenset[str]:
@@ -120,9 +157,41 @@ class Service:
         """What it writes, and nobody else does."""
         return frozenset(self.catalog.by_event[event].topic for event in self.publishes)
 
+    @property
+    def _present_kinds(self) -> dict[str, type[Any]]:
+        return {**self.effects, **self.timers}
+
     @cached_property
     def effect_kinds(self) -> dict[str, type[Any]]:
-        return {kind.__name__: kind for kind in (*self.effects, *self.timers)}
+        """Effects and timers by all names under which they may be stored."""
+        present = self._present_kinds
+        return present | {old: present[new] for old, new in self.former_kinds.items()}
+
+    @cached_property
+    def _kinds(self) -> dict[type[Any], tuple[str, str]]:
+        """Of each effect and timer, the name to store and the step in its ids."""
+        first = {new: old for old, new in reversed([*self.former_kinds.items()])}
+        return {c: (name, first.get(name, name).lower()) for name, c in self._present_kinds.items()}
+
+    def kind_of(self, effect: type[Any]) -> str:
+        """The name under which it is stored. Raises ValueError if the service does not declare it."""
+        if effect not in self._kinds:
+            raise ValueError(f"{self.name} declares no effect or timer {effect.__name__}")
+        return self._kinds[effect][0]
+
+    def effect_id(self, key: str, effect: type[Any], attempt: int) -> str:
+        """The provider's idempotency key; it is stored, and never changes. Raises as `kind_of` does."""
+        self.kind_of(effect)
+        return f"{key}:{self._kinds[effect][1]}:{attempt}"
+
+    def present_kind(self, stored: str) -> str:
+        """What the kind is called now."""
+        return self.former_kinds.get(stored, stored)
+
+    def stored_kinds(self, kinds: Iterable[str]) -> tuple[str, ...]:
+        """These kinds, and what earlier releases called them."""
+        present = tuple(kinds)
+        return (*present, *(old for old, new in self.former_kinds.items() if new in present))
 
     def with_shared(self, own: Any, shared: Mapping[str, Any]) -> Any:
         return own if self.combined is None else self.combined(own, shared)

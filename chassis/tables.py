@@ -61,7 +61,10 @@ class StoredOutboxRow(SQLModel, table=True):
 
 
 class Effect(SQLModel, table=True):
-    """Calls to the outside that are owed; `tries` and `last_error` say how it goes."""
+    """Outstanding calls to the outside; `tries` and `last_error` say how it goes.
+
+    `attempt` is null in a row that release 0.1 wrote: it is the last part of `id` then.
+    """
 
     __tablename__ = "effects"
     __table_args__ = (
@@ -82,6 +85,7 @@ class Effect(SQLModel, table=True):
         )
     )
     owed_since: datetime = instant(server_default=func.now())
+    attempt: int | None = Field(sa_column=Column(SmallInteger, nullable=True))
 
 
 class ParkedMessage(SQLModel, table=True):

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from chassis.service import Service
+from chassis.service import Journal, Service
 from order_svc import domain
 from order_svc.messages import DeadlinePassed, PlaceOrder, PriceProduct
 from shared_events.catalog import CATALOG, events_of
@@ -32,9 +32,9 @@ SERVICE: Final = Service(
     outstanding_effects=domain.awaited,
     consumes=events_of(domain.Input),
     publishes=(*events_of(domain.Event), DeliveryDetailsGiven),
-    timers=(DeadlinePassed,),
+    timers={"DeadlinePassed": DeadlinePassed},
     combined=domain.State,
     shared_keys=products_of,
     merge=domain.merge,
-    keeps_timeline=True,
+    journal=Journal("timeline", key="order_id", at="at", cause="heard", published="said"),
 )

@@ -19,7 +19,7 @@ SERVICE: Final = Service(
     outstanding_effects=domain.awaited,
     consumes=events_of(domain.Input),
     publishes=events_of(domain.Event),
-    effects=(Capture, Refund),
+    effects={"Capture": Capture, "Refund": Refund},
     resolutions={
         "captured": Resolution(
             Capture,

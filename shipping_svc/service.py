@@ -29,8 +29,8 @@ SERVICE: Final = Service(
     outstanding_effects=domain.awaited,
     consumes=events_of(domain.Input),
     publishes=events_of(domain.Event),
-    effects=(Book, HandOver, CancelBooking),
-    timers=(DispatchDue,),
+    effects={"Book": Book, "HandOver": HandOver, "CancelBooking": CancelBooking},
+    timers={"DispatchDue": DispatchDue},
     resolutions={
         "booked": Resolution(Book, lambda o, ref: Booked(order_id=o, carrier_ref=ref)),
         "rejected": Resolution(Book, lambda o, _: BookingRefused(order_id=o, reason="no_carrier")),

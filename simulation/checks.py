@@ -129,7 +129,8 @@ class Watch:
     def owes(self, service: Service, key: str, state: Any, kept: Iterable[PendingEffect]) -> None:
         """What an order's state waits for, against the effects and timers that are kept for it."""
         outstanding_effects = {
-            effect_of(key, what, "").id for what in service.outstanding_effects(state, key, EVER)
+            effect_of(service, key, what, "").id
+            for what in service.outstanding_effects(state, key, EVER)
         }
         has = {effect.id for effect in kept}
         if outstanding_effects != has:

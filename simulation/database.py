@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 from uuid import UUID
 
-from chassis.decide import StoredAnswer, TimelineRow
+from chassis.decide import JournalRow, StoredAnswer
 from chassis.errors import TransientError
 from chassis.message import OperatorAction, OutboxRow, PendingEffect
 from chassis.store import DeadLetter
@@ -37,7 +37,7 @@ Table: TypeAlias = Literal[
     "parked",
     "answers",
     "actions",
-    "timeline",
+    "journal",
     "published",
 ]
 Lock: TypeAlias = tuple[Table, Any]
@@ -70,7 +70,7 @@ class Tables:
     parked: dict[Origin, DeadLetter] = field(default_factory=dict)
     answers: dict[tuple[str, str], StoredAnswer] = field(default_factory=dict)
     actions: dict[int, tuple[datetime, OperatorAction]] = field(default_factory=dict)
-    timeline: dict[int, TimelineRow] = field(default_factory=dict)
+    journal: dict[int, JournalRow] = field(default_factory=dict)
     published: dict[int, Line] = field(default_factory=dict)
 
 

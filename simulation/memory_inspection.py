@@ -88,7 +88,7 @@ class MemoryInspection:
         return found
 
     async def expedite(self, key: str, by: str) -> int:
-        kinds = {kind.__name__ for kind in self.store.service.effects}
+        kinds = self.store.service.stored_kinds(self.store.service.effects)
         async with self.store.transaction() as transaction:
             await transaction.statement("expedite")
             count = 0

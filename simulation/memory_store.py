@@ -258,7 +258,7 @@ class MemoryStore(Client):
     async def backlog(self) -> dict[str, float]:
         await self.ask("backlog")
         database, now = self.database, servers_now()
-        kinds = {kind.__name__ for kind in self.service.effects}
+        kinds = self.service.stored_kinds(self.service.effects)
         outstanding_effects = [
             effect for effect in database.effects.values() if effect.kind in kinds
         ]

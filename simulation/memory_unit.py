@@ -94,7 +94,7 @@ class MemoryUnit:
         result.outbox_ids = await self._publish(result.outbox)
         await self._add_effects(result)
         await self._park(result.letters)
-        await self._add_timeline(result)
+        await self._add_to_journal(result)
         for action in result.actions:
             await self.note(action)
 
@@ -226,11 +226,11 @@ class MemoryUnit:
             letter = DeadLetter(id_, key, record, reason, reason, 1, at, at)
             await self.transaction.insert("parked", letter.origin, letter)
 
-    async def _add_timeline(self, result: BatchResult) -> None:
-        if result.timeline:
-            await self.transaction.statement("tell")
-        for row in result.timeline:
-            self.transaction.put("timeline", self.database.next_id(), row)
+    async def _add_to_journal(self, result: BatchResult) -> None:
+        if result.journal:
+            await self.transaction.statement("journal")
+        for row in result.journal:
+            self.transaction.put("journal", self.database.next_id(), row)
 
     async def note(self, action: OperatorAction) -> None:
         await self.transaction.statement("note")

@@ -13,7 +13,7 @@ from simulation.checks import Watch, pieces_in
 from simulation.database import TABLES, Database, Row
 from simulation.process import servers_now
 
-LOG_KNOWS = frozenset({"own", "shared", "inbox", "outbox", "effects", "parked", "timeline"})
+LOG_KNOWS = frozenset({"own", "shared", "inbox", "outbox", "effects", "parked", "journal"})
 """What a rebuild in place fills or empties; the rest is not in the log."""
 
 

@@ -44,7 +44,7 @@ class Logged:
 def unsettled(system: JudgedSystem) -> str:
     """What is still on its way; "" when nothing is."""
     for name, database in system.databases.items():
-        timers = {kind.__name__ for kind in system.services[name].timers}
+        timers = system.services[name].timers
         if database.outbox:
             return f"{name} has {len(database.outbox)} outbox rows"
         if effects := [e for e in database.effects.values() if e.kind not in timers]:

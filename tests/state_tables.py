@@ -93,5 +93,5 @@ def _event(event: Any, result: set[str]) -> str:
 
 def _shown_effect(samples: Samples, effect: Any) -> str:
     what = effect.what if isinstance(effect, Later) else effect
-    verb = "sets" if type(what) in samples.service.timers else "owes"
+    verb = "sets" if type(what) in samples.service.timers.values() else "owes"
     return f"{verb} `{type(what).__name__}`"

@@ -6,13 +6,13 @@ no decision, no codec, no consumer. Runs in the product's environment.
 
 import argparse
 import asyncio
-import importlib
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from importlib import import_module
 from itertools import count
 from typing import Any, Final
 from uuid import UUID
@@ -26,6 +26,7 @@ from bench.peers.running import Crew, Role, Submit, beside
 from chassis.kafka import make_producer
 from chassis.migrations import migrate
 from chassis.postgres import retention, sql, statement
+from chassis.postgres.clauses import journal_insert
 from chassis.postgres.pools import PLANNED_ONCE, no_reset
 from chassis.postgres.state_tables import SharedTable, StateTable
 from chassis.postgres.statement import Clause, arrays
@@ -64,7 +65,6 @@ class Rows:
     table: str = ""
     detail: int = 0
     shared: str = ""
-    timeline: bool = False
 
 
 ROWS: Final = {
@@ -72,7 +72,6 @@ ROWS: Final = {
         (CeilingStep(392, effect="later"), CeilingStep(51, finishes="later")),
         "ORDERS",
         451,
-        timeline=True,
     ),
     "inventory": Rows((CeilingStep(392), CeilingStep(177)), "RESERVATIONS", 139, shared="STOCK"),
     "payment": Rows(
@@ -122,7 +121,7 @@ async def _fill(place: RunServers) -> None:
         if not rows.table:
             continue
         url = place.url(name)
-        package = str(importlib.import_module(f"{name}_svc").__file__)
+        package = str(import_module(f"{name}_svc").__file__)
         await migrate(migrations_of(package), url)
         connection = await asyncpg.connect(url)
         async with connection.transaction():
@@ -217,7 +216,8 @@ class Writer:
 
     def __post_init__(self) -> None:
         self.rows = ROWS[self.name]
-        stores = importlib.import_module(f"{self.name}_svc.store")
+        self.journal = import_module(f"{self.name}_svc.service").SERVICE.journal
+        stores = import_module(f"{self.name}_svc.store")
         self.own: StateTable = getattr(stores, self.rows.table)
         self.shared: SharedTable | None = getattr(stores, self.rows.shared or "none", None)
 
@@ -258,18 +258,18 @@ class Writer:
         if step.effect:
             is_call = step.effect == "call"
             due = None if is_call else datetime.now(UTC) + timedelta(hours=1)
-            effect = (step.effect, b"x" * step.value, "x" * 55, due, int(is_call))
-            names = ("kind", "body", "traceparent", "due_at", "tries")
+            effect = (step.effect, b"x" * step.value, "x" * 55, due, int(is_call), 1)
+            names = ("kind", "body", "traceparent", "due_at", "tries", "attempt")
             values = arrays(names, [effect] * self.size)
             own = {"id": [f"{key}:{step.effect}:1" for key in keys], "key": keys, "lease": LEASE}
             yield Clause("new_effects", sql.ADD_EFFECTS, {**values, **own})
         if step.finishes:
             done = [f"{key}:{step.finishes}:1" for key in keys]
             yield Clause("done_effects", sql.FINISH, {"ids": done})
-        if self.rows.timeline:
+        if journal := self.journal:
             line = (datetime.now(UTC), "points.awarded", "order.confirmed")
-            values = arrays(("at", "cause", "events"), [line] * self.size)
-            yield Clause("new_timeline", sql.ADD_TIMELINE, {"key": keys, **values})
+            values = arrays(("at", "cause", "published"), [line] * self.size)
+            yield Clause("new_journal", journal_insert(journal), {"key": keys, **values})
 
     def _state(self, keys: list[str], version: int) -> Clause:
         """States as the product saves them, without the codec."""

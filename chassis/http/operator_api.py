@@ -241,11 +241,12 @@ async def _resolve(node: RunningService, body: Resolve) -> dict[str, Any]:
     if resolution.needs_reference and not body.reference:
         raise Problem(422, "reference_missing", f"{body.outcome} takes the provider's reference")
     found = await node.operations.whereabouts(body.key)
+    kinds = node.service.effect_kinds
     outstanding_effects = [
-        e for e in found.outstanding_effects if e.kind == resolution.effect.__name__
+        e for e in found.outstanding_effects if kinds.get(e.kind) is resolution.effect
     ]
     if not outstanding_effects:
-        why = f"{node.service.name} owes no {resolution.effect.__name__.lower()} of {body.key}"
+        why = f"{node.service.name} owes no {node.service.kind_of(resolution.effect).lower()} of {body.key}"
         raise Problem(409, "nothing_owed", f"{why}: its state is {found.state}")
     effect = outstanding_effects[-1]
     message = Message(
@@ -268,14 +269,15 @@ async def _resolve(node: RunningService, body: Resolve) -> dict[str, Any]:
 
 
 def _is_timer(node: RunningService, effect: PendingEffect) -> bool:
-    return node.service.effect_kinds.get(effect.kind) in node.service.timers
+    return node.service.present_kind(effect.kind) in node.service.timers
 
 
 def _shown_effect(node: RunningService, effect: PendingEffect) -> dict[str, Any]:
-    takes = {n: r for n, r in node.service.resolutions.items() if r.effect.__name__ == effect.kind}
+    declared = node.service.effect_kinds.get(effect.kind)
+    takes = {n: r for n, r in node.service.resolutions.items() if r.effect is declared}
     return {
         "id": effect.id,
-        "kind": effect.kind,
+        "kind": node.service.present_kind(effect.kind),
         "tries": effect.tries,
         "due_at": effect.due_at,
         "owed_since": effect.owed_since,

@@ -2,23 +2,27 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import lru_cache
 from typing import Final
 
 from chassis import byte_json
-from chassis.decide import BatchResult
+from chassis.decide import BatchResult, JournalRow
 from chassis.message import FIRST_LEASE_S, OperatorAction
 from chassis.postgres import sql
 from chassis.postgres.state_tables import SharedTable, StateTable
 from chassis.postgres.statement import Clause, arrays
 from chassis.records import stored_reason
+from chassis.service import Journal
 
 OUTBOX: Final = "new_outbox"
-EFFECTS: Final = ("id", "key", "kind", "body", "traceparent", "due_at", "tries")
+EFFECTS: Final = ("id", "key", "kind", "body", "traceparent", "due_at", "tries", "attempt")
 LETTERS: Final = ("key", "topic", "partition", "offset", "record_key", "value", "headers", "reason")
 ACTIONS: Final = ("by", "action", "key", "note", "detail")
 
 
-def of_batch(own: StateTable, shared: SharedTable | None, result: BatchResult) -> list[Clause]:
+def of_batch(
+    own: StateTable, shared: SharedTable | None, journal: Journal | None, result: BatchResult
+) -> list[Clause]:
     """All of it; the clause named OUTBOX answers with the ids of the new rows, in their order."""
     clauses = own.saving(result.changed) + own.unchanged(result.unchanged)
     if shared is not None:
@@ -33,7 +37,7 @@ def of_batch(own: StateTable, shared: SharedTable | None, result: BatchResult) -
         *_outbox(result),
         *_effects(result),
         *_letters(result),
-        *_timeline(result),
+        *_journal(journal, result),
         *of_actions(result.actions),
     ]
 
@@ -89,7 +93,7 @@ def _effects(result: BatchResult) -> list[Clause]:
     """What is begun and finished in one batch is never written."""
     clauses, finished = [], set(result.finished_effects)
     rows = [
-        (e.id, e.key, e.kind, e.body, e.traceparent, e.due_at, e.tries)
+        (e.id, e.key, e.kind, e.body, e.traceparent, e.due_at, e.tries, e.attempt)
         for e in result.effects
         if e.id not in finished
     ]
@@ -114,10 +118,17 @@ def _letters(result: BatchResult) -> list[Clause]:
     return [Clause("new_parked", sql.PARK, arrays(LETTERS, rows))] if rows else []
 
 
-def _timeline(result: BatchResult) -> list[Clause]:
-    names = ("key", "at", "cause", "events")
-    rows = result.timeline
-    return [Clause("new_timeline", sql.ADD_TIMELINE, arrays(names, rows))] if rows else []
+def _journal(journal: Journal | None, result: BatchResult) -> list[Clause]:
+    if not result.journal:
+        return []
+    assert journal is not None, "its service keeps a journal"
+    values = arrays(JournalRow._fields, result.journal)
+    return [Clause("new_journal", journal_insert(journal), values)]
+
+
+@lru_cache
+def journal_insert(journal: Journal) -> str:
+    return sql.ADD_TO_JOURNAL.format(table=journal.table, columns=", ".join(journal.columns))
 
 
 def of_actions(actions: Sequence[OperatorAction]) -> list[Clause]:

@@ -79,9 +79,10 @@ class PostgresInspection:
         return found[0]
 
     async def expedite(self, key: str, by: str) -> int:
-        kinds = [kind.__name__ for kind in self.store.service.effects]
+        service = self.store.service
         query = "UPDATE effects SET due_at = now() WHERE key = $1 AND kind = ANY($2::text[])"
         async with self.store.translated(), self.store.transaction() as connection:
+            kinds = service.stored_kinds(service.effects)
             tag: str = await connection.execute(query, key, kinds)
             count = int(tag.rsplit(" ", 1)[-1])
             if count:

@@ -99,7 +99,7 @@ class PostgresStore(PostgresOutbox):
     async def begin(self, *, is_retry: bool = False) -> AsyncIterator[PostgresUnit]:
         del is_retry  # it reads what the database has in any case
         async with self.translated(), self.pool.acquire() as connection:
-            unit = PostgresUnit(connection, self.own, self.shared)
+            unit = PostgresUnit(connection, self.own, self.shared, self.service.journal)
             try:
                 yield unit
             finally:
@@ -178,7 +178,7 @@ class PostgresStore(PostgresOutbox):
 
     async def backlog(self) -> dict[str, float]:
         async with self.translated(), self.async_commit_pool.acquire() as connection:
-            kinds = [kind.__name__ for kind in self.service.effects]
+            kinds = self.service.stored_kinds(self.service.effects)
             row = await connection.fetchrow(sql.BACKLOG, kinds, ATTENTION_TRIES, REFUSED)
             if row["is_read_only"]:
                 raise asyncpg.ReadOnlySQLTransactionError("its sessions are read-only")

@@ -9,6 +9,7 @@ from chassis.message import Message
 from chassis.postgres import clauses, sql, statement
 from chassis.postgres.state_tables import SharedTable, StateTable
 from chassis.postgres.types import Connection
+from chassis.service import Journal
 
 
 @dataclass(slots=True)
@@ -18,6 +19,7 @@ class PostgresUnit:
     connection: Connection
     own: StateTable
     shared: SharedTable | None
+    journal: Journal | None = None
     _transaction: Any = None
 
     async def read(self, messages: Sequence[Message]) -> Snapshot:
@@ -51,7 +53,7 @@ class PostgresUnit:
         snapshot.is_read |= bool(snapshot.shared)
 
     async def commit(self, result: BatchResult) -> None:
-        batch = clauses.of_batch(self.own, self.shared, result)
+        batch = clauses.of_batch(self.own, self.shared, self.journal, result)
         answers = await statement.run(self.connection, batch)
         result.outbox_ids = [str(id_) for id_ in answers.get(clauses.OUTBOX, ())]
         transaction, self._transaction = self._transaction, None

@@ -40,7 +40,7 @@ for _, i in ipairs(further) do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1])
 
 @dataclass(kw_only=True)
 class RedisStore(RedisOutbox):
-    """Of a service without effects, timers, timeline and idempotency keys."""
+    """Of a service without effects, timers, a journal and idempotency keys."""
 
     service: Service
     layout: Layout
@@ -54,7 +54,7 @@ class RedisStore(RedisOutbox):
     async def connect(
         cls, service: Service, layout: Layout, url: str, bootstrap: str, *, keep_days: int = 7
     ) -> Self:
-        if service.effects or service.timers or service.keeps_timeline:
+        if service.effects or service.timers or service.journal:
             raise ValueError(f"{service.name} needs what is not kept in Redis")
         server = Server()
         return cls(

@@ -26,13 +26,12 @@ from saga_cli.replay.job import PartitionJob
 from saga_cli.terminal import plain
 from saga_cli.verify.results import ReadProgress
 
-EFFECTS: Final = ("id", "key", "kind", "body", "traceparent", "due_at", "owed_since")
-TIMELINE: Final = ("order_id", "at", "heard", "said")
+EFFECTS: Final = ("id", "key", "kind", "body", "traceparent", "attempt", "due_at", "owed_since")
 
 
 @dataclass(slots=True)
-class TimelineLine:
-    """One line of an order's timeline; `published` are wire types by event id."""
+class JournalLine:
+    """One decision in the journal; `published` are wire types by event id."""
 
     at: datetime
     message: str
@@ -40,15 +39,15 @@ class TimelineLine:
 
 
 @dataclass(slots=True)
-class Timeline:
-    lines: dict[tuple[str, str], TimelineLine] = field(default_factory=dict)
+class RebuiltJournal:
+    lines: dict[tuple[str, str], JournalLine] = field(default_factory=dict)
 
     def add(self, events: Iterable[Envelope]) -> None:
         """One decision is one line; an event that was published twice is in it once."""
         for envelope in events:
             led_to = (envelope.subject, envelope.causation_id)
             line = self.lines.setdefault(
-                led_to, TimelineLine(envelope.time, envelope.causation_type)
+                led_to, JournalLine(envelope.time, envelope.causation_type)
             )
             line.published[envelope.id] = envelope.type
 
@@ -65,22 +64,22 @@ async def fold_partition(part: PartitionJob, progress: ReadProgress) -> None:
         return
     gc.disable()  # millions of values that all stay would be looked through again and again
     try:
-        folded, timeline = await _folded(part, service, progress)
-        await _write(part, service, folded, timeline)
+        folded, journal = await _folded(part, service, progress)
+        await _write(part, service, folded, journal)
     finally:
         gc.enable()
 
 
 async def _folded(
     part: PartitionJob, service: Service, progress: ReadProgress
-) -> tuple[Folded, Timeline]:
-    folded, timeline, turns = Folded(), Timeline(), InTurn()
+) -> tuple[Folded, RebuiltJournal]:
+    folded, journal, turns = Folded(), RebuiltJournal(), InTurn()
 
     def add(published: Iterable[Envelope]) -> None:
         events = list(published)
         fold(service, events, folded, _left_out)
-        if service.keeps_timeline:
-            timeline.add(events)
+        if service.journal is not None:
+            journal.add(events)
 
     source = opened(part.job.places, part.job.archive)
     async for batch in source.read(part.place, Span(part.start, part.end)):
@@ -95,10 +94,12 @@ async def _folded(
             raise ReplayError(f"{what}: {put_back}, or go on without it, --over-holes")
         _say(what)
         add(turns.go_on(missing.subject))
-    return folded, timeline
+    return folded, journal
 
 
-async def _write(part: PartitionJob, service: Service, folded: Folded, timeline: Timeline) -> None:
+async def _write(
+    part: PartitionJob, service: Service, folded: Folded, journal: RebuiltJournal
+) -> None:
     own, _ = tables_of(service.name)
     async with mark.connected(part.job.url) as connection:
         async with connection.transaction():
@@ -111,7 +112,8 @@ async def _write(part: PartitionJob, service: Service, folded: Folded, timeline:
             await _copied(connection, "inbox", ("message_id",), causes)
             effects = [_effect_row(*each) for each in outstanding_effects(service, folded)]
             await _copied(connection, "effects", EFFECTS, effects)
-            await _copied(connection, "timeline", TIMELINE, timeline.rows())
+            if (table := service.journal) is not None:
+                await _copied(connection, table.table, table.columns, journal.rows())
             counts = {"events": len(folded.seen), "orders": len(folded.own), "owed": len(effects)}
             shared = {key: asdict(value) for key, value in folded.shared.items()}
             await mark.folded(connection, part.place, {**counts, "shared": shared})
@@ -127,7 +129,7 @@ async def _copied(
 
 def _effect_row(effect: PendingEffect, since: datetime) -> tuple[Any, ...]:
     due_at = effect.due_at or datetime.now(UTC)
-    of = (effect.id, effect.key, effect.kind, effect.body, effect.traceparent)
+    of = (effect.id, effect.key, effect.kind, effect.body, effect.traceparent, effect.attempt)
     return (*of, due_at, since)
 
 

@@ -162,7 +162,7 @@ class ServiceComparison:
         """Effects and timers that the state waits for; what else is kept would come for nothing."""
         since, _ = self.folded.last[key]
         wanted = self.service.outstanding_effects(rebuilt.state, key, since)
-        expected = {effect_of(key, what, "").id for what in wanted}
+        expected = {effect_of(self.service, key, what, "").id for what in wanted}
         if expected != (kept := self.live.effects.get(key, frozenset())):
             self._report(
                 key,

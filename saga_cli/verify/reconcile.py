@@ -78,7 +78,7 @@ async def reconcile_at(
 def timers_of(name: str) -> list[str]:
     """What may rightly wait: a timer is not work that is owed."""
     service = import_module(f"{BY_NAME[name].module}.service").SERVICE
-    return [kind.__name__ for kind in service.timers]
+    return [*service.stored_kinds(service.timers)]
 
 
 async def read_books(addresses: Addresses) -> Books:

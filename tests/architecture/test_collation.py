@@ -25,7 +25,7 @@ OF_TABLES: Final = {
     name: {column.name for column in table.columns if isinstance(column.type, Text)}
     for name, table in METADATA.tables.items()
 } | {"replay_progress": {"topic"}}
-NO_TEXT: Final = {"{at}", "{by_age}"}
+NO_TEXT: Final = {"{ATTEMPT}", "{at}", "{by_age}"}
 """Placeholders of columns that are instants or numbers."""
 IS_SQL: Final = re.compile(r"\b(SELECT|UPDATE|DELETE|INSERT)\b|\bORDER BY\b|\bWHERE\b")
 NAMED: Final = re.compile(r"\b(?:FROM|JOIN|UPDATE|INTO)\s+(\w+|\{[^}]*\})")

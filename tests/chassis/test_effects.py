@@ -53,7 +53,7 @@ SERVICE: Final = Service(
     initial=None,
     consumes=(),
     publishes=(),
-    effects=(Call,),
+    effects={"Call": Call},
 )
 
 

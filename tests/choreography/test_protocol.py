@@ -75,8 +75,8 @@ def test_the_protocol_has_a_place_for_each_state(manifest: Manifest) -> None:
 def test_a_manifest_names_what_its_service_declares(manifest: Manifest) -> None:
     declared, states = BY_SERVICE[manifest.name].service, states_of(manifest.name)
     assert declared.name == manifest.name
-    assert {call.kind for call in manifest.calls} == {kind.__name__ for kind in declared.effects}
-    assert set(manifest.timers.values()) == {kind.__name__ for kind in declared.timers}
+    assert {call.kind for call in manifest.calls} == set(declared.effects)
+    assert set(manifest.timers.values()) == set(declared.timers)
     assert {call.state for call in manifest.calls} | {*manifest.timers, *manifest.final} <= states
     inputs = {message.__name__ for message in get_args(BY_SERVICE[manifest.name].inputs)}
     assert {outcome for call in manifest.calls for outcome in call.outcomes} <= inputs

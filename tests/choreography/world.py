@@ -304,10 +304,10 @@ def outcome_of(effect: Any, outcome: Outcome) -> Any:
 
 
 def _shown_effect(
-    service: Service, decision: Decision, kinds: tuple[type[Any], ...]
+    service: Service, decision: Decision, kinds: Mapping[str, type[Any]]
 ) -> tuple[tuple[str, Any], ...]:
     plain = (e.what if isinstance(e, Later) else e for e in decision.effects)
-    return tuple((service.name, effect) for effect in plain if isinstance(effect, kinds))
+    return tuple((service.name, effect) for effect in plain if type(effect) in kinds.values())
 
 
 def a_world(*, country: str = "DE", stock: int = 10, suspended: bool = False) -> World:

@@ -186,7 +186,7 @@ async def held(
             unit: Any = (
                 _Uncommitted(transaction, store.shared)
                 if isinstance(store, MemoryStore)
-                else PostgresUnit(transaction, store.own, store.shared)
+                else PostgresUnit(transaction, store.own, store.shared, store.service.journal)
             )
             await Handler(store.service, _Within(unit)).handle(messages)
             yield
@@ -208,7 +208,7 @@ async def timeline(opened: Opened, key: str) -> list[tuple[str, str]]:
     """What an order's timeline says: heard and said."""
     store = opened.store
     if isinstance(store, MemoryStore):
-        return [(t.cause, t.events) for t in store.database.timeline.values() if t.key == key]
+        return [(t.cause, t.published) for t in store.database.journal.values() if t.key == key]
     query = "SELECT heard, said FROM timeline WHERE order_id = $1 ORDER BY id"
     async with store.reading() as connection:
         return [tuple(row) for row in await connection.fetch(query, key)]

@@ -56,7 +56,7 @@ async def never_hashed(connection: Connection) -> None:
 @pytest.mark.parametrize("seen", [seen_empty, seen_full, never_hashed])
 async def test_no_more_are_leased_than_were_asked_for(store: PostgresStore, seen: object) -> None:
     assert callable(seen)
-    kinds = tuple(kind.__name__ for kind in SERVICE.effects)
+    kinds = tuple(SERVICE.effects)
     try:
         async with store.transaction() as connection:
             await seen(connection)

@@ -13,7 +13,7 @@ import pytest
 from pydantic_core import to_json
 
 from chassis import migrations
-from chassis.message import PendingEffect
+from chassis.message import ATTENTION_TRIES, REFUSED, PendingEffect
 from chassis.postgres import sql
 from chassis.runtime import migrations_of
 from guarantees.declared import tables_of
@@ -96,6 +96,21 @@ async def test_effects_are_owed_leased_postponed_and_finished(db: Any, service: 
     assert now_leased.owed_since is not None
     await db.execute(old.FINISH_EFFECTS, effect[0])
     assert await db.fetch(sql.EFFECTS_OF, KEY) == []
+
+
+@each_database
+async def test_the_attempt_of_an_effect_that_the_release_before_has_stored_is_in_its_id(
+    db: Any, service: str
+) -> None:
+    ids = [f"{KEY}:refund:{attempt}" for attempt in (1, 12)]
+    await db.execute(old.OWE_EFFECTS, ids, [KEY] * 2, ["Refund"] * 2, [b"{}"] * 2, [TRACE] * 2)
+    kept = [PendingEffect(*row) for row in await db.fetch(sql.EFFECTS_OF, KEY)]
+    assert [(e.attempt, e.needs_attention) for e in kept] == [(1, False), (12, True)]
+    backlog = await db.fetchrow(sql.BACKLOG, ["Refund"], ATTENTION_TRIES, REFUSED)
+    assert tuple(backlog)[2:4] == (2, 1)
+    await db.execute("UPDATE effects SET attempt = 2")
+    kept = [PendingEffect(*row) for row in await db.fetch(sql.EFFECTS_OF, KEY)]
+    assert [e.attempt for e in kept] == [2, 2], "what this release has stored is read as it is"
 
 
 @each_database
