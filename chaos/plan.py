@@ -6,8 +6,11 @@ each comes up before any comes again.
 """
 
 import random
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
+
+from chassis.settings import FastPath
 
 Kind = Literal[
     "kill",
@@ -84,6 +87,14 @@ def plan(seed: int, seconds: float, parts: Parts) -> list[PlannedFault]:
     rng = random.Random(seed)  # noqa: S311 - a plan, no secret
     faults = [fault for lane in LANES for fault in _lane(rng, lane, seconds, parts)]
     return sorted(faults, key=lambda fault: fault.at_s)
+
+
+def fast_paths(seed: int, services: Iterable[str]) -> dict[str, str]:
+    """The setting X_FAST_PATHS of each service: all, none, or some; from a random stream of its own."""
+    rng = random.Random(f"{seed}/fast paths")  # noqa: S311 - a plan, no secret
+    some = [rng.sample(list(FastPath), count) for count in range(1, len(FastPath))]
+    choices = ("all", "none", *(",".join(sorted(paths)) for paths in some))
+    return {service: rng.choice(choices) for service in services}
 
 
 def lane_of(fault: PlannedFault) -> int:

@@ -6,7 +6,7 @@ through a switch, where this machine allows one.
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -108,8 +108,11 @@ class ChaosRig:
 
 
 @asynccontextmanager
-async def running(rng: random.Random) -> AsyncIterator[ChaosRig]:
-    """All of it started, seeded and ready; stopped and removed at the end."""
+async def running(rng: random.Random, fast_paths: Mapping[str, str]) -> AsyncIterator[ChaosRig]:
+    """All of it started, seeded and ready; stopped and removed at the end.
+
+    `fast_paths` has the setting X_FAST_PATHS of each service.
+    """
     async with AsyncExitStack() as held:
         folder, removed = servers.private_folder()
         held.push(removed)
@@ -130,7 +133,7 @@ async def running(rng: random.Random) -> AsyncIterator[ChaosRig]:
         services = Services(made.addresses, made.folder)
         held.push_async_callback(asyncio.to_thread, services.stop)  # the links go on meanwhile
         rig = ChaosRig(made, services, links, provider, switch, why_not)
-        await asyncio.to_thread(_start_services, rig)
+        await asyncio.to_thread(_start_services, rig, fast_paths)
         yield rig
 
 
@@ -171,9 +174,11 @@ def _links(addresses: Addresses, provider_url: str) -> dict[tuple[str, str], Pro
     }
 
 
-def _start_services(rig: ChaosRig) -> None:
+def _start_services(rig: ChaosRig, fast_paths: Mapping[str, str]) -> None:
     for name in NAMES:
-        instance = rig.services.start(service_of(name), _provider_at(rig, name), _via(rig, name))
+        service = service_of(name)
+        settings = {f"{service.upper()}_FAST_PATHS": fast_paths[service], **_provider_at(rig, name)}
+        instance = rig.services.start(service, settings, _via(rig, name))
         assert instance.process.name == name
     rig.services.await_ready(rig.services.instances)
     seed(rig.services.url)

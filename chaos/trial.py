@@ -13,7 +13,7 @@ from typing import Final
 from chaos import ledger, rig
 from chaos.customers import CustomerLoad
 from chaos.nemesis import ChaosNemesis
-from chaos.plan import Parts, plan
+from chaos.plan import Parts, fast_paths, plan
 from chaos.rig import ChaosRig
 from guarantees.judge import JudgeReport
 from saga_cli.verify.reconcile import read_books, settled
@@ -65,11 +65,13 @@ async def run(options: TrialOptions, print_line: Callable[[str], None]) -> Verdi
     def timed(text: str) -> None:
         print_line(f"{time.monotonic() - started:7.1f} s  {text}")
 
+    switched_on = fast_paths(options.seed, PARTS.services)
     async with asyncio.timeout(START_S) as limit:
-        async with rig.running(random.Random(options.seed)) as system:  # noqa: S311
+        async with rig.running(random.Random(options.seed), switched_on) as system:  # noqa: S311
             limit.reschedule(None)
             started = time.monotonic()
             timed("all ready" + (f"; {_no_switch(system)}" if system.why_no_switch else ""))
+            timed("fast paths: " + "; ".join(f"{name} {on}" for name, on in switched_on.items()))
             try:
                 return await _try(options, system, timed)
             finally:

@@ -10,7 +10,7 @@ from chassis.postgres import SharedTable
 from chassis.redis import RedisInspection, RedisStore
 from chassis.runtime import Node
 from chassis.service import Provider, Service
-from chassis.settings import ServiceSettings
+from chassis.settings import FastPath, ServiceSettings
 from chassis.store import Inspection, Store
 from guarantees.declared import layout_of, service_of, tables_of
 from guarantees.services import BY_NAME, WITH_DATABASE
@@ -43,9 +43,12 @@ def made(name: str, provider: Provider | None, policy: Any) -> Made:
     return Made(service_of(name, policy), shared, provider)
 
 
-async def node_of(what: Made, database: Database | None) -> Node:
+async def node_of(what: Made, database: Database | None, fast_paths: frozenset[FastPath]) -> Node:
     settings = ServiceSettings(
-        kafka_bootstrap=BOOTSTRAP, http_port=0, operator_token=SecretStr("simulated")
+        kafka_bootstrap=BOOTSTRAP,
+        http_port=0,
+        operator_token=SecretStr("simulated"),
+        fast_paths=fast_paths,
     )
     store, operations = await _opened(what, database)
     return unhurried(runtime.assemble(what.service, settings, store, operations, what.provider))

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass, field, replace
 from random import Random
-from typing import Final, Self
+from typing import Final, Literal, Self
 
 from pydantic import TypeAdapter
 from pydantic_core import to_json
+
+from chassis.settings import FastPath
 
 LATER: Final = {
     "hostile": "a record that no owner of its topic would write, made of true ones",
@@ -63,12 +65,16 @@ SHARES: Final = {
 }
 """The shares of orders that go another way than the straight one; the kinds mix."""
 
+FAST_PATHS: Final = tuple(path for path in FastPath if path is not FastPath.HTTP)
+"""Those that a simulated process can have: of HTTP nothing is simulated."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """`faults` maps each kind that is on to its intensity, above 0 and up to 1.
 
-    At step `cut`, counted over all processes, the one that takes it dies: 0 is never.
+    With `mixed` fast paths each process draws its own whenever it starts. At step `cut`, counted
+    over all processes, the one that takes it dies: 0 is never.
     """
 
     seed: int
@@ -80,6 +86,7 @@ class Plan:
     """So long may it take after the last fault, in virtual seconds, until every order is settled."""
     mutant: str = ""
     cut: int = 0
+    fast_paths: Literal["all", "none", "mixed"] = "all"
 
     @classmethod
     def drawn(cls, seed: int, orders: int, only: frozenset[str] = frozenset(FAULTS)) -> Self:
@@ -103,6 +110,7 @@ class Plan:
             faults,
             arrive_s=choice.choice((0.5, 1.5, 4.0)),
             refuses_refunds=choice.random() < 0.25,  # noqa: PLR2004 - each takes a virtual minute
+            fast_paths=Random(f"{seed}/plan/fast-paths").choice(("all", "none", "mixed", "mixed")),
         )
 
     def without(self, kind: str) -> "Plan":
@@ -111,6 +119,11 @@ class Plan:
     def random(self, purpose: str) -> Random:
         """Each purpose has a stream of its own, so that a fault left out changes no other."""
         return Random(f"{self.seed}/{purpose}")
+
+    def fast_paths_of(self, choice: Random) -> frozenset[FastPath]:
+        """What is switched on in a process that starts."""
+        chance = {"all": 1.0, "none": 0.0, "mixed": 0.5}[self.fast_paths]
+        return frozenset(path for path in FAST_PATHS if choice.random() < chance)
 
     def to_json(self) -> str:
         return to_json(self).decode()

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, TypeVar
 
+from chassis.settings import FastPath
 from simulation import machine, mutants
 from simulation.checks import ViolationError
 from simulation.plan import Plan
@@ -34,6 +35,7 @@ class Result:
     hits: Counter[str] = field(default_factory=Counter)
     cells: Counter[Cell] = field(default_factory=Counter)
     states: Counter[str] = field(default_factory=Counter)
+    switches: Counter[tuple[FastPath, bool]] = field(default_factory=Counter)
     events: int = 0
     cuts: int = 0
     """In how many places it might have been cut."""
@@ -70,6 +72,7 @@ def run(plan: Plan, *, keep_log: bool = False, verbose: bool = False) -> Result:
             hits=world.weather.hits,
             cells=world.cells,
             states=Counter(type(row.state).__name__ for row in orders),
+            switches=world.switches,
             events=len(world.watch.published),
             cuts=world.weather.steps,
             virtual_s=world.loop.now_s,
@@ -134,6 +137,9 @@ def _smaller(plan: Plan) -> Iterator[Plan]:
             yield replace(plan, orders=orders)
     for kind in plan.faults:
         yield plan.without(kind)
+    if plan.fast_paths == "mixed":
+        yield replace(plan, fast_paths="all")
+        yield replace(plan, fast_paths="none")
     for kind, intensity in plan.faults.items():
         if intensity > 0.2:  # noqa: PLR2004
             yield replace(plan, faults={**plan.faults, kind: round(intensity / 2, 2)})

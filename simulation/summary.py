@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
+from chassis.settings import FastPath
 from simulation.plan import FAULTS
 from simulation.runs import Cell, Result
 
@@ -16,6 +17,7 @@ class Summary:
     states: Counter[str] = field(default_factory=Counter)
     hits: Counter[str] = field(default_factory=Counter)
     cells: Counter[Cell] = field(default_factory=Counter)
+    switches: Counter[tuple[FastPath, bool]] = field(default_factory=Counter)
     failures: list[Result] = field(default_factory=list)
 
     def add(self, result: Result) -> None:
@@ -26,6 +28,7 @@ class Summary:
         self.states += result.states
         self.hits += result.hits
         self.cells += result.cells
+        self.switches += result.switches
         if result.guarantee:
             self.failures.append(result)
 

@@ -21,6 +21,7 @@ from chassis.bus import Committed
 from chassis.events import Envelope, type_of
 from chassis.message import PendingEffect
 from chassis.service import Provider, Service
+from chassis.settings import FastPath
 from guarantees.services import BY_NAME
 from shipping_svc import domain as shipping
 from simulation import machine, nodes, verdict
@@ -32,7 +33,7 @@ from simulation.loop import SimulatedLoop, StandstillError
 from simulation.nemesis import Nemesis
 from simulation.nodes import IN_DATABASES, SERVICES
 from simulation.operator import Operator
-from simulation.plan import Plan
+from simulation.plan import FAST_PATHS, Plan
 from simulation.process import Process, current, let_go
 from simulation.providers import Bank, FaultyCarrier, Ledger
 from simulation.redis_client import RedisClients
@@ -56,6 +57,8 @@ class World:
     ended: list[Process] = field(default_factory=list)
     held: set[str] = field(default_factory=set)
     cells: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    switches: Counter[tuple[FastPath, bool]] = field(default_factory=Counter)
+    """How many processes started with a fast path on, and how many with it off."""
     bugs: list[str] = field(default_factory=list)
     """Programming errors that the code caught and logged, each as one line."""
     outside: Context = field(default_factory=Context)
@@ -66,6 +69,7 @@ class World:
         self.loop = SimulatedLoop(self.plan.random("schedule"), 400_000 + 40_000 * self.plan.orders)
         self.weather = Weather(self.plan, self)
         self.choice = self.plan.random("world")
+        self.fast_paths_choice = self.plan.random("fast paths")
         self.broker = Broker()
         self.broker.faults = self.weather
         self.broker.on_append.append(self._appended)
@@ -190,7 +194,9 @@ class World:
         what = nodes.made(name, self.providers.get(BY_NAME[name].provider), self.policies.get(name))
         what = replace(what, service=self._counted(what.service))
         self.services.setdefault(name, what.service)
-        process.node = await nodes.node_of(what, self.databases.get(name))
+        fast_paths = self.plan.fast_paths_of(self.fast_paths_choice)
+        self.switches.update((path, path in fast_paths) for path in FAST_PATHS)
+        process.node = await nodes.node_of(what, self.databases.get(name), fast_paths)
         process.node.core.bus.committed.append(partial(self._decided, name))
         try:
             failed = await runtime.work(process.node, {})

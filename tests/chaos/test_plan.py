@@ -5,8 +5,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from chaos.plan import KINDS, LANES, PlannedFault, lane_of, plan
+from chaos.plan import KINDS, LANES, PlannedFault, fast_paths, lane_of, plan
 from chaos.trial import PARTS
+from chassis.settings import FastPath
 from tests.support.saga import saga
 
 SEEDS = range(20)
@@ -55,6 +56,17 @@ def test_links_are_broken_only_where_there_are_some() -> None:
         for fault in plan(seed, 300, PARTS):
             for name in fault.targets if fault.ends else ():
                 assert set(fault.ends) <= set(PARTS.talks_to[name]), fault
+
+
+def test_a_seed_gives_each_service_all_fast_paths_none_or_some() -> None:
+    drawn = [fast_paths(seed, PARTS.services) for seed in range(50)]
+    assert drawn == [fast_paths(seed, PARTS.services) for seed in range(50)]
+    for service in PARTS.services:
+        settings = {paths[service] for paths in drawn}
+        assert {"all", "none"} < settings
+        assert {path for each in settings - {"all", "none"} for path in each.split(",")} == set(
+            FastPath
+        )
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,13 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from saga_cli.simulate import trace
 from simulation.found import FoundSeed
-from simulation.plan import FAULTS, Plan
+from simulation.plan import FAST_PATHS, FAULTS, Plan
 from simulation.runs import run, shrunk
 
 FOUND = FoundSeed(Path(__file__).parent / "found.jsonl")
@@ -39,6 +40,22 @@ def test_two_runs_of_a_seed_are_the_same_byte_for_byte(tmp_path: Path) -> None:
 
 def test_another_seed_is_another_run() -> None:
     assert run(replace(STORMY, seed=8)).digest != run(STORMY).digest
+
+
+@pytest.mark.parametrize("fast_paths", ["all", "none", "mixed"])
+def test_each_process_has_the_fast_paths_that_its_run_draws(
+    fast_paths: Literal["all", "none", "mixed"],
+) -> None:
+    result = run(replace(STORMY, fast_paths=fast_paths))
+    assert result.what == ""
+    positions = {"all": {True}, "none": {False}, "mixed": {True, False}}[fast_paths]
+    assert set(result.switches) == {(path, on) for path in FAST_PATHS for on in positions}
+
+
+def test_fast_paths_are_drawn_apart_from_all_else() -> None:
+    plans = [Plan.drawn(seed, 10) for seed in range(20)]
+    assert {plan.fast_paths for plan in plans} == {"all", "none", "mixed"}
+    assert Plan.drawn(8, 1).fast_paths == Plan.drawn(8, 1).fast_paths
 
 
 @pytest.mark.parametrize("plan", list(FOUND.plans()), ids=lambda plan: f"seed {plan.seed}")
