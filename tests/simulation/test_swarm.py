@@ -2,7 +2,7 @@
 
 import pytest
 
-from simulation.plan import FAULTS, Plan
+from simulation.plan import FAST_PATHS, FAULTS, Plan
 from simulation.runs import cores, many
 from simulation.summary import Summary
 
@@ -30,3 +30,4 @@ def test_orders_under_faults_break_no_guarantee() -> None:
     assert set(summary.states) == {"Confirmed", "Cancelled"}
     assert min(summary.states.values()) > summary.orders / 10
     assert summary.never_hit == []
+    assert set(summary.switches) == {(path, on) for path in FAST_PATHS for on in (True, False)}
