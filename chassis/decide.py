@@ -85,6 +85,9 @@ class Snapshot:
     shared: dict[str, Any] = field(default_factory=dict)
     shared_keys: frozenset[str] = frozenset()
     is_read: bool = False
+    _settled: list[Outcome | None] = field(
+        default_factory=list, init=False, repr=False, compare=False
+    )
 
     def wanted_shared(self, service: Service, messages: Iterable[Message]) -> frozenset[str]:
         """The shared rows that the messages may need, given the own states that they meet."""
@@ -93,18 +96,20 @@ class Snapshot:
             *(service.shared_keys(self.own.get(m.key, absent).state, m.body) for m in messages)
         )
 
-    def settled(self, message: Message) -> Outcome | None:
-        """The outcome of a message that was decided before; None if it was not."""
-        claim = message.claim
-        if message.letter_id:
-            return None
-        if claim is None:
-            return Duplicate() if message.entry in self.inbox else None
-        answer = self.answers.get((claim.scope, claim.key))
-        if answer is None:
-            return None
-        same = answer.fingerprint == claim.fingerprint
-        return Duplicate(answer.response) if same else IdempotencyConflict()
+    def settled(self, messages: Sequence[Message]) -> list[Outcome | None]:
+        """By message of the batch, its outcome if it was decided before, else None. Looked up once."""
+        for message in messages[len(self._settled) :]:
+            claim = message.claim
+            outcome: Outcome | None = None
+            if message.letter_id:
+                pass  # it is decided on once more
+            elif claim is None:
+                outcome = Duplicate() if message.entry in self.inbox else None
+            elif (answer := self.answers.get((claim.scope, claim.key))) is not None:
+                is_same = answer.fingerprint == claim.fingerprint
+                outcome = Duplicate(answer.response) if is_same else IdempotencyConflict()
+            self._settled.append(outcome)
+        return self._settled
 
 
 @dataclass(slots=True)
@@ -113,7 +118,7 @@ class BatchResult:
 
     `inbox` are the messages to remember, by entry; `not_entered` those that come again, and were not
     decided before either. Of `keys` no message may have been parked; the idempotency keys of
-    `unanswered` were refused, and may have no answer. `own` are the states of the orders that were decided
+    `unanswered` were refused, and may have no answer. `own` are the states of the sagas that were decided
     on, `shared` the shared rows, after the batch. `unparked` and `failed_again` are messages of dead
     letters, decided on once more; the latter with the new reason. The store sets `outbox_ids`, in the
     order of `outbox`.
@@ -178,12 +183,12 @@ class BatchResult:
             self.inbox[message.entry] = message
 
 
-def decide_batch(service: Service, read: Snapshot, messages: Iterable[Message]) -> BatchResult:
+def decide_batch(service: Service, read: Snapshot, messages: Sequence[Message]) -> BatchResult:
     """Decide on every message. One that fails is parked with the later ones of its key."""
     batch = BatchResult(read, shared=dict(read.shared))
     parked_keys, entered = set(read.parked_keys), set[UUID]()
-    for message in messages:
-        outcome = read.settled(message)
+    for message, settled in zip(messages, read.settled(messages), strict=True):
+        outcome = settled
         if outcome is None and message.claim is None and message.entry in entered:
             outcome = Duplicate()
         if outcome is not None:

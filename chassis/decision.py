@@ -22,7 +22,7 @@ class Decision:
     """Facts to record and publish, and effects to run outside the transaction.
 
     `effects` may hold timers, which come back as messages when they are due (see `Later`);
-    `dropped` names kinds of timers that this order needs no more. `quiet` says why nothing
+    `dropped` names kinds of timers that this saga needs no more. `quiet` says why nothing
     happens; `impossible` marks a message that this state can't receive from a correct neighbour:
     the chassis keeps it as a dead letter.
     """

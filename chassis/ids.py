@@ -19,7 +19,7 @@ LOWER: Final = 2**64 - 1
 
 
 def entry_of(key: str, id_: UUID) -> UUID:
-    """What stands in the inbox for a message: its order's time first, then all of its own id.
+    """What stands in the inbox for a message: its saga's time first, then all of its own id.
 
     Ids of messages are hashes; as they are, each would land on another page of the index.
     """
@@ -30,7 +30,7 @@ def entry_of(key: str, id_: UUID) -> UUID:
 
 @lru_cache(maxsize=10_000)
 def _begun(key: str) -> int | None:
-    """The half of an order's id that begins with its milliseconds; None if it is another key."""
+    """The half of a saga's id that begins with its milliseconds; None if it is another key."""
     try:
         return UUID(key).int & ~LOWER
     except ValueError:

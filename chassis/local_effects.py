@@ -32,7 +32,7 @@ class LocalEffectQueue:
     _ready: deque[tuple[float, PendingEffect]] = field(default_factory=deque)
 
     def committed(self, event: Committed) -> None:
-        """An order's effects wait for the last of its rows: Kafka takes an order's rows in turn."""
+        """A saga's effects wait for the last of its rows: Kafka takes a saga's rows in turn."""
         if not self.kinds:
             return
         self._expire()

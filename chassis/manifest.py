@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """In the state `state` an order waits for an outcome of the effect `kind`.
+    """In the state `state` a saga waits for an outcome of the effect `kind`.
 
     The event `intent` is recorded before the provider is called. `outcomes` are the messages by
     which the outcome comes.
@@ -25,11 +25,11 @@ class Call:
 class Manifest:
     """`port` is its HTTP port.
 
-    `table` holds its orders in PostgreSQL; a service without one keeps its state in Redis.
+    `table` holds its sagas in PostgreSQL; a service without one keeps its state in Redis.
     `redis_database` is a number, None for a service that does not use Redis. `provider` is the
     external party that it calls, `calls` for what. `timers` are kinds of timers, by the state that
-    they end. `final` are the states that an order does not leave, with the event that leads there.
-    `counter` is the field of rows that orders share which counts the events of the row's own key.
+    they end. `final` are the states that a saga does not leave, with the event that leads there.
+    `counter` is the field of rows that sagas share which counts the events of the row's own key.
     """
 
     name: str

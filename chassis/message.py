@@ -1,7 +1,7 @@
 """What a service is asked to decide on, wherever it came from, and what came of it.
 
 Nobody changes a record, message or row once it is made. They are not frozen, as many are made of each
-order, and that would take four times as long.
+saga, and that would take four times as long.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -195,7 +195,7 @@ class PendingEffect:
 
 @dataclass(slots=True)
 class VersionedState:
-    """An order's own state before and after a batch; `version` counts its published events."""
+    """A saga's own state before and after a batch; `version` counts its published events."""
 
     state: Any
     version: int

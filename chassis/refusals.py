@@ -38,6 +38,6 @@ TRIES: Final = {UnknownError: 5}
 """So often a row is refused alone before an error that names no cause is believed; else once."""
 
 
-def said(error: BaseException) -> str:
+def text_of(error: BaseException) -> str:
     """For logs and operators: the name of the error, and what it says."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"[:500]

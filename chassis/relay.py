@@ -20,7 +20,7 @@ from chassis.errors import LeadLostError
 from chassis.health import Health
 from chassis.message import BATCH_BYTES, OutboxRow, size_of
 from chassis.metrics import PUBLISHED, RELAY_FAILURES
-from chassis.refusals import TRIES, said
+from chassis.refusals import TRIES, text_of
 from chassis.sender import Sender
 from chassis.store import Outbox
 from chassis.tasks import own_cancellation_only
@@ -167,9 +167,11 @@ class Relay:
             before = self._shut.get(topic)
             tries = before.tries + 1 if before else 1
             pause_s = clock.backoff_s(tries, base_s=1.0, max_s=SHUT_MAX_S)
-            self._shut[topic] = Shut(f"{topic}: {said(error)}", clock.monotonic() + pause_s, tries)
+            self._shut[topic] = Shut(
+                f"{topic}: {text_of(error)}", clock.monotonic() + pause_s, tries
+            )
             if before is None:
-                log.error("topic_shut", topic=topic, error=said(error))
+                log.error("topic_shut", topic=topic, error=text_of(error))
 
     def _refused(self, error: BaseException | None) -> tuple[dict[str, str], BaseException | None]:
         """Rows to set aside, and why; one that was not refused often enough is an error still."""
@@ -177,7 +179,7 @@ class Relay:
         for id_, refusal in self.sender.refused.items():
             self._strikes[id_] += 1
             if self._strikes[id_] >= TRIES.get(type(refusal), 1):
-                refused[id_] = said(refusal)
+                refused[id_] = text_of(refusal)
                 del self._strikes[id_]
             else:
                 error = error or refusal

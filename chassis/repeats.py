@@ -2,7 +2,7 @@
 
 Two lines are the same if all that identifies them agrees: the event and every field but those in
 `VARYING`, which count tries or measure something. In text for people (`FREE`) numbers and ids do not
-matter. So an error of one order is never counted as another's, as long as what it is about is a field
+matter. So an error of one saga is never counted as another's, as long as what it is about is a field
 of its own (`saga_id`, `effect`, `key`, `topic`, ...).
 
 The first is written at once. For `WINDOW_S` from then on more of them are left out; the next one

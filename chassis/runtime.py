@@ -173,7 +173,7 @@ def _spare_the_collector() -> None:
 
 
 async def _refuse_what_is_lost(node: Node) -> None:
-    """An empty store under a log that is not: to begin anew would decide twice on every order.
+    """An empty store under a log that is not: to begin anew would decide twice on every saga.
 
     Raises UnusableStoreError.
     """

@@ -66,11 +66,11 @@ def create_v1(op: Any) -> None:
         op.execute(f"ALTER TABLE {table} SET ({TUNED})")
 
 
-def create_states_v1(op: Any, table: str, *columns: Any) -> None:
-    """One row an order; half-filled pages leave room for updates in place (HOT)."""
+def create_states_v1(op: Any, table: str, key: str, *columns: Any) -> None:
+    """One row a saga; half-filled pages leave room for updates in place (HOT)."""
     op.create_table(
         table,
-        sa.Column("order_id", sa.Text(), primary_key=True),
+        sa.Column(key, sa.Text(), primary_key=True),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("status", sa.Text(), nullable=False),
         sa.Column("detail", JSONB(), nullable=False),

@@ -184,7 +184,7 @@ class Sender:
 
 @lru_cache(maxsize=10_000)
 def hash_of(key: bytes) -> int:
-    """Kafka's hash of a key; it is slow in Python, and an order's key comes again."""
+    """Kafka's hash of a key; it is slow in Python, and a saga's key comes again."""
     hashed: int = murmur2(key)
     return hashed & 0x7FFFFFFF
 

@@ -196,7 +196,7 @@ class PostgresSettings(ServiceSettings):
     """A service with a database of its own: postgresql://role:password@host:port/name.
 
     Which messages were decided, and what requests were answered, is known for `inbox_keep_days`: longer
-    than anything is delivered again, and than an order takes to come to its last state.
+    than anything is delivered again, and than a saga takes to come to its last state.
     """
 
     database_url: PostgresUrl

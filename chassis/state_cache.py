@@ -90,7 +90,7 @@ class _CachedUnit:
     unit: UnitOfWork
 
     async def read(self, messages: Sequence[Message]) -> Snapshot:
-        """Only what is not cached is read, unless it is a message that orders begin with."""
+        """Only what is not cached is read, unless it is a message that sagas begin with."""
         own, first_messages = self.cache.states_of(messages), self.cache.service.first_messages
         unknown = [
             m for m in messages if m.key not in own and not isinstance(m.body, first_messages)

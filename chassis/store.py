@@ -18,7 +18,7 @@ class UnitOfWork(Protocol):
     """
 
     async def read(self, messages: Sequence[Message]) -> Snapshot:
-        """What is known of these messages and their orders; no shared rows."""
+        """What is known of these messages and their sagas; no shared rows."""
 
     async def read_shared(self, snapshot: Snapshot, keys: frozenset[str]) -> None:
         """Add shared rows to the snapshot; where the table locks them, they are locked until the end."""
@@ -87,7 +87,7 @@ class EffectQueue(Protocol):
     ) -> list[PendingEffect]:
         """Effects to run now; nobody else gets them until the lease is over.
 
-        One whose order has events in the outbox still is not due: nobody outside is asked for what
+        One whose saga has events in the outbox still is not due: nobody outside is asked for what
         the log does not know, or a lost database would be rebuilt without it.
 
         The longest due come first; with `freshest` the newest of those asked the fewest times.
@@ -149,7 +149,7 @@ class Store(UnitsOfWork, Outbox, EffectQueue, Positions, Retention, Protocol):
         """Whether it never loses what it has committed: what a process remembers of it is true."""
 
     async def is_new(self) -> bool:
-        """It holds no order and no message; one that fills itself again is never new."""
+        """It holds no saga and no message; one that fills itself again is never new."""
 
     async def close(self) -> None:
         """Resign and close all connections."""
@@ -190,7 +190,7 @@ class RefusedRow:
 
 @dataclass(frozen=True, slots=True)
 class Whereabouts:
-    """An order's state in a service's store ("Absent" if it has none), and what of it waits there."""
+    """A saga's state in a service's store ("Absent" if it has none), and what of it waits there."""
 
     state: str
     outbox_rows: int

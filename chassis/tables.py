@@ -113,7 +113,7 @@ class ParkedMessage(SQLModel, table=True):
 
 
 class Action(SQLModel, table=True):
-    """The audit trail of operators: who did what to which order, and why."""
+    """The audit trail of operators: who did what to which saga, and why."""
 
     __tablename__ = "operator_actions"
     __table_args__ = (Index("operator_actions_key", "key", "id"),)

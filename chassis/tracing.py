@@ -1,7 +1,7 @@
 """W3C trace context from the request to every hop; spans where an OTEL_* exporter is set.
 
 FastAPI makes one server span of each HTTP request, named by method and route template. The context is
-stored with each outbox row, so the span at relay time never mixes orders.
+stored with each outbox row, so the span at relay time never mixes sagas.
 """
 
 import secrets

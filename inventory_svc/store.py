@@ -6,6 +6,6 @@ from chassis.postgres import SharedTable, StateTable
 from inventory_svc.domain import Committed, Level, Noted, Rejected, Released, Reserved, Shipped
 
 RESERVATIONS: Final = StateTable(
-    "reservations", (Noted, Reserved, Committed, Shipped, Released, Rejected)
+    "reservations", "order_id", (Noted, Reserved, Committed, Shipped, Released, Rejected)
 )
 STOCK: Final = SharedTable("stock", "sku", Level)

@@ -3,12 +3,14 @@
 from sqlalchemy import BigInteger, Text
 from sqlmodel import Field, SQLModel
 
-from chassis.order_rows import OrderRow
+from chassis.state_rows import StateRow
 from chassis.tables import METADATA as METADATA  # noqa: PLC0414 - what migrations are checked against
 
 
-class ReservationTable(OrderRow, table=True):
+class ReservationTable(StateRow, table=True):
     __tablename__ = "reservations"
+
+    order_id: str = Field(sa_type=Text, primary_key=True)
 
 
 class StockTable(SQLModel, table=True):

@@ -14,12 +14,13 @@ from chassis.commands import OverloadedError
 from chassis.http import (
     Code,
     IdempotencyKey,
-    OrderId,
     Problem,
+    SagaKey,
     add_fast_path,
     app_of,
     execute,
     header,
+    key_in_path,
     preferences,
     refusals,
     text,
@@ -51,6 +52,7 @@ SELECT status, detail FROM orders WHERE order_id COLLATE "C" < $1 {}
 ORDER BY order_id COLLATE "C" DESC LIMIT $2
 """
 """A page of them, or of a customer's: each by an index of its own."""
+OrderId = Annotated[SagaKey, key_in_path("The order's id.")]
 TAGS: Final = {
     "orders": "Placing orders, following and cancelling them.",
     "catalogue": "What is for sale, and its prices.",

@@ -12,6 +12,7 @@ def _columns_of(state: Any) -> tuple[str]:
 
 ORDERS: Final = StateTable(
     "orders",
+    "order_id",
     (Pending, Cancelling, Confirmed, Cancelled),
     columns=(("customer_id", "text"),),
     columns_of=_columns_of,

@@ -5,11 +5,11 @@ from datetime import datetime
 from sqlalchemy import BigInteger, Column, DateTime, Identity, Index, Text
 from sqlmodel import Field, SQLModel
 
-from chassis.order_rows import OrderRow
+from chassis.state_rows import StateRow
 from chassis.tables import METADATA as METADATA  # noqa: PLC0414 - what migrations are checked against
 
 
-class OrderTable(OrderRow, table=True):
+class OrderTable(StateRow, table=True):
     __tablename__ = "orders"
     __table_args__ = (
         Index("orders_customer", "customer_id", "order_id"),
@@ -17,6 +17,7 @@ class OrderTable(OrderRow, table=True):
         Index("orders_customer_by_id", "customer_id", "order_id"),  # the same
     )
 
+    order_id: str = Field(sa_type=Text, primary_key=True)
     customer_id: str = Field(sa_type=Text, nullable=False)
 
 

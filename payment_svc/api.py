@@ -1,10 +1,10 @@
 """The payment service over HTTP: what was taken and given back."""
 
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from fastapi import FastAPI
 
-from chassis.http import OrderId, Problem, app_of, model_of, refusals, shown
+from chassis.http import Problem, Resource, SagaKey, app_of, key_in_path, refusals
 from chassis.postgres import PostgresStore
 from chassis.runtime import Node
 from payment_svc import domain
@@ -14,7 +14,9 @@ TAGS: Final = {
     "payments": "What was taken for an order, and given back.",
     "webhooks": "What payment providers tell.",
 }
-Payment: Final[Any] = model_of("Payment", domain.State)
+PAYMENT: Final = Resource("Payment", domain.State, key="order_id", hidden=frozenset({"order"}))
+Payment: Final[Any] = PAYMENT.model()
+OrderId = Annotated[SagaKey, key_in_path("The order's id.")]
 
 
 def make(node: Node, store: PostgresStore, settings: Settings) -> FastAPI:
@@ -37,6 +39,6 @@ def make(node: Node, store: PostgresStore, settings: Settings) -> FastAPI:
             rows = await store.own.load(connection, [order_id])
         if order_id not in rows:
             raise Problem(404, "unknown_payment", f"no payment of order {order_id[:64]}")
-        return shown(order_id, rows[order_id].state)
+        return PAYMENT.shown(order_id, rows[order_id].state)
 
     return app

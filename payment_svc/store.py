@@ -6,5 +6,5 @@ from chassis.postgres import StateTable
 from payment_svc.domain import Captured, Capturing, Declined, Noted, Refunded, Refunding
 
 PAYMENTS: Final = StateTable(
-    "payments", (Noted, Capturing, Captured, Declined, Refunding, Refunded)
+    "payments", "order_id", (Noted, Capturing, Captured, Declined, Refunding, Refunded)
 )

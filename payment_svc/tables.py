@@ -1,8 +1,13 @@
 """The payment service's tables, with the chassis' own in the same database."""
 
-from chassis.order_rows import OrderRow
+from sqlalchemy import Text
+from sqlmodel import Field
+
+from chassis.state_rows import StateRow
 from chassis.tables import METADATA as METADATA  # noqa: PLC0414 - what migrations are checked against
 
 
-class PaymentTable(OrderRow, table=True):
+class PaymentTable(StateRow, table=True):
     __tablename__ = "payments"
+
+    order_id: str = Field(sa_type=Text, primary_key=True)

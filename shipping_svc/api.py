@@ -1,18 +1,18 @@
 """The shipping service over HTTP: shipments, and letting one leave."""
 
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from fastapi import FastAPI, Request
 
 from chassis.http import (
     IdempotencyKey,
-    OrderId,
     Problem,
+    Resource,
+    SagaKey,
     app_of,
     execute,
-    model_of,
+    key_in_path,
     refusals,
-    shown,
 )
 from chassis.postgres import PostgresStore
 from chassis.runtime import Node
@@ -25,7 +25,9 @@ REFUSED: Final = (
     "The order is not confirmed yet (`not_confirmed`), or the shipment is cancelled (`cancelled`)."
     " `in_flight`: a request with the same key is being handled, try again after `Retry-After`."
 )
-Shipment: Final[Any] = model_of("Shipment", domain.State)
+SHIPMENT: Final = Resource("Shipment", domain.State, key="order_id", hidden=frozenset({"order"}))
+Shipment: Final[Any] = SHIPMENT.model()
+OrderId = Annotated[SagaKey, key_in_path("The order's id.")]
 
 
 def make(node: Node, store: PostgresStore) -> FastAPI:
@@ -36,7 +38,7 @@ def make(node: Node, store: PostgresStore) -> FastAPI:
             rows = await store.own.load(connection, [order_id])
         if order_id not in rows:
             raise Problem(404, "unknown_shipment", f"no shipment of order {order_id[:64]}")
-        return shown(order_id, rows[order_id].state)
+        return SHIPMENT.shown(order_id, rows[order_id].state)
 
     @app.get(
         "/shipments/{order_id}",

@@ -22,6 +22,7 @@ from shipping_svc.domain import (
 
 SHIPMENTS: Final = StateTable(
     "shipments",
+    "order_id",
     (
         Noted,
         Booking,

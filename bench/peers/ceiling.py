@@ -277,7 +277,7 @@ class Writer:
         detail = '{"x": "' + "x" * (self.rows.detail - 9) + '"}'
         row = (version, "State", detail, *("c-1" for _ in own.columns))
         names = ("version", "status", "detail", *(name for name, _ in own.columns))
-        values = {"order_id": keys, **arrays(names, [row] * self.size)}
+        values = {own.key: keys, **arrays(names, [row] * self.size)}
         if version == 1:
             return Clause("new_states", own._insert, values, rows=self.size)  # noqa: SLF001
         values["loaded_version"] = [version - 1] * self.size

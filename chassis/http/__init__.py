@@ -6,10 +6,10 @@ from chassis.http.header_fields import IdempotencyKey, preferences
 from chassis.http.openapi import header, refusals
 from chassis.http.operator_api import app_of
 from chassis.http.problems import Problem
-from chassis.http.resources import model_of, shown
+from chassis.http.resources import Resource
 from chassis.http.server import ACCEPTED_LATER, HttpServer
 from chassis.http.sockets import bound, listen
-from chassis.http.texts import Code, Line, OrderId, text
+from chassis.http.texts import Code, Line, SagaKey, key_in_path, text
 
 __all__ = [
     "ACCEPTED_LATER",
@@ -17,17 +17,17 @@ __all__ = [
     "HttpServer",
     "IdempotencyKey",
     "Line",
-    "OrderId",
     "Problem",
+    "Resource",
+    "SagaKey",
     "add_fast_path",
     "app_of",
     "bound",
     "execute",
     "header",
+    "key_in_path",
     "listen",
-    "model_of",
     "preferences",
     "refusals",
-    "shown",
     "text",
 ]

@@ -94,7 +94,7 @@ def operation_id(route: APIRoute) -> str:
 
 
 def refusals(**why: str) -> dict[int | str, dict[str, Any]]:
-    """A route's own refusals: `refusals(_404="There is no such order.")`."""
+    """A route's own refusals: `refusals(_404="There is none.")`."""
     return {int(status.removeprefix("_")): {"description": text} for status, text in why.items()}
 
 
@@ -132,12 +132,12 @@ def _operations(document: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, An
 
 def _add_errors(method: str, operation: dict[str, Any]) -> None:
     responses = operation["responses"]
-    said = {status: r["description"] for status, r in responses.items() if status >= "400"}
-    for status in said:
+    texts = {status: r["description"] for status, r in responses.items() if status >= "400"}
+    for status in texts:
         del responses[status]
-    for status in sorted(_errors(method, operation) | {int(s) for s in said if s != "422"}):
+    for status in sorted(_errors(method, operation) | {int(s) for s in texts if s != "422"}):
         name, _ = DESCRIPTIONS[status]
-        text = said.get(str(status)) if status != 422 else None  # noqa: PLR2004 - FastAPI's own
+        text = texts.get(str(status)) if status != 422 else None  # noqa: PLR2004 - FastAPI's own
         responses[str(status)] = (
             _error(status, text) if text else {"$ref": f"#/components/responses/{name}"}
         )

@@ -74,7 +74,7 @@ def routes(node: RunningService) -> APIRouter:
             raise Problem(401, "operator_unknown", why, asks)
 
     router = APIRouter(prefix="/ops", tags=[TAG], dependencies=[Depends(authorised)])
-    _add_orders(router, node)
+    _add_whereabouts(router, node)
     _add_repairs(router, node)
     _add_dead_letters(router, node)
     _add_dead_letter_repairs(router, node)
@@ -82,7 +82,7 @@ def routes(node: RunningService) -> APIRouter:
     return router
 
 
-def _add_orders(router: APIRouter, node: RunningService) -> None:
+def _add_whereabouts(router: APIRouter, node: RunningService) -> None:
     operations = node.operations
 
     @router.get("/orders", summary="All that the service knows of an order")

@@ -5,16 +5,16 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from chassis.http.texts import Note, Parked, text
+from chassis.http.texts import EXAMPLE, Note, Parked, text
 
 Who = Annotated[str, text(100), Field(examples=["ada"], description="Who does it, for the record.")]
 
 
-ORDER: Final = {"key": "0199b4d2-7d54-7d7c-a6a5-b9f6f5a1c001", "by": "ada"}
+ASKED: Final = {"key": EXAMPLE, "by": "ada"}
 
 
 def example(**more: str) -> ConfigDict:
-    return ConfigDict(json_schema_extra={"examples": [{**ORDER, **more}]})
+    return ConfigDict(json_schema_extra={"examples": [{**ASKED, **more}]})
 
 
 class Asked(BaseModel):

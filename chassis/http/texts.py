@@ -18,14 +18,18 @@ def text(max_length: int, min_length: int = 1, pattern: str = NO_CONTROLS) -> An
     return StringConstraints(min_length=min_length, max_length=max_length, pattern=pattern)
 
 
+EXAMPLE: Final = "0199b4d2-7d54-7d7c-a6a5-b9f6f5a1c001"
+
+
+def key_in_path(description: str) -> Any:
+    """Of an `Annotated[SagaKey, ...]` that is a part of a path."""
+    return Path(description=description, examples=[EXAMPLE])
+
+
+SagaKey = Annotated[str, text(64, pattern="^[A-Za-z0-9-]+$")]
 Code = Annotated[str, text(64, pattern=CODE)]
 """What clients name things by: a SKU, a customer."""
 Line = Annotated[str, text(200)]
 Note = Annotated[str, text(1000)]
-OrderId = Annotated[
-    str,
-    Path(description="The order's id.", examples=["0199b4d2-7d54-7d7c-a6a5-b9f6f5a1c001"]),
-    text(64, pattern="^[A-Za-z0-9-]+$"),
-]
 Parked = Annotated[str, text(2048, 0, pattern=r"^[^\x00]*$")]
 """The key of a parked message, which others wrote: whatever PostgreSQL keeps, also nothing."""

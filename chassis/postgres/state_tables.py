@@ -1,4 +1,4 @@
-"""How states become rows: one versioned row an order, and plain rows that orders share."""
+"""How states become rows: one versioned row a saga, and plain rows that sagas share."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -15,12 +15,13 @@ from chassis.postgres.types import Connection
 
 @dataclass(frozen=True)
 class StateTable:
-    """One row an order: its version, the name of its state and the state itself.
+    """One row a saga: its key, its version, the name of its state and the state itself.
 
     `columns_of` adds columns that queries need, as (name, SQL type) -> value.
     """
 
     table: str
+    key: str
     states: tuple[type[Any], ...]
     columns: tuple[tuple[str, str], ...] = ()
     columns_of: Callable[[Any], tuple[Any, ...]] = lambda _state: ()
@@ -32,14 +33,14 @@ class StateTable:
     @cached_property
     def _kinds(self) -> dict[str, str]:
         """SQL types of the columns by name."""
-        fixed = {"order_id": "text", "version": "int", "status": "text", "detail": "text"}
+        fixed = {self.key: "text", "version": "int", "status": "text", "detail": "text"}
         return {**fixed, **dict(self.columns)}
 
     @cached_property
     def _select(self) -> str:
         return (
-            f"SELECT order_id, version, status, detail FROM {self.table}"  # noqa: S608 - own names
-            " WHERE order_id = ANY($1::text[])"
+            f"SELECT {self.key}, version, status, detail FROM {self.table}"  # noqa: S608 - own names
+            f" WHERE {self.key} = ANY($1::text[])"
         )
 
     @cached_property
@@ -48,7 +49,7 @@ class StateTable:
         values = ", ".join("detail::jsonb" if n == "detail" else n for n in self._kinds)
         return (
             f"INSERT INTO {self.table} ({names}) SELECT {values} FROM {unnested(self._kinds, 'new')}"  # noqa: S608
-            " ON CONFLICT (order_id) DO NOTHING RETURNING 1"
+            f" ON CONFLICT ({self.key}) DO NOTHING RETURNING 1"
         )
 
     @cached_property
@@ -56,12 +57,13 @@ class StateTable:
         sets = ", ".join(
             f"{n} = new.{n}::jsonb" if n == "detail" else f"{n} = new.{n}"
             for n in self._kinds
-            if n != "order_id"
+            if n != self.key
         )
         return (
             f"UPDATE {self.table} AS old SET {sets}"  # noqa: S608
             f" FROM {unnested({**self._kinds, 'loaded_version': 'int'}, 'new')}"
-            " WHERE old.order_id = new.order_id AND old.version = new.loaded_version RETURNING 1"
+            f" WHERE old.{self.key} = new.{self.key}"
+            " AND old.version = new.loaded_version RETURNING 1"
         )
 
     def state_of(self, status: str, detail: str) -> Any:
@@ -69,12 +71,12 @@ class StateTable:
 
     @cached_property
     def reading(self) -> str:
-        """Which of $1, ids, the inbox has; and what is known of $2, orders: parked ones, and their rows."""
-        columns = ("order_id", "version", "status", "detail::text")
+        """Which of $1, ids, the inbox has; and what is known of $2, keys: parked ones, and their rows."""
+        columns = (self.key, "version", "status", "detail::text")
         arrays = ", ".join(f"array_agg({column})" for column in columns)
         return (
             f"{sql.KNOWN.rstrip()}, own.* FROM (SELECT {arrays} FROM {self.table}"  # noqa: S608
-            " WHERE order_id = ANY($2::text[])) AS own"
+            f" WHERE {self.key} = ANY($2::text[])) AS own"
         )
 
     async def load(self, connection: Connection, keys: Iterable[str]) -> dict[str, VersionedState]:
@@ -110,14 +112,14 @@ class StateTable:
         if there := {key: version for key, version in versions.items() if version}:
             query = (
                 f"SELECT FROM {self.table}"
-                " JOIN unnest({keys}::text[], {versions}::int[]) AS was (order_id, version)"
-                f" USING (order_id, version) FOR SHARE OF {self.table}"
+                f" JOIN unnest({{keys}}::text[], {{versions}}::int[]) AS was ({self.key}, version)"
+                f" USING ({self.key}, version) FOR SHARE OF {self.table}"
             )
             ordered = sorted(there.items())
             values = arrays(("keys", "versions"), ordered)
             clauses.append(Clause(f"same_{self.table}", query, values, rows=len(there)))
         if absent := [key for key, version in versions.items() if not version]:
-            query = f"SELECT FROM {self.table} WHERE order_id = ANY({{keys}}::text[])"
+            query = f"SELECT FROM {self.table} WHERE {self.key} = ANY({{keys}}::text[])"
             clauses.append(Clause(f"no_{self.table}", query, {"keys": absent}, rows=0))
         return clauses
 
@@ -146,7 +148,7 @@ _SQL_TYPES: dict[Any, str] = {int: "bigint", str: "text", bool: "boolean"}
 
 @dataclass(frozen=True)
 class SharedTable:
-    """Rows that orders share: columns are the fields of `item`.
+    """Rows that sagas share: columns are the fields of `item`.
 
     `lock` serialises their writers, from reading to writing. Without it, of two writers at the same time
     the second starts over, and readers wait for nobody.

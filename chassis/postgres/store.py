@@ -1,8 +1,8 @@
 """The store in PostgreSQL.
 
 A unit of work reads what it needs, and writes all of it in one statement: inbox, states, outbox and what
-else follows. Whoever was slower than another writes nothing. A row of an order is written before its
-outbox rows are numbered, so that no snapshot sees a later event of an order without its earlier ones;
+else follows. Whoever was slower than another writes nothing. A saga's row is written before its
+outbox rows are numbered, so that no snapshot sees a later event of a saga without its earlier ones;
 that is why the relay may read pending rows by id.
 """
 

@@ -14,7 +14,7 @@ from chassis.service import Journal
 
 @dataclass(slots=True)
 class PostgresUnit:
-    """A transaction is open only while rows that orders share are locked: else there is one that writes."""
+    """A transaction is open only while rows that sagas share are locked: else there is one that writes."""
 
     connection: Connection
     own: StateTable

@@ -63,10 +63,10 @@ class Guarded:
         Raises StoreLostError where the data are not those of its epoch, ConcurrentChangeError where
         a check failed, RefusedWriteError where what it adds can't be held. Nothing is written then.
         """
-        said, *outbox_ids = await self.call(self._committed(script))
-        if said == b"LOST":
+        status, *outbox_ids = await self.call(self._committed(script))
+        if status == b"LOST":
             raise self.mark_lost()
-        if said == b"CONFLICT":
+        if status == b"CONFLICT":
             raise ConcurrentChangeError("another instance was first to write")
         return [id_.decode() for id_ in outbox_ids]
 

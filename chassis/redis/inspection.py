@@ -87,8 +87,8 @@ class RedisInspection:
     async def refused(self, limit: int) -> list[RefusedRow]:
         entries = await self.store.read("HGETALL", self.store.keys.refused)
         found = dict(zip(entries[::2], entries[1::2], strict=True))
-        order = sorted(found, key=lambda id_: keys.place_in_stream(id_.decode()))
-        rows = [await self._refused(id_, found[id_]) for id_ in order[:limit]]
+        ordered = sorted(found, key=lambda id_: keys.place_in_stream(id_.decode()))
+        rows = [await self._refused(id_, found[id_]) for id_ in ordered[:limit]]
         return [row for row in rows if row is not None]
 
     async def _refused(self, id_: bytes, entry: bytes) -> RefusedRow | None:

@@ -37,7 +37,7 @@ class Keys:
         self.relay = f"{service}:relay:0"
 
     def of(self, kind: str, key: str) -> str:
-        """The hash of an order, or of what orders share, by the name of its kind."""
+        """The hash of a saga, or of what sagas share, by the name of its kind."""
         return f"{self.service}:{kind}:{key}"
 
     def parked(self, key: str) -> str:

@@ -123,10 +123,10 @@ class Rebuild:
         while True:
             names = self.layout.keys
             places = (names.epoch, names.rebuild_lock, names.rebuild_begun, names.offsets)
-            said, epoch = await self.redis.eval(ENTER, 4, *places, self.token, LEASE_MS)
-            if said == b"WHOLE":
+            status, epoch = await self.redis.eval(ENTER, 4, *places, self.token, LEASE_MS)
+            if status == b"WHOLE":
                 return str(epoch.decode())
-            if said == b"YOURS":
+            if status == b"YOURS":
                 return await self._rebuild(stopping, known=known)
             if not waited:
                 waited = True
@@ -151,7 +151,7 @@ class Rebuild:
         log.warning(
             "rebuild_finished",
             events=len(self.folded.seen),
-            orders=len(self.folded.own),
+            sagas=len(self.folded.own),
             shared_rows=len(self.folded.shared),
             unreadable=len(self.unread),
             seconds=round(clock.monotonic() - started, 1),

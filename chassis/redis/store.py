@@ -2,7 +2,7 @@
 
 A unit of work is one script, all or nothing, which compares what was read and writes. With `appendfsync
 always` no reply comes before its data are on disk; what the relay reads is therefore durable. Keys are never
-expired: an order's own hash remembers its messages.
+expired: a saga's own hash remembers its messages.
 
 A Redis that lost everything looks like a new one. So the data have an epoch, a key that only a
 rebuild writes, last: every script checks it first (see rebuild.py).
@@ -130,7 +130,7 @@ class RedisStore(RedisOutbox):
         await self.guarded(REACH, [self.keys.offsets], *keys.place_values(offsets))
 
     async def prune_inbox(self) -> int:
-        return 0  # an order's messages are a part of it
+        return 0  # a saga's messages are a part of it
 
     async def due_effects(
         self, kinds: tuple[str, ...], limit: int, lease_s: float, *, freshest: bool = False
@@ -141,7 +141,7 @@ class RedisStore(RedisOutbox):
         raise NotImplementedError("there are no effects in Redis")
 
     async def shared_row(self, key: str) -> Any | None:
-        """A row that orders share; None if there is none."""
+        """A row that sagas share; None if there is none."""
         table = self.layout.shared
         assert table is not None, "its service has no shared rows"
         return table.row_of(await self.read("HMGET", self.layout.shared_key(key), *table.fields))

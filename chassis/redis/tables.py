@@ -1,4 +1,4 @@
-"""How states become hashes: one versioned hash an order, and plain ones that orders share."""
+"""How states become hashes: one versioned hash a saga, and plain ones that sagas share."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -14,7 +14,7 @@ STATE_FIELDS: Final = ("version", "status", "detail")
 
 @dataclass(frozen=True)
 class StateHash:
-    """An order's hash, named `name`: its version, the name of its state and the state itself."""
+    """A saga's hash, named `name`: its version, the name of its state and the state itself."""
 
     name: str
     states: tuple[type[Any], ...]
@@ -37,7 +37,7 @@ class StateHash:
 
 @dataclass(frozen=True)
 class SharedHash:
-    """A hash that orders share, named `name`: its fields are those of `item`, integers and booleans.
+    """A hash that sagas share, named `name`: its fields are those of `item`, integers and booleans.
 
     What is added to `counters` commutes: their writers need not wait for one another. Each other field
     has to be as it was read. `version` names the field that numbers the row's own events.

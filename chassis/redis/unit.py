@@ -86,17 +86,17 @@ class RedisUnit:
         table, read = self.layout.shared, result.read
         if table is None:
             return
+        before = {key: table.values(row) for key, row in read.shared.items()}
         for key in sorted(read.shared_keys):
-            before = table.values(read.shared[key]) if key in read.shared else {}
+            values = before.setdefault(key, {})
             for name in table.compared:
-                script.check("HGET", self.layout.shared_key(key), name, before.get(name, NOTHING))
+                script.check("HGET", self.layout.shared_key(key), name, values.get(name, NOTHING))
         for key, row in result.shared_changes.items():
             place, after = self.layout.shared_key(key), table.values(row)
             for name, step in table.steps(read.shared.get(key), row).items():
                 script.write("HINCRBY", place, name, step)
-            before = table.values(read.shared[key]) if key in read.shared else {}
             for name in table.compared:
-                if after[name] != before.get(name, NOTHING):
+                if after[name] != before[key].get(name, NOTHING):
                     script.write("HSET", place, name, after[name])
 
     def _enter(self, script: Script, result: BatchResult) -> None:

@@ -26,9 +26,9 @@ SURFACES: Final = {
         *("type_of", "upcast", "versions"),
     ),
     "chassis.http": (
-        *("ACCEPTED_LATER", "Code", "HttpServer", "IdempotencyKey", "Line", "OrderId", "Problem"),
-        *("add_fast_path", "app_of", "bound", "execute", "header", "listen", "model_of"),
-        *("preferences", "refusals", "shown", "text"),
+        *("ACCEPTED_LATER", "Code", "HttpServer", "IdempotencyKey", "Line", "Problem", "Resource"),
+        *("add_fast_path", "app_of", "bound", "execute", "header", "key_in_path", "listen"),
+        *("SagaKey", "preferences", "refusals", "text"),
     ),
     "chassis.postgres": (
         *("LOCK", "LOCK_CLASS", "POISON", "TRANSIENT", "Connection", "PostgresInspection"),

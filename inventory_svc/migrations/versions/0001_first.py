@@ -11,7 +11,7 @@ down_revision = None
 
 def upgrade() -> None:
     schema.create_v1(op)
-    schema.create_states_v1(op, "reservations")
+    schema.create_states_v1(op, "reservations", "order_id")
     op.create_table(
         "stock",
         sa.Column("sku", sa.Text(), primary_key=True),

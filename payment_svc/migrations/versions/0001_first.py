@@ -10,4 +10,4 @@ down_revision = None
 
 def upgrade() -> None:
     schema.create_v1(op)
-    schema.create_states_v1(op, "payments")
+    schema.create_states_v1(op, "payments", "order_id")
