@@ -111,8 +111,9 @@ def make_data(config: Path, cluster: str) -> None:
 
 def _java(folder: Path) -> list[str]:
     classpath = f"{binaries.kafka_jars()}/*"
-    log4j = folder / "log4j2.yaml"
-    return [binaries.java(), "-cp", classpath, f"-Dlog4j2.configurationFile={log4j}"]
+    log4j, classes = folder / "log4j2.yaml", binaries.kafka_classes()
+    shared = [f"-XX:SharedArchiveFile={classes}"] if classes.exists() else []
+    return [binaries.java(), *shared, "-cp", classpath, f"-Dlog4j2.configurationFile={log4j}"]
 
 
 def _settings(folder: Path, brokers: Sequence[KafkaBroker], number: int) -> str:

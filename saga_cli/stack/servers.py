@@ -17,7 +17,7 @@ from typing import Final, Self
 from redis import Redis
 
 from saga_cli.stack import binaries, kafka, ports, postgres, watchdog
-from saga_cli.stack.processes import ChildProcess
+from saga_cli.stack.processes import ChildProcess, run
 from saga_cli.terminal import message_of
 from saga_cli.topology import Addresses, addresses_of
 
@@ -79,13 +79,21 @@ class Servers:
         _await(server, lambda: CHECKS[kind](addresses))
 
 
-def start(folder: Path | None = None, brokers: Sequence[kafka.KafkaBroker] = ()) -> Servers:
+def start(
+    folder: Path | None = None,
+    brokers: Sequence[kafka.KafkaBroker] = (),
+    prepared: Path | None = None,
+) -> Servers:
     """Start all at once, with one broker unless others are given; a given folder keeps its data.
 
+    A private one begins as a copy of a prepared one, if there is one.
     Raises MissingProgramError, or RuntimeError with the end of the log of a server that fails.
     """
     place, held = private_folder() if folder is None else _kept_folder(folder)
     try:
+        if prepared is not None:
+            run(["cp", "-a", f"{prepared}/.", str(place)])
+            place.chmod(0o711)
         return _start(place, held, brokers, keep=folder is not None)
     except BaseException:
         held.close()

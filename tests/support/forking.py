@@ -1,7 +1,8 @@
 """Services forked from a process that has loaded their libraries, which is most of what a start costs.
 
-Commands that run as processes of their own (`saga up`, `make demo`, `make chaos`) start each anew. No module
-of a service is loaded before the fork, so that each reads its own environment.
+The chassis is loaded as well; those of its modules that read their environment read it again. No module of
+a service is loaded before the fork: its tables would meet another's. Commands that run as processes of their
+own (`saga up`, `make demo`, `make chaos`) start each anew.
 """
 
 import contextlib
@@ -9,6 +10,7 @@ import gc
 import importlib
 import json
 import os
+import pkgutil
 import random
 import runpy
 import select
@@ -38,7 +40,12 @@ LIBRARIES: Final = (
     "stripe",
     "structlog",
     "uvicorn",
+    "uvloop",
 )
+COMMON: Final = ("chassis.*", "shared_events.*")
+"""What every service loads."""
+READ_AGAIN: Final = ("chassis.crashpoints", "chassis.tracing")
+"""What reads the environment while it is imported."""
 LOG: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT
 
 
@@ -63,7 +70,7 @@ class Forks:
     """The other end of the process that forks."""
 
     def __init__(self, *more: str) -> None:
-        """`more` are further libraries to load before the first fork."""
+        """`more` are further modules to load before the first fork; `name.*` is a package with all in it."""
         self._server = subprocess.Popen(
             [sys.executable, "-m", __name__, *more],
             stdin=subprocess.PIPE,
@@ -108,13 +115,22 @@ def forking() -> Callable[[ChildProcess], None]:
             spawn(process)
             return
         if not forks:
-            forks.append(Forks())
+            forks.append(Forks(*COMMON))
         environment = {**os.environ, **process.env}
         process._child = forks[0].fork(  # type: ignore[assignment]
             words=module, env=environment, cwd=str(Path.cwd()), log=str(process.log)
         )
 
     return start
+
+
+def _load(name: str) -> None:
+    """A module, or with `.*` a package and all in it."""
+    package = name.removesuffix(".*")
+    loaded = importlib.import_module(package)
+    if name != package:
+        for found in pkgutil.walk_packages(loaded.__path__, f"{package}."):
+            importlib.import_module(found.name)
 
 
 def _until_forked() -> dict[str, Any] | None:
@@ -163,6 +179,9 @@ def _become(request: dict[str, Any]) -> None:
     os.environ.update(request["env"])
     os.chdir(request["cwd"])
     random.seed()
+    for name in READ_AGAIN:
+        if name in sys.modules:
+            importlib.reload(sys.modules[name])
     sys.argv = request["words"]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 
@@ -170,9 +189,11 @@ def _become(request: dict[str, Any]) -> None:
 def main() -> None:
     # Ctrl-C is for the tests, which stop what they started
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for name in (*LIBRARIES, *sys.argv[1:]):
+    for name in LIBRARIES:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
+    for name in sys.argv[1:]:
+        _load(name)
     gc.freeze()
     request = _until_forked()
     if request is not None:

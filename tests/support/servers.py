@@ -11,6 +11,7 @@ from saga_cli.stack.processes import ChildProcess
 from saga_cli.stack.seed import seed
 from saga_cli.stack.services import Services
 from saga_cli.topology import Addresses, addresses_of
+from tests.support.prepared import prepared_folder
 
 
 @contextmanager
@@ -21,7 +22,7 @@ def shared_servers() -> Iterator[Addresses]:
         with _containers() as addresses:
             yield addresses
         return
-    made = provision.provide()
+    made = provision.provide() if given else servers.start(prepared=prepared_folder())
     try:
         yield made.addresses
     finally:
@@ -31,7 +32,7 @@ def shared_servers() -> Iterator[Addresses]:
 @contextmanager
 def private_servers() -> Iterator[servers.Servers]:
     """Servers of one test, which it may kill and restart."""
-    made = servers.start()
+    made = servers.start(prepared=prepared_folder())
     try:
         yield made
     finally:
