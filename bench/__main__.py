@@ -3,33 +3,62 @@
 `python -m bench --out docs/performance`; scenarios as `saga bench` has them, then the peers.
 """
 
-import argparse
-import logging
-import signal
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Annotated, Final
 
-import httpx
-import structlog
-from pydantic_core import to_json
+import typer
 
-from bench.command import document, run, timed_printer
+from bench.command import finish, run, session_of
 from bench.compare import PEERS, compare
-from bench.options import options_of
 from bench.plots import draw
 from bench.registry import OWN, SCENARIOS, USUAL, ScenarioResult
 from bench.session import Bench
-from saga_cli.one_line import UNAVAILABLE
-from saga_cli.stack.binaries import MissingProgramError
-from saga_cli.terminal import console, message_of
+from saga_cli.main import Backlog, Orders, Quick, Rate, Scenarios, Seconds, Sizes
+from saga_cli.terminal import OneLine, console, fail
 
-OUT = Path("docs/performance")
-COMPARE = "compare"
+COMPARE: Final = "compare"
+app = typer.Typer(cls=OneLine, add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def main(  # noqa: PLR0913, PLR0917 - each is an option
+    scenarios: Scenarios = None,
+    peers: Annotated[str, typer.Option(help="To compare with, by commas.")] = ",".join(PEERS),
+    out: Annotated[Path, typer.Option(help="The folder of what is written.")] = Path(
+        "docs/performance"
+    ),
+    rate: Rate = None,
+    seconds: Seconds = None,
+    orders: Orders = None,
+    backlog: Backlog = None,
+    sizes: Sizes = "",
+    *,
+    quick: Quick = False,
+) -> None:
+    """Measure as `saga bench` does, compare with peers, and write tables, figures and pictures.
+
+    Without a scenario: the usual ones, and compare.
+    """
+    if unknown := set(peers.split(",")) - set(PEERS):
+        fail(f"there is no peer {unknown.pop()!r}; there are {', '.join(PEERS)}")
+    figures = {"rate": rate, "seconds": seconds, "orders": orders, "backlog": backlog}
+    names = scenarios or [*USUAL, COMPARE]
+    session = session_of(names, (*SCENARIOS, COMPARE), figures, sizes, quick=quick)
+
+    def keep(document: bytes, results: Mapping[str, ScenarioResult]) -> None:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "results.json").write_bytes(document)
+        pages = [result.table().markdown() for result in results.values()]
+        (out / "tables.md").write_text("\n".join(("# Measured", "", *pages)), "utf-8")
+        draw(dict([list(results.items())[-1]]), out)
+
+    finish(session, measured(session, names, peers.split(",")), keep)
+    session.print_line(f"tables, figures and pictures: {out}")
 
 
 def measured(
-    session: Bench, names: list[str], peers: list[str]
+    session: Bench, names: Sequence[str], peers: Sequence[str]
 ) -> Iterator[tuple[str, ScenarioResult]]:
     """What shares servers, the comparison on the same ones, then what needs its own."""
     yield from run([name for name in names if name not in OWN], session)
@@ -41,60 +70,5 @@ def measured(
     yield from run([name for name in names if name in OWN], session)
 
 
-def write(session: Bench, results: Mapping[str, ScenarioResult], out: Path) -> None:
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "results.json").write_bytes(to_json(document(session, results), indent=1))
-    pages = [result.table().markdown() for result in results.values()]
-    (out / "tables.md").write_text("\n".join(("# Measured", "", *pages)), "utf-8")
-
-
-def options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    names = ", ".join((*SCENARIOS, COMPARE))
-    parser.add_argument("scenarios", nargs="*", help=f"of {names}; the usual ones and compare")
-    parser.add_argument("--peers", default=",".join(PEERS), help="by commas")
-    parser.add_argument("--out", type=Path, default=OUT, help="the folder of what is written")
-    parser.add_argument("--quick", action="store_true", help="only show that it works")
-    parser.add_argument("--sizes", type=sizes, help="orders of growth, by commas")
-    for name, kind in (("rate", float), ("seconds", float), ("orders", int), ("backlog", int)):
-        parser.add_argument(f"--{name}", type=kind, help="as of `saga bench`")
-    found = parser.parse_args()
-    if unknown := set(found.scenarios) - {*SCENARIOS, COMPARE}:
-        parser.error(f"there is no scenario {unknown.pop()!r}; there are {names}")
-    if unknown := set(found.peers.split(",")) - set(PEERS):
-        parser.error(f"there is no peer {unknown.pop()!r}; there are {', '.join(PEERS)}")
-    figures = (found.rate, found.seconds, found.orders, found.backlog)
-    if any(figure is not None and figure < 1 for figure in figures):
-        parser.error("a figure is at least 1")
-    return found
-
-
-def sizes(text: str) -> tuple[int, ...]:
-    return tuple(int(size) for size in text.split(","))
-
-
-def main() -> int:
-    found = options()
-    figures = ("rate", "seconds", "orders", "backlog", "sizes")
-    given = {name: getattr(found, name) for name in figures}
-    session = Bench(options_of(given, quick=found.quick), timed_printer())
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    try:
-        names = found.scenarios or [*USUAL, COMPARE]
-        results: dict[str, ScenarioResult] = {}
-        for name, result in measured(session, names, found.peers.split(",")):
-            results[name] = result  # written at once: hours may follow in which something fails
-            write(session, results, found.out)
-            draw({name: result}, found.out)
-    except (MissingProgramError, RuntimeError, httpx.HTTPError, *UNAVAILABLE) as error:
-        sys.stderr.write(f"bench: {message_of(error)}\n")
-        return 1
-    finally:
-        session.close()
-    session.print_line(f"tables, figures and pictures: {found.out}")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    app()

@@ -1,11 +1,11 @@
-"""saga bench: scenarios one after the other, told as they go, and their tables."""
+"""What `saga bench` and `python -m bench` share: scenarios one after the other, and their tables."""
 
 import logging
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,30 +14,66 @@ import structlog
 from pydantic_core import to_json
 
 from bench.registry import SCENARIOS, USUAL, ScenarioResult
-from bench.session import Bench
-from saga_cli.one_line import UNAVAILABLE
+from bench.session import QUICK, Bench, BenchOptions
+from saga_cli.clients import UNAVAILABLE
 from saga_cli.stack.binaries import MissingProgramError
-from saga_cli.terminal import console, fail, message_of
+from saga_cli.terminal import console, fail, message_of, plain
+
+Figures = Mapping[str, float | None]
+"""`rate`, `seconds`, `orders` and `backlog`; None is what was not asked for."""
 
 
-def bench(names: Sequence[str], session: Bench, json: Path | None) -> None:
-    """Run the scenarios; what fails ends the command with one line."""
+def bench(
+    names: Sequence[str], figures: Figures, sizes: str, json: Path | None, *, quick: bool
+) -> None:
+    session = session_of(names, SCENARIOS, figures, sizes, quick=quick)
+
+    def keep(document: bytes, _results: Mapping[str, ScenarioResult]) -> None:
+        if json:
+            json.write_bytes(document)
+
+    finish(session, run(names or USUAL, session), keep)
+
+
+def session_of(
+    names: Sequence[str], known: Collection[str], figures: Figures, sizes: str, *, quick: bool
+) -> Bench:
+    """What makes no sense ends the command with 2."""
+    if unknown := [name for name in names if name not in known]:
+        fail(f"there is no scenario {plain(unknown[0])!r}; there are {', '.join(known)}")
+    parts = [part.strip() for part in sizes.split(",")] if sizes else []
+    if not all(part.isascii() and part.isdigit() for part in parts):
+        fail(f"{plain(sizes)!r} are no sizes such as 0,1000000")
+    asked: dict[str, Any] = {n: figure for n, figure in figures.items() if figure is not None}
+    asked |= {"sizes": tuple(map(int, parts))} if parts else {}
+    options, started = replace(QUICK if quick else BenchOptions(), **asked), time.monotonic()
+    return Bench(
+        options, lambda text: console.print(f"{time.monotonic() - started:7.1f} s  {text}")
+    )
+
+
+def finish(
+    session: Bench,
+    found: Iterator[tuple[str, ScenarioResult]],
+    keep: Callable[[bytes, Mapping[str, ScenarioResult]], None],
+) -> None:
+    """Keep all results so far after each scenario; what fails ends the command with one line."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    about = {"machine": asdict(session.machine), "options": asdict(session.options)}
+    results: dict[str, ScenarioResult] = {}
     try:
-        results = dict(run(names or USUAL, session))
+        for name, result in found:
+            results[name] = result  # kept at once: hours may follow in which something fails
+            keep(to_json({**about, "results": results}, indent=1), results)
     except MissingProgramError as error:
         fail(str(error))
-    except RuntimeError as error:
-        fail(str(error), code=1)
-    except (httpx.HTTPError, *UNAVAILABLE) as error:
+    except (RuntimeError, httpx.HTTPError, *UNAVAILABLE) as error:
         fail(message_of(error), code=1)
     except KeyboardInterrupt:
         fail("stopped", code=130)
     finally:
         session.close()
-    if json:
-        json.write_bytes(to_json(document(session, results), indent=1))
 
 
 def run(names: Sequence[str], session: Bench) -> Iterator[tuple[str, ScenarioResult]]:
@@ -54,22 +90,3 @@ def run(names: Sequence[str], session: Bench) -> Iterator[tuple[str, ScenarioRes
         result = SCENARIOS[name].run(session)
         console.print(result.table().drawn())
         yield name, result
-
-
-def document(session: Bench, results: Mapping[str, ScenarioResult]) -> dict[str, Any]:
-    """Everything that was found, with the machine and the options it was found with."""
-    return {
-        "machine": asdict(session.machine),
-        "options": asdict(session.options),
-        "results": dict(results),
-    }
-
-
-def timed_printer() -> Any:
-    """Lines with the seconds since now."""
-    started = time.monotonic()
-
-    def print_line(text: str) -> None:
-        console.print(f"{time.monotonic() - started:7.1f} s  {text}")
-
-    return print_line

@@ -9,8 +9,8 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
 from bench.compare import PeerComparison
-from bench.histogram import percentiles
 from bench.registry import ScenarioResult
+from bench.report import percentiles
 from bench.rig import Measured
 from bench.scenarios.scaled import Curve, Growth
 from bench.scenarios.steady import Cost, InFlight, Latencies

@@ -6,15 +6,48 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Final, NamedTuple
 
+from hdrh.histogram import HdrHistogram
 from pydantic import TypeAdapter
 
-from bench.histogram import Latency, latency
 from bench.plan import LoadPlan
 
 TICK_S: Final = 0.25
 CREATED: Final = 201
 REFUSED: Final = frozenset({429, 503})
 CONFIRMED: Final = "confirmed"
+HIGHEST_US: Final = 60_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """From a microsecond to a minute, three digits; beyond a minute it counts as a minute.
+
+    `encoded` is the histogram of microseconds, as HdrHistogram's log format has it.
+    """
+
+    count: int
+    p50_ms: float
+    p99_ms: float
+    p999_ms: float
+    max_ms: float
+    encoded: str
+
+
+def latency(seconds: Iterable[float]) -> Latency:
+    histogram = HdrHistogram(1, HIGHEST_US, 3)
+    for value in seconds:
+        histogram.record_value(min(max(round(value * 1e6), 1), HIGHEST_US))
+    p50, p99, p999, most = _percentiles(histogram, (50, 99, 99.9, 100))
+    return Latency(histogram.get_total_count(), p50, p99, p999, most, histogram.encode().decode())
+
+
+def percentiles(found: Latency, percents: Iterable[float]) -> list[float]:
+    """In milliseconds."""
+    return _percentiles(HdrHistogram.decode(found.encoded), percents)
+
+
+def _percentiles(histogram: HdrHistogram, percents: Iterable[float]) -> list[float]:
+    return [histogram.get_value_at_percentile(percent) / 1000 for percent in percents]
 
 
 class ObservedAnswer(NamedTuple):

@@ -22,6 +22,7 @@ from saga_cli.stack.services import Services
 from saga_cli.topology import SERVICES
 
 QUIET_S: Final = 0.5
+FIGURES: Final = ("settled/s", "p50 ms", "p99 ms", "CPU us an order")
 PrintLine = Callable[[str], None]
 
 
@@ -42,6 +43,12 @@ class Measured:
     @property
     def cpu_us_in_all(self) -> float:
         return sum(self.cpu_us.values())
+
+    @property
+    def figures(self) -> tuple[float, float, float, float]:
+        """Of the columns FIGURES."""
+        settled = self.report.end_to_end
+        return self.report.settled_per_s, settled.p50_ms, settled.p99_ms, self.cpu_us_in_all
 
     @property
     def bytes_each(self) -> dict[str, float]:

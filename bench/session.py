@@ -1,13 +1,44 @@
 """One session of measuring: its options, the system that most scenarios share, and its capacity."""
 
+import os
+import platform
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
-from bench.machine import Machine, this_one
+import psutil
+
 from bench.rig import BenchRig, PrintLine, running
 from saga_cli.topology import SERVICES
+
+LOOK_S: Final = 1.0
+QUIET_PERCENT: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """Figures of another one, or of a busy one, are other figures.
+
+    `busy_percent` of its CPU was used by others before anything was started.
+    """
+
+    cores: int
+    memory_gb: float
+    system: str
+    python: str
+    busy_percent: float
+
+    @property
+    def is_quiet(self) -> bool:
+        return self.busy_percent < QUIET_PERCENT
+
+
+def this_machine() -> Machine:
+    """Takes a second."""
+    memory_gb = round(psutil.virtual_memory().total / 1e9, 1)
+    about = (os.cpu_count() or 1, memory_gb, platform.platform(), platform.python_version())
+    return Machine(*about, psutil.cpu_percent(LOOK_S))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +79,7 @@ QUICK = BenchOptions(
 class Bench:
     options: BenchOptions
     print_line: PrintLine
-    machine: Machine = field(default_factory=this_one)
+    machine: Machine = field(default_factory=this_machine)
     per_s: float = 0.0
     """The capacity once it is known: orders a second."""
     _held: ExitStack = field(default_factory=ExitStack)

@@ -134,7 +134,7 @@ async def _judged(
     report: JudgeReport,
     settled_s: float | None,
 ) -> Verdict:
-    books = await asyncio.to_thread(asyncio.run, read_books(system.addresses))
+    books = await asyncio.to_thread(asyncio.run, read_books(system.addresses.store_of))
     violations = report.violations + ledger.disagreements(
         system.provider.books, books.rows["payment"]
     )

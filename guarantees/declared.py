@@ -1,6 +1,7 @@
-"""What a service declares in its code, found by its name: its rules and its tables."""
+"""What a service declares in its code, found by its name: its rules, its tables, its migrations."""
 
 from importlib import import_module
+from pathlib import Path
 from typing import Any, TypeVar
 
 from chassis.postgres import SharedTable, StateTable
@@ -16,6 +17,23 @@ def service_of(name: str, policy: Any = None) -> Service:
     declared = import_module(f"{BY_NAME[name].module}.service")
     found: Service = declared.SERVICE if policy is None else declared.with_policy(policy)
     return found
+
+
+def configured(name: str) -> Service:
+    """With the policy that the environment sets, where it has one."""
+    settings = import_module(f"{BY_NAME[name].module}.settings")
+    with_policy = getattr(settings, "PolicySettings", None)
+    return service_of(name, with_policy().policy if with_policy else None)
+
+
+def readers_of(topic: str) -> frozenset[str]:
+    """The services that read a topic, also to rebuild themselves from it."""
+    declared = ((name, service_of(name)) for name in BY_NAME)
+    return frozenset(n for n, s in declared if topic in {*s.topics, *s.own_topics})
+
+
+def migrations_of(name: str) -> Path:
+    return Path(str(import_module(BY_NAME[name].module).__file__)).parent / "migrations"
 
 
 def tables_of(name: str) -> tuple[StateTable, SharedTable | None]:

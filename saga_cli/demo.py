@@ -18,7 +18,7 @@ from saga_cli.stack.seed import SUSPENDED_CUSTOMER
 from saga_cli.stack.services import Services
 from saga_cli.targets import Targets
 from saga_cli.verify.reconcile import settled
-from saga_cli.verify.service import verify_all
+from saga_cli.verify.running import verify_all
 
 MIXED: Final = 200
 BURST: Final = 1000

@@ -19,13 +19,11 @@ from saga_cli.ops import dead_letters, outbox
 from saga_cli.ops import orders as of_one_order
 from saga_cli.replay import command as replaying
 from saga_cli.republish import command as republishing
-from saga_cli.republish import erasing
 from saga_cli.schema import command as schema
 from saga_cli.stack import state
 from saga_cli.stack.overview import is_ready, table
 from saga_cli.terminal import OneLine, console, fail
 from saga_cli.verify import command as verifying
-from saga_cli.verify import reconcile_command
 
 app = typer.Typer(
     cls=OneLine,
@@ -197,11 +195,11 @@ of_orders(of_one_order.resolve)
 of_orders(of_one_order.expedite)
 app.add_typer(dead_letters.app, name="dead-letters", rich_help_panel=ORDERS)
 app.add_typer(outbox.app, name="outbox", rich_help_panel=ORDERS)
-of_log(reconcile_command.reconcile)
+of_log(verifying.reconcile)
 of_log(verifying.verify)
 of_log(replaying.replay)
 of_log(republishing.republish)
-of_log(erasing.erase)
+of_log(republishing.erase)
 of_log(archiving.archive)
 of_log(archiving.report)
 of_log(archiving.retention)
@@ -235,21 +233,28 @@ def chaos(
     command.chaos(TrialOptions(number, seconds, rate, logs))
 
 
+Scenarios = Annotated[
+    list[str] | None, typer.Argument(help="Such as capacity or overload; without one, a few.")
+]
+Rate = Annotated[float | None, typer.Option(min=1, help="Orders a second to take as the capacity.")]
+Seconds = Annotated[float | None, typer.Option(min=1, help="Of each measurement.")]
+Orders = Annotated[int | None, typer.Option(min=1, help="Of each burst.")]
+Backlog = Annotated[int | None, typer.Option(min=1, help="Orders to drain.")]
+Sizes = Annotated[str, typer.Option(help="Orders of growth, such as 0,1000000.")]
+Quick = Annotated[bool, typer.Option("--quick", help="Only show that it works.")]
+
+
 @app.command(rich_help_panel=PROOF)
 def bench(  # noqa: PLR0913 - each is an option
-    scenarios: Annotated[
-        list[str] | None, typer.Argument(help="Such as capacity or overload; without one, a few.")
-    ] = None,
-    rate: Annotated[
-        float | None, typer.Option(min=1, help="Orders a second to take as the capacity.")
-    ] = None,
-    seconds: Annotated[float | None, typer.Option(min=1, help="Of each measurement.")] = None,
-    orders: Annotated[int | None, typer.Option(min=1, help="Of each burst.")] = None,
-    backlog: Annotated[int | None, typer.Option(min=1, help="Orders to drain.")] = None,
-    sizes: Annotated[str, typer.Option(help="Orders of growth, such as 0,1000000.")] = "",
+    scenarios: Scenarios = None,
+    rate: Rate = None,
+    seconds: Seconds = None,
+    orders: Orders = None,
+    backlog: Backlog = None,
+    sizes: Sizes = "",
     json: Annotated[Path | None, typer.Option(help="Write all that was found here.")] = None,
     *,
-    quick: Annotated[bool, typer.Option("--quick", help="Only show that it works.")] = False,
+    quick: Quick = False,
 ) -> None:
     """Measure the system on real servers: capacity, latency, cost, recovery, overload and more.
 
@@ -257,11 +262,11 @@ def bench(  # noqa: PLR0913 - each is an option
     Without a name: capacity, latency, cost, recovery and overload, some 8 minutes.
     """
     try:
-        from bench import options  # noqa: PLC0415 - slow, see above
+        from bench import command  # noqa: PLC0415 - slow, see above
     except ModuleNotFoundError as error:
         fail(f"the bench needs the extras `bench` and `servers`: {error}")
     figures = {"rate": rate, "seconds": seconds, "orders": orders, "backlog": backlog}
-    options.bench(scenarios or [], figures, sizes, json, quick=quick)
+    command.bench(scenarios or [], figures, sizes, json, quick=quick)
 
 
 def _processes(name: str) -> list[state.Running]:

@@ -4,14 +4,19 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, TypeAlias
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from saga_cli.terminal import console
-from saga_cli.verify.results import ReadProgress
 
 LINE_EVERY_S: Final = 15.0
+ReadProgress: TypeAlias = Callable[[int, int], None]
+"""Called with the records just read, and with how many are added to the number to read."""
+
+
+def no_progress(_read: int, _more: int) -> None:
+    """For those who do not watch."""
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from chassis.settings import postgres_url, redis_url
 from saga_cli.stack import state
 from saga_cli.stack.provision import GIVEN, MissingAddressError, given
 from saga_cli.terminal import fail
-from saga_cli.topology import BY_NAME, Addresses, addresses_of, store_of
+from saga_cli.topology import BY_NAME, Addresses, addresses_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Targets:
                 fail(f"{variable}: {error}")
         if self.addresses is None:
             fail(f"no stack runs in this folder: give {variable}")
-        return store_of(self.addresses, service)
+        return self.addresses.store_of(service)
 
 
 def found() -> Targets:

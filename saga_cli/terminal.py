@@ -1,7 +1,9 @@
 """How `saga` speaks: one console, one line for an error, and no way for data to play with the screen."""
 
+import asyncio
 import json
 import re
+import signal
 import sys
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
@@ -25,6 +27,18 @@ def fail(why: str, code: int = 2) -> NoReturn:
     raise typer.Exit(code)
 
 
+def write(line: str, style: str | None = None) -> None:
+    """Text from outside, as it is: no markup, and not broken into lines."""
+    console.print(line, style=style, markup=False, soft_wrap=True)
+
+
+def write_violations(lines: Sequence[str], shown: int) -> None:
+    for line in lines[:shown]:
+        write(plain(line), "red")
+    if len(lines) > shown:
+        console.print(f"and {len(lines) - shown} more: see --json")
+
+
 def print_json(found: object) -> None:
     sys.stdout.write(json.dumps(found, indent=1) + "\n")
 
@@ -39,6 +53,14 @@ def table_of(*columns: str, right: Collection[str] = (), unbroken: Collection[st
         side: Literal["left", "right"] = "right" if name in right else "left"
         shown.add_column(name, justify=side, overflow="fold", no_wrap=name in unbroken)
     return shown
+
+
+def asked_to_stop() -> asyncio.Event:
+    """Set by SIGTERM or Ctrl-C while the loop runs."""
+    stopping, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    return stopping
 
 
 def check_terminal() -> None:

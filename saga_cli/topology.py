@@ -15,7 +15,6 @@ __all__ = [
     "ServiceSpec",
     "addresses_of",
     "environment_of",
-    "store_of",
 ]
 
 
@@ -37,13 +36,12 @@ class Addresses:
         place = urlsplit(self.postgres_url).netloc.rpartition("@")[2]
         return f"postgresql://{spec.role}:{self.passwords[spec.role]}@{place}/{spec.database}"
 
-
-def store_of(addresses: Addresses, service: str) -> str:
-    """The URL of a service's own database, or of its Redis."""
-    spec = BY_NAME[service]
-    if spec.has_database:
-        return addresses.database_url(spec)
-    return f"{addresses.redis_url}/{spec.redis_database}"
+    def store_of(self, service: str) -> str:
+        """The URL of a service's own database, or of its Redis."""
+        spec = BY_NAME[service]
+        if spec.has_database:
+            return self.database_url(spec)
+        return f"{self.redis_url}/{spec.redis_database}"
 
 
 def addresses_of(kafka_bootstrap: str, postgres_url: str, redis_url: str) -> Addresses:

@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -85,17 +85,11 @@ class Steps:
 def _checkout(steps: Steps) -> Callable[[MixOrder], None]:
     @DBOS.workflow()
     def checkout(order: MixOrder) -> None:
-        steps.run(shop.place, order)
-        undo: list[shop.Step] = []
-        for _, step, back in shop.CHAIN:
-            if not steps.run(step, order):
-                for done in reversed(undo):
-                    steps.run(done, order)
-                steps.run(shop.cancel, order)
-                return
-            if back:
-                undo.append(back)
-        steps.run(shop.confirm, order)
+        saga = shop.saga(order)
+        with suppress(StopIteration):
+            step = next(saga)
+            while True:
+                step = saga.send(steps.run(*step))
 
     return checkout
 
@@ -103,17 +97,7 @@ def _checkout(steps: Steps) -> Callable[[MixOrder], None]:
 def _async_checkout(steps: Steps) -> Submit:
     @DBOS.workflow()
     async def checkout(order: MixOrder) -> None:
-        await steps.run_async(shop.place, order)
-        undo: list[shop.Step] = []
-        for _, step, back in shop.CHAIN:
-            if not await steps.run_async(step, order):
-                for done in reversed(undo):
-                    await steps.run_async(done, order)
-                await steps.run_async(shop.cancel, order)
-                return
-            if back:
-                undo.append(back)
-        await steps.run_async(shop.confirm, order)
+        await shop.carried_out(order, steps.run_async)
 
     return checkout
 

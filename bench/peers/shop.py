@@ -4,7 +4,8 @@ A step answers whether it was done; one that was refused has changed nothing. Wh
 is for each peer to prevent.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Generator, Iterable
+from contextlib import suppress
 from typing import Any, Final
 
 from sqlalchemy import CursorResult, text
@@ -122,6 +123,27 @@ CHAIN: Final[tuple[tuple[str, Step, Step | None], ...]] = (
     ("loyalty", award, None),
 )
 """The steps between placing and confirming, each with what undoes it; nothing comes after the last."""
+
+
+def saga(order: MixOrder) -> Generator[tuple[Step, MixOrder], bool, None]:
+    """The steps of an order, one after the other: is sent whether each was done."""
+    yield place, order
+    undo: list[Step] = []
+    for _, step, back in CHAIN:
+        if not (yield step, order):
+            for done in (*reversed(undo), cancel):
+                yield done, order
+            return
+        undo += [back] if back else []
+    yield confirm, order
+
+
+async def carried_out(order: MixOrder, run: Callable[[Step, MixOrder], Awaitable[bool]]) -> None:
+    steps = saga(order)
+    with suppress(StopIteration):
+        step = next(steps)
+        while True:
+            step = steps.send(await run(*step))
 
 
 def _run(session: Session, statement: Any, **values: Any) -> bool:

@@ -141,17 +141,7 @@ class CheckoutWorkflow:
         self.call = (
             workflow.execute_local_activity if activities == "local" else workflow.execute_activity
         )
-        await self.step(shop.place, order)
-        undo: list[shop.Step] = []
-        for _, step, back in shop.CHAIN:
-            if not await self.step(step, order):
-                for done in reversed(undo):
-                    await self.step(done, order)
-                await self.step(shop.cancel, order)
-                return
-            if back:
-                undo.append(back)
-        await self.step(shop.confirm, order)
+        await shop.carried_out(order, self.step)
 
     async def step(self, step: shop.Step, order: MixOrder) -> bool:
         done: bool = await self.call(

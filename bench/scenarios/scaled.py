@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.fill import Filler
-from bench.rig import Measured
+from bench.rig import FIGURES, Measured
 from bench.scenarios.steady import DEEP
 from bench.session import Bench
 from bench.tables import Table
@@ -23,17 +23,8 @@ class Curve:
     points: Sequence[Point]
 
     def table(self) -> Table:
-        rows = [
-            (
-                p.partitions,
-                p.instances,
-                p.measured.report.settled_per_s,
-                p.measured.report.end_to_end.p99_ms,
-                p.measured.cpu_us_in_all,
-            )
-            for p in self.points
-        ]
-        columns = ("partitions", "processes a service", "settled/s", "p99 ms", "CPU us an order")
+        rows = [(p.partitions, p.instances, *p.measured.figures) for p in self.points]
+        columns = ("partitions", "processes a service", *FIGURES)
         return Table("Partitions and processes", columns, rows)
 
 
@@ -65,18 +56,11 @@ class Growth:
 
     def table(self) -> Table:
         rows = [
-            (
-                grown.orders,
-                grown.in_redis,
-                grown.measured.report.settled_per_s,
-                grown.measured.report.end_to_end.p99_ms,
-                grown.measured.cpu_us_in_all,
-                grown.measured.cpu_us["postgres"],
-            )
-            for grown in self.sizes
+            (g.orders, g.in_redis, *g.measured.figures, g.measured.cpu_us["postgres"])
+            for g in self.sizes
         ]
-        columns = ("orders before", "in Redis", "settled/s", "p99 ms", "CPU us an order")
-        return Table("Growth", (*columns, "of it PostgreSQL"), rows)
+        columns = ("orders before", "in Redis", *FIGURES, "of it PostgreSQL")
+        return Table("Growth", columns, rows)
 
 
 def growth(bench: Bench) -> Growth:

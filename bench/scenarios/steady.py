@@ -7,7 +7,7 @@ from typing import Final
 from bench.orders import Shape
 from bench.plan import LoadPhase
 from bench.report import LoadReport
-from bench.rig import Measured
+from bench.rig import FIGURES, Measured
 from bench.session import Bench
 from bench.tables import Table
 
@@ -141,9 +141,8 @@ class InFlight:
     loads: Mapping[str, Measured]
 
     def table(self) -> Table:
-        rows = [(depth, *_figures(m)) for depth, m in self.loads.items()]
-        columns = ("in flight", "settled/s", "p50 ms", "p99 ms", "CPU us an order")
-        return Table("Closed loop", columns, rows)
+        rows = [(depth, *measured.figures) for depth, measured in self.loads.items()]
+        return Table("Closed loop", ("in flight", *FIGURES), rows)
 
 
 def in_flight(bench: Bench) -> InFlight:
@@ -169,11 +168,10 @@ class Hot:
 
     def table(self) -> Table:
         rows = [
-            (shape, *_figures(burst), load.report.end_to_end.p50_ms, load.report.end_to_end.p99_ms)
+            (shape, *burst.figures, load.report.end_to_end.p50_ms, load.report.end_to_end.p99_ms)
             for (shape, burst), load in zip(self.bursts.items(), self.loads.values(), strict=True)
         ]
-        burst = ("settled/s", "p50 ms", "p99 ms", "CPU us an order")
-        return Table("Hot keys", ("orders", *burst, "p50 ms at half load", "p99 ms"), rows)
+        return Table("Hot keys", ("orders", *FIGURES, "p50 ms at half load", "p99 ms"), rows)
 
 
 def hot(bench: Bench) -> Hot:
@@ -185,12 +183,6 @@ def hot(bench: Bench) -> Hot:
         bursts[shape] = bench.rig.load(orders=bench.options.orders, in_flight=DEEP, shape=shape)
         loads[shape] = at_rate(bench, rate, shape)
     return Hot(bursts, loads)
-
-
-def _figures(measured: Measured) -> tuple[float, float, float, float]:
-    report = measured.report
-    settled = report.end_to_end
-    return report.settled_per_s, settled.p50_ms, settled.p99_ms, measured.cpu_us_in_all
 
 
 @dataclass(frozen=True, slots=True)

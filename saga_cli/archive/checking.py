@@ -1,11 +1,11 @@
-"""An archive read again: are its files whole, is there one for each offset, is it what Kafka has?"""
+"""An archive read again: are its files complete, is there one for each offset, is it what Kafka has?"""
 
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 
 from saga_cli.archive.files import Archive, Piece, day_of, digest
 from saga_cli.log.source import LogPartition, LogRecord, Source, Span, UnreadableError
-from saga_cli.verify.results import ReadProgress, no_progress
+from saga_cli.progress import ReadProgress, no_progress
 
 
 @dataclass

@@ -43,9 +43,9 @@ def report(
     if not archive:
         fail("give --archive, or SAGA_ARCHIVE: `saga archive TARGET` makes one")
     with _extra():
-        from saga_cli.archive import telling  # noqa: PLC0415 - slow, see above
+        from saga_cli.archive import figures  # noqa: PLC0415 - slow, see above
 
-    telling.report(archive, as_json=as_json)
+    figures.report(archive, as_json=as_json)
 
 
 def retention(archive: ArchiveUrl = "", *, as_json: AsJson = False) -> None:

@@ -8,8 +8,8 @@ from typing import Final
 from chassis.events import dead_letters_of, topic_of
 from saga_cli.archive.files import Archive, day_of, gaps
 from saga_cli.log.source import LogPartition, LogRecord, Source, Span, UnreadableError
+from saga_cli.progress import ReadProgress, no_progress
 from saga_cli.topology import SERVICES
-from saga_cli.verify.results import ReadProgress, no_progress
 
 TOPICS: Final = tuple(
     topic for spec in SERVICES for topic in (topic_of(spec.name), dead_letters_of(spec.name))

@@ -4,11 +4,14 @@ from typing import Any, Final
 
 import duckdb
 from fsspec.implementations.local import LocalFileSystem
+from rich.table import Table
 
 from chassis.events import name_of, topic_of
 from guarantees.protocol import FUNNEL
 from saga_cli.archive.files import Archive
+from saga_cli.clients import in_one_line
 from saga_cli.log.source import UnreadableError
+from saga_cli.terminal import console, plain, print_json, table_of
 from saga_cli.topology import SERVICES
 
 STEPS: Final = tuple(map(name_of, FUNNEL))
@@ -78,6 +81,17 @@ _QUERIES: Final = {
 Figures = dict[str, list[dict[str, Any]]]
 
 
+def report(url: str, *, as_json: bool) -> None:
+    with in_one_line():
+        found = figures(Archive.at(url))
+    if as_json:
+        print_json(found)
+        return
+    for title, rows in found.items():
+        if rows:
+            console.print(_table(title, rows))
+
+
 def figures(archive: Archive) -> Figures:
     """Steps and reasons by the day on which an order was placed, money by the day it moved."""
     topics = [topic_of(spec.name) for spec in SERVICES]
@@ -105,3 +119,13 @@ def _rows(database: duckdb.DuckDBPyConnection, query: str) -> list[dict[str, Any
 
 def _rounded(value: Any) -> Any:
     return round(value, 3) if isinstance(value, float) else value
+
+
+def _table(title: str, rows: list[dict[str, Any]]) -> Table:
+    names = {name: name.replace("_", " ") for name in rows[0]}
+    numbers = {names[name] for name, value in rows[0].items() if not isinstance(value, str)}
+    shown = table_of(*names.values(), right=numbers)
+    shown.title, shown.title_justify = title, "left"
+    for row in rows:
+        shown.add_row(*(plain("" if value is None else f"{value}") for value in row.values()))
+    return shown

@@ -5,26 +5,24 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-import asyncpg
 import typer
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from redis.asyncio import Redis
 from rich.table import Table
 
 from chassis.events import dead_letters_of
 from chassis.redis import keys
+from guarantees.declared import configured
 from loyalty_svc.store import KEYS
 from saga_cli.archive.files import Archive, gaps
 from saga_cli.archive.guard import FOR_EVER, Facts, ParkedRecords, TopicRetention, refusals
-from saga_cli.declared import service_of
+from saga_cli.clients import database, in_one_line, kafka_admin
 from saga_cli.log.kafka import KafkaLog
 from saga_cli.log.reader import TOPICS
 from saga_cli.log.source import LogPartition, Span
-from saga_cli.one_line import in_one_line
 from saga_cli.targets import Targets, found
-from saga_cli.terminal import console, lasting, plain, print_json, table_of
-from saga_cli.topology import SERVICES
+from saga_cli.terminal import console, lasting, print_json, table_of, write_violations
+from saga_cli.topology import BY_NAME, SERVICES
 from saga_cli.verify.details import committed
 from shared_events.catalog import BY_EVENT, DELIVERY_DETAILS
 
@@ -48,8 +46,7 @@ def retention(url: str, *, as_json: bool) -> None:
     else:
         console.print(_table(facts))
         console.print(f"inboxes: {INBOX}")
-        for line in why:
-            console.print(plain(line), style="red", markup=False, soft_wrap=True)
+        write_violations(why, len(why))
         if not why:
             console.print("[green]No hole can open.[/]")
     if why:
@@ -79,14 +76,10 @@ async def facts_of(places: Targets, archive: Archive | None) -> Facts:
 
 
 async def _retentions(bootstrap: str, topics: tuple[str, ...]) -> dict[str, TopicRetention]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=10_000)
-    await admin.start()
-    try:
+    async with kafka_admin(bootstrap) as admin:
         there = set(await admin.list_topics())
         wanted = [ConfigResource(ConfigResourceType.TOPIC, t) for t in topics if t in there]
         answers = await admin.describe_configs(wanted)
-    finally:
-        await admin.close()
     found: dict[str, TopicRetention] = {}
     for *_, topic, entries in (resource for answer in answers for resource in answer.resources):
         settings = {entry[0]: entry[1] for entry in entries}
@@ -112,20 +105,15 @@ async def _read(
 ) -> dict[LogPartition, int]:
     """What a service has committed of each topic that it reads; nothing yet is 0."""
     consumed = await committed(places.kafka_bootstrap, name)
-    service = service_of(name)
+    service = configured(name)
     topics = {BY_EVENT[event].topic for event in service.consumes} | {*service.projections}
     return {place: consumed.get(place, 0) for place in spans if place.topic in topics}
 
 
 async def _letters(places: Targets, name: str) -> list[ParkedRecords]:
-    spec = next(spec for spec in SERVICES if spec.name == name)
-    if spec.has_database:
-        connection = await asyncpg.connect(places.store_of(name), timeout=10)
-        try:
-            rows = await connection.fetch(PARKED)
-        finally:
-            await connection.close()
-        return [ParkedRecords(name, *row) for row in rows]
+    if BY_NAME[name].has_database:
+        async with database(places.store_of(name)) as connection:
+            return [ParkedRecords(name, *row) for row in await connection.fetch(PARKED)]
     parked: dict[str, list[datetime]] = {}
     redis: Any  # it does not know that it answers with bytes
     async with Redis.from_url(places.store_of(name)) as redis:

@@ -1,29 +1,27 @@
-"""Runs `saga archive` and tells how it went."""
+"""Runs `saga archive` and prints how it went."""
 
 import asyncio
 import sys
 
 import typer
-from rich.progress import Progress
 
 from chassis import clock
 from saga_cli.archive.checking import check
 from saga_cli.archive.copying import TOPICS, Copier
 from saga_cli.archive.files import Archive
+from saga_cli.clients import UNAVAILABLE, in_one_line
 from saga_cli.log.kafka import KafkaLog
-from saga_cli.one_line import UNAVAILABLE, in_one_line
-from saga_cli.stopping import asked_to_stop
+from saga_cli.progress import shown
 from saga_cli.targets import found
-from saga_cli.terminal import console, fail, message_of
-from saga_cli.verify.results import ReadProgress
+from saga_cli.terminal import asked_to_stop, console, fail, message_of, write
 
 
 def copy(target: str, topics: list[str] | None, every_s: float | None) -> None:
     """Once, or until SIGTERM; the command ends with 1 if something is missing for good."""
     with in_one_line():
         source, archive = KafkaLog(found().kafka_bootstrap), Archive.at(target)
-        with archive.locked(), _progress() as bar:
-            copier = Copier(source, archive, topics or TOPICS, _reporter(bar))
+        with archive.locked(), shown() as progress_of:
+            copier = Copier(source, archive, topics or TOPICS, progress_of("archive"))
             asyncio.run(copy_on(copier, every_s))
     for place, span in copier.holes.items():
         sys.stderr.write(
@@ -58,9 +56,10 @@ def _print(copier: Copier) -> None:
 
 
 def check_all(target: str, topics: list[str] | None, *, offline: bool) -> None:
-    with in_one_line(), _progress() as bar:
+    with in_one_line(), shown() as progress_of:
         live = None if offline else KafkaLog(found().kafka_bootstrap)
-        checked = asyncio.run(check(Archive.at(target), live, topics or TOPICS, _reporter(bar)))
+        progress = progress_of("archive")
+        checked = asyncio.run(check(Archive.at(target), live, topics or TOPICS, progress))
     if not checked.files:
         fail(f"there is no archive at {target!r}")
     console.print(
@@ -68,21 +67,6 @@ def check_all(target: str, topics: list[str] | None, *, offline: bool) -> None:
         f"{checked.compared} of them compared with Kafka"
     )
     for line in checked.wrong:
-        console.print(line, style="red", markup=False, soft_wrap=True)
+        write(line, "red")
     if checked.wrong:
         raise typer.Exit(1)
-
-
-def _progress() -> Progress:
-    return Progress(console=console, transient=True, disable=not console.is_terminal)
-
-
-def _reporter(bar: Progress) -> ReadProgress:
-    task, total = bar.add_task("", total=None), 0
-
-    def report(read: int, more: int) -> None:
-        nonlocal total
-        total += more
-        bar.update(task, advance=read, total=total)
-
-    return report

@@ -7,27 +7,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from chassis.events import MalformedError
 from chassis.sender import partition_of
-from saga_cli.log.reader import TOPICS, LogEvent
-from saga_cli.log.source import LogPartition, LogRecord, Source, Span, UnreadableError
-from shared_events.codec import decode_record
+from saga_cli.log.reader import TOPICS, LogEvent, logged
+from saga_cli.log.source import LogPartition, Source, Span, UnreadableError
 
 EARLIER: Final = timedelta(hours=1)
 """So far the clocks of two services are never apart."""
 VERSION_7: Final = 7
-
-
-def logged(kept: LogRecord, unread: list[str]) -> LogEvent | None:
-    """An event; what can't be read is said in `unread`."""
-    record = kept.record
-    try:
-        envelope = decode_record(record)
-    except MalformedError as error:
-        unread.append(f"{record.topic}/{record.partition}/{record.offset}: {error}")
-        return None
-    place = (record.topic, record.partition, record.offset)
-    return LogEvent(*place, envelope, kept.timestamp_ms)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,16 +7,15 @@ from collections.abc import Iterable
 
 from rich.text import Text
 
+from saga_cli.clients import in_one_line
 from saga_cli.history import showing
 from saga_cli.history.reading import HistoryLimit, events_of
 from saga_cli.history.story import story
 from saga_cli.history.tailing import Looked
 from saga_cli.log.opened import opened
-from saga_cli.log.reader import LogEvent
-from saga_cli.one_line import in_one_line
-from saga_cli.stopping import asked_to_stop
+from saga_cli.log.reader import LogEvent, print_unread
 from saga_cli.targets import found
-from saga_cli.terminal import console, fail, plain
+from saga_cli.terminal import asked_to_stop, console, fail, plain, write
 
 
 def timeline(
@@ -26,7 +25,7 @@ def timeline(
     with in_one_line():
         source = opened(found(), archive)
         events = asyncio.run(events_of(source, order_id, unread, until))
-    _print_unread(unread)
+    print_unread(unread)
     steps = story(events, order_id)
     if not steps:
         when = " before then" if until else ""
@@ -39,7 +38,7 @@ def timeline(
         began, ended = steps[0].envelope.time, steps[-1].envelope.type
         span = f"from {began.isoformat(timespec='milliseconds')}: {ended}"
         title = f"{showing.kind_of(steps)} {plain(order_id)}, {span}"
-        console.print(title, markup=False, soft_wrap=True)
+        write(title)
         console.print(showing.table(steps))
         console.print("ms by the services' clocks; (n): after its own step n, by no event")
 
@@ -47,7 +46,7 @@ def timeline(
 def events(looked: Looked, archive: str, *, follow: bool, as_json: bool) -> None:
     with in_one_line():
         asyncio.run(_events(looked, archive, follow=follow, as_json=as_json))
-    _print_unread(looked.unread)
+    print_unread(looked.unread)
 
 
 async def _events(looked: Looked, archive: str, *, follow: bool, as_json: bool) -> None:
@@ -74,8 +73,3 @@ def _print(entries: Iterable[LogEvent], *, as_json: bool) -> None:
 def _write(text: str) -> None:
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
-
-
-def _print_unread(unread: list[str]) -> None:
-    if unread:
-        sys.stderr.write(f"saga: {len(unread)} can't be read, such as {plain(unread[0])}\n")

@@ -5,16 +5,19 @@ import heapq
 from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
 from typing import Final
 
 from chassis import clock
-from chassis.events import type_of
+from chassis.events import name_of, type_of
 from chassis.kafka import reading
-from saga_cli.history.reading import homes, logged
-from saga_cli.history.types import is_of_type
+from saga_cli.history.reading import homes
 from saga_cli.log.kafka import kept_of
-from saga_cli.log.reader import TOPICS, LogEvent
+from saga_cli.log.reader import TOPICS, LogEvent, logged
 from saga_cli.log.source import LogPartition, LogRecord, Source, Span, UnreadableError
+from saga_cli.terminal import plain
+from shared_events.catalog import ENTRIES
 
 POLL_S: Final = 0.2
 
@@ -55,7 +58,8 @@ class Looked:
                     there = (
                         kept_of(r) for r in batch if LogPartition(r.topic, r.partition) in reached
                     )
-                    yield self.read(sorted(filter(self.wants, there), key=_time))
+                    wanted = filter(self.wants, there)
+                    yield self.read(sorted(wanted, key=lambda kept: kept.timestamp_ms))
                 await clock.wait_for(stopping, POLL_S)
 
     def wants(self, kept: LogRecord) -> bool:
@@ -93,5 +97,17 @@ class Looked:
             yield place, Span(min(start, end), end)
 
 
-def _time(kept: LogRecord) -> int:
-    return kept.timestamp_ms
+def is_of_type(wire_type: str, pattern: str) -> bool:
+    """By its name with or without the version, or a pattern of either."""
+    names = (wire_type, wire_type.rpartition(".")[0])
+    return any(fnmatchcase(name, pattern) for name in names)
+
+
+def why_unknown(pattern: str) -> str:
+    """What is wrong with a pattern that no event has, in any version; "" for another."""
+    known = [name for entry in ENTRIES for name in entry.wire_types]
+    if not pattern or any(is_of_type(name, pattern) for name in known):
+        return ""
+    near = get_close_matches(pattern, {*known, *map(name_of, known)}, n=3)
+    instead = f"did you mean {', '.join(near)}?" if near else "`saga schema show` lists them"
+    return f"there is no event {plain(pattern)!r}: {instead}"

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from saga_cli.declared import readers_of
+from guarantees.declared import readers_of
 from saga_cli.ops.ops_client import Directory, ServiceRefusedError
 from saga_cli.ops.options import (
     AsJson,
@@ -35,6 +35,7 @@ from saga_cli.terminal import (
     plain,
     print_json,
     table_of,
+    write,
 )
 
 PAGE: Final = 200
@@ -68,8 +69,7 @@ def show(service: Service, key: Key, *, as_json: AsJson = False) -> None:
         print_json(letters)
         return
     for number, letter in enumerate(letters, 1):
-        for line in _shown(letter, f"{number}/{len(letters)}"):
-            console.print(line, markup=False, soft_wrap=True)
+        write("\n".join(_shown(letter, f"{number}/{len(letters)}")))
 
 
 @app.command()
@@ -78,7 +78,7 @@ def redrive(
     key: Annotated[str | None, typer.Argument(help="Not with --all.")] = None,
     *,
     every: Annotated[bool, typer.Option("--all", help="Every parked key, one by one.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Decide, and write nothing.")] = False,
     note: Why = "",
     by: By = "",
 ) -> None:
@@ -95,6 +95,8 @@ def redrive(
         _redriven(asked, service, each, f"[{n}/{len(keys)}] " if every else "", more)
         for n, each in enumerate(keys, 1)
     ]
+    if dry_run and keys:
+        write("Nothing was written; what would refuse the write itself is not shown.")
     if not all(well):
         raise typer.Exit(1)
 
@@ -122,14 +124,10 @@ def discard(
     body = {"key": key, "by": who, "reason": reason, "id": chosen["id"]}
     with ended_by_refusal():
         asked.post(service, "/ops/dead-letters/discard", **body)
-    console.print(f"Discarded {what}.", markup=False, soft_wrap=True)
+    write(f"Discarded {what}.")
     if left := len(_parked(asked, service, key)):
         redrive_ = f"saga dead-letters redrive {service} {plain(key)}"
-        console.print(
-            f"{left} more wait{'s' if left == 1 else ''}: `{redrive_}`.",
-            markup=False,
-            soft_wrap=True,
-        )
+        write(f"{left} more wait{'s' if left == 1 else ''}: `{redrive_}`.")
 
 
 @app.command()
@@ -154,8 +152,7 @@ def skip(
     for name in names:
         with ended_by_refusal():
             asked.post(name, "/ops/dead-letters/skip", **body)
-        line = f"{name} steps over {topic}:{partition}:{offset} and parks it."
-        console.print(line, markup=False, soft_wrap=True)
+        write(f"{name} steps over {topic}:{partition}:{offset} and parks it.")
 
 
 @app.command()
@@ -170,9 +167,9 @@ def actions(service: Service, key: Key, *, as_json: AsJson = False) -> None:
         console.print(f"Nobody did anything to it at {service}.")
     for action in found:
         line = f"{action['at'][:19]}  {action['by']}  {action['action']}  {action['note']}"
-        console.print(plain(line), markup=False, soft_wrap=True)
+        write(plain(line))
         if action["detail"]:
-            console.print(f"  {plain(action['detail'])}", markup=False, soft_wrap=True)
+            write(f"  {plain(action['detail'])}")
 
 
 def _heads(asked: Directory, service: str) -> list[dict[str, Any]]:
@@ -199,18 +196,17 @@ def _letters(asked: Directory, service: str, key: str) -> list[dict[str, Any]]:
 
 
 def _redriven(asked: Directory, service: str, key: str, place: str, more: dict[str, Any]) -> bool:
-    """Redrive one key and tell how it went; whether nothing of it is parked any more."""
+    """Redrive one key and print how it went; whether nothing of it is parked any more."""
     try:
         results = asked.post(service, "/ops/dead-letters/redrive", key=key, **more)
     except ServiceRefusedError as error:
         if not place:
             fail(str(error), refused(error))
-        console.print(f"{place}{_label(key)}: {plain(str(error))}", markup=False, soft_wrap=True)
+        write(f"{place}{_label(key)}: {plain(str(error))}")
         return error.status == NOT_FOUND  # somebody else was faster
     for result in results:
         outcome = _outcome(result, dry_run=more["dry_run"])
-        line = f"{place}{_label(key)} message {result['id']} {outcome}"
-        console.print(line, markup=False, soft_wrap=True)
+        write(f"{place}{_label(key)} message {result['id']} {outcome}")
     return all(result["outcome"] != "parked" for result in results)
 
 

@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from saga_cli.ops.ops_client import Directory, NoStackError, ServiceRefusedError
-from saga_cli.terminal import check_terminal, console, fail, print_json
+from saga_cli.terminal import check_terminal, console, fail, plain, print_json
 from saga_cli.topology import BY_NAME
 
 
@@ -18,6 +18,18 @@ def known(service: str) -> str:
     if service not in BY_NAME:
         raise typer.BadParameter(f"there are {', '.join(BY_NAME)}")
     return service
+
+
+def check_service(name: str) -> None:
+    if name not in BY_NAME:
+        fail(f"there is no service {plain(name)!r}; there are {', '.join(BY_NAME)}")
+
+
+def chosen(service: str) -> list[str]:
+    """One service, or all without a name; another name ends the command with 2."""
+    if service:
+        check_service(service)
+    return [service] if service else [*BY_NAME]
 
 
 def _known_if_given(service: str | None) -> str | None:

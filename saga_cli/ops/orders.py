@@ -11,7 +11,7 @@ from saga_cli.ops.ops_client import Directory
 from saga_cli.ops.options import AsJson, By, directory, ended_by_refusal, operator
 from saga_cli.ops.report import OrderReport
 from saga_cli.ops.why import Diagnosis, Finding, diagnose, for_other_stacks
-from saga_cli.terminal import console, fail, plain, print_json
+from saga_cli.terminal import fail, plain, print_json, write
 
 LOOKS: Final = 3
 LOOK_AGAIN_S: Final = 0.3
@@ -56,8 +56,7 @@ def resolve(
     with ended_by_refusal():
         result = asked.post(owing[0], "/ops/resolve", **body)
     published = ", ".join(result["published"]) or "nothing"
-    line = f"{owing[0]} takes {result['effect']} as {outcome} and publishes {published}."
-    console.print(line, markup=False, soft_wrap=True)
+    write(f"{owing[0]} takes {result['effect']} as {outcome} and publishes {published}.")
 
 
 def expedite(order_id: OrderId, *, by: By = "") -> None:
@@ -71,7 +70,7 @@ def expedite(order_id: OrderId, *, by: By = "") -> None:
         kinds = ", ".join(effect.kind for effect in report.effects)
         broken = [c.provider for c in report.circuits if c.state != "closed"]
         when = f"when the circuit to {broken[0]} lets it" if broken else "now"
-        console.print(f"{report.service} asks for {kinds} {when}.", markup=False, soft_wrap=True)
+        write(f"{report.service} asks for {kinds} {when}.")
     if not owing:
         fail(f"no call to a provider is outstanding for {plain(order_id)}{_silence(reports)}", 1)
 
@@ -135,7 +134,7 @@ def _headline(found: Diagnosis, finding: Finding) -> str:
 
 
 def _print_line(line: str) -> None:
-    console.print("\n".join(map(plain, line.split("\n"))), markup=False, soft_wrap=True)
+    write("\n".join(map(plain, line.split("\n"))))
 
 
 def _fail_to_resolve(reports: list[OrderReport], order_id: str, outcome: str) -> None:

@@ -21,7 +21,7 @@ from saga_cli.ops.options import (
     list_rows,
     operator,
 )
-from saga_cli.terminal import OneLine, age, console, plain
+from saga_cli.terminal import OneLine, age, plain, write
 
 app = typer.Typer(cls=OneLine, help="Events that Kafka refused for good.", no_args_is_help=True)
 RowId = Annotated[str, typer.Argument(help="The row's id, as `saga outbox list` shows it.")]
@@ -37,7 +37,7 @@ def list_(service: OneService = None, *, as_json: AsJson = False) -> None:
 def redrive(service: Service, row: RowId, note: Why, *, by: By = "") -> None:
     """Publish a row after all, once the topic takes it; then those that wait for it."""
     done = _settle(service, "redrive", id=row, by=operator(by), note=note)
-    console.print(f"{_named(done)} is tried again.", markup=False, soft_wrap=True)
+    write(f"{_named(done)} is tried again.")
 
 
 @app.command()
@@ -53,7 +53,7 @@ def discard(
     who = operator(by)
     confirmed(f"Discard row {row} of {service}? It is never published.", yes=yes)
     done = _settle(service, "discard", id=row, by=who, note=reason)
-    console.print(f"{_named(done)} is discarded.", markup=False, soft_wrap=True)
+    write(f"{_named(done)} is discarded.")
 
 
 def _settle(service: str, how: str, **body: str) -> dict[str, Any]:

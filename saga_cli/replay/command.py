@@ -7,7 +7,7 @@ from typing import Annotated, Final
 import typer
 
 from saga_cli.archive.command import ArchiveUrl
-from saga_cli.ops.options import AsJson, Yes, confirmed
+from saga_cli.ops.options import AsJson, Yes, check_service, confirmed
 from saga_cli.other_checkout import run_by
 from saga_cli.replay.job import Job, ReplayLimit
 from saga_cli.targets import Targets, found
@@ -51,8 +51,7 @@ def replay(  # noqa: PLR0913 - each is an option
 
     One that was killed goes on when the same is run again.
     """
-    if service not in BY_NAME:
-        fail(f"there is no service {plain(service)!r}; there are {', '.join(BY_NAME)}")
+    check_service(service)
     if bool(into) == in_place:
         fail("give --into URL, or --in-place")
     if in_place and (copy or until or code):

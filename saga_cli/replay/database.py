@@ -1,7 +1,7 @@
 """A service's database, filled from its log.
 
 What the log knows is filled: states, rows that orders share, the inbox (messages that led to an
-event), effects and timers that the states still owe, timelines, projections. What it does not know
+event), effects and timers that are outstanding, timelines, projections. What it does not know
 stays where it is kept in place, and is gone with a lost database: answers to idempotency keys, the
 audit trail of operators, dead letters until they are read again.
 """
@@ -16,16 +16,14 @@ from chassis.events import topic_of
 from chassis.migrations import migrate
 from chassis.postgres import Connection, SharedTable
 from chassis.service import Service
-from guarantees.declared import tables_of
-from saga_cli.declared import migrations_of, service_of
+from guarantees.declared import configured, migrations_of, tables_of
+from saga_cli import clients
 from saga_cli.log.opened import opened
 from saga_cli.log.source import LogPartition, Span
+from saga_cli.progress import ReadProgress
 from saga_cli.replay import mark, positions
-from saga_cli.replay.errors import NOT_PUBLISHED, ReplayError
-from saga_cli.replay.job import Job, PartitionJob, Rebuilt
-from saga_cli.replay.limits import own_spans
+from saga_cli.replay.job import NOT_PUBLISHED, Job, PartitionJob, Rebuilt, ReplayError
 from saga_cli.replay.workers import fold_all
-from saga_cli.verify.results import ReadProgress
 
 KEPT: Final = ("alembic_version", "idempotency_keys", "operator_actions", "replay_progress")
 """Tables that a rebuild in place leaves alone; `published` and its partitions beside them."""
@@ -43,7 +41,7 @@ SAVED_AT_ONCE: Final = 5000
 def rebuild(job: Job, progress: ReadProgress) -> Rebuilt:
     """Raises ReplayError, HoleError, and what the servers' clients raise."""
     started = time.monotonic()
-    service = service_of(job.service)
+    service = configured(job.service)
     planned = asyncio.run(_prepared(job, service))
     parts = [
         PartitionJob(job, place, *span) for place, (span, is_done) in planned.items() if not is_done
@@ -62,7 +60,7 @@ async def _prepared(job: Job, service: Service) -> dict[LogPartition, tuple[Span
         await positions.refuse_members(job.places.kafka_bootstrap, service.name)
     await _alone(job)
     await migrate(migrations_of(service.name), job.url)
-    async with mark.connected(job.url) as connection:
+    async with clients.database(job.url) as connection:
         if begun := await mark.planned(connection, job.limit):
             return begun
         spans = await _spans(job, service)
@@ -73,7 +71,7 @@ async def _prepared(job: Job, service: Service) -> dict[LogPartition, tuple[Span
 
 
 async def _alone(job: Job) -> None:
-    async with mark.connected(job.url) as connection:
+    async with clients.database(job.url) as connection:
         if others := await connection.fetchval(OTHERS):
             raise ReplayError(f"{others} others are connected to the database: stop the service")
 
@@ -81,7 +79,7 @@ async def _alone(job: Job) -> None:
 async def _spans(job: Job, service: Service) -> dict[LogPartition, Span]:
     source = opened(job.places, job.archive)
     projected = await source.spans(service.projections)
-    return projected | await own_spans(source, topic_of(service.name), job.limit)
+    return projected | await job.limit.spans(source, topic_of(service.name))
 
 
 async def _refuse_rows(connection: Connection) -> None:
@@ -102,13 +100,13 @@ async def _emptied(connection: Connection) -> None:
 async def _finished(job: Job, service: Service, ends: Mapping[LogPartition, int]) -> Rebuilt:
     """What orders share is added up over all partitions; then the service may start."""
     rebuilt = Rebuilt(service.name)
-    async with mark.connected(job.url) as connection, connection.transaction():
+    async with clients.database(job.url) as connection, connection.transaction():
         merge: dict[str, dict[str, Any]] = {}
         _, table = tables_of(service.name)
         for part in await mark.all_folded(connection):
             rebuilt.events += part.get("events", 0)
             rebuilt.orders += part.get("orders", 0)
-            rebuilt.effects += part.get("owed", 0)
+            rebuilt.effects += part.get("effects", 0)
             if table is not None:
                 _join(service, table, merge, part.get("shared", {}))
         if table is not None:

@@ -3,9 +3,19 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
-from saga_cli.log.source import LogPartition
+from saga_cli.log.source import LogPartition, Source, Span
 from saga_cli.targets import Targets
+
+NOT_PUBLISHED: Final = (
+    "events in its outbox are not in the log yet: start the service until they are published, "
+    "or rebuild into a new store without them"
+)
+
+
+class ReplayError(Exception):
+    """It is refused, or can't go on; nothing that a service needs was touched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +32,22 @@ class ReplayLimit:
         if self.instant is not None:
             return self.instant.isoformat()
         return ",".join(f"{part}={offset}" for part, offset in sorted(self.offsets.items()))
+
+    async def spans(self, source: Source, topic: str) -> dict[LogPartition, Span]:
+        """Of a service's own topic, from its first record on.
+
+        Raises ReplayError for a partition that it has not.
+        """
+        spans = await source.spans([topic])
+        ends = {place: span.end for place, span in spans.items()}
+        if self.instant is not None:
+            ends |= await source.offsets_at(self.instant, spans)
+        if unknown := self.offsets.keys() - {place.partition for place in spans}:
+            raise ReplayError(f"{topic} has no partition {min(unknown)}")
+        return {
+            place: Span(0, min(end, self.offsets.get(place.partition, end)))
+            for place, end in ends.items()
+        }
 
 
 @dataclass(frozen=True, slots=True)

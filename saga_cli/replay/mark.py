@@ -5,17 +5,14 @@ with the partitions that are missing, up to the ends that it began with, and a s
 the table does not start.
 """
 
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Iterable
 from typing import Any, Final
 
-import asyncpg
 from pydantic_core import from_json, to_json
 
 from chassis.postgres import Connection
 from saga_cli.log.source import LogPartition, Span
-from saga_cli.replay.errors import ReplayError
-from saga_cli.replay.job import ReplayLimit
+from saga_cli.replay.job import ReplayError, ReplayLimit
 
 IS_THERE: Final = "SELECT to_regclass('replay_progress') IS NOT NULL"
 CREATE: Final = """
@@ -35,15 +32,6 @@ IS_FOLDED: Final = """
 SELECT folded IS NOT NULL FROM replay_progress WHERE topic = $1 AND partition = $2 FOR UPDATE
 """
 FOLDED: Final = "UPDATE replay_progress SET folded = $3 WHERE topic = $1 AND partition = $2"
-
-
-@asynccontextmanager
-async def connected(url: str) -> AsyncIterator[Connection]:
-    connection = await asyncpg.connect(url, timeout=10)
-    try:
-        yield connection
-    finally:
-        await connection.close()
 
 
 async def begin(

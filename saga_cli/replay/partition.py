@@ -15,16 +15,15 @@ from chassis.message import PendingEffect, Record
 from chassis.postgres import POISON, TRANSIENT, Connection
 from chassis.replay import Folded, InTurn, fold, outstanding_effects
 from chassis.service import Service
-from guarantees.declared import tables_of
-from saga_cli.declared import service_of
-from saga_cli.log.events import own_events
+from guarantees.declared import configured, tables_of
+from saga_cli.clients import database
 from saga_cli.log.opened import opened
+from saga_cli.log.reader import own_events, position_of
 from saga_cli.log.source import LogRecord, Span
+from saga_cli.progress import ReadProgress
 from saga_cli.replay import mark
-from saga_cli.replay.errors import ReplayError
-from saga_cli.replay.job import PartitionJob
+from saga_cli.replay.job import PartitionJob, ReplayError
 from saga_cli.terminal import plain
-from saga_cli.verify.results import ReadProgress
 
 EFFECTS: Final = ("id", "key", "kind", "body", "traceparent", "attempt", "due_at", "owed_since")
 
@@ -58,7 +57,7 @@ class RebuiltJournal:
 
 async def fold_partition(part: PartitionJob, progress: ReadProgress) -> None:
     """Raises ReplayError for what makes no sense, HoleError for what is kept nowhere."""
-    service = service_of(part.job.service)
+    service = configured(part.job.service)
     if part.place.topic in service.projections:
         await _project(part, service, progress)
         return
@@ -92,7 +91,7 @@ async def _folded(
         if not part.job.over_holes:
             put_back = f"put back what was lost, `saga republish {service.name}`"
             raise ReplayError(f"{what}: {put_back}, or go on without it, --over-holes")
-        _say(what)
+        _write_error(what)
         add(turns.go_on(missing.subject))
     return folded, journal
 
@@ -101,7 +100,7 @@ async def _write(
     part: PartitionJob, service: Service, folded: Folded, journal: RebuiltJournal
 ) -> None:
     own, _ = tables_of(service.name)
-    async with mark.connected(part.job.url) as connection:
+    async with database(part.job.url) as connection:
         async with connection.transaction():
             if await mark.is_folded(connection, part.place):
                 return
@@ -114,7 +113,11 @@ async def _write(
             await _copied(connection, "effects", EFFECTS, effects)
             if (table := service.journal) is not None:
                 await _copied(connection, table.table, table.columns, journal.rows())
-            counts = {"events": len(folded.seen), "orders": len(folded.own), "owed": len(effects)}
+            counts = {
+                "events": len(folded.seen),
+                "orders": len(folded.own),
+                "effects": len(effects),
+            }
             shared = {key: asdict(value) for key, value in folded.shared.items()}
             await mark.folded(connection, part.place, {**counts, "shared": shared})
         crashpoints.reached(crashpoints.REBUILDING)
@@ -136,7 +139,7 @@ def _effect_row(effect: PendingEffect, since: datetime) -> tuple[Any, ...]:
 async def _project(part: PartitionJob, service: Service, progress: ReadProgress) -> None:
     """A topic that the service folds into a table without a decision, batch by batch."""
     project = service.projections[part.place.topic]
-    async with mark.connected(part.job.url) as connection, connection.transaction():
+    async with database(part.job.url) as connection, connection.transaction():
         if await mark.is_folded(connection, part.place):
             return
         span = Span(part.start, part.end)
@@ -152,7 +155,7 @@ async def _project(part: PartitionJob, service: Service, progress: ReadProgress)
 
         async for batch in opened(part.job.places, part.job.archive).read(part.place, span):
             for failed in await records.projected(fold_all, _before(batch, part)):
-                _say(f"{failed.key}: {failed.body.reason}; the table keeps what was before")
+                _write_error(f"{failed.key}: {failed.body.reason}; the table keeps what was before")
             progress(len(batch), 0)
         await mark.folded(connection, part.place, {"projected": part.end - part.start})
 
@@ -165,14 +168,13 @@ def _before(batch: list[LogRecord], part: PartitionJob) -> list[Record]:
 
 def _unreadable(record: Record, error: ValueError) -> None:
     """If others rest on it, the hole that it leaves is what the replay fails for."""
-    place = f"{record.topic}/{record.partition}/{record.offset}"
-    _say(f"the record at {place} can't be read: {error}")
+    _write_error(f"the record at {position_of(record)} can't be read: {error}")
 
 
 def _left_out(envelope: Envelope, error: Exception) -> None:
     event = f"{envelope.type}, number {envelope.sequence} of {envelope.subject}"
-    _say(f"{event}, does not follow what is before it and is left out: {error}")
+    _write_error(f"{event}, does not follow what is before it and is left out: {error}")
 
 
-def _say(what: str) -> None:
+def _write_error(what: str) -> None:
     sys.stderr.write(f"saga: {plain(what)}\n")

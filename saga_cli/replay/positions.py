@@ -9,24 +9,20 @@ from collections.abc import Mapping
 from typing import Final
 
 from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 
 from chassis.kafka import make_consumer, places_of, stop_within
 from chassis.service import Service
+from saga_cli.clients import kafka_admin
 from saga_cli.log.source import LogPartition
-from saga_cli.replay.errors import ReplayError
+from saga_cli.replay.job import ReplayError
 
 IDLE: Final = ("Empty", "Dead")
 
 
 async def refuse_members(bootstrap: str, group: str) -> None:
     """Raises ReplayError while processes of the service are in its group."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=10_000)
-    await admin.start()
-    try:
+    async with kafka_admin(bootstrap) as admin:
         described = await admin.describe_consumer_groups([group])
-    finally:
-        await admin.close()
     states = {found[2] for response in described for found in response.groups}
     if busy := states - set(IDLE):
         raise ReplayError(

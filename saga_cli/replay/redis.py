@@ -11,15 +11,13 @@ from chassis.errors import TransientError
 from chassis.events import topic_of
 from chassis.message import Record
 from chassis.redis import Rebuild, Server
+from guarantees.declared import configured
 from loyalty_svc.store import KEYS, LAYOUT
-from saga_cli.declared import service_of
 from saga_cli.log.opened import opened
 from saga_cli.log.source import LogPartition, Source, Span
+from saga_cli.progress import ReadProgress
 from saga_cli.replay import positions
-from saga_cli.replay.errors import NOT_PUBLISHED, ReplayError
-from saga_cli.replay.job import Job, Rebuilt
-from saga_cli.replay.limits import own_spans
-from saga_cli.verify.results import ReadProgress
+from saga_cli.replay.job import NOT_PUBLISHED, Job, Rebuilt, ReplayError
 
 
 @dataclass
@@ -60,11 +58,11 @@ def rebuild(job: Job, progress: ReadProgress) -> Rebuilt:
 
 async def _rebuild(job: Job, progress: ReadProgress) -> Rebuilt:
     started = time.monotonic()
-    service, bootstrap = service_of(job.service), job.places.kafka_bootstrap
+    service, bootstrap = configured(job.service), job.places.kafka_bootstrap
     if not job.copy:
         await positions.refuse_members(bootstrap, service.name)
     source = opened(job.places, job.archive)
-    spans = await own_spans(source, topic_of(service.name), job.limit)
+    spans = await job.limit.spans(source, topic_of(service.name))
     progress(0, sum(span.end - span.start for span in spans.values()))
 
     @asynccontextmanager

@@ -8,12 +8,11 @@ from dataclasses import asdict
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from saga_cli.one_line import in_one_line
+from saga_cli.clients import in_one_line
 from saga_cli.progress import shown
 from saga_cli.replay import database
-from saga_cli.replay.errors import ReplayError
-from saga_cli.replay.job import Job, Rebuilt
-from saga_cli.terminal import console, fail, message_of
+from saga_cli.replay.job import Job, Rebuilt, ReplayError
+from saga_cli.terminal import console
 from saga_cli.topology import BY_NAME
 
 
@@ -23,19 +22,14 @@ def run(job: Job, *, as_json: bool) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
-    try:
-        with in_one_line(), shown() as progress_of:
-            progress = progress_of(job.service)
-            if BY_NAME[job.service].has_database:
-                rebuilt = database.rebuild(job, progress)
-            else:
-                from saga_cli.replay import redis  # noqa: PLC0415 - it needs the service
+    with in_one_line(ReplayError, SQLAlchemyError), shown() as progress_of:
+        progress = progress_of(job.service)
+        if BY_NAME[job.service].has_database:
+            rebuilt = database.rebuild(job, progress)
+        else:
+            from saga_cli.replay import redis  # noqa: PLC0415 - it needs the service
 
-                rebuilt = redis.rebuild(job, progress)
-    except ReplayError as error:
-        fail(str(error))
-    except SQLAlchemyError as error:
-        fail(message_of(error))
+            rebuilt = redis.rebuild(job, progress)
     if as_json:
         sys.stdout.write(json.dumps(asdict(rebuilt)) + "\n")
     else:

@@ -10,10 +10,9 @@ from concurrent.futures import ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, Final
 
-from saga_cli.replay.errors import ReplayError
-from saga_cli.replay.job import PartitionJob
+from saga_cli.progress import ReadProgress
+from saga_cli.replay.job import PartitionJob, ReplayError
 from saga_cli.replay.partition import fold_partition
-from saga_cli.verify.results import ReadProgress
 
 SEEN_EVERY_S: Final = 0.2
 FEW: Final = 20_000

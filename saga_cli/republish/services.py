@@ -18,14 +18,14 @@ from chassis.sender import Sender
 from chassis.service import Service
 from chassis.store import Store
 from chassis.topics import topics_of
-from saga_cli.declared import service_of
+from guarantees.declared import configured
+from saga_cli.progress import ReadProgress, no_progress
 from saga_cli.republish.leading import leading, opened
 from saga_cli.republish.missing import Key, PublishedEvents, RetainedEvents, lost
 from saga_cli.targets import Targets
 from saga_cli.terminal import message_of
 from saga_cli.topology import BY_NAME
 from saga_cli.verify.live import Live, in_postgres
-from saga_cli.verify.results import ReadProgress, no_progress
 
 BATCH: Final = 1000
 TRIES: Final = 5
@@ -72,7 +72,7 @@ async def republish(
     async with AsyncExitStack() as stack:
         parts = []
         for name in names:
-            service = service_of(name)
+            service = configured(name)
             store = await stack.enter_async_context(opened(places, service))
             parts.append(ServiceJob(places, service, store, progress[name]))
         if not dry_run:

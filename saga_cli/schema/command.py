@@ -12,7 +12,7 @@ from rich.table import Table
 from saga_cli.schema import sources
 from saga_cli.schema.comparing import SchemaChange, changes, merged
 from saga_cli.schema.snapshot import Vocabulary, written
-from saga_cli.terminal import OneLine, console, fail, plain, print_json, table_of
+from saga_cli.terminal import OneLine, console, fail, plain, print_json, table_of, write
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 WHERE: Final = "a file of `schema export`, a checkout, or a revision of git"
@@ -48,8 +48,7 @@ def _print(found: list[SchemaChange], counts: str) -> None:
     for change in found:
         line = f"{'breaking' if change.breaks else 'fine':9}{change.wire_type}: {change.what}"
         line += f" ({change.breaks})" if change.breaks else ""
-        style = "red" if change.breaks else None
-        console.print(plain(line), style=style, markup=False, soft_wrap=True)
+        write(plain(line), "red" if change.breaks else None)
     breaking = sum(bool(change.breaks) for change in found)
     console.print(f"{counts}: {breaking} breaking, {len(found) - breaking} fine.")
     if breaking:

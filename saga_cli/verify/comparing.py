@@ -19,9 +19,17 @@ from chassis.replay import Folded, fold
 from chassis.service import Service
 from guarantees.services import BY_NAME
 from saga_cli.log.source import LogPartition, Source, Span
+from saga_cli.progress import ReadProgress, no_progress
 from saga_cli.verify.live import CHUNK, Live, LiveRow, chunks, shared_apart
-from saga_cli.verify.reading import Ends, ends_of, own_events, pending_events, read
-from saga_cli.verify.results import ReadProgress, ServiceResult, follows_nothing, no_progress
+from saga_cli.verify.results import (
+    Ends,
+    ServiceResult,
+    ends_of,
+    follows_nothing,
+    own_events,
+    pending_events,
+    read,
+)
 from shared_events.catalog import BY_EVENT
 
 ATTEMPTS: Final = 9

@@ -21,14 +21,16 @@ from chassis.message import VersionedState
 from chassis.replay import Folded, fold
 from chassis.service import Service
 from saga_cli.log.source import LogPartition, Source, Span
-from saga_cli.verify.reading import Ends, ends_of, own_events, read
+from saga_cli.progress import ReadProgress, no_progress
 from saga_cli.verify.results import (
     Difference,
-    ReadProgress,
+    Ends,
     ServiceResult,
     apart,
+    ends_of,
     follows_nothing,
-    no_progress,
+    own_events,
+    read,
 )
 from shared_events.catalog import BY_EVENT
 from shared_events.codec import decode_record

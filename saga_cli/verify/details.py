@@ -6,13 +6,12 @@ What is said of a difference names the columns, never the personal data in them.
 from collections.abc import Mapping
 from typing import Any, Final
 
-from aiokafka.admin import AIOKafkaAdminClient
-
 from chassis.events import MalformedError
+from saga_cli.clients import kafka_admin
 from saga_cli.log.source import LogPartition, Source
+from saga_cli.progress import ReadProgress, no_progress
 from saga_cli.verify.live import CHUNK, InPostgres, chunks
-from saga_cli.verify.reading import Ends, read
-from saga_cli.verify.results import ReadProgress, ServiceResult, no_progress
+from saga_cli.verify.results import Ends, ServiceResult, read
 from shared_events.catalog import DELIVERY_DETAILS
 from shared_events.codec import decode_record
 
@@ -23,12 +22,8 @@ SELECT: Final = f"SELECT order_id, {', '.join(COLUMNS)} FROM {TABLE}"  # noqa: S
 
 async def committed(bootstrap: str, group: str) -> dict[LogPartition, int]:
     """Up to where a service has read its neighbours' topics, as Kafka knows it."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=10_000)
-    await admin.start()
-    try:
+    async with kafka_admin(bootstrap) as admin:
         found: Mapping[Any, Any] = await admin.list_consumer_group_offsets(group)
-    finally:
-        await admin.close()
     return {LogPartition(place.topic, place.partition): at.offset for place, at in found.items()}
 
 

@@ -8,7 +8,6 @@ from itertools import chain
 from typing import Any, Final, Protocol
 from uuid import UUID
 
-import asyncpg
 from pydantic import ValidationError
 from pydantic_core import from_json
 
@@ -19,6 +18,7 @@ from chassis.ids import entry_of
 from chassis.message import OutboxRow, VersionedState
 from chassis.postgres import SharedTable, StateTable
 from guarantees.declared import tables_of
+from saga_cli.clients import database
 from saga_cli.verify.results import apart
 
 CHUNK: Final = 5000
@@ -39,7 +39,7 @@ class LiveRow:
 class Live(Protocol):
     """`shared` are all rows that orders share, as items of the domain.
 
-    `remembers` is from when on the inbox is whole; None if it is empty.
+    `remembers` is from when on the inbox is complete; None if it is empty.
     """
 
     pending: list[OutboxRow]
@@ -109,17 +109,16 @@ class InPostgres:
 async def in_postgres(service: str, url: str) -> AsyncIterator[InPostgres]:
     """A snapshot, for as long as it is open."""
     table, shared_table = tables_of(service)
-    connection = await asyncpg.connect(url, timeout=10)
-    try:
-        async with connection.transaction(isolation="repeatable_read", readonly=True):
-            rows = await connection.fetch(PENDING)
-            pending = [OutboxRow(t, key, value, byte_json.unpacked(h)) for t, key, value, h in rows]
-            shared = await _shared(connection, shared_table) if shared_table else {}
-            remembers = await connection.fetchval("SELECT min(seen_at) FROM inbox")
-            effects = {key: frozenset(ids) for key, ids in await connection.fetch(EFFECTS)}
-            yield InPostgres(connection, table, pending, shared, remembers, effects)
-    finally:
-        await connection.close()
+    async with (
+        database(url) as connection,
+        connection.transaction(isolation="repeatable_read", readonly=True),
+    ):
+        rows = await connection.fetch(PENDING)
+        pending = [OutboxRow(t, key, value, byte_json.unpacked(h)) for t, key, value, h in rows]
+        shared = await _shared(connection, shared_table) if shared_table else {}
+        remembers = await connection.fetchval("SELECT min(seen_at) FROM inbox")
+        effects = {key: frozenset(ids) for key, ids in await connection.fetch(EFFECTS)}
+        yield InPostgres(connection, table, pending, shared, remembers, effects)
 
 
 async def _shared(connection: Any, table: SharedTable) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Reads the five databases and says whether every order is settled, whole and undone in order.
+"""saga reconcile: are all orders settled, complete, and undone in order, by all databases and the log?
 
 An operator's check, not a service: it looks into all databases, which no service may.
 """
@@ -6,30 +6,56 @@ An operator's check, not a service: it looks into all databases, which no servic
 import asyncio
 import time
 from collections.abc import Callable, Collection, Iterable
-from functools import partial
-from importlib import import_module
+from dataclasses import asdict
 from typing import Any, Final
 
-import asyncpg
+import typer
 from pydantic_core import from_json
 from redis.asyncio import Redis
 
 from chassis.events import topic_of
+from guarantees.declared import service_of
 from guarantees.judge import PIECES, Books, JudgeReport, StoredRow, judge
 from guarantees.services import WITH_DATABASE
-from saga_cli.history.reading import logged
+from saga_cli.clients import database, in_one_line
 from saga_cli.log.kafka import kept_of
-from saga_cli.log.reader import read, records
-from saga_cli.topology import BY_NAME, Addresses, store_of
+from saga_cli.log.reader import logged, print_unread, records
+from saga_cli.targets import Targets, found
+from saga_cli.terminal import console, print_json, write_violations
+from saga_cli.topology import Addresses
 
+SHOWN: Final = 20
 LOOK_AGAIN_S: Final = 0.2
 OPEN_ORDERS: Final = "SELECT count(*) FROM orders WHERE status NOT IN ('Confirmed', 'Cancelled')"
+StoreOf = Callable[[str], str]
+"""The URL of a service's store, by the service's name."""
 
 
-async def reconcile(addresses: Addresses, expected: Iterable[str] = ()) -> JudgeReport:
-    """Check G1, G2, G3, G4, G6 and G7 of every order; `expected` are acknowledged order ids (G5)."""
-    books = await read_books(addresses)
-    return judge(books, await read(addresses.kafka_bootstrap), expected)
+def run(seconds: float, *, as_json: bool) -> None:
+    """Print the report on the orders once they are settled, or after so many seconds."""
+    unread: list[str] = []
+    with in_one_line():
+        report = asyncio.run(_looked(found(), time.monotonic() + seconds, unread))
+    print_unread(unread)
+    if as_json:
+        print_json(asdict(report))
+    else:
+        states = ", ".join(f"{n} {state}" for state, n in sorted(report.states.items())) or "none"
+        console.print(f"{report.orders} orders ({states}), {report.events} events in the log")
+        write_violations(report.violations, SHOWN)
+        if report.is_clean:
+            console.print("[green]All books agree: G1 to G4, G6 and G7 hold.[/]")
+    if not report.is_clean:
+        raise typer.Exit(1)
+
+
+async def _looked(places: Targets, deadline: float, unread: list[str]) -> JudgeReport:
+    while True:
+        unread.clear()
+        report = await reconcile(places.store_of, places.kafka_bootstrap, unread=unread)
+        if report.is_clean or time.monotonic() >= deadline:
+            return report
+        await asyncio.sleep(LOOK_AGAIN_S)
 
 
 async def settled(addresses: Addresses, expected: Collection[str], seconds: float) -> JudgeReport:
@@ -41,7 +67,7 @@ async def settled(addresses: Addresses, expected: Collection[str], seconds: floa
     while True:
         is_late = time.monotonic() > deadline
         if is_late or not await _on_the_way(addresses):
-            report = await reconcile(addresses, expected)
+            report = await reconcile(addresses.store_of, addresses.kafka_bootstrap, expected)
             if report.is_clean or is_late:
                 return report
         await asyncio.sleep(LOOK_AGAIN_S)
@@ -51,50 +77,40 @@ async def _on_the_way(addresses: Addresses) -> int:
     """Open orders, and events that are not published."""
     found = 0
     for name in WITH_DATABASE:
-        connection = await asyncpg.connect(store_of(addresses, name))
-        try:
+        async with database(addresses.store_of(name)) as connection:
             found += await connection.fetchval("SELECT count(*) FROM outbox")
             if name == "order":
                 found += await connection.fetchval(OPEN_ORDERS)
-        finally:
-            await connection.close()
     return found
 
 
-async def reconcile_at(
-    where: Callable[[str], str], bootstrap: str, unread: list[str]
+async def reconcile(
+    store_of: StoreOf,
+    bootstrap: str,
+    expected: Iterable[str] = (),
+    *,
+    unread: list[str] | None = None,
 ) -> JudgeReport:
-    """The same, with the URL of each service's store from `where`.
+    """Check G1, G2, G3, G4, G6 and G7 of every order; `expected` are acknowledged order ids (G5).
 
-    A record that is no event of its topic's owner counts for nothing; one that can't be read is said
+    A record that is no event of its topic's owner counts for nothing; one that can't be read is noted
     in `unread`.
     """
-    books = await books_at(where)
-    kept = [kept_of(record) for record in await records(bootstrap)]
-    events = filter(None, (logged(each, unread) for each in kept))
-    return judge(books, [e for e in events if topic_of(e.envelope.source[1:]) == e.topic])
+    books, bad = await read_books(store_of), [] if unread is None else unread
+    events = [logged(kept_of(record), bad) for record in await records(bootstrap)]
+    own = [e for e in events if e and topic_of(e.envelope.source[1:]) == e.topic]
+    return judge(books, own, expected)
 
 
-def timers_of(name: str) -> list[str]:
-    """What may rightly wait: a timer is not work that is owed."""
-    service = import_module(f"{BY_NAME[name].module}.service").SERVICE
-    return [*service.stored_kinds(service.timers)]
-
-
-async def read_books(addresses: Addresses) -> Books:
-    return await books_at(partial(store_of, addresses))
-
-
-async def books_at(where: Callable[[str], str]) -> Books:
+async def read_books(store_of: StoreOf) -> Books:
     books = Books()
     for name, manifest in WITH_DATABASE.items():
-        connection = await asyncpg.connect(where(name))
-        try:
-            async with connection.transaction(isolation="repeatable_read", readonly=True):
-                await _read_database(connection, name, manifest.table, books)
-        finally:
-            await connection.close()
-    await _read_loyalty(where("loyalty"), books)
+        async with (
+            database(store_of(name)) as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            await _read_database(connection, name, manifest.table, books)
+    await _read_loyalty(store_of("loyalty"), books)
     return books
 
 
@@ -105,8 +121,10 @@ async def _read_database(connection: Any, name: str, table: str, books: Books) -
     for what in ("outbox", "parked"):
         count = await connection.fetchval(f"SELECT count(*) FROM {what}")  # noqa: S608
         books.waiting[f"{name} {what} rows"] = count
+    service = service_of(name)
+    timers = [*service.stored_kinds(service.timers)]  # they may rightly wait
     query = "SELECT count(*) FROM effects WHERE kind <> ALL($1::text[])"
-    books.waiting[f"{name} effects"] = await connection.fetchval(query, timers_of(name))
+    books.waiting[f"{name} effects"] = await connection.fetchval(query, timers)
     if name == "inventory":
         query = f"SELECT sku, {', '.join(PIECES)} FROM stock"  # noqa: S608
         stock = await connection.fetch(query)

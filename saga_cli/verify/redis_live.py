@@ -24,9 +24,16 @@ from chassis.service import Service
 from loyalty_svc.domain import Customer
 from loyalty_svc.store import KEYS, LAYOUT
 from saga_cli.log.source import LogPartition, Source, Span
+from saga_cli.progress import ReadProgress, no_progress
 from saga_cli.verify.live import LiveRow, chunks, shared_apart, states_apart
-from saga_cli.verify.reading import Ends, ends_of, own_events, pending_events, read
-from saga_cli.verify.results import ReadProgress, ServiceResult, no_progress
+from saga_cli.verify.results import (
+    Ends,
+    ServiceResult,
+    ends_of,
+    own_events,
+    pending_events,
+    read,
+)
 
 ALWAYS: Final = datetime.min.replace(tzinfo=UTC)
 HASHES: Final = 200

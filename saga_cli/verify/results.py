@@ -1,19 +1,19 @@
-"""What was compared, and what of it differs."""
+"""The log as `saga verify` reads it, what was compared, and what of it differs."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 from pydantic_core import to_json
 
-from chassis.events import Envelope
+from chassis.events import Envelope, MalformedError
+from chassis.message import OutboxRow, Record
+from saga_cli.log import reader
+from saga_cli.log.source import LogPartition, LogRecord, Source, Span
+from saga_cli.progress import ReadProgress
+from shared_events.codec import decode
 
-ReadProgress: TypeAlias = Callable[[int, int], None]
-"""Called with the records just read, and with how many are added to the number to read."""
-
-
-def no_progress(_read: int, _more: int) -> None:
-    """For those who do not watch."""
+Ends: TypeAlias = Mapping[LogPartition, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,12 @@ class ServiceResult:
     def differ(self, key: str, what: str, live: str = "", rebuilt: str = "") -> None:
         self.differences.append(Difference(self.service, key, what, live, rebuilt))
 
+    def add(self, more: Self) -> None:
+        self.rows += more.rows
+        self.newer += more.newer
+        self.differences += more.differences
+        self.notes += more.notes
+
 
 def follows_nothing(envelope: Envelope, error: Exception) -> tuple[str, str, str]:
     """`what`, `live` and `rebuilt` of a difference: the rules can't fold this event."""
@@ -55,3 +61,29 @@ def apart(one: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[str, str]:
 
 def _json(fields: Mapping[str, Any], names: list[str]) -> str:
     return to_json({name: fields[name] for name in names if name in fields}).decode()
+
+
+async def ends_of(source: Source, topics: Iterable[str]) -> dict[LogPartition, int]:
+    return {place: span.end for place, span in sorted((await source.spans(topics)).items())}
+
+
+async def read(
+    source: Source, place: LogPartition, span: Span, progress: ReadProgress
+) -> AsyncIterator[list[LogRecord]]:
+    async for batch in source.read(place, span):
+        yield batch
+        progress(len(batch), 0)
+
+
+def own_events(result: ServiceResult, batch: Iterable[LogRecord]) -> Iterator[tuple[int, Envelope]]:
+    """Events of the service with their offsets; one that can't be read is a difference."""
+
+    def unreadable(record: Record, error: MalformedError) -> None:
+        what = f"the record at {reader.position_of(record)} can't be read"
+        result.differ(record.subject, what, rebuilt=str(error))
+
+    return reader.own_events(result.service, batch, unreadable)
+
+
+def pending_events(topic: str, rows: Iterable[OutboxRow]) -> Iterator[Envelope]:
+    return (decode(row.value, row.headers) for row in rows if row.topic == topic)

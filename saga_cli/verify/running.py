@@ -1,30 +1,45 @@
-"""Runs `saga verify` and tells what was found."""
+"""Runs `saga verify`: what is compared of each service, and what is printed of it."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import asdict
 from typing import Any, Final, TypeVar
 
 import typer
 from rich.table import Table
 
-from saga_cli.declared import service_of
+from guarantees.declared import configured
+from saga_cli.clients import in_one_line
 from saga_cli.log.opened import opened
 from saga_cli.log.source import Source
-from saga_cli.one_line import in_one_line
-from saga_cli.progress import shown
+from saga_cli.progress import ReadProgress, no_progress, shown
 from saga_cli.targets import Targets, found
-from saga_cli.terminal import console, fail, plain, print_json, table_of
+from saga_cli.terminal import console, fail, plain, print_json, table_of, write
+from saga_cli.topology import BY_NAME, SERVICES
+from saga_cli.verify.comparing import compare
 from saga_cli.verify.deciding import ReviewResult, Window, decide_again
-from saga_cli.verify.details import committed
-from saga_cli.verify.results import Difference, ReadProgress, ServiceResult
-from saga_cli.verify.service import verify_service
+from saga_cli.verify.details import committed, compare_details
+from saga_cli.verify.live import in_postgres
+from saga_cli.verify.results import Difference, ServiceResult
 
 SHOWN: Final = 20
 LIVE: Final = ("live", "rebuilt")
 THEN: Final = ("then", "now")
+COMPARED: Final = {
+    "orders": "orders",
+    "events in the cut": "events",
+    "newer": "newer",
+    "rows compared": "rows",
+}
+DECIDED: Final = {
+    "decided again": "decisions",
+    "as orders share it": "shared",
+    "led to nothing": "quiet",
+    "cause not in the log": "external",
+}
+"""Columns of the tables, and the counts in them."""
 Outcome = TypeVar("Outcome", ServiceResult, ReviewResult)
-Job = Callable[[str, ReadProgress], Coroutine[Any, Any, Outcome]]
 
 
 def run(names: list[str], window: Window | None, archive: str, *, as_json: bool) -> None:
@@ -34,28 +49,58 @@ def run(names: list[str], window: Window | None, archive: str, *, as_json: bool)
         with in_one_line():
             source = opened(places, archive)
             if window is None:
-                _print(_each(names, _verifier(source, places)), _comparisons, LIVE, as_json=as_json)
+                compared = _each(names, lambda n, p: verify_service(source, places, n, p))
+                _print(compared, COMPARED, LIVE, as_json=as_json)
             else:
-                job = _decider(source, places, window)
-                _print(_each(names, job), _decisions, THEN, as_json=as_json)
+                decided = _each(names, lambda n, p: _decide(source, places, n, window, p))
+                _print(decided, DECIDED, THEN, as_json=as_json)
     except (AssertionError, ValueError) as error:  # `verify` says which events make no sense
         fail(f"the log can't be folded: {error}", 1)
 
 
-def _verifier(source: Source, places: Targets) -> Job[ServiceResult]:
-    return lambda name, progress: verify_service(source, places, name, progress)
+async def verify_all(places: Targets) -> list[ServiceResult]:
+    source = opened(places)
+    return [await verify_service(source, places, spec.name) for spec in SERVICES]
 
 
-def _decider(source: Source, places: Targets, window: Window) -> Job[ReviewResult]:
-    async def job(name: str, progress: ReadProgress) -> ReviewResult:
-        consumed = await committed(places.kafka_bootstrap, name)
-        service = service_of(name)
-        return await decide_again(source, service, consumed, window=window, progress=progress)
+async def verify_service(
+    source: Source, places: Targets, name: str, progress: ReadProgress = no_progress
+) -> ServiceResult:
+    service, url = configured(name), places.store_of(name)
+    if not BY_NAME[name].has_database:
+        from saga_cli.verify.redis_live import (  # noqa: PLC0415 - it needs the service
+            compare_customers,
+            in_redis,
+        )
 
-    return job
+        result = await compare(source, service, in_redis(url), progress, with_shared=False)
+        await compare_customers(source, service, url, result, progress)
+        return result
+    consumed = await committed(places.kafka_bootstrap, name) if service.projections else {}
+    details = ServiceResult(name)
+
+    @asynccontextmanager
+    async def snapshot() -> AsyncIterator[Any]:
+        async with in_postgres(name, url) as live:
+            yield live
+            if service.projections:
+                await compare_details(source, live, consumed, details, progress)
+
+    result = await compare(source, service, snapshot(), progress)
+    result.add(details)
+    return result
 
 
-def _each(names: list[str], job: Job[Outcome]) -> list[Outcome]:
+async def _decide(
+    source: Source, places: Targets, name: str, window: Window, progress: ReadProgress
+) -> ReviewResult:
+    consumed = await committed(places.kafka_bootstrap, name)
+    return await decide_again(source, configured(name), consumed, window=window, progress=progress)
+
+
+def _each(
+    names: list[str], job: Callable[[str, ReadProgress], Coroutine[Any, Any, Outcome]]
+) -> list[Outcome]:
     with shown() as progress_of:
 
         async def run() -> list[Outcome]:
@@ -65,70 +110,38 @@ def _each(names: list[str], job: Job[Outcome]) -> list[Outcome]:
 
 
 def _print(
-    results: list[Outcome],
-    table_of: Callable[[list[Outcome]], Table],
-    sides: tuple[str, str],
-    *,
-    as_json: bool,
+    results: list[Outcome], columns: dict[str, str], sides: tuple[str, str], *, as_json: bool
 ) -> None:
     differences = [difference for result in results for difference in result.differences]
     if as_json:
-        progress = {"services": [_counts(result) for result in results]}
-        progress["differences"] = [asdict(difference) for difference in differences]
-        print_json(progress)
+        services = [{**asdict(r), "differences": len(r.differences)} for r in results]
+        print_json({"services": services, "differences": [asdict(d) for d in differences]})
     else:
-        console.print(table_of(results))
+        console.print(_table(results, columns))
         for result in results:
             for note in getattr(result, "notes", ()):
                 console.print(f"{result.service}: {plain(note)}", markup=False)
-        show(differences, sides)
+        _print_differences(differences, sides)
     if differences:
         raise typer.Exit(1)
 
 
-def _counts(result: ServiceResult | ReviewResult) -> dict[str, Any]:
-    counts = asdict(result)
-    return counts | {"differences": len(result.differences)}
-
-
-def show(differences: list[Difference], sides: tuple[str, str] = LIVE) -> None:
+def _print_differences(differences: list[Difference], sides: tuple[str, str]) -> None:
     for each in differences[:SHOWN]:
-        line = f"{each.service} {plain(each.key)}: {plain(each.what)}"
-        console.print(line, style="red", markup=False, soft_wrap=True)
+        write(f"{each.service} {plain(each.key)}: {plain(each.what)}", "red")
         for name, value in zip(sides, (each.live, each.rebuilt), strict=True):
             if value:
-                console.print(f"  {name:8}{plain(value)}", markup=False, soft_wrap=True)
+                write(f"  {name:8}{plain(value)}")
     if len(differences) > SHOWN:
         console.print(f"and {len(differences) - SHOWN} more: see --json")
     if not differences:
         console.print("[green]All equal.[/]")
 
 
-def _comparisons(results: list[ServiceResult]) -> Table:
-    names = ("service", "orders", "events in the cut", "newer", "rows compared", "differences", "s")
-    return _table(
-        names,
-        [
-            (r.service, r.orders, r.events, r.newer, r.rows, len(r.differences), r.seconds)
-            for r in results
-        ],
-    )
-
-
-def _decisions(results: list[ReviewResult]) -> Table:
-    shared, external = "as orders share it", "cause not in the log"
-    names = ("service", "decided again", shared, "led to nothing", external, "differences", "s")
-    return _table(
-        names,
-        [
-            (r.service, r.decisions, r.shared, r.quiet, r.external, len(r.differences), r.seconds)
-            for r in results
-        ],
-    )
-
-
-def _table(names: tuple[str, ...], rows: list[tuple[str | float, ...]]) -> Table:
-    shown = table_of(*names, right=names[1:])
-    for *cells, seconds in rows:
-        shown.add_row(*map(str, cells), f"{seconds:.1f}")
+def _table(results: Sequence[ServiceResult | ReviewResult], columns: dict[str, str]) -> Table:
+    names = (*columns, "differences", "s")
+    shown = table_of("service", *names, right=names)
+    for each in results:
+        counts = (*(getattr(each, field) for field in columns.values()), len(each.differences))
+        shown.add_row(each.service, *map(str, counts), f"{each.seconds:.1f}")
     return shown

@@ -63,8 +63,6 @@ NOT_YET: Final[frozenset[str]] = frozenset(
         "chassis/redis/store.py",
         "chassis/relay.py",
         "chassis/runtime.py",
-        "saga_cli/replay/database.py",
-        "saga_cli/replay/partition.py",
         "simulation/checks.py",
         "simulation/database.py",
         "simulation/edits/postgres.py",

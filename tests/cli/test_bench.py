@@ -7,10 +7,18 @@ from itertools import islice
 import pytest
 from typer.testing import CliRunner
 
-from bench.histogram import latency, percentiles
 from bench.orders import WARES, carts
 from bench.plan import PLAN, LoadPhase, LoadPlan, schedule
-from bench.report import TICK_S, Observed, ObservedAnswer, Settled, Tick, reported
+from bench.report import (
+    TICK_S,
+    Observed,
+    ObservedAnswer,
+    Settled,
+    Tick,
+    latency,
+    percentiles,
+    reported,
+)
 from bench.scenarios.steady import is_sustained
 from bench.scenarios.troubled import calm_after, recovered
 from bench.tables import Table

@@ -10,8 +10,7 @@ from payment_svc.service import SERVICE as PAYMENT
 from payment_svc.store import PAYMENTS
 from saga_cli.log.source import LogPartition
 from saga_cli.replay import partition
-from saga_cli.replay.errors import ReplayError
-from saga_cli.replay.job import Job, PartitionJob
+from saga_cli.replay.job import Job, PartitionJob, ReplayError
 from saga_cli.targets import Targets
 from shared_events.inventory import StockReserved
 from shared_events.payment import PaymentCancellationNoted, PaymentRefunded

@@ -18,7 +18,7 @@ from chassis.errors import TransientError
 from chassis.message import Decided
 from chassis.postgres.inspection import PostgresInspection
 from chassis.postgres.store import PostgresStore
-from saga_cli.declared import migrations_of
+from guarantees.declared import migrations_of
 from saga_cli.stack import ports, postgres, servers
 from saga_cli.stack.processes import ChildProcess
 from shipping_svc.service import SERVICE

@@ -90,7 +90,7 @@ def _rebuilds(services: Services) -> int:
 
 
 def _books(services: Services) -> Books:
-    return asyncio.run(read_books(services.addresses))
+    return asyncio.run(read_books(services.addresses.store_of))
 
 
 def _assert_points_are_what_the_orders_say(services: Services) -> None:

@@ -10,8 +10,8 @@ from alembic.script import ScriptDirectory
 from chassis.errors import CannotStartError
 from chassis.migrations import migrate, newest
 from chassis.upgrading import config_of
+from guarantees.declared import migrations_of
 from guarantees.services import WITH_DATABASE
-from saga_cli.declared import migrations_of
 from saga_cli.topology import BY_NAME, Addresses
 
 CHECK = """
@@ -30,7 +30,7 @@ AGAIN = """
 import asyncio, sys
 import {service}_svc.__main__
 from chassis.migrations import migrate
-from saga_cli.declared import migrations_of
+from guarantees.declared import migrations_of
 asyncio.run(migrate(migrations_of("{service}"), sys.argv[1]))
 print({{"alembic", "sqlalchemy"}} & sys.modules.keys())
 """

@@ -9,6 +9,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.records_to_delete import RecordsToDelete
 from redis import Redis
 
+from guarantees.judge import JudgeReport
 from loyalty_svc.store import KEYS
 from saga_cli.log.reader import records
 from saga_cli.stack.seed import seed
@@ -93,6 +94,12 @@ async def truncate(addresses: Addresses, topic: str) -> None:
     await admin.close()
 
 
+def reconciled(services: Services, order_id: str) -> JudgeReport:
+    addresses = services.addresses
+    look = reconcile(addresses.store_of, addresses.kafka_bootstrap, [order_id])
+    return asyncio.run(look)
+
+
 def test_an_event_that_is_deleted_from_the_log_is_missed(services: Services) -> None:
     """The order is given up at its deadline, but who never heard of it can't answer: a person must know."""
     order = services.of("order")[0]
@@ -115,7 +122,7 @@ def test_an_event_that_is_deleted_from_the_log_is_missed(services: Services) -> 
     services.await_ready([inventory])
 
     def is_missed() -> list[str]:
-        report = asyncio.run(reconcile(services.addresses, [order_id]))
+        report = reconciled(services, order_id)
         return [v for v in report.violations if order_id in v and v.startswith("G7")]
 
     assert "skips a number" in until(is_missed, PATIENCE_S + 30, "a gap in the log")[0]
@@ -123,5 +130,5 @@ def test_an_event_that_is_deleted_from_the_log_is_missed(services: Services) -> 
     finding = first_finding(services, order_id)
     assert (finding["service"], finding["where"]) == ("inventory", "kafka"), finding
     assert "order.placed.v1" in finding["what"]
-    report = asyncio.run(reconcile(services.addresses, [order_id]))
+    report = reconciled(services, order_id)
     assert f"G1 not settled: Cancelling ({order_id})" in report.violations

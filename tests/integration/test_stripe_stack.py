@@ -72,7 +72,7 @@ def test_orders_and_the_providers_ledger_agree_whatever_dies(
     assert report.violations == []
     assert len(fake.faults) - met >= 20, "too few faults were met"
     assert [state_of(services, order_id) for order_id in confirmed[:8]] == ["CANCELLED"] * 8
-    payments = asyncio.run(read_books(services.addresses)).rows["payment"]
+    payments = asyncio.run(read_books(services.addresses.store_of)).rows["payment"]
     assert disagreements(fake.books, payments) == []
     assert fragile.process.stop() == 0
 

@@ -23,7 +23,7 @@ from saga_cli.stack.services import Services
 from saga_cli.targets import Targets
 from saga_cli.topology import BY_NAME, SERVICES
 from saga_cli.verify.comparing import LOG_LACKS
-from saga_cli.verify.service import verify_service
+from saga_cli.verify.running import verify_service
 from shared_events.catalog import BY_EVENT
 from shared_events.inventory import StockReserved
 from tests.support.saga import Ended, on_servers

@@ -1,0 +1,132 @@
+"""Commands of the pages other than `saga` and requests: targets, modules, options and files are there.
+
+`saga ...` and `curl ...` are run by `tests/integration/test_documented.py`. Here nothing is started but
+`make --dry-run` and `--help` of a module: what a command does takes minutes, a Docker engine, or writes
+files of the repository.
+"""
+
+import re
+import subprocess
+import sys
+from functools import cache
+from importlib.util import find_spec
+from itertools import dropwhile
+from typing import Final
+
+import pytest
+
+from bench.peers.run import arguments
+from loyalty_svc.store import KEYS
+from tests.architecture.test_commands import wrong_with
+from tests.architecture.test_tidy import ROOT
+from tests.support.documented import Documented, commands, strangers
+
+NOT_COMMANDS: Final = (
+    "order ==order.placed==> ",
+    "^   <-stock.released- ",
+    "|     stock.rejected ",
+    "+====",
+    "topic=order.events/day=",
+    "cores(rate) = ",
+)
+"""How lines of plain blocks begin that are a picture, the name of a file, or a formula."""
+VARIABLE: Final = re.compile(r"[A-Z_]+=")
+MAKEFILE: Final = (ROOT / "Makefile").read_text("utf-8")
+TARGETS: Final = re.search(r"^\.PHONY: (.*)$", MAKEFILE, re.MULTILINE)
+EXAMPLES: Final = re.findall(r'^([a-z]+):.*##.*(ARGS="[^"]*")', MAKEFILE, re.MULTILINE)
+OTHERS: Final = [each for each in commands().values() if each.words[0] not in {"saga", "curl"}]
+
+
+def wrong_with_program(words: list[str]) -> str:
+    """What a command names that is not there; "" if all of it is."""
+    match list(dropwhile(VARIABLE.match, words)):
+        case ["make", target, *variables]:
+            return wrong_with_target(target, variables)
+        case ["python", "-m", module, *options]:
+            return wrong_with_module(module, options)
+        case ["uv", "run", "--project", project, *more]:
+            files = [f"{project}/{name}" for name in ("pyproject.toml", "uv.lock")]
+            if missing := [name for name in files if not (ROOT / name).is_file()]:
+                return f"there is no {missing[0]}"
+            return wrong_with_program(more[more.index("python") :])
+        case ["python" | "spark-submit", program, *_]:
+            return "" if (ROOT / program).is_file() else f"there is no {program}"
+        case ["docker", "build", "--build-arg", argument, _]:
+            known = f"ARG {argument.partition('=')[0]}\n" in (ROOT / "Dockerfile").read_text(
+                "utf-8"
+            )
+            return "" if known else f"Dockerfile has no ARG {argument}"
+        case ["docker", "compose", "up"]:
+            return "" if (ROOT / "compose.yaml").is_file() else "there is no compose.yaml"
+        case ["redis-cli", "-n", "0", "SET", key, "1"]:
+            return "" if key == KEYS.rebuild_begun else f"no service reads {key}"
+        case _:
+            return "nothing here tells how it is checked"
+
+
+def wrong_with_target(target: str, variables: list[str]) -> str:
+    """Of what a target would run with these variables, each `saga` and each module is checked."""
+    command = ["make", "--dry-run", target, *variables]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    if ended.returncode:
+        return ended.stderr
+    found = [wrong_with(words) for words in re.findall(r"-sync saga (.+)", ended.stdout)]
+    for module, options in re.findall(r"-sync python -m (\S+)(.*)", ended.stdout):
+        found.append(wrong_with_module(module, options.split()))
+    return "; ".join(filter(None, found))
+
+
+def wrong_with_module(module: str, words: list[str]) -> str:
+    if find_spec(module) is None:
+        return f"there is no module {module}"
+    options = [word.partition("=")[0] for word in words if word.startswith("--")]
+    if not options:
+        return ""
+    # a peer lists its own options where its libraries are
+    is_peer = module == "bench.peers.run"
+    known = arguments(words[0]).format_help() if is_peer else help_of(module)
+    return "; ".join(f"{module} has no {o}" for o in options if not re.search(rf"{o}\b", known))
+
+
+@cache
+def help_of(module: str) -> str:
+    command = [sys.executable, "-m", module, "--help"]
+    return subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
+
+
+@pytest.mark.parametrize("documented", OTHERS, ids=[each.text for each in OTHERS])
+def test_what_a_documented_command_names_is_there(documented: Documented) -> None:
+    assert wrong_with_program(documented.words) == "", documented
+
+
+@pytest.mark.parametrize("target", TARGETS[1].split() if TARGETS else [])
+def test_make_has_each_target(target: str) -> None:
+    assert wrong_with_target(target, []) == ""
+
+
+@pytest.mark.parametrize(("target", "variable"), EXAMPLES)
+def test_make_takes_the_arguments_that_its_help_shows(target: str, variable: str) -> None:
+    assert wrong_with_target(target, [variable.replace('"', "")]) == ""
+
+
+def test_a_line_of_a_plain_block_that_no_test_knows_is_found() -> None:
+    assert [line for line in strangers() if not line.startswith(NOT_COMMANDS)] == []
+
+
+@pytest.mark.parametrize(
+    ("words", "wrong"),
+    [
+        ("make benhc", "No rule to make target 'benhc'"),
+        ("make chaos ARGS=--sead=7", "No such option: --sead"),
+        ("make bench ARGS=--fast", "bench has no --fast"),
+        ("python -m bench.rebuilt", "there is no module bench.rebuilt"),
+        ("python -m bench.peers.run dbos --in-fright 4", "bench.peers.run has no --in-fright"),
+        ("uv run --project deploy/flink python report.py", "there is no deploy/flink"),
+        ("spark-submit deploy/spark/reports.py", "there is no deploy/spark/reports.py"),
+        ("docker build --build-arg NAME=order .", "Dockerfile has no ARG NAME=order"),
+        ("redis-cli -n 0 SET loyalty:rebuild 1", "no service reads loyalty:rebuild"),
+        ("psql -c x", "nothing here tells how it is checked"),
+    ],
+)
+def test_what_is_not_there_is_noticed(words: str, wrong: str) -> None:
+    assert wrong in wrong_with_program(words.split())
