@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from bench.rig import Measured
+from bench.rig import FIGURES, Measured
 from bench.scenarios.steady import in_flight
 from bench.session import Bench
 from bench.tables import Table
@@ -56,8 +56,7 @@ class PeerComparison:
             for s in self.sides
         ]
         rows += [(system, f"skipped: {why}", *[""] * 5) for system, why in self.skipped.items()]
-        columns = ("system", "in flight", "settled/s", "p50 ms", "p99 ms", "CPU us an order")
-        return Table("Side by side", (*columns, "wrong"), rows)
+        return Table("Side by side", ("system", "in flight", *FIGURES, "wrong"), rows)
 
 
 def compare(bench: Bench, peers: Iterable[str]) -> PeerComparison:
@@ -88,17 +87,7 @@ def depths_of(bench: Bench, peer: str) -> list[int]:
 
 def ours(depth: int, measured: Measured) -> Side:
     report = measured.report
-    latency = report.end_to_end
-    return Side(
-        OURS,
-        depth,
-        report.settled,
-        report.settled_per_s,
-        latency.p50_ms,
-        latency.p99_ms,
-        measured.cpu_us_in_all,
-        report.unsettled,
-    )
+    return Side(OURS, depth, report.settled, *measured.figures, report.unsettled)
 
 
 def ask(bench: Bench, peer: str, depth: int) -> Mapping[str, Any] | str:

@@ -10,12 +10,12 @@ from itertools import islice
 from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
-import asyncpg
 import psutil
 from redis import Redis
 
 from bench.rig import PrintLine
 from guarantees.services import WITH_DATABASE
+from saga_cli.clients import database
 from saga_cli.topology import BY_NAME, Addresses
 
 MORE: Final = {"order": ("timeline", "idempotency_keys")}
@@ -61,8 +61,7 @@ class Filler:
 
     async def _grow(self, orders: int) -> None:
         for service, tables in TABLES.items():
-            connection = await asyncpg.connect(admin_url(self.addresses, service))
-            try:
+            async with database(admin_url(self.addresses, service)) as connection:
                 template = await _templates(connection, tables)
                 wanted = orders // template
                 for table in tables:
@@ -70,8 +69,6 @@ class Filler:
                     await _copy(connection, table, self._copies, wanted, AT_ONCE // template or 1)
                 await connection.execute("VACUUM ANALYZE")
                 await connection.execute("CHECKPOINT")
-            finally:
-                await connection.close()
         self._template, self._copies = template, wanted
         self.orders = template * wanted
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-import asyncpg
 import psutil
 
+from saga_cli.clients import database
 from saga_cli.topology import SERVICES, Addresses
 
 SAMPLE_S: Final = 1.0
@@ -114,13 +114,10 @@ def bytes_of(folder: Path, addresses: Addresses) -> dict[str, int]:
 
 async def _postgres(addresses: Addresses) -> tuple[int, int]:
     names = [spec.database for spec in SERVICES if spec.has_database]
-    connection = await asyncpg.connect(addresses.postgres_url)
-    try:
+    async with database(addresses.postgres_url) as connection:
         sizes = "SELECT sum(pg_database_size(datname)) FROM pg_database WHERE datname = ANY($1)"
         written = "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')"
         return int(await connection.fetchval(sizes, names)), int(await connection.fetchval(written))
-    finally:
-        await connection.close()
 
 
 def _size(path: Path) -> int:

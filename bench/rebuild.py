@@ -16,10 +16,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID, uuid5
 
-import asyncpg
-
 from chassis.events import topic_of
 from chassis.kafka import KEEP_FOR_EVER, ensure_topics, make_producer
+from saga_cli import clients
 from saga_cli.stack import servers
 from saga_cli.topology import BY_NAME, SERVICES, Addresses
 from shared_events.codec import decode
@@ -124,9 +123,8 @@ async def _fill(
 
 async def _new_database(addresses: Addresses, name: str, number: int) -> str:
     spec, database = BY_NAME[name], f"{name}_{number}"
-    admin = await asyncpg.connect(addresses.postgres_url)
-    await admin.execute(f"CREATE DATABASE {database} OWNER {spec.role}")
-    await admin.close()
+    async with clients.database(addresses.postgres_url) as admin:
+        await admin.execute(f"CREATE DATABASE {database} OWNER {spec.role}")
     return addresses.database_url(spec).replace(f"/{spec.database}", f"/{database}")
 
 
@@ -138,12 +136,7 @@ def rebuild(addresses: Addresses, name: str, jobs: int) -> dict[str, Any]:
         else f"{addresses.redis_url}/{jobs}"
     )
     words = [name, "--into", into, "--copy", "--jobs", str(jobs), "--json"]
-    env = {
-        **os.environ,
-        "SAGA_KAFKA_BOOTSTRAP": addresses.kafka_bootstrap,
-        "SAGA_POSTGRES_URL": addresses.postgres_url,
-        "SAGA_REDIS_URL": addresses.redis_url,
-    }
+    env = {**os.environ, **addresses.variables}
     command = [sys.executable, "-m", "saga_cli.main", "replay", *words]
     done = subprocess.run(command, env=env, stdout=subprocess.PIPE, check=True)
     found: dict[str, Any] = json.loads(done.stdout)

@@ -5,11 +5,11 @@ import json
 from dataclasses import dataclass
 from typing import Any, Final
 
-import asyncpg
 import httpx
 
+from saga_cli.clients import database
 from saga_cli.connections import ConnectionPool, Response
-from saga_cli.topology import BY_NAME, Addresses
+from saga_cli.topology import Addresses
 
 AGAIN_S: Final = 1.0
 """Seconds after which a client that was refused for overload asks again."""
@@ -64,8 +64,7 @@ async def _answer(pool: ConnectionPool, request: bytes) -> Response:
 
 async def measure(addresses: Addresses, placed: list[str]) -> Burst:
     """What became of the placed orders, by the order service's own timeline."""
-    connection = await asyncpg.connect(addresses.database_url(BY_NAME["order"]))
-    try:
+    async with database(addresses.store_of("order")) as connection:
         confirmed = await connection.fetchval(
             "SELECT count(*) FROM orders WHERE order_id = ANY($1) AND status = 'Confirmed'", placed
         )
@@ -79,6 +78,4 @@ async def measure(addresses: Addresses, placed: list[str]) -> Burst:
             " WHERE order_id = ANY($1) GROUP BY order_id) AS orders",
             placed,
         )
-    finally:
-        await connection.close()
     return Burst(len(placed), confirmed, float(seconds), float(median) * 1000)

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -11,8 +11,7 @@ from rich.console import Console
 
 from guarantees.judge import JudgeReport
 from saga_cli import burst
-from saga_cli.history.showing import table
-from saga_cli.history.story import story
+from saga_cli.history.showing import story, table
 from saga_cli.log.reader import LogEvent, read
 from saga_cli.stack.seed import SUSPENDED_CUSTOMER
 from saga_cli.stack.services import Services
@@ -122,28 +121,24 @@ class Demo:
 
     def _post(self, service: str, path: str, until: int) -> None:
         """Ask until it is possible: a neighbour may still be a few milliseconds behind."""
-        deadline = time.monotonic() + 10
-        while True:
-            answer = httpx.post(f"{self.services.url(service)}{path}", timeout=10)
-            if answer.status_code == until:
-                return
-            if time.monotonic() > deadline:
-                self.failures.append(f"{path}: {answer.status_code} {answer.text}")
-                return
-            time.sleep(0.02)
+        url = f"{self.services.url(service)}{path}"
+        answer = _repeated(
+            lambda: httpx.post(url, timeout=10), lambda a: a.status_code == until, 10
+        )
+        if answer.status_code != until:
+            self.failures.append(f"{path}: {answer.status_code} {answer.text}")
 
     def _await_settled(self, order_id: str) -> dict[str, Any]:
-        deadline = time.monotonic() + 20
-        while True:
-            url = f"{self.services.url('order')}/orders/{order_id}"
-            order: dict[str, Any] = httpx.get(url, timeout=10).json()
-            if order["state"] in {"CONFIRMED", "CANCELLED"} or time.monotonic() > deadline:
-                return order
-            time.sleep(0.02)
+        url = f"{self.services.url('order')}/orders/{order_id}"
+
+        def is_settled(answer: httpx.Response) -> bool:
+            return answer.json()["state"] in {"CONFIRMED", "CANCELLED"}
+
+        order: dict[str, Any] = _repeated(lambda: httpx.get(url, timeout=10), is_settled, 20).json()
+        return order
 
     def _show(self, scene: Scene, order: dict[str, Any], history: Sequence[LogEvent]) -> None:
-        title = f"{scene.title} - order {order['order_id']}"
-        self.console.print(f"\n[bold]{title}[/]")
+        self.console.print(f"\n[bold]{scene.title} - order {order['order_id']}[/]")
         self.console.print(table(story(history, order["order_id"])))
 
     def _repeat(self) -> None:
@@ -220,6 +215,16 @@ class Demo:
             self.console.print(
                 f"[green]All hold: {held}, G6 no oversell, G7 in order, G8 replayable.[/]"
             )
+
+
+def _repeated(
+    ask: Callable[[], httpx.Response], is_done: Callable[[httpx.Response], bool], seconds: float
+) -> httpx.Response:
+    """The answer that is wanted, or the last one when the time is over."""
+    deadline = time.monotonic() + seconds
+    while not is_done(answer := ask()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return answer
 
 
 def _money(order: dict[str, Any]) -> str:

@@ -23,13 +23,16 @@ typer.run(getattr(import_module(f"saga_cli.{name}.command"), name))
 """
 
 
+def interpreter_of(checkout: Path) -> str:
+    own = checkout / ".venv" / "bin" / "python"
+    return str(own.absolute()) if own.exists() else sys.executable
+
+
 def run_by(checkout: Path, command: str, words: list[str], archive: str) -> int:
     """Returns the exit code; a path that is no checkout ends the command with 2."""
     if not (checkout / "saga_cli").is_dir():
         fail(f"{checkout} is no checkout: it has no saga_cli")
-    own = checkout / ".venv" / "bin" / "python"
-    python = str(own.absolute()) if own.exists() else sys.executable
-    line = [python, "-P", "-c", CODE, str(Path(__file__).parent), command, *words]
+    line = [interpreter_of(checkout), "-P", "-c", CODE, str(Path(__file__).parent), command, *words]
     found_here = {GIVEN[0]: found().kafka_bootstrap, "PYTHONPATH": str(checkout.absolute())}
     found_here["SAGA_ARCHIVE"] = archive
     given = {**os.environ, **found_here}

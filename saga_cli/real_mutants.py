@@ -11,8 +11,8 @@ from typing import Final, TypeAlias
 import typer
 from rich.table import Table
 
-from saga_cli.stack.provision import GIVEN, provide
-from saga_cli.terminal import console, fail
+from saga_cli.stack.provision import provide
+from saga_cli.terminal import console, fail, named
 from saga_cli.topology import Addresses
 from simulation.edits import plugin
 from simulation.edits.real import EDITS
@@ -49,8 +49,7 @@ def run_tests(
     tests: Sequence[str], addresses: Addresses, mutant: str = "", run: Run = run_alone
 ) -> tuple[int, str]:
     """Exit code and output of pytest, with a bug switched on."""
-    given = (addresses.kafka_bootstrap, addresses.postgres_url, addresses.redis_url)
-    environment = {**os.environ, **dict(zip(GIVEN, given, strict=True)), "SAGA_MUTANT": mutant}
+    environment = {**os.environ, **addresses.variables, "SAGA_MUTANT": mutant}
     for name in [name for name in environment if name.startswith("PYTEST_")]:
         del environment[name]
     words = ("pytest", "-x", "-q", "-p", plugin.__name__)
@@ -77,10 +76,7 @@ def verdicts(
 
 
 def edits_of(names: str) -> list[str]:
-    wanted = [name for name in names.split(",") if name] or list(EDITS)
-    if unknown := sorted(set(wanted) - set(EDITS)):
-        fail(f"no such mutant: {', '.join(unknown)}; there are {', '.join(EDITS)}")
-    return wanted
+    return named(names, EDITS, "mutant") or list(EDITS)
 
 
 def hunt(names: list[str]) -> None:

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from saga_cli.terminal import console, fail
+from saga_cli.terminal import console, fail, named
 from simulation import coverage
 from simulation.found import FoundSeed
 from simulation.hunt import hunted
@@ -52,10 +52,7 @@ class SimulationOptions:
 def kinds_of(faults: str) -> frozenset[str]:
     if faults in {"all", "none"}:
         return frozenset(FAULTS if faults == "all" else ())
-    kinds = frozenset(filter(None, faults.split(",")))
-    if unknown := sorted(kinds - set(FAULTS)):
-        fail(f"no such fault: {', '.join(unknown)}; there are {', '.join(FAULTS)}")
-    return kinds
+    return frozenset(named(faults, FAULTS, "fault"))
 
 
 def simulate(wanted: SimulationOptions) -> None:
@@ -169,10 +166,7 @@ def trace(result: Result) -> list[str]:
 
 
 def mutants_of(names: str) -> list[str]:
-    wanted = [name for name in names.split(",") if name] or list(MUTANTS)
-    if unknown := sorted(set(wanted) - set(MUTANTS)):
-        fail(f"no such mutant: {', '.join(unknown)}; there are {', '.join(MUTANTS)}")
-    return wanted
+    return named(names, MUTANTS, "mutant") or list(MUTANTS)
 
 
 def hunt(names: list[str], seeds: int, jobs: int) -> None:

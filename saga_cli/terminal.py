@@ -124,6 +124,14 @@ def period(since: str, until: str) -> tuple[datetime | None, datetime | None]:
     return first, last
 
 
+def named(text: str, known: Collection[str], what: str) -> list[str]:
+    """Names by commas; one that is not known ends the command with 2."""
+    names = [name for name in text.split(",") if name]
+    if unknown := sorted(set(names) - set(known)):
+        fail(f"no such {what}: {', '.join(unknown)}; there are {', '.join(known)}")
+    return names
+
+
 def offsets(text: str, like: str) -> dict[str, int]:
     """Places and the first offset to leave out of each; what makes no sense ends the command with 2."""
     pairs = [part.partition("=") for part in text.split(",")]

@@ -32,6 +32,15 @@ class Addresses:
     passwords: dict[str, str]
     operator_token: str = ""
 
+    @property
+    def variables(self) -> dict[str, str]:
+        """As the commands read them where no stack runs."""
+        return {
+            "SAGA_KAFKA_BOOTSTRAP": self.kafka_bootstrap,
+            "SAGA_POSTGRES_URL": self.postgres_url,
+            "SAGA_REDIS_URL": self.redis_url,
+        }
+
     def database_url(self, spec: ServiceSpec) -> str:
         place = urlsplit(self.postgres_url).netloc.rpartition("@")[2]
         return f"postgresql://{spec.role}:{self.passwords[spec.role]}@{place}/{spec.database}"

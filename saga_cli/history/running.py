@@ -10,7 +10,6 @@ from rich.text import Text
 from saga_cli.clients import in_one_line
 from saga_cli.history import showing
 from saga_cli.history.reading import HistoryLimit, events_of
-from saga_cli.history.story import story
 from saga_cli.history.tailing import Looked
 from saga_cli.log.opened import opened
 from saga_cli.log.reader import LogEvent, print_unread
@@ -26,7 +25,7 @@ def timeline(
         source = opened(found(), archive)
         events = asyncio.run(events_of(source, order_id, unread, until))
     print_unread(unread)
-    steps = story(events, order_id)
+    steps = showing.story(events, order_id)
     if not steps:
         when = " before then" if until else ""
         fail(f"the log knows no order, SKU or customer {plain(order_id)}{when}", 1)

@@ -1,17 +1,64 @@
-"""A story as a table, as JSON, or as a Mermaid sequence diagram."""
+"""The events of one order as what led to what: a table, JSON, or a Mermaid sequence diagram."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Generic
 
 from pydantic_core import from_json
 from rich.table import Table
 
-from saga_cli.history.story import TimelineStep
+from chassis.events import Envelope
+from guarantees.judge import T, by_order
 from saga_cli.log.reader import LogEvent
 from saga_cli.terminal import plain, table_of
 from saga_cli.topology import SERVICES
 from shared_events.catalog import BY_EVENT
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineStep(Generic[T]):
+    """`cause` is the number of the step that led to it, 0 if none did.
+
+    Where the cause is in no topic (a command, a timer, the outcome of an effect) it is its own
+    service's last event, and the step is not `direct`. Times are by the services' clocks.
+    """
+
+    number: int
+    entry: T
+    cause: int
+    direct: bool
+    ms: float
+    hop_ms: float | None
+
+    @property
+    def envelope(self) -> Envelope:
+        return self.entry.envelope
+
+    @property
+    def service(self) -> str:
+        return self.envelope.source[1:]
+
+
+def story(entries: Iterable[T], subject: str) -> list[TimelineStep[T]]:
+    """Causes before what they led to; repeats of a publish are left out."""
+    events = by_order(entries).get(subject, [])
+    numbers = {str(entry.envelope.id): n for n, entry in enumerate(events, 1)}
+    own = {(e.topic, e.envelope.sequence): n for n, e in enumerate(events, 1)}
+    steps: list[TimelineStep[T]] = []
+    for number, entry in enumerate(events, 1):
+        known_cause = numbers.get(entry.envelope.causation_id, 0)
+        cause = known_cause or own.get((entry.topic, entry.envelope.sequence - 1), 0)
+        hop = _ms(events, cause, number) if cause else None
+        steps.append(
+            TimelineStep(number, entry, cause, bool(known_cause), _ms(events, 1, number), hop)
+        )
+    return steps
+
+
+def _ms(events: Sequence[Any], since: int, number: int) -> float:
+    passed = events[number - 1].envelope.time - events[since - 1].envelope.time
+    return float(passed.total_seconds() * 1000)
 
 
 def table(steps: Sequence[TimelineStep[Any]]) -> Table:
@@ -88,7 +135,11 @@ def mermaid(steps: Sequence[TimelineStep[Any]]) -> Iterator[str]:
     there = {step.service for step in steps}
     yield from (f"    participant {spec.name}" for spec in SERVICES if spec.name in there)
     by_number = {step.number: step for step in steps}
-    arrows = {(step.cause, step.service) for step in _crossing(steps, by_number)}
+    arrows = {
+        (step.cause, step.service)
+        for step in steps
+        if step.direct and by_number[step.cause].service != step.service
+    }
     moving = {cause for cause, _ in arrows}
     for step in steps:
         if step.direct and (step.cause, step.service) in arrows:
@@ -98,11 +149,3 @@ def mermaid(steps: Sequence[TimelineStep[Any]]) -> Iterator[str]:
             yield f"    {cause.service}->>{step.service}: {label}"
         if step.number not in moving:
             yield f"    Note over {step.service}: {step.envelope.type} at {step.ms:.0f} ms"
-
-
-def _crossing(
-    steps: Iterable[TimelineStep[Any]], by_number: dict[int, TimelineStep[Any]]
-) -> Iterator[TimelineStep[Any]]:
-    for step in steps:
-        if step.direct and by_number[step.cause].service != step.service:
-            yield step

@@ -76,34 +76,30 @@ class Directory:
         return {"Authorization": f"Bearer {self.token}"}
 
     def get(self, service: str, path: str, **query: str | int) -> Any:
-        """Ask any instance. Raises RefusedError."""
-        silence = ServiceRefusedError(0, f"{service} does not answer")
-        for url in self.urls[service]:
-            try:
-                answer = httpx.get(
-                    f"{url}{path}", params=query, headers=self.headers, timeout=LOOK_S
-                )
-            except (httpx.TransportError, httpx.InvalidURL) as error:
-                silence = ServiceRefusedError(0, f"{service} does not answer: {message_of(error)}")
-                continue
-            return _body(service, answer)
-        raise silence
+        """Ask any instance. Raises ServiceRefusedError."""
+        return self._request(service, "GET", path, LOOK_S, params=query)
 
     def post(self, service: str, path: str, **body: Any) -> Any:
-        """Tell one instance. Raises RefusedError; its status is 0 when nothing may have come of it."""
+        """Ask one instance to act. Raises ServiceRefusedError; the status is 0 if none answered."""
+        return self._request(service, "POST", path, CHANGE_S, json=body)
+
+    def _request(self, service: str, method: str, path: str, timeout_s: float, **sent: Any) -> Any:
+        """Of the first instance that answers; what one may have acted on goes to no other."""
         silence = ServiceRefusedError(0, f"{service} does not answer")
         for url in self.urls[service]:
             try:
-                answer = httpx.post(
-                    f"{url}{path}", json=body, headers=self.headers, timeout=CHANGE_S
+                answer = httpx.request(
+                    method, f"{url}{path}", headers=self.headers, timeout=timeout_s, **sent
                 )
-            except (httpx.ConnectError, httpx.InvalidURL) as error:
+            except (httpx.TransportError, httpx.InvalidURL) as error:
+                if method == "POST" and not isinstance(
+                    error, httpx.ConnectError | httpx.InvalidURL
+                ):
+                    why = f"{service} took the request, and no answer came: {message_of(error)}"
+                    raise ServiceRefusedError(0, why) from error
                 silence = ServiceRefusedError(0, f"{service} does not answer: {message_of(error)}")
-                continue
-            except httpx.TransportError as error:
-                why = f"{service} took the request, and no answer came: {message_of(error)}"
-                raise ServiceRefusedError(0, why) from error
-            return _body(service, answer)
+            else:
+                return _body(service, answer)
         raise silence
 
     def reports(self, key: str) -> list[OrderReport]:

@@ -4,7 +4,6 @@ import io
 import os
 import re
 import subprocess
-import sys
 import tarfile
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,6 +11,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
+from saga_cli.other_checkout import interpreter_of
 from saga_cli.schema import snapshot
 from saga_cli.schema.snapshot import Vocabulary
 from saga_cli.terminal import fail, plain
@@ -64,10 +64,8 @@ def _of_checkout(checkout: Path) -> Vocabulary:
     """As its own code says, in its own interpreter if it has one."""
     if not (checkout / "shared_events" / "__init__.py").is_file():
         fail(f"{plain(str(checkout))} is no checkout: it has no shared_events")
-    own = checkout / ".venv" / "bin" / "python"
-    python = str(own.absolute()) if own.exists() else sys.executable
     environment = {**os.environ, "PYTHONPATH": str(checkout.absolute())}
-    command = [python, "-P", snapshot.__file__]
+    command = [interpreter_of(checkout), "-P", snapshot.__file__]
     ended = subprocess.run(command, env=environment, capture_output=True, check=False)
     if ended.returncode:
         last = ended.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]

@@ -11,7 +11,6 @@ from typer.testing import CliRunner
 
 from chassis.message import Record
 from saga_cli.main import app
-from saga_cli.stack.provision import GIVEN
 from saga_cli.stack.services import Services
 from saga_cli.topology import SERVICES
 from tests.support.waiting import until
@@ -36,9 +35,7 @@ def saga(*words: str, **variables: str) -> Ended:
 
 def servers_of(services: Services) -> dict[str, str]:
     """The variables that say where these services' servers are."""
-    addresses = services.addresses
-    given = (addresses.kafka_bootstrap, addresses.postgres_url, addresses.redis_url)
-    return dict(zip(GIVEN, given, strict=True))
+    return services.addresses.variables
 
 
 def on_servers(services: Services, *words: str, **variables: str) -> Ended:
