@@ -9,10 +9,9 @@ from typing import Annotated, Final
 
 import typer
 
-from bench.command import finish, run, session_of
+from bench.command import OWN, SCENARIOS, USUAL, ScenarioResult, finish, run, session_of
 from bench.compare import PEERS, compare
 from bench.plots import draw
-from bench.registry import OWN, SCENARIOS, USUAL, ScenarioResult
 from bench.session import Bench
 from saga_cli.main import Backlog, Orders, Quick, Rate, Scenarios, Seconds, Sizes
 from saga_cli.terminal import OneLine, console, fail

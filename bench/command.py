@@ -1,23 +1,56 @@
-"""What `saga bench` and `python -m bench` share: scenarios one after the other, and their tables."""
+"""What `saga bench` and `python -m bench` share: the scenarios by name, run one after the other."""
 
 import logging
 import signal
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Protocol
 
 import httpx
 import structlog
 from pydantic_core import to_json
 
-from bench.registry import SCENARIOS, USUAL, ScenarioResult
+from bench.scenarios import scaled, steady, troubled
 from bench.session import QUICK, Bench, BenchOptions
+from bench.tables import Table
 from saga_cli.clients import UNAVAILABLE
 from saga_cli.stack.binaries import MissingProgramError
 from saga_cli.terminal import console, fail, message_of, plain
+
+
+class ScenarioResult(Protocol):
+    def table(self) -> Table: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """`minutes` with the usual options on two cores."""
+
+    run: Callable[[Bench], ScenarioResult]
+    minutes: float
+    is_usual: bool = False
+    is_alone: bool = False
+    """On servers of its own."""
+
+
+SCENARIOS: Final = {
+    "capacity": Scenario(steady.capacity, 2, is_usual=True),
+    "latency": Scenario(steady.latency, 1.5, is_usual=True),
+    "cost": Scenario(steady.cost, 0.5, is_usual=True),
+    "in-flight": Scenario(steady.in_flight, 1),
+    "hot": Scenario(steady.hot, 2.5),
+    "recovery": Scenario(troubled.recovery, 3, is_usual=True),
+    "overload": Scenario(troubled.overload, 2.5, is_usual=True, is_alone=True),
+    "drain": Scenario(troubled.drain, 10, is_alone=True),
+    "curve": Scenario(scaled.curve, 6, is_alone=True),
+    "growth": Scenario(scaled.growth, 30, is_alone=True),
+}
+USUAL: Final = tuple(name for name, scenario in SCENARIOS.items() if scenario.is_usual)
+OWN: Final = frozenset(name for name, scenario in SCENARIOS.items() if scenario.is_alone)
+
 
 Figures = Mapping[str, float | None]
 """`rate`, `seconds`, `orders` and `backlog`; None is what was not asked for."""

@@ -15,8 +15,7 @@ from typing import Any, Final
 import uvloop
 from pydantic_core import from_json, to_json
 
-from bench.orders import carts
-from bench.plan import PLAN, LoadPlan, schedule
+from bench.plan import PLAN, LoadPlan, carts, schedule
 from bench.report import CONFIRMED, CREATED, Observed, ObservedAnswer, Settled, reported
 from chassis.events import topic_of, type_of
 from chassis.kafka import make_consumer, places_of, stop_within

@@ -8,8 +8,8 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
+from bench.command import ScenarioResult
 from bench.compare import PeerComparison
-from bench.registry import ScenarioResult
 from bench.report import percentiles
 from bench.rig import Measured
 from bench.scenarios.scaled import Curve, Growth

@@ -12,8 +12,7 @@ import uvloop
 from pydantic_core import to_json
 
 from bench.meters import Groups, Meters, Usage
-from bench.orders import stock
-from bench.plan import LoadPlan
+from bench.plan import LoadPlan, stock
 from bench.report import REPORT, LoadReport
 from chassis.kafka import KEEP_FOR_EVER, ensure_topics
 from saga_cli.log.reader import TOPICS

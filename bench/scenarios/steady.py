@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from bench.orders import Shape
-from bench.plan import LoadPhase
+from bench.plan import LoadPhase, Shape
 from bench.report import LoadReport
 from bench.rig import FIGURES, Measured
 from bench.session import Bench

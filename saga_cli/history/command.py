@@ -49,7 +49,7 @@ def events(  # noqa: PLR0913 - each is an option
         fail("--follow has no end: leave --until out")
     instants = period(since, until)
     from saga_cli.history import running  # noqa: PLC0415 - slow, see above
-    from saga_cli.history.tailing import Looked, why_unknown  # noqa: PLC0415
+    from saga_cli.history.reading import Looked, why_unknown  # noqa: PLC0415
 
     if why := why_unknown(type_):
         fail(why)

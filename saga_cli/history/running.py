@@ -9,8 +9,7 @@ from rich.text import Text
 
 from saga_cli.clients import in_one_line
 from saga_cli.history import showing
-from saga_cli.history.reading import HistoryLimit, events_of
-from saga_cli.history.tailing import Looked
+from saga_cli.history.reading import HistoryLimit, Looked, events_of
 from saga_cli.log.opened import opened
 from saga_cli.log.reader import LogEvent, print_unread
 from saga_cli.targets import found

@@ -23,7 +23,7 @@ from saga_cli.log.source import LogPartition, Span
 from saga_cli.progress import ReadProgress
 from saga_cli.replay import mark, positions
 from saga_cli.replay.job import NOT_PUBLISHED, Job, PartitionJob, Rebuilt, ReplayError
-from saga_cli.replay.workers import fold_all
+from saga_cli.replay.partition import fold_all
 
 KEPT: Final = ("alembic_version", "idempotency_keys", "operator_actions", "replay_progress")
 """Tables that a rebuild in place leaves alone; `published` and its partitions beside them."""

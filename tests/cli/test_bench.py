@@ -7,8 +7,7 @@ from itertools import islice
 import pytest
 from typer.testing import CliRunner
 
-from bench.orders import WARES, carts
-from bench.plan import PLAN, LoadPhase, LoadPlan, schedule
+from bench.plan import PLAN, WARES, LoadPhase, LoadPlan, carts, schedule
 from bench.report import (
     TICK_S,
     Observed,

@@ -10,9 +10,8 @@ import pytest
 
 from guarantees.services import BY_NAME
 from saga_cli.history import showing
-from saga_cli.history.reading import NOW, HistoryLimit, events_of, homes
+from saga_cli.history.reading import NOW, HistoryLimit, Looked, events_of, homes
 from saga_cli.history.showing import TimelineStep, story
-from saga_cli.history.tailing import Looked
 from saga_cli.log.reader import LogEvent
 from saga_cli.log.source import LogPartition, UnreadableError
 from tests.cli.memory_log import MemoryLog

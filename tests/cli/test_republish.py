@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from chassis.message import OutboxRow
-from saga_cli.republish.missing import PublishedEvents, RetainedEvents, lost
+from saga_cli.republish.services import PublishedEvents, RetainedEvents, lost
 
 TOPIC = "payment.events"
 

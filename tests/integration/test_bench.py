@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bench.orders import REFUSED
+from bench.plan import REFUSED
 from guarantees.services import BY_NAME
 
 pytestmark = pytest.mark.long
