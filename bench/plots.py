@@ -44,22 +44,13 @@ def side_by_side(found: PeerComparison, axes: Axes) -> None:
     axes.minorticks_off()
 
 
-def cost(found: Cost, axes: Axes) -> None:
-    _stacked({"burst": found.measured}, axes)
-
-
-def in_flight(found: InFlight, axes: Axes) -> None:
-    _stacked(found.loads, axes)
-    axes.set_xlabel("orders in flight")
-
-
-def _stacked(found: Mapping[str, Measured], axes: Axes) -> None:
+def _stacked(found: Mapping[str, Measured], axes: Axes, label: str = "") -> None:
     names, floor = list(found), [0.0] * len(found)
     for process in PROCESSES:
         spent = [measured.cpu_us.get(process, 0.0) for measured in found.values()]
         axes.bar(names, spent, bottom=floor, label=process)
         floor = [low + more for low, more in zip(floor, spent, strict=True)]
-    axes.set_ylabel("CPU us an order")
+    axes.set(xlabel=label, ylabel="CPU us an order")
 
 
 def curve(found: Curve, axes: Axes) -> None:
@@ -71,16 +62,16 @@ def curve(found: Curve, axes: Axes) -> None:
     axes.set(xlabel="partitions", ylabel="settled a second", ylim=(0, None))
 
 
-def growth(found: Growth, axes: Axes) -> None:
-    _stacked({f"{grown.orders:,}": grown.measured for grown in found.sizes}, axes)
-    axes.set_xlabel("orders settled before")
-
-
 def overload(found: Overload, axes: Axes) -> None:
     axes.axvspan(
         found.begun_s, found.ended_s, alpha=0.1, label=f"{found.rate:.0f} offered a second"
     )
-    _timeline(found.measured, axes)
+    ticks = found.measured.report.ticks  # by the second, as a quarter of one is too restless
+    seconds = range(int(ticks[-1].at_s) + 1)
+    for name in ("accepted", "refused", "settled"):
+        sums = [sum(getattr(tick, name) for tick in ticks if int(tick.at_s) == s) for s in seconds]
+        axes.plot(seconds, sums, label=name)
+    axes.set(xlabel="s", ylabel="orders a second")
 
 
 def recovery(found: Recovery, axes: Axes) -> None:
@@ -91,23 +82,17 @@ def recovery(found: Recovery, axes: Axes) -> None:
     axes.set(xlabel="seconds after the kill", ylabel="orders not settled")
 
 
-def _timeline(measured: Measured, axes: Axes) -> None:
-    """By the second, as a quarter of one is too restless."""
-    ticks = measured.report.ticks
-    seconds = range(int(ticks[-1].at_s) + 1)
-    for name in ("accepted", "refused", "settled"):
-        sums = [sum(getattr(tick, name) for tick in ticks if int(tick.at_s) == s) for s in seconds]
-        axes.plot(seconds, sums, label=name)
-    axes.set(xlabel="s", ylabel="orders a second")
-
-
 DRAWN: Final[Mapping[type, Callable[[Any, Axes], None]]] = {
     Latencies: latencies,
     PeerComparison: side_by_side,
-    Cost: cost,
-    InFlight: in_flight,
+    Cost: lambda found, axes: _stacked({"burst": found.measured}, axes),
+    InFlight: lambda found, axes: _stacked(found.loads, axes, "orders in flight"),
     Curve: curve,
-    Growth: growth,
+    Growth: lambda found, axes: _stacked(
+        {f"{grown.orders:,}": grown.measured for grown in found.sizes},
+        axes,
+        "orders settled before",
+    ),
     Overload: overload,
     Recovery: recovery,
 }

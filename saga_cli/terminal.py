@@ -156,23 +156,21 @@ class OneLine(TyperGroup):
         words = (args, prog_name, complete_var)
         try:
             code = super().main(*words, False, windows_expand_args, **extra)  # noqa: FBT003
-        except typer.TyperException as error:
+        except (typer.TyperException, typer.Abort, OSError) as error:
             if not standalone_mode:
                 raise
-            if why := error.format_message():  # a command without words prints its help, no error
-                sys.stderr.write(f"saga: {' '.join(why.split())}\n")
-            code = error.exit_code
-        except typer.Abort:
-            if not standalone_mode:
-                raise
-            sys.stderr.write("saga: nothing was done\n")
-            code = 1
-        except OSError as error:
-            if not standalone_mode:
-                raise
-            place = f"{error.filename}: " if error.filename else ""
-            sys.stderr.write(f"saga: {place}{message_of(error)}\n")
-            code = 2
+            code, why = _refusal(error)
+            if why:  # a command without words prints its help, no error
+                sys.stderr.write(f"saga: {why}\n")
         if standalone_mode:
             sys.exit(code or 0)
         return code
+
+
+def _refusal(error: typer.TyperException | typer.Abort | OSError) -> tuple[int, str]:
+    """The exit code, and what is said of it in one line."""
+    if isinstance(error, OSError):
+        return 2, f"{error.filename}: {message_of(error)}" if error.filename else message_of(error)
+    if isinstance(error, typer.Abort):
+        return 1, "nothing was done"
+    return error.exit_code, " ".join(error.format_message().split())

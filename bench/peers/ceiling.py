@@ -6,7 +6,6 @@ no decision, no codec, no consumer. Runs in the product's environment.
 
 import argparse
 import asyncio
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -21,7 +20,7 @@ import asyncpg
 import psutil
 
 from bench.peers.mix import SKUS, MixOrder
-from bench.peers.places import RunServers, cpu_of, made, servers_of
+from bench.peers.places import RunServers, made, servers_of
 from bench.peers.running import Crew, Role, Submit, beside
 from chassis.kafka import make_producer
 from chassis.migrations import migrate
@@ -139,13 +138,9 @@ def _measured(place: RunServers, options: argparse.Namespace, size: int) -> dict
     roles = [Role(name, serving, (place, name, size), loads=True) for name in ROWS]
     with Crew(roles) as crew:
         crew.load(range(first, first + warm_up * len(ROWS)), options.in_flight * len(ROWS))
-        own = {name: process.pid for name, process in crew.processes.items() if process.pid}
-        processes = {**own, **servers_of(place)}
         numbers = range(first + warm_up * len(ROWS), first + (warm_up + batches) * len(ROWS))
-        before, started = cpu_of(processes), time.perf_counter()
-        crew.load(numbers, options.in_flight * len(ROWS))
-        seconds, after = time.perf_counter() - started, cpu_of(processes)
-    cpu = {name: round(after[name] - was, 2) for name, was in before.items()}
+        in_flight = options.in_flight * len(ROWS)
+        _, seconds, cpu = crew.metered(numbers, in_flight, servers_of(place))
     orders = batches * size
     servers = sum(cpu.get(name, 0.0) for name in ("postgres", "kafka"))
     return {

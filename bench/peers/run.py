@@ -10,13 +10,12 @@ import secrets
 import signal
 import statistics
 import sys
-import time
 from types import ModuleType
 from typing import Any, Final
 
 from bench.peers.books import check
 from bench.peers.mix import order_of
-from bench.peers.places import RunServers, cpu_of, made, servers_of
+from bench.peers.places import RunServers, made, servers_of
 from bench.peers.running import CantRunError, Crew, PeerPlan
 
 PEERS: Final = ("dbos", "temporal", "naive", "orchestrator", "ceiling")
@@ -30,11 +29,8 @@ def measured(
     numbers = range(options.warm_up, options.warm_up + options.sagas)
     with plan.around() as servers, Crew(plan.roles) as crew:
         crew.load(range(options.warm_up), options.in_flight)
-        own = {name: process.pid for name, process in crew.processes.items() if process.pid}
-        processes = {**own, **servers, **servers_of(place)}
-        before, started = cpu_of(processes), time.perf_counter()
-        took = crew.load(numbers, options.in_flight)
-        seconds, after = time.perf_counter() - started, cpu_of(processes)
+        watched = {**servers, **servers_of(place)}
+        took, seconds, cpu = crew.metered(numbers, options.in_flight, watched)
     owner = {service: place.url(db) for db, owned in plan.databases.items() for service in owned}
     books = asyncio.run(check(owner, [order_of(n) for n in range(numbers.stop)], numbers))
     hundredths = statistics.quantiles(took, n=100, method="inclusive")
@@ -51,7 +47,7 @@ def measured(
         "p50_ms": round(hundredths[49] * 1000, 1),
         "p99_ms": round(hundredths[98] * 1000, 1),
         "wrong": books.wrong,
-        "cpu_s": {name: round(after[name] - was, 2) for name, was in before.items()},
+        "cpu_s": cpu,
     }
 
 

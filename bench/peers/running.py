@@ -20,6 +20,7 @@ from multiprocessing.context import SpawnProcess
 from typing import Any, Final, Self
 
 from bench.peers.mix import MixOrder, order_of
+from bench.peers.places import cpu_of
 from bench.peers.shop import TABLES
 
 PATIENCE_S: Final = 600  # a whole run of orders on a slow tool
@@ -106,6 +107,17 @@ class Crew:
             share = in_flight // count + (nth < in_flight % count)
             self._pipes[name].send((numbers[nth::count], share))
         return [took for name in self._loaders for took in self._receive(name)]
+
+    def metered(
+        self, numbers: range, in_flight: int, servers: Mapping[str, int]
+    ) -> tuple[list[float], float, dict[str, float]]:
+        """Each one's seconds, the seconds of all, and CPU seconds by process, `servers` included."""
+        own = {name: process.pid for name, process in self.processes.items() if process.pid}
+        processes = {**own, **servers}
+        before, started = cpu_of(processes), time.perf_counter()
+        took = self.load(numbers, in_flight)
+        seconds, after = time.perf_counter() - started, cpu_of(processes)
+        return took, seconds, {name: round(after[name] - was, 2) for name, was in before.items()}
 
     def _receive(self, name: str) -> Any:
         """The next word of a process. Raises RuntimeError when one of them has ended."""

@@ -1,11 +1,12 @@
 """A service's live rows at one instant, read only."""
 
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from itertools import chain
-from typing import Any, Final, Protocol
+from typing import Any, Final
 from uuid import UUID
 
 from pydantic import ValidationError
@@ -36,41 +37,60 @@ class LiveRow:
     columns: tuple[Any, ...] = ()
 
 
-class Live(Protocol):
-    """`shared` are all rows that orders share, as items of the domain.
+@dataclass(slots=True)
+class Live(ABC):
+    """`pending` are the rows of the outbox, `shared` all rows that orders share, as items of the domain.
 
-    `remembers` is from when on the inbox is complete; None if it is empty.
+    `remembers` is from when on the inbox is complete; None if it is empty. `effects` are ids of effects
+    and timers, by order.
     """
 
     pending: list[OutboxRow]
-    shared: Mapping[str, Any]
-    remembers: datetime | None
-    effects: Mapping[str, frozenset[str]]
-    """Ids of effects and timers, by order."""
+    shared: Mapping[str, Any] = field(default_factory=dict)
+    remembers: datetime | None = None
+    effects: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
+    @abstractmethod
     async def rows(self, keys: Collection[str]) -> dict[str, LiveRow]:
         """Those of the orders that have one."""
 
+    @abstractmethod
     async def other_than(self, compared: Collection[str]) -> list[tuple[str, LiveRow]]:
         """Rows of orders that were not compared."""
 
+    @abstractmethod
     async def missing_causes(self, causes: Mapping[str, Envelope]) -> set[str]:
         """Which ids of messages the inbox lacks; each comes with an event that it led to."""
 
+    @abstractmethod
+    def state_of(self, row: LiveRow) -> Any:
+        """Raises KeyError or ValidationError for what is no state of this release."""
+
+    def columns_of(self, state: Any) -> tuple[Any, ...]:
+        del state
+        return ()
+
     def differs(self, row: LiveRow, rebuilt: VersionedState) -> tuple[str, str] | None:
-        """Where the live row and the rebuilt one are apart, if they are."""
+        """Where the live row and the rebuilt one are apart, if they are, as this release reads them."""
+        try:
+            state = self.state_of(row)
+        except (KeyError, ValidationError):
+            state = None
+        kind, columns = type(rebuilt.state), self.columns_of(rebuilt.state)
+        same = type(state) is kind and state == rebuilt.state
+        if same and row.columns == columns:
+            return None
+        stored = {"status": row.status, **from_json(row.detail), "columns": row.columns}
+        added_up = from_json(adapter_of(kind).dump_json(rebuilt.state))
+        return apart(stored, {"status": kind.__name__, **added_up, "columns": columns})
 
 
-@dataclass(slots=True)
-class InPostgres:
+@dataclass(slots=True, kw_only=True)
+class InPostgres(Live):
     """All in one transaction, whose snapshot is of its first query."""
 
     connection: Any
     table: StateTable
-    pending: list[OutboxRow]
-    shared: Mapping[str, Any]
-    remembers: datetime | None
-    effects: Mapping[str, frozenset[str]]
 
     async def rows(self, keys: Collection[str]) -> dict[str, LiveRow]:
         query = f"{self._select} WHERE order_id = ANY($1::text[])"
@@ -92,12 +112,11 @@ class InPostgres:
         present = {row[0] for row in await self.connection.fetch(query, asked)}
         return {id_ for id_, entries in either.items() if not entries & present}
 
-    def differs(self, row: LiveRow, rebuilt: VersionedState) -> tuple[str, str] | None:
-        try:
-            state = self.table.state_of(row.status, str(row.detail))
-        except (KeyError, ValidationError):
-            state = None
-        return states_apart(row, state, rebuilt, self.table.columns_of(rebuilt.state))
+    def state_of(self, row: LiveRow) -> Any:
+        return self.table.state_of(row.status, str(row.detail))
+
+    def columns_of(self, state: Any) -> tuple[Any, ...]:
+        return self.table.columns_of(state)
 
     @property
     def _select(self) -> str:
@@ -118,7 +137,7 @@ async def in_postgres(service: str, url: str) -> AsyncIterator[InPostgres]:
         shared = await _shared(connection, shared_table) if shared_table else {}
         remembers = await connection.fetchval("SELECT min(seen_at) FROM inbox")
         effects = {key: frozenset(ids) for key, ids in await connection.fetch(EFFECTS)}
-        yield InPostgres(connection, table, pending, shared, remembers, effects)
+        yield InPostgres(pending, shared, remembers, effects, connection=connection, table=table)
 
 
 async def _shared(connection: Any, table: SharedTable) -> dict[str, Any]:
@@ -132,19 +151,6 @@ async def _shared(connection: Any, table: SharedTable) -> dict[str, Any]:
 
 def _row(row: Any) -> LiveRow:
     return LiveRow(row[1], row[2], row[3], tuple(row)[4:])
-
-
-def states_apart(
-    row: LiveRow, state: Any, rebuilt: VersionedState, columns: tuple[Any, ...] = ()
-) -> tuple[str, str] | None:
-    """States are held against each other as this release reads them."""
-    same = type(state) is type(rebuilt.state) and state == rebuilt.state
-    if same and row.columns == columns:
-        return None
-    kind = type(rebuilt.state)
-    stored = {"status": row.status, **from_json(row.detail), "columns": row.columns}
-    added_up = from_json(adapter_of(kind).dump_json(rebuilt.state))
-    return apart(stored, {"status": kind.__name__, **added_up, "columns": columns})
 
 
 def shared_apart(live: Any, rebuilt: Any) -> tuple[str, str]:

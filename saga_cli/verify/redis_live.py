@@ -13,11 +13,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
 
-from pydantic import ValidationError
 from redis.asyncio import Redis
 
 from chassis.events import Envelope, topic_of
-from chassis.message import OutboxRow, VersionedState
 from chassis.redis import keys
 from chassis.replay import Folded, fold
 from chassis.service import Service
@@ -25,7 +23,7 @@ from loyalty_svc.domain import Customer
 from loyalty_svc.store import KEYS, LAYOUT
 from saga_cli.log.source import LogPartition, Source, Span
 from saga_cli.progress import ReadProgress, no_progress
-from saga_cli.verify.live import LiveRow, chunks, shared_apart, states_apart
+from saga_cli.verify.live import Live, LiveRow, chunks, shared_apart
 from saga_cli.verify.results import (
     Ends,
     ServiceResult,
@@ -53,16 +51,12 @@ return {redis.call('TIME'), found, redis.call('XRANGE', KEYS[1], '-', '+', 'COUN
 """
 
 
-@dataclass(slots=True)
-class InRedis:
+@dataclass(slots=True, kw_only=True)
+class InRedis(Live):
     """All orders' hashes as they were met, and of the outbox after that what they hold."""
 
     stored: Mapping[str, LiveRow]
     marks: Mapping[str, frozenset[str]]
-    pending: list[OutboxRow]
-    shared: Mapping[str, Any] = field(default_factory=dict)
-    remembers: datetime | None = ALWAYS
-    effects: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     async def rows(self, keys: Collection[str]) -> dict[str, LiveRow]:
         return {key: self.stored[key] for key in keys if key in self.stored}
@@ -73,12 +67,8 @@ class InRedis:
     async def missing_causes(self, causes: Mapping[str, Envelope]) -> set[str]:
         return {id_ for id_, e in causes.items() if id_ not in self.marks.get(e.subject, ())}
 
-    def differs(self, row: LiveRow, rebuilt: VersionedState) -> tuple[str, str] | None:
-        try:
-            state = LAYOUT.own.state_of(row.status, row.detail)
-        except (KeyError, ValidationError):
-            state = None
-        return states_apart(row, state, rebuilt)
+    def state_of(self, row: LiveRow) -> Any:
+        return LAYOUT.own.state_of(row.status, row.detail)
 
 
 @asynccontextmanager
@@ -102,7 +92,7 @@ async def in_redis(url: str) -> AsyncIterator[InRedis]:
             for envelope in pending_events(TOPIC, [row])
             if envelope.subject in stored and envelope.sequence <= stored[envelope.subject].version
         ]
-        yield InRedis(stored, marks, held)
+        yield InRedis(held, remembers=ALWAYS, stored=stored, marks=marks)
 
 
 @dataclass(frozen=True, slots=True)

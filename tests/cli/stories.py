@@ -113,7 +113,8 @@ class ServiceStory:
                 stored[key] = LiveRow(row.version, kind.__name__, detail, columns)
         shared, since = dict(self.decider.shared), datetime.min.replace(tzinfo=UTC)
         waiting = list(pending)
-        return StubSnapshot(None, self.table, waiting, shared, since, {}, stored, set(self.inbox))
+        inbox, table = set(self.inbox), self.table
+        return StubSnapshot(waiting, shared, since, {}, stored, inbox, connection=None, table=table)
 
 
 @asynccontextmanager
