@@ -16,6 +16,7 @@ from sqlalchemy import Text
 
 from chassis.tables import METADATA
 from saga_cli.topology import SERVICES
+from tests.architecture.test_tidy import SOURCES
 from tests.support.syntax import tree_of
 
 ROOT: Final = Path(__file__).parents[2]
@@ -79,17 +80,12 @@ def by_locale(sql: str) -> list[str]:
 
 
 def test_no_statement_leaves_it_to_a_locale() -> None:
+    packages = ("chassis", "saga_cli", "bench", "chaos", *(spec.module for spec in SERVICES))
     found = [
-        f"{path.relative_to(ROOT)}:{line}: {term}"
-        for package in (
-            "chassis",
-            "saga_cli",
-            "bench",
-            "chaos",
-            *(spec.module for spec in SERVICES),
-        )
-        for path in sorted((ROOT / package).rglob("*.py"))
-        for line, sql in statements(path)
+        f"{name}:{line}: {term}"
+        for name in SOURCES
+        if name.startswith(tuple(f"{package}/" for package in packages))
+        for line, sql in statements(ROOT / name)
         for term in by_locale(sql)
     ]
     assert found == []
