@@ -51,7 +51,7 @@ def _written(name: str) -> ReadProgress:
     def report(read: int, more: int) -> None:
         nonlocal done, total, written_at
         done, total = done + read, total + more
-        if time.monotonic() - written_at > LINE_EVERY_S:
+        if done < total and time.monotonic() - written_at > LINE_EVERY_S:
             written_at = time.monotonic()
             sys.stderr.write(f"{name}: {done} of {total} records\n")
 

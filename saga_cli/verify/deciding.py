@@ -8,11 +8,12 @@ to other events, the decision is moved past those that were made close by.
 
 import asyncio
 import time
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import groupby, zip_longest
+from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 from chassis.decision import Refusal
@@ -85,6 +86,14 @@ class RecordedDecision(NamedTuple):
     def cause(self) -> str:
         return self.events[0].causation_id
 
+    @property
+    def subject(self) -> str:
+        return self.events[0].subject
+
+    @property
+    def bodies(self) -> tuple[Any, ...]:
+        return tuple(envelope.event for envelope in self.events)
+
 
 class ConsumedEvent(NamedTuple):
     envelope: Envelope
@@ -108,12 +117,16 @@ class Mismatch(NamedTuple):
 
 
 class Touch(NamedTuple):
-    """An event of an order, which is in some state, that changes what orders share."""
+    """An event of an order, which is in some state, that changes a row that orders share to `value`."""
 
     step: int
     subject: str
     own: Any
     event: Any
+    value: Any
+
+
+STEP: Final = attrgetter("step")
 
 
 async def decide_again(
@@ -155,7 +168,7 @@ async def decide_again(
 class PartitionReview:
     """The orders of one partition, or of all, with the events that their decisions followed.
 
-    By row that orders share: `touches` in the order of the steps, and `values` after each of them.
+    By row that orders share: `touches` in the order of the steps.
     """
 
     service: Service
@@ -165,7 +178,6 @@ class PartitionReview:
     folded: Folded = field(default_factory=Folded)
     decisions: Sequence[RecordedDecision] = ()
     touches: dict[str, list[Touch]] = field(default_factory=dict)
-    values: dict[str, list[Any]] = field(default_factory=dict)
     mismatches: list[Mismatch] = field(default_factory=list)
     acted_on: set[str] = field(default_factory=set)
 
@@ -177,15 +189,14 @@ class PartitionReview:
             for envelope in decision.events:
                 own = self._own(envelope.subject)
                 fold(self.service, [envelope], self.folded, self._left_out)
-                for ref in self.service.shared_keys(own, envelope.event):
-                    if ref not in self.folded.shared:
-                        continue  # what would have made it was left out
-                    touch = Touch(step, envelope.subject, own, envelope.event)
+                shared = self._shared(own, envelope.event, self.folded.shared)
+                for ref, value in shared.items():  # without what was left out
+                    touch = Touch(step, envelope.subject, own, envelope.event, value)
                     self.touches.setdefault(ref, []).append(touch)
-                    self.values.setdefault(ref, []).append(self.folded.shared[ref])
         for mismatch in self.mismatches:
+            own, message, made = mismatch.own, mismatch.message, mismatch.decision
             if any(
-                self._decided_with(mismatch, rows).events == _recorded_events(mismatch)
+                self._decided_now(own, rows, message, made.at).events == made.bodies
                 for rows in self._moved(mismatch)
             ):
                 self.found.shared += 1
@@ -220,22 +231,22 @@ class PartitionReview:
             self.found.external += 1
             return
         self.found.decisions += 1
-        own, message = self._own(decision.events[0].subject), consumed.envelope
+        own, message = self._own(decision.subject), consumed.envelope
         current = self._decided_now(own, self.folded.shared, message, decision.at)
-        mismatch = Mismatch(step, decision, own, self._rows(own, message.event), message, current)
-        if current.events != _recorded_events(mismatch):
-            self.mismatches.append(mismatch)
+        if current.events != decision.bodies:
+            shared = self._shared(own, message.event, self.folded.shared)
+            self.mismatches.append(Mismatch(step, decision, own, shared, message, current))
 
     def _moved(self, mismatch: Mismatch) -> Iterator[Mapping[str, Any]]:
         """What the decision would have met before and after others that were made close by."""
         refs = sorted(self.service.shared_keys(mismatch.own, mismatch.message.event))
         for step in reversed(self._steps(refs, mismatch, earlier=True)):
-            places = {r: bisect_left(self.touches.get(r, ()), step, key=_step) for r in refs}
-            yield {r: self.values[r][nth - 1] for r, nth in places.items() if nth}
+            places = {r: bisect_left(self.touches.get(r, ()), step, key=STEP) for r in refs}
+            yield {r: self.touches[r][nth - 1].value for r, nth in places.items() if nth}
         rows = dict(mismatch.shared)
         for step in self._steps(refs, mismatch, earlier=False):
             for touch in {id(t.event): t for r in refs for t in self._at(r, step)}.values():
-                if touch.subject != mismatch.decision.events[0].subject:
+                if touch.subject != mismatch.decision.subject:
                     state = self.service.evolve(
                         self.service.with_shared(touch.own, rows), touch.event
                     )
@@ -245,34 +256,28 @@ class PartitionReview:
     def _steps(self, refs: Iterable[str], mismatch: Mismatch, *, earlier: bool) -> list[int]:
         some: set[int] = set()
         for touches in (self.touches.get(ref, []) for ref in refs):
-            here = bisect_left(touches, mismatch.step, key=_step)
+            here = bisect_left(touches, mismatch.step, key=STEP)
             near = touches[max(0, here - MOVES) : here] if earlier else touches[here : here + MOVES]
             some |= {touch.step for touch in near}
         return [
             n for n in sorted(some) if abs(self.decisions[n].when - mismatch.decision.when) <= NEAR
         ]
 
-    def _at(self, ref: str, step: int) -> Iterator[Touch]:
+    def _at(self, ref: str, step: int) -> list[Touch]:
         touches = self.touches.get(ref, [])
-        for touch in touches[bisect_left(touches, step, key=_step) :]:
-            if touch.step != step:
-                return
-            yield touch
+        start, end = (find(touches, step, key=STEP) for find in (bisect_left, bisect_right))
+        return touches[start:end]
 
-    def _decided_with(self, mismatch: Mismatch, rows: Mapping[str, Any]) -> CurrentDecision:
-        return self._decided_now(mismatch.own, rows, mismatch.message, mismatch.decision.at)
-
-    def _rows(self, own: Any, message: Any) -> dict[str, Any]:
-        shared_keys = self.service.shared_keys(own, message)
-        return {ref: self.folded.shared[ref] for ref in shared_keys if ref in self.folded.shared}
+    def _shared(self, own: Any, message: Any, rows: Mapping[str, Any]) -> dict[str, Any]:
+        """Of these rows those that a state and a message name."""
+        return {ref: rows[ref] for ref in self.service.shared_keys(own, message) if ref in rows}
 
     def _decided_now(
         self, own: Any, rows: Mapping[str, Any], message: Envelope, at: datetime
     ) -> CurrentDecision:
         """As the chassis asks; a rule that fails is an answer too: the message would be parked."""
         try:
-            shared_keys = self.service.shared_keys(own, message.event)
-            shared = {ref: rows[ref] for ref in shared_keys if ref in rows}
+            shared = self._shared(own, message.event, rows)
             answer = self.service.decide(self.service.with_shared(own, shared), message.event, at)
         except Exception as error:  # noqa: BLE001 - see above
             return CurrentDecision((), f"{type(error).__name__}: {error}")
@@ -282,14 +287,6 @@ class PartitionReview:
 
     def _own(self, key: str) -> Any:
         return self.folded.own.get(key, VersionedState(self.service.initial, 0)).state
-
-
-def _recorded_events(mismatch: Mismatch) -> tuple[Any, ...]:
-    return tuple(envelope.event for envelope in mismatch.decision.events)
-
-
-def _step(touch: Touch) -> int:
-    return touch.step
 
 
 def _partition_groups(service: Service, own: Ends, near: Ends) -> Sequence[int | None]:
@@ -355,8 +352,8 @@ def _recorded(events: Iterable[Envelope]) -> list[RecordedDecision]:
 
 
 def _differences(service: str, mismatch: Mismatch) -> Iterator[Difference]:
-    key = mismatch.decision.events[0].subject
-    for old, new in zip_longest(_recorded_events(mismatch), mismatch.current.events):
+    key = mismatch.decision.subject
+    for old, new in zip_longest(mismatch.decision.bodies, mismatch.current.events):
         if old != new:
             was, now = apart(_fields(old), _fields(new))
             about = _named(new if old is None else old)

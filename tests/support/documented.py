@@ -22,8 +22,25 @@ PROGRAMS: Final = frozenset(
         "psql",
         "sh",
         ".venv/bin/saga",
+        ".venv/bin/pytest",
+        ".venv/bin/python",
+        "alembic",
+        "apt-get",
+        "bash",
+        "git",
+        "helm",
+        "kafka-topics.sh",
+        "kcat",
+        "kubectl",
+        "node",
+        "npm",
+        "pip",
+        "pytest",
+        "ruff",
+        "uvx",
     ]
 )
+"""A command of one that no test knows how to check is refused, wherever it stands."""
 _FENCE: Final = re.compile(r"^[ ]*```(\w*)\n(.*?)^[ ]*```$", re.MULTILINE | re.DOTALL)
 _INLINE: Final = re.compile(r"`([^`\n]+(?:\n[^`\n]+)?)`")
 
