@@ -8,9 +8,10 @@ from typing import Any, Final
 from chassis import clock
 from chassis.errors import UnusableStoreError
 from chassis.postgres import LOCK, LOCK_CLASS, PostgresStore
+from chassis.redis import LEASE_MS, RedisStore
 from chassis.service import Service
 from chassis.store import Store
-from guarantees.declared import tables_of
+from guarantees.declared import layout_of, tables_of
 from saga_cli.targets import Targets
 from saga_cli.topology import BY_NAME
 
@@ -40,11 +41,8 @@ async def opened(places: Targets, service: Service) -> AsyncIterator[Store]:
 
 
 async def _in_redis(service: Service, url: str, bootstrap: str) -> Store:
-    from chassis.redis import RedisStore  # noqa: PLC0415 - only paid for where wanted
-    from loyalty_svc.store import LAYOUT  # noqa: PLC0415
-
-    store = await RedisStore.connect(service, LAYOUT, url, bootstrap)
-    epoch: Any = await store.redis.get(LAYOUT.keys.epoch)
+    store = await RedisStore.connect(service, layout_of(service.name), url, bootstrap)
+    epoch: Any = await store.redis.get(store.keys.epoch)
     if epoch is None:
         await store.close()
         raise UnusableStoreError(f"the Redis of {service.name} has lost its data, or never had any")
@@ -73,15 +71,8 @@ async def _depose(store: Store) -> None:
     if isinstance(store, PostgresStore):
         async with store.reading() as connection:
             await connection.fetch(DEPOSE, LOCK_CLASS, LOCK)
-    else:
-        await _depose_in_redis(store)
-
-
-async def _depose_in_redis(store: Store) -> None:
-    from chassis.redis import LEASE_MS, RedisStore  # noqa: PLC0415 - only paid for where wanted
-
-    assert isinstance(store, RedisStore), "a store of another kind has a way of its own"
-    await store.redis.set(store.keys.relay, store.token, px=LEASE_MS)
+    elif isinstance(store, RedisStore):
+        await store.redis.set(store.keys.relay, store.token, px=LEASE_MS)
 
 
 async def _renew(store: Store) -> None:

@@ -26,6 +26,7 @@ from saga_cli.targets import Targets
 from saga_cli.terminal import message_of
 from saga_cli.topology import BY_NAME
 from saga_cli.verify.live import Live, in_postgres
+from saga_cli.verify.redis_live import in_redis
 
 Key: TypeAlias = tuple[str, str]
 """Topic and key."""
@@ -248,8 +249,6 @@ async def _holds(places: Targets, service: Service, kept: RetainedEvents) -> dic
     if BY_NAME[service.name].has_database:
         async with in_postgres(service.name, url) as live:
             return await _numbers(live, service.name, topic, kept)
-    from saga_cli.verify.redis_live import in_redis  # noqa: PLC0415 - it needs the service
-
     async with in_redis(url) as held:
         return await _numbers(held, service.name, topic, kept)
 
