@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import psutil
 from redis import Redis
@@ -61,7 +61,9 @@ class Filler:
 
     async def _grow(self, orders: int) -> None:
         for service, tables in TABLES.items():
-            async with database(admin_url(self.addresses, service)) as connection:
+            parts = urlsplit(self.addresses.postgres_url)
+            url = parts._replace(path=f"/{BY_NAME[service].database}").geturl()
+            async with database(url) as connection:
                 template = await _templates(connection, tables)
                 wanted = orders // template
                 for table in tables:
@@ -129,8 +131,3 @@ def _value(table: str, name: str, kind: str) -> str:
             return "key || '-' || copy"
         case _:
             return name
-
-
-def admin_url(addresses: Addresses, service: str) -> str:
-    parts = urlsplit(addresses.postgres_url)
-    return urlunsplit(parts._replace(path=f"/{BY_NAME[service].database}"))

@@ -84,7 +84,9 @@ class Demo:
             self._show(scene, order, logged)
         self._repeat()
         asyncio.run(self._mixed())
-        placed_at_once = self._burst()
+        url = self.services.url("order")
+        placed_at_once = asyncio.run(burst.place(url, a_checkout(), BURST, connections=100))
+        self.acknowledged += placed_at_once
         report = asyncio.run(settled(self.services.addresses, self.acknowledged, SETTLE_S))
         self._print(placed_at_once)
         self._rebuild(report)
@@ -174,13 +176,6 @@ class Demo:
         self.console.print(f"  {MIXED} mixed checkouts at once: {counts} in {took:.1f} s")
         if counts != {"CONFIRMED": MIXED // 5, "CANCELLED": MIXED - MIXED // 5}:
             self.failures.append(f"mixed checkouts ended as {counts}")
-
-    def _burst(self) -> list[str]:
-        """A thousand good orders at once."""
-        url = self.services.url("order")
-        placed = asyncio.run(burst.place(url, a_checkout(), BURST, connections=100))
-        self.acknowledged += placed
-        return placed
 
     def _print(self, placed: list[str]) -> None:
         found = asyncio.run(burst.measure(self.services.addresses, placed))

@@ -96,7 +96,7 @@ class Latencies:
         rows = [
             (
                 load,
-                offered_per_s(m.report),
+                m.report.offered / m.report.seconds,
                 m.report.http.p50_ms,
                 m.report.http.p99_ms,
                 m.report.end_to_end.p50_ms,
@@ -109,10 +109,6 @@ class Latencies:
         ]
         http, settled = ("HTTP p50 ms", "p99"), ("settled p50 ms", "p99", "p99.9", "max")
         return Table("Latency", ("load", "orders/s", *http, *settled, "generator"), rows)
-
-
-def offered_per_s(report: LoadReport) -> float:
-    return report.offered / report.seconds
 
 
 def latency(bench: Bench) -> Latencies:
@@ -148,14 +144,9 @@ def in_flight(bench: Bench) -> InFlight:
     found = {}
     for depth in bench.options.in_flight:
         bench.print_line(f"closed loop, {depth} orders in flight")
-        orders = orders_at(depth, bench.options.orders)
+        orders = max(min(bench.options.orders, depth * 60), 2 * depth)  # a shallow loop ends soon
         found[str(depth)] = bench.rig.load(orders=orders, in_flight=depth)
     return InFlight(found)
-
-
-def orders_at(depth: int, most: int) -> int:
-    """Enough for a figure, and few enough that a shallow loop ends soon."""
-    return max(min(most, depth * 60), 2 * depth)
 
 
 @dataclass(frozen=True, slots=True)

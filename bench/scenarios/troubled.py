@@ -117,34 +117,28 @@ class Overload:
     measured: Measured
 
     def table(self) -> Table:
-        report = self.measured.report
+        report, held = self.measured.report, self.measured.usage.memory_mb
+        in_time: float | str = "none refused"
+        if report.refused:
+            in_time = 100 * report.refused_with_retry_after / report.refused
         rows = [
             ("offered/s", self.rate),
             ("settled/s meanwhile", self.goodput_per_s),
             ("refused of all, %", 100 * report.refused / max(report.sent, 1)),
-            ("refused with Retry-After, %", _percent(report.refused_with_retry_after, report)),
+            ("refused with Retry-After, %", in_time),
             ("other answers", _others(report)),
             ("accepted and lost", report.unsettled),
             ("backlog at most", max(tick.backlog for tick in report.ticks)),
             ("recovered after s", or_never(self.recovered_s)),
-            ("memory of the services at most MB", _services_mb(self.measured)),
+            ("memory of the services at most MB", sum(held[s.name] for s in SERVICES)),
         ]
         return Table(f"Overload: {TIMES} times the capacity", ("what", "found"), rows)
-
-
-def _percent(count: int, report: LoadReport) -> float | str:
-    return 100 * count / report.refused if report.refused else "none refused"
 
 
 def _others(report: LoadReport) -> str:
     """By status; 0 where the connection was lost."""
     known = {str(status) for status in (CREATED, *REFUSED)}
     return ", ".join(f"{n} of {s}" for s, n in report.answers.items() if s not in known) or "none"
-
-
-def _services_mb(measured: Measured) -> float:
-    held = measured.usage.memory_mb
-    return sum(held[spec.name] for spec in SERVICES)
 
 
 def overload(bench: Bench) -> Overload:

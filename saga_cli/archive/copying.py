@@ -60,7 +60,8 @@ class Copier:
         lot: list[LogRecord] = []
         async for batch in self.source.read(place, span):
             for kept in batch:
-                if lot and (self._is_full(lot, size) or day_of(kept) != day_of(lot[-1])):
+                is_full = len(lot) >= self.limit or size >= BYTES
+                if lot and (is_full or day_of(kept) != day_of(lot[-1])):
                     self._write(place, Span(start, kept.record.offset), lot)
                     start, lot, size = kept.record.offset, [], 0
                     if self.stopping.is_set():
@@ -69,9 +70,6 @@ class Copier:
                 size += len(kept.record.value or b"")
         if lot:
             self._write(place, Span(start, span.end), lot)
-
-    def _is_full(self, lot: list[LogRecord], size: int) -> bool:
-        return len(lot) >= self.limit or size >= BYTES
 
     def _write(self, place: LogPartition, span: Span, lot: list[LogRecord]) -> None:
         self.archive.write(place, span, lot)

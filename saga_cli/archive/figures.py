@@ -114,11 +114,8 @@ def figures(archive: Archive) -> Figures:
 def _rows(database: duckdb.DuckDBPyConnection, query: str) -> list[dict[str, Any]]:
     result = database.execute(query, {"steps": list(STEPS)} if "$steps" in query else None)
     names = [column[0] for column in result.description]
-    return [dict(zip(names, map(_rounded, row), strict=True)) for row in result.fetchall()]
-
-
-def _rounded(value: Any) -> Any:
-    return round(value, 3) if isinstance(value, float) else value
+    rows = ((round(v, 3) if isinstance(v, float) else v for v in row) for row in result.fetchall())
+    return [dict(zip(names, row, strict=True)) for row in rows]
 
 
 def _table(title: str, rows: list[dict[str, Any]]) -> Table:

@@ -117,9 +117,8 @@ def unreadable(reader: Schema, writer: Schema, path: str = "") -> Iterator[str]:
         if all(any(unreadable(option, writer, path)) for option in options):
             yield f"{_at(path)} may be {_kind(writer)}, which is none of what is read"
         return
-    if reader.get("type", writer.get("type")) != writer.get("type") and not _is_wider(
-        reader, writer
-    ):
+    kinds = reader.get("type", writer.get("type")), writer.get("type")
+    if kinds[0] != kinds[1] and kinds != ("number", "integer"):
         yield f"{_at(path)} is {_kind(writer)} where {_kind(reader)} is read"
         return
     yield from _limits(reader, writer, path)
@@ -135,10 +134,6 @@ def _kind(schema: Schema) -> str:
     return (
         "one of " + ", ".join(map(repr, values)) if values else str(schema.get("type", "anything"))
     )
-
-
-def _is_wider(reader: Schema, writer: Schema) -> bool:
-    return (reader.get("type"), writer.get("type")) == ("number", "integer")
 
 
 def _values(schema: Schema) -> list[Any]:
