@@ -10,6 +10,7 @@ GUARDS: Final = "tests/integration/test_guards.py::test_"
 TRANSACTIONS: Final = "tests/integration/test_transactions.py::test_"
 OWED: Final = "tests/integration/test_owed.py::test_"
 REFUSED: Final = "tests/integration/test_refused_rows.py::test_"
+ROLLING: Final = "tests/integration/test_rolling_deploy.py::test_"
 KEEPING: Final = "tests/integration/test_retention.py::test_"
 
 POSTGRES_EDITS: Final = (
@@ -205,6 +206,13 @@ POSTGRES_EDITS: Final = (
         "due_at <= now() AND kind = ANY($1::text[])",
         "due_at <= now() AND $1::text[] IS NOT NULL",
         (f"{OWED}only_the_kinds_asked_for_are_leased",),
+    ),
+    Edit(
+        "attempt-forgotten",
+        "chassis/postgres/sql.py",
+        "coalesce(attempt, substring(id FROM ':([0-9]{1,4})$')::smallint, 1)",
+        "coalesce(attempt, 1)",
+        (f"{ROLLING}the_attempt_of_an_effect_that_the_release_before_has_stored_is_in_its_id",),
     ),
     Edit(
         "owed-again",
