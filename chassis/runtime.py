@@ -106,7 +106,10 @@ def assemble(
     operations: Inspection,
     provider: Provider | None = None,
 ) -> Node:
+    """Raises ValueError where the provider runs an effect of a name that the service does not store."""
     kinds = frozenset(provider.runners) if provider else frozenset[str]()
+    if unknown := kinds - service.effects.keys():
+        raise ValueError(f"{service.name} stores no effects as {', '.join(sorted(unknown))}")
     core = core_of(service, store, kinds, settings.fast_paths)
     relay = Relay(core.outbox, settings.kafka_bootstrap, service.name, core.bus)
     wake = (relay.wake,)
@@ -126,10 +129,7 @@ def assemble(
             local=core.effects,
         )
     if service.timers:
-        timers, circuit = (
-            dict.fromkeys(service.timers, itself),
-            Circuit(service.name, "timers"),
-        )
+        timers, circuit = dict.fromkeys(service.timers, itself), Circuit(service.name, "timers")
         workers["timers"] = EffectWorker(
             service, core.handler, store, timers, circuit, concurrency=200, woken_by=wake
         )

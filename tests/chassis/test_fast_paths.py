@@ -140,6 +140,13 @@ def test_a_process_has_those_of_its_setting(store: Recorded, on: frozenset[FastP
     assert node.consumer.handler is node.commands.handler is node.core.handler
 
 
+def test_a_provider_of_effects_that_the_service_does_not_store_is_refused(store: Recorded) -> None:
+    settings = ServiceSettings(kafka_bootstrap="127.0.0.1:1")
+    provider = Provider("carrier", {"Booking": itself})
+    with pytest.raises(ValueError, match="shipping stores no effects as Booking"):
+        assemble(SERVICE, settings, store, MemoryInspection(store), provider)
+
+
 async def test_each_layer_lies_over_the_store_and_hears_of_commits(store: Recorded) -> None:
     core = core_of(SERVICE, store, KINDS)
     assert isinstance(cache := core.handler.units, StateCache)
