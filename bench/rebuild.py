@@ -25,8 +25,8 @@ from shared_events.codec import decode
 from shared_events.inventory import StockReceived, StockReserved
 from simulation import machine
 from simulation.plan import Plan
+from simulation.system import SimulatedSystem
 from simulation.verdict import records
-from simulation.world import World
 from tests.support.records import a_record
 
 PARTITIONS: Final = 12
@@ -56,12 +56,12 @@ class Template:
 def templates_of(names: Iterable[str]) -> dict[str, list[Template]]:
     found: dict[str, list[Template]] = {name: [] for name in names}
     for plan in TEMPLATES:
-        with World(plan) as world:
-            machine.silence(world.bugs)
-            world.run()
+        with SimulatedSystem(plan) as system:
+            machine.silence(system.bugs)
+            system.run()
             for name, made in found.items():
                 stories: dict[bytes, list[Any]] = {}
-                for record in records(world, topic_of(name)):
+                for record in records(system, topic_of(name)):
                     if len(record.key) == ORDER_ID:
                         stories.setdefault(record.key, []).append(record)
                 made += [

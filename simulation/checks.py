@@ -126,7 +126,9 @@ class Watch:
             if level.received != self.received.get(sku, 0):
                 self.broken("G6", f"{sku} has {level.received}, received {self.received.get(sku)}")
 
-    def owes(self, service: Service, key: str, state: Any, kept: Iterable[PendingEffect]) -> None:
+    def outstanding(
+        self, service: Service, key: str, state: Any, kept: Iterable[PendingEffect]
+    ) -> None:
         """What an order's state waits for, against the effects and timers that are kept for it."""
         outstanding_effects = {
             effect_of(service, key, what, "").id

@@ -50,7 +50,7 @@ class Row(NamedTuple):
     state: Any
 
 
-class Line(NamedTuple):
+class OutboxEntry(NamedTuple):
     """A row of the outbox and when it was written."""
 
     row: OutboxRow
@@ -65,13 +65,13 @@ class Tables:
     own: dict[str, Row] = field(default_factory=dict)
     shared: dict[str, Any] = field(default_factory=dict)
     inbox: dict[UUID, datetime] = field(default_factory=dict)
-    outbox: dict[int, Line] = field(default_factory=dict)
+    outbox: dict[int, OutboxEntry] = field(default_factory=dict)
     effects: dict[str, PendingEffect] = field(default_factory=dict)
     parked: dict[Origin, DeadLetter] = field(default_factory=dict)
     answers: dict[tuple[str, str], StoredAnswer] = field(default_factory=dict)
     actions: dict[int, tuple[datetime, OperatorAction]] = field(default_factory=dict)
     journal: dict[int, JournalRow] = field(default_factory=dict)
-    published: dict[int, Line] = field(default_factory=dict)
+    published: dict[int, OutboxEntry] = field(default_factory=dict)
 
 
 TABLES: Final = tuple(table.name for table in fields(Tables))
@@ -148,8 +148,8 @@ class Database(Tables):
         self._flush(transaction)
         transaction.end()
         if transaction.has_written:
-            for told in self.on_commit:
-                told(transaction)
+            for notify in self.on_commit:
+                notify(transaction)
 
     def _flush(self, transaction: "Transaction") -> None:
         if not transaction.is_lazy:

@@ -14,7 +14,7 @@ from chassis.message import SKIP, OutboxRow, PendingEffect, Record, skipped_plac
 from chassis.postgres import SharedTable
 from chassis.service import Service
 from chassis.store import Pending
-from simulation.database import Client, Database, Line, Transaction
+from simulation.database import Client, Database, OutboxEntry, Transaction
 from simulation.due import IsFree
 from simulation.memory_unit import MemoryUnit
 from simulation.process import servers_now
@@ -169,7 +169,7 @@ class MemoryStore(Client):
         with self._as_leader() as connection:
             async with self._alone("refuse", connection) as transaction:
                 for id_, why in refused.items():
-                    line: Line | None = transaction.get("outbox", int(id_))
+                    line: OutboxEntry | None = transaction.get("outbox", int(id_))
                     if line is not None:
                         transaction.put("outbox", int(id_), line._replace(refused=why))
 
@@ -180,7 +180,7 @@ class MemoryStore(Client):
                     line = transaction.get("outbox", id_)
                     transaction.delete("outbox", id_)
                     if line is not None and self.keep_days:
-                        transaction.put("published", id_, Line(line.row, transaction.at))
+                        transaction.put("published", id_, OutboxEntry(line.row, transaction.at))
 
     async def kept(self) -> AsyncIterator[list[OutboxRow]]:
         kept = self.database.published

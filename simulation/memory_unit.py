@@ -18,7 +18,7 @@ from chassis.message import (
 from chassis.postgres import SharedTable
 from chassis.records import stored_reason
 from chassis.store import DeadLetter
-from simulation.database import Database, Line, Row, Transaction
+from simulation.database import Database, OutboxEntry, Row, Transaction
 
 
 @dataclass(slots=True, eq=False)
@@ -196,12 +196,12 @@ class MemoryUnit:
             await self.transaction.statement("outbox")
         ids = [self.database.next_id() for _ in rows]
         for id_, row in zip(ids, rows, strict=True):
-            self.transaction.put("outbox", id_, Line(row, self.transaction.at))
+            self.transaction.put("outbox", id_, OutboxEntry(row, self.transaction.at))
         return [str(id_) for id_ in ids]
 
     async def _add_effects(self, result: BatchResult) -> None:
         finished = set(result.finished_effects)
-        await self._owe([effect for effect in result.effects if effect.id not in finished])
+        await self._add_pending([effect for effect in result.effects if effect.id not in finished])
         if finished:
             await self.transaction.statement("finish")
         for id_ in sorted(finished):
@@ -209,7 +209,7 @@ class MemoryUnit:
                 await self.transaction.lock("effects", id_)
                 self.transaction.delete("effects", id_)
 
-    async def _owe(self, effects: Sequence[PendingEffect]) -> None:
+    async def _add_pending(self, effects: Sequence[PendingEffect]) -> None:
         if effects:
             await self.transaction.statement("owe")
         at = self.transaction.at

@@ -19,14 +19,14 @@ from simulation.partition import PartitionBatch
 from simulation.plan import Plan
 from simulation.process import Process
 from simulation.rebuilding import rebuild
-from simulation.weather import Weather
+from simulation.step_faults import StepFaults
 
 Strike = Callable[[Random], Awaitable[None]]
 
 
 class FaultySystem(Protocol):
     plan: Plan
-    weather: Weather
+    faults: StepFaults
     watch: Watch
     broker: Any
     redis: Any
@@ -37,7 +37,7 @@ class FaultySystem(Protocol):
 
     def processes(self, service: str = "") -> list[Process]: ...
 
-    def tell(self, what: str) -> None: ...
+    def report(self, what: str) -> None: ...
 
     def cut(self, process: Process) -> None: ...
 
@@ -93,7 +93,7 @@ class Nemesis:
 
     async def _at_its_time(self, kind: str, strike: Strike, choice: Random) -> None:
         await clock.wait(choice.uniform(0, self.system.plan.arrive_s + 2.0))
-        self.system.weather.hits[kind] += 1
+        self.system.faults.hits[kind] += 1
         await strike(choice)
 
     def _victim(self, choice: Random, service: str = "") -> Process | None:
@@ -102,18 +102,18 @@ class Nemesis:
 
     async def _kill(self, choice: Random) -> None:
         if process := self._victim(choice):
-            self.system.tell(f"kill {process.name}")
+            self.system.report(f"kill {process.name}")
             self.system.cut(process)
 
     async def _restart(self, choice: Random) -> None:
         if process := self._victim(choice):
-            self.system.tell(f"restart {process.name}")
+            self.system.report(f"restart {process.name}")
             self.system.stop(process)
 
     async def _pause(self, choice: Random) -> None:
         if process := self._victim(choice):
             seconds = choice.choice((0.5, 3.0, 9.0, 15.0)) * choice.random()
-            self.system.tell(f"pause {process.name} for {seconds:.1f} s")
+            self.system.report(f"pause {process.name} for {seconds:.1f} s")
             process.pause()
             await clock.wait(seconds)
             self.system.resume(process)
@@ -121,7 +121,7 @@ class Nemesis:
     async def _partition(self, choice: Random) -> None:
         if process := self._victim(choice):
             seconds = choice.choice((1.0, 8.0, 30.0)) * choice.random()
-            self.system.tell(f"{process.name} does not reach Kafka for {seconds:.1f} s")
+            self.system.report(f"{process.name} does not reach Kafka for {seconds:.1f} s")
             process.connect(reachable=False)
             await clock.wait(seconds)
             process.connect(reachable=True)
@@ -132,14 +132,14 @@ class Nemesis:
     async def _two_relays(self, choice: Random) -> None:
         """Sessions of a database end; whoever led goes on until it notices."""
         service = choice.choice(IN_DATABASES)
-        self.system.tell(f"sessions of {service} end")
+        self.system.report(f"sessions of {service} end")
         self.system.databases[service].restart()
 
     async def _while_away(self, what: str, seconds: float) -> None:
-        self.system.tell(f"{what} is away for {seconds:.1f} s")
-        self.system.weather.away.add(what)
+        self.system.report(f"{what} is away for {seconds:.1f} s")
+        self.system.faults.away.add(what)
         await clock.wait(seconds)
-        self.system.weather.away.discard(what)
+        self.system.faults.away.discard(what)
 
     async def _provider_away(self, choice: Random) -> None:
         await self._while_away(choice.choice(PROVIDERS), choice.uniform(0.5, 15.0))
@@ -155,7 +155,7 @@ class Nemesis:
         while self.system.processes(service):
             self.system.hold(service, down=True)
             await clock.wait(6.0 + choice.uniform(0.0, 10.0))  # nothing of it is on its way then
-        self.system.tell(f"{service} loses its database")
+        self.system.report(f"{service} loses its database")
         rebuild(self.system, service, self.system.published_by(service))
         self._rewind(service)
         self.system.hold(service, down=False)
@@ -164,27 +164,27 @@ class Nemesis:
         await self._while_down(self.system.broker, "the broker", choice.uniform(0.5, 12.0))
 
     async def _while_down(self, server: Any, name: str, seconds: float) -> None:
-        self.system.tell(f"{name} is away for {seconds:.1f} s")
+        self.system.report(f"{name} is away for {seconds:.1f} s")
         server.down = True
         await clock.wait(seconds)
         server.down = False
 
     async def _slow_service(self, choice: Random) -> None:
         service = choice.choice(SERVICES)
-        self.system.weather.slow.add(service)
+        self.system.faults.slow.add(service)
         await clock.wait(choice.uniform(0.5, 3.0))
-        self.system.weather.slow.discard(service)
+        self.system.faults.slow.discard(service)
 
     async def _redis_lost(self, _choice: Random) -> None:
-        self.system.tell("redis loses all")
+        self.system.report("redis loses all")
         self.system.watch.forgetful.update(IN_REDIS)
         self.system.redis.flush()
 
     async def _redis_set_back(self, choice: Random) -> None:
         writes = min(choice.choice((1, 3, 20)), len(self.system.redis.log))
-        self.system.tell(f"redis loses its last {writes} writes")
+        self.system.report(f"redis loses its last {writes} writes")
         self.system.watch.forgetful.update(IN_REDIS)
-        self.system.redis.restart(lose_last=writes)
+        self.system.redis.restart(lost_writes=writes)
 
     async def _redis_away(self, choice: Random) -> None:
         await self._while_down(self.system.redis, "redis", choice.uniform(0.2, 5.0))
@@ -192,7 +192,7 @@ class Nemesis:
     async def _service_stopped(self, choice: Random) -> None:
         service = choice.choice(SERVICES)
         seconds = choice.uniform(5.0, 60.0)
-        self.system.tell(f"{service} is stopped for {seconds:.0f} s")
+        self.system.report(f"{service} is stopped for {seconds:.0f} s")
         self.system.hold(service, down=True)
         await clock.wait(seconds)
         self.system.hold(service, down=False)
@@ -208,16 +208,16 @@ class Nemesis:
     async def _reorder(self, choice: Random) -> None:
         """One partition is read late for a while, by everybody."""
         place = (f"{choice.choice(SERVICES)}.events", choice.randrange(12))
-        self.system.weather.lags[place] = choice.uniform(0.05, 1.0)
+        self.system.faults.lags[place] = choice.uniform(0.05, 1.0)
         await clock.wait(choice.uniform(0.5, 4.0))
-        self.system.weather.lags.pop(place, None)
+        self.system.faults.lags.pop(place, None)
 
     async def _rewound(self, choice: Random) -> None:
         self._rewind(choice.choice(SERVICES))
 
     def _rewind(self, service: str) -> None:
         """As an operator does it: stop the group, set its offsets, start it."""
-        self.system.tell(f"{service} reads everything again")
+        self.system.report(f"{service} reads everything again")
         for process in self.system.processes(service):
             self.system.cut(process)
         self.system.broker.group(service).offsets.clear()
@@ -248,7 +248,7 @@ class Nemesis:
         if not records:
             return
         key = choice.choice(records).key
-        self.system.tell(f"rubbish in {topic}/{partition} for {key.decode()}")
+        self.system.report(f"rubbish in {topic}/{partition} for {key.decode()}")
         self._append(topic, partition, key, b"\x00 rubbish", (("ce_type", b"rubbish"),))
         await clock.wait(choice.uniform(0.5, 4.0))
 
@@ -260,16 +260,16 @@ class Nemesis:
             record = choice.choice(records)
             other = choice.choice([r for r in records if r.key != record.key])
             made = forged(choice, record, other)
-            self.system.tell(f"a forged record in {topic}/{partition}: {made}")
+            self.system.report(f"a forged record in {topic}/{partition}: {made}")
             self._append(topic, partition, made.key, made.value, made.headers)
 
     async def _read_only(self, choice: Random) -> None:
         """As after a fail-over whose old primary lives on."""
         service = choice.choice(IN_DATABASES)
-        self.system.tell(f"{service}'s database takes no writes")
-        self.system.weather.read_only.add(service)
+        self.system.report(f"{service}'s database takes no writes")
+        self.system.faults.read_only.add(service)
         await clock.wait(choice.uniform(0.5, 8.0))
-        self.system.weather.read_only.discard(service)
+        self.system.faults.read_only.discard(service)
 
     async def _row_refused(self, choice: Random) -> None:
         """Kafka never takes the next row of one order, until somebody has changed that."""
@@ -277,7 +277,7 @@ class Nemesis:
         keys_ = sorted({r.key for r in self.system.broker.log(topic, partition) if r.key})
         if keys_:
             key = choice.choice(keys_)
-            self.system.tell(f"the broker refuses what comes next of {key.decode()}")
+            self.system.report(f"the broker refuses what comes next of {key.decode()}")
             self.system.broker.refused.setdefault(key)
             await clock.wait(choice.uniform(2.0, 20.0))
             self.system.broker.refused.pop(key, None)

@@ -23,7 +23,7 @@ class OperatedSystem(Protocol):
 
     def reachable(self, service: str) -> Process | None: ...
 
-    def tell(self, what: str) -> None: ...
+    def report(self, what: str) -> None: ...
 
 
 @dataclass
@@ -51,7 +51,7 @@ class Operator:
             for row in await operations.refused(100):
                 await operations.release(row.id, "operator", "it is taken now")
         except TransientError as error:
-            self.system.tell(f"operator: {process.name} is away: {error}")
+            self.system.report(f"operator: {process.name} is away: {error}")
 
     async def _mend(self, handler: Handler, operations: Any, key: str) -> None:
         for letter in await operations.dead_letters(key):

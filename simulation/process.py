@@ -71,7 +71,7 @@ def servers_now() -> datetime:
     return _OUTSIDE.run(clock.now)
 
 
-def let_go(
+def close_loop(
     loop: asyncio.AbstractEventLoop,
     tasks: Iterable["asyncio.Task[Any]"],
     forget: Callable[[], None] = lambda: None,

@@ -63,11 +63,11 @@ class RedisServer:
         """REPLICAOF: a primary becomes a replica, or a replica a primary; connections stay open."""
         self.parts += 1
 
-    def restart(self, *, lose_last: int = 0) -> None:
+    def restart(self, *, lost_writes: int = 0) -> None:
         """Another run, on the data of the last one but for its last writes; connections break."""
-        if lose_last > len(self.log):
+        if lost_writes > len(self.log):
             raise ValueError(f"only the last {len(self.log)} writes can be lost")
-        for _ in range(lose_last):
+        for _ in range(lost_writes):
             for undo in reversed(self.log.pop()):
                 undo()
         self._loaded.clear()

@@ -15,7 +15,7 @@ from chassis.settings import FastPath
 from simulation import machine, mutants
 from simulation.checks import ViolationError
 from simulation.plan import Plan
-from simulation.world import World
+from simulation.system import SimulatedSystem
 
 Cell = tuple[str, str, str]
 T = TypeVar("T")
@@ -48,35 +48,35 @@ def run(plan: Plan, *, keep_log: bool = False, verbose: bool = False) -> Result:
     bug: AbstractContextManager[Any] = (
         mutants.switched_on(plan.mutant) if plan.mutant else nullcontext()
     )
-    with bug, World(plan, keep_log=keep_log) as world:
+    with bug, SimulatedSystem(plan, keep_log=keep_log) as system:
         if verbose:
-            machine.collect_errors(world.loop, world.bugs)
+            machine.collect_errors(system.loop, system.bugs)
         else:
-            machine.silence(world.bugs)
+            machine.silence(system.bugs)
         guarantee, what = "", ""
         try:
-            world.run()
+            system.run()
         except ViolationError as error:
             guarantee, what = error.guarantee, str(error)
         except Exception as error:
             if not plan.mutant:
                 raise
-            world.bugs.append(repr(error))
-        orders = world.databases["order"].own.values()
+            system.bugs.append(repr(error))
+        orders = system.databases["order"].own.values()
         return Result(
             plan=plan,
-            digest=world.digest.hexdigest(),
+            digest=system.digest.hexdigest(),
             guarantee=guarantee,
             what=what,
-            bugs=world.bugs,
-            hits=world.weather.hits,
-            cells=world.cells,
+            bugs=system.bugs,
+            hits=system.faults.hits,
+            cells=system.cells,
             states=Counter(type(row.state).__name__ for row in orders),
-            switches=world.switches,
-            events=len(world.watch.published),
-            cuts=world.weather.steps,
-            virtual_s=world.loop.now_s,
-            log=world.log,
+            switches=system.switches,
+            events=len(system.watch.published),
+            cuts=system.faults.steps,
+            virtual_s=system.loop.now_s,
+            log=system.log,
         )
 
 

@@ -8,7 +8,7 @@ KNOWN: Final = "tests/integration/test_known.py::test_"
 STORES: Final = "tests/integration/test_stores.py::test_"
 GUARDS: Final = "tests/integration/test_guards.py::test_"
 TRANSACTIONS: Final = "tests/integration/test_transactions.py::test_"
-OWED: Final = "tests/integration/test_owed.py::test_"
+EFFECTS: Final = "tests/integration/test_owed.py::test_"
 REFUSED: Final = "tests/integration/test_refused_rows.py::test_"
 ROLLING: Final = "tests/integration/test_rolling_deploy.py::test_"
 KEEPING: Final = "tests/integration/test_retention.py::test_"
@@ -156,14 +156,14 @@ POSTGRES_EDITS: Final = (
         "chassis/postgres/sql.py",
         "UPDATE effects SET due_at = now() + $3,",
         "UPDATE effects SET due_at = due_at + 0 * $3::interval,",
-        (f"{OWED}what_is_due_is_one_instances_until_its_lease_is_over",),
+        (f"{EFFECTS}what_is_due_is_one_instances_until_its_lease_is_over",),
     ),
     Edit(
         "asked-before-published",
         "chassis/postgres/sql.py",
         "    AND NOT EXISTS (SELECT FROM outbox WHERE outbox.key = effects.key AND outbox.topic <> $4)\n",
         "    AND $4::text IS NOT NULL\n",
-        (f"{OWED}nobody_outside_is_asked_for_what_is_not_in_the_log",),
+        (f"{EFFECTS}nobody_outside_is_asked_for_what_is_not_in_the_log",),
     ),
     Edit(
         "held-up-by-a-copy",
@@ -205,7 +205,7 @@ POSTGRES_EDITS: Final = (
         "chassis/postgres/sql.py",
         "due_at <= now() AND kind = ANY($1::text[])",
         "due_at <= now() AND $1::text[] IS NOT NULL",
-        (f"{OWED}only_the_kinds_asked_for_are_leased",),
+        (f"{EFFECTS}only_the_kinds_asked_for_are_leased",),
     ),
     Edit(
         "attempt-forgotten",
@@ -226,7 +226,7 @@ POSTGRES_EDITS: Final = (
         "chassis/postgres/clauses.py",
         'Clause("done_effects", sql.FINISH, {"ids": list(finished)})',
         'Clause("done_effects", sql.FINISH, {"ids": []})',
-        (f"{OWED}a_settled_order_needs_its_timer_no_more",),
+        (f"{EFFECTS}a_settled_order_needs_its_timer_no_more",),
     ),
     Edit(
         "everybody-leads",

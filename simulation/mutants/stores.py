@@ -96,26 +96,26 @@ def _no_stock_lock() -> Sequence[Place]:
     return [(MemoryUnit, "_lock_shared", lock), (MemoryUnit, "_require_same", same)]
 
 
-def _outbox_aside() -> Sequence[Place]:
+def _dual_write() -> Sequence[Place]:
     """Events of orders are committed before the states: the dual write."""
     publish = MemoryUnit._publish
 
     async def published(self: Any, rows: Any) -> Any:
         if not any(len(row.key) == ORDER_ID for row in rows):
             return await publish(self, rows)
-        async with self.transaction.client.transaction() as aside:
-            return await publish(MemoryUnit(aside), rows)
+        async with self.transaction.client.transaction() as other:
+            return await publish(MemoryUnit(other), rows)
 
     return [(MemoryUnit, "_publish", published)]
 
 
-def _rebuilt_owes_nothing() -> Sequence[Place]:
+def _rebuilt_without_effects() -> Sequence[Place]:
     return [(simulation.rebuilding, "outstanding_effects", lambda _service, _folded: ())]
 
 
 def _rebuilt_reads_on() -> Sequence[Place]:
     def stay(self: Any, service: str) -> None:
-        self.system.tell(f"{service} reads on")
+        self.system.report(f"{service} reads on")
 
     return [(Nemesis, "_rewind", stay)]
 
@@ -144,14 +144,14 @@ def _relay_by_cursor() -> Sequence[Place]:
     return [(MemoryStore, "pending", pending)]
 
 
-def _effects_aside() -> Sequence[Place]:
-    """Of what a batch owes, only the first is written with it."""
-    owes = MemoryUnit._owe
+def _effects_lost() -> Sequence[Place]:
+    """Of the effects of a batch, only the first is written with it."""
+    add = MemoryUnit._add_pending
 
-    async def owe(self: Any, effects: Any) -> None:
-        await owes(self, effects[:1])
+    async def added(self: Any, effects: Any) -> None:
+        await add(self, effects[:1])
 
-    return [(MemoryUnit, "_owe", owe)]
+    return [(MemoryUnit, "_add_pending", added)]
 
 
 def _key_not_kept() -> Sequence[Place]:
@@ -179,7 +179,7 @@ def _parked_forgotten() -> Sequence[Place]:
     return [(BatchResult, "park", park)]
 
 
-def _redis_never_behind() -> Sequence[Place]:
+def _redis_never_rolled_back() -> Sequence[Place]:
     async def is_rolled_back(*_: Any) -> bool:
         return False
 
@@ -249,7 +249,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "sent-without-a-look",
-        "a relay sends what is at hand though another's rows must go first",
+        "a relay sends its local rows though another's rows must go first",
         _sent_without_a_look,
         ("G7",),
         ("rebalance", "pause", "slow-service", *CRASHES),
@@ -265,7 +265,7 @@ MUTANTS: Final = (
     Mutant(
         "dual-write",
         "events are committed apart from the states",
-        _outbox_aside,
+        _dual_write,
         ("G4",),
         CRASHES,
     ),
@@ -283,7 +283,9 @@ MUTANTS: Final = (
         ("G1", "G7"),
         ("slow-service", *CRASHES),
     ),
-    Mutant("effects-lost", "of what a batch owes only the first is kept", _effects_aside, ("G8",)),
+    Mutant(
+        "effects-lost", "of the effects of a batch only the first is kept", _effects_lost, ("G8",)
+    ),
     Mutant(
         "key-not-kept",
         "an idempotency key is not remembered",
@@ -306,17 +308,17 @@ MUTANTS: Final = (
         ("poison",),
     ),
     Mutant(
-        "redis-never-behind",
-        "a Redis that lost its last writes counts as whole",
-        _redis_never_behind,
+        "redis-never-rolled-back",
+        "a Redis that lost its last writes counts as complete",
+        _redis_never_rolled_back,
         ("G7",),
         ("redis-set-back",),
         seed=9,
     ),
     Mutant(
-        "rebuilt-owes-nothing",
-        "a database made anew does not know what is owed",
-        _rebuilt_owes_nothing,
+        "rebuilt-without-effects",
+        "a database made anew does not know the outstanding effects",
+        _rebuilt_without_effects,
         ("G1",),
         ("database-lost",),
     ),

@@ -26,7 +26,7 @@ from tests.choreography.world import World, identity
 LAST: Final = frozenset((m.name, state) for m in SERVICES for state in m.final)
 """States that never change again."""
 HOLDING: Final = inventory.Reserved | inventory.Committed | inventory.Shipped
-SAID_NO: Final = {
+REFUSALS: Final = {
     OrderCancellationRequested,
     StockRejected,
     PaymentDeclined,
@@ -93,8 +93,8 @@ def of_end(world: World) -> Iterator[str]:
 
 def is_to_be_confirmed(world: World) -> bool:
     """It follows from which events there are, in whatever order they came."""
-    told = {type(event) for event in world.published}
-    return told.isdisjoint(SAID_NO) or ShipmentDispatchRequested in told
+    published = {type(event) for event in world.published}
+    return published.isdisjoint(REFUSALS) or ShipmentDispatchRequested in published
 
 
 def is_done(own: Mapping[str, Any], total_minor: int) -> bool:

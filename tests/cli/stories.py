@@ -70,7 +70,7 @@ class StubSnapshot(InPostgres):
 
 @dataclass
 class ServiceStory:
-    """What a service heard, one after the other, and what came of it."""
+    """What a service consumed, one after the other, and what came of it."""
 
     service: Service
     table: StateTable
@@ -81,7 +81,7 @@ class ServiceStory:
     def __post_init__(self) -> None:
         self.decider = Decider(self.service)
 
-    def hears(self, *bodies: Any, relayed: bool = True) -> list[OutboxRow]:
+    def consume(self, *bodies: Any, relayed: bool = True) -> list[OutboxRow]:
         """Events of neighbours are in their topics; what is not relayed waits in the outbox."""
         waiting = []
         for body in bodies:

@@ -31,7 +31,7 @@ FORGED = PaymentRefunded(
 @pytest.fixture
 def story(monkeypatch: pytest.MonkeyPatch) -> ServiceStory:
     made = ServiceStory(PAYMENT, PAYMENTS)
-    made.hears(StockReserved(order=an_order("o-1")))
+    made.consume(StockReserved(order=an_order("o-1")))
     monkeypatch.setattr(partition, "opened", lambda *_: made.log)
     return made
 
@@ -50,7 +50,7 @@ async def test_an_event_that_follows_nothing_is_left_out_and_named(
     story: ServiceStory, capsys: pytest.CaptureFixture[str]
 ) -> None:
     story.log.append(a_record(FORGED))
-    story.hears(StockReserved(order=an_order("o-2")))
+    story.consume(StockReserved(order=an_order("o-2")))
     assert (await folded(story)).own.keys() == {"o-1", "o-2"}
     err = capsys.readouterr().err
     assert err.count("\n") == 1

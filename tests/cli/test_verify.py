@@ -35,8 +35,8 @@ def order(name: str, **changes: Any) -> OrderPlaced:
 def story() -> ServiceStory:
     """Stock for two of three orders; the first of them is confirmed."""
     outcome = ServiceStory(INVENTORY, RESERVATIONS)
-    outcome.hears(ReceiveStock(sku="CLOCK", quantity=2), order("o-1"), order("o-2"), order("o-3"))
-    outcome.hears(OrderConfirmed(order_id="o-1"))
+    outcome.consume(ReceiveStock(sku="CLOCK", quantity=2), order("o-1"), order("o-2"), order("o-3"))
+    outcome.consume(OrderConfirmed(order_id="o-1"))
     return outcome
 
 
@@ -164,15 +164,15 @@ async def test_an_event_that_the_log_has_lost_is_found(
 
 
 async def test_what_waits_in_the_outbox_belongs_to_the_snapshot(story: ServiceStory) -> None:
-    waiting = story.hears(order("o-4"), ReceiveStock(sku="VASE", quantity=1), relayed=False)
-    waiting += story.hears(ReceiveStock(sku="CLOCK", quantity=5), relayed=False)
+    waiting = story.consume(order("o-4"), ReceiveStock(sku="VASE", quantity=1), relayed=False)
+    waiting += story.consume(ReceiveStock(sku="CLOCK", quantity=5), relayed=False)
     result = await verified(story, story.snapshot(waiting))
     assert (result.differences, result.events) == ([], 8)
     assert LOG_LACKS in {what for _, what in await found(story, story.snapshot())}
 
 
 async def test_what_is_in_the_log_and_the_outbox_counts_once(story: ServiceStory) -> None:
-    again = story.hears(order("o-4"), ReceiveStock(sku="CLOCK", quantity=5), relayed=False)
+    again = story.consume(order("o-4"), ReceiveStock(sku="CLOCK", quantity=5), relayed=False)
     for row in (*again, *again):
         story.log.append(row)
     result = await verified(story, story.snapshot(again))
@@ -185,7 +185,7 @@ async def test_what_is_decided_after_the_cut_is_newer_and_no_difference(
     snapshot = story.snapshot()
 
     def more() -> None:
-        story.hears(order("o-4"), OrderConfirmed(order_id="o-2"))
+        story.consume(order("o-4"), OrderConfirmed(order_id="o-2"))
 
     story.log.grows = more
     result = await verified(story, snapshot)
@@ -232,7 +232,7 @@ async def decided(story: ServiceStory, window: Window = EVER, **changes: Any) ->
 
 
 async def test_the_same_rules_decide_the_same(story: ServiceStory) -> None:
-    story.hears(OrderConfirmed(order_id="o-1"))
+    story.consume(OrderConfirmed(order_id="o-1"))
     result = await decided(story)
     assert result.differences == []
     assert (result.decisions, result.external, result.shared, result.quiet) == (4, 1, 0, 0)
@@ -273,7 +273,7 @@ async def test_a_window_leaves_out_what_is_not_in_it(story: ServiceStory) -> Non
 
 
 async def test_a_message_that_led_to_nothing_must_lead_to_nothing(story: ServiceStory) -> None:
-    story.hears(order("o-5"))
+    story.consume(order("o-5"))
     ignored = story.log.records["inventory.events"].pop()
     result = await decided(story)
     assert ignored.subject == "o-5"

@@ -29,8 +29,8 @@ from shared_events.codec import decode
 from simulation import machine
 from simulation.plan import Plan
 from simulation.shop import Shop
+from simulation.system import SimulatedSystem
 from simulation.verdict import loyalty_orders, records
-from simulation.world import World
 
 FOLDER: Final = Path(__file__).parent / "logs"
 FAULTS: Final = {
@@ -89,19 +89,19 @@ def write(name: str, plans: Iterable[Plan] = PLANS) -> Path:
 
 
 def _recorded(run: int, plan: Plan) -> Iterator[dict[str, Any]]:
-    with World(plan) as world:
-        world.shop = Customers(world)
-        machine.silence(world.bugs)
-        world.run()
+    with SimulatedSystem(plan) as system:
+        system.shop = Customers(system)
+        machine.silence(system.bugs)
+        system.run()
         for name, service in SERVICES.items():
-            found = list(records(world, f"{name}.events"))
+            found = list(records(system, f"{name}.events"))
             envelopes = [decode(record.value, record.headers) for record in found]
             after, _ = replayed(service, envelopes)
             for record, (state, detail) in zip(found, after.values(), strict=True):
                 fields = {**_fields(record), "state": state, "detail": detail}
                 yield {"run": run, "topic": record.topic, **fields}
         for name in SERVICES:
-            for (kind, key), (state, detail) in as_rows(_live(world, name)).items():
+            for (kind, key), (state, detail) in as_rows(_live(system, name)).items():
                 yield {"run": run, "service": name, kind: key, "state": state, "detail": detail}
 
 
@@ -115,10 +115,10 @@ def _fields(record: Any) -> dict[str, Any]:
     }
 
 
-def _live(world: World, service: str) -> Folded:
+def _live(system: SimulatedSystem, service: str) -> Folded:
     """What a service has in its store, in the form of a fold."""
     if service != "loyalty":
-        database = world.databases[service]
+        database = system.databases[service]
         own = {key: VersionedState(row.state, row.version) for key, row in database.own.items()}
         return Folded(own, dict(database.shared))
     prefix = LAYOUT.shared_key("")
@@ -128,10 +128,10 @@ def _live(world: World, service: str) -> Folded:
             suspended=row.get(b"suspended") == b"1",
             changes=int(row.get(b"changes", 0)),
         )
-        for key, row in world.redis.data.values.items()
+        for key, row in system.redis.data.values.items()
         if key.decode().startswith(prefix)
     }
-    return Folded(dict(loyalty_orders(world)), customers)
+    return Folded(dict(loyalty_orders(system)), customers)
 
 
 def as_rows(folded: Folded) -> Rows:

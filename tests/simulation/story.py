@@ -31,7 +31,7 @@ SCRIPTS: Final = {
     for name, text in vars(module).items()
     if name.isupper() and isinstance(text, str) and ("redis.call" in text or name == "RENEW")
 }
-WHOLE: Final = {name for name in SCRIPTS if name not in {"GUARD", "HELD", "KEEP"}}
+COMPLETE: Final = {name for name in SCRIPTS if name not in {"GUARD", "HELD", "KEEP"}}
 
 
 @dataclass
@@ -66,10 +66,10 @@ class Recorder(RedisServer):
 
 def _name_of(text: str) -> str:
     """The longest constant that it ends with: others are put before one."""
-    return max((n for n in WHOLE if text.endswith(SCRIPTS[n])), key=lambda n: len(SCRIPTS[n]))
+    return max((n for n in COMPLETE if text.endswith(SCRIPTS[n])), key=lambda n: len(SCRIPTS[n]))
 
 
-async def told(patch: pytest.MonkeyPatch) -> list[Ran]:
+async def recorded(patch: pytest.MonkeyPatch) -> list[Ran]:
     time, redis = VirtualTime(), Recorder()
     loyalty = Loyalty(redis=redis)
     time.replace(patch)
@@ -79,7 +79,7 @@ async def told(patch: pytest.MonkeyPatch) -> list[Ran]:
     await _repair(loyalty, opened)
     await opened.reached({("shipping.events", 1): 5})
     await _relay(loyalty, opened, time)
-    await _lose(opened, redis)
+    await _restart_without_last_write(opened, redis)
     return list(redis.ran.values())
 
 
@@ -171,10 +171,10 @@ async def _relay(loyalty: Loyalty, opened: Opened, time: VirtualTime) -> None:
     await opened.resign()
 
 
-async def _lose(opened: Opened, redis: RedisServer) -> None:
+async def _restart_without_last_write(opened: Opened, redis: RedisServer) -> None:
     """Nothing first; then so much that it counts as lost and is filled again."""
     for lost in (0, len(redis.log) * 3 // 4):
-        redis.restart(lose_last=lost)
+        redis.restart(lost_writes=lost)
         with pytest.raises(StoreLostError):
             await opened.positions()
         await opened.prepare(asyncio.Event())

@@ -52,13 +52,13 @@ async def test_set_back_it_is_what_it_was_after_each_earlier_write(
     server.flush()
     assert server.data.values == {}
     for state in reversed(states):
-        server.restart(lose_last=1)
+        server.restart(lost_writes=1)
         assert _state(server) == state
 
 
 async def test_more_than_it_remembers_is_not_lost_by_half(server: RedisServer) -> None:
     with pytest.raises(ValueError, match="only the last 0"):
-        server.restart(lose_last=1)
+        server.restart(lost_writes=1)
 
 
 async def test_away_it_refuses_and_keeps_its_data(

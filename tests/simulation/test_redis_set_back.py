@@ -100,7 +100,7 @@ async def test_set_back_to_any_earlier_write_it_decides_nothing_otherwise(
         if days:
             await loyalty.relay(store)
             await time.wait(days * 86_400)
-        loyalty.redis.restart(lose_last=lost)
+        loyalty.redis.restart(lost_writes=lost)
         loyalty.batch = 7
         await _looked_at_again(store)
         await loyalty.consume(store, len(INPUTS))

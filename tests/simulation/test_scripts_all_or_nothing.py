@@ -20,7 +20,7 @@ from chassis.redis.script import COMMIT, Script
 from simulation.redis_commands import COMMANDS
 from simulation.redis_data import Hash
 from simulation.redis_server import RedisServer
-from tests.simulation.story import SCRIPTS, WHOLE, Ran, told
+from tests.simulation.story import COMPLETE, SCRIPTS, Ran, recorded
 
 OF_ANY_TYPE: Final = {"DEL", "EXISTS", "PEXPIRE", "PTTL", "TIME"}
 FAILS_BY_ITS_KEY: Final = {
@@ -50,8 +50,8 @@ WRONG_POINTS: Final = (
 
 @pytest.fixture
 async def ran(monkeypatch: pytest.MonkeyPatch) -> list[Ran]:
-    found = await told(monkeypatch)
-    assert {SCRIPTS[each.name] for each in found} == {SCRIPTS[name] for name in WHOLE}
+    found = await recorded(monkeypatch)
+    assert {SCRIPTS[each.name] for each in found} == {SCRIPTS[name] for name in COMPLETE}
     return found
 
 

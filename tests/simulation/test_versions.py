@@ -11,7 +11,7 @@ from shared_events.catalog import BY_EVENT
 from simulation import machine
 from simulation.plan import Plan
 from simulation.process import current
-from simulation.world import World
+from simulation.system import SimulatedSystem
 from tests.support.vocabulary import known, next_versions
 
 FAULTS = {"delay": 0.4, "duplicate": 0.5, "kill": 0.5, "rebalance": 0.5, "redis-set-back": 0.5}
@@ -43,10 +43,12 @@ def test_two_releases_side_by_side_keep_every_guarantee(
     newest = {entry.wire_type for entry in newer.entries}
     newer.by_event = SideBySide(BY_EVENT, newer.by_event)
     known(monkeypatch, newer)
-    with World(Plan(seed, 80, FAULTS)) as world:
-        machine.silence(world.bugs)
-        world.run()
-        logs = (world.broker.log(f"{name}.events", n) for name in world.services for n in range(12))
+    with SimulatedSystem(Plan(seed, 80, FAULTS)) as system:
+        machine.silence(system.bugs)
+        system.run()
+        logs = (
+            system.broker.log(f"{name}.events", n) for name in system.services for n in range(12)
+        )
         is_new = Counter(type_of(record.headers) in newest for log in logs for record in log)
     assert is_new[False] > 100
     assert is_new[True] > 100

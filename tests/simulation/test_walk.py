@@ -20,7 +20,7 @@ from simulation.database import Database
 from simulation.memory_inspection import MemoryInspection
 from simulation.memory_store import MemoryStore
 from simulation.plan import Plan
-from simulation.world import World
+from simulation.system import SimulatedSystem
 from tests.integration.test_transactions import command
 from tests.support.opened import Opened
 from tests.support.records import a_message, an_order
@@ -66,14 +66,14 @@ def test_an_order_passes_these_hops_in_this_order_and_makes_so_many_transactions
             order_ids.add(message.key)
         calls.append((file, name))
 
-    class Noting(World):
+    class Noting(SimulatedSystem):
         def _decided(self, service: str, event: Committed) -> None:
             super()._decided(service, event)
             if order_ids & {message.key for message in event.messages}:
                 transactions.append(service)
 
-    with Noting(Plan(seed=1, orders=1)) as world, calls_to(note):
-        world.run()
+    with Noting(Plan(seed=1, orders=1)) as system, calls_to(note):
+        system.run()
     at = 0
     for hop in HOPS:
         assert hop in calls[at:], f"{hop} is not passed after the hops before it"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextvars import Context, copy_context
 from typing import Any, TypeVarTuple, Unpack
 
-from simulation.process import Process, current, let_go
+from simulation.process import Process, close_loop, current
 
 Args = TypeVarTuple("Args")
 
@@ -95,4 +95,4 @@ def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
     try:
         loop.run_until_complete(main())
     finally:
-        let_go(loop, asyncio.all_tasks(loop))
+        close_loop(loop, asyncio.all_tasks(loop))

@@ -34,12 +34,12 @@ from simulation.nemesis import Nemesis
 from simulation.nodes import IN_DATABASES, SERVICES
 from simulation.operator import Operator
 from simulation.plan import FAST_PATHS, Plan
-from simulation.process import Process, current, let_go
+from simulation.process import Process, close_loop, current
 from simulation.providers import Bank, FaultyCarrier, Ledger
 from simulation.redis_client import RedisClients
 from simulation.redis_server import RedisServer
 from simulation.shop import Shop
-from simulation.weather import Weather
+from simulation.step_faults import StepFaults
 
 INSTANCES: Final = 2
 LINGER_S: Final = 3.0
@@ -47,7 +47,7 @@ LINGER_S: Final = 3.0
 
 
 @dataclass
-class World:
+class SimulatedSystem:
     plan: Plan
     keep_log: bool = False
     loop: SimulatedLoop = field(init=False)
@@ -67,17 +67,17 @@ class World:
     def __post_init__(self) -> None:
         self.digest = blake2b(digest_size=16)
         self.loop = SimulatedLoop(self.plan.random("schedule"), 400_000 + 40_000 * self.plan.orders)
-        self.weather = Weather(self.plan, self)
+        self.faults = StepFaults(self.plan, self)
         self.choice = self.plan.random("world")
         self.fast_paths_choice = self.plan.random("fast paths")
         self.broker = Broker()
-        self.broker.faults = self.weather
+        self.broker.faults = self.faults
         self.broker.on_append.append(self._appended)
         self.redis = RedisServer()
-        self.redis.request = self.redis.reply = self.weather.redis
+        self.redis.request = self.redis.reply = self.faults.redis
         self.databases = {name: self._database(name) for name in IN_DATABASES}
-        self.bank = Ledger("bank", self.weather, watch=self.watch.money)
-        self.carrier = Ledger("carrier", self.weather, watch=self.watch.bookings)
+        self.bank = Ledger("bank", self.faults, watch=self.watch.money)
+        self.carrier = Ledger("carrier", self.faults, watch=self.watch.bookings)
         self.providers: dict[str, Provider] = {
             provider.name: provider
             for provider in (Bank(self.bank).provider(), FaultyCarrier(self.carrier).provider())
@@ -89,7 +89,7 @@ class World:
         dispatch_after = timedelta(seconds=self.choice.choice((1.0, 5.0, 600.0)))
         self.policies = {"shipping": shipping.Policy(dispatch_after=dispatch_after)}
 
-    def tell(self, what: str) -> None:
+    def report(self, what: str) -> None:
         """One line of the run's log, which is the same for the same plan, byte for byte."""
         process = current.get()
         name = process.name if process is not None else "world"
@@ -114,7 +114,7 @@ class World:
         asyncio.set_event_loop(self.loop)
         try:
             with (
-                machine.installed(self.loop, choice, self.weather.passed),
+                machine.installed(self.loop, choice, self.faults.passed),
                 connected_to(self.broker),
                 machine.replaced(chassis.redis.server, "Redis", RedisClients(self.redis)),
                 machine.replaced(chassis.relay, "let_go", lambda _error: None),  # memory only
@@ -140,7 +140,7 @@ class World:
     async def _story(self) -> None:
         self._start_missing()
         await self.shop.open()
-        self.weather.begin()
+        self.faults.begin()
         operating = asyncio.create_task(self.operator.run())
         await asyncio.gather(self.shop.trade(), self.nemesis.rage())
         await self._settled_within(LINGER_S)
@@ -153,8 +153,8 @@ class World:
         verdict.check(self)
 
     def _heal(self) -> None:
-        self.tell("the faults are over")
-        self.weather.end()
+        self.report("the faults are over")
+        self.faults.end()
         self.broker.down = self.redis.down = False
         self.held.clear()
         for process in list(self.running.values()):
@@ -180,12 +180,12 @@ class World:
         if service in self.held or name in self.running:
             return
         skew_s = 0.0
-        if (intensity := self.plan.faults.get("clock-skew")) and not self.weather.is_over:
+        if (intensity := self.plan.faults.get("clock-skew")) and not self.faults.is_over:
             skew_s = self.choice.uniform(-2.0, 2.0) * intensity
-            self.weather.hits["clock-skew"] += 1
-        if (intensity := self.plan.faults.get("clock-wrong")) and not self.weather.is_over:
+            self.faults.hits["clock-skew"] += 1
+        if (intensity := self.plan.faults.get("clock-wrong")) and not self.faults.is_over:
             skew_s += self.choice.choice((-600.0, -120.0, 120.0, 600.0)) * intensity
-            self.weather.hits["clock-wrong"] += 1
+            self.faults.hits["clock-wrong"] += 1
         process = self.running[name] = Process(name, service, skew_s)
         self.loop.create_task(self._main(process), context=process.context)
 
@@ -202,7 +202,7 @@ class World:
             failed = await runtime.work(process.node, {})
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends a process
             failed = True
-            self.tell(f"{process.name} failed: {error!r}")
+            self.report(f"{process.name} failed: {error!r}")
             self.bugs += machine.bug_in(error)
         if failed:
             self.watch.broken("G1", f"a part of {process.name} failed")
@@ -228,7 +228,7 @@ class World:
         if name == "pending" and process is not None and process.node is not None:
             leader = self.databases[service].leader
             self.watch.relays(service, process.name, leads=leader is process.node.store)
-        await self.weather.statement(service, name)
+        await self.faults.statement(service, name)
 
     def cut(self, process: Process) -> None:
         """SIGKILL, or the end of its power."""
@@ -292,15 +292,15 @@ class World:
         rows = [line.row for id_, line in transaction.after.outbox.items() if id_ not in known]
         if rows:
             types = [f"{type_of(row.headers)} {row.key}" for row in rows]
-            self.tell(f"committed {', '.join(types)}")
+            self.report(f"committed {', '.join(types)}")
             self.watch.committed_rows(service, rows)
             self.watch.copies(service, rows, self.databases[service].parked.keys())
-        self._owes(service, transaction)
+        self._check_outstanding(service, transaction)
         if service == "inventory" and transaction.after.shared:
             received = [(row.key, pieces) for row in rows if (pieces := pieces_in(row))]
             self.watch.levels(transaction.after.shared, received)
 
-    def _owes(self, name: str, transaction: Transaction) -> None:
+    def _check_outstanding(self, name: str, transaction: Transaction) -> None:
         service, database = self.services[name], self.databases[name]
         keys = {effect.key for effect in transaction.before.effects.values()}
         kept: dict[str, list[PendingEffect]] = {
@@ -310,13 +310,13 @@ class World:
             if effect.key in kept:
                 kept[effect.key].append(effect)
         for key, effects in kept.items():
-            self.watch.owes(service, key, database.own[key].state, effects)
+            self.watch.outstanding(service, key, database.own[key].state, effects)
 
     def _appended(self, records: Sequence[Any]) -> None:
         for record in records:
             key = (record.key or b"").decode()
             place = f"{record.topic}/{record.partition}:{record.offset}"
-            self.tell(f"appended {place} {type_of(record.headers)} {key}")
+            self.report(f"appended {place} {type_of(record.headers)} {key}")
             self.watch.appended(record)
 
     def _dispose(self) -> None:
@@ -324,7 +324,7 @@ class World:
         for process in processes:
             process.held.clear()
         tasks = [task for process in processes for task in process.tasks]
-        let_go(self.loop, tasks, self._forget)
+        close_loop(self.loop, tasks, self._forget)
 
     def _forget(self) -> None:
         """What is let go of one by one costs less than what is found to be in circles."""

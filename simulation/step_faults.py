@@ -29,13 +29,13 @@ IDLE: Final = frozenset({"pending", "lease", "backlog", "lead", "parked_keys", "
 
 
 class SystemInFaults(Protocol):
-    def tell(self, what: str) -> None: ...
+    def report(self, what: str) -> None: ...
 
     def cut(self, process: Process) -> None: ...
 
 
 @dataclass
-class Weather:
+class StepFaults:
     """`away` names what answers nothing now: a service's database, a provider, the broker, Redis."""
 
     plan: Plan
@@ -91,7 +91,7 @@ class Weather:
             self._die(f"cut at {name}", process)
 
     def _die(self, kind: str, process: Process) -> None:
-        self.system.tell(f"{kind} {process.name}")
+        self.system.report(f"{kind} {process.name}")
         self.system.cut(process)
         raise PowerCutError(kind)
 
