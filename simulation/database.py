@@ -7,10 +7,11 @@ connection.
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Final, Literal, NamedTuple, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias, get_args
 from uuid import UUID
 
 from chassis.decide import JournalRow, StoredAnswer
@@ -40,7 +41,9 @@ Table: TypeAlias = Literal[
     "journal",
     "published",
 ]
+TABLES: Final = tuple(table for table in get_args(Table) if table != "advisory")
 Lock: TypeAlias = tuple[Table, Any]
+Rows: TypeAlias = defaultdict[Table, dict[Any, Any]]
 
 
 class Row(NamedTuple):
@@ -58,9 +61,15 @@ class OutboxEntry(NamedTuple):
     refused: str = ""
 
 
-@dataclass(slots=True)
-class Tables:
-    """Rows by primary key. Effects have all their fields; dead letters go by where they came from."""
+@dataclass(slots=True, eq=False)
+class Database:
+    """The data of one service: its tables, with their rows by primary key, and its connections.
+
+    `statement` is awaited before each statement with its name, and as "committed" after a commit
+    took effect: it may wait, raise, or never return. `on_commit` sees each transaction that wrote.
+    A lazy commit (`synchronous_commit = off`) is on disk once a later one is that is not lazy, or
+    by itself after a moment; until then the end of the server undoes it.
+    """
 
     own: dict[str, Row] = field(default_factory=dict)
     shared: dict[str, Any] = field(default_factory=dict)
@@ -72,20 +81,6 @@ class Tables:
     actions: dict[int, tuple[datetime, OperatorAction]] = field(default_factory=dict)
     journal: dict[int, JournalRow] = field(default_factory=dict)
     published: dict[int, OutboxEntry] = field(default_factory=dict)
-
-
-TABLES: Final = tuple(table.name for table in fields(Tables))
-
-
-@dataclass(slots=True, eq=False)
-class Database(Tables):
-    """The data of one service.
-
-    `statement` is awaited before each statement with its name, and as "committed" after a commit
-    took effect: it may wait, raise, or never return. `on_commit` sees each transaction that wrote.
-    A lazy commit (`synchronous_commit = off`) is on disk once a later one is that is not lazy, or
-    by itself after a moment; until then the end of the server undoes it.
-    """
 
     statement: Callable[[str], Awaitable[None]] | None = None
     on_commit: list[Callable[["Transaction"], None]] = field(default_factory=list)
@@ -127,21 +122,24 @@ class Database(Tables):
 
     def forget(self) -> None:
         for name in TABLES:
-            getattr(self, name).clear()
+            self._table(name).clear()
+
+    def _table(self, name: Table) -> dict[Any, Any]:
+        table: dict[Any, Any] = getattr(self, name)
+        return table
 
     def commit(self, transaction: "Transaction") -> None:
         """All that was written shows at once."""
-        after, before = transaction.after, transaction.before
-        for name in TABLES:
-            if rows := getattr(after, name):
-                table = getattr(self, name)
-                getattr(before, name).update((key, table[key]) for key in rows if key in table)
-                table.update(rows)
-        for table_name, key in transaction.deleted:
-            table = getattr(self, table_name)
+        before = transaction.before
+        for name, rows in transaction.after.items():
+            table = self._table(name)
+            before[name].update((key, table[key]) for key in rows if key in table)
+            table.update(rows)
+        for name, key in transaction.deleted:
+            table = self._table(name)
             if key in table:
-                getattr(before, table_name)[key] = table.pop(key)
-        for effect in after.effects.values():
+                before[name][key] = table.pop(key)
+        for effect in transaction.after["effects"].values():
             self.due.add(effect)
         for fold in transaction.folds:
             fold()
@@ -159,12 +157,12 @@ class Database(Tables):
             self.unflushed.append(transaction)
 
     def _undo(self, transaction: "Transaction") -> None:
-        for name in TABLES:
-            table = getattr(self, name)
-            for key in getattr(transaction.after, name):
-                del table[key]
-            table.update(getattr(transaction.before, name))
-        for effect in transaction.before.effects.values():
+        for name, rows in transaction.after.items():
+            for key in rows:
+                del self._table(name)[key]
+        for name, rows in transaction.before.items():
+            self._table(name).update(rows)
+        for effect in transaction.before["effects"].values():
             self.due.add(effect)
 
 
@@ -178,16 +176,18 @@ class Client:
     async def ask(self, statement: str, connection: int | None = None) -> None:
         """Send a statement. Raises TransientError if its connection ended meanwhile."""
         sent_on = self.connection if connection is None else connection
-        await self.connected(sent_on)
+        if self.is_crashed or self.connection != sent_on:
+            await self.fail()
         if self.database.statement is not None:
             await self.database.statement(statement)
-            await self.connected(sent_on)
+            if self.is_crashed or self.connection != sent_on:
+                await self.fail()
 
-    async def connected(self, connection: int) -> None:
+    async def fail(self) -> None:
+        """As on a connection that is no more. Nothing of a process that crashed goes on."""
         if self.is_crashed:
-            await asyncio.get_running_loop().create_future()  # nothing of a dead process goes on
-        if self.connection != connection:
-            raise TransientError("the connection was closed")
+            await asyncio.get_running_loop().create_future()
+        raise TransientError("the connection was closed")
 
 
 class Transaction:
@@ -198,9 +198,9 @@ class Transaction:
         self.is_lazy = is_lazy
         self.connection = client.connection
         self.at = servers_now()
-        self.before = Tables()
+        self.before: Rows = defaultdict(dict)
         """The rows that its commit replaced or deleted."""
-        self.after = Tables()
+        self.after: Rows = defaultdict(dict)
         self.deleted: dict[Lock, None] = {}
         self.folds: list[Callable[[], None]] = []
         self.waits_for: Transaction | None = None
@@ -210,26 +210,25 @@ class Transaction:
 
     @property
     def has_written(self) -> bool:
-        return bool(self.deleted or self.folds) or any(getattr(self.after, t) for t in TABLES)
+        return bool(self.deleted or self.folds) or any(self.after.values())
 
-    async def statement(self, name: str) -> None:
-        await self.client.ask(name, self.connection)
+    def statement(self, name: str) -> Awaitable[None]:
+        return self.client.ask(name, self.connection)
 
     def get(self, table: Table, key: Any) -> Any:
         """A row as this transaction sees it now; None if there is none."""
-        own = getattr(self.after, table)
-        if key in own:
-            return own[key]
-        if (table, key) in self.deleted:
+        if table in self.after and key in self.after[table]:
+            return self.after[table][key]
+        if self.deleted and (table, key) in self.deleted:
             return None
         return getattr(self.client.database, table).get(key)
 
     def put(self, table: Table, key: Any, row: Any) -> None:
-        getattr(self.after, table)[key] = row
+        self.after[table][key] = row
         self.deleted.pop((table, key), None)
 
     def delete(self, table: Table, key: Any) -> None:
-        getattr(self.after, table).pop(key, None)
+        self.after[table].pop(key, None)
         self.deleted[table, key] = None
 
     async def insert(self, table: Table, key: Any, row: Any) -> bool:
@@ -271,7 +270,8 @@ class Transaction:
             raise TransientError("a lock was not free in time") from error
         finally:
             self.waits_for = None
-        await self.client.connected(self.connection)
+        if self.client.is_crashed or self.client.connection != self.connection:
+            await self.client.fail()
 
     async def commit(self) -> None:
         await self.statement("commit")

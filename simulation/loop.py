@@ -24,6 +24,8 @@ class StandstillError(RuntimeError):
 class LoopStep(asyncio.TimerHandle):
     """What is to run, now or at a time; asyncio's own asks for debug mode each time."""
 
+    __slots__ = ()
+
     def __init__(
         self,
         when: float,
@@ -111,36 +113,31 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         process.held.clear()
 
     def _run_once(self) -> None:
-        batch = self._due()
+        timers, batch, now_s = self._timers, self._ready, self.now_s
+        self._ready = []
+        if not batch:
+            while timers and timers[0][2]._cancelled:  # noqa: SLF001 - a loop's own handles
+                heapq.heappop(timers)
+            if not timers:
+                raise StandstillError("nothing is ready, and nothing is due")
+            now_s = self.now_s = max(now_s, timers[0][0])
+        while timers and timers[0][0] <= now_s:
+            batch.append(heapq.heappop(timers)[2])
         if len(batch) > 1:
             self._shuffle(batch)
         self.steps += len(batch)
         if self.steps > self.steps_max:
             raise StandstillError(f"no end after {self.steps} steps")
         for step in batch:
-            if not step._cancelled:  # noqa: SLF001 - a loop's own handles
+            if not step._cancelled:  # noqa: SLF001
                 step.run()
-
-    def _due(self) -> list[LoopStep]:
-        timers = self._timers
-        batch, self._ready = self._ready, []
-        if not batch:
-            while timers and timers[0][2]._cancelled:  # noqa: SLF001
-                heapq.heappop(timers)
-            if not timers:
-                raise StandstillError("nothing is ready, and nothing is due")
-            self.now_s = max(self.now_s, timers[0][0])
-        while timers and timers[0][0] <= self.now_s:
-            batch.append(heapq.heappop(timers)[2])
-        return batch
 
 
 def _with_its_process(
     loop: asyncio.AbstractEventLoop, coro: Coroutine[Any, Any, Any], context: Context | None = None
 ) -> "asyncio.Task[Any]":
-    """A process holds its tasks: garbage collection would close those of a dead one."""
     task = asyncio.Task(coro, loop=loop, context=context)
     process = context.get(current) if context else current.get()
     if process is not None:
-        process.tasks.append(task)
+        process.hold(task)
     return task

@@ -1,6 +1,7 @@
 """One process of each service, put together as its own `__main__` does, on simulated servers."""
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
 from pydantic import SecretStr
@@ -43,14 +44,20 @@ def made(name: str, provider: Provider | None, policy: Any) -> Made:
     return Made(service_of(name, policy), shared, provider)
 
 
-async def node_of(what: Made, database: Database | None, fast_paths: frozenset[FastPath]) -> Node:
-    settings = ServiceSettings(
+@cache
+def settings_with(fast_paths: frozenset[FastPath]) -> ServiceSettings:
+    """Made once: to read the environment costs more than all else that a process does at its start."""
+    return ServiceSettings(
         kafka_bootstrap=BOOTSTRAP,
         http_port=0,
         operator_token=SecretStr("simulated"),
         fast_paths=fast_paths,
     )
+
+
+async def node_of(what: Made, database: Database | None, fast_paths: frozenset[FastPath]) -> Node:
     store, operations = await _opened(what, database)
+    settings = settings_with(fast_paths)
     return unhurried(runtime.assemble(what.service, settings, store, operations, what.provider))
 
 

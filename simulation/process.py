@@ -36,10 +36,18 @@ class Process:
     watchers: list[Callable[[], None]] = field(default_factory=list)
     held: list[Any] = field(default_factory=list)
     tasks: list["asyncio.Task[Any]"] = field(default_factory=list)
+    _tasks_max: int = 50
     context: Context = field(default_factory=copy_context)
 
     def __post_init__(self) -> None:
         self.context.run(current.set, self)
+
+    def hold(self, task: "asyncio.Task[Any]") -> None:
+        """Keep it until it is done: garbage collection would close one of a dead process."""
+        if len(self.tasks) >= self._tasks_max:
+            self.tasks = [task for task in self.tasks if not task.done()]
+            self._tasks_max = 2 * len(self.tasks) + 50
+        self.tasks.append(task)
 
     def die(self) -> None:
         self.alive = self.runs = False

@@ -10,7 +10,7 @@ from chassis.ids import entry_of
 from chassis.replay import Folded, fold, outstanding_effects
 from chassis.service import Service
 from simulation.checks import Watch, pieces_in
-from simulation.database import TABLES, Database, Row
+from simulation.database import Database, Row
 from simulation.process import servers_now
 
 LOG_KNOWS = frozenset({"own", "shared", "inbox", "outbox", "effects", "parked", "journal"})
@@ -28,7 +28,7 @@ def rebuild(system: RebuiltSystem, name: str, published: Iterable[Envelope]) -> 
     database: Database = system.databases[name]
     database.restart()
     _forget_what_is_lost(system.watch, name, database)
-    for table in LOG_KNOWS & set(TABLES):
+    for table in LOG_KNOWS:
         getattr(database, table).clear()
     service = system.services[name]
     folded = fold(service, published, Folded())

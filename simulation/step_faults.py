@@ -48,16 +48,17 @@ class StepFaults:
     steps: int = 0
     is_over: bool = True  # it begins when the shop is open
     streams: dict[str, Random] = field(init=False)
+    _on: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.streams = {kind: self.plan.random(kind) for kind in (*FAULTS, "latency")}
         self.latency = self.streams["latency"].random
 
     def begin(self) -> None:
-        self.is_over = False
+        self.is_over, self._on = False, self.plan.faults
 
     def end(self) -> None:
-        self.is_over = True
+        self.is_over, self._on = True, {}
         self.away.clear()
         self.slow.clear()
         self.read_only.clear()
@@ -65,10 +66,8 @@ class StepFaults:
 
     def strikes(self, kind: str, chance: float) -> bool:
         """Whether a fault of this kind meets this step; `chance` is that of its full intensity."""
-        intensity = self.plan.faults.get(kind)
-        if intensity is None or self.is_over:
-            return False
-        if self.streams[kind].random() >= chance * intensity:
+        intensity = self._on.get(kind)
+        if intensity is None or self.streams[kind].random() >= chance * intensity:
             return False
         self.hits[kind] += 1
         return True

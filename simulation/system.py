@@ -6,7 +6,7 @@ A run has two parts: while faults are on, nothing may go wrong; when they are ov
 import asyncio
 import gc
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from contextvars import Context
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -223,12 +223,12 @@ class SimulatedSystem:
     def _decided(self, service: str, event: Committed) -> None:
         self.watch.decided(service, event.messages, event.result.outcomes)
 
-    async def _statement(self, service: str, name: str) -> None:
-        process = current.get()
-        if name == "pending" and process is not None and process.node is not None:
+    def _statement(self, service: str, name: str) -> Awaitable[None]:
+        process = current.get() if name == "pending" else None
+        if process is not None and process.node is not None:
             leader = self.databases[service].leader
             self.watch.relays(service, process.name, leads=leader is process.node.store)
-        await self.faults.statement(service, name)
+        return self.faults.statement(service, name)
 
     def cut(self, process: Process) -> None:
         """SIGKILL, or the end of its power."""
@@ -288,23 +288,23 @@ class SimulatedSystem:
 
     def _committed(self, service: str, transaction: Transaction) -> None:
         # a row that is set aside, or tried again, is no new decision
-        known = transaction.before.outbox
-        rows = [line.row for id_, line in transaction.after.outbox.items() if id_ not in known]
+        known, written = transaction.before["outbox"], transaction.after["outbox"]
+        rows = [entry.row for id_, entry in written.items() if id_ not in known]
         if rows:
             types = [f"{type_of(row.headers)} {row.key}" for row in rows]
             self.report(f"committed {', '.join(types)}")
             self.watch.committed_rows(service, rows)
             self.watch.copies(service, rows, self.databases[service].parked.keys())
         self._check_outstanding(service, transaction)
-        if service == "inventory" and transaction.after.shared:
+        if service == "inventory" and transaction.after["shared"]:
             received = [(row.key, pieces) for row in rows if (pieces := pieces_in(row))]
-            self.watch.levels(transaction.after.shared, received)
+            self.watch.levels(transaction.after["shared"], received)
 
     def _check_outstanding(self, name: str, transaction: Transaction) -> None:
         service, database = self.services[name], self.databases[name]
-        keys = {effect.key for effect in transaction.before.effects.values()}
+        keys = {effect.key for effect in transaction.before["effects"].values()}
         kept: dict[str, list[PendingEffect]] = {
-            key: [] for key in keys | transaction.after.own.keys() if key in database.own
+            key: [] for key in keys | transaction.after["own"].keys() if key in database.own
         }
         for effect in database.effects.values() if kept else ():
             if effect.key in kept:
