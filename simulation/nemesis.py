@@ -4,53 +4,27 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from aiokafka import TopicPartition
 
 from chassis import clock
-from chassis.events import Envelope
-from chassis.service import Service
 from loyalty_svc.store import KEYS, LAYOUT
-from simulation.checks import Watch
 from simulation.hostile import forged, is_rubbish
 from simulation.nodes import IN_DATABASES, IN_REDIS, PROVIDERS, SERVICES
 from simulation.partition import PartitionBatch
-from simulation.plan import Plan
 from simulation.process import Process
 from simulation.rebuilding import rebuild
-from simulation.step_faults import StepFaults
+
+if TYPE_CHECKING:
+    from simulation.system import SimulatedSystem
 
 Strike = Callable[[Random], Awaitable[None]]
 
 
-class FaultySystem(Protocol):
-    plan: Plan
-    faults: StepFaults
-    watch: Watch
-    broker: Any
-    redis: Any
-    databases: dict[str, Any]
-    services: dict[str, Service]
-
-    def published_by(self, service: str) -> list[Envelope]: ...
-
-    def processes(self, service: str = "") -> list[Process]: ...
-
-    def report(self, what: str) -> None: ...
-
-    def cut(self, process: Process) -> None: ...
-
-    def resume(self, process: Process) -> None: ...
-
-    def stop(self, process: Process) -> None: ...
-
-    def hold(self, service: str, *, down: bool) -> None: ...
-
-
 @dataclass
 class Nemesis:
-    system: FaultySystem
+    system: "SimulatedSystem"
     strikes: dict[str, tuple[int, Strike]] = field(init=False)
 
     def __post_init__(self) -> None:

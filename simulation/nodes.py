@@ -1,19 +1,17 @@
 """One process of each service, put together as its own `__main__` does, on simulated servers."""
 
-from dataclasses import dataclass
 from functools import cache
-from typing import Any, Final
+from typing import Final
 
 from pydantic import SecretStr
 
 from chassis import runtime
-from chassis.postgres import SharedTable
 from chassis.redis import RedisInspection, RedisStore
 from chassis.runtime import Node
 from chassis.service import Provider, Service
 from chassis.settings import FastPath, ServiceSettings
 from chassis.store import Inspection, Store
-from guarantees.declared import layout_of, service_of, tables_of
+from guarantees.declared import layout_of, tables_of
 from guarantees.services import BY_NAME, WITH_DATABASE
 from guarantees.services import SERVICES as MANIFESTS
 from simulation.database import Database
@@ -29,21 +27,6 @@ BOOTSTRAP: Final = "simulated:9092"
 REDIS_URL: Final = "redis://simulated:6379/0"
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
-    """A service as the simulation runs it; `store` may be another class where a bug is switched on."""
-
-    service: Service
-    shared: SharedTable | None = None
-    provider: Provider | None = None
-
-
-def made(name: str, provider: Provider | None, policy: Any) -> Made:
-    """The service, with the policy of this run if there is one for it."""
-    shared = tables_of(name)[1] if name in IN_DATABASES else None
-    return Made(service_of(name, policy), shared, provider)
-
-
 @cache
 def settings_with(fast_paths: frozenset[FastPath]) -> ServiceSettings:
     """Made once: to read the environment costs more than all else that a process does at its start."""
@@ -55,19 +38,22 @@ def settings_with(fast_paths: frozenset[FastPath]) -> ServiceSettings:
     )
 
 
-async def node_of(what: Made, database: Database | None, fast_paths: frozenset[FastPath]) -> Node:
-    store, operations = await _opened(what, database)
+async def node_of(
+    service: Service,
+    database: Database | None,
+    provider: Provider | None,
+    fast_paths: frozenset[FastPath],
+) -> Node:
+    store, operations = await _opened(service, database)
     settings = settings_with(fast_paths)
-    return unhurried(runtime.assemble(what.service, settings, store, operations, what.provider))
+    return unhurried(runtime.assemble(service, settings, store, operations, provider))
 
 
-async def _opened(what: Made, database: Database | None) -> tuple[Store, Inspection]:
+async def _opened(service: Service, database: Database | None) -> tuple[Store, Inspection]:
     if database is None:
-        redis = await RedisStore.connect(
-            what.service, layout_of(what.service.name), REDIS_URL, BOOTSTRAP
-        )
+        redis = await RedisStore.connect(service, layout_of(service.name), REDIS_URL, BOOTSTRAP)
         return redis, RedisInspection(redis)
-    memory = MemoryStore(what.service, database, what.shared)
+    memory = MemoryStore(service, database, tables_of(service.name)[1])
     return memory, MemoryInspection(memory)
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from chassis import clock
 from chassis.errors import TransientError
@@ -11,26 +11,20 @@ from chassis.message import Parked
 from chassis.records import message_of
 from chassis.redrive import redrive
 from shared_events.catalog import CATALOG
-from simulation.loop import SimulatedLoop
 from simulation.nodes import SERVICES
 from simulation.process import Process
 
+if TYPE_CHECKING:
+    from simulation.system import SimulatedSystem
+
 EVERY_S = 2.0
-
-
-class OperatedSystem(Protocol):
-    loop: SimulatedLoop
-
-    def reachable(self, service: str) -> Process | None: ...
-
-    def report(self, what: str) -> None: ...
 
 
 @dataclass
 class Operator:
     """Discards what is no event, redrives what waited behind it, and has refused rows tried again."""
 
-    system: OperatedSystem
+    system: "SimulatedSystem"
 
     async def run(self) -> None:
         while True:

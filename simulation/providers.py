@@ -6,13 +6,14 @@ asked under another key, it does: a caller that forgets its key pays twice, and 
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, Protocol, TypeAlias
 
 from chassis.service import Attempt, EffectRunner, Provider
-from payment_svc.messages import Capture, CaptureSucceeded, Refund, RefundSucceeded
+from payment_svc.messages import CaptureSucceeded, RefundSucceeded
 from payment_svc.provider import SimulatedProvider
 from shipping_svc.carrier import SimulatedCarrier
-from shipping_svc.messages import Book, Booked, BookingRefused, CancelBooking, HandOver
+from shipping_svc.messages import Book, Booked, BookingRefused
 
 Call: TypeAlias = Callable[[Any, Attempt], Awaitable[Any]]
 REFUSED_POSTAL_CODE: Final = "00000"
@@ -47,49 +48,28 @@ class Ledger:
         await self.line.carry(self.name, what)
         return outcome
 
-
-@dataclass(frozen=True, slots=True)
-class Bank:
-    ledger: Ledger
-    inner: SimulatedProvider = field(default_factory=SimulatedProvider)
-
-    async def capture(self, effect: Capture, attempt: Attempt) -> Any:
-        return await self.ledger.asked(effect, attempt, self.inner.capture)
-
-    async def refund(self, effect: Refund, attempt: Attempt) -> Any:
-        return await self.ledger.asked(effect, attempt, self.inner.refund)
-
-    def provider(self) -> Provider:
-        runners: dict[str, EffectRunner] = {"Capture": self.capture, "Refund": self.refund}
-        return Provider("bank", runners, concurrency=50, timeout_s=10.0)
+    def provider(self, **calls: Call) -> Provider:
+        """The party as a service calls it, with what it does for each kind of effect."""
+        runners: dict[str, EffectRunner] = {
+            kind: partial(self.asked, call=call) for kind, call in calls.items()
+        }
+        return Provider(self.name, runners, concurrency=50, timeout_s=10.0)
 
 
-@dataclass(frozen=True, slots=True)
-class FaultyCarrier:
-    ledger: Ledger
-    inner: SimulatedCarrier = field(default_factory=SimulatedCarrier)
+def bank(ledger: Ledger) -> Provider:
+    inner = SimulatedProvider()
+    return ledger.provider(Capture=inner.capture, Refund=inner.refund)
 
-    async def book(self, effect: Book, attempt: Attempt) -> Any:
-        return await self.ledger.asked(effect, attempt, self._booked)
 
-    async def _booked(self, effect: Book, attempt: Attempt) -> Booked | BookingRefused:
+def carrier(ledger: Ledger) -> Provider:
+    inner = SimulatedCarrier()
+
+    async def book(effect: Book, attempt: Attempt) -> Booked | BookingRefused:
         if effect.postal_code == REFUSED_POSTAL_CODE:
             return BookingRefused(order_id=effect.order_id, reason="carrier_refused")
-        return await self.inner.book(effect, attempt)
+        return await inner.book(effect, attempt)
 
-    async def hand_over(self, effect: HandOver, attempt: Attempt) -> Any:
-        return await self.ledger.asked(effect, attempt, self.inner.hand_over)
-
-    async def cancel(self, effect: CancelBooking, attempt: Attempt) -> Any:
-        return await self.ledger.asked(effect, attempt, self.inner.cancel)
-
-    def provider(self) -> Provider:
-        runners: dict[str, EffectRunner] = {
-            "Book": self.book,
-            "HandOver": self.hand_over,
-            "CancelBooking": self.cancel,
-        }
-        return Provider("carrier", runners, concurrency=50, timeout_s=10.0)
+    return ledger.provider(Book=book, HandOver=inner.hand_over, CancelBooking=inner.cancel)
 
 
 def money_of(entries: list[tuple[str, Any]]) -> tuple[list[int], int]:

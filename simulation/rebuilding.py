@@ -2,28 +2,24 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from chassis.events import Envelope
 from chassis.ids import entry_of
 from chassis.replay import Folded, fold, outstanding_effects
-from chassis.service import Service
 from simulation.checks import Watch, pieces_in
 from simulation.database import Database, Row
 from simulation.process import servers_now
+
+if TYPE_CHECKING:
+    from simulation.system import SimulatedSystem
 
 LOG_KNOWS = frozenset({"own", "shared", "inbox", "outbox", "effects", "parked", "journal"})
 """What a rebuild in place fills or empties; the rest is not in the log."""
 
 
-class RebuiltSystem(Protocol):
-    watch: Watch
-    databases: dict[str, Any]
-    services: dict[str, Service]
-
-
-def rebuild(system: RebuiltSystem, name: str, published: Iterable[Envelope]) -> None:
+def rebuild(system: "SimulatedSystem", name: str, published: Iterable[Envelope]) -> None:
     """No process of the service may run."""
     database: Database = system.databases[name]
     database.restart()

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from random import Random
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic_core import from_json
 
@@ -19,11 +19,13 @@ from order_svc.api import respond
 from order_svc.messages import CancelOrder, CartLine, PlaceOrder, PriceProduct
 from shared_events.order import DeliveryDetailsGiven
 from shipping_svc.messages import DispatchShipment
-from simulation.checks import PERSONAL, Watch
-from simulation.loop import SimulatedLoop
-from simulation.plan import SHARES, Plan
+from simulation.checks import PERSONAL
+from simulation.plan import SHARES
 from simulation.process import Process
 from simulation.providers import REFUSED_POSTAL_CODE
+
+if TYPE_CHECKING:
+    from simulation.system import SimulatedSystem
 
 CURRENCY: Final = "ISK"
 """Its amounts go in steps of a hundred."""
@@ -39,23 +41,11 @@ TOKENS: Final = {
 }
 
 
-class SystemOfOrders(Protocol):
-    """Where the customers live: they reach the services' processes as through a balancer."""
-
-    loop: SimulatedLoop
-    plan: Plan
-    watch: Watch
-
-    def reachable(self, service: str) -> Process | None: ...
-
-    def report(self, what: str) -> None: ...
-
-
 @dataclass
 class Shop:
     """`acknowledged` are the orders that somebody was told about."""
 
-    system: SystemOfOrders
+    system: "SimulatedSystem"
     choice: Random = field(init=False)
     acknowledged: dict[str, frozenset[str]] = field(default_factory=dict)
 

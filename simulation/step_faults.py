@@ -7,7 +7,7 @@ import asyncio
 from collections import Counter
 from dataclasses import dataclass, field
 from random import Random
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from aiokafka.errors import CorruptRecordException, KafkaTimeoutError
 
@@ -16,6 +16,9 @@ from chassis.errors import ProviderError, TransientError
 from simulation.faults import Fault, Kind
 from simulation.plan import FAULTS, Plan
 from simulation.process import PowerCutError, Process, current
+
+if TYPE_CHECKING:
+    from simulation.system import SimulatedSystem
 
 CRASHES: Final = {
     crashpoints.PUBLISHED: "crash-after-publish",
@@ -28,18 +31,12 @@ IDLE: Final = frozenset({"pending", "lease", "backlog", "lead", "parked_keys", "
 """What a process asks again and again although nothing has happened."""
 
 
-class SystemInFaults(Protocol):
-    def report(self, what: str) -> None: ...
-
-    def cut(self, process: Process) -> None: ...
-
-
 @dataclass
 class StepFaults:
     """`away` names what answers nothing now: a service's database, a provider, the broker, Redis."""
 
     plan: Plan
-    system: SystemInFaults
+    system: "SimulatedSystem"
     hits: Counter[str] = field(default_factory=Counter)
     away: set[str] = field(default_factory=set)
     slow: set[str] = field(default_factory=set)

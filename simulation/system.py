@@ -22,6 +22,7 @@ from chassis.events import Envelope, type_of
 from chassis.message import PendingEffect
 from chassis.service import Provider, Service
 from chassis.settings import FastPath
+from guarantees.declared import service_of
 from guarantees.services import BY_NAME
 from shipping_svc import domain as shipping
 from simulation import machine, nodes, verdict
@@ -35,7 +36,7 @@ from simulation.nodes import IN_DATABASES, SERVICES
 from simulation.operator import Operator
 from simulation.plan import FAST_PATHS, Plan
 from simulation.process import Process, close_loop, current
-from simulation.providers import Bank, FaultyCarrier, Ledger
+from simulation.providers import Ledger, bank, carrier
 from simulation.redis_client import RedisClients
 from simulation.redis_server import RedisServer
 from simulation.shop import Shop
@@ -79,8 +80,7 @@ class SimulatedSystem:
         self.bank = Ledger("bank", self.faults, watch=self.watch.money)
         self.carrier = Ledger("carrier", self.faults, watch=self.watch.bookings)
         self.providers: dict[str, Provider] = {
-            provider.name: provider
-            for provider in (Bank(self.bank).provider(), FaultyCarrier(self.carrier).provider())
+            provider.name: provider for provider in (bank(self.bank), carrier(self.carrier))
         }
         self.services: dict[str, Service] = {}
         self.shop = Shop(self)
@@ -191,12 +191,13 @@ class SimulatedSystem:
 
     async def _main(self, process: Process) -> None:
         name = process.service
-        what = nodes.made(name, self.providers.get(BY_NAME[name].provider), self.policies.get(name))
-        what = replace(what, service=self._counted(what.service))
-        self.services.setdefault(name, what.service)
+        service = self._counted(service_of(name, self.policies.get(name)))
+        provider = self.providers.get(BY_NAME[name].provider)
+        self.services.setdefault(name, service)
         fast_paths = self.plan.fast_paths_of(self.fast_paths_choice)
         self.switches.update((path, path in fast_paths) for path in FAST_PATHS)
-        process.node = await nodes.node_of(what, self.databases.get(name), fast_paths)
+        database = self.databases.get(name)
+        process.node = await nodes.node_of(service, database, provider, fast_paths)
         process.node.core.bus.committed.append(partial(self._decided, name))
         try:
             failed = await runtime.work(process.node, {})

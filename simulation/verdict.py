@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from aiokafka import TopicPartition
 
@@ -10,7 +10,6 @@ from chassis.decide import adapter_of
 from chassis.events import Envelope, dead_letters_of, topic_of
 from chassis.records import is_consumed
 from chassis.replay import Folded, fold
-from chassis.service import Service
 from guarantees.judge import PIECES, Books, StoredRow, judge
 from guarantees.services import SERVICES
 from inventory_svc import domain as inventory
@@ -19,20 +18,11 @@ from order_svc import domain as order
 from payment_svc import domain as payment
 from shared_events.codec import decode
 from shipping_svc import domain as shipping
-from simulation.checks import Watch
 from simulation.hostile import is_rubbish
-from simulation.providers import Ledger, money_of
+from simulation.providers import money_of
 
-
-class JudgedSystem(Protocol):
-    watch: Watch
-    broker: Any
-    redis: Any
-    databases: dict[str, Any]
-    bank: Ledger
-    carrier: Ledger
-    shop: Any
-    services: dict[str, Service]
+if TYPE_CHECKING:
+    from simulation.system import SimulatedSystem
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +31,7 @@ class Logged:
     envelope: Envelope
 
 
-def unsettled(system: JudgedSystem) -> str:
+def unsettled(system: "SimulatedSystem") -> str:
     """What is still on its way; "" when nothing is."""
     for name, database in system.databases.items():
         timers = system.services[name].timers
@@ -61,7 +51,7 @@ def unsettled(system: JudgedSystem) -> str:
     return behind(system)
 
 
-def behind(system: JudgedSystem) -> str:
+def behind(system: "SimulatedSystem") -> str:
     """Which group has not committed the end of a partition that it reads."""
     for name, service in system.services.items():
         offsets = system.broker.group(name).offsets
@@ -73,7 +63,7 @@ def behind(system: JudgedSystem) -> str:
     return ""
 
 
-def loyalty_waits(system: JudgedSystem) -> str:
+def loyalty_waits(system: "SimulatedSystem") -> str:
     data = system.redis.data.values
     if KEYS.epoch.encode() not in data:
         return "loyalty has no data"
@@ -83,7 +73,7 @@ def loyalty_waits(system: JudgedSystem) -> str:
     return ""
 
 
-def check(system: JudgedSystem) -> None:
+def check(system: "SimulatedSystem") -> None:
     """G1 to G8 of every order, over the books, the log and the bank's ledger."""
     logged = list(events(system))
     books = books_of(system)
@@ -98,7 +88,7 @@ def check(system: JudgedSystem) -> None:
     _check_dead_letters(system)
 
 
-def _check_money(system: JudgedSystem, order_id: str, state: Any) -> None:
+def _check_money(system: "SimulatedSystem", order_id: str, state: Any) -> None:
     """What payment believes is what the bank has done."""
     charges, refunded = money_of(system.bank.entries.get(order_id, []))
     match state:
@@ -114,7 +104,7 @@ def _check_money(system: JudgedSystem, order_id: str, state: Any) -> None:
         )
 
 
-def _check_booking(system: JudgedSystem, order_id: str, state: Any) -> None:
+def _check_booking(system: "SimulatedSystem", order_id: str, state: Any) -> None:
     """What shipping believes is what the carrier has done."""
     names = {name for name, _ in system.carrier.entries.get(order_id, [])}
     is_live = "Booked" in names and "BookingCancelled" not in names
@@ -129,7 +119,7 @@ def _check_booking(system: JudgedSystem, order_id: str, state: Any) -> None:
         system.watch.broken("G6", f"{order_id}: stock {kind}, shipment {type(state).__name__}")
 
 
-def _check_dead_letters(system: JudgedSystem) -> None:
+def _check_dead_letters(system: "SimulatedSystem") -> None:
     """I9: rubbish is kept by everyone who read it, with the place where it stood."""
     for name, service in system.services.items():
         kept = set()
@@ -144,7 +134,7 @@ def _check_dead_letters(system: JudgedSystem) -> None:
                 system.watch.broken("I9", f"{name} kept nothing of {place}")
 
 
-def _check_fold(system: JudgedSystem, logged: list[Logged]) -> None:
+def _check_fold(system: "SimulatedSystem", logged: list[Logged]) -> None:
     """G8: each service's rows are the fold of its own events, with no effect on the way."""
     for name, database in system.databases.items():
         folded = _fold(system, name, logged, database.own.items())
@@ -154,7 +144,7 @@ def _check_fold(system: JudgedSystem, logged: list[Logged]) -> None:
 
 
 def _fold(
-    system: JudgedSystem, name: str, logged: list[Logged], rows: Iterable[tuple[str, Any]]
+    system: "SimulatedSystem", name: str, logged: list[Logged], rows: Iterable[tuple[str, Any]]
 ) -> Folded:
     """A service's own events, folded; its orders are compared with its rows."""
     own = [entry.envelope for entry in logged if entry.topic == f"{name}.events"]
@@ -166,7 +156,7 @@ def _fold(
 
 
 def _compare(
-    system: JudgedSystem, what: str, live: dict[str, Any], rebuilt: dict[str, Any]
+    system: "SimulatedSystem", what: str, live: dict[str, Any], rebuilt: dict[str, Any]
 ) -> None:
     for key in live.keys() | rebuilt.keys():
         if live.get(key) != rebuilt.get(key):
@@ -176,7 +166,7 @@ def _compare(
             return
 
 
-def events(system: JudgedSystem) -> Iterator[Logged]:
+def events(system: "SimulatedSystem") -> Iterator[Logged]:
     """Every event of the services' topics; rubbish has none."""
     for service in SERVICES:
         for record in records(system, topic_of(service.name)):
@@ -184,12 +174,12 @@ def events(system: JudgedSystem) -> Iterator[Logged]:
                 yield Logged(record.topic, decode(record.value, record.headers))
 
 
-def records(system: JudgedSystem, topic: str) -> Iterator[Any]:
+def records(system: "SimulatedSystem", topic: str) -> Iterator[Any]:
     for partition in range(12):
         yield from system.broker.log(topic, partition)
 
 
-def books_of(system: JudgedSystem) -> Books:
+def books_of(system: "SimulatedSystem") -> Books:
     books = Books()
     for name, database in system.databases.items():
         books.rows[name] = {key: _row(row.state) for key, row in database.own.items()}
@@ -208,7 +198,7 @@ def _row(state: Any) -> StoredRow:
     return StoredRow(kind.__name__, adapter_of(kind).dump_python(state))
 
 
-def loyalty_orders(system: JudgedSystem) -> Iterator[tuple[str, Any]]:
+def loyalty_orders(system: "SimulatedSystem") -> Iterator[tuple[str, Any]]:
     prefix = LAYOUT.own_key("").encode()
     for key, found in system.redis.data.values.items():
         if key.startswith(prefix) and found.get(b"status"):

@@ -6,10 +6,12 @@ import tempfile
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any, Final
 
 import hypothesis  # noqa: F401 - early: its plugin loads it at the end, when a parse may meet the collector
 import pytest
 import structlog
+from xdist.scheduler import LoadFileScheduling
 
 from saga_cli.stack.processes import ChildProcess
 from saga_cli.stack.seed import seed
@@ -18,11 +20,27 @@ from saga_cli.topology import Addresses
 from tests.support.forking import forking
 from tests.support.servers import shared_servers
 
+WITHOUT_SERVERS: Final = ("tests/choreography/", "tests/simulation/")
+"""Their longest tests are parametrized, so that all workers of `pytest -n` share them."""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files begin first, so that no worker is left with one at the end."""
     long = {item.path for item in items if item.get_closest_marker("long")}
     items.sort(key=lambda item: item.path not in long)
+
+
+class ByFileOrCase(LoadFileScheduling):
+    """A file is one worker's, as its tests share servers; where there are none, each case is a unit."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file, _, name = nodeid.partition("::")
+        case = name.partition("[")[2]
+        return f"{file}[{case}" if file.startswith(WITHOUT_SERVERS) else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFileOrCase | None:
+    return ByFileOrCase(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @pytest.fixture(autouse=True)

@@ -2,15 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Final
 
 from simulation.machine import replaced
-from simulation.mutants import mechanism, rules, stores
-from simulation.mutants.mutant import Mutant
+from simulation.mutants import mechanism, rules, stores  # noqa: F401 - they register theirs
+from simulation.mutants.mutant import MUTANTS
 
-MUTANTS: Final[dict[str, Mutant]] = {
-    mutant.name: mutant for mutant in (*rules.MUTANTS, *mechanism.MUTANTS, *stores.MUTANTS)
-}
+__all__ = ("MUTANTS", "switched_on")
 
 
 @contextmanager

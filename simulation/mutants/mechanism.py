@@ -21,9 +21,8 @@ from shared_events.catalog import BY_EVENT, CATALOG
 from shared_events.codec import decode
 from shared_events.order import DeliveryDetailsGiven
 from simulation.memory_store import MemoryStore
-from simulation.mutants.mutant import Mutant, Place
+from simulation.mutants.mutant import Place, bug
 
-# ruff: noqa: SLF001 - a mutant changes what is private
 CRASHES: Final = (
     "kill",
     "crash-before-commit",
@@ -33,32 +32,36 @@ CRASHES: Final = (
 )
 
 
-def _offsets_first() -> Sequence[Place]:
-    handle = _Session._handle
-
+@bug(
+    "offsets are committed before the batch", "G1", at=(_Session, "_handle"), faults=CRASHES, seed=2
+)
+def offsets_first(handle: Any) -> Any:
     async def handled(self: Any, batches: Any) -> None:
         for place, part in batches.items():
             self.done[place] = part[-1].offset + 1
         await self.commit()
         await handle(self, batches)
 
-    return [(_Session, "_handle", handled)]
+    return handled
 
 
-def _offsets_too_far() -> Sequence[Place]:
-    handle = _Session._handle
-
+@bug("an offset is committed past what was read", "G1", at=(_Session, "_handle"))
+def offsets_too_far(handle: Any) -> Any:
     async def handled(self: Any, batches: Any) -> None:
         await handle(self, batches)
         for place, part in batches.items():
             self.done[place] = part[-1].offset + 2
 
-    return [(_Session, "_handle", handled)]
+    return handled
 
 
-def _failed_batch_skipped() -> Sequence[Place]:
-    until = _Session._until_handled
-
+@bug(
+    "a batch that could not be written counts as handled",
+    "G1",
+    at=(_Session, "_until_handled"),
+    faults=("statement-error", "database-away"),
+)
+def failed_batch_skipped(until: Any) -> Any:
     async def once(self: Any, records: Any) -> None:
         decide = self._decide
 
@@ -74,19 +77,29 @@ def _failed_batch_skipped() -> Sequence[Place]:
         finally:
             del self._decide
 
-    return [(_Session, "_until_handled", once)]
+    return once
 
 
-def _key_of_each_try() -> Sequence[Place]:
+@bug(
+    "a provider is asked again under a new key",
+    "G4",
+    at=(chassis.effects, "Attempt"),
+    faults=("unknown-outcome", "crash-in-call"),
+)
+def key_of_each_try(_original: Any) -> Any:
     def attempt(key: str, number: int, since: Any) -> Attempt:
         return Attempt(f"{key}/{number}", number, since)
 
-    return [(chassis.effects, "Attempt", attempt)]
+    return attempt
 
 
-def _unknown_is_declined() -> Sequence[Place]:
-    call = EffectWorker._ask_again
-
+@bug(
+    "no answer to a capture counts as declined",
+    "G2",
+    at=(EffectWorker, "_ask_again"),
+    faults=("unknown-outcome", "provider-away"),
+)
+def unknown_is_declined(call: Any) -> Any:
     async def ask_again(self: Any, effect: Any, error: Exception) -> None:
         if effect.kind != Capture.__name__:
             await call(self, effect, error)
@@ -95,10 +108,11 @@ def _unknown_is_declined() -> Sequence[Place]:
         self._known.append((effect, self._message(effect, declined)))
         self._arrived.set()
 
-    return [(EffectWorker, "_ask_again", ask_again)]
+    return ask_again
 
 
-def _asked_before_published() -> Sequence[Place]:
+@bug("a provider is asked before the intent is in the log", "G8", faults=("broker-away",))
+def asked_before_published() -> Sequence[Place]:
     committed = LocalEffectQueue.committed
 
     def asked_at_once(self: Any, event: Any) -> None:
@@ -110,10 +124,13 @@ def _asked_before_published() -> Sequence[Place]:
     return [*places, (LocalEffectQueue, "committed", asked_at_once)]
 
 
-def _outcome_forgotten() -> Sequence[Place]:
-    """Outcomes that could not be written at once are dropped, and their effects with them."""
-    settle = EffectWorker.settle
-
+@bug(
+    "an outcome that could not be written is dropped, and its effect with it",
+    "G1",
+    at=(EffectWorker, "settle"),
+    faults=("statement-error", "database-away"),
+)
+def outcome_forgotten(settle: Any) -> Any:
     async def settled(self: Any) -> None:
         taken = len(self._known)
         try:
@@ -123,48 +140,70 @@ def _outcome_forgotten() -> Sequence[Place]:
                 await self.store.postpone(effect, 10.0**9, "forgotten")
             del self._known[:taken]
 
-    return [(EffectWorker, "settle", settled)]
+    return settled
 
 
-def _acknowledged_first() -> Sequence[Place]:
+@bug(
+    "rows leave the outbox before Kafka has them",
+    "G7",
+    "G8",
+    at=(Relay, "relay_once"),
+    faults=("broker-away", "ack-lost", "kill"),
+)
+def acknowledged_first(_original: Any) -> Any:
     async def relayed(self: Any) -> int:
         if rows := (await self.outbox.pending(self.batch_rows)).rows:
             await self.outbox.acknowledge([id_ for id_, _ in rows])
             await self.sender.publish(rows)
         return len(rows)
 
-    return [(Relay, "relay_once", relayed)]
+    return relayed
 
 
-def _failed_is_acknowledged() -> Sequence[Place]:
-    publish = Sender.publish
-
+@bug(
+    "rows leave the outbox though their send failed",
+    "G7",
+    "G8",
+    at=(Sender, "publish"),
+    faults=("broker-away", "ack-lost"),
+)
+def failed_is_acknowledged(publish: Any) -> Any:
     async def published(self: Any, rows: Any) -> Any:
         await publish(self, rows)
         return [id_ for id_, _ in rows], None
 
-    return [(Sender, "publish", published)]
+    return published
 
 
-def _producer_kept() -> Sequence[Place]:
+@bug(
+    "a producer that failed is used again",
+    "G1",
+    at=(Sender, "drop_producer"),
+    faults=("broker-away", "ack-lost"),
+    seed=3,
+)
+def producer_kept(_original: Any) -> Any:
     async def kept(_self: Any) -> None:
         """The producer stays, whatever befell it."""
 
-    return [(Sender, "drop_producer", kept)]
+    return kept
 
 
-def _newest_first() -> Sequence[Place]:
-    send = Sender._send_topic
-
+@bug("rows of a partition are sent in another order", "G7", at=(Sender, "_send_topic"))
+def newest_first(send: Any) -> Any:
     async def sent(self: Any, producer: Any, topic: str, rows: Any, *rest: Any) -> Any:
         return await send(self, producer, topic, rows[::-1], *rest)
 
-    return [(Sender, "_send_topic", sent)]
+    return sent
 
 
-def _no_watchdog() -> Sequence[Place]:
-    run = _Session.run
-
+@bug(
+    "a consumer whose client failed stays away",
+    "G1",
+    at=(_Session, "run"),
+    faults=("fetch-error", "broker-away"),
+)
+def consumer_not_rebuilt(run: Any) -> Any:
     async def once(self: Any) -> None:
         """Any error of a client ends the consumer: it is never made again."""
         try:
@@ -172,12 +211,18 @@ def _no_watchdog() -> Sequence[Place]:
         except Exception:  # noqa: BLE001 - a mutant
             await self.stopping.wait()
 
-    return [(_Session, "run", once)]
+    return once
 
 
-def _positions_of_kafka() -> Sequence[Place]:
-    seek = _Session.seek
-
+@bug(
+    "loyalty goes on from Kafka's offsets, not from those beside its data",
+    "G1",
+    at=(_Session, "seek"),
+    faults=("redis-set-back", "restart", "kill"),
+    seed=35,
+    arrive_s=6.0,
+)
+def positions_of_kafka(seek: Any) -> Any:
     async def unsought(self: Any, assigned: Any) -> None:
         keeps, self.of.store.keeps_positions = self.of.store.keeps_positions, False
         try:
@@ -185,120 +230,24 @@ def _positions_of_kafka() -> Sequence[Place]:
         finally:
             self.of.store.keeps_positions = keeps
 
-    return [(_Session, "seek", unsought)]
+    return unsought
 
 
-def _personal_data_in_the_log() -> Sequence[Place]:
+@bug("names and addresses go where they are kept for ever", "G9", at=(CATALOG, "by_event"))
+def personal_data_in_the_log(_original: Any) -> Any:
     entry = BY_EVENT[DeliveryDetailsGiven]
-    leaking = {**BY_EVENT, DeliveryDetailsGiven: replace(entry, topic="order.events")}
-    return [(CATALOG, "by_event", leaking)]
+    return {**BY_EVENT, DeliveryDetailsGiven: replace(entry, topic="order.events")}
 
 
-def _forgeries_believed() -> Sequence[Place]:
+@bug(
+    "a record's body is not held against its key, subject, source and topic",
+    "I9",
+    at=(chassis.records, "decode_record"),
+    faults=("hostile",),
+    seed=3,
+)
+def forgeries_believed(_original: Any) -> Any:
     def believed(record: Recorded) -> Envelope:
         return decode(record.value, record.headers)
 
-    return [(chassis.records, "decode_record", believed)]
-
-
-MUTANTS: Final = (
-    Mutant(
-        "forgeries-believed",
-        "a record's body is not held against its key, subject, source and topic",
-        _forgeries_believed,
-        ("I9",),
-        ("hostile",),
-        seed=3,
-    ),
-    Mutant(
-        "personal-data-in-the-log",
-        "names and addresses go where they are kept for ever",
-        _personal_data_in_the_log,
-        ("G9",),
-    ),
-    Mutant(
-        "offsets-first",
-        "offsets are committed before the batch",
-        _offsets_first,
-        ("G1",),
-        CRASHES,
-        seed=2,
-    ),
-    Mutant(
-        "offsets-too-far", "an offset is committed past what was read", _offsets_too_far, ("G1",)
-    ),
-    Mutant(
-        "failed-batch-skipped",
-        "a batch that could not be written counts as handled",
-        _failed_batch_skipped,
-        ("G1",),
-        ("statement-error", "database-away"),
-    ),
-    Mutant(
-        "key-of-each-try",
-        "a provider is asked again under a new key",
-        _key_of_each_try,
-        ("G4",),
-        ("unknown-outcome", "crash-in-call"),
-    ),
-    Mutant(
-        "unknown-is-declined",
-        "no answer to a capture counts as declined",
-        _unknown_is_declined,
-        ("G2",),
-        ("unknown-outcome", "provider-away"),
-    ),
-    Mutant(
-        "outcome-forgotten",
-        "an outcome that could not be written is dropped",
-        _outcome_forgotten,
-        ("G1",),
-        ("statement-error", "database-away"),
-    ),
-    Mutant(
-        "acknowledged-first",
-        "rows leave the outbox before Kafka has them",
-        _acknowledged_first,
-        ("G7", "G8"),
-        ("broker-away", "ack-lost", "kill"),
-    ),
-    Mutant(
-        "failed-is-acknowledged",
-        "rows leave the outbox though their send failed",
-        _failed_is_acknowledged,
-        ("G7", "G8"),
-        ("broker-away", "ack-lost"),
-    ),
-    Mutant(
-        "producer-kept",
-        "a producer that failed is used again",
-        _producer_kept,
-        ("G1",),
-        ("broker-away", "ack-lost"),
-        seed=3,
-    ),
-    Mutant(
-        "asked-before-published",
-        "a provider is asked before the intent is in the log",
-        _asked_before_published,
-        ("G8",),
-        ("broker-away",),
-    ),
-    Mutant("newest-first", "rows of a partition are sent in another order", _newest_first, ("G7",)),
-    Mutant(
-        "consumer-not-rebuilt",
-        "a consumer whose client failed stays away",
-        _no_watchdog,
-        ("G1",),
-        ("fetch-error", "broker-away"),
-    ),
-    Mutant(
-        "positions-of-kafka",
-        "loyalty goes on from Kafka's offsets, not from those beside its data",
-        _positions_of_kafka,
-        ("G1",),
-        ("redis-set-back", "restart", "kill"),
-        seed=35,
-        arrive_s=6.0,
-    ),
-)
+    return believed

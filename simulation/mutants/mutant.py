@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 Place: TypeAlias = tuple[Any, str, Any]
 """A module or class, the name in it, and what stands there while the bug is switched on."""
@@ -23,3 +23,27 @@ class Mutant:
     faults: tuple[str, ...] = ()
     seed: int = 1
     arrive_s: float = 1.5
+
+
+MUTANTS: Final[dict[str, Mutant]] = {}
+
+
+def bug(
+    what: str, *breaks: str, at: tuple[Any, str] | None = None, name: str = "", **how: Any
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Register a function as a mutant of its own name; `how` are other fields of Mutant.
+
+    It gets what stands at a place, and returns what stands there instead; without `at`, it gets
+    nothing and returns all places.
+    """
+
+    def register(change: Callable[..., Any]) -> Callable[..., Any]:
+        def places() -> Sequence[Place]:
+            found: Sequence[Place] = [(*at, change(getattr(*at)))] if at else change()
+            return found
+
+        mutant = Mutant(name or change.__name__.replace("_", "-"), what, places, breaks, **how)
+        MUTANTS[mutant.name] = mutant
+        return change
+
+    return register

@@ -15,7 +15,7 @@ from shared_events import money
 from shared_events.inventory import StockReserved
 from shared_events.shipping import ShipmentRejected
 from shipping_svc.messages import BookingCancelled, HandOver
-from simulation.mutants.mutant import Mutant, Place
+from simulation.mutants.mutant import Place, bug
 
 AT: Final = datetime(2026, 1, 1, tzinfo=UTC)  # a first refund goes by no time
 
@@ -24,79 +24,82 @@ def _nothing() -> Decision:
     return nothing("a deliberate bug")
 
 
-def _no_tombstone(domain: Any, name: str) -> Callable[[], Sequence[Place]]:
-    noted = getattr(domain, name)
+def _silent_in(state_type: type[Any]) -> Callable[[Any], Any]:
+    """A rule that decides nothing in one state."""
 
+    def changed(rule: Any) -> Any:
+        def silent(state: Any, *rest: Any) -> Any:
+            return _nothing() if isinstance(state, state_type) else rule(state, *rest)
+
+        return silent
+
+    return changed
+
+
+@bug(
+    "a cancellation that overtakes the shipment is forgotten by the last participant",
+    "G1",
+    at=(loyalty, "deduct"),
+    faults=("reorder", "delay"),
+)
+def no_tombstone_loyalty(noted: Any) -> Any:
     def note(state: Any, message: Any) -> Any:
-        return _nothing() if state == domain.INITIAL else noted(state, message)
+        return _nothing() if state == loyalty.INITIAL else noted(state, message)
 
-    return lambda: [(domain, name, note)]
-
-
-def _silent_in(domain: Any, name: str, state_type: type[Any]) -> Callable[[], Sequence[Place]]:
-    """A rule that says nothing in one state."""
-    rule = getattr(domain, name)
-
-    def silent(state: Any, *rest: Any) -> Any:
-        return _nothing() if isinstance(state, state_type) else rule(state, *rest)
-
-    return lambda: [(domain, name, silent)]
+    return note
 
 
-def _refund_at_once() -> Sequence[Place]:
-    noted = payment.note_cancellation
-
+@bug("payment gives back before shipping is undone", "G3", at=(payment, "note_cancellation"))
+def refund_out_of_order(noted: Any) -> Any:
     def note(state: Any, message: Any) -> Any:
         if not isinstance(state, payment.Captured):
             return noted(state, message)
         undone = ShipmentRejected(order_id=message.order_id, reason=message.reason)
         return payment.refund(state, undone, "order", AT, payment.POLICY)
 
-    return [(payment, "note_cancellation", note)]
+    return note
 
 
-def _timer_forgotten() -> Sequence[Place]:
-    approve = shipping.approve
-
+@bug("no timer lets an approved shipment leave", "G8", at=(shipping, "approve"))
+def timer_forgotten(approve: Any) -> Any:
     def approved(*words: Any) -> Any:
         return replace(approve(*words), effects=())
 
-    return [(shipping, "approve", approved)]
+    return approved
 
 
-def _cancel_at_once() -> Sequence[Place]:
+@bug("the order is cancelled before anything is undone", "G3", at=(order, "request_cancellation"))
+def cancelled_too_soon(requested: Any) -> Any:
     """The order says that all is undone as soon as it is asked."""
-    requested = order.request_cancellation
 
     def request(state: Any, command: Any) -> Any:
         if not isinstance(state, order.Pending):
             return requested(state, command)
         return order.cancel(state, "customer", "order")
 
-    return [(order, "request_cancellation", request)]
+    return request
 
 
-def _sell_what_is_not_there() -> Sequence[Place]:
+@bug("stock is reserved that is not there", "G6", at=(inventory, "reserve"), seed=4)
+def oversell(_original: Any) -> Any:
     def reserve(state: Any, message: Any, _at: Any) -> Any:
         if isinstance(state.reservation, inventory.Absent):
             return publish(StockReserved(order=message.order))
         return _nothing()
 
-    return [(inventory, "reserve", reserve)]
+    return reserve
 
 
-def _release_restores_nothing() -> Sequence[Place]:
-    moved = inventory._moved  # noqa: SLF001 - a mutant
-
+@bug("released stock goes nowhere", "G6", at=(inventory, "_moved"))
+def release_restores_nothing(moved: Any) -> Any:
     def move(levels: Any, lines: Any, **by: int) -> Any:
         return moved(levels, lines, **{**by, "available": min(by.get("available", 0), 0)})
 
-    return [(inventory, "_moved", move)]
+    return move
 
 
-def _cancel_what_has_left() -> Sequence[Place]:
-    cancel = shipping.cancel
-
+@bug("a shipment that has left is cancelled", "G2", at=(shipping, "cancel"), seed=3)
+def cancel_after_dispatch(cancel: Any) -> Any:
     def cancelled(state: Any, *rest: Any) -> Any:
         if isinstance(state, shipping.Leaving):
             fields = {n: getattr(state, n) for n in ("shipment_id", "carrier_ref", "total_minor")}
@@ -104,48 +107,50 @@ def _cancel_what_has_left() -> Sequence[Place]:
             return replace(decision, dropped=(*decision.dropped, HandOver))
         return cancel(state, *rest)
 
-    return [(shipping, "cancel", cancelled)]
+    return cancelled
 
 
-def _refusals_do_not_count() -> Sequence[Place]:
-    """A refused refund is asked for again under its old key."""
-    asked = payment.refund_of
-
+@bug(
+    "a refused refund is asked for again under the same key",
+    "G8",
+    at=(payment, "refund_of"),
+    seed=2,
+)
+def refund_refused_same_key(asked: Any) -> Any:
     def refund_of(order_id: str, state: Any, attempt: int) -> Any:
         return replace(asked(order_id, state, attempt), attempt=1)
 
-    return [(payment, "refund_of", refund_of)]
+    return refund_of
 
 
-def _fees_to_the_last_unit() -> Sequence[Place]:
+@bug("fees are not rounded to what the provider takes in the currency", "G1")
+def fees_to_the_last_unit() -> Sequence[Place]:
     def unrounded(amount_minor: int, _currency: str) -> int:
         return amount_minor
 
     return [(money, "rounded", unrounded), (money, "rounded_down", unrounded)]
 
 
-def _award_is_not_taken_back() -> Sequence[Place]:
-    credited = loyalty._credited  # noqa: SLF001 - a mutant
-
+@bug("deducted points stay with the customer", "G2", at=(loyalty, "_credited"))
+def points_kept(credited: Any) -> Any:
     def credit(customers: Any, customer_id: str, points: int) -> Any:
         return credited(customers, customer_id, max(points, 0))
 
-    return [(loyalty, "_credited", credit)]
+    return credit
 
 
-def _refund_a_cent_more() -> Sequence[Place]:
-    asked = payment.refund_of
-
+@bug("more is given back than is written down", "G4", at=(payment, "refund_of"))
+def refund_a_cent_more(asked: Any) -> Any:
     def refund_of(order_id: str, state: Any, attempt: int) -> Any:
         refund = asked(order_id, state, attempt)
         return replace(refund, amount_minor=refund.amount_minor + money.step(refund.currency))
 
-    return [(payment, "refund_of", refund_of)]
+    return refund_of
 
 
-def _booking_stays() -> Sequence[Place]:
+@bug("a cancelled shipment stays booked at the carrier", "G2", at=(shipping, "cancel"))
+def booking_stays(cancel: Any) -> Any:
     """Shipping calls a shipment cancelled that the carrier has booked still."""
-    cancel = shipping.cancel
 
     def cancelled(state: Any, *rest: Any) -> Any:
         decision = cancel(state, *rest)
@@ -157,90 +162,25 @@ def _booking_stays() -> Sequence[Place]:
         )
         return replace(decision, events=(requested, *undone.events), effects=())
 
-    return [(shipping, "cancel", cancelled)]
+    return cancelled
 
 
-MUTANTS: Final = (
-    Mutant(
-        "no-tombstone-loyalty",
-        "a cancellation that overtakes the shipment is forgotten by the last participant",
-        _no_tombstone(loyalty, "deduct"),
-        ("G1",),
-        ("reorder", "delay"),
-    ),
-    Mutant(
-        "refund-out-of-order",
-        "payment gives back before shipping is undone",
-        _refund_at_once,
-        ("G3",),
-    ),
-    Mutant(
-        "cancelled-too-soon",
-        "the order is cancelled before anything is undone",
-        _cancel_at_once,
-        ("G3",),
-    ),
-    Mutant(
-        "oversell", "stock is reserved that is not there", _sell_what_is_not_there, ("G6",), seed=4
-    ),
-    Mutant(
-        "release-restores-nothing",
-        "released stock goes nowhere",
-        _release_restores_nothing,
-        ("G6",),
-    ),
-    Mutant(
-        "cancel-after-dispatch",
-        "a shipment that has left is cancelled",
-        _cancel_what_has_left,
-        ("G2",),
-        seed=3,
-    ),
-    Mutant(
-        "refusal-not-answered",
-        "an order that is being cancelled does not hear that it is too late",
-        _silent_in(order, "settle", order.Cancelling),
-        ("G1",),
-        seed=3,
-    ),
-    Mutant(
-        "refund-refused-same-key",
-        "a refused refund is asked for again under the same key",
-        _refusals_do_not_count,
-        ("G8",),
-        seed=2,
-    ),
-    Mutant(
-        "release-forgotten",
-        "committed stock is not given back",
-        _silent_in(inventory, "release", inventory.Committed),
-        ("G1",),
-    ),
-    Mutant(
-        "refund-a-cent-more",
-        "more is given back than is written down",
-        _refund_a_cent_more,
-        ("G4",),
-    ),
-    Mutant(
-        "booking-stays", "a cancelled shipment stays booked at the carrier", _booking_stays, ("G2",)
-    ),
-    Mutant(
-        "timer-forgotten", "no timer lets an approved shipment leave", _timer_forgotten, ("G8",)
-    ),
-    Mutant(
-        "points-kept", "deducted points stay with the customer", _award_is_not_taken_back, ("G2",)
-    ),
-    Mutant(
-        "dispatched-stays-committed",
-        "what the carrier has collected is on the shelf still",
-        _silent_in(inventory, "ship", inventory.Committed),
-        ("G6",),
-    ),
-    Mutant(
-        "fees-to-the-last-unit",
-        "fees are not rounded to what the provider takes in the currency",
-        _fees_to_the_last_unit,
-        ("G1",),
-    ),
-)
+bug(
+    "an order that is being cancelled does not learn that it is too late",
+    "G1",
+    at=(order, "settle"),
+    name="refusal-not-answered",
+    seed=3,
+)(_silent_in(order.Cancelling))
+bug(
+    "committed stock is not given back",
+    "G1",
+    at=(inventory, "release"),
+    name="release-forgotten",
+)(_silent_in(inventory.Committed))
+bug(
+    "what the carrier has collected is on the shelf still",
+    "G6",
+    at=(inventory, "ship"),
+    name="dispatched-stays-committed",
+)(_silent_in(inventory.Committed))
