@@ -159,7 +159,10 @@ class OutboxRow:
 
 def size_of(row: OutboxRow) -> int:
     """About how many bytes it takes."""
-    return len(row.value or b"") + sum(len(name) + len(raw or b"") for name, raw in row.headers)
+    size = len(row.value or b"")
+    for name, raw in row.headers:
+        size += len(name) + len(raw or b"")
+    return size
 
 
 @dataclass(slots=True)

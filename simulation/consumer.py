@@ -73,6 +73,7 @@ class SimulatedConsumer:
         self._coordinator: Coordinator | None = None
         self._changed = Waiters()
         self._assignment = self._new_assignment({})
+        self._readers: tuple[Waiters, ...] = ()
         self._topics: tuple[str, ...] | None = None
         self._listener: ConsumerRebalanceListener | None = None
         self._refreshing: asyncio.Task[None] | None = None
@@ -152,6 +153,8 @@ class SimulatedConsumer:
         self._assignment.active = False
         places = {place: Place(self._broker.partition(place)) for place in partitions}
         self._assignment = self._new_assignment(places)
+        topics = dict.fromkeys(place.topic for place in places)
+        self._readers = tuple(self._broker.topics[topic].readers for topic in topics)
         self._is_assigned = True
         if self._refreshing is not None:
             self._refreshing.cancel()
@@ -220,9 +223,7 @@ class SimulatedConsumer:
             left_s = deadline - loop.time()
             if drained or left_s <= 0:
                 return drained
-            topics = dict.fromkeys(place.topic for place in self._assignment.places)
-            readers = (self._broker.topics[topic].readers for topic in topics)
-            if not await woken(left_s, self._changed, *readers) or self._is_closed:
+            if not await woken(left_s, self._changed, *self._readers) or self._is_closed:
                 return {}
 
     def _idle_s(self) -> float:

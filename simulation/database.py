@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Final, Literal, NamedTuple, TypeAlias, get_args
+from typing import Any, Final, Literal, NamedTuple, Self, TypeAlias, get_args
 from uuid import UUID
 
 from chassis.decide import JournalRow, StoredAnswer
@@ -191,13 +191,25 @@ class Client:
 
 
 class Transaction:
-    """Open from its making to `end`. A write is made under the lock of its row."""
+    """Begins with a statement; rolled back at the end of its block if it was not committed.
 
-    def __init__(self, client: Client, *, is_lazy: bool = False) -> None:
+    A write is made under the lock of its row.
+    """
+
+    connection: int
+    at: datetime
+
+    def __init__(
+        self,
+        client: Client,
+        statement: str = "begin",
+        connection: int | None = None,
+        *,
+        is_lazy: bool = False,
+    ) -> None:
         self.client = client
         self.is_lazy = is_lazy
-        self.connection = client.connection
-        self.at = servers_now()
+        self._first = (statement, connection)
         self.before: Rows = defaultdict(dict)
         """The rows that its commit replaced or deleted."""
         self.after: Rows = defaultdict(dict)
@@ -206,7 +218,15 @@ class Transaction:
         self.waits_for: Transaction | None = None
         self._locks: list[Lock] = []
         self._ended = asyncio.Event()
-        client.database.open[self] = None
+
+    async def __aenter__(self) -> Self:
+        await self.client.ask(*self._first)
+        self.connection, self.at = self.client.connection, servers_now()
+        self.client.database.open[self] = None
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.end()
 
     @property
     def has_written(self) -> bool:

@@ -1,7 +1,6 @@
 """The chassis' Kafka clients replaced by those of a simulated broker."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Final
 
@@ -9,6 +8,7 @@ from chassis import kafka
 from simulation.admin import Admin
 from simulation.broker import Broker
 from simulation.consumer import SimulatedConsumer
+from simulation.machine import replaced
 from simulation.producer import Producer
 
 CLIENTS: Final = {
@@ -18,14 +18,6 @@ CLIENTS: Final = {
 }
 
 
-@contextmanager
-def connected_to(broker: Broker) -> Iterator[None]:
+def connected_to(broker: Broker) -> AbstractContextManager[None]:
     """Within it, whatever address they are given, clients made by the chassis are of this broker."""
-    real = {name: getattr(kafka, name) for name in CLIENTS}
-    for name, simulated in CLIENTS.items():
-        setattr(kafka, name, partial(simulated, broker))
-    try:
-        yield
-    finally:
-        for name, client in real.items():
-            setattr(kafka, name, client)
+    return replaced(*((kafka, name, partial(client, broker)) for name, client in CLIENTS.items()))

@@ -8,11 +8,11 @@ import logging
 import re
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from random import Random
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 import structlog
@@ -21,6 +21,8 @@ from chassis import clock, crashpoints, ids
 from simulation.process import current
 
 EPOCH: Final = datetime(2026, 1, 1, tzinfo=UTC)
+Place: TypeAlias = tuple[Any, str, Any]
+"""A module or class, the name in it, and what stands there for a while."""
 _BUG: Final = re.compile(r"\b(TypeError|AttributeError|NameError|UnboundLocalError)\b")
 
 
@@ -61,17 +63,16 @@ def _give_up(waiter: "asyncio.Future[bool]") -> None:
         waiter.set_result(False)
 
 
-@contextmanager
-def installed(
+def places_of(
     loop: asyncio.AbstractEventLoop, choice: Random, reached: Callable[[str], None]
-) -> Iterator[None]:
-    """`reached` hears of crash points."""
+) -> tuple[Place, ...]:
+    """What stands for time, chance and identity; `reached` is called at crash points."""
     time = Clock(loop)
 
     def identity() -> UUID:
         return UUID(int=choice.getrandbits(128), version=4)
 
-    places = (
+    return (
         (clock, "time", time),
         (clock, "datetime", time),
         (clock, "random", choice),
@@ -79,21 +80,19 @@ def installed(
         (ids, "uuid7", identity),
         (crashpoints, "reached", reached),
     )
-    with ExitStack() as kept:
-        for place in places:
-            kept.enter_context(replaced(*place))
-        yield
 
 
 @contextmanager
-def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
-    """Another value in a module's or class's name, for a while."""
-    real = getattr(owner, name)
-    setattr(owner, name, value)
+def replaced(*places: Place) -> Iterator[None]:
+    """Another value in each name, for a while."""
+    real = [(owner, name, getattr(owner, name)) for owner, name, _ in places]
     try:
+        for place in places:
+            setattr(*place)
         yield
     finally:
-        setattr(owner, name, real)
+        for place in real:
+            setattr(*place)
 
 
 def bug_in(error: object) -> list[str]:
@@ -112,11 +111,12 @@ def silence(bugs: list[str]) -> None:
         _note_bug(event, bugs)
         raise structlog.DropEvent
 
-    structlog.configure(
-        processors=[only_bugs],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
-        cache_logger_on_first_use=False,
-    )
+    _log_by(logging.WARNING, only_bugs)
+
+
+def _log_by(level: int, *processors: Any) -> None:
+    logger = structlog.make_filtering_bound_logger(level)
+    structlog.configure(processors, wrapper_class=logger, cache_logger_on_first_use=False)
 
 
 def _note_bug(event: Any, bugs: list[str]) -> None:
@@ -134,11 +134,5 @@ def collect_errors(loop: asyncio.AbstractEventLoop, bugs: list[str]) -> None:
         event["at"], event["process"] = f"{loop.time():.4f}", process.name if process else "world"
         return event
 
-    structlog.configure(
-        processors=[
-            add,
-            structlog.processors.KeyValueRenderer(key_order=["at", "process", "event"]),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(0),
-        cache_logger_on_first_use=False,
-    )
+    order = ["at", "process", "event"]
+    _log_by(logging.NOTSET, add, structlog.processors.KeyValueRenderer(key_order=order))

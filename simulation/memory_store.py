@@ -66,36 +66,24 @@ class MemoryStore(Client):
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
         """Commits at the end of the block; whatever is raised in it rolls all back."""
-        await self.ask("begin")
-        transaction = Transaction(self)
-        try:
+        async with Transaction(self) as transaction:
             yield transaction
             await transaction.commit()
-        finally:
-            transaction.end()
 
     @asynccontextmanager
     async def _alone(
         self, statement: str, connection: int | None = None
     ) -> AsyncIterator[Transaction]:
         """Bookkeeping: a statement that is its own transaction, committed lazily."""
-        await self.ask(statement, connection)
-        transaction = Transaction(self, is_lazy=True)
-        try:
+        async with Transaction(self, statement, connection, is_lazy=True) as transaction:
             yield transaction
             await transaction.settle()
-        finally:
-            transaction.end()
 
     @asynccontextmanager
     async def begin(self, *, is_retry: bool = False) -> AsyncIterator[MemoryUnit]:
         del is_retry  # it reads what the database has in any case
-        await self.ask("begin")
-        transaction = Transaction(self)
-        try:
+        async with Transaction(self) as transaction:
             yield MemoryUnit(transaction, self.shared)
-        finally:
-            transaction.end()
 
     async def project(self, records: Sequence[Record]) -> None:
         async with self.transaction() as transaction:

@@ -113,12 +113,12 @@ class SimulatedSystem:
         choice = self.plan.random("production")
         asyncio.set_event_loop(self.loop)
         try:
-            with (
-                machine.installed(self.loop, choice, self.faults.passed),
-                connected_to(self.broker),
-                machine.replaced(chassis.redis.server, "Redis", RedisClients(self.redis)),
-                machine.replaced(chassis.relay, "let_go", lambda _error: None),  # memory only
-            ):
+            places = (
+                *machine.places_of(self.loop, choice, self.faults.passed),
+                (chassis.redis.server, "Redis", RedisClients(self.redis)),
+                (chassis.relay, "let_go", lambda _error: None),  # memory only
+            )
+            with machine.replaced(*places), connected_to(self.broker):
                 self.loop.run_until_complete(self._watched())
         except StandstillError as error:
             self.watch.broken("G1", str(error))
@@ -270,8 +270,7 @@ class SimulatedSystem:
                 self.start(f"{service}-{number}")
 
     def published_by(self, service: str) -> list[Envelope]:
-        topic = f"{service}.events"
-        return [entry.envelope for entry in verdict.events(self) if entry.topic == topic]
+        return [entry.envelope for entry in verdict.events(self, service)]
 
     def processes(self, service: str = "") -> list[Process]:
         return [p for p in self.running.values() if p.alive and service in {"", p.service}]

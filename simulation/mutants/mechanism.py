@@ -20,8 +20,9 @@ from payment_svc.messages import Capture, CaptureDeclined
 from shared_events.catalog import BY_EVENT, CATALOG
 from shared_events.codec import decode
 from shared_events.order import DeliveryDetailsGiven
+from simulation.machine import Place
 from simulation.memory_store import MemoryStore
-from simulation.mutants.mutant import Place, bug
+from simulation.mutants.mutant import bug
 
 CRASHES: Final = (
     "kill",
@@ -247,7 +248,7 @@ def personal_data_in_the_log(_original: Any) -> Any:
     seed=3,
 )
 def forgeries_believed(_original: Any) -> Any:
-    def believed(record: Recorded) -> Envelope:
+    def believed(_catalog: Any, record: Recorded) -> Envelope:
         return decode(record.value, record.headers)
 
     return believed

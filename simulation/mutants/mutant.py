@@ -2,10 +2,9 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
-Place: TypeAlias = tuple[Any, str, Any]
-"""A module or class, the name in it, and what stands there while the bug is switched on."""
+from simulation.machine import Place
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,8 @@ from shared_events import money
 from shared_events.inventory import StockReserved
 from shared_events.shipping import ShipmentRejected
 from shipping_svc.messages import BookingCancelled, HandOver
-from simulation.mutants.mutant import Place, bug
+from simulation.machine import Place
+from simulation.mutants.mutant import bug
 
 AT: Final = datetime(2026, 1, 1, tzinfo=UTC)  # a first refund goes by no time
 

@@ -13,10 +13,11 @@ from chassis.message import Duplicate
 from chassis.recent_outbox import RecentOutboxRows
 from chassis.store import Pending
 from simulation.database import Row
+from simulation.machine import Place
 from simulation.memory_store import MemoryStore
 from simulation.memory_unit import MemoryUnit
 from simulation.mutants.mechanism import CRASHES
-from simulation.mutants.mutant import Place, bug
+from simulation.mutants.mutant import bug
 from simulation.nemesis import Nemesis
 
 ORDER_ID: Final = 36

@@ -175,16 +175,15 @@ async def test_a_restart_ends_what_is_open_and_the_right_to_relay(
 async def test_two_that_wait_for_each_other_are_told(
     database: Database, stores: tuple[Opened, Opened]
 ) -> None:
-    one, two = (Transaction(opened.store) for opened in stores)
-    await one.lock("shared", "a")
-    await two.lock("shared", "b")
-    waiting = asyncio.create_task(one.lock("shared", "b"))
-    await settled()
-    with pytest.raises(TransientError, match="deadlock"):
-        await two.lock("shared", "a")
-    two.end()
-    await waiting
-    one.end()
+    async with Transaction(stores[0].store) as one:
+        async with Transaction(stores[1].store) as two:
+            await one.lock("shared", "a")
+            await two.lock("shared", "b")
+            waiting = asyncio.create_task(one.lock("shared", "b"))
+            await settled()
+            with pytest.raises(TransientError, match="deadlock"):
+                await two.lock("shared", "a")
+        await waiting
     assert is_empty(database)
 
 
@@ -192,10 +191,10 @@ async def test_who_waits_too_long_for_a_lock_gives_up(
     stores: tuple[Opened, Opened], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(databases, "STATEMENT_S", 0.01)
-    one, two = (Transaction(opened.store) for opened in stores)
-    await one.lock("own", "a")
-    with pytest.raises(TransientError, match="not free in time"):
-        await two.lock("own", "a")
+    async with Transaction(stores[0].store) as one, Transaction(stores[1].store) as two:
+        await one.lock("own", "a")
+        with pytest.raises(TransientError, match="not free in time"):
+            await two.lock("own", "a")
 
 
 async def _acknowledged(database: Database, store: Opened) -> PendingEffect:
@@ -237,12 +236,12 @@ async def test_a_checker_sees_what_each_commit_changed(
     message = a_first()
     await store.handle([message])
     (first,) = seen
-    assert (first.before.own, first.after.own[message.key].version) == ({}, 1)
-    assert list(first.after.inbox) == [message.entry]
-    assert [line.row.key for line in first.after.outbox.values()] == [message.key]
+    assert (first.before["own"], first.after["own"][message.key].version) == ({}, 1)
+    assert list(first.after["inbox"]) == [message.entry]
+    assert [line.row.key for line in first.after["outbox"].values()] == [message.key]
     assert await store.lead()
-    await store.acknowledge([str(id_) for id_ in first.after.outbox])
-    assert seen[1].before.outbox == first.after.outbox
+    await store.acknowledge([str(id_) for id_ in first.after["outbox"]])
+    assert seen[1].before["outbox"] == first.after["outbox"]
     assert await due(store, ("HandOver",), 9, 60) == []
     assert len(seen) == 2
     assert seen[1].client is stores[0].store
