@@ -30,7 +30,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path not in long)
 
 
-class ByFileOrCase(LoadFileScheduling):
+class ByFileOrCase(LoadFileScheduling):  # type: ignore[misc]  # xdist carries no types
     """A file is one worker's, as its tests share servers; where there are none, each case is a unit."""
 
     def _split_scope(self, nodeid: str) -> str:
