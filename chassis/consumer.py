@@ -19,6 +19,7 @@ from aiokafka import ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import ConsumerStoppedError, KafkaError
 
 from chassis import clock, crashpoints, records, tracing
+from chassis.dead_letters import place_of, unreadable
 from chassis.errors import StoreLostError, TransientError
 from chassis.handle import Handler
 from chassis.health import Health
@@ -313,8 +314,8 @@ class _Session:
             if place in assigned:
                 at = self.done.get(place) or await self.client.committed(place) or 0
                 if at == offset:
-                    record = records.place_of(Record(topic, partition, offset, None, None, ()))
-                    await self._decide([records.unreadable(record, records.SKIPPED)])
+                    record = place_of(Record(topic, partition, offset, None, None, ()))
+                    await self._decide([unreadable(record, records.SKIPPED)])
                     self.client.seek(place, offset + 1)
                     self.done[place] = offset + 1
 

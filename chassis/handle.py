@@ -4,23 +4,25 @@ Where another was faster it is decided again. A message that poisons its batch, 
 by halves and parked, so that it holds up no other.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeVar
 
 import structlog
 
 from chassis import clock
 from chassis.bus import Bus, Committed
+from chassis.dead_letters import name_of_place, place_of, reason_of
 from chassis.decide import BatchResult, Snapshot, decide_batch
 from chassis.errors import OUTAGES, ConcurrentChangeError
 from chassis.message import Duplicate, Message, Outcome, Parked, Record, Unreadable
-from chassis.records import name_of_place, place_of, reason_of
 from chassis.service import Service
 from chassis.store import UnitOfWork, UnitsOfWork
 
 log = structlog.get_logger()
 CONFLICTS_MAX: Final = 8
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 def no_kinds() -> frozenset[str]:
@@ -44,15 +46,7 @@ class Handler:
         """
         if not messages:
             return []
-        try:
-            return await self._until_committed(messages)
-        except OUTAGES:
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever it is: one of these messages has led to it
-            if len(messages) > 1:
-                half = len(messages) // 2
-                return await self.handle(messages[:half]) + await self.handle(messages[half:])
-            return [await self._park(messages[0], error)]
+        return await in_halves(self._until_committed, messages, self._park)
 
     async def _until_committed(self, messages: Sequence[Message]) -> list[Outcome]:
         for tries in range(CONFLICTS_MAX):
@@ -117,3 +111,24 @@ class Handler:
                 raise
             return Duplicate()
         return Parked(reason)
+
+
+async def in_halves(
+    work: Callable[[Sequence[T]], Awaitable[list[R]]],
+    items: Sequence[T],
+    give_up: Callable[[T, Exception], Awaitable[R]],
+) -> list[R]:
+    """Work on all of some items or on none; one that makes it fail is found by halves, and given up.
+
+    Raises OUTAGES, which are no item's fault, and what `give_up` raises.
+    """
+    try:
+        return await work(items)
+    except OUTAGES:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever it is: one of these items has led to it
+        if len(items) == 1:
+            return [await give_up(items[0], error)]
+        half = len(items) // 2
+        first = await in_halves(work, items[:half], give_up)
+        return first + await in_halves(work, items[half:], give_up)

@@ -9,24 +9,21 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 import structlog
-from pydantic_core import to_json
 
-from chassis import byte_json, clock, ids
+from chassis import clock
 from chassis.batches import UNREADABLE
-from chassis.errors import OUTAGES
+from chassis.dead_letters import name_of_place, place_of, reason_of, unreadable
 from chassis.events import Catalog, MalformedError, decode_record, name_of, type_of
-from chassis.message import Message, OutboxRow, Parked, Record, Unreadable
-from chassis.sender import hash_of
+from chassis.handle import in_halves
+from chassis.message import Message, Parked, Record
 from chassis.service import Service
-from chassis.topics import PARTITIONS
+from chassis.topics import PARTITIONS, hash_of
 
 log = structlog.get_logger()
 Place: TypeAlias = tuple[str, int, int]
 """Topic, partition and offset of a record."""
 Project: TypeAlias = Callable[[Sequence[Record]], Awaitable[None]]
 SKIPPED: Final = "stepped over by an operator"
-REASON_MAX: Final = 1000
-STORED_REASON_MAX: Final = 2000
 
 
 @dataclass(slots=True)
@@ -72,18 +69,6 @@ def _message(
         return Parked(f"unreadable: {reason_of(error)}")
 
 
-def unreadable(record: Record, reason: str) -> Message:
-    """A record of which no message can be made, as one to park; its place is its id."""
-    return Message(
-        id=ids.derived_id(record.topic, str(record.partition), str(record.offset)),
-        key=record.subject,
-        body=Unreadable(reason),
-        at=clock.now(),
-        traceparent="",
-        record=record,
-    )
-
-
 async def projected(project: Project, records: Sequence[Record]) -> list[Message]:
     """Fold records of projected topics; those that fail are returned to be parked, without their bytes.
 
@@ -91,40 +76,17 @@ async def projected(project: Project, records: Sequence[Record]) -> list[Message
     projected may be personal data, which no dead letter may keep longer than that, nor the error
     that quotes them.
     """
-    try:
-        await project(records)
-    except OUTAGES:
-        raise
-    except Exception as error:  # noqa: BLE001 - whatever it is: one of these records has led to it
-        if len(records) > 1:
-            half = len(records) // 2
-            first = await projected(project, records[:half])
-            return first + await projected(project, records[half:])
+
+    async def fold(some: Sequence[Record]) -> list[Message]:
+        await project(some)
+        return []
+
+    async def park(record: Record, error: Exception) -> Message:
         why = str(error) if isinstance(error, MalformedError) else type(error).__name__
-        log.error("record_not_projected", place=name_of_place(records[0]), reason=why)  # noqa: TRY400 - see above
-        return [unreadable(place_of(records[0]), f"not projected: {why}")]
-    return []
+        log.error("record_not_projected", place=name_of_place(record), reason=why)
+        return unreadable(place_of(record), f"not projected: {why}")
 
-
-def place_of(record: Record) -> Record:
-    """A record without its bytes. Its key says where the original stands."""
-    place = (record.topic, record.partition, record.offset)
-    return Record(*place, name_of_place(record).encode(), None, ())
-
-
-def name_of_place(record: Record) -> str:
-    return f"{record.topic}:{record.partition}:{record.offset}"
-
-
-def stored_reason(reason: str) -> str:
-    """Why a message is a dead letter, as a column of text takes it: without NUL, of bounded length."""
-    return reason[:STORED_REASON_MAX].replace("\0", "\\x00")
-
-
-def reason_of(error: Exception) -> str:
-    """An error in words that any store takes: without NUL and surrogates, of bounded length."""
-    text = f"{type(error).__name__}: {error}"[:REASON_MAX].replace("\0", "\\x00")
-    return text.encode("utf-8", "backslashreplace").decode()
+    return await in_halves(fold, records, park)
 
 
 def is_consumed(service: Service, record: Record) -> bool:
@@ -155,21 +117,3 @@ def is_at_home(record: Record, partitions: int) -> bool:
     """Whether its partition is that of its key, now or when its topic had fewer than `partitions`."""
     hashed, fewest = hash_of(record.key or b""), min(PARTITIONS, partitions)
     return any(hashed % n == record.partition for n in range(partitions, fewest - 1, -1))
-
-
-def audit_text(record: Record) -> str:
-    """The original as text for an audit trail; Latin-1 characters keep each byte.
-
-    JSON's escape of a NUL stays escaped, as PostgreSQL's text holds none.
-    """
-    key, value = byte_json.text_of(record.key), byte_json.text_of(record.value)
-    headers = [(name, byte_json.text_of(raw)) for name, raw in record.headers]
-    place = f"{record.topic}:{record.partition}:{record.offset}"
-    return to_json({"record": place, "key": key, "value": value, "headers": headers}).decode()
-
-
-def audit_text_of_row(row: OutboxRow) -> str:
-    """A row of the outbox as text for an audit trail, in the same way."""
-    headers = [(name, byte_json.text_of(raw)) for name, raw in row.headers]
-    value = byte_json.text_of(row.value)
-    return to_json({"topic": row.topic, "value": value, "headers": headers}).decode()

@@ -3,11 +3,11 @@
 from dataclasses import dataclass, replace
 
 from chassis import records
+from chassis.dead_letters import audit_text, unreadable
 from chassis.decide import published_by
 from chassis.errors import ConcurrentChangeError
 from chassis.handle import Handler
 from chassis.message import Message, OperatorAction, Outcome, Parked
-from chassis.records import audit_text, unreadable
 from chassis.store import DeadLetter, Inspection
 
 

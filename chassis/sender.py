@@ -10,14 +10,12 @@ A batch that Kafka refuses for what is in it is sent again by halves, until the 
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, Final
-
-from aiokafka.partitioner import murmur2
 
 from chassis.kafka import make_producer, stop_within
 from chassis.message import OutboxRow
 from chassis.refusals import OF_A_ROW, OF_A_TOPIC, UnwritableError
+from chassis.topics import partition_of
 
 Rows = Sequence[tuple[str, OutboxRow]]
 Sent = tuple[list[str], BaseException | None]
@@ -180,18 +178,6 @@ class Sender:
         if self._producer is not None:
             producer, self._producer = self._producer, None
             await stop_within(producer, 2)
-
-
-@lru_cache(maxsize=10_000)
-def hash_of(key: bytes) -> int:
-    """Kafka's hash of a key; it is slow in Python, and a saga's key comes again."""
-    hashed: int = murmur2(key)
-    return hashed & 0x7FFFFFFF
-
-
-def partition_of(key: bytes, known: tuple[int, ...]) -> int:
-    """Where any Kafka client puts a key; `known` are a topic's partitions in their order."""
-    return known[hash_of(key) % len(known)]
 
 
 def _batch_of(producer: Any, rows: Rows) -> tuple[Any, int]:

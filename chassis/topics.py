@@ -1,6 +1,9 @@
 """The topics that a service makes: its own, and that of its dead letters."""
 
+from functools import lru_cache
 from typing import Final
+
+from aiokafka.partitioner import murmur2
 
 from chassis.events import dead_letters_of
 from chassis.kafka import COMPACTED, DEAD_LETTERS, KEEP_FOR_EVER
@@ -17,3 +20,15 @@ def topics_of(service: Service) -> dict[str, tuple[int, dict[str, str]]]:
         for topic in sorted(service.own_topics)
     }
     return own | {dead_letters_of(service.name): (1, DEAD_LETTERS)}
+
+
+@lru_cache(maxsize=10_000)
+def hash_of(key: bytes) -> int:
+    """Kafka's hash of a key; it is slow in Python, and a saga's key comes again."""
+    hashed: int = murmur2(key)
+    return hashed & 0x7FFFFFFF
+
+
+def partition_of(key: bytes, known: tuple[int, ...]) -> int:
+    """Where any Kafka client puts a key; `known` are a topic's partitions in their order."""
+    return known[hash_of(key) % len(known)]

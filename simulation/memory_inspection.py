@@ -3,8 +3,8 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from chassis.dead_letters import audit_text, audit_text_of_row
 from chassis.message import SKIP, OperatorAction, PendingEffect
-from chassis.records import audit_text, audit_text_of_row
 from chassis.store import DeadLetter, RefusedRow, Whereabouts
 from simulation.database import Transaction
 from simulation.memory_store import MemoryStore

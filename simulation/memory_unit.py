@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
+from chassis.dead_letters import stored_reason
 from chassis.decide import BatchResult, Letter, Snapshot, StoredAnswer
 from chassis.errors import ConcurrentChangeError
 from chassis.message import (
@@ -16,7 +17,6 @@ from chassis.message import (
     VersionedState,
 )
 from chassis.postgres import SharedTable
-from chassis.records import stored_reason
 from chassis.store import DeadLetter
 from simulation.database import Database, OutboxEntry, Row, Transaction
 

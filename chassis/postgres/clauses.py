@@ -6,12 +6,12 @@ from functools import lru_cache
 from typing import Final
 
 from chassis import byte_json
+from chassis.dead_letters import stored_reason
 from chassis.decide import BatchResult, JournalRow
 from chassis.message import FIRST_LEASE_S, OperatorAction
 from chassis.postgres import sql
 from chassis.postgres.state_tables import SharedTable, StateTable
 from chassis.postgres.statement import Clause, arrays
-from chassis.records import stored_reason
 from chassis.service import Journal
 
 OUTBOX: Final = "new_outbox"

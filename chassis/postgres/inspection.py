@@ -5,11 +5,11 @@ from datetime import datetime
 from typing import Any
 
 from chassis import byte_json
+from chassis.dead_letters import audit_text, audit_text_of_row
 from chassis.message import SKIP, OperatorAction, OutboxRow, PendingEffect, Record
 from chassis.postgres import sql
 from chassis.postgres.store import PostgresStore
 from chassis.postgres.types import Connection
-from chassis.records import audit_text, audit_text_of_row
 from chassis.store import DeadLetter, RefusedRow, Whereabouts
 
 

@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import Any, Final, TypeAlias
 
 from chassis import clock
+from chassis.dead_letters import audit_text, audit_text_of_row
 from chassis.errors import ConcurrentChangeError
 from chassis.message import SKIP, OperatorAction
-from chassis.records import audit_text, audit_text_of_row
 from chassis.redis import keys
 from chassis.redis.script import Script
 from chassis.redis.store import RedisStore

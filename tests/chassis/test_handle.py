@@ -12,7 +12,7 @@ from aiokafka.consumer import fetcher
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chassis import records
+from chassis import dead_letters, records
 from chassis.batches import UNREADABLE, Batches
 from chassis.bus import Bus, Committed
 from chassis.decide import WAITS, BatchResult, Snapshot
@@ -132,7 +132,7 @@ def test_bytes_that_a_store_cannot_keep_leave_their_place() -> None:
     handled(store, some)
     kept = letters_of(store)
     assert set(kept) == {0, 1, 2, 3, 4}
-    assert kept[2] == records.place_of(some[2])
+    assert kept[2] == dead_letters.place_of(some[2])
     assert kept[3] == some[3]
     keys = {x.record.offset: x.key for x in store.database.parked.values()}
     assert (keys[2], keys[3]) == ("payment.events:0:2", some[3].subject)
@@ -158,7 +158,7 @@ def test_a_record_whose_bytes_are_not_kept_is_recognised_when_it_comes_again(
     assert isinstance(first, Parked)
     well = MemoryStore(SERVICE, store.database)
     assert handled(well, [bad]) == [Duplicate()]
-    assert letters_of(well) == {0: records.place_of(bad)}
+    assert letters_of(well) == {0: dead_letters.place_of(bad)}
     assert not store.database.own
 
 
@@ -197,7 +197,7 @@ def test_a_record_that_is_not_projected_is_parked_without_what_it_says() -> None
     store = Failing(SERVICE, Database(), on=frozenset({"3"}), error=error)
     handled(store, details)
     assert set(store.database.projected[DELIVERY_DETAILS]) == {"0", "1", "2", "4"}
-    assert letters_of(store) == {3: records.place_of(details[3])}
+    assert letters_of(store) == {3: dead_letters.place_of(details[3])}
     assert "Jane" not in repr([*store.database.parked.values(), *store.database.outbox.values()])
 
 

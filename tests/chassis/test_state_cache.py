@@ -10,11 +10,11 @@ import pytest
 
 from chassis import clock, ids
 from chassis.bus import Bus
+from chassis.dead_letters import unreadable
 from chassis.decide import WAITS
 from chassis.handle import Handler
 from chassis.message import Claim, Duplicate, Message, Outcome
 from chassis.postgres.state_tables import SharedTable
-from chassis.records import unreadable
 from chassis.service import Service
 from chassis.state_cache import DOUBT_S, StateCache
 from inventory_svc import service as inventory

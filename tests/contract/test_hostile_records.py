@@ -11,7 +11,7 @@ from pydantic_core import from_json, to_json
 
 from chassis.events import Entry, Envelope, MalformedError
 from chassis.message import Message, Parked, Record
-from chassis.sender import partition_of
+from chassis.topics import partition_of
 from shared_events.catalog import BY_TYPE, ENTRIES
 from shared_events.codec import decode, decode_record, encode
 from shared_events.values import COUNT_MAX, EXACT_MAX, QUANTITY_MAX

@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pydantic_core import from_json
 
+from chassis.dead_letters import unreadable
 from chassis.decision import Decision
 from chassis.message import Decided, Message, OperatorAction, Parked, Record
-from chassis.records import unreadable
 from chassis.redrive import Redriven
 from shared_events.values import Order
 from tests.integration.chassis_fixtures import OFFSETS, Kind, kind_of

@@ -9,9 +9,9 @@ import pytest
 from redis.asyncio import Redis
 
 from chassis import kafka
+from chassis.dead_letters import unreadable
 from chassis.errors import TransientError
 from chassis.message import Decided, Message
-from chassis.records import unreadable
 from chassis.redis.inspection import RedisInspection
 from chassis.redis.store import RedisStore
 from loyalty_svc.service import SERVICE

@@ -11,8 +11,8 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.protocol.admin import CreateAclsRequest, DeleteAclsRequest
 
 from chassis import kafka
+from chassis.dead_letters import unreadable
 from chassis.message import BATCH_BYTES, Decided, OutboxRow, Parked, Record, size_of
-from chassis.records import unreadable
 from chassis.relay import Relay
 from saga_cli.log.reader import records
 from saga_cli.stack.servers import Servers

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from chassis.dead_letters import unreadable
 from chassis.errors import TransientError
 from chassis.message import Decided, Duplicate, Message, Parked, Record
-from chassis.records import unreadable
 from tests.integration.chassis_fixtures import OFFSETS, Kind, kind_of
 from tests.support.opened import Opened
 from tests.support.records import an_order

@@ -10,9 +10,9 @@ from typing import Any, Final
 import pytest
 
 from chassis import clock, ids
+from chassis.dead_letters import unreadable
 from chassis.errors import StoreLostError, TransientError
 from chassis.message import Decided, Message, Parked
-from chassis.records import unreadable
 from chassis.redis import guarded, inspection, outbox, rebuild, rollback, script, store
 from chassis.service import Service
 from loyalty_svc.messages import SetStanding

@@ -7,11 +7,11 @@ import pytest
 from redis.exceptions import ResponseError
 
 from chassis import clock, ids
+from chassis.dead_letters import unreadable
 from chassis.decide import WAITS
 from chassis.errors import ConcurrentChangeError, TransientError
 from chassis.handle import CONFLICTS_MAX
 from chassis.message import Decided, Duplicate, Message, Parked
-from chassis.records import unreadable
 from loyalty_svc.domain import POINTS_MAX
 from loyalty_svc.messages import SetStanding
 from shared_events.order import OrderCancellationRequested

@@ -12,9 +12,9 @@ from typing import Any, Final
 import pytest
 
 from chassis import clock, ids
+from chassis.dead_letters import unreadable
 from chassis.decide import WAITS, BatchResult, Snapshot, decide_batch
 from chassis.message import Decided, Duplicate, Message, OperatorAction, Parked, VersionedState
-from chassis.records import unreadable
 from chassis.redis import keys
 from chassis.service import Service
 from chassis.store import DeadLetter
