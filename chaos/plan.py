@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from chassis.settings import FastPath
+from chassis.process.settings import FastPath
 
 Kind = Literal[
     "kill",

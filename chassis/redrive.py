@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass, replace
 
-from chassis import records
 from chassis.dead_letters import audit_text, unreadable
 from chassis.decide import published_by
 from chassis.errors import ConcurrentChangeError
 from chassis.handle import Handler
+from chassis.kafka import message_of
 from chassis.message import Message, OperatorAction, Outcome, Parked
 from chassis.store import DeadLetter, Inspection
 
@@ -36,8 +36,8 @@ async def redrive(
     """
     catalog = handler.service.catalog
 
-    def message_of(letter: DeadLetter) -> Message:
-        found = records.message_of(catalog, letter.record)
+    def asked_again(letter: DeadLetter) -> Message:
+        found = message_of(catalog, letter.record)
         message = unreadable(letter.record, found.reason) if isinstance(found, Parked) else found
         action = OperatorAction(by, "redrive", letter.key, note, audit_text(letter.record))
         return replace(message, key=letter.key, letter_id=letter.id, operator=action)
@@ -47,12 +47,12 @@ async def redrive(
 
     if dry_run:
         letters = await inspection.dead_letters(key)
-        outcomes = await handler.preview(list(map(message_of, letters)))
+        outcomes = await handler.preview(list(map(asked_again, letters)))
         return _to_first_failure(list(map(redriven, letters, outcomes)))
     done: list[Redriven] = []
     while letters := await inspection.dead_letters(key):
         try:
-            (outcome,) = await handler.handle([message_of(letters[0])])
+            (outcome,) = await handler.handle([asked_again(letters[0])])
         except ConcurrentChangeError:
             if letters[0].id in {letter.id for letter in await inspection.dead_letters(key)}:
                 raise

@@ -2,8 +2,8 @@
 
 from redis.asyncio import Redis
 
-from chassis import migrations, runtime
-from chassis.postgres import PostgresInspection, PostgresStore
+from chassis.postgres import PostgresInspection, PostgresStore, migrations
+from chassis.process import runtime
 from inventory_svc import api
 from inventory_svc.availability import Availability
 from inventory_svc.service import SERVICE

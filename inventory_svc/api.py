@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from chassis.http import Code, IdempotencyKey, Problem, app_of, execute, refusals, text
 from chassis.postgres import PostgresStore
-from chassis.runtime import Node
+from chassis.process.runtime import Node
 from inventory_svc.availability import Availability
 from inventory_svc.domain import Level
 from inventory_svc.messages import ReceiveStock, ReturnStock, SetStock, WriteOffStock

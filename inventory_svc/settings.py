@@ -1,6 +1,6 @@
 from pydantic_settings import SettingsConfigDict
 
-from chassis.settings import PostgresSettings, RedisUrl
+from chassis.process.settings import PostgresSettings, RedisUrl
 
 
 class Settings(PostgresSettings):

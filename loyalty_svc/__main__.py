@@ -1,6 +1,6 @@
 """python -m loyalty_svc: one process of the loyalty service."""
 
-from chassis import runtime
+from chassis.process import runtime
 from chassis.redis import RedisInspection, RedisStore
 from loyalty_svc import api
 from loyalty_svc.service import with_policy

@@ -6,8 +6,8 @@ from fastapi import FastAPI, Path, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from chassis.http import Code, app_of, execute
+from chassis.process.runtime import Node
 from chassis.redis import RedisStore
-from chassis.runtime import Node
 from loyalty_svc import domain
 from loyalty_svc.messages import SetStanding
 

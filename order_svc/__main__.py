@@ -1,7 +1,7 @@
 """python -m order_svc: one process of the order service."""
 
-from chassis import migrations, runtime
-from chassis.postgres import PostgresInspection, PostgresStore
+from chassis.postgres import PostgresInspection, PostgresStore, migrations
+from chassis.process import runtime
 from order_svc import api
 from order_svc.service import SERVICE
 from order_svc.settings import Settings

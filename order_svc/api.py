@@ -27,8 +27,8 @@ from chassis.http import (
 )
 from chassis.message import Decided, Duplicate
 from chassis.postgres import PostgresStore
-from chassis.runtime import Node
-from chassis.settings import FastPath
+from chassis.process.runtime import Node
+from chassis.process.settings import FastPath
 from order_svc import domain
 from order_svc.admission import Admission
 from order_svc.messages import CancelOrder, CartLine, PlaceOrder, PriceProduct

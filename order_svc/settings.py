@@ -2,7 +2,7 @@ from typing import Literal
 
 from pydantic_settings import SettingsConfigDict
 
-from chassis.settings import PositiveSeconds, PostgresSettings, Seconds
+from chassis.process.settings import PositiveSeconds, PostgresSettings, Seconds
 
 
 class Settings(PostgresSettings):

@@ -5,8 +5,8 @@ from datetime import datetime
 from sqlalchemy import BigInteger, Column, DateTime, Identity, Index, Text
 from sqlmodel import Field, SQLModel
 
-from chassis.state_rows import StateRow
-from chassis.tables import METADATA as METADATA  # noqa: PLC0414 - what migrations are checked against
+from chassis.postgres import METADATA as METADATA  # noqa: PLC0414 - what migrations are checked against
+from chassis.postgres import StateRow
 
 
 class OrderTable(StateRow, table=True):

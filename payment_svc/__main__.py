@@ -1,7 +1,7 @@
 """python -m payment_svc: one process of the payment service."""
 
-from chassis import migrations, runtime
-from chassis.postgres import PostgresInspection, PostgresStore
+from chassis.postgres import PostgresInspection, PostgresStore, migrations
+from chassis.process import runtime
 from chassis.service import Provider
 from payment_svc import api
 from payment_svc.provider import PaymentProvider, SimulatedProvider

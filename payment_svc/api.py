@@ -6,7 +6,7 @@ from fastapi import FastAPI
 
 from chassis.http import Problem, Resource, SagaKey, app_of, key_in_path, refusals
 from chassis.postgres import PostgresStore
-from chassis.runtime import Node
+from chassis.process.runtime import Node
 from payment_svc import domain
 from payment_svc.settings import Settings
 

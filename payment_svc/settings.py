@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from chassis.settings import Currency, HttpUrl, ProviderSettings, json_of
+from chassis.process.settings import Currency, HttpUrl, ProviderSettings, json_of
 from payment_svc.domain import POLICY, Policy
 
 

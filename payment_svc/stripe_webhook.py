@@ -17,7 +17,7 @@ from chassis.effects import outcome_id
 from chassis.http import Problem, refusals, text
 from chassis.message import Decided, Message, Parked
 from chassis.postgres import PostgresStore
-from chassis.runtime import Node
+from chassis.process.runtime import Node
 from payment_svc import stripe_outcomes as outcomes
 from payment_svc.domain import (
     INITIAL,

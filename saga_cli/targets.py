@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass
 
-from chassis.settings import postgres_url, redis_url
+from chassis.process.settings import postgres_url, redis_url
 from saga_cli.stack import state
 from saga_cli.stack.provision import GIVEN, MissingAddressError, given
 from saga_cli.terminal import fail

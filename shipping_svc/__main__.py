@@ -1,7 +1,7 @@
 """python -m shipping_svc: one process of the shipping service."""
 
-from chassis import migrations, runtime
-from chassis.postgres import PostgresInspection, PostgresStore
+from chassis.postgres import PostgresInspection, PostgresStore, migrations
+from chassis.process import runtime
 from chassis.service import Provider
 from shipping_svc import api
 from shipping_svc.carrier import Carrier, SimulatedCarrier

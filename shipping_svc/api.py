@@ -15,7 +15,7 @@ from chassis.http import (
     refusals,
 )
 from chassis.postgres import PostgresStore
-from chassis.runtime import Node
+from chassis.process.runtime import Node
 from shipping_svc import domain
 from shipping_svc.messages import DispatchShipment
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from chassis.settings import ProviderSettings, Seconds
+from chassis.process.settings import ProviderSettings, Seconds
 from shipping_svc.domain import POLICY, Policy
 
 

@@ -3,8 +3,8 @@
 from sqlalchemy import Text
 from sqlmodel import Field, SQLModel
 
-from chassis.state_rows import StateRow
-from chassis.tables import METADATA as METADATA  # noqa: PLC0414 - what migrations are checked against
+from chassis.postgres import METADATA as METADATA  # noqa: PLC0414 - what migrations are checked against
+from chassis.postgres import StateRow
 
 
 class ShipmentTable(StateRow, table=True):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, Final
 
-from chassis.batches import UNREADABLE
+from chassis.kafka import UNREADABLE
 from simulation.partition import Headers
 
 MARK: Final = "x-rubbish"

@@ -4,7 +4,7 @@ from contextlib import AbstractContextManager
 from functools import partial
 from typing import Final
 
-from chassis import kafka
+from chassis.kafka import clients as kafka
 from simulation.admin import Admin
 from simulation.broker import Broker
 from simulation.consumer import SimulatedConsumer

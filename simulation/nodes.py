@@ -5,11 +5,11 @@ from typing import Final
 
 from pydantic import SecretStr
 
-from chassis import runtime
+from chassis.process import runtime
+from chassis.process.runtime import Node
+from chassis.process.settings import FastPath, ServiceSettings
 from chassis.redis import RedisInspection, RedisStore
-from chassis.runtime import Node
 from chassis.service import Provider, Service
-from chassis.settings import FastPath, ServiceSettings
 from chassis.store import Inspection, Store
 from guarantees.declared import layout_of, tables_of
 from guarantees.services import BY_NAME, WITH_DATABASE

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from chassis import clock
 from chassis.errors import TransientError
 from chassis.handle import Handler
+from chassis.kafka import message_of
 from chassis.message import Parked
-from chassis.records import message_of
 from chassis.redrive import redrive
 from shared_events.catalog import CATALOG
 from simulation.nodes import SERVICES

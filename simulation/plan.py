@@ -7,7 +7,7 @@ from typing import Final, Literal, Self
 from pydantic import TypeAdapter
 from pydantic_core import to_json
 
-from chassis.settings import FastPath
+from chassis.process.settings import FastPath
 
 LATER: Final = {
     "hostile": "a record that no owner of its topic would write, made of true ones",

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, TypeVar
 
-from chassis.settings import FastPath
+from chassis.process.settings import FastPath
 from simulation import machine, mutants
 from simulation.checks import ViolationError
 from simulation.plan import Plan

@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
-from chassis.settings import FastPath
+from chassis.process.settings import FastPath
 from simulation.plan import FAULTS
 from simulation.runs import Cell, Result
 

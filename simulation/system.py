@@ -14,14 +14,15 @@ from functools import partial
 from hashlib import blake2b
 from typing import Any, Final, Self
 
+import chassis.outbox.relay
 import chassis.redis.server
-import chassis.relay
-from chassis import clock, runtime
+from chassis import clock
 from chassis.bus import Committed
 from chassis.events import Envelope, type_of
 from chassis.message import PendingEffect
+from chassis.process import runtime
+from chassis.process.settings import FastPath
 from chassis.service import Provider, Service
-from chassis.settings import FastPath
 from guarantees.declared import service_of
 from guarantees.services import BY_NAME
 from shipping_svc import domain as shipping
@@ -116,7 +117,7 @@ class SimulatedSystem:
             places = (
                 *machine.places_of(self.loop, choice, self.faults.passed),
                 (chassis.redis.server, "Redis", RedisClients(self.redis)),
-                (chassis.relay, "let_go", lambda _error: None),  # memory only
+                (chassis.outbox.relay, "let_go", lambda _error: None),  # memory only
             )
             with machine.replaced(*places), connected_to(self.broker):
                 self.loop.run_until_complete(self._watched())

@@ -8,7 +8,7 @@ from aiokafka import TopicPartition
 
 from chassis.decide import adapter_of
 from chassis.events import Envelope, dead_letters_of, topic_of
-from chassis.records import is_consumed
+from chassis.kafka import is_consumed
 from chassis.replay import Folded, fold
 from guarantees.judge import PIECES, Books, StoredRow, judge
 from guarantees.services import BY_NAME

@@ -22,14 +22,14 @@ import psutil
 from bench.peers.mix import SKUS, MixOrder
 from bench.peers.places import RunServers, made, servers_of
 from bench.peers.running import Crew, Role, Submit, beside
-from chassis.kafka import make_producer
-from chassis.migrations import migrate
+from chassis.kafka.clients import make_producer
 from chassis.postgres import retention, sql, statement
 from chassis.postgres.clauses import journal_insert
+from chassis.postgres.migrations import migrate
 from chassis.postgres.pools import PLANNED_ONCE, no_reset
 from chassis.postgres.state_tables import SharedTable, StateTable
 from chassis.postgres.statement import Clause, arrays
-from chassis.runtime import migrations_of
+from chassis.process.runtime import migrations_of
 
 BATCHES: Final = (1, 50, 500)
 PARTITIONS: Final = range(12)

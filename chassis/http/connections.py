@@ -9,7 +9,7 @@ from typing import Final, Protocol
 import structlog
 
 from chassis.metrics import HTTP_CONNECTIONS, HTTP_REFUSED
-from chassis.settings import HttpLimits
+from chassis.process.settings import HttpLimits
 
 log = structlog.get_logger()
 FILES_ELSE: Final = 256

@@ -2,19 +2,19 @@
 
 from typing import Protocol
 
-from chassis.circuit import Circuit
 from chassis.commands import Commands
-from chassis.consumer import Consumer
-from chassis.fast_paths import Core
+from chassis.effects import Circuit
 from chassis.health import Condition
-from chassis.relay import Relay
+from chassis.kafka import Consumer
+from chassis.outbox import Relay
+from chassis.process.fast_paths import Core
+from chassis.process.settings import ServiceSettings
 from chassis.service import Service
-from chassis.settings import ServiceSettings
 from chassis.store import Inspection
 
 
 class RunningService(Protocol):
-    """`chassis.runtime.Node`, which this package does not import: it stands above it."""
+    """`chassis.process.runtime.Node`, which this package does not import: it stands above it."""
 
     service: Service
     settings: ServiceSettings

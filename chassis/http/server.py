@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 from chassis import clock
 from chassis.http.connections import Connections
 from chassis.http.protocol import LimitedProtocol
-from chassis.settings import HttpLimits
+from chassis.process.settings import HttpLimits
 
 ACCEPTED_LATER: Final = 4096
 """Connections that wait to be accepted: what Linux allows by default, for a rush on a busy process."""

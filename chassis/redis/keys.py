@@ -8,8 +8,8 @@ import structlog
 from pydantic_core import from_json, to_json
 
 from chassis import byte_json
-from chassis.batches import UNREADABLE
 from chassis.events import Envelope, MalformedError, decode_record
+from chassis.kafka import UNREADABLE
 from chassis.message import OperatorAction, OutboxRow, Record
 from chassis.service import Service
 from chassis.store import DeadLetter

@@ -6,9 +6,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from chassis import clock, ids, retention
+from chassis import clock, ids
 from chassis.errors import ClockInDoubtError, LeadLostError, StoreLostError
 from chassis.message import BATCH_BYTES, OutboxRow
+from chassis.process import retention
 from chassis.redis import keys
 from chassis.redis.guarded import Guarded
 from chassis.redis.types import AWAY

@@ -22,13 +22,14 @@ from uuid import UUID
 import structlog
 from redis.asyncio import Redis
 
-from chassis import clock, crashpoints, ids, kafka
+from chassis import clock, crashpoints, ids
 from chassis.errors import TransientError
 from chassis.events import Envelope
+from chassis.kafka import reading
+from chassis.outbox import Sender
 from chassis.redis import keys
 from chassis.redis.tables import STATE_FIELDS, Layout
 from chassis.replay import Folded, InTurn, fold
-from chassis.sender import Sender
 from chassis.service import Service
 
 log = structlog.get_logger()
@@ -162,7 +163,7 @@ class Rebuild:
         self.folded, turns = Folded(), InTurn()
         self.unread.clear()
         places: dict[UUID, str] = {}
-        kept = partial(kafka.reading, self.bootstrap, self.service.own_topics)
+        kept = partial(reading, self.bootstrap, self.service.own_topics)
         async with (self.opened or kept)() as topics:
             if cut := [place for place, start in topics.starts.items() if start > 0]:
                 raise TransientError(f"the log has lost its beginning: {sorted(cut)}")

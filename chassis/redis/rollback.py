@@ -11,8 +11,8 @@ from typing import Any, Final
 import structlog
 from redis.asyncio import Redis
 
-from chassis import kafka
 from chassis.events import Envelope
+from chassis.kafka import reading
 from chassis.redis import keys
 from chassis.redis.tables import Layout
 from chassis.service import Service
@@ -39,7 +39,7 @@ async def is_rolled_back(
     names = layout.keys
     stored: Any = await redis.hgetall(names.checked)
     since = keys.places_of(stored)
-    async with kafka.reading(bootstrap, service.own_topics, since) as topics:
+    async with reading(bootstrap, service.own_topics, since) as topics:
         async for records in topics.to_end():
             own = [envelope for _, envelope in keys.own_events(service, records, unread)]
             if missing := await _missing(service, redis, layout, own):

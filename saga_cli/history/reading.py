@@ -12,8 +12,7 @@ from uuid import UUID
 
 from chassis import clock
 from chassis.events import name_of, type_of
-from chassis.kafka import reading
-from chassis.topics import partition_of
+from chassis.kafka import partition_of, reading
 from saga_cli.log.kafka import kept_of
 from saga_cli.log.reader import TOPICS, LogEvent, logged
 from saga_cli.log.source import LogPartition, LogRecord, Source, Span, UnreadableError

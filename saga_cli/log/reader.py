@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 from aiokafka import ConsumerRecord
 
-from chassis.batches import UNREADABLE
 from chassis.events import Envelope, MalformedError, topic_of
-from chassis.kafka import reading
+from chassis.kafka import UNREADABLE, reading
 from chassis.message import Record
 from saga_cli.log.kafka import kept_of
 from saga_cli.log.source import LogRecord

@@ -9,7 +9,7 @@ from typing import Any, Final, Self
 import httpx
 from pydantic import ValidationError
 
-from chassis.settings import http_url
+from chassis.process.settings import http_url
 from saga_cli.ops.report import REPORT, OrderReport, merged
 from saga_cli.stack import state
 from saga_cli.terminal import message_of

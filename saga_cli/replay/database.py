@@ -13,8 +13,7 @@ from typing import Any, Final
 
 from chassis.decide import adapter_of
 from chassis.events import topic_of
-from chassis.migrations import migrate
-from chassis.postgres import Connection, SharedTable
+from chassis.postgres import Connection, SharedTable, migrations
 from chassis.service import Service
 from guarantees.declared import configured, migrations_of, tables_of
 from saga_cli import clients
@@ -59,7 +58,7 @@ async def _prepared(job: Job, service: Service) -> dict[LogPartition, tuple[Span
     if not job.copy:
         await positions.refuse_members(job.places.kafka_bootstrap, service.name)
     await _alone(job)
-    await migrate(migrations_of(service.name), job.url)
+    await migrations.migrate(migrations_of(service.name), job.url)
     async with clients.database(job.url) as connection:
         if begun := await mark.planned(connection, job.limit):
             return begun

@@ -18,9 +18,10 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
-from chassis import crashpoints, records
+from chassis import crashpoints
 from chassis.events import Envelope
 from chassis.ids import entry_of
+from chassis.kafka import projected
 from chassis.message import PendingEffect, Record
 from chassis.postgres import POISON, TRANSIENT, Connection
 from chassis.replay import Folded, InTurn, fold, outstanding_effects
@@ -164,7 +165,7 @@ async def _project(part: PartitionJob, service: Service, progress: ReadProgress)
                 raise ConnectionError(str(error)) from error
 
         async for batch in opened(part.job.places, part.job.archive).read(part.place, span):
-            for failed in await records.projected(fold_all, _before(batch, part)):
+            for failed in await projected(fold_all, _before(batch, part)):
                 _write_error(f"{failed.key}: {failed.body.reason}; the table keeps what was before")
             progress(len(batch), 0)
         await mark.folded(connection, part.place, {"projected": part.end - part.start})

@@ -13,12 +13,11 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from chassis import clock
 from chassis.events import topic_of
-from chassis.kafka import ensure_topics, reading
+from chassis.kafka import ensure_topics, reading, topics_of
 from chassis.message import OutboxRow
-from chassis.sender import Sender
+from chassis.outbox import Sender
 from chassis.service import Service
 from chassis.store import Store
-from chassis.topics import topics_of
 from guarantees.declared import configured
 from saga_cli.progress import ReadProgress, no_progress
 from saga_cli.republish.leading import leading, opened

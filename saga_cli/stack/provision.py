@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from chassis.settings import bootstrap_servers, postgres_url, redis_url
+from chassis.process.settings import bootstrap_servers, postgres_url, redis_url
 from saga_cli.stack import containers, postgres, servers
 from saga_cli.stack.processes import ChildProcess
 from saga_cli.terminal import message_of

@@ -49,7 +49,7 @@ POSTGRES_EDITS: Final = (
     ),
     Edit(
         "relayed-unread",
-        "chassis/recent_outbox.py",
+        "chassis/outbox/recent.py",
         "        self._is_doubted |= result.read.is_read\n",
         "",
         (f"{TRANSACTIONS}what_waited_for_another_is_not_relayed_before_it[postgres]",),
@@ -258,7 +258,7 @@ POSTGRES_EDITS: Final = (
     ),
     Edit(
         "clock-believed",
-        "chassis/retention.py",
+        "chassis/process/retention.py",
         "if abs(now - here) > SKEW_MAX:",
         "if now < here - SKEW_MAX and now > here:",
         (f"{KEEPING}a_process_whose_clock_is_wrong_deletes_nothing",),

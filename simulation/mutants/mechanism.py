@@ -5,16 +5,16 @@ from dataclasses import replace
 from typing import Any, Final
 
 import chassis.decide
-import chassis.effects
-import chassis.records
+import chassis.effects.worker
+import chassis.kafka.records
 from chassis.bus import Sent
-from chassis.consumer import _Session
-from chassis.effects import EffectWorker
+from chassis.effects.local import LocalEffectQueue
+from chassis.effects.worker import EffectWorker
 from chassis.errors import TransientError
 from chassis.events import Envelope, Recorded
-from chassis.local_effects import LocalEffectQueue
-from chassis.relay import Relay
-from chassis.sender import Sender
+from chassis.kafka.consumer import _Session
+from chassis.outbox.relay import Relay
+from chassis.outbox.sender import Sender
 from chassis.service import Attempt
 from payment_svc.messages import Capture, CaptureDeclined
 from shared_events.catalog import BY_EVENT, CATALOG
@@ -243,7 +243,7 @@ def personal_data_in_the_log(_original: Any) -> Any:
 @bug(
     "a record's body is not held against its key, subject, source and topic",
     "I9",
-    at=(chassis.records, "decode_record"),
+    at=(chassis.kafka.records, "decode_record"),
     faults=("hostile",),
     seed=3,
 )

@@ -10,7 +10,7 @@ from chassis.decide import BatchResult
 from chassis.errors import ConcurrentChangeError
 from chassis.handle import Handler
 from chassis.message import Duplicate
-from chassis.recent_outbox import RecentOutboxRows
+from chassis.outbox.recent import RecentOutboxRows
 from chassis.store import Pending
 from simulation.database import Row
 from simulation.machine import Place

@@ -14,7 +14,7 @@ from typing import Final
 import pytest
 from sqlalchemy import Text
 
-from chassis.tables import METADATA
+from chassis.postgres.tables import METADATA
 from saga_cli.topology import SERVICES
 from tests.architecture.test_tidy import SOURCES
 from tests.support.syntax import tree_of

@@ -12,7 +12,7 @@ from typing import Final
 
 import pytest
 
-from chassis.tables import METADATA
+from chassis.postgres.tables import METADATA
 from guarantees.declared import service_of, tables_of
 from guarantees.services import SERVICES, WITH_DATABASE
 from shared_events.catalog import CATALOG

@@ -33,16 +33,16 @@ def contract(name: str) -> Any:
 
 
 def test_only_the_relay_makes_a_producer() -> None:
-    assert callers("AIOKafkaProducer") == {"chassis/kafka.py"}
-    assert callers("make_producer") == {"chassis/sender.py"}
+    assert callers("AIOKafkaProducer") == {"chassis/kafka/clients.py"}
+    assert callers("make_producer") == {"chassis/outbox/sender.py"}
 
 
 def test_only_the_relay_sends() -> None:
-    assert callers(*SENDS) == {"chassis/sender.py"}
+    assert callers(*SENDS) == {"chassis/outbox/sender.py"}
 
 
 def test_the_runtime_makes_the_one_relay_of_a_process() -> None:
-    assert callers("Relay") == {"chassis/runtime.py"}
+    assert callers("Relay") == {"chassis/process/runtime.py"}
 
 
 def test_no_service_imports_a_kafka_client() -> None:

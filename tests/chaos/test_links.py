@@ -10,9 +10,10 @@ import asyncpg
 import pytest
 
 from chaos.proxy import Proxy
-from chassis import migrations, runtime
 from chassis.errors import TransientError
+from chassis.postgres import migrations
 from chassis.postgres.store import PostgresStore
+from chassis.process import runtime
 from chassis.redis.server import Server
 from chassis.redis.store import RedisStore
 from inventory_svc import __main__ as inventory

@@ -7,7 +7,7 @@ import pytest
 
 from chaos.plan import KINDS, LANES, PlannedFault, fast_paths, lane_of, plan
 from chaos.trial import PARTS
-from chassis.settings import FastPath
+from chassis.process.settings import FastPath
 from tests.support.saga import saga
 
 SEEDS = range(20)

@@ -9,11 +9,14 @@ from typing import Any
 import pytest
 from aiokafka.errors import GroupAuthorizationFailedError, TopicAuthorizationFailedError
 
-from chassis import clock, consumer, kafka, runtime
+from chassis import clock
 from chassis.decide import BatchResult, Snapshot
 from chassis.errors import ConcurrentChangeError
 from chassis.handle import CONFLICTS_MAX, Handler
+from chassis.kafka import clients as kafka
+from chassis.kafka import consumer
 from chassis.message import Message
+from chassis.process import runtime
 from chassis.store import UnitOfWork
 from shipping_svc.service import SERVICE
 from tests.chassis.test_consumer import OneBatch, Seen, a_reader

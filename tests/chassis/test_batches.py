@@ -11,8 +11,9 @@ from aiokafka.consumer import fetcher
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chassis import decompression, kafka
-from chassis.batches import FETCHES_MAX, KEPT_BYTES, UNREADABLE, Batches
+from chassis.kafka import clients as kafka
+from chassis.kafka import decompression
+from chassis.kafka.batches import FETCHES_MAX, KEPT_BYTES, UNREADABLE, Batches
 from tests.support.batches import batch, record
 
 PLACE = TopicPartition("order.events", 0)
@@ -123,7 +124,7 @@ def test_a_damaged_batch_alone_is_no_end_of_the_fetch() -> None:
 
 @pytest.mark.parametrize("codec", CODECS)
 def test_what_a_batch_unpacks_to_is_bounded(codec: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chassis.batches.decompressed", _within_a_megabyte)
+    monkeypatch.setattr("chassis.kafka.batches.decompressed", _within_a_megabyte)
     packed = CODECS[codec](record(0, b" " * 2_000_000))
     found, end = fetched(batch(packed, 1, attributes=codec))
     assert "larger than" in reason(found[0])

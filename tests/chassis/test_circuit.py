@@ -5,7 +5,7 @@ from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from chassis import clock
-from chassis.circuit import Circuit, CircuitState
+from chassis.effects.circuit import Circuit, CircuitState
 from chassis.errors import MisconfiguredError, ProviderError
 
 AWAY = ConnectionError("the line is dead")

@@ -11,7 +11,8 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.producer.message_accumulator import MessageBatch
 
-from chassis import consumer, kafka
+from chassis.kafka import clients as kafka
+from chassis.kafka import consumer
 from tests.chassis.test_consumer import OneBatch, Seen, a_reader
 from tests.support.records import a_record, captured
 from tests.support.syntax import tree_of
@@ -47,7 +48,7 @@ def test_a_consumer_skips_nothing() -> None:
 
 def test_clients_are_made_in_one_place() -> None:
     for name in ("AIOKafkaConsumer", "AIOKafkaProducer"):
-        assert [path for path, _ in _calls(name)] == [Path("chassis/kafka.py")]
+        assert [path for path, _ in _calls(name)] == [Path("chassis/kafka/clients.py")]
     (_, producer) = _calls("AIOKafkaProducer")[0]
     options = {keyword.arg: ast.unparse(keyword.value) for keyword in producer.keywords}
     assert options["enable_idempotence"] == "True"
@@ -57,12 +58,12 @@ def test_clients_are_made_in_one_place() -> None:
 
 def test_getmany_is_never_cancelled() -> None:
     """A record handed out to a cancelled call is lost: no timeout and no wait_for around it."""
-    for node in ast.walk(tree_of(Path("chassis/consumer.py"))):
+    for node in ast.walk(tree_of(Path("chassis/kafka/consumer.py"))):
         guarded = isinstance(node, ast.AsyncWith) and "timeout" in ast.unparse(node.items[0])
         waited = isinstance(node, ast.Call) and ast.unparse(node.func).endswith("wait_for")
         if guarded or waited:
             assert "getmany" not in ast.unparse(node)
-    assert "getmany" in ast.unparse(tree_of(Path("chassis/consumer.py")))
+    assert "getmany" in ast.unparse(tree_of(Path("chassis/kafka/consumer.py")))
 
 
 class FailingClient(OneBatch):

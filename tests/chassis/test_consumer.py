@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from aiokafka import ConsumerRecord, TopicPartition
 
-from chassis import consumer
-from chassis.consumer import Consumer, _Session
+from chassis.kafka import consumer
+from chassis.kafka.consumer import Consumer, _Session
 from chassis.message import Decided, Message, Outcome, Record
 from shipping_svc.service import SERVICE
 from tests.support.records import a_record, captured

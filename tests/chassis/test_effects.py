@@ -11,14 +11,15 @@ from typing import Any, Final
 import pytest
 from structlog.testing import capture_logs
 
-from chassis import clock, effects
+from chassis import clock
 from chassis.bus import Committed, Sent
-from chassis.circuit import Circuit, CircuitState
 from chassis.decide import BatchResult, Snapshot, adapter_of
 from chassis.decision import nothing
-from chassis.effects import EffectWorker
+from chassis.effects import worker as effects
+from chassis.effects.circuit import Circuit, CircuitState
+from chassis.effects.local import LocalEffectQueue
+from chassis.effects.worker import EffectWorker
 from chassis.errors import ProviderError, RefusedError, TransientError
-from chassis.local_effects import LocalEffectQueue
 from chassis.message import (
     ATTENTION_TRIES,
     Decided,

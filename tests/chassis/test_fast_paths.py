@@ -6,13 +6,13 @@ from typing import Final
 
 import pytest
 
-from chassis.effects import itself
-from chassis.fast_paths import Core, core_of
+from chassis.effects.worker import itself
 from chassis.message import FIRST_LEASE_S, Message
-from chassis.recent_outbox import RecentOutboxRows
-from chassis.runtime import assemble
+from chassis.outbox.recent import RecentOutboxRows
+from chassis.process.fast_paths import Core, core_of
+from chassis.process.runtime import assemble
+from chassis.process.settings import ALL_FAST_PATHS, FastPath, ServiceSettings
 from chassis.service import Provider
-from chassis.settings import ALL_FAST_PATHS, FastPath, ServiceSettings
 from chassis.state_cache import StateCache
 from shared_events.payment import PaymentCaptured
 from shipping_svc.messages import Booked

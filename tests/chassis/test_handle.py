@@ -12,13 +12,14 @@ from aiokafka.consumer import fetcher
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chassis import dead_letters, records
-from chassis.batches import UNREADABLE, Batches
+from chassis import dead_letters
 from chassis.bus import Bus, Committed
 from chassis.decide import WAITS, BatchResult, Snapshot
 from chassis.errors import TransientError
 from chassis.events import dead_letters_of
 from chassis.handle import Handler
+from chassis.kafka import records
+from chassis.kafka.batches import UNREADABLE, Batches
 from chassis.message import Decided, Duplicate, Message, Outcome, Parked, Record, Unreadable
 from chassis.redrive import redrive
 from shared_events.catalog import BY_TYPE, DELIVERY_DETAILS

@@ -8,14 +8,15 @@ import httpx
 import pytest
 from prometheus_client import REGISTRY
 
-from chassis import clock, runtime
-from chassis.consumer import _Session
+from chassis import clock
 from chassis.errors import TransientError
 from chassis.health import Health
 from chassis.http.app import make_app
-from chassis.runtime import Node
+from chassis.kafka.consumer import _Session
+from chassis.process import runtime
+from chassis.process.runtime import Node
+from chassis.process.settings import ServiceSettings
 from chassis.service import Provider
-from chassis.settings import ServiceSettings
 from shipping_svc.service import SERVICE
 from tests.chassis.test_consumer import Seen, a_reader
 from tests.simulation.loyalty import VirtualTime

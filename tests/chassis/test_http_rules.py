@@ -18,7 +18,7 @@ from chassis.http.fast_path import add_fast_path
 from chassis.http.header_fields import IdempotencyKey, preferences
 from chassis.http.operator_api import app_of
 from chassis.http.texts import Code, Line
-from chassis.runtime import Node
+from chassis.process.runtime import Node
 
 TOKEN: Final = "the-token"
 

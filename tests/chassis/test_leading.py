@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from chassis import sender as sender_module
 from chassis.errors import TransientError
 from chassis.message import OutboxRow
+from chassis.outbox import sender as sender_module
+from chassis.outbox.relay import Relay
 from chassis.postgres.store import PostgresStore
-from chassis.relay import Relay
 from chassis.store import Pending
 from shipping_svc.service import SERVICE
 from shipping_svc.store import SHIPMENTS

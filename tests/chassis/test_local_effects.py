@@ -7,8 +7,8 @@ import pytest
 from chassis import clock
 from chassis.bus import Committed, Sent
 from chassis.decide import BatchResult, Snapshot
+from chassis.effects.local import STARTS_BEFORE_S, LocalEffectQueue
 from chassis.events import dead_letters_of
-from chassis.local_effects import STARTS_BEFORE_S, LocalEffectQueue
 from chassis.message import OutboxRow, PendingEffect
 
 LETTERS: Final = dead_letters_of("payment")

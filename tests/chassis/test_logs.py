@@ -8,7 +8,7 @@ from typing import Final
 HOSTILE: Final = 'a\r\nb\x1b[31m\u2028{"level": "info"}'
 PROGRAM: Final = f"""
 import logging, structlog, uvicorn
-from chassis import logs
+from chassis.process import logs
 logs.configure("order", "INFO")
 uvicorn.Config(None, log_config=None)
 try:

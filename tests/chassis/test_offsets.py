@@ -7,7 +7,7 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaConnectionError
 
-from chassis.consumer import _Session
+from chassis.kafka.consumer import _Session
 from tests.chassis.test_consumer import a_reader
 
 PLACE = TopicPartition("payment.events", 0)

@@ -8,7 +8,7 @@ import pytest
 from chassis.bus import Committed
 from chassis.decide import BatchResult, Snapshot
 from chassis.message import OutboxRow
-from chassis.recent_outbox import LOOK_S, OTHERS_S, RecentOutboxRows
+from chassis.outbox.recent import LOOK_S, OTHERS_S, RecentOutboxRows
 from chassis.store import Pending
 from tests.support.stopped_clock import StoppedClock
 

@@ -9,7 +9,7 @@ import pytest
 import structlog
 
 from chassis import clock
-from chassis.repeats import KINDS_MAX, WINDOW_S, Repeats
+from chassis.process.repeats import KINDS_MAX, WINDOW_S, Repeats
 
 Lines = list[dict[str, Any]]
 
@@ -116,7 +116,7 @@ def test_no_more_kinds_are_remembered_than_so_many_and_none_of_their_counts_is_l
 
 PROGRAM: Final = """
 import logging, structlog
-from chassis import logs
+from chassis.process import logs
 logs.configure("order", "INFO")
 for port in range(500):
     logging.getLogger("aiokafka").error("Unable connect to node with id %s: %s", port, port)

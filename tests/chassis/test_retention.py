@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from chassis import retention
 from chassis.errors import ClockInDoubtError, TransientError
 from chassis.health import Health
+from chassis.process import retention
 
 
 @dataclass

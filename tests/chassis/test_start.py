@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from chassis import migrations, runtime
 from chassis.errors import CannotStartError
 from chassis.http import bound, listen
-from chassis.settings import ALL_FAST_PATHS, FastPath, ServiceSettings, TracingSettings
+from chassis.postgres import migrations
+from chassis.process import runtime
+from chassis.process.settings import ALL_FAST_PATHS, FastPath, ServiceSettings, TracingSettings
 from payment_svc.settings import StripeSettings
 from saga_cli.topology import BY_NAME
 
@@ -188,7 +189,7 @@ def test_each_refused_value_belongs_to_a_setting() -> None:
 
 
 STARTS = """
-from chassis import runtime
+from chassis.process import runtime
 from chassis.errors import CannotStartError
 from order_svc.settings import Settings
 

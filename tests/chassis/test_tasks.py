@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from chassis.kafka import stop_within
+from chassis.kafka.clients import stop_within
 from chassis.tasks import CutOffError, own_cancellation_only
 
 

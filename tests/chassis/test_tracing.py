@@ -15,7 +15,7 @@ from chassis.bus import Bus
 from chassis.decide import Snapshot, decide_batch
 from chassis.message import Decided, Message
 from chassis.postgres.store import PostgresStore
-from chassis.runtime import Node
+from chassis.process.runtime import Node
 from order_svc import api
 from order_svc.service import SERVICE as ORDER
 from order_svc.settings import Settings

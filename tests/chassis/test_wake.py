@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from chassis import sender as sender_module
-from chassis.consumer import _Session
 from chassis.decide import BatchResult, Snapshot, adapter_of
 from chassis.decision import nothing
+from chassis.kafka.consumer import _Session
 from chassis.message import Message, OutboxRow, PendingEffect
-from chassis.runtime import Node, assemble
+from chassis.outbox import sender as sender_module
+from chassis.process.runtime import Node, assemble
+from chassis.process.settings import ServiceSettings
 from chassis.service import Provider
-from chassis.settings import ServiceSettings
 from chassis.store import Pending
 from payment_svc.messages import Capture, CaptureSucceeded
 from payment_svc.service import SERVICE

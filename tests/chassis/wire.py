@@ -14,7 +14,7 @@ from pydantic_core import from_json
 from chassis.health import Condition
 from chassis.http.app import make_app
 from chassis.http.server import HttpServer
-from chassis.settings import HttpLimits
+from chassis.process.settings import HttpLimits
 from tests.support.waiting import until_async
 
 GET: Final = b"GET /health/live HTTP/1.1\r\nHost: order\r\n\r\n"

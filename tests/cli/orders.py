@@ -6,8 +6,8 @@ from typing import Any, Final
 from uuid import UUID
 
 from chassis.events import Envelope, event_id
+from chassis.kafka.topics import partition_of
 from chassis.message import Record
-from chassis.topics import partition_of
 from saga_cli.log.reader import TOPICS
 from saga_cli.log.source import LogPartition
 from shared_events.catalog import BY_EVENT

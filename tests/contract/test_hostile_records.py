@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from pydantic_core import from_json, to_json
 
 from chassis.events import Entry, Envelope, MalformedError
+from chassis.kafka.topics import partition_of
 from chassis.message import Message, Parked, Record
-from chassis.topics import partition_of
 from shared_events.catalog import BY_TYPE, ENTRIES
 from shared_events.codec import decode, decode_record, encode
 from shared_events.values import COUNT_MAX, EXACT_MAX, QUANTITY_MAX

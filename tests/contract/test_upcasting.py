@@ -15,8 +15,8 @@ from chassis.decide import Snapshot, cause_of, decide_batch
 from chassis.decision import Decision, publish
 from chassis.events import Catalog, IncompleteError, MalformedError, event_id
 from chassis.handle import Handler
+from chassis.kafka.records import is_consumed
 from chassis.message import Decided, Duplicate, Message, Parked, Record
-from chassis.records import is_consumed
 from chassis.replay import Folded, fold
 from chassis.service import Service
 from shared_events import catalog

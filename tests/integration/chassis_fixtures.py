@@ -13,18 +13,18 @@ import pytest
 
 import loyalty_svc.service
 import shipping_svc.service
-from chassis import migrations
 from chassis.decide import BatchResult
 from chassis.handle import Handler
 from chassis.message import Message
+from chassis.postgres import migrations
 from chassis.postgres.inspection import PostgresInspection
 from chassis.postgres.state_tables import SharedTable, StateTable
 from chassis.postgres.store import PostgresStore
 from chassis.postgres.unit import PostgresUnit
+from chassis.process.settings import ALL_FAST_PATHS, FastPath
 from chassis.redis.inspection import RedisInspection
 from chassis.redis.store import RedisStore
 from chassis.service import Service
-from chassis.settings import ALL_FAST_PATHS, FastPath
 from loyalty_svc.store import LAYOUT
 from saga_cli.topology import BY_NAME, Addresses
 from shared_events.payment import PaymentCaptured

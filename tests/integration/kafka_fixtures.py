@@ -10,14 +10,14 @@ import pytest
 from aiokafka import ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 
-from chassis import kafka
+from chassis.kafka import clients as kafka
 from simulation.broker import Broker
 from simulation.kafka_clients import connected_to
 
 
 @pytest.fixture(params=["simulated", "real"])
 def bootstrap(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Inside, every client that is made of chassis.kafka's names is of this kind."""
+    """Inside, every client that is made of chassis.kafka.clients's names is of this kind."""
     if request.param == "real":
         yield request.getfixturevalue("addresses").kafka_bootstrap
         return

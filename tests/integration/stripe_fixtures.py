@@ -12,13 +12,13 @@ import pytest
 
 import payment_svc
 from chaos.fake_stripe import API_KEY, SECRET, FakeStripe, signed
-from chassis import migrations
 from chassis.bus import Acknowledged, Sent
 from chassis.events import type_of
 from chassis.message import OutboxRow
+from chassis.postgres import migrations
 from chassis.postgres.inspection import PostgresInspection
 from chassis.postgres.store import PostgresStore
-from chassis.runtime import Node, Part, assemble
+from chassis.process.runtime import Node, Part, assemble
 from chassis.service import EffectRunner, Provider
 from payment_svc import api
 from payment_svc.domain import Captured, Declined, Refunded

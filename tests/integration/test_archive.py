@@ -18,7 +18,7 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from chassis.kafka import KEEP_FOR_EVER
+from chassis.kafka.clients import KEEP_FOR_EVER
 from saga_cli.archive.copying import TOPICS
 from saga_cli.archive.files import Archive
 from saga_cli.archive.retention import facts_of

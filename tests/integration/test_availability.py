@@ -11,8 +11,9 @@ import pytest
 from redis.asyncio import Redis
 
 import inventory_svc
-from chassis import clock, ids, migrations
+from chassis import clock, ids
 from chassis.message import Decided, Message
+from chassis.postgres import migrations
 from chassis.postgres.inspection import PostgresInspection
 from chassis.postgres.store import PostgresStore
 from inventory_svc.availability import Availability

@@ -6,7 +6,13 @@ from typing import Any
 
 import pytest
 
-from chassis.kafka import KEEP_FOR_EVER, ensure_topics, make_consumer, make_producer, stop_within
+from chassis.kafka.clients import (
+    KEEP_FOR_EVER,
+    ensure_topics,
+    make_consumer,
+    make_producer,
+    stop_within,
+)
 from saga_cli.stack.servers import Servers
 from tests.support.servers import private_servers
 from tests.support.waiting import until_async

@@ -13,8 +13,8 @@ import psycopg
 import pytest
 from redis import Redis
 
-from chassis.kafka import ensure_topics, make_producer
-from chassis.topics import topics_of
+from chassis.kafka.clients import ensure_topics, make_producer
+from chassis.kafka.topics import topics_of
 from payment_svc.service import SERVICE as PAYMENT
 from saga_cli.demo import a_checkout
 from saga_cli.stack.overview import NO, readiness

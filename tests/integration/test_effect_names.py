@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from chassis.circuit import Circuit
 from chassis.effects import EffectWorker
+from chassis.effects.circuit import Circuit
 from chassis.service import Attempt, Service
 from payment_svc.messages import Capture, CaptureSucceeded, Refund
 from payment_svc.service import SERVICE

@@ -13,9 +13,9 @@ from typing import Any
 import asyncpg
 import pytest
 
-from chassis import migrations
 from chassis.errors import TransientError
 from chassis.message import Decided
+from chassis.postgres import migrations
 from chassis.postgres.inspection import PostgresInspection
 from chassis.postgres.store import PostgresStore
 from guarantees.declared import migrations_of

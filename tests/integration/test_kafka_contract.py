@@ -16,7 +16,7 @@ from aiokafka.errors import (
     UnknownTopicOrPartitionError,
 )
 
-from chassis import kafka
+from chassis.kafka import clients as kafka
 from tests.integration.kafka_fixtures import (
     a_client,
     a_name,

@@ -11,8 +11,8 @@ from chassis import clock, ids
 from chassis.dead_letters import unreadable
 from chassis.decision import impossible, nothing
 from chassis.message import Claim, Decided, Duplicate, Message, Parked
+from chassis.outbox.recent import RecentOutboxRows
 from chassis.postgres.unit import PostgresUnit
-from chassis.recent_outbox import RecentOutboxRows
 from chassis.state_cache import StateCache
 from inventory_svc import service as inventory
 from inventory_svc.domain import Absent

@@ -14,10 +14,10 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
 from chassis.events import topic_of
-from chassis.kafka import ensure_topics
+from chassis.kafka.clients import ensure_topics
+from chassis.kafka.topics import topics_of
 from chassis.message import OutboxRow
-from chassis.sender import Sender
-from chassis.topics import topics_of
+from chassis.outbox.sender import Sender
 from payment_svc.service import SERVICE as PAYMENT
 from saga_cli.log.reader import read, records
 from saga_cli.republish.leading import leading, opened

@@ -8,8 +8,8 @@ import pytest
 from alembic.script import ScriptDirectory
 
 from chassis.errors import CannotStartError
-from chassis.migrations import migrate, newest
-from chassis.upgrading import config_of
+from chassis.postgres.migrations import migrate, newest
+from chassis.postgres.upgrading import config_of
 from guarantees.declared import migrations_of
 from guarantees.services import WITH_DATABASE
 from saga_cli.topology import BY_NAME, Addresses
@@ -17,8 +17,8 @@ from saga_cli.topology import BY_NAME, Addresses
 CHECK = """
 import sys
 import alembic.command
-from chassis.upgrading import config_of
-from chassis.runtime import migrations_of
+from chassis.postgres.upgrading import config_of
+from chassis.process.runtime import migrations_of
 import {service}_svc
 config = config_of(migrations_of({service}_svc.__file__), sys.argv[1])
 alembic.command.upgrade(config, "head")
@@ -29,7 +29,7 @@ alembic.command.check(config)
 AGAIN = """
 import asyncio, sys
 import {service}_svc.__main__
-from chassis.migrations import migrate
+from chassis.postgres.migrations import migrate
 from guarantees.declared import migrations_of
 asyncio.run(migrate(migrations_of("{service}"), sys.argv[1]))
 print({{"alembic", "sqlalchemy"}} & sys.modules.keys())

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from chassis import ids
-from chassis.effects import REFUSED_S
+from chassis.effects.worker import REFUSED_S
 from chassis.errors import TransientError
 from chassis.message import (
     FIRST_LEASE_S,

@@ -8,9 +8,9 @@ from typing import Any, Final
 import pytest
 from redis.asyncio import Redis
 
-from chassis import kafka
 from chassis.dead_letters import unreadable
 from chassis.errors import TransientError
+from chassis.kafka import clients as kafka
 from chassis.message import Decided, Message
 from chassis.redis.inspection import RedisInspection
 from chassis.redis.store import RedisStore

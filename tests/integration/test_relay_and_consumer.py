@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 
-from chassis import kafka
+from chassis.kafka import clients as kafka
+from chassis.kafka.records import is_at_home
 from chassis.message import Record
-from chassis.records import is_at_home
-from chassis.relay import Relay
+from chassis.outbox.relay import Relay
 from saga_cli.log.reader import LogEvent, read
 from saga_cli.stack.servers import Servers
 from saga_cli.topology import BY_NAME

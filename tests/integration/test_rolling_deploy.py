@@ -12,10 +12,9 @@ import asyncpg
 import pytest
 from pydantic_core import to_json
 
-from chassis import migrations
 from chassis.message import ATTENTION_TRIES, REFUSED, PendingEffect
-from chassis.postgres import sql
-from chassis.runtime import migrations_of
+from chassis.postgres import migrations, sql
+from chassis.process.runtime import migrations_of
 from guarantees.declared import tables_of
 from guarantees.services import WITH_DATABASE
 from saga_cli.topology import BY_NAME, Addresses

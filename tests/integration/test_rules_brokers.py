@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from chassis import kafka
-from chassis.consumer import Consumer
-from chassis.kafka import _cut_off
-from chassis.relay import Relay
+from chassis.kafka import clients as kafka
+from chassis.kafka.clients import _cut_off
+from chassis.kafka.consumer import Consumer
+from chassis.outbox.relay import Relay
 from saga_cli.log.reader import records
 from saga_cli.stack import ports
 from saga_cli.stack.servers import Servers

@@ -10,10 +10,10 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.protocol.admin import CreateAclsRequest, DeleteAclsRequest
 
-from chassis import kafka
 from chassis.dead_letters import unreadable
+from chassis.kafka import clients as kafka
 from chassis.message import BATCH_BYTES, Decided, OutboxRow, Parked, Record, size_of
-from chassis.relay import Relay
+from chassis.outbox.relay import Relay
 from saga_cli.log.reader import records
 from saga_cli.stack.servers import Servers
 from tests.integration.chassis_fixtures import Kind, on_postgres

@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from chaos.fake_stripe import API_KEY, FakeStripe, StripeFault, fake_stripe
-from chassis.circuit import CircuitState
+from chassis.effects.circuit import CircuitState
 from payment_svc.domain import Captured, Capturing
 from saga_cli.topology import Addresses
 from tests.integration.stripe_fixtures import Desk, desk

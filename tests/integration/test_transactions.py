@@ -20,7 +20,7 @@ from chassis.message import (
     Parked,
     PendingEffect,
 )
-from chassis.recent_outbox import RecentOutboxRows
+from chassis.outbox.recent import RecentOutboxRows
 from chassis.service import Service
 from inventory_svc import service as inventory
 from inventory_svc.messages import ReceiveStock

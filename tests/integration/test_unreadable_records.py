@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from chassis import kafka
+from chassis.kafka import clients as kafka
 from saga_cli.topology import Addresses
 from tests.integration.kafka_fixtures import a_topic, send
 from tests.support.batches import batch, produce, record

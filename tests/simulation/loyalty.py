@@ -11,7 +11,8 @@ import pytest
 from aiokafka import TopicPartition
 
 import chassis.redis.server
-from chassis import clock, kafka
+from chassis import clock
+from chassis.kafka import clients as kafka
 from chassis.message import Message, Record
 from chassis.redis.inspection import RedisInspection
 from chassis.redis.store import RedisStore

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from chassis.sender import Sender
+from chassis.outbox.sender import Sender
 from simulation import mutants
 from simulation.hunt import hunt
 from simulation.mutants.mutant import Mutant

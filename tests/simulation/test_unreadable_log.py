@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import pytest
 
-from chassis.batches import UNREADABLE
 from chassis.errors import StoreLostError, TransientError
+from chassis.kafka.batches import UNREADABLE
 from chassis.message import Record
 from shared_events.order import OrderCancellationRequested
 from shared_events.shipping import ShipmentCreated

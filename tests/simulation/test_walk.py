@@ -10,7 +10,7 @@ from typing import Any, Final
 import pytest
 
 from chassis.bus import Committed
-from chassis.settings import ALL_FAST_PATHS, FastPath
+from chassis.process.settings import ALL_FAST_PATHS, FastPath
 from inventory_svc.messages import SetStock
 from inventory_svc.service import SERVICE
 from inventory_svc.store import STOCK

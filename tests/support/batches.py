@@ -9,7 +9,7 @@ from aiokafka.errors import for_code
 from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.record.util import calc_crc32c, encode_varint
 
-from chassis.batches import HEADER, LENGTHS, MAGIC
+from chassis.kafka.batches import HEADER, LENGTHS, MAGIC
 
 Headers = Sequence[tuple[bytes, bytes | None]]
 CRC_FROM = 21

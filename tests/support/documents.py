@@ -5,7 +5,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from chassis.bus import Bus
-from chassis.settings import ALL_FAST_PATHS
+from chassis.process.settings import ALL_FAST_PATHS
 from saga_cli.topology import BY_NAME
 
 

@@ -1,17 +1,17 @@
-"""One process's store with all that lies over it, as `chassis.runtime` wires it."""
+"""One process's store with all that lies over it, as `chassis.process.runtime` wires it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from chassis.bus import Committed
-from chassis.consumer import Consumer
 from chassis.decide import BatchResult, Snapshot
-from chassis.fast_paths import Core, core_of
+from chassis.kafka.consumer import Consumer
 from chassis.message import Message, OutboxRow, Outcome
+from chassis.process.fast_paths import Core, core_of
+from chassis.process.settings import ALL_FAST_PATHS, FastPath
 from chassis.redrive import Redriven, redrive
 from chassis.service import Service
-from chassis.settings import ALL_FAST_PATHS, FastPath
 from chassis.store import Inspection
 
 

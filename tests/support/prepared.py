@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from chassis import migrations
+from chassis.postgres import migrations
 from saga_cli.stack import binaries, kafka, ports, servers
 from saga_cli.stack.processes import run
 from saga_cli.stack.services import Services

@@ -4,9 +4,10 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from chassis import ids, records
+from chassis import ids
 from chassis.decide import published_by as published
 from chassis.events import Envelope, event_id
+from chassis.kafka import records
 from chassis.message import Message, Record
 from shared_events.catalog import BY_EVENT, CATALOG
 from shared_events.codec import encode

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from chassis import schema
+from chassis.postgres import schema
 
 revision = "0001"
 down_revision = None

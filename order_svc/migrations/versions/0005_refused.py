@@ -6,7 +6,7 @@ Orders are listed in the order of their ids' bytes, whatever locale the database
 import sqlalchemy as sa
 from alembic import op
 
-from chassis import schema
+from chassis.postgres import schema
 
 revision = "0005"
 down_revision = "0004"

@@ -2,7 +2,7 @@
 
 from alembic import op
 
-from chassis import schema
+from chassis.postgres import schema
 
 revision = "0004"
 down_revision = "0003"

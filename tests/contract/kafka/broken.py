@@ -8,7 +8,7 @@ from typing import Any
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError
 
-from chassis import kafka
+from chassis.kafka import clients as kafka
 from simulation.broker import Broker
 from simulation.faults import NO_FAULT, Fault, Kind
 from simulation.kafka_clients import connected_to

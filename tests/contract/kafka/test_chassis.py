@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from aiokafka.errors import CorruptRecordException, KafkaConnectionError, KafkaTimeoutError
 
-from chassis import clock, kafka
-from chassis.consumer import Consumer
+from chassis import clock
+from chassis.kafka import clients as kafka
+from chassis.kafka.consumer import Consumer
 from chassis.message import Decided, Message, OutboxRow, Outcome, Unreadable
-from chassis.relay import Relay
+from chassis.outbox.relay import Relay
 from chassis.store import Pending
 from shipping_svc.service import SERVICE
 from simulation.broker import Broker

@@ -11,7 +11,7 @@ from aiokafka.errors import (
     RequestTimedOutError,
 )
 
-from chassis import kafka
+from chassis.kafka import clients as kafka
 from simulation.faults import Fault
 from tests.contract.kafka import broken
 from tests.contract.kafka.broken import HERE, THERE, TOPIC, a_broker, a_member, a_producer

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from aiokafka.errors import CommitFailedError
 
-from chassis import kafka
+from chassis.kafka import clients as kafka
 from simulation.faults import Fault
 from simulation.process import Process
 from tests.contract.kafka import broken

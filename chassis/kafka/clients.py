@@ -15,7 +15,7 @@ from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import TopicAlreadyExistsError
 
 from chassis import clock
-from chassis.batches import Batches
+from chassis.kafka.batches import Batches
 from chassis.tasks import own_cancellation_only
 
 log = structlog.get_logger()

@@ -6,7 +6,7 @@ from typing import Final
 
 import structlog
 
-from chassis.repeats import Line, Repeats
+from chassis.process.repeats import Line, Repeats
 
 RENDER: Final = structlog.processors.JSONRenderer()
 

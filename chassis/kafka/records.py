@@ -11,13 +11,13 @@ from typing import Final, TypeAlias
 import structlog
 
 from chassis import clock
-from chassis.batches import UNREADABLE
 from chassis.dead_letters import name_of_place, place_of, reason_of, unreadable
 from chassis.events import Catalog, MalformedError, decode_record, name_of, type_of
 from chassis.handle import in_halves
+from chassis.kafka.batches import UNREADABLE
+from chassis.kafka.topics import PARTITIONS, hash_of
 from chassis.message import Message, Parked, Record
 from chassis.service import Service
-from chassis.topics import PARTITIONS, hash_of
 
 log = structlog.get_logger()
 Place: TypeAlias = tuple[str, int, int]

@@ -12,10 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from chassis.kafka import make_producer, stop_within
+from chassis.kafka import make_producer, partition_of, stop_within
 from chassis.message import OutboxRow
-from chassis.refusals import OF_A_ROW, OF_A_TOPIC, UnwritableError
-from chassis.topics import partition_of
+from chassis.outbox.refusals import OF_A_ROW, OF_A_TOPIC, UnwritableError
 
 Rows = Sequence[tuple[str, OutboxRow]]
 Sent = tuple[list[str], BaseException | None]

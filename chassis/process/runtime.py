@@ -18,21 +18,20 @@ from fastapi import FastAPI
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings
 
-from chassis import clock, kafka, logs, retention, tracing
-from chassis.circuit import Circuit, CircuitState
+from chassis import clock, tracing
 from chassis.commands import Commands
-from chassis.consumer import Consumer
-from chassis.effects import EffectWorker, itself
+from chassis.effects import Circuit, CircuitState, EffectWorker, itself
 from chassis.errors import CannotStartError, LogLostError, TransientError, UnusableStoreError
-from chassis.fast_paths import Core, core_of
 from chassis.health import Condition, Health
 from chassis.http import ACCEPTED_LATER, HttpServer, bound, listen
+from chassis.kafka import Consumer, await_topics, ensure_topics, reading, topics_of
 from chassis.metrics import BACKLOG
-from chassis.relay import Relay
+from chassis.outbox import Relay
+from chassis.process import logs, retention
+from chassis.process.fast_paths import Core, core_of
+from chassis.process.settings import ServiceSettings, TracingSettings
 from chassis.service import Provider, Service
-from chassis.settings import ServiceSettings, TracingSettings
 from chassis.store import Inspection, Store
-from chassis.topics import topics_of
 
 log = structlog.get_logger()
 MEASURE_S: Final = 2.0
@@ -182,7 +181,7 @@ async def _refuse_what_is_lost(node: Node) -> None:
         try:
             if not await node.store.is_new():
                 return
-            async with kafka.reading(node.settings.kafka_bootstrap, topics) as published:
+            async with reading(node.settings.kafka_bootstrap, topics) as published:
                 is_unheard = not await published.ahead()
             if is_unheard or not await node.store.is_new():  # whoever published has committed first
                 return
@@ -252,13 +251,11 @@ async def _prepare_topics(node: Node) -> None:
     failures = 0
     while not node.stopping.is_set():
         try:
-            await kafka.ensure_topics(
+            await ensure_topics(
                 node.settings.kafka_bootstrap, topics_of(node.service), partial(_check_log, node)
             )
             node.consumer.away = ""
-            await kafka.await_topics(
-                node.settings.kafka_bootstrap, node.service.topics, node.stopping
-            )
+            await await_topics(node.settings.kafka_bootstrap, node.service.topics, node.stopping)
         except Exception as error:  # noqa: BLE001 - whatever it is, without topics there is no start
             failures += 1
             log.warning("kafka_away", error=repr(error), failures=failures)

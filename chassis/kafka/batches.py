@@ -16,7 +16,7 @@ from aiokafka.errors import UnsupportedCodecError
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.record.util import decode_varint
 
-from chassis.decompression import decompressed
+from chassis.kafka.decompression import decompressed
 
 UNREADABLE: Final = "saga_unreadable"
 """The header of a record that stands for bytes which can't be read; its value is the reason."""

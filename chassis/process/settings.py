@@ -19,7 +19,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
 class FastPath(StrEnum):
-    """What is laid over the path of a message (see chassis/fast_paths.py)."""
+    """What is laid over the path of a message (see chassis/process/fast_paths.py)."""
 
     STATE_CACHE = "state-cache"
     """States are not read again by the process that wrote them."""

@@ -11,7 +11,7 @@ from typing import Final
 import asyncpg
 
 from chassis.errors import CannotStartError
-from chassis.postgres import TRANSIENT
+from chassis.postgres.types import TRANSIENT
 
 REFUSED: Final = (
     asyncpg.InvalidAuthorizationSpecificationError,
@@ -25,7 +25,7 @@ REFUSED: Final = (
 async def migrate(folder: Path, url: str) -> None:
     """Raises CannotStartError where the database refuses us or does not answer."""
     if await _revision(url) != newest(folder):
-        from chassis import upgrading  # noqa: PLC0415 - see above
+        from chassis.postgres import upgrading  # noqa: PLC0415 - see above
 
         await asyncio.to_thread(upgrading.upgrade, folder, url)
 

@@ -6,7 +6,7 @@ from typing import Final
 from aiokafka.partitioner import murmur2
 
 from chassis.events import dead_letters_of
-from chassis.kafka import COMPACTED, DEAD_LETTERS, KEEP_FOR_EVER
+from chassis.kafka.clients import COMPACTED, DEAD_LETTERS, KEEP_FOR_EVER
 from chassis.service import Service
 
 PARTITIONS: Final = 12

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from chassis.bus import Bus
+from chassis.effects import LocalEffectQueue
 from chassis.events import dead_letters_of
 from chassis.handle import Handler
-from chassis.local_effects import LocalEffectQueue
-from chassis.recent_outbox import RecentOutboxRows
+from chassis.outbox import RecentOutboxRows
+from chassis.process.settings import ALL_FAST_PATHS, FastPath
 from chassis.service import Service
-from chassis.settings import ALL_FAST_PATHS, FastPath
 from chassis.state_cache import StateCache
 from chassis.store import Outbox, Store, UnitsOfWork
 

@@ -18,12 +18,13 @@ import structlog
 from aiokafka import ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import ConsumerStoppedError, KafkaError
 
-from chassis import clock, crashpoints, records, tracing
+from chassis import clock, crashpoints, tracing
 from chassis.dead_letters import place_of, unreadable
 from chassis.errors import StoreLostError, TransientError
 from chassis.handle import Handler
 from chassis.health import Health
-from chassis.kafka import make_consumer, stop_within
+from chassis.kafka import records
+from chassis.kafka.clients import make_consumer, stop_within
 from chassis.message import Message, Outcome, Parked, Record, Unreadable
 from chassis.metrics import BATCH_MESSAGES, BATCH_SECONDS, LAG, MESSAGES, REBUILDS
 from chassis.service import Service

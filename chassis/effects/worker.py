@@ -18,12 +18,12 @@ import structlog
 
 from chassis import clock, crashpoints, ids
 from chassis.bus import Acknowledged, Committed, Sent
-from chassis.circuit import Circuit
 from chassis.decide import adapter_of
 from chassis.decision import Refusal
+from chassis.effects.circuit import Circuit
+from chassis.effects.local import LocalEffectQueue
 from chassis.errors import ProviderError, RefusedError, TransientError
 from chassis.handle import Handler
-from chassis.local_effects import LocalEffectQueue
 from chassis.message import (
     ATTENTION_TRIES,
     FIRST_LEASE_S,

@@ -20,8 +20,8 @@ from chassis.errors import LeadLostError
 from chassis.health import Health
 from chassis.message import BATCH_BYTES, OutboxRow, size_of
 from chassis.metrics import PUBLISHED, RELAY_FAILURES
-from chassis.refusals import TRIES, text_of
-from chassis.sender import Sender
+from chassis.outbox.refusals import TRIES, text_of
+from chassis.outbox.sender import Sender
 from chassis.store import Outbox
 from chassis.tasks import own_cancellation_only
 

@@ -1,0 +1,34 @@
+"""Kafka: clients, topics, and the consumer that turns records into messages."""
+
+from chassis.kafka.batches import UNREADABLE
+from chassis.kafka.clients import (
+    KEEP_FOR_EVER,
+    await_topics,
+    ensure_topics,
+    make_consumer,
+    make_producer,
+    places_of,
+    reading,
+    stop_within,
+)
+from chassis.kafka.consumer import Consumer
+from chassis.kafka.records import is_consumed, message_of, projected
+from chassis.kafka.topics import partition_of, topics_of
+
+__all__ = [
+    "KEEP_FOR_EVER",
+    "UNREADABLE",
+    "Consumer",
+    "await_topics",
+    "ensure_topics",
+    "is_consumed",
+    "make_consumer",
+    "make_producer",
+    "message_of",
+    "partition_of",
+    "places_of",
+    "projected",
+    "reading",
+    "stop_within",
+    "topics_of",
+]

@@ -1,0 +1,6 @@
+"""One process of a service: its settings, its log, its fast paths, its upkeep, and how it runs and stops.
+
+Its modules are its surface: settings are read by packages that the runtime stands on.
+"""
+
+__all__ = ["fast_paths", "logs", "retention", "runtime", "settings"]
