@@ -13,7 +13,6 @@ from chassis import clock
 from chassis.decide import BatchResult, Snapshot
 from chassis.errors import ConcurrentChangeError
 from chassis.handle import CONFLICTS_MAX, Handler
-from chassis.kafka import clients as kafka
 from chassis.kafka import consumer
 from chassis.message import Message
 from chassis.process import runtime
@@ -79,7 +78,7 @@ async def test_a_start_without_kafka_asks_ever_more_seldom(
         asked.append(time.monotonic())
         raise TopicAuthorizationFailedError
 
-    monkeypatch.setattr(kafka, "ensure_topics", refused)
+    monkeypatch.setattr(runtime, "ensure_topics", refused)
     settings = SimpleNamespace(kafka_bootstrap="127.0.0.1:1")
     store = SimpleNamespace(is_new=refused)
     reader = SimpleNamespace(away="")

@@ -10,8 +10,8 @@ from redis.asyncio import Redis
 
 from chassis.dead_letters import unreadable
 from chassis.errors import TransientError
-from chassis.kafka import clients as kafka
 from chassis.message import Decided, Message
+from chassis.redis import rebuild, rollback
 from chassis.redis.inspection import RedisInspection
 from chassis.redis.store import RedisStore
 from loyalty_svc.service import SERVICE
@@ -51,7 +51,8 @@ async def redis(url: str) -> AsyncIterator[Redis]:
 
 @pytest.fixture
 async def store(url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Opened]:
-    monkeypatch.setattr(kafka, "reading", PublishedLog().reading)
+    for module in (rebuild, rollback):
+        monkeypatch.setattr(module, "reading", PublishedLog().reading)
     store = await RedisStore.connect(SERVICE, LAYOUT, url, "none")
     await store.prepare(asyncio.Event())
     opened = Opened.of(SERVICE, store, RedisInspection(store))

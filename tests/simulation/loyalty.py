@@ -12,8 +12,9 @@ from aiokafka import TopicPartition
 
 import chassis.redis.server
 from chassis import clock
-from chassis.kafka import clients as kafka
+from chassis.kafka import clients
 from chassis.message import Message, Record
+from chassis.redis import rebuild, rollback
 from chassis.redis.inspection import RedisInspection
 from chassis.redis.store import RedisStore
 from chassis.service import Service
@@ -28,7 +29,7 @@ PLACE: Final = TopicPartition("loyalty.events", 0)
 
 
 class PublishedLog:
-    """What loyalty has published: one partition, read as `kafka.Log` reads it."""
+    """What loyalty has published: one partition, read as `clients.Log` reads it."""
 
     def __init__(self) -> None:
         self.records: list[Record] = []
@@ -44,10 +45,10 @@ class PublishedLog:
         self,
         _bootstrap: str,
         _topics: Iterable[str],
-        since: Mapping[tuple[str, int], int] = kafka.NOWHERE,
-    ) -> AsyncIterator[kafka.Log]:
+        since: Mapping[tuple[str, int], int] = clients.NOWHERE,
+    ) -> AsyncIterator[clients.Log]:
         self._at = since.get(PLACE, 0)
-        yield kafka.Log(self, {PLACE: 0}, {PLACE: self._at})
+        yield clients.Log(self, {PLACE: 0}, {PLACE: self._at})
 
     @property
     def facts(self) -> set[tuple[bytes | None, bytes | None]]:
@@ -102,7 +103,8 @@ class Loyalty:
 
     def replace(self, patch: pytest.MonkeyPatch) -> None:
         patch.setattr(chassis.redis.server, "Redis", RedisClients(self.redis))
-        patch.setattr(kafka, "reading", self.published.reading)
+        for module in (rebuild, rollback):
+            patch.setattr(module, "reading", self.published.reading)
 
     async def connect(self, service: Service = SERVICE) -> Opened:
         where = ("redis://simulated/0", "simulated:9092")
