@@ -26,12 +26,12 @@ def archive(
     if (verify and follow) or (offline and not verify):
         fail("--verify goes without --follow, and --offline is for --verify")
     with _extra():
-        from saga_cli.archive import running  # noqa: PLC0415 - Parquet is slow to load
+        from saga_cli.archive import copying  # noqa: PLC0415 - Parquet is slow to load
 
     if verify:
-        running.check_all(target, topic, offline=offline)
+        copying.check_all(target, topic, offline=offline)
     else:
-        running.copy(target, topic, every if follow else None)
+        copying.copy(target, topic, every if follow else None)
 
 
 def report(

@@ -15,9 +15,8 @@ import pytest
 from aiokafka.errors import KafkaConnectionError
 
 from saga_cli.archive.checking import Checked, check
-from saga_cli.archive.copying import TOPICS, Copier
+from saga_cli.archive.copying import TOPICS, Copier, copy_on
 from saga_cli.archive.files import Archive, Piece, digest, gaps
-from saga_cli.archive.running import copy_on
 from saga_cli.log.opened import ArchivedLog
 from saga_cli.log.source import HoleError, LogPartition, LogRecord, Span, UnreadableError
 from shared_events.catalog import DELIVERY_DETAILS
