@@ -1,7 +1,7 @@
 """saga republish | erase: events that Kafka has lost, sent again; an order's personal data, erased."""
 
 import asyncio
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -10,9 +10,17 @@ from saga_cli.ops.orders import OrderId
 from saga_cli.progress import shown
 from saga_cli.targets import found
 from saga_cli.terminal import console, fail, plain, table_of
+from shared_events.catalog import DELIVERY_DETAILS
 
 if TYPE_CHECKING:
     from saga_cli.republish.services import Republished
+
+ERASE: Final = (
+    "DELETE FROM outbox WHERE topic = $1 AND key = $2",  # first: what a relay moves is kept then
+    "DELETE FROM published WHERE topic = $1 AND key = $2",
+    "INSERT INTO outbox (shard, topic, key, headers) VALUES (0, $1, $2, '[]')",
+)
+"""The last is a tombstone: on its way to Kafka like any row, and to shipping from there."""
 
 
 def republish(
@@ -50,10 +58,20 @@ def _print(results: "list[Republished]", *, dry_run: bool) -> None:
 def erase(order_id: OrderId) -> None:
     """Erase an order's name and address wherever they are; what the order came to stays."""
     from saga_cli.clients import in_one_line  # noqa: PLC0415 - slow, see above
-    from saga_cli.republish.erasing import erased  # noqa: PLC0415
 
     with in_one_line():
-        known = asyncio.run(erased(found().store_of("order"), order_id))
+        known = asyncio.run(_erased(found().store_of("order"), order_id))
     if not known:
         fail(f"there is no order {plain(order_id)}", 1)
     console.print(f"The delivery details of {plain(order_id)} are erased.", markup=False)
+
+
+async def _erased(url: str, order_id: str) -> bool:
+    from saga_cli.clients import database  # noqa: PLC0415 - slow, see above
+
+    async with database(url) as connection, connection.transaction():
+        if not await connection.fetchval("SELECT 1 FROM orders WHERE order_id = $1", order_id):
+            return False
+        for statement in ERASE:
+            await connection.execute(statement, DELIVERY_DETAILS, order_id)
+    return True
