@@ -9,7 +9,6 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from guarantees.declared import readers_of
 from saga_cli.ops.ops_client import Directory, ServiceRefusedError
 from saga_cli.ops.options import (
     AsJson,
@@ -144,6 +143,8 @@ def skip(
 
     The last resort for a record that a service neither handles nor parks by itself.
     """
+    from guarantees.declared import readers_of  # noqa: PLC0415 - with all services it is slow
+
     who, names = operator(by), [known(service)] if service else sorted(readers_of(topic))
     if not names:
         fail(f"no service reads {plain(topic)}")
