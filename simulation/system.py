@@ -117,7 +117,7 @@ class SimulatedSystem:
             places = (
                 *machine.places_of(self.loop, choice, self.faults.passed),
                 (chassis.redis.server, "Redis", RedisClients(self.redis)),
-                (chassis.outbox.relay, "let_go", lambda _error: None),  # memory only
+                (chassis.outbox.relay, "release_references", lambda _error: None),  # memory only
             )
             with machine.replaced(*places), connected_to(self.broker):
                 self.loop.run_until_complete(self._watched())

@@ -241,8 +241,8 @@ class EffectWorker:
         if isinstance(error, ProviderError) and error.retry_after_s is not None:
             delay_s = max(delay_s, error.retry_after_s)
         attention = refused or effect.tries >= ATTENTION_TRIES
-        told = log.error if refused or effect.tries == ATTENTION_TRIES else log.warning
-        told(
+        log_line = log.error if refused or effect.tries == ATTENTION_TRIES else log.warning
+        log_line(
             "effect_needs_attention" if attention else "effect_unknown",
             effect=effect.id,
             saga_id=effect.key,

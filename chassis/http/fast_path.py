@@ -28,11 +28,11 @@ def add_fast_path(app: FastAPI, path: str) -> None:
         for r in app.routes
         if isinstance(r, APIRoute) and r.path == path and r.methods == {"POST"}
     )
-    fast = Route(path, FastPath(route), methods=["POST"], include_in_schema=False)
+    fast = Route(path, FastPathApp(route), methods=["POST"], include_in_schema=False)
     app.router.routes.insert(0, fast)
 
 
-class FastPath:
+class FastPathApp:
     """The ASGI application of the route; `route` is FastAPI's, for the requests that it leaves alone."""
 
     def __init__(self, route: APIRoute) -> None:

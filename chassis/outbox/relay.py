@@ -89,7 +89,7 @@ class Relay:
                 RELAY_FAILURES.labels(self.name).inc()
                 fields = {"error": repr(error), "failures": self.failures}
                 log.warning("relay_failed", **fields)
-                let_go(error)
+                release_references(error)
                 await self._step_down(clock.backoff_s(self.failures, base_s=0.1, max_s=2.0))
         await self._finish()
 
@@ -153,7 +153,7 @@ class Relay:
         if refused or error is not None or self._sent_bytes > BATCH_BYTES // 2:
             await self.acknowledge()
         if refused:
-            await self._set_aside(dict(rows), refused)
+            await self._mark_refused(dict(rows), refused)
         if error is not None:
             raise error
         return len(acknowledged) + len(refused)
@@ -185,7 +185,7 @@ class Relay:
                 error = error or refusal
         return refused, error
 
-    async def _set_aside(self, rows: dict[str, OutboxRow], refused: dict[str, str]) -> None:
+    async def _mark_refused(self, rows: dict[str, OutboxRow], refused: dict[str, str]) -> None:
         await self.outbox.refuse(refused)
         for id_, why in refused.items():
             row = rows[id_]
@@ -209,7 +209,7 @@ class Relay:
         self._sent, self._sent_bytes = {}, 0
 
 
-def let_go(error: BaseException) -> None:
+def release_references(error: BaseException) -> None:
     """Empty the frames that an error came through: they hold rows, in a cycle with the error itself."""
     known: BaseException | None = error
     while known is not None:

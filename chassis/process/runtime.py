@@ -182,8 +182,8 @@ async def _refuse_what_is_lost(node: Node) -> None:
             if not await node.store.is_new():
                 return
             async with reading(node.settings.kafka_bootstrap, topics) as published:
-                is_unheard = not await published.ahead()
-            if is_unheard or not await node.store.is_new():  # whoever published has committed first
+                is_empty = not await published.ahead()
+            if is_empty or not await node.store.is_new():  # whoever published has committed first
                 return
         except Exception as error:  # noqa: BLE001 - whichever is away: nothing is begun unknowing
             failures += 1
@@ -273,7 +273,7 @@ async def _check_log(node: Node, missing: set[str]) -> None:
 
 
 def start(settings_type: type[ServiceSettings], name: str, main: Callable[[Any], Any]) -> None:
-    """The whole of each service's entry: settings, logs, traces, loop.
+    """All of each service's entry: settings, logs, traces, loop.
 
     A bad setting is one line and exit code 2; what else keeps it from starting is logged, and 1.
     """

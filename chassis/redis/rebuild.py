@@ -35,7 +35,7 @@ from chassis.service import Service
 log = structlog.get_logger()
 LEASE_MS: Final = 10_000
 CHUNK: Final = 100
-TOLD_EVERY_S: Final = 2.0
+REPORT_EVERY_S: Final = 2.0
 SETTLE_S: Final = Sender.send_timeout_s
 """So long may a relay still be sending what it has read from the Redis that is gone."""
 
@@ -100,7 +100,7 @@ class Published(Protocol):
 
 @dataclass
 class Rebuild:
-    """`tell` is told how far it is, in words for a person; `opened` reads another log than Kafka's."""
+    """`report` gets how far it is, in words for a person; `opened` reads another log than Kafka's."""
 
     service: Service
     layout: Layout
@@ -113,10 +113,10 @@ class Rebuild:
     folded: Folded = field(default_factory=Folded)
     unread: list[str] = field(default_factory=list)
     """Places of records that may be the service's own and can't be read, or followed."""
-    told_at: float = field(default_factory=clock.monotonic)
+    reported_at: float = field(default_factory=clock.monotonic)
 
-    async def whole(self, stopping: asyncio.Event, *, known: bool) -> str:
-        """The epoch of whole data. `known` data were there before, so their relays may send still.
+    async def complete(self, stopping: asyncio.Event, *, known: bool) -> str:
+        """The epoch of complete data. `known` data were there before, so their relays may send still.
 
         Raises TransientError when Kafka or Redis is away, or another took the rebuild over.
         """
@@ -215,8 +215,8 @@ class Rebuild:
             raise TransientError("stopped in the middle of a rebuild")
         await self._held(RENEW, [])
         self.report(f"Redis has lost its data; rebuilding: {topics.read} of {topics.end} records")
-        if clock.monotonic() - self.told_at > TOLD_EVERY_S:
-            self.told_at = clock.monotonic()
+        if clock.monotonic() - self.reported_at > REPORT_EVERY_S:
+            self.reported_at = clock.monotonic()
             log.info("rebuilding", records=topics.read, of=topics.end)
 
     async def _remove_remains(self) -> None:

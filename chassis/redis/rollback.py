@@ -1,6 +1,6 @@
 """Is Redis behind what was published? A cut file, a failover or a restored copy sets it back.
 
-A state is written before its event is published, so a Redis that is whole knows every event of the
+A state is written before its event is published, so a complete Redis knows every event of the
 log. One that doesn't would decide again, at a later time and perhaps otherwise, what others have
 acted on: it counts as lost. Where the check ended is kept beside the data, and goes back with them.
 """
@@ -43,7 +43,7 @@ async def is_rolled_back(
         async for records in topics.to_end():
             own = [envelope for _, envelope in keys.own_events(service, records, unread)]
             if missing := await _missing(service, redis, layout, own):
-                log.error("redis_is_behind", wire_type=missing.type, subject=missing.subject)
+                log.error("redis_rolled_back", wire_type=missing.type, subject=missing.subject)
                 await redis.eval(FORGET, 2, names.epoch, names.rebuild_begun, epoch)
                 return True
         if places := keys.place_values(topics.reached):

@@ -33,9 +33,9 @@ class Server:
     async def _connected(self, connection: Any) -> None:
         await connection.on_connect()
         await connection.send_command("INFO")
-        told = (await connection.read_response()).decode()
-        self.run = f"{_told(told, 'run_id')}/{_told(told, 'master_replid')}"
-        if (role := _told(told, "role")) != "master":
+        info = (await connection.read_response()).decode()
+        self.run = f"{_field(info, 'run_id')}/{_field(info, 'master_replid')}"
+        if (role := _field(info, "role")) != "master":
             raise ReadOnlyError(f"it is no primary now: {role or 'it does not tell'}")
         if self.is_another:
             raise ResponseError("Redis was restarted or replaced: its data are looked at first")
@@ -45,6 +45,6 @@ class Server:
         return self.trusted not in {"", self.run}
 
 
-def _told(info: str, name: str) -> str:
+def _field(info: str, name: str) -> str:
     found = re.search(rf"^{name}:(\w+)", info, re.MULTILINE)
     return found[1] if found else ""

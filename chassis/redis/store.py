@@ -73,12 +73,12 @@ class RedisStore(RedisOutbox):
         await self.redis.aclose()
 
     async def prepare(self, stopping: asyncio.Event) -> None:
-        """Take up the epoch of whole data; rebuild them, or wait for whoever does, if they are lost.
+        """Take up the epoch of complete data; rebuild them, or wait for whoever does, if they are lost.
 
         Only a consumer that starts calls this, so its positions and its epoch belong together.
         """
         try:
-            self.epoch = await self.call(self._whole(stopping))
+            self.epoch = await self.call(self._complete_epoch(stopping))
         except Exception as error:
             self.report(f"the state in Redis is not usable: {error}")
             raise
@@ -93,13 +93,13 @@ class RedisStore(RedisOutbox):
         found = ", ".join(self.unread[:3])
         return f"{len(self.unread)} records of its topic can't be read: {found}" if found else ""
 
-    async def _whole(self, stopping: asyncio.Event) -> str:
+    async def _complete_epoch(self, stopping: asyncio.Event) -> str:
         looked_at, self.server.trusted = self.server.trusted, ""
         known = bool(self.epoch)
         while True:
             where = (self.service, self.layout, self.redis, self.bootstrap)
             rebuild = Rebuild(*where, self.report, unread=self.unread)
-            epoch = await rebuild.whole(stopping, known=known)
+            epoch = await rebuild.complete(stopping, known=known)
             run = self.server.run
             same = (looked_at, self.epoch) == (run, epoch)
             if same or not await is_rolled_back(*where, epoch, self.unread):

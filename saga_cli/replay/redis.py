@@ -75,7 +75,7 @@ async def _rebuild(job: Job, progress: ReadProgress) -> Rebuilt:
         filling = Rebuild(
             service, LAYOUT, redis, bootstrap, lambda _words: None, opened=published, settle_s=0
         )
-        await filling.whole(asyncio.Event(), known=True)
+        await filling.complete(asyncio.Event(), known=True)
     finally:
         await redis.aclose()
     folded = filling.folded

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from chassis.commands import OverloadedError
 from chassis.health import Condition
 from chassis.http.app import BODY_MAX_BYTES, REPLAYED, make_app
-from chassis.http.fast_path import FastPath, add_fast_path, replayed
+from chassis.http.fast_path import FastPathApp, add_fast_path, replayed
 from chassis.http.header_fields import IdempotencyKey
 from chassis.http.problems import Problem
 from order_svc.resources import Checkout
@@ -85,7 +85,7 @@ def an_app(paths: list[str] | None = None) -> FastAPI:
         prefer: Annotated[str | None, Header()] = None,
     ) -> Response:
         if paths is not None:
-            is_fast = isinstance(request.scope["endpoint"], FastPath)
+            is_fast = isinstance(request.scope["endpoint"], FastPathApp)
             paths.append("fast" if is_fast else "full")
         match body.sku:
             case "problem":
