@@ -37,9 +37,12 @@ def system() -> Iterator[tuple[Services, Servers]]:
         yield services, servers
 
 
-@pytest.mark.parametrize("place", ["committed:5", "published:5", "handled:5"])
+@pytest.mark.parametrize(
+    ("place", "fast_paths"),
+    [("committed:5", "none"), ("committed:5", "all"), ("published:5", "all"), ("handled:5", "all")],
+)
 def test_kills_at_the_worst_moment_lose_and_double_nothing(
-    system: tuple[Services, Servers], place: str
+    system: tuple[Services, Servers], place: str, fast_paths: str
 ) -> None:
     """Each service killed between database commit and publish, publish and removal, commit and offset."""
     services, _ = system
@@ -47,8 +50,11 @@ def test_kills_at_the_worst_moment_lose_and_double_nothing(
         instance.process.stop()
     fragile = []
     for service in SERVICES:
-        soon = {f"{service.upper()}_PROVIDER_TIMEOUT_S": "3"}  # leases of the dead are over sooner
-        fragile.append(services.start(service, {"CHASSIS_CRASH_AT": place, **soon}))
+        own = {
+            f"{service.upper()}_PROVIDER_TIMEOUT_S": "3",  # leases of the dead are over sooner
+            f"{service.upper()}_FAST_PATHS": fast_paths,
+        }
+        fragile.append(services.start(service, {"CHASSIS_CRASH_AT": place, **own}))
     services.await_ready(fragile)
     acknowledged = asyncio.run(_until_each_died(fragile))
     services.await_ready(fragile)
