@@ -39,6 +39,7 @@ class ByFileOrCase(LoadFileScheduling):  # type: ignore[misc]  # xdist carries n
         return f"{file}[{case}" if file.startswith(WITHOUT_SERVERS) else file
 
 
+@pytest.hookimpl(optionalhook=True)  # `saga mutants --real` runs tests without xdist
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFileOrCase | None:
     return ByFileOrCase(config, log) if config.getoption("dist") == "loadfile" else None
 
