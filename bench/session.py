@@ -56,6 +56,7 @@ class BenchOptions:
     in_flight: tuple[int, ...] = (8, 64, 512, 4000)
     partitions: tuple[int, ...] = (1, 3, 6, 12)
     instances: int = 3
+    pairs: int = 2
     services: tuple[str, ...] = tuple(spec.name for spec in SERVICES)
 
 
@@ -70,6 +71,7 @@ QUICK = BenchOptions(
     in_flight=(8, 64),
     partitions=(1, 3),
     instances=2,
+    pairs=1,
     services=("payment",),
 )
 """Shows that everything works; its figures mean nothing."""
