@@ -2,6 +2,7 @@
 
 from chassis.postgres import PostgresInspection, PostgresStore, migrations
 from chassis.process import runtime
+from chassis.process.settings import FastPath
 from order_svc import api
 from order_svc.service import SERVICE
 from order_svc.settings import Settings
@@ -17,8 +18,9 @@ async def serve(settings: Settings) -> None:
     settled, published = LocalWaiters(), LocalWaiters()
     node = runtime.assemble(SERVICE, settings, store, PostgresInspection(store))
     bus = node.core.bus
-    bus.committed.append(lambda event: settled.notify(settled_orders(event.result)))
-    bus.acknowledged.append(lambda event: published.notify(row.key for row in event.rows))
+    if FastPath.LOCAL_WAITERS in settings.fast_paths:
+        bus.committed.append(lambda event: settled.notify(settled_orders(event.result)))
+        bus.acknowledged.append(lambda event: published.notify(row.key for row in event.rows))
     if settings.acknowledge == "published":
         node.relay.acknowledge_every_s = 0  # customers wait for it
     await runtime.run(node, api.make(node, store, settings, settled, published))

@@ -258,7 +258,8 @@ def bench(  # noqa: PLR0913 - each is an option
 ) -> None:
     """Measure the system on real servers: capacity, latency, cost, recovery, overload and more.
 
-    Scenarios: capacity, latency, cost, in-flight, hot, recovery, overload, drain, curve, growth.
+    Scenarios: capacity, latency, cost, in-flight, hot, recovery, overload, drain, curve, growth,
+    fast-paths.
     Without a name: capacity, latency, cost, recovery and overload, some 8 minutes.
     """
     try:

@@ -65,7 +65,9 @@ SHARES: Final = {
 }
 """The shares of orders that go another way than the straight one; the kinds mix."""
 
-FAST_PATHS: Final = tuple(path for path in FastPath if path is not FastPath.HTTP)
+FAST_PATHS: Final = tuple(
+    path for path in FastPath if path not in {FastPath.HTTP, FastPath.LOCAL_WAITERS}
+)
 """Those that a simulated process can have: of HTTP nothing is simulated."""
 
 

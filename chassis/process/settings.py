@@ -27,6 +27,8 @@ class FastPath(StrEnum):
     """The relay does not read back what its own process wrote."""
     LOCAL_EFFECTS = "local-effects"
     """Effects are run by the process that decided on them, without a look at the store."""
+    LOCAL_WAITERS = "local-waiters"
+    """A request that waits for its order learns of the commit from its own process."""
     HTTP = "http"
     """A checkout goes past FastAPI."""
 
