@@ -2,7 +2,6 @@
 
 import gc
 import ssl
-import tempfile
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -14,34 +13,62 @@ import structlog
 from xdist.scheduler import LoadFileScheduling
 
 from saga_cli.stack.processes import ChildProcess
-from saga_cli.stack.seed import seed
 from saga_cli.stack.services import Services
 from saga_cli.topology import Addresses
 from tests.support.forking import forking
-from tests.support.servers import shared_servers
+from tests.support.servers import SharedStack, shared_servers
 
+ROOT: Final = Path(__file__).parents[1]
+SHARED: Final = SharedStack()
+STACK: Final = "the shared stack"
+STACK_S: Final = 200
 WITHOUT_SERVERS: Final = ("tests/choreography/", "tests/simulation/")
 """Their longest tests are parametrized, so that all workers of `pytest -n` share them."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest files begin first, so that no worker is left with one at the end."""
-    long = {item.path for item in items if item.get_closest_marker("long")}
-    items.sort(key=lambda item: item.path not in long)
+    """What takes longest begins first; files on the shared stack follow one another."""
+    seconds: dict[str, float] = {STACK: STACK_S}
+    for item in items:
+        mark = item.get_closest_marker("long")
+        known = seconds.get(_unit(item), 0)
+        seconds[_unit(item)] = max(known, *mark.args) if mark else known
+    items.sort(key=lambda item: (-seconds[_unit(item)], _unit(item)))
 
 
-class ByFileOrCase(LoadFileScheduling):  # type: ignore[misc]  # xdist carries no types
-    """A file is one worker's, as its tests share servers; where there are none, each case is a unit."""
+def _unit(item: pytest.Item) -> str:
+    return unit_of(item.nodeid.partition("::")[0])
+
+
+@cache
+def unit_of(file: str) -> str:
+    """What one worker runs without anything else between: the files on the shared stack, or a file."""
+    return STACK if "stack: Services" in (ROOT / file).read_text("utf-8") else file
+
+
+class ByUnit(LoadFileScheduling):  # type: ignore[misc]  # xdist carries no types
+    """Tests of a file share servers; where there are none, each case is a unit."""
 
     def _split_scope(self, nodeid: str) -> str:
         file, _, name = nodeid.partition("::")
         case = name.partition("[")[2]
-        return f"{file}[{case}" if file.startswith(WITHOUT_SERVERS) else file
+        return f"{file}[{case}" if file.startswith(WITHOUT_SERVERS) else unit_of(file)
 
 
 @pytest.hookimpl(optionalhook=True)  # `saga mutants --real` runs tests without xdist
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFileOrCase | None:
-    return ByFileOrCase(config, log) if config.getoption("dist") == "loadfile" else None
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByUnit | None:
+    return ByUnit(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Idle, the shared stack takes a quarter of a core: it ends with the last test that uses it."""
+    if nextitem is None or _unit(nextitem) != STACK:
+        SHARED.end()
+
+
+def pytest_sessionfinish() -> None:
+    SHARED.end()
 
 
 @pytest.fixture(autouse=True)
@@ -82,17 +109,6 @@ def addresses() -> Iterator[Addresses]:
 
 
 @pytest.fixture(scope="module")
-def stack() -> Iterator[Services]:
-    """Servers with all five services, two instances each, and a small shop.
-
-    Idle, they take a quarter of a core: they don't outlive the tests of a file.
-    """
-    with shared_servers() as found, tempfile.TemporaryDirectory() as logs:
-        services = Services(found, Path(logs))
-        try:
-            services.start_all(instances=2)
-            seed(services.url)
-            yield services
-        finally:
-            codes = services.stop()
-        assert set(codes.values()) == {0}, f"a service did not stop well: {codes}"
+def stack() -> Services:
+    """Servers with all five services, two instances each, and a small shop; nobody breaks them."""
+    return SHARED.running

@@ -11,26 +11,12 @@ HELPER: Final = "tests/support/waiting.py"
 VIRTUAL: Final = ("tests/contract/kafka/", "tests/chassis/test_backoff.py")
 """Their clock is simulated: a sleep there takes no time."""
 ALLOWED: Final = {
+    "tests/chassis/test_effects.py": "the time that a provider takes",
     "tests/chassis/test_http_limits.py": "the pace of a client that is slow on purpose",
     "tests/integration/stripe_fixtures.py": "a relay that polls, as production's does",
     "tests/integration/test_cancel.py": "moments that a seed draws, and that are cancelled at",
     "tests/support/shop.py": "the pace of a load",
 }
-OLD: Final = frozenset(
-    f"tests/{name}.py"
-    for name in (
-        "chassis/test_consumer",
-        "chassis/test_effects",
-        "chassis/test_leading",
-        "chassis/test_wake",
-        "integration/test_operations",
-        "integration/test_owed",
-        "integration/test_relay_and_consumer",
-        "integration/test_stores",
-        "integration/test_transactions",
-    )
-)
-"""They have loops of their own still: none is added."""
 NAMED: Final = re.compile("_?(until|eventually|await|await_that|wait_for|wait_until)")
 
 
@@ -66,12 +52,12 @@ def of_tests() -> Iterator[tuple[str, ast.Module]]:
 
 def test_nothing_sleeps_but_for_a_reason() -> None:
     found = {name for name, tree in of_tests() if list(sleeps(tree))}
-    assert found - OLD == ALLOWED.keys()
+    assert found == ALLOWED.keys()
 
 
 def test_there_is_one_way_to_wait() -> None:
     found = {name: set(waiting_functions(tree)) for name, tree in of_tests()}
-    assert {name: names for name, names in found.items() if names and name not in OLD} == {}
+    assert {name: names for name, names in found.items() if names} == {}
 
 
 def test_sleeps_and_loops_are_found() -> None:

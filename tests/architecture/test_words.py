@@ -54,23 +54,6 @@ API_MODELS: Final = {
 }
 """Their classes are components of the OpenAPI documents, of which clients have generated names."""
 
-NOT_YET: Final[frozenset[str]] = frozenset(
-    {
-        "tests/chassis/test_effects.py",
-        "tests/chassis/test_leading.py",
-        "tests/chassis/test_replay.py",
-        "tests/integration/previous_release.py",
-        "tests/integration/stripe_fixtures.py",
-        "tests/integration/test_operations.py",
-        "tests/integration/test_owed.py",
-        "tests/integration/test_redis_full.py",
-        "tests/integration/test_rolling_deploy.py",
-        "tests/integration/test_rules_relay.py",
-        "tests/integration/test_stripe_matrix.py",
-    }
-)
-"""Files that still have private words: the list can only become shorter."""
-
 
 def parts_of(name: str) -> str:
     """`CamelCase` and UPPER_CASE as snake_case."""
@@ -137,11 +120,7 @@ FOUND: Final[Mapping[str, set[str]]] = {
 
 
 def test_no_private_word_is_in_a_name_or_a_text() -> None:
-    assert {name: sorted(words) for name, words in FOUND.items() if name not in NOT_YET} == {}
-
-
-def test_a_file_that_has_become_clean_is_not_listed() -> None:
-    assert sorted(NOT_YET - FOUND.keys()) == []
+    assert {name: sorted(words) for name, words in FOUND.items()} == {}
 
 
 def test_the_commands_page_has_no_private_word() -> None:

@@ -5,7 +5,7 @@ import pytest
 from chaos import trial
 from chaos.trial import TrialOptions
 
-pytestmark = [pytest.mark.timeout(600), pytest.mark.long]
+pytestmark = [pytest.mark.timeout(600), pytest.mark.long(90)]
 
 
 async def test_the_system_settles_and_all_books_agree_after_faults_of_every_lane() -> None:

@@ -12,6 +12,7 @@ from chassis.kafka.consumer import Consumer, _Session
 from chassis.message import Decided, Message, Outcome, Record
 from shipping_svc.service import SERVICE
 from tests.support.records import a_record, captured
+from tests.support.waiting import until_async
 
 PLACE = TopicPartition("payment.events", 0)
 
@@ -111,9 +112,7 @@ def test_a_client_that_is_never_assigned_anything_is_thrown_away(
         reader = a_reader(store, stall_s=0.2)
         stopping = asyncio.Event()
         running = asyncio.create_task(reader.run(stopping))
-        async with asyncio.timeout(10):
-            while not store.messages:
-                await asyncio.sleep(0.01)
+        await until_async(lambda: store.messages, 10, "a message")
         stopping.set()
         await running
         return store

@@ -31,6 +31,7 @@ from chassis.message import (
 )
 from chassis.service import Attempt, Service
 from shared_events.catalog import CATALOG
+from tests.support.waiting import until_async
 
 DAY_S: Final = 86_400.0
 AT: Final = datetime(2026, 1, 1, tzinfo=UTC)
@@ -138,17 +139,11 @@ async def working(shelf: Shelf, runner: Runner, **settings: Any) -> AsyncIterato
         await task
 
 
-async def until(is_so: Callable[[], bool], seconds: float = 10) -> None:
-    async with asyncio.timeout(seconds):
-        while not is_so():
-            await asyncio.sleep(0.005)
-
-
 async def test_outcomes_come_back_as_messages_and_effects_are_owed_no_more() -> None:
     shelf = Shelf()
     shelf.owe("a", "b")
     async with working(shelf, at_once):
-        await until(lambda: not shelf.outstanding_effects)
+        await until_async(lambda: not shelf.outstanding_effects)
     assert sorted(shelf.decided) == ["a", "b"]
 
 
@@ -162,10 +157,10 @@ async def test_a_slow_call_does_not_hold_up_the_outcomes_of_others() -> None:
         return await at_once(call, attempt)
 
     async with working(shelf, runner):
-        await until(lambda: set(shelf.outstanding_effects) == {"slow"})
+        await until_async(lambda: set(shelf.outstanding_effects) == {"slow"})
         assert "slow" not in shelf.decided
         released.set()
-        await until(lambda: not shelf.outstanding_effects)
+        await until_async(lambda: not shelf.outstanding_effects)
 
 
 async def test_no_more_than_so_many_are_asked_at_once_and_none_is_leased_without_a_slot() -> None:
@@ -181,7 +176,7 @@ async def test_no_more_than_so_many_are_asked_at_once_and_none_is_leased_without
         return await at_once(call, attempt)
 
     async with working(shelf, runner, concurrency=4):
-        await until(lambda: not shelf.outstanding_effects)
+        await until_async(lambda: not shelf.outstanding_effects)
     assert (most, shelf.leased_most) == (4, 4)
 
 
@@ -196,7 +191,7 @@ async def test_an_effect_is_asked_again_with_the_same_key_and_a_higher_number() 
         return await at_once(call, attempt)
 
     async with working(shelf, runner):
-        await until(lambda: not shelf.outstanding_effects)
+        await until_async(lambda: not shelf.outstanding_effects)
     assert attempts == [Attempt("a", number, AT) for number in (1, 2, 3, 4)]
     assert [error for _, _, error in shelf.postponed] == ["ConnectionError: lost"] * 3
 
@@ -210,7 +205,7 @@ async def test_a_call_that_takes_too_long_is_unknown_and_asked_again() -> None:
         return await at_once(call, attempt)
 
     async with working(shelf, runner, timeout_s=0.05):
-        await until(lambda: not shelf.outstanding_effects)
+        await until_async(lambda: not shelf.outstanding_effects)
     assert shelf.postponed[0][2].startswith("TimeoutError")
 
 
@@ -225,13 +220,13 @@ async def test_attention_is_called_for_once_and_shown_from_then_on() -> None:
 
     with capture_logs() as logs:
         async with working(shelf, runner):
-            await until(lambda: not shelf.outstanding_effects)
+            await until_async(lambda: not shelf.outstanding_effects)
     errors = [line for line in logs if line["log_level"] == "error"]
     assert [(e["event"], e["tries"]) for e in errors] == [
         ("effect_needs_attention", ATTENTION_TRIES)
     ]
-    told = [line["event"] for line in logs if "tries" in line]
-    assert told == ["effect_unknown"] * (ATTENTION_TRIES - 1) + ["effect_needs_attention"] * 3
+    logged = [line["event"] for line in logs if "tries" in line]
+    assert logged == ["effect_unknown"] * (ATTENTION_TRIES - 1) + ["effect_needs_attention"] * 3
 
 
 async def test_what_is_refused_as_it_stands_is_asked_once_and_needs_attention_at_once() -> None:
@@ -247,7 +242,7 @@ async def test_what_is_refused_as_it_stands_is_asked_once_and_needs_attention_at
 
     with capture_logs() as logs:
         async with working(shelf, runner, circuit=circuit):
-            await until(lambda: len(shelf.postponed) == len(shelf.outstanding_effects) == 1)
+            await until_async(lambda: len(shelf.postponed) == len(shelf.outstanding_effects) == 1)
     ((id_, delay_s, error),) = shelf.postponed
     assert delay_s > 10_000 * DAY_S
     of_one = replace(shelf.outstanding_effects[id_], id="a:call:1", last_error=error)
@@ -270,9 +265,9 @@ async def test_a_hundred_failing_effects_do_not_starve_others() -> None:
         return await at_once(call, attempt)
 
     async with working(shelf, runner, circuit=circuit, concurrency=10):
-        await until(lambda: circuit.state is CircuitState.OPEN)
+        await until_async(lambda: circuit.state is CircuitState.OPEN)
         shelf.owe(*(f"good-{n}" for n in range(20)))
-        await until(lambda: len(shelf.decided) == 20, seconds=30)
+        await until_async(lambda: len(shelf.decided) == 20, seconds=30)
     assert all(name.startswith("bad") for name in shelf.outstanding_effects)
 
 
@@ -286,7 +281,7 @@ async def test_a_provider_that_says_when_is_asked_then() -> None:
         return await at_once(call, attempt)
 
     async with working(shelf, runner):
-        await until(lambda: not shelf.outstanding_effects)
+        await until_async(lambda: not shelf.outstanding_effects)
     assert [(name, delay) for name, delay, _ in shelf.postponed] == [("a", 120)]
 
 
@@ -300,7 +295,7 @@ async def test_outcomes_that_can_not_be_written_are_known_still_and_written_late
         return await at_once(call, attempt)
 
     async with working(shelf, runner):
-        await until(lambda: not shelf.outstanding_effects)
+        await until_async(lambda: not shelf.outstanding_effects)
     assert calls == 1
 
 
@@ -309,7 +304,7 @@ async def test_an_outcome_that_can_not_be_decided_leaves_the_effect_owed() -> No
     shelf.owe("a", "b")
     with capture_logs() as logs:
         async with working(shelf, at_once):
-            await until(lambda: not shelf.outstanding_effects)
+            await until_async(lambda: not shelf.outstanding_effects)
     assert "outcome_undecided" in [line["event"] for line in logs]
     assert shelf.postponed[0][0] == "a"
     assert sorted(shelf.decided) == ["a", "b"]
@@ -345,13 +340,13 @@ async def test_an_open_circuit_leaves_the_provider_alone_but_for_one_probe_at_a_
         return await at_once(call, attempt)
 
     async with working(shelf, runner, concurrency=5) as worker:
-        await until(lambda: worker.circuit.state is CircuitState.OPEN and not at_once_now)
+        await until_async(lambda: worker.circuit.state is CircuitState.OPEN and not at_once_now)
         most.append(0)
         failed = len(shelf.postponed)
-        await until(lambda: len(shelf.postponed) >= failed + 5)
+        await until_async(lambda: len(shelf.postponed) >= failed + 5)
         assert most == [5, 1]
         well.set()
-        await until(lambda: not shelf.outstanding_effects)
+        await until_async(lambda: not shelf.outstanding_effects)
     assert worker.circuit.state is CircuitState.CLOSED
 
 
@@ -378,10 +373,10 @@ async def test_what_is_handed_over_is_asked_for_without_the_store(
     async with working(shelf, runner, local=local) as worker:
         worker.committed(Committed([], result))
         worker.sent(Sent([("1", row)]))
-        await until(lambda: bool(shelf.postponed))
+        await until_async(lambda: bool(shelf.postponed))
         assert shelf.postponed[0][:2] == ("a", worker.lease_s)
         answering.set()
-        await until(lambda: not shelf.outstanding_effects)
+        await until_async(lambda: not shelf.outstanding_effects)
     assert len(shelf.postponed) == 1
     assert shelf.leased_most == 0
 
@@ -393,4 +388,4 @@ async def test_what_is_owed_and_published_elsewhere_is_not_remembered_for_ever()
         for n in range(10):
             effect = PendingEffect(f"e-{n}", f"e-{n}", "Call", b"{}", "")
             worker.committed(Committed([], BatchResult(Snapshot(), effects=[effect])))
-        await until(lambda: not worker._soon)
+        await until_async(lambda: not worker._soon)

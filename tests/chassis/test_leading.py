@@ -18,6 +18,7 @@ from chassis.store import Pending
 from shipping_svc.service import SERVICE
 from shipping_svc.store import SHIPMENTS
 from tests.chassis.test_wake import Broker
+from tests.support.waiting import until_async
 
 
 class Refusing:
@@ -100,17 +101,15 @@ async def test_an_instance_that_cannot_publish_lets_another_lead(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Cut off from Kafka, yet not from its store, it would hold up every order."""
-    producers = {"cut": CutOff, "whole": Broker}
+    producers = {"cut": CutOff, "connected": Broker}
     monkeypatch.setattr(sender_module, "make_producer", lambda at, _: producers[at]())
     outbox = Outbox({"1": OutboxRow("shipping.events", "o-1", b"{}", [])})
-    cut, whole = (Relay(outbox.seen_by(at), at, at, lead_retry_s=0.01) for at in producers)
+    cut, connected = (Relay(outbox.seen_by(at), at, at, lead_retry_s=0.01) for at in producers)
     assert await cut.outbox.lead()
     end = asyncio.Event()
-    relaying = [asyncio.create_task(relay.run(end)) for relay in (cut, whole)]
-    async with asyncio.timeout(10):
-        while outbox.rows:
-            await asyncio.sleep(0.001)
-    assert outbox.leader == "whole"
+    relaying = [asyncio.create_task(relay.run(end)) for relay in (cut, connected)]
+    await until_async(lambda: not outbox.rows, 10, "the end of the outbox")
+    assert outbox.leader == "connected"
     end.set()
     await asyncio.gather(*relaying)
 
@@ -141,9 +140,7 @@ async def test_nothing_of_a_turn_that_failed_stays_in_memory(
     gc.disable()
     try:
         relaying = asyncio.create_task(relay.run(end))
-        async with asyncio.timeout(10):
-            while len(read) < 3:
-                await asyncio.sleep(0.001)
+        await until_async(lambda: len(read) >= 3, 10, "a third read")
         assert [headers() for headers in read[:2]] == [None, None]
     finally:
         gc.enable()

@@ -108,11 +108,11 @@ def test_a_publish_that_was_repeated_counts_once() -> None:
 
 
 def test_a_log_may_be_folded_in_parts() -> None:
-    whole = fold(SERVICE, LOG, Folded())
+    complete = fold(SERVICE, LOG, Folded())
     parts = Folded()
     for envelope in LOG:
         fold(SERVICE, [envelope], parts)
-    assert (parts.shared, parts.causes) == (whole.shared, whole.causes)
+    assert (parts.shared, parts.causes) == (complete.shared, complete.causes)
 
 
 def test_an_event_of_somebody_else_is_not_folded() -> None:
@@ -157,17 +157,17 @@ def test_the_fold_of_what_was_published_is_the_state_that_was_decided(inputs: li
     """And all inputs, read again from the start, lead to nothing, marked or not."""
     nobody = {who: Customer() for who in ("ann", "bob")}
     live, log = Decider(SERVICE, shared=dict(nobody)), list[Envelope]()
-    heard_of: list[Message] = []
+    consumed: list[Message] = []
     for message in map(heard, inputs):
-        if message.id not in [m.id for m in heard_of] and _may_come(live.own, message):
-            heard_of.append(message)
+        if message.id not in [m.id for m in consumed] and _may_come(live.own, message):
+            consumed.append(message)
             log += [decode(row.value, row.headers) for row in live.decide(message).outbox]
     folded = fold(SERVICE, log, Folded())
     kept = {k: (row.state, row.version) for k, row in live.own.items() if row.version}
     assert {k: (row.state, row.version) for k, row in folded.own.items()} == kept
     assert nobody | folded.shared == live.shared
     rebuilt = Decider(SERVICE, folded.own, nobody | folded.shared)
-    again = [m for m in heard_of if str(m.id) not in folded.causes.get(m.key, set())]
+    again = [m for m in consumed if str(m.id) not in folded.causes.get(m.key, set())]
     events = [m for m in again if not isinstance(m.body, SetStanding)]  # commands are in no topic
     assert rebuilt.decide(*events).outbox == []
 

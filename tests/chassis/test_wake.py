@@ -23,6 +23,7 @@ from payment_svc.messages import Capture, CaptureSucceeded
 from payment_svc.service import SERVICE
 from shared_events.inventory import StockReserved
 from tests.support.records import a_message, an_order
+from tests.support.waiting import until_async
 
 HOUR_S = 3600.0
 CAPTURE = Capture(order_id="o-1", amount_minor=1, currency="EUR", token="tok_x")
@@ -146,9 +147,7 @@ def a_node(store: Memory, poll_s: float) -> Node:
 
 
 async def emptied(store: Memory) -> None:
-    async with asyncio.timeout(5):
-        while store.rows:
-            await asyncio.sleep(0.001)
+    await until_async(lambda: not store.rows, 5, "an empty outbox")
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ def uv() -> str:
     return shutil.which("uv") or str(ROOT / ".tools" / "bin" / "uv")
 
 
-@pytest.mark.long
+@pytest.mark.long(80)
 @pytest.mark.timeout(900)
 @pytest.mark.skipif(shutil.which("java") is None, reason="Spark needs Java on PATH")
 def test_spark_and_duckdb_say_the_same(tmp_path: Path) -> None:

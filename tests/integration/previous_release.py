@@ -63,7 +63,7 @@ SELECT (SELECT count(*) FROM outbox),
        (SELECT coalesce(extract(epoch FROM now() - min(created_at)), 0) FROM outbox),
        (SELECT count(*) FROM effects), (SELECT count(*) FROM parked)
 """
-TELL: Final = """
+INSERT_TIMELINE: Final = """
 INSERT INTO timeline (order_id, at, heard, said)
 SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::text[])
 """

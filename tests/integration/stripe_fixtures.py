@@ -131,7 +131,9 @@ class Desk:
             await connection.execute(query, order.order_id, hours * 3600.0)
         self.fake.pass_time(hours * 3600)
 
-    async def tell(self, event: Any, secret: str = SECRET, age_s: float = 0) -> httpx.Response:
+    async def send_event(
+        self, event: Any, secret: str = SECRET, age_s: float = 0
+    ) -> httpx.Response:
         body, headers = signed(event, secret, age_s)
         return await self.http.post("/webhooks/stripe", content=body, headers=headers)
 

@@ -10,7 +10,7 @@ import pytest
 from bench.plan import REFUSED
 from guarantees.services import BY_NAME
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.long(50)
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from tests.support.problems import problem_of
 from tests.support.shop import checkout, settled
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.long(200)
 
 RETRY_S = 20
 

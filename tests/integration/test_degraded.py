@@ -30,7 +30,7 @@ from tests.support.records import a_record, an_order
 from tests.support.servers import log_of, private_stack
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.long(60)
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,8 @@ from tests.support.saga import Ended, saga
 from tests.support.stack import CHECKOUT, RunningStack, followed, requested, run
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.long(100)
+
 TOO_LONG: Final = {
     "saga demo": "a stack of its own; `tests/integration` does what it shows",
     "saga chaos": "minutes; tests/chaos/test_short.py",

@@ -23,7 +23,7 @@ from tests.support.servers import private_stack
 from tests.support.shop import Load, place_many, settled
 from tests.support.waiting import until, until_async
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.long(180)
 
 SERVICES = tuple(BY_NAME)
 

@@ -15,7 +15,7 @@ import pytest
 
 from saga_cli.stack.services import Services
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.long(200)
 
 CLIENTS: Final = Path(__file__).parents[1] / "clients"
 CACHE: Final = Path(__file__).parents[2] / ".tools" / "npm"

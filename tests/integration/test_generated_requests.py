@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
+import httpx
 import pytest
 
 from saga_cli.stack.seed import seed
@@ -21,6 +22,8 @@ LEFT_OUT: Final = (
     "use_after_free",
 )
 
+EXAMPLE: Final = "alice"
+"""Whom the description of loyalty's routes names; it suspends her."""
 OPERATED: Final = {"order", "loyalty"}
 """Operators' routes are the same for all; these two have each kind of store behind them."""
 
@@ -30,6 +33,8 @@ def shop(stack: Services) -> Iterator[Services]:
     """The prices, stock and customers that other tests buy with come back."""
     yield stack
     seed(stack.url)
+    standing = f"{stack.url('loyalty')}/customers/{EXAMPLE}/standing"
+    httpx.put(standing, json={"suspended": False}).raise_for_status()
 
 
 def _asked(stack: Services, service: str, folder: Path) -> subprocess.CompletedProcess[str]:

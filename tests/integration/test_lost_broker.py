@@ -33,7 +33,7 @@ from tests.support.servers import log_of, private_stack
 from tests.support.shop import Load, place_many, settled
 from tests.support.waiting import until, until_async
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.long(90)
 
 System = tuple[Services, Servers]
 TOPIC = topic_of("payment")

@@ -18,7 +18,7 @@ from tests.support.servers import log_of, private_stack
 from tests.support.shop import Load, settled
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.long(50)
 
 BEFORE: Final = 25
 AFTER: Final = 15

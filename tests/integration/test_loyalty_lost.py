@@ -22,7 +22,7 @@ from tests.support.servers import log_of, private_stack
 from tests.support.shop import place_many, settled
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.long(200)
 
 System = tuple[Services, Servers]
 

@@ -16,8 +16,9 @@ from shared_events.values import Order
 from tests.integration.chassis_fixtures import OFFSETS, Kind, kind_of
 from tests.support.opened import Opened
 from tests.support.records import an_order, message_of
+from tests.support.waiting import until_async
 
-BEHIND = "waits behind a parked message of its key"
+WAITS = "waits behind a parked message of its key"
 BUG = "ZeroDivisionError: a bug in the rules"
 PUBLISHED = {"shipping": ("shipment.booking_requested.v1",), "loyalty": ("points.awarded.v1",)}
 STATE = {"shipping": "Booking", "loyalty": "Awarded"}
@@ -44,8 +45,7 @@ class Parking:
 
     async def outbox(self) -> list[str]:
         """Topics of the order's pending rows."""
-        while not await self.repaired.lead():
-            await asyncio.sleep(0.05)
+        await until_async(self.repaired.lead, 20, "the lead")
         rows = await self.repaired.pending(100_000)
         return [row.topic for _, row in rows if row.key == self.key]
 
@@ -57,7 +57,7 @@ async def parking(kind: Kind) -> AsyncIterator[Parking]:
     repaired = await kind.connect(kind.service)
     messages = [_odd(kind.first(order)), _another(kind, order), _another(kind, order)]
     outcomes = await broken.handle(messages)
-    assert outcomes == [Parked(BUG), Parked(BEHIND), Parked(BEHIND)]
+    assert outcomes == [Parked(BUG), Parked(WAITS), Parked(WAITS)]
     records = [message.record for message in messages if message.record is not None]
     yield Parking(order, records, broken, repaired)
     await broken.close()
@@ -88,8 +88,8 @@ async def test_a_dead_letter_is_the_original_byte_for_byte(parking: Parking) -> 
     assert [letter.record for letter in letters] == parking.records
     assert [(x.first_reason, x.last_reason, x.attempts) for x in letters] == [
         (BUG, BUG, 1),
-        (BEHIND, BEHIND, 1),
-        (BEHIND, BEHIND, 1),
+        (WAITS, WAITS, 1),
+        (WAITS, WAITS, 1),
     ]
     assert len({letter.id for letter in letters}) == 3
     assert all(letter.key == parking.key for letter in letters)
@@ -105,7 +105,7 @@ async def test_a_redrive_that_fails_counts_and_keeps_the_first_and_the_last_erro
         assert [redriven.outcome for redriven in done] == [Parked(BUG)]
         first, second, _ = await parking.repaired.inspection.dead_letters(parking.key)
         assert (first.attempts, first.first_reason, first.last_reason) == (attempts, BUG, BUG)
-        assert (second.attempts, second.last_reason) == (1, BEHIND)
+        assert (second.attempts, second.last_reason) == (1, WAITS)
         assert first.last_tried_at > first.parked_at
         assert first.record == parking.records[0]
 
@@ -219,8 +219,8 @@ async def test_keys_are_told_the_longest_parked_first(kind: Kind) -> None:
         record = replace(_message_of(kind, order), value=b"{", key=order.order_id.encode())
         await store.handle([unreadable(record, "malformed")])
     mine = {order.order_id for order in orders}
-    told = [key for key in await store.inspection.parked_keys() if key in mine]
-    assert told == [order.order_id for order in orders]
+    listed = [key for key in await store.inspection.parked_keys() if key in mine]
+    assert listed == [order.order_id for order in orders]
     await store.close()
 
 

@@ -11,7 +11,7 @@ from simulation.edits.real import EDITS
 from tests.support.forking import Forks
 from tests.support.servers import private_servers
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.long(80)
 
 PLUGINS = ("pytest", "hypothesis", "schemathesis.pytest.plugin", "pytest_asyncio", "pytest_timeout")
 LOADED_BEFORE = "ignore::pytest.PytestAssertRewriteWarning"

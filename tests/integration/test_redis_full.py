@@ -103,9 +103,9 @@ async def test_what_finds_no_memory_is_left_undone_and_done_when_there_is_some_a
     used = (await redis.info("memory"))["used_memory"]
     await redis.config_set("maxmemory", used + ROOM_BYTES)
     batches = _batches()
-    whole, batch = await _until_full(store, batches)
+    taken, batch = await _until_full(store, batches)
     done = await _done(redis)
-    assert 0 < done == whole * BATCH
+    assert 0 < done == taken * BATCH
     await redis.config_set("maxmemory", used)
     with pytest.raises(TransientError, match="OutOfMemory"):
         await store.handle(batch)
@@ -114,7 +114,7 @@ async def test_what_finds_no_memory_is_left_undone_and_done_when_there_is_some_a
     await redis.config_set("maxmemory", 0)
     outcomes = await store.handle(batch)
     assert all(isinstance(outcome, Decided) for outcome in outcomes)
-    assert await _done(redis) == (whole + 1) * BATCH
+    assert await _done(redis) == (taken + 1) * BATCH
 
 
 async def test_a_person_can_make_room_in_a_full_redis(store: Opened, redis: Redis) -> None:

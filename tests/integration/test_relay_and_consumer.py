@@ -1,7 +1,6 @@
 """The relay and the consumer against a real broker that is paused, killed and fed with rubbish."""
 
 import asyncio
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -21,8 +20,10 @@ from tests.integration.chassis_fixtures import Kind, on_postgres
 from tests.integration.kafka_fixtures import a_producer, started
 from tests.support.batches import batch, produce
 from tests.support.batches import record as a_raw_record
+from tests.support.opened import Opened
 from tests.support.records import a_record, an_order
 from tests.support.servers import private_servers
+from tests.support.waiting import until_async
 
 TOPICS = ("order.events", "payment.events", "loyalty.events", "shipping.events")
 
@@ -90,7 +91,7 @@ async def test_a_producer_that_failed_is_replaced_and_the_order_is_kept(
     during = [an_order() for _ in range(20)]
     await store.handle([kind.first(order) for order in during])
     relay.wake.set()
-    await _until(lambda: relay.sender._producer is not first_producer, 30)
+    await until_async(lambda: relay.sender._producer is not first_producer, 30, "a new producer")
     servers.kafka.resume()
     await _drained(store)
     stopping.set()
@@ -120,12 +121,7 @@ async def test_rubbish_in_one_partition_loses_nothing_of_the_others(
     stopping = asyncio.Event()
     running = asyncio.create_task(consumer.run(stopping))
     keys = {order.order_id for order in good}
-    while not await store.lead():
-        await asyncio.sleep(0.05)
-    deadline = time.monotonic() + 30
-    while {row.key for _, row in await store.pending(1000)} & keys != keys:
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.05)
+    await _pending(store, keys)
     assert {rubbish, ""} <= set(await store.inspection.parked_keys())
     stopping.set()
     await running
@@ -145,7 +141,7 @@ async def test_a_consumer_that_hangs_is_thrown_away_and_goes_on(
     running = asyncio.create_task(consumer.run(stopping))
     await asyncio.wait_for(consumer.ready.wait(), 30)
     servers.kafka.suspend()
-    await _until(lambda: consumer.rebuilds >= 1, 60)
+    await until_async(lambda: consumer.rebuilds, 60, "a new client")
     servers.kafka.resume()
     order = an_order()
     record = kind.first(order).record
@@ -154,12 +150,7 @@ async def test_a_consumer_that_hangs_is_thrown_away_and_goes_on(
     await producer.start()
     await _send(producer, record, 0)
     await producer.stop()
-    while not await store.lead():
-        await asyncio.sleep(0.05)
-    deadline = time.monotonic() + 60
-    while order.order_id not in {row.key for _, row in await store.pending(1000)}:
-        assert time.monotonic() < deadline, "it did not go on"
-        await asyncio.sleep(0.1)
+    await _pending(store, {order.order_id})
     stopping.set()
     await running
     await store.close()
@@ -171,19 +162,21 @@ async def _send(producer: AIOKafkaProducer, record: Record, partition: int) -> N
     )
 
 
-async def _until(condition: object, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    assert callable(condition)
-    while not condition():
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.05)
+async def _pending(store: Opened, keys: set[str]) -> None:
+    """Wait until the outbox has a row of each key."""
+
+    async def are_there() -> bool:
+        return keys <= {row.key for _, row in await store.pending(1000)}
+
+    await until_async(store.lead, 60, "the lead")
+    await until_async(are_there, 60, "a row of each order")
 
 
-async def _drained(store: object) -> None:
-    deadline = time.monotonic() + 60
-    while (await store.backlog())["outbox_rows"]:  # type: ignore[attr-defined]
-        assert time.monotonic() < deadline, "the outbox is not empty"
-        await asyncio.sleep(0.05)
+async def _drained(store: Opened) -> None:
+    async def is_empty() -> bool:
+        return not (await store.backlog())["outbox_rows"]
+
+    await until_async(is_empty, 60, "an empty outbox")
 
 
 async def test_hostile_records_of_every_kind_hold_up_nothing(servers: Servers, kind: Kind) -> None:
@@ -209,10 +202,11 @@ async def test_hostile_records_of_every_kind_hold_up_nothing(servers: Servers, k
     stopping = asyncio.Event()
     running = asyncio.create_task(consumer.run(stopping))
     parked = {f"{DELIVERY_DETAILS}:0:{details_end + n}" for n in range(2)} | {skipped.subject}
-    deadline = time.monotonic() + 30
-    while not parked <= set(await operations.parked_keys()):
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.05)
+
+    async def are_parked() -> bool:
+        return parked <= set(await operations.parked_keys())
+
+    await until_async(are_parked, 30, "each parked")
     states = [(await operations.whereabouts(x.subject)).state for x in (first, skipped, last)]
     assert states == ["Booking", "Absent", "Booking"]
     async with store.reading() as connection:

@@ -140,9 +140,9 @@ async def test_orders_prices_and_timelines(db: Any, service: str) -> None:
     await db.execute(old.INSERT_ORDER, [KEY], [1], ["Pending"], [_json(order)], ["zoe"])
     (row,) = await db.fetch(old.ORDERS_PAGE, "z", "zoe", 10)
     assert row["status"] == "Pending"
-    await db.execute(old.TELL, [KEY], [NOW], ["PlaceOrder"], ["order.placed.v1"])
-    (told,) = await db.fetch(old.TIMELINE, KEY)
-    assert tuple(told) == (NOW, "PlaceOrder", "order.placed.v1")
+    await db.execute(old.INSERT_TIMELINE, [KEY], [NOW], ["PlaceOrder"], ["order.placed.v1"])
+    (row,) = await db.fetch(old.TIMELINE, KEY)
+    assert tuple(row) == (NOW, "PlaceOrder", "order.placed.v1")
     await db.execute(old.UPSERT_PRODUCTS, ["OLD"], ["A cup"], [1500], ["EUR"], [1])
     (product,) = await db.fetch(old.SELECT_PRODUCTS, ["OLD"])
     assert tuple(product) == ("OLD", "A cup", 1500, "EUR", 1)

@@ -22,7 +22,7 @@ from tests.support.records import an_order
 from tests.support.servers import private_servers
 from tests.support.waiting import until_async
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.long(60)
 
 INPUTS = ("order.events", "payment.events", "loyalty.events", "order.delivery-details")
 EVENTS = "shipping.events"

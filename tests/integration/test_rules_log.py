@@ -22,7 +22,7 @@ from tests.support.servers import private_stack
 from tests.support.shop import checkout, place_many, settled
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.long(50)
 
 PATIENCE_S = 4
 

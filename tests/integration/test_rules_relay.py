@@ -223,12 +223,12 @@ async def test_a_record_larger_than_the_dead_letter_topic_takes_is_copied_in_par
         (parked,) = await store.inspection.dead_letters(key)
     assert parked.record == record
     (copy,) = [r for r in await records(bootstrap, [LETTERS]) if r.key == key.encode()]
-    told = dict(copy.headers)
+    named = dict(copy.headers)
     assert value.startswith(copy.value)
     assert len(copy.value) > 500_000
     names = ("dlq_topic", "dlq_partition", "dlq_offset", "dlq_truncated", "ce_type")
     expected = [b"payment.events", b"2", b"71", b"3000000", b"no.such.type"]
-    assert [told[name] for name in names] == expected
+    assert [named[name] for name in names] == expected
 
 
 async def test_no_more_than_so_many_bytes_are_read_at_once(servers: Servers, kind: Kind) -> None:

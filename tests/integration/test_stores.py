@@ -12,6 +12,7 @@ from chassis.message import Decided, Duplicate, Message, Parked, Record
 from tests.integration.chassis_fixtures import OFFSETS, Kind, kind_of
 from tests.support.opened import Opened
 from tests.support.records import an_order
+from tests.support.waiting import until_async
 
 
 @pytest.fixture(params=["postgres", "postgres, reading", "redis", "memory", "memory, reading"])
@@ -28,8 +29,7 @@ async def store(kind: Kind) -> AsyncIterator[Opened]:
 
 async def _outbox(store: Opened, *keys: str) -> list[str]:
     """Keys of pending rows, in their order, of these orders only."""
-    while not await store.lead():
-        await asyncio.sleep(0.05)
+    await until_async(store.lead, 20, "the lead")
     rows = await store.pending(100_000)
     return [row.key for _, row in rows if row.key in keys and ".dead-" not in row.topic]
 
@@ -157,8 +157,7 @@ async def test_bytes_that_are_no_event_are_kept_under_their_key(kind: Kind, stor
     assert isinstance(outcomes[0], Decided)
     operations = store.inspection
     assert bad.order_id in await operations.parked_keys()
-    while not await store.lead():
-        await asyncio.sleep(0.05)
+    await until_async(store.lead, 20, "the lead")
     letters = [row for _, row in await store.pending(100_000) if row.key == bad.order_id]
     assert [(row.topic, row.value) for row in letters] == [
         (f"{kind.service.name}.dead-letters", b"\x00\xff not JSON")
@@ -181,13 +180,10 @@ async def test_bytes_that_come_again_are_kept_once(kind: Kind, store: Opened) ->
 
 async def test_one_leads_until_it_resigns(kind: Kind) -> None:
     first, second = await kind.connect(kind.service), await kind.connect(kind.service)
-    while not await first.lead():
-        await asyncio.sleep(0.05)
+    await until_async(first.lead, 20, "the lead")
     assert not await second.lead()
     assert await first.lead()
     await first.resign()
-    async with asyncio.timeout(5):
-        while not await second.lead():
-            await asyncio.sleep(0.05)
+    await until_async(second.lead, 5, "the lead")
     await first.close()
     await second.close()

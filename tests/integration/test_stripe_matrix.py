@@ -15,7 +15,7 @@ from saga_cli.topology import Addresses
 from tests.integration.stripe_fixtures import SHORT_TIMEOUT_S, TIMEOUT_S, Desk, desk
 from tests.support.waiting import until_async
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.long(50)
 
 ANSWERS: Final[tuple[FaultAnswer, ...]] = ("ok", "rate_limit", "server_error", "timeout", "reset")
 MATRIX: Final = [
@@ -25,7 +25,7 @@ MATRIX: Final = [
     if (answer, effect) != ("ok", False)
 ]
 LOST: Final = [fault for fault in MATRIX if fault.answer in {"timeout", "reset"}]
-TOLD: Final = {"capture": "payment_intent.succeeded", "refund": "refund.updated"}
+EVENTS: Final = {"capture": "payment_intent.succeeded", "refund": "refund.updated"}
 every_fault = pytest.mark.parametrize("fault", MATRIX, ids=lambda f: f"{f.answer}-{f.effect}")
 every_loss = pytest.mark.parametrize("fault", LOST, ids=lambda f: f"{f.answer}-{f.effect}")
 
@@ -141,7 +141,7 @@ async def test_a_webhook_after_the_answer_changes_nothing(payment: Desk, step: A
         if step == "refund":
             await payment.cancelled(order)
             await payment.until(order, Refunded)
-        said = await told_thrice(payment, order, step)
+        said = await sent_thrice(payment, order, step)
     assert said == ["repeated"] * 3
     assert_agreed(payment, order, step, await payment.published(order))
 
@@ -159,15 +159,15 @@ async def test_a_webhook_before_the_answer_is_decided_and_the_answer_changes_not
     await asked_once(payment, step)
     assert [tries for _, tries in await payment.outstanding_effects(order)] == [1]
     async with payment.working(effects=False):
-        assert await told_thrice(payment, order, step) == ["decided", "repeated", "repeated"]
+        assert await sent_thrice(payment, order, step) == ["decided", "repeated", "repeated"]
     assert isinstance(await payment.state(order), Captured if step == "capture" else Refunded)
     assert await payment.outstanding_effects(order) == []
     assert_agreed(payment, order, step, await payment.published(order))
 
 
-async def told_thrice(payment: Desk, order: Any, step: ApiCall) -> list[str]:
-    (event,) = payment.events_of(order, TOLD[step])
-    answers = [await payment.tell(event) for _ in range(3)]
+async def sent_thrice(payment: Desk, order: Any, step: ApiCall) -> list[str]:
+    (event,) = payment.events_of(order, EVENTS[step])
+    answers = [await payment.send_event(event) for _ in range(3)]
     assert {answer.status_code for answer in answers} == {200}
     return [answer.json()["status"] for answer in answers]
 
@@ -221,7 +221,7 @@ async def test_a_refund_that_takes_days_is_settled_by_its_webhook(payment: Desk)
         (refund,) = payment.fake.books.refunds
         payment.fake.books.end_refund(refund, "succeeded")
         (event,) = payment.events_of(order, "refund.updated")
-        assert (await payment.tell(event)).status_code == 200
+        assert (await payment.send_event(event)).status_code == 200
         await payment.until(order, Refunded)
     assert payment.moved(order) == ([1000], [961])
     assert payment.node.circuits[0].state == 0

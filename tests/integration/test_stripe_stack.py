@@ -17,7 +17,7 @@ from tests.support.servers import private_stack
 from tests.support.shop import place_many, settled
 from tests.support.waiting import until_async
 
-pytestmark = [pytest.mark.timeout(900), pytest.mark.long]
+pytestmark = [pytest.mark.timeout(900), pytest.mark.long(140)]
 OTHERS = tuple(name for name in BY_NAME if name != "payment")
 
 

@@ -61,7 +61,7 @@ async def test_only_what_one_of_our_secrets_signed_lately_is_believed(
 ) -> None:
     order, event = await charged_unseen(payment)
     async with payment.working(effects=False):
-        answer = await payment.tell(event, secret, age_s)
+        answer = await payment.send_event(event, secret, age_s)
     if status == 400:
         assert problem_of(answer) == (400, "bad_signature")
     assert answer.status_code == status
@@ -113,7 +113,7 @@ async def test_what_it_says_of_money_has_to_be_what_our_own_row_says(
     forged["data"]["object"][field] = json.loads(text)
     async with payment.working(effects=False):
         with capture_logs() as logs:
-            answer = await payment.tell(forged)
+            answer = await payment.send_event(forged)
     assert (answer.status_code, answer.json()["code"]) == (422, "webhook_mismatch")
     assert [(line["event"], line["log_level"]) for line in logs] == [("webhook_mismatch", "error")]
     untouched = [await payment.state(each) for each in (order, other)]
@@ -132,7 +132,7 @@ async def test_a_refund_of_another_amount_is_refused(payment: Desk) -> None:
         for field, value in (("amount", 960), ("payment_intent", "pi_other"), ("currency", "usd")):
             forged = copy.deepcopy(event)
             forged["data"]["object"][field] = value
-            assert problem_of(await payment.tell(forged)) == (422, "webhook_mismatch")
+            assert problem_of(await payment.send_event(forged)) == (422, "webhook_mismatch")
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ async def test_what_is_no_business_of_ours_is_ignored(
     payment: Desk, type_: str, thing: dict[str, Any]
 ) -> None:
     event = {"id": "evt_1", "object": "event", "type": type_, "data": {"object": thing}}
-    answer = await payment.tell(event)
+    answer = await payment.send_event(event)
     assert (answer.status_code, answer.json()) == (200, {"status": "ignored"})
 
 
@@ -158,7 +158,7 @@ async def test_a_declined_card_may_be_told_of_first(payment: Desk) -> None:
     assert payment.fake.faults
     (event,) = payment.events_of(order, "payment_intent.payment_failed")
     async with payment.working(effects=False):
-        assert (await payment.tell(event)).json() == {"status": "decided"}
+        assert (await payment.send_event(event)).json() == {"status": "decided"}
     assert await payment.state(order) == Declined(reason="insufficient_funds")
     assert await payment.outstanding_effects(order) == []
 
@@ -176,7 +176,7 @@ async def test_money_that_comes_back_after_it_was_refunded_is_an_error_in_the_lo
         payment.fake.books.end_refund(refund, "failed")
         (event,) = payment.events_of(order, "refund.failed")
         with capture_logs() as logs:
-            assert (await payment.tell(event)).json() == {"status": "repeated"}
+            assert (await payment.send_event(event)).json() == {"status": "repeated"}
     (line,) = [line for line in logs if line["event"] == "webhook_contradicts"]
     assert (line["log_level"], line["saga_id"]) == ("error", order.order_id)
 
@@ -191,7 +191,7 @@ async def test_without_a_secret_webhooks_are_off(
     addresses: Addresses, fake: FakeStripe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with desk(addresses, fake, monkeypatch, STRIPE_WEBHOOK_SECRET="") as payment:
-        answer = await payment.tell({"object": "event"})
+        answer = await payment.send_event({"object": "event"})
     assert (answer.status_code, answer.json()["code"]) == (403, "webhooks_off")
 
 
@@ -199,5 +199,5 @@ async def test_without_stripe_there_is_no_such_place(
     addresses: Addresses, fake: FakeStripe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with desk(addresses, fake, monkeypatch, PAYMENT_PROVIDER="simulated") as payment:
-        answer = await payment.tell({"object": "event"})
+        answer = await payment.send_event({"object": "event"})
     assert problem_of(answer) == (404, "not_found")

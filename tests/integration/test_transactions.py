@@ -44,6 +44,7 @@ from tests.integration.chassis_fixtures import (
 )
 from tests.support.records import TRACE, a_message, an_order, published_by
 from tests.support.relaying import due
+from tests.support.waiting import until_async
 
 STORES = ("postgres", "postgres, reading", "memory", "memory, reading")
 INVENTORY = Home(inventory.SERVICE, RESERVATIONS, STOCK)
@@ -67,9 +68,7 @@ def orders(request: pytest.FixtureRequest) -> Kind:
 
 async def outbox(store: Any, *keys: str) -> list[tuple[str, str]]:
     """Keys and wire types of these orders' pending rows."""
-    async with asyncio.timeout(20):
-        while not await store.lead():
-            await asyncio.sleep(0.01)
+    await until_async(store.lead, 20, "the lead")
     rows = await store.pending(100_000)
     types = [(row.key, dict(row.headers)["ce_type"]) for _, row in rows if row.key in keys]
     return [(key, (type_ or b"").decode()) for key, type_ in types]

@@ -30,7 +30,7 @@ from tests.support.saga import Ended, on_servers
 from tests.support.servers import running_shop
 from tests.support.shop import Load, checkout, place_many, settled
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.long(80)
 
 ROOT: Final = Path(__file__).parents[2]
 CODE: Final = ("chassis", "shared_events", "saga_cli", *(f"{s.name}_svc" for s in SERVICES))

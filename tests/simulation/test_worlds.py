@@ -63,7 +63,7 @@ def test_what_was_found_once_is_mended(plan: Plan) -> None:
     assert run(plan).what == ""
 
 
-@pytest.mark.long
+@pytest.mark.long(20)
 def test_a_failure_is_made_small_and_says_how_to_repeat_it() -> None:
     faults = dict.fromkeys(("delay", "kill", "unknown-outcome"), 0.8)
     plan = Plan(3, 80, faults, mutant="key-of-each-try")

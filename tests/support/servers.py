@@ -2,8 +2,9 @@
 
 import os
 import secrets
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from saga_cli.stack import postgres, provision, servers
@@ -27,6 +28,37 @@ def shared_servers() -> Iterator[Addresses]:
         yield made.addresses
     finally:
         made.stop()
+
+
+class SharedStack:
+    """All five services, two instances each, from the first test that asks until it is ended."""
+
+    def __init__(self) -> None:
+        self._held = ExitStack()
+        self._services: Services | None = None
+
+    @property
+    def running(self) -> Services:
+        if self._services is None:
+            self._services = self._held.enter_context(_two_of_each())
+            seed(self._services.url)
+        return self._services
+
+    def end(self) -> None:
+        self._services = None
+        self._held.close()
+
+
+@contextmanager
+def _two_of_each() -> Iterator[Services]:
+    with shared_servers() as found, tempfile.TemporaryDirectory() as logs:
+        services = Services(found, Path(logs))
+        try:
+            services.start_all(instances=2)
+            yield services
+        finally:
+            codes = services.stop()
+        assert set(codes.values()) == {0}, f"a service did not stop well: {codes}"
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What is owed: leased by one, due in its time, dropped with what needs it no more."""
+"""Outstanding effects: leased by one, due in its time, dropped with what needs it no more."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -29,6 +29,7 @@ from tests.integration.chassis_fixtures import Home, Kind, kind_of
 from tests.support.opened import Opened
 from tests.support.records import TRACE, a_message, an_order
 from tests.support.relaying import due, relayed
+from tests.support.waiting import until_async
 
 TIMERS = ("DeadlinePassed",)
 
@@ -101,9 +102,7 @@ async def test_what_is_due_is_one_instances_until_its_lease_is_over(store: Opene
     (timer,) = await leased(store, order_id, lease_s=2)
     assert (timer.id, timer.tries) == (f"{order_id}:deadlinepassed:1", 1)
     assert await leased(store, order_id) == []
-    async with asyncio.timeout(10):
-        while not (again := await leased(store, order_id)):
-            await asyncio.sleep(0.05)
+    again = await until_async(lambda: leased(store, order_id), 10, "the end of the lease")
     assert again[0].tries == 2
 
 
@@ -233,14 +232,14 @@ async def test_who_leads_the_relay_owes_what_it_takes_with_a_first_lease(
 ) -> None:
     """It learns when the intent is in the log, and asks then without looking here."""
     store, order = await payment.connect(payment.service), an_order()
-    told: list[PendingEffect] = []
+    committed_effects: list[PendingEffect] = []
     store.core.handler.leased = lambda: frozenset({"Capture"} if store.core.outbox.leads else ())
-    store.core.bus.committed.append(lambda event: told.extend(event.result.effects))
+    store.core.bus.committed.append(lambda event: committed_effects.extend(event.result.effects))
     if leases:
         assert await store.lead()
     await store.handle([a_message(StockReserved(order=order))])
     (effect,) = await outstanding_effects(payment, store, order.order_id)
-    assert [e.tries for e in told] == [effect.tries] == [leases]
+    assert [e.tries for e in committed_effects] == [effect.tries] == [leases]
     assert effect.due_at is not None
     wait_s = (effect.due_at - datetime.now(UTC)).total_seconds()
     assert (wait_s > FIRST_LEASE_S / 2) == bool(leases)
