@@ -111,9 +111,7 @@ class Nemesis:
 
     async def _while_away(self, what: str, seconds: float) -> None:
         self.system.report(f"{what} is away for {seconds:.1f} s")
-        self.system.faults.away.add(what)
-        await clock.wait(seconds)
-        self.system.faults.away.discard(what)
+        await _member_for(seconds, self.system.faults.away, what)
 
     async def _provider_away(self, choice: Random) -> None:
         await self._while_away(choice.choice(PROVIDERS), choice.uniform(0.5, 15.0))
@@ -145,9 +143,7 @@ class Nemesis:
 
     async def _slow_service(self, choice: Random) -> None:
         service = choice.choice(SERVICES)
-        self.system.faults.slow.add(service)
-        await clock.wait(choice.uniform(0.5, 3.0))
-        self.system.faults.slow.discard(service)
+        await _member_for(choice.uniform(0.5, 3.0), self.system.faults.slow, service)
 
     async def _redis_lost(self, _choice: Random) -> None:
         self.system.report("redis loses all")
@@ -241,9 +237,7 @@ class Nemesis:
         """As after a fail-over whose old primary lives on."""
         service = choice.choice(IN_DATABASES)
         self.system.report(f"{service}'s database takes no writes")
-        self.system.faults.read_only.add(service)
-        await clock.wait(choice.uniform(0.5, 8.0))
-        self.system.faults.read_only.discard(service)
+        await _member_for(choice.uniform(0.5, 8.0), self.system.faults.read_only, service)
 
     async def _row_refused(self, choice: Random) -> None:
         """Kafka never takes the next row of one order, until somebody has changed that."""
@@ -259,3 +253,9 @@ class Nemesis:
     def _append(self, topic: str, partition: int, *record: Any) -> None:
         unsent = (int(clock.now().timestamp() * 1000), *record)
         self.system.broker.append(TopicPartition(topic, partition), PartitionBatch([unsent], 1000))
+
+
+async def _member_for(seconds: float, names: set[str], name: str) -> None:
+    names.add(name)
+    await clock.wait(seconds)
+    names.discard(name)

@@ -9,7 +9,7 @@ from simulation.summary import Summary
 pytestmark = pytest.mark.long(40)
 
 RUNS = 200
-PARTS = 8
+PARTS = 5
 ORDERS = 250
 FIRST_SEED = 10_000
 
