@@ -84,7 +84,7 @@ def failed_batch_skipped(until: Any) -> Any:
 @bug(
     "a provider is asked again under a new key",
     "G4",
-    at=(chassis.effects, "Attempt"),
+    at=(chassis.effects.worker, "Attempt"),
     faults=("unknown-outcome", "crash-in-call"),
 )
 def key_of_each_try(_original: Any) -> Any:

@@ -22,6 +22,13 @@ def test_a_deliberate_bug_is_found_for_what_it_breaks(name: str) -> None:
     print(f"{name}: seed {found.found.plan.seed}, {found.found.what}")
 
 
+def test_what_each_deliberate_bug_replaces_is_there() -> None:
+    """A name that was moved or renamed shows at once, not when all bugs are hunted."""
+    for mutant in mutants.MUTANTS.values():
+        for owner, name, changed in mutant.places():
+            assert getattr(owner, name) is not changed, mutant.name
+
+
 def tried(monkeypatch: pytest.MonkeyPatch, mutant: Mutant) -> str:
     monkeypatch.setitem(mutants.MUTANTS, mutant.name, mutant)
     result = hunt(mutant.name, 1)
