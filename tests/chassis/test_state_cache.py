@@ -166,6 +166,20 @@ async def test_what_it_wrote_itself_is_not_read_again(two: Two) -> None:
     assert (level.available, level.reserved, level.committed) == (2, 0, 1)
 
 
+async def test_the_second_message_of_a_new_order_and_an_absent_product_are_not_read(
+    two: Two,
+) -> None:
+    """The first finds that neither its order nor its product has a row."""
+    orders = [wanting(), wanting()]
+    assert await two.first.published(placed(orders[0])) == ["stock.rejected.v1"]
+    assert two.first.reads == [["lock", "lock_missing", "lock"]]
+    cancelled = OrderCancellationRequested(order_id=orders[0].order_id, reason="customer")
+    for message in (about(cancelled), placed(orders[1])):
+        await two.first.handle(message)
+        assert two.first.reads == [[]]
+    assert two.first.store.database.shared == {}
+
+
 async def test_only_what_it_does_not_know_is_read(two: Two) -> None:
     known, unknown = await reserved(two.first), wanting()
     await two.second.handle(placed(unknown))
