@@ -8,19 +8,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-import asyncpg
 import pytest
 
 import loyalty_svc.service
 import shipping_svc.service
-from chassis.decide import BatchResult
 from chassis.handle import Handler
 from chassis.message import Message
 from chassis.postgres import migrations
 from chassis.postgres.inspection import PostgresInspection
 from chassis.postgres.state_tables import SharedTable, StateTable
 from chassis.postgres.store import PostgresStore
-from chassis.postgres.unit import PostgresUnit
 from chassis.process.settings import ALL_FAST_PATHS, FastPath
 from chassis.redis.inspection import RedisInspection
 from chassis.redis.store import RedisStore
@@ -34,7 +31,7 @@ from shipping_svc.store import SHIPMENTS
 from simulation.database import Database
 from simulation.memory_inspection import MemoryInspection
 from simulation.memory_store import MemoryStore
-from simulation.memory_unit import MemoryUnit
+from tests.integration.store_probes import MemoryProbe, PostgresProbe
 from tests.support.opened import Opened
 from tests.support.records import a_message
 from tests.support.waiting import until_async
@@ -114,7 +111,8 @@ def on_postgres(
             await migrations.migrate(ROOT / f"{home.service.name}_svc" / "migrations", url)
             migrated = True
         store = await PostgresStore.connect(service, home.own, home.shared, url)
-        return Opened.of(service, store, PostgresInspection(store), fast_paths=fast_paths)
+        opened = Opened.of(service, store, PostgresInspection(store), fast_paths=fast_paths)
+        return replace(opened, probe=PostgresProbe(store))
 
     return Kind(home.service, connect, _captured)
 
@@ -134,7 +132,8 @@ def in_memory(home: Home = SHIPPING, fast_paths: frozenset[FastPath] = ALL_FAST_
 
     async def connect(service: Service) -> Opened:
         store = MemoryStore(service, database, home.shared)
-        return Opened.of(service, store, MemoryInspection(store), fast_paths=fast_paths)
+        opened = Opened.of(service, store, MemoryInspection(store), fast_paths=fast_paths)
+        return replace(opened, probe=MemoryProbe(store))
 
     return Kind(home.service, connect, _captured)
 
@@ -168,13 +167,6 @@ class _Within:
         yield self.unit
 
 
-class _Uncommitted(MemoryUnit):
-    """Has written all, and commits with its transaction."""
-
-    async def commit(self, result: BatchResult) -> None:
-        await self.write(result)
-
-
 @asynccontextmanager
 async def held(
     opened: Opened, *messages: Message, rolled_back: bool = False
@@ -183,48 +175,11 @@ async def held(
     store = opened.store
     with suppress(TakenBackError):
         async with store.transaction() as transaction:
-            unit: Any = (
-                _Uncommitted(transaction, store.shared)
-                if isinstance(store, MemoryStore)
-                else PostgresUnit(transaction, store.own, store.shared, store.service.journal)
-            )
-            await Handler(store.service, _Within(unit)).handle(messages)
+            unit = _Within(opened.probe.unit(transaction))
+            await Handler(store.service, unit).handle(messages)
             yield
             if rolled_back:
                 raise TakenBackError
-
-
-async def shared_row(opened: Opened, key: str) -> Any:
-    """What a row that orders share holds."""
-    store = opened.store
-    if isinstance(store, MemoryStore):
-        return store.database.shared[key]
-    assert store.shared is not None
-    async with store.reading() as connection:
-        return (await store.shared.load(connection, [key]))[key]
-
-
-async def timeline(opened: Opened, key: str) -> list[tuple[str, str]]:
-    """What an order's timeline says: heard and said."""
-    store = opened.store
-    if isinstance(store, MemoryStore):
-        return [(t.cause, t.published) for t in store.database.journal.values() if t.key == key]
-    query = "SELECT heard, said FROM timeline WHERE order_id = $1 ORDER BY id"
-    async with store.reading() as connection:
-        return [tuple(row) for row in await connection.fetch(query, key)]
-
-
-async def waiting(opened: Opened) -> int:
-    """How many transactions of the store's database wait for a lock."""
-    store = opened.store
-    if isinstance(store, MemoryStore):
-        return sum(t.waits_for is not None for t in store.database.open)
-    query = (
-        "SELECT count(*) FROM pg_stat_activity"
-        " WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    )
-    async with store.reading() as connection:
-        return int(await connection.fetchval(query))
 
 
 async def waits(opened: Opened, waiter: asyncio.Task[Any]) -> None:
@@ -232,22 +187,7 @@ async def waits(opened: Opened, waiter: asyncio.Task[Any]) -> None:
 
     async def is_held_up() -> int:
         assert not waiter.done(), "it did not wait"
-        return await waiting(opened)
+        return int(await opened.probe.waiting())
 
     await until_async(is_held_up, 20, "a transaction that waits")
     assert not waiter.done()
-
-
-async def cut(opened: Opened) -> None:
-    """The server ends the session that leads; returns when the client has seen it."""
-    store = opened.store
-    if isinstance(store, MemoryStore):
-        store.database.disconnected(store)
-        return
-    leading = store._leading
-    assert leading is not None
-    async with store.reading() as connection:
-        query = "SELECT pg_terminate_backend($1)"
-        assert await connection.fetchval(query, leading.get_server_pid())
-    with suppress(asyncpg.InterfaceError):  # the pool has taken it back
-        await until_async(leading.is_closed, 20, "the end of the session")

@@ -12,7 +12,7 @@ from chassis.message import Decided, Duplicate
 from inventory_svc.messages import ReceiveStock
 from shipping_svc.domain import Booking
 from shipping_svc.messages import Booked
-from tests.integration.chassis_fixtures import Kind, held, kind_of, shared_row, two, waits
+from tests.integration.chassis_fixtures import Kind, held, kind_of, two, waits
 from tests.integration.test_transactions import INVENTORY, STORES, command
 from tests.support.records import an_order, published_by
 
@@ -65,7 +65,7 @@ async def test_who_waits_for_a_row_that_orders_share_decides_once(
         await waits(second, other)
     assert isinstance((await other)[0], Decided)
     assert len(decided) == 1
-    assert (await shared_row(first, sku)).available == 5 + is_there
+    assert (await first.probe.shared_row(sku)).available == 5 + is_there
     for store in (first, second):
         await store.close()
 

@@ -34,7 +34,6 @@ from tests.integration.chassis_fixtures import (
     Kind,
     kind_of,
     on_postgres,
-    shared_row,
     waits,
 )
 from tests.integration.chassis_fixtures import two as pair
@@ -131,7 +130,7 @@ async def test_an_order_that_it_wrote_and_stock_that_it_knows_are_not_read_again
     assert published_by(rejected) == ("stock.rejected.v1",)
     (sold,) = await first.handle([confirmed(order)])
     assert published_by(sold) == ("stock.committed.v1",)
-    level = await shared_row(first, sku)
+    level = await first.probe.shared_row(sku)
     assert (level.available, level.reserved, level.committed) == (2, 0, 1)
 
 
@@ -144,7 +143,7 @@ async def test_what_another_decided_meanwhile_counts(two: Two) -> None:
     (outcome,) = await first.handle([confirmed(order)])
     assert isinstance(outcome, Decided)
     assert outcome.events == ()
-    level = await shared_row(first, sku)
+    level = await first.probe.shared_row(sku)
     assert (level.available, level.reserved, level.committed) == (3, 0, 0)
 
 
@@ -159,7 +158,7 @@ async def test_nothing_is_decided_by_a_state_that_is_no_more(two: Two) -> None:
     assert isinstance(outcome, Decided)
     (event,) = outcome.events
     assert event.lines == order.lines
-    assert (await shared_row(first, sku)).available == 3
+    assert (await first.probe.shared_row(sku)).available == 3
 
 
 async def test_what_changes_nothing_by_a_state_that_is_no_more_is_decided_anew(orders: Two) -> None:
@@ -209,7 +208,7 @@ async def test_the_last_piece_is_sold_once_whoever_knew_of_it(two: Two) -> None:
     )
     fates = sorted(name for (outcome,) in outcomes for name in published_by(outcome))
     assert fates == ["stock.rejected.v1", "stock.reserved.v1"]
-    assert (await shared_row(first, sku)).available == 0
+    assert (await first.probe.shared_row(sku)).available == 0
 
 
 async def test_stock_that_was_known_to_be_missing_is_sold_when_another_has_it(two: Two) -> None:

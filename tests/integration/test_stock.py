@@ -16,7 +16,7 @@ from inventory_svc.store import RESERVATIONS, STOCK
 from shared_events.inventory import StockReserved
 from shared_events.order import OrderPlaced
 from shared_events.values import Line
-from tests.integration.chassis_fixtures import Home, Kind, kind_of, shared_row
+from tests.integration.chassis_fixtures import Home, Kind, kind_of
 from tests.support.opened import Opened
 from tests.support.records import TRACE, a_message, an_order
 
@@ -53,7 +53,7 @@ async def _handle(store: Opened, *messages: Message) -> list[Any]:
 
 
 async def _level(store: Any, sku: str) -> tuple[int, int]:
-    level = await shared_row(store, sku)
+    level = await store.probe.shared_row(sku)
     return level.available, level.reserved
 
 

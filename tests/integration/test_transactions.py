@@ -31,14 +31,11 @@ from order_svc.store import ORDERS, PRODUCTS
 from shared_events.order import OrderCancellationRequested, OrderPlaced
 from shared_events.values import Line
 from shipping_svc.messages import Booked, CancelBooking, DispatchDue, HandOver
-from tests.integration import chassis_fixtures
 from tests.integration.chassis_fixtures import (
     Home,
     Kind,
     held,
     kind_of,
-    shared_row,
-    timeline,
     two,
     waits,
 )
@@ -240,7 +237,7 @@ async def test_the_second_writer_of_a_revision_starts_over_and_readers_do_not_wa
             await waits(second, other)
         outcome = (await other)[0]
         assert (outcome.events[0].attempt, outcome.events[0].price_minor) == (3, 3)
-        assert (await shared_row(first, sku)).revision == 3
+        assert (await first.probe.shared_row(sku)).revision == 3
 
 
 @pytest.mark.parametrize("rolled_back", [False, True], ids=["commits", "rolls back"])
@@ -258,7 +255,7 @@ async def test_the_last_piece_is_decided_on_by_one_after_the_other(
         (outcome,) = await waiter
         fate = "stock.reserved.v1" if rolled_back else "stock.rejected.v1"
         assert published_by(outcome) == (fate,)
-        level = await shared_row(first, sku)
+        level = await first.probe.shared_row(sku)
         assert (level.available, level.reserved) == (0, 1)
 
 
@@ -270,7 +267,7 @@ async def test_the_first_writers_of_a_shared_row_come_one_after_the_other(stock:
             other = asyncio.create_task(second.handle([receipts[1]]))
             await waits(second, other)
         assert isinstance((await other)[0], Decided)
-        assert (await shared_row(first, sku)).available == 10
+        assert (await first.probe.shared_row(sku)).available == 10
 
 
 async def test_what_waited_for_another_is_not_relayed_before_it(stock: Kind) -> None:
@@ -294,7 +291,7 @@ async def test_the_right_to_relay_goes_with_its_session(kind: Kind) -> None:
     async with two(kind) as (first, second):
         assert await outbox(first) == []
         assert not await second.lead()
-        await chassis_fixtures.cut(first)
+        await first.probe.cut()
         assert await outbox(second) == []
         with pytest.raises(TransientError):
             await first.pending(1)
@@ -390,4 +387,4 @@ async def test_the_timeline_tells_what_was_heard_and_said(orders: Kind) -> None:
         order = placing(Claim("alice", ids.new_id(), b""))
         await store.handle([priced("CLOCK", 1000)])
         await store.handle([order])
-        assert await timeline(store, order.key) == [("PlaceOrder", "order.placed.v1")]
+        assert await store.probe.timeline(order.key) == [("PlaceOrder", "order.placed.v1")]

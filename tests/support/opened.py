@@ -22,6 +22,8 @@ class Opened:
     store: Any
     core: Core
     inspection: Inspection
+    probe: Any = None
+    """Where a test looks behind the store's port: tests/integration/store_probes.py."""
 
     @classmethod
     def of(
