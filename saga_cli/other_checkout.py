@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from saga_cli.stack.provision import GIVEN
+from saga_cli.stack.given import GIVEN
 from saga_cli.targets import found
 from saga_cli.terminal import fail
 

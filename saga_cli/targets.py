@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from chassis.process.settings import postgres_url, redis_url
 from saga_cli.stack import state
-from saga_cli.stack.provision import GIVEN, MissingAddressError, given
+from saga_cli.stack.given import GIVEN, MissingAddressError, given
 from saga_cli.terminal import fail
 from saga_cli.topology import BY_NAME, Addresses, addresses_of
 

@@ -1,26 +1,15 @@
 """Where the servers come from: addresses given, Docker if an engine answers, else local processes."""
 
-import os
 import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
-from chassis.process.settings import bootstrap_servers, postgres_url, redis_url
 from saga_cli.stack import containers, postgres, servers
+from saga_cli.stack.given import GIVEN, MissingAddressError, given
 from saga_cli.stack.processes import ChildProcess
 from saga_cli.terminal import message_of
 from saga_cli.topology import addresses_of
-
-GIVEN: Final = ("SAGA_KAFKA_BOOTSTRAP", "SAGA_POSTGRES_URL", "SAGA_REDIS_URL")
-
-
-SHAPES: Final = (bootstrap_servers, postgres_url, redis_url)
-
-
-class MissingAddressError(Exception):
-    """Some of the three servers' addresses are given and some are not, or one is malformed."""
 
 
 @dataclass
@@ -42,20 +31,6 @@ def docker_answers() -> bool:
     except subprocess.TimeoutExpired:
         return False
     return result.returncode == 0 and bool(result.stdout.strip())
-
-
-def given() -> dict[str, str]:
-    """The servers' addresses that the environment names, "" for each that it does not.
-
-    Raises MissingAddressError for a malformed one.
-    """
-    found = {name: os.environ.get(name, "") for name in GIVEN}
-    for (name, text), check in zip(found.items(), SHAPES, strict=True):
-        try:
-            check(text) if text else None
-        except ValueError as error:
-            raise MissingAddressError(f"{name}: {error}") from error
-    return found
 
 
 def provide(folder: Path | None = None) -> servers.Servers:

@@ -18,9 +18,10 @@ import typer
 from saga_cli.stack import servers as stack_servers
 from saga_cli.stack import state
 from saga_cli.stack.binaries import MissingProgramError
+from saga_cli.stack.given import MissingAddressError
 from saga_cli.stack.overview import table
 from saga_cli.stack.processes import ChildProcess
-from saga_cli.stack.provision import MissingAddressError, provide
+from saga_cli.stack.provision import provide
 from saga_cli.stack.seed import seed
 from saga_cli.stack.services import Services, SettingError
 from saga_cli.terminal import console, fail, message_of

@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from saga_cli.stack import postgres, provision, servers
+from saga_cli.stack.given import GIVEN
 from saga_cli.stack.processes import ChildProcess
 from saga_cli.stack.seed import seed
 from saga_cli.stack.services import Services
@@ -18,7 +19,7 @@ from tests.support.prepared import prepared_folder
 @contextmanager
 def shared_servers() -> Iterator[Addresses]:
     """Servers that many tests use; nobody stops or breaks them."""
-    given = any(os.environ.get(name) for name in provision.GIVEN)
+    given = any(os.environ.get(name) for name in GIVEN)
     if not given and provision.docker_answers():
         with _containers() as addresses:
             yield addresses
