@@ -29,8 +29,8 @@ class StateCache:
     service: Service
     units: UnitsOfWork
     rows_max: int = 10_000
-    _own: dict[str, tuple[Any, int]] = field(default_factory=dict)
-    _shared: dict[str, Any] = field(default_factory=dict)
+    own: dict[str, tuple[Any, int]] = field(default_factory=dict)
+    shared: dict[str, Any] = field(default_factory=dict)
     _doubted_until: float = 0.0
 
     @property
@@ -45,24 +45,24 @@ class StateCache:
         return begun if is_retry or not self.is_trusted else _Begun(self, begun)
 
     def states_of(self, messages: Sequence[Message]) -> dict[str, VersionedState]:
-        return {m.key: VersionedState(*self._own[m.key]) for m in messages if m.key in self._own}
+        return {m.key: VersionedState(*self.own[m.key]) for m in messages if m.key in self.own}
 
     def shared_rows(self, keys: frozenset[str]) -> dict[str, Any] | None:
         """The rows that exist of these; None if of one not even its absence is known."""
-        if not keys <= self._shared.keys():
+        if not keys <= self.shared.keys():
             return None
-        return {key: row for key in keys if (row := self._shared[key]) is not None}
+        return {key: row for key in keys if (row := self.shared[key]) is not None}
 
     def committed(self, event: Committed) -> None:
         result = event.result
         for key, row in result.own.items():
             if row.version:
-                self._own.pop(key, None)
-                self._own[key] = (row.state, row.version)
+                self.own.pop(key, None)
+                self.own[key] = (row.state, row.version)
         for key in result.read.shared_keys:
-            self._shared.pop(key, None)
-            self._shared[key] = result.shared.get(key)
-        for rows in (self._own, self._shared):
+            self.shared.pop(key, None)
+            self.shared[key] = result.shared.get(key)
+        for rows in (self.own, self.shared):
             while len(rows) > self.rows_max:
                 del rows[next(iter(rows))]
 

@@ -20,12 +20,12 @@ T = TypeVar("T")
 class LocalWaiters:
     """The requests of this process that wait for one kind of change, by order id."""
 
-    _events: dict[str, set[asyncio.Event]] = field(default_factory=dict)
+    events: dict[str, set[asyncio.Event]] = field(default_factory=dict)
 
     def notify(self, order_ids: Iterable[str]) -> None:
         """End the waits for these orders: this process has seen the change."""
         for order_id in order_ids:
-            for event in self._events.get(order_id, ()):
+            for event in self.events.get(order_id, ()):
                 event.set()
 
     async def wait(
@@ -40,7 +40,7 @@ class LocalWaiters:
         Another process may make the change, so the condition, which reads the database, is polled. A
         read that fails, or takes longer than READ_TIMEOUT_S, counts as false.
         """
-        event, events = asyncio.Event(), self._events.setdefault(order_id, set())
+        event, events = asyncio.Event(), self.events.setdefault(order_id, set())
         events.add(event)
         deadline = clock.monotonic() + seconds
         try:
@@ -55,7 +55,7 @@ class LocalWaiters:
         finally:
             events.discard(event)
             if not events:
-                self._events.pop(order_id, None)
+                self.events.pop(order_id, None)
 
 
 async def read_or_none(read: Awaitable[T]) -> T | None:

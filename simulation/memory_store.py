@@ -43,14 +43,14 @@ class MemoryStore(Client):
     is_durable: bool = True
     keep_days: int = 7
     inbox_keep_days: int = 30
-    _leading: int | None = None
+    leading: int | None = None
 
     def __post_init__(self) -> None:
         self.database.clients.append(self)
 
     @property
     def leads(self) -> bool:
-        return self._leading == self.connection
+        return self.leading == self.connection
 
     async def prepare(self, stopping: asyncio.Event) -> None:
         del stopping
@@ -104,30 +104,30 @@ class MemoryStore(Client):
         del offsets
 
     async def lead(self) -> bool:
-        if self._leading is not None:
+        if self.leading is not None:
             return True
         await self.ask("lead")
         if self.database.leader is not None:
             return False
         self.database.leader = self
-        self._leading = self.connection
+        self.leading = self.connection
         return True
 
     async def resign(self) -> None:
         self._drop()
 
     def _drop(self) -> None:
-        self._leading = None
+        self.leading = None
         if self.database.leader is self:
             self.database.leader = None
 
     @contextmanager
     def _as_leader(self) -> Iterator[int]:
         """The connection that leads: if it fails, the right to relay is gone."""
-        if self._leading is None:
+        if self.leading is None:
             raise LeadLostError("the session that led was given up")
         try:
-            yield self._leading
+            yield self.leading
         except TransientError:
             self._drop()
             raise

@@ -199,7 +199,7 @@ class SimulatedSystem:
         self.switches.update((path, path in fast_paths) for path in FAST_PATHS)
         database = self.databases.get(name)
         process.node = await nodes.node_of(service, database, provider, fast_paths)
-        process.node.core.bus.committed.append(partial(self._decided, name))
+        process.node.core.bus.committed.append(partial(self.on_decided, name))
         try:
             failed = await runtime.work(process.node, {})
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends a process
@@ -222,7 +222,7 @@ class SimulatedSystem:
 
         return replace(service, decide=counted)
 
-    def _decided(self, service: str, event: Committed) -> None:
+    def on_decided(self, service: str, event: Committed) -> None:
         self.watch.decided(service, event.messages, event.result.outcomes)
 
     def _statement(self, service: str, name: str) -> Awaitable[None]:

@@ -97,7 +97,7 @@ def _certificates_are_read_once() -> Iterator[None]:
 @pytest.fixture(scope="session", autouse=True)
 def _services_are_forked() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ChildProcess, "_spawn", forking())
+        patch.setattr(ChildProcess, "spawn", forking())
         yield
 
 

@@ -34,7 +34,7 @@ class Circuit:
     state: CircuitState = CircuitState.CLOSED
     why: str = ""
     _failing: set[str] = field(default_factory=set)
-    _opened: int = 0
+    times_opened: int = 0
     _open_until: float = 0.0
     _probing: bool = False
 
@@ -58,7 +58,7 @@ class Circuit:
     def succeeded(self) -> None:
         """The provider answered, whatever it said."""
         self._failing.clear()
-        self._opened = 0
+        self.times_opened = 0
         if self.state is not CircuitState.CLOSED:
             log.info("circuit_closed", provider=self.provider)
             self.why = ""
@@ -74,8 +74,8 @@ class Circuit:
         if self.state is not CircuitState.OPEN and (
             enough or isinstance(error, MisconfiguredError)
         ):
-            self._opened += 1
-            cool_s = min(self.cool_max_s, self.cool_s * 2 ** min(self._opened - 1, 10))
+            self.times_opened += 1
+            cool_s = min(self.cool_max_s, self.cool_s * 2 ** min(self.times_opened - 1, 10))
             self._open_until = clock.monotonic() + cool_s
             self.why = str(error) or repr(error)
             log.error("circuit_opened", provider=self.provider, error=self.why, cool_s=cool_s)

@@ -27,9 +27,9 @@ class LocalEffectQueue:
 
     kinds: frozenset[str] = frozenset()
     letters: str = ""
-    _waiting: dict[str, tuple[float, list[PendingEffect]]] = field(default_factory=dict)
-    _early: dict[str, float] = field(default_factory=dict)
-    _ready: deque[tuple[float, PendingEffect]] = field(default_factory=deque)
+    waiting: dict[str, tuple[float, list[PendingEffect]]] = field(default_factory=dict)
+    early: dict[str, float] = field(default_factory=dict)
+    ready: deque[tuple[float, PendingEffect]] = field(default_factory=deque)
 
     def committed(self, event: Committed) -> None:
         """A saga's effects wait for the last of its rows: Kafka takes a saga's rows in turn."""
@@ -43,10 +43,10 @@ class LocalEffectQueue:
                 mine.setdefault(effect.key, []).append(effect)
         for id_, row in zip(reversed(result.outbox_ids), reversed(result.outbox), strict=True):
             effects = mine.pop(row.key, []) if row.topic != self.letters else []
-            if self._early.pop(id_, None) is None:
-                self._waiting[id_] = (now, effects)
+            if self.early.pop(id_, None) is None:
+                self.waiting[id_] = (now, effects)
             else:
-                self._ready.extend((now, effect) for effect in effects)
+                self.ready.extend((now, effect) for effect in effects)
 
     def sent(self, event: Sent) -> bool:
         """Whether some of the rows may be of another process, whose effects are not here."""
@@ -54,28 +54,28 @@ class LocalEffectQueue:
             return False
         now, unknown = clock.monotonic(), False
         for id_, _ in event.rows:
-            decided_at, effects = self._waiting.pop(id_, (0.0, None))
+            decided_at, effects = self.waiting.pop(id_, (0.0, None))
             if effects is None:
-                self._early[id_], unknown = now, True
+                self.early[id_], unknown = now, True
             else:
-                self._ready.extend((decided_at, effect) for effect in effects)
+                self.ready.extend((decided_at, effect) for effect in effects)
         return unknown
 
     @property
     def is_ready(self) -> bool:
-        return bool(self._ready)
+        return bool(self.ready)
 
     def take(self, most: int) -> list[PendingEffect]:
         """Up to so many to ask for now."""
         self._expire()
-        return [self._ready.popleft()[1] for _ in range(min(most, len(self._ready)))]
+        return [self.ready.popleft()[1] for _ in range(min(most, len(self.ready)))]
 
     def _expire(self) -> None:
         """Also while nobody takes: a provider may be away for hours."""
         earliest = clock.monotonic() - STARTS_BEFORE_S
-        while self._ready and self._ready[0][0] < earliest:
-            self._ready.popleft()
-        while self._waiting and self._waiting[first := next(iter(self._waiting))][0] < earliest:
-            del self._waiting[first]
-        while self._early and self._early[first := next(iter(self._early))] < earliest:
-            del self._early[first]
+        while self.ready and self.ready[0][0] < earliest:
+            self.ready.popleft()
+        while self.waiting and self.waiting[first := next(iter(self.waiting))][0] < earliest:
+            del self.waiting[first]
+        while self.early and self.early[first := next(iter(self.early))] < earliest:
+            del self.early[first]

@@ -70,8 +70,8 @@ class EffectWorker:
     woken_by: tuple[asyncio.Event, ...] = ()
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     local: LocalEffectQueue = field(default_factory=LocalEffectQueue)
-    _running: dict[asyncio.Task[None], tuple[float, PendingEffect]] = field(default_factory=dict)
-    _soon: set[str] = field(default_factory=set)
+    running: dict[asyncio.Task[None], tuple[float, PendingEffect]] = field(default_factory=dict)
+    soon: set[str] = field(default_factory=set)
     _others: bool = False
     _look_at: float = 0.0
     _prolonged_at: float = 0.0
@@ -97,7 +97,7 @@ class EffectWorker:
                 failures += 1
                 log.warning("effects_delayed", error=str(error), failures=failures)
                 await clock.wait(clock.backoff_s(failures, max_s=2.0))
-        await asyncio.gather(*self._running)
+        await asyncio.gather(*self.running)
         self._arrived.set()
         await settling
 
@@ -111,7 +111,7 @@ class EffectWorker:
             if effect.needs_attention:
                 log.error("effect_needs_attention", effect=effect.id, saga_id=effect.key)
             if not effect.tries and (effect.due_at or soon) <= soon:
-                self._soon.add(effect.key)
+                self.soon.add(effect.key)
 
     def sent(self, event: Sent) -> None:
         """What waited in memory for rows that are in the log now is due."""
@@ -121,14 +121,14 @@ class EffectWorker:
 
     def acknowledged(self, event: Acknowledged) -> None:
         """What the store leases only once these rows are out of the outbox may be due."""
-        if self._others or not self._soon.isdisjoint(row.key for row in event.rows):
+        if self._others or not self.soon.isdisjoint(row.key for row in event.rows):
             self._others = False
             self._look_at = 0.0
             self.wake.set()
 
     async def ask(self) -> int:
         """Take what was handed over, lease what else is due, start the calls; returns how many."""
-        permitted = self.circuit.permits(max(0, self.concurrency - len(self._running)))
+        permitted = self.circuit.permits(max(0, self.concurrency - len(self.running)))
         if not permitted:
             return 0
         due = self.local.take(permitted)
@@ -137,14 +137,14 @@ class EffectWorker:
         self.circuit.asking(len(due))
         for effect in due:
             task = asyncio.create_task(self._call(effect))
-            self._running[task] = (clock.monotonic(), effect)
+            self.running[task] = (clock.monotonic(), effect)
             task.add_done_callback(self._ended)
         return len(due)
 
     async def _leased(self, most: int) -> list[PendingEffect]:
         """From the store, which is looked at again at once only if it may have more."""
         self._look_at = clock.monotonic() + self.poll_s
-        self._soon.clear()
+        self.soon.clear()
         leased = await self.store.due_effects(
             self.service.stored_kinds(self.runners),
             most,
@@ -161,14 +161,14 @@ class EffectWorker:
         if now < self._prolonged_at + self.poll_s:
             return
         self._prolonged_at, latest = now, now - FIRST_LEASE_S / 4
-        for task, (asked_at, effect) in list(self._running.items()):
+        for task, (asked_at, effect) in list(self.running.items()):
             if effect.due_at is None and asked_at < latest:
                 await self.store.postpone(effect, self.lease_s, "")
-                if task in self._running:
-                    self._running[task] = (math.inf, effect)
+                if task in self.running:
+                    self.running[task] = (math.inf, effect)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._running.pop(task, None)
+        self.running.pop(task, None)
         self.wake.set()  # a slot is free
 
     async def _call(self, effect: PendingEffect) -> None:
@@ -206,7 +206,7 @@ class EffectWorker:
     async def _settle_all(self, stopping: asyncio.Event) -> None:
         """Outcomes that come in meanwhile share the next transaction."""
         failures = 0
-        while not stopping.is_set() or self._running or self._known:
+        while not stopping.is_set() or self.running or self._known:
             if not self._known:
                 self._arrived.clear()
                 await clock.wait_for(self._arrived, self.poll_s)

@@ -161,7 +161,7 @@ class LimitedProtocol(HttpToolsProtocol):
             piece = bytes(self._held[:SLICE_BYTES])
             del self._held[:SLICE_BYTES]
             try:
-                self._feed(piece)
+                self.feed(piece)
             except Refused as refused:
                 self._refuse(refused)
                 return
@@ -171,7 +171,7 @@ class LimitedProtocol(HttpToolsProtocol):
                 self.transport.abort()
         self._wait_for_peer()
 
-    def _feed(self, piece: bytes) -> None:
+    def feed(self, piece: bytes) -> None:
         self._raw += len(piece)
         while piece:
             if self._by_hand:

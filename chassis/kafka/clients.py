@@ -195,10 +195,10 @@ async def stop_within(client: Any, seconds: float) -> None:
                 await client.stop()
     except Exception as error:  # noqa: BLE001 - it is being thrown away, and whatever ails it with it
         log.warning("client_dropped", client=type(client).__name__, error=repr(error))
-        await _cut_off(client)
+        await cut_off(client)
 
 
-async def _cut_off(client: Any) -> None:
+async def cut_off(client: Any) -> None:
     """End what a stop that was cut short leaves running: a member without a poll, and its logs."""
     for part, names in _TASKS.items():
         tasks = (getattr(getattr(client, part, None), name, None) for name in names)
@@ -206,7 +206,7 @@ async def _cut_off(client: Any) -> None:
             task.cancel()
     try:
         if waiting := getattr(client, "_message_accumulator", None):
-            _fail(waiting)
+            fail_batches(waiting)
         connections = client.client if hasattr(client, "client") else client._client  # noqa: SLF001
         async with asyncio.timeout(1):
             await connections.close()
@@ -214,7 +214,7 @@ async def _cut_off(client: Any) -> None:
         log.info("client_not_closed", error=repr(error))
 
 
-def _fail(accumulator: Any) -> None:
+def fail_batches(accumulator: Any) -> None:
     """Whoever waits for a record is told; where nobody does any more, nobody has to be."""
     queues = getattr(accumulator, "_batches", {}).values()
     batches = [*chain.from_iterable(queues), *getattr(accumulator, "_pending_batches", ())]

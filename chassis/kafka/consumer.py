@@ -63,7 +63,7 @@ class Consumer:
     """What a person has this service step over."""
     failures: int = 0
     """Clients in a row that failed before they handled anything."""
-    _session: "_Session | None" = None
+    session: "ConsumerSession | None" = None
     _misses: int = 0
 
     def __post_init__(self) -> None:
@@ -71,12 +71,12 @@ class Consumer:
 
     async def lag(self, seconds: float = 2.0) -> int | None:
         """Records of this instance's partitions not yet handled; None when Kafka does not answer."""
-        if self._session is None or not self.ready.is_set():
+        if self.session is None or not self.ready.is_set():
             return None
         try:
             with own_cancellation_only():
                 async with asyncio.timeout(seconds):
-                    return await self._session.lag()
+                    return await self.session.lag()
         except (KafkaError, ConsumerStoppedError, CutOffError, TimeoutError):
             return None
 
@@ -93,7 +93,7 @@ class Consumer:
 
     def stalled(self) -> str:
         """In words, that no poll has come back for long; "" where that is not so."""
-        session = self._session
+        session = self.session
         quiet_s = clock.monotonic() - session.polled_at if session and self.ready.is_set() else 0.0
         return f"no poll came back for {quiet_s:.0f} s" if quiet_s > self.stall_s / 2 else ""
 
@@ -106,7 +106,7 @@ class Consumer:
         """Consume until told to stop, with a new client whenever one fails."""
         while not stopping.is_set():
             await self.look_for_skips()
-            session = self._session = _Session(self, stopping)
+            session = self.session = ConsumerSession(self, stopping)
             try:
                 with own_cancellation_only():
                     await session.run()
@@ -123,7 +123,7 @@ class Consumer:
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka carries no types
-    def __init__(self, session: "_Session") -> None:
+    def __init__(self, session: "ConsumerSession") -> None:
         self.session = session
 
     async def on_partitions_revoked(self, revoked: Any) -> None:
@@ -138,7 +138,7 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
             self.session.failure = error
 
 
-class _Session:
+class ConsumerSession:
     """The life of one client."""
 
     def __init__(self, consumer: Consumer, stopping: asyncio.Event) -> None:
@@ -166,7 +166,7 @@ class _Session:
             self.client.subscribe(list(self.of.service.topics), listener=_Listener(self))
             watchdog = asyncio.create_task(self._watch())
             while not self.stopping.is_set():
-                await self._turn()
+                await self.turn()
             await self.commit()
         except Exception as error:
             raise RuntimeError(self.stalled or repr(error)) from error
@@ -178,7 +178,7 @@ class _Session:
             self.done.clear()  # a client that is slow to stop must not speak for the next one
             await stop_within(self.client, 5)
 
-    async def _turn(self) -> None:
+    async def turn(self) -> None:
         if self.failure is not None:
             raise self.failure
         if self.of.store.lost:
@@ -217,14 +217,14 @@ class _Session:
             for r in part
         ]
         self.in_hand = len(taken)
-        await self._until_handled(taken)
+        await self.until_handled(taken)
         self.in_hand = 0
         crashpoints.reached(crashpoints.HANDLED)
         self.batches += 1
         for place, part in batches.items():
             self.done[place] = part[-1].offset + 1
 
-    async def _until_handled(self, taken: list[Record]) -> None:
+    async def until_handled(self, taken: list[Record]) -> None:
         """A server that is away holds the batch up; nothing is parked or skipped for that."""
         service, store, tries = self.of.service, self.of.store, 0
         while not self.stopping.is_set() or tries == 0:
@@ -232,7 +232,7 @@ class _Session:
             try:
                 if found.projected:
                     found.messages += await records.projected(store.project, found.projected)
-                await self._decide(found.messages)
+                await self.decide(found.messages)
             except StoreLostError:
                 raise
             except TransientError as error:
@@ -252,7 +252,7 @@ class _Session:
         """How many a topic has, by the client's metadata; 0 when it has none yet."""
         return len(self.client.partitions_for_topic(topic) or ())
 
-    async def _decide(self, messages: list[Message]) -> None:
+    async def decide(self, messages: list[Message]) -> None:
         if not messages:
             return
         name = self.of.service.name
@@ -316,7 +316,7 @@ class _Session:
                 at = self.done.get(place) or await self.client.committed(place) or 0
                 if at == offset:
                     record = place_of(Record(topic, partition, offset, None, None, ()))
-                    await self._decide([unreadable(record, records.SKIPPED)])
+                    await self.decide([unreadable(record, records.SKIPPED)])
                     self.client.seek(place, offset + 1)
                     self.done[place] = offset + 1
 

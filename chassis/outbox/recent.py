@@ -29,7 +29,7 @@ class RecentOutboxRows:
     bytes_max: int = 4 * BATCH_BYTES
     look_s: float = LOOK_S
     others_s: float = OTHERS_S
-    _rows: dict[str, OutboxRow] = field(default_factory=dict)
+    rows: dict[str, OutboxRow] = field(default_factory=dict)
     _bytes: int = 0
     _is_doubted: bool = True
     _others_at: float = float("-inf")
@@ -63,9 +63,9 @@ class RecentOutboxRows:
             return Pending(self._first(limit, shut), is_end=False, any_refused=False)
         self._look_at = clock.monotonic() + self.look_s
         self._is_doubted = False  # what is decided during the look may raise it again
-        found = await self.outbox.pending(limit, *shut, known=self._rows)
+        found = await self.outbox.pending(limit, *shut, known=self.rows)
         self._is_doubted |= not found.is_end or bool(shut) or found.any_refused
-        if not all(id_ in self._rows for id_, _ in found.rows):
+        if not all(id_ in self.rows for id_, _ in found.rows):
             self._others_at = clock.monotonic()
         return found
 
@@ -83,22 +83,22 @@ class RecentOutboxRows:
         self._is_doubted |= result.read.is_read
         if not self.outbox.leads:
             return
-        if len(self._rows) < self.rows_max and self._bytes < self.bytes_max:
-            self._rows.update(zip(result.outbox_ids, result.outbox, strict=True))
+        if len(self.rows) < self.rows_max and self._bytes < self.bytes_max:
+            self.rows.update(zip(result.outbox_ids, result.outbox, strict=True))
             self._bytes += sum(map(size_of, result.outbox))
         else:
             self._is_doubted = True
 
     def _first(self, limit: int, shut: Collection[str]) -> list[tuple[str, OutboxRow]]:
-        rows = ((id_, row) for id_, row in self._rows.items() if row.topic not in shut)
+        rows = ((id_, row) for id_, row in self.rows.items() if row.topic not in shut)
         return list(islice(rows, limit))
 
     def _forget(self, ids: Iterable[str]) -> None:
         for id_ in ids:
-            if (row := self._rows.pop(id_, None)) is not None:
+            if (row := self.rows.pop(id_, None)) is not None:
                 self._bytes -= size_of(row)
 
     def _clear(self) -> None:
-        self._rows.clear()
+        self.rows.clear()
         self._bytes = 0
         self._is_doubted = True

@@ -36,7 +36,7 @@ class Sender:
     refused: dict[str, BaseException] = field(default_factory=dict)
     shut: dict[str, BaseException] = field(default_factory=dict)
     _suspects: list[tuple[str, int, Rows]] = field(default_factory=list)
-    _producer: Any = None
+    producer: Any = None
 
     async def publish(self, rows: Rows) -> Sent:
         """Send rows, by topic and partition; returns the acknowledged ids and the first error."""
@@ -162,7 +162,7 @@ class Sender:
         return None
 
     async def _live_producer(self) -> Any:
-        if self._producer is None:
+        if self.producer is None:
             producer = make_producer(self.bootstrap, self.name)
             try:
                 async with asyncio.timeout(self.send_timeout_s):
@@ -170,12 +170,12 @@ class Sender:
             except BaseException:
                 await stop_within(producer, 2)
                 raise
-            self._producer = producer
-        return self._producer
+            self.producer = producer
+        return self.producer
 
     async def drop_producer(self) -> None:
-        if self._producer is not None:
-            producer, self._producer = self._producer, None
+        if self.producer is not None:
+            producer, self.producer = self.producer, None
             await stop_within(producer, 2)
 
 

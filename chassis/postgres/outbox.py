@@ -28,28 +28,28 @@ class PostgresOutbox:
     keep_days: int = 7
     letters: str = ""
     """The topic of dead letters' copies."""
-    _leading: Connection | None = None
+    leading: Connection | None = None
     _any_refused: bool = True  # until a look says that none is
 
     @property
     def leads(self) -> bool:
         try:
-            return self._leading is not None and not self._leading.is_closed()
+            return self.leading is not None and not self.leading.is_closed()
         except asyncpg.InterfaceError:  # the pool has taken it back: it is closed then
             return False
 
     async def lead(self) -> bool:
-        if self._leading is not None:
+        if self.leading is not None:
             return True
         async with self.translated():
             connection = await self.async_commit_pool.acquire()
             try:
                 query = "SELECT pg_try_advisory_lock($1, $2)"
                 if await connection.fetchval(query, LOCK_CLASS, LOCK):
-                    self._leading, self._any_refused = connection, True
+                    self.leading, self._any_refused = connection, True
                     return True
             finally:
-                if self._leading is not connection:
+                if self.leading is not connection:
                     await self.async_commit_pool.release(connection)
             return False
 
@@ -57,7 +57,7 @@ class PostgresOutbox:
         self._drop()
 
     def _drop(self) -> None:
-        session, self._leading = self._leading, None
+        session, self.leading = self.leading, None
         with suppress(asyncpg.InterfaceError):  # the pool has taken it back: it is closed then
             if session is not None:
                 session.terminate()  # the lock goes with its session
@@ -103,7 +103,7 @@ class PostgresOutbox:
 
     async def _as_leader(self, call: str, query: str, *values: Any) -> Any:
         """Use the session that holds the lock: if it is gone, so is the right to relay."""
-        session = self._leading
+        session = self.leading
         if session is None:
             raise LeadLostError("the session that led was given up")
         try:

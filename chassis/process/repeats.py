@@ -44,21 +44,21 @@ class Repeats:
     """A processor of structlog; `write` is given the lines that are due at a `flush`."""
 
     write: Callable[[Line], None]
-    _held: dict[Kind, _Held] = field(default_factory=dict)
+    held: dict[Kind, _Held] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __call__(self, _logger: Any, _method: str, line: Line) -> Line:
         """Raises DropEvent where the line is only counted."""
         kind, now = kind_of(line), clock.monotonic()
         with self._lock:
-            held = self._held.get(kind)
+            held = self.held.get(kind)
             if held is not None and now < held.until:
                 held.left_out, held.last = held.left_out + 1, line
                 raise structlog.DropEvent
-            self._held.pop(kind, None)
-            while len(self._held) >= KINDS_MAX:
-                self._count_out(self._held.pop(next(iter(self._held))))
-            self._held[kind] = _Held(now + WINDOW_S)
+            self.held.pop(kind, None)
+            while len(self.held) >= KINDS_MAX:
+                self._count_out(self.held.pop(next(iter(self.held))))
+            self.held[kind] = _Held(now + WINDOW_S)
         if held is not None and held.left_out:
             line = {**line, "repeated": held.left_out}
         return line
@@ -67,8 +67,8 @@ class Repeats:
         """Write the counts whose time is over; all of them when the process stops."""
         now = clock.monotonic()
         with self._lock:
-            for kind in [k for k, held in self._held.items() if all_ or now >= held.until]:
-                self._count_out(self._held.pop(kind))
+            for kind in [k for k, held in self.held.items() if all_ or now >= held.until]:
+                self._count_out(self.held.pop(kind))
 
     def _count_out(self, held: _Held) -> None:
         """The last of those that were left out, with how many there were beside it."""

@@ -156,7 +156,7 @@ async def run(node: Node, app: FastAPI) -> None:
 
 async def _serve(node: Node, server: HttpServer, sockets: list[socket.socket]) -> None:
     http = partial(server.serve_until, sockets=sockets)
-    await _refuse_what_is_lost(node)
+    await refuse_what_is_lost(node)
     _spare_the_collector()
     port = listen(sockets, ACCEPTED_LATER)
     log.info("started", http_port=port, pid=os.getpid())
@@ -171,7 +171,7 @@ def _spare_the_collector() -> None:
     gc.set_threshold(50_000, 20, 20)
 
 
-async def _refuse_what_is_lost(node: Node) -> None:
+async def refuse_what_is_lost(node: Node) -> None:
     """An empty store under a log that is not: to begin anew would decide twice on every saga.
 
     Raises UnusableStoreError.
@@ -233,7 +233,7 @@ async def _ended(tasks: list[asyncio.Task[None]], seconds: float) -> bool:
 
 
 async def _consume(node: Node, stopping: asyncio.Event) -> None:
-    await _prepare_topics(node)
+    await prepare_topics(node)
     await node.consumer.run(stopping)
 
 
@@ -246,7 +246,7 @@ async def _measure(node: Node, stopping: asyncio.Event) -> None:
         await clock.wait_for(stopping, MEASURE_S)
 
 
-async def _prepare_topics(node: Node) -> None:
+async def prepare_topics(node: Node) -> None:
     """Make this service's topics and wait for its neighbours'; a broker that is away is waited for."""
     failures = 0
     while not node.stopping.is_set():

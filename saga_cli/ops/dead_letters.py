@@ -245,7 +245,7 @@ def _shown(letter: dict[str, Any], place: str) -> Iterator[str]:
     yield f"  key        {_text(_bytes(letter['record_key']))}"
     for name, raw in letter["headers"]:
         yield f"  {plain(name):<{COLUMN}} {_text(_bytes(raw))}"
-    yield from (f"  {line}" for line in _value(_bytes(letter["value"])))
+    yield from (f"  {line}" for line in shown_value(_bytes(letter["value"])))
 
 
 def _bytes(encoded: str | None) -> bytes | None:
@@ -256,7 +256,7 @@ def _text(raw: bytes | None) -> str:
     return "null" if raw is None else plain(raw.decode("utf-8", "backslashreplace"))
 
 
-def _value(raw: bytes | None) -> list[str]:
+def shown_value(raw: bytes | None) -> list[str]:
     """JSON made readable; anything else as bytes."""
     if raw is None:
         return ["null"]

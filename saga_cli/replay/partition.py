@@ -74,13 +74,13 @@ async def fold_partition(part: PartitionJob, progress: ReadProgress) -> None:
         return
     gc.disable()  # millions of values that all stay would be looked through again and again
     try:
-        folded, journal = await _folded(part, service, progress)
+        folded, journal = await folded_part(part, service, progress)
         await _write(part, service, folded, journal)
     finally:
         gc.enable()
 
 
-async def _folded(
+async def folded_part(
     part: PartitionJob, service: Service, progress: ReadProgress
 ) -> tuple[Folded, RebuiltJournal]:
     folded, journal, turns = Folded(), RebuiltJournal(), InTurn()

@@ -31,15 +31,15 @@ class ChildProcess:
     user: str | None = None
     folder: Path | None = None
     stop_signal: int = signal.SIGTERM
-    _child: subprocess.Popen[bytes] | None = None
+    child: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        _SPAWNER.submit(self._spawn).result()
+        _SPAWNER.submit(self.spawn).result()
         watchdog.watch(pid=self.pid)
 
-    def _spawn(self) -> None:
+    def spawn(self) -> None:
         with self.log.open("ab") as output:
-            self._child = subprocess.Popen(
+            self.child = subprocess.Popen(
                 self.command,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -53,14 +53,14 @@ class ChildProcess:
 
     @property
     def pid(self) -> int:
-        assert self._child is not None, f"{self.name} was never started"
-        return self._child.pid
+        assert self.child is not None, f"{self.name} was never started"
+        return self.child.pid
 
     def is_alive(self) -> bool:
-        return self._child is not None and self._child.poll() is None
+        return self.child is not None and self.child.poll() is None
 
     def exit_code(self) -> int | None:
-        return self._child.poll() if self._child is not None else None
+        return self.child.poll() if self.child is not None else None
 
     def stop(self, seconds: float = 20) -> int | None:
         """Ask it to end and wait; past the time it is killed."""
@@ -70,22 +70,22 @@ class ChildProcess:
 
     def await_exit(self, seconds: float) -> int | None:
         """Wait for its end, by a kill when the time is over."""
-        if self._child is not None:
+        if self.child is not None:
             try:
-                self._child.wait(seconds)
+                self.child.wait(seconds)
             except subprocess.TimeoutExpired:
                 self.kill()
         return self.exit_code()
 
     def kill(self) -> None:
         """SIGKILL, to it and what it started."""
-        if self._child is not None and self._child.poll() is None:
+        if self.child is not None and self.child.poll() is None:
             children = psutil.Process(self.pid).children(recursive=True)
             self.signal(signal.SIGKILL)
             for child in children:
                 if child.is_running():
                     child.kill()
-            self._child.wait(10)
+            self.child.wait(10)
 
     def suspend(self) -> None:
         self.signal(signal.SIGSTOP)

@@ -12,7 +12,7 @@ from chassis.effects.local import LocalEffectQueue
 from chassis.effects.worker import EffectWorker
 from chassis.errors import TransientError
 from chassis.events import Envelope, Recorded
-from chassis.kafka.consumer import _Session
+from chassis.kafka.consumer import ConsumerSession
 from chassis.outbox.relay import Relay
 from chassis.outbox.sender import Sender
 from chassis.service import Attempt
@@ -34,7 +34,11 @@ CRASHES: Final = (
 
 
 @bug(
-    "offsets are committed before the batch", "G1", at=(_Session, "_handle"), faults=CRASHES, seed=2
+    "offsets are committed before the batch",
+    "G1",
+    at=(ConsumerSession, "_handle"),
+    faults=CRASHES,
+    seed=2,
 )
 def offsets_first(handle: Any) -> Any:
     async def handled(self: Any, batches: Any) -> None:
@@ -46,7 +50,7 @@ def offsets_first(handle: Any) -> Any:
     return handled
 
 
-@bug("an offset is committed past what was read", "G1", at=(_Session, "_handle"))
+@bug("an offset is committed past what was read", "G1", at=(ConsumerSession, "_handle"))
 def offsets_too_far(handle: Any) -> Any:
     async def handled(self: Any, batches: Any) -> None:
         await handle(self, batches)
@@ -59,12 +63,12 @@ def offsets_too_far(handle: Any) -> Any:
 @bug(
     "a batch that could not be written counts as handled",
     "G1",
-    at=(_Session, "_until_handled"),
+    at=(ConsumerSession, "until_handled"),
     faults=("statement-error", "database-away"),
 )
 def failed_batch_skipped(until: Any) -> Any:
     async def once(self: Any, records: Any) -> None:
-        decide = self._decide
+        decide = self.decide
 
         async def tried(messages: Any) -> None:
             try:
@@ -72,11 +76,11 @@ def failed_batch_skipped(until: Any) -> Any:
             except TransientError:
                 return
 
-        self._decide = tried
+        self.decide = tried
         try:
             await until(self, records)
         finally:
-            del self._decide
+            del self.decide
 
     return once
 
@@ -201,7 +205,7 @@ def newest_first(send: Any) -> Any:
 @bug(
     "a consumer whose client failed stays away",
     "G1",
-    at=(_Session, "run"),
+    at=(ConsumerSession, "run"),
     faults=("fetch-error", "broker-away"),
 )
 def consumer_not_rebuilt(run: Any) -> Any:
@@ -218,7 +222,7 @@ def consumer_not_rebuilt(run: Any) -> Any:
 @bug(
     "loyalty goes on from Kafka's offsets, not from those beside its data",
     "G1",
-    at=(_Session, "seek"),
+    at=(ConsumerSession, "seek"),
     faults=("redis-set-back", "restart", "kill"),
     seed=35,
     arrive_s=6.0,

@@ -160,7 +160,7 @@ def rebuilt_reads_on(_original: Any) -> Any:
 def everybody_leads(_original: Any) -> Any:
     async def lead(self: Any) -> bool:
         await self.ask("lead")
-        self._leading = self.connection
+        self.leading = self.connection
         return True
 
     return lead

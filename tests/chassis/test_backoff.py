@@ -87,7 +87,7 @@ async def test_a_start_without_kafka_asks_ever_more_seldom(
         node: Any = SimpleNamespace(
             service=SERVICE, settings=settings, store=store, consumer=reader, stopping=stopping
         )
-        what = {"topics": runtime._prepare_topics, "log": runtime._refuse_what_is_lost}
+        what = {"topics": runtime.prepare_topics, "log": runtime.refuse_what_is_lost}
         await what[of](node)
 
     await _for_a_minute(time, start)

@@ -110,7 +110,7 @@ async def test_a_batch_that_never_left_is_failed_without_a_complaint() -> None:
     place = TopicPartition("order.events", 0)
     batch = MessageBatch(place, producer.create_batch(), 60, 0)
     accumulator._batches[place] = deque([batch])
-    kafka._fail(accumulator)
+    kafka.fail_batches(accumulator)
     assert isinstance(batch.future.exception(), ConnectionError)
     accumulator._batches.clear()
     del batch

@@ -8,7 +8,7 @@ import pytest
 from aiokafka import ConsumerRecord, TopicPartition
 
 from chassis.kafka import consumer
-from chassis.kafka.consumer import Consumer, _Session
+from chassis.kafka.consumer import Consumer, ConsumerSession
 from chassis.message import Decided, Message, Outcome, Record
 from shipping_svc.service import SERVICE
 from tests.support.records import a_record, captured
@@ -71,9 +71,9 @@ def _handled_while_unassigned(*, keeps_positions: bool) -> int:
         event = captured()
         store = Seen(keeps_positions=keeps_positions)
         reader = a_reader(store)
-        session = _Session(reader, asyncio.Event())
+        session = ConsumerSession(reader, asyncio.Event())
         session.client = OneBatch(a_record(event))
-        await session._turn()
+        await session.turn()
         return len(store.messages)
 
     return asyncio.run(turn())

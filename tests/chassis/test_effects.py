@@ -388,4 +388,4 @@ async def test_what_is_owed_and_published_elsewhere_is_not_remembered_for_ever()
         for n in range(10):
             effect = PendingEffect(f"e-{n}", f"e-{n}", "Call", b"{}", "")
             worker.committed(Committed([], BatchResult(Snapshot(), effects=[effect])))
-        await until_async(lambda: not worker._soon)
+        await until_async(lambda: not worker.soon)

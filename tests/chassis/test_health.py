@@ -12,7 +12,7 @@ from chassis import clock
 from chassis.errors import TransientError
 from chassis.health import Health
 from chassis.http.app import make_app
-from chassis.kafka.consumer import _Session
+from chassis.kafka.consumer import ConsumerSession
 from chassis.process import runtime
 from chassis.process.runtime import Node
 from chassis.process.settings import ServiceSettings
@@ -96,7 +96,7 @@ async def test_the_lag_is_measured_while_records_flow_and_unknown_when_kafka_is_
     assert math.isnan(_lag() or 0.0)
     assert reader.away == ""  # that nothing is assigned is another condition
     session = Ends()
-    reader._session = session  # type: ignore[assignment]
+    reader.session = session  # type: ignore[assignment]
     reader.ready.set()
     session.answers = [3030, TimeoutError(), TimeoutError(), 0]
     await reader.measure()
@@ -113,7 +113,7 @@ def test_a_client_whose_poll_does_not_come_back_shows_before_it_is_replaced(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     reader = a_reader(None, stall_s=20.0)
-    reader._session = session = Ends()  # type: ignore[assignment]
+    reader.session = session = Ends()  # type: ignore[assignment]
     reader.ready.set()
     assert reader.stalled() == ""
     monkeypatch.setattr(clock, "monotonic", lambda: session.polled_at + 12.0)
@@ -185,9 +185,9 @@ async def test_a_batch_that_is_tried_again_and_again_is_told_until_it_goes_well(
     VirtualTime().replace(monkeypatch)
     store: Any = RefusingNode()
     reader = store.reader = a_reader(store)
-    session = _Session(reader, asyncio.Event())
+    session = ConsumerSession(reader, asyncio.Event())
     event = captured()
-    await session._until_handled([a_record(event)])
+    await session.until_handled([a_record(event)])
     assert store.result == [set()] * 4 + [{"batch_failing"}] * 4
     assert reader.health.now() == ()
 

@@ -76,13 +76,13 @@ async def test_an_endless_header_is_refused_soon_and_another_client_is_served(
 async def test_what_is_parsed_of_a_head_is_bounded(
     begun: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    parsed, feed = [], LimitedProtocol._feed
+    parsed, feed = [], LimitedProtocol.feed
 
     def counted(protocol: LimitedProtocol, piece: bytes) -> None:
         parsed.append(len(piece))
         feed(protocol, piece)
 
-    monkeypatch.setattr(LimitedProtocol, "_feed", counted)
+    monkeypatch.setattr(LimitedProtocol, "feed", counted)
     async with serving() as server:
         wire = await server.connect()
         await wire.send(begun)

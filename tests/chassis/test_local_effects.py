@@ -112,7 +112,7 @@ def test_what_waited_too_long_is_left_to_the_store(
     queue.sent(sent("of another process"))
     monkeypatch.setattr(clock, "monotonic", lambda: begun + STARTS_BEFORE_S + 1)
     assert queue.take(10) == []
-    assert (queue._waiting, queue._early, list(queue._ready)) == ({}, {}, [])
+    assert (queue.waiting, queue.early, list(queue.ready)) == ({}, {}, [])
 
 
 def test_what_nobody_takes_does_not_pile_up(
@@ -125,4 +125,4 @@ def test_what_nobody_takes_does_not_pile_up(
         queue.committed(decided((str(n), str(n)), effects=[an_effect(str(n))]))
         if n % 2:
             queue.sent(sent(str(n)))
-    assert len(queue._ready) + len(queue._waiting) <= STARTS_BEFORE_S + 1
+    assert len(queue.ready) + len(queue.waiting) <= STARTS_BEFORE_S + 1

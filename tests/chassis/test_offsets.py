@@ -7,7 +7,7 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaConnectionError
 
-from chassis.kafka.consumer import _Session
+from chassis.kafka.consumer import ConsumerSession
 from tests.chassis.test_consumer import a_reader
 
 PLACE = TopicPartition("payment.events", 0)
@@ -58,15 +58,15 @@ class Kept:
         return {(PLACE.topic, PLACE.partition): self.position}
 
 
-def _session(client: Unsure, store: Kept) -> _Session:
-    session = _Session(a_reader(store), asyncio.Event())
+def a_session(client: Unsure, store: Kept) -> ConsumerSession:
+    session = ConsumerSession(a_reader(store), asyncio.Event())
     session.client = client
     return session
 
 
 async def test_a_commit_that_failed_is_made_again_with_the_next() -> None:
     client = Unsure(failures=1)
-    session = _session(client, Kept())
+    session = a_session(client, Kept())
     session.done = {PLACE: 7}
     await session.commit()
     assert client.commits == []
@@ -76,7 +76,7 @@ async def test_a_commit_that_failed_is_made_again_with_the_next() -> None:
 
 async def test_what_was_done_since_counts_more_than_what_failed() -> None:
     client = Unsure(failures=1)
-    session = _session(client, Kept())
+    session = a_session(client, Kept())
 
     async def meanwhile() -> None:
         session.done = {PLACE: 9}
@@ -91,7 +91,7 @@ async def test_what_was_done_since_counts_more_than_what_failed() -> None:
 async def test_after_a_rebalance_it_is_left_alone() -> None:
     """Another member may have gone further: an old offset would set the group back."""
     client = Unsure(failures=1)
-    session = _session(client, Kept())
+    session = a_session(client, Kept())
     client.meanwhile = lambda: session.seek({PLACE})
     session.done = {PLACE: 7}
     await session.commit()
@@ -102,7 +102,7 @@ async def test_after_a_rebalance_it_is_left_alone() -> None:
 async def test_kafka_is_told_the_positions_that_a_store_keeps_itself() -> None:
     client = Unsure(failures=0)
     client.result = 6
-    session = _session(client, Kept(position=5))
+    session = a_session(client, Kept(position=5))
     await session.seek({PLACE})
     assert client.sought == {PLACE: 5}
     await session.commit()
@@ -120,5 +120,5 @@ async def test_a_log_that_was_lost_is_read_from_its_start(
     """A broker without its data knows no offset of ours, or ends before the store's position."""
     client = Unsure(failures=0)
     client.result, client.end = result, end
-    await _session(client, Kept(position=5)).seek({PLACE})
+    await a_session(client, Kept(position=5)).seek({PLACE})
     assert client.sought == {PLACE: start}

@@ -217,7 +217,7 @@ async def test_whoever_resigns_forgets_all(table: Table) -> None:
     commit(recent, ("1", "a"))
     await recent.resign()
     assert not recent.leads
-    assert recent._rows == {}
+    assert recent.rows == {}
     assert await recent.lead()
     assert not recent.is_complete
     await recent.pending(1000)
@@ -231,7 +231,7 @@ async def test_whoever_lost_the_right_to_relay_forgets_all(table: Table) -> None
     table.leads = False
     assert not recent.is_complete
     commit(recent, ("2", "b"))
-    assert list(recent._rows) == ["1"]
+    assert list(recent.rows) == ["1"]
     assert await recent.lead()
     assert not recent.is_complete
     assert await ids_of(recent) == ["1", "2"]

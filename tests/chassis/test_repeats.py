@@ -108,10 +108,10 @@ def test_no_more_kinds_are_remembered_than_so_many_and_none_of_their_counts_is_l
     for number in range(3 * KINDS_MAX):
         for _ in range(3):
             log.say("message_parked", saga_id=f"o-{number}")
-    assert len(log.repeats._held) == KINDS_MAX
+    assert len(log.repeats.held) == KINDS_MAX
     log.repeats.flush(all_=True)
     assert log.said == 9 * KINDS_MAX
-    assert log.repeats._held == {}
+    assert log.repeats.held == {}
 
 
 PROGRAM: Final = """

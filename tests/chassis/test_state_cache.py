@@ -366,15 +366,15 @@ async def test_so_many_rows_are_cached_and_no_more_the_latest_used(two: Two) -> 
     await two.first.handle(received(9))
     some = [wanting() for _ in range(5)]
     await two.first.handle(*map(placed, some))
-    assert list(two.first.cache._own) == [order.order_id for order in some[2:]]
+    assert list(two.first.cache.own) == [order.order_id for order in some[2:]]
     await two.first.handle(
         *(command(f"S-{n}", SetStock(sku=f"S-{n}", on_hand=1)) for n in range(5))
     )
-    assert len(two.first.cache._shared) == 3
-    assert list(two.first.cache._own) == [order.order_id for order in some[2:]]
+    assert len(two.first.cache.shared) == 3
+    assert list(two.first.cache.own) == [order.order_id for order in some[2:]]
     await two.first.handle(confirmed(some[2]))
     await two.first.handle(placed(wanting()))
-    assert list(two.first.cache._own)[:2] == [some[4].order_id, some[2].order_id]
+    assert list(two.first.cache.own)[:2] == [some[4].order_id, some[2].order_id]
     others = [*some[:2], *some[3:]]
     assert await two.first.published(*map(confirmed, others)) == ["stock.committed.v1"] * 4
 
@@ -382,7 +382,7 @@ async def test_so_many_rows_are_cached_and_no_more_the_latest_used(two: Two) -> 
 async def test_what_is_decided_changes_no_cached_row_before_it_is_committed(two: Two) -> None:
     """A commit that fails leaves the cache as it was."""
     order, database = await reserved(two.first), two.first.store.database
-    before = dict(two.first.cache._own), dict(two.first.cache._shared)
+    before = dict(two.first.cache.own), dict(two.first.cache.shared)
 
     async def away(statement: str) -> None:
         if statement == "commit":
@@ -392,6 +392,6 @@ async def test_what_is_decided_changes_no_cached_row_before_it_is_committed(two:
     with pytest.raises(ConnectionError):
         await two.first.handle(confirmed(order))
     database.statement = None
-    assert (two.first.cache._own, two.first.cache._shared) == before
+    assert (two.first.cache.own, two.first.cache.shared) == before
     assert await two.first.published(confirmed(order)) == ["stock.committed.v1"]
     assert two.first.reads == [[]]

@@ -12,7 +12,7 @@ import pytest
 
 from chassis.decide import BatchResult, Snapshot, adapter_of
 from chassis.decision import nothing
-from chassis.kafka.consumer import _Session
+from chassis.kafka.consumer import ConsumerSession
 from chassis.message import Message, OutboxRow, PendingEffect
 from chassis.outbox import sender as sender_module
 from chassis.process.runtime import Node, assemble
@@ -117,8 +117,8 @@ async def by_a_command(node: Node) -> None:
 
 
 async def by_a_batch(node: Node) -> None:
-    session = _Session(node.consumer, node.stopping)
-    await session._decide([a_command()])
+    session = ConsumerSession(node.consumer, node.stopping)
+    await session.decide([a_command()])
 
 
 async def by_an_outcome(node: Node) -> None:

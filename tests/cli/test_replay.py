@@ -40,7 +40,7 @@ async def folded(story: ServiceStory, **how: Any) -> Folded:
     place = LogPartition("payment.events", 0)
     job = Job("payment", "", Targets("", None), **how)
     length = len(story.log.records[place.topic])
-    found, _ = await partition._folded(
+    found, _ = await partition.folded_part(
         PartitionJob(job, place, 0, length), PAYMENT, lambda *_: None
     )
     return found

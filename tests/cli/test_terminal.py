@@ -8,7 +8,7 @@ from aiokafka.errors import KafkaConnectionError, NotLeaderForPartitionError, St
 
 from saga_cli.main import LOG as LOG_GROUP
 from saga_cli.main import ORDERS, PROOF, STACK
-from saga_cli.ops.dead_letters import _value
+from saga_cli.ops.dead_letters import shown_value
 from saga_cli.terminal import lasting, message_of, plain
 from saga_cli.topology import SERVICES
 from tests.support.saga import saga
@@ -136,7 +136,7 @@ def test_control_characters_are_spelled_out() -> None:
 
 
 def test_a_value_is_shown_as_json_or_as_bytes() -> None:
-    assert _value(b'{"a":[1,"\\u001b"]}') == [
+    assert shown_value(b'{"a":[1,"\\u001b"]}') == [
         "{",
         '  "a": [',
         "    1,",
@@ -144,11 +144,11 @@ def test_a_value_is_shown_as_json_or_as_bytes() -> None:
         "  ]",
         "}",
     ]
-    assert _value(b"\xff\x00 rubbish") == [
+    assert shown_value(b"\xff\x00 rubbish") == [
         "00000000  ff 00 20 72 75 62 62 69 73 68                    .. rubbish"
     ]
-    assert _value(None) == ["null"]
-    assert _value(b"") == ["no bytes"]
+    assert shown_value(None) == ["null"]
+    assert shown_value(b"") == ["no bytes"]
 
 
 @pytest.mark.parametrize(

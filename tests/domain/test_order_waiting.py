@@ -71,4 +71,4 @@ async def test_each_of_several_requests_for_one_order_is_notified() -> None:
     waiters.notify(["o"])
     async with asyncio.timeout(10):
         assert await patient is True
-    assert not waiters._events
+    assert not waiters.events

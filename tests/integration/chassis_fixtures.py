@@ -70,7 +70,7 @@ class Home:
     shared: SharedTable | None = None
 
 
-def _captured(order: Order) -> Message:
+def message_of_capture(order: Order) -> Message:
     event = PaymentCaptured(order=order, captured_minor=order.total_minor, provider_ref="p")
     return a_message(event, next(OFFSETS))
 
@@ -114,7 +114,7 @@ def on_postgres(
         opened = Opened.of(service, store, PostgresInspection(store), fast_paths=fast_paths)
         return replace(opened, probe=PostgresProbe(store))
 
-    return Kind(home.service, connect, _captured)
+    return Kind(home.service, connect, message_of_capture)
 
 
 def on_redis(addresses: Addresses) -> Kind:
@@ -135,7 +135,7 @@ def in_memory(home: Home = SHIPPING, fast_paths: frozenset[FastPath] = ALL_FAST_
         opened = Opened.of(service, store, MemoryInspection(store), fast_paths=fast_paths)
         return replace(opened, probe=MemoryProbe(store))
 
-    return Kind(home.service, connect, _captured)
+    return Kind(home.service, connect, message_of_capture)
 
 
 async def _others_come_between(_statement: str) -> None:

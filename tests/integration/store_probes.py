@@ -59,7 +59,7 @@ class PostgresProbe:
             return int(await connection.fetchval(query))
 
     async def cut(self) -> None:
-        leading = self.store._leading
+        leading = self.store.leading
         assert leading is not None
         async with self.store.reading() as connection:
             query = "SELECT pg_terminate_backend($1)"

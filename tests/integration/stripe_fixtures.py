@@ -80,7 +80,7 @@ class Desk:
         await self.relay()
         worker: Any = self.node.extras["effects"].__self__  # type: ignore[attr-defined]
         await worker.ask()
-        await asyncio.gather(*worker._running)
+        await asyncio.gather(*worker.running)
 
     async def reserved(self, **changes: Any) -> Order:
         """A neighbour holds the stock: the money is owed."""

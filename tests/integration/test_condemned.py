@@ -62,7 +62,7 @@ async def store(kind: Kind) -> AsyncIterator[Opened]:
     await opened.close()
 
 
-async def _soon(ask: Callable[[], Awaitable[Any]], most: int) -> Any:
+async def soon(ask: Callable[[], Awaitable[Any]], most: int) -> Any:
     """What it answers within so many tries; none may fail otherwise than an outage does."""
     for _ in range(most):
         try:
@@ -78,7 +78,7 @@ async def test_a_batch_goes_well_in_new_sessions(
 ) -> None:
     await store.handle([kind.first(an_order())])  # so that its statements are prepared
     await _every_session(store, harm)
-    (outcome,) = await _soon(lambda: store.handle([kind.first(an_order())]), 2)
+    (outcome,) = await soon(lambda: store.handle([kind.first(an_order())]), 2)
     assert isinstance(outcome, Decided)
 
 
@@ -89,8 +89,8 @@ async def test_one_look_is_enough_to_replace_them_all(
     """Not one failure a session: the gauges are measured where nobody writes."""
     await store.backlog()
     await _every_session(store, harm)
-    await _soon(store.backlog, 2)
-    (outcome,) = await _soon(lambda: store.handle([kind.first(an_order())]), 1 + (harm is _ended))
+    await soon(store.backlog, 2)
+    (outcome,) = await soon(lambda: store.handle([kind.first(an_order())]), 1 + (harm is _ended))
     assert isinstance(outcome, Decided)
 
 
@@ -99,13 +99,13 @@ async def test_a_leader_leads_again_in_a_new_session(
     store: Opened, kind: Kind, harm: Callable[[Any], Awaitable[object]]
 ) -> None:
     """Its session holds the lock: on a server that takes no writes the lock is worth nothing."""
-    assert await _soon(store.lead, 5)
+    assert await soon(store.lead, 5)
     await store.acknowledge([])
-    await harm(store._leading)
+    await harm(store.leading)
     with pytest.raises(TransientError):
         await store.acknowledge(["0"])
-    assert store._leading is None
-    assert await _soon(store.lead, 2)
+    assert store.leading is None
+    assert await soon(store.lead, 2)
     await store.acknowledge(["0"])
 
 

@@ -23,7 +23,7 @@ from saga_cli.stack import ports, postgres, servers
 from saga_cli.stack.processes import ChildProcess
 from shipping_svc.service import SERVICE
 from shipping_svc.store import SHIPMENTS
-from tests.integration.chassis_fixtures import _captured
+from tests.integration.chassis_fixtures import message_of_capture
 from tests.support.opened import Opened
 from tests.support.records import an_order
 from tests.support.waiting import until, until_async
@@ -114,7 +114,7 @@ async def test_a_store_goes_on_with_the_standby_that_was_promoted(
     pair: Pair, store: Opened
 ) -> None:
     first = an_order()
-    assert isinstance((await store.handle([_captured(first)]))[0], Decided)
+    assert isinstance((await store.handle([message_of_capture(first)]))[0], Decided)
     assert await store.lead()
     rows = await store.pending(10)
     await asyncio.to_thread(pair.fail_over)
@@ -133,6 +133,6 @@ async def _decides(store: Opened) -> bool:
 
 async def _outcome(store: Opened) -> object:
     try:
-        return (await store.handle([_captured(an_order())]))[0]
+        return (await store.handle([message_of_capture(an_order())]))[0]
     except TransientError as error:
         return error

@@ -274,7 +274,7 @@ async def test_it_knows_so_many_orders_and_no_more(two: Two) -> None:
     cache(first).rows_max = 3
     orders = [wanting(sku) for _ in range(5)]
     await first.handle([placed(order) for order in orders])
-    assert len(cache(first)._own) == 3
+    assert len(cache(first).own) == 3
     outcomes = await first.handle([confirmed(order) for order in orders])
     assert {published_by(outcome) for outcome in outcomes} == {("stock.committed.v1",)}
 

@@ -86,12 +86,12 @@ async def test_a_producer_that_failed_is_replaced_and_the_order_is_kept(
     before = [an_order() for _ in range(20)]
     await store.handle([kind.first(order) for order in before])
     await _drained(store)
-    first_producer = relay.sender._producer
+    first_producer = relay.sender.producer
     servers.kafka.suspend()
     during = [an_order() for _ in range(20)]
     await store.handle([kind.first(order) for order in during])
     relay.wake.set()
-    await until_async(lambda: relay.sender._producer is not first_producer, 30, "a new producer")
+    await until_async(lambda: relay.sender.producer is not first_producer, 30, "a new producer")
     servers.kafka.resume()
     await _drained(store)
     stopping.set()

@@ -10,7 +10,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from chassis.kafka import clients as kafka
-from chassis.kafka.clients import _cut_off
+from chassis.kafka.clients import cut_off
 from chassis.kafka.consumer import Consumer
 from chassis.outbox.relay import Relay
 from saga_cli.log.reader import records
@@ -138,7 +138,7 @@ async def test_a_member_without_partitions_takes_over_when_the_others_die(
     running = {id(m): asyncio.create_task(m.run(stopping)) for m in members}
 
     def assigned(member: Consumer) -> int:
-        return len(member._session.client.assignment()) if member._session else 0
+        return len(member.session.client.assignment()) if member.session else 0
 
     async def shared() -> bool:
         return sorted(map(assigned, members)) == [0, 4, 4, 4]
@@ -147,8 +147,8 @@ async def test_a_member_without_partitions_takes_over_when_the_others_die(
     (idle,) = (member for member in members if not assigned(member))
     for member in members:
         if member is not idle:
-            assert member._session is not None
-            await _cut_off(member._session.client)  # no goodbye to the group
+            assert member.session is not None
+            await cut_off(member.session.client)  # no goodbye to the group
             running[id(member)].cancel()
     order = an_order()
     await pay(bootstrap, kind, order)

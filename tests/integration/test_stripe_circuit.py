@@ -46,7 +46,7 @@ async def test_a_wrong_key_opens_the_circuit_at_once_and_orders_settle_when_it_i
             assert await gauge(payment.http) == CircuitState.OPEN
             orders += [await payment.reserved() for _ in range(20)]
             asked = len(payment.fake.calls)
-            probes = circuit._opened  # each that is refused opens it again, for longer
+            probes = circuit.times_opened  # each that is refused opens it again, for longer
             assert asked <= probes + 1, "one refusal is enough, then one probe at a time"
             waiting = [await payment.state(order) for order in orders]
             assert {type(state) for state in waiting} == {Capturing}

@@ -67,8 +67,8 @@ def test_an_order_passes_these_hops_in_this_order_and_makes_so_many_transactions
         calls.append((file, name))
 
     class Noting(SimulatedSystem):
-        def _decided(self, service: str, event: Committed) -> None:
-            super()._decided(service, event)
+        def on_decided(self, service: str, event: Committed) -> None:
+            super().on_decided(service, event)
             if order_ids & {message.key for message in event.messages}:
                 transactions.append(service)
 

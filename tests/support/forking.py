@@ -105,7 +105,7 @@ class Forks:
 
 def forking() -> Callable[[ChildProcess], None]:
     """What starts a `ChildProcess`: one of a service alone is forked."""
-    spawn, forks = ChildProcess._spawn, list[Forks]()
+    spawn, forks = ChildProcess.spawn, list[Forks]()
 
     def start(process: ChildProcess) -> None:
         python, how, *module = process.command
@@ -117,7 +117,7 @@ def forking() -> Callable[[ChildProcess], None]:
         if not forks:
             forks.append(Forks(*COMMON))
         environment = {**os.environ, **process.env}
-        process._child = forks[0].fork(  # type: ignore[assignment]
+        process.child = forks[0].fork(  # type: ignore[assignment]
             words=module, env=environment, cwd=str(Path.cwd()), log=str(process.log)
         )
 

@@ -24,7 +24,10 @@ from saga_cli.stack.services import Services
 from saga_cli.topology import SERVICES, Addresses
 
 ROOT: Final = Path(__file__).parents[2]
-SOURCES: Final = ("*_svc/migrations/**/*.py", "saga_cli/stack/*.py", "guarantees/services.py")
+SOURCES: Final = (
+    *("*_svc/migrations/**/*.py", "chassis/postgres/schema.py"),
+    *("saga_cli/stack/*.py", "guarantees/services.py"),
+)
 NAME: Final = "test-servers"
 KEPT_S: Final = 7 * 86_400
 """A folder of another schema is removed when it was not used for so long."""
