@@ -3,8 +3,8 @@
 from sqlalchemy import Text
 from sqlmodel import Field, SQLModel
 
-from chassis.postgres import METADATA as METADATA  # noqa: PLC0414 - what migrations are checked against
-from chassis.postgres import StateRow
+from chassis.postgres.state_rows import StateRow
+from chassis.postgres.tables import METADATA as METADATA  # noqa: PLC0414 - what migrations are checked against
 
 
 class ShipmentTable(StateRow, table=True):

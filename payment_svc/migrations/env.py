@@ -1,4 +1,4 @@
-from chassis.postgres import run_environment
+from chassis.postgres.upgrading import run_environment
 from payment_svc import tables
 
 run_environment(tables.METADATA)

@@ -48,9 +48,9 @@ SURFACES: Final = {
     ),
     "chassis.outbox": ("RecentOutboxRows", "Relay", "Sender"),
     "chassis.postgres": (
-        *("LOCK", "LOCK_CLASS", "METADATA", "POISON", "TRANSIENT", "Connection", "StateRow"),
-        *("PostgresInspection", "PostgresStore", "SharedTable", "StateTable", "migrations"),
-        *("run_environment", "schema"),
+        *("LOCK", "LOCK_CLASS", "POISON", "TRANSIENT", "Connection", "PostgresInspection"),
+        *("PostgresStore", "SharedTable", "StateTable"),
+        *("migrations", "schema", "state_rows", "tables", "upgrading"),
     ),
     "chassis.process": ("fast_paths", "logs", "retention", "runtime", "settings"),
     "chassis.redis": (
