@@ -4,18 +4,20 @@ import asyncio
 import random
 from collections.abc import Iterator
 
+import asyncpg
 import httpx
 import pytest
 
 from chaos.fake_stripe import API_KEY, SECRET, FakeStripe, fake_stripe
 from chaos.ledger import disagreements
+from chassis.postgres import LOCK, LOCK_CLASS
 from guarantees.services import BY_NAME
 from saga_cli.stack.seed import seed
 from saga_cli.stack.services import Instance, Services
 from saga_cli.verify.reconcile import read_books
 from tests.support.servers import private_stack
 from tests.support.shop import place_many, settled
-from tests.support.waiting import until_async
+from tests.support.waiting import until, until_async
 
 pytestmark = [pytest.mark.timeout(900), pytest.mark.long(140)]
 OTHERS = tuple(name for name in BY_NAME if name != "payment")
@@ -58,10 +60,11 @@ def test_orders_and_the_providers_ledger_agree_whatever_dies(
     assert len(confirmed) >= 8
     fragile = services.start("payment", {**stripe_environment(fake), "CHASSIS_CRASH_AT": place})
     services.await_ready([fragile])
-    for steady in alive(services):
-        if steady is not fragile:  # started again, it no longer leads: the fragile one relays
-            assert steady.process.stop() == 0
-            steady.process.start()
+    (steady,) = (each for each in alive(services) if each is not fragile)
+    led = leader(services)
+    assert steady.process.stop() == 0
+    until(lambda: leader(services) not in {None, led}, 30, "the lead of the fragile one")
+    steady.process.start()
     services.await_ready(alive(services))
     fake.webhooks = [f"{instance.url}/webhooks/stripe" for instance in alive(services)]
 
@@ -92,6 +95,24 @@ async def flow(services: Services, fragile: Instance, to_cancel: list[str]) -> l
     }
     fragile.process.start()
     return await placing
+
+
+def leader(services: Services) -> int | None:
+    """The session that relays payment's outbox, by its process of PostgreSQL."""
+
+    async def look() -> int | None:
+        connection = await asyncpg.connect(services.addresses.store_of("payment"))
+        try:
+            query = (
+                "SELECT pid FROM pg_locks WHERE classid = $1 AND objid = $2 AND granted AND database ="
+                " (SELECT oid FROM pg_database WHERE datname = current_database())"
+            )
+            found: int | None = await connection.fetchval(query, LOCK_CLASS, LOCK)
+            return found
+        finally:
+            await connection.close()
+
+    return asyncio.run(look())
 
 
 def alive(services: Services) -> list[Instance]:
