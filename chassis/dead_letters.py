@@ -51,7 +51,7 @@ def audit_text(record: Record) -> str:
     """
     key, value = byte_json.text_of(record.key), byte_json.text_of(record.value)
     headers = [(name, byte_json.text_of(raw)) for name, raw in record.headers]
-    place = f"{record.topic}:{record.partition}:{record.offset}"
+    place = name_of_place(record)
     return to_json({"record": place, "key": key, "value": value, "headers": headers}).decode()
 
 

@@ -260,8 +260,7 @@ def _by_the_rules(service: Service, batch: BatchResult, message: Message, contex
         row = batch.read.own.get(message.key) or VersionedState(service.initial, 0)
         batch.own[message.key] = row
     try:
-        shared_keys = service.shared_keys(row.state, message.body)
-        shared = {ref: batch.shared[ref] for ref in shared_keys if ref in batch.shared}
+        shared = service.shared_rows(row.state, message.body, batch.shared)
         state = service.with_shared(row.state, shared)
         decision = service.decide(state, message.body, message.at)
         if isinstance(decision, Refusal):

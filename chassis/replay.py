@@ -94,8 +94,7 @@ def _add(service: Service, envelope: Envelope, onto: Folded) -> None:
     if type(event) not in service.publishes:
         raise ValueError(f"{service.name} does not publish {envelope.type}")
     row = onto.own.get(key, VersionedState(service.initial, 0))
-    shared_keys = service.shared_keys(row.state, event)
-    shared = {ref: onto.shared[ref] for ref in shared_keys if ref in onto.shared}
+    shared = service.shared_rows(row.state, event, onto.shared)
     own, shared_after = service.split(service.evolve(service.with_shared(row.state, shared), event))
     onto.shared.update(shared_after)
     if service.catalog.entry_of(event).is_of_a_saga:

@@ -173,16 +173,19 @@ class Service:
         first = {new: old for old, new in reversed([*self.former_kinds.items()])}
         return {c: (name, first.get(name, name).lower()) for name, c in self._present_kinds.items()}
 
+    def _kind_and_step(self, effect: type[Any]) -> tuple[str, str]:
+        try:
+            return self._kinds[effect]
+        except KeyError:
+            raise ValueError(f"{self.name} declares no effect or timer {effect.__name__}") from None
+
     def kind_of(self, effect: type[Any]) -> str:
         """The name under which it is stored. Raises ValueError if the service does not declare it."""
-        if effect not in self._kinds:
-            raise ValueError(f"{self.name} declares no effect or timer {effect.__name__}")
-        return self._kinds[effect][0]
+        return self._kind_and_step(effect)[0]
 
     def effect_id(self, key: str, effect: type[Any], attempt: int) -> str:
         """The provider's idempotency key; it is stored, and never changes. Raises as `kind_of` does."""
-        self.kind_of(effect)
-        return f"{key}:{self._kinds[effect][1]}:{attempt}"
+        return f"{key}:{self._kind_and_step(effect)[1]}:{attempt}"
 
     def present_kind(self, stored: str) -> str:
         """What the kind is called now."""
@@ -192,6 +195,10 @@ class Service:
         """These kinds, and what earlier releases called them."""
         present = tuple(kinds)
         return (*present, *(old for old, new in self.former_kinds.items() if new in present))
+
+    def shared_rows(self, own: Any, message: Any, rows: Mapping[str, Any]) -> dict[str, Any]:
+        """Of `rows` those that a message, with the own state it meets, may read or change."""
+        return {ref: rows[ref] for ref in self.shared_keys(own, message) if ref in rows}
 
     def with_shared(self, own: Any, shared: Mapping[str, Any]) -> Any:
         return own if self.combined is None else self.combined(own, shared)

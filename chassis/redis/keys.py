@@ -8,6 +8,7 @@ import structlog
 from pydantic_core import from_json, to_json
 
 from chassis import byte_json
+from chassis.dead_letters import name_of_place
 from chassis.events import Envelope, MalformedError, decode_record
 from chassis.kafka import UNREADABLE
 from chassis.message import OperatorAction, OutboxRow, Record
@@ -71,7 +72,7 @@ def own_events(
     """
     source = f"/{service.name}".encode()
     for record in records:
-        place = f"{record.topic}:{record.partition}:{record.offset}"
+        place = name_of_place(record)
         headers = dict(record.headers)
         if UNREADABLE not in headers and headers.get("ce_source") != source:
             log.error("foreign_record_skipped", place=place)

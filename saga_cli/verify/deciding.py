@@ -189,7 +189,7 @@ class PartitionReview:
             for envelope in decision.events:
                 own = self._own(envelope.subject)
                 fold(self.service, [envelope], self.folded, self._left_out)
-                shared = self._shared(own, envelope.event, self.folded.shared)
+                shared = self.service.shared_rows(own, envelope.event, self.folded.shared)
                 for ref, value in shared.items():  # without what was left out
                     touch = Touch(step, envelope.subject, own, envelope.event, value)
                     self.touches.setdefault(ref, []).append(touch)
@@ -234,7 +234,7 @@ class PartitionReview:
         own, message = self._own(decision.subject), consumed.envelope
         current = self._decided_now(own, self.folded.shared, message, decision.at)
         if current.events != decision.bodies:
-            shared = self._shared(own, message.event, self.folded.shared)
+            shared = self.service.shared_rows(own, message.event, self.folded.shared)
             self.mismatches.append(Mismatch(step, decision, own, shared, message, current))
 
     def _moved(self, mismatch: Mismatch) -> Iterator[Mapping[str, Any]]:
@@ -268,16 +268,12 @@ class PartitionReview:
         start, end = (find(touches, step, key=STEP) for find in (bisect_left, bisect_right))
         return touches[start:end]
 
-    def _shared(self, own: Any, message: Any, rows: Mapping[str, Any]) -> dict[str, Any]:
-        """Of these rows those that a state and a message name."""
-        return {ref: rows[ref] for ref in self.service.shared_keys(own, message) if ref in rows}
-
     def _decided_now(
         self, own: Any, rows: Mapping[str, Any], message: Envelope, at: datetime
     ) -> CurrentDecision:
         """As the chassis asks; a rule that fails is an answer too: the message would be parked."""
         try:
-            shared = self._shared(own, message.event, rows)
+            shared = self.service.shared_rows(own, message.event, rows)
             answer = self.service.decide(self.service.with_shared(own, shared), message.event, at)
         except Exception as error:  # noqa: BLE001 - see above
             return CurrentDecision((), f"{type(error).__name__}: {error}")

@@ -34,12 +34,7 @@ LIBRARIES: Final = {
 
 def private_in(tree: ast.AST) -> Iterator[str]:
     """Private attributes of anything but the test's own objects, and private names that are imported."""
-    defined = {
-        name.removeprefix("self.")
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Attribute | ast.FunctionDef | ast.AsyncFunctionDef | ast.AnnAssign)
-        for name in [_defined(node)]
-    }
+    defined = {_defined(node) for node in ast.walk(tree)}
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
             yield from (alias.name for alias in node.names if is_private(alias.name))

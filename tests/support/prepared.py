@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from chassis.postgres import migrations
+from guarantees.declared import migrations_of
 from saga_cli.stack import binaries, kafka, ports, servers
 from saga_cli.stack.processes import run
 from saga_cli.stack.services import Services
@@ -91,8 +92,7 @@ def _servers(classes: Path | None) -> Iterator[servers.Servers]:
 async def _migrate(addresses: Addresses) -> None:
     for spec in SERVICES:
         if spec.has_database:
-            folder = ROOT / f"{spec.name}_svc" / "migrations"
-            await migrations.migrate(folder, addresses.database_url(spec))
+            await migrations.migrate(migrations_of(spec.name), addresses.database_url(spec))
 
 
 def _keep(made: Path, folder: Path) -> None:
