@@ -1,12 +1,14 @@
-"""What each fast path is worth: bursts and a quiet load without it, between two with all of them."""
+"""What each fast path is worth: two systems side by side, one without it, are loaded in turn."""
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import ExitStack
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Final
 
 from bench.plan import LoadPhase
-from bench.rig import Measured
+from bench.rig import BenchRig, Measured
 from bench.scenarios.steady import DEEP
 from bench.session import Bench
 from bench.tables import Table
@@ -36,46 +38,57 @@ class Switched:
 
 @dataclass(frozen=True, slots=True)
 class FastPaths:
-    """By fast path, runs without it; run n of `complete` and the one after it are its neighbours."""
+    """By fast path, pairs: with all of them, and without this one."""
 
-    without: Mapping[str, Sequence[tuple[int, Switched]]]
-    complete: Sequence[Switched]
+    pairs: Mapping[str, Sequence[tuple[Switched, Switched]]]
 
     def table(self) -> Table:
-        """Each figure without the path, divided by the mean of its neighbours' with all of them."""
+        """What each figure is higher by without the path: the mean of the pairs, and their range."""
         rows = []
-        for name, runs in self.without.items():
-            ratios = [self._ratios(number, run) for number, run in runs]
-            rows.append((name, *(f"{fmean(each) - 1:+.1%}" for each in zip(*ratios, strict=True))))
+        for name, pairs in self.pairs.items():
+            each = zip(*(_changes(*pair) for pair in pairs), strict=True)
+            rows.append((name, *(_shown(changes) for changes in each)))
         burst, quiet = ("burst: CPU an order", "orders/s"), ("quiet: CPU an order", "p50")
         return Table("Without a fast path", ("without", *burst, *quiet), rows)
 
-    def _ratios(self, number: int, run: Switched) -> list[float]:
-        pairs = zip(self.complete[number].figures, self.complete[number + 1].figures, strict=True)
-        return [found / fmean(both) for found, both in zip(run.figures, pairs, strict=True)]
-
 
 def fast_paths(bench: Bench) -> FastPaths:
-    paths = list(FastPath)
-    complete = [_switched(bench, paths, 0.0)]
-    rate = complete[0].burst.report.settled_per_s * QUIET_SHARE
-    without: dict[str, list[tuple[int, Switched]]] = {path: [] for path in paths}
-    for _ in range(bench.options.pairs):
-        for path in paths:
-            bench.print_line(f"fast paths: without {path}")
-            run = _switched(bench, [each for each in paths if each is not path], rate)
-            without[path].append((len(complete) - 1, run))
-            complete.append(_switched(bench, paths, rate))
-    return FastPaths(without, complete)
+    return FastPaths({path: _pairs(bench, path) for path in FastPath})
 
 
-def _switched(bench: Bench, on: Sequence[FastPath], rate: float) -> Switched:
-    """At 0, the rate of the quiet load is a share of the burst's."""
-    extra = {f"{manifest.prefix}_FAST_PATHS": ",".join(on) or "none" for manifest in SERVICES}
-    options = bench.options
-    with bench.fresh(extra=extra) as rig:
-        burst = rig.load(orders=options.orders, in_flight=DEEP)
-        phase = LoadPhase(
-            rate or burst.report.settled_per_s * QUIET_SHARE, options.warm_s + options.trial_s
+def _pairs(bench: Bench, path: FastPath) -> list[tuple[Switched, Switched]]:
+    """Loaded first are, in turn, the system with all of them and the one without `path`."""
+    bench.print_line(f"fast paths: without {path}")
+    choices = set(FastPath), set(FastPath) - {path}
+    with ExitStack() as held:
+        rigs = [held.enter_context(bench.fresh(extra=_variables(on))) for on in choices]
+        rate = (
+            QUIET_SHARE
+            * rigs[0].load(orders=bench.options.orders, in_flight=DEEP).report.settled_per_s
         )
-        return Switched(burst, rig.load(phases=(phase,), warm_s=options.warm_s))
+        pairs = []
+        for number in range(bench.options.pairs):
+            turn = 1 if number % 2 == 0 else -1
+            complete, without = [_loaded(bench, rig, rate) for rig in rigs[::turn]][::turn]
+            pairs.append((complete, without))
+        return pairs
+
+
+def _variables(on: AbstractSet[FastPath]) -> dict[str, str]:
+    return {f"{manifest.prefix}_FAST_PATHS": ",".join(on) or "none" for manifest in SERVICES}
+
+
+def _loaded(bench: Bench, rig: BenchRig, rate: float) -> Switched:
+    options = bench.options
+    burst = rig.load(orders=options.orders, in_flight=DEEP)
+    phase = LoadPhase(rate, options.warm_s + options.trial_s)
+    return Switched(burst, rig.load(phases=(phase,), warm_s=options.warm_s))
+
+
+def _changes(complete: Switched, without: Switched) -> list[float]:
+    """What each figure is higher by without the path, as a share."""
+    return [b / a - 1 for a, b in zip(complete.figures, without.figures, strict=True)]
+
+
+def _shown(changes: Sequence[float]) -> str:
+    return f"{fmean(changes):+.1%} ({min(changes):+.1%} to {max(changes):+.1%})"
