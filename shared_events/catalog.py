@@ -39,9 +39,6 @@ CATALOG: Final = Catalog(
     UPCASTERS,
     compacted=frozenset({DELIVERY_DETAILS}),
 )
-ENTRIES: Final = CATALOG.entries
-BY_TYPE: Final = CATALOG.by_type
-BY_EVENT: Final = CATALOG.by_event
 
 
 def events_of(union: Any) -> tuple[type[Any], ...]:
@@ -50,4 +47,4 @@ def events_of(union: Any) -> tuple[type[Any], ...]:
     Raises KeyError for one that its module here does not list in EVENTS.
     """
     named_here = (k for k in get_args(union) if k.__module__.startswith("shared_events."))
-    return tuple(BY_EVENT[kind].event for kind in named_here)
+    return tuple(CATALOG.by_event[kind].event for kind in named_here)

@@ -18,7 +18,7 @@ from chassis.service import Service
 from guarantees.protocol import INTENTS, LAST, PRECEDENTS
 from guarantees.services import BY_NAME
 from inventory_svc.domain import Level
-from shared_events.catalog import BY_TYPE, CATALOG
+from shared_events.catalog import CATALOG
 from simulation.hostile import is_rubbish
 from simulation.providers import money_of
 
@@ -146,7 +146,7 @@ class Watch:
         if PERSONAL in (record.value or b""):
             self.broken("G9", f"{record.topic} holds personal data")
         wire_type = identity_of(type_of(record.headers))
-        if wire_type not in BY_TYPE or record.topic.endswith(".dead-letters"):
+        if wire_type not in CATALOG.by_type or record.topic.endswith(".dead-letters"):
             return
         headers = dict(record.headers)
         key, id_ = record.key.decode(), headers["ce_id"].decode()

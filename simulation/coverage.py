@@ -10,7 +10,7 @@ from pydantic_core import from_json
 
 from chassis.manifest import Manifest
 from guarantees.services import SERVICES
-from shared_events.catalog import BY_EVENT
+from shared_events.catalog import CATALOG
 
 Cell = tuple[str, str, str]
 CELLS: Final = Path(__file__).parent / "cells.json"
@@ -41,7 +41,7 @@ def _of_manifest(manifest: Manifest) -> Iterator[tuple[Cell, str]]:
         for outcome in call.outcomes:
             yield (manifest.name, ANY, outcome), ONE_OUTCOME
     for message in get_args(import_module(f"{manifest.module}.domain").Input):
-        if message not in BY_EVENT and "order_id" not in message.__dataclass_fields__:
+        if message not in CATALOG.by_event and "order_id" not in message.__dataclass_fields__:
             yield (manifest.name, ANY, message.__name__), NO_ORDER
 
 

@@ -11,7 +11,7 @@ import yaml
 from chassis.events import Entry, dead_letters_of
 from saga_cli.schema import sources
 from saga_cli.topology import SERVICES, ServiceSpec
-from shared_events.catalog import BY_EVENT, BY_TYPE, CATALOG, ENTRIES
+from shared_events.catalog import CATALOG
 
 PROJECT: Final = Path(__file__).parents[1] / "pyproject.toml"
 HEAD: Final = "# Made by `python -m tests.docs_pages` from the code. Do not edit it by hand.\n"
@@ -77,12 +77,12 @@ def _refer(*path: str) -> Part:
 
 
 def _topics() -> list[str]:
-    return list(dict.fromkeys(entry.topic for entry in ENTRIES))
+    return list(dict.fromkeys(entry.topic for entry in CATALOG.entries))
 
 
 def _channels() -> Iterator[tuple[str, Part]]:
     for topic in _topics():
-        entries = [entry for entry in ENTRIES if entry.topic == topic]
+        entries = [entry for entry in CATALOG.entries if entry.topic == topic]
         compacted = topic in CATALOG.compacted
         what = "Only the newest record of a key is kept." if compacted else "Kept for ever."
         policy = "compact" if compacted else "delete"
@@ -116,7 +116,7 @@ def _kafka(**binding: Any) -> Part:
 
 def _operations() -> Iterator[tuple[str, Part]]:
     for spec in SERVICES:
-        sent = [entry for entry in ENTRIES if entry.owner == spec.name]
+        sent = [entry for entry in CATALOG.entries if entry.owner == spec.name]
         for action, entries in (("send", sent), ("receive", _received(spec))):
             for topic in sorted({entry.topic for entry in entries}):
                 names = [entry.wire_type for entry in entries if entry.topic == topic]
@@ -128,8 +128,8 @@ def _operations() -> Iterator[tuple[str, Part]]:
 def _received(spec: ServiceSpec) -> list[Entry]:
     """What a service decides on, or folds into a table."""
     service = import_module(f"{spec.module}.service").SERVICE
-    folded = [entry for entry in ENTRIES if entry.topic in service.projections]
-    return [*(BY_EVENT[event] for event in service.consumes), *folded]
+    folded = [entry for entry in CATALOG.entries if entry.topic in service.projections]
+    return [*(CATALOG.by_event[event] for event in service.consumes), *folded]
 
 
 def _operation(action: str, topic: str, names: Iterable[str]) -> Part:
@@ -149,7 +149,7 @@ def _messages() -> Iterator[tuple[str, Part]]:
             name,
             {
                 "name": name,
-                "title": BY_TYPE[name].event.__name__,
+                "title": CATALOG.by_type[name].event.__name__,
                 "summary": " ".join(payload.pop("description").split()),
                 "headers": {
                     "allOf": [_refer("components", "schemas", "CloudEvent"), _object(attributes)]

@@ -11,7 +11,7 @@ from pydantic_core import to_json
 
 from chassis.events import Entry, dead_letters_of
 from saga_cli.topology import SERVICES, ServiceSpec
-from shared_events.catalog import BY_EVENT, ENTRIES
+from shared_events.catalog import CATALOG
 from shared_events.values import Line, Order
 from tests import state_tables
 from tests.asyncapi import asyncapi_page
@@ -94,7 +94,7 @@ def _state(spec: ServiceSpec) -> str:
 
 
 def _names(events: Iterable[type[Any]]) -> str:
-    return ", ".join(f"`{_short(BY_EVENT[event])}`" for event in events)
+    return ", ".join(f"`{_short(CATALOG.by_event[event])}`" for event in events)
 
 
 def _short(entry: Entry) -> str:
@@ -102,10 +102,10 @@ def _short(entry: Entry) -> str:
 
 
 def _section(spec: ServiceSpec) -> str:
-    topics = sorted({entry.topic for entry in ENTRIES if entry.owner == spec.name})
+    topics = sorted({entry.topic for entry in CATALOG.entries if entry.owner == spec.name})
     head = f"## {spec.name}\n\nTopics: {', '.join(f'`{topic}`' for topic in topics)}; "
     head += f"dead letters: `{dead_letters_of(spec.name)}`.\n\n"
-    events = (_event(entry) for entry in ENTRIES if entry.owner == spec.name)
+    events = (_event(entry) for entry in CATALOG.entries if entry.owner == spec.name)
     return head + "\n".join((*events, _decisions(spec)))
 
 

@@ -24,7 +24,7 @@ from saga_cli.targets import Targets, found
 from saga_cli.terminal import console, lasting, print_json, table_of, write_violations
 from saga_cli.topology import BY_NAME, SERVICES
 from saga_cli.verify.details import committed
-from shared_events.catalog import BY_EVENT, DELIVERY_DETAILS
+from shared_events.catalog import CATALOG, DELIVERY_DETAILS
 
 LETTERS: Final = tuple(dead_letters_of(spec.name) for spec in SERVICES)
 INBOX: Final = "pruned; what comes again, the states refuse"
@@ -106,7 +106,7 @@ async def _read(
     """What a service has committed of each topic that it reads; nothing yet is 0."""
     consumed = await committed(places.kafka_bootstrap, name)
     service = configured(name)
-    topics = {BY_EVENT[event].topic for event in service.consumes} | {*service.projections}
+    topics = {CATALOG.by_event[event].topic for event in service.consumes} | {*service.projections}
     return {place: consumed.get(place, 0) for place in spans if place.topic in topics}
 
 

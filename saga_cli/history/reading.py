@@ -17,7 +17,7 @@ from saga_cli.log.kafka import kept_of
 from saga_cli.log.reader import TOPICS, LogEvent, logged
 from saga_cli.log.source import LogPartition, LogRecord, Source, Span, UnreadableError
 from saga_cli.terminal import plain
-from shared_events.catalog import ENTRIES
+from shared_events.catalog import CATALOG
 
 EARLIER: Final = timedelta(hours=1)
 """So far the clocks of two services are never apart."""
@@ -188,7 +188,7 @@ def is_of_type(wire_type: str, pattern: str) -> bool:
 
 def why_unknown(pattern: str) -> str:
     """What is wrong with a pattern that no event has, in any version; "" for another."""
-    known = [name for entry in ENTRIES for name in entry.wire_types]
+    known = [name for entry in CATALOG.entries for name in entry.wire_types]
     if not pattern or any(is_of_type(name, pattern) for name in known):
         return ""
     near = get_close_matches(pattern, {*known, *map(name_of, known)}, n=3)

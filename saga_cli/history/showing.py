@@ -13,7 +13,7 @@ from guarantees.judge import T, by_order
 from saga_cli.log.reader import LogEvent
 from saga_cli.terminal import plain, table_of
 from saga_cli.topology import SERVICES
-from shared_events.catalog import BY_EVENT
+from shared_events.catalog import CATALOG
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def table(steps: Sequence[TimelineStep[Any]]) -> Table:
 
 def kind_of(steps: Sequence[TimelineStep[Any]]) -> str:
     """What the subject of these events is."""
-    subject = BY_EVENT[type(steps[0].envelope.event)].subject
+    subject = CATALOG.entry_of(steps[0].envelope.event).subject
     return {"sku": "SKU", "customer_id": "Customer"}.get(subject, "Order")
 
 
@@ -120,7 +120,7 @@ def event_json(entry: LogEvent) -> dict[str, Any]:
         "sequence": envelope.sequence,
         "causation_id": envelope.causation_id,
         "causation_type": envelope.causation_type,
-        "data": from_json(BY_EVENT[type(envelope.event)].adapter.dump_json(envelope.event)),
+        "data": from_json(CATALOG.entry_of(envelope.event).adapter.dump_json(envelope.event)),
     }
 
 

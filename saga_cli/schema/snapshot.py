@@ -38,9 +38,9 @@ def of(entries: Iterable[Any]) -> Vocabulary:
 
 def today() -> Vocabulary:
     """Raises ValueError for a catalog that makes no sense, such as a version that can't be read."""
-    from shared_events.catalog import ENTRIES  # noqa: PLC0415 - so that it can be told in one line
+    from shared_events.catalog import CATALOG  # noqa: PLC0415 - so that it can be told in one line
 
-    return of(ENTRIES)
+    return of(CATALOG.entries)
 
 
 def _on_the_wire(schema: Any) -> Any:

@@ -30,7 +30,7 @@ from saga_cli.verify.results import (
     pending_events,
     read,
 )
-from shared_events.catalog import BY_EVENT
+from shared_events.catalog import CATALOG
 
 ATTEMPTS: Final = 9
 DATABASE_LACKS: Final = "the database lacks it"
@@ -127,7 +127,7 @@ class ServiceComparison:
     def _add(self, envelope: Envelope, *, in_time: bool = True) -> None:
         """Fold an event that the live row holds; the next one, or one that comes again."""
         key, number = envelope.subject, envelope.sequence
-        is_own = BY_EVENT[type(envelope.event)].is_of_a_saga
+        is_own = CATALOG.entry_of(envelope.event).is_of_a_saga
         if not (is_own or self.with_shared):
             return
         holds = self._holds(key) if is_own else self._count(self.live.shared.get(key))

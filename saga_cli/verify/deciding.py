@@ -33,7 +33,7 @@ from saga_cli.verify.results import (
     own_events,
     read,
 )
-from shared_events.catalog import BY_EVENT
+from shared_events.catalog import CATALOG
 from shared_events.codec import decode_record
 
 NEAR: Final = timedelta(seconds=5)
@@ -141,7 +141,9 @@ async def decide_again(
     """`consumed` are offsets up to which the service had read before this is called."""
     started, found = time.monotonic(), ReviewResult(service.name)
     own = await ends_of(source, [topic_of(service.name)])
-    near = await ends_of(source, sorted({BY_EVENT[event].topic for event in service.consumes}))
+    near = await ends_of(
+        source, sorted({CATALOG.by_event[event].topic for event in service.consumes})
+    )
     progress(0, sum((own | near).values()))
     suspects: dict[str, Difference] = {}
     for number in _partition_groups(service, own, near):
@@ -362,9 +364,9 @@ def _differences(service: str, mismatch: Mismatch) -> Iterator[Difference]:
 def _fields(event: Any) -> dict[str, Any]:
     if event is None:
         return {}
-    fields = BY_EVENT[type(event)].adapter.dump_python(event, mode="json")
+    fields = CATALOG.entry_of(event).adapter.dump_python(event, mode="json")
     return {"type": _named(event), **fields}
 
 
 def _named(event: Any) -> str:
-    return BY_EVENT[type(event)].wire_type
+    return CATALOG.wire_type(event)

@@ -12,13 +12,15 @@ from pydantic_asyncapi.v3 import AsyncAPI
 from pydantic_core import from_json
 
 from saga_cli.topology import SERVICES
-from shared_events.catalog import BY_TYPE, ENTRIES
+from shared_events.catalog import CATALOG
 from tests.asyncapi import asyncapi_page, document
 from tests.contract.golden import FOLDER, Golden, read
 
 DOCUMENT: Final = document()
 GOLDENS: Final = [read(path) for path in sorted(FOLDER.glob("*.json"))]
-NEWEST: Final = [golden for golden in GOLDENS if BY_TYPE[golden.type].wire_type == golden.type]
+NEWEST: Final = [
+    golden for golden in GOLDENS if CATALOG.by_type[golden.type].wire_type == golden.type
+]
 
 
 def test_the_page_is_the_document() -> None:
@@ -72,7 +74,7 @@ def resolved(reference: str) -> Any:
 
 def test_every_reference_leads_somewhere() -> None:
     found = set(shared_keys(DOCUMENT))
-    assert len(found) > len(ENTRIES)
+    assert len(found) > len(CATALOG.entries)
     assert all(resolved(reference) for reference in found)
 
 
@@ -80,7 +82,7 @@ def test_every_event_has_one_sender_and_every_service_sends_and_receives() -> No
     operations = DOCUMENT["operations"]
     sent = [m["$ref"] for o in operations.values() if o["action"] == "send" for m in o["messages"]]
     names = sorted(reference.rpartition("/")[2] for reference in sent if "dead" not in reference)
-    assert names == sorted(entry.wire_type for entry in ENTRIES)
+    assert names == sorted(entry.wire_type for entry in CATALOG.entries)
     for spec in SERVICES:
         assert {o["action"] for name, o in operations.items() if name.startswith(spec.name)} == {
             "send",

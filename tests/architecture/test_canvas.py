@@ -8,13 +8,13 @@ import pytest
 
 from chassis.service import Service
 from saga_cli.topology import SERVICES, ServiceSpec
-from shared_events.catalog import BY_EVENT, events_of
+from shared_events.catalog import CATALOG, events_of
 from shared_events.order import DeliveryDetailsGiven
 from shared_events.payment import PaymentCaptured
 from shared_events.values import Line
 
 COMPANIONS = {DeliveryDetailsGiven}  # published beside a decision, not decided
-EVENTS = {event.__name__: event for event in BY_EVENT}
+EVENTS = {event.__name__: event for event in CATALOG.by_event}
 each_service = pytest.mark.parametrize("spec", SERVICES, ids=lambda spec: spec.name)
 
 
@@ -49,9 +49,9 @@ def test_canvas_names_what_is_published(spec: ServiceSpec) -> None:
 @each_service
 def test_a_service_publishes_its_own_events_only(spec: ServiceSpec) -> None:
     service = declared(spec)
-    owned = {entry.event for entry in BY_EVENT.values() if entry.owner == spec.name}
+    owned = {entry.event for entry in CATALOG.by_event.values() if entry.owner == spec.name}
     assert set(service.publishes) == owned
-    assert all(BY_EVENT[event].owner != spec.name for event in service.consumes)
+    assert all(CATALOG.by_event[event].owner != spec.name for event in service.consumes)
 
 
 def test_every_event_that_is_consumed_is_published() -> None:

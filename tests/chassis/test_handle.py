@@ -22,7 +22,7 @@ from chassis.kafka import records
 from chassis.kafka.batches import UNREADABLE, Batches
 from chassis.message import Decided, Duplicate, Message, Outcome, Parked, Record, Unreadable
 from chassis.redrive import redrive
-from shared_events.catalog import BY_TYPE, DELIVERY_DETAILS
+from shared_events.catalog import CATALOG, DELIVERY_DETAILS
 from shared_events.order import OrderCancellationRequested, OrderConfirmed
 from shared_events.payment import PaymentCaptured
 from shared_events.values import Order
@@ -349,7 +349,7 @@ async def test_a_preview_says_what_would_come_of_it_and_changes_nothing() -> Non
 
 TEXTS = st.sampled_from(["", "ce_type", "ce_id", "ce_time", "ce_subject", UNREADABLE]) | st.text()
 NAMES = TEXTS.map(lambda name: name.encode("utf-8", "surrogatepass")) | st.binary(max_size=8)
-TYPES = st.sampled_from(sorted(BY_TYPE)).map(str.encode)
+TYPES = st.sampled_from(sorted(CATALOG.by_type)).map(str.encode)
 VALUES = st.none() | st.binary(max_size=20) | TYPES
 GOOD = captured()
 RECORDS = st.tuples(

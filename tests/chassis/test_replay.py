@@ -14,7 +14,7 @@ from chassis.replay import Folded, InTurn, fold
 from loyalty_svc.domain import Awarded, Customer, Deducted, Noted, Rejected
 from loyalty_svc.messages import SetStanding
 from loyalty_svc.service import SERVICE
-from shared_events.catalog import BY_EVENT
+from shared_events.catalog import CATALOG
 from shared_events.codec import decode
 from shared_events.loyalty import (
     CustomerReinstated,
@@ -34,7 +34,7 @@ AT: Final = datetime(2026, 1, 1, 12, 0, 1, tzinfo=UTC)
 
 
 def published(event: Any, sequence: int, cause: str = "cause") -> Envelope:
-    entry = BY_EVENT[type(event)]
+    entry = CATALOG.entry_of(event)
     subject, attempt = entry.subject_of(event), getattr(event, "attempt", 1)
     return Envelope(
         id=event_id(subject, entry.wire_type, attempt),
@@ -56,7 +56,7 @@ def heard(body: Any) -> Message:
         return Message(
             id=ids.derived_id(ids.new_id()), key=body.customer_id, body=body, at=AT, traceparent=""
         )
-    entry = BY_EVENT[type(body)]
+    entry = CATALOG.entry_of(body)
     subject = entry.subject_of(body)
     return Message(
         id=event_id(subject, entry.wire_type, 1), key=subject, body=body, at=AT, traceparent=TRACE

@@ -17,7 +17,7 @@ from guarantees.protocol import (
     Step,
 )
 from guarantees.services import SERVICES
-from shared_events.catalog import BY_TYPE
+from shared_events.catalog import CATALOG
 from tests.domain.samples.all import BY_SERVICE
 
 FORWARD: Final = tuple(hop for hop in HOPS if hop.event in {step.forward for step in STEPS})
@@ -34,17 +34,17 @@ def states_of(service: str) -> set[str]:
 
 def published_by(service: str) -> set[str]:
     declared = BY_SERVICE[service].service.publishes
-    return {name for name, entry in BY_TYPE.items() if entry.event in declared}
+    return {name for name, entry in CATALOG.by_type.items() if entry.event in declared}
 
 
 @each_hop
 def test_an_event_of_the_protocol_goes_from_its_publisher_to_a_reader(hop: Hop) -> None:
     assert hop.event in published_by(hop.by)
-    assert BY_TYPE[hop.event].event in BY_SERVICE[hop.to].service.consumes
+    assert CATALOG.by_type[hop.event].event in BY_SERVICE[hop.to].service.consumes
     assert hop.sent <= states_of(hop.by)
     assert hop.undecided <= states_of(hop.to)
     assert hop.leads_to <= published_by(hop.to)
-    assert hop.proof in BY_TYPE
+    assert hop.proof in CATALOG.by_type
 
 
 def test_the_steps_are_all_services_in_the_order_in_which_one_follows_another() -> None:

@@ -12,7 +12,7 @@ from guarantees import judge
 from guarantees.judge import Books, StoredRow
 from guarantees.protocol import STEPS
 from saga_cli.log.reader import LogEvent
-from shared_events.catalog import BY_EVENT
+from shared_events.catalog import CATALOG
 from tests.domain.builders import (
     IN_TIME,
     awarded,
@@ -44,7 +44,7 @@ CONFIRMED = Books(
 
 
 def logged(event: Any, number: int, sequence: int) -> LogEvent:
-    entry = BY_EVENT[type(event)]
+    entry = CATALOG.entry_of(event)
     envelope = Envelope(
         id=event_id("o-1", entry.wire_type, 1),
         type=entry.wire_type,

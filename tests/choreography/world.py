@@ -26,7 +26,7 @@ from payment_svc.messages import (
     RefundRefused,
     RefundSucceeded,
 )
-from shared_events.catalog import BY_EVENT
+from shared_events.catalog import CATALOG
 from shared_events.loyalty import CustomerSuspended
 from shipping_svc.messages import (
     Book,
@@ -44,7 +44,7 @@ SERVICES: Final = MappingProxyType({name: service_of(name) for name in BY_NAME})
 ROUTES: Final = tuple(
     (service.name, topic)
     for service in SERVICES.values()
-    for topic in sorted({BY_EVENT[event].topic for event in service.consumes})
+    for topic in sorted({CATALOG.by_event[event].topic for event in service.consumes})
 )
 LATE: Final = IN_TIME + (DEADLINE - PLACED_AT) + timedelta(seconds=1)
 CANCEL: Final = CancelOrder(order_id="o-1")
@@ -127,7 +127,7 @@ def named(event: Any) -> Named:
     """Worked out once per object: an order's open fields have no hash."""
     found = _named.get(id(event))
     if found is None:
-        entry = BY_EVENT[type(event)]
+        entry = CATALOG.entry_of(event)
         attempt = getattr(event, "attempt", 1)
         identity = id_of(entry.subject_of(event), entry.wire_type, attempt)
         found = _named[id(event)] = Named(event, identity, repr(event))
@@ -167,7 +167,7 @@ class World(NamedTuple):
         return facts, cursors, self.effects, promised, self.timers, self.is_late
 
     def topic(self, name: str) -> tuple[Any, ...]:
-        return tuple(event for event in self.published if BY_EVENT[type(event)].topic == name)
+        return tuple(event for event in self.published if CATALOG.entry_of(event).topic == name)
 
     def moves(self) -> tuple[Move, ...]:
         """What the services do by themselves; commands and the time come from outside."""
@@ -336,6 +336,6 @@ def _appended(
     longer = dict(queues)
     for event in events:
         for service, topic in ROUTES:
-            if topic == BY_EVENT[type(event)].topic and type(event) in SERVICES[service].consumes:
+            if topic == CATALOG.entry_of(event).topic and type(event) in SERVICES[service].consumes:
                 longer[service, topic] = (*longer[service, topic], event)
     return longer

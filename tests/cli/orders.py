@@ -10,7 +10,7 @@ from chassis.kafka.topics import partition_of
 from chassis.message import Record
 from saga_cli.log.reader import TOPICS
 from saga_cli.log.source import LogPartition
-from shared_events.catalog import BY_EVENT
+from shared_events.catalog import CATALOG
 from shared_events.codec import encode
 from shared_events.inventory import StockCommitted, StockRejected, StockReleased, StockReserved
 from shared_events.loyalty import PointsAwarded, PointsDeducted
@@ -48,7 +48,7 @@ class OrderLog:
 
     def says(self, event: Any, at: datetime, cause: str = "elsewhere", again: int = 1) -> str:
         """Publish an event, or more than once; returns its id."""
-        entry = BY_EVENT[type(event)]
+        entry = CATALOG.entry_of(event)
         subject = entry.subject_of(event)
         number = self.said[subject, entry.owner] = self.said.get((subject, entry.owner), 0) + 1
         id_ = event_id(subject, entry.wire_type, getattr(event, "attempt", 1))

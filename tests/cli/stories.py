@@ -14,7 +14,7 @@ from chassis.postgres.state_tables import StateTable
 from chassis.service import Service
 from saga_cli.log.source import LogPartition, LogRecord, Span
 from saga_cli.verify.live import InPostgres, LiveRow
-from shared_events.catalog import BY_EVENT
+from shared_events.catalog import CATALOG
 from shared_events.codec import decode
 from tests.support.deciding import Decider
 from tests.support.records import TRACE, a_record
@@ -93,7 +93,7 @@ class ServiceStory:
         return waiting
 
     def _message(self, body: Any) -> Message:
-        if type(body) not in BY_EVENT:
+        if type(body) not in CATALOG.by_event:
             key = getattr(body, "sku", "") or body.order_id
             id_ = ids.derived_id(ids.new_id())
             return Message(id=id_, key=key, body=body, at=AT, traceparent=TRACE)

@@ -12,7 +12,7 @@ from chassis.events import Catalog, Upcaster
 from saga_cli.schema import snapshot, sources
 from saga_cli.schema.comparing import BACKWARD, FORWARD, UNNOTICED, SchemaChange, changes, merged
 from saga_cli.schema.snapshot import Vocabulary
-from shared_events.catalog import BY_TYPE, ENTRIES, Row, listed
+from shared_events.catalog import CATALOG, Row, listed
 from shared_events.values import Line, Order
 from tests.support.saga import saga
 
@@ -187,7 +187,7 @@ def test_an_upcaster_is_not_given_up_in_a_later_release() -> None:
 
 
 def test_fields_that_an_order_keeps_are_no_field_of_its_own() -> None:
-    schema = snapshot.of(ENTRIES)["stock.reserved.v1"].schema["$defs"]["Order"]
+    schema = snapshot.of(CATALOG.entries)["stock.reserved.v1"].schema["$defs"]["Order"]
     assert schema["properties"].keys() == Order.__dataclass_fields__.keys() - {"unknown"}
     assert schema["additionalProperties"] is True
 
@@ -214,7 +214,7 @@ def exported(tmp_path: Path) -> Path:
 def test_what_was_exported_is_the_same_vocabulary(exported: Path) -> None:
     result = saga("schema", "check", str(exported))
     assert result.code == 0
-    assert f"{len(ENTRIES)} now: 0 breaking, 0 fine." in result.out
+    assert f"{len(CATALOG.entries)} now: 0 breaking, 0 fine." in result.out
     assert saga("schema", "export", str(exported)).code == 2
 
 
@@ -255,7 +255,7 @@ def test_show_prints_a_schema_that_the_event_has() -> None:
     assert shown["required"] == ["order_id", "reason", "refused_by"]
     assert shown == saga("schema", "show", "order.cancelled.v1").json
     listed = saga("schema", "show").out
-    assert all(wire_type in listed for wire_type in BY_TYPE)
+    assert all(wire_type in listed for wire_type in CATALOG.by_type)
 
 
 WRONG: Final = {

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 from chassis.events import Entry, Envelope, event_id
-from shared_events.catalog import ENTRIES
+from shared_events.catalog import CATALOG
 from shared_events.codec import encode
 from shared_events.values import Line, Order
 
@@ -109,7 +109,7 @@ def sample(entry: Entry) -> Golden:
 
 def write_missing() -> list[str]:
     """Add a sample of each type that has none; returns what was added."""
-    missing = [entry for entry in ENTRIES if not path_of(entry.wire_type).exists()]
+    missing = [entry for entry in CATALOG.entries if not path_of(entry.wire_type).exists()]
     for entry in missing:
         path_of(entry.wire_type).write_bytes(to_json(sample(entry), indent=2) + b"\n")
     return [entry.wire_type for entry in missing]

@@ -10,13 +10,13 @@ import pytest
 from chassis.decide import Snapshot, decide_batch
 from chassis.events import Entry, Envelope, IncompleteError, MalformedError, dead_letters_of
 from chassis.message import Message, Parked
-from shared_events.catalog import ENTRIES
+from shared_events.catalog import CATALOG
 from shared_events.codec import decode, encode
 from shipping_svc.service import SERVICE
 from tests.contract.golden import sample
 from tests.support.records import a_message, an_order, captured
 
-each_entry = pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.wire_type)
+each_entry = pytest.mark.parametrize("entry", CATALOG.entries, ids=lambda entry: entry.wire_type)
 NAME = re.compile(r"ce_[a-z0-9]{1,20}")  # CloudEvents 3.1: lower-case letters and digits
 EXTENSIONS = {"ce_sagaid", "ce_causationid", "ce_sequence"}
 
@@ -47,7 +47,7 @@ def test_the_datas_content_type_is_the_content_type_header(entry: Entry) -> None
 def test_an_event_without_one_of_its_attributes_is_not_written(name: str) -> None:
     changes: dict[str, Any] = {name: ""}
     with pytest.raises(IncompleteError, match=f"ce_{name.replace('_', '')}"):
-        encode(replace(envelope_of(ENTRIES[0]), **changes))
+        encode(replace(envelope_of(CATALOG.entries[0]), **changes))
 
 
 def test_an_event_of_nobody_is_parked_and_publishes_nothing() -> None:

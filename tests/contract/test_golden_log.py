@@ -8,7 +8,7 @@ from typing import Any, Final
 import pytest
 
 from chassis.service import Service
-from shared_events.catalog import BY_EVENT
+from shared_events.catalog import CATALOG
 from simulation.plan import Plan
 from tests.contract import golden_log
 from tests.contract.golden_log import SERVICES, Run, State, replayed
@@ -100,10 +100,10 @@ def test_the_log_holds_refusals_fees_repeats_and_later_attempts() -> None:
     assert max(Counter(e.id for e in FIRST[0].published["order"]).values()) > 1
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: BY_EVENT[kind].wire_type)
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: CATALOG.by_event[kind].wire_type)
 def test_a_fold_that_overlooks_an_event_is_noticed(kind: type[Any]) -> None:
     """One whose evolve was changed: it differs, or fails."""
-    service = SERVICES[BY_EVENT[kind].owner]
+    service = SERVICES[CATALOG.by_event[kind].owner]
 
     def overlooking(state: Any, event: Any) -> Any:
         return state if isinstance(event, kind) else service.evolve(state, event)

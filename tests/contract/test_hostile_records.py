@@ -12,16 +12,16 @@ from pydantic_core import from_json, to_json
 from chassis.events import Entry, Envelope, MalformedError
 from chassis.kafka.topics import partition_of
 from chassis.message import Message, Parked, Record
-from shared_events.catalog import BY_TYPE, ENTRIES
+from shared_events.catalog import CATALOG
 from shared_events.codec import decode, decode_record, encode
 from shared_events.values import COUNT_MAX, EXACT_MAX, QUANTITY_MAX
 from tests.contract.golden import ORDER_ID, sample
 from tests.support.records import message_of
 
-each_entry = pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.wire_type)
+each_entry = pytest.mark.parametrize("entry", CATALOG.entries, ids=lambda entry: entry.wire_type)
 OTHER_ID: Final = "01948f2e-7a52-7d0f-9f0b-000000000000"
-CANCELLED: Final = BY_TYPE["shipment.cancelled.v1"]
-RESERVED: Final = BY_TYPE["stock.reserved.v1"]
+CANCELLED: Final = CATALOG.by_type["shipment.cancelled.v1"]
+RESERVED: Final = CATALOG.by_type["stock.reserved.v1"]
 
 
 def record_of(entry: Entry) -> Record:
@@ -230,7 +230,7 @@ MOVED: Final = frozenset({"stock.written_off", "stock.returned"})
 """Of these a quantity is that of many orders, or of a shelf."""
 NUMBERS: Final = [
     (entry, name)
-    for entry, name in product(ENTRIES, BOUNDS)
+    for entry, name in product(CATALOG.entries, BOUNDS)
     if f'"{name}":' in sample(entry).value and (entry.name, name) != ("stock.received", "quantity")
 ]
 
@@ -257,11 +257,13 @@ def test_every_number_of_every_event_has_limits() -> None:
         inner = [found for name, part in schema.items() for found in free(part, f"{path}.{name}")]
         return [path, *inner] if bare else inner
 
-    assert [found for e in ENTRIES for found in free(e.adapter.json_schema(), e.wire_type)] == []
+    assert [
+        found for e in CATALOG.entries for found in free(e.adapter.json_schema(), e.wire_type)
+    ] == []
 
 
 def test_pieces_that_went_out_are_negative_and_limited_as_well() -> None:
-    record = record_of(BY_TYPE["stock.received.v1"])
+    record = record_of(CATALOG.by_type["stock.received.v1"])
     assert reason_of(with_fields(record, quantity=-EXACT_MAX)) == ""
     assert "quantity" in reason_of(with_fields(record, quantity=-EXACT_MAX - 1))
 
@@ -278,7 +280,7 @@ def test_pieces_that_went_out_are_negative_and_limited_as_well() -> None:
 def test_amounts_that_do_not_add_up_are_refused(
     wire_type: str, fields: dict[str, int], why: str
 ) -> None:
-    assert why in reason_of(with_fields(record_of(BY_TYPE[wire_type]), **fields))
+    assert why in reason_of(with_fields(record_of(CATALOG.by_type[wire_type]), **fields))
 
 
 @pytest.mark.parametrize(
@@ -326,7 +328,7 @@ def test_reading_anything_ends_in_an_event_or_a_reason(
 
 
 @given(
-    entry=st.sampled_from(ENTRIES),
+    entry=st.sampled_from(CATALOG.entries),
     name=st.sampled_from([name for name, _ in record_of(RESERVED).headers]),
     data=st.binary(max_size=60) | st.text(max_size=60).map(str.encode),
 )
@@ -344,7 +346,9 @@ def test_any_attribute_in_place_of_a_right_one_ends_in_an_event_or_a_reason(
 
 
 @given(
-    entry=st.sampled_from(ENTRIES), at=st.integers(0, 400), data=st.binary(min_size=1, max_size=4)
+    entry=st.sampled_from(CATALOG.entries),
+    at=st.integers(0, 400),
+    data=st.binary(min_size=1, max_size=4),
 )
 def test_any_bytes_in_a_value_end_in_an_event_or_a_reason(
     entry: Entry, at: int, data: bytes

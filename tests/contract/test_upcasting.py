@@ -19,8 +19,7 @@ from chassis.kafka.records import is_consumed
 from chassis.message import Decided, Duplicate, Message, Parked, Record
 from chassis.replay import Folded, fold
 from chassis.service import Service
-from shared_events import catalog
-from shared_events.catalog import CATALOG, listed
+from shared_events.catalog import CATALOG, Row, listed
 from shared_events.codec import decode, encode
 from simulation.database import Database
 from simulation.memory_store import MemoryStore
@@ -79,7 +78,7 @@ def evolved(_: Labelled, event: ParcelLabelled) -> Labelled:
 
 
 UPCASTERS: Final = {"parcel.weighed.v1": in_grams, "parcel.weighed.v2": on_scales}
-ROWS: Final[tuple[catalog.Row, ...]] = (
+ROWS: Final[tuple[Row, ...]] = (
     ("parcel.weighed.v3", ParcelWeighed, "shipping"),
     ("parcel.labelled.v1", ParcelLabelled, "payment"),
     ("parcel.lost.v1", ParcelLost, "shipping"),
@@ -239,7 +238,7 @@ def test_an_upcast_in_one_go_is_an_upcast_in_steps(
     """And upcasters keep what they do not know, and change nothing that they are given."""
     own = {"order_id": "o-1", "kilograms": grams / 1000, "scale": scale}
     old, kept = {**more, **own}, {**more, **own}
-    entry = catalog.BY_TYPE[VERSION_1]
+    entry = CATALOG.by_type[VERSION_1]
     steps = on_scales(in_grams(old))
     assert entry.read(VERSION_1, to_json(old)) == entry.read("parcel.weighed.v3", to_json(steps))
     assert entry.read("parcel.weighed.v2", to_json(in_grams(old))).grams == grams

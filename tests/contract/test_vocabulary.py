@@ -6,7 +6,7 @@ import pytest
 
 from saga_cli.schema import sources
 from saga_cli.schema.comparing import changes, inlined, unreadable
-from shared_events.catalog import BY_TYPE
+from shared_events.catalog import CATALOG
 
 STORED: Final = sorted(sources.STORED.glob("*.json"))
 
@@ -22,7 +22,7 @@ def test_the_first_release_is_among_them() -> None:
     assert "0.1.0" in {file.stem for file in STORED}
     first = sources.vocabulary(str(sources.STORED / "0.1.0.json"))
     assert len(first) == 32
-    assert set(first) <= set(BY_TYPE)
+    assert set(first) <= set(CATALOG.by_type)
 
 
 def test_an_event_reads_itself() -> None:

@@ -6,12 +6,12 @@ import pytest
 from pydantic_core import from_json, to_json
 
 from chassis.events import MalformedError
-from shared_events.catalog import BY_TYPE
+from shared_events.catalog import CATALOG
 from shared_events.codec import decode, encode
 from tests.contract.golden import FOLDER, Golden, path_of, read
 
 GOLDENS = [read(path) for path in sorted(FOLDER.glob("*.json"))]
-NEWEST = [golden for golden in GOLDENS if BY_TYPE[golden.type].wire_type == golden.type]
+NEWEST = [golden for golden in GOLDENS if CATALOG.by_type[golden.type].wire_type == golden.type]
 RESERVED = read(path_of("stock.reserved.v1"))
 REQUIRED = ("ce_type", "ce_id", "ce_source", "ce_subject", "ce_time")
 each_golden = pytest.mark.parametrize("golden", GOLDENS, ids=lambda golden: golden.type)
@@ -51,7 +51,7 @@ def test_a_sample_is_written_again_as_it_was(golden: Golden) -> None:
 @each_golden
 def test_the_key_is_the_subject(golden: Golden) -> None:
     envelope = decode(golden.value.encode(), golden.wire_headers)
-    assert golden.key == envelope.subject == BY_TYPE[golden.type].subject_of(envelope.event)
+    assert golden.key == envelope.subject == CATALOG.by_type[golden.type].subject_of(envelope.event)
     assert golden.type == envelope.type == golden.headers["ce_type"]
 
 
@@ -63,7 +63,7 @@ def test_an_unknown_field_is_dropped(golden: Golden) -> None:
     assert b"a_newer_field" not in encode(envelope)[0]
 
 
-@pytest.mark.parametrize("wire_type", BY_TYPE)
+@pytest.mark.parametrize("wire_type", CATALOG.by_type)
 def test_every_version_has_a_sample(wire_type: str) -> None:
     """One of an older version is the only witness of its schema: it is kept for ever."""
     assert path_of(wire_type).exists(), "run python -m tests.contract.golden"
@@ -71,7 +71,7 @@ def test_every_version_has_a_sample(wire_type: str) -> None:
 
 @pytest.mark.parametrize(
     "golden",
-    [g for g in NEWEST if BY_TYPE[g.type].subject == "order.order_id"],
+    [g for g in NEWEST if CATALOG.by_type[g.type].subject == "order.order_id"],
     ids=lambda g: g.type,
 )
 def test_unknown_fields_of_the_order_are_passed_on(golden: Golden) -> None:

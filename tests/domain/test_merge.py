@@ -11,7 +11,7 @@ from chassis.service import Service
 from inventory_svc.service import SERVICE as INVENTORY
 from loyalty_svc.service import SERVICE as LOYALTY
 from order_svc.service import SERVICE as ORDER
-from shared_events.catalog import BY_EVENT
+from shared_events.catalog import CATALOG
 from shared_events.inventory import (
     StockCommitted,
     StockReceived,
@@ -84,7 +84,7 @@ def merge(service: Service, stories: Stories) -> dict[str, Any]:
 
 
 def _partition(story: list[Any]) -> int:
-    entry = BY_EVENT[type(story[0])]
+    entry = CATALOG.entry_of(story[0])
     return sum(entry.subject_of(story[0]).encode()) % PARTITIONS
 
 

@@ -20,7 +20,7 @@ from guarantees.services import WITH_DATABASE
 from saga_cli.log.reader import read
 from saga_cli.stack.services import Services
 from saga_cli.topology import BY_NAME, SERVICES, Addresses
-from shared_events.catalog import BY_EVENT
+from shared_events.catalog import CATALOG
 from tests.support.shop import place_many, settled
 from tests.support.waiting import until
 
@@ -40,7 +40,7 @@ def added_up(service: Service, published: list[Any]) -> tuple[dict[str, Versione
         state = service.evolve(service.with_shared(row.state, shared), envelope.event)
         after, changed = service.split(state)
         shared = {**shared, **changed}
-        if BY_EVENT[type(envelope.event)].is_of_a_saga:
+        if CATALOG.entry_of(envelope.event).is_of_a_saga:
             own[envelope.subject] = VersionedState(after, max(row.version, envelope.sequence))
     return own, shared
 

@@ -24,7 +24,7 @@ from saga_cli.targets import Targets
 from saga_cli.topology import BY_NAME, SERVICES
 from saga_cli.verify.comparing import LOG_LACKS
 from saga_cli.verify.running import verify_service
-from shared_events.catalog import BY_EVENT
+from shared_events.catalog import CATALOG
 from shared_events.inventory import StockReserved
 from tests.support.saga import Ended, on_servers
 from tests.support.servers import running_shop
@@ -139,7 +139,7 @@ def test_a_cause_that_the_inbox_lacks_is_found_and_an_entry_of_the_last_release_
 ) -> None:
     sold = checkout(system).json()["order_id"]
     assert settled(system, [*rested, sold]).violations == []
-    own_id = event_id(sold, BY_EVENT[StockReserved].identity, 1)
+    own_id = event_id(sold, CATALOG.by_event[StockReserved].identity, 1)
     entry, unconsumed = entry_of(sold, own_id), uuid4()
     renamed(system, "payment", ENTRY, entry, own_id)
     assert verify(system, "payment").code == 0

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from chassis.events import Entry, type_of
-from shared_events.catalog import BY_EVENT
+from shared_events.catalog import CATALOG
 from simulation import machine
 from simulation.plan import Plan
 from simulation.process import current
@@ -41,7 +41,7 @@ def test_two_releases_side_by_side_keep_every_guarantee(
 ) -> None:
     newer = next_versions()
     newest = {entry.wire_type for entry in newer.entries}
-    newer.by_event = SideBySide(BY_EVENT, newer.by_event)
+    newer.by_event = SideBySide(CATALOG.by_event, newer.by_event)
     known(monkeypatch, newer)
     with SimulatedSystem(Plan(seed, 80, FAULTS)) as system:
         machine.silence(system.bugs)

@@ -9,7 +9,7 @@ from chassis.decide import published_by as published
 from chassis.events import Envelope, event_id
 from chassis.kafka import records
 from chassis.message import Message, Record
-from shared_events.catalog import BY_EVENT, CATALOG
+from shared_events.catalog import CATALOG
 from shared_events.codec import encode
 from shared_events.payment import PaymentCaptured
 from shared_events.values import Line, Order
@@ -42,7 +42,7 @@ def captured(order: Order | None = None) -> PaymentCaptured:
 
 
 def a_record(event: Any, offset: int = 0, partition: int = 0) -> Record:
-    entry = BY_EVENT[type(event)]
+    entry = CATALOG.entry_of(event)
     subject = entry.subject_of(event)
     attempt = getattr(event, "attempt", 1)
     envelope = Envelope(

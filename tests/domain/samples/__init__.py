@@ -6,7 +6,7 @@ from typing import Any
 
 from chassis.decision import Decision, Refusal
 from chassis.service import Service
-from shared_events.catalog import BY_EVENT
+from shared_events.catalog import CATALOG
 from tests.domain.support import folded
 
 
@@ -36,5 +36,5 @@ class Samples:
 
 def name_of(message: Any) -> str:
     """An event's wire type without its version, or the name of a command, an outcome or a timer."""
-    entry = BY_EVENT.get(type(message))
+    entry = CATALOG.by_event.get(type(message))
     return entry.wire_type.rpartition(".")[0] if entry else type(message).__name__
