@@ -1,11 +1,14 @@
 """An archive read again: are its files complete, is there one for each offset, is it what Kafka has?"""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Final
 
 from saga_cli.archive.files import Archive, Piece, day_of, digest
 from saga_cli.log.source import LogPartition, LogRecord, Source, Span, UnreadableError
 from saga_cli.progress import ReadProgress, no_progress
+
+NOTHING: Final = Span(0, 0)
 
 
 @dataclass
@@ -30,18 +33,15 @@ async def check(
     progress(0, sum(pieces[-1].span.end - pieces[0].span.start for pieces in archived.values()))
     for place, pieces in archived.items():
         _contiguous(pieces, found)
-        has = kept.get(place, Span(0, 0))
-        shared: dict[Piece, str] = {}
         for piece in pieces:
             records = _read(archive, piece, found)
             progress(len(records), 0)
-            overlap = [r for r in records if has.start <= r.record.offset < has.end]
-            if records and has.start < piece.span.end and piece.span.start < has.end:
-                shared[piece] = digest(overlap)
-        if live and shared:
-            async for piece, records in _by_piece(live, place, has, list(shared)):
-                found.compared += len(records)
-                if digest(records) != shared[piece]:
+            shared = kept.get(place, NOTHING).within(*piece.span)
+            if live and records and shared.start < shared.end:
+                copied = [r for r in records if shared.start <= r.record.offset < shared.end]
+                there = [r async for batch in live.read(place, shared) for r in batch]
+                found.compared += len(there)
+                if digest(there) != digest(copied):
                     found.wrong.append(f"{piece}: Kafka has other records")
     return found
 
@@ -77,13 +77,3 @@ def _read(archive: Archive, piece: Piece, found: Checked) -> list[LogRecord]:
     }
     found.wrong += [f"{piece}: {what}" for what, is_so in wrong.items() if is_so]
     return records
-
-
-async def _by_piece(
-    live: Source, place: LogPartition, has: Span, pieces: list[Piece]
-) -> AsyncIterator[tuple[Piece, list[LogRecord]]]:
-    """What Kafka has of what each piece covers."""
-    for piece in pieces:
-        span = Span(max(has.start, piece.span.start), min(has.end, piece.span.end))
-        records = [kept async for batch in live.read(place, span) for kept in batch]
-        yield piece, records

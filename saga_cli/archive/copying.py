@@ -11,7 +11,7 @@ import typer
 from chassis import clock
 from chassis.events import dead_letters_of, topic_of
 from saga_cli.archive.checking import check
-from saga_cli.archive.files import Archive, day_of, gaps
+from saga_cli.archive.files import Archive, day_of, gaps, span_of
 from saga_cli.clients import UNAVAILABLE, in_one_line
 from saga_cli.log.kafka import KafkaLog
 from saga_cli.log.source import LogPartition, LogRecord, Source, Span, UnreadableError
@@ -49,17 +49,17 @@ class Copier:
         todo: list[tuple[LogPartition, Span]] = []
         for place, span in sorted(kept.items()):
             pieces = archived.get(place, [])
-            if pieces and (last := max(piece.span.end for piece in pieces)) > span.end:
-                name = f"{place.topic}/{place.partition}"
+            covered = span_of(pieces) if pieces else span
+            if covered.end > span.end:
                 raise UnreadableError(
-                    f"{name} ends at {span.end}, but is archived up to {last}: is it another log?"
+                    f"{place} ends at {span.end}, but is archived up to {covered.end}: "
+                    "is it another log?"
                 )
-            start = min([span.start, *(piece.span.start for piece in pieces)])
-            for gap in gaps(pieces, Span(start, span.end)):
+            for gap in gaps(pieces, Span(min(span.start, covered.start), span.end)):
                 if gap.start < span.start:
-                    self.holes[place] = Span(gap.start, min(gap.end, span.start))
-                todo.append((place, Span(max(gap.start, span.start), gap.end)))
-        self.progress(0, sum(max(0, span.end - span.start) for _, span in todo))
+                    self.holes[place] = gap.within(0, span.start)
+                todo.append((place, gap.within(span.start, gap.end)))
+        self.progress(0, sum(span.end - span.start for _, span in todo))
         for place, span in todo:
             if span.start < span.end and not self.stopping.is_set():
                 await self._copy(place, span)
@@ -95,10 +95,8 @@ def copy(target: str, topics: list[str] | None, every_s: float | None) -> None:
             copier = Copier(source, archive, topics or TOPICS, progress_of("archive"))
             asyncio.run(copy_on(copier, every_s))
     for place, span in copier.holes.items():
-        sys.stderr.write(
-            f"saga: {place.topic}/{place.partition}: {span.start}-{span.end - 1} were deleted "
-            "before they were archived\n"
-        )
+        deleted = f"{place}: {span.start}-{span.end - 1} were deleted"
+        sys.stderr.write(f"saga: {deleted} before they were archived\n")
     if copier.holes:
         raise typer.Exit(1)
     if every_s is None and copier.stopping.is_set():

@@ -53,7 +53,7 @@ class Piece:
     span: Span
 
     def __str__(self) -> str:
-        return f"{self.place.topic}/{self.place.partition} {self.span.start}-{self.span.end - 1}"
+        return f"{self.place} {self.span.start}-{self.span.end - 1}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,19 +100,15 @@ class Archive:
 
     def read(self, piece: Piece) -> tuple[list[LogRecord], str]:
         """Its records, and the hash that was written with them."""
-        try:
+        with _legible(piece):
             table = pq.ParquetFile(io.BytesIO(self.files.cat_file(piece.path))).read()
             return _kept(table), (table.schema.metadata or {})[HASH].decode()
-        except (pa.ArrowException, OSError, KeyError) as error:
-            raise UnreadableError(f"{piece.path}: {' '.join(str(error).split())}") from error
 
     def times(self, piece: Piece) -> Iterator[tuple[int, int]]:
         """Offsets, and when each was appended."""
-        try:
+        with _legible(piece):
             file = pq.ParquetFile(io.BytesIO(self.files.cat_file(piece.path)))
             table = file.read(columns=["offset", "timestamp_ms"])
-        except (pa.ArrowException, OSError) as error:
-            raise UnreadableError(f"{piece.path}: {' '.join(str(error).split())}") from error
         return zip(*(column.to_pylist() for column in table.columns), strict=True)
 
     @contextmanager
@@ -130,8 +126,21 @@ class Archive:
             yield
 
 
+@contextmanager
+def _legible(piece: Piece) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowException, OSError, KeyError) as error:
+        raise UnreadableError(f"{piece.path}: {' '.join(str(error).split())}") from error
+
+
 def day_of(kept: LogRecord) -> str:
     return datetime.fromtimestamp(kept.timestamp_ms / 1000, UTC).date().isoformat()
+
+
+def span_of(pieces: Sequence[Piece]) -> Span:
+    """From the first offset that any of them covers to the last; the pieces are in order."""
+    return Span(pieces[0].span.start, max(piece.span.end for piece in pieces))
 
 
 def gaps(pieces: Iterable[Piece], within: Span) -> list[Span]:
@@ -159,19 +168,14 @@ def digest(kept: Iterable[LogRecord]) -> str:
 
 
 def _parquet(kept: Sequence[LogRecord]) -> bytes:
-    rows = [
-        {
-            "topic": each.record.topic,
-            "partition": each.record.partition,
-            "offset": each.record.offset,
-            "timestamp_ms": each.timestamp_ms,
-            "key": each.record.key,
-            "value": each.record.value,
-            "headers": [{"name": name, "value": raw} for name, raw in each.record.headers],
-        }
+    rows = (
+        (r.topic, r.partition, r.offset, each.timestamp_ms, r.key, r.value, r.headers)
         for each in kept
-    ]
-    table = pa.Table.from_pylist(rows, SCHEMA.with_metadata({HASH: digest(kept)}))
+        for r in (each.record,)
+    )
+    schema = SCHEMA.with_metadata({HASH: digest(kept)})
+    columns = zip(*rows, strict=True)
+    table = pa.table([*map(pa.array, columns, schema.types)], schema)
     out = io.BytesIO()
     pq.write_table(table, out, compression="zstd")
     return out.getvalue()

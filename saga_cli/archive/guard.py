@@ -48,8 +48,7 @@ class Facts:
     """`halfway` are the first offsets that are younger than half of their topic's retention.
 
     `archived` is from where, and up to where, the archive has no gap, None without an archive; `read`
-    is what each service has committed. `inbox` is how long it remembers what nothing else
-    refuses: None where the states do.
+    is what each service has committed. Inboxes don't count: what comes again, the states refuse.
     """
 
     now: datetime
@@ -59,13 +58,12 @@ class Facts:
     archived: Mapping[LogPartition, Span] | None
     read: Mapping[str, Mapping[LogPartition, int]]
     parked: tuple[ParkedRecords, ...] = ()
-    inbox: timedelta | None = None
     events: frozenset[str] = field(default_factory=frozenset)
 
 
 def refusals(facts: Facts) -> list[str]:
     """Why these settings are not safe now, one line each; none if they are."""
-    return [*_settings(facts), *_archive(facts), *_readers(facts), *_inbox(facts), *_letters(facts)]
+    return [*_settings(facts), *_archive(facts), *_readers(facts), *_letters(facts)]
 
 
 def _settings(facts: Facts) -> Iterator[str]:
@@ -90,10 +88,10 @@ def _archive(facts: Facts) -> Iterator[str]:
         has = (facts.archived or {}).get(place, Span(0, 0))
         if has.start or has.end < span.start:
             lost = has.start or span.start - has.end
-            yield f"{_name(place)}: {lost} records were cut and not archived"
+            yield f"{place}: {lost} records were cut and not archived"
         elif facts.archived is not None and has.end < facts.halfway.get(place, 0):
             late = facts.halfway[place] - has.end
-            yield f"{_name(place)}: {late} records not archived after half of its retention"
+            yield f"{place}: {late} records not archived after half of its retention"
 
 
 def _readers(facts: Facts) -> Iterator[str]:
@@ -101,20 +99,10 @@ def _readers(facts: Facts) -> Iterator[str]:
         for place, done in sorted(offsets.items()):
             span = facts.spans.get(place, Span(0, 0))
             if done < span.start:
-                yield f"{_name(place)}: {span.start - done} records were cut before {service} read them"
+                yield f"{place}: {span.start - done} records were cut before {service} read them"
             elif done < facts.halfway.get(place, 0):
                 late = facts.halfway[place] - done
-                yield f"{_name(place)}: {service} has not read {late} after half of its retention"
-
-
-def _inbox(facts: Facts) -> Iterator[str]:
-    """What can still be delivered again must still be remembered."""
-    if facts.inbox is None:
-        return
-    for topic, kept in sorted(facts.topics.items()):
-        if topic in facts.events and (kept.kept is None or kept.kept > facts.inbox):
-            period = "for ever" if kept.kept is None else _lasting(kept.kept)
-            yield f"{topic} is kept {period}, but inboxes remember {_lasting(facts.inbox)}"
+                yield f"{place}: {service} has not read {late} after half of its retention"
 
 
 def _letters(facts: Facts) -> Iterator[str]:
@@ -123,12 +111,5 @@ def _letters(facts: Facts) -> Iterator[str]:
         age = facts.now - each.oldest
         if kept is not None and age > kept:
             what = f"{each.service} has parked {each.number} of {each.topic}"
-            yield f"{what}, the oldest for {_lasting(age)}, which is kept {_lasting(kept)}"
-
-
-def _name(place: LogPartition) -> str:
-    return f"{place.topic}/{place.partition}"
-
-
-def _lasting(span: timedelta) -> str:
-    return lasting(span.total_seconds())
+            past, limit = (lasting(span.total_seconds()) for span in (age, kept))
+            yield f"{what}, the oldest for {past}, which is kept {limit}"

@@ -14,16 +14,15 @@ from chassis.events import dead_letters_of
 from chassis.redis import keys
 from guarantees.declared import configured
 from loyalty_svc.store import KEYS
-from saga_cli.archive.files import Archive, gaps
+from saga_cli.archive.files import Archive, gaps, span_of
 from saga_cli.archive.guard import FOR_EVER, Facts, ParkedRecords, TopicRetention, refusals
 from saga_cli.clients import database, in_one_line, kafka_admin
-from saga_cli.log.kafka import KafkaLog
+from saga_cli.log.kafka import KafkaLog, committed
 from saga_cli.log.reader import TOPICS
 from saga_cli.log.source import LogPartition, Span
 from saga_cli.targets import Targets, found
 from saga_cli.terminal import console, lasting, print_json, table_of, write_violations
 from saga_cli.topology import BY_NAME, SERVICES
-from saga_cli.verify.details import committed
 from shared_events.catalog import CATALOG, DELIVERY_DETAILS
 
 LETTERS: Final = tuple(dead_letters_of(spec.name) for spec in SERVICES)
@@ -41,8 +40,7 @@ def retention(url: str, *, as_json: bool) -> None:
     why = refusals(facts)
     if as_json:
         kept = {topic: {"ms": r.ms, "bytes": r.bytes} for topic, r in facts.topics.items()}
-        document = {"topics": kept, "inbox": INBOX, "refusals": why}
-        print_json(document)
+        print_json({"topics": kept, "inbox": INBOX, "refusals": why})
     else:
         console.print(_table(facts))
         console.print(f"inboxes: {INBOX}")
@@ -62,17 +60,9 @@ async def facts_of(places: Targets, archive: Archive | None) -> Facts:
         if kept.kept is not None and (of := [place for place in spans if place.topic == topic]):
             halfway |= await source.offsets_at(now - kept.kept / 2, of)
     read = {spec.name: await _read(places, spec.name, spans) for spec in SERVICES}
-    letters = [each for spec in SERVICES for each in await _letters(places, spec.name)]
-    return Facts(
-        now,
-        topics,
-        spans,
-        halfway,
-        _archived(archive) if archive else None,
-        read,
-        tuple(letters),
-        events=frozenset(TOPICS),
-    )
+    letters = tuple([each for spec in SERVICES for each in await _letters(places, spec.name)])
+    archived = _archived(archive) if archive else None
+    return Facts(now, topics, spans, halfway, archived, read, letters, events=frozenset(TOPICS))
 
 
 async def _retentions(bootstrap: str, topics: tuple[str, ...]) -> dict[str, TopicRetention]:
@@ -94,9 +84,9 @@ def _archived(archive: Archive) -> dict[LogPartition, Span]:
     """From where on, and up to where, nothing is missing."""
     found = {}
     for place, pieces in archive.pieces(TOPICS).items():
-        archived = Span(pieces[0].span.start, max(piece.span.end for piece in pieces))
-        missing = gaps(pieces, archived)
-        found[place] = Span(archived.start, missing[0].start if missing else archived.end)
+        covered = span_of(pieces)
+        missing = gaps(pieces, covered)
+        found[place] = Span(covered.start, missing[0].start if missing else covered.end)
     return found
 
 

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from saga_cli.archive.command import ArchiveUrl
+from saga_cli.log.source import Limit
 from saga_cli.ops.options import AsJson
 from saga_cli.ops.orders import OrderId
 from saga_cli.terminal import fail, instant, offsets, period
@@ -27,9 +28,8 @@ def timeline(
         fail("--json or --mermaid, not both")
     at, ends = (None, offsets(until, OFFSETS_LIKE)) if "=" in until else (instant(until), {})
     from saga_cli.history import running  # noqa: PLC0415 - with all that reads the log it is slow
-    from saga_cli.history.reading import HistoryLimit  # noqa: PLC0415
 
-    running.timeline(order_id, HistoryLimit(at, ends), archive, as_json=as_json, mermaid=mermaid)
+    running.timeline(order_id, Limit(at, ends), archive, as_json=as_json, mermaid=mermaid)
 
 
 def events(  # noqa: PLR0913 - each is an option

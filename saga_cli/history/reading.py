@@ -2,20 +2,21 @@
 
 import asyncio
 import heapq
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
-from typing import Final
+from typing import Final, TypeAlias
 from uuid import UUID
 
 from chassis import clock
 from chassis.events import name_of, type_of
 from chassis.kafka import partition_of, reading
 from saga_cli.log.kafka import kept_of
-from saga_cli.log.reader import TOPICS, LogEvent, logged
-from saga_cli.log.source import LogPartition, LogRecord, Source, Span, UnreadableError
+from saga_cli.log.reader import TOPICS, LogEvent, logged, read_spans
+from saga_cli.log.source import Limit, LogPartition, LogRecord, Source, Span, UnreadableError
+from saga_cli.progress import no_progress
 from saga_cli.terminal import plain
 from shared_events.catalog import CATALOG
 
@@ -24,45 +25,24 @@ EARLIER: Final = timedelta(hours=1)
 VERSION_7: Final = 7
 
 
-@dataclass(frozen=True, slots=True)
-class HistoryLimit:
-    """A point in time: an instant, or by topic/partition the first offset to leave out."""
-
-    instant: datetime | None = None
-    offsets: Mapping[str, int] = field(default_factory=dict)
-
-    def __bool__(self) -> bool:
-        return self.instant is not None or bool(self.offsets)
-
-    async def ends(
-        self, source: Source, spans: Mapping[LogPartition, Span]
-    ) -> Mapping[LogPartition, int]:
-        """Raises UnreadableError for a place that is in no topic of the services."""
-        if self.instant is not None:
-            return await source.offsets_at(self.instant, spans)
-        known = await source.spans(TOPICS) if self.offsets else {}
-        places = {f"{place.topic}/{place.partition}": place for place in known}
-        if unknown := sorted(self.offsets.keys() - places.keys()):
-            raise UnreadableError(f"there is no partition {unknown[0]}")
-        return {places[name]: offset for name, offset in self.offsets.items()}
-
-
-NOW: Final = HistoryLimit()
+NOW: Final = Limit()
 
 
 async def events_of(
-    source: Source, subject: str, unread: list[str], until: HistoryLimit = NOW
+    source: Source, subject: str, unread: list[str], until: Limit = NOW
 ) -> list[LogEvent]:
-    """All that the services published of an order; each topic has it in one partition."""
+    """All that the services published of an order; each topic has it in one partition.
+
+    `until` names partitions as topic/partition; raises UnreadableError for one that is in no topic of
+    the services.
+    """
     spans = await homes(source, subject)
     begun = begun_at(subject)
     starts = await source.offsets_at(begun, spans) if begun else {}
-    ends = await until.ends(source, spans)
+    ends = await _ends(source, spans, until)
 
     async def of(place: LogPartition, span: Span) -> list[LogEvent]:
-        within = Span(
-            max(span.start, starts.get(place, 0)), min(span.end, ends.get(place, span.end))
-        )
+        within = span.within(starts.get(place, 0), ends.get(place, span.end))
         kept = [
             kept
             async for batch in source.read(place, within)
@@ -70,11 +50,21 @@ async def events_of(
             if kept.record.subject == subject
         ]
         found = (logged(each, unread) for each in kept)
-        owner = f"/{place.topic.partition('.')[0]}"
-        return [each for each in found if each and each.envelope.source == owner]
+        return [event for event in found if event and event.is_own]
 
     found = await asyncio.gather(*(of(place, span) for place, span in spans.items()))
     return [event for events in found for event in events]
+
+
+async def _ends(
+    source: Source, spans: Iterable[LogPartition], until: Limit
+) -> Mapping[LogPartition, int]:
+    if until.instant is not None:
+        return await source.offsets_at(until.instant, spans)
+    places = {str(place): place for place in await source.spans(TOPICS)} if until else {}
+    if unknown := sorted(until.offsets.keys() - places.keys()):
+        raise UnreadableError(f"there is no partition {unknown[0]}")
+    return {places[name]: offset for name, offset in until.offsets.items()}
 
 
 async def homes(
@@ -83,12 +73,10 @@ async def homes(
     """Where each topic keeps a key, by the partitions that it has now."""
     spans = await source.spans(topics)
     numbers: dict[str, list[int]] = {}
-    for place in spans:
+    for place in sorted(spans):
         numbers.setdefault(place.topic, []).append(place.partition)
     key = subject.encode()
-    found = {
-        LogPartition(t, partition_of(key, tuple(sorted(known)))) for t, known in numbers.items()
-    }
+    found = {LogPartition(t, partition_of(key, tuple(known))) for t, known in numbers.items()}
     return {place: span for place, span in spans.items() if place in found}
 
 
@@ -103,6 +91,8 @@ def begun_at(subject: str) -> datetime | None:
 
 
 POLL_S: Final = 0.2
+Reached: TypeAlias = Mapping[tuple[str, int], int]
+"""By topic and partition, the next offset to read."""
 
 
 @dataclass
@@ -117,30 +107,28 @@ class Looked:
     limit: int = 1000
     unread: list[str] = field(default_factory=list)
 
-    async def newest(self, source: Source) -> tuple[list[LogEvent], dict[LogPartition, int]]:
+    async def newest(self, source: Source) -> tuple[list[LogEvent], Reached]:
         """In the order of time; and up to where the log was read."""
         spans = await self._spans(source)
-        found: list[tuple[int, LogPartition, int, LogRecord]] = []
-        for place, span in spans.items():
-            async for batch in source.read(place, span):
-                for kept in filter(self.wants, batch):
-                    heapq.heappush(found, (kept.timestamp_ms, place, kept.record.offset, kept))
-                    if len(found) > self.limit:
-                        heapq.heappop(found)
+        found: list[tuple[int, str, int, int, LogRecord]] = []
+        async for batch in read_spans(source, spans, no_progress):
+            for kept in filter(self.wants, batch):
+                record = kept.record
+                place = (record.topic, record.partition, record.offset)
+                heapq.heappush(found, (kept.timestamp_ms, *place, kept))
+                if len(found) > self.limit:
+                    heapq.heappop(found)
         events = self.read(kept for *_, kept in sorted(found))
         return events, {place: span.end for place, span in spans.items()}
 
     async def coming(
-        self, bootstrap: str, reached: dict[LogPartition, int], stopping: asyncio.Event
+        self, bootstrap: str, reached: Reached, stopping: asyncio.Event
     ) -> AsyncIterator[list[LogEvent]]:
         """What is appended from there on, until somebody stops it."""
-        since = {(place.topic, place.partition): at for place, at in reached.items()}
-        async with reading(bootstrap, TOPICS, since) as log:
+        async with reading(bootstrap, TOPICS, reached) as log:
             while not stopping.is_set():
                 async for batch in log.to_end():
-                    there = (
-                        kept_of(r) for r in batch if LogPartition(r.topic, r.partition) in reached
-                    )
+                    there = (kept_of(r) for r in batch if (r.topic, r.partition) in reached)
                     wanted = filter(self.wants, there)
                     yield self.read(sorted(wanted, key=lambda kept: kept.timestamp_ms))
                 await clock.wait_for(stopping, POLL_S)
@@ -164,20 +152,11 @@ class Looked:
                 raise UnreadableError(f"partition {self.partition} is none {whose}: {known}")
         starts = await source.offsets_at(self.since, found) if self.since and found else {}
         ends = await source.offsets_at(self.until, found) if self.until and found else {}
-        return dict(self._within(found, dict(starts), dict(ends)))
-
-    def _within(
-        self,
-        spans: dict[LogPartition, Span],
-        starts: dict[LogPartition, int],
-        ends: dict[LogPartition, int],
-    ) -> Iterator[tuple[LogPartition, Span]]:
-        for place, span in spans.items():
+        for place, span in found.items():
             end = min(span.end, ends.get(place, span.end))
-            start = max(span.start, starts.get(place, 0))
-            if not (self.pattern or self.subject):
-                start = max(start, end - self.limit)
-            yield place, Span(min(start, end), end)
+            newest = 0 if self.pattern or self.subject else end - self.limit
+            found[place] = span.within(max(starts.get(place, 0), newest), end)
+        return found
 
 
 def is_of_type(wire_type: str, pattern: str) -> bool:

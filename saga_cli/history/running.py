@@ -9,16 +9,15 @@ from rich.text import Text
 
 from saga_cli.clients import in_one_line
 from saga_cli.history import showing
-from saga_cli.history.reading import HistoryLimit, Looked, events_of
+from saga_cli.history.reading import Looked, events_of
 from saga_cli.log.opened import opened
-from saga_cli.log.reader import LogEvent, print_unread
+from saga_cli.log.reader import LogEvent, position_of, print_unread
+from saga_cli.log.source import Limit
 from saga_cli.targets import found
 from saga_cli.terminal import asked_to_stop, console, fail, plain, write
 
 
-def timeline(
-    order_id: str, until: HistoryLimit, archive: str, *, as_json: bool, mermaid: bool
-) -> None:
+def timeline(order_id: str, until: Limit, archive: str, *, as_json: bool, mermaid: bool) -> None:
     unread: list[str] = []
     with in_one_line():
         source = opened(found(), archive)
@@ -35,8 +34,7 @@ def timeline(
     else:
         began, ended = steps[0].envelope.time, steps[-1].envelope.type
         span = f"from {began.isoformat(timespec='milliseconds')}: {ended}"
-        title = f"{showing.kind_of(steps)} {plain(order_id)}, {span}"
-        write(title)
+        write(f"{showing.kind_of(steps)} {plain(order_id)}, {span}")
         console.print(showing.table(steps))
         console.print("ms by the services' clocks; (n): after its own step n, by no event")
 
@@ -63,8 +61,8 @@ def _print(entries: Iterable[LogEvent], *, as_json: bool) -> None:
             _write(json.dumps(showing.event_json(entry)))
             continue
         envelope = entry.envelope
-        place = f"{entry.topic}/{entry.partition}/{entry.offset}"
-        line = f"{showing.appended(entry)}  {place:24} {envelope.type:32} {plain(envelope.subject)}"
+        at, place = showing.appended(entry), position_of(entry)
+        line = f"{at}  {place:24} {envelope.type:32} {plain(envelope.subject)}"
         console.print(Text(f"{line}  {plain(showing.what_of(envelope.event))}"), soft_wrap=True)
 
 

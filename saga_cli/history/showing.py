@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Generic
+from typing import Any
 
 from pydantic_core import from_json
 from rich.table import Table
 
 from chassis.events import Envelope
-from guarantees.judge import T, by_order
+from guarantees.judge import by_order
 from saga_cli.log.reader import LogEvent
 from saga_cli.terminal import plain, table_of
 from saga_cli.topology import SERVICES
@@ -17,7 +17,7 @@ from shared_events.catalog import CATALOG
 
 
 @dataclass(frozen=True, slots=True)
-class TimelineStep(Generic[T]):
+class TimelineStep:
     """`cause` is the number of the step that led to it, 0 if none did.
 
     Where the cause is in no topic (a command, a timer, the outcome of an effect) it is its own
@@ -25,7 +25,7 @@ class TimelineStep(Generic[T]):
     """
 
     number: int
-    entry: T
+    entry: LogEvent
     cause: int
     direct: bool
     ms: float
@@ -40,28 +40,26 @@ class TimelineStep(Generic[T]):
         return self.envelope.source[1:]
 
 
-def story(entries: Iterable[T], subject: str) -> list[TimelineStep[T]]:
+def story(entries: Iterable[LogEvent], subject: str) -> list[TimelineStep]:
     """Causes before what they led to; repeats of a publish are left out."""
     events = by_order(entries).get(subject, [])
     numbers = {str(entry.envelope.id): n for n, entry in enumerate(events, 1)}
     own = {(e.topic, e.envelope.sequence): n for n, e in enumerate(events, 1)}
-    steps: list[TimelineStep[T]] = []
+    steps: list[TimelineStep] = []
     for number, entry in enumerate(events, 1):
         known_cause = numbers.get(entry.envelope.causation_id, 0)
         cause = known_cause or own.get((entry.topic, entry.envelope.sequence - 1), 0)
-        hop = _ms(events, cause, number) if cause else None
-        steps.append(
-            TimelineStep(number, entry, cause, bool(known_cause), _ms(events, 1, number), hop)
-        )
+        hop = _ms(events[cause - 1], entry) if cause else None
+        ms = _ms(events[0], entry)
+        steps.append(TimelineStep(number, entry, cause, bool(known_cause), ms, hop))
     return steps
 
 
-def _ms(events: Sequence[Any], since: int, number: int) -> float:
-    passed = events[number - 1].envelope.time - events[since - 1].envelope.time
-    return float(passed.total_seconds() * 1000)
+def _ms(since: LogEvent, event: LogEvent) -> float:
+    return (event.envelope.time - since.envelope.time).total_seconds() * 1000
 
 
-def table(steps: Sequence[TimelineStep[Any]]) -> Table:
+def table(steps: Sequence[TimelineStep]) -> Table:
     names = ("#", "after", "on", "ms", "hop", "service", "event", "what")
     shown = table_of(*names, right={"#", "after", "ms", "hop"})
     for step in steps:
@@ -74,7 +72,7 @@ def table(steps: Sequence[TimelineStep[Any]]) -> Table:
     return shown
 
 
-def kind_of(steps: Sequence[TimelineStep[Any]]) -> str:
+def kind_of(steps: Sequence[TimelineStep]) -> str:
     """What the subject of these events is."""
     subject = CATALOG.entry_of(steps[0].envelope.event).subject
     return {"sku": "SKU", "customer_id": "Customer"}.get(subject, "Order")
@@ -91,7 +89,7 @@ def what_of(event: Any) -> str:
     return what
 
 
-def as_json(steps: Sequence[TimelineStep[LogEvent]]) -> list[dict[str, Any]]:
+def as_json(steps: Sequence[TimelineStep]) -> list[dict[str, Any]]:
     return [
         {
             "number": step.number,
@@ -129,7 +127,7 @@ def appended(entry: LogEvent) -> str:
     return at.isoformat(timespec="milliseconds")
 
 
-def mermaid(steps: Sequence[TimelineStep[Any]]) -> Iterator[str]:
+def mermaid(steps: Sequence[TimelineStep]) -> Iterator[str]:
     """An arrow from the cause's service to the one it moved; a note for what moved nobody else."""
     yield "sequenceDiagram"
     there = {step.service for step in steps}

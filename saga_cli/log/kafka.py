@@ -9,8 +9,9 @@ from typing import Any
 
 from aiokafka import TopicPartition
 
-from chassis.kafka import make_consumer, places_of, stop_within
+from chassis.kafka import make_consumer, reading, stop_within
 from chassis.message import Record
+from saga_cli.clients import kafka_admin
 from saga_cli.log.source import HoleError, LogPartition, LogRecord, Span
 
 ANSWER_S = 30
@@ -24,13 +25,11 @@ class KafkaLog:
     batch: int = 5000
 
     async def spans(self, topics: Iterable[str]) -> dict[LogPartition, Span]:
-        async with self._client() as client:
-            places = await places_of(self.bootstrap, topics)
-            if not places:
-                return {}
-            starts = await client.beginning_offsets(places)
-            ends = await client.end_offsets(places)
-        return {LogPartition(p.topic, p.partition): Span(starts[p], ends[p]) for p in places}
+        async with reading(self.bootstrap, topics) as log:
+            ends = await log.ahead()
+        return {
+            LogPartition(*p): Span(first, ends.get(p, first)) for p, first in log.starts.items()
+        }
 
     async def read(self, place: LogPartition, span: Span) -> AsyncIterator[list[LogRecord]]:
         part = TopicPartition(*place)
@@ -38,7 +37,7 @@ class KafkaLog:
             client.assign([part])
             first = (await client.beginning_offsets([part]))[part]
             if span.start < min(first, span.end):
-                raise HoleError(f"{place.topic}/{place.partition} begins at {first}")
+                raise HoleError(f"{place} begins at {first}")
             client.seek(part, span.start)
             while await client.position(part) < span.end:
                 async with asyncio.timeout(ANSWER_S):
@@ -54,12 +53,7 @@ class KafkaLog:
         async with self._client() as client:
             found = await client.offsets_for_times(dict.fromkeys(parts, at_ms))
             ends = await client.end_offsets(parts)
-        return {
-            LogPartition(part.topic, part.partition): found[part].offset
-            if found[part]
-            else ends[part]
-            for part in parts
-        }
+        return {LogPartition(*p): found[p].offset if found[p] else ends[p] for p in parts}
 
     @asynccontextmanager
     async def _client(self) -> AsyncIterator[Any]:
@@ -75,3 +69,10 @@ class KafkaLog:
 def kept_of(record: Any) -> LogRecord:
     of = (record.topic, record.partition, record.offset, record.key, record.value)
     return LogRecord(Record(*of, tuple(record.headers)), record.timestamp)
+
+
+async def committed(bootstrap: str, group: str) -> dict[LogPartition, int]:
+    """Up to where a service has read its neighbours' topics, as Kafka knows it."""
+    async with kafka_admin(bootstrap) as admin:
+        found: Mapping[Any, Any] = await admin.list_consumer_group_offsets(group)
+    return {LogPartition(*place): at.offset for place, at in found.items()}

@@ -1,17 +1,8 @@
 """Archive and live tail as one log."""
 
-import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING
-
 from saga_cli.log.kafka import KafkaLog
-from saga_cli.log.source import LogPartition, LogRecord, Source, Span, UnreadableError
+from saga_cli.log.source import Source, UnreadableError
 from saga_cli.targets import Targets
-
-if TYPE_CHECKING:
-    from saga_cli.archive.files import Archive, Piece
 
 
 def opened(places: Targets, archive: str = "") -> Source:
@@ -20,69 +11,8 @@ def opened(places: Targets, archive: str = "") -> Source:
     if not archive:
         return live
     try:
-        from saga_cli.archive.files import Archive  # noqa: PLC0415 - Parquet is slow to load
+        from saga_cli.archive.archived import ArchivedLog  # noqa: PLC0415 - Parquet is slow to load
+        from saga_cli.archive.files import Archive  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise UnreadableError(f"it needs the extra `archive`: {error}") from error
     return ArchivedLog(Archive.at(archive), live)
-
-
-@dataclass(frozen=True, slots=True)
-class ArchivedLog:
-    archive: "Archive"
-    live: Source
-
-    async def spans(self, topics: Iterable[str]) -> dict[LogPartition, Span]:
-        """Raises UnreadableError if Kafka ends before the archive does: it is of another log."""
-        names = tuple(topics)
-        archived = await asyncio.to_thread(self.archive.pieces, names)
-        found = await self.live.spans(names)
-        for place, pieces in archived.items():
-            first, last = pieces[0].span.start, max(piece.span.end for piece in pieces)
-            span = found.get(place, Span(first, last))
-            if span.end < last:
-                name = f"{place.topic}/{place.partition}"
-                raise UnreadableError(f"{name} ends at {span.end}, archived up to {last}")
-            found[place] = Span(min(first, span.start), span.end)
-        return found
-
-    async def read(self, place: LogPartition, span: Span) -> AsyncIterator[list[LogRecord]]:
-        reached = span.start
-        pieces = await asyncio.to_thread(self.archive.pieces, [place.topic])
-        for piece in pieces.get(place, ()):
-            if piece.span.end <= reached:
-                continue
-            if piece.span.start >= span.end:
-                break
-            if reached < piece.span.start:
-                async for batch in self.live.read(place, Span(reached, piece.span.start)):
-                    yield batch
-                reached = piece.span.start
-            records, _ = await asyncio.to_thread(self.archive.read, piece)
-            yield [kept for kept in records if reached <= kept.record.offset < span.end]
-            reached = piece.span.end
-        if reached < span.end:
-            async for batch in self.live.read(place, Span(reached, span.end)):
-                yield batch
-
-    async def offsets_at(
-        self, instant: datetime, places: Iterable[LogPartition]
-    ) -> Mapping[LogPartition, int]:
-        wanted = list(places)
-        pieces = await asyncio.to_thread(self.archive.pieces, {place.topic for place in wanted})
-        found: dict[LogPartition, int] = {}
-        for place in wanted:
-            at = await asyncio.to_thread(self._first_at, instant, pieces.get(place, []))
-            if at is not None:
-                found[place] = at
-        live = await self.live.spans({place.topic for place in wanted})
-        ahead = [place for place in wanted if place not in found and place in live]
-        found |= await self.live.offsets_at(instant, ahead) if ahead else {}
-        lost = [place for place in wanted if place not in found]
-        return found | {place: pieces[place][-1].span.end for place in lost}
-
-    def _first_at(self, instant: datetime, pieces: "Iterable[Piece]") -> int | None:
-        """The first archived offset at or after an instant: what is of an earlier day is before it."""
-        day, at_ms = instant.astimezone(UTC).date().isoformat(), instant.timestamp() * 1000
-        later = (piece for piece in pieces if piece.day >= day)
-        times = (time for piece in later for time in self.archive.times(piece))
-        return next((offset for offset, ms in times if ms >= at_ms), None)

@@ -1,7 +1,7 @@
 """Records as events: all of the topics, to at least what is their end at the beginning; or a batch."""
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from aiokafka import ConsumerRecord
@@ -10,7 +10,8 @@ from chassis.events import Envelope, MalformedError, topic_of
 from chassis.kafka import UNREADABLE, reading
 from chassis.message import Record
 from saga_cli.log.kafka import kept_of
-from saga_cli.log.source import LogRecord
+from saga_cli.log.source import LogPartition, LogRecord, Source, Span
+from saga_cli.progress import ReadProgress
 from saga_cli.terminal import plain
 from saga_cli.topology import SERVICES
 from shared_events.codec import decode_record
@@ -29,20 +30,24 @@ class LogEvent:
     envelope: Envelope
     timestamp_ms: int = 0
 
+    @property
+    def is_own(self) -> bool:
+        """Published by the service that owns the topic."""
+        return topic_of(self.envelope.source[1:]) == self.topic
 
-def position_of(record: Record) -> str:
+
+def position_of(record: Record | LogEvent) -> str:
     return f"{record.topic}/{record.partition}/{record.offset}"
 
 
 async def read(bootstrap: str, topics: Iterable[str] = TOPICS) -> list[LogEvent]:
     """All events of the topics that exist, in order within each partition.
 
-    A record that can't be read is none of them: a line of stderr says where it stands.
+    A record that can't be read is none of them: stderr says that there are such.
     """
     unread: list[str] = []
     found = [logged(kept_of(record), unread) for record in await records(bootstrap, topics)]
-    for place, _, why in (each.partition(": ") for each in unread):
-        sys.stderr.write(f"saga: the record at {place} can't be read: {why}\n")
+    print_unread(unread)
     return [event for event in found if event]
 
 
@@ -54,12 +59,15 @@ async def records(bootstrap: str, topics: Iterable[str] = TOPICS) -> list[Consum
 
 def logged(kept: LogRecord, unread: list[str]) -> LogEvent | None:
     """An event; what can't be read is noted in `unread`."""
-    record = kept.record
     try:
-        envelope = decode_record(record)
+        return _event_of(kept)
     except MalformedError as error:
-        unread.append(f"{position_of(record)}: {error}")
+        unread.append(f"{position_of(kept.record)}: {error}")
         return None
+
+
+def _event_of(kept: LogRecord) -> LogEvent:
+    record, envelope = kept.record, decode_record(kept.record)
     return LogEvent(record.topic, record.partition, record.offset, envelope, kept.timestamp_ms)
 
 
@@ -68,20 +76,31 @@ def print_unread(unread: list[str]) -> None:
         sys.stderr.write(f"saga: {len(unread)} can't be read, such as {plain(unread[0])}\n")
 
 
+async def read_spans(
+    source: Source, spans: Mapping[LogPartition, Span], progress: ReadProgress
+) -> AsyncIterator[list[LogRecord]]:
+    """One partition after the other, in batches."""
+    for place, span in spans.items():
+        if span.start < span.end:
+            async for batch in source.read(place, span):
+                yield batch
+                progress(len(batch), 0)
+
+
 def own_events(
     service: str, batch: Iterable[LogRecord], unreadable: Unreadable
-) -> Iterator[tuple[int, Envelope]]:
-    """Of a service, without what others left in its topic; with their offsets.
+) -> Iterator[LogEvent]:
+    """Of a service, without what others left in its topic.
 
     One that can't be read is reported, also where only it may be the service's.
     """
     source = f"/{service}".encode()
-    for record in (kept.record for kept in batch):
-        headers = dict(record.headers)
+    for kept in batch:
+        headers = dict(kept.record.headers)
         if why := headers.get(UNREADABLE):
-            unreadable(record, MalformedError(why.decode("utf-8", "replace")))
+            unreadable(kept.record, MalformedError(why.decode("utf-8", "replace")))
         elif headers.get("ce_source") == source:
             try:
-                yield record.offset, decode_record(record)
+                yield _event_of(kept)
             except MalformedError as error:
-                unreadable(record, error)
+                unreadable(kept.record, error)

@@ -1,7 +1,7 @@
 """What reads the past: the records of each partition by offset, as if they were all in one place."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
@@ -14,12 +14,20 @@ class LogPartition(NamedTuple):
     topic: str
     partition: int
 
+    def __str__(self) -> str:
+        return f"{self.topic}/{self.partition}"
+
 
 class Span(NamedTuple):
     """Offsets `start` <= offset < `end`."""
 
     start: int
     end: int
+
+    def within(self, start: int, end: int) -> "Span":
+        """What of it lies between two offsets; it is never of less than no length."""
+        last = min(self.end, end)
+        return Span(min(max(self.start, start), last), last)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +44,20 @@ class HoleError(Exception):
 
 class UnreadableError(Exception):
     """What is kept can't be read, or is not of the log that it is read with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A point in time: an instant, or by name of a partition the first offset to leave out.
+
+    Neither is the end of the log.
+    """
+
+    instant: datetime | None = None
+    offsets: Mapping[str, int] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return self.instant is not None or bool(self.offsets)
 
 
 class Source(Protocol):

@@ -7,9 +7,9 @@ from typing import Annotated, Final
 import typer
 
 from saga_cli.archive.command import ArchiveUrl
+from saga_cli.log.source import Limit
 from saga_cli.ops.options import AsJson, Yes, check_service, confirmed
 from saga_cli.other_checkout import run_by
-from saga_cli.replay.job import Job, ReplayLimit
 from saga_cli.targets import Targets, found
 from saga_cli.terminal import fail, instant, offsets, plain
 from saga_cli.topology import BY_NAME
@@ -65,19 +65,20 @@ def replay(  # noqa: PLR0913 - each is an option
         confirmed(f"This empties {service}'s own store and fills it from the log. Go on?", yes=yes)
     url = into or _own(places, service)
     from saga_cli.replay import running  # noqa: PLC0415 - with all that reads it is slow
+    from saga_cli.replay.job import Job  # noqa: PLC0415
 
     workers, is_copy = jobs or os.cpu_count() or 1, copy or bool(limit)
     job = Job(service, url, places, in_place, is_copy, limit, archive, workers, over_holes)
     running.run(job, as_json=as_json)
 
 
-def limit_of(text: str) -> ReplayLimit:
+def limit_of(text: str) -> Limit:
     if "=" not in text:
-        return ReplayLimit(instant(text))
+        return Limit(instant(text))
     found = offsets(text, OFFSETS_LIKE)
     if not all(place.isascii() and place.isdigit() for place in found):
         fail(f"{plain(text)!r} are no offsets such as {OFFSETS_LIKE}")
-    return ReplayLimit(offsets={int(partition): offset for partition, offset in found.items()})
+    return Limit(offsets={str(int(partition)): offset for partition, offset in found.items()})
 
 
 def _own(places: Targets, service: str) -> str:

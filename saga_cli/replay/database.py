@@ -8,21 +8,21 @@ audit trail of operators, dead letters until they are read again.
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import chain
 from typing import Any, Final
 
 from chassis.decide import adapter_of
-from chassis.events import topic_of
 from chassis.postgres import Connection, SharedTable, migrations
 from chassis.service import Service
 from guarantees.declared import configured, migrations_of, tables_of
 from saga_cli import clients
-from saga_cli.log.opened import opened
 from saga_cli.log.source import LogPartition, Span
 from saga_cli.progress import ReadProgress
 from saga_cli.replay import mark, positions
 from saga_cli.replay.job import NOT_PUBLISHED, Job, PartitionJob, Rebuilt, ReplayError
 from saga_cli.replay.partition import fold_all
+from saga_cli.verify.live import chunks
 
 KEPT: Final = ("alembic_version", "idempotency_keys", "operator_actions", "replay_progress")
 """Tables that a rebuild in place leaves alone; `published` and its partitions beside them."""
@@ -34,6 +34,7 @@ OTHERS: Final = """
 SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
 AND pid != pg_backend_pid() AND backend_type = 'client backend'
 """
+COUNTS: Final = ("events", "orders", "effects")
 SAVED_AT_ONCE: Final = 5000
 
 
@@ -42,10 +43,8 @@ def rebuild(job: Job, progress: ReadProgress) -> Rebuilt:
     started = time.monotonic()
     service = configured(job.service)
     planned = asyncio.run(_prepared(job, service))
-    parts = [
-        PartitionJob(job, place, *span) for place, (span, is_done) in planned.items() if not is_done
-    ]
-    progress(0, sum(part.end - part.start for part in parts))
+    parts = [PartitionJob(job, place, span) for place, (span, done) in planned.items() if not done]
+    progress(0, sum(part.length for part in parts))
     fold_all(parts, job.jobs, progress)
     ends = {place: span.end for place, (span, _) in planned.items()}
     rebuilt = asyncio.run(_finished(job, service, ends))
@@ -57,28 +56,19 @@ async def _prepared(job: Job, service: Service) -> dict[LogPartition, tuple[Span
     """A schema without rows, and what is to be read into it; or what is left of a rebuild."""
     if not job.copy:
         await positions.refuse_members(job.places.kafka_bootstrap, service.name)
-    await _alone(job)
-    await migrations.migrate(migrations_of(service.name), job.url)
-    async with clients.database(job.url) as connection:
-        if begun := await mark.planned(connection, job.limit):
-            return begun
-        spans = await _spans(job, service)
-        async with connection.transaction():
-            await (_emptied if job.in_place else _refuse_rows)(connection)
-            await mark.begin(connection, spans, job.limit)
-        return {place: (span, False) for place, span in spans.items()}
-
-
-async def _alone(job: Job) -> None:
     async with clients.database(job.url) as connection:
         if others := await connection.fetchval(OTHERS):
             raise ReplayError(f"{others} others are connected to the database: stop the service")
-
-
-async def _spans(job: Job, service: Service) -> dict[LogPartition, Span]:
-    source = opened(job.places, job.archive)
-    projected = await source.spans(service.projections)
-    return projected | await job.limit.spans(source, topic_of(service.name))
+    await migrations.migrate(migrations_of(service.name), job.url)
+    async with clients.database(job.url) as connection:
+        if begun := await mark.planned(connection, job.up_to):
+            return begun
+        source = job.opened()
+        spans = await source.spans(service.projections) | await job.spans(source)
+        async with connection.transaction():
+            await (_emptied if job.in_place else _refuse_rows)(connection)
+            await mark.begin(connection, spans, job.up_to)
+        return {place: (span, False) for place, span in spans.items()}
 
 
 async def _refuse_rows(connection: Connection) -> None:
@@ -98,38 +88,28 @@ async def _emptied(connection: Connection) -> None:
 
 async def _finished(job: Job, service: Service, ends: Mapping[LogPartition, int]) -> Rebuilt:
     """What orders share is added up over all partitions; then the service may start."""
-    rebuilt = Rebuilt(service.name)
     async with clients.database(job.url) as connection, connection.transaction():
-        merge: dict[str, dict[str, Any]] = {}
+        parts, merged = await mark.all_folded(connection), dict[str, Any]()
         _, table = tables_of(service.name)
-        for part in await mark.all_folded(connection):
-            rebuilt.events += part.get("events", 0)
-            rebuilt.orders += part.get("orders", 0)
-            rebuilt.effects += part.get("effects", 0)
-            if table is not None:
-                _join(service, table, merge, part.get("shared", {}))
         if table is not None:
-            await _save(connection, table, merge)
-        rebuilt.shared = len(merge)
+            merged = _merged(service, table, parts)
+            for some in chunks(sorted(merged.items()), SAVED_AT_ONCE):
+                await table.insert(connection, dict(some))
+        events, orders, effects = (sum(p.get(name, 0) for p in parts) for name in COUNTS)
+        rebuilt = Rebuilt(service.name, events, orders, len(merged), effects)
         if not job.copy:
-            projected = {
-                place: at for place, at in ends.items() if place.topic in service.projections
-            }
+            projected = {p: end for p, end in ends.items() if p.topic in service.projections}
             bootstrap = job.places.kafka_bootstrap
             rebuilt.rewound = await positions.rewind(bootstrap, service, projected)
         await mark.end(connection)
     return rebuilt
 
 
-def _join(
-    service: Service, table: SharedTable, merge: dict[str, Any], part: dict[str, Any]
-) -> None:
-    for key, fields in part.items():
+def _merged(
+    service: Service, table: SharedTable, parts: Iterable[dict[str, Any]]
+) -> dict[str, Any]:
+    merged: dict[str, Any] = {}
+    for key, fields in chain.from_iterable(part.get("shared", {}).items() for part in parts):
         value = adapter_of(table.item).validate_python(fields)
-        merge[key] = service.merge(merge[key], value) if key in merge else value
-
-
-async def _save(connection: Connection, table: SharedTable, merge: dict[str, Any]) -> None:
-    rows = sorted(merge.items())
-    for at in range(0, len(rows), SAVED_AT_ONCE):
-        await table.insert(connection, dict(rows[at : at + SAVED_AT_ONCE]))
+        merged[key] = service.merge(merged[key], value) if key in merged else value
+    return merged

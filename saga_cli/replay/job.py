@@ -1,11 +1,11 @@
 """What is to be rebuilt, from where, into where; and what became of it."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Final
 
-from saga_cli.log.source import LogPartition, Source, Span
+from chassis.events import topic_of
+from saga_cli.log.opened import opened
+from saga_cli.log.source import Limit, LogPartition, Source, Span
 from saga_cli.targets import Targets
 
 NOT_PUBLISHED: Final = (
@@ -19,42 +19,11 @@ class ReplayError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class ReplayLimit:
-    """A point in time: an instant, or the first offset to leave out by partition. Neither: the end."""
-
-    instant: datetime | None = None
-    offsets: Mapping[int, int] = field(default_factory=dict)
-
-    def __bool__(self) -> bool:
-        return self.instant is not None or bool(self.offsets)
-
-    def __str__(self) -> str:
-        if self.instant is not None:
-            return self.instant.isoformat()
-        return ",".join(f"{part}={offset}" for part, offset in sorted(self.offsets.items()))
-
-    async def spans(self, source: Source, topic: str) -> dict[LogPartition, Span]:
-        """Of a service's own topic, from its first record on.
-
-        Raises ReplayError for a partition that it has not.
-        """
-        spans = await source.spans([topic])
-        ends = {place: span.end for place, span in spans.items()}
-        if self.instant is not None:
-            ends |= await source.offsets_at(self.instant, spans)
-        if unknown := self.offsets.keys() - {place.partition for place in spans}:
-            raise ReplayError(f"{topic} has no partition {min(unknown)}")
-        return {
-            place: Span(0, min(end, self.offsets.get(place.partition, end)))
-            for place, end in ends.items()
-        }
-
-
-@dataclass(frozen=True, slots=True)
 class Job:
     """`in_place` empties what the log can fill again; `copy` is for looking, not to go on with.
 
-    With `over_holes` an order's events are folded without those that the log lacks between them.
+    The offsets of `limit` are by the numbers of partitions of the service's own topic. With `over_holes`
+    an order's events are folded without those that the log lacks between them.
     """
 
     service: str
@@ -62,20 +31,47 @@ class Job:
     places: Targets
     in_place: bool = False
     copy: bool = False
-    limit: ReplayLimit = field(default_factory=ReplayLimit)
+    limit: Limit = field(default_factory=Limit)
     archive: str = ""
     jobs: int = 1
     over_holes: bool = False
 
+    @property
+    def up_to(self) -> str:
+        """The limit as text; "" for the end of the log."""
+        if self.limit.instant is not None:
+            return self.limit.instant.isoformat()
+        offsets = self.limit.offsets
+        return ",".join(f"{number}={offsets[number]}" for number in sorted(offsets, key=int))
+
+    def opened(self) -> Source:
+        return opened(self.places, self.archive)
+
+    async def spans(self, source: Source) -> dict[LogPartition, Span]:
+        """Of the service's own topic, from its first record up to the limit.
+
+        Raises ReplayError for a partition that it has not.
+        """
+        topic, offsets = topic_of(self.service), self.limit.offsets
+        ends = {place: span.end for place, span in (await source.spans([topic])).items()}
+        if self.limit.instant is not None:
+            ends |= await source.offsets_at(self.limit.instant, ends)
+        if unknown := offsets.keys() - {str(place.partition) for place in ends}:
+            raise ReplayError(f"{topic} has no partition {min(unknown, key=int)}")
+        return {p: Span(0, min(end, offsets.get(str(p.partition), end))) for p, end in ends.items()}
+
 
 @dataclass(frozen=True, slots=True)
 class PartitionJob:
-    """The records of one partition before `end`."""
+    """The records of one partition."""
 
     job: Job
     place: LogPartition
-    start: int
-    end: int
+    span: Span
+
+    @property
+    def length(self) -> int:
+        return self.span.end - self.span.start
 
 
 @dataclass(slots=True)

@@ -5,14 +5,13 @@ with the partitions that are missing, up to the ends that it began with, and a s
 the table does not start.
 """
 
-from collections.abc import Iterable
 from typing import Any, Final
 
 from pydantic_core import from_json, to_json
 
 from chassis.postgres import Connection
 from saga_cli.log.source import LogPartition, Span
-from saga_cli.replay.job import ReplayError, ReplayLimit
+from saga_cli.replay.job import ReplayError
 
 IS_THERE: Final = "SELECT to_regclass('replay_progress') IS NOT NULL"
 CREATE: Final = """
@@ -34,22 +33,18 @@ SELECT folded IS NOT NULL FROM replay_progress WHERE topic = $1 AND partition = 
 FOLDED: Final = "UPDATE replay_progress SET folded = $3 WHERE topic = $1 AND partition = $2"
 
 
-async def begin(
-    connection: Connection, spans: dict[LogPartition, Span], limit: ReplayLimit
-) -> None:
+async def begin(connection: Connection, spans: dict[LogPartition, Span], up_to: str) -> None:
     await connection.execute(CREATE)
-    rows = [(*place, *span, str(limit)) for place, span in sorted(spans.items())]
+    rows = [(*place, *span, up_to) for place, span in sorted(spans.items())]
     await connection.executemany(PLAN, rows)
 
 
-async def planned(
-    connection: Connection, limit: ReplayLimit
-) -> dict[LogPartition, tuple[Span, bool]]:
+async def planned(connection: Connection, up_to: str) -> dict[LogPartition, tuple[Span, bool]]:
     """The span of each partition, and whether it is folded; {} if no rebuild was begun."""
     if not await connection.fetchval(IS_THERE):
         return {}
     rows = await connection.fetch(PLANNED)
-    if others := {up_to for *_, up_to, _ in rows} - {str(limit)}:
+    if others := {other for *_, other, _ in rows} - {up_to}:
         begun = others.pop() or "the end of the log"
         raise ReplayError(f"a rebuild up to {begun} was begun here: finish that, or empty it")
     return {LogPartition(t, p): (Span(first, end), done) for t, p, first, end, _, done in rows}
@@ -64,7 +59,7 @@ async def folded(connection: Connection, place: LogPartition, counts: dict[str, 
     await connection.execute(FOLDED, *place, to_json(counts).decode())
 
 
-async def all_folded(connection: Connection) -> Iterable[dict[str, Any]]:
+async def all_folded(connection: Connection) -> list[dict[str, Any]]:
     rows = await connection.fetch("SELECT folded FROM replay_progress")
     return [from_json(row[0]) for row in rows]
 

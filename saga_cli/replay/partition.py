@@ -10,12 +10,12 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 from chassis import crashpoints
@@ -28,9 +28,7 @@ from chassis.replay import Folded, InTurn, fold, outstanding_effects
 from chassis.service import Service
 from guarantees.declared import configured, tables_of
 from saga_cli.clients import database
-from saga_cli.log.opened import opened
-from saga_cli.log.reader import own_events, position_of
-from saga_cli.log.source import LogRecord, Span
+from saga_cli.log.reader import own_events, position_of, read_spans
 from saga_cli.progress import ReadProgress
 from saga_cli.replay import mark
 from saga_cli.replay.job import PartitionJob, ReplayError
@@ -48,22 +46,15 @@ class JournalLine:
     published: dict[UUID, str] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
-class RebuiltJournal:
-    lines: dict[tuple[str, str], JournalLine] = field(default_factory=dict)
+Journal: TypeAlias = dict[tuple[str, str], JournalLine]
+"""By key and cause: one decision is one line; an event that was published twice is in it once."""
 
-    def add(self, events: Iterable[Envelope]) -> None:
-        """One decision is one line; an event that was published twice is in it once."""
-        for envelope in events:
-            led_to = (envelope.subject, envelope.causation_id)
-            line = self.lines.setdefault(
-                led_to, JournalLine(envelope.time, envelope.causation_type)
-            )
-            line.published[envelope.id] = envelope.type
 
-    def rows(self) -> Iterator[tuple[str, datetime, str, str]]:
-        for (key, _), line in self.lines.items():
-            yield key, line.at, line.message, ", ".join(line.published.values())
+def _enter(journal: Journal, events: Iterable[Envelope]) -> None:
+    for envelope in events:
+        decision = (envelope.subject, envelope.causation_id)
+        line = journal.setdefault(decision, JournalLine(envelope.time, envelope.causation_type))
+        line.published[envelope.id] = envelope.type
 
 
 async def fold_partition(part: PartitionJob, progress: ReadProgress) -> None:
@@ -82,20 +73,19 @@ async def fold_partition(part: PartitionJob, progress: ReadProgress) -> None:
 
 async def folded_part(
     part: PartitionJob, service: Service, progress: ReadProgress
-) -> tuple[Folded, RebuiltJournal]:
-    folded, journal, turns = Folded(), RebuiltJournal(), InTurn()
+) -> tuple[Folded, Journal]:
+    folded, turns = Folded(), InTurn()
+    journal: Journal = {}
 
     def add(published: Iterable[Envelope]) -> None:
         events = list(published)
         fold(service, events, folded, _left_out)
         if service.journal is not None:
-            journal.add(events)
+            _enter(journal, events)
 
-    source = opened(part.job.places, part.job.archive)
-    async for batch in source.read(part.place, Span(part.start, part.end)):
-        own = (envelope for _, envelope in own_events(service.name, batch, _unreadable))
-        add(turns.take(own))
-        progress(len(batch), 0)
+    async for batch in read_spans(part.job.opened(), {part.place: part.span}, progress):
+        own = own_events(service.name, batch, _unreadable)
+        add(turns.take(event.envelope for event in own))
     while turns.ahead and not part.job.limit:
         missing = turns.first_ahead()[0]
         what = f"{part.place.topic} lacks an event of {missing.subject} before its number {missing.sequence}"
@@ -107,9 +97,7 @@ async def folded_part(
     return folded, journal
 
 
-async def _write(
-    part: PartitionJob, service: Service, folded: Folded, journal: RebuiltJournal
-) -> None:
+async def _write(part: PartitionJob, service: Service, folded: Folded, journal: Journal) -> None:
     own, _ = tables_of(service.name)
     async with database(part.job.url) as connection:
         async with connection.transaction():
@@ -123,14 +111,18 @@ async def _write(
             effects = [_effect_row(*each) for each in outstanding_effects(service, folded)]
             await _copied(connection, "effects", EFFECTS, effects)
             if (table := service.journal) is not None:
-                await _copied(connection, table.table, table.columns, journal.rows())
+                lines = (
+                    (key, line.at, line.message, ", ".join(line.published.values()))
+                    for (key, _), line in journal.items()
+                )
+                await _copied(connection, table.table, table.columns, lines)
             counts = {
                 "events": len(folded.seen),
                 "orders": len(folded.own),
                 "effects": len(effects),
+                "shared": {key: asdict(value) for key, value in folded.shared.items()},
             }
-            shared = {key: asdict(value) for key, value in folded.shared.items()}
-            await mark.folded(connection, part.place, {**counts, "shared": shared})
+            await mark.folded(connection, part.place, counts)
         crashpoints.reached(crashpoints.REBUILDING)
 
 
@@ -153,7 +145,6 @@ async def _project(part: PartitionJob, service: Service, progress: ReadProgress)
     async with database(part.job.url) as connection, connection.transaction():
         if await mark.is_folded(connection, part.place):
             return
-        span = Span(part.start, part.end)
 
         async def fold_all(records: Sequence[Record]) -> None:
             try:
@@ -164,17 +155,13 @@ async def _project(part: PartitionJob, service: Service, progress: ReadProgress)
             except TRANSIENT as error:
                 raise ConnectionError(str(error)) from error
 
-        async for batch in opened(part.job.places, part.job.archive).read(part.place, span):
-            for failed in await projected(fold_all, _before(batch, part)):
+        instant = part.job.limit.instant
+        up_to_ms = instant.timestamp() * 1000 if instant else float("inf")
+        async for batch in read_spans(part.job.opened(), {part.place: part.span}, progress):
+            before = [kept.record for kept in batch if kept.timestamp_ms < up_to_ms]
+            for failed in await projected(fold_all, before):
                 _write_error(f"{failed.key}: {failed.body.reason}; the table keeps what was before")
-            progress(len(batch), 0)
-        await mark.folded(connection, part.place, {"projected": part.end - part.start})
-
-
-def _before(batch: list[LogRecord], part: PartitionJob) -> list[Record]:
-    instant = part.job.limit.instant
-    up_to_ms = instant.timestamp() * 1000 if instant else float("inf")
-    return [kept.record for kept in batch if kept.timestamp_ms < up_to_ms]
+        await mark.folded(connection, part.place, {"projected": part.length})
 
 
 def _unreadable(record: Record, error: ValueError) -> None:
@@ -199,13 +186,13 @@ _read: Any = None
 
 def fold_all(parts: Sequence[PartitionJob], jobs: int, progress: ReadProgress) -> None:
     """Raises what `fold_partition` raises, and ReplayError when a process was killed."""
-    if jobs == 1 or sum(part.end - part.start for part in parts) < FEW:
+    if jobs == 1 or sum(part.length for part in parts) < FEW:
         for part in parts:
             asyncio.run(fold_partition(part, progress))
         return
     spawn = multiprocessing.get_context("spawn")
     read = spawn.Value("q", 0)
-    largest_first = sorted(parts, key=lambda part: part.start - part.end)
+    largest_first = sorted(parts, key=lambda part: -part.length)
     pool = ProcessPoolExecutor(jobs, spawn, _begin, (os.getpid(), read))
     try:
         waiting, seen = {pool.submit(_fold, part) for part in largest_first}, 0

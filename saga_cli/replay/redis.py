@@ -3,17 +3,16 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 from chassis.errors import TransientError
-from chassis.events import topic_of
 from chassis.message import Record
 from chassis.redis import Rebuild, Server
 from guarantees.declared import configured
 from loyalty_svc.store import KEYS, LAYOUT
-from saga_cli.log.opened import opened
+from saga_cli.log.reader import read_spans
 from saga_cli.log.source import LogPartition, Source, Span
 from saga_cli.progress import ReadProgress
 from saga_cli.replay import positions
@@ -27,7 +26,6 @@ class PublishedTopic:
     source: Source
     spans: dict[LogPartition, Span]
     progress: ReadProgress
-    reached: dict[LogPartition, int] = field(default_factory=dict)
     read: int = 0
 
     @property
@@ -35,17 +33,17 @@ class PublishedTopic:
         return {place: span.start for place, span in self.spans.items()}
 
     @property
+    def reached(self) -> dict[LogPartition, int]:
+        return {place: span.end for place, span in self.spans.items()}
+
+    @property
     def end(self) -> int:
         return sum(span.end - span.start for span in self.spans.values())
 
     async def to_end(self) -> AsyncIterator[list[Record]]:
-        for place, span in self.spans.items():
-            left = Span(self.reached.get(place, span.start), span.end)
-            async for batch in self.source.read(place, left):
-                self.read += len(batch)
-                self.progress(len(batch), 0)
-                yield [kept.record for kept in batch]
-            self.reached[place] = span.end
+        async for batch in read_spans(self.source, self.spans, self.progress):
+            self.read += len(batch)
+            yield [kept.record for kept in batch]
 
 
 def rebuild(job: Job, progress: ReadProgress) -> Rebuilt:
@@ -61,19 +59,20 @@ async def _rebuild(job: Job, progress: ReadProgress) -> Rebuilt:
     service, bootstrap = configured(job.service), job.places.kafka_bootstrap
     if not job.copy:
         await positions.refuse_members(bootstrap, service.name)
-    source = opened(job.places, job.archive)
-    spans = await job.limit.spans(source, topic_of(service.name))
-    progress(0, sum(span.end - span.start for span in spans.values()))
-
-    @asynccontextmanager
-    async def published() -> AsyncIterator[PublishedTopic]:
-        yield PublishedTopic(source, spans, progress)
-
+    source = job.opened()
+    topic = PublishedTopic(source, await job.spans(source), progress)
+    progress(0, topic.end)
     redis = Server().client(job.url)
     try:
         await _prepare(job, redis)
         filling = Rebuild(
-            service, LAYOUT, redis, bootstrap, lambda _words: None, opened=published, settle_s=0
+            service,
+            LAYOUT,
+            redis,
+            bootstrap,
+            report=lambda _words: None,
+            settle_s=0,
+            opened=lambda: nullcontext(topic),
         )
         await filling.complete(asyncio.Event(), known=True)
     finally:

@@ -6,8 +6,8 @@ of each stand in the order of decision; whoever has consumed them before knows t
 """
 
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -19,7 +19,7 @@ from chassis.outbox import Sender
 from chassis.service import Service
 from chassis.store import Store
 from guarantees.declared import configured
-from saga_cli.progress import ReadProgress, no_progress
+from saga_cli.progress import ReadProgress
 from saga_cli.republish.leading import leading, opened
 from saga_cli.targets import Targets
 from saga_cli.terminal import message_of
@@ -109,7 +109,6 @@ def lost(holds: Mapping[Key, int], kept: RetainedEvents, found: PublishedEvents)
     return count
 
 
-BATCH: Final = 1000
 TRIES: Final = 5
 SETTLE_S: Final = Sender.send_timeout_s + 1
 """So long may a relay that leads no more be sending what it has read."""
@@ -175,7 +174,7 @@ class ServiceJob:
     places: Targets
     service: Service
     store: Store
-    progress: ReadProgress = no_progress
+    progress: ReadProgress
 
     async def compared(self) -> TopicComparison:
         """States first, then what is kept, then the topics: each knows what the one before does."""
@@ -197,32 +196,25 @@ class ServiceJob:
         if comparison.since:
             self.progress(0, comparison.summary("").again)
             sender = Sender(self.places.kafka_bootstrap, f"{self.service.name}-republish")
+            passed: Counter[Key] = Counter()
             try:
-                async for batch in _batches(self.store, comparison):
-                    await _send(self.store, sender, batch)
-                    self.progress(len(batch), 0)
+                async for rows in self.store.kept():
+                    batch = [row for row in rows if _is_late(row, comparison.since, passed)]
+                    if batch:
+                        await _send(self.store, sender, batch)
+                        self.progress(len(batch), 0)
             finally:
                 await sender.drop_producer()
         return comparison
 
 
-async def _batches(store: Store, comparison: TopicComparison) -> AsyncIterator[list[OutboxRow]]:
-    """The kept rows of the keys that miss some, from the first that is missing on."""
-    topics, since = comparison.kept.topics, comparison.since
-    passed: Counter[Key] = Counter()
-    batch: list[OutboxRow] = []
-    async for rows in store.kept():
-        for row in rows:
-            key = (row.topic, row.key)
-            if row.topic in topics and key in since:
-                if passed[key] >= since[key]:
-                    batch.append(row)
-                passed[key] += 1
-        while len(batch) >= BATCH:
-            yield batch[:BATCH]
-            batch = batch[BATCH:]
-    if batch:
-        yield batch
+def _is_late(row: OutboxRow, since: Mapping[Key, int], passed: Counter[Key]) -> bool:
+    """Whether a kept row is the first of its key that is missing, or follows it; to be asked in order."""
+    key = (row.topic, row.key)
+    if key not in since:
+        return False
+    passed[key] += 1
+    return passed[key] > since[key]
 
 
 async def _send(store: Store, sender: Sender, batch: list[OutboxRow]) -> None:
@@ -237,25 +229,18 @@ async def _send(store: Store, sender: Sender, batch: list[OutboxRow]) -> None:
             return
         error = next(iter({**sender.refused, **sender.shut}.values()), error)
         await sender.drop_producer()
-    raise InterruptedSendError(
-        f"Kafka does not take it: {message_of(error) if error else 'no answer'}"
-    )
+    why = message_of(error) if error else "no answer"
+    raise InterruptedSendError(f"Kafka does not take it: {why}")
 
 
 async def _holds(places: Targets, service: Service, kept: RetainedEvents) -> dict[Key, int]:
     """By key of the service's own topic, the number of its last event; what is pending is not lost."""
-    topic, url = topic_of(service.name), places.store_of(service.name)
-    if BY_NAME[service.name].has_database:
-        async with in_postgres(service.name, url) as live:
-            return await _numbers(live, service.name, topic, kept)
-    async with in_redis(url) as held:
-        return await _numbers(held, service.name, topic, kept)
-
-
-async def _numbers(live: Live, service: str, topic: str, kept: RetainedEvents) -> dict[Key, int]:
-    for row in live.pending:
-        kept.know(row)
-    own = {(topic, key): row.version for key, row in await live.other_than(frozenset())}
-    counter = BY_NAME[service].counter
-    shared = {(topic, key): int(getattr(row, counter)) for key, row in live.shared.items()}
-    return own | shared
+    name, topic, url = service.name, topic_of(service.name), places.store_of(service.name)
+    opened_rows: AbstractAsyncContextManager[Live]
+    opened_rows = in_postgres(name, url) if BY_NAME[name].has_database else in_redis(url)
+    async with opened_rows as live:
+        for row in live.pending:
+            kept.know(row)
+        own = {(topic, key): row.version for key, row in await live.other_than(frozenset())}
+        counter, shared = BY_NAME[name].counter, live.shared or {}
+        return own | {(topic, key): int(getattr(row, counter)) for key, row in shared.items()}

@@ -51,12 +51,11 @@ def _print(found: list[SchemaChange], counts: str) -> None:
         write(plain(line), "red" if change.breaks else None)
     breaking = sum(bool(change.breaks) for change in found)
     console.print(f"{counts}: {breaking} breaking, {len(found) - breaking} fine.")
-    if breaking:
-        console.print("What breaks needs a new version and an upcaster: docs/evolution.md.")
-    else:
-        console.print(
-            "New code reads all old events, old code all new ones of the versions that it knows."
-        )
+    console.print(
+        "What breaks needs a new version and an upcaster: docs/evolution.md."
+        if breaking
+        else "New code reads all old events, old code all new ones of the versions that it knows."
+    )
 
 
 @app.command()

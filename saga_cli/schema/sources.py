@@ -52,11 +52,7 @@ def _stored(path: Path) -> Vocabulary:
     try:
         return snapshot.ADAPTER.validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
-        why = (
-            error.strerror
-            if isinstance(error, OSError)
-            else "it is not as `schema export` writes it"
-        )
+        why = getattr(error, "strerror", None) or "it is not as `schema export` writes it"
         fail(f"{plain(str(path))} can't be read: {why}")
 
 
@@ -74,15 +70,8 @@ def _of_checkout(checkout: Path) -> Vocabulary:
 
 
 def _of_revision(revision: str) -> Vocabulary:
-    command = [
-        "git",
-        "archive",
-        "--format=tar",
-        "--end-of-options",
-        revision,
-        "shared_events",
-        "chassis",
-    ]
+    folders = ["shared_events", "chassis"]
+    command = ["git", "archive", "--format=tar", "--end-of-options", revision, *folders]
     root = Path(__file__).parents[2]
     try:
         packed = subprocess.run(command, cwd=root, capture_output=True, check=False)

@@ -6,10 +6,9 @@ of those before E0, or the rows are older than the log; and all it holds are in 
 in the outbox, or the log has lost them. Events that a row does not hold yet are newer than the cut.
 """
 
-import time
 from collections.abc import Iterable
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Final
 
 from chassis.decide import effect_of
@@ -18,49 +17,38 @@ from chassis.message import VersionedState
 from chassis.replay import Folded, fold
 from chassis.service import Service
 from guarantees.services import BY_NAME
-from saga_cli.log.source import LogPartition, Source, Span
+from saga_cli.log.reader import own_events, read_spans
+from saga_cli.log.source import LogPartition, LogRecord, Source, Span
 from saga_cli.progress import ReadProgress, no_progress
 from saga_cli.verify.live import CHUNK, Live, LiveRow, chunks, shared_apart
-from saga_cli.verify.results import (
-    Ends,
-    ServiceResult,
-    ends_of,
-    follows_nothing,
-    own_events,
-    pending_events,
-    read,
-)
+from saga_cli.verify.results import Ends, ServiceResult, ends_of, follows_nothing, pending_events
 from shared_events.catalog import CATALOG
 
 ATTEMPTS: Final = 9
 DATABASE_LACKS: Final = "the database lacks it"
 LOG_LACKS: Final = "the log lacks it"
+NO_ROW: Final = LiveRow(0, "", "")
 
 
 async def compare(
     source: Source,
     service: Service,
-    snapshot: AbstractAsyncContextManager[Live],
+    live: Live,
+    before: Ends,
     progress: ReadProgress = no_progress,
-    *,
-    with_shared: bool = True,
 ) -> ServiceResult:
-    """Raises HoleError if the log has lost its beginning."""
-    result, started = ServiceResult(service.name), time.monotonic()
-    topic = topic_of(service.name)
-    before = await ends_of(source, [topic])
-    async with snapshot as live:
-        after = await ends_of(source, [topic])
-        progress(0, sum(after.values()))
-        comparison = ServiceComparison(service, live, before, result, with_shared)
-        for envelope in pending_events(topic, live.pending):
-            comparison.pending.setdefault(envelope.subject, []).append(envelope)
-        for place, end in after.items():
-            async for batch in read(source, place, Span(0, end), progress):
-                await comparison.take(place, own_events(result, batch))
-            await comparison.end_partition()
-        await comparison.end()
-    result.seconds = time.monotonic() - started
+    """`before` are the log's ends of before the rows were read.
+
+    Raises HoleError if the log has lost its beginning.
+    """
+    result, after = ServiceResult(service.name), await ends_of(source, [topic_of(service.name)])
+    progress(0, sum(after.values()))
+    comparison = ServiceComparison(service, live, before, result)
+    for place, end in after.items():
+        async for batch in read_spans(source, {place: Span(0, end)}, progress):
+            await comparison.take(place, batch)
+        await comparison.end_partition()
+    await comparison.end()
     return result
 
 
@@ -75,7 +63,6 @@ class ServiceComparison:
     live: Live
     before: Ends
     result: ServiceResult
-    with_shared: bool
     pending: dict[str, list[Envelope]] = field(default_factory=dict)
     compared: set[str] = field(default_factory=set)
     reported: set[str] = field(default_factory=set)
@@ -85,11 +72,15 @@ class ServiceComparison:
     folded: Folded = field(default_factory=Folded)
     caused: dict[str, Envelope] = field(default_factory=dict)
 
-    async def take(self, place: LogPartition, events: Iterable[tuple[int, Envelope]]) -> None:
-        taken = list(events)
-        await self._look_up(envelope.subject for _, envelope in taken)
-        for offset, envelope in taken:
-            self._add(envelope, in_time=offset < self.before.get(place, 0))
+    def __post_init__(self) -> None:
+        for envelope in pending_events(topic_of(self.service.name), self.live.pending):
+            self.pending.setdefault(envelope.subject, []).append(envelope)
+
+    async def take(self, place: LogPartition, batch: Iterable[LogRecord]) -> None:
+        own = list(own_events(self.service.name, batch, self.result.unreadable))
+        await self._look_up(event.envelope.subject for event in own)
+        for event in own:
+            self._add(event.envelope, in_time=event.offset < self.before.get(place, 0))
 
     async def end_partition(self) -> None:
         """Add what is pending for its keys; compare its rows, and forget them."""
@@ -107,16 +98,16 @@ class ServiceComparison:
     async def end(self) -> None:
         """Compare what the log does not know, and what orders share."""
         await self._look_up(self.pending)
-        for envelope in (e for events in self.pending.values() for e in events):
+        for envelope in chain.from_iterable(self.pending.values()):
             self._add(envelope)
         self.pending = {}
         await self.end_partition()
         for key, row in await self.live.other_than(self.compared):
             self.result.rows += 1
-            self._lacks(key, 0, row.version, f"{row.status} {row.detail!s}")
-        if self.with_shared:
+            self._lacks(key, 0, row.version, f"{row.status} {row.detail}")
+        if self.live.shared is not None:
             for key in sorted({*self.live.shared, *self.folded.shared}):
-                self._compare_shared(key)
+                self._compare_shared(key, self.live.shared.get(key), self.folded.shared.get(key))
         if self.pruned:
             self.result.notes.append(f"{self.pruned} causes are older than the inbox remembers")
 
@@ -127,21 +118,22 @@ class ServiceComparison:
     def _add(self, envelope: Envelope, *, in_time: bool = True) -> None:
         """Fold an event that the live row holds; the next one, or one that comes again."""
         key, number = envelope.subject, envelope.sequence
-        is_own = CATALOG.entry_of(envelope.event).is_of_a_saga
-        if not (is_own or self.with_shared):
+        if CATALOG.entry_of(envelope.event).is_of_a_saga:
+            holds, has = self.rows.get(key, NO_ROW).version, self._rebuilt(key).version
+            seen = self.folded.seen
+        elif self.live.shared is not None:
+            holds, has = map(self._count, (self.live.shared.get(key), self.folded.shared.get(key)))
+            seen = self.seen
+        else:
             return
-        holds = self._holds(key) if is_own else self._count(self.live.shared.get(key))
-        if number > holds:
-            if in_time:
-                live = f"version {holds}" if holds else "no row"
-                self._report(key, DATABASE_LACKS, live, f"event {number}, {envelope.type}")
-            else:
-                self.result.newer += 1
-            return
-        has = self._has(key) if is_own else self._count(self.folded.shared.get(key))
-        if number == has + 1:
+        if number > holds and in_time:
+            live = f"version {holds}" if holds else "no row"
+            self._report(key, DATABASE_LACKS, live, f"event {number}, {envelope.type}")
+        elif number > holds:
+            self.result.newer += 1
+        elif number == has + 1:
             self._fold(envelope)
-        elif number <= has and envelope.id.bytes not in (self.folded.seen if is_own else self.seen):
+        elif number <= has and envelope.id.bytes not in seen:
             self._report(key, f"the log has two events with the number {number}", "", envelope.type)
 
     def _fold(self, envelope: Envelope) -> None:
@@ -158,7 +150,7 @@ class ServiceComparison:
 
     def _compare(self, key: str, row: LiveRow) -> None:
         self.result.rows += 1
-        rebuilt = self.folded.own.get(key, VersionedState(self.service.initial, 0))
+        rebuilt = self._rebuilt(key)
         if rebuilt.version < row.version:
             self._lacks(key, rebuilt.version, row.version, row.status)
         elif apart := self.live.differs(row, rebuilt):
@@ -172,16 +164,11 @@ class ServiceComparison:
         wanted = self.service.outstanding_effects(rebuilt.state, key, since)
         expected = {effect_of(self.service, key, what, "").id for what in wanted}
         if expected != (kept := self.live.effects.get(key, frozenset())):
-            self._report(
-                key,
-                "outstanding effects differ",
-                ", ".join(sorted(kept)),
-                ", ".join(sorted(expected)),
-            )
+            apart = (", ".join(sorted(ids)) for ids in (kept, expected))
+            self._report(key, "outstanding effects differ", *apart)
 
-    def _compare_shared(self, key: str) -> None:
-        self.result.rows += key in self.live.shared
-        live, rebuilt = self.live.shared.get(key), self.folded.shared.get(key)
+    def _compare_shared(self, key: str, live: Any, rebuilt: Any) -> None:
+        self.result.rows += live is not None
         has, holds = self._count(rebuilt), self._count(live)
         if has < holds:
             self._lacks(key, has, holds, str(live))
@@ -213,11 +200,8 @@ class ServiceComparison:
             self.reported.add(key)
             self.result.differ(key, what, live, rebuilt)
 
-    def _holds(self, key: str) -> int:
-        return self.rows[key].version if key in self.rows else 0
-
-    def _has(self, key: str) -> int:
-        return self.folded.own[key].version if key in self.folded.own else 0
+    def _rebuilt(self, key: str) -> VersionedState:
+        return self.folded.own.get(key, VersionedState(self.service.initial, 0))
 
     def _count(self, shared: Any) -> int:
         return getattr(shared, BY_NAME[self.service.name].counter) if shared else 0

@@ -9,7 +9,7 @@ to other events, the decision is moved past those that were made close by.
 import asyncio
 import time
 from bisect import bisect_left, bisect_right
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import groupby, zip_longest
@@ -17,24 +17,15 @@ from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 from chassis.decision import Refusal
-from chassis.events import Envelope, MalformedError, topic_of, type_of
+from chassis.events import Envelope, topic_of, type_of
 from chassis.message import VersionedState
 from chassis.replay import Folded, fold
 from chassis.service import Service
+from saga_cli.log.reader import logged, own_events, read_spans
 from saga_cli.log.source import LogPartition, Source, Span
 from saga_cli.progress import ReadProgress, no_progress
-from saga_cli.verify.results import (
-    Difference,
-    Ends,
-    ServiceResult,
-    apart,
-    ends_of,
-    follows_nothing,
-    own_events,
-    read,
-)
+from saga_cli.verify.results import Difference, Ends, apart, ends_of, follows_nothing
 from shared_events.catalog import CATALOG
-from shared_events.codec import decode_record
 
 NEAR: Final = timedelta(seconds=5)
 MOVES: Final = 500
@@ -139,7 +130,7 @@ async def decide_again(
     relayed_s: float = RELAYED_S,
 ) -> ReviewResult:
     """`consumed` are offsets up to which the service had read before this is called."""
-    started, found = time.monotonic(), ReviewResult(service.name)
+    found = ReviewResult(service.name)
     own = await ends_of(source, [topic_of(service.name)])
     near = await ends_of(
         source, sorted({CATALOG.by_event[event].topic for event in service.consumes})
@@ -148,21 +139,18 @@ async def decide_again(
     suspects: dict[str, Difference] = {}
     for number in _partition_groups(service, own, near):
         events = await _consumed_by(source, service, _only(near, number), consumed, progress)
-        review = PartitionReview(service, window, found, events)
-        review.run(
-            _recorded(
-                [e async for e in _published(source, service, _only(own, number), {}, progress)]
-            )
-        )
+        published = await _published(source, service, _only(own, number), progress)
+        review = PartitionReview(service, window, found, events, _recorded(published))
+        review.run()
         suspects |= review.suspects()
     deadline = time.monotonic() + relayed_s
     while suspects and time.monotonic() < deadline:
         ends = await ends_of(source, [topic_of(service.name)])
-        async for envelope in _published(source, service, ends, own):
+        later = {place: Span(own.get(place, 0), end) for place, end in ends.items()}
+        for envelope in await _published(source, service, later, no_progress):
             suspects.pop(envelope.causation_id, None)
         await asyncio.sleep(0.2)
     found.differences += suspects.values()
-    found.seconds = time.monotonic() - started
     return found
 
 
@@ -177,15 +165,14 @@ class PartitionReview:
     window: Window
     found: ReviewResult
     consumed: Mapping[str, ConsumedEvent]
+    decisions: Sequence[RecordedDecision]
     folded: Folded = field(default_factory=Folded)
-    decisions: Sequence[RecordedDecision] = ()
     touches: dict[str, list[Touch]] = field(default_factory=dict)
     mismatches: list[Mismatch] = field(default_factory=list)
     acted_on: set[str] = field(default_factory=set)
 
-    def run(self, decisions: Sequence[RecordedDecision]) -> None:
-        self.decisions = decisions
-        for step, decision in enumerate(decisions):
+    def run(self) -> None:
+        for step, decision in enumerate(self.decisions):
             self._judge(step, decision)
             self.acted_on.add(decision.cause)
             for envelope in decision.events:
@@ -197,10 +184,8 @@ class PartitionReview:
                     self.touches.setdefault(ref, []).append(touch)
         for mismatch in self.mismatches:
             own, message, made = mismatch.own, mismatch.message, mismatch.decision
-            if any(
-                self._decided_now(own, rows, message, made.at).events == made.bodies
-                for rows in self._moved(mismatch)
-            ):
+            now = (self._decided_now(own, rows, message, made.at) for rows in self._moved(mismatch))
+            if any(current.events == made.bodies for current in now):
                 self.found.shared += 1
             else:
                 self.found.differences += _differences(self.service.name, mismatch)
@@ -215,12 +200,11 @@ class PartitionReview:
         for id_, (envelope, is_read) in self.consumed.items():
             if not is_read or id_ in self.acted_on or not self.window.holds(envelope.time):
                 continue
-            own, name = self._own(envelope.subject), self.service.name
+            own, key = self._own(envelope.subject), envelope.subject
             current = self._decided_now(own, self.folded.shared, envelope, envelope.time)
-            if current.events:
-                now = ", ".join(_named(event) for event in current.events)
+            if now := ", ".join(map(_named, current.events)):
                 what = f"{envelope.type} led to nothing"
-                found[id_] = Difference(name, envelope.subject, what, "", now)
+                found[id_] = Difference(self.service.name, key, what, "", now)
             else:
                 self.found.quiet += 1
         return found
@@ -247,13 +231,19 @@ class PartitionReview:
             yield {r: self.touches[r][nth - 1].value for r, nth in places.items() if nth}
         rows = dict(mismatch.shared)
         for step in self._steps(refs, mismatch, earlier=False):
-            for touch in {id(t.event): t for r in refs for t in self._at(r, step)}.values():
+            for touch in self._at(refs, step):
                 if touch.subject != mismatch.decision.subject:
-                    state = self.service.evolve(
-                        self.service.with_shared(touch.own, rows), touch.event
-                    )
-                    rows |= self.service.split(state)[1]
+                    state = self.service.with_shared(touch.own, rows)
+                    rows |= self.service.split(self.service.evolve(state, touch.event))[1]
             yield rows
+
+    def _at(self, refs: Iterable[str], step: int) -> Iterable[Touch]:
+        """Of each event one."""
+        found: dict[int, Touch] = {}
+        for touches in (self.touches.get(ref, []) for ref in refs):
+            first, last = (find(touches, step, key=STEP) for find in (bisect_left, bisect_right))
+            found |= {id(touch.event): touch for touch in touches[first:last]}
+        return found.values()
 
     def _steps(self, refs: Iterable[str], mismatch: Mismatch, *, earlier: bool) -> list[int]:
         some: set[int] = set()
@@ -261,14 +251,8 @@ class PartitionReview:
             here = bisect_left(touches, mismatch.step, key=STEP)
             near = touches[max(0, here - MOVES) : here] if earlier else touches[here : here + MOVES]
             some |= {touch.step for touch in near}
-        return [
-            n for n in sorted(some) if abs(self.decisions[n].when - mismatch.decision.when) <= NEAR
-        ]
-
-    def _at(self, ref: str, step: int) -> list[Touch]:
-        touches = self.touches.get(ref, [])
-        start, end = (find(touches, step, key=STEP) for find in (bisect_left, bisect_right))
-        return touches[start:end]
+        when = mismatch.decision.when
+        return [n for n in sorted(some) if abs(self.decisions[n].when - when) <= NEAR]
 
     def _decided_now(
         self, own: Any, rows: Mapping[str, Any], message: Envelope, at: datetime
@@ -298,40 +282,36 @@ def _partition_groups(service: Service, own: Ends, near: Ends) -> Sequence[int |
     return sorted(place.partition for place in own)
 
 
-def _only(ends: Ends, number: int | None) -> dict[LogPartition, int]:
-    return {place: end for place, end in ends.items() if number in {None, place.partition}}
+def _only(ends: Ends, number: int | None) -> dict[LogPartition, Span]:
+    return {p: Span(0, end) for p, end in ends.items() if number in {None, p.partition}}
 
 
 async def _consumed_by(
-    source: Source, service: Service, ends: Ends, consumed: Ends, progress: ReadProgress
+    source: Source,
+    service: Service,
+    spans: Mapping[LogPartition, Span],
+    consumed: Ends,
+    progress: ReadProgress,
 ) -> dict[str, ConsumedEvent]:
-    """What the service reads of its neighbours, by id."""
+    """What the service reads of its neighbours, by id; what can't be read it has parked."""
     found: dict[str, ConsumedEvent] = {}
-    for place, end in ends.items():
-        async for batch in read(source, place, Span(0, end), progress):
-            for record in (kept.record for kept in batch):
-                if type_of(record.headers) in service.wire_types:
-                    try:
-                        envelope = decode_record(record)
-                    except MalformedError:
-                        continue  # the service has parked it
-                    is_read = record.offset < consumed.get(place, 0)
-                    found.setdefault(str(envelope.id), ConsumedEvent(envelope, is_read))
+    async for batch in read_spans(source, spans, progress):
+        wanted = (k for k in batch if type_of(k.record.headers) in service.wire_types)
+        for event in filter(None, (logged(kept, []) for kept in wanted)):
+            is_read = event.offset < consumed.get(LogPartition(event.topic, event.partition), 0)
+            found.setdefault(str(event.envelope.id), ConsumedEvent(event.envelope, is_read))
     return found
 
 
 async def _published(
-    source: Source, service: Service, ends: Ends, starts: Ends, progress: ReadProgress = no_progress
-) -> AsyncIterator[Envelope]:
-    """The service's own events, each once."""
-    seen: set[bytes] = set()
-    for place, end in ends.items():
-        if (start := starts.get(place, 0)) < end:
-            async for batch in read(source, place, Span(start, end), progress):
-                for _, envelope in own_events(ServiceResult(service.name), batch):
-                    if envelope.id.bytes not in seen:
-                        seen.add(envelope.id.bytes)
-                        yield envelope
+    source: Source, service: Service, spans: Mapping[LogPartition, Span], progress: ReadProgress
+) -> list[Envelope]:
+    """The service's own events, each once; the comparison says which can't be read."""
+    found: dict[bytes, Envelope] = {}
+    async for batch in read_spans(source, spans, progress):
+        for event in own_events(service.name, batch, lambda *_: None):
+            found.setdefault(event.envelope.id.bytes, event.envelope)
+    return [*found.values()]
 
 
 def _recorded(events: Iterable[Envelope]) -> list[RecordedDecision]:
@@ -354,11 +334,9 @@ def _differences(service: str, mismatch: Mismatch) -> Iterator[Difference]:
     for old, new in zip_longest(mismatch.decision.bodies, mismatch.current.events):
         if old != new:
             was, now = apart(_fields(old), _fields(new))
-            about = _named(new if old is None else old)
-            what = f"{mismatch.message.type} led to {about}" if old else f"{about} is new"
-            yield Difference(
-                service, key, what, was, now if new else mismatch.current.why or "none"
-            )
+            led_to = f"{mismatch.message.type} led to {_named(old)}" if old else ""
+            instead = now if new else mismatch.current.why or "none"
+            yield Difference(service, key, led_to or f"{_named(new)} is new", was, instead)
 
 
 def _fields(event: Any) -> dict[str, Any]:

@@ -6,11 +6,12 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from itertools import chain
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 from pydantic import ValidationError
 from pydantic_core import from_json
+from redis.asyncio import Redis
 
 from chassis import byte_json
 from chassis.decide import adapter_of
@@ -18,11 +19,15 @@ from chassis.events import Envelope
 from chassis.ids import entry_of
 from chassis.message import OutboxRow, VersionedState
 from chassis.postgres import SharedTable, StateTable
+from chassis.redis import StateHash
 from guarantees.declared import tables_of
 from saga_cli.clients import database
 from saga_cli.verify.results import apart
 
 CHUNK: Final = 5000
+HASHES: Final = 200
+"""So many of Redis at most are read at once, in 1 to 2 ms."""
+T = TypeVar("T")
 PENDING: Final = "SELECT topic, key, value, headers FROM outbox ORDER BY id"
 EFFECTS: Final = "SELECT key, array_agg(id) FROM effects GROUP BY key"
 
@@ -33,7 +38,7 @@ class LiveRow:
 
     version: int
     status: str
-    detail: str | bytes
+    detail: str
     columns: tuple[Any, ...] = ()
 
 
@@ -41,14 +46,15 @@ class LiveRow:
 class Live(ABC):
     """`pending` are the rows of the outbox, `shared` all rows that orders share, as items of the domain.
 
-    `remembers` is from when on the inbox is complete; None if it is empty. `effects` are ids of effects
-    and timers, by order.
+    `shared` is None where those are compared apart. `remembers` is from when on the inbox is complete;
+    None if it is empty. `effects` are ids of effects and timers, by order.
     """
 
     pending: list[OutboxRow]
-    shared: Mapping[str, Any] = field(default_factory=dict)
+    shared: Mapping[str, Any] | None = None
     remembers: datetime | None = None
     effects: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    table: StateTable | StateHash = field(kw_only=True)
 
     @abstractmethod
     async def rows(self, keys: Collection[str]) -> dict[str, LiveRow]:
@@ -62,23 +68,15 @@ class Live(ABC):
     async def missing_causes(self, causes: Mapping[str, Envelope]) -> set[str]:
         """Which ids of messages the inbox lacks; each comes with an event that it led to."""
 
-    @abstractmethod
-    def state_of(self, row: LiveRow) -> Any:
-        """Raises KeyError or ValidationError for what is no state of this release."""
-
-    def columns_of(self, state: Any) -> tuple[Any, ...]:
-        del state
-        return ()
-
     def differs(self, row: LiveRow, rebuilt: VersionedState) -> tuple[str, str] | None:
         """Where the live row and the rebuilt one are apart, if they are, as this release reads them."""
         try:
-            state = self.state_of(row)
-        except (KeyError, ValidationError):
+            state = self.table.state_of(row.status, row.detail)
+        except (KeyError, ValidationError):  # it is no state of this release
             state = None
-        kind, columns = type(rebuilt.state), self.columns_of(rebuilt.state)
-        same = type(state) is kind and state == rebuilt.state
-        if same and row.columns == columns:
+        kind, table = type(rebuilt.state), self.table
+        columns = table.columns_of(rebuilt.state) if isinstance(table, StateTable) else ()
+        if type(state) is kind and (state, row.columns) == (rebuilt.state, columns):
             return None
         stored = {"status": row.status, **from_json(row.detail), "columns": row.columns}
         added_up = from_json(adapter_of(kind).dump_json(rebuilt.state))
@@ -111,12 +109,6 @@ class InPostgres(Live):
         asked = [*chain.from_iterable(either.values())]
         present = {row[0] for row in await self.connection.fetch(query, asked)}
         return {id_ for id_, entries in either.items() if not entries & present}
-
-    def state_of(self, row: LiveRow) -> Any:
-        return self.table.state_of(row.status, str(row.detail))
-
-    def columns_of(self, state: Any) -> tuple[Any, ...]:
-        return self.table.columns_of(state)
 
     @property
     def _select(self) -> str:
@@ -157,6 +149,17 @@ def shared_apart(live: Any, rebuilt: Any) -> tuple[str, str]:
     return apart(asdict(live) if live else {}, asdict(rebuilt) if rebuilt else {})
 
 
-def chunks(keys: Iterable[str], size: int) -> list[list[str]]:
+async def hashes(redis: Redis, prefix: str) -> AsyncIterator[tuple[str, dict[bytes, bytes]]]:
+    """Every hash by the rest of its name, each read as a whole, in small commands."""
+    names: set[bytes] = {n async for n in redis.scan_iter(match=f"{prefix}*", count=1000)}
+    for some in chunks(sorted(names), HASHES):
+        pipe = redis.pipeline(transaction=False)
+        for name in some:
+            pipe.hgetall(name)
+        for name, found in zip(some, await pipe.execute(), strict=True):
+            yield name.decode().removeprefix(prefix), found
+
+
+def chunks(keys: Iterable[T], size: int) -> list[list[T]]:
     listed = list(keys)
     return [listed[n : n + size] for n in range(0, len(listed), size)]

@@ -5,37 +5,37 @@ An operator's check, not a service: it looks into all databases, which no servic
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Iterable
-from dataclasses import asdict
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import typer
 from pydantic_core import from_json
 from redis.asyncio import Redis
 
-from chassis.events import topic_of
+from chassis.kafka import reading
 from guarantees.declared import service_of
 from guarantees.judge import PIECES, Books, JudgeReport, StoredRow, judge
 from guarantees.services import WITH_DATABASE
 from saga_cli.clients import database, in_one_line
 from saga_cli.log.kafka import kept_of
-from saga_cli.log.reader import logged, print_unread, records
+from saga_cli.log.reader import TOPICS, LogEvent, logged, print_unread
 from saga_cli.targets import Targets, found
 from saga_cli.terminal import console, print_json, write_violations
 from saga_cli.topology import Addresses
+from saga_cli.verify.live import hashes
 
 SHOWN: Final = 20
 LOOK_AGAIN_S: Final = 0.2
 OPEN_ORDERS: Final = "SELECT count(*) FROM orders WHERE status NOT IN ('Confirmed', 'Cancelled')"
-StoreOf = Callable[[str], str]
-"""The URL of a service's store, by the service's name."""
 
 
 def run(seconds: float, *, as_json: bool) -> None:
     """Print the report on the orders once they are settled, or after so many seconds."""
     unread: list[str] = []
     with in_one_line():
-        report = asyncio.run(_looked(found(), time.monotonic() + seconds, unread))
+        report = asyncio.run(settled(found(), (), seconds, unread))
     print_unread(unread)
     if as_json:
         print_json(asdict(report))
@@ -49,78 +49,80 @@ def run(seconds: float, *, as_json: bool) -> None:
         raise typer.Exit(1)
 
 
-async def _looked(places: Targets, deadline: float, unread: list[str]) -> JudgeReport:
-    while True:
-        unread.clear()
-        report = await reconcile(places.store_of, places.kafka_bootstrap, unread=unread)
-        if report.is_clean or time.monotonic() >= deadline:
-            return report
-        await asyncio.sleep(LOOK_AGAIN_S)
-
-
-async def settled(addresses: Addresses, expected: Collection[str], seconds: float) -> JudgeReport:
-    """Reconcile once nothing is on its way, again until all is well, or the time is over.
-
-    What is on its way is counted in the databases; the log is read when nothing is.
-    """
-    deadline = time.monotonic() + seconds
-    while True:
-        is_late = time.monotonic() > deadline
-        if is_late or not await _on_the_way(addresses):
-            report = await reconcile(addresses.store_of, addresses.kafka_bootstrap, expected)
-            if report.is_clean or is_late:
-                return report
-        await asyncio.sleep(LOOK_AGAIN_S)
-
-
-async def _on_the_way(addresses: Addresses) -> int:
-    """Open orders, and events that are not published."""
-    found = 0
-    for name in WITH_DATABASE:
-        async with database(addresses.store_of(name)) as connection:
-            found += await connection.fetchval("SELECT count(*) FROM outbox")
-            if name == "order":
-                found += await connection.fetchval(OPEN_ORDERS)
-    return found
-
-
-async def reconcile(
-    store_of: StoreOf,
-    bootstrap: str,
-    expected: Iterable[str] = (),
-    *,
+async def settled(
+    places: Addresses | Targets,
+    expected: Collection[str],
+    seconds: float,
     unread: list[str] | None = None,
 ) -> JudgeReport:
-    """Check G1, G2, G3, G4, G6 and G7 of every order; `expected` are acknowledged order ids (G5).
+    """Check G1, G2, G3, G4, G6 and G7 of every order, again until all is well, or the time is over.
 
-    A record that is no event of its topic's owner counts for nothing; one that can't be read is noted
-    in `unread`.
+    `expected` are acknowledged order ids (G5). While something is on its way the stores alone are
+    asked; the log is read on from where it was read to. A record that is no event of its topic's owner
+    counts for nothing; one that can't be read is noted in `unread`.
     """
-    books, bad = await read_books(store_of), [] if unread is None else unread
-    events = [logged(kept_of(record), bad) for record in await records(bootstrap)]
-    own = [e for e in events if e and topic_of(e.envelope.source[1:]) == e.topic]
-    return judge(books, own, expected)
+    deadline, bad = time.monotonic() + seconds, [] if unread is None else unread
+    events: list[LogEvent] = []
+    async with _stores(places.store_of) as stores, reading(places.kafka_bootstrap, TOPICS) as log:
+        while True:
+            is_late = time.monotonic() >= deadline
+            if is_late or not await stores.on_the_way():
+                books = await stores.books()
+                async for batch in log.to_end():
+                    read = (logged(kept_of(record), bad) for record in batch)
+                    events += (event for event in read if event and event.is_own)
+                report = judge(books, events, expected)
+                if report.is_clean or is_late:
+                    return report
+            await asyncio.sleep(LOOK_AGAIN_S)
 
 
-async def read_books(store_of: StoreOf) -> Books:
-    books = Books()
-    for name, manifest in WITH_DATABASE.items():
-        async with (
-            database(store_of(name)) as connection,
-            connection.transaction(isolation="repeatable_read", readonly=True),
-        ):
-            await _read_database(connection, name, manifest.table, books)
-    await _read_loyalty(store_of("loyalty"), books)
-    return books
+async def read_books(store_of: Callable[[str], str]) -> Books:
+    """`store_of` gives the URL of a service's store."""
+    async with _stores(store_of) as stores:
+        return await stores.books()
 
 
-async def _read_database(connection: Any, name: str, table: str, books: Books) -> None:
+@asynccontextmanager
+async def _stores(store_of: Callable[[str], str]) -> AsyncIterator["Stores"]:
+    async with AsyncExitStack() as stack, Redis.from_url(store_of("loyalty")) as redis:
+        opened = {n: await stack.enter_async_context(database(store_of(n))) for n in WITH_DATABASE}
+        yield Stores(opened, redis)
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """The services' databases, and loyalty's Redis."""
+
+    databases: dict[str, Any]
+    redis: Redis
+
+    async def on_the_way(self) -> bool:
+        """Are there open orders, or events that are not published?"""
+        if await self.databases["order"].fetchval(OPEN_ORDERS):
+            return True
+        return any([await _count(each, "outbox") for each in self.databases.values()])
+
+    async def books(self) -> Books:
+        books = Books()
+        for name, connection in self.databases.items():
+            async with connection.transaction(isolation="repeatable_read", readonly=True):
+                await _read_database(connection, name, books)
+        await _read_loyalty(self.redis, books)
+        return books
+
+
+async def _count(connection: Any, table: str) -> int:
+    return int(await connection.fetchval(f"SELECT count(*) FROM {table}"))  # noqa: S608 - own names
+
+
+async def _read_database(connection: Any, name: str, books: Books) -> None:
     """Its rows at one instant: stock and reservations change together."""
+    table = WITH_DATABASE[name].table
     rows = await connection.fetch(f"SELECT order_id, status, detail FROM {table}")  # noqa: S608
     books.rows[name] = {r[0]: StoredRow(r[1], from_json(r[2])) for r in rows}
     for what in ("outbox", "parked"):
-        count = await connection.fetchval(f"SELECT count(*) FROM {what}")  # noqa: S608
-        books.waiting[f"{name} {what} rows"] = count
+        books.waiting[f"{name} {what} rows"] = await _count(connection, what)
     service = service_of(name)
     timers = [*service.stored_kinds(service.timers)]  # they may rightly wait
     query = "SELECT count(*) FROM effects WHERE kind <> ALL($1::text[])"
@@ -131,18 +133,12 @@ async def _read_database(connection: Any, name: str, table: str, books: Books) -
         books.stock = {r["sku"]: {k: r[k] for k in PIECES} for r in stock}
 
 
-async def _read_loyalty(url: str, books: Books) -> None:
-    redis = Redis.from_url(url, decode_responses=True)
-    try:
-        async for key in redis.scan_iter("loyalty:order:*", count=1000):
-            status, detail = await redis.hmget(key, ["status", "detail"])
-            if status is not None and detail is not None:
-                books.rows["loyalty"][key.split(":", 2)[2]] = StoredRow(
-                    str(status), from_json(detail)
-                )
-        async for key in redis.scan_iter("loyalty:customer:*", count=1000):
-            books.customers[key.split(":", 2)[2]] = int(await redis.hget(key, "points") or 0)
-        books.waiting["loyalty outbox rows"] = await redis.xlen("loyalty:outbox")
-        books.waiting["loyalty parked keys"] = await redis.zcard("loyalty:parked-keys")
-    finally:
-        await redis.aclose()
+async def _read_loyalty(redis: Redis, books: Books) -> None:
+    async for key, order in hashes(redis, "loyalty:order:"):
+        if b"detail" in order:
+            status = order[b"status"].decode()
+            books.rows["loyalty"][key] = StoredRow(status, from_json(order[b"detail"]))
+    async for key, customer in hashes(redis, "loyalty:customer:"):
+        books.customers[key] = int(customer.get(b"points", 0))
+    books.waiting["loyalty outbox rows"] = await redis.xlen("loyalty:outbox")
+    books.waiting["loyalty parked keys"] = await redis.zcard("loyalty:parked-keys")

@@ -21,22 +21,15 @@ from chassis.replay import Folded, fold
 from chassis.service import Service
 from loyalty_svc.domain import Customer
 from loyalty_svc.store import KEYS, LAYOUT
+from saga_cli.log.reader import LogEvent, own_events, read_spans
 from saga_cli.log.source import LogPartition, Source, Span
 from saga_cli.progress import ReadProgress, no_progress
-from saga_cli.verify.live import Live, LiveRow, chunks, shared_apart
-from saga_cli.verify.results import (
-    Ends,
-    ServiceResult,
-    ends_of,
-    own_events,
-    pending_events,
-    read,
-)
+from saga_cli.verify.live import HASHES, Live, LiveRow, chunks, hashes, shared_apart
+from saga_cli.verify.results import Ends, ServiceResult, ends_of, pending_events
 
 ALWAYS: Final = datetime.min.replace(tzinfo=UTC)
-HASHES: Final = 200
-"""So many customers at most are read by one script, and five times as many outbox rows: 1 to 2 ms."""
 OUTBOX_ROWS: Final = 5 * HASHES
+"""So many at most are read with as many customers as a script takes."""
 TOPIC: Final = topic_of("loyalty")
 ROUNDS: Final = 20
 LOOKS: Final = 3
@@ -67,23 +60,16 @@ class InRedis(Live):
     async def missing_causes(self, causes: Mapping[str, Envelope]) -> set[str]:
         return {id_ for id_, e in causes.items() if id_ not in self.marks.get(e.subject, ())}
 
-    def state_of(self, row: LiveRow) -> Any:
-        return LAYOUT.own.state_of(row.status, row.detail)
-
 
 @asynccontextmanager
 async def in_redis(url: str) -> AsyncIterator[InRedis]:
     async with Redis.from_url(url) as redis:
         stored, marks = {}, {}
-        for some in chunks(await _names(redis, LAYOUT.own_key("")), HASHES):
-            pipe = redis.pipeline(transaction=False)
-            for key in some:
-                pipe.hgetall(LAYOUT.own_key(key))
-            for key, found in zip(some, await pipe.execute(), strict=True):
-                if b"version" in found:
-                    version, status = int(found[b"version"]), found[b"status"].decode()
-                    stored[key] = LiveRow(version, status, found[b"detail"])
-                    marks[key] = frozenset(n[2:].decode() for n in found if n[:2] == b"m:")
+        async for key, found in hashes(redis, LAYOUT.own_key("")):
+            if b"version" in found:
+                version, status = int(found[b"version"]), found[b"status"].decode()
+                stored[key] = LiveRow(version, status, found[b"detail"].decode())
+                marks[key] = frozenset(n[2:].decode() for n in found if n[:2] == b"m:")
         rows: Any = await redis.xrange(KEYS.outbox)
         pending = [keys.row_of([part for pair in row.items() for part in pair]) for _, row in rows]
         held = [
@@ -92,7 +78,7 @@ async def in_redis(url: str) -> AsyncIterator[InRedis]:
             for envelope in pending_events(TOPIC, [row])
             if envelope.subject in stored and envelope.sequence <= stored[envelope.subject].version
         ]
-        yield InRedis(held, remembers=ALWAYS, stored=stored, marks=marks)
+        yield InRedis(held, remembers=ALWAYS, table=LAYOUT.own, stored=stored, marks=marks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +90,8 @@ class Look:
     pending: list[Envelope]
 
 
-Moved: TypeAlias = Mapping[str, Sequence[tuple[int, Envelope]]]
-"""By customer, the events of a part of the log and when they were appended."""
+Moved: TypeAlias = Mapping[str, Sequence[LogEvent]]
+"""By customer, the events of a part of the log."""
 
 
 async def compare_customers(
@@ -118,7 +104,9 @@ async def compare_customers(
     async with Redis.from_url(url) as redis:
         customers = CustomerComparison(source, service, result)
         customers.add(await customers.read_to(await ends_of(source, [TOPIC]), progress))
-        unsure = {*await _names(redis, LAYOUT.shared_key("")), *customers.folded.shared}
+        prefix = LAYOUT.shared_key("")
+        names = {n async for n in redis.scan_iter(match=f"{prefix}*", count=1000)}
+        unsure = {n.decode().removeprefix(prefix) for n in names} | customers.folded.shared.keys()
         for _ in range(ROUNDS):
             if not unsure:
                 return
@@ -141,38 +129,31 @@ class CustomerComparison:
     doubts: dict[str, list[tuple[int, bool]]] = field(default_factory=dict)
 
     async def read_to(self, ends: Ends, progress: ReadProgress = no_progress) -> Moved:
-        """From where it was read to; what is wrong with other events is reported with the orders."""
+        """From where it was read to."""
         progress(0, sum(ends.values()))
-        found: dict[str, list[tuple[int, Envelope]]] = {}
-        for place, end in ends.items():
-            if (start := self.reached.get(place, 0)) < end:
-                async for batch in read(self.source, place, Span(start, end), progress):
-                    times = {kept.record.offset: kept.timestamp_ms for kept in batch}
-                    for offset, envelope in own_events(ServiceResult(self.service.name), batch):
-                        if name := getattr(envelope.event, "customer_id", ""):
-                            found.setdefault(name, []).append((times[offset], envelope))
+        left = {place: Span(self.reached.get(place, 0), end) for place, end in ends.items()}
+        found: dict[str, list[LogEvent]] = {}
+        async for batch in read_spans(self.source, left, progress):
+            for event in own_events(self.service.name, batch, _reported_with_the_orders):
+                if name := getattr(event.envelope.event, "customer_id", ""):
+                    found.setdefault(name, []).append(event)
         self.reached |= ends
         return found
 
     def add(self, moved: Moved) -> None:
         for events in moved.values():
-            fold(
-                self.service,
-                (envelope for _, envelope in events),
-                self.folded,
-                _reported_with_the_orders,
-            )
+            published = (event.envelope for event in events)
+            fold(self.service, published, self.folded, _reported_with_the_orders)
 
     def compare(self, name: str, look: Look, moved: Moved) -> bool:
         """Compare; False if it can't be decided yet whether they differ."""
         waited = {envelope.id for envelope in look.pending}
-        between = [(at, e) for at, e in moved.get(name, ()) if e.id not in waited]
-        if any(abs(at - look.at_ms) <= SKEW_MS for at, _ in between):
+        between = [event for event in moved.get(name, ()) if event.envelope.id not in waited]
+        if any(abs(event.timestamp_ms - look.at_ms) <= SKEW_MS for event in between):
             return False
-        held = [*(e for at, e in between if at < look.at_ms), *look.pending]
+        held = [e.envelope for e in between if e.timestamp_ms < look.at_ms] + look.pending
         ahead = [envelope for envelope in held if envelope.id.bytes not in self.folded.seen]
-        known = self.folded.shared.get(name, Customer())
-        onto = Folded(shared={name: known})
+        onto = Folded(shared={name: self.folded.shared.get(name, Customer())})
         rebuilt = fold(self.service, ahead, onto, _reported_with_the_orders).shared[name]
         live = look.customer
         if live != rebuilt:
@@ -204,10 +185,5 @@ async def _looks(redis: Redis, names: list[str]) -> dict[str, Look]:
     return found
 
 
-async def _names(redis: Redis, prefix: str) -> list[str]:
-    raw = {name async for name in redis.scan_iter(match=f"{prefix}*", count=1000)}
-    return sorted(name.decode().removeprefix(prefix) for name in raw)
-
-
-def _reported_with_the_orders(_envelope: Envelope, _error: Exception) -> None:
-    """The comparison of orders says which events make no sense."""
+def _reported_with_the_orders(*_of_an_event: object) -> None:
+    """The comparison of orders says which events make no sense, or can't be read."""

@@ -1,16 +1,15 @@
 """The log as `saga verify` reads it, what was compared, and what of it differs."""
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self, TypeAlias
+from typing import Any, TypeAlias
 
 from pydantic_core import to_json
 
 from chassis.events import Envelope, MalformedError
 from chassis.message import OutboxRow, Record
-from saga_cli.log import reader
-from saga_cli.log.source import LogPartition, LogRecord, Source, Span
-from saga_cli.progress import ReadProgress
+from saga_cli.log.reader import position_of
+from saga_cli.log.source import LogPartition, Source
 from shared_events.codec import decode
 
 Ends: TypeAlias = Mapping[LogPartition, int]
@@ -41,11 +40,9 @@ class ServiceResult:
     def differ(self, key: str, what: str, live: str = "", rebuilt: str = "") -> None:
         self.differences.append(Difference(self.service, key, what, live, rebuilt))
 
-    def add(self, more: Self) -> None:
-        self.rows += more.rows
-        self.newer += more.newer
-        self.differences += more.differences
-        self.notes += more.notes
+    def unreadable(self, record: Record, error: MalformedError) -> None:
+        what = f"the record at {position_of(record)} can't be read"
+        self.differ(record.subject, what, rebuilt=str(error))
 
 
 def follows_nothing(envelope: Envelope, error: Exception) -> tuple[str, str, str]:
@@ -65,24 +62,6 @@ def _json(fields: Mapping[str, Any], names: list[str]) -> str:
 
 async def ends_of(source: Source, topics: Iterable[str]) -> dict[LogPartition, int]:
     return {place: span.end for place, span in sorted((await source.spans(topics)).items())}
-
-
-async def read(
-    source: Source, place: LogPartition, span: Span, progress: ReadProgress
-) -> AsyncIterator[list[LogRecord]]:
-    async for batch in source.read(place, span):
-        yield batch
-        progress(len(batch), 0)
-
-
-def own_events(result: ServiceResult, batch: Iterable[LogRecord]) -> Iterator[tuple[int, Envelope]]:
-    """Events of the service with their offsets; one that can't be read is a difference."""
-
-    def unreadable(record: Record, error: MalformedError) -> None:
-        what = f"the record at {reader.position_of(record)} can't be read"
-        result.differ(record.subject, what, rebuilt=str(error))
-
-    return reader.own_events(result.service, batch, unreadable)
 
 
 def pending_events(topic: str, rows: Iterable[OutboxRow]) -> Iterator[Envelope]:

@@ -1,16 +1,18 @@
 """Runs `saga verify`: what is compared of each service, and what is printed of it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import Any, Final, TypeVar
+from typing import Final
 
 import typer
 from rich.table import Table
 
+from chassis.events import topic_of
 from guarantees.declared import configured
 from saga_cli.clients import in_one_line
+from saga_cli.log.kafka import committed
 from saga_cli.log.opened import opened
 from saga_cli.log.source import Source
 from saga_cli.progress import ReadProgress, no_progress, shown
@@ -19,9 +21,9 @@ from saga_cli.terminal import console, fail, plain, print_json, table_of, write
 from saga_cli.topology import BY_NAME, SERVICES
 from saga_cli.verify.comparing import compare
 from saga_cli.verify.deciding import ReviewResult, Window, decide_again
-from saga_cli.verify.details import committed, compare_details
+from saga_cli.verify.details import compare_details
 from saga_cli.verify.live import in_postgres
-from saga_cli.verify.results import Difference, ServiceResult
+from saga_cli.verify.results import Difference, ServiceResult, ends_of
 
 SHOWN: Final = 20
 LIVE: Final = ("live", "rebuilt")
@@ -39,23 +41,42 @@ DECIDED: Final = {
     "cause not in the log": "external",
 }
 """Columns of the tables, and the counts in them."""
-Outcome = TypeVar("Outcome", ServiceResult, ReviewResult)
+Results = Sequence[ServiceResult | ReviewResult]
 
 
 def run(names: list[str], window: Window | None, archive: str, *, as_json: bool) -> None:
     """Compare, or where there is a window decide again; the command ends with 1 or 2 if need be."""
     places = found()
     try:
-        with in_one_line():
-            source = opened(places, archive)
-            if window is None:
-                compared = _each(names, lambda n, p: verify_service(source, places, n, p))
-                _print(compared, COMPARED, LIVE, as_json=as_json)
-            else:
-                decided = _each(names, lambda n, p: _decide(source, places, n, window, p))
-                _print(decided, DECIDED, THEN, as_json=as_json)
+        with in_one_line(), shown() as progress_of:
+            results = asyncio.run(
+                _each(opened(places, archive), places, names, window, progress_of)
+            )
     except (AssertionError, ValueError) as error:  # `verify` says which events make no sense
         fail(f"the log can't be folded: {error}", 1)
+    _print(results, *((COMPARED, LIVE) if window is None else (DECIDED, THEN)), as_json=as_json)
+
+
+async def _each(
+    source: Source,
+    places: Targets,
+    names: Sequence[str],
+    window: Window | None,
+    progress_of: Callable[[str], ReadProgress],
+) -> Results:
+    results: list[ServiceResult | ReviewResult] = []
+    for name in names:
+        started, progress = time.monotonic(), progress_of(name)
+        if window is None:
+            results.append(await verify_service(source, places, name, progress))
+        else:
+            consumed = await committed(places.kafka_bootstrap, name)
+            again = decide_again(
+                source, configured(name), consumed, window=window, progress=progress
+            )
+            results.append(await again)
+        results[-1].seconds = time.monotonic() - started
+    return results
 
 
 async def verify_all(places: Targets) -> list[ServiceResult]:
@@ -67,50 +88,27 @@ async def verify_service(
     source: Source, places: Targets, name: str, progress: ReadProgress = no_progress
 ) -> ServiceResult:
     service, url = configured(name), places.store_of(name)
+    before = await ends_of(source, [topic_of(name)])
     if not BY_NAME[name].has_database:
         from saga_cli.verify.redis_live import (  # noqa: PLC0415 - it needs the service
             compare_customers,
             in_redis,
         )
 
-        result = await compare(source, service, in_redis(url), progress, with_shared=False)
+        async with in_redis(url) as hashes:
+            result = await compare(source, service, hashes, before, progress)
         await compare_customers(source, service, url, result, progress)
         return result
     consumed = await committed(places.kafka_bootstrap, name) if service.projections else {}
-    details = ServiceResult(name)
-
-    @asynccontextmanager
-    async def snapshot() -> AsyncIterator[Any]:
-        async with in_postgres(name, url) as live:
-            yield live
-            if service.projections:
-                await compare_details(source, live, consumed, details, progress)
-
-    result = await compare(source, service, snapshot(), progress)
-    result.add(details)
+    async with in_postgres(name, url) as rows:
+        result = await compare(source, service, rows, before, progress)
+        if service.projections:
+            await compare_details(source, rows, consumed, result, progress)
     return result
 
 
-async def _decide(
-    source: Source, places: Targets, name: str, window: Window, progress: ReadProgress
-) -> ReviewResult:
-    consumed = await committed(places.kafka_bootstrap, name)
-    return await decide_again(source, configured(name), consumed, window=window, progress=progress)
-
-
-def _each(
-    names: list[str], job: Callable[[str, ReadProgress], Coroutine[Any, Any, Outcome]]
-) -> list[Outcome]:
-    with shown() as progress_of:
-
-        async def run() -> list[Outcome]:
-            return [await job(name, progress_of(name)) for name in names]
-
-        return asyncio.run(run())
-
-
 def _print(
-    results: list[Outcome], columns: dict[str, str], sides: tuple[str, str], *, as_json: bool
+    results: Results, columns: dict[str, str], sides: tuple[str, str], *, as_json: bool
 ) -> None:
     differences = [difference for result in results for difference in result.differences]
     if as_json:
@@ -138,7 +136,7 @@ def _print_differences(differences: list[Difference], sides: tuple[str, str]) ->
         console.print("[green]All equal.[/]")
 
 
-def _table(results: Sequence[ServiceResult | ReviewResult], columns: dict[str, str]) -> Table:
+def _table(results: Results, columns: dict[str, str]) -> Table:
     names = (*columns, "differences", "s")
     shown = table_of("service", *names, right=names)
     for each in results:

@@ -1,7 +1,6 @@
 """A service decided by its own rules in memory: its log, its rows, and a snapshot of them."""
 
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -115,8 +114,3 @@ class ServiceStory:
         waiting = list(pending)
         inbox, table = set(self.inbox), self.table
         return StubSnapshot(waiting, shared, since, {}, stored, inbox, connection=None, table=table)
-
-
-@asynccontextmanager
-async def opened(snapshot: StubSnapshot) -> AsyncIterator[StubSnapshot]:
-    yield snapshot

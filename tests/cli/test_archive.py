@@ -14,10 +14,10 @@ from typing import Any, Final
 import pytest
 from aiokafka.errors import KafkaConnectionError
 
+from saga_cli.archive.archived import ArchivedLog
 from saga_cli.archive.checking import Checked, check
 from saga_cli.archive.copying import TOPICS, Copier, copy_on
 from saga_cli.archive.files import Archive, Piece, digest, gaps
-from saga_cli.log.opened import ArchivedLog
 from saga_cli.log.source import HoleError, LogPartition, LogRecord, Span, UnreadableError
 from shared_events.catalog import DELIVERY_DETAILS
 from tests.cli.memory_log import NOON, MemoryLog, all_of, an_archive, at_all

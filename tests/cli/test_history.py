@@ -10,10 +10,10 @@ import pytest
 
 from guarantees.services import BY_NAME
 from saga_cli.history import showing
-from saga_cli.history.reading import NOW, HistoryLimit, Looked, events_of, homes
+from saga_cli.history.reading import NOW, Looked, events_of, homes
 from saga_cli.history.showing import TimelineStep, story
 from saga_cli.log.reader import LogEvent
-from saga_cli.log.source import LogPartition, UnreadableError
+from saga_cli.log.source import Limit, LogPartition, UnreadableError
 from tests.cli.memory_log import MemoryLog
 from tests.cli.orders import DAY_ONE, DAY_TWO, OrderLog, a_shop, order_id
 from tests.support.saga import saga
@@ -36,13 +36,11 @@ def shop() -> OrderLog:
     return a_shop()
 
 
-def outcome(
-    shop: OrderLog, subject: str, until: HistoryLimit = NOW
-) -> list[TimelineStep[LogEvent]]:
+def outcome(shop: OrderLog, subject: str, until: Limit = NOW) -> list[TimelineStep]:
     return story(asyncio.run(events_of(shop.log, subject, [], until)), subject)
 
 
-def types(steps: list[TimelineStep[LogEvent]]) -> list[str]:
+def types(steps: list[TimelineStep]) -> list[str]:
     return [step.envelope.type for step in steps]
 
 
@@ -59,10 +57,10 @@ def test_causes_come_before_what_they_led_to_and_repeats_are_left_out(shop: Orde
 
 def test_an_order_is_told_as_it_was_at_an_instant(shop: OrderLog) -> None:
     assert types(outcome(shop, RETURNED))[-1] == "order.cancelled.v1"
-    assert types(outcome(shop, RETURNED, HistoryLimit(DAY_ONE + timedelta(hours=1)))) == FORWARD
+    assert types(outcome(shop, RETURNED, Limit(DAY_ONE + timedelta(hours=1)))) == FORWARD
     at = DAY_ONE + timedelta(milliseconds=150)
-    assert types(outcome(shop, RETURNED, HistoryLimit(at))) == FORWARD[:2]
-    assert outcome(shop, RETURNED, HistoryLimit(DAY_ONE)) == []
+    assert types(outcome(shop, RETURNED, Limit(at))) == FORWARD[:2]
+    assert outcome(shop, RETURNED, Limit(DAY_ONE)) == []
 
 
 def test_an_order_is_told_as_it_was_before_offsets(shop: OrderLog) -> None:
@@ -73,12 +71,12 @@ def test_an_order_is_told_as_it_was_before_offsets(shop: OrderLog) -> None:
         )
         for place in homes_
     }
-    assert outcome(shop, RETURNED, HistoryLimit(offsets=first)) == []
+    assert outcome(shop, RETURNED, Limit(offsets=first)) == []
     (order,) = (name for name in first if name.startswith("order."))
     later = {**first, order: first[order] + 1}
-    assert types(outcome(shop, RETURNED, HistoryLimit(offsets=later))) == FORWARD[:1]
+    assert types(outcome(shop, RETURNED, Limit(offsets=later))) == FORWARD[:1]
     with pytest.raises(UnreadableError, match=r"no partition order\.events/99"):
-        outcome(shop, RETURNED, HistoryLimit(offsets={"order.events/99": 1}))
+        outcome(shop, RETURNED, Limit(offsets={"order.events/99": 1}))
 
 
 def test_one_partition_of_each_topic_is_read(shop: OrderLog) -> None:

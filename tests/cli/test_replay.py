@@ -8,7 +8,7 @@ import pytest
 from chassis.replay import Folded
 from payment_svc.service import SERVICE as PAYMENT
 from payment_svc.store import PAYMENTS
-from saga_cli.log.source import LogPartition
+from saga_cli.log.source import LogPartition, Span
 from saga_cli.replay import partition
 from saga_cli.replay.job import Job, PartitionJob, ReplayError
 from saga_cli.targets import Targets
@@ -32,7 +32,7 @@ FORGED = PaymentRefunded(
 def story(monkeypatch: pytest.MonkeyPatch) -> ServiceStory:
     made = ServiceStory(PAYMENT, PAYMENTS)
     made.consume(StockReserved(order=an_order("o-1")))
-    monkeypatch.setattr(partition, "opened", lambda *_: made.log)
+    monkeypatch.setattr(Job, "opened", lambda _job: made.log)
     return made
 
 
@@ -41,7 +41,7 @@ async def folded(story: ServiceStory, **how: Any) -> Folded:
     job = Job("payment", "", Targets("", None), **how)
     length = len(story.log.records[place.topic])
     found, _ = await partition.folded_part(
-        PartitionJob(job, place, 0, length), PAYMENT, lambda *_: None
+        PartitionJob(job, place, Span(0, length)), PAYMENT, lambda *_: None
     )
     return found
 

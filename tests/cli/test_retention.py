@@ -66,15 +66,6 @@ def test_what_is_safe_is_not_refused(facts: Facts) -> None:
             ["order.events is compacted: older events of an order are removed"],
         ),
         (
-            {"inbox": timedelta(days=3)},
-            ["order.events is kept 7 days, but inboxes remember 3 days"],
-        ),
-        (
-            {"inbox": timedelta(days=3), "topics": {EVENTS: TopicRetention()}},
-            ["order.events is kept for ever, but inboxes remember 3 days"],
-        ),
-        ({"inbox": timedelta(days=7)}, []),
-        (
             {"parked": (ParkedRecords("inventory", EVENTS, 4, NOW - timedelta(days=8)),)},
             [
                 "inventory has parked 4 of order.events, the oldest for 8 days, which is kept 7 days",

@@ -17,10 +17,10 @@ from saga_cli.log.source import LogPartition
 from saga_cli.verify.comparing import DATABASE_LACKS, LOG_LACKS, compare
 from saga_cli.verify.deciding import EVER, ReviewResult, Window, decide_again
 from saga_cli.verify.live import LiveRow
-from saga_cli.verify.results import ServiceResult
+from saga_cli.verify.results import ServiceResult, ends_of
 from shared_events.inventory import StockCancellationNoted
 from shared_events.order import OrderConfirmed, OrderPlaced
-from tests.cli.stories import AT, ServiceStory, StubSnapshot, opened
+from tests.cli.stories import AT, ServiceStory, StubSnapshot
 from tests.support.records import a_record, an_order
 from tests.support.saga import saga
 
@@ -41,7 +41,8 @@ def story() -> ServiceStory:
 
 
 async def verified(story: ServiceStory, snapshot: StubSnapshot) -> ServiceResult:
-    return await compare(story.log, INVENTORY, opened(snapshot))
+    before = await ends_of(story.log, ["inventory.events"])
+    return await compare(story.log, INVENTORY, snapshot, before)
 
 
 async def found(story: ServiceStory, snapshot: StubSnapshot) -> list[tuple[str, str]]:
@@ -101,7 +102,7 @@ def _no_stock(snapshot: StubSnapshot) -> None:
 
 
 def _more_stock(snapshot: StubSnapshot) -> None:
-    snapshot.shared = {**snapshot.shared, "VASE": Level(available=3, receipts=1)}
+    snapshot.shared = {**(snapshot.shared or {}), "VASE": Level(available=3, receipts=1)}
 
 
 def _forgotten(snapshot: StubSnapshot) -> None:

@@ -15,7 +15,6 @@ from saga_cli.log.reader import records
 from saga_cli.stack.seed import seed
 from saga_cli.stack.services import Services
 from saga_cli.topology import BY_NAME, SERVICES, Addresses
-from saga_cli.verify.reconcile import reconcile
 from tests.support.redelivery import all_read, fingerprint
 from tests.support.saga import first_finding, why
 from tests.support.servers import private_stack
@@ -95,9 +94,7 @@ async def truncate(addresses: Addresses, topic: str) -> None:
 
 
 def reconciled(services: Services, order_id: str) -> JudgeReport:
-    addresses = services.addresses
-    look = reconcile(addresses.store_of, addresses.kafka_bootstrap, [order_id])
-    return asyncio.run(look)
+    return settled(services, [order_id], 0)
 
 
 def test_an_event_that_is_deleted_from_the_log_is_missed(services: Services) -> None:
