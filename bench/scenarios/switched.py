@@ -1,13 +1,17 @@
 """What each fast path is worth: two systems side by side, one without it, are loaded in turn."""
 
+import time
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import ExitStack
 from dataclasses import dataclass
-from statistics import fmean
+from itertools import islice
+from statistics import fmean, median
 from typing import Final
 
-from bench.plan import LoadPhase
+import httpx
+
+from bench.plan import LoadPhase, carts
 from bench.rig import BenchRig, Measured
 from bench.scenarios.steady import DEEP
 from bench.session import Bench
@@ -15,24 +19,34 @@ from bench.tables import Table
 from chassis.process.settings import FastPath
 from guarantees.services import SERVICES
 
+FIGURES: Final = (
+    *("burst: CPU an order", "orders/s"),
+    *("quiet: CPU an order", "p50"),
+    "alone: p50",
+)
 QUIET_SHARE: Final = 0.25
-"""Of the first burst's rate: batches of a few orders, as most shops have at most times."""
+"""Of a burst's rate: batches of a few orders, as most shops have at most times."""
+ALONE: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Switched:
+    """`alone_ms` is the median of checkouts one after the other, each answered when it is settled."""
+
     burst: Measured
     quiet: Measured
+    alone_ms: float
 
     @property
     def figures(self) -> tuple[float, ...]:
-        """Of the burst: CPU us an order and orders/s; of the quiet load: CPU us an order and p50 ms."""
+        """In the order of FIGURES."""
         burst, quiet = self.burst, self.quiet
         return (
             burst.cpu_us_in_all,
             burst.report.settled_per_s,
             quiet.cpu_us_in_all,
             quiet.report.end_to_end.p50_ms or 0.0,
+            self.alone_ms,
         )
 
 
@@ -48,8 +62,7 @@ class FastPaths:
         for name, pairs in self.pairs.items():
             each = zip(*(_changes(*pair) for pair in pairs), strict=True)
             rows.append((name, *(_shown(changes) for changes in each)))
-        burst, quiet = ("burst: CPU an order", "orders/s"), ("quiet: CPU an order", "p50")
-        return Table("Without a fast path", ("without", *burst, *quiet), rows)
+        return Table("Without a fast path", ("without", *FIGURES), rows)
 
 
 def fast_paths(bench: Bench) -> FastPaths:
@@ -62,10 +75,8 @@ def _pairs(bench: Bench, path: FastPath) -> list[tuple[Switched, Switched]]:
     choices = set(FastPath), set(FastPath) - {path}
     with ExitStack() as held:
         rigs = [held.enter_context(bench.fresh(extra=_variables(on))) for on in choices]
-        rate = (
-            QUIET_SHARE
-            * rigs[0].load(orders=bench.options.orders, in_flight=DEEP).report.settled_per_s
-        )
+        bursts = [rig.load(orders=bench.options.orders, in_flight=DEEP) for rig in rigs]
+        rate = QUIET_SHARE * fmean(burst.report.settled_per_s for burst in bursts)
         pairs = []
         for number in range(bench.options.pairs):
             turn = 1 if number % 2 == 0 else -1
@@ -82,7 +93,20 @@ def _loaded(bench: Bench, rig: BenchRig, rate: float) -> Switched:
     options = bench.options
     burst = rig.load(orders=options.orders, in_flight=DEEP)
     phase = LoadPhase(rate, options.warm_s + options.trial_s)
-    return Switched(burst, rig.load(phases=(phase,), warm_s=options.warm_s))
+    quiet = rig.load(phases=(phase,), warm_s=options.warm_s)
+    return Switched(burst, quiet, _alone_ms(rig))
+
+
+def _alone_ms(rig: BenchRig) -> float:
+    """Raises httpx.HTTPError."""
+    headers = {"Content-Type": "application/json", "Prefer": "wait=30"}
+    found = []
+    with httpx.Client(base_url=rig.services.url("order"), timeout=60) as client:
+        for cart in islice(carts(0), ALONE):
+            started = time.monotonic()
+            client.post("/checkout", content=cart, headers=headers).raise_for_status()
+            found.append((time.monotonic() - started) * 1e3)
+    return median(found)
 
 
 def _changes(complete: Switched, without: Switched) -> list[float]:
