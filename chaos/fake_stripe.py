@@ -10,12 +10,13 @@ import hmac
 import json
 import random
 import socket
-import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, Literal
 from urllib.parse import parse_qsl
 
@@ -28,8 +29,8 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from chaos.stripe_books import Form, StripeBooks, StripeRefusalError, Thing, invalid
+from saga_cli.stack.services import PLAIN
 
-PLAIN: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # a client loads no authorities for http
 KEY_LIVES_S: Final = 24 * 3600
 API_KEY: Final = "sk_test_fake"
 SECRET: Final = "whsec_fake"  # noqa: S105 - of nothing
@@ -47,9 +48,9 @@ class StripeFault:
 
 @dataclass
 class Stored:
-    """What a key remembers; nothing yet while its first call runs."""
+    """What a key remembers of its first call: path and form, and the answer once there is one."""
 
-    fingerprint: str
+    call: tuple[str, Form]
     at: float
     status: int = 0
     body: Thing = field(default_factory=dict)
@@ -85,19 +86,24 @@ class FakeStripe:
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def app(self) -> Starlette:
-        post, get = ["POST"], ["GET"]
+        books, post, get = self.books, ["POST"], ["GET"]
         intents, one = "/v1/payment_intents", "/v1/payment_intents/{id}"
+        create = self._step("create", lambda _, form: books.create_intent(form))
+        confirm = self._step("confirm", lambda id_, _: books.confirm(id_))
+        capture = self._step("capture", lambda id_, _: books.capture(id_))
+        cancel = self._step("cancel", lambda id_, _: books.cancel(id_))
+        refund = self._step("refund", lambda _, form: books.create_refund(form))
         routes = [
-            Route(intents, self._step("create"), methods=post),
+            Route(intents, create, methods=post),
             Route(intents, self._list_intents, methods=get),
             Route(f"{intents}/search", self._search, methods=get),
-            Route(one, self._get(self.books.intent), methods=get),
-            Route(f"{one}/confirm", self._step("confirm"), methods=post),
-            Route(f"{one}/capture", self._step("capture"), methods=post),
-            Route(f"{one}/cancel", self._step("cancel"), methods=post),
-            Route("/v1/refunds", self._step("refund"), methods=post),
+            Route(one, _get(books.intent), methods=get),
+            Route(f"{one}/confirm", confirm, methods=post),
+            Route(f"{one}/capture", capture, methods=post),
+            Route(f"{one}/cancel", cancel, methods=post),
+            Route("/v1/refunds", refund, methods=post),
             Route("/v1/refunds", self._list_refunds, methods=get),
-            Route("/v1/refunds/{id}", self._get(self.books.refund), methods=get),
+            Route("/v1/refunds/{id}", _get(books.refund), methods=get),
         ]
         return Starlette(routes=routes)
 
@@ -111,61 +117,49 @@ class FakeStripe:
     def in_flight(self) -> bool:
         return any(not stored.status for stored in self._keys.values())
 
-    def _step(self, step: ApiCall) -> Any:
+    def _step(self, step: ApiCall, act: Callable[[str, Form], Thing]) -> Any:
         async def called(request: Request) -> Response:
             form = dict(parse_qsl((await request.body()).decode()))
             key = request.headers.get("idempotency-key", "")
             self.calls.append((step, key))
-            if not self._knows(request):
+            if request.headers.get("authorization") != f"Bearer {self.api_key}":
                 return _refused(StripeRefusalError(401, "invalid_request_error", "api_key_invalid"))
-            before = len(self.books.events)
+            before, id_ = len(self.books.events), request.path_params.get("id", "")
             try:
-                return await self._answered(step, request, form, key)
+                return await self._answered(
+                    step, key, (request.url.path, form), partial(act, id_, form)
+                )
             finally:
                 self._send(self.books.events[before:])
 
         return called
 
-    async def _answered(self, step: ApiCall, request: Request, form: Form, key: str) -> Response:
+    async def _answered(
+        self, step: ApiCall, key: str, call: tuple[str, Form], act: Callable[[], Thing]
+    ) -> Response:
         """What the key remembers goes before any fault."""
-        print_ = hashlib.sha256(repr((request.url.path, sorted(form.items()))).encode()).hexdigest()
         stored = self._keys.get(key)
         if stored is not None and time.time() - stored.at < KEY_LIVES_S:
-            return _replayed(stored, print_)
+            return _replayed(stored, call)
         fault = self._fault(step)
         if not fault.effect and fault.answer in {"rate_limit", "timeout", "reset"}:
             return await self._shown(fault, {}, 200)  # it never began
-        stored = self._keys[key] = Stored(print_, time.time())
+        stored = self._keys[key] = Stored(call, time.time())
         if fault.answer == "timeout":
             await asyncio.sleep(self.hang_s / 2)  # in flight, and asked for again meanwhile
-        body, status = self._executed(step, request, form, key) if fault.effect else ({}, 200)
+        body, status = self._executed(key, act) if fault.effect else ({}, 200)
         if fault.answer == "server_error":
             body, status = {"error": {"type": "api_error", "message": "it broke"}}, 500
-        stored.status, stored.body = status, json.loads(json.dumps(body))
+        stored.status, stored.body = status, deepcopy(body)
         return await self._shown(fault, stored.body, status)
 
-    def _executed(
-        self, step: ApiCall, request: Request, form: Form, key: str
-    ) -> tuple[dict[str, Any], int]:
+    def _executed(self, key: str, act: Callable[[], Thing]) -> tuple[Thing, int]:
         try:
-            return self._execute(step, request.path_params.get("id", ""), form), 200
+            return act(), 200
         except StripeRefusalError as refusal:
             if not refusal.stored:
                 del self._keys[key]
             return {"error": refusal.error}, refusal.status
-
-    def _execute(self, step: ApiCall, id_: str, form: Form) -> Thing:
-        match step:
-            case "create":
-                return self.books.create_intent(form)
-            case "confirm":
-                return self.books.confirm(id_)
-            case "capture":
-                return self.books.capture(id_)
-            case "cancel":
-                return self.books.cancel(id_)
-            case "refund":
-                return self.books.create_refund(form)
 
     async def _shown(self, fault: StripeFault, body: dict[str, Any], status: int) -> Response:
         match fault.answer:
@@ -191,18 +185,6 @@ class FakeStripe:
         if fault.answer != "ok":
             self.faults.append((step, fault))
         return fault
-
-    def _knows(self, request: Request) -> bool:
-        return request.headers.get("authorization") == f"Bearer {self.api_key}"
-
-    def _get(self, look_up: Any) -> Any:
-        async def found(request: Request) -> Response:
-            try:
-                return JSONResponse(look_up(request.path_params["id"]))
-            except StripeRefusalError as refusal:
-                return _refused(refusal)
-
-        return found
 
     async def _list_intents(self, request: Request) -> Response:
         since = int(request.query_params.get("created[gte]", 0))
@@ -249,8 +231,18 @@ async def _deliver(url: str, event: Thing) -> None:
         return
 
 
-def _replayed(stored: Stored, fingerprint: str) -> Response:
-    if stored.fingerprint != fingerprint:
+def _get(look_up: Callable[[str], Thing]) -> Any:
+    async def found(request: Request) -> Response:
+        try:
+            return JSONResponse(look_up(request.path_params["id"]))
+        except StripeRefusalError as refusal:
+            return _refused(refusal)
+
+    return found
+
+
+def _replayed(stored: Stored, call: tuple[str, Form]) -> Response:
+    if stored.call != call:
         return _refused(StripeRefusalError(400, "idempotency_error", None, stored=False))
     if not stored.status:
         in_use = StripeRefusalError(
@@ -283,26 +275,19 @@ def _page(request: Request, things: list[Thing]) -> Response:
 
 
 @contextmanager
-def served(app: Any) -> Iterator[str]:
-    """The app in a thread of its own, on a free port of loopback."""
-    listening = socket.socket()
+def fake_stripe(**settings: Any) -> Iterator[FakeStripe]:
+    """In a thread of its own, on a free port of loopback."""
+    fake, listening = FakeStripe(**settings), socket.socket()
     listening.bind(("127.0.0.1", 0))
     listening.listen(100)  # from now on a caller waits, rather than being refused
-    config = uvicorn.Config(app, log_level="critical", lifespan="off", ws="none")
+    config = uvicorn.Config(fake.app(), log_level="critical", lifespan="off", ws="none")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
+    fake.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
     try:
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        yield fake
     finally:
         server.force_exit = server.should_exit = True
         thread.join(10)
         listening.close()
-
-
-@contextmanager
-def fake_stripe(**settings: Any) -> Iterator[FakeStripe]:
-    fake = FakeStripe(**settings)
-    with served(fake.app()) as url:
-        fake.url = url
-        yield fake

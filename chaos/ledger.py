@@ -1,28 +1,31 @@
 """Compares what payments say with the money that moved, by the provider's own ledger."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
-from chaos.stripe_books import Movement, StripeBooks
+from chaos.stripe_books import Moved, StripeBooks
 from guarantees.judge import StoredRow
 
 
 def disagreements(books: StripeBooks, payments: Mapping[str, StoredRow]) -> list[str]:
     """Order by order, amount by amount; and no card is left with a hold."""
-    charged, given_back = _by_order(books.charged), _by_order(books.given_back)
     problems = [
         f"G2 the provider moved money for an order that payment does not know ({order_id})"
-        for order_id in charged.keys() | given_back.keys()
+        for order_id in books.charged.keys() | books.given_back.keys()
         if order_id not in payments
     ]
     for order_id, payment in payments.items():
         reported = _reported(payment)
-        moved = (charged.get(order_id, []), given_back.get(order_id, []))
+        moved = (_amounts(books.charged, order_id), _amounts(books.given_back, order_id))
         if moved != reported:
             problems.append(
                 f"G4 {payment.status}: charged and refunded {moved}, not {reported} ({order_id})"
             )
     held = [i["id"] for i in books.intents.values() if i["status"] == "requires_capture"]
     return problems + [f"G2 the provider still holds money on a card ({id_})" for id_ in held]
+
+
+def _amounts(moved: Moved, order_id: str) -> list[int]:
+    return [amount_minor for amount_minor, _ in moved.get(order_id, ())]
 
 
 def _reported(payment: StoredRow) -> tuple[list[int], list[int]]:
@@ -32,10 +35,3 @@ def _reported(payment: StoredRow) -> tuple[list[int], list[int]]:
     if payment.status == "Refunded":
         return [detail["captured"]["captured_minor"]], [detail["refunded_minor"]]
     return [], []
-
-
-def _by_order(movements: Iterable[Movement]) -> dict[str, list[int]]:
-    found: dict[str, list[int]] = {}
-    for movement in movements:
-        found.setdefault(movement.order_id, []).append(movement.amount_minor)
-    return found

@@ -10,7 +10,7 @@ from typing import Final
 
 from chaos.plan import LANES, PlannedFault, lane_of
 from chaos.proxy import Proxy
-from chaos.rig import ChaosRig
+from chaos.rig import BROKERS, ChaosRig
 
 LATENCY_S: Final = (0.2, 0.5)
 RESET_EVERY_S: Final = 0.5
@@ -111,7 +111,7 @@ class ChaosNemesis:
 
     async def _kill_brokers(self, fault: PlannedFault) -> None:
         await self._replicated()
-        brokers = [self.rig.server(name) for name in fault.targets]
+        brokers = [self.rig.servers.named(name) for name in fault.targets]
         for broker in brokers:
             broker.kill()
         await asyncio.sleep(fault.lasts_s)
@@ -122,8 +122,8 @@ class ChaosNemesis:
         """Pull its cable; without a switch it is stopped, which looks the same to the others."""
         await self._replicated()
         (name,) = fault.targets
-        switch, broker = self.rig.switch, self.rig.server(name)
-        number = self.rig.servers.brokers.index(broker) + 1
+        switch, broker = self.rig.switch, self.rig.servers.named(name)
+        number = BROKERS.index(name) + 1
         if switch:
             switch.pull(number)
         else:
@@ -148,7 +148,7 @@ class ChaosNemesis:
         self.print_line(f"not all copies are in sync yet: {why}")
 
     async def _kill_server(self, fault: PlannedFault) -> None:
-        server = self.rig.server(fault.kind.removeprefix("kill "))
+        server = self.rig.servers.named(fault.kind.removeprefix("kill "))
         await asyncio.to_thread(server.kill)
         await asyncio.sleep(fault.lasts_s)
         await asyncio.to_thread(self.rig.servers.restart, server)

@@ -12,18 +12,16 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 from urllib.parse import urlsplit
 
-from aiokafka.admin import AIOKafkaAdminClient
-
 from chaos import switch as switches
 from chaos.fake_stripe import API_KEY, SECRET, FakeStripe, fake_stripe
 from chaos.proxy import Proxy
 from chaos.switch import Switch
+from saga_cli.clients import kafka_admin
 from saga_cli.log.reader import TOPICS
 from saga_cli.stack import kafka, ports, servers
-from saga_cli.stack.processes import ChildProcess
 from saga_cli.stack.seed import seed
 from saga_cli.stack.services import Instance, Services
-from saga_cli.topology import BY_NAME, SERVICES, Addresses
+from saga_cli.topology import BY_NAME, SERVICES, Addresses, place_of
 
 BROKERS: Final = ("kafka-1", "kafka-2", "kafka-3")
 NAMES: Final = tuple(f"{spec.name}-{number}" for number in (1, 2) for spec in SERVICES)
@@ -68,9 +66,6 @@ class ChaosRig:
     def instance(self, name: str) -> Instance:
         return next(i for i in self.services.instances if i.process.name == name)
 
-    def server(self, name: str) -> ChildProcess:
-        return next(process for process in self.servers.all if process.name == name)
-
     def links_of(self, names: Iterable[str], wanted: Iterable[str]) -> list[Proxy]:
         """`kafka` stands for all brokers."""
         ends = {end for name in wanted for end in (BROKERS if name == "kafka" else (name,))}
@@ -95,14 +90,8 @@ class ChaosRig:
 
     async def is_replicated(self) -> bool:
         """Every copy of every partition is in sync."""
-        admin = AIOKafkaAdminClient(
-            bootstrap_servers=self.addresses.kafka_bootstrap, request_timeout_ms=3000
-        )
-        try:
-            await admin.start()
+        async with kafka_admin(self.addresses.kafka_bootstrap, 3) as admin:
             described = await admin.describe_topics(list(TOPICS))
-        finally:
-            await admin.close()
         partitions = [p for topic in described for p in topic["partitions"]]
         return all(len(p["isr"]) == len(p["replicas"]) == len(BROKERS) for p in partitions)
 
@@ -114,8 +103,7 @@ async def running(rng: random.Random, fast_paths: Mapping[str, str]) -> AsyncIte
     `fast_paths` has the setting X_FAST_PATHS of each service.
     """
     async with AsyncExitStack() as held:
-        folder, removed = servers.private_folder()
-        held.push(removed)
+        folder = held.enter_context(servers.private_folder())
         built = switches.build(len(BROKERS), folder)
         switch, why_not = (None, built) if isinstance(built, str) else (built, "")
         if switch:
@@ -192,7 +180,7 @@ def _via(rig: ChaosRig, name: str) -> Addresses:
 
     def moved(url: str, server: str) -> str:
         link = rig.links.get((name, server))
-        return url.replace(urlsplit(url).netloc.rpartition("@")[2], link.address) if link else url
+        return url.replace(place_of(url), link.address) if link else url
 
     return replace(
         direct,

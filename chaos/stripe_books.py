@@ -24,6 +24,8 @@ CANCELLABLE: Final = frozenset(
 )
 Form = Mapping[str, str]
 Thing = dict[str, Any]
+Moved = dict[str, list[tuple[int, str]]]
+"""Amounts in minor units with their currencies, by order."""
 
 
 class StripeRefusalError(Exception):
@@ -46,24 +48,17 @@ def _expect_payable(amount_minor: int, currency: str) -> None:
         raise invalid("parameter_invalid_integer", param="amount")
 
 
-@dataclass(frozen=True, slots=True)
-class Movement:
-    """Money that moved."""
-
-    order_id: str
-    id: str
-    amount_minor: int
-    currency: str
-
-
 @dataclass
 class StripeBooks:
-    """`refund_ends` are what the next refunds come to; then they succeed."""
+    """`charged` and `given_back` are the money that moved, by the order's id.
+
+    `refund_ends` are what the next refunds come to; then they succeed.
+    """
 
     intents: dict[str, Thing] = field(default_factory=dict)
     refunds: dict[str, Thing] = field(default_factory=dict)
-    charged: list[Movement] = field(default_factory=list)
-    given_back: list[Movement] = field(default_factory=list)
+    charged: Moved = field(default_factory=dict)
+    given_back: Moved = field(default_factory=dict)
     events: list[Thing] = field(default_factory=list)
     refund_ends: list[str] = field(default_factory=list)
     _numbers: Any = field(default_factory=lambda: itertools.count(1))
@@ -120,7 +115,7 @@ class StripeBooks:
 
     def _charge(self, intent: Thing) -> Thing:
         intent |= {"status": "succeeded", "amount_received": intent["amount"]}
-        self.charged.append(_movement(intent))
+        _note(self.charged, intent)
         self._notify("payment_intent.succeeded", intent)
         return intent
 
@@ -168,7 +163,7 @@ class StripeBooks:
         refund = self.refunds[id_]
         refund["status"] = status
         if status == "succeeded":
-            self.given_back.append(_movement(refund))
+            _note(self.given_back, refund)
             self._notify("refund.updated", refund)
         elif status == "failed":
             refund["failure_reason"] = "expired_or_canceled_card"
@@ -195,9 +190,9 @@ class StripeBooks:
         )
 
 
-def _movement(thing: Thing) -> Movement:
+def _note(moved: Moved, thing: Thing) -> None:
     order_id = thing["metadata"].get("order_id", "")
-    return Movement(order_id, thing["id"], thing["amount"], thing["currency"])
+    moved.setdefault(order_id, []).append((thing["amount"], thing["currency"]))
 
 
 def _nested(form: Form, name: str) -> dict[str, str]:

@@ -70,7 +70,7 @@ async def run(options: TrialOptions, print_line: Callable[[str], None]) -> Verdi
         async with rig.running(random.Random(options.seed), switched_on) as system:  # noqa: S311
             limit.reschedule(None)
             started = time.monotonic()
-            timed("all ready" + (f"; {_no_switch(system)}" if system.why_no_switch else ""))
+            timed(f"all ready{_no_switch(system.why_no_switch)}")
             timed("fast paths: " + "; ".join(f"{name} {on}" for name, on in switched_on.items()))
             try:
                 return await _try(options, system, timed)
@@ -81,9 +81,9 @@ async def run(options: TrialOptions, print_line: Callable[[str], None]) -> Verdi
                         shutil.copy(log, options.logs)
 
 
-def _no_switch(system: ChaosRig) -> str:
-    why = system.why_no_switch
-    return f"no network namespaces here ({why}): a broker is stopped instead of cut off"
+def _no_switch(why: str) -> str:
+    what = "a broker is stopped instead of cut off"
+    return f"; no network namespaces here ({why}): {what}" if why else ""
 
 
 async def _try(

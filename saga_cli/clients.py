@@ -27,8 +27,8 @@ def in_one_line(*more: type[Exception]) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def database(url: str) -> AsyncIterator[Any]:
-    connection = await asyncpg.connect(url, timeout=10)
+async def database(url: str, timeout_s: float = 10) -> AsyncIterator[Any]:
+    connection = await asyncpg.connect(url, timeout=timeout_s)
     try:
         yield connection
     finally:
@@ -36,10 +36,10 @@ async def database(url: str) -> AsyncIterator[Any]:
 
 
 @asynccontextmanager
-async def kafka_admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=10_000)
-    await admin.start()
+async def kafka_admin(bootstrap: str, timeout_s: int = 10) -> AsyncIterator[AIOKafkaAdminClient]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=timeout_s * 1000)
     try:
+        await admin.start()
         yield admin
     finally:
         await admin.close()

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -14,11 +14,10 @@ from guarantees.judge import JudgeReport
 from saga_cli.clients import database
 from saga_cli.connections import ConnectionPool, Response
 from saga_cli.history.showing import story, table
-from saga_cli.log.reader import LogEvent, read
+from saga_cli.log.reader import read
 from saga_cli.stack.seed import SUSPENDED_CUSTOMER
 from saga_cli.stack.services import Services
 from saga_cli.targets import Targets
-from saga_cli.topology import Addresses
 from saga_cli.verify.reconcile import settled
 from saga_cli.verify.running import verify_all
 
@@ -97,14 +96,15 @@ class Demo:
         placed = [(scene, self._play(scene)) for scene in SCENES]
         logged = asyncio.run(read(self.services.addresses.kafka_bootstrap))
         for scene, order in placed:
-            self._show(scene, order, logged)
+            self.console.print(f"\n[bold]{scene.title} - order {order['order_id']}[/]")
+            self.console.print(table(story(logged, order["order_id"])))
         self._repeat()
         asyncio.run(self._mixed())
         url = self.services.url("order")
         placed_at_once = asyncio.run(place(url, a_checkout(), BURST, connections=100))
         self.acknowledged += placed_at_once
         report = asyncio.run(settled(self.services.addresses, self.acknowledged, SETTLE_S))
-        self._print(placed_at_once)
+        asyncio.run(self._measure(placed_at_once))
         self._rebuild(report)
         self._conclude(report)
         return not self.failures and report.is_clean
@@ -155,10 +155,6 @@ class Demo:
         order: dict[str, Any] = _repeated(lambda: httpx.get(url, timeout=10), is_settled, 20).json()
         return order
 
-    def _show(self, scene: Scene, order: dict[str, Any], history: Sequence[LogEvent]) -> None:
-        self.console.print(f"\n[bold]{scene.title} - order {order['order_id']}[/]")
-        self.console.print(table(story(history, order["order_id"])))
-
     def _repeat(self) -> None:
         """The same request twice, with one key: one order."""
         key, body = f"demo-{time.time_ns()}", a_checkout()
@@ -193,11 +189,12 @@ class Demo:
         if counts != {"CONFIRMED": MIXED // 5, "CANCELLED": MIXED - MIXED // 5}:
             self.failures.append(f"mixed checkouts ended as {counts}")
 
-    def _print(self, placed: list[str]) -> None:
-        confirmed, seconds, median_ms = asyncio.run(measured(self.services.addresses, placed))
+    async def _measure(self, placed: list[str]) -> None:
+        async with database(self.services.addresses.store_of("order")) as connection:
+            confirmed, seconds, median_ms = await connection.fetchrow(MEASURED, placed)
         self.console.print(
             f"  {len(placed)} checkouts over 100 connections: {confirmed} confirmed in "
-            f"{seconds:.1f} s, {len(placed) / seconds:.0f} orders/s, median {median_ms:.0f} ms"
+            f"{seconds:.1f} s, {len(placed) / float(seconds):.0f} orders/s, median {median_ms:.0f} ms"
         )
         if confirmed != BURST:
             self.failures.append(f"{BURST - confirmed} orders of the burst not confirmed")
@@ -266,22 +263,12 @@ async def place(url: str, body: dict[str, Any], count: int, connections: int) ->
 
 
 async def _placed(pool: ConnectionPool, request: bytes) -> str:
-    answer = await _answer(pool, request)
+    answered: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+    pool.ask(request, answered.set_result)
+    answer = await answered
     if answer.status == httpx.codes.TOO_MANY_REQUESTS:
         await asyncio.sleep(AGAIN_S)
         return await _placed(pool, request)
     if answer.status != httpx.codes.CREATED:
         raise RuntimeError(f"checkout failed: {answer.status} {answer.body.decode()}")
     return str(json.loads(answer.body)["order_id"])
-
-
-async def _answer(pool: ConnectionPool, request: bytes) -> Response:
-    answered: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
-    pool.ask(request, answered.set_result)
-    return await answered
-
-
-async def measured(addresses: Addresses, placed: list[str]) -> tuple[int, float, float]:
-    async with database(addresses.store_of("order")) as connection:
-        confirmed, seconds, median_ms = await connection.fetchrow(MEASURED, placed)
-    return confirmed, float(seconds), float(median_ms)

@@ -82,7 +82,7 @@ def up(
     from saga_cli.stack import supervisor  # noqa: PLC0415 - with all that a stack needs it is slow
 
     if state.found():
-        fail(supervisor.CLAIMED)
+        fail(state.CLAIMED)
     if detach:
         supervisor.up_detached(instances, data)
     else:

@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from saga_cli.stack.given import GIVEN
 from saga_cli.targets import found
 from saga_cli.terminal import fail
+from saga_cli.topology import GIVEN
 
 CODE: Final = """
 import sys, saga_cli

@@ -3,10 +3,10 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final
 
 import typer
 from rich.table import Table
@@ -20,7 +20,6 @@ from simulation.edits.real import EDITS
 ROOT: Final = Path(__file__).parents[1]
 FAILED: Final = 1  # pytest's exit code where tests ran and some failed
 RUN_S: Final = 180
-Run: TypeAlias = Callable[[Sequence[str], Mapping[str, str]], tuple[int, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,29 +44,25 @@ def run_alone(words: Sequence[str], environment: Mapping[str, str]) -> tuple[int
     return done.returncode, done.stdout + done.stderr
 
 
-def run_tests(
-    tests: Sequence[str], addresses: Addresses, mutant: str = "", run: Run = run_alone
-) -> tuple[int, str]:
+def run_tests(tests: Sequence[str], addresses: Addresses, mutant: str = "") -> tuple[int, str]:
     """Exit code and output of pytest, with a bug switched on."""
     environment = {**os.environ, **addresses.variables, "SAGA_MUTANT": mutant}
     for name in [name for name in environment if name.startswith("PYTEST_")]:
         del environment[name]
     words = ("pytest", "-x", "-q", "-p", plugin.__name__)
     quiet = ("-p", "no:cacheprovider", "-p", "no:xdist", "--durations=0", "--tb=line")
-    return run([*words, *quiet, *tests], environment)
+    return run_alone([*words, *quiet, *tests], environment)
 
 
-def verdicts(
-    names: Sequence[str], addresses: Addresses, run: Run = run_alone
-) -> Iterator[MutantVerdict]:
+def verdicts(names: Sequence[str], addresses: Addresses) -> Iterator[MutantVerdict]:
     """First all the tests without any bug: they have to pass. Then each bug against its own."""
     tests = sorted({test for name in names for test in EDITS[name].tests})
-    code, output = run_tests(tests, addresses, run=run)
+    code, output = run_tests(tests, addresses)
     if code:
         yield MutantVerdict("none", f"without a bug the tests fail: {output[-2000:]}")
         return
     for name in names:
-        code, output = run_tests(EDITS[name].tests, addresses, name, run)
+        code, output = run_tests(EDITS[name].tests, addresses, name)
         if code == FAILED:
             yield MutantVerdict(name)
         else:

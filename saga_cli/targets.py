@@ -2,12 +2,14 @@
 
 import os
 from dataclasses import dataclass
+from typing import Final
 
-from chassis.process.settings import postgres_url, redis_url
+from chassis.process.settings import bootstrap_servers, postgres_url, redis_url
 from saga_cli.stack import state
-from saga_cli.stack.given import GIVEN, MissingAddressError, given
-from saga_cli.terminal import fail
-from saga_cli.topology import BY_NAME, Addresses, addresses_of
+from saga_cli.terminal import CommandError, fail
+from saga_cli.topology import BY_NAME, GIVEN, Addresses, addresses_of
+
+CHECKS: Final = (bootstrap_servers, postgres_url, redis_url)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +36,26 @@ class Targets:
         return self.addresses.store_of(service)
 
 
+def given() -> dict[str, str]:
+    """The servers' addresses that the environment names, "" for each that it does not.
+
+    A malformed one ends the command with 2.
+    """
+    addresses = {name: os.environ.get(name, "") for name in GIVEN}
+    for (name, text), check in zip(addresses.items(), CHECKS, strict=True):
+        try:
+            check(text) if text else None
+        except ValueError as error:
+            raise CommandError(f"{name}: {error}") from error
+    return addresses
+
+
 def found() -> Targets:
     """SAGA_KAFKA_BOOTSTRAP, SAGA_POSTGRES_URL and SAGA_REDIS_URL, or the running stack's.
 
     Kafka's alone is enough for what reads only the log. Without any, the command ends with 2.
     """
-    try:
-        bootstrap, *others = given().values()
-    except MissingAddressError as error:
-        fail(str(error))
+    bootstrap, *others = given().values()
     if bootstrap and all(others):
         return Targets(bootstrap, addresses_of(bootstrap, *others))
     if bootstrap:

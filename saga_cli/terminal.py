@@ -22,6 +22,12 @@ _CAPITAL: Final = re.compile(r"(?=[A-Z])")
 console: Final = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
 
 
+class CommandError(typer.TyperException):
+    """Ends the command with its text in one line, and with this exit code."""
+
+    exit_code = 2
+
+
 def fail(why: str, code: int = 2) -> NoReturn:
     sys.stderr.write(f"saga: {why}\n")
     raise typer.Exit(code)

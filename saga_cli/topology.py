@@ -3,10 +3,11 @@
 import hmac
 import secrets
 from dataclasses import dataclass
+from typing import Final
 from urllib.parse import urlsplit
 
 from chassis.manifest import Manifest as ServiceSpec
-from guarantees.services import BY_NAME, SERVICES
+from guarantees.services import BY_NAME, SERVICES, WITH_DATABASE
 
 __all__ = [
     "BY_NAME",
@@ -16,6 +17,8 @@ __all__ = [
     "addresses_of",
     "environment_of",
 ]
+GIVEN: Final = ("SAGA_KAFKA_BOOTSTRAP", "SAGA_POSTGRES_URL", "SAGA_REDIS_URL")
+"""The variables that name the three servers, where no stack runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +38,13 @@ class Addresses:
     @property
     def variables(self) -> dict[str, str]:
         """As the commands read them where no stack runs."""
-        return {
-            "SAGA_KAFKA_BOOTSTRAP": self.kafka_bootstrap,
-            "SAGA_POSTGRES_URL": self.postgres_url,
-            "SAGA_REDIS_URL": self.redis_url,
-        }
+        return dict(
+            zip(GIVEN, (self.kafka_bootstrap, self.postgres_url, self.redis_url), strict=True)
+        )
 
     def database_url(self, spec: ServiceSpec) -> str:
-        place = urlsplit(self.postgres_url).netloc.rpartition("@")[2]
-        return f"postgresql://{spec.role}:{self.passwords[spec.role]}@{place}/{spec.database}"
+        place, password = place_of(self.postgres_url), self.passwords[spec.role]
+        return f"postgresql://{spec.role}:{password}@{place}/{spec.database}"
 
     def store_of(self, service: str) -> str:
         """The URL of a service's own database, or of its Redis."""
@@ -51,6 +52,11 @@ class Addresses:
         if spec.has_database:
             return self.database_url(spec)
         return f"{self.redis_url}/{spec.redis_database}"
+
+
+def place_of(url: str) -> str:
+    """Its host and port."""
+    return urlsplit(url).netloc.rpartition("@")[2]
 
 
 def addresses_of(kafka_bootstrap: str, postgres_url: str, redis_url: str) -> Addresses:
@@ -62,8 +68,7 @@ def addresses_of(kafka_bootstrap: str, postgres_url: str, redis_url: str) -> Add
     secret = (urlsplit(postgres_url).password or postgres_url).encode()
     passwords = {
         spec.role: hmac.digest(secret, spec.role.encode(), "sha256").hex()[:32]
-        for spec in SERVICES
-        if spec.has_database
+        for spec in WITH_DATABASE.values()
     }
     parts = urlsplit(redis_url)  # each service has a database number of its own
     redis = f"{parts.scheme}://{parts.netloc}"

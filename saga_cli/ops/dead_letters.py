@@ -18,12 +18,9 @@ from saga_cli.ops.options import (
     Why,
     Yes,
     confirmed,
-    directory,
-    ended_by_refusal,
     known,
     list_rows,
     operator,
-    refused,
 )
 from saga_cli.terminal import (
     OneLine,
@@ -63,7 +60,7 @@ def list_(
 @app.command()
 def show(service: Service, key: Key, *, as_json: AsJson = False) -> None:
     """Print a key's parked messages: headers, value, and what was wrong."""
-    letters = _letters(directory(service), service, key)
+    letters = _letters(Directory.found(service), service, key)
     if as_json:
         print_json(letters)
         return
@@ -84,10 +81,9 @@ def redrive(
     """Decide again on a key's parked messages, in order, up to the first that fails."""
     if (key is None) is not every:
         fail("give a KEY, or --all")
-    asked = directory(service)
+    asked = Directory.found(service)
     more = {"by": operator(by), "note": note, "dry_run": dry_run}
-    with ended_by_refusal():
-        keys = [key] if key is not None else [head["key"] for head in _heads(asked, service)]
+    keys = [key] if key is not None else [head["key"] for head in _heads(asked, service)]
     if every and not keys:
         console.print("No dead letters.")
     well = [
@@ -113,7 +109,7 @@ def discard(
     """Remove one parked message for good; the audit trail keeps the original."""
     if not yes:
         check_terminal()
-    who, asked = operator(by), directory(service)
+    who, asked = operator(by), Directory.found(service)
     letters = [x for x in _letters(asked, service, key) if id_ in {"", x["id"]}]
     if not letters:
         fail(f"{service} parked no message {id_} of {_label(key)}", 1)
@@ -121,8 +117,7 @@ def discard(
     what = f"message {chosen['id']} ({plain(chosen['type']) or 'no type'}) of {_label(key)}"
     confirmed(f"Discard {what} at {service}? It is never decided on.", yes=yes)
     body = {"key": key, "by": who, "reason": reason, "id": chosen["id"]}
-    with ended_by_refusal():
-        asked.post(service, "/ops/dead-letters/discard", **body)
+    asked.post(service, "/ops/dead-letters/discard", **body)
     write(f"Discarded {what}.")
     if left := len(_parked(asked, service, key)):
         redrive_ = f"saga dead-letters redrive {service} {plain(key)}"
@@ -145,22 +140,22 @@ def skip(
     """
     from guarantees.declared import readers_of  # noqa: PLC0415 - with all services it is slow
 
-    who, names = operator(by), [known(service)] if service else sorted(readers_of(topic))
+    body = {"topic": topic, "partition": partition, "offset": offset}
+    body |= {"by": operator(by), "note": note}
+    known(service or None)
+    names = [service] if service else sorted(readers_of(topic))
     if not names:
         fail(f"no service reads {plain(topic)}")
-    asked = directory(*names)
-    body = {"topic": topic, "partition": partition, "offset": offset, "by": who, "note": note}
+    asked = Directory.found(*names)
     for name in names:
-        with ended_by_refusal():
-            asked.post(name, "/ops/dead-letters/skip", **body)
+        asked.post(name, "/ops/dead-letters/skip", **body)
         write(f"{name} steps over {topic}:{partition}:{offset} and parks it.")
 
 
 @app.command()
 def actions(service: Service, key: Key, *, as_json: AsJson = False) -> None:
     """Print the audit trail: what operators did to a key."""
-    with ended_by_refusal():
-        found = directory(service).get(service, "/ops/actions", key=key)
+    found = Directory.found(service).get(service, "/ops/actions", key=key)
     if as_json:
         print_json(found)
         return
@@ -184,8 +179,7 @@ def _heads(asked: Directory, service: str) -> list[dict[str, Any]]:
 
 
 def _parked(asked: Directory, service: str, key: str) -> list[dict[str, Any]]:
-    with ended_by_refusal():
-        found: list[dict[str, Any]] = asked.get(service, "/ops/dead-letters/messages", key=key)
+    found: list[dict[str, Any]] = asked.get(service, "/ops/dead-letters/messages", key=key)
     return found
 
 
@@ -202,7 +196,7 @@ def _redriven(asked: Directory, service: str, key: str, place: str, more: dict[s
         results = asked.post(service, "/ops/dead-letters/redrive", key=key, **more)
     except ServiceRefusedError as error:
         if not place:
-            fail(str(error), refused(error))
+            raise
         write(f"{place}{_label(key)}: {plain(str(error))}")
         return error.status == NOT_FOUND  # somebody else was faster
     for result in results:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from chassis.process.settings import http_url
 from saga_cli.ops.report import REPORT, OrderReport, merged
 from saga_cli.stack import state
-from saga_cli.terminal import message_of
+from saga_cli.terminal import CommandError, fail, message_of
 from saga_cli.topology import BY_NAME, SERVICES
 
 NOT_A_SERVICE: Final = httpx.codes.MISDIRECTED_REQUEST
@@ -22,16 +22,18 @@ CHANGE_S: Final = 60.0
 TOKEN: Final = "SAGA_OPERATOR_TOKEN"  # noqa: S105 - the name of a variable
 
 
-class NoStackError(Exception):
-    """Nothing says where the services are, or what does is malformed."""
+WRONGLY_ASKED: Final = {401, 403, 421, 422}
 
 
-class ServiceRefusedError(Exception):
-    """A service said no; `status` is the HTTP status, 0 when it did not answer."""
+class ServiceRefusedError(CommandError):
+    """A service said no; `status` is the HTTP status, 0 when it did not answer.
+
+    The exit code is 2 when what was asked is wrong, 1 when it can't be done now.
+    """
 
     def __init__(self, status: int, why: str) -> None:
         super().__init__(why)
-        self.status = status
+        self.status, self.exit_code = status, 2 if status in WRONGLY_ASKED else 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,25 +48,29 @@ class Directory:
     is_here: bool = False
 
     @classmethod
-    def found(cls, services: Sequence[str]) -> Self:
-        """From the environment, else the running stack of this folder. Raises NoStackError."""
+    def found(cls, *services: str) -> Self:
+        """From the environment, else the running stack of this folder.
+
+        Where the environment lacks one of these services, or of all without a name, or has one that
+        is malformed, or nothing says where they are, the command ends with 2.
+        """
         names = {spec.name: f"SAGA_{spec.prefix}_URL" for spec in SERVICES}
         given = {name: os.environ.get(variable, "") for name, variable in names.items()}
         if any(given.values()):
             token = os.environ.get(TOKEN, "")
-            missing = [names[name] for name in services if not given[name]]
+            missing = [names[name] for name in services or names if not given[name]]
             if missing := [*missing, *([] if token else [TOKEN])]:
-                raise NoStackError(f"set {', '.join(missing)} too")
+                fail(f"set {', '.join(missing)} too")
             if not token.isascii() or not token.isprintable() or " " in token:
-                raise NoStackError(f"{TOKEN} is no token: it is of visible ASCII characters")
+                fail(f"{TOKEN} is no token: it is of visible ASCII characters")
             urls = {name: _urls(names[name], text) for name, text in given.items() if text}
             return cls(urls, token)
         stack = state.found()
         if stack is None:
             a_url = " ".join((*names.values(), TOKEN))
-            raise NoStackError(f"no stack runs in this folder; for another, set {a_url}")
+            fail(f"no stack runs in this folder; for another, set {a_url}")
         if not stack.processes:
-            raise NoStackError("the stack is starting")
+            fail("the stack is starting")
         found = {
             name: [p.address for p in stack.processes if p.name.startswith(f"{name}-")]
             for name in names
@@ -103,7 +109,10 @@ class Directory:
         raise silence
 
     def reports(self, key: str) -> list[OrderReport]:
-        """What each service says of an order, asked all at once. Raises RefusedError for a bad token."""
+        """What each service says of an order, asked all at once.
+
+        Raises ServiceRefusedError for a bad token.
+        """
         return asyncio.run(self._reports(key))
 
     async def _reports(self, key: str) -> list[OrderReport]:
@@ -120,7 +129,7 @@ def _urls(variable: str, text: str) -> list[str]:
     try:
         return [http_url(url.strip()).rstrip("/") for url in text.split(",")]
     except ValueError as error:
-        raise NoStackError(f"{variable}: {error}") from error
+        fail(f"{variable}: {error}")
 
 
 async def _report(client: httpx.AsyncClient, service: str, url: str, key: str) -> OrderReport:
@@ -149,7 +158,7 @@ async def _report(client: httpx.AsyncClient, service: str, url: str, key: str) -
 
 
 def _body(service: str, answer: httpx.Response) -> Any:
-    """The answer's JSON. Raises RefusedError with what the service says is wrong."""
+    """The answer's JSON. Raises ServiceRefusedError with what the service says is wrong."""
     try:
         body = answer.json()
     except ValueError as error:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from saga_cli.ops.ops_client import Directory
-from saga_cli.ops.options import AsJson, By, directory, ended_by_refusal, operator
+from saga_cli.ops.options import AsJson, By, operator
 from saga_cli.ops.report import OrderReport
 from saga_cli.ops.why import Diagnosis, Finding, diagnose, for_other_stacks
 from saga_cli.terminal import fail, plain, print_json, write
@@ -20,7 +20,7 @@ OrderId = Annotated[str, typer.Argument(help="An order's id.")]
 
 def why(order_id: OrderId, *, as_json: AsJson = False) -> None:
     """Say who must act on an order next, where its message sits, and what helps."""
-    asked = directory()
+    asked = Directory.found()
     found = _diagnosed(asked, order_id)
     about = _about(asked, order_id) if found.settled else {}
     if as_json:
@@ -42,8 +42,8 @@ def resolve(
     by: By = "",
 ) -> None:
     """Record by hand what became of an effect whose provider does not say."""
-    who, asked = operator(by), directory()
-    reports = _reports(asked, order_id)
+    who, asked = operator(by), Directory.found()
+    reports = asked.reports(order_id)
     owing = [
         report.service
         for report in reports
@@ -53,20 +53,18 @@ def resolve(
     if not owing:
         _fail_to_resolve(reports, order_id, outcome)
     body = {"key": order_id, "by": who, "outcome": outcome, "note": note, "reference": reference}
-    with ended_by_refusal():
-        result = asked.post(owing[0], "/ops/resolve", **body)
+    result = asked.post(owing[0], "/ops/resolve", **body)
     published = ", ".join(result["published"]) or "nothing"
     write(f"{owing[0]} takes {result['effect']} as {outcome} and publishes {published}.")
 
 
 def expedite(order_id: OrderId, *, by: By = "") -> None:
     """Ask the order's providers now, not when their turn comes."""
-    who, asked = operator(by), directory()
-    reports = _reports(asked, order_id)
+    who, asked = operator(by), Directory.found()
+    reports = asked.reports(order_id)
     owing = [report for report in reports if report.effects]
     for report in owing:
-        with ended_by_refusal():
-            asked.post(report.service, "/ops/expedite", key=order_id, by=who)
+        asked.post(report.service, "/ops/expedite", key=order_id, by=who)
         kinds = ", ".join(effect.kind for effect in report.effects)
         broken = [c.provider for c in report.circuits if c.state != "closed"]
         when = f"when the circuit to {broken[0]} lets it" if broken else "now"
@@ -77,24 +75,18 @@ def expedite(order_id: OrderId, *, by: By = "") -> None:
 
 def _diagnosed(asked: Directory, order_id: str) -> Diagnosis:
     """The services are not asked at one instant: a healthy order may pass between the looks."""
-    found = diagnose(order_id, _reports(asked, order_id), datetime.now(UTC))
+    found = diagnose(order_id, asked.reports(order_id), datetime.now(UTC))
     for _ in range(1, LOOKS):
         if found.settled or not found.known or any(f.commands + f.advice for f in found.findings):
             break
         time.sleep(LOOK_AGAIN_S)
-        found = diagnose(order_id, _reports(asked, order_id), datetime.now(UTC))
+        found = diagnose(order_id, asked.reports(order_id), datetime.now(UTC))
     return found if asked.is_here else for_other_stacks(found)
-
-
-def _reports(asked: Directory, order_id: str) -> list[OrderReport]:
-    with ended_by_refusal():
-        return asked.reports(order_id)
 
 
 def _about(asked: Directory, order_id: str) -> dict[str, Any]:
     """Why the order ended as it did."""
-    with ended_by_refusal():
-        order = asked.get("order", f"/orders/{order_id}")
+    order = asked.get("order", f"/orders/{order_id}")
     return {name: order[name] for name in ("reason", "refused_by")}
 
 

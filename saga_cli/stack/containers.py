@@ -2,6 +2,8 @@
 
 import secrets
 import subprocess
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Final
 
@@ -46,30 +48,14 @@ class Container(ChildProcess):
         if self.is_alive():
             _docker("kill", self.container)
 
-    def suspend(self) -> None:
-        _docker("pause", self.container)
-
-    def resume(self) -> None:
-        _docker("unpause", self.container)
-
     def tail(self, lines: int = 20) -> str:
         return _docker("logs", "--tail", str(lines), self.container)
-
-
-@dataclass
-class ContainerServers(servers.Servers):
-    def stop(self) -> None:
-        made = [s.container for s in self.all if isinstance(s, Container) and s.container]
-        if made:
-            _docker("rm", "-f", "-v", *made)
-        self.held.close()
 
 
 def start() -> servers.Servers:
     """Start the containers on free loopback ports and wait until each answers."""
     for image in (KAFKA_IMAGE, POSTGRES_IMAGE, REDIS_IMAGE):
         _pull(image)
-    folder, held = servers.private_folder()
     admin = secrets.token_urlsafe(12)
     kafka, database, redis = _free_port(), _free_port(), _free_port()
     addresses = addresses_of(
@@ -77,15 +63,20 @@ def start() -> servers.Servers:
         f"postgresql://saga:{admin}@127.0.0.1:{database}/postgres",
         f"redis://127.0.0.1:{redis}",
     )
-    made = ContainerServers(
-        addresses,
-        (Container("kafka", _kafka(kafka), folder / "kafka.log"),),
-        Container("postgres", _postgres(database, admin), folder / "postgres.log"),
-        Container("redis", _redis(redis), folder / "redis.log"),
-        folder,
-        held=held,
-    )
-    return made.bring_up()
+    with ExitStack() as held:
+        folder = held.enter_context(servers.private_folder())
+        made = (
+            Container("kafka", _kafka(kafka), folder / "kafka.log"),
+            Container("postgres", _postgres(database, admin), folder / "postgres.log"),
+            Container("redis", _redis(redis), folder / "redis.log"),
+        )
+        held.callback(_remove, made)
+        return servers.Servers(addresses, made, folder).bring_up(held)
+
+
+def _remove(made: Sequence[Container]) -> None:
+    if started := [one.container for one in made if one.container]:
+        _docker("rm", "-f", "-v", *started)
 
 
 def _pull(image: str) -> None:
@@ -118,17 +109,15 @@ def _kafka(port: int) -> list[str]:
         "KAFKA_AUTO_CREATE_TOPICS_ENABLE": "false",
         "KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS": "0",
     }
-    variables = [part for name, value in settings.items() for part in ("-e", f"{name}={value}")]
+    variables = [f"--env={name}={value}" for name, value in settings.items()]
     return ["-p", f"127.0.0.1:{port}:{port}", *variables, KAFKA_IMAGE]
 
 
 def _postgres(port: int, password: str) -> list[str]:
-    variables = ["-e", "POSTGRES_USER=saga", "-e", f"POSTGRES_PASSWORD={password}"]
-    options = [
-        part for name, value in postgres.OPTIONS.items() for part in ("-c", f"{name}={value}")
-    ]
-    anywhere = ["-c", "listen_addresses=*"]  # inside the container; outside it is loopback
-    return ["-p", f"127.0.0.1:{port}:5432", *variables, POSTGRES_IMAGE, *options, *anywhere]
+    variables = ["--env=POSTGRES_USER=saga", f"--env=POSTGRES_PASSWORD={password}"]
+    # Inside the container it listens anywhere; outside it is loopback.
+    options = postgres.options_of({**postgres.OPTIONS, "listen_addresses": "*"})
+    return ["-p", f"127.0.0.1:{port}:5432", *variables, POSTGRES_IMAGE, *options]
 
 
 def _redis(port: int) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Final
 import httpx
 from rich.table import Table
 
+from saga_cli.stack.services import health_of
 from saga_cli.stack.state import Running
 from saga_cli.terminal import table_of
 
@@ -33,9 +34,9 @@ def readiness(process: Running) -> str:
         return f"[red]{process.ended or 'dead'}[/]"
     try:
         if process.address.startswith("http"):
-            answer = httpx.get(f"{process.address}/health/ready", timeout=5)
-            reasons = ", ".join(x["reason"] for x in answer.json().get("reasons", ()))
-            if answer.status_code != httpx.codes.OK:
+            is_ok, found = health_of(process.address)
+            reasons = ", ".join(found)
+            if not is_ok:
                 return f"{NO} {reasons}".rstrip()
             return f"[yellow]degraded[/] {reasons}" if reasons else "yes"
         host, port = process.address.rsplit(":", 1)

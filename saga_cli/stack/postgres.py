@@ -6,14 +6,16 @@ import pwd
 import secrets
 import shutil
 import signal
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-import asyncpg
-
+from guarantees.services import WITH_DATABASE
+from saga_cli.clients import database
 from saga_cli.stack import binaries
 from saga_cli.stack.processes import ChildProcess, run
-from saga_cli.topology import SERVICES, Addresses
+from saga_cli.stack.state import write_private
+from saga_cli.topology import Addresses
 
 BY_LOCALE: Final = """
 SELECT CASE WHEN EXISTS (SELECT FROM pg_collation WHERE collname = 'en-US-x-icu')
@@ -35,10 +37,7 @@ def admin_password(folder: Path) -> str:
     """The administrator's password of the data in the folder, made with the first start."""
     secret = folder / "postgres.secret"
     if not secret.exists():
-        scratch = secret.with_suffix(".new")
-        scratch.touch(mode=0o600)
-        scratch.write_text(secrets.token_urlsafe(12))
-        scratch.replace(secret)
+        write_private(secret, secrets.token_urlsafe(12))
     return secret.read_text()
 
 
@@ -48,13 +47,17 @@ def prepare(folder: Path, port: int) -> ChildProcess:
     programs = binaries.reachable(binaries.postgres_folder(), user, folder)
     if not data.exists():
         _make_data(programs, data, folder / "postgres.secret", user)
-    settings = {**OPTIONS, "wal_compression": _compression(programs, data, user)}
-    options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+    options = options_of({**OPTIONS, "wal_compression": _compression(programs, data, user)})
     # No Unix socket: its path may not be longer than 107 characters, and nobody needs it.
     place = ["-D", str(data), "-p", str(port), "-c", "unix_socket_directories="]
     command = [str(programs / "postgres"), *place, *options]
     log = folder / "postgres.log"
     return ChildProcess("postgres", command, log, user=user, folder=data, stop_signal=signal.SIGINT)
+
+
+def options_of(settings: Mapping[str, str]) -> list[str]:
+    """As `postgres` takes them."""
+    return [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
 
 
 def _compression(programs: Path, data: Path, user: str | None) -> str:
@@ -87,12 +90,12 @@ def _unprivileged() -> str | None:
     return next(name for name in ("postgres", "nobody") if name in names)
 
 
-def answers(addresses: Addresses) -> None:
+def answers(url: str) -> None:
     """Raises unless the server answers."""
 
     async def ask() -> None:
-        connection = await asyncpg.connect(addresses.postgres_url, timeout=2)
-        await connection.close()
+        async with database(url, timeout_s=2):
+            pass
 
     asyncio.run(ask())
 
@@ -103,10 +106,9 @@ def create_databases(addresses: Addresses) -> None:
 
 
 async def _create_databases(addresses: Addresses) -> None:
-    admin = await asyncpg.connect(addresses.postgres_url)
-    try:
+    async with database(addresses.postgres_url) as admin:
         how = await admin.fetchval(BY_LOCALE)
-        for spec in (spec for spec in SERVICES if spec.has_database):
+        for spec in WITH_DATABASE.values():
             password = addresses.passwords[spec.role]
             exists = await admin.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", spec.role)
             verb = "ALTER" if exists else "CREATE"
@@ -115,5 +117,3 @@ async def _create_databases(addresses: Addresses) -> None:
             if not await admin.fetchval(query, spec.database):
                 await admin.execute(f"CREATE DATABASE {spec.database} OWNER {spec.role}{how}")
             await admin.execute(f"REVOKE CONNECT ON DATABASE {spec.database} FROM PUBLIC")
-    finally:
-        await admin.close()

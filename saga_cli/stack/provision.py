@@ -2,23 +2,13 @@
 
 import shutil
 import subprocess
-from dataclasses import dataclass
+from contextlib import ExitStack
 from pathlib import Path
 
-from saga_cli.stack import containers, postgres, servers
-from saga_cli.stack.given import GIVEN, MissingAddressError, given
-from saga_cli.stack.processes import ChildProcess
-from saga_cli.terminal import message_of
-from saga_cli.topology import addresses_of
-
-
-@dataclass
-class GivenServers(servers.Servers):
-    """Somebody else's servers: never stopped here."""
-
-    @property
-    def all(self) -> tuple[ChildProcess, ...]:
-        return ()
+from saga_cli.stack import containers, servers
+from saga_cli.targets import given
+from saga_cli.terminal import CommandError, message_of
+from saga_cli.topology import GIVEN, addresses_of
 
 
 def docker_answers() -> bool:
@@ -36,29 +26,28 @@ def docker_answers() -> bool:
 def provide(folder: Path | None = None) -> servers.Servers:
     """Servers for one stack; a given folder keeps the data of local ones.
 
-    Raises MissingAddressError or MissingProgramError when they can't be had, RuntimeError when one
-    does not answer.
+    Addresses that make no sense, or a missing program, end the command with 2. Raises RuntimeError
+    when a server does not answer.
     """
-    missing = [name for name in GIVEN if not given()[name]]
+    addresses = given()
+    missing = [name for name, text in addresses.items() if not text]
     if not missing:
-        return _given()
+        return _given(addresses)
     if len(missing) < len(GIVEN):
-        raise MissingAddressError(f"give {', '.join(missing)} too, or none of {', '.join(GIVEN)}")
+        raise CommandError(f"give {', '.join(missing)} too, or none of {', '.join(GIVEN)}")
     if folder is None and docker_answers():
         return containers.start()
     return servers.start(folder)
 
 
-def _given() -> servers.Servers:
-    addresses = addresses_of(*given().values())
-    for variable, check in zip(GIVEN, servers.CHECKS.values(), strict=True):
+def _given(variables: dict[str, str]) -> servers.Servers:
+    """Somebody else's servers: never stopped here."""
+    for (variable, url), check in zip(variables.items(), servers.CHECKS.values(), strict=True):
         try:
-            check(addresses)
+            check(url)
         except Exception as error:
-            raise RuntimeError(
-                f"the server of {variable} does not answer: {message_of(error)}"
-            ) from error
-    postgres.create_databases(addresses)
-    folder, held = servers.private_folder()
-    nobody = ChildProcess("given", (), folder / "given.log")
-    return GivenServers(addresses, (nobody,), nobody, nobody, folder, held=held)
+            why = f"the server of {variable} does not answer: {message_of(error)}"
+            raise RuntimeError(why) from error
+    with ExitStack() as held:
+        folder = held.enter_context(servers.private_folder())
+        return servers.Servers(addresses_of(*variables.values()), (), folder).bring_up(held)

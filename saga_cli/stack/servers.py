@@ -3,19 +3,19 @@
 import asyncio
 import fcntl
 import os
-import shutil
 import socket
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
 from redis import Redis
 
+from saga_cli.clients import kafka_admin
 from saga_cli.stack import binaries, kafka, ports, postgres, watchdog
 from saga_cli.stack.processes import ChildProcess, run
 from saga_cli.terminal import message_of
@@ -26,42 +26,43 @@ START_S: Final = 60
 
 @dataclass
 class Servers:
-    """The running servers. `stop` takes them down and removes their data, unless it is to keep."""
+    """Brokers, PostgreSQL and Redis; `all` is empty where they are somebody else's.
+
+    `held` ends them, and then lets go of their ports and their folder.
+    """
 
     addresses: Addresses
-    brokers: tuple[ChildProcess, ...]
-    postgres: ChildProcess
-    redis: ChildProcess
+    all: tuple[ChildProcess, ...]
     folder: Path
-    keep: bool = False
     held: ExitStack = field(default_factory=ExitStack)
-    """Let go of after the servers: ports, and the folder, which is unlocked or removed."""
 
     @property
     def kafka(self) -> ChildProcess:
         """The only broker, or the first."""
-        return self.brokers[0]
+        return self.all[0]
 
     @property
-    def all(self) -> tuple[ChildProcess, ...]:
-        return (*self.brokers, self.postgres, self.redis)
+    def postgres(self) -> ChildProcess:
+        return self.named("postgres")
 
-    def bring_up(self) -> Self:
-        """Start all at once, wait until each answers, and make the databases; all or none."""
-        try:
-            for server in self.all:
-                server.start()
-            for server in self.all:
-                self.await_answer(server)
-            postgres.create_databases(self.addresses)
-        except BaseException:
-            self.stop()
-            raise
+    @property
+    def redis(self) -> ChildProcess:
+        return self.named("redis")
+
+    def named(self, name: str) -> ChildProcess:
+        return next(server for server in self.all if server.name == name)
+
+    def bring_up(self, held: ExitStack) -> Self:
+        """Start all at once, wait until each answers, make the databases, and take over `held`."""
+        for server in self.all:
+            server.start()
+        for server in self.all:
+            self.await_answer(server)
+        postgres.create_databases(self.addresses)
+        self.held = held.pop_all()
         return self
 
     def stop(self) -> None:
-        for server in self.all:
-            server.stop() if self.keep else server.kill()
         self.held.close()
 
     def restart(self, server: ChildProcess) -> None:
@@ -72,11 +73,20 @@ class Servers:
         self.await_answer(server)
 
     def await_answer(self, server: ChildProcess) -> None:
-        kind, addresses = server.name, self.addresses
-        if server in self.brokers:  # it has to answer itself
-            own = addresses.kafka_bootstrap.split(",")[self.brokers.index(server)]
-            kind, addresses = "kafka", replace(addresses, kafka_bootstrap=own)
-        _await(server, lambda: CHECKS[kind](addresses))
+        """Raises RuntimeError with the end of its log where it does not answer in time."""
+        brokers, *others = self.addresses.variables.values()
+        url = [*brokers.split(","), *others][self.all.index(server)]
+        check, deadline = CHECKS[server.name.partition("-")[0]], time.monotonic() + START_S
+        while True:
+            try:
+                check(url)
+            except Exception as error:
+                if not server.is_alive() or time.monotonic() > deadline:
+                    why = f"{server.name} does not answer ({message_of(error)})"
+                    raise RuntimeError(f"{why}; the end of its log:\n{server.tail()}") from error
+                time.sleep(0.05)
+            else:
+                return
 
 
 def start(
@@ -89,69 +99,59 @@ def start(
     A private one begins as a copy of a prepared one, if there is one.
     Raises MissingProgramError, or RuntimeError with the end of the log of a server that fails.
     """
-    place, held = private_folder() if folder is None else _kept_folder(folder)
-    try:
+    with ExitStack() as held:
+        place = held.enter_context(_kept_folder(folder) if folder else private_folder())
         if prepared is not None:
             run(["cp", "-a", f"{prepared}/.", str(place)])
             place.chmod(0o711)
-        return _start(place, held, brokers, keep=folder is not None)
-    except BaseException:
-        held.close()
-        raise
+        made = _local(place, brokers, held)
+        for server in made.all:
+            held.callback(server.stop if folder else server.kill)
+        return made.bring_up(held)
 
 
-def private_folder() -> tuple[Path, ExitStack]:
-    """A new folder that is removed when the stack is closed or this process is gone."""
-    folder, held = Path(tempfile.mkdtemp(prefix="saga-")), ExitStack()
-    watchdog.watch(folder=folder)
-    held.callback(shutil.rmtree, folder, ignore_errors=True)
-    folder.chmod(0o711)
-    return folder, held
+@contextmanager
+def private_folder() -> Iterator[Path]:
+    """A new folder that is removed at the end, or when this process is gone."""
+    with tempfile.TemporaryDirectory(prefix="saga-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        watchdog.watch(folder=folder)
+        folder.chmod(0o711)
+        yield folder
 
 
-def _kept_folder(folder: Path) -> tuple[Path, ExitStack]:
+@contextmanager
+def _kept_folder(folder: Path) -> Iterator[Path]:
     """The folder with a lock that the system takes back when this process is gone."""
-    folder, held = folder.resolve(), ExitStack()
+    folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     if os.geteuid() == 0:
         folder.chmod(folder.stat().st_mode | 0o011)  # PostgreSQL's data is its own user's
-    lock = held.enter_context((folder / "lock").open("w"))
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        held.close()
-        raise RuntimeError(f"another stack uses {folder}") from error
-    return folder, held
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RuntimeError(f"another stack uses {folder}") from error
+        yield folder
 
 
-def _start(
-    place: Path, held: ExitStack, brokers: Sequence[kafka.KafkaBroker], *, keep: bool
-) -> Servers:
+def _local(place: Path, brokers: Sequence[kafka.KafkaBroker], held: ExitStack) -> Servers:
     ports_ = [ports.hold() for _ in range(4)]
     for port in ports_:
         held.callback(port.release)
-    broker_port, controller, postgres_port, redis = (port.number for port in ports_)
+    broker_port, controller, postgres_port, redis_port = (port.number for port in ports_)
     brokers = brokers or [kafka.KafkaBroker("kafka", broker_port, controller)]
     admin = postgres.admin_password(place)
     with ThreadPoolExecutor(2) as pool:
-        prepared_brokers = pool.submit(kafka.prepare, place, brokers)
-        prepared_postgres = pool.submit(postgres.prepare, place, postgres_port)
-        prepared_redis = prepare_redis(place, redis)
+        made_brokers = pool.submit(kafka.prepare, place, brokers)
+        made_postgres = pool.submit(postgres.prepare, place, postgres_port)
+        redis = prepare_redis(place, redis_port)
     addresses = addresses_of(
         ",".join(broker.address for broker in brokers),
         f"postgresql://saga:{admin}@127.0.0.1:{postgres_port}/postgres",
-        f"redis://127.0.0.1:{redis}",
+        f"redis://127.0.0.1:{redis_port}",
     )
-    servers = Servers(
-        addresses,
-        prepared_brokers.result(),
-        prepared_postgres.result(),
-        prepared_redis,
-        place,
-        keep,
-        held,
-    )
-    return servers.bring_up()
+    return Servers(addresses, (*made_brokers.result(), made_postgres.result(), redis), place)
 
 
 def prepare_redis(folder: Path, port: int) -> ChildProcess:
@@ -163,43 +163,23 @@ def prepare_redis(folder: Path, port: int) -> ChildProcess:
     return ChildProcess("redis", command, folder / "redis.log")
 
 
-def _await(server: ChildProcess, check: Callable[[], None]) -> None:
-    deadline = time.monotonic() + START_S
-    while True:
-        try:
-            check()
-        except Exception as error:
-            if not server.is_alive() or time.monotonic() > deadline:
-                why = f"{server.name} does not answer ({message_of(error)}); the end of its log:"
-                raise RuntimeError(f"{why}\n{server.tail()}") from error
-            time.sleep(0.05)
-        else:
-            return
-
-
-def _kafka_answers(addresses: Addresses) -> None:
-    from aiokafka.admin import AIOKafkaAdminClient  # noqa: PLC0415 - slow to import, not always used
-
+def _kafka_answers(broker: str) -> None:
     async def ask() -> None:
-        host, port = addresses.kafka_bootstrap.split(",")[0].rsplit(":", 1)
+        host, port = broker.split(",", maxsplit=1)[0].rsplit(":", 1)
         with socket.create_connection((host, int(port)), 1):
             pass
-        client = AIOKafkaAdminClient(bootstrap_servers=addresses.kafka_bootstrap)
-        try:
-            await client.start()
-            await client.list_topics()
-        finally:
-            await client.close()
+        async with kafka_admin(broker) as admin:
+            await admin.list_topics()
 
     asyncio.run(ask())
 
 
-def _redis_answers(addresses: Addresses) -> None:
-    with Redis.from_url(addresses.redis_url, socket_timeout=1) as client:
+def _redis_answers(url: str) -> None:
+    with Redis.from_url(url, socket_timeout=1) as client:
         client.ping()  # not while it loads its data
 
 
-CHECKS: Final[dict[str, Callable[[Addresses], None]]] = {
+CHECKS: Final[dict[str, Callable[[str], None]]] = {
     "kafka": _kafka_answers,
     "postgres": postgres.answers,
     "redis": _redis_answers,

@@ -41,12 +41,20 @@ class Instance:
         if not self.process.is_alive():
             return False
         try:
-            answer = httpx.get(f"{self.url}/health/ready", timeout=5, verify=PLAIN)
-        except httpx.TransportError:
+            is_ok, reasons = health_of(self.url)
+        except (httpx.TransportError, ValueError):
             return False
-        if answer.status_code != httpx.codes.OK:
-            return False
-        return all(x["reason"] != "consumer_unassigned" for x in answer.json()["reasons"])
+        return is_ok and "consumer_unassigned" not in reasons
+
+
+def health_of(url: str) -> tuple[bool, list[str]]:
+    """Whether a service can do its durable job, and the reasons why not all is well.
+
+    Raises httpx.TransportError, or ValueError where the answer is no JSON.
+    """
+    answer = httpx.get(f"{url}/health/ready", timeout=5, verify=PLAIN)
+    reasons = [x["reason"] for x in answer.json().get("reasons", ())]
+    return answer.status_code == httpx.codes.OK, reasons
 
 
 @dataclass

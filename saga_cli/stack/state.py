@@ -1,24 +1,23 @@
 """Where a running stack is written down, so that another shell finds it."""
 
 import fcntl
-import json
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
 import psutil
+from pydantic import TypeAdapter
+
+from saga_cli.terminal import CommandError
 
 FILE: Final = Path(".saga") / "stack.json"
 REQUESTS: Final = FILE.with_name("requests")
 Action = Literal["start", "stop", "restart"]
 CLOCK_S: Final = 5  # a start is told from the wall clock, which may be put right in between
-
-
-class ClaimedError(Exception):
-    """Another stack has the folder."""
+CLAIMED: Final = "a stack of this folder runs already: see `saga status`, or `saga down`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,26 +60,30 @@ class Stack:
     servers: tuple[str, ...] = ()
 
     def write(self) -> None:
-        scratch = FILE.with_suffix(".new")
-        scratch.unlink(missing_ok=True)
-        with open(scratch, "x", opener=_for_the_owner) as file:
-            json.dump(asdict(self), file, indent=1)
-        scratch.replace(FILE)
+        write_private(FILE, STACK.dump_json(self, indent=1).decode())
 
 
-def _for_the_owner(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
+STACK: Final = TypeAdapter(Stack)
+
+
+def write_private(file: Path, text: str) -> None:
+    """All of it at once; only its owner may read it."""
+    scratch = file.with_suffix(".new")
+    scratch.unlink(missing_ok=True)
+    scratch.touch(mode=0o600, exist_ok=False)
+    scratch.write_text(text)
+    scratch.replace(file)
 
 
 @contextmanager
 def claimed() -> Iterator[None]:
-    """The folder is this process's own for a while. Raises ClaimedError if it is another's."""
+    """The folder is this process's own for a while; another's ends the command with 2."""
     FILE.parent.mkdir(exist_ok=True)
     with FILE.with_suffix(".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise ClaimedError from error
+            raise CommandError(CLAIMED) from error
         Stack(running("supervisor", os.getpid())).write()
         try:
             yield
@@ -91,11 +94,8 @@ def claimed() -> Iterator[None]:
 def found() -> Stack | None:
     """The stack of this folder that runs; what a killed one left behind does not count."""
     try:
-        raw = json.loads(FILE.read_text())
-        processes = tuple(Running(**entry) for entry in raw["processes"])
-        token, servers = raw.get("operator_token", ""), tuple(raw.get("servers", ()))
-        stack = Stack(Running(**raw["supervisor"]), processes, token, servers)
-    except (FileNotFoundError, ValueError, TypeError, KeyError):  # none, or another release's
+        stack = STACK.validate_json(FILE.read_bytes())
+    except (FileNotFoundError, ValueError):  # none, or another release's
         return None
     return stack if stack.supervisor.is_alive() else None
 
@@ -107,9 +107,7 @@ def forget() -> None:
 
 def request(action: Action, names: Iterable[str]) -> None:
     """Leave names of processes for the stack's supervisor, which looks for them often."""
-    scratch = REQUESTS.with_suffix(".new")
-    scratch.write_text(f"{action} {' '.join(names)}")
-    scratch.replace(REQUESTS)
+    write_private(REQUESTS, f"{action} {' '.join(names)}")
 
 
 def requested() -> tuple[str, frozenset[str]]:

@@ -6,42 +6,35 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, NoReturn
-from urllib.parse import urlsplit
 
 import httpx
 import typer
 
-from saga_cli.stack import servers as stack_servers
 from saga_cli.stack import state
-from saga_cli.stack.binaries import MissingProgramError
-from saga_cli.stack.given import MissingAddressError
 from saga_cli.stack.overview import table
 from saga_cli.stack.processes import ChildProcess
 from saga_cli.stack.provision import provide
 from saga_cli.stack.seed import seed
+from saga_cli.stack.servers import Servers
 from saga_cli.stack.services import Services, SettingError
 from saga_cli.terminal import console, fail, message_of
+from saga_cli.topology import place_of
 
 PROGRAM: Final = ".venv/bin/saga"
-CLAIMED: Final = "a stack of this folder runs already: see `saga status`, or `saga down`"
 
 
 def up(instances: int, data: Path | None) -> None:
-    try:
-        with (
-            state.claimed(),
-            running(instances, data, well_known_ports=True) as (services, servers),
-        ):
-            supervisor = Supervisor(services, servers)
-            supervisor.write()
-            _welcome(tuple(supervisor.known.values()), "Ctrl-C stops everything.")
+    with state.claimed(), running(instances, data, well_known_ports=True) as (services, servers):
+        supervisor = Supervisor(services, servers)
+        supervisor.write()
+        _welcome(tuple(supervisor.known.values()), "Ctrl-C stops everything.")
+        with suppress(KeyboardInterrupt):
             supervisor.run()
-    except state.ClaimedError:
-        fail(CLAIMED)
+        console.print("stopping")
 
 
 def up_detached(instances: int, data: Path | None) -> None:
@@ -80,33 +73,25 @@ def _await_detached(child: subprocess.Popen[bytes], log: Path) -> state.Stack:
 @contextmanager
 def running(
     instances: int, data: Path | None = None, *, well_known_ports: bool = False
-) -> Iterator[tuple[Services, stack_servers.Servers]]:
+) -> Iterator[tuple[Services, Servers]]:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     started = time.monotonic()
-    try:
-        with console.status("starting Kafka, PostgreSQL and Redis"):
-            servers = provide(data)
-    except (MissingProgramError, MissingAddressError) as error:
-        fail(str(error))
-    except RuntimeError as error:
-        fail(str(error), code=1)
-    services = Services(servers.addresses, servers.folder, well_known_ports)
-    try:
-        console.print(f"  servers ready after {time.monotonic() - started:.1f} s")
-        with console.status("starting the services"):
-            services.start_all(instances, lambda name: console.print(f"  {name} ready"))
-        seed(services.url)
-        console.print(f"  all ready after {time.monotonic() - started:.1f} s")
-        yield services, servers
-    except KeyboardInterrupt:
-        console.print("stopping")
-    except SettingError as error:
-        fail(str(error))
-    except (RuntimeError, httpx.HTTPError) as error:
-        fail(message_of(error) if isinstance(error, httpx.HTTPError) else str(error), code=1)
-    finally:
-        services.stop()
-        servers.stop()
+    with ExitStack() as held:
+        try:
+            with console.status("starting Kafka, PostgreSQL and Redis"):
+                servers = provide(data)
+            held.callback(servers.stop)
+            services = Services(servers.addresses, servers.folder, well_known_ports)
+            held.callback(services.stop)
+            console.print(f"  servers ready after {time.monotonic() - started:.1f} s")
+            with console.status("starting the services"):
+                services.start_all(instances, lambda name: console.print(f"  {name} ready"))
+            seed(services.url)
+            console.print(f"  all ready after {time.monotonic() - started:.1f} s")
+            yield services, servers
+        except (RuntimeError, httpx.HTTPError) as error:
+            why = message_of(error) if isinstance(error, httpx.HTTPError) else str(error)
+            fail(why, 2 if isinstance(error, SettingError) else 1)
 
 
 @dataclass
@@ -114,7 +99,7 @@ class Supervisor:
     """Writes down what runs, and does what other shells ask for. What ends by itself stays down."""
 
     services: Services
-    servers: stack_servers.Servers
+    servers: Servers
     known: dict[str, state.Running] = field(default_factory=dict)
 
     def run(self) -> NoReturn:
@@ -137,19 +122,16 @@ class Supervisor:
                 code = process.exit_code()
                 self.known[process.name] = replace(known, ended=f"ended with {code}")
         addresses, me = self.servers.addresses, state.running("supervisor", os.getpid())
-        urls = (addresses.kafka_bootstrap, addresses.postgres_url, addresses.redis_url)
-        state.Stack(me, tuple(self.known.values()), addresses.operator_token, urls).write()
+        processes, servers = tuple(self.known.values()), tuple(addresses.variables.values())
+        state.Stack(me, processes, addresses.operator_token, servers).write()
 
-    def _processes(self) -> list[tuple[ChildProcess, str]]:
+    def _processes(self) -> Iterator[tuple[ChildProcess, str]]:
         """Each with its address."""
         addresses = self.servers.addresses
-        where = {
-            "kafka": addresses.kafka_bootstrap,
-            "postgres": urlsplit(addresses.postgres_url).netloc.rpartition("@")[2],
-            "redis": urlsplit(addresses.redis_url).netloc,
-        }
-        made = [(server, where[server.name]) for server in self.servers.all]
-        return made + [(instance.process, instance.url) for instance in self.services.instances]
+        stores = map(place_of, (addresses.postgres_url, addresses.redis_url))
+        places = (addresses.kafka_bootstrap, *stores)
+        yield from zip(self.servers.all, places, strict=False)  # there are none that are given
+        yield from ((instance.process, instance.url) for instance in self.services.instances)
 
     def _seen_to_end(self) -> bool:
         """Say so when a service ends by itself; the others go on."""
@@ -171,17 +153,14 @@ class Supervisor:
             self.known[process.name] = replace(stopped, ended="stopped")
         if action in {"start", "restart"} and not process.is_alive():
             try:
-                self._start(process)
+                if process in self.servers.all:
+                    self.servers.restart(process)
+                else:
+                    process.start()
             except RuntimeError as error:  # its log says why: the stack goes on
                 console.print(str(error), markup=False, soft_wrap=True)
                 return
         console.print(f"{action}: {process.name}")
-
-    def _start(self, process: ChildProcess) -> None:
-        if process in self.servers.all:
-            self.servers.restart(process)
-        else:
-            process.start()
 
 
 def _welcome(processes: tuple[state.Running, ...], end: str) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from chaos.ledger import disagreements
-from chaos.stripe_books import Movement, StripeBooks
+from chaos.stripe_books import Moved, StripeBooks
 from guarantees.judge import StoredRow
 
 CAPTURED = StoredRow("Captured", {"captured_minor": 500})
@@ -13,8 +13,8 @@ REFUNDED = StoredRow("Refunded", {"captured": {"captured_minor": 500}, "refunded
 DECLINED = StoredRow("Declined", {})
 
 
-def moved(amount: int, order_id: str = "o-1") -> Movement:
-    return Movement(order_id, "pi_1", amount, "eur")
+def moved(*amounts: int, order_id: str = "o-1") -> Moved:
+    return {order_id: [(amount, "eur") for amount in amounts]}
 
 
 @pytest.mark.parametrize(
@@ -22,9 +22,7 @@ def moved(amount: int, order_id: str = "o-1") -> Movement:
     [(CAPTURED, [500], []), (REFUNDED, [500], [480]), (DECLINED, [], [])],
 )
 def test_books_that_agree(row: StoredRow, charged: list[int], given_back: list[int]) -> None:
-    books = StripeBooks(
-        charged=[moved(a) for a in charged], given_back=[moved(a) for a in given_back]
-    )
+    books = StripeBooks(charged=moved(*charged), given_back=moved(*given_back))
     assert disagreements(books, {"o-1": row}) == []
 
 
@@ -41,15 +39,13 @@ def test_books_that_agree(row: StoredRow, charged: list[int], given_back: list[i
     ],
 )
 def test_books_that_disagree(row: StoredRow, charged: list[int], given_back: list[int]) -> None:
-    books = StripeBooks(
-        charged=[moved(a) for a in charged], given_back=[moved(a) for a in given_back]
-    )
+    books = StripeBooks(charged=moved(*charged), given_back=moved(*given_back))
     (problem,) = disagreements(books, {"o-1": row})
     assert problem.startswith(f"G4 {row.status}")
 
 
 def test_money_of_an_unknown_order_and_a_hold_that_is_left() -> None:
     held: dict[str, Any] = {"id": "pi_9", "status": "requires_capture"}
-    books = StripeBooks(charged=[moved(500, "o-2")], intents={"pi_9": held})
+    books = StripeBooks(charged=moved(500, order_id="o-2"), intents={"pi_9": held})
     problems = disagreements(books, {})
     assert [problem.rpartition("(")[2] for problem in problems] == ["o-2)", "pi_9)"]

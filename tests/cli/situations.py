@@ -49,17 +49,10 @@ def reading(state: str = "Absent", lag: int | None = 0, *, ready: bool = True) -
 
 def a_letter(wire_type: str, **changes: Any) -> DeadLetterReport:
     fields: dict[str, Any] = {
-        "id": "1",
         "key": ORDER,
         "type": wire_type,
-        "topic": "t",
-        "partition": 0,
-        "offset": 0,
-        "first_error": "a bug",
         "last_error": "a bug",
         "attempts": 1,
-        "parked_at": NOW,
-        "last_tried_at": NOW,
     }
     return DeadLetterReport(**{**fields, **changes})
 

@@ -10,7 +10,6 @@ from guarantees.services import BY_NAME
 from saga_cli.ops.report import ActionReport, ConsumerReport, OrderReport, RelayReport, merged
 from saga_cli.ops.why import for_other_stacks
 from tests.cli.situations import (
-    NOW,
     OPEN,
     ORDER,
     a_letter,
@@ -273,7 +272,7 @@ def test_a_store_that_is_away_is_what_is_to_be_started() -> None:
 def test_a_parked_head_of_the_next_step_comes_first_with_what_waits_behind() -> None:
     letters = (
         a_letter("stock.reserved.v1", attempts=2, last_error="KeyError: 'EUR'"),
-        a_letter("order.cancellation_requested.v1", id="2", last_error="waits"),
+        a_letter("order.cancellation_requested.v1", last_error="waits"),
     )
     found = diagnosed(order="Cancelling", inventory="Reserved", payment={"parked": letters})
     assert [f.where for f in found.findings] == ["parked"]
@@ -377,7 +376,7 @@ def test_a_timer_to_come_is_a_note_and_one_long_past_a_finding() -> None:
 
 
 def test_a_discarded_message_is_why_nothing_moves() -> None:
-    discard = (ActionReport(NOW, "ada", "discard", "a test order", "{}"),)
+    discard = (ActionReport("ada", "discard", "a test order"),)
     found = diagnosed(order="Pending", inventory={"actions": discard})
     assert first(found).where == "discarded"
     assert "ada discarded a message: a test order" in first(found).what

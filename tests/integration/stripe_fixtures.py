@@ -147,10 +147,9 @@ class Desk:
 
     def moved(self, order: Order) -> tuple[list[int], list[int]]:
         """What the fake's ledger has of an order: charges and refunds."""
-        books = self.fake.books
-        charged = [m.amount_minor for m in books.charged if m.order_id == order.order_id]
-        given_back = [m.amount_minor for m in books.given_back if m.order_id == order.order_id]
-        return charged, given_back
+        books, id_ = self.fake.books, order.order_id
+        charged, given_back = books.charged.get(id_, []), books.given_back.get(id_, [])
+        return [amount for amount, _ in charged], [amount for amount, _ in given_back]
 
     async def published(self, order: Order) -> list[str]:
         await self.relay()

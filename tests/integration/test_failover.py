@@ -70,11 +70,9 @@ def pair() -> Iterator[Pair]:
     with ExitStack() as held:
         folders, numbers = [], []
         for _ in range(2):
-            folder, stack = servers.private_folder()
-            held.callback(stack.close)
+            folders.append(held.enter_context(servers.private_folder()))
             port = ports.hold()
             held.callback(port.release)
-            folders.append(folder)
             numbers.append(port.number)
         password = postgres.admin_password(folders[0])
         first = postgres.prepare(folders[0], numbers[0])

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from saga_cli import real_mutants
 from saga_cli.real_mutants import ROOT, RUN_S, MutantVerdict, verdicts
 from saga_cli.topology import Addresses
 from simulation.edits.real import EDITS
@@ -25,7 +26,9 @@ def own() -> Iterator[Addresses]:
 
 
 @pytest.mark.timeout(900)
-def test_every_bug_of_the_real_stores_is_found(own: Addresses, tmp_path: Path) -> None:
+def test_every_bug_of_the_real_stores_is_found(
+    own: Addresses, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     forks, output = Forks(*PLUGINS), tmp_path / "output"
 
     def run(words: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str]:
@@ -34,7 +37,8 @@ def test_every_bug_of_the_real_stores_is_found(own: Addresses, tmp_path: Path) -
         child = forks.fork(words=words, env=dict(environment), cwd=str(ROOT), log=str(output))
         return child.wait(RUN_S) or 0, output.read_text()
 
-    found = list(verdicts(list(EDITS), own, run))
+    monkeypatch.setattr(real_mutants, "run_alone", run)
+    found = list(verdicts(list(EDITS), own))
     assert [verdict for verdict in found if verdict.error] == []
     assert found == [MutantVerdict(name) for name in EDITS]
 

@@ -30,10 +30,8 @@ ROOM_BYTES: Final = 300_000
 @pytest.fixture
 def url() -> Iterator[str]:
     """Of a Redis of this test's own."""
-    folder, held = servers.private_folder()
-    with held:
+    with servers.private_folder() as folder:
         port = ports.hold()
-        held.callback(port.release)
         process = servers.prepare_redis(folder, port.number)
         process.start()
         try:
@@ -41,6 +39,7 @@ def url() -> Iterator[str]:
             yield f"redis://127.0.0.1:{port.number}/0"
         finally:
             process.kill()
+            port.release()
 
 
 @pytest.fixture

@@ -87,11 +87,11 @@ async def captured(stripe: StripeProvider) -> str:
 
 
 def charges(fake: FakeStripe) -> list[tuple[str, int, str]]:
-    return [(m.order_id, m.amount_minor, m.currency) for m in fake.books.charged]
+    return [(order, *each) for order, moved in fake.books.charged.items() for each in moved]
 
 
 def refunds(fake: FakeStripe) -> list[tuple[str, int, str]]:
-    return [(m.order_id, m.amount_minor, m.currency) for m in fake.books.given_back]
+    return [(order, *each) for order, moved in fake.books.given_back.items() for each in moved]
 
 
 async def test_a_card_is_held_then_charged_once(stripe: StripeProvider, fake: FakeStripe) -> None:

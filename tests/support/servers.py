@@ -8,11 +8,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from saga_cli.stack import postgres, provision, servers
-from saga_cli.stack.given import GIVEN
 from saga_cli.stack.processes import ChildProcess
 from saga_cli.stack.seed import seed
 from saga_cli.stack.services import Services
-from saga_cli.topology import Addresses, addresses_of
+from saga_cli.topology import GIVEN, Addresses, addresses_of
 from tests.support.prepared import prepared_folder
 
 
