@@ -58,11 +58,6 @@ class ChaosRig:
     killed: set[str] = field(default_factory=set)
     ended: list[str] = field(default_factory=list)
 
-    @property
-    def addresses(self) -> Addresses:
-        """The direct way to the servers, for whoever looks into the books."""
-        return self.servers.addresses
-
     def instance(self, name: str) -> Instance:
         return next(i for i in self.services.instances if i.process.name == name)
 
@@ -90,7 +85,7 @@ class ChaosRig:
 
     async def is_replicated(self) -> bool:
         """Every copy of every partition is in sync."""
-        async with kafka_admin(self.addresses.kafka_bootstrap, 3) as admin:
+        async with kafka_admin(self.servers.addresses.kafka_bootstrap, 3) as admin:
             described = await admin.describe_topics(list(TOPICS))
         partitions = [p for topic in described for p in topic["partitions"]]
         return all(len(p["isr"]) == len(p["replicas"]) == len(BROKERS) for p in partitions)
@@ -176,7 +171,7 @@ def _start_services(rig: ChaosRig, fast_paths: Mapping[str, str]) -> None:
 
 def _via(rig: ChaosRig, name: str) -> Addresses:
     """The servers' addresses as this process sees them."""
-    direct = rig.addresses
+    direct = rig.servers.addresses
 
     def moved(url: str, server: str) -> str:
         link = rig.links.get((name, server))

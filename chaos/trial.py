@@ -22,10 +22,7 @@ START_S: Final = 180
 MEND_S: Final = 120  # beyond the plan: a server that is slow to answer again
 SETTLE_S: Final = 180
 COME_BACK: Final = 20
-PARTS: Final = Parts(
-    {name: ("kafka", *rig.servers_of(name)) for name in rig.NAMES},
-    rig.BROKERS,
-)
+PARTS: Final = Parts({name: ("kafka", *rig.servers_of(name)) for name in rig.NAMES}, rig.BROKERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +103,7 @@ async def _try(
         closed.set()
         await coming
         acknowledged = [placed.order_id for placed in customers.placed]
-        look = settled(system.addresses, acknowledged, SETTLE_S)
+        look = settled(system.servers.addresses, acknowledged, SETTLE_S)
         report = await asyncio.to_thread(asyncio.run, look)  # as the links have to carry on
         settled_s = time.monotonic() - faults_ended if report.is_clean else None
         print_line("settled" if report.is_clean else f"not settled after {SETTLE_S} s")
@@ -134,7 +131,7 @@ async def _judged(
     report: JudgeReport,
     settled_s: float | None,
 ) -> Verdict:
-    books = await asyncio.to_thread(asyncio.run, read_books(system.addresses.store_of))
+    books = await asyncio.to_thread(asyncio.run, read_books(system.servers.addresses.store_of))
     violations = report.violations + ledger.disagreements(
         system.provider.books, books.rows["payment"]
     )

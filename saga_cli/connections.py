@@ -45,15 +45,13 @@ class ClientConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self.parser.feed_data(data)
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        del exc
+    def connection_lost(self, _error: Exception | None) -> None:
         on_response, self.on_response = self.on_response, None
         self.pool.gone(self)
         if on_response:
             on_response(NONE)
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        del value
+    def on_header(self, name: bytes, _value: bytes) -> None:
         self.has_retry_after |= name == b"retry-after"
 
     def on_body(self, body: bytes) -> None:

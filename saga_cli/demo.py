@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 import httpx
-from rich.console import Console
 
 from guarantees.judge import JudgeReport
 from saga_cli.clients import database
@@ -18,6 +17,7 @@ from saga_cli.log.reader import read
 from saga_cli.stack.seed import SUSPENDED_CUSTOMER
 from saga_cli.stack.services import Services
 from saga_cli.targets import Targets
+from saga_cli.terminal import console
 from saga_cli.verify.reconcile import settled
 from saga_cli.verify.running import verify_all
 
@@ -87,7 +87,6 @@ def a_checkout(**changes: Any) -> dict[str, Any]:
 @dataclass
 class Demo:
     services: Services
-    console: Console
     failures: list[str] = field(default_factory=list)
     acknowledged: list[str] = field(default_factory=list)
 
@@ -96,8 +95,8 @@ class Demo:
         placed = [(scene, self._play(scene)) for scene in SCENES]
         logged = asyncio.run(read(self.services.addresses.kafka_bootstrap))
         for scene, order in placed:
-            self.console.print(f"\n[bold]{scene.title} - order {order['order_id']}[/]")
-            self.console.print(table(story(logged, order["order_id"])))
+            console.print(f"\n[bold]{scene.title} - order {order['order_id']}[/]")
+            console.print(table(story(logged, order["order_id"])))
         self._repeat()
         asyncio.run(self._mixed())
         url = self.services.url("order")
@@ -118,7 +117,7 @@ class Demo:
         if scene.then:
             self._post("order", f"/orders/{order_id}/cancel", until=202)
             order = self._await_settled(order_id)
-        self.console.print(f"  {scene.title}: [bold]{order['state']}[/] {_money(order)}")
+        console.print(f"  {scene.title}: [bold]{order['state']}[/] {_money(order)}")
         if (order["state"], order["reason"]) != (scene.state, scene.reason):
             self.failures.append(f"{scene.title}: {order['state']} {order['reason']}")
         return order
@@ -161,7 +160,7 @@ class Demo:
         first = self._checkout(body, key=key)
         again = self._checkout(body, key=key)
         same = first["order_id"] == again["order_id"]
-        self.console.print(f"  the same request twice: one order: [bold]{same}[/]")
+        console.print(f"  the same request twice: one order: [bold]{same}[/]")
         if not same:
             self.failures.append("a repeated request made a second order")
 
@@ -185,14 +184,14 @@ class Demo:
         states = [a.json().get("state", str(a.status_code)) for a in answers]
         counts = {state: states.count(state) for state in sorted(set(states))}
         took = time.monotonic() - started
-        self.console.print(f"  {MIXED} mixed checkouts at once: {counts} in {took:.1f} s")
+        console.print(f"  {MIXED} mixed checkouts at once: {counts} in {took:.1f} s")
         if counts != {"CONFIRMED": MIXED // 5, "CANCELLED": MIXED - MIXED // 5}:
             self.failures.append(f"mixed checkouts ended as {counts}")
 
     async def _measure(self, placed: list[str]) -> None:
         async with database(self.services.addresses.store_of("order")) as connection:
             confirmed, seconds, median_ms = await connection.fetchrow(MEASURED, placed)
-        self.console.print(
+        console.print(
             f"  {len(placed)} checkouts over 100 connections: {confirmed} confirmed in "
             f"{seconds:.1f} s, {len(placed) / float(seconds):.0f} orders/s, median {median_ms:.0f} ms"
         )
@@ -201,7 +200,7 @@ class Demo:
 
     def _rebuild(self, report: JudgeReport) -> None:
         """Each service again from Kafka alone, held against its live rows."""
-        self.console.print(
+        console.print(
             f"\nReconciled {report.orders} orders and {report.events} events over five databases: "
             f"{report.states}"
         )
@@ -210,17 +209,15 @@ class Demo:
         rows, events = sum(r.rows for r in results), sum(r.events for r in results)
         differences = [d for r in results for d in r.differences]
         outcome = f"{len(differences)} differences" if differences else "all equal"
-        self.console.print(
-            f"Rebuilt from Kafka and compared: {events} events, {rows} rows: {outcome}"
-        )
+        console.print(f"Rebuilt from Kafka and compared: {events} events, {rows} rows: {outcome}")
         self.failures += [f"G8 {d.service} {d.key}: {d.what}" for d in differences]
 
     def _conclude(self, report: JudgeReport) -> None:
         for violation in [*self.failures, *report.violations][:20]:
-            self.console.print(f"  [red]{violation}[/]")
+            console.print(f"  [red]{violation}[/]")
         if report.is_clean and not self.failures:
             held = "G1 settled, G2 all or nothing, G3 reverse order, G4 once, G5 none lost"
-            self.console.print(
+            console.print(
                 f"[green]All hold: {held}, G6 no oversell, G7 in order, G8 replayable.[/]"
             )
 

@@ -213,7 +213,7 @@ def demo(instances: Instances = 1) -> None:
     from saga_cli.stack import supervisor  # noqa: PLC0415 - slow, see above
 
     with supervisor.running(instances) as (services, _):
-        well = Demo(services, console).run()
+        well = Demo(services).run()
     if not well:
         raise typer.Exit(1)
 

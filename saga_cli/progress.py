@@ -31,27 +31,17 @@ def shown() -> Iterator[Callable[[str], ReadProgress]]:
     )
     is_drawn = console.is_terminal
     with Progress(*columns, console=console, transient=True, disable=not is_drawn) as bar:
-        yield lambda name: _drawn(bar, name) if is_drawn else _written(name)
+        yield lambda name: _reporting(bar, name)
 
 
-def _drawn(bar: Progress, name: str) -> ReadProgress:
-    task, total = bar.add_task(name, total=None), 0
-
-    def report(read: int, more: int) -> None:
-        nonlocal total
-        total += more
-        bar.update(task, advance=read, total=total)
-
-    return report
-
-
-def _written(name: str) -> ReadProgress:
-    done, total, written_at = 0, 0, time.monotonic()
+def _reporting(bar: Progress, name: str) -> ReadProgress:
+    task, done, total, written_at = bar.add_task(name, total=None), 0, 0, time.monotonic()
 
     def report(read: int, more: int) -> None:
         nonlocal done, total, written_at
         done, total = done + read, total + more
-        if done < total and time.monotonic() - written_at > LINE_EVERY_S:
+        bar.update(task, completed=done, total=total)
+        if bar.disable and done < total and time.monotonic() - written_at > LINE_EVERY_S:
             written_at = time.monotonic()
             sys.stderr.write(f"{name}: {done} of {total} records\n")
 

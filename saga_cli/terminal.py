@@ -150,18 +150,9 @@ def offsets(text: str, like: str) -> dict[str, int]:
 class OneLine(TyperGroup):
     """A usage error is one line and exit code 2, not a drawing of several."""
 
-    def main(
-        self,
-        args: Sequence[str] | None = None,
-        prog_name: str | None = None,
-        complete_var: str | None = None,
-        standalone_mode: bool = True,  # noqa: FBT001, FBT002 - as it is declared there
-        windows_expand_args: bool = True,  # noqa: FBT001, FBT002
-        **extra: Any,
-    ) -> Any:
-        words = (args, prog_name, complete_var)
+    def main(self, *words: Any, standalone_mode: bool = True, **more: Any) -> Any:
         try:
-            code = super().main(*words, False, windows_expand_args, **extra)  # noqa: FBT003
+            code = super().main(*words, standalone_mode=False, **more)  # type: ignore[misc]
         except (typer.TyperException, typer.Abort, OSError) as error:
             if not standalone_mode:
                 raise

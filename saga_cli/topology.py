@@ -9,14 +9,7 @@ from urllib.parse import urlsplit
 from chassis.manifest import Manifest as ServiceSpec
 from guarantees.services import BY_NAME, SERVICES, WITH_DATABASE
 
-__all__ = [
-    "BY_NAME",
-    "SERVICES",
-    "Addresses",
-    "ServiceSpec",
-    "addresses_of",
-    "environment_of",
-]
+__all__ = ["BY_NAME", "SERVICES", "Addresses", "ServiceSpec", "addresses_of", "environment_of"]
 GIVEN: Final = ("SAGA_KAFKA_BOOTSTRAP", "SAGA_POSTGRES_URL", "SAGA_REDIS_URL")
 """The variables that name the three servers, where no stack runs."""
 

@@ -48,11 +48,7 @@ Key = Annotated[str, typer.Argument(help="An order's id, or what else the messag
 
 
 @app.command("list")
-def list_(
-    service: OneService = None,
-    *,
-    as_json: AsJson = False,
-) -> None:
+def list_(service: OneService = None, *, as_json: AsJson = False) -> None:
     """Show the first dead letter of each key, and how many messages wait for it."""
     list_rows(service, _heads, table=_table, none="No dead letters.", as_json=as_json)
 

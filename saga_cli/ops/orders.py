@@ -1,6 +1,7 @@
 """saga why | resolve | expedite: one order, seen and helped through its five services."""
 
 import time
+from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
@@ -26,7 +27,8 @@ def why(order_id: OrderId, *, as_json: AsJson = False) -> None:
     if as_json:
         print_json({**asdict(found), **about})
     elif found.known:
-        _print(found, about)
+        for line in "\n".join(_lines(found, about)).split("\n"):
+            write(plain(line))
     if not found.known:
         fail(f"there is no order {plain(order_id)}", 1)
     if set(found.states.values()) == {"?"}:
@@ -90,43 +92,30 @@ def _about(asked: Directory, order_id: str) -> dict[str, Any]:
     return {name: order[name] for name in ("reason", "refused_by")}
 
 
-def _print(found: Diagnosis, about: dict[str, Any]) -> None:
+def _lines(found: Diagnosis, about: dict[str, Any]) -> Iterator[str]:
     ended = f": {about['reason']}, by {about['refused_by']}" if about.get("reason") else ""
     state = "unknown to the order service" if found.state == "Absent" else found.state.upper()
-    _print_line(
-        f"Order {found.order_id} is {'not known yet' if found.state == '?' else state}{ended}"
-    )
-    _print_line("  " + "  ".join(f"{name} {state}" for name, state in found.states.items()))
+    yield f"Order {found.order_id} is {'not known yet' if found.state == '?' else state}{ended}"
+    yield "  " + "  ".join(f"{name} {state}" for name, state in found.states.items())
     for finding in found.findings:
-        _print_line("")
-        _print_line(_headline(found, finding))
-        _print_line(f"  {finding.what}")
-        for command in finding.commands:
-            _print_line(f"  $ {command}")
-        for line in finding.advice:
-            _print_line(f"  - {line}")
+        yield f"\n{_headline(found, finding)}"
+        yield f"  {finding.what}"
+        yield from (f"  $ {command}" for command in finding.commands)
+        yield from (f"  - {line}" for line in finding.advice)
         if not finding.commands + finding.advice:
-            _print_line(f"  nothing to do: {finding.wait}")
+            yield f"  nothing to do: {finding.wait}"
     if not found.findings:
         nobody = "it is settled" if found.settled else "it moves while you look: ask again"
-        _print_line(f"\nNobody has to act: {nobody}.")
-    for note in found.notes:
-        _print_line(f"  {note}")
+        yield f"\nNobody has to act: {nobody}."
+    yield from (f"  {note}" for note in found.notes)
 
 
 def _headline(found: Diagnosis, finding: Finding) -> str:
-    who = (
-        "Kafka"
-        if "kafka" in " ".join((*finding.commands, *finding.advice)[:1])
-        else finding.service
-    )
+    first = "".join((*finding.commands, *finding.advice)[:1])
+    who = "Kafka" if "kafka" in first else finding.service
     if finding is not found.findings[0]:
         return f"Also: {who}"
     return f"Settled, but {who} is not done" if found.settled else f"Next: {who}"
-
-
-def _print_line(line: str) -> None:
-    write("\n".join(map(plain, line.split("\n"))))
 
 
 def _fail_to_resolve(reports: list[OrderReport], order_id: str, outcome: str) -> None:

@@ -39,14 +39,7 @@ def redrive(service: Service, row: RowId, note: Why, *, by: By = "") -> None:
 
 
 @app.command()
-def discard(
-    service: Service,
-    row: RowId,
-    reason: Why,
-    *,
-    yes: Yes = False,
-    by: By = "",
-) -> None:
+def discard(service: Service, row: RowId, reason: Why, *, yes: Yes = False, by: By = "") -> None:
     """Remove a row for good: an event that no service will get; the audit trail keeps it."""
     who = operator(by)
     confirmed(f"Discard row {row} of {service}? It is never published.", yes=yes)

@@ -1,6 +1,7 @@
 """How the commands speak: one line for an error, nothing that plays with the screen."""
 
 import re
+import signal
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,11 @@ from aiokafka.errors import KafkaConnectionError, NotLeaderForPartitionError, St
 from saga_cli.main import LOG as LOG_GROUP
 from saga_cli.main import ORDERS, PROOF, STACK
 from saga_cli.ops.dead_letters import shown_value
+from saga_cli.stack import supervisor
+from saga_cli.stack.servers import Servers
+from saga_cli.stack.services import Services
 from saga_cli.terminal import lasting, message_of, plain
-from saga_cli.topology import SERVICES
+from saga_cli.topology import SERVICES, addresses_of
 from tests.support.saga import saga
 
 
@@ -129,6 +133,19 @@ def test_a_service_that_does_not_answer_is_one_line_and_exit_code_1() -> None:
     assert (result.code, result.out) == (1, "")
     assert result.err.startswith("saga: order does not answer: ")
     assert len(result.err.splitlines()) == 1
+
+
+def test_ctrl_c_while_services_start_is_exit_code_130(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    made = Servers(addresses_of(*SERVERS.values()), (), tmp_path)
+    monkeypatch.setattr(supervisor, "provide", lambda _: made)
+    monkeypatch.setattr(Services, "start_all", interrupted)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    assert saga("demo").code == 130
 
 
 def test_control_characters_are_spelled_out() -> None:
