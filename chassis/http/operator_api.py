@@ -278,6 +278,7 @@ def _shown_effect(node: RunningService, effect: PendingEffect) -> dict[str, Any]
     return {
         "id": effect.id,
         "kind": node.service.present_kind(effect.kind),
+        "attempt": effect.attempt,
         "tries": effect.tries,
         "due_at": effect.due_at,
         "owed_since": effect.owed_since,

@@ -80,7 +80,8 @@ class Effect(BaseModel):
 
     id: str
     kind: str
-    tries: int
+    attempt: int = Field(description="Counts the decisions for it: after a refusal comes another.")
+    tries: int = Field(description="How often it was asked for.")
     due_at: datetime | None
     owed_since: datetime | None
     last_error: str

@@ -42,21 +42,18 @@ class DeadLetterReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EffectReport:
-    """An effect or a timer; `id` ends with its attempt, `tries` counts how often it was asked."""
+    """An effect or a timer. `attempt` counts the decisions for it, `tries` how often it was asked for."""
 
     id: str
     kind: str
     tries: int
     due_at: datetime
     owed_since: datetime
+    attempt: int = 1
     last_error: str = ""
     needs_attention: bool = False
     may_be_resolved_as: tuple[str, ...] = ()
     with_reference: tuple[str, ...] = ()
-
-    @property
-    def attempt(self) -> str:
-        return self.id.rpartition(":")[2]
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,7 +127,7 @@ class _Case:
 
     def _owing(self, report: OrderReport, effect: EffectReport) -> Finding:
         what = f"{report.service} has {effect.kind} outstanding"
-        what += f", attempt {effect.attempt}" if effect.attempt not in {"", "1"} else ""
+        what += f", attempt {effect.attempt}" if effect.attempt > 1 else ""
         what += f", since {lasting((self.now - effect.owed_since).total_seconds())}"
         what += f"; asked {_count(effect.tries, 'time')}"
         what += f"; last error: {effect.last_error}" if effect.last_error else ""

@@ -343,7 +343,7 @@ def test_an_effect_that_is_due_long_since_has_no_worker() -> None:
 
 
 def test_a_later_attempt_is_told_by_its_number() -> None:
-    again = an_effect("Refund", id=f"{ORDER}:refund:2", in_s=240, tries=0, last_error="")
+    again = an_effect("Refund", attempt=2, in_s=240, tries=0, last_error="")
     refunding = {"state": "Refunding", "effects": (again,)}
     states = chain("Cancelling Committed Refunding Cancelled Deducted")
     found = diagnosed(**{**states, "payment": refunding})
