@@ -146,15 +146,10 @@ def span_of(pieces: Sequence[Piece]) -> Span:
 def gaps(pieces: Iterable[Piece], within: Span) -> list[Span]:
     """What of a span no piece covers; the pieces are in order."""
     found, reached = [], within.start
-    for piece in pieces:
-        if piece.span.start > reached:
-            found.append(Span(reached, min(piece.span.start, within.end)))
-        reached = max(reached, piece.span.end)
-        if reached >= within.end:
-            break
-    if reached < within.end:
-        found.append(Span(reached, within.end))
-    return [span for span in found if span.start < span.end]
+    for span in (*(piece.span for piece in pieces), Span(within.end, within.end)):
+        found.append(Span(reached, min(span.start, within.end)))
+        reached = max(reached, span.end)
+    return [gap for gap in found if gap.start < gap.end]
 
 
 def digest(kept: Iterable[LogRecord]) -> str:

@@ -23,8 +23,6 @@ from shared_events.catalog import CATALOG
 EARLIER: Final = timedelta(hours=1)
 """So far the clocks of two services are never apart."""
 VERSION_7: Final = 7
-
-
 NOW: Final = Limit()
 
 
@@ -43,14 +41,12 @@ async def events_of(
 
     async def of(place: LogPartition, span: Span) -> list[LogEvent]:
         within = span.within(starts.get(place, 0), ends.get(place, span.end))
-        kept = [
-            kept
+        return [
+            event
             async for batch in source.read(place, within)
             for kept in batch
-            if kept.record.subject == subject
+            if kept.record.subject == subject and (event := logged(kept, unread))
         ]
-        found = (logged(each, unread) for each in kept)
-        return [event for event in found if event and event.is_own]
 
     found = await asyncio.gather(*(of(place, span) for place, span in spans.items()))
     return [event for events in found for event in events]
@@ -67,11 +63,9 @@ async def _ends(
     return {places[name]: offset for name, offset in until.offsets.items()}
 
 
-async def homes(
-    source: Source, subject: str, topics: Iterable[str] = TOPICS
-) -> dict[LogPartition, Span]:
+async def homes(source: Source, subject: str) -> dict[LogPartition, Span]:
     """Where each topic keeps a key, by the partitions that it has now."""
-    spans = await source.spans(topics)
+    spans = await source.spans(TOPICS)
     numbers: dict[str, list[int]] = {}
     for place in sorted(spans):
         numbers.setdefault(place.topic, []).append(place.partition)

@@ -33,7 +33,7 @@ class KafkaLog:
 
     async def read(self, place: LogPartition, span: Span) -> AsyncIterator[list[LogRecord]]:
         part = TopicPartition(*place)
-        async with self._client() as client:
+        async with consuming(self.bootstrap) as client:
             client.assign([part])
             first = (await client.beginning_offsets([part]))[part]
             if span.start < min(first, span.end):
@@ -50,20 +50,22 @@ class KafkaLog:
     ) -> Mapping[LogPartition, int]:
         parts = [TopicPartition(*place) for place in places]
         at_ms = int(instant.timestamp() * 1000)
-        async with self._client() as client:
+        async with consuming(self.bootstrap) as client:
             found = await client.offsets_for_times(dict.fromkeys(parts, at_ms))
             ends = await client.end_offsets(parts)
         return {LogPartition(*p): found[p].offset if found[p] else ends[p] for p in parts}
 
-    @asynccontextmanager
-    async def _client(self) -> AsyncIterator[Any]:
-        client = make_consumer(self.bootstrap, None)
-        try:
-            async with asyncio.timeout(ANSWER_S):
-                await client.start()
-            yield client
-        finally:
-            await stop_within(client, 5)
+
+@asynccontextmanager
+async def consuming(bootstrap: str, group: str | None = None) -> AsyncIterator[Any]:
+    """A consumer that has nothing assigned."""
+    client = make_consumer(bootstrap, group)
+    try:
+        async with asyncio.timeout(ANSWER_S):
+            await client.start()
+        yield client
+    finally:
+        await stop_within(client, 5)
 
 
 def kept_of(record: Any) -> LogRecord:

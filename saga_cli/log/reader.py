@@ -30,11 +30,6 @@ class LogEvent:
     envelope: Envelope
     timestamp_ms: int = 0
 
-    @property
-    def is_own(self) -> bool:
-        """Published by the service that owns the topic."""
-        return topic_of(self.envelope.source[1:]) == self.topic
-
 
 def position_of(record: Record | LogEvent) -> str:
     return f"{record.topic}/{record.partition}/{record.offset}"
@@ -58,7 +53,7 @@ async def records(bootstrap: str, topics: Iterable[str] = TOPICS) -> list[Consum
 
 
 def logged(kept: LogRecord, unread: list[str]) -> LogEvent | None:
-    """An event; what can't be read is noted in `unread`."""
+    """An event; what can't be read, or is none of its topic's owner, is noted in `unread`."""
     try:
         return _event_of(kept)
     except MalformedError as error:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
 from uuid import UUID
@@ -36,25 +36,8 @@ from saga_cli.terminal import plain
 
 EFFECTS: Final = ("id", "key", "kind", "body", "traceparent", "attempt", "due_at", "owed_since")
 
-
-@dataclass(slots=True)
-class JournalLine:
-    """One decision in the journal; `published` are wire types by event id."""
-
-    at: datetime
-    message: str
-    published: dict[UUID, str] = field(default_factory=dict)
-
-
-Journal: TypeAlias = dict[tuple[str, str], JournalLine]
-"""By key and cause: one decision is one line; an event that was published twice is in it once."""
-
-
-def _enter(journal: Journal, events: Iterable[Envelope]) -> None:
-    for envelope in events:
-        decision = (envelope.subject, envelope.causation_id)
-        line = journal.setdefault(decision, JournalLine(envelope.time, envelope.causation_type))
-        line.published[envelope.id] = envelope.type
+Journal: TypeAlias = dict[tuple[str, str], tuple[datetime, str, dict[UUID, str]]]
+"""By key and cause when it was decided, on what, and what was published: wire types by event id."""
 
 
 async def fold_partition(part: PartitionJob, progress: ReadProgress) -> None:
@@ -80,8 +63,12 @@ async def folded_part(
     def add(published: Iterable[Envelope]) -> None:
         events = list(published)
         fold(service, events, folded, _left_out)
-        if service.journal is not None:
-            _enter(journal, events)
+        if service.journal is None:
+            return
+        for e in events:  # one decision is one line, with what was published twice in it once
+            line = (e.time, e.causation_type, dict[UUID, str]())
+            _, _, types = journal.setdefault((e.subject, e.causation_id), line)
+            types[e.id] = e.type
 
     async for batch in read_spans(part.job.opened(), {part.place: part.span}, progress):
         own = own_events(service.name, batch, _unreadable)
@@ -112,8 +99,8 @@ async def _write(part: PartitionJob, service: Service, folded: Folded, journal: 
             await _copied(connection, "effects", EFFECTS, effects)
             if (table := service.journal) is not None:
                 lines = (
-                    (key, line.at, line.message, ", ".join(line.published.values()))
-                    for (key, _), line in journal.items()
+                    (key, at, message, ", ".join(types.values()))
+                    for (key, _), (at, message, types) in journal.items()
                 )
                 await _copied(connection, table.table, table.columns, lines)
             counts = {

@@ -8,11 +8,10 @@ was never answered. A topic that was folded into a table is read on from where t
 from collections.abc import Mapping
 from typing import Final
 
-from aiokafka import TopicPartition
-
-from chassis.kafka import make_consumer, places_of, stop_within
+from chassis.kafka import reading
 from chassis.service import Service
 from saga_cli.clients import kafka_admin
+from saga_cli.log.kafka import consuming
 from saga_cli.log.source import LogPartition
 from saga_cli.replay.job import ReplayError
 
@@ -33,15 +32,10 @@ async def refuse_members(bootstrap: str, group: str) -> None:
 
 async def rewind(bootstrap: str, service: Service, folded: Mapping[LogPartition, int]) -> int:
     """To the first offsets there are, but for the folded ones; returns how many partitions."""
-    places = await places_of(bootstrap, service.topics)
-    client = make_consumer(bootstrap, service.name)
-    try:
-        await client.start()
-        client.assign(places)
-        starts: dict[TopicPartition, int] = await client.beginning_offsets(places) if places else {}
-        offsets = {p: folded.get(LogPartition(*p), start) for p, start in starts.items()}
+    async with reading(bootstrap, service.topics) as log:
+        offsets = {p: folded.get(LogPartition(*p), start) for p, start in log.starts.items()}
+    async with consuming(bootstrap, service.name) as client:
+        client.assign([*offsets])
         if offsets:
             await client.commit(offsets)
-    finally:
-        await stop_within(client, 5)
     return len(offsets)

@@ -44,9 +44,8 @@ def _print(job: Job, done: Rebuilt) -> None:
         f"that orders share, in {done.seconds:.1f} s ({rate:,.0f} events/s, {by})"
     )
     if done.effects:
-        console.print(
-            f"  {done.effects:,} effects and timers are outstanding; the service makes them"
-        )
+        outstanding = f"{done.effects:,} effects and timers are outstanding"
+        console.print(f"  {outstanding}; the service makes them")
     if job.copy:
         console.print(
             "  a copy: the service's positions in its neighbours' topics are as they were"

@@ -129,23 +129,6 @@ class Republished:
     lost: int
 
 
-@dataclass(frozen=True, slots=True)
-class TopicComparison:
-    """`since` says by key how many of what was kept stand in order."""
-
-    kept: RetainedEvents
-    found: PublishedEvents
-    since: Mapping[Key, int]
-    lost: int
-
-    def summary(self, service: str) -> Republished:
-        names = self.kept.names
-        of_key = Counter((name.topic, name.key) for name in names)
-        missing = sum(name not in self.found.last for name in names)
-        again = sum(of_key[key] - start for key, start in self.since.items())
-        return Republished(service, len(names), missing, again, self.lost)
-
-
 async def republish(
     places: Targets, names: Sequence[str], progress: Mapping[str, ReadProgress], *, dry_run: bool
 ) -> list[Republished]:
@@ -161,10 +144,10 @@ async def republish(
                 await stack.enter_async_context(leading(part.store))
         compared = [await part.compared() for part in parts]
         if not dry_run:
-            if any(comparison.since for comparison in compared):
+            if any(since for _, since in compared):
                 await clock.wait(SETTLE_S)
             compared = [await part.put_back() for part in parts]
-        return [c.summary(part.service.name) for part, c in zip(parts, compared, strict=True)]
+        return [result for result, _ in compared]
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,8 +159,11 @@ class ServiceJob:
     store: Store
     progress: ReadProgress
 
-    async def compared(self) -> TopicComparison:
-        """States first, then what is kept, then the topics: each knows what the one before does."""
+    async def compared(self) -> tuple[Republished, Mapping[Key, int]]:
+        """And by key, how many of what was kept stand in order.
+
+        States first, then what is kept, then the topics: each knows what the one before does.
+        """
         kept, found = RetainedEvents(self.service.own_topics), PublishedEvents()
         holds = await _holds(self.places, self.service, kept)
         async for rows in self.store.kept():
@@ -187,25 +173,29 @@ class ServiceJob:
             async for records in log.to_end():
                 found.add(records)
                 self.progress(len(records), 0)
-        return TopicComparison(kept, found, found.again(kept.names), lost(holds, kept, found))
+        since, of_key = found.again(kept.names), Counter((n.topic, n.key) for n in kept.names)
+        missing = sum(name not in found.last for name in kept.names)
+        again = sum(of_key[key] - start for key, start in since.items())
+        counts = (len(kept.names), missing, again, lost(holds, kept, found))
+        return Republished(self.service.name, *counts), since
 
-    async def put_back(self) -> TopicComparison:
+    async def put_back(self) -> tuple[Republished, Mapping[Key, int]]:
         """Make what topics are gone, and send what they lack; returns what was missing."""
         await ensure_topics(self.places.kafka_bootstrap, topics_of(self.service))
-        comparison = await self.compared()
-        if comparison.since:
-            self.progress(0, comparison.summary("").again)
+        result, since = await self.compared()
+        if since:
+            self.progress(0, result.again)
             sender = Sender(self.places.kafka_bootstrap, f"{self.service.name}-republish")
             passed: Counter[Key] = Counter()
             try:
                 async for rows in self.store.kept():
-                    batch = [row for row in rows if _is_late(row, comparison.since, passed)]
+                    batch = [row for row in rows if _is_late(row, since, passed)]
                     if batch:
                         await _send(self.store, sender, batch)
                         self.progress(len(batch), 0)
             finally:
                 await sender.drop_producer()
-        return comparison
+        return result, since
 
 
 def _is_late(row: OutboxRow, since: Mapping[Key, int], passed: Counter[Key]) -> bool:

@@ -4,7 +4,7 @@ A publisher writes each field that its schema has, also those with a default.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 from saga_cli.schema.snapshot import Event, Vocabulary
@@ -178,10 +178,10 @@ def _inside(reader: Schema, writer: Schema, path: str) -> Iterator[str]:
 
 def merged(found: list[SchemaChange]) -> list[SchemaChange]:
     """What breaks both ways once; what breaks first."""
-    by_what: dict[tuple[str, str], SchemaChange] = {}
-    for change in found:
-        place = change.wire_type, change.what
-        before = by_what.get(place, change)
-        both = sorted({before.breaks, change.breaks} - {""})
-        by_what[place] = replace(change, breaks="; ".join(both))
-    return sorted(by_what.values(), key=lambda c: (not c.breaks, c.wire_type, c.what))
+    breaks: dict[tuple[str, str], set[str]] = {}
+    for each in found:
+        breaks.setdefault((each.wire_type, each.what), set()).add(each.breaks)
+    merged_changes = (
+        SchemaChange(*of, "; ".join(sorted(how - {""}))) for of, how in breaks.items()
+    )
+    return sorted(merged_changes, key=lambda c: (not c.breaks, c.wire_type, c.what))

@@ -58,8 +58,7 @@ async def settled(
     """Check G1, G2, G3, G4, G6 and G7 of every order, again until all is well, or the time is over.
 
     `expected` are acknowledged order ids (G5). While something is on its way the stores alone are
-    asked; the log is read on from where it was read to. A record that is no event of its topic's owner
-    counts for nothing; one that can't be read is noted in `unread`.
+    asked; the log is read on from where it was read to. What can't be read is noted in `unread`.
     """
     deadline, bad = time.monotonic() + seconds, [] if unread is None else unread
     events: list[LogEvent] = []
@@ -69,8 +68,7 @@ async def settled(
             if is_late or not await stores.on_the_way():
                 books = await stores.books()
                 async for batch in log.to_end():
-                    read = (logged(kept_of(record), bad) for record in batch)
-                    events += (event for event in read if event and event.is_own)
+                    events += filter(None, (logged(kept_of(record), bad) for record in batch))
                 report = judge(books, events, expected)
                 if report.is_clean or is_late:
                     return report

@@ -20,12 +20,12 @@ from chassis.redis import keys
 from chassis.replay import Folded, fold
 from chassis.service import Service
 from loyalty_svc.domain import Customer
-from loyalty_svc.store import KEYS, LAYOUT
+from loyalty_svc.store import CUSTOMERS, KEYS, LAYOUT
 from saga_cli.log.reader import LogEvent, own_events, read_spans
 from saga_cli.log.source import LogPartition, Source, Span
 from saga_cli.progress import ReadProgress, no_progress
 from saga_cli.verify.live import HASHES, Live, LiveRow, chunks, hashes, shared_apart
-from saga_cli.verify.results import Ends, ServiceResult, ends_of, pending_events
+from saga_cli.verify.results import ServiceResult, ends_of, pending_events
 
 ALWAYS: Final = datetime.min.replace(tzinfo=UTC)
 OUTBOX_ROWS: Final = 5 * HASHES
@@ -35,11 +35,9 @@ ROUNDS: Final = 20
 LOOKS: Final = 3
 SKEW_MS: Final = 100
 """So far the clocks of Redis and of those who publish may be apart."""
-CUSTOMERS: Final = """
+LOOK: Final = """
 local found = {}
-for n = 2, #KEYS do
-  found[n - 1] = redis.call('HMGET', KEYS[n], 'points', 'suspended', 'changes')
-end
+for n = 2, #KEYS do found[n - 1] = redis.call('HMGET', KEYS[n], unpack(ARGV, 2)) end
 return {redis.call('TIME'), found, redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', ARGV[1])}
 """
 
@@ -95,15 +93,11 @@ Moved: TypeAlias = Mapping[str, Sequence[LogEvent]]
 
 
 async def compare_customers(
-    source: Source,
-    service: Service,
-    url: str,
-    result: ServiceResult,
-    progress: ReadProgress = no_progress,
+    source: Source, service: Service, url: str, result: ServiceResult, progress: ReadProgress
 ) -> None:
     async with Redis.from_url(url) as redis:
         customers = CustomerComparison(source, service, result)
-        customers.add(await customers.read_to(await ends_of(source, [TOPIC]), progress))
+        customers.add(await customers.read_on(progress))
         prefix = LAYOUT.shared_key("")
         names = {n async for n in redis.scan_iter(match=f"{prefix}*", count=1000)}
         unsure = {n.decode().removeprefix(prefix) for n in names} | customers.folded.shared.keys()
@@ -111,7 +105,7 @@ async def compare_customers(
             if not unsure:
                 return
             looks = await _looks(redis, sorted(unsure))
-            moved = await customers.read_to(await ends_of(source, [TOPIC]))
+            moved = await customers.read_on()
             unsure -= {name for name, look in looks.items() if customers.compare(name, look, moved)}
             customers.add(moved)
         result.notes.append(f"{len(unsure)} customers changed too often to be compared")
@@ -128,8 +122,9 @@ class CustomerComparison:
     reached: dict[LogPartition, int] = field(default_factory=dict)
     doubts: dict[str, list[tuple[int, bool]]] = field(default_factory=dict)
 
-    async def read_to(self, ends: Ends, progress: ReadProgress = no_progress) -> Moved:
-        """From where it was read to."""
+    async def read_on(self, progress: ReadProgress = no_progress) -> Moved:
+        """To what is the end now."""
+        ends = await ends_of(self.source, [TOPIC])
         progress(0, sum(ends.values()))
         left = {place: Span(self.reached.get(place, 0), end) for place, end in ends.items()}
         found: dict[str, list[LogEvent]] = {}
@@ -171,16 +166,16 @@ async def _looks(redis: Redis, names: list[str]) -> dict[str, Look]:
     found: dict[str, Look] = {}
     for some in chunks(names, HASHES):
         places = [KEYS.outbox, *map(LAYOUT.shared_key, some)]
-        now, hashes, rows = await redis.eval(CUSTOMERS, len(places), *places, OUTBOX_ROWS)
+        asked = (*places, str(OUTBOX_ROWS), *CUSTOMERS.fields)
+        now, customers, rows = await redis.eval(LOOK, len(places), *asked)
         if len(rows) == OUTBOX_ROWS:
             continue  # there may be more that wait
         at_ms = int(now[0]) * 1000 + int(now[1]) // 1000
         waiting: dict[str, list[Envelope]] = {}
         for envelope in pending_events(TOPIC, (keys.row_of(pairs) for _, pairs in rows)):
             waiting.setdefault(getattr(envelope.event, "customer_id", ""), []).append(envelope)
-        for name, values in zip(some, hashes, strict=True):
-            points, suspended, changes = (int(value or 0) for value in values)
-            customer = Customer(points=points, suspended=bool(suspended), changes=changes)
+        for name, values in zip(some, customers, strict=True):
+            customer = CUSTOMERS.row_of(values) or Customer()
             found[name] = Look(at_ms, customer, waiting.get(name, []))
     return found
 
