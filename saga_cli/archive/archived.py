@@ -40,7 +40,7 @@ class ArchivedLog:
                     yield batch
                 reached = piece.span.start
             records, _ = await asyncio.to_thread(self.archive.read, piece)
-            yield [kept for kept in records if reached <= kept.record.offset < span.end]
+            yield [kept for kept in records if reached <= kept.offset < span.end]
             reached = piece.span.end
         if reached < span.end:
             async for batch in self.live.read(place, Span(reached, span.end)):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from saga_cli.archive.files import Archive, Piece, day_of, digest
-from saga_cli.log.source import LogPartition, LogRecord, Source, Span, UnreadableError
+from saga_cli.log.source import LogRecord, Source, Span, UnreadableError
 from saga_cli.progress import ReadProgress, no_progress
 
 NOTHING: Final = Span(0, 0)
@@ -38,7 +38,7 @@ async def check(
             progress(len(records), 0)
             shared = kept.get(place, NOTHING).within(*piece.span)
             if live and records and shared.start < shared.end:
-                copied = [r for r in records if shared.start <= r.record.offset < shared.end]
+                copied = [r for r in records if shared.start <= r.offset < shared.end]
                 there = [r async for batch in live.read(place, shared) for r in batch]
                 found.compared += len(there)
                 if digest(there) != digest(copied):
@@ -66,8 +66,8 @@ def _read(archive: Archive, piece: Piece, found: Checked) -> list[LogRecord]:
         found.wrong.append(f"{piece}: can't be read: {error}")
         return []
     found.records += len(records)
-    offsets = [kept.record.offset for kept in records]
-    places = {LogPartition(kept.record.topic, kept.record.partition) for kept in records}
+    offsets = [kept.offset for kept in records]
+    places = {kept.place for kept in records}
     wrong = {
         "its records are not those that were written": digest(records) != expected,
         "it holds records that its name does not cover": places != {piece.place}

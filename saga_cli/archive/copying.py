@@ -71,12 +71,12 @@ class Copier:
             for kept in batch:
                 is_full = len(lot) >= self.limit or size >= BYTES
                 if lot and (is_full or day_of(kept) != day_of(lot[-1])):
-                    self._write(place, Span(start, kept.record.offset), lot)
-                    start, lot, size = kept.record.offset, [], 0
+                    self._write(place, Span(start, kept.offset), lot)
+                    start, lot, size = kept.offset, [], 0
                     if self.stopping.is_set():
                         return
                 lot.append(kept)
-                size += len(kept.record.value or b"")
+                size += len(kept.value or b"")
         if lot:
             self._write(place, Span(start, span.end), lot)
 

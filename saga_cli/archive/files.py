@@ -22,7 +22,6 @@ from fsspec.implementations.local import LocalFileSystem
 from pydantic_core import to_json
 
 from chassis.byte_json import text_of
-from chassis.message import Record
 from saga_cli.log.source import LogPartition, LogRecord, Span, UnreadableError
 
 NAME: Final = re.compile(
@@ -155,18 +154,16 @@ def gaps(pieces: Iterable[Piece], within: Span) -> list[Span]:
 def digest(kept: Iterable[LogRecord]) -> str:
     """Of a line of JSON for each record; bytes as Latin-1 text, which keeps each of them."""
     sum_ = sha256()
-    for each in kept:
-        r, headers = each.record, [(name, text_of(raw)) for name, raw in each.record.headers]
-        place = (r.topic, r.partition, r.offset, each.timestamp_ms)
+    for r in kept:
+        headers = [(name, text_of(raw)) for name, raw in r.headers]
+        place = (r.topic, r.partition, r.offset, r.timestamp_ms)
         sum_.update(to_json([*place, text_of(r.key), text_of(r.value), headers]) + b"\n")
     return sum_.hexdigest()
 
 
 def _parquet(kept: Sequence[LogRecord]) -> bytes:
     rows = (
-        (r.topic, r.partition, r.offset, each.timestamp_ms, r.key, r.value, r.headers)
-        for each in kept
-        for r in (each.record,)
+        (r.topic, r.partition, r.offset, r.timestamp_ms, r.key, r.value, r.headers) for r in kept
     )
     schema = SCHEMA.with_metadata({HASH: digest(kept)})
     columns = zip(*rows, strict=True)
@@ -180,8 +177,7 @@ def _kept(table: Any) -> list[LogRecord]:
     *columns, headers = (table[name].to_pylist() for name in SCHEMA.names)
     topics, partitions, offsets, times, keys, values = columns
     named = (tuple((h["name"], h["value"]) for h in row) for row in headers)
-    records = map(Record, topics, partitions, offsets, keys, values, named)
-    return list(map(LogRecord, records, times))
+    return list(map(LogRecord, topics, partitions, offsets, keys, values, named, times))
 
 
 def _moved_into_place(temporary: Path, path: Path, data: bytes) -> None:

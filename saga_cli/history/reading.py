@@ -45,7 +45,7 @@ async def events_of(
             event
             async for batch in source.read(place, within)
             for kept in batch
-            if kept.record.subject == subject and (event := logged(kept, unread))
+            if kept.subject == subject and (event := logged(kept, unread))
         ]
 
     found = await asyncio.gather(*(of(place, span) for place, span in spans.items()))
@@ -104,12 +104,10 @@ class Looked:
     async def newest(self, source: Source) -> tuple[list[LogEvent], Reached]:
         """In the order of time; and up to where the log was read."""
         spans = await self._spans(source)
-        found: list[tuple[int, str, int, int, LogRecord]] = []
+        found: list[tuple[int, LogPartition, int, LogRecord]] = []
         async for batch in read_spans(source, spans, no_progress):
             for kept in filter(self.wants, batch):
-                record = kept.record
-                place = (record.topic, record.partition, record.offset)
-                heapq.heappush(found, (kept.timestamp_ms, *place, kept))
+                heapq.heappush(found, (kept.timestamp_ms, kept.place, kept.offset, kept))
                 if len(found) > self.limit:
                     heapq.heappop(found)
         events = self.read(kept for *_, kept in sorted(found))
@@ -128,8 +126,8 @@ class Looked:
                 await clock.wait_for(stopping, POLL_S)
 
     def wants(self, kept: LogRecord) -> bool:
-        by_type = not self.pattern or is_of_type(type_of(kept.record.headers), self.pattern)
-        return by_type and self.subject in {"", kept.record.subject}
+        by_type = not self.pattern or is_of_type(type_of(kept.headers), self.pattern)
+        return by_type and self.subject in {"", kept.subject}
 
     def read(self, kept: Iterable[LogRecord]) -> list[LogEvent]:
         return [event for each in kept if (event := logged(each, self.unread))]

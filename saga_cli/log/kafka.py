@@ -10,7 +10,6 @@ from typing import Any
 from aiokafka import TopicPartition
 
 from chassis.kafka import make_consumer, reading, stop_within
-from chassis.message import Record
 from saga_cli.clients import kafka_admin
 from saga_cli.log.source import HoleError, LogPartition, LogRecord, Span
 
@@ -70,7 +69,7 @@ async def consuming(bootstrap: str, group: str | None = None) -> AsyncIterator[A
 
 def kept_of(record: Any) -> LogRecord:
     of = (record.topic, record.partition, record.offset, record.key, record.value)
-    return LogRecord(Record(*of, tuple(record.headers)), record.timestamp)
+    return LogRecord(*of, tuple(record.headers), record.timestamp)
 
 
 async def committed(bootstrap: str, group: str) -> dict[LogPartition, int]:

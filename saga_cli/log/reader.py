@@ -57,13 +57,12 @@ def logged(kept: LogRecord, unread: list[str]) -> LogEvent | None:
     try:
         return _event_of(kept)
     except MalformedError as error:
-        unread.append(f"{position_of(kept.record)}: {error}")
+        unread.append(f"{position_of(kept)}: {error}")
         return None
 
 
 def _event_of(kept: LogRecord) -> LogEvent:
-    record, envelope = kept.record, decode_record(kept.record)
-    return LogEvent(record.topic, record.partition, record.offset, envelope, kept.timestamp_ms)
+    return LogEvent(*kept.place, kept.offset, decode_record(kept), kept.timestamp_ms)
 
 
 def print_unread(unread: list[str]) -> None:
@@ -91,11 +90,11 @@ def own_events(
     """
     source = f"/{service}".encode()
     for kept in batch:
-        headers = dict(kept.record.headers)
+        headers = dict(kept.headers)
         if why := headers.get(UNREADABLE):
-            unreadable(kept.record, MalformedError(why.decode("utf-8", "replace")))
+            unreadable(kept, MalformedError(why.decode("utf-8", "replace")))
         elif headers.get("ce_source") == source:
             try:
                 yield _event_of(kept)
             except MalformedError as error:
-                unreadable(kept.record, error)
+                unreadable(kept, error)

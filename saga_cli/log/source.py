@@ -30,12 +30,15 @@ class Span(NamedTuple):
         return Span(min(max(self.start, start), last), last)
 
 
-@dataclass(frozen=True, slots=True)
-class LogRecord:
+@dataclass(slots=True)
+class LogRecord(Record):
     """A record, and when it was appended, in milliseconds since the epoch."""
 
-    record: Record
     timestamp_ms: int
+
+    @property
+    def place(self) -> LogPartition:
+        return LogPartition(self.topic, self.partition)
 
 
 class HoleError(Exception):

@@ -145,7 +145,7 @@ async def _project(part: PartitionJob, service: Service, progress: ReadProgress)
         instant = part.job.limit.instant
         up_to_ms = instant.timestamp() * 1000 if instant else float("inf")
         async for batch in read_spans(part.job.opened(), {part.place: part.span}, progress):
-            before = [kept.record for kept in batch if kept.timestamp_ms < up_to_ms]
+            before = [record for record in batch if record.timestamp_ms < up_to_ms]
             for failed in await projected(fold_all, before):
                 _write_error(f"{failed.key}: {failed.body.reason}; the table keeps what was before")
         await mark.folded(connection, part.place, {"projected": part.length})

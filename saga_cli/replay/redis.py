@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from chassis.errors import TransientError
-from chassis.message import Record
 from chassis.redis import Rebuild, Server
 from guarantees.declared import configured
 from loyalty_svc.store import KEYS, LAYOUT
 from saga_cli.log.reader import read_spans
-from saga_cli.log.source import LogPartition, Source, Span
+from saga_cli.log.source import LogPartition, LogRecord, Source, Span
 from saga_cli.progress import ReadProgress
 from saga_cli.replay import positions
 from saga_cli.replay.job import NOT_PUBLISHED, Job, Rebuilt, ReplayError
@@ -40,10 +39,10 @@ class PublishedTopic:
     def end(self) -> int:
         return sum(span.end - span.start for span in self.spans.values())
 
-    async def to_end(self) -> AsyncIterator[list[Record]]:
+    async def to_end(self) -> AsyncIterator[list[LogRecord]]:
         async for batch in read_spans(self.source, self.spans, self.progress):
             self.read += len(batch)
-            yield [kept.record for kept in batch]
+            yield batch
 
 
 def rebuild(job: Job, progress: ReadProgress) -> Rebuilt:

@@ -296,8 +296,8 @@ async def _consumed_by(
     """What the service reads of its neighbours, by id; what can't be read it has parked."""
     found: dict[str, ConsumedEvent] = {}
     async for batch in read_spans(source, spans, progress):
-        wanted = (k for k in batch if type_of(k.record.headers) in service.wire_types)
-        for event in filter(None, (logged(kept, []) for kept in wanted)):
+        wanted = (record for record in batch if type_of(record.headers) in service.wire_types)
+        for event in filter(None, (logged(record, []) for record in wanted)):
             is_read = event.offset < consumed.get(LogPartition(event.topic, event.partition), 0)
             found.setdefault(str(event.envelope.id), ConsumedEvent(event.envelope, is_read))
     return found

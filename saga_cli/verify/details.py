@@ -30,7 +30,7 @@ async def compare_details(
     for place, span in spans.items():
         newest: dict[str, tuple[int, Row | None]] = {}
         async for batch in read_spans(source, {place: span}, progress):
-            for record in (kept.record for kept in batch):
+            for record in batch:
                 try:
                     given = decode_record(record).event if record.value else None
                 except MalformedError:  # the table keeps what was given before

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any, Final
@@ -28,8 +28,9 @@ class MemoryLog:
 
     def append(self, record: Record, at: datetime = NOON) -> LogRecord:
         records = self.kept.setdefault(LogPartition(record.topic, record.partition), [])
-        offset = records[-1].record.offset + 1 if records else 0
-        records.append(LogRecord(replace(record, offset=offset), int(at.timestamp() * 1000)))
+        offset = records[-1].offset + 1 if records else 0
+        content = (record.key, record.value, record.headers, int(at.timestamp() * 1000))
+        records.append(LogRecord(record.topic, record.partition, offset, *content))
         return records[-1]
 
     def fill(self, topic: str, partition: int, number: int, at: datetime = NOON) -> None:
@@ -45,7 +46,7 @@ class MemoryLog:
     async def spans(self, topics: Iterable[str]) -> dict[LogPartition, Span]:
         wanted = set(topics)
         return {
-            place: Span(self.starts.get(place, 0), kept[-1].record.offset + 1 if kept else 0)
+            place: Span(self.starts.get(place, 0), kept[-1].offset + 1 if kept else 0)
             for place, kept in self.kept.items()
             if place.topic in wanted
         }
@@ -53,7 +54,7 @@ class MemoryLog:
     async def read(self, place: LogPartition, span: Span) -> AsyncIterator[list[LogRecord]]:
         if span.start < min(self.starts.get(place, 0), span.end):
             raise HoleError(f"{place.topic}/{place.partition} begins at {self.starts[place]}")
-        found = [k for k in self.kept[place] if span.start <= k.record.offset < span.end]
+        found = [k for k in self.kept[place] if span.start <= k.offset < span.end]
         for n in range(0, len(found), 3):
             yield found[n : n + 3]
 
@@ -63,9 +64,9 @@ class MemoryLog:
         at_ms = instant.timestamp() * 1000
         found = {}
         for place in places:
-            kept = [k for k in self.kept[place] if k.record.offset >= self.starts.get(place, 0)]
-            end = self.kept[place][-1].record.offset + 1 if self.kept[place] else 0
-            later = (k.record.offset for k in kept if k.timestamp_ms >= at_ms)
+            kept = [k for k in self.kept[place] if k.offset >= self.starts.get(place, 0)]
+            end = self.kept[place][-1].offset + 1 if self.kept[place] else 0
+            later = (k.offset for k in kept if k.timestamp_ms >= at_ms)
             found[place] = next(later, end)
         return found
 

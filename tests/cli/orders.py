@@ -133,7 +133,7 @@ def a_shop() -> OrderLog:
     shop.returned(order_id(DAY_ONE, 0), DAY_TWO + timedelta(hours=1), 1000, 140, "EUR")
     shop.refused(order_id(DAY_TWO, 7), DAY_TWO, "card_declined")
     shop.log.append(Record("order.events", 0, 0, b"\xff", b"\xff{", (("ce_type", b"\xff"),)))
-    result = next(kept[0].record for kept in shop.log.kept.values() if kept)
+    result = next(kept[0] for kept in shop.log.kept.values() if kept)
     forged = tuple((k, b"/nobody" if k == "ce_source" else v) for k, v in result.headers)
     shop.log.append(Record("payment.events", 1, 0, result.key, result.value, forged), DAY_TWO)
     return shop

@@ -42,7 +42,9 @@ class StoryLog:
 
     async def read(self, place: LogPartition, span: Span) -> AsyncIterator[list[LogRecord]]:
         found = self.records.get(place.topic, [])[span.start : span.end]
-        yield [LogRecord(record, 0) for record in found]
+        yield [
+            LogRecord(r.topic, r.partition, r.offset, r.key, r.value, r.headers, 0) for r in found
+        ]
 
     async def offsets_at(
         self, instant: datetime, places: Iterable[LogPartition]

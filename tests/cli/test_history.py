@@ -67,7 +67,7 @@ def test_an_order_is_told_as_it_was_before_offsets(shop: OrderLog) -> None:
     homes_ = asyncio.run(homes(shop.log, RETURNED))
     first = {
         f"{place.topic}/{place.partition}": next(
-            kept.record.offset for kept in shop.log.kept[place] if kept.record.subject == RETURNED
+            kept.offset for kept in shop.log.kept[place] if kept.subject == RETURNED
         )
         for place in homes_
     }
@@ -87,7 +87,7 @@ def test_one_partition_of_each_topic_is_read(shop: OrderLog) -> None:
 
 def test_what_the_services_did_not_publish_is_not_told(shop: OrderLog) -> None:
     home = next(place for place in asyncio.run(homes(shop.log, RETURNED)))
-    good = shop.log.kept[home][0].record
+    good = shop.log.kept[home][0]
     before = types(outcome(shop, good.subject))
     renamed = {"ce_id": b"0" * 32, "ce_source": b"/nobody"}
     headers = tuple((name, renamed.get(name, raw)) for name, raw in good.headers)
@@ -121,7 +121,7 @@ def test_what_programs_get_says_where_each_event_stands(shop: OrderLog) -> None:
     refunded = next(step for step in steps if step["type"] == "payment.refunded.v1")
     assert (refunded["data"]["refunded_minor"], refunded["hop_ms"]) == (860, 1000)
     place = LogPartition(refunded["topic"], refunded["partition"])
-    record = shop.log.kept[place][refunded["offset"]].record
+    record = shop.log.kept[place][refunded["offset"]]
     assert record.subject == RETURNED
 
 

@@ -177,7 +177,7 @@ class Dropping:
 
     async def read(self, place: LogPartition, span: Span) -> AsyncIterator[list[LogRecord]]:
         async for batch in self.log.read(place, span):
-            yield [kept for kept in batch if (place, kept.record.offset) != self.lost]
+            yield [kept for kept in batch if (place, kept.offset) != self.lost]
 
     async def offsets_at(
         self, instant: datetime, places: Iterable[LogPartition]
@@ -203,11 +203,11 @@ def test_a_record_that_the_log_has_lost_is_found_in_each_topic(
 
 async def newest(log: Source, topic: str, key: str) -> Any:
     found = [
-        kept.record
+        kept
         for place, span in (await log.spans([topic])).items()
         async for batch in log.read(place, span)
         for kept in batch
-        if kept.record.subject == key
+        if kept.subject == key
     ]
     return found[-1]
 
