@@ -55,14 +55,10 @@ async def records(bootstrap: str, topics: Iterable[str] = TOPICS) -> list[Consum
 def logged(kept: LogRecord, unread: list[str]) -> LogEvent | None:
     """An event; what can't be read, or is none of its topic's owner, is noted in `unread`."""
     try:
-        return _event_of(kept)
+        return LogEvent(*kept.place, kept.offset, decode_record(kept), kept.timestamp_ms)
     except MalformedError as error:
         unread.append(f"{position_of(kept)}: {error}")
         return None
-
-
-def _event_of(kept: LogRecord) -> LogEvent:
-    return LogEvent(*kept.place, kept.offset, decode_record(kept), kept.timestamp_ms)
 
 
 def print_unread(unread: list[str]) -> None:
@@ -83,18 +79,18 @@ async def read_spans(
 
 def own_events(
     service: str, batch: Iterable[LogRecord], unreadable: Unreadable
-) -> Iterator[LogEvent]:
+) -> Iterator[tuple[LogRecord, Envelope]]:
     """Of a service, without what others left in its topic.
 
     One that can't be read is reported, also where only it may be the service's.
     """
     source = f"/{service}".encode()
-    for kept in batch:
-        headers = dict(kept.headers)
+    for record in batch:
+        headers = dict(record.headers)
         if why := headers.get(UNREADABLE):
-            unreadable(kept, MalformedError(why.decode("utf-8", "replace")))
+            unreadable(record, MalformedError(why.decode("utf-8", "replace")))
         elif headers.get("ce_source") == source:
             try:
-                yield _event_of(kept)
+                yield record, decode_record(record)
             except MalformedError as error:
-                unreadable(kept, error)
+                unreadable(record, error)

@@ -72,7 +72,7 @@ async def folded_part(
 
     async for batch in read_spans(part.job.opened(), {part.place: part.span}, progress):
         own = own_events(service.name, batch, _unreadable)
-        add(turns.take(event.envelope for event in own))
+        add(turns.take(envelope for _, envelope in own))
     while turns.ahead and not part.job.limit:
         missing = turns.first_ahead()[0]
         what = f"{part.place.topic} lacks an event of {missing.subject} before its number {missing.sequence}"

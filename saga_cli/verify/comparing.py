@@ -78,9 +78,9 @@ class ServiceComparison:
 
     async def take(self, place: LogPartition, batch: Iterable[LogRecord]) -> None:
         own = list(own_events(self.service.name, batch, self.result.unreadable))
-        await self._look_up(event.envelope.subject for event in own)
-        for event in own:
-            self._add(event.envelope, in_time=event.offset < self.before.get(place, 0))
+        await self._look_up(envelope.subject for _, envelope in own)
+        for record, envelope in own:
+            self._add(envelope, in_time=record.offset < self.before.get(place, 0))
 
     async def end_partition(self) -> None:
         """Add what is pending for its keys; compare its rows, and forget them."""

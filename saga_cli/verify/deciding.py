@@ -309,8 +309,8 @@ async def _published(
     """The service's own events, each once; the comparison says which can't be read."""
     found: dict[bytes, Envelope] = {}
     async for batch in read_spans(source, spans, progress):
-        for event in own_events(service.name, batch, lambda *_: None):
-            found.setdefault(event.envelope.id.bytes, event.envelope)
+        for _, envelope in own_events(service.name, batch, lambda *_: None):
+            found.setdefault(envelope.id.bytes, envelope)
     return [*found.values()]
 
 

@@ -21,7 +21,7 @@ from chassis.replay import Folded, fold
 from chassis.service import Service
 from loyalty_svc.domain import Customer
 from loyalty_svc.store import CUSTOMERS, KEYS, LAYOUT
-from saga_cli.log.reader import LogEvent, own_events, read_spans
+from saga_cli.log.reader import own_events, read_spans
 from saga_cli.log.source import LogPartition, Source, Span
 from saga_cli.progress import ReadProgress, no_progress
 from saga_cli.verify.live import HASHES, Live, LiveRow, chunks, hashes, shared_apart
@@ -88,8 +88,8 @@ class Look:
     pending: list[Envelope]
 
 
-Moved: TypeAlias = Mapping[str, Sequence[LogEvent]]
-"""By customer, the events of a part of the log."""
+Moved: TypeAlias = Mapping[str, Sequence[tuple[int, Envelope]]]
+"""By customer, the events of a part of the log and when they were appended."""
 
 
 async def compare_customers(
@@ -127,26 +127,26 @@ class CustomerComparison:
         ends = await ends_of(self.source, [TOPIC])
         progress(0, sum(ends.values()))
         left = {place: Span(self.reached.get(place, 0), end) for place, end in ends.items()}
-        found: dict[str, list[LogEvent]] = {}
+        found: dict[str, list[tuple[int, Envelope]]] = {}
         async for batch in read_spans(self.source, left, progress):
-            for event in own_events(self.service.name, batch, _reported_with_the_orders):
-                if name := getattr(event.envelope.event, "customer_id", ""):
-                    found.setdefault(name, []).append(event)
+            for record, envelope in own_events(self.service.name, batch, _reported_with_the_orders):
+                if name := getattr(envelope.event, "customer_id", ""):
+                    found.setdefault(name, []).append((record.timestamp_ms, envelope))
         self.reached |= ends
         return found
 
     def add(self, moved: Moved) -> None:
         for events in moved.values():
-            published = (event.envelope for event in events)
+            published = (envelope for _, envelope in events)
             fold(self.service, published, self.folded, _reported_with_the_orders)
 
     def compare(self, name: str, look: Look, moved: Moved) -> bool:
         """Compare; False if it can't be decided yet whether they differ."""
         waited = {envelope.id for envelope in look.pending}
-        between = [event for event in moved.get(name, ()) if event.envelope.id not in waited]
-        if any(abs(event.timestamp_ms - look.at_ms) <= SKEW_MS for event in between):
+        between = [(at, e) for at, e in moved.get(name, ()) if e.id not in waited]
+        if any(abs(at - look.at_ms) <= SKEW_MS for at, _ in between):
             return False
-        held = [e.envelope for e in between if e.timestamp_ms < look.at_ms] + look.pending
+        held = [e for at, e in between if at < look.at_ms] + look.pending
         ahead = [envelope for envelope in held if envelope.id.bytes not in self.folded.seen]
         onto = Folded(shared={name: self.folded.shared.get(name, Customer())})
         rebuilt = fold(self.service, ahead, onto, _reported_with_the_orders).shared[name]
