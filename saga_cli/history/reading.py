@@ -34,16 +34,12 @@ async def events_of(
     `until` names partitions as topic/partition; raises UnreadableError for one that is in no topic of
     the services.
     """
-    spans = await homes(source, subject)
-    begun = begun_at(subject)
-    starts = await source.offsets_at(begun, spans) if begun else {}
-    ends = await _ends(source, spans, until)
+    spans = await _cut(source, await homes(source, subject), begun_at(subject), until)
 
     async def of(place: LogPartition, span: Span) -> list[LogEvent]:
-        within = span.within(starts.get(place, 0), ends.get(place, span.end))
         return [
             event
-            async for batch in source.read(place, within)
+            async for batch in source.read(place, span)
             for kept in batch
             if kept.subject == subject and (event := logged(kept, unread))
         ]
@@ -52,15 +48,18 @@ async def events_of(
     return [event for events in found for event in events]
 
 
-async def _ends(
-    source: Source, spans: Iterable[LogPartition], until: Limit
-) -> Mapping[LogPartition, int]:
+async def _cut(
+    source: Source, spans: Mapping[LogPartition, Span], since: datetime | None, until: Limit
+) -> dict[LogPartition, Span]:
+    starts = await source.offsets_at(since, spans) if since and spans else {}
     if until.instant is not None:
-        return await source.offsets_at(until.instant, spans)
-    places = {str(place): place for place in await source.spans(TOPICS)} if until else {}
-    if unknown := sorted(until.offsets.keys() - places.keys()):
-        raise UnreadableError(f"there is no partition {unknown[0]}")
-    return {places[name]: offset for name, offset in until.offsets.items()}
+        ends = await source.offsets_at(until.instant, spans) if spans else {}
+    else:
+        places = {str(place): place for place in await source.spans(TOPICS)} if until else {}
+        if unknown := sorted(until.offsets.keys() - places.keys()):
+            raise UnreadableError(f"there is no partition {unknown[0]}")
+        ends = {places[name]: offset for name, offset in until.offsets.items()}
+    return {p: s.within(starts.get(p, 0), ends.get(p, s.end)) for p, s in spans.items()}
 
 
 async def homes(source: Source, subject: str) -> dict[LogPartition, Span]:
@@ -142,13 +141,12 @@ class Looked:
                 whose = f"of {self.subject}" if self.subject else "of the topics"
                 known = ", ".join(map(str, sorted(there)))
                 raise UnreadableError(f"partition {self.partition} is none {whose}: {known}")
-        starts = await source.offsets_at(self.since, found) if self.since and found else {}
-        ends = await source.offsets_at(self.until, found) if self.until and found else {}
-        for place, span in found.items():
-            end = min(span.end, ends.get(place, span.end))
-            newest = 0 if self.pattern or self.subject else end - self.limit
-            found[place] = span.within(max(starts.get(place, 0), newest), end)
-        return found
+        found = await _cut(source, found, self.since, Limit(self.until))
+        if self.pattern or self.subject:
+            return found
+        return {
+            place: span.within(span.end - self.limit, span.end) for place, span in found.items()
+        }
 
 
 def is_of_type(wire_type: str, pattern: str) -> bool:

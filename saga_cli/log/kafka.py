@@ -14,14 +14,12 @@ from saga_cli.clients import kafka_admin
 from saga_cli.log.source import HoleError, LogPartition, LogRecord, Span
 
 ANSWER_S = 30
+BATCH = 5000
 
 
 @dataclass
 class KafkaLog:
-    """`batch` records at most at once."""
-
     bootstrap: str
-    batch: int = 5000
 
     async def spans(self, topics: Iterable[str]) -> dict[LogPartition, Span]:
         async with reading(self.bootstrap, topics) as log:
@@ -40,7 +38,7 @@ class KafkaLog:
             client.seek(part, span.start)
             while await client.position(part) < span.end:
                 async with asyncio.timeout(ANSWER_S):
-                    found = await client.getmany(part, timeout_ms=500, max_records=self.batch)
+                    found = await client.getmany(part, timeout_ms=500, max_records=BATCH)
                 if kept := [kept_of(r) for r in found.get(part, ()) if r.offset < span.end]:
                     yield kept
 

@@ -9,8 +9,6 @@ from chassis.message import Record
 
 
 class LogPartition(NamedTuple):
-    """One partition of one topic."""
-
     topic: str
     partition: int
 
@@ -25,7 +23,7 @@ class Span(NamedTuple):
     end: int
 
     def within(self, start: int, end: int) -> "Span":
-        """What of it lies between two offsets; it is never of less than no length."""
+        """What of it lies between two offsets; if nothing does, a span without a length."""
         last = min(self.end, end)
         return Span(min(max(self.start, start), last), last)
 

@@ -29,20 +29,17 @@ def republish(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count, and send nothing.")] = False,
 ) -> None:
     """Put back what the topics lack of what was published; exit 1 if some of it is kept no more."""
-    results = _run(chosen(service), dry_run=dry_run)
+    names = chosen(service)
+    from chassis.errors import ChassisError  # noqa: PLC0415 - with all that publishes it is slow
+    from saga_cli.clients import in_one_line  # noqa: PLC0415
+    from saga_cli.republish import services  # noqa: PLC0415
+
+    with in_one_line(services.InterruptedSendError, ChassisError), shown() as progress_of:
+        progress = {name: progress_of(name) for name in names}
+        results = asyncio.run(services.republish(found(), names, progress, dry_run=dry_run))
     _print(results, dry_run=dry_run)
     if any(result.lost for result in results):
         raise typer.Exit(1)
-
-
-def _run(names: list[str], *, dry_run: bool) -> "list[Republished]":
-    from chassis.errors import ChassisError  # noqa: PLC0415 - with all that publishes it is slow
-    from saga_cli.clients import in_one_line  # noqa: PLC0415
-    from saga_cli.republish.services import InterruptedSendError, republish  # noqa: PLC0415
-
-    with in_one_line(InterruptedSendError, ChassisError), shown() as progress_of:
-        progress = {name: progress_of(name) for name in names}
-        return asyncio.run(republish(found(), names, progress, dry_run=dry_run))
 
 
 def _print(results: "list[Republished]", *, dry_run: bool) -> None:

@@ -152,8 +152,6 @@ async def republish(
 
 @dataclass(frozen=True, slots=True)
 class ServiceJob:
-    """One service of them."""
-
     places: Targets
     service: Service
     store: Store
