@@ -91,9 +91,7 @@ def judge(books: Books, logged: Sequence[LoggedEvent], expected: Iterable[str] =
         violations += [f"{problem} ({order_id})" for problem in of_history(history)]
     violations += of_stock(books) + of_points(books) + of_sequences(logged)
     violations += [f"G1 {n} {what} wait" for what, n in books.waiting.items() if n]
-    states: dict[str, int] = {}
-    for row in books.rows["order"].values():
-        states[row.status] = states.get(row.status, 0) + 1
+    states = dict(Counter(row.status for row in books.rows["order"].values()))
     return JudgeReport(len(books.rows["order"]), states, violations, len(logged))
 
 
@@ -212,16 +210,14 @@ def of_stock(books: Books) -> list[str]:
 
 def of_points(books: Books) -> list[str]:
     """G2: a customer's points are the sum of what is awarded."""
-    sums: dict[str, int] = {}
+    awarded, held = Counter[str](), Counter(books.customers)
     for row in books.rows["loyalty"].values():
         if row.status == "Awarded":
-            customer = row.detail["customer_id"]
-            sums[customer] = sums.get(customer, 0) + row.detail["points"]
-    customers = set(sums) | set(books.customers)
+            awarded[row.detail["customer_id"]] += row.detail["points"]
     return [
-        f"G2 {c} has {books.customers.get(c, 0)} points, awards say {sums.get(c, 0)}"
-        for c in sorted(customers)
-        if sums.get(c, 0) != books.customers.get(c, 0)
+        f"G2 {c} has {held[c]} points, awards say {awarded[c]}"
+        for c in sorted({*awarded, *held})
+        if awarded[c] != held[c]
     ]
 
 

@@ -186,13 +186,9 @@ def evolve(state: State, event: Event) -> State:
         case StockRejected(reason=reason):
             return State(Rejected(reason=reason), state.levels)
         case StockReleased(reason=reason, lines=lines):
-            if isinstance(state.reservation, Committed):
-                return State(
-                    Released(reason=reason), _moved(state.levels, lines, available=1, committed=-1)
-                )
-            return State(
-                Released(reason=reason), _moved(state.levels, lines, available=1, reserved=-1)
-            )
+            held = "committed" if isinstance(state.reservation, Committed) else "reserved"
+            levels = _moved(state.levels, lines, **{"available": 1, held: -1})
+            return State(Released(reason=reason), levels)
         case StockCommitted(lines=lines):
             return State(
                 Committed(lines=lines), _moved(state.levels, lines, reserved=-1, committed=1)

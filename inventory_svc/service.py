@@ -7,12 +7,7 @@ from inventory_svc import domain
 from inventory_svc.domain import Committed, Reserved
 from inventory_svc.messages import ReceiveStock, ReturnStock, SetStock, WriteOffStock
 from shared_events.catalog import CATALOG, events_of
-from shared_events.inventory import (
-    StockReceived,
-    StockReserved,
-    StockReturned,
-    StockWrittenOff,
-)
+from shared_events.inventory import StockReceived, StockReserved, StockReturned, StockWrittenOff
 from shared_events.order import OrderPlaced
 
 

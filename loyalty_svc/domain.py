@@ -130,14 +130,11 @@ def evolve(state: State, event: Event) -> State:
             return State(deducted, _credited(state.customers, customer_id, -points))
         case PointsCancellationNoted():
             return State(Noted(), state.customers)
-        case CustomerSuspended(customer_id=customer_id, attempt=changes):
-            customer = state.customers.get(customer_id, Customer())
-            suspended = replace(customer, suspended=True, changes=changes)
-            return State(state.award, {**state.customers, customer_id: suspended})
-        case CustomerReinstated(customer_id=customer_id, attempt=changes):
-            customer = state.customers.get(customer_id, Customer())
-            reinstated = replace(customer, suspended=False, changes=changes)
-            return State(state.award, {**state.customers, customer_id: reinstated})
+        case CustomerSuspended() | CustomerReinstated():
+            customer = state.customers.get(event.customer_id, Customer())
+            is_suspended = isinstance(event, CustomerSuspended)
+            changed = replace(customer, suspended=is_suspended, changes=event.attempt)
+            return State(state.award, {**state.customers, event.customer_id: changed})
 
 
 def award(state: State, message: ShipmentCreated, at: datetime, policy: Policy) -> Decision:

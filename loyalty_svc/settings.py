@@ -23,6 +23,4 @@ class PolicySettings(BaseSettings):
 
 
 class Settings(ServiceSettings, PolicySettings):
-    model_config = SettingsConfigDict(env_prefix="LOYALTY_")
-
     redis_url: RedisUrl

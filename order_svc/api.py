@@ -169,7 +169,6 @@ def make(  # noqa: C901, PLR0915 - one route after the other
             respond=respond,
             companions=details,
         )
-        assert isinstance(outcome, Decided | Duplicate)
         return await answer(order_id, outcome, wait_of(request.headers.getlist("prefer")))
 
     if FastPath.HTTP in settings.fast_paths:
@@ -276,7 +275,6 @@ def make(  # noqa: C901, PLR0915 - one route after the other
             idempotency_key=idempotency_key,
             respond=respond,
         )
-        assert isinstance(outcome, Decided | Duplicate)
         body = await kept(order_id, outcome)
         await in_the_log(order_id)
         return Response(body, 202, media_type="application/json")

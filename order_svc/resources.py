@@ -139,10 +139,7 @@ def as_resource(state: Any) -> dict[str, Any]:
         "reason": cancelled.reason if cancelled else None,
         "refused_by": cancelled.refused_by if cancelled else None,
         "customer_id": order.customer_id,
-        "lines": [
-            {"sku": x.sku, "quantity": x.quantity, "unit_price_minor": x.unit_price_minor}
-            for x in order.lines
-        ],
+        "lines": order.lines,
         "total_minor": order.total_minor,
         "currency": order.currency,
         "refunded_minor": cancelled.refunded_minor if cancelled else 0,

@@ -6,10 +6,7 @@ from chassis.service import Journal, Service
 from order_svc import domain
 from order_svc.messages import DeadlinePassed, PlaceOrder, PriceProduct
 from shared_events.catalog import CATALOG, events_of
-from shared_events.order import (
-    DeliveryDetailsGiven,
-    ProductPriced,
-)
+from shared_events.order import DeliveryDetailsGiven, ProductPriced
 
 
 def products_of(_own: Any, message: Any) -> frozenset[str]:

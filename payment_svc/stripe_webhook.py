@@ -89,12 +89,7 @@ def routes(node: Node, store: PostgresStore, secrets: tuple[str, ...]) -> APIRou
         ),
         openapi_extra={"requestBody": {"required": True, "content": EVENT}},
     )
-    async def stripe_webhook(
-        request: Request,
-        stripe_signature: Annotated[
-            str, text(4096, 0), Header(alias="Stripe-Signature", description="Stripe's own.")
-        ] = "",
-    ) -> Answer:
+    async def stripe_webhook(request: Request, stripe_signature: Signature = "") -> Answer:
         """Only a hint: an outcome is decided once, whether it comes this way or by asking."""
         return Answer(status=await decided(request, stripe_signature))
 

@@ -1,4 +1,7 @@
-"""The events of this system, as each owner's module lists them in EVENTS."""
+"""The events of this system, as each owner's module lists them in EVENTS.
+
+Each stands there with its newest wire type, in the order in which the pages list them.
+"""
 
 from collections.abc import Iterable, Iterator
 from importlib import import_module

@@ -99,4 +99,3 @@ EVENTS: Final[tuple[tuple[str, type[Any]], ...]] = (
     ("stock.returned.v1", StockReturned),
     ("stock.cancellation_noted.v1", StockCancellationNoted),
 )
-"""Each event with its newest wire type, in the order in which the pages list them."""

@@ -66,4 +66,3 @@ EVENTS: Final[tuple[tuple[str, type[Any]], ...]] = (
     ("customer.suspended.v1", CustomerSuspended),
     ("customer.reinstated.v1", CustomerReinstated),
 )
-"""Each event with its newest wire type, in the order in which the pages list them."""

@@ -78,4 +78,3 @@ EVENTS: Final[tuple[tuple[str, type[Any]], ...]] = (
     ("product.priced.v1", ProductPriced),
     ("order.delivery_details_given.v1", DeliveryDetailsGiven),
 )
-"""Each event with its newest wire type, in the order in which the pages list them."""

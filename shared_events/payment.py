@@ -114,4 +114,3 @@ EVENTS: Final[tuple[tuple[str, type[Any]], ...]] = (
     ("payment.refunded.v1", PaymentRefunded),
     ("payment.cancellation_noted.v1", PaymentCancellationNoted),
 )
-"""Each event with its newest wire type, in the order in which the pages list them."""

@@ -99,4 +99,3 @@ EVENTS: Final[tuple[tuple[str, type[Any]], ...]] = (
     ("shipment.cancellation_refused.v1", ShipmentCancellationRefused),
     ("shipment.cancellation_noted.v1", ShipmentCancellationNoted),
 )
-"""Each event with its newest wire type, in the order in which the pages list them."""

@@ -42,8 +42,6 @@ SERVICE: Final = Service(
 
 
 def with_policy(policy: domain.Policy) -> Service:
-    decide, outstanding_effects = (
-        partial(domain.decide, policy=policy),
-        partial(domain.awaited, policy=policy),
-    )
-    return replace(SERVICE, decide=decide, outstanding_effects=outstanding_effects)
+    decide = partial(domain.decide, policy=policy)
+    awaited = partial(domain.awaited, policy=policy)
+    return replace(SERVICE, decide=decide, outstanding_effects=awaited)

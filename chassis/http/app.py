@@ -24,7 +24,7 @@ from chassis.health import Condition
 from chassis.http.openapi import HEALTH, Api, operation_id, refusals
 from chassis.http.problems import Problem, problem
 from chassis.http.requests import Head, allowed, only_known
-from chassis.message import Claim, Decided, Duplicate, IdempotencyConflict, Outcome, Parked
+from chassis.message import Claim, Decided, Duplicate, IdempotencyConflict, Parked
 from chassis.message import Message as Command
 
 BODY_MAX_BYTES: Final = 64 * 1024
@@ -138,7 +138,7 @@ async def execute(
     *,
     idempotency_key: str | None = None,
     **more: Any,
-) -> Outcome:
+) -> Decided | Duplicate:
     """Decide on the command that a request asks for; a refusal becomes a Problem."""
     claim = None
     if idempotency_key is not None:

@@ -3,12 +3,13 @@
 from typing import Any
 
 import sqlalchemy as sa
+from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
 TUNED = "autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 5000"
 
 
-def create_v1(op: Any) -> None:
+def create_v1() -> None:
     now = sa.func.now()
     instant = sa.DateTime(timezone=True)
     op.create_table(
@@ -66,7 +67,7 @@ def create_v1(op: Any) -> None:
         op.execute(f"ALTER TABLE {table} SET ({TUNED})")
 
 
-def create_states_v1(op: Any, table: str, key: str, *columns: Any) -> None:
+def create_states_v1(table: str, key: str, *columns: sa.Column[Any]) -> None:
     """One row a saga; half-filled pages leave room for updates in place (HOT)."""
     op.create_table(
         table,
@@ -79,7 +80,7 @@ def create_states_v1(op: Any, table: str, key: str, *columns: Any) -> None:
     op.execute(f"ALTER TABLE {table} SET (fillfactor = 60)")
 
 
-def create_v2(op: Any) -> None:
+def create_v2() -> None:
     """How long an effect is owed, how often a dead letter was tried, and what operators did."""
     now, instant = sa.func.now(), sa.DateTime(timezone=True)
     op.add_column("effects", sa.Column("owed_since", instant, nullable=False, server_default=now))
@@ -104,7 +105,7 @@ def create_v2(op: Any) -> None:
     op.create_index("outbox_key", "outbox", ["key"])
 
 
-def create_v3(op: Any) -> None:
+def create_v3() -> None:
     """What Kafka has acknowledged is kept for a time, a partition a day (chassis/postgres/retention.py)."""
     op.create_table(
         "published",
@@ -124,13 +125,13 @@ def create_v3(op: Any) -> None:
     op.execute("CREATE TABLE published_default PARTITION OF published DEFAULT")
 
 
-def create_v4(op: Any) -> None:
+def create_v4() -> None:
     """When a message was decided, or a request answered, to delete by it the old ones."""
     op.create_index("inbox_seen_at", "inbox", ["seen_at"])
     op.create_index("idempotency_keys_created_at", "idempotency_keys", ["created_at"])
 
 
-def create_v5(op: Any) -> None:
+def create_v5() -> None:
     """Rows that Kafka refuses for good are set aside; when the database's clock was looked at."""
     op.add_column("outbox", sa.Column("refused", sa.Text()))
     op.add_column("outbox", sa.Column("refused_at", sa.DateTime(timezone=True)))
@@ -145,7 +146,7 @@ def create_v5(op: Any) -> None:
     )
 
 
-def create_v6(op: Any) -> None:
+def create_v6() -> None:
     """How a statement fails where another transaction was faster: with SQLSTATE 40001."""
     op.execute("""
 CREATE FUNCTION require_row_counts(written bigint[], required bigint[]) RETURNS boolean
@@ -160,6 +161,6 @@ END $$
 """)
 
 
-def create_v7(op: Any) -> None:
+def create_v7() -> None:
     """An effect's attempt has a column of its own; null where the release before has written the row."""
     op.add_column("effects", sa.Column("attempt", sa.SmallInteger()))

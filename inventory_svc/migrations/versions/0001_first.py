@@ -10,8 +10,8 @@ down_revision = None
 
 
 def upgrade() -> None:
-    schema.create_v1(op)
-    schema.create_states_v1(op, "reservations", "order_id")
+    schema.create_v1()
+    schema.create_states_v1("reservations", "order_id")
     op.create_table(
         "stock",
         sa.Column("sku", sa.Text(), primary_key=True),

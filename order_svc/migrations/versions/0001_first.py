@@ -10,9 +10,9 @@ down_revision = None
 
 
 def upgrade() -> None:
-    schema.create_v1(op)
+    schema.create_v1()
     schema.create_states_v1(
-        op, "orders", "order_id", sa.Column("customer_id", sa.Text(), nullable=False)
+        "orders", "order_id", sa.Column("customer_id", sa.Text(), nullable=False)
     )
     op.create_index("orders_customer", "orders", ["customer_id", "order_id"])
     op.create_table(

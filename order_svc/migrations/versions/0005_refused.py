@@ -13,7 +13,7 @@ down_revision = "0004"
 
 
 def upgrade() -> None:
-    schema.create_v5(op)
+    schema.create_v5()
     by_bytes = sa.text('order_id COLLATE "C"')
     op.create_index("orders_by_id", "orders", [by_bytes])
     op.create_index("orders_customer_by_id", "orders", ["customer_id", by_bytes])

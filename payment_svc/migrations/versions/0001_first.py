@@ -1,7 +1,5 @@
 """Payments and the chassis' tables."""
 
-from alembic import op
-
 from chassis.postgres import schema
 
 revision = "0001"
@@ -9,5 +7,5 @@ down_revision = None
 
 
 def upgrade() -> None:
-    schema.create_v1(op)
-    schema.create_states_v1(op, "payments", "order_id")
+    schema.create_v1()
+    schema.create_states_v1("payments", "order_id")

@@ -10,8 +10,8 @@ down_revision = None
 
 
 def upgrade() -> None:
-    schema.create_v1(op)
-    schema.create_states_v1(op, "shipments", "order_id")
+    schema.create_v1()
+    schema.create_states_v1("shipments", "order_id")
     op.create_table(
         "delivery_details",
         sa.Column("order_id", sa.Text(), primary_key=True),
