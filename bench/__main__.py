@@ -10,7 +10,8 @@ from typing import Annotated, Final
 import typer
 
 from bench.command import OWN, SCENARIOS, USUAL, ScenarioResult, finish, run, session_of
-from bench.compare import PEERS, compare
+from bench.compare import compare
+from bench.peers.run import PEERS
 from bench.plots import draw
 from bench.session import Bench
 from saga_cli.main import Backlog, Orders, Quick, Rate, Scenarios, Seconds, Sizes
@@ -50,7 +51,7 @@ def main(  # noqa: PLR0913, PLR0917 - each is an option
         (out / "results.json").write_bytes(document)
         pages = [result.table().markdown() for result in results.values()]
         (out / "tables.md").write_text("\n".join(("# Measured", "", *pages)), "utf-8")
-        draw(dict([list(results.items())[-1]]), out)
+        draw(*list(results.items())[-1], out)
 
     finish(session, measured(session, names, peers.split(",")), keep)
     session.print_line(f"tables, figures and pictures: {out}")

@@ -4,21 +4,19 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from bench.peers.run import CANT_RUN
 from bench.rig import FIGURES, Measured
 from bench.scenarios.steady import in_flight
 from bench.session import Bench
 from bench.tables import Table
 from saga_cli.topology import Addresses
 
-PEERS: Final = ("dbos", "temporal", "naive", "orchestrator", "ceiling")
 OURS: Final = "choreography"
-NOT_HERE: Final = 3
-"""A peer's exit code where it can't be had on this machine."""
 LIMIT_S: Final = 600
 DEEPEST: Final = 512
 """The peers take minutes for deeper ones, and gain nothing: they are bound long before."""
@@ -92,10 +90,8 @@ def ours(depth: int, measured: Measured) -> Side:
 
 def ask(bench: Bench, peer: str, depth: int) -> Mapping[str, Any] | str:
     """A peer's figures, or why there are none."""
-    if not (PROJECT / "run.py").exists():
-        return f"there is no {PROJECT.name}/run.py"
     sagas = bench.options.orders if peer in OWN_ENVIRONMENT else max(LEAST, 2 * depth)
-    words = [*_words(bench.rig.servers.addresses, peer), "--in-flight", str(depth)]
+    words = [*_command_of(peer, bench.rig.servers.addresses), "--in-flight", str(depth)]
     try:
         done = subprocess.run(
             [*words, "--sagas", str(sagas), "--json"],
@@ -107,7 +103,7 @@ def ask(bench: Bench, peer: str, depth: int) -> Mapping[str, Any] | str:
     except subprocess.TimeoutExpired:
         return f"no figures within {LIMIT_S} s"
     output = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-    if done.returncode == NOT_HERE:
+    if done.returncode == CANT_RUN:
         return output[-1]
     if done.returncode:  # what others have shown by then is not to be lost
         return f"it failed: {output[-1]}"
@@ -143,11 +139,8 @@ def cpu_us(seconds: Mapping[str, float], orders: int) -> float:
     return sum(seconds.values()) / max(orders, 1) * 1e6
 
 
-def _words(addresses: Addresses, peer: str) -> Iterator[str]:
-    uv = shutil.which("uv") or ".tools/bin/uv"
-    if peer in OWN_ENVIRONMENT:
-        yield sys.executable
-    else:
-        yield from (uv, "run", "--project", str(PROJECT), "--frozen", "python")
-    yield from ("-m", "bench.peers.run", peer)
-    yield from ("--database-url", addresses.postgres_url, "--kafka", addresses.kafka_bootstrap)
+def _command_of(peer: str, addresses: Addresses) -> list[str]:
+    uv = [shutil.which("uv") or ".tools/bin/uv", "run", "--project", str(PROJECT), "--frozen"]
+    python = [sys.executable] if peer in OWN_ENVIRONMENT else [*uv, "python"]
+    where = ["--database-url", addresses.postgres_url, "--kafka", addresses.kafka_bootstrap]
+    return [*python, "-m", "bench.peers.run", peer, *where]

@@ -10,6 +10,7 @@ from typing import Final
 
 import psutil
 
+from bench.cpu import cpu_s, with_children
 from saga_cli.clients import database
 from saga_cli.topology import SERVICES, Addresses
 
@@ -71,33 +72,14 @@ class Meters:
                 return
 
 
-def cpu_s(pid: int) -> float:
-    """Of a process and all it started, those that are gone included; 0 if it is gone itself."""
-    spent = 0.0
-    for process in _family([pid]):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            times = process.cpu_times()
-            spent += times.user + times.system + times.children_user + times.children_system
-    return spent
-
-
 def memory_mb(pids: Iterable[int]) -> float:
     """What processes share is counted once."""
     held = 0
-    for process in _family(pids):
+    for process in with_children(pids):
         with contextlib.suppress(psutil.NoSuchProcess):
             found = process.memory_full_info()
             held += getattr(found, "pss", found.rss)
     return held / 1e6
-
-
-def _family(pids: Iterable[int]) -> list[psutil.Process]:
-    found: list[psutil.Process] = []
-    for pid in pids:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            parent = psutil.Process(pid)
-            found += [parent, *parent.children(recursive=True)]
-    return found
 
 
 def bytes_of(folder: Path, addresses: Addresses) -> dict[str, int]:

@@ -98,22 +98,15 @@ DRAWN: Final[Mapping[type, Callable[[Any, Axes], None]]] = {
 }
 
 
-def draw(results: Mapping[str, ScenarioResult], folder: Path) -> list[Path]:
-    """One picture for each result that has one."""
+def draw(name: str, result: ScenarioResult, folder: Path) -> None:
+    """Does nothing for a result that has no picture."""
+    if type(result) not in DRAWN:
+        return
     mpl.use("agg")
-    folder.mkdir(parents=True, exist_ok=True)
-    return [
-        _drawn(name, result, folder) for name, result in results.items() if type(result) in DRAWN
-    ]
-
-
-def _drawn(name: str, result: ScenarioResult, folder: Path) -> Path:
     figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
     DRAWN[type(result)](result, axes)
     axes.set_title(result.table().title)
     axes.grid(visible=True, alpha=0.3)
     figure.legend(loc="outside right upper")
-    path = folder / f"{name}.png"
-    figure.savefig(path, dpi=DPI)
+    figure.savefig(folder / f"{name}.png", dpi=DPI)
     plt.close(figure)
-    return path

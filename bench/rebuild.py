@@ -21,10 +21,10 @@ from chassis.kafka import KEEP_FOR_EVER, ensure_topics, make_producer
 from saga_cli import clients
 from saga_cli.stack import servers
 from saga_cli.topology import BY_NAME, SERVICES, Addresses
-from shared_events.codec import decode
-from shared_events.inventory import StockReceived, StockReserved
+from shared_events.inventory import StockReceived
 from simulation import machine
 from simulation.plan import Plan
+from simulation.shop import SCARCE, SKUS
 from simulation.system import SimulatedSystem
 from simulation.verdict import records
 from tests.support.records import a_record
@@ -32,7 +32,6 @@ from tests.support.records import a_record
 PARTITIONS: Final = 12
 TEMPLATES: Final = tuple(Plan(seed, 250, {}, arrive_s=2.0) for seed in range(1, 5))
 ORDER_ID: Final = 36  # characters
-Headers = list[tuple[str, bytes]]
 CLONES: Final = UUID("0d7f1b5e-5a0e-4e0b-9f0a-3d6d2a9c1f44")
 
 
@@ -71,40 +70,20 @@ def templates_of(names: Iterable[str]) -> dict[str, list[Template]]:
     return found
 
 
-def stocked(templates: list[Template]) -> Iterator[tuple[bytes, bytes, Headers]]:
-    """Pieces enough of whatever the orders reserve."""
-    reserved = (
-        decode(value, headers.items()).event for t in templates for value, headers in t.events
-    )
-    skus = {
-        line.sku
-        for event in reserved
-        if isinstance(event, StockReserved)
-        for line in event.order.lines
-    }
-    for sku in sorted(skus):
-        received = a_record(StockReceived(sku=sku, quantity=10**9, attempt=1))
-        headers = [(name, data or b"") for name, data in received.headers]
-        yield sku.encode(), received.value or b"", headers
-
-
 async def fill(bootstrap: str, name: str, templates: list[Template], orders: int) -> int:
     """Write so many orders' events into a service's topic; returns how many events."""
     topic = topic_of(name)
     await ensure_topics(bootstrap, {topic: (PARTITIONS, KEEP_FOR_EVER)})
-    producer = make_producer(bootstrap, "bench")
-    await producer.start()
-    written = 0
-    try:
-        for key, value, headers in stocked(templates):
-            await producer.send_and_wait(topic, value, key, headers=headers)
+    async with make_producer(bootstrap, "bench") as producer:
+        skus = (*SKUS, SCARCE) if name == "inventory" else ()
+        for sku in skus:  # pieces enough for whatever the orders reserve
+            received = a_record(StockReceived(sku=sku, quantity=10**9))
+            headers = list(received.headers)
+            await producer.send_and_wait(topic, received.value, received.key, headers=headers)
         await asyncio.gather(
             *(_fill(producer, topic, part, templates, orders) for part in range(PARTITIONS))
         )
-        written = sum(len(templates[n % len(templates)].events) for n in range(orders))
-    finally:
-        await producer.stop()
-    return written
+    return sum(len(templates[n % len(templates)].events) for n in range(orders))
 
 
 async def _fill(
@@ -135,9 +114,9 @@ def rebuild(addresses: Addresses, name: str, jobs: int) -> dict[str, Any]:
         if spec.has_database
         else f"{addresses.redis_url}/{jobs}"
     )
-    words = [name, "--into", into, "--copy", "--jobs", str(jobs), "--json"]
+    command = [sys.executable, "-m", "saga_cli.main", "replay", name, "--into", into]
+    command += ["--copy", "--jobs", str(jobs), "--json"]
     env = {**os.environ, **addresses.variables}
-    command = [sys.executable, "-m", "saga_cli.main", "replay", *words]
     done = subprocess.run(command, env=env, stdout=subprocess.PIPE, check=True)
     found: dict[str, Any] = json.loads(done.stdout)
     return found

@@ -104,25 +104,23 @@ class BenchRig:
         }
         return by_service | {server.name: [server.pid] for server in self.servers.all}
 
-    def start(self, *names: str) -> None:
-        """One more process of each, ready. Raises RuntimeError with the end of its log."""
-        self.services.await_ready([self.services.start(name, self.extra) for name in names])
+    def start(self) -> None:
+        """One more process of each service, ready. Raises RuntimeError with the end of its log."""
+        started = [self.services.start(spec.name, self.extra) for spec in SERVICES]
+        self.services.await_ready(started)
 
     def stop_services(self) -> None:
         self.services.stop()
         self.services.instances.clear()
 
-    def plan(self, **asked: Any) -> LoadPlan:
+    def load(self, meanwhile: Callable[[Generator], None] | None = None, **asked: Any) -> Measured:
+        """Run a load to its end, metered; `meanwhile` is done when it has begun."""
         self.runs += 1
         urls = tuple(instance.url for instance in self.services.of("order"))
         kafka = self.servers.addresses.kafka_bootstrap
-        return LoadPlan(urls=urls, kafka=kafka, seed=self.runs, **asked)
-
-    def load(self, meanwhile: Callable[[Generator], None] | None = None, **asked: Any) -> Measured:
-        """Run a load to its end, metered; `meanwhile` is done when it has begun."""
         meters = Meters(self.groups, self.servers.addresses, self.servers.folder)
         meters.start()
-        generator = Generator(self.plan(**asked))
+        generator = Generator(LoadPlan(urls=urls, kafka=kafka, seed=self.runs, **asked))
         if meanwhile:
             meanwhile(generator)
         report = generator.report()
@@ -133,9 +131,7 @@ class BenchRig:
 
 
 @contextmanager
-def running(
-    *, partitions: int = 12, instances: int = 1, extra: Mapping[str, str] | None = None
-) -> Iterator[BenchRig]:
+def running(*, partitions: int = 12, extra: Mapping[str, str] | None = None) -> Iterator[BenchRig]:
     """New servers, empty, with the services and a shop; nothing is left of them.
 
     Raises MissingProgramError, RuntimeError or httpx.HTTPError.
@@ -145,8 +141,7 @@ def running(
     try:
         topics = dict.fromkeys(TOPICS, (partitions, KEEP_FOR_EVER))
         uvloop.run(ensure_topics(made.addresses.kafka_bootstrap, topics))
-        for _ in range(instances):
-            rig.start(*(spec.name for spec in SERVICES))
+        rig.start()
         stock(rig.services)
         yield rig
     finally:

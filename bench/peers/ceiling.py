@@ -11,7 +11,6 @@ from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from importlib import import_module
 from itertools import count
 from typing import Any, Final
 from uuid import UUID
@@ -27,9 +26,9 @@ from chassis.postgres import retention, sql, statement
 from chassis.postgres.clauses import journal_insert
 from chassis.postgres.migrations import migrate
 from chassis.postgres.pools import PLANNED_ONCE, no_reset
-from chassis.postgres.state_tables import SharedTable, StateTable
 from chassis.postgres.statement import Clause, arrays
-from chassis.process.runtime import migrations_of
+from guarantees.declared import migrations_of, service_of, tables_of
+from guarantees.services import WITH_DATABASE
 
 BATCHES: Final = (1, 50, 500)
 PARTITIONS: Final = range(12)
@@ -58,25 +57,19 @@ class CeilingStep:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """What a confirmed order leaves at a service; `detail` are bytes of its state."""
+    """What a confirmed order leaves at a service; `detail` are bytes of its state in PostgreSQL."""
 
     steps: tuple[CeilingStep, ...]
-    table: str = ""
     detail: int = 0
-    shared: str = ""
 
 
 ROWS: Final = {
     "order": Rows(
-        (CeilingStep(392, effect="later"), CeilingStep(51, finishes="later")),
-        "ORDERS",
-        451,
+        (CeilingStep(392, effect="later"), CeilingStep(51, finishes="later")), detail=451
     ),
-    "inventory": Rows((CeilingStep(392), CeilingStep(177)), "RESERVATIONS", 139, shared="STOCK"),
+    "inventory": Rows((CeilingStep(392), CeilingStep(177)), detail=139),
     "payment": Rows(
-        (CeilingStep(392, effect="call"), CeilingStep(460, finishes="call", called=True)),
-        "PAYMENTS",
-        91,
+        (CeilingStep(392, effect="call"), CeilingStep(460, finishes="call", called=True)), detail=91
     ),
     "shipping": Rows(
         (
@@ -84,8 +77,7 @@ ROWS: Final = {
             CeilingStep(486, finishes="call", called=True),
             CeilingStep(51, effect="later"),
         ),
-        "SHIPMENTS",
-        119,
+        detail=119,
     ),
     "loyalty": Rows((CeilingStep(97),)),  # its rows are in Redis
 }
@@ -98,8 +90,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def measured(place: RunServers, options: argparse.Namespace) -> dict[str, Any]:
-    with_rows = {name: () for name, rows in ROWS.items() if rows.table}
-    with made(place, with_rows, tuple(ROWS)):
+    with made(place, dict.fromkeys(WITH_DATABASE, ()), tuple(ROWS)):
         asyncio.run(_fill(place))
         found = {str(size): _measured(place, options, size) for size in BATCHES}
     best = max(found.values(), key=lambda figures: figures["orders_per_s"])
@@ -116,16 +107,13 @@ def measured(place: RunServers, options: argparse.Namespace) -> dict[str, Any]:
 
 
 async def _fill(place: RunServers) -> None:
-    for name, rows in ROWS.items():
-        if not rows.table:
-            continue
+    for name in WITH_DATABASE:
         url = place.url(name)
-        package = str(import_module(f"{name}_svc").__file__)
-        await migrate(migrations_of(package), url)
+        await migrate(migrations_of(name), url)
         connection = await asyncpg.connect(url)
         async with connection.transaction():
             await retention.rotate_partitions(connection, 7)
-        if rows.shared:
+        if name == "inventory":
             await connection.execute(STOCK, list(SKUS))
         await connection.close()
 
@@ -133,13 +121,12 @@ async def _fill(place: RunServers) -> None:
 def _measured(place: RunServers, options: argparse.Namespace, size: int) -> dict[str, Any]:
     """One batch size: every service does the same number of batches."""
     batches = max(2 * options.in_flight, options.sagas // size)
-    warm_up = options.in_flight
+    in_flight = options.in_flight * len(ROWS)
     first = size * 10**8  # ids of no other batch size
+    numbers = range(first + in_flight, first + in_flight + batches * len(ROWS))
     roles = [Role(name, serving, (place, name, size), loads=True) for name in ROWS]
     with Crew(roles) as crew:
-        crew.load(range(first, first + warm_up * len(ROWS)), options.in_flight * len(ROWS))
-        numbers = range(first + warm_up * len(ROWS), first + (warm_up + batches) * len(ROWS))
-        in_flight = options.in_flight * len(ROWS)
+        crew.load(range(first, numbers.start), in_flight)
         _, seconds, cpu = crew.metered(numbers, in_flight, servers_of(place))
     orders = batches * size
     servers = sum(cpu.get(name, 0.0) for name in ("postgres", "kafka"))
@@ -157,7 +144,6 @@ def _measured(place: RunServers, options: argparse.Namespace, size: int) -> dict
 class CeilingRelay:
     """Moves the outbox to Kafka, turn by turn, with the product's statements."""
 
-    connection: Any
     producer: Any
     topic: str
     value: bytes
@@ -166,14 +152,14 @@ class CeilingRelay:
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     turned: asyncio.Condition = field(default_factory=asyncio.Condition)
 
-    async def run(self) -> None:
+    async def run(self, connection: Any) -> None:
         while True:
             await self.wake.wait()
             self.wake.clear()
             self.begun += 1
-            while rows := await self.connection.fetch(PENDING):
+            while rows := await connection.fetch(PENDING):
                 await self.send([(row["key"].encode(), self.value) for row in rows])
-                await self.connection.execute(retention.KEEP, [row["id"] for row in rows])
+                await connection.execute(retention.KEEP, [row["id"] for row in rows])
             async with self.turned:
                 self.ended = self.begun
                 self.turned.notify_all()
@@ -211,10 +197,9 @@ class Writer:
 
     def __post_init__(self) -> None:
         self.rows = ROWS[self.name]
-        self.journal = import_module(f"{self.name}_svc.service").SERVICE.journal
-        stores = import_module(f"{self.name}_svc.store")
-        self.own: StateTable = getattr(stores, self.rows.table)
-        self.shared: SharedTable | None = getattr(stores, self.rows.shared or "none", None)
+        self.journal = service_of(self.name).journal
+        self.own, shared = tables_of(self.name)
+        self.shared = shared if shared and shared.lock else None  # prices are only read
 
     async def batch(self, order: MixOrder) -> None:
         """`order` numbers the batch."""
@@ -281,32 +266,22 @@ class Writer:
 
 @asynccontextmanager
 async def serving(place: RunServers, name: str, size: int) -> AsyncIterator[Submit]:
-    producer = make_producer(place.kafka, name)
-    await producer.start()
-    topic = place.topic(name)
-    try:
-        if not ROWS[name].table:
-            yield partial(
-                _send_only, CeilingRelay(None, producer, topic, b""), ROWS[name].steps[0], size
-            )
+    url, steps = place.url(name), ROWS[name].steps
+    value = b"x" * (sum(step.value for step in steps) // len(steps))
+    async with make_producer(place.kafka, name) as producer:
+        relay = CeilingRelay(producer, place.topic(name), value)
+        if name not in WITH_DATABASE:
+            yield partial(_send_only, relay, size)
             return
-        lazy = {**PLANNED_ONCE, "synchronous_commit": "off"}
         pool = asyncpg.create_pool(
-            place.url(name), min_size=2, max_size=8, server_settings=PLANNED_ONCE, reset=no_reset
+            url, min_size=2, max_size=8, server_settings=PLANNED_ONCE, reset=no_reset
         )
-        lead_pool = asyncpg.create_pool(
-            place.url(name), min_size=1, max_size=1, server_settings=lazy
-        )
-        async with pool, lead_pool, lead_pool.acquire() as leading:
-            steps = ROWS[name].steps
-            value = b"x" * (sum(step.value for step in steps) // len(steps))
-            relay = CeilingRelay(leading, producer, topic, value)
-            async with beside(relay.run()):
-                yield Writer(name, size, pool, relay).batch
-    finally:
-        await producer.stop()
+        lazy = {**PLANNED_ONCE, "synchronous_commit": "off"}
+        lead_pool = asyncpg.create_pool(url, min_size=1, max_size=1, server_settings=lazy)
+        async with pool, lead_pool, lead_pool.acquire() as leading, beside(relay.run(leading)):
+            yield Writer(name, size, pool, relay).batch
 
 
-async def _send_only(relay: CeilingRelay, step: CeilingStep, size: int, order: MixOrder) -> None:
+async def _send_only(relay: CeilingRelay, size: int, order: MixOrder) -> None:
     keys = (f"{UUID(int=order.number * size + n)}".encode() for n in range(size))
-    await relay.send([(key, b"x" * step.value) for key in keys])
+    await relay.send([(key, relay.value) for key in keys])

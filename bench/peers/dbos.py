@@ -9,7 +9,6 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from typing import Any, Final
 
 from dbos import DBOS, AsyncSQLAlchemyDatasource, SQLAlchemyDatasource
@@ -20,15 +19,7 @@ from bench.peers.places import RunServers
 from bench.peers.running import PeerPlan, Role, Submit
 
 SYSTEM: Final = "dbos_system"
-
-
-@dataclass(frozen=True, slots=True)
-class DbosTuning:
-    processes: int
-    at_once: int
-    pool: int
-    mode: str
-    isolation: str
+SETTINGS: Final = ("processes", "at_once", "pool", "mode", "isolation")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,25 +31,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def plan(place: RunServers, options: argparse.Namespace) -> PeerPlan:
-    tuning = DbosTuning(
-        options.processes, options.at_once, options.pool, options.mode, options.isolation
-    )
-    serve = in_threads if tuning.mode == "threads" else as_coroutines
-    names = [f"dbos-{n}" for n in range(tuning.processes)]
+    serve = in_threads if options.mode == "threads" else as_coroutines
+    names = [f"dbos-{n}" for n in range(options.processes)]
     return PeerPlan(
         databases={"shop": tuple(shop.TABLES), SYSTEM: ()},
-        roles=[Role(name, serve, (place, tuning, name), loads=True) for name in names],
-        settings={name: getattr(tuning, name) for name in DbosTuning.__slots__},
+        roles=[Role(name, serve, (place, options, name), loads=True) for name in names],
+        settings={name: getattr(options, name) for name in SETTINGS},
     )
 
 
 class Steps:
     """What a workflow calls, each in a transaction of its own."""
 
-    def __init__(self, place: RunServers, tuning: DbosTuning) -> None:
+    def __init__(self, place: RunServers, options: argparse.Namespace) -> None:
         self.url = place.url("shop")
-        self.engine = {"pool_size": tuning.pool, "max_overflow": 0}
-        self.isolation = tuning.isolation
+        self.engine = {"pool_size": options.pool, "max_overflow": 0}
+        self.isolation = options.isolation
         self.source: Any = None
 
     def run(self, step: shop.Step, order: MixOrder) -> bool:
@@ -103,15 +91,17 @@ def _async_checkout(steps: Steps) -> Submit:
 
 
 @asynccontextmanager
-async def in_threads(place: RunServers, tuning: DbosTuning, name: str) -> AsyncIterator[Submit]:
-    steps = Steps(place, tuning)
-    _configure(place, tuning, name)
+async def in_threads(
+    place: RunServers, options: argparse.Namespace, name: str
+) -> AsyncIterator[Submit]:
+    steps = Steps(place, options)
+    _configure(place, options, name)
     checkout = _checkout(steps)
     steps.source = await asyncio.to_thread(
         SQLAlchemyDatasource.create, steps.url, engine_kwargs=steps.engine
     )
     await asyncio.to_thread(DBOS.launch)
-    threads = ThreadPoolExecutor(tuning.at_once)
+    threads = ThreadPoolExecutor(options.at_once)
 
     async def submit(order: MixOrder) -> None:
         await asyncio.get_running_loop().run_in_executor(threads, checkout, order)
@@ -124,13 +114,15 @@ async def in_threads(place: RunServers, tuning: DbosTuning, name: str) -> AsyncI
 
 
 @asynccontextmanager
-async def as_coroutines(place: RunServers, tuning: DbosTuning, name: str) -> AsyncIterator[Submit]:
-    steps = Steps(place, tuning)
-    _configure(place, tuning, name)
+async def as_coroutines(
+    place: RunServers, options: argparse.Namespace, name: str
+) -> AsyncIterator[Submit]:
+    steps = Steps(place, options)
+    _configure(place, options, name)
     checkout = _async_checkout(steps)
     steps.source = await AsyncSQLAlchemyDatasource.create(steps.url, engine_kwargs=steps.engine)
     await asyncio.to_thread(DBOS.launch)
-    free = asyncio.Semaphore(tuning.at_once)
+    free = asyncio.Semaphore(options.at_once)
 
     async def submit(order: MixOrder) -> None:
         async with free:
@@ -142,14 +134,14 @@ async def as_coroutines(place: RunServers, tuning: DbosTuning, name: str) -> Asy
         await asyncio.to_thread(DBOS.destroy)
 
 
-def _configure(place: RunServers, tuning: DbosTuning, name: str) -> None:
+def _configure(place: RunServers, options: argparse.Namespace, name: str) -> None:
     """No telemetry and no console of DBOS's makers: neither a key nor an address of one is given."""
     logging.getLogger("dbos").setLevel(logging.ERROR)
     DBOS(
         config={
             "name": "checkout",
             "system_database_url": place.url(SYSTEM),
-            "sys_db_pool_size": tuning.pool,
+            "sys_db_pool_size": options.pool,
             "executor_id": name,
             "application_version": "1",
             "enable_otlp": False,

@@ -47,30 +47,16 @@ async def database(place: RunServers, name: str, pool: int) -> AsyncIterator[Ses
         await engine.dispose()
 
 
-@asynccontextmanager
-async def producing(place: RunServers) -> AsyncIterator[Any]:
-    producer = AIOKafkaProducer(bootstrap_servers=place.kafka, acks="all", enable_idempotence=True)
-    await producer.start()
-    try:
-        yield producer
-    finally:
-        await producer.stop()
+def producing(place: RunServers) -> Any:
+    return AIOKafkaProducer(bootstrap_servers=place.kafka, acks="all", enable_idempotence=True)
 
 
-@asynccontextmanager
-async def consuming(
-    place: RunServers, group: str, topics: tuple[str, ...], *, auto_commit: bool
-) -> AsyncIterator[Any]:
-    """A consumer that has its partitions."""
-    consumer = AIOKafkaConsumer(
+def consuming(place: RunServers, group: str, topics: tuple[str, ...], *, auto_commit: bool) -> Any:
+    """A consumer, which has its partitions when it is entered."""
+    return AIOKafkaConsumer(
         *(place.topic(topic) for topic in topics),
         bootstrap_servers=place.kafka,
         group_id=place.topic(group),
         auto_offset_reset="earliest",
         enable_auto_commit=auto_commit,
     )
-    await consumer.start()
-    try:
-        yield consumer
-    finally:
-        await consumer.stop()

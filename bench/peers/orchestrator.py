@@ -111,23 +111,6 @@ class Orchestrator:
         await send(self.producer, self.place.topic(OWNER[message.kind]), message)
 
 
-@dataclass
-class Participant:
-    place: RunServers
-    name: str
-    sessions: Sessions
-    producer: Any
-
-    async def handle(self, command: PeerMessage) -> None:
-        async with self.sessions.begin() as session:
-            reply = (await session.execute(ANSWERED, {"id": command.id})).scalar()
-            if reply is None:
-                done = await session.run_sync(STEPS[self.name][command.kind], command.order)
-                reply = f"{command.kind}:{'done' if done else 'refused'}"
-                await session.execute(ANSWER, {"id": command.id, "reply": reply})
-        await send(self.producer, self.place.topic("replies"), PeerMessage(reply, command.order))
-
-
 async def send(producer: Any, topic: str, message: PeerMessage) -> None:
     await producer.send_and_wait(topic, message.packed().encode(), message.order.id.encode())
 
@@ -162,6 +145,15 @@ async def participant(place: RunServers, name: str, pool: int) -> AsyncIterator[
         producing(place) as producer,
         consuming(place, name, (name,), auto_commit=False) as consumer,
     ):
-        handle = Participant(place, name, sessions, producer).handle
+
+        async def handle(command: PeerMessage) -> None:
+            async with sessions.begin() as session:
+                reply = (await session.execute(ANSWERED, {"id": command.id})).scalar()
+                if reply is None:
+                    done = await session.run_sync(STEPS[name][command.kind], command.order)
+                    reply = f"{command.kind}:{'done' if done else 'refused'}"
+                    await session.execute(ANSWER, {"id": command.id, "reply": reply})
+            await send(producer, place.topic("replies"), PeerMessage(reply, command.order))
+
         async with beside(consume(consumer, handle)):
             yield None

@@ -1,4 +1,4 @@
-"""Databases and topics of one run's own, and how much CPU processes take."""
+"""Databases and topics of one run's own."""
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping
@@ -93,20 +93,3 @@ def servers_of(place: RunServers) -> dict[str, int]:
     found = (c for c in psutil.net_connections("tcp") if c.status == psutil.CONN_LISTEN)
     listening = {c.laddr.port: c.pid for c in found if c.laddr and c.pid}
     return {name: listening[port] for port, name in ports.items() if port in listening}
-
-
-def cpu_of(processes: Mapping[str, int]) -> dict[str, float]:
-    """CPU seconds so far of each process, with its children, also those that have ended."""
-    return {name: _cpu(psutil.Process(pid)) for name, pid in processes.items()}
-
-
-def _cpu(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    ended = times.children_user + times.children_system
-    running = 0.0
-    for child in process.children():
-        try:
-            running += _cpu(child)
-        except psutil.NoSuchProcess:
-            continue  # its seconds are its parent's now
-    return times.user + times.system + ended + running

@@ -10,6 +10,7 @@ import secrets
 import signal
 import statistics
 import sys
+from importlib import import_module
 from types import ModuleType
 from typing import Any, Final
 
@@ -51,30 +52,6 @@ def measured(
     }
 
 
-def module_of(peer: str) -> ModuleType:
-    match peer:
-        case "dbos":
-            from bench.peers import dbos
-
-            return dbos
-        case "temporal":
-            from bench.peers import temporal
-
-            return temporal
-        case "naive":
-            from bench.peers import naive
-
-            return naive
-        case "orchestrator":
-            from bench.peers import orchestrator
-
-            return orchestrator
-        case _:
-            from bench.peers import ceiling
-
-            return ceiling
-
-
 def run_peer(peer: str, module: ModuleType, options: argparse.Namespace) -> dict[str, Any]:
     place = RunServers(options.database_url, options.kafka, secrets.token_hex(3))
     if hasattr(module, "measured"):  # no orders to settle
@@ -101,13 +78,13 @@ def main() -> None:
         sys.exit(f"{__doc__}\nPEER is one of {', '.join(PEERS)}; PEER --help lists its settings.")
     peer = sys.argv[1]
     try:
-        module = module_of(peer)
+        module = import_module(f"bench.peers.{peer}")
         parser = arguments(peer)
         module.add_arguments(parser)
         options = parser.parse_args(sys.argv[2:])
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # and clean up
         print(json.dumps(run_peer(peer, module, options)))
-    except ModuleNotFoundError as error:
+    except ImportError as error:
         print(f"{peer}: {error}: see bench/peers/README.md for its environment", file=sys.stderr)
         sys.exit(CANT_RUN)
     except CantRunError as error:

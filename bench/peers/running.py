@@ -19,8 +19,8 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from typing import Any, Final, Self
 
+from bench.cpu import cpu_s
 from bench.peers.mix import MixOrder, order_of
-from bench.peers.places import cpu_of
 from bench.peers.shop import TABLES
 
 PATIENCE_S: Final = 600  # a whole run of orders on a slow tool
@@ -114,10 +114,11 @@ class Crew:
         """Each one's seconds, the seconds of all, and CPU seconds by process, `servers` included."""
         own = {name: process.pid for name, process in self.processes.items() if process.pid}
         processes = {**own, **servers}
-        before, started = cpu_of(processes), time.perf_counter()
+        before, started = {n: cpu_s(pid) for n, pid in processes.items()}, time.perf_counter()
         took = self.load(numbers, in_flight)
-        seconds, after = time.perf_counter() - started, cpu_of(processes)
-        return took, seconds, {name: round(after[name] - was, 2) for name, was in before.items()}
+        seconds = time.perf_counter() - started
+        spent = {n: round(cpu_s(pid) - before[n], 2) for n, pid in processes.items()}
+        return took, seconds, spent
 
     def _receive(self, name: str) -> Any:
         """The next word of a process. Raises RuntimeError when one of them has ended."""

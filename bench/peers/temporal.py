@@ -13,7 +13,6 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -31,6 +30,7 @@ from bench.peers.places import RunServers
 from bench.peers.running import CantRunError, PeerPlan, Role, Submit
 
 QUEUE: Final = "checkout"
+SETTINGS: Final = ("workers", "at_once", "pollers", "activities", "pool")
 START_S: Final = 60
 TABLES: Final = "CREATE TABLE answered (id text PRIMARY KEY, done boolean NOT NULL)"
 ANSWERED: Final = text("SELECT done FROM answered WHERE id = :id")
@@ -49,15 +49,6 @@ GIVEN: Final = (
 """A development server is set to show changes at once, at a price that no measurement should pay."""
 
 
-@dataclass(frozen=True, slots=True)
-class TemporalTuning:
-    workers: int
-    at_once: int
-    pollers: int
-    activities: str
-    pool: int
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, default=1, help="processes")
     parser.add_argument("--at-once", type=int, default=100, help="tasks of a kind in a worker")
@@ -72,18 +63,19 @@ def plan(place: RunServers, options: argparse.Namespace) -> PeerPlan:
     program = shutil.which("temporal")
     if program is None:
         raise CantRunError("there is no `temporal` on PATH")
-    tuning = TemporalTuning(*(getattr(options, name) for name in TemporalTuning.__slots__))
     pragmas = options.pragma or ["journal_mode=WAL", "synchronous=FULL"]
     dynamic = options.dynamic or list(GIVEN)
     address = f"127.0.0.1:{_free_port()}"
-    workers = [Role(f"worker-{n}", worker, (place, address, tuning)) for n in range(tuning.workers)]
-    client = Role("client", submitting, (address, tuning.activities), loads=True)
+    workers = [
+        Role(f"worker-{n}", worker, (place, address, options)) for n in range(options.workers)
+    ]
+    client = Role("client", submitting, (address, options.activities), loads=True)
     return PeerPlan(
         databases={"shop": tuple(shop.TABLES)},
         extra_tables=(TABLES,),
         roles=[*workers, client],
         settings={
-            **{name: getattr(tuning, name) for name in TemporalTuning.__slots__},
+            **{name: getattr(options, name) for name in SETTINGS},
             "pragma": " ".join(pragmas),
             "dynamic": " ".join(dynamic),
         },
@@ -167,23 +159,23 @@ def activity_of(sessions: Sessions, step: shop.Step) -> Callable[[MixOrder], Any
 
 @asynccontextmanager
 async def worker(
-    place: RunServers, address: str, tuning: TemporalTuning
+    place: RunServers, address: str, options: argparse.Namespace
 ) -> AsyncIterator[Submit | None]:
     """Without the sandbox, which looks for workflows that aren't deterministic and costs CPU."""
-    client = await _connected(address)
+    client = await Client.connect(address)
     async with (
-        database(place, "shop", tuning.pool) as sessions,
+        database(place, "shop", options.pool) as sessions,
         Worker(
             client,
             task_queue=QUEUE,
             workflows=[CheckoutWorkflow],
             activities=[activity_of(sessions, step) for step in STEPS],
             workflow_runner=UnsandboxedWorkflowRunner(),
-            max_concurrent_workflow_tasks=tuning.at_once,
-            max_concurrent_activities=tuning.at_once,
-            max_concurrent_local_activities=tuning.at_once,
-            max_concurrent_workflow_task_polls=tuning.pollers,
-            max_concurrent_activity_task_polls=tuning.pollers,
+            max_concurrent_workflow_tasks=options.at_once,
+            max_concurrent_activities=options.at_once,
+            max_concurrent_local_activities=options.at_once,
+            max_concurrent_workflow_task_polls=options.pollers,
+            max_concurrent_activity_task_polls=options.pollers,
         ),
     ):
         yield None
@@ -191,7 +183,7 @@ async def worker(
 
 @asynccontextmanager
 async def submitting(address: str, activities: str) -> AsyncIterator[Submit]:
-    client = await _connected(address)
+    client = await Client.connect(address)
 
     async def submit(order: MixOrder) -> None:
         await client.execute_workflow(
@@ -199,7 +191,3 @@ async def submitting(address: str, activities: str) -> AsyncIterator[Submit]:
         )
 
     yield submit
-
-
-async def _connected(address: str) -> Client:
-    return await Client.connect(address)

@@ -8,7 +8,6 @@ from bench.rig import FIGURES, Measured
 from bench.scenarios.steady import DEEP
 from bench.session import Bench
 from bench.tables import Table
-from saga_cli.topology import SERVICES
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +33,7 @@ def curve(bench: Bench) -> Curve:
         with bench.fresh(partitions=partitions) as rig:
             for instances in range(1, bench.options.instances + 1):
                 if instances > 1:
-                    rig.start(*(spec.name for spec in SERVICES))
+                    rig.start()
                 bench.print_line(f"curve: {partitions} partitions, {instances} processes a service")
                 measured = rig.load(orders=bench.options.orders, in_flight=DEEP)
                 points.append(Point(partitions, instances, measured))

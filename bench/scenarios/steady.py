@@ -122,11 +122,9 @@ def latency(bench: Bench) -> Latencies:
 
 def at_rate(bench: Bench, rate: float, shape: Shape = "mixed") -> Measured:
     """Orders come as customers do, independently of each other."""
-    phase, warm_s = (
-        LoadPhase(rate, bench.options.warm_s + bench.options.seconds),
-        bench.options.warm_s,
-    )
-    return bench.rig.load(phases=(phase,), warm_s=warm_s, shape=shape)
+    options = bench.options
+    phase = LoadPhase(rate, options.warm_s + options.seconds)
+    return bench.rig.load(phases=(phase,), warm_s=options.warm_s, shape=shape)
 
 
 @dataclass(frozen=True, slots=True)

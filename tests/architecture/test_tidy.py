@@ -8,6 +8,7 @@ from typing import Final
 
 import pytest
 
+from bench.peers.run import PEERS
 from tests.support.syntax import tree_of
 
 ROOT = Path(__file__).parents[2]
@@ -74,6 +75,7 @@ def is_started(name: str) -> bool:
     by_tool = "migrations" in parts or Path(name).name.startswith(("test_", "conftest"))
     by_name = Path(name).name in {"__init__.py", "__main__.py", "manifest.py"}
     by_name = by_name or Path(name).parent.name == "samples"  # found by the name of their service
+    by_name = by_name or module_of(name) in {f"bench.peers.{peer}" for peer in PEERS}
     return by_tool or by_name or is_program(name)
 
 

@@ -1,5 +1,7 @@
 """What the peers are given is what the comparison says, and nothing of them is in the product."""
 
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Final
@@ -17,8 +19,14 @@ from bench.peers.mix import (
     ending_of,
     order_of,
 )
+from bench.peers.run import CANT_RUN
 from tests.architecture.test_tidy import TREES, imports
 
+WITHOUT_GREENLET: Final = """
+import runpy, sys
+sys.modules["greenlet"] = None
+runpy.run_module("bench.peers.run", run_name="__main__")
+"""
 ORDERS: Final = [order_of(number) for number in range(5000)]
 
 
@@ -55,13 +63,24 @@ def test_orders_have_one_or_two_lines_of_all_skus() -> None:
     assert {order.customer for order in ORDERS} == set(CUSTOMERS)
 
 
+@pytest.mark.parametrize("peer", ["naive", "orchestrator"])
+def test_a_peer_whose_library_is_missing_says_so_before_it_starts(peer: str) -> None:
+    command = [sys.executable, "-c", WITHOUT_GREENLET, peer]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == CANT_RUN
+    assert len(ended.stderr.splitlines()) == 1
+    assert "greenlet" in ended.stderr
+    assert "bench/peers/README.md" in ended.stderr
+
+
 def test_the_product_imports_no_peer() -> None:
     importing = {
         name
         for name, tree in TREES.items()
         if any(i.startswith("bench.peers") for i in imports(tree))
     }
-    own = {"tests/contract/test_peers.py", "tests/architecture/test_programs.py"}
+    own = {"tests/contract/test_peers.py"}
+    own |= {"tests/architecture/test_programs.py", "tests/architecture/test_tidy.py"}
     assert {name for name in importing - own if not name.startswith("bench/")} == set()
 
 
