@@ -125,10 +125,7 @@ HOPS: Final = (
         "points.deducted.v1",
     ),
     _hop(
-        "points.rejected.v1",
-        "loyalty Rejected",
-        "shipping Created",
-        "shipment.cancel_requested.v1",
+        "points.rejected.v1", "loyalty Rejected", "shipping Created", "shipment.cancel_requested.v1"
     ),
     _hop(
         "points.deducted.v1",

@@ -1,11 +1,10 @@
 """Where reservations and stock live. Stock rows are locked in the order of their SKUs."""
 
-from typing import Final
+from typing import Final, get_args
 
 from chassis.postgres import SharedTable, StateTable
-from inventory_svc.domain import Committed, Level, Noted, Rejected, Released, Reserved, Shipped
+from inventory_svc.domain import Level, Reservation
 
-RESERVATIONS: Final = StateTable(
-    "reservations", "order_id", (Noted, Reserved, Committed, Shipped, Released, Rejected)
-)
+# Absent has no row
+RESERVATIONS: Final = StateTable("reservations", "order_id", get_args(Reservation)[1:])
 STOCK: Final = SharedTable("stock", "sku", Level)

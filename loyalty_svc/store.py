@@ -1,11 +1,11 @@
 """Where awards and customers live. Points are added up, in whatever order they come."""
 
-from typing import Final
+from typing import Final, get_args
 
 from chassis.redis import Keys, Layout, SharedHash, StateHash
-from loyalty_svc.domain import Awarded, Customer, Deducted, Noted, Rejected
+from loyalty_svc.domain import Award, Customer
 
-AWARDS: Final = StateHash("order", (Noted, Awarded, Deducted, Rejected))
+AWARDS: Final = StateHash("order", get_args(Award)[1:])  # Absent has no row
 CUSTOMERS: Final = SharedHash("customer", Customer, version="changes", counters=("points",))
 KEYS: Final = Keys("loyalty")
 LAYOUT: Final = Layout(KEYS, AWARDS, CUSTOMERS)

@@ -1,9 +1,9 @@
 """Where orders and products live."""
 
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from chassis.postgres import SharedTable, StateTable
-from order_svc.domain import Cancelled, Cancelling, Confirmed, Pending, Product
+from order_svc.domain import OrderState, Product
 
 
 def _columns_of(state: Any) -> tuple[str]:
@@ -13,7 +13,7 @@ def _columns_of(state: Any) -> tuple[str]:
 ORDERS: Final = StateTable(
     "orders",
     "order_id",
-    (Pending, Cancelling, Confirmed, Cancelled),
+    get_args(OrderState)[1:],  # Absent has no row
     columns=(("customer_id", "text"),),
     columns_of=_columns_of,
 )

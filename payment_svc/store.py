@@ -1,10 +1,8 @@
 """Where payments live."""
 
-from typing import Final
+from typing import Final, get_args
 
 from chassis.postgres import StateTable
-from payment_svc.domain import Captured, Capturing, Declined, Noted, Refunded, Refunding
+from payment_svc.domain import State
 
-PAYMENTS: Final = StateTable(
-    "payments", "order_id", (Noted, Capturing, Captured, Declined, Refunding, Refunded)
-)
+PAYMENTS: Final = StateTable("payments", "order_id", get_args(State)[1:])  # Absent has no row

@@ -1,40 +1,16 @@
 """Where shipments and delivery details live."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, get_args
 
 from chassis.events import MalformedError
 from chassis.message import Record
 from chassis.postgres import Connection, StateTable
 from shared_events.codec import decode_record
 from shared_events.order import DeliveryDetailsGiven
-from shipping_svc.domain import (
-    Approved,
-    Booking,
-    Cancelled,
-    Cancelling,
-    Created,
-    Dispatched,
-    Dispatching,
-    Noted,
-    Rejected,
-)
+from shipping_svc.domain import State
 
-SHIPMENTS: Final = StateTable(
-    "shipments",
-    "order_id",
-    (
-        Noted,
-        Booking,
-        Created,
-        Approved,
-        Dispatching,
-        Dispatched,
-        Cancelling,
-        Cancelled,
-        Rejected,
-    ),
-)
+SHIPMENTS: Final = StateTable("shipments", "order_id", get_args(State)[1:])  # Absent has no row
 ERASE: Final = "DELETE FROM delivery_details WHERE order_id = ANY($1::text[])"
 UPSERT: Final = """
 INSERT INTO delivery_details (order_id, name, street, city, email)
