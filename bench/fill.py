@@ -48,7 +48,6 @@ class Filler:
     print_line: PrintLine
     orders: int = 0
     in_redis: int = 0
-    _template: int = 0
     _copies: int = 0
     _keys: list[bytes] = field(default_factory=list)
 
@@ -71,8 +70,7 @@ class Filler:
                     await _copy(connection, table, self._copies, wanted, AT_ONCE // template or 1)
                 await connection.execute("VACUUM ANALYZE")
                 await connection.execute("CHECKPOINT")
-        self._template, self._copies = template, wanted
-        self.orders = template * wanted
+        self._copies, self.orders = wanted, template * wanted
 
     def _grow_redis(self, orders: int) -> None:
         number = BY_NAME["loyalty"].redis_database

@@ -1,10 +1,10 @@
 """What a load costs: CPU by process, memory, bytes on disk and on the wire."""
 
 import asyncio
-import contextlib
 import threading
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -32,51 +32,40 @@ class Usage:
     bytes: dict[str, int]
 
 
-@dataclass
-class Meters:
-    groups: Callable[[], Groups]
-    addresses: Addresses
-    folder: Path
-    _cpu: dict[int, float] = field(default_factory=dict)
-    _bytes: dict[str, int] = field(default_factory=dict)
-    _memory: dict[str, float] = field(default_factory=dict)
-    _stopped: threading.Event = field(default_factory=threading.Event)
+@contextmanager
+def metered(groups: Callable[[], Groups], addresses: Addresses, folder: Path) -> Iterator[Usage]:
+    """The usage is complete when the context ends; `groups` says what runs at the moment."""
+    usage, stopped = Usage({}, {}, {}), threading.Event()
+    bytes_before = bytes_of(folder, addresses)
+    cpu_before = {pid: cpu_s(pid) for pids in groups().values() for pid in pids}
+    sampler = threading.Thread(target=_sample, args=(groups, usage.memory_mb, stopped), daemon=True)
+    sampler.start()
+    try:
+        yield usage
+        for name, pids in groups().items():
+            usage.cpu_s[name] = sum(cpu_s(pid) - cpu_before.get(pid, 0.0) for pid in pids)
+    finally:
+        stopped.set()
+        sampler.join()
+    for name, count in bytes_of(folder, addresses).items():
+        usage.bytes[name] = count - bytes_before[name]
 
-    def start(self) -> None:
-        self._memory.clear()
-        self._stopped = threading.Event()
-        self._bytes = bytes_of(self.folder, self.addresses)
-        self._cpu = {pid: cpu_s(pid) for pids in self.groups().values() for pid in pids}
-        self._sampler = threading.Thread(target=self._sample, daemon=True)
-        self._sampler.start()
 
-    def stop(self) -> Usage:
-        cpu = {
-            name: sum(cpu_s(pid) - self._cpu.get(pid, 0.0) for pid in pids)
-            for name, pids in self.groups().items()
-        }
-        self._stopped.set()
-        self._sampler.join()
-        after = bytes_of(self.folder, self.addresses)
-        return Usage(
-            cpu,
-            dict(self._memory),
-            {name: count - self._bytes[name] for name, count in after.items()},
-        )
-
-    def _sample(self) -> None:
-        while True:
-            for name, pids in self.groups().items():
-                self._memory[name] = max(self._memory.get(name, 0.0), memory_mb(pids))
-            if self._stopped.wait(SAMPLE_S):
-                return
+def _sample(
+    groups: Callable[[], Groups], memory: dict[str, float], stopped: threading.Event
+) -> None:
+    while True:
+        for name, pids in groups().items():
+            memory[name] = max(memory.get(name, 0.0), memory_mb(pids))
+        if stopped.wait(SAMPLE_S):
+            return
 
 
 def memory_mb(pids: Iterable[int]) -> float:
     """What processes share is counted once."""
     held = 0
     for process in with_children(pids):
-        with contextlib.suppress(psutil.NoSuchProcess):
+        with suppress(psutil.NoSuchProcess):
             found = process.memory_full_info()
             held += getattr(found, "pss", found.rss)
     return held / 1e6
@@ -103,7 +92,7 @@ async def _postgres(addresses: Addresses) -> tuple[int, int]:
 
 
 def _size(path: Path) -> int:
-    with contextlib.suppress(FileNotFoundError):  # rolled away meanwhile
+    with suppress(FileNotFoundError):  # rolled away meanwhile
         return path.stat().st_size
     return 0
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 import uvloop
 from pydantic_core import to_json
 
-from bench.meters import Groups, Meters, Usage
+from bench.meters import Groups, Usage, metered
 from bench.plan import LoadPlan, stock
 from bench.report import REPORT, LoadReport
 from chassis.kafka import KEEP_FOR_EVER, ensure_topics
@@ -118,14 +118,14 @@ class BenchRig:
         self.runs += 1
         urls = tuple(instance.url for instance in self.services.of("order"))
         kafka = self.servers.addresses.kafka_bootstrap
-        meters = Meters(self.groups, self.servers.addresses, self.servers.folder)
-        meters.start()
-        generator = Generator(LoadPlan(urls=urls, kafka=kafka, seed=self.runs, **asked))
-        if meanwhile:
-            meanwhile(generator)
-        report = generator.report()
-        time.sleep(QUIET_S)  # the stock of the last orders is committed, their parcels are noted
-        usage = meters.stop()
+        with metered(self.groups, self.servers.addresses, self.servers.folder) as usage:
+            generator = Generator(LoadPlan(urls=urls, kafka=kafka, seed=self.runs, **asked))
+            if meanwhile:
+                meanwhile(generator)
+            report = generator.report()
+            time.sleep(
+                QUIET_S
+            )  # the stock of the last orders is committed, their parcels are noted
         usage.cpu_s["generator"] = report.cpu_s
         return Measured(report, usage, generator.started)
 

@@ -63,9 +63,7 @@ REACTIONS: Final = {
         "payment.captured": Reaction(shop.ship, "shipment.created", "shipment.rejected"),
         "points.rejected": Reaction(shop.cancel_shipment, "shipment.cancelled"),
     },
-    "loyalty": {
-        "shipment.created": Reaction(shop.award, "points.awarded", "points.rejected"),
-    },
+    "loyalty": {"shipment.created": Reaction(shop.award, "points.awarded", "points.rejected")},
 }
 CONSUMES: Final = {
     "order": ("inventory", "loyalty"),

@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -115,15 +115,11 @@ def server(
 def _await(address: str, running: subprocess.Popen[bytes], log: Path) -> None:
     host, port = address.split(":")
     deadline = time.monotonic() + START_S
-    while True:
-        try:
-            socket.create_connection((host, int(port)), 1).close()
-        except OSError as error:
-            if running.poll() is not None or time.monotonic() > deadline:
-                raise CantRunError(f"temporal does not start: {log.read_text()[-500:]}") from error
-            time.sleep(0.1)
-        else:
+    while running.poll() is None and time.monotonic() < deadline:
+        with suppress(OSError), socket.create_connection((host, int(port)), 1):
             return
+        time.sleep(0.1)
+    raise CantRunError(f"temporal does not start: {log.read_text()[-500:]}")
 
 
 @workflow.defn
