@@ -85,9 +85,6 @@ class Snapshot:
     shared: dict[str, Any] = field(default_factory=dict)
     shared_keys: frozenset[str] = frozenset()
     is_read: bool = False
-    _settled: list[Outcome | None] = field(
-        default_factory=list, init=False, repr=False, compare=False
-    )
 
     def wanted_shared(self, service: Service, messages: Iterable[Message]) -> frozenset[str]:
         """The shared rows that the messages may need, given the own states that they meet."""
@@ -96,20 +93,18 @@ class Snapshot:
             *(service.shared_keys(self.own.get(m.key, absent).state, m.body) for m in messages)
         )
 
-    def settled(self, messages: Sequence[Message]) -> list[Outcome | None]:
-        """By message of the batch, its outcome if it was decided before, else None. Looked up once."""
-        for message in messages[len(self._settled) :]:
-            claim = message.claim
-            outcome: Outcome | None = None
-            if message.letter_id:
-                pass  # it is decided on once more
-            elif claim is None:
-                outcome = Duplicate() if message.entry in self.inbox else None
-            elif (answer := self.answers.get((claim.scope, claim.key))) is not None:
-                is_same = answer.fingerprint == claim.fingerprint
-                outcome = Duplicate(answer.response) if is_same else IdempotencyConflict()
-            self._settled.append(outcome)
-        return self._settled
+    def settled(self, message: Message) -> Outcome | None:
+        """The outcome of a message that was decided before; None for any other."""
+        claim = message.claim
+        if message.letter_id:
+            return None  # it is decided on once more
+        if claim is None:
+            return Duplicate() if message.entry in self.inbox else None
+        answer = self.answers.get((claim.scope, claim.key))
+        if answer is None:
+            return None
+        is_same = answer.fingerprint == claim.fingerprint
+        return Duplicate(answer.response) if is_same else IdempotencyConflict()
 
 
 @dataclass(slots=True)
@@ -187,8 +182,8 @@ def decide_batch(service: Service, read: Snapshot, messages: Sequence[Message]) 
     """Decide on every message. One that fails is parked with the later ones of its key."""
     batch = BatchResult(read, shared=dict(read.shared))
     parked_keys, entered = set(read.parked_keys), set[UUID]()
-    for message, settled in zip(messages, read.settled(messages), strict=True):
-        outcome = settled
+    for message in messages:
+        outcome = read.settled(message)
         if outcome is None and message.claim is None and message.entry in entered:
             outcome = Duplicate()
         if outcome is not None:

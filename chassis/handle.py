@@ -68,8 +68,7 @@ class Handler:
     async def _read(self, unit: UnitOfWork, messages: Sequence[Message]) -> Snapshot:
         snapshot = await unit.read(messages)
         if self.service.combined is not None:
-            settled = zip(messages, snapshot.settled(messages), strict=True)
-            new = [message for message, outcome in settled if outcome is None]
+            new = [message for message in messages if snapshot.settled(message) is None]
             if wanted := snapshot.wanted_shared(self.service, new):
                 await unit.read_shared(snapshot, wanted)
         return snapshot
