@@ -1,37 +1,21 @@
 """aiokafka's admin client, as far as it is used here, on a simulated broker."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
-from aiokafka.admin import NewTopic
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
 from simulation.broker import Broker
-from simulation.connection import BrokerConnection
-
-
-@dataclass(frozen=True)
-class CreatedTopics:
-    """aiokafka raises nothing when a topic is refused: the code says it."""
-
-    topic_errors: list[tuple[str, int, str | None]]
+from simulation.connection import BrokerConnection, options_of
 
 
 class Admin:
-    def __init__(
-        self,
-        broker: Broker,
-        *,
-        bootstrap_servers: str = "localhost",
-        client_id: str = "aiokafka-admin",
-        request_timeout_ms: int = 40_000,
-        retry_backoff_ms: int = 100,
-    ) -> None:
-        del bootstrap_servers
+    def __init__(self, broker: Broker, **options: Any) -> None:
         self._broker = broker
-        self._client = BrokerConnection(broker, client_id, request_timeout_ms, retry_backoff_ms)
+        self._client = BrokerConnection(broker, options_of(AIOKafkaAdminClient, options))
 
     async def start(self) -> None:
         await self._client.bootstrap()
@@ -55,11 +39,12 @@ class Admin:
         )
         return described
 
-    async def create_topics(self, new_topics: Iterable[NewTopic]) -> CreatedTopics:
+    async def create_topics(self, new_topics: Iterable[NewTopic]) -> SimpleNamespace:
+        """As in aiokafka nothing is raised when a topic is refused: the code says it."""
         errors = [
             await self._client.call("create", partial(self._created, topic)) for topic in new_topics
         ]
-        return CreatedTopics(errors)
+        return SimpleNamespace(topic_errors=errors)
 
     def _described(self, topic: str) -> dict[str, Any]:
         found = self._broker.partitions_for_topic(topic)

@@ -78,7 +78,7 @@ class Assignment:
             at.seek(position)
             if position == at.log.end:
                 return
-        fault = broker.faults.of("fetch", self.connection.client_id, *place)
+        fault = broker.fault_of("fetch", place)
         end = at.log.fetch_end(position, self.max_bytes)
         delay_s = broker.latency_s + fault.delay_s + fault.reply_delay_s
         if fault.error is not None and fault.error.retriable:

@@ -22,13 +22,12 @@ from aiokafka.errors import (
     UnknownTopicOrPartitionError,
 )
 
-from simulation.faults import Fault, Faults, Kind, NoFaults
+from simulation.faults import NO_FAULT, Fault, FaultOf, Kind
 from simulation.group import Group
 from simulation.partition import Partition, PartitionBatch
 from simulation.process import current
 from simulation.waiters import Waiters, refuse
 
-NOWHERE: Final = TopicPartition("", -1)
 COORDINATION: Final = frozenset({"commit", "committed", "join", "heartbeat", "leave"})
 Reply = asyncio.Future[Any]
 
@@ -36,7 +35,6 @@ Reply = asyncio.Future[Any]
 @dataclass
 class Topic:
     partitions: list[Partition]
-    settings: dict[str, str]
     readers: Waiters = field(default_factory=Waiters)
 
 
@@ -62,10 +60,11 @@ class QueueLine:
 class Broker:
     """What clients are told of at `address`. Its data survive `stop` and `start`."""
 
-    def __init__(self, address: str = "simulated:9092", latency_s: float = 0.0) -> None:
-        self.address = address
+    address: Final = "simulated:9092"
+
+    def __init__(self, latency_s: float = 0.0) -> None:
         self.latency_s = latency_s
-        self.faults: Faults = NoFaults()
+        self.fault_of: FaultOf = lambda _kind, _place: NO_FAULT
         self.topics: dict[str, Topic] = {}
         self.groups: dict[str, Group] = {}
         self.on_append: list[Callable[[Sequence[ConsumerRecord[Any, Any]]], None]] = []
@@ -87,7 +86,7 @@ class Broker:
             raise TopicAlreadyExistsError(name)
         compacted = "compact" in settings.get("cleanup.policy", "delete")
         made = [Partition(name, number, compacted) for number in range(partitions)]
-        self.topics[name] = Topic(made, dict(settings))
+        self.topics[name] = Topic(made)
 
     def partition(self, place: TopicPartition) -> Partition:
         topic, number = self.topics.get(place.topic), int(place.partition)
@@ -137,10 +136,6 @@ class Broker:
         if name not in self.groups:
             self.groups[name] = Group(self, name)
         return self.groups[name]
-
-    def rebalance(self, group: str) -> None:
-        """Have all members join again."""
-        self.group(group).prepare()
 
     # Outages
 
@@ -208,12 +203,7 @@ class Broker:
         return loop.call_later(seconds, call, *args, context=self._context)
 
     def send(
-        self,
-        client_id: str,
-        line: QueueLine,
-        kind: Kind,
-        place: TopicPartition,
-        effect: Callable[[], Any],
+        self, line: QueueLine, kind: Kind, place: TopicPartition, effect: Callable[[], Any]
     ) -> Reply:
         """Let a request have its effect here; what that returns or raises is the reply."""
         loop = asyncio.get_running_loop()
@@ -221,7 +211,7 @@ class Broker:
         if self._down:
             refuse(reply, NodeNotReadyError(f"{self.address} refuses the connection"))
             return reply
-        fault = self.faults.of(kind, client_id, *place)
+        fault = self.fault_of(kind, place)
         self._in_flight[reply] = None
         delay_s = self.latency_s / 2 + fault.delay_s
         if kind in COORDINATION:

@@ -1,18 +1,30 @@
 """A client's end of its connection: requests with a time limit, and whether the process still runs."""
 
 import asyncio
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
 from contextvars import copy_context
+from functools import cache
+from types import SimpleNamespace
 from typing import Any
 
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaConnectionError, KafkaError, RequestTimedOutError
 
 from chassis import clock
-from simulation.broker import NOWHERE, Broker, QueueLine
-from simulation.faults import Kind
+from simulation.broker import Broker, QueueLine
+from simulation.faults import NOWHERE, Kind
 from simulation.process import current
 from simulation.waiters import refuse
+
+_signature = cache(inspect.signature)
+
+
+def options_of(client: Any, given: Mapping[str, Any]) -> SimpleNamespace:
+    """The options of one of aiokafka's clients, by its names and with its defaults."""
+    bound = _signature(client).bind(**given)
+    bound.apply_defaults()
+    return SimpleNamespace(**bound.arguments)
 
 
 class BrokerConnection:
@@ -21,13 +33,11 @@ class BrokerConnection:
     Without a network nothing is refused: a request is waited for until its time is over.
     """
 
-    def __init__(
-        self, broker: Broker, client_id: str, request_timeout_ms: int, retry_backoff_ms: int
-    ) -> None:
+    def __init__(self, broker: Broker, options: SimpleNamespace) -> None:
         self.broker = broker
-        self.client_id = client_id
-        self.timeout_s = request_timeout_ms / 1000
-        self.backoff_s = retry_backoff_ms / 1000
+        self.client_id: str = options.client_id
+        self.timeout_s = options.request_timeout_ms / 1000
+        self.backoff_s = options.retry_backoff_ms / 1000
         self.loop = asyncio.get_running_loop()
         self.context = copy_context()
         self.changed: Callable[[], None] | None = None
@@ -60,7 +70,7 @@ class BrokerConnection:
         if self._closed:
             raise KafkaConnectionError("the client is closed")
         reply: asyncio.Future[Any] = (
-            self.broker.send(self.client_id, self._line, kind, place, effect)
+            self.broker.send(self._line, kind, place, effect)
             if self.reaches
             else self.loop.create_future()
         )

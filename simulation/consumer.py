@@ -2,13 +2,11 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import structlog
-from aiokafka import ConsumerRebalanceListener, ConsumerRecord, TopicPartition
-from aiokafka.coordinator.assignors.abstract import AbstractPartitionAssignor
-from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.errors import (
     ConsumerStoppedError,
     IllegalOperation,
@@ -20,8 +18,8 @@ from aiokafka.util import commit_structure_validate
 
 from simulation.assignment import Assignment, Place
 from simulation.broker import Broker
-from simulation.connection import BrokerConnection
-from simulation.coordinator import Coordinator, Hooks
+from simulation.connection import BrokerConnection, options_of
+from simulation.coordinator import Coordinator
 from simulation.group import Joining
 from simulation.partition import Partition
 from simulation.waiters import Waiters, woken
@@ -30,51 +28,15 @@ log = structlog.get_logger()
 Batches = dict[TopicPartition, list[ConsumerRecord[Any, Any]]]
 
 
-@dataclass(frozen=True, kw_only=True)
-class ConsumerOptions:
-    """aiokafka's names and defaults; what has one meaning only here is checked."""
-
-    bootstrap_servers: str = "localhost"
-    client_id: str = "aiokafka"
-    group_id: str | None = None
-    enable_auto_commit: bool = True
-    auto_offset_reset: str = "latest"
-    partition_assignment_strategy: tuple[type[AbstractPartitionAssignor], ...] = (
-        RangePartitionAssignor,
-    )
-    fetch_max_wait_ms: int = 500
-    fetch_min_bytes: int = 1
-    max_partition_fetch_bytes: int = 1024 * 1024
-    max_poll_records: int | None = None
-    session_timeout_ms: int = 10_000
-    heartbeat_interval_ms: int = 3_000
-    rebalance_timeout_ms: int | None = None
-    request_timeout_ms: int = 40_000
-    max_poll_interval_ms: int = 300_000
-    retry_backoff_ms: int = 100
-    metadata_max_age_ms: int = 300_000
-
-    def __post_init__(self) -> None:
-        if self.group_id is not None and self.enable_auto_commit:
-            raise NotImplementedError("the simulated consumer commits when it is told to")
-        if self.auto_offset_reset not in {"earliest", "latest"} or self.fetch_min_bytes != 1:
-            raise NotImplementedError("auto_offset_reset or fetch_min_bytes")
-        if len(self.partition_assignment_strategy) != 1:
-            raise NotImplementedError("more than one assignor")
-
-
 class SimulatedConsumer:
     def __init__(self, broker: Broker, **options: Any) -> None:
-        self.options = chosen = ConsumerOptions(**options)
+        self.options = _simulated(options_of(AIOKafkaConsumer, options))
         self._broker = broker
-        self._client = BrokerConnection(
-            broker, chosen.client_id, chosen.request_timeout_ms, chosen.retry_backoff_ms
-        )
+        self._client = BrokerConnection(broker, self.options)
         self._coordinator: Coordinator | None = None
         self._changed = Waiters()
         self._assignment = self._new_assignment({})
         self._readers: tuple[Waiters, ...] = ()
-        self._topics: tuple[str, ...] | None = None
         self._listener: ConsumerRebalanceListener | None = None
         self._refreshing: asyncio.Task[None] | None = None
         self._is_assigned = False
@@ -103,16 +65,26 @@ class SimulatedConsumer:
     def subscribe(
         self, topics: Iterable[str], listener: ConsumerRebalanceListener | None = None
     ) -> None:
-        if self.options.group_id is None:
-            raise NotImplementedError("subscribe without a group")
-        self._topics = tuple(sorted(topics))
+        chosen = self.options
+        if chosen.group_id is None or self._coordinator is not None:
+            raise NotImplementedError("subscribe without a group, or once more")
         self._listener = listener
         self._is_assigned = False
-        self._coordinator = self._new_coordinator(self.options.group_id, self._topics)
+        (assignor,) = chosen.partition_assignment_strategy
+        says = Joining(
+            tuple(sorted(topics)),
+            chosen.session_timeout_ms / 1000,
+            chosen.heartbeat_interval_ms / 1000,
+            (chosen.rebalance_timeout_ms or chosen.session_timeout_ms) / 1000,
+            assignor,
+        )
+        group, max_idle_s = self._broker.group(chosen.group_id), chosen.max_poll_interval_ms / 1000
+        hooks = (self._revoke, self._assign, self._idle_s)
+        self._coordinator = Coordinator(self._client, group, says, max_idle_s, *hooks)
         self._coordinator.rejoin()
 
     def assign(self, partitions: Iterable[TopicPartition]) -> None:
-        if self._topics is not None:
+        if self._coordinator is not None:
             raise IllegalStateError("subscribe and assign are mutually exclusive")
         self._take(partitions)
 
@@ -126,23 +98,6 @@ class SimulatedConsumer:
         if self._coordinator is not None:
             self._coordinator.liveness_changed()
         self._changed.wake()
-
-    def _new_coordinator(self, group_id: str, topics: tuple[str, ...]) -> Coordinator:
-        chosen = self.options
-        if self._coordinator is not None:
-            raise NotImplementedError("another subscription of the same consumer")
-        rebalance_ms = chosen.rebalance_timeout_ms or chosen.session_timeout_ms
-        (assignor,) = chosen.partition_assignment_strategy
-        says = Joining(
-            topics,
-            chosen.session_timeout_ms / 1000,
-            chosen.heartbeat_interval_ms / 1000,
-            rebalance_ms / 1000,
-            assignor,
-        )
-        group, max_idle_s = self._broker.group(group_id), chosen.max_poll_interval_ms / 1000
-        hooks = Hooks(self._revoke, self._assign, self._idle_s)
-        return Coordinator(self._client, group, says, max_idle_s, hooks)
 
     def _new_assignment(self, places: dict[TopicPartition, Place]) -> Assignment:
         from_start = self.options.auto_offset_reset == "earliest"
@@ -298,3 +253,14 @@ class SimulatedConsumer:
         if place is None:
             raise IllegalStateError(f"Partition {partition} is not assigned")
         return place
+
+
+def _simulated(options: SimpleNamespace) -> SimpleNamespace:
+    """Raises NotImplementedError for what has another meaning than the only one that it has here."""
+    if options.group_id is not None and options.enable_auto_commit:
+        raise NotImplementedError("the simulated consumer commits when it is told to")
+    if options.auto_offset_reset not in {"earliest", "latest"} or options.fetch_min_bytes != 1:
+        raise NotImplementedError("auto_offset_reset or fetch_min_bytes")
+    if len(options.partition_assignment_strategy) != 1:
+        raise NotImplementedError("more than one assignor")
+    return options

@@ -28,22 +28,17 @@ log = structlog.get_logger()
 STRANGER = (UnknownMemberIdError, IllegalGenerationError)
 
 
-@dataclass(frozen=True)
-class Hooks:
-    """What the consumer does in a rebalance, and for how long nobody has polled it."""
-
-    revoke: Callable[[], Awaitable[None]]
-    assign: Callable[[list[TopicPartition]], Awaitable[None]]
-    idle_s: Callable[[], float]
-
-
 @dataclass(eq=False)
 class Coordinator:
+    """`revoke` and `assign` are what the consumer does in a rebalance; `idle_s`, its time unpolled."""
+
     connection: BrokerConnection
     group: Group
     says: Joining
     max_idle_s: float
-    hooks: Hooks
+    revoke: Callable[[], Awaitable[None]]
+    assign: Callable[[list[TopicPartition]], Awaitable[None]]
+    idle_s: Callable[[], float]
     _member_id: str = ""
     _generation: int = -1
     _member: Member | None = None
@@ -110,17 +105,17 @@ class Coordinator:
     async def _coordinate(self) -> None:
         while self._is_rejoining and not self._is_closing:
             if not self._is_prepared:
-                await self.hooks.revoke()
+                await self.revoke()
                 self._is_prepared = True
             self._fall_silent()
-            nobody_polls = self._has_joined and self.hooks.idle_s() >= self.max_idle_s
+            nobody_polls = self._has_joined and self.idle_s() >= self.max_idle_s
             joined = None if nobody_polls else await self._join()
             if joined is None:
                 await clock.wait(self.connection.backoff_s)
                 continue
             self._member, self._generation, places = joined
             self._is_rejoining, self._is_prepared, self._has_joined = False, False, True
-            await self.hooks.assign(places)
+            await self.assign(places)
             if not self._is_rejoining:
                 self._begin_to_beat()
 
@@ -182,7 +177,7 @@ class Coordinator:
                 self._expect_news(self.connection.backoff_s)
 
     def _check_idle(self) -> None:
-        left_s = self.max_idle_s - self.hooks.idle_s()
+        left_s = self.max_idle_s - self.idle_s()
         if left_s <= 0:
             self._heartbeat_task = asyncio.create_task(self._leave_idle())
             return

@@ -16,7 +16,7 @@ from uuid import UUID
 
 from chassis.decide import JournalRow, StoredAnswer
 from chassis.errors import TransientError
-from chassis.message import OperatorAction, OutboxRow, PendingEffect
+from chassis.message import OperatorAction, OutboxRow, PendingEffect, Record
 from chassis.store import DeadLetter
 from simulation.due import Due
 from simulation.process import servers_now
@@ -40,6 +40,7 @@ Table: TypeAlias = Literal[
     "actions",
     "journal",
     "published",
+    "projected",
 ]
 TABLES: Final = tuple(table for table in get_args(Table) if table != "advisory")
 Lock: TypeAlias = tuple[Table, Any]
@@ -81,10 +82,10 @@ class Database:
     actions: dict[int, tuple[datetime, OperatorAction]] = field(default_factory=dict)
     journal: dict[int, JournalRow] = field(default_factory=dict)
     published: dict[int, OutboxEntry] = field(default_factory=dict)
+    projected: dict[tuple[str, str], Record] = field(default_factory=dict)
 
     statement: Callable[[str], Awaitable[None]] | None = None
     on_commit: list[Callable[["Transaction"], None]] = field(default_factory=list)
-    projected: dict[str, dict[str, Any]] = field(default_factory=dict)
     due: Due = field(default_factory=Due)
     clients: list["Client"] = field(default_factory=list)
     leader: "Client | None" = None
@@ -141,8 +142,6 @@ class Database:
                 before[name][key] = table.pop(key)
         for effect in transaction.after["effects"].values():
             self.due.add(effect)
-        for fold in transaction.folds:
-            fold()
         self._flush(transaction)
         transaction.end()
         if transaction.has_written:
@@ -214,7 +213,6 @@ class Transaction:
         """The rows that its commit replaced or deleted."""
         self.after: Rows = defaultdict(dict)
         self.deleted: dict[Lock, None] = {}
-        self.folds: list[Callable[[], None]] = []
         self.waits_for: Transaction | None = None
         self._locks: list[Lock] = []
         self._ended = asyncio.Event()
@@ -230,7 +228,7 @@ class Transaction:
 
     @property
     def has_written(self) -> bool:
-        return bool(self.deleted or self.folds) or any(self.after.values())
+        return bool(self.deleted) or any(self.after.values())
 
     def statement(self, name: str) -> Awaitable[None]:
         return self.client.ask(name, self.connection)
@@ -264,6 +262,11 @@ class Transaction:
         """Hold a row, or a key that has none, to the end."""
         await self._free(table, key)
         self._hold(table, key)
+
+    async def locked(self, table: Table, key: Any) -> Any:
+        """A row when it is held; None if there is none."""
+        await self.lock(table, key)
+        return self.get(table, key)
 
     def _hold(self, table: Table, key: Any) -> None:
         locks = self.client.database.locks

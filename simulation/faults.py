@@ -1,7 +1,9 @@
 """What may go wrong between a client and the simulated broker: asked once for every request."""
 
-from typing import Final, Literal, NamedTuple, Protocol
+from collections.abc import Callable
+from typing import Final, Literal, NamedTuple, TypeAlias
 
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 Kind = Literal[
@@ -25,14 +27,6 @@ class Fault(NamedTuple):
 
 
 NO_FAULT: Final = Fault()
-
-
-class Faults(Protocol):
-    def of(self, kind: Kind, client_id: str, topic: str, partition: int) -> Fault:
-        """The topic is "" and the partition -1 where a request is about none, or about many."""
-
-
-class NoFaults:
-    def of(self, kind: Kind, client_id: str, topic: str, partition: int) -> Fault:
-        del kind, client_id, topic, partition
-        return NO_FAULT
+NOWHERE: Final = TopicPartition("", -1)
+"""The place of a request that is about no partition, or about many."""
+FaultOf: TypeAlias = Callable[[Kind, TopicPartition], Fault]

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from aiokafka import TopicPartition
 from aiokafka.coordinator.assignors.abstract import AbstractPartitionAssignor
@@ -21,16 +21,8 @@ from aiokafka.structs import OffsetAndMetadata
 
 from simulation.waiters import refuse
 
-
-class Host(Protocol):
-    """What a group needs of its broker."""
-
-    @property
-    def away(self) -> bool: ...
-
-    def later(self, seconds: float, call: Callable[..., None], *args: Any) -> asyncio.Handle: ...
-
-    def partitions_for_topic(self, topic: str) -> set[int] | None: ...
+if TYPE_CHECKING:
+    from simulation.broker import Broker
 
 
 class Joined(NamedTuple):
@@ -70,7 +62,7 @@ class Member:
 
 @dataclass
 class Group:
-    host: Host
+    broker: "Broker"
     name: str
     members: dict[str, Member] = field(default_factory=dict)
     generation: int = 0
@@ -141,7 +133,7 @@ class Group:
             return
         since_beat = (_now() - member.beats_since) % member.says.heartbeat_s
         member.beats_since = None
-        member.overdue = self.host.later(member.says.session_s - since_beat, self._expire, member)
+        member.overdue = self.broker.later(member.says.session_s - since_beat, self._expire, member)
 
     def expire_older_than(self, seconds: float) -> None:
         """Nobody's heartbeat got through for so long."""
@@ -150,8 +142,8 @@ class Group:
                 self._remove(member)
 
     def _expire(self, member: Member) -> None:
-        if self.host.away:
-            member.overdue = self.host.later(member.says.session_s, self._expire, member)
+        if self.broker.away:
+            member.overdue = self.broker.later(member.says.session_s, self._expire, member)
         else:
             self._remove(member)
 
@@ -190,10 +182,10 @@ class Group:
             member.notify(member.until_beat())
 
     def _await_the_late(self, longest_s: float) -> None:
-        self._deadline = self.host.later(longest_s, self._go_on_without_the_late, longest_s)
+        self._deadline = self.broker.later(longest_s, self._go_on_without_the_late, longest_s)
 
     def _go_on_without_the_late(self, longest_s: float) -> None:
-        if self.host.away:
+        if self.broker.away:
             self._await_the_late(longest_s)
             return
         for member in tuple(self.members.values()):
@@ -219,7 +211,7 @@ class Group:
             return {}
         assignor = next(iter(self.members.values())).says.assignor
         metadata = {m.id: assignor.metadata(m.says.topics) for m in self.members.values()}
-        shares = assignor.assign(self.host, metadata)
+        shares = assignor.assign(self.broker, metadata)
         return {id_: list(share.partitions()) for id_, share in shares.items()}
 
 

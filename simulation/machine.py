@@ -19,6 +19,7 @@ import structlog
 
 from chassis import clock, crashpoints, ids
 from simulation.process import current
+from simulation.waiters import give_up
 
 EPOCH: Final = datetime(2026, 1, 1, tzinfo=UTC)
 Place: TypeAlias = tuple[Any, str, Any]
@@ -50,17 +51,12 @@ async def wait_for(event: asyncio.Event, seconds: float) -> bool:
     waiter: asyncio.Future[bool] = loop.create_future()
     waiters = event._waiters  # noqa: SLF001 - as its own `wait` does
     waiters.append(waiter)
-    timer = loop.call_later(seconds, _give_up, waiter)
+    timer = loop.call_later(seconds, give_up, waiter)
     try:
         return await waiter
     finally:
         timer.cancel()
         waiters.remove(waiter)
-
-
-def _give_up(waiter: "asyncio.Future[bool]") -> None:
-    if not waiter.done():
-        waiter.set_result(False)
 
 
 def places_of(

@@ -93,8 +93,7 @@ class MemoryInspection:
             await transaction.statement("expedite")
             count = 0
             for effect in self._shown_effect(key):
-                await transaction.lock("effects", effect.id)
-                row: PendingEffect | None = transaction.get("effects", effect.id)
+                row: PendingEffect | None = await transaction.locked("effects", effect.id)
                 if row is not None and row.kind in kinds:
                     transaction.put("effects", row.id, replace(row, due_at=transaction.at))
                     count += 1
@@ -122,11 +121,9 @@ class MemoryInspection:
 
     async def _locked(self, transaction: Transaction, letter: DeadLetter) -> DeadLetter | None:
         """The letter as it is once nobody else holds it; None if it is no more."""
-        origin = letter.origin
-        if transaction.get("parked", origin) is None:
+        if transaction.get("parked", letter.origin) is None:
             return None
-        await transaction.lock("parked", origin)
-        found: DeadLetter | None = transaction.get("parked", origin)
+        found: DeadLetter | None = await transaction.locked("parked", letter.origin)
         return found
 
 

@@ -1,12 +1,11 @@
 """The store in memory, on a simulated database: what PostgreSQL does for a service, without it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, TypeAlias
 
 from chassis.errors import LeadLostError, TransientError
 from chassis.events import dead_letters_of
@@ -19,25 +18,14 @@ from simulation.due import IsFree
 from simulation.memory_unit import MemoryUnit
 from simulation.process import servers_now
 
-Fold: TypeAlias = Callable[[dict[str, Any], Record], None]
-
-
-def keep_newest(table: dict[str, Any], record: Record) -> None:
-    """The newest record of a key counts; a tombstone erases."""
-    if record.value is None:
-        table.pop(record.subject, None)
-    else:
-        table[record.subject] = record
-
 
 @dataclass(eq=False)
 class MemoryStore(Client):
-    """One process's store. `folds` say how a projected topic becomes a table, by topic."""
+    """One process's store."""
 
     service: Service
     database: Database
     shared: SharedTable | None = None
-    folds: Mapping[str, Fold] = field(default_factory=dict)
     keeps_positions: bool = False
     lost: bool = False
     is_durable: bool = True
@@ -86,12 +74,15 @@ class MemoryStore(Client):
             yield MemoryUnit(transaction, self.shared)
 
     async def project(self, records: Sequence[Record]) -> None:
+        """The newest record of a key counts; a tombstone erases."""
         async with self.transaction() as transaction:
             for record in records:
                 await transaction.statement("project")
-                fold = self.folds.get(record.topic, keep_newest)
-                table = self.database.projected.setdefault(record.topic, {})
-                transaction.folds.append(partial(fold, table, record))
+                key = (record.topic, record.subject)
+                if record.value is None:
+                    transaction.delete("projected", key)
+                else:
+                    transaction.put("projected", key, record)
 
     async def skipped(self) -> frozenset[tuple[str, int, int]]:
         actions = [action for _, action in self.database.actions.values()]
@@ -197,23 +188,19 @@ class MemoryStore(Client):
     ) -> list[PendingEffect]:
         async with self._alone("lease") as transaction:
             now = transaction.at
-            find = self._freshest if freshest else self._longest_due
+            longest_due = partial(self.database.due.take, self.database.effects)
+            find = self._freshest if freshest else longest_due
             leased = [
                 replace(effect, due_at=now + timedelta(seconds=lease_s), tries=effect.tries + 1)
-                for effect in find(kinds, limit, now, self._is_free())
+                for effect in find(kinds, now, limit, self._is_free())
             ]
             for effect in leased:
                 transaction.put("effects", effect.id, effect)
         return leased
 
-    def _longest_due(
-        self, kinds: tuple[str, ...], limit: int, now: datetime, is_free: IsFree
-    ) -> Sequence[PendingEffect]:
-        return self.database.due.take(self.database.effects, kinds, now, limit, is_free)
-
     def _freshest(
-        self, kinds: tuple[str, ...], limit: int, now: datetime, is_free: IsFree
-    ) -> Sequence[PendingEffect]:
+        self, kinds: Sequence[str], now: datetime, limit: int, is_free: IsFree
+    ) -> list[PendingEffect]:
         due = [
             (effect.tries, now - effect.due_at, effect)
             for effect in self.database.effects.values()
@@ -236,8 +223,7 @@ class MemoryStore(Client):
 
     async def postpone(self, effect: PendingEffect, delay_s: float, error: str) -> None:
         async with self._alone("postpone") as transaction:
-            await transaction.lock("effects", effect.id)
-            row: PendingEffect | None = transaction.get("effects", effect.id)
+            row: PendingEffect | None = await transaction.locked("effects", effect.id)
             if row is not None:
                 due_at = transaction.at + timedelta(seconds=delay_s)
                 later = replace(row, due_at=due_at, last_error=error[:500])

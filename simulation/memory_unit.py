@@ -122,8 +122,7 @@ class MemoryUnit:
         row = Row(change.version, change.state)
         if change.loaded_version == 0:
             return await self.transaction.insert("own", key, row)
-        await self.transaction.lock("own", key)
-        if self.transaction.get("own", key).version != change.loaded_version:
+        if (await self.transaction.locked("own", key)).version != change.loaded_version:
             return False
         self.transaction.put("own", key, row)
         return True
@@ -185,8 +184,7 @@ class MemoryUnit:
     async def _locked(self, id_: str) -> DeadLetter:
         letters = (x for x in self.database.parked.values() if x.id == id_)
         if (letter := next(letters, None)) is not None:
-            await self.transaction.lock("parked", letter.origin)
-            found: DeadLetter | None = self.transaction.get("parked", letter.origin)
+            found: DeadLetter | None = await self.transaction.locked("parked", letter.origin)
             if found is not None:
                 return found
         raise ConcurrentChangeError("the dead letter is no more")

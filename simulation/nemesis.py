@@ -101,7 +101,7 @@ class Nemesis:
             process.connect(reachable=True)
 
     async def _rebalance(self, choice: Random) -> None:
-        self.system.broker.rebalance(choice.choice(SERVICES))
+        self.system.broker.group(choice.choice(SERVICES)).prepare()
 
     async def _two_relays(self, choice: Random) -> None:
         """Sessions of a database end; whoever led goes on until it notices."""
@@ -128,7 +128,7 @@ class Nemesis:
             self.system.hold(service, down=True)
             await clock.wait(6.0 + choice.uniform(0.0, 10.0))  # nothing of it is on its way then
         self.system.report(f"{service} loses its database")
-        rebuild(self.system, service, self.system.published_by(service))
+        rebuild(self.system, service)
         self._rewind(service)
         self.system.hold(service, down=False)
 
@@ -169,15 +169,14 @@ class Nemesis:
 
     async def _duplicate(self, choice: Random) -> None:
         """A record again, as a producer leaves it that sends once more what it sent."""
-        topic = f"{choice.choice(SERVICES)}.events"
-        partition = choice.randrange(12)
-        if records := self.system.broker.log(topic, partition):
+        place = _a_partition(choice)
+        if records := self.system.broker.log(*place):
             record = choice.choice(records)
-            self._append(topic, partition, record.key, record.value, record.headers)
+            self._append(place, record.key, record.value, record.headers)
 
     async def _reorder(self, choice: Random) -> None:
         """One partition is read late for a while, by everybody."""
-        place = (f"{choice.choice(SERVICES)}.events", choice.randrange(12))
+        place = _a_partition(choice)
         self.system.faults.lags[place] = choice.uniform(0.05, 1.0)
         await clock.wait(choice.uniform(0.5, 4.0))
         self.system.faults.lags.pop(place, None)
@@ -211,27 +210,25 @@ class Nemesis:
 
     async def _poison(self, choice: Random) -> None:
         """Rubbish under the key of a living order; then an operator sees to it."""
-        service = choice.choice(SERVICES)
-        topic = f"{service}.events"
-        partition = choice.randrange(12)
-        records = [r for r in self.system.broker.log(topic, partition) if r.key]
+        place = _a_partition(choice)
+        records = [r for r in self.system.broker.log(*place) if r.key]
         if not records:
             return
         key = choice.choice(records).key
-        self.system.report(f"rubbish in {topic}/{partition} for {key.decode()}")
-        self._append(topic, partition, key, b"\x00 rubbish", (("ce_type", b"rubbish"),))
+        self.system.report(f"rubbish in {place.topic}/{place.partition} for {key.decode()}")
+        self._append(place, key, b"\x00 rubbish", (("ce_type", b"rubbish"),))
         await clock.wait(choice.uniform(0.5, 4.0))
 
     async def _hostile(self, choice: Random) -> None:
         """A forged record of a living order; then an operator sees to it."""
-        topic, partition = f"{choice.choice(SERVICES)}.events", choice.randrange(12)
-        records = [r for r in self.system.broker.log(topic, partition) if not is_rubbish(r)]
+        place = _a_partition(choice)
+        records = [r for r in self.system.broker.log(*place) if not is_rubbish(r)]
         if len({record.key for record in records}) > 1:
             record = choice.choice(records)
             other = choice.choice([r for r in records if r.key != record.key])
             made = forged(choice, record, other)
-            self.system.report(f"a forged record in {topic}/{partition}: {made}")
-            self._append(topic, partition, made.key, made.value, made.headers)
+            self.system.report(f"a forged record in {place.topic}/{place.partition}: {made}")
+            self._append(place, made.key, made.value, made.headers)
 
     async def _read_only(self, choice: Random) -> None:
         """As after a fail-over whose old primary lives on."""
@@ -241,18 +238,21 @@ class Nemesis:
 
     async def _row_refused(self, choice: Random) -> None:
         """Kafka never takes the next row of one order, until somebody has changed that."""
-        topic, partition = f"{choice.choice(SERVICES)}.events", choice.randrange(12)
-        keys_ = sorted({r.key for r in self.system.broker.log(topic, partition) if r.key})
-        if keys_:
-            key = choice.choice(keys_)
+        log = self.system.broker.log(*_a_partition(choice))
+        if keys := sorted({record.key for record in log if record.key}):
+            key = choice.choice(keys)
             self.system.report(f"the broker refuses what comes next of {key.decode()}")
             self.system.broker.refused.setdefault(key)
             await clock.wait(choice.uniform(2.0, 20.0))
             self.system.broker.refused.pop(key, None)
 
-    def _append(self, topic: str, partition: int, *record: Any) -> None:
+    def _append(self, place: TopicPartition, *record: Any) -> None:
         unsent = (int(clock.now().timestamp() * 1000), *record)
-        self.system.broker.append(TopicPartition(topic, partition), PartitionBatch([unsent], 1000))
+        self.system.broker.append(place, PartitionBatch([unsent], 1000))
+
+
+def _a_partition(choice: Random) -> TopicPartition:
+    return TopicPartition(f"{choice.choice(SERVICES)}.events", choice.randrange(12))
 
 
 async def _member_for(seconds: float, names: set[str], name: str) -> None:

@@ -14,6 +14,7 @@ from chassis.store import Inspection, Store
 from guarantees.declared import layout_of, tables_of
 from guarantees.services import BY_NAME, WITH_DATABASE
 from guarantees.services import SERVICES as MANIFESTS
+from simulation.broker import Broker
 from simulation.database import Database
 from simulation.memory_inspection import MemoryInspection
 from simulation.memory_store import MemoryStore
@@ -23,7 +24,7 @@ IN_DATABASES: Final = tuple(WITH_DATABASE)
 IN_REDIS: Final = tuple(name for name in SERVICES if name not in IN_DATABASES)
 """Services by where their state is."""
 PROVIDERS: Final = tuple(manifest.provider for manifest in MANIFESTS if manifest.provider)
-BOOTSTRAP: Final = "simulated:9092"
+BOOTSTRAP: Final = Broker.address
 REDIS_URL: Final = "redis://simulated:6379/0"
 
 

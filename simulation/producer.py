@@ -7,13 +7,12 @@ up when a batch leaves; a batch that fails is not sent again, and so leaves a ga
 import asyncio
 import copy
 from collections import deque
-from dataclasses import dataclass
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 import structlog
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import (
     KafkaError,
     MessageSizeTooLargeError,
@@ -28,7 +27,7 @@ from aiokafka.structs import RecordMetadata
 
 from chassis import clock
 from simulation.broker import Broker
-from simulation.connection import BrokerConnection
+from simulation.connection import BrokerConnection, options_of
 from simulation.partition import PartitionBatch, Unsent
 from simulation.waiters import refuse
 
@@ -36,28 +35,6 @@ log = structlog.get_logger()
 _partition_of = DefaultPartitioner()
 Delivery = asyncio.Future[RecordMetadata]
 Pairs = list[tuple[str, bytes | None]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ProducerOptions:
-    """aiokafka's names and defaults."""
-
-    bootstrap_servers: str = "localhost"
-    client_id: str = "aiokafka-producer"
-    enable_idempotence: bool = False
-    acks: str | int = 1
-    linger_ms: int = 0
-    max_batch_size: int = 16 * 1024
-    max_request_size: int = 1024 * 1024
-    request_timeout_ms: int = 40_000
-    retry_backoff_ms: int = 100
-    metadata_max_age_ms: int = 300_000
-
-    def __post_init__(self) -> None:
-        if self.acks == 0 or self.linger_ms:
-            raise NotImplementedError("acks=0 or linger_ms")
-        if self.enable_idempotence and self.acks not in {"all", -1}:
-            raise ValueError(f"acks={self.acks} not supported if enable_idempotence=True")
 
 
 class Builder(BatchBuilder):  # type: ignore[misc]  # aiokafka carries no types
@@ -143,11 +120,11 @@ class Accumulator:
 
 class Producer:
     def __init__(self, broker: Broker, **options: Any) -> None:
-        self.options = chosen = ProducerOptions(**options)
+        self.options = chosen = options_of(AIOKafkaProducer, options)
+        if chosen.linger_ms or chosen.acks not in {"all", -1}:
+            raise NotImplementedError("linger_ms, or another acks than all")
         self._broker = broker
-        self.client = BrokerConnection(
-            broker, chosen.client_id, chosen.request_timeout_ms, chosen.retry_backoff_ms
-        )
+        self.client = BrokerConnection(broker, chosen)
         expires_s = None if chosen.enable_idempotence else self.client.timeout_s
         self._message_accumulator = Accumulator(self.client, expires_s)
         self._sender = SimpleNamespace(_sender_task=self._message_accumulator)

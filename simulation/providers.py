@@ -7,7 +7,7 @@ asked under another key, it does: a caller that forgets its key pays twice, and 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from chassis.service import Attempt, EffectRunner, Provider
 from payment_svc.messages import CaptureSucceeded, RefundSucceeded
@@ -19,25 +19,23 @@ Call: TypeAlias = Callable[[Any, Attempt], Awaitable[Any]]
 REFUSED_POSTAL_CODE: Final = "00000"
 
 
-class CallLine(Protocol):
-    """The way to a party, and the way back; each may raise, hang, or end the process that calls."""
-
-    async def carry(self, party: str, what: str) -> None: ...
-
-
 @dataclass
 class Ledger:
-    """What a party has done, by order; `answers` are kept by idempotency key."""
+    """What a party has done, by order; `answers` are kept by idempotency key.
+
+    `carry` is the way to the party, and the way back, of a kind of call; each may raise, hang, or
+    end the process that calls.
+    """
 
     name: str
-    line: CallLine
+    carry: Callable[[str, str], Awaitable[None]]
     answers: dict[str, Any] = field(default_factory=dict)
     entries: dict[str, list[tuple[str, Any]]] = field(default_factory=dict)
     watch: Callable[[str, list[tuple[str, Any]]], None] = lambda _order_id, _entries: None
 
     async def asked(self, effect: Any, attempt: Attempt, call: Call) -> Any:
         what = type(effect).__name__
-        await self.line.carry(self.name, what)
+        await self.carry(self.name, what)
         if attempt.key in self.answers:
             outcome = self.answers[attempt.key]
         else:
@@ -45,7 +43,7 @@ class Ledger:
             entries = self.entries.setdefault(effect.order_id, [])
             entries.append((type(outcome).__name__, effect))
             self.watch(effect.order_id, entries)
-        await self.line.carry(self.name, what)
+        await self.carry(self.name, what)
         return outcome
 
     def provider(self, **calls: Call) -> Provider:

@@ -1,16 +1,15 @@
 """A service's database that is lost with its outbox, and made anew from the log as `saga replay` does."""
 
-from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from chassis.events import Envelope
 from chassis.ids import entry_of
 from chassis.replay import Folded, fold, outstanding_effects
 from simulation.checks import Watch, pieces_in
 from simulation.database import Database, Row
 from simulation.process import servers_now
+from simulation.verdict import events
 
 if TYPE_CHECKING:
     from simulation.system import SimulatedSystem
@@ -19,7 +18,7 @@ LOG_KNOWS = frozenset({"own", "shared", "inbox", "outbox", "effects", "parked", 
 """What a rebuild in place fills or empties; the rest is not in the log."""
 
 
-def rebuild(system: "SimulatedSystem", name: str, published: Iterable[Envelope]) -> None:
+def rebuild(system: "SimulatedSystem", name: str) -> None:
     """No process of the service may run."""
     database: Database = system.databases[name]
     database.restart()
@@ -27,7 +26,7 @@ def rebuild(system: "SimulatedSystem", name: str, published: Iterable[Envelope])
     for table in LOG_KNOWS:
         getattr(database, table).clear()
     service = system.services[name]
-    folded = fold(service, published, Folded())
+    folded = fold(service, (entry.envelope for entry in events(system, name)), Folded())
     database.own.update({k: Row(row.version, row.state) for k, row in folded.own.items()})
     database.shared.update(folded.shared)
     entries = (entry_of(key, UUID(id_)) for key, ids in folded.causes.items() for id_ in ids)

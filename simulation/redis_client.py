@@ -1,19 +1,22 @@
-"""redis.asyncio's client, as far as it is used here, on a simulated server."""
+"""redis.asyncio's client, as far as it is used here: its own commands, on a simulated server."""
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Final, Literal, Self
 
+from redis.asyncio import ConnectionPool
+from redis.commands import AsyncCoreCommands
 from redis.exceptions import ConnectionError as LostError
-from redis.exceptions import DataError, ResponseError
+from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as LateError
 
 from simulation.redis_server import Hook, RedisServer
 
 Connected = Callable[[Any], Awaitable[None]]
 Command = tuple[bytes, ...]
+_encoded: Final = ConnectionPool().get_encoder().encode  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +30,11 @@ class RedisClients:
         _url: str,
         *,
         redis_connect_func: Connected | None = None,
-        decode_responses: bool = False,
         socket_timeout: float | None = None,
         socket_connect_timeout: float | None = None,
     ) -> "SimulatedRedis":
         limits = (socket_timeout, socket_connect_timeout)
-        return SimulatedRedis(self.server, redis_connect_func, decode_responses, *limits)
+        return SimulatedRedis(self.server, redis_connect_func, *limits)
 
 
 @dataclass
@@ -58,36 +60,11 @@ class RedisConnection:
             raise LostError("Connection closed by server.")
 
 
-class RedisCommands:
-    """Commands as methods, sent at once or queued in a pipeline."""
+class RedisCommands(AsyncCoreCommands):
+    """redis-py's own methods, each of which ends in `execute_command`."""
 
-    def _send(self, *command: Any) -> Any:
-        raise NotImplementedError
-
-    def eval(self, script: str, numkeys: int, *keys_and_args: Any) -> Any:
-        return self._send("EVAL", script, numkeys, *keys_and_args)
-
-    def evalsha(self, sha: str, numkeys: int, *keys_and_args: Any) -> Any:
-        return self._send("EVALSHA", sha, numkeys, *keys_and_args)
-
-    def exists(self, *names: Any) -> Any:
-        return self._send("EXISTS", *names)
-
-    def hget(self, name: Any, key: Any) -> Any:
-        return self._send("HGET", name, key)
-
-    def hmget(self, name: Any, keys: Any, *args: Any) -> Any:
-        fields = keys if isinstance(keys, list | tuple) else (keys,)
-        return self._send("HMGET", name, *fields, *args)
-
-    def hgetall(self, name: Any) -> Any:
-        return self._send("HGETALL", name)
-
-    def xlen(self, name: Any) -> Any:
-        return self._send("XLEN", name)
-
-    def zcard(self, name: Any) -> Any:
-        return self._send("ZCARD", name)
+    _is_async_client: Literal[True] = True
+    _event_dispatcher: Any = None
 
 
 @dataclass
@@ -96,7 +73,6 @@ class SimulatedRedis(RedisCommands):
 
     server: RedisServer
     connected: Connected | None = None
-    decodes: bool = False
     timeout_s: float | None = None
     connect_timeout_s: float | None = None
     idle: list[RedisConnection] = field(default_factory=list)
@@ -121,15 +97,7 @@ class SimulatedRedis(RedisCommands):
             raise NotImplementedError("MULTI and EXEC are not simulated")
         return Pipeline(self)
 
-    async def scan_iter(
-        self, match: str = "*", count: int | None = None
-    ) -> AsyncIterator[bytes | str]:
-        del count  # a hint: there is one page
-        _, found = await self._send("SCAN", 0, "MATCH", match)
-        for name in found:
-            yield name
-
-    async def _send(self, *command: Any) -> Any:
+    async def execute_command(self, *command: Any, **_options: Any) -> Any:
         (reply,) = await self.round_trip([tuple(map(_encoded, command))])
         if isinstance(reply, ResponseError):
             raise reply
@@ -157,8 +125,8 @@ class SimulatedRedis(RedisCommands):
         except ResponseError as failed:
             return failed
         if command[0] == b"HGETALL":
-            reply = dict(zip(reply[::2], reply[1::2], strict=True))
-        return _decoded(reply) if self.decodes else reply
+            return dict(zip(reply[::2], reply[1::2], strict=True))
+        return (int(reply[0]), reply[1]) if command[0] == b"SCAN" else reply
 
     async def _connection(self) -> RedisConnection:
         while self.idle:
@@ -195,7 +163,7 @@ class Pipeline(RedisCommands):
     def __len__(self) -> int:
         return len(self.queued)
 
-    def _send(self, *command: Any) -> Self:
+    def execute_command(self, *command: Any, **_options: Any) -> Self:
         self.queued.append(tuple(map(_encoded, command)))
         return self
 
@@ -207,26 +175,3 @@ class Pipeline(RedisCommands):
         if raise_on_error and failed is not None:
             raise failed
         return replies
-
-
-def _encoded(value: Any) -> bytes:
-    kind = type(value)
-    if kind is str:
-        return value.encode()  # type: ignore[no-any-return]
-    if kind is bytes:
-        return value  # type: ignore[no-any-return]
-    if kind is int or kind is float:
-        return repr(value).encode()
-    raise DataError(f"Invalid input of type: '{kind.__name__}'")
-
-
-def _decoded(reply: Any) -> Any:
-    match reply:
-        case bytes():
-            return reply.decode()
-        case list():
-            return [_decoded(item) for item in reply]
-        case dict():
-            return {_decoded(name): _decoded(value) for name, value in reply.items()}
-        case _:
-            return reply

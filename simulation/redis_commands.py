@@ -93,7 +93,7 @@ def pexpire(data: Data, key: bytes, ms: bytes) -> int:
     end_ms = data.now_ms + integer(ms)
     if not data.has(key):
         return 0
-    data.expire(key, end_ms)
+    data.replace(key, data.values[key], end_ms)
     return 1
 
 

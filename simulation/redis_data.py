@@ -89,9 +89,6 @@ class Data:
         if not value:
             self.replace(key, None)
 
-    def expire(self, key: bytes, end_ms: int) -> None:
-        self.replace(key, self.values[key], end_ms)
-
     def set_item(self, mapping: dict[bytes, Any], name: bytes, value: Any) -> bool:
         """Says whether the name is a new one."""
         is_new = name not in mapping

@@ -1,5 +1,6 @@
 """Scripts by Lua 5.1, the version in Redis, in a sandbox without time and chance."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -11,6 +12,8 @@ from simulation.redis_commands import Status
 from simulation.redis_data import error, fits
 
 Call = Callable[..., Any]
+SHEBANG: Final = re.compile(rb"^#!lua( flags=no-cluster)?(?=\n)")
+"""No flags are simulated but one that changes nothing."""
 SANDBOX: Final = b"""
 local redis = ...
 local allowed = {
@@ -28,10 +31,10 @@ return function(script) return setfenv(script, allowed) end
 
 @dataclass(frozen=True, slots=True)
 class LuaScript:
-    """`flags` is None without a shebang: it is older than that and checked call by call."""
+    """What has a shebang is checked before it runs; what has none, call by call."""
 
     run: Callable[..., Any]
-    flags: frozenset[str] | None
+    is_checked_first: bool
 
 
 class Scripts:
@@ -58,18 +61,12 @@ class Scripts:
             raise error(f"ERR {failed}") from failed
 
     def _compile(self, text: bytes) -> LuaScript:
-        flags = None
-        if text.startswith(b"#!"):
-            shebang, _, rest = text.partition(b"\n")
-            engine, _, names = shebang.partition(b" flags=")
-            if engine != b"#!lua":
-                raise error(f"ERR Could not find scripting engine '{engine.decode()}'")
-            flags, text = frozenset(names.decode().split(",")), b"\n" + rest
+        text, is_checked_first = SHEBANG.subn(b"", text)
         try:
             function = self._lua.compile(b"local KEYS, ARGV = ... " + text)
         except lua51.LuaSyntaxError as failed:
             raise error(f"ERR Error compiling script {failed}") from failed
-        return LuaScript(self._boxed(function), flags)
+        return LuaScript(self._boxed(function), bool(is_checked_first))
 
     def _called(self, name: bytes, *args: Any) -> Any:
         texts = [arg if type(arg) is bytes else _number(arg) for arg in args]

@@ -3,16 +3,15 @@
 What it has written it can lose again, from the end, as a file that is cut or a failover does.
 """
 
-import hashlib
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from redis.exceptions import NoScriptError, ReadOnlyError
+from redis.exceptions import ReadOnlyError
 
 from simulation.redis_commands import COMMANDS, RedisCommand
 from simulation.redis_data import Data, error, integer
-from simulation.redis_lua import LuaScript, Scripts
+from simulation.redis_lua import Scripts
 
 UNDO_MAX: Final = 1000
 INFO: Final = (
@@ -48,7 +47,6 @@ class RedisServer:
         self.log: deque[list[Callable[[], object]]] = deque(maxlen=UNDO_MAX)
         """How to take back each write, a whole script being one."""
         self._scripts = Scripts(self._called)
-        self._loaded: dict[bytes, bytes] = {}
         self._script_has_written = False
 
     @property
@@ -70,7 +68,6 @@ class RedisServer:
         for _ in range(lost_writes):
             for undo in reversed(self.log.pop()):
                 undo()
-        self._loaded.clear()
         self.starts += 1
         self.down = False
 
@@ -81,8 +78,6 @@ class RedisServer:
 
     def execute(self, name: bytes, *args: bytes) -> Any:
         """The reply to one command, which is one write or none. Raises ResponseError."""
-        if name == b"EVALSHA":
-            return self.execute(b"EVAL", self._loaded_as(*args[:1]), *args[1:])
         self.data.let_time_pass()
         try:
             if name == b"EVAL":
@@ -102,18 +97,12 @@ class RedisServer:
 
     def _evaluated(self, text: bytes, count: bytes, *rest: bytes) -> Any:
         script, keys = self._scripts.script(text), integer(count)
-        self._loaded[hashlib.sha1(text, usedforsecurity=False).hexdigest().encode()] = text
-        if self.is_replica and script.flags is not None and "no-writes" not in script.flags:
+        if script.is_checked_first and self.is_replica:
             raise ReadOnlyError(REPLICA)
-        if self.full and _refuses_when_full(script):
+        if script.is_checked_first and self.full:
             raise error(FULL_FOR_SCRIPT)
         self._script_has_written = False
         return self._scripts.run(script, rest[:keys], rest[keys:])
-
-    def _loaded_as(self, sha: bytes) -> bytes:
-        if sha not in self._loaded:
-            raise NoScriptError("No matching script.")
-        return self._loaded[sha]
 
     def _called(self, name: bytes, *args: bytes) -> Any:
         """One call of a script: memory is asked for at its first write only, as Redis does it."""
@@ -141,7 +130,3 @@ def _command(name: bytes, args: tuple[bytes, ...]) -> RedisCommand:
     if not command.least <= len(args) <= command.most:
         raise error(f"ERR wrong number of arguments for '{name.decode().lower()}' command")
     return command
-
-
-def _refuses_when_full(script: LuaScript) -> bool:
-    return script.flags is not None and not script.flags & {"allow-oom", "no-writes"}

@@ -14,10 +14,10 @@ from typing import Any, TypeVar
 from chassis.process.settings import FastPath
 from simulation import machine, mutants
 from simulation.checks import ViolationError
+from simulation.coverage import Cell
 from simulation.plan import Plan
 from simulation.system import SimulatedSystem
 
-Cell = tuple[str, str, str]
 T = TypeVar("T")
 R = TypeVar("R")
 

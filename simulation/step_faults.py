@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING, Final
 
+from aiokafka import TopicPartition
 from aiokafka.errors import CorruptRecordException, KafkaTimeoutError
 
 from chassis import crashpoints
@@ -41,7 +42,7 @@ class StepFaults:
     away: set[str] = field(default_factory=set)
     slow: set[str] = field(default_factory=set)
     read_only: set[str] = field(default_factory=set)
-    lags: dict[tuple[str, int], float] = field(default_factory=dict)
+    lags: dict[TopicPartition, float] = field(default_factory=dict)
     steps: int = 0
     is_over: bool = True  # it begins when the shop is open
     streams: dict[str, Random] = field(init=False)
@@ -139,9 +140,8 @@ class StepFaults:
             if self.strikes("statement-error", 0.003):
                 raise ConnectionError("the connection to Redis was lost")
 
-    def of(self, kind: Kind, client_id: str, topic: str, partition: int) -> Fault:
+    def of(self, kind: Kind, place: TopicPartition) -> Fault:
         """What meets a request to the broker; most of them nothing but a little time."""
-        del client_id
         delay_s = 0.02 * self.latency()
         if self.strikes("delay", 0.01):
             delay_s = 1.5 * self.latency()
@@ -153,7 +153,7 @@ class StepFaults:
                 return Fault(delay_s, error=KafkaTimeoutError(), applied=applied)
             case "fetch" if self.strikes("fetch-error", 0.01):
                 return Fault(delay_s, error=CorruptRecordException())
-            case "fetch" if (lag_s := self.lags.get((topic, partition))) is not None:
+            case "fetch" if (lag_s := self.lags.get(place)) is not None:
                 return Fault(delay_s + lag_s)
         return Fault(delay_s)
 

@@ -4,8 +4,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from chassis.process.settings import FastPath
+from simulation.coverage import Cell
 from simulation.plan import FAULTS
-from simulation.runs import Cell, Result
+from simulation.runs import Result
 
 
 @dataclass(slots=True)

@@ -18,7 +18,7 @@ import chassis.outbox.relay
 import chassis.redis.server
 from chassis import clock
 from chassis.bus import Committed
-from chassis.events import Envelope, type_of
+from chassis.events import type_of
 from chassis.message import PendingEffect
 from chassis.process import runtime
 from chassis.process.settings import FastPath
@@ -73,13 +73,13 @@ class SimulatedSystem:
         self.choice = self.plan.random("world")
         self.fast_paths_choice = self.plan.random("fast paths")
         self.broker = Broker()
-        self.broker.faults = self.faults
+        self.broker.fault_of = self.faults.of
         self.broker.on_append.append(self._appended)
         self.redis = RedisServer()
         self.redis.request = self.redis.reply = self.faults.redis
         self.databases = {name: self._database(name) for name in IN_DATABASES}
-        self.bank = Ledger("bank", self.faults, watch=self.watch.money)
-        self.carrier = Ledger("carrier", self.faults, watch=self.watch.bookings)
+        self.bank = Ledger("bank", self.faults.carry, watch=self.watch.money)
+        self.carrier = Ledger("carrier", self.faults.carry, watch=self.watch.bookings)
         self.providers: dict[str, Provider] = {
             provider.name: provider for provider in (bank(self.bank), carrier(self.carrier))
         }
@@ -269,9 +269,6 @@ class SimulatedSystem:
         for number in range(INSTANCES):
             for service in SERVICES:
                 self.start(f"{service}-{number}")
-
-    def published_by(self, service: str) -> list[Envelope]:
-        return [entry.envelope for entry in verdict.events(self, service)]
 
     def processes(self, service: str = "") -> list[Process]:
         return [p for p in self.running.values() if p.alive and service in {"", p.service}]

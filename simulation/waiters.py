@@ -1,7 +1,6 @@
 """Waiting for what may happen, without polling."""
 
 import asyncio
-from functools import partial
 from typing import Any
 
 
@@ -19,16 +18,15 @@ class Waiters:
         """Wake all; who is gone is forgotten with that."""
         waiting, self._waiting = self._waiting, {}
         for waiter in waiting:
-            _end(waiter, woken=True)
+            if not waiter.done():
+                waiter.set_result(True)
 
 
 async def woken(seconds: float | None, *sources: Waiters) -> bool:
     """Wait for any of the sources or for the time to be over; says whether it was a source."""
     loop = asyncio.get_running_loop()
     waiter: asyncio.Future[bool] = loop.create_future()
-    timer = (
-        None if seconds is None else loop.call_later(seconds, partial(_end, waiter, woken=False))
-    )
+    timer = None if seconds is None else loop.call_later(seconds, give_up, waiter)
     for source in sources:
         source.add(waiter)
     try:
@@ -40,9 +38,10 @@ async def woken(seconds: float | None, *sources: Waiters) -> bool:
             source.remove(waiter)
 
 
-def _end(waiter: asyncio.Future[bool], *, woken: bool) -> None:
+def give_up(waiter: asyncio.Future[bool]) -> None:
+    """The time to wait is over: nothing has happened."""
     if not waiter.done():
-        waiter.set_result(woken)
+        waiter.set_result(False)
 
 
 def refuse(reply: asyncio.Future[Any], error: BaseException) -> None:

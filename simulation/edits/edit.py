@@ -10,8 +10,8 @@ class Edit:
     One of `tests`, pytest's node ids, has to fail.
     """
 
-    name: str
     file: str
+    name: str
     was: str
     now: str
     tests: tuple[str, ...]

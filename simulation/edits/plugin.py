@@ -1,12 +1,9 @@
 """A plugin of pytest (`-p simulation.edits.plugin`): SAGA_MUTANT names a bug of `real` to put in."""
 
 import os
-import sys
-from collections.abc import Sequence
-from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import CodeType, ModuleType
+from types import CodeType
 from typing import Any, Final
 
 from simulation.edits.edit import Edit
@@ -15,32 +12,16 @@ from simulation.edits.real import EDITS
 ROOT: Final = Path(__file__).parents[2]
 
 
-class _Edited(SourceFileLoader):
-    edit: Edit
+def _edit_module(edit: Edit) -> None:
+    """One module is loaded from its edited source, whatever is cached."""
+    get_code = SourceFileLoader.get_code
 
-    def get_code(self, fullname: str) -> CodeType:
-        del fullname
-        source = self.edit.of(Path(self.path).read_text())
-        return compile(source, self.path, "exec")
+    def edited(self: SourceFileLoader, fullname: str) -> CodeType | None:
+        if self.path != str(ROOT / edit.file):
+            return get_code(self, fullname)
+        return compile(edit.of(Path(self.path).read_text()), self.path, "exec")
 
-
-class _Finder(MetaPathFinder):
-    """Loads one module from its edited source, whatever is cached."""
-
-    def __init__(self, edit: Edit) -> None:
-        self.edit = edit
-        self.file = str(ROOT / edit.file)
-
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        spec = PathFinder.find_spec(fullname, path, target)
-        if spec is None or spec.origin != self.file:
-            return None
-        loader = _Edited(fullname, self.file)
-        loader.edit = self.edit
-        spec.loader = loader
-        return spec
+    SourceFileLoader.get_code = edited  # type: ignore[assignment, method-assign]  # for its life
 
 
 def _edit_text(edit: Edit) -> None:
@@ -55,7 +36,4 @@ def _edit_text(edit: Edit) -> None:
 
 
 if name := os.environ.get("SAGA_MUTANT"):
-    if EDITS[name].file.endswith(".py"):
-        sys.meta_path.insert(0, _Finder(EDITS[name]))
-    else:
-        _edit_text(EDITS[name])
+    (_edit_module if EDITS[name].file.endswith(".py") else _edit_text)(EDITS[name])

@@ -1,5 +1,6 @@
 """Bugs in the store in PostgreSQL, the relay and retention."""
 
+from functools import partial
 from typing import Final
 
 from simulation.edits.edit import Edit
@@ -13,17 +14,20 @@ REFUSED: Final = "tests/integration/test_refused_rows.py::test_"
 ROLLING: Final = "tests/integration/test_rolling_deploy.py::test_"
 KEEPING: Final = "tests/integration/test_retention.py::test_"
 
+_clauses = partial(Edit, "chassis/postgres/clauses.py")
+_outbox = partial(Edit, "chassis/postgres/outbox.py")
+_sql = partial(Edit, "chassis/postgres/sql.py")
+_tables = partial(Edit, "chassis/postgres/state_tables.py")
+
 POSTGRES_EDITS: Final = (
-    Edit(
+    _tables(
         "own-read-unguarded",
-        "chassis/postgres/state_tables.py",
         'clauses.append(Clause(f"same_{self.table}", query, values, rows=len(there)))',
         "pass",
         (f"{KNOWN}what_changes_nothing_by_a_state_that_is_no_more_is_decided_anew[postgres]",),
     ),
-    Edit(
+    _clauses(
         "numbered-before-states",
-        "chassis/postgres/clauses.py",
         """        *clauses,
         *_inbox(result),
         *_parked_keys(result),
@@ -40,225 +44,198 @@ POSTGRES_EDITS: Final = (
 """,
         (f"{KNOWN}events_are_numbered_after_their_state_is_written",),
     ),
-    Edit(
+    _tables(
         "version-unchecked",
-        "chassis/postgres/state_tables.py",
         " AND old.version = new.loaded_version RETURNING 1",
         " AND new.loaded_version >= 0 RETURNING 1",
         (f"{TRANSACTIONS}of_two_later_messages_of_an_order_the_second_starts_over",),
     ),
     Edit(
-        "relayed-unread",
         "chassis/outbox/recent.py",
+        "relayed-unread",
         "        self._is_doubted |= result.read.is_read\n",
         "",
         (f"{TRANSACTIONS}what_waited_for_another_is_not_relayed_before_it[postgres]",),
     ),
-    Edit(
+    _clauses(
         "inbox-unwritten",
-        "chassis/postgres/clauses.py",
         "    if ids := sorted(result.inbox):",
         "    if (ids := sorted(result.inbox)) and not ids:",
         (f"{STORES}a_message_that_comes_again_changes_nothing[postgres]",),
     ),
-    Edit(
+    _tables(
         "shared-change-unguarded",
-        "chassis/postgres/state_tables.py",
         "WHERE {self._is_same} RETURNING 1",
         "WHERE now.{self.key} = row.{self.key} RETURNING 1",
         (f"{KNOWN}the_last_piece_is_sold_once_whoever_knew_of_it[postgres]",),
     ),
-    Edit(
+    _tables(
         "shared-read-unguarded",
-        "chassis/postgres/state_tables.py",
         "JOIN {rows} ON {self._is_same}",
         "JOIN {rows} ON now.{self.key} = row.{self.key}",
         (f"{KNOWN}stock_that_was_known_to_be_short_is_sold_when_another_has_it[postgres]",),
     ),
-    Edit(
+    _tables(
         "absent-unguarded",
-        "chassis/postgres/state_tables.py",
         "        if missing := sorted(set(absent) - new.keys()):",
         "        if (missing := sorted(set(absent) - new.keys())) and not missing:",
         (f"{KNOWN}stock_that_was_known_to_be_missing_is_sold_when_another_has_it[postgres]",),
     ),
-    Edit(
+    _sql(
         "parked-overtaken",
-        "chassis/postgres/sql.py",
         'PARKED = "SELECT FROM parked WHERE key = ANY({keys}::text[])"',
         'PARKED = "SELECT FROM parked WHERE key = ANY({keys}::text[]) AND false"',
         (f"{KNOWN}it_does_not_overtake_what_another_has_parked[postgres]",),
     ),
-    Edit(
+    _tables(
         "shared-unlocked",
-        "chassis/postgres/state_tables.py",
         '(" FOR UPDATE" if self.lock else "")',
         '""',
         (f"{GUARDS}who_waits_for_a_row_that_orders_share_decides_once[postgres, reading-there]",),
     ),
-    Edit(
+    _tables(
         "first-writers-unlocked",
-        "chassis/postgres/state_tables.py",
         "if self.lock and (missing",
         "if not self.lock and (missing",
         (f"{GUARDS}who_waits_for_a_row_that_orders_share_decides_once[postgres, reading-absent]",),
     ),
-    Edit(
+    _tables(
         "own-absence-unguarded",
-        "chassis/postgres/state_tables.py",
         'clauses.append(Clause(f"no_{self.table}", query, {"keys": absent}, rows=0))',
         "pass",
         (
             f"{KNOWN}an_order_that_is_taken_for_absent_is_decided_anew_when_another_has_it[postgres]",
         ),
     ),
-    Edit(
+    _tables(
         "own-read-unlocked",
-        "chassis/postgres/state_tables.py",
         " FOR SHARE OF {self.table}",
         "",
         (f"{GUARDS}what_changes_nothing_waits_for_who_is_changing_the_order[postgres]",),
     ),
     Edit(
-        "conflict-unnoticed",
         "chassis/postgres/statement.py",
+        "conflict-unnoticed",
         "require_row_counts(ARRAY[{', '.join(counts)}]::bigint[], ${number + 1})",
         "(ARRAY[{', '.join(counts)}]::bigint[] IS NOT NULL OR ${number + 1}::bigint[] IS NULL)",
         (f"{TRANSACTIONS}of_two_later_messages_of_an_order_the_second_starts_over[postgres]",),
     ),
-    Edit(
+    _clauses(
         "refused-key-unguarded",
-        "chassis/postgres/clauses.py",
         'clauses.append(Clause("no_answers", sql.UNANSWERED, values, rows=0))',
         "pass",
         (
             f"{TRANSACTIONS}an_idempotency_key_that_two_use_at_once_is_answered_once[postgres-rolls back]",
         ),
     ),
-    Edit(
+    _clauses(
         "refused-outcome-unguarded",
-        "chassis/postgres/clauses.py",
         'clauses.append(Clause("no_inbox", sql.ENTERED, {"ids": absent}, rows=0))',
         "pass",
         (
             f"{GUARDS}an_outcome_that_comes_again_is_a_repeat_also_where_the_rules_refuse_it[postgres]",
         ),
     ),
-    Edit(
+    _clauses(
         "key-used-twice",
-        "chassis/postgres/clauses.py",
         'Clause("new_answers", sql.ANSWER, values, rows=len(rows))',
         'Clause("new_answers", sql.ANSWER, values)',
         (f"{TRANSACTIONS}an_idempotency_key_that_two_use_at_once_is_answered_once",),
     ),
-    Edit(
+    _sql(
         "lease-for-nothing",
-        "chassis/postgres/sql.py",
         "UPDATE effects SET due_at = now() + $3,",
         "UPDATE effects SET due_at = due_at + 0 * $3::interval,",
         (f"{EFFECTS}what_is_due_is_one_instances_until_its_lease_is_over",),
     ),
-    Edit(
+    _sql(
         "asked-before-published",
-        "chassis/postgres/sql.py",
         "    AND NOT EXISTS (SELECT FROM outbox WHERE outbox.key = effects.key AND outbox.topic <> $4)\n",
         "    AND $4::text IS NOT NULL\n",
         (f"{EFFECTS}nobody_outside_is_asked_for_what_is_not_in_the_log",),
     ),
-    Edit(
+    _sql(
         "held-up-by-a-copy",
-        "chassis/postgres/sql.py",
         "WHERE outbox.key = effects.key AND outbox.topic <> $4)",
         "WHERE outbox.key = effects.key AND $4::text IS NOT NULL)",
         (f"{REFUSED}a_copy_that_is_refused_holds_up_no_effect_of_its_key",),
     ),
-    Edit(
+    _sql(
         "refused-overtaken",
-        "chassis/postgres/sql.py",
         "AND head.key = outbox.key AND head.id < outbox.id",
         "AND head.key = outbox.key AND head.id > outbox.id",
         (f"{REFUSED}later_rows_of_its_key_wait_and_copies_of_dead_letters_do_not",),
     ),
-    Edit(
+    _sql(
         "waits-for-a-copy",
-        "chassis/postgres/sql.py",
         "WHERE head.refused IS NOT NULL AND head.topic <> $3",
         "WHERE head.refused IS NOT NULL",
         (f"{REFUSED}nothing_waits_for_a_copy_of_a_dead_letter",),
     ),
-    Edit(
+    _sql(
         "copies-wait",
-        "chassis/postgres/sql.py",
         "AND (topic = $3 OR NOT EXISTS (",
         "AND ($3::text IS NULL OR NOT EXISTS (",
         (f"{REFUSED}later_rows_of_its_key_wait_and_copies_of_dead_letters_do_not",),
     ),
-    Edit(
+    _sql(
         "leases-all",
-        "chassis/postgres/sql.py",
         "ORDER BY {by_age} LIMIT $2 FOR UPDATE SKIP LOCKED",
         "ORDER BY {by_age} LIMIT $2 + 1 FOR UPDATE SKIP LOCKED",
         ("tests/integration/test_effect_leases.py",),
     ),
-    Edit(
+    _sql(
         "leases-any-kind",
-        "chassis/postgres/sql.py",
         "due_at <= now() AND kind = ANY($1::text[])",
         "due_at <= now() AND $1::text[] IS NOT NULL",
         (f"{EFFECTS}only_the_kinds_asked_for_are_leased",),
     ),
-    Edit(
+    _sql(
         "attempt-forgotten",
-        "chassis/postgres/sql.py",
         "coalesce(attempt, substring(id FROM ':([0-9]{1,4})$')::smallint, 1)",
         "coalesce(attempt, 1)",
         (f"{ROLLING}the_attempt_of_an_effect_that_the_release_before_has_stored_is_in_its_id",),
     ),
-    Edit(
+    _sql(
         "owed-again",
-        "chassis/postgres/sql.py",
         "ON CONFLICT (id) DO NOTHING RETURNING 1\n",
         "ON CONFLICT (id) DO UPDATE SET due_at = excluded.due_at RETURNING 1\n",
         (f"{TRANSACTIONS}what_is_owed_already_keeps_its_time",),
     ),
-    Edit(
+    _clauses(
         "timer-kept",
-        "chassis/postgres/clauses.py",
         'Clause("done_effects", sql.FINISH, {"ids": list(finished)})',
         'Clause("done_effects", sql.FINISH, {"ids": []})',
         (f"{EFFECTS}a_settled_order_needs_its_timer_no_more",),
     ),
-    Edit(
+    _outbox(
         "everybody-leads",
-        "chassis/postgres/outbox.py",
         'query = "SELECT pg_try_advisory_lock($1, $2)"',
         'query = "SELECT $1::int + $2::int > 0"',
         (f"{STORES}one_leads_until_it_resigns[postgres]",),
     ),
-    Edit(
+    _sql(
         "newest-first",
-        "chassis/postgres/sql.py",
         "topic <> ALL($2::text[]) ORDER BY id LIMIT $1",
         "topic <> ALL($2::text[]) ORDER BY id DESC LIMIT $1",
         (f"{STORES}rows_stand_in_the_order_of_decision[postgres]",),
     ),
-    Edit(
+    _outbox(
         "acknowledged-is-gone",
-        "chassis/postgres/outbox.py",
         "retention.KEEP if self.keep_days else retention.FORGET",
         "retention.FORGET",
         (f"{STORES}what_was_acknowledged_is_kept_for_a_time_in_its_order[postgres]",),
     ),
     Edit(
-        "forgets-the-young",
         "chassis/postgres/retention.py",
+        "forgets-the-young",
         "FROM {table} WHERE {at} < $1",
         "FROM {table} WHERE {at} > $1",
         (f"{KEEPING}what_was_heard_long_ago_is_forgotten_and_the_rest_is_not",),
     ),
     Edit(
-        "clock-believed",
         "chassis/process/retention.py",
+        "clock-believed",
         "if abs(now - here) > SKEW_MAX:",
         "if now < here - SKEW_MAX and now > here:",
         (f"{KEEPING}a_process_whose_clock_is_wrong_deletes_nothing",),

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-import chassis.decide
 import chassis.effects.worker
 import chassis.kafka.records
 from chassis.bus import Sent
@@ -40,24 +39,18 @@ CRASHES: Final = (
     faults=CRASHES,
     seed=2,
 )
-def offsets_first(handle: Any) -> Any:
-    async def handled(self: Any, batches: Any) -> None:
-        for place, part in batches.items():
-            self.done[place] = part[-1].offset + 1
-        await self.commit()
-        await handle(self, batches)
-
-    return handled
+async def offsets_first(handle: Any, self: Any, batches: Any) -> None:
+    for place, part in batches.items():
+        self.done[place] = part[-1].offset + 1
+    await self.commit()
+    await handle(self, batches)
 
 
 @bug("an offset is committed past what was read", "G1", at=(ConsumerSession, "_handle"))
-def offsets_too_far(handle: Any) -> Any:
-    async def handled(self: Any, batches: Any) -> None:
-        await handle(self, batches)
-        for place, part in batches.items():
-            self.done[place] = part[-1].offset + 2
-
-    return handled
+async def offsets_too_far(handle: Any, self: Any, batches: Any) -> None:
+    await handle(self, batches)
+    for place, part in batches.items():
+        self.done[place] = part[-1].offset + 2
 
 
 @bug(
@@ -66,23 +59,20 @@ def offsets_too_far(handle: Any) -> Any:
     at=(ConsumerSession, "until_handled"),
     faults=("statement-error", "database-away"),
 )
-def failed_batch_skipped(until: Any) -> Any:
-    async def once(self: Any, records: Any) -> None:
-        decide = self.decide
+async def failed_batch_skipped(until: Any, self: Any, records: Any) -> None:
+    decide = self.decide
 
-        async def tried(messages: Any) -> None:
-            try:
-                await decide(messages)
-            except TransientError:
-                return
-
-        self.decide = tried
+    async def tried(messages: Any) -> None:
         try:
-            await until(self, records)
-        finally:
-            del self.decide
+            await decide(messages)
+        except TransientError:
+            return
 
-    return once
+    self.decide = tried
+    try:
+        await until(self, records)
+    finally:
+        del self.decide
 
 
 @bug(
@@ -91,11 +81,8 @@ def failed_batch_skipped(until: Any) -> Any:
     at=(chassis.effects.worker, "Attempt"),
     faults=("unknown-outcome", "crash-in-call"),
 )
-def key_of_each_try(_original: Any) -> Any:
-    def attempt(key: str, number: int, since: Any) -> Attempt:
-        return Attempt(f"{key}/{number}", number, since)
-
-    return attempt
+def key_of_each_try(_original: Any, key: str, number: int, since: Any) -> Attempt:
+    return Attempt(f"{key}/{number}", number, since)
 
 
 @bug(
@@ -104,16 +91,13 @@ def key_of_each_try(_original: Any) -> Any:
     at=(EffectWorker, "_ask_again"),
     faults=("unknown-outcome", "provider-away"),
 )
-def unknown_is_declined(call: Any) -> Any:
-    async def ask_again(self: Any, effect: Any, error: Exception) -> None:
-        if effect.kind != Capture.__name__:
-            await call(self, effect, error)
-            return
-        declined = CaptureDeclined(order_id=effect.key, reason="no_answer")
-        self._known.append((effect, self._message(effect, declined)))
-        self._arrived.set()
-
-    return ask_again
+async def unknown_is_declined(ask_again: Any, self: Any, effect: Any, error: Exception) -> None:
+    if effect.kind != Capture.__name__:
+        await ask_again(self, effect, error)
+        return
+    declined = CaptureDeclined(order_id=effect.key, reason="no_answer")
+    self._known.append((effect, self._message(effect, declined)))
+    self._arrived.set()
 
 
 @bug("a provider is asked before the intent is in the log", "G8", faults=("broker-away",))
@@ -135,17 +119,14 @@ def asked_before_published() -> Sequence[Place]:
     at=(EffectWorker, "settle"),
     faults=("statement-error", "database-away"),
 )
-def outcome_forgotten(settle: Any) -> Any:
-    async def settled(self: Any) -> None:
-        taken = len(self._known)
-        try:
-            await settle(self)
-        except TransientError:
-            for effect, _ in self._known[:taken]:
-                await self.store.postpone(effect, 10.0**9, "forgotten")
-            del self._known[:taken]
-
-    return settled
+async def outcome_forgotten(settle: Any, self: Any) -> None:
+    taken = len(self._known)
+    try:
+        await settle(self)
+    except TransientError:
+        for effect, _ in self._known[:taken]:
+            await self.store.postpone(effect, 10.0**9, "forgotten")
+        del self._known[:taken]
 
 
 @bug(
@@ -155,14 +136,11 @@ def outcome_forgotten(settle: Any) -> Any:
     at=(Relay, "relay_once"),
     faults=("broker-away", "ack-lost", "kill"),
 )
-def acknowledged_first(_original: Any) -> Any:
-    async def relayed(self: Any) -> int:
-        if rows := (await self.outbox.pending(self.batch_rows)).rows:
-            await self.outbox.acknowledge([id_ for id_, _ in rows])
-            await self.sender.publish(rows)
-        return len(rows)
-
-    return relayed
+async def acknowledged_first(_original: Any, self: Any) -> int:
+    if rows := (await self.outbox.pending(self.batch_rows)).rows:
+        await self.outbox.acknowledge([id_ for id_, _ in rows])
+        await self.sender.publish(rows)
+    return len(rows)
 
 
 @bug(
@@ -172,12 +150,9 @@ def acknowledged_first(_original: Any) -> Any:
     at=(Sender, "publish"),
     faults=("broker-away", "ack-lost"),
 )
-def failed_is_acknowledged(publish: Any) -> Any:
-    async def published(self: Any, rows: Any) -> Any:
-        await publish(self, rows)
-        return [id_ for id_, _ in rows], None
-
-    return published
+async def failed_is_acknowledged(publish: Any, self: Any, rows: Any) -> Any:
+    await publish(self, rows)
+    return [id_ for id_, _ in rows], None
 
 
 @bug(
@@ -187,19 +162,13 @@ def failed_is_acknowledged(publish: Any) -> Any:
     faults=("broker-away", "ack-lost"),
     seed=3,
 )
-def producer_kept(_original: Any) -> Any:
-    async def kept(_self: Any) -> None:
-        """The producer stays, whatever befell it."""
-
-    return kept
+async def producer_kept(*_: Any) -> None:
+    """The producer stays, whatever befell it."""
 
 
 @bug("rows of a partition are sent in another order", "G7", at=(Sender, "_send_topic"))
-def newest_first(send: Any) -> Any:
-    async def sent(self: Any, producer: Any, topic: str, rows: Any, *rest: Any) -> Any:
-        return await send(self, producer, topic, rows[::-1], *rest)
-
-    return sent
+def newest_first(send: Any, self: Any, producer: Any, topic: str, rows: Any, *rest: Any) -> Any:
+    return send(self, producer, topic, rows[::-1], *rest)
 
 
 @bug(
@@ -208,15 +177,12 @@ def newest_first(send: Any) -> Any:
     at=(ConsumerSession, "run"),
     faults=("fetch-error", "broker-away"),
 )
-def consumer_not_rebuilt(run: Any) -> Any:
-    async def once(self: Any) -> None:
-        """Any error of a client ends the consumer: it is never made again."""
-        try:
-            await run(self)
-        except Exception:  # noqa: BLE001 - a mutant
-            await self.stopping.wait()
-
-    return once
+async def consumer_not_rebuilt(run: Any, self: Any) -> None:
+    """Any error of a client ends the consumer: it is never made again."""
+    try:
+        await run(self)
+    except Exception:  # noqa: BLE001 - a mutant
+        await self.stopping.wait()
 
 
 @bug(
@@ -227,21 +193,18 @@ def consumer_not_rebuilt(run: Any) -> Any:
     seed=35,
     arrive_s=6.0,
 )
-def positions_of_kafka(seek: Any) -> Any:
-    async def unsought(self: Any, assigned: Any) -> None:
-        keeps, self.of.store.keeps_positions = self.of.store.keeps_positions, False
-        try:
-            await seek(self, assigned)
-        finally:
-            self.of.store.keeps_positions = keeps
-
-    return unsought
+async def positions_of_kafka(seek: Any, self: Any, assigned: Any) -> None:
+    keeps, self.of.store.keeps_positions = self.of.store.keeps_positions, False
+    try:
+        await seek(self, assigned)
+    finally:
+        self.of.store.keeps_positions = keeps
 
 
-@bug("names and addresses go where they are kept for ever", "G9", at=(CATALOG, "by_event"))
-def personal_data_in_the_log(by_event: Any) -> Any:
-    entry = by_event[DeliveryDetailsGiven]
-    return {**by_event, DeliveryDetailsGiven: replace(entry, topic="order.events")}
+@bug("names and addresses go where they are kept for ever", "G9")
+def personal_data_in_the_log() -> Sequence[Place]:
+    details = replace(CATALOG.by_event[DeliveryDetailsGiven], topic="order.events")
+    return [(CATALOG, "by_event", CATALOG.by_event | {DeliveryDetailsGiven: details})]
 
 
 @bug(
@@ -251,8 +214,5 @@ def personal_data_in_the_log(by_event: Any) -> Any:
     faults=("hostile",),
     seed=3,
 )
-def forgeries_believed(_original: Any) -> Any:
-    def believed(_catalog: Any, record: Recorded) -> Envelope:
-        return decode(record.value, record.headers)
-
-    return believed
+def forgeries_believed(_original: Any, _catalog: Any, record: Recorded) -> Envelope:
+    return decode(record.value, record.headers)

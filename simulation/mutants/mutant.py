@@ -32,13 +32,13 @@ def bug(
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register a function as a mutant of its own name; `how` are other fields of Mutant.
 
-    It gets what stands at a place, and returns what stands there instead; without `at`, it gets
-    nothing and returns all places.
+    It stands in for the function `at` a place, and gets that before the arguments; without `at`,
+    it gets nothing and returns all places.
     """
 
     def register(change: Callable[..., Any]) -> Callable[..., Any]:
         def places() -> Sequence[Place]:
-            found: Sequence[Place] = [(*at, change(getattr(*at)))] if at else change()
+            found: Sequence[Place] = [instead_of(*at, change)] if at else change()
             return found
 
         mutant = Mutant(name or change.__name__.replace("_", "-"), what, places, breaks, **how)
@@ -46,3 +46,13 @@ def bug(
         return change
 
     return register
+
+
+def instead_of(owner: Any, name: str, change: Callable[..., Any]) -> Place:
+    """A place where `change` is called with what stood there, and with the arguments."""
+    original = getattr(owner, name)
+
+    def changed(*args: Any, **more: Any) -> Any:
+        return change(original, *args, **more)
+
+    return owner, name, changed

@@ -25,16 +25,13 @@ def _nothing() -> Decision:
     return nothing("a deliberate bug")
 
 
-def _silent_in(state_type: type[Any]) -> Callable[[Any], Any]:
+def _silent_in(state_type: type[Any]) -> Callable[..., Any]:
     """A rule that decides nothing in one state."""
 
-    def changed(rule: Any) -> Any:
-        def silent(state: Any, *rest: Any) -> Any:
-            return _nothing() if isinstance(state, state_type) else rule(state, *rest)
+    def silent(rule: Any, state: Any, *rest: Any) -> Any:
+        return _nothing() if isinstance(state, state_type) else rule(state, *rest)
 
-        return silent
-
-    return changed
+    return silent
 
 
 @bug(
@@ -43,72 +40,50 @@ def _silent_in(state_type: type[Any]) -> Callable[[Any], Any]:
     at=(loyalty, "deduct"),
     faults=("reorder", "delay"),
 )
-def no_tombstone_loyalty(noted: Any) -> Any:
-    def note(state: Any, message: Any) -> Any:
-        return _nothing() if state == loyalty.INITIAL else noted(state, message)
-
-    return note
+def no_tombstone_loyalty(deduct: Any, state: Any, message: Any) -> Any:
+    return _nothing() if state == loyalty.INITIAL else deduct(state, message)
 
 
 @bug("payment gives back before shipping is undone", "G3", at=(payment, "note_cancellation"))
-def refund_out_of_order(noted: Any) -> Any:
-    def note(state: Any, message: Any) -> Any:
-        if not isinstance(state, payment.Captured):
-            return noted(state, message)
-        undone = ShipmentRejected(order_id=message.order_id, reason=message.reason)
-        return payment.refund(state, undone, "order", AT, payment.POLICY)
-
-    return note
+def refund_out_of_order(noted: Any, state: Any, message: Any) -> Any:
+    if not isinstance(state, payment.Captured):
+        return noted(state, message)
+    undone = ShipmentRejected(order_id=message.order_id, reason=message.reason)
+    return payment.refund(state, undone, "order", AT, payment.POLICY)
 
 
 @bug("no timer lets an approved shipment leave", "G8", at=(shipping, "approve"))
-def timer_forgotten(approve: Any) -> Any:
-    def approved(*words: Any) -> Any:
-        return replace(approve(*words), effects=())
-
-    return approved
+def timer_forgotten(approve: Any, *words: Any) -> Any:
+    return replace(approve(*words), effects=())
 
 
 @bug("the order is cancelled before anything is undone", "G3", at=(order, "request_cancellation"))
-def cancelled_too_soon(requested: Any) -> Any:
+def cancelled_too_soon(requested: Any, state: Any, command: Any) -> Any:
     """The order says that all is undone as soon as it is asked."""
-
-    def request(state: Any, command: Any) -> Any:
-        if not isinstance(state, order.Pending):
-            return requested(state, command)
-        return order.cancel(state, "customer", "order")
-
-    return request
+    if not isinstance(state, order.Pending):
+        return requested(state, command)
+    return order.cancel(state, "customer", "order")
 
 
 @bug("stock is reserved that is not there", "G6", at=(inventory, "reserve"), seed=4)
-def oversell(_original: Any) -> Any:
-    def reserve(state: Any, message: Any, _at: Any) -> Any:
-        if isinstance(state.reservation, inventory.Absent):
-            return publish(StockReserved(order=message.order))
-        return _nothing()
-
-    return reserve
+def oversell(_original: Any, state: Any, message: Any, _at: Any) -> Any:
+    if isinstance(state.reservation, inventory.Absent):
+        return publish(StockReserved(order=message.order))
+    return _nothing()
 
 
 @bug("released stock goes nowhere", "G6", at=(inventory, "_moved"))
-def release_restores_nothing(moved: Any) -> Any:
-    def move(levels: Any, lines: Any, **by: int) -> Any:
-        return moved(levels, lines, **{**by, "available": min(by.get("available", 0), 0)})
-
-    return move
+def release_restores_nothing(moved: Any, levels: Any, lines: Any, **by: int) -> Any:
+    return moved(levels, lines, **{**by, "available": min(by.get("available", 0), 0)})
 
 
 @bug("a shipment that has left is cancelled", "G2", at=(shipping, "cancel"), seed=3)
-def cancel_after_dispatch(cancel: Any) -> Any:
-    def cancelled(state: Any, *rest: Any) -> Any:
-        if isinstance(state, shipping.Leaving):
-            fields = {n: getattr(state, n) for n in ("shipment_id", "carrier_ref", "total_minor")}
-            decision = cancel(shipping.Approved(**fields), *rest)
-            return replace(decision, dropped=(*decision.dropped, HandOver))
+def cancel_after_dispatch(cancel: Any, state: Any, *rest: Any) -> Any:
+    if not isinstance(state, shipping.Leaving):
         return cancel(state, *rest)
-
-    return cancelled
+    fields = {n: getattr(state, n) for n in ("shipment_id", "carrier_ref", "total_minor")}
+    decision = cancel(shipping.Approved(**fields), *rest)
+    return replace(decision, dropped=(*decision.dropped, HandOver))
 
 
 @bug(
@@ -117,11 +92,8 @@ def cancel_after_dispatch(cancel: Any) -> Any:
     at=(payment, "refund_of"),
     seed=2,
 )
-def refund_refused_same_key(asked: Any) -> Any:
-    def refund_of(order_id: str, state: Any, attempt: int) -> Any:
-        return replace(asked(order_id, state, attempt), attempt=1)
-
-    return refund_of
+def refund_refused_same_key(asked: Any, order_id: str, state: Any, attempt: int) -> Any:
+    return replace(asked(order_id, state, attempt), attempt=1)
 
 
 @bug("fees are not rounded to what the provider takes in the currency", "G1")
@@ -133,37 +105,27 @@ def fees_to_the_last_unit() -> Sequence[Place]:
 
 
 @bug("deducted points stay with the customer", "G2", at=(loyalty, "_credited"))
-def points_kept(credited: Any) -> Any:
-    def credit(customers: Any, customer_id: str, points: int) -> Any:
-        return credited(customers, customer_id, max(points, 0))
-
-    return credit
+def points_kept(credited: Any, customers: Any, customer_id: str, points: int) -> Any:
+    return credited(customers, customer_id, max(points, 0))
 
 
 @bug("more is given back than is written down", "G4", at=(payment, "refund_of"))
-def refund_a_cent_more(asked: Any) -> Any:
-    def refund_of(order_id: str, state: Any, attempt: int) -> Any:
-        refund = asked(order_id, state, attempt)
-        return replace(refund, amount_minor=refund.amount_minor + money.step(refund.currency))
-
-    return refund_of
+def refund_a_cent_more(asked: Any, order_id: str, state: Any, attempt: int) -> Any:
+    refund = asked(order_id, state, attempt)
+    return replace(refund, amount_minor=refund.amount_minor + money.step(refund.currency))
 
 
 @bug("a cancelled shipment stays booked at the carrier", "G2", at=(shipping, "cancel"))
-def booking_stays(cancel: Any) -> Any:
+def booking_stays(cancel: Any, state: Any, *rest: Any) -> Any:
     """Shipping calls a shipment cancelled that the carrier has booked still."""
-
-    def cancelled(state: Any, *rest: Any) -> Any:
-        decision = cancel(state, *rest)
-        if not decision.effects:
-            return decision
-        (requested,) = decision.events
-        undone = shipping.note_cancelled(
-            shipping.evolve(state, requested), BookingCancelled(order_id=requested.order_id)
-        )
-        return replace(decision, events=(requested, *undone.events), effects=())
-
-    return cancelled
+    decision = cancel(state, *rest)
+    if not decision.effects:
+        return decision
+    (requested,) = decision.events
+    undone = shipping.note_cancelled(
+        shipping.evolve(state, requested), BookingCancelled(order_id=requested.order_id)
+    )
+    return replace(decision, events=(requested, *undone.events), effects=())
 
 
 bug(

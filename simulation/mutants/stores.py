@@ -1,6 +1,6 @@
 """Bugs in the stores: transactions, locks, leases, and loyalty's scripts."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import chassis.redis.rebuild
@@ -9,7 +9,7 @@ import simulation.rebuilding
 from chassis.decide import BatchResult
 from chassis.errors import ConcurrentChangeError
 from chassis.handle import Handler
-from chassis.message import Duplicate
+from chassis.message import Duplicate, OutboxRow
 from chassis.outbox.recent import RecentOutboxRows
 from chassis.store import Pending
 from simulation.database import Row
@@ -17,7 +17,7 @@ from simulation.machine import Place
 from simulation.memory_store import MemoryStore
 from simulation.memory_unit import MemoryUnit
 from simulation.mutants.mechanism import CRASHES
-from simulation.mutants.mutant import bug
+from simulation.mutants.mutant import bug, instead_of
 from simulation.nemesis import Nemesis
 
 ORDER_ID: Final = 36
@@ -30,9 +30,7 @@ ORDER_ID: Final = 36
     faults=("crash-before-offsets", "rebalance", "duplicate"),
 )
 def no_inbox() -> Sequence[Place]:
-    read = MemoryUnit.read
-
-    async def forgetful(self: Any, messages: Any) -> Any:
+    async def forgetful(read: Any, self: Any, messages: Any) -> Any:
         snapshot = await read(self, messages)
         snapshot.inbox.clear()
         return snapshot
@@ -42,7 +40,7 @@ def no_inbox() -> Sequence[Place]:
         for id_ in sorted(result.inbox):
             await self.transaction.insert("inbox", id_, self.transaction.at)
 
-    return [(MemoryUnit, "read", forgetful), (MemoryUnit, "_enter", enter)]
+    return [instead_of(MemoryUnit, "read", forgetful), (MemoryUnit, "_enter", enter)]
 
 
 @bug(
@@ -51,12 +49,9 @@ def no_inbox() -> Sequence[Place]:
     at=(MemoryUnit, "_saved"),
     faults=("rebalance", "pause", "slow-service"),
 )
-def no_version_check(_original: Any) -> Any:
-    async def saved(self: Any, key: str, change: Any) -> bool:
-        self.transaction.put("own", key, Row(change.version, change.state))
-        return True
-
-    return saved
+async def no_version_check(_original: Any, self: Any, key: str, change: Any) -> bool:
+    self.transaction.put("own", key, Row(change.version, change.state))
+    return True
 
 
 @bug(
@@ -76,7 +71,7 @@ def known_is_believed() -> Sequence[Place]:
         """No shared row is compared."""
 
     return [
-        (MemoryUnit, "_saved", no_version_check(None)),
+        instead_of(MemoryUnit, "_saved", no_version_check),
         (MemoryUnit, "_require_unchanged", unchecked),
         (MemoryUnit, "_require_not_parked", unchecked),
         (MemoryUnit, "_require_same", same),
@@ -89,16 +84,13 @@ def known_is_believed() -> Sequence[Place]:
     at=(Handler, "_commit"),
     faults=("rebalance", "pause", "slow-service"),
 )
-def conflict_is_ignored(commit: Any) -> Any:
-    async def committed(self: Any, messages: Any, *, is_retry: bool) -> Any:
-        try:
-            return await commit(self, messages, is_retry=is_retry)
-        except ConcurrentChangeError:
-            if any(message.record is None for message in messages):
-                raise
-            return [Duplicate()] * len(messages)
-
-    return committed
+async def conflict_is_ignored(commit: Any, self: Any, messages: Any, *, is_retry: bool) -> Any:
+    try:
+        return await commit(self, messages, is_retry=is_retry)
+    except ConcurrentChangeError:
+        if any(message.record is None for message in messages):
+            raise
+        return [Duplicate()] * len(messages)
 
 
 @bug(
@@ -127,14 +119,11 @@ def no_stock_lock() -> Sequence[Place]:
 @bug(
     "events are committed apart from the states", "G4", at=(MemoryUnit, "_publish"), faults=CRASHES
 )
-def dual_write(publish: Any) -> Any:
-    async def published(self: Any, rows: Any) -> Any:
-        if not any(len(row.key) == ORDER_ID for row in rows):
-            return await publish(self, rows)
-        async with self.transaction.client.transaction() as other:
-            return await publish(MemoryUnit(other), rows)
-
-    return published
+async def dual_write(publish: Any, self: Any, rows: Any) -> Any:
+    if not any(len(row.key) == ORDER_ID for row in rows):
+        return await publish(self, rows)
+    async with self.transaction.client.transaction() as other:
+        return await publish(MemoryUnit(other), rows)
 
 
 @bug("a database made anew does not know the outstanding effects", "G1", faults=("database-lost",))
@@ -149,31 +138,24 @@ def rebuilt_without_effects() -> Sequence[Place]:
     faults=("database-lost", "slow-service", "broker-away"),
     seed=27,
 )
-def rebuilt_reads_on(_original: Any) -> Any:
-    def stay(self: Any, service: str) -> None:
-        self.system.report(f"{service} reads on")
-
-    return stay
+def rebuilt_reads_on(_original: Any, self: Any, service: str) -> None:
+    self.system.report(f"{service} reads on")
 
 
 @bug("two relays at once", "R7", at=(MemoryStore, "lead"), faults=("delay", "slow-service"))
-def everybody_leads(_original: Any) -> Any:
-    async def lead(self: Any) -> bool:
-        await self.ask("lead")
-        self.leading = self.connection
-        return True
-
-    return lead
+async def everybody_leads(_original: Any, self: Any) -> bool:
+    await self.ask("lead")
+    self.leading = self.connection
+    return True
 
 
 @bug(
     "the relay goes on from the last id it has seen",
     "G1",
     "G7",
-    at=(MemoryStore, "pending"),
     faults=("slow-service", *CRASHES),
 )
-def relay_by_cursor(_original: Any) -> Any:
+def relay_by_cursor() -> Sequence[Place]:
     seen: dict[int, int] = {}
 
     async def pending(self: Any, limit: int, **_known: Any) -> Pending:
@@ -185,15 +167,12 @@ def relay_by_cursor(_original: Any) -> Any:
         rows = [(str(id_), outbox[id_].row) for id_ in found]
         return Pending(rows, is_end=True, any_refused=False)
 
-    return pending
+    return [(MemoryStore, "pending", pending)]
 
 
 @bug("of the effects of a batch only the first is kept", "G8", at=(MemoryUnit, "_add_pending"))
-def effects_lost(add: Any) -> Any:
-    async def added(self: Any, effects: Any) -> None:
-        await add(self, effects[:1])
-
-    return added
+async def effects_lost(add: Any, self: Any, effects: Any) -> None:
+    await add(self, effects[:1])
 
 
 @bug(
@@ -202,27 +181,18 @@ def effects_lost(add: Any) -> Any:
     at=(MemoryUnit, "_answer"),
     faults=("statement-error", "kill"),
 )
-def key_not_kept(_original: Any) -> Any:
-    async def answer(self: Any, _result: Any) -> None:
-        await self.transaction.statement("answer")
-
-    return answer
+async def key_not_kept(_original: Any, self: Any, _result: Any) -> None:
+    await self.transaction.statement("answer")
 
 
 @bug("a dead letter is published and not kept", "I9", at=(MemoryUnit, "_park"), faults=("poison",))
-def letters_not_kept(_original: Any) -> Any:
-    async def park(_self: Any, _letters: Any) -> None:
-        """Nothing is kept."""
-
-    return park
+async def letters_not_kept(*_: Any) -> None:
+    """Nothing is kept."""
 
 
 @bug("what can't be decided is dropped", "I9", at=(BatchResult, "park"), faults=("poison",))
-def parked_forgotten(_original: Any) -> Any:
-    def park(*_: Any) -> None:
-        """Nothing is kept."""
-
-    return park
+def parked_forgotten(*_: Any) -> None:
+    """Nothing is kept."""
 
 
 @bug(
@@ -232,11 +202,8 @@ def parked_forgotten(_original: Any) -> Any:
     faults=("redis-set-back",),
     seed=9,
 )
-def redis_never_rolled_back(_original: Any) -> Any:
-    async def is_rolled_back(*_: Any) -> bool:
-        return False
-
-    return is_rolled_back
+async def redis_never_rolled_back(*_: Any) -> bool:
+    return False
 
 
 @bug(
@@ -245,11 +212,8 @@ def redis_never_rolled_back(_original: Any) -> Any:
     at=(chassis.redis.rebuild, "fold"),
     faults=("redis-lost",),
 )
-def rebuilt_empty(_original: Any) -> Any:
-    def fold(_service: Any, _published: Any, onto: Any, *_: Any) -> Any:
-        return onto
-
-    return fold
+def rebuilt_empty(_fold: Any, _service: Any, _published: Any, onto: Any, *_: Any) -> Any:
+    return onto
 
 
 @bug(
@@ -259,10 +223,9 @@ def rebuilt_empty(_original: Any) -> Any:
     faults=("row-refused",),
     seed=3,
 )
-def past_the_refused(_original: Any) -> Any:
-    def publishable(self: Any, shut: Sequence[str]) -> Any:
-        for id_, (row, _, refused) in sorted(self.database.outbox.items()):
-            if not refused and row.topic not in shut:
-                yield str(id_), row
-
-    return publishable
+def past_the_refused(
+    _original: Any, self: Any, shut: Sequence[str]
+) -> Iterator[tuple[str, OutboxRow]]:
+    for id_, (row, _, refused) in sorted(self.database.outbox.items()):
+        if not refused and row.topic not in shut:
+            yield str(id_), row

@@ -140,7 +140,6 @@ async def test_without_memory_it_asks_at_the_first_write_of_a_script_only(
     for refused in (ADD, "#!lua flags=no-cluster\nreturn 1"):
         with pytest.raises(OutOfMemoryError):
             await client.eval(refused, 1, "list", "a")
-    assert await client.eval("#!lua flags=allow-oom\nreturn 1", 0) == 1
     assert await client.eval("redis.call('DEL', KEYS[1]) " + ADD, 1, "list", "a") == 1
 
 

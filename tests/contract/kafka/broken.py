@@ -30,9 +30,8 @@ class Planned:
     def next(self, kind: Kind, *faults: Fault, partition: int = -1) -> None:
         self.plan[kind, partition] = list(faults)
 
-    def of(self, kind: Kind, client_id: str, topic: str, partition: int) -> Fault:
-        del client_id, topic
-        for key in ((kind, partition), (kind, -1)):
+    def of(self, kind: Kind, place: TopicPartition) -> Fault:
+        for key in ((kind, place.partition), (kind, -1)):
             if self.plan.get(key):
                 return self.plan[key].pop(0)
         return NO_FAULT
@@ -41,7 +40,7 @@ class Planned:
 @asynccontextmanager
 async def a_broker(partitions: int = 2) -> AsyncIterator[tuple[Broker, Planned]]:
     broker, faults = Broker(), Planned()
-    broker.faults = faults
+    broker.fault_of = faults.of
     broker.create_topic(TOPIC, partitions, kafka.KEEP_FOR_EVER)
     with connected_to(broker):
         yield broker, faults

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from aiokafka import TopicPartition
 from aiokafka.errors import CorruptRecordException, KafkaConnectionError, KafkaTimeoutError
 
 from chassis import clock
@@ -35,8 +36,7 @@ class Anything:
         self.draw = draw
         self.is_over = False
 
-    def of(self, kind: Kind, client_id: str, topic: str, partition: int) -> Fault:
-        del kind, client_id, topic, partition
+    def of(self, _kind: Kind, _place: TopicPartition) -> Fault:
         if self.is_over or self.draw.random() > 1 / 8:
             return NO_FAULT
         error = self.draw.choice((None, *ERRORS))
@@ -131,7 +131,7 @@ def simulated(seed: int, monkeypatch: pytest.MonkeyPatch) -> tuple[Trace, list[s
         broker, faults = Broker(latency_s=0.002), Anything(draw)
         for topic in SERVICE.topics:
             broker.create_topic(topic, 12, kafka.KEEP_FOR_EVER)
-        broker.faults = faults
+        broker.fault_of = faults.of
         broker.on_append.append(
             lambda records: trace.extend(
                 (loop.time(), r.key.decode(), r.partition) for r in records

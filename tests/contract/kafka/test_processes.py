@@ -120,7 +120,7 @@ def test_a_rebalance_can_be_forced() -> None:
         async with a_broker() as (broker, _):
             _, theirs, ours = await two_members()
             before, generation = ours.assignment(), broker.groups["group"].generation
-            broker.rebalance("group")
+            broker.group("group").prepare()
             await broken.polled(ours, lambda: broker.groups["group"].generation > generation)
             await asyncio.sleep(1)
             assert broker.groups["group"].generation == generation + 1
