@@ -101,12 +101,14 @@ class SimulatedSystem:
 
     def __enter__(self) -> Self:
         gc.disable()
+        gc.freeze()  # what is there already need not be looked through at the end
         return self
 
     def __exit__(self, *_: object) -> None:
         try:
             self._dispose()
         finally:
+            gc.unfreeze()
             gc.enable()
 
     def run(self) -> None:

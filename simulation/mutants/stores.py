@@ -59,7 +59,7 @@ async def no_version_check(_original: Any, self: Any, key: str, change: Any) -> 
     "G7",
     "I7",
     faults=("rebalance", "pause", "slow-service"),
-    seed=6,
+    seed=14,
 )
 def known_is_believed() -> Sequence[Place]:
     """What is cached counts as so; of all checks only the inbox is left."""
@@ -200,7 +200,7 @@ def parked_forgotten(*_: Any) -> None:
     "G7",
     at=(chassis.redis.store, "is_rolled_back"),
     faults=("redis-set-back",),
-    seed=9,
+    seed=10,
 )
 async def redis_never_rolled_back(*_: Any) -> bool:
     return False
