@@ -1,7 +1,7 @@
 """Settings and states in which the log could come to have a hole. No IO."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -11,6 +11,7 @@ from saga_cli.log.source import LogPartition, Span
 from saga_cli.terminal import lasting
 
 FOR_EVER: Final = -1
+EVENTS: Final = frozenset(topic_of(m.name) for m in SERVICES)
 REBUILT_FROM: Final = {topic_of(m.name): m.name for m in SERVICES if not m.has_database}
 """A Redis that has lost its data is filled from Kafka by its own service, which knows no archive."""
 
@@ -58,7 +59,6 @@ class Facts:
     archived: Mapping[LogPartition, Span] | None
     read: Mapping[str, Mapping[LogPartition, int]]
     parked: tuple[ParkedRecords, ...] = ()
-    events: frozenset[str] = field(default_factory=frozenset)
 
 
 def refusals(facts: Facts) -> list[str]:
@@ -68,7 +68,7 @@ def refusals(facts: Facts) -> list[str]:
 
 def _settings(facts: Facts) -> Iterator[str]:
     for topic, kept in sorted(facts.topics.items()):
-        if topic not in facts.events:
+        if topic not in EVENTS:
             continue
         if kept.compacted:
             yield f"{topic} is compacted: older events of an order are removed"
@@ -83,7 +83,7 @@ def _settings(facts: Facts) -> Iterator[str]:
 def _archive(facts: Facts) -> Iterator[str]:
     """What is neither archived nor in Kafka, and what may not be in Kafka for long."""
     for place, span in sorted(facts.spans.items()):
-        if place.topic not in facts.events:
+        if place.topic not in EVENTS:
             continue
         has = (facts.archived or {}).get(place, Span(0, 0))
         if has.start or has.end < span.start:

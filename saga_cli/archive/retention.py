@@ -15,7 +15,7 @@ from chassis.redis import keys
 from guarantees.declared import configured
 from loyalty_svc.store import KEYS
 from saga_cli.archive.files import Archive, gaps, span_of
-from saga_cli.archive.guard import FOR_EVER, Facts, ParkedRecords, TopicRetention, refusals
+from saga_cli.archive.guard import EVENTS, FOR_EVER, Facts, ParkedRecords, TopicRetention, refusals
 from saga_cli.clients import database, in_one_line, kafka_admin
 from saga_cli.log.kafka import KafkaLog, committed
 from saga_cli.log.reader import TOPICS
@@ -23,7 +23,7 @@ from saga_cli.log.source import LogPartition, Span
 from saga_cli.targets import Targets, found
 from saga_cli.terminal import console, lasting, print_json, table_of, write_violations
 from saga_cli.topology import BY_NAME, SERVICES
-from shared_events.catalog import CATALOG, DELIVERY_DETAILS
+from shared_events.catalog import DELIVERY_DETAILS
 
 LETTERS: Final = tuple(dead_letters_of(spec.name) for spec in SERVICES)
 INBOX: Final = "pruned; what comes again, the states refuse"
@@ -62,7 +62,7 @@ async def facts_of(places: Targets, archive: Archive | None) -> Facts:
     read = {spec.name: await _read(places, spec.name, spans) for spec in SERVICES}
     letters = tuple([each for spec in SERVICES for each in await _letters(places, spec.name)])
     archived = _archived(archive) if archive else None
-    return Facts(now, topics, spans, halfway, archived, read, letters, events=frozenset(TOPICS))
+    return Facts(now, topics, spans, halfway, archived, read, letters)
 
 
 async def _retentions(bootstrap: str, topics: tuple[str, ...]) -> dict[str, TopicRetention]:
@@ -94,9 +94,7 @@ async def _read(
     places: Targets, name: str, spans: Mapping[LogPartition, Span]
 ) -> dict[LogPartition, int]:
     """What a service has committed of each topic that it reads; nothing yet is 0."""
-    consumed = await committed(places.kafka_bootstrap, name)
-    service = configured(name)
-    topics = {CATALOG.by_event[event].topic for event in service.consumes} | {*service.projections}
+    consumed, topics = await committed(places.kafka_bootstrap, name), configured(name).topics
     return {place: consumed.get(place, 0) for place in spans if place.topic in topics}
 
 
@@ -125,7 +123,7 @@ def _table(facts: Facts) -> Table:
 
 def _share(facts: Facts, topic: str) -> str:
     """How many of the offsets that the topic has had are archived."""
-    if facts.archived is None or topic not in facts.events:
+    if facts.archived is None or topic not in EVENTS:
         return "-"
     there = [place for place in facts.spans if place.topic == topic]
     done = sum(facts.archived[place].end for place in there if place in facts.archived)

@@ -8,11 +8,11 @@ to other events, the decision is moved past those that were made close by.
 
 import asyncio
 import time
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from itertools import groupby, zip_longest
+from itertools import groupby, islice, takewhile, zip_longest
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
@@ -108,13 +108,17 @@ class Mismatch(NamedTuple):
 
 
 class Touch(NamedTuple):
-    """An event of an order, which is in some state, that changes a row that orders share to `value`."""
+    """An event of an order, which is in some state, that changes rows that orders share.
+
+    `refs` name them; `before` are those of them that were there.
+    """
 
     step: int
     subject: str
     own: Any
     event: Any
-    value: Any
+    refs: frozenset[str]
+    before: dict[str, Any]
 
 
 STEP: Final = attrgetter("step")
@@ -132,9 +136,7 @@ async def decide_again(
     """`consumed` are offsets up to which the service had read before this is called."""
     found = ReviewResult(service.name)
     own = await ends_of(source, [topic_of(service.name)])
-    near = await ends_of(
-        source, sorted({CATALOG.by_event[event].topic for event in service.consumes})
-    )
+    near = await ends_of(source, (t for t in service.topics if t not in service.projections))
     progress(0, sum((own | near).values()))
     suspects: dict[str, Difference] = {}
     for number in _partition_groups(service, own, near):
@@ -156,10 +158,7 @@ async def decide_again(
 
 @dataclass
 class PartitionReview:
-    """The orders of one partition, or of all, with the events that their decisions followed.
-
-    By row that orders share: `touches` in the order of the steps.
-    """
+    """The orders of one partition, or of all, with the events that their decisions followed."""
 
     service: Service
     window: Window
@@ -167,7 +166,7 @@ class PartitionReview:
     consumed: Mapping[str, ConsumedEvent]
     decisions: Sequence[RecordedDecision]
     folded: Folded = field(default_factory=Folded)
-    touches: dict[str, list[Touch]] = field(default_factory=dict)
+    touches: list[Touch] = field(default_factory=list)
     mismatches: list[Mismatch] = field(default_factory=list)
     acted_on: set[str] = field(default_factory=set)
 
@@ -176,12 +175,12 @@ class PartitionReview:
             self._judge(step, decision)
             self.acted_on.add(decision.cause)
             for envelope in decision.events:
-                own = self._own(envelope.subject)
+                own, event = self._own(envelope.subject), envelope.event
+                before = self.service.shared_rows(own, event, self.folded.shared)
                 fold(self.service, [envelope], self.folded, self._left_out)
-                shared = self.service.shared_rows(own, envelope.event, self.folded.shared)
-                for ref, value in shared.items():  # without what was left out
-                    touch = Touch(step, envelope.subject, own, envelope.event, value)
-                    self.touches.setdefault(ref, []).append(touch)
+                after = self.service.shared_rows(own, event, self.folded.shared)
+                if refs := frozenset(after):  # without what was left out
+                    self.touches.append(Touch(step, envelope.subject, own, event, refs, before))
         for mismatch in self.mismatches:
             own, message, made = mismatch.own, mismatch.message, mismatch.decision
             now = (self._decided_now(own, rows, message, made.at) for rows in self._moved(mismatch))
@@ -225,34 +224,26 @@ class PartitionReview:
 
     def _moved(self, mismatch: Mismatch) -> Iterator[Mapping[str, Any]]:
         """What the decision would have met before and after others that were made close by."""
-        refs = sorted(self.service.shared_keys(mismatch.own, mismatch.message.event))
-        for step in reversed(self._steps(refs, mismatch, earlier=True)):
-            places = {r: bisect_left(self.touches.get(r, ()), step, key=STEP) for r in refs}
-            yield {r: self.touches[r][nth - 1].value for r, nth in places.items() if nth}
+        here, rows = bisect_left(self.touches, mismatch.step, key=STEP), dict(mismatch.shared)
+        for touches in self._near(mismatch, range(here - 1, -1, -1)):
+            for touch in touches:
+                rows = {r: row for r, row in rows.items() if r not in touch.refs} | touch.before
+            yield rows
         rows = dict(mismatch.shared)
-        for step in self._steps(refs, mismatch, earlier=False):
-            for touch in self._at(refs, step):
+        for touches in self._near(mismatch, range(here, len(self.touches))):
+            for touch in touches:
                 if touch.subject != mismatch.decision.subject:
                     state = self.service.with_shared(touch.own, rows)
                     rows |= self.service.split(self.service.evolve(state, touch.event))[1]
             yield rows
 
-    def _at(self, refs: Iterable[str], step: int) -> Iterable[Touch]:
-        """Of each event one."""
-        found: dict[int, Touch] = {}
-        for touches in (self.touches.get(ref, []) for ref in refs):
-            first, last = (find(touches, step, key=STEP) for find in (bisect_left, bisect_right))
-            found |= {id(touch.event): touch for touch in touches[first:last]}
-        return found.values()
-
-    def _steps(self, refs: Iterable[str], mismatch: Mismatch, *, earlier: bool) -> list[int]:
-        some: set[int] = set()
-        for touches in (self.touches.get(ref, []) for ref in refs):
-            here = bisect_left(touches, mismatch.step, key=STEP)
-            near = touches[max(0, here - MOVES) : here] if earlier else touches[here : here + MOVES]
-            some |= {touch.step for touch in near}
-        when = mismatch.decision.when
-        return [n for n in sorted(some) if abs(self.decisions[n].when - when) <= NEAR]
+    def _near(self, mismatch: Mismatch, places: Iterable[int]) -> Iterator[Iterable[Touch]]:
+        """Touches of the decision's rows, step by step, from the decision on as long as they are close."""
+        refs = self.service.shared_keys(mismatch.own, mismatch.message.event)
+        touches, when = (self.touches[place] for place in places), mismatch.decision.when
+        close = takewhile(lambda t: abs(self.decisions[t.step].when - when) <= NEAR, touches)
+        some = islice((touch for touch in close if touch.refs & refs), MOVES)
+        return (of_one_step for _, of_one_step in groupby(some, key=STEP))
 
     def _decided_now(
         self, own: Any, rows: Mapping[str, Any], message: Envelope, at: datetime

@@ -21,7 +21,6 @@ FOR_EVER: Final = Facts(
     {},
     None,
     {"inventory": {PLACE: 20}},
-    events=frozenset({EVENTS}),
 )
 WEEK: Final = replace(
     FOR_EVER,
@@ -89,7 +88,7 @@ def test_each_way_to_a_hole_is_told(changes: dict[str, Any], why: list[str]) -> 
 
 def test_what_loyalty_is_rebuilt_from_is_kept_for_ever() -> None:
     cut = {"loyalty.events": TopicRetention(ms=7 * DAY_MS)}
-    facts = replace(WEEK, topics=cut, events=frozenset(cut), spans={}, read={})
+    facts = replace(WEEK, topics=cut, spans={}, read={})
     assert refusals(facts) == [
         "loyalty.events is cut: loyalty rebuilds a lost Redis from Kafka alone"
     ]
