@@ -3,9 +3,19 @@
 from typing import Annotated, Any, Final
 
 from fastapi import FastAPI, Path, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
-from chassis.http import Code, IdempotencyKey, Problem, app_of, execute, refusals, text
+from chassis.http import (
+    Body,
+    Code,
+    IdempotencyKey,
+    Problem,
+    app_of,
+    example,
+    execute,
+    refusals,
+    text,
+)
 from chassis.postgres import PostgresStore
 from chassis.process.runtime import Node
 from inventory_svc.availability import Availability
@@ -28,26 +38,20 @@ Sku = Annotated[Code, Path(description="The product's SKU.", examples=["RETRO-CL
 Reason = Annotated[str, text(40, pattern="^[a-z][a-z0-9_]{0,39}$")]
 
 
-class Stock(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, json_schema_extra={"examples": [{"on_hand": 100}]}
-    )
+class Stock(Body):
+    model_config = example(on_hand=100)
     on_hand: int = Field(ge=0, le=10**12, strict=True)
 
 
-class Receipt(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, json_schema_extra={"examples": [{"quantity": 20}]}
-    )
+class Receipt(Body):
+    model_config = example(quantity=20)
     quantity: int = Field(ge=1, le=10**9, strict=True)
 
 
 class WriteOff(Receipt):
     """`reason` is a code for the books, such as `damaged`: no text that could name a person."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"quantity": 1, "reason": "damaged"}]}
-    )
+    model_config = example(quantity=1, reason="damaged")
     reason: Reason
 
 

@@ -3,9 +3,9 @@
 from typing import Annotated, Any, Final
 
 from fastapi import FastAPI, Path, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
-from chassis.http import Code, app_of, execute
+from chassis.http import Body, Code, app_of, example, execute
 from chassis.process.runtime import Node
 from chassis.redis import RedisStore
 from loyalty_svc import domain
@@ -15,10 +15,8 @@ TAGS: Final = {"customers": "Customers' points and standing."}
 CustomerId = Annotated[Code, Path(description="The customer.", examples=["alice"])]
 
 
-class Standing(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, json_schema_extra={"examples": [{"suspended": True}]}
-    )
+class Standing(Body):
+    model_config = example(suspended=True)
     suspended: bool = Field(strict=True)
 
 

@@ -4,9 +4,9 @@ import re
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, Field
 
-from chassis.http import Code, Line, text
+from chassis.http import Body, Code, Line, example, text
 from order_svc import domain
 
 Currency = Annotated[str, text(3, 3, pattern="^[A-Z]{3}$"), Field(examples=["EUR"])]
@@ -22,16 +22,12 @@ def no_card_number(token: str) -> str:
 Token = Annotated[str, text(68, pattern="^tok_[A-Za-z0-9_]{1,64}$"), AfterValidator(no_card_number)]
 
 
-class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class CheckoutLine(Strict):
+class CheckoutLine(Body):
     sku: Code
     quantity: int = Field(ge=1, le=10_000, strict=True)
 
 
-class Delivery(Strict):
+class Delivery(Body):
     """Personal data; it never enters an event log that is kept."""
 
     name: Line
@@ -40,21 +36,15 @@ class Delivery(Strict):
     email: Line
 
 
-class Checkout(Strict):
+class Checkout(Body):
     """What a customer buys, how it is paid for, and where it goes."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "customer_id": "alice",
-                    "lines": [{"sku": "RETRO-CLOCK", "quantity": 1}],
-                    "payment_token": "tok_visa",
-                    "country": "DE",
-                    "postal_code": "10115",
-                }
-            ]
-        }
+    model_config = example(
+        customer_id="alice",
+        lines=[{"sku": "RETRO-CLOCK", "quantity": 1}],
+        payment_token="tok_visa",  # noqa: S106 - no secret
+        country="DE",
+        postal_code="10115",
     )
     customer_id: Code
     lines: Annotated[tuple[CheckoutLine, ...], Field(min_length=1, max_length=100)]
@@ -69,12 +59,8 @@ class Checkout(Strict):
     delivery: Delivery | None = None
 
 
-class Price(Strict):
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"name": "Retro clock", "price_minor": 4999, "currency": "EUR"}]
-        }
-    )
+class Price(Body):
+    model_config = example(name="Retro clock", price_minor=4999, currency="EUR")
     name: Line
     price_minor: int = Field(ge=0, le=10**10, strict=True)
     currency: Currency = "EUR"

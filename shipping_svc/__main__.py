@@ -4,7 +4,7 @@ from chassis.postgres import PostgresInspection, PostgresStore, migrations
 from chassis.process import runtime
 from chassis.service import Provider
 from shipping_svc import api
-from shipping_svc.carrier import Carrier, SimulatedCarrier
+from shipping_svc.carrier import SimulatedCarrier
 from shipping_svc.service import with_policy
 from shipping_svc.settings import Settings
 from shipping_svc.store import SHIPMENTS
@@ -16,7 +16,7 @@ async def serve(settings: Settings) -> None:
     store = await PostgresStore.connect(
         service, SHIPMENTS, None, settings.database_url, **settings.kept
     )
-    carrier: Carrier = SimulatedCarrier(settings.carrier_script)
+    carrier = SimulatedCarrier(settings.carrier_script)
     provider = Provider(
         "carrier",
         {"Book": carrier.book, "HandOver": carrier.hand_over, "CancelBooking": carrier.cancel},

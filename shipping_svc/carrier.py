@@ -1,13 +1,12 @@
-"""The port to a carrier, and a simulated one whose behaviour is a file that can be changed meanwhile.
+"""A simulated carrier, whose behaviour is a file that can be changed meanwhile.
 
 A carrier honours its idempotency key: asked again with the same key, it answers the same and
-books, collects or cancels nothing a second time.
+books, collects or cancels nothing a second time. It raises anything for an unknown outcome.
 """
 
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -23,16 +22,6 @@ from shipping_svc.messages import (
     HandedOver,
     HandOver,
 )
-
-
-class Carrier(Protocol):
-    """Raises anything for an unknown outcome: it is asked again with the same key."""
-
-    async def book(self, effect: Book, attempt: Attempt) -> Booked | BookingRefused: ...
-
-    async def hand_over(self, effect: HandOver, attempt: Attempt) -> HandedOver: ...
-
-    async def cancel(self, effect: CancelBooking, attempt: Attempt) -> BookingCancelled: ...
 
 
 class CarrierScript(BaseModel):

@@ -1,6 +1,7 @@
 """HTTP for every service: application, errors, text types, operator API and a server with limits."""
 
 from chassis.http.app import execute
+from chassis.http.bodies import Body, example
 from chassis.http.fast_path import add_fast_path
 from chassis.http.header_fields import IdempotencyKey, preferences
 from chassis.http.openapi import header, refusals
@@ -13,6 +14,7 @@ from chassis.http.texts import Code, Line, SagaKey, key_in_path, text
 
 __all__ = [
     "ACCEPTED_LATER",
+    "Body",
     "Code",
     "HttpServer",
     "IdempotencyKey",
@@ -23,6 +25,7 @@ __all__ = [
     "add_fast_path",
     "app_of",
     "bound",
+    "example",
     "execute",
     "header",
     "key_in_path",

@@ -3,28 +3,23 @@
 from datetime import datetime
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
+from chassis.http.bodies import Body, example
 from chassis.http.texts import EXAMPLE, Note, Parked, text
 
 Who = Annotated[str, text(100), Field(examples=["ada"], description="Who does it, for the record.")]
-
-
 ASKED: Final = {"key": EXAMPLE, "by": "ada"}
 
 
-def example(**more: str) -> ConfigDict:
-    return ConfigDict(json_schema_extra={"examples": [{**ASKED, **more}]})
-
-
-class Asked(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True) | example()
+class Asked(Body):
+    model_config = example(**ASKED)
     key: Annotated[Parked, Field(description="An order's id, or whatever key a message has.")]
     by: Who
 
 
 class Redrive(Asked):
-    model_config = example(note="mended")
+    model_config = example(**ASKED, note="mended")
     note: Annotated[str, text(1000, 0)] = ""
     dry_run: bool = Field(
         default=False, strict=True, description="Say what would become of it; change nothing."
@@ -32,30 +27,18 @@ class Redrive(Asked):
 
 
 class Discard(Asked):
-    model_config = example(reason="sent by hand")
+    model_config = example(**ASKED, reason="sent by hand")
     reason: Note
     id: Annotated[str, text(64, 0), Field(description="The message; the key's first if empty.")] = (
         ""
     )
 
 
-class Skip(BaseModel):
+class Skip(Body):
     """One record of a topic that the service reads."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        json_schema_extra={
-            "examples": [
-                {
-                    "topic": "order.events",
-                    "partition": 3,
-                    "offset": 1042,
-                    "by": "ada",
-                    "note": "nobody can read it",
-                }
-            ]
-        },
+    model_config = example(
+        topic="order.events", partition=3, offset=1042, by="ada", note="nobody can read it"
     )
     topic: Annotated[str, text(249, pattern="^[A-Za-z0-9._-]+$")]
     partition: Annotated[int, Field(ge=0, lt=2**31)]
@@ -69,7 +52,7 @@ class Skipped(BaseModel):
 
 
 class Resolve(Asked):
-    model_config = example(outcome="refunded", note="seen at the bank", reference="re_1")
+    model_config = example(**ASKED, outcome="refunded", note="seen at the bank", reference="re_1")
     outcome: Annotated[str, text(64, 0), Field(examples=["refunded"])]
     note: Note
     reference: Annotated[str, text(200, 0), Field(description="The provider's, if needed.")] = ""

@@ -32,7 +32,7 @@ SURFACES: Final = {
     "chassis.http": (
         *("ACCEPTED_LATER", "Code", "HttpServer", "IdempotencyKey", "Line", "Problem", "Resource"),
         *("add_fast_path", "app_of", "bound", "execute", "header", "key_in_path", "listen"),
-        *("SagaKey", "preferences", "refusals", "text"),
+        *("Body", "SagaKey", "example", "preferences", "refusals", "text"),
     ),
     "chassis.kafka": (
         *(
