@@ -8,7 +8,6 @@ import uvloop
 
 from chaos import trial
 from chaos.trial import TrialOptions, Verdict
-from saga_cli.stack.binaries import MissingProgramError
 from saga_cli.terminal import console, fail, message_of, plain
 
 SHOWN: Final = 20
@@ -21,8 +20,6 @@ def chaos(options: TrialOptions) -> None:
     console.print(f"seed {options.seed}: faults for {seconds:g} s, {rate:g} checkouts a second")
     try:
         verdict = uvloop.run(trial.run(options, lambda line: console.print(line, markup=False)))
-    except MissingProgramError as error:
-        fail(str(error))
     except (TimeoutError, RuntimeError, ExceptionGroup) as error:
         fail(f"the trial itself failed: {message_of(error)}; again: {options.command}", 1)
     _print(verdict)
@@ -33,10 +30,10 @@ def chaos(options: TrialOptions) -> None:
 
 def _print(verdict: Verdict) -> None:
     console.print(
-        f"\norders: {verdict.acknowledged} acknowledged, {verdict.gave_up} given up by the customer;"
-        f" {_counts(verdict.states)}"
+        f"\norders: {verdict.acknowledged} acknowledged, {verdict.customers.gave_up} given up by"
+        f" the customer; {_counts(verdict.report.states)}"
     )
-    console.print(f"answers: {_counts(verdict.tries)}")
+    console.print(f"answers: {_counts(verdict.customers.tries)}")
     console.print(
         f"faults: {_counts(verdict.faults)}; {verdict.provider_faults} by the card provider"
     )
@@ -45,7 +42,7 @@ def _print(verdict: Verdict) -> None:
     if verdict.settled_s is not None:
         console.print(f"settled {verdict.settled_s:.1f} s after the last fault ended")
     console.print(
-        f"{verdict.events} events and five databases: {len(verdict.violations)} violations"
+        f"{verdict.report.events} events and five databases: {len(verdict.violations)} violations"
     )
     for violation in verdict.violations[:SHOWN]:
         console.print(f"  [red]{plain(violation)}[/]")

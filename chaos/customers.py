@@ -5,15 +5,14 @@ import json
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from saga_cli.demo import SCENES, a_checkout
+from saga_cli.demo import KINDS, a_checkout
 from saga_cli.stack.seed import PRODUCTS
+from saga_cli.stack.services import Services
 
-KINDS: Final = [scene.changes for scene in SCENES[:5]]
 KIND_WEIGHTS: Final = (12, 1, 2, 1, 1)
 WARES: Final = tuple(sku for sku, (_, _, on_hand) in PRODUCTS.items() if on_hand > 1)
 CANCELS: Final = 0.2
@@ -21,6 +20,7 @@ DISPATCHES: Final = 0.05
 TRY_S: Final = 5.0
 AGAIN_S: Final = 0.25
 PATIENCE_S: Final = 60.0
+TOO_LATE: Final = 409
 ASK_AGAIN: Final = {409, 429, 500, 503}
 
 
@@ -33,9 +33,9 @@ class Placed:
 
 @dataclass
 class CustomerLoad:
-    """`urls` are the processes of a service. One that gave up may have an order or none."""
+    """A customer who gave up may have an order or none."""
 
-    urls: Callable[[str], Sequence[str]]
+    services: Services
     rng: random.Random
     name: str
     placed: list[Placed] = field(default_factory=list)
@@ -74,17 +74,13 @@ class CustomerLoad:
         self.placed.append(Placed(order_id, key, body))
         await asyncio.sleep(later_s)
         if dispatches:
-            await self._wish("shipping", f"/shipments/{order_id}/dispatch", {200, 404})
+            await self._until("shipping", f"/shipments/{order_id}/dispatch", {200, 404, TOO_LATE})
         if cancels:
-            await self._wish("order", f"/orders/{order_id}/cancel", {200, 202})
+            await self._until("order", f"/orders/{order_id}/cancel", {200, 202, TOO_LATE})
 
     async def _order(self, key: str, body: dict[str, Any]) -> str | None:
         answer = await self._until("order", "/checkout", {201}, body, key)
         return str(json.loads(answer)["order_id"]) if answer else None
-
-    async def _wish(self, service: str, path: str, good: set[int]) -> None:
-        """It may come too late: 409 is an answer here."""
-        await self._until(service, path, good | {409})
 
     async def _until(
         self, service: str, path: str, good: set[int], body: Any = None, key: str = ""
@@ -92,11 +88,13 @@ class CustomerLoad:
         """Ask one process, then the other, until one answers or patience ends."""
         deadline, turn = time.monotonic() + PATIENCE_S, self.rng.randrange(2)
         while time.monotonic() < deadline:
-            urls = self.urls(service)
+            instances = self.services.of(service)
             turn += 1
             try:
                 async with asyncio.timeout(TRY_S):
-                    status, answer = await _post(urls[turn % len(urls)] + path, body, key)
+                    status, answer = await _post(
+                        instances[turn % len(instances)].url + path, body, key
+                    )
             except (OSError, EOFError) as error:  # TimeoutError is an OSError
                 self.tries[type(error).__name__] += 1
             else:

@@ -26,7 +26,6 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
 
 from chaos.stripe_books import Form, StripeBooks, StripeRefusalError, Thing, invalid
 from saga_cli.stack.services import PLAIN
@@ -56,15 +55,6 @@ class Stored:
     body: Thing = field(default_factory=dict)
 
 
-class Reset(Response):
-    """Closes the connection in the middle of the answer."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        del scope, receive
-        headers = [(b"content-length", b"100")]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-
-
 @dataclass
 class FakeStripe:
     """`script` has the faults of the next calls of a step; `chaos` makes them up for all others.
@@ -88,20 +78,15 @@ class FakeStripe:
     def app(self) -> Starlette:
         books, post, get = self.books, ["POST"], ["GET"]
         intents, one = "/v1/payment_intents", "/v1/payment_intents/{id}"
-        create = self._step("create", lambda _, form: books.create_intent(form))
-        confirm = self._step("confirm", lambda id_, _: books.confirm(id_))
-        capture = self._step("capture", lambda id_, _: books.capture(id_))
-        cancel = self._step("cancel", lambda id_, _: books.cancel(id_))
-        refund = self._step("refund", lambda _, form: books.create_refund(form))
         routes = [
-            Route(intents, create, methods=post),
+            Route(intents, self._step("create", books.create_intent), methods=post),
             Route(intents, self._list_intents, methods=get),
             Route(f"{intents}/search", self._search, methods=get),
             Route(one, _get(books.intent), methods=get),
-            Route(f"{one}/confirm", confirm, methods=post),
-            Route(f"{one}/capture", capture, methods=post),
-            Route(f"{one}/cancel", cancel, methods=post),
-            Route("/v1/refunds", refund, methods=post),
+            Route(f"{one}/confirm", self._step("confirm", books.confirm), methods=post),
+            Route(f"{one}/capture", self._step("capture", books.capture), methods=post),
+            Route(f"{one}/cancel", self._step("cancel", books.cancel), methods=post),
+            Route("/v1/refunds", self._step("refund", books.create_refund), methods=post),
             Route("/v1/refunds", self._list_refunds, methods=get),
             Route("/v1/refunds/{id}", _get(books.refund), methods=get),
         ]
@@ -117,18 +102,16 @@ class FakeStripe:
     def in_flight(self) -> bool:
         return any(not stored.status for stored in self._keys.values())
 
-    def _step(self, step: ApiCall, act: Callable[[str, Form], Thing]) -> Any:
+    def _step(self, step: ApiCall, act: Callable[[Form], Thing]) -> Any:
         async def called(request: Request) -> Response:
-            form = dict(parse_qsl((await request.body()).decode()))
+            form = dict(parse_qsl((await request.body()).decode())) | request.path_params
             key = request.headers.get("idempotency-key", "")
             self.calls.append((step, key))
             if request.headers.get("authorization") != f"Bearer {self.api_key}":
                 return _refused(StripeRefusalError(401, "invalid_request_error", "api_key_invalid"))
-            before, id_ = len(self.books.events), request.path_params.get("id", "")
+            before, call = len(self.books.events), (request.url.path, form)
             try:
-                return await self._answered(
-                    step, key, (request.url.path, form), partial(act, id_, form)
-                )
+                return await self._answered(step, key, call, partial(act, form))
             finally:
                 self._send(self.books.events[before:])
 
@@ -162,16 +145,13 @@ class FakeStripe:
             return {"error": refusal.error}, refusal.status
 
     async def _shown(self, fault: StripeFault, body: dict[str, Any], status: int) -> Response:
-        match fault.answer:
-            case "rate_limit":
-                refusal = StripeRefusalError(429, "rate_limit_error", "rate_limit", stored=False)
-                return _refused(refusal, {"retry-after": "1"})
-            case "reset":
-                return Reset()
-            case "timeout":
-                await asyncio.sleep(self.hang_s)
-            case "ok" | "server_error":
-                pass
+        if fault.answer == "rate_limit":
+            refusal = StripeRefusalError(429, "rate_limit_error", "rate_limit")
+            return _refused(refusal, {"retry-after": "1"})
+        if fault.answer == "reset":
+            return Response(headers={"content-length": "100"})  # it ends before that
+        if fault.answer == "timeout":
+            await asyncio.sleep(self.hang_s)
         return JSONResponse(body, status)
 
     def _fault(self, step: ApiCall) -> StripeFault:
@@ -243,12 +223,9 @@ def _get(look_up: Callable[[str], Thing]) -> Any:
 
 def _replayed(stored: Stored, call: tuple[str, Form]) -> Response:
     if stored.call != call:
-        return _refused(StripeRefusalError(400, "idempotency_error", None, stored=False))
+        return _refused(StripeRefusalError(400, "idempotency_error", None))
     if not stored.status:
-        in_use = StripeRefusalError(
-            409, "idempotency_error", "idempotency_key_in_use", stored=False
-        )
-        return _refused(in_use)
+        return _refused(StripeRefusalError(409, "idempotency_error", "idempotency_key_in_use"))
     return JSONResponse(stored.body, stored.status, {"idempotent-replayed": "true"})
 
 

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from chaos.plan import LANES, PlannedFault, lane_of
@@ -122,17 +123,13 @@ class ChaosNemesis:
         """Pull its cable; without a switch it is stopped, which looks the same to the others."""
         await self._replicated()
         (name,) = fault.targets
-        switch, broker = self.rig.switch, self.rig.servers.named(name)
-        number = BROKERS.index(name) + 1
-        if switch:
-            switch.pull(number)
-        else:
-            broker.suspend()
+        broker, number = self.rig.servers.named(name), BROKERS.index(name) + 1
+        cut, mend = broker.suspend, broker.resume
+        if switch := self.rig.switch:
+            cut, mend = partial(switch.pull, number), partial(switch.plug, number)
+        cut()
         await asyncio.sleep(fault.lasts_s)
-        if switch:
-            switch.plug(number)
-        else:
-            broker.resume()
+        mend()
 
     async def _replicated(self) -> None:
         """A broker's trouble begins when the last one's is over, if that comes soon enough."""

@@ -25,7 +25,7 @@ from saga_cli.topology import BY_NAME, SERVICES, Addresses, place_of
 
 BROKERS: Final = ("kafka-1", "kafka-2", "kafka-3")
 NAMES: Final = tuple(f"{spec.name}-{number}" for number in (1, 2) for spec in SERVICES)
-SMALL: Final = ("-Xms128m", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+SMALL: Final = ("-Xms128m", "-Xmx256m", *kafka.QUIET)
 RESTART_S: Final = 1.0
 PROVIDER_TIMEOUT_S: Final = 5
 PROVIDER_FAILS: Final = 0.05

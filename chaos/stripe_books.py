@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from guarantees.judge import StoredRow
 from shared_events import money
 
 DECLINING: Final = {
@@ -85,10 +86,10 @@ class StripeBooks:
             "token": token,
         }
         self.intents[intent["id"]] = intent
-        return self.confirm(intent["id"]) if form.get("confirm") == "true" else intent
+        return self.confirm(intent) if form.get("confirm") == "true" else intent
 
-    def confirm(self, id_: str) -> Thing:
-        intent = self.intent(id_)
+    def confirm(self, form: Form) -> Thing:
+        intent = self.intent(form["id"])
         if intent["status"] not in {"requires_confirmation", "requires_payment_method"}:
             raise invalid("payment_intent_unexpected_state")
         if intent["token"] in NEEDS_CUSTOMER:
@@ -107,8 +108,8 @@ class StripeBooks:
             self._charge(intent)
         return intent
 
-    def capture(self, id_: str) -> Thing:
-        intent = self.intent(id_)
+    def capture(self, form: Form) -> Thing:
+        intent = self.intent(form["id"])
         if intent["status"] != "requires_capture":
             raise invalid("payment_intent_unexpected_state")
         return self._charge(intent)
@@ -119,8 +120,8 @@ class StripeBooks:
         self._notify("payment_intent.succeeded", intent)
         return intent
 
-    def cancel(self, id_: str) -> Thing:
-        intent = self.intent(id_)
+    def cancel(self, form: Form) -> Thing:
+        intent = self.intent(form["id"])
         if intent["status"] not in CANCELLABLE:
             raise invalid("payment_intent_unexpected_state")
         intent["status"] = "canceled"
@@ -198,3 +199,34 @@ def _note(moved: Moved, thing: Thing) -> None:
 def _nested(form: Form, name: str) -> dict[str, str]:
     start = f"{name}["
     return {k[len(start) : -1]: v for k, v in form.items() if k.startswith(start)}
+
+
+def disagreements(books: StripeBooks, payments: Mapping[str, StoredRow]) -> list[str]:
+    """What payments say that did not move, and what moved without them; no card is left with a hold."""
+    problems = [
+        f"G2 the provider moved money for an order that payment does not know ({order_id})"
+        for order_id in books.charged.keys() | books.given_back.keys()
+        if order_id not in payments
+    ]
+    for order_id, payment in payments.items():
+        reported = _reported(payment)
+        moved = (_amounts(books.charged, order_id), _amounts(books.given_back, order_id))
+        if moved != reported:
+            problems.append(
+                f"G4 {payment.status}: charged and refunded {moved}, not {reported} ({order_id})"
+            )
+    held = [i["id"] for i in books.intents.values() if i["status"] == "requires_capture"]
+    return problems + [f"G2 the provider still holds money on a card ({id_})" for id_ in held]
+
+
+def _amounts(moved: Moved, order_id: str) -> list[int]:
+    return [amount_minor for amount_minor, _ in moved.get(order_id, ())]
+
+
+def _reported(payment: StoredRow) -> tuple[list[int], list[int]]:
+    detail = payment.detail
+    if payment.status == "Captured":
+        return [detail["captured_minor"]], []
+    if payment.status == "Refunded":
+        return [detail["captured"]["captured_minor"]], [detail["refunded_minor"]]
+    return [], []

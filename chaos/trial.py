@@ -6,15 +6,16 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from chaos import ledger, rig
+from chaos import rig
 from chaos.customers import CustomerLoad
 from chaos.nemesis import ChaosNemesis
 from chaos.plan import Parts, fast_paths, plan
 from chaos.rig import ChaosRig
+from chaos.stripe_books import disagreements
 from guarantees.judge import JudgeReport
 from saga_cli.verify.reconcile import read_books, settled
 
@@ -37,18 +38,18 @@ class TrialOptions:
         return f"saga chaos --seed {self.seed} --seconds {self.seconds:g} --rate {self.rate:g}"
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class Verdict:
-    acknowledged: int = 0
-    gave_up: int = 0
-    tries: Counter[str] = field(default_factory=Counter)
-    states: dict[str, int] = field(default_factory=dict)
-    faults: Counter[str] = field(default_factory=Counter)
-    provider_faults: int = 0
-    settled_s: float | None = None
-    events: int = 0
-    ended: list[str] = field(default_factory=list)
-    violations: list[str] = field(default_factory=list)
+    """`settled_s` counts from the end of the last fault; None where not all was well in time."""
+
+    acknowledged: int
+    customers: CustomerLoad
+    report: JudgeReport
+    faults: Counter[str]
+    provider_faults: int
+    settled_s: float | None
+    ended: list[str]
+    violations: list[str]
 
     @property
     def is_clean(self) -> bool:
@@ -63,19 +64,19 @@ async def run(options: TrialOptions, print_line: Callable[[str], None]) -> Verdi
         print_line(f"{time.monotonic() - started:7.1f} s  {text}")
 
     switched_on = fast_paths(options.seed, PARTS.services)
-    async with asyncio.timeout(START_S) as limit:
-        async with rig.running(random.Random(options.seed), switched_on) as system:  # noqa: S311
-            limit.reschedule(None)
-            started = time.monotonic()
-            timed(f"all ready{_no_switch(system.why_no_switch)}")
-            timed("fast paths: " + "; ".join(f"{name} {on}" for name, on in switched_on.items()))
-            try:
-                return await _try(options, system, timed)
-            finally:
-                if options.logs:
-                    options.logs.mkdir(parents=True, exist_ok=True)
-                    for log in system.servers.folder.glob("*.log"):
-                        shutil.copy(log, options.logs)
+    dice = random.Random(options.seed)  # noqa: S311 - the provider's faults, no secret
+    async with asyncio.timeout(START_S) as limit, rig.running(dice, switched_on) as system:
+        limit.reschedule(None)
+        started = time.monotonic()
+        timed(f"all ready{_no_switch(system.why_no_switch)}")
+        timed("fast paths: " + "; ".join(f"{name} {on}" for name, on in switched_on.items()))
+        try:
+            return await _try(options, system, timed)
+        finally:
+            if options.logs:
+                options.logs.mkdir(parents=True, exist_ok=True)
+                for log in system.servers.folder.glob("*.log"):
+                    shutil.copy(log, options.logs)
 
 
 def _no_switch(why: str) -> str:
@@ -86,11 +87,8 @@ def _no_switch(why: str) -> str:
 async def _try(
     options: TrialOptions, system: ChaosRig, print_line: Callable[[str], None]
 ) -> Verdict:
-    def urls(service: str) -> list[str]:
-        return [instance.url for instance in system.services.of(service)]
-
     dice = random.Random(options.seed)  # noqa: S311 - who orders what, no secret
-    customers = CustomerLoad(urls, dice, f"chaos-{options.seed}")
+    customers = CustomerLoad(system.services, dice, f"chaos-{options.seed}")
     nemesis, closed = ChaosNemesis(system, print_line), asyncio.Event()
     keeper = asyncio.create_task(system.keep_up())
     try:
@@ -132,9 +130,7 @@ async def _judged(
     settled_s: float | None,
 ) -> Verdict:
     books = await asyncio.to_thread(asyncio.run, read_books(system.servers.addresses.store_of))
-    violations = report.violations + ledger.disagreements(
-        system.provider.books, books.rows["payment"]
-    )
+    violations = report.violations + disagreements(system.provider.books, books.rows["payment"])
     violations += customers.surprises + _died(system)
     acknowledged = len({placed.order_id for placed in customers.placed})
     if acknowledged < len(customers.placed):
@@ -144,15 +140,7 @@ async def _judged(
     if report.orders > acknowledged + customers.gave_up:
         asked = acknowledged + customers.gave_up
         violations.append(f"G4 {report.orders} orders of {asked} checkouts")
+    done, by_provider = nemesis.done, len(system.provider.faults)
     return Verdict(
-        acknowledged,
-        customers.gave_up,
-        customers.tries,
-        report.states,
-        nemesis.done,
-        len(system.provider.faults),
-        settled_s,
-        report.events,
-        system.ended,
-        violations,
+        acknowledged, customers, report, done, by_provider, settled_s, system.ended, violations
     )

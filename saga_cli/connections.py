@@ -18,7 +18,6 @@ class Response:
     status: int
     body: bytes = b""
     has_retry_after: bool = False
-    """It carries Retry-After."""
 
 
 NONE: Final = Response(0)

@@ -70,6 +70,7 @@ SCENES: Final = (
     Scene("cancelled after it was confirmed", "CANCELLED", "customer", then="cancel"),
     Scene("cancelled after it was dispatched: refused", "CONFIRMED", then="dispatch and cancel"),
 )
+KINDS: Final = [scene.changes for scene in SCENES[:5]]
 
 
 def a_checkout(**changes: Any) -> dict[str, Any]:
@@ -166,7 +167,6 @@ class Demo:
 
     async def _mixed(self) -> None:
         """Many at once, with each kind of failure among them."""
-        kinds = [scene.changes for scene in SCENES[:5]]
         url = f"{self.services.url('order')}/checkout"
         limits = httpx.Limits(max_connections=50)
         started = time.monotonic()
@@ -174,7 +174,7 @@ class Demo:
             calls = [
                 client.post(
                     url,
-                    json=a_checkout(**{"customer_id": f"customer-{n % 17}", **kinds[n % 5]}),
+                    json=a_checkout(**{"customer_id": f"customer-{n % 17}", **KINDS[n % 5]}),
                     headers={"Idempotency-Key": f"mixed-{started}-{n}", "Prefer": "wait=30"},
                 )
                 for n in range(MIXED)
@@ -234,12 +234,9 @@ def _repeated(
 
 def _money(order: dict[str, Any]) -> str:
     """The reason, and what of the money came back."""
-    outcome = order["reason"] or ""
-    if order["refunded_minor"]:
-        outcome += (
-            f", {order['refunded_minor'] / 100:.2f} of {order['total_minor'] / 100:.2f} refunded"
-        )
-    return outcome
+    refunded, total = order["refunded_minor"] / 100, order["total_minor"] / 100
+    money = f", {refunded:.2f} of {total:.2f} refunded" if refunded else ""
+    return f"{order['reason'] or ''}{money}"
 
 
 async def place(url: str, body: dict[str, Any], count: int, connections: int) -> list[str]:

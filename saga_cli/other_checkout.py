@@ -33,7 +33,6 @@ def run_by(checkout: Path, command: str, words: list[str], archive: str) -> int:
     if not (checkout / "saga_cli").is_dir():
         fail(f"{checkout} is no checkout: it has no saga_cli")
     line = [interpreter_of(checkout), "-P", "-c", CODE, str(Path(__file__).parent), command, *words]
-    found_here = {GIVEN[0]: found().kafka_bootstrap, "PYTHONPATH": str(checkout.absolute())}
-    found_here["SAGA_ARCHIVE"] = archive
-    given = {**os.environ, **found_here}
-    return subprocess.run(line, env=given, check=False).returncode
+    own = {"PYTHONPATH": str(checkout.absolute()), "SAGA_ARCHIVE": archive}
+    environment = {**os.environ, **own, GIVEN[0]: found().kafka_bootstrap}
+    return subprocess.run(line, env=environment, check=False).returncode

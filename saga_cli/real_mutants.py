@@ -46,9 +46,8 @@ def run_alone(words: Sequence[str], environment: Mapping[str, str]) -> tuple[int
 
 def run_tests(tests: Sequence[str], addresses: Addresses, mutant: str = "") -> tuple[int, str]:
     """Exit code and output of pytest, with a bug switched on."""
-    environment = {**os.environ, **addresses.variables, "SAGA_MUTANT": mutant}
-    for name in [name for name in environment if name.startswith("PYTEST_")]:
-        del environment[name]
+    environment = {n: text for n, text in os.environ.items() if not n.startswith("PYTEST_")}
+    environment |= {**addresses.variables, "SAGA_MUTANT": mutant}
     words = ("pytest", "-x", "-q", "-p", plugin.__name__)
     quiet = ("-p", "no:cacheprovider", "-p", "no:xdist", "--durations=0", "--tb=line")
     return run_alone([*words, *quiet, *tests], environment)

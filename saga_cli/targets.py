@@ -9,7 +9,7 @@ from saga_cli.stack import state
 from saga_cli.terminal import CommandError, fail
 from saga_cli.topology import BY_NAME, GIVEN, Addresses, addresses_of
 
-CHECKS: Final = (bootstrap_servers, postgres_url, redis_url)
+CHECKS: Final = dict(zip(GIVEN, (bootstrap_servers, postgres_url, redis_url), strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +41,11 @@ def given() -> dict[str, str]:
 
     A malformed one ends the command with 2.
     """
-    addresses = {name: os.environ.get(name, "") for name in GIVEN}
-    for (name, text), check in zip(addresses.items(), CHECKS, strict=True):
+    addresses: dict[str, str] = {}
+    for name, check in CHECKS.items():
+        text = os.environ.get(name)
         try:
-            check(text) if text else None
+            addresses[name] = check(text) if text else ""
         except ValueError as error:
             raise CommandError(f"{name}: {error}") from error
     return addresses

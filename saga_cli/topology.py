@@ -69,7 +69,6 @@ def addresses_of(kafka_bootstrap: str, postgres_url: str, redis_url: str) -> Add
 
 
 def environment_of(spec: ServiceSpec, addresses: Addresses, port: int) -> dict[str, str]:
-    """The variables of one process of a service."""
     variables = {
         "KAFKA_BOOTSTRAP": addresses.kafka_bootstrap,
         "HTTP_HOST": "127.0.0.1",

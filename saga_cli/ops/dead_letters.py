@@ -214,8 +214,7 @@ def _label(key: str) -> str:
 
 
 def _table(heads: Sequence[dict[str, Any]]) -> Table:
-    names = ("service", "key", "event", "first error", "tries", "age", "waiting")
-    shown = table_of(*names)
+    shown = table_of("service", "key", "event", "first error", "tries", "age", "waiting")
     shown.columns[1].min_width = UUID_SHOWN
     for head in heads:
         what = (head["type"] or "-", head["first_error"], str(head["attempts"]))

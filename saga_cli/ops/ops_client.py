@@ -1,8 +1,8 @@
 """The operators' routes of the five services, as a client sees them."""
 
-import asyncio
 import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
@@ -19,6 +19,7 @@ NOT_A_SERVICE: Final = httpx.codes.MISDIRECTED_REQUEST
 """The status when what answers is not the service that is asked."""
 LOOK_S: Final = 3.0
 CHANGE_S: Final = 60.0
+INSTANCES: Final = 60  # asked at once: five services, up to twelve of each
 TOKEN: Final = "SAGA_OPERATOR_TOKEN"  # noqa: S105 - the name of a variable
 
 
@@ -57,10 +58,10 @@ class Directory:
         names = {spec.name: f"SAGA_{spec.prefix}_URL" for spec in SERVICES}
         given = {name: os.environ.get(variable, "") for name, variable in names.items()}
         if any(given.values()):
-            token = os.environ.get(TOKEN, "")
-            missing = [names[name] for name in services or names if not given[name]]
-            if missing := [*missing, *([] if token else [TOKEN])]:
+            wanted = (*(names[name] for name in services or names), TOKEN)
+            if missing := [variable for variable in wanted if not os.environ.get(variable)]:
                 fail(f"set {', '.join(missing)} too")
+            token = os.environ[TOKEN]
             if not token.isascii() or not token.isprintable() or " " in token:
                 fail(f"{TOKEN} is no token: it is of visible ASCII characters")
             urls = {name: _urls(names[name], text) for name, text in given.items() if text}
@@ -113,16 +114,13 @@ class Directory:
 
         Raises ServiceRefusedError for a bad token.
         """
-        return asyncio.run(self._reports(key))
-
-    async def _reports(self, key: str) -> list[OrderReport]:
-        async with httpx.AsyncClient(headers=self.headers, timeout=LOOK_S) as client:
-
-            async def of(service: str) -> OrderReport:
-                asked = (_report(client, service, url, key) for url in self.urls[service])
-                return merged(await asyncio.gather(*asked))
-
-            return list(await asyncio.gather(*map(of, BY_NAME)))
+        client = httpx.Client(headers=self.headers, timeout=LOOK_S)
+        with client, ThreadPoolExecutor(INSTANCES) as pool:
+            asked = [
+                [pool.submit(_report, client, service, url, key) for url in self.urls[service]]
+                for service in BY_NAME
+            ]
+            return [merged([each.result() for each in instances]) for instances in asked]
 
 
 def _urls(variable: str, text: str) -> list[str]:
@@ -132,12 +130,11 @@ def _urls(variable: str, text: str) -> list[str]:
         fail(f"{variable}: {error}")
 
 
-async def _report(client: httpx.AsyncClient, service: str, url: str, key: str) -> OrderReport:
+def _report(client: httpx.Client, service: str, url: str, key: str) -> OrderReport:
     """One instance's answer; silence is an answer as well."""
     try:
-        async with asyncio.timeout(LOOK_S):
-            answer = await client.get(f"{url}/ops/orders", params={"key": key})
-    except TimeoutError:
+        answer = client.get(f"{url}/ops/orders", params={"key": key})
+    except httpx.TimeoutException:
         silent = f"does not answer within {LOOK_S:.0f} s"
         return OrderReport(service, silent=silent, broken=service)
     except (httpx.TransportError, httpx.InvalidURL) as error:

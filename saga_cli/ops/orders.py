@@ -77,17 +77,15 @@ def expedite(order_id: OrderId, *, by: By = "") -> None:
 
 def _diagnosed(asked: Directory, order_id: str) -> Diagnosis:
     """The services are not asked at one instant: a healthy order may pass between the looks."""
-    found = diagnose(order_id, asked.reports(order_id), datetime.now(UTC))
-    for _ in range(1, LOOKS):
+    for look in range(LOOKS):
+        time.sleep(LOOK_AGAIN_S if look else 0)
+        found = diagnose(order_id, asked.reports(order_id), datetime.now(UTC))
         if found.settled or not found.known or any(f.commands + f.advice for f in found.findings):
             break
-        time.sleep(LOOK_AGAIN_S)
-        found = diagnose(order_id, asked.reports(order_id), datetime.now(UTC))
     return found if asked.is_here else for_other_stacks(found)
 
 
 def _about(asked: Directory, order_id: str) -> dict[str, Any]:
-    """Why the order ended as it did."""
     order = asked.get("order", f"/orders/{order_id}")
     return {name: order[name] for name in ("reason", "refused_by")}
 

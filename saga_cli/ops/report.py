@@ -32,8 +32,6 @@ class ConsumerReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetterReport:
-    """A parked message."""
-
     key: str
     type: str
     last_error: str
@@ -100,11 +98,10 @@ def merged(reports: Sequence[OrderReport]) -> OrderReport:
     if not answers:
         return reports[0]
     lags = [report.consumer.lag for report in answers if report.consumer.lag is not None]
-    failing = [report.relay.failing for report in answers if report.relay.failing]
     circuits = [c for report in answers for c in report.circuits if c.state != "closed"]
     return replace(
         answers[0],
-        relay=RelayReport(failing[0] if failing else ""),
+        relay=next((r.relay for r in answers if r.relay.failing), RelayReport()),
         consumer=ConsumerReport(
             ready=any(report.consumer.ready for report in answers),
             lag=sum(lags) if lags else None,

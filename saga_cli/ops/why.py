@@ -73,7 +73,7 @@ class _Case:
         acting = {hop.to for hop in hops}
         first = [self._parked(parked[name]) for name in parked if name in acting]
         first += [self._moving(hop) for hop in hops if hop.to not in parked]
-        first += [self._working(name, kind) for name, kind in self._working_services()]
+        first += self._working()
         found = first + [self._parked(parked[name]) for name in parked if name not in acting]
         found += [self._owing(r, e) for r in self.by.values() for e in self._unforeseen(r)]
         found += self._overdue()
@@ -97,11 +97,6 @@ class _Case:
     def _is_on_its_way(self, hop: Hop) -> bool:
         return self._has(hop.by, hop.sent) and self._has(hop.to, hop.undecided)
 
-    def _working_services(self) -> Iterator[tuple[str, str]]:
-        for (service, state), kind in CALLS.items():
-            if self._has(service, {state}) and not self.by[service].parked:
-                yield service, kind
-
     def _parked(self, report: OrderReport) -> Finding:
         """The head of a key is what failed; the rest waits for it."""
         head, waiting = report.parked[0], len(report.parked) - 1
@@ -112,13 +107,17 @@ class _Case:
         commands = (f"saga dead-letters show {place}", f"saga dead-letters redrive {place}")
         return Finding(report.service, "parked", what, commands)
 
-    def _working(self, service: str, kind: str) -> Finding:
-        report = self.by[service]
-        effects = [effect for effect in report.effects if effect.kind == kind]
-        if effects:
-            return self._owing(report, effects[-1])
-        what = f"{service} is {report.state}, and the outcome of its {kind} is being decided on"
-        return Finding(service, "effect", what, wait="it takes a moment: ask again")
+    def _working(self) -> Iterator[Finding]:
+        for (service, state), kind in CALLS.items():
+            report = self.by[service]
+            effects = [effect for effect in report.effects if effect.kind == kind]
+            if report.parked or not self._has(service, {state}):
+                continue
+            if effects:
+                yield self._owing(report, effects[-1])
+            else:
+                what = f"{service} is {state}, and the outcome of its {kind} is being decided on"
+                yield Finding(service, "effect", what, wait="it takes a moment: ask again")
 
     def _unforeseen(self, report: OrderReport) -> list[EffectReport]:
         """What is owed in a state that waits for nothing of the kind."""

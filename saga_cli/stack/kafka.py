@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -48,6 +48,8 @@ Configuration:
       AppenderRef:
         ref: out
 """
+QUIET: Final = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+"""A broker lives for minutes beside its clients: else these jobs of Java took half of its CPU."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +63,7 @@ class Door:
 
 @dataclass(frozen=True, slots=True)
 class KafkaBroker:
-    """Where one broker is. `within` is put before its command, such as what enters a namespace.
-
-    It lives for minutes beside its clients, on the same cores: to compile everything twice, and to
-    collect on every core, took half of its CPU.
-    """
+    """Where one broker is. `within` is put before its command, such as what enters a namespace."""
 
     name: str
     port: int
@@ -73,9 +71,7 @@ class KafkaBroker:
     host: str = "127.0.0.1"
     doors: Sequence[Door] = ()
     within: Sequence[str] = ()
-    java_options: Sequence[str] = field(
-        default=("-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
-    )
+    java_options: Sequence[str] = ("-Xms256m", "-Xmx512m", *QUIET)
 
     @property
     def address(self) -> str:

@@ -90,14 +90,9 @@ def _unprivileged() -> str | None:
     return next(name for name in ("postgres", "nobody") if name in names)
 
 
-def answers(url: str) -> None:
-    """Raises unless the server answers."""
-
-    async def ask() -> None:
-        async with database(url, timeout_s=2):
-            pass
-
-    asyncio.run(ask())
+async def answers(url: str) -> None:
+    async with database(url, timeout_s=2):
+        pass
 
 
 def create_databases(addresses: Addresses) -> None:

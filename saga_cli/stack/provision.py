@@ -1,5 +1,6 @@
 """Where the servers come from: addresses given, Docker if an engine answers, else local processes."""
 
+import asyncio
 import shutil
 import subprocess
 from contextlib import ExitStack
@@ -44,7 +45,7 @@ def _given(variables: dict[str, str]) -> servers.Servers:
     """Somebody else's servers: never stopped here."""
     for (variable, url), check in zip(variables.items(), servers.CHECKS.values(), strict=True):
         try:
-            check(url)
+            asyncio.run(check(url))
         except Exception as error:
             why = f"the server of {variable} does not answer: {message_of(error)}"
             raise RuntimeError(why) from error

@@ -6,14 +6,14 @@ import os
 import socket
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
-from redis import Redis
+from redis.asyncio import Redis
 
 from saga_cli.clients import kafka_admin
 from saga_cli.stack import binaries, kafka, ports, postgres, watchdog
@@ -79,7 +79,7 @@ class Servers:
         check, deadline = CHECKS[server.name.partition("-")[0]], time.monotonic() + START_S
         while True:
             try:
-                check(url)
+                asyncio.run(check(url))
             except Exception as error:
                 if not server.is_alive() or time.monotonic() > deadline:
                     why = f"{server.name} does not answer ({message_of(error)})"
@@ -163,23 +163,20 @@ def prepare_redis(folder: Path, port: int) -> ChildProcess:
     return ChildProcess("redis", command, folder / "redis.log")
 
 
-def _kafka_answers(broker: str) -> None:
-    async def ask() -> None:
-        host, port = broker.split(",", maxsplit=1)[0].rsplit(":", 1)
-        with socket.create_connection((host, int(port)), 1):
-            pass
-        async with kafka_admin(broker) as admin:
-            await admin.list_topics()
-
-    asyncio.run(ask())
+async def _kafka_answers(broker: str) -> None:
+    host, port = broker.split(",", maxsplit=1)[0].rsplit(":", 1)
+    with socket.create_connection((host, int(port)), 1):
+        pass
+    async with kafka_admin(broker) as admin:
+        await admin.list_topics()
 
 
-def _redis_answers(url: str) -> None:
-    with Redis.from_url(url, socket_timeout=1) as client:
-        client.ping()  # not while it loads its data
+async def _redis_answers(url: str) -> None:
+    async with Redis.from_url(url, socket_timeout=1) as client:
+        await client.ping()  # not while it loads its data
 
 
-CHECKS: Final[dict[str, Callable[[str], None]]] = {
+CHECKS: Final[dict[str, Callable[[str], Coroutine[None, None, None]]]] = {
     "kafka": _kafka_answers,
     "postgres": postgres.answers,
     "redis": _redis_answers,

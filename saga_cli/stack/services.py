@@ -26,8 +26,6 @@ class SettingError(RuntimeError):
 
 @dataclass
 class Instance:
-    """One process of a service."""
-
     spec: ServiceSpec
     process: ChildProcess
     port: ports.Port

@@ -149,8 +149,7 @@ class Supervisor:
     def _do(self, action: str, process: ChildProcess) -> None:
         if action in {"stop", "restart"} and process.is_alive():
             process.stop()
-            stopped = self.known[process.name]
-            self.known[process.name] = replace(stopped, ended="stopped")
+            self.known[process.name] = replace(self.known[process.name], ended="stopped")
         if action in {"start", "restart"} and not process.is_alive():
             try:
                 if process in self.servers.all:

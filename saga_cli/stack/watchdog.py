@@ -69,10 +69,8 @@ def main() -> None:
     for line in _messages(int(sys.argv[1])):
         message = json.loads(line)
         if message["pid"]:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                processes.append(
-                    psutil.Process(message["pid"])
-                )  # it knows a reused pid from its own
+            with contextlib.suppress(psutil.NoSuchProcess):  # it knows a reused pid from its own
+                processes.append(psutil.Process(message["pid"]))
         if message["container"]:
             containers.append(message["container"])
         if message["folder"]:

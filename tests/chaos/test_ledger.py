@@ -4,8 +4,7 @@ from typing import Any
 
 import pytest
 
-from chaos.ledger import disagreements
-from chaos.stripe_books import Moved, StripeBooks
+from chaos.stripe_books import Moved, StripeBooks, disagreements
 from guarantees.judge import StoredRow
 
 CAPTURED = StoredRow("Captured", {"captured_minor": 500})

@@ -15,5 +15,5 @@ async def test_the_system_settles_and_all_books_agree_after_faults_of_every_lane
     assert verdict.violations == [], story
     assert verdict.is_clean, story
     assert verdict.acknowledged > 100, story
-    assert verdict.states["Confirmed"] > 20, story
+    assert verdict.report.states["Confirmed"] > 20, story
     assert sum(verdict.faults.values()) >= 10, story

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from chaos.fake_stripe import API_KEY, SECRET, FakeStripe, fake_stripe
-from chaos.ledger import disagreements
+from chaos.stripe_books import disagreements
 from chassis.postgres import LOCK, LOCK_CLASS
 from guarantees.services import BY_NAME
 from saga_cli.stack.seed import seed
