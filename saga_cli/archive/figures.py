@@ -6,13 +6,13 @@ import duckdb
 from fsspec.implementations.local import LocalFileSystem
 from rich.table import Table
 
-from chassis.events import name_of, topic_of
+from chassis.events import name_of
 from guarantees.protocol import FUNNEL
 from saga_cli.archive.files import Archive
 from saga_cli.clients import in_one_line
+from saga_cli.log.reader import TOPICS
 from saga_cli.log.source import UnreadableError
 from saga_cli.terminal import console, plain, print_json, table_of
-from saga_cli.topology import SERVICES
 
 STEPS: Final = tuple(map(name_of, FUNNEL))
 _HEADER: Final = "try(decode(list_filter(headers, lambda h: h.name = '{}')[1].value))"
@@ -94,8 +94,7 @@ def report(url: str, *, as_json: bool) -> None:
 
 def figures(archive: Archive) -> Figures:
     """Steps and reasons by the day on which an order was placed, money by the day it moved."""
-    topics = [topic_of(spec.name) for spec in SERVICES]
-    paths = [piece.path for pieces in archive.pieces(topics).values() for piece in pieces]
+    paths = [piece.path for pieces in archive.pieces(TOPICS).values() for piece in pieces]
     if not paths:
         raise UnreadableError(f"there is no archive at {archive.url!r}")
     offline = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}

@@ -85,8 +85,8 @@ def _archived(archive: Archive) -> dict[LogPartition, Span]:
     found = {}
     for place, pieces in archive.pieces(TOPICS).items():
         covered = span_of(pieces)
-        missing = gaps(pieces, covered)
-        found[place] = Span(covered.start, missing[0].start if missing else covered.end)
+        ends = (gap.start for gap in gaps(pieces, covered))
+        found[place] = Span(covered.start, next(ends, covered.end))
     return found
 
 

@@ -7,7 +7,6 @@ audit trail of operators, dead letters until they are read again.
 """
 
 import asyncio
-import time
 from collections.abc import Iterable, Mapping
 from itertools import chain
 from typing import Any, Final
@@ -40,16 +39,13 @@ SAVED_AT_ONCE: Final = 5000
 
 def rebuild(job: Job, progress: ReadProgress) -> Rebuilt:
     """Raises ReplayError, HoleError, and what the servers' clients raise."""
-    started = time.monotonic()
     service = configured(job.service)
     planned = asyncio.run(_prepared(job, service))
     parts = [PartitionJob(job, place, span) for place, (span, done) in planned.items() if not done]
     progress(0, sum(part.length for part in parts))
     fold_all(parts, job.jobs, progress)
     ends = {place: span.end for place, (span, _) in planned.items()}
-    rebuilt = asyncio.run(_finished(job, service, ends))
-    rebuilt.seconds, rebuilt.jobs = time.monotonic() - started, job.jobs
-    return rebuilt
+    return asyncio.run(_finished(job, service, ends))
 
 
 async def _prepared(job: Job, service: Service) -> dict[LogPartition, tuple[Span, bool]]:
@@ -96,7 +92,7 @@ async def _finished(job: Job, service: Service, ends: Mapping[LogPartition, int]
             for some in chunks(sorted(merged.items()), SAVED_AT_ONCE):
                 await table.insert(connection, dict(some))
         events, orders, effects = (sum(p.get(name, 0) for p in parts) for name in COUNTS)
-        rebuilt = Rebuilt(service.name, events, orders, len(merged), effects)
+        rebuilt = Rebuilt(service.name, events, orders, len(merged), effects, jobs=job.jobs)
         if not job.copy:
             projected = {p: end for p, end in ends.items() if p.topic in service.projections}
             bootstrap = job.places.kafka_bootstrap

@@ -1,13 +1,11 @@
 """Loyalty's Redis, filled from its log by the service's own rebuild."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-from chassis.errors import TransientError
 from chassis.redis import Rebuild, Server
 from guarantees.declared import configured
 from loyalty_svc.store import KEYS, LAYOUT
@@ -45,16 +43,8 @@ class PublishedTopic:
             yield batch
 
 
-def rebuild(job: Job, progress: ReadProgress) -> Rebuilt:
-    """Raises ReplayError, HoleError, and what the servers' clients raise."""
-    try:
-        return asyncio.run(_rebuild(job, progress))
-    except TransientError as error:
-        raise ReplayError(str(error)) from error
-
-
-async def _rebuild(job: Job, progress: ReadProgress) -> Rebuilt:
-    started = time.monotonic()
+async def rebuild(job: Job, progress: ReadProgress) -> Rebuilt:
+    """Raises ReplayError, HoleError, TransientError, and what the servers' clients raise."""
     service, bootstrap = configured(job.service), job.places.kafka_bootstrap
     if not job.copy:
         await positions.refuse_members(bootstrap, service.name)
@@ -77,8 +67,7 @@ async def _rebuild(job: Job, progress: ReadProgress) -> Rebuilt:
     finally:
         await redis.aclose()
     folded = filling.folded
-    counts = (len(folded.seen), len(folded.own), len(folded.shared))
-    return Rebuilt(service.name, *counts, seconds=time.monotonic() - started)
+    return Rebuilt(service.name, len(folded.seen), len(folded.own), len(folded.shared))
 
 
 async def _prepare(job: Job, redis: Any) -> None:

@@ -1,13 +1,16 @@
 """Runs `saga replay` and tells what was done."""
 
+import asyncio
 import json
 import logging
 import sys
+import time
 from dataclasses import asdict
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from chassis.errors import TransientError
 from saga_cli.clients import in_one_line
 from saga_cli.progress import shown
 from saga_cli.replay import database
@@ -22,14 +25,16 @@ def run(job: Job, *, as_json: bool) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
-    with in_one_line(ReplayError, SQLAlchemyError), shown() as progress_of:
-        progress = progress_of(job.service)
+    failures = (ReplayError, TransientError, SQLAlchemyError)
+    with in_one_line(*failures), shown() as progress_of:
+        progress, started = progress_of(job.service), time.monotonic()
         if BY_NAME[job.service].has_database:
             rebuilt = database.rebuild(job, progress)
         else:
             from saga_cli.replay import redis  # noqa: PLC0415 - it needs the service
 
-            rebuilt = redis.rebuild(job, progress)
+            rebuilt = asyncio.run(redis.rebuild(job, progress))
+    rebuilt.seconds = time.monotonic() - started
     if as_json:
         sys.stdout.write(json.dumps(asdict(rebuilt)) + "\n")
     else:
