@@ -70,16 +70,8 @@ class RecordedDecision(NamedTuple):
     events: Sequence[Envelope]
 
     @property
-    def at(self) -> datetime:
-        return self.events[0].time
-
-    @property
-    def cause(self) -> str:
-        return self.events[0].causation_id
-
-    @property
-    def subject(self) -> str:
-        return self.events[0].subject
+    def first(self) -> Envelope:
+        return self.events[0]
 
     @property
     def bodies(self) -> tuple[Any, ...]:
@@ -173,7 +165,7 @@ class PartitionReview:
     def run(self) -> None:
         for step, decision in enumerate(self.decisions):
             self._judge(step, decision)
-            self.acted_on.add(decision.cause)
+            self.acted_on.add(decision.first.causation_id)
             for envelope in decision.events:
                 own, event = self._own(envelope.subject), envelope.event
                 before = self.service.shared_rows(own, event, self.folded.shared)
@@ -183,7 +175,10 @@ class PartitionReview:
                     self.touches.append(Touch(step, envelope.subject, own, event, refs, before))
         for mismatch in self.mismatches:
             own, message, made = mismatch.own, mismatch.message, mismatch.decision
-            now = (self._decided_now(own, rows, message, made.at) for rows in self._moved(mismatch))
+            now = (
+                self._decided_now(own, rows, message, made.first.time)
+                for rows in self._moved(mismatch)
+            )
             if any(current.events == made.bodies for current in now):
                 self.found.shared += 1
             else:
@@ -209,15 +204,15 @@ class PartitionReview:
         return found
 
     def _judge(self, step: int, decision: RecordedDecision) -> None:
-        if not self.window.holds(decision.at):
+        if not self.window.holds(decision.first.time):
             return
-        consumed = self.consumed.get(decision.cause)
+        consumed = self.consumed.get(decision.first.causation_id)
         if consumed is None:
             self.found.external += 1
             return
         self.found.decisions += 1
-        own, message = self._own(decision.subject), consumed.envelope
-        current = self._decided_now(own, self.folded.shared, message, decision.at)
+        own, message = self._own(decision.first.subject), consumed.envelope
+        current = self._decided_now(own, self.folded.shared, message, decision.first.time)
         if current.events != decision.bodies:
             shared = self.service.shared_rows(own, message.event, self.folded.shared)
             self.mismatches.append(Mismatch(step, decision, own, shared, message, current))
@@ -232,7 +227,7 @@ class PartitionReview:
         rows = dict(mismatch.shared)
         for touches in self._near(mismatch, range(here, len(self.touches))):
             for touch in touches:
-                if touch.subject != mismatch.decision.subject:
+                if touch.subject != mismatch.decision.first.subject:
                     state = self.service.with_shared(touch.own, rows)
                     rows |= self.service.split(self.service.evolve(state, touch.event))[1]
             yield rows
@@ -321,7 +316,7 @@ def _recorded(events: Iterable[Envelope]) -> list[RecordedDecision]:
 
 
 def _differences(service: str, mismatch: Mismatch) -> Iterator[Difference]:
-    key = mismatch.decision.subject
+    key = mismatch.decision.first.subject
     for old, new in zip_longest(mismatch.decision.bodies, mismatch.current.events):
         if old != new:
             was, now = apart(_fields(old), _fields(new))
