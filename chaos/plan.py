@@ -47,7 +47,6 @@ LANES: Final[tuple[dict[Kind, tuple[float, float]], ...]] = (
     },
 )
 """Each kind with the least and the most seconds that it lasts."""
-KINDS: Final = tuple(kind for lane in LANES for kind in lane)
 GAP_S: Final = (1.0, 3.0)
 SHARE: Final = 5  # of the whole time, the longest that one fault lasts: a minute of five
 

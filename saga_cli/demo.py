@@ -61,10 +61,7 @@ SCENES: Final = (
     Scene("card declined", "CANCELLED", "card_declined", {"payment_token": "tok_declined"}),
     Scene("undeliverable country", "CANCELLED", "undeliverable_country", {"country": "AQ"}),
     Scene(
-        "suspended customer",
-        "CANCELLED",
-        "customer_suspended",
-        {"customer_id": SUSPENDED_CUSTOMER},
+        "suspended customer", "CANCELLED", "customer_suspended", {"customer_id": SUSPENDED_CUSTOMER}
     ),
     Scene("cancelled before it is confirmed", "CANCELLED", "customer", then="cancel at once"),
     Scene("cancelled after it was confirmed", "CANCELLED", "customer", then="cancel"),

@@ -26,10 +26,7 @@ from saga_cli.terminal import OneLine, console, fail
 from saga_cli.verify import command as verifying
 
 app = typer.Typer(
-    cls=OneLine,
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
+    cls=OneLine, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
 )
 STOP_S: Final = 60
 RESTART_S: Final = 120

@@ -99,9 +99,8 @@ class Directory:
                     method, f"{url}{path}", headers=self.headers, timeout=timeout_s, **sent
                 )
             except (httpx.TransportError, httpx.InvalidURL) as error:
-                if method == "POST" and not isinstance(
-                    error, httpx.ConnectError | httpx.InvalidURL
-                ):
+                is_sent = not isinstance(error, httpx.ConnectError | httpx.InvalidURL)
+                if method == "POST" and is_sent:
                     why = f"{service} took the request, and no answer came: {message_of(error)}"
                     raise ServiceRefusedError(0, why) from error
                 silence = ServiceRefusedError(0, f"{service} does not answer: {message_of(error)}")

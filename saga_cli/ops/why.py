@@ -67,14 +67,13 @@ class _Case:
     def findings(self) -> tuple[Finding, ...]:
         """Acting services first, then what else is wrong on the order's way."""
         hops = [hop for hop in HOPS if self._is_on_its_way(hop)]
-        if self._has(AGAIN.by, AGAIN.sent) and self._has("shipping", LEAVING):
-            hops += [AGAIN] if self._has(AGAIN.to, AGAIN.undecided) else []
-        parked = {name: r for name, r in self.by.items() if r.parked}
-        acting = {hop.to for hop in hops}
-        first = [self._parked(parked[name]) for name in parked if name in acting]
-        first += [self._moving(hop) for hop in hops if hop.to not in parked]
+        if self._is_on_its_way(AGAIN) and self._has("shipping", LEAVING):
+            hops.append(AGAIN)
+        parked, acting = [r for r in self.by.values() if r.parked], {hop.to for hop in hops}
+        first = [self._parked(r) for r in parked if r.service in acting]
+        first += [self._moving(hop) for hop in hops if not self.by[hop.to].parked]
         first += self._working()
-        found = first + [self._parked(parked[name]) for name in parked if name not in acting]
+        found = first + [self._parked(r) for r in parked if r.service not in acting]
         found += [self._owing(r, e) for r in self.by.values() for e in self._unforeseen(r)]
         found += self._overdue()
         silent = [self._silent(r, lost=not first) for r in self.by.values() if r.silent]

@@ -69,10 +69,7 @@ class Services:
     instances: list[Instance] = field(default_factory=list)
 
     def start(
-        self,
-        name: str,
-        extra: Mapping[str, str] | None = None,
-        addresses: Addresses | None = None,
+        self, name: str, extra: Mapping[str, str] | None = None, addresses: Addresses | None = None
     ) -> Instance:
         """Start one more process of a service; it may have its own way to the servers."""
         spec = BY_NAME[name]
