@@ -113,25 +113,24 @@ def ask(bench: Bench, peer: str, depth: int) -> Mapping[str, Any] | str:
 
 def sides_of(found: Mapping[str, Any]) -> list[Side]:
     """A peer's figures; those of the ceiling are of batches, and settle nothing."""
-    name, none = found["peer"], float("nan")
+    name, depth, none = found["peer"], found["in_flight"], float("nan")
     if "batches" in found:
         return [
             Side(
                 f"{name}, batches of {size}",
-                found["in_flight"],
+                depth,
                 batch["orders"],
                 batch["orders_per_s"],
                 none,
                 none,
                 cpu_us(batch["cpu_s"], batch["orders"]),
-                0,
+                wrong=0,
             )
             for size, batch in found["batches"].items()
         ]
     settled, times = found["confirmed"] + found["cancelled"], (found["p50_ms"], found["p99_ms"])
     cpu = cpu_us(found["cpu_s"], settled)
-    rate = found["settled_per_s"]
-    return [Side(name, found["in_flight"], settled, rate, *times, cpu, found["wrong"])]
+    return [Side(name, depth, settled, found["settled_per_s"], *times, cpu, found["wrong"])]
 
 
 def cpu_us(seconds: Mapping[str, float], orders: int) -> float:

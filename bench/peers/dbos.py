@@ -6,9 +6,10 @@ Each step is a transaction of the application's database, recorded by DBOS's dat
 import argparse
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Any, Final
 
 from dbos import DBOS, AsyncSQLAlchemyDatasource, SQLAlchemyDatasource
@@ -31,7 +32,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def plan(place: RunServers, options: argparse.Namespace) -> PeerPlan:
-    serve = in_threads if options.mode == "threads" else as_coroutines
     names = [f"dbos-{n}" for n in range(options.processes)]
     return PeerPlan(
         databases={"shop": tuple(shop.TABLES), SYSTEM: ()},
@@ -70,7 +70,17 @@ class Steps:
         return done
 
 
-def _checkout(steps: Steps) -> Callable[[MixOrder], None]:
+@asynccontextmanager
+async def serve(place: RunServers, options: argparse.Namespace, name: str) -> AsyncIterator[Submit]:
+    _configure(place, options, name)
+    prepare = in_threads if options.mode == "threads" else as_coroutines
+    try:
+        yield await prepare(Steps(place, options), options.at_once)
+    finally:
+        await asyncio.to_thread(DBOS.destroy)
+
+
+async def in_threads(steps: Steps, at_once: int) -> Submit:
     @DBOS.workflow()
     def checkout(order: MixOrder) -> None:
         saga = shop.saga(order)
@@ -79,59 +89,31 @@ def _checkout(steps: Steps) -> Callable[[MixOrder], None]:
             while True:
                 step = saga.send(steps.run(*step))
 
-    return checkout
-
-
-def _async_checkout(steps: Steps) -> Submit:
-    @DBOS.workflow()
-    async def checkout(order: MixOrder) -> None:
-        await shop.carried_out(order, steps.run_async)
-
-    return checkout
-
-
-@asynccontextmanager
-async def in_threads(
-    place: RunServers, options: argparse.Namespace, name: str
-) -> AsyncIterator[Submit]:
-    steps = Steps(place, options)
-    _configure(place, options, name)
-    checkout = _checkout(steps)
-    steps.source = await asyncio.to_thread(
-        SQLAlchemyDatasource.create, steps.url, engine_kwargs=steps.engine
-    )
+    create = partial(SQLAlchemyDatasource.create, steps.url, engine_kwargs=steps.engine)
+    steps.source = await asyncio.to_thread(create)
     await asyncio.to_thread(DBOS.launch)
-    threads = ThreadPoolExecutor(options.at_once)
+    threads = ThreadPoolExecutor(at_once)
 
     async def submit(order: MixOrder) -> None:
         await asyncio.get_running_loop().run_in_executor(threads, checkout, order)
 
-    try:
-        yield submit
-    finally:
-        threads.shutdown()
-        await asyncio.to_thread(DBOS.destroy)
+    return submit
 
 
-@asynccontextmanager
-async def as_coroutines(
-    place: RunServers, options: argparse.Namespace, name: str
-) -> AsyncIterator[Submit]:
-    steps = Steps(place, options)
-    _configure(place, options, name)
-    checkout = _async_checkout(steps)
+async def as_coroutines(steps: Steps, at_once: int) -> Submit:
+    @DBOS.workflow()
+    async def checkout(order: MixOrder) -> None:
+        await shop.carried_out(order, steps.run_async)
+
     steps.source = await AsyncSQLAlchemyDatasource.create(steps.url, engine_kwargs=steps.engine)
     await asyncio.to_thread(DBOS.launch)
-    free = asyncio.Semaphore(options.at_once)
+    free = asyncio.Semaphore(at_once)
 
     async def submit(order: MixOrder) -> None:
         async with free:
             await checkout(order)
 
-    try:
-        yield submit
-    finally:
-        await asyncio.to_thread(DBOS.destroy)
+    return submit
 
 
 def _configure(place: RunServers, options: argparse.Namespace, name: str) -> None:

@@ -84,11 +84,10 @@ def main() -> None:
         options = parser.parse_args(sys.argv[2:])
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # and clean up
         print(json.dumps(run_peer(peer, module, options)))
-    except ImportError as error:
-        print(f"{peer}: {error}: see bench/peers/README.md for its environment", file=sys.stderr)
-        sys.exit(CANT_RUN)
-    except CantRunError as error:
-        print(f"{peer}: {error}", file=sys.stderr)
+    except (ImportError, CantRunError) as error:
+        is_missing = isinstance(error, ImportError)
+        where = ": see bench/peers/README.md for its environment" if is_missing else ""
+        print(f"{peer}: {error}{where}", file=sys.stderr)
         sys.exit(CANT_RUN)
 
 
