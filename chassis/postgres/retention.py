@@ -14,7 +14,7 @@ import structlog
 
 from chassis import byte_json, clock
 from chassis.message import OutboxRow
-from chassis.process.retention import JUMP_MAX, SKEW_MAX, doubt
+from chassis.store_clock import JUMP_MAX, SKEW_MAX, doubt
 
 log = structlog.get_logger()
 CHUNK: Final = 2000

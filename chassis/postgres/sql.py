@@ -16,8 +16,8 @@ ENTER = """
 INSERT INTO inbox (message_id) SELECT id FROM unnest({ids}::uuid[]) AS id ORDER BY id
 ON CONFLICT DO NOTHING RETURNING 1
 """
-# of one shard, as the releases that read by it have written
 ENTERED = "SELECT FROM inbox WHERE message_id = ANY({ids}::uuid[])"
+# shard 0, as release 0.1 reads rows by their shard: the column goes with the first release that need not run beside it
 WRITE_OUTBOX = """
 INSERT INTO outbox (shard, topic, key, value, headers)
 SELECT 0, topic, key, value, headers

@@ -19,7 +19,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
 class FastPath(StrEnum):
-    """What is laid over the path of a message (see chassis/process/fast_paths.py)."""
+    """What is laid over the path of a message (docs/architecture.md says where each is put on)."""
 
     STATE_CACHE = "state-cache"
     """States are not read again by the process that wrote them."""
@@ -28,9 +28,9 @@ class FastPath(StrEnum):
     LOCAL_EFFECTS = "local-effects"
     """Effects are run by the process that decided on them, without a look at the store."""
     LOCAL_WAITERS = "local-waiters"
-    """A request that waits for its order learns of the commit from its own process."""
+    """A request that waits for its saga is answered by the commit of its own process, not by a poll."""
     HTTP = "http"
-    """A checkout goes past FastAPI."""
+    """The most frequent POST goes past FastAPI's reading of parameters."""
 
 
 ALL_FAST_PATHS: Final = frozenset(FastPath)

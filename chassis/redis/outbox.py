@@ -6,10 +6,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from chassis import clock, ids
+from chassis import clock, ids, store_clock
 from chassis.errors import ClockInDoubtError, LeadLostError, StoreLostError
 from chassis.message import BATCH_BYTES, OutboxRow
-from chassis.process import retention
 from chassis.redis import keys
 from chassis.redis.guarded import Guarded
 from chassis.redis.types import AWAY
@@ -106,14 +105,14 @@ class RedisOutbox(Guarded):
 
     async def rotate_partitions(self) -> None:
         here = clock.now()
-        spans = (retention.SKEW_MAX, retention.JUMP_MAX, retention.HOLD)
+        spans = (store_clock.SKEW_MAX, store_clock.JUMP_MAX, store_clock.HOLD)
         values = [
             _ms(timedelta(days=self.keep_days)),
             round(here.timestamp() * 1000),
             *map(_ms, spans),
         ]
         now, jumped = await self.guarded(TEND, [self.keys.published, self.keys.clock], *values)
-        if jumped != -1 and (why := retention.doubt(_instant(now), here, _instant(jumped))):
+        if jumped != -1 and (why := store_clock.doubt(_instant(now), here, _instant(jumped))):
             raise ClockInDoubtError(why)
 
 

@@ -234,7 +234,7 @@ POSTGRES_EDITS: Final = (
         (f"{KEEPING}what_was_heard_long_ago_is_forgotten_and_the_rest_is_not",),
     ),
     Edit(
-        "chassis/process/retention.py",
+        "chassis/store_clock.py",
         "clock-believed",
         "if abs(now - here) > SKEW_MAX:",
         "if now < here - SKEW_MAX and now > here:",

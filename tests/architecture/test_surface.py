@@ -59,6 +59,17 @@ SURFACES: Final = {
     ),
 }
 """A name is added here on purpose: whoever uses the chassis may rely on it from then on."""
+FOR_SERVICES: Final = {
+    *("bus.Committed", "clock", "commands.OverloadedError", "decide.BatchResult", "ids"),
+    *("decision.Decision", "decision.Later", "decision.Refusal"),
+    *("decision.impossible", "decision.nothing", "decision.publish"),
+    *("errors.MisconfiguredError", "errors.ProviderError", "errors.RefusedError"),
+    *("errors.TransientError", "manifest.Call", "manifest.Manifest"),
+    *("message.Decided", "message.Duplicate", "message.Message", "message.Parked"),
+    *("message.Record", "service.Attempt", "service.Journal", "service.Provider"),
+    *("service.Resolution", "service.Service", "tracing"),
+}
+"""What services use of the chassis' own modules, beside its packages."""
 
 LOOK_INSIDE: Final = (
     *("tests/", "bench/peers/", "simulation/mutants/"),
@@ -115,6 +126,18 @@ def test_other_modules_import_a_packages_surface_alone(package: str) -> None:
         if (names := {n for n in imported(tree, package) if not is_allowed(n)})
     }
     assert inside == {}
+
+
+def test_services_import_of_the_chassis_own_modules_what_is_written_here() -> None:
+    packages = tuple(f"{package}." for package in SURFACES)
+    used = {
+        name.removeprefix("chassis.")
+        for path, tree in TREES.items()
+        if path.startswith("shared_events/") or "_svc/" in path
+        for name in imported(tree, "chassis")
+        if not f"{name}.".startswith(packages)
+    }
+    assert used == FOR_SERVICES
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from chassis import store_clock
 from chassis.errors import ClockInDoubtError, TransientError
 from chassis.health import Health
 from chassis.process import retention
@@ -79,16 +80,16 @@ NOON = datetime(2031, 5, 4, 12, tzinfo=UTC)
     ("here", "jumped", "why"),
     [
         (NOON, None, ""),
-        (NOON + retention.SKEW_MAX, None, ""),
-        (NOON + retention.SKEW_MAX * 1.01, None, "this process's 2031-05-04 12:05:03+00:00"),
-        (NOON - retention.SKEW_MAX * 1.01, None, "this process's 2031-05-04 11:54:57+00:00"),
-        (NOON, NOON - retention.HOLD, ""),
-        (NOON, NOON - retention.HOLD * 0.99, "held until 2031-05-04 12:14:24+00:00"),
+        (NOON + store_clock.SKEW_MAX, None, ""),
+        (NOON + store_clock.SKEW_MAX * 1.01, None, "this process's 2031-05-04 12:05:03+00:00"),
+        (NOON - store_clock.SKEW_MAX * 1.01, None, "this process's 2031-05-04 11:54:57+00:00"),
+        (NOON, NOON - store_clock.HOLD, ""),
+        (NOON, NOON - store_clock.HOLD * 0.99, "held until 2031-05-04 12:14:24+00:00"),
     ],
 )
 def test_nothing_is_deleted_by_a_clock_that_differs_or_has_jumped(
     here: datetime, jumped: datetime | None, why: str
 ) -> None:
-    said = retention.doubt(NOON, here, jumped)
+    said = store_clock.doubt(NOON, here, jumped)
     assert said.endswith(why)
     assert bool(said) == bool(why)
