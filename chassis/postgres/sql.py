@@ -17,7 +17,7 @@ INSERT INTO inbox (message_id) SELECT id FROM unnest({ids}::uuid[]) AS id ORDER 
 ON CONFLICT DO NOTHING RETURNING 1
 """
 ENTERED = "SELECT FROM inbox WHERE message_id = ANY({ids}::uuid[])"
-# shard 0, as release 0.1 reads rows by their shard: the column goes with the first release that need not run beside it
+# shard 0, by which release 0.1 reads: the column goes when no release that runs beside this one does
 WRITE_OUTBOX = """
 INSERT INTO outbox (shard, topic, key, value, headers)
 SELECT 0, topic, key, value, headers

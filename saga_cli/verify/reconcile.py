@@ -83,9 +83,9 @@ async def read_books(store_of: Callable[[str], str]) -> Books:
 
 @asynccontextmanager
 async def _stores(store_of: Callable[[str], str]) -> AsyncIterator["Stores"]:
-    async with AsyncExitStack() as stack, Redis.from_url(store_of("loyalty")) as redis:
+    async with AsyncExitStack() as stack:
         opened = {n: await stack.enter_async_context(database(store_of(n))) for n in WITH_DATABASE}
-        yield Stores(opened, redis)
+        yield Stores(opened, await stack.enter_async_context(Redis.from_url(store_of("loyalty"))))
 
 
 @dataclass(frozen=True, slots=True)
