@@ -14,7 +14,7 @@ from saga_cli.log.opened import opened
 from saga_cli.log.reader import LogEvent, position_of, print_unread
 from saga_cli.log.source import Limit
 from saga_cli.targets import found
-from saga_cli.terminal import asked_to_stop, console, fail, plain, write
+from saga_cli.terminal import asked_to_stop, console, fail, plain, print_json, write
 
 
 def timeline(order_id: str, until: Limit, archive: str, *, as_json: bool, mermaid: bool) -> None:
@@ -28,9 +28,9 @@ def timeline(order_id: str, until: Limit, archive: str, *, as_json: bool, mermai
         when = " before then" if until else ""
         fail(f"the log knows no order, SKU or customer {plain(order_id)}{when}", 1)
     if as_json:
-        _write(json.dumps(showing.as_json(steps), indent=1))
+        print_json(showing.as_json(steps))
     elif mermaid:
-        _write("\n".join(showing.mermaid(steps)))
+        sys.stdout.write("\n".join(showing.mermaid(steps)) + "\n")
     else:
         began, ended = steps[0].envelope.time, steps[-1].envelope.type
         span = f"from {began.isoformat(timespec='milliseconds')}: {ended}"
@@ -58,14 +58,9 @@ async def _events(looked: Looked, archive: str, *, follow: bool, as_json: bool) 
 def _print(entries: Iterable[LogEvent], *, as_json: bool) -> None:
     for entry in entries:
         if as_json:
-            _write(json.dumps(showing.event_json(entry)))
+            print(json.dumps(showing.event_json(entry)), flush=True)
             continue
         envelope = entry.envelope
         at, place = showing.appended(entry), position_of(entry)
         line = f"{at}  {place:24} {envelope.type:32} {plain(envelope.subject)}"
         console.print(Text(f"{line}  {plain(showing.what_of(envelope.event))}"), soft_wrap=True)
-
-
-def _write(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()

@@ -18,7 +18,7 @@ from chassis.replay import Folded, fold
 from chassis.service import Service
 from guarantees.services import BY_NAME
 from saga_cli.log.reader import own_events, read_spans
-from saga_cli.log.source import LogPartition, LogRecord, Source, Span
+from saga_cli.log.source import LogRecord, Source, Span
 from saga_cli.progress import ReadProgress, no_progress
 from saga_cli.verify.live import CHUNK, Live, LiveRow, chunks, shared_apart
 from saga_cli.verify.results import Ends, ServiceResult, ends_of, follows_nothing, pending_events
@@ -46,7 +46,7 @@ async def compare(
     comparison = ServiceComparison(service, live, before, result)
     for place, end in after.items():
         async for batch in read_spans(source, {place: Span(0, end)}, progress):
-            await comparison.take(place, batch)
+            await comparison.take(batch)
         await comparison.end_partition()
     await comparison.end()
     return result
@@ -76,11 +76,11 @@ class ServiceComparison:
         for envelope in pending_events(topic_of(self.service.name), self.live.pending):
             self.pending.setdefault(envelope.subject, []).append(envelope)
 
-    async def take(self, place: LogPartition, batch: Iterable[LogRecord]) -> None:
+    async def take(self, batch: Iterable[LogRecord]) -> None:
         own = list(own_events(self.service.name, batch, self.result.unreadable))
         await self._look_up(envelope.subject for _, envelope in own)
         for record, envelope in own:
-            self._add(envelope, in_time=record.offset < self.before.get(place, 0))
+            self._add(envelope, in_time=record.offset < self.before.get(record.place, 0))
 
     async def end_partition(self) -> None:
         """Add what is pending for its keys; compare its rows, and forget them."""

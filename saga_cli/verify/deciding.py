@@ -282,10 +282,10 @@ async def _consumed_by(
     """What the service reads of its neighbours, by id; what can't be read it has parked."""
     found: dict[str, ConsumedEvent] = {}
     async for batch in read_spans(source, spans, progress):
-        wanted = (record for record in batch if type_of(record.headers) in service.wire_types)
-        for event in filter(None, (logged(record, []) for record in wanted)):
-            is_read = event.offset < consumed.get(LogPartition(event.topic, event.partition), 0)
-            found.setdefault(str(event.envelope.id), ConsumedEvent(event.envelope, is_read))
+        for record in batch:
+            if type_of(record.headers) in service.wire_types and (event := logged(record, [])):
+                is_read = record.offset < consumed.get(record.place, 0)
+                found.setdefault(str(event.envelope.id), ConsumedEvent(event.envelope, is_read))
     return found
 
 
