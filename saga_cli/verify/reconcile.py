@@ -62,10 +62,15 @@ async def settled(
     """
     deadline, bad = time.monotonic() + seconds, [] if unread is None else unread
     events: list[LogEvent] = []
-    async with _stores(places.store_of) as stores, reading(places.kafka_bootstrap, TOPICS) as log:
+    async with _stores(places.store_of) as stores, AsyncExitStack() as opened:
+        log: Any = (
+            None  # Kafka is not asked for before: it may be away while something is on its way
+        )
         while True:
             is_late = time.monotonic() >= deadline
             if is_late or not await stores.on_the_way():
+                if log is None:
+                    log = await opened.enter_async_context(reading(places.kafka_bootstrap, TOPICS))
                 books = await stores.books()
                 async for batch in log.to_end():
                     events += filter(None, (logged(kept_of(record), bad) for record in batch))
