@@ -186,14 +186,9 @@ INTENTS: Final[Mapping[str, str]] = {
 LAST: Final = frozenset(event for manifest in SERVICES for event in manifest.final.values())
 """Nothing of the same service follows for that order."""
 
-
-def _precedents() -> dict[str, frozenset[str]]:
-    found: dict[str, frozenset[str]] = {}
-    for hop in (*HOPS, AGAIN):
-        for event in hop.leads_to:
-            found[event] = found.get(event, frozenset()) | {hop.proof}
-    return found
-
-
-PRECEDENTS: Final[Mapping[str, frozenset[str]]] = _precedents()
+PRECEDENTS: Final[Mapping[str, frozenset[str]]] = {
+    event: frozenset(other.proof for other in (*HOPS, AGAIN) if event in other.leads_to)
+    for hop in (*HOPS, AGAIN)
+    for event in hop.leads_to
+}
 """One of these stands in the log before an event may be decided on, forward and backward."""
