@@ -98,7 +98,7 @@ class Bench:
     def fresh(self, **wanted: Any) -> Iterator[BenchRig]:
         """A system of the scenario's own; what others shared is gone by then."""
         self.close()
-        self.print_line("starting Kafka, PostgreSQL, Redis and five services, some 15 s")
+        self.print_line("starting Kafka, PostgreSQL, Redis and all services, some 15 s")
         with running(**wanted) as rig:
             rig.load(orders=self.options.orders, in_flight=64)
             yield rig

@@ -42,7 +42,7 @@ def _print(verdict: Verdict) -> None:
     if verdict.settled_s is not None:
         console.print(f"settled {verdict.settled_s:.1f} s after the last fault ended")
     console.print(
-        f"{verdict.report.events} events and five databases: {len(verdict.violations)} violations"
+        f"{verdict.report.events} events and all databases: {len(verdict.violations)} violations"
     )
     for violation in verdict.violations[:SHOWN]:
         console.print(f"  [red]{plain(violation)}[/]")

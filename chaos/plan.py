@@ -68,7 +68,7 @@ class PlannedFault:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What may be tormented: processes with the servers that each talks to, and brokers."""
+    """Targets of faults: processes with the servers that each talks to, and brokers."""
 
     talks_to: dict[str, tuple[str, ...]]
     brokers: tuple[str, ...]

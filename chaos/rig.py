@@ -1,4 +1,4 @@
-"""What is tormented: three brokers, PostgreSQL, Redis, a card provider, two processes of each service.
+"""The system under test: three brokers, PostgreSQL, Redis, a card provider, two processes of each service.
 
 Every process reaches every server over a link of its own (a Proxy). The brokers reach each other
 through a switch, where this machine allows one.

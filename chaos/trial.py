@@ -1,4 +1,4 @@
-"""One trial: load and faults for a time, then peace, then the books of everyone are compared."""
+"""One trial: load and faults for a time, then no faults until all settles, then all stores are compared."""
 
 import asyncio
 import random

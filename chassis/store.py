@@ -28,7 +28,7 @@ class UnitOfWork(Protocol):
 
         Raises ConcurrentChangeError, with nothing written, where another has entered one of the
         messages, changed or made a row that was read, parked one of the keys, or used an idempotency
-        key first. Any other error but those in `chassis.handle.OUTAGES` is the data's.
+        key first. Any other error but those in `chassis.errors.OUTAGES` is the data's.
         """
 
 

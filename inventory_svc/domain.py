@@ -39,7 +39,7 @@ COUNTED: Final = "counted"  # the reason of a write-off that a count has led to
 
 @dataclass(frozen=True, slots=True)
 class Absent:
-    """Never heard of."""
+    """The service has stored nothing of this order."""
 
 
 @dataclass(frozen=True, slots=True)

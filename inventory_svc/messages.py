@@ -1,4 +1,4 @@
-"""What inventory is told beside its neighbours' events.
+"""Messages to inventory other than its neighbours' events.
 
 commands   SetStock, ReceiveStock, WriteOffStock, ReturnStock
 """

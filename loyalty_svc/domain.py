@@ -35,7 +35,7 @@ POINTS_MAX: Final = 10**15
 
 @dataclass(frozen=True, slots=True)
 class Absent:
-    """Never heard of."""
+    """The service has stored nothing of this order."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What loyalty is told beside its neighbours' events.
+"""Messages to loyalty other than its neighbours' events.
 
 commands   SetStanding
 """

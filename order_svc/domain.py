@@ -31,7 +31,7 @@ from shared_events.values import EXACT_MAX, Line, Order
 
 @dataclass(frozen=True, slots=True)
 class Absent:
-    """Never heard of."""
+    """The service has stored nothing of this order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""What an order is told beside its neighbours' events.
+"""Messages to the order service other than its neighbours' events.
 
 commands   PlaceOrder, CancelOrder, PriceProduct
 timers     DeadlinePassed

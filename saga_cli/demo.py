@@ -198,7 +198,7 @@ class Demo:
     def _rebuild(self, report: JudgeReport) -> None:
         """Each service again from Kafka alone, held against its live rows."""
         console.print(
-            f"\nReconciled {report.orders} orders and {report.events} events over five databases: "
+            f"\nReconciled {report.orders} orders and {report.events} events over all databases: "
             f"{report.states}"
         )
         places = Targets(self.services.addresses.kafka_bootstrap, self.services.addresses)

@@ -40,8 +40,8 @@ PROOF: Final = "Proof and measurement"
 EXIT_CODES: Final = {
     0: "done",
     1: "it can't be done now, or what was looked at is not as it should be",
-    2: "asked wrongly: a word, a variable, an address, the token; or a server that the command itself"
-    " has to read does not answer",
+    2: "usage error: an invalid argument, option, variable, address or token; or a server that the"
+    " command reads does not answer",
     130: "ended by Ctrl-C",
 }
 
@@ -72,7 +72,7 @@ def up(
         bool, typer.Option("--detach/--foreground", help="Return when all is ready.")
     ] = False,
 ) -> None:
-    """Start Kafka, PostgreSQL, Redis and the five services; Ctrl-C stops them.
+    """Start Kafka, PostgreSQL, Redis and all services; Ctrl-C stops them.
 
     A process that ends by itself is not started again: `saga status` shows it, `saga start` starts it.
     """
@@ -205,7 +205,7 @@ app.add_typer(schema.app, name="schema", rich_help_panel=LOG)
 
 @app.command(rich_help_panel=PROOF)
 def demo(instances: Instances = 1) -> None:
-    """Send real checkouts, show each saga's timeline, compare the five databases, clean up."""
+    """Send real checkouts, show each saga's timeline, compare all databases, clean up."""
     from saga_cli.demo import Demo  # noqa: PLC0415
     from saga_cli.stack import supervisor  # noqa: PLC0415 - slow, see above
 
@@ -283,7 +283,7 @@ def _simulation() -> ModuleType:
     try:
         from saga_cli import simulate as simulation  # noqa: PLC0415 - with all services it is slow
     except ModuleNotFoundError as error:
-        fail(f"the simulation needs all five services and the extra `simulation`: {error}")
+        fail(f"the simulation needs all services and the extra `simulation`: {error}")
     return simulation
 
 
@@ -322,7 +322,7 @@ def mutants(
         bool, typer.Option("--real", help="Bugs in the real stores, found by their own tests.")
     ] = False,
 ) -> None:
-    """Switch deliberate bugs on, one by one; exit 1 if one is not found for what it breaks."""
+    """Run the simulation with each deliberate bug; exit 1 if a bug's expected violation is not found."""
     simulation = _simulation()
     if real:
         from saga_cli import real_mutants  # noqa: PLC0415 - it starts servers

@@ -58,7 +58,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Absent:
-    """Never heard of."""
+    """The service has stored nothing of this order."""
 
 
 @dataclass(frozen=True, slots=True)

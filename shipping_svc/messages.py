@@ -1,4 +1,4 @@
-"""What shipping is told beside its neighbours' events: a command, a timer, and what a carrier answers.
+"""Messages to shipping other than its neighbours' events: a command, a timer, a carrier's answers.
 
 commands   DispatchShipment
 timers     DispatchDue

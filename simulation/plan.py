@@ -48,7 +48,7 @@ FIRST: Final = {
     "service-stopped": "no process of a service runs for a long while",
     "rewound": "a group reads all its topics again from the beginning",
     "inbox-pruned": "a service forgets what it has decided on, and hears it all again",
-    "poison": "rubbish under an order's key; an operator discards it and lets the rest go on",
+    "poison": "bytes that are no event under an order's key; an operator discards it and lets the rest go on",
 }
 FAULTS: Final = FIRST | LATER
 SHARES: Final = {

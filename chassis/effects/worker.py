@@ -1,4 +1,4 @@
-"""Runs owed effects outside of any transaction; their outcomes are decided on like messages.
+"""Runs outstanding effects outside of any transaction; their outcomes are decided on like messages.
 
 The call carries the effect's id as the provider's idempotency key, so an unknown outcome (a
 timeout, a crash) is resolved by asking again; it is never assumed. An effect is asked for ever,

@@ -19,7 +19,7 @@ class Asked(Body):
 
 
 class Redrive(Asked):
-    model_config = example(**ASKED, note="mended")
+    model_config = example(**ASKED, note="fixed in 1.4.2")
     note: Annotated[str, text(1000, 0)] = ""
     dry_run: bool = Field(
         default=False, strict=True, description="Say what would become of it; change nothing."

@@ -49,7 +49,7 @@ def report(
 
 
 def retention(archive: ArchiveUrl = "", *, as_json: AsJson = False) -> None:
-    """Check whether the log could come to lack records that nobody has kept; exit 1 if it could."""
+    """Check that no record can expire in Kafka before it is archived; exit 1 if one could."""
     with _extra():
         from saga_cli.archive import retention as keeping  # noqa: PLC0415 - slow, see above
 
@@ -61,4 +61,4 @@ def _extra() -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        fail(f"it needs all five services and the extra `archive`: {error}")
+        fail(f"it needs all services and the extra `archive`: {error}")

@@ -19,17 +19,21 @@ OFFSETS_LIKE: Final = "0=1200,1=1300"
 
 Into = Annotated[str, typer.Option(help="The URL of a new, empty database or Redis.")]
 InPlace = Annotated[
-    bool, typer.Option("--in-place", help="The service's own; what the log knows is emptied.")
+    bool, typer.Option("--in-place", help="Empty and rebuild the service's own store.")
 ]
-Copy = Annotated[bool, typer.Option("--copy", help="For looking: the service's positions stay.")]
+Copy = Annotated[
+    bool, typer.Option("--copy", help="For inspection: the service's Kafka offsets stay.")
+]
 OverHoles = Annotated[
-    bool, typer.Option("--over-holes", help="Go on where the log lacks an event of an order.")
+    bool, typer.Option("--over-holes", help="Continue where the log lacks an event of an order.")
 ]
 Until = Annotated[
-    str, typer.Option(help=f"An instant (ISO, UTC), or offsets such as {OFFSETS_LIKE}; a copy.")
+    str,
+    typer.Option(help=f"An instant (ISO, UTC), or offsets such as {OFFSETS_LIKE}; makes a copy."),
 ]
 Code = Annotated[
-    Path | None, typer.Option(help="By the rules of this checkout, not by these; a copy.")
+    Path | None,
+    typer.Option(help="Folder of another checkout, whose rules are used; makes a copy."),
 ]
 
 
@@ -47,9 +51,9 @@ def replay(  # noqa: PLR0913 - each is an option
     jobs: Annotated[int, typer.Option(min=0, help="Processes; 0 for one a core.")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Rebuild a service's store from the log; the service goes on with it, effects are its own to call.
+    """Rebuild a service's store from the log, so that the service can continue from there.
 
-    One that was killed goes on when the same is run again.
+    No provider is called. An interrupted replay resumes when the same command is run again.
     """
     check_service(service)
     if bool(into) == in_place:

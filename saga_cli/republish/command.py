@@ -24,11 +24,11 @@ ERASE: Final = (
 
 
 def republish(
-    service: Annotated[str, typer.Argument(help="Such as payment; all five without one.")] = "",
+    service: Annotated[str, typer.Argument(help="Such as payment; default: all services.")] = "",
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count, and send nothing.")] = False,
 ) -> None:
-    """Put back what the topics lack of what was published; exit 1 if some of it is kept no more."""
+    """Publish again the events that the topics have lost; exit 1 if some are no longer retained."""
     names = chosen(service)
     from chassis.errors import ChassisError  # noqa: PLC0415 - with all that publishes it is slow
     from saga_cli.clients import in_one_line  # noqa: PLC0415
@@ -49,11 +49,11 @@ def _print(results: "list[Republished]", *, dry_run: bool) -> None:
         shown.add_row(r.service, *map(str, (r.kept, r.missing, r.again, r.lost)))
     console.print(shown)
     if lost := sum(result.lost for result in results):
-        console.print(f"[red]{lost} events are in no topic and kept no more.[/]")
+        console.print(f"[red]{lost} events are in no topic and no longer retained.[/]")
 
 
 def erase(order_id: OrderId) -> None:
-    """Erase an order's name and address wherever they are; what the order came to stays."""
+    """Erase the name and address of an order from all stores and topics; the order itself is kept."""
     from saga_cli.clients import in_one_line  # noqa: PLC0415 - slow, see above
 
     with in_one_line():

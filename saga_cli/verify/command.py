@@ -18,9 +18,9 @@ def reconcile(
     ] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Compare the books of all five services with the log and each other; exit 1 if they disagree.
+    """Check the stores of all services against the log and each other; exit 1 if they disagree.
 
-    An order that is on its way counts as a difference (G1): let orders settle first, or use --wait.
+    An order that has not settled counts as a difference (G1): let orders settle first, or use --wait.
     """
     from saga_cli.verify.reconcile import run  # noqa: PLC0415 - with all that reads it is slow
 
@@ -28,20 +28,21 @@ def reconcile(
 
 
 def verify(
-    service: Annotated[str, typer.Argument(help="Such as payment; all five without one.")] = "",
+    service: Annotated[str, typer.Argument(help="Such as payment; default: all services.")] = "",
     *,
     decide: Annotated[
-        bool, typer.Option("--decide", help="Make the decisions of the log once more.")
+        bool,
+        typer.Option("--decide", help="Also make each decision in the log again, and compare."),
     ] = False,
     since: Annotated[str, typer.Option(help="Decisions from this instant on (ISO, UTC).")] = "",
     until: Annotated[str, typer.Option(help="Decisions before this instant.")] = "",
     code: Annotated[
-        Path | None, typer.Option(help="Decide by the rules of this checkout, not by these.")
+        Path | None, typer.Option(help="Folder of another checkout, whose rules are used.")
     ] = None,
     archive: ArchiveUrl = "",
     as_json: Annotated[bool, typer.Option("--json", help="All of it, for programs.")] = False,
 ) -> None:
-    """Rebuild services from the log and compare them with what is live; exit 1 if they differ."""
+    """Rebuild services from the log and compare them with their live stores; exit 1 if they differ."""
     names = chosen(service)
     if (since or until or code) and not decide:
         fail("--since, --until and --code are for --decide")

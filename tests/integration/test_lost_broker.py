@@ -180,4 +180,4 @@ def test_what_is_kept_no_more_is_told(system: System) -> None:
     kept, missing, sent, lost = counts(done)["payment"]
     assert (kept, missing, sent) == (0, 0, 0)
     assert lost > 0
-    assert f"{lost} events are in no topic and kept no more" in done.out
+    assert f"{lost} events are in no topic and no longer retained" in done.out
