@@ -19,7 +19,7 @@ class PostgresInspection:
 
     async def parked_keys(self) -> list[str]:
         async with self.store.reading() as connection:
-            rows = await connection.fetch("SELECT key FROM parked GROUP BY key ORDER BY min(id)")
+            rows = await connection.fetch(sql.PARKED_KEYS)
         return [row[0] for row in rows]
 
     async def dead_letters(self, key: str) -> list[DeadLetter]:
@@ -32,7 +32,7 @@ class PostgresInspection:
             chosen = next((x for x in letters if id_ in {"", x.id}), None)
             if chosen is None:
                 return None
-            await connection.execute("DELETE FROM parked WHERE id = $1", int(chosen.id))
+            await connection.execute(sql.DISCARD, int(chosen.id))
             action = OperatorAction(by, "discard", key, reason, audit_text(chosen.record))
             await self.store.note(connection, action)
         return chosen
@@ -80,10 +80,9 @@ class PostgresInspection:
 
     async def expedite(self, key: str, by: str) -> int:
         service = self.store.service
-        query = "UPDATE effects SET due_at = now() WHERE key = $1 AND kind = ANY($2::text[])"
         async with self.store.translated(), self.store.transaction() as connection:
             kinds = service.stored_kinds(service.effects)
-            tag: str = await connection.execute(query, key, kinds)
+            tag: str = await connection.execute(sql.EXPEDITE, key, kinds)
             count = int(tag.rsplit(" ", 1)[-1])
             if count:
                 action = OperatorAction(by, "expedite", key, "", f"{count} effects")
@@ -96,12 +95,8 @@ class PostgresInspection:
             await self.store.note(connection, action)
 
     async def actions(self, key: str) -> list[tuple[datetime, OperatorAction]]:
-        query = (
-            "SELECT at, by, action, key, note, detail FROM operator_actions"
-            " WHERE key = $1 ORDER BY id"
-        )
         async with self.store.reading() as connection:
-            rows = await connection.fetch(query, key)
+            rows = await connection.fetch(sql.ACTIONS, key)
         return [(row[0], OperatorAction(*tuple(row)[1:])) for row in rows]
 
 

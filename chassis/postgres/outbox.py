@@ -44,8 +44,7 @@ class PostgresOutbox:
         async with self.translated():
             connection = await self.async_commit_pool.acquire()
             try:
-                query = "SELECT pg_try_advisory_lock($1, $2)"
-                if await connection.fetchval(query, LOCK_CLASS, LOCK):
+                if await connection.fetchval(sql.LEAD, LOCK_CLASS, LOCK):
                     self.leading, self._any_refused = connection, True
                     return True
             finally:

@@ -1,9 +1,11 @@
 """The statements of the PostgreSQL store. Rows are arrays, one a column.
 
-Those with named parameters, as `{ids}`, are clauses of one statement (see chassis/postgres/statement.py).
+Those of retention stand in retention.py; state_tables.py makes those on declared columns. Those with named
+parameters, as `{ids}`, are clauses of one statement (see chassis/postgres/statement.py).
 """
 
 IS_BEING_REBUILT = "SELECT to_regclass('replay_progress') IS NOT NULL"
+LEAD = "SELECT pg_try_advisory_lock($1, $2)"
 KNOWS_ANYTHING = """
 SELECT EXISTS (SELECT FROM {own}) OR EXISTS (SELECT FROM inbox) OR EXISTS (SELECT FROM outbox)
 """
@@ -132,6 +134,13 @@ SELECT (SELECT count(*) FROM outbox),
        (SELECT count(*) FROM outbox WHERE refused IS NOT NULL),
        current_setting('transaction_read_only')::bool AS is_read_only
 """  # noqa: S608 - own text
+POSTPONE = "UPDATE effects SET due_at = now() + $2, last_error = $3 WHERE id = $1"
+EXPEDITE = "UPDATE effects SET due_at = now() WHERE key = $1 AND kind = ANY($2::text[])"
+ACTIONS = """
+SELECT at, by, action, key, note, detail FROM operator_actions WHERE key = $1 ORDER BY id
+"""
+PARKED_KEYS = "SELECT key FROM parked GROUP BY key ORDER BY min(id)"
+DISCARD = "DELETE FROM parked WHERE id = $1"
 SKIPPED = "SELECT DISTINCT key FROM operator_actions WHERE action = $1"
 LETTERS = """
 SELECT id, key, topic, partition, record_offset, record_key, value, headers,

@@ -172,9 +172,10 @@ class PostgresStore(PostgresOutbox):
         return [PendingEffect(*row) for row in rows]
 
     async def postpone(self, effect: PendingEffect, delay_s: float, error: str) -> None:
-        query = "UPDATE effects SET due_at = now() + $2, last_error = $3 WHERE id = $1"
         async with self.translated(), self.async_commit_pool.acquire() as connection:
-            await connection.execute(query, effect.id, timedelta(seconds=delay_s), error[:500])
+            await connection.execute(
+                sql.POSTPONE, effect.id, timedelta(seconds=delay_s), error[:500]
+            )
 
     async def backlog(self) -> dict[str, float]:
         async with self.translated(), self.async_commit_pool.acquire() as connection:
