@@ -39,6 +39,8 @@ from tests.support.waiting import until_async
 Connect = Callable[[Service], Awaitable[Opened]]
 OFFSETS = itertools.count()
 ROOT: Final = Path(__file__).parents[2]
+STORES: Final = ("postgres", "postgres, reading", "memory", "memory, reading")
+"""With all fast paths on, and off (`reading`). Redis may lose what it committed: none is trusted there."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from payment_svc.messages import Capture, CaptureSucceeded, Refund
 from payment_svc.service import SERVICE
 from payment_svc.store import PAYMENTS
 from shared_events.inventory import StockReserved
-from tests.integration.chassis_fixtures import Home, Kind, kind_of
+from tests.integration.chassis_fixtures import STORES, Home, Kind, kind_of
 from tests.support.opened import Opened
 from tests.support.records import a_message, an_order
 from tests.support.relaying import relayed
@@ -34,7 +34,7 @@ REPLACED = replace(
 )
 
 
-@pytest.fixture(params=["postgres", "memory"])
+@pytest.fixture(params=STORES)
 def kind(request: pytest.FixtureRequest) -> Kind:
     return kind_of(request, Home(SERVICE, PAYMENTS))
 

@@ -12,8 +12,8 @@ from chassis.message import Decided, Duplicate
 from inventory_svc.messages import ReceiveStock
 from shipping_svc.domain import Booking
 from shipping_svc.messages import Booked
-from tests.integration.chassis_fixtures import Kind, held, kind_of, two, waits
-from tests.integration.test_transactions import INVENTORY, STORES, command
+from tests.integration.chassis_fixtures import STORES, Kind, held, kind_of, two, waits
+from tests.integration.test_transactions import INVENTORY, command
 from tests.support.records import an_order, published_by
 
 

@@ -13,7 +13,7 @@ from chassis.decision import Decision
 from chassis.message import Decided, Message, OperatorAction, Parked, Record
 from chassis.redrive import Redriven
 from shared_events.values import Order
-from tests.integration.chassis_fixtures import OFFSETS, Kind, kind_of
+from tests.integration.chassis_fixtures import OFFSETS, STORES, Kind, kind_of
 from tests.support.opened import Opened
 from tests.support.records import an_order, message_of
 from tests.support.waiting import until_async
@@ -24,7 +24,7 @@ PUBLISHED = {"shipping": ("shipment.booking_requested.v1",), "loyalty": ("points
 STATE = {"shipping": "Booking", "loyalty": "Awarded"}
 
 
-@pytest.fixture(params=["postgres", "redis", "memory"])
+@pytest.fixture(params=[*STORES, "redis"])
 def kind(request: pytest.FixtureRequest) -> Kind:
     return kind_of(request)
 

@@ -25,7 +25,7 @@ from payment_svc import service as payment_service
 from payment_svc.store import PAYMENTS
 from shared_events.inventory import StockReserved
 from shared_events.loyalty import PointsAwarded
-from tests.integration.chassis_fixtures import Home, Kind, kind_of
+from tests.integration.chassis_fixtures import STORES, Home, Kind, kind_of
 from tests.support.opened import Opened
 from tests.support.records import TRACE, a_message, an_order
 from tests.support.relaying import due, relayed
@@ -34,7 +34,7 @@ from tests.support.waiting import until_async
 TIMERS = ("DeadlinePassed",)
 
 
-@pytest.fixture(params=["postgres", "memory"])
+@pytest.fixture(params=STORES)
 def kind(request: pytest.FixtureRequest) -> Kind:
     return kind_of(request, Home(SERVICE, ORDERS, PRODUCTS))
 
@@ -46,7 +46,7 @@ async def store(kind: Kind) -> AsyncIterator[Any]:
     await store.close()
 
 
-@pytest.fixture(params=["postgres", "memory"])
+@pytest.fixture(params=STORES)
 def payment(request: pytest.FixtureRequest) -> Kind:
     return kind_of(request, Home(payment_service.SERVICE, PAYMENTS))
 

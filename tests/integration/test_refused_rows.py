@@ -10,7 +10,7 @@ from chassis.message import OutboxRow
 from payment_svc import service as payment_service
 from payment_svc.store import PAYMENTS
 from shared_events.inventory import StockReserved
-from tests.integration.chassis_fixtures import Home, Kind, kind_of
+from tests.integration.chassis_fixtures import STORES, Home, Kind, kind_of
 from tests.support.records import a_message, an_order
 from tests.support.relaying import relayed
 
@@ -18,7 +18,7 @@ EVENTS = "payment.events"
 LETTERS = dead_letters_of("payment")
 
 
-@pytest.fixture(params=["postgres", "memory"])
+@pytest.fixture(params=STORES)
 def kind(request: pytest.FixtureRequest) -> Kind:
     return kind_of(request, Home(payment_service.SERVICE, PAYMENTS))
 

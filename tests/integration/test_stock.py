@@ -16,12 +16,12 @@ from inventory_svc.store import RESERVATIONS, STOCK
 from shared_events.inventory import StockReserved
 from shared_events.order import OrderPlaced
 from shared_events.values import Line
-from tests.integration.chassis_fixtures import Home, Kind, kind_of
+from tests.integration.chassis_fixtures import STORES, Home, Kind, kind_of
 from tests.support.opened import Opened
 from tests.support.records import TRACE, a_message, an_order
 
 
-@pytest.fixture(params=["postgres", "memory"])
+@pytest.fixture(params=STORES)
 def kind(request: pytest.FixtureRequest) -> Kind:
     return kind_of(request, Home(SERVICE, RESERVATIONS, STOCK))
 

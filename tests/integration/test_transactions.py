@@ -32,6 +32,7 @@ from shared_events.order import OrderCancellationRequested, OrderPlaced
 from shared_events.values import Line
 from shipping_svc.messages import Booked, CancelBooking, DispatchDue, HandOver
 from tests.integration.chassis_fixtures import (
+    STORES,
     Home,
     Kind,
     held,
@@ -43,7 +44,6 @@ from tests.support.records import TRACE, a_message, an_order, published_by
 from tests.support.relaying import due
 from tests.support.waiting import until_async
 
-STORES = ("postgres", "postgres, reading", "memory", "memory, reading")
 INVENTORY = Home(inventory.SERVICE, RESERVATIONS, STOCK)
 ORDER = Home(order_service.SERVICE, ORDERS, PRODUCTS)
 
