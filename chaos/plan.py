@@ -89,11 +89,16 @@ def plan(seed: int, seconds: float, parts: Parts) -> list[PlannedFault]:
 
 
 def fast_paths(seed: int, services: Iterable[str]) -> dict[str, str]:
-    """The setting X_FAST_PATHS of each service: all, none, or some; from a random stream of its own."""
+    """The setting X_FAST_PATHS of each service; from a random stream of its own.
+
+    A trial has all of them in all services, none in any, or a choice of each service's own.
+    """
     rng = random.Random(f"{seed}/fast paths")  # noqa: S311 - a plan, no secret
     some = [rng.sample(list(FastPath), count) for count in range(1, len(FastPath))]
     choices = ("all", "none", *(",".join(sorted(paths)) for paths in some))
-    return {service: rng.choice(choices) for service in services}
+    own = {service: rng.choice(choices) for service in services}
+    everywhere = rng.choice(("all", "none", "", ""))
+    return {service: everywhere or paths for service, paths in own.items()}
 
 
 def lane_of(fault: PlannedFault) -> int:

@@ -1,16 +1,23 @@
 """A short trial: everything of `make chaos`, for less than a minute of faults."""
 
+from typing import Final
+
 import pytest
 
 from chaos import trial
-from chaos.trial import TrialOptions
+from chaos.plan import fast_paths
+from chaos.trial import PARTS, TrialOptions
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.long(90)]
+SEED: Final = 382
 
 
 async def test_the_system_settles_and_all_books_agree_after_faults_of_every_lane() -> None:
+    """Loyalty, order and payment have all fast paths in it, inventory none, shipping one."""
+    switched_on = fast_paths(SEED, PARTS.services)
+    assert sorted(switched_on.values()) == ["all", "all", "all", "http", "none"]
     said: list[str] = []
-    verdict = await trial.run(TrialOptions(seed=382, seconds=40, rate=6), said.append)
+    verdict = await trial.run(TrialOptions(seed=SEED, seconds=40, rate=6), said.append)
     story = "\n".join(said)
     assert verdict.violations == [], story
     assert verdict.is_clean, story

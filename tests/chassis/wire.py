@@ -32,6 +32,11 @@ class WireAnswer:
     body: bytes
 
     @property
+    def outcome(self) -> tuple[int, str]:
+        """Status, and the code of a problem; no code with a success."""
+        return self.status, self.code if self.status >= 400 else ""
+
+    @property
     def code(self) -> str:
         """Of a problem; raises AssertionError if it is none."""
         assert self.headers["content-type"] == "application/problem+json", self

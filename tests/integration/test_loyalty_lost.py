@@ -17,9 +17,9 @@ from saga_cli.stack.servers import Servers
 from saga_cli.stack.services import Instance, Services
 from saga_cli.verify.reconcile import read_books
 from tests.support.metrics import sample
-from tests.support.problems import problem_of
+from tests.support.problems import outcome_of, problem_of
 from tests.support.servers import log_of, private_stack
-from tests.support.shop import place_many, settled
+from tests.support.shop import ANSWERS_TO_CANCEL, place_many, settled
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.long(200)
@@ -46,7 +46,7 @@ async def _place_and_cancel(services: Services, count: int) -> list[str]:
         async with httpx.AsyncClient(timeout=15) as client:
             for order_id in placed[part::7]:
                 answer = await client.post(f"{url}/orders/{order_id}/cancel")
-                assert answer.status_code in {202, 409}, answer.text
+                assert outcome_of(answer) in ANSWERS_TO_CANCEL, answer.text
     return placed
 
 

@@ -1,6 +1,10 @@
-"""R1, enumerated: a process dies at every single step on the way of two orders, one of them undone."""
+"""R1, enumerated: a process dies at every single step on the way of two orders, one of them undone.
+
+With all fast paths at each step, with none at every other step (the time of these runs is all CPU).
+"""
 
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 
@@ -11,19 +15,23 @@ pytestmark = pytest.mark.long(25)
 
 PARTS = 4
 QUIET = Plan(2, 2, {}, arrive_s=0.2, refuses_refunds=False)
+RUNS = [*(("all", part) for part in range(PARTS)), ("none", 0), ("none", 2)]
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("part", range(PARTS))
-def test_a_death_at_any_statement_call_or_commit_breaks_no_guarantee(part: int) -> None:
+@pytest.mark.parametrize(("fast_paths", "part"), RUNS)
+def test_a_death_at_any_statement_call_or_commit_breaks_no_guarantee(
+    fast_paths: Literal["all", "none"], part: int
+) -> None:
     """Before each statement, after each commit whose reply is lost, and around each call."""
-    undisturbed = run(QUIET)
+    quiet = replace(QUIET, fast_paths=fast_paths)
+    undisturbed = run(quiet)
     assert undisturbed.what == ""
     assert undisturbed.states == {"Confirmed": 1, "Cancelled": 1}
     assert undisturbed.cuts > 200
     broken = {}
     for step in range(1 + part, undisturbed.cuts + 1, PARTS):
-        result = run(replace(QUIET, cut=step))
+        result = run(replace(quiet, cut=step))
         assert result.cuts >= step, "nothing was cut"
         if result.guarantee:
             broken[step] = result.what

@@ -34,10 +34,11 @@ class Description:
         methods = next((m for pattern, m in self.paths if pattern.fullmatch(path)), None)
         place = f"{method} {path} -> {response.status_code}"
         if methods is None or method.lower() not in methods:
-            expected = 404 if methods is None else 405
-            assert response.status_code == expected, f"{place}: there is no such operation"
-            assert methods is None or response.headers["Allow"], place
             self._check_problem(response, place)
+            status, code = (404, "not_found") if methods is None else (405, "method_not_allowed")
+            found = response.json()["code"] if method != "HEAD" else code
+            assert (response.status_code, found) == (status, code), f"{place}: no such operation"
+            assert methods is None or response.headers["Allow"], place
             return
         described = methods[method.lower()]["responses"].get(str(response.status_code))
         assert described is not None, f"{place} is not in the document: {response.text[:300]}"

@@ -9,3 +9,8 @@ def problem_of(answer: httpx.Response) -> tuple[int, str]:
     body = answer.json()
     assert body["status"] == answer.status_code, answer.text
     return answer.status_code, str(body["code"])
+
+
+def outcome_of(answer: httpx.Response) -> tuple[int, str]:
+    """The same, and of a success its status without a code."""
+    return problem_of(answer) if answer.status_code >= 400 else (answer.status_code, "")

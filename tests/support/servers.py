@@ -3,7 +3,7 @@
 import os
 import secrets
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from saga_cli.stack import postgres, provision, servers
 from saga_cli.stack.processes import ChildProcess
 from saga_cli.stack.seed import seed
 from saga_cli.stack.services import Services
-from saga_cli.topology import GIVEN, Addresses, addresses_of
+from saga_cli.topology import BY_NAME, GIVEN, SERVICES, Addresses, addresses_of
 from tests.support.prepared import prepared_folder
 
 
@@ -31,7 +31,10 @@ def shared_servers() -> Iterator[Addresses]:
 
 
 class SharedStack:
-    """All five services, two instances each, from the first test that asks until it is ended."""
+    """All five services from the first test that asks until it is ended.
+
+    Each has two instances, one with all fast paths and one without, as while a setting is rolled out.
+    """
 
     def __init__(self) -> None:
         self._held = ExitStack()
@@ -49,12 +52,20 @@ class SharedStack:
         self._held.close()
 
 
+def fast_paths(service: str, on: str) -> dict[str, str]:
+    """The variable that switches them; `all`, `none`, or names with commas between."""
+    return {f"{BY_NAME[service].prefix}_FAST_PATHS": on}
+
+
 @contextmanager
 def _two_of_each() -> Iterator[Services]:
     with shared_servers() as found, tempfile.TemporaryDirectory() as logs:
         services = Services(found, Path(logs))
         try:
-            services.start_all(instances=2)
+            for spec in SERVICES:
+                for on in ("all", "none"):
+                    services.start(spec.name, fast_paths(spec.name, on))
+            services.await_ready(services.instances)
             yield services
         finally:
             codes = services.stop()
@@ -86,9 +97,16 @@ def private_stack() -> Iterator[tuple[Services, servers.Servers]]:
 def running_shop() -> Iterator[Services]:
     """A system of one test module's own: all five services, and a small shop."""
     with private_stack() as (services, _):
-        services.start_all()
-        seed(services.url)
+        start_each(services)
         yield services
+
+
+def start_each(services: Services, without: Collection[str] = ("inventory", "shipping")) -> None:
+    """One process of each service, and a small shop; some are without fast paths."""
+    for spec in SERVICES:
+        services.start(spec.name, fast_paths(spec.name, "none" if spec.name in without else "all"))
+    services.await_ready(services.instances)
+    seed(services.url)
 
 
 @contextmanager

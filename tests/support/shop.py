@@ -15,9 +15,25 @@ from guarantees.judge import JudgeReport
 from saga_cli.demo import SCENES, a_checkout
 from saga_cli.stack.services import Services
 from saga_cli.verify import reconcile
+from tests.support.problems import outcome_of
 from tests.support.waiting import until, until_async
 
 MIXED = [scene.changes for scene in SCENES[:5]]
+ANSWERS_TO_CANCEL: Final = {
+    (202, ""),
+    (409, "already_cancelling"),
+    (409, "already_cancelled"),
+    (409, "cancellation_refused"),
+}
+ASKED_AGAIN: Final = {
+    (409, "in_flight"),
+    (429, "overloaded"),
+    (500, "internal_error"),
+    (503, "not_read"),
+    (503, "shutting_down"),
+    (503, "unavailable"),
+}
+"""Refusals under load and faults, after which the same request comes again."""
 PAUSE_S: Final = 0.3
 """Between two tens of a load: what it leaves is settled in the time of a test."""
 
@@ -52,7 +68,7 @@ async def place_many(urls: Sequence[str], count: int, at_once: int = 50) -> list
                         answer = await client.post(url, json=body, headers=headers)
                 except httpx.TransportError:
                     return None
-                assert answer.status_code in {201, 409, 429, 500, 503}, answer.text
+                assert outcome_of(answer) in {(201, ""), *ASKED_AGAIN}, answer.text
                 return str(answer.json()["order_id"]) if answer.status_code == 201 else None
 
             return str(await until_async(look, 150, f"the answer to {number}", pause_s=0.1))
@@ -111,8 +127,9 @@ class Load:
                 answer = await client.post(f"{self.url}/orders/{order_id}/cancel")
             except httpx.TransportError:
                 return False
-            assert answer.status_code in {202, 409, 429, 503}, answer.text
-            return answer.status_code in {202, 409}
+            outcome = outcome_of(answer)
+            assert outcome in ANSWERS_TO_CANCEL | ASKED_AGAIN, answer.text
+            return outcome in ANSWERS_TO_CANCEL
 
         await until_async(is_answered, 60, f"the answer to {order_id}", pause_s=0.1)
 
