@@ -34,6 +34,14 @@ def pieces_in(row: OutboxRow) -> int:
     return sign * quantity
 
 
+def place_of_original(headers: Iterable[tuple[str, bytes | None]]) -> tuple[str, int, int]:
+    """Topic, partition and offset of what a dead letter is a copy of."""
+    found = dict(headers)
+    names = ("dlq_topic", "dlq_partition", "dlq_offset")
+    topic, partition, offset = ((found[name] or b"").decode() for name in names)
+    return topic, int(partition), int(offset)
+
+
 class ViolationError(AssertionError):
     """A guarantee is broken. `guarantee` is its name, such as "G4"."""
 
@@ -78,11 +86,7 @@ class Watch:
         """Copies of dead letters in one commit, and the places of which the service keeps the letter."""
         for row in rows:
             if row.topic == dead_letters_of(service):
-                where = {name: (raw or b"").decode() for name, raw in row.headers}
-                place = (
-                    where["dlq_topic"],
-                    *(int(where[f"dlq_{n}"]) for n in ("partition", "offset")),
-                )
+                place = place_of_original(row.headers)
                 if place not in parked:
                     self.broken(
                         "I9", f"{service} publishes a dead letter of {place}, and keeps none"

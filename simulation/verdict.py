@@ -18,6 +18,7 @@ from order_svc import domain as order
 from payment_svc import domain as payment
 from shared_events.codec import decode
 from shipping_svc import domain as shipping
+from simulation.checks import place_of_original
 from simulation.hostile import is_rubbish
 from simulation.providers import money_of
 
@@ -46,9 +47,7 @@ def unsettled(system: "SimulatedSystem") -> str:
     for order_id, row in system.databases["order"].own.items():
         if not isinstance(row.state, order.Confirmed | order.Cancelled):
             return f"order {order_id} is {type(row.state).__name__}"
-    if waiting := loyalty_waits(system):
-        return waiting
-    return behind(system)
+    return loyalty_waits(system) or behind(system)
 
 
 def behind(system: "SimulatedSystem") -> str:
@@ -122,16 +121,13 @@ def _check_booking(system: "SimulatedSystem", order_id: str, state: Any) -> None
 def _check_dead_letters(system: "SimulatedSystem") -> None:
     """I9: rubbish is kept by everyone who read it, with the place where it stood."""
     for name, service in system.services.items():
-        kept = set()
-        for record in system.broker.log(dead_letters_of(name), 0):
-            headers = dict(record.headers)
-            place = (headers["dlq_topic"], headers["dlq_partition"], headers["dlq_offset"])
-            kept.add(tuple(value.decode() for value in place))
+        copies = system.broker.log(dead_letters_of(name), 0)
+        kept = {place_of_original(copy.headers) for copy in copies}
         for record in (r for topic in service.topics for r in records(system, topic)):
-            place = (record.topic, str(record.partition), str(record.offset))
-            is_lost = is_rubbish(record) and is_consumed(service, record) and place not in kept
-            if is_lost:
-                system.watch.broken("I9", f"{name} kept nothing of {place}")
+            if is_rubbish(record) and is_consumed(service, record):
+                place = (record.topic, record.partition, record.offset)
+                if place not in kept:
+                    system.watch.broken("I9", f"{name} kept nothing of {place}")
 
 
 def _check_fold(system: "SimulatedSystem", logged: list[Logged]) -> None:

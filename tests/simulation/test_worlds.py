@@ -9,7 +9,9 @@ from typing import Literal
 
 import pytest
 
+from chassis.message import OutboxRow
 from saga_cli.simulate import trace
+from simulation.checks import Watch
 from simulation.found import FoundSeed
 from simulation.plan import FAST_PATHS, FAULTS, Plan
 from simulation.runs import run, shrunk
@@ -84,3 +86,14 @@ def test_failing_plans_are_kept_and_come_first(tmp_path: Path) -> None:
     found.keep(Plan(2))
     found.keep(Plan(1))
     assert list(found.plans()) == [Plan(1), Plan(2)]
+
+
+def test_a_dead_letter_is_checked_whatever_its_other_headers_hold() -> None:
+    """A check that raises would look like a commit that failed."""
+    place = [("dlq_topic", b"stock.events"), ("dlq_partition", b"3"), ("dlq_offset", b"6")]
+    copy = OutboxRow("payment.dead-letters", "o-1", b"", [("ce_source", b"\xff"), *place])
+    watch = Watch()
+    watch.copies("payment", [copy], {("stock.events", 3, 6)})
+    assert watch.violations == []
+    watch.copies("payment", [copy], {("stock.events", 3, 7)})
+    assert [violation.guarantee for violation in watch.violations] == ["I9"]
