@@ -1,6 +1,7 @@
 """What a consumer has in hand: its partitions, its place in each, and what has been fetched."""
 
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 from aiokafka import ConsumerRecord, TopicPartition
@@ -30,8 +31,7 @@ class Place:
 @dataclass(eq=False)
 class Assignment:
     connection: BrokerConnection
-    max_bytes: int
-    from_start: bool
+    options: SimpleNamespace
     changed: Waiters
     places: dict[TopicPartition, Place] = field(default_factory=dict)
     active: bool = True
@@ -74,12 +74,12 @@ class Assignment:
         if at.is_fetching or is_away or position is None:
             return
         if not at.log.start <= position <= at.log.end:
-            position = at.log.start if self.from_start else at.log.end
+            position = self._reset(at.log)
             at.seek(position)
             if position == at.log.end:
                 return
         fault = broker.fault_of("fetch", place)
-        end = at.log.fetch_end(position, self.max_bytes)
+        end = at.log.fetch_end(position, self.options.max_partition_fetch_bytes)
         delay_s = broker.latency_s + fault.delay_s + fault.reply_delay_s
         if fault.error is not None and fault.error.retriable:
             delay_s += self.connection.backoff_s
@@ -110,8 +110,10 @@ class Assignment:
                 self._begin(place, offset)
 
     def _resets(self, places: list[TopicPartition]) -> dict[TopicPartition, int]:
-        logs = {place: self.places[place].log for place in places}
-        return {place: log.start if self.from_start else log.end for place, log in logs.items()}
+        return {place: self._reset(self.places[place].log) for place in places}
+
+    def _reset(self, log: Partition) -> int:
+        return log.start if self.options.auto_offset_reset == "earliest" else log.end
 
     def _begin(self, place: TopicPartition, offset: int) -> None:
         at = self.places[place]

@@ -58,7 +58,7 @@ class QueueLine:
 
 
 class Broker:
-    """What clients are told of at `address`. Its data survive `stop` and `start`."""
+    """What clients are told of at `address`. Its data survive when it is `down`."""
 
     address: Final = "simulated:9092"
 
@@ -125,11 +125,6 @@ class Broker:
         for partition in self.topics[topic].partitions:
             partition.compact(tombstones=tombstones)
 
-    def forget(self) -> None:
-        for topic in self.topics.values():
-            for partition in topic.partitions:
-                partition.records.clear()
-
     # Groups
 
     def group(self, name: str) -> Group:
@@ -145,18 +140,20 @@ class Broker:
 
     @property
     def down(self) -> bool:
+        """Whether nobody can connect."""
         return self._down
 
     @down.setter
     def down(self, value: bool) -> None:
+        self._down = value
         if value:
-            self.stop()
+            self._break_off()
         else:
-            self.start()
+            self._suspended_at = None
+            self._wake_readers()
 
-    def stop(self) -> None:
-        """Every connection breaks, and nobody can connect."""
-        self._down = True
+    def _break_off(self) -> None:
+        """Every connection ends."""
         self._epoch += 1
         self._held.clear()
         broken, self._in_flight = list(self._in_flight), {}
@@ -164,15 +161,6 @@ class Broker:
             refuse(reply, KafkaConnectionError("the broker closed the connection"))
         for group in self.groups.values():
             group.forget_joins()
-
-    def start(self) -> None:
-        self._down = False
-        self._suspended_at = None
-        self._wake_readers()
-
-    def restart(self) -> None:
-        self.stop()
-        self.start()
 
     def suspend(self) -> None:
         """Requests are held up, until their senders give up or `resume` lets them through."""

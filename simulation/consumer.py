@@ -35,7 +35,7 @@ class SimulatedConsumer:
         self._client = BrokerConnection(broker, self.options)
         self._coordinator: Coordinator | None = None
         self._changed = Waiters()
-        self._assignment = self._new_assignment({})
+        self._assignment = Assignment(self._client, self.options, self._changed)
         self._readers: tuple[Waiters, ...] = ()
         self._listener: ConsumerRebalanceListener | None = None
         self._refreshing: asyncio.Task[None] | None = None
@@ -99,15 +99,10 @@ class SimulatedConsumer:
             self._coordinator.liveness_changed()
         self._changed.wake()
 
-    def _new_assignment(self, places: dict[TopicPartition, Place]) -> Assignment:
-        from_start = self.options.auto_offset_reset == "earliest"
-        max_bytes = self.options.max_partition_fetch_bytes
-        return Assignment(self._client, max_bytes, from_start, self._changed, places)
-
     def _take(self, partitions: Iterable[TopicPartition]) -> None:
         self._assignment.active = False
         places = {place: Place(self._broker.partition(place)) for place in partitions}
-        self._assignment = self._new_assignment(places)
+        self._assignment = Assignment(self._client, self.options, self._changed, places)
         topics = dict.fromkeys(place.topic for place in places)
         self._readers = tuple(self._broker.topics[topic].readers for topic in topics)
         self._is_assigned = True

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Final, Literal, NamedTuple, Self, TypeAlias, get_args
+from typing import Any, Final, Literal, NamedTuple, Self, TypeAlias
 from uuid import UUID
 
 from chassis.decide import JournalRow, StoredAnswer
@@ -42,7 +42,6 @@ Table: TypeAlias = Literal[
     "published",
     "projected",
 ]
-TABLES: Final = tuple(table for table in get_args(Table) if table != "advisory")
 Lock: TypeAlias = tuple[Table, Any]
 Rows: TypeAlias = defaultdict[Table, dict[Any, Any]]
 
@@ -121,10 +120,6 @@ class Database:
             self._undo(transaction)
         self.unflushed.clear()
 
-    def forget(self) -> None:
-        for name in TABLES:
-            self._table(name).clear()
-
     def _table(self, name: Table) -> dict[Any, Any]:
         table: dict[Any, Any] = getattr(self, name)
         return table
@@ -189,36 +184,28 @@ class Client:
         raise TransientError("the connection was closed")
 
 
+@dataclass(eq=False)
 class Transaction:
     """Begins with a statement; rolled back at the end of its block if it was not committed.
 
-    A write is made under the lock of its row.
+    A write is made under the lock of its row. `before` are the rows that the commit replaced or deleted.
     """
 
-    connection: int
-    at: datetime
-
-    def __init__(
-        self,
-        client: Client,
-        statement: str = "begin",
-        connection: int | None = None,
-        *,
-        is_lazy: bool = False,
-    ) -> None:
-        self.client = client
-        self.is_lazy = is_lazy
-        self._first = (statement, connection)
-        self.before: Rows = defaultdict(dict)
-        """The rows that its commit replaced or deleted."""
-        self.after: Rows = defaultdict(dict)
-        self.deleted: dict[Lock, None] = {}
-        self.waits_for: Transaction | None = None
-        self._locks: list[Lock] = []
-        self._ended = asyncio.Event()
+    client: Client
+    first: str = "begin"
+    on: int | None = None
+    is_lazy: bool = False
+    before: Rows = field(default_factory=lambda: defaultdict(dict))
+    after: Rows = field(default_factory=lambda: defaultdict(dict))
+    deleted: dict[Lock, None] = field(default_factory=dict)
+    waits_for: "Transaction | None" = None
+    connection: int = field(init=False)
+    at: datetime = field(init=False)
+    _locks: list[Lock] = field(default_factory=list)
+    _ended: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def __aenter__(self) -> Self:
-        await self.client.ask(*self._first)
+        await self.client.ask(self.first, self.on)
         self.connection, self.at = self.client.connection, servers_now()
         self.client.database.open[self] = None
         return self

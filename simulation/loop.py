@@ -25,6 +25,8 @@ class LoopStep(asyncio.TimerHandle):
     """What is to run, now or at a time; asyncio's own asks for debug mode each time."""
 
     __slots__ = ()
+    _scheduled = False
+    _repr = _source_traceback = None
 
     def __init__(
         self,
@@ -39,9 +41,7 @@ class LoopStep(asyncio.TimerHandle):
         self._args = args
         self._loop = loop
         self._context = copy_context() if context is None else context
-        self._cancelled = self._scheduled = False
-        self._repr = None
-        self._source_traceback = None
+        self._cancelled = False
 
     def cancel(self) -> None:
         """It leaves the heap when its time comes."""

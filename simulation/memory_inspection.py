@@ -18,8 +18,7 @@ class MemoryInspection:
 
     async def parked_keys(self) -> list[str]:
         await self.store.ask("parked_keys")
-        letters = sorted(self.store.database.parked.values(), key=_number)
-        return list(dict.fromkeys(letter.key for letter in letters))
+        return list(dict.fromkeys(letter.key for letter in self._letters()))
 
     async def dead_letters(self, key: str) -> list[DeadLetter]:
         await self.store.ask("letters")
@@ -112,9 +111,11 @@ class MemoryInspection:
         rows = sorted(self.store.database.actions.items())
         return [(at, action) for _, (at, action) in rows if action.key == key]
 
-    def _letters(self, key: str) -> list[DeadLetter]:
+    def _letters(self, key: str | None = None) -> list[DeadLetter]:
+        """Of a key, which may be "", or all."""
         parked = self.store.database.parked.values()
-        return sorted((letter for letter in parked if letter.key == key), key=_number)
+        wanted = (letter for letter in parked if key is None or key == letter.key)
+        return sorted(wanted, key=lambda letter: int(letter.id))
 
     def _shown_effect(self, key: str) -> list[PendingEffect]:
         return [e for e in self.store.database.effects.values() if e.key == key]
@@ -125,7 +126,3 @@ class MemoryInspection:
             return None
         found: DeadLetter | None = await transaction.locked("parked", letter.origin)
         return found
-
-
-def _number(letter: DeadLetter) -> int:
-    return int(letter.id)

@@ -10,7 +10,6 @@ from chassis.process.runtime import Node
 from chassis.process.settings import FastPath, ServiceSettings
 from chassis.redis import RedisInspection, RedisStore
 from chassis.service import Provider, Service
-from chassis.store import Inspection, Store
 from guarantees.declared import layout_of, tables_of
 from guarantees.services import BY_NAME, WITH_DATABASE
 from guarantees.services import SERVICES as MANIFESTS
@@ -45,17 +44,14 @@ async def node_of(
     provider: Provider | None,
     fast_paths: frozenset[FastPath],
 ) -> Node:
-    store, operations = await _opened(service, database)
     settings = settings_with(fast_paths)
-    return unhurried(runtime.assemble(service, settings, store, operations, provider))
-
-
-async def _opened(service: Service, database: Database | None) -> tuple[Store, Inspection]:
     if database is None:
         redis = await RedisStore.connect(service, layout_of(service.name), REDIS_URL, BOOTSTRAP)
-        return redis, RedisInspection(redis)
-    memory = MemoryStore(service, database, tables_of(service.name)[1])
-    return memory, MemoryInspection(memory)
+        node = runtime.assemble(service, settings, redis, RedisInspection(redis), provider)
+    else:
+        memory = MemoryStore(service, database, tables_of(service.name)[1])
+        node = runtime.assemble(service, settings, memory, MemoryInspection(memory), provider)
+    return unhurried(node)
 
 
 def unhurried(node: Node) -> Node:

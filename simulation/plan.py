@@ -93,18 +93,13 @@ class Plan:
     @classmethod
     def drawn(cls, seed: int, orders: int, only: frozenset[str] = frozenset(FAULTS)) -> Self:
         """A swarm: each seed has its own few kinds of faults, some many, a few none."""
-        choice = Random(f"{seed}/plan")
+        choice, later = Random(f"{seed}/plan"), Random(f"{seed}/plan/later")
         share = choice.choice((0.0, 0.15, 0.3, 0.5, 0.9))
         faults = {
-            kind: round(choice.uniform(0.1, 1.0), 2)
-            for kind in FIRST
-            if choice.random() < share and kind in only
-        }
-        later = Random(f"{seed}/plan/later")
-        faults |= {
-            kind: round(later.uniform(0.1, 1.0), 2)
-            for kind in LATER
-            if later.random() < share / 2 and kind in only
+            kind: round(drawn.uniform(0.1, 1.0), 2)
+            for kinds, drawn, chance in ((FIRST, choice, share), (LATER, later, share / 2))
+            for kind in kinds
+            if drawn.random() < chance and kind in only
         }
         return cls(
             seed,

@@ -16,7 +16,7 @@ from simulation.redis_server import Hook, RedisServer
 
 Connected = Callable[[Any], Awaitable[None]]
 Command = tuple[bytes, ...]
-_encoded: Final = ConnectionPool().get_encoder().encode  # type: ignore[no-untyped-call]
+_encode: Final = ConnectionPool().get_encoder().encode  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,3 +175,8 @@ class Pipeline(RedisCommands):
         if raise_on_error and failed is not None:
             raise failed
         return replies
+
+
+def _encoded(value: Any) -> bytes:
+    encoded: bytes = value.encode() if type(value) is str else _encode(value)
+    return encoded

@@ -46,6 +46,16 @@ def command(arity: int, *, writes: bool = False, grows: bool = False) -> Callabl
     return register
 
 
+def look(name: str, arity: int, kind: type[Any], answer: Run) -> None:
+    """A command that only looks at a value of a kind; where there is none, at an empty one."""
+
+    def run(data: Data, key: bytes, *args: bytes) -> Any:
+        return answer(data.seen(key, kind), *args)
+
+    run.__name__ = name
+    command(arity)(run)
+
+
 @command(1)
 def time(data: Data) -> list[bytes]:
     seconds, micros = divmod(data.now_us, 1_000_000)
@@ -118,27 +128,6 @@ def set_(data: Data, key: bytes, value: bytes, *options: bytes) -> Status | None
     return OK
 
 
-@command(3)
-def hget(data: Data, key: bytes, field: bytes) -> bytes | None:
-    return data.seen(key, Hash).get(field)
-
-
-@command(-3)
-def hmget(data: Data, key: bytes, *fields: bytes) -> list[bytes | None]:
-    found = data.seen(key, Hash)
-    return [found.get(field) for field in fields]
-
-
-@command(2)
-def hgetall(data: Data, key: bytes) -> list[bytes]:
-    return [part for pair in data.seen(key, Hash).items() for part in pair]
-
-
-@command(2)
-def hkeys(data: Data, key: bytes) -> list[bytes]:
-    return list(data.seen(key, Hash))
-
-
 @command(-3, writes=True)
 def hdel(data: Data, key: bytes, *fields: bytes) -> int:
     held = data.seen(key, Hash)
@@ -147,16 +136,6 @@ def hdel(data: Data, key: bytes, *fields: bytes) -> int:
         data.undo.append(partial(held.update, gone))
         data.dropped_if_empty(key, held)
     return len(gone)
-
-
-@command(2)
-def hlen(data: Data, key: bytes) -> int:
-    return len(data.seen(key, Hash))
-
-
-@command(3)
-def hexists(data: Data, key: bytes, field: bytes) -> int:
-    return int(field in data.seen(key, Hash))
 
 
 @command(-4, grows=True)
@@ -199,26 +178,10 @@ def _taken(data: Data, key: bytes, at: int) -> bytes:
     return entry
 
 
-@command(2)
-def llen(data: Data, key: bytes) -> int:
-    return len(data.seen(key, List))
-
-
 @command(3)
 def lindex(data: Data, key: bytes, at: bytes) -> bytes | None:
     held, number = data.seen(key, List), integer(at)
     return held[number] if -len(held) <= number < len(held) else None
-
-
-@command(4)
-def lrange(data: Data, key: bytes, first: bytes, last: bytes) -> list[bytes]:
-    return _between(data.seen(key, List), first, last)
-
-
-def _between(items: list[bytes], first: bytes, last: bytes) -> list[bytes]:
-    """Both ends are in; a negative one counts from the end."""
-    start, stop = (n + len(items) if n < 0 else n for n in (integer(first), integer(last)))
-    return items[max(0, start) : max(0, stop + 1)]
 
 
 @command(4, grows=True)
@@ -271,17 +234,6 @@ def zrem(data: Data, key: bytes, member: bytes) -> int:
     data.undo.append(partial(held.__setitem__, member, held.pop(member)))
     data.dropped_if_empty(key, held)
     return 1
-
-
-@command(2)
-def zcard(data: Data, key: bytes) -> int:
-    return len(data.seen(key, SortedSet))
-
-
-@command(4)
-def zrange(data: Data, key: bytes, first: bytes, last: bytes) -> list[bytes]:
-    held = data.seen(key, SortedSet)
-    return _between(sorted(held, key=lambda member: (held[member], member)), first, last)
 
 
 @command(-5, grows=True)
@@ -356,6 +308,24 @@ def xtrim(data: Data, key: bytes, how: bytes, least: bytes) -> int:
     return removed
 
 
-@command(2)
-def xlen(data: Data, key: bytes) -> int:
-    return len(data.seen(key, Stream))
+def _between(items: list[bytes], first: bytes, last: bytes) -> list[bytes]:
+    """Both ends are in; a negative one counts from the end."""
+    start, stop = (n + len(items) if n < 0 else n for n in (integer(first), integer(last)))
+    return items[max(0, start) : max(0, stop + 1)]
+
+
+def _by_score(held: SortedSet) -> list[bytes]:
+    return sorted(held, key=lambda member: (held[member], member))
+
+
+look("hget", 3, Hash, Hash.get)
+look("hmget", -3, Hash, lambda held, *fields: [held.get(field) for field in fields])
+look("hgetall", 2, Hash, lambda held: [part for pair in held.items() for part in pair])
+look("hkeys", 2, Hash, list)
+look("hlen", 2, Hash, len)
+look("hexists", 3, Hash, lambda held, field: int(field in held))
+look("llen", 2, List, len)
+look("lrange", 4, List, _between)
+look("zcard", 2, SortedSet, len)
+look("zrange", 4, SortedSet, lambda held, *ends: _between(_by_score(held), *ends))
+look("xlen", 2, Stream, len)

@@ -6,10 +6,9 @@ import signal
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from chassis.process.settings import FastPath
 from simulation import machine, mutants
@@ -45,10 +44,7 @@ class Result:
 
 def run(plan: Plan, *, keep_log: bool = False, verbose: bool = False) -> Result:
     """One plan from its beginning to its end, or to the first guarantee that is broken."""
-    bug: AbstractContextManager[Any] = (
-        mutants.switched_on(plan.mutant) if plan.mutant else nullcontext()
-    )
-    with bug, SimulatedSystem(plan, keep_log=keep_log) as system:
+    with mutants.switched_on(plan.mutant), SimulatedSystem(plan, keep_log=keep_log) as system:
         if verbose:
             machine.collect_errors(system.loop, system.bugs)
         else:
@@ -111,20 +107,12 @@ def cores() -> int:
 
 def shrunk(plan: Plan, guarantee: str, tries: int = 60) -> tuple[Plan, int]:
     """The smallest plan found that breaks the same guarantee, and how many were tried."""
-    tried = 0
-
-    def still_fails(candidate: Plan) -> bool:
-        nonlocal tried
-        tried += 1
-        return run(candidate).guarantee == guarantee
-
-    smaller = True
-    while smaller and tried < tries:
+    tried, smaller = 0, True
+    while smaller:
         smaller = False
-        for candidate in _smaller(plan):
-            if tried >= tries:
-                break
-            if still_fails(candidate):
+        for candidate in islice(_smaller(plan), tries - tried):
+            tried += 1
+            if run(candidate).guarantee == guarantee:
                 plan, smaller = candidate, True
                 break
     return plan, tried

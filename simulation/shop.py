@@ -23,6 +23,7 @@ from simulation.checks import PERSONAL
 from simulation.plan import SHARES
 from simulation.process import Process
 from simulation.providers import REFUSED_POSTAL_CODE
+from simulation.waiters import refuse
 
 if TYPE_CHECKING:
     from simulation.system import SimulatedSystem
@@ -182,8 +183,7 @@ async def _served(
     try:
         result = await process.node.commands.execute(message)
     except Exception as error:  # noqa: BLE001 - the client gets it, as a status
-        if not answer.done():
-            answer.set_exception(error)
+        refuse(answer, error)
     else:
         if not answer.done():
             answer.set_result(result)

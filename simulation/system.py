@@ -324,11 +324,4 @@ class SimulatedSystem:
         for process in processes:
             process.held.clear()
         tasks = [task for process in processes for task in process.tasks]
-        close_loop(self.loop, tasks, self._forget)
-
-    def _forget(self) -> None:
-        """What is let go of one by one costs less than what is found to be in circles."""
-        self.broker.forget()
-        for database in self.databases.values():
-            database.forget()
-        vars(self).clear()
+        close_loop(self.loop, tasks, vars(self).clear)

@@ -6,17 +6,11 @@ from typing import Any
 
 class Waiters:
     def __init__(self) -> None:
-        self._waiting: dict[asyncio.Future[bool], None] = {}
-
-    def add(self, waiter: asyncio.Future[bool]) -> None:
-        self._waiting[waiter] = None
-
-    def remove(self, waiter: asyncio.Future[bool]) -> None:
-        self._waiting.pop(waiter, None)
+        self.waiting: dict[asyncio.Future[bool], None] = {}
 
     def wake(self) -> None:
         """Wake all; who is gone is forgotten with that."""
-        waiting, self._waiting = self._waiting, {}
+        waiting, self.waiting = self.waiting, {}
         for waiter in waiting:
             if not waiter.done():
                 waiter.set_result(True)
@@ -28,14 +22,14 @@ async def woken(seconds: float | None, *sources: Waiters) -> bool:
     waiter: asyncio.Future[bool] = loop.create_future()
     timer = None if seconds is None else loop.call_later(seconds, give_up, waiter)
     for source in sources:
-        source.add(waiter)
+        source.waiting[waiter] = None
     try:
         return await waiter
     finally:
         if timer is not None:
             timer.cancel()
         for source in sources:
-            source.remove(waiter)
+            source.waiting.pop(waiter, None)
 
 
 def give_up(waiter: asyncio.Future[bool]) -> None:

@@ -10,4 +10,5 @@ __all__ = ("MUTANTS", "switched_on")
 
 
 def switched_on(name: str) -> AbstractContextManager[None]:
-    return replaced(*MUTANTS[name].places())
+    """One bug while it lasts; none for ""."""
+    return replaced(*(MUTANTS[name].places() if name else ()))

@@ -28,7 +28,7 @@ MUTANTS: Final[dict[str, Mutant]] = {}
 
 
 def bug(
-    what: str, *breaks: str, at: tuple[Any, str] | None = None, name: str = "", **how: Any
+    what: str, *breaks: str, at: tuple[Any, str] | None = None, **how: Any
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register a function as a mutant of its own name; `how` are other fields of Mutant.
 
@@ -41,8 +41,8 @@ def bug(
             found: Sequence[Place] = [instead_of(*at, change)] if at else change()
             return found
 
-        mutant = Mutant(name or change.__name__.replace("_", "-"), what, places, breaks, **how)
-        MUTANTS[mutant.name] = mutant
+        name = change.__name__.replace("_", "-")
+        MUTANTS[name] = Mutant(name, what, places, breaks, **how)
         return change
 
     return register

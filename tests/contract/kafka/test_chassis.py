@@ -104,7 +104,8 @@ async def sell(draw: random.Random, faults: Anything, broker: Broker, shop: Stub
     relaying = asyncio.create_task(relay.run(stopping))
     await asyncio.sleep(draw.uniform(1, 20))
     process.die()
-    broker.restart()
+    broker.down = True
+    broker.down = False
     await asyncio.sleep(draw.uniform(1, 20))
     broker.suspend()
     await asyncio.sleep(draw.uniform(1, 20))
