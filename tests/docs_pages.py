@@ -1,11 +1,11 @@
 """Pages and other files that are made from the code: `python -m tests.docs_pages` writes them."""
 
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import MISSING, Field, fields
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Final, get_args, get_origin
+from typing import Annotated, Any, Final, get_args, get_origin
 
 from pydantic_core import to_json
 
@@ -126,6 +126,9 @@ def _event(entry: Entry) -> str:
     )
 
 
+LIMITS: Final = {"ge": "from", "le": "to"}
+
+
 def _summary(kind: type[Any]) -> str:
     return " ".join((kind.__doc__ or "").split())
 
@@ -142,7 +145,15 @@ def _field(field: Field[Any]) -> str:
 def _type_name(kind: Any) -> str:
     if get_origin(kind) is tuple:
         return f"{get_args(kind)[0].__name__}[]"
+    if get_origin(kind) is Annotated:
+        base, info = get_args(kind)
+        limits = [f"{w} {n}" for a, w in LIMITS.items() for n in _values_of(info.metadata, a)]
+        return " ".join([_type_name(base), *limits])
     return kind.__name__ if isinstance(kind, type) else str(kind)
+
+
+def _values_of(constraints: Iterable[Any], attribute: str) -> Iterator[str]:
+    yield from (f"{getattr(c, attribute):,}" for c in constraints if hasattr(c, attribute))
 
 
 def _values() -> str:
