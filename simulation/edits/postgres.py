@@ -208,10 +208,10 @@ POSTGRES_EDITS: Final = (
         'Clause("done_effects", sql.FINISH, {"ids": []})',
         (f"{EFFECTS}a_settled_order_needs_its_timer_no_more",),
     ),
-    _outbox(
+    _sql(
         "everybody-leads",
-        'query = "SELECT pg_try_advisory_lock($1, $2)"',
-        'query = "SELECT $1::int + $2::int > 0"',
+        'LEAD = "SELECT pg_try_advisory_lock($1, $2)"',
+        'LEAD = "SELECT $1::int + $2::int > 0"',
         (f"{STORES}one_leads_until_it_resigns[postgres]",),
     ),
     _sql(
