@@ -228,7 +228,7 @@ def make(  # noqa: C901, PLR0915 - one route after the other
         responses=refusals(_404=UNKNOWN),
     )
     async def get_order(order_id: OrderId) -> Response:
-        """As the order service knows it: what it was told, and what it published on it."""
+        """As the order service knows it: what it consumed, and what it published."""
         resource = as_resource(await state_of(order_id))
         async with store.reading() as connection:
             rows = await connection.fetch(

@@ -97,7 +97,7 @@ class Order(BaseModel):
 
 
 class TimelineEntry(BaseModel):
-    """A message that the order service was told, and what it published on it."""
+    """A message that the order service consumed, and what it published on it."""
 
     at: datetime
     heard: str

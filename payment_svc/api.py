@@ -12,7 +12,7 @@ from payment_svc.settings import Settings
 
 TAGS: Final = {
     "payments": "What was taken for an order, and given back.",
-    "webhooks": "What payment providers tell.",
+    "webhooks": "Outcomes that a payment provider reports.",
 }
 PAYMENT: Final = Resource("Payment", domain.State, key="order_id", hidden=frozenset({"order"}))
 Payment: Final[Any] = PAYMENT.model()

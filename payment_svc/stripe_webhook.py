@@ -108,8 +108,8 @@ def routes(node: Node, store: PostgresStore, secrets: tuple[str, ...]) -> APIRou
             log.error("webhook_undecided", saga_id=hint.order_id, why=outcome.reason)
             raise Problem(409, "webhook_undecided", outcome.reason)
         if contradicts(await _state_of(store, hint.order_id), hint.outcome):
-            said = type(hint.outcome).__name__
-            log.error("webhook_contradicts", saga_id=hint.order_id, said=said)
+            outcome = type(hint.outcome).__name__
+            log.error("webhook_contradicts", saga_id=hint.order_id, outcome=outcome)
         return "repeated"
 
     return router

@@ -56,7 +56,7 @@ class Watch:
 
     committed: dict[str, str] = field(default_factory=dict)
     published: dict[str, tuple[bytes, str]] = field(default_factory=dict)
-    heard: dict[str, set[str]] = field(default_factory=dict)
+    consumed: dict[str, set[str]] = field(default_factory=dict)
     sequences: dict[tuple[str, str], int] = field(default_factory=dict)
     ended: dict[tuple[str, str], str] = field(default_factory=dict)
     received: dict[str, int] = field(default_factory=dict)
@@ -112,8 +112,8 @@ class Watch:
             self.broken("R7", f"{process} relays for {service} without the lock")
 
     def _in_its_place(self, service: str, wire_type: str, key: str) -> None:
-        wanted, heard = PRECEDENTS.get(wire_type), self.heard.get(key, set())
-        if wanted is not None and not wanted & heard:
+        wanted, seen = PRECEDENTS.get(wire_type), self.consumed.get(key, set())
+        if wanted is not None and not wanted & seen:
             self.broken("G3", f"{wire_type} of {key} without {' or '.join(sorted(wanted))}")
         if last := self.ended.get((service, key)):
             self.broken("I8", f"{wire_type} of {key} after {last}")
@@ -141,7 +141,10 @@ class Watch:
         has = {effect.id for effect in kept}
         if outstanding_effects != has:
             name = f"{service.name}'s {type(state).__name__} {key}"
-            self.broken("G8", f"{name} owes {sorted(outstanding_effects)}, kept are {sorted(has)}")
+            self.broken(
+                "G8",
+                f"{name} has outstanding {sorted(outstanding_effects)}, kept are {sorted(has)}",
+            )
 
     def appended(self, record: Any) -> None:
         """A record stands in Kafka."""
@@ -165,7 +168,7 @@ class Watch:
         elif id_ not in self.committed:
             self.broken("I6", f"{wire_type} of {key} was never committed")
         self._in_order(record.topic, key, int(headers["ce_sequence"]), wire_type)
-        self.heard.setdefault(key, set()).add(wire_type)
+        self.consumed.setdefault(key, set()).add(wire_type)
 
     def _in_order(self, topic: str, key: str, sequence: int, wire_type: str) -> None:
         last = self.sequences.get((topic, key), 0)
@@ -176,7 +179,7 @@ class Watch:
     def asked(self, order_id: str, entries: list[tuple[str, Any]]) -> None:
         """Nobody outside does what the log does not know was intended."""
         effect = type(entries[-1][1]).__name__
-        if INTENTS[effect] not in self.heard.get(order_id, ()):
+        if INTENTS[effect] not in self.consumed.get(order_id, ()):
             self.broken("G8", f"{effect} of {order_id} was asked for before its intent was kept")
 
     def money(self, order_id: str, entries: list[tuple[str, Any]]) -> None:

@@ -253,7 +253,7 @@ class SimulatedConsumer:
 def _simulated(options: SimpleNamespace) -> SimpleNamespace:
     """Raises NotImplementedError for what has another meaning than the only one that it has here."""
     if options.group_id is not None and options.enable_auto_commit:
-        raise NotImplementedError("the simulated consumer commits when it is told to")
+        raise NotImplementedError("the simulated consumer commits only on request")
     if options.auto_offset_reset not in {"earliest", "latest"} or options.fetch_min_bytes != 1:
         raise NotImplementedError("auto_offset_reset or fetch_min_bytes")
     if len(options.partition_assignment_strategy) != 1:

@@ -240,7 +240,7 @@ class MemoryStore(Client):
         return {
             "outbox_rows": float(len(database.outbox)),
             "outbox_oldest_seconds": (now - oldest).total_seconds(),
-            "effects_owed": float(len(outstanding_effects)),
+            "effects_outstanding": float(len(outstanding_effects)),
             "effects_needing_attention": float(
                 sum(effect.needs_attention for effect in outstanding_effects)
             ),

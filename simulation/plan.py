@@ -26,7 +26,7 @@ FIRST: Final = {
     "crash-before-offsets": "a process dies between a transaction and the commit of its offsets",
     "crash-in-call": "a process dies before, in or after a call to a provider",
     "kill": "a process dies at any instant",
-    "restart": "a process is told to stop, and another takes its place",
+    "restart": "a process stops on SIGTERM, and another takes its place",
     "pause": "a process stands still, perhaps for longer than its session, and goes on",
     "partition": "a process does not reach Kafka for a while, and goes on without it",
     "rebalance": "partitions change hands again and again",
@@ -47,7 +47,7 @@ FIRST: Final = {
     "redis-away": "Redis answers nothing for a while",
     "service-stopped": "no process of a service runs for a long while",
     "rewound": "a group reads all its topics again from the beginning",
-    "inbox-pruned": "a service forgets what it has decided on, and hears it all again",
+    "inbox-pruned": "a service loses its inbox, and consumes everything again",
     "poison": "bytes that are no event under an order's key; an operator discards it and lets the rest go on",
 }
 FAULTS: Final = FIRST | LATER

@@ -47,10 +47,10 @@ def unsettled(system: "SimulatedSystem") -> str:
     for order_id, row in system.databases["order"].own.items():
         if not isinstance(row.state, order.Confirmed | order.Cancelled):
             return f"order {order_id} is {type(row.state).__name__}"
-    return loyalty_waits(system) or behind(system)
+    return loyalty_waits(system) or unread(system)
 
 
-def behind(system: "SimulatedSystem") -> str:
+def unread(system: "SimulatedSystem") -> str:
     """Which group has not committed the end of a partition that it reads."""
     for name, service in system.services.items():
         offsets = system.broker.group(name).offsets

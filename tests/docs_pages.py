@@ -83,7 +83,7 @@ def _flow() -> str:
         for spec in SERVICES
     ]
     head = ("service", "HTTP port", "state", "consumes", "publishes")
-    return "## Who reads and says what\n\n" + _table(head, rows)
+    return "## Who consumes and publishes what\n\n" + _table(head, rows)
 
 
 def _state(spec: ServiceSpec) -> str:

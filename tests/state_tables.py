@@ -16,7 +16,7 @@ has after a comma is what makes it answer differently.
 
 - `stock.rejected` (out_of_stock): the event is recorded and published; in brackets the reason, where
   it is given here, or the attempt.
-- owes `Capture`: an effect, called outside the transaction until its outcome is known.
+- requests `Capture`: an effect, called outside the transaction until its outcome is known.
 - sets `X`, drops `X`: a timer, which comes back as a message when it is due.
 - nothing: the message is expected here, and changes nothing.
 - impossible: no correct neighbour sends it to this state; it is kept as a dead letter.
@@ -78,10 +78,10 @@ def _answer(samples: Samples, answer: Decision | Refusal, result: set[str]) -> s
     if why := answer.quiet or answer.impossible:
         verdict = "nothing" if answer.quiet else "impossible"
         return f"{verdict}: {why.replace(' o-1', '')}"  # the sample's id is nobody's business
-    said = [_event(event, result) for event in answer.events]
-    said += [_shown_effect(samples, effect) for effect in answer.effects]
-    said += [f"drops `{kind.__name__}`" for kind in answer.dropped]
-    return ", ".join(said)
+    shown = [_event(event, result) for event in answer.events]
+    shown += [_shown_effect(samples, effect) for effect in answer.effects]
+    shown += [f"drops `{kind.__name__}`" for kind in answer.dropped]
+    return ", ".join(shown)
 
 
 def _event(event: Any, result: set[str]) -> str:
@@ -93,5 +93,5 @@ def _event(event: Any, result: set[str]) -> str:
 
 def _shown_effect(samples: Samples, effect: Any) -> str:
     what = effect.what if isinstance(effect, Later) else effect
-    verb = "sets" if type(what) in samples.service.timers.values() else "owes"
+    verb = "sets" if type(what) in samples.service.timers.values() else "requests"
     return f"{verb} `{type(what).__name__}`"

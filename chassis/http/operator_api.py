@@ -42,7 +42,9 @@ from chassis.store import DeadLetter
 
 LAG_S: Final = 1.5  # an answer without the lag is better than one that comes too late
 TAG: Final = "operators"
-TAG_TEXT: Final = "For operators, behind a token: where an order is, dead letters, owed effects."
+TAG_TEXT: Final = (
+    "For operators, with a token: where an order is, dead letters, outstanding effects."
+)
 Key = Annotated[Parked, Query(description="An order's id, or whatever key a message has.")]
 BEARER: Final = HTTPBearer(
     auto_error=False,
@@ -87,7 +89,7 @@ def _add_whereabouts(router: APIRouter, node: RunningService) -> None:
 
     @router.get("/orders", summary="All that the service knows of an order")
     async def get_whereabouts(key: Key) -> Whereabouts:
-        """Its state, what of it waits in the outbox, is parked, or is owed to the outside."""
+        """Its state, its rows in the outbox, its parked messages and its outstanding effects."""
         found = await operations.whereabouts(key)
         return Whereabouts.model_validate(
             {
@@ -128,22 +130,22 @@ def _add_whereabouts(router: APIRouter, node: RunningService) -> None:
 
 
 def _add_repairs(router: APIRouter, node: RunningService) -> None:
-    @router.post("/expedite", summary="Ask for an order's owed effects now")
+    @router.post("/expedite", summary="Run an order's outstanding effects now")
     async def expedite_effects(body: Asked) -> Expedited:
-        """Those that wait for their next try are asked for at once."""
+        """Those that wait for their next try are run at once."""
         count = await node.operations.expedite(body.key, body.by)
         return Expedited(key=body.key, effects=count)
 
     @router.post(
         "/resolve",
-        summary="Say what became of an owed effect",
+        summary="Record the outcome of an outstanding effect",
         responses=refusals(
-            _409="Nothing of the kind is owed (`nothing_owed`), or not so (`not_resolved`).",
+            _409="No such effect is outstanding (`nothing_owed`), or the rules refuse it (`not_resolved`).",
         ),
         response_model=Resolved,
     )
     async def resolve_effect(body: Resolve) -> dict[str, Any]:
-        """From here on it is as if the provider had said so itself."""
+        """The outcome is decided on as if the provider had reported it."""
         return await _resolve(node, body)
 
 
@@ -233,7 +235,7 @@ async def _actions(node: RunningService, key: str) -> list[dict[str, Any]]:
 
 
 async def _resolve(node: RunningService, body: Resolve) -> dict[str, Any]:
-    """A person says what became of an effect; from here on it is as if the provider had said so."""
+    """Decide on an outcome that an operator recorded, as if the provider had reported it."""
     resolution = node.service.resolutions.get(body.outcome)
     if resolution is None:
         known = ", ".join(sorted(node.service.resolutions)) or "none"
@@ -246,7 +248,8 @@ async def _resolve(node: RunningService, body: Resolve) -> dict[str, Any]:
         e for e in found.outstanding_effects if kinds.get(e.kind) is resolution.effect
     ]
     if not outstanding_effects:
-        why = f"{node.service.name} owes no {node.service.kind_of(resolution.effect).lower()} of {body.key}"
+        kind = node.service.kind_of(resolution.effect)
+        why = f"{node.service.name} has no outstanding {kind.lower()} of {body.key}"
         raise Problem(409, "nothing_owed", f"{why}: its state is {found.state}")
     effect = outstanding_effects[-1]
     message = Message(

@@ -58,12 +58,12 @@ def add_outbox(router: APIRouter, node: RunningService) -> None:
 
     @router.post("/outbox/redrive", summary="Try a refused row again", responses=none)
     async def redrive_refused(body: Settle) -> Refused:
-        """Publish a refused row after all, then what is behind it of its key."""
+        """Publish a refused row after all, then the later rows of its key."""
         return _settled(await operations.release(body.id, body.by, body.note), body.id, node)
 
     @router.post("/outbox/discard", summary="Remove a refused row", responses=none)
     async def discard_refused(body: Settle) -> Refused:
-        """Remove a refused row, which is never published; what is behind it goes on."""
+        """Remove a refused row, which is never published; the later rows of its key are."""
         return _settled(await operations.drop(body.id, body.by, body.note), body.id, node)
 
 

@@ -131,14 +131,14 @@ class Log:
         """Go on to what is the end now, in batches; within a partition in order."""
         ends = await self.ahead()
         self.end = self.read + sum(end - self.reached[place] for place, end in ends.items())
-        behind = {p for p in ends if await self.client.position(p) < ends[p]}
-        while behind:
+        lagging = {p for p in ends if await self.client.position(p) < ends[p]}
+        while lagging:
             batches = await self.client.getmany(timeout_ms=200, max_records=2000)
             records = [record for batch in batches.values() for record in batch]
             self.read += len(records)
             self.reached |= {place: batch[-1].offset + 1 for place, batch in batches.items()}
             yield records
-            behind = {p for p in behind if await self.client.position(p) < ends[p]}
+            lagging = {p for p in lagging if await self.client.position(p) < ends[p]}
 
 
 @asynccontextmanager

@@ -119,7 +119,7 @@ LEASE_FRESHEST = _LEASE.format(by_age="tries, due_at DESC", attempt=ATTEMPT)
 GAUGES = (
     "outbox_rows",
     "outbox_oldest_seconds",
-    "effects_owed",
+    "effects_outstanding",
     "effects_needing_attention",
     "parked_messages",
     "outbox_refused",

@@ -21,7 +21,7 @@ local size = {
 }
 -- Sums are whole numbers that a double holds exactly (at most 2^53 - 1 either way).
 local function exact(number) return number >= -9007199254740991 and number <= 9007199254740991 end
-local function whole(text)
+local function integer(text)
   local number = (text == '0' or string.find(text, '^%-?[1-9]%d*$')) and tonumber(text)
   return number and exact(number) and number or nil
 end
@@ -32,7 +32,7 @@ for _ = 1, tonumber(ARGV[3]) do
   if command == 'HINCRBY' then
     local name = key .. ' ' .. ARGV[at + 3]
     local before = sums[name] or redis.call('HGET', key, ARGV[at + 3]) or '0'
-    local held, by = whole(tostring(before)), whole(ARGV[at + 4])
+    local held, by = integer(tostring(before)), integer(ARGV[at + 4])
     if not held or not by or not exact(held + by) then
       return {err = 'REFUSED ' .. name .. ' can not hold ' .. before .. ' and ' .. ARGV[at + 4]}
     end

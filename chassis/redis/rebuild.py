@@ -41,10 +41,10 @@ SETTLE_S: Final = Sender.send_timeout_s
 
 ENTER: Final = """
 local epoch = redis.call('GET', KEYS[1])
-if epoch then return {'WHOLE', epoch} end
+if epoch then return {'COMPLETE', epoch} end
 if redis.call('EXISTS', KEYS[3]) == 0 and redis.call('EXISTS', KEYS[4]) == 1 then
   redis.call('SET', KEYS[1], ARGV[1])  -- data of release 0.1, which kept no epoch
-  return {'WHOLE', ARGV[1]}
+  return {'COMPLETE', ARGV[1]}
 end
 if redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2]) then
   redis.call('SET', KEYS[3], ARGV[1])
@@ -125,7 +125,7 @@ class Rebuild:
             names = self.layout.keys
             places = (names.epoch, names.rebuild_lock, names.rebuild_begun, names.offsets)
             status, epoch = await self.redis.eval(ENTER, 4, *places, self.token, LEASE_MS)
-            if status == b"WHOLE":
+            if status == b"COMPLETE":
                 return str(epoch.decode())
             if status == b"YOURS":
                 return await self._rebuild(stopping, known=known)

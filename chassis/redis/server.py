@@ -36,7 +36,7 @@ class Server:
         info = (await connection.read_response()).decode()
         self.run = f"{_field(info, 'run_id')}/{_field(info, 'master_replid')}"
         if (role := _field(info, "role")) != "master":
-            raise ReadOnlyError(f"it is no primary now: {role or 'it does not tell'}")
+            raise ReadOnlyError(f"it is no primary now: {role or 'role unknown'}")
         if self.is_another:
             raise ResponseError("Redis was restarted or replaced: its data are looked at first")
 

@@ -154,7 +154,7 @@ class RedisStore(RedisOutbox):
         return {
             "outbox_rows": float(await self.read("XLEN", self.keys.outbox)),
             "outbox_oldest_seconds": age_s,
-            "effects_owed": 0.0,
+            "effects_outstanding": 0.0,
             "effects_needing_attention": 0.0,
             "parked_messages": float(await self.read("ZCARD", self.keys.parked_keys)),
             "outbox_refused": float(await self.read("HLEN", self.keys.refused)),

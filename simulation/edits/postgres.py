@@ -197,7 +197,7 @@ POSTGRES_EDITS: Final = (
         (f"{ROLLING}the_attempt_of_an_effect_that_the_release_before_has_stored_is_in_its_id",),
     ),
     _sql(
-        "owed-again",
+        "effect-delayed-again",
         "ON CONFLICT (id) DO NOTHING RETURNING 1\n",
         "ON CONFLICT (id) DO UPDATE SET due_at = excluded.due_at RETURNING 1\n",
         (f"{TRANSACTIONS}what_is_owed_already_keeps_its_time",),

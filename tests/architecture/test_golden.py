@@ -13,8 +13,8 @@ NOT_ADDED: Final = "--diff-filter=CDMRTUX"
 
 
 def git(root: Path, *words: str) -> list[str]:
-    said = subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, check=True)
-    return [line for line in said.stdout.splitlines() if line]
+    listed = subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, check=True)
+    return [line for line in listed.stdout.splitlines() if line]
 
 
 def touched(root: Path) -> list[str]:

@@ -45,7 +45,7 @@ async def connected(link: Proxy) -> Ends:
     return await asyncio.open_connection("127.0.0.1", link.port.number)
 
 
-async def said(ends: Ends, text: bytes) -> bytes:
+async def received(ends: Ends, text: bytes) -> bytes:
     ends[1].write(text)
     async with asyncio.timeout(10):
         return await ends[0].readexactly(len(text))
@@ -60,13 +60,13 @@ async def silent(ends: Ends) -> None:
 async def test_what_a_cut_link_holds_back_arrives_when_it_heals() -> None:
     async with echo() as (link, got):
         ends = await connected(link)
-        assert await said(ends, b"hello") == b"hello"
+        assert await received(ends, b"hello") == b"hello"
         link.cut()
         ends[1].write(b"again")
         await silent(ends)
         assert got == b"hello"
         await link.heal()
-        assert await said(ends, b"!") == b"a"
+        assert await received(ends, b"!") == b"a"
         assert await ends[0].readexactly(5) == b"gain!"
         ends[1].close()
 
@@ -86,10 +86,10 @@ async def test_a_link_that_is_cut_one_way_delivers_and_tells_nobody() -> None:
 async def test_latency_is_paid_each_way() -> None:
     async with echo() as (link, _):
         ends = await connected(link)
-        assert await said(ends, b"x") == b"x"
+        assert await received(ends, b"x") == b"x"
         link.latency_s = 0.1
         started = time.monotonic()
-        assert await said(ends, b"y") == b"y"
+        assert await received(ends, b"y") == b"y"
         assert time.monotonic() - started >= 0.2
         ends[1].close()
 
@@ -97,12 +97,12 @@ async def test_latency_is_paid_each_way() -> None:
 async def test_a_reset_is_a_reset_and_the_next_connection_is_whole() -> None:
     async with echo() as (link, _):
         ends = await connected(link)
-        assert await said(ends, b"x") == b"x"
+        assert await received(ends, b"x") == b"x"
         link.reset()
         with pytest.raises(ConnectionResetError):
             await ends[0].readexactly(1)
         again = await connected(link)
-        assert await said(again, b"y") == b"y"
+        assert await received(again, b"y") == b"y"
         again[1].close()
 
 
@@ -113,7 +113,7 @@ async def test_a_link_that_refuses_keeps_its_port_and_opens_again_there() -> Non
             await connected(link)
         await link.heal()
         ends = await connected(link)
-        assert await said(ends, b"x") == b"x"
+        assert await received(ends, b"x") == b"x"
         ends[1].close()
 
 

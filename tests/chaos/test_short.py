@@ -16,9 +16,9 @@ async def test_the_system_settles_and_all_books_agree_after_faults_of_every_lane
     """Loyalty, order and payment have all fast paths in it, inventory none, shipping one."""
     switched_on = fast_paths(SEED, PARTS.services)
     assert sorted(switched_on.values()) == ["all", "all", "all", "http", "none"]
-    said: list[str] = []
-    verdict = await trial.run(TrialOptions(seed=SEED, seconds=40, rate=6), said.append)
-    story = "\n".join(said)
+    printed: list[str] = []
+    verdict = await trial.run(TrialOptions(seed=SEED, seconds=40, rate=6), printed.append)
+    story = "\n".join(printed)
     assert verdict.violations == [], story
     assert verdict.is_clean, story
     assert verdict.acknowledged > 100, story

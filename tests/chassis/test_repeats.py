@@ -30,7 +30,7 @@ class WrittenLines:
             return
 
     @property
-    def said(self) -> int:
+    def counted(self) -> int:
         return sum(1 + line.get("repeated", 0) for line in self.lines)
 
 
@@ -50,7 +50,7 @@ def test_an_outage_of_23_seconds_is_told_in_tens_of_lines_not_in_thousands(
         )
     log.repeats.flush(all_=True)
     assert len(log.lines) < 20
-    assert log.said == 15_000
+    assert log.counted == 15_000
 
 
 def test_the_first_is_told_at_once_and_the_count_when_its_time_is_over(log: WrittenLines) -> None:
@@ -110,7 +110,7 @@ def test_no_more_kinds_are_remembered_than_so_many_and_none_of_their_counts_is_l
             log.say("message_parked", saga_id=f"o-{number}")
     assert len(log.repeats.held) == KINDS_MAX
     log.repeats.flush(all_=True)
-    assert log.said == 9 * KINDS_MAX
+    assert log.counted == 9 * KINDS_MAX
     assert log.repeats.held == {}
 
 

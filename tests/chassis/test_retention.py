@@ -90,6 +90,6 @@ NOON = datetime(2031, 5, 4, 12, tzinfo=UTC)
 def test_nothing_is_deleted_by_a_clock_that_differs_or_has_jumped(
     here: datetime, jumped: datetime | None, why: str
 ) -> None:
-    said = store_clock.doubt(NOON, here, jumped)
-    assert said.endswith(why)
-    assert bool(said) == bool(why)
+    reason = store_clock.doubt(NOON, here, jumped)
+    assert reason.endswith(why)
+    assert bool(reason) == bool(why)

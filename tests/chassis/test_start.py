@@ -95,9 +95,9 @@ async def _never(settings: Any) -> None:
 def refused(service: str, capsys: pytest.CaptureFixture[str]) -> str:
     with pytest.raises(SystemExit) as ended:
         runtime.start(settings_of(service), service, _never)
-    said = capsys.readouterr().err
-    assert (ended.value.code, said.count("\n")) == (2, 1)
-    return said
+    printed = capsys.readouterr().err
+    assert (ended.value.code, printed.count("\n")) == (2, 1)
+    return printed
 
 
 @pytest.mark.parametrize(("service", "name", "value"), CASES)
@@ -111,9 +111,9 @@ def test_a_setting_that_makes_no_sense_is_one_line_and_exit_code_2(
     """A setting that is not listed above is refused nothing, and so fails here."""
     variable = f"{service}_{name}".upper()
     monkeypatch.setenv(variable, value)
-    said = refused(service, capsys)
-    assert said.startswith(f"{service}-svc: {variable}: ")
-    assert "r:p@" not in said  # a password
+    printed = refused(service, capsys)
+    assert printed.startswith(f"{service}-svc: {variable}: ")
+    assert "r:p@" not in printed  # a password
 
 
 @pytest.mark.parametrize(
@@ -176,9 +176,9 @@ def test_a_fast_path_that_is_not_there_is_told_with_those_that_are(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("ORDER_FAST_PATHS", "state-cache,quick")
-    said = refused("order", capsys)
-    assert "'quick'" in said
-    assert all(path.value in said for path in FastPath)
+    printed = refused("order", capsys)
+    assert "'quick'" in printed
+    assert all(path.value in printed for path in FastPath)
 
 
 def test_each_refused_value_belongs_to_a_setting() -> None:

@@ -95,7 +95,7 @@ def ends(story: str) -> tuple[Ending, ...]:
     return tuple(found)
 
 
-def heard(world: World, fired: tuple[Fire, ...]) -> Iterator[tuple[Service, Any]]:
+def consumptions(world: World, fired: tuple[Fire, ...]) -> Iterator[tuple[Service, Any]]:
     """What a service has had in its inbox: events, outcomes of calls, timers that were due."""
     yield from world.delivered_before()
     for (service, effect), outcome in world.answers.items():
@@ -107,7 +107,7 @@ def heard(world: World, fired: tuple[Fire, ...]) -> Iterator[tuple[Service, Any]
 @pytest.mark.parametrize("story", STARTS)
 def test_what_was_heard_of_a_settled_order_decides_nothing_without_an_inbox(story: str) -> None:
     for world, fired in ends(story):
-        for service, message in heard(world, fired):
+        for service, message in consumptions(world, fired):
             answer = world._replace(is_late=True).decide(service, message)
             assert isinstance(answer, Decision)
             assert answer == Decision(quiet=answer.quiet or "no reason was given"), (
@@ -120,6 +120,6 @@ def test_the_stories_come_to_every_last_state_and_hear_all_that_there_is_to_hear
     states = {(n, type(state).__name__) for world, _ in result for n, state in world.own.items()}
     assert states >= LAST
     assert all(any((s.service, state) in states for state in s.confirmed) for s in STEPS)
-    consumed = {(s.name, type(message)) for end in result for s, message in heard(*end)}
+    consumed = {(s.name, type(message)) for end in result for s, message in consumptions(*end)}
     declared = {(s.name, event) for s in SERVICES.values() for event in s.consumes}
     assert declared - consumed == set()

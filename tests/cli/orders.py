@@ -44,13 +44,15 @@ def order_id(at: datetime, number: int = 1) -> str:
 @dataclass
 class OrderLog:
     log: MemoryLog = field(default_factory=lambda: MemoryLog({place: [] for place in PLACES}))
-    said: dict[tuple[str, str], int] = field(default_factory=dict)
+    sequences: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def says(self, event: Any, at: datetime, cause: str = "elsewhere", again: int = 1) -> str:
         """Publish an event, or more than once; returns its id."""
         entry = CATALOG.entry_of(event)
         subject = entry.subject_of(event)
-        number = self.said[subject, entry.owner] = self.said.get((subject, entry.owner), 0) + 1
+        number = self.sequences[subject, entry.owner] = (
+            self.sequences.get((subject, entry.owner), 0) + 1
+        )
         id_ = event_id(subject, entry.wire_type, getattr(event, "attempt", 1))
         source = f"/{entry.owner}"
         result = (

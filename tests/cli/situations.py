@@ -19,11 +19,11 @@ NOW: Final = datetime(2026, 1, 1, 12, tzinfo=UTC)
 ORDER: Final = "o-1"
 
 
-def diagnosed(**said: Any) -> Diagnosis:
+def diagnosed(**reported: Any) -> Diagnosis:
     """Each service by its state, or by more; one that is not named has never heard of the order."""
     reports = []
     for name in BY_NAME:
-        report = said.get(name, "Absent")
+        report = reported.get(name, "Absent")
         fields = {"state": report} if isinstance(report, str) else report
         reports.append(OrderReport(name, **fields))
     return diagnose(ORDER, reports, NOW)

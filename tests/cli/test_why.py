@@ -94,9 +94,9 @@ WORKING = [
 def test_a_service_that_asks_an_outside_party_must_act_next(
     states: str, who: str, kind: str
 ) -> None:
-    said: dict[str, Any] = {**chain(states)}
-    said[who] = {"state": said[who], "effects": (an_effect(kind),)}
-    found = diagnosed(**said)
+    reported: dict[str, Any] = {**chain(states)}
+    reported[who] = {"state": reported[who], "effects": (an_effect(kind),)}
+    found = diagnosed(**reported)
     assert [(f.service, f.where) for f in found.findings] == [(who, "effect")]
     assert f"{who} has {kind} outstanding" in first(found).what
     assert "ProviderError: 500" in first(found).what
@@ -249,8 +249,8 @@ def test_one_service_that_does_not_read_is_to_be_looked_at(consumer: dict[str, A
     ],
 )
 def test_the_order_is_with_the_service_that_is_down(states: str, who: str, event: str) -> None:
-    said: dict[str, Any] = {**chain(states), who: silent(who)}
-    found = diagnosed(**said)
+    reported: dict[str, Any] = {**chain(states), who: silent(who)}
+    found = diagnosed(**reported)
     assert [f.service for f in found.findings] == [who]
     assert f"{event} waits for it" in first(found).what
     assert first(found).commands == (f"saga restart {who}",)

@@ -118,11 +118,11 @@ def test_pieces_of_stock_add_up(ends: list[str], receipts: list[tuple[str, int]]
 @given(endings, changes)
 def test_points_add_up_and_the_last_standing_counts(ends: list[str], standing: list[bool]) -> None:
     awards = [of_an_award(number, end) for number, end in enumerate(ends)]
-    said = [
+    standings = [
         (CustomerSuspended if bad else CustomerReinstated)(customer_id="ada", attempt=number)
         for number, bad in enumerate(standing, 1)
     ]
-    stories = [said, *awards] if said else awards
+    stories = [standings, *awards] if standings else awards
     assert merge(LOYALTY, stories) == folded(LOYALTY, stories)
 
 

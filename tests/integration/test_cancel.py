@@ -80,8 +80,8 @@ def test_a_dispatched_order_stays_confirmed_and_a_second_wish_is_answered_with_t
     assert cancel(stack, order_id).status_code == 202
     order = settled_order(stack, order_id)
     assert order["state"] == "CONFIRMED"
-    said = [entry["said"] for entry in order["timeline"]]
-    assert said[-1] == "order.cancellation_refused.v1"
+    published = [entry["said"] for entry in order["timeline"]]
+    assert published[-1] == "order.cancellation_refused.v1"
     assert httpx.get(points).json()["points"] == before
     again = cancel(stack, order_id)
     assert (again.status_code, again.json()["code"]) == (409, "cancellation_refused")

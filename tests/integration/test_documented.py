@@ -136,7 +136,7 @@ def test_a_documented_command_does_what_its_page_says(
     ended = ended or shop.done[tuple(words)]
     if words[:2] == ["dead-letters", "redrive"] and "--dry-run" in words:
         assert "Nothing was written; what would refuse the write itself is not shown." in ended.out
-    no = next((said for text, said in SAYS_NO.items() if documented.text.startswith(text)), None)
+    no = next((error for text, error in SAYS_NO.items() if documented.text.startswith(text)), None)
     if no is not None and ended.code == 1:
         assert no in ended.err, ended
         return

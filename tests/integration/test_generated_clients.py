@@ -51,8 +51,8 @@ def bought(stack: Services, order_id: str) -> bool:
 
 def test_a_client_in_python_is_typed_and_buys(stack: Services, folder: Path) -> None:
     generate = ("openapi-python-client", "generate", "--path", "order.json", "--meta", "none")
-    said = run(folder, *generate, "--output-path", "order_client")
-    assert "WARNING" not in said.upper(), said
+    output = run(folder, *generate, "--output-path", "order_client")
+    assert "WARNING" not in output.upper(), output
     shutil.copy(CLIENTS / "buy.py", folder)
     run(folder, sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", "buy.py")
     key = f"python-{time.monotonic_ns()}"

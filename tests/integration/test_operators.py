@@ -252,8 +252,8 @@ def test_an_unknown_order_is_one_line_and_exit_code_1(services: Services) -> Non
 def test_a_person_has_all_readers_of_a_topic_step_over_a_record(services: Services) -> None:
     words = ("dead-letters", "skip", "payment.events", "0", "4000000", "--note", "a test")
     names, place = ("inventory", "payment", "shipping"), "payment.events:0:4000000"
-    said = "".join(f"{name} steps over {place} and parks it.\n" for name in names)
-    assert operating(services, *words) == Ended(0, said, "")
+    printed = "".join(f"{name} steps over {place} and parks it.\n" for name in names)
+    assert operating(services, *words) == Ended(0, printed, "")
     assert "skip  a test" in operating(services, "dead-letters", "actions", "payment", place).out
     result = operating(services, *words, "--service", "loyalty")
     assert result == Ended(2, "", "saga: loyalty: it does not read payment.events\n")

@@ -247,17 +247,17 @@ async def test_two_instances_forget_more_than_a_chunk_while_messages_come_in(
 ) -> None:
     await remember(remembering, 31, 2 * partitions.PRUNED_AT_ONCE + 5000)
     other = await kind.connect(kind.service)
-    heard = [kind.first(an_order()) for _ in range(50)]
+    consumed = [kind.first(an_order()) for _ in range(50)]
 
     async def hear() -> None:
-        for message in heard:
+        for message in consumed:
             assert isinstance((await remembering.handle([message]))[0], Decided)
 
     mine, others, _ = await asyncio.gather(all_forgotten(remembering), all_forgotten(other), hear())
     await other.close()
     chunks = sorted(mine + others)
     assert chunks == [5000, partitions.PRUNED_AT_ONCE, partitions.PRUNED_AT_ONCE]
-    assert await remembered(remembering) == (len(heard), 0)
+    assert await remembered(remembering) == (len(consumed), 0)
 
 
 async def test_old_rows_are_found_by_an_index_and_no_more_is_read(

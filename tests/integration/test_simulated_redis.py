@@ -117,11 +117,11 @@ async def test_it_answers_as_a_real_one(real: Redis, simulated: Any, seed: int) 
     choice = Random(seed)  # noqa: S311 - a test's choice
     for number in range(1000):
         command = a_command(choice)
-        said, says = [
+        ours, theirs = [
             without_time(command[0], await result(redis, CALL, *command))
             for redis in (simulated, real)
         ]
-        assert said == says, f"command {number}: {command}"
+        assert ours == theirs, f"command {number}: {command}"
 
 
 SCRIPTS: Final = (

@@ -141,8 +141,8 @@ async def test_a_webhook_after_the_answer_changes_nothing(payment: Desk, step: A
         if step == "refund":
             await payment.cancelled(order)
             await payment.until(order, Refunded)
-        said = await sent_thrice(payment, order, step)
-    assert said == ["repeated"] * 3
+        replies = await sent_thrice(payment, order, step)
+    assert replies == ["repeated"] * 3
     assert_agreed(payment, order, step, await payment.published(order))
 
 

@@ -78,6 +78,6 @@ def test_what_is_missing_fails_the_start_in_one_line_that_names_it(
         monkeypatch.setenv(name, value)
     with pytest.raises(SystemExit) as ended:
         main()
-    said = capsys.readouterr().err
-    assert (ended.value.code, said.count("\n")) == (2, 1)
-    assert named in said
+    printed = capsys.readouterr().err
+    assert (ended.value.code, printed.count("\n")) == (2, 1)
+    assert named in printed

@@ -90,8 +90,8 @@ class Before:
             *(value for name in names for value in _delta(work, name)),
         )
         command = [APPLY, len(all_), *all_, *words]
-        said: bytes = self.loyalty.redis.execute(b"EVAL", *map(_bytes, command))
-        return said
+        reply: bytes = self.loyalty.redis.execute(b"EVAL", *map(_bytes, command))
+        return reply
 
     def _hash(self, name: str) -> Hash:
         found: Hash = self.loyalty.redis.data.values.get(name.encode(), Hash())
