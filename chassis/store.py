@@ -134,7 +134,7 @@ class Retention(Protocol):
     async def rotate_partitions(self) -> None:
         """Delete what was kept long enough, and make room for what comes.
 
-        Old is what the store's own clock says. Raises ClockInDoubtError, as `forget` does.
+        Old is what the store's own clock says. Raises ClockInDoubtError, as `prune_inbox` does.
         """
 
     async def prune_inbox(self) -> int:

@@ -169,14 +169,14 @@ class MemoryStore(Client):
         return bool(self.database.published)
 
     async def rotate_partitions(self) -> None:
-        async with self._alone("tend") as transaction:
+        async with self._alone("rotate") as transaction:
             oldest = transaction.at - timedelta(days=self.keep_days)
             for id_, line in self.database.published.items():
                 if line.at < oldest:
                     transaction.delete("published", id_)
 
     async def prune_inbox(self) -> int:
-        async with self._alone("forget") as transaction:
+        async with self._alone("prune") as transaction:
             oldest = transaction.at - timedelta(days=self.inbox_keep_days)
             old = [id_ for id_, at in self.database.inbox.items() if at < oldest]
             for id_ in old:

@@ -209,7 +209,7 @@ class MemoryUnit:
 
     async def _add_pending(self, effects: Sequence[PendingEffect]) -> None:
         if effects:
-            await self.transaction.statement("owe")
+            await self.transaction.statement("effects")
         at = self.transaction.at
         for effect in effects:
             due_at = effect.due_at or at + timedelta(seconds=FIRST_LEASE_S * effect.tries)

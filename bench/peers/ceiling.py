@@ -18,8 +18,8 @@ from uuid import UUID
 import asyncpg
 import psutil
 
+from bench.peers.databases import RunServers, made, servers_of
 from bench.peers.mix import SKUS, MixOrder
-from bench.peers.places import RunServers, made, servers_of
 from bench.peers.running import Crew, Role, Submit, beside
 from chassis.kafka.clients import make_producer
 from chassis.postgres import retention, sql, statement

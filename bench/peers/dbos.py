@@ -15,8 +15,8 @@ from typing import Any, Final
 from dbos import DBOS, AsyncSQLAlchemyDatasource, SQLAlchemyDatasource
 
 from bench.peers import shop
+from bench.peers.databases import RunServers
 from bench.peers.mix import MixOrder
-from bench.peers.places import RunServers
 from bench.peers.running import PeerPlan, Role, Submit
 
 SYSTEM: Final = "dbos_system"

@@ -9,8 +9,8 @@ from typing import Any, Self
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 
+from bench.peers.databases import RunServers
 from bench.peers.mix import MixOrder
-from bench.peers.places import RunServers
 
 Sessions = async_sessionmaker[AsyncSession]
 

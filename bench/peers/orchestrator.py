@@ -16,9 +16,9 @@ from typing import Any, Final
 from sqlalchemy import text
 
 from bench.peers import shop
+from bench.peers.databases import RunServers
 from bench.peers.messaging import PeerMessage, Sessions, consuming, database, producing
 from bench.peers.mix import MixOrder
-from bench.peers.places import RunServers
 from bench.peers.running import PeerPlan, Role, Submit, beside
 
 TABLES: Final = """

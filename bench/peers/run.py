@@ -15,8 +15,8 @@ from types import ModuleType
 from typing import Any, Final
 
 from bench.peers.books import check
+from bench.peers.databases import RunServers, made, servers_of
 from bench.peers.mix import order_of
-from bench.peers.places import RunServers, made, servers_of
 from bench.peers.running import CantRunError, Crew, PeerPlan
 
 PEERS: Final = ("dbos", "temporal", "naive", "orchestrator", "ceiling")

@@ -24,9 +24,9 @@ from temporalio.client import Client
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from bench.peers import shop
+from bench.peers.databases import RunServers
 from bench.peers.messaging import Sessions, database
 from bench.peers.mix import MixOrder
-from bench.peers.places import RunServers
 from bench.peers.running import CantRunError, PeerPlan, Role, Submit
 
 QUEUE: Final = "checkout"

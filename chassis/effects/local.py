@@ -21,12 +21,12 @@ STARTS_BEFORE_S: Final = FIRST_LEASE_S / 2
 class LocalEffectQueue:
     """`kinds` are the worker's; rows of the outbox are known by their ids.
 
-    Kafka's acknowledgement of a row may come before its commit is known here. `letters` is the topic of
-    copies of dead letters, for which no effect waits.
+    Kafka's acknowledgement of a row may come before its commit is known here. For rows of
+    `dead_letter_topic` no effect waits.
     """
 
     kinds: frozenset[str] = frozenset()
-    letters: str = ""
+    dead_letter_topic: str = ""
     waiting: dict[str, tuple[float, list[PendingEffect]]] = field(default_factory=dict)
     early: dict[str, float] = field(default_factory=dict)
     ready: deque[tuple[float, PendingEffect]] = field(default_factory=deque)
@@ -42,7 +42,7 @@ class LocalEffectQueue:
             if effect.kind in self.kinds and effect.tries:
                 mine.setdefault(effect.key, []).append(effect)
         for id_, row in zip(reversed(result.outbox_ids), reversed(result.outbox), strict=True):
-            effects = mine.pop(row.key, []) if row.topic != self.letters else []
+            effects = mine.pop(row.key, []) if row.topic != self.dead_letter_topic else []
             if self.early.pop(id_, None) is None:
                 self.waiting[id_] = (now, effects)
             else:

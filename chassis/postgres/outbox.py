@@ -26,7 +26,7 @@ class PostgresOutbox:
         Pool  # for bookkeeping whose loss only repeats a publish or a call with the same key
     )
     keep_days: int = 7
-    letters: str = ""
+    dead_letter_topic: str = ""
     """The topic of dead letters' copies."""
     leading: Connection | None = None
     _any_refused: bool = True  # until a look says that none is
@@ -70,7 +70,7 @@ class PostgresOutbox:
         values: list[Any] = [limit, list(shut)]
         query = sql.PENDING
         if self._any_refused:
-            query, values = sql.PENDING_BESIDE_REFUSED, [*values, self.letters]
+            query, values = sql.PENDING_BESIDE_REFUSED, [*values, self.dead_letter_topic]
         found = await self._as_leader("fetch", query, *values)
         ids = within(found, BATCH_BYTES)
         rows = {id_: row for id_ in ids if (row := (known or {}).get(str(id_))) is not None}
@@ -92,7 +92,7 @@ class PostgresOutbox:
         await self._as_leader("execute", sql.REFUSE, numbers, why)
 
     async def acknowledge(self, ids: Sequence[str]) -> None:
-        query = retention.KEEP if self.keep_days else retention.FORGET
+        query = retention.KEEP if self.keep_days else retention.DELETE
         numbers = [int(id_) for id_ in ids]
         try:
             await self._as_leader("execute", query, numbers)

@@ -18,7 +18,7 @@ from chassis.store_clock import JUMP_MAX, SKEW_MAX, doubt
 
 log = structlog.get_logger()
 CHUNK: Final = 2000
-KEEPER: Final = 0x5A6C
+RETENTION_LOCK: Final = 0x5A6C
 """An advisory lock: one instance makes and drops partitions, and prunes."""
 PRUNED_AT_ONCE: Final = 10_000
 MANY: Final = timedelta(days=2)
@@ -30,7 +30,7 @@ KEEP: Final = """
 WITH moved AS (DELETE FROM outbox WHERE id = ANY($1::bigint[]) RETURNING id, topic, key, value, headers)
 INSERT INTO published (id, topic, key, value, headers) SELECT id, topic, key, value, headers FROM moved
 """
-FORGET: Final = "DELETE FROM outbox WHERE id = ANY($1::bigint[])"
+DELETE: Final = "DELETE FROM outbox WHERE id = ANY($1::bigint[])"
 ANY: Final = "SELECT EXISTS (SELECT FROM published)"
 ALL: Final = "SELECT topic, key, value, headers FROM published ORDER BY published_at, id"
 PARTITIONS: Final = """
@@ -75,7 +75,7 @@ async def prune_inbox(connection: Any, days: int) -> tuple[int, str]:
 
     Returns how many rows it was, and why nothing may be deleted.
     """
-    if not await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", KEEPER):
+    if not await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", RETENTION_LOCK):
         return 0, ""
     now, why = await now_of(connection)
     if why:
@@ -95,7 +95,7 @@ async def rotate_partitions(connection: Any, days: int) -> str:
 
     Days are those of the database, in UTC. Returns why nothing may be deleted.
     """
-    if not await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", KEEPER):
+    if not await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", RETENTION_LOCK):
         return ""
     now, why = await now_of(connection)
     if why:

@@ -9,7 +9,7 @@ LEAD = "SELECT pg_try_advisory_lock($1, $2)"
 KNOWS_ANYTHING = """
 SELECT EXISTS (SELECT FROM {own}) OR EXISTS (SELECT FROM inbox) OR EXISTS (SELECT FROM outbox)
 """
-KNOWN = """
+INBOX_AND_PARKED = """
 SELECT (SELECT array_agg(message_id) FROM inbox WHERE message_id = ANY($1::uuid[])),
        (SELECT array_agg(DISTINCT key) FROM parked WHERE key = ANY($2::text[]))
 """

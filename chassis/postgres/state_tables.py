@@ -75,7 +75,7 @@ class StateTable:
         columns = (self.key, "version", "status", "detail::text")
         arrays = ", ".join(f"array_agg({column})" for column in columns)
         return (
-            f"{sql.KNOWN.rstrip()}, own.* FROM (SELECT {arrays} FROM {self.table}"  # noqa: S608
+            f"{sql.INBOX_AND_PARKED.rstrip()}, own.* FROM (SELECT {arrays} FROM {self.table}"  # noqa: S608
             f" WHERE {self.key} = ANY($2::text[])) AS own"
         )
 

@@ -50,7 +50,7 @@ class PostgresStore(PostgresOutbox):
     is_durable: bool = True
 
     def __post_init__(self) -> None:
-        self.letters = dead_letters_of(self.service.name)
+        self.dead_letter_topic = dead_letters_of(self.service.name)
 
     @classmethod
     async def connect(
@@ -157,10 +157,10 @@ class PostgresStore(PostgresOutbox):
             self.async_commit_pool.acquire() as connection,
             connection.transaction(),
         ):
-            forgotten, why = await retention.prune_inbox(connection, self.inbox_keep_days)
+            pruned, why = await retention.prune_inbox(connection, self.inbox_keep_days)
         if why:
             raise ClockInDoubtError(why)
-        return forgotten
+        return pruned
 
     async def due_effects(
         self, kinds: tuple[str, ...], limit: int, lease_s: float, *, freshest: bool = False
@@ -168,7 +168,7 @@ class PostgresStore(PostgresOutbox):
         async with self.translated(), self.async_commit_pool.acquire() as connection:
             lease = timedelta(seconds=lease_s)
             query = sql.LEASE_FRESHEST if freshest else sql.LEASE_EFFECTS
-            rows = await connection.fetch(query, list(kinds), limit, lease, self.letters)
+            rows = await connection.fetch(query, list(kinds), limit, lease, self.dead_letter_topic)
         return [PendingEffect(*row) for row in rows]
 
     async def postpone(self, effect: PendingEffect, delay_s: float, error: str) -> None:

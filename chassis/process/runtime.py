@@ -160,7 +160,9 @@ async def _serve(node: Node, server: HttpServer, sockets: list[socket.socket]) -
     _spare_the_collector()
     port = listen(sockets, ACCEPTED_LATER)
     log.info("started", http_port=port, pid=os.getpid())
-    if await work(node, {"http": http, "keeping": partial(retention.run, node.store, node.health)}):
+    if await work(
+        node, {"http": http, "retention": partial(retention.run, node.store, node.health)}
+    ):
         raise SystemExit(1)
 
 

@@ -29,7 +29,7 @@ if redis.call('GET', KEYS[2]) ~= ARGV[2] then return 'OTHER' end
 for n = 3, #ARGV, 2 do redis.call('HSET', KEYS[3], ARGV[n], ARGV[n + 1]) end
 """
 ACKNOWLEDGE: Final = (Path(__file__).parent / "acknowledge.lua").read_text()
-TEND: Final = (Path(__file__).parent / "tend.lua").read_text()
+ROTATE: Final = (Path(__file__).parent / "rotate.lua").read_text()
 RESIGN: Final = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
 LEASE_MS: Final = 3000
 CHUNK: Final = 1000
@@ -38,7 +38,7 @@ CHUNK: Final = 1000
 @dataclass(kw_only=True)
 class RedisOutbox(Guarded):
     keep_days: int = 7
-    letters: str = ""
+    dead_letter_topic: str = ""
     """The topic of dead letters' copies."""
     token: str = field(default_factory=ids.new_id)
     _leads_until: float = 0.0
@@ -71,7 +71,7 @@ class RedisOutbox(Guarded):
     ) -> Pending:
         del known  # it is one round trip in any case
         places = [self.keys.relay, self.keys.outbox, self.keys.refused]
-        bounds = (limit, BATCH_BYTES, self.letters)
+        bounds = (limit, BATCH_BYTES, self.dead_letter_topic)
         rows = await self._as_leader(PENDING, places, LEASE_MS, *bounds, *shut)
         found = [(id_.decode(), keys.row_of(pairs)) for id_, pairs in rows]
         return Pending(found, is_end=False, any_refused=False)
@@ -111,7 +111,7 @@ class RedisOutbox(Guarded):
             round(here.timestamp() * 1000),
             *map(_ms, spans),
         ]
-        now, jumped = await self.guarded(TEND, [self.keys.published, self.keys.clock], *values)
+        now, jumped = await self.guarded(ROTATE, [self.keys.published, self.keys.clock], *values)
         if jumped != -1 and (why := store_clock.doubt(_instant(now), here, _instant(jumped))):
             raise ClockInDoubtError(why)
 

@@ -21,7 +21,7 @@ log = structlog.get_logger()
 CHECKED: Final = """
 if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('HSET', KEYS[2], unpack(ARGV, 2)) end
 """
-FORGET: Final = """
+END_EPOCH: Final = """
 if redis.call('GET', KEYS[1]) == ARGV[1] then
   redis.call('DEL', KEYS[1])
   redis.call('SET', KEYS[2], ARGV[1])
@@ -44,7 +44,7 @@ async def is_rolled_back(
             own = [envelope for _, envelope in keys.own_events(service, records, unread)]
             if missing := await _missing(service, redis, layout, own):
                 log.error("redis_rolled_back", wire_type=missing.type, subject=missing.subject)
-                await redis.eval(FORGET, 2, names.epoch, names.rebuild_begun, epoch)
+                await redis.eval(END_EPOCH, 2, names.epoch, names.rebuild_begun, epoch)
                 return True
         if places := keys.place_values(topics.reached):
             await redis.eval(CHECKED, 2, names.epoch, names.checked, epoch, *places)

@@ -62,7 +62,7 @@ class RedisStore(RedisOutbox):
             server=server,
             keys=layout.keys,
             keep_days=keep_days,
-            letters=dead_letters_of(service.name),
+            dead_letter_topic=dead_letters_of(service.name),
             service=service,
             layout=layout,
             bootstrap=bootstrap,

@@ -51,9 +51,9 @@ def report(
 def retention(archive: ArchiveUrl = "", *, as_json: AsJson = False) -> None:
     """Check that no record can expire in Kafka before it is archived; exit 1 if one could."""
     with _extra():
-        from saga_cli.archive import retention as keeping  # noqa: PLC0415 - slow, see above
+        from saga_cli.archive.retention import retention as check  # noqa: PLC0415 - slow, see above
 
-    keeping.retention(archive, as_json=as_json)
+    check(archive, as_json=as_json)
 
 
 @contextmanager

@@ -5,14 +5,14 @@ from typing import Final
 
 from simulation.edits.edit import Edit
 
-KNOWN: Final = "tests/integration/test_known.py::test_"
+STATE_CACHE: Final = "tests/integration/test_state_cache.py::test_"
 STORES: Final = "tests/integration/test_stores.py::test_"
 GUARDS: Final = "tests/integration/test_guards.py::test_"
 TRANSACTIONS: Final = "tests/integration/test_transactions.py::test_"
 EFFECTS: Final = "tests/integration/test_outstanding.py::test_"
 REFUSED: Final = "tests/integration/test_refused_rows.py::test_"
 ROLLING: Final = "tests/integration/test_rolling_deploy.py::test_"
-KEEPING: Final = "tests/integration/test_retention.py::test_"
+RETENTION: Final = "tests/integration/test_retention.py::test_"
 
 _clauses = partial(Edit, "chassis/postgres/clauses.py")
 _outbox = partial(Edit, "chassis/postgres/outbox.py")
@@ -24,7 +24,9 @@ POSTGRES_EDITS: Final = (
         "own-read-unguarded",
         'clauses.append(Clause(f"same_{self.table}", query, values, rows=len(there)))',
         "pass",
-        (f"{KNOWN}what_changes_nothing_by_a_state_that_is_no_more_is_decided_anew[postgres]",),
+        (
+            f"{STATE_CACHE}what_changes_nothing_by_a_state_that_is_no_more_is_decided_anew[postgres]",
+        ),
     ),
     _clauses(
         "numbered-before-states",
@@ -42,7 +44,7 @@ POSTGRES_EDITS: Final = (
         *_answers(result),
         *_unparked(result),
 """,
-        (f"{KNOWN}events_are_numbered_after_their_state_is_written",),
+        (f"{STATE_CACHE}events_are_numbered_after_their_state_is_written",),
     ),
     _tables(
         "version-unchecked",
@@ -67,25 +69,25 @@ POSTGRES_EDITS: Final = (
         "shared-change-unguarded",
         "WHERE {self._is_same} RETURNING 1",
         "WHERE now.{self.key} = row.{self.key} RETURNING 1",
-        (f"{KNOWN}the_last_piece_is_sold_once_whoever_knew_of_it[postgres]",),
+        (f"{STATE_CACHE}the_last_piece_is_sold_once_whoever_knew_of_it[postgres]",),
     ),
     _tables(
         "shared-read-unguarded",
         "JOIN {rows} ON {self._is_same}",
         "JOIN {rows} ON now.{self.key} = row.{self.key}",
-        (f"{KNOWN}stock_that_was_known_to_be_short_is_sold_when_another_has_it[postgres]",),
+        (f"{STATE_CACHE}stock_that_was_known_to_be_short_is_sold_when_another_has_it[postgres]",),
     ),
     _tables(
         "absent-unguarded",
         "        if missing := sorted(set(absent) - new.keys()):",
         "        if (missing := sorted(set(absent) - new.keys())) and not missing:",
-        (f"{KNOWN}stock_that_was_known_to_be_missing_is_sold_when_another_has_it[postgres]",),
+        (f"{STATE_CACHE}stock_that_was_known_to_be_missing_is_sold_when_another_has_it[postgres]",),
     ),
     _sql(
         "parked-overtaken",
         'PARKED = "SELECT FROM parked WHERE key = ANY({keys}::text[])"',
         'PARKED = "SELECT FROM parked WHERE key = ANY({keys}::text[]) AND false"',
-        (f"{KNOWN}it_does_not_overtake_what_another_has_parked[postgres]",),
+        (f"{STATE_CACHE}it_does_not_overtake_what_another_has_parked[postgres]",),
     ),
     _tables(
         "shared-unlocked",
@@ -104,7 +106,7 @@ POSTGRES_EDITS: Final = (
         'clauses.append(Clause(f"no_{self.table}", query, {"keys": absent}, rows=0))',
         "pass",
         (
-            f"{KNOWN}an_order_that_is_taken_for_absent_is_decided_anew_when_another_has_it[postgres]",
+            f"{STATE_CACHE}an_order_that_is_taken_for_absent_is_decided_anew_when_another_has_it[postgres]",
         ),
     ),
     _tables(
@@ -222,8 +224,8 @@ POSTGRES_EDITS: Final = (
     ),
     _outbox(
         "acknowledged-is-gone",
-        "retention.KEEP if self.keep_days else retention.FORGET",
-        "retention.FORGET",
+        "retention.KEEP if self.keep_days else retention.DELETE",
+        "retention.DELETE",
         (f"{STORES}what_was_acknowledged_is_kept_for_a_time_in_its_order[postgres]",),
     ),
     Edit(
@@ -231,13 +233,13 @@ POSTGRES_EDITS: Final = (
         "forgets-the-young",
         "FROM {table} WHERE {at} < $1",
         "FROM {table} WHERE {at} > $1",
-        (f"{KEEPING}what_was_heard_long_ago_is_forgotten_and_the_rest_is_not",),
+        (f"{RETENTION}what_was_heard_long_ago_is_forgotten_and_the_rest_is_not",),
     ),
     Edit(
         "chassis/store_clock.py",
         "clock-believed",
         "if abs(now - here) > SKEW_MAX:",
         "if now < here - SKEW_MAX and now > here:",
-        (f"{KEEPING}a_process_whose_clock_is_wrong_deletes_nothing",),
+        (f"{RETENTION}a_process_whose_clock_is_wrong_deletes_nothing",),
     ),
 )

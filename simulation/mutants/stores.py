@@ -61,7 +61,7 @@ async def no_version_check(_original: Any, self: Any, key: str, change: Any) -> 
     faults=("rebalance", "pause", "slow-service"),
     seed=14,
 )
-def known_is_believed() -> Sequence[Place]:
+def stale_cache_is_accepted() -> Sequence[Place]:
     """What is cached counts as so; of all checks only the inbox is left."""
 
     async def unchecked(*_: Any) -> None:

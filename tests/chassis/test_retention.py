@@ -20,7 +20,7 @@ class Remembering:
 
     answers: list[int | Exception]
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
-    health: Health = field(default_factory=lambda: Health("keeping"))
+    health: Health = field(default_factory=lambda: Health("retention"))
     tended: int = 0
 
     async def rotate_partitions(self) -> None:

@@ -69,7 +69,7 @@ def is_empty(database: Database) -> bool:
     return not any((*held, database.locks, database.open))
 
 
-STATEMENTS = ("begin", "enter", "load", "save", "outbox", "owe", "commit")
+STATEMENTS = ("begin", "enter", "load", "save", "outbox", "effects", "commit")
 
 
 @pytest.mark.parametrize("name", STATEMENTS)
