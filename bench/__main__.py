@@ -14,7 +14,7 @@ from bench.compare import compare
 from bench.peers.run import PEERS
 from bench.plots import draw
 from bench.session import Bench
-from saga_cli.main import Backlog, Orders, Quick, Rate, Scenarios, Seconds, Sizes
+from saga_cli.main import Backlog, OrdersOption, Quick, Rate, Scenarios, SecondsOption, Sizes
 from saga_cli.terminal import OneLine, console, fail
 
 COMPARE: Final = "compare"
@@ -29,8 +29,8 @@ def main(  # noqa: PLR0913, PLR0917 - each is an option
         "docs/performance"
     ),
     rate: Rate = None,
-    seconds: Seconds = None,
-    orders: Orders = None,
+    seconds: SecondsOption = None,
+    orders: OrdersOption = None,
     backlog: Backlog = None,
     sizes: Sizes = "",
     *,

@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 from chassis.process.settings import FastPath
 
-Kind = Literal[
+FaultKind = Literal[
     "kill",
     "pause",
     "stop a service",
@@ -28,7 +28,7 @@ Kind = Literal[
     "kill postgres",
     "kill redis",
 ]
-LANES: Final[tuple[dict[Kind, tuple[float, float]], ...]] = (
+LANES: Final[tuple[dict[FaultKind, tuple[float, float]], ...]] = (
     {"kill": (0, 1), "pause": (5, 15), "stop a service": (60, 60)},
     {
         "partition": (5, 15),
@@ -57,7 +57,7 @@ class PlannedFault:
 
     at_s: float
     lasts_s: float
-    kind: Kind
+    kind: FaultKind
     targets: tuple[str, ...] = ()
     ends: tuple[str, ...] = ()
 
@@ -106,10 +106,10 @@ def lane_of(fault: PlannedFault) -> int:
 
 
 def _lane(
-    rng: random.Random, kinds: dict[Kind, tuple[float, float]], seconds: float, parts: Parts
+    rng: random.Random, kinds: dict[FaultKind, tuple[float, float]], seconds: float, parts: Parts
 ) -> list[PlannedFault]:
     faults: list[PlannedFault] = []
-    cards: list[Kind] = []
+    cards: list[FaultKind] = []
     at_s = rng.uniform(*GAP_S)
     while True:
         cards = cards or rng.sample(list(kinds), len(kinds))
@@ -121,7 +121,9 @@ def _lane(
         at_s += lasts_s + rng.uniform(*GAP_S)
 
 
-def _whom(rng: random.Random, kind: Kind, parts: Parts) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _whom(
+    rng: random.Random, kind: FaultKind, parts: Parts
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     match kind:
         case "kill" | "pause":
             return (rng.choice(list(parts.talks_to)),), ()

@@ -25,7 +25,7 @@ CANCELLABLE: Final = frozenset(
 )
 Form = Mapping[str, str]
 Thing = dict[str, Any]
-Moved = dict[str, list[tuple[int, str]]]
+MovedAmounts = dict[str, list[tuple[int, str]]]
 """Amounts in minor units with their currencies, by order."""
 
 
@@ -58,8 +58,8 @@ class StripeBooks:
 
     intents: dict[str, Thing] = field(default_factory=dict)
     refunds: dict[str, Thing] = field(default_factory=dict)
-    charged: Moved = field(default_factory=dict)
-    given_back: Moved = field(default_factory=dict)
+    charged: MovedAmounts = field(default_factory=dict)
+    given_back: MovedAmounts = field(default_factory=dict)
     events: list[Thing] = field(default_factory=list)
     refund_ends: list[str] = field(default_factory=list)
     _numbers: Any = field(default_factory=lambda: itertools.count(1))
@@ -191,7 +191,7 @@ class StripeBooks:
         )
 
 
-def _note(moved: Moved, thing: Thing) -> None:
+def _note(moved: MovedAmounts, thing: Thing) -> None:
     order_id = thing["metadata"].get("order_id", "")
     moved.setdefault(order_id, []).append((thing["amount"], thing["currency"]))
 
@@ -219,7 +219,7 @@ def disagreements(books: StripeBooks, payments: Mapping[str, StoredRow]) -> list
     return problems + [f"G2 the provider still holds money on a card ({id_})" for id_ in held]
 
 
-def _amounts(moved: Moved, order_id: str) -> list[int]:
+def _amounts(moved: MovedAmounts, order_id: str) -> list[int]:
     return [amount_minor for amount_minor, _ in moved.get(order_id, ())]
 
 

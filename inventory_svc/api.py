@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from chassis.http import (
     Body,
     Code,
-    IdempotencyKey,
+    IdempotencyKeyHeader,
     Problem,
     app_of,
     example,
@@ -35,7 +35,7 @@ NOT_SHIPPED: Final = (
     " handled, try again after `Retry-After`."
 )
 Sku = Annotated[Code, Path(description="The product's SKU.", examples=["RETRO-CLOCK"])]
-Reason = Annotated[str, text(40, pattern="^[a-z][a-z0-9_]{0,39}$")]
+ReasonText = Annotated[str, text(40, pattern="^[a-z][a-z0-9_]{0,39}$")]
 
 
 class Stock(Body):
@@ -52,7 +52,7 @@ class WriteOff(Receipt):
     """`reason` is a code for the books, such as `damaged`: no text that could name a person."""
 
     model_config = example(quantity=1, reason="damaged")
-    reason: Reason
+    reason: ReasonText
 
 
 class StockLevel(BaseModel):
@@ -132,7 +132,7 @@ def make(node: Node, store: PostgresStore, availability: Availability) -> FastAP
         response_model=StockLevel,
     )
     async def receive_stock(
-        request: Request, sku: Sku, body: Receipt, idempotency_key: IdempotencyKey = None
+        request: Request, sku: Sku, body: Receipt, idempotency_key: IdempotencyKeyHeader = None
     ) -> dict[str, Any]:
         """They come on top of what is on hand."""
         command = ReceiveStock(sku=sku, quantity=body.quantity)
@@ -147,7 +147,7 @@ def make(node: Node, store: PostgresStore, availability: Availability) -> FastAP
         responses=refusals(_404=UNKNOWN, _409=IN_USE),
     )
     async def write_off_stock(
-        request: Request, sku: Sku, body: WriteOff, idempotency_key: IdempotencyKey = None
+        request: Request, sku: Sku, body: WriteOff, idempotency_key: IdempotencyKeyHeader = None
     ) -> dict[str, Any]:
         """They are lost or broken: only pieces that no order holds."""
         command = WriteOffStock(sku=sku, quantity=body.quantity, reason=body.reason)
@@ -162,7 +162,7 @@ def make(node: Node, store: PostgresStore, availability: Availability) -> FastAP
         responses=refusals(_404=UNKNOWN, _409=NOT_SHIPPED),
     )
     async def return_stock(
-        request: Request, sku: Sku, body: Receipt, idempotency_key: IdempotencyKey = None
+        request: Request, sku: Sku, body: Receipt, idempotency_key: IdempotencyKeyHeader = None
     ) -> dict[str, Any]:
         """They can be sold again: at most as many as are with customers."""
         command = ReturnStock(sku=sku, quantity=body.quantity)

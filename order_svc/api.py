@@ -13,7 +13,7 @@ from chassis import ids
 from chassis.commands import OverloadedError
 from chassis.http import (
     Code,
-    IdempotencyKey,
+    IdempotencyKeyHeader,
     Problem,
     SagaKey,
     add_fast_path,
@@ -137,7 +137,7 @@ def make(  # noqa: C901, PLR0915 - one route after the other
         openapi_extra={"parameters": [PREFER]},
     )
     async def checkout(
-        request: Request, body: Checkout, idempotency_key: IdempotencyKey = None
+        request: Request, body: Checkout, idempotency_key: IdempotencyKeyHeader = None
     ) -> Response:
         """An order that is acknowledged is never lost, and ends confirmed or cancelled.
 
@@ -264,7 +264,7 @@ def make(  # noqa: C901, PLR0915 - one route after the other
         responses=refusals(_404=UNKNOWN, _409=CANCEL_REFUSED),
     )
     async def cancel_order(
-        request: Request, order_id: OrderId, idempotency_key: IdempotencyKey = None
+        request: Request, order_id: OrderId, idempotency_key: IdempotencyKeyHeader = None
     ) -> Response:
         """It is undone step by step; refused if the shipment has left by then."""
         outcome = await execute(

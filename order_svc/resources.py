@@ -6,10 +6,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, Field
 
-from chassis.http import Body, Code, Line, example, text
+from chassis.http import Body, Code, LineText, example, text
 from order_svc import domain
 
-Currency = Annotated[str, text(3, 3, pattern="^[A-Z]{3}$"), Field(examples=["EUR"])]
+CurrencyCode = Annotated[str, text(3, 3, pattern="^[A-Z]{3}$"), Field(examples=["EUR"])]
 
 
 def no_card_number(token: str) -> str:
@@ -30,10 +30,10 @@ class CheckoutLine(Body):
 class Delivery(Body):
     """Personal data; it never enters an event log that is kept."""
 
-    name: Line
-    street: Line
-    city: Line
-    email: Line
+    name: LineText
+    street: LineText
+    city: LineText
+    email: LineText
 
 
 class Checkout(Body):
@@ -48,7 +48,7 @@ class Checkout(Body):
     )
     customer_id: Code
     lines: Annotated[tuple[CheckoutLine, ...], Field(min_length=1, max_length=100)]
-    currency: Currency = "EUR"
+    currency: CurrencyCode = "EUR"
     payment_token: Annotated[
         Token, Field(description="The payment provider's token of a card, never its number.")
     ]
@@ -61,9 +61,9 @@ class Checkout(Body):
 
 class Price(Body):
     model_config = example(name="Retro clock", price_minor=4999, currency="EUR")
-    name: Line
+    name: LineText
     price_minor: int = Field(ge=0, le=10**10, strict=True)
-    currency: Currency = "EUR"
+    currency: CurrencyCode = "EUR"
 
 
 class Product(BaseModel):

@@ -52,11 +52,11 @@ EVENT: Final = {
 Signature = Annotated[
     str, text(4096, 0), Header(alias="Stripe-Signature", description="Stripe's own.")
 ]
-Status: TypeAlias = Literal["decided", "ignored", "repeated"]
+WebhookStatus: TypeAlias = Literal["decided", "ignored", "repeated"]
 
 
 class Answer(BaseModel):
-    status: Status
+    status: WebhookStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ def routes(node: Node, store: PostgresStore, secrets: tuple[str, ...]) -> APIRou
         """Only a hint: an outcome is decided once, whether it comes this way or by asking."""
         return Answer(status=await decided(request, stripe_signature))
 
-    async def decided(request: Request, stripe_signature: str) -> Status:
+    async def decided(request: Request, stripe_signature: str) -> WebhookStatus:
         hint = outcome_in(verified(await request.body(), stripe_signature, secrets))
         if hint is None:
             return "ignored"
@@ -108,8 +108,8 @@ def routes(node: Node, store: PostgresStore, secrets: tuple[str, ...]) -> APIRou
             log.error("webhook_undecided", saga_id=hint.order_id, why=outcome.reason)
             raise Problem(409, "webhook_undecided", outcome.reason)
         if contradicts(await _state_of(store, hint.order_id), hint.outcome):
-            outcome = type(hint.outcome).__name__
-            log.error("webhook_contradicts", saga_id=hint.order_id, outcome=outcome)
+            kind = type(hint.outcome).__name__
+            log.error("webhook_contradicts", saga_id=hint.order_id, outcome=kind)
         return "repeated"
 
     return router

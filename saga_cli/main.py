@@ -158,7 +158,7 @@ def restart(name: Name) -> None:
     _ask("restart", name)
 
 
-def _ask(action: state.Action, name: str) -> None:
+def _ask(action: state.StackAction, name: str) -> None:
     """Have the stack's supervisor do it, and wait until it is done."""
     before = {process.name: process for process in _processes(name)}
     state.request(action, before)
@@ -177,7 +177,7 @@ def _ask(action: state.Action, name: str) -> None:
     console.print(f"{', '.join(before)} {'stopped' if action == 'stop' else 'ready'}")
 
 
-def _is_done(action: state.Action, before: state.Running, now: state.Running) -> bool:
+def _is_done(action: state.StackAction, before: state.Running, now: state.Running) -> bool:
     if action == "stop":
         return not now.is_alive()
     is_new = now.pid != before.pid or (action == "start" and before.is_alive())
@@ -234,8 +234,8 @@ Scenarios = Annotated[
     list[str] | None, typer.Argument(help="Such as capacity or overload; without one, a few.")
 ]
 Rate = Annotated[float | None, typer.Option(min=1, help="Orders a second to take as the capacity.")]
-Seconds = Annotated[float | None, typer.Option(min=1, help="Of each measurement.")]
-Orders = Annotated[int | None, typer.Option(min=1, help="Of each burst.")]
+SecondsOption = Annotated[float | None, typer.Option(min=1, help="Of each measurement.")]
+OrdersOption = Annotated[int | None, typer.Option(min=1, help="Of each burst.")]
 Backlog = Annotated[int | None, typer.Option(min=1, help="Orders to drain.")]
 Sizes = Annotated[str, typer.Option(help="Orders of growth, such as 0,1000000.")]
 Quick = Annotated[bool, typer.Option("--quick", help="Only show that it works.")]
@@ -245,8 +245,8 @@ Quick = Annotated[bool, typer.Option("--quick", help="Only show that it works.")
 def bench(  # noqa: PLR0913 - each is an option
     scenarios: Scenarios = None,
     rate: Rate = None,
-    seconds: Seconds = None,
-    orders: Orders = None,
+    seconds: SecondsOption = None,
+    orders: OrdersOption = None,
     backlog: Backlog = None,
     sizes: Sizes = "",
     json: Annotated[Path | None, typer.Option(help="Write all that was found here.")] = None,

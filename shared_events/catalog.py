@@ -12,7 +12,7 @@ from shared_events.order import DeliveryDetailsGiven
 from shared_events.owners import OWNERS
 from shared_events.upcasting import UPCASTERS
 
-Row = tuple[str, type[Any], str]
+CatalogRow = tuple[str, type[Any], str]
 """Newest wire type, event, owner."""
 
 DELIVERY_DETAILS: Final = "order.delivery-details"
@@ -25,7 +25,7 @@ SUBJECTS: Final = {
 """What an event is about, by the first of these fields that it has."""
 
 
-def listed(rows: Iterable[Row]) -> Iterator[Listed]:
+def listed(rows: Iterable[CatalogRow]) -> Iterator[Listed]:
     for wire_type, event, owner in rows:
         field = next(name for name in SUBJECTS if name in event.__dataclass_fields__)
         topic = DELIVERY_DETAILS if event is DeliveryDetailsGiven else topic_of(owner)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
-from shared_events.values import Count, Difference, Line, Minor, Order, Pieces
+from shared_events.values import Count, Line, Minor, Order, PieceDifference, Pieces
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +57,7 @@ class StockReceived:
     """
 
     sku: str
-    quantity: Difference
+    quantity: PieceDifference
     attempt: Count = 1
 
 

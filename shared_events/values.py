@@ -31,7 +31,7 @@ Minor = Annotated[int, Field(strict=True, ge=0, le=EXACT_MAX, json_schema_extra=
 Points = Annotated[int, Field(strict=True, ge=0, le=EXACT_MAX, json_schema_extra=_HELD)]
 Quantity = Annotated[int, Field(strict=True, ge=1, le=QUANTITY_MAX, json_schema_extra=_HELD)]
 """Pieces of an order's line."""
-Difference = Annotated[
+PieceDifference = Annotated[
     int, Field(strict=True, ge=-EXACT_MAX, le=EXACT_MAX, json_schema_extra=_HELD)
 ]
 """Pieces that came in, or went out where it is negative."""

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final
 from fastapi import FastAPI, Request
 
 from chassis.http import (
-    IdempotencyKey,
+    IdempotencyKeyHeader,
     Problem,
     Resource,
     SagaKey,
@@ -59,7 +59,7 @@ def make(node: Node, store: PostgresStore) -> FastAPI:
         responses=refusals(_404=UNKNOWN, _409=REFUSED),
     )
     async def dispatch_shipment(
-        request: Request, order_id: OrderId, idempotency_key: IdempotencyKey = None
+        request: Request, order_id: OrderId, idempotency_key: IdempotencyKeyHeader = None
     ) -> dict[str, Any]:
         """From here on the order can't be cancelled."""
         command = DispatchShipment(order_id=order_id)

@@ -14,7 +14,7 @@ from simulation.waiters import Waiters
 
 
 @dataclass(eq=False, slots=True)
-class Place:
+class AssignedPartition:
     """Records from `position` to before `fetched` are here already; a fetch may be on its way."""
 
     log: Partition
@@ -33,7 +33,7 @@ class Assignment:
     connection: BrokerConnection
     options: SimpleNamespace
     changed: Waiters
-    places: dict[TopicPartition, Place] = field(default_factory=dict)
+    places: dict[TopicPartition, AssignedPartition] = field(default_factory=dict)
     active: bool = True
 
     def drain(
@@ -68,7 +68,7 @@ class Assignment:
             if at.position == at.fetched:
                 self.places[place] = self.places.pop(place)
 
-    def _fetch(self, place: TopicPartition, at: Place) -> None:
+    def _fetch(self, place: TopicPartition, at: AssignedPartition) -> None:
         broker, position = self.connection.broker, at.position
         is_away = broker.away or not self.connection.reaches
         if at.is_fetching or is_away or position is None:
@@ -89,7 +89,7 @@ class Assignment:
             at.is_fetching = True
             self.connection.loop.call_later(delay_s, self._fetched, at, position, end, fault)
 
-    def _fetched(self, at: Place, position: int, end: int, fault: Fault) -> None:
+    def _fetched(self, at: AssignedPartition, position: int, end: int, fault: Fault) -> None:
         at.is_fetching = False
         if self.active and at.position == position:
             if fault.error is None:

@@ -22,7 +22,7 @@ from aiokafka.errors import (
     UnknownTopicOrPartitionError,
 )
 
-from simulation.faults import NO_FAULT, Fault, FaultOf, Kind
+from simulation.faults import NO_FAULT, Fault, FaultOf, RequestKind
 from simulation.group import Group
 from simulation.partition import Partition, PartitionBatch
 from simulation.process import current
@@ -191,7 +191,7 @@ class Broker:
         return loop.call_later(seconds, call, *args, context=self._context)
 
     def send(
-        self, line: QueueLine, kind: Kind, place: TopicPartition, effect: Callable[[], Any]
+        self, line: QueueLine, kind: RequestKind, place: TopicPartition, effect: Callable[[], Any]
     ) -> Reply:
         """Let a request have its effect here; what that returns or raises is the reply."""
         loop = asyncio.get_running_loop()

@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError, RequestTimedOutErr
 
 from chassis import clock
 from simulation.broker import Broker, QueueLine
-from simulation.faults import NOWHERE, Kind
+from simulation.faults import NOWHERE, RequestKind
 from simulation.process import current
 from simulation.waiters import refuse
 
@@ -64,7 +64,7 @@ class BrokerConnection:
             raise KafkaConnectionError(f"Unable to bootstrap from {self.broker.address}") from error
 
     async def call(
-        self, kind: Kind, effect: Callable[[], Any], place: TopicPartition = NOWHERE
+        self, kind: RequestKind, effect: Callable[[], Any], place: TopicPartition = NOWHERE
     ) -> Any:
         """One request. What it does at the broker it may do also after its time is over."""
         if self._closed:
@@ -81,7 +81,7 @@ class BrokerConnection:
             timer.cancel()
 
     async def persist(
-        self, kind: Kind, effect: Callable[[], Any], place: TopicPartition = NOWHERE
+        self, kind: RequestKind, effect: Callable[[], Any], place: TopicPartition = NOWHERE
     ) -> Any:
         """The same request until it is answered, whatever is wrong for a time."""
         while True:

@@ -16,7 +16,7 @@ from aiokafka.errors import (
 from aiokafka.structs import OffsetAndMetadata
 from aiokafka.util import commit_structure_validate
 
-from simulation.assignment import Assignment, Place
+from simulation.assignment import AssignedPartition, Assignment
 from simulation.broker import Broker
 from simulation.connection import BrokerConnection, options_of
 from simulation.coordinator import Coordinator
@@ -25,7 +25,7 @@ from simulation.partition import Partition
 from simulation.waiters import Waiters, woken
 
 log = structlog.get_logger()
-Batches = dict[TopicPartition, list[ConsumerRecord[Any, Any]]]
+RecordsByPartition = dict[TopicPartition, list[ConsumerRecord[Any, Any]]]
 
 
 class SimulatedConsumer:
@@ -101,7 +101,7 @@ class SimulatedConsumer:
 
     def _take(self, partitions: Iterable[TopicPartition]) -> None:
         self._assignment.active = False
-        places = {place: Place(self._broker.partition(place)) for place in partitions}
+        places = {place: AssignedPartition(self._broker.partition(place)) for place in partitions}
         self._assignment = Assignment(self._client, self.options, self._changed, places)
         topics = dict.fromkeys(place.topic for place in places)
         self._readers = tuple(self._broker.topics[topic].readers for topic in topics)
@@ -148,7 +148,7 @@ class SimulatedConsumer:
 
     async def getmany(
         self, *partitions: TopicPartition, timeout_ms: int = 0, max_records: int | None = None
-    ) -> Batches:
+    ) -> RecordsByPartition:
         """Waits without end for an assignment, whatever the time limit is, as aiokafka does."""
         if self._is_closed:
             raise ConsumerStoppedError
@@ -161,7 +161,7 @@ class SimulatedConsumer:
 
     async def _found(
         self, partitions: tuple[TopicPartition, ...], seconds: float, limit: int | None
-    ) -> Batches:
+    ) -> RecordsByPartition:
         loop = self._client.loop
         deadline = loop.time() + seconds
         await asyncio.sleep(0)
@@ -243,7 +243,7 @@ class SimulatedConsumer:
             if at.position is not None
         }
 
-    def _place(self, partition: TopicPartition) -> Place:
+    def _place(self, partition: TopicPartition) -> AssignedPartition:
         place = self._assignment.places.get(partition)
         if place is None:
             raise IllegalStateError(f"Partition {partition} is not assigned")

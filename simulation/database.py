@@ -28,7 +28,7 @@ UNFLUSHED: Final = timedelta(seconds=0.6)
 """A lazy commit may be lost for three rounds of the WAL writer."""
 
 Origin: TypeAlias = tuple[str, int, int]
-Table: TypeAlias = Literal[
+TableName: TypeAlias = Literal[
     "own",
     "shared",
     "advisory",
@@ -42,8 +42,8 @@ Table: TypeAlias = Literal[
     "published",
     "projected",
 ]
-Lock: TypeAlias = tuple[Table, Any]
-Rows: TypeAlias = defaultdict[Table, dict[Any, Any]]
+Lock: TypeAlias = tuple[TableName, Any]
+TableRows: TypeAlias = defaultdict[TableName, dict[Any, Any]]
 
 
 class Row(NamedTuple):
@@ -120,7 +120,7 @@ class Database:
             self._undo(transaction)
         self.unflushed.clear()
 
-    def _table(self, name: Table) -> dict[Any, Any]:
+    def _table(self, name: TableName) -> dict[Any, Any]:
         table: dict[Any, Any] = getattr(self, name)
         return table
 
@@ -195,8 +195,8 @@ class Transaction:
     first: str = "begin"
     on: int | None = None
     is_lazy: bool = False
-    before: Rows = field(default_factory=lambda: defaultdict(dict))
-    after: Rows = field(default_factory=lambda: defaultdict(dict))
+    before: TableRows = field(default_factory=lambda: defaultdict(dict))
+    after: TableRows = field(default_factory=lambda: defaultdict(dict))
     deleted: dict[Lock, None] = field(default_factory=dict)
     waits_for: "Transaction | None" = None
     connection: int = field(init=False)
@@ -220,7 +220,7 @@ class Transaction:
     def statement(self, name: str) -> Awaitable[None]:
         return self.client.ask(name, self.connection)
 
-    def get(self, table: Table, key: Any) -> Any:
+    def get(self, table: TableName, key: Any) -> Any:
         """A row as this transaction sees it now; None if there is none."""
         if table in self.after and key in self.after[table]:
             return self.after[table][key]
@@ -228,15 +228,15 @@ class Transaction:
             return None
         return getattr(self.client.database, table).get(key)
 
-    def put(self, table: Table, key: Any, row: Any) -> None:
+    def put(self, table: TableName, key: Any, row: Any) -> None:
         self.after[table][key] = row
         self.deleted.pop((table, key), None)
 
-    def delete(self, table: Table, key: Any) -> None:
+    def delete(self, table: TableName, key: Any) -> None:
         self.after[table].pop(key, None)
         self.deleted[table, key] = None
 
-    async def insert(self, table: Table, key: Any, row: Any) -> bool:
+    async def insert(self, table: TableName, key: Any, row: Any) -> bool:
         """ON CONFLICT DO NOTHING: says whether the key was free. One being inserted is waited for."""
         await self._free(table, key)
         if self.get(table, key) is not None:
@@ -245,23 +245,23 @@ class Transaction:
         self.put(table, key, row)
         return True
 
-    async def lock(self, table: Table, key: Any) -> None:
+    async def lock(self, table: TableName, key: Any) -> None:
         """Hold a row, or a key that has none, to the end."""
         await self._free(table, key)
         self._hold(table, key)
 
-    async def locked(self, table: Table, key: Any) -> Any:
+    async def locked(self, table: TableName, key: Any) -> Any:
         """A row when it is held; None if there is none."""
         await self.lock(table, key)
         return self.get(table, key)
 
-    def _hold(self, table: Table, key: Any) -> None:
+    def _hold(self, table: TableName, key: Any) -> None:
         locks = self.client.database.locks
         if (table, key) not in locks:
             locks[table, key] = self
             self._locks.append((table, key))
 
-    async def _free(self, table: Table, key: Any) -> None:
+    async def _free(self, table: TableName, key: Any) -> None:
         locks = self.client.database.locks
         while (holder := locks.get((table, key), self)) is not self:
             await self._see_end_of(holder)

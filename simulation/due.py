@@ -7,7 +7,7 @@ from datetime import datetime
 
 from chassis.message import PendingEffect
 
-Entry = tuple[datetime, str]
+DueEntry = tuple[datetime, str]
 IsFree = Callable[[PendingEffect], bool]
 
 
@@ -15,7 +15,7 @@ IsFree = Callable[[PendingEffect], bool]
 class Due:
     """One heap a kind. An entry counts while its effect is there and due at that time."""
 
-    _heaps: dict[str, list[Entry]] = field(default_factory=dict)
+    _heaps: dict[str, list[DueEntry]] = field(default_factory=dict)
 
     def add(self, effect: PendingEffect) -> None:
         assert effect.due_at is not None, "a stored effect has its time"

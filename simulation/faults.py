@@ -6,7 +6,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-Kind = Literal[
+RequestKind = Literal[
     "metadata", "create", "init", "produce", "fetch", "offsets", "committed",
     "commit", "join", "heartbeat", "leave",
 ]  # fmt: skip
@@ -29,4 +29,4 @@ class Fault(NamedTuple):
 NO_FAULT: Final = Fault()
 NOWHERE: Final = TopicPartition("", -1)
 """The place of a request that is about no partition, or about many."""
-FaultOf: TypeAlias = Callable[[Kind, TopicPartition], Fault]
+FaultOf: TypeAlias = Callable[[RequestKind, TopicPartition], Fault]

@@ -6,7 +6,7 @@ from random import Random
 from typing import Any, Final
 
 from chassis.kafka import UNREADABLE
-from simulation.partition import Headers
+from simulation.partition import RecordHeaders
 
 MARK: Final = "x-rubbish"
 """The last header, by which the checks know such a record; no service looks at it."""
@@ -19,7 +19,7 @@ class Forged:
 
     key: bytes | None
     value: bytes | None
-    headers: Headers
+    headers: RecordHeaders
 
 
 def is_rubbish(record: Any) -> bool:

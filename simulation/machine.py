@@ -22,7 +22,7 @@ from simulation.process import current
 from simulation.waiters import give_up
 
 EPOCH: Final = datetime(2026, 1, 1, tzinfo=UTC)
-Place: TypeAlias = tuple[Any, str, Any]
+PatchedAttribute: TypeAlias = tuple[Any, str, Any]
 """A module or class, the name in it, and what stands there for a while."""
 _BUG: Final = re.compile(r"\b(TypeError|AttributeError|NameError|UnboundLocalError)\b")
 
@@ -61,7 +61,7 @@ async def wait_for(event: asyncio.Event, seconds: float) -> bool:
 
 def places_of(
     loop: asyncio.AbstractEventLoop, choice: Random, reached: Callable[[str], None]
-) -> tuple[Place, ...]:
+) -> tuple[PatchedAttribute, ...]:
     """What stands for time, chance and identity; `reached` is called at crash points."""
     time = Clock(loop)
 
@@ -79,7 +79,7 @@ def places_of(
 
 
 @contextmanager
-def replaced(*places: Place) -> Iterator[None]:
+def replaced(*places: PatchedAttribute) -> Iterator[None]:
     """Another value in each name, for a while."""
     real = [(owner, name, getattr(owner, name)) for owner, name, _ in places]
     try:

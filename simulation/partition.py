@@ -10,8 +10,8 @@ from typing import Any, Final
 from aiokafka import ConsumerRecord
 from aiokafka.errors import MessageSizeTooLargeError, OutOfOrderSequenceNumber, UnknownError
 
-Headers = tuple[tuple[str, bytes | None], ...]
-Unsent = tuple[int, bytes | None, bytes | None, Headers]
+RecordHeaders = tuple[tuple[str, bytes | None], ...]
+Unsent = tuple[int, bytes | None, bytes | None, RecordHeaders]
 """A record without a place: timestamp, key, value, headers."""
 
 MESSAGE_MAX_BYTES: Final = 1_048_588

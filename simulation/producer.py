@@ -33,7 +33,7 @@ from simulation.waiters import refuse
 
 log = structlog.get_logger()
 _partition_of = DefaultPartitioner()
-Delivery = asyncio.Future[RecordMetadata]
+DeliveryFuture = asyncio.Future[RecordMetadata]
 Pairs = list[tuple[str, bytes | None]]
 
 
@@ -62,18 +62,18 @@ class Accumulator:
         self.connection = connection
         self.expires_s = expires_s
         self.producer_id: int | None = None
-        self._queues: dict[TopicPartition, deque[tuple[Builder, Delivery, int]]] = {}
+        self._queues: dict[TopicPartition, deque[tuple[Builder, DeliveryFuture, int]]] = {}
         self._sequences: dict[TopicPartition, int] = {}
         self._deliveries: dict[TopicPartition, asyncio.Task[None]] = {}
         self._failed: BaseException | None = None
         self._is_closed = False
 
-    def add(self, place: TopicPartition, batch: Builder, timestamp: int = -1) -> Delivery:
+    def add(self, place: TopicPartition, batch: Builder, timestamp: int = -1) -> DeliveryFuture:
         if self._is_closed:
             raise ProducerClosed
         if self._failed is not None:
             raise copy.copy(self._failed)
-        delivery: Delivery = self.connection.loop.create_future()
+        delivery: DeliveryFuture = self.connection.loop.create_future()
         self._queues.setdefault(place, deque()).append((batch, delivery, timestamp))
         if place not in self._deliveries:
             self._deliveries[place] = asyncio.create_task(self._deliver(place))
@@ -166,7 +166,7 @@ class Producer:
     def create_batch(self) -> Builder:
         return Builder(self.options.max_batch_size)
 
-    async def send_batch(self, batch: Builder, topic: str, *, partition: int) -> Delivery:
+    async def send_batch(self, batch: Builder, topic: str, *, partition: int) -> DeliveryFuture:
         assert partition in await self.partitions_for(topic), "Unrecognized partition"
         batch.close()
         return self._message_accumulator.add(TopicPartition(topic, partition), batch)
@@ -179,7 +179,7 @@ class Producer:
         partition: int | None = None,
         timestamp_ms: int | None = None,
         headers: Pairs | None = None,
-    ) -> Delivery:
+    ) -> DeliveryFuture:
         assert not (value is None and key is None), "Need at least one: key or value"
         known = sorted(await self.partitions_for(topic))
         pairs = headers or []

@@ -15,7 +15,7 @@ from payment_svc.provider import SimulatedProvider
 from shipping_svc.carrier import SimulatedCarrier
 from shipping_svc.messages import Book, Booked, BookingRefused
 
-Call: TypeAlias = Callable[[Any, Attempt], Awaitable[Any]]
+ProviderCall: TypeAlias = Callable[[Any, Attempt], Awaitable[Any]]
 REFUSED_POSTAL_CODE: Final = "00000"
 
 
@@ -33,7 +33,7 @@ class Ledger:
     entries: dict[str, list[tuple[str, Any]]] = field(default_factory=dict)
     watch: Callable[[str, list[tuple[str, Any]]], None] = lambda _order_id, _entries: None
 
-    async def asked(self, effect: Any, attempt: Attempt, call: Call) -> Any:
+    async def asked(self, effect: Any, attempt: Attempt, call: ProviderCall) -> Any:
         what = type(effect).__name__
         await self.carry(self.name, what)
         if attempt.key in self.answers:
@@ -46,7 +46,7 @@ class Ledger:
         await self.carry(self.name, what)
         return outcome
 
-    def provider(self, **calls: Call) -> Provider:
+    def provider(self, **calls: ProviderCall) -> Provider:
         """The party as a service calls it, with what it does for each kind of effect."""
         runners: dict[str, EffectRunner] = {
             kind: partial(self.asked, call=call) for kind, call in calls.items()

@@ -15,7 +15,7 @@ from redis.exceptions import TimeoutError as LateError
 from simulation.redis_server import Hook, RedisServer
 
 Connected = Callable[[Any], Awaitable[None]]
-Command = tuple[bytes, ...]
+RedisWords = tuple[bytes, ...]
 _encode: Final = ConnectionPool().get_encoder().encode  # type: ignore[no-untyped-call]
 
 
@@ -103,7 +103,7 @@ class SimulatedRedis(RedisCommands):
             raise reply
         return reply
 
-    async def round_trip(self, commands: list[Command]) -> list[Any]:
+    async def round_trip(self, commands: list[RedisWords]) -> list[Any]:
         """Replies, errors among them. A connection that fails is thrown away."""
         connection = await self._connection()
         name = commands[0][0].decode() if len(commands) == 1 else "PIPELINE"
@@ -119,7 +119,7 @@ class SimulatedRedis(RedisCommands):
         self.idle.append(connection)
         return replies
 
-    def _reply(self, command: Command) -> Any:
+    def _reply(self, command: RedisWords) -> Any:
         try:
             reply = self.server.execute(*command)
         except ResponseError as failed:
@@ -158,7 +158,7 @@ class Pipeline(RedisCommands):
     """Commands on their way in one round trip, each for itself."""
 
     client: SimulatedRedis
-    queued: list[Command] = field(default_factory=list)
+    queued: list[RedisWords] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.queued)

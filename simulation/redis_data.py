@@ -8,7 +8,7 @@ from redis.exceptions import OutOfMemoryError, ResponseError
 
 from simulation.process import servers_now
 
-Kind = TypeVar("Kind")
+ValueT = TypeVar("ValueT")
 WRONG_TYPE: Final = "WRONGTYPE Operation against a key holding the wrong kind of value"
 
 
@@ -59,19 +59,19 @@ class Data:
             self._put(key, None, None)
         return key in self.values
 
-    def find(self, key: bytes, kind: type[Kind]) -> Kind | None:
+    def find(self, key: bytes, kind: type[ValueT]) -> ValueT | None:
         """The value at the key. Raises ResponseError if it is of another type."""
         value = self.values[key] if self.has(key) else None
         if value is not None and type(value) is not kind:
             raise ResponseError(WRONG_TYPE)
         return value
 
-    def seen(self, key: bytes, kind: type[Kind]) -> Kind:
+    def seen(self, key: bytes, kind: type[ValueT]) -> ValueT:
         """The value at the key, or an empty one that is kept nowhere."""
         value = self.find(key, kind)
         return kind() if value is None else value
 
-    def made(self, key: bytes, kind: type[Kind]) -> Kind:
+    def made(self, key: bytes, kind: type[ValueT]) -> ValueT:
         """The value at the key, which begins empty."""
         value = self.find(key, kind)
         if value is None:

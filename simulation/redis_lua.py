@@ -11,7 +11,7 @@ from redis.exceptions import ResponseError
 from simulation.redis_commands import Status
 from simulation.redis_data import error, fits
 
-Call = Callable[..., Any]
+RedisCall = Callable[..., Any]
 SHEBANG: Final = re.compile(rb"^#!lua( flags=no-cluster)?(?=\n)")
 """No flags are simulated but one that changes nothing."""
 SANDBOX: Final = b"""
@@ -40,7 +40,7 @@ class LuaScript:
 class Scripts:
     """Each text is compiled once."""
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: RedisCall) -> None:
         self._call = call
         self._lua = lua51.LuaRuntime(encoding=None, register_eval=False, register_builtins=False)
         redis = self._lua.table_from({b"call": self._called, b"pcall": self._tried})

@@ -14,7 +14,7 @@ from aiokafka.errors import CorruptRecordException, KafkaTimeoutError
 
 from chassis import crashpoints
 from chassis.errors import ProviderError, TransientError
-from simulation.faults import Fault, Kind
+from simulation.faults import Fault, RequestKind
 from simulation.plan import FAULTS, Plan
 from simulation.process import PowerCutError, Process, current
 
@@ -140,7 +140,7 @@ class StepFaults:
             if self.strikes("statement-error", 0.003):
                 raise ConnectionError("the connection to Redis was lost")
 
-    def of(self, kind: Kind, place: TopicPartition) -> Fault:
+    def of(self, kind: RequestKind, place: TopicPartition) -> Fault:
         """What meets a request to the broker; most of them nothing but a little time."""
         delay_s = 0.02 * self.latency()
         if self.strikes("delay", 0.01):

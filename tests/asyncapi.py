@@ -18,9 +18,9 @@ HEAD: Final = "# Made by `python -m tests.docs_pages` from the code. Do not edit
 KAFKA: Final = "0.5.0"
 """The version of the Kafka bindings."""
 REFERENCE: Final = "#/components/schemas/"
-Part = dict[str, Any]
+Fragment = dict[str, Any]
 
-HEADERS: Final[Part] = {
+HEADERS: Final[Fragment] = {
     "ce_specversion": {"const": "1.0"},
     "ce_id": {"format": "uuid", "description": "The same decision always has the same."},
     "ce_type": {"description": "The message's name."},
@@ -39,7 +39,7 @@ HEADERS: Final[Part] = {
     "traceparent": {"description": "W3C Trace Context."},
 }
 OPTIONAL: Final = {"ce_causationtype", "traceparent"}
-DEAD: Final[Part] = {
+DEAD: Final[Fragment] = {
     "dlq_topic": {"description": "Where the record stood."},
     "dlq_partition": {"pattern": "^[0-9]+$"},
     "dlq_offset": {"pattern": "^[0-9]+$"},
@@ -52,7 +52,7 @@ def asyncapi_page() -> str:
     return HEAD + yaml.safe_dump(document(), sort_keys=False, allow_unicode=True, width=100)
 
 
-def document() -> Part:
+def document() -> Fragment:
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -72,7 +72,7 @@ def document() -> Part:
     }
 
 
-def _refer(*path: str) -> Part:
+def _refer(*path: str) -> Fragment:
     return {"$ref": "#/" + "/".join(path)}
 
 
@@ -80,7 +80,7 @@ def _topics() -> list[str]:
     return list(dict.fromkeys(entry.topic for entry in CATALOG.entries))
 
 
-def _channels() -> Iterator[tuple[str, Part]]:
+def _channels() -> Iterator[tuple[str, Fragment]]:
     for topic in _topics():
         entries = [entry for entry in CATALOG.entries if entry.topic == topic]
         compacted = topic in CATALOG.compacted
@@ -110,11 +110,11 @@ def _channels() -> Iterator[tuple[str, Part]]:
         )
 
 
-def _kafka(**binding: Any) -> Part:
+def _kafka(**binding: Any) -> Fragment:
     return {"kafka": {**binding, "bindingVersion": KAFKA}}
 
 
-def _operations() -> Iterator[tuple[str, Part]]:
+def _operations() -> Iterator[tuple[str, Fragment]]:
     for spec in SERVICES:
         sent = [entry for entry in CATALOG.entries if entry.owner == spec.name]
         for action, entries in (("send", sent), ("receive", _received(spec))):
@@ -132,7 +132,7 @@ def _received(spec: ServiceSpec) -> list[Entry]:
     return [*(CATALOG.by_event[event] for event in service.consumes), *folded]
 
 
-def _operation(action: str, topic: str, names: Iterable[str]) -> Part:
+def _operation(action: str, topic: str, names: Iterable[str]) -> Fragment:
     return {
         "action": action,
         "channel": _refer("channels", topic),
@@ -140,7 +140,7 @@ def _operation(action: str, topic: str, names: Iterable[str]) -> Part:
     }
 
 
-def _messages() -> Iterator[tuple[str, Part]]:
+def _messages() -> Iterator[tuple[str, Fragment]]:
     vocabulary = sources.here()
     for name, event in vocabulary.items():
         payload = {key: event.schema[key] for key in event.schema if key != "$defs"}
@@ -170,17 +170,17 @@ def _messages() -> Iterator[tuple[str, Part]]:
     )
 
 
-def _object(properties: Part) -> Part:
+def _object(properties: Fragment) -> Fragment:
     return {"type": "object", "properties": properties}
 
 
-def _texts(fields: Part) -> Part:
+def _texts(fields: Fragment) -> Fragment:
     return {name: {"type": "string", **field} for name, field in fields.items()}
 
 
-def _schemas() -> Part:
+def _schemas() -> Fragment:
     """The values that events share; each has one form."""
-    found: Part = {
+    found: Fragment = {
         "CloudEvent": {
             "type": "object",
             "properties": _texts(HEADERS),

@@ -51,7 +51,7 @@ class Switched:
 
 
 @dataclass(frozen=True, slots=True)
-class FastPaths:
+class FastPathsScenario:
     """By fast path, pairs: with all of them, and without this one."""
 
     pairs: Mapping[str, Sequence[tuple[Switched, Switched]]]
@@ -65,8 +65,8 @@ class FastPaths:
         return Table("Without a fast path", ("without", *FIGURES), rows)
 
 
-def fast_paths(bench: Bench) -> FastPaths:
-    return FastPaths({path: _pairs(bench, path) for path in FastPath})
+def fast_paths(bench: Bench) -> FastPathsScenario:
+    return FastPathsScenario({path: _pairs(bench, path) for path in FastPath})
 
 
 def _pairs(bench: Bench, path: FastPath) -> list[tuple[Switched, Switched]]:

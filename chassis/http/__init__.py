@@ -3,22 +3,22 @@
 from chassis.http.app import execute
 from chassis.http.bodies import Body, example
 from chassis.http.fast_path import add_fast_path
-from chassis.http.header_fields import IdempotencyKey, preferences
+from chassis.http.header_fields import IdempotencyKeyHeader, preferences
 from chassis.http.openapi import header, refusals
 from chassis.http.operator_api import app_of
 from chassis.http.problems import Problem
 from chassis.http.resources import Resource
 from chassis.http.server import ACCEPTED_LATER, HttpServer
 from chassis.http.sockets import bound, listen
-from chassis.http.texts import Code, Line, SagaKey, key_in_path, text
+from chassis.http.texts import Code, LineText, SagaKey, key_in_path, text
 
 __all__ = [
     "ACCEPTED_LATER",
     "Body",
     "Code",
     "HttpServer",
-    "IdempotencyKey",
-    "Line",
+    "IdempotencyKeyHeader",
+    "LineText",
     "Problem",
     "Resource",
     "SagaKey",

@@ -20,7 +20,7 @@ SITE_BITS: Final = 64
 """What one party has of IPv6 addresses at the least."""
 
 
-class Connection(Protocol):
+class HttpConnection(Protocol):
     address: str
 
     def evict(self) -> None:
@@ -35,9 +35,9 @@ class Connections:
     limits: HttpLimits
     draining: bool = False
     most: int = field(init=False)
-    _open: set[Connection] = field(default_factory=set)
-    _admitted: dict[Connection, str] = field(default_factory=dict)
-    _idle: OrderedDict[Connection, None] = field(default_factory=OrderedDict)
+    _open: set[HttpConnection] = field(default_factory=set)
+    _admitted: dict[HttpConnection, str] = field(default_factory=dict)
+    _idle: OrderedDict[HttpConnection, None] = field(default_factory=OrderedDict)
     _by_origin: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
@@ -51,7 +51,7 @@ class Connections:
     def is_flooded(self) -> bool:
         return len(self._open) > self.most + REFUSALS_MAX
 
-    def admit(self, connection: Connection) -> bool:
+    def admit(self, connection: HttpConnection) -> bool:
         """Count a connection that was accepted; False if it has to be refused.
 
         In a full table the one that has been idle the longest makes room.
@@ -72,23 +72,23 @@ class Connections:
         HTTP_CONNECTIONS.labels(self.service).set(len(self._admitted))
         return True
 
-    def release(self, connection: Connection) -> None:
+    def release(self, connection: HttpConnection) -> None:
         self._open.discard(connection)
         self._leave(connection)
         HTTP_CONNECTIONS.labels(self.service).set(len(self._admitted))
 
-    def idle(self, connection: Connection) -> None:
+    def idle(self, connection: HttpConnection) -> None:
         if connection in self._admitted:
             self._idle[connection] = None
             self._idle.move_to_end(connection)
 
-    def busy(self, connection: Connection) -> None:
+    def busy(self, connection: HttpConnection) -> None:
         self._idle.pop(connection, None)
 
     def refused(self, why: str) -> None:
         HTTP_REFUSED.labels(self.service, why).inc()
 
-    def _leave(self, connection: Connection) -> None:
+    def _leave(self, connection: HttpConnection) -> None:
         self._idle.pop(connection, None)
         origin = self._admitted.pop(connection, None)
         if origin is not None:

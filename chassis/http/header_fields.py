@@ -23,7 +23,7 @@ def key_of(raw: str) -> str:
     return re.sub(r"\\(.)", r"\1", raw[1:-1]) if raw.startswith('"') else raw
 
 
-IdempotencyKey = Annotated[
+IdempotencyKeyHeader = Annotated[
     str | None,
     Header(
         alias="Idempotency-Key",

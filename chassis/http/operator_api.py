@@ -34,7 +34,7 @@ from chassis.http.operator_models import DeadLetter as Shown
 from chassis.http.outbox_api import add_outbox
 from chassis.http.problems import Problem
 from chassis.http.running import RunningService
-from chassis.http.texts import Parked
+from chassis.http.texts import ParkedKey
 from chassis.message import Message, OperatorAction, PendingEffect, why_not
 from chassis.message import Parked as Undecided
 from chassis.redrive import redrive
@@ -45,7 +45,7 @@ TAG: Final = "operators"
 TAG_TEXT: Final = (
     "For operators, with a token: where an order is, dead letters, outstanding effects."
 )
-Key = Annotated[Parked, Query(description="An order's id, or whatever key a message has.")]
+KeyQuery = Annotated[ParkedKey, Query(description="An order's id, or whatever key a message has.")]
 BEARER: Final = HTTPBearer(
     auto_error=False,
     scheme_name="operator",
@@ -88,7 +88,7 @@ def _add_whereabouts(router: APIRouter, node: RunningService) -> None:
     operations = node.operations
 
     @router.get("/orders", summary="All that the service knows of an order")
-    async def get_whereabouts(key: Key) -> Whereabouts:
+    async def get_whereabouts(key: KeyQuery) -> Whereabouts:
         """Its state, its rows in the outbox, its parked messages and its outstanding effects."""
         found = await operations.whereabouts(key)
         return Whereabouts.model_validate(
@@ -124,7 +124,7 @@ def _add_whereabouts(router: APIRouter, node: RunningService) -> None:
         )
 
     @router.get("/actions", summary="What operators did to an order", response_model=list[Action])
-    async def list_actions(key: Key) -> list[dict[str, Any]]:
+    async def list_actions(key: KeyQuery) -> list[dict[str, Any]]:
         """The audit trail, the oldest first."""
         return await _actions(node, key)
 
@@ -170,7 +170,7 @@ def _add_dead_letters(router: APIRouter, node: RunningService) -> None:
         summary="A key's dead letters, byte for byte",
         response_model=list[Copy],
     )
-    async def list_dead_letter_messages(key: Key) -> list[dict[str, Any]]:
+    async def list_dead_letter_messages(key: KeyQuery) -> list[dict[str, Any]]:
         """In the order in which they will be tried."""
         return [_shown(letter) for letter in await operations.dead_letters(key)]
 

@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, Field
 
 from chassis.http.bodies import Body, example
-from chassis.http.texts import EXAMPLE, Note, Parked, text
+from chassis.http.texts import EXAMPLE, Note, ParkedKey, text
 
 Who = Annotated[str, text(100), Field(examples=["ada"], description="Who does it, for the record.")]
 ASKED: Final = {"key": EXAMPLE, "by": "ada"}
@@ -14,7 +14,7 @@ ASKED: Final = {"key": EXAMPLE, "by": "ada"}
 
 class Asked(Body):
     model_config = example(**ASKED)
-    key: Annotated[Parked, Field(description="An order's id, or whatever key a message has.")]
+    key: Annotated[ParkedKey, Field(description="An order's id, or whatever key a message has.")]
     by: Who
 
 

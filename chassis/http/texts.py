@@ -29,7 +29,7 @@ def key_in_path(description: str) -> Any:
 SagaKey = Annotated[str, text(64, pattern="^[A-Za-z0-9-]+$")]
 Code = Annotated[str, text(64, pattern=CODE)]
 """What clients name things by: a SKU, a customer."""
-Line = Annotated[str, text(200)]
+LineText = Annotated[str, text(200)]
 Note = Annotated[str, text(1000)]
-Parked = Annotated[str, text(2048, 0, pattern=r"^[^\x00]*$")]
+ParkedKey = Annotated[str, text(2048, 0, pattern=r"^[^\x00]*$")]
 """The key of a parked message, which others wrote: whatever PostgreSQL keeps, also nothing."""

@@ -59,7 +59,7 @@ class Consumer:
     health: Health = field(init=False)
     away: str = ""
     """Why Kafka could not be asked, "" if it answered the last time."""
-    skipped: frozenset[records.Place] = frozenset()
+    skipped: frozenset[records.RecordPosition] = frozenset()
     """What a person has this service step over."""
     failures: int = 0
     """Clients in a row that failed before they handled anything."""

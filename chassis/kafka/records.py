@@ -20,7 +20,7 @@ from chassis.message import Message, Parked, Record
 from chassis.service import Service
 
 log = structlog.get_logger()
-Place: TypeAlias = tuple[str, int, int]
+RecordPosition: TypeAlias = tuple[str, int, int]
 """Topic, partition and offset of a record."""
 Project: TypeAlias = Callable[[Sequence[Record]], Awaitable[None]]
 SKIPPED: Final = "stepped over by an operator"
@@ -38,7 +38,7 @@ def sort(
     service: Service,
     records: Sequence[Record],
     partitions: Callable[[str], int],
-    skipped: frozenset[Place],
+    skipped: frozenset[RecordPosition],
 ) -> Sorted:
     """`partitions` is how many a topic has; `skipped` is what a person steps over."""
     found = Sorted()

@@ -16,8 +16,8 @@ from chassis.kafka import make_producer, partition_of, stop_within
 from chassis.message import OutboxRow
 from chassis.outbox.refusals import OF_A_ROW, OF_A_TOPIC, UnwritableError
 
-Rows = Sequence[tuple[str, OutboxRow]]
-Sent = tuple[list[str], BaseException | None]
+OutboxRows = Sequence[tuple[str, OutboxRow]]
+SendResult = tuple[list[str], BaseException | None]
 PROBE_S: Final = 1.0
 """So long a topic may take to be found that was not there, or forbidden, before."""
 
@@ -35,10 +35,10 @@ class Sender:
     send_timeout_s: float = 15.0
     refused: dict[str, BaseException] = field(default_factory=dict)
     shut: dict[str, BaseException] = field(default_factory=dict)
-    _suspects: list[tuple[str, int, Rows]] = field(default_factory=list)
+    _suspects: list[tuple[str, int, OutboxRows]] = field(default_factory=list)
     producer: Any = None
 
-    async def publish(self, rows: Rows) -> Sent:
+    async def publish(self, rows: OutboxRows) -> SendResult:
         """Send rows, by topic and partition; returns the acknowledged ids and the first error."""
         doubtful, self.refused, self.shut, self._suspects = set(self.shut), {}, {}, []
         producer = await self._live_producer()
@@ -59,7 +59,9 @@ class Sender:
             await self.drop_producer()
         return done, error
 
-    async def _send_topic(self, producer: Any, topic: str, rows: Rows, within_s: float = 0) -> Sent:
+    async def _send_topic(
+        self, producer: Any, topic: str, rows: OutboxRows, within_s: float = 0
+    ) -> SendResult:
         """A topic that Kafka lacks or forbids holds up no other."""
         done: list[str] = []
         errors: list[BaseException] = []
@@ -69,7 +71,7 @@ class Sender:
             split: dict[int, list[tuple[str, OutboxRow]]] = {}
             for id_, row in rows:
                 split.setdefault(partition_of(row.key.encode(), known), []).append((id_, row))
-            waiting: dict[int, Rows] = dict(split)
+            waiting: dict[int, OutboxRows] = dict(split)
             while waiting and not errors and topic not in self.shut:
                 waiting = await self._send_first(producer, topic, waiting, done, errors)
         except OF_A_TOPIC as error:
@@ -86,13 +88,13 @@ class Sender:
         self,
         producer: Any,
         topic: str,
-        waiting: dict[int, Rows],
+        waiting: dict[int, OutboxRows],
         done: list[str],
         errors: list[BaseException],
-    ) -> dict[int, Rows]:
+    ) -> dict[int, OutboxRows]:
         """Send what fits into one batch of each partition; returns the rows that are left."""
-        sent: dict[asyncio.Future[Any], tuple[int, Rows]] = {}
-        left: dict[int, Rows] = {}
+        sent: dict[asyncio.Future[Any], tuple[int, OutboxRows]] = {}
+        left: dict[int, OutboxRows] = {}
         try:
             async with asyncio.timeout(self.send_timeout_s):
                 for partition, rows in waiting.items():
@@ -147,7 +149,9 @@ class Sender:
                     parts += [some[half:], some[:half]]
         return None
 
-    async def _refusal_of(self, topic: str, partition: int, rows: Rows) -> BaseException | None:
+    async def _refusal_of(
+        self, topic: str, partition: int, rows: OutboxRows
+    ) -> BaseException | None:
         """Send rows as one batch, by a new producer; what became of it."""
         await self.drop_producer()
         try:
@@ -179,7 +183,7 @@ class Sender:
             await stop_within(producer, 2)
 
 
-def _batch_of(producer: Any, rows: Rows) -> tuple[Any, int]:
+def _batch_of(producer: Any, rows: OutboxRows) -> tuple[Any, int]:
     """The first rows that fit into one batch, and how many they are; 0 if the first can't be written."""
     batch, taken = producer.create_batch(), 0
     for _, row in rows:

@@ -6,12 +6,12 @@ from typing import Final
 
 import structlog
 
-from chassis.process.repeats import Line, Repeats
+from chassis.process.repeats import LogLine, Repeats
 
 RENDER: Final = structlog.processors.JSONRenderer()
 
 
-def _write(line: Line) -> None:
+def _write(line: LogLine) -> None:
     sys.stderr.write(f"{RENDER(None, '', line)!s}\n")
 
 

@@ -28,26 +28,26 @@ VARYING: Final = frozenset(
 )
 FREE: Final = frozenset({"event", "error", "exception", "detail"})
 NUMBERS: Final = re.compile(r"\b[0-9a-f]{8,}\b|0x[0-9a-f]+|\d+", re.IGNORECASE)
-Line = structlog.typing.EventDict
-Kind = tuple[tuple[str, str], ...]
+LogLine = structlog.typing.EventDict
+LineKind = tuple[tuple[str, str], ...]
 
 
 @dataclass
 class _Held:
     until: float
     left_out: int = 0
-    last: Line = field(default_factory=dict)
+    last: LogLine = field(default_factory=dict)
 
 
 @dataclass
 class Repeats:
     """A processor of structlog; `write` is given the lines that are due at a `flush`."""
 
-    write: Callable[[Line], None]
-    held: dict[Kind, _Held] = field(default_factory=dict)
+    write: Callable[[LogLine], None]
+    held: dict[LineKind, _Held] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def __call__(self, _logger: Any, _method: str, line: Line) -> Line:
+    def __call__(self, _logger: Any, _method: str, line: LogLine) -> LogLine:
         """Raises DropEvent where the line is only counted."""
         kind, now = kind_of(line), clock.monotonic()
         with self._lock:
@@ -78,7 +78,7 @@ class Repeats:
             self.write(held.last)
 
 
-def kind_of(line: Line) -> Kind:
+def kind_of(line: LogLine) -> LineKind:
     """What the line is about."""
     return tuple(
         (name, NUMBERS.sub("#", str(value)) if name in FREE else str(value))

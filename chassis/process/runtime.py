@@ -37,7 +37,7 @@ log = structlog.get_logger()
 MEASURE_S: Final = 2.0
 UNASSIGNED: Final = "no partitions are assigned yet"
 S = TypeVar("S", bound=BaseSettings)
-Part = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
+BackgroundTask = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 
 
 @dataclass
@@ -53,7 +53,7 @@ class Node:
     relay: Relay
     commands: Commands
     circuits: list[Circuit] = field(default_factory=list)
-    extras: dict[str, Part] = field(default_factory=dict)
+    extras: dict[str, BackgroundTask] = field(default_factory=dict)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     health: Health = field(init=False)
     _refused: str = ""
@@ -138,7 +138,7 @@ def assemble(
         core.bus.acknowledged.append(worker.acknowledged)
     consumer = Consumer(service, core.handler, store, settings.kafka_bootstrap, wake=wake)
     commands = Commands(core.handler, woken_by=wake)
-    extras: dict[str, Part] = {name: worker.run for name, worker in workers.items()}
+    extras: dict[str, BackgroundTask] = {name: worker.run for name, worker in workers.items()}
     return Node(
         service, settings, store, operations, core, consumer, relay, commands, circuits, extras
     )
@@ -196,13 +196,13 @@ async def refuse_what_is_lost(node: Node) -> None:
             raise UnusableStoreError(f"its database is empty, but its log is not; {how}")
 
 
-async def work(node: Node, more: Mapping[str, Part]) -> bool:
+async def work(node: Node, more: Mapping[str, BackgroundTask]) -> bool:
     """Run all parts of a process until it is told to stop; says whether one of them failed."""
-    feeding: dict[str, Part] = {
+    feeding: dict[str, BackgroundTask] = {
         "consumer": partial(_consume, node),
         "gauges": partial(_measure, node),
     }
-    named: dict[str, Part] = {**more, **feeding, **node.extras}
+    named: dict[str, BackgroundTask] = {**more, **feeding, **node.extras}
     parts = [asyncio.create_task(part(node.stopping), name=name) for name, part in named.items()]
     drain = asyncio.Event()  # the relay and the commands outlive those who feed them
     last = [

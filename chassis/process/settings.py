@@ -142,7 +142,7 @@ Network: TypeAlias = IPv4Network | IPv6Network
 Bytes: TypeAlias = Annotated[int, Field(ge=64, le=1024 * 1024)]
 Patience: TypeAlias = Annotated[float, Field(gt=0, le=3600)]
 """Of the server with a client, in seconds."""
-Drain: TypeAlias = Annotated[float, Field(ge=0, le=600)]
+DrainSeconds: TypeAlias = Annotated[float, Field(ge=0, le=600)]
 
 
 def _networks(value: object) -> object:
@@ -174,7 +174,7 @@ class HttpLimits(BaseModel):
         ip_network("127.0.0.0/8"),
         ip_network("::1/128"),
     )
-    http_drain_s: Drain = 0.0
+    http_drain_s: DrainSeconds = 0.0
 
 
 class ServiceSettings(HttpLimits, BaseSettings):

@@ -22,7 +22,7 @@ redis.call('HSET', KEYS[1], ARGV[1], '1')
 redis.call('RPUSH', KEYS[2], ARGV[2])
 """
 OUTBOX_PAGE: Final = 5000
-Entry: TypeAlias = tuple[bytes, DeadLetter]
+ParkedEntry: TypeAlias = tuple[bytes, DeadLetter]
 """A parked entry as it lies there, and what it says."""
 
 
@@ -49,7 +49,7 @@ class RedisInspection:
         return None
 
     async def _removed(
-        self, key: str, letters: Sequence[Entry], chosen: Entry, audit: bytes
+        self, key: str, letters: Sequence[ParkedEntry], chosen: ParkedEntry, audit: bytes
     ) -> None:
         names, place = self.store.keys, self.store.keys.parked(key)
         script = Script(names.epoch, self.store.epoch)
@@ -141,7 +141,7 @@ class RedisInspection:
         entries = await self.store.read("LRANGE", self.store.keys.actions(key), 0, -1)
         return [keys.action_of(entry) for entry in entries]
 
-    async def _letters(self, key: str) -> list[Entry]:
+    async def _letters(self, key: str) -> list[ParkedEntry]:
         entries = await self.store.read("LRANGE", self.store.keys.parked(key), 0, -1)
         return [(entry, keys.letter_of(key, entry)) for entry in entries]
 

@@ -78,7 +78,7 @@ _QUERIES: Final = {
         FROM moved GROUP BY ALL ORDER BY day, currency
     """,
 }
-Figures = dict[str, list[dict[str, Any]]]
+FigureRows = dict[str, list[dict[str, Any]]]
 
 
 def report(url: str, *, as_json: bool) -> None:
@@ -92,7 +92,7 @@ def report(url: str, *, as_json: bool) -> None:
             console.print(_table(title, rows))
 
 
-def figures(archive: Archive) -> Figures:
+def figures(archive: Archive) -> FigureRows:
     """Steps and reasons by the day on which an order was placed, money by the day it moved."""
     paths = [piece.path for pieces in archive.pieces(TOPICS).values() for piece in pieces]
     if not paths:

@@ -7,17 +7,17 @@ import typer
 from saga_cli.archive.command import ArchiveUrl
 from saga_cli.log.source import Limit
 from saga_cli.ops.options import AsJson
-from saga_cli.ops.orders import OrderId
+from saga_cli.ops.orders import OrderArgument
 from saga_cli.terminal import fail, instant, offsets, period
 
 OFFSETS_LIKE = "order.events/3=120,payment.events/3=88"
 AS_IT_WAS = f"As the log was at this instant (ISO, UTC), or before offsets such as {OFFSETS_LIKE}."
-Until = Annotated[str, typer.Option(help=AS_IT_WAS)]
+HistoryUntil = Annotated[str, typer.Option(help=AS_IT_WAS)]
 
 
 def timeline(
-    order_id: OrderId,
-    until: Until = "",
+    order_id: OrderArgument,
+    until: HistoryUntil = "",
     archive: ArchiveUrl = "",
     *,
     as_json: AsJson = False,

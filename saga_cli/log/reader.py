@@ -17,7 +17,7 @@ from saga_cli.topology import SERVICES
 from shared_events.codec import decode_record
 
 TOPICS = tuple(topic_of(spec.name) for spec in SERVICES)
-Unreadable = Callable[[Record, MalformedError], None]
+OnUnreadable = Callable[[Record, MalformedError], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ async def read_spans(
 
 
 def own_events(
-    service: str, batch: Iterable[LogRecord], unreadable: Unreadable
+    service: str, batch: Iterable[LogRecord], unreadable: OnUnreadable
 ) -> Iterator[tuple[LogRecord, Envelope]]:
     """Of a service, without what others left in its topic.
 

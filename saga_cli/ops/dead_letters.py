@@ -14,7 +14,7 @@ from saga_cli.ops.options import (
     AsJson,
     By,
     OneService,
-    Service,
+    ServiceArgument,
     Why,
     Yes,
     confirmed,
@@ -44,7 +44,9 @@ app = typer.Typer(
 )
 
 
-Key = Annotated[str, typer.Argument(help="An order's id, or what else the messages are about.")]
+KeyArgument = Annotated[
+    str, typer.Argument(help="An order's id, or what else the messages are about.")
+]
 
 
 @app.command("list")
@@ -54,7 +56,7 @@ def list_(service: OneService = None, *, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def show(service: Service, key: Key, *, as_json: AsJson = False) -> None:
+def show(service: ServiceArgument, key: KeyArgument, *, as_json: AsJson = False) -> None:
     """Print a key's parked messages: headers, value, and what was wrong."""
     letters = _letters(Directory.found(service), service, key)
     if as_json:
@@ -66,7 +68,7 @@ def show(service: Service, key: Key, *, as_json: AsJson = False) -> None:
 
 @app.command()
 def redrive(
-    service: Service,
+    service: ServiceArgument,
     key: Annotated[str | None, typer.Argument(help="Not with --all.")] = None,
     *,
     every: Annotated[bool, typer.Option("--all", help="Every parked key, one by one.")] = False,
@@ -94,8 +96,8 @@ def redrive(
 
 @app.command()
 def discard(
-    service: Service,
-    key: Key,
+    service: ServiceArgument,
+    key: KeyArgument,
     reason: Why,
     *,
     id_: Annotated[str, typer.Option("--id", help="Which; else the first.")] = "",
@@ -149,7 +151,7 @@ def skip(
 
 
 @app.command()
-def actions(service: Service, key: Key, *, as_json: AsJson = False) -> None:
+def actions(service: ServiceArgument, key: KeyArgument, *, as_json: AsJson = False) -> None:
     """Print the audit trail: what operators did to a key."""
     found = Directory.found(service).get(service, "/ops/actions", key=key)
     if as_json:

@@ -32,7 +32,7 @@ def chosen(service: str) -> list[str]:
     return [service] if service else [*BY_NAME]
 
 
-Service = Annotated[str, typer.Argument(help="Such as payment.", callback=known)]
+ServiceArgument = Annotated[str, typer.Argument(help="Such as payment.", callback=known)]
 OneService = Annotated[str | None, typer.Argument(help="One service only.", callback=known)]
 By = Annotated[str, typer.Option(help="Who does it; the audit trail keeps it.")]
 Why = Annotated[str, typer.Option(help="Why; the audit trail keeps it.")]

@@ -16,10 +16,10 @@ from saga_cli.terminal import fail, plain, print_json, write
 
 LOOKS: Final = 3
 LOOK_AGAIN_S: Final = 0.3
-OrderId = Annotated[str, typer.Argument(help="An order's id.")]
+OrderArgument = Annotated[str, typer.Argument(help="An order's id.")]
 
 
-def why(order_id: OrderId, *, as_json: AsJson = False) -> None:
+def why(order_id: OrderArgument, *, as_json: AsJson = False) -> None:
     """Say who must act on an order next, where its message sits, and what helps."""
     asked = Directory.found()
     found = _diagnosed(asked, order_id)
@@ -36,7 +36,7 @@ def why(order_id: OrderId, *, as_json: AsJson = False) -> None:
 
 
 def resolve(
-    order_id: OrderId,
+    order_id: OrderArgument,
     outcome: Annotated[str, typer.Option("--as", help="What became of it, such as refunded.")],
     note: Annotated[str, typer.Option(help="How you know; the audit trail keeps it.")],
     *,
@@ -60,7 +60,7 @@ def resolve(
     write(f"{owing[0]} takes {result['effect']} as {outcome} and publishes {published}.")
 
 
-def expedite(order_id: OrderId, *, by: By = "") -> None:
+def expedite(order_id: OrderArgument, *, by: By = "") -> None:
     """Ask the order's providers now, not when their turn comes."""
     who, asked = operator(by), Directory.found()
     reports = asked.reports(order_id)

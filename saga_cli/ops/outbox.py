@@ -12,7 +12,7 @@ from saga_cli.ops.options import (
     AsJson,
     By,
     OneService,
-    Service,
+    ServiceArgument,
     Why,
     Yes,
     confirmed,
@@ -22,7 +22,7 @@ from saga_cli.ops.options import (
 from saga_cli.terminal import OneLine, age, plain, write
 
 app = typer.Typer(cls=OneLine, help="Events that Kafka refused for good.", no_args_is_help=True)
-RowId = Annotated[str, typer.Argument(help="The row's id, as `saga outbox list` shows it.")]
+RowArgument = Annotated[str, typer.Argument(help="The row's id, as `saga outbox list` shows it.")]
 
 
 @app.command("list")
@@ -32,14 +32,16 @@ def list_(service: OneService = None, *, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def redrive(service: Service, row: RowId, note: Why, *, by: By = "") -> None:
+def redrive(service: ServiceArgument, row: RowArgument, note: Why, *, by: By = "") -> None:
     """Publish a row after all, once the topic takes it; then those that wait for it."""
     done = _settle(service, "redrive", id=row, by=operator(by), note=note)
     write(f"{_named(done)} is tried again.")
 
 
 @app.command()
-def discard(service: Service, row: RowId, reason: Why, *, yes: Yes = False, by: By = "") -> None:
+def discard(
+    service: ServiceArgument, row: RowArgument, reason: Why, *, yes: Yes = False, by: By = ""
+) -> None:
     """Remove a row for good: an event that no service will get; the audit trail keeps it."""
     who = operator(by)
     confirmed(f"Discard row {row} of {service}? It is never published.", yes=yes)

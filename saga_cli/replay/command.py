@@ -21,17 +21,17 @@ Into = Annotated[str, typer.Option(help="The URL of a new, empty database or Red
 InPlace = Annotated[
     bool, typer.Option("--in-place", help="Empty and rebuild the service's own store.")
 ]
-Copy = Annotated[
+CopyOption = Annotated[
     bool, typer.Option("--copy", help="For inspection: the service's Kafka offsets stay.")
 ]
 OverHoles = Annotated[
     bool, typer.Option("--over-holes", help="Continue where the log lacks an event of an order.")
 ]
-Until = Annotated[
+ReplayUntil = Annotated[
     str,
     typer.Option(help=f"An instant (ISO, UTC), or offsets such as {OFFSETS_LIKE}; makes a copy."),
 ]
-Code = Annotated[
+CodeOption = Annotated[
     Path | None,
     typer.Option(help="Folder of another checkout, whose rules are used; makes a copy."),
 ]
@@ -43,9 +43,9 @@ def replay(  # noqa: PLR0913 - each is an option
     into: Into = "",
     in_place: InPlace = False,
     yes: Yes = False,
-    copy: Copy = False,
-    until: Until = "",
-    code: Code = None,
+    copy: CopyOption = False,
+    until: ReplayUntil = "",
+    code: CodeOption = None,
     archive: ArchiveUrl = "",
     over_holes: OverHoles = False,
     jobs: Annotated[int, typer.Option(min=0, help="Processes; 0 for one a core.")] = 0,

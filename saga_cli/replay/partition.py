@@ -36,7 +36,7 @@ from saga_cli.terminal import plain
 
 EFFECTS: Final = ("id", "key", "kind", "body", "traceparent", "attempt", "due_at", "owed_since")
 
-Journal: TypeAlias = dict[tuple[str, str], tuple[datetime, str, dict[UUID, str]]]
+JournalEntries: TypeAlias = dict[tuple[str, str], tuple[datetime, str, dict[UUID, str]]]
 """By key and cause when it was decided, on what, and what was published: wire types by event id."""
 
 
@@ -56,9 +56,9 @@ async def fold_partition(part: PartitionJob, progress: ReadProgress) -> None:
 
 async def folded_part(
     part: PartitionJob, service: Service, progress: ReadProgress
-) -> tuple[Folded, Journal]:
+) -> tuple[Folded, JournalEntries]:
     folded, turns = Folded(), InTurn()
-    journal: Journal = {}
+    journal: JournalEntries = {}
 
     def add(published: Iterable[Envelope]) -> None:
         events = list(published)
@@ -84,7 +84,9 @@ async def folded_part(
     return folded, journal
 
 
-async def _write(part: PartitionJob, service: Service, folded: Folded, journal: Journal) -> None:
+async def _write(
+    part: PartitionJob, service: Service, folded: Folded, journal: JournalEntries
+) -> None:
     own, _ = tables_of(service.name)
     async with database(part.job.url) as connection:
         async with connection.transaction():

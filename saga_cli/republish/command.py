@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from saga_cli.ops.options import chosen
-from saga_cli.ops.orders import OrderId
+from saga_cli.ops.orders import OrderArgument
 from saga_cli.progress import shown
 from saga_cli.targets import found
 from saga_cli.terminal import console, fail, plain, table_of
@@ -52,7 +52,7 @@ def _print(results: "list[Republished]", *, dry_run: bool) -> None:
         console.print(f"[red]{lost} events are in no topic and no longer retained.[/]")
 
 
-def erase(order_id: OrderId) -> None:
+def erase(order_id: OrderArgument) -> None:
     """Erase the name and address of an order from all stores and topics; the order itself is kept."""
     from saga_cli.clients import in_one_line  # noqa: PLC0415 - slow, see above
 

@@ -27,7 +27,7 @@ from saga_cli.topology import BY_NAME
 from saga_cli.verify.live import Live, in_postgres
 from saga_cli.verify.redis_live import in_redis
 
-Key: TypeAlias = tuple[str, str]
+TopicKey: TypeAlias = tuple[str, str]
 """Topic and key."""
 
 
@@ -54,7 +54,7 @@ class RetainedEvents:
 
     topics: frozenset[str]
     names: list[EventName] = field(default_factory=list)
-    numbers: dict[Key, set[int]] = field(default_factory=dict)
+    numbers: dict[TopicKey, set[int]] = field(default_factory=dict)
 
     def add(self, rows: Iterable[OutboxRow]) -> None:
         for row in rows:
@@ -73,7 +73,7 @@ class PublishedEvents:
     """What stands in the topics: of each event the last offset."""
 
     last: dict[EventName, int] = field(default_factory=dict)
-    numbers: dict[Key, set[int]] = field(default_factory=dict)
+    numbers: dict[TopicKey, set[int]] = field(default_factory=dict)
 
     def add(self, records: Iterable[Any]) -> None:
         for record in records:
@@ -85,11 +85,11 @@ class PublishedEvents:
             self.last[name] = record.offset
             self.numbers.setdefault((record.topic, key), set()).add(number)
 
-    def again(self, names: Sequence[EventName]) -> dict[Key, int]:
+    def again(self, names: Sequence[EventName]) -> dict[TopicKey, int]:
         """By key, how many of the kept ones stand in order; what follows is sent again."""
-        since: dict[Key, int] = {}
-        passed: Counter[Key] = Counter()
-        reached: dict[Key, int] = {}
+        since: dict[TopicKey, int] = {}
+        passed: Counter[TopicKey] = Counter()
+        reached: dict[TopicKey, int] = {}
         for name in names:
             key = (name.topic, name.key)
             offset = self.last.get(name, -1)
@@ -100,7 +100,7 @@ class PublishedEvents:
         return since
 
 
-def lost(holds: Mapping[Key, int], kept: RetainedEvents, found: PublishedEvents) -> int:
+def lost(holds: Mapping[TopicKey, int], kept: RetainedEvents, found: PublishedEvents) -> int:
     """How many events there were, by the numbers that states hold, that are nowhere any more."""
     count = 0
     for key in holds.keys() | kept.numbers.keys() | found.numbers.keys():
@@ -157,7 +157,7 @@ class ServiceJob:
     store: Store
     progress: ReadProgress
 
-    async def compared(self) -> tuple[Republished, Mapping[Key, int]]:
+    async def compared(self) -> tuple[Republished, Mapping[TopicKey, int]]:
         """And by key, how many of what was kept stand in order.
 
         States first, then what is kept, then the topics: each knows what the one before does.
@@ -177,14 +177,14 @@ class ServiceJob:
         counts = (len(kept.names), missing, again, lost(holds, kept, found))
         return Republished(self.service.name, *counts), since
 
-    async def put_back(self) -> tuple[Republished, Mapping[Key, int]]:
+    async def put_back(self) -> tuple[Republished, Mapping[TopicKey, int]]:
         """Make what topics are gone, and send what they lack; returns what was missing."""
         await ensure_topics(self.places.kafka_bootstrap, topics_of(self.service))
         result, since = await self.compared()
         if since:
             self.progress(0, result.again)
             sender = Sender(self.places.kafka_bootstrap, f"{self.service.name}-republish")
-            passed: Counter[Key] = Counter()
+            passed: Counter[TopicKey] = Counter()
             try:
                 async for rows in self.store.kept():
                     batch = [row for row in rows if _is_late(row, since, passed)]
@@ -196,7 +196,7 @@ class ServiceJob:
         return result, since
 
 
-def _is_late(row: OutboxRow, since: Mapping[Key, int], passed: Counter[Key]) -> bool:
+def _is_late(row: OutboxRow, since: Mapping[TopicKey, int], passed: Counter[TopicKey]) -> bool:
     """Whether a kept row is the first of its key that is missing, or follows it; to be asked in order."""
     key = (row.topic, row.key)
     if key not in since:
@@ -221,7 +221,7 @@ async def _send(store: Store, sender: Sender, batch: list[OutboxRow]) -> None:
     raise InterruptedSendError(f"Kafka does not take it: {why}")
 
 
-async def _holds(places: Targets, service: Service, kept: RetainedEvents) -> dict[Key, int]:
+async def _holds(places: Targets, service: Service, kept: RetainedEvents) -> dict[TopicKey, int]:
     """By key of the service's own topic, the number of its last event; what is pending is not lost."""
     name, topic, url = service.name, topic_of(service.name), places.store_of(service.name)
     opened_rows: AbstractAsyncContextManager[Live]

@@ -15,7 +15,7 @@ from saga_cli.terminal import CommandError
 
 FILE: Final = Path(".saga") / "stack.json"
 REQUESTS: Final = FILE.with_name("requests")
-Action = Literal["start", "stop", "restart"]
+StackAction = Literal["start", "stop", "restart"]
 CLOCK_S: Final = 5  # a start is told from the wall clock, which may be put right in between
 CLAIMED: Final = "a stack of this folder runs already: see `saga status`, or `saga down`"
 
@@ -105,7 +105,7 @@ def forget() -> None:
     REQUESTS.unlink(missing_ok=True)
 
 
-def request(action: Action, names: Iterable[str]) -> None:
+def request(action: StackAction, names: Iterable[str]) -> None:
     """Leave names of processes for the stack's supervisor, which looks for them often."""
     write_private(REQUESTS, f"{action} {' '.join(names)}")
 

@@ -88,7 +88,7 @@ class Look:
     pending: list[Envelope]
 
 
-Moved: TypeAlias = Mapping[str, Sequence[tuple[int, Envelope]]]
+MovedEvents: TypeAlias = Mapping[str, Sequence[tuple[int, Envelope]]]
 """By customer, the events of a part of the log and when they were appended."""
 
 
@@ -122,7 +122,7 @@ class CustomerComparison:
     reached: dict[LogPartition, int] = field(default_factory=dict)
     doubts: dict[str, list[tuple[int, bool]]] = field(default_factory=dict)
 
-    async def read_on(self, progress: ReadProgress = no_progress) -> Moved:
+    async def read_on(self, progress: ReadProgress = no_progress) -> MovedEvents:
         """To what is the end now."""
         ends = await ends_of(self.source, [TOPIC])
         progress(0, sum(ends.values()))
@@ -135,12 +135,12 @@ class CustomerComparison:
         self.reached |= ends
         return found
 
-    def add(self, moved: Moved) -> None:
+    def add(self, moved: MovedEvents) -> None:
         for events in moved.values():
             published = (envelope for _, envelope in events)
             fold(self.service, published, self.folded, _reported_with_the_orders)
 
-    def compare(self, name: str, look: Look, moved: Moved) -> bool:
+    def compare(self, name: str, look: Look, moved: MovedEvents) -> bool:
         """Compare; False if it can't be decided yet whether they differ."""
         waited = {envelope.id for envelope in look.pending}
         between = [(at, e) for at, e in moved.get(name, ()) if e.id not in waited]

@@ -19,7 +19,7 @@ from payment_svc.messages import Capture, CaptureDeclined
 from shared_events.catalog import CATALOG
 from shared_events.codec import decode
 from shared_events.order import DeliveryDetailsGiven
-from simulation.machine import Place
+from simulation.machine import PatchedAttribute
 from simulation.memory_store import MemoryStore
 from simulation.mutants.mutant import bug
 
@@ -101,7 +101,7 @@ async def unknown_is_declined(ask_again: Any, self: Any, effect: Any, error: Exc
 
 
 @bug("a provider is asked before the intent is in the log", "G8", faults=("broker-away",))
-def asked_before_published() -> Sequence[Place]:
+def asked_before_published() -> Sequence[PatchedAttribute]:
     committed = LocalEffectQueue.committed
 
     def asked_at_once(self: Any, event: Any) -> None:
@@ -109,7 +109,7 @@ def asked_before_published() -> Sequence[Place]:
         result = event.result
         self.sent(Sent(list(zip(result.outbox_ids, result.outbox, strict=True))))
 
-    places: list[Place] = [(MemoryStore, "_unpublished", lambda _store: set())]
+    places: list[PatchedAttribute] = [(MemoryStore, "_unpublished", lambda _store: set())]
     return [*places, (LocalEffectQueue, "committed", asked_at_once)]
 
 
@@ -202,7 +202,7 @@ async def positions_of_kafka(seek: Any, self: Any, assigned: Any) -> None:
 
 
 @bug("names and addresses go where they are kept for ever", "G9")
-def personal_data_in_the_log() -> Sequence[Place]:
+def personal_data_in_the_log() -> Sequence[PatchedAttribute]:
     details = replace(CATALOG.by_event[DeliveryDetailsGiven], topic="order.events")
     return [(CATALOG, "by_event", {**CATALOG.by_event, DeliveryDetailsGiven: details})]
 

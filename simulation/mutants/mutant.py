@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from simulation.machine import Place
+from simulation.machine import PatchedAttribute
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class Mutant:
 
     name: str
     what: str
-    places: Callable[[], Sequence[Place]]
+    places: Callable[[], Sequence[PatchedAttribute]]
     breaks: tuple[str, ...]
     faults: tuple[str, ...] = ()
     seed: int = 1
@@ -37,8 +37,8 @@ def bug(
     """
 
     def register(change: Callable[..., Any]) -> Callable[..., Any]:
-        def places() -> Sequence[Place]:
-            found: Sequence[Place] = [instead_of(*at, change)] if at else change()
+        def places() -> Sequence[PatchedAttribute]:
+            found: Sequence[PatchedAttribute] = [instead_of(*at, change)] if at else change()
             return found
 
         name = change.__name__.replace("_", "-")
@@ -48,7 +48,7 @@ def bug(
     return register
 
 
-def instead_of(owner: Any, name: str, change: Callable[..., Any]) -> Place:
+def instead_of(owner: Any, name: str, change: Callable[..., Any]) -> PatchedAttribute:
     """A place where `change` is called with what stood there, and with the arguments."""
     original = getattr(owner, name)
 

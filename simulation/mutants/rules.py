@@ -15,7 +15,7 @@ from shared_events import money
 from shared_events.inventory import StockReserved
 from shared_events.shipping import ShipmentRejected
 from shipping_svc.messages import BookingCancelled, HandOver
-from simulation.machine import Place
+from simulation.machine import PatchedAttribute
 from simulation.mutants.mutant import bug
 
 AT: Final = datetime(2026, 1, 1, tzinfo=UTC)  # a first refund goes by no time
@@ -88,7 +88,7 @@ def refund_refused_same_key(asked: Any, order_id: str, state: Any, attempt: int)
 
 
 @bug("fees are not rounded to what the provider takes in the currency", "G1")
-def fees_to_the_last_unit() -> Sequence[Place]:
+def fees_to_the_last_unit() -> Sequence[PatchedAttribute]:
     def unrounded(amount_minor: int, _currency: str) -> int:
         return amount_minor
 

@@ -13,7 +13,7 @@ from chassis.message import Duplicate, OutboxRow
 from chassis.outbox.recent import RecentOutboxRows
 from chassis.store import Pending
 from simulation.database import Row
-from simulation.machine import Place
+from simulation.machine import PatchedAttribute
 from simulation.memory_store import MemoryStore
 from simulation.memory_unit import MemoryUnit
 from simulation.mutants.mechanism import CRASHES
@@ -29,7 +29,7 @@ ORDER_ID: Final = 36
     "I7",
     faults=("crash-before-offsets", "rebalance", "duplicate"),
 )
-def no_inbox() -> Sequence[Place]:
+def no_inbox() -> Sequence[PatchedAttribute]:
     async def forgetful(read: Any, self: Any, messages: Any) -> Any:
         snapshot = await read(self, messages)
         snapshot.inbox.clear()
@@ -61,7 +61,7 @@ async def no_version_check(_original: Any, self: Any, key: str, change: Any) -> 
     faults=("rebalance", "pause", "slow-service"),
     seed=14,
 )
-def stale_cache_is_accepted() -> Sequence[Place]:
+def stale_cache_is_accepted() -> Sequence[PatchedAttribute]:
     """What is cached counts as so; of all checks only the inbox is left."""
 
     async def unchecked(*_: Any) -> None:
@@ -99,12 +99,12 @@ async def conflict_is_ignored(commit: Any, self: Any, messages: Any, *, is_retry
     faults=("rebalance", "pause", "slow-service", *CRASHES),
     seed=6,
 )
-def sent_without_a_look() -> Sequence[Place]:
+def sent_without_a_look() -> Sequence[PatchedAttribute]:
     return [(RecentOutboxRows, "is_complete", property(lambda self: self.outbox.leads))]
 
 
 @bug("two reservations of a SKU at once", "G6", faults=("slow-service",))
-def no_stock_lock() -> Sequence[Place]:
+def no_stock_lock() -> Sequence[PatchedAttribute]:
     """Nobody waits for another, and whoever was slower writes all the same."""
 
     async def lock(self: Any, _keys: Any) -> None:
@@ -127,7 +127,7 @@ async def dual_write(publish: Any, self: Any, rows: Any) -> Any:
 
 
 @bug("a database made anew does not know the outstanding effects", "G1", faults=("database-lost",))
-def rebuilt_without_effects() -> Sequence[Place]:
+def rebuilt_without_effects() -> Sequence[PatchedAttribute]:
     return [(simulation.rebuilding, "outstanding_effects", lambda _service, _folded: ())]
 
 
@@ -155,7 +155,7 @@ async def everybody_leads(_original: Any, self: Any) -> bool:
     "G7",
     faults=("slow-service", *CRASHES),
 )
-def relay_by_cursor() -> Sequence[Place]:
+def relay_by_cursor() -> Sequence[PatchedAttribute]:
     seen: dict[int, int] = {}
 
     async def pending(self: Any, limit: int, **_known: Any) -> Pending:

@@ -30,7 +30,15 @@ SURFACES: Final = {
         *("type_of", "upcast", "versions"),
     ),
     "chassis.http": (
-        *("ACCEPTED_LATER", "Code", "HttpServer", "IdempotencyKey", "Line", "Problem", "Resource"),
+        *(
+            "ACCEPTED_LATER",
+            "Code",
+            "HttpServer",
+            "IdempotencyKeyHeader",
+            "LineText",
+            "Problem",
+            "Resource",
+        ),
         *("add_fast_path", "app_of", "bound", "execute", "header", "key_in_path", "listen"),
         *("Body", "SagaKey", "example", "preferences", "refusals", "text"),
     ),

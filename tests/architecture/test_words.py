@@ -69,6 +69,7 @@ ALLOWED: Final[Mapping[str, set[str]]] = {
 """What may stand in a file: a few names that are stored, or that clients have."""
 WORDS: Final = re.compile(rf"(?<![a-z])({'|'.join(PRIVATE)})(?![a-z])".replace("_", "[_ ]"))
 OPENAPI: Final = re.compile(r"chassis/http/|[a-z]+_svc/(api|resources|stripe_webhook)\.py$")
+CAMEL_CASE: Final = re.compile(r"[A-Z][a-z0-9]+([A-Z]|[a-z0-9]*$)")
 OWN_WORLD: Final = re.compile(r"(^|/)(test_\w+|[a-z]+_svc/domain)\.py$")
 API_MODELS: Final = {
     "chassis/http/operator_models.py",
@@ -77,7 +78,10 @@ API_MODELS: Final = {
     "order_svc/resources.py",
     "payment_svc/stripe_webhook.py",
 }
-"""Their classes are components of the OpenAPI documents, of which clients have generated names."""
+"""Their classes are components of the OpenAPI documents, of which clients have generated names.
+
+Pydantic names a component as Python names its class: with another name there, a client would get another.
+"""
 
 
 def parts_of(name: str) -> str:
@@ -160,7 +164,19 @@ def test_the_commands_page_has_no_private_word() -> None:
     assert [line for line in lines if WORDS.search(line.lower())] == []
 
 
-def classes() -> dict[str, set[str]]:
+def types_in(tree: ast.Module) -> Iterator[str]:
+    """Classes, and what a module calls like one: aliases of types, NewTypes, TypeVars, models."""
+    yield from (node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
+    for node in tree.body:
+        match node:
+            case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
+                if CAMEL_CASE.match(name):
+                    yield name
+            case _:
+                pass
+
+
+def types() -> dict[str, set[str]]:
     """By name, where it is defined, in all but tests of one module and the states of a domain.
 
     The five services never meet: a part that each has, such as its settings, counts as one place.
@@ -168,16 +184,19 @@ def classes() -> dict[str, set[str]]:
     found: dict[str, set[str]] = defaultdict(set)
     for name, tree in TREES.items():
         if name not in API_MODELS and not is_frozen(name) and not OWN_WORLD.search(name):
-            place = re.sub(r"^[a-z]+_svc/", "*_svc/", name)
-            for node in ast.walk(tree):
-                if isinstance(node, ast.ClassDef):
-                    found[node.name].add(place)
+            for each in types_in(tree):
+                found[each].add(re.sub(r"^[a-z]+_svc/", "*_svc/", name))
     return found
 
 
-def test_a_class_name_has_one_meaning() -> None:
-    shared = {name: places for name, places in classes().items() if len(places) > 1}
+def test_the_name_of_a_type_has_one_meaning() -> None:
+    shared = {name: places for name, places in types().items() if len(places) > 1}
     assert {name: sorted(places) for name, places in shared.items()} == {}
+
+
+def test_an_alias_is_the_name_of_a_type() -> None:
+    source = "class A: pass\nPart = int | str\nPlace: TypeAlias = str\nTOPIC = x = 1\ny: int = 2"
+    assert set(types_in(ast.parse(source))) == {"A", "Part", "Place"}
 
 
 @pytest.mark.parametrize(

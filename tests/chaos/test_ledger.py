@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from chaos.stripe_books import Moved, StripeBooks, disagreements
+from chaos.stripe_books import MovedAmounts, StripeBooks, disagreements
 from guarantees.judge import StoredRow
 
 CAPTURED = StoredRow("Captured", {"captured_minor": 500})
@@ -12,7 +12,7 @@ REFUNDED = StoredRow("Refunded", {"captured": {"captured_minor": 500}, "refunded
 DECLINED = StoredRow("Declined", {})
 
 
-def moved(*amounts: int, order_id: str = "o-1") -> Moved:
+def moved(*amounts: int, order_id: str = "o-1") -> MovedAmounts:
     return {order_id: [(amount, "eur") for amount in amounts]}
 
 

@@ -17,7 +17,7 @@ from chassis.commands import OverloadedError
 from chassis.health import Condition
 from chassis.http.app import BODY_MAX_BYTES, REPLAYED, make_app
 from chassis.http.fast_path import FastPathApp, add_fast_path, replayed
-from chassis.http.header_fields import IdempotencyKey
+from chassis.http.header_fields import IdempotencyKeyHeader
 from chassis.http.problems import Problem
 from order_svc.resources import Checkout
 from saga_cli.demo import a_checkout
@@ -81,7 +81,7 @@ def an_app(paths: list[str] | None = None) -> FastAPI:
     async def checkout(
         request: Request,
         body: Wanted,
-        idempotency_key: IdempotencyKey = None,
+        idempotency_key: IdempotencyKeyHeader = None,
         prefer: Annotated[str | None, Header()] = None,
     ) -> Response:
         if paths is not None:

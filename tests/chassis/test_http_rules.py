@@ -15,9 +15,9 @@ from chassis.commands import Commands, InFlightError
 from chassis.decision import Refusal, RefusalKind
 from chassis.http.app import execute
 from chassis.http.fast_path import add_fast_path
-from chassis.http.header_fields import IdempotencyKey, preferences
+from chassis.http.header_fields import IdempotencyKeyHeader, preferences
 from chassis.http.operator_api import app_of
-from chassis.http.texts import Code, Line
+from chassis.http.texts import Code, LineText
 from chassis.process.runtime import Node
 from tests.support.problems import outcome_of, problem_of
 
@@ -26,7 +26,7 @@ TOKEN: Final = "the-token"
 
 class StrictName(BaseModel):
     model_config = ConfigDict(extra="forbid")
-    name: Line
+    name: LineText
 
 
 @cache
@@ -56,7 +56,7 @@ def an_app() -> FastAPI:
 
     @app.post("/checkout", status_code=201, tags=["things"])
     async def checkout(
-        request: Request, body: StrictName, idempotency_key: IdempotencyKey = None
+        request: Request, body: StrictName, idempotency_key: IdempotencyKeyHeader = None
     ) -> dict[str, Any]:
         if body.name == "busy":
             raise InFlightError("the same request is being handled")
@@ -243,7 +243,7 @@ async def test_a_key_that_is_none_is_refused(given: str) -> None:
 def test_any_key_survives_its_quotes(key: str) -> None:
     escaped = key.replace("\\", "\\\\").replace('"', '\\"')
     if not key.startswith(" "):
-        assert TypeAdapter(IdempotencyKey).validate_python(f'"{escaped}"') == key
+        assert TypeAdapter(IdempotencyKeyHeader).validate_python(f'"{escaped}"') == key
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def published(event: Any, sequence: int, cause: str = "cause") -> Envelope:
     )
 
 
-def consumed(body: Any) -> Message:
+def as_message(body: Any) -> Message:
     """An input as a message; the same event has the same id, a command a new one."""
     if isinstance(body, SetStanding):
         return Message(
@@ -158,7 +158,7 @@ def test_the_fold_of_what_was_published_is_the_state_that_was_decided(inputs: li
     nobody = {who: Customer() for who in ("ann", "bob")}
     live, log = Decider(SERVICE, shared=dict(nobody)), list[Envelope]()
     consumed: list[Message] = []
-    for message in map(consumed, inputs):
+    for message in map(as_message, inputs):
         if message.id not in [m.id for m in consumed] and _may_come(live.own, message):
             consumed.append(message)
             log += [decode(row.value, row.headers) for row in live.decide(message).outbox]

@@ -40,14 +40,14 @@ from tests.choreography.world import (
     Finish,
     Fire,
     Move,
-    Outcome,
     Repeat,
     TimePasses,
     World,
+    WorldOutcome,
 )
 
 Chances = tuple[str, ...]
-Rows = tuple[Level, Customer]
+OrderRows = tuple[Level, Customer]
 OUTSIDE: Final[tuple[tuple[str, Move], ...]] = (
     ("cancel", CANCEL_NOW),
     ("dispatch", DISPATCH_NOW),
@@ -70,7 +70,7 @@ class Found:
 
 class CheckedStep(NamedTuple):
     order: int
-    rows: Rows
+    rows: OrderRows
     gives_back: bool
 
 
@@ -78,11 +78,11 @@ class CheckedStep(NamedTuple):
 class Orders:
     """Every situation of one order that was met, by number, and what can follow on it."""
 
-    outcome: Outcome
+    outcome: WorldOutcome
     found: Found
     met: list[tuple[World, Chances]] = field(default_factory=list)
     numbers: dict[Any, int] = field(default_factory=dict)
-    following: dict[tuple[int, Rows], tuple[CheckedStep, ...]] = field(default_factory=dict)
+    following: dict[tuple[int, OrderRows], tuple[CheckedStep, ...]] = field(default_factory=dict)
 
     def number(self, world: World, chances: Chances) -> int:
         number = self.numbers.setdefault((world.key(), chances), len(self.met))
@@ -90,12 +90,12 @@ class Orders:
             self.met.append((world, chances))
         return number
 
-    def steps(self, order: int, rows: Rows) -> tuple[CheckedStep, ...]:
+    def steps(self, order: int, rows: OrderRows) -> tuple[CheckedStep, ...]:
         if (order, rows) not in self.following:
             self.following[order, rows] = tuple(self._steps(order, rows))
         return self.following[order, rows]
 
-    def _steps(self, order: int, rows: Rows) -> Iterator[CheckedStep]:
+    def _steps(self, order: int, rows: OrderRows) -> Iterator[CheckedStep]:
         known, chances = self.met[order]
         world = with_rows(known, rows)
         self.found.broken.update(of_inbox(world))
@@ -113,7 +113,7 @@ class Orders:
             yield CheckedStep(self.number(after, left), (level, customer), gives_back)
 
 
-def moves(world: World, chances: Chances, outcome: Outcome) -> Iterator[tuple[Move, str]]:
+def moves(world: World, chances: Chances, outcome: WorldOutcome) -> Iterator[tuple[Move, str]]:
     """Each with the chance that it takes."""
     crashes: tuple[Crash, ...] = ("lost", "twice") if "crash" in chances else ()
     for move in world.moves():
@@ -132,7 +132,7 @@ def moves(world: World, chances: Chances, outcome: Outcome) -> Iterator[tuple[Mo
     yield from ((move, chance) for chance, move in OUTSIDE if chance in chances)
 
 
-def answers(move: Finish, outcome: Outcome) -> tuple[Outcome, ...]:
+def answers(move: Finish, outcome: WorldOutcome) -> tuple[WorldOutcome, ...]:
     """A bank may decline the first refund."""
     is_first_refund = isinstance(move.effect, Refund) and move.effect.attempt == 1
     return (outcome, "bank declines") if is_first_refund else (outcome,)
@@ -168,18 +168,20 @@ def of_inbox(world: World) -> Iterator[str]:
             yield f"G4 not in the inbox: {event}"
 
 
-def rows_of(world: World) -> Rows:
+def rows_of(world: World) -> OrderRows:
     shared = world.shared
     return shared["inventory"].get("CUP", Level()), shared["loyalty"].get("c-1", Customer())
 
 
-def with_rows(world: World, rows: Rows) -> World:
+def with_rows(world: World, rows: OrderRows) -> World:
     level, customer = rows
     shared = {**world.shared, "inventory": {"CUP": level}, "loyalty": {"c-1": customer}}
     return world._replace(shared=shared)
 
 
-def explored(start: World, chances: tuple[Chances, ...], outcome: Outcome, stock: int) -> Found:
+def explored(
+    start: World, chances: tuple[Chances, ...], outcome: WorldOutcome, stock: int
+) -> Found:
     """As many orders as have chances, each with its own."""
     began, found = process_time(), Found()
     orders = Orders(outcome, found)
@@ -210,15 +212,15 @@ def collecting_nothing() -> Iterator[None]:
 
 
 def moved(
-    orders: Orders, numbers: tuple[int, ...], rows: Rows
-) -> Iterator[tuple[tuple[int, ...], Rows]]:
+    orders: Orders, numbers: tuple[int, ...], rows: OrderRows
+) -> Iterator[tuple[tuple[int, ...], OrderRows]]:
     for position in movers(orders, numbers, rows):
         others = numbers[:position] + numbers[position + 1 :]
         for step in orders.steps(numbers[position], rows):
             yield tuple(sorted((*others, step.order))), step.rows
 
 
-def movers(orders: Orders, numbers: tuple[int, ...], rows: Rows) -> tuple[int, ...]:
+def movers(orders: Orders, numbers: tuple[int, ...], rows: OrderRows) -> tuple[int, ...]:
     """The one order that moves alone, or all."""
     asks = [orders.met[number][0].own["inventory"] == UNDECIDED for number in numbers]
     for position, number in enumerate(numbers):
@@ -229,7 +231,7 @@ def movers(orders: Orders, numbers: tuple[int, ...], rows: Rows) -> tuple[int, .
     return tuple(range(len(numbers)))
 
 
-def check(orders: Orders, state: tuple[tuple[int, ...], Rows], stock: int) -> None:
+def check(orders: Orders, state: tuple[tuple[int, ...], OrderRows], stock: int) -> None:
     numbers, (level, customer) = state
     worlds = tuple(orders.met[number][0] for number in numbers)
     found = orders.found

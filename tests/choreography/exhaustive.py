@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Final
 
 from tests.choreography.checker import Chances, Found, explored
-from tests.choreography.world import Outcome, World, a_world
+from tests.choreography.world import World, WorldOutcome, a_world
 
 TWICE: Final[Chances] = ("repeat", "repeat")
 CANCEL: Final[Chances] = ("cancel", *TWICE)
@@ -26,10 +26,10 @@ class Story:
     chances: tuple[Chances, ...]
     ends: frozenset[tuple[str, ...]]
     stock: int = 10
-    outcome: Outcome = "success"
+    outcome: WorldOutcome = "success"
 
 
-def one(start: World, outcome: Outcome = "success", stock: int = 10) -> Story:
+def one(start: World, outcome: WorldOutcome = "success", stock: int = 10) -> Story:
     return Story(start, (ALL,), frozenset({UNDONE}), stock, outcome)
 
 

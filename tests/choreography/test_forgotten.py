@@ -21,14 +21,14 @@ from tests.choreography.world import (
     Finish,
     Fire,
     Move,
-    Outcome,
     TimePasses,
     World,
+    WorldOutcome,
     a_world,
     outcome_of,
 )
 
-STARTS: Final[Mapping[str, tuple[World, Outcome]]] = MappingProxyType(
+STARTS: Final[Mapping[str, tuple[World, WorldOutcome]]] = MappingProxyType(
     {
         "all ok": (a_world(), "success"),
         "card declined": (a_world(), "decline"),
@@ -53,7 +53,7 @@ Ending = tuple[World, tuple[Fire, ...]]
 class Course:
     """How a story goes on by itself: which move is next, and whether a bank declines the first refund."""
 
-    outcome: Outcome
+    outcome: WorldOutcome
     pick: int
     bank_declines: bool
 

@@ -67,7 +67,7 @@ class Repeat:
     event: Any
 
 
-Outcome = Literal["success", "decline", "carrier refuses", "bank declines"]
+WorldOutcome = Literal["success", "decline", "carrier refuses", "bank declines"]
 Crash = Literal["", "lost", "twice"]
 
 
@@ -81,7 +81,7 @@ class Finish:
 
     service: str
     effect: Any
-    outcome: Outcome = "success"
+    outcome: WorldOutcome = "success"
     crash: Crash = ""
 
 
@@ -152,7 +152,7 @@ class World(NamedTuple):
     cursors: Mapping[tuple[str, str], int] = dict.fromkeys(ROUTES, 0)
     inbox: Mapping[str, frozenset[UUID]] = dict.fromkeys(SERVICES, frozenset())
     effects: tuple[tuple[str, Any], ...] = ()
-    answers: Mapping[tuple[str, Any], Outcome] = {}  # the providers' books
+    answers: Mapping[tuple[str, Any], WorldOutcome] = {}  # the providers' books
     timers: tuple[tuple[str, Any], ...] = ()
     is_late: bool = False
     answer: Decision | Refusal = Decision()
@@ -266,7 +266,7 @@ class World(NamedTuple):
         _, filled = service.split(service.evolve(service.with_shared(service.initial, rows), fact))
         return self._replace(shared={**self.shared, service.name: filled})
 
-    def settled(self, outcome: Outcome = "success") -> "World":
+    def settled(self, outcome: WorldOutcome = "success") -> "World":
         """Every queue run empty, first come first served; no timer is due meanwhile."""
         world = self
         while moves := world.moves():
@@ -281,7 +281,7 @@ class World(NamedTuple):
                 yield SERVICES[route[0]], event
 
 
-def outcome_of(effect: Any, outcome: Outcome) -> Any:
+def outcome_of(effect: Any, outcome: WorldOutcome) -> Any:
     match effect:
         case Capture(order_id=order_id) if outcome == "decline":
             return CaptureDeclined(order_id=order_id, reason="card_declined")

@@ -12,7 +12,7 @@ from chassis.events import Catalog, Upcaster
 from saga_cli.schema import snapshot, sources
 from saga_cli.schema.comparing import BACKWARD, FORWARD, UNNOTICED, SchemaChange, changes, merged
 from saga_cli.schema.snapshot import Vocabulary
-from shared_events.catalog import CATALOG, Row, listed
+from shared_events.catalog import CATALOG, CatalogRow, listed
 from shared_events.values import Line, Order
 from tests.support.saga import saga
 
@@ -26,7 +26,7 @@ def event(*fields: Any) -> type[Any]:
     return make_dataclass("ParcelWeighed", [("order_id", str), *fields], kw_only=True)
 
 
-def vocabulary(*rows: Row, upcasters: dict[str, Upcaster] | None = None) -> Vocabulary:
+def vocabulary(*rows: CatalogRow, upcasters: dict[str, Upcaster] | None = None) -> Vocabulary:
     return snapshot.of(Catalog(listed(rows), upcasters or {}).entries)
 
 
@@ -148,7 +148,7 @@ def test_a_change_is_told_with_who_is_broken_by_it(name: str) -> None:
 
 
 def test_a_removed_type_breaks_and_a_new_one_does_not() -> None:
-    lost: Row = ("parcel.lost.v1", event(), "shipping")
+    lost: CatalogRow = ("parcel.lost.v1", event(), "shipping")
     one, two = weighed(*SAME), vocabulary((TYPE, event(*SAME), "shipping"), lost)
     assert compared(one, two) == {("is new: whoever reads shipping.events goes first", "")}
     assert compared(two, one) == {("is gone", BACKWARD)}

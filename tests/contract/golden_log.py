@@ -47,7 +47,7 @@ SERVICES: Final[Mapping[str, Service]] = {
 }
 State = tuple[str, dict[str, Any]]
 """Its name and its fields as JSON."""
-Rows = dict[tuple[str, str], State]
+LogRows = dict[tuple[str, str], State]
 """By kind and key: "own" is an order's state, "shared" a row that orders share, "after" an event."""
 
 
@@ -56,7 +56,7 @@ class Run:
     """One recorded run: each service's events, and what the service had made of them."""
 
     published: dict[str, list[Envelope]]
-    stored: dict[str, Rows]
+    stored: dict[str, LogRows]
 
 
 class Customers(Shop):
@@ -134,7 +134,7 @@ def _live(system: SimulatedSystem, service: str) -> Folded:
     return Folded(dict(loyalty_orders(system)), customers)
 
 
-def as_rows(folded: Folded) -> Rows:
+def as_rows(folded: Folded) -> LogRows:
     own = {("own", key): _state(row) for key, row in folded.own.items()}
     return own | {("shared", key): _state(row) for key, row in folded.shared.items()}
 
@@ -147,9 +147,9 @@ def _state(row: Any) -> State:
     return type(state).__name__, version | from_json(adapter_of(type(state)).dump_json(state))
 
 
-def replayed(service: Service, published: Iterable[Envelope]) -> tuple[Rows, Rows]:
+def replayed(service: Service, published: Iterable[Envelope]) -> tuple[LogRows, LogRows]:
     """The state after each event, and the rows at the end."""
-    folded, after = Folded(), Rows()
+    folded, after = Folded(), LogRows()
     for number, envelope in enumerate(published):
         fold(service, [envelope], folded)
         row = folded.own.get(envelope.subject, folded.shared.get(envelope.subject))

@@ -19,7 +19,7 @@ from chassis.kafka.records import is_consumed
 from chassis.message import Decided, Duplicate, Message, Parked, Record
 from chassis.replay import Folded, fold
 from chassis.service import Service
-from shared_events.catalog import CATALOG, Row, listed
+from shared_events.catalog import CATALOG, CatalogRow, listed
 from shared_events.codec import decode, encode
 from simulation.database import Database
 from simulation.memory_store import MemoryStore
@@ -78,7 +78,7 @@ def evolved(_: Labelled, event: ParcelLabelled) -> Labelled:
 
 
 UPCASTERS: Final = {"parcel.weighed.v1": in_grams, "parcel.weighed.v2": on_scales}
-ROWS: Final[tuple[Row, ...]] = (
+ROWS: Final[tuple[CatalogRow, ...]] = (
     ("parcel.weighed.v3", ParcelWeighed, "shipping"),
     ("parcel.labelled.v1", ParcelLabelled, "payment"),
     ("parcel.lost.v1", ParcelLost, "shipping"),

@@ -18,7 +18,7 @@ from chassis.message import OutboxRow
 from chassis.postgres import migrations
 from chassis.postgres.inspection import PostgresInspection
 from chassis.postgres.store import PostgresStore
-from chassis.process.runtime import Node, Part, assemble
+from chassis.process.runtime import BackgroundTask, Node, assemble
 from chassis.service import EffectRunner, Provider
 from payment_svc import api
 from payment_svc.domain import Captured, Declined, Refunded
@@ -66,7 +66,7 @@ class Desk:
     async def working(self, *, effects: bool = True) -> AsyncIterator[None]:
         """What HTTP asks for is decided as long as this lasts, and effects are run."""
         stopping = asyncio.Event()
-        parts: list[Part] = [self.node.commands.run, self._relaying]
+        parts: list[BackgroundTask] = [self.node.commands.run, self._relaying]
         parts += [self.node.extras["effects"]] if effects else []
         tasks = [asyncio.create_task(part(stopping)) for part in parts]
         try:

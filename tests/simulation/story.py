@@ -24,7 +24,7 @@ from tests.simulation.loyalty import Loyalty, VirtualTime
 from tests.support.opened import Opened
 from tests.support.records import a_message, an_order
 
-Call = tuple[bytes, tuple[bytes, ...]]
+StoreCall = tuple[bytes, tuple[bytes, ...]]
 SCRIPTS: Final = {
     name: text
     for module in (guarded, inspection, outbox, rebuild, rollback, script, store)
@@ -42,7 +42,7 @@ class Ran:
     command: tuple[bytes, ...]
     at: datetime
     found: tuple[dict[bytes, Any], dict[bytes, int]]
-    calls: list[Call] = field(default_factory=list)
+    calls: list[StoreCall] = field(default_factory=list)
     reply: Any = None
 
 

@@ -11,7 +11,7 @@ from aiokafka.record.util import calc_crc32c, encode_varint
 
 from chassis.kafka.batches import HEADER, LENGTHS, MAGIC
 
-Headers = Sequence[tuple[bytes, bytes | None]]
+BatchHeaders = Sequence[tuple[bytes, bytes | None]]
 CRC_FROM = 21
 """The checksum is over all from the attributes on."""
 
@@ -27,7 +27,7 @@ def _text(raw: bytes | None) -> bytes:
 
 
 def record(
-    offset_delta: int, value: bytes | None, key: bytes | None = None, headers: Headers = ()
+    offset_delta: int, value: bytes | None, key: bytes | None = None, headers: BatchHeaders = ()
 ) -> bytes:
     """One record of a batch, with its length."""
     body = b"\0" + varint(0) + varint(offset_delta) + _text(key) + _text(value)

@@ -10,7 +10,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError
 
 from chassis.kafka import clients as kafka
 from simulation.broker import Broker
-from simulation.faults import NO_FAULT, Fault, Kind
+from simulation.faults import NO_FAULT, Fault, RequestKind
 from simulation.kafka_clients import connected_to
 
 TOPIC = "events"
@@ -25,12 +25,12 @@ class Planned:
     """One fault after the other for requests of a kind and partition; -1 is any."""
 
     def __init__(self) -> None:
-        self.plan: dict[tuple[Kind, int], list[Fault]] = {}
+        self.plan: dict[tuple[RequestKind, int], list[Fault]] = {}
 
-    def next(self, kind: Kind, *faults: Fault, partition: int = -1) -> None:
+    def next(self, kind: RequestKind, *faults: Fault, partition: int = -1) -> None:
         self.plan[kind, partition] = list(faults)
 
-    def of(self, kind: Kind, place: TopicPartition) -> Fault:
+    def of(self, kind: RequestKind, place: TopicPartition) -> Fault:
         for key in ((kind, place.partition), (kind, -1)):
             if self.plan.get(key):
                 return self.plan[key].pop(0)

@@ -17,7 +17,7 @@ from chassis.outbox.relay import Relay
 from chassis.store import Pending
 from shipping_svc.service import SERVICE
 from simulation.broker import Broker
-from simulation.faults import NO_FAULT, Fault, Kind
+from simulation.faults import NO_FAULT, Fault, RequestKind
 from simulation.kafka_clients import connected_to
 from simulation.process import Process
 from tests.contract.kafka.virtual import inside, run
@@ -36,7 +36,7 @@ class Anything:
         self.draw = draw
         self.is_over = False
 
-    def of(self, _kind: Kind, _place: TopicPartition) -> Fault:
+    def of(self, _kind: RequestKind, _place: TopicPartition) -> Fault:
         if self.is_over or self.draw.random() > 1 / 8:
             return NO_FAULT
         error = self.draw.choice((None, *ERRORS))
