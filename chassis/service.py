@@ -87,7 +87,7 @@ class Journal:
 class Service:
     """`catalog` lists the events of the system.
 
-    `combined` joins an own state with rows that sagas share (stock, prices, customers).
+    `combined` joins an own state with rows that sagas share, such as counters or a catalogue.
     `shared_keys` names the shared rows that a message, with the own state it meets, may read or
     change; where state is rebuilt from the log, also those that one of the service's own events
     does. `outstanding_effects` names the effects and timers that an own state waits for, given its key

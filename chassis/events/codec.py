@@ -95,7 +95,7 @@ def encode(catalog: Catalog, envelope: Envelope) -> tuple[bytes, Headers]:
 def decode(
     catalog: Catalog, value: bytes | None, headers: Iterable[tuple[str, bytes | None]]
 ) -> Envelope:
-    """Read one event; an unknown field is dropped, but inside the order context it is kept.
+    """Read one event; an unknown field is dropped, but where its class keeps what it does not know.
 
     One of an older version becomes today's event, with the id and the type that it was sent with.
     Headers of others, such as a proxy's, may hold any bytes; a trace context that is none is dropped.
