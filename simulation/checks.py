@@ -142,8 +142,7 @@ class Watch:
         if outstanding_effects != has:
             name = f"{service.name}'s {type(state).__name__} {key}"
             self.broken(
-                "G8",
-                f"{name} has outstanding {sorted(outstanding_effects)}, kept are {sorted(has)}",
+                "G8", f"{name} expects {sorted(outstanding_effects)}, kept are {sorted(has)}"
             )
 
     def appended(self, record: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from simulation.redis_data import Data, Hash, List, SortedSet, Stream, error, fits, integer
 
-CommandFunction = Callable[..., Any]
+Run = Callable[..., Any]
 
 
 class Status(bytes):
@@ -21,7 +21,7 @@ class Status(bytes):
 class RedisCommand:
     """It takes so many arguments. One that `grows` needs free memory."""
 
-    run: CommandFunction
+    run: Run
     least: int
     most: int
     writes: bool
@@ -34,12 +34,10 @@ SYNTAX: Final = "ERR syntax error"
 ARGUMENTS_MAX: Final = 1024 * 1024
 
 
-def command(
-    arity: int, *, writes: bool = False, grows: bool = False
-) -> Callable[[CommandFunction], CommandFunction]:
+def command(arity: int, *, writes: bool = False, grows: bool = False) -> Callable[[Run], Run]:
     """`arity` is as Redis tells it: it counts the name, and a negative one is a minimum."""
 
-    def register(run: CommandFunction) -> CommandFunction:
+    def register(run: Run) -> Run:
         name = run.__name__.removesuffix("_").upper().encode()
         least, most = abs(arity) - 1, arity - 1 if arity > 0 else ARGUMENTS_MAX
         COMMANDS[name] = RedisCommand(run, least, most, writes or grows, grows)
@@ -48,7 +46,7 @@ def command(
     return register
 
 
-def look(name: str, arity: int, kind: type[Any], answer: CommandFunction) -> None:
+def look(name: str, arity: int, kind: type[Any], answer: Run) -> None:
     """A command that only looks at a value of a kind; where there is none, at an empty one."""
 
     def run(data: Data, key: bytes, *args: bytes) -> Any:

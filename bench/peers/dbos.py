@@ -49,23 +49,23 @@ class Steps:
         self.isolation = options.isolation
         self.source: Any = None
 
-    def run(self, step: shop.ShopStep, order: MixOrder) -> bool:
+    def run(self, step: shop.Stage, order: MixOrder) -> bool:
         done: bool = self.source.run_tx_step(self._options(step), self._do, step, order)
         return done
 
-    async def run_async(self, step: shop.ShopStep, order: MixOrder) -> bool:
+    async def run_async(self, step: shop.Stage, order: MixOrder) -> bool:
         done: bool = await self.source.run_tx_step_async(
             self._options(step), self._do_async, step, order
         )
         return done
 
-    def _options(self, step: shop.ShopStep) -> dict[str, str]:
+    def _options(self, step: shop.Stage) -> dict[str, str]:
         return {"name": step.__name__, "isolation_level": self.isolation}
 
-    def _do(self, step: shop.ShopStep, order: MixOrder) -> bool:
+    def _do(self, step: shop.Stage, order: MixOrder) -> bool:
         return step(self.source.sql_session(), order)
 
-    async def _do_async(self, step: shop.ShopStep, order: MixOrder) -> bool:
+    async def _do_async(self, step: shop.Stage, order: MixOrder) -> bool:
         done: bool = await self.source.sql_session().run_sync(step, order)
         return done
 

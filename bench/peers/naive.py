@@ -38,7 +38,7 @@ PUBLISHED: Final = text("UPDATE outbox SET published = true WHERE id = :id")
 class Reaction:
     """What a service does on an event, and the event that tells that it did, or that it refused."""
 
-    step: shop.ShopStep
+    step: shop.Stage
     done: str
     refused: str = ""
 

@@ -33,7 +33,7 @@ MOVE: Final = text("UPDATE sagas SET state = :state, changed_at = now() WHERE or
 ANSWERED: Final = text("SELECT reply FROM answered WHERE message_id = :id")
 ANSWER: Final = text("INSERT INTO answered (message_id, reply) VALUES (:id, :reply)")
 
-STEPS: Final[dict[str, dict[str, shop.ShopStep]]] = {
+STEPS: Final[dict[str, dict[str, shop.Stage]]] = {
     "inventory": {"reserve": shop.reserve, "release": shop.release},
     "payment": {"capture": shop.capture, "refund": shop.refund},
     "shipping": {"ship": shop.ship, "cancel_shipment": shop.cancel_shipment},

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from bench.peers.mix import CUSTOMERS, DECLINED, FORBIDDEN, SKUS, SOLD_OUT, SUSPENDED, MixOrder
 
-ShopStep = Callable[[Session, MixOrder], bool]
+Stage = Callable[[Session, MixOrder], bool]
 PLENTY: Final = 1_000_000_000
 
 
@@ -116,7 +116,7 @@ def award(session: Session, order: MixOrder) -> bool:
     return _run(session, _NOTE_POINTS, id=order.id, customer=order.customer, points=order.points)
 
 
-CHAIN: Final[tuple[tuple[str, ShopStep, ShopStep | None], ...]] = (
+CHAIN: Final[tuple[tuple[str, Stage, Stage | None], ...]] = (
     ("inventory", reserve, release),
     ("payment", capture, refund),
     ("shipping", ship, cancel_shipment),
@@ -125,10 +125,10 @@ CHAIN: Final[tuple[tuple[str, ShopStep, ShopStep | None], ...]] = (
 """The steps between placing and confirming, each with what undoes it; nothing comes after the last."""
 
 
-def saga(order: MixOrder) -> Generator[tuple[ShopStep, MixOrder], bool, None]:
+def saga(order: MixOrder) -> Generator[tuple[Stage, MixOrder], bool, None]:
     """The steps of an order, one after the other: is sent whether each was done."""
     yield place, order
-    undo: list[ShopStep] = []
+    undo: list[Stage] = []
     for _, step, back in CHAIN:
         if not (yield step, order):
             for done in (*reversed(undo), cancel):
@@ -138,9 +138,7 @@ def saga(order: MixOrder) -> Generator[tuple[ShopStep, MixOrder], bool, None]:
     yield confirm, order
 
 
-async def carried_out(
-    order: MixOrder, run: Callable[[ShopStep, MixOrder], Awaitable[bool]]
-) -> None:
+async def carried_out(order: MixOrder, run: Callable[[Stage, MixOrder], Awaitable[bool]]) -> None:
     steps = saga(order)
     with suppress(StopIteration):
         step = next(steps)

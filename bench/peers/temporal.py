@@ -35,7 +35,7 @@ START_S: Final = 60
 TABLES: Final = "CREATE TABLE answered (id text PRIMARY KEY, done boolean NOT NULL)"
 ANSWERED: Final = text("SELECT done FROM answered WHERE id = :id")
 ANSWER: Final = text("INSERT INTO answered (id, done) VALUES (:id, :done)")
-STEPS: Final[tuple[shop.ShopStep, ...]] = (
+STEPS: Final[tuple[shop.Stage, ...]] = (
     shop.place,
     *(step for _, *steps in shop.CHAIN for step in steps if step),
     shop.confirm,
@@ -131,14 +131,14 @@ class CheckoutWorkflow:
         )
         await shop.carried_out(order, self.step)
 
-    async def step(self, step: shop.ShopStep, order: MixOrder) -> bool:
+    async def step(self, step: shop.Stage, order: MixOrder) -> bool:
         done: bool = await self.call(
             step.__name__, order, result_type=bool, start_to_close_timeout=timedelta(seconds=60)
         )
         return done
 
 
-def activity_of(sessions: Sessions, step: shop.ShopStep) -> Callable[[MixOrder], Any]:
+def activity_of(sessions: Sessions, step: shop.Stage) -> Callable[[MixOrder], Any]:
     @activity.defn(name=step.__name__)
     async def run(order: MixOrder) -> bool:
         row = {"id": f"{order.id}:{step.__name__}"}

@@ -42,9 +42,7 @@ from chassis.store import DeadLetter
 
 LAG_S: Final = 1.5  # an answer without the lag is better than one that comes too late
 TAG: Final = "operators"
-TAG_TEXT: Final = (
-    "For operators, with a token: where an order is, dead letters, outstanding effects."
-)
+TAG_TEXT: Final = "For operators: where an order is, dead letters, outstanding effects."
 KeyQuery = Annotated[ParkedKey, Query(description="An order's id, or whatever key a message has.")]
 BEARER: Final = HTTPBearer(
     auto_error=False,

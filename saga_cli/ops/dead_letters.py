@@ -44,9 +44,7 @@ app = typer.Typer(
 )
 
 
-KeyArgument = Annotated[
-    str, typer.Argument(help="An order's id, or what else the messages are about.")
-]
+Key = Annotated[str, typer.Argument(help="An order's id, or what else the messages are about.")]
 
 
 @app.command("list")
@@ -56,7 +54,7 @@ def list_(service: OneService = None, *, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def show(service: ServiceArgument, key: KeyArgument, *, as_json: AsJson = False) -> None:
+def show(service: ServiceArgument, key: Key, *, as_json: AsJson = False) -> None:
     """Print a key's parked messages: headers, value, and what was wrong."""
     letters = _letters(Directory.found(service), service, key)
     if as_json:
@@ -97,7 +95,7 @@ def redrive(
 @app.command()
 def discard(
     service: ServiceArgument,
-    key: KeyArgument,
+    key: Key,
     reason: Why,
     *,
     id_: Annotated[str, typer.Option("--id", help="Which; else the first.")] = "",
@@ -151,7 +149,7 @@ def skip(
 
 
 @app.command()
-def actions(service: ServiceArgument, key: KeyArgument, *, as_json: AsJson = False) -> None:
+def actions(service: ServiceArgument, key: Key, *, as_json: AsJson = False) -> None:
     """Print the audit trail: what operators did to a key."""
     found = Directory.found(service).get(service, "/ops/actions", key=key)
     if as_json:

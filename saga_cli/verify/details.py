@@ -15,7 +15,7 @@ from shared_events.catalog import DELIVERY_DETAILS
 from shared_events.codec import decode_record
 
 COLUMNS: Final = ("name", "street", "city", "email")
-RowValues: TypeAlias = tuple[Any, ...]
+Values: TypeAlias = tuple[Any, ...]
 TABLE: Final = "delivery_details"
 SELECT: Final = f"SELECT order_id, {', '.join(COLUMNS)} FROM {TABLE}"  # noqa: S608 - own names
 
@@ -28,7 +28,7 @@ async def compare_details(
     spans = await source.spans([DELIVERY_DETAILS])
     progress(0, sum(span.end - span.start for span in spans.values()))
     for place, span in spans.items():
-        newest: dict[str, tuple[int, RowValues | None]] = {}
+        newest: dict[str, tuple[int, Values | None]] = {}
         async for batch in read_spans(source, {place: span}, progress):
             for record in batch:
                 try:
@@ -53,9 +53,7 @@ async def compare_details(
         result.differ(key, "delivery details that the log lacks", "a row", "none")
 
 
-def _compare(
-    key: str, live: RowValues | None, rebuilt: RowValues | None, result: ServiceResult
-) -> None:
+def _compare(key: str, live: Values | None, rebuilt: Values | None, result: ServiceResult) -> None:
     result.rows += live is not None
     if live != rebuilt:
         names = [n for n, a, b in zip(COLUMNS, live or (), rebuilt or (), strict=False) if a != b]

@@ -5,7 +5,7 @@ from typing import Final
 
 from simulation.edits.edit import Edit
 
-STATE_CACHE: Final = "tests/integration/test_state_cache.py::test_"
+CACHE: Final = "tests/integration/test_state_cache.py::test_"
 STORES: Final = "tests/integration/test_stores.py::test_"
 GUARDS: Final = "tests/integration/test_guards.py::test_"
 TRANSACTIONS: Final = "tests/integration/test_transactions.py::test_"
@@ -24,9 +24,7 @@ POSTGRES_EDITS: Final = (
         "own-read-unguarded",
         'clauses.append(Clause(f"same_{self.table}", query, values, rows=len(there)))',
         "pass",
-        (
-            f"{STATE_CACHE}what_changes_nothing_by_a_state_that_is_no_more_is_decided_anew[postgres]",
-        ),
+        (f"{CACHE}what_changes_nothing_by_a_state_that_is_no_more_is_decided_anew[postgres]",),
     ),
     _clauses(
         "numbered-before-states",
@@ -44,7 +42,7 @@ POSTGRES_EDITS: Final = (
         *_answers(result),
         *_unparked(result),
 """,
-        (f"{STATE_CACHE}events_are_numbered_after_their_state_is_written",),
+        (f"{CACHE}events_are_numbered_after_their_state_is_written",),
     ),
     _tables(
         "version-unchecked",
@@ -69,25 +67,25 @@ POSTGRES_EDITS: Final = (
         "shared-change-unguarded",
         "WHERE {self._is_same} RETURNING 1",
         "WHERE now.{self.key} = row.{self.key} RETURNING 1",
-        (f"{STATE_CACHE}the_last_piece_is_sold_once_whoever_knew_of_it[postgres]",),
+        (f"{CACHE}the_last_piece_is_sold_once_whoever_knew_of_it[postgres]",),
     ),
     _tables(
         "shared-read-unguarded",
         "JOIN {rows} ON {self._is_same}",
         "JOIN {rows} ON now.{self.key} = row.{self.key}",
-        (f"{STATE_CACHE}stock_that_was_known_to_be_short_is_sold_when_another_has_it[postgres]",),
+        (f"{CACHE}stock_that_was_known_to_be_short_is_sold_when_another_has_it[postgres]",),
     ),
     _tables(
         "absent-unguarded",
         "        if missing := sorted(set(absent) - new.keys()):",
         "        if (missing := sorted(set(absent) - new.keys())) and not missing:",
-        (f"{STATE_CACHE}stock_that_was_known_to_be_missing_is_sold_when_another_has_it[postgres]",),
+        (f"{CACHE}stock_that_was_known_to_be_missing_is_sold_when_another_has_it[postgres]",),
     ),
     _sql(
         "parked-overtaken",
         'PARKED = "SELECT FROM parked WHERE key = ANY({keys}::text[])"',
         'PARKED = "SELECT FROM parked WHERE key = ANY({keys}::text[]) AND false"',
-        (f"{STATE_CACHE}it_does_not_overtake_what_another_has_parked[postgres]",),
+        (f"{CACHE}it_does_not_overtake_what_another_has_parked[postgres]",),
     ),
     _tables(
         "shared-unlocked",
@@ -106,7 +104,7 @@ POSTGRES_EDITS: Final = (
         'clauses.append(Clause(f"no_{self.table}", query, {"keys": absent}, rows=0))',
         "pass",
         (
-            f"{STATE_CACHE}an_order_that_is_taken_for_absent_is_decided_anew_when_another_has_it[postgres]",
+            f"{CACHE}an_order_that_is_taken_for_absent_is_decided_anew_when_another_has_it[postgres]",
         ),
     ),
     _tables(

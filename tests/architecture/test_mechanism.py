@@ -33,7 +33,7 @@ API_TEXTS: Final = {
     "All that the service knows of an order",
     "An order's id, or whatever key a message has.",
     "Run an order's outstanding effects now",
-    "For operators, with a token: where an order is, dead letters, outstanding effects.",
+    "For operators: where an order is, dead letters, outstanding effects.",
     "The service's operator token (`ORDER_OPERATOR_TOKEN` and its like).",
     "What operators did to an order",
     "order.events",

@@ -52,7 +52,7 @@ LogRows = dict[tuple[str, str], State]
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class GoldenRun:
     """One recorded run: each service's events, and what the service had made of them."""
 
     published: dict[str, list[Envelope]]
@@ -157,17 +157,17 @@ def replayed(service: Service, published: Iterable[Envelope]) -> tuple[LogRows, 
     return after, as_rows(folded)
 
 
-def read(name: str) -> list[Run]:
-    runs: list[Run] = []
+def read(name: str) -> list[GoldenRun]:
+    runs: list[GoldenRun] = []
     for text in lzma.decompress(path_of(name).read_bytes()).splitlines():
         line = from_json(text)
         if line["run"] == len(runs):
-            runs.append(Run({name: [] for name in SERVICES}, {name: {} for name in SERVICES}))
+            runs.append(GoldenRun({name: [] for name in SERVICES}, {name: {} for name in SERVICES}))
         _add(line, runs[-1])
     return runs
 
 
-def _add(line: dict[str, Any], run: Run) -> None:
+def _add(line: dict[str, Any], run: GoldenRun) -> None:
     state: State = (line["state"], line["detail"])
     if "topic" not in line:
         kind = "own" if "own" in line else "shared"

@@ -11,7 +11,7 @@ from chassis.service import Service
 from shared_events.catalog import CATALOG
 from simulation.plan import Plan
 from tests.contract import golden_log
-from tests.contract.golden_log import SERVICES, Run, State, replayed
+from tests.contract.golden_log import SERVICES, GoldenRun, State, replayed
 from tests.contract.test_wire import without_additions
 from tests.support.vocabulary import known, next_versions
 
@@ -24,7 +24,7 @@ KINDS: Final[list[type[Any]]] = sorted(
 each_service = pytest.mark.parametrize("service", SERVICES.values(), ids=SERVICES.keys())
 
 
-def differences(run: Run, service: Service) -> dict[tuple[str, str], Any]:
+def differences(run: GoldenRun, service: Service) -> dict[tuple[str, str], Any]:
     """What is not as it was then, but for fields that were added since."""
     after, rows = replayed(service, run.published[service.name])
     then, now = run.stored[service.name], after | rows
@@ -57,7 +57,7 @@ def test_it_adds_up_when_each_event_has_a_newer_version(
         assert differences(again, service) == {}
 
 
-def endings(run: Run) -> set[tuple[str, ...]]:
+def endings(run: GoldenRun) -> set[tuple[str, ...]]:
     """How its orders ended: the state, and why and by whom they were cancelled."""
     return {
         (state, *(detail[name] for name in ("reason", "refused_by") if name in detail))
@@ -112,7 +112,7 @@ def test_a_fold_that_overlooks_an_event_is_noticed(kind: type[Any]) -> None:
     assert any(_noticed(run, changed) for run in FIRST)
 
 
-def _noticed(run: Run, service: Service) -> bool:
+def _noticed(run: GoldenRun, service: Service) -> bool:
     try:
         return differences(run, service) != {}
     except AssertionError:
