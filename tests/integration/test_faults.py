@@ -9,9 +9,9 @@ import pytest
 
 from guarantees.services import BY_NAME
 from saga_cli.log.reader import read
-from saga_cli.stack.seed import seed
 from saga_cli.stack.servers import Servers
 from saga_cli.stack.services import Instance, Services
+from tests.support.dying import PLACE, until_each_died
 from tests.support.redelivery import (
     all_read,
     fingerprint,
@@ -19,9 +19,9 @@ from tests.support.redelivery import (
     members,
     send_all_again,
 )
-from tests.support.servers import private_stack
+from tests.support.servers import fast_paths, private_stack, start_each
 from tests.support.shop import Load, place_many, settled
-from tests.support.waiting import until, until_async
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.long(180)
 
@@ -32,61 +32,11 @@ SERVICES = tuple(BY_NAME)
 def system() -> Iterator[tuple[Services, Servers]]:
     """A system of this module's own, which its tests may break and mend."""
     with private_stack() as (services, servers):
-        services.start_all()
-        seed(services.url)
+        start_each(services)
         yield services, servers
 
 
-@pytest.mark.parametrize(
-    ("place", "fast_paths"),
-    [("committed:5", "none"), ("committed:5", "all"), ("published:5", "all"), ("handled:5", "all")],
-)
-def test_kills_at_the_worst_moment_lose_and_double_nothing(
-    system: tuple[Services, Servers], place: str, fast_paths: str
-) -> None:
-    """Each service killed between database commit and publish, publish and removal, commit and offset."""
-    services, _ = system
-    for instance in services.instances:
-        instance.process.stop()
-    fragile = []
-    for service in SERVICES:
-        own = {
-            f"{service.upper()}_PROVIDER_TIMEOUT_S": "3",  # leases of the dead are over sooner
-            f"{service.upper()}_FAST_PATHS": fast_paths,
-        }
-        fragile.append(services.start(service, {"CHASSIS_CRASH_AT": place, **own}))
-    services.await_ready(fragile)
-    acknowledged = asyncio.run(_until_each_died(fragile))
-    services.await_ready(fragile)
-    report = settled(services, acknowledged)
-    assert report.violations == []
-
-
-async def _until_each_died(fragile: Sequence[Instance]) -> list[str]:
-    """Place orders, and start whatever dies again, until each has died at its place."""
-    alive = list(fragile)
-    order = next(instance.url for instance in fragile if instance.spec.name == "order")
-    acknowledged: list[str] = []
-    placing = asyncio.create_task(place_many([order], 100, at_once=10))
-
-    def have_all_died() -> bool:
-        nonlocal acknowledged, placing
-        for instance in [i for i in alive if not i.process.is_alive()]:
-            assert instance.process.exit_code() == -9, "it did not die at the place"
-            instance.process.env = {
-                name: value
-                for name, value in instance.process.env.items()
-                if name != "CHASSIS_CRASH_AT"
-            }
-            instance.process.start()
-            alive.remove(instance)
-        if placing.done():
-            acknowledged += placing.result()
-            placing = asyncio.create_task(place_many([order], 20, at_once=10))
-        return not alive
-
-    await until_async(have_all_died, 120, "the death of each at its place")
-    return acknowledged + await placing
+# The two that send the log again come first: it is short still.
 
 
 def test_every_event_delivered_again_changes_nothing(system: tuple[Services, Servers]) -> None:
@@ -136,6 +86,38 @@ def _cancel_some_and_send_some_off(services: Services, orders: Sequence[str]) ->
         if number % 2:
             url = f"{services.url('order')}/orders/{order_id}/cancel"
             httpx.post(url, timeout=30).raise_for_status()
+
+
+@pytest.mark.parametrize(
+    ("place", "without"),
+    [
+        ("committed:5", SERVICES),
+        ("committed:5", ()),
+        ("published:5", ("order", "payment", "loyalty")),
+        ("handled:5", ("inventory", "shipping")),
+    ],
+    ids=["committed, none", "committed, all", "published, mixed", "handled, mixed"],
+)
+def test_kills_at_the_worst_moment_lose_and_double_nothing(
+    system: tuple[Services, Servers], place: str, without: Sequence[str]
+) -> None:
+    """Killed between database commit and publish, publish and removal, commit and offset.
+
+    Each service is, those of `without` with no fast path and the others with all.
+    """
+    services, _ = system
+    for instance in services.instances:
+        instance.process.stop()
+    fragile = []
+    for service in SERVICES:
+        leases = {f"{service.upper()}_PROVIDER_TIMEOUT_S": "3"}  # those of the dead are over sooner
+        paths = fast_paths(service, "none" if service in without else "all")
+        fragile.append(services.start(service, {PLACE: place, **leases, **paths}))
+    services.await_ready(fragile)
+    acknowledged = asyncio.run(until_each_died(fragile, services.url("order"), at_once=10))
+    services.await_ready(fragile)
+    report = settled(services, acknowledged)
+    assert report.violations == []
 
 
 def test_paused_processes_that_wake_up_after_their_partitions_are_gone_double_nothing(

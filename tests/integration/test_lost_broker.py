@@ -22,14 +22,13 @@ from payment_svc.service import SERVICE as PAYMENT
 from saga_cli.log.reader import read, records
 from saga_cli.republish.leading import leading, opened
 from saga_cli.stack import kafka
-from saga_cli.stack.seed import seed
 from saga_cli.stack.servers import Servers
 from saga_cli.stack.services import Services
 from saga_cli.targets import Targets
 from saga_cli.topology import BY_NAME, Addresses
 from tests.support.redelivery import all_read, fingerprint
 from tests.support.saga import Ended, on_servers
-from tests.support.servers import log_of, private_stack
+from tests.support.servers import log_of, private_stack, start_each
 from tests.support.shop import Load, place_many, settled
 from tests.support.waiting import until, until_async
 
@@ -43,8 +42,7 @@ TOPIC = topic_of("payment")
 def system() -> Iterator[System]:
     """A system whose broker its tests may wipe."""
     with private_stack() as (services, servers):
-        services.start_all()
-        seed(services.url)
+        start_each(services)
         yield services, servers
 
 

@@ -12,13 +12,13 @@ from redis import Redis
 
 from guarantees.judge import Books
 from saga_cli.log.reader import read
-from saga_cli.stack.seed import SUSPENDED_CUSTOMER, seed
+from saga_cli.stack.seed import SUSPENDED_CUSTOMER
 from saga_cli.stack.servers import Servers
 from saga_cli.stack.services import Instance, Services
 from saga_cli.verify.reconcile import read_books
 from tests.support.metrics import sample
 from tests.support.problems import outcome_of, problem_of
-from tests.support.servers import log_of, private_stack
+from tests.support.servers import fast_paths, log_of, private_stack, start_each
 from tests.support.shop import ANSWERS_TO_CANCEL, place_many, settled
 from tests.support.waiting import until
 
@@ -31,9 +31,8 @@ System = tuple[Services, Servers]
 def system() -> Iterator[System]:
     """Two instances of loyalty over a Redis that its tests may break."""
     with private_stack() as (services, servers):
-        services.start("loyalty")
-        services.start_all()
-        seed(services.url)
+        services.start("loyalty", fast_paths("loyalty", "none"))
+        start_each(services)
         yield services, servers
 
 

@@ -4,22 +4,21 @@ import asyncio
 import random
 from collections.abc import Iterator
 
-import asyncpg
 import httpx
 import pytest
 
 from chaos.fake_stripe import API_KEY, SECRET, FakeStripe, fake_stripe
 from chaos.stripe_books import disagreements
-from chassis.postgres import LOCK, LOCK_CLASS
 from guarantees.services import BY_NAME
 from saga_cli.stack.seed import seed
 from saga_cli.stack.services import Instance, Services
 from saga_cli.verify.reconcile import read_books
-from tests.support.servers import private_stack
+from tests.support.dying import PLACE, until_each_died
+from tests.support.servers import fast_paths, private_stack
 from tests.support.shop import place_many, settled
-from tests.support.waiting import until, until_async
 
 pytestmark = [pytest.mark.timeout(900), pytest.mark.long(140)]
+BOTH = ("all", "none")
 OTHERS = tuple(name for name in BY_NAME if name != "payment")
 
 
@@ -51,68 +50,43 @@ def stripe_environment(fake: FakeStripe) -> dict[str, str]:
 def test_orders_and_the_providers_ledger_agree_whatever_dies(
     system: tuple[Services, FakeStripe], place: str
 ) -> None:
-    """Two payment processes; one is killed around its calls while orders and refunds flow."""
+    """Two payment processes, with all fast paths and with none, die around their calls.
+
+    Orders and refunds flow meanwhile.
+    """
     services, fake = system
     met = len(fake.faults)
     before = asyncio.run(place_many([services.url("order")], 40))
     assert settled(services, before, 240).violations == []
     confirmed = [o for o in before if state_of(services, o) == "CONFIRMED"]
     assert len(confirmed) >= 8
-    fragile = services.start("payment", {**stripe_environment(fake), "CHASSIS_CRASH_AT": place})
-    services.await_ready([fragile])
-    (steady,) = (each for each in alive(services) if each is not fragile)
-    led = leader(services)
-    assert steady.process.stop() == 0
-    until(lambda: leader(services) not in {None, led}, 30, "the lead of the fragile one")
-    steady.process.start()
-    services.await_ready(alive(services))
-    fake.webhooks = [f"{instance.url}/webhooks/stripe" for instance in alive(services)]
-
+    assert {instance.process.stop() for instance in alive(services)} == {0}
+    environment = {**stripe_environment(fake), PLACE: place}
+    fragile = [services.start("payment", environment | fast_paths("payment", on)) for on in BOTH]
+    services.await_ready(fragile)
+    fake.webhooks = [f"{instance.url}/webhooks/stripe" for instance in fragile]
     acknowledged = asyncio.run(flow(services, fragile, confirmed[:8]))
-    services.await_ready([fragile])
-    fake.webhooks = [f"{instance.url}/webhooks/stripe" for instance in alive(services)]
+    services.await_ready(fragile)
     report = settled(services, [*before, *acknowledged], 300)
     assert report.violations == []
     assert len(fake.faults) - met >= 20, "too few faults were met"
     assert [state_of(services, order_id) for order_id in confirmed[:8]] == ["CANCELLED"] * 8
     payments = asyncio.run(read_books(services.addresses.store_of)).rows["payment"]
     assert disagreements(fake.books, payments) == []
-    assert fragile.process.stop() == 0
 
 
-async def flow(services: Services, fragile: Instance, to_cancel: list[str]) -> list[str]:
-    """200 orders and some cancellations, until one process has died and is back."""
+async def flow(services: Services, fragile: list[Instance], to_cancel: list[str]) -> list[str]:
+    """Orders and some cancellations, until each process has died and is back."""
     url = services.url("order")
-    placing = asyncio.create_task(place_many([url], 200, at_once=20))
-    async with httpx.AsyncClient(timeout=30) as client:
-        for order_id in to_cancel:
-            answer = await client.post(f"{url}/orders/{order_id}/cancel")
-            assert answer.status_code in {200, 202}, answer.text
-    await until_async(lambda: not fragile.process.is_alive(), 120, "its death at the place")
-    assert fragile.process.exit_code() == -9
-    fragile.process.env = {
-        name: value for name, value in fragile.process.env.items() if name != "CHASSIS_CRASH_AT"
-    }
-    fragile.process.start()
-    return await placing
 
+    async def cancel() -> None:
+        async with httpx.AsyncClient(timeout=30) as client:
+            for order_id in to_cancel:
+                answer = await client.post(f"{url}/orders/{order_id}/cancel")
+                assert answer.status_code in {200, 202}, answer.text
 
-def leader(services: Services) -> int | None:
-    """The session that relays payment's outbox, by its process of PostgreSQL."""
-
-    async def look() -> int | None:
-        connection = await asyncpg.connect(services.addresses.store_of("payment"))
-        try:
-            query = (
-                "SELECT pid FROM pg_locks WHERE classid = $1 AND objid = $2 AND granted AND database ="
-                " (SELECT oid FROM pg_database WHERE datname = current_database())"
-            )
-            found: int | None = await connection.fetchval(query, LOCK_CLASS, LOCK)
-            return found
-        finally:
-            await connection.close()
-
-    return asyncio.run(look())
+    placed, _ = await asyncio.gather(until_each_died(fragile, url, at_once=20), cancel())
+    return placed
 
 
 def alive(services: Services) -> list[Instance]:
