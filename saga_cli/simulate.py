@@ -15,7 +15,7 @@ from rich.table import Table
 
 from saga_cli.terminal import console, fail, named
 from simulation import coverage
-from simulation.found import FoundSeed
+from simulation.found import FoundSeed, FoundSeeds
 from simulation.hunt import hunted
 from simulation.mutants import MUTANTS
 from simulation.plan import FAULTS, Plan
@@ -44,7 +44,7 @@ class SimulationOptions:
 
     def plans(self) -> Iterator[Plan]:
         """What failed before comes first."""
-        yield from FoundSeed.here().plans()
+        yield from (seed.plan for seed in FoundSeeds.here())
         for seed, begun in enumerate(range(0, self.orders, self.per_run), self.seed):
             yield Plan.drawn(seed, min(self.per_run, self.orders - begun), self.faults)
 
@@ -141,11 +141,11 @@ def print_summary(summary: Summary, seconds: float) -> None:
 
 def explain(failure: Result) -> None:
     """The smallest plan that still fails, its trace, and the command that repeats it."""
-    FoundSeed.here().keep(failure.plan)
+    FoundSeeds.here().keep(FoundSeed(failure.plan, failure.what))
     console.print(f"[red]{failure.what}[/red]\nseed {failure.plan.seed}; looking for less ...")
     plan, tried = shrunk(failure.plan, failure.guarantee)
     result = run(plan, keep_log=True)
-    FoundSeed.here().keep(plan)
+    FoundSeeds.here().keep(FoundSeed(plan, result.what))
     console.print(f"smallest of {tried} tried: {plan.orders} orders, faults {plan.faults}")
     console.print(f"[red]{result.what}[/red]")
     for line in trace(result)[-SHOWN:]:

@@ -1,6 +1,7 @@
 """The simulation itself: the same for the same seed, able to fail, and quick to show why."""
 
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,11 +13,11 @@ import pytest
 from chassis.message import OutboxRow
 from saga_cli.simulate import trace
 from simulation.checks import Watch
-from simulation.found import FoundSeed
+from simulation.found import FoundSeed, FoundSeeds
 from simulation.plan import FAST_PATHS, FAULTS, Plan
 from simulation.runs import run, shrunk
 
-FOUND = FoundSeed(Path(__file__).parent / "found.jsonl")
+FOUND = FoundSeeds(Path(__file__).parent / "found.jsonl")
 STORMY = Plan(7, 60, dict.fromkeys(FAULTS, 0.5))
 BUSY = """
 from pathlib import Path
@@ -60,9 +61,10 @@ def test_fast_paths_are_drawn_apart_from_all_else() -> None:
     assert Plan.drawn(8, 1).fast_paths == Plan.drawn(8, 1).fast_paths
 
 
-@pytest.mark.parametrize("plan", list(FOUND.plans()), ids=lambda plan: f"seed {plan.seed}")
-def test_what_was_found_once_is_mended(plan: Plan) -> None:
-    assert run(plan).what == ""
+@pytest.mark.parametrize("seed", list(FOUND), ids=lambda seed: f"seed {seed.plan.seed}")
+def test_what_was_found_once_is_fixed(seed: FoundSeed) -> None:
+    assert re.fullmatch(r"G[1-9]: .{20,}", seed.found)
+    assert run(seed.plan).what == ""
 
 
 @pytest.mark.long(20)
@@ -81,11 +83,11 @@ def test_a_failure_is_made_small_and_says_how_to_repeat_it() -> None:
 
 
 def test_failing_plans_are_kept_and_come_first(tmp_path: Path) -> None:
-    found = FoundSeed(tmp_path / "found.jsonl")
-    found.keep(Plan(1))
-    found.keep(Plan(2))
-    found.keep(Plan(1))
-    assert list(found.plans()) == [Plan(1), Plan(2)]
+    found = FoundSeeds(tmp_path / "found.jsonl")
+    found.keep(FoundSeed(Plan(1), "G1 one"))
+    found.keep(FoundSeed(Plan(2), "G2 two"))
+    found.keep(FoundSeed(Plan(1), "G3 three"))
+    assert list(found) == [FoundSeed(Plan(1), "G3 three"), FoundSeed(Plan(2), "G2 two")]
 
 
 def test_a_dead_letter_is_checked_whatever_its_other_headers_hold() -> None:
