@@ -15,7 +15,7 @@ FORWARD: Final = "#1a7f37"
 BACK: Final = "#cf222e"
 HEAD: Final = """\
 <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} 230" font-family="sans-serif" role="img">
-<title>An order passes five services forward, and is undone in reverse</title>
+<title>An order passes all services forward, and is undone in reverse</title>
 <!-- Made by `python -m tests.docs_pages` from guarantees/protocol.py; do not edit it by hand. -->
 <rect width="100%" height="100%" fill="#ffffff"/>
 <defs>{markers}</defs>

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Final
 
 MARKS: Final = re.compile(
-    r"(^# Made by `python -m tests\.docs_pages`[^\n]*\n)(.*?)"
-    r"(^# The end of what is made by `python -m tests\.docs_pages`\n)",
+    r"(^(?:#|<!--) Made by `python -m tests\.docs_pages`[^\n]*\n)(.*?)"
+    r"(^(?:#|<!--) The end of what is made by `python -m tests\.docs_pages`[^\n]*\n)",
     re.MULTILINE | re.DOTALL,
 )
 
