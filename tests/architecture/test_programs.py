@@ -23,8 +23,8 @@ from tests.support.documented import Documented, commands, strangers
 
 NOT_COMMANDS: Final = (
     "order ==order.placed==> ",
-    "^   <-stock.released- ",
-    "|     stock.rejected ",
+    "^   <-stock.rejected- ",
+    "|   <-stock.released- ",
     "+====",
     "topic=order.events/day=",
     "cores(rate) = ",
