@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 
 from tests.architecture.test_tidy import ROOT, TREES
-from tests.architecture.test_words import LEVELS, strings
+from tests.architecture.test_words import strings
 
 PAGES: Final = ("docs/operators.md", "docs/runbook.md", "deploy/prometheus/alerts.yaml")
 TEXTS: Final = {page: " ".join((ROOT / page).read_text("utf-8").split()) for page in PAGES}
@@ -20,6 +20,7 @@ LOG_EVENTS: Final = re.compile(
     rf"\blog(?: of loyalty| line| of the service says)? \(?{NAMES}|{NAMES} as warnings"
 )
 CONDITIONS: Final = re.compile(r"^\| `(\w+)` \| (?:200|503) \|", re.MULTILINE)
+LEVELS: Final = {"debug", "info", "warning", "error", "exception", "critical"}
 WORD: Final = re.compile(r"[a-z]+(?:_[a-z]+)+")
 PRODUCT: Final = [tree for name, tree in TREES.items() if not name.startswith("tests/")]
 
