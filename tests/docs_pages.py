@@ -18,7 +18,7 @@ from tests.asyncapi import asyncapi_page
 from tests.cli_page import cli_page
 from tests.compose_page import COMPOSE, compose_file
 from tests.domain.samples.all import BY_SERVICE
-from tests.flow_pages import ARCHITECTURE, README, architecture, readme
+from tests.flow_pages import README, readme
 from tests.flow_picture import flow_svg
 from tests.spark_page import SPARK, spark_file
 
@@ -179,7 +179,6 @@ MADE: Final[Mapping[Path, Callable[[], str]]] = {
     COMPOSE: compose_file,
     SPARK: spark_file,
     README: readme,
-    ARCHITECTURE: architecture,
 }
 """Files that are made from the code, as it says that they should be."""
 
