@@ -10,6 +10,7 @@ from typing import Any, Final
 import psutil
 
 from bench.rig import BenchRig, PrintLine, running
+from chassis.process.settings import FastPath
 from saga_cli.topology import SERVICES
 
 LOOK_S: Final = 1.0
@@ -58,6 +59,7 @@ class BenchOptions:
     instances: int = 3
     pairs: int = 2
     services: tuple[str, ...] = tuple(spec.name for spec in SERVICES)
+    fast_paths: tuple[FastPath, ...] = tuple(FastPath)
 
 
 QUICK = BenchOptions(
@@ -73,6 +75,7 @@ QUICK = BenchOptions(
     instances=2,
     pairs=1,
     services=("payment",),
+    fast_paths=(FastPath.LOCAL_WAITERS,),
 )
 """Shows that everything works; its figures mean nothing."""
 

@@ -66,7 +66,7 @@ class FastPathsScenario:
 
 
 def fast_paths(bench: Bench) -> FastPathsScenario:
-    return FastPathsScenario({path: _pairs(bench, path) for path in FastPath})
+    return FastPathsScenario({path: _pairs(bench, path) for path in bench.options.fast_paths})
 
 
 def _pairs(bench: Bench, path: FastPath) -> list[tuple[Switched, Switched]]:

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.long(50)
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("bench")
-    words = ["cost", "recovery", "--quick", "--rate", "60", "--out", str(folder)]
+    words = ["cost", "recovery", "fast-paths", "--quick", "--rate", "60", "--out", str(folder)]
     command = [sys.executable, "-m", "bench", *words]  # `saga bench` and the pages it writes
     done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -49,6 +49,17 @@ def test_every_process_and_every_store_is_metered(found: dict[str, Any]) -> None
     assert all(spent > 0 for spent in usage["cpu_s"].values())
     assert all(held > 0 for held in usage["memory_mb"].values())
     assert all(usage["bytes"][name] > 0 for name in ("kafka", "postgres wal", "redis", "wire"))
+
+
+def test_a_fast_path_is_measured_between_two_systems_under_the_same_loads(
+    found: dict[str, Any],
+) -> None:
+    ((path, pairs),) = found["results"]["fast-paths"]["pairs"].items()
+    assert (path, len(pairs)) == ("local-waiters", 1)
+    for one in pairs[0]:
+        assert one["burst"]["report"]["accepted"] == found["options"]["orders"]
+        assert one["quiet"]["report"]["unsettled"] == 0
+        assert one["alone_ms"] > 0
 
 
 def test_the_document_says_on_what_it_was_measured(found: dict[str, Any]) -> None:

@@ -31,6 +31,7 @@ TOO_LONG: Final = {
     "saga demo": "a stack of its own; `tests/integration` does what it shows",
     "saga chaos": "minutes; tests/chaos/test_short.py",
     "saga bench": "minutes; tests/integration/test_bench.py",
+    "saga bench fast-paths": "minutes; tests/integration/test_bench.py",
     "saga mutants": "minutes; tests/simulation",
     "saga up": "this stack is one",
     "saga down": "the last test",

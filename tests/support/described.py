@@ -56,7 +56,7 @@ class Description:
         return found
 
     def _check_problem(self, response: httpx.Response, place: str) -> None:
-        assert response.headers["Content-Type"] == MEDIA_TYPE, place
+        assert response.headers.get("Content-Type") == MEDIA_TYPE, place
         if response.request.method != "HEAD":
             PROBLEM.validate(response.json())
 
