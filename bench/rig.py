@@ -21,6 +21,7 @@ from saga_cli.stack.services import Services
 from saga_cli.topology import SERVICES
 
 QUIET_S: Final = 0.5
+"""Until the stock of the last orders is committed, and their parcels are noted."""
 FIGURES: Final = ("settled/s", "p50 ms", "p99 ms", "CPU us an order")
 PrintLine = Callable[[str], None]
 
@@ -123,9 +124,7 @@ class BenchRig:
             if meanwhile:
                 meanwhile(generator)
             report = generator.report()
-            time.sleep(
-                QUIET_S
-            )  # the stock of the last orders is committed, their parcels are noted
+            time.sleep(QUIET_S)
         usage.cpu_s["generator"] = report.cpu_s
         return Measured(report, usage, generator.started)
 

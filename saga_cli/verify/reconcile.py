@@ -62,10 +62,8 @@ async def settled(
     """
     deadline, bad = time.monotonic() + seconds, [] if unread is None else unread
     events: list[LogEvent] = []
+    log: Any = None  # opened once nothing is on its way: until then Kafka may be away
     async with _stores(places.store_of) as stores, AsyncExitStack() as opened:
-        log: Any = (
-            None  # Kafka is not asked for before: it may be away while something is on its way
-        )
         while True:
             is_late = time.monotonic() >= deadline
             if is_late or not await stores.on_the_way():

@@ -1,6 +1,5 @@
 """A process decides on states that it has cached, and is never wrong where another went on meanwhile."""
 
-import itertools
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -24,17 +23,15 @@ from order_svc import service as orders
 from order_svc.messages import CancelOrder, CartLine, PlaceOrder, PriceProduct
 from order_svc.store import PRODUCTS
 from shared_events.loyalty import PointsAwarded
-from shared_events.order import OrderCancellationRequested, OrderConfirmed, OrderPlaced
-from shared_events.payment import PaymentDeclined
-from shared_events.values import Line, Order
+from shared_events.order import OrderCancellationRequested
+from shared_events.values import Order
 from simulation.database import Database
 from simulation.memory_store import MemoryStore
-from tests.support.records import TRACE, a_message, an_order, published_by
+from tests.support.records import TRACE, about, confirmed, declined, placed, published_by, wanting
 from tests.support.stopped_clock import StoppedClock
 
 SKU: Final = "CLOCK"
 SHARED: Final = {"inventory": STOCK, "order": PRODUCTS}
-OFFSETS: Final = itertools.count()
 
 
 @dataclass(eq=False)
@@ -106,26 +103,6 @@ def command(key: str, body: Any, claim: Claim | None = None) -> Message:
     )
 
 
-def wanting(quantity: int = 1, sku: str = SKU) -> Order:
-    return an_order(lines=(Line(sku=sku, quantity=quantity, unit_price_minor=1),))
-
-
-def about(event: Any) -> Message:
-    return a_message(event, next(OFFSETS))
-
-
-def placed(order: Order) -> Message:
-    return about(OrderPlaced(order=order))
-
-
-def confirmed(order: Order) -> Message:
-    return about(OrderConfirmed(order_id=order.order_id))
-
-
-def declined(order: Order) -> Message:
-    return about(PaymentDeclined(order_id=order.order_id, reason="card_declined"))
-
-
 def received(pieces: int) -> Message:
     return command(SKU, ReceiveStock(sku=SKU, quantity=pieces))
 
@@ -156,7 +133,7 @@ async def reserved(process: Process, pieces: int = 9) -> Order:
 
 
 async def test_what_it_wrote_itself_is_not_read_again(two: Two) -> None:
-    order, other = await reserved(two.first, 3), wanting(5)
+    order, other = await reserved(two.first, 3), wanting(quantity=5)
     assert await two.first.published(confirmed(order), placed(other)) == [
         "stock.committed.v1",
         "stock.rejected.v1",
@@ -248,7 +225,7 @@ async def parked_message(two: Two) -> Case:
 async def shared_row(two: Two) -> Case:
     await reserved(two.first, pieces=2)
     await two.second.handle(received(5))
-    return placed(wanting(3)), ("stock.reserved.v1",)
+    return placed(wanting(quantity=3)), ("stock.reserved.v1",)
 
 
 async def absence_of_a_shared_row(two: Two) -> Case:

@@ -1,7 +1,6 @@
 """A store of each kind, on any service's tables, and what a test may look up behind its port."""
 
 import asyncio
-import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
@@ -33,11 +32,10 @@ from simulation.memory_inspection import MemoryInspection
 from simulation.memory_store import MemoryStore
 from tests.integration.store_probes import MemoryProbe, PostgresProbe
 from tests.support.opened import Opened
-from tests.support.records import a_message
+from tests.support.records import about
 from tests.support.waiting import until_async
 
 Connect = Callable[[Service], Awaitable[Opened]]
-OFFSETS = itertools.count()
 ROOT: Final = Path(__file__).parents[2]
 STORES: Final = ("postgres", "postgres, reading", "memory", "memory, reading")
 """With all fast paths on, and off (`reading`). Redis may lose what it committed: none is trusted there."""
@@ -74,11 +72,11 @@ class Home:
 
 def message_of_capture(order: Order) -> Message:
     event = PaymentCaptured(order=order, captured_minor=order.total_minor, provider_ref="p")
-    return a_message(event, next(OFFSETS))
+    return about(event)
 
 
 def _created(order: Order) -> Message:
-    return a_message(ShipmentCreated(order=order, shipment_id="S"), next(OFFSETS))
+    return about(ShipmentCreated(order=order, shipment_id="S"))
 
 
 SHIPPING: Final = Home(shipping_svc.service.SERVICE, SHIPMENTS)

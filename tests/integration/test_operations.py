@@ -13,9 +13,9 @@ from chassis.decision import Decision
 from chassis.message import Decided, Message, OperatorAction, Parked, Record
 from chassis.redrive import Redriven
 from shared_events.values import Order
-from tests.integration.chassis_fixtures import OFFSETS, STORES, Kind, kind_of
+from tests.integration.chassis_fixtures import STORES, Kind, kind_of
 from tests.support.opened import Opened
-from tests.support.records import an_order, message_of
+from tests.support.records import OFFSETS, an_order, message_of
 from tests.support.waiting import until_async
 
 WAITS = "waits behind a parked message of its key"

@@ -15,9 +15,9 @@ from chassis.message import Decided, Message, OutboxRow
 from chassis.postgres import retention as partitions
 from loyalty_svc.store import KEYS
 from saga_cli.topology import Addresses
-from tests.integration.chassis_fixtures import OFFSETS, SHIPPING, Kind, on_postgres, on_redis
+from tests.integration.chassis_fixtures import SHIPPING, Kind, on_postgres, on_redis
 from tests.support.opened import Opened
-from tests.support.records import an_order
+from tests.support.records import OFFSETS, an_order
 from tests.support.waiting import until_async
 
 INSERT = """

@@ -10,7 +10,7 @@ import pytest
 from chassis import clock, ids
 from chassis.dead_letters import unreadable
 from chassis.decision import impossible, nothing
-from chassis.message import Claim, Decided, Duplicate, Message, Parked
+from chassis.message import Claim, Decided, Duplicate, Parked
 from chassis.outbox.recent import RecentOutboxRows
 from chassis.postgres.unit import PostgresUnit
 from chassis.state_cache import StateCache
@@ -23,13 +23,10 @@ from order_svc.messages import CancelOrder
 from order_svc.store import ORDERS, PRODUCTS
 from saga_cli.topology import Addresses
 from shared_events.loyalty import PointsAwarded
-from shared_events.order import OrderCancellationRequested, OrderConfirmed, OrderPlaced
-from shared_events.payment import PaymentDeclined
-from shared_events.values import Line, Order
+from shared_events.order import OrderCancellationRequested
 from shipping_svc.messages import Booked
 from simulation.memory_unit import MemoryUnit
 from tests.integration.chassis_fixtures import (
-    OFFSETS,
     Home,
     Kind,
     kind_of,
@@ -39,7 +36,15 @@ from tests.integration.chassis_fixtures import (
 from tests.integration.chassis_fixtures import two as pair
 from tests.integration.test_transactions import command, outbox, placing, priced
 from tests.support.opened import Opened
-from tests.support.records import a_message, an_order, published_by
+from tests.support.records import (
+    about,
+    an_order,
+    confirmed,
+    declined,
+    placed,
+    published_by,
+    wanting,
+)
 
 Two = tuple[Opened, Opened]
 
@@ -89,26 +94,6 @@ def recent(opened: Opened) -> RecentOutboxRows:
     outbox = opened.core.outbox
     assert isinstance(outbox, RecentOutboxRows)
     return outbox
-
-
-def wanting(sku: str, quantity: int = 1) -> Order:
-    return an_order(lines=(Line(sku=sku, quantity=quantity, unit_price_minor=1),))
-
-
-def about(event: Any) -> Message:
-    return a_message(event, next(OFFSETS))
-
-
-def placed(order: Order) -> Message:
-    return about(OrderPlaced(order=order))
-
-
-def confirmed(order: Order) -> Message:
-    return about(OrderConfirmed(order_id=order.order_id))
-
-
-def declined(order: Order) -> Message:
-    return about(PaymentDeclined(order_id=order.order_id, reason="card_declined"))
 
 
 async def stocked(store: Any, pieces: int) -> str:

@@ -9,9 +9,9 @@ import pytest
 from chassis.dead_letters import unreadable
 from chassis.errors import TransientError
 from chassis.message import Decided, Duplicate, Message, Parked, Record
-from tests.integration.chassis_fixtures import OFFSETS, STORES, Kind, kind_of
+from tests.integration.chassis_fixtures import STORES, Kind, kind_of
 from tests.support.opened import Opened
-from tests.support.records import an_order
+from tests.support.records import OFFSETS, an_order
 from tests.support.waiting import until_async
 
 

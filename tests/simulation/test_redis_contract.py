@@ -5,9 +5,9 @@ import pytest
 from loyalty_svc.service import SERVICE
 from shared_events.shipping import ShipmentCreated
 from tests.integration import test_operations, test_stores
-from tests.integration.chassis_fixtures import OFFSETS, Kind
+from tests.integration.chassis_fixtures import Kind
 from tests.simulation.loyalty import Loyalty
-from tests.support.records import a_message
+from tests.support.records import about
 
 SUITES = (test_stores, test_operations)
 FIXTURES = ("store", "parking")
@@ -28,5 +28,5 @@ def kind(monkeypatch: pytest.MonkeyPatch) -> Kind:
     return Kind(
         SERVICE,
         loyalty.connect,
-        lambda order: a_message(ShipmentCreated(order=order, shipment_id="S"), next(OFFSETS)),
+        lambda order: about(ShipmentCreated(order=order, shipment_id="S")),
     )

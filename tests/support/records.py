@@ -1,8 +1,9 @@
 """Events as Kafka records, for tests that play a neighbour."""
 
+import itertools
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from chassis import ids
 from chassis.decide import published_by as published
@@ -11,11 +12,14 @@ from chassis.kafka import records
 from chassis.message import Message, Record
 from shared_events.catalog import CATALOG
 from shared_events.codec import encode
-from shared_events.payment import PaymentCaptured
+from shared_events.order import OrderConfirmed, OrderPlaced
+from shared_events.payment import PaymentCaptured, PaymentDeclined
 from shared_events.values import Line, Order
 
 message_of = partial(records.message_of, CATALOG)
 published_by = partial(published, CATALOG)
+OFFSETS: Final = itertools.count()
+"""Of records that one process of tests makes: two of a topic never have one place."""
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
@@ -65,3 +69,24 @@ def a_message(event: Any, offset: int = 0) -> Message:
     message = message_of(a_record(event, offset))
     assert isinstance(message, Message)
     return message
+
+
+def about(event: Any) -> Message:
+    """At a place of its own."""
+    return a_message(event, next(OFFSETS))
+
+
+def wanting(sku: str = "CLOCK", quantity: int = 1) -> Order:
+    return an_order(lines=(Line(sku=sku, quantity=quantity, unit_price_minor=1),))
+
+
+def placed(order: Order) -> Message:
+    return about(OrderPlaced(order=order))
+
+
+def confirmed(order: Order) -> Message:
+    return about(OrderConfirmed(order_id=order.order_id))
+
+
+def declined(order: Order) -> Message:
+    return about(PaymentDeclined(order_id=order.order_id, reason="card_declined"))
