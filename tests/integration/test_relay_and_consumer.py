@@ -1,7 +1,7 @@
 """The relay and the consumer against a real broker that is paused, killed and fed with rubbish."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 
 import pytest
@@ -42,16 +42,25 @@ async def kind(servers: Servers) -> Kind:
     return on_postgres(servers.addresses)
 
 
+@pytest.fixture
+async def store(kind: Kind) -> AsyncIterator[Opened]:
+    """Closed also where a test fails: it may lead, and the next could not."""
+    opened = await kind.connect(kind.service)
+    yield opened
+    await opened.close()
+
+
 async def _published(servers: Servers, *keys: str) -> list[LogEvent]:
     logged = await read(servers.addresses.kafka_bootstrap, ["shipping.events"])
     return [entry for entry in logged if entry.envelope.subject in keys]
 
 
-async def test_a_low_id_that_commits_late_is_still_published(servers: Servers, kind: Kind) -> None:
+async def test_a_low_id_that_commits_late_is_still_published(
+    servers: Servers, kind: Kind, store: Opened
+) -> None:
     """Sequence values are visible out of order: a relay that reads `id > last` would skip it."""
     import asyncpg  # noqa: PLC0415
 
-    store = await kind.connect(kind.service)
     relay = Relay(store.core.outbox, servers.addresses.kafka_bootstrap, "shipping")
     assert await store.lead()
     slow, quick = an_order(), an_order()
@@ -66,18 +75,17 @@ async def test_a_low_id_that_commits_late_is_still_published(servers: Servers, k
     await store.handle([kind.first(quick)])
     assert await relay.relay_once() == 1
     await transaction.commit()
-    assert await relay.relay_once() == 1
+    # the outbox itself is read at least every `LOOK_S`
+    assert await until_async(relay.relay_once, 30, "the row with the low id") == 1
     await relay.acknowledge()
     assert await store.pending(10) == []
     assert len(await _published(servers, quick.order_id)) == 1
     await held.close()
-    await store.close()
 
 
 async def test_a_producer_that_failed_is_replaced_and_the_order_is_kept(
-    servers: Servers, kind: Kind
+    servers: Servers, kind: Kind, store: Opened
 ) -> None:
-    store = await kind.connect(kind.service)
     relay = Relay(
         store.core.outbox, servers.addresses.kafka_bootstrap, "shipping", send_timeout_s=2
     )
@@ -99,11 +107,10 @@ async def test_a_producer_that_failed_is_replaced_and_the_order_is_kept(
     orders = [order.order_id for order in (*before, *during)]
     published = await _published(servers, *orders)
     assert {entry.envelope.subject for entry in published} == set(orders)
-    await store.close()
 
 
 async def test_rubbish_in_one_partition_loses_nothing_of_the_others(
-    servers: Servers, kind: Kind
+    servers: Servers, kind: Kind, store: Opened
 ) -> None:
     bootstrap = servers.addresses.kafka_bootstrap
     good = [an_order() for _ in range(30)]
@@ -116,7 +123,6 @@ async def test_rubbish_in_one_partition_loses_nothing_of_the_others(
     await producer.send_and_wait("payment.events", b"\x80", rubbish.encode(), partition=2)
     await producer.send_and_wait("payment.events", b"no key", None, partition=2)
     await producer.stop()
-    store = await kind.connect(kind.service)
     consumer = store.consumer(bootstrap)
     stopping = asyncio.Event()
     running = asyncio.create_task(consumer.run(stopping))
@@ -126,15 +132,13 @@ async def test_rubbish_in_one_partition_loses_nothing_of_the_others(
     stopping.set()
     await running
     assert consumer.rebuilds == 0
-    await store.close()
 
 
 async def test_a_consumer_that_hangs_is_thrown_away_and_goes_on(
-    servers: Servers, kind: Kind
+    servers: Servers, kind: Kind, store: Opened
 ) -> None:
     """The broker stops answering for longer than the watchdog's patience; nobody restarts us."""
     bootstrap = servers.addresses.kafka_bootstrap
-    store = await kind.connect(kind.service)
     # as long as a member that died is waited for, and more
     consumer = store.consumer(bootstrap, stall_s=10)
     stopping = asyncio.Event()
@@ -153,7 +157,6 @@ async def test_a_consumer_that_hangs_is_thrown_away_and_goes_on(
     await _pending(store, {order.order_id})
     stopping.set()
     await running
-    await store.close()
 
 
 async def _send(producer: AIOKafkaProducer, record: Record, partition: int) -> None:
@@ -179,7 +182,9 @@ async def _drained(store: Opened) -> None:
     await until_async(is_empty, 60, "an empty outbox")
 
 
-async def test_hostile_records_of_every_kind_hold_up_nothing(servers: Servers, kind: Kind) -> None:
+async def test_hostile_records_of_every_kind_hold_up_nothing(
+    servers: Servers, kind: Kind, store: Opened
+) -> None:
     """A header name that is no text, details that are none, and a record that a person steps over."""
     bootstrap, order = servers.addresses.kafka_bootstrap, an_order()
     first, skipped, last = (_at_home(kind, 2) for _ in range(3))
@@ -195,7 +200,6 @@ async def test_hostile_records_of_every_kind_hold_up_nothing(servers: Servers, k
             await _send(producer, bad, 0)
         for good, partition in ((details, 0), (skipped, 2), (last, 2)):
             await _send(producer, good, partition)
-    store = await kind.connect(kind.service)
     operations = store.inspection
     await operations.skip("payment.events", 2, end + 1, "eve", "to be tested")
     consumer = store.consumer(bootstrap)
@@ -217,7 +221,6 @@ async def test_hostile_records_of_every_kind_hold_up_nothing(servers: Servers, k
     stopping.set()
     await running
     assert consumer.rebuilds == 0
-    await store.close()
 
 
 def _at_home(kind: Kind, partition: int) -> Record:
