@@ -17,9 +17,10 @@ from pydantic_core import from_json, to_json
 
 from bench.plan import PLAN, LoadPlan, carts, schedule
 from bench.report import CONFIRMED, CREATED, Observed, ObservedAnswer, Settled, reported
-from chassis.events import topic_of, type_of
+from chassis.events import type_of
 from chassis.kafka import make_consumer, places_of, stop_within
 from saga_cli.connections import ConnectionPool, Response
+from shared_events.catalog import CATALOG
 
 ID: Final = slice(13, 49)
 """Where an answer has the order's id: it begins with it, and to parse the rest would cost more."""
@@ -144,7 +145,7 @@ async def run(plan: LoadPlan) -> Observed:
     try:
         async with asyncio.timeout(30):
             await log.start()
-            places = await places_of(plan.kafka, [topic_of("order")])
+            places = await places_of(plan.kafka, CATALOG.lanes_of("order"))
             log.assign(places)
             for place, end in (await log.end_offsets(places)).items():
                 log.seek(place, end)

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID, uuid5
 
-from chassis.events import topic_of
 from chassis.kafka import KEEP_FOR_EVER, ensure_topics, make_producer
 from saga_cli import clients
 from saga_cli.stack import servers
 from saga_cli.topology import BY_NAME, SERVICES, Addresses
+from shared_events.catalog import CATALOG
 from shared_events.inventory import StockReceived
 from simulation import machine
 from simulation.plan import Plan
@@ -40,16 +40,17 @@ class Template:
     """One order's events as a service published them, in their order."""
 
     key: bytes
-    events: tuple[tuple[bytes, dict[str, bytes]], ...]
+    events: tuple[tuple[str, bytes, dict[str, bytes]], ...]
+    """Topic, value and headers of each."""
 
-    def cloned(self, number: int) -> Iterator[tuple[bytes, bytes, list[tuple[str, bytes]]]]:
+    def cloned(self, number: int) -> Iterator[tuple[str, bytes, bytes, list[tuple[str, bytes]]]]:
         """The same story of another order: new ids, the same causes among themselves."""
         key = str(uuid5(CLONES, f"{number}:{self.key.decode()}")).encode()
-        for value, headers in self.events:
+        for topic, value, headers in self.events:
             renamed = {name: data.replace(self.key, key) for name, data in headers.items()}
             for name in ("ce_id", "ce_causationid"):
                 renamed[name] = str(uuid5(CLONES, f"{number}:{headers[name].decode()}")).encode()
-            yield key, value.replace(self.key, key), list(renamed.items())
+            yield topic, key, value.replace(self.key, key), list(renamed.items())
 
 
 def templates_of(names: Iterable[str]) -> dict[str, list[Template]]:
@@ -60,44 +61,51 @@ def templates_of(names: Iterable[str]) -> dict[str, list[Template]]:
             system.run()
             for name, made in found.items():
                 stories: dict[bytes, list[Any]] = {}
-                for record in records(system, topic_of(name)):
+                for record in (r for t in CATALOG.log_of(name) for r in records(system, t)):
                     if len(record.key) == ORDER_ID:
                         stories.setdefault(record.key, []).append(record)
-                made += [
-                    Template(key, tuple((r.value, dict(r.headers)) for r in story))
-                    for key, story in stories.items()
-                ]
+                made += [Template(key, _in_order(story)) for key, story in stories.items()]
     return found
 
 
 async def fill(bootstrap: str, name: str, templates: list[Template], orders: int) -> int:
-    """Write so many orders' events into a service's topic; returns how many events."""
-    topic = topic_of(name)
-    await ensure_topics(bootstrap, {topic: (PARTITIONS, KEEP_FOR_EVER)})
+    """Write so many orders' events into a service's topics; returns how many events."""
+    topics = CATALOG.lanes_of(name)
+    await ensure_topics(bootstrap, dict.fromkeys(topics, (PARTITIONS, KEEP_FOR_EVER)))
     async with make_producer(bootstrap, "bench") as producer:
         skus = (*SKUS, SCARCE) if name == "inventory" else ()
         for sku in skus:  # pieces enough for whatever the orders reserve
             received = a_record(StockReceived(sku=sku, quantity=10**9))
             headers = list(received.headers)
-            await producer.send_and_wait(topic, received.value, received.key, headers=headers)
+            await producer.send_and_wait(
+                received.topic, received.value, received.key, headers=headers
+            )
         await asyncio.gather(
-            *(_fill(producer, topic, part, templates, orders) for part in range(PARTITIONS))
+            *(_fill(producer, part, templates, orders) for part in range(PARTITIONS))
         )
     return sum(len(templates[n % len(templates)].events) for n in range(orders))
 
 
-async def _fill(
-    producer: Any, topic: str, partition: int, templates: list[Template], orders: int
-) -> None:
-    batch = producer.create_batch()
+def _in_order(story: Iterable[Any]) -> tuple[tuple[str, bytes, dict[str, bytes]], ...]:
+    records = ((r.topic, r.value, dict(r.headers)) for r in story)
+    return tuple(sorted(records, key=lambda record: record[2]["ce_sequence"]))
+
+
+async def _fill(producer: Any, partition: int, templates: list[Template], orders: int) -> None:
+    batches: dict[str, Any] = {}
+
+    async def send(topic: str) -> None:
+        batch = batches.pop(topic)
+        batch.close()
+        await (await producer.send_batch(batch, topic, partition=partition))
+
     for number in range(partition, orders, PARTITIONS):
-        for key, value, headers in templates[number % len(templates)].cloned(number):
-            while batch.append(key=key, value=value, timestamp=None, headers=headers) is None:
-                batch.close()
-                await (await producer.send_batch(batch, topic, partition=partition))
-                batch = producer.create_batch()
-    batch.close()
-    await (await producer.send_batch(batch, topic, partition=partition))
+        for topic, key, value, headers in templates[number % len(templates)].cloned(number):
+            event = {"key": key, "value": value, "timestamp": None, "headers": headers}
+            while batches.setdefault(topic, producer.create_batch()).append(**event) is None:
+                await send(topic)
+    for topic in [*batches]:
+        await send(topic)
 
 
 async def _new_database(addresses: Addresses, name: str, number: int) -> str:

@@ -15,7 +15,7 @@ from bench.meters import Groups, Usage, metered
 from bench.plan import LoadPlan, stock
 from bench.report import REPORT, LoadReport
 from chassis.kafka import KEEP_FOR_EVER, ensure_topics
-from saga_cli.log.reader import TOPICS
+from saga_cli.log.reader import LANES
 from saga_cli.stack import servers, watchdog
 from saga_cli.stack.services import Services
 from saga_cli.topology import SERVICES
@@ -138,7 +138,7 @@ def running(*, partitions: int = 12, extra: Mapping[str, str] | None = None) -> 
     made = servers.start()
     rig = BenchRig(made, Services(made.addresses, made.folder), extra or {})
     try:
-        topics = dict.fromkeys(TOPICS, (partitions, KEEP_FOR_EVER))
+        topics = dict.fromkeys(LANES, (partitions, KEEP_FOR_EVER))
         uvloop.run(ensure_topics(made.addresses.kafka_bootstrap, topics))
         rig.start()
         stock(rig.services)

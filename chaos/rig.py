@@ -17,7 +17,7 @@ from chaos.fake_stripe import API_KEY, SECRET, FakeStripe, fake_stripe
 from chaos.proxy import Proxy
 from chaos.switch import Switch
 from saga_cli.clients import kafka_admin
-from saga_cli.log.reader import TOPICS
+from saga_cli.log.reader import LANES
 from saga_cli.stack import kafka, ports, servers
 from saga_cli.stack.seed import seed
 from saga_cli.stack.services import Instance, Services
@@ -86,7 +86,7 @@ class ChaosRig:
     async def is_replicated(self) -> bool:
         """Every copy of every partition is in sync."""
         async with kafka_admin(self.servers.addresses.kafka_bootstrap, 3) as admin:
-            described = await admin.describe_topics(list(TOPICS))
+            described = await admin.describe_topics(list(LANES))
         partitions = [p for topic in described for p in topic["partitions"]]
         return all(len(p["isr"]) == len(p["replicas"]) == len(BROKERS) for p in partitions)
 

@@ -317,7 +317,7 @@ def outbox_rows_of(
         value, headers = encode(service.catalog, envelope)
         if len(value) > EVENT_MAX_BYTES:
             raise ValueError(f"{entry.wire_type} is larger than {EVENT_MAX_BYTES} bytes")
-        rows.append(OutboxRow(entry.topic, subject, value, headers))
+        rows.append(OutboxRow(service.topic_of(type(event)), subject, value, headers))
     return rows
 
 

@@ -37,6 +37,10 @@ class LogLostError(ChassisError):
     """A topic that was published to is gone, and its events are kept."""
 
 
+class FormerLayoutError(ChassisError):
+    """Events are in topics of an earlier layout, which this process would not read or write."""
+
+
 class ClockInDoubtError(ChassisError):
     """The store's clock has jumped, or differs from this process's: nothing is deleted by it."""
 

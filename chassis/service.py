@@ -10,11 +10,10 @@ from typing import Any, TypeAlias
 from chassis.decision import Decision, Refusal
 from chassis.events import Catalog
 from chassis.message import Record
+from chassis.topic_layout import TopicLayout
 
 Decide: TypeAlias = Callable[[Any, Any, datetime], Decision | Refusal]
 Evolve: TypeAlias = Callable[[Any, Any], Any]
-
-
 Projection: TypeAlias = Callable[[Any, Sequence[Record]], Awaitable[None]]
 
 
@@ -96,6 +95,8 @@ class Service:
     due. `projections` are topics whose records are folded into a table without a decision, in batches
     of one topic. `first_messages` are those that a saga usually begins with here: no row is looked for.
 
+    `layout` is that of the topics that it writes and reads.
+
     `effects` and `timers` are classes by the name that is stored in their rows; the class may be renamed.
     `former_kinds` are names that earlier releases stored, the oldest first, with the present one: their
     rows are still read. An effect's id is made of the first name that it ever had, as the provider knows
@@ -120,6 +121,7 @@ class Service:
     resolutions: Mapping[str, Resolution] = field(default_factory=dict)
     journal: Journal | None = None
     first_messages: tuple[type[Any], ...] = ()
+    layout: TopicLayout = TopicLayout.LANES
 
     def __post_init__(self) -> None:
         """Refuse effect names that don't say which class is meant, in a row or in an id."""
@@ -145,17 +147,41 @@ class Service:
         """What it reads, in versions to come as well."""
         return frozenset(self.catalog.by_event[event].name for event in self.consumes)
 
-    @property
+    @cached_property
     def topics(self) -> tuple[str, ...]:
         """What it subscribes to, in a fixed order."""
-        return tuple(
-            sorted({self.catalog.by_event[e].topic for e in self.consumes} | set(self.projections))
-        )
+        entries = [self.catalog.by_event[event] for event in self.consumes]
+        read = {entry.topic for entry in entries} | set(self.projections)
+        if self.layout is not TopicLayout.LANES:
+            read.update(topic for entry in entries for topic in entry.former)
+        return tuple(sorted(read))
+
+    @property
+    def read_topics(self) -> set[str]:
+        """Where what it acts on stands, in any layout."""
+        return {topic for e in self.consumes for topic in self.catalog.by_event[e].topics}
+
+    @property
+    def left_topics(self) -> set[str]:
+        """Topics of earlier layouts with events that it acts on, and that it does not read."""
+        return self.read_topics - {*self.topics}
 
     @cached_property
     def own_topics(self) -> frozenset[str]:
         """What it writes, and nobody else does."""
-        return frozenset(self.catalog.by_event[event].topic for event in self.publishes)
+        return frozenset(map(self.topic_of, self.publishes))
+
+    @cached_property
+    def log_topics(self) -> tuple[str, ...]:
+        """What it has written in any layout, of what is kept for ever: its state is their fold."""
+        return self.catalog.log_of(self.name)
+
+    def topic_of(self, event: type[Any]) -> str:
+        """Where it publishes one of its events."""
+        entry = self.catalog.by_event[event]
+        if self.layout is TopicLayout.FORMER and entry.former:
+            return entry.former[-1]
+        return entry.topic
 
     @property
     def _present_kinds(self) -> dict[str, type[Any]]:

@@ -29,7 +29,7 @@ def configured(name: str) -> Service:
 def readers_of(topic: str) -> frozenset[str]:
     """The services that read a topic, also to rebuild themselves from it."""
     declared = ((name, service_of(name)) for name in BY_NAME)
-    return frozenset(n for n, s in declared if topic in {*s.topics, *s.own_topics})
+    return frozenset(n for n, s in declared if topic in {*s.topics, *s.log_topics})
 
 
 def migrations_of(name: str) -> Path:

@@ -111,7 +111,7 @@ def _caused(events: dict[str, T]) -> list[T]:
     """In the order of how many steps led to an event: its cause's, or its own service's last."""
     before: dict[tuple[str, int], str] = {}
     for id_, entry in events.items():
-        before[entry.topic, entry.envelope.sequence] = id_
+        before[entry.envelope.source, entry.envelope.sequence] = id_
     steps: dict[str, int] = {}
     return sorted(
         events.values(),
@@ -128,7 +128,7 @@ def _steps_to(
     if id_ not in steps:
         steps[id_] = 0  # rather than go round, should a log hold a circle
         entry = events[id_]
-        last = before.get((entry.topic, entry.envelope.sequence - 1), "")
+        last = before.get((entry.envelope.source, entry.envelope.sequence - 1), "")
         led = (cause for cause in (entry.envelope.causation_id, last) if cause in events)
         longest = (_steps_to(cause, events, before, steps) for cause in led)
         steps[id_] = 1 + max(longest, default=0)
@@ -222,13 +222,21 @@ def of_points(books: Books) -> list[str]:
 
 
 def of_sequences(logged: Iterable[LoggedEvent]) -> list[str]:
-    """G7: a service's events of one order stand in its topic in the order of decision, no gap."""
+    """G7: a service's events of one order stand in each topic in the order of decision, none missing."""
     last: dict[tuple[str, str], int] = {}
+    known: dict[tuple[str, str], set[int]] = {}
     problems = []
     for entry in logged:
         envelope = entry.envelope
         place = (entry.topic, envelope.subject)
-        if envelope.sequence > last.get(place, 0) + 1:
-            problems.append(f"G7 {envelope.type} of {envelope.subject} skips a number")
+        numbers = known.setdefault((envelope.source, envelope.subject), set())
+        if envelope.sequence < last.get(place, 0) and envelope.sequence not in numbers:
+            problems.append(f"G7 {envelope.type} of {envelope.subject} stands behind a later one")
+        numbers.add(envelope.sequence)
         last[place] = max(envelope.sequence, last.get(place, 0))
+    problems += [
+        f"G7 {source[1:]} skips a number of {subject}"
+        for (source, subject), numbers in known.items()
+        if max(numbers) > len(numbers - {0})
+    ]
     return problems

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 from importlib import import_module
 from typing import Any, Final, get_args
 
-from chassis.events import Catalog, Listed, topic_of
+from chassis.events import Catalog, Listed, name_of
+from shared_events.lanes import FACTS, FORMER, LANES
 from shared_events.order import DeliveryDetailsGiven
 from shared_events.owners import OWNERS
 from shared_events.upcasting import UPCASTERS
@@ -28,9 +29,11 @@ SUBJECTS: Final = {
 def listed(rows: Iterable[CatalogRow]) -> Iterator[Listed]:
     for wire_type, event, owner in rows:
         field = next(name for name in SUBJECTS if name in event.__dataclass_fields__)
-        topic = DELIVERY_DETAILS if event is DeliveryDetailsGiven else topic_of(owner)
+        is_private = event is DeliveryDetailsGiven
+        lane = "delivery-details" if is_private else LANES.get(name_of(wire_type), FACTS)
+        former = () if is_private else FORMER.get(owner, ())
         is_of_an_order = field in {"order", "order_id"}
-        yield Listed(wire_type, event, owner, topic, SUBJECTS[field], is_of_an_order)
+        yield Listed(wire_type, event, owner, lane, SUBJECTS[field], is_of_an_order, former)
 
 
 CATALOG: Final = Catalog(

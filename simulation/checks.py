@@ -71,7 +71,7 @@ class Watch:
     def committed_rows(self, service: str, rows: Iterable[Any]) -> None:
         """Outbox rows of one commit, as the service's database has them from now on."""
         for row in rows:
-            if row.topic != f"{service}.events":
+            if row.topic not in CATALOG.log_of(service):
                 continue
             headers = dict(row.headers)
             wire_type, id_ = identity_of(type_of(row.headers)), headers["ce_id"].decode()
@@ -156,7 +156,7 @@ class Watch:
             return
         headers = dict(record.headers)
         key, id_ = record.key.decode(), headers["ce_id"].decode()
-        service = record.topic.removesuffix(".events")
+        service = CATALOG.by_type[wire_type].owner
         if id_ in self.published:
             if self.published[id_] != (record.value, headers["ce_sequence"]):
                 self.broken("G4", f"{wire_type} of {key} was decided in two ways")
@@ -166,14 +166,14 @@ class Watch:
             self._in_its_place(service, wire_type, key)
         elif id_ not in self.committed:
             self.broken("I6", f"{wire_type} of {key} was never committed")
-        self._in_order(record.topic, key, int(headers["ce_sequence"]), wire_type)
+        self._in_order(service, key, int(headers["ce_sequence"]), wire_type)
         self.consumed.setdefault(key, set()).add(wire_type)
 
-    def _in_order(self, topic: str, key: str, sequence: int, wire_type: str) -> None:
-        last = self.sequences.get((topic, key), 0)
+    def _in_order(self, service: str, key: str, sequence: int, wire_type: str) -> None:
+        last = self.sequences.get((service, key), 0)
         if sequence != last + 1 and sequence != 0:
             self.broken("G7", f"{wire_type} of {key} is number {sequence} after {last}")
-        self.sequences[topic, key] = max(sequence, last)
+        self.sequences[service, key] = max(sequence, last)
 
     def asked(self, order_id: str, entries: list[tuple[str, Any]]) -> None:
         """Nobody outside does what the log does not know was intended."""

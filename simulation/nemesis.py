@@ -10,6 +10,7 @@ from aiokafka import TopicPartition
 
 from chassis import clock
 from loyalty_svc.store import KEYS, LAYOUT
+from shared_events.catalog import CATALOG
 from simulation.hostile import forged, is_rubbish
 from simulation.nodes import IN_DATABASES, IN_REDIS, PROVIDERS, SERVICES
 from simulation.partition import PartitionBatch
@@ -252,7 +253,8 @@ class Nemesis:
 
 
 def _a_partition(choice: Random) -> TopicPartition:
-    return TopicPartition(f"{choice.choice(SERVICES)}.events", choice.randrange(12))
+    topic = choice.choice(CATALOG.lanes_of(choice.choice(SERVICES)))
+    return TopicPartition(topic, choice.randrange(12))
 
 
 async def _member_for(seconds: float, names: set[str], name: str) -> None:

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any
 from aiokafka import TopicPartition
 
 from chassis.decide import adapter_of
-from chassis.events import Envelope, dead_letters_of, topic_of
+from chassis.events import Envelope, dead_letters_of
 from chassis.kafka import is_consumed
-from chassis.replay import Folded, fold
+from chassis.replay import Folded, InTurn, fold
 from guarantees.judge import PIECES, Books, StoredRow, judge
 from guarantees.services import BY_NAME
 from inventory_svc import domain as inventory
 from loyalty_svc.store import KEYS, LAYOUT
 from order_svc import domain as order
 from payment_svc import domain as payment
+from shared_events.catalog import CATALOG
 from shared_events.codec import decode
 from shipping_svc import domain as shipping
 from simulation.checks import place_of_original
@@ -143,8 +144,8 @@ def _fold(
     system: "SimulatedSystem", name: str, logged: list[Logged], rows: Iterable[tuple[str, Any]]
 ) -> Folded:
     """A service's own events, folded; its orders are compared with its rows."""
-    own = [entry.envelope for entry in logged if entry.topic == f"{name}.events"]
-    folded = fold(system.services[name], own, Folded())
+    own = (entry.envelope for entry in logged if entry.envelope.source == f"/{name}")
+    folded = fold(system.services[name], InTurn().take(own), Folded())
     live = {key: (row.version, row.state) for key, row in rows}
     rebuilt = {key: (row.version, row.state) for key, row in folded.own.items()}
     _compare(system, f"{name}'s orders", live, rebuilt)
@@ -165,9 +166,10 @@ def _compare(
 def events(system: "SimulatedSystem", *services: str) -> Iterator[Logged]:
     """Every event of the services' topics; rubbish has none."""
     for service in services:
-        for record in records(system, topic_of(service)):
-            if not is_rubbish(record):
-                yield Logged(record.topic, decode(record.value, record.headers))
+        for topic in CATALOG.log_of(service):
+            for record in records(system, topic):
+                if not is_rubbish(record):
+                    yield Logged(record.topic, decode(record.value, record.headers))
 
 
 def records(system: "SimulatedSystem", topic: str) -> Iterator[Any]:

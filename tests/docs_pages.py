@@ -20,6 +20,7 @@ from tests.compose_page import COMPOSE, compose_file
 from tests.domain.samples.all import BY_SERVICE
 from tests.flow_pages import README, readme
 from tests.flow_picture import flow_svg
+from tests.lanes_page import LANES, lanes_file
 from tests.spark_page import SPARK, spark_file
 
 ROOT: Final = Path(__file__).parents[1]
@@ -178,6 +179,7 @@ MADE: Final[Mapping[Path, Callable[[], str]]] = {
     CELLS: cells_file,
     COMPOSE: compose_file,
     SPARK: spark_file,
+    LANES: lanes_file,
     README: readme,
 }
 """Files that are made from the code, as it says that they should be."""

@@ -7,7 +7,6 @@ from chassis.events.catalog import (
     dead_letters_of,
     identity_of,
     name_of,
-    topic_of,
     versions,
 )
 from chassis.events.codec import (
@@ -44,7 +43,6 @@ __all__ = [
     "event_id",
     "identity_of",
     "name_of",
-    "topic_of",
     "type_of",
     "upcast",
     "versions",

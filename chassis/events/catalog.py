@@ -16,16 +16,29 @@ class Listed:
     """An event as its system lists it.
 
     `wire_type` is the CloudEvents type of its newest version, such as `stock.reserved.v2`, which
-    alone is published. `subject` is the path of attributes to what the event is about, its key on
-    Kafka. `is_of_a_saga` says that this is a saga, which numbers its events; else it is a shared row.
+    alone is published. `lane` is the part of its owner's events that it goes with: a topic of its own.
+    `subject` is the path of attributes to what the event is about, its key on Kafka. `is_of_a_saga`
+    says that this is a saga, which numbers its events; else it is a shared row. `former` are topics in
+    which earlier releases published it.
     """
 
     wire_type: str
     event: type[Any]
     owner: str
-    topic: str
+    lane: str
     subject: str
     is_of_a_saga: bool
+    former: tuple[str, ...]
+
+    @property
+    def topic(self) -> str:
+        """Where it is published."""
+        return f"{self.owner}.{self.lane}"
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """Where it may stand: its topic, and those of earlier layouts."""
+        return self.topic, *self.former
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +93,6 @@ def versions(wire_type: str) -> tuple[str, ...]:
     return tuple(f"{name}.v{number}" for number in range(1, int(newest) + 1))
 
 
-def topic_of(owner: str) -> str:
-    return f"{owner}.events"
-
-
 def dead_letters_of(owner: str) -> str:
     return f"{owner}.dead-letters"
 
@@ -109,6 +118,18 @@ class Catalog:
         older = {old for entry in self.entries for old in entry.wire_types[:-1]}
         if lost := sorted(set(upcasters) - older):
             raise ValueError(f"no newer version than {', '.join(lost)}")
+
+    def lanes_of(self, owner: str) -> tuple[str, ...]:
+        """The topics in which an owner publishes events that are kept for ever."""
+        return self._topics(entry.topic for entry in self.entries if entry.owner == owner)
+
+    def log_of(self, owner: str) -> tuple[str, ...]:
+        """Its lanes, and the topics of earlier layouts: together they hold each event of a saga."""
+        former = (topic for e in self.entries if e.owner == owner for topic in e.former)
+        return (*self.lanes_of(owner), *self._topics(former))
+
+    def _topics(self, named: Iterable[str]) -> tuple[str, ...]:
+        return tuple(sorted({*named} - self.compacted))
 
     def entry_of(self, event: Any) -> Entry:
         """Raises KeyError for what is no event of the catalog."""

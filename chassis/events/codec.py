@@ -124,7 +124,7 @@ def decode_record(catalog: Catalog, record: Recorded) -> Envelope:
     """
     envelope = decode(catalog, record.value, record.headers)
     entry = catalog.entry_of(envelope.event)
-    if record.topic != entry.topic:
+    if record.topic not in entry.topics:
         raise MalformedError(f"{envelope.type} does not belong on this topic")
     if envelope.source != f"/{entry.owner}":
         raise MalformedError("ce_source is not the owner of its type")

@@ -218,7 +218,7 @@ def _add_dead_letter_repairs(router: APIRouter, node: RunningService) -> None:
     @router.post("/dead-letters/skip", summary="Step over one record")
     async def skip_record(body: Skip) -> Skipped:
         """It is parked and not handled, now or when it comes."""
-        if body.topic not in {*node.service.topics, *node.service.own_topics}:
+        if body.topic not in {*node.service.topics, *node.service.log_topics}:
             raise Problem(422, "topic_not_read", f"it does not read {body.topic}")
         await operations.skip(body.topic, body.partition, body.offset, body.by, body.note)
         await node.consumer.look_for_skips()

@@ -10,6 +10,7 @@ from chassis.kafka.clients import (
     places_of,
     reading,
     stop_within,
+    unread,
 )
 from chassis.kafka.consumer import Consumer
 from chassis.kafka.records import is_consumed, message_of, projected
@@ -31,4 +32,5 @@ __all__ = [
     "reading",
     "stop_within",
     "topics_of",
+    "unread",
 ]

@@ -1,6 +1,7 @@
 """Kafka clients with every option that matters spelled out, and topics made where they are missing."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -68,18 +69,20 @@ def make_consumer(bootstrap: str, group: str | None) -> Any:
 async def ensure_topics(
     bootstrap: str,
     topics: dict[str, tuple[int, dict[str, str]]],
-    check: Callable[[set[str]], Awaitable[None]] | None = None,
-) -> None:
+    check: Callable[[set[str], set[str]], Awaitable[None]] | None = None,
+) -> set[str]:
     """Make the topics that are missing: name -> (partitions, settings); up to 3 copies.
 
-    `check` is asked before, if some are; it may raise.
+    `check` is asked before, if some are: with those, and those that are there; it may raise. Returns
+    what was there.
     """
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=10_000)
     await admin.start()
     try:
-        missing = set(topics) - set(await admin.list_topics())
+        there = set(await admin.list_topics())
+        missing = set(topics) - there
         if missing and check is not None:
-            await check(missing)
+            await check(missing, there)
         copies = min(3, len((await admin.describe_cluster())["brokers"]))
         for name in sorted(missing):
             partitions, settings = topics[name]
@@ -89,8 +92,27 @@ async def ensure_topics(
             except TopicAlreadyExistsError:
                 continue
             log.info("topic_created", topic=name, response=str(response.topic_errors))
+        return there
     finally:
         await admin.close()
+
+
+async def unread(bootstrap: str, group: str, topics: Iterable[str]) -> dict[str, int]:
+    """By topic, how many records a group has not read; topics that it has read are left out."""
+    found: Counter[str] = Counter()
+    client = make_consumer(bootstrap, group)
+    try:
+        async with asyncio.timeout(30):
+            await client.start()
+            places = await places_of(bootstrap, topics)
+            client.assign(places)
+            ends = await client.end_offsets(places) if places else {}
+            for place, start in (await client.beginning_offsets(places)).items() if places else ():
+                done = await client.committed(place) or 0
+                found[place.topic] += max(0, ends[place] - max(start, done))
+    finally:
+        await stop_within(client, 5)
+    return dict(+found)
 
 
 async def await_topics(bootstrap: str, names: tuple[str, ...], stopping: asyncio.Event) -> None:

@@ -1,4 +1,4 @@
-"""The topics that a service makes: its own, and that of its dead letters."""
+"""The topics that a service makes: its own, and that of its dead letters; in a move all that it reads."""
 
 from functools import lru_cache
 from typing import Final
@@ -8,18 +8,25 @@ from aiokafka.partitioner import murmur2
 from chassis.events import dead_letters_of
 from chassis.kafka.clients import COMPACTED, DEAD_LETTERS, KEEP_FOR_EVER
 from chassis.service import Service
+from chassis.topic_layout import TopicLayout
 
 PARTITIONS: Final = 12
 """A topic is made with so many; later it may have more."""
 
 
 def topics_of(service: Service) -> dict[str, tuple[int, dict[str, str]]]:
-    """Partitions and settings by name."""
-    own = {
+    """Partitions and settings by name.
+
+    While a system moves from one layout to another, a neighbour may not have made its topics yet.
+    """
+    names = {*service.own_topics, *service.catalog.lanes_of(service.name)}
+    if service.layout is not TopicLayout.LANES:
+        names.update(service.topics, service.log_topics)
+    made = {
         topic: (PARTITIONS, COMPACTED if topic in service.catalog.compacted else KEEP_FOR_EVER)
-        for topic in sorted(service.own_topics)
+        for topic in sorted(names)
     }
-    return own | {dead_letters_of(service.name): (1, DEAD_LETTERS)}
+    return made | {dead_letters_of(service.name): (1, DEAD_LETTERS)}
 
 
 @lru_cache(maxsize=10_000)

@@ -49,6 +49,8 @@ class Relay:
     bootstrap: str
     name: str
     bus: Bus = field(default_factory=Bus)
+    together: frozenset[str] = frozenset()
+    """Topics of one log: while one can't be written, the others wait, as a key's events would overtake."""
     batch_rows: int = 1000
     poll_s: float = 0.02
     idle_after_s: float = 2.0
@@ -194,7 +196,9 @@ class Relay:
 
     async def _pending(self, wanted: int) -> list[tuple[str, OutboxRow]]:
         now = clock.monotonic()
-        shut = [topic for topic, known in self._shut.items() if now < known.until]
+        shut = {topic for topic, known in self._shut.items() if now < known.until}
+        if shut & self.together:
+            shut |= self.together
         return (await self.outbox.pending(wanted, *shut)).rows
 
     async def acknowledge(self) -> None:

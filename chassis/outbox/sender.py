@@ -1,8 +1,9 @@
 """How rows get into Kafka: by topic and partition, one batch of a partition at a time.
 
 Any error of a send drops the producer: its sequence numbers may have a gap that nothing closes
-(aiokafka never bumps the epoch). Rows of one partition are sent as one batch at a time, so that
-what is acknowledged is always a prefix of every key.
+(aiokafka never bumps the epoch). Rows of one partition are sent as one batch at a time, and a row
+whose key was in another topic before waits for that one, so that what is acknowledged is always a
+prefix of every key.
 
 A batch that Kafka refuses for what is in it is sent again by halves, until the one row is found.
 """
@@ -40,7 +41,22 @@ class Sender:
 
     async def publish(self, rows: OutboxRows) -> SendResult:
         """Send rows, by topic and partition; returns the acknowledged ids and the first error."""
-        doubtful, self.refused, self.shut, self._suspects = set(self.shut), {}, {}, []
+        doubtful, self.refused, self.shut = set(self.shut), {}, {}
+        done: list[str] = []
+        error: BaseException | None = None
+        held: set[str] = set()
+        for wave in waves(rows):
+            some = [(id_, row) for id_, row in wave if row.key not in held]
+            sent, error = await self._publish_wave(some, doubtful) if some else ([], None)
+            done += sent
+            if error is not None:
+                break
+            acknowledged = set(sent)
+            held.update(row.key for id_, row in wave if id_ not in acknowledged)
+        return done, error
+
+    async def _publish_wave(self, rows: OutboxRows, doubtful: set[str]) -> SendResult:
+        self._suspects = []
         producer = await self._live_producer()
         by_topic: dict[str, list[tuple[str, OutboxRow]]] = {}
         for id_, row in rows:
@@ -181,6 +197,20 @@ class Sender:
         if self.producer is not None:
             producer, self.producer = self.producer, None
             await stop_within(producer, 2)
+
+
+def waves(rows: OutboxRows) -> list[list[tuple[str, OutboxRow]]]:
+    """Rows in as few parts as have each key in one topic: one after the other, they keep its order."""
+    found: list[list[tuple[str, OutboxRow]]] = []
+    last: dict[str, tuple[int, str]] = {}
+    for id_, row in rows:
+        number, topic = last.get(row.key, (0, row.topic))
+        number += row.topic != topic
+        last[row.key] = number, row.topic
+        if number == len(found):
+            found.append([])
+        found[number].append((id_, row))
+    return found
 
 
 def _batch_of(producer: Any, rows: OutboxRows) -> tuple[Any, int]:

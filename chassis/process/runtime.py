@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -21,10 +21,16 @@ from pydantic_settings import BaseSettings
 from chassis import clock, tracing
 from chassis.commands import Commands
 from chassis.effects import Circuit, CircuitState, EffectWorker, itself
-from chassis.errors import CannotStartError, LogLostError, TransientError, UnusableStoreError
+from chassis.errors import (
+    CannotStartError,
+    FormerLayoutError,
+    LogLostError,
+    TransientError,
+    UnusableStoreError,
+)
 from chassis.health import Condition, Health
 from chassis.http import ACCEPTED_LATER, HttpServer, bound, listen
-from chassis.kafka import Consumer, await_topics, ensure_topics, reading, topics_of
+from chassis.kafka import Consumer, await_topics, ensure_topics, reading, topics_of, unread
 from chassis.metrics import BACKLOG
 from chassis.outbox import Relay
 from chassis.process import logs, retention
@@ -109,8 +115,10 @@ def assemble(
     kinds = frozenset(provider.runners) if provider else frozenset[str]()
     if unknown := kinds - service.effects.keys():
         raise ValueError(f"{service.name} stores no effects as {', '.join(sorted(unknown))}")
+    service = replace(service, layout=settings.topic_layout)
     core = core_of(service, store, kinds, settings.fast_paths)
-    relay = Relay(core.outbox, settings.kafka_bootstrap, service.name, core.bus)
+    log_topics = frozenset(service.log_topics)
+    relay = Relay(core.outbox, settings.kafka_bootstrap, service.name, core.bus, log_topics)
     wake = (relay.wake,)
     workers: dict[str, EffectWorker] = {}
     circuits: list[Circuit] = []
@@ -178,7 +186,7 @@ async def refuse_what_is_lost(node: Node) -> None:
 
     Raises UnusableStoreError.
     """
-    topics, failures = node.service.own_topics - node.service.catalog.compacted, 0
+    topics, failures = node.service.log_topics, 0
     while not node.stopping.is_set():
         try:
             if not await node.store.is_new():
@@ -253,9 +261,11 @@ async def prepare_topics(node: Node) -> None:
     failures = 0
     while not node.stopping.is_set():
         try:
-            await ensure_topics(
-                node.settings.kafka_bootstrap, topics_of(node.service), partial(_check_log, node)
+            made = topics_of(node.service)
+            there = await ensure_topics(
+                node.settings.kafka_bootstrap, made, partial(_check_log, node)
             )
+            await _refuse_unread(node, node.service.left_topics & there)
             node.consumer.away = ""
             await await_topics(node.settings.kafka_bootstrap, node.service.topics, node.stopping)
         except Exception as error:  # noqa: BLE001 - whatever it is, without topics there is no start
@@ -267,11 +277,25 @@ async def prepare_topics(node: Node) -> None:
             return
 
 
-async def _check_log(node: Node, missing: set[str]) -> None:
+async def _check_log(node: Node, missing: set[str], there: set[str]) -> None:
     """A topic that is gone is made by who puts its events back, not empty by who may publish next."""
     if missing & node.service.own_topics and await node.store.keeps_any():
+        if former := sorted(there.intersection(node.service.log_topics) - node.service.own_topics):
+            raise FormerLayoutError(f"its events are in {former[0]}: {_move(node, 'former')}")
         how = f"put it back: `saga republish {node.service.name}`"
         raise LogLostError(f"{', '.join(sorted(missing))}: published to and gone; {how}")
+
+
+async def _refuse_unread(node: Node, former: set[str]) -> None:
+    """Who reads lanes alone would never decide on what waits in the topics of before."""
+    if former:
+        waiting = await unread(node.settings.kafka_bootstrap, node.service.name, sorted(former))
+        for topic, count in waiting.items():
+            raise FormerLayoutError(f"{count} of {topic} are not read: {_move(node, 'moving')}")
+
+
+def _move(node: Node, layout: str) -> str:
+    return f"start it with {node.service.name.upper()}_TOPIC_LAYOUT={layout} first"
 
 
 def start(settings_type: type[ServiceSettings], name: str, main: Callable[[Any], Any]) -> None:

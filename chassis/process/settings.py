@@ -17,6 +17,8 @@ from pydantic import (
 from pydantic_core import from_json
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from chassis.topic_layout import TopicLayout
+
 
 class FastPath(StrEnum):
     """What is laid over the path of a message (docs/architecture.md says where each is put on)."""
@@ -182,7 +184,8 @@ class ServiceSettings(HttpLimits, BaseSettings):
 
     Without an `operator_token` the operators' routes answer nobody. What was published is kept for
     `outbox_keep_days` more days, as a broker may lose what it has acknowledged. Port 0 is any that is
-    free. `fast_paths` are `all`, `none`, or names with commas between.
+    free. `fast_paths` are `all`, `none`, or names with commas between. `topic_layout` is
+    another than `lanes` while a system moves from topics of before (docs/topics.md).
     """
 
     kafka_bootstrap: Bootstrap
@@ -192,6 +195,7 @@ class ServiceSettings(HttpLimits, BaseSettings):
     operator_token: Annotated[SecretStr, AfterValidator(_for_a_header)] = SecretStr("")
     outbox_keep_days: Days = 7
     fast_paths: FastPaths = ALL_FAST_PATHS
+    topic_layout: TopicLayout = TopicLayout.LANES
 
 
 class PostgresSettings(ServiceSettings):

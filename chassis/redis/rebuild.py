@@ -139,7 +139,7 @@ class Rebuild:
     async def _rebuild(self, stopping: asyncio.Event, *, known: bool) -> str:
         started = clock.monotonic()
         self.report("Redis has no data; they are rebuilt from the log")
-        log.warning("rebuild_started", topics=sorted(self.service.own_topics))
+        log.warning("rebuild_started", topics=self.service.log_topics)
         try:
             reached = await self._read(stopping, started, known=known)
             await self._remove_remains()
@@ -163,7 +163,7 @@ class Rebuild:
         self.folded, turns = Folded(), InTurn()
         self.unread.clear()
         places: dict[UUID, str] = {}
-        kept = partial(reading, self.bootstrap, self.service.own_topics)
+        kept = partial(reading, self.bootstrap, self.service.log_topics)
         async with (self.opened or kept)() as topics:
             if cut := [place for place, start in topics.starts.items() if start > 0]:
                 raise TransientError(f"the log has lost its beginning: {sorted(cut)}")

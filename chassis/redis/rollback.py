@@ -39,7 +39,7 @@ async def is_rolled_back(
     names = layout.keys
     stored: Any = await redis.hgetall(names.checked)
     since = keys.places_of(stored)
-    async with reading(bootstrap, service.own_topics, since) as topics:
+    async with reading(bootstrap, service.log_topics, since) as topics:
         async for records in topics.to_end():
             own = [envelope for _, envelope in keys.own_events(service, records, unread)]
             if missing := await _missing(service, redis, layout, own):

@@ -36,7 +36,7 @@ SELECT {header("ce_id")} AS id,
        try_to_timestamp({header("ce_time")}) AS moment,
        decode(value, 'UTF-8') AS data,
        concat('/', split(topic, '[.]')[0]) AS owner
-FROM archive WHERE topic LIKE '%.events'
+FROM archive WHERE topic NOT LIKE '%.dead-letters'
 """  # noqa: S608 - own names
 EVENTS = f"""
 SELECT DISTINCT id, type, subject, moment,

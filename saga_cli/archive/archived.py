@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from saga_cli.archive.files import Archive, Piece, span_of
-from saga_cli.log.source import LogPartition, LogRecord, Source, Span, UnreadableError
+from saga_cli.log.source import LogPartition, LogRecord, Source, Span, UnreadableError, merged
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,24 +27,36 @@ class ArchivedLog:
             found[place] = Span(min(covered.start, span.start), span.end)
         return found
 
-    async def read(self, place: LogPartition, span: Span) -> AsyncIterator[list[LogRecord]]:
+    async def read(self, spans: Mapping[LogPartition, Span]) -> AsyncIterator[list[LogRecord]]:
+        pieces = await asyncio.to_thread(self.archive.pieces, {place.topic for place in spans})
+        within = {
+            place: [
+                p for p in pieces.get(place, ()) if p.span.end > s.start and p.span.start < s.end
+            ]
+            for place, s in spans.items()
+        }
+        archived = (self._archived(p, spans[p], some) for p, some in within.items())
+        async for batch in merged(archived):
+            yield batch
+        reached = {place: some[-1].span.end if some else 0 for place, some in within.items()}
+        rest = {p: Span(max(s.start, reached[p]), s.end) for p, s in spans.items()}
+        if ahead := {place: span for place, span in rest.items() if span.start < span.end}:
+            async for batch in self.live.read(ahead):
+                yield batch
+
+    async def _archived(
+        self, place: LogPartition, span: Span, pieces: Iterable[Piece]
+    ) -> AsyncIterator[list[LogRecord]]:
+        """Up to the end of the last piece; what no piece holds between them is in Kafka still."""
         reached = span.start
-        pieces = await asyncio.to_thread(self.archive.pieces, [place.topic])
-        for piece in pieces.get(place, ()):
-            if piece.span.end <= reached:
-                continue
-            if piece.span.start >= span.end:
-                break
+        for piece in pieces:
             if reached < piece.span.start:
-                async for batch in self.live.read(place, Span(reached, piece.span.start)):
+                async for batch in self.live.read({place: Span(reached, piece.span.start)}):
                     yield batch
                 reached = piece.span.start
             records, _ = await asyncio.to_thread(self.archive.read, piece)
             yield [kept for kept in records if reached <= kept.offset < span.end]
             reached = piece.span.end
-        if reached < span.end:
-            async for batch in self.live.read(place, Span(reached, span.end)):
-                yield batch
 
     async def offsets_at(
         self, instant: datetime, places: Iterable[LogPartition]

@@ -39,7 +39,7 @@ async def check(
             shared = kept.get(place, NOTHING).within(*piece.span)
             if live and records and shared.start < shared.end:
                 copied = [r for r in records if shared.start <= r.offset < shared.end]
-                there = [r async for batch in live.read(place, shared) for r in batch]
+                there = [r async for batch in live.read({place: shared}) for r in batch]
                 found.compared += len(there)
                 if digest(there) != digest(copied):
                     found.wrong.append(f"{piece}: Kafka has other records")

@@ -9,10 +9,11 @@ from typing import Final
 import typer
 
 from chassis import clock
-from chassis.events import dead_letters_of, topic_of
+from chassis.events import dead_letters_of
 from saga_cli.archive.checking import check
 from saga_cli.archive.files import Archive, day_of, gaps, span_of
 from saga_cli.clients import UNAVAILABLE, in_one_line
+from saga_cli.log import reader
 from saga_cli.log.kafka import KafkaLog
 from saga_cli.log.source import LogPartition, LogRecord, Source, Span, UnreadableError
 from saga_cli.progress import ReadProgress, no_progress, shown
@@ -20,9 +21,7 @@ from saga_cli.targets import found
 from saga_cli.terminal import asked_to_stop, console, fail, message_of, write
 from saga_cli.topology import SERVICES
 
-TOPICS: Final = tuple(
-    topic for spec in SERVICES for topic in (topic_of(spec.name), dead_letters_of(spec.name))
-)
+TOPICS: Final = (*reader.TOPICS, *(dead_letters_of(spec.name) for spec in SERVICES))
 """All but the delivery details, which are personal data that a tombstone must be able to erase."""
 RECORDS: Final = 50_000
 BYTES: Final = 32 * 1024 * 1024
@@ -67,7 +66,7 @@ class Copier:
     async def _copy(self, place: LogPartition, span: Span) -> None:
         start, size = span.start, 0
         lot: list[LogRecord] = []
-        async for batch in self.source.read(place, span):
+        async for batch in self.source.read({place: span}):
             for kept in batch:
                 is_full = len(lot) >= self.limit or size >= BYTES
                 if lot and (is_full or day_of(kept) != day_of(lot[-1])):

@@ -5,14 +5,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from chassis.events import topic_of
 from guarantees.services import SERVICES
 from saga_cli.log.source import LogPartition, Span
 from saga_cli.terminal import lasting
+from shared_events.catalog import CATALOG
 
 FOR_EVER: Final = -1
-EVENTS: Final = frozenset(topic_of(m.name) for m in SERVICES)
-REBUILT_FROM: Final = {topic_of(m.name): m.name for m in SERVICES if not m.has_database}
+EVENTS: Final = frozenset(topic for m in SERVICES for topic in CATALOG.log_of(m.name))
+REBUILT_FROM: Final = {
+    topic: m.name for m in SERVICES if not m.has_database for topic in CATALOG.log_of(m.name)
+}
 """A Redis that has lost its data is filled from Kafka by its own service, which knows no archive."""
 
 

@@ -36,16 +36,12 @@ async def events_of(
     """
     spans = await _cut(source, await homes(source, subject), begun_at(subject), until)
 
-    async def of(place: LogPartition, span: Span) -> list[LogEvent]:
-        return [
-            event
-            async for batch in source.read(place, span)
-            for kept in batch
-            if kept.subject == subject and (event := logged(kept, unread))
-        ]
-
-    found = await asyncio.gather(*(of(place, span) for place, span in spans.items()))
-    return [event for events in found for event in events]
+    return [
+        event
+        async for batch in read_spans(source, spans, no_progress)
+        for kept in batch
+        if kept.subject == subject and (event := logged(kept, unread))
+    ]
 
 
 async def _cut(

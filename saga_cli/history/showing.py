@@ -44,11 +44,11 @@ def story(entries: Iterable[LogEvent], subject: str) -> list[TimelineStep]:
     """Causes before what they led to; repeats of a publish are left out."""
     events = by_order(entries).get(subject, [])
     numbers = {str(entry.envelope.id): n for n, entry in enumerate(events, 1)}
-    own = {(e.topic, e.envelope.sequence): n for n, e in enumerate(events, 1)}
+    own = {(e.envelope.source, e.envelope.sequence): n for n, e in enumerate(events, 1)}
     steps: list[TimelineStep] = []
     for number, entry in enumerate(events, 1):
         known_cause = numbers.get(entry.envelope.causation_id, 0)
-        cause = known_cause or own.get((entry.topic, entry.envelope.sequence - 1), 0)
+        cause = known_cause or own.get((entry.envelope.source, entry.envelope.sequence - 1), 0)
         hop = _ms(events[cause - 1], entry) if cause else None
         ms = _ms(events[0], entry)
         steps.append(TimelineStep(number, entry, cause, bool(known_cause), ms, hop))

@@ -28,19 +28,21 @@ class KafkaLog:
             LogPartition(*p): Span(first, ends.get(p, first)) for p, first in log.starts.items()
         }
 
-    async def read(self, place: LogPartition, span: Span) -> AsyncIterator[list[LogRecord]]:
-        part = TopicPartition(*place)
+    async def read(self, spans: Mapping[LogPartition, Span]) -> AsyncIterator[list[LogRecord]]:
+        left = {TopicPartition(*place): span for place, span in spans.items()}
         async with consuming(self.bootstrap) as client:
-            client.assign([part])
-            first = (await client.beginning_offsets([part]))[part]
-            if span.start < min(first, span.end):
-                raise HoleError(f"{place} begins at {first}")
-            client.seek(part, span.start)
-            while await client.position(part) < span.end:
+            client.assign(left)
+            firsts = await client.beginning_offsets(left) if left else {}
+            for part, span in left.items():
+                if span.start < min(firsts[part], span.end):
+                    raise HoleError(f"{LogPartition(*part)} begins at {firsts[part]}")
+                client.seek(part, span.start)
+            while left := {p: s for p, s in left.items() if await client.position(p) < s.end}:
                 async with asyncio.timeout(ANSWER_S):
-                    found = await client.getmany(part, timeout_ms=500, max_records=BATCH)
-                if kept := [kept_of(r) for r in found.get(part, ()) if r.offset < span.end]:
-                    yield kept
+                    found = await client.getmany(*left, timeout_ms=500, max_records=BATCH)
+                for part, batch in found.items():
+                    if kept := [kept_of(r) for r in batch if r.offset < left[part].end]:
+                        yield kept
 
     async def offsets_at(
         self, instant: datetime, places: Iterable[LogPartition]

@@ -3,10 +3,11 @@
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from aiokafka import ConsumerRecord
 
-from chassis.events import Envelope, MalformedError, topic_of
+from chassis.events import Envelope, MalformedError
 from chassis.kafka import UNREADABLE, reading
 from chassis.message import Record
 from saga_cli.log.kafka import kept_of
@@ -14,9 +15,13 @@ from saga_cli.log.source import LogPartition, LogRecord, Source, Span
 from saga_cli.progress import ReadProgress
 from saga_cli.terminal import plain
 from saga_cli.topology import SERVICES
+from shared_events.catalog import CATALOG
 from shared_events.codec import decode_record
 
-TOPICS = tuple(topic_of(spec.name) for spec in SERVICES)
+LANES: Final = tuple(topic for spec in SERVICES for topic in CATALOG.lanes_of(spec.name))
+"""The topics in which events are published that are kept for ever."""
+TOPICS: Final = tuple(topic for spec in SERVICES for topic in CATALOG.log_of(spec.name))
+"""Those, and the ones of earlier layouts."""
 OnUnreadable = Callable[[Record, MalformedError], None]
 
 
@@ -69,12 +74,11 @@ def print_unread(unread: list[str]) -> None:
 async def read_spans(
     source: Source, spans: Mapping[LogPartition, Span], progress: ReadProgress
 ) -> AsyncIterator[list[LogRecord]]:
-    """One partition after the other, in batches."""
-    for place, span in spans.items():
-        if span.start < span.end:
-            async for batch in source.read(place, span):
-                yield batch
-                progress(len(batch), 0)
+    """As `Source.read`, with progress; spans without a length are not asked for."""
+    if left := {place: span for place, span in spans.items() if span.start < span.end}:
+        async for batch in source.read(left):
+            yield batch
+            progress(len(batch), 0)
 
 
 def own_events(

@@ -1,5 +1,6 @@
 """What reads the past: the records of each partition by offset, as if they were all in one place."""
 
+import heapq
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -39,6 +40,41 @@ class LogRecord(Record):
         return LogPartition(self.topic, self.partition)
 
 
+def by_number(spans: Mapping[LogPartition, Span]) -> list[dict[LogPartition, Span]]:
+    """Parts that hold all records of a key: the partitions of one number, where topics have as many.
+
+    Where they have not, all is one part. Topics without a record count for nothing.
+    """
+    filled = {place.topic for place, span in spans.items() if span.end > 0}
+    numbers = {topic: {p.partition for p in spans if p.topic == topic} for topic in filled}
+    is_alike = len(set(map(frozenset, numbers.values()))) <= 1
+    found: dict[int, dict[LogPartition, Span]] = {}
+    for place, span in spans.items():
+        found.setdefault(place.partition if is_alike else 0, {})[place] = span
+    return list(found.values())
+
+
+async def merged(
+    streams: Iterable[AsyncIterator[list[LogRecord]]],
+) -> AsyncIterator[list[LogRecord]]:
+    """Batches of streams, always of that whose next record is the oldest."""
+    waiting: list[tuple[int, int, list[LogRecord]]] = []
+    opened = list(streams)
+
+    async def go_on(number: int) -> None:
+        async for batch in opened[number]:
+            if batch:
+                heapq.heappush(waiting, (batch[0].timestamp_ms, number, batch))
+                return
+
+    for number in range(len(opened)):
+        await go_on(number)
+    while waiting:
+        _, number, batch = heapq.heappop(waiting)
+        yield batch
+        await go_on(number)
+
+
 class HoleError(Exception):
     """Records that are asked for are kept nowhere any more."""
 
@@ -67,10 +103,11 @@ class Source(Protocol):
     async def spans(self, topics: Iterable[str]) -> dict[LogPartition, Span]:
         """What there is of each partition, of those of the topics that exist."""
 
-    def read(self, place: LogPartition, span: Span) -> AsyncIterator[list[LogRecord]]:
-        """Records of a span in order, in batches; compaction may have left some out.
+    def read(self, spans: Mapping[LogPartition, Span]) -> AsyncIterator[list[LogRecord]]:
+        """Records of spans, in batches of one partition; compaction may have left some out.
 
-        Raises HoleError when the span begins before what is kept.
+        Those of a partition come in order, those of several roughly in the order of time. Raises
+        HoleError when a span begins before what is kept.
         """
 
     async def offsets_at(

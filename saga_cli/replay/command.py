@@ -11,10 +11,10 @@ from saga_cli.log.source import Limit
 from saga_cli.ops.options import AsJson, Yes, check_service, confirmed
 from saga_cli.other_checkout import run_by
 from saga_cli.targets import Targets, found
-from saga_cli.terminal import fail, instant, offsets, plain
+from saga_cli.terminal import fail, instant, offsets
 from saga_cli.topology import BY_NAME
 
-OFFSETS_LIKE: Final = "0=1200,1=1300"
+OFFSETS_LIKE: Final = "payment.forward/0=1200,payment.facts/0=1300"
 
 
 Into = Annotated[str, typer.Option(help="The URL of a new, empty database or Redis.")]
@@ -79,10 +79,7 @@ def replay(  # noqa: PLR0913 - each is an option
 def limit_of(text: str) -> Limit:
     if "=" not in text:
         return Limit(instant(text))
-    found = offsets(text, OFFSETS_LIKE)
-    if not all(place.isascii() and place.isdigit() for place in found):
-        fail(f"{plain(text)!r} are no offsets such as {OFFSETS_LIKE}")
-    return Limit(offsets={str(int(partition)): offset for partition, offset in found.items()})
+    return Limit(offsets=offsets(text, OFFSETS_LIKE))
 
 
 def _own(places: Targets, service: str) -> str:

@@ -1,12 +1,14 @@
 """What is to be rebuilt, from where, into where; and what became of it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from chassis.events import topic_of
 from saga_cli.log.opened import opened
 from saga_cli.log.source import Limit, LogPartition, Source, Span
 from saga_cli.targets import Targets
+from saga_cli.terminal import plain
+from shared_events.catalog import CATALOG
 
 NOT_PUBLISHED: Final = (
     "events in its outbox are not in the log yet: start the service until they are published, "
@@ -22,7 +24,7 @@ class ReplayError(Exception):
 class Job:
     """`in_place` empties what the log can fill again; `copy` is for looking, not to go on with.
 
-    The offsets of `limit` are by the numbers of partitions of the service's own topic. With `over_holes`
+    The offsets of `limit` are by the names of partitions of the service's own topics. With `over_holes`
     an order's events are folded without those that the log lacks between them.
     """
 
@@ -42,36 +44,39 @@ class Job:
         if self.limit.instant is not None:
             return self.limit.instant.isoformat()
         offsets = self.limit.offsets
-        return ",".join(f"{number}={offsets[number]}" for number in sorted(offsets, key=int))
+        return ",".join(f"{place}={offsets[place]}" for place in sorted(offsets))
 
     def opened(self) -> Source:
         return opened(self.places, self.archive)
 
     async def spans(self, source: Source) -> dict[LogPartition, Span]:
-        """Of the service's own topic, from its first record up to the limit.
+        """Of the service's own topics, from their first records up to the limit.
 
-        Raises ReplayError for a partition that it has not.
+        Raises ReplayError for a partition that they have not.
         """
-        topic, offsets = topic_of(self.service), self.limit.offsets
-        ends = {place: span.end for place, span in (await source.spans([topic])).items()}
+        topics, offsets = CATALOG.log_of(self.service), self.limit.offsets
+        ends = {place: span.end for place, span in (await source.spans(topics)).items()}
         if self.limit.instant is not None:
             ends |= await source.offsets_at(self.limit.instant, ends)
-        if unknown := offsets.keys() - {str(place.partition) for place in ends}:
-            raise ReplayError(f"{topic} has no partition {min(unknown, key=int)}")
-        return {p: Span(0, min(end, offsets.get(str(p.partition), end))) for p, end in ends.items()}
+        if unknown := offsets.keys() - set(map(str, ends)):
+            raise ReplayError(f"{self.service} has no partition {plain(min(unknown))}")
+        return {p: Span(0, min(end, offsets.get(str(p), end))) for p, end in ends.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class PartitionJob:
-    """The records of one partition."""
+    """The records of partitions that hold all of their keys."""
 
     job: Job
-    place: LogPartition
-    span: Span
+    spans: Mapping[LogPartition, Span]
 
     @property
     def length(self) -> int:
-        return self.span.end - self.span.start
+        return sum(span.end - span.start for span in self.spans.values())
+
+    @property
+    def topics(self) -> set[str]:
+        return {place.topic for place in self.spans}
 
 
 @dataclass(slots=True)

@@ -5,6 +5,7 @@ with the partitions that are missing, up to the ends that it began with, and a s
 the table does not start.
 """
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 from pydantic_core import from_json, to_json
@@ -50,13 +51,18 @@ async def planned(connection: Connection, up_to: str) -> dict[LogPartition, tupl
     return {LogPartition(t, p): (Span(first, end), done) for t, p, first, end, _, done in rows}
 
 
-async def is_folded(connection: Connection, place: LogPartition) -> bool:
-    """Held until the transaction ends, so that nobody folds a partition twice."""
-    return bool(await connection.fetchval(IS_FOLDED, *place))
+async def is_folded(connection: Connection, places: Iterable[LogPartition]) -> bool:
+    """Of places folded together; held until the transaction ends, so that nobody folds them twice."""
+    return bool(await connection.fetchval(IS_FOLDED, *min(places)))
 
 
-async def folded(connection: Connection, place: LogPartition, counts: dict[str, Any]) -> None:
-    await connection.execute(FOLDED, *place, to_json(counts).decode())
+async def folded(
+    connection: Connection, places: Iterable[LogPartition], counts: dict[str, Any]
+) -> None:
+    """`counts` are of all of them."""
+    first, *others = sorted(places)
+    await connection.execute(FOLDED, *first, to_json(counts).decode())
+    await connection.executemany(FOLDED, [(*place, "{}") for place in others])
 
 
 async def all_folded(connection: Connection) -> list[dict[str, Any]]:

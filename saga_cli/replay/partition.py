@@ -43,7 +43,7 @@ JournalEntries: TypeAlias = dict[tuple[str, str], tuple[datetime, str, dict[UUID
 async def fold_partition(part: PartitionJob, progress: ReadProgress) -> None:
     """Raises ReplayError for what makes no sense, HoleError for what is kept nowhere."""
     service = configured(part.job.service)
-    if part.place.topic in service.projections:
+    if part.topics & service.projections.keys():
         await _project(part, service, progress)
         return
     gc.disable()  # millions of values that all stay would be looked through again and again
@@ -70,12 +70,12 @@ async def folded_part(
             _, _, types = journal.setdefault((e.subject, e.causation_id), line)
             types[e.id] = e.type
 
-    async for batch in read_spans(part.job.opened(), {part.place: part.span}, progress):
+    async for batch in read_spans(part.job.opened(), part.spans, progress):
         own = own_events(service.name, batch, _unreadable)
         add(turns.take(envelope for _, envelope in own))
     while turns.ahead and not part.job.limit:
         missing = turns.first_ahead()[0]
-        what = f"{part.place.topic} lacks an event of {missing.subject} before its number {missing.sequence}"
+        what = f"the log lacks an event of {missing.subject} before its number {missing.sequence}"
         if not part.job.over_holes:
             put_back = f"put back what was lost, `saga republish {service.name}`"
             raise ReplayError(f"{what}: {put_back}, or go on without it, --over-holes")
@@ -90,7 +90,7 @@ async def _write(
     own, _ = tables_of(service.name)
     async with database(part.job.url) as connection:
         async with connection.transaction():
-            if await mark.is_folded(connection, part.place):
+            if await mark.is_folded(connection, part.spans):
                 return
             await own.copy(connection, folded.own.items())
             causes = (
@@ -111,7 +111,7 @@ async def _write(
                 "effects": len(effects),
                 "shared": {key: asdict(value) for key, value in folded.shared.items()},
             }
-            await mark.folded(connection, part.place, counts)
+            await mark.folded(connection, part.spans, counts)
         crashpoints.reached(crashpoints.REBUILDING)
 
 
@@ -130,9 +130,10 @@ def _effect_row(effect: PendingEffect, since: datetime) -> tuple[Any, ...]:
 
 async def _project(part: PartitionJob, service: Service, progress: ReadProgress) -> None:
     """A topic that the service folds into a table without a decision, batch by batch."""
-    project = service.projections[part.place.topic]
+    (topic,) = part.topics
+    project = service.projections[topic]
     async with database(part.job.url) as connection, connection.transaction():
-        if await mark.is_folded(connection, part.place):
+        if await mark.is_folded(connection, part.spans):
             return
 
         async def fold_all(records: Sequence[Record]) -> None:
@@ -146,11 +147,11 @@ async def _project(part: PartitionJob, service: Service, progress: ReadProgress)
 
         instant = part.job.limit.instant
         up_to_ms = instant.timestamp() * 1000 if instant else float("inf")
-        async for batch in read_spans(part.job.opened(), {part.place: part.span}, progress):
+        async for batch in read_spans(part.job.opened(), part.spans, progress):
             before = [record for record in batch if record.timestamp_ms < up_to_ms]
             for failed in await projected(fold_all, before):
                 _write_error(f"{failed.key}: {failed.body.reason}; the table keeps what was before")
-        await mark.folded(connection, part.place, {"projected": part.length})
+        await mark.folded(connection, part.spans, {"projected": part.length})
 
 
 def _unreadable(record: Record, error: ValueError) -> None:

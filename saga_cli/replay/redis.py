@@ -17,8 +17,8 @@ from saga_cli.replay.job import NOT_PUBLISHED, Job, Rebuilt, ReplayError
 
 
 @dataclass
-class PublishedTopic:
-    """A service's topic from any source, as a rebuild reads it."""
+class PublishedTopics:
+    """A service's topics from any source, as a rebuild reads it."""
 
     source: Source
     spans: dict[LogPartition, Span]
@@ -49,8 +49,8 @@ async def rebuild(job: Job, progress: ReadProgress) -> Rebuilt:
     if not job.copy:
         await positions.refuse_members(bootstrap, service.name)
     source = job.opened()
-    topic = PublishedTopic(source, await job.spans(source), progress)
-    progress(0, topic.end)
+    topics = PublishedTopics(source, await job.spans(source), progress)
+    progress(0, topics.end)
     redis = Server().client(job.url)
     try:
         await _prepare(job, redis)
@@ -61,7 +61,7 @@ async def rebuild(job: Job, progress: ReadProgress) -> Rebuilt:
             bootstrap,
             report=lambda _words: None,
             settle_s=0,
-            opened=lambda: nullcontext(topic),
+            opened=lambda: nullcontext(topics),
         )
         await filling.complete(asyncio.Event(), known=True)
     finally:

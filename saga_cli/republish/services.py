@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from chassis import clock
-from chassis.events import topic_of
 from chassis.kafka import ensure_topics, reading, topics_of
 from chassis.message import OutboxRow
 from chassis.outbox import Sender
@@ -54,7 +53,7 @@ class RetainedEvents:
 
     topics: frozenset[str]
     names: list[EventName] = field(default_factory=list)
-    numbers: dict[TopicKey, set[int]] = field(default_factory=dict)
+    numbers: dict[str, set[int]] = field(default_factory=dict)
 
     def add(self, rows: Iterable[OutboxRow]) -> None:
         for row in rows:
@@ -64,7 +63,7 @@ class RetainedEvents:
     def know(self, row: OutboxRow) -> EventName:
         """It is not lost: it is kept, or waits for Kafka."""
         name, number = named(row.topic, row.key, row.headers)
-        self.numbers.setdefault((row.topic, row.key), set()).add(number)
+        self.numbers.setdefault(row.key, set()).add(number)
         return name
 
 
@@ -73,7 +72,7 @@ class PublishedEvents:
     """What stands in the topics: of each event the last offset."""
 
     last: dict[EventName, int] = field(default_factory=dict)
-    numbers: dict[TopicKey, set[int]] = field(default_factory=dict)
+    numbers: dict[str, set[int]] = field(default_factory=dict)
 
     def add(self, records: Iterable[Any]) -> None:
         for record in records:
@@ -83,7 +82,7 @@ class PublishedEvents:
             except ValueError:  # somebody else's
                 continue
             self.last[name] = record.offset
-            self.numbers.setdefault((record.topic, key), set()).add(number)
+            self.numbers.setdefault(key, set()).add(number)
 
     def again(self, names: Sequence[EventName]) -> dict[TopicKey, int]:
         """By key, how many of the kept ones stand in order; what follows is sent again."""
@@ -100,7 +99,7 @@ class PublishedEvents:
         return since
 
 
-def lost(holds: Mapping[TopicKey, int], kept: RetainedEvents, found: PublishedEvents) -> int:
+def lost(holds: Mapping[str, int], kept: RetainedEvents, found: PublishedEvents) -> int:
     """How many events there were, by the numbers that states hold, that are nowhere any more."""
     count = 0
     for key in holds.keys() | kept.numbers.keys() | found.numbers.keys():
@@ -162,7 +161,8 @@ class ServiceJob:
 
         States first, then what is kept, then the topics: each knows what the one before does.
         """
-        kept, found = RetainedEvents(self.service.own_topics), PublishedEvents()
+        topics = self.service.own_topics.union(self.service.log_topics)
+        kept, found = RetainedEvents(topics), PublishedEvents()
         holds = await _holds(self.places, self.service, kept)
         async for rows in self.store.kept():
             kept.add(rows)
@@ -221,14 +221,14 @@ async def _send(store: Store, sender: Sender, batch: list[OutboxRow]) -> None:
     raise InterruptedSendError(f"Kafka does not take it: {why}")
 
 
-async def _holds(places: Targets, service: Service, kept: RetainedEvents) -> dict[TopicKey, int]:
-    """By key of the service's own topic, the number of its last event; what is pending is not lost."""
-    name, topic, url = service.name, topic_of(service.name), places.store_of(service.name)
+async def _holds(places: Targets, service: Service, kept: RetainedEvents) -> dict[str, int]:
+    """By key, the number of its last event; what is pending is not lost."""
+    name, url = service.name, places.store_of(service.name)
     opened_rows: AbstractAsyncContextManager[Live]
     opened_rows = in_postgres(name, url) if BY_NAME[name].has_database else in_redis(url)
     async with opened_rows as live:
         for row in live.pending:
             kept.know(row)
-        own = {(topic, key): row.version for key, row in await live.other_than(frozenset())}
+        own = {key: row.version for key, row in await live.other_than(frozenset())}
         counter, shared = BY_NAME[name].counter, live.shared or {}
-        return own | {(topic, key): int(getattr(row, counter)) for key, row in shared.items()}
+        return own | {key: int(getattr(row, counter)) for key, row in shared.items()}

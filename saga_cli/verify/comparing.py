@@ -12,13 +12,13 @@ from itertools import chain
 from typing import Any, Final
 
 from chassis.decide import effect_of
-from chassis.events import Envelope, event_id, topic_of
+from chassis.events import Envelope, event_id
 from chassis.message import VersionedState
 from chassis.replay import Folded, fold
 from chassis.service import Service
 from guarantees.services import BY_NAME
 from saga_cli.log.reader import own_events, read_spans
-from saga_cli.log.source import LogRecord, Source, Span
+from saga_cli.log.source import LogRecord, Source, Span, by_number
 from saga_cli.progress import ReadProgress, no_progress
 from saga_cli.verify.live import CHUNK, Live, LiveRow, chunks, shared_apart
 from saga_cli.verify.results import Ends, ServiceResult, ends_of, follows_nothing, pending_events
@@ -41,22 +41,23 @@ async def compare(
 
     Raises HoleError if the log has lost its beginning.
     """
-    result, after = ServiceResult(service.name), await ends_of(source, [topic_of(service.name)])
+    result, after = ServiceResult(service.name), await ends_of(source, service.log_topics)
     progress(0, sum(after.values()))
     comparison = ServiceComparison(service, live, before, result)
-    for place, end in after.items():
-        async for batch in read_spans(source, {place: Span(0, end)}, progress):
+    for part in by_number({place: Span(0, end) for place, end in after.items()}):
+        async for batch in read_spans(source, part, progress):
             await comparison.take(batch)
-        await comparison.end_partition()
+        await comparison.end_part()
     await comparison.end()
     return result
 
 
 @dataclass
 class ServiceComparison:
-    """One partition after the other; rows that orders share add up over all of them.
+    """The partitions of one number after the others; rows that orders share add up over all of them.
 
-    `seen` are the events of those rows' own keys.
+    `seen` are the events of those rows' own keys; `ahead` are events of an order, by key and number,
+    whose predecessor is in another topic, further on.
     """
 
     service: Service
@@ -67,13 +68,14 @@ class ServiceComparison:
     compared: set[str] = field(default_factory=set)
     reported: set[str] = field(default_factory=set)
     seen: set[bytes] = field(default_factory=set)
+    ahead: dict[str, dict[int, Envelope]] = field(default_factory=dict)
     pruned: int = 0
     rows: dict[str, LiveRow] = field(default_factory=dict)
     folded: Folded = field(default_factory=Folded)
     caused: dict[str, Envelope] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for envelope in pending_events(topic_of(self.service.name), self.live.pending):
+        for envelope in pending_events(self.service.log_topics, self.live.pending):
             self.pending.setdefault(envelope.subject, []).append(envelope)
 
     async def take(self, batch: Iterable[LogRecord]) -> None:
@@ -82,7 +84,7 @@ class ServiceComparison:
         for record, envelope in own:
             self._add(envelope, in_time=record.offset < self.before.get(record.place, 0))
 
-    async def end_partition(self) -> None:
+    async def end_part(self) -> None:
         """Add what is pending for its keys; compare its rows, and forget them."""
         for key in sorted(self.pending.keys() & self.rows.keys()):
             for envelope in self.pending.pop(key):
@@ -92,7 +94,7 @@ class ServiceComparison:
         await self._look_for_causes()
         self.result.orders += len(self.folded.own)
         self.compared |= self.rows.keys()
-        self.rows, self.caused = {}, {}
+        self.rows, self.caused, self.ahead = {}, {}, {}
         self.folded = Folded(shared=self.folded.shared)
 
     async def end(self) -> None:
@@ -101,7 +103,7 @@ class ServiceComparison:
         for envelope in chain.from_iterable(self.pending.values()):
             self._add(envelope)
         self.pending = {}
-        await self.end_partition()
+        await self.end_part()
         for key, row in await self.live.other_than(self.compared):
             self.result.rows += 1
             self._lacks(key, 0, row.version, f"{row.status} {row.detail}")
@@ -131,10 +133,17 @@ class ServiceComparison:
             self._report(key, DATABASE_LACKS, live, f"event {number}, {envelope.type}")
         elif number > holds:
             self.result.newer += 1
+        elif number > has + 1:
+            if self.ahead.setdefault(key, {}).setdefault(number, envelope).id != envelope.id:
+                self._report(key, *_two(envelope))
         elif number == has + 1:
-            self._fold(envelope)
+            waiting = self.ahead.get(key, {})
+            following: Envelope | None = envelope
+            while following is not None:
+                self._fold(following)
+                following = waiting.pop(following.sequence + 1, None)
         elif number <= has and envelope.id.bytes not in seen:
-            self._report(key, f"the log has two events with the number {number}", "", envelope.type)
+            self._report(key, *_two(envelope))
 
     def _fold(self, envelope: Envelope) -> None:
         try:
@@ -205,6 +214,10 @@ class ServiceComparison:
 
     def _count(self, shared: Any) -> int:
         return getattr(shared, BY_NAME[self.service.name].counter) if shared else 0
+
+
+def _two(envelope: Envelope) -> tuple[str, str, str]:
+    return f"the log has two events with the number {envelope.sequence}", "", envelope.type
 
 
 def _consumed_ids(service: Service, key: str) -> set[str]:

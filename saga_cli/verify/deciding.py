@@ -1,7 +1,7 @@
 """Each decision of the log that was made on a neighbour's event, made once more by today's rules.
 
 State and message are as they were: the order's earlier events add up to the one, the neighbour's
-topic holds the other. Of rows that orders share the log tells the values only roughly, as no
+topics hold the other. Of rows that orders share the log tells the values only roughly, as no
 partition knows of another: they are first taken by the times of the events, and where that leads
 to other events, the decision is moved past those that were made close by.
 """
@@ -17,12 +17,12 @@ from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 from chassis.decision import Refusal
-from chassis.events import Envelope, topic_of, type_of
+from chassis.events import Envelope, type_of
 from chassis.message import VersionedState
 from chassis.replay import Folded, fold
 from chassis.service import Service
 from saga_cli.log.reader import logged, own_events, read_spans
-from saga_cli.log.source import LogPartition, Source, Span
+from saga_cli.log.source import LogPartition, Source, Span, by_number
 from saga_cli.progress import ReadProgress, no_progress
 from saga_cli.verify.results import Difference, Ends, apart, ends_of, follows_nothing
 from shared_events.catalog import CATALOG
@@ -127,8 +127,8 @@ async def decide_again(
 ) -> ReviewResult:
     """`consumed` are offsets up to which the service had read before this is called."""
     found = ReviewResult(service.name)
-    own = await ends_of(source, [topic_of(service.name)])
-    near = await ends_of(source, (t for t in service.topics if t not in service.projections))
+    own = await ends_of(source, service.log_topics)
+    near = await ends_of(source, service.read_topics)
     progress(0, sum((own | near).values()))
     suspects: dict[str, Difference] = {}
     for number in _partition_groups(service, own, near):
@@ -139,7 +139,7 @@ async def decide_again(
         suspects |= review.suspects()
     deadline = time.monotonic() + relayed_s
     while suspects and time.monotonic() < deadline:
-        ends = await ends_of(source, [topic_of(service.name)])
+        ends = await ends_of(source, service.log_topics)
         later = {place: Span(own.get(place, 0), end) for place, end in ends.items()}
         for envelope in await _published(source, service, later, no_progress):
             suspects.pop(envelope.causation_id, None)
@@ -259,13 +259,10 @@ class PartitionReview:
 
 def _partition_groups(service: Service, own: Ends, near: Ends) -> Sequence[int | None]:
     """Partition by partition, where all topics have as many and orders share nothing; else all."""
-    numbers: dict[str, set[int]] = {}
-    for place in (*own, *near):
-        numbers.setdefault(place.topic, set()).add(place.partition)
-    alike = len({frozenset(some) for some in numbers.values()}) == 1
-    if not alike or service.combined is not None:
+    parts = by_number({place: Span(0, end) for place, end in {**own, **near}.items()})
+    if service.combined is not None or len(parts) <= 1:
         return [None]
-    return sorted(place.partition for place in own)
+    return sorted({place.partition for part in parts for place in part})
 
 
 def _only(ends: Ends, number: int | None) -> dict[LogPartition, Span]:
@@ -301,12 +298,13 @@ async def _published(
 
 
 def _recorded(events: Iterable[Envelope]) -> list[RecordedDecision]:
-    """Decisions by their times; those of one order in their own order."""
+    """Decisions by their times; those of one order by their numbers."""
     by_subject: dict[str, list[Envelope]] = {}
     for envelope in events:
         by_subject.setdefault(envelope.subject, []).append(envelope)
     found = []
     for mine in by_subject.values():
+        mine.sort(key=lambda envelope: envelope.sequence)
         when = EVER.since
         for _, group in groupby(mine, key=lambda envelope: envelope.causation_id):
             of_one_cause = tuple(group)

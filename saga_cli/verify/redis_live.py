@@ -12,12 +12,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
+from uuid import UUID
 
 from redis.asyncio import Redis
 
-from chassis.events import Envelope, topic_of
+from chassis.events import Envelope
 from chassis.redis import keys
-from chassis.replay import Folded, fold
+from chassis.replay import Folded, InTurn, fold
 from chassis.service import Service
 from loyalty_svc.domain import Customer
 from loyalty_svc.store import CUSTOMERS, KEYS, LAYOUT
@@ -26,11 +27,12 @@ from saga_cli.log.source import LogPartition, Source, Span
 from saga_cli.progress import ReadProgress, no_progress
 from saga_cli.verify.live import HASHES, Live, LiveRow, chunks, hashes, shared_apart
 from saga_cli.verify.results import ServiceResult, ends_of, pending_events
+from shared_events.catalog import CATALOG
 
 ALWAYS: Final = datetime.min.replace(tzinfo=UTC)
 OUTBOX_ROWS: Final = 5 * HASHES
 """So many at most are read with as many customers as a script takes."""
-TOPIC: Final = topic_of("loyalty")
+LOG: Final = CATALOG.log_of("loyalty")
 ROUNDS: Final = 20
 LOOKS: Final = 3
 SKEW_MS: Final = 100
@@ -73,7 +75,7 @@ async def in_redis(url: str) -> AsyncIterator[InRedis]:
         held = [
             row
             for row in pending
-            for envelope in pending_events(TOPIC, [row])
+            for envelope in pending_events(LOG, [row])
             if envelope.subject in stored and envelope.sequence <= stored[envelope.subject].version
         ]
         yield InRedis(held, remembers=ALWAYS, table=LAYOUT.own, stored=stored, marks=marks)
@@ -121,17 +123,21 @@ class CustomerComparison:
     folded: Folded = field(default_factory=Folded)
     reached: dict[LogPartition, int] = field(default_factory=dict)
     doubts: dict[str, list[tuple[int, bool]]] = field(default_factory=dict)
+    turns: InTurn = field(default_factory=InTurn)
+    appended: dict[UUID, int] = field(default_factory=dict)
 
     async def read_on(self, progress: ReadProgress = no_progress) -> MovedEvents:
         """To what is the end now."""
-        ends = await ends_of(self.source, [TOPIC])
+        ends = await ends_of(self.source, LOG)
         progress(0, sum(ends.values()))
         left = {place: Span(self.reached.get(place, 0), end) for place, end in ends.items()}
         found: dict[str, list[tuple[int, Envelope]]] = {}
         async for batch in read_spans(self.source, left, progress):
-            for record, envelope in own_events(self.service.name, batch, _reported_with_the_orders):
+            own = list(own_events(self.service.name, batch, _reported_with_the_orders))
+            self.appended |= {envelope.id: record.timestamp_ms for record, envelope in own}
+            for envelope in self.turns.take(envelope for _, envelope in own):
                 if name := getattr(envelope.event, "customer_id", ""):
-                    found.setdefault(name, []).append((record.timestamp_ms, envelope))
+                    found.setdefault(name, []).append((self.appended[envelope.id], envelope))
         self.reached |= ends
         return found
 
@@ -172,7 +178,7 @@ async def _looks(redis: Redis, names: list[str]) -> dict[str, Look]:
             continue  # there may be more that wait
         at_ms = int(now[0]) * 1000 + int(now[1]) // 1000
         waiting: dict[str, list[Envelope]] = {}
-        for envelope in pending_events(TOPIC, (keys.row_of(pairs) for _, pairs in rows)):
+        for envelope in pending_events(LOG, (keys.row_of(pairs) for _, pairs in rows)):
             waiting.setdefault(getattr(envelope.event, "customer_id", ""), []).append(envelope)
         for name, values in zip(some, customers, strict=True):
             customer = CUSTOMERS.row_of(values) or Customer()

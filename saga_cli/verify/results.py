@@ -1,6 +1,6 @@
 """The log as `saga verify` reads it, what was compared, and what of it differs."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -64,5 +64,5 @@ async def ends_of(source: Source, topics: Iterable[str]) -> dict[LogPartition, i
     return {place: span.end for place, span in sorted((await source.spans(topics)).items())}
 
 
-def pending_events(topic: str, rows: Iterable[OutboxRow]) -> Iterator[Envelope]:
-    return (decode(row.value, row.headers) for row in rows if row.topic == topic)
+def pending_events(topics: Collection[str], rows: Iterable[OutboxRow]) -> Iterator[Envelope]:
+    return (decode(row.value, row.headers) for row in rows if row.topic in topics)

@@ -9,7 +9,6 @@ from typing import Final
 import typer
 from rich.table import Table
 
-from chassis.events import topic_of
 from guarantees.declared import configured
 from saga_cli.clients import in_one_line
 from saga_cli.log.kafka import committed
@@ -88,7 +87,7 @@ async def verify_service(
     source: Source, places: Targets, name: str, progress: ReadProgress = no_progress
 ) -> ServiceResult:
     service, url = configured(name), places.store_of(name)
-    before = await ends_of(source, [topic_of(name)])
+    before = await ends_of(source, service.log_topics)
     if not BY_NAME[name].has_database:
         from saga_cli.verify.redis_live import (  # noqa: PLC0415 - it needs the service
             compare_customers,

@@ -203,7 +203,7 @@ async def positions_of_kafka(seek: Any, self: Any, assigned: Any) -> None:
 
 @bug("names and addresses go where they are kept for ever", "G9")
 def personal_data_in_the_log() -> Sequence[PatchedAttribute]:
-    details = replace(CATALOG.by_event[DeliveryDetailsGiven], topic="order.events")
+    details = replace(CATALOG.by_event[DeliveryDetailsGiven], lane="facts")
     return [(CATALOG, "by_event", {**CATALOG.by_event, DeliveryDetailsGiven: details})]
 
 

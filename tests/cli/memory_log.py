@@ -51,12 +51,13 @@ class MemoryLog:
             if place.topic in wanted
         }
 
-    async def read(self, place: LogPartition, span: Span) -> AsyncIterator[list[LogRecord]]:
-        if span.start < min(self.starts.get(place, 0), span.end):
-            raise HoleError(f"{place.topic}/{place.partition} begins at {self.starts[place]}")
-        found = [k for k in self.kept[place] if span.start <= k.offset < span.end]
-        for n in range(0, len(found), 3):
-            yield found[n : n + 3]
+    async def read(self, spans: Mapping[LogPartition, Span]) -> AsyncIterator[list[LogRecord]]:
+        for place, span in spans.items():
+            if span.start < min(self.starts.get(place, 0), span.end):
+                raise HoleError(f"{place.topic}/{place.partition} begins at {self.starts[place]}")
+            found = [k for k in self.kept[place] if span.start <= k.offset < span.end]
+            for n in range(0, len(found), 3):
+                yield found[n : n + 3]
 
     async def offsets_at(
         self, instant: datetime, places: Iterable[LogPartition]
@@ -74,7 +75,7 @@ class MemoryLog:
 def all_of(source: Source, place: LogPartition, span: Span | None = None) -> list[LogRecord]:
     async def read() -> list[LogRecord]:
         complete = span or (await source.spans([place.topic]))[place]
-        return [kept async for batch in source.read(place, complete) for kept in batch]
+        return [kept async for batch in source.read({place: complete}) for kept in batch]
 
     return asyncio.run(read())
 

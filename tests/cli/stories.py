@@ -40,11 +40,12 @@ class StoryLog:
             grows()
         return found
 
-    async def read(self, place: LogPartition, span: Span) -> AsyncIterator[list[LogRecord]]:
-        found = self.records.get(place.topic, [])[span.start : span.end]
-        yield [
-            LogRecord(r.topic, r.partition, r.offset, r.key, r.value, r.headers, 0) for r in found
-        ]
+    async def read(self, spans: Mapping[LogPartition, Span]) -> AsyncIterator[list[LogRecord]]:
+        for place, span in spans.items():
+            yield [
+                LogRecord(r.topic, r.partition, r.offset, r.key, r.value, r.headers, 0)
+                for r in self.records.get(place.topic, [])[span.start : span.end]
+            ]
 
     async def offsets_at(
         self, instant: datetime, places: Iterable[LogPartition]

@@ -175,9 +175,9 @@ class Dropping:
     async def spans(self, topics: Iterable[str]) -> dict[LogPartition, Span]:
         return await self.log.spans(topics)
 
-    async def read(self, place: LogPartition, span: Span) -> AsyncIterator[list[LogRecord]]:
-        async for batch in self.log.read(place, span):
-            yield [kept for kept in batch if (place, kept.offset) != self.lost]
+    async def read(self, spans: Mapping[LogPartition, Span]) -> AsyncIterator[list[LogRecord]]:
+        async for batch in self.log.read(spans):
+            yield [kept for kept in batch if (kept.place, kept.offset) != self.lost]
 
     async def offsets_at(
         self, instant: datetime, places: Iterable[LogPartition]
@@ -205,7 +205,7 @@ async def newest(log: Source, topic: str, key: str) -> Any:
     found = [
         kept
         for place, span in (await log.spans([topic])).items()
-        async for batch in log.read(place, span)
+        async for batch in log.read({place: span})
         for kept in batch
         if kept.subject == key
     ]
