@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from chassis.ids import entry_of
-from chassis.replay import Folded, fold, outstanding_effects
+from chassis.replay import Folded, InTurn, fold, outstanding_effects
 from simulation.checks import Watch, pieces_in
 from simulation.database import Database, Row
 from simulation.process import servers_now
@@ -26,7 +26,8 @@ def rebuild(system: "SimulatedSystem", name: str) -> None:
     for table in LOG_KNOWS:
         getattr(database, table).clear()
     service = system.services[name]
-    folded = fold(service, (entry.envelope for entry in events(system, name)), Folded())
+    published = (entry.envelope for entry in events(system, name))
+    folded = fold(service, InTurn().take(published), Folded())
     database.own.update({k: Row(row.version, row.state) for k, row in folded.own.items()})
     database.shared.update(folded.shared)
     entries = (entry_of(key, UUID(id_)) for key, ids in folded.causes.items() for id_ in ids)

@@ -173,7 +173,7 @@ def events(system: "SimulatedSystem", *services: str) -> Iterator[Logged]:
 
 
 def records(system: "SimulatedSystem", topic: str) -> Iterator[Any]:
-    for partition in range(12):
+    for partition in sorted(system.broker.partitions_for_topic(topic) or ()):
         yield from system.broker.log(topic, partition)
 
 
