@@ -17,6 +17,7 @@ from saga_cli.archive import command as archiving
 from saga_cli.history import command as history
 from saga_cli.ops import dead_letters, outbox
 from saga_cli.ops import orders as of_one_order
+from saga_cli.ops.options import AsJson
 from saga_cli.replay import command as replaying
 from saga_cli.republish import command as republishing
 from saga_cli.schema import command as schema
@@ -201,6 +202,23 @@ of_log(archiving.archive)
 of_log(archiving.report)
 of_log(archiving.retention)
 app.add_typer(schema.app, name="schema", rich_help_panel=LOG)
+
+
+@app.command(rich_help_panel=LOG)
+def topics(
+    *,
+    drained: Annotated[
+        bool, typer.Option("--drained", help="Exit 1 while a topic of an earlier layout is in use.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show each topic, what its readers have not read, and what the outboxes hold for it.
+
+    A topic of an earlier layout is drained once all of it is read, and no outbox holds a row for it.
+    """
+    from saga_cli.ops.topics import show  # noqa: PLC0415 - with all services it is slow
+
+    show(drained=drained, as_json=as_json)
 
 
 @app.command(rich_help_panel=PROOF)

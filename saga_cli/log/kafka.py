@@ -31,8 +31,8 @@ class KafkaLog:
     async def read(self, spans: Mapping[LogPartition, Span]) -> AsyncIterator[list[LogRecord]]:
         left = {TopicPartition(*place): span for place, span in spans.items()}
         async with consuming(self.bootstrap) as client:
-            client.assign(left)
-            firsts = await client.beginning_offsets(left) if left else {}
+            client.assign([*left])
+            firsts = await client.beginning_offsets([*left]) if left else {}
             for part, span in left.items():
                 if span.start < min(firsts[part], span.end):
                     raise HoleError(f"{LogPartition(*part)} begins at {firsts[part]}")
