@@ -231,7 +231,7 @@ def of_sequences(logged: Iterable[LoggedEvent]) -> list[str]:
         place = (entry.topic, envelope.subject)
         numbers = known.setdefault((envelope.source, envelope.subject), set())
         if envelope.sequence < last.get(place, 0) and envelope.sequence not in numbers:
-            problems.append(f"G7 {envelope.type} of {envelope.subject} stands behind a later one")
+            problems.append(f"G7 {envelope.type} of {envelope.subject} comes after a later one")
         numbers.add(envelope.sequence)
         last[place] = max(envelope.sequence, last.get(place, 0))
     problems += [

@@ -1,4 +1,4 @@
-"""Published by the inventory service on `inventory.events`."""
+"""Published by the inventory service on its lanes."""
 
 from dataclasses import dataclass
 from typing import Any, Final

@@ -1,4 +1,4 @@
-"""Published by the loyalty service on `loyalty.events`."""
+"""Published by the loyalty service on its lanes."""
 
 from dataclasses import dataclass
 from typing import Any, Final

@@ -1,4 +1,4 @@
-"""Published by the order service on `order.events` and, for personal data, `order.delivery-details`."""
+"""Published by the order service on its lanes and, for personal data, `order.delivery-details`."""
 
 from dataclasses import dataclass
 from typing import Any, Final

@@ -1,4 +1,4 @@
-"""Published by the payment service on `payment.events`."""
+"""Published by the payment service on its lanes."""
 
 from dataclasses import dataclass
 from typing import Any, Final, Self

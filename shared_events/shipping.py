@@ -1,4 +1,4 @@
-"""Published by the shipping service on `shipping.events`."""
+"""Published by the shipping service on its lanes."""
 
 from dataclasses import dataclass
 from typing import Any, Final

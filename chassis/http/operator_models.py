@@ -38,7 +38,7 @@ class Skip(Body):
     """One record of a topic that the service reads."""
 
     model_config = example(
-        topic="order.events", partition=3, offset=1042, by="ada", note="nobody can read it"
+        topic="order.forward", partition=3, offset=1042, by="ada", note="nobody can read it"
     )
     topic: Annotated[str, text(249, pattern="^[A-Za-z0-9._-]+$")]
     partition: Annotated[int, Field(ge=0, lt=2**31)]

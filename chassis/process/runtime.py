@@ -119,8 +119,7 @@ def assemble(
     core = core_of(service, store, kinds, settings.fast_paths)
     log_topics = frozenset(service.log_topics)
     relay = Relay(core.outbox, settings.kafka_bootstrap, service.name, core.bus, log_topics)
-    wake = (relay.wake,)
-    workers: dict[str, EffectWorker] = {}
+    wake, workers = (relay.wake,), dict[str, EffectWorker]()
     circuits: list[Circuit] = []
     if provider is not None:
         circuits.append(circuit := Circuit(service.name, provider.name))

@@ -1,6 +1,6 @@
 """Parquet files of records, each named by what it covers: nothing else says what is archived.
 
-topic=order.events/day=2026-01-31/3-0-4999.parquet: offsets 0 to 4999 of partition 3.
+topic=order.forward/day=2026-01-31/3-0-4999.parquet: offsets 0 to 4999 of partition 3.
 """
 
 import fcntl

@@ -10,7 +10,7 @@ from saga_cli.ops.options import AsJson
 from saga_cli.ops.orders import OrderArgument
 from saga_cli.terminal import fail, instant, offsets, period
 
-OFFSETS_LIKE = "order.events/3=120,payment.events/3=88"
+OFFSETS_LIKE = "order.forward/3=120,payment.forward/3=88"
 AS_IT_WAS = f"As the log was at this instant (ISO, UTC), or before offsets such as {OFFSETS_LIKE}."
 HistoryUntil = Annotated[str, typer.Option(help=AS_IT_WAS)]
 

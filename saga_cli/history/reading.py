@@ -35,7 +35,6 @@ async def events_of(
     the services.
     """
     spans = await _cut(source, await homes(source, subject), begun_at(subject), until)
-
     return [
         event
         async for batch in read_spans(source, spans, no_progress)

@@ -122,7 +122,7 @@ def discard(
 
 @app.command()
 def skip(
-    topic: Annotated[str, typer.Argument(help="Such as order.events.")],
+    topic: Annotated[str, typer.Argument(help="Such as order.forward.")],
     partition: Annotated[int, typer.Argument(min=0)],
     offset: Annotated[int, typer.Argument(min=0)],
     note: Why,

@@ -3,7 +3,7 @@
 A publisher writes each field that its schema has, also those with a default.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -76,8 +76,22 @@ def _changed(name: str, old: Event, new: Event) -> Iterator[SchemaChange]:
 def _moved(name: str, old: Event, new: Event) -> Iterator[SchemaChange]:
     for place in ("owner", "topic", "key"):
         was, now = getattr(old, place), getattr(new, place)
-        if was != now:
+        if was == now:
+            continue
+        if place == "topic" and was in new.former:
+            yield SchemaChange(name, *_between_topics(was, now, new.former))
+        else:
             yield SchemaChange(name, f"its {place} was {was}, now {now}", f"{BACKWARD}; {FORWARD}")
+    for lost in (topic for topic in old.former if topic not in {new.topic, *new.former}):
+        yield SchemaChange(name, f"is not read in {lost} any more", BACKWARD)
+
+
+def _between_topics(was: str, now: str, former: Sequence[str]) -> tuple[str, str]:
+    """New code reads both, and can write the newest of the former ones until old code is gone."""
+    moved = f"moved from {was} to {now}"
+    if was == former[-1]:
+        return f"{moved}: whoever reads it goes first", ""
+    return f"{moved}: old code does not look there", UNNOTICED
 
 
 def inlined(schema: Schema) -> Schema:

@@ -10,13 +10,17 @@ from pydantic import TypeAdapter
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One wire type. `key` is a field's name; `reads` are older versions with a way to read them."""
+    """One wire type. `key` is a field's name; `reads` are older versions with a way to read them.
+
+    `former` are topics in which it stood before, the newest last: it is read there still.
+    """
 
     owner: str
     topic: str
     key: str
     reads: tuple[str, ...]
     schema: dict[str, Any]
+    former: tuple[str, ...] = ()
 
 
 Vocabulary = dict[str, Event]
@@ -31,6 +35,7 @@ def of(entries: Iterable[Any]) -> Vocabulary:
             key="order_id" if entry.subject.startswith("order") else entry.subject,
             reads=getattr(entry, "wire_types", ())[:-1],  # 0.1.0 had no such thing
             schema=_on_the_wire(entry.adapter.json_schema()),
+            former=getattr(entry, "former", ()),
         )
         for entry in entries
     }

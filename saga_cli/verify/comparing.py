@@ -137,25 +137,28 @@ class ServiceComparison:
             if self.ahead.setdefault(key, {}).setdefault(number, envelope).id != envelope.id:
                 self._report(key, *_two(envelope))
         elif number == has + 1:
-            waiting = self.ahead.get(key, {})
-            following: Envelope | None = envelope
-            while following is not None:
-                self._fold(following)
-                following = waiting.pop(following.sequence + 1, None)
+            self._fold_on(envelope)
         elif number <= has and envelope.id.bytes not in seen:
             self._report(key, *_two(envelope))
 
-    def _fold(self, envelope: Envelope) -> None:
+    def _fold_on(self, envelope: Envelope) -> None:
+        """An event that is the next of its key, and those that waited for it."""
+        waiting, following = self.ahead.get(envelope.subject, {}), envelope
+        while self._fold(following) and following.sequence + 1 in waiting:
+            following = waiting.pop(following.sequence + 1)
+
+    def _fold(self, envelope: Envelope) -> bool:
         try:
             fold(self.service, [envelope], self.folded)
         except (AssertionError, ValueError) as error:
             self._report(envelope.subject, *follows_nothing(envelope, error))
+            return False
+        self.result.events += 1
+        if envelope.subject in self.folded.own:
+            self.caused.setdefault(envelope.causation_id, envelope)
         else:
-            self.result.events += 1
-            if envelope.subject in self.folded.own:
-                self.caused.setdefault(envelope.causation_id, envelope)
-            else:
-                self.seen.add(envelope.id.bytes)
+            self.seen.add(envelope.id.bytes)
+        return True
 
     def _compare(self, key: str, row: LiveRow) -> None:
         self.result.rows += 1

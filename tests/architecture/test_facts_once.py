@@ -19,6 +19,7 @@ MOST: Final = 5
 """A module that names so many knows the system as a whole."""
 LISTS: Final = {
     "shared_events/owners.py": "the list",
+    "shared_events/lanes.py": "the topics of before the lanes: a new service has none",
     "guarantees/protocol.py": "what each service does to an order",
     "bench/peers/ceiling.py": "the same shop on other tools, a project of its own",
     "bench/peers/naive.py": "as above",
@@ -32,6 +33,7 @@ LISTS: Final = {
 """Files that may list services, and why: none of them has to name one that is new."""
 MODULES: Final = {
     "shared_events/owners.py": "the list",
+    "shared_events/lanes.py": "the topics of before the lanes: a new service has none",
     "guarantees/protocol.py": "what each service does to an order",
     "guarantees/judge.py": "what amounts, pieces and points have to agree, beyond the states",
     "simulation/mutants/rules.py": "a wrong rule of each of some services",

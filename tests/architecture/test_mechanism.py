@@ -36,7 +36,7 @@ API_TEXTS: Final = {
     "For operators: where an order is, dead letters, outstanding effects.",
     "The service's operator token (`ORDER_OPERATOR_TOKEN` and its like).",
     "What operators did to an order",
-    "order.events",
+    "order.forward",
 }
 """Of the operators' API, whose documents clients have: one path, texts and an example."""
 

@@ -26,8 +26,8 @@ SURFACES: Final = {
             "Headers",
         ),
         *("IncompleteError", "Listed", "MalformedError", "Recorded", "Upcaster", "dead_letters_of"),
-        *("decode", "decode_record", "encode", "event_id", "identity_of", "name_of", "topic_of"),
-        *("type_of", "upcast", "versions"),
+        *("decode", "decode_record", "encode", "event_id", "identity_of", "name_of", "type_of"),
+        *("upcast", "versions"),
     ),
     "chassis.http": (
         *(
@@ -52,7 +52,7 @@ SURFACES: Final = {
             "is_consumed",
         ),
         *("make_consumer", "make_producer", "message_of", "partition_of", "places_of", "projected"),
-        *("reading", "stop_within", "topics_of"),
+        *("reading", "stop_within", "topics_of", "unread"),
     ),
     "chassis.outbox": ("RecentOutboxRows", "Relay", "Sender"),
     "chassis.postgres": (

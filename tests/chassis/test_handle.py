@@ -136,7 +136,7 @@ def test_bytes_that_a_store_cannot_keep_leave_their_place() -> None:
     assert kept[2] == dead_letters.place_of(some[2])
     assert kept[3] == some[3]
     keys = {x.record.offset: x.key for x in store.database.parked.values()}
-    assert (keys[2], keys[3]) == ("payment.events:0:2", some[3].subject)
+    assert (keys[2], keys[3]) == ("payment.forward:0:2", some[3].subject)
 
 
 def test_a_record_whose_bytes_are_not_kept_says_why_it_was_parked_and_why_they_are_not() -> None:
@@ -205,7 +205,7 @@ def test_a_record_that_is_not_projected_is_parked_without_what_it_says() -> None
 def test_a_record_that_an_operator_has_skipped_is_parked_and_not_decided() -> None:
     some = [captured(n) for n in range(3)]
     store = MemoryStore(SERVICE, Database())
-    skip = MemoryInspection(store).skip("payment.events", 0, 1, "eve", "it kills the process")
+    skip = MemoryInspection(store).skip("payment.forward", 0, 1, "eve", "it kills the process")
     asyncio.run(skip)
     assert [type(x) for x in handled(store, some)] == [Decided, Parked, Decided]
     (letter,) = store.database.parked.values()

@@ -25,7 +25,7 @@ def test_the_steps_follow_each_other_and_the_order_is_confirmed_last() -> None:
         "StockCommitted",
         "ShipmentApproved",
     ]
-    assert world.topic("order.events")[1:] == (OrderConfirmed(order_id="o-1"),)
+    assert world.topic("order.outcome") == (OrderConfirmed(order_id="o-1"),)
 
 
 @pytest.mark.parametrize("by", ["an operator", "its timer"])
@@ -34,7 +34,7 @@ def test_a_confirmed_order_is_dispatched(by: str) -> None:
     (timer,) = confirmed.due()
     world = confirmed.after(DISPATCH_NOW if by == "an operator" else timer).settled()
     assert world.due() == ()
-    assert world.topic("shipping.events")[-1] == ShipmentDispatched(order_id="o-1")
+    assert world.topic("shipping.outcome")[-1] == ShipmentDispatched(order_id="o-1")
 
 
 @pytest.mark.parametrize("stock", [2, 3])

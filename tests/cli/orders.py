@@ -134,8 +134,8 @@ def a_shop() -> OrderLog:
     shop.confirmed(order_id(DAY_TWO), DAY_TWO, total_minor=2500, currency="SEK")
     shop.returned(order_id(DAY_ONE, 0), DAY_TWO + timedelta(hours=1), 1000, 140, "EUR")
     shop.refused(order_id(DAY_TWO, 7), DAY_TWO, "card_declined")
-    shop.log.append(Record("order.events", 0, 0, b"\xff", b"\xff{", (("ce_type", b"\xff"),)))
-    result = next(kept[0] for kept in shop.log.kept.values() if kept)
+    shop.log.append(Record("order.facts", 0, 0, b"\xff", b"\xff{", (("ce_type", b"\xff"),)))
+    result = next(k[0] for p, k in shop.log.kept.items() if p.topic == "order.forward" and k)
     forged = tuple((k, b"/nobody" if k == "ce_source" else v) for k, v in result.headers)
-    shop.log.append(Record("payment.events", 1, 0, result.key, result.value, forged), DAY_TWO)
+    shop.log.append(Record("payment.forward", 1, 0, result.key, result.value, forged), DAY_TWO)
     return shop

@@ -3,7 +3,8 @@
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from itertools import groupby
+from typing import Any, Literal, TypeAlias
 
 from chassis import ids
 from chassis.decide import adapter_of
@@ -19,6 +20,8 @@ from tests.support.deciding import Decider
 from tests.support.records import TRACE, a_record
 
 AT = datetime(2026, 1, 1, 12, 0, 1, tzinfo=UTC)
+ReadOrder: TypeAlias = Literal["as appended", "topic by topic", "last topic first"]
+"""In which order the records of several topics come; those of one topic always come in their own."""
 
 
 @dataclass
@@ -27,10 +30,13 @@ class StoryLog:
 
     records: dict[str, list[Record]] = field(default_factory=dict)
     grows: Callable[[], None] | None = None
+    order: ReadOrder = "topic by topic"
+    appended: dict[tuple[str, int], int] = field(default_factory=dict)
 
     def append(self, row: OutboxRow | Record) -> None:
         kept = self.records.setdefault(row.topic, [])
         key = row.key.encode() if isinstance(row.key, str) else row.key
+        self.appended[row.topic, len(kept)] = len(self.appended)
         kept.append(Record(row.topic, 0, len(kept), key, row.value, tuple(row.headers)))
 
     async def spans(self, topics: Iterable[str]) -> dict[LogPartition, Span]:
@@ -41,11 +47,15 @@ class StoryLog:
         return found
 
     async def read(self, spans: Mapping[LogPartition, Span]) -> AsyncIterator[list[LogRecord]]:
-        for place, span in spans.items():
-            yield [
-                LogRecord(r.topic, r.partition, r.offset, r.key, r.value, r.headers, 0)
-                for r in self.records.get(place.topic, [])[span.start : span.end]
-            ]
+        found = [
+            LogRecord(r.topic, 0, r.offset, r.key, r.value, r.headers, self.appended[t, r.offset])
+            for (t, _), span in sorted(spans.items(), reverse=self.order == "last topic first")
+            for r in self.records.get(t, [])[span.start : span.end]
+        ]
+        if self.order == "as appended":
+            found.sort(key=lambda kept: kept.timestamp_ms)
+        for _, batch in groupby(found, key=lambda kept: kept.place):
+            yield [*batch]
 
     async def offsets_at(
         self, instant: datetime, places: Iterable[LogPartition]

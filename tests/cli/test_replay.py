@@ -8,7 +8,6 @@ import pytest
 from chassis.replay import Folded
 from payment_svc.service import SERVICE as PAYMENT
 from payment_svc.store import PAYMENTS
-from saga_cli.log.source import LogPartition, Span
 from saga_cli.replay import partition
 from saga_cli.replay.job import Job, PartitionJob, ReplayError
 from saga_cli.targets import Targets
@@ -37,12 +36,9 @@ def story(monkeypatch: pytest.MonkeyPatch) -> ServiceStory:
 
 
 async def folded(story: ServiceStory, **how: Any) -> Folded:
-    place = LogPartition("payment.events", 0)
     job = Job("payment", "", Targets("", None), **how)
-    length = len(story.log.records[place.topic])
-    found, _ = await partition.folded_part(
-        PartitionJob(job, place, Span(0, length)), PAYMENT, lambda *_: None
-    )
+    spans = await job.spans(job.opened())
+    found, _ = await partition.folded_part(PartitionJob(job, spans), PAYMENT, lambda *_: None)
     return found
 
 
@@ -63,7 +59,7 @@ async def test_a_hole_in_an_orders_numbers_ends_it_unless_a_person_goes_on(
     far = a_record(PaymentCancellationNoted(order_id="o-9", reason="customer"))
     numbered = [(n, b"7" if n == "ce_sequence" else raw) for n, raw in far.headers]
     story.log.append(replace(far, headers=tuple(numbered)))
-    lacks = "payment.events lacks an event of o-9 before its number 7"
+    lacks = "the log lacks an event of o-9 before its number 7"
     with pytest.raises(
         ReplayError, match=f"{lacks}: put back .*, or go on without it, --over-holes"
     ):

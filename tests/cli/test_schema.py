@@ -1,7 +1,7 @@
 """`saga schema`: what a change of an event breaks, and for whom."""
 
 import json
-from dataclasses import dataclass, make_dataclass
+from dataclasses import dataclass, make_dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -150,7 +150,7 @@ def test_a_change_is_told_with_who_is_broken_by_it(name: str) -> None:
 def test_a_removed_type_breaks_and_a_new_one_does_not() -> None:
     lost: CatalogRow = ("parcel.lost.v1", event(), "shipping")
     one, two = weighed(*SAME), vocabulary((TYPE, event(*SAME), "shipping"), lost)
-    assert compared(one, two) == {("is new: whoever reads shipping.events goes first", "")}
+    assert compared(one, two) == {("is new: whoever reads shipping.facts goes first", "")}
     assert compared(two, one) == {("is gone", BACKWARD)}
 
 
@@ -158,8 +158,42 @@ def test_another_owner_and_with_it_another_topic_breaks_both() -> None:
     both = f"{BACKWARD}; {FORWARD}"
     assert compared(weighed(*SAME), weighed(*SAME, owner="order")) == {
         ("its owner was shipping, now order", both),
-        ("its topic was shipping.events, now order.events", both),
+        ("its topic was shipping.facts, now order.facts", both),
+        ("is not read in shipping.events any more", BACKWARD),
     }
+
+
+def moved(old: snapshot.Event, topic: str, *former: str) -> set[tuple[str, str]]:
+    return compared({TYPE: old}, {TYPE: replace(old, topic=topic, former=former)})
+
+
+def test_a_move_to_another_topic_is_fine_where_the_old_one_is_read_and_can_be_written() -> None:
+    """New code writes the newest of the former topics until old readers are gone."""
+    old = snapshot.Event("shipping", "shipping.events", "order_id", (), {})
+    assert moved(old, "shipping.facts", "shipping.events") == {
+        ("moved from shipping.events to shipping.facts: whoever reads it goes first", "")
+    }
+    assert moved(old, "shipping.facts", "shipping.events", "shipping.later") == {
+        ("moved from shipping.events to shipping.facts: old code does not look there", UNNOTICED)
+    }
+    both = f"{BACKWARD}; {FORWARD}"
+    assert moved(old, "shipping.facts") == {
+        ("its topic was shipping.events, now shipping.facts", both)
+    }
+
+
+def test_a_former_topic_is_not_given_up() -> None:
+    old = replace(weighed(*SAME)[TYPE], former=("shipping.events", "shipping.later"))
+    assert moved(old, old.topic, *old.former) == set()
+    assert moved(old, old.topic, "shipping.later") == {
+        ("is not read in shipping.events any more", BACKWARD)
+    }
+
+
+def test_the_topics_of_the_first_release_are_former_ones() -> None:
+    first = sources.vocabulary(str(sources.STORED / "0.1.0.json"))
+    found = {c.what for c in changes(first, sources.here()) if c.wire_type == "order.placed.v1"}
+    assert "moved from order.events to order.forward: whoever reads it goes first" in found
 
 
 def test_another_key_breaks_in_a_new_version_too() -> None:
@@ -182,7 +216,7 @@ def test_a_breaking_change_in_a_new_version_with_an_upcaster_is_fine() -> None:
 def test_an_upcaster_is_not_given_up_in_a_later_release() -> None:
     """v3 has to read v1 as well: the log has not changed."""
     old = weighed(*SAME, wire_type=LATER)
-    third = snapshot.Event("shipping", "shipping.events", "order_id", (LATER,), {})
+    third = snapshot.Event("shipping", "shipping.facts", "order_id", (LATER,), {})
     assert ("is gone", BACKWARD) in compared(old, {"parcel.weighed.v3": third})
 
 

@@ -48,7 +48,7 @@ def test_a_plan_is_run_again_with_its_log(tmp_path: Path) -> None:
 
 
 def test_a_violation_is_told_with_the_command_that_repeats_it(tmp_path: Path) -> None:
-    plan = Plan(9, 8, mutant="refund-out-of-order")
+    plan = Plan(9, 20, mutant="refund-out-of-order")
     (tmp_path / ".saga/simulation").mkdir(parents=True)
     (tmp_path / ".saga/simulation/found.jsonl").write_text(plan.to_json())
     result = saga("simulate", "--orders", "10", "--jobs", "1")

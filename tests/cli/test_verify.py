@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import pytest
 
@@ -13,6 +13,8 @@ from inventory_svc.domain import Level
 from inventory_svc.messages import ReceiveStock
 from inventory_svc.service import SERVICE as INVENTORY
 from inventory_svc.store import RESERVATIONS
+from payment_svc.service import SERVICE as PAYMENT
+from payment_svc.store import PAYMENTS
 from saga_cli.log.source import LogPartition
 from saga_cli.verify.comparing import DATABASE_LACKS, LOG_LACKS, compare
 from saga_cli.verify.deciding import EVER, ReviewResult, Window, decide_again
@@ -20,7 +22,8 @@ from saga_cli.verify.live import LiveRow
 from saga_cli.verify.results import ServiceResult, ends_of
 from shared_events.inventory import StockCancellationNoted
 from shared_events.order import OrderConfirmed, OrderPlaced
-from tests.cli.stories import AT, ServiceStory, StubSnapshot
+from shared_events.payment import PaymentCancellationNoted, PaymentRefunded
+from tests.cli.stories import AT, ReadOrder, ServiceStory, StoryLog, StubSnapshot
 from tests.support.records import a_record, an_order
 from tests.support.saga import saga
 
@@ -31,22 +34,22 @@ def order(name: str, **changes: Any) -> OrderPlaced:
     return OrderPlaced(order=an_order(name, placed_at=AT, deadline=LATER, **changes))
 
 
-@pytest.fixture
-def story() -> ServiceStory:
+@pytest.fixture(params=get_args(ReadOrder))
+def story(request: pytest.FixtureRequest) -> ServiceStory:
     """Stock for two of three orders; the first of them is confirmed."""
-    outcome = ServiceStory(INVENTORY, RESERVATIONS)
+    outcome = ServiceStory(INVENTORY, RESERVATIONS, StoryLog(order=request.param))
     outcome.consume(ReceiveStock(sku="CLOCK", quantity=2), order("o-1"), order("o-2"), order("o-3"))
     outcome.consume(OrderConfirmed(order_id="o-1"))
     return outcome
 
 
 async def verified(story: ServiceStory, snapshot: StubSnapshot) -> ServiceResult:
-    before = await ends_of(story.log, ["inventory.events"])
+    before = await ends_of(story.log, INVENTORY.log_topics)
     return await compare(story.log, INVENTORY, snapshot, before)
 
 
 async def found(story: ServiceStory, snapshot: StubSnapshot) -> list[tuple[str, str]]:
-    return [(d.key, d.what) for d in (await verified(story, snapshot)).differences]
+    return sorted((d.key, d.what) for d in (await verified(story, snapshot)).differences)
 
 
 async def test_what_is_equal_is_counted(story: ServiceStory) -> None:
@@ -138,7 +141,7 @@ async def test_a_spoiled_row_is_found(
 ) -> None:
     snapshot = story.snapshot()
     spoil(snapshot)
-    assert await found(story, snapshot) == expected
+    assert await found(story, snapshot) == sorted(expected)
 
 
 async def test_a_difference_shows_the_fields_that_differ(story: ServiceStory) -> None:
@@ -149,18 +152,18 @@ async def test_a_difference_shows_the_fields_that_differ(story: ServiceStory) ->
 
 
 @pytest.mark.parametrize(
-    ("lost", "expected"),
+    ("lane", "lost", "expected"),
     [
-        (0, [("CLOCK", LOG_LACKS)]),
-        (1, [("o-1", LOG_LACKS), ("CLOCK", "the row differs")]),
-        (3, [("o-3", LOG_LACKS)]),
-        (4, [("o-1", LOG_LACKS), ("CLOCK", "the row differs")]),
+        ("facts", 0, [("CLOCK", LOG_LACKS)]),
+        ("forward", 0, [("CLOCK", "the row differs"), ("o-1", LOG_LACKS)]),
+        ("backward", 0, [("o-3", LOG_LACKS)]),
+        ("facts", 1, [("CLOCK", "the row differs"), ("o-1", LOG_LACKS)]),
     ],
 )
 async def test_an_event_that_the_log_has_lost_is_found(
-    story: ServiceStory, lost: int, expected: list[tuple[str, str]]
+    story: ServiceStory, lane: str, lost: int, expected: list[tuple[str, str]]
 ) -> None:
-    del story.log.records["inventory.events"][lost]
+    del story.log.records[f"inventory.{lane}"][lost]
     assert await found(story, story.snapshot()) == expected
 
 
@@ -203,19 +206,19 @@ async def test_an_inbox_that_was_pruned_is_a_count(story: ServiceStory) -> None:
 
 
 async def test_what_others_left_in_the_topic_is_none_of_it(story: ServiceStory) -> None:
-    story.log.append(Record("inventory.events", 0, 0, b"o-1", b"rubbish", ()))
+    story.log.append(Record("inventory.forward", 0, 0, b"o-1", b"rubbish", ()))
     assert await found(story, story.snapshot()) == []
 
 
 async def test_an_own_event_that_cannot_be_read_is_a_difference(story: ServiceStory) -> None:
-    topic = story.log.records["inventory.events"]
+    topic = story.log.records["inventory.facts"]
     topic[-1] = replace(topic[-1], value=b"rubbish")
-    whats = [what for _, what in await found(story, story.snapshot())]
-    assert whats == [
-        "the record at inventory.events/0/4 can't be read",
+    whats = {what for _, what in await found(story, story.snapshot())}
+    assert whats == {
+        "the record at inventory.facts/0/1 can't be read",
         LOG_LACKS,
         "the row differs",
-    ]
+    }
 
 
 async def test_two_events_with_one_number_are_found(story: ServiceStory) -> None:
@@ -223,6 +226,54 @@ async def test_two_events_with_one_number_are_found(story: ServiceStory) -> None
     assert await found(story, story.snapshot()) == [
         ("o-3", "the log has two events with the number 1")
     ]
+
+
+async def test_two_events_with_a_number_that_others_wait_for_are_found(
+    story: ServiceStory,
+) -> None:
+    """Neither of them can be folded: what is before them is in no lane."""
+    del story.log.records["inventory.forward"][0]
+    story.log.append(_numbered(2, StockCancellationNoted(order_id="o-1", reason="customer")))
+    assert ("o-1", "the log has two events with the number 2") in await found(
+        story, story.snapshot()
+    )
+
+
+def _numbered(number: int, event: Any) -> Record:
+    record = a_record(event)
+    kept = ((n, b"%d" % number if n == "ce_sequence" else raw) for n, raw in record.headers)
+    return replace(record, headers=tuple(kept))
+
+
+@pytest.mark.parametrize("order", get_args(ReadOrder))
+async def test_what_waits_for_an_event_that_follows_nothing_is_not_folded(order: ReadOrder) -> None:
+    refund: dict[str, Any] = {"captured_minor": 0, "refunded_minor": 0, "fee_minor": 0}
+    story = ServiceStory(PAYMENT, PAYMENTS, StoryLog(order=order))
+    refunded = PaymentRefunded(
+        order_id="o-9", reason="customer", refused_by="", currency="EUR", **refund
+    )
+    story.log.append(_numbered(1, refunded))
+    story.log.append(_numbered(2, PaymentCancellationNoted(order_id="o-9", reason="customer")))
+    snapshot = story.snapshot()
+    snapshot.stored["o-9"] = LiveRow(2, "Noted", "{}")
+    result = await compare(story.log, PAYMENT, snapshot, await ends_of(story.log, []))
+    (difference,) = result.differences
+    assert difference.what == "the log makes no sense"
+    assert result.events == 0
+
+
+async def test_what_was_published_before_the_lanes_is_a_part_of_the_log(
+    story: ServiceStory,
+) -> None:
+    """The service moved in the middle: later events of the same orders are in the lanes."""
+    topics = story.log.records
+    for lane in ("inventory.forward", "inventory.backward"):
+        for record in topics.pop(lane):
+            story.log.append(replace(record, topic="inventory.events"))
+    story.consume(OrderConfirmed(order_id="o-2"))
+    result = await verified(story, story.snapshot())
+    assert (result.differences, result.events) == ([], 6)
+    assert {*topics} > {"inventory.events", "inventory.facts"}
 
 
 async def decided(story: ServiceStory, window: Window = EVER, **changes: Any) -> ReviewResult:
@@ -233,6 +284,7 @@ async def decided(story: ServiceStory, window: Window = EVER, **changes: Any) ->
 
 
 async def test_the_same_rules_decide_the_same(story: ServiceStory) -> None:
+    story.log.order = "as appended"
     story.consume(OrderConfirmed(order_id="o-1"))
     result = await decided(story)
     assert result.differences == []
@@ -275,7 +327,7 @@ async def test_a_window_leaves_out_what_is_not_in_it(story: ServiceStory) -> Non
 
 async def test_a_message_that_led_to_nothing_must_lead_to_nothing(story: ServiceStory) -> None:
     story.consume(order("o-5"))
-    ignored = story.log.records["inventory.events"].pop()
+    ignored = story.log.records["inventory.backward"].pop()
     result = await decided(story)
     assert ignored.subject == "o-5"
     (difference,) = result.differences
@@ -287,7 +339,7 @@ async def test_a_message_that_led_to_nothing_must_lead_to_nothing(story: Service
 
 async def test_a_message_that_is_not_read_yet_is_left_alone(story: ServiceStory) -> None:
     story.log.append(a_record(order("o-5")))
-    places = {LogPartition("order.events", 0): 0, LogPartition("payment.events", 0): 0}
+    places = {LogPartition(topic, 0): 0 for topic in INVENTORY.topics}
     result = await decide_again(story.log, INVENTORY, places, relayed_s=0)
     assert (result.differences, result.decisions) == ([], 4)
 
@@ -295,9 +347,8 @@ async def test_a_message_that_is_not_read_yet_is_left_alone(story: ServiceStory)
 async def test_decisions_that_others_came_between_depend_on_what_orders_share(
     story: ServiceStory,
 ) -> None:
-    """The receipt is told last, though its time is that of the reservations."""
-    topic = story.log.records["inventory.events"]
-    topic.append(topic.pop(0))
+    """The receipt is told after the reservations, though its time is theirs."""
+    story.log.order = "last topic first"
     result = await decided(story)
     assert (result.differences, result.shared) == ([], 2)
 

@@ -25,6 +25,7 @@ from loyalty_svc.domain import Customer
 from loyalty_svc.messages import SetStanding
 from loyalty_svc.store import LAYOUT
 from saga_cli.topology import SERVICES as SPECS
+from shared_events.catalog import CATALOG
 from shared_events.codec import decode
 from simulation import machine
 from simulation.plan import Plan
@@ -94,7 +95,7 @@ def _recorded(run: int, plan: Plan) -> Iterator[dict[str, Any]]:
         machine.silence(system.bugs)
         system.run()
         for name, service in SERVICES.items():
-            found = list(records(system, f"{name}.events"))
+            found = sorted(_published(system, name), key=lambda r: dict(r.headers)["ce_sequence"])
             envelopes = [decode(record.value, record.headers) for record in found]
             after, _ = replayed(service, envelopes)
             for record, (state, detail) in zip(found, after.values(), strict=True):
@@ -103,6 +104,11 @@ def _recorded(run: int, plan: Plan) -> Iterator[dict[str, Any]]:
         for name in SERVICES:
             for (kind, key), (state, detail) in as_rows(_live(system, name)).items():
                 yield {"run": run, "service": name, kind: key, "state": state, "detail": detail}
+
+
+def _published(system: SimulatedSystem, service: str) -> Iterator[Any]:
+    for topic in CATALOG.log_of(service):
+        yield from records(system, topic)
 
 
 def _fields(record: Any) -> dict[str, Any]:

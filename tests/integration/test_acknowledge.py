@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import httpx
 import pytest
 
-from chassis.events import topic_of
 from saga_cli.demo import a_checkout
 from saga_cli.log.reader import records
 from saga_cli.stack.servers import Servers
@@ -32,7 +31,7 @@ class Careful:
 
     def published(self) -> set[bytes]:
         bootstrap = self.servers.addresses.kafka_bootstrap
-        return {r.key for r in asyncio.run(records(bootstrap, [topic_of("order")]))}
+        return {r.key for r in asyncio.run(records(bootstrap, ["order.forward"]))}
 
 
 @pytest.fixture(scope="module")

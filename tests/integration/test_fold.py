@@ -12,8 +12,8 @@ from pydantic_core import from_json
 from redis.asyncio import Redis
 
 from chassis.decide import adapter_of
-from chassis.events import topic_of
 from chassis.message import VersionedState
+from chassis.replay import InTurn
 from chassis.service import Service
 from guarantees.declared import tables_of
 from guarantees.services import WITH_DATABASE
@@ -104,8 +104,9 @@ async def both(addresses: Addresses, name: str) -> tuple[tuple[Rows, Rows], tupl
     """What is stored, and what was published by then or a moment later."""
     service: Service = import_module(f"{name}_svc.service").SERVICE
     found = await stored(addresses, name)
-    logged = await read(addresses.kafka_bootstrap, [topic_of(name)])
-    return found, as_rows(*added_up(service, [entry.envelope for entry in logged]))
+    logged = await read(addresses.kafka_bootstrap, service.log_topics)
+    in_turn = [*InTurn().take(entry.envelope for entry in logged)]
+    return found, as_rows(*added_up(service, in_turn))
 
 
 @pytest.mark.parametrize("name", [spec.name for spec in SERVICES])

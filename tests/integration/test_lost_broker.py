@@ -13,7 +13,6 @@ import psycopg
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
-from chassis.events import topic_of
 from chassis.kafka.clients import ensure_topics
 from chassis.kafka.topics import topics_of
 from chassis.message import OutboxRow
@@ -35,7 +34,7 @@ from tests.support.waiting import until, until_async
 pytestmark = pytest.mark.long(90)
 
 System = tuple[Services, Servers]
-TOPIC = topic_of("payment")
+TOPIC = "payment.facts"
 
 
 @pytest.fixture(scope="module")
