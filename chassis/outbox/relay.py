@@ -42,7 +42,7 @@ class Shut(NamedTuple):
 class Relay:
     """`wake` is set after each commit of this process; a look at the store finds what others wrote.
 
-    Where nothing was published for a while, nobody waits for the next poll: it is slower then.
+    Where no look has found a row of another instance for a while, the next one is later.
     """
 
     outbox: Outbox
@@ -64,7 +64,8 @@ class Relay:
     failures: int = 0
     health: Health = field(init=False)
     sender: Sender = field(init=False)
-    _relayed_at: float = 0.0
+    _found_at: float = float("-inf")
+    """When a look found rows without a commit of this process (monotonic)."""
     _acknowledged_at: float = 0.0
     _sent: dict[str, OutboxRow] = field(default_factory=dict)
 
@@ -117,6 +118,7 @@ class Relay:
         if not await self.outbox.lead():
             await clock.wait(self.lead_retry_s)
             return
+        is_woken = self.wake.is_set()
         self.wake.clear()
         relayed = await self.relay_once()
         self.failures = 0
@@ -124,15 +126,14 @@ class Relay:
         if now >= self._acknowledged_at + self.acknowledge_every_s:
             self._acknowledged_at = now
             await self.acknowledge()
-        if relayed:
-            self._relayed_at = now
+        if relayed and not is_woken:
+            self._found_at = now
         if relayed < self.batch_rows:
             await clock.wait_for(self.wake, self._pause_s(now))
 
     def _pause_s(self, now: float) -> float:
-        if self._sent:
-            return min(self.poll_s, self.acknowledge_every_s)
-        return self.idle_poll_s if now - self._relayed_at > self.idle_after_s else self.poll_s
+        pause_s = self.idle_poll_s if now - self._found_at > self.idle_after_s else self.poll_s
+        return min(pause_s, self.acknowledge_every_s) if self._sent else pause_s
 
     async def relay_once(self) -> int:
         """Publish the oldest pending rows; returns how many Kafka has now, or never takes."""

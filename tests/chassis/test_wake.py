@@ -14,6 +14,7 @@ from chassis.decide import BatchResult, Snapshot, adapter_of
 from chassis.decision import nothing
 from chassis.kafka.consumer import ConsumerSession
 from chassis.message import Message, OutboxRow, PendingEffect
+from chassis.outbox import relay as relay_module
 from chassis.outbox import sender as sender_module
 from chassis.process.runtime import Node, assemble
 from chassis.process.settings import ServiceSettings
@@ -23,6 +24,7 @@ from payment_svc.messages import Capture, CaptureSucceeded
 from payment_svc.service import SERVICE
 from shared_events.inventory import StockReserved
 from tests.support.records import a_message, an_order
+from tests.support.stopped_clock import StoppedClock
 from tests.support.waiting import until_async
 
 HOUR_S = 3600.0
@@ -142,7 +144,7 @@ def a_node(store: Memory, poll_s: float) -> Node:
     memory: Any = store
     service = replace(SERVICE, decide=lambda *_: nothing("it is a test"))
     node = assemble(service, settings, memory, memory, provider)
-    node.relay.poll_s = poll_s
+    node.relay.poll_s = node.relay.idle_poll_s = poll_s
     return node
 
 
@@ -179,5 +181,37 @@ async def test_the_poll_finds_what_another_instance_wrote(store: Memory) -> None
     await asyncio.wait_for(store.asked.wait(), 5)
     store.rows["theirs"] = OutboxRow("payment.events", "o-1", b"{}", [])
     await emptied(store)
+    end.set()
+    await relaying
+
+
+async def test_the_next_look_is_soon_only_where_others_write(
+    store: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each look costs CPU, and what this process commits wakes the relay."""
+    clock, pauses = StoppedClock(monkeypatch), list[float]()
+    node, end = a_node(store, poll_s=0.1), asyncio.Event()
+    node.relay.poll_s, node.relay.acknowledge_every_s = 0.02, 0
+
+    async def wait_for(event: asyncio.Event, seconds: float) -> bool:
+        if event is node.relay.wake:
+            pauses.append(seconds)
+        await asyncio.sleep(0)
+        return event.is_set()
+
+    monkeypatch.setattr(relay_module.clock, "wait_for", wait_for)
+    relaying = asyncio.create_task(node.relay.run(end))
+    async with asyncio.TaskGroup() as group:
+        group.create_task(by_a_command(node))
+        await asyncio.wait_for(store.committed.wait(), 5)
+        await emptied(store)
+        await until_async(lambda: pauses, 5, "a pause")
+        assert set(pauses) == {0.1}
+        store.rows["theirs"] = OutboxRow("payment.events", "o-1", b"{}", [])
+        clock.s += node.relay.idle_poll_s  # until then what this process wrote is all there is
+        await until_async(lambda: pauses[-1] == 0.02, 5, "a look that is soon")
+        clock.s += node.relay.idle_after_s + 0.1
+        await until_async(lambda: pauses[-1] == 0.1, 5, "a later look")
+        node.stopping.set()
     end.set()
     await relaying
