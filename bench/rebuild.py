@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID, uuid5
 
-from chassis.kafka import KEEP_FOR_EVER, ensure_topics, make_producer
+from chassis.kafka import KEEP_FOR_EVER, PARTITIONS, ensure_topics, make_producer
 from saga_cli import clients
 from saga_cli.stack import servers
 from saga_cli.topology import BY_NAME, SERVICES, Addresses
@@ -29,7 +29,6 @@ from simulation.system import SimulatedSystem
 from simulation.verdict import records
 from tests.support.records import a_record
 
-PARTITIONS: Final = 12
 TEMPLATES: Final = tuple(Plan(seed, 250, {}, arrive_s=2.0) for seed in range(1, 5))
 ORDER_ID: Final = 36  # characters
 CLONES: Final = UUID("0d7f1b5e-5a0e-4e0b-9f0a-3d6d2a9c1f44")

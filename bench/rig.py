@@ -14,7 +14,7 @@ from pydantic_core import to_json
 from bench.meters import Groups, Usage, metered
 from bench.plan import LoadPlan, stock
 from bench.report import REPORT, LoadReport
-from chassis.kafka import KEEP_FOR_EVER, ensure_topics
+from chassis.kafka import KEEP_FOR_EVER, PARTITIONS, ensure_topics
 from saga_cli.log.reader import LANES
 from saga_cli.stack import servers, watchdog
 from saga_cli.stack.services import Services
@@ -130,7 +130,9 @@ class BenchRig:
 
 
 @contextmanager
-def running(*, partitions: int = 12, extra: Mapping[str, str] | None = None) -> Iterator[BenchRig]:
+def running(
+    *, partitions: int = PARTITIONS, extra: Mapping[str, str] | None = None
+) -> Iterator[BenchRig]:
     """New servers, empty, with the services and a shop; nothing is left of them.
 
     Raises MissingProgramError, RuntimeError or httpx.HTTPError.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from aiokafka import TopicPartition
 
 from chassis import clock
+from chassis.kafka import PARTITIONS
 from loyalty_svc.store import KEYS, LAYOUT
 from shared_events.catalog import CATALOG
 from simulation.hostile import forged, is_rubbish
@@ -254,7 +255,7 @@ class Nemesis:
 
 def _a_partition(choice: Random) -> TopicPartition:
     topic = choice.choice(CATALOG.lanes_of(choice.choice(SERVICES)))
-    return TopicPartition(topic, choice.randrange(12))
+    return TopicPartition(topic, choice.randrange(PARTITIONS))
 
 
 async def _member_for(seconds: float, names: set[str], name: str) -> None:

@@ -14,10 +14,11 @@ from chassis.kafka.clients import (
 )
 from chassis.kafka.consumer import Consumer
 from chassis.kafka.records import is_consumed, message_of, projected
-from chassis.kafka.topics import partition_of, topics_of
+from chassis.kafka.topics import PARTITIONS, partition_of, topics_of
 
 __all__ = [
     "KEEP_FOR_EVER",
+    "PARTITIONS",
     "UNREADABLE",
     "Consumer",
     "await_topics",

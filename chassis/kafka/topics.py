@@ -10,8 +10,8 @@ from chassis.kafka.clients import COMPACTED, DEAD_LETTERS, KEEP_FOR_EVER
 from chassis.service import Service
 from chassis.topic_layout import TopicLayout
 
-PARTITIONS: Final = 12
-"""A topic is made with so many; later it may have more."""
+PARTITIONS: Final = 6
+"""A topic is made with so many; later it may have more. A fetch names each of each topic (adr/0032)."""
 
 
 def topics_of(service: Service) -> dict[str, tuple[int, dict[str, str]]]:

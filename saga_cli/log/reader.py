@@ -1,14 +1,16 @@
 """Records as events: all of the topics, to at least what is their end at the beginning; or a batch."""
 
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from math import gcd
 from typing import Final
 
 from aiokafka import ConsumerRecord
 
 from chassis.events import Envelope, MalformedError
-from chassis.kafka import UNREADABLE, reading
+from chassis.kafka import PARTITIONS, UNREADABLE, reading
 from chassis.message import Record
 from saga_cli.log.kafka import kept_of
 from saga_cli.log.source import LogPartition, LogRecord, Source, Span
@@ -79,6 +81,20 @@ async def read_spans(
         async for batch in source.read(left):
             yield batch
             progress(len(batch), 0)
+
+
+def by_number(spans: Mapping[LogPartition, Span]) -> list[dict[LogPartition, Span]]:
+    """Parts that hold all records of a key, whatever numbers of partitions the topics have or had.
+
+    A key is in the partition of its hash, modulo how many there were when it was published. So what
+    divides all of these numbers, and with them that which a topic is made with, parts no key.
+    """
+    counts = Counter(place.topic for place, span in spans.items())
+    parts = gcd(PARTITIONS, *counts.values())
+    found: dict[int, dict[LogPartition, Span]] = {}
+    for place, span in spans.items():
+        found.setdefault(place.partition % parts, {})[place] = span
+    return list(found.values())
 
 
 def own_events(

@@ -40,20 +40,6 @@ class LogRecord(Record):
         return LogPartition(self.topic, self.partition)
 
 
-def by_number(spans: Mapping[LogPartition, Span]) -> list[dict[LogPartition, Span]]:
-    """Parts that hold all records of a key: the partitions of one number, where topics have as many.
-
-    Where they have not, all is one part. Topics without a record count for nothing.
-    """
-    filled = {place.topic for place, span in spans.items() if span.end > 0}
-    numbers = {topic: {p.partition for p in spans if p.topic == topic} for topic in filled}
-    is_alike = len(set(map(frozenset, numbers.values()))) <= 1
-    found: dict[int, dict[LogPartition, Span]] = {}
-    for place, span in spans.items():
-        found.setdefault(place.partition if is_alike else 0, {})[place] = span
-    return list(found.values())
-
-
 async def merged(
     streams: Iterable[AsyncIterator[list[LogRecord]]],
 ) -> AsyncIterator[list[LogRecord]]:

@@ -16,7 +16,8 @@ from chassis.postgres import Connection, SharedTable, migrations
 from chassis.service import Service
 from guarantees.declared import configured, migrations_of, tables_of
 from saga_cli import clients
-from saga_cli.log.source import LogPartition, Span, by_number
+from saga_cli.log.reader import by_number
+from saga_cli.log.source import LogPartition, Span
 from saga_cli.progress import ReadProgress
 from saga_cli.replay import mark, positions
 from saga_cli.replay.job import NOT_PUBLISHED, Job, PartitionJob, Rebuilt, ReplayError
@@ -41,10 +42,12 @@ def rebuild(job: Job, progress: ReadProgress) -> Rebuilt:
     """Raises ReplayError, HoleError, and what the servers' clients raise."""
     service = configured(job.service)
     planned = asyncio.run(_prepared(job, service))
-    left = {place: span for place, (span, done) in planned.items() if not done}
-    own = {place: span for place, span in left.items() if place.topic in service.log_topics}
-    projected = [{place: span} for place, span in left.items() if place not in own]
-    parts = [PartitionJob(job, spans) for spans in (*projected, *by_number(own))]
+    spans = {place: span for place, (span, _) in planned.items()}
+    own = {place: span for place, span in spans.items() if place.topic in service.log_topics}
+    projected = [{place: span} for place, span in spans.items() if place not in own]
+    done = {place for place, (_, is_folded) in planned.items() if is_folded}
+    wanted = (each for each in (*projected, *by_number(own)) if not each.keys() <= done)
+    parts = [PartitionJob(job, each) for each in wanted]
     progress(0, sum(part.length for part in parts))
     fold_all(parts, job.jobs, progress)
     ends = {place: span.end for place, (span, _) in planned.items()}

@@ -17,8 +17,8 @@ from chassis.message import VersionedState
 from chassis.replay import Folded, fold
 from chassis.service import Service
 from guarantees.services import BY_NAME
-from saga_cli.log.reader import own_events, read_spans
-from saga_cli.log.source import LogRecord, Source, Span, by_number
+from saga_cli.log.reader import by_number, own_events, read_spans
+from saga_cli.log.source import LogRecord, Source, Span
 from saga_cli.progress import ReadProgress, no_progress
 from saga_cli.verify.live import CHUNK, Live, LiveRow, chunks, shared_apart
 from saga_cli.verify.results import Ends, ServiceResult, ends_of, follows_nothing, pending_events

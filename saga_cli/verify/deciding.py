@@ -21,8 +21,8 @@ from chassis.events import Envelope, type_of
 from chassis.message import VersionedState
 from chassis.replay import Folded, fold
 from chassis.service import Service
-from saga_cli.log.reader import logged, own_events, read_spans
-from saga_cli.log.source import LogPartition, Source, Span, by_number
+from saga_cli.log.reader import by_number, logged, own_events, read_spans
+from saga_cli.log.source import LogPartition, Source, Span
 from saga_cli.progress import ReadProgress, no_progress
 from saga_cli.verify.results import Difference, Ends, apart, ends_of, follows_nothing
 from shared_events.catalog import CATALOG
@@ -131,9 +131,11 @@ async def decide_again(
     near = await ends_of(source, service.read_topics)
     progress(0, sum((own | near).values()))
     suspects: dict[str, Difference] = {}
-    for number in _partition_groups(service, own, near):
-        events = await _consumed_by(source, service, _only(near, number), consumed, progress)
-        published = await _published(source, service, _only(own, number), progress)
+    for part in _parts(service, {**own, **near}):
+        neighbours = {place: span for place, span in part.items() if place in near}
+        events = await _consumed_by(source, service, neighbours, consumed, progress)
+        mine = {place: span for place, span in part.items() if place in own}
+        published = await _published(source, service, mine, progress)
         review = PartitionReview(service, window, found, events, _recorded(published))
         review.run()
         suspects |= review.suspects()
@@ -257,16 +259,10 @@ class PartitionReview:
         return self.folded.own.get(key, VersionedState(self.service.initial, 0)).state
 
 
-def _partition_groups(service: Service, own: Ends, near: Ends) -> Sequence[int | None]:
-    """Partition by partition, where all topics have as many and orders share nothing; else all."""
-    parts = by_number({place: Span(0, end) for place, end in {**own, **near}.items()})
-    if service.combined is not None or len(parts) <= 1:
-        return [None]
-    return sorted({place.partition for part in parts for place in part})
-
-
-def _only(ends: Ends, number: int | None) -> dict[LogPartition, Span]:
-    return {p: Span(0, end) for p, end in ends.items() if number in {None, p.partition}}
+def _parts(service: Service, ends: Ends) -> Sequence[Mapping[LogPartition, Span]]:
+    """All as one where orders share rows; else in parts that hold all of an order."""
+    spans = {place: Span(0, end) for place, end in ends.items()}
+    return by_number(spans) if service.combined is None else [spans]
 
 
 async def _consumed_by(

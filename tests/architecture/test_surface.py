@@ -45,6 +45,7 @@ SURFACES: Final = {
     "chassis.kafka": (
         *(
             "KEEP_FOR_EVER",
+            "PARTITIONS",
             "UNREADABLE",
             "Consumer",
             "await_topics",

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic_core import from_json, to_json
 
 from chassis.events import Entry, Envelope, MalformedError
-from chassis.kafka.topics import partition_of
+from chassis.kafka.topics import PARTITIONS, partition_of
 from chassis.message import Message, Parked, Record
 from shared_events.catalog import CATALOG
 from shared_events.codec import decode, decode_record, encode
@@ -27,7 +27,7 @@ RESERVED: Final = CATALOG.by_type["stock.reserved.v1"]
 def record_of(entry: Entry) -> Record:
     golden = sample(entry)
     key = golden.key.encode()
-    partition = partition_of(key, tuple(range(12)))
+    partition = partition_of(key, tuple(range(PARTITIONS)))
     headers = tuple(golden.wire_headers)
     return Record(entry.topic, partition, 0, key, golden.value.encode(), headers)
 
@@ -45,14 +45,14 @@ def with_fields(record: Record, **fields: Any) -> Record:
     return replace(record, value=to_json(value))
 
 
-def reason_of(record: Record, partitions: int = 12) -> str:
+def reason_of(record: Record, partitions: int = PARTITIONS) -> str:
     outcome = message_of(record, partitions)
     return outcome.reason if isinstance(outcome, Parked) else ""
 
 
 @each_entry
 def test_a_correct_record_is_a_message(entry: Entry) -> None:
-    assert isinstance(message_of(record_of(entry), 12), Message)
+    assert isinstance(message_of(record_of(entry), PARTITIONS), Message)
 
 
 # What is said of a record in several places
@@ -99,16 +99,16 @@ def test_key_and_subject_of_another_order_than_the_value_are_refused(entry: Entr
 
 def test_a_key_is_at_home_in_the_partition_of_its_hash() -> None:
     record = record_of(RESERVED)
-    elsewhere = replace(record, partition=(record.partition + 1) % 12)
-    assert "another partition" in reason_of(elsewhere, 12)
+    elsewhere = replace(record, partition=(record.partition + 1) % PARTITIONS)
+    assert "another partition" in reason_of(elsewhere)
     assert reason_of(elsewhere, 0) == ""  # the number of partitions is not known
 
 
 def test_records_of_before_a_topic_got_more_partitions_are_still_read() -> None:
     record = record_of(RESERVED)
-    assert reason_of(record, 24) == ""
-    grown = replace(record, partition=partition_of(record.key or b"", tuple(range(24))))
-    assert reason_of(grown, 24) == ""
+    assert reason_of(record, 2 * PARTITIONS) == ""
+    grown = replace(record, partition=partition_of(record.key or b"", tuple(range(2 * PARTITIONS))))
+    assert reason_of(grown, 2 * PARTITIONS) == ""
     few = replace(record, partition=partition_of(record.key or b"", (0, 1, 2)))
     assert reason_of(few, 3) == ""
 
