@@ -59,7 +59,8 @@ def document() -> Fragment:
             "title": "Choreographed checkout",
             "version": tomllib.loads(PROJECT.read_text("utf-8"))["project"]["version"],
             "description": "CloudEvents 1.0 on Kafka, binary mode: attributes are headers, the value is"
-            " JSON, the key is the subject. How an event changes: docs/evolution.md.",
+            " JSON, the key is the subject. How an event changes: docs/evolution.md. Earlier releases"
+            f" wrote {', '.join(_former())}: events in them are read still, and have the same form.",
             "license": {
                 "name": "Apache-2.0",
                 "url": "https://www.apache.org/licenses/LICENSE-2.0",
@@ -78,6 +79,10 @@ def _refer(*path: str) -> Fragment:
 
 def _topics() -> list[str]:
     return list(dict.fromkeys(entry.topic for entry in CATALOG.entries))
+
+
+def _former() -> list[str]:
+    return list(dict.fromkeys(topic for entry in CATALOG.entries for topic in entry.former))
 
 
 def _channels() -> Iterator[tuple[str, Fragment]]:

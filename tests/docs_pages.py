@@ -39,6 +39,12 @@ Every event is a CloudEvent 1.0 in Kafka's binary mode: the attributes are heade
 `ce_id`. A topic is written by the service that owns it and by nobody else. Amounts are integers in
 minor units of the currency, from 0 to 2^53 - 1. A field marked `?` may be missing in older events.
 
+A topic holds the events of one owner on which the same services act, so that none is woken by what it
+passes over (`shared_events/lanes.py`): `forward` what the next service acts on, `backward` what the one
+before does, `cancellation` what all others do, `outcome` what some do, and `facts` what nobody does.
+Within a topic Kafka keeps the order of a key; over all topics of an owner `ce_sequence` counts it
+without a gap.
+
 A reader takes an event only if all that is said of it agrees: the type is one of its topic's, the
 source is the topic's owner, the key, `ce_subject`, `ce_sagaid` and the id in the value are one, and
 the partition is the key's. What does not agree, lacks an attribute, has one twice, or is off its
@@ -106,6 +112,8 @@ def _short(entry: Entry) -> str:
 def _section(spec: ServiceSpec) -> str:
     topics = sorted({entry.topic for entry in CATALOG.entries if entry.owner == spec.name})
     head = f"## {spec.name}\n\nTopics: {', '.join(f'`{topic}`' for topic in topics)}; "
+    if former := sorted({*CATALOG.log_of(spec.name)} - {*topics}):
+        head += f"of earlier releases, and read still: {', '.join(f'`{t}`' for t in former)}; "
     head += f"dead letters: `{dead_letters_of(spec.name)}`.\n\n"
     events = (_event(entry) for entry in CATALOG.entries if entry.owner == spec.name)
     return head + "\n".join((*events, _decisions(spec)))

@@ -14,7 +14,6 @@ from chassis.decide import BatchResult, Snapshot, adapter_of
 from chassis.decision import nothing
 from chassis.kafka.consumer import ConsumerSession
 from chassis.message import Message, OutboxRow, PendingEffect
-from chassis.outbox import relay as relay_module
 from chassis.outbox import sender as sender_module
 from chassis.process.runtime import Node, assemble
 from chassis.process.settings import ServiceSettings
@@ -199,7 +198,7 @@ async def test_the_next_look_is_soon_only_where_others_write(
         await asyncio.sleep(0)
         return event.is_set()
 
-    monkeypatch.setattr(relay_module.clock, "wait_for", wait_for)
+    monkeypatch.setattr("chassis.clock.wait_for", wait_for)
     relaying = asyncio.create_task(node.relay.run(end))
     async with asyncio.TaskGroup() as group:
         group.create_task(by_a_command(node))

@@ -186,3 +186,29 @@ def test_events_out_of_the_order_of_decision_are_noticed(
 ) -> None:
     found = [logged(reserved(), n, sequence) for n, sequence in enumerate(sequences)]
     assert guarantees(judge.of_sequences(found)) == broken
+
+
+@pytest.mark.parametrize(
+    ("forward", "facts", "broken"),
+    [
+        ((1, 3), (2, 4), set()),
+        ((3,), (1, 2), set()),
+        ((1, 3, 1), (2, 2), set()),  # published again
+        ((1, 3), (4,), {"G7"}),
+        ((3, 1), (2,), {"G7"}),
+        ((1, 2), (4, 3), {"G7"}),
+    ],
+)
+def test_a_number_is_missing_where_no_lane_has_it_and_late_where_its_own_lane_went_on(
+    forward: tuple[int, ...], facts: tuple[int, ...], broken: set[str]
+) -> None:
+    """Of two lanes either may be read first."""
+    first = [logged(reserved(), n, sequence) for n, sequence in enumerate(forward)]
+    others = [logged(committed(), n, sequence) for n, sequence in enumerate(facts)]
+    for found in (first + others, others + first):
+        assert guarantees(judge.of_sequences(found)) == broken
+
+
+def test_numbers_of_another_owner_fill_no_gap() -> None:
+    found = [logged(reserved(), 0, 1), logged(reserved(), 1, 3), logged(captured(), 0, 2)]
+    assert guarantees(judge.of_sequences(found)) == {"G7"}

@@ -59,12 +59,20 @@ def test_a_correct_record_is_a_message(entry: Entry) -> None:
 
 
 @each_entry
+def test_a_record_in_a_topic_of_before_is_a_message_as_well(entry: Entry) -> None:
+    outcomes = [message_of(replace(record_of(entry), topic=t), 12) for t in entry.topics]
+    assert all(isinstance(outcome, Message) for outcome in outcomes)
+    assert len(outcomes) == (1 if entry.topic in CATALOG.compacted else 2)
+
+
+@each_entry
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
         ({"key": OTHER_ID.encode()}, "the key is not the subject"),
         ({"key": None}, "the key is not the subject"),
         ({"topic": "nobody.events"}, "does not belong on this topic"),
+        ({"topic": "nobody.forward"}, "does not belong on this topic"),
     ],
 )
 def test_a_record_elsewhere_than_its_event_is_refused(
