@@ -17,7 +17,6 @@ from bench.scenarios import scaled, steady, switched, troubled
 from bench.session import QUICK, Bench, BenchOptions
 from bench.tables import Table
 from saga_cli.clients import UNAVAILABLE
-from saga_cli.stack.binaries import MissingProgramError
 from saga_cli.terminal import console, fail, message_of, plain
 
 
@@ -100,8 +99,6 @@ def finish(
         for name, result in found:
             results[name] = result  # kept at once: hours may follow in which something fails
             keep(to_json({**about, "results": results}, indent=1), results)
-    except MissingProgramError as error:
-        fail(str(error))
     except (RuntimeError, httpx.HTTPError, *UNAVAILABLE) as error:
         fail(message_of(error), code=1)
     except KeyboardInterrupt:

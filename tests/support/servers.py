@@ -3,7 +3,7 @@
 import os
 import secrets
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -101,10 +101,15 @@ def running_shop() -> Iterator[Services]:
         yield services
 
 
-def start_each(services: Services, without: Collection[str] = ("inventory", "shipping")) -> None:
+def start_each(
+    services: Services,
+    without: Collection[str] = ("inventory", "shipping"),
+    variables: Mapping[str, str] | None = None,
+) -> None:
     """One process of each service, and a small shop; some are without fast paths."""
     for spec in SERVICES:
-        services.start(spec.name, fast_paths(spec.name, "none" if spec.name in without else "all"))
+        paths = fast_paths(spec.name, "none" if spec.name in without else "all")
+        services.start(spec.name, {**paths, **(variables or {})})
     services.await_ready(services.instances)
     seed(services.url)
 
