@@ -12,7 +12,7 @@ from chassis.kafka.clients import (
     stop_within,
 )
 from chassis.kafka.consumer import Consumer
-from chassis.kafka.records import is_consumed, message_of, projected
+from chassis.kafka.records import is_consumed, message_of, own_events, projected
 from chassis.kafka.topics import partition_of, topics_of
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "make_consumer",
     "make_producer",
     "message_of",
+    "own_events",
     "partition_of",
     "places_of",
     "projected",

@@ -1,23 +1,27 @@
 """Records as events: all of the topics, to at least what is their end at the beginning; or a batch."""
 
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from typing import Final
 
 from aiokafka import ConsumerRecord
 
 from chassis.events import Envelope, MalformedError, topic_of
-from chassis.kafka import UNREADABLE, reading
+from chassis.kafka import own_events as _own_events
+from chassis.kafka import reading
 from chassis.message import Record
 from saga_cli.log.kafka import kept_of
 from saga_cli.log.source import LogPartition, LogRecord, Source, Span
 from saga_cli.progress import ReadProgress
 from saga_cli.terminal import plain
 from saga_cli.topology import SERVICES
+from shared_events.catalog import CATALOG
 from shared_events.codec import decode_record
 
 TOPICS = tuple(topic_of(spec.name) for spec in SERVICES)
-OnUnreadable = Callable[[Record, MalformedError], None]
+own_events: Final = partial(_own_events, CATALOG)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,22 +79,3 @@ async def read_spans(
             async for batch in source.read(place, span):
                 yield batch
                 progress(len(batch), 0)
-
-
-def own_events(
-    service: str, batch: Iterable[LogRecord], unreadable: OnUnreadable
-) -> Iterator[tuple[LogRecord, Envelope]]:
-    """Of a service, without what others left in its topic.
-
-    One that can't be read is reported, also where only it may be the service's.
-    """
-    source = f"/{service}".encode()
-    for record in batch:
-        headers = dict(record.headers)
-        if why := headers.get(UNREADABLE):
-            unreadable(record, MalformedError(why.decode("utf-8", "replace")))
-        elif headers.get("ce_source") == source:
-            try:
-                yield record, decode_record(record)
-            except MalformedError as error:
-                unreadable(record, error)

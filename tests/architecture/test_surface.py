@@ -52,7 +52,7 @@ SURFACES: Final = {
             "is_consumed",
         ),
         *("make_consumer", "make_producer", "message_of", "partition_of", "places_of", "projected"),
-        *("reading", "stop_within", "topics_of"),
+        *("own_events", "reading", "stop_within", "topics_of"),
     ),
     "chassis.outbox": ("RecentOutboxRows", "Relay", "Sender"),
     "chassis.postgres": (
