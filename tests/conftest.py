@@ -110,5 +110,5 @@ def addresses() -> Iterator[Addresses]:
 
 @pytest.fixture(scope="module")
 def stack() -> Services:
-    """Servers with all five services, two instances each, and a small shop; nobody breaks them."""
+    """Servers with all services, two instances each, and a small shop; nobody breaks them."""
     return SHARED.running

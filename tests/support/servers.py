@@ -31,7 +31,7 @@ def shared_servers() -> Iterator[Addresses]:
 
 
 class SharedStack:
-    """All five services from the first test that asks until it is ended.
+    """All services from the first test that asks until it is ended.
 
     Each has two instances, one with all fast paths and one without, as while a setting is rolled out.
     """
@@ -95,7 +95,7 @@ def private_stack() -> Iterator[tuple[Services, servers.Servers]]:
 
 @contextmanager
 def running_shop() -> Iterator[Services]:
-    """A system of one test module's own: all five services, and a small shop."""
+    """A system of one test module's own: all services, and a small shop."""
     with private_stack() as (services, _):
         start_each(services)
         yield services
