@@ -17,7 +17,7 @@ from tests.support.servers import log_of, private_stack, start_each
 from tests.support.shop import Load, settled
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.long(50)
+pytestmark = pytest.mark.long(70)
 
 BEFORE: Final = 25
 AFTER: Final = 15
