@@ -19,7 +19,7 @@ WORKDIR /app
 COPY --from=build /app/.venv .venv
 COPY shared_events shared_events
 COPY chassis chassis
-# Nothing of the other four services is in the image.
+# Nothing of the other services is in the image.
 COPY ${SERVICE}_svc ${SERVICE}_svc
 USER service
 HEALTHCHECK --interval=5s --timeout=5s --start-period=30s --retries=6 \

@@ -15,10 +15,10 @@ from bench.peers.run import PEERS
 from bench.plots import draw
 from bench.session import Bench
 from saga_cli.main import Backlog, OrdersOption, Quick, Rate, Scenarios, SecondsOption, Sizes
-from saga_cli.terminal import OneLine, console, fail
+from saga_cli.terminal import console, fail
 
 COMPARE: Final = "compare"
-app = typer.Typer(cls=OneLine, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command()

@@ -131,7 +131,7 @@ def rebuild(addresses: Addresses, name: str, jobs: int) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("services", nargs="*", metavar="SERVICE", help="all five without one")
+    parser.add_argument("services", nargs="*", metavar="SERVICE", help="all without one")
     parser.add_argument("--orders", type=int, default=100_000, help="in each topic")
     parser.add_argument("--jobs", default="1,2", help="numbers of processes to compare")
     options = parser.parse_args()

@@ -1,4 +1,4 @@
-"""What is measured: real servers, the five services as processes, and loads from a process beside them."""
+"""What is measured: real servers, the services as processes, and loads from a process beside them."""
 
 import subprocess
 import sys

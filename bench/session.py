@@ -65,7 +65,7 @@ class BenchOptions:
 QUICK = BenchOptions(
     seconds=3.0,
     warm_s=1.0,
-    trial_s=4.0,
+    trial_s=2.0,
     trials=3,
     orders=200,
     backlog=300,

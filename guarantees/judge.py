@@ -1,4 +1,4 @@
-"""What each guarantee means for five databases and their log, whoever has read them."""
+"""What each guarantee means for the databases and their log, whoever has read them."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence

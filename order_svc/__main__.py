@@ -2,12 +2,10 @@
 
 from chassis.postgres import PostgresInspection, PostgresStore, migrations
 from chassis.process import runtime
-from chassis.process.settings import FastPath
 from order_svc import api
 from order_svc.service import SERVICE
 from order_svc.settings import Settings
 from order_svc.store import ORDERS, PRODUCTS
-from order_svc.waiting import LocalWaiters, settled_orders
 
 
 async def serve(settings: Settings) -> None:
@@ -15,15 +13,10 @@ async def serve(settings: Settings) -> None:
     store = await PostgresStore.connect(
         SERVICE, ORDERS, PRODUCTS, settings.database_url, **settings.kept
     )
-    settled, published = LocalWaiters(), LocalWaiters()
     node = runtime.assemble(SERVICE, settings, store, PostgresInspection(store))
-    bus = node.core.bus
-    if FastPath.LOCAL_WAITERS in settings.fast_paths:
-        bus.committed.append(lambda event: settled.notify(settled_orders(event.result)))
-        bus.acknowledged.append(lambda event: published.notify(row.key for row in event.rows))
     if settings.acknowledge == "published":
         node.relay.acknowledge_every_s = 0  # customers wait for it
-    await runtime.run(node, api.make(node, store, settings, settled, published))
+    await runtime.run(node, api.make(node, store, settings))
 
 
 def main() -> None:

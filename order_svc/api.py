@@ -16,19 +16,18 @@ from chassis.http import (
     IdempotencyKeyHeader,
     Problem,
     SagaKey,
-    add_fast_path,
     app_of,
     execute,
     header,
     key_in_path,
     preferences,
+    read_or_none,
     refusals,
     text,
 )
 from chassis.message import Decided, Duplicate
 from chassis.postgres import PostgresStore
 from chassis.process.runtime import Node
-from chassis.process.settings import FastPath
 from order_svc import domain
 from order_svc.admission import Admission
 from order_svc.messages import CancelOrder, CartLine, PlaceOrder, PriceProduct
@@ -42,7 +41,6 @@ from order_svc.resources import (
     as_resource,
 )
 from order_svc.settings import Settings
-from order_svc.waiting import LocalWaiters, read_or_none
 from shared_events.order import DeliveryDetailsGiven
 
 WAIT_MAX_S: Final = 60
@@ -106,15 +104,16 @@ def wait_of(prefer: Sequence[str]) -> float | None:
     return min(float(seconds), WAIT_MAX_S) if re.fullmatch("[0-9]+", seconds) else None
 
 
+def is_final(state: Any) -> bool:
+    return isinstance(state, domain.Confirmed | domain.Cancelled)
+
+
 def make(  # noqa: C901, PLR0915 - one route after the other
-    node: Node,
-    store: PostgresStore,
-    settings: Settings,
-    settled: LocalWaiters,
-    published: LocalWaiters,
+    node: Node, store: PostgresStore, settings: Settings
 ) -> FastAPI:
     app = app_of(node, "Takes orders, and follows each until it is confirmed or undone.", TAGS)
     admission = Admission(settings.slow_above_s)
+    settled, published = node.core.waiters(is_final)
     node.core.bus.committed.append(admission.committed)
 
     async def state_of(order_id: str) -> Any:
@@ -125,7 +124,7 @@ def make(  # noqa: C901, PLR0915 - one route after the other
         return rows[order_id].state
 
     async def is_settled(order_id: str) -> bool:
-        return isinstance(await state_of(order_id), domain.Confirmed | domain.Cancelled)
+        return is_final(await state_of(order_id))
 
     @app.post(
         "/checkout",
@@ -171,8 +170,7 @@ def make(  # noqa: C901, PLR0915 - one route after the other
         )
         return await answer(order_id, outcome, wait_of(request.headers.getlist("prefer")))
 
-    if FastPath.HTTP in settings.fast_paths:
-        add_fast_path(app, "/checkout")
+    node.core.add_fast_path(app, "/checkout")
 
     async def is_published(order_id: str) -> bool:
         async with store.reading() as connection:
@@ -216,7 +214,7 @@ def make(  # noqa: C901, PLR0915 - one route after the other
             headers["Preference-Applied"] = f"wait={seconds:g}"
             await settled.wait(order_id, seconds, lambda: is_settled(order_id), node.stopping)
             state = await read_or_none(state_of(order_id))
-            status = 201 if isinstance(state, domain.Confirmed | domain.Cancelled) else 202
+            status = 201 if is_final(state) else 202
             body = body if state is None else to_json(as_resource(state))
         return Response(body, status, headers, media_type="application/json")
 

@@ -1,1 +1,1 @@
-"""The vocabulary that five services share: events, values, and their form on the wire."""
+"""The vocabulary that the services share: events, values, and their form on the wire."""

@@ -116,8 +116,9 @@ def _log_by(level: int, *processors: Any) -> None:
 
 
 def _note_bug(event: Any, bugs: list[str]) -> None:
-    raised = sys.exc_info()[1] if event.get("exc_info") else None
-    bugs += bug_in(raised if raised is not None else str(event.get("error", "")))
+    """Wherever in the line it stands; `exc_info` may be an error, or the one that is being handled."""
+    raised = event.get("exc_info")
+    bugs += bug_in(repr({**event, "exc_info": sys.exc_info()[1] if raised is True else raised}))
 
 
 def collect_errors(loop: asyncio.AbstractEventLoop, bugs: list[str]) -> None:

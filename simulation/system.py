@@ -1,4 +1,4 @@
-"""A whole system in one process: two instances of five services, their servers, and the world outside.
+"""A whole system in one process: two instances of each service, their servers, and the world outside.
 
 A run has two parts: while faults are on, nothing may go wrong; when they are over, all must settle.
 """

@@ -4,6 +4,7 @@ import gc
 import ssl
 from collections.abc import Iterator
 from functools import cache
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,39 +21,53 @@ from tests.support.servers import SharedStack, shared_servers
 
 ROOT: Final = Path(__file__).parents[1]
 SHARED: Final = SharedStack()
-STACK: Final = "the shared stack"
-STACK_S: Final = 200
-WITHOUT_SERVERS: Final = ("tests/choreography/", "tests/simulation/")
+WITH_SERVERS: Final = ("tests/integration/", "tests/chaos/")
+STACK: Final = "tests/integration/ on the shared stack"
+STACK_S: Final = 200.0
+SHORT_S: Final = {True: 8.0, False: 0.5}
+"""What a unit with servers takes, and one without, that says nothing else."""
+CASE_BY_CASE: Final = ("tests/choreography/", "tests/simulation/")
 """Their longest tests are parametrized, so that all workers of `pytest -n` share them."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes longest begins first; files on the shared stack follow one another."""
-    seconds: dict[str, float] = {STACK: STACK_S}
+    """What takes longest begins first, of what has servers and of what only computes.
+
+    Each of both is spread over the time of all, so that one worker computes while others wait.
+    """
+    seconds = {STACK: STACK_S}
     for item in items:
-        mark = item.get_closest_marker("long")
-        known = seconds.get(_unit(item), 0)
-        seconds[_unit(item)] = max(known, *mark.args) if mark else known
-    items.sort(key=lambda item: (-seconds[_unit(item)], _unit(item)))
+        unit, mark = unit_of(item.nodeid), item.get_closest_marker("long")
+        known = seconds.get(unit, SHORT_S[unit.startswith(WITH_SERVERS)])
+        seconds[unit] = max(known, *mark.args) if mark else known
+    longest = sorted(seconds, key=lambda unit: (-seconds[unit], unit))
+    place: dict[str, float] = {}
+    for has_servers in (True, False):
+        own = [unit for unit in longest if unit.startswith(WITH_SERVERS) is has_servers]
+        for unit, until in zip(own, accumulate(seconds[unit] for unit in own), strict=True):
+            place[unit] = (until - seconds[unit]) / sum(seconds[unit] for unit in own)
+    items.sort(key=lambda item: (place[unit_of(item.nodeid)], unit_of(item.nodeid)))
 
 
-def _unit(item: pytest.Item) -> str:
-    return unit_of(item.nodeid.partition("::")[0])
+def unit_of(nodeid: str) -> str:
+    """What one worker runs without anything else between: the files on the shared stack, a file, a case.
+
+    Tests of a file share servers; where there are none, each case is a unit.
+    """
+    file, _, name = nodeid.partition("::")
+    if file.startswith(CASE_BY_CASE):
+        return f"{file}[{name.partition('[')[2]}"
+    return STACK if _is_on_the_stack(file) else file
 
 
 @cache
-def unit_of(file: str) -> str:
-    """What one worker runs without anything else between: the files on the shared stack, or a file."""
-    return STACK if "stack: Services" in (ROOT / file).read_text("utf-8") else file
+def _is_on_the_stack(file: str) -> bool:
+    return "stack: Services" in (ROOT / file).read_text("utf-8")
 
 
 class ByUnit(LoadFileScheduling):  # type: ignore[misc]  # xdist carries no types
-    """Tests of a file share servers; where there are none, each case is a unit."""
-
     def _split_scope(self, nodeid: str) -> str:
-        file, _, name = nodeid.partition("::")
-        case = name.partition("[")[2]
-        return f"{file}[{case}" if file.startswith(WITHOUT_SERVERS) else unit_of(file)
+        return unit_of(nodeid)
 
 
 @pytest.hookimpl(optionalhook=True)  # `saga mutants --real` runs tests without xdist
@@ -63,7 +78,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByUnit | Non
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
     """Idle, the shared stack takes a quarter of a core: it ends with the last test that uses it."""
-    if nextitem is None or _unit(nextitem) != STACK:
+    if nextitem is None or unit_of(nextitem.nodeid) != STACK:
         SHARED.end()
 
 
@@ -110,5 +125,5 @@ def addresses() -> Iterator[Addresses]:
 
 @pytest.fixture(scope="module")
 def stack() -> Services:
-    """Servers with all five services, two instances each, and a small shop; nobody breaks them."""
+    """Servers with all services, two instances each, and a small shop; nobody breaks them."""
     return SHARED.running

@@ -18,10 +18,9 @@ from tests.asyncapi import asyncapi_page
 from tests.cli_page import cli_page
 from tests.compose_page import COMPOSE, compose_file
 from tests.domain.samples.all import BY_SERVICE
-from tests.flow_pages import README, readme
 from tests.flow_picture import flow_svg
 from tests.lanes_page import LANES, lanes_file
-from tests.spark_page import SPARK, spark_file
+from tests.support.documents import document_of
 
 ROOT: Final = Path(__file__).parents[1]
 DOCS: Final = ROOT / "docs"
@@ -50,12 +49,13 @@ source is the topic's owner, the key, `ce_subject`, `ce_sagaid` and the id in th
 the partition is the key's. What does not agree, lacks an attribute, has one twice, or is off its
 schema or its limits is a dead letter.
 """
+SHARED_ROUTES: Final = ("/health/", "/metrics", "/ops/")
 
 
 def events_page() -> str:
     """docs/events.md as the code says it should be."""
     sections = (_section(spec) for spec in SERVICES)
-    parts = [INTRODUCTION, _flow(), state_tables.LEGEND, *sections, _values()]
+    parts = [INTRODUCTION, _flow(), _http(), state_tables.LEGEND, *sections, _values()]
     return "\n".join(parts)
 
 
@@ -83,15 +83,26 @@ def _flow() -> str:
     rows = [
         (
             f"**{spec.name}**",
-            f"{spec.port}",
             _state(spec),
             _names(_declaration(spec).consumes),
             _names(_declaration(spec).publishes),
         )
         for spec in SERVICES
     ]
-    head = ("service", "HTTP port", "state", "consumes", "publishes")
+    head = ("service", "state", "consumes", "publishes")
     return "## Who consumes and publishes what\n\n" + _table(head, rows)
+
+
+def _http() -> str:
+    """The routes that are a service's own."""
+    rows = [(f"**{spec.name}**", f"{spec.port}", ", ".join(_routes(spec))) for spec in SERVICES]
+    return "## What each service offers over HTTP\n\n" + _table(("service", "port", "routes"), rows)
+
+
+def _routes(spec: ServiceSpec) -> Iterator[str]:
+    for path, operations in document_of(spec.name)["paths"].items():
+        if not path.startswith(SHARED_ROUTES):
+            yield from (f"`{method.upper()} {path}`" for method in operations)
 
 
 def _state(spec: ServiceSpec) -> str:
@@ -186,9 +197,7 @@ MADE: Final[Mapping[Path, Callable[[], str]]] = {
     DOCS / "flow.svg": flow_svg,
     CELLS: cells_file,
     COMPOSE: compose_file,
-    SPARK: spark_file,
     LANES: lanes_file,
-    README: readme,
 }
 """Files that are made from the code, as it says that they should be."""
 

@@ -11,6 +11,7 @@ from chassis.http.resources import Resource
 from chassis.http.server import ACCEPTED_LATER, HttpServer
 from chassis.http.sockets import bound, listen
 from chassis.http.texts import Code, LineText, SagaKey, key_in_path, text
+from chassis.http.waiting import LocalWaiters, read_or_none
 
 __all__ = [
     "ACCEPTED_LATER",
@@ -19,6 +20,7 @@ __all__ = [
     "HttpServer",
     "IdempotencyKeyHeader",
     "LineText",
+    "LocalWaiters",
     "Problem",
     "Resource",
     "SagaKey",
@@ -31,6 +33,7 @@ __all__ = [
     "key_in_path",
     "listen",
     "preferences",
+    "read_or_none",
     "refusals",
     "text",
 ]

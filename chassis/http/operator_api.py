@@ -186,7 +186,12 @@ def _add_dead_letter_repairs(router: APIRouter, node: RunningService) -> None:
     async def redrive_dead_letters(body: Redrive) -> list[dict[str, Any]]:
         """In order, up to the first that fails again."""
         done = await redrive(
-            node.core.handler, operations, body.key, body.by, note=body.note, dry_run=body.dry_run
+            node.commands.handler,
+            operations,
+            body.key,
+            body.by,
+            note=body.note,
+            dry_run=body.dry_run,
         )
         if not done:
             raise Problem(404, "nothing_parked", f"nothing is parked under {body.key!r}")

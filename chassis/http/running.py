@@ -7,7 +7,6 @@ from chassis.effects import Circuit
 from chassis.health import Condition
 from chassis.kafka import Consumer
 from chassis.outbox import Relay
-from chassis.process.fast_paths import Core
 from chassis.process.settings import ServiceSettings
 from chassis.service import Service
 from chassis.store import Inspection
@@ -19,7 +18,6 @@ class RunningService(Protocol):
     service: Service
     settings: ServiceSettings
     operations: Inspection
-    core: Core
     consumer: Consumer
     relay: Relay
     commands: Commands

@@ -13,7 +13,7 @@ from chassis.kafka.clients import (
     unread,
 )
 from chassis.kafka.consumer import Consumer
-from chassis.kafka.records import is_consumed, message_of, projected
+from chassis.kafka.records import is_consumed, message_of, own_events, projected
 from chassis.kafka.topics import PARTITIONS, partition_of, topics_of
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "make_consumer",
     "make_producer",
     "message_of",
+    "own_events",
     "partition_of",
     "places_of",
     "projected",

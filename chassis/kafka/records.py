@@ -4,15 +4,15 @@ A record that fails holds up no other: whatever reading or projecting it raises,
 its own.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 import structlog
 
 from chassis import clock
 from chassis.dead_letters import name_of_place, place_of, reason_of, unreadable
-from chassis.events import Catalog, MalformedError, decode_record, name_of, type_of
+from chassis.events import Catalog, Envelope, MalformedError, decode_record, name_of, type_of
 from chassis.handle import in_halves
 from chassis.kafka.batches import UNREADABLE
 from chassis.kafka.topics import PARTITIONS, hash_of
@@ -23,6 +23,7 @@ log = structlog.get_logger()
 RecordPosition: TypeAlias = tuple[str, int, int]
 """Topic, partition and offset of a record."""
 Project: TypeAlias = Callable[[Sequence[Record]], Awaitable[None]]
+R = TypeVar("R", bound=Record)
 SKIPPED: Final = "stepped over by an operator"
 
 
@@ -87,6 +88,29 @@ async def projected(project: Project, records: Sequence[Record]) -> list[Message
         return unreadable(place_of(record), f"not projected: {why}")
 
     return await in_halves(fold, records, park)
+
+
+def own_events(
+    catalog: Catalog,
+    owner: str,
+    records: Iterable[R],
+    on_unreadable: Callable[[R, MalformedError], None],
+) -> Iterator[tuple[R, Envelope]]:
+    """What a service has published, of what stands in its topic, without what others left there.
+
+    A record that can't be read is reported, also where only it may be the service's: one must not keep all
+    others from being used.
+    """
+    source = f"/{owner}".encode()
+    for record in records:
+        headers = dict(record.headers)
+        if why := headers.get(UNREADABLE):
+            on_unreadable(record, MalformedError(why.decode("utf-8", "backslashreplace")))
+        elif headers.get("ce_source") == source:
+            try:
+                yield record, decode_record(catalog, record)
+            except MalformedError as error:
+                on_unreadable(record, error)
 
 
 def is_consumed(service: Service, record: Record) -> bool:

@@ -4,13 +4,17 @@ None of them decides anything: with all of them off, every batch is read from th
 outbox is read back before it is sent, and every effect is leased from the store.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
+
+from fastapi import FastAPI
 
 from chassis.bus import Bus
 from chassis.effects import LocalEffectQueue
 from chassis.events import dead_letters_of
 from chassis.handle import Handler
+from chassis.http import LocalWaiters, add_fast_path
 from chassis.outbox import RecentOutboxRows
 from chassis.process.settings import ALL_FAST_PATHS, FastPath
 from chassis.service import Service
@@ -23,12 +27,32 @@ OF_MEMORY: Final = frozenset({FastPath.STATE_CACHE, FastPath.RECENT_OUTBOX_ROWS}
 
 @dataclass(frozen=True, slots=True)
 class Core:
-    """The parts of a process that every message goes through."""
+    """The parts of a process that every message goes through, and the fast paths that are switched on."""
 
     bus: Bus
     handler: Handler
     outbox: Outbox
     effects: LocalEffectQueue
+    switched_on: frozenset[FastPath]
+
+    def waiters(self, is_settled: Callable[[Any], bool]) -> tuple[LocalWaiters, LocalWaiters]:
+        """For requests that wait until a saga's state is settled, and until its events are in the log."""
+        settled, published = LocalWaiters(), LocalWaiters()
+        if FastPath.LOCAL_WAITERS in self.switched_on:
+            self.bus.committed.append(
+                lambda event: settled.notify(
+                    key for key, row in event.result.changed.items() if is_settled(row.state)
+                )
+            )
+            self.bus.acknowledged.append(
+                lambda event: published.notify(row.key for row in event.rows)
+            )
+        return settled, published
+
+    def add_fast_path(self, app: FastAPI, path: str) -> None:
+        """To the POST of a path, which takes most requests and is a route already."""
+        if FastPath.HTTP in self.switched_on:
+            add_fast_path(app, path)
 
 
 def core_of(
@@ -50,4 +74,5 @@ def core_of(
         bus.committed.append(recent.committed)
     local = kinds if FastPath.LOCAL_EFFECTS in on else frozenset()
     handler = Handler(service, units, bus, lambda: local if outbox.leads else frozenset())
-    return Core(bus, handler, outbox, LocalEffectQueue(local, dead_letters_of(service.name)))
+    effects = LocalEffectQueue(local, dead_letters_of(service.name))
+    return Core(bus, handler, outbox, effects, on)

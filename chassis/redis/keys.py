@@ -1,6 +1,6 @@
 """What lies where in Redis, and how it is written there."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,10 +9,8 @@ from pydantic_core import from_json, to_json
 
 from chassis import byte_json
 from chassis.dead_letters import name_of_place
-from chassis.events import Envelope, MalformedError, decode_record
-from chassis.kafka import UNREADABLE
+from chassis.events import MalformedError
 from chassis.message import OperatorAction, OutboxRow, Record
-from chassis.service import Service
 from chassis.store import DeadLetter
 
 log = structlog.get_logger()
@@ -62,30 +60,15 @@ def place_values(offsets: Mapping[tuple[str, int], int]) -> list[Any]:
     return [v for (topic, part), n in offsets.items() for v in (f"{topic}:{part}", n)]
 
 
-def own_events(
-    service: Service, records: Iterable[Any], unread: list[str]
-) -> Iterator[tuple[str, Envelope]]:
-    """What the service has published, of what stands in its topic, with its place there.
+def noting(unread: list[str]) -> Callable[[Record, MalformedError], None]:
+    """Logs a record of the service's own that can't be read, and adds its place to `unread`."""
 
-    What others left is passed over. What may be its own and can't be read is added to `unread`, by its
-    place: one record must not keep all others from being used.
-    """
-    source = f"/{service.name}".encode()
-    for record in records:
+    def note(record: Record, error: MalformedError) -> None:
         place = name_of_place(record)
-        headers = dict(record.headers)
-        if UNREADABLE not in headers and headers.get("ce_source") != source:
-            log.error("foreign_record_skipped", place=place)
-            continue
-        try:
-            envelope = decode_record(service.catalog, record)
-            if type(envelope.event) not in service.publishes:
-                raise MalformedError(f"{service.name} does not publish {envelope.type}")  # noqa: TRY301 - as all else
-        except MalformedError as error:
-            log.error("own_record_unreadable", place=place, error=str(error))  # noqa: TRY400 - it says all
-            unread.append(place)
-            continue
-        yield place, envelope
+        log.error("own_record_unreadable", place=place, error=str(error))
+        unread.append(place)
+
+    return note
 
 
 def row_values(row: OutboxRow) -> tuple[Any, ...]:

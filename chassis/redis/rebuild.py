@@ -23,9 +23,10 @@ import structlog
 from redis.asyncio import Redis
 
 from chassis import clock, crashpoints, ids
+from chassis.dead_letters import name_of_place
 from chassis.errors import TransientError
 from chassis.events import Envelope
-from chassis.kafka import reading
+from chassis.kafka import own_events, reading
 from chassis.outbox import Sender
 from chassis.redis import keys
 from chassis.redis.tables import STATE_FIELDS, Layout
@@ -162,19 +163,17 @@ class Rebuild:
     async def _read(self, stopping: asyncio.Event, started: float, *, known: bool) -> list[Any]:
         self.folded, turns = Folded(), InTurn()
         self.unread.clear()
-        places: dict[UUID, str] = {}
+        places, note = dict[UUID, str](), keys.noting(self.unread)
         kept = partial(reading, self.bootstrap, self.service.log_topics)
         async with (self.opened or kept)() as topics:
             if cut := [place for place, start in topics.starts.items() if start > 0]:
                 raise TransientError(f"the log has lost its beginning: {sorted(cut)}")
             while True:
                 async for records in topics.to_end():
-                    own = list(keys.own_events(self.service, records, self.unread))
+                    own = list(own_events(self.service.catalog, self.service.name, records, note))
                     self._fold(turns.take(envelope for _, envelope in own))
                     ahead = {envelope.id for envelope in turns.first_ahead()}
-                    places |= {
-                        envelope.id: place for place, envelope in own if envelope.id in ahead
-                    }
+                    places |= {e.id: name_of_place(record) for record, e in own if e.id in ahead}
                     await self._goes_on(stopping, topics)
                 first_start = topics.end == 0 and not known
                 if first_start or clock.monotonic() - started > self.settle_s:

@@ -12,7 +12,7 @@ import structlog
 from redis.asyncio import Redis
 
 from chassis.events import Envelope
-from chassis.kafka import reading
+from chassis.kafka import own_events, reading
 from chassis.redis import keys
 from chassis.redis.tables import Layout
 from chassis.service import Service
@@ -41,7 +41,8 @@ async def is_rolled_back(
     since = keys.places_of(stored)
     async with reading(bootstrap, service.log_topics, since) as topics:
         async for records in topics.to_end():
-            own = [envelope for _, envelope in keys.own_events(service, records, unread)]
+            found = own_events(service.catalog, service.name, records, keys.noting(unread))
+            own = [envelope for _, envelope in found]
             if missing := await _missing(service, redis, layout, own):
                 log.error("redis_rolled_back", wire_type=missing.type, subject=missing.subject)
                 await redis.eval(END_EPOCH, 2, names.epoch, names.rebuild_begun, epoch)

@@ -1,6 +1,8 @@
 """What `saga report --json` says, by Spark: for archives that one machine does not read in time.
 
-spark-submit report.py s3a://bucket/log, or `uv run --project deploy/spark python report.py FOLDER`.
+It reads the protocol, so the checkout that it is part of is on the driver's PYTHONPATH:
+`PYTHONPATH=. spark-submit deploy/spark/report.py s3a://bucket/log`, or
+`PYTHONPATH=. uv run --project deploy/spark python deploy/spark/report.py FOLDER`.
 """
 
 import argparse
@@ -10,17 +12,9 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 
-# Made by `python -m tests.docs_pages` from the protocol
-STEPS = (
-    "order.placed",
-    "stock.reserved",
-    "payment.captured",
-    "shipment.created",
-    "points.awarded",
-    "order.confirmed",
-    "order.cancelled",
-)
-# The end of what is made by `python -m tests.docs_pages`
+from guarantees.protocol import FUNNEL
+
+STEPS = [event.rpartition(".")[0] for event in FUNNEL]
 STEP = f"""array_position(array({", ".join(f"'{step}'" for step in STEPS)}), type)"""
 
 

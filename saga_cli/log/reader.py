@@ -2,15 +2,17 @@
 
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from math import gcd
 from typing import Final
 
 from aiokafka import ConsumerRecord
 
 from chassis.events import Envelope, MalformedError
-from chassis.kafka import PARTITIONS, UNREADABLE, reading
+from chassis.kafka import PARTITIONS, reading
+from chassis.kafka import own_events as _own_events
 from chassis.message import Record
 from saga_cli.log.kafka import kept_of
 from saga_cli.log.source import LogPartition, LogRecord, Source, Span
@@ -24,7 +26,7 @@ LANES: Final = tuple(topic for spec in SERVICES for topic in CATALOG.lanes_of(sp
 """The topics in which events are published that are kept for ever."""
 TOPICS: Final = tuple(topic for spec in SERVICES for topic in CATALOG.log_of(spec.name))
 """Those, and the ones of earlier layouts."""
-OnUnreadable = Callable[[Record, MalformedError], None]
+own_events: Final = partial(_own_events, CATALOG)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,22 +97,3 @@ def by_number(spans: Mapping[LogPartition, Span]) -> list[dict[LogPartition, Spa
     for place, span in spans.items():
         found.setdefault(place.partition % parts, {})[place] = span
     return list(found.values())
-
-
-def own_events(
-    service: str, batch: Iterable[LogRecord], unreadable: OnUnreadable
-) -> Iterator[tuple[LogRecord, Envelope]]:
-    """Of a service, without what others left in its topic.
-
-    One that can't be read is reported, also where only it may be the service's.
-    """
-    source = f"/{service}".encode()
-    for record in batch:
-        headers = dict(record.headers)
-        if why := headers.get(UNREADABLE):
-            unreadable(record, MalformedError(why.decode("utf-8", "replace")))
-        elif headers.get("ce_source") == source:
-            try:
-                yield record, decode_record(record)
-            except MalformedError as error:
-                unreadable(record, error)

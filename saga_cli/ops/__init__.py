@@ -1,1 +1,1 @@
-"""What operators ask of the five services, and do to an order that needs help."""
+"""What operators ask of the services, and do to an order that needs help."""

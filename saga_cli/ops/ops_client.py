@@ -1,4 +1,4 @@
-"""The operators' routes of the five services, as a client sees them."""
+"""The operators' routes of the services, as a client sees them."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ NOT_A_SERVICE: Final = httpx.codes.MISDIRECTED_REQUEST
 """The status when what answers is not the service that is asked."""
 LOOK_S: Final = 3.0
 CHANGE_S: Final = 60.0
-INSTANCES: Final = 60  # asked at once: five services, up to twelve of each
+INSTANCES: Final = 12 * len(SERVICES)  # asked at once: what `saga up --instances` allows
 TOKEN: Final = "SAGA_OPERATOR_TOKEN"  # noqa: S105 - the name of a variable
 
 

@@ -1,4 +1,4 @@
-"""saga why | resolve | expedite: one order, seen and helped through its five services."""
+"""saga why | resolve | expedite: one order, seen and helped through the services."""
 
 import time
 from collections.abc import Iterator

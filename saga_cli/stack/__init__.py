@@ -1,1 +1,1 @@
-"""Real servers and the five services as processes of this user."""
+"""Real servers and the services as processes of this user."""

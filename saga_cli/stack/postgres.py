@@ -96,7 +96,7 @@ async def answers(url: str) -> None:
 
 
 def create_databases(addresses: Addresses) -> None:
-    """Five services, four databases: each role owns its own and can't even connect to another's."""
+    """Each role owns its own and can't even connect to another's."""
     asyncio.run(_create_databases(addresses))
 
 

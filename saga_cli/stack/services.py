@@ -1,4 +1,4 @@
-"""The five services as processes: started, killed, stopped in order, each with its log."""
+"""The services as processes: started, killed, stopped in order, each with its log."""
 
 import ssl
 import sys

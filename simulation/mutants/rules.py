@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import inventory_svc.domain as inventory
 import loyalty_svc.domain as loyalty
@@ -13,7 +13,6 @@ import shipping_svc.domain as shipping
 from chassis.decision import Decision, nothing, publish
 from shared_events import money
 from shared_events.inventory import StockReserved
-from shared_events.shipping import ShipmentRejected
 from shipping_svc.messages import BookingCancelled, HandOver
 from simulation.machine import PatchedAttribute
 from simulation.mutants.mutant import bug
@@ -39,8 +38,9 @@ def no_tombstone_loyalty(deduct: Any, state: Any, message: Any) -> Any:
 def refund_out_of_order(noted: Any, state: Any, message: Any) -> Any:
     if not isinstance(state, payment.Captured):
         return noted(state, message)
-    undone = ShipmentRejected(order_id=message.order_id, reason=message.reason)
-    return payment.refund(state, undone, "order", AT, payment.POLICY)
+    undone, *_ = get_args(payment.Undone)
+    cause = undone(order_id=message.order_id, reason=message.reason)
+    return payment.refund(state, cause, "order", AT, payment.POLICY)
 
 
 @bug("no timer lets an approved shipment leave", "G8", at=(shipping, "approve"))

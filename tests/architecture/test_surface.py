@@ -36,11 +36,13 @@ SURFACES: Final = {
             "HttpServer",
             "IdempotencyKeyHeader",
             "LineText",
+            "LocalWaiters",
             "Problem",
             "Resource",
         ),
         *("add_fast_path", "app_of", "bound", "execute", "header", "key_in_path", "listen"),
-        *("Body", "SagaKey", "example", "preferences", "refusals", "text"),
+        *("Body", "SagaKey", "example", "preferences", "read_or_none", "refusals"),
+        *("text",),
     ),
     "chassis.kafka": (
         *(
@@ -53,7 +55,7 @@ SURFACES: Final = {
             "is_consumed",
         ),
         *("make_consumer", "make_producer", "message_of", "partition_of", "places_of", "projected"),
-        *("reading", "stop_within", "topics_of", "unread"),
+        *("own_events", "reading", "stop_within", "topics_of", "unread"),
     ),
     "chassis.outbox": ("RecentOutboxRows", "Relay", "Sender"),
     "chassis.postgres": (
@@ -69,11 +71,11 @@ SURFACES: Final = {
 }
 """A name is added here on purpose: whoever uses the chassis may rely on it from then on."""
 FOR_SERVICES: Final = {
-    *("bus.Committed", "clock", "commands.OverloadedError", "decide.BatchResult", "ids"),
+    *("bus.Committed", "clock", "commands.OverloadedError", "ids"),
     *("decision.Decision", "decision.Later", "decision.Refusal"),
     *("decision.impossible", "decision.nothing", "decision.publish"),
     *("errors.MisconfiguredError", "errors.ProviderError", "errors.RefusedError"),
-    *("errors.TransientError", "manifest.Call", "manifest.Manifest"),
+    *("manifest.Call", "manifest.Manifest"),
     *("message.Decided", "message.Duplicate", "message.Message", "message.Parked"),
     *("message.Record", "service.Attempt", "service.Journal", "service.Provider"),
     *("service.Resolution", "service.Service", "tracing"),

@@ -179,7 +179,7 @@ def types_in(tree: ast.Module) -> Iterator[str]:
 def types() -> dict[str, set[str]]:
     """By name, where it is defined, in all but tests of one module and the states of a domain.
 
-    The five services never meet: a part that each has, such as its settings, counts as one place.
+    The services never meet: a part that each has, such as its settings, counts as one place.
     """
     found: dict[str, set[str]] = defaultdict(set)
     for name, tree in TREES.items():

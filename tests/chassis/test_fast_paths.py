@@ -1,11 +1,13 @@
 """Each fast path has a switch; with all of them off, everything goes through the database."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
 import pytest
 
+from chassis.bus import Acknowledged
 from chassis.effects.worker import itself
 from chassis.message import FIRST_LEASE_S, Message
 from chassis.outbox.recent import RecentOutboxRows
@@ -15,6 +17,7 @@ from chassis.process.settings import ALL_FAST_PATHS, FastPath, ServiceSettings
 from chassis.service import Provider
 from chassis.state_cache import StateCache
 from shared_events.payment import PaymentCaptured
+from shipping_svc.domain import Booking
 from shipping_svc.messages import Booked
 from shipping_svc.service import SERVICE
 from simulation.database import Database
@@ -145,6 +148,27 @@ def test_a_provider_of_effects_that_the_service_does_not_store_is_refused(store:
     provider = Provider("carrier", {"Booking": itself})
     with pytest.raises(ValueError, match="shipping stores no effects as Booking"):
         assemble(SERVICE, settings, store, MemoryInspection(store), provider)
+
+
+async def unseen() -> bool:
+    return False
+
+
+@pytest.mark.parametrize("path", FastPath)
+async def test_requests_that_wait_are_notified_where_that_is_switched_on(
+    store: Recorded, path: FastPath
+) -> None:
+    core, message = await leading(store, frozenset({path})), captured()
+    both = core.waiters(lambda state: isinstance(state, Booking))
+    waits = [asyncio.create_task(each.wait(message.key, 60, unseen)) for each in both]
+    await asyncio.sleep(0)
+    events = [event for each in both for event in each.events[message.key]]
+    await core.handler.handle([message])
+    rows = (await core.outbox.pending(1000)).rows
+    core.bus.publish(Acknowledged([row for _, row in rows]))
+    assert [event.is_set() for event in events] == [path is FastPath.LOCAL_WAITERS] * 2
+    for wait in waits:
+        wait.cancel()
 
 
 async def test_each_layer_lies_over_the_store_and_hears_of_commits(store: Recorded) -> None:

@@ -15,11 +15,11 @@ from chassis.bus import Bus
 from chassis.decide import Snapshot, decide_batch
 from chassis.message import Decided, Message
 from chassis.postgres.store import PostgresStore
+from chassis.process.fast_paths import Core
 from chassis.process.runtime import Node
 from order_svc import api
 from order_svc.service import SERVICE as ORDER
 from order_svc.settings import Settings
-from order_svc.waiting import LocalWaiters
 from saga_cli.demo import a_checkout
 from shared_events.codec import decode
 from shipping_svc.service import SERVICE
@@ -83,12 +83,12 @@ def order_app(execute: Callable[[Message], Awaitable[Any]], **changes: Any) -> F
     """The order service's API on a store that is not there."""
     settings = Settings(kafka_bootstrap="k:1", database_url="postgresql://o:o@d/o", **changes)
     commands = SimpleNamespace(execute=execute)
-    core = SimpleNamespace(bus=Bus())
+    absent: Any = None
+    core = Core(Bus(), absent, absent, absent, settings.fast_paths)
     node = SimpleNamespace(
         service=ORDER, operations=None, commands=commands, conditions=None, core=core
     )
-    waiters = LocalWaiters()
-    return api.make(cast("Node", node), cast("PostgresStore", None), settings, waiters, waiters)
+    return api.make(cast("Node", node), cast("PostgresStore", None), settings)
 
 
 def test_a_broken_trace_header_starts_a_new_trace() -> None:

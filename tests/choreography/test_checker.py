@@ -130,7 +130,7 @@ def found(chances: tuple[Chances, ...]) -> set[str]:
     return explored(a_world(stock=2), chances, "success", 2).broken
 
 
-@pytest.mark.long(20)
+@pytest.mark.long(2)
 @pytest.mark.parametrize("stock", [2, 4])
 def test_orders_that_move_alone_hide_no_end_and_no_situation(
     stock: int, monkeypatch: pytest.MonkeyPatch

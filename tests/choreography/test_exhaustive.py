@@ -9,7 +9,7 @@ from tests.choreography.exhaustive import STORIES, result
 EVERY_STORY: Final = pytest.mark.parametrize(
     "story",
     [
-        pytest.param(name, marks=pytest.mark.long(25) if len(story.chances) > 1 else ())
+        pytest.param(name, marks=pytest.mark.long(12) if len(story.chances) > 1 else ())
         for name, story in STORIES.items()
     ],
 )

@@ -1,4 +1,4 @@
-"""The five services joined in memory over their pure rules: topics, cursors, inboxes, effects, timers.
+"""The services joined in memory over their pure rules: topics, cursors, inboxes, effects, timers.
 
 A world is a value. A service's state is the fold of what it published, so the logs and the
 cursors are all there is to tell two worlds apart.

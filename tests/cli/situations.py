@@ -1,4 +1,4 @@
-"""Orders in trouble, made by hand: what the five services would say of one."""
+"""Orders in trouble, made by hand: what the services would say of one."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final

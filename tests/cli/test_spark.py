@@ -17,6 +17,7 @@ from tests.support.saga import saga
 
 ROOT: Final = Path(__file__).parents[2]
 PROJECT: Final = ROOT / "deploy" / "spark"
+REPORT: Final = PROJECT / "report.py"
 SMALL: Final = (
     "spark.sql.shuffle.partitions=1",
     "spark.driver.extraJavaOptions=-XX:TieredStopAtLevel=1",
@@ -38,11 +39,10 @@ def test_spark_and_duckdb_say_the_same(tmp_path: Path) -> None:
     ours = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
     small = f"--master local[1] {' '.join(f'--conf {each}' for each in SMALL)} pyspark-shell"
     local = {"SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_SUBMIT_ARGS": small}
-    command = [uv(), "run", "--project", str(PROJECT), "--frozen", "python", "report.py"]
+    command = [uv(), "run", "--project", str(PROJECT), "--frozen", "python", str(REPORT)]
     ended = subprocess.run(
         [*command, str(tmp_path)],
-        cwd=PROJECT,
-        env=ours | local,
+        env=ours | local | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=False,

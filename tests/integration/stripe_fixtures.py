@@ -13,6 +13,7 @@ import pytest
 import payment_svc
 from chaos.fake_stripe import API_KEY, SECRET, FakeStripe, signed
 from chassis.bus import Acknowledged, Sent
+from chassis.effects.worker import EffectWorker
 from chassis.events import type_of
 from chassis.message import OutboxRow
 from chassis.postgres import migrations
@@ -34,6 +35,8 @@ from tests.support.records import a_message, an_order
 from tests.support.waiting import until_async
 
 TIMEOUT_S = 20.0  # a slow machine is no fault
+POLL_S = 0.02
+"""Between two looks of the effect worker at its store: what is due again is asked for at once."""
 SHORT_TIMEOUT_S = 1.5  # where the provider does not answer on purpose
 
 
@@ -42,6 +45,7 @@ class Desk:
     """One payment process, in hand: neighbours' events go in, the provider is the fake."""
 
     node: Node
+    worker: EffectWorker
     store: PostgresStore
     fake: FakeStripe
     http: httpx.AsyncClient
@@ -67,7 +71,7 @@ class Desk:
         """What HTTP asks for is decided as long as this lasts, and effects are run."""
         stopping = asyncio.Event()
         parts: list[BackgroundTask] = [self.node.commands.run, self._relaying]
-        parts += [self.node.extras["effects"]] if effects else []
+        parts += [self.worker.run] if effects else []
         tasks = [asyncio.create_task(part(stopping)) for part in parts]
         try:
             yield
@@ -78,9 +82,8 @@ class Desk:
     async def ask_once(self) -> None:
         """Each effect that is due is asked for once; whatever was learnt is decided on later."""
         await self.relay()
-        worker: Any = self.node.extras["effects"].__self__  # type: ignore[attr-defined]
-        await worker.ask()
-        await asyncio.gather(*worker.running)
+        await self.worker.ask()
+        await asyncio.gather(*self.worker.running)
 
     async def reserved(self, **changes: Any) -> Order:
         """A neighbour holds the stock: the money is owed."""
@@ -184,10 +187,12 @@ async def desk(
     runners: dict[str, EffectRunner] = {"Capture": outside.capture, "Refund": outside.refund}
     provider = Provider("stripe", runners, 50, settings.provider_timeout_s)
     node = assemble(SERVICE, settings, store, PostgresInspection(store), provider)
+    worker: EffectWorker = node.extras["effects"].__self__  # type: ignore[attr-defined]
+    worker.poll_s = POLL_S
     transport = httpx.ASGITransport(api.make(node, store, settings), raise_app_exceptions=False)
     try:
         async with httpx.AsyncClient(transport=transport, base_url="http://payment") as http:
-            yield Desk(node, store, fake, http)
+            yield Desk(node, worker, store, fake, http)
     finally:
         await outside.close()
         await store.close()

@@ -35,7 +35,7 @@ from tests.support.servers import running_shop
 from tests.support.shop import checkout, place_many, settled
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.long(90)
+pytestmark = pytest.mark.long(50)
 
 ORDERS: Final = 60
 DAY_MS: Final = str(24 * 3600 * 1000)

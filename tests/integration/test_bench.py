@@ -1,25 +1,41 @@
 """The bench on real servers, small: nothing is lost, and its figures agree with each other."""
 
 import json
-import subprocess
-import sys
+import signal
+from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from bench.__main__ import app
 from bench.plan import REFUSED
 from guarantees.services import BY_NAME
+from saga_cli.stack import servers
+from tests.support.prepared import prepared_folder
 
 pytestmark = pytest.mark.long(50)
+SCENARIOS = ("cost", "recovery", "fast-paths")
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def on_prepared_servers() -> Iterator[None]:
+    """Its servers begin as all those of tests; it lets a SIGTERM end it, and this process does not."""
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(servers, "start", partial(servers.start, prepared=prepared_folder()))
+        yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture(scope="module")
+def found(on_prepared_servers: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What `python -m bench` measures: as `saga bench` does, and the pages that it writes."""
     folder = tmp_path_factory.mktemp("bench")
-    words = ["cost", "recovery", "fast-paths", "--quick", "--rate", "60", "--out", str(folder)]
-    command = [sys.executable, "-m", "bench", *words]  # `saga bench` and the pages it writes
-    done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    short = ["--quick", "--rate", "60", "--orders", "100", "--out", str(folder)]
+    done = CliRunner().invoke(app, [*SCENARIOS, *short])
+    assert done.exit_code == 0, done.output
     assert {path.name for path in folder.iterdir()} >= {"cost.png", "recovery.png", "tables.md"}
     document: dict[str, Any] = json.loads((folder / "results.json").read_text())
     return document

@@ -10,8 +10,8 @@ import pytest
 
 from saga_cli.demo import a_checkout
 from saga_cli.stack.services import Services
-from tests.support.problems import outcome_of, problem_of
-from tests.support.shop import ANSWERS_TO_CANCEL, checkout, settled
+from tests.support.problems import problem_of
+from tests.support.shop import ANSWERS_TO_CANCEL, answered, checkout, place_all, settled
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.long(200)
@@ -148,7 +148,8 @@ def test_two_hundred_orders_cancelled_at_any_moment_all_settle(stack: Services) 
 
     async def one(client: httpx.AsyncClient, number: int) -> str:
         body = a_checkout(customer_id=f"c-{number % 7}")
-        placed = await client.post(f"{stack.url('order')}/checkout", json=body)
+        url = f"{stack.url('order')}/checkout"
+        placed = await answered(client, url, {(201, "")}, body)
         order_id: str = placed.json()["order_id"]
         moments = [(dice.uniform(0, 0.6), f"{stack.url('order')}/orders/{order_id}/cancel")]
         if number % 2:
@@ -157,8 +158,7 @@ def test_two_hundred_orders_cancelled_at_any_moment_all_settle(stack: Services) 
         started = time.monotonic()
         for moment, url in sorted(moments):
             await asyncio.sleep(max(0.0, started + moment - time.monotonic()))
-            answer = await client.post(url)
-            assert outcome_of(answer) in POSSIBLE, answer.text
+            await answered(client, url, POSSIBLE)
         return order_id
 
     async def all_() -> list[str]:
@@ -181,20 +181,9 @@ def test_the_last_fifty_pieces_are_sold_to_fifty_of_five_hundred_at_once(stack: 
     httpx.put(f"{inventory}/stock/HOT", json={"on_hand": 50}).raise_for_status()
     lines = [{"sku": "HOT", "quantity": 1}, {"sku": "RETRO-CLOCK", "quantity": 1}]
 
-    async def all_() -> list[str]:
-        gate = asyncio.Semaphore(100)
-
-        async def one(client: httpx.AsyncClient, number: int) -> str:
-            async with gate:
-                body = a_checkout(lines=lines[:: (-1) ** number], customer_id=f"h-{number % 11}")
-                url = stack.of("order")[number % 2].url
-                answer = await client.post(f"{url}/checkout", json=body)
-                return str(answer.json()["order_id"])
-
-        async with httpx.AsyncClient(timeout=60) as client:
-            return await asyncio.gather(*(one(client, n) for n in range(500)))
-
-    acknowledged = asyncio.run(all_())
+    bodies = [a_checkout(lines=lines[:: (-1) ** n], customer_id=f"h-{n % 11}") for n in range(500)]
+    urls = [instance.url for instance in stack.of("order")]
+    acknowledged = asyncio.run(place_all(urls, bodies, at_once=100))
     assert settled(stack, acknowledged).violations == []
     outcomes = [settled_order(stack, order_id) for order_id in acknowledged]
     assert sum(o["state"] == "CONFIRMED" for o in outcomes) == 50

@@ -9,10 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from guarantees.services import BY_NAME
-from saga_cli.stack.seed import seed
 from saga_cli.stack.services import Services
-from tests.support.servers import private_stack
+from tests.support.servers import private_stack, start_each
 from tests.support.shop import checkout, place_many, settled
 from tests.support.waiting import until
 
@@ -51,11 +49,7 @@ class CarrierSystem:
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CarrierSystem]:
     with private_stack() as (services, _):
         shop = CarrierSystem(services, tmp_path_factory.mktemp("carrier") / "mood.json")
-        extra = {"shipping": shop.shipping, "order": {"ORDER_PATIENCE_S": "4"}}
-        for name in BY_NAME:
-            services.start(name, extra.get(name))
-        services.await_ready(services.instances)
-        seed(services.url)
+        start_each(services, variables={**shop.shipping, "ORDER_PATIENCE_S": "4"})
         yield shop
 
 

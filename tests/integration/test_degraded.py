@@ -27,7 +27,7 @@ from shared_events.loyalty import PointsAwarded
 from shipping_svc.service import SERVICE as SHIPPING
 from tests.support.metrics import sample
 from tests.support.records import a_record, an_order
-from tests.support.servers import log_of, private_stack
+from tests.support.servers import fast_paths, log_of, private_stack
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.long(60)
@@ -88,7 +88,7 @@ LINES_MAX = 100
 def half() -> Iterator[Half]:
     with private_stack() as (services, servers):
         for name in RUNNING:
-            services.start(name)
+            services.start(name, fast_paths(name, "none" if name == "order" else "all"))
         for service in (PAYMENT, SHIPPING):
             asyncio.run(ensure_topics(servers.addresses.kafka_bootstrap, topics_of(service)))
         services.await_ready(services.instances)

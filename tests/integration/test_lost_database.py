@@ -10,15 +10,14 @@ import pytest
 from redis import Redis
 
 from saga_cli.stack import postgres
-from saga_cli.stack.seed import seed
 from saga_cli.stack.services import Services
 from saga_cli.topology import BY_NAME, SERVICES, Addresses
 from tests.support.saga import on_servers
-from tests.support.servers import log_of, private_stack
+from tests.support.servers import log_of, private_stack, start_each
 from tests.support.shop import Load, settled
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.long(50)
+pytestmark = pytest.mark.long(70)
 
 BEFORE: Final = 25
 AFTER: Final = 15
@@ -28,10 +27,7 @@ AFTER: Final = 15
 def system() -> Iterator[Services]:
     """One whose order service acknowledges only what the log has."""
     with private_stack() as (services, _):
-        for spec in SERVICES:
-            services.start(spec.name, {"ORDER_ACKNOWLEDGE": "published"})
-        services.await_ready(services.instances)
-        seed(services.url)
+        start_each(services, variables={"ORDER_ACKNOWLEDGE": "published"})
         yield services
 
 

@@ -17,9 +17,9 @@ from saga_cli.stack.servers import Servers
 from saga_cli.stack.services import Instance, Services
 from saga_cli.verify.reconcile import read_books
 from tests.support.metrics import sample
-from tests.support.problems import outcome_of, problem_of
+from tests.support.problems import problem_of
 from tests.support.servers import fast_paths, log_of, private_stack, start_each
-from tests.support.shop import ANSWERS_TO_CANCEL, place_many, settled
+from tests.support.shop import ANSWERS_TO_CANCEL, answered, place_many, settled
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.long(200)
@@ -44,8 +44,7 @@ async def _place_and_cancel(services: Services, count: int) -> list[str]:
         placed += await place_many([url], min(60, count - part), at_once=10)
         async with httpx.AsyncClient(timeout=15) as client:
             for order_id in placed[part::7]:
-                answer = await client.post(f"{url}/orders/{order_id}/cancel")
-                assert outcome_of(answer) in ANSWERS_TO_CANCEL, answer.text
+                await answered(client, f"{url}/orders/{order_id}/cancel", ANSWERS_TO_CANCEL)
     return placed
 
 

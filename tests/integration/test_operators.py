@@ -13,7 +13,6 @@ from chassis import ids
 from chassis.message import Record
 from guarantees.services import BY_NAME
 from saga_cli.log.reader import records
-from saga_cli.stack.seed import seed
 from saga_cli.stack.servers import Servers
 from saga_cli.stack.services import Instance, Services
 from shared_events.order import OrderCancellationRequested
@@ -31,7 +30,7 @@ from tests.support.saga import (
     settles,
     why,
 )
-from tests.support.servers import private_stack
+from tests.support.servers import private_stack, start_each
 from tests.support.shop import checkout
 from tests.support.waiting import until
 
@@ -46,8 +45,7 @@ AWAY = {
 @pytest.fixture(scope="module")
 def system() -> Iterator[tuple[Services, Servers]]:
     with private_stack() as (services, servers):
-        services.start_all()
-        seed(services.url)
+        start_each(services)
         yield services, servers
 
 

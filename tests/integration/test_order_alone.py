@@ -18,7 +18,7 @@ from saga_cli.demo import a_checkout
 from saga_cli.stack.servers import Servers
 from saga_cli.stack.services import Services
 from saga_cli.topology import BY_NAME
-from tests.support.servers import private_stack
+from tests.support.servers import fast_paths, private_stack
 from tests.support.waiting import until
 
 CLOCK = [{"sku": "CLOCK", "quantity": 1}]
@@ -57,8 +57,8 @@ class Alone:
 
     @contextmanager
     def another(self) -> Iterator["Alone"]:
-        """One more process, which the test stops; it ends well."""
-        instance = self.services.start("order")
+        """One more process, without fast paths, which the test stops; it ends well."""
+        instance = self.services.start("order", fast_paths("order", "none"))
         other = replace(self, url=instance.url)
         until(lambda: _is_live(other), 60, "another order service")
         yield other

@@ -12,12 +12,11 @@ from redis import Redis
 from guarantees.judge import JudgeReport
 from loyalty_svc.store import KEYS
 from saga_cli.log.reader import records
-from saga_cli.stack.seed import seed
 from saga_cli.stack.services import Services
 from saga_cli.topology import BY_NAME, SERVICES, Addresses
 from tests.support.redelivery import all_read, fingerprint
 from tests.support.saga import first_finding, why
-from tests.support.servers import private_stack
+from tests.support.servers import private_stack, start_each
 from tests.support.shop import checkout, place_many, settled
 from tests.support.waiting import until
 
@@ -30,10 +29,7 @@ PATIENCE_S = 4
 def services() -> Iterator[Services]:
     """A system of this module's own, whose log its tests may damage."""
     with private_stack() as (made, _):
-        for spec in SERVICES:
-            made.start(spec.name)
-        made.await_ready(made.instances)
-        seed(made.url)
+        start_each(made)
         yield made
 
 

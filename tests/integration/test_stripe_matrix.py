@@ -15,7 +15,7 @@ from saga_cli.topology import Addresses
 from tests.integration.stripe_fixtures import SHORT_TIMEOUT_S, TIMEOUT_S, Desk, desk
 from tests.support.waiting import until_async
 
-pytestmark = pytest.mark.long(50)
+pytestmark = pytest.mark.long(60)
 
 ANSWERS: Final[tuple[FaultAnswer, ...]] = ("ok", "rate_limit", "server_error", "timeout", "reset")
 MATRIX: Final = [

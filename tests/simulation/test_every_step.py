@@ -11,7 +11,7 @@ import pytest
 from simulation.plan import Plan
 from simulation.runs import run
 
-pytestmark = pytest.mark.long(25)
+pytestmark = pytest.mark.long(10)
 
 PARTS = 4
 QUIET = Plan(2, 2, {}, arrive_s=0.2, refuses_refunds=False)

@@ -13,7 +13,7 @@ SEEDS = 200
 """The hunt is over after these; the first one tried is the one that found it last."""
 
 
-@pytest.mark.long(10)
+@pytest.mark.long(2)
 @pytest.mark.parametrize("name", mutants.MUTANTS)
 def test_a_deliberate_bug_is_found_for_what_it_breaks(name: str) -> None:
     found = hunt(name, SEEDS)

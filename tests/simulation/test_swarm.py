@@ -6,7 +6,7 @@ from simulation.plan import FAST_PATHS, FAULTS, Plan
 from simulation.runs import run
 from simulation.summary import Summary
 
-pytestmark = pytest.mark.long(40)
+pytestmark = pytest.mark.long(70)
 
 RUNS = 200
 PARTS = 5

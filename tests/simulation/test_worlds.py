@@ -67,7 +67,7 @@ def test_what_was_found_once_is_fixed(seed: FoundSeed) -> None:
     assert run(seed.plan).what == ""
 
 
-@pytest.mark.long(20)
+@pytest.mark.long(5)
 def test_a_failure_is_made_small_and_says_how_to_repeat_it() -> None:
     faults = dict.fromkeys(("delay", "kill", "unknown-outcome"), 0.8)
     plan = Plan(3, 80, faults, mutant="key-of-each-try")

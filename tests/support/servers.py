@@ -3,7 +3,7 @@
 import os
 import secrets
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -31,7 +31,7 @@ def shared_servers() -> Iterator[Addresses]:
 
 
 class SharedStack:
-    """All five services from the first test that asks until it is ended.
+    """All services from the first test that asks until it is ended.
 
     Each has two instances, one with all fast paths and one without, as while a setting is rolled out.
     """
@@ -95,16 +95,21 @@ def private_stack() -> Iterator[tuple[Services, servers.Servers]]:
 
 @contextmanager
 def running_shop() -> Iterator[Services]:
-    """A system of one test module's own: all five services, and a small shop."""
+    """A system of one test module's own: all services, and a small shop."""
     with private_stack() as (services, _):
         start_each(services)
         yield services
 
 
-def start_each(services: Services, without: Collection[str] = ("inventory", "shipping")) -> None:
+def start_each(
+    services: Services,
+    without: Collection[str] = ("inventory", "shipping"),
+    variables: Mapping[str, str] | None = None,
+) -> None:
     """One process of each service, and a small shop; some are without fast paths."""
     for spec in SERVICES:
-        services.start(spec.name, fast_paths(spec.name, "none" if spec.name in without else "all"))
+        paths = fast_paths(spec.name, "none" if spec.name in without else "all")
+        services.start(spec.name, {**paths, **(variables or {})})
     services.await_ready(services.instances)
     seed(services.url)
 

@@ -2,15 +2,16 @@
 
 import asyncio
 import threading
-import time
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import httpx
 
+from chassis import ids
 from guarantees.judge import JudgeReport
 from saga_cli.demo import SCENES, a_checkout
 from saga_cli.stack.services import Services
@@ -49,31 +50,50 @@ def checkout(services: Services, wait_s: int = 20, **changes: Any) -> httpx.Resp
 
 
 async def place_many(urls: Sequence[str], count: int, at_once: int = 50) -> list[str]:
-    """Place mixed orders, each with a key, until each is acknowledged; returns their ids.
+    """Place mixed orders until each is acknowledged; returns their ids."""
+    bodies = [
+        a_checkout(**{"customer_id": f"c-{n % 13}", **MIXED[n % len(MIXED)]}) for n in range(count)
+    ]
+    return await place_all(urls, bodies, at_once)
 
-    An answer that is lost or a server that is away is asked again with the same key.
-    """
+
+async def place_all(urls: Sequence[str], bodies: Sequence[Any], at_once: int) -> list[str]:
+    """The same of these checkouts, at the services of order in turn."""
     gate = asyncio.Semaphore(at_once)
-    prefix = f"many-{time.monotonic_ns()}"
     async with httpx.AsyncClient(timeout=15) as client:
 
         async def place(number: int) -> str:
-            body = a_checkout(**{"customer_id": f"c-{number % 13}", **MIXED[number % len(MIXED)]})
-            headers = {"Idempotency-Key": f"{prefix}-{number}"}
             url = f"{urls[number % len(urls)]}/checkout"
+            answer = await answered(client, url, {(201, "")}, bodies[number], gate)
+            return str(answer.json()["order_id"])
 
-            async def look() -> str | None:
-                try:
-                    async with gate:
-                        answer = await client.post(url, json=body, headers=headers)
-                except httpx.TransportError:
-                    return None
-                assert outcome_of(answer) in {(201, ""), *ASKED_AGAIN}, answer.text
-                return str(answer.json()["order_id"]) if answer.status_code == 201 else None
+        return await asyncio.gather(*map(place, range(len(bodies))))
 
-            return str(await until_async(look, 150, f"the answer to {number}", pause_s=0.1))
 
-        return await asyncio.gather(*(place(n) for n in range(count)))
+async def answered(
+    client: httpx.AsyncClient,
+    url: str,
+    outcomes: AbstractSet[tuple[int, str]],
+    body: Any = None,
+    gate: AbstractAsyncContextManager[Any] | None = None,
+) -> httpx.Response:
+    """Post until it is answered with one of these.
+
+    An answer that is lost or a server that is away is asked again with the same key.
+    """
+    headers = {"Idempotency-Key": ids.new_id()}
+
+    async def look() -> httpx.Response | None:
+        try:
+            async with gate or nullcontext():
+                answer = await client.post(url, json=body, headers=headers)
+        except httpx.TransportError:
+            return None
+        assert outcome_of(answer) in {*outcomes, *ASKED_AGAIN}, answer.text
+        return answer if outcome_of(answer) in outcomes else None
+
+    found: httpx.Response = await until_async(look, 150, f"the answer of {url}", pause_s=0.1)
+    return found
 
 
 @dataclass
@@ -118,20 +138,9 @@ class Load:
                 placed = await place_many([self.url], 10, at_once=5)
                 self.acknowledged += placed
                 if self.cancels:
-                    await self._cancel(client, placed[0])
+                    cancel = f"{self.url}/orders/{placed[0]}/cancel"
+                    await answered(client, cancel, ANSWERS_TO_CANCEL)
                 await asyncio.sleep(PAUSE_S)
-
-    async def _cancel(self, client: httpx.AsyncClient, order_id: str) -> None:
-        async def is_answered() -> bool:
-            try:
-                answer = await client.post(f"{self.url}/orders/{order_id}/cancel")
-            except httpx.TransportError:
-                return False
-            outcome = outcome_of(answer)
-            assert outcome in ANSWERS_TO_CANCEL | ASKED_AGAIN, answer.text
-            return outcome in ANSWERS_TO_CANCEL
-
-        await until_async(is_answered, 60, f"the answer to {order_id}", pause_s=0.1)
 
 
 def settled(services: Services, acknowledged: Sequence[str], seconds: float = 120) -> JudgeReport:

@@ -7,18 +7,23 @@ from collections.abc import Callable
 from typing import Any, Final
 
 PAUSE_S: Final = 0.02
-"""Between two looks; `until` waits as long as its look took of the CPU, where that is longer."""
+"""Between the first looks."""
+LATER_S: Final = 0.1
+LONGER: Final = 1.05
+"""Each pause of `until` is so many times the one before, up to LATER_S; and three times of what
+its look took of the CPU, where that is longer: a wait leaves the CPU to what it waits for."""
 
 
 def until(look: Callable[[], Any], seconds: float = 60, what: str = "it never came") -> Any:
     """Look until there is something; past the deadline the test fails with what did not come."""
-    deadline = time.monotonic() + seconds
+    pause_s, deadline = PAUSE_S, time.monotonic() + seconds
     while True:
         began = time.thread_time()
         if found := look():
             return found
         assert time.monotonic() < deadline, _missing(what, seconds, found)
-        time.sleep(max(PAUSE_S, time.thread_time() - began))
+        time.sleep(max(pause_s, 3 * (time.thread_time() - began)))
+        pause_s = min(LATER_S, pause_s * LONGER)
 
 
 async def until_async(

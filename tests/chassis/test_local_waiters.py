@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from chassis.errors import TransientError
-from order_svc import waiting
-from order_svc.waiting import LocalWaiters
+from chassis.http import waiting
+from chassis.http.waiting import LocalWaiters
 
 
 async def no() -> bool:

@@ -1,4 +1,4 @@
-"""HTTP requests that wait until their order is settled, or in the log."""
+"""HTTP requests that wait until their saga is settled, or in the log."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
@@ -6,9 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 from chassis import clock
-from chassis.decide import BatchResult
 from chassis.errors import TransientError
-from order_svc.domain import Cancelled, Confirmed
 
 POLL_S: Final = 0.25
 READ_TIMEOUT_S: Final = 2.0
@@ -18,19 +16,19 @@ T = TypeVar("T")
 
 @dataclass
 class LocalWaiters:
-    """The requests of this process that wait for one kind of change, by order id."""
+    """The requests of this process that wait for one kind of change, by the saga's key."""
 
     events: dict[str, set[asyncio.Event]] = field(default_factory=dict)
 
-    def notify(self, order_ids: Iterable[str]) -> None:
-        """End the waits for these orders: this process has seen the change."""
-        for order_id in order_ids:
-            for event in self.events.get(order_id, ()):
+    def notify(self, keys: Iterable[str]) -> None:
+        """End the waits for these sagas: this process has seen the change."""
+        for key in keys:
+            for event in self.events.get(key, ()):
                 event.set()
 
     async def wait(
         self,
-        order_id: str,
+        key: str,
         seconds: float,
         condition: Callable[[], Awaitable[bool]],
         stopping: asyncio.Event | None = None,
@@ -40,7 +38,7 @@ class LocalWaiters:
         Another process may make the change, so the condition, which reads the database, is polled. A
         read that fails, or takes longer than READ_TIMEOUT_S, counts as false.
         """
-        event, events = asyncio.Event(), self.events.setdefault(order_id, set())
+        event, events = asyncio.Event(), self.events.setdefault(key, set())
         events.add(event)
         deadline = clock.monotonic() + seconds
         try:
@@ -55,7 +53,7 @@ class LocalWaiters:
         finally:
             events.discard(event)
             if not events:
-                self.events.pop(order_id, None)
+                self.events.pop(key, None)
 
 
 async def read_or_none(read: Awaitable[T]) -> T | None:
@@ -65,8 +63,3 @@ async def read_or_none(read: Awaitable[T]) -> T | None:
             return await read
     except (TransientError, TimeoutError):
         return None
-
-
-def settled_orders(result: BatchResult) -> list[str]:
-    """The orders that a commit has settled."""
-    return [k for k, row in result.changed.items() if isinstance(row.state, Confirmed | Cancelled)]
