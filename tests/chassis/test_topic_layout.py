@@ -1,11 +1,12 @@
 """Which topics a service writes, reads and rebuilds itself from, in each layout."""
 
-from dataclasses import dataclass, replace
+import asyncio
+from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
 from typing import Any, Final
 
 import pytest
 
-from chassis.errors import FormerLayoutError
 from chassis.events import Catalog, Listed
 from chassis.kafka import topics_of
 from chassis.process import runtime
@@ -147,45 +148,82 @@ def test_without_the_setting_it_is_lanes() -> None:
 
 
 @dataclass
-class StubStore:
-    keeps: bool = True
+class StubKafka:
+    """The topics that there are, and by topic how many records the service has not read."""
 
-    async def keeps_any(self) -> bool:
-        return self.keeps
+    topics: set[str]
+    waiting: dict[str, int]
+    made: set[str] = field(default_factory=set)
 
+    async def ensure_topics(self, _at: str, topics: dict[str, Any], check: Any) -> set[str]:
+        there = set(self.topics)
+        if missing := set(topics) - there:
+            await check(missing, there)
+        self.made = missing
+        self.topics |= missing
+        return there
 
-@dataclass
-class StubNode:
-    service: Service
-    store: StubStore
-    settings: Any = None
+    async def unread(self, _at: str, _group: str, topics: list[str]) -> dict[str, int]:
+        return {topic: self.waiting[topic] for topic in topics if topic in self.waiting}
 
-
-async def test_a_log_in_former_topics_is_no_lost_log() -> None:
-    """Its lanes are missing, as it has not moved yet: it says how, and nothing is made empty."""
-    node: Any = StubNode(LANES, StubStore())
-    with pytest.raises(FormerLayoutError, match=r"in scale\.events: .*SCALE_TOPIC_LAYOUT=former"):
-        await runtime._check_log(node, {"scale.forward", "scale.facts"}, {"scale.events"})
-    new: Any = StubNode(LANES, StubStore(keeps=False))
-    await runtime._check_log(new, {"scale.forward", "scale.facts"}, {"scale.events"})
+    async def await_topics(self, *_: Any) -> None: ...
 
 
-async def test_who_reads_lanes_alone_starts_only_when_the_former_topics_are_read(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    left = {"desk.events": 3}
+async def prepared(
+    service: Service, kafka: StubKafka, monkeypatch: pytest.MonkeyPatch, *, keeps: bool = True
+) -> str:
+    """What the start of a service waits for, after one try; "" if it goes on."""
+    stopping = asyncio.Event()
 
-    async def unread(_at: str, _group: str, topics: list[str]) -> dict[str, int]:
-        return {topic: left[topic] for topic in topics if topic in left}
+    async def keeps_any() -> bool:
+        return keeps
 
-    monkeypatch.setattr(runtime, "unread", unread)
-    settings = PostgresSettings.model_validate(GOOD)
-    node: Any = StubNode(LANES, StubStore(), settings)
-    with pytest.raises(FormerLayoutError, match=r"3 of desk\.events .*SCALE_TOPIC_LAYOUT=moving"):
-        await runtime._refuse_unread(node, {"desk.events"})
-    left.clear()
-    await runtime._refuse_unread(node, {"desk.events"})
-    await runtime._refuse_unread(node, set())
+    async def wait_for(event: asyncio.Event, _seconds: float) -> None:
+        event.set()
+
+    for name in ("ensure_topics", "unread", "await_topics"):
+        monkeypatch.setattr(runtime, name, getattr(kafka, name))
+    monkeypatch.setattr("chassis.clock.wait_for", wait_for)
+    node: Any = SimpleNamespace(
+        service=service,
+        settings=SimpleNamespace(kafka_bootstrap="h:9092"),
+        store=SimpleNamespace(keeps_any=keeps_any),
+        consumer=SimpleNamespace(away="nothing was tried"),
+        stopping=stopping,
+    )
+    await runtime.prepare_topics(node)
+    return str(node.consumer.away)
+
+
+BEFORE: Final = {"scale.events", "scale.addresses", "scale.dead-letters", "desk.events"}
+
+
+async def test_a_log_in_former_topics_is_no_lost_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its lanes are missing, as it has not moved yet: it says how, and makes none beside it."""
+    kafka = StubKafka(set(BEFORE), {})
+    why = await prepared(LANES, kafka, monkeypatch)
+    assert "FormerLayoutError" in why
+    assert "its events are in scale.events: start it with SCALE_TOPIC_LAYOUT=former first" in why
+    assert kafka.made == set()
+
+
+async def test_a_log_that_is_nowhere_is_lost_in_any_layout(monkeypatch: pytest.MonkeyPatch) -> None:
+    for service in (LANES, MOVING, FORMER):
+        kafka = StubKafka({"desk.events", "desk.forward"}, {})
+        assert "LogLostError" in await prepared(service, kafka, monkeypatch)
+        assert kafka.made == set()
+        assert await prepared(service, kafka, monkeypatch, keeps=False) == ""
+
+
+async def test_a_move_step_by_step_makes_what_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    kafka = StubKafka(set(BEFORE), {"desk.events": 3})
+    assert await prepared(FORMER, kafka, monkeypatch) == ""
+    assert kafka.made == {"scale.forward", "scale.facts", "scale.all", *SCALE.topics}
+    assert await prepared(MOVING, kafka, monkeypatch) == ""
+    why = await prepared(LANES, kafka, monkeypatch)
+    assert "3 of desk.events are not read: start it with SCALE_TOPIC_LAYOUT=moving first" in why
+    kafka.waiting = {}
+    assert await prepared(LANES, kafka, monkeypatch) == ""
 
 
 def test_each_owner_of_the_first_releases_has_a_former_topic_and_nothing_else_has() -> None:

@@ -13,6 +13,7 @@ from chassis.outbox import sender as sender_module
 from chassis.outbox.relay import Relay
 from chassis.outbox.sender import Sender, waves
 from chassis.store import Pending
+from tests.support.stopped_clock import StoppedClock
 
 LANES: Final = frozenset({"x.forward", "x.facts"})
 
@@ -186,15 +187,14 @@ async def test_what_is_no_part_of_the_log_flows_while_a_lane_is_shut(broker: Bro
 async def test_a_lane_that_is_open_again_lets_all_of_them_go(
     broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    clock = StoppedClock(monkeypatch)
     broker.fails = refusing(TopicAuthorizationFailedError(), "x.facts")
     outbox: Any = Outbox(dict(rows("facts a1", "forward a2", "forward b1")))
     relay = Relay(outbox, "nowhere", "x", together=LANES)
     await relay.relay_once()
     broker.fails = Broker.fails
-    monkeypatch.setattr(relay, "_shut", {t: _over(shut) for t, shut in relay._shut.items()})
+    await relay.relay_once()
+    assert broker.taken == ["b1"]
+    clock.s += 600
     await relay.relay_once()
     assert broker.taken == ["b1", "a1", "a2"]
-
-
-def _over(shut: Any) -> Any:
-    return shut._replace(until=0.0)
