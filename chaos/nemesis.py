@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
-from chaos.plan import LANES, PlannedFault, lane_of
+from chaos.plan import TRACKS, PlannedFault, track_of
 from chaos.proxy import Proxy
 from chaos.rig import BROKERS, ChaosRig
 
@@ -27,11 +27,11 @@ class ChaosNemesis:
     async def run(self, faults: Sequence[PlannedFault], seconds: float) -> None:
         """All faults at their times; returns when the last has ended."""
         started = time.monotonic()
-        turns = {lane: asyncio.Lock() for lane in range(len(LANES))}
+        turns = {track: asyncio.Lock() for track in range(len(TRACKS))}
         async with asyncio.TaskGroup() as tasks:
             for fault in faults:
                 await asyncio.sleep(max(0.0, started + fault.at_s - time.monotonic()))
-                tasks.create_task(self._in_turn(turns[lane_of(fault)], fault, started + seconds))
+                tasks.create_task(self._in_turn(turns[track_of(fault)], fault, started + seconds))
 
     async def _in_turn(self, turn: asyncio.Lock, fault: PlannedFault, end: float) -> None:
         """The one before may take longer to mend than was planned; the end is the end."""

@@ -1,7 +1,7 @@
 """The plan of faults, all of it from a seed: what is done to whom, when, and for how long.
 
-Three lanes run side by side, one fault after the other in each, so that faults meet: one for the
-processes, one for their links, one for the servers. A lane deals its kinds like cards, so that
+Three tracks run side by side, one fault after the other in each, so that faults meet: one for the
+processes, one for their links, one for the servers. A track deals its kinds like cards, so that
 each comes up before any comes again.
 """
 
@@ -28,7 +28,7 @@ FaultKind = Literal[
     "kill postgres",
     "kill redis",
 ]
-LANES: Final[tuple[dict[FaultKind, tuple[float, float]], ...]] = (
+TRACKS: Final[tuple[dict[FaultKind, tuple[float, float]], ...]] = (
     {"kill": (0, 1), "pause": (5, 15), "stop a service": (60, 60)},
     {
         "partition": (5, 15),
@@ -84,7 +84,7 @@ class Parts:
 def plan(seed: int, seconds: float, parts: Parts) -> list[PlannedFault]:
     """Faults by their time; each is over when the time is."""
     rng = random.Random(seed)  # noqa: S311 - a plan, no secret
-    faults = [fault for lane in LANES for fault in _lane(rng, lane, seconds, parts)]
+    faults = [fault for track in TRACKS for fault in _track(rng, track, seconds, parts)]
     return sorted(faults, key=lambda fault: fault.at_s)
 
 
@@ -101,11 +101,11 @@ def fast_paths(seed: int, services: Iterable[str]) -> dict[str, str]:
     return {service: everywhere or paths for service, paths in own.items()}
 
 
-def lane_of(fault: PlannedFault) -> int:
-    return next(number for number, lane in enumerate(LANES) if fault.kind in lane)
+def track_of(fault: PlannedFault) -> int:
+    return next(number for number, track in enumerate(TRACKS) if fault.kind in track)
 
 
-def _lane(
+def _track(
     rng: random.Random, kinds: dict[FaultKind, tuple[float, float]], seconds: float, parts: Parts
 ) -> list[PlannedFault]:
     faults: list[PlannedFault] = []

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from chaos.plan import LANES, PlannedFault, fast_paths, lane_of, plan
+from chaos.plan import TRACKS, PlannedFault, fast_paths, track_of, plan
 from chaos.trial import PARTS
 from chassis.process.settings import FastPath
 from tests.support.saga import saga
@@ -13,8 +13,8 @@ from tests.support.saga import saga
 SEEDS = range(20)
 
 
-def of_lane(faults: Sequence[PlannedFault], lane: int) -> list[PlannedFault]:
-    return [fault for fault in faults if lane_of(fault) == lane]
+def of_track(faults: Sequence[PlannedFault], track: int) -> list[PlannedFault]:
+    return [fault for fault in faults if track_of(fault) == track]
 
 
 def test_a_seed_makes_one_plan_and_another_seed_another() -> None:
@@ -33,21 +33,21 @@ def test_every_fault_is_over_when_the_time_is(seconds: float) -> None:
 def test_five_minutes_have_every_kind_and_a_service_that_is_away_for_a_minute() -> None:
     for seed in SEEDS:
         faults = plan(seed, 300, PARTS)
-        assert {fault.kind for fault in faults} == {kind for lane in LANES for kind in lane}
+        assert {fault.kind for fault in faults} == {kind for track in TRACKS for kind in track}
         assert max(f.lasts_s for f in faults if f.kind == "stop a service") == 60
 
 
-@pytest.mark.parametrize("lane", range(len(LANES)))
-def test_faults_of_a_lane_come_one_after_the_other(lane: int) -> None:
+@pytest.mark.parametrize("track", range(len(TRACKS)))
+def test_faults_of_a_track_come_one_after_the_other(track: int) -> None:
     for seed in SEEDS:
-        faults = of_lane(plan(seed, 300, PARTS), lane)
+        faults = of_track(plan(seed, 300, PARTS), track)
         for earlier, later in itertools.pairwise(faults):
             assert earlier.at_s + earlier.lasts_s < later.at_s
 
 
-def test_faults_of_different_lanes_meet() -> None:
+def test_faults_of_different_tracks_meet() -> None:
     faults = plan(7, 300, PARTS)
-    processes, servers = of_lane(faults, 0), of_lane(faults, 2)
+    processes, servers = of_track(faults, 0), of_track(faults, 2)
     assert any(p.at_s < s.at_s < p.at_s + p.lasts_s for p in processes for s in servers)
 
 

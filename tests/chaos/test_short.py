@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.timeout(600), pytest.mark.long(90)]
 SEED: Final = 382
 
 
-async def test_the_system_settles_and_all_books_agree_after_faults_of_every_lane() -> None:
+async def test_the_system_settles_and_all_books_agree_after_faults_of_every_track() -> None:
     """Loyalty, order and payment have all fast paths in it, inventory none, shipping one."""
     switched_on = fast_paths(SEED, PARTS.services)
     assert sorted(switched_on.values()) == ["all", "all", "all", "http", "none"]
