@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from chassis import clock
 from chassis.kafka import make_producer, partition_of, stop_within
 from chassis.message import OutboxRow
 from chassis.outbox.refusals import OF_A_ROW, OF_A_TOPIC, UnwritableError
@@ -21,6 +22,8 @@ OutboxRows = Sequence[tuple[str, OutboxRow]]
 SendResult = tuple[list[str], BaseException | None]
 PROBE_S: Final = 1.0
 """So long a topic may take to be found that was not there, or forbidden, before."""
+WAVES_S: Final = 1.0
+"""After so long no other wave begins: a relay that leads no more has then sent its last batch soon."""
 
 
 @dataclass
@@ -40,12 +43,18 @@ class Sender:
     producer: Any = None
 
     async def publish(self, rows: OutboxRows) -> SendResult:
-        """Send rows, by topic and partition; returns the acknowledged ids and the first error."""
+        """Send rows, by topic and partition; returns the acknowledged ids and the first error.
+
+        Where Kafka is slow, some are left for the next time: whoever calls looks whether it leads still.
+        """
         doubtful, self.refused, self.shut = set(self.shut), {}, {}
         done: list[str] = []
         error: BaseException | None = None
         held: set[str] = set()
+        until = clock.monotonic() + WAVES_S
         for wave in waves(rows):
+            if done and clock.monotonic() > until:
+                break
             some = [(id_, row) for id_, row in wave if row.key not in held]
             sent, error = await self._publish_wave(some, doubtful) if some else ([], None)
             done += sent

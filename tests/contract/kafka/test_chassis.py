@@ -23,7 +23,7 @@ from simulation.process import Process
 from tests.contract.kafka.virtual import inside, run
 from tests.support.records import a_record, an_order, captured
 
-TOPIC = "payment.events"
+TOPIC = "payment.forward"
 ORDERS = [f"order-{number}" for number in range(300)]
 ERRORS = (KafkaConnectionError, KafkaTimeoutError, CorruptRecordException)
 Trace = list[tuple[float, str, int]]
