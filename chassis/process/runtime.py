@@ -278,8 +278,9 @@ async def prepare_topics(node: Node) -> None:
 
 async def _check_log(node: Node, missing: set[str], there: set[str]) -> None:
     """A topic that is gone is made by who puts its events back, not empty by who may publish next."""
-    if missing & node.service.own_topics and await node.store.keeps_any():
-        if former := sorted(there.intersection(node.service.log_topics) - node.service.own_topics):
+    own, events = node.service.own_topics, there.intersection(node.service.log_topics)
+    if missing & own and await node.store.keeps_any():
+        if (former := sorted(events - own)) and not events & own:
             raise FormerLayoutError(f"its events are in {former[0]}: {_move(node, 'former')}")
         how = f"put it back: `saga republish {node.service.name}`"
         raise LogLostError(f"{', '.join(sorted(missing))}: published to and gone; {how}")

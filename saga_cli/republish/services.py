@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from chassis import clock
-from chassis.kafka import ensure_topics, reading, topics_of
+from chassis.kafka import KEEP_FOR_EVER, PARTITIONS, ensure_topics, reading, topics_of
 from chassis.message import OutboxRow
 from chassis.outbox import Sender
 from chassis.service import Service
@@ -145,7 +145,8 @@ async def republish(
         if not dry_run:
             if any(since for _, since in compared):
                 await clock.wait(SETTLE_S)
-            compared = [await part.put_back() for part in parts]
+            late = (since for _, since in compared)
+            compared = [await part.put_back(of) for part, of in zip(parts, late, strict=True)]
         return [result for result, _ in compared]
 
 
@@ -177,9 +178,15 @@ class ServiceJob:
         counts = (len(kept.names), missing, again, lost(holds, kept, found))
         return Republished(self.service.name, *counts), since
 
-    async def put_back(self) -> tuple[Republished, Mapping[TopicKey, int]]:
-        """Make what topics are gone, and send what they lack; returns what was missing."""
-        await ensure_topics(self.places.kafka_bootstrap, topics_of(self.service))
+    async def put_back(
+        self, late: Iterable[TopicKey]
+    ) -> tuple[Republished, Mapping[TopicKey, int]]:
+        """Make what topics are gone, and send what they lack; returns what was missing.
+
+        `late` is what was found to lack something: also in topics of before, which nobody else makes.
+        """
+        former = dict.fromkeys({topic for topic, _ in late}, (PARTITIONS, KEEP_FOR_EVER))
+        await ensure_topics(self.places.kafka_bootstrap, former | topics_of(self.service))
         result, since = await self.compared()
         if since:
             self.progress(0, result.again)
@@ -206,8 +213,8 @@ def _is_late(row: OutboxRow, since: Mapping[TopicKey, int], passed: Counter[Topi
 
 
 async def _send(store: Store, sender: Sender, batch: list[OutboxRow]) -> None:
-    waiting = [(str(number), row) for number, row in enumerate(batch)]
-    for _ in range(TRIES):
+    waiting, tries = [(str(number), row) for number, row in enumerate(batch)], TRIES
+    while tries:
         if not await store.lead():
             raise InterruptedSendError("another relay has taken over")
         acknowledged, error = await sender.publish(waiting)
@@ -216,6 +223,7 @@ async def _send(store: Store, sender: Sender, batch: list[OutboxRow]) -> None:
         if not waiting:
             return
         error = next(iter({**sender.refused, **sender.shut}.values()), error)
+        tries -= error is not None or not done
         await sender.drop_producer()
     why = message_of(error) if error else "no answer"
     raise InterruptedSendError(f"Kafka does not take it: {why}")

@@ -4,37 +4,39 @@ import asyncio
 import re
 import shutil
 import time
-from collections.abc import Iterator
-from functools import partial
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import httpx
 import psycopg
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka import ConsumerRecord
 
-from chassis.kafka.clients import ensure_topics
-from chassis.kafka.topics import topics_of
-from chassis.message import OutboxRow
-from chassis.outbox.sender import Sender
+from chassis.kafka import KEEP_FOR_EVER, PARTITIONS, ensure_topics
 from payment_svc.service import SERVICE as PAYMENT
 from saga_cli.log.reader import read, records
-from saga_cli.republish.leading import leading, opened
 from saga_cli.stack import kafka
 from saga_cli.stack.servers import Servers
 from saga_cli.stack.services import Services
-from saga_cli.targets import Targets
 from saga_cli.topology import BY_NAME, Addresses
+from shared_events.catalog import CATALOG
 from tests.support.redelivery import all_read, fingerprint
+from tests.support.rewriting import as_row, deleted, emptied, number_of, rewritten
 from tests.support.saga import Ended, on_servers
 from tests.support.servers import log_of, private_stack, start_each
 from tests.support.shop import Load, place_many, settled
-from tests.support.waiting import until, until_async
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.long(90)
 
 System = tuple[Services, Servers]
-TOPIC = "payment.facts"
+LANES = CATALOG.lanes_of("payment")
+FORWARD = "payment.forward"
+PUBLISHED_BEFORE = """
+UPDATE published SET topic = 'payment.events' WHERE (key, id) IN (
+  SELECT DISTINCT ON (key) key, id FROM published ORDER BY key, published_at, id
+)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +56,7 @@ def destroy(servers: Servers) -> None:
 
 
 def awards(services: Services) -> int:
-    logged = asyncio.run(read(services.addresses.kafka_bootstrap, ["loyalty.events"]))
+    logged = asyncio.run(read(services.addresses.kafka_bootstrap, ["loyalty.forward"]))
     return sum(entry.envelope.type == "points.awarded.v1" for entry in logged)
 
 
@@ -102,44 +104,59 @@ def test_what_a_lost_broker_had_acknowledged_is_put_back_and_every_order_settles
     assert [row[1:] for row in counts(again).values()] == [[0, 0, 0]] * len(BY_NAME)
 
 
-async def _lacks(admin: Any, topic: str) -> bool:
-    return topic not in await admin.list_topics()
+async def destroy_in_part(
+    addresses: Addresses, is_gone: Callable[[ConsumerRecord[bytes, bytes]], bool]
+) -> tuple[int, int]:
+    """Payment's lanes without some records.
 
-
-async def remake(addresses: Addresses, topic: str) -> None:
-    """Gone, and there again, empty."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=addresses.kafka_bootstrap)
-    await admin.start()
-    try:
-        await admin.delete_topics([topic])
-        await until_async(partial(_lacks, admin, topic), 30, "the end of the topic")
-    finally:
-        await admin.close()
-    await ensure_topics(addresses.kafka_bootstrap, {topic: topics_of(PAYMENT)[topic]})
-
-
-async def destroy_in_part(addresses: Addresses) -> tuple[int, int]:
-    """Payment's topic holds of the odd orders all but the first event, of the even ones all.
-
-    Returns how many events are gone, and how many stand behind them.
+    Returns how many events are gone, and how many of their keys stand behind them in their lanes.
     """
-    before = await records(addresses.kafka_bootstrap, [TOPIC])
-    first = {key: next(r for r in before if r.key == key) for key in {r.key for r in before}}
-    gone = {id(r) for key, r in first.items() if key[-1] % 2}
-    places = Targets(addresses.kafka_bootstrap, addresses)
-    async with opened(places, PAYMENT) as store, leading(store):
-        await remake(addresses, TOPIC)
-        sender = Sender(addresses.kafka_bootstrap, "test")
-        rows = [(str(n), as_row(r)) for n, r in enumerate(before) if id(r) not in gone]
-        acknowledged, error = await sender.publish(rows)
-        assert (len(acknowledged), error) == (len(rows), None)
-        await sender.drop_producer()
-    waiting = sum(r.key in first and bool(r.key[-1] % 2) for r in before) - len(gone)
-    return len(gone), waiting
+    before = await records(addresses.kafka_bootstrap, LANES)
+    kept = [record for record in before if not is_gone(record)]
+    gone = {(record.topic, record.key) for record in before if is_gone(record)}
+    await rewritten(addresses, PAYMENT, map(as_row, kept))
+    return len(before) - len(kept), sum((r.topic, r.key) in gone for r in kept)
 
 
-def as_row(record: Any) -> OutboxRow:
-    return OutboxRow(record.topic, record.key.decode(), record.value, list(record.headers))
+def is_first_of_an_odd_order(record: ConsumerRecord[bytes, bytes]) -> bool:
+    return number_of(record) == 1 and bool(record.key[-1] % 2)
+
+
+@pytest.mark.timeout(300)
+def test_the_lost_end_of_one_lane_is_put_back_and_nothing_is_done_twice(system: System) -> None:
+    """The later events of some orders stand in the other lanes, which lack nothing."""
+    services, _ = system
+    addresses = services.addresses
+    orders = asyncio.run(place_many([services.url("order")], 40))
+    for order_id in orders[::4]:
+        httpx.post(f"{services.url('order')}/orders/{order_id}/cancel")
+    assert settled(services, orders).violations == []
+    asyncio.run(all_read(addresses.kafka_bootstrap))
+    books = asyncio.run(fingerprint(addresses))
+    before = asyncio.run(records(addresses.kafka_bootstrap, LANES))
+    lane = [record for record in before if record.topic == FORWARD]
+    half = {record.partition: record.offset // 2 for record in lane}
+
+    def is_gone(record: ConsumerRecord[bytes, bytes]) -> bool:
+        return record.topic == FORWARD and bool(record.offset > half[record.partition])
+
+    left = {event_of(record) for record in before if not is_gone(record)}
+    gone = len({event_of(record) for record in before} - left)
+    assert gone > 20
+    asyncio.run(destroy_in_part(addresses, is_gone))
+    assert on_servers(services, "verify", "payment").code == 1
+    done = on_servers(services, "republish", "payment")
+    assert done.code == 0, done
+    assert counts(done)["payment"][1:] == [gone, gone, 0]
+    asyncio.run(all_read(addresses.kafka_bootstrap))
+    assert on_servers(services, "verify").code == 0
+    assert asyncio.run(fingerprint(addresses)) == books
+    after = asyncio.run(records(addresses.kafka_bootstrap, LANES))
+    assert set(map(event_of, after)) == set(map(event_of, before))
+
+
+def event_of(record: ConsumerRecord[bytes, bytes]) -> tuple[str, int, bytes]:
+    return record.topic, record.partition, dict(record.headers)["ce_id"]
 
 
 @pytest.mark.timeout(300)
@@ -154,7 +171,7 @@ def test_what_is_missing_comes_back_with_all_that_follows_it_and_nothing_is_done
     assert settled(services, orders).violations == []
     asyncio.run(all_read(addresses.kafka_bootstrap))
     books = asyncio.run(fingerprint(addresses))
-    gone, waiting = asyncio.run(destroy_in_part(addresses))
+    gone, waiting = asyncio.run(destroy_in_part(addresses, is_first_of_an_odd_order))
     assert gone > 0 < waiting
     assert on_servers(services, "verify", "payment").code == 1
     done = on_servers(services, "republish", "payment")
@@ -167,11 +184,54 @@ def test_what_is_missing_comes_back_with_all_that_follows_it_and_nothing_is_done
     assert asyncio.run(fingerprint(addresses)) == books
 
 
+def test_a_topic_of_before_that_is_gone_is_put_back_too(system: System) -> None:
+    """The first event of each order had been published before the service moved to lanes."""
+    services, _ = system
+    addresses = services.addresses
+    with psycopg.connect(addresses.database_url(BY_NAME["payment"])) as connection:
+        moved = connection.execute(PUBLISHED_BEFORE).rowcount
+    asyncio.run(destroy_in_part(addresses, is_first))
+    done = on_servers(services, "republish", "payment")
+    assert done.code == 0, done
+    assert counts(done)["payment"][1:] == [moved, moved, 0]
+    assert len(asyncio.run(records(addresses.kafka_bootstrap, ["payment.events"]))) == moved
+    assert on_servers(services, "verify", "payment").code == 0
+
+
+def is_first(record: ConsumerRecord[bytes, bytes]) -> bool:
+    return number_of(record) == 1
+
+
+def test_who_starts_without_one_of_its_lanes_is_told_to_put_it_back(system: System) -> None:
+    """Also where the topic of before, which the service has left, is still there."""
+    services, _ = system
+    addresses, (payment,) = services.addresses, services.of("payment")
+    before = {"payment.events": (PARTITIONS, KEEP_FOR_EVER)}
+    asyncio.run(ensure_topics(addresses.kafka_bootstrap, before))
+    payment.process.stop()
+    asyncio.run(deleted(addresses, [FORWARD]))
+    payment.process.start()
+
+    def is_told() -> bool:
+        with suppress(httpx.TransportError):
+            ready = httpx.get(f"{payment.url}/health/ready").json()
+            return (
+                f"{FORWARD}: published to and gone; put it back: `saga republish payment`"
+                in str(ready)
+            )
+        return False
+
+    until(is_told, 60, "what to do")
+    assert on_servers(services, "republish", "payment").code == 0
+    services.await_ready([payment])
+    assert on_servers(services, "verify", "payment").code == 0
+
+
 def test_what_is_kept_no_more_is_told(system: System) -> None:
     services, _ = system
     with psycopg.connect(services.addresses.database_url(BY_NAME["payment"])) as connection:
         connection.execute("TRUNCATE published")
-    asyncio.run(remake(services.addresses, TOPIC))
+    asyncio.run(emptied(services.addresses, PAYMENT))
     done = on_servers(services, "republish", "payment")
     assert done.code == 1, done
     kept, missing, sent, lost = counts(done)["payment"]
