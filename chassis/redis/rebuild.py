@@ -101,7 +101,11 @@ class Published(Protocol):
 
 @dataclass
 class Rebuild:
-    """`report` gets how far it is, in words for a person; `opened` reads another log than Kafka's."""
+    """`report` gets how far it is, in words for a person; `opened` reads another log than Kafka's.
+
+    Without `to_the_end` that log is read up to a point: events whose predecessor is beyond it are left
+    out.
+    """
 
     service: Service
     layout: Layout
@@ -110,6 +114,7 @@ class Rebuild:
     report: Callable[[str], None]
     settle_s: float = SETTLE_S
     opened: Callable[[], AbstractAsyncContextManager[Published]] | None = None
+    to_the_end: bool = True
     token: str = field(default_factory=ids.new_id)
     folded: Folded = field(default_factory=Folded)
     unread: list[str] = field(default_factory=list)
@@ -163,24 +168,34 @@ class Rebuild:
     async def _read(self, stopping: asyncio.Event, started: float, *, known: bool) -> list[Any]:
         self.folded, turns = Folded(), InTurn()
         self.unread.clear()
-        places, note = dict[UUID, str](), keys.noting(self.unread)
+        places: dict[UUID, str] = {}
         kept = partial(reading, self.bootstrap, self.service.log_topics)
         async with (self.opened or kept)() as topics:
             if cut := [place for place, start in topics.starts.items() if start > 0]:
                 raise TransientError(f"the log has lost its beginning: {sorted(cut)}")
             while True:
                 async for records in topics.to_end():
-                    own = list(own_events(self.service.catalog, self.service.name, records, note))
-                    self._fold(turns.take(envelope for _, envelope in own))
-                    ahead = {envelope.id for envelope in turns.first_ahead()}
-                    places |= {e.id: name_of_place(record) for record, e in own if e.id in ahead}
+                    self._take(records, turns, places)
                     await self._goes_on(stopping, topics)
                 first_start = topics.end == 0 and not known
                 if first_start or clock.monotonic() - started > self.settle_s:
-                    await self._over_holes(turns, places)
+                    if self.to_the_end:
+                        await self._over_holes(turns, places)
                     return keys.place_values(topics.reached)
                 await clock.wait(0.2)
                 await self._goes_on(stopping, topics)
+
+    def _take(self, records: Iterable[Any], turns: InTurn, places: dict[UUID, str]) -> None:
+        """Fold those whose turn it is; `places` are those of the events that wait for theirs."""
+        note = keys.noting(self.unread)
+        own = list(own_events(self.service.catalog, self.service.name, records, note))
+        in_turn = list(turns.take(envelope for _, envelope in own))
+        self._fold(in_turn)
+        for envelope in in_turn if places else ():
+            places.pop(envelope.id, None)
+        for record, envelope in own:
+            if envelope.sequence in turns.ahead.get(envelope.subject, ()):
+                places[envelope.id] = name_of_place(record)
 
     def _fold(self, envelopes: Iterable[Envelope]) -> None:
         fold(self.service, envelopes, self.folded, self._left_out)

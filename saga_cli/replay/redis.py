@@ -62,6 +62,7 @@ async def rebuild(job: Job, progress: ReadProgress) -> Rebuilt:
             report=lambda _words: None,
             settle_s=0,
             opened=lambda: nullcontext(topics),
+            to_the_end=not job.limit,
         )
         await filling.complete(asyncio.Event(), known=True)
     finally:

@@ -115,7 +115,10 @@ async def compare_customers(
 
 @dataclass
 class CustomerComparison:
-    """What the log says of each customer, up to `reached`; `doubts` are not confirmed yet."""
+    """What the log says of each customer, up to `reached`; `doubts` are not confirmed yet.
+
+    `waiting` says when events were appended whose predecessor is in another topic, further on.
+    """
 
     source: Source
     service: Service
@@ -124,7 +127,7 @@ class CustomerComparison:
     reached: dict[LogPartition, int] = field(default_factory=dict)
     doubts: dict[str, list[tuple[int, bool]]] = field(default_factory=dict)
     turns: InTurn = field(default_factory=InTurn)
-    appended: dict[UUID, int] = field(default_factory=dict)
+    waiting: dict[UUID, int] = field(default_factory=dict)
 
     async def read_on(self, progress: ReadProgress = no_progress) -> MovedEvents:
         """To what is the end now."""
@@ -134,10 +137,16 @@ class CustomerComparison:
         found: dict[str, list[tuple[int, Envelope]]] = {}
         async for batch in read_spans(self.source, left, progress):
             own = list(own_events(self.service.name, batch, _reported_with_the_orders))
-            self.appended |= {envelope.id: record.timestamp_ms for record, envelope in own}
+            appended = {envelope.id: record.timestamp_ms for record, envelope in own}
             for envelope in self.turns.take(envelope for _, envelope in own):
+                at_ms = self.waiting.pop(envelope.id, 0) or appended[envelope.id]
                 if name := getattr(envelope.event, "customer_id", ""):
-                    found.setdefault(name, []).append((self.appended[envelope.id], envelope))
+                    found.setdefault(name, []).append((at_ms, envelope))
+            self.waiting |= {
+                envelope.id: appended[envelope.id]
+                for _, envelope in own
+                if envelope.sequence in self.turns.ahead.get(envelope.subject, ())
+            }
         self.reached |= ends
         return found
 

@@ -17,6 +17,7 @@ from redis import Redis
 
 from saga_cli.stack.services import Services
 from saga_cli.topology import BY_NAME, SERVICES
+from shared_events.catalog import CATALOG
 from tests.support.databases import a_new_database, rows
 from tests.support.saga import on_servers, servers_of
 from tests.support.servers import log_of, running_shop
@@ -103,6 +104,21 @@ def test_a_rebuilt_redis_equals_the_live_one(
         redis.flushdb()
 
 
+def test_a_redis_of_a_part_of_the_log_lacks_what_rests_on_the_other(
+    system: Services, rested: tuple[list[str], datetime]
+) -> None:
+    """Deductions stand in one lane, the awards before them in another."""
+    url = f"{system.addresses.redis_url}/9"
+    none = ",".join(f"loyalty.forward/{part}=0" for part in range(12))
+    done = on_servers(system, "replay", "loyalty", "--into", url, "--until", none, "--json")
+    assert done.code == 0, done
+    with Redis.from_url(url) as redis:
+        keys = list(redis.scan_iter("loyalty:order:*"))
+        assert {redis.hget(key, "status") for key in keys} == {b"Rejected"}
+        redis.flushdb()
+    assert done.json["orders"] == len(keys)
+
+
 def test_the_past_can_be_looked_at(system: Services, rested: tuple[list[str], datetime]) -> None:
     orders, before = rested
     ids = ", ".join(f"'{order_id}'" for order_id in orders[::10])
@@ -114,7 +130,9 @@ def test_the_past_can_be_looked_at(system: Services, rested: tuple[list[str], da
     live = system.addresses.database_url(BY_NAME["order"])
     assert {status for (status,) in rows(live, cancelled)} == {"Cancelled"}
     url = a_new_database(system, "order", "none")
-    nothing = ",".join(f"{part}=0" for part in range(12))
+    nothing = ",".join(
+        f"{topic}/{part}=0" for topic in CATALOG.lanes_of("order") for part in range(12)
+    )
     assert on_servers(system, "replay", "order", "--into", url, "--until", nothing).code == 0
     assert rows(url, "SELECT count(*) FROM orders") == [(0,)]
 
@@ -142,7 +160,7 @@ def test_one_that_is_killed_goes_on(system: Services, rested: tuple[list[str], d
     words = [sys.executable, "-m", "saga_cli.main", "replay", "payment", "--into", url, "--copy"]
     env = {**os.environ, **servers_of(system), "CHASSIS_CRASH_AT": "rebuilding:5"}
     assert subprocess.run(words, env=env, check=False).returncode == -signal.SIGKILL
-    assert rows(url, "SELECT count(folded), count(*) FROM replay_progress") == [(5, 12)]
+    assert rows(url, "SELECT count(folded), count(*) FROM replay_progress") == [(15, 36)]
     instance = system.start("payment", {"PAYMENT_DATABASE_URL": url})
     try:
         assert instance.process.await_exit(60) == 1  # not on half of its data
@@ -164,8 +182,11 @@ def test_one_that_is_killed_goes_on(system: Services, rested: tuple[list[str], d
         (["payment", "--in-place", "--until", "2026-01-01"], "are for --into"),
         (["payment", "--into", "LIVE", "--copy"], "connected to the database"),
         (["payment", "--into", "NEW", "--until", "yesterday"], "is no instant"),
-        (["payment", "--into", "NEW", "--until", "0=x"], "are no offsets"),
-        (["payment", "--into", "NEW", "--until", "12=3"], "no partition 12"),
+        (["payment", "--into", "NEW", "--until", "payment.facts/0=x"], "are no offsets"),
+        (
+            ["payment", "--into", "NEW", "--until", "payment.facts/12=3"],
+            "no partition payment.facts/12",
+        ),
         (["loyalty", "--in-place", "--yes"], "loyalty runs"),
     ],
 )

@@ -13,7 +13,7 @@ from aiokafka import TopicPartition
 import chassis.redis.server
 from chassis import clock
 from chassis.kafka import clients
-from chassis.message import Message, Record
+from chassis.message import Message, OutboxRow, Record
 from chassis.redis import rebuild, rollback
 from chassis.redis.inspection import RedisInspection
 from chassis.redis.store import RedisStore
@@ -25,20 +25,23 @@ from simulation.redis_server import RedisServer
 from tests.support.opened import Opened
 from tests.support.records import message_of
 
-PLACE: Final = TopicPartition("loyalty.events", 0)
+PLACES: Final = tuple(TopicPartition(topic, 0) for topic in SERVICE.log_topics)
 
 
 class PublishedLog:
-    """What loyalty has published: one partition, read as `clients.Log` reads it."""
+    """What loyalty has published: one partition of each topic, read as `clients.Log` reads them."""
 
     def __init__(self) -> None:
         self.records: list[Record] = []
-        self._at = 0
+        self._at: dict[TopicPartition, int] = {}
 
-    def add(self, key: str, value: bytes | None, headers: Iterable[tuple[str, Any]]) -> None:
-        offset = len(self.records)
-        record = Record(PLACE.topic, PLACE.partition, offset, key.encode(), value, tuple(headers))
-        self.records.append(record)
+    def add(self, row: OutboxRow) -> None:
+        offset = self.end(row.topic)
+        key, headers = row.key.encode(), tuple(row.headers)
+        self.records.append(Record(row.topic, 0, offset, key, row.value, headers))
+
+    def end(self, topic: str) -> int:
+        return sum(record.topic == topic for record in self.records)
 
     @asynccontextmanager
     async def reading(
@@ -47,8 +50,8 @@ class PublishedLog:
         _topics: Iterable[str],
         since: Mapping[tuple[str, int], int] = clients.NOWHERE,
     ) -> AsyncIterator[clients.Log]:
-        self._at = since.get(PLACE, 0)
-        yield clients.Log(self, {PLACE: 0}, {PLACE: self._at})
+        self._at = {place: since.get(place, 0) for place in PLACES}
+        yield clients.Log(self, dict.fromkeys(PLACES, 0), dict(self._at))
 
     @property
     def facts(self) -> set[tuple[bytes | None, bytes | None]]:
@@ -56,14 +59,19 @@ class PublishedLog:
         return {(dict(record.headers)["ce_id"], record.value) for record in self.records}
 
     async def end_offsets(self, places: list[TopicPartition]) -> dict[TopicPartition, int]:
-        return dict.fromkeys(places, len(self.records))
+        return {place: self.end(place.topic) for place in places}
 
-    async def position(self, _place: TopicPartition) -> int:
-        return self._at
+    async def position(self, place: TopicPartition) -> int:
+        return self._at[place]
 
     async def getmany(self, **_limits: int) -> dict[TopicPartition, list[Record]]:
-        start, self._at = self._at, len(self.records)
-        return {PLACE: self.records[start:]} if start < self._at else {}
+        found: dict[TopicPartition, list[Record]] = {}
+        for record in self.records:
+            place = TopicPartition(record.topic, record.partition)
+            if record.offset >= self._at[place]:
+                found.setdefault(place, []).append(record)
+        self._at |= {place: self.end(place.topic) for place in found}
+        return found
 
 
 @dataclass
@@ -127,8 +135,8 @@ class Loyalty:
         assert await store.lead()
         rows = await store.pending(100)
         for _, row in rows:
-            assert row.topic == PLACE.topic, f"parked: {row}"
-            self.published.add(row.key, row.value, row.headers)
+            assert row.topic in SERVICE.own_topics, f"parked: {row}"
+            self.published.add(row)
         if rows:
             await store.acknowledge([id_ for id_, _ in rows])
 

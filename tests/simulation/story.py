@@ -77,7 +77,7 @@ async def recorded(patch: pytest.MonkeyPatch) -> list[Ran]:
     opened = await loyalty.connect()
     await _decide(loyalty, opened)
     await _repair(loyalty, opened)
-    await opened.reached({("shipping.events", 1): 5})
+    await opened.reached({("shipping.forward", 1): 5})
     await _relay(loyalty, opened, time)
     await _restart_without_last_write(opened, redis)
     return list(redis.ran.values())
@@ -135,7 +135,7 @@ async def _repair(loyalty: Loyalty, opened: Opened) -> None:
     assert len(await opened.redrive("o-3", "ann")) == 2
     await broken.handle([a_message(ShipmentCreated(order=an_order("o-4"), shipment_id="S"), 7)])
     assert await opened.inspection.discard("o-4", "ann", "the last one")
-    await opened.inspection.skip("shipping.events", 0, 7, "ann", "it can't be read")
+    await opened.inspection.skip("shipping.forward", 0, 7, "ann", "it can't be read")
 
 
 def with_a_bug() -> Service:
@@ -156,8 +156,8 @@ async def _relay(loyalty: Loyalty, opened: Opened, time: VirtualTime) -> None:
     await time.wait(outbox.LEASE_MS / 1000 * 0.6)
     assert await opened.lead()
     for _, row in rows:
-        if row.topic == "loyalty.events":
-            loyalty.published.add(row.key, row.value, row.headers)
+        if row.topic in SERVICE.own_topics:
+            loyalty.published.add(row)
     (first, _), *others = rows
     await opened.refuse({first: "too large"})
     assert first not in dict(await opened.pending(100))
