@@ -101,7 +101,11 @@ async def _fill(producer: Any, partition: int, templates: list[Template], orders
     for number in range(partition, orders, PARTITIONS):
         for topic, key, value, headers in templates[number % len(templates)].cloned(number):
             event = {"key": key, "value": value, "timestamp": None, "headers": headers}
-            while batches.setdefault(topic, producer.create_batch()).append(**event) is None:
+            while True:
+                if topic not in batches:
+                    batches[topic] = producer.create_batch()
+                if batches[topic].append(**event) is not None:
+                    break
                 await send(topic)
     for topic in [*batches]:
         await send(topic)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from chaos.plan import TRACKS, PlannedFault, fast_paths, track_of, plan
+from chaos.plan import TRACKS, PlannedFault, fast_paths, plan, track_of
 from chaos.trial import PARTS
 from chassis.process.settings import FastPath
 from tests.support.saga import saga

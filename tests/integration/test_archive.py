@@ -207,14 +207,14 @@ def test_settings_in_which_a_hole_could_open_are_refused(
     with_archive = ("--archive", str(tmp_path))
     assert on_servers(system, "archive", str(tmp_path)).code == 0
     try:
-        configured(system, "payment.events", retention_ms=DAY_MS)
-        assert refusals(system) == ["payment.events is cut, and there is no archive"]
+        configured(system, "payment.forward", retention_ms=DAY_MS)
+        assert refusals(system) == ["payment.forward is cut, and there is no archive"]
         assert refusals(system, *with_archive) == []
-        configured(system, "payment.events", retention_bytes="1000000000")
+        configured(system, "payment.forward", retention_bytes="1000000000")
         (result,) = refusals(system, *with_archive)
-        assert result.startswith("payment.events keeps 1000000000 bytes")
+        assert result.startswith("payment.forward keeps 1000000000 bytes")
     finally:
-        configured(system, "payment.events")
+        configured(system, "payment.forward")
     assert refusals(system) == []
 
 
@@ -315,12 +315,12 @@ def test_a_dead_letter_that_is_older_than_its_topic_keeps_is_told(
 
     assert on_servers(system, "archive", str(tmp_path)).code == 0
     try:
-        configured(system, "order.events", retention_ms=DAY_MS)
+        configured(system, "order.forward", retention_ms=DAY_MS)
         assert not any("parked" in line for line in refusals(system, "--archive", str(tmp_path)))
         asyncio.run(execute("UPDATE parked SET parked_at = parked_at - interval '2 days'"))
         found = refusals(system, "--archive", str(tmp_path))
         (result,) = (line for line in found if "parked" in line)
-        assert result.startswith("inventory has parked 1 of order.events, the oldest for 2 days")
+        assert result.startswith("inventory has parked 1 of order.forward, the oldest for 2 days")
     finally:
-        configured(system, "order.events")
+        configured(system, "order.forward")
         asyncio.run(execute("DELETE FROM parked"))

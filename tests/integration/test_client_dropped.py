@@ -32,17 +32,17 @@ def aiokafkas_tasks() -> set[str]:
 async def test_nothing_of_a_client_that_was_dropped_goes_on(servers: Servers) -> None:
     """Its heartbeats would keep a member in the group that nobody polls, and fill the log."""
     bootstrap = servers.addresses.kafka_bootstrap
-    await ensure_topics(bootstrap, {"order.events": (3, KEEP_FOR_EVER)})
+    await ensure_topics(bootstrap, {"order.forward": (3, KEEP_FOR_EVER)})
     consumer, producer = make_consumer(bootstrap, "group"), make_producer(bootstrap, "relay")
     await consumer.start()
     await producer.start()
-    consumer.subscribe(["order.events"])
+    consumer.subscribe(["order.forward"])
     async with asyncio.timeout(30):
         while not consumer.assignment():
             await consumer.getmany(timeout_ms=100)
-    await producer.send_and_wait("order.events", b"1")
+    await producer.send_and_wait("order.forward", b"1")
     servers.kafka.kill()
-    unsent = await producer.send("order.events", b"2")
+    unsent = await producer.send("order.forward", b"2")
     assert "GroupCoordinator._heartbeat_routine" in aiokafkas_tasks()
     await stop_within(consumer, 1)
     await stop_within(producer, 1)

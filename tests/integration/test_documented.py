@@ -47,7 +47,7 @@ LAST: Final = ("saga replay payment --in-place", "saga erase", "saga dead-letter
 SHAPES: Final = {
     "why": r"Order \S+ is [A-Z]+\n  order \w+  inventory \w+ ",
     "timeline": r"Order \S+, from .*\n(.*\n)*.* order\.placed\.v1 ",
-    "events": r'(.* \w+\.events/\d+/\d+ +\w+\.\w+\.v1 )|(\{"id": )|(^$)',
+    "events": r'(.* \w+\.\w+/\d+/\d+ +\w+\.\w+\.v1 )|(\{"id": )|(^$)',
     "status": r"(.*\n)*.* order-1 .* http://127.0.0.1:\d+ .* yes .*\n",
     "logs": r'\{.*"event": "\w+"',
     "stop": r"[\w-]+ stopped\n",
@@ -60,7 +60,7 @@ SHAPES: Final = {
     "erase": r"The delivery details of \S+ are erased\.\n",
     "archive": r"\d+ ",
     "report": r"(.*\n)*.*placed",
-    "retention": r"(.*\n)*.* order\.events ",
+    "retention": r"(.*\n)*.* order\.forward ",
     "simulate": r"(.*\n)*no violation",
     "schema check": r"(.*\n)*\d+ types of .* now: 0 breaking, \d+ fine\.",
     "schema show": r'(\{\n  "\$schema": )|(.*\n.* type .* owner )',

@@ -59,7 +59,7 @@ def _under_load(services: Services, count: int, break_it: Callable[[], None]) ->
 
 
 def _awards(services: Services) -> int:
-    logged = asyncio.run(read(services.addresses.kafka_bootstrap, ["loyalty.events"]))
+    logged = asyncio.run(read(services.addresses.kafka_bootstrap, ["loyalty.forward"]))
     return sum(entry.envelope.type == "points.awarded.v1" for entry in logged)
 
 
@@ -198,7 +198,7 @@ def test_a_redis_that_is_away_holds_a_hundred_orders_up_and_loses_none(system: S
         until(lambda: _lag(services) >= 100, 90, "events that wait for loyalty")
         servers.restart(servers.redis)
 
-    acknowledged = _under_load(services, 300, break_it)
+    acknowledged = _under_load(services, 500, break_it)
     assert settled(services, acknowledged).violations == []
     assert _rebuilds(services) == rebuilds, "its data were there"
     _assert_points_are_what_the_orders_say(services)

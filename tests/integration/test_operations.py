@@ -21,6 +21,7 @@ from tests.support.waiting import until_async
 WAITS = "waits behind a parked message of its key"
 BUG = "ZeroDivisionError: a bug in the rules"
 PUBLISHED = {"shipping": ("shipment.booking_requested.v1",), "loyalty": ("points.awarded.v1",)}
+TOPIC = {"shipping": "shipping.facts", "loyalty": "loyalty.forward"}
 STATE = {"shipping": "Booking", "loyalty": "Awarded"}
 
 
@@ -151,7 +152,7 @@ async def test_a_redrive_goes_in_order_publishes_removes_and_is_written_down(
     assert [r.published for r in done] == [PUBLISHED[kind.service.name], (), ()]
     assert await parking.repaired.inspection.dead_letters(parking.key) == []
     assert parking.key not in await parking.repaired.inspection.parked_keys()
-    assert await parking.outbox() == [*copies, f"{kind.service.name}.events"]
+    assert await parking.outbox() == [*copies, TOPIC[kind.service.name]]
     actions = [action for _, action in await parking.repaired.inspection.actions(parking.key)]
     assert [(a.by, a.action, a.key, a.note) for a in actions] == [
         ("ann", "redrive", parking.key, "repaired")
@@ -159,14 +160,14 @@ async def test_a_redrive_goes_in_order_publishes_removes_and_is_written_down(
     assert [_original(action) for action in actions] == parking.records
     assert await parking.repaired.redrive(parking.key, "ann") == []
     assert await parking.repaired.handle([_message(parking, 0)]) != []
-    assert await parking.outbox() == [*copies, f"{kind.service.name}.events"]
+    assert await parking.outbox() == [*copies, TOPIC[kind.service.name]]
 
 
 async def test_two_operators_at_the_same_time_publish_once(parking: Parking, kind: Kind) -> None:
     both = (parking.repaired.redrive(parking.key, who) for who in ("ann", "bob"))
     await asyncio.gather(*both, return_exceptions=True)
     await parking.repaired.redrive(parking.key, "ann")
-    assert (await parking.outbox()).count(f"{kind.service.name}.events") == 1
+    assert (await parking.outbox()).count(TOPIC[kind.service.name]) == 1
     assert len(await parking.repaired.inspection.actions(parking.key)) == 3
 
 
@@ -247,9 +248,9 @@ def _original(action: OperatorAction) -> Record:
 
 async def test_a_record_is_marked_to_be_stepped_over_with_who_and_why(kind: Kind) -> None:
     store = await kind.connect(kind.service)
-    place = ("shipping.events", 3, next(OFFSETS))
+    place = ("shipping.forward", 3, next(OFFSETS))
     await store.inspection.skip(*place, "eve", "it kills the process")
     assert place in await store.skipped()
-    trail = await store.inspection.actions(f"shipping.events:3:{place[2]}")
+    trail = await store.inspection.actions(f"shipping.forward:3:{place[2]}")
     assert [(x.by, x.action, x.note) for _, x in trail] == [("eve", "skip", "it kills the process")]
     await store.close()

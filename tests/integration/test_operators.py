@@ -4,6 +4,7 @@ import asyncio
 import json
 import secrets
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -145,9 +146,8 @@ def test_a_parked_message_is_seen_tried_discarded_and_what_waited_goes_on(
 ) -> None:
     """A good order meets a bad message of its key at shipping, before its confirmation."""
     order_id = _an_order_that_waits_for(services, "shipping")
-    captured = a_record(
-        refunded(order_id)
-    )  # of a type that shipping does not read, made one it does
+    of_another_lane = a_record(refunded(order_id))
+    captured = replace(of_another_lane, topic="payment.forward")  # which shipping reads
     bad = changed(captured, b'{"order": "none"}', ce_type=b"payment.captured.v1")
     sent(services, bad)
     _start_again(services, "shipping")
@@ -248,13 +248,13 @@ def test_an_unknown_order_is_one_line_and_exit_code_1(services: Services) -> Non
 
 
 def test_a_person_has_all_readers_of_a_topic_step_over_a_record(services: Services) -> None:
-    words = ("dead-letters", "skip", "payment.events", "0", "4000000", "--note", "a test")
-    names, place = ("inventory", "payment", "shipping"), "payment.events:0:4000000"
+    words = ("dead-letters", "skip", "payment.forward", "0", "4000000", "--note", "a test")
+    names, place = ("payment", "shipping"), "payment.forward:0:4000000"
     printed = "".join(f"{name} steps over {place} and parks it.\n" for name in names)
     assert operating(services, *words) == Ended(0, printed, "")
     assert "skip  a test" in operating(services, "dead-letters", "actions", "payment", place).out
     result = operating(services, *words, "--service", "loyalty")
-    assert result == Ended(2, "", "saga: loyalty: it does not read payment.events\n")
+    assert result == Ended(2, "", "saga: loyalty: it does not read payment.forward\n")
 
 
 def test_a_wrong_token_is_one_line_and_exit_code_2(services: Services) -> None:

@@ -11,7 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from chassis.events import dead_letters_of
-from saga_cli.log.reader import TOPICS, records
+from saga_cli.log.reader import LANES, records
 from saga_cli.stack.services import Services
 from saga_cli.topology import BY_NAME
 from shared_events.catalog import DELIVERY_DETAILS
@@ -19,7 +19,7 @@ from tests.support.saga import on_servers
 from tests.support.shop import checkout, settled
 from tests.support.waiting import until
 
-KEPT = (*TOPICS, *(dead_letters_of(name) for name in BY_NAME))
+KEPT = (*LANES, *(dead_letters_of(name) for name in BY_NAME))
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def test_no_log_of_a_service_tells_a_customers_data(stack: Services) -> None:
 def test_topics_are_kept_for_ever_but_for_the_one_with_addresses(stack: Services) -> None:
     policies = asyncio.run(cleanup_policies(stack.addresses.kafka_bootstrap))
     assert policies[DELIVERY_DETAILS] == "compact"
-    assert {policies[topic] for topic in TOPICS} == {"delete"}
+    assert {policies[topic] for topic in LANES} == {"delete"}
 
 
 async def erase(bootstrap: str, order_id: str) -> None:
@@ -124,7 +124,7 @@ async def cleanup_policies(bootstrap: str) -> dict[str, str]:
     await admin.start()
     try:
         wanted = [
-            ConfigResource(ConfigResourceType.TOPIC, topic) for topic in (*TOPICS, DELIVERY_DETAILS)
+            ConfigResource(ConfigResourceType.TOPIC, topic) for topic in (*LANES, DELIVERY_DETAILS)
         ]
         (response,) = await admin.describe_configs(wanted)
     finally:

@@ -16,6 +16,7 @@ from saga_cli.stack.servers import Servers
 from saga_cli.topology import BY_NAME
 from shared_events.catalog import DELIVERY_DETAILS
 from shared_events.order import DeliveryDetailsGiven
+from shipping_svc.service import SERVICE
 from tests.integration.chassis_fixtures import Kind, on_postgres
 from tests.integration.kafka_fixtures import a_producer, started
 from tests.support.batches import batch, produce
@@ -25,7 +26,7 @@ from tests.support.records import a_record, an_order
 from tests.support.servers import private_servers
 from tests.support.waiting import until_async
 
-TOPICS = ("order.events", "payment.events", "loyalty.events", "shipping.events")
+TOPICS = (*SERVICE.topics, *SERVICE.own_topics)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,7 @@ def servers() -> Iterator[Servers]:
 @pytest.fixture
 async def kind(servers: Servers) -> Kind:
     bootstrap = servers.addresses.kafka_bootstrap
-    names = (*TOPICS, "shipping.dead-letters", "order.delivery-details")
+    names = (*TOPICS, "shipping.dead-letters")
     await kafka.ensure_topics(bootstrap, {name: (3, {}) for name in names})
     return on_postgres(servers.addresses)
 
@@ -51,7 +52,7 @@ async def store(kind: Kind) -> AsyncIterator[Opened]:
 
 
 async def _published(servers: Servers, *keys: str) -> list[LogEvent]:
-    logged = await read(servers.addresses.kafka_bootstrap, ["shipping.events"])
+    logged = await read(servers.addresses.kafka_bootstrap, [*SERVICE.own_topics])
     return [entry for entry in logged if entry.envelope.subject in keys]
 
 
@@ -120,8 +121,8 @@ async def test_rubbish_in_one_partition_loses_nothing_of_the_others(
     await producer.start()
     for number, record in enumerate(records):
         await _send(producer, record, number % 2)
-    await producer.send_and_wait("payment.events", b"\x80", rubbish.encode(), partition=2)
-    await producer.send_and_wait("payment.events", b"no key", None, partition=2)
+    await producer.send_and_wait("payment.forward", b"\x80", rubbish.encode(), partition=2)
+    await producer.send_and_wait("payment.forward", b"no key", None, partition=2)
     await producer.stop()
     consumer = store.consumer(bootstrap)
     stopping = asyncio.Event()
@@ -190,9 +191,9 @@ async def test_hostile_records_of_every_kind_hold_up_nothing(
     first, skipped, last = (_at_home(kind, 2) for _ in range(3))
     names = [(name.encode(), raw) for name, raw in first.headers]
     raw = a_raw_record(0, first.value, first.key, [*names, (b"\xff\xfe", b"x")])
-    (end,) = await _ends(bootstrap, "payment.events", 2)
+    (end,) = await _ends(bootstrap, "payment.forward", 2)
     (details_end,) = await _ends(bootstrap, DELIVERY_DETAILS, 0)
-    await produce(bootstrap, "payment.events", 2, batch(raw, 1))
+    await produce(bootstrap, "payment.forward", 2, batch(raw, 1))
     text = {"name": "Jane", "street": "s", "city": "c", "email": "e@example.org"}
     details = a_record(DeliveryDetailsGiven(order_id=order.order_id, **text))
     async with started(a_producer(bootstrap)) as producer:
@@ -201,7 +202,7 @@ async def test_hostile_records_of_every_kind_hold_up_nothing(
         for good, partition in ((details, 0), (skipped, 2), (last, 2)):
             await _send(producer, good, partition)
     operations = store.inspection
-    await operations.skip("payment.events", 2, end + 1, "eve", "to be tested")
+    await operations.skip("payment.forward", 2, end + 1, "eve", "to be tested")
     consumer = store.consumer(bootstrap)
     stopping = asyncio.Event()
     running = asyncio.create_task(consumer.run(stopping))

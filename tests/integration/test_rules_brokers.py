@@ -17,6 +17,7 @@ from saga_cli.log.reader import records
 from saga_cli.stack import ports
 from saga_cli.stack.servers import Servers
 from shared_events.values import Order
+from shipping_svc.service import SERVICE
 from tests.integration.chassis_fixtures import Kind, on_postgres
 from tests.support.records import an_order
 from tests.support.servers import private_servers
@@ -24,8 +25,7 @@ from tests.support.waiting import until_async
 
 pytestmark = pytest.mark.long(60)
 
-INPUTS = ("order.events", "payment.events", "loyalty.events", "order.delivery-details")
-EVENTS = "shipping.events"
+TOPICS = (*SERVICE.topics, *SERVICE.own_topics)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def servers() -> Iterator[Servers]:
 
 @pytest.fixture
 async def kind(servers: Servers) -> Kind:
-    topics = dict.fromkeys((*INPUTS, EVENTS), (3, kafka.KEEP_FOR_EVER))
+    topics = dict.fromkeys(TOPICS, (3, kafka.KEEP_FOR_EVER))
     await kafka.ensure_topics(servers.addresses.kafka_bootstrap, topics)
     return on_postgres(servers.addresses)
 
@@ -106,7 +106,7 @@ async def test_brokers_that_come_back_on_new_addresses_are_found_again(
     result(lambda _, context: unconsumed.append(f"{context}"))
 
     async def published(order: Order) -> bool:
-        found = await records(servers.addresses.kafka_bootstrap, [EVENTS])
+        found = await records(servers.addresses.kafka_bootstrap, [*SERVICE.own_topics])
         return order.order_id.encode() in {record.key for record in found}
 
     async with name.serving() as bootstrap:
@@ -141,7 +141,7 @@ async def test_a_member_without_partitions_takes_over_when_the_others_die(
         return len(member.session.client.assignment()) if member.session else 0
 
     async def shared() -> bool:
-        return sorted(map(assigned, members)) == [0, 4, 4, 4]
+        return sorted(map(assigned, members)) == [0] + [len(SERVICE.topics)] * 3
 
     await until_async(shared, what="one partition of each topic for three of four")
     (idle,) = (member for member in members if not assigned(member))
@@ -158,7 +158,7 @@ async def test_a_member_without_partitions_takes_over_when_the_others_die(
         return (await own.inspection.whereabouts(order.order_id)).state == "Booking"
 
     await until_async(decided, what="the idle member's first order")
-    assert (assigned(idle), idle.rebuilds) == (12, 0)
+    assert (assigned(idle), idle.rebuilds) == (3 * len(SERVICE.topics), 0)
     stopping.set()
     await asyncio.gather(*running.values(), return_exceptions=True)
     for store in stores:

@@ -106,11 +106,11 @@ def test_an_event_that_is_deleted_from_the_log_is_missed(services: Services) -> 
     order_id = checkout(services, wait_s=0).json()["order_id"]
 
     def is_published() -> bool:
-        found = asyncio.run(records(services.addresses.kafka_bootstrap, ["order.events"]))
+        found = asyncio.run(records(services.addresses.kafka_bootstrap, ["order.forward"]))
         return order_id.encode() in {record.key for record in found}
 
     until(is_published, 30, "order.placed")
-    asyncio.run(truncate(services.addresses, "order.events"))
+    asyncio.run(truncate(services.addresses, "order.forward"))
     inventory.process.start()
     services.await_ready([inventory])
 

@@ -16,6 +16,7 @@ from chassis.message import BATCH_BYTES, Decided, OutboxRow, Parked, Record, siz
 from chassis.outbox.relay import Relay
 from saga_cli.log.reader import records
 from saga_cli.stack.servers import Servers
+from shared_events.catalog import DELIVERY_DETAILS
 from tests.integration.chassis_fixtures import Kind, on_postgres
 from tests.support.opened import Opened
 from tests.support.records import an_order
@@ -27,9 +28,8 @@ authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
 allow.everyone.if.no.acl.found=true
 """
 TOPIC, LITERAL, WRITE, DENY = 2, 3, 4, 2  # the protocol's numbers
-EVENTS: Final = "shipping.events"
+EVENTS, FORWARD = "shipping.facts", "shipping.forward"
 LETTERS: Final = "shipping.dead-letters"
-ACL: Final = (TOPIC, LETTERS, LITERAL, "User:ANONYMOUS", "*", WRITE, DENY)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,8 @@ def servers() -> Iterator[Servers]:
 
 @pytest.fixture
 async def kind(servers: Servers) -> Kind:
-    topics = {EVENTS: (3, kafka.KEEP_FOR_EVER), LETTERS: (1, kafka.DEAD_LETTERS)}
+    topics = dict.fromkeys((EVENTS, FORWARD, DELIVERY_DETAILS), (3, kafka.KEEP_FOR_EVER))
+    topics[LETTERS] = (1, kafka.DEAD_LETTERS)
     await kafka.ensure_topics(servers.addresses.kafka_bootstrap, topics)
     return on_postgres(servers.addresses)
 
@@ -61,6 +62,10 @@ async def relaying(
     stopping.set()
     await running
     await store.close()
+
+
+def denied(topic: str) -> tuple[Any, ...]:
+    return TOPIC, topic, LITERAL, "User:ANONYMOUS", "*", WRITE, DENY
 
 
 async def keys_of(bootstrap: str, topic: str) -> list[str]:
@@ -103,7 +108,7 @@ async def test_the_largest_record_that_kafka_takes_is_a_dead_letter_as_it_was(
     """The copy is larger than the original, by what its headers say of it."""
     bootstrap = servers.addresses.kafka_bootstrap
     key, value = an_order().order_id, b"\x80" * 1_048_000
-    record = Record("payment.events", 5, 0, key.encode(), value, (("ce_type", b"no.such.type"),))
+    record = Record("payment.forward", 5, 0, key.encode(), value, (("ce_type", b"no.such.type"),))
     good = an_order()
     async with relaying(kind, bootstrap) as (store, relay):
         await store.handle([kind.first(good), unreadable(record, "malformed: " + "?" * 900)])
@@ -121,9 +126,9 @@ async def test_a_topic_that_is_forbidden_holds_up_no_other_and_flows_when_it_is_
     """More rows wait than the relay reads at once, and the events come after them."""
     bootstrap = servers.addresses.kafka_bootstrap
     rubbish = [an_order().order_id for _ in range(12)]
-    letters = [Record("payment.events", 6, n, k.encode(), b"?", ()) for n, k in enumerate(rubbish)]
+    letters = [Record("payment.forward", 6, n, k.encode(), b"?", ()) for n, k in enumerate(rubbish)]
     orders = [an_order() for _ in range(3)]
-    await ask(bootstrap, CreateAclsRequest(*ACL))
+    await ask(bootstrap, CreateAclsRequest(*denied(LETTERS)))
     async with relaying(kind, bootstrap, batch_rows=5) as (store, relay):
         await store.handle([unreadable(letter, "malformed: rubbish") for letter in letters])
         await store.handle([kind.first(order) for order in orders])
@@ -134,10 +139,43 @@ async def test_a_topic_that_is_forbidden_holds_up_no_other_and_flows_when_it_is_
 
         await until_async(others_flow, what="the events of the other topic")
         assert "TopicAuthorizationFailed" in relay.failing
-        await ask(bootstrap, DeleteAclsRequest(*ACL))
+        await ask(bootstrap, DeleteAclsRequest(*denied(LETTERS)))
         await until_async(lambda: outbox_is_empty(store), what="an empty outbox")
     kept = [key for key in await keys_of(bootstrap, LETTERS) if key in rubbish]
     assert list(dict.fromkeys(kept)) == rubbish
+
+
+async def test_while_a_lane_is_forbidden_no_event_of_a_key_overtakes_one_and_what_is_no_event_flows(
+    servers: Servers, kind: Kind
+) -> None:
+    bootstrap, log = servers.addresses.kafka_bootstrap, frozenset(kind.service.log_topics)
+    first, other, letter, details = (an_order().order_id for _ in range(4))
+    rows = [OutboxRow(FORWARD, first, b"1", []), OutboxRow(EVENTS, first, b"2", [])]
+    rows += [OutboxRow(LETTERS, letter, b"?", []), OutboxRow(DELIVERY_DETAILS, details, b"?", [])]
+    await ask(bootstrap, CreateAclsRequest(*denied(FORWARD)))
+    async with relaying(kind, bootstrap, together=log) as (store, relay):
+        await store.put(rows)
+
+        async def others_flow() -> bool:
+            return letter in await keys_of(bootstrap, LETTERS) and details in await keys_of(
+                bootstrap, DELIVERY_DETAILS
+            )
+
+        await until_async(others_flow, what="what is no event of the log")
+        await until_async(lambda: relay.failing, what="the reason")
+        assert relay.failing.startswith(f"{FORWARD}: TopicAuthorizationFailed")
+        await store.put([OutboxRow(EVENTS, other, b"1", [])])
+        await until_async(lambda: _is_in(bootstrap, EVENTS, other), what="another try of the lane")
+        assert not await _is_in(bootstrap, EVENTS, first)
+        await ask(bootstrap, DeleteAclsRequest(*denied(FORWARD)))
+        await until_async(lambda: outbox_is_empty(store), what="an empty outbox")
+        await until_async(lambda: not relay.failing, what="no reason any more")
+    assert await _is_in(bootstrap, FORWARD, first)
+    assert await _is_in(bootstrap, EVENTS, first)
+
+
+async def _is_in(bootstrap: str, topic: str, key: str) -> bool:
+    return key in await keys_of(bootstrap, topic)
 
 
 async def test_a_row_that_kafka_never_takes_is_set_aside_and_its_key_alone_waits(
@@ -212,7 +250,7 @@ async def test_a_record_larger_than_the_dead_letter_topic_takes_is_copied_in_par
     bootstrap = servers.addresses.kafka_bootstrap
     key, value = an_order().order_id, b" " * 3_000_000
     headers = (("ce_type", b"no.such.type"), ("large", b"h" * 1_000_000))
-    record = Record("payment.events", 2, 71, key.encode(), value, headers)
+    record = Record("payment.forward", 2, 71, key.encode(), value, headers)
     good = an_order()
     async with relaying(kind, bootstrap) as (store, relay):
         await store.handle([unreadable(record, "malformed: " + "?" * 2000)])
@@ -227,7 +265,7 @@ async def test_a_record_larger_than_the_dead_letter_topic_takes_is_copied_in_par
     assert value.startswith(copy.value)
     assert len(copy.value) > 500_000
     names = ("dlq_topic", "dlq_partition", "dlq_offset", "dlq_truncated", "ce_type")
-    expected = [b"payment.events", b"2", b"71", b"3000000", b"no.such.type"]
+    expected = [b"payment.forward", b"2", b"71", b"3000000", b"no.such.type"]
     assert [named[name] for name in names] == expected
 
 

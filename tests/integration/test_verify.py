@@ -192,7 +192,7 @@ def test_a_record_that_the_log_has_lost_is_found_in_each_topic(
 
     async def without_one(name: str) -> tuple[str, list[tuple[str, str]]]:
         log = KafkaLog(places.kafka_bootstrap)
-        record = await newest(log, f"{name}.events", rested[0])
+        record = await newest(log, CATALOG.log_of(name), rested[0])
         lost = LogPartition(record.topic, record.partition), record.offset
         result = await verify_service(Dropping(log, lost), places, name)
         return name, [(d.key, d.what) for d in result.differences if d.what == LOG_LACKS]
@@ -201,15 +201,10 @@ def test_a_record_that_the_log_has_lost_is_found_in_each_topic(
         assert asyncio.run(without_one(spec.name)) == (spec.name, [(rested[0], LOG_LACKS)])
 
 
-async def newest(log: Source, topic: str, key: str) -> Any:
-    found = [
-        kept
-        for place, span in (await log.spans([topic])).items()
-        async for batch in log.read({place: span})
-        for kept in batch
-        if kept.subject == key
-    ]
-    return found[-1]
+async def newest(log: Source, topics: Iterable[str], key: str) -> Any:
+    spans = await log.spans(topics)
+    found = [kept async for batch in log.read(spans) for kept in batch if kept.subject == key]
+    return max(found, key=lambda kept: int(dict(kept.headers)["ce_sequence"] or 0))
 
 
 def test_the_same_rules_decide_the_same_and_other_code_is_found(

@@ -320,7 +320,7 @@ async def test_what_another_has_parked_meanwhile_is_not_overtaken(loyalty: Loyal
     assert await store.handle([_cancelled("o-1", 2)]) == [WAITS]
     loyalty.redis.reply = None
     letters = await store.inspection.dead_letters("o-1")
-    assert [letter.record.topic for letter in letters] == ["shipping.events", "order.events"]
+    assert [letter.record.topic for letter in letters] == ["shipping.forward", "order.cancellation"]
     assert _statuses(loyalty) == {}
 
 

@@ -172,17 +172,17 @@ async def test_a_replica_takes_no_write_and_its_data_are_looked_at_when_it_is_pr
     loyalty = Loyalty()
     loyalty.replace(monkeypatch)
     store = await loyalty.connect()
-    await store.reached({("shipping.events", 0): 5})
+    await store.reached({("shipping.forward", 0): 5})
     loyalty.redis.change_part()
-    for ask in (store.backlog, lambda: store.reached({("shipping.events", 0): 6})):
+    for ask in (store.backlog, lambda: store.reached({("shipping.forward", 0): 6})):
         with pytest.raises(TransientError):
             await ask()
     with pytest.raises(TransientError, match="no primary now"):
         await store.prepare(asyncio.Event())
     loyalty.redis.change_part()
     await store.prepare(asyncio.Event())
-    assert await store.positions() == {("shipping.events", 0): 5}
-    await store.reached({("shipping.events", 0): 6})
+    assert await store.positions() == {("shipping.forward", 0): 5}
+    await store.reached({("shipping.forward", 0): 6})
 
 
 async def test_a_change_of_parts_is_noticed_by_the_next_connection(

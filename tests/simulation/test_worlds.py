@@ -92,10 +92,10 @@ def test_failing_plans_are_kept_and_come_first(tmp_path: Path) -> None:
 
 def test_a_dead_letter_is_checked_whatever_its_other_headers_hold() -> None:
     """A check that raises would look like a commit that failed."""
-    place = [("dlq_topic", b"stock.events"), ("dlq_partition", b"3"), ("dlq_offset", b"6")]
+    place = [("dlq_topic", b"stock.forward"), ("dlq_partition", b"3"), ("dlq_offset", b"6")]
     copy = OutboxRow("payment.dead-letters", "o-1", b"", [("ce_source", b"\xff"), *place])
     watch = Watch()
-    watch.copies("payment", [copy], {("stock.events", 3, 6)})
+    watch.copies("payment", [copy], {("stock.forward", 3, 6)})
     assert watch.violations == []
-    watch.copies("payment", [copy], {("stock.events", 3, 7)})
+    watch.copies("payment", [copy], {("stock.forward", 3, 7)})
     assert [violation.guarantee for violation in watch.violations] == ["I9"]
