@@ -26,7 +26,7 @@ NOT_COMMANDS: Final = (
     "^   <-stock.rejected- ",
     "|   <-stock.released- ",
     "+====",
-    "topic=order.events/day=",
+    "topic=order.forward/day=",
     "cores(rate) = ",
 )
 """How lines of plain blocks begin that are a picture, the name of a file, or a formula."""

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from redis import Redis
 
-from chassis.kafka import KEEP_FOR_EVER, PARTITIONS, ensure_topics
+from chassis.kafka import KEEP_FOR_EVER, ensure_topics
 from guarantees.declared import configured
 from saga_cli.log.reader import records
 from saga_cli.stack.services import Services
@@ -24,6 +24,8 @@ from tests.support.waiting import until
 
 pytestmark = pytest.mark.long(60)
 
+FORMER_PARTITIONS = 12
+"""More than a lane has."""
 PARTLY_BEFORE = ("inventory", "payment", "loyalty")
 
 
@@ -49,7 +51,7 @@ async def put_half_before(addresses: Addresses, name: str) -> None:
         story = sorted(events, key=number_of)
         half = (number_of(story[-1]) + 1) / 2
         rows += [as_row(r, before if number_of(r) <= half else r.topic) for r in story]
-    await ensure_topics(addresses.kafka_bootstrap, {before: (PARTITIONS, KEEP_FOR_EVER)})
+    await ensure_topics(addresses.kafka_bootstrap, {before: (FORMER_PARTITIONS, KEEP_FOR_EVER)})
     await rewritten(addresses, configured(name), rows)
     moved = await records(addresses.kafka_bootstrap, [before])
     assert len(moved) > 20

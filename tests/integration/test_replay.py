@@ -15,6 +15,7 @@ import httpx
 import pytest
 from redis import Redis
 
+from chassis.kafka import PARTITIONS
 from saga_cli.stack.services import Services
 from saga_cli.topology import BY_NAME, SERVICES
 from shared_events.catalog import CATALOG
@@ -109,7 +110,7 @@ def test_a_redis_of_a_part_of_the_log_lacks_what_rests_on_the_other(
 ) -> None:
     """Deductions stand in one lane, the awards before them in another."""
     url = f"{system.addresses.redis_url}/9"
-    none = ",".join(f"loyalty.forward/{part}=0" for part in range(12))
+    none = ",".join(f"loyalty.forward/{part}=0" for part in range(PARTITIONS))
     done = on_servers(system, "replay", "loyalty", "--into", url, "--until", none, "--json")
     assert done.code == 0, done
     with Redis.from_url(url) as redis:
@@ -131,7 +132,7 @@ def test_the_past_can_be_looked_at(system: Services, rested: tuple[list[str], da
     assert {status for (status,) in rows(live, cancelled)} == {"Cancelled"}
     url = a_new_database(system, "order", "none")
     nothing = ",".join(
-        f"{topic}/{part}=0" for topic in CATALOG.lanes_of("order") for part in range(12)
+        f"{topic}/{part}=0" for topic in CATALOG.lanes_of("order") for part in range(PARTITIONS)
     )
     assert on_servers(system, "replay", "order", "--into", url, "--until", nothing).code == 0
     assert rows(url, "SELECT count(*) FROM orders") == [(0,)]
@@ -160,7 +161,9 @@ def test_one_that_is_killed_goes_on(system: Services, rested: tuple[list[str], d
     words = [sys.executable, "-m", "saga_cli.main", "replay", "payment", "--into", url, "--copy"]
     env = {**os.environ, **servers_of(system), "CHASSIS_CRASH_AT": "rebuilding:5"}
     assert subprocess.run(words, env=env, check=False).returncode == -signal.SIGKILL
-    assert rows(url, "SELECT count(folded), count(*) FROM replay_progress") == [(15, 36)]
+    assert rows(url, "SELECT count(folded), count(*) FROM replay_progress") == [
+        (5 * 3, PARTITIONS * 3)
+    ]
     instance = system.start("payment", {"PAYMENT_DATABASE_URL": url})
     try:
         assert instance.process.await_exit(60) == 1  # not on half of its data

@@ -9,6 +9,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.records_to_delete import RecordsToDelete
 from redis import Redis
 
+from chassis.kafka import PARTITIONS
 from guarantees.judge import JudgeReport
 from loyalty_svc.store import KEYS
 from saga_cli.log.reader import records
@@ -83,7 +84,7 @@ async def truncate(addresses: Addresses, topic: str) -> None:
     admin = AIOKafkaAdminClient(bootstrap_servers=addresses.kafka_bootstrap)
     await consumer.start()
     await admin.start()
-    ends = await consumer.end_offsets([TopicPartition(topic, p) for p in range(12)])
+    ends = await consumer.end_offsets([TopicPartition(topic, p) for p in range(PARTITIONS)])
     await admin.delete_records({p: RecordsToDelete(before_offset=end) for p, end in ends.items()})
     await consumer.stop()
     await admin.close()

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from chassis.events import Entry, type_of
+from chassis.kafka import PARTITIONS
 from saga_cli.log.reader import LANES
 from shared_events.catalog import CATALOG
 from simulation import machine
@@ -47,7 +48,7 @@ def test_two_releases_side_by_side_keep_every_guarantee(
     with SimulatedSystem(Plan(seed, 80, FAULTS)) as system:
         machine.silence(system.bugs)
         system.run()
-        logs = (system.broker.log(topic, n) for topic in LANES for n in range(12))
+        logs = (system.broker.log(topic, n) for topic in LANES for n in range(PARTITIONS))
         is_new = Counter(type_of(record.headers) in newest for log in logs for record in log)
     assert is_new[False] > 100
     assert is_new[True] > 100
