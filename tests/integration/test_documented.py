@@ -205,7 +205,7 @@ def is_mention(words: list[str]) -> bool:
 
 def carried_out(shop: RunningStack, words: list[str]) -> Ended:
     if "--follow" in words:
-        return followed(shop.folder, words, "events")
+        return followed(shop.folder, words, ".v1")
     if "--code" in words:  # which another process does
         ended = run(shop.folder, *words)
         return Ended(ended.returncode, ended.stdout, ended.stderr)

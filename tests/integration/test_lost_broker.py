@@ -202,7 +202,7 @@ def is_first(record: ConsumerRecord[bytes, bytes]) -> bool:
     return number_of(record) == 1
 
 
-def test_who_starts_without_one_of_its_lanes_is_told_to_put_it_back(system: System) -> None:
+def test_who_starts_without_one_of_its_lanes_is_advised_to_put_it_back(system: System) -> None:
     """Also where the topic of before, which the service has left, is still there."""
     services, _ = system
     addresses, (payment,) = services.addresses, services.of("payment")
@@ -212,7 +212,7 @@ def test_who_starts_without_one_of_its_lanes_is_told_to_put_it_back(system: Syst
     asyncio.run(deleted(addresses, [FORWARD]))
     payment.process.start()
 
-    def is_told() -> bool:
+    def is_advised() -> bool:
         with suppress(httpx.TransportError):
             ready = httpx.get(f"{payment.url}/health/ready").json()
             return (
@@ -221,13 +221,13 @@ def test_who_starts_without_one_of_its_lanes_is_told_to_put_it_back(system: Syst
             )
         return False
 
-    until(is_told, 60, "what to do")
+    until(is_advised, 60, "what to do")
     assert on_servers(services, "republish", "payment").code == 0
     services.await_ready([payment])
     assert on_servers(services, "verify", "payment").code == 0
 
 
-def test_what_is_kept_no_more_is_told(system: System) -> None:
+def test_what_is_kept_no_more_is_advised(system: System) -> None:
     services, _ = system
     with psycopg.connect(services.addresses.database_url(BY_NAME["payment"])) as connection:
         connection.execute("TRUNCATE published")

@@ -130,9 +130,9 @@ async def test_of_a_key_with_two_holes_a_person_steps_over_one_after_the_other(
     for lost in (first, third):
         records[records.index(lost)] = replace(lost, value=BAD_JSON)
     await _lost(loyalty, store, "flushed")
-    for behind in (second, fourth):
-        with pytest.raises(TransientError, match=f"skip loyalty.facts 0 {behind.offset}"):
+    for waiting in (second, fourth):
+        with pytest.raises(TransientError, match=f"skip loyalty.facts 0 {waiting.offset}"):
             await store.prepare(asyncio.Event())
-        await store.inspection.skip(behind.topic, 0, behind.offset, "eve", "it is lost")
+        await store.inspection.skip(waiting.topic, 0, waiting.offset, "eve", "it is lost")
     await store.prepare(asyncio.Event())
     assert loyalty.redis.data.values[b"loyalty:customer:c-9"][b"suspended"] == b"0"
