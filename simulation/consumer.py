@@ -1,7 +1,7 @@
 """aiokafka's consumer, as far as it is used here, on a simulated broker."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,7 +13,7 @@ from aiokafka.errors import (
     IllegalStateError,
     KafkaTimeoutError,
 )
-from aiokafka.structs import OffsetAndMetadata
+from aiokafka.structs import OffsetAndMetadata, OffsetAndTimestamp
 from aiokafka.util import commit_structure_validate
 
 from simulation.assignment import AssignedPartition, Assignment
@@ -219,6 +219,16 @@ class SimulatedConsumer:
 
     async def end_offsets(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         return await self._offsets(partitions, lambda log: log.end)
+
+    async def offsets_for_times(
+        self, timestamps: Mapping[TopicPartition, int]
+    ) -> dict[TopicPartition, OffsetAndTimestamp | None]:
+        def look() -> dict[TopicPartition, OffsetAndTimestamp | None]:
+            return {p: self._broker.partition(p).since(at) for p, at in timestamps.items()}
+
+        found: dict[TopicPartition, OffsetAndTimestamp | None]
+        found = await self._client.persist("offsets", look)
+        return found
 
     async def _offsets(
         self, partitions: Iterable[TopicPartition], read: Callable[[Partition], int]

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from aiokafka import ConsumerRecord
 from aiokafka.errors import MessageSizeTooLargeError, OutOfOrderSequenceNumber, UnknownError
+from aiokafka.structs import OffsetAndTimestamp
 
 RecordHeaders = tuple[tuple[str, bytes | None], ...]
 Unsent = tuple[int, bytes | None, bytes | None, RecordHeaders]
@@ -79,6 +80,11 @@ class Partition:
         self._ends.append(self.end)
         self._sizes.append(self._sizes[-1] + batch.size)
         return first, appended
+
+    def since(self, at_ms: int) -> OffsetAndTimestamp | None:
+        """The first record of an instant or later."""
+        later = (r for r in self.records if r.timestamp >= at_ms)
+        return next((OffsetAndTimestamp(r.offset, r.timestamp) for r in later), None)
 
     def _known(self, batch: PartitionBatch) -> int | None:
         """Where a batch is that comes again. One that leaves a gap in the sequence is refused."""

@@ -2,6 +2,7 @@
 
 from chassis.kafka.batches import UNREADABLE
 from chassis.kafka.clients import (
+    COMMITS_KEPT,
     KEEP_FOR_EVER,
     await_topics,
     ensure_topics,
@@ -17,6 +18,7 @@ from chassis.kafka.records import is_consumed, message_of, own_events, projected
 from chassis.kafka.topics import PARTITIONS, partition_of, topics_of
 
 __all__ = [
+    "COMMITS_KEPT",
     "KEEP_FOR_EVER",
     "PARTITIONS",
     "UNREADABLE",

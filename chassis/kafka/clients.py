@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from itertools import chain
 from typing import Any, Final
 
@@ -26,6 +27,8 @@ DEAD_LETTERS = {**KEEP_FOR_EVER, "max.message.bytes": str(2 * 1024 * 1024)}
 COMPACTED = {"cleanup.policy": "compact"}
 NOWHERE: Final[Mapping[tuple[str, int], int]] = {}
 fetcher.MemoryRecords = Batches  # every consumer of this process: aiokafka takes no other reader
+COMMITS_KEPT: Final = timedelta(days=1)
+"""Brokers keep a group's commits longer (`offsets.retention.minutes`, by default seven days)."""
 
 
 def make_producer(bootstrap: str, client_id: str) -> Any:
@@ -98,21 +101,39 @@ async def ensure_topics(
 
 
 async def unread(bootstrap: str, group: str, topics: Iterable[str]) -> dict[str, int]:
-    """By topic, how many records a group has not read; topics that it has read are left out."""
+    """By topic, how many records a group has not read; topics that it has read are left out.
+
+    A broker forgets in time what a group has committed of a topic that it reads no more. So where it
+    has committed nothing, records older than `COMMITS_KEPT` count as read.
+    """
     found: Counter[str] = Counter()
     client = make_consumer(bootstrap, group)
     try:
         async with asyncio.timeout(30):
             await client.start()
-            places = await places_of(bootstrap, topics)
-            client.assign(places)
-            ends = await client.end_offsets(places) if places else {}
-            for place, start in (await client.beginning_offsets(places)).items() if places else ():
-                done = await client.committed(place) or 0
-                found[place.topic] += max(0, ends[place] - max(start, done))
+            if places := await places_of(bootstrap, topics):
+                client.assign(places)
+                for place, (done, end) in (await _progress(client, places)).items():
+                    found[place.topic] += max(0, end - done)
     finally:
         await stop_within(client, 5)
     return dict(+found)
+
+
+async def _progress(
+    client: Any, places: list[TopicPartition]
+) -> dict[TopicPartition, tuple[int, int]]:
+    """Up to where the client's group has read, and the end."""
+    starts, ends = await client.beginning_offsets(places), await client.end_offsets(places)
+    since_ms = int((clock.now() - COMMITS_KEPT).timestamp() * 1000)
+    recent = await client.offsets_for_times(dict.fromkeys(places, since_ms))
+    found = {}
+    for place in places:
+        done = await client.committed(place)
+        if done is None:
+            done = recent[place].offset if recent[place] else ends[place]
+        found[place] = max(done, starts[place]), ends[place]
+    return found
 
 
 async def await_topics(bootstrap: str, names: tuple[str, ...], stopping: asyncio.Event) -> None:

@@ -10,6 +10,8 @@ import typer
 from redis.asyncio import Redis
 from rich.table import Table
 
+from chassis import clock
+from chassis.kafka import COMMITS_KEPT
 from chassis.redis import keys
 from guarantees.declared import layout_of, service_of
 from saga_cli.clients import database, in_one_line
@@ -57,8 +59,14 @@ def show(*, drained: bool, as_json: bool) -> None:
 
 
 async def used(places: Targets) -> list[TopicUse]:
-    """Of the topics that exist: ends first, then what was read, then what waits."""
-    spans = await KafkaLog(places.kafka_bootstrap).spans(TOPICS)
+    """Of the topics that exist: ends first, then what was read, then what waits.
+
+    Of a topic of an earlier layout a broker forgets in time what was committed, when nobody reads it.
+    """
+    log = KafkaLog(places.kafka_bootstrap)
+    spans = await log.spans(TOPICS)
+    former = [place for place in spans if place.topic not in LANES]
+    forgotten = await log.offsets_at(clock.now() - COMMITS_KEPT, former) if former else {}
     read = {spec.name: await committed(places.kafka_bootstrap, spec.name) for spec in SERVICES}
     uses = {
         topic: TopicUse(topic, topic not in LANES, *_counted(topic, spans))
@@ -67,7 +75,7 @@ async def used(places: Targets) -> list[TopicUse]:
     }
     for name, done in read.items():
         for topic in service_of(name).read_topics & uses.keys():
-            uses[topic].unread[name] = _unread(topic, spans, done)
+            uses[topic].unread[name] = _unread(topic, spans, {**forgotten, **done})
     for spec in SERVICES:
         for topic, count in (await _waiting(places, spec.name)).items():
             if topic in uses:

@@ -46,6 +46,7 @@ SURFACES: Final = {
     ),
     "chassis.kafka": (
         *(
+            "COMMITS_KEPT",
             "KEEP_FOR_EVER",
             "PARTITIONS",
             "UNREADABLE",

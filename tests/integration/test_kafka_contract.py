@@ -157,6 +157,17 @@ async def test_offsets_and_positions(bootstrap: str) -> None:
             await consumer.commit({full: 1})
 
 
+async def test_an_instant_is_the_offset_of_the_first_record_from_then_on(bootstrap: str) -> None:
+    topic = await a_topic(bootstrap, 2)
+    full, empty = TopicPartition(topic, 0), TopicPartition(topic, 1)
+    await send(bootstrap, topic, [b"0", b"1", b"2"])
+    async with reader(bootstrap, topic, 0, 1) as consumer:
+        times = [record.timestamp for record in await take(consumer, 3)]
+        first = await consumer.offsets_for_times({full: times[0], empty: times[0]})
+        assert (first[full].offset, first[full].timestamp, first[empty]) == (0, times[0], None)
+        assert await consumer.offsets_for_times({full: times[-1] + 1}) == {full: None}
+
+
 async def test_a_position_past_the_end_begins_again(bootstrap: str) -> None:
     topic = await a_topic(bootstrap)
     await send(bootstrap, topic, [b"0", b"1"])
