@@ -14,7 +14,7 @@ from simulation.runs import run
 pytestmark = pytest.mark.long(10)
 
 PARTS = 4
-QUIET = Plan(2, 2, {}, arrive_s=0.2, refuses_refunds=False)
+QUIET = Plan(6, 2, {}, arrive_s=0.2, refuses_refunds=False)
 RUNS = [*(("all", part) for part in range(PARTS)), ("none", 0), ("none", 2)]
 
 
