@@ -19,6 +19,7 @@ from aiokafka.errors import (
     MessageSizeTooLargeError,
     NodeNotReadyError,
     TopicAlreadyExistsError,
+    TopicAuthorizationFailedError,
     UnknownTopicOrPartitionError,
 )
 
@@ -70,6 +71,8 @@ class Broker:
         self.on_append: list[Callable[[Sequence[ConsumerRecord[Any, Any]]], None]] = []
         self.refused: dict[bytes, Any] = {}
         """By key the value of a record that is never taken; None: that of the next that comes."""
+        self.shut: set[str] = set()
+        """Topics for which nobody may send anything."""
         self.producer_ids = count(1)
         self._down = False
         self._suspended_at: float | None = None
@@ -104,6 +107,8 @@ class Broker:
     def append(self, place: TopicPartition, batch: PartitionBatch) -> int:
         """Returns the offset of the batch's first record."""
         is_sent = batch.producer_id is not None
+        if is_sent and place.topic in self.shut:
+            raise TopicAuthorizationFailedError(place.topic)
         if is_sent and any(self._is_refused(key, value) for _, key, value, _ in batch.records):
             raise MessageSizeTooLargeError
         offset, appended = self.partition(place).append(batch)

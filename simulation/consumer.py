@@ -19,7 +19,7 @@ from aiokafka.util import commit_structure_validate
 from simulation.assignment import AssignedPartition, Assignment
 from simulation.broker import Broker
 from simulation.connection import BrokerConnection, options_of
-from simulation.coordinator import Coordinator
+from simulation.coordinator import Coordinator, committed_of
 from simulation.group import Joining
 from simulation.partition import Partition
 from simulation.waiters import Waiters, woken
@@ -113,8 +113,7 @@ class SimulatedConsumer:
 
     async def _refresh(self, assignment: Assignment) -> None:
         try:
-            committed = {} if self._coordinator is None else await self._coordinator.committed()
-            await assignment.settle(committed)
+            await assignment.settle(await self._committed())
         finally:
             self._changed.wake()
 
@@ -208,9 +207,15 @@ class SimulatedConsumer:
             await self._coordinator.commit(chosen)
 
     async def committed(self, partition: TopicPartition) -> int | None:
-        if self._coordinator is None:
+        if self.options.group_id is None:
             raise IllegalOperation("Requires group_id")
-        return (await self._coordinator.committed()).get(partition)
+        return (await self._committed()).get(partition)
+
+    async def _committed(self) -> dict[TopicPartition, int]:
+        """Of its group, whether it is a member or was assigned its partitions by hand."""
+        if self.options.group_id is None:
+            return {}
+        return await committed_of(self._client, self._broker.group(self.options.group_id))
 
     async def beginning_offsets(
         self, partitions: Iterable[TopicPartition]

@@ -28,6 +28,14 @@ log = structlog.get_logger()
 STRANGER = (UnknownMemberIdError, IllegalGenerationError)
 
 
+async def committed_of(connection: BrokerConnection, group: Group) -> dict[TopicPartition, int]:
+    """Anybody may ask, also who is no member."""
+    found: dict[TopicPartition, OffsetAndMetadata] = await connection.persist(
+        "committed", lambda: dict(group.offsets)
+    )
+    return {place: offset.offset for place, offset in found.items()}
+
+
 @dataclass(eq=False)
 class Coordinator:
     """`revoke` and `assign` are what the consumer does in a rebalance; `idle_s`, its time unpolled."""
@@ -86,12 +94,6 @@ class Coordinator:
         except STRANGER as error:
             self._forget()
             raise CommitFailedError("the group has already rebalanced") from error
-
-    async def committed(self) -> dict[TopicPartition, int]:
-        found: dict[TopicPartition, OffsetAndMetadata] = await self.connection.persist(
-            "committed", lambda: dict(self.group.offsets)
-        )
-        return {place: offset.offset for place, offset in found.items()}
 
     async def close(self) -> None:
         """Ends what is in hand, a listener's call or a join too, however long that takes; then leaves."""

@@ -17,16 +17,12 @@ CELLS: Final = Path(__file__).parent / "cells.json"
 """Made by asking the rules themselves, on samples of every state and message."""
 ANY: Final = "*"
 NO_ORDER: Final = "its key is no order's, so that it meets no order's state"
-ONE_TOPIC: Final = "both come by one topic, in their order"
 DROPPED: Final = "the timer is dropped with the state that set it; only one under way is met"
 ONE_OUTCOME: Final = "an effect is gone with its outcome, which the inbox knows by one id"
 PAID: Final = "what is confirmed was paid, and is not declined"
 REFUSED: Final = "an order whose points were rejected is not confirmed"
 BY_HAND: Final[dict[Cell, str]] = {
     ("order", ANY, "PlaceOrder"): "each request has a new id",
-    ("inventory", "Absent", "OrderCancellationRequested"): ONE_TOPIC,
-    ("inventory", "Noted", "OrderPlaced"): ONE_TOPIC,
-    ("inventory", "Noted", "OrderCancellationRequested"): ONE_TOPIC,
     ("inventory", "Committed", "PaymentDeclined"): PAID,
     ("shipping", "Approved", "PointsRejected"): REFUSED,
     ("shipping", "Dispatching", "PointsRejected"): REFUSED,

@@ -15,11 +15,12 @@ ENVELOPE: Final = ("ce_id", "ce_source", "ce_time", "ce_subject", "ce_specversio
 
 @dataclass(frozen=True, slots=True)
 class Forged:
-    """A record without a place in a partition."""
+    """A record without a place in a partition; the place is in another topic if it is all that is wrong."""
 
     key: bytes | None
     value: bytes | None
     headers: RecordHeaders
+    is_elsewhere: bool = False
 
 
 def is_rubbish(record: Any) -> bool:
@@ -79,6 +80,10 @@ def _unreadable(_: Random, record: Forged, __: Any) -> Forged:
     return replace(record, headers=((UNREADABLE, b"wrong checksum"),))
 
 
+def _elsewhere(_: Random, record: Forged, __: Any) -> Forged:
+    return replace(record, is_elsewhere=True)
+
+
 def _changed(record: Forged, name: str, data: bytes) -> Forged:
     changed = tuple((n, data if n == name else value) for n, value in record.headers)
     return replace(record, headers=changed)
@@ -94,4 +99,5 @@ FORMS: Final[Sequence[Callable[[Random, Forged, Any], Forged]]] = (
     _twice,
     _less_than_nothing,
     _unreadable,
+    _elsewhere,
 )

@@ -39,6 +39,7 @@ def hunt(name: str, seeds: int) -> Hunt:
     others: list[str] = []
     for seed in dict.fromkeys((mutant.seed, *range(1, seeds + 1))):
         plan = Plan(seed, ORDERS, faults, mutant.arrive_s, settle_s=SETTLE_S, mutant=name)
+        plan = replace(plan, topics=mutant.topics)
         result = run(plan)
         if result.bugs:
             return Hunt(name, None, f"seed {seed}: the mutant itself fails: {result.bugs[0]}")

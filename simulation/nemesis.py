@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from aiokafka import TopicPartition
 
 from chassis import clock
-from chassis.kafka import PARTITIONS
+from chassis.events import identity_of, type_of
 from loyalty_svc.store import KEYS, LAYOUT
 from shared_events.catalog import CATALOG
 from simulation.hostile import forged, is_rubbish
@@ -54,6 +54,7 @@ class Nemesis:
             "hostile": (12, self._hostile),
             "read-only": (3, self._read_only),
             "row-refused": (16, self._row_refused),
+            "topic-shut": (4, self._topic_shut),
         }
 
     async def rage(self) -> None:
@@ -171,17 +172,21 @@ class Nemesis:
 
     async def _duplicate(self, choice: Random) -> None:
         """A record again, as a producer leaves it that sends once more what it sent."""
-        place = _a_partition(choice)
+        place = self._a_partition(choice)
         if records := self.system.broker.log(*place):
             record = choice.choice(records)
             self._append(place, record.key, record.value, record.headers)
 
     async def _reorder(self, choice: Random) -> None:
-        """One partition is read late for a while, by everybody."""
-        place = _a_partition(choice)
-        self.system.faults.lags[place] = choice.uniform(0.05, 1.0)
-        await clock.wait(choice.uniform(0.5, 4.0))
-        self.system.faults.lags.pop(place, None)
+        """A partition, or all of its topic, is read late for a while, by everybody."""
+        topic, partition = self._a_partition(choice)
+        lag_s, seconds = choice.uniform(0.05, 1.0), choice.uniform(0.5, 4.0)
+        late = self._partitions(topic) if choice.random() < 0.5 else (partition,)  # noqa: PLR2004
+        places = [TopicPartition(topic, number) for number in late]
+        self.system.faults.lags.update(dict.fromkeys(places, lag_s))
+        await clock.wait(seconds)
+        for place in places:
+            self.system.faults.lags.pop(place, None)
 
     async def _rewound(self, choice: Random) -> None:
         self._rewind(choice.choice(SERVICES))
@@ -212,7 +217,7 @@ class Nemesis:
 
     async def _poison(self, choice: Random) -> None:
         """Rubbish under the key of a living order; then an operator sees to it."""
-        place = _a_partition(choice)
+        place = self._a_partition(choice)
         records = [r for r in self.system.broker.log(*place) if r.key]
         if not records:
             return
@@ -223,12 +228,15 @@ class Nemesis:
 
     async def _hostile(self, choice: Random) -> None:
         """A forged record of a living order; then an operator sees to it."""
-        place = _a_partition(choice)
+        place = self._a_partition(choice)
         records = [r for r in self.system.broker.log(*place) if not is_rubbish(r)]
         if len({record.key for record in records}) > 1:
             record = choice.choice(records)
             other = choice.choice([r for r in records if r.key != record.key])
             made = forged(choice, record, other)
+            if made.is_elsewhere:
+                topic = self._foreign_topic(choice, record)
+                place = TopicPartition(topic, place.partition % len(self._partitions(topic)))
             self.system.report(f"a forged record in {place.topic}/{place.partition}: {made}")
             self._append(place, made.key, made.value, made.headers)
 
@@ -240,7 +248,7 @@ class Nemesis:
 
     async def _row_refused(self, choice: Random) -> None:
         """Kafka never takes the next row of one order, until somebody has changed that."""
-        log = self.system.broker.log(*_a_partition(choice))
+        log = self.system.broker.log(*self._a_partition(choice))
         if keys := sorted({record.key for record in log if record.key}):
             key = choice.choice(keys)
             self.system.report(f"the broker refuses what comes next of {key.decode()}")
@@ -248,14 +256,30 @@ class Nemesis:
             await clock.wait(choice.uniform(2.0, 20.0))
             self.system.broker.refused.pop(key, None)
 
+    def _a_partition(self, choice: Random) -> TopicPartition:
+        topic = choice.choice(self.system.move.topics_of(choice.choice(SERVICES)))
+        return TopicPartition(topic, choice.choice(self._partitions(topic)))
+
+    def _partitions(self, topic: str) -> list[int]:
+        return sorted(self.system.broker.partitions_for_topic(topic) or ())
+
+    async def _topic_shut(self, choice: Random) -> None:
+        topic = self._a_partition(choice).topic
+        self.system.report(f"nobody may write {topic}")
+        await _member_for(choice.uniform(0.5, 8.0), self.system.broker.shut, topic)
+
+    def _foreign_topic(self, choice: Random, record: Any) -> str:
+        """One in which the record's event never stands, and which its readers read, if it has any."""
+        entry = CATALOG.by_type[identity_of(type_of(record.headers))]
+        readers = [s for s in self.system.services.values() if entry.event in s.consumes]
+        read = {topic for service in readers for topic in service.read_topics}
+        read &= self.system.broker.topics.keys()
+        own = set(self.system.move.topics_of(entry.owner))
+        return choice.choice(sorted((read or own) - set(entry.topics)))
+
     def _append(self, place: TopicPartition, *record: Any) -> None:
         unsent = (int(clock.now().timestamp() * 1000), *record)
         self.system.broker.append(place, PartitionBatch([unsent], 1000))
-
-
-def _a_partition(choice: Random) -> TopicPartition:
-    topic = choice.choice(CATALOG.lanes_of(choice.choice(SERVICES)))
-    return TopicPartition(topic, choice.randrange(PARTITIONS))
 
 
 async def _member_for(seconds: float, names: set[str], name: str) -> None:

@@ -10,6 +10,7 @@ from chassis.process.runtime import Node
 from chassis.process.settings import FastPath, ServiceSettings
 from chassis.redis import RedisInspection, RedisStore
 from chassis.service import Provider, Service
+from chassis.topic_layout import TopicLayout
 from guarantees.declared import layout_of, tables_of
 from guarantees.services import BY_NAME, WITH_DATABASE
 from guarantees.services import SERVICES as MANIFESTS
@@ -28,13 +29,14 @@ REDIS_URL: Final = "redis://simulated:6379/0"
 
 
 @cache
-def settings_with(fast_paths: frozenset[FastPath]) -> ServiceSettings:
+def settings_with(fast_paths: frozenset[FastPath], layout: TopicLayout) -> ServiceSettings:
     """Made once: to read the environment costs more than all else that a process does at its start."""
     return ServiceSettings(
         kafka_bootstrap=BOOTSTRAP,
         http_port=0,
         operator_token=SecretStr("simulated"),
         fast_paths=fast_paths,
+        topic_layout=layout,
     )
 
 
@@ -43,8 +45,9 @@ async def node_of(
     database: Database | None,
     provider: Provider | None,
     fast_paths: frozenset[FastPath],
+    layout: TopicLayout,
 ) -> Node:
-    settings = settings_with(fast_paths)
+    settings = settings_with(fast_paths, layout)
     if database is None:
         redis = await RedisStore.connect(service, layout_of(service.name), REDIS_URL, BOOTSTRAP)
         node = runtime.assemble(service, settings, redis, RedisInspection(redis), provider)

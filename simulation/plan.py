@@ -14,6 +14,7 @@ LATER: Final = {
     "clock-wrong": "a process's clock is minutes off",
     "read-only": "a database takes no writes for a while, as after a fail-over",
     "row-refused": "Kafka refuses an order's rows for good, until an operator has that mended",
+    "topic-shut": "Kafka takes nothing for one topic for a while, as after a change of rights",
 }
 """Kinds that came later are drawn apart, so that a seed's other faults stay what they were."""
 FIRST: Final = {
@@ -75,8 +76,9 @@ FAST_PATHS: Final = tuple(
 class Plan:
     """`faults` maps each kind that is on to its intensity, above 0 and up to 1.
 
-    With `mixed` fast paths each process draws its own whenever it starts. At step `cut`, counted
-    over all processes, the one that takes it dies: 0 is never.
+    With `mixed` fast paths each process draws its own whenever it starts. A system that `moves` begins
+    with the topics of before the lanes (simulation/moving.py). At step `cut`, counted over all processes,
+    the one that takes it dies: 0 is never.
     """
 
     seed: int
@@ -89,6 +91,7 @@ class Plan:
     mutant: str = ""
     cut: int = 0
     fast_paths: Literal["all", "none", "mixed"] = "all"
+    topics: Literal["lanes", "moves"] = "lanes"
 
     @classmethod
     def drawn(cls, seed: int, orders: int, only: frozenset[str] = frozenset(FAULTS)) -> Self:
@@ -108,6 +111,7 @@ class Plan:
             arrive_s=choice.choice((0.5, 1.5, 4.0)),
             refuses_refunds=choice.random() < 0.25,  # noqa: PLR2004 - each takes a virtual minute
             fast_paths=Random(f"{seed}/plan/fast-paths").choice(("all", "none", "mixed", "mixed")),
+            topics=Random(f"{seed}/plan/topics").choice(("lanes", "lanes", "lanes", "moves")),
         )
 
     def without(self, kind: str) -> "Plan":

@@ -11,6 +11,7 @@ from itertools import islice
 from typing import TypeVar
 
 from chassis.process.settings import FastPath
+from chassis.topic_layout import TopicLayout
 from simulation import machine, mutants
 from simulation.checks import ViolationError
 from simulation.coverage import Cell
@@ -35,6 +36,7 @@ class Result:
     cells: Counter[Cell] = field(default_factory=Counter)
     states: Counter[str] = field(default_factory=Counter)
     switches: Counter[tuple[FastPath, bool]] = field(default_factory=Counter)
+    layouts: Counter[TopicLayout] = field(default_factory=Counter)
     events: int = 0
     cuts: int = 0
     """In how many places it might have been cut."""
@@ -69,6 +71,7 @@ def run(plan: Plan, *, keep_log: bool = False, verbose: bool = False) -> Result:
             cells=system.cells,
             states=Counter(type(row.state).__name__ for row in orders),
             switches=system.switches,
+            layouts=system.layouts,
             events=len(system.watch.published),
             cuts=system.faults.steps,
             virtual_s=system.loop.now_s,
@@ -128,6 +131,8 @@ def _smaller(plan: Plan) -> Iterator[Plan]:
     if plan.fast_paths == "mixed":
         yield replace(plan, fast_paths="all")
         yield replace(plan, fast_paths="none")
+    if plan.topics == "moves":
+        yield replace(plan, topics="lanes")
     for kind, intensity in plan.faults.items():
         if intensity > 0.2:  # noqa: PLR2004
             yield replace(plan, faults={**plan.faults, kind: round(intensity / 2, 2)})

@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from chassis.process.settings import FastPath
+from chassis.topic_layout import TopicLayout
 from simulation.coverage import Cell
 from simulation.plan import FAULTS
 from simulation.runs import Result
@@ -19,6 +20,7 @@ class Summary:
     hits: Counter[str] = field(default_factory=Counter)
     cells: Counter[Cell] = field(default_factory=Counter)
     switches: Counter[tuple[FastPath, bool]] = field(default_factory=Counter)
+    layouts: Counter[TopicLayout] = field(default_factory=Counter)
     failures: list[Result] = field(default_factory=list)
 
     def add(self, result: Result) -> None:
@@ -30,6 +32,7 @@ class Summary:
         self.hits += result.hits
         self.cells += result.cells
         self.switches += result.switches
+        self.layouts += result.layouts
         if result.guarantee:
             self.failures.append(result)
 

@@ -23,6 +23,7 @@ from chassis.message import PendingEffect
 from chassis.process import runtime
 from chassis.process.settings import FastPath
 from chassis.service import Provider, Service
+from chassis.topic_layout import TopicLayout
 from guarantees.declared import service_of
 from guarantees.services import BY_NAME
 from shipping_svc import domain as shipping
@@ -32,6 +33,7 @@ from simulation.checks import Watch, pieces_in
 from simulation.database import Database, Transaction
 from simulation.kafka_clients import connected_to
 from simulation.loop import SimulatedLoop, StandstillError
+from simulation.moving import Move
 from simulation.nemesis import Nemesis
 from simulation.nodes import IN_DATABASES, SERVICES
 from simulation.operator import Operator
@@ -61,10 +63,14 @@ class SimulatedSystem:
     cells: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     switches: Counter[tuple[FastPath, bool]] = field(default_factory=Counter)
     """How many processes started with a fast path on, and how many with it off."""
+    layouts: Counter[TopicLayout] = field(default_factory=Counter)
+    """How many processes started with each."""
     bugs: list[str] = field(default_factory=list)
     """Programming errors that the code caught and logged, each as one line."""
     outside: Context = field(default_factory=Context)
     """What no process's end may stop runs here."""
+    names: tuple[str, ...] = tuple(f"{s}-{n}" for n in range(INSTANCES) for s in SERVICES)
+    """Of all processes, whether they run or not."""
 
     def __post_init__(self) -> None:
         self.digest = blake2b(digest_size=16)
@@ -87,6 +93,7 @@ class SimulatedSystem:
         self.shop = Shop(self)
         self.nemesis = Nemesis(self)
         self.operator = Operator(self)
+        self.move = Move(self)
         dispatch_after = timedelta(seconds=self.choice.choice((1.0, 5.0, 600.0)))
         self.policies = {"shipping": shipping.Policy(dispatch_after=dispatch_after)}
 
@@ -144,7 +151,7 @@ class SimulatedSystem:
         self._start_missing()
         await self.shop.open()
         self.faults.begin()
-        operating = asyncio.create_task(self.operator.run())
+        operating = [asyncio.create_task(work) for work in (self.operator.run(), self.move.run())]
         await asyncio.gather(self.shop.trade(), self.nemesis.rage())
         await self._settled_within(LINGER_S)
         if "inbox-pruned" in self.plan.faults:  # once more when most orders are in their last state
@@ -152,7 +159,8 @@ class SimulatedSystem:
                 self.nemesis.forget(service)
         self._heal()
         await self._settle()
-        operating.cancel()
+        for work in operating:
+            work.cancel()
         verdict.check(self)
 
     def _heal(self) -> None:
@@ -199,8 +207,9 @@ class SimulatedSystem:
         self.services.setdefault(name, service)
         fast_paths = self.plan.fast_paths_of(self.fast_paths_choice)
         self.switches.update((path, path in fast_paths) for path in FAST_PATHS)
-        database = self.databases.get(name)
-        process.node = await nodes.node_of(service, database, provider, fast_paths)
+        database, layout = self.databases.get(name), self.move.layout_of(process.name)
+        self.layouts[layout] += 1
+        process.node = await nodes.node_of(service, database, provider, fast_paths, layout)
         process.node.core.bus.committed.append(partial(self.on_decided, name))
         try:
             failed = await runtime.work(process.node, {})
@@ -268,9 +277,8 @@ class SimulatedSystem:
             self.cut(process)
 
     def _start_missing(self) -> None:
-        for number in range(INSTANCES):
-            for service in SERVICES:
-                self.start(f"{service}-{number}")
+        for name in self.names:
+            self.start(name)
 
     def processes(self, service: str = "") -> list[Process]:
         return [p for p in self.running.values() if p.alive and service in {"", p.service}]

@@ -48,19 +48,29 @@ def unsettled(system: "SimulatedSystem") -> str:
     for order_id, row in system.databases["order"].own.items():
         if not isinstance(row.state, order.Confirmed | order.Cancelled):
             return f"order {order_id} is {type(row.state).__name__}"
-    return loyalty_waits(system) or unread(system)
+    return loyalty_waits(system) or system.move.left() or unread(system)
 
 
 def unread(system: "SimulatedSystem") -> str:
-    """Which group has not committed the end of a partition that it reads."""
+    """Which group has not committed the end of a partition that it reads; all read lanes in the end."""
     for name, service in system.services.items():
-        offsets = system.broker.group(name).offsets
         for topic in service.topics:
-            for partition in sorted(system.broker.partitions_for_topic(topic) or ()):
-                end = len(system.broker.log(topic, partition))
-                if end and offsets.get(TopicPartition(topic, partition), (0, ""))[0] < end:
-                    return f"{name} has not read {topic}/{partition} to its end"
+            for record in last_records(system, topic):
+                if not is_read(system, name, record):
+                    return f"{name} has not read {topic}/{record.partition} to its end"
     return ""
+
+
+def last_records(system: "SimulatedSystem", topic: str) -> Iterator[Any]:
+    """Of each partition that is not empty."""
+    for partition in sorted(system.broker.partitions_for_topic(topic) or ()):
+        yield from system.broker.log(topic, partition)[-1:]
+
+
+def is_read(system: "SimulatedSystem", service: str, record: Any) -> bool:
+    place = TopicPartition(record.topic, record.partition)
+    committed: int = system.broker.group(service).offsets.get(place, (0, ""))[0]
+    return committed > int(record.offset)
 
 
 def loyalty_waits(system: "SimulatedSystem") -> str:
@@ -124,8 +134,13 @@ def _check_dead_letters(system: "SimulatedSystem") -> None:
     for name, service in system.services.items():
         copies = system.broker.log(dead_letters_of(name), 0)
         kept = {place_of_original(copy.headers) for copy in copies}
-        for record in (r for topic in service.topics for r in records(system, topic)):
-            if is_rubbish(record) and is_consumed(service, record):
+        topics = sorted(service.read_topics.union(service.topics))
+        for record in (r for topic in topics for r in records(system, topic)):
+            if (
+                is_rubbish(record)
+                and is_consumed(service, record)
+                and is_read(system, name, record)
+            ):
                 place = (record.topic, record.partition, record.offset)
                 if place not in kept:
                     system.watch.broken("I9", f"{name} kept nothing of {place}")

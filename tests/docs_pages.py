@@ -20,6 +20,7 @@ from tests.compose_page import COMPOSE, compose_file
 from tests.domain.samples.all import BY_SERVICE
 from tests.flow_picture import flow_svg
 from tests.lanes_page import LANES, lanes_file
+from tests.overtaking_page import TESTING, testing_page
 from tests.support.documents import document_of
 
 ROOT: Final = Path(__file__).parents[1]
@@ -198,6 +199,7 @@ MADE: Final[Mapping[Path, Callable[[], str]]] = {
     CELLS: cells_file,
     COMPOSE: compose_file,
     LANES: lanes_file,
+    TESTING: testing_page,
 }
 """Files that are made from the code, as it says that they should be."""
 

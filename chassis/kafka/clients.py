@@ -100,11 +100,17 @@ async def ensure_topics(
         await admin.close()
 
 
-async def unread(bootstrap: str, group: str, topics: Iterable[str]) -> dict[str, int]:
+async def unread(
+    bootstrap: str,
+    group: str,
+    topics: Iterable[str],
+    kept: Mapping[tuple[str, int], int] | None = None,
+) -> dict[str, int]:
     """By topic, how many records a group has not read; topics that it has read are left out.
 
     A broker forgets in time what a group has committed of a topic that it reads no more. So where it
-    has committed nothing, records older than `COMMITS_KEPT` count as read.
+    has committed nothing, records older than `COMMITS_KEPT` count as read. `kept` are positions that
+    count where they are before those that Kafka was told.
     """
     found: Counter[str] = Counter()
     client = make_consumer(bootstrap, group)
@@ -113,7 +119,7 @@ async def unread(bootstrap: str, group: str, topics: Iterable[str]) -> dict[str,
             await client.start()
             if places := await places_of(bootstrap, topics):
                 client.assign(places)
-                for place, (done, end) in (await _progress(client, places)).items():
+                for place, (done, end) in (await _progress(client, places, kept)).items():
                     found[place.topic] += max(0, end - done)
     finally:
         await stop_within(client, 5)
@@ -121,7 +127,7 @@ async def unread(bootstrap: str, group: str, topics: Iterable[str]) -> dict[str,
 
 
 async def _progress(
-    client: Any, places: list[TopicPartition]
+    client: Any, places: list[TopicPartition], kept: Mapping[tuple[str, int], int] | None
 ) -> dict[TopicPartition, tuple[int, int]]:
     """Up to where the client's group has read, and the end."""
     starts, ends = await client.beginning_offsets(places), await client.end_offsets(places)
@@ -130,8 +136,11 @@ async def _progress(
     found = {}
     for place in places:
         done = await client.committed(place)
+        known = recent[place].offset if recent[place] else ends[place]
         if done is None:
-            done = recent[place].offset if recent[place] else ends[place]
+            done = known
+        elif kept is not None:
+            done = min(done, max(known, kept.get((place.topic, place.partition), 0)))
         found[place] = max(done, starts[place]), ends[place]
     return found
 

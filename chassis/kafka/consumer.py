@@ -24,7 +24,7 @@ from chassis.errors import StoreLostError, TransientError
 from chassis.handle import Handler
 from chassis.health import Health
 from chassis.kafka import records
-from chassis.kafka.clients import make_consumer, stop_within
+from chassis.kafka.clients import make_consumer, stop_within, unread
 from chassis.message import Message, Outcome, Parked, Record, Unreadable
 from chassis.metrics import BATCH_MESSAGES, BATCH_SECONDS, LAG, MESSAGES, REBUILDS
 from chassis.service import Service
@@ -163,7 +163,7 @@ class ConsumerSession:
             await self.of.store.prepare(self.stopping)
             async with asyncio.timeout(30):
                 await self.client.start()
-            self.client.subscribe(list(self.of.service.topics), listener=_Listener(self))
+            self.client.subscribe(await self._topics(), listener=_Listener(self))
             watchdog = asyncio.create_task(self._watch())
             while not self.stopping.is_set():
                 await self.turn()
@@ -177,6 +177,18 @@ class ConsumerSession:
             self.of.health.clear("batch_failing")
             self.done.clear()  # a client that is slow to stop must not speak for the next one
             await stop_within(self.client, 5)
+
+    async def _topics(self) -> list[str]:
+        """With those of an earlier layout that a store has to read again that was set back in time.
+
+        It may have lost what it decided on them before that was published.
+        """
+        service, store = self.of.service, self.of.store
+        topics = {*service.topics}
+        if store.keeps_positions and service.left_topics:
+            kept = await store.positions()
+            topics |= set(await unread(self.of.bootstrap, service.name, service.left_topics, kept))
+        return sorted(topics)
 
     async def turn(self) -> None:
         if self.failure is not None:

@@ -189,9 +189,9 @@ async def consumer_not_rebuilt(run: Any, self: Any) -> None:
     "loyalty goes on from Kafka's offsets, not from those beside its data",
     "G1",
     at=(ConsumerSession, "seek"),
-    faults=("redis-set-back", "restart", "kill"),
-    seed=9,
-    arrive_s=6.0,
+    faults=("redis-set-back", "rebalance", "topic-shut"),
+    seed=8,
+    arrive_s=3.0,
 )
 async def positions_of_kafka(seek: Any, self: Any, assigned: Any) -> None:
     keeps, self.of.store.keeps_positions = self.of.store.keeps_positions, False

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from simulation.machine import PatchedAttribute
 
@@ -13,6 +13,7 @@ class Mutant:
 
     `faults` are the kinds to have in its runs; without any, a run without faults shows it.
     `seed` found it last, and is tried first; the orders come within `arrive_s` virtual seconds.
+    With `topics` a system moves to lanes, where it is in a move that the bug shows.
     """
 
     name: str
@@ -22,6 +23,7 @@ class Mutant:
     faults: tuple[str, ...] = ()
     seed: int = 1
     arrive_s: float = 1.5
+    topics: Literal["lanes", "moves"] = "lanes"
 
 
 MUTANTS: Final[dict[str, Mutant]] = {}

@@ -59,7 +59,7 @@ async def no_version_check(_original: Any, self: Any, key: str, change: Any) -> 
     "G7",
     "I7",
     faults=("rebalance", "pause", "slow-service"),
-    seed=14,
+    seed=30,
 )
 def stale_cache_is_accepted() -> Sequence[PatchedAttribute]:
     """What is cached counts as so; of all checks only the inbox is left."""

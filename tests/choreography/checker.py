@@ -183,8 +183,13 @@ def explored(
     start: World, chances: tuple[Chances, ...], outcome: WorldOutcome, stock: int
 ) -> Found:
     """As many orders as have chances, each with its own."""
-    began, found = process_time(), Found()
-    orders = Orders(outcome, found)
+    orders = Orders(outcome, Found())
+    explore(orders, start, chances, stock)
+    return orders.found
+
+
+def explore(orders: Orders, start: World, chances: tuple[Chances, ...], stock: int) -> None:
+    began, found = process_time(), orders.found
     first = tuple(sorted(orders.number(start, each) for each in chances)), rows_of(start)
     seen, waiting = {first}, [first]
     with collecting_nothing():
@@ -198,7 +203,6 @@ def explored(
                     waiting.append(following)
     found.states, found.situations = len(seen), len(orders.met)
     found.seconds = process_time() - began
-    return found
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from chassis.decision import Decision, Refusal, nothing, publish
+from chassis.decision import Decision, Refusal, impossible, nothing, publish
 from inventory_svc import domain as inventory
 from order_svc import domain as order
 from payment_svc import domain as payment
@@ -19,8 +19,18 @@ from shared_events.shipping import ShipmentDispatched, ShipmentRejected
 from shipping_svc import domain as shipping
 from shipping_svc.messages import Booked, HandedOver
 from tests.choreography import checker, world
-from tests.choreography.checker import Chances, explored
-from tests.choreography.world import SERVICES, a_world
+from tests.choreography.checker import Chances, Found, Orders, explore, explored
+from tests.choreography.world import (
+    SERVICES,
+    TopicOf,
+    WorldOutcome,
+    a_world,
+    alone,
+    former,
+    in_order,
+    lane,
+    routes_of,
+)
 
 EVER = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -91,6 +101,15 @@ def confirms_what_is_cancelled(state: Any, message: Any) -> Decision | None:
     return publish(OrderConfirmed(order_id=message.order_id))
 
 
+def knows_no_cancellation_before_the_order(state: Any, message: Any) -> Decision | None:
+    if (
+        not isinstance(message, OrderCancellationRequested)
+        or state.reservation != inventory.INITIAL
+    ):
+        return None
+    return impossible("it comes after its order")
+
+
 @pytest.mark.parametrize(
     ("service", "rule", "chances", "guarantee"),
     [
@@ -115,19 +134,59 @@ def test_a_wrong_rule_is_found(
     guarantee: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    assert not any(what.startswith(guarantee) for what in found(chances))
+    break_rule(service, rule, monkeypatch)
+    assert any(what.startswith(guarantee) for what in found(chances))
+
+
+def break_rule(service: str, rule: Rule, monkeypatch: pytest.MonkeyPatch) -> None:
     right = SERVICES[service]
 
     def wrong(state: Any, message: Any, at: datetime) -> Decision | Refusal:
         return rule(state, message) or right.decide(state, message, at)
 
-    services = {**SERVICES, service: replace(right, decide=wrong)}
-    assert not any(what.startswith(guarantee) for what in found(chances))
-    monkeypatch.setattr(world, "SERVICES", services)
-    assert any(what.startswith(guarantee) for what in found(chances))
+    monkeypatch.setattr(world, "SERVICES", {**SERVICES, service: replace(right, decide=wrong)})
 
 
-def found(chances: tuple[Chances, ...]) -> set[str]:
-    return explored(a_world(stock=2), chances, "success", 2).broken
+def found(chances: tuple[Chances, ...], topic_of: TopicOf = alone) -> set[str]:
+    return explored(a_world(stock=2, topic_of=topic_of), chances, "success", 2).broken
+
+
+def test_a_rule_that_needs_the_order_of_one_topic_is_found_where_there_are_two(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    break_rule("inventory", knows_no_cancellation_before_the_order, monkeypatch)
+    parked = "G1 parked: it comes after its order"
+    assert parked not in found((("cancel",),), former)
+    assert parked in found((("cancel",),), lane)
+    assert parked in found((("cancel",),), alone)
+
+
+def test_lanes_are_the_topics_to_which_the_services_subscribe() -> None:
+    routes = list(in_order(routes_of(lane)))
+    assert routes == [
+        (s.name, t) for s in SERVICES.values() for t in s.topics if t not in s.projections
+    ]
+
+
+@pytest.mark.parametrize("outcome", ["success", "decline", "carrier refuses"])
+def test_nothing_happens_in_any_layout_that_does_not_with_each_event_in_its_own_topic(
+    outcome: WorldOutcome,
+) -> None:
+    """So what is explored covers topics of before, lanes, and systems that move between them."""
+    before, now, each = (histories(topic_of, outcome) for topic_of in (former, lane, alone))
+    assert before < now == each
+
+
+def histories(topic_of: TopicOf, outcome: WorldOutcome) -> set[Any]:
+    """What the services have published, what each has read, and what is owed, at every moment."""
+    orders = Orders(outcome, Found())
+    chances = ("cancel", "dispatch", "deadline")
+    explore(orders, a_world(topic_of=topic_of), (chances,), 10)
+    return {
+        (*known.logs.values(), *known.inbox.values(), known.effects, known.timers, known.is_late)
+        for known, _ in orders.met
+    }
 
 
 @pytest.mark.long(2)

@@ -1,4 +1,4 @@
-"""Every interleaving of one order, and of two of one SKU, keeps every guarantee."""
+"""Every interleaving of one order, and of two of one SKU, keeps every guarantee, in any topics."""
 
 from typing import Final
 

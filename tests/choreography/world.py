@@ -4,7 +4,7 @@ A world is a value. A service's state is the fold of what it published, so the l
 cursors are all there is to tell two worlds apart.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cache
@@ -41,11 +41,51 @@ from shipping_svc.messages import (
 from tests.domain.builders import DEADLINE, IN_TIME, PLACED_AT, priced, received
 
 SERVICES: Final = MappingProxyType({name: service_of(name) for name in BY_NAME})
-ROUTES: Final = tuple(
-    (service.name, topic)
-    for service in SERVICES.values()
-    for topic in sorted({CATALOG.by_event[event].topic for event in service.consumes})
-)
+Route = tuple[str, str]
+"""A service, and a topic that it reads."""
+TopicOf = Callable[[type[Any], int], str]
+"""Where an event of a type and an attempt stands. Records of different topics race."""
+Routes = Mapping[tuple[type[Any], int], tuple[Route, ...]]
+"""By the event's type and attempt: all by which it comes to those who consume it."""
+ATTEMPTS: Final = (1, 2)
+
+
+def lane(event: type[Any], _attempt: int) -> str:
+    """As it is published."""
+    return CATALOG.by_event[event].topic
+
+
+def former(event: type[Any], _attempt: int) -> str:
+    """As it was published before there were lanes: one topic an owner."""
+    return CATALOG.by_event[event].former[-1]
+
+
+def alone(event: type[Any], attempt: int) -> str:
+    """A topic for each event of an order: any two are seen in either order."""
+    return f"{CATALOG.by_event[event].name} {attempt}"
+
+
+@cache
+def routes_of(topic_of: TopicOf) -> Routes:
+    return {
+        (event, attempt): tuple(
+            (service.name, topic_of(event, attempt))
+            for service in SERVICES.values()
+            if event in service.consumes
+        )
+        for event in CATALOG.by_event
+        if CATALOG.by_event[event].is_of_a_saga
+        for attempt in ATTEMPTS
+    }
+
+
+def in_order(routes: Routes) -> dict[Route, None]:
+    """Each once: the services in the order of the chain, their topics by name."""
+    found = {route for some in routes.values() for route in some}
+    chain = tuple(SERVICES)
+    return dict.fromkeys(sorted(found, key=lambda route: (chain.index(route[0]), route[1])))
+
+
 LATE: Final = IN_TIME + (DEADLINE - PLACED_AT) + timedelta(seconds=1)
 CANCEL: Final = CancelOrder(order_id="o-1")
 DISPATCH: Final = DispatchShipment(order_id="o-1")
@@ -148,8 +188,9 @@ class World(NamedTuple):
     shared: Mapping[str, Mapping[str, Any]] = dict.fromkeys(SERVICES, MappingProxyType({}))
     published: tuple[Any, ...] = ()  # in the order of publication, over all topics
     logs: Mapping[str, tuple[str, ...]] = dict.fromkeys(SERVICES, ())
-    queues: Mapping[tuple[str, str], tuple[Any, ...]] = dict.fromkeys(ROUTES, ())
-    cursors: Mapping[tuple[str, str], int] = dict.fromkeys(ROUTES, 0)
+    routes: Routes = routes_of(alone)
+    queues: Mapping[Route, tuple[Any, ...]] = dict.fromkeys(in_order(routes_of(alone)), ())
+    cursors: Mapping[Route, int] = dict.fromkeys(in_order(routes_of(alone)), 0)
     inbox: Mapping[str, frozenset[UUID]] = dict.fromkeys(SERVICES, frozenset())
     effects: tuple[tuple[str, Any], ...] = ()
     answers: Mapping[tuple[str, Any], WorldOutcome] = {}  # the providers' books
@@ -171,7 +212,8 @@ class World(NamedTuple):
 
     def moves(self) -> tuple[Move, ...]:
         """What the services do by themselves; commands and the time come from outside."""
-        waiting = (route for route in ROUTES if self.cursors[route] < len(self.queues[route]))
+        cursors = self.cursors
+        waiting = (route for route, queue in self.queues.items() if cursors[route] < len(queue))
         deliveries = tuple(Deliver(*route) for route in waiting)
         return (
             *deliveries,
@@ -197,7 +239,7 @@ class World(NamedTuple):
             case Command(service, body):
                 return self.decided(SERVICES[service], body)
 
-    def delivered(self, route: tuple[str, str]) -> "World":
+    def delivered(self, route: Route) -> "World":
         position = self.cursors[route]
         moved = self._replace(cursors={**self.cursors, route: position + 1})
         return moved.received(SERVICES[route[0]], self.queues[route][position])
@@ -242,7 +284,7 @@ class World(NamedTuple):
             shared={**self.shared, service.name: {**self.shared[service.name], **rows}},
             published=(*self.published, *decision.events),
             logs={**self.logs, service.name: self._log(service, decision)},
-            queues=_appended(self.queues, decision.events),
+            queues=_appended(self.routes, self.queues, decision.events),
             effects=(*self.effects, *_shown_effect(service, decision, service.effects)),
             timers=(
                 *(t for t in self.timers if not isinstance(t[1], decision.dropped)),
@@ -310,9 +352,14 @@ def _shown_effect(
     return tuple((service.name, effect) for effect in plain if type(effect) in kinds.values())
 
 
-def a_world(*, country: str = "DE", stock: int = 10, suspended: bool = False) -> World:
+def a_world(
+    *, country: str = "DE", stock: int = 10, suspended: bool = False, topic_of: TopicOf = alone
+) -> World:
     """One order is placed; nobody has read it yet."""
-    world = World().seeded(SERVICES["order"], priced())
+    routes = routes_of(topic_of)
+    queues, cursors = dict.fromkeys(in_order(routes), ()), dict.fromkeys(in_order(routes), 0)
+    empty = World(routes=routes, queues=queues, cursors=cursors)
+    world = empty.seeded(SERVICES["order"], priced())
     if stock:
         world = world.seeded(SERVICES["inventory"], received(stock))
     if suspended:
@@ -331,11 +378,10 @@ def a_world(*, country: str = "DE", stock: int = 10, suspended: bool = False) ->
 
 
 def _appended(
-    queues: Mapping[tuple[str, str], tuple[Any, ...]], events: tuple[Any, ...]
-) -> Mapping[tuple[str, str], tuple[Any, ...]]:
+    routes: Routes, queues: Mapping[Route, tuple[Any, ...]], events: tuple[Any, ...]
+) -> Mapping[Route, tuple[Any, ...]]:
     longer = dict(queues)
     for event in events:
-        for service, topic in ROUTES:
-            if topic == CATALOG.entry_of(event).topic and type(event) in SERVICES[service].consumes:
-                longer[service, topic] = (*longer[service, topic], event)
+        for route in routes.get((type(event), getattr(event, "attempt", 1)), ()):
+            longer[route] = (*longer[route], event)
     return longer

@@ -7,6 +7,7 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError
 
+from chassis.kafka import unread
 from tests.integration.kafka_fixtures import (
     RebalanceCalls,
     a_name,
@@ -73,6 +74,18 @@ async def test_the_next_member_goes_on_at_what_was_committed(bootstrap: str) -> 
         assert await consumer.committed(place) == 1
     async with member(bootstrap, a_name(), [topic]) as consumer:
         assert [record.offset for record in await take(consumer, 4)] == [0, 1, 2, 3]
+
+
+async def test_who_is_no_member_may_ask_what_a_group_has_not_read(bootstrap: str) -> None:
+    topic, other, group = await a_topic(bootstrap, 2), await a_topic(bootstrap, 1), a_name()
+    await send(bootstrap, topic, [b"0", b"1", b"2", b"3"])
+    assert await unread(bootstrap, group, [topic, other]) == {topic: 4}
+    async with member(bootstrap, group, [topic]) as consumer:
+        await take(consumer, 4)
+        await consumer.commit({TopicPartition(topic, 0): 3})
+        assert await unread(bootstrap, group, [topic, other]) == {topic: 1}
+        await consumer.commit({TopicPartition(topic, 0): 4})
+        assert await unread(bootstrap, group, [topic, other]) == {}
 
 
 async def test_what_is_revoked_may_still_be_committed(bootstrap: str) -> None:

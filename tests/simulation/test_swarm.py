@@ -2,6 +2,7 @@
 
 import pytest
 
+from chassis.topic_layout import TopicLayout
 from simulation.plan import FAST_PATHS, FAULTS, Plan
 from simulation.runs import run
 from simulation.summary import Summary
@@ -32,4 +33,5 @@ def test_orders_under_faults_break_no_guarantee(part: int) -> None:
     assert set(summary.states) == {"Confirmed", "Cancelled"}
     assert min(summary.states.values()) > summary.orders / 10
     assert summary.never_hit == []
+    assert set(summary.layouts) == set(TopicLayout)
     assert set(summary.switches) == {(path, on) for path in FAST_PATHS for on in (True, False)}

@@ -11,13 +11,21 @@ from typing import Literal
 import pytest
 
 from chassis.message import OutboxRow
+from chassis.topic_layout import TopicLayout
 from saga_cli.simulate import trace
+from shared_events.catalog import CATALOG
+from simulation import machine
 from simulation.checks import Watch
 from simulation.found import FoundSeed, FoundSeeds
+from simulation.nodes import SERVICES
 from simulation.plan import FAST_PATHS, FAULTS, Plan
 from simulation.runs import run, shrunk
+from simulation.system import SimulatedSystem
+from simulation.verdict import records
 
 FOUND = FoundSeeds(Path(__file__).parent / "found.jsonl")
+MOVES = (1, 2, 4, 6, 13)
+HASTY = 1
 STORMY = Plan(7, 60, dict.fromkeys(FAULTS, 0.5))
 BUSY = """
 from pathlib import Path
@@ -59,6 +67,33 @@ def test_fast_paths_are_drawn_apart_from_all_else() -> None:
     plans = [Plan.drawn(seed, 10) for seed in range(20)]
     assert {plan.fast_paths for plan in plans} == {"all", "none", "mixed"}
     assert Plan.drawn(8, 1).fast_paths == Plan.drawn(8, 1).fast_paths
+
+
+@pytest.mark.parametrize("seed", MOVES)
+def test_a_system_that_moves_to_lanes_under_faults_keeps_every_guarantee(seed: int) -> None:
+    with SimulatedSystem(replace(Plan.drawn(seed, 60), topics="moves")) as system:
+        machine.silence(system.bugs)
+        system.run()
+        assert set(system.layouts) == set(TopicLayout)
+        assert system.move.left() == ""
+        written = {t for s in SERVICES for t in CATALOG.log_of(s) if any(records(system, t))}
+        before = {topic for entry in CATALOG.entries for topic in entry.former}
+        assert written & before
+        assert written - before
+
+
+def test_who_reads_lanes_alone_refuses_to_start_while_topics_of_before_are_unread() -> None:
+    with SimulatedSystem(replace(Plan.drawn(HASTY, 60), topics="moves")) as system:
+        machine.silence(system.bugs)
+        system.run()
+        assert system.move.refused
+        assert system.move.left() == ""
+
+
+def test_whether_a_system_moves_is_drawn_apart_from_all_else() -> None:
+    plans = [Plan.drawn(seed, 10) for seed in range(20)]
+    assert {plan.topics for plan in plans} == {"lanes", "moves"}
+    assert run(Plan.drawn(1, 20)).layouts.keys() == {TopicLayout.LANES}
 
 
 @pytest.mark.parametrize("seed", list(FOUND), ids=lambda seed: f"seed {seed.plan.seed}")

@@ -1,0 +1,99 @@
+"""Bugs in what keeps an order's events in their order over several topics, and in a move to them."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import chassis.kafka.records
+import chassis.outbox.sender
+import chassis.process.runtime
+import chassis.redis.rebuild
+from chassis.events import Catalog, Envelope
+from chassis.kafka.consumer import ConsumerSession
+from chassis.message import Record
+from chassis.outbox.relay import Relay
+from chassis.replay import InTurn
+from shared_events.codec import decode
+from simulation.machine import PatchedAttribute
+from simulation.mutants.mutant import bug
+
+
+@bug(
+    "an event is sent though one of its order before it, in another lane, has not arrived",
+    "G7",
+    at=(chassis.outbox.sender, "waves"),
+    faults=("broker-away", "ack-lost", "row-refused"),
+)
+def all_lanes_at_once(_original: Any, rows: Sequence[Any]) -> list[list[Any]]:
+    return [list(rows)]
+
+
+@bug(
+    "the other lanes go on while one can't be written",
+    "G7",
+    at=(Relay, "_pending"),
+    faults=("topic-shut",),
+    seed=3,
+)
+async def each_lane_alone(pending: Any, self: Any, wanted: int) -> Any:
+    together, self.together = self.together, frozenset()
+    try:
+        return await pending(self, wanted)
+    finally:
+        self.together = together
+
+
+class AsTheyCome(InTurn):
+    """No event waits for its turn."""
+
+    def take(self, published: Iterable[Envelope]) -> Iterator[Envelope]:
+        yield from published
+
+
+@bug(
+    "a state is built anew from one lane after the other",
+    "G7",
+    "G8",
+    faults=("redis-lost",),
+    seed=9,
+)
+def folded_as_read() -> Sequence[PatchedAttribute]:
+    return [(chassis.redis.rebuild, "InTurn", AsTheyCome)]
+
+
+@bug(
+    "who reads lanes alone starts though topics of before are not read",
+    "G1",
+    at=(chassis.process.runtime, "_refuse_unread"),
+    faults=("slow-service", "reorder", "service-stopped"),
+    topics="moves",
+    seed=7,
+)
+async def unread_left_behind(*_: Any) -> None:
+    """What waits there waits for ever."""
+
+
+@bug(
+    "a store that was set back reads nothing again of topics that were left",
+    "G1",
+    at=(ConsumerSession, "_topics"),
+    faults=("redis-set-back", "redis-lost", "topic-shut"),
+    seed=105,
+    arrive_s=4.0,
+    topics="moves",
+)
+async def left_for_good(_original: Any, self: Any) -> list[str]:
+    return list(self.of.service.topics)
+
+
+@bug(
+    "an event counts in whatever topic it stands",
+    "I9",
+    at=(chassis.kafka.records, "decode_record"),
+    faults=("hostile",),
+    seed=2,
+)
+def any_topic_will_do(decode_record: Any, catalog: Catalog, record: Record) -> Envelope:
+    entry = catalog.entry_of(decode(record.value, record.headers).event)
+    found: Envelope = decode_record(catalog, replace(record, topic=entry.topic))
+    return found
