@@ -9,7 +9,6 @@ import chassis.outbox.sender
 import chassis.process.runtime
 import chassis.redis.rebuild
 from chassis.events import Catalog, Envelope
-from chassis.kafka.consumer import ConsumerSession
 from chassis.message import Record
 from chassis.outbox.relay import Relay
 from chassis.replay import InTurn
@@ -71,19 +70,6 @@ def folded_as_read() -> Sequence[PatchedAttribute]:
 )
 async def unread_left_behind(*_: Any) -> None:
     """What waits there waits for ever."""
-
-
-@bug(
-    "a store that was set back reads nothing again of topics that were left",
-    "G1",
-    at=(ConsumerSession, "_topics"),
-    faults=("redis-set-back", "redis-lost", "topic-shut"),
-    seed=105,
-    arrive_s=4.0,
-    topics="moves",
-)
-async def left_for_good(_original: Any, self: Any) -> list[str]:
-    return list(self.of.service.topics)
 
 
 @bug(

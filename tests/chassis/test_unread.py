@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any, Final
 
 import pytest
@@ -10,6 +11,9 @@ from aiokafka.structs import OffsetAndTimestamp
 
 from chassis import clock
 from chassis.kafka import COMMITS_KEPT, clients, unread
+from chassis.kafka import consumer as consumers
+from chassis.kafka.consumer import ConsumerSession
+from loyalty_svc.service import SERVICE as LOYALTY
 
 NOW: Final = datetime(2026, 3, 9, 12, tzinfo=UTC)
 DAY_AGO_MS: Final = int((NOW - COMMITS_KEPT).timestamp() * 1000)
@@ -50,14 +54,18 @@ class StubConsumer:
         return self.commits.get(place)
 
 
-async def left(consumer: StubConsumer, monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+async def left(
+    consumer: StubConsumer,
+    monkeypatch: pytest.MonkeyPatch,
+    kept: dict[tuple[str, int], int] | None = None,
+) -> dict[str, int]:
     async def places_of(_at: str, _topics: Any) -> list[TopicPartition]:
         return [FULL, OTHER, EMPTY]
 
     monkeypatch.setattr(clients, "make_consumer", lambda *_: consumer)
     monkeypatch.setattr(clients, "places_of", places_of)
     monkeypatch.setattr(clock, "now", lambda: NOW)
-    return await unread("h:9092", "payment", ["order.events", "loyalty.events"])
+    return await unread("h:9092", "payment", ["order.events", "loyalty.events"], kept)
 
 
 @pytest.mark.parametrize(
@@ -89,3 +97,39 @@ async def test_without_a_commit_the_records_of_the_last_day_are_unread(
     """The group is new: it has handled none of them."""
     assert await left(StubConsumer(old=0), monkeypatch) == {"order.events": 20}
     assert await left(StubConsumer({OTHER: 10}, old=7), monkeypatch) == {"order.events": 3}
+
+
+async def test_what_a_store_that_was_set_back_has_not_read_is_unread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What it had decided on them since may be lost; what is older than a day was published long ago."""
+    consumer = StubConsumer({FULL: 10, OTHER: 10}, old=2)
+    assert await left(consumer, monkeypatch, {(FULL.topic, 0): 7}) == {"order.events": 3 + 8}
+    assert await left(consumer, monkeypatch, {(FULL.topic, n): 10 for n in (0, 1)}) == {}
+
+
+@dataclass
+class StubStore:
+    """Its positions are beside its data, or Kafka has them."""
+
+    keeps_positions: bool
+
+    async def positions(self) -> dict[tuple[str, int], int]:
+        return {(FULL.topic, 0): 7}
+
+
+@pytest.mark.parametrize(("keeps_positions", "more"), [(True, {"order.events"}), (False, set())])
+async def test_a_store_that_was_set_back_reads_topics_again_that_were_left(
+    keeps_positions: bool,  # noqa: FBT001 - a case of the test
+    more: set[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def behind(*asked: Any) -> dict[str, int]:
+        assert asked[1:] == ("loyalty", LOYALTY.left_topics, {(FULL.topic, 0): 7})
+        return {"order.events": 3}
+
+    monkeypatch.setattr(consumers, "unread", behind)
+    of = SimpleNamespace(service=LOYALTY, store=StubStore(keeps_positions), bootstrap="h:9092")
+    session: Any = SimpleNamespace(of=of)
+    topics = await ConsumerSession._topics(session)
+    assert topics == sorted({*LOYALTY.topics} | more)
