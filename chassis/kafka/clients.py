@@ -228,8 +228,8 @@ async def places_of(bootstrap: str, topics: Iterable[str]) -> list[TopicPartitio
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=10_000)
     await admin.start()
     try:
-        existing = set(await admin.list_topics())
-        described = await admin.describe_topics([topic for topic in topics if topic in existing])
+        existing = sorted(set(topics).intersection(await admin.list_topics()))
+        described = await admin.describe_topics(existing) if existing else ()  # of none: of all
     finally:
         await admin.close()
     return [
