@@ -15,13 +15,13 @@ from bench.peers.run import PEERS
 from bench.plots import draw
 from bench.session import Bench
 from saga_cli.main import Backlog, OrdersOption, Quick, Rate, Scenarios, SecondsOption, Sizes
-from saga_cli.terminal import console, fail
+from saga_cli.terminal import OneLineCommand, console, fail
 
 COMPARE: Final = "compare"
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
-@app.command()
+@app.command(cls=OneLineCommand)
 def main(  # noqa: PLR0913, PLR0917 - each is an option
     scenarios: Scenarios = None,
     peers: Annotated[str, typer.Option(help="To compare with, by commas.")] = ",".join(PEERS),

@@ -17,7 +17,7 @@ from bench.scenarios import scaled, steady, switched, troubled
 from bench.session import QUICK, Bench, BenchOptions
 from bench.tables import Table
 from saga_cli.clients import UNAVAILABLE
-from saga_cli.terminal import CommandError, console, fail, message_of, plain
+from saga_cli.terminal import console, fail, message_of, plain
 
 
 class ScenarioResult(Protocol):
@@ -99,10 +99,6 @@ def finish(
         for name, result in found:
             results[name] = result  # kept at once: hours may follow in which something fails
             keep(to_json({**about, "results": results}, indent=1), results)
-    except (
-        CommandError
-    ) as error:  # `python -m bench` has no group of commands, which would print it
-        fail(str(error))
     except (RuntimeError, httpx.HTTPError, *UNAVAILABLE) as error:
         fail(message_of(error), code=1)
     except KeyboardInterrupt:

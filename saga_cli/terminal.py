@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, NoReturn
 import typer
 from rich.console import Console
 from rich.table import Table
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 WIDE: Final = 4000
 """Where there is no terminal a table takes what it needs: nothing of it is cut or folded."""
@@ -147,7 +147,7 @@ def offsets(text: str, like: str) -> dict[str, int]:
     return {place: int(offset) for place, offset in found.items()}
 
 
-class OneLine(TyperGroup):
+class _OneLineErrors:
     """A usage error is one line and exit code 2, not a drawing of several."""
 
     def main(self, *words: Any, standalone_mode: bool = True, **more: Any) -> Any:
@@ -162,6 +162,14 @@ class OneLine(TyperGroup):
         if standalone_mode:
             sys.exit(code or 0)
         return code
+
+
+class OneLine(_OneLineErrors, TyperGroup):
+    """A group of commands."""
+
+
+class OneLineCommand(_OneLineErrors, TyperCommand):
+    """A program that is one command."""
 
 
 def _refusal(error: typer.TyperException | typer.Abort | OSError) -> tuple[int, str]:

@@ -35,7 +35,10 @@ class Admin:
 
     async def describe_topics(self, topics: Sequence[str] | None = None) -> list[dict[str, Any]]:
         described: list[dict[str, Any]] = await self._client.call(
-            "metadata", lambda: [self._described(t) for t in topics or self._broker.topics]
+            "metadata",
+            lambda: [
+                self._described(t) for t in (self._broker.topics if topics is None else topics)
+            ],
         )
         return described
 

@@ -1,12 +1,18 @@
 """The bench's arithmetic: what is ordered, when, and what is made of the observations."""
 
 import json
+import subprocess
+import sys
 from collections import Counter
+from collections.abc import Iterator
 from itertools import islice
+from typing import Any
 
 import pytest
+from typer import Typer
 from typer.testing import CliRunner
 
+from bench.__main__ import app as bench_app
 from bench.plan import PLAN, WARES, LoadPhase, LoadPlan, carts, schedule
 from bench.report import (
     TICK_S,
@@ -22,6 +28,7 @@ from bench.scenarios.steady import is_sustained
 from bench.scenarios.troubled import calm_after, recovered
 from bench.tables import Table
 from saga_cli.main import app
+from saga_cli.stack.binaries import MissingProgramError
 
 
 def planned(*phases: LoadPhase, **more: object) -> LoadPlan:
@@ -153,7 +160,29 @@ def test_a_table_reads_the_same_in_a_page() -> None:
     "words",
     [["nosuch"], ["--rate", "-3"], ["--orders", "0"], ["growth", "--sizes", "1e6"]],
 )
-def test_what_makes_no_sense_is_told_in_one_line(words: list[str]) -> None:
-    result = CliRunner().invoke(app, ["bench", *words])
+@pytest.mark.parametrize(("program", "command"), [(app, ["bench"]), (bench_app, [])])
+def test_what_makes_no_sense_is_told_in_one_line(
+    program: Typer, command: list[str], words: list[str]
+) -> None:
+    result = CliRunner().invoke(program, [*command, *words])
     assert result.exit_code == 2
     assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_a_program_that_is_missing_ends_the_bench_with_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def measured(*_: object) -> Iterator[Any]:
+        raise MissingProgramError("there is no Java here")
+        yield
+
+    monkeypatch.setattr("bench.__main__.measured", measured)
+    result = CliRunner().invoke(bench_app, ["cost"])
+    assert (result.exit_code, result.stderr) == (2, "saga: there is no Java here\n")
+
+
+def test_the_bench_is_a_module_to_run() -> None:
+    command = [sys.executable, "-m", "bench", "nosuch"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("saga: there is no scenario 'nosuch'; there are capacity, ")

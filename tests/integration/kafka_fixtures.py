@@ -13,6 +13,7 @@ from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from chassis.kafka import clients as kafka
 from simulation.broker import Broker
 from simulation.kafka_clients import connected_to
+from tests.support.waiting import until_async
 
 
 @pytest.fixture(params=["simulated", "real"])
@@ -35,9 +36,18 @@ def a_name() -> str:
 
 
 async def a_topic(bootstrap: str, partitions: int = 1, *, compacted: bool = False) -> str:
+    """Which the broker knows: it may answer that a topic is made before it does.
+
+    A member of a group that does not find one of its topics is assigned the others, until it looks again.
+    """
     name = a_name()
     settings = kafka.COMPACTED if compacted else kafka.KEEP_FOR_EVER
     await kafka.ensure_topics(bootstrap, {name: (partitions, settings)})
+
+    async def is_known() -> bool:
+        return len(await kafka.places_of(bootstrap, [name])) == partitions
+
+    await until_async(is_known, 30, f"{name} in the broker's metadata")
     return name
 
 

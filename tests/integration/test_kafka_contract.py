@@ -252,6 +252,13 @@ async def test_an_unknown_topic_is_waited_for(bootstrap: str) -> None:
         assert await producer.partitions_for(name) == {0, 1}
 
 
+async def test_of_topics_that_are_not_there_nothing_is_read(bootstrap: str) -> None:
+    await a_topic(bootstrap)
+    async with kafka.reading(bootstrap, [a_name()]) as log:
+        assert log.starts == {}
+        assert await log.ahead() == {}
+
+
 async def test_a_compacted_topic_has_keys_and_tombstones(bootstrap: str) -> None:
     topic = await a_topic(bootstrap, compacted=True)
     async with started(a_producer(bootstrap)) as producer:

@@ -1,8 +1,8 @@
 """What servers of tests start from: made once, kept in this user's cache.
 
-A folder with databases that are at their newest migrations, and with Kafka's data, which have the
-services' topics, empty; and the classes that a broker loads. Servers that tests start have a copy of
-the folder, so that they need not make it each time.
+A folder with databases that are at their newest migrations, and with Kafka's formatted data; and the classes
+that a broker loads. Servers that tests start have a copy of the folder, so that they need not make
+it each time.
 """
 
 import asyncio
@@ -17,9 +17,8 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from chassis.kafka import ensure_topics, topics_of
 from chassis.postgres import migrations
-from guarantees.declared import migrations_of, service_of
+from guarantees.declared import migrations_of
 from saga_cli.stack import binaries, kafka, ports, servers
 from saga_cli.stack.processes import run
 from saga_cli.stack.services import Services
@@ -28,13 +27,7 @@ from saga_cli.topology import SERVICES, Addresses
 ROOT: Final = Path(__file__).parents[2]
 SOURCES: Final = (
     *("*_svc/migrations/**/*.py", "chassis/postgres/schema.py"),
-    *(
-        "saga_cli/stack/*.py",
-        "guarantees/services.py",
-        "chassis/kafka/topics.py",
-        "*_svc/service.py",
-    ),
-    "tests/support/prepared.py",
+    *("saga_cli/stack/*.py", "guarantees/services.py"),
 )
 NAME: Final = "test-servers"
 KEPT_S: Final = 7 * 86_400
@@ -62,23 +55,16 @@ def _digest() -> str:
 
 def _make(folder: Path) -> None:
     _remove_old(folder.parent)
-    with _servers() as made:
-        asyncio.run(_fill(made.addresses))
-        made.kafka.stop()
+    classes = binaries.kafka_classes()
+    with _servers(None if classes.exists() else classes.with_suffix(".new")) as made:
+        asyncio.run(_migrate(made.addresses))
         made.postgres.stop()
         _keep(made.folder, folder)
-    classes = binaries.kafka_classes()
-    if not classes.exists():
-        _keep_classes(classes)
-
-
-def _keep_classes(classes: Path) -> None:
-    """Those of a broker that has met the services, which it writes when it ends."""
-    scratch = classes.with_suffix(".new")
-    with _servers(f"-XX:ArchiveClassesAtExit={scratch}") as made:
-        _meet_services(made)
-        made.kafka.stop(DUMP_S)
-    scratch.rename(classes)
+        if not classes.exists():
+            made.restart(made.postgres)
+            _meet_services(made)
+            made.kafka.stop(DUMP_S)
+            classes.with_suffix(".new").rename(classes)
 
 
 def _remove_old(cache: Path) -> None:
@@ -88,31 +74,35 @@ def _remove_old(cache: Path) -> None:
 
 
 @contextmanager
-def _servers(*java_options: str) -> Iterator[servers.Servers]:
+def _servers(classes: Path | None) -> Iterator[servers.Servers]:
+    """The broker writes what it has loaded to a file when it ends."""
     with ExitStack() as held:
         own, controller = ports.hold(), ports.hold()
         held.callback(own.release)
         held.callback(controller.release)
         broker = kafka.KafkaBroker("kafka", own.number, controller.number)
-        options = (*broker.java_options, *java_options)
-        made = servers.start(brokers=[replace(broker, java_options=options)])
+        if classes is not None:
+            dump = f"-XX:ArchiveClassesAtExit={classes}"
+            broker = replace(broker, java_options=(*broker.java_options, dump))
+        made = servers.start(brokers=[broker])
         held.callback(made.stop)
         yield made
 
 
-async def _fill(addresses: Addresses) -> None:
+async def _migrate(addresses: Addresses) -> None:
     for spec in SERVICES:
-        await ensure_topics(addresses.kafka_bootstrap, topics_of(service_of(spec.name)))
         if spec.has_database:
             await migrations.migrate(migrations_of(spec.name), addresses.database_url(spec))
 
 
 def _keep(made: Path, folder: Path) -> None:
+    """The databases as they are, and Kafka's data as it was before its first start."""
     scratch = folder.with_suffix(".new")
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir()
-    data = [made / name for name in ("kafka", "postgres", "postgres.secret", "programs")]
-    run(["cp", "-a", *(str(path) for path in data if path.exists()), str(scratch)])
+    kafka.prepare(scratch, [kafka.KafkaBroker("kafka", 1, 2)])
+    databases = [made / name for name in ("postgres", "postgres.secret", "programs")]
+    run(["cp", "-a", *(str(path) for path in databases if path.exists()), str(scratch)])
     scratch.rename(folder)
 
 

@@ -19,6 +19,8 @@ from saga_cli.verify import reconcile
 from tests.support.problems import outcome_of
 from tests.support.waiting import until, until_async
 
+Outcomes = AbstractSet[tuple[int, str]]
+"""Status, and of a refusal the code."""
 MIXED = [scene.changes for scene in SCENES[:5]]
 ANSWERS_TO_CANCEL: Final = {
     (202, ""),
@@ -26,15 +28,17 @@ ANSWERS_TO_CANCEL: Final = {
     (409, "already_cancelled"),
     (409, "cancellation_refused"),
 }
-ASKED_AGAIN: Final = {
-    (409, "in_flight"),
-    (429, "overloaded"),
+LOST: Final = (0, "")
+"""No answer came: the server is away, or died."""
+BUSY: Final = frozenset({(409, "in_flight"), (429, "overloaded"), (503, "unavailable")})
+"""Refusals of a server that has much to do, after which the same request comes again."""
+FAULTY: Final = BUSY | {
+    LOST,
     (500, "internal_error"),
     (503, "not_read"),
     (503, "shutting_down"),
-    (503, "unavailable"),
 }
-"""Refusals under load and faults, after which the same request comes again."""
+"""What comes beside them of a system under faults; of another it is a finding."""
 PAUSE_S: Final = 0.3
 """Between two tens of a load: what it leaves is settled in the time of a test."""
 
@@ -50,21 +54,27 @@ def checkout(services: Services, wait_s: int = 20, **changes: Any) -> httpx.Resp
 
 
 async def place_many(urls: Sequence[str], count: int, at_once: int = 50) -> list[str]:
-    """Place mixed orders until each is acknowledged; returns their ids."""
+    """Place mixed orders, under any faults, until each is acknowledged; returns their ids."""
     bodies = [
         a_checkout(**{"customer_id": f"c-{n % 13}", **MIXED[n % len(MIXED)]}) for n in range(count)
     ]
-    return await place_all(urls, bodies, at_once)
+    return await place_all(urls, bodies, at_once, again=FAULTY, timeout_s=15)
 
 
-async def place_all(urls: Sequence[str], bodies: Sequence[Any], at_once: int) -> list[str]:
+async def place_all(
+    urls: Sequence[str],
+    bodies: Sequence[Any],
+    at_once: int,
+    again: Outcomes = BUSY,
+    timeout_s: float = 60,
+) -> list[str]:
     """The same of these checkouts, at the services of order in turn."""
     gate = asyncio.Semaphore(at_once)
-    async with httpx.AsyncClient(timeout=15) as client:
+    async with httpx.AsyncClient(timeout=timeout_s) as client:
 
         async def place(number: int) -> str:
             url = f"{urls[number % len(urls)]}/checkout"
-            answer = await answered(client, url, {(201, "")}, bodies[number], gate)
+            answer = await answered(client, url, {(201, "")}, bodies[number], gate, again)
             return str(answer.json()["order_id"])
 
         return await asyncio.gather(*map(place, range(len(bodies))))
@@ -73,13 +83,14 @@ async def place_all(urls: Sequence[str], bodies: Sequence[Any], at_once: int) ->
 async def answered(
     client: httpx.AsyncClient,
     url: str,
-    outcomes: AbstractSet[tuple[int, str]],
+    outcomes: Outcomes,
     body: Any = None,
     gate: AbstractAsyncContextManager[Any] | None = None,
+    again: Outcomes = BUSY,
 ) -> httpx.Response:
-    """Post until it is answered with one of these.
+    """Post until it is answered with one of `outcomes`; with one of `again` it is asked again, by one key.
 
-    An answer that is lost or a server that is away is asked again with the same key.
+    Any other answer fails the test.
     """
     headers = {"Idempotency-Key": ids.new_id()}
 
@@ -88,8 +99,10 @@ async def answered(
             async with gate or nullcontext():
                 answer = await client.post(url, json=body, headers=headers)
         except httpx.TransportError:
-            return None
-        assert outcome_of(answer) in {*outcomes, *ASKED_AGAIN}, answer.text
+            if LOST in again:
+                return None
+            raise
+        assert outcome_of(answer) in {*outcomes, *again}, answer.text
         return answer if outcome_of(answer) in outcomes else None
 
     found: httpx.Response = await until_async(look, 150, f"the answer of {url}", pause_s=0.1)
@@ -139,7 +152,7 @@ class Load:
                 self.acknowledged += placed
                 if self.cancels:
                     cancel = f"{self.url}/orders/{placed[0]}/cancel"
-                    await answered(client, cancel, ANSWERS_TO_CANCEL)
+                    await answered(client, cancel, ANSWERS_TO_CANCEL, again=FAULTY)
                 await asyncio.sleep(PAUSE_S)
 
 
