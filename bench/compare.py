@@ -141,5 +141,5 @@ def cpu_us(seconds: Mapping[str, float], orders: int) -> float:
 def _command_of(peer: str, addresses: Addresses) -> list[str]:
     uv = [shutil.which("uv") or ".tools/bin/uv", "run", "--project", str(PROJECT), "--frozen"]
     python = [sys.executable] if peer in OWN_ENVIRONMENT else [*uv, "python"]
-    where = ["--database-url", addresses.postgres_url, "--kafka", addresses.kafka_bootstrap]
+    where = ["--database-url", addresses.postgres_url, "--kafka", addresses.kafka.bootstrap]
     return [*python, "-m", "bench.peers.run", peer, *where]

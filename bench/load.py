@@ -18,8 +18,9 @@ from pydantic_core import from_json, to_json
 from bench.plan import PLAN, LoadPlan, carts, schedule
 from bench.report import CONFIRMED, CREATED, Observed, ObservedAnswer, Settled, reported
 from chassis.events import type_of
-from chassis.kafka import make_consumer, places_of, stop_within
+from chassis.kafka import Cluster, make_consumer, places_of, stop_within
 from saga_cli.connections import ConnectionPool, Response
+from saga_cli.targets import found
 from shared_events.catalog import CATALOG
 
 ID: Final = slice(13, 49)
@@ -139,13 +140,13 @@ def outcome(record: Any) -> str:
             return ""
 
 
-async def run(plan: LoadPlan) -> Observed:
+async def run(plan: LoadPlan, cluster: Cluster) -> Observed:
     """Raises KafkaError where the log does not answer."""
-    log = make_consumer(plan.kafka, None)
+    log = make_consumer(cluster, None)
     try:
         async with asyncio.timeout(30):
             await log.start()
-            places = await places_of(plan.kafka, CATALOG.lanes_of("order"))
+            places = await places_of(cluster, CATALOG.lanes_of("order"))
             log.assign(places)
             for place, end in (await log.end_offsets(places)).items():
                 log.seek(place, end)
@@ -161,7 +162,7 @@ def _write_line(line: str) -> None:
 
 def main() -> None:
     plan = PLAN.validate_json(sys.argv[1])
-    seen = uvloop.run(run(plan))
+    seen = uvloop.run(run(plan, found().kafka))
     _write_line(to_json(reported(plan, seen)).decode())
 
 

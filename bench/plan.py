@@ -83,7 +83,6 @@ class LoadPlan:
     """
 
     urls: tuple[str, ...]
-    kafka: str
     phases: tuple[LoadPhase, ...] = ()
     orders: int = 0
     in_flight: int = 0

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID, uuid5
 
-from chassis.kafka import KEEP_FOR_EVER, PARTITIONS, ensure_topics, make_producer
+from chassis.kafka import KEEP_FOR_EVER, PARTITIONS, Cluster, ensure_topics, make_producer
 from saga_cli import clients
 from saga_cli.stack import servers
 from saga_cli.topology import BY_NAME, SERVICES, Addresses
@@ -67,11 +67,11 @@ def templates_of(names: Iterable[str]) -> dict[str, list[Template]]:
     return found
 
 
-async def fill(bootstrap: str, name: str, templates: list[Template], orders: int) -> int:
+async def fill(cluster: Cluster, name: str, templates: list[Template], orders: int) -> int:
     """Write so many orders' events into a service's topics; returns how many events."""
     topics = CATALOG.lanes_of(name)
-    await ensure_topics(bootstrap, dict.fromkeys(topics, (PARTITIONS, KEEP_FOR_EVER)))
-    async with make_producer(bootstrap, "bench") as producer:
+    await ensure_topics(cluster, dict.fromkeys(topics, (PARTITIONS, KEEP_FOR_EVER)))
+    async with make_producer(cluster, "bench") as producer:
         skus = (*SKUS, SCARCE) if name == "inventory" else ()
         for sku in skus:  # pieces enough for whatever the orders reserve
             received = a_record(StockReceived(sku=sku, quantity=10**9))
@@ -148,7 +148,7 @@ def main() -> None:
         for name in names:
             started = time.monotonic()
             written = asyncio.run(
-                fill(stack.addresses.kafka_bootstrap, name, templates[name], options.orders)
+                fill(stack.addresses.kafka, name, templates[name], options.orders)
             )
             took = time.monotonic() - started
             print(f"{name}: {written:,} events written in {took:.0f} s", flush=True)

@@ -1,5 +1,6 @@
 """What is measured: real servers, the services as processes, and loads from a process beside them."""
 
+import os
 import subprocess
 import sys
 import time
@@ -14,7 +15,7 @@ from pydantic_core import to_json
 from bench.meters import Groups, Usage, metered
 from bench.plan import LoadPlan, stock
 from bench.report import REPORT, LoadReport
-from chassis.kafka import KEEP_FOR_EVER, PARTITIONS, ensure_topics
+from chassis.kafka import KEEP_FOR_EVER, PARTITIONS, Cluster, ensure_topics
 from saga_cli.log.reader import LANES
 from saga_cli.stack import servers, watchdog
 from saga_cli.stack.services import Services
@@ -59,9 +60,10 @@ class Measured:
 class Generator:
     """The process of one load."""
 
-    def __init__(self, plan: LoadPlan) -> None:
+    def __init__(self, plan: LoadPlan, kafka: Cluster) -> None:
         command = [sys.executable, "-m", "bench.load", to_json(plan).decode()]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        env = {**os.environ, **kafka.variables("SAGA")}
+        self.process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True)
         watchdog.watch(pid=self.process.pid)
         self.started = float(self._line("started"))
 
@@ -118,9 +120,9 @@ class BenchRig:
         """Run a load to its end, metered; `meanwhile` is done when it has begun."""
         self.runs += 1
         urls = tuple(instance.url for instance in self.services.of("order"))
-        kafka = self.servers.addresses.kafka_bootstrap
         with metered(self.groups, self.servers.addresses, self.servers.folder) as usage:
-            generator = Generator(LoadPlan(urls=urls, kafka=kafka, seed=self.runs, **asked))
+            plan = LoadPlan(urls=urls, seed=self.runs, **asked)
+            generator = Generator(plan, self.servers.addresses.kafka)
             if meanwhile:
                 meanwhile(generator)
             report = generator.report()
@@ -141,7 +143,7 @@ def running(
     rig = BenchRig(made, Services(made.addresses, made.folder), extra or {})
     try:
         topics = dict.fromkeys(LANES, (partitions, KEEP_FOR_EVER))
-        uvloop.run(ensure_topics(made.addresses.kafka_bootstrap, topics))
+        uvloop.run(ensure_topics(made.addresses.kafka, topics))
         rig.start()
         stock(rig.services)
         yield rig

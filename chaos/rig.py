@@ -16,6 +16,7 @@ from chaos import switch as switches
 from chaos.fake_stripe import API_KEY, SECRET, FakeStripe, fake_stripe
 from chaos.proxy import Proxy
 from chaos.switch import Switch
+from chassis.kafka import Cluster
 from saga_cli.clients import kafka_admin
 from saga_cli.log.reader import LANES
 from saga_cli.stack import kafka, ports, servers
@@ -85,7 +86,7 @@ class ChaosRig:
 
     async def is_replicated(self) -> bool:
         """Every copy of every partition is in sync."""
-        async with kafka_admin(self.servers.addresses.kafka_bootstrap, 3) as admin:
+        async with kafka_admin(self.servers.addresses.kafka, 3) as admin:
             described = await admin.describe_topics(list(LANES))
         partitions = [p for topic in described for p in topic["partitions"]]
         return all(len(p["isr"]) == len(p["replicas"]) == len(BROKERS) for p in partitions)
@@ -179,7 +180,7 @@ def _via(rig: ChaosRig, name: str) -> Addresses:
 
     return replace(
         direct,
-        kafka_bootstrap=",".join(rig.links[name, broker].address for broker in BROKERS),
+        kafka=Cluster(",".join(rig.links[name, broker].address for broker in BROKERS)),
         postgres_url=moved(direct.postgres_url, "postgres"),
         redis_url=moved(direct.redis_url, "redis"),
     )

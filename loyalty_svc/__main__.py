@@ -14,7 +14,7 @@ async def serve(settings: Settings) -> None:
         service,
         LAYOUT,
         settings.redis_url,
-        settings.kafka_bootstrap,
+        settings.kafka,
         keep_days=settings.outbox_keep_days,
     )
     node = runtime.assemble(service, settings, store, RedisInspection(store))

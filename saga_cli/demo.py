@@ -91,7 +91,7 @@ class Demo:
     def run(self) -> bool:
         """Show everything; True if all is as it must be."""
         placed = [(scene, self._play(scene)) for scene in SCENES]
-        logged = asyncio.run(read(self.services.addresses.kafka_bootstrap))
+        logged = asyncio.run(read(self.services.addresses.kafka))
         for scene, order in placed:
             console.print(f"\n[bold]{scene.title} - order {order['order_id']}[/]")
             console.print(table(story(logged, order["order_id"])))
@@ -201,7 +201,7 @@ class Demo:
             f"\nReconciled {report.orders} orders and {report.events} events over all databases: "
             f"{report.states}"
         )
-        places = Targets(self.services.addresses.kafka_bootstrap, self.services.addresses)
+        places = Targets(self.services.addresses.kafka, self.services.addresses)
         results = asyncio.run(verify_all(places))
         rows, events = sum(r.rows for r in results), sum(r.events for r in results)
         differences = [d for r in results for d in r.differences]

@@ -11,7 +11,6 @@ from typing import Final
 
 from saga_cli.targets import found
 from saga_cli.terminal import fail
-from saga_cli.topology import GIVEN
 
 CODE: Final = """
 import sys, saga_cli
@@ -34,5 +33,5 @@ def run_by(checkout: Path, command: str, words: list[str], archive: str) -> int:
         fail(f"{checkout} is no checkout: it has no saga_cli")
     line = [interpreter_of(checkout), "-P", "-c", CODE, str(Path(__file__).parent), command, *words]
     own = {"PYTHONPATH": str(checkout.absolute()), "SAGA_ARCHIVE": archive}
-    environment = {**os.environ, **own, GIVEN[0]: found().kafka_bootstrap}
+    environment = {**os.environ, **own, **found().kafka.variables("SAGA")}
     return subprocess.run(line, env=environment, check=False).returncode

@@ -4,19 +4,29 @@ import os
 from dataclasses import dataclass
 from typing import Final
 
-from chassis.process.settings import bootstrap_servers, postgres_url, redis_url
+from pydantic import ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from chassis.kafka import Cluster
+from chassis.process.settings import KafkaSettings, postgres_url, redis_url
 from saga_cli.stack import state
 from saga_cli.terminal import CommandError, fail
 from saga_cli.topology import BY_NAME, GIVEN, Addresses, addresses_of
 
-CHECKS: Final = dict(zip(GIVEN, (bootstrap_servers, postgres_url, redis_url), strict=True))
+CHECKS: Final = dict(zip(GIVEN[1:], (postgres_url, redis_url), strict=True))
+
+
+class SagaSettings(KafkaSettings, BaseSettings):
+    """How a command is let into Kafka, where no stack runs: SAGA_KAFKA_BOOTSTRAP and its like."""
+
+    model_config = SettingsConfigDict(env_prefix="SAGA_", env_ignore_empty=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Targets:
     """`addresses` is None where only the services' own variables are given."""
 
-    kafka_bootstrap: str
+    kafka: Cluster
     addresses: Addresses | None = None
 
     def store_of(self, service: str) -> str:
@@ -36,8 +46,22 @@ class Targets:
         return self.addresses.store_of(service)
 
 
-def given() -> dict[str, str]:
-    """The servers' addresses that the environment names, "" for each that it does not.
+def given_kafka() -> Cluster | None:
+    """What the environment says of Kafka, if it names one; what is malformed ends the command with 2."""
+    if not os.environ.get(GIVEN[0]):
+        return None
+    try:
+        return SagaSettings().kafka  # type: ignore[call-arg]  # read from the environment
+    except ValidationError as error:
+        wrong = (
+            f"SAGA_{e['loc'][0]}".upper() + f": {e['msg'].removeprefix('Value error, ')}"
+            for e in error.errors()
+        )
+        raise CommandError("; ".join(wrong)) from None
+
+
+def given_stores() -> dict[str, str]:
+    """The addresses of PostgreSQL and Redis that the environment names, "" for what it does not.
 
     A malformed one ends the command with 2.
     """
@@ -56,13 +80,14 @@ def found() -> Targets:
 
     Kafka's alone is enough for what reads only the log. Without any, the command ends with 2.
     """
-    bootstrap, *others = given().values()
-    if bootstrap and all(others):
-        return Targets(bootstrap, addresses_of(bootstrap, *others))
-    if bootstrap:
-        return Targets(bootstrap)
+    cluster, stores = given_kafka(), given_stores().values()
+    if cluster and all(stores):
+        return Targets(cluster, addresses_of(cluster, *stores))
+    if cluster:
+        return Targets(cluster)
     stack = state.found()
     if stack is None or not stack.servers:
         fail(f"no stack runs in this folder: start one with `saga up`, or give {GIVEN[0]}")
-    addresses = addresses_of(*stack.servers)
-    return Targets(addresses.kafka_bootstrap, addresses)
+    bootstrap, *urls = stack.servers
+    addresses = addresses_of(Cluster(bootstrap), *urls)
+    return Targets(addresses.kafka, addresses)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
+from chassis.kafka import Cluster
 from chassis.manifest import Manifest as ServiceSpec
 from guarantees.services import BY_NAME, SERVICES, WITH_DATABASE
 
@@ -18,11 +19,11 @@ GIVEN: Final = ("SAGA_KAFKA_BOOTSTRAP", "SAGA_POSTGRES_URL", "SAGA_REDIS_URL")
 class Addresses:
     """Where the three servers are, and a stack's secrets.
 
-    `postgres_url` is an administrator's; `passwords` are by role; `operator_token` opens the
+    `kafka` and `postgres_url` are an administrator's; `passwords` are by role; `operator_token` opens the
     operators' routes of each service, which are closed without one.
     """
 
-    kafka_bootstrap: str
+    kafka: Cluster
     postgres_url: str
     redis_url: str
     passwords: dict[str, str]
@@ -31,9 +32,8 @@ class Addresses:
     @property
     def variables(self) -> dict[str, str]:
         """As the commands read them where no stack runs."""
-        return dict(
-            zip(GIVEN, (self.kafka_bootstrap, self.postgres_url, self.redis_url), strict=True)
-        )
+        stores = zip(GIVEN[1:], (self.postgres_url, self.redis_url), strict=True)
+        return {**self.kafka.variables("SAGA"), **dict(stores)}
 
     def database_url(self, spec: ServiceSpec) -> str:
         place, password = place_of(self.postgres_url), self.passwords[spec.role]
@@ -52,7 +52,7 @@ def place_of(url: str) -> str:
     return urlsplit(url).netloc.rpartition("@")[2]
 
 
-def addresses_of(kafka_bootstrap: str, postgres_url: str, redis_url: str) -> Addresses:
+def addresses_of(kafka: Cluster, postgres_url: str, redis_url: str) -> Addresses:
     """The addresses with a password for each role.
 
     They follow from the administrator's, so that two stacks over the same servers agree on them
@@ -65,12 +65,11 @@ def addresses_of(kafka_bootstrap: str, postgres_url: str, redis_url: str) -> Add
     }
     parts = urlsplit(redis_url)  # each service has a database number of its own
     redis = f"{parts.scheme}://{parts.netloc}"
-    return Addresses(kafka_bootstrap, postgres_url, redis, passwords, secrets.token_urlsafe(24))
+    return Addresses(kafka, postgres_url, redis, passwords, secrets.token_urlsafe(24))
 
 
 def environment_of(spec: ServiceSpec, addresses: Addresses, port: int) -> dict[str, str]:
     variables = {
-        "KAFKA_BOOTSTRAP": addresses.kafka_bootstrap,
         "HTTP_HOST": "127.0.0.1",
         "HTTP_PORT": str(port),
     }
@@ -80,4 +79,5 @@ def environment_of(spec: ServiceSpec, addresses: Addresses, port: int) -> dict[s
         variables["REDIS_URL"] = f"{addresses.redis_url}/{spec.redis_database}"
     if addresses.operator_token:
         variables["OPERATOR_TOKEN"] = addresses.operator_token
-    return {f"{spec.prefix}_{name}": value for name, value in variables.items()}
+    named = {f"{spec.prefix}_{name}": value for name, value in variables.items()}
+    return {**addresses.kafka.variables(spec.prefix), **named}

@@ -49,7 +49,9 @@ async def node_of(
 ) -> Node:
     settings = settings_with(fast_paths, layout)
     if database is None:
-        redis = await RedisStore.connect(service, layout_of(service.name), REDIS_URL, BOOTSTRAP)
+        redis = await RedisStore.connect(
+            service, layout_of(service.name), REDIS_URL, settings.kafka
+        )
         node = runtime.assemble(service, settings, redis, RedisInspection(redis), provider)
     else:
         memory = MemoryStore(service, database, tables_of(service.name)[1])

@@ -3,12 +3,13 @@
 from pathlib import Path
 from typing import Final
 
+from chassis.kafka import Cluster
 from saga_cli.topology import SERVICES, Addresses, ServiceSpec, environment_of
 from tests.made_parts import between_marks
 
 COMPOSE: Final = Path(__file__).parents[1] / "compose.yaml"
 SERVERS: Final = Addresses(
-    "kafka:9092",
+    Cluster("kafka:9092"),
     "postgresql://saga@postgres:5432/postgres",
     "redis://redis:6379",
     {s.role: f"${{{s.prefix}_DB_PASSWORD:-{s.name}-local}}" for s in SERVICES},

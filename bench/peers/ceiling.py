@@ -21,6 +21,7 @@ import psutil
 from bench.peers.databases import RunServers, made, servers_of
 from bench.peers.mix import SKUS, MixOrder
 from bench.peers.running import Crew, Role, Submit, beside
+from chassis.kafka import Cluster
 from chassis.kafka.clients import make_producer
 from chassis.postgres import retention, sql, statement
 from chassis.postgres.clauses import journal_insert
@@ -268,7 +269,7 @@ class Writer:
 async def serving(place: RunServers, name: str, size: int) -> AsyncIterator[Submit]:
     url, steps = place.url(name), ROWS[name].steps
     value = b"x" * (sum(step.value for step in steps) // len(steps))
-    async with make_producer(place.kafka, name) as producer:
+    async with make_producer(Cluster(place.kafka), name) as producer:
         relay = CeilingRelay(producer, place.topic(name), value)
         if name not in WITH_DATABASE:
             yield partial(_send_only, relay, size)

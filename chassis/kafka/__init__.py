@@ -13,6 +13,7 @@ from chassis.kafka.clients import (
     stop_within,
     unread,
 )
+from chassis.kafka.cluster import Cluster
 from chassis.kafka.consumer import Consumer
 from chassis.kafka.records import is_consumed, message_of, own_events, projected
 from chassis.kafka.topics import PARTITIONS, partition_of, topics_of
@@ -22,8 +23,10 @@ __all__ = [
     "KEEP_FOR_EVER",
     "PARTITIONS",
     "UNREADABLE",
+    "Cluster",
     "Consumer",
     "await_topics",
+    "cluster",
     "ensure_topics",
     "is_consumed",
     "make_consumer",

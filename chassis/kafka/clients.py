@@ -18,6 +18,7 @@ from aiokafka.errors import TopicAlreadyExistsError
 
 from chassis import clock
 from chassis.kafka.batches import Batches
+from chassis.kafka.cluster import Cluster
 from chassis.tasks import own_cancellation_only
 
 log = structlog.get_logger()
@@ -31,10 +32,10 @@ COMMITS_KEPT: Final = timedelta(days=1)
 """Brokers keep a group's commits longer (`offsets.retention.minutes`, by default seven days)."""
 
 
-def make_producer(bootstrap: str, client_id: str) -> Any:
+def make_producer(cluster: Cluster, client_id: str) -> Any:
     """An idempotent producer that waits for all in-sync replicas and never lingers."""
     return AIOKafkaProducer(
-        bootstrap_servers=bootstrap,
+        **cluster.options(),
         client_id=client_id,
         enable_idempotence=True,
         acks="all",
@@ -47,10 +48,10 @@ def make_producer(bootstrap: str, client_id: str) -> Any:
     )
 
 
-def make_consumer(bootstrap: str, group: str | None) -> Any:
+def make_consumer(cluster: Cluster, group: str | None) -> Any:
     """A consumer that skips nothing: earliest, no auto commit, no decoding, one assignor."""
     return AIOKafkaConsumer(
-        bootstrap_servers=bootstrap,
+        **cluster.options(),
         client_id=group or "reader",
         group_id=group,
         enable_auto_commit=False,
@@ -70,7 +71,7 @@ def make_consumer(bootstrap: str, group: str | None) -> Any:
 
 
 async def ensure_topics(
-    bootstrap: str,
+    cluster: Cluster,
     topics: dict[str, tuple[int, dict[str, str]]],
     check: Callable[[set[str], set[str]], Awaitable[None]] | None = None,
 ) -> set[str]:
@@ -79,7 +80,7 @@ async def ensure_topics(
     `check` is asked before, if some are: with those, and those that are there; it may raise. Returns
     what was there.
     """
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=10_000)
+    admin = AIOKafkaAdminClient(**cluster.options(), request_timeout_ms=10_000)
     await admin.start()
     try:
         there = set(await admin.list_topics())
@@ -101,7 +102,7 @@ async def ensure_topics(
 
 
 async def unread(
-    bootstrap: str,
+    cluster: Cluster,
     group: str,
     topics: Iterable[str],
     kept: Mapping[tuple[str, int], int] | None = None,
@@ -113,11 +114,11 @@ async def unread(
     count where they are before those that Kafka was told.
     """
     found: Counter[str] = Counter()
-    client = make_consumer(bootstrap, group)
+    client = make_consumer(cluster, group)
     try:
         async with asyncio.timeout(30):
             await client.start()
-            if places := await places_of(bootstrap, topics):
+            if places := await places_of(cluster, topics):
                 client.assign(places)
                 for place, (done, end) in (await _progress(client, places, kept)).items():
                     found[place.topic] += max(0, end - done)
@@ -145,9 +146,9 @@ async def _progress(
     return found
 
 
-async def await_topics(bootstrap: str, names: tuple[str, ...], stopping: asyncio.Event) -> None:
+async def await_topics(cluster: Cluster, names: tuple[str, ...], stopping: asyncio.Event) -> None:
     """Wait until the neighbours have made their topics."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=10_000)
+    admin = AIOKafkaAdminClient(**cluster.options(), request_timeout_ms=10_000)
     await admin.start()
     try:
         reported: set[str] = set()
@@ -195,14 +196,14 @@ class Log:
 
 @asynccontextmanager
 async def reading(
-    bootstrap: str, topics: Iterable[str], since: Mapping[tuple[str, int], int] = NOWHERE
+    cluster: Cluster, topics: Iterable[str], since: Mapping[tuple[str, int], int] = NOWHERE
 ) -> AsyncIterator[Log]:
     """A client of no group on those of the topics that exist; it commits nothing."""
-    client = make_consumer(bootstrap, None)
+    client = make_consumer(cluster, None)
     try:
         async with asyncio.timeout(30):
             await client.start()
-            places = await places_of(bootstrap, topics)
+            places = await places_of(cluster, topics)
             if places:
                 client.assign(places)
             starts = await client.beginning_offsets(places) if places else {}
@@ -223,9 +224,9 @@ def _reached(since: int, start: int, end: int) -> int:
     return start if since > end else max(start, since)
 
 
-async def places_of(bootstrap: str, topics: Iterable[str]) -> list[TopicPartition]:
+async def places_of(cluster: Cluster, topics: Iterable[str]) -> list[TopicPartition]:
     """All partitions of those of the topics that exist."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=10_000)
+    admin = AIOKafkaAdminClient(**cluster.options(), request_timeout_ms=10_000)
     await admin.start()
     try:
         existing = sorted(set(topics).intersection(await admin.list_topics()))

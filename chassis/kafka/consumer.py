@@ -25,6 +25,7 @@ from chassis.handle import Handler
 from chassis.health import Health
 from chassis.kafka import records
 from chassis.kafka.clients import make_consumer, stop_within, unread
+from chassis.kafka.cluster import Cluster
 from chassis.message import Message, Outcome, Parked, Record, Unreadable
 from chassis.metrics import BATCH_MESSAGES, BATCH_SECONDS, LAG, MESSAGES, REBUILDS
 from chassis.service import Service
@@ -48,7 +49,7 @@ class Consumer:
     service: Service
     handler: Handler
     store: Positions
-    bootstrap: str
+    cluster: Cluster
     batch_records: int = 500
     poll_ms: int = 200
     commit_every_s: float = 0.5
@@ -144,7 +145,7 @@ class ConsumerSession:
     def __init__(self, consumer: Consumer, stopping: asyncio.Event) -> None:
         self.of = consumer
         self.stopping = stopping
-        self.client: Any = make_consumer(consumer.bootstrap, consumer.service.name)
+        self.client: Any = make_consumer(consumer.cluster, consumer.service.name)
         self.assigned = asyncio.Event()
         self.done: dict[TopicPartition, int] = {}
         self.assignments = 0
@@ -187,7 +188,7 @@ class ConsumerSession:
         topics = {*service.topics}
         if store.keeps_positions and service.left_topics:
             kept = await store.positions()
-            topics |= set(await unread(self.of.bootstrap, service.name, service.left_topics, kept))
+            topics |= set(await unread(self.of.cluster, service.name, service.left_topics, kept))
         return sorted(topics)
 
     async def turn(self) -> None:

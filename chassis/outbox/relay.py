@@ -18,6 +18,7 @@ from chassis import clock, crashpoints
 from chassis.bus import Acknowledged, Bus, Sent
 from chassis.errors import LeadLostError
 from chassis.health import Health
+from chassis.kafka import Cluster
 from chassis.message import BATCH_BYTES, OutboxRow, size_of
 from chassis.metrics import PUBLISHED, RELAY_FAILURES
 from chassis.outbox.refusals import TRIES, text_of
@@ -46,7 +47,7 @@ class Relay:
     """
 
     outbox: Outbox
-    bootstrap: str
+    cluster: Cluster
     name: str
     bus: Bus = field(default_factory=Bus)
     together: frozenset[str] = frozenset()
@@ -75,7 +76,7 @@ class Relay:
 
     def __post_init__(self) -> None:
         self.health = Health(self.name)
-        self.sender = Sender(self.bootstrap, f"{self.name}-relay", self.send_timeout_s)
+        self.sender = Sender(self.cluster, f"{self.name}-relay", self.send_timeout_s)
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Relay until told to stop; then once more, so that what was decided is on its way."""

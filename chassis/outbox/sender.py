@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from chassis import clock
-from chassis.kafka import make_producer, partition_of, stop_within
+from chassis.kafka import Cluster, make_producer, partition_of, stop_within
 from chassis.message import OutboxRow
 from chassis.outbox.refusals import OF_A_ROW, OF_A_TOPIC, UnwritableError
 
@@ -34,7 +34,7 @@ class Sender:
     can't be written just now, each with the error. Neither is an error of the send.
     """
 
-    bootstrap: str
+    cluster: Cluster
     name: str
     send_timeout_s: float = 15.0
     refused: dict[str, BaseException] = field(default_factory=dict)
@@ -192,7 +192,7 @@ class Sender:
 
     async def _live_producer(self) -> Any:
         if self.producer is None:
-            producer = make_producer(self.bootstrap, self.name)
+            producer = make_producer(self.cluster, self.name)
             try:
                 async with asyncio.timeout(self.send_timeout_s):
                     await producer.start()

@@ -118,7 +118,7 @@ def assemble(
     service = replace(service, layout=settings.topic_layout)
     core = core_of(service, store, kinds, settings.fast_paths)
     log_topics = frozenset(service.log_topics)
-    relay = Relay(core.outbox, settings.kafka_bootstrap, service.name, core.bus, log_topics)
+    relay = Relay(core.outbox, settings.kafka, service.name, core.bus, log_topics)
     wake, workers = (relay.wake,), dict[str, EffectWorker]()
     circuits: list[Circuit] = []
     if provider is not None:
@@ -143,7 +143,7 @@ def assemble(
         core.bus.committed.append(worker.committed)
         core.bus.sent.append(worker.sent)
         core.bus.acknowledged.append(worker.acknowledged)
-    consumer = Consumer(service, core.handler, store, settings.kafka_bootstrap, wake=wake)
+    consumer = Consumer(service, core.handler, store, settings.kafka, wake=wake)
     commands = Commands(core.handler, woken_by=wake)
     extras: dict[str, BackgroundTask] = {name: worker.run for name, worker in workers.items()}
     return Node(
@@ -190,7 +190,7 @@ async def refuse_what_is_lost(node: Node) -> None:
         try:
             if not await node.store.is_new():
                 return
-            async with reading(node.settings.kafka_bootstrap, topics) as published:
+            async with reading(node.settings.kafka, topics) as published:
                 is_empty = not await published.ahead()
             if is_empty or not await node.store.is_new():  # whoever published has committed first
                 return
@@ -261,12 +261,10 @@ async def prepare_topics(node: Node) -> None:
     while not node.stopping.is_set():
         try:
             made = topics_of(node.service)
-            there = await ensure_topics(
-                node.settings.kafka_bootstrap, made, partial(_check_log, node)
-            )
+            there = await ensure_topics(node.settings.kafka, made, partial(_check_log, node))
             await _refuse_unread(node, node.service.left_topics & there)
             node.consumer.away = ""
-            await await_topics(node.settings.kafka_bootstrap, node.service.topics, node.stopping)
+            await await_topics(node.settings.kafka, node.service.topics, node.stopping)
         except Exception as error:  # noqa: BLE001 - whatever it is, without topics there is no start
             failures += 1
             log.warning("kafka_away", error=repr(error), failures=failures)
@@ -289,7 +287,7 @@ async def _check_log(node: Node, missing: set[str], there: set[str]) -> None:
 async def _refuse_unread(node: Node, former: set[str]) -> None:
     """Who reads lanes alone would never decide on what waits in the topics of before."""
     if former:
-        waiting = await unread(node.settings.kafka_bootstrap, node.service.name, sorted(former))
+        waiting = await unread(node.settings.kafka, node.service.name, sorted(former))
         for topic, count in waiting.items():
             raise FormerLayoutError(f"{count} of {topic} are not read: {_move(node, 'moving')}")
 

@@ -10,13 +10,17 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
+    ConfigDict,
     Field,
     SecretStr,
     StringConstraints,
+    ValidationInfo,
+    field_validator,
 )
 from pydantic_core import from_json
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from chassis.kafka.cluster import LOGIN_FIELDS, Cluster, Mechanism, Security, needed_and_used
 from chassis.topic_layout import TopicLayout
 
 
@@ -82,6 +86,15 @@ def http_url(text: str) -> str:
     return text
 
 
+def token_url(text: str) -> str:
+    """As `http_url`, or nothing; a secret is sent there, so that HTTP without TLS is for this machine."""
+    if text and http_url(text).startswith("http:"):
+        host = urlsplit(text).hostname or ""
+        if not (host == "localhost" or host.startswith("127.") or host == "::1"):
+            raise ValueError("a client secret is sent there: https://host, except to this machine")
+    return text
+
+
 def _split(text: str, schemes: set[str], like: str, hosts: int = 1) -> SplitResult:
     try:
         url = urlsplit(text)
@@ -130,6 +143,8 @@ Bootstrap: TypeAlias = Annotated[str, AfterValidator(bootstrap_servers)]
 PostgresUrl: TypeAlias = Annotated[str, AfterValidator(postgres_url)]
 RedisUrl: TypeAlias = Annotated[str, AfterValidator(redis_url)]
 HttpUrl: TypeAlias = Annotated[str, AfterValidator(http_url)]
+LoginText: TypeAlias = Annotated[str, Field(validate_default=True)]
+LoginSecret: TypeAlias = Annotated[SecretStr, Field(validate_default=True)]
 LogLevel: TypeAlias = Annotated[
     Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(_upper)
 ]
@@ -179,7 +194,62 @@ class HttpLimits(BaseModel):
     http_drain_s: DrainSeconds = 0.0
 
 
-class ServiceSettings(HttpLimits, BaseSettings):
+class KafkaSettings(BaseModel):
+    """The fields of `Cluster`, each with `kafka_` before its name.
+
+    What the security and the mechanism need has to be given; what has no effect with them is refused,
+    as who gives a password believes that it is asked for.
+    """
+
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    kafka_bootstrap: Bootstrap
+    kafka_security: Annotated[Security, BeforeValidator(_upper)] = Security.PLAINTEXT
+    kafka_mechanism: Annotated[Mechanism, BeforeValidator(_upper)] = Mechanism.SCRAM_SHA_512
+    kafka_user: LoginText = ""
+    kafka_password: LoginSecret = SecretStr("")
+    kafka_ca_file: LoginText = ""
+    kafka_cert_file: LoginText = ""
+    kafka_key_file: LoginText = ""
+    kafka_token_url: Annotated[LoginText, AfterValidator(token_url)] = ""
+    kafka_client_id: LoginText = ""
+    kafka_client_secret: LoginSecret = SecretStr("")
+    kafka_scope: LoginText = ""
+
+    @field_validator(*(f"kafka_{name}" for name in LOGIN_FIELDS))
+    @classmethod
+    def _fits(cls, value: str | SecretStr, info: ValidationInfo) -> str | SecretStr:
+        security, mechanism = info.data.get("kafka_security"), info.data.get("kafka_mechanism")
+        if security is None or mechanism is None:  # its own error says enough
+            return value
+        needed, used = needed_and_used(security, mechanism)
+        how = f"{security} with {mechanism}" if security is Security.SASL_SSL else str(security)
+        name = str(info.field_name).removeprefix("kafka_")
+        if name in needed and not value:
+            raise ValueError(f"it is needed for {how}")
+        if value and name not in used:
+            raise ValueError(f"it has no effect with {how}")
+        return value
+
+    @field_validator("kafka_key_file")
+    @classmethod
+    def _has_its_certificate(cls, value: str, info: ValidationInfo) -> str:
+        certificate = info.data.get("kafka_cert_file", value)
+        if certificate and not value:
+            raise ValueError("it is needed for a certificate")
+        if value and not certificate:
+            raise ValueError("it has no effect without a certificate")
+        return value
+
+    @property
+    def kafka(self) -> Cluster:
+        """Raises OSError, which names the setting, where a file can't be used."""
+        prefix = str(self.model_config.get("env_prefix", "")).rstrip("_")
+        given = {name: getattr(self, f"kafka_{name}") for name in Cluster.names()}
+        return Cluster(**given, prefix=prefix)
+
+
+class ServiceSettings(HttpLimits, KafkaSettings, BaseSettings):
     """Read once, at start; a missing or malformed one fails the start with its name.
 
     Without an `operator_token` the operators' routes answer nobody. What was published is kept for
@@ -188,7 +258,6 @@ class ServiceSettings(HttpLimits, BaseSettings):
     another than `lanes` while a system moves from topics of before (docs/topics.md).
     """
 
-    kafka_bootstrap: Bootstrap
     http_host: str = Field(default="127.0.0.1", min_length=1, pattern=r"^\S+$")
     http_port: int = Field(default=8000, ge=0, le=_HIGHEST_PORT)
     log_level: LogLevel = "INFO"

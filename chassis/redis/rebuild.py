@@ -26,7 +26,7 @@ from chassis import clock, crashpoints, ids
 from chassis.dead_letters import name_of_place
 from chassis.errors import TransientError
 from chassis.events import Envelope
-from chassis.kafka import own_events, reading
+from chassis.kafka import Cluster, own_events, reading
 from chassis.outbox import Sender
 from chassis.redis import keys
 from chassis.redis.tables import STATE_FIELDS, Layout
@@ -110,7 +110,7 @@ class Rebuild:
     service: Service
     layout: Layout
     redis: Redis
-    bootstrap: str
+    cluster: Cluster
     report: Callable[[str], None]
     settle_s: float = SETTLE_S
     opened: Callable[[], AbstractAsyncContextManager[Published]] | None = None
@@ -169,7 +169,7 @@ class Rebuild:
         self.folded, turns = Folded(), InTurn()
         self.unread.clear()
         places: dict[UUID, str] = {}
-        kept = partial(reading, self.bootstrap, self.service.log_topics)
+        kept = partial(reading, self.cluster, self.service.log_topics)
         async with (self.opened or kept)() as topics:
             if cut := [place for place, start in topics.starts.items() if start > 0]:
                 raise TransientError(f"the log has lost its beginning: {sorted(cut)}")

@@ -12,7 +12,7 @@ import structlog
 from redis.asyncio import Redis
 
 from chassis.events import Envelope
-from chassis.kafka import own_events, reading
+from chassis.kafka import Cluster, own_events, reading
 from chassis.redis import keys
 from chassis.redis.tables import Layout
 from chassis.service import Service
@@ -30,7 +30,7 @@ end
 
 
 async def is_rolled_back(
-    service: Service, layout: Layout, redis: Redis, bootstrap: str, epoch: str, unread: list[str]
+    service: Service, layout: Layout, redis: Redis, cluster: Cluster, epoch: str, unread: list[str]
 ) -> bool:
     """Compare with what was published since the last check; if it is behind, its epoch ends.
 
@@ -39,7 +39,7 @@ async def is_rolled_back(
     names = layout.keys
     stored: Any = await redis.hgetall(names.checked)
     since = keys.places_of(stored)
-    async with reading(bootstrap, service.log_topics, since) as topics:
+    async with reading(cluster, service.log_topics, since) as topics:
         async for records in topics.to_end():
             found = own_events(service.catalog, service.name, records, keys.noting(unread))
             own = [envelope for _, envelope in found]

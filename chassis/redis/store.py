@@ -16,6 +16,7 @@ from typing import Any, Final, Self
 
 from chassis import clock
 from chassis.events import dead_letters_of
+from chassis.kafka import Cluster
 from chassis.message import PendingEffect, Record, skipped_places
 from chassis.redis import keys
 from chassis.redis.outbox import RedisOutbox
@@ -44,7 +45,7 @@ class RedisStore(RedisOutbox):
 
     service: Service
     layout: Layout
-    bootstrap: str
+    cluster: Cluster
     keeps_positions: bool = True
     is_durable: bool = False
     unread: list[str] = field(default_factory=list)
@@ -52,7 +53,7 @@ class RedisStore(RedisOutbox):
 
     @classmethod
     async def connect(
-        cls, service: Service, layout: Layout, url: str, bootstrap: str, *, keep_days: int = 7
+        cls, service: Service, layout: Layout, url: str, cluster: Cluster, *, keep_days: int = 7
     ) -> Self:
         if service.effects or service.timers or service.journal:
             raise ValueError(f"{service.name} needs what is not kept in Redis")
@@ -65,7 +66,7 @@ class RedisStore(RedisOutbox):
             dead_letter_topic=dead_letters_of(service.name),
             service=service,
             layout=layout,
-            bootstrap=bootstrap,
+            cluster=cluster,
         )
 
     async def close(self) -> None:
@@ -97,7 +98,7 @@ class RedisStore(RedisOutbox):
         looked_at, self.server.trusted = self.server.trusted, ""
         known = bool(self.epoch)
         while True:
-            where = (self.service, self.layout, self.redis, self.bootstrap)
+            where = (self.service, self.layout, self.redis, self.cluster)
             rebuild = Rebuild(*where, self.report, unread=self.unread)
             epoch = await rebuild.complete(stopping, known=known)
             run = self.server.run

@@ -89,7 +89,7 @@ class Copier:
 def copy(target: str, topics: list[str] | None, every_s: float | None) -> None:
     """Once, or until SIGTERM; the command ends with 1 if something is missing for good."""
     with in_one_line():
-        source, archive = KafkaLog(found().kafka_bootstrap), Archive.at(target)
+        source, archive = KafkaLog(found().kafka), Archive.at(target)
         with archive.locked(), shown() as progress_of:
             copier = Copier(source, archive, topics or TOPICS, progress_of("archive"))
             asyncio.run(copy_on(copier, every_s))
@@ -125,7 +125,7 @@ def _print(copier: Copier) -> None:
 
 def check_all(target: str, topics: list[str] | None, *, offline: bool) -> None:
     with in_one_line(), shown() as progress_of:
-        live = None if offline else KafkaLog(found().kafka_bootstrap)
+        live = None if offline else KafkaLog(found().kafka)
         progress = progress_of("archive")
         checked = asyncio.run(check(Archive.at(target), live, topics or TOPICS, progress))
     if not checked.files:

@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from rich.table import Table
 
 from chassis.events import dead_letters_of
+from chassis.kafka import Cluster
 from chassis.redis import keys
 from guarantees.declared import configured
 from loyalty_svc.store import KEYS
@@ -52,8 +53,8 @@ def retention(url: str, *, as_json: bool) -> None:
 
 
 async def facts_of(places: Targets, archive: Archive | None) -> Facts:
-    source, now = KafkaLog(places.kafka_bootstrap), datetime.now(UTC)
-    topics = await _retentions(places.kafka_bootstrap, (*TOPICS, *LETTERS, DELIVERY_DETAILS))
+    source, now = KafkaLog(places.kafka), datetime.now(UTC)
+    topics = await _retentions(places.kafka, (*TOPICS, *LETTERS, DELIVERY_DETAILS))
     spans = await source.spans(topics)
     halfway: dict[LogPartition, int] = {}
     for topic, kept in topics.items():
@@ -65,8 +66,8 @@ async def facts_of(places: Targets, archive: Archive | None) -> Facts:
     return Facts(now, topics, spans, halfway, archived, read, letters)
 
 
-async def _retentions(bootstrap: str, topics: tuple[str, ...]) -> dict[str, TopicRetention]:
-    async with kafka_admin(bootstrap) as admin:
+async def _retentions(cluster: Cluster, topics: tuple[str, ...]) -> dict[str, TopicRetention]:
+    async with kafka_admin(cluster) as admin:
         there = set(await admin.list_topics())
         wanted = [ConfigResource(ConfigResourceType.TOPIC, t) for t in topics if t in there]
         answers = await admin.describe_configs(wanted)
@@ -94,7 +95,7 @@ async def _read(
     places: Targets, name: str, spans: Mapping[LogPartition, Span]
 ) -> dict[LogPartition, int]:
     """What a service has committed of each topic that it reads; nothing yet is 0."""
-    consumed, topics = await committed(places.kafka_bootstrap, name), configured(name).topics
+    consumed, topics = await committed(places.kafka, name), configured(name).topics
     return {place: consumed.get(place, 0) for place in spans if place.topic in topics}
 
 

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from chassis import clock
 from chassis.events import name_of, type_of
-from chassis.kafka import partition_of, reading
+from chassis.kafka import Cluster, partition_of, reading
 from saga_cli.log.kafka import kept_of
 from saga_cli.log.reader import TOPICS, LogEvent, logged, read_spans
 from saga_cli.log.source import Limit, LogPartition, LogRecord, Source, Span, UnreadableError
@@ -108,10 +108,10 @@ class Looked:
         return events, {place: span.end for place, span in spans.items()}
 
     async def coming(
-        self, bootstrap: str, reached: Reached, stopping: asyncio.Event
+        self, cluster: Cluster, reached: Reached, stopping: asyncio.Event
     ) -> AsyncIterator[list[LogEvent]]:
         """What is appended from there on, until somebody stops it."""
-        async with reading(bootstrap, TOPICS, reached) as log:
+        async with reading(cluster, TOPICS, reached) as log:
             while not stopping.is_set():
                 async for batch in log.to_end():
                     there = (kept_of(r) for r in batch if (r.topic, r.partition) in reached)

@@ -51,7 +51,7 @@ async def _events(looked: Looked, archive: str, *, follow: bool, as_json: bool) 
     _print(there, as_json=as_json)
     if follow:
         stopping = asked_to_stop()
-        async for batch in looked.coming(places.kafka_bootstrap, reached, stopping):
+        async for batch in looked.coming(places.kafka, reached, stopping):
             _print(batch, as_json=as_json)
 
 

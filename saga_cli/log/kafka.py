@@ -9,7 +9,7 @@ from typing import Any
 
 from aiokafka import TopicPartition
 
-from chassis.kafka import make_consumer, reading, stop_within
+from chassis.kafka import Cluster, make_consumer, reading, stop_within
 from saga_cli.clients import kafka_admin
 from saga_cli.log.source import HoleError, LogPartition, LogRecord, Span
 
@@ -19,10 +19,10 @@ BATCH = 5000
 
 @dataclass
 class KafkaLog:
-    bootstrap: str
+    cluster: Cluster
 
     async def spans(self, topics: Iterable[str]) -> dict[LogPartition, Span]:
-        async with reading(self.bootstrap, topics) as log:
+        async with reading(self.cluster, topics) as log:
             ends = await log.ahead()
         return {
             LogPartition(*p): Span(first, ends.get(p, first)) for p, first in log.starts.items()
@@ -30,7 +30,7 @@ class KafkaLog:
 
     async def read(self, spans: Mapping[LogPartition, Span]) -> AsyncIterator[list[LogRecord]]:
         left = {TopicPartition(*place): span for place, span in spans.items()}
-        async with consuming(self.bootstrap) as client:
+        async with consuming(self.cluster) as client:
             client.assign([*left])
             firsts = await client.beginning_offsets([*left]) if left else {}
             for part, span in left.items():
@@ -49,16 +49,16 @@ class KafkaLog:
     ) -> Mapping[LogPartition, int]:
         parts = [TopicPartition(*place) for place in places]
         at_ms = int(instant.timestamp() * 1000)
-        async with consuming(self.bootstrap) as client:
+        async with consuming(self.cluster) as client:
             found = await client.offsets_for_times(dict.fromkeys(parts, at_ms))
             ends = await client.end_offsets(parts)
         return {LogPartition(*p): found[p].offset if found[p] else ends[p] for p in parts}
 
 
 @asynccontextmanager
-async def consuming(bootstrap: str, group: str | None = None) -> AsyncIterator[Any]:
+async def consuming(cluster: Cluster, group: str | None = None) -> AsyncIterator[Any]:
     """A consumer that has nothing assigned."""
-    client = make_consumer(bootstrap, group)
+    client = make_consumer(cluster, group)
     try:
         async with asyncio.timeout(ANSWER_S):
             await client.start()
@@ -72,8 +72,8 @@ def kept_of(record: Any) -> LogRecord:
     return LogRecord(*of, tuple(record.headers), record.timestamp)
 
 
-async def committed(bootstrap: str, group: str) -> dict[LogPartition, int]:
+async def committed(cluster: Cluster, group: str) -> dict[LogPartition, int]:
     """Up to where a service has read its neighbours' topics, as Kafka knows it."""
-    async with kafka_admin(bootstrap) as admin:
+    async with kafka_admin(cluster) as admin:
         found: Mapping[Any, Any] = await admin.list_consumer_group_offsets(group)
     return {LogPartition(*place): at.offset for place, at in found.items()}

@@ -7,7 +7,7 @@ from saga_cli.targets import Targets
 
 def opened(places: Targets, archive: str = "") -> Source:
     """What is archived at a URL, and what Kafka has beyond it; without a URL, Kafka alone."""
-    live = KafkaLog(places.kafka_bootstrap)
+    live = KafkaLog(places.kafka)
     if not archive:
         return live
     try:

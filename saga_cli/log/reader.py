@@ -11,7 +11,7 @@ from typing import Final
 from aiokafka import ConsumerRecord
 
 from chassis.events import Envelope, MalformedError
-from chassis.kafka import PARTITIONS, reading
+from chassis.kafka import PARTITIONS, Cluster, reading
 from chassis.kafka import own_events as _own_events
 from chassis.message import Record
 from saga_cli.log.kafka import kept_of
@@ -44,20 +44,20 @@ def position_of(record: Record | LogEvent) -> str:
     return f"{record.topic}/{record.partition}/{record.offset}"
 
 
-async def read(bootstrap: str, topics: Iterable[str] = TOPICS) -> list[LogEvent]:
+async def read(cluster: Cluster, topics: Iterable[str] = TOPICS) -> list[LogEvent]:
     """All events of the topics that exist, in order within each partition.
 
     A record that can't be read is none of them: stderr says that there are such.
     """
     unread: list[str] = []
-    found = [logged(kept_of(record), unread) for record in await records(bootstrap, topics)]
+    found = [logged(kept_of(record), unread) for record in await records(cluster, topics)]
     print_unread(unread)
     return [event for event in found if event]
 
 
-async def records(bootstrap: str, topics: Iterable[str] = TOPICS) -> list[ConsumerRecord]:
+async def records(cluster: Cluster, topics: Iterable[str] = TOPICS) -> list[ConsumerRecord]:
     """The same, as Kafka has them."""
-    async with reading(bootstrap, topics) as log:
+    async with reading(cluster, topics) as log:
         return [record async for batch in log.to_end() for record in batch]
 
 

@@ -63,11 +63,11 @@ async def used(places: Targets) -> list[TopicUse]:
 
     Of a topic of an earlier layout a broker forgets in time what was committed, when nobody reads it.
     """
-    log = KafkaLog(places.kafka_bootstrap)
+    log = KafkaLog(places.kafka)
     spans = await log.spans(TOPICS)
     former = [place for place in spans if place.topic not in LANES]
     forgotten = await log.offsets_at(clock.now() - COMMITS_KEPT, former) if former else {}
-    read = {spec.name: await committed(places.kafka_bootstrap, spec.name) for spec in SERVICES}
+    read = {spec.name: await committed(places.kafka, spec.name) for spec in SERVICES}
     uses = {
         topic: TopicUse(topic, topic not in LANES, *_counted(topic, spans))
         for topic in TOPICS

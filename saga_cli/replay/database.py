@@ -57,7 +57,7 @@ def rebuild(job: Job, progress: ReadProgress) -> Rebuilt:
 async def _prepared(job: Job, service: Service) -> dict[LogPartition, tuple[Span, bool]]:
     """A schema without rows, and what is to be read into it; or what is left of a rebuild."""
     if not job.copy:
-        await positions.refuse_members(job.places.kafka_bootstrap, service.name)
+        await positions.refuse_members(job.places.kafka, service.name)
     async with clients.database(job.url) as connection:
         if others := await connection.fetchval(OTHERS):
             raise ReplayError(f"{others} others are connected to the database: stop the service")
@@ -101,8 +101,8 @@ async def _finished(job: Job, service: Service, ends: Mapping[LogPartition, int]
         rebuilt = Rebuilt(service.name, events, orders, len(merged), effects, jobs=job.jobs)
         if not job.copy:
             projected = {p: end for p, end in ends.items() if p.topic in service.projections}
-            bootstrap = job.places.kafka_bootstrap
-            rebuilt.rewound = await positions.rewind(bootstrap, service, projected)
+            cluster = job.places.kafka
+            rebuilt.rewound = await positions.rewind(cluster, service, projected)
         await mark.end(connection)
     return rebuilt
 

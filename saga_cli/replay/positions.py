@@ -8,7 +8,7 @@ was never answered. A topic that was folded into a table is read on from where t
 from collections.abc import Mapping
 from typing import Final
 
-from chassis.kafka import reading
+from chassis.kafka import Cluster, reading
 from chassis.service import Service
 from saga_cli.clients import kafka_admin
 from saga_cli.log.kafka import consuming
@@ -18,9 +18,9 @@ from saga_cli.replay.job import ReplayError
 IDLE: Final = ("Empty", "Dead")
 
 
-async def refuse_members(bootstrap: str, group: str) -> None:
+async def refuse_members(cluster: Cluster, group: str) -> None:
     """Raises ReplayError while processes of the service are in its group."""
-    async with kafka_admin(bootstrap) as admin:
+    async with kafka_admin(cluster) as admin:
         described = await admin.describe_consumer_groups([group])
     states = {found[2] for response in described for found in response.groups}
     if busy := states - set(IDLE):
@@ -30,11 +30,11 @@ async def refuse_members(bootstrap: str, group: str) -> None:
         )
 
 
-async def rewind(bootstrap: str, service: Service, folded: Mapping[LogPartition, int]) -> int:
+async def rewind(cluster: Cluster, service: Service, folded: Mapping[LogPartition, int]) -> int:
     """To the first offsets there are, but for the folded ones; returns how many partitions."""
-    async with reading(bootstrap, service.topics) as log:
+    async with reading(cluster, service.topics) as log:
         offsets = {p: folded.get(LogPartition(*p), start) for p, start in log.starts.items()}
-    async with consuming(bootstrap, service.name) as client:
+    async with consuming(cluster, service.name) as client:
         client.assign([*offsets])
         if offsets:
             await client.commit(offsets)

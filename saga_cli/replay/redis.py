@@ -45,9 +45,9 @@ class PublishedTopics:
 
 async def rebuild(job: Job, progress: ReadProgress) -> Rebuilt:
     """Raises ReplayError, HoleError, TransientError, and what the servers' clients raise."""
-    service, bootstrap = configured(job.service), job.places.kafka_bootstrap
+    service, cluster = configured(job.service), job.places.kafka
     if not job.copy:
-        await positions.refuse_members(bootstrap, service.name)
+        await positions.refuse_members(cluster, service.name)
     source = job.opened()
     topics = PublishedTopics(source, await job.spans(source), progress)
     progress(0, topics.end)
@@ -58,7 +58,7 @@ async def rebuild(job: Job, progress: ReadProgress) -> Rebuilt:
             service,
             LAYOUT,
             redis,
-            bootstrap,
+            cluster,
             report=lambda _words: None,
             settle_s=0,
             opened=lambda: nullcontext(topics),

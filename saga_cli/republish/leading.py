@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from chassis import clock
 from chassis.errors import UnusableStoreError
+from chassis.kafka import Cluster
 from chassis.postgres import LOCK, LOCK_CLASS, PostgresStore
 from chassis.redis import LEASE_MS, RedisStore
 from chassis.service import Service
@@ -33,15 +34,15 @@ async def opened(places: Targets, service: Service) -> AsyncIterator[Store]:
     if BY_NAME[service.name].has_database:
         store: Store = await PostgresStore.connect(service, *tables_of(service.name), url)
     else:
-        store = await _in_redis(service, url, places.kafka_bootstrap)
+        store = await _in_redis(service, url, places.kafka)
     try:
         yield store
     finally:
         await store.close()
 
 
-async def _in_redis(service: Service, url: str, bootstrap: str) -> Store:
-    store = await RedisStore.connect(service, layout_of(service.name), url, bootstrap)
+async def _in_redis(service: Service, url: str, cluster: Cluster) -> Store:
+    store = await RedisStore.connect(service, layout_of(service.name), url, cluster)
     epoch: Any = await store.redis.get(store.keys.epoch)
     if epoch is None:
         await store.close()

@@ -167,7 +167,7 @@ class ServiceJob:
         holds = await _holds(self.places, self.service, kept)
         async for rows in self.store.kept():
             kept.add(rows)
-        async with reading(self.places.kafka_bootstrap, kept.topics) as log:
+        async with reading(self.places.kafka, kept.topics) as log:
             self.progress(0, sum((await log.ahead()).values()))
             async for records in log.to_end():
                 found.add(records)
@@ -186,11 +186,11 @@ class ServiceJob:
         `late` is what was found to lack something: also in topics of before, which nobody else makes.
         """
         former = dict.fromkeys({topic for topic, _ in late}, (PARTITIONS, KEEP_FOR_EVER))
-        await ensure_topics(self.places.kafka_bootstrap, former | topics_of(self.service))
+        await ensure_topics(self.places.kafka, former | topics_of(self.service))
         result, since = await self.compared()
         if since:
             self.progress(0, result.again)
-            sender = Sender(self.places.kafka_bootstrap, f"{self.service.name}-republish")
+            sender = Sender(self.places.kafka, f"{self.service.name}-republish")
             passed: Counter[TopicKey] = Counter()
             try:
                 async for rows in self.store.kept():

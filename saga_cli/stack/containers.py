@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Final
 
+from chassis.kafka import Cluster
 from saga_cli.stack import ports, postgres, servers, watchdog
 from saga_cli.stack.binaries import print_line
 from saga_cli.stack.processes import ChildProcess
@@ -59,7 +60,7 @@ def start() -> servers.Servers:
     admin = secrets.token_urlsafe(12)
     kafka, database, redis = _free_port(), _free_port(), _free_port()
     addresses = addresses_of(
-        f"127.0.0.1:{kafka}",
+        Cluster(f"127.0.0.1:{kafka}"),
         f"postgresql://saga:{admin}@127.0.0.1:{database}/postgres",
         f"redis://127.0.0.1:{redis}",
     )

@@ -7,9 +7,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from saga_cli.stack import containers, servers
-from saga_cli.targets import given
+from saga_cli.targets import given_kafka, given_stores
 from saga_cli.terminal import CommandError, message_of
-from saga_cli.topology import GIVEN, addresses_of
+from saga_cli.topology import GIVEN, Addresses, addresses_of
 
 
 def docker_answers() -> bool:
@@ -30,10 +30,10 @@ def provide(folder: Path | None = None) -> servers.Servers:
     Addresses that make no sense, or a missing program, end the command with 2. Raises RuntimeError
     when a server does not answer.
     """
-    addresses = given()
-    missing = [name for name, text in addresses.items() if not text]
-    if not missing:
-        return _given(addresses)
+    cluster, stores = given_kafka(), given_stores()
+    missing = [name for name in GIVEN if not (cluster if name == GIVEN[0] else stores[name])]
+    if cluster and not missing:
+        return _given(addresses_of(cluster, *stores.values()))
     if len(missing) < len(GIVEN):
         raise CommandError(f"give {', '.join(missing)} too, or none of {', '.join(GIVEN)}")
     if folder is None and docker_answers():
@@ -41,14 +41,15 @@ def provide(folder: Path | None = None) -> servers.Servers:
     return servers.start(folder)
 
 
-def _given(variables: dict[str, str]) -> servers.Servers:
+def _given(addresses: Addresses) -> servers.Servers:
     """Somebody else's servers: never stopped here."""
-    for (variable, url), check in zip(variables.items(), servers.CHECKS.values(), strict=True):
+    checks = servers.checks_of(addresses, [addresses.kafka])
+    for variable, check in zip(GIVEN, checks, strict=True):
         try:
-            asyncio.run(check(url))
+            asyncio.run(check())
         except Exception as error:
             why = f"the server of {variable} does not answer: {message_of(error)}"
             raise RuntimeError(why) from error
     with ExitStack() as held:
         folder = held.enter_context(servers.private_folder())
-        return servers.Servers(addresses_of(*variables.values()), (), folder).bring_up(held)
+        return servers.Servers(addresses, (), folder).bring_up(held)

@@ -9,12 +9,14 @@ import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Final, Self
 
 from redis.asyncio import Redis
 
+from chassis.kafka import Cluster
 from saga_cli.clients import kafka_admin
 from saga_cli.stack import binaries, kafka, ports, postgres, watchdog
 from saga_cli.stack.processes import ChildProcess, run
@@ -22,6 +24,7 @@ from saga_cli.terminal import message_of
 from saga_cli.topology import Addresses, addresses_of
 
 START_S: Final = 60
+Check = Callable[[], Coroutine[None, None, None]]
 
 
 @dataclass
@@ -74,12 +77,13 @@ class Servers:
 
     def await_answer(self, server: ChildProcess) -> None:
         """Raises RuntimeError with the end of its log where it does not answer in time."""
-        brokers, *others = self.addresses.variables.values()
-        url = [*brokers.split(","), *others][self.all.index(server)]
-        check, deadline = CHECKS[server.name.partition("-")[0]], time.monotonic() + START_S
+        kafka = self.addresses.kafka
+        brokers = [replace(kafka, bootstrap=broker) for broker in kafka.bootstrap.split(",")]
+        check = checks_of(self.addresses, brokers)[self.all.index(server)]
+        deadline = time.monotonic() + START_S
         while True:
             try:
-                asyncio.run(check(url))
+                asyncio.run(check())
             except Exception as error:
                 if not server.is_alive() or time.monotonic() > deadline:
                     why = f"{server.name} does not answer ({message_of(error)})"
@@ -147,7 +151,7 @@ def _local(place: Path, brokers: Sequence[kafka.KafkaBroker], held: ExitStack) -
         made_postgres = pool.submit(postgres.prepare, place, postgres_port)
         redis = prepare_redis(place, redis_port)
     addresses = addresses_of(
-        ",".join(broker.address for broker in brokers),
+        Cluster(",".join(broker.address for broker in brokers)),
         f"postgresql://saga:{admin}@127.0.0.1:{postgres_port}/postgres",
         f"redis://127.0.0.1:{redis_port}",
     )
@@ -163,8 +167,17 @@ def prepare_redis(folder: Path, port: int) -> ChildProcess:
     return ChildProcess("redis", command, folder / "redis.log")
 
 
-async def _kafka_answers(broker: str) -> None:
-    host, port = broker.split(",", maxsplit=1)[0].rsplit(":", 1)
+def checks_of(addresses: Addresses, brokers: Sequence[Cluster]) -> tuple[Check, ...]:
+    """One a server, in the order of `Servers.all`; each raises unless its server answers."""
+    return (
+        *(partial(_kafka_answers, broker) for broker in brokers),
+        partial(postgres.answers, addresses.postgres_url),
+        partial(_redis_answers, addresses.redis_url),
+    )
+
+
+async def _kafka_answers(broker: Cluster) -> None:
+    host, port = broker.bootstrap.split(",", maxsplit=1)[0].rsplit(":", 1)
     with socket.create_connection((host, int(port)), 1):
         pass
     async with kafka_admin(broker) as admin:
@@ -174,11 +187,3 @@ async def _kafka_answers(broker: str) -> None:
 async def _redis_answers(url: str) -> None:
     async with Redis.from_url(url, socket_timeout=1) as client:
         await client.ping()  # not while it loads its data
-
-
-CHECKS: Final[dict[str, Callable[[str], Coroutine[None, None, None]]]] = {
-    "kafka": _kafka_answers,
-    "postgres": postgres.answers,
-    "redis": _redis_answers,
-}
-"""Each raises unless its server answers."""

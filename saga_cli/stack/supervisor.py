@@ -122,14 +122,15 @@ class Supervisor:
                 code = process.exit_code()
                 self.known[process.name] = replace(known, ended=f"ended with {code}")
         addresses, me = self.servers.addresses, state.running("supervisor", os.getpid())
-        processes, servers = tuple(self.known.values()), tuple(addresses.variables.values())
+        servers = (addresses.kafka.bootstrap, addresses.postgres_url, addresses.redis_url)
+        processes = tuple(self.known.values())
         state.Stack(me, processes, addresses.operator_token, servers).write()
 
     def _processes(self) -> Iterator[tuple[ChildProcess, str]]:
         """Each with its address."""
         addresses = self.servers.addresses
         stores = map(place_of, (addresses.postgres_url, addresses.redis_url))
-        places = (addresses.kafka_bootstrap, *stores)
+        places = (addresses.kafka.bootstrap, *stores)
         yield from zip(self.servers.all, places, strict=False)  # there are none that are given
         yield from ((instance.process, instance.url) for instance in self.services.instances)
 

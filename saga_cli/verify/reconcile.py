@@ -68,7 +68,7 @@ async def settled(
             is_late = time.monotonic() >= deadline
             if is_late or not await stores.on_the_way():
                 if log is None:
-                    log = await opened.enter_async_context(reading(places.kafka_bootstrap, TOPICS))
+                    log = await opened.enter_async_context(reading(places.kafka, TOPICS))
                 books = await stores.books()
                 async for batch in log.to_end():
                     events += filter(None, (logged(kept_of(record), bad) for record in batch))

@@ -69,7 +69,7 @@ async def _each(
         if window is None:
             results.append(await verify_service(source, places, name, progress))
         else:
-            consumed = await committed(places.kafka_bootstrap, name)
+            consumed = await committed(places.kafka, name)
             again = decide_again(
                 source, configured(name), consumed, window=window, progress=progress
             )
@@ -98,7 +98,7 @@ async def verify_service(
             result = await compare(source, service, hashes, before, progress)
         await compare_customers(source, service, url, result, progress)
         return result
-    consumed = await committed(places.kafka_bootstrap, name) if service.projections else {}
+    consumed = await committed(places.kafka, name) if service.projections else {}
     async with in_postgres(name, url) as rows:
         result = await compare(source, service, rows, before, progress)
         if service.projections:

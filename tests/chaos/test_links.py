@@ -11,6 +11,7 @@ import pytest
 
 from chaos.proxy import Proxy
 from chassis.errors import TransientError
+from chassis.kafka import Cluster
 from chassis.postgres import migrations
 from chassis.postgres.store import PostgresStore
 from chassis.process import runtime
@@ -88,7 +89,7 @@ async def test_a_connection_to_redis_that_is_torn_between_two_commands_ends_no_p
     store = RedisStore(
         service=loyalty.SERVICE,
         redis=torn,
-        bootstrap="",
+        cluster=Cluster("h:9092"),
         server=Server(),
         keys=LAYOUT.keys,
         layout=LAYOUT,

@@ -13,7 +13,7 @@ from chassis import clock
 from chassis.decide import BatchResult, Snapshot
 from chassis.errors import ConcurrentChangeError
 from chassis.handle import CONFLICTS_MAX, Handler
-from chassis.kafka import consumer
+from chassis.kafka import Cluster, consumer
 from chassis.message import Message
 from chassis.process import runtime
 from chassis.store import UnitOfWork
@@ -79,7 +79,7 @@ async def test_a_start_without_kafka_asks_ever_more_seldom(
         raise TopicAuthorizationFailedError
 
     monkeypatch.setattr(runtime, "ensure_topics", refused)
-    settings = SimpleNamespace(kafka_bootstrap="127.0.0.1:1")
+    settings = SimpleNamespace(kafka=Cluster("127.0.0.1:1"))
     store = SimpleNamespace(is_new=refused)
     reader = SimpleNamespace(away="")
 

@@ -11,8 +11,8 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.producer.message_accumulator import MessageBatch
 
+from chassis.kafka import Cluster, consumer
 from chassis.kafka import clients as kafka
-from chassis.kafka import consumer
 from tests.chassis.test_consumer import OneBatch, Seen, a_reader
 from tests.support.records import a_record, captured
 from tests.support.syntax import tree_of
@@ -36,7 +36,7 @@ def _calls(name: str) -> list[tuple[Path, ast.Call]]:
 
 def test_a_consumer_skips_nothing() -> None:
     async def made() -> Any:
-        return kafka.make_consumer("127.0.0.1:1", "group")
+        return kafka.make_consumer(Cluster("127.0.0.1:1"), "group")
 
     client = asyncio.run(made())
     assert client._enable_auto_commit is False
@@ -105,7 +105,7 @@ async def test_a_batch_that_never_left_is_failed_without_a_complaint() -> None:
     """Nobody waits for it to be drained: an exception that is kept there is nobody's to retrieve."""
     unretrieved: list[str] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, how: unretrieved.append(f"{how}"))
-    producer = kafka.make_producer("127.0.0.1:1", "relay")
+    producer = kafka.make_producer(Cluster("127.0.0.1:1"), "relay")
     accumulator = producer._message_accumulator
     place = TopicPartition("order.events", 0)
     batch = MessageBatch(place, producer.create_batch(), 60, 0)

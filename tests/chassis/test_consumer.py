@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from aiokafka import ConsumerRecord, TopicPartition
 
-from chassis.kafka import consumer
+from chassis.kafka import Cluster, consumer
 from chassis.kafka.consumer import Consumer, ConsumerSession
 from chassis.message import Decided, Message, Outcome, Record
 from shipping_svc.service import SERVICE
@@ -63,7 +63,7 @@ class Seen:
 
 
 def a_reader(store: Any, **settings: Any) -> Consumer:
-    return Consumer(SERVICE, store, store, "127.0.0.1:1", **settings)
+    return Consumer(SERVICE, store, store, Cluster("127.0.0.1:1"), **settings)
 
 
 def _handled_while_unassigned(*, keeps_positions: bool) -> int:

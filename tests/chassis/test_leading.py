@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from chassis.errors import TransientError
+from chassis.kafka import Cluster
 from chassis.message import OutboxRow
 from chassis.outbox import sender as sender_module
 from chassis.outbox.relay import Relay
@@ -102,9 +103,11 @@ async def test_an_instance_that_cannot_publish_lets_another_lead(
 ) -> None:
     """Cut off from Kafka, yet not from its store, it would hold up every order."""
     producers = {"cut": CutOff, "connected": Broker}
-    monkeypatch.setattr(sender_module, "make_producer", lambda at, _: producers[at]())
+    monkeypatch.setattr(sender_module, "make_producer", lambda at, _: producers[at.bootstrap]())
     outbox = Outbox({"1": OutboxRow("shipping.events", "o-1", b"{}", [])})
-    cut, connected = (Relay(outbox.seen_by(at), at, at, lead_retry_s=0.01) for at in producers)
+    cut, connected = (
+        Relay(outbox.seen_by(at), Cluster(at), at, lead_retry_s=0.01) for at in producers
+    )
     assert await cut.outbox.lead()
     end = asyncio.Event()
     relaying = [asyncio.create_task(relay.run(end)) for relay in (cut, connected)]
@@ -136,7 +139,10 @@ async def test_nothing_of_a_turn_that_failed_stays_in_memory(
         raise TransientError(f"the database is away: {len(ids)}")
 
     view.pending, view.acknowledge = pending, acknowledge
-    relay, end = Relay(view, "one", "one", resigned_s=0.01, acknowledge_every_s=0), asyncio.Event()
+    relay, end = (
+        Relay(view, Cluster("one"), "one", resigned_s=0.01, acknowledge_every_s=0),
+        asyncio.Event(),
+    )
     gc.disable()
     try:
         relaying = asyncio.create_task(relay.run(end))

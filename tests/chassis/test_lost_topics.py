@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import pytest
 
+from chassis.kafka import Cluster
 from chassis.process import runtime
 from order_svc.service import SERVICE
 
@@ -31,7 +32,7 @@ async def test_what_is_gone_is_put_back_and_what_has_never_been_is_moved_to(
     stopping, reader = asyncio.Event(), SimpleNamespace(away="")
 
     async def ensured(
-        _bootstrap: str,
+        _cluster: Cluster,
         topics: dict[str, Any],
         check: Callable[[set[str], set[str]], Awaitable[None]],
     ) -> None:
@@ -44,7 +45,7 @@ async def test_what_is_gone_is_put_back_and_what_has_never_been_is_moved_to(
     monkeypatch.setattr(runtime, "ensure_topics", ensured)
     node: Any = SimpleNamespace(
         service=SERVICE,
-        settings=SimpleNamespace(kafka_bootstrap="127.0.0.1:1"),
+        settings=SimpleNamespace(kafka=Cluster("127.0.0.1:1")),
         store=SimpleNamespace(keeps_any=keeps_any),
         consumer=reader,
         stopping=stopping,

@@ -11,6 +11,7 @@ import pytest
 
 from chassis.errors import CannotStartError
 from chassis.http import bound, listen
+from chassis.kafka.cluster import LOGIN_FIELDS
 from chassis.postgres import migrations
 from chassis.process import runtime
 from chassis.process.settings import ALL_FAST_PATHS, FastPath, ServiceSettings, TracingSettings
@@ -20,6 +21,10 @@ from saga_cli.topology import BY_NAME
 URL = "postgresql://r:p@h:5432/d"
 WRONG: dict[str, tuple[str, ...]] = {
     "kafka_bootstrap": ("", "nonsense", "h:0", "h:99999", "h:9092,", "kafka://h:9092", "a b:1"),
+    "kafka_security": ("", "x", "SASL_PLAINTEXT", "SSL,SASL_SSL"),
+    "kafka_mechanism": ("", "x", "GSSAPI"),
+    "kafka_token_url": ("nonsense", "http://idp.example/token", "https://h/token"),
+    **dict.fromkeys((f"kafka_{name}" for name in sorted(LOGIN_FIELDS - {"token_url"})), ("x",)),
     "http_host": ("", "a b"),
     "http_port": ("", "x", "-1", "65536", "8000.5"),
     "http_request_line_max_bytes": ("", "63", "1048577", "1e3x"),

@@ -8,7 +8,7 @@ from typing import Any, Final
 import pytest
 
 from chassis.events import Catalog, Listed
-from chassis.kafka import topics_of
+from chassis.kafka import Cluster, topics_of
 from chassis.process import runtime
 from chassis.process.settings import PostgresSettings
 from chassis.service import Service
@@ -186,7 +186,7 @@ async def prepared(
     monkeypatch.setattr("chassis.clock.wait_for", wait_for)
     node: Any = SimpleNamespace(
         service=service,
-        settings=SimpleNamespace(kafka_bootstrap="h:9092"),
+        settings=SimpleNamespace(kafka=Cluster("h:9092")),
         store=SimpleNamespace(keeps_any=keeps_any),
         consumer=SimpleNamespace(away="nothing was tried"),
         stopping=stopping,

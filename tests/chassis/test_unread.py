@@ -10,7 +10,7 @@ from aiokafka import TopicPartition
 from aiokafka.structs import OffsetAndTimestamp
 
 from chassis import clock
-from chassis.kafka import COMMITS_KEPT, clients, unread
+from chassis.kafka import COMMITS_KEPT, Cluster, clients, unread
 from chassis.kafka import consumer as consumers
 from chassis.kafka.consumer import ConsumerSession
 from loyalty_svc.service import SERVICE as LOYALTY
@@ -65,7 +65,7 @@ async def left(
     monkeypatch.setattr(clients, "make_consumer", lambda *_: consumer)
     monkeypatch.setattr(clients, "places_of", places_of)
     monkeypatch.setattr(clock, "now", lambda: NOW)
-    return await unread("h:9092", "payment", ["order.events", "loyalty.events"], kept)
+    return await unread(Cluster("h:9092"), "payment", ["order.events", "loyalty.events"], kept)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,9 @@ async def test_a_store_that_was_set_back_reads_topics_again_that_were_left(
         return {"order.events": 3}
 
     monkeypatch.setattr(consumers, "unread", behind)
-    of = SimpleNamespace(service=LOYALTY, store=StubStore(keeps_positions), bootstrap="h:9092")
+    of = SimpleNamespace(
+        service=LOYALTY, store=StubStore(keeps_positions), cluster=Cluster("h:9092")
+    )
     session: Any = SimpleNamespace(of=of)
     topics = await ConsumerSession._topics(session)
     assert topics == sorted({*LOYALTY.topics} | more)

@@ -8,6 +8,7 @@ from typing import Any, Final
 import pytest
 from aiokafka.errors import MessageSizeTooLargeError, TopicAuthorizationFailedError
 
+from chassis.kafka import Cluster
 from chassis.message import OutboxRow
 from chassis.outbox import sender as sender_module
 from chassis.outbox.relay import Relay
@@ -100,7 +101,7 @@ def test_a_wave_has_each_key_in_one_topic(names: tuple[str, ...], expected: list
 
 
 def the_sender() -> Sender:
-    return Sender("nowhere", "x-relay")
+    return Sender(Cluster("nowhere"), "x-relay")
 
 
 async def test_a_later_lane_waits_for_the_one_before(broker: Broker) -> None:
@@ -166,7 +167,7 @@ async def test_the_lanes_of_a_log_wait_together_while_one_is_shut(
     """Else a key whose next row is in an open lane would go on without the one in the shut lane."""
     broker.fails = refusing(TopicAuthorizationFailedError(), "x.facts")
     outbox: Any = Outbox(dict(rows("facts a1", "forward b1")))
-    relay = Relay(outbox, "nowhere", "x", together=together)
+    relay = Relay(outbox, Cluster("nowhere"), "x", together=together)
     await relay.relay_once()
     assert broker.taken == ["b1"]
     outbox.rows |= dict(rows("forward c1"))
@@ -177,7 +178,7 @@ async def test_the_lanes_of_a_log_wait_together_while_one_is_shut(
 async def test_what_is_no_part_of_the_log_flows_while_a_lane_is_shut(broker: Broker) -> None:
     broker.fails = refusing(TopicAuthorizationFailedError(), "x.facts")
     outbox: Any = Outbox(dict(rows("facts a1")))
-    relay = Relay(outbox, "nowhere", "x", together=LANES)
+    relay = Relay(outbox, Cluster("nowhere"), "x", together=LANES)
     await relay.relay_once()
     outbox.rows |= dict(rows("forward b1", "delivery-details c1"))
     await relay.relay_once()
@@ -190,7 +191,7 @@ async def test_a_lane_that_is_open_again_lets_all_of_them_go(
     clock = StoppedClock(monkeypatch)
     broker.fails = refusing(TopicAuthorizationFailedError(), "x.facts")
     outbox: Any = Outbox(dict(rows("facts a1", "forward a2", "forward b1")))
-    relay = Relay(outbox, "nowhere", "x", together=LANES)
+    relay = Relay(outbox, Cluster("nowhere"), "x", together=LANES)
     await relay.relay_once()
     broker.fails = Broker.fails
     await relay.relay_once()

@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 import pytest
 
+from chassis.kafka import Cluster
 from chassis.message import VersionedState
 from chassis.replay import Folded
 from payment_svc.messages import CaptureSucceeded, RefundSucceeded
@@ -42,7 +43,7 @@ def story(monkeypatch: pytest.MonkeyPatch) -> ServiceStory:
 
 
 async def folded(story: ServiceStory, **how: Any) -> Folded:
-    job = Job("payment", "", Targets("", None), **how)
+    job = Job("payment", "", Targets(Cluster(""), None), **how)
     spans = await job.spans(job.opened())
     found, _ = await partition.folded_part(PartitionJob(job, spans), PAYMENT, lambda *_: None)
     return found

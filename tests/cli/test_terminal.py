@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from aiokafka.errors import KafkaConnectionError, NotLeaderForPartitionError, StaleMetadata
 
+from chassis.kafka import Cluster
 from saga_cli.main import LOG as LOG_GROUP
 from saga_cli.main import ORDERS, PROOF, STACK
 from saga_cli.ops.dead_letters import shown_value
@@ -141,7 +142,7 @@ def test_ctrl_c_while_services_start_is_exit_code_130(
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    made = Servers(addresses_of(*SERVERS.values()), (), tmp_path)
+    made = Servers(addresses_of(Cluster("127.0.0.1:1"), *list(SERVERS.values())[1:]), (), tmp_path)
     monkeypatch.setattr(supervisor, "provide", lambda _: made)
     monkeypatch.setattr(Services, "start_all", interrupted)
     monkeypatch.setattr(signal, "signal", lambda *_: None)

@@ -120,7 +120,7 @@ def on_postgres(
 def on_redis(addresses: Addresses) -> Kind:
     async def connect(service: Service) -> Opened:
         url = f"{addresses.redis_url}/0"
-        store = await RedisStore.connect(service, LAYOUT, url, addresses.kafka_bootstrap)
+        store = await RedisStore.connect(service, LAYOUT, url, addresses.kafka)
         await store.prepare(asyncio.Event())
         return Opened.of(service, store, RedisInspection(store))
 

@@ -10,6 +10,7 @@ import pytest
 from aiokafka import ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 
+from chassis.kafka import Cluster
 from chassis.kafka import clients as kafka
 from simulation.broker import Broker
 from simulation.kafka_clients import connected_to
@@ -17,35 +18,35 @@ from tests.support.waiting import until_async
 
 
 @pytest.fixture(params=["simulated", "real"])
-def bootstrap(request: pytest.FixtureRequest) -> Iterator[str]:
+def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """Inside, every client that is made of chassis.kafka.clients's names is of this kind."""
     if request.param == "real":
-        yield request.getfixturevalue("addresses").kafka_bootstrap
+        yield request.getfixturevalue("addresses").kafka
         return
     broker = Broker()
     with connected_to(broker):
-        yield broker.address
+        yield Cluster(broker.address)
 
 
-def a_client(kind: str, bootstrap: str, **options: Any) -> Any:
-    return vars(kafka)[f"AIOKafka{kind}"](bootstrap_servers=bootstrap, **options)
+def a_client(kind: str, cluster: Cluster, **options: Any) -> Any:
+    return vars(kafka)[f"AIOKafka{kind}"](**cluster.options(), **options)
 
 
 def a_name() -> str:
     return f"contract-{uuid.uuid4().hex}"
 
 
-async def a_topic(bootstrap: str, partitions: int = 1, *, compacted: bool = False) -> str:
+async def a_topic(cluster: Cluster, partitions: int = 1, *, compacted: bool = False) -> str:
     """Which the broker knows: it may answer that a topic is made before it does.
 
     A member of a group that does not find one of its topics is assigned the others, until it looks again.
     """
     name = a_name()
     settings = kafka.COMPACTED if compacted else kafka.KEEP_FOR_EVER
-    await kafka.ensure_topics(bootstrap, {name: (partitions, settings)})
+    await kafka.ensure_topics(cluster, {name: (partitions, settings)})
 
     async def is_known() -> bool:
-        return len(await kafka.places_of(bootstrap, [name])) == partitions
+        return len(await kafka.places_of(cluster, [name])) == partitions
 
     await until_async(is_known, 30, f"{name} in the broker's metadata")
     return name
@@ -60,27 +61,27 @@ async def started(client: Any) -> AsyncIterator[Any]:
         await kafka.stop_within(client, 5)
 
 
-def a_producer(bootstrap: str, **options: Any) -> Any:
+def a_producer(cluster: Cluster, **options: Any) -> Any:
     """A producer that is made here, with other options than the relay's."""
     chosen: dict[str, Any] = {"acks": "all", "retry_backoff_ms": 50} | options
-    return a_client("Producer", bootstrap, **chosen)
+    return a_client("Producer", cluster, **chosen)
 
 
 async def send(
-    bootstrap: str, topic: str, values: list[bytes], partition: int = 0, **options: Any
+    cluster: Cluster, topic: str, values: list[bytes], partition: int = 0, **options: Any
 ) -> None:
-    async with started(a_producer(bootstrap)) as producer:
+    async with started(a_producer(cluster)) as producer:
         for value in values:
             await producer.send_and_wait(topic, value, partition=partition, **options)
 
 
 @asynccontextmanager
 async def reader(
-    bootstrap: str, topic: str, *partitions: int, **options: Any
+    cluster: Cluster, topic: str, *partitions: int, **options: Any
 ) -> AsyncIterator[Any]:
     """A consumer of no group, at the start of partitions."""
     chosen = {"auto_offset_reset": "earliest"} | options
-    client = a_client("Consumer", bootstrap, **chosen)
+    client = a_client("Consumer", cluster, **chosen)
     async with started(client):
         client.assign([TopicPartition(topic, number) for number in partitions or (0,)])
         yield client
@@ -125,7 +126,7 @@ class RebalanceCalls(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
 
 @asynccontextmanager
 async def member(
-    bootstrap: str,
+    cluster: Cluster,
     group: str,
     topics: list[str],
     listener: RebalanceCalls | None = None,
@@ -142,7 +143,7 @@ async def member(
         "rebalance_timeout_ms": 5_000,
         "retry_backoff_ms": 50,
     }
-    client = a_client("Consumer", bootstrap, group_id=group, **(chosen | options))
+    client = a_client("Consumer", cluster, group_id=group, **(chosen | options))
     async with started(client):
         client.subscribe(topics, listener=listener)
         yield client

@@ -173,7 +173,7 @@ async def desk(
         "STRIPE_WEBHOOK_SECRET": f"whsec_older,{SECRET}",
         "PAYMENT_PROVIDER": "stripe",
         "PAYMENT_PROVIDER_TIMEOUT_S": str(timeout_s),
-        "PAYMENT_KAFKA_BOOTSTRAP": addresses.kafka_bootstrap,
+        **addresses.kafka.variables("PAYMENT"),
         "PAYMENT_DATABASE_URL": addresses.database_url(BY_NAME["payment"]),
     }
     for name, value in (given | environment).items():

@@ -31,8 +31,8 @@ class Careful:
         return httpx.post(f"{url}/checkout", json=body, headers=headers, timeout=40)
 
     def published(self) -> set[bytes]:
-        bootstrap = self.servers.addresses.kafka_bootstrap
-        return {r.key for r in asyncio.run(records(bootstrap, ["order.forward"]))}
+        cluster = self.servers.addresses.kafka
+        return {r.key for r in asyncio.run(records(cluster, ["order.forward"]))}
 
 
 @pytest.fixture(scope="module")

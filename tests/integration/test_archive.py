@@ -74,7 +74,7 @@ def running(services: Services, *words: str, out: Any = subprocess.DEVNULL) -> I
 
 
 def ends(services: Services) -> Mapping[Any, int]:
-    source = KafkaLog(services.addresses.kafka_bootstrap)
+    source = KafkaLog(services.addresses.kafka)
     return {place: span.end for place, span in asyncio.run(source.spans(TOPICS)).items()}
 
 
@@ -182,7 +182,7 @@ def test_the_report_counts_what_was_placed(
 
 def configured(services: Services, topic: str, **settings: str) -> None:
     async def alter() -> None:
-        admin = AIOKafkaAdminClient(bootstrap_servers=services.addresses.kafka_bootstrap)
+        admin = AIOKafkaAdminClient(**services.addresses.kafka.options())
         await admin.start()
         given = KEEP_FOR_EVER | {name.replace("_", "."): s for name, s in settings.items()}
         await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, given)])
@@ -220,7 +220,7 @@ def test_settings_in_which_a_hole_could_open_are_refused(
 
 def test_what_the_guard_asks_is_what_is_so(system: Services, orders: list[str]) -> None:
     assert settled(system, orders).violations == []
-    places = Targets(system.addresses.kafka_bootstrap, system.addresses)
+    places = Targets(system.addresses.kafka, system.addresses)
 
     def look() -> Any:
         facts = asyncio.run(facts_of(places, None))
@@ -238,7 +238,7 @@ def cut(services: Services) -> None:
     reached = ends(services)
 
     async def delete() -> None:
-        admin = AIOKafkaAdminClient(bootstrap_servers=services.addresses.kafka_bootstrap)
+        admin = AIOKafkaAdminClient(**services.addresses.kafka.options())
         await admin.start()
         asked = {
             TopicPartition(*place): RecordsToDelete(before_offset=end)

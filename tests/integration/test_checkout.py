@@ -172,7 +172,7 @@ def test_the_trace_of_the_request_is_on_every_event(stack: Services) -> None:
     headers = {"traceparent": f"00-{trace}-b7ad6b7169203331-01"}
     order_id = checkout(stack, headers=headers).json()["order_id"]
     settled(stack, [order_id])
-    logged = asyncio.run(read(stack.addresses.kafka_bootstrap))
+    logged = asyncio.run(read(stack.addresses.kafka))
     mine = [e.envelope for e in logged if e.envelope.subject == order_id]
     assert len(mine) >= 9
     assert {envelope.traceparent.split("-")[1] for envelope in mine} == {trace}

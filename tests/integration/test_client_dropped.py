@@ -31,9 +31,9 @@ def aiokafkas_tasks() -> set[str]:
 
 async def test_nothing_of_a_client_that_was_dropped_goes_on(servers: Servers) -> None:
     """Its heartbeats would keep a member in the group that nobody polls, and fill the log."""
-    bootstrap = servers.addresses.kafka_bootstrap
-    await ensure_topics(bootstrap, {"order.forward": (3, KEEP_FOR_EVER)})
-    consumer, producer = make_consumer(bootstrap, "group"), make_producer(bootstrap, "relay")
+    cluster = servers.addresses.kafka
+    await ensure_topics(cluster, {"order.forward": (3, KEEP_FOR_EVER)})
+    consumer, producer = make_consumer(cluster, "group"), make_producer(cluster, "relay")
     await consumer.start()
     await producer.start()
     consumer.subscribe(["order.forward"])

@@ -13,6 +13,7 @@ import psycopg
 import pytest
 from redis import Redis
 
+from chassis.kafka import Cluster
 from chassis.kafka.clients import ensure_topics, make_producer
 from chassis.kafka.topics import topics_of
 from payment_svc.service import SERVICE as PAYMENT
@@ -90,7 +91,7 @@ def half() -> Iterator[Half]:
         for name in RUNNING:
             services.start(name, fast_paths(name, "none" if name == "order" else "all"))
         for service in (PAYMENT, SHIPPING):
-            asyncio.run(ensure_topics(servers.addresses.kafka_bootstrap, topics_of(service)))
+            asyncio.run(ensure_topics(servers.addresses.kafka, topics_of(service)))
         services.await_ready(services.instances)
         seed(services.url)
         yield Half(services, servers)
@@ -128,10 +129,10 @@ def test_without_kafka_a_service_is_ready_and_says_that_it_is_degraded(half: Hal
 
 
 def test_records_that_wait_are_in_the_lag_while_the_database_holds_them_up(half: Half) -> None:
-    bootstrap = half.servers.addresses.kafka_bootstrap
+    cluster = half.servers.addresses.kafka
     with psycopg.connect(half.servers.addresses.database_url(BY_NAME["order"])) as connection:
         connection.execute("LOCK TABLE orders IN ACCESS EXCLUSIVE MODE")
-        asyncio.run(_send(bootstrap, 700))
+        asyncio.run(_send(cluster, 700))
         until(lambda: half.gauge("order", "saga_consumer_lag_records") == 700, 30, "a lag of 700")
     until(lambda: half.gauge("order", "saga_consumer_lag_records") == 0, 30, "no lag")
 
@@ -140,9 +141,9 @@ def _answers(half: Half, name: str, reason: str) -> bool:
     return reason in half.readiness(name)[1]
 
 
-async def _send(bootstrap: str, count: int) -> None:
+async def _send(cluster: Cluster, count: int) -> None:
     """Awards of orders that nobody placed: the rules know what to do with them."""
-    producer = make_producer(bootstrap, "test")
+    producer = make_producer(cluster, "test")
     await producer.start()
     try:
         for _ in range(count):

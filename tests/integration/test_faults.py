@@ -43,13 +43,13 @@ def test_every_event_delivered_again_changes_nothing(system: tuple[Services, Ser
     services, _ = system
     acknowledged = asyncio.run(place_many([services.of("order")[-1].url], 100))
     assert settled(services, acknowledged).violations == []
-    bootstrap = services.addresses.kafka_bootstrap
-    before = asyncio.run(read(bootstrap))
+    cluster = services.addresses.kafka
+    before = asyncio.run(read(cluster))
     books = asyncio.run(fingerprint(services.addresses))
-    sent = asyncio.run(send_all_again(bootstrap))
+    sent = asyncio.run(send_all_again(cluster))
     assert sent >= len(before)
-    asyncio.run(all_read(bootstrap))
-    after = asyncio.run(read(bootstrap))
+    asyncio.run(all_read(cluster))
+    after = asyncio.run(read(cluster))
     assert {e.envelope.id for e in after} == {e.envelope.id for e in before}
     assert len(after) == len(before) + sent, "a repeat led to a new event"
     assert asyncio.run(fingerprint(services.addresses)) == books
@@ -64,14 +64,14 @@ def test_without_an_inbox_the_rules_themselves_refuse_what_is_old(
     assert settled(services, acknowledged).violations == []
     _cancel_some_and_send_some_off(services, acknowledged)
     assert settled(services, acknowledged).violations == []
-    bootstrap = services.addresses.kafka_bootstrap
-    before = asyncio.run(read(bootstrap))
+    cluster = services.addresses.kafka
+    before = asyncio.run(read(cluster))
     rows = asyncio.run(fingerprint(services.addresses))
     assert asyncio.run(forget_what_was_seen(services.addresses)) >= 9 * len(acknowledged) // 2
-    sent = asyncio.run(send_all_again(bootstrap))
-    asyncio.run(all_read(bootstrap))
+    sent = asyncio.run(send_all_again(cluster))
+    asyncio.run(all_read(cluster))
     assert settled(services, acknowledged).violations == []
-    after = asyncio.run(read(bootstrap))
+    after = asyncio.run(read(cluster))
     assert {e.envelope.id for e in after} == {e.envelope.id for e in before}
     assert len(after) == len(before) + sent, "an old event led to a new one"
     assert asyncio.run(fingerprint(services.addresses)) == rows
@@ -129,12 +129,12 @@ def test_paused_processes_that_wake_up_after_their_partitions_are_gone_double_no
     awake = {name: sum(i.process.is_alive() for i in services.of(name)) for name in SERVICES}
     fresh = [services.start(service) for service in SERVICES]
     services.await_ready(fresh)
-    bootstrap = services.addresses.kafka_bootstrap
+    cluster = services.addresses.kafka
     with Load(fresh[0].url).running() as load:
         load.await_more(20)
         for sleeper in sleepers:
             sleeper.process.suspend()
-        until(lambda: asyncio.run(members(bootstrap)) == awake, 30, "groups without the sleepers")
+        until(lambda: asyncio.run(members(cluster)) == awake, 30, "groups without the sleepers")
         for sleeper in sleepers:
             sleeper.process.resume()
         load.await_more(20)

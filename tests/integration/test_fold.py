@@ -104,7 +104,7 @@ async def both(addresses: Addresses, name: str) -> tuple[tuple[Rows, Rows], tupl
     """What is stored, and what was published by then or a moment later."""
     service: Service = import_module(f"{name}_svc.service").SERVICE
     found = await stored(addresses, name)
-    logged = await read(addresses.kafka_bootstrap, service.log_topics)
+    logged = await read(addresses.kafka, service.log_topics)
     in_turn = [*InTurn().take(entry.envelope for entry in logged)]
     return found, as_rows(*added_up(service, in_turn))
 

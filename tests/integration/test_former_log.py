@@ -44,16 +44,16 @@ def system() -> Iterator[Services]:
 
 
 async def put_half_before(addresses: Addresses, name: str) -> None:
-    published = await records(addresses.kafka_bootstrap, CATALOG.lanes_of(name))
+    published = await records(addresses.kafka, CATALOG.lanes_of(name))
     (before,) = CATALOG.log_of(name)[len(CATALOG.lanes_of(name)) :]
     rows = []
     for _, events in groupby(sorted(published, key=attrgetter("key")), attrgetter("key")):
         story = sorted(events, key=number_of)
         half = (number_of(story[-1]) + 1) / 2
         rows += [as_row(r, before if number_of(r) <= half else r.topic) for r in story]
-    await ensure_topics(addresses.kafka_bootstrap, {before: (FORMER_PARTITIONS, KEEP_FOR_EVER)})
+    await ensure_topics(addresses.kafka, {before: (FORMER_PARTITIONS, KEEP_FOR_EVER)})
     await rewritten(addresses, configured(name), rows)
-    moved = await records(addresses.kafka_bootstrap, [before])
+    moved = await records(addresses.kafka, [before])
     assert len(moved) > 20
 
 

@@ -33,7 +33,7 @@ def system() -> Iterator[Services]:
 
 
 def test_orders_flow_on_while_a_system_moves_to_lanes(system: Services) -> None:
-    places = Targets(system.addresses.kafka_bootstrap, system.addresses)
+    places = Targets(system.addresses.kafka, system.addresses)
     with Load(system.url("order"), cancels=True).running() as load:
         load.await_more(40)
         assert all(use.is_former for use in _filled(places))
@@ -78,7 +78,7 @@ def _left(places: Targets) -> list[str]:
 def _assert_some_orders_stand_in_both(addresses: Addresses) -> None:
     """A service wrote the first events of an order to the one, and the last to the others."""
     by_layout: dict[bool, set[tuple[str, str]]] = {True: set(), False: set()}
-    for entry in asyncio.run(read(addresses.kafka_bootstrap)):
+    for entry in asyncio.run(read(addresses.kafka)):
         of = entry.envelope.source, entry.envelope.subject
         by_layout[entry.topic in LANES].add(of)
     assert by_layout[True] & by_layout[False]

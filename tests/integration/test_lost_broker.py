@@ -56,7 +56,7 @@ def destroy(servers: Servers) -> None:
 
 
 def awards(services: Services) -> int:
-    logged = asyncio.run(read(services.addresses.kafka_bootstrap, ["loyalty.forward"]))
+    logged = asyncio.run(read(services.addresses.kafka, ["loyalty.forward"]))
     return sum(entry.envelope.type == "points.awarded.v1" for entry in logged)
 
 
@@ -79,7 +79,7 @@ def test_what_a_lost_broker_had_acknowledged_is_put_back_and_every_order_settles
     with Load(services.url("order"), cancels=True).running() as load:
         until(lambda: awards(services) >= 20, 90, "the first awards")
         destroy(servers)
-        assert asyncio.run(records(services.addresses.kafka_bootstrap)) == []
+        assert asyncio.run(records(services.addresses.kafka)) == []
         looked = on_servers(services, "republish", "--dry-run")
         assert looked.code == 0, looked
         started = time.monotonic()
@@ -92,7 +92,7 @@ def test_what_a_lost_broker_had_acknowledged_is_put_back_and_every_order_settles
         assert (missing, sent, lost) == (kept, kept, 0)
         assert kept > 20
     assert settled(services, load.acknowledged, 300).violations == []
-    asyncio.run(all_read(services.addresses.kafka_bootstrap))
+    asyncio.run(all_read(services.addresses.kafka))
     verified = on_servers(services, "verify")
     assert verified.code == 0, verified
     assert all(instance.process.is_alive() for instance in services.instances)
@@ -111,7 +111,7 @@ async def destroy_in_part(
 
     Returns how many events are gone, and how many of their keys stand behind them in their lanes.
     """
-    before = await records(addresses.kafka_bootstrap, LANES)
+    before = await records(addresses.kafka, LANES)
     kept = [record for record in before if not is_gone(record)]
     gone = {(record.topic, record.key) for record in before if is_gone(record)}
     await rewritten(addresses, PAYMENT, map(as_row, kept))
@@ -131,9 +131,9 @@ def test_the_lost_end_of_one_lane_is_put_back_and_nothing_is_done_twice(system: 
     for order_id in orders[::4]:
         httpx.post(f"{services.url('order')}/orders/{order_id}/cancel")
     assert settled(services, orders).violations == []
-    asyncio.run(all_read(addresses.kafka_bootstrap))
+    asyncio.run(all_read(addresses.kafka))
     books = asyncio.run(fingerprint(addresses))
-    before = asyncio.run(records(addresses.kafka_bootstrap, LANES))
+    before = asyncio.run(records(addresses.kafka, LANES))
     lane = [record for record in before if record.topic == FORWARD]
     half = {record.partition: record.offset // 2 for record in lane}
 
@@ -148,10 +148,10 @@ def test_the_lost_end_of_one_lane_is_put_back_and_nothing_is_done_twice(system: 
     done = on_servers(services, "republish", "payment")
     assert done.code == 0, done
     assert counts(done)["payment"][1:] == [gone, gone, 0]
-    asyncio.run(all_read(addresses.kafka_bootstrap))
+    asyncio.run(all_read(addresses.kafka))
     assert on_servers(services, "verify").code == 0
     assert asyncio.run(fingerprint(addresses)) == books
-    after = asyncio.run(records(addresses.kafka_bootstrap, LANES))
+    after = asyncio.run(records(addresses.kafka, LANES))
     assert set(map(event_of, after)) == set(map(event_of, before))
 
 
@@ -169,7 +169,7 @@ def test_what_is_missing_comes_back_with_all_that_follows_it_and_nothing_is_done
     for order_id in orders[::4]:
         httpx.post(f"{services.url('order')}/orders/{order_id}/cancel")
     assert settled(services, orders).violations == []
-    asyncio.run(all_read(addresses.kafka_bootstrap))
+    asyncio.run(all_read(addresses.kafka))
     books = asyncio.run(fingerprint(addresses))
     gone, waiting = asyncio.run(destroy_in_part(addresses, is_first_of_an_odd_order))
     assert gone > 0 < waiting
@@ -179,7 +179,7 @@ def test_what_is_missing_comes_back_with_all_that_follows_it_and_nothing_is_done
     kept, missing, sent, lost = counts(done)["payment"]
     assert (missing, sent, lost) == (gone, gone + waiting, 0)
     assert sent < kept
-    asyncio.run(all_read(addresses.kafka_bootstrap))
+    asyncio.run(all_read(addresses.kafka))
     assert on_servers(services, "verify").code == 0
     assert asyncio.run(fingerprint(addresses)) == books
 
@@ -194,7 +194,7 @@ def test_a_topic_of_before_that_is_gone_is_put_back_too(system: System) -> None:
     done = on_servers(services, "republish", "payment")
     assert done.code == 0, done
     assert counts(done)["payment"][1:] == [moved, moved, 0]
-    assert len(asyncio.run(records(addresses.kafka_bootstrap, ["payment.events"]))) == moved
+    assert len(asyncio.run(records(addresses.kafka, ["payment.events"]))) == moved
     assert on_servers(services, "verify", "payment").code == 0
 
 
@@ -207,7 +207,7 @@ def test_who_starts_without_one_of_its_lanes_is_advised_to_put_it_back(system: S
     services, _ = system
     addresses, (payment,) = services.addresses, services.of("payment")
     before = {"payment.events": (PARTITIONS, KEEP_FOR_EVER)}
-    asyncio.run(ensure_topics(addresses.kafka_bootstrap, before))
+    asyncio.run(ensure_topics(addresses.kafka, before))
     payment.process.stop()
     asyncio.run(deleted(addresses, [FORWARD]))
     payment.process.start()

@@ -59,7 +59,7 @@ def _under_load(services: Services, count: int, break_it: Callable[[], None]) ->
 
 
 def _awards(services: Services) -> int:
-    logged = asyncio.run(read(services.addresses.kafka_bootstrap, ["loyalty.forward"]))
+    logged = asyncio.run(read(services.addresses.kafka, ["loyalty.forward"]))
     return sum(entry.envelope.type == "points.awarded.v1" for entry in logged)
 
 

@@ -111,7 +111,7 @@ def test_a_bad_message_is_kept_byte_for_byte_and_other_orders_flow_on(
     assert checkout(services).json()["state"] == "CONFIRMED"
 
     def copied() -> Any:
-        found = asyncio.run(records(services.addresses.kafka_bootstrap, ["inventory.dead-letters"]))
+        found = asyncio.run(records(services.addresses.kafka, ["inventory.dead-letters"]))
         return [
             r
             for r in found

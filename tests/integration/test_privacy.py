@@ -11,6 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from chassis.events import dead_letters_of
+from chassis.kafka import Cluster
 from saga_cli.log.reader import LANES, records
 from saga_cli.stack.services import Services
 from saga_cli.topology import BY_NAME
@@ -46,7 +47,7 @@ class MarkedCustomer:
 
 def holding(mark: str, services: Services, topics: Iterable[str]) -> list[str]:
     """Keys of the records that hold the mark anywhere in their bytes."""
-    found = asyncio.run(records(services.addresses.kafka_bootstrap, topics))
+    found = asyncio.run(records(services.addresses.kafka, topics))
     parts = [
         (r.key or b"", (r.key or b"", r.value or b"", *(v for _, v in r.headers))) for r in found
     ]
@@ -68,7 +69,7 @@ def test_an_address_is_on_the_compacted_topic_alone_and_a_tombstone_erases_it(
     until(lambda: addresses_of(stack, order_id) == [customer.delivery["street"]], 20, "the address")
     assert holding(customer.mark, stack, [DELIVERY_DETAILS]) == [order_id]
     assert holding(customer.mark, stack, KEPT) == []
-    asyncio.run(erase(stack.addresses.kafka_bootstrap, order_id))
+    asyncio.run(erase(stack.addresses.kafka, order_id))
     until(lambda: addresses_of(stack, order_id) == [], 20, "its erasure")
 
 
@@ -105,13 +106,13 @@ def test_no_log_of_a_service_tells_a_customers_data(stack: Services) -> None:
 
 
 def test_topics_are_kept_for_ever_but_for_the_one_with_addresses(stack: Services) -> None:
-    policies = asyncio.run(cleanup_policies(stack.addresses.kafka_bootstrap))
+    policies = asyncio.run(cleanup_policies(stack.addresses.kafka))
     assert policies[DELIVERY_DETAILS] == "compact"
     assert {policies[topic] for topic in LANES} == {"delete"}
 
 
-async def erase(bootstrap: str, order_id: str) -> None:
-    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all")
+async def erase(cluster: Cluster, order_id: str) -> None:
+    producer = AIOKafkaProducer(**cluster.options(), acks="all")
     await producer.start()
     try:
         await producer.send_and_wait(DELIVERY_DETAILS, value=None, key=order_id.encode())
@@ -119,8 +120,8 @@ async def erase(bootstrap: str, order_id: str) -> None:
         await producer.stop()
 
 
-async def cleanup_policies(bootstrap: str) -> dict[str, str]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+async def cleanup_policies(cluster: Cluster) -> dict[str, str]:
+    admin = AIOKafkaAdminClient(**cluster.options())
     await admin.start()
     try:
         wanted = [

@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 
 from chassis.dead_letters import unreadable
 from chassis.errors import TransientError
+from chassis.kafka import Cluster
 from chassis.message import Decided, Message
 from chassis.redis import rebuild, rollback
 from chassis.redis.inspection import RedisInspection
@@ -52,7 +53,7 @@ async def redis(url: str) -> AsyncIterator[Redis]:
 async def store(url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Opened]:
     for module in (rebuild, rollback):
         monkeypatch.setattr(module, "reading", PublishedLog().reading)
-    store = await RedisStore.connect(SERVICE, LAYOUT, url, "none")
+    store = await RedisStore.connect(SERVICE, LAYOUT, url, Cluster("none:1"))
     await store.prepare(asyncio.Event())
     opened = Opened.of(SERVICE, store, RedisInspection(store))
     yield opened

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 
+from chassis.kafka import Cluster
 from chassis.kafka import clients as kafka
 from chassis.kafka.records import is_at_home
 from chassis.message import Record
@@ -37,9 +38,9 @@ def servers() -> Iterator[Servers]:
 
 @pytest.fixture
 async def kind(servers: Servers) -> Kind:
-    bootstrap = servers.addresses.kafka_bootstrap
+    cluster = servers.addresses.kafka
     names = (*TOPICS, "shipping.dead-letters")
-    await kafka.ensure_topics(bootstrap, {name: (3, {}) for name in names})
+    await kafka.ensure_topics(cluster, {name: (3, {}) for name in names})
     return on_postgres(servers.addresses)
 
 
@@ -52,7 +53,7 @@ async def store(kind: Kind) -> AsyncIterator[Opened]:
 
 
 async def _published(servers: Servers, *keys: str) -> list[LogEvent]:
-    logged = await read(servers.addresses.kafka_bootstrap, [*SERVICE.own_topics])
+    logged = await read(servers.addresses.kafka, [*SERVICE.own_topics])
     return [entry for entry in logged if entry.envelope.subject in keys]
 
 
@@ -62,7 +63,7 @@ async def test_a_low_id_that_commits_late_is_still_published(
     """Sequence values are visible out of order: a relay that reads `id > last` would skip it."""
     import asyncpg  # noqa: PLC0415
 
-    relay = Relay(store.core.outbox, servers.addresses.kafka_bootstrap, "shipping")
+    relay = Relay(store.core.outbox, servers.addresses.kafka, "shipping")
     assert await store.lead()
     slow, quick = an_order(), an_order()
     held = await asyncpg.connect(servers.addresses.database_url(BY_NAME["shipping"]))
@@ -87,9 +88,7 @@ async def test_a_low_id_that_commits_late_is_still_published(
 async def test_a_producer_that_failed_is_replaced_and_the_order_is_kept(
     servers: Servers, kind: Kind, store: Opened
 ) -> None:
-    relay = Relay(
-        store.core.outbox, servers.addresses.kafka_bootstrap, "shipping", send_timeout_s=2
-    )
+    relay = Relay(store.core.outbox, servers.addresses.kafka, "shipping", send_timeout_s=2)
     stopping = asyncio.Event()
     running = asyncio.create_task(relay.run(stopping))
     before = [an_order() for _ in range(20)]
@@ -113,18 +112,18 @@ async def test_a_producer_that_failed_is_replaced_and_the_order_is_kept(
 async def test_rubbish_in_one_partition_loses_nothing_of_the_others(
     servers: Servers, kind: Kind, store: Opened
 ) -> None:
-    bootstrap = servers.addresses.kafka_bootstrap
+    cluster = servers.addresses.kafka
     good = [an_order() for _ in range(30)]
     records = [record for order in good if (record := kind.first(order).record) is not None]
     rubbish = an_order().order_id
-    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all")
+    producer = AIOKafkaProducer(**cluster.options(), acks="all")
     await producer.start()
     for number, record in enumerate(records):
         await _send(producer, record, number % 2)
     await producer.send_and_wait("payment.forward", b"\x80", rubbish.encode(), partition=2)
     await producer.send_and_wait("payment.forward", b"no key", None, partition=2)
     await producer.stop()
-    consumer = store.consumer(bootstrap)
+    consumer = store.consumer(cluster)
     stopping = asyncio.Event()
     running = asyncio.create_task(consumer.run(stopping))
     keys = {order.order_id for order in good}
@@ -139,9 +138,9 @@ async def test_a_consumer_that_hangs_is_thrown_away_and_goes_on(
     servers: Servers, kind: Kind, store: Opened
 ) -> None:
     """The broker stops answering for longer than the watchdog's patience; nobody restarts us."""
-    bootstrap = servers.addresses.kafka_bootstrap
+    cluster = servers.addresses.kafka
     # as long as a member that died is waited for, and more
-    consumer = store.consumer(bootstrap, stall_s=10)
+    consumer = store.consumer(cluster, stall_s=10)
     stopping = asyncio.Event()
     running = asyncio.create_task(consumer.run(stopping))
     await asyncio.wait_for(consumer.ready.wait(), 30)
@@ -151,7 +150,7 @@ async def test_a_consumer_that_hangs_is_thrown_away_and_goes_on(
     order = an_order()
     record = kind.first(order).record
     assert record is not None
-    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all")
+    producer = AIOKafkaProducer(**cluster.options(), acks="all")
     await producer.start()
     await _send(producer, record, 0)
     await producer.stop()
@@ -187,23 +186,23 @@ async def test_hostile_records_of_every_kind_hold_up_nothing(
     servers: Servers, kind: Kind, store: Opened
 ) -> None:
     """A header name that is no text, details that are none, and a record that a person steps over."""
-    bootstrap, order = servers.addresses.kafka_bootstrap, an_order()
+    cluster, order = servers.addresses.kafka, an_order()
     first, skipped, last = (_at_home(kind, 2) for _ in range(3))
     names = [(name.encode(), raw) for name, raw in first.headers]
     raw = a_raw_record(0, first.value, first.key, [*names, (b"\xff\xfe", b"x")])
-    (end,) = await _ends(bootstrap, "payment.forward", 2)
-    (details_end,) = await _ends(bootstrap, DELIVERY_DETAILS, 0)
-    await produce(bootstrap, "payment.forward", 2, batch(raw, 1))
+    (end,) = await _ends(cluster, "payment.forward", 2)
+    (details_end,) = await _ends(cluster, DELIVERY_DETAILS, 0)
+    await produce(cluster, "payment.forward", 2, batch(raw, 1))
     text = {"name": "Jane", "street": "s", "city": "c", "email": "e@example.org"}
     details = a_record(DeliveryDetailsGiven(order_id=order.order_id, **text))
-    async with started(a_producer(bootstrap)) as producer:
+    async with started(a_producer(cluster)) as producer:
         for bad in (replace(first, topic=DELIVERY_DETAILS), replace(details, value=b"Jane")):
             await _send(producer, bad, 0)
         for good, partition in ((details, 0), (skipped, 2), (last, 2)):
             await _send(producer, good, partition)
     operations = store.inspection
     await operations.skip("payment.forward", 2, end + 1, "eve", "to be tested")
-    consumer = store.consumer(bootstrap)
+    consumer = store.consumer(cluster)
     stopping = asyncio.Event()
     running = asyncio.create_task(consumer.run(stopping))
     parked = {f"{DELIVERY_DETAILS}:0:{details_end + n}" for n in range(2)} | {skipped.subject}
@@ -233,7 +232,7 @@ def _at_home(kind: Kind, partition: int) -> Record:
             return found
 
 
-async def _ends(bootstrap: str, topic: str, partition: int) -> list[int]:
-    async with kafka.reading(bootstrap, [topic]) as log:
+async def _ends(cluster: Cluster, topic: str, partition: int) -> list[int]:
+    async with kafka.reading(cluster, [topic]) as log:
         ends = await log.client.end_offsets([TopicPartition(topic, partition)])
     return list(ends.values())

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import pytest
 from aiokafka import AIOKafkaProducer
 
+from chassis.kafka import Cluster
 from chassis.kafka import clients as kafka
 from chassis.kafka.clients import cut_off
 from chassis.kafka.consumer import Consumer
@@ -38,7 +39,7 @@ def servers() -> Iterator[Servers]:
 @pytest.fixture
 async def kind(servers: Servers) -> Kind:
     topics = dict.fromkeys(TOPICS, (3, kafka.KEEP_FOR_EVER))
-    await kafka.ensure_topics(servers.addresses.kafka_bootstrap, topics)
+    await kafka.ensure_topics(servers.addresses.kafka, topics)
     return on_postgres(servers.addresses)
 
 
@@ -57,9 +58,9 @@ class Name:
         await asyncio.gather(_pipe(inside, outside), _pipe(answers, back))
 
     @asynccontextmanager
-    async def serving(self) -> AsyncIterator[str]:
+    async def serving(self) -> AsyncIterator[Cluster]:
         server = await asyncio.start_server(self._forward, "127.0.0.1", 0)
-        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        yield Cluster(f"127.0.0.1:{server.sockets[0].getsockname()[1]}")
         server.close()
 
 
@@ -73,10 +74,10 @@ async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     writer.close()
 
 
-async def pay(bootstrap: str, kind: Kind, order: Order) -> None:
+async def pay(cluster: Cluster, kind: Kind, order: Order) -> None:
     record = kind.first(order).record
     assert record is not None
-    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all")
+    producer = AIOKafkaProducer(**cluster.options(), acks="all")
     await producer.start()
     headers = list(record.headers)
     await producer.send_and_wait(record.topic, record.value, record.key, headers=headers)
@@ -85,11 +86,11 @@ async def pay(bootstrap: str, kind: Kind, order: Order) -> None:
 
 async def moved(servers: Servers) -> Servers:
     """The same broker with its data, on another port that it tells its clients."""
-    old, new = servers.addresses.kafka_bootstrap, ports.hold()
+    old, new = servers.addresses.kafka.bootstrap, ports.hold()
     servers.held.callback(new.release)
     config = servers.folder / "kafka.properties"
     config.write_text(config.read_text().replace(f":{old.split(':')[1]}", f":{new.number}"))
-    addresses = replace(servers.addresses, kafka_bootstrap=f"127.0.0.1:{new.number}")
+    addresses = replace(servers.addresses, kafka=Cluster(f"127.0.0.1:{new.number}"))
     servers.addresses = addresses
     await asyncio.to_thread(servers.restart, servers.kafka)
     return servers
@@ -98,7 +99,7 @@ async def moved(servers: Servers) -> Servers:
 async def test_brokers_that_come_back_on_new_addresses_are_found_again(
     servers: Servers, kind: Kind
 ) -> None:
-    name = Name(int(servers.addresses.kafka_bootstrap.split(":")[1]))
+    name = Name(int(servers.addresses.kafka.bootstrap.split(":")[1]))
     before, after = an_order(), an_order()
     store = await kind.connect(kind.service)
     stopping, unconsumed = asyncio.Event(), list[str]()
@@ -106,20 +107,20 @@ async def test_brokers_that_come_back_on_new_addresses_are_found_again(
     result(lambda _, context: unconsumed.append(f"{context}"))
 
     async def published(order: Order) -> bool:
-        found = await records(servers.addresses.kafka_bootstrap, [*SERVICE.own_topics])
+        found = await records(servers.addresses.kafka, [*SERVICE.own_topics])
         return order.order_id.encode() in {record.key for record in found}
 
-    async with name.serving() as bootstrap:
+    async with name.serving() as cluster:
         # longer than the group waits for a member that died, else no client lives to be assigned
-        consumer = store.consumer(bootstrap, stall_s=10)
-        relay = Relay(store.core.outbox, bootstrap, "shipping", send_timeout_s=4)
+        consumer = store.consumer(cluster, stall_s=10)
+        relay = Relay(store.core.outbox, cluster, "shipping", send_timeout_s=4)
         running = [asyncio.create_task(part.run(stopping)) for part in (consumer, relay)]
-        await pay(servers.addresses.kafka_bootstrap, kind, before)
+        await pay(servers.addresses.kafka, kind, before)
         await until_async(lambda: published(before), what="the event before")
         servers.kafka.kill()
         await moved(servers)
-        name.port = int(servers.addresses.kafka_bootstrap.split(":")[1])
-        await pay(servers.addresses.kafka_bootstrap, kind, after)
+        name.port = int(servers.addresses.kafka.bootstrap.split(":")[1])
+        await pay(servers.addresses.kafka, kind, after)
         await until_async(lambda: published(after), what="the event after")
         stopping.set()
         await asyncio.gather(*running)
@@ -131,10 +132,10 @@ async def test_brokers_that_come_back_on_new_addresses_are_found_again(
 async def test_a_member_without_partitions_takes_over_when_the_others_die(
     servers: Servers, kind: Kind
 ) -> None:
-    bootstrap = servers.addresses.kafka_bootstrap
+    cluster = servers.addresses.kafka
     stores = [await kind.connect(kind.service) for _ in range(4)]
     stopping = asyncio.Event()
-    members = [store.consumer(bootstrap) for store in stores]
+    members = [store.consumer(cluster) for store in stores]
     running = {id(m): asyncio.create_task(m.run(stopping)) for m in members}
 
     def assigned(member: Consumer) -> int:
@@ -151,7 +152,7 @@ async def test_a_member_without_partitions_takes_over_when_the_others_die(
             await cut_off(member.session.client)  # no goodbye to the group
             running[id(member)].cancel()
     order = an_order()
-    await pay(bootstrap, kind, order)
+    await pay(cluster, kind, order)
     own = stores[members.index(idle)]
 
     async def decided() -> bool:

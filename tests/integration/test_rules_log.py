@@ -36,13 +36,13 @@ def services() -> Iterator[Services]:
 
 async def rewind(addresses: Addresses) -> int:
     """Every group to the start of all it reads, as `--reset-offsets --to-earliest`; returns how many."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=addresses.kafka_bootstrap)
+    admin = AIOKafkaAdminClient(**addresses.kafka.options())
     await admin.start()
     rewound = 0
     for spec in SERVICES:
         places = list(await admin.list_consumer_group_offsets(spec.name))
         group = AIOKafkaConsumer(
-            bootstrap_servers=addresses.kafka_bootstrap,
+            **addresses.kafka.options(),
             group_id=spec.name,
             enable_auto_commit=False,
         )
@@ -60,9 +60,9 @@ def test_groups_that_are_reset_to_earliest_lead_to_no_event_and_no_effect(
 ) -> None:
     acknowledged = asyncio.run(place_many([services.url("order")], 60))
     assert settled(services, acknowledged).violations == []
-    bootstrap = services.addresses.kafka_bootstrap
-    asyncio.run(all_read(bootstrap))
-    log, books = asyncio.run(records(bootstrap)), asyncio.run(fingerprint(services.addresses))
+    cluster = services.addresses.kafka
+    asyncio.run(all_read(cluster))
+    log, books = asyncio.run(records(cluster)), asyncio.run(fingerprint(services.addresses))
     for instance in services.instances:
         assert instance.process.stop() == 0
     assert asyncio.run(rewind(services.addresses)) >= 12 * len(SERVICES)
@@ -72,16 +72,16 @@ def test_groups_that_are_reset_to_earliest_lead_to_no_event_and_no_effect(
     for instance in services.instances:
         instance.process.start()
     services.await_ready(services.instances)
-    asyncio.run(all_read(bootstrap))
+    asyncio.run(all_read(cluster))
     assert settled(services, acknowledged).violations == []
-    assert len(asyncio.run(records(bootstrap))) == len(log)
+    assert len(asyncio.run(records(cluster))) == len(log)
     assert asyncio.run(fingerprint(services.addresses)) == books
 
 
 async def truncate(addresses: Addresses, topic: str) -> None:
     """What a wrong retention, or an unclean election, takes away."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=addresses.kafka_bootstrap)
-    admin = AIOKafkaAdminClient(bootstrap_servers=addresses.kafka_bootstrap)
+    consumer = AIOKafkaConsumer(**addresses.kafka.options())
+    admin = AIOKafkaAdminClient(**addresses.kafka.options())
     await consumer.start()
     await admin.start()
     ends = await consumer.end_offsets([TopicPartition(topic, p) for p in range(PARTITIONS)])
@@ -102,12 +102,12 @@ def test_an_event_that_is_deleted_from_the_log_is_missed(services: Services) -> 
     order.process.start()
     services.await_ready([order])
     (inventory,) = services.of("inventory")
-    asyncio.run(all_read(services.addresses.kafka_bootstrap))
+    asyncio.run(all_read(services.addresses.kafka))
     assert inventory.process.stop() == 0
     order_id = checkout(services, wait_s=0).json()["order_id"]
 
     def is_published() -> bool:
-        found = asyncio.run(records(services.addresses.kafka_bootstrap, ["order.forward"]))
+        found = asyncio.run(records(services.addresses.kafka, ["order.forward"]))
         return order_id.encode() in {record.key for record in found}
 
     until(is_published, 30, "order.placed")

@@ -188,10 +188,10 @@ class Dropping:
 def test_a_record_that_the_log_has_lost_is_found_in_each_topic(
     system: Services, rested: list[str]
 ) -> None:
-    places = Targets(system.addresses.kafka_bootstrap, system.addresses)
+    places = Targets(system.addresses.kafka, system.addresses)
 
     async def without_one(name: str) -> tuple[str, list[tuple[str, str]]]:
-        log = KafkaLog(places.kafka_bootstrap)
+        log = KafkaLog(places.kafka)
         record = await newest(log, CATALOG.log_of(name), rested[0])
         lost = LogPartition(record.topic, record.partition), record.offset
         result = await verify_service(Dropping(log, lost), places, name)

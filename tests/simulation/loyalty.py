@@ -12,7 +12,7 @@ from aiokafka import TopicPartition
 
 import chassis.redis.server
 from chassis import clock
-from chassis.kafka import clients
+from chassis.kafka import Cluster, clients
 from chassis.message import Message, OutboxRow, Record
 from chassis.redis import rebuild, rollback
 from chassis.redis.inspection import RedisInspection
@@ -46,7 +46,7 @@ class PublishedLog:
     @asynccontextmanager
     async def reading(
         self,
-        _bootstrap: str,
+        _cluster: Cluster,
         _topics: Iterable[str],
         since: Mapping[tuple[str, int], int] = clients.NOWHERE,
     ) -> AsyncIterator[clients.Log]:
@@ -115,8 +115,8 @@ class Loyalty:
             patch.setattr(module, "reading", self.published.reading)
 
     async def connect(self, service: Service = SERVICE) -> Opened:
-        where = ("redis://simulated/0", "simulated:9092")
-        store = await RedisStore.connect(service, LAYOUT, *where)
+        cluster = Cluster("simulated:9092")
+        store = await RedisStore.connect(service, LAYOUT, "redis://simulated/0", cluster)
         await store.prepare(asyncio.Event())
         return Opened.of(service, store, RedisInspection(store))
 

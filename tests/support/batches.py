@@ -9,6 +9,7 @@ from aiokafka.errors import for_code
 from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.record.util import calc_crc32c, encode_varint
 
+from chassis.kafka import Cluster
 from chassis.kafka.batches import HEADER, LENGTHS, MAGIC
 
 BatchHeaders = Sequence[tuple[bytes, bytes | None]]
@@ -52,9 +53,9 @@ def batch(
     return HEADER.pack(*head, right if crc is None else crc, *rest) + payload
 
 
-async def produce(bootstrap: str, topic: str, partition: int, data: bytes) -> None:
+async def produce(cluster: Cluster, topic: str, partition: int, data: bytes) -> None:
     """Append a batch as it is. Raises the broker's error if it refuses it."""
-    client: Any = AIOKafkaClient(bootstrap_servers=bootstrap)
+    client: Any = AIOKafkaClient(**cluster.options())
     await client.bootstrap()
     try:
         client.add_topic(topic)

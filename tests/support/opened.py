@@ -6,6 +6,7 @@ from typing import Any
 
 from chassis.bus import Committed
 from chassis.decide import BatchResult, Snapshot
+from chassis.kafka import Cluster
 from chassis.kafka.consumer import Consumer
 from chassis.message import Message, OutboxRow, Outcome
 from chassis.process.fast_paths import Core, core_of
@@ -58,9 +59,9 @@ class Opened:
     async def acknowledge(self, ids: Sequence[str]) -> None:
         await self.core.outbox.acknowledge(ids)
 
-    def consumer(self, bootstrap: str, **options: Any) -> Consumer:
+    def consumer(self, cluster: Cluster, **options: Any) -> Consumer:
         handler = self.core.handler
-        return Consumer(handler.service, handler, self.store, bootstrap, **options)
+        return Consumer(handler.service, handler, self.store, cluster, **options)
 
     async def put(self, rows: Sequence[OutboxRow]) -> None:
         """Rows in the outbox, as if they had been decided on."""

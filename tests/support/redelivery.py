@@ -9,6 +9,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from redis.asyncio import Redis
 
+from chassis.kafka import Cluster
 from saga_cli.log.reader import TOPICS, records
 from saga_cli.topology import BY_NAME, SERVICES, Addresses
 from tests.support.waiting import until_async
@@ -24,10 +25,10 @@ MECHANISM: Final = {
 }
 
 
-async def send_all_again(bootstrap: str, topics: Iterable[str] = TOPICS) -> int:
+async def send_all_again(cluster: Cluster, topics: Iterable[str] = TOPICS) -> int:
     """Publish every record again, each in its partition; returns how many."""
-    found = await records(bootstrap, topics)
-    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all")
+    found = await records(cluster, topics)
+    producer = AIOKafkaProducer(**cluster.options(), acks="all")
     await producer.start()
     try:
         for record in found:
@@ -44,10 +45,10 @@ async def send_all_again(bootstrap: str, topics: Iterable[str] = TOPICS) -> int:
     return len(found)
 
 
-async def all_read(bootstrap: str) -> None:
+async def all_read(cluster: Cluster) -> None:
     """Wait until every group has committed the end of what it reads."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap)
+    admin = AIOKafkaAdminClient(**cluster.options())
+    consumer = AIOKafkaConsumer(**cluster.options())
     await admin.start()
     await consumer.start()
     try:
@@ -59,9 +60,9 @@ async def all_read(bootstrap: str) -> None:
         await consumer.stop()
 
 
-async def members(bootstrap: str) -> dict[str, int]:
+async def members(cluster: Cluster) -> dict[str, int]:
     """How many members each service's group has; aiokafka misreads an answer about several groups."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    admin = AIOKafkaAdminClient(**cluster.options())
     await admin.start()
     try:
         described = [await admin.describe_consumer_groups([spec.name]) for spec in SERVICES]

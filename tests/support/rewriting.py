@@ -19,10 +19,10 @@ from tests.support.waiting import until_async
 
 async def rewritten(addresses: Addresses, service: Service, rows: Iterable[OutboxRow]) -> None:
     """Its lanes are made anew, and these rows are published; its relays stand back meanwhile."""
-    places = Targets(addresses.kafka_bootstrap, addresses)
+    places = Targets(addresses.kafka, addresses)
     async with opened(places, service) as store, leading(store):
         await emptied(addresses, service)
-        sender = Sender(addresses.kafka_bootstrap, "test")
+        sender = Sender(addresses.kafka, "test")
         numbered = [(str(number), row) for number, row in enumerate(rows)]
         acknowledged, error = await sender.publish(numbered)
         assert (len(acknowledged), error) == (len(numbered), None)
@@ -33,11 +33,11 @@ async def emptied(addresses: Addresses, service: Service) -> None:
     """Its lanes are gone, and there again, without a record."""
     lanes, made = service.catalog.lanes_of(service.name), topics_of(service)
     await deleted(addresses, lanes)
-    await ensure_topics(addresses.kafka_bootstrap, {topic: made[topic] for topic in lanes})
+    await ensure_topics(addresses.kafka, {topic: made[topic] for topic in lanes})
 
 
 async def deleted(addresses: Addresses, topics: Iterable[str]) -> None:
-    admin = AIOKafkaAdminClient(bootstrap_servers=addresses.kafka_bootstrap)
+    admin = AIOKafkaAdminClient(**addresses.kafka.options())
     await admin.start()
     try:
         await admin.delete_topics([*topics])

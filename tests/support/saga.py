@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from aiokafka import AIOKafkaProducer
 from typer.testing import CliRunner
 
+from chassis.kafka import Cluster
 from chassis.message import Record
 from saga_cli.main import app
 from saga_cli.stack.services import Services
@@ -61,12 +62,12 @@ def changed(record: Record, value: bytes | None = None, **headers: bytes) -> Rec
 
 
 def sent(services: Services, *found: Record) -> None:
-    sent_to(services.addresses.kafka_bootstrap, *found)
+    sent_to(services.addresses.kafka, *found)
 
 
-def sent_to(bootstrap: str, *found: Record) -> None:
+def sent_to(cluster: Cluster, *found: Record) -> None:
     async def send() -> None:
-        producer = AIOKafkaProducer(bootstrap_servers=bootstrap)
+        producer = AIOKafkaProducer(**cluster.options())
         await producer.start()
         for r in found:
             await producer.send_and_wait(r.topic, r.value, r.key, headers=list(r.headers))

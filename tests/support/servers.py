@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from chassis.kafka import Cluster
 from saga_cli.stack import postgres, provision, servers
 from saga_cli.stack.processes import ChildProcess
 from saga_cli.stack.seed import seed
@@ -133,7 +134,7 @@ def _containers() -> Iterator[Addresses]:
     ):
         place = f"{database.get_container_host_ip()}:{database.get_exposed_port(5432)}"
         addresses = addresses_of(
-            broker.get_bootstrap_server(),
+            Cluster(broker.get_bootstrap_server()),
             f"postgresql://saga:{admin}@{place}/postgres",
             f"redis://{cache.get_container_host_ip()}:{cache.get_exposed_port(6379)}",
         )

@@ -8,6 +8,7 @@ from typing import Any
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError
 
+from chassis.kafka import Cluster
 from chassis.kafka import clients as kafka
 from simulation.broker import Broker
 from simulation.faults import NO_FAULT, Fault, RequestKind
@@ -48,7 +49,7 @@ async def a_broker(partitions: int = 2) -> AsyncIterator[tuple[Broker, Planned]]
 
 @asynccontextmanager
 async def a_producer() -> AsyncIterator[Any]:
-    producer = kafka.make_producer("simulated", "relay")
+    producer = kafka.make_producer(Cluster("simulated"), "relay")
     await producer.start()
     yield producer
     await kafka.stop_within(producer, 2)
@@ -65,7 +66,7 @@ async def send(producer: Any, *values: bytes, partition: int = 0) -> int:
 
 
 async def a_member(group: str = "group", listener: Any = None) -> Any:
-    consumer = kafka.make_consumer("simulated", group)
+    consumer = kafka.make_consumer(Cluster("simulated"), group)
     await consumer.start()
     consumer.subscribe([TOPIC], listener=listener)
     return consumer

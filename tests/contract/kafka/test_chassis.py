@@ -10,6 +10,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import CorruptRecordException, KafkaConnectionError, KafkaTimeoutError
 
 from chassis import clock
+from chassis.kafka import Cluster
 from chassis.kafka import clients as kafka
 from chassis.kafka.consumer import Consumer
 from chassis.message import Decided, Message, OutboxRow, Outcome, Unreadable
@@ -94,12 +95,14 @@ async def sell(draw: random.Random, faults: Anything, broker: Broker, shop: Stub
     """Two consumers and a relay; one consumer's process dies, the broker goes and comes."""
     store: Any = shop
     stopping = asyncio.Event()
-    relay = Relay(store, broker.address, "payment", batch_rows=7)
+    relay = Relay(store, Cluster(broker.address), "payment", batch_rows=7)
     process = Process("one")
     with inside(process):
-        first = asyncio.create_task(Consumer(SERVICE, store, store, broker.address).run(stopping))
+        first = asyncio.create_task(
+            Consumer(SERVICE, store, store, Cluster(broker.address)).run(stopping)
+        )
     second = asyncio.create_task(
-        Consumer(SERVICE, store, store, broker.address, batch_records=5).run(stopping)
+        Consumer(SERVICE, store, store, Cluster(broker.address), batch_records=5).run(stopping)
     )
     relaying = asyncio.create_task(relay.run(stopping))
     await asyncio.sleep(draw.uniform(1, 20))

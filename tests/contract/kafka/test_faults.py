@@ -11,6 +11,7 @@ from aiokafka.errors import (
     RequestTimedOutError,
 )
 
+from chassis.kafka import Cluster
 from chassis.kafka import clients as kafka
 from simulation.faults import Fault
 from tests.contract.kafka import broken
@@ -149,9 +150,9 @@ def test_a_broker_that_is_down_refuses_and_keeps_what_it_has() -> None:
             await consumer.commit({HERE: 1})
             broker.down = True
             with pytest.raises(KafkaConnectionError, match="bootstrap"):
-                await kafka.make_consumer("simulated", "group").start()
+                await kafka.make_consumer(Cluster("simulated"), "group").start()
             with pytest.raises(KafkaConnectionError, match="bootstrap"):
-                await kafka.ensure_topics("simulated", {})
+                await kafka.ensure_topics(Cluster("simulated"), {})
             sending = asyncio.create_task(broken.send(producer, b"2"))
             await asyncio.sleep(60)
             assert not sending.done()
@@ -193,7 +194,7 @@ def test_a_suspended_broker_holds_requests_up() -> None:
             loop = asyncio.get_running_loop()
             before = loop.time()
             with pytest.raises(KafkaConnectionError, match="bootstrap"):
-                await kafka.await_topics("simulated", (TOPIC,), asyncio.Event())
+                await kafka.await_topics(Cluster("simulated"), (TOPIC,), asyncio.Event())
             assert loop.time() - before == pytest.approx(10)
             assert broken.values_of(broker) == [b"0"]
             broker.resume()

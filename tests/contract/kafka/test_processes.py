@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from aiokafka.errors import CommitFailedError
 
+from chassis.kafka import Cluster
 from chassis.kafka import clients as kafka
 from simulation.faults import Fault
 from simulation.process import Process
@@ -103,7 +104,7 @@ def test_what_a_dead_process_has_sent_arrives_all_the_same() -> None:
             process = Process("one")
             faults.next("produce", Fault(delay_s=3))
             with inside(process):
-                producer = kafka.make_producer("simulated", "relay")
+                producer = kafka.make_producer(Cluster("simulated"), "relay")
                 await producer.start()
                 sending = asyncio.create_task(broken.send(producer, b"late"))
                 await asyncio.sleep(1)
@@ -183,11 +184,11 @@ def test_a_log_with_gaps_is_read_to_its_end() -> None:
                 batch.append(key=key, value=value, timestamp=None, headers=[])
                 await (await producer.send_batch(batch, compacted, partition=0))
             broker.compact(compacted)
-            async with kafka.reading("simulated", [compacted]) as log:
+            async with kafka.reading(Cluster("simulated"), [compacted]) as log:
                 found = [record.offset async for batch in log.to_end() for record in batch]
             assert found == [2, 3, 4]
             broker.compact(compacted, tombstones=False)
-            async with kafka.reading("simulated", [compacted], {(compacted, 0): 1}) as log:
+            async with kafka.reading(Cluster("simulated"), [compacted], {(compacted, 0): 1}) as log:
                 found = [record.offset async for batch in log.to_end() for record in batch]
             assert found == [3, 4]
 
@@ -199,7 +200,7 @@ def test_a_log_that_has_lost_its_beginning_is_read_from_where_it_begins() -> Non
         async with a_broker() as (broker, _), a_producer() as producer:
             await broken.send(producer, b"0", b"1", b"2")
             broker.partition(HERE).delete_before(2)
-            async with kafka.reading("simulated", [TOPIC]) as log:
+            async with kafka.reading(Cluster("simulated"), [TOPIC]) as log:
                 assert log.starts[HERE] == 2
                 assert [r.offset async for batch in log.to_end() for r in batch] == [2]
             consumer = await a_member()

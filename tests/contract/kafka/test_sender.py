@@ -7,7 +7,7 @@ import pytest
 from aiokafka import TopicPartition
 
 from chassis import clock
-from chassis.kafka import KEEP_FOR_EVER
+from chassis.kafka import KEEP_FOR_EVER, Cluster
 from chassis.message import OutboxRow
 from chassis.outbox import Sender
 from simulation.broker import Broker
@@ -48,7 +48,7 @@ def test_a_row_waits_for_the_one_before_it_in_another_topic(broker: Broker) -> N
     appended = published(broker)
 
     async def send() -> None:
-        sender = Sender(broker.address, "relay")
+        sender = Sender(Cluster(broker.address), "relay")
         assert await sender.publish(ROWS) == (["1", "3", "2", "5", "4"], None)
         await sender.drop_producer()
 
@@ -62,7 +62,7 @@ def test_what_follows_a_row_in_a_topic_that_is_shut_waits_in_the_others(broker: 
     del broker.topics[FORWARD]
 
     async def send() -> None:
-        sender = Sender(broker.address, "relay", send_timeout_s=2)
+        sender = Sender(Cluster(broker.address), "relay", send_timeout_s=2)
         acknowledged, _ = await sender.publish(ROWS)
         assert (acknowledged, [*sender.shut]) == (["1", "3"], [FORWARD])
         await sender.drop_producer()
@@ -78,7 +78,7 @@ def test_where_kafka_is_slow_later_rows_wait_until_it_is_known_who_leads(broker:
 
     async def send() -> None:
         broker.fault_of = slow
-        sender = Sender(broker.address, "relay")
+        sender = Sender(Cluster(broker.address), "relay")
         assert await sender.publish(ROWS) == (["1", "3"], None)
         left = [(id_, row) for id_, row in ROWS if id_ not in {"1", "3"}]
         assert await sender.publish(left) == (["2", "5"], None)
