@@ -13,6 +13,7 @@ from typing import Annotated, Final
 import psutil
 import typer
 
+from saga_cli.access import command as access
 from saga_cli.archive import command as archiving
 from saga_cli.history import command as history
 from saga_cli.ops import dead_letters, outbox
@@ -204,8 +205,12 @@ of_log(archiving.retention)
 app.add_typer(schema.app, name="schema", rich_help_panel=LOG)
 
 
-@app.command(rich_help_panel=LOG)
+topics_app = typer.Typer(cls=OneLine, invoke_without_command=True)
+
+
+@topics_app.callback()
 def topics(
+    context: typer.Context,
     *,
     drained: Annotated[
         bool, typer.Option("--drained", help="Exit 1 while a topic of an earlier layout is in use.")
@@ -216,9 +221,15 @@ def topics(
 
     A topic of an earlier layout is drained once all of it is read, and no outbox holds a row for it.
     """
-    from saga_cli.ops.topics import show  # noqa: PLC0415 - with all services it is slow
+    if context.invoked_subcommand is None:
+        from saga_cli.ops.topics import show  # noqa: PLC0415 - with all services it is slow
 
-    show(drained=drained, as_json=as_json)
+        show(drained=drained, as_json=as_json)
+
+
+topics_app.command()(access.apply)
+app.add_typer(topics_app, name="topics", rich_help_panel=LOG)
+of_log(access.acl)
 
 
 @app.command(rich_help_panel=PROOF)

@@ -41,6 +41,7 @@ class BrokerConnection:
         self.loop = asyncio.get_running_loop()
         self.context = copy_context()
         self.changed: Callable[[], None] | None = None
+        self.cluster = SimpleNamespace(unauthorized_topics=frozenset())  # here is no authorizer
         self._line = QueueLine()
         self._process = current.get()
         self._closed = False

@@ -32,6 +32,8 @@ def cli_page() -> str:
 def _commands(commands: list[Any]) -> Iterator[str]:
     for command in commands:
         if hasattr(command, "commands"):
+            if command.invoke_without_command:
+                yield _page(command)
             yield from (_page(each, f"{command.name} ") for each in command.commands.values())
         else:
             yield _page(command)

@@ -15,6 +15,7 @@ from chassis.kafka.clients import (
 )
 from chassis.kafka.cluster import Cluster
 from chassis.kafka.consumer import Consumer
+from chassis.kafka.permitted import NotPermittedError, make_topics
 from chassis.kafka.records import is_consumed, message_of, own_events, projected
 from chassis.kafka.topics import PARTITIONS, partition_of, topics_of
 
@@ -25,12 +26,14 @@ __all__ = [
     "UNREADABLE",
     "Cluster",
     "Consumer",
+    "NotPermittedError",
     "await_topics",
     "cluster",
     "ensure_topics",
     "is_consumed",
     "make_consumer",
     "make_producer",
+    "make_topics",
     "message_of",
     "own_events",
     "partition_of",

@@ -11,14 +11,15 @@ from typing import Any, Final
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.consumer import fetcher
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
-from aiokafka.errors import TopicAlreadyExistsError
 
 from chassis import clock
+from chassis.errors import ChassisError
 from chassis.kafka.batches import Batches
 from chassis.kafka.cluster import Cluster
+from chassis.kafka.permitted import make_topics, refuse_hidden
 from chassis.tasks import own_cancellation_only
 
 log = structlog.get_logger()
@@ -30,6 +31,8 @@ NOWHERE: Final[Mapping[tuple[str, int], int]] = {}
 fetcher.MemoryRecords = Batches  # every consumer of this process: aiokafka takes no other reader
 COMMITS_KEPT: Final = timedelta(days=1)
 """Brokers keep a group's commits longer (`offsets.retention.minutes`, by default seven days)."""
+LOOKS: Final = 25
+"""So often, each 0.2 s, a neighbour's topic is looked for before it is asked whether it is hidden."""
 
 
 def make_producer(cluster: Cluster, client_id: str) -> Any:
@@ -78,7 +81,7 @@ async def ensure_topics(
     """Make the topics that are missing: name -> (partitions, settings); up to 3 copies.
 
     `check` is asked before, if some are: with those, and those that are there; it may raise. Returns
-    what was there.
+    what was there. Raises NotPermittedError where some may not be seen, or not be made.
     """
     admin = AIOKafkaAdminClient(**cluster.options(), request_timeout_ms=10_000)
     await admin.start()
@@ -86,16 +89,13 @@ async def ensure_topics(
         there = set(await admin.list_topics())
         missing = set(topics) - there
         if missing and check is not None:
-            await check(missing, there)
-        copies = min(3, len((await admin.describe_cluster())["brokers"]))
-        for name in sorted(missing):
-            partitions, settings = topics[name]
-            topic = NewTopic(name, partitions, copies, topic_configs=settings)
             try:
-                response = await admin.create_topics([topic])
-            except TopicAlreadyExistsError:
-                continue
-            log.info("topic_created", topic=name, response=str(response.topic_errors))
+                await check(missing, there)
+            except ChassisError:
+                await refuse_hidden(admin, missing)
+                raise
+        copies = min(3, len((await admin.describe_cluster())["brokers"]))
+        await make_topics(admin, {name: topics[name] for name in missing}, copies)
         return there
     finally:
         await admin.close()
@@ -147,11 +147,15 @@ async def _progress(
 
 
 async def await_topics(cluster: Cluster, names: tuple[str, ...], stopping: asyncio.Event) -> None:
-    """Wait until the neighbours have made their topics."""
+    """Wait until the neighbours have made their topics.
+
+    Raises NotPermittedError for one that is not seen after a while, as it may not be.
+    """
     admin = AIOKafkaAdminClient(**cluster.options(), request_timeout_ms=10_000)
     await admin.start()
     try:
         reported: set[str] = set()
+        looks = 0
         while missing := set(names) - set(await admin.list_topics()):
             if stopping.is_set():
                 return
@@ -159,6 +163,9 @@ async def await_topics(cluster: Cluster, names: tuple[str, ...], stopping: async
                 log.info("waiting_for_topics", topics=sorted(missing))
                 reported = missing
             await clock.wait(0.2)
+            looks += 1
+            if looks % LOOKS == 0:
+                await refuse_hidden(admin, missing)
     finally:
         await admin.close()
 
@@ -225,11 +232,13 @@ def _reached(since: int, start: int, end: int) -> int:
 
 
 async def places_of(cluster: Cluster, topics: Iterable[str]) -> list[TopicPartition]:
-    """All partitions of those of the topics that exist."""
+    """All partitions of those of the topics that exist. Raises NotPermittedError for one that is hidden."""
     admin = AIOKafkaAdminClient(**cluster.options(), request_timeout_ms=10_000)
     await admin.start()
     try:
-        existing = sorted(set(topics).intersection(await admin.list_topics()))
+        wanted = set(topics)
+        existing = sorted(wanted.intersection(await admin.list_topics()))
+        await refuse_hidden(admin, wanted.difference(existing))
         described = await admin.describe_topics(existing) if existing else ()  # of none: of all
     finally:
         await admin.close()

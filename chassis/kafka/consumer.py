@@ -26,6 +26,7 @@ from chassis.health import Health
 from chassis.kafka import records
 from chassis.kafka.clients import make_consumer, stop_within, unread
 from chassis.kafka.cluster import Cluster
+from chassis.kafka.permitted import hidden_topics, no_right_to
 from chassis.message import Message, Outcome, Parked, Record, Unreadable
 from chassis.metrics import BATCH_MESSAGES, BATCH_SECONDS, LAG, MESSAGES, REBUILDS
 from chassis.service import Service
@@ -97,6 +98,11 @@ class Consumer:
         session = self.session
         quiet_s = clock.monotonic() - session.polled_at if session and self.ready.is_set() else 0.0
         return f"no poll came back for {quiet_s:.0f} s" if quiet_s > self.stall_s / 2 else ""
+
+    def forbidden(self) -> str:
+        """In words, what it may not read; "" where it may read all. The rest is read meanwhile."""
+        reads = self.session if self.ready.is_set() else None
+        return no_right_to(hidden_topics(reads.client)) if reads else ""
 
     async def look_for_skips(self) -> None:
         """Learn what a person has marked since; while the store is away, what is known stays."""

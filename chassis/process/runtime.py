@@ -71,6 +71,7 @@ class Node:
         stopping = self.stopping.is_set
         watch("shutting_down", lambda: "shutting down" if stopping() else "", blocking=True)
         watch("kafka_away", lambda: consumer.away)
+        watch("kafka_forbidden", consumer.forbidden)
         watch("consumer_unassigned", lambda: "" if consumer.ready.is_set() else UNASSIGNED)
         watch("consumer_stalled", consumer.stalled)
         watch("relay_failing", lambda: self.relay.failing)

@@ -15,7 +15,10 @@ ROOT: Final = Path(__file__).parents[2]
 RULES: Final = yaml.safe_load((ROOT / "deploy/prometheus/alerts.yaml").read_text())["groups"][0][
     "rules"
 ]
-OF: Final = {"what": set(GAUGES), "outcome": {"Malformed"}}
+REASONS: Final = re.findall(
+    r"^\| `(\w+)` \| (?:200|503) \|", (ROOT / "docs/operators.md").read_text(), re.MULTILINE
+)
+OF: Final = {"what": set(GAUGES), "outcome": {"Malformed"}, "reason": set(REASONS)}
 """The values that a rule may ask for, by label."""
 
 

@@ -58,7 +58,8 @@ SURFACES: Final = {
             "is_consumed",
         ),
         *("make_consumer", "make_producer", "message_of", "partition_of", "places_of", "projected"),
-        *("own_events", "reading", "stop_within", "topics_of", "unread"),
+        *("NotPermittedError", "make_topics", "own_events", "reading", "stop_within"),
+        *("topics_of", "unread"),
     ),
     "chassis.outbox": ("RecentOutboxRows", "Relay", "Sender"),
     "chassis.postgres": (

@@ -57,6 +57,9 @@ SHAPES: Final = {
     "verify": r"(.*\n)*.*differences.*\n(.*\n)*All equal\.",
     "replay": r"(.*\n)*.*\d+ events",
     "republish": r"(.*\n)*.* missing .*\n",
+    "acl": r"kafka-acls --bootstrap-server |apiVersion: kafka\.strimzi\.io/v1\n|\[\n \{\n",
+    "topics": r"(.*\n)* order\.forward ",
+    "topics apply": r"note: this Kafka has no authorizer: .*\nNothing has to be changed\.\n",
     "erase": r"The delivery details of \S+ are erased\.\n",
     "archive": r"\d+ ",
     "report": r"(.*\n)*.*placed",
@@ -189,9 +192,10 @@ def place_of(shop: RunningStack, before: str, word: str) -> str:
 
 
 def names_of(words: list[str]) -> list[str]:
-    """The words that name a command."""
-    group = typer.main.get_command(app).commands[words[0]]  # type: ignore[attr-defined]
-    return words[:2] if hasattr(group, "commands") else words[:1]
+    """The words that name a command; a group may be one itself."""
+    group: Any = typer.main.get_command(app).commands[words[0]]  # type: ignore[attr-defined]
+    needs = hasattr(group, "commands") and not group.invoke_without_command
+    return words[:2] if needs or words[1:2] == ["apply"] else words[:1]
 
 
 def is_mention(words: list[str]) -> bool:
@@ -199,7 +203,8 @@ def is_mention(words: list[str]) -> bool:
     command: Any = typer.main.get_command(app)
     for name in (names := names_of(words)):
         command = command.commands[name]
-    needs = hasattr(command, "commands") or any(p.required for p in command.params)
+    is_group = hasattr(command, "commands") and not command.invoke_without_command
+    needs = is_group or any(p.required for p in command.params)
     return (needs and words == names) or words == ["replay"]
 
 
