@@ -10,7 +10,6 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     SecretStr,
     StringConstraints,
@@ -201,7 +200,7 @@ class KafkaSettings(BaseModel):
     as who gives a password believes that it is asked for.
     """
 
-    model_config = ConfigDict(hide_input_in_errors=True)
+    model_config = SettingsConfigDict(hide_input_in_errors=True)
 
     kafka_bootstrap: Bootstrap
     kafka_security: Annotated[Security, BeforeValidator(_upper)] = Security.PLAINTEXT
