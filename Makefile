@@ -6,9 +6,10 @@ export UV_PYTHON_DOWNLOADS := never
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo bench simulate mutants chaos test check lint types fast format up down docs clean
+.PHONY: help setup demo bench simulate mutants chaos fuzz test check lint types fast format up down docs clean
 ORDERS ?= 10000
-FAST := tests/domain tests/payment tests/cli tests/choreography tests/chassis tests/architecture tests/contract \
+EXAMPLES ?= 20000
+FAST := tests/domain tests/payment tests/cli tests/choreography tests/chassis tests/architecture tests/contract tests/fuzz \
 	tests/simulation/test_worlds.py tests/simulation/test_database.py
 
 help: ## show this list
@@ -31,6 +32,9 @@ mutants: setup ## deliberate bugs, each of which the simulation has to find
 
 chaos: setup ## the system on real servers under faults; ARGS="--seed 7" repeats a plan
 	@$(RUN) saga chaos $(ARGS)
+
+fuzz: setup ## what has a grammar, spoilt in EXAMPLES (20000) ways for each; what it finds belongs in tests/fuzz/corpus.json
+	@SAGA_FUZZ_EXAMPLES=$(EXAMPLES) $(RUN) pytest -q -n 2 --timeout 0 tests/fuzz
 
 test: setup ## every test, on real servers
 	@$(RUN) pytest -v -n 3 --dist loadfile --no-loadscope-reorder

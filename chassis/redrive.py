@@ -6,7 +6,7 @@ from chassis.dead_letters import audit_text, unreadable
 from chassis.decide import published_by
 from chassis.errors import ConcurrentChangeError
 from chassis.handle import Handler
-from chassis.kafka import message_of
+from chassis.kafka import is_consumed, message_of
 from chassis.message import Message, OperatorAction, Outcome, Parked
 from chassis.store import DeadLetter, Inspection
 
@@ -38,6 +38,8 @@ async def redrive(
 
     def asked_again(letter: DeadLetter) -> Message:
         found = message_of(catalog, letter.record)
+        if isinstance(found, Message) and not is_consumed(handler.service, letter.record):
+            found = Parked(f"{handler.service.name} does not read this event")
         message = unreadable(letter.record, found.reason) if isinstance(found, Parked) else found
         action = OperatorAction(by, "redrive", letter.key, note, audit_text(letter.record))
         return replace(message, key=letter.key, letter_id=letter.id, operator=action)

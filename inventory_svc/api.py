@@ -13,6 +13,7 @@ from chassis.http import (
     app_of,
     example,
     execute,
+    links,
     refusals,
     text,
 )
@@ -26,14 +27,13 @@ PIECES: Final = ("available", "reserved", "committed", "shipped", "returned")
 LEVEL: Final = f"SELECT {', '.join(PIECES)} FROM stock WHERE sku = $1"  # noqa: S608 - own names
 TAGS: Final = {"stock": "What is in stock, and what of it can be sold."}
 UNKNOWN: Final = "There is no stock of it (`unknown_sku`)."
-IN_USE: Final = (
-    "Orders hold more than that would leave (`stock_in_use`). `in_flight`: a request with the same"
-    " key is being handled, try again after `Retry-After`."
+IN_FLIGHT: Final = (
+    "`in_flight`: a request with the same key is being handled, try again after `Retry-After`."
 )
-NOT_SHIPPED: Final = (
-    "Fewer are with customers (`not_shipped`). `in_flight`: a request with the same key is being"
-    " handled, try again after `Retry-After`."
-)
+IN_USE: Final = f"Orders hold more than that would leave (`stock_in_use`). {IN_FLIGHT}"
+TOO_MANY: Final = "More than 10^15 would have come in (`too_many_pieces`)."
+TOO_MANY_BACK: Final = "more than 10^15 would have come back (`too_many_pieces`)."
+NOT_SHIPPED: Final = f"Fewer are with customers (`not_shipped`), or {TOO_MANY_BACK} {IN_FLIGHT}"
 Sku = Annotated[Code, Path(description="The product's SKU.", examples=["RETRO-CLOCK"])]
 ReasonText = Annotated[str, text(40, pattern="^[a-z][a-z0-9_]{0,39}$")]
 
@@ -114,7 +114,10 @@ def make(node: Node, store: PostgresStore, availability: Availability) -> FastAP
         tags=["stock"],
         summary="Set what was counted",
         response_model=StockLevel,
-        responses=refusals(_409=IN_USE),
+        responses={
+            200: {"links": links("sku", "get_stock", "receive_stock", "write_off_stock")},
+            **refusals(_409=f"{TOO_MANY} {IN_USE}"),
+        },
     )
     async def set_stock(request: Request, sku: Sku, body: Stock) -> dict[str, Any]:
         """All pieces on hand, those that are promised to orders as well."""
@@ -130,6 +133,10 @@ def make(node: Node, store: PostgresStore, availability: Availability) -> FastAP
         tags=["stock"],
         summary="Receive pieces",
         response_model=StockLevel,
+        responses={
+            201: {"links": links("sku", "get_stock", "write_off_stock", "return_stock")},
+            **refusals(_409=f"{TOO_MANY} {IN_FLIGHT}"),
+        },
     )
     async def receive_stock(
         request: Request, sku: Sku, body: Receipt, idempotency_key: IdempotencyKeyHeader = None

@@ -35,6 +35,8 @@ from shared_events.shipping import ShipmentDispatched
 from shared_events.values import Line
 
 COUNTED: Final = "counted"  # the reason of a write-off that a count has led to
+PIECES_MAX: Final = 10**15
+"""Of a SKU, no more come in or are taken back: all that is added up of them is exact in JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,9 +272,11 @@ def note_cancellation(reservation: Reservation, message: OrderCancellationReques
             return nothing("the order was passed on: downstream answers")
 
 
-def receive(level: Level, sku: str, quantity: int) -> Decision:
+def receive(level: Level, sku: str, quantity: int) -> Decision | Refusal:
     if quantity == 0:
         return nothing("the stock stands")
+    if level.received + quantity > PIECES_MAX:
+        return _too_many(f"{level.received} pieces of {sku!r} came in")
     return publish(StockReceived(sku=sku, quantity=quantity, attempt=level.receipts + 1))
 
 
@@ -289,6 +293,8 @@ def write_off(level: Level, sku: str, quantity: int, reason: str) -> Decision | 
 def take_back(level: Level, sku: str, quantity: int) -> Decision | Refusal:
     if quantity > level.shipped:
         return Refusal("not_shipped", f"{level.shipped} pieces of {sku!r} are with customers")
+    if level.returned + quantity > PIECES_MAX:
+        return _too_many(f"{level.returned} pieces of {sku!r} came back")
     return publish(StockReturned(sku=sku, quantity=quantity, attempt=level.receipts + 1))
 
 
@@ -302,6 +308,10 @@ def merge(one: Level, other: Level) -> Level:
         shipped=one.shipped + other.shipped,
         returned=one.returned + other.returned,
     )
+
+
+def _too_many(so_far: str) -> Refusal:
+    return Refusal("too_many_pieces", f"{so_far} so far: at most {PIECES_MAX} can be counted")
 
 
 def _reject(order_id: str, reason: str) -> Decision:

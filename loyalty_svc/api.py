@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final
 from fastapi import FastAPI, Path, Request
 from pydantic import BaseModel, Field
 
-from chassis.http import Body, Code, app_of, example, execute
+from chassis.http import Body, Code, app_of, example, execute, links
 from chassis.process.runtime import Node
 from chassis.redis import RedisStore
 from loyalty_svc import domain
@@ -52,6 +52,7 @@ def make(node: Node, store: RedisStore) -> FastAPI:
         tags=["customers"],
         summary="Suspend a customer, or take it back",
         response_model=Customer,
+        responses={200: {"links": links("customer_id", "get_points")}},
     )
     async def set_standing(
         request: Request, customer_id: CustomerId, body: Standing

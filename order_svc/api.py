@@ -20,6 +20,7 @@ from chassis.http import (
     execute,
     header,
     key_in_path,
+    links,
     preferences,
     read_or_none,
     refusals,
@@ -70,15 +71,18 @@ SHOWN: Final = {
     "Location": header("Where the order is.", required=True, examples=["/orders/{order_id}"]),
     "Preference-Applied": header("`wait=N`, as it was applied.", pattern="^wait=[0-9]+$"),
 }
+ITS_ORDER: Final = links("order_id", "get_order", "cancel_order")
 PLACED: Final[dict[int | str, dict[str, Any]]] = {
     201: {
         "description": "The order is placed, or settled if that was waited for.",
         "headers": SHOWN,
+        "links": ITS_ORDER,
     },
     202: {
         "description": "Placed, and not settled within the time that `Prefer: wait=N` gave.",
         "model": Order,
         "headers": SHOWN,
+        "links": ITS_ORDER,
     },
 }
 UNKNOWN: Final = "There is no such order (`unknown_order`)."
@@ -259,7 +263,10 @@ def make(  # noqa: C901, PLR0915 - one route after the other
         tags=["orders"],
         summary="Ask for an order's cancellation",
         response_model=Order,
-        responses=refusals(_404=UNKNOWN, _409=CANCEL_REFUSED),
+        responses={
+            202: {"links": links("order_id", "get_order")},
+            **refusals(_404=UNKNOWN, _409=CANCEL_REFUSED),
+        },
     )
     async def cancel_order(
         request: Request, order_id: OrderId, idempotency_key: IdempotencyKeyHeader = None

@@ -4,7 +4,7 @@ So webhook and polling agree in any order, and one that comes again changes noth
 only a hint about what we asked for: what it says of money has to be what our own row says.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import stripe
@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from chassis import clock, tracing
 from chassis.effects import outcome_id
+from chassis.events import UPCASTING
 from chassis.http import Problem, refusals, text
 from chassis.message import Decided, Message, Parked
 from chassis.postgres import PostgresStore
@@ -94,7 +95,7 @@ def routes(node: Node, store: PostgresStore, secrets: tuple[str, ...]) -> APIRou
         return Answer(status=await decided(request, stripe_signature))
 
     async def decided(request: Request, stripe_signature: str) -> WebhookStatus:
-        hint = outcome_in(verified(await request.body(), stripe_signature, secrets))
+        hint = hint_in(verified(await request.body(), stripe_signature, secrets))
         if hint is None:
             return "ignored"
         state = await _state_of(store, hint.order_id)
@@ -119,16 +120,39 @@ def verified(body: bytes, signature: str, secrets: tuple[str, ...]) -> stripe.Ev
     """The event, if one of our secrets signed these very bytes, and lately."""
     if not secrets:
         raise Problem(403, "webhooks_off", "STRIPE_WEBHOOK_SECRET is not set")
-    for secret in secrets:
+    for secret in secrets if signature.isascii() else ():  # others are compared with an error
         try:
             event = stripe.Webhook.construct_event(body, signature, secret, TOLERANCE_S)
         except stripe.SignatureVerificationError:
             continue
-        except (ValueError, AttributeError):  # not text, not JSON, or not an event
-            raise Problem(400, "malformed_webhook", "the body is no event of Stripe's") from None
+        except UPCASTING:  # not text, not JSON, or not an event
+            raise _malformed() from None
         assert isinstance(event, stripe.Event)
         return event
     raise Problem(400, "bad_signature", "the signature is wrong, or older than five minutes")
+
+
+def hint_in(event: stripe.Event) -> WebhookOutcome | None:
+    """As `outcome_in`. Raises Problem for an event whose fields are not what they are at Stripe."""
+    try:
+        hint = outcome_in(event)
+    except UPCASTING:
+        raise _malformed() from None
+    if hint is not None and not _is_sound(hint):
+        raise _malformed()
+    return hint
+
+
+def _malformed() -> Problem:
+    return Problem(400, "malformed_webhook", "the body is no event of Stripe's")
+
+
+def _is_sound(hint: WebhookOutcome) -> bool:
+    """Stripe's objects are made of whatever JSON came: no store takes half a surrogate pair, for one."""
+    money, outcome = hint.money, asdict(hint.outcome).values()
+    texts = (hint.order_id, hint.effect_id, money.currency, money.intent, *outcome)
+    is_text = all(isinstance(text, str) and text.isprintable() for text in texts)
+    return is_text and type(money.amount_minor) is int
 
 
 def outcome_in(event: stripe.Event) -> WebhookOutcome | None:

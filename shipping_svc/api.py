@@ -12,6 +12,7 @@ from chassis.http import (
     app_of,
     execute,
     key_in_path,
+    links,
     refusals,
 )
 from chassis.postgres import PostgresStore
@@ -56,7 +57,10 @@ def make(node: Node, store: PostgresStore) -> FastAPI:
         tags=["shipments"],
         summary="Let a shipment leave now",
         response_model=Shipment,
-        responses=refusals(_404=UNKNOWN, _409=REFUSED),
+        responses={
+            200: {"links": links("order_id", "get_shipment")},
+            **refusals(_404=UNKNOWN, _409=REFUSED),
+        },
     )
     async def dispatch_shipment(
         request: Request, order_id: OrderId, idempotency_key: IdempotencyKeyHeader = None

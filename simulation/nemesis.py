@@ -10,9 +10,10 @@ from aiokafka import TopicPartition
 
 from chassis import clock
 from chassis.events import identity_of, type_of
+from chassis.kafka import PARTITIONS, partition_of
 from loyalty_svc.store import KEYS, LAYOUT
 from shared_events.catalog import CATALOG
-from simulation.hostile import forged, is_rubbish
+from simulation.hostile import copied, forged, is_rubbish
 from simulation.nodes import IN_DATABASES, IN_REDIS, PROVIDERS, SERVICES
 from simulation.partition import PartitionBatch
 from simulation.process import Process
@@ -55,6 +56,7 @@ class Nemesis:
             "read-only": (3, self._read_only),
             "row-refused": (16, self._row_refused),
             "topic-shut": (4, self._topic_shut),
+            "copied": (12, self._copied),
         }
 
     async def rage(self) -> None:
@@ -240,6 +242,18 @@ class Nemesis:
             self.system.report(f"a forged record in {place.topic}/{place.partition}: {made}")
             self._append(place, made.key, made.value, made.headers)
 
+    async def _copied(self, choice: Random) -> None:
+        """What an order's event says once more, where or as its owner would never say it."""
+        place = self._a_partition(choice)
+        if records := [r for r in self.system.broker.log(*place) if not is_rubbish(r)]:
+            made = copied(choice, choice.choice(records))
+            if made.is_astray:
+                place = TopicPartition(
+                    place.topic, self._foreign_partition(choice, place.topic, made)
+                )
+            self.system.report(f"a copy in {place.topic}/{place.partition}: {made}")
+            self._append(place, made.key, made.value, made.headers)
+
     async def _read_only(self, choice: Random) -> None:
         """As after a fail-over whose old primary lives on."""
         service = choice.choice(IN_DATABASES)
@@ -276,6 +290,13 @@ class Nemesis:
         read &= self.system.broker.topics.keys()
         own = set(self.system.move.topics_of(entry.owner))
         return choice.choice(sorted((read or own) - set(entry.topics)))
+
+    def _foreign_partition(self, choice: Random, topic: str, record: Any) -> int:
+        """One in which the key was never, however many there were."""
+        there = self._partitions(topic)
+        numbers = range(min(PARTITIONS, len(there)), len(there) + 1)
+        homes = {partition_of(record.key or b"", tuple(range(n))) for n in numbers}
+        return choice.choice([number for number in there if number not in homes])
 
     def _append(self, place: TopicPartition, *record: Any) -> None:
         unsent = (int(clock.now().timestamp() * 1000), *record)

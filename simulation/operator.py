@@ -11,6 +11,7 @@ from chassis.kafka import message_of
 from chassis.message import Parked
 from chassis.redrive import redrive
 from shared_events.catalog import CATALOG
+from simulation.hostile import is_rubbish
 from simulation.nodes import SERVICES
 from simulation.process import Process
 
@@ -49,6 +50,7 @@ class Operator:
 
     async def _mend(self, handler: Handler, operations: Any, key: str) -> None:
         for letter in await operations.dead_letters(key):
-            if isinstance(message_of(CATALOG, letter.record), Parked):
+            is_none = isinstance(message_of(CATALOG, letter.record), Parked)
+            if is_none or is_rubbish(letter.record):
                 await operations.discard(key, "operator", "rubbish", letter.id)
         await redrive(handler, operations, key, "operator", note="the rubbish is gone")

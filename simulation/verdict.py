@@ -20,7 +20,7 @@ from shared_events.catalog import CATALOG
 from shared_events.codec import decode
 from shipping_svc import domain as shipping
 from simulation.checks import place_of_original
-from simulation.hostile import is_rubbish
+from simulation.hostile import is_parked, is_rubbish
 from simulation.providers import money_of
 
 if TYPE_CHECKING:
@@ -136,11 +136,8 @@ def _check_dead_letters(system: "SimulatedSystem") -> None:
         kept = {place_of_original(copy.headers) for copy in copies}
         topics = sorted(service.read_topics.union(service.topics))
         for record in (r for topic in topics for r in records(system, topic)):
-            if (
-                is_rubbish(record)
-                and is_consumed(service, record)
-                and is_read(system, name, record)
-            ):
+            is_kept = is_parked(record, is_consumed=is_consumed(service, record))
+            if is_kept and is_read(system, name, record):
                 place = (record.topic, record.partition, record.offset)
                 if place not in kept:
                     system.watch.broken("I9", f"{name} kept nothing of {place}")

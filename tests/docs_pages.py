@@ -48,7 +48,9 @@ without a gap.
 A reader takes an event only if all that is said of it agrees: the type is one of its topic's, the
 source is the topic's owner, the key, `ce_subject`, `ce_sagaid` and the id in the value are one, and
 the partition is the key's. What does not agree, lacks an attribute, has one twice, or is off its
-schema or its limits is a dead letter.
+schema or its limits is a dead letter; also of events that a reader of the topic does not act on what
+is in a wrong place or from a wrong source. A service that is rebuilt from its own topics takes only
+what has the id and the number of a decision ([security.md](security.md#hostile-input)).
 """
 SHARED_ROUTES: Final = ("/health/", "/metrics", "/ops/")
 

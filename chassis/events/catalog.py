@@ -1,9 +1,9 @@
 """Which event has which wire type, owner, topic and key: made of what a system lists, as data."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from operator import attrgetter
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 from pydantic import TypeAdapter
 from pydantic_core import from_json, to_json
@@ -45,11 +45,12 @@ class Listed:
 class Entry(Listed):
     """A listed event with its reader; `upcasters` lead to the newest version from each before it.
 
-    `subject_of` gives an event's key.
+    `subject_of` gives an event's key. `limits` are those of its own whole numbers: name, least, most.
     """
 
     adapter: TypeAdapter[Any]
     subject_of: Callable[[Any], str]
+    limits: tuple[tuple[str, int, int], ...] = ()
     upcasters: tuple[Upcaster, ...] = ()
 
     @property
@@ -139,6 +140,15 @@ class Catalog:
         return self.entry_of(event).wire_type
 
 
+def _limits(event: type[Any]) -> Iterator[tuple[str, int, int]]:
+    for name, hint in get_type_hints(event, include_extras=True).items():
+        if get_args(hint)[:1] == (int,):
+            bounds = [bound for info in get_args(hint)[1:] for bound in info.metadata]
+            (least,) = (bound.ge for bound in bounds if hasattr(bound, "ge"))
+            (most,) = (bound.le for bound in bounds if hasattr(bound, "le"))
+            yield name, least, most
+
+
 def _entry(listed: Listed, upcasters: Mapping[str, Upcaster]) -> Entry:
     older = versions(listed.wire_type)[:-1]
     if missing := [old for old in older if old not in upcasters]:
@@ -147,5 +157,6 @@ def _entry(listed: Listed, upcasters: Mapping[str, Upcaster]) -> Entry:
         **{field.name: getattr(listed, field.name) for field in fields(listed)},
         adapter=TypeAdapter(listed.event),
         subject_of=attrgetter(listed.subject),
+        limits=tuple(_limits(listed.event)),
         upcasters=tuple(upcasters[old] for old in older),
     )

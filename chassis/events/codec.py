@@ -9,8 +9,8 @@ from uuid import UUID
 
 from pydantic import ValidationError
 
-from chassis.events.catalog import Catalog, name_of
-from chassis.events.envelope import EARLIEST, LATEST, Envelope
+from chassis.events.catalog import Catalog, Listed, identity_of, name_of
+from chassis.events.envelope import EARLIEST, LATEST, Envelope, event_id
 from chassis.events.upcasting import UPCASTING
 
 Headers = list[tuple[str, bytes]]
@@ -64,7 +64,8 @@ def encode(catalog: Catalog, envelope: Envelope) -> tuple[bytes, Headers]:
     """The value and the headers of one event. The key is the subject.
 
     Raises IncompleteError for an attribute without a value, as nothing leaves whose cause is unknown,
-    and for an event that was read from an older version: what it says now is not that type's.
+    and for an event that was read from an older version: what it says now is not that type's. Raises
+    OverflowError for a number beyond its limits, which nobody would read, not even the service itself.
     """
     entry = catalog.entry_of(envelope.event)
     attributes = (
@@ -84,6 +85,9 @@ def encode(catalog: Catalog, envelope: Envelope) -> tuple[bytes, Headers]:
         raise IncompleteError(f"{envelope.type} has no {missing}")
     if envelope.type != entry.wire_type:
         raise IncompleteError(f"{envelope.type} is published as {entry.wire_type}")
+    for name, least, most in entry.limits:
+        if not least <= getattr(envelope.event, name) <= most:
+            raise OverflowError(f"{envelope.type}: {name} is beyond its limits")
     headers = [(name, value.encode()) for name, value in attributes]
     if envelope.causation_type:
         headers.append(("ce_causationtype", envelope.causation_type.encode()))
@@ -124,17 +128,53 @@ def decode_record(catalog: Catalog, record: Recorded) -> Envelope:
     """
     envelope = decode(catalog, record.value, record.headers)
     entry = catalog.entry_of(envelope.event)
-    if record.topic not in entry.topics:
-        raise MalformedError(f"{envelope.type} does not belong on this topic")
-    if envelope.source != f"/{entry.owner}":
-        raise MalformedError("ce_source is not the owner of its type")
-    if record.key != envelope.subject.encode():
-        raise MalformedError("the key is not the subject")
+    _hold_origin(entry, envelope.type, record, envelope.source, envelope.subject)
     if envelope.subject != entry.subject_of(envelope.event):
         raise MalformedError("the event is about another subject")
     if envelope.saga_id not in {"", envelope.subject}:
         raise MalformedError("ce_sagaid is not the subject")
     return envelope
+
+
+def decode_logged(catalog: Catalog, record: Recorded) -> Envelope:
+    """Read one event of a log of which its service is rebuilt.
+
+    There its id has to be that of its decision, and it has a number: a copy of an event under another
+    id, which its readers answer with a no-op, would be folded a second time.
+
+    Raises MalformedError.
+    """
+    envelope = decode_record(catalog, record)
+    identity = catalog.entry_of(envelope.event).identity
+    if envelope.id != event_id(envelope.subject, identity, getattr(envelope.event, "attempt", 1)):
+        raise MalformedError("ce_id is not that of its event")
+    if not envelope.sequence:
+        raise MalformedError("attribute 'ce_sequence' is missing")
+    return envelope
+
+
+def check_origin(catalog: Catalog, record: Recorded) -> None:
+    """What the headers alone say of an event of a known name, in whatever version.
+
+    Raises MalformedError.
+    """
+    wire_type, headers = type_of(record.headers), dict(record.headers)
+    source, subject = (headers.get(name) or b"" for name in ("ce_source", "ce_subject"))
+    entry = catalog.by_type[identity_of(wire_type)]
+    _hold_origin(
+        entry, wire_type, record, *(t.decode("utf-8", "replace") for t in (source, subject))
+    )
+
+
+def _hold_origin(
+    entry: Listed, wire_type: str, record: Recorded, source: str, subject: str
+) -> None:
+    if record.topic not in entry.topics:
+        raise MalformedError(f"{wire_type} does not belong on this topic")
+    if source != f"/{entry.owner}":
+        raise MalformedError("ce_source is not the owner of its type")
+    if record.key != subject.encode():
+        raise MalformedError("the key is not the subject")
 
 
 def _attributes(headers: Iterable[tuple[str, bytes | None]]) -> dict[str, str]:

@@ -4,7 +4,7 @@ from chassis.http.app import execute
 from chassis.http.bodies import Body, example
 from chassis.http.fast_path import add_fast_path
 from chassis.http.header_fields import IdempotencyKeyHeader, preferences
-from chassis.http.openapi import header, refusals
+from chassis.http.openapi import header, links, refusals
 from chassis.http.operator_api import app_of
 from chassis.http.problems import Problem
 from chassis.http.resources import Resource
@@ -31,6 +31,7 @@ __all__ = [
     "execute",
     "header",
     "key_in_path",
+    "links",
     "listen",
     "preferences",
     "read_or_none",

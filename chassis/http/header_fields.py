@@ -11,8 +11,9 @@ KEY_MAX: Final = 255
 _KEY: Final = r'^(?:[!#-~][ -~]*|"(?:[!#-\[\]-~]|\\["\\])(?:[ !#-\[\]-~]|\\["\\])*")$'
 """Printable ASCII, or a string of RFC 9651; neither begins with a blank."""
 _WORD: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-_QUOTED: Final = r'"(?:[^"\\]|\\.?)*(?:"|$)'
-_ELEMENT: Final = re.compile(rf'(?:{_QUOTED}|[^,"])+')
+_QUOTED: Final = r'"(?:[^"\\]|\\.)*+(?:"|\\?$)'
+"""Also one that is not closed. It is read in one way only: what follows it never has it read again."""
+_ELEMENT: Final = re.compile(rf'(?:{_QUOTED}|[^,"])+', re.DOTALL)
 _PREFERENCE: Final = re.compile(
     rf"\s*({_WORD})(?:\s*=\s*({_WORD}|{_QUOTED}))?\s*(?:;.*)?", re.DOTALL
 )

@@ -98,6 +98,15 @@ def refusals(**why: str) -> dict[int | str, dict[str, Any]]:
     return {int(status.removeprefix("_")): {"description": text} for status, text in why.items()}
 
 
+def links(name: str, *operations: str) -> dict[str, Any]:
+    """The operations that can be asked for next, of a response in a route's `responses`.
+
+    Each takes the response's field `name` as its parameter of that name.
+    """
+    parameters = {name: f"$response.body#/{name}"}
+    return {id_: {"operationId": id_, "parameters": parameters} for id_ in operations}
+
+
 def header(description: str, *, required: bool = False, **schema: Any) -> dict[str, Any]:
     """A response header, for a route's `responses`."""
     return {

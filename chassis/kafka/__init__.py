@@ -16,7 +16,14 @@ from chassis.kafka.clients import (
 from chassis.kafka.cluster import Cluster
 from chassis.kafka.consumer import Consumer
 from chassis.kafka.permitted import NotPermittedError, make_topics
-from chassis.kafka.records import is_consumed, message_of, own_events, projected
+from chassis.kafka.records import (
+    check_part,
+    is_consumed,
+    logged_event,
+    message_of,
+    own_events,
+    projected,
+)
 from chassis.kafka.topics import PARTITIONS, partition_of, topics_of
 
 __all__ = [
@@ -28,9 +35,11 @@ __all__ = [
     "Consumer",
     "NotPermittedError",
     "await_topics",
+    "check_part",
     "cluster",
     "ensure_topics",
     "is_consumed",
+    "logged_event",
     "make_consumer",
     "make_producer",
     "make_topics",

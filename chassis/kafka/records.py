@@ -1,7 +1,8 @@
 """From Kafka's records to messages to decide on, or the reason why one can't be made.
 
-A record that fails holds up no other: whatever reading or projecting it raises, other than an outage, is
-its own.
+No reader believes a record because it is there: its type has to belong on the topic, its source to be
+the type's owner, its key the subject, and its partition that of the key. One that fails holds up no
+other: whatever reading or projecting it raises, other than an outage, is its own.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
@@ -12,7 +13,16 @@ import structlog
 
 from chassis import clock
 from chassis.dead_letters import name_of_place, place_of, reason_of, unreadable
-from chassis.events import Catalog, Envelope, MalformedError, decode_record, name_of, type_of
+from chassis.events import (
+    Catalog,
+    Envelope,
+    MalformedError,
+    check_origin,
+    decode_logged,
+    decode_record,
+    name_of,
+    type_of,
+)
 from chassis.handle import in_halves
 from chassis.kafka.batches import UNREADABLE
 from chassis.kafka.topics import PARTITIONS, hash_of
@@ -25,6 +35,7 @@ RecordPosition: TypeAlias = tuple[str, int, int]
 Project: TypeAlias = Callable[[Sequence[Record]], Awaitable[None]]
 R = TypeVar("R", bound=Record)
 SKIPPED: Final = "stepped over by an operator"
+ASTRAY: Final = "its key belongs in another partition"
 
 
 @dataclass(slots=True)
@@ -48,7 +59,10 @@ def sort(
             is_private = record.topic in service.projections
             found.messages.append(unreadable(place_of(record) if is_private else record, SKIPPED))
         elif record.topic in service.projections:
-            found.projected.append(record)
+            if is_astray(record, partitions(record.topic)):
+                found.messages.append(unreadable(place_of(record), f"not projected: {ASTRAY}"))
+            else:
+                found.projected.append(record)
         elif isinstance(message := _message(service, record, partitions), Message):
             found.messages.append(message)
         elif message is not None:
@@ -61,13 +75,22 @@ def _message(
 ) -> Message | Parked | None:
     try:
         if not is_consumed(service, record):
-            return None
+            return _stray(service, record, partitions(record.topic))
         if why := dict(record.headers).get(UNREADABLE):
             return Parked(f"unreadable: {why.decode('utf-8', 'backslashreplace')}")
         return message_of(service.catalog, record, partitions(record.topic))
     except Exception as error:  # noqa: BLE001 - whatever decoding raises is this record's alone
         log.error("record_not_read", place=name_of_place(record), error=reason_of(error))  # noqa: TRY400 - one line
         return Parked(f"unreadable: {reason_of(error)}")
+
+
+def _stray(service: Service, record: Record, partitions: int) -> Parked | None:
+    """An event that the service does not read is none of its concern, where its owner has put it."""
+    try:
+        check_origin(service.catalog, record)
+    except MalformedError as error:
+        return Parked(f"malformed: {error}")
+    return Parked(f"malformed: {ASTRAY}") if is_astray(record, partitions) else None
 
 
 async def projected(project: Project, records: Sequence[Record]) -> list[Message]:
@@ -95,11 +118,12 @@ def own_events(
     owner: str,
     records: Iterable[R],
     on_unreadable: Callable[[R, MalformedError], None],
+    parts: int = 1,
 ) -> Iterator[tuple[R, Envelope]]:
     """What a service has published, of what stands in its topic, without what others left there.
 
-    A record that can't be read is reported, also where only it may be the service's: one must not keep all
-    others from being used.
+    A record that can't be read, or that the service can't have published so, is reported: one must not
+    keep all others from being used. `parts` are those of `logged_event`.
     """
     source = f"/{owner}".encode()
     for record in records:
@@ -108,9 +132,25 @@ def own_events(
             on_unreadable(record, MalformedError(why.decode("utf-8", "backslashreplace")))
         elif headers.get("ce_source") == source:
             try:
-                yield record, decode_record(catalog, record)
+                yield record, logged_event(catalog, record, parts)
             except MalformedError as error:
                 on_unreadable(record, error)
+
+
+def logged_event(catalog: Catalog, record: Record, parts: int = 1) -> Envelope:
+    """One event of a log that is read in `parts`. Raises MalformedError for one that does not count in it."""
+    envelope = decode_logged(catalog, record)
+    check_part(record, parts)
+    return envelope
+
+
+def check_part(record: Record, parts: int) -> None:
+    """Of a log that is read in parts, each is made of the partitions that leave one remainder.
+
+    Raises MalformedError for a record in another part than its key's: it would count in both.
+    """
+    if (hash_of(record.key or b"") - record.partition) % parts:
+        raise MalformedError(ASTRAY)
 
 
 def is_consumed(service: Service, record: Record) -> bool:
@@ -125,8 +165,8 @@ def message_of(catalog: Catalog, record: Record, partitions: int = 0) -> Message
         envelope = decode_record(catalog, record)
     except MalformedError as error:
         return Parked(f"malformed: {error}")
-    if partitions and not is_at_home(record, partitions):
-        return Parked("malformed: its key belongs in another partition")
+    if is_astray(record, partitions):
+        return Parked(f"malformed: {ASTRAY}")
     return Message(
         id=envelope.id,
         key=envelope.subject,
@@ -137,7 +177,12 @@ def message_of(catalog: Catalog, record: Record, partitions: int = 0) -> Message
     )
 
 
-def is_at_home(record: Record, partitions: int) -> bool:
-    """Whether its partition is that of its key, now or when its topic had fewer than `partitions`."""
+def is_astray(record: Record, partitions: int) -> bool:
+    """Whether its partition was never that of its key; False where the number of them is not known, 0.
+
+    A topic of `partitions` may have had any smaller number before, but not fewer than it is made with.
+    """
+    if not partitions:
+        return False
     hashed, fewest = hash_of(record.key or b""), min(PARTITIONS, partitions)
-    return any(hashed % n == record.partition for n in range(partitions, fewest - 1, -1))
+    return all(hashed % n != record.partition for n in range(partitions, fewest - 1, -1))

@@ -8,6 +8,7 @@ It reads the protocol, so the checkout that it is part of is on the driver's PYT
 import argparse
 import json
 import sys
+from decimal import Decimal
 from typing import Any
 
 from pyspark.sql import SparkSession
@@ -23,8 +24,7 @@ def header(name: str) -> str:
 
 
 RAW = f"""
-SELECT {header("ce_id")} AS id,
-       regexp_replace({header("ce_type")}, '[.]v[0-9]+$', '') AS type,
+SELECT regexp_replace({header("ce_type")}, '[.]v[0-9]+$', '') AS type,
        {header("ce_subject")} AS subject,
        {header("ce_source")} AS source,
        try_to_timestamp({header("ce_time")}) AS moment,
@@ -33,14 +33,14 @@ SELECT {header("ce_id")} AS id,
 FROM archive WHERE topic NOT LIKE '%.dead-letters'
 """  # noqa: S608 - own names
 EVENTS = f"""
-SELECT DISTINCT id, type, subject, moment,
+SELECT DISTINCT type, subject, moment,
        get_json_object(data, '$.reason') AS reason,
        get_json_object(data, '$.refused_by') AS refused_by,
        coalesce(get_json_object(data, '$.currency'), get_json_object(data, '$.order.currency'))
            AS currency,
-       CAST(get_json_object(data, '$.captured_minor') AS BIGINT) AS captured_minor,
-       CAST(get_json_object(data, '$.refunded_minor') AS BIGINT) AS refunded_minor,
-       CAST(get_json_object(data, '$.fee_minor') AS BIGINT) AS fee_minor
+       try_cast(get_json_object(data, '$.captured_minor') AS DECIMAL(38, 0)) AS captured_minor,
+       try_cast(get_json_object(data, '$.refunded_minor') AS DECIMAL(38, 0)) AS refunded_minor,
+       try_cast(get_json_object(data, '$.fee_minor') AS DECIMAL(38, 0)) AS fee_minor
 FROM raw
 WHERE source = owner AND moment IS NOT NULL AND ({STEP} > 0 OR type = 'payment.refunded')
 """  # noqa: S608 - own names
@@ -71,7 +71,8 @@ QUERIES = {
                sum(if(type = 'payment.refunded', refunded_minor, 0)) AS refunded_minor,
                sum(if(type = 'payment.refunded', fee_minor, 0)) AS fee_minor,
                sum(if(type = 'payment.captured', captured_minor, -refunded_minor)) AS revenue_minor
-        FROM events WHERE type IN ('payment.captured', 'payment.refunded')
+        FROM events
+        WHERE type IN ('payment.captured', 'payment.refunded') AND captured_minor IS NOT NULL
         GROUP BY day, currency ORDER BY day, currency
     """,
 }
@@ -86,8 +87,15 @@ def report(spark: SparkSession, url: str) -> dict[str, list[dict[str, Any]]]:
     return {name: [row.asDict() for row in spark.sql(q).collect()] for name, q in QUERIES.items()}
 
 
+def plain(value: Any) -> Any:
+    """A sum as the integer that it is, of any size; a time in milliseconds to its thousandth."""
+    if isinstance(value, Decimal):
+        return int(value)
+    return round(value, 3) if isinstance(value, float) else value
+
+
 def rounded(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{k: round(v, 3) if isinstance(v, float) else v for k, v in row.items()} for row in rows]
+    return [{name: plain(value) for name, value in row.items()} for row in rows]
 
 
 def main() -> None:

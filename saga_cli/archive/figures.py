@@ -19,8 +19,7 @@ _HEADER: Final = "try(decode(list_filter(headers, lambda h: h.name = '{}')[1].va
 _EVENTS: Final = f"""
 CREATE TABLE events AS
 WITH raw AS (
-    SELECT {_HEADER.format("ce_id")} AS id,
-           regexp_replace({_HEADER.format("ce_type")}, '\\.v\\d+$', '') AS type,
+    SELECT regexp_replace({_HEADER.format("ce_type")}, '\\.v\\d+$', '') AS type,
            {_HEADER.format("ce_subject")} AS subject,
            {_HEADER.format("ce_source")} AS source,
            try_cast({_HEADER.format("ce_time")} AS TIMESTAMP) AS moment,
@@ -28,18 +27,18 @@ WITH raw AS (
            '/' || split_part(topic, '.', 1) AS owner
     FROM read_parquet($files, hive_partitioning = false)
 )
-SELECT DISTINCT id, type, subject, moment,
+SELECT DISTINCT type, subject, moment,
        data->>'$.reason' AS reason,
        data->>'$.refused_by' AS refused_by,
        coalesce(data->>'$.currency', data->>'$.order.currency') AS currency,
-       (data->>'$.captured_minor')::BIGINT AS captured_minor,
-       (data->>'$.refunded_minor')::BIGINT AS refunded_minor,
-       (data->>'$.fee_minor')::BIGINT AS fee_minor
+       try_cast(data->>'$.captured_minor' AS BIGINT) AS captured_minor,
+       try_cast(data->>'$.refunded_minor' AS BIGINT) AS refunded_minor,
+       try_cast(data->>'$.fee_minor' AS BIGINT) AS fee_minor
 FROM raw
 WHERE source = owner AND moment IS NOT NULL
   AND type IN (SELECT unnest($steps) UNION ALL SELECT 'payment.refunded')
 """  # noqa: S608 - own names
-"""An event that was published twice is there once; what others left in a topic is none."""
+"""An event that is there twice, under whatever id, counts once; what others left in a topic is none."""
 _FIRST: Final = """
 CREATE TABLE first AS
 WITH first AS (SELECT subject, type, min(moment) AS moment FROM events GROUP BY ALL)
@@ -68,13 +67,14 @@ _QUERIES: Final = {
                    CASE type WHEN 'payment.refunded' THEN fee_minor ELSE 0 END AS fee_minor,
                    (type = 'payment.captured')::INT AS captures,
                    (type = 'payment.refunded')::INT AS refunds
-            FROM events WHERE type IN ('payment.captured', 'payment.refunded')
+            FROM events
+            WHERE type IN ('payment.captured', 'payment.refunded') AND captured_minor IS NOT NULL
         )
         SELECT day, currency,
-               sum(captures)::BIGINT AS captures, sum(captured_minor)::BIGINT AS captured_minor,
-               sum(refunds)::BIGINT AS refunds, sum(refunded_minor)::BIGINT AS refunded_minor,
-               sum(fee_minor)::BIGINT AS fee_minor,
-               sum(captured_minor - refunded_minor)::BIGINT AS revenue_minor
+               sum(captures)::BIGINT AS captures, sum(captured_minor)::HUGEINT AS captured_minor,
+               sum(refunds)::BIGINT AS refunds, sum(refunded_minor)::HUGEINT AS refunded_minor,
+               sum(fee_minor)::HUGEINT AS fee_minor,
+               sum(captured_minor - refunded_minor)::HUGEINT AS revenue_minor
         FROM moved GROUP BY ALL ORDER BY day, currency
     """,
 }

@@ -8,10 +8,10 @@ from functools import partial
 from math import gcd
 from typing import Final
 
-from aiokafka import ConsumerRecord
+from aiokafka import ConsumerRecord, TopicPartition
 
 from chassis.events import Envelope, MalformedError
-from chassis.kafka import PARTITIONS, Cluster, reading
+from chassis.kafka import PARTITIONS, Cluster, logged_event, reading
 from chassis.kafka import own_events as _own_events
 from chassis.message import Record
 from saga_cli.log.kafka import kept_of
@@ -20,7 +20,6 @@ from saga_cli.progress import ReadProgress
 from saga_cli.terminal import plain
 from saga_cli.topology import SERVICES
 from shared_events.catalog import CATALOG
-from shared_events.codec import decode_record
 
 LANES: Final = tuple(topic for spec in SERVICES for topic in CATALOG.lanes_of(spec.name))
 """The topics in which events are published that are kept for ever."""
@@ -61,10 +60,11 @@ async def records(cluster: Cluster, topics: Iterable[str] = TOPICS) -> list[Cons
         return [record async for batch in log.to_end() for record in batch]
 
 
-def logged(kept: LogRecord, unread: list[str]) -> LogEvent | None:
+def logged(kept: LogRecord, unread: list[str], parts: int = 1) -> LogEvent | None:
     """An event; what can't be read, or is none of its topic's owner, is noted in `unread`."""
     try:
-        return LogEvent(*kept.place, kept.offset, decode_record(kept), kept.timestamp_ms)
+        envelope = logged_event(CATALOG, kept, parts)
+        return LogEvent(*kept.place, kept.offset, envelope, kept.timestamp_ms)
     except MalformedError as error:
         unread.append(f"{position_of(kept)}: {error}")
         return None
@@ -91,9 +91,13 @@ def by_number(spans: Mapping[LogPartition, Span]) -> list[dict[LogPartition, Spa
     A key is in the partition of its hash, modulo how many there were when it was published. So what
     divides all of these numbers, and with them that which a topic is made with, parts no key.
     """
-    counts = Counter(place.topic for place, span in spans.items())
-    parts = gcd(PARTITIONS, *counts.values())
+    parts = parts_of(spans)
     found: dict[int, dict[LogPartition, Span]] = {}
     for place, span in spans.items():
         found.setdefault(place.partition % parts, {})[place] = span
     return list(found.values())
+
+
+def parts_of(spans: Iterable[LogPartition | TopicPartition]) -> int:
+    """How many such parts there are; a record's partition leaves the same remainder as its key's hash."""
+    return gcd(PARTITIONS, *Counter(place.topic for place in spans).values())

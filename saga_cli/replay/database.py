@@ -16,7 +16,7 @@ from chassis.postgres import Connection, SharedTable, migrations
 from chassis.service import Service
 from guarantees.declared import configured, migrations_of, tables_of
 from saga_cli import clients
-from saga_cli.log.reader import by_number
+from saga_cli.log.reader import by_number, parts_of
 from saga_cli.log.source import LogPartition, Span
 from saga_cli.progress import ReadProgress
 from saga_cli.replay import mark, positions
@@ -44,10 +44,11 @@ def rebuild(job: Job, progress: ReadProgress) -> Rebuilt:
     planned = asyncio.run(_prepared(job, service))
     spans = {place: span for place, (span, _) in planned.items()}
     own = {place: span for place, span in spans.items() if place.topic in service.log_topics}
-    projected = [{place: span} for place, span in spans.items() if place not in own]
+    other = {place: span for place, span in spans.items() if place not in own}
+    projected = [PartitionJob(job, {p: span}, parts_of(other)) for p, span in other.items()]
+    folded = [PartitionJob(job, each, parts_of(own)) for each in by_number(own)]
     done = {place for place, (_, is_folded) in planned.items() if is_folded}
-    wanted = (each for each in (*projected, *by_number(own)) if not each.keys() <= done)
-    parts = [PartitionJob(job, each) for each in wanted]
+    parts = [part for part in (*projected, *folded) if not part.spans.keys() <= done]
     progress(0, sum(part.length for part in parts))
     fold_all(parts, job.jobs, progress)
     ends = {place: span.end for place, (span, _) in planned.items()}

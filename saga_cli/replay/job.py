@@ -65,10 +65,11 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class PartitionJob:
-    """The records of partitions that hold all of their keys."""
+    """The records of partitions that hold all of their keys: one of so many `parts` of the log."""
 
     job: Job
     spans: Mapping[LogPartition, Span]
+    parts: int = 1
 
     @property
     def length(self) -> int:

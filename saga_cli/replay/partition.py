@@ -21,7 +21,7 @@ from uuid import UUID
 from chassis import crashpoints
 from chassis.events import Envelope
 from chassis.ids import entry_of
-from chassis.kafka import projected
+from chassis.kafka import check_part, projected
 from chassis.message import PendingEffect, Record
 from chassis.postgres import POISON, TRANSIENT, Connection
 from chassis.replay import Folded, InTurn, fold, outstanding_effects
@@ -71,7 +71,7 @@ async def folded_part(
             types[e.id] = e.type
 
     async for batch in read_spans(part.job.opened(), part.spans, progress):
-        own = own_events(service.name, batch, _unreadable)
+        own = own_events(service.name, batch, _unreadable, part.parts)
         add(turns.take(envelope for _, envelope in own))
     while turns.ahead and not part.job.limit:
         missing = turns.first_ahead()[0]
@@ -137,6 +137,8 @@ async def _project(part: PartitionJob, service: Service, progress: ReadProgress)
             return
 
         async def fold_all(records: Sequence[Record]) -> None:
+            for record in records:
+                check_part(record, part.parts)
             try:
                 async with connection.transaction():
                     await project(connection, records)

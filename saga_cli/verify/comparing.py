@@ -17,7 +17,7 @@ from chassis.message import VersionedState
 from chassis.replay import Folded, fold
 from chassis.service import Service
 from guarantees.services import BY_NAME
-from saga_cli.log.reader import by_number, own_events, read_spans
+from saga_cli.log.reader import by_number, own_events, parts_of, read_spans
 from saga_cli.log.source import LogRecord, Source, Span
 from saga_cli.progress import ReadProgress, no_progress
 from saga_cli.verify.live import CHUNK, Live, LiveRow, chunks, shared_apart
@@ -43,7 +43,7 @@ async def compare(
     """
     result, after = ServiceResult(service.name), await ends_of(source, service.log_topics)
     progress(0, sum(after.values()))
-    comparison = ServiceComparison(service, live, before, result)
+    comparison = ServiceComparison(service, live, before, result, parts_of(after))
     for part in by_number({place: Span(0, end) for place, end in after.items()}):
         async for batch in read_spans(source, part, progress):
             await comparison.take(batch)
@@ -64,6 +64,7 @@ class ServiceComparison:
     live: Live
     before: Ends
     result: ServiceResult
+    parts: int = 1
     pending: dict[str, list[Envelope]] = field(default_factory=dict)
     compared: set[str] = field(default_factory=set)
     reported: set[str] = field(default_factory=set)
@@ -79,7 +80,7 @@ class ServiceComparison:
             self.pending.setdefault(envelope.subject, []).append(envelope)
 
     async def take(self, batch: Iterable[LogRecord]) -> None:
-        own = list(own_events(self.service.name, batch, self.result.unreadable))
+        own = list(own_events(self.service.name, batch, self.result.unreadable, self.parts))
         await self._look_up(envelope.subject for _, envelope in own)
         for record, envelope in own:
             self._add(envelope, in_time=record.offset < self.before.get(record.place, 0))

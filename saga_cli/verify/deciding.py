@@ -9,7 +9,7 @@ to other events, the decision is moved past those that were made close by.
 import asyncio
 import time
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import groupby, islice, takewhile, zip_longest
@@ -21,8 +21,8 @@ from chassis.events import Envelope, type_of
 from chassis.message import VersionedState
 from chassis.replay import Folded, fold
 from chassis.service import Service
-from saga_cli.log.reader import by_number, logged, own_events, read_spans
-from saga_cli.log.source import LogPartition, Source, Span
+from saga_cli.log.reader import by_number, logged, own_events, parts_of, read_spans
+from saga_cli.log.source import LogPartition, LogRecord, Source, Span
 from saga_cli.progress import ReadProgress, no_progress
 from saga_cli.verify.results import Difference, Ends, apart, ends_of, follows_nothing
 from shared_events.catalog import CATALOG
@@ -131,11 +131,13 @@ async def decide_again(
     near = await ends_of(source, service.read_topics)
     progress(0, sum((own | near).values()))
     suspects: dict[str, Difference] = {}
+    number = parts_of({**own, **near}) if service.combined is None else 1
     for part in _parts(service, {**own, **near}):
         neighbours = {place: span for place, span in part.items() if place in near}
-        events = await _consumed_by(source, service, neighbours, consumed, progress)
+        read = read_spans(source, neighbours, progress)
+        events = await _consumed_by(service, read, consumed, number)
         mine = {place: span for place, span in part.items() if place in own}
-        published = await _published(source, service, mine, progress)
+        published = await _published(service, read_spans(source, mine, progress), number)
         review = PartitionReview(service, window, found, events, _recorded(published))
         review.run()
         suspects |= review.suspects()
@@ -143,7 +145,7 @@ async def decide_again(
     while suspects and time.monotonic() < deadline:
         ends = await ends_of(source, service.log_topics)
         later = {place: Span(own.get(place, 0), end) for place, end in ends.items()}
-        for envelope in await _published(source, service, later, no_progress):
+        for envelope in await _published(service, read_spans(source, later, no_progress)):
             suspects.pop(envelope.causation_id, None)
         await asyncio.sleep(0.2)
     found.differences += suspects.values()
@@ -266,29 +268,26 @@ def _parts(service: Service, ends: Ends) -> Sequence[Mapping[LogPartition, Span]
 
 
 async def _consumed_by(
-    source: Source,
-    service: Service,
-    spans: Mapping[LogPartition, Span],
-    consumed: Ends,
-    progress: ReadProgress,
+    service: Service, batches: AsyncIterator[list[LogRecord]], consumed: Ends, parts: int
 ) -> dict[str, ConsumedEvent]:
     """What the service reads of its neighbours, by id; what can't be read it has parked."""
     found: dict[str, ConsumedEvent] = {}
-    async for batch in read_spans(source, spans, progress):
+    async for batch in batches:
         for record in batch:
-            if type_of(record.headers) in service.wire_types and (event := logged(record, [])):
+            is_wanted = type_of(record.headers) in service.wire_types
+            if is_wanted and (event := logged(record, [], parts)):
                 is_read = record.offset < consumed.get(record.place, 0)
                 found.setdefault(str(event.envelope.id), ConsumedEvent(event.envelope, is_read))
     return found
 
 
 async def _published(
-    source: Source, service: Service, spans: Mapping[LogPartition, Span], progress: ReadProgress
+    service: Service, batches: AsyncIterator[list[LogRecord]], parts: int = 1
 ) -> list[Envelope]:
     """The service's own events, each once; the comparison says which can't be read."""
     found: dict[bytes, Envelope] = {}
-    async for batch in read_spans(source, spans, progress):
-        for _, envelope in own_events(service.name, batch, lambda *_: None):
+    async for batch in batches:
+        for _, envelope in own_events(service.name, batch, lambda *_: None, parts):
             found.setdefault(envelope.id.bytes, envelope)
     return [*found.values()]
 

@@ -6,7 +6,8 @@ What is said of a difference names the columns, never the personal data in them.
 from typing import Any, Final, TypeAlias
 
 from chassis.events import MalformedError
-from saga_cli.log.reader import read_spans
+from chassis.kafka import check_part
+from saga_cli.log.reader import parts_of, read_spans
 from saga_cli.log.source import Source
 from saga_cli.progress import ReadProgress
 from saga_cli.verify.live import CHUNK, InPostgres, chunks
@@ -26,12 +27,14 @@ async def compare_details(
     """`consumed` are offsets from before the snapshot: all before them is in the table."""
     known: set[str] = set()
     spans = await source.spans([DELIVERY_DETAILS])
+    parts = parts_of(spans)
     progress(0, sum(span.end - span.start for span in spans.values()))
     for place, span in spans.items():
         newest: dict[str, tuple[int, Values | None]] = {}
         async for batch in read_spans(source, {place: span}, progress):
             for record in batch:
                 try:
+                    check_part(record, parts)
                     given = decode_record(record).event if record.value else None
                 except MalformedError:  # the table keeps what was given before
                     result.notes.append(f"{record.subject}: its details can't be read")

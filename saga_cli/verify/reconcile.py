@@ -20,7 +20,7 @@ from guarantees.judge import PIECES, Books, JudgeReport, StoredRow, judge
 from guarantees.services import WITH_DATABASE
 from saga_cli.clients import database, in_one_line
 from saga_cli.log.kafka import kept_of
-from saga_cli.log.reader import TOPICS, LogEvent, logged, print_unread
+from saga_cli.log.reader import TOPICS, LogEvent, logged, parts_of, print_unread
 from saga_cli.targets import Targets, found
 from saga_cli.terminal import console, print_json, write_violations
 from saga_cli.topology import Addresses
@@ -70,8 +70,10 @@ async def settled(
                 if log is None:
                     log = await opened.enter_async_context(reading(places.kafka, TOPICS))
                 books = await stores.books()
+                parts = parts_of(log.starts)
                 async for batch in log.to_end():
-                    events += filter(None, (logged(kept_of(record), bad) for record in batch))
+                    read = (logged(kept_of(record), bad, parts) for record in batch)
+                    events += filter(None, read)
                 report = judge(books, events, expected)
                 if report.is_clean or is_late:
                     return report

@@ -3,7 +3,7 @@
 from contextlib import AbstractContextManager
 
 from simulation.machine import replaced
-from simulation.mutants import lanes, mechanism, rules, stores  # noqa: F401 - they register theirs
+from simulation.mutants import lanes, mechanism, origin, rules, stores  # noqa: F401 - they register theirs
 from simulation.mutants.mutant import MUTANTS
 
 __all__ = ("MUTANTS", "switched_on")

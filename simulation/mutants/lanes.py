@@ -1,18 +1,15 @@
 """Bugs in what keeps an order's events in their order over several topics, and in a move to them."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 import chassis.kafka.records
 import chassis.outbox.sender
 import chassis.process.runtime
 import chassis.redis.rebuild
-from chassis.events import Catalog, Envelope
-from chassis.message import Record
+from chassis.events import Envelope
 from chassis.outbox.relay import Relay
 from chassis.replay import InTurn
-from shared_events.codec import decode
 from simulation.machine import PatchedAttribute
 from simulation.mutants.mutant import bug
 
@@ -70,16 +67,3 @@ def folded_as_read() -> Sequence[PatchedAttribute]:
 )
 async def left_with_unread_events(*_: Any) -> None:
     """What waits there waits for ever."""
-
-
-@bug(
-    "an event counts in whatever topic it stands",
-    "I9",
-    at=(chassis.kafka.records, "decode_record"),
-    faults=("hostile",),
-    seed=2,
-)
-def any_topic_will_do(decode_record: Any, catalog: Catalog, record: Record) -> Envelope:
-    entry = catalog.entry_of(decode(record.value, record.headers).event)
-    found: Envelope = decode_record(catalog, replace(record, topic=entry.topic))
-    return found

@@ -41,6 +41,20 @@ def texts(document: dict[str, Any], name: str, schema: Any) -> Iterator[tuple[st
         yield from texts(document, name, inner)
 
 
+def unlimited(document: dict[str, Any], schema: Any) -> Iterator[dict[str, Any]]:
+    """Each number of what a client sends that has no least or no greatest value."""
+    schema = resolved(document, schema)
+    limits = (
+        {"minimum", "exclusiveMinimum"} & schema.keys(),
+        {"maximum", "exclusiveMaximum"} & schema.keys(),
+    )
+    if schema.get("type") in {"integer", "number"} and not all(limits):
+        yield schema
+    inner = [*schema.get("properties", {}).values(), *schema.get("anyOf", ())]
+    for part in (*inner, *filter(None, [schema.get("items")])):
+        yield from unlimited(document, part)
+
+
 def sent(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     for _, _, operation in operations(document):
         for parameter in operation.get("parameters", []):
@@ -63,6 +77,15 @@ def test_every_text_that_a_client_sends_is_bounded_and_takes_no_control_characte
         assert schema.get("maxLength", 10**9) <= 4096, (name, schema)
         let_in = [text for text in HOSTILE if re.search(schema["pattern"], text)]
         assert let_in == [] or (name in OF_OTHERS and "\x00" not in let_in), (name, let_in)
+
+
+@SERVICE
+def test_every_number_that_a_client_sends_has_limits(service: str) -> None:
+    document = document_of(service)
+    for method, path, operation in operations(document):
+        contents = operation.get("requestBody", {}).get("content", {}).values()
+        for given in (*operation.get("parameters", []), *contents):
+            assert list(unlimited(document, given["schema"])) == [], (method, path)
 
 
 @SERVICE

@@ -1,6 +1,9 @@
 """`saga report` counts what the shop did, by hand and by DuckDB."""
 
 import asyncio
+import re
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -59,6 +62,22 @@ def test_money_is_counted_on_the_day_it_moved_in_its_currency(outcome: Any) -> N
     ]
     keys = (*names, "fee_minor", "revenue_minor")
     assert outcome["money"] == [dict(zip(keys, row, strict=True)) for row in rows]
+
+
+def test_what_was_written_again_or_is_no_amount_is_not_counted(outcome: Any) -> None:
+    shop, archive = a_shop(), an_archive()
+    places = ("payment.forward", "payment.backward")
+    kept = [r for place, found in shop.log.kept.items() if place.topic in places for r in found]
+    assert len(kept) > 5
+    for record in kept:
+        headers = tuple((n, b"another" if n == "ce_id" else raw) for n, raw in record.headers)
+        at = datetime.fromtimestamp(record.timestamp_ms / 1000, UTC)
+        shop.log.append(replace(record, headers=headers), at)
+        for amount in (b'"x"', b"1e400", b"9" * 30, b"null"):
+            value = re.sub(rb'("\w+_minor":)\d+', rb"\g<1>" + amount, record.value or b"")
+            shop.log.append(replace(record, value=value), at)
+    asyncio.run(Copier(shop.log, archive).to_end())
+    assert figures(archive) == outcome
 
 
 def test_a_folder_says_the_same(outcome: Any, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 
 from chassis.kafka import Cluster
 from chassis.kafka import clients as kafka
-from chassis.kafka.records import is_at_home
+from chassis.kafka.records import is_astray
 from chassis.message import Record
 from chassis.outbox.relay import Relay
 from saga_cli.log.reader import LogEvent, read
@@ -228,7 +228,7 @@ def _at_home(kind: Kind, partition: int) -> Record:
     while True:
         found = kind.first(an_order()).record
         assert found
-        if is_at_home(replace(found, partition=partition), 3):
+        if not is_astray(replace(found, partition=partition), 3):
             return found
 
 
