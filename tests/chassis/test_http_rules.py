@@ -273,3 +273,22 @@ def test_preferences_are_read_as_the_rfc_says(lines: list[str], wait: str | None
 @given(st.lists(st.text(st.characters(max_codepoint=255), max_size=60), max_size=4))
 def test_any_preferences_are_read(lines: list[str]) -> None:
     assert all(name == name.lower() and name for name in preferences(lines))
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    ("line", "wait"),
+    [
+        ('wait="' + r"\a" * 5_000 + '" x', None),
+        ('wait="' + r"\"" * 5_000, '"' * 5_000),
+        ("wait" + " " * 5_000 + "x", None),
+        ("wait=" + "a" * 5_000 + " x", None),
+        ('"' * 5_000 + "x", None),
+    ],
+    ids=["escapes", "quotes", "blanks", "letters", "strings"],
+)
+def test_a_long_preference_is_read_in_a_time_that_grows_with_its_length(
+    line: str, wait: str | None
+) -> None:
+    """A search with two ways to read an escape would outlast the test by years."""
+    assert preferences([line]).get("wait") == wait
