@@ -24,6 +24,8 @@ KEPT_BYTES: Final = 64 * 1024
 FETCHES_MAX: Final = 3
 """A batch whose checksum is wrong is asked for so often: what broke on the way comes whole again."""
 SUSPECTED_MAX: Final = 256
+RECORDS_MAX: Final = 100_000
+"""Of one batch: a megabyte may unpack to millions without content, each an object of its own."""
 MAGIC: Final = 2
 LENGTHS: Final = struct.Struct(">qi")
 HEADER: Final = struct.Struct(">qiibIhiqqqhii")
@@ -83,6 +85,8 @@ class Batch:
             self.is_damaged = not self.read.validate_crc()
             if self.is_damaged:
                 self.why = "its checksum is wrong"
+            elif raw[MAGIC_AT] == MAGIC and _header(raw).records > RECORDS_MAX:
+                self.why = f"it holds more than {RECORDS_MAX} records"
         except Exception as error:  # noqa: BLE001 - whatever it is, the batch says so
             self.why = _reason_of(error)
 
@@ -219,7 +223,7 @@ def _by_hand(raw: bytes, why: str) -> list[BatchEntry]:
             found.append(_unreadable(header, header.last_offset, payload[at:], _reason_of(error)))
             break
         try:
-            entry = _record(payload[:end], start, header)
+            entry = _record(payload[start:end], header)
             if not offset <= entry.offset <= header.last_offset:
                 raise ValueError("its offset is wrong")  # noqa: TRY301 - as all else
         except Exception as error:  # noqa: BLE001 - the others of its batch are read all the same
@@ -229,11 +233,9 @@ def _by_hand(raw: bytes, why: str) -> list[BatchEntry]:
     return found or [_of_batch(raw, header.base_offset, header.last_offset, why)]
 
 
-def _record(payload: bytes, at: int, header: Header) -> BatchEntry:
-    """One record, which ends where the payload does. Raises ValueError or IndexError."""
-    timestamp_delta, at = decode_varint(
-        payload, at + 1
-    )  # behind the attributes, a byte without use
+def _record(payload: bytes, header: Header) -> BatchEntry:
+    """One record without its length. Raises ValueError or IndexError."""
+    timestamp_delta, at = decode_varint(payload, 1)  # behind the attributes, a byte without use
     offset_delta, at = decode_varint(payload, at)
     key, at = _bytes(payload, at)
     value, at = _bytes(payload, at)

@@ -1,6 +1,7 @@
 """The codecs of Kafka's record batches, with a bound: a megabyte may hold gigabytes of one letter."""
 
-import zlib
+import gzip
+import io
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -9,7 +10,6 @@ from aiokafka.codec import snappy_decode
 
 BYTES_MAX: Final = 64 * 1024 * 1024
 """What one batch may be when it is unpacked."""
-GZIP: Final = 16 + zlib.MAX_WBITS
 
 
 class TooLargeError(ValueError):
@@ -29,15 +29,10 @@ def decompressed(codec: int, data: bytes, limit: int = BYTES_MAX) -> bytes:
 
 
 def _gzip(data: bytes, limit: int) -> bytes:
-    unpacked = b""
-    while data:  # a stream may have several members
-        reader = zlib.decompressobj(GZIP)
-        unpacked += reader.decompress(data, limit + 1 - len(unpacked))
-        if len(unpacked) > limit:
-            raise TooLargeError(_too_large(limit))
-        if not reader.eof:
-            raise ValueError("its gzip stream is cut off")
-        data = reader.unused_data
+    """A stream may have many members; its reader copies none of what is behind one."""
+    with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
+        unpacked = file.read(limit + 1)
+    _within(len(unpacked), limit)
     return unpacked
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from chassis.kafka import clients as kafka
 from chassis.kafka import decompression
-from chassis.kafka.batches import FETCHES_MAX, KEPT_BYTES, UNREADABLE, Batches
+from chassis.kafka.batches import FETCHES_MAX, KEPT_BYTES, RECORDS_MAX, UNREADABLE, Batches
 from tests.support.batches import batch, record
 
 PLACE = TopicPartition("order.events", 0)
@@ -79,7 +79,7 @@ def test_a_record_off_its_format_is_stepped_over_within_its_batch() -> None:
     ("data", "why"),
     [
         (batch(TWO, 2, base_offset=5, attributes=7), "codec 7"),
-        (batch(b"no gzip", 2, base_offset=5, attributes=1), "header"),
+        (batch(b"no gzip", 2, base_offset=5, attributes=1), "gzip"),
         (batch(b"", 2, base_offset=5), "length"),
         (batch(b"\xff" * 40, 2, base_offset=5), "range"),
     ],
@@ -130,6 +130,34 @@ def test_what_a_batch_unpacks_to_is_bounded(codec: int, monkeypatch: pytest.Monk
     assert "larger than" in reason(found[0])
     assert len(found[0].value) <= KEPT_BYTES
     assert end == 1
+
+
+@pytest.mark.parametrize("codec", [0, *CODECS])
+def test_how_many_records_a_batch_unpacks_to_is_bounded(codec: int) -> None:
+    """Each is an object: those of one megabyte of records without content would fill the memory."""
+    payload = record(0, None) * (RECORDS_MAX + 1)
+    packed = CODECS[codec](payload) if codec else payload
+    found, end = fetched(batch(packed, RECORDS_MAX + 1, attributes=codec))
+    assert [r.offset for r in found] == [RECORDS_MAX]
+    assert f"more than {RECORDS_MAX} records" in reason(found[0])
+    assert end == RECORDS_MAX + 1
+
+
+@pytest.mark.timeout(20)
+def test_a_gzip_stream_of_many_members_is_read_in_a_time_that_grows_with_its_length() -> None:
+    """A megabyte has room for 50,000 that hold nothing: what is behind each must not be copied."""
+    packed = gzip.compress(b"") * 200_000 + gzip.compress(TWO)
+    found, _ = fetched(batch(packed, 2, attributes=1))
+    assert [r.value for r in found] == [b"one", b"two"]
+
+
+@pytest.mark.timeout(20)
+def test_a_batch_is_read_by_hand_in_a_time_that_grows_with_its_length() -> None:
+    """Its first header name sends it there: what is before a record must not be copied for it."""
+    rest = (record(n, b" " * 2_000) for n in range(1, 20_000))
+    payload = record(0, b"", None, BAD_NAME) + b"".join(rest)
+    found, end = fetched(batch(CODECS[4](payload), 20_000, attributes=4))
+    assert len(found) == end == 20_000
 
 
 def _within_a_megabyte(codec: int, data: bytes) -> bytes:
