@@ -40,9 +40,12 @@ def is_recording() -> bool:
 
 
 def started(traceparent: str | None) -> str:
-    """The caller's trace context where it is valid, else a new one."""
-    if traceparent and _is_valid(traceparent):
-        return traceparent
+    """The caller's trace context where it is valid, else a new one; always in the form of version 00.
+
+    A later version may be of any length, and what is stored goes with each event of the order.
+    """
+    if traceparent and (given := _context_of(traceparent)).is_valid:
+        return f"00-{given.trace_id:032x}-{given.span_id:016x}-{given.trace_flags:02x}"
     fresh = secrets.token_hex(24)
     return f"00-{fresh[:32]}-{fresh[32:]}-01"
 
@@ -81,6 +84,6 @@ def trace_id_of(traceparent: str) -> str:
     return traceparent.split("-")[1] if traceparent.count("-") == 3 else ""  # noqa: PLR2004
 
 
-def _is_valid(traceparent: str) -> bool:
+def _context_of(traceparent: str) -> trace.SpanContext:
     carrier = {"traceparent": traceparent}
-    return trace.get_current_span(_propagator.extract(carrier)).get_span_context().is_valid
+    return trace.get_current_span(_propagator.extract(carrier)).get_span_context()

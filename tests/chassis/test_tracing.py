@@ -96,3 +96,9 @@ def test_a_broken_trace_header_starts_a_new_trace() -> None:
     for broken in ("", "rubbish", "00-0-0-01", None):
         fresh = tracing.started(broken)
         assert tracing.started(fresh) == fresh
+
+
+@pytest.mark.parametrize("tail", ["", "-" + "x" * 400])
+def test_a_context_of_a_later_version_is_stored_in_the_form_and_length_of_ours(tail: str) -> None:
+    """It goes with each event of the order: a client must not choose its length."""
+    assert tracing.started(f"01{TRACE[2:]}{tail}") == TRACE
