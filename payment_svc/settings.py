@@ -1,11 +1,26 @@
 from functools import cached_property
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from chassis.process.settings import Currency, HttpUrl, ProviderSettings, json_of
 from payment_svc.domain import POLICY, Policy
+
+
+def _encrypted(url: str) -> str:
+    """Raises ValueError for what would carry the API key to another machine in clear."""
+    if url.startswith("http:") and urlsplit(url).hostname not in {"127.0.0.1", "::1", "localhost"}:
+        raise ValueError("https, as the API key goes there: http is for this machine alone")
+    return url
 
 
 class StripeSettings(BaseSettings):
@@ -17,7 +32,7 @@ class StripeSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="STRIPE_")
 
     api_key: SecretStr = Field(min_length=1)
-    api_base: HttpUrl = "https://api.stripe.com"
+    api_base: Annotated[HttpUrl, AfterValidator(_encrypted)] = "https://api.stripe.com"
     webhook_secret: SecretStr = SecretStr("")
 
     @property

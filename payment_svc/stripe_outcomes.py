@@ -19,6 +19,12 @@ PASSING: Final = frozenset({"lock_timeout", "balance_insufficient"})  # it may d
 WONT_REFUND: Final = frozenset({"charge_disputed", "refund_disputed_payment"})
 
 
+def quoted(text: str) -> str:
+    """A text as Stripe's search language takes it; an order's id is whatever its sender made it."""
+    escaped = text.replace("\\", r"\\").replace("'", r"\'")
+    return f"'{escaped}'"
+
+
 def of_intent(intent: stripe.PaymentIntent, order_id: str) -> CaptureOutcome | None:
     """None where it is not decided yet: it waits to be captured, or is being processed.
 

@@ -114,7 +114,7 @@ class StripeProvider:
 
     async def _searched(self, attempt: Attempt) -> Intent | None:
         """A search is quick over many days, but behind: it says which, not how it is now."""
-        query = f"metadata['effect']:'{attempt.key}'"
+        query = f"metadata['effect']:{outcomes.quoted(attempt.key)}"
         page = await self._intents.search_async({"query": query, "limit": 2})
         if len(page.data) > 1:
             raise ProviderError(f"more than one intent of {attempt.key}")

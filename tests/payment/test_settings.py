@@ -12,6 +12,7 @@ NEEDED = {
     "PAYMENT_KAFKA_BOOTSTRAP": "127.0.0.1:1",
     "PAYMENT_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none",
 }
+STRIPE = {"PAYMENT_PROVIDER": "stripe", "STRIPE_API_KEY": "sk_test_1"}
 
 
 @pytest.fixture(autouse=True)
@@ -64,6 +65,11 @@ def test_no_secret_shows_in_what_is_printed(monkeypatch: pytest.MonkeyPatch) -> 
     [
         ({"PAYMENT_PROVIDER": "stripe"}, "STRIPE_API_KEY"),
         ({"PAYMENT_PROVIDER": "stripe", "STRIPE_API_KEY": ""}, "STRIPE_API_KEY"),
+        (
+            {**STRIPE, "STRIPE_API_BASE": "http://stripe.example"},
+            "STRIPE_API_BASE: Value error, https",
+        ),
+        ({**STRIPE, "STRIPE_API_BASE": "http://127.0.0.1.example"}, "STRIPE_API_BASE"),
         ({"PAYMENT_PROVIDER": "paypal"}, "PAYMENT_PROVIDER"),
         ({"PAYMENT_FEE_BPS": "10001"}, "PAYMENT_FEE_BPS"),
     ],
