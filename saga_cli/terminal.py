@@ -12,6 +12,7 @@ from typing import Any, Final, Literal, NoReturn
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 from typer.core import TyperCommand, TyperGroup
 
 WIDE: Final = 4000
@@ -29,7 +30,9 @@ class CommandError(typer.TyperException):
 
 
 def fail(why: str, code: int = 2) -> NoReturn:
-    sys.stderr.write(f"saga: {why}\n")
+    """It may quote a server or a file: nothing in it moves the cursor."""
+    lines = "\n".join(map(plain, why.splitlines()))
+    sys.stderr.write(f"saga: {lines}\n")
     raise typer.Exit(code)
 
 
@@ -59,6 +62,11 @@ def table_of(*columns: str, right: Collection[str] = (), unbroken: Collection[st
         side: Literal["left", "right"] = "right" if name in right else "left"
         shown.add_column(name, justify=side, overflow="fold", no_wrap=name in unbroken)
     return shown
+
+
+def add_plain(shown: Table, *cells: str) -> None:
+    """A row of texts from outside: what looks like markup, or moves the cursor, is text."""
+    shown.add_row(*(Text(plain(cell)) for cell in cells))
 
 
 def asked_to_stop() -> asyncio.Event:
@@ -158,7 +166,7 @@ class _OneLineErrors:
                 raise
             code, why = _refusal(error)
             if why:  # a command without words prints its help, no error
-                sys.stderr.write(f"saga: {why}\n")
+                sys.stderr.write(f"saga: {plain(why)}\n")
         if standalone_mode:
             sys.exit(code or 0)
         return code

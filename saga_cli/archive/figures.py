@@ -12,7 +12,7 @@ from saga_cli.archive.files import Archive
 from saga_cli.clients import in_one_line
 from saga_cli.log.reader import TOPICS
 from saga_cli.log.source import UnreadableError
-from saga_cli.terminal import console, plain, print_json, table_of
+from saga_cli.terminal import add_plain, console, print_json, table_of
 
 STEPS: Final = tuple(map(name_of, FUNNEL))
 _HEADER: Final = "try(decode(list_filter(headers, lambda h: h.name = '{}')[1].value))"
@@ -123,5 +123,5 @@ def _table(title: str, rows: list[dict[str, Any]]) -> Table:
     shown = table_of(*names.values(), right=numbers)
     shown.title, shown.title_justify = title, "left"
     for row in rows:
-        shown.add_row(*(plain("" if value is None else f"{value}") for value in row.values()))
+        add_plain(shown, *("" if value is None else f"{value}" for value in row.values()))
     return shown

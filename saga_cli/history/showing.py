@@ -11,7 +11,7 @@ from rich.table import Table
 from chassis.events import Envelope
 from guarantees.judge import by_order
 from saga_cli.log.reader import LogEvent
-from saga_cli.terminal import plain, table_of
+from saga_cli.terminal import add_plain, table_of
 from saga_cli.topology import SERVICES
 from shared_events.catalog import CATALOG
 
@@ -65,10 +65,10 @@ def table(steps: Sequence[TimelineStep]) -> Table:
     for step in steps:
         after = "" if not step.cause else f"{step.cause}" if step.direct else f"({step.cause})"
         hop = "" if step.hop_ms is None else f"{step.hop_ms:.0f}"
-        what = plain(what_of(step.envelope.event))
-        on = "" if step.direct else plain(step.envelope.causation_type)
+        on = "" if step.direct else step.envelope.causation_type
         numbers = (str(step.number), after, on, f"{step.ms:.0f}", hop)
-        shown.add_row(*numbers, step.service, step.envelope.type, what)
+        event = step.envelope
+        add_plain(shown, *numbers, step.service, event.type, what_of(event.event))
     return shown
 
 

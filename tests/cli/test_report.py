@@ -12,8 +12,9 @@ import pytest
 from saga_cli.archive.copying import Copier
 from saga_cli.archive.figures import STEPS, figures
 from saga_cli.archive.files import Archive
+from shared_events.order import OrderCancelled
 from tests.cli.memory_log import an_archive
-from tests.cli.orders import a_shop
+from tests.cli.orders import DAY_ONE, DAY_TWO, OrderLog, a_shop, order_id
 from tests.support.saga import saga
 
 ONE: Final = "2026-03-01"
@@ -88,6 +89,17 @@ def test_a_folder_says_the_same(outcome: Any, tmp_path: Path) -> None:
     assert shown.code == 0
     for word in ("card_declined", "payment.captured", "SEK", "1188.0"):
         assert word in shown.out
+
+
+def test_a_reason_that_looks_like_markup_is_shown_as_it_is(tmp_path: Path) -> None:
+    """It is whatever the event's sender wrote: an error for one would hide the report of all."""
+    shop, id_ = OrderLog(), order_id(DAY_ONE)
+    shop.confirmed(id_, DAY_ONE)
+    shop.says(OrderCancelled(order_id=id_, reason="[/] [red]x", refused_by="order"), DAY_TWO)
+    asyncio.run(Copier(shop.log, Archive.at(str(tmp_path))).to_end())
+    shown = saga("report", "--archive", str(tmp_path))
+    assert (shown.code, shown.err) == (0, "")
+    assert "[/] [red]x" in shown.out
 
 
 @pytest.mark.parametrize(

@@ -308,6 +308,13 @@ def test_what_is_no_vocabulary_is_one_line_and_exit_code_2(word: str) -> None:
     assert len(result.err.splitlines()) == 1
 
 
+def test_a_revision_is_no_option(tmp_path: Path) -> None:
+    """`git archive --output=FILE` would write one."""
+    result = saga("schema", "check", "--", f"--output={tmp_path / 'written'}")
+    assert (result.code, "there is no file, checkout or revision" in result.err) == (2, True)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_checkout_that_does_not_run_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "shared_events").mkdir()
     (tmp_path / "shared_events" / "__init__.py").write_text("1 / 0")

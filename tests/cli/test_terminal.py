@@ -5,6 +5,7 @@ import signal
 from pathlib import Path
 
 import pytest
+import typer
 from aiokafka.errors import KafkaConnectionError, NotLeaderForPartitionError, StaleMetadata
 
 from chassis.kafka import Cluster
@@ -14,7 +15,7 @@ from saga_cli.ops.dead_letters import shown_value
 from saga_cli.stack import supervisor
 from saga_cli.stack.servers import Servers
 from saga_cli.stack.services import Services
-from saga_cli.terminal import lasting, message_of, plain
+from saga_cli.terminal import add_plain, console, fail, lasting, message_of, plain, table_of
 from saga_cli.topology import SERVICES, addresses_of
 from tests.support.saga import saga
 
@@ -151,6 +152,25 @@ def test_ctrl_c_while_services_start_is_exit_code_130(
 
 def test_control_characters_are_spelled_out() -> None:
     assert plain("a\x1b[31mb\u202ec\nd é") == "a\\x1b[31mb\\u202ec\\nd é"
+
+
+def test_a_row_from_outside_is_neither_markup_nor_an_error() -> None:
+    """A closing tag that nothing opens would end the command, a link would lead anywhere."""
+    shown = table_of("reason")
+    for cell in ("[/]", "[link=http://x]y[/link]", "\x1b[2J"):
+        add_plain(shown, cell)
+    with console.capture() as printed:
+        console.print(shown)
+    for cell in ("[/]", "[link=http://x]y[/link]", "\\x1b[2J"):
+        assert cell in printed.get()
+
+
+def test_an_error_that_quotes_a_server_leaves_the_screen_alone(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(typer.Exit):
+        fail("it said \x1b]0;title\x07\nand more")
+    assert capsys.readouterr().err == "saga: it said \\x1b]0;title\\x07\nand more\n"
 
 
 def test_a_value_is_shown_as_json_or_as_bytes() -> None:
