@@ -93,7 +93,7 @@ def ask(bench: Bench, peer: str, depth: int) -> Mapping[str, Any] | str:
     sagas = bench.options.orders if peer in OWN_ENVIRONMENT else max(LEAST, 2 * depth)
     words = [*_command_of(peer, bench.rig.servers.addresses), "--in-flight", str(depth)]
     try:
-        done = subprocess.run(
+        done = subprocess.run(  # noqa: S603 - no shell: a peer of this bench
             [*words, "--sagas", str(sagas), "--json"],
             capture_output=True,
             text=True,

@@ -100,9 +100,9 @@ async def _templates(connection: Any, tables: tuple[str, ...]) -> int:
     for table in tables:
         orders = REAL if table in STATED else ""
         await connection.execute(
-            f"CREATE UNLOGGED TABLE IF NOT EXISTS real_{table} AS SELECT * FROM {table} {orders}"  # noqa: S608
+            f"CREATE UNLOGGED TABLE IF NOT EXISTS real_{table} AS SELECT * FROM {table} {orders}"  # noqa: S608 - own names
         )
-    return int(await connection.fetchval(f"SELECT count(*) FROM real_{tables[0]}"))  # noqa: S608
+    return int(await connection.fetchval(f"SELECT count(*) FROM real_{tables[0]}"))  # noqa: S608 - own names
 
 
 async def _copy(connection: Any, table: str, low: int, high: int, step: int) -> None:
@@ -110,7 +110,7 @@ async def _copy(connection: Any, table: str, low: int, high: int, step: int) -> 
     names = ", ".join(name for name, _ in columns)
     values = ", ".join(_value(table, name, kind) for name, kind in columns)
     insert = (
-        f"INSERT INTO {table} ({names}) SELECT {values} FROM generate_series($2::int, $1::int + 1, -1)"  # noqa: S608
+        f"INSERT INTO {table} ({names}) SELECT {values} FROM generate_series($2::int, $1::int + 1, -1)"  # noqa: S608 - own names
         f" AS copy CROSS JOIN real_{table}"
     )
     for begun in range(low, high, step):

@@ -63,7 +63,7 @@ class Generator:
     def __init__(self, plan: LoadPlan, kafka: Cluster) -> None:
         command = [sys.executable, "-m", "bench.load", to_json(plan).decode()]
         env = {**os.environ, **kafka.variables("SAGA")}
-        self.process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True)  # noqa: S603 - no shell: this bench
         watchdog.watch(pid=self.process.pid)
         self.started = float(self._line("started"))
 

@@ -133,7 +133,7 @@ def logs(
     """Print the log of a service or server of the running stack."""
     found = _processes(service)
     if follow:
-        subprocess.run(["tail", "-n", "50", "-F", *(p.log for p in found)], check=False)
+        subprocess.run(["tail", "-n", "50", "-F", *(p.log for p in found)], check=False)  # noqa: S603, S607 - no shell: `tail` of the PATH, and logs of this stack
         return
     for process in found:
         sys.stdout.write(Path(process.log).read_text(errors="replace"))

@@ -32,7 +32,7 @@ class MutantVerdict:
 
 def run_alone(words: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str]:
     """Exit code and output of `python -m` in a process of its own."""
-    done = subprocess.run(
+    done = subprocess.run(  # noqa: S603 - no shell: pytest of this environment
         [sys.executable, "-m", *words],
         cwd=ROOT,
         env=environment,

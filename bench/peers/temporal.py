@@ -101,7 +101,7 @@ def server(
         words += [word for value in dynamic for word in ("--dynamic-config-value", value)]
         env = {**os.environ, "HOME": folder, "TEMPORAL_VERSION_CHECK_DISABLED": "1"}
         with (Path(folder) / "log").open("w") as log:
-            running = subprocess.Popen(
+            running = subprocess.Popen(  # noqa: S603 - no shell: the server of its own wheel
                 [program, "server", "start-dev", *words], env=env, stdout=log, stderr=log
             )
         try:

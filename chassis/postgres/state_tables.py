@@ -48,7 +48,7 @@ class StateTable:
         names = ", ".join(self._kinds)
         values = ", ".join("detail::jsonb" if n == "detail" else n for n in self._kinds)
         return (
-            f"INSERT INTO {self.table} ({names}) SELECT {values} FROM {unnested(self._kinds, 'new')}"  # noqa: S608
+            f"INSERT INTO {self.table} ({names}) SELECT {values} FROM {unnested(self._kinds, 'new')}"  # noqa: S608 - own names
             f" ON CONFLICT ({self.key}) DO NOTHING RETURNING 1"
         )
 
@@ -60,7 +60,7 @@ class StateTable:
             if n != self.key
         )
         return (
-            f"UPDATE {self.table} AS old SET {sets}"  # noqa: S608
+            f"UPDATE {self.table} AS old SET {sets}"  # noqa: S608 - own names
             f" FROM {unnested({**self._kinds, 'loaded_version': 'int'}, 'new')}"
             f" WHERE old.{self.key} = new.{self.key}"
             " AND old.version = new.loaded_version RETURNING 1"
@@ -75,7 +75,7 @@ class StateTable:
         columns = (self.key, "version", "status", "detail::text")
         arrays = ", ".join(f"array_agg({column})" for column in columns)
         return (
-            f"{sql.INBOX_AND_PARKED.rstrip()}, own.* FROM (SELECT {arrays} FROM {self.table}"  # noqa: S608
+            f"{sql.INBOX_AND_PARKED.rstrip()}, own.* FROM (SELECT {arrays} FROM {self.table}"  # noqa: S608 - own names
             f" WHERE {self.key} = ANY($2::text[])) AS own"
         )
 
@@ -171,7 +171,7 @@ class SharedTable:
     @cached_property
     def _select(self) -> str:
         return (
-            f"SELECT {', '.join(self._kinds)} FROM {self.table}"  # noqa: S608
+            f"SELECT {', '.join(self._kinds)} FROM {self.table}"  # noqa: S608 - own names
             f' WHERE {self.key} = ANY($1::text[]) ORDER BY {self.key} COLLATE "C"'
             + (" FOR UPDATE" if self.lock else "")
         )
@@ -180,7 +180,7 @@ class SharedTable:
     def _insert(self) -> str:
         names = ", ".join(self._kinds)
         return (
-            f"INSERT INTO {self.table} ({names}) SELECT * FROM {unnested(self._kinds, 'new')}"  # noqa: S608
+            f"INSERT INTO {self.table} ({names}) SELECT * FROM {unnested(self._kinds, 'new')}"  # noqa: S608 - own names
             f" ON CONFLICT ({self.key}) DO NOTHING RETURNING 1"
         )
 

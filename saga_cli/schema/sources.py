@@ -62,7 +62,7 @@ def _of_checkout(checkout: Path) -> Vocabulary:
         fail(f"{plain(str(checkout))} is no checkout: it has no shared_events")
     environment = {**os.environ, "PYTHONPATH": str(checkout.absolute())}
     command = [interpreter_of(checkout), "-P", snapshot.__file__]
-    ended = subprocess.run(command, env=environment, capture_output=True, check=False)
+    ended = subprocess.run(command, env=environment, capture_output=True, check=False)  # noqa: S603 - no shell: a checkout that the user names
     if ended.returncode:
         last = ended.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
         fail(f"the events of {plain(str(checkout))} can't be read: {plain(' '.join(last))}")
@@ -74,7 +74,7 @@ def _of_revision(revision: str) -> Vocabulary:
     command = ["git", "archive", "--format=tar", "--end-of-options", revision, *folders]
     root = Path(__file__).parents[2]
     try:
-        packed = subprocess.run(command, cwd=root, capture_output=True, check=False)
+        packed = subprocess.run(command, cwd=root, capture_output=True, check=False)  # noqa: S603 - no shell, and no revision is an option
     except FileNotFoundError:
         fail(f"there is no file or folder {plain(revision)!r}, and no git to look for a revision")
     if packed.returncode:

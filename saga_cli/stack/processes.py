@@ -39,7 +39,7 @@ class ChildProcess:
 
     def spawn(self) -> None:
         with self.log.open("ab") as output:
-            self.child = subprocess.Popen(
+            self.child = subprocess.Popen(  # noqa: S603 - no shell: servers and services of this stack
                 self.command,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -116,7 +116,7 @@ def die_with(parent: int) -> Callable[[], None]:
 
 def run(command: Sequence[str], user: str | None = None) -> None:
     """Run a program to its end. Raises RuntimeError with what it said when it fails."""
-    result = subprocess.run(
+    result = subprocess.run(  # noqa: S603 - no shell: tools of the servers
         command, capture_output=True, text=True, user=user, cwd="/", check=False
     )
     if result.returncode:

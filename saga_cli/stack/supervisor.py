@@ -42,7 +42,7 @@ def up_detached(instances: int, data: Path | None) -> None:
     log.parent.mkdir(exist_ok=True)
     place = ["--data", str(data)] if data else []
     with log.open("wb") as output:
-        child = subprocess.Popen(
+        child = subprocess.Popen(  # noqa: S603 - no shell: this `saga`
             [sys.executable, "-m", "saga_cli.main", "up", "--instances", str(instances), *place],
             stdin=subprocess.DEVNULL,
             stdout=output,

@@ -40,7 +40,7 @@ def watch(
 @cache
 def _watchdog() -> subprocess.Popen[bytes]:
     # -P: what lies beside this file is no library of the watchdog's.
-    dog = subprocess.Popen(
+    dog = subprocess.Popen(  # noqa: S603 - no shell: this file
         [sys.executable, "-P", __file__, str(os.getpid())],
         bufsize=0,
         stdin=subprocess.PIPE,
@@ -78,7 +78,7 @@ def main() -> None:
     for process in processes:
         _kill(process)
     if containers:
-        subprocess.run(["docker", "rm", "-f", "-v", *containers], capture_output=True, check=False)
+        subprocess.run(["docker", "rm", "-f", "-v", *containers], capture_output=True, check=False)  # noqa: S603, S607 - no shell: containers that this stack started
     for folder in folders:
         _remove(folder)
 

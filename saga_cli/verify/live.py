@@ -113,7 +113,7 @@ class InPostgres(Live):
     @property
     def _select(self) -> str:
         names = "".join(f", {name}" for name, _ in self.table.columns)
-        return f"SELECT order_id, version, status, detail{names} FROM {self.table.table}"  # noqa: S608
+        return f"SELECT order_id, version, status, detail{names} FROM {self.table.table}"  # noqa: S608 - own names
 
 
 @asynccontextmanager

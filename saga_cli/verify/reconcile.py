@@ -122,7 +122,7 @@ async def _count(connection: Any, table: str) -> int:
 async def _read_database(connection: Any, name: str, books: Books) -> None:
     """Its rows at one instant: stock and reservations change together."""
     table = WITH_DATABASE[name].table
-    rows = await connection.fetch(f"SELECT order_id, status, detail FROM {table}")  # noqa: S608
+    rows = await connection.fetch(f"SELECT order_id, status, detail FROM {table}")  # noqa: S608 - own names
     books.rows[name] = {r[0]: StoredRow(r[1], from_json(r[2])) for r in rows}
     for what in ("outbox", "parked"):
         books.waiting[f"{name} {what} rows"] = await _count(connection, what)
@@ -131,7 +131,7 @@ async def _read_database(connection: Any, name: str, books: Books) -> None:
     query = "SELECT count(*) FROM effects WHERE kind <> ALL($1::text[])"
     books.waiting[f"{name} effects"] = await connection.fetchval(query, timers)
     if name == "inventory":
-        query = f"SELECT sku, {', '.join(PIECES)} FROM stock"  # noqa: S608
+        query = f"SELECT sku, {', '.join(PIECES)} FROM stock"  # noqa: S608 - own names
         stock = await connection.fetch(query)
         books.stock = {r["sku"]: {k: r[k] for k in PIECES} for r in stock}
 

@@ -89,7 +89,7 @@ async def fingerprint(addresses: Addresses) -> dict[str, Any]:
                     "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
                 )
                 for table in {row[0].partition("_2")[0] for row in tables} - MECHANISM:
-                    rows = await connection.fetch(f"SELECT t::text FROM {table} t ORDER BY 1")  # noqa: S608
+                    rows = await connection.fetch(f"SELECT t::text FROM {table} t ORDER BY 1")  # noqa: S608 - own names
                     found[f"{spec.name} {table}"] = [row[0] for row in rows]
             finally:
                 await connection.close()
