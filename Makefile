@@ -6,7 +6,7 @@ export UV_PYTHON_DOWNLOADS := never
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo bench simulate mutants chaos fuzz test check lint types fast format up down docs clean
+.PHONY: help setup demo bench simulate mutants chaos fuzz test check lint types fast sbom audit format up down docs clean
 ORDERS ?= 10000
 EXAMPLES ?= 20000
 FAST := tests/domain tests/payment tests/cli tests/choreography tests/chassis tests/architecture tests/contract tests/fuzz \
@@ -54,6 +54,12 @@ types:
 
 fast:
 	@$(RUN) pytest -q -n 2 --dist loadfile -m "not long" --durations=5 $(FAST)
+
+sbom: setup ## bills of materials (CycloneDX) of each image and of all extras, in dist/sbom
+	@$(RUN) python -m scripts.sbom
+
+audit: setup ## known vulnerabilities of what is shipped; exit code 3 where the data can't be had
+	@$(RUN) python -m scripts.audit $(ARGS)
 
 format: setup ## put the code in form
 	@$(RUN) ruff format .

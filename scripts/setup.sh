@@ -16,7 +16,8 @@ else
             apt-get update -q >/dev/null && apt-get install -y -q python3-venv >/dev/null
         fi
         echo "setup: installing uv into .tools" >&2
-        python3 -m venv .tools && .tools/bin/python -m pip install -q 'uv>=0.9'
+        python3 -m venv .tools &&
+            .tools/bin/python -m pip install -q --only-binary :all: --require-hashes -r scripts/uv.txt
     fi
 fi
 "$uv" sync --frozen --quiet --compile-bytecode || fail "the environment could not be made from uv.lock"
