@@ -22,6 +22,7 @@ from tests.flow_picture import flow_svg
 from tests.lanes_page import LANES, lanes_file
 from tests.overtaking_page import TESTING, testing_page
 from tests.support.documents import document_of
+from tests.threat_page import THREATS, threat_page
 
 ROOT: Final = Path(__file__).parents[1]
 DOCS: Final = ROOT / "docs"
@@ -202,6 +203,7 @@ MADE: Final[Mapping[Path, Callable[[], str]]] = {
     COMPOSE: compose_file,
     LANES: lanes_file,
     TESTING: testing_page,
+    THREATS: threat_page,
 }
 """Files that are made from the code, as it says that they should be."""
 
