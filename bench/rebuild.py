@@ -17,6 +17,7 @@ from typing import Any, Final
 from uuid import UUID, uuid5
 
 from chassis.kafka import KEEP_FOR_EVER, PARTITIONS, Cluster, ensure_topics, make_producer
+from chassis.secret import overridden
 from saga_cli import clients
 from saga_cli.stack import servers
 from saga_cli.topology import BY_NAME, SERVICES, Addresses
@@ -127,7 +128,7 @@ def rebuild(addresses: Addresses, name: str, jobs: int) -> dict[str, Any]:
     )
     command = [sys.executable, "-m", "saga_cli.main", "replay", name, "--into", into]
     command += ["--copy", "--jobs", str(jobs), "--json"]
-    env = {**os.environ, **addresses.variables}
+    env = overridden(os.environ, addresses.variables)
     done = subprocess.run(command, env=env, stdout=subprocess.PIPE, check=True)  # noqa: S603 - no shell: this `saga`
     found: dict[str, Any] = json.loads(done.stdout)
     return found

@@ -8,6 +8,7 @@ ChassisError
  +- TransientError           try the same again: a server is away, or somebody was faster
  |   +- ConcurrentChangeError
  |   +- LeadLostError        another instance relays now, or a session that led has ended
+ |   +- SecretError          a file that holds a secret can't be read now
  |   +- StoreLostError       its data are gone, or were made anew: start again from its positions
  +- ProviderError            the outside did not say what became of a call
      +- RefusedError         it refuses this call as it stands: a person has to act
@@ -55,6 +56,10 @@ class ConcurrentChangeError(TransientError):
 
 class LeadLostError(TransientError):
     """Another process relays from now on, or may; nothing else is wrong."""
+
+
+class SecretError(TransientError):
+    """A file that holds a secret can't be read now; names its variable, and never quotes the text."""
 
 
 class StoreLostError(TransientError):

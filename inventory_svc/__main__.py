@@ -12,11 +12,11 @@ from inventory_svc.store import RESERVATIONS, STOCK
 
 
 async def serve(settings: Settings) -> None:
-    await migrations.migrate(runtime.migrations_of(__file__), settings.database_url)
+    await migrations.migrate(runtime.migrations_of(__file__), settings.database_url.read())
     store = await PostgresStore.connect(
-        SERVICE, RESERVATIONS, STOCK, settings.database_url, **settings.kept
+        SERVICE, RESERVATIONS, STOCK, settings.database_url.read(), **settings.kept
     )
-    redis = Redis.from_url(settings.redis_url, socket_timeout=2)
+    redis = Redis.from_url(settings.redis_url.read(), socket_timeout=2)
     availability = Availability(store, redis)
     node = runtime.assemble(SERVICE, settings, store, PostgresInspection(store))
     node.core.bus.committed.append(availability.committed)

@@ -13,7 +13,7 @@ async def serve(settings: Settings) -> None:
     store = await RedisStore.connect(
         service,
         LAYOUT,
-        settings.redis_url,
+        settings.redis_url.read(),
         settings.kafka,
         keep_days=settings.outbox_keep_days,
     )

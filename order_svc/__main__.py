@@ -9,9 +9,9 @@ from order_svc.store import ORDERS, PRODUCTS
 
 
 async def serve(settings: Settings) -> None:
-    await migrations.migrate(runtime.migrations_of(__file__), settings.database_url)
+    await migrations.migrate(runtime.migrations_of(__file__), settings.database_url.read())
     store = await PostgresStore.connect(
-        SERVICE, ORDERS, PRODUCTS, settings.database_url, **settings.kept
+        SERVICE, ORDERS, PRODUCTS, settings.database_url.read(), **settings.kept
     )
     node = runtime.assemble(SERVICE, settings, store, PostgresInspection(store))
     if settings.acknowledge == "published":

@@ -11,10 +11,10 @@ from payment_svc.store import PAYMENTS
 
 
 async def serve(settings: Settings) -> None:
-    await migrations.migrate(runtime.migrations_of(__file__), settings.database_url)
+    await migrations.migrate(runtime.migrations_of(__file__), settings.database_url.read())
     service = with_policy(settings.policy)
     store = await PostgresStore.connect(
-        service, PAYMENTS, None, settings.database_url, **settings.kept
+        service, PAYMENTS, None, settings.database_url.read(), **settings.kept
     )
     outside = provider_of(settings)
     provider = Provider(

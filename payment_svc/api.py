@@ -24,7 +24,7 @@ def make(node: Node, store: PostgresStore, settings: Settings) -> FastAPI:
     if settings.provider == "stripe":
         from payment_svc import stripe_webhook  # noqa: PLC0415 - half a second to load
 
-        app.include_router(stripe_webhook.routes(node, store, settings.stripe.webhook_secrets))
+        app.include_router(stripe_webhook.routes(node, store, settings.stripe))
 
     @app.get(
         "/payments/{order_id}",

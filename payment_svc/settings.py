@@ -6,13 +6,13 @@ from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
-    SecretStr,
     ValidationError,
     field_validator,
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from chassis.process.settings import Currency, HttpUrl, ProviderSettings, json_of
+from chassis.secret import NO_SECRET, RequiredSecret, Secret, SecretSettings
 from payment_svc.domain import POLICY, Policy
 
 
@@ -23,7 +23,7 @@ def _encrypted(url: str) -> str:
     return url
 
 
-class StripeSettings(BaseSettings):
+class StripeSettings(SecretSettings):
     """Read only where Stripe is the provider. Webhooks are off without their secret.
 
     `webhook_secret` may be several, separated by commas, while one takes over from another.
@@ -31,13 +31,14 @@ class StripeSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="STRIPE_")
 
-    api_key: SecretStr = Field(min_length=1)
+    api_key: RequiredSecret
     api_base: Annotated[HttpUrl, AfterValidator(_encrypted)] = "https://api.stripe.com"
-    webhook_secret: SecretStr = SecretStr("")
+    webhook_secret: Secret = NO_SECRET
 
     @property
     def webhook_secrets(self) -> tuple[str, ...]:
-        given = self.webhook_secret.get_secret_value().split(",")
+        """As they are now. Raises SecretError."""
+        given = self.webhook_secret.read().split(",")
         return tuple(secret.strip() for secret in given if secret.strip())
 
 

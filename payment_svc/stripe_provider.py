@@ -15,7 +15,7 @@ from typing import Any, Final, Self, TypeAlias, TypeVar
 import stripe
 
 from chassis import clock
-from chassis.errors import ProviderError
+from chassis.errors import MisconfiguredError, ProviderError, SecretError
 from chassis.service import Attempt
 from payment_svc import stripe_outcomes as outcomes
 from payment_svc.messages import Capture, CaptureDeclined, Refund, RefundSucceeded
@@ -36,22 +36,30 @@ stripe.enable_telemetry = False
 
 
 class StripeProvider:
-    def __init__(self, client: stripe.StripeClient, http: stripe.HTTPXClient) -> None:
-        self._http = http
-        self._intents = client.v1.payment_intents
-        self._refunds = client.v1.refunds
+    def __init__(self, settings: StripeSettings, http: stripe.HTTPXClient) -> None:
+        self._settings, self._http, self._key = settings, http, ""
 
     @classmethod
     def connect(cls, settings: StripeSettings, timeout_s: float) -> Self:
-        http = stripe.HTTPXClient(timeout=timeout_s)
-        client = stripe.StripeClient(
-            settings.api_key.get_secret_value(),
-            base_addresses={"api": settings.api_base},
-            http_client=http,
-            max_network_retries=0,  # the chassis asks again
-            stripe_version=API_VERSION,
-        )
-        return cls(client, http)
+        return cls(settings, stripe.HTTPXClient(timeout=timeout_s))
+
+    @property
+    def _stripe(self) -> stripe.StripeClient:
+        """A client with the key as it is now. Raises MisconfiguredError where it can't be read."""
+        try:
+            key = self._settings.api_key.read()
+        except SecretError as error:
+            raise MisconfiguredError(str(error)) from error
+        if key != self._key:
+            self._key = key
+            self._client = stripe.StripeClient(
+                key,
+                base_addresses={"api": self._settings.api_base},
+                http_client=self._http,
+                max_network_retries=0,  # the chassis asks again
+                stripe_version=API_VERSION,
+            )
+        return self._client
 
     async def close(self) -> None:
         await self._http.close_async()  # type: ignore[no-untyped-call]
@@ -84,7 +92,9 @@ class StripeProvider:
         intent = await self._created(effect, attempt)
         if intent is None or attempt.number == 1:
             return intent
-        return await self._intents.retrieve_async(intent.id)  # a replay tells of the past
+        return await self._stripe.v1.payment_intents.retrieve_async(
+            intent.id
+        )  # a replay tells of the past
 
     async def _created(self, effect: Capture, attempt: Attempt) -> Intent | None:
         params: Any = {
@@ -98,7 +108,7 @@ class StripeProvider:
         }
         return await _kept(
             f"{attempt.key}:create",
-            lambda options: self._intents.create_async(params, options),
+            lambda options: self._stripe.v1.payment_intents.create_async(params, options),
             lambda: self._listed(attempt),
             lambda: clock.now() <= effect.deadline,
         )
@@ -106,7 +116,9 @@ class StripeProvider:
     async def _listed(self, attempt: Attempt) -> Intent | None:
         """A list is up to date, so what it does not hold is not there."""
         since = int((attempt.owed_since - CLOCKS_DIFFER).timestamp())
-        page = await self._intents.list_async({"created": {"gte": since}, "limit": 100})
+        page = await self._stripe.v1.payment_intents.list_async(
+            {"created": {"gte": since}, "limit": 100}
+        )
         async for intent in page.auto_paging_iter():
             if outcomes.metadata_of(intent).get("effect") == attempt.key:
                 return intent
@@ -115,27 +127,35 @@ class StripeProvider:
     async def _searched(self, attempt: Attempt) -> Intent | None:
         """A search is quick over many days, but behind: it says which, not how it is now."""
         query = f"metadata['effect']:{outcomes.quoted(attempt.key)}"
-        page = await self._intents.search_async({"query": query, "limit": 2})
+        page = await self._stripe.v1.payment_intents.search_async({"query": query, "limit": 2})
         if len(page.data) > 1:
             raise ProviderError(f"more than one intent of {attempt.key}")
-        return await self._intents.retrieve_async(page.data[0].id) if page.data else None
+        return (
+            await self._stripe.v1.payment_intents.retrieve_async(page.data[0].id)
+            if page.data
+            else None
+        )
 
     async def _moved(self, intent: Intent, effect: Capture, attempt: Attempt) -> Intent:
         """Take the money, or let it go where the order's time is over."""
         late = clock.now() > effect.deadline
-        verb = self._intents.cancel_async if late else self._intents.capture_async
+        verb = (
+            self._stripe.v1.payment_intents.cancel_async
+            if late
+            else self._stripe.v1.payment_intents.capture_async
+        )
 
         async def moved(options: Options) -> Intent:
             try:
                 return await verb(intent.id, options=options)
             except stripe.InvalidRequestError as error:
-                now = await self._intents.retrieve_async(intent.id)
+                now = await self._stripe.v1.payment_intents.retrieve_async(intent.id)
                 if error.code not in NOT_SO or now.status == intent.status:
                     raise
                 return now  # somebody was faster
 
         async def moved_meanwhile() -> Intent | None:
-            now = await self._intents.retrieve_async(intent.id)
+            now = await self._stripe.v1.payment_intents.retrieve_async(intent.id)
             return None if now.status == intent.status else now
 
         key = f"{attempt.key}:{'cancel' if late else 'capture'}"
@@ -164,7 +184,7 @@ class StripeProvider:
 
         async def asked(options: Options) -> RefundOutcome:
             try:
-                refund = await self._refunds.create_async(params, options)
+                refund = await self._stripe.v1.refunds.create_async(params, options)
             except stripe.InvalidRequestError as error:
                 if error.code != "charge_already_refunded":
                     raise
@@ -190,7 +210,9 @@ class StripeProvider:
         One of ours that succeeded is enough, whichever attempt made it; so is what a person gave
         back by hand, if it is all of it.
         """
-        page = await self._refunds.list_async({"payment_intent": effect.provider_ref, "limit": 100})
+        page = await self._stripe.v1.refunds.list_async(
+            {"payment_intent": effect.provider_ref, "limit": 100}
+        )
         refunds = [refund async for refund in page.auto_paging_iter()]
         ours = [r for r in refunds if outcomes.metadata_of(r).get("order_id") == effect.order_id]
         given_back = sum(r.amount for r in refunds if r.status == "succeeded")

@@ -33,6 +33,7 @@ from payment_svc.domain import (
 )
 from payment_svc.messages import CaptureDeclined, CaptureSucceeded, RefundRefused
 from payment_svc.provider import CaptureOutcome, RefundOutcome
+from payment_svc.settings import StripeSettings
 
 log = structlog.get_logger()
 TOLERANCE_S: Final = 300
@@ -78,7 +79,7 @@ class WebhookOutcome:
     money: Money
 
 
-def routes(node: Node, store: PostgresStore, secrets: tuple[str, ...]) -> APIRouter:
+def routes(node: Node, store: PostgresStore, settings: StripeSettings) -> APIRouter:
     router = APIRouter(tags=["webhooks"])
 
     @router.post(
@@ -95,7 +96,8 @@ def routes(node: Node, store: PostgresStore, secrets: tuple[str, ...]) -> APIRou
         return Answer(status=await decided(request, stripe_signature))
 
     async def decided(request: Request, stripe_signature: str) -> WebhookStatus:
-        hint = hint_in(verified(await request.body(), stripe_signature, secrets))
+        body = await request.body()
+        hint = hint_in(verified(body, stripe_signature, settings.webhook_secrets))
         if hint is None:
             return "ignored"
         state = await _state_of(store, hint.order_id)

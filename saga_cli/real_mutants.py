@@ -11,6 +11,7 @@ from typing import Final
 import typer
 from rich.table import Table
 
+from chassis.secret import overridden
 from saga_cli.stack.provision import provide
 from saga_cli.terminal import console, fail, named
 from saga_cli.topology import Addresses
@@ -46,8 +47,8 @@ def run_alone(words: Sequence[str], environment: Mapping[str, str]) -> tuple[int
 
 def run_tests(tests: Sequence[str], addresses: Addresses, mutant: str = "") -> tuple[int, str]:
     """Exit code and output of pytest, with a bug switched on."""
-    environment = {n: text for n, text in os.environ.items() if not n.startswith("PYTEST_")}
-    environment |= {**addresses.variables, "SAGA_MUTANT": mutant}
+    outer = {n: text for n, text in os.environ.items() if not n.startswith("PYTEST_")}
+    environment = overridden(outer, {**addresses.variables, "SAGA_MUTANT": mutant})
     words = ("pytest", "-x", "-q", "-p", plugin.__name__)
     quiet = ("-p", "no:cacheprovider", "-p", "no:xdist", "--durations=0", "--tb=line")
     return run_alone([*words, *quiet, *tests], environment)

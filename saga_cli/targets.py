@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from pydantic import ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from chassis.kafka import Cluster
 from chassis.process.settings import KafkaSettings, postgres_url, redis_url
+from chassis.secret import Secret, SecretSettings, secret_of
 from saga_cli.stack import state
 from saga_cli.terminal import CommandError, fail
 from saga_cli.topology import BY_NAME, GIVEN, Addresses, addresses_of
@@ -16,7 +17,7 @@ from saga_cli.topology import BY_NAME, GIVEN, Addresses, addresses_of
 CHECKS: Final = dict(zip(GIVEN[1:], (postgres_url, redis_url), strict=True))
 
 
-class SagaSettings(KafkaSettings, BaseSettings):
+class SagaSettings(KafkaSettings, SecretSettings):
     """How a command is let into Kafka, where no stack runs: SAGA_KAFKA_BOOTSTRAP and its like."""
 
     model_config = SettingsConfigDict(env_prefix="SAGA_", env_ignore_empty=True)
@@ -36,14 +37,26 @@ class Targets:
         """
         spec = BY_NAME[service]
         variable = f"{spec.prefix}_{'DATABASE' if spec.has_database else 'REDIS'}_URL"
-        if given := os.environ.get(variable):
+        if given := secret_in_environment(variable):
             try:
-                return postgres_url(given) if spec.has_database else redis_url(given)
+                text = given.read()
+                return postgres_url(text) if spec.has_database else redis_url(text)
             except ValueError as error:
                 fail(f"{variable}: {error}")
         if self.addresses is None:
             fail(f"no stack runs in this folder: give {variable}")
         return self.addresses.store_of(service)
+
+
+def secret_in_environment(variable: str) -> Secret:
+    """What the environment gives as the variable, or in the file that <variable>_FILE names.
+
+    A variable that is given twice, or a file that can't be read, ends the command with 2.
+    """
+    try:
+        return secret_of(os.environ, variable)
+    except ValueError as error:
+        raise CommandError(f"{variable}: {error}") from error
 
 
 def given_kafka() -> Cluster | None:
@@ -67,7 +80,7 @@ def given_stores() -> dict[str, str]:
     """
     addresses: dict[str, str] = {}
     for name, check in CHECKS.items():
-        text = os.environ.get(name)
+        text = secret_in_environment(name).read()
         try:
             addresses[name] = check(text) if text else ""
         except ValueError as error:

@@ -11,10 +11,10 @@ from shipping_svc.store import SHIPMENTS
 
 
 async def serve(settings: Settings) -> None:
-    await migrations.migrate(runtime.migrations_of(__file__), settings.database_url)
+    await migrations.migrate(runtime.migrations_of(__file__), settings.database_url.read())
     service = with_policy(settings.policy)
     store = await PostgresStore.connect(
-        service, SHIPMENTS, None, settings.database_url, **settings.kept
+        service, SHIPMENTS, None, settings.database_url.read(), **settings.kept
     )
     carrier = SimulatedCarrier(settings.carrier_script)
     provider = Provider(

@@ -3,12 +3,11 @@
 from functools import cache
 from typing import Final
 
-from pydantic import SecretStr
-
 from chassis.process import runtime
 from chassis.process.runtime import Node
 from chassis.process.settings import FastPath, ServiceSettings
 from chassis.redis import RedisInspection, RedisStore
+from chassis.secret import Secret
 from chassis.service import Provider, Service
 from chassis.topic_layout import TopicLayout
 from guarantees.declared import layout_of, tables_of
@@ -34,7 +33,7 @@ def settings_with(fast_paths: frozenset[FastPath], layout: TopicLayout) -> Servi
     return ServiceSettings(
         kafka_bootstrap=BOOTSTRAP,
         http_port=0,
-        operator_token=SecretStr("simulated"),
+        operator_token=Secret("simulated"),
         fast_paths=fast_paths,
         topic_layout=layout,
     )

@@ -63,7 +63,7 @@ def routes(node: RunningService) -> APIRouter:
     async def authorised(
         given: Annotated[HTTPAuthorizationCredentials | None, Depends(BEARER)],
     ) -> None:
-        token = node.settings.operator_token.get_secret_value()
+        token = node.settings.operator_token.read()
         if not token:
             name = f"{node.service.name}_operator_token".upper()
             raise Problem(403, "operator_api_off", f"{name} is not set")

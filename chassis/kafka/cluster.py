@@ -7,7 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
-from pydantic import SecretStr
+from chassis.secret import NO_SECRET, Secret
 
 
 class Security(StrEnum):
@@ -27,7 +27,6 @@ class Mechanism(StrEnum):
     OAUTHBEARER = "OAUTHBEARER"
 
 
-NO_SECRET: Final = SecretStr("")
 TLS_FIELDS: Final = frozenset({"ca_file", "cert_file", "key_file"})
 PASSWORD_FIELDS: Final = frozenset({"user", "password"})
 TOKEN_FIELDS: Final = frozenset({"token_url", "client_id", "client_secret"})
@@ -60,13 +59,13 @@ class Cluster:
     security: Security = Security.PLAINTEXT
     mechanism: Mechanism = Mechanism.SCRAM_SHA_512
     user: str = ""
-    password: SecretStr = NO_SECRET
+    password: Secret = NO_SECRET
     ca_file: str = ""
     cert_file: str = ""
     key_file: str = ""
     token_url: str = ""
     client_id: str = ""
-    client_secret: SecretStr = NO_SECRET
+    client_secret: Secret = NO_SECRET
     scope: str = ""
     prefix: str = field(default="SAGA", compare=False)
 
@@ -87,8 +86,8 @@ class Cluster:
         for each in fields(self):
             value = getattr(self, each.name)
             if each.name in self.names() and value != each.default:
-                is_secret = isinstance(value, SecretStr)
-                yield each.name, value.get_secret_value() if is_secret else str(value)
+                is_secret = isinstance(value, Secret)
+                yield each.name, value.read() if is_secret else str(value)
 
     def options(self) -> dict[str, Any]:
         """The keyword arguments that any client of aiokafka takes of it.
@@ -102,7 +101,7 @@ class Cluster:
             given |= {
                 "sasl_mechanism": self.mechanism.value,
                 "sasl_plain_username": self.user,
-                "sasl_plain_password": self.password.get_secret_value(),
+                "sasl_plain_password": self.password.read(),
             }
         return given
 

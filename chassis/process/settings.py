@@ -1,6 +1,7 @@
 """Settings that every service has; each reads them with its own prefix, such as ORDER_HTTP_PORT."""
 
 import re
+from collections.abc import Callable
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Final, Literal, TypeAlias
@@ -11,7 +12,6 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     Field,
-    SecretStr,
     StringConstraints,
     ValidationInfo,
     field_validator,
@@ -20,6 +20,7 @@ from pydantic_core import from_json
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from chassis.kafka.cluster import LOGIN_FIELDS, Cluster, Mechanism, Security, needed_and_used
+from chassis.secret import NO_SECRET, Secret, SecretSettings
 from chassis.topic_layout import TopicLayout
 
 
@@ -132,18 +133,27 @@ def _named(value: object) -> object:
     return frozenset(map(FastPath, names))
 
 
-def _for_a_header(secret: SecretStr) -> SecretStr:
-    if not re.fullmatch(r"[!-~]*", secret.get_secret_value()):
+def _holding(check: Callable[[str], str]) -> Callable[[Secret], Secret]:
+    def checked(secret: Secret) -> Secret:
+        check(secret.read())
+        return secret
+
+    return checked
+
+
+def _for_a_header(secret: Secret) -> Secret:
+    if not re.fullmatch(r"[!-~]*", secret.read()):
         raise ValueError("a token is of visible ASCII characters")
     return secret
 
 
 Bootstrap: TypeAlias = Annotated[str, AfterValidator(bootstrap_servers)]
-PostgresUrl: TypeAlias = Annotated[str, AfterValidator(postgres_url)]
-RedisUrl: TypeAlias = Annotated[str, AfterValidator(redis_url)]
+PostgresUrl: TypeAlias = Annotated[Secret, AfterValidator(_holding(postgres_url))]
+RedisUrl: TypeAlias = Annotated[Secret, AfterValidator(_holding(redis_url))]
+"""Secrets, as they may hold a password."""
 HttpUrl: TypeAlias = Annotated[str, AfterValidator(http_url)]
 LoginText: TypeAlias = Annotated[str, Field(validate_default=True)]
-LoginSecret: TypeAlias = Annotated[SecretStr, Field(validate_default=True)]
+LoginSecret: TypeAlias = Annotated[Secret, Field(validate_default=True)]
 LogLevel: TypeAlias = Annotated[
     Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(_upper)
 ]
@@ -206,18 +216,18 @@ class KafkaSettings(BaseModel):
     kafka_security: Annotated[Security, BeforeValidator(_upper)] = Security.PLAINTEXT
     kafka_mechanism: Annotated[Mechanism, BeforeValidator(_upper)] = Mechanism.SCRAM_SHA_512
     kafka_user: LoginText = ""
-    kafka_password: LoginSecret = SecretStr("")
+    kafka_password: LoginSecret = NO_SECRET
     kafka_ca_file: LoginText = ""
     kafka_cert_file: LoginText = ""
     kafka_key_file: LoginText = ""
     kafka_token_url: Annotated[LoginText, AfterValidator(token_url)] = ""
     kafka_client_id: LoginText = ""
-    kafka_client_secret: LoginSecret = SecretStr("")
+    kafka_client_secret: LoginSecret = NO_SECRET
     kafka_scope: LoginText = ""
 
     @field_validator(*(f"kafka_{name}" for name in LOGIN_FIELDS))
     @classmethod
-    def _fits(cls, value: str | SecretStr, info: ValidationInfo) -> str | SecretStr:
+    def _fits(cls, value: str | Secret, info: ValidationInfo) -> str | Secret:
         security, mechanism = info.data.get("kafka_security"), info.data.get("kafka_mechanism")
         if security is None or mechanism is None:  # its own error says enough
             return value
@@ -248,7 +258,7 @@ class KafkaSettings(BaseModel):
         return Cluster(**given, prefix=prefix)
 
 
-class ServiceSettings(HttpLimits, KafkaSettings, BaseSettings):
+class ServiceSettings(HttpLimits, KafkaSettings, SecretSettings):
     """Read once, at start; a missing or malformed one fails the start with its name.
 
     Without an `operator_token` the operators' routes answer nobody. What was published is kept for
@@ -260,7 +270,7 @@ class ServiceSettings(HttpLimits, KafkaSettings, BaseSettings):
     http_host: str = Field(default="127.0.0.1", min_length=1, pattern=r"^\S+$")
     http_port: int = Field(default=8000, ge=0, le=_HIGHEST_PORT)
     log_level: LogLevel = "INFO"
-    operator_token: Annotated[SecretStr, AfterValidator(_for_a_header)] = SecretStr("")
+    operator_token: Annotated[Secret, AfterValidator(_for_a_header)] = NO_SECRET
     outbox_keep_days: Days = 7
     fast_paths: FastPaths = ALL_FAST_PATHS
     topic_layout: TopicLayout = TopicLayout.LANES

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from chassis.process.settings import http_url
 from saga_cli.ops.report import REPORT, OrderReport, merged
 from saga_cli.stack import state
+from saga_cli.targets import secret_in_environment
 from saga_cli.terminal import CommandError, fail, message_of
 from saga_cli.topology import BY_NAME, SERVICES
 
@@ -58,10 +59,10 @@ class Directory:
         names = {spec.name: f"SAGA_{spec.prefix}_URL" for spec in SERVICES}
         given = {name: os.environ.get(variable, "") for name, variable in names.items()}
         if any(given.values()):
-            wanted = (*(names[name] for name in services or names), TOKEN)
-            if missing := [variable for variable in wanted if not os.environ.get(variable)]:
+            token = secret_in_environment(TOKEN).read()
+            wanted = {names[name]: given[name] for name in services or names} | {TOKEN: token}
+            if missing := [variable for variable, text in wanted.items() if not text]:
                 fail(f"set {', '.join(missing)} too")
-            token = os.environ[TOKEN]
             if not token.isascii() or not token.isprintable() or " " in token:
                 fail(f"{TOKEN} is no token: it is of visible ASCII characters")
             urls = {name: _urls(names[name], text) for name, text in given.items() if text}

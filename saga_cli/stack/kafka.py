@@ -9,6 +9,7 @@ from typing import Final
 
 from saga_cli.stack import binaries
 from saga_cli.stack.processes import ChildProcess, run
+from saga_cli.stack.state import write_private
 
 SETTINGS: Final = """
 process.roles=broker,controller
@@ -80,14 +81,15 @@ class KafkaBroker:
 
 def prepare(folder: Path, brokers: Sequence[KafkaBroker]) -> tuple[ChildProcess, ...]:
     """The processes, with formatted data folders; those that are there already are used as they are."""
-    (folder / "log4j2.yaml").write_text(LOG4J)
+    write_private(folder / "log4j2.yaml", LOG4J)
     java = _java(folder)
     cluster = secrets.token_urlsafe(16)
 
     def prepared(number: int) -> ChildProcess:
         broker = brokers[number - 1]
         config = folder / f"{broker.name}.properties"
-        config.write_text(_settings(folder, brokers, number))
+        write_private(config, _settings(folder, brokers, number))
+        (folder / broker.name).mkdir(mode=0o700, exist_ok=True)
         if not (folder / broker.name / "meta.properties").exists():
             make_data(config, cluster)
         options = [java[0], *broker.java_options, *java[1:]]

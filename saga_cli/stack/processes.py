@@ -13,7 +13,9 @@ from typing import Final
 
 import psutil
 
+from chassis.secret import overridden
 from saga_cli.stack import watchdog
+from saga_cli.stack.state import open_private
 
 PR_SET_PDEATHSIG: Final = 1
 # Linux sends the death signal when the *thread* that forked ends, so one that lasts forks them all.
@@ -38,13 +40,13 @@ class ChildProcess:
         watchdog.watch(pid=self.pid)
 
     def spawn(self) -> None:
-        with self.log.open("ab") as output:
+        with open_private(self.log, "ab") as output:
             self.child = subprocess.Popen(  # noqa: S603 - no shell: servers and services of this stack
                 self.command,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env={**os.environ, **self.env},
+                env=overridden(os.environ, self.env),
                 user=self.user,
                 cwd=self.folder,
                 start_new_session=True,  # Ctrl-C is for the parent, which stops it in order

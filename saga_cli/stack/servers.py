@@ -20,6 +20,7 @@ from chassis.kafka import Cluster
 from saga_cli.clients import kafka_admin
 from saga_cli.stack import binaries, kafka, ports, postgres, watchdog
 from saga_cli.stack.processes import ChildProcess, run
+from saga_cli.stack.state import make_private, open_private
 from saga_cli.terminal import message_of
 from saga_cli.topology import Addresses, addresses_of
 
@@ -107,7 +108,7 @@ def start(
         place = held.enter_context(_kept_folder(folder) if folder else private_folder())
         if prepared is not None:
             run(["cp", "-a", f"{prepared}/.", str(place)])
-            place.chmod(0o711)
+            make_private(place)
         made = _local(place, brokers, held)
         for server in made.all:
             held.callback(server.stop if folder else server.kill)
@@ -120,7 +121,7 @@ def private_folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="saga-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         watchdog.watch(folder=folder)
-        folder.chmod(0o711)
+        make_private(folder)
         yield folder
 
 
@@ -128,10 +129,11 @@ def private_folder() -> Iterator[Path]:
 def _kept_folder(folder: Path) -> Iterator[Path]:
     """The folder with a lock that the system takes back when this process is gone."""
     folder = folder.resolve()
-    folder.mkdir(parents=True, exist_ok=True)
-    if os.geteuid() == 0:
+    if not folder.exists():
+        make_private(folder)
+    elif os.geteuid() == 0:
         folder.chmod(folder.stat().st_mode | 0o011)  # PostgreSQL's data is its own user's
-    with (folder / "lock").open("w") as lock:
+    with open_private(folder / "lock", "wb") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -160,7 +162,7 @@ def _local(place: Path, brokers: Sequence[kafka.KafkaBroker], held: ExitStack) -
 
 def prepare_redis(folder: Path, port: int) -> ChildProcess:
     data = folder / "redis"
-    data.mkdir(exist_ok=True)
+    data.mkdir(mode=0o700, exist_ok=True)
     durable = ["--appendonly", "yes", "--appendfsync", "always", "--save", ""]
     limits = ["--maxmemory-policy", "noeviction", "--bind", "127.0.0.1", "--port", str(port)]
     command = [binaries.redis_server(), *limits, *durable, "--dir", str(data)]

@@ -1,4 +1,7 @@
-"""Where a running stack is written down, so that another shell finds it."""
+"""Where a running stack is written down, so that another shell finds it.
+
+What a stack writes is its owner's alone: its file holds secrets, and logs may hold what was sent.
+"""
 
 import fcntl
 import os
@@ -6,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import BinaryIO, Final, Literal
 
 import psutil
 from pydantic import TypeAdapter
@@ -75,11 +78,25 @@ def write_private(file: Path, text: str) -> None:
     scratch.replace(file)
 
 
+def open_private(file: Path, mode: Literal["ab", "wb"]) -> BinaryIO:
+    """A file to write to, which only its owner may read, also if it was there and others could."""
+    flags = os.O_WRONLY | os.O_CREAT | (os.O_APPEND if mode == "ab" else os.O_TRUNC)
+    opened = os.open(file, flags, 0o600)
+    os.fchmod(opened, 0o600)
+    return os.fdopen(opened, mode)
+
+
+def make_private(folder: Path) -> None:
+    """A folder that only its owner may list; where servers have users of their own, they may enter it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o711 if os.geteuid() == 0 else 0o700)
+
+
 @contextmanager
 def claimed() -> Iterator[None]:
     """The folder is this process's own for a while; another's ends the command with 2."""
-    FILE.parent.mkdir(exist_ok=True)
-    with FILE.with_suffix(".lock").open("w") as lock:
+    make_private(FILE.parent)
+    with open_private(FILE.with_suffix(".lock"), "wb") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

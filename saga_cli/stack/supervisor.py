@@ -39,9 +39,9 @@ def up(instances: int, data: Path | None) -> None:
 
 def up_detached(instances: int, data: Path | None) -> None:
     log = state.FILE.parent / "up.log"
-    log.parent.mkdir(exist_ok=True)
+    state.make_private(log.parent)
     place = ["--data", str(data)] if data else []
-    with log.open("wb") as output:
+    with state.open_private(log, "wb") as output:
         child = subprocess.Popen(  # noqa: S603 - no shell: this `saga`
             [sys.executable, "-m", "saga_cli.main", "up", "--instances", str(instances), *place],
             stdin=subprocess.DEVNULL,

@@ -99,6 +99,7 @@ FOR_SERVICES: Final = {
     *("decision.Decision", "decision.Later", "decision.Refusal"),
     *("decision.impossible", "decision.nothing", "decision.publish"),
     *("errors.MisconfiguredError", "errors.ProviderError", "errors.RefusedError"),
+    *("errors.SecretError", "secret.RequiredSecret", "secret.Secret", "secret.SecretSettings"),
     *("manifest.Call", "manifest.Manifest"),
     *("message.Decided", "message.Duplicate", "message.Message", "message.Parked"),
     *("message.Record", "service.Attempt", "service.Journal", "service.Provider"),

@@ -4,16 +4,17 @@ import os
 from dataclasses import replace
 
 import pytest
-from pydantic import SecretStr, ValidationError
+from pydantic import ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from chassis.kafka import Cluster
 from chassis.kafka.cluster import Mechanism, Security
 from chassis.process.settings import KafkaSettings
+from chassis.secret import Secret
 
 SECRET = "hunter2"
 SCRAM = Cluster(
-    "h:1", Security.SASL_SSL, user="order", password=SecretStr(SECRET), ca_file="/etc/ca.pem"
+    "h:1", Security.SASL_SSL, user="order", password=Secret(SECRET), ca_file="/etc/ca.pem"
 )
 TOKEN = Cluster(
     "h:1,h:2",
@@ -21,7 +22,7 @@ TOKEN = Cluster(
     Mechanism.OAUTHBEARER,
     token_url="https://idp/token",
     client_id="order",
-    client_secret=SecretStr(SECRET),
+    client_secret=Secret(SECRET),
     scope="kafka",
 )
 TLS = Cluster("h:1", Security.SSL, cert_file="/etc/c.pem", key_file="/etc/k.pem")
@@ -64,15 +65,15 @@ def test_what_is_printed_of_a_cluster_has_no_secret(cluster: Cluster) -> None:
     ("cluster", "without"),
     [
         (SCRAM, {"user": ""}),
-        (SCRAM, {"password": SecretStr("")}),
+        (SCRAM, {"password": Secret("")}),
         (TOKEN, {"token_url": ""}),
         (TOKEN, {"client_id": ""}),
-        (TOKEN, {"client_secret": SecretStr("")}),
+        (TOKEN, {"client_secret": Secret("")}),
         (TLS, {"key_file": ""}),
     ],
 )
 def test_what_a_login_needs_is_named_where_it_is_missing(
-    cluster: Cluster, without: dict[str, str | SecretStr], monkeypatch: pytest.MonkeyPatch
+    cluster: Cluster, without: dict[str, str | Secret], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (name,) = without
     found = refused(monkeypatch, replace(cluster, **without).variables("ORDER"))  # type: ignore[arg-type]
@@ -85,7 +86,7 @@ def test_what_a_login_needs_is_named_where_it_is_missing(
     [
         replace(SCRAM, security=Security.PLAINTEXT),
         replace(SCRAM, security=Security.SSL),
-        replace(TOKEN, mechanism=Mechanism.PLAIN, user="u", password=SecretStr("p")),
+        replace(TOKEN, mechanism=Mechanism.PLAIN, user="u", password=Secret("p")),
         replace(TLS, security=Security.PLAINTEXT),
         replace(TLS, cert_file=""),
     ],

@@ -9,7 +9,7 @@ import pytest
 from fastapi import FastAPI, Query, Request, Response
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel, ConfigDict, SecretStr, TypeAdapter
+from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from chassis.commands import Commands, InFlightError
 from chassis.decision import Refusal, RefusalKind
@@ -19,6 +19,7 @@ from chassis.http.header_fields import IdempotencyKeyHeader, preferences
 from chassis.http.operator_api import app_of
 from chassis.http.texts import Code, LineText
 from chassis.process.runtime import Node
+from chassis.secret import Secret
 from tests.support.problems import outcome_of, problem_of
 
 TOKEN: Final = "the-token"
@@ -36,7 +37,7 @@ def an_app() -> FastAPI:
 
     node = SimpleNamespace(
         service=SimpleNamespace(name="order"),
-        settings=SimpleNamespace(operator_token=SecretStr(TOKEN)),
+        settings=SimpleNamespace(operator_token=Secret(TOKEN)),
         operations=SimpleNamespace(),
         conditions=conditions,
     )

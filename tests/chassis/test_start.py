@@ -15,6 +15,7 @@ from chassis.kafka.cluster import LOGIN_FIELDS
 from chassis.postgres import migrations
 from chassis.process import runtime
 from chassis.process.settings import ALL_FAST_PATHS, FastPath, ServiceSettings, TracingSettings
+from chassis.secret import Secret
 from payment_svc.settings import StripeSettings
 from saga_cli.topology import BY_NAME
 
@@ -155,7 +156,8 @@ def test_what_makes_sense_is_taken(name: str, value: str, monkeypatch: pytest.Mo
     monkeypatch.setenv(f"ORDER_{name}".upper(), value)
     taken: Any = settings_of("order")
     taken = taken()
-    assert str(getattr(taken, name)).lower() == value
+    found = getattr(taken, name)
+    assert str(found.read() if isinstance(found, Secret) else found).lower() == value
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from chassis.message import Decided, Message
 from chassis.postgres.store import PostgresStore
 from chassis.process.fast_paths import Core
 from chassis.process.runtime import Node
+from chassis.secret import Secret
 from order_svc import api
 from order_svc.service import SERVICE as ORDER
 from order_svc.settings import Settings
@@ -81,7 +82,9 @@ async def test_a_command_is_below_the_one_server_span_of_its_request(
 
 def order_app(execute: Callable[[Message], Awaitable[Any]], **changes: Any) -> FastAPI:
     """The order service's API on a store that is not there."""
-    settings = Settings(kafka_bootstrap="k:1", database_url="postgresql://o:o@d/o", **changes)
+    settings = Settings(
+        kafka_bootstrap="k:1", database_url=Secret("postgresql://o:o@d/o"), **changes
+    )
     commands = SimpleNamespace(execute=execute)
     absent: Any = None
     core = Core(Bus(), absent, absent, absent, settings.fast_paths)

@@ -180,8 +180,8 @@ async def desk(
         patch.setenv(name, value)
     settings = Settings()  # type: ignore[call-arg]  # read from the environment
     folder = Path(payment_svc.__file__ or "").parent / "migrations"
-    await migrations.migrate(folder, settings.database_url)
-    store = await PostgresStore.connect(SERVICE, PAYMENTS, None, settings.database_url)
+    await migrations.migrate(folder, settings.database_url.read())
+    store = await PostgresStore.connect(SERVICE, PAYMENTS, None, settings.database_url.read())
     await store.pool.execute("DELETE FROM effects")  # what other tests owe is not for this provider
     outside = StripeProvider.connect(settings.stripe, settings.provider_timeout_s)
     runners: dict[str, EffectRunner] = {"Capture": outside.capture, "Refund": outside.refund}

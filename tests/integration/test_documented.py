@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import httpx
 import psutil
@@ -19,8 +20,10 @@ import typer
 
 from saga_cli.main import app
 from saga_cli.stack import state
+from saga_cli.topology import addresses_of
 from simulation.plan import Plan
 from tests.support.documented import ROOT, Documented, commands
+from tests.support.private import arguments_of, open_to_others
 from tests.support.saga import Ended, saga
 from tests.support.stack import CHECKOUT, RunningStack, followed, requested, run
 from tests.support.waiting import until
@@ -233,6 +236,19 @@ def test_up_tells_a_newcomer_what_he_needs(shop: RunningStack) -> None:
     assert str(state.FILE) in shop.outcome
     assert "`saga start NAME`" in shop.outcome
     assert stat.S_IMODE((shop.folder / state.FILE).stat().st_mode) == 0o600
+
+
+def test_nobody_else_can_read_what_a_stack_writes_or_knows(shop: RunningStack) -> None:
+    stack = shop.stack
+    servers_folder = Path(shop.process("kafka").log).parent
+    assert [*open_to_others(shop.folder / state.FILE.parent), *open_to_others(servers_folder)] == []
+    addresses = addresses_of(*stack["servers"])
+    password = urlsplit(addresses.postgres_url).password
+    secrets = {stack["operator_token"], password, *addresses.passwords.values()}
+    pids = [process["pid"] for process in (stack["supervisor"], *stack["processes"])]
+    shown = arguments_of(pids)
+    assert "postgres" in shown
+    assert [secret for secret in secrets if str(secret) in shown] == []
 
 
 def test_a_process_that_died_is_shown_as_such_and_told_of_until_it_is_started(

@@ -23,6 +23,7 @@ from redis import Redis
 from saga_cli.stack import containers, ports, postgres, servers, state
 from saga_cli.stack.processes import ChildProcess
 from saga_cli.topology import BY_NAME, SERVICES, Addresses
+from tests.support.private import open_to_others
 from tests.support.servers import private_servers
 from tests.support.waiting import until
 
@@ -97,6 +98,7 @@ def test_a_data_folder_keeps_its_data_and_has_one_stack_at_a_time() -> None:
     try:
         first = servers.start(folder)
         _remember(first.addresses, "kept")
+        assert [*open_to_others(folder)] == []
         with pytest.raises(RuntimeError, match="another stack uses"):
             servers.start(folder)
         first.stop()

@@ -47,7 +47,7 @@ def test_stripe_is_told_by_its_own_variables(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("STRIPE_API_KEY", "sk_test_1")
     monkeypatch.setenv("STRIPE_WEBHOOK_SECRET", "whsec_new, whsec_old,")
     stripe = settings().stripe
-    assert stripe.api_key.get_secret_value() == "sk_test_1"
+    assert stripe.api_key.read() == "sk_test_1"
     assert stripe.api_base == "https://api.stripe.com"
     assert stripe.webhook_secrets == ("whsec_new", "whsec_old")
 
