@@ -56,7 +56,7 @@ def _made(choice: Random, forms: "Forms", record: Any, other: Any) -> Forged:
     return replace(made, headers=(*made.headers, (MARK, _name_of(form))))
 
 
-def _name_of(form: "Form") -> bytes:
+def _name_of(form: "ForgedForm") -> bytes:
     return form.__name__.strip("_").encode()
 
 
@@ -128,8 +128,8 @@ def _changed(record: Forged, name: str, data: bytes) -> Forged:
     return replace(record, headers=changed)
 
 
-Form: TypeAlias = Callable[[Random, Forged, Any], Forged]
-Forms: TypeAlias = Sequence[Form]
+ForgedForm: TypeAlias = Callable[[Random, Forged, Any], Forged]
+Forms: TypeAlias = Sequence[ForgedForm]
 FORMS: Final[Forms] = (
     _of_another,
     _under_another,

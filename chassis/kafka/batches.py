@@ -31,7 +31,7 @@ LENGTHS: Final = struct.Struct(">qi")
 HEADER: Final = struct.Struct(">qiibIhiqqqhii")
 MAGIC_AT: Final = 16
 TIMESTAMP_TYPE: Final = 0x08
-_suspected: OrderedDict[bytes, int] = OrderedDict()
+suspected: OrderedDict[bytes, int] = OrderedDict()
 
 
 @dataclass(slots=True)
@@ -191,12 +191,12 @@ class Batches:
 def _to_fetch_again(raw: bytes) -> bool:
     """Count the fetches of a damaged batch; it is known by its header."""
     known = raw[: HEADER.size]
-    fetches = _suspected.pop(known, 0) + 1
+    fetches = suspected.pop(known, 0) + 1
     if fetches >= FETCHES_MAX:
         return False
-    _suspected[known] = fetches
-    if len(_suspected) > SUSPECTED_MAX:
-        _suspected.popitem(last=False)
+    suspected[known] = fetches
+    if len(suspected) > SUSPECTED_MAX:
+        suspected.popitem(last=False)
     return True
 
 

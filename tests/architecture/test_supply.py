@@ -181,7 +181,7 @@ def an_osv(status: int, answer: dict[str, Any]) -> Iterator[str]:
 
 
 @pytest.mark.parametrize(
-    ("status", "answer", "code", "said"),
+    ("status", "answer", "code", "printed"),
     [
         (200, {}, 0, "no vulnerability is known of 1 packages"),
         (200, VULNERABLE, FOUND, "typer 0.1: PYSEC-2026-1, mended in 0.2"),
@@ -189,13 +189,13 @@ def an_osv(status: int, answer: dict[str, Any]) -> Iterator[str]:
     ],
 )
 def test_an_audit_never_passes_without_its_data(
-    status: int, answer: dict[str, Any], code: int, said: str
+    status: int, answer: dict[str, Any], code: int, printed: str
 ) -> None:
     with an_osv(status, answer) as url:
         found = audit(REQUIREMENT, url)
     assert found[0] == code
     assert len(found[1]) == 1
-    assert said in found[1][0]
+    assert printed in found[1][0]
 
 
 def test_a_vulnerability_is_ignored_for_a_reason() -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from chassis import ids
 from chassis.handle import Handler
-from chassis.kafka.batches import SUSPECTED_MAX, Batches, _suspected
+from chassis.kafka.batches import SUSPECTED_MAX, Batches, suspected
 from chassis.kafka.records import sort
 from chassis.kafka.topics import PARTITIONS, hash_of
 from chassis.message import Decided, Outcome, Parked, Record
@@ -78,7 +78,7 @@ def test_batches_that_look_damaged_are_remembered_within_a_limit() -> None:
     for n in range(2 * SUSPECTED_MAX):
         damaged = batch(record(0, b"%d" % n), 1, crc=n, base_offset=n)
         assert Batches(damaged).next_batch() is None
-    assert len(_suspected) <= SUSPECTED_MAX
+    assert len(suspected) <= SUSPECTED_MAX
 
 
 def test_a_record_that_the_service_does_not_read_is_decided_on_by_nobody() -> None:

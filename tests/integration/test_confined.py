@@ -69,6 +69,6 @@ def test_an_order_is_settled_by_services_that_can_write_nowhere(confined: Servic
 def test_they_hold_no_capability_and_can_gain_none(confined: Services) -> None:
     for instance in confined.instances:
         status = Path(f"/proc/{instance.process.pid}/status").read_text("utf-8")
-        said = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
-        assert {said[name] for name in ("CapEff", "CapPrm", "CapBnd", "CapInh")} == {"0" * 16}
-        assert said["NoNewPrivs"] == "1"
+        reported = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+        assert {reported[name] for name in ("CapEff", "CapPrm", "CapBnd", "CapInh")} == {"0" * 16}
+        assert reported["NoNewPrivs"] == "1"
