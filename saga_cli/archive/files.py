@@ -112,11 +112,14 @@ class Archive:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """For the one who writes; on an object store there is no lock to take."""
+        """For the one who writes; on an object store there is no lock to take.
+
+        A folder that is made here is its owner's alone, as nothing erases what is copied to it.
+        """
         if not isinstance(self.files, LocalFileSystem):
             yield
             return
-        Path(self.root).mkdir(parents=True, exist_ok=True)
+        Path(self.root).mkdir(mode=0o700, parents=True, exist_ok=True)
         with Path(self.root, ".lock").open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -197,6 +197,15 @@ def test_only_one_process_writes(log: MemoryLog, tmp_path: Path) -> None:
         copied(log, archive)
 
 
+def test_a_new_archive_is_its_owners_alone_and_one_that_is_there_stays_as_it_is(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "there").mkdir(mode=0o755)
+    for name, mode in (("new", 0o700), ("there", 0o755)):
+        with Archive.at(str(tmp_path / name)).locked():
+            assert (tmp_path / name).stat().st_mode & 0o777 == mode
+
+
 def test_archive_and_tail_are_one_log(log: MemoryLog) -> None:
     archive = an_archive()
     copied(log, archive)

@@ -1,0 +1,46 @@
+"""Bugs in what keeps bytes and texts from outside within their bounds."""
+
+from typing import Final
+
+from simulation.edits.edit import Edit
+
+TRACING: Final = "tests/chassis/test_tracing.py::test_"
+SETTINGS: Final = "tests/payment/test_settings.py::test_"
+
+OUTSIDE_EDITS: Final = (
+    Edit(
+        "chassis/kafka/batches.py",
+        "records-unbounded",
+        "_header(raw).records > RECORDS_MAX",
+        "_header(raw).records > 1_000 * RECORDS_MAX",
+        ("tests/chassis/test_batches.py::test_how_many_records_a_batch_unpacks_to_is_bounded[4]",),
+    ),
+    Edit(
+        "chassis/tracing.py",
+        "trace-as-it-came",
+        'return f"00-{given.trace_id:032x}-{given.span_id:016x}-{given.trace_flags:02x}"',
+        "return traceparent",
+        (f"{TRACING}a_context_of_a_later_version_is_stored_in_the_form_and_length_of_ours",),
+    ),
+    Edit(
+        "payment_svc/stripe_outcomes.py",
+        "search-unquoted",
+        '''return f"'{escaped}'"''',
+        '''return f"'{text}'"''',
+        ("tests/payment/test_stripe_outcomes.py::test_no_text_ends_its_quotes_in_a_search",),
+    ),
+    Edit(
+        "payment_svc/settings.py",
+        "key-in-clear",
+        'not in {"127.0.0.1", "::1", "localhost"}',
+        "is None",
+        (f"{SETTINGS}what_is_missing_fails_the_start_in_one_line_that_names_it",),
+    ),
+    Edit(
+        "saga_cli/terminal.py",
+        "cells-are-markup",
+        "shown.add_row(*(Text(plain(cell)) for cell in cells))",
+        "shown.add_row(*map(plain, cells))",
+        ("tests/cli/test_terminal.py::test_a_row_from_outside_is_neither_markup_nor_an_error",),
+    ),
+)
