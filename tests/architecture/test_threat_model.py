@@ -18,7 +18,7 @@ NEVER_RUN: Final = {"skip", "xfail"}
 
 
 @cache
-def tests_of(file: str) -> dict[str, set[str]]:
+def found_in(file: str) -> dict[str, set[str]]:
     """The tests of a file, with the marks that each has."""
     if not file.rpartition("/")[2].startswith("test_") or file not in TREES:
         return {}
@@ -33,7 +33,7 @@ def marks_of(function: ast.FunctionDef | ast.AsyncFunctionDef) -> set[str]:
 def wrong_with(test: str) -> str:
     """What keeps a named test from running; "" if nothing does."""
     file, _, name = test.partition("::")
-    marks = tests_of(file).get(name)
+    marks = found_in(file).get(name)
     if marks is None:
         return f"there is no {test}"
     return "".join(f"{test} is marked {mark}" for mark in sorted(marks & NEVER_RUN))
