@@ -3,7 +3,8 @@
 aiokafka's own reader raises for a header name that is not UTF-8, an unknown codec or a record off its
 format, and hands out nothing of the partition from there on. Here such a batch is read by hand:
 its good records come as they are, the others as records that say why they can't be read. They have
-the place, the bytes (up to `KEPT_BYTES`), no key, and the one header `UNREADABLE`.
+the place, the bytes (up to `KEPT_BYTES`), no key, and the one header `UNREADABLE`. Compressed messages
+of the formats before Kafka 0.11, which its reader unpacks without a bound, are such a record as well.
 """
 
 import struct
@@ -30,6 +31,7 @@ MAGIC: Final = 2
 LENGTHS: Final = struct.Struct(">qi")
 HEADER: Final = struct.Struct(">qiibIhiqqqhii")
 MAGIC_AT: Final = 16
+CODEC_BITS: Final = 0x07
 TIMESTAMP_TYPE: Final = 0x08
 suspected: OrderedDict[bytes, int] = OrderedDict()
 
@@ -81,6 +83,8 @@ class Batch:
         try:
             if raw[MAGIC_AT] > MAGIC:
                 raise ValueError(f"its format {raw[MAGIC_AT]} is unknown")  # noqa: TRY301 - as all else
+            if raw[MAGIC_AT] < MAGIC and raw[MAGIC_AT + 1] & CODEC_BITS:  # it would have no bound
+                raise ValueError(f"its format {raw[MAGIC_AT]} is compressed")  # noqa: TRY301 - as all else
             self.read = MemoryRecords(raw).next_batch()
             self.is_damaged = not self.read.validate_crc()
             if self.is_damaged:
@@ -145,7 +149,8 @@ class Batch:
         header = _header(self.raw)
         payload = decompressed(self.read.compression_type, self.raw[HEADER.size :])
         plain = header._replace(
-            length=HEADER.size - LENGTHS.size + len(payload), attributes=header.attributes & ~0x07
+            length=HEADER.size - LENGTHS.size + len(payload),
+            attributes=header.attributes & ~CODEC_BITS,
         )
         return MemoryRecords(HEADER.pack(*plain) + payload).next_batch()
 
@@ -208,7 +213,7 @@ def _by_hand(raw: bytes, why: str) -> list[BatchEntry]:
     """The records of a batch whose checksum is right. Offsets rise, from the first to the last."""
     header = _header(raw)
     try:
-        payload = decompressed(header.attributes & 0x07, raw[HEADER.size :])
+        payload = decompressed(header.attributes & CODEC_BITS, raw[HEADER.size :])
     except Exception as error:  # noqa: BLE001 - whatever a codec raises for what is no data of its
         return [_of_batch(raw, header.base_offset, header.last_offset, _reason_of(error))]
     found: list[BatchEntry] = []

@@ -8,6 +8,7 @@ import cramjam
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.consumer import fetcher
+from aiokafka.record.legacy_records import LegacyRecordBatchBuilder
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -141,6 +142,17 @@ def test_how_many_records_a_batch_unpacks_to_is_bounded(codec: int) -> None:
     assert [r.offset for r in found] == [RECORDS_MAX]
     assert f"more than {RECORDS_MAX} records" in reason(found[0])
     assert end == RECORDS_MAX + 1
+
+
+@pytest.mark.parametrize("magic", [0, 1])
+def test_what_is_compressed_in_a_format_of_before_is_not_unpacked(magic: int) -> None:
+    """Its reader has no bound; no producer has sent it since Kafka 0.11, and Kafka 4 takes none."""
+    for codec in (0, 1):
+        old: Any = LegacyRecordBatchBuilder(magic, codec, 2**24)
+        old.append(0, 0, None, b" " * 2**20)
+        (found,) = fetched(bytes(old.build()))[0]
+        assert bool(reason(found)) is bool(codec)
+        assert len(found.value) <= (KEPT_BYTES if codec else 2**20)
 
 
 @pytest.mark.timeout(20)
