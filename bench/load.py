@@ -5,6 +5,7 @@ the report as JSON. Latency counts from when an order was due, not from when it 
 """
 
 import asyncio
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from typing import Any, Final
 import uvloop
 from pydantic_core import from_json, to_json
 
-from bench.plan import PLAN, LoadPlan, carts, schedule
+from bench.plan import PLAN, TOKEN, LoadPlan, carts, schedule
 from bench.report import CONFIRMED, CREATED, Observed, ObservedAnswer, Settled, reported
 from chassis.events import type_of
 from chassis.kafka import Cluster, make_consumer, places_of, stop_within
@@ -123,6 +124,7 @@ def requests(plan: LoadPlan) -> Iterator[bytes]:
     """Each with an Idempotency-Key of its own, as a careful client has it."""
     head = (
         "POST /checkout HTTP/1.1\r\nHost: order\r\nContent-Type: application/json\r\n"
+        f"Authorization: {os.environ[TOKEN]}\r\n"
         f"Idempotency-Key: bench-{time.time_ns()}-%d\r\nContent-Length: %d\r\n\r\n"
     )
     for number, cart in enumerate(carts(plan.seed, plan.shape)):

@@ -12,11 +12,14 @@ from typing import Any, Final, Literal
 import httpx
 from pydantic import TypeAdapter
 
+from saga_cli.stack.issuer import bearer
 from saga_cli.stack.seed import SUSPENDED_CUSTOMER, seed
 from saga_cli.stack.services import Services
 
 Shape = Literal["mixed", "one sku", "one customer"]
 WARES: Final = tuple(f"BENCH-{number:02}" for number in range(24))
+TOKEN: Final = "BENCH_AUTHORIZATION"  # noqa: S105 - the name of a variable
+"""How the generator shows whom it orders for; arguments of a process are seen by everybody."""
 STOCK: Final = 10**8
 CUSTOMERS: Final = 10_000
 KINDS: Final[tuple[tuple[int, dict[str, Any]], ...]] = (
@@ -58,7 +61,7 @@ def stock(services: Services) -> None:
     """The shop that the carts are filled in. Raises httpx.HTTPError."""
     order, inventory = services.url("order"), services.url("inventory")
     seed(services.url)
-    with httpx.Client(timeout=30) as client:
+    with httpx.Client(timeout=30, headers=bearer()) as client:
         for sku in WARES:
             price = {"name": sku, "price_minor": 1_000, "currency": "EUR"}
             client.put(f"{order}/catalogue/{sku}", json=price).raise_for_status()

@@ -13,11 +13,12 @@ import uvloop
 from pydantic_core import to_json
 
 from bench.meters import Groups, Usage, metered
-from bench.plan import LoadPlan, stock
+from bench.plan import TOKEN, LoadPlan, stock
 from bench.report import REPORT, LoadReport
 from chassis.kafka import KEEP_FOR_EVER, PARTITIONS, Cluster, ensure_topics
 from saga_cli.log.reader import LANES
 from saga_cli.stack import servers, watchdog
+from saga_cli.stack.issuer import bearer
 from saga_cli.stack.services import Services
 from saga_cli.topology import SERVICES
 
@@ -62,7 +63,7 @@ class Generator:
 
     def __init__(self, plan: LoadPlan, kafka: Cluster) -> None:
         command = [sys.executable, "-m", "bench.load", to_json(plan).decode()]
-        env = {**os.environ, **kafka.variables("SAGA")}
+        env = {**os.environ, **kafka.variables("SAGA"), TOKEN: bearer()["Authorization"]}
         self.process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True)  # noqa: S603 - no shell: this bench
         watchdog.watch(pid=self.process.pid)
         self.started = float(self._line("started"))

@@ -10,6 +10,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from saga_cli.demo import KINDS, a_checkout
+from saga_cli.stack.issuer import bearer
 from saga_cli.stack.seed import PRODUCTS
 from saga_cli.stack.services import Services
 
@@ -121,6 +122,7 @@ async def _post(url: str, body: Any, key: str) -> tuple[int, bytes]:
         "Content-Type: application/json",
         f"Content-Length: {len(content)}",
         "Connection: close",
+        *(f"{name}: {value}" for name, value in bearer().items()),
         *([f"Idempotency-Key: {key}"] if key else []),
     ]
     reader, writer = await asyncio.open_connection(place.hostname, place.port)

@@ -39,3 +39,9 @@ HTTP_REFUSED: Final = Counter(
 CIRCUIT: Final = Gauge(
     "saga_circuit_state", "0 closed, 1 half-open, 2 open", ["service", "provider"]
 )
+AUTH_OFF: Final = Gauge("saga_auth_off", "1 where callers are not asked who they are", ["service"])
+AUTH_REFUSED: Final = Counter(
+    "saga_auth_refused_total",
+    "Requests refused for who asks, by the problem's code",
+    ["service", "why"],
+)

@@ -5,7 +5,9 @@ from typing import Annotated, Any, Final
 from fastapi import FastAPI, Path, Query, Request
 from pydantic import BaseModel, Field
 
+from chassis.auth import AUDIT, OPERATE, SERVICE
 from chassis.http import (
+    Access,
     Body,
     Code,
     IdempotencyKeyHeader,
@@ -14,6 +16,7 @@ from chassis.http import (
     example,
     execute,
     links,
+    open_to,
     refusals,
     text,
 )
@@ -22,10 +25,14 @@ from chassis.process.runtime import Node
 from inventory_svc.availability import Availability
 from inventory_svc.domain import Level
 from inventory_svc.messages import ReceiveStock, ReturnStock, SetStock, WriteOffStock
+from shared_events.scopes import ORDERS, SHOP
 
 PIECES: Final = ("available", "reserved", "committed", "shipped", "returned")
 LEVEL: Final = f"SELECT {', '.join(PIECES)} FROM stock WHERE sku = $1"  # noqa: S608 - own names
 TAGS: Final = {"stock": "What is in stock, and what of it can be sold."}
+BROWSING: Final = Access(every={ORDERS, SHOP, SERVICE, OPERATE, AUDIT})
+READING: Final = Access(every={SHOP, OPERATE, AUDIT})
+COUNTING: Final = Access(every={SHOP})
 UNKNOWN: Final = "There is no stock of it (`unknown_sku`)."
 IN_FLIGHT: Final = (
     "`in_flight`: a request with the same key is being handled, try again after `Retry-After`."
@@ -90,6 +97,7 @@ def make(node: Node, store: PostgresStore, availability: Availability) -> FastAP
         return await level_of(sku)
 
     @app.get("/availability", tags=["stock"], summary="How many pieces can be sold")
+    @open_to(BROWSING)
     async def get_availability(
         sku: Annotated[
             list[Code], Query(min_length=1, max_length=200, description="One or more SKUs.")
@@ -105,6 +113,7 @@ def make(node: Node, store: PostgresStore, availability: Availability) -> FastAP
         response_model=StockLevel,
         responses=refusals(_404=UNKNOWN),
     )
+    @open_to(READING)
     async def get_stock(sku: Sku) -> dict[str, Any]:
         """As the database has it."""
         return await level_of(sku)
@@ -119,6 +128,7 @@ def make(node: Node, store: PostgresStore, availability: Availability) -> FastAP
             **refusals(_409=f"{TOO_MANY} {IN_USE}"),
         },
     )
+    @open_to(COUNTING)
     async def set_stock(request: Request, sku: Sku, body: Stock) -> dict[str, Any]:
         """All pieces on hand, those that are promised to orders as well."""
         await execute(node.commands, request, sku, SetStock(sku=sku, on_hand=body.on_hand))
@@ -138,6 +148,7 @@ def make(node: Node, store: PostgresStore, availability: Availability) -> FastAP
             **refusals(_409=f"{TOO_MANY} {IN_FLIGHT}"),
         },
     )
+    @open_to(COUNTING)
     async def receive_stock(
         request: Request, sku: Sku, body: Receipt, idempotency_key: IdempotencyKeyHeader = None
     ) -> dict[str, Any]:
@@ -153,6 +164,7 @@ def make(node: Node, store: PostgresStore, availability: Availability) -> FastAP
         response_model=StockLevel,
         responses=refusals(_404=UNKNOWN, _409=IN_USE),
     )
+    @open_to(COUNTING)
     async def write_off_stock(
         request: Request, sku: Sku, body: WriteOff, idempotency_key: IdempotencyKeyHeader = None
     ) -> dict[str, Any]:
@@ -168,6 +180,7 @@ def make(node: Node, store: PostgresStore, availability: Availability) -> FastAP
         response_model=StockLevel,
         responses=refusals(_404=UNKNOWN, _409=NOT_SHIPPED),
     )
+    @open_to(COUNTING)
     async def return_stock(
         request: Request, sku: Sku, body: Receipt, idempotency_key: IdempotencyKeyHeader = None
     ) -> dict[str, Any]:

@@ -5,13 +5,29 @@ from typing import Annotated, Any, Final
 from fastapi import FastAPI, Path, Request
 from pydantic import BaseModel, Field
 
-from chassis.http import Body, Code, app_of, example, execute, links
+from chassis.auth import AUDIT, OPERATE, SERVICE
+from chassis.http import (
+    Access,
+    Body,
+    Code,
+    Problem,
+    app_of,
+    example,
+    execute,
+    granted,
+    links,
+    open_to,
+    refusals,
+)
 from chassis.process.runtime import Node
 from chassis.redis import RedisStore
 from loyalty_svc import domain
 from loyalty_svc.messages import SetStanding
+from shared_events.scopes import ORDERS
 
 TAGS: Final = {"customers": "Customers' points and standing."}
+READING: Final = Access(own={ORDERS}, every={SERVICE, OPERATE, AUDIT})
+JUDGING: Final = Access(every={OPERATE})
 CustomerId = Annotated[Code, Path(description="The customer.", examples=["alice"])]
 
 
@@ -42,9 +58,13 @@ def make(node: Node, store: RedisStore) -> FastAPI:
         tags=["customers"],
         summary="A customer's points",
         response_model=Customer,
+        responses=refusals(_404="It is another customer (`unknown_customer`)."),
     )
-    async def get_points(customer_id: CustomerId) -> dict[str, Any]:
+    @open_to(READING)
+    async def get_points(request: Request, customer_id: CustomerId) -> dict[str, Any]:
         """A customer of whom nothing is known has none."""
+        if not granted(request).covers(customer_id):
+            raise Problem(404, "unknown_customer", f"there is no customer {customer_id}")
         return await standing_of(customer_id)
 
     @app.put(
@@ -54,6 +74,7 @@ def make(node: Node, store: RedisStore) -> FastAPI:
         response_model=Customer,
         responses={200: {"links": links("customer_id", "get_points")}},
     )
+    @open_to(JUDGING)
     async def set_standing(
         request: Request, customer_id: CustomerId, body: Standing
     ) -> dict[str, Any]:

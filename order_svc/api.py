@@ -10,17 +10,21 @@ from pydantic import WithJsonSchema
 from pydantic_core import from_json, to_json
 
 from chassis import ids
+from chassis.auth import AUDIT, OPERATE, SERVICE
 from chassis.commands import OverloadedError
 from chassis.http import (
+    Access,
     Code,
     IdempotencyKeyHeader,
     Problem,
     SagaKey,
     app_of,
     execute,
+    granted,
     header,
     key_in_path,
     links,
+    open_to,
     preferences,
     read_or_none,
     refusals,
@@ -32,6 +36,7 @@ from chassis.process.runtime import Node
 from order_svc import domain
 from order_svc.admission import Admission
 from order_svc.messages import CancelOrder, CartLine, PlaceOrder, PriceProduct
+from order_svc.ownership import customer_of, listed_customer
 from order_svc.resources import (
     Checkout,
     Order,
@@ -43,14 +48,19 @@ from order_svc.resources import (
 )
 from order_svc.settings import Settings
 from shared_events.order import DeliveryDetailsGiven
+from shared_events.scopes import ORDERS, SHOP
 
 WAIT_MAX_S: Final = 60
 PUBLISHED_WITHIN_S: Final = 5.0
-ORDERS: Final = """
+PAGE: Final = """
 SELECT status, detail FROM orders WHERE order_id COLLATE "C" < $1 {}
 ORDER BY order_id COLLATE "C" DESC LIMIT $2
 """
 """A page of them, or of a customer's: each by an index of its own."""
+PLACING: Final = Access(own={ORDERS}, every={SERVICE})
+READING: Final = Access(own={ORDERS}, every={SERVICE, OPERATE, AUDIT})
+PRICING: Final = Access(every={SHOP})
+BROWSING: Final = Access(every={ORDERS, SHOP, SERVICE, OPERATE, AUDIT})
 OrderId = Annotated[SagaKey, key_in_path("The order's id.")]
 TAGS: Final = {
     "orders": "Placing orders, following and cancelling them.",
@@ -102,6 +112,10 @@ def respond(_events: tuple[Any, ...], state: Any) -> bytes:
     return to_json(as_resource(state.order))
 
 
+def unknown(order_id: str) -> Problem:
+    return Problem(404, "unknown_order", f"there is no order {order_id[:64]}")
+
+
 def wait_of(prefer: Sequence[str]) -> float | None:
     """The seconds of `Prefer: wait=N` (RFC 7240), of all lines of the header; None without."""
     seconds = preferences(prefer).get("wait", "")
@@ -124,8 +138,15 @@ def make(  # noqa: C901, PLR0915 - one route after the other
         async with store.reading() as connection:
             rows = await store.own.load(connection, [order_id])
         if order_id not in rows:
-            raise Problem(404, "unknown_order", f"there is no order {order_id[:64]}")
+            raise unknown(order_id)
         return rows[order_id].state
+
+    async def own_state_of(request: Request, order_id: str) -> Any:
+        """To whom an order does not belong, there is none."""
+        state = await state_of(order_id)
+        if not granted(request).covers(state.order.customer_id):
+            raise unknown(order_id)
+        return state
 
     async def is_settled(order_id: str) -> bool:
         return is_final(await state_of(order_id))
@@ -139,13 +160,16 @@ def make(  # noqa: C901, PLR0915 - one route after the other
         responses=PLACED,
         openapi_extra={"parameters": [PREFER]},
     )
+    @open_to(PLACING)
     async def checkout(
         request: Request, body: Checkout, idempotency_key: IdempotencyKeyHeader = None
     ) -> Response:
         """An order that is acknowledged is never lost, and ends confirmed or cancelled.
 
-        Give an Idempotency-Key: without one, a request that is repeated places a second order.
+        Give an Idempotency-Key: without one, a request that is repeated places a second order. The
+        customer is the one that the token names; a service names the one that it acts for.
         """
+        customer_id = customer_of(granted(request), body.customer_id)
         if not admission.admits():
             raise OverloadedError("orders take too long: no more are taken than are settled")
         order_id = ids.new_id()
@@ -155,7 +179,7 @@ def make(  # noqa: C901, PLR0915 - one route after the other
         )
         command = PlaceOrder(
             order_id=order_id,
-            customer_id=body.customer_id,
+            customer_id=customer_id,
             cart=tuple(CartLine(sku=x.sku, quantity=x.quantity) for x in body.lines),
             currency=body.currency,
             payment_token=body.payment_token,
@@ -229,9 +253,10 @@ def make(  # noqa: C901, PLR0915 - one route after the other
         response_model=OrderWithTimeline,
         responses=refusals(_404=UNKNOWN),
     )
-    async def get_order(order_id: OrderId) -> Response:
+    @open_to(READING)
+    async def get_order(request: Request, order_id: OrderId) -> Response:
         """As the order service knows it: what it consumed, and what it published."""
-        resource = as_resource(await state_of(order_id))
+        resource = as_resource(await own_state_of(request, order_id))
         async with store.reading() as connection:
             rows = await connection.fetch(
                 "SELECT at, heard, said FROM timeline WHERE order_id = $1 ORDER BY id", order_id
@@ -240,17 +265,20 @@ def make(  # noqa: C901, PLR0915 - one route after the other
         return Response(to_json(resource), media_type="application/json")
 
     @app.get("/orders", tags=["orders"], summary="Orders, newest first", response_model=OrderPage)
+    @open_to(READING)
     async def list_orders(
+        request: Request,
         customer_id: Annotated[Code | None, Query(description="Only this customer's.")] = None,
         cursor: Annotated[Cursor | None, Query(description="The `next` of a page.")] = None,
         limit: Annotated[int, Query(ge=1, le=200, description="Orders on a page.")] = 50,
     ) -> Response:
-        """Page by page: `next` of one page is the `cursor` of the following one."""
+        """Page by page: `next` of one page is the `cursor` of the following one. Customers see their own."""
+        customer_id = listed_customer(granted(request), customer_id)
         if cursor is not None and not CURSOR.fullmatch(cursor):
             raise Problem(400, "invalid_cursor", "a cursor is the `next` of a page")
         before = cursor or "~"
         values = (before, limit) if customer_id is None else (before, limit, customer_id)
-        query = ORDERS.format("" if customer_id is None else "AND customer_id = $3")
+        query = PAGE.format("" if customer_id is None else "AND customer_id = $3")
         async with store.reading() as connection:
             rows = await connection.fetch(query, *values)
         page = [as_resource(store.own.state_of(*row)) for row in rows]
@@ -268,10 +296,13 @@ def make(  # noqa: C901, PLR0915 - one route after the other
             **refusals(_404=UNKNOWN, _409=CANCEL_REFUSED),
         },
     )
+    @open_to(PLACING)
     async def cancel_order(
         request: Request, order_id: OrderId, idempotency_key: IdempotencyKeyHeader = None
     ) -> Response:
         """It is undone step by step; refused if the shipment has left by then."""
+        if granted(request).restricted:
+            await own_state_of(request, order_id)
         outcome = await execute(
             node.commands,
             request,
@@ -285,6 +316,7 @@ def make(  # noqa: C901, PLR0915 - one route after the other
         return Response(body, 202, media_type="application/json")
 
     @app.put("/catalogue/{sku}", tags=["catalogue"], summary="Set a product's price")
+    @open_to(PRICING)
     async def set_price(request: Request, sku: Sku, body: Price) -> Product:
         """Orders that are placed keep the price that they were placed at."""
         await execute(node.commands, request, sku, PriceProduct(sku=sku, **body.model_dump()))
@@ -293,6 +325,7 @@ def make(  # noqa: C901, PLR0915 - one route after the other
     @app.get(
         "/catalogue", tags=["catalogue"], summary="What is for sale", response_model=list[Product]
     )
+    @open_to(BROWSING)
     async def list_products() -> list[dict[str, Any]]:
         """All products, by SKU."""
         async with store.reading() as connection:

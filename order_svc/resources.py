@@ -40,13 +40,15 @@ class Checkout(Body):
     """What a customer buys, how it is paid for, and where it goes."""
 
     model_config = example(
-        customer_id="alice",
         lines=[{"sku": "RETRO-CLOCK", "quantity": 1}],
         payment_token="tok_visa",  # noqa: S106 - no secret
         country="DE",
         postal_code="10115",
     )
-    customer_id: Code
+    customer_id: Annotated[
+        Code | None,
+        Field(description="For whom a service acts; a customer is known by the token."),
+    ] = None
     lines: Annotated[tuple[CheckoutLine, ...], Field(min_length=1, max_length=100)]
     currency: CurrencyCode = "EUR"
     payment_token: Annotated[

@@ -2,20 +2,35 @@
 
 from typing import Annotated, Any, Final
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 
-from chassis.http import Problem, Resource, SagaKey, app_of, key_in_path, refusals
+from chassis.auth import AUDIT, OPERATE, SERVICE
+from chassis.http import (
+    Access,
+    Problem,
+    Resource,
+    SagaKey,
+    app_of,
+    granted,
+    key_in_path,
+    open_to,
+    refusals,
+)
 from chassis.postgres import PostgresStore
 from chassis.process.runtime import Node
 from payment_svc import domain
 from payment_svc.settings import Settings
+from shared_events.scopes import ORDERS
 
 TAGS: Final = {
     "payments": "What was taken for an order, and given back.",
     "webhooks": "Outcomes that a payment provider reports.",
 }
-PAYMENT: Final = Resource("Payment", domain.State, key="order_id", hidden=frozenset({"order"}))
+PAYMENT: Final = Resource(
+    "Payment", domain.State, key="order_id", hidden=frozenset({"order", "customer_id"})
+)
 Payment: Final[Any] = PAYMENT.model()
+READING: Final = Access(own={ORDERS}, every={SERVICE, OPERATE, AUDIT})
 OrderId = Annotated[SagaKey, key_in_path("The order's id.")]
 
 
@@ -33,12 +48,14 @@ def make(node: Node, store: PostgresStore, settings: Settings) -> FastAPI:
         response_model=Payment,
         responses=refusals(_404="No payment of the order is known (`unknown_payment`)."),
     )
-    async def get_payment(order_id: OrderId) -> dict[str, Any]:
+    @open_to(READING)
+    async def get_payment(request: Request, order_id: OrderId) -> dict[str, Any]:
         """In minor units of its currency."""
         async with store.reading() as connection:
             rows = await store.own.load(connection, [order_id])
-        if order_id not in rows:
+        state = rows[order_id].state if order_id in rows else domain.INITIAL
+        if order_id not in rows or not granted(request).covers(domain.customer_of(state)):
             raise Problem(404, "unknown_payment", f"no payment of order {order_id[:64]}")
-        return PAYMENT.shown(order_id, rows[order_id].state)
+        return PAYMENT.shown(order_id, state)
 
     return app

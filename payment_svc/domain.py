@@ -87,11 +87,13 @@ class Captured:
     captured_minor: int
     currency: str
     provider_ref: str
+    customer_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Declined:
     reason: str
+    customer_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,9 +175,10 @@ def evolve(state: State, event: Event) -> State:
                 captured_minor=event.captured_minor,
                 currency=order.currency,
                 provider_ref=event.provider_ref,
+                customer_id=order.customer_id,
             )
         case PaymentDeclined(reason=reason):
-            return Declined(reason=reason)
+            return Declined(reason=reason, customer_id=customer_of(state))
         case PaymentRefundRequested():
             assert isinstance(state, Captured), "only what was captured is refunded"
             return Refunding(
@@ -203,6 +206,19 @@ def evolve(state: State, event: Event) -> State:
             )
         case PaymentCancellationNoted():
             return Noted()
+
+
+def customer_of(state: State) -> str:
+    """Whose payment it is; "" where the service was never asked for one, or asked by an older release."""
+    match state:
+        case Capturing(order=order):
+            return order.customer_id
+        case Captured() | Declined():
+            return state.customer_id
+        case Refunding() | Refunded():
+            return state.captured.customer_id
+        case Absent() | Noted():
+            return ""
 
 
 def awaited(state: State, order_id: str, since: datetime) -> tuple[Any, ...]:

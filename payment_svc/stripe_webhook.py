@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from chassis import clock, tracing
 from chassis.effects import outcome_id
 from chassis.events import UPCASTING
-from chassis.http import Problem, refusals, text
+from chassis.http import PUBLIC, GuardedRoute, Problem, open_to, refusals, text
 from chassis.message import Decided, Message, Parked
 from chassis.postgres import PostgresStore
 from chassis.process.runtime import Node
@@ -80,7 +80,7 @@ class WebhookOutcome:
 
 
 def routes(node: Node, store: PostgresStore, settings: StripeSettings) -> APIRouter:
-    router = APIRouter(tags=["webhooks"])
+    router = APIRouter(tags=["webhooks"], route_class=GuardedRoute)
 
     @router.post(
         "/webhooks/stripe",
@@ -91,6 +91,7 @@ def routes(node: Node, store: PostgresStore, settings: StripeSettings) -> APIRou
         ),
         openapi_extra={"requestBody": {"required": True, "content": EVENT}},
     )
+    @open_to(PUBLIC)
     async def stripe_webhook(request: Request, stripe_signature: Signature = "") -> Answer:
         """Only a hint: an outcome is decided once, whether it comes this way or by asking."""
         return Answer(status=await decided(request, stripe_signature))

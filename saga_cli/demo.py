@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, Literal
 
 import httpx
@@ -14,6 +15,7 @@ from saga_cli.clients import database
 from saga_cli.connections import ConnectionPool, Response
 from saga_cli.history.showing import story, table
 from saga_cli.log.reader import read
+from saga_cli.stack.issuer import bearer
 from saga_cli.stack.seed import SUSPENDED_CUSTOMER
 from saga_cli.stack.services import Services
 from saga_cli.targets import Targets
@@ -125,7 +127,7 @@ class Demo:
     ) -> dict[str, Any]:
         url = f"{self.services.url('order')}/checkout"
         headers = {"Prefer": f"wait={patience_s}"} if patience_s else {}
-        headers |= {"Idempotency-Key": key} if key else {}
+        headers |= bearer() | ({"Idempotency-Key": key} if key else {})
         answer = httpx.post(url, json=body, headers=headers, timeout=30)
         answer.raise_for_status()
         order: dict[str, Any] = answer.json()
@@ -136,20 +138,23 @@ class Demo:
 
     def _post(self, service: str, path: str, until: int) -> None:
         """Ask until it is possible: a neighbour may still be a few milliseconds behind."""
-        url = f"{self.services.url(service)}{path}"
+        url, headers = f"{self.services.url(service)}{path}", bearer()
         answer = _repeated(
-            lambda: httpx.post(url, timeout=10), lambda a: a.status_code == until, 10
+            lambda: httpx.post(url, headers=headers, timeout=10),
+            lambda a: a.status_code == until,
+            10,
         )
         if answer.status_code != until:
             self.failures.append(f"{path}: {answer.status_code} {answer.text}")
 
     def _await_settled(self, order_id: str) -> dict[str, Any]:
-        url = f"{self.services.url('order')}/orders/{order_id}"
+        url, headers = f"{self.services.url('order')}/orders/{order_id}", bearer()
 
         def is_settled(answer: httpx.Response) -> bool:
             return answer.json()["state"] in {"CONFIRMED", "CANCELLED"}
 
-        order: dict[str, Any] = _repeated(lambda: httpx.get(url, timeout=10), is_settled, 20).json()
+        ask = partial(httpx.get, url, headers=headers, timeout=10)
+        order: dict[str, Any] = _repeated(ask, is_settled, 20).json()
         return order
 
     def _repeat(self) -> None:
@@ -167,7 +172,7 @@ class Demo:
         url = f"{self.services.url('order')}/checkout"
         limits = httpx.Limits(max_connections=50)
         started = time.monotonic()
-        async with httpx.AsyncClient(timeout=60, limits=limits) as client:
+        async with httpx.AsyncClient(timeout=60, limits=limits, headers=bearer()) as client:
             calls = [
                 client.post(
                     url,
@@ -244,7 +249,7 @@ async def place(url: str, body: dict[str, Any], count: int, connections: int) ->
     pool, content = ConnectionPool([url], connections), json.dumps(body).encode()
     head = (
         "POST /checkout HTTP/1.1\r\nHost: order\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {len(content)}\r\n\r\n"
+        f"Content-Length: {len(content)}\r\nAuthorization: {bearer()['Authorization']}\r\n\r\n"
     )
     request = head.encode() + content
     try:

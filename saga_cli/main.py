@@ -125,6 +125,22 @@ def status() -> None:
 
 
 @app.command(rich_help_panel=STACK)
+def token(
+    subject: Annotated[str, typer.Argument(help="Who calls: a customer's id, or any other name.")],
+    scope: Annotated[
+        list[str] | None, typer.Option(help="orders, shop, operate, audit, service; or several.")
+    ] = None,
+    lifetime: Annotated[
+        int, typer.Option(min=1, max=86_400, help="Seconds until it expires.")
+    ] = 3600,
+) -> None:
+    """Print an access token of the running stack's own issuer; without --scope it is a customer's."""
+    from saga_cli.ops.tokens import show  # noqa: PLC0415 - with what it needs it is slow
+
+    show(subject, scope or ["orders"], lifetime)
+
+
+@app.command(rich_help_panel=STACK)
 def logs(
     service: Annotated[str, typer.Argument(help="Such as order or kafka.")],
     *,

@@ -1,7 +1,6 @@
 """Where services and their stores are, and the variables that tell a process so."""
 
 import hmac
-import secrets
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
@@ -19,15 +18,15 @@ GIVEN: Final = ("SAGA_KAFKA_BOOTSTRAP", "SAGA_POSTGRES_URL", "SAGA_REDIS_URL")
 class Addresses:
     """Where the three servers are, and a stack's secrets.
 
-    `kafka` and `postgres_url` are an administrator's; `passwords` are by role; `operator_token` opens the
-    operators' routes of each service, which are closed without one.
+    `kafka` and `postgres_url` are an administrator's; `passwords` are by role; `issuer` is the URL of
+    who issues the tokens of callers.
     """
 
     kafka: Cluster
     postgres_url: str
     redis_url: str
     passwords: dict[str, str]
-    operator_token: str = ""
+    issuer: str = ""
 
     @property
     def variables(self) -> dict[str, str]:
@@ -56,7 +55,7 @@ def addresses_of(kafka: Cluster, postgres_url: str, redis_url: str) -> Addresses
     """The addresses with a password for each role.
 
     They follow from the administrator's, so that two stacks over the same servers agree on them
-    and none has to be kept. The operator token is each stack's own.
+    and none has to be kept.
     """
     secret = (urlsplit(postgres_url).password or postgres_url).encode()
     passwords = {
@@ -65,7 +64,7 @@ def addresses_of(kafka: Cluster, postgres_url: str, redis_url: str) -> Addresses
     }
     parts = urlsplit(redis_url)  # each service has a database number of its own
     redis = f"{parts.scheme}://{parts.netloc}"
-    return Addresses(kafka, postgres_url, redis, passwords, secrets.token_urlsafe(24))
+    return Addresses(kafka, postgres_url, redis, passwords)
 
 
 def environment_of(spec: ServiceSpec, addresses: Addresses, port: int) -> dict[str, str]:
@@ -77,7 +76,7 @@ def environment_of(spec: ServiceSpec, addresses: Addresses, port: int) -> dict[s
         variables["DATABASE_URL"] = addresses.database_url(spec)
     if spec.redis_database is not None:
         variables["REDIS_URL"] = f"{addresses.redis_url}/{spec.redis_database}"
-    if addresses.operator_token:
-        variables["OPERATOR_TOKEN"] = addresses.operator_token
+    if addresses.issuer:
+        variables["AUTH_ISSUER"] = addresses.issuer
     named = {f"{spec.prefix}_{name}": value for name, value in variables.items()}
     return {**addresses.kafka.variables(spec.prefix), **named}

@@ -12,7 +12,7 @@ state      Absent -> Booking -> Created -> Approved -> Dispatching -> Dispatched
 repeats    a fact that comes twice, or too late, decides nothing
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeAlias
 
@@ -78,6 +78,7 @@ class Shipment:
     shipment_id: str
     carrier_ref: str = ""
     total_minor: int = 0
+    customer_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +127,7 @@ class Cancelled(Undone):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rejected:
     reason: str
+    customer_id: str = ""
 
 
 State: TypeAlias = (
@@ -168,6 +170,7 @@ Event: TypeAlias = (
 )
 PointsUndone: TypeAlias = PointsRejected | PointsDeducted
 INITIAL = Absent()
+BOOKED: Final = tuple(field.name for field in fields(Shipment))
 POLICY: Final = Policy()
 
 
@@ -204,10 +207,14 @@ def evolve(state: State, event: Event) -> State:
             return Booking(order=order)
         case ShipmentCreated(order=order, shipment_id=shipment_id, carrier_ref=carrier_ref):
             return Created(
-                shipment_id=shipment_id, carrier_ref=carrier_ref, total_minor=order.total_minor
+                shipment_id=shipment_id,
+                carrier_ref=carrier_ref,
+                total_minor=order.total_minor,
+                customer_id=order.customer_id,
             )
         case ShipmentRejected(reason=reason):
-            return Rejected(reason=reason)
+            whose = state.order.customer_id if isinstance(state, Booking) else ""
+            return Rejected(reason=reason, customer_id=whose)
         case ShipmentApproved():
             return Approved(**_booked(state))
         case ShipmentDispatchRequested():
@@ -232,13 +239,8 @@ def awaited(state: State, order_id: str, at: datetime, policy: Policy = POLICY) 
     """What a state waits for from outside; `at` is when its last event was decided."""
     match state:
         case Booking(order=order):
-            booking = Book(
-                order_id=order_id,
-                shipment_id=_shipment_id(order),
-                country=order.country,
-                postal_code=order.postal_code,
-            )
-            return (booking,)
+            place = {"country": order.country, "postal_code": order.postal_code}
+            return (Book(order_id=order_id, shipment_id=_shipment_id(order), **place),)
         case Approved():
             return (Later(at + policy.dispatch_after, DispatchDue(order_id=order_id)),)
         case Dispatching(carrier_ref=carrier_ref):
@@ -393,8 +395,4 @@ def _shipment_id(order: Order) -> str:
 
 def _booked(state: State) -> dict[str, Any]:
     assert isinstance(state, Shipment), "a shipment is booked first"
-    return {
-        "shipment_id": state.shipment_id,
-        "carrier_ref": state.carrier_ref,
-        "total_minor": state.total_minor,
-    }
+    return {name: getattr(state, name) for name in BOOKED}

@@ -13,8 +13,10 @@ SERVERS: Final = Addresses(
     "postgresql://saga@postgres:5432/postgres",
     "redis://redis:6379",
     {s.role: f"${{{s.prefix}_DB_PASSWORD:-{s.name}-local}}" for s in SERVICES},
-    "${SAGA_OPERATOR_TOKEN:-operator-local}",
+    "${SAGA_AUTH_ISSUER:-http://127.0.0.1:8090/saga}",
 )
+JWKS: Final = "${SAGA_AUTH_JWKS_URL:-http://issuer:8090/saga/jwks}"
+"""Where the issuer's keys are within: its URL is the one by which clients on this machine know it."""
 
 
 def compose_file() -> str:
@@ -33,8 +35,9 @@ def _passwords() -> str:
 
 
 def _service(spec: ServiceSpec) -> str:
-    everywhere = {f"{spec.prefix}_HTTP_HOST": "0.0.0.0"}  # noqa: S104 - in its container
-    variables = environment_of(spec, SERVERS, spec.port) | everywhere
+    within = {"HTTP_HOST": "0.0.0.0", "AUTH_JWKS_URL": JWKS}  # noqa: S104 - in its container
+    changed = {f"{spec.prefix}_{name}": value for name, value in within.items()}
+    variables = environment_of(spec, SERVERS, spec.port) | changed
     lines = [f"      {name}: {_scalar(value)}\n" for name, value in variables.items()]
     used = ["kafka"]
     used += ["postgres"] if spec.has_database else []

@@ -16,6 +16,7 @@ from xdist.scheduler import LoadFileScheduling
 from saga_cli.stack.processes import ChildProcess
 from saga_cli.stack.services import Services
 from saga_cli.topology import Addresses
+from tests.support.callers import show_tokens
 from tests.support.forking import forking
 from tests.support.servers import SharedStack, shared_servers
 
@@ -106,6 +107,13 @@ def _certificates_are_read_once() -> Iterator[None]:
     """`httpx.get` makes a client a call, which would read a bundle of certificates for 27 ms each."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ssl, "create_default_context", cache(ssl.create_default_context))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _callers_show_tokens() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        show_tokens(patch)
         yield
 
 

@@ -18,6 +18,7 @@ from bench.session import Bench
 from bench.tables import Table
 from chassis.process.settings import FastPath
 from guarantees.services import SERVICES
+from saga_cli.stack.issuer import bearer
 
 FIGURES: Final = (
     *("burst: CPU an order", "orders/s"),
@@ -99,7 +100,7 @@ def _loaded(bench: Bench, rig: BenchRig, rate: float) -> Switched:
 
 def _alone_ms(rig: BenchRig) -> float:
     """Raises httpx.HTTPError."""
-    headers = {"Content-Type": "application/json", "Prefer": "wait=30"}
+    headers = {"Content-Type": "application/json", "Prefer": "wait=30", **bearer()}
     found = []
     with httpx.Client(base_url=rig.services.url("order"), timeout=60) as client:
         for cart in islice(carts(0), ALONE):

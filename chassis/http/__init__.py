@@ -1,8 +1,10 @@
 """HTTP for every service: application, errors, text types, operator API and a server with limits."""
 
+from chassis.http.access import PUBLIC, Access, Granted, GuardedRoute, granted, open_to
 from chassis.http.app import execute
 from chassis.http.bodies import Body, example
 from chassis.http.fast_path import add_fast_path
+from chassis.http.gate import Gate, allow_origins, rate_limits
 from chassis.http.header_fields import IdempotencyKeyHeader, preferences
 from chassis.http.openapi import header, links, refusals
 from chassis.http.operator_api import app_of
@@ -15,8 +17,13 @@ from chassis.http.waiting import LocalWaiters, read_or_none
 
 __all__ = [
     "ACCEPTED_LATER",
+    "PUBLIC",
+    "Access",
     "Body",
     "Code",
+    "Gate",
+    "Granted",
+    "GuardedRoute",
     "HttpServer",
     "IdempotencyKeyHeader",
     "LineText",
@@ -25,15 +32,19 @@ __all__ = [
     "Resource",
     "SagaKey",
     "add_fast_path",
+    "allow_origins",
     "app_of",
     "bound",
     "example",
     "execute",
+    "granted",
     "header",
     "key_in_path",
     "links",
     "listen",
+    "open_to",
     "preferences",
+    "rate_limits",
     "read_or_none",
     "refusals",
     "text",

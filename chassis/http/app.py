@@ -21,6 +21,8 @@ from chassis.commands import CardNumberError, Commands, InFlightError, Overloade
 from chassis.decision import Refusal, RefusalKind
 from chassis.errors import TransientError
 from chassis.health import Condition
+from chassis.http.access import PUBLIC, GuardedRoute, granted, open_to
+from chassis.http.gate import Gate, rate_headers
 from chassis.http.openapi import HEALTH, Api, operation_id, refusals
 from chassis.http.problems import Problem, problem
 from chassis.http.requests import Head, allowed, only_known
@@ -59,9 +61,15 @@ class Readiness(BaseModel):
 
 
 def make_app(
-    title: str, conditions: Conditions, description: str = "", tags: Mapping[str, str] | None = None
+    title: str,
+    conditions: Conditions,
+    gate: Gate,
+    description: str = "",
+    tags: Mapping[str, str] | None = None,
 ) -> FastAPI:
     """`conditions` are what fails now; the service is ready unless one of them blocks it.
+
+    Whoever uses a route goes through the `gate`.
 
     `tags` says of each group of routes what it is for.
     """
@@ -81,8 +89,10 @@ def make_app(
         redirect_slashes=False,  # it would redirect by Host
         telemetry={"operation_spans": False, "metrics": False, "logs": False},  # a span a request
     )
+    app.router.route_class = GuardedRoute
+    app.state.gate = gate
     app.add_middleware(BodyLimit)
-    app.add_middleware(ReplayHeader)
+    app.add_middleware(AnswerHeaders)
     app.add_middleware(Head)
     app.add_exception_handler(Problem, _on_problem)
     app.add_exception_handler(RequestValidationError, _on_invalid)
@@ -98,6 +108,7 @@ def make_app(
 
 def _add_health(app: FastAPI, conditions: Conditions) -> None:
     @app.get("/health/live", tags=[HEALTH], summary="Whether the process answers")
+    @open_to(PUBLIC)
     async def live() -> Liveness:
         """For a liveness probe: it looks at nothing else."""
         return Liveness(status="live")
@@ -109,6 +120,7 @@ def _add_health(app: FastAPI, conditions: Conditions) -> None:
         response_model=Readiness,
         responses=refusals(_503="Not ready (`not_ready`): `reasons` says what is in the way."),
     )
+    @open_to(PUBLIC)
     async def ready() -> Response:
         """For a readiness probe. A service that is `degraded` is ready: `reasons` says what fails."""
         found = await conditions()
@@ -125,6 +137,7 @@ def _add_health(app: FastAPI, conditions: Conditions) -> None:
         summary="Metrics for Prometheus",
         response_class=PlainTextResponse,
     )
+    @open_to(PUBLIC)
     async def metrics() -> Response:
         """In Prometheus' text format."""
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
@@ -139,11 +152,16 @@ async def execute(
     idempotency_key: str | None = None,
     **more: Any,
 ) -> Decided | Duplicate:
-    """Decide on the command that a request asks for; a refusal becomes a Problem."""
+    """Decide on the command that a request asks for; a refusal becomes a Problem.
+
+    An idempotency key is its caller's own.
+    """
     claim = None
     if idempotency_key is not None:
         fingerprint = hashlib.sha256(await request.body()).digest()
         name = f"{request.method} {request.scope['path']}"
+        if subject := granted(request).subject:
+            name = f"{name} by {subject}"
         claim = Claim(name, idempotency_key, fingerprint)
     outcome = await commands.execute(
         Command(
@@ -209,16 +227,20 @@ def check_media(headers: Headers) -> None:
         raise Problem(415, "unsupported_media_type", "send the body as application/json")
 
 
-class ReplayHeader:
-    """Says on every route alike that an answer is one that was given before."""
+class AnswerHeaders:
+    """Says on every route alike that an answer is one that was given before, and what of a rate is left."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def marked(message: Message) -> None:
-            if message["type"] == "http.response.start" and scope.get(REPLAYED):
-                MutableHeaders(scope=message)["Idempotency-Replayed"] = "true"
+            if message["type"] == "http.response.start":
+                headers = rate_headers(scope)
+                if scope.get(REPLAYED):
+                    headers = {**headers, "Idempotency-Replayed": "true"}
+                if headers:
+                    MutableHeaders(scope=message).update(headers)
             await send(message)
 
         await self.app(scope, receive, marked)

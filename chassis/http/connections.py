@@ -2,8 +2,9 @@
 
 import resource
 from collections import Counter, OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final, Protocol
 
 import structlog
@@ -57,7 +58,7 @@ class Connections:
         In a full table the one that has been idle the longest makes room.
         """
         self._open.add(connection)
-        origin = self._origin(connection.address)
+        origin = origin_of(connection.address, self.limits.http_trusted)
         if origin and self._by_origin[origin] >= self.limits.http_connections_per_address_max:
             return False
         if len(self._admitted) >= self.most:
@@ -96,16 +97,17 @@ class Connections:
             if not self._by_origin[origin]:
                 del self._by_origin[origin]
 
-    def _origin(self, text: str) -> str:
-        """The party behind an address; "" for one that is trusted."""
-        try:
-            address: IPv4Address | IPv6Address = ip_address(text.partition("%")[0])
-        except ValueError:  # a Unix socket has none
-            return ""
-        if isinstance(address, IPv6Address):
-            address = address.ipv4_mapped or address
-        if any(address in network for network in self.limits.http_trusted):
-            return ""
-        if isinstance(address, IPv4Address):
-            return str(address)
-        return str(int(address) >> (128 - SITE_BITS))
+
+def origin_of(text: str, trusted: Iterable[IPv4Network | IPv6Network]) -> str:
+    """The party behind an address; "" for one that is trusted."""
+    try:
+        address: IPv4Address | IPv6Address = ip_address(text.partition("%")[0])
+    except ValueError:  # a Unix socket has none
+        return ""
+    if isinstance(address, IPv6Address):
+        address = address.ipv4_mapped or address
+    if any(address in network for network in trusted):
+        return ""
+    if isinstance(address, IPv4Address):
+        return str(address)
+    return str(int(address) >> (128 - SITE_BITS))

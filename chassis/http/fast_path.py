@@ -2,19 +2,19 @@
 
 It stands in the application's routes, before FastAPI's own route of the same path, and takes a request
 without a query whose body has arrived complete and is valid, with valid headers. FastAPI's route
-answers any other request, and documents the operation. Middleware, error handlers and the server span
-of the request are the application's, the same for both.
+answers any other request, and documents the operation. Who may use it is checked here as there; middleware,
+error handlers and the server span of the request are the application's, the same for both.
 """
 
 from inspect import get_annotations
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
-from fastapi.routing import APIRoute
 from pydantic import TypeAdapter, ValidationError
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
+from chassis.http.access import GuardedRoute, enter
 from chassis.http.requests import only_known
 
 
@@ -26,7 +26,7 @@ def add_fast_path(app: FastAPI, path: str) -> None:
     route = next(
         r
         for r in app.routes
-        if isinstance(r, APIRoute) and r.path == path and r.methods == {"POST"}
+        if isinstance(r, GuardedRoute) and r.path == path and r.methods == {"POST"}
     )
     fast = Route(path, FastPathApp(route), methods=["POST"], include_in_schema=False)
     app.router.routes.insert(0, fast)
@@ -35,7 +35,7 @@ def add_fast_path(app: FastAPI, path: str) -> None:
 class FastPathApp:
     """The ASGI application of the route; `route` is FastAPI's, for the requests that it leaves alone."""
 
-    def __init__(self, route: APIRoute) -> None:
+    def __init__(self, route: GuardedRoute) -> None:
         dependant, types = route.dependant, get_annotations(route.endpoint)
         assert [dependency.call for dependency in dependant.dependencies] == [only_known]
         assert types.keys() == {"request", "body", "return"} | {
@@ -47,6 +47,7 @@ class FastPathApp:
         self.body = TypeAdapter[Any](types["body"])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await enter(self.route, scope)
         if not scope["query_string"]:
             first = await receive()
             receive = replayed(first, receive)

@@ -10,6 +10,7 @@ from typing import Any, Final
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
+from chassis.http.access import SCHEME
 from chassis.http.problems import MEDIA_TYPE, ProblemDetails
 
 HEALTH: Final = "health"
@@ -21,8 +22,17 @@ DESCRIPTIONS: Final[dict[int, tuple[str, str]]] = {
             " such query parameter."
         ),
     ),
-    401: ("Unauthorized", "The bearer token is missing or wrong."),
-    403: ("Forbidden", "The service was started without what this needs, such as a token."),
+    401: (
+        "Unauthorized",
+        "There is no access token (`token_missing`), or it counts for nothing (`invalid_token`).",
+    ),
+    403: (
+        "Forbidden",
+        (
+            "The access token lacks the scope (`insufficient_scope`). Other codes: it is about"
+            " what is another's, or the service was started without what this needs."
+        ),
+    ),
     404: ("NotFound", "There is no such thing."),
     408: ("RequestTimeout", "The request did not come in time; its connection is closed."),
     409: (
@@ -42,13 +52,20 @@ DESCRIPTIONS: Final[dict[int, tuple[str, str]]] = {
             " was used with another body."
         ),
     ),
-    429: ("TooManyRequests", "Overloaded: nothing was done. Try again after `Retry-After`."),
+    429: (
+        "TooManyRequests",
+        (
+            "Overloaded, or the caller asks too often (`rate_limited`): nothing was done. Try again"
+            " after `Retry-After`."
+        ),
+    ),
     431: ("RequestHeaderFieldsTooLarge", "The header section is too long, or has too many lines."),
     500: ("InternalServerError", "An unexpected error; it is in the service's log."),
     503: (
         "ServiceUnavailable",
         (
-            "The store is away, or the service is stopping or has too many connections. Whether the"
+            "The store is away, or the service is stopping or has too many connections; or tokens can't"
+            " be verified (`issuer_away`): then nothing was done. Else, whether the"
             " request was carried out is not known: repeat it after `Retry-After`, with the same"
             " Idempotency-Key where it had one."
         ),
@@ -59,9 +76,16 @@ HEADERS: Final[dict[str, dict[str, Any]]] = {
         "description": "Seconds until another try makes sense (RFC 9110).",
         "schema": {"type": "integer", "minimum": 0},
     },
+    "RateLimit": {
+        "description": "What is left of a rate: `r` requests, full again in `t` seconds (IETF draft).",
+        "schema": {"type": "string"},
+    },
+    "RateLimit-Policy": {
+        "description": "The rate: `q` requests in `w` seconds (IETF draft).",
+        "schema": {"type": "string"},
+    },
     "WWW-Authenticate": {
-        "description": "The scheme that is asked for (RFC 9110, RFC 6750).",
-        "required": True,
+        "description": "The scheme that is asked for, and what was wrong (RFC 9110, RFC 6750).",
         "schema": {"type": "string"},
     },
     "Idempotency-Replayed": {
@@ -69,13 +93,23 @@ HEADERS: Final[dict[str, dict[str, Any]]] = {
         "schema": {"type": "string", "const": "true"},
     },
 }
+BEARER: Final = {
+    "type": "http",
+    "scheme": "bearer",
+    "bearerFormat": "JWT",
+    "description": (
+        "An access token of the issuer (RFC 6750, RFC 9068). An operation names the scopes of which"
+        " it takes one."
+    ),
+}
 OF_ERRORS: Final = {
     401: ("WWW-Authenticate",),
+    403: ("WWW-Authenticate",),
     409: ("Retry-After",),
-    429: ("Retry-After",),
+    429: ("Retry-After", "RateLimit", "RateLimit-Policy"),
     503: ("Retry-After",),
 }
-REQUIRED: Final = {429, 503}
+REQUIRED: Final = {401: "WWW-Authenticate", 429: "Retry-After", 503: "Retry-After"}
 
 
 class Api(FastAPI):
@@ -125,6 +159,7 @@ def _complete(document: dict[str, Any]) -> None:
     schemas.update(schema.pop("$defs"))
     schemas["ProblemDetails"] = schema
     components["headers"] = HEADERS
+    components["securitySchemes"] = {SCHEME: BEARER}
     components["responses"] = {
         name: _error(status, text) for status, (name, text) in DESCRIPTIONS.items()
     }
@@ -170,7 +205,7 @@ def _errors(method: str, operation: Mapping[str, Any]) -> set[int]:
         found |= {413, 415}
     if has_key:
         found |= {409, 413, 422}
-    if method != "get":
+    if method != "get" or "security" in operation:
         found |= {429}
     if "security" in operation:
         found |= {401, 403}
@@ -184,7 +219,7 @@ def _has_key(operation: Mapping[str, Any]) -> bool:
 def _error(status: int, description: str) -> dict[str, Any]:
     headers = {
         name: {**HEADERS[name], "required": True}
-        if status in REQUIRED
+        if REQUIRED.get(status) == name
         else {"$ref": f"#/components/headers/{name}"}
         for name in OF_ERRORS.get(status, ())
     }

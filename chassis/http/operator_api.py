@@ -1,18 +1,17 @@
-"""What operators may ask of every service over HTTP, behind a bearer token (RFC 6750)."""
+"""What operators may ask of every service over HTTP: auditors read, operators change."""
 
 import base64
-import hmac
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, FastAPI, Query
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi import APIRouter, FastAPI, Query, Request
 
 from chassis import clock, tracing
 from chassis.decide import published_by
 from chassis.decision import Refusal
 from chassis.effects import outcome_id
 from chassis.events import type_of
+from chassis.http.access import CHANGE, LOOK, GuardedRoute, granted, open_to
 from chassis.http.app import make_app
 from chassis.http.openapi import refusals
 from chassis.http.operator_models import (
@@ -44,36 +43,18 @@ LAG_S: Final = 1.5  # an answer without the lag is better than one that comes to
 TAG: Final = "operators"
 TAG_TEXT: Final = "For operators: where an order is, dead letters, outstanding effects."
 KeyQuery = Annotated[ParkedKey, Query(description="An order's id, or whatever key a message has.")]
-BEARER: Final = HTTPBearer(
-    auto_error=False,
-    scheme_name="operator",
-    description="The service's operator token (`ORDER_OPERATOR_TOKEN` and its like).",
-)
 
 
 def app_of(node: RunningService, description: str, tags: Mapping[str, str]) -> FastAPI:
     """A service's app with what all services share; its own routes come on top."""
     shared = {**tags, TAG: TAG_TEXT}
-    app = make_app(node.service.name, node.conditions, description, shared)
+    app = make_app(node.service.name, node.conditions, node.gate, description, shared)
     app.include_router(routes(node))
     return app
 
 
 def routes(node: RunningService) -> APIRouter:
-    async def authorised(
-        given: Annotated[HTTPAuthorizationCredentials | None, Depends(BEARER)],
-    ) -> None:
-        token = node.settings.operator_token.read()
-        if not token:
-            name = f"{node.service.name}_operator_token".upper()
-            raise Problem(403, "operator_api_off", f"{name} is not set")
-        if given is None or not hmac.compare_digest(given.credentials.encode(), token.encode()):
-            wrong = ', error="invalid_token"' if given else ""
-            asks = {"WWW-Authenticate": f'Bearer realm="operators"{wrong}'}
-            why = "give the operator token as a bearer token"
-            raise Problem(401, "operator_unknown", why, asks)
-
-    router = APIRouter(prefix="/ops", tags=[TAG], dependencies=[Depends(authorised)])
+    router = APIRouter(prefix="/ops", tags=[TAG], route_class=GuardedRoute)
     _add_whereabouts(router, node)
     _add_repairs(router, node)
     _add_dead_letters(router, node)
@@ -86,6 +67,7 @@ def _add_whereabouts(router: APIRouter, node: RunningService) -> None:
     operations = node.operations
 
     @router.get("/orders", summary="All that the service knows of an order")
+    @open_to(LOOK)
     async def get_whereabouts(key: KeyQuery) -> Whereabouts:
         """Its state, its rows in the outbox, its parked messages and its outstanding effects."""
         found = await operations.whereabouts(key)
@@ -122,6 +104,7 @@ def _add_whereabouts(router: APIRouter, node: RunningService) -> None:
         )
 
     @router.get("/actions", summary="What operators did to an order", response_model=list[Action])
+    @open_to(LOOK)
     async def list_actions(key: KeyQuery) -> list[dict[str, Any]]:
         """The audit trail, the oldest first."""
         return await _actions(node, key)
@@ -129,9 +112,10 @@ def _add_whereabouts(router: APIRouter, node: RunningService) -> None:
 
 def _add_repairs(router: APIRouter, node: RunningService) -> None:
     @router.post("/expedite", summary="Run an order's outstanding effects now")
-    async def expedite_effects(body: Asked) -> Expedited:
+    @open_to(CHANGE)
+    async def expedite_effects(request: Request, body: Asked) -> Expedited:
         """Those that wait for their next try are run at once."""
-        count = await node.operations.expedite(body.key, body.by)
+        count = await node.operations.expedite(body.key, granted(request).subject)
         return Expedited(key=body.key, effects=count)
 
     @router.post(
@@ -142,9 +126,10 @@ def _add_repairs(router: APIRouter, node: RunningService) -> None:
         ),
         response_model=Resolved,
     )
-    async def resolve_effect(body: Resolve) -> dict[str, Any]:
+    @open_to(CHANGE)
+    async def resolve_effect(request: Request, body: Resolve) -> dict[str, Any]:
         """The outcome is decided on as if the provider had reported it."""
-        return await _resolve(node, body)
+        return await _resolve(node, body, granted(request).subject)
 
 
 def _add_dead_letters(router: APIRouter, node: RunningService) -> None:
@@ -153,6 +138,7 @@ def _add_dead_letters(router: APIRouter, node: RunningService) -> None:
     @router.get(
         "/dead-letters", summary="The first dead letter of each key", response_model=ParkedKeys
     )
+    @open_to(LOOK)
     async def list_dead_letters(
         offset: Annotated[int, Query(ge=0, le=10**9, description="Keys to step over.")] = 0,
         limit: Annotated[int, Query(ge=1, le=500, description="Keys to show at most.")] = 100,
@@ -168,6 +154,7 @@ def _add_dead_letters(router: APIRouter, node: RunningService) -> None:
         summary="A key's dead letters, byte for byte",
         response_model=list[Copy],
     )
+    @open_to(LOOK)
     async def list_dead_letter_messages(key: KeyQuery) -> list[dict[str, Any]]:
         """In the order in which they will be tried."""
         return [_shown(letter) for letter in await operations.dead_letters(key)]
@@ -183,13 +170,14 @@ def _add_dead_letter_repairs(router: APIRouter, node: RunningService) -> None:
         responses=parked,
         response_model=list[Redriven],
     )
-    async def redrive_dead_letters(body: Redrive) -> list[dict[str, Any]]:
+    @open_to(CHANGE)
+    async def redrive_dead_letters(request: Request, body: Redrive) -> list[dict[str, Any]]:
         """In order, up to the first that fails again."""
         done = await redrive(
             node.commands.handler,
             operations,
             body.key,
-            body.by,
+            granted(request).subject,
             note=body.note,
             dry_run=body.dry_run,
         )
@@ -213,19 +201,22 @@ def _add_dead_letter_repairs(router: APIRouter, node: RunningService) -> None:
         responses=parked,
         response_model=Shown,
     )
-    async def discard_dead_letter(body: Discard) -> dict[str, Any]:
+    @open_to(CHANGE)
+    async def discard_dead_letter(request: Request, body: Discard) -> dict[str, Any]:
         """Its effect will never be; what waited after it can be tried."""
-        letter = await operations.discard(body.key, body.by, body.reason, body.id)
+        letter = await operations.discard(body.key, granted(request).subject, body.reason, body.id)
         if letter is None:
             raise Problem(404, "nothing_parked", f"no such message is parked under {body.key!r}")
         return _summary(letter)
 
     @router.post("/dead-letters/skip", summary="Step over one record")
-    async def skip_record(body: Skip) -> Skipped:
+    @open_to(CHANGE)
+    async def skip_record(request: Request, body: Skip) -> Skipped:
         """It is parked and not handled, now or when it comes."""
         if body.topic not in {*node.service.topics, *node.service.log_topics}:
             raise Problem(422, "topic_not_read", f"it does not read {body.topic}")
-        await operations.skip(body.topic, body.partition, body.offset, body.by, body.note)
+        by = granted(request).subject
+        await operations.skip(body.topic, body.partition, body.offset, by, body.note)
         await node.consumer.look_for_skips()
         return Skipped(key=f"{body.topic}:{body.partition}:{body.offset}")
 
@@ -237,7 +228,7 @@ async def _actions(node: RunningService, key: str) -> list[dict[str, Any]]:
     ]
 
 
-async def _resolve(node: RunningService, body: Resolve) -> dict[str, Any]:
+async def _resolve(node: RunningService, body: Resolve, by: str) -> dict[str, Any]:
     """Decide on an outcome that an operator recorded, as if the provider had reported it."""
     resolution = node.service.resolutions.get(body.outcome)
     if resolution is None:
@@ -262,7 +253,7 @@ async def _resolve(node: RunningService, body: Resolve) -> dict[str, Any]:
         at=clock.now(),
         traceparent=effect.traceparent or tracing.started(None),
         effect_id=effect.id,
-        operator=OperatorAction(body.by, "resolve", body.key, body.note, body.outcome),
+        operator=OperatorAction(by, "resolve", body.key, body.note, body.outcome),
     )
     outcome = await node.commands.execute(message)
     if isinstance(outcome, Undecided | Refusal):

@@ -8,14 +8,12 @@ from pydantic import BaseModel, Field
 from chassis.http.bodies import Body, example
 from chassis.http.texts import EXAMPLE, Note, ParkedKey, text
 
-Who = Annotated[str, text(100), Field(examples=["ada"], description="Who does it, for the record.")]
-ASKED: Final = {"key": EXAMPLE, "by": "ada"}
+ASKED: Final = {"key": EXAMPLE}
 
 
 class Asked(Body):
     model_config = example(**ASKED)
     key: Annotated[ParkedKey, Field(description="An order's id, or whatever key a message has.")]
-    by: Who
 
 
 class Redrive(Asked):
@@ -38,12 +36,11 @@ class Skip(Body):
     """One record of a topic that the service reads."""
 
     model_config = example(
-        topic="order.forward", partition=3, offset=1042, by="ada", note="nobody can read it"
+        topic="order.forward", partition=3, offset=1042, note="nobody can read it"
     )
     topic: Annotated[str, text(249, pattern="^[A-Za-z0-9._-]+$")]
     partition: Annotated[int, Field(ge=0, lt=2**31)]
     offset: Annotated[int, Field(ge=0, lt=2**63)]
-    by: Who
     note: Note
 
 

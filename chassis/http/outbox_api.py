@@ -3,10 +3,11 @@
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from chassis.events import type_of
+from chassis.http.access import CHANGE, LOOK, granted, open_to
 from chassis.http.openapi import refusals
 from chassis.http.problems import Problem
 from chassis.http.running import RunningService
@@ -18,17 +19,14 @@ RowId = Annotated[str, text(41, pattern=r"^\d{1,20}(-\d{1,20})?$")]
 
 
 class Settle(BaseModel):
-    """Which row, who, and why; the audit trail keeps it."""
+    """Which row, and why; the audit trail keeps it, with who it was."""
 
     model_config = ConfigDict(
         extra="forbid",
         frozen=True,
-        json_schema_extra={
-            "examples": [{"id": "4711", "by": "ada", "note": "the limit is raised"}]
-        },
+        json_schema_extra={"examples": [{"id": "4711", "note": "the limit is raised"}]},
     )
     id: RowId
-    by: Annotated[str, text(100)]
     note: Note
 
 
@@ -50,6 +48,7 @@ def add_outbox(router: APIRouter, node: RunningService) -> None:
     none = refusals(_404="No such row is refused (`not_refused`).")
 
     @router.get("/outbox", summary="Rows that Kafka never takes")
+    @open_to(LOOK)
     async def list_refused(
         limit: Annotated[int, Query(ge=1, le=500)] = 100,
     ) -> list[Refused]:
@@ -57,14 +56,18 @@ def add_outbox(router: APIRouter, node: RunningService) -> None:
         return [_shown(row) for row in await operations.refused(limit)]
 
     @router.post("/outbox/redrive", summary="Try a refused row again", responses=none)
-    async def redrive_refused(body: Settle) -> Refused:
+    @open_to(CHANGE)
+    async def redrive_refused(request: Request, body: Settle) -> Refused:
         """Publish a refused row after all, then the later rows of its key."""
-        return _settled(await operations.release(body.id, body.by, body.note), body.id, node)
+        by = granted(request).subject
+        return _settled(await operations.release(body.id, by, body.note), body.id, node)
 
     @router.post("/outbox/discard", summary="Remove a refused row", responses=none)
-    async def discard_refused(body: Settle) -> Refused:
+    @open_to(CHANGE)
+    async def discard_refused(request: Request, body: Settle) -> Refused:
         """Remove a refused row, which is never published; the later rows of its key are."""
-        return _settled(await operations.drop(body.id, body.by, body.note), body.id, node)
+        by = granted(request).subject
+        return _settled(await operations.drop(body.id, by, body.note), body.id, node)
 
 
 def _settled(found: RefusedRow | None, id_: str, node: RunningService) -> Refused:

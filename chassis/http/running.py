@@ -5,6 +5,7 @@ from typing import Protocol
 from chassis.commands import Commands
 from chassis.effects import Circuit
 from chassis.health import Condition
+from chassis.http.gate import Gate
 from chassis.kafka import Consumer
 from chassis.outbox import Relay
 from chassis.process.settings import ServiceSettings
@@ -22,6 +23,7 @@ class RunningService(Protocol):
     relay: Relay
     commands: Commands
     circuits: list[Circuit]
+    gate: Gate
 
     async def conditions(self) -> tuple[Condition, ...]:
         """What fails now."""

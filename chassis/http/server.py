@@ -17,6 +17,14 @@ from chassis.process.settings import HttpLimits
 
 ACCEPTED_LATER: Final = 4096
 """Connections that wait to be accepted: what Linux allows by default, for a rush on a busy process."""
+SECURITY_HEADERS: Final = [
+    ("Cache-Control", "no-store"),
+    ("Content-Security-Policy", "frame-ancestors 'none'"),
+    ("Referrer-Policy", "no-referrer"),
+    ("X-Content-Type-Options", "nosniff"),
+    ("X-Frame-Options", "DENY"),
+]
+"""Of every response (OWASP REST Security Cheat Sheet); HSTS is said by who has the certificate."""
 FINISH_S: Final = 8.0
 """What is being answered when the process stops has so long; then it is cut off with a problem."""
 
@@ -36,6 +44,7 @@ class HttpServer(uvicorn.Server):
             proxy_headers=False,
             lifespan="off",
             backlog=ACCEPTED_LATER,
+            headers=SECURITY_HEADERS,
             timeout_graceful_shutdown=cast("int", finish_s),
         )
         super().__init__(config)

@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Coroutine, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ import uvloop
 from fastapi import FastAPI
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings
+from starlette.types import ASGIApp
 
 from chassis import clock, tracing
 from chassis.commands import Commands
@@ -29,11 +31,12 @@ from chassis.errors import (
     UnusableStoreError,
 )
 from chassis.health import Condition, Health
-from chassis.http import ACCEPTED_LATER, HttpServer, bound, listen
+from chassis.http import ACCEPTED_LATER, Gate, HttpServer, allow_origins, bound, listen
 from chassis.kafka import Consumer, await_topics, ensure_topics, reading, topics_of, unread
 from chassis.metrics import BACKLOG
 from chassis.outbox import Relay
 from chassis.process import logs, retention
+from chassis.process.access import OnlyPages, gate_of, watch_issuer
 from chassis.process.fast_paths import Core, core_of
 from chassis.process.settings import ServiceSettings, TracingSettings
 from chassis.service import Provider, Service
@@ -62,6 +65,7 @@ class Node:
     extras: dict[str, BackgroundTask] = field(default_factory=dict)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     health: Health = field(init=False)
+    gate: Gate = field(init=False)
     _refused: str = ""
 
     def __post_init__(self) -> None:
@@ -77,6 +81,10 @@ class Node:
         watch("relay_failing", lambda: self.relay.failing)
         watch("outbox_rows_refused", lambda: self._refused)
         watch("circuit_open", self._open_circuits)
+        self.gate, keys = gate_of(self.service.name, self.settings)
+        if keys is not None:
+            self.extras["issuer"] = keys.run
+            watch_issuer(self.health, keys)
 
     def _open_circuits(self) -> str:
         why = [
@@ -157,20 +165,37 @@ async def run(node: Node, app: FastAPI) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, node.stopping.set)
-    server = HttpServer(app, node.service.name, node.settings)
-    with bound(node.settings.http_host, node.settings.http_port) as sockets:
-        await _serve(node, server, sockets)
+    settings = node.settings
+    node.gate.report()
+    allow_origins(app, settings.http_cors_origins)
+    ports: dict[str, tuple[ASGIApp, int]] = {"http": (app, settings.http_port)}
+    if settings.http_admin_port is not None:
+        ports["http"] = (OnlyPages(app, pages=False), settings.http_port)
+    if settings.http_admin_port:
+        ports["http_admin"] = (OnlyPages(app, pages=True), settings.http_admin_port)
+    with ExitStack() as held:
+        sockets = {
+            name: held.enter_context(bound(settings.http_host, port))
+            for name, (_, port) in ports.items()
+        }
+        servers = {
+            name: HttpServer(served, node.service.name, settings)
+            for name, (served, _) in ports.items()
+        }
+        await _serve(node, servers, sockets)
 
 
-async def _serve(node: Node, server: HttpServer, sockets: list[socket.socket]) -> None:
-    http = partial(server.serve_until, sockets=sockets)
+async def _serve(
+    node: Node, servers: Mapping[str, HttpServer], sockets: Mapping[str, list[socket.socket]]
+) -> None:
+    parts: dict[str, BackgroundTask] = {
+        name: partial(server.serve_until, sockets=sockets[name]) for name, server in servers.items()
+    }
     await refuse_what_is_lost(node)
     _spare_the_collector()
-    port = listen(sockets, ACCEPTED_LATER)
-    log.info("started", http_port=port, pid=os.getpid())
-    if await work(
-        node, {"http": http, "retention": partial(retention.run, node.store, node.health)}
-    ):
+    ports = {f"{name}_port": listen(own, ACCEPTED_LATER) for name, own in sockets.items()}
+    log.info("started", **ports, pid=os.getpid())
+    if await work(node, {**parts, "retention": partial(retention.run, node.store, node.health)}):
         raise SystemExit(1)
 
 

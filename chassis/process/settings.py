@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Final, Literal, TypeAlias
@@ -141,12 +142,6 @@ def _holding(check: Callable[[str], str]) -> Callable[[Secret], Secret]:
     return checked
 
 
-def _for_a_header(secret: Secret) -> Secret:
-    if not re.fullmatch(r"[!-~]*", secret.read()):
-        raise ValueError("a token is of visible ASCII characters")
-    return secret
-
-
 Bootstrap: TypeAlias = Annotated[str, AfterValidator(bootstrap_servers)]
 PostgresUrl: TypeAlias = Annotated[Secret, AfterValidator(_holding(postgres_url))]
 RedisUrl: TypeAlias = Annotated[Secret, AfterValidator(_holding(redis_url))]
@@ -201,6 +196,81 @@ class HttpLimits(BaseModel):
         ip_network("::1/128"),
     )
     http_drain_s: DrainSeconds = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRate:
+    """So many requests in so many seconds."""
+
+    requests: int
+    seconds: int
+
+
+def _rate(value: object) -> object:
+    """Raises ValueError for a text that is no number of requests and of seconds, with a slash between."""
+    if not isinstance(value, str):
+        return value
+    found = re.fullmatch(r"([1-9]\d{0,8})/([1-9]\d{0,4})", value)
+    if found is None:
+        raise ValueError("a rate is requests/seconds, such as 100/60")
+    return RequestRate(int(found[1]), int(found[2]))
+
+
+def _origins(value: object) -> object:
+    """Raises ValueError for what is no origin of a page: scheme, host and perhaps a port."""
+    if not isinstance(value, str):
+        return value
+    origins = tuple(part.strip() for part in value.split(",")) if value else ()
+    for origin in origins:
+        url = _split(origin, {"http", "https"}, "https://shop.example.com")
+        if origin != f"{url.scheme}://{url.netloc}" or "@" in url.netloc:
+            raise ValueError("an origin is a scheme and a host, such as https://shop.example.com")
+    return origins
+
+
+def _admin_port(value: object) -> object:
+    """A port; None for `same` and 0 for `off`. Raises ValueError."""
+    if not isinstance(value, str):
+        return value
+    if value in {"same", "off"}:
+        return None if value == "same" else 0
+    if not re.fullmatch(r"\d{1,5}", value) or not 1 <= int(value) <= _HIGHEST_PORT:
+        raise ValueError("it is a port, `same` or `off`")
+    return int(value)
+
+
+OptionalRate: TypeAlias = Annotated[RequestRate | None, NoDecode, BeforeValidator(_rate)]
+
+
+class AccessSettings(BaseModel):
+    """Who is let in over HTTP, and what is there for whom; see docs/settings.md and chassis/auth.
+
+    With `auth` off nobody is asked who they are. In production an issuer has TLS.
+    """
+
+    profile: Literal["development", "production"] = "development"
+    auth: Literal["jwt", "off"] = "jwt"
+    auth_issuer: HttpUrl | None = Field(default=None, validate_default=True)
+    auth_audience: str = Field(default="saga", min_length=1)
+    auth_jwks_url: HttpUrl | None = None
+    auth_subject_claim: str = Field(default="sub", pattern="^[A-Za-z0-9_.:/-]+$")
+    auth_clock_skew_s: float = Field(default=30.0, ge=0, le=300)
+    http_rate_per_subject: OptionalRate = None
+    http_rate_per_address: OptionalRate = None
+    http_cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_origins)] = ()
+    http_admin_port: Annotated[int | None, BeforeValidator(_admin_port)] = None
+
+    @field_validator("auth_issuer", "auth_jwks_url")
+    @classmethod
+    def _is_an_issuer(cls, url: str | None, info: ValidationInfo) -> str | None:
+        if url is None:
+            if info.field_name == "auth_issuer" and info.data.get("auth") == "jwt":
+                raise ValueError(
+                    "it names who issues the tokens of callers; X_AUTH=off asks for none"
+                )
+        elif info.data.get("profile") == "production" and not url.startswith("https://"):
+            raise ValueError("in production it begins with https://")
+        return url
 
 
 class KafkaSettings(BaseModel):
@@ -258,19 +328,18 @@ class KafkaSettings(BaseModel):
         return Cluster(**given, prefix=prefix)
 
 
-class ServiceSettings(HttpLimits, KafkaSettings, SecretSettings):
+class ServiceSettings(AccessSettings, HttpLimits, KafkaSettings, SecretSettings):
     """Read once, at start; a missing or malformed one fails the start with its name.
 
-    Without an `operator_token` the operators' routes answer nobody. What was published is kept for
-    `outbox_keep_days` more days, as a broker may lose what it has acknowledged. Port 0 is any that is
-    free. `fast_paths` are `all`, `none`, or names with commas between. `topic_layout` is
-    another than `lanes` while a system moves from topics of before (docs/topics.md).
+    What was published is kept for `outbox_keep_days` more days, as a broker may lose what it has
+    acknowledged. Port 0 is any that is free. `fast_paths` are `all`, `none`, or names with commas
+    between. `topic_layout` is another than `lanes` while a system moves from topics of before
+    (docs/topics.md).
     """
 
     http_host: str = Field(default="127.0.0.1", min_length=1, pattern=r"^\S+$")
     http_port: int = Field(default=8000, ge=0, le=_HIGHEST_PORT)
     log_level: LogLevel = "INFO"
-    operator_token: Annotated[Secret, AfterValidator(_for_a_header)] = NO_SECRET
     outbox_keep_days: Days = 7
     fast_paths: FastPaths = ALL_FAST_PATHS
     topic_layout: TopicLayout = TopicLayout.LANES

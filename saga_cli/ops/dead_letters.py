@@ -12,7 +12,6 @@ from rich.text import Text
 from saga_cli.ops.ops_client import Directory, ServiceRefusedError
 from saga_cli.ops.options import (
     AsJson,
-    By,
     OneService,
     ServiceArgument,
     Why,
@@ -20,7 +19,6 @@ from saga_cli.ops.options import (
     confirmed,
     known,
     list_rows,
-    operator,
 )
 from saga_cli.terminal import (
     OneLine,
@@ -72,13 +70,12 @@ def redrive(
     every: Annotated[bool, typer.Option("--all", help="Every parked key, one by one.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Decide, and write nothing.")] = False,
     note: Why = "",
-    by: By = "",
 ) -> None:
     """Decide again on a key's parked messages, in order, up to the first that fails."""
     if (key is None) is not every:
         fail("give a KEY, or --all")
     asked = Directory.found(service)
-    more = {"by": operator(by), "note": note, "dry_run": dry_run}
+    more = {"note": note, "dry_run": dry_run}
     keys = [key] if key is not None else [head["key"] for head in _heads(asked, service)]
     if every and not keys:
         console.print("No dead letters.")
@@ -100,19 +97,18 @@ def discard(
     *,
     id_: Annotated[str, typer.Option("--id", help="Which; else the first.")] = "",
     yes: Yes = False,
-    by: By = "",
 ) -> None:
     """Remove one parked message for good; the audit trail keeps the original."""
     if not yes:
         check_terminal()
-    who, asked = operator(by), Directory.found(service)
+    asked = Directory.found(service)
     letters = [x for x in _letters(asked, service, key) if id_ in {"", x["id"]}]
     if not letters:
         fail(f"{service} parked no message {id_} of {_label(key)}", 1)
     chosen = letters[0]
     what = f"message {chosen['id']} ({plain(chosen['type']) or 'no type'}) of {_label(key)}"
     confirmed(f"Discard {what} at {service}? It is never decided on.", yes=yes)
-    body = {"key": key, "by": who, "reason": reason, "id": chosen["id"]}
+    body = {"key": key, "reason": reason, "id": chosen["id"]}
     asked.post(service, "/ops/dead-letters/discard", **body)
     write(f"Discarded {what}.")
     if left := len(_parked(asked, service, key)):
@@ -128,7 +124,6 @@ def skip(
     note: Why,
     *,
     service: Annotated[str, typer.Option(help="Not all that read the topic.")] = "",
-    by: By = "",
 ) -> None:
     """Have services step over one record: it is parked there and not decided on.
 
@@ -136,8 +131,7 @@ def skip(
     """
     from guarantees.declared import readers_of  # noqa: PLC0415 - with all services it is slow
 
-    body = {"topic": topic, "partition": partition, "offset": offset}
-    body |= {"by": operator(by), "note": note}
+    body = {"topic": topic, "partition": partition, "offset": offset, "note": note}
     known(service or None)
     names = [service] if service else sorted(readers_of(topic))
     if not names:

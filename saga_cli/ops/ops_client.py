@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from chassis.process.settings import http_url
 from saga_cli.ops.report import REPORT, OrderReport, merged
+from saga_cli.ops.tokens import operator_of
 from saga_cli.stack import state
 from saga_cli.targets import secret_in_environment
 from saga_cli.terminal import CommandError, fail, message_of
@@ -40,7 +41,7 @@ class ServiceRefusedError(CommandError):
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """Where the services are, several instances of each perhaps, and the token that they ask for.
+    """Where the services are, several instances of each perhaps, and the operator's access token.
 
     `is_here` if they are those of this folder's stack, which alone `saga restart` and `logs` are for.
     """
@@ -77,7 +78,7 @@ class Directory:
             name: [p.address for p in stack.processes if p.name.startswith(f"{name}-")]
             for name in names
         }
-        return cls(found, stack.operator_token, is_here=True)
+        return cls(found, operator_of(stack), is_here=True)
 
     @property
     def headers(self) -> dict[str, str]:
@@ -140,6 +141,8 @@ def _report(client: httpx.Client, service: str, url: str, key: str) -> OrderRepo
     except (httpx.TransportError, httpx.InvalidURL) as error:
         return OrderReport(service, silent=f"does not answer: {message_of(error)}", broken=service)
     if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:
+        if "issuer_away" in answer.text:
+            return OrderReport(service, silent="can't verify tokens", broken=service)
         store = "postgres" if BY_NAME[service].has_database else "redis"
         return OrderReport(service, silent="can't reach its store", broken=store)
     if answer.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:

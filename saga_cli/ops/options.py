@@ -1,9 +1,7 @@
 """What the operators' commands share: their options, and how they list rows."""
 
-import getpass
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
@@ -34,21 +32,11 @@ def chosen(service: str) -> list[str]:
 
 ServiceArgument = Annotated[str, typer.Argument(help="Such as payment.", callback=known)]
 OneService = Annotated[str | None, typer.Argument(help="One service only.", callback=known)]
-By = Annotated[str, typer.Option(help="Who does it; the audit trail keeps it.")]
 Why = Annotated[str, typer.Option(help="Why; the audit trail keeps it.")]
 AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
 Yes = Annotated[
     bool, typer.Option("--yes", "-y", help="Don't ask; needed where there is no terminal.")
 ]
-
-
-def operator(by: str) -> str:
-    """Who it is, by name or by login; nobody ends the command with 2."""
-    with suppress(OSError, KeyError):
-        by = by or getpass.getuser()
-    if not by:
-        fail("give your name with --by")
-    return by
 
 
 def confirmed(question: str, *, yes: bool) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from saga_cli.ops.ops_client import Directory
-from saga_cli.ops.options import AsJson, By, operator
+from saga_cli.ops.options import AsJson
 from saga_cli.ops.report import OrderReport
 from saga_cli.ops.why import Diagnosis, Finding, diagnose, for_other_stacks
 from saga_cli.terminal import fail, plain, print_json, write
@@ -41,10 +41,9 @@ def resolve(
     note: Annotated[str, typer.Option(help="How you know; the audit trail keeps it.")],
     *,
     reference: Annotated[str, typer.Option(help="The provider's id of it.")] = "",
-    by: By = "",
 ) -> None:
     """Record by hand what became of an effect whose provider does not say."""
-    who, asked = operator(by), Directory.found()
+    asked = Directory.found()
     reports = asked.reports(order_id)
     owing = [
         report.service
@@ -54,19 +53,19 @@ def resolve(
     ]
     if not owing:
         _fail_to_resolve(reports, order_id, outcome)
-    body = {"key": order_id, "by": who, "outcome": outcome, "note": note, "reference": reference}
+    body = {"key": order_id, "outcome": outcome, "note": note, "reference": reference}
     result = asked.post(owing[0], "/ops/resolve", **body)
     published = ", ".join(result["published"]) or "nothing"
     write(f"{owing[0]} takes {result['effect']} as {outcome} and publishes {published}.")
 
 
-def expedite(order_id: OrderArgument, *, by: By = "") -> None:
+def expedite(order_id: OrderArgument) -> None:
     """Ask the order's providers now, not when their turn comes."""
-    who, asked = operator(by), Directory.found()
+    asked = Directory.found()
     reports = asked.reports(order_id)
     owing = [report for report in reports if report.effects]
     for report in owing:
-        asked.post(report.service, "/ops/expedite", key=order_id, by=who)
+        asked.post(report.service, "/ops/expedite", key=order_id)
         kinds = ", ".join(effect.kind for effect in report.effects)
         broken = [c.provider for c in report.circuits if c.state != "closed"]
         when = f"when the circuit to {broken[0]} lets it" if broken else "now"

@@ -10,14 +10,12 @@ from rich.text import Text
 from saga_cli.ops.ops_client import Directory
 from saga_cli.ops.options import (
     AsJson,
-    By,
     OneService,
     ServiceArgument,
     Why,
     Yes,
     confirmed,
     list_rows,
-    operator,
 )
 from saga_cli.terminal import OneLine, age, plain, write
 
@@ -32,20 +30,17 @@ def list_(service: OneService = None, *, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def redrive(service: ServiceArgument, row: RowArgument, note: Why, *, by: By = "") -> None:
+def redrive(service: ServiceArgument, row: RowArgument, note: Why) -> None:
     """Publish a row after all, once the topic takes it; then those that wait for it."""
-    done = _settle(service, "redrive", id=row, by=operator(by), note=note)
+    done = _settle(service, "redrive", id=row, note=note)
     write(f"{_named(done)} is tried again.")
 
 
 @app.command()
-def discard(
-    service: ServiceArgument, row: RowArgument, reason: Why, *, yes: Yes = False, by: By = ""
-) -> None:
+def discard(service: ServiceArgument, row: RowArgument, reason: Why, *, yes: Yes = False) -> None:
     """Remove a row for good: an event that no service will get; the audit trail keeps it."""
-    who = operator(by)
     confirmed(f"Discard row {row} of {service}? It is never published.", yes=yes)
-    done = _settle(service, "discard", id=row, by=who, note=reason)
+    done = _settle(service, "discard", id=row, note=reason)
     write(f"{_named(done)} is discarded.")
 
 

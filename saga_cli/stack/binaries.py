@@ -19,9 +19,9 @@ JAVA_MIN: Final = 17
 REDIS_MIN: Final = 7  # scripts with a shebang
 POM: Final = """<project xmlns="http://maven.apache.org/POM/4.0.0">
   <modelVersion>4.0.0</modelVersion>
-  <groupId>local</groupId><artifactId>kafka-jars</artifactId><version>1</version>
+  <groupId>local</groupId><artifactId>jars</artifactId><version>1</version>
   <dependencies><dependency>
-    <groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>{version}</version>
+    <groupId>{group}</groupId><artifactId>{artifact}</artifactId><version>{version}</version>
   </dependency></dependencies>
 </project>
 """
@@ -42,7 +42,16 @@ def java() -> str:
 
 def kafka_jars() -> Path:
     """The folder with Kafka's jars; fetched once by Maven."""
-    return cached(f"kafka-{KAFKA_VERSION}", _fetch_jars)
+    return jars(f"kafka-{KAFKA_VERSION}", "org.apache.kafka", "kafka_2.13", KAFKA_VERSION)
+
+
+def jars(name: str, group: str, artifact: str, version: str) -> Path:
+    """The folder with an artifact's jars and those that it needs; fetched once by Maven.
+
+    Raises MissingProgramError.
+    """
+    pom = POM.format(group=group, artifact=artifact, version=version)
+    return cached(name, lambda folder: _fetch_jars(folder, pom))
 
 
 def kafka_classes() -> Path:
@@ -68,17 +77,17 @@ def cached(name: str, make: Callable[[Path], None]) -> Path:
     return found
 
 
-def _fetch_jars(folder: Path) -> None:
-    print_line(f"fetching Kafka {KAFKA_VERSION} by Maven (once, about 45 MB)")
+def _fetch_jars(folder: Path, project: str) -> None:
+    print_line(f"fetching {folder.name} by Maven (once; Kafka is about 45 MB)")
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
         pom = Path(scratch) / "pom.xml"
-        pom.write_text(POM.format(version=KAFKA_VERSION))
+        pom.write_text(project)
         goal = ["dependency:copy-dependencies", f"-DoutputDirectory={scratch}/jars"]
         run = [_maven(), "-q", "-B", "-C", "-f", str(pom), *goal, "-DincludeScope=runtime"]
         result = subprocess.run(run, capture_output=True, text=True, check=False)  # noqa: S603 - no shell: `mvn` as it was found
         if result.returncode:
             tail = " ".join(result.stdout.strip().splitlines()[-3:])
-            raise MissingProgramError(f"Maven could not fetch Kafka: {tail}")
+            raise MissingProgramError(f"Maven could not fetch {folder.name}: {tail}")
         (Path(scratch) / "jars").rename(folder)
 
 

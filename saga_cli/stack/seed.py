@@ -5,6 +5,10 @@ from typing import Final
 
 import httpx
 
+from chassis.auth import OPERATE
+from saga_cli.stack.issuer import bearer
+from shared_events.scopes import SHOP
+
 PRODUCTS: Final = {
     "RETRO-CLOCK": ("Retro clock", 4_999, 5_000),
     "BLUE-VASE": ("Blue vase", 2_450, 5_000),
@@ -23,7 +27,7 @@ def seed(url: Callable[[str], str]) -> None:
 
     Doing it again changes nothing.
     """
-    with httpx.Client(timeout=30) as client:
+    with httpx.Client(timeout=30, headers=bearer("seed", (SHOP, OPERATE))) as client:
         for sku, (name, price_minor, on_hand) in PRODUCTS.items():
             price = {"name": name, "price_minor": price_minor, "currency": "EUR"}
             client.put(f"{url('order')}/catalogue/{sku}", json=price).raise_for_status()

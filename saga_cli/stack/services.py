@@ -4,13 +4,14 @@ import ssl
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 import httpx
 
 from saga_cli.stack import ports
+from saga_cli.stack.issuer import local_issuer
 from saga_cli.stack.processes import ChildProcess
 from saga_cli.topology import BY_NAME, SERVICES, Addresses, ServiceSpec, environment_of
 
@@ -75,7 +76,8 @@ class Services:
         spec = BY_NAME[name]
         nth = 1 + sum(instance.spec is spec for instance in self.instances)
         port = ports.hold(spec.port if self.well_known_ports and nth == 1 else 0)
-        given = environment_of(spec, addresses or self.addresses, port.number)
+        places = replace(addresses or self.addresses, issuer=local_issuer().url)
+        given = environment_of(spec, places, port.number)
         env = {**given, **(extra or {})}
         command = [sys.executable, "-m", spec.module]
         process = ChildProcess(f"{name}-{nth}", command, self.logs / f"{name}-{nth}.log", env)

@@ -7,7 +7,7 @@ import fcntl
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Final, Literal
 
@@ -54,12 +54,14 @@ def running(name: str, pid: int, address: str = "", log: str = "") -> Running:
 class Stack:
     """`processes` is empty while it starts. The file holds secrets: only its owner may read it.
 
-    `servers` are the addresses of Kafka, PostgreSQL (its administrator's) and Redis.
+    `servers` are the addresses of Kafka, PostgreSQL (its administrator's) and Redis; whoever has
+    `issuer_secret` gets tokens of the `issuer`.
     """
 
     supervisor: Running
     processes: tuple[Running, ...] = ()
-    operator_token: str = ""
+    issuer: str = ""
+    issuer_secret: str = field(default="", repr=False)
     servers: tuple[str, ...] = ()
 
     def write(self) -> None:

@@ -15,6 +15,7 @@ import httpx
 import typer
 
 from saga_cli.stack import state
+from saga_cli.stack.issuer import local_issuer
 from saga_cli.stack.overview import table
 from saga_cli.stack.processes import ChildProcess
 from saga_cli.stack.provision import provide
@@ -124,7 +125,8 @@ class Supervisor:
         addresses, me = self.servers.addresses, state.running("supervisor", os.getpid())
         servers = (addresses.kafka.bootstrap, addresses.postgres_url, addresses.redis_url)
         processes = tuple(self.known.values())
-        state.Stack(me, processes, addresses.operator_token, servers).write()
+        issuer = local_issuer()
+        state.Stack(me, processes, issuer.url, issuer.secret, servers).write()
 
     def _processes(self) -> Iterator[tuple[ChildProcess, str]]:
         """Each with its address."""
@@ -168,20 +170,21 @@ def _welcome(processes: tuple[state.Running, ...], end: str) -> None:
     order = next(p.address for p in processes if p.name.startswith("order-"))
     saga = PROGRAM if Path(PROGRAM).exists() else "saga"
     console.print(table(processes))
-    console.print(f"\nTry it:\n{_curl(order)}", markup=False, soft_wrap=True)
+    console.print(f"\nTry it:\n{_curl(order, saga)}", markup=False, soft_wrap=True)
     console.print(
         f"\nThen `{saga} why ORDER` and `{saga} timeline ORDER`; `{saga} --help` lists the others."
-        f"\nThe operators' token is in {state.FILE}, where they find it."
+        f"\nAny other caller: `{saga} token NAME --scope orders`. Operators' commands find {state.FILE}."
         "\nA process that ends is not started again by itself: `saga status` shows it,"
         f"\nand `saga start NAME` starts it. {end}",
         soft_wrap=True,
     )
 
 
-def _curl(url: str) -> str:
+def _curl(url: str, saga: str) -> str:
     body = (
-        '{"customer_id":"alice","lines":[{"sku":"RETRO-CLOCK","quantity":1}],'
+        '{"lines":[{"sku":"RETRO-CLOCK","quantity":1}],'
         '"payment_token":"tok_visa","country":"DE","postal_code":"10115"}'
     )
-    headers = "-H 'Content-Type: application/json' -H 'Prefer: wait=10'"
+    token = f'-H "Authorization: Bearer $({saga} token alice)"'
+    headers = f"{token} \\\n    -H 'Content-Type: application/json' -H 'Prefer: wait=10'"
     return f"  curl -s {headers} \\\n    -d '{body}' \\\n    {url}/checkout"

@@ -69,7 +69,10 @@ class Live(ABC):
         """Which ids of messages the inbox lacks; each comes with an event that it led to."""
 
     def differs(self, row: LiveRow, rebuilt: VersionedState) -> tuple[str, str] | None:
-        """Where the live row and the rebuilt one are apart, if they are, as this release reads them."""
+        """Where the live row and the rebuilt one are apart, if they are, as this release reads them.
+
+        A field that the release which wrote the row did not have is no difference.
+        """
         try:
             state = self.table.state_of(row.status, row.detail)
         except (KeyError, ValidationError):  # it is no state of this release
@@ -78,9 +81,21 @@ class Live(ABC):
         columns = table.columns_of(rebuilt.state) if isinstance(table, StateTable) else ()
         if type(state) is kind and (state, row.columns) == (rebuilt.state, columns):
             return None
-        stored = {"status": row.status, **from_json(row.detail), "columns": row.columns}
-        added_up = from_json(adapter_of(kind).dump_json(rebuilt.state))
+        detail, dump = from_json(row.detail), adapter_of(kind).dump_json
+        added_up = from_json(dump(rebuilt.state))
+        if type(state) is kind and row.columns == columns:
+            read = from_json(dump(state))
+            if _as_written(read, detail) == _as_written(added_up, detail):
+                return None
+        stored = {"status": row.status, **detail, "columns": row.columns}
         return apart(stored, {"status": kind.__name__, **added_up, "columns": columns})
+
+
+def _as_written(found: Any, stored: Any) -> Any:
+    """What of it is in the row as well, by the names of fields."""
+    if not isinstance(found, dict) or not isinstance(stored, dict):
+        return found
+    return {name: _as_written(found[name], stored[name]) for name in found.keys() & stored.keys()}
 
 
 @dataclass(slots=True, kw_only=True)

@@ -34,7 +34,6 @@ API_TEXTS: Final = {
     "An order's id, or whatever key a message has.",
     "Run an order's outstanding effects now",
     "For operators: where an order is, dead letters, outstanding effects.",
-    "The service's operator token (`ORDER_OPERATOR_TOKEN` and its like).",
     "What operators did to an order",
     "order.forward",
 }

@@ -11,6 +11,10 @@ import pytest
 from tests.architecture.test_tidy import TREES, module_of
 
 SURFACES: Final = {
+    "chassis.auth": (
+        *("AUDIT", "OPERATE", "SERVICE", "Caller", "InvalidTokenError", "IssuerKeys"),
+        *("JwksSource", "JwtVerifier", "KeysAwayError", "Verifier"),
+    ),
     "chassis.effects": (
         *("Circuit", "CircuitState", "EffectWorker", "LocalEffectQueue", "itself", "outcome_id"),
     ),
@@ -42,7 +46,12 @@ SURFACES: Final = {
     "chassis.http": (
         *(
             "ACCEPTED_LATER",
+            "PUBLIC",
+            "Access",
             "Code",
+            "Gate",
+            "Granted",
+            "GuardedRoute",
             "HttpServer",
             "IdempotencyKeyHeader",
             "LineText",
@@ -60,6 +69,7 @@ SURFACES: Final = {
             "links",
             "listen",
         ),
+        *("allow_origins", "granted", "open_to", "rate_limits"),
         *("Body", "SagaKey", "example", "preferences", "read_or_none", "refusals"),
         *("text",),
     ),

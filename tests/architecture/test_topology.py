@@ -17,7 +17,7 @@ from saga_cli.topology import SERVICES, ServiceSpec
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
 INIT = ROOT / "deploy" / "postgres" / "init.sh"
-SERVER_NAMES = {"kafka", "postgres", "redis"}
+SERVER_NAMES = {"issuer", "kafka", "postgres", "redis"}
 each_service = pytest.mark.parametrize("spec", SERVICES, ids=lambda spec: spec.name)
 
 

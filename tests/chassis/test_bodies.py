@@ -12,9 +12,11 @@ from pydantic import BaseModel
 from chassis import clock, ids
 from chassis.commands import CardNumberError, Commands
 from chassis.health import Condition
+from chassis.http import PUBLIC, open_to
 from chassis.http.app import make_app
 from chassis.message import Message
 from order_svc.messages import CartLine
+from tests.support.callers import open_gate
 from tests.support.problems import problem_of
 
 JSON: Final = {"Content-Type": "application/json"}
@@ -28,13 +30,15 @@ class BodyOfName(BaseModel):
 
 @pytest.fixture
 async def client() -> AsyncIterator[httpx.AsyncClient]:
-    app = make_app("a service", conditions)
+    app = make_app("a service", conditions, open_gate())
 
     @app.post("/names")
+    @open_to(PUBLIC)
     async def name(body: BodyOfName) -> dict[str, str]:
         return {"name": body.name}
 
     @app.post("/refused")
+    @open_to(PUBLIC)
     async def refused(body: BodyOfName) -> None:
         raise CardNumberError(body.name)
 

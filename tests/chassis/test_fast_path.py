@@ -15,17 +15,36 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chassis.commands import OverloadedError
 from chassis.health import Condition
+from chassis.http import PUBLIC, Access, Gate, granted, open_to
 from chassis.http.app import BODY_MAX_BYTES, REPLAYED, make_app
 from chassis.http.fast_path import FastPathApp, add_fast_path, replayed
 from chassis.http.header_fields import IdempotencyKeyHeader
 from chassis.http.problems import Problem
+from chassis.http.rates import RateLimit
+from chassis.process.settings import RequestRate
 from order_svc.resources import Checkout
 from saga_cli.demo import a_checkout
+from tests.support.callers import known_tokens
 from tests.support.records import TRACE
 from tests.support.spans import recorded_spans
 
 FIT = {"sku": "CLOCK", "quantity": 1}
 JSON = {"Content-Type": "application/json"}
+ALICE = {"Authorization": "Bearer alice"}
+CALLERS = Gate(
+    "order", known_tokens(alice=("orders",), crm=("service",), ada=("operate",), nobody=())
+)
+REFUSED: Final[tuple[tuple[list[tuple[str, str]], tuple[int, str]], ...]] = (
+    ([], (401, "token_missing")),
+    ([("Authorization", "")], (401, "token_missing")),
+    ([("Authorization", "Bearer")], (401, "token_missing")),
+    ([("Authorization", "Basic YWxpY2U6")], (401, "token_missing")),
+    ([("Authorization", "Bearer mallory")], (401, "invalid_token")),
+    ([("Authorization", "Bearer alice, Bearer crm")], (401, "invalid_token")),
+    ([("Authorization", "Bearer alice")] * 2, (400, "repeated_header")),
+    ([("Authorization", "Bearer nobody")], (403, "insufficient_scope")),
+    ([("Authorization", "Bearer ada")], (403, "insufficient_scope")),
+)
 VALID: Final[tuple[tuple[Any, dict[str, str]], ...]] = (
     (FIT, {}),
     (FIT, {"Content-Type": "application/JSON; charset=utf-8"}),
@@ -73,11 +92,12 @@ async def conditions() -> tuple[Condition, ...]:
     return ()
 
 
-def an_app(paths: list[str] | None = None) -> FastAPI:
+def an_app(paths: list[str] | None = None, gate: Gate = CALLERS) -> FastAPI:
     """With the fast path if it gets a list: to that it adds which path each request took."""
-    app = make_app("order", conditions)
+    app = make_app("order", conditions, gate)
 
     @app.post("/checkout", status_code=201, tags=["orders"])
+    @open_to(Access(own={"orders"}, every={"service"}))
     async def checkout(
         request: Request,
         body: Wanted,
@@ -98,7 +118,8 @@ def an_app(paths: list[str] | None = None) -> FastAPI:
                 request.scope[REPLAYED] = True
             case _:
                 pass
-        read = (await request.body(), idempotency_key, prefer)
+        who = granted(request)
+        read = (await request.body(), idempotency_key, prefer, who.subject, who.restricted)
         return Response(to_json([body, *read]), 201, media_type="application/json")
 
     if paths is not None:
@@ -142,7 +163,7 @@ def in_one_message(app: ASGIApp) -> ASGIApp:
 async def ask(app: ASGIApp, content: Any, **options: Any) -> tuple[int, Any, bytes]:
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://order") as http:
-        options = {"url": "/checkout", "method": "POST", "headers": JSON} | options
+        options = {"url": "/checkout", "method": "POST", "headers": JSON | ALICE} | options
         answer = await http.request(content=content, **options)
     return answer.status_code, answer.headers, answer.content
 
@@ -156,7 +177,7 @@ async def test_with_and_without_the_fast_path_the_answer_is_the_same(
 ) -> None:
     content = body if isinstance(body, bytes) else json.dumps(body)
     paths: list[str] = []
-    headers = JSON | headers | {"traceparent": TRACE}
+    headers = JSON | ALICE | headers | {"traceparent": TRACE}
     fast = await ask(in_one_message(an_app(paths)), content, headers=headers)
     assert fast == await ask(in_one_message(an_app()), content, headers=headers)
     assert ("fast" in paths) == (path == "fast")
@@ -178,14 +199,59 @@ async def test_with_and_without_the_fast_path_the_answer_is_the_same(
 async def test_any_other_request_is_answered_as_without_it(
     options: dict[str, str], name: str, spans: InMemorySpanExporter | None
 ) -> None:
-    asked = {"headers": JSON | {"traceparent": TRACE}, **options}
+    asked = {"headers": JSON | ALICE | {"traceparent": TRACE}, **options}
     assert await ask(an_app([]), b"", **asked) == await ask(an_app(), b"", **asked)
     check_spans(spans, name, 2)
 
 
+@pytest.mark.parametrize(("given", "outcome"), REFUSED)
+@pytest.mark.parametrize(
+    "body", [FIT, b"", b" " * (BODY_MAX_BYTES + 1)], ids=["fit", "none", "long"]
+)
+async def test_whoever_is_not_let_in_gets_one_answer_from_both_before_anything_is_read(
+    given: list[tuple[str, str]],
+    outcome: tuple[int, str],
+    body: Any,
+    spans: InMemorySpanExporter | None,
+) -> None:
+    content = body if isinstance(body, bytes) else json.dumps(body)
+    headers, paths = [*JSON.items(), ("traceparent", TRACE), *given], list[str]()
+    fast = await ask(in_one_message(an_app(paths)), content, headers=headers)
+    assert fast == await ask(in_one_message(an_app()), content, headers=headers)
+    assert (fast[0], json.loads(fast[2])["code"]) == outcome
+    assert "www-authenticate" in fast[1]
+    assert paths == []
+    check_spans(spans, "POST /checkout", 2)
+
+
+@pytest.mark.parametrize(("token", "restricted"), [("alice", True), ("crm", False)])
+async def test_both_know_who_asks_and_whether_only_for_themselves(
+    token: str, *, restricted: bool
+) -> None:
+    headers = JSON | {"Authorization": f"Bearer {token}"}
+    for paths in (list[str](), None):
+        answer = await ask(in_one_message(an_app(paths)), json.dumps(FIT), headers=headers)
+        assert json.loads(answer[2])[-2:] == [token, restricted]
+
+
+async def test_both_count_a_request_once_and_say_what_is_left() -> None:
+    for paths in (list[str](), None):
+        gate = Gate("order", CALLERS.verifier, RateLimit("subject", RequestRate(2, 3600)))
+        app = in_one_message(an_app(paths, gate))
+        answers = [await ask(app, json.dumps(FIT)) for _ in range(3)]
+        assert [answer[0] for answer in answers] == [201, 201, 429]
+        left = [answer[1]["RateLimit"].split(";")[1] for answer in answers]
+        assert left == ["r=1", "r=0", "r=0"]
+        assert answers[2][1]["RateLimit-Policy"] == '"subject";q=2;w=3600'
+        assert json.loads(answers[2][2])["code"] == "rate_limited"
+        assert 0 < int(answers[2][1]["Retry-After"]) <= 1800
+        other = await ask(app, json.dumps(FIT), headers=JSON | {"Authorization": "Bearer crm"})
+        assert other[0] == 201
+
+
 async def test_a_header_that_comes_twice_is_refused_as_without_it() -> None:
     for name in ("Idempotency-Key", "Prefer"):
-        headers = [*JSON.items(), (name, "a"), (name, "b")]
+        headers = [*JSON.items(), *ALICE.items(), (name, "a"), (name, "b")]
         paths: list[str] = []
         fast = await ask(in_one_message(an_app(paths)), json.dumps(FIT), headers=headers)
         assert fast == await ask(in_one_message(an_app()), json.dumps(FIT), headers=headers)
@@ -221,8 +287,8 @@ def test_an_endpoint_that_takes_more_than_body_and_headers_can_have_no_fast_path
         return body
 
     for endpoint in (by_query, depending, modelled):
-        app = make_app("order", conditions)
-        app.post("/checkout")(endpoint)
+        app = make_app("order", conditions, CALLERS)
+        app.post("/checkout")(open_to(PUBLIC)(endpoint))
         with pytest.raises(AssertionError):
             add_fast_path(app, "/checkout")
 

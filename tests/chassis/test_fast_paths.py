@@ -134,7 +134,7 @@ async def test_with_all_of_them_off_there_is_no_layer_and_nobody_listens(store: 
 
 @pytest.mark.parametrize("on", [ALL_FAST_PATHS, frozenset[FastPath]()], ids=["all", "none"])
 def test_a_process_has_those_of_its_setting(store: Recorded, on: frozenset[FastPath]) -> None:
-    settings = ServiceSettings(kafka_bootstrap="127.0.0.1:1", fast_paths=on)
+    settings = ServiceSettings(kafka_bootstrap="127.0.0.1:1", fast_paths=on, auth="off")
     provider = Provider("carrier", dict.fromkeys(KINDS, itself))
     node = assemble(SERVICE, settings, store, MemoryInspection(store), provider)
     assert (node.core.handler.units is store) == (not on)
@@ -144,7 +144,7 @@ def test_a_process_has_those_of_its_setting(store: Recorded, on: frozenset[FastP
 
 
 def test_a_provider_of_effects_that_the_service_does_not_store_is_refused(store: Recorded) -> None:
-    settings = ServiceSettings(kafka_bootstrap="127.0.0.1:1")
+    settings = ServiceSettings(kafka_bootstrap="127.0.0.1:1", auth="off")
     provider = Provider("carrier", {"Booking": itself})
     with pytest.raises(ValueError, match="shipping stores no effects as Booking"):
         assemble(SERVICE, settings, store, MemoryInspection(store), provider)

@@ -20,6 +20,7 @@ from chassis.service import Provider
 from shipping_svc.service import SERVICE
 from tests.chassis.test_consumer import Seen, a_reader
 from tests.simulation.loyalty import VirtualTime
+from tests.support.callers import open_gate
 from tests.support.records import a_record, captured
 
 
@@ -27,7 +28,7 @@ async def _asked(health: Health) -> tuple[int, dict[str, Any]]:
     async def conditions() -> Any:
         return health.now()
 
-    transport = httpx.ASGITransport(make_app("order", conditions))
+    transport = httpx.ASGITransport(make_app("order", conditions, open_gate()))
     async with httpx.AsyncClient(transport=transport, base_url="http://order") as client:
         answer = await client.get("/health/ready")
     return answer.status_code, answer.json()
@@ -135,7 +136,7 @@ class Away:
 
 
 def _a_node(store: Away) -> Node:
-    settings = ServiceSettings(kafka_bootstrap="127.0.0.1:1", http_port=0)
+    settings = ServiceSettings(kafka_bootstrap="127.0.0.1:1", http_port=0, auth="off")
     provider = Provider("carrier", {})
     as_store: Any = store
     node = runtime.assemble(SERVICE, settings, as_store, as_store, provider)

@@ -294,3 +294,24 @@ async def test_a_body_of_the_largest_size_passes() -> None:
         wire: Wire = await server.connect()
         await wire.send(POST + b"Content-Length: %d\r\n\r\n" % len(body) + body)
         assert (await wire.answer()).status == 200
+
+
+async def test_every_response_says_what_browsers_may_do_with_it() -> None:
+    """Also one that the application never saw."""
+    wanted = {
+        "cache-control": "no-store",
+        "content-security-policy": "frame-ancestors 'none'",
+        "referrer-policy": "no-referrer",
+        "x-content-type-options": "nosniff",
+        "x-frame-options": "DENY",
+    }
+    async with serving() as server:
+        none = GET.replace(b"/health/live", b"/none")
+        for request, code in (
+            (GET, ""),
+            (none, "not_found"),
+            (b"\x00\r\n", "malformed_request"),
+        ):
+            answer = await (await (await server.connect()).send(request)).answer()
+            assert code in str(answer.body)
+            assert {name: answer.headers.get(name) for name in wanted} == wanted

@@ -13,21 +13,52 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from chassis.commands import Commands, InFlightError
 from chassis.decision import Refusal, RefusalKind
+from chassis.http import PUBLIC, Access, open_to
 from chassis.http.app import execute
 from chassis.http.fast_path import add_fast_path
 from chassis.http.header_fields import IdempotencyKeyHeader, preferences
 from chassis.http.operator_api import app_of
 from chassis.http.texts import Code, LineText
+from chassis.message import Decided
 from chassis.process.runtime import Node
-from chassis.secret import Secret
+from tests.support.callers import gate_for
 from tests.support.problems import outcome_of, problem_of
 
-TOKEN: Final = "the-token"
+TOKEN: Final = "ada"
 
 
 class StrictName(BaseModel):
     model_config = ConfigDict(extra="forbid")
     name: LineText
+
+
+def add_keyed(app: FastAPI) -> None:
+    """Two routes that answer with the claim of their command."""
+
+    async def claimed(request: Request, key: str | None) -> dict[str, Any]:
+        found: list[Any] = []
+
+        async def execute_command(command: Any) -> Decided:
+            found.append(command.claim)
+            return Decided((), None)
+
+        commands = cast("Commands", SimpleNamespace(execute=execute_command))
+        await execute(commands, request, "key", None, idempotency_key=key)
+        return {"scope": found[0].scope, "key": found[0].key}
+
+    @app.post("/keyed", tags=["things"])
+    @open_to(Access(own={"orders"}, every={"audit"}))
+    async def keyed(
+        request: Request, idempotency_key: IdempotencyKeyHeader = None
+    ) -> dict[str, Any]:
+        return await claimed(request, idempotency_key)
+
+    @app.post("/keyed-by-nobody", tags=["things"])
+    @open_to(PUBLIC)
+    async def keyed_by_nobody(
+        request: Request, idempotency_key: IdempotencyKeyHeader = None
+    ) -> dict[str, Any]:
+        return await claimed(request, idempotency_key)
 
 
 @cache
@@ -37,25 +68,29 @@ def an_app() -> FastAPI:
 
     node = SimpleNamespace(
         service=SimpleNamespace(name="order"),
-        settings=SimpleNamespace(operator_token=Secret(TOKEN)),
         operations=SimpleNamespace(),
         conditions=conditions,
+        gate=gate_for(ada=("operate",), eve=("audit",), alice=("orders",)),
     )
     app = app_of(cast("Node", node), "", {})
 
     @app.get("/things/{code}", tags=["things"])
+    @open_to(PUBLIC)
     async def get_thing(code: Code, size: int = 1) -> dict[str, Any]:
         return {"code": code, "size": size}
 
     @app.put("/things/{code}", tags=["things"])
+    @open_to(PUBLIC)
     async def put_thing(code: Code, body: StrictName) -> dict[str, Any]:
         return {"code": code, "name": body.name}
 
     @app.get("/many", tags=["things"])
+    @open_to(PUBLIC)
     async def get_many(code: Annotated[list[Code], Query(max_length=3)]) -> list[str]:
         return code
 
     @app.post("/checkout", status_code=201, tags=["things"])
+    @open_to(PUBLIC)
     async def checkout(
         request: Request, body: StrictName, idempotency_key: IdempotencyKeyHeader = None
     ) -> dict[str, Any]:
@@ -64,6 +99,7 @@ def an_app() -> FastAPI:
         return {"key": idempotency_key}
 
     @app.post("/refused/{code}", tags=["things"])
+    @open_to(PUBLIC)
     async def refused(request: Request, code: Code) -> None:
         async def execute_command(_command: Any) -> Refusal:
             return Refusal("not_now", "it is refused", cast("RefusalKind", code))
@@ -71,7 +107,10 @@ def an_app() -> FastAPI:
         commands = SimpleNamespace(execute=execute_command)
         await execute(cast("Commands", commands), request, "key", None)
 
+    add_keyed(app)
+
     @app.post("/short", status_code=201, tags=["things"])
+    @open_to(PUBLIC)
     async def short(request: Request, body: StrictName) -> Response:
         raise InFlightError(str(body.name))
 
@@ -126,21 +165,68 @@ async def test_the_scheme_of_a_token_has_no_case(scheme: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "asks"),
+    ("given", "code", "error"),
     [
-        (None, 'Bearer realm="operators"'),
-        (TOKEN, 'Bearer realm="operators"'),
-        (f"Basic {TOKEN}", 'Bearer realm="operators"'),
-        ("Bearer", 'Bearer realm="operators"'),
-        ("Bearer wrong", 'Bearer realm="operators", error="invalid_token"'),
-        ("Bearer \xff", 'Bearer realm="operators", error="invalid_token"'),
+        (None, "token_missing", None),
+        (TOKEN, "token_missing", None),
+        (f"Basic {TOKEN}", "token_missing", None),
+        ("Bearer", "token_missing", None),
+        ("Bearer ", "token_missing", None),
+        ("Bearer wrong", "invalid_token", "invalid_token"),
+        ("Bearer ada ", "invalid_request", None),
+        ("Bearer ada eve", "invalid_token", "invalid_token"),
+        ("Bearer \xff", "invalid_token", "invalid_token"),
     ],
 )
-async def test_whoever_is_unknown_is_told_the_scheme(given: str | None, asks: str) -> None:
+async def test_whoever_is_unknown_is_told_the_scheme(
+    given: str | None, code: str, error: str | None
+) -> None:
     headers = {b"Authorization": given.encode("latin-1")} if given else {}
-    answer = await ask("GET", "/ops/orders?key=k", headers=headers)
-    assert problem_of(answer) == (401, "operator_unknown")
-    assert answer.headers["WWW-Authenticate"] == asks
+    answer = await ask("GET", "/ops/orders", headers=headers)
+    if code == "invalid_request":  # the blank after it is no part of a header's value
+        assert problem_of(answer) == (422, code)
+        return
+    assert problem_of(answer) == (401, code)
+    realm, *attributes = answer.headers["WWW-Authenticate"].split(", ", maxsplit=1)
+    assert realm == 'Bearer realm="saga"'
+    assert [text.split(", ")[0] for text in attributes] == ([f'error="{error}"'] if error else [])
+
+
+async def test_who_has_not_the_scope_is_told_which_it_takes() -> None:
+    for method, path, scope in (
+        ("GET", "/ops/orders", "audit"),
+        ("POST", "/ops/expedite", "operate"),
+    ):
+        answer = await ask(method, path, headers={"Authorization": "Bearer alice"})
+        assert problem_of(answer) == (403, "insufficient_scope")
+        asks = answer.headers["WWW-Authenticate"]
+        assert ', error="insufficient_scope", ' in asks
+        assert asks.endswith(f', scope="{scope}"')
+    assert problem_of(
+        await ask("POST", "/ops/expedite", headers={"Authorization": "Bearer eve"})
+    ) == (
+        403,
+        "insufficient_scope",
+    )
+
+
+async def test_a_header_of_authorization_comes_once() -> None:
+    lines = [("Authorization", "Bearer ada"), ("Authorization", "Bearer ada")]
+    answer = await ask("GET", "/ops/orders?key=k", headers=lines)
+    assert problem_of(answer) == (400, "repeated_header")
+    assert 'error="invalid_request"' in answer.headers["WWW-Authenticate"]
+
+
+@pytest.mark.parametrize("host", ["evil.example.com", "evil.example.com:99", ""])
+@pytest.mark.parametrize(
+    "path", ["/things/x/", "/checkout/", "/ops/orders/", "/docs/", "/health/live/"]
+)
+async def test_no_answer_leads_to_the_host_that_a_request_names(path: str, host: str) -> None:
+    """A slash too many is no reason to redirect, which would be to wherever Host says."""
+    answer = await ask("GET", path, headers={"Host": host, "X-Forwarded-Host": host})
+    assert problem_of(answer) == (404, "not_found")
+    assert "Location" not in answer.headers
+    assert "evil" not in answer.text + str(answer.headers)
 
 
 @pytest.mark.parametrize(
@@ -204,6 +290,18 @@ async def test_each_kind_of_refusal_has_its_status(kind: RefusalKind) -> None:
     statuses = {"conflict": 409, "invalid": 422, "not_found": 404}
     assert problem_of(answer) == (statuses[kind], "not_now")
     assert answer.json()["detail"] == "it is refused"
+
+
+async def test_a_key_is_its_callers_own() -> None:
+    """And of who is not asked, as it was stored before there were callers."""
+    for caller, scope in (("alice", " by alice"), ("eve", " by eve"), (None, "")):
+        headers = {
+            "Idempotency-Key": "k",
+            **({"Authorization": f"Bearer {caller}"} if caller else {}),
+        }
+        path = "/keyed" if caller else "/keyed-by-nobody"
+        answer = await ask("POST", path, headers=headers)
+        assert answer.json() == {"scope": f"POST {path}{scope}", "key": "k"}
 
 
 @pytest.mark.parametrize("path", ["/checkout", "/short"])

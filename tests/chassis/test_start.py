@@ -40,7 +40,17 @@ WRONG: dict[str, tuple[str, ...]] = {
     "http_trusted": ("", "nonsense", "10.0.0.0/33", "10.0.0.1/8", "10.0.0.1,", "none,::1"),
     "http_drain_s": ("-1", "nan", "601"),
     "log_level": ("", "nonsense", "10"),
-    "operator_token": ("a\nb", "a b", "\xe9"),
+    "profile": ("", "prod"),
+    "auth": ("", "none", "OFF"),
+    "auth_issuer": ("", "nonsense", "issuer.example.com", "ftp://h", "https://"),
+    "auth_audience": ("",),
+    "auth_jwks_url": ("", "/jwks"),
+    "auth_subject_claim": ("", 'a"b', "a b"),
+    "auth_clock_skew_s": ("", "-1", "301", "nan"),
+    "http_rate_per_subject": ("", "100", "0/60", "100/0", "1.5/60", "-1/60", "9999999999/1"),
+    "http_rate_per_address": ("", "100/60/1", "x/y"),
+    "http_cors_origins": ("*", "null", "shop.example.com", "https://h/path", "https://a,", "https://u@h"),
+    "http_admin_port": ("", "x", "-1", "0", "65536", "on"),
     "fast_paths": (
         "", " ", "x", "STATE-CACHE", "state_cache", "state-cache,", "all,http", "none,http",
         "state-cache,nonsense", '["http"]',
@@ -69,7 +79,12 @@ WRONG: dict[str, tuple[str, ...]] = {
     "carrier_script": ("/", "/none/there/at/all"),
 }  # fmt: skip
 """What each setting refuses, by its name without the prefix."""
-GOOD = {"kafka_bootstrap": "h:9092", "database_url": URL, "redis_url": "redis://h:6379/1"}
+GOOD = {
+    "kafka_bootstrap": "h:9092",
+    "auth_issuer": "http://127.0.0.1:1",
+    "database_url": URL,
+    "redis_url": "redis://h:6379/1",
+}
 
 
 def settings_of(service: str) -> type[ServiceSettings]:

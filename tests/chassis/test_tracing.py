@@ -24,6 +24,7 @@ from order_svc.settings import Settings
 from saga_cli.demo import a_checkout
 from shared_events.codec import decode
 from shipping_svc.service import SERVICE
+from tests.support.callers import open_gate
 from tests.support.records import TRACE, a_message, an_order, captured
 from tests.support.spans import recorded_spans
 
@@ -83,13 +84,18 @@ async def test_a_command_is_below_the_one_server_span_of_its_request(
 def order_app(execute: Callable[[Message], Awaitable[Any]], **changes: Any) -> FastAPI:
     """The order service's API on a store that is not there."""
     settings = Settings(
-        kafka_bootstrap="k:1", database_url=Secret("postgresql://o:o@d/o"), **changes
+        kafka_bootstrap="k:1", database_url=Secret("postgresql://o:o@d/o"), auth="off", **changes
     )
     commands = SimpleNamespace(execute=execute)
     absent: Any = None
     core = Core(Bus(), absent, absent, absent, settings.fast_paths)
     node = SimpleNamespace(
-        service=ORDER, operations=None, commands=commands, conditions=None, core=core
+        service=ORDER,
+        operations=None,
+        commands=commands,
+        conditions=None,
+        core=core,
+        gate=open_gate(),
     )
     return api.make(cast("Node", node), cast("PostgresStore", None), settings)
 

@@ -138,7 +138,7 @@ async def by_an_outcome(node: Node) -> None:
 
 
 def a_node(store: Memory, poll_s: float) -> Node:
-    settings = ServiceSettings(kafka_bootstrap="127.0.0.1:1")
+    settings = ServiceSettings(kafka_bootstrap="127.0.0.1:1", auth="off")
     provider = Provider("provider", {"Capture": captured})
     memory: Any = store
     service = replace(SERVICE, decide=lambda *_: nothing("it is a test"))

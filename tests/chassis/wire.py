@@ -12,9 +12,11 @@ from pydantic import BaseModel
 from pydantic_core import from_json
 
 from chassis.health import Condition
+from chassis.http import PUBLIC, open_to
 from chassis.http.app import make_app
 from chassis.http.server import HttpServer
 from chassis.process.settings import HttpLimits
+from tests.support.callers import open_gate
 from tests.support.waiting import until_async
 
 GET: Final = b"GET /health/live HTTP/1.1\r\nHost: order\r\n\r\n"
@@ -122,30 +124,36 @@ def an_app(released: asyncio.Event, add: Callable[[FastAPI], None] = lambda _: N
     async def conditions() -> tuple[Condition, ...]:
         return ()
 
-    app = make_app("order", conditions)
+    app = make_app("order", conditions, open_gate())
 
     @app.post("/names")
+    @open_to(PUBLIC)
     async def names(body: NameBody) -> dict[str, str]:
         return {"name": body.name}
 
     @app.api_route("/slow", methods=["GET", "POST"])
+    @open_to(PUBLIC)
     async def slow() -> dict[str, str]:
         await released.wait()
         return {"status": "done"}
 
     @app.api_route("/large", methods=["GET"])
+    @open_to(PUBLIC)
     async def large() -> dict[str, str]:
         return {"text": "x" * 4_000_000}
 
     @app.get("/any")
+    @open_to(PUBLIC)
     async def any_names(x: str = "") -> dict[str, str]:
         return {"x": x}
 
     @app.get("/headers")
+    @open_to(PUBLIC)
     async def headers(request: Request) -> dict[str, Any]:
         return {"headers": dict(request.headers), "length": len(await request.body())}
 
     @app.post("/broken")
+    @open_to(PUBLIC)
     async def broken() -> None:
         raise ValueError("a bug")
 

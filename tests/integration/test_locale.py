@@ -7,7 +7,7 @@ import asyncpg
 import httpx
 import pytest
 
-from order_svc.api import ORDERS
+from order_svc.api import PAGE
 from saga_cli.stack.services import Services
 from saga_cli.topology import BY_NAME
 from tests.support.shop import checkout
@@ -55,7 +55,7 @@ def test_orders_are_listed_newest_first_and_none_is_left_out(stack: Services) ->
     [("", "orders_by_id"), ("AND customer_id = $3", "orders_customer_by_id")],
 )
 def test_a_page_of_orders_is_read_by_an_index(stack: Services, where: str, index: str) -> None:
-    query = ORDERS.format(where).replace("$1", "'~'").replace("$2", "3").replace("$3", "'eve'")
+    query = PAGE.format(where).replace("$1", "'~'").replace("$2", "3").replace("$3", "'eve'")
     settings = ("SET enable_seqscan = off", "SET enable_sort = off")
     plan = asked(stack, *settings, f"EXPLAIN (FORMAT JSON) {query}")[-1]
     assert f'"Index Name": "{index}"' in plan

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from chassis import ids
@@ -29,6 +30,7 @@ from tests.support.saga import (
     saga,
     sent,
     settles,
+    token_of,
     why,
 )
 from tests.support.servers import private_stack, start_each
@@ -159,26 +161,27 @@ def test_a_parked_message_is_seen_tried_discarded_and_what_waited_goes_on(
         f"saga dead-letters redrive {place}",
     ]
 
-    def letters(command: str, *more: str) -> Ended:
-        return operating(services, "dead-letters", command, "shipping", order_id, *more)
+    def letters(command: str, *more: str, **variables: str) -> Ended:
+        words = ("dead-letters", command, "shipping", order_id, *more)
+        return operating(services, *words, **variables)
 
     listed = operating(services, "dead-letters", "list", "shipping", "--json").json
     (head,) = [head for head in listed if head["key"] == order_id]
     assert (head["type"], head["attempts"], head["behind"]) == ("payment.captured.v1", 1, 1)
-    tried = letters("redrive", "--dry-run", "--by", "ada")
+    tried = letters("redrive", "--dry-run")
     assert (tried.code, "would stay parked: malformed" in tried.out) == (1, True)
-    assert letters("redrive", "--by", "ada").code == 1
+    assert letters("redrive").code == 1
     assert letters("show", "--json").json[0]["attempts"] == 2
     shown = letters("show").out
     assert "first error  malformed: order: " in shown
     assert '"order": "none"' in shown
     assert letters("discard", "--reason", "r").code == 2  # nobody said yes
-    gone = letters("discard", "--reason", "sent by hand", "--yes", "--by", "ada")
+    gone = letters("discard", "--reason", "sent by hand", "--yes")
     assert gone.code == 0
     assert "1 more waits" in gone.out
-    tried = letters("redrive", "--dry-run", "--by", "ada")
+    tried = letters("redrive", "--dry-run")
     assert (tried.code, "would publish shipment.approved.v1" in tried.out) == (0, True)
-    done = letters("redrive", "--by", "bob", "--note", "mended")
+    done = letters("redrive", "--note", "mended", SAGA_OPERATOR_TOKEN=token_of("bob"))
     assert (done.code, "is decided and publishes shipment.approved.v1" in done.out) == (0, True)
     assert settles(services, order_id)["states"]["shipping"] == "Approved"
     trail = [(a["by"], a["action"], a["note"]) for a in letters("actions", "--json").json]
@@ -218,7 +221,7 @@ def test_all_keys_are_redriven_though_some_fail(services: Services) -> None:
     sent(services, *(a_record(refunded(key)) for key in keys))
     for key in keys:
         parked(services, "inventory", key)
-    tried = operating(services, "dead-letters", "redrive", "inventory", "--all", "--by", "ada")
+    tried = operating(services, "dead-letters", "redrive", "inventory", "--all")
     assert tried.code == 1
     lines = [line for line in tried.out.splitlines() if "stays parked" in line]
     assert sorted(k for line in lines if (k := line.split()[1]) in keys) == sorted(keys)
@@ -261,7 +264,7 @@ def test_a_wrong_token_is_one_line_and_exit_code_2(services: Services) -> None:
     for words in (("why", "x"), ("dead-letters", "list", "order"), ("expedite", "x")):
         result = operating(services, *words, SAGA_OPERATOR_TOKEN="wrong")
         assert (result.code, result.out, len(result.err.splitlines())) == (2, "", 1)
-        assert "give the operator token" in result.err
+        assert "the access token counts for nothing: it is no JWT" in result.err
 
 
 def test_an_order_that_waits_for_a_hanging_service_is_found_there(services: Services) -> None:
@@ -286,12 +289,12 @@ def test_an_effect_whose_provider_is_away_is_told_asked_again_and_settled_by_han
     result = until(lambda: _failed(first_finding(services, order_id)))
     assert result["service"] == "payment"
     assert "payment has Capture outstanding" in result["what"]
-    asked = operating(services, "expedite", order_id, "--by", "ada")
+    asked = operating(services, "expedite", order_id)
     assert (asked.code, "payment asks for Capture" in asked.out) == (0, True)
 
     def resolve(outcome: str, *more: str) -> Ended:
         words = ("resolve", order_id, "--as", outcome, "--note", "seen at the bank", *more)
-        return operating(services, *words, "--by", "ada")
+        return operating(services, *words)
 
     unknown = resolve("forgiven")
     assert (unknown.code, len(unknown.err.splitlines())) == (2, 1)
@@ -336,14 +339,30 @@ def _without_kafka(finding: dict[str, Any]) -> Any:
     return finding if "Kafka does not answer" in finding.get("what", "") else None
 
 
-def test_services_without_a_token_answer_no_operator(services: Services) -> None:
-    closed = services.start("shipping", {"SHIPPING_OPERATOR_TOKEN": ""})
+def test_an_auditor_looks_and_changes_nothing(services: Services) -> None:
+    audit = {"SAGA_OPERATOR_TOKEN": token_of("eve", "audit")}
+    assert operating(services, "dead-letters", "list", "order", **audit).code == 0
+    result = operating(services, "dead-letters", "redrive", "order", "o-1", **audit)
+    assert (result.code, result.out) == (2, "")
+    assert "order: the access token has not the scope operate" in result.err
+    customer = {"SAGA_OPERATOR_TOKEN": token_of("alice", "orders")}
+    result = operating(services, "dead-letters", "list", "order", **customer)
+    assert (result.code, "has not the scope audit or operate" in result.err) == (2, True)
+
+
+def test_services_that_ask_nobody_answer_no_operator(services: Services) -> None:
+    closed = services.start("shipping", {"SHIPPING_AUTH": "off"})
     services.await_ready([closed])
     result = saga(
         *("dead-letters", "list", "shipping"),
         SAGA_SHIPPING_URL=closed.url,
         SAGA_OPERATOR_TOKEN="t",
     )
+    lines = [line for line in closed.process.log.read_text().splitlines() if "auth_off" in line]
+    shown = httpx.get(f"{closed.url}/metrics").text
     closed.process.stop()
     services.instances.remove(closed)
-    assert (result.code, result.err) == (2, "saga: shipping: SHIPPING_OPERATOR_TOKEN is not set\n")
+    why = "SHIPPING_AUTH is off, and it is recorded who does this"
+    assert (result.code, result.err) == (2, f"saga: shipping: {why}\n")
+    assert len(lines) == 1
+    assert 'saga_auth_off{service="shipping"} 1.0' in shown

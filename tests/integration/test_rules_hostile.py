@@ -11,6 +11,7 @@ from chassis.http.app import BODY_MAX_BYTES
 from saga_cli.demo import a_checkout
 from saga_cli.stack.services import Services
 from saga_cli.topology import BY_NAME
+from tests.support.callers import headers_of
 from tests.support.problems import problem_of
 
 MARK: Final = "hostile"
@@ -218,7 +219,7 @@ def test_a_preference_that_makes_no_sense_is_ignored(stack: Services, wish: str)
 
 
 def operator(stack: Services) -> dict[str, str]:
-    return {"Authorization": f"Bearer {stack.addresses.operator_token}"}
+    return headers_of()
 
 
 @SERVICE

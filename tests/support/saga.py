@@ -9,9 +9,11 @@ from typing import Any, NamedTuple
 from aiokafka import AIOKafkaProducer
 from typer.testing import CliRunner
 
+from chassis.auth import OPERATE
 from chassis.kafka import Cluster
 from chassis.message import Record
 from saga_cli.main import app
+from saga_cli.stack.issuer import local_issuer
 from saga_cli.stack.services import Services
 from saga_cli.topology import SERVICES
 from tests.support.waiting import until
@@ -44,13 +46,17 @@ def on_servers(services: Services, *words: str, **variables: str) -> Ended:
     return saga(*words, **{**servers_of(services), **variables})
 
 
+def token_of(subject: str, scope: str = OPERATE) -> str:
+    return local_issuer().token(subject, (scope,))
+
+
 def operating(services: Services, *words: str, **variables: str) -> Ended:
     """Run it against these services."""
     urls = {
         f"SAGA_{spec.prefix}_URL": ",".join(i.url for i in services.of(spec.name))
         for spec in SERVICES
     }
-    token = {"SAGA_OPERATOR_TOKEN": services.addresses.operator_token}
+    token = {"SAGA_OPERATOR_TOKEN": token_of("ada")}
     return saga(*words, **{**urls, **token, **variables})
 
 

@@ -27,7 +27,6 @@ from tests.support.saga import Ended, changed, saga, sent_to
 from tests.support.waiting import until
 
 CHECKOUT: Final = {
-    "customer_id": "alice",
     "lines": [{"sku": "RETRO-CLOCK", "quantity": 1}],
     "payment_token": "tok_visa",
     "country": "DE",
@@ -35,6 +34,7 @@ CHECKOUT: Final = {
 }
 
 
+WITHIN: Final = re.compile(r"\$\(\S*saga ([^)]*)\)")
 TOO_LARGE: Final = b"x" * 2_200_000
 
 
@@ -130,13 +130,17 @@ def run(folder: Path, *words: str, **variables: str) -> subprocess.CompletedProc
 
 
 def requested(shop: RunningStack, line: str) -> httpx.Response:
-    """What `curl` would send; well-known ports are those of the stack's own services."""
+    """What `curl` would send; well-known ports are those of the stack's own services.
+
+    A command within it, `$(saga token alice)`, is run.
+    """
     parser = ArgumentParser()
     parser.add_argument("-H", "--header", action="append", default=[])
     parser.add_argument("-d", "--data")
     parser.add_argument("-X", "--request", default="")
     parser.add_argument("-s", "-i", "-f", action="store_true")
     parser.add_argument("url")
+    line = WITHIN.sub(lambda found: saga(*shlex.split(found[1])).out.strip(), line)
     given = parser.parse_args(shlex.split(line.split("\n", maxsplit=1)[0])[1:])
     url = re.sub(r"ORDER(_ID)?\b", shop.order_id, given.url)
     for spec in SERVICES:

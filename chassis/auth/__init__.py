@@ -1,0 +1,27 @@
+"""Who calls over HTTP: bearer tokens (RFC 6750), verified with the keys of an issuer (OpenID Connect)."""
+
+from chassis.auth.caller import (
+    AUDIT,
+    OPERATE,
+    SERVICE,
+    Caller,
+    InvalidTokenError,
+    KeysAwayError,
+    Verifier,
+)
+from chassis.auth.discovery import JwksSource
+from chassis.auth.keys import IssuerKeys
+from chassis.auth.tokens import JwtVerifier
+
+__all__ = [
+    "AUDIT",
+    "OPERATE",
+    "SERVICE",
+    "Caller",
+    "InvalidTokenError",
+    "IssuerKeys",
+    "JwksSource",
+    "JwtVerifier",
+    "KeysAwayError",
+    "Verifier",
+]

@@ -1,0 +1,84 @@
+"""Bugs in who is let in over HTTP: tokens, keys, scopes and what is whose."""
+
+from functools import partial
+from typing import Final
+
+from simulation.edits.edit import Edit
+
+TOKENS: Final = "tests/chassis/test_tokens.py::test_"
+BAD: Final = f"{TOKENS}a_token_that_is_not_counts_for_nothing"
+TABLE: Final = (
+    "tests/architecture/test_access.py::test_every_route_lets_in_whom_it_says_and_nobody_else"
+)
+FAST: Final = "tests/chassis/test_fast_path.py::test_"
+
+_tokens = partial(Edit, "chassis/auth/tokens.py")
+_keys = partial(Edit, "chassis/auth/keys.py")
+
+ACCESS_EDITS: Final = (
+    _tokens(
+        "token-of-any-issuer",
+        'claims.get("iss") != self.issuer',
+        'claims.get("iss") is None',
+        (f"{BAD}[another issuer]",),
+    ),
+    _tokens(
+        "token-for-any-audience",
+        "self.audience not in _texts(audience)",
+        '"aud" not in claims',
+        (f"{BAD}[another audience]",),
+    ),
+    _tokens("token-without-end", "if until <= now:", "if until <= 0:", (f"{BAD}[expired]",)),
+    _tokens(
+        "known-token-without-end",
+        "found.until <= _now() or ",
+        "",
+        (f"{TOKENS}a_token_is_verified_once_and_known_until_it_expires",),
+    ),
+    _tokens(
+        "known-token-of-a-withdrawn-key",
+        " or self.keys.get(found.key_id) is not found.key",
+        "",
+        (f"{TOKENS}a_key_that_is_withdrawn_counts_no_more_nor_what_it_signed",),
+    ),
+    _keys(
+        "a-fetch-for-each-unknown-key",
+        "self._fetching is not None or clock.monotonic() >= self._next_at",
+        "True",
+        (f"{TOKENS}a_flood_of_unknown_keys_asks_the_issuer_once",),
+    ),
+    _keys(
+        "keys-lost-in-an-outage",
+        "self.failing = why",
+        "self.failing, self._known = why, {}",
+        (f"{TOKENS}in_an_outage_known_keys_go_on_and_what_is_not_known_is_not_refused",),
+    ),
+    Edit(
+        "chassis/http/fast_path.py",
+        "fast-path-open-to-all",
+        "        await enter(self.route, scope)\n",
+        "        scope['chassis.granted'] = None\n",
+        (f"{FAST}whoever_is_not_let_in_gets_one_answer_from_both_before_anything_is_read",),
+    ),
+    Edit(
+        "chassis/http/gate.py",
+        "own-scope-opens-all",
+        "return Granted(caller, restricted=True)",
+        "return Granted(caller)",
+        (f"{FAST}both_know_who_asks_and_whether_only_for_themselves",),
+    ),
+    Edit(
+        "chassis/http/gate.py",
+        "any-scope-opens",
+        "        raise self._refused(_insufficient(access))\n",
+        "        return Granted(caller, restricted=True)\n",
+        (f"{TABLE}[order]",),
+    ),
+    Edit(
+        "chassis/http/app.py",
+        "keys-shared-by-callers",
+        'name = f"{name} by {subject}"',
+        "pass",
+        ("tests/chassis/test_http_rules.py::test_a_key_is_its_callers_own",),
+    ),
+)
