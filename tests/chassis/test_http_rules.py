@@ -379,7 +379,7 @@ def test_any_preferences_are_read(lines: list[str]) -> None:
     ("line", "wait"),
     [
         ('wait="' + r"\a" * 5_000 + '" x', None),
-        ('wait="' + r"\"" * 5_000, '"' * 5_000),
+        ('wait="' + r"\"" * 5_000 + "x", '"' * 5_000 + "x"),
         ("wait" + " " * 5_000 + "x", None),
         ("wait=" + "a" * 5_000 + " x", None),
         ('"' * 5_000 + "x", None),
