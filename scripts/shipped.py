@@ -20,7 +20,7 @@ from guarantees.services import SERVICES
 ROOT: Final = Path(__file__).parents[1]
 IMAGES: Final = tuple(spec.name for spec in SERVICES)
 ALLOWED: Final = frozenset(
-    "Apache-2.0 BSD-2-Clause BSD-3-Clause ISC MIT MPL-2.0 PSF-2.0".split()  # noqa: SIM905 - a list of words
+    "Apache-2.0 BSD-2-Clause BSD-3-Clause ISC MIT MIT-0 MPL-2.0 PSF-2.0".split()  # noqa: SIM905 - a list of words
 )
 """Permissive ones, and MPL-2.0, whose conditions are for its own files only."""
 EXCEPTIONS: Final[Mapping[str, tuple[str, str]]] = {
