@@ -123,4 +123,4 @@ def _reason(failure: Any) -> str:
 
 
 def _seconds(header: str | None) -> float | None:
-    return float(header) if header and header.isdigit() else None
+    return float(header) if header and header.isdecimal() else None

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from chassis import byte_json
 from chassis.dead_letters import audit_text, audit_text_of_row
@@ -11,6 +11,8 @@ from chassis.postgres import sql
 from chassis.postgres.store import PostgresStore
 from chassis.postgres.types import Connection
 from chassis.store import DeadLetter, RefusedRow, Whereabouts
+
+ROW_ID_MAX: Final = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ class PostgresInspection:
     async def _settled(
         self, query: str, id_: str, by: str, action: str, note: str
     ) -> RefusedRow | None:
-        if not id_.isdecimal():
+        if not id_.isdecimal() or int(id_) > ROW_ID_MAX:
             return None
         async with self.store.translated(), self.store.transaction() as connection:
             found = await _refused(connection, int(id_), 1)

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
 import payment_svc
 from chaos.fake_stripe import API_KEY, SECRET, FakeStripe, signed
@@ -49,6 +50,7 @@ class Desk:
     store: PostgresStore
     fake: FakeStripe
     http: httpx.AsyncClient
+    app: FastAPI
     sent: list[OutboxRow] = field(default_factory=list)
 
     async def relay(self) -> None:
@@ -190,10 +192,11 @@ async def desk(
     node = assemble(SERVICE, settings, store, PostgresInspection(store), provider)
     worker: EffectWorker = node.extras["effects"].__self__  # type: ignore[attr-defined]
     worker.poll_s = POLL_S
-    transport = httpx.ASGITransport(api.make(node, store, settings), raise_app_exceptions=False)
+    app = api.make(node, store, settings)
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     try:
         async with httpx.AsyncClient(transport=transport, base_url="http://payment") as http:
-            yield Desk(node, worker, store, fake, http)
+            yield Desk(node, worker, store, fake, http, app)
     finally:
         await outside.close()
         await store.close()

@@ -59,5 +59,7 @@ def test_a_refused_row_is_listed_tried_again_and_discarded(stack: Services, name
     assert listed(stack, name, key) == []
     once_more = operating(stack, *discard)
     assert (once_more.code, "no refused row" in once_more.err) == (1, True), once_more
+    beyond = operating(stack, "outbox", "discard", name, "9" * 20, "--reason", "a test", "--yes")
+    assert (beyond.code, "no refused row" in beyond.err) == (1, True), beyond
     trail = operating(stack, "dead-letters", "actions", name, key, "--json")
     assert [action["action"] for action in json.loads(trail.out)] == ["release", "drop"]
