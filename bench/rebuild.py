@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import urlsplit
 from uuid import UUID, uuid5
 
 from chassis.kafka import KEEP_FOR_EVER, PARTITIONS, Cluster, ensure_topics, make_producer
@@ -113,10 +114,10 @@ async def _fill(producer: Any, partition: int, templates: list[Template], orders
 
 
 async def _new_database(addresses: Addresses, name: str, number: int) -> str:
-    spec, database = BY_NAME[name], f"{name}_{number}"
+    database = f"{name}_{number}"
     async with clients.database(addresses.postgres_url) as admin:
-        await admin.execute(f"CREATE DATABASE {database} OWNER {spec.role}")
-    return addresses.database_url(spec).replace(f"/{spec.database}", f"/{database}")
+        await admin.execute(f"CREATE DATABASE {database}")
+    return urlsplit(addresses.postgres_url)._replace(path=f"/{database}").geturl()
 
 
 def rebuild(addresses: Addresses, name: str, jobs: int) -> dict[str, Any]:

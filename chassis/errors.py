@@ -7,6 +7,7 @@ ChassisError
  +- ClockInDoubtError        nothing may be deleted by the store's clock
  +- TransientError           try the same again: a server is away, or somebody was faster
  |   +- ConcurrentChangeError
+ |   +- AccessError          a server does not let us in, or is not the one that it should be
  |   +- LeadLostError        another instance relays now, or a session that led has ended
  |   +- SecretError          a file that holds a secret can't be read now
  |   +- StoreLostError       its data are gone, or were made anew: start again from its positions
@@ -52,6 +53,10 @@ class TransientError(ChassisError):
 
 class ConcurrentChangeError(TransientError):
     """Another transaction changed the same rows first."""
+
+
+class AccessError(TransientError):
+    """A server refuses us, or its certificate is not trusted; names the setting to look at."""
 
 
 class LeadLostError(TransientError):

@@ -26,7 +26,8 @@ class Manifest:
     """`port` is its HTTP port.
 
     `table` holds its sagas in PostgreSQL; a service without one keeps its state in Redis.
-    `redis_database` is a number, None for a service that does not use Redis. `provider` is the
+    `redis_database` is a number, None for a service that does not use Redis; all of its keys there
+    begin with `redis_keys`. `provider` is the
     external party that it calls, `calls` for what. `timers` are kinds of timers, by the state that
     they end. `final` are the states that a saga does not leave, with the event that leads there.
     `counter` is the field of rows that sagas share which counts the events of the row's own key.
@@ -36,6 +37,7 @@ class Manifest:
     port: int
     table: str = ""
     redis_database: int | None = None
+    redis_keys: str = ""
     provider: str = ""
     calls: tuple[Call, ...] = ()
     timers: Mapping[str, str] = field(default_factory=dict)
@@ -57,7 +59,13 @@ class Manifest:
 
     @property
     def role(self) -> str:
+        """In PostgreSQL: may read and write rows of its own database, and change nothing of the schema."""
         return f"{self.name}_svc"
+
+    @property
+    def owner(self) -> str:
+        """The role that owns the tables of its database."""
+        return f"{self.name}_owner"
 
     @property
     def database(self) -> str:

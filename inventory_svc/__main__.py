@@ -1,9 +1,8 @@
-"""python -m inventory_svc: one process of the inventory service."""
+"""python -m inventory_svc: one process of the inventory service, or with `migrate` its migrations alone."""
 
-from redis.asyncio import Redis
-
-from chassis.postgres import PostgresInspection, PostgresStore, migrations
+from chassis.postgres import PostgresDatabase, PostgresInspection, PostgresStore, migrations
 from chassis.process import runtime
+from chassis.redis import RedisDatabase
 from inventory_svc import api
 from inventory_svc.availability import Availability
 from inventory_svc.service import SERVICE
@@ -11,13 +10,21 @@ from inventory_svc.settings import Settings
 from inventory_svc.store import RESERVATIONS, STOCK
 
 
-async def serve(settings: Settings) -> None:
-    await migrations.migrate(runtime.migrations_of(__file__), settings.database_url.read())
-    store = await PostgresStore.connect(
-        SERVICE, RESERVATIONS, STOCK, settings.database_url.read(), **settings.kept
+async def migrate(settings: Settings) -> PostgresDatabase:
+    """A start begins with it; `python -m inventory_svc migrate` does nothing else."""
+    database = PostgresDatabase.of(settings)
+    await migrations.migrate(
+        runtime.migrations_of(__file__), database, PostgresDatabase.owners(settings)
     )
-    redis = Redis.from_url(settings.redis_url.read(), socket_timeout=2)
-    availability = Availability(store, redis)
+    return database
+
+
+async def serve(settings: Settings) -> None:
+    database = await migrate(settings)
+    store = await PostgresStore.connect(SERVICE, RESERVATIONS, STOCK, database, **settings.kept)
+    cache = RedisDatabase.of(settings)
+    redis = cache.client(socket_timeout=2)
+    availability = Availability(store, redis, cache)
     node = runtime.assemble(SERVICE, settings, store, PostgresInspection(store))
     node.core.bus.committed.append(availability.committed)
     node.extras["availability"] = availability.run
@@ -27,7 +34,7 @@ async def serve(settings: Settings) -> None:
 
 
 def main() -> None:
-    runtime.start(Settings, "inventory", serve)
+    runtime.start(Settings, "inventory", runtime.asked(serve, migrate))
 
 
 if __name__ == "__main__":

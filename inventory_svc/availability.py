@@ -10,7 +10,8 @@ from redis.asyncio import Redis
 from chassis import clock
 from chassis.bus import Committed
 from chassis.postgres import PostgresStore
-from chassis.redis import AWAY, condemns, reconnect
+from chassis.redis import AWAY, RedisDatabase, condemns, reconnect
+from inventory_svc.manifest import MANIFEST
 
 log = structlog.get_logger()
 FRESH_S = 10  # what another instance overwrote with an older figure is forgotten by then
@@ -25,6 +26,7 @@ PROBE: Final = {"": 0}
 class Availability:
     store: PostgresStore
     redis: Redis
+    cache: RedisDatabase
     failing: str = ""
     """Why the cache could not be written to the last time, "" if it could."""
     _changed_to: dict[str, int] = field(default_factory=dict)
@@ -48,8 +50,8 @@ class Availability:
             try:
                 await self._keep(levels or PROBE)
             except AWAY as error:
-                failures, self.failing = failures + 1, repr(error)
-                log.warning("availability_stale", skus=len(levels), error=repr(error))
+                failures, self.failing = failures + 1, self.cache.explained(error) or repr(error)
+                log.warning("availability_stale", skus=len(levels), error=self.failing)
                 self._changed_to = levels | self._changed_to
                 self._changed.set()
                 if condemns(error):
@@ -63,7 +65,7 @@ class Availability:
     async def of(self, skus: list[str]) -> dict[str, int]:
         """Available pieces by SKU; an unknown SKU is missing from the answer."""
         try:
-            cached = await self.redis.mget([_key(sku) for sku in skus])
+            cached = await self.redis.mget([key_of(sku) for sku in skus])
         except AWAY as error:
             log.warning("availability_uncached", error=repr(error))
             return await self._read(skus)
@@ -83,7 +85,7 @@ class Availability:
         if levels:
             async with self.redis.pipeline(transaction=False) as pipe:
                 for sku, available in levels.items():
-                    pipe.set(_key(sku), available, ex=FRESH_S)
+                    pipe.set(key_of(sku), available, ex=FRESH_S)
                 await pipe.execute()
 
     async def _read(self, skus: list[str]) -> dict[str, int]:
@@ -92,5 +94,5 @@ class Availability:
             return dict(await connection.fetch(query, skus))
 
 
-def _key(sku: str) -> str:
-    return f"availability:{sku}"
+def key_of(sku: str) -> str:
+    return f"{MANIFEST.redis_keys}{sku}"

@@ -9,6 +9,7 @@ MANIFEST: Final = Manifest(
     port=8002,
     table="reservations",
     redis_database=1,
+    redis_keys="availability:",
     final={
         "Shipped": "stock.shipped.v1",
         "Released": "stock.released.v1",

@@ -1,9 +1,7 @@
 from pydantic_settings import SettingsConfigDict
 
-from chassis.process.settings import PostgresSettings, RedisUrl
+from chassis.process.settings import PostgresSettings, RedisSettings
 
 
-class Settings(PostgresSettings):
+class Settings(PostgresSettings, RedisSettings):
     model_config = SettingsConfigDict(env_prefix="INVENTORY_")
-
-    redis_url: RedisUrl

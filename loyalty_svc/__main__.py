@@ -1,7 +1,7 @@
 """python -m loyalty_svc: one process of the loyalty service."""
 
 from chassis.process import runtime
-from chassis.redis import RedisInspection, RedisStore
+from chassis.redis import RedisDatabase, RedisInspection, RedisStore
 from loyalty_svc import api
 from loyalty_svc.service import with_policy
 from loyalty_svc.settings import Settings
@@ -10,10 +10,12 @@ from loyalty_svc.store import LAYOUT
 
 async def serve(settings: Settings) -> None:
     service = with_policy(settings.policy)
+    database = RedisDatabase.of(settings)
+    await database.check()
     store = await RedisStore.connect(
         service,
         LAYOUT,
-        settings.redis_url.read(),
+        database,
         settings.kafka,
         keep_days=settings.outbox_keep_days,
     )

@@ -8,6 +8,7 @@ MANIFEST: Final = Manifest(
     name="loyalty",
     port=8005,
     redis_database=0,
+    redis_keys="loyalty:",
     final={"Rejected": "points.rejected.v1"},
     counter="changes",
 )

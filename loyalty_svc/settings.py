@@ -3,7 +3,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from chassis.process.settings import Currency, RedisUrl, ServiceSettings, json_of
+from chassis.process.settings import Currency, RedisSettings, json_of
 from loyalty_svc.domain import Policy
 
 PerPoint = Annotated[int, Field(ge=1, le=10**9)]
@@ -22,5 +22,5 @@ class PolicySettings(BaseSettings):
         return Policy(per_point=self.minor_per_point)
 
 
-class Settings(ServiceSettings, PolicySettings):
-    redis_url: RedisUrl
+class Settings(RedisSettings, PolicySettings):
+    """Of one process of the loyalty service."""

@@ -1,6 +1,6 @@
-"""python -m order_svc: one process of the order service."""
+"""python -m order_svc: one process of the order service, or with `migrate` its migrations alone."""
 
-from chassis.postgres import PostgresInspection, PostgresStore, migrations
+from chassis.postgres import PostgresDatabase, PostgresInspection, PostgresStore, migrations
 from chassis.process import runtime
 from order_svc import api
 from order_svc.service import SERVICE
@@ -8,11 +8,18 @@ from order_svc.settings import Settings
 from order_svc.store import ORDERS, PRODUCTS
 
 
-async def serve(settings: Settings) -> None:
-    await migrations.migrate(runtime.migrations_of(__file__), settings.database_url.read())
-    store = await PostgresStore.connect(
-        SERVICE, ORDERS, PRODUCTS, settings.database_url.read(), **settings.kept
+async def migrate(settings: Settings) -> PostgresDatabase:
+    """A start begins with it; `python -m order_svc migrate` does nothing else."""
+    database = PostgresDatabase.of(settings)
+    await migrations.migrate(
+        runtime.migrations_of(__file__), database, PostgresDatabase.owners(settings)
     )
+    return database
+
+
+async def serve(settings: Settings) -> None:
+    database = await migrate(settings)
+    store = await PostgresStore.connect(SERVICE, ORDERS, PRODUCTS, database, **settings.kept)
     node = runtime.assemble(SERVICE, settings, store, PostgresInspection(store))
     if settings.acknowledge == "published":
         node.relay.acknowledge_every_s = 0  # customers wait for it
@@ -20,7 +27,7 @@ async def serve(settings: Settings) -> None:
 
 
 def main() -> None:
-    runtime.start(Settings, "order", serve)
+    runtime.start(Settings, "order", runtime.asked(serve, migrate))
 
 
 if __name__ == "__main__":

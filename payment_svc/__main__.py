@@ -1,6 +1,6 @@
-"""python -m payment_svc: one process of the payment service."""
+"""python -m payment_svc: one process of the payment service, or with `migrate` its migrations alone."""
 
-from chassis.postgres import PostgresInspection, PostgresStore, migrations
+from chassis.postgres import PostgresDatabase, PostgresInspection, PostgresStore, migrations
 from chassis.process import runtime
 from chassis.service import Provider
 from payment_svc import api
@@ -10,12 +10,19 @@ from payment_svc.settings import Settings
 from payment_svc.store import PAYMENTS
 
 
-async def serve(settings: Settings) -> None:
-    await migrations.migrate(runtime.migrations_of(__file__), settings.database_url.read())
-    service = with_policy(settings.policy)
-    store = await PostgresStore.connect(
-        service, PAYMENTS, None, settings.database_url.read(), **settings.kept
+async def migrate(settings: Settings) -> PostgresDatabase:
+    """A start begins with it; `python -m payment_svc migrate` does nothing else."""
+    database = PostgresDatabase.of(settings)
+    await migrations.migrate(
+        runtime.migrations_of(__file__), database, PostgresDatabase.owners(settings)
     )
+    return database
+
+
+async def serve(settings: Settings) -> None:
+    database = await migrate(settings)
+    service = with_policy(settings.policy)
+    store = await PostgresStore.connect(service, PAYMENTS, None, database, **settings.kept)
     outside = provider_of(settings)
     provider = Provider(
         settings.provider,
@@ -39,7 +46,7 @@ def provider_of(settings: Settings) -> PaymentProvider:
 
 
 def main() -> None:
-    runtime.start(Settings, "payment", serve)
+    runtime.start(Settings, "payment", runtime.asked(serve, migrate))
 
 
 if __name__ == "__main__":

@@ -2,14 +2,18 @@
 
 import os
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from pydantic import ValidationError
 from pydantic_settings import SettingsConfigDict
 
+from chassis.errors import AccessError, SecretError
 from chassis.kafka import Cluster
-from chassis.process.settings import KafkaSettings, postgres_url, redis_url
+from chassis.postgres import PostgresDatabase
+from chassis.process.settings import KafkaSettings
+from chassis.redis import RedisDatabase
 from chassis.secret import Secret, SecretSettings, secret_of
+from chassis.urls import postgres_url, redis_url
 from saga_cli.stack import state
 from saga_cli.terminal import CommandError, fail
 from saga_cli.topology import BY_NAME, GIVEN, Addresses, addresses_of
@@ -36,16 +40,42 @@ class Targets:
         Without one, and without a stack, the command ends with 2.
         """
         spec = BY_NAME[service]
-        variable = f"{spec.prefix}_{'DATABASE' if spec.has_database else 'REDIS'}_URL"
-        if given := secret_in_environment(variable):
-            try:
-                text = given.read()
-                return postgres_url(text) if spec.has_database else redis_url(text)
-            except ValueError as error:
-                fail(f"{variable}: {error}")
+        given = given_database if spec.has_database else given_redis
+        if url := given(spec.prefix):
+            return url
         if self.addresses is None:
-            fail(f"no stack runs in this folder: give {variable}")
+            what = "DATABASE" if spec.has_database else "REDIS"
+            fail(f"no stack runs in this folder: give {spec.prefix}_{what}_URL")
         return self.addresses.store_of(service)
+
+    def owned_store_of(self, service: str) -> str:
+        """As `store_of`; of a database, by the role that may change its schema (_DATABASE_OWNER_URL)."""
+        spec = BY_NAME[service]
+        if not spec.has_database:
+            return self.store_of(service)
+        if url := given_database(spec.prefix, "_OWNER"):
+            return url
+        if self.addresses is None or given_database(spec.prefix):
+            return self.store_of(service)
+        return self.addresses.owner_url(spec)
+
+
+def given_database(prefix: str, owner: Literal["", "_OWNER"] = "") -> str:
+    """As the variables of a service say it; "" if they do not. What is malformed ends the command with 2."""
+    try:
+        found = PostgresDatabase.given(os.environ, prefix, owner)
+        return found.full_url() if found else ""
+    except (ValueError, AccessError, SecretError) as error:
+        fail(f"{prefix}_DATABASE{owner}_URL: {error}")
+
+
+def given_redis(prefix: str) -> str:
+    """As `given_database`."""
+    try:
+        found = RedisDatabase.given(os.environ, prefix)
+        return found.full_url() if found else ""
+    except (ValueError, SecretError) as error:
+        fail(f"{prefix}_REDIS_URL: {error}")
 
 
 def secret_in_environment(variable: str) -> Secret:

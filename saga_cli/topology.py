@@ -7,9 +7,10 @@ from urllib.parse import urlsplit
 
 from chassis.kafka import Cluster
 from chassis.manifest import Manifest as ServiceSpec
-from guarantees.services import BY_NAME, SERVICES, WITH_DATABASE
+from guarantees.services import BY_NAME, SERVICES
 
 __all__ = ["BY_NAME", "SERVICES", "Addresses", "ServiceSpec", "addresses_of", "environment_of"]
+REDIS_ADMIN: Final = "admin"
 GIVEN: Final = ("SAGA_KAFKA_BOOTSTRAP", "SAGA_POSTGRES_URL", "SAGA_REDIS_URL")
 """The variables that name the three servers, where no stack runs."""
 
@@ -18,8 +19,8 @@ GIVEN: Final = ("SAGA_KAFKA_BOOTSTRAP", "SAGA_POSTGRES_URL", "SAGA_REDIS_URL")
 class Addresses:
     """Where the three servers are, and a stack's secrets.
 
-    `kafka` and `postgres_url` are an administrator's; `passwords` are by role; `issuer` is the URL of
-    who issues the tokens of callers.
+    `kafka`, `postgres_url` and `redis_url` are an administrator's; `passwords` are by role of PostgreSQL
+    and by user of Redis; `issuer` is the URL of who issues the tokens of callers.
     """
 
     kafka: Cluster
@@ -35,15 +36,32 @@ class Addresses:
         return {**self.kafka.variables("SAGA"), **dict(stores)}
 
     def database_url(self, spec: ServiceSpec) -> str:
-        place, password = place_of(self.postgres_url), self.passwords[spec.role]
-        return f"postgresql://{spec.role}:{password}@{place}/{spec.database}"
+        """As the role that a service runs with."""
+        return self._database_url(spec, spec.role)
+
+    def owner_url(self, spec: ServiceSpec) -> str:
+        """As the role that may change the schema."""
+        return self._database_url(spec, spec.owner)
+
+    def _database_url(self, spec: ServiceSpec, role: str) -> str:
+        """With the administrator's parameters, such as those of TLS."""
+        place, query = place_of(self.postgres_url), urlsplit(self.postgres_url).query
+        url = f"postgresql://{role}:{self.passwords[role]}@{place}/{spec.database}"
+        return f"{url}?{query}" if query else url
 
     def store_of(self, service: str) -> str:
         """The URL of a service's own database, or of its Redis."""
         spec = BY_NAME[service]
         if spec.has_database:
             return self.database_url(spec)
-        return f"{self.redis_url}/{spec.redis_database}"
+        return self.redis_url_of(spec)
+
+    def redis_url_of(self, spec: ServiceSpec) -> str:
+        """As the service's own user, where Redis has those of `saga_cli.stack.redis_acl`."""
+        parts, netloc = urlsplit(self.redis_url), urlsplit(self.redis_url).netloc
+        if parts.username == REDIS_ADMIN:
+            netloc = f"{spec.name}:{self.passwords[spec.name]}@{place_of(self.redis_url)}"
+        return parts._replace(netloc=netloc, path=f"/{spec.redis_database}").geturl()
 
 
 def place_of(url: str) -> str:
@@ -59,11 +77,11 @@ def addresses_of(kafka: Cluster, postgres_url: str, redis_url: str) -> Addresses
     """
     secret = (urlsplit(postgres_url).password or postgres_url).encode()
     passwords = {
-        spec.role: hmac.digest(secret, spec.role.encode(), "sha256").hex()[:32]
-        for spec in WITH_DATABASE.values()
+        name: hmac.digest(secret, name.encode(), "sha256").hex()[:32]
+        for spec in SERVICES
+        for name in (spec.role, spec.owner, spec.name)
     }
-    parts = urlsplit(redis_url)  # each service has a database number of its own
-    redis = f"{parts.scheme}://{parts.netloc}"
+    redis = urlsplit(redis_url)._replace(path="").geturl()  # each service has a number of its own
     return Addresses(kafka, postgres_url, redis, passwords)
 
 
@@ -75,7 +93,7 @@ def environment_of(spec: ServiceSpec, addresses: Addresses, port: int) -> dict[s
     if spec.has_database:
         variables["DATABASE_URL"] = addresses.database_url(spec)
     if spec.redis_database is not None:
-        variables["REDIS_URL"] = f"{addresses.redis_url}/{spec.redis_database}"
+        variables["REDIS_URL"] = addresses.redis_url_of(spec)
     if addresses.issuer:
         variables["AUTH_ISSUER"] = addresses.issuer
     named = {f"{spec.prefix}_{name}": value for name, value in variables.items()}

@@ -1,6 +1,6 @@
-"""python -m shipping_svc: one process of the shipping service."""
+"""python -m shipping_svc: one process of the shipping service, or with `migrate` its migrations alone."""
 
-from chassis.postgres import PostgresInspection, PostgresStore, migrations
+from chassis.postgres import PostgresDatabase, PostgresInspection, PostgresStore, migrations
 from chassis.process import runtime
 from chassis.service import Provider
 from shipping_svc import api
@@ -10,12 +10,19 @@ from shipping_svc.settings import Settings
 from shipping_svc.store import SHIPMENTS
 
 
-async def serve(settings: Settings) -> None:
-    await migrations.migrate(runtime.migrations_of(__file__), settings.database_url.read())
-    service = with_policy(settings.policy)
-    store = await PostgresStore.connect(
-        service, SHIPMENTS, None, settings.database_url.read(), **settings.kept
+async def migrate(settings: Settings) -> PostgresDatabase:
+    """A start begins with it; `python -m shipping_svc migrate` does nothing else."""
+    database = PostgresDatabase.of(settings)
+    await migrations.migrate(
+        runtime.migrations_of(__file__), database, PostgresDatabase.owners(settings)
     )
+    return database
+
+
+async def serve(settings: Settings) -> None:
+    database = await migrate(settings)
+    service = with_policy(settings.policy)
+    store = await PostgresStore.connect(service, SHIPMENTS, None, database, **settings.kept)
     carrier = SimulatedCarrier(settings.carrier_script)
     provider = Provider(
         "carrier",
@@ -28,7 +35,7 @@ async def serve(settings: Settings) -> None:
 
 
 def main() -> None:
-    runtime.start(Settings, "shipping", serve)
+    runtime.start(Settings, "shipping", runtime.asked(serve, migrate))
 
 
 if __name__ == "__main__":

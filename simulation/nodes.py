@@ -6,7 +6,7 @@ from typing import Final
 from chassis.process import runtime
 from chassis.process.runtime import Node
 from chassis.process.settings import FastPath, ServiceSettings
-from chassis.redis import RedisInspection, RedisStore
+from chassis.redis import RedisDatabase, RedisInspection, RedisStore
 from chassis.service import Provider, Service
 from chassis.topic_layout import TopicLayout
 from guarantees.declared import layout_of, tables_of
@@ -23,7 +23,7 @@ IN_REDIS: Final = tuple(name for name in SERVICES if name not in IN_DATABASES)
 """Services by where their state is."""
 PROVIDERS: Final = tuple(manifest.provider for manifest in MANIFESTS if manifest.provider)
 BOOTSTRAP: Final = Broker.address
-REDIS_URL: Final = "redis://simulated:6379/0"
+REDIS: Final = RedisDatabase.at("redis://simulated:6379/0")
 
 
 @cache
@@ -47,9 +47,7 @@ async def node_of(
 ) -> Node:
     settings = settings_with(fast_paths, layout)
     if database is None:
-        redis = await RedisStore.connect(
-            service, layout_of(service.name), REDIS_URL, settings.kafka
-        )
+        redis = await RedisStore.connect(service, layout_of(service.name), REDIS, settings.kafka)
         node = runtime.assemble(service, settings, redis, RedisInspection(redis), provider)
     else:
         memory = MemoryStore(service, database, tables_of(service.name)[1])

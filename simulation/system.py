@@ -15,7 +15,7 @@ from hashlib import blake2b
 from typing import Any, Final, Self
 
 import chassis.outbox.relay
-import chassis.redis.server
+import chassis.redis.database
 from chassis import clock
 from chassis.bus import Committed
 from chassis.events import type_of
@@ -125,7 +125,7 @@ class SimulatedSystem:
         try:
             places = (
                 *machine.places_of(self.loop, choice, self.faults.passed),
-                (chassis.redis.server, "Redis", RedisClients(self.redis)),
+                (chassis.redis.database, "Redis", RedisClients(self.redis)),
                 (chassis.outbox.relay, "release_references", lambda _error: None),  # memory only
             )
             with machine.replaced(*places), connected_to(self.broker):

@@ -4,15 +4,19 @@ from pathlib import Path
 from typing import Final
 
 from chassis.kafka import Cluster
+from saga_cli.stack.postgres import hba_rules
 from saga_cli.topology import SERVICES, Addresses, ServiceSpec, environment_of
 from tests.made_parts import between_marks
 
-COMPOSE: Final = Path(__file__).parents[1] / "compose.yaml"
+ROOT: Final = Path(__file__).parents[1]
+COMPOSE: Final = ROOT / "compose.yaml"
+HBA: Final = ROOT / "deploy" / "postgres" / "pg_hba.conf"
 SERVERS: Final = Addresses(
     Cluster("kafka:9092"),
     "postgresql://saga@postgres:5432/postgres",
     "redis://redis:6379",
-    {s.role: f"${{{s.prefix}_DB_PASSWORD:-{s.name}-local}}" for s in SERVICES},
+    {s.role: f"${{{s.prefix}_DB_PASSWORD:-{s.name}-local}}" for s in SERVICES}
+    | {s.owner: f"${{{s.prefix}_DB_OWNER_PASSWORD:-{s.name}-owner-local}}" for s in SERVICES},
     "${SAGA_AUTH_ISSUER:-http://127.0.0.1:8090/saga}",
 )
 JWKS: Final = "${SAGA_AUTH_JWKS_URL:-http://issuer:8090/saga/jwks}"
@@ -21,15 +25,16 @@ JWKS: Final = "${SAGA_AUTH_JWKS_URL:-http://issuer:8090/saga/jwks}"
 
 def compose_file() -> str:
     """compose.yaml as it is, with its services as the manifests say they should be."""
-    services = "\n".join(_service(spec) for spec in SERVICES)
+    services = "\n".join(_service(spec) + _migration(spec) for spec in SERVICES)
     return between_marks(COMPOSE, f"{_passwords()}\nservices:\n{services}\n")
 
 
 def _passwords() -> str:
     lines = [
-        f"  {spec.prefix}_DB_PASSWORD: {SERVERS.passwords[spec.role]}\n"
+        f"  {spec.prefix}_{name}: {SERVERS.passwords[role]}\n"
         for spec in SERVICES
         if spec.has_database
+        for name, role in (("DB_PASSWORD", spec.role), ("DB_OWNER_PASSWORD", spec.owner))
     ]
     return "x-passwords: &passwords\n" + "".join(lines)
 
@@ -43,6 +48,8 @@ def _service(spec: ServiceSpec) -> str:
     used += ["postgres"] if spec.has_database else []
     used += ["redis"] if spec.redis_database is not None else []
     waits = [f"      {server}: {{condition: service_healthy}}\n" for server in used]
+    if spec.has_database:
+        waits.append(f"      {spec.name}-migrate: {{condition: service_completed_successfully}}\n")
     return (
         f"  {spec.name}:\n"
         "    <<: *service\n"
@@ -52,6 +59,32 @@ def _service(spec: ServiceSpec) -> str:
         f'    ports: ["127.0.0.1:{spec.port}:{spec.port}"]\n'
         f"    depends_on:\n{''.join(waits)}"
     )
+
+
+def _migration(spec: ServiceSpec) -> str:
+    """The one process that has the owner's password: it ends when the schema is at its newest."""
+    if not spec.has_database:
+        return ""
+    given = environment_of(spec, SERVERS, spec.port)
+    own = {f"{spec.prefix}_DATABASE_OWNER_URL": SERVERS.owner_url(spec)}
+    variables = {name: text for name, text in given.items() if "_HTTP_" not in name} | own
+    lines = [f"      {name}: {_scalar(value)}\n" for name, value in variables.items()]
+    return (
+        f"\n  {spec.name}-migrate:\n"
+        "    <<: *service\n"
+        f"    build: {{context: ., args: {{SERVICE: {spec.name}}}}}\n"
+        f"    image: choreographed-checkout/{spec.name}\n"
+        f"    command: [python, -m, {spec.module}, migrate]\n"
+        '    restart: "no"\n'
+        f"    environment:\n{''.join(lines)}"
+        "    depends_on:\n      postgres: {condition: service_healthy}\n"
+    )
+
+
+def hba_file() -> str:
+    """deploy/postgres/pg_hba.conf: whom PostgreSQL lets in, and to which database."""
+    rules = hba_rules("host", "all")
+    return between_marks(HBA, rules)
 
 
 def _scalar(value: str) -> str:

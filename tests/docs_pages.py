@@ -16,7 +16,7 @@ from shared_events.values import Line, Order
 from tests import state_tables
 from tests.asyncapi import asyncapi_page
 from tests.cli_page import cli_page
-from tests.compose_page import COMPOSE, compose_file
+from tests.compose_page import COMPOSE, HBA, compose_file, hba_file
 from tests.domain.samples.all import BY_SERVICE
 from tests.flow_picture import flow_svg
 from tests.lanes_page import LANES, lanes_file
@@ -201,6 +201,7 @@ MADE: Final[Mapping[Path, Callable[[], str]]] = {
     DOCS / "flow.svg": flow_svg,
     CELLS: cells_file,
     COMPOSE: compose_file,
+    HBA: hba_file,
     LANES: lanes_file,
     TESTING: testing_page,
     THREATS: threat_page,

@@ -23,7 +23,7 @@ from bench.peers.mix import SKUS, MixOrder
 from bench.peers.running import Crew, Role, Submit, beside
 from chassis.kafka import Cluster
 from chassis.kafka.clients import make_producer
-from chassis.postgres import retention, sql, statement
+from chassis.postgres import PostgresDatabase, retention, sql, statement
 from chassis.postgres.clauses import journal_insert
 from chassis.postgres.migrations import migrate
 from chassis.postgres.pools import PLANNED_ONCE, no_reset
@@ -110,7 +110,7 @@ def measured(place: RunServers, options: argparse.Namespace) -> dict[str, Any]:
 async def _fill(place: RunServers) -> None:
     for name in WITH_DATABASE:
         url = place.url(name)
-        await migrate(migrations_of(name), url)
+        await migrate(migrations_of(name), PostgresDatabase.at(url))
         connection = await asyncpg.connect(url)
         async with connection.transaction():
             await retention.rotate_partitions(connection, 7)

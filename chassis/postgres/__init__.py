@@ -3,6 +3,7 @@
 Modules in `__all__` that name tables are not loaded with the package: a running process needs no SQLAlchemy.
 """
 
+from chassis.postgres.database import PostgresDatabase
 from chassis.postgres.inspection import PostgresInspection
 from chassis.postgres.outbox import LOCK, LOCK_CLASS
 from chassis.postgres.state_tables import SharedTable, StateTable
@@ -15,6 +16,7 @@ __all__ = [
     "POISON",
     "TRANSIENT",
     "Connection",
+    "PostgresDatabase",
     "PostgresInspection",
     "PostgresStore",
     "SharedTable",

@@ -9,19 +9,22 @@ import asyncpg
 import structlog
 
 from chassis import byte_json
-from chassis.errors import LeadLostError, TransientError
+from chassis.errors import AccessError, LeadLostError, TransientError
 from chassis.message import BATCH_BYTES, OutboxRow
-from chassis.postgres import retention, sql
+from chassis.postgres import privileges, retention, sql
+from chassis.postgres.database import PostgresDatabase
 from chassis.postgres.types import POISON, TRANSIENT, Connection, Pool, condemns
 from chassis.store import Pending
 
 log = structlog.get_logger()
 LOCK_CLASS: Final = 0x5A6A  # the relay's advisory lock, apart from other users of the database
 LOCK: Final = 0
+ROLE: Final = "SELECT current_user::text"
 
 
 @dataclass(kw_only=True)
 class PostgresOutbox:
+    database: PostgresDatabase
     async_commit_pool: (
         Pool  # for bookkeeping whose loss only repeats a publish or a call with the same key
     )
@@ -29,6 +32,8 @@ class PostgresOutbox:
     dead_letter_topic: str = ""
     """The topic of dead letters' copies."""
     leading: Connection | None = None
+    denied: str = ""
+    """What the role was refused for lack of a right; "" once it has all of them."""
     _any_refused: bool = True  # until a look says that none is
 
     @property
@@ -135,7 +140,16 @@ class PostgresOutbox:
                 for pool in self.pools:
                     await pool.expire_connections()
                 await self.resign()
+            if isinstance(error, asyncpg.InsufficientPrivilegeError):
+                self.denied = self.database.explained(error)
+                raise AccessError(self.denied) from error
             raise TransientError(f"{type(error).__name__}: {error}") from error
+
+    async def refuse_without_rights(self, connection: Connection) -> None:
+        """Once a right was missing: raises AccessError until the role has all of them."""
+        if self.denied and await privileges.lacking(connection, await connection.fetchval(ROLE)):
+            raise AccessError(self.denied)
+        self.denied = ""
 
 
 def within(sizes: Iterable[tuple[int, int]], bytes_max: int) -> list[int]:

@@ -4,6 +4,7 @@ from typing import Any, Final
 
 import asyncpg
 
+from chassis.postgres.database import PostgresDatabase
 from chassis.postgres.types import Connection, Pool
 
 PLANNED_ONCE: Final = {
@@ -14,20 +15,17 @@ PLANNED_ONCE: Final = {
 """Each statement goes by an index whatever a batch holds: it needs no new plan, and none for small tables."""
 
 
-async def pools_at(url: str) -> tuple[Pool, Pool]:
+async def pools_at(database: PostgresDatabase) -> tuple[Pool, Pool]:
     """The second for bookkeeping whose loss only repeats a publish or a call with the same key."""
     common: dict[str, Any] = {
+        "connect": database.connect,
         "command_timeout": 30,
-        "timeout": 10,
         "reset": no_reset,
-        "target_session_attrs": "read-write",  # of several hosts, the one that takes writes
     }
-    pool = await asyncpg.create_pool(
-        url, min_size=2, max_size=8, server_settings=PLANNED_ONCE, **common
-    )
+    pool = await asyncpg.create_pool(min_size=2, max_size=8, server_settings=PLANNED_ONCE, **common)
     lazy = {**PLANNED_ONCE, "synchronous_commit": "off"}
     async_commit_pool = await asyncpg.create_pool(
-        url, min_size=1, max_size=4, server_settings=lazy, **common
+        min_size=1, max_size=4, server_settings=lazy, **common
     )
     return pool, async_commit_pool
 

@@ -37,15 +37,9 @@ PARTITIONS: Final = """
 SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
 WHERE inhparent = 'published'::regclass AND relname <> 'published_default'
 """
-MAKE: Final = """
-LOCK TABLE published_default IN ACCESS EXCLUSIVE MODE;
-CREATE TABLE {name} (LIKE published INCLUDING DEFAULTS);
-WITH moved AS (
-    DELETE FROM published_default WHERE published_at >= '{start}' AND published_at < '{end}' RETURNING *
-)
-INSERT INTO {name} SELECT * FROM moved;
-ALTER TABLE published ATTACH PARTITION {name} FOR VALUES FROM ('{start}') TO ('{end}');
-"""
+MAKE: Final = "SELECT make_published_partition($1)"
+DROP: Final = "SELECT drop_published_partition($1)"
+"""By functions of the owner of the tables: the role that runs may not change the schema."""
 PRUNE: Final = """
 WITH old AS MATERIALIZED (SELECT ctid FROM {table} WHERE {at} < $1 ORDER BY {at} LIMIT $2),
 gone AS (DELETE FROM {table} WHERE ctid = ANY(ARRAY(SELECT ctid FROM old)) RETURNING {at})
@@ -106,7 +100,7 @@ async def rotate_partitions(connection: Any, days: int) -> str:
     found = {row[0] for row in await connection.fetch(PARTITIONS)}
     gone = sorted(name for name in found if name < name_of(oldest))
     for name in gone:
-        await connection.execute(f"DROP TABLE {name}")
+        await connection.execute(DROP, day_of(name))
     await connection.execute(
         "DELETE FROM published_default WHERE published_at < $1", _start(oldest)
     )
@@ -115,13 +109,16 @@ async def rotate_partitions(connection: Any, days: int) -> str:
         level("published_dropped", partitions=gone, before=str(oldest))
     for day in (today, today + timedelta(days=1)) if days else ():
         if name_of(day) not in found:
-            limits = {"start": _start(day), "end": _start(day + timedelta(days=1))}
-            await connection.execute(MAKE.format(name=name_of(day), **limits))
+            await connection.execute(MAKE, day)
     return ""
 
 
 def name_of(day: date) -> str:
     return f"published_{day:%Y%m%d}"
+
+
+def day_of(name: str) -> date:
+    return datetime.strptime(name, "published_%Y%m%d").replace(tzinfo=UTC).date()
 
 
 async def kept_rows(connection: Any) -> AsyncIterator[list[OutboxRow]]:

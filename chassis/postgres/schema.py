@@ -164,3 +164,39 @@ END $$
 def create_v7() -> None:
     """An effect's attempt has a column of its own; null where the release before has written the row."""
     op.add_column("effects", sa.Column("attempt", sa.SmallInteger()))
+
+
+def create_v8() -> None:
+    """The partitions of what is kept, made and dropped by whoever may not change the schema."""
+    op.execute("""
+CREATE FUNCTION make_published_partition(day date) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+    part text := 'published_' || to_char(day, 'YYYYMMDD');
+    begins timestamptz := day::timestamp AT TIME ZONE 'UTC';
+    ends timestamptz := (day + 1)::timestamp AT TIME ZONE 'UTC';
+BEGIN
+    IF day > (now() AT TIME ZONE 'UTC')::date + 1 THEN
+        RAISE EXCEPTION '% is too early for a partition', day USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    LOCK TABLE published_default IN ACCESS EXCLUSIVE MODE;
+    EXECUTE format('CREATE TABLE %I (LIKE published INCLUDING DEFAULTS)', part);
+    EXECUTE format(
+        'WITH moved AS (DELETE FROM published_default WHERE published_at >= %L AND published_at < %L '
+        'RETURNING *) INSERT INTO %I SELECT * FROM moved', begins, ends, part
+    );
+    EXECUTE format(
+        'ALTER TABLE published ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', part, begins, ends
+    );
+END $$
+""")
+    op.execute("""
+CREATE FUNCTION drop_published_partition(day date) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    IF day >= (now() AT TIME ZONE 'UTC')::date THEN
+        RAISE EXCEPTION '% is not over', day USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    EXECUTE format('DROP TABLE %I', 'published_' || to_char(day, 'YYYYMMDD'));
+END $$
+""")

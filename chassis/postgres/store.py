@@ -27,7 +27,8 @@ from chassis.message import (
     Record,
     skipped_places,
 )
-from chassis.postgres import clauses, retention, sql, statement
+from chassis.postgres import clauses, migrations, retention, sql, statement
+from chassis.postgres.database import PostgresDatabase
 from chassis.postgres.outbox import PostgresOutbox
 from chassis.postgres.pools import pools_at
 from chassis.postgres.state_tables import SharedTable, StateTable
@@ -58,13 +59,16 @@ class PostgresStore(PostgresOutbox):
         service: Service,
         own: StateTable,
         shared: SharedTable | None,
-        url: str,
+        database: PostgresDatabase,
         *,
         keep_days: int = 7,
         inbox_keep_days: int = 30,
     ) -> Self:
-        pool, async_commit_pool = await pools_at(url)
+        """Raises CannotStartError where the database refuses us or does not answer."""
+        async with migrations.starting(database):
+            pool, async_commit_pool = await pools_at(database)
         store = cls(
+            database=database,
             async_commit_pool=async_commit_pool,
             keep_days=keep_days,
             inbox_keep_days=inbox_keep_days,
@@ -180,6 +184,7 @@ class PostgresStore(PostgresOutbox):
     async def backlog(self) -> dict[str, float]:
         async with self.translated(), self.async_commit_pool.acquire() as connection:
             kinds = self.service.stored_kinds(self.service.effects)
+            await self.refuse_without_rights(connection)
             row = await connection.fetchrow(sql.BACKLOG, kinds, ATTENTION_TRIES, REFUSED)
             if row["is_read_only"]:
                 raise asyncpg.ReadOnlySQLTransactionError("its sessions are read-only")

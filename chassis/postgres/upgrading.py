@@ -2,33 +2,43 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import alembic.command
 import psycopg
 from alembic import context
 from alembic.config import Config
 from sqlalchemy import create_engine, text
+from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.pool import NullPool
 
-LOCK: Final = 0x5A6B
+from chassis.errors import CannotStartError
+from chassis.postgres.database import PostgresDatabase
+from chassis.postgres.migrations import LOCK
 
 
-def config_of(folder: Path, url: str) -> Config:
+def config_of(folder: Path, database: PostgresDatabase) -> Config:
     config = Config()
     config.set_main_option("script_location", str(folder).replace("%", "%%"))
-    config.attributes["url"] = url
+    config.attributes["database"] = database
     return config
 
 
-def upgrade(folder: Path, url: str) -> None:
-    alembic.command.upgrade(config_of(folder, url), "head")
+def upgrade(folder: Path, database: PostgresDatabase) -> None:
+    """Raises CannotStartError where its role may not change the schema."""
+    try:
+        alembic.command.upgrade(config_of(folder, database), "head")
+    except ProgrammingError as error:
+        if not isinstance(error.orig, psycopg.errors.InsufficientPrivilege):
+            raise
+        why = f"{database.setting or 'DATABASE'}_OWNER_URL: the schema has to be changed first"
+        raise CannotStartError(f"{why}, and the role may not: {error.orig}", code=2) from error
 
 
 def run_environment(metadata: Any) -> None:
     """The whole of each service's env.py."""
-    url = context.config.attributes["url"]  # libpq's form, which may name several hosts
-    creator = partial(psycopg.connect, url, target_session_attrs="read-write")
+    url, password = context.config.attributes["database"].arguments()
+    creator = partial(psycopg.connect, url, target_session_attrs="read-write", **password)
     engine = create_engine("postgresql+psycopg://", creator=creator, poolclass=NullPool)
     with engine.begin() as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})

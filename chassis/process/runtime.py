@@ -24,9 +24,11 @@ from chassis import clock, tracing
 from chassis.commands import Commands
 from chassis.effects import Circuit, CircuitState, EffectWorker, itself
 from chassis.errors import (
+    AccessError,
     CannotStartError,
     FormerLayoutError,
     LogLostError,
+    SecretError,
     TransientError,
     UnusableStoreError,
 )
@@ -67,12 +69,16 @@ class Node:
     health: Health = field(init=False)
     gate: Gate = field(init=False)
     _refused: str = ""
+    _away: str = ""
+    _denied: str = ""
 
     def __post_init__(self) -> None:
         """Every part tells one `health` what fails."""
         self.health = self.consumer.health = self.relay.health = Health(self.service.name)
         watch, consumer = self.health.watch, self.consumer
         stopping = self.stopping.is_set
+        watch("store_away", lambda: self._away, blocking=True)
+        watch("store_denied", lambda: self._denied, blocking=True)
         watch("shutting_down", lambda: "shutting down" if stopping() else "", blocking=True)
         watch("kafka_away", lambda: consumer.away)
         watch("kafka_forbidden", consumer.forbidden)
@@ -94,13 +100,13 @@ class Node:
 
     async def conditions(self) -> tuple[Condition, ...]:
         """What fails now, after a look at the store."""
+        self._away = self._denied = ""
         try:
             await self.measure()
+        except (AccessError, SecretError) as error:
+            self._denied = f"the store refuses us: {error}"
         except (TransientError, TimeoutError) as error:
-            why = f"the store is away: {str(error) or 'no answer'}"
-            self.health.report("store_away", why, blocking=True)
-        else:
-            self.health.clear("store_away")
+            self._away = f"the store is away: {str(error) or 'no answer'}"
         return self.health.now()
 
     async def measure(self) -> None:
@@ -342,6 +348,11 @@ def start(settings_type: type[ServiceSettings], name: str, main: Callable[[Any],
         raise SystemExit(1) from None
     finally:
         logs.flush(all_=True)
+
+
+def asked(serve: Callable[[Any], Any], migrate: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """What the program's arguments say is to be done."""
+    return migrate if sys.argv[1:] == ["migrate"] else serve
 
 
 def _read(settings_type: type[S], name: str, prefix: str) -> S:

@@ -5,8 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
 from typing import Annotated, Final, Literal, TypeAlias
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -23,6 +24,15 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from chassis.kafka.cluster import LOGIN_FIELDS, Cluster, Mechanism, Security, needed_and_used
 from chassis.secret import NO_SECRET, Secret, SecretSettings
 from chassis.topic_layout import TopicLayout
+from chassis.urls import (
+    HIGHEST_PORT,
+    bootstrap_servers,
+    http_url,
+    postgres_url,
+    redis_url,
+    split,
+    token_url,
+)
 
 
 class FastPath(StrEnum):
@@ -49,72 +59,6 @@ def json_of(value: object) -> object:
 
 
 Currency = Annotated[str, StringConstraints(pattern="^[A-Z]{3}$")]
-_PLACE: Final = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^\s:,/@\[\]]+)(?::(\d{1,5}))?")
-_HIGHEST_PORT: Final = 65535
-
-
-def bootstrap_servers(text: str) -> str:
-    """The text as it is. Raises ValueError unless it is host:port, or several of them."""
-    if not all(_is_place(broker.strip(), port=True) for broker in text.split(",")):
-        raise ValueError("a broker is host:port; several have commas between")
-    return text
-
-
-def postgres_url(text: str) -> str:
-    """The text as it is. Raises ValueError, which never quotes it: it holds a password.
-
-    It may name several hosts, with commas between.
-    """
-    like = "postgresql://role:password@host:port/database"
-    url = _split(text, {"postgresql", "postgres"}, like, hosts=9)
-    if not url.path.strip("/"):
-        raise ValueError(f"the database is missing in a URL such as {like}")
-    return text
-
-
-def redis_url(text: str) -> str:
-    """As `postgres_url`."""
-    like = "redis://host:port/number"
-    url = _split(text, {"redis", "rediss"}, like)
-    if not re.fullmatch(r"/?|/\d{1,5}", url.path):
-        raise ValueError(f"the database of a URL such as {like} is a number")
-    return text
-
-
-def http_url(text: str) -> str:
-    """As `postgres_url`."""
-    _split(text, {"http", "https"}, "http://host:port")
-    return text
-
-
-def token_url(text: str) -> str:
-    """As `http_url`, or nothing; a secret is sent there, so that HTTP without TLS is for this machine."""
-    if text and http_url(text).startswith("http:"):
-        host = urlsplit(text).hostname or ""
-        if not (host == "localhost" or host.startswith("127.") or host == "::1"):
-            raise ValueError("a client secret is sent there: https://host, except to this machine")
-    return text
-
-
-def _split(text: str, schemes: set[str], like: str, hosts: int = 1) -> SplitResult:
-    try:
-        url = urlsplit(text)
-    except ValueError as error:
-        raise ValueError(f"no URL such as {like}: its host is malformed") from error
-    places = url.netloc.rpartition("@")[2].split(",")
-    if url.scheme not in schemes or len(places) > hosts or any(c.isspace() for c in text):
-        raise ValueError(f"no URL such as {like}")
-    if not all(map(_is_place, places)):
-        raise ValueError(f"no host and port as in {like}")
-    return url
-
-
-def _is_place(text: str, *, port: bool = False) -> bool:
-    """Is it a host with a port, or where that is not asked for, without one?"""
-    found = _PLACE.fullmatch(text)
-    if found is None or found[1] is None:
-        return found is not None and not port
-    return 1 <= int(found[1]) <= _HIGHEST_PORT
 
 
 def _upper(value: object) -> object:
@@ -142,6 +86,15 @@ def _holding(check: Callable[[str], str]) -> Callable[[Secret], Secret]:
     return checked
 
 
+def _only_password(password: Secret, url: Secret | None) -> Secret:
+    """The password as it is. Raises ValueError where its URL has one too, or is not there."""
+    if password and url is None:
+        raise ValueError("it has no effect without a valid URL")
+    if password and url is not None and urlsplit(url.read()).password:
+        raise ValueError("the URL holds a password too")
+    return password
+
+
 Bootstrap: TypeAlias = Annotated[str, AfterValidator(bootstrap_servers)]
 PostgresUrl: TypeAlias = Annotated[Secret, AfterValidator(_holding(postgres_url))]
 RedisUrl: TypeAlias = Annotated[Secret, AfterValidator(_holding(redis_url))]
@@ -159,6 +112,15 @@ FastPaths: TypeAlias = Annotated[frozenset[FastPath], NoDecode, BeforeValidator(
 Days: TypeAlias = Annotated[int, Field(ge=0, le=36_500)]
 
 
+def _readable(file: Path) -> Path:
+    try:
+        with file.open("rb"):
+            return file
+    except OSError as error:
+        raise ValueError(f"{file}: {error.strerror}") from error
+
+
+ReadableFile: TypeAlias = Annotated[Path, AfterValidator(_readable)]
 Network: TypeAlias = IPv4Network | IPv6Network
 Bytes: TypeAlias = Annotated[int, Field(ge=64, le=1024 * 1024)]
 Patience: TypeAlias = Annotated[float, Field(gt=0, le=3600)]
@@ -222,7 +184,7 @@ def _origins(value: object) -> object:
         return value
     origins = tuple(part.strip() for part in value.split(",")) if value else ()
     for origin in origins:
-        url = _split(origin, {"http", "https"}, "https://shop.example.com")
+        url = split(origin, {"http", "https"}, "https://shop.example.com")
         if origin != f"{url.scheme}://{url.netloc}" or "@" in url.netloc:
             raise ValueError("an origin is a scheme and a host, such as https://shop.example.com")
     return origins
@@ -234,7 +196,7 @@ def _admin_port(value: object) -> object:
         return value
     if value in {"same", "off"}:
         return None if value == "same" else 0
-    if not re.fullmatch(r"\d{1,5}", value) or not 1 <= int(value) <= _HIGHEST_PORT:
+    if not re.fullmatch(r"\d{1,5}", value) or not 1 <= int(value) <= HIGHEST_PORT:
         raise ValueError("it is a port, `same` or `off`")
     return int(value)
 
@@ -338,27 +300,74 @@ class ServiceSettings(AccessSettings, HttpLimits, KafkaSettings, SecretSettings)
     """
 
     http_host: str = Field(default="127.0.0.1", min_length=1, pattern=r"^\S+$")
-    http_port: int = Field(default=8000, ge=0, le=_HIGHEST_PORT)
+    http_port: int = Field(default=8000, ge=0, le=HIGHEST_PORT)
     log_level: LogLevel = "INFO"
     outbox_keep_days: Days = 7
     fast_paths: FastPaths = ALL_FAST_PATHS
     topic_layout: TopicLayout = TopicLayout.LANES
 
+    @property
+    def prefix(self) -> str:
+        """Of its variables, such as ORDER."""
+        return str(self.model_config.get("env_prefix", "")).rstrip("_")
+
 
 class PostgresSettings(ServiceSettings):
     """A service with a database of its own: postgresql://role:password@host:port/name.
 
+    The `database_owner_*` are of the role that owns its tables, and makes their migrations.
     Which messages were decided, and what requests were answered, is known for `inbox_keep_days`: longer
     than anything is delivered again, and than a saga takes to come to its last state.
     """
 
     database_url: PostgresUrl
+    database_password: Secret = NO_SECRET
+    database_ca_file: ReadableFile | None = None
+    database_cert_file: ReadableFile | None = None
+    database_key_file: ReadableFile | None = None
+    database_owner_url: PostgresUrl | None = None
+    database_owner_password: Secret = NO_SECRET
     inbox_keep_days: Annotated[Days, Field(ge=1)] = 30
+
+    @field_validator("database_password", "database_owner_password")
+    @classmethod
+    def _is_no_second_one(cls, password: Secret, info: ValidationInfo) -> Secret:
+        return _only_password(
+            password, info.data.get(str(info.field_name).replace("password", "url"))
+        )
+
+    @field_validator("database_key_file")
+    @classmethod
+    def _belongs_to_a_certificate(cls, key: Path | None, info: ValidationInfo) -> Path | None:
+        if key is not None and info.data.get("database_cert_file") is None:
+            raise ValueError("it has no effect without a certificate")
+        return key
 
     @property
     def kept(self) -> dict[str, int]:
         """For how many days, as a store takes it."""
         return {"keep_days": self.outbox_keep_days, "inbox_keep_days": self.inbox_keep_days}
+
+
+class RedisSettings(ServiceSettings):
+    """A service with a database in Redis: redis://user:password@host:port/number, or rediss:// with TLS."""
+
+    redis_url: RedisUrl
+    redis_password: Secret = NO_SECRET
+    redis_ca_file: ReadableFile | None = None
+
+    @field_validator("redis_password")
+    @classmethod
+    def _is_the_only_one(cls, password: Secret, info: ValidationInfo) -> Secret:
+        return _only_password(password, info.data.get("redis_url"))
+
+    @field_validator("redis_ca_file")
+    @classmethod
+    def _is_for_tls(cls, file: Path | None, info: ValidationInfo) -> Path | None:
+        url = info.data.get("redis_url")
+        if file is not None and url is not None and not url.read().startswith("rediss:"):
+            raise ValueError("it has no effect with a URL that does not begin with rediss://")
+        return file
 
 
 class ProviderSettings(PostgresSettings):

@@ -1,6 +1,7 @@
 """The ports on Redis: one script that compares and writes, and a rebuild from the log."""
 
-from chassis.redis import keys
+from chassis.redis import keys, rights
+from chassis.redis.database import RedisDatabase
 from chassis.redis.inspection import RedisInspection
 from chassis.redis.keys import Keys
 from chassis.redis.outbox import LEASE_MS
@@ -16,6 +17,7 @@ __all__ = [
     "Keys",
     "Layout",
     "Rebuild",
+    "RedisDatabase",
     "RedisInspection",
     "RedisStore",
     "Server",
@@ -24,4 +26,5 @@ __all__ = [
     "condemns",
     "keys",
     "reconnect",
+    "rights",
 ]

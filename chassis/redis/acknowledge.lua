@@ -4,6 +4,9 @@
 local wanted, rows = {}, {}
 for n = 5, #ARGV do wanted[ARGV[n]] = true end
 redis.call('XLEN', KEYS[3])  -- of another type it fails here, before anything is written
+if not redis.acl_check_cmd('XADD', KEYS[3], '*', 'f', 'v') then
+  return {err = 'NOPERM this user has no permissions to run XADD on ' .. KEYS[3]}
+end
 for _, row in ipairs(redis.call('XRANGE', KEYS[2], ARGV[3], ARGV[4])) do
   if wanted[row[1]] then rows[#rows + 1] = row end
 end

@@ -25,10 +25,15 @@ local function integer(text)
   local number = (text == '0' or string.find(text, '^%-?[1-9]%d*$')) and tonumber(text)
   return number and exact(number) and number or nil
 end
-local first, sums = at, {}
+local first, sums, allowed = at, {}, {}
 for _ = 1, tonumber(ARGV[3]) do
   local command, key, count = ARGV[at], KEYS[tonumber(ARGV[at + 1])], tonumber(ARGV[at + 2])
   redis.call(size[command], key)
+  -- A right that is missing would be met at its own call, behind the writes before it.
+  if not allowed[command] and not redis.acl_check_cmd(command, key, unpack(ARGV, at + 3, at + 2 + count)) then
+    return {err = 'NOPERM this user has no permissions to run ' .. command .. ' on ' .. key}
+  end
+  allowed[command] = true
   if command == 'HINCRBY' then
     local name = key .. ' ' .. ARGV[at + 3]
     local before = sums[name] or redis.call('HGET', key, ARGV[at + 3]) or '0'

@@ -7,7 +7,8 @@ from typing import Any, Final
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from chassis.errors import ConcurrentChangeError, StoreLostError, TransientError
+from chassis.errors import AccessError, ConcurrentChangeError, StoreLostError, TransientError
+from chassis.redis import rights
 from chassis.redis.keys import Keys
 from chassis.redis.script import COMMIT, Script
 from chassis.redis.server import Server
@@ -15,6 +16,13 @@ from chassis.redis.types import AWAY, condemns, reconnect
 
 GUARD: Final = "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 'LOST' end\n"
 REFUSED: Final = "REFUSED "
+LACKING: Final = """
+for _, probe in ipairs(ARGV) do
+  local words = {}
+  for word in string.gmatch(probe, '%S+') do words[#words + 1] = word end
+  if not redis.acl_check_cmd(unpack(words)) then return probe end
+end
+"""
 READ: Final = "return redis.call(ARGV[2], KEYS[2], unpack(ARGV, 3))"
 
 
@@ -32,6 +40,8 @@ class Guarded:
     lost: bool = False
     unavailable_reason: str = "Redis was not looked at yet"
     epoch: str = ""
+    denied: str = ""
+    """What we were refused last; "" once its user has all rights."""
 
     def report(self, unavailable_reason: str) -> None:
         self.unavailable_reason = unavailable_reason
@@ -79,6 +89,15 @@ class Guarded:
             raise
         return reply
 
+    async def refuse_without_rights(self) -> None:
+        """Once a right was missing: raises AccessError until the user has all of them."""
+        if not self.denied:
+            return
+        probes = rights.probes(self.keys.epoch)
+        if await self.call(self.redis.eval(LACKING, 0, *probes)):
+            raise AccessError(self.denied)
+        self.denied = ""
+
     async def call(self, awaitable: Any) -> Any:
         try:
             return await awaitable
@@ -89,4 +108,7 @@ class Guarded:
                 raise self.mark_lost(
                     "Redis was restarted or replaced; its data are looked at"
                 ) from error
+            if why := self.server.database.explained(error):
+                self.denied = why
+                raise AccessError(why) from error
             raise TransientError(f"{type(error).__name__}: {error}") from error

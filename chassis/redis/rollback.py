@@ -23,8 +23,8 @@ if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('HSET', KEYS[2], unpack
 """
 END_EPOCH: Final = """
 if redis.call('GET', KEYS[1]) == ARGV[1] then
+  redis.call('SET', KEYS[2], ARGV[1])  -- first: without it, data without an epoch would count as complete
   redis.call('DEL', KEYS[1])
-  redis.call('SET', KEYS[2], ARGV[1])
 end
 """
 

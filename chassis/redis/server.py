@@ -7,6 +7,8 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import ReadOnlyError, ResponseError
 
+from chassis.redis.database import RedisDatabase
+
 
 @dataclass
 class Server:
@@ -19,12 +21,12 @@ class Server:
     its first command; that of another run, or to a replica, takes none.
     """
 
+    database: RedisDatabase
     run: str = ""
     trusted: str = ""
 
-    def client(self, url: str) -> Redis:
-        return Redis.from_url(
-            url,
+    def client(self) -> Redis:
+        return self.database.client(
             socket_timeout=10,
             socket_connect_timeout=5,
             redis_connect_func=self._connected,

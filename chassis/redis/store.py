@@ -19,6 +19,7 @@ from chassis.events import dead_letters_of
 from chassis.kafka import Cluster
 from chassis.message import PendingEffect, Record, skipped_places
 from chassis.redis import keys
+from chassis.redis.database import RedisDatabase
 from chassis.redis.outbox import RedisOutbox
 from chassis.redis.rebuild import Rebuild
 from chassis.redis.rollback import is_rolled_back
@@ -53,13 +54,19 @@ class RedisStore(RedisOutbox):
 
     @classmethod
     async def connect(
-        cls, service: Service, layout: Layout, url: str, cluster: Cluster, *, keep_days: int = 7
+        cls,
+        service: Service,
+        layout: Layout,
+        database: RedisDatabase,
+        cluster: Cluster,
+        *,
+        keep_days: int = 7,
     ) -> Self:
         if service.effects or service.timers or service.journal:
             raise ValueError(f"{service.name} needs what is not kept in Redis")
-        server = Server()
+        server = Server(database)
         return cls(
-            redis=server.client(url),
+            redis=server.client(),
             server=server,
             keys=layout.keys,
             keep_days=keep_days,
@@ -149,6 +156,7 @@ class RedisStore(RedisOutbox):
 
     async def backlog(self) -> dict[str, float]:
         """Raises TransientError also where Redis would refuse to write: full, read-only, its disk failing."""
+        await self.refuse_without_rights()
         await self.call(self.redis.eval(WRITABLE, 0))
         oldest = await self.read("XRANGE", self.keys.outbox, "-", "+", "COUNT", 1)
         age_s = keys.age_s(oldest[0][0], clock.now()) if oldest else 0.0

@@ -1,18 +1,23 @@
 #!/bin/sh
-# For each X_DB_PASSWORD in the environment: the database x_db, with the role x_svc that owns it.
-# No role can even connect to another's database. The image runs this once, on an empty data directory.
+# For each X_DB_PASSWORD in the environment: the database x_db, which the role x_owner (X_DB_OWNER_PASSWORD) owns, and
+# the role x_svc, which may read and write its rows. No other role can even connect to it; pg_hba.conf says so too.
+# The image runs this once, on an empty data directory.
 set -eu
 
-create() { # database role password
+create() { # database owner password role password
     psql -v ON_ERROR_STOP=1 -U "$POSTGRES_USER" -d postgres \
-        -v database="$1" -v role="$2" -v password="$3" <<'SQL'
+        -v database="$1" -v owner="$2" -v owner_password="$3" -v role="$4" -v password="$5" <<'SQL'
+CREATE ROLE :"owner" LOGIN PASSWORD :'owner_password';
 CREATE ROLE :"role" LOGIN PASSWORD :'password';
-CREATE DATABASE :"database" OWNER :"role";
-REVOKE CONNECT ON DATABASE :"database" FROM PUBLIC;
+CREATE DATABASE :"database" OWNER :"owner";
+REVOKE ALL ON DATABASE :"database" FROM PUBLIC;
+GRANT CONNECT ON DATABASE :"database" TO :"role";
 SQL
 }
 
 for variable in $(env | sed -n 's/^\([A-Z][A-Z0-9_]*_DB_PASSWORD\)=.*/\1/p' | sort); do
-    service=$(echo "${variable%_DB_PASSWORD}" | tr '[:upper:]' '[:lower:]')
-    create "${service}_db" "${service}_svc" "$(printenv "$variable")"
+    prefix=${variable%_DB_PASSWORD}
+    service=$(echo "$prefix" | tr '[:upper:]' '[:lower:]')
+    create "${service}_db" "${service}_owner" "$(printenv "${prefix}_DB_OWNER_PASSWORD")" \
+        "${service}_svc" "$(printenv "$variable")"
 done

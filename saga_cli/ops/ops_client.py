@@ -9,7 +9,7 @@ from typing import Any, Final, Self
 import httpx
 from pydantic import ValidationError
 
-from chassis.process.settings import http_url
+from chassis.urls import http_url
 from saga_cli.ops.report import REPORT, OrderReport, merged
 from saga_cli.ops.tokens import operator_of
 from saga_cli.stack import state

@@ -6,18 +6,25 @@ from typing import Annotated, Final
 
 import typer
 
+from chassis.urls import with_password
 from saga_cli.archive.command import ArchiveUrl
 from saga_cli.log.source import Limit
 from saga_cli.ops.options import AsJson, Yes, check_service, confirmed
 from saga_cli.other_checkout import run_by
-from saga_cli.targets import Targets, found
+from saga_cli.targets import Targets, found, secret_in_environment
 from saga_cli.terminal import fail, instant, offsets
 from saga_cli.topology import BY_NAME
 
+INTO: Final = "SAGA_INTO_PASSWORD"
 OFFSETS_LIKE: Final = "payment.forward/0=1200,payment.facts/0=1300"
 
 
-Into = Annotated[str, typer.Option(help="The URL of a new, empty database or Redis.")]
+Into = Annotated[
+    str,
+    typer.Option(
+        help="The URL of a new, empty database or Redis; its password: SAGA_INTO_PASSWORD."
+    ),
+]
 InPlace = Annotated[
     bool, typer.Option("--in-place", help="Empty and rebuild the service's own store.")
 ]
@@ -67,7 +74,7 @@ def replay(  # noqa: PLR0913 - each is an option
     places, limit = found(), limit_of(until)
     if in_place:
         confirmed(f"This empties {service}'s own store and fills it from the log. Go on?", yes=yes)
-    url = into or _own(places, service)
+    url = _with_its_password(into) if into else _own(places, service)
     from saga_cli.replay import running  # noqa: PLC0415 - with all that reads it is slow
     from saga_cli.replay.job import Job  # noqa: PLC0415
 
@@ -82,8 +89,16 @@ def limit_of(text: str) -> Limit:
     return Limit(offsets=offsets(text, OFFSETS_LIKE))
 
 
+def _with_its_password(into: str) -> str:
+    """That of INTO, as a password in the arguments is shown by `ps`."""
+    try:
+        return with_password(into, secret_in_environment(INTO).read())
+    except ValueError as error:
+        fail(f"{INTO}: {error}")
+
+
 def _own(places: Targets, service: str) -> str:
-    url = places.store_of(service)
+    url = places.owned_store_of(service)
     if places.addresses is not None and BY_NAME[service].has_database:
         from saga_cli.stack import postgres  # noqa: PLC0415 - slow, see above
 

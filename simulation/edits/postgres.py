@@ -5,6 +5,7 @@ from typing import Final
 
 from simulation.edits.edit import Edit
 
+ACCESS: Final = "tests/integration/test_database_access.py::test_"
 CACHE: Final = "tests/integration/test_state_cache.py::test_"
 STORES: Final = "tests/integration/test_stores.py::test_"
 GUARDS: Final = "tests/integration/test_guards.py::test_"
@@ -232,6 +233,19 @@ POSTGRES_EDITS: Final = (
         "FROM {table} WHERE {at} < $1",
         "FROM {table} WHERE {at} > $1",
         (f"{RETENTION}what_was_heard_long_ago_is_forgotten_and_the_rest_is_not",),
+    ),
+    Edit(
+        "chassis/postgres/database.py",
+        "any-host-trusted",
+        '{"sslmode": "verify-full"}',
+        '{"sslmode": "require"}',
+        (f"{ACCESS}a_wrong_setting_ends_the_start_with_2_and_one_line_that_names_it[host]",),
+    ),
+    _outbox(
+        "missing-right-unreported",
+        "self.denied = self.database.explained(error)",
+        'self.denied = ""',
+        (f"{ACCESS}a_right_that_is_taken_away_is_named_and_nothing_is_lost",),
     ),
     Edit(
         "chassis/store_clock.py",

@@ -7,6 +7,7 @@ from simulation.edits.edit import Edit
 
 STORES: Final = "tests/integration/test_stores.py::test_"
 SCRIPTS: Final = "tests/simulation/test_scripts_all_or_nothing.py::test_"
+ACCESS: Final = "tests/integration/test_redis_access.py::test_"
 BATCHES: Final = "tests/simulation/test_redis_batches.py::test_"
 TWO_AT_ONCE: Final = "points_that_two_add_at_once_need_no_second_try_and_a_standing_does"
 
@@ -56,6 +57,12 @@ REDIS_EDITS: Final = (
         (f"{SCRIPTS}a_key_of_another_type_is_met_before_the_first_write",),
     ),
     _commit(
+        "script-meets-rights-late",
+        "if not allowed[command] and not redis.acl_check_cmd(",
+        "if false and not redis.acl_check_cmd(",
+        (f"{ACCESS}a_right_that_only_a_script_needs_is_met_before_its_first_write",),
+    ),
+    _commit(
         "script-counts-inexactly",
         "if not held or not by or not exact(held + by) then",
         "if not held or not by then",
@@ -72,6 +79,13 @@ REDIS_EDITS: Final = (
         "-- Compare and write, all or nothing",
         "#!lua flags=no-cluster\n-- Compare and write, all or nothing",
         ("tests/integration/test_redis_full.py::test_a_person_can_make_room_in_a_full_redis",),
+    ),
+    Edit(
+        "chassis/redis/database.py",
+        "any-redis-trusted",
+        "ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)",
+        "ssl._create_unverified_context()",
+        (f"{ACCESS}a_wrong_setting_ends_the_start_with_2_and_one_line_that_names_it[authority]",),
     ),
     _unit_check(
         "redis-version-unchecked",

@@ -93,14 +93,24 @@ SURFACES: Final = {
     ),
     "chassis.outbox": ("RecentOutboxRows", "Relay", "Sender"),
     "chassis.postgres": (
-        *("LOCK", "LOCK_CLASS", "POISON", "TRANSIENT", "Connection", "PostgresInspection"),
-        *("PostgresStore", "SharedTable", "StateTable"),
+        *("LOCK", "LOCK_CLASS", "POISON", "TRANSIENT", "Connection", "PostgresDatabase"),
+        *("PostgresInspection", "PostgresStore", "SharedTable", "StateTable"),
         *("migrations", "schema", "state_rows", "tables", "upgrading"),
     ),
     "chassis.process": ("fast_paths", "logs", "retention", "runtime", "settings"),
     "chassis.redis": (
-        *("AWAY", "LEASE_MS", "Keys", "Layout", "Rebuild", "RedisInspection", "RedisStore"),
-        *("Server", "SharedHash", "StateHash", "condemns", "keys", "reconnect"),
+        *("AWAY", "LEASE_MS", "Keys", "Layout", "Rebuild", "RedisDatabase"),
+        *(
+            "RedisInspection",
+            "RedisStore",
+            "Server",
+            "SharedHash",
+            "StateHash",
+            "condemns",
+            "keys",
+            "reconnect",
+            "rights",
+        ),
     ),
 }
 """A name is added here on purpose: whoever uses the chassis may rely on it from then on."""

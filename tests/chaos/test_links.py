@@ -12,9 +12,10 @@ import pytest
 from chaos.proxy import Proxy
 from chassis.errors import TransientError
 from chassis.kafka import Cluster
-from chassis.postgres import migrations
+from chassis.postgres import PostgresDatabase, migrations
 from chassis.postgres.store import PostgresStore
 from chassis.process import runtime
+from chassis.redis import RedisDatabase
 from chassis.redis.server import Server
 from chassis.redis.store import RedisStore
 from inventory_svc import __main__ as inventory
@@ -38,9 +39,11 @@ async def linked(addresses: Addresses) -> AsyncIterator[tuple[PostgresStore, Pro
     direct = f"{place.hostname}:{place.port}"
     moved = replace(addresses, postgres_url=addresses.postgres_url.replace(direct, link.address))
     await migrations.migrate(
-        runtime.migrations_of(inventory.__file__), addresses.database_url(SPEC)
+        runtime.migrations_of(inventory.__file__), PostgresDatabase.at(addresses.database_url(SPEC))
     )
-    store = await PostgresStore.connect(SERVICE, RESERVATIONS, STOCK, moved.database_url(SPEC))
+    store = await PostgresStore.connect(
+        SERVICE, RESERVATIONS, STOCK, PostgresDatabase.at(moved.database_url(SPEC))
+    )
     try:
         yield store, link
     finally:
@@ -90,7 +93,7 @@ async def test_a_connection_to_redis_that_is_torn_between_two_commands_ends_no_p
         service=loyalty.SERVICE,
         redis=torn,
         cluster=Cluster("h:9092"),
-        server=Server(),
+        server=Server(RedisDatabase.at("redis://none")),
         keys=LAYOUT.keys,
         layout=LAYOUT,
     )
@@ -102,4 +105,7 @@ async def test_a_connection_to_redis_that_is_torn_between_two_commands_ends_no_p
 async def test_without_its_cache_inventory_answers_from_the_database(addresses: Addresses) -> None:
     torn: Any = Torn()
     async with linked(addresses) as (store, _):
-        assert await Availability(store, torn).of(["NO-SUCH-THING"]) == {}
+        assert (
+            await Availability(store, torn, RedisDatabase.at("redis://none")).of(["NO-SUCH-THING"])
+            == {}
+        )

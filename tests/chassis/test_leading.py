@@ -14,6 +14,7 @@ from chassis.kafka import Cluster
 from chassis.message import OutboxRow
 from chassis.outbox import sender as sender_module
 from chassis.outbox.relay import Relay
+from chassis.postgres import PostgresDatabase
 from chassis.postgres.store import PostgresStore
 from chassis.store import Pending
 from shipping_svc.service import SERVICE
@@ -50,7 +51,12 @@ def test_a_failed_try_to_lead_gives_its_connection_back() -> None:
     """Kept, a few outages would empty the pool, and the relay would wait for ever."""
     pool = Pool()
     store = PostgresStore(
-        service=SERVICE, own=SHIPMENTS, shared=None, pool=pool, async_commit_pool=pool
+        database=PostgresDatabase.at("postgresql://r@h/d"),
+        service=SERVICE,
+        own=SHIPMENTS,
+        shared=None,
+        pool=pool,
+        async_commit_pool=pool,
     )
     for _ in range(3):
         with pytest.raises(TransientError):

@@ -23,6 +23,7 @@ from tests.chassis.test_start import GOOD, refused, settings_of
 NAMED_AS_SECRET: Final = re.compile(r"(^|_)(password|secret|token|key)$")
 TEXTS: Final = {
     "database_url": "postgresql://role:hidden@h/d",
+    "database_owner_url": "postgresql://role:hidden@h/d",
     "redis_url": "redis://role:hidden@h/1",
 }
 """What a setting takes that takes not every text; `hidden` is in all of them."""
@@ -33,6 +34,8 @@ TOKEN: Final = {
     "KAFKA_CLIENT_ID": "c",
 }
 BESIDE: Final = {
+    "database_password": {"DATABASE_URL": "postgresql://r@h/d"},
+    "database_owner_password": {"DATABASE_OWNER_URL": "postgresql://o@h/d"},
     "kafka_password": LOGIN,
     "kafka_client_secret": {"KAFKA_SECURITY": "SASL_SSL"} | TOKEN,
 }
@@ -154,11 +157,11 @@ def test_a_file_that_holds_no_secret_ends_the_start_with_one_line_and_2(
     file = tmp_path / "secret"
     if content is not None:
         file.write_bytes(content)
-    monkeypatch.setenv("ORDER_OPERATOR_TOKEN_FILE", str(file))
+    monkeypatch.setenv("ORDER_DATABASE_PASSWORD_FILE", str(file))
     printed = refused("order", capsys)
-    assert printed.startswith("order-svc: ORDER_OPERATOR_TOKEN: ")
+    assert printed.startswith("order-svc: ORDER_DATABASE_PASSWORD: ")
     assert why.format(file=file) in printed
-    assert "ORDER_OPERATOR_TOKEN_FILE" in printed
+    assert "ORDER_DATABASE_PASSWORD_FILE" in printed
     assert "hidden" not in printed
 
 
@@ -225,7 +228,7 @@ def test_secrets_are_equal_where_their_texts_or_files_are() -> None:
 
 def test_a_traceback_of_a_wrong_setting_does_not_quote_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ORDER_DATABASE_URL", "mysql://role:hidden@h/d")
-    monkeypatch.setenv("ORDER_OPERATOR_TOKEN", "hidden hidden")
+    monkeypatch.setenv("ORDER_DATABASE_PASSWORD", "hidden\thidden")
     with pytest.raises(ValidationError) as caught:
         settings_of("order")()  # type: ignore[call-arg]  # read from the environment
     assert "hidden" not in f"{caught.value} {caught.value!r} {caught.value.errors()}"

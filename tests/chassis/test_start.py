@@ -12,7 +12,7 @@ import pytest
 from chassis.errors import CannotStartError
 from chassis.http import bound, listen
 from chassis.kafka.cluster import LOGIN_FIELDS
-from chassis.postgres import migrations
+from chassis.postgres import PostgresDatabase, migrations
 from chassis.process import runtime
 from chassis.process.settings import ALL_FAST_PATHS, FastPath, ServiceSettings, TracingSettings
 from chassis.secret import Secret
@@ -61,8 +61,16 @@ WRONG: dict[str, tuple[str, ...]] = {
     "database_url": (
         "", "nonsense", "h/d", "mysql://h/d", "postgresql://", "postgresql://h:99999/d",
         "postgresql://h", "postgresql://[h/d", "postgresql+asyncpg://h/d", f"{URL} {URL}",
-        "postgresql://a,/d", "postgresql://a,b:0/d",
+        "postgresql://a,/d", "postgresql://a,b:0/d", "postgresql://r:p%zz@h/d",
     ),
+    "database_password": ("a\nb", "second"),
+    "database_ca_file": ("", "/none", "/"),
+    "database_cert_file": ("", "/none"),
+    "database_key_file": ("/none", __file__),
+    "database_owner_url": ("", "nonsense", "postgresql://h"),
+    "database_owner_password": ("a\nb", "of no URL"),
+    "redis_password": ("a\nb",),
+    "redis_ca_file": ("", "/none", __file__),
     "redis_url": ("", "nonsense", "http://h", "redis://", "redis://h:99999/0", "redis://h/x"),
     "patience_s": ("0", "-1", "nan", "inf", "1e12"),
     "slow_above_s": ("-1", "nan", "inf"),
@@ -243,7 +251,7 @@ def test_what_keeps_a_service_from_starting_is_one_line_of_its_log(
 async def test_a_database_that_does_not_answer_is_one_line() -> None:
     folder = migrations_of("order")
     with pytest.raises(CannotStartError, match="does not answer") as ended:
-        await migrations.migrate(folder, "postgresql://u:p@127.0.0.1:1/d")
+        await migrations.migrate(folder, PostgresDatabase.at("postgresql://u:p@127.0.0.1:1/d"))
     assert ended.value.code == 1
 
 

@@ -58,7 +58,7 @@ def asked(method: str, path: str, body: Any = None, **headers: str) -> None:
     raw = {n.replace("_", "-").encode(): v.encode("latin-1", "replace") for n, v in headers.items()}
     content = None if body is None else to_json(body)
     answer = asyncio.run(ask(method, path, headers=raw, content=content))
-    assert answer.status_code < 500, answer.text
+    assert not answer.is_server_error, answer.text
     assert answer.is_success or problem_of(answer)
 
 

@@ -8,26 +8,28 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from redis.asyncio import Redis
 
 import loyalty_svc.service
 import shipping_svc.service
 from chassis.handle import Handler
 from chassis.message import Message
-from chassis.postgres import migrations
+from chassis.postgres import PostgresDatabase, migrations
 from chassis.postgres.inspection import PostgresInspection
 from chassis.postgres.state_tables import SharedTable, StateTable
 from chassis.postgres.store import PostgresStore
 from chassis.process.settings import ALL_FAST_PATHS, FastPath
+from chassis.redis import RedisDatabase, rights
 from chassis.redis.inspection import RedisInspection
 from chassis.redis.store import RedisStore
 from chassis.service import Service
 from loyalty_svc.store import LAYOUT
-from saga_cli.topology import BY_NAME, Addresses
+from saga_cli.topology import BY_NAME, Addresses, place_of
 from shared_events.payment import PaymentCaptured
 from shared_events.shipping import ShipmentCreated
 from shared_events.values import Order
 from shipping_svc.store import SHIPMENTS
-from simulation.database import Database
+from simulation.database import Database as SimulatedDatabase
 from simulation.memory_inspection import MemoryInspection
 from simulation.memory_store import MemoryStore
 from tests.integration.store_probes import MemoryProbe, PostgresProbe
@@ -102,15 +104,18 @@ def paths_of(how: str) -> frozenset[FastPath]:
 def on_postgres(
     addresses: Addresses, home: Home = SHIPPING, fast_paths: frozenset[FastPath] = ALL_FAST_PATHS
 ) -> Kind:
-    url = addresses.database_url(BY_NAME[home.service.name])
+    spec = BY_NAME[home.service.name]
+    database = PostgresDatabase.at(addresses.database_url(spec))
+    owner = PostgresDatabase.at(addresses.owner_url(spec))
     migrated = False
 
     async def connect(service: Service) -> Opened:
         nonlocal migrated
         if not migrated:
-            await migrations.migrate(ROOT / f"{home.service.name}_svc" / "migrations", url)
+            folder = ROOT / f"{home.service.name}_svc" / "migrations"
+            await migrations.migrate(folder, database, owner)
             migrated = True
-        store = await PostgresStore.connect(service, home.own, home.shared, url)
+        store = await PostgresStore.connect(service, home.own, home.shared, database)
         opened = Opened.of(service, store, PostgresInspection(store), fast_paths=fast_paths)
         return replace(opened, probe=PostgresProbe(store))
 
@@ -118,9 +123,17 @@ def on_postgres(
 
 
 def on_redis(addresses: Addresses) -> Kind:
+    """As the user of the service, who may do what its code does and nothing else."""
+    spec = BY_NAME[loyalty_svc.service.SERVICE.name]
+    rule = rights.rule_of(spec.redis_keys, keeps_state=True).split()
+
     async def connect(service: Service) -> Opened:
-        url = f"{addresses.redis_url}/0"
-        store = await RedisStore.connect(service, LAYOUT, url, addresses.kafka)
+        admin: Any = Redis.from_url(addresses.redis_url)
+        async with admin:
+            await admin.execute_command("ACL", "SETUSER", spec.name, "on", ">own", *rule)
+        place = place_of(addresses.redis_url)
+        redis = RedisDatabase.at(f"redis://{spec.name}:own@{place}/{spec.redis_database}")
+        store = await RedisStore.connect(service, LAYOUT, redis, addresses.kafka)
         await store.prepare(asyncio.Event())
         return Opened.of(service, store, RedisInspection(store))
 
@@ -128,7 +141,7 @@ def on_redis(addresses: Addresses) -> Kind:
 
 
 def in_memory(home: Home = SHIPPING, fast_paths: frozenset[FastPath] = ALL_FAST_PATHS) -> Kind:
-    database = Database(statement=_others_come_between)
+    database = SimulatedDatabase(statement=_others_come_between)
 
     async def connect(service: Service) -> Opened:
         store = MemoryStore(service, database, home.shared)

@@ -17,7 +17,7 @@ from chassis.bus import Acknowledged, Sent
 from chassis.effects.worker import EffectWorker
 from chassis.events import type_of
 from chassis.message import OutboxRow
-from chassis.postgres import migrations
+from chassis.postgres import PostgresDatabase, migrations
 from chassis.postgres.inspection import PostgresInspection
 from chassis.postgres.store import PostgresStore
 from chassis.process.runtime import BackgroundTask, Node, assemble
@@ -183,8 +183,8 @@ async def desk(
         patch.setenv(name, value)
     settings = Settings()  # type: ignore[call-arg]  # read from the environment
     folder = Path(payment_svc.__file__ or "").parent / "migrations"
-    await migrations.migrate(folder, settings.database_url.read())
-    store = await PostgresStore.connect(SERVICE, PAYMENTS, None, settings.database_url.read())
+    await migrations.migrate(folder, PostgresDatabase.of(settings))
+    store = await PostgresStore.connect(SERVICE, PAYMENTS, None, PostgresDatabase.of(settings))
     await store.pool.execute("DELETE FROM effects")  # what other tests owe is not for this provider
     outside = StripeProvider.connect(settings.stripe, settings.provider_timeout_s)
     runners: dict[str, EffectRunner] = {"Capture": outside.capture, "Refund": outside.refund}

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from redis.asyncio import Redis
 
 import inventory_svc
 from chassis import clock, ids
 from chassis.message import Decided, Message
-from chassis.postgres import migrations
+from chassis.postgres import PostgresDatabase, migrations
 from chassis.postgres.inspection import PostgresInspection
 from chassis.postgres.store import PostgresStore
+from chassis.redis import RedisDatabase
 from inventory_svc.availability import Availability
 from inventory_svc.messages import SetStock
 from inventory_svc.service import SERVICE
@@ -51,11 +51,12 @@ class Shop:
 
 @pytest.fixture
 async def shop(servers: Servers) -> AsyncIterator[Shop]:
-    url = servers.addresses.database_url(BY_NAME["inventory"])
-    await migrations.migrate(Path(inventory_svc.__file__ or "").parent / "migrations", url)
-    store = await PostgresStore.connect(SERVICE, RESERVATIONS, STOCK, url)
-    redis = Redis.from_url(f"{servers.addresses.redis_url}/1", socket_timeout=2)
-    availability = Availability(store, redis)
+    database = PostgresDatabase.at(servers.addresses.database_url(BY_NAME["inventory"]))
+    await migrations.migrate(Path(inventory_svc.__file__ or "").parent / "migrations", database)
+    store = await PostgresStore.connect(SERVICE, RESERVATIONS, STOCK, database)
+    cache = RedisDatabase.at(f"{servers.addresses.redis_url}/1")
+    redis = cache.client(socket_timeout=2)
+    availability = Availability(store, redis, cache)
     opened = Opened.of(SERVICE, store, PostgresInspection(store))
     opened.core.bus.committed.append(availability.committed)
     yield Shop(availability, opened)

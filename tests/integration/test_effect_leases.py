@@ -9,7 +9,8 @@ from chaos.fake_stripe import fake_stripe
 from chassis.postgres.store import PostgresStore
 from chassis.postgres.types import Connection
 from payment_svc.service import SERVICE
-from saga_cli.topology import Addresses
+from saga_cli.clients import database
+from saga_cli.topology import BY_NAME, Addresses
 from tests.integration.stripe_fixtures import Desk, desk
 
 OWE: Final = """
@@ -35,18 +36,18 @@ async def _run(payment: Desk, query: str) -> None:
         await connection.execute(query)
 
 
-async def seen_empty(connection: Connection) -> None:
+async def seen_empty(connection: Connection, owner: Connection) -> None:
     """The planner takes the table for an empty one, as it often is."""
-    await connection.execute("ANALYZE effects")
+    await owner.execute("ANALYZE effects")
     await connection.execute(OWE, 500)
 
 
-async def seen_full(connection: Connection) -> None:
+async def seen_full(connection: Connection, owner: Connection) -> None:
     await connection.execute(OWE, 500)
-    await connection.execute("ANALYZE effects")
+    await owner.execute("ANALYZE effects")
 
 
-async def never_hashed(connection: Connection) -> None:
+async def never_hashed(connection: Connection, owner: Connection) -> None:
     """The plan that a busy table may get: the choice on the inner side of a loop."""
     await connection.execute(OWE, 500)
     for method in ("hashagg", "hashjoin", "mergejoin", "material", "sort"):
@@ -54,12 +55,17 @@ async def never_hashed(connection: Connection) -> None:
 
 
 @pytest.mark.parametrize("seen", [seen_empty, seen_full, never_hashed])
-async def test_no_more_are_leased_than_were_asked_for(store: PostgresStore, seen: object) -> None:
+async def test_no_more_are_leased_than_were_asked_for(
+    store: PostgresStore, addresses: Addresses, seen: object
+) -> None:
     assert callable(seen)
     kinds = tuple(SERVICE.effects)
     try:
-        async with store.transaction() as connection:
-            await seen(connection)
+        async with (
+            store.reading() as connection,
+            database(addresses.owner_url(BY_NAME["payment"])) as owner,
+        ):
+            await seen(connection, owner)
         await store.async_commit_pool.expire_connections()  # so that new ones are planned anew
         leased = [await store.due_effects(kinds, limit, 60) for limit in (1, 3, 50, 1)]
         assert [len(batch) for batch in leased] == [1, 3, 50, 1]

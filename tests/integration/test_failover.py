@@ -15,7 +15,7 @@ import pytest
 
 from chassis.errors import TransientError
 from chassis.message import Decided
-from chassis.postgres import migrations
+from chassis.postgres import PostgresDatabase, migrations
 from chassis.postgres.inspection import PostgresInspection
 from chassis.postgres.store import PostgresStore
 from guarantees.declared import migrations_of
@@ -102,8 +102,8 @@ def _copy(folders: list[Path], primary: str) -> None:
 
 @pytest.fixture
 async def store(pair: Pair) -> AsyncIterator[Opened]:
-    await migrations.migrate(migrations_of("shipping"), pair.url)
-    made = await PostgresStore.connect(SERVICE, SHIPMENTS, None, pair.url)
+    await migrations.migrate(migrations_of("shipping"), PostgresDatabase.at(pair.url))
+    made = await PostgresStore.connect(SERVICE, SHIPMENTS, None, PostgresDatabase.at(pair.url))
     yield Opened.of(SERVICE, made, PostgresInspection(made))
     await made.close()
 

@@ -230,7 +230,7 @@ def test_who_starts_without_one_of_its_lanes_is_advised_to_put_it_back(system: S
 def test_what_is_kept_no_more_is_advised(system: System) -> None:
     services, _ = system
     with psycopg.connect(services.addresses.database_url(BY_NAME["payment"])) as connection:
-        connection.execute("TRUNCATE published")
+        connection.execute("DELETE FROM published")
     asyncio.run(emptied(services.addresses, PAYMENT))
     done = on_servers(services, "republish", "payment")
     assert done.code == 1, done

@@ -8,6 +8,7 @@ import pytest
 from alembic.script import ScriptDirectory
 
 from chassis.errors import CannotStartError
+from chassis.postgres import PostgresDatabase
 from chassis.postgres.migrations import migrate, newest
 from chassis.postgres.upgrading import config_of
 from guarantees.declared import migrations_of
@@ -16,11 +17,12 @@ from saga_cli.topology import BY_NAME, Addresses
 
 CHECK = """
 import sys
+from chassis.postgres import PostgresDatabase
 import alembic.command
 from chassis.postgres.upgrading import config_of
 from chassis.process.runtime import migrations_of
 import {service}_svc
-config = config_of(migrations_of({service}_svc.__file__), sys.argv[1])
+config = config_of(migrations_of({service}_svc.__file__), PostgresDatabase.at(sys.argv[1]))
 alembic.command.upgrade(config, "head")
 alembic.command.check(config)
 """
@@ -29,9 +31,10 @@ alembic.command.check(config)
 AGAIN = """
 import asyncio, sys
 import {service}_svc.__main__
+from chassis.postgres import PostgresDatabase
 from chassis.postgres.migrations import migrate
 from guarantees.declared import migrations_of
-asyncio.run(migrate(migrations_of("{service}"), sys.argv[1]))
+asyncio.run(migrate(migrations_of("{service}"), PostgresDatabase.at(sys.argv[1])))
 print({{"alembic", "sqlalchemy"}} & sys.modules.keys())
 """
 each_database = pytest.mark.parametrize("service", WITH_DATABASE)
@@ -47,7 +50,7 @@ def ended(code: str, url: str) -> str:
 
 @each_database
 def test_the_models_and_the_migrations_agree(addresses: Addresses, service: str) -> None:
-    ended(CHECK.format(service=service), addresses.database_url(BY_NAME[service]))
+    ended(CHECK.format(service=service), addresses.owner_url(BY_NAME[service]))
 
 
 @each_database
@@ -55,14 +58,14 @@ async def test_a_database_that_is_up_to_date_needs_no_alembic(
     addresses: Addresses, service: str
 ) -> None:
     url = addresses.database_url(BY_NAME[service])
-    await migrate(migrations_of(service), url)
+    await migrate(migrations_of(service), PostgresDatabase.at(url))
     assert ended(AGAIN.format(service=service), url) == "set()\n"
 
 
 @each_database
 def test_the_newest_migration_is_the_one_that_alembic_goes_to(service: str) -> None:
     folder = migrations_of(service)
-    heads = ScriptDirectory.from_config(config_of(folder, "")).get_heads()
+    heads = ScriptDirectory.from_config(config_of(folder, PostgresDatabase.at(""))).get_heads()
     assert heads == [newest(folder)]
 
 
@@ -78,5 +81,5 @@ def test_a_database_that_refuses_us_is_a_wrong_setting(addresses: Addresses) -> 
     ]
     for url in wrong:
         with pytest.raises(CannotStartError) as ended:
-            asyncio.run(migrate(migrations_of("order"), url))
+            asyncio.run(migrate(migrations_of("order"), PostgresDatabase.at(url)))
         assert (ended.value.code, password in str(ended.value)) == (2, False), url

@@ -12,7 +12,7 @@ from chassis.dead_letters import unreadable
 from chassis.errors import TransientError
 from chassis.kafka import Cluster
 from chassis.message import Decided, Message
-from chassis.redis import rebuild, rollback
+from chassis.redis import RedisDatabase, rebuild, rollback
 from chassis.redis.inspection import RedisInspection
 from chassis.redis.store import RedisStore
 from loyalty_svc.service import SERVICE
@@ -53,7 +53,7 @@ async def redis(url: str) -> AsyncIterator[Redis]:
 async def store(url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Opened]:
     for module in (rebuild, rollback):
         monkeypatch.setattr(module, "reading", PublishedLog().reading)
-    store = await RedisStore.connect(SERVICE, LAYOUT, url, Cluster("none:1"))
+    store = await RedisStore.connect(SERVICE, LAYOUT, RedisDatabase.at(url), Cluster("none:1"))
     await store.prepare(asyncio.Event())
     opened = Opened.of(SERVICE, store, RedisInspection(store))
     yield opened

@@ -14,7 +14,8 @@ from chassis.errors import ClockInDoubtError
 from chassis.message import Decided, Message, OutboxRow
 from chassis.postgres import retention as partitions
 from loyalty_svc.store import KEYS
-from saga_cli.topology import Addresses
+from saga_cli.clients import database
+from saga_cli.topology import BY_NAME, Addresses
 from tests.integration.chassis_fixtures import SHIPPING, Kind, on_postgres, on_redis
 from tests.support.opened import Opened
 from tests.support.records import OFFSETS, an_order
@@ -43,8 +44,8 @@ TODAY = "SELECT (now() AT TIME ZONE 'UTC')::date"
 MARK = "UPDATE clock_marks SET seen_at = now() + $1::interval, doubted_at = now() + $2::interval"
 
 
-async def without_partitions(store: Opened) -> None:
-    async with store.reading() as connection:
+async def without_partitions(addresses: Addresses) -> None:
+    async with database(addresses.owner_url(BY_NAME["shipping"])) as connection:
         for (name,) in await connection.fetch(partitions.PARTITIONS):
             await connection.execute(f"DROP TABLE {name}")
         await connection.execute("DELETE FROM published")
@@ -55,9 +56,9 @@ async def without_partitions(store: Opened) -> None:
 async def store(addresses: Addresses) -> AsyncIterator[Opened]:
     kind = on_postgres(addresses, SHIPPING)
     opened = await kind.connect(kind.service)
-    await without_partitions(opened)
+    await without_partitions(addresses)
     yield opened
-    await without_partitions(opened)
+    await without_partitions(addresses)
     await opened.close()
 
 
@@ -83,9 +84,8 @@ async def place_of(store: Opened, key: str) -> str:
 
 async def a_partition(store: Opened, days: int) -> str:
     day = await today(store) + timedelta(days=days)
-    limits = {"start": day, "end": day + timedelta(days=1)}
     async with store.transaction() as connection:
-        await connection.execute(partitions.MAKE.format(name=partitions.name_of(day), **limits))
+        await connection.execute(partitions.MAKE, day)
     return partitions.name_of(day)
 
 
@@ -206,7 +206,9 @@ def kind(addresses: Addresses) -> Kind:
 async def remembering(kind: Kind) -> AsyncIterator[Opened]:
     opened = await kind.connect(kind.service)
     async with opened.reading() as connection:
-        await connection.execute("TRUNCATE inbox, idempotency_keys, clock_marks")
+        await connection.execute(
+            "DELETE FROM inbox; DELETE FROM idempotency_keys; DELETE FROM clock_marks"
+        )
     yield opened
     await opened.close()
 

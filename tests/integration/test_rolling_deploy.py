@@ -13,7 +13,7 @@ import pytest
 from pydantic_core import to_json
 
 from chassis.message import ATTENTION_TRIES, REFUSED, PendingEffect
-from chassis.postgres import migrations, sql
+from chassis.postgres import PostgresDatabase, migrations, sql
 from chassis.process.runtime import migrations_of
 from guarantees.declared import tables_of
 from guarantees.services import WITH_DATABASE
@@ -33,7 +33,7 @@ async def db(addresses: Addresses, service: str) -> AsyncIterator[Any]:
     """The service's database as today's migrations leave it, in a transaction of the old code."""
     url = addresses.database_url(BY_NAME[service])
     module = import_module(f"{service}_svc")
-    await migrations.migrate(migrations_of(module.__file__ or ""), url)
+    await migrations.migrate(migrations_of(module.__file__ or ""), PostgresDatabase.at(url))
     connection = await asyncpg.connect(url)
     transaction = connection.transaction()
     await transaction.start()

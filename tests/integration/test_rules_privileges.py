@@ -28,6 +28,41 @@ FORBIDDEN: Final = (
 )
 
 
+OF_THE_SCHEMA: Final = (
+    "CREATE TABLE thief (id int)",
+    "CREATE TEMPORARY TABLE thief (id int)",
+    "CREATE SCHEMA thief",
+    "CREATE FUNCTION thief() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+    "CREATE INDEX ON outbox (topic)",
+    "ALTER TABLE outbox ADD COLUMN thief int",
+    "ALTER TABLE outbox DISABLE TRIGGER ALL",
+    "ALTER TABLE outbox OWNER TO CURRENT_USER",
+    "DROP TABLE outbox",
+    "DROP FUNCTION make_published_partition",
+    "TRUNCATE outbox",
+    "SET ROLE {owner}",
+    "UPDATE alembic_version SET version_num = '0000'",
+    "UPDATE operator_actions SET by = 'nobody'",
+    "DELETE FROM operator_actions",
+)
+
+
+@pytest.mark.parametrize("own", WITH_DATABASE, ids=lambda spec: spec.name)
+async def test_a_service_changes_nothing_of_its_schema_or_its_audit_trail(
+    addresses: Addresses, own: ServiceSpec
+) -> None:
+    connection = await asyncpg.connect(addresses.database_url(own))
+    for statement in OF_THE_SCHEMA:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.execute(statement.format(owner=own.owner))
+    for day in ("current_date", "current_date + 1"):
+        with pytest.raises(asyncpg.InvalidParameterValueError, match="is not over"):
+            await connection.execute(f"SELECT drop_published_partition({day})")
+    with pytest.raises(asyncpg.InvalidParameterValueError, match="is too early"):
+        await connection.execute("SELECT make_published_partition(current_date + 3)")
+    await connection.close()
+
+
 @pytest.mark.parametrize(("own", "other"), PAIRS, ids=lambda spec: spec.name)
 def test_a_role_may_do_nothing_to_another_service(
     addresses: Addresses, own: ServiceSpec, other: ServiceSpec

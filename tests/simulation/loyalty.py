@@ -10,11 +10,11 @@ from typing import Any, Final
 import pytest
 from aiokafka import TopicPartition
 
-import chassis.redis.server
+import chassis.redis.database
 from chassis import clock
 from chassis.kafka import Cluster, clients
 from chassis.message import Message, OutboxRow, Record
-from chassis.redis import rebuild, rollback
+from chassis.redis import RedisDatabase, rebuild, rollback
 from chassis.redis.inspection import RedisInspection
 from chassis.redis.store import RedisStore
 from chassis.service import Service
@@ -110,13 +110,14 @@ class Loyalty:
     published: PublishedLog = field(default_factory=PublishedLog)
 
     def replace(self, patch: pytest.MonkeyPatch) -> None:
-        patch.setattr(chassis.redis.server, "Redis", RedisClients(self.redis))
+        patch.setattr(chassis.redis.database, "Redis", RedisClients(self.redis))
         for module in (rebuild, rollback):
             patch.setattr(module, "reading", self.published.reading)
 
     async def connect(self, service: Service = SERVICE) -> Opened:
+        database = RedisDatabase.at("redis://simulated/0")
         cluster = Cluster("simulated:9092")
-        store = await RedisStore.connect(service, LAYOUT, "redis://simulated/0", cluster)
+        store = await RedisStore.connect(service, LAYOUT, database, cluster)
         await store.prepare(asyncio.Event())
         return Opened.of(service, store, RedisInspection(store))
 

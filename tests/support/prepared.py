@@ -5,7 +5,6 @@ that a broker loads. Servers that tests start have a copy of the folder, so that
 it each time.
 """
 
-import asyncio
 import hashlib
 import os
 import shutil
@@ -17,16 +16,13 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from chassis.postgres import migrations
-from guarantees.declared import migrations_of
 from saga_cli.stack import binaries, kafka, ports, servers
 from saga_cli.stack.processes import run
 from saga_cli.stack.services import Services
-from saga_cli.topology import SERVICES, Addresses
 
 ROOT: Final = Path(__file__).parents[2]
 SOURCES: Final = (
-    *("*_svc/migrations/**/*.py", "chassis/postgres/schema.py"),
+    *("*_svc/migrations/**/*.py", "chassis/postgres/schema.py", "chassis/postgres/privileges.py"),
     *("saga_cli/stack/*.py", "guarantees/services.py"),
 )
 NAME: Final = "test-servers"
@@ -57,7 +53,6 @@ def _make(folder: Path) -> None:
     _remove_old(folder.parent)
     classes = binaries.kafka_classes()
     with _servers(None if classes.exists() else classes.with_suffix(".new")) as made:
-        asyncio.run(_migrate(made.addresses))
         made.postgres.stop()
         _keep(made.folder, folder)
         if not classes.exists():
@@ -87,12 +82,6 @@ def _servers(classes: Path | None) -> Iterator[servers.Servers]:
         made = servers.start(brokers=[broker])
         held.callback(made.stop)
         yield made
-
-
-async def _migrate(addresses: Addresses) -> None:
-    for spec in SERVICES:
-        if spec.has_database:
-            await migrations.migrate(migrations_of(spec.name), addresses.database_url(spec))
 
 
 def _keep(made: Path, folder: Path) -> None:

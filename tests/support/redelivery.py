@@ -112,7 +112,7 @@ async def forget_what_was_seen(addresses: Addresses) -> int:
             connection = await asyncpg.connect(addresses.database_url(spec))
             try:
                 known += await connection.fetchval("SELECT count(*) FROM inbox")
-                await connection.execute("TRUNCATE inbox")
+                await connection.execute("DELETE FROM inbox")
             finally:
                 await connection.close()
     async with _redis(addresses) as redis:

@@ -1,0 +1,89 @@
+"""What addresses of servers look like. A check returns the text as it is, and quotes it in no error."""
+
+import re
+from typing import Final
+from urllib.parse import SplitResult, quote, urlsplit
+
+_PLACE: Final = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^\s:,/@\[\]]+)(?::(\d{1,5}))?")
+STRAY_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
+"""Who reads the URL would quote what is around it."""
+HIGHEST_PORT: Final = 65535
+
+
+def bootstrap_servers(text: str) -> str:
+    """The text as it is. Raises ValueError unless it is host:port, or several of them."""
+    if not all(_is_place(broker.strip(), port=True) for broker in text.split(",")):
+        raise ValueError("a broker is host:port; several have commas between")
+    return text
+
+
+def postgres_url(text: str) -> str:
+    """The text as it is. Raises ValueError, which never quotes it: it holds a password.
+
+    It may name several hosts, with commas between.
+    """
+    like = "postgresql://role:password@host:port/database"
+    url = split(text, {"postgresql", "postgres"}, like, hosts=9)
+    if STRAY_PERCENT.search(text):
+        raise ValueError("a percent sign that encodes nothing: write %25")
+    if not url.path.strip("/"):
+        raise ValueError(f"the database is missing in a URL such as {like}")
+    return text
+
+
+def redis_url(text: str) -> str:
+    """As `postgres_url`."""
+    like = "redis://host:port/number"
+    url = split(text, {"redis", "rediss"}, like)
+    if not re.fullmatch(r"/?|/\d{1,5}", url.path):
+        raise ValueError(f"the database of a URL such as {like} is a number")
+    return text
+
+
+def with_password(url: str, password: str) -> str:
+    """The URL with a password in it. Raises ValueError where it has one already."""
+    if not password:
+        return url
+    parts = urlsplit(url)
+    if parts.password:
+        raise ValueError("the URL holds a password too")
+    user, _, place = parts.netloc.rpartition("@")
+    netloc = f"{user.removesuffix(':')}:{quote(password, safe='')}@{place}"
+    return parts._replace(netloc=netloc).geturl()
+
+
+def http_url(text: str) -> str:
+    """As `postgres_url`."""
+    split(text, {"http", "https"}, "http://host:port")
+    return text
+
+
+def token_url(text: str) -> str:
+    """As `http_url`, or nothing; a secret is sent there, so that HTTP without TLS is for this machine."""
+    if text and http_url(text).startswith("http:"):
+        host = urlsplit(text).hostname or ""
+        if not (host == "localhost" or host.startswith("127.") or host == "::1"):
+            raise ValueError("a client secret is sent there: https://host, except to this machine")
+    return text
+
+
+def split(text: str, schemes: set[str], like: str, hosts: int = 1) -> SplitResult:
+    """The parts of a URL of these schemes. Raises ValueError, with what it should be like."""
+    try:
+        url = urlsplit(text)
+    except ValueError as error:
+        raise ValueError(f"no URL such as {like}: its host is malformed") from error
+    places = url.netloc.rpartition("@")[2].split(",")
+    if url.scheme not in schemes or len(places) > hosts or any(c.isspace() for c in text):
+        raise ValueError(f"no URL such as {like}")
+    if not all(map(_is_place, places)):
+        raise ValueError(f"no host and port as in {like}")
+    return url
+
+
+def _is_place(text: str, *, port: bool = False) -> bool:
+    """Is it a host with a port, or where that is not asked for, without one?"""
+    found = _PLACE.fullmatch(text)
+    if found is None or found[1] is None:
+        return found is not None and not port
+    return 1 <= int(found[1]) <= HIGHEST_PORT
