@@ -19,7 +19,7 @@ from pydantic_core import from_json, to_json
 from bench.plan import PLAN, TOKEN, LoadPlan, carts, schedule
 from bench.report import CONFIRMED, CREATED, Observed, ObservedAnswer, Settled, reported
 from chassis.events import type_of
-from chassis.kafka import Cluster, make_consumer, places_of, stop_within
+from chassis.kafka import Cluster, make_consumer, places_of, start, stop_within
 from saga_cli.connections import ConnectionPool, Response
 from saga_cli.targets import found
 from shared_events.catalog import CATALOG
@@ -147,7 +147,7 @@ async def run(plan: LoadPlan, cluster: Cluster) -> Observed:
     log = make_consumer(cluster, None)
     try:
         async with asyncio.timeout(30):
-            await log.start()
+            await start(log, cluster)
             places = await places_of(cluster, CATALOG.lanes_of("order"))
             log.assign(places)
             for place, end in (await log.end_offsets(places)).items():

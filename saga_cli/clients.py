@@ -10,7 +10,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from redis.exceptions import RedisError
 
-from chassis.kafka import Cluster
+from chassis.kafka import Cluster, start
 from saga_cli.log.source import HoleError, UnreadableError
 from saga_cli.terminal import fail, message_of
 
@@ -40,7 +40,7 @@ async def database(url: str, timeout_s: float = 10) -> AsyncIterator[Any]:
 async def kafka_admin(cluster: Cluster, timeout_s: int = 10) -> AsyncIterator[AIOKafkaAdminClient]:
     admin = AIOKafkaAdminClient(**cluster.options(), request_timeout_ms=timeout_s * 1000)
     try:
-        await admin.start()
+        await start(admin, cluster)
         yield admin
     finally:
         await admin.close()

@@ -4,6 +4,7 @@ from contextlib import AbstractContextManager
 from functools import partial
 from typing import Final
 
+from chassis.kafka import Cluster, access
 from chassis.kafka import clients as kafka
 from simulation.admin import Admin
 from simulation.broker import Broker
@@ -19,5 +20,13 @@ CLIENTS: Final = {
 
 
 def connected_to(broker: Broker) -> AbstractContextManager[None]:
-    """Within it, whatever address they are given, clients made by the chassis are of this broker."""
-    return replaced(*((kafka, name, partial(client, broker)) for name, client in CLIENTS.items()))
+    """Within it, whatever address they are given, clients made by the chassis are of this broker.
+
+    It lets everybody in: where it does not answer, there is nothing more to find out.
+    """
+    clients = ((kafka, name, partial(client, broker)) for name, client in CLIENTS.items())
+    return replaced(*clients, (access, "refusal", _no_refusal))
+
+
+async def _no_refusal(_cluster: Cluster) -> str:
+    return ""

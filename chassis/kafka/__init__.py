@@ -1,5 +1,6 @@
 """Kafka: clients, topics, and the consumer that turns records into messages."""
 
+from chassis.kafka.access import missing_right, start
 from chassis.kafka.batches import UNREADABLE
 from chassis.kafka.clients import (
     COMMITS_KEPT,
@@ -24,6 +25,7 @@ from chassis.kafka.records import (
     own_events,
     projected,
 )
+from chassis.kafka.refused import NotLetInError, reason_of
 from chassis.kafka.topics import PARTITIONS, partition_of, topics_of
 
 __all__ = [
@@ -33,6 +35,7 @@ __all__ = [
     "UNREADABLE",
     "Cluster",
     "Consumer",
+    "NotLetInError",
     "NotPermittedError",
     "await_topics",
     "check_part",
@@ -44,11 +47,14 @@ __all__ = [
     "make_producer",
     "make_topics",
     "message_of",
+    "missing_right",
     "own_events",
     "partition_of",
     "places_of",
     "projected",
     "reading",
+    "reason_of",
+    "start",
     "stop_within",
     "topics_of",
     "unread",

@@ -17,6 +17,7 @@ from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 
 from chassis import clock
 from chassis.errors import ChassisError
+from chassis.kafka.access import start
 from chassis.kafka.batches import Batches
 from chassis.kafka.cluster import Cluster
 from chassis.kafka.permitted import make_topics, refuse_hidden
@@ -84,7 +85,7 @@ async def ensure_topics(
     what was there. Raises NotPermittedError where some may not be seen, or not be made.
     """
     admin = AIOKafkaAdminClient(**cluster.options(), request_timeout_ms=10_000)
-    await admin.start()
+    await start(admin, cluster)
     try:
         there = set(await admin.list_topics())
         missing = set(topics) - there
@@ -117,7 +118,7 @@ async def unread(
     client = make_consumer(cluster, group)
     try:
         async with asyncio.timeout(30):
-            await client.start()
+            await start(client, cluster)
             if places := await places_of(cluster, topics):
                 client.assign(places)
                 for place, (done, end) in (await _progress(client, places, kept)).items():
@@ -152,7 +153,7 @@ async def await_topics(cluster: Cluster, names: tuple[str, ...], stopping: async
     Raises NotPermittedError for one that is not seen after a while, as it may not be.
     """
     admin = AIOKafkaAdminClient(**cluster.options(), request_timeout_ms=10_000)
-    await admin.start()
+    await start(admin, cluster)
     try:
         reported: set[str] = set()
         looks = 0
@@ -209,7 +210,7 @@ async def reading(
     client = make_consumer(cluster, None)
     try:
         async with asyncio.timeout(30):
-            await client.start()
+            await start(client, cluster)
             places = await places_of(cluster, topics)
             if places:
                 client.assign(places)
@@ -234,7 +235,7 @@ def _reached(since: int, start: int, end: int) -> int:
 async def places_of(cluster: Cluster, topics: Iterable[str]) -> list[TopicPartition]:
     """All partitions of those of the topics that exist. Raises NotPermittedError for one that is hidden."""
     admin = AIOKafkaAdminClient(**cluster.options(), request_timeout_ms=10_000)
-    await admin.start()
+    await start(admin, cluster)
     try:
         wanted = set(topics)
         existing = sorted(wanted.intersection(await admin.list_topics()))

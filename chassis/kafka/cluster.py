@@ -4,9 +4,13 @@ import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
-from pathlib import Path
 from typing import Any, Final
 
+from chassis import clock
+from chassis.errors import SecretError
+from chassis.kafka.refused import NotLetInError
+from chassis.kafka.tls import UnusableFileError, context_of
+from chassis.kafka.tokens import tokens_of
 from chassis.secret import NO_SECRET, Secret
 
 
@@ -92,47 +96,27 @@ class Cluster:
     def options(self) -> dict[str, Any]:
         """The keyword arguments that any client of aiokafka takes of it.
 
-        Raises OSError, which names the setting, where a file can't be used.
+        Raises NotLetInError where a file can't be used.
         """
         given: dict[str, Any] = {"bootstrap_servers": self.bootstrap}
         if self.security is not Security.PLAINTEXT:
             given |= {"security_protocol": self.security.value, "ssl_context": self.tls()}
         if self.security is Security.SASL_SSL:
-            given |= {
-                "sasl_mechanism": self.mechanism.value,
-                "sasl_plain_username": self.user,
-                "sasl_plain_password": self.password.read(),
-            }
+            given |= {"sasl_mechanism": self.mechanism.value, **self._login()}
         return given
 
-    def tls(self) -> ssl.SSLContext:
-        """What a TLS connection is made with; the broker's certificate has to be for its host name."""
+    def _login(self) -> dict[str, Any]:
+        if self.mechanism is Mechanism.OAUTHBEARER:
+            return {"sasl_oauth_token_provider": tokens_of(self)}
         try:
-            context = ssl.create_default_context(cafile=self.ca_file or None)
-        except OSError as error:
-            raise self._unusable("ca_file", "no certificate (PEM)", error) from error
-        if self.cert_file:
-            try:
-                context.load_cert_chain(self.cert_file, self.key_file, password=_no_passphrase)
-            except OSError as error:
-                name = "key_file" if _is_readable(self.cert_file) else "cert_file"
-                what = "no certificate (PEM) and its key, without a passphrase"
-                raise self._unusable(name, what, error) from error
-        return context
+            password = self.password.read()
+        except SecretError as error:
+            raise NotLetInError(str(error)) from error
+        return {"sasl_plain_username": self.user, "sasl_plain_password": password}
 
-    def _unusable(self, name: str, what: str, error: OSError) -> OSError:
-        why = what if isinstance(error, ssl.SSLError) else error.strerror or what
-        return OSError(f"{self.setting(name)}: {getattr(self, name)}: {why}")
-
-
-def _is_readable(file: str) -> bool:
-    try:
-        Path(file).read_bytes()
-    except OSError:
-        return False
-    return True
-
-
-def _no_passphrase() -> str:
-    """Else a key that has one would be asked for at the terminal."""
-    return ""
+    def tls(self) -> ssl.SSLContext:
+        """What a TLS connection is made with. Raises NotLetInError where a file can't be used."""
+        try:
+            return context_of(self.ca_file, self.cert_file, self.key_file, clock.now())
+        except UnusableFileError as error:
+            raise NotLetInError(f"{self.setting(error.field)}: {error}") from error

@@ -24,9 +24,11 @@ from chassis.errors import StoreLostError, TransientError
 from chassis.handle import Handler
 from chassis.health import Health
 from chassis.kafka import records
+from chassis.kafka.access import missing_right, start
 from chassis.kafka.clients import make_consumer, stop_within, unread
 from chassis.kafka.cluster import Cluster
 from chassis.kafka.permitted import hidden_topics, no_right_to
+from chassis.kafka.refused import REFUSALS, NotLetInError, reason_of
 from chassis.message import Message, Outcome, Parked, Record, Unreadable
 from chassis.metrics import BATCH_MESSAGES, BATCH_SECONDS, LAG, MESSAGES, REBUILDS
 from chassis.service import Service
@@ -65,6 +67,7 @@ class Consumer:
     """What a person has this service step over."""
     failures: int = 0
     """Clients in a row that failed before they handled anything."""
+    handled: int = 0  # batches, by the client that is at work
     session: "ConsumerSession | None" = None
     _misses: int = 0
 
@@ -113,20 +116,28 @@ class Consumer:
         """Consume until told to stop, with a new client whenever one fails."""
         while not stopping.is_set():
             await self.look_for_skips()
-            session = self.session = ConsumerSession(self, stopping)
+            self.handled = 0
             try:
                 with own_cancellation_only():
+                    session = self.session = ConsumerSession(self, stopping)
                     await session.run()
             except Exception as error:  # noqa: BLE001 - the records are in Kafka still: start again
-                self.failures = self.failures + 1 if session.batches == 0 else 1
-                self.rebuilds += 1
-                REBUILDS.labels(self.service.name).inc()
-                log.warning("consumer_rebuilt", error=repr(error), failures=self.failures)
-                if isinstance(error.__cause__, KafkaError | TimeoutError | OSError):
-                    self.away = repr(error.__cause__)
-                await clock.wait_for(
-                    stopping, clock.backoff_s(self.failures, base_s=0.2, max_s=3.0)
-                )
+                self._note(error)
+                pause_s = clock.backoff_s(self.failures, base_s=0.2, max_s=3.0)
+                await clock.wait_for(stopping, pause_s)
+
+    def _note(self, error: Exception) -> None:
+        """Say why a client failed. What Kafka forbids stays forbidden, whatever was read before."""
+        cause = error if isinstance(error, NotLetInError) else error.__cause__ or error
+        cause = missing_right(cause, self.cluster, "read") or cause
+        is_refused = isinstance(cause, REFUSALS)
+        self.failures = self.failures + 1 if self.handled == 0 or is_refused else 1
+        self.rebuilds += 1
+        REBUILDS.labels(self.service.name).inc()
+        why = reason_of(cause if is_refused else error)
+        log.warning("consumer_rebuilt", error=why, failures=self.failures)
+        if isinstance(cause, KafkaError | TimeoutError | OSError):
+            self.away = reason_of(cause)
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka carries no types
@@ -158,7 +169,6 @@ class ConsumerSession:
         self.committed_at = clock.monotonic()
         self.polled_at = clock.monotonic()
         self.received_at = clock.monotonic()
-        self.batches = 0
         self.in_hand = 0
         self.stalled = ""
         self.given_up: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -169,7 +179,7 @@ class ConsumerSession:
         try:
             await self.of.store.prepare(self.stopping)
             async with asyncio.timeout(30):
-                await self.client.start()
+                await start(self.client, self.of.cluster)
             self.client.subscribe(await self.topics(), listener=_Listener(self))
             watchdog = asyncio.create_task(self._watch())
             while not self.stopping.is_set():
@@ -239,7 +249,7 @@ class ConsumerSession:
         await self.until_handled(taken)
         self.in_hand = 0
         crashpoints.reached(crashpoints.HANDLED)
-        self.batches += 1
+        self.of.handled += 1
         for place, part in batches.items():
             self.done[place] = part[-1].offset + 1
 

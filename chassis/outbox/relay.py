@@ -18,7 +18,7 @@ from chassis import clock, crashpoints
 from chassis.bus import Acknowledged, Bus, Sent
 from chassis.errors import LeadLostError
 from chassis.health import Health
-from chassis.kafka import Cluster
+from chassis.kafka import Cluster, missing_right, reason_of
 from chassis.message import BATCH_BYTES, OutboxRow, size_of
 from chassis.metrics import PUBLISHED, RELAY_FAILURES
 from chassis.outbox.refusals import TRIES, text_of
@@ -89,9 +89,9 @@ class Relay:
                 log.info("relay_stands_back", why=str(error))
                 await self._step_down(self.resigned_s)
             except Exception as error:  # noqa: BLE001 - nothing was acknowledged that Kafka lacks
-                self.failures, self.failing = self.failures + 1, repr(error)
+                self.failures, self.failing = self.failures + 1, reason_of(error)
                 RELAY_FAILURES.labels(self.name).inc()
-                fields = {"error": repr(error), "failures": self.failures}
+                fields = {"error": self.failing, "failures": self.failures}
                 log.warning("relay_failed", **fields)
                 release_references(error)
                 await self._step_down(clock.backoff_s(self.failures, base_s=0.1, max_s=2.0))
@@ -171,11 +171,10 @@ class Relay:
             before = self._shut.get(topic)
             tries = before.tries + 1 if before else 1
             pause_s = clock.backoff_s(tries, base_s=1.0, max_s=SHUT_MAX_S)
-            self._shut[topic] = Shut(
-                f"{topic}: {text_of(error)}", clock.monotonic() + pause_s, tries
-            )
+            why = str(missing_right(error, self.cluster, "write") or text_of(error))
+            self._shut[topic] = Shut(f"{topic}: {why}", clock.monotonic() + pause_s, tries)
             if before is None:
-                log.error("topic_shut", topic=topic, error=text_of(error))
+                log.error("topic_shut", topic=topic, error=why)
 
     def _refused(self, error: BaseException | None) -> tuple[dict[str, str], BaseException | None]:
         """Rows to set aside, and why; one that was not refused often enough is an error still."""

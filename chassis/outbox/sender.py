@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from chassis import clock
-from chassis.kafka import Cluster, make_producer, partition_of, stop_within
+from chassis.kafka import Cluster, make_producer, partition_of, start, stop_within
 from chassis.message import OutboxRow
 from chassis.outbox.refusals import OF_A_ROW, OF_A_TOPIC, UnwritableError
 
@@ -195,7 +195,7 @@ class Sender:
             producer = make_producer(self.cluster, self.name)
             try:
                 async with asyncio.timeout(self.send_timeout_s):
-                    await producer.start()
+                    await start(producer, self.cluster)
             except BaseException:
                 await stop_within(producer, 2)
                 raise

@@ -34,7 +34,15 @@ from chassis.errors import (
 )
 from chassis.health import Condition, Health
 from chassis.http import ACCEPTED_LATER, Gate, HttpServer, allow_origins, bound, listen
-from chassis.kafka import Consumer, await_topics, ensure_topics, reading, topics_of, unread
+from chassis.kafka import (
+    Consumer,
+    await_topics,
+    ensure_topics,
+    reading,
+    reason_of,
+    topics_of,
+    unread,
+)
 from chassis.metrics import BACKLOG
 from chassis.outbox import Relay
 from chassis.process import logs, retention
@@ -228,7 +236,7 @@ async def refuse_what_is_lost(node: Node) -> None:
                 return
         except Exception as error:  # noqa: BLE001 - whichever is away: nothing is begun unknowing
             failures += 1
-            log.warning("log_or_store_away", error=repr(error), failures=failures)
+            log.warning("log_or_store_away", error=reason_of(error), failures=failures)
             await clock.wait_for(node.stopping, clock.backoff_s(failures, max_s=3.0))
         else:
             how = f"rebuild it first: `saga replay {node.service.name} --in-place`"
@@ -299,8 +307,8 @@ async def prepare_topics(node: Node) -> None:
             await await_topics(node.settings.kafka, node.service.topics, node.stopping)
         except Exception as error:  # noqa: BLE001 - whatever it is, without topics there is no start
             failures += 1
-            log.warning("kafka_away", error=repr(error), failures=failures)
-            node.consumer.away = repr(error)
+            node.consumer.away = reason_of(error)
+            log.warning("kafka_away", error=node.consumer.away, failures=failures)
             await clock.wait_for(node.stopping, clock.backoff_s(failures, max_s=3.0))
         else:
             return

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Final, Literal, TypeAlias
@@ -22,6 +23,7 @@ from pydantic_core import from_json
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from chassis.kafka.cluster import LOGIN_FIELDS, Cluster, Mechanism, Security, needed_and_used
+from chassis.kafka.tls import check_authorities, check_certificate, check_key
 from chassis.secret import NO_SECRET, Secret, SecretSettings
 from chassis.topic_layout import TopicLayout
 from chassis.urls import (
@@ -100,6 +102,8 @@ PostgresUrl: TypeAlias = Annotated[Secret, AfterValidator(_holding(postgres_url)
 RedisUrl: TypeAlias = Annotated[Secret, AfterValidator(_holding(redis_url))]
 """Secrets, as they may hold a password."""
 HttpUrl: TypeAlias = Annotated[str, AfterValidator(http_url)]
+
+
 LoginText: TypeAlias = Annotated[str, Field(validate_default=True)]
 LoginSecret: TypeAlias = Annotated[Secret, Field(validate_default=True)]
 LogLevel: TypeAlias = Annotated[
@@ -235,6 +239,20 @@ class AccessSettings(BaseModel):
         return url
 
 
+FILES: Final[dict[str, Callable[[str], None]]] = {
+    "ca_file": check_authorities,
+    "cert_file": check_certificate,
+}
+
+
+def _check(check: Callable[[str], None], file: str) -> None:
+    """Raises ValueError for a file that can't be used."""
+    try:
+        check(file)
+    except OSError as error:
+        raise ValueError(str(error)) from error
+
+
 class KafkaSettings(BaseModel):
     """The fields of `Cluster`, each with `kafka_` before its name.
 
@@ -270,21 +288,24 @@ class KafkaSettings(BaseModel):
             raise ValueError(f"it is needed for {how}")
         if value and name not in used:
             raise ValueError(f"it has no effect with {how}")
+        if value and name in FILES:
+            _check(FILES[name], str(value))
         return value
 
     @field_validator("kafka_key_file")
     @classmethod
     def _has_its_certificate(cls, value: str, info: ValidationInfo) -> str:
-        certificate = info.data.get("kafka_cert_file", value)
+        certificate: str = info.data.get("kafka_cert_file", value)
         if certificate and not value:
             raise ValueError("it is needed for a certificate")
         if value and not certificate:
             raise ValueError("it has no effect without a certificate")
+        if value:
+            _check(partial(check_key, certificate), value)
         return value
 
     @property
     def kafka(self) -> Cluster:
-        """Raises OSError, which names the setting, where a file can't be used."""
         prefix = str(self.model_config.get("env_prefix", "")).rstrip("_")
         given = {name: getattr(self, f"kafka_{name}") for name in Cluster.names()}
         return Cluster(**given, prefix=prefix)

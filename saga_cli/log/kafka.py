@@ -9,7 +9,7 @@ from typing import Any
 
 from aiokafka import TopicPartition
 
-from chassis.kafka import Cluster, make_consumer, reading, stop_within
+from chassis.kafka import Cluster, make_consumer, reading, start, stop_within
 from saga_cli.clients import kafka_admin
 from saga_cli.log.source import HoleError, LogPartition, LogRecord, Span
 
@@ -61,7 +61,7 @@ async def consuming(cluster: Cluster, group: str | None = None) -> AsyncIterator
     client = make_consumer(cluster, group)
     try:
         async with asyncio.timeout(ANSWER_S):
-            await client.start()
+            await start(client, cluster)
         yield client
     finally:
         await stop_within(client, 5)

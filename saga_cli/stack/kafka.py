@@ -1,13 +1,15 @@
 """Kafka as local processes: one broker, or several that are each other's controllers (KRaft)."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from saga_cli.stack import binaries
+from saga_cli.stack.authority import LOOPBACK, Authority
 from saga_cli.stack.processes import ChildProcess, run
 from saga_cli.stack.state import write_private
 
@@ -18,7 +20,7 @@ controller.quorum.voters={voters}
 listeners={listeners}
 advertised.listeners={advertised}
 listener.security.protocol.map={protocols}
-inter.broker.listener.name=PLAINTEXT
+inter.broker.listener.name={between}
 controller.listener.names=CONTROLLER
 log.dirs={data}
 auto.create.topics.enable=false
@@ -35,6 +37,26 @@ num.network.threads=2
 num.io.threads=4
 log.message.timestamp.type=CreateTime
 """
+SECURED: Final = """
+ssl.keystore.type=PEM
+ssl.keystore.location={certificate}
+ssl.truststore.type=PEM
+ssl.truststore.location={authority}
+ssl.client.auth=required
+ssl.principal.mapping.rules=RULE:^CN=([^,]+).*$/$1/,DEFAULT
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:{admin};User:{broker}
+"""
+LOGIN_LISTENER: Final = """
+listener.name.{name}.ssl.client.auth=none
+listener.name.{name}.sasl.enabled.mechanisms=SCRAM-SHA-512
+listener.name.{name}.scram-sha-512.sasl.jaas.config={module} required;
+"""
+SCRAM_MODULE: Final = "org.apache.kafka.common.security.scram.ScramLoginModule"
+ADMIN: Final = "admin"
+BROKER: Final = "broker"
+"""Users that may do anything: an administrator, and the brokers among themselves."""
+NOBODY: Final[Mapping[str, str]] = {}
 LOG4J: Final = """
 Configuration:
   status: "warn"
@@ -60,6 +82,21 @@ class Door:
     name: str
     port: int
     advertised: str
+    protocol: str = "PLAINTEXT"
+
+
+@dataclass(frozen=True, slots=True)
+class Secured:
+    """Brokers with TLS, logins and an authorizer. `passwords` are by user, an administrator's among them.
+
+    A broker has two listeners then: on its port a user logs in (SASL_SSL), on its `mutual_port` a
+    certificate's common name is the user (mutual TLS), which is also how brokers know each other.
+    `more` are other properties.
+    """
+
+    authority: Authority
+    passwords: Mapping[str, str]
+    more: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +110,16 @@ class KafkaBroker:
     doors: Sequence[Door] = ()
     within: Sequence[str] = ()
     java_options: Sequence[str] = ("-Xms256m", "-Xmx512m", *QUIET)
+    mutual_port: int = 0
 
     @property
     def address(self) -> str:
         return f"{self.host}:{self.port}"
 
 
-def prepare(folder: Path, brokers: Sequence[KafkaBroker]) -> tuple[ChildProcess, ...]:
+def prepare(
+    folder: Path, brokers: Sequence[KafkaBroker], secured: Secured | None = None
+) -> tuple[ChildProcess, ...]:
     """The processes, with formatted data folders; those that are there already are used as they are."""
     write_private(folder / "log4j2.yaml", LOG4J)
     java = _java(folder)
@@ -88,10 +128,10 @@ def prepare(folder: Path, brokers: Sequence[KafkaBroker]) -> tuple[ChildProcess,
     def prepared(number: int) -> ChildProcess:
         broker = brokers[number - 1]
         config = folder / f"{broker.name}.properties"
-        write_private(config, _settings(folder, brokers, number))
+        write_private(config, _settings(folder, brokers, number, secured))
         (folder / broker.name).mkdir(mode=0o700, exist_ok=True)
         if not (folder / broker.name / "meta.properties").exists():
-            make_data(config, cluster)
+            make_data(config, cluster, secured.passwords if secured else NOBODY)
         options = [java[0], *broker.java_options, *java[1:]]
         command = [*broker.within, *options, "kafka.Kafka", str(config)]
         return ChildProcess(broker.name, command, folder / f"{broker.name}.log")
@@ -100,11 +140,31 @@ def prepare(folder: Path, brokers: Sequence[KafkaBroker]) -> tuple[ChildProcess,
         return tuple(pool.map(prepared, range(1, len(brokers) + 1)))
 
 
-def make_data(config: Path, cluster: str) -> None:
-    """An empty data folder, as the configuration names it."""
+def make_data(config: Path, cluster: str, passwords: Mapping[str, str] = NOBODY) -> None:
+    """An empty data folder, as the configuration names it, with users who log in by SCRAM."""
     format_ = [*_java(config.parent), "-XX:TieredStopAtLevel=1", "kafka.tools.StorageTool"]
     # With "=", as an id may begin with a dash.
-    run([*format_, "format", f"--cluster-id={cluster}", "--config", str(config)])
+    words = ["format", f"--cluster-id={cluster}", "--config", str(config)]
+    with private_words(config.with_suffix(".users"), _users(passwords)) as given:
+        run([*format_, *words, *given])
+
+
+def _users(passwords: Mapping[str, str]) -> Iterator[str]:
+    for user, password in passwords.items():
+        yield f"--add-scram=SCRAM-SHA-512=[name={user},iterations=8192,password={password}]"
+
+
+@contextmanager
+def private_words(file: Path, words: Iterable[str]) -> Iterator[list[str]]:
+    """Arguments for one of Kafka's tools that hold secrets: a list of processes would show them."""
+    if not (lines := [*words]):
+        yield []
+        return
+    write_private(file, "\n".join(lines))
+    try:
+        yield [f"@{file}"]
+    finally:
+        file.unlink()
 
 
 def _java(folder: Path) -> list[str]:
@@ -114,20 +174,53 @@ def _java(folder: Path) -> list[str]:
     return [binaries.java(), *shared, "-cp", classpath, f"-Dlog4j2.configurationFile={log4j}"]
 
 
-def _settings(folder: Path, brokers: Sequence[KafkaBroker], number: int) -> str:
+def _settings(
+    folder: Path, brokers: Sequence[KafkaBroker], number: int, secured: Secured | None
+) -> str:
     """Of as many copies as there are brokers, up to three, all but one have a record."""
     broker, copies = brokers[number - 1], min(3, len(brokers))
-    ports = {"PLAINTEXT": broker.port} | {d.name: d.port for d in broker.doors}
-    advertised = {"PLAINTEXT": broker.address} | {d.name: d.advertised for d in broker.doors}
-    listeners = ports | {"CONTROLLER": broker.controller_port}
+    doors = [*_own_doors(broker, secured), *broker.doors]
+    control = Door("CONTROLLER", broker.controller_port, "", "SSL" if secured else "PLAINTEXT")
     voters = (f"{n}@{b.host}:{b.controller_port}" for n, b in enumerate(brokers, 1))
-    return SETTINGS.format(
+    listeners = [*doors, control]
+    settings = SETTINGS.format(
         number=number,
         voters=",".join(voters),
-        listeners=",".join(f"{name}://{broker.host}:{port}" for name, port in listeners.items()),
-        advertised=",".join(f"{name}://{address}" for name, address in advertised.items()),
-        protocols=",".join(f"{name}:PLAINTEXT" for name in listeners),
+        listeners=",".join(f"{door.name}://{broker.host}:{door.port}" for door in listeners),
+        advertised=",".join(f"{door.name}://{door.advertised}" for door in doors),
+        protocols=",".join(f"{door.name}:{door.protocol}" for door in listeners),
+        between="MUTUAL" if secured else "PLAINTEXT",
         data=folder / broker.name,
         copies=copies,
         in_sync=max(1, copies - 1),
     )
+    return settings + _security(broker, doors, secured) if secured else settings
+
+
+def _own_doors(broker: KafkaBroker, secured: Secured | None) -> list[Door]:
+    if secured is None:
+        return [Door("PLAINTEXT", broker.port, broker.address)]
+    mutual = f"{broker.host}:{broker.mutual_port}"
+    return [
+        Door("LOGIN", broker.port, broker.address, "SASL_SSL"),
+        Door("MUTUAL", broker.mutual_port, mutual, "SSL"),
+    ]
+
+
+def _security(broker: KafkaBroker, doors: Sequence[Door], secured: Secured) -> str:
+    """With a certificate of its own for each start."""
+    hosts = [*LOOPBACK, broker.host]
+    certificate = secured.authority.issue(BROKER, hosts, file=broker.name)
+    settings = SECURED.format(
+        certificate=certificate.both,
+        authority=secured.authority.ca_file,
+        admin=ADMIN,
+        broker=BROKER,
+    )
+    logins = (
+        LOGIN_LISTENER.format(name=door.name.lower(), module=SCRAM_MODULE)
+        for door in doors
+        if door.protocol == "SASL_SSL"
+    )
+    more = (f"{name}={value}\n" for name, value in secured.more.items())
+    return "".join((settings, *logins, *more))

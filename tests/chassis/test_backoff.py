@@ -35,15 +35,18 @@ def time(monkeypatch: pytest.MonkeyPatch) -> VirtualTime:
 
 
 class Forbidden(OneBatch):
-    """A client whose principal lost the right to read: each poll is refused at once."""
+    """A client whose principal lost the right to read: polls are refused at once, after so many others."""
 
-    def __init__(self, error: type[Exception], polls: list[float]) -> None:
+    def __init__(self, error: type[Exception], polls: list[float], well: int = 0) -> None:
         super().__init__(a_record(captured()))
-        self.error, self.polls = error, polls
+        self.error, self.polls, self.well = error, polls, well
 
-    async def getmany(self, **_: Any) -> Any:
+    async def getmany(self, **how: Any) -> Any:
         self.polls.append(clock.monotonic())
-        raise self.error
+        if self.well:
+            self.well -= 1
+            return await super().getmany(**how)
+        raise self.error("payment.forward")
 
 
 async def _for_a_minute(time: VirtualTime, run: Any) -> None:
@@ -66,6 +69,21 @@ async def test_a_consumer_that_is_refused_asks_ever_more_seldom(
     store: Any = Seen(keeps_positions=False)
     await _for_a_minute(time, a_reader(store).run)
     assert 2 < len(polls) < TRIES_MAX
+
+
+async def test_so_it_does_where_others_are_read_between(
+    time: VirtualTime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    polls: list[float] = []
+    error = TopicAuthorizationFailedError
+    monkeypatch.setattr(consumer, "make_consumer", lambda *_: Forbidden(error, polls, well=1))
+    store: Any = Seen(keeps_positions=False)
+    reader = a_reader(store)
+    await _for_a_minute(time, reader.run)
+    assert len(store.messages) > 1
+    assert reader.failures == len(store.messages)
+    assert len(polls) < TRIES_MAX
+    assert "no right to read topic payment.forward" in reader.away
 
 
 @pytest.mark.parametrize("of", ["topics", "log"])

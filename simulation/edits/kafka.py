@@ -1,0 +1,47 @@
+"""Bugs in how a client is let into Kafka."""
+
+from typing import Final
+
+from simulation.edits.edit import Edit
+
+CLUSTER: Final = "tests/chassis/test_cluster.py::test_"
+TOKENS: Final = "tests/chassis/test_kafka_tokens.py::test_"
+BACKOFF: Final = "tests/chassis/test_backoff.py::test_"
+
+KAFKA_EDITS: Final = (
+    Edit(
+        "chassis/kafka/tls.py",
+        "broker-of-any-name",
+        "        context.load_default_certs()\n    return context",
+        "        context.load_default_certs()\n    context.check_hostname = False\n    return context",
+        (f"{CLUSTER}a_broker_is_always_verified_and_for_its_host_name",),
+    ),
+    Edit(
+        "chassis/kafka/cluster.py",
+        "password-without-tls",
+        "return frozenset(), frozenset()",
+        'return frozenset(), PASSWORD_FIELDS | TLS_FIELDS | TOKEN_FIELDS | {"scope"}',
+        (f"{CLUSTER}what_would_have_no_effect_is_refused",),
+    ),
+    Edit(
+        "chassis/kafka/tokens.py",
+        "token-past-its-end",
+        "life_s - min(EARLY * life_s, EARLY_MAX_S)",
+        "life_s + min(EARLY * life_s, EARLY_MAX_S)",
+        (f"{TOKENS}a_token_is_used_until_shortly_before_its_end",),
+    ),
+    Edit(
+        "chassis/kafka/tokens.py",
+        "refused-token-again",
+        'self._token, self._until = "", 0.0',
+        'self._token = ""',
+        (f"{TOKENS}a_token_that_was_refused_is_not_used_again",),
+    ),
+    Edit(
+        "chassis/kafka/consumer.py",
+        "refused-and-hasty",
+        "if self.handled == 0 or is_refused else 1",
+        "if self.handled == 0 else 1",
+        (f"{BACKOFF}so_it_does_where_others_are_read_between",),
+    ),
+)
