@@ -134,13 +134,16 @@ class BenchRig:
 
 @contextmanager
 def running(
-    *, partitions: int = PARTITIONS, extra: Mapping[str, str] | None = None
+    *,
+    partitions: int = PARTITIONS,
+    extra: Mapping[str, str] | None = None,
+    secured: bool = False,
 ) -> Iterator[BenchRig]:
     """New servers, empty, with the services and a shop; nothing is left of them.
 
     Raises MissingProgramError, RuntimeError or httpx.HTTPError.
     """
-    made = servers.start()
+    made = servers.start(secured=secured)
     rig = BenchRig(made, Services(made.addresses, made.folder), extra or {})
     try:
         topics = dict.fromkeys(LANES, (partitions, KEEP_FOR_EVER))

@@ -70,6 +70,9 @@ def up(
     instances: Instances = 1,
     data: Annotated[Path | None, typer.Option(help="Keep the servers' data here.")] = None,
     *,
+    secure: Annotated[
+        bool, typer.Option("--secure", help="With TLS, logins and rights on all servers.")
+    ] = False,
     detach: Annotated[
         bool, typer.Option("--detach/--foreground", help="Return when all is ready.")
     ] = False,
@@ -83,9 +86,9 @@ def up(
     if state.found():
         fail(state.CLAIMED)
     if detach:
-        supervisor.up_detached(instances, data)
+        supervisor.up_detached(instances, data, secured=secure)
     else:
-        supervisor.up(instances, data)
+        supervisor.up(instances, data, secured=secure)
 
 
 @app.command(rich_help_panel=STACK)
@@ -249,12 +252,18 @@ of_log(access.acl)
 
 
 @app.command(rich_help_panel=PROOF)
-def demo(instances: Instances = 1) -> None:
+def demo(
+    instances: Instances = 1,
+    *,
+    secure: Annotated[
+        bool, typer.Option("--secure/--plain", help="With TLS, logins and rights, or without.")
+    ] = True,
+) -> None:
     """Send real checkouts, show each saga's timeline, compare all databases, clean up."""
     from saga_cli.demo import Demo  # noqa: PLC0415
     from saga_cli.stack import supervisor  # noqa: PLC0415 - slow, see above
 
-    with supervisor.running(instances) as (services, _):
+    with supervisor.running(instances, secured=secure) as (services, _):
         well = Demo(services).run()
     if not well:
         raise typer.Exit(1)
@@ -301,8 +310,8 @@ def bench(  # noqa: PLR0913 - each is an option
     """Measure the system on real servers: capacity, latency, cost, recovery, overload and more.
 
     Scenarios: capacity, latency, cost, in-flight, hot, recovery, overload, drain, curve, growth,
-    fast-paths.
-    Without a name: capacity, latency, cost, recovery and overload, some 8 minutes.
+    fast-paths, secured.
+    Without a name: capacity, latency, cost, recovery, overload and secured, some 14 minutes.
     """
     try:
         from bench import command  # noqa: PLC0415 - slow, see above

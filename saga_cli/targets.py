@@ -123,14 +123,14 @@ def found() -> Targets:
 
     Kafka's alone is enough for what reads only the log. Without any, the command ends with 2.
     """
-    cluster, stores = given_kafka(), given_stores().values()
-    if cluster and all(stores):
-        return Targets(cluster, addresses_of(cluster, *stores))
+    cluster, (postgres, redis) = given_kafka(), given_stores().values()
+    if cluster and postgres and redis:
+        return Targets(cluster, addresses_of(cluster, postgres, redis))
     if cluster:
         return Targets(cluster)
     stack = state.found()
     if stack is None or not stack.servers:
         fail(f"no stack runs in this folder: start one with `saga up`, or give {GIVEN[0]}")
-    bootstrap, *urls = stack.servers
-    addresses = addresses_of(Cluster(bootstrap), *urls)
+    bootstrap, postgres, redis = stack.servers
+    addresses = addresses_of(Cluster(bootstrap), postgres, redis, stack.secured)
     return Targets(addresses.kafka, addresses)

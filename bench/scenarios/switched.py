@@ -1,4 +1,4 @@
-"""What each fast path is worth: two systems side by side, one without it, are loaded in turn."""
+"""What a choice is worth: two systems side by side, which differ in it, are loaded in turn."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
 from statistics import fmean, median
-from typing import Final
+from typing import Any, Final
 
 import httpx
 
@@ -66,23 +66,49 @@ class FastPathsScenario:
         return Table("Without a fast path", ("without", *FIGURES), rows)
 
 
+@dataclass(frozen=True, slots=True)
+class SecuredScenario:
+    """Pairs: without TLS, logins and rights, and with them."""
+
+    pairs: Sequence[tuple[Switched, Switched]]
+
+    def table(self) -> Table:
+        """The means of both, and by how much the second is higher: the mean of the pairs, and their range."""
+        means = [
+            [fmean(each) for each in zip(*(of.figures for of in side), strict=True)]
+            for side in zip(*self.pairs, strict=True)
+        ]
+        each = zip(*(_changes(*pair) for pair in self.pairs), strict=True)
+        rows = [("plain", *means[0]), ("secured", *means[1])]
+        shown = ("more", *(_shown(changes) for changes in each))
+        return Table("A secured system", ("", *FIGURES), [*rows, shown])
+
+
 def fast_paths(bench: Bench) -> FastPathsScenario:
-    return FastPathsScenario({path: _pairs(bench, path) for path in bench.options.fast_paths})
+    found: dict[str, Sequence[tuple[Switched, Switched]]] = {}
+    for path in bench.options.fast_paths:
+        bench.print_line(f"fast paths: without {path}")
+        choices = set(FastPath), set(FastPath) - {path}
+        found[path] = _pairs(bench, *({"extra": _variables(on)} for on in choices))
+    return FastPathsScenario(found)
 
 
-def _pairs(bench: Bench, path: FastPath) -> list[tuple[Switched, Switched]]:
-    """Loaded first are, in turn, the system with all of them and the one without `path`."""
-    bench.print_line(f"fast paths: without {path}")
-    choices = set(FastPath), set(FastPath) - {path}
+def secured(bench: Bench) -> SecuredScenario:
+    bench.print_line("secured: against a plain system")
+    return SecuredScenario(_pairs(bench, {}, {"secured": True}))
+
+
+def _pairs(bench: Bench, *wanted: Mapping[str, Any]) -> list[tuple[Switched, Switched]]:
+    """Each of two systems is loaded first in turn."""
     with ExitStack() as held:
-        rigs = [held.enter_context(bench.fresh(extra=_variables(on))) for on in choices]
+        rigs = [held.enter_context(bench.fresh(**one)) for one in wanted]
         bursts = [rig.load(orders=bench.options.orders, in_flight=DEEP) for rig in rigs]
         rate = QUIET_SHARE * fmean(burst.report.settled_per_s for burst in bursts)
         pairs = []
         for number in range(bench.options.pairs):
             turn = 1 if number % 2 == 0 else -1
-            complete, without = [_loaded(bench, rig, rate) for rig in rigs[::turn]][::turn]
-            pairs.append((complete, without))
+            one, other = [_loaded(bench, rig, rate) for rig in rigs[::turn]][::turn]
+            pairs.append((one, other))
         return pairs
 
 
@@ -110,9 +136,9 @@ def _alone_ms(rig: BenchRig) -> float:
     return median(found)
 
 
-def _changes(complete: Switched, without: Switched) -> list[float]:
-    """What each figure is higher by without the path, as a share."""
-    return [b / a - 1 for a, b in zip(complete.figures, without.figures, strict=True)]
+def _changes(one: Switched, other: Switched) -> list[float]:
+    """What each figure of the other is higher by, as a share."""
+    return [b / a - 1 for a, b in zip(one.figures, other.figures, strict=True)]
 
 
 def _shown(changes: Sequence[float]) -> str:

@@ -96,7 +96,8 @@ async def ensure_topics(
                 await refuse_hidden(admin, missing)
                 raise
         copies = min(3, len((await admin.describe_cluster())["brokers"]))
-        await make_topics(admin, {name: topics[name] for name in missing}, copies)
+        for name in await make_topics(admin, {name: topics[name] for name in missing}, copies):
+            log.info("topic_created", topic=name)
         return there
     finally:
         await admin.close()
@@ -271,8 +272,11 @@ async def cut_off(client: Any) -> None:
         if waiting := getattr(client, "_message_accumulator", None):
             fail_batches(waiting)
         connections = client.client if hasattr(client, "client") else client._client  # noqa: SLF001
-        async with asyncio.timeout(1):
-            await connections.close()
+        with (
+            own_cancellation_only()
+        ):  # a close that was cut short leaves futures that were cancelled
+            async with asyncio.timeout(1):
+                await connections.close()
     except Exception as error:  # noqa: BLE001 - its sockets go with the object then
         log.info("client_not_closed", error=repr(error))
 

@@ -7,7 +7,6 @@ answers that it is forbidden, whether it exists or not.
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
-import structlog
 from aiokafka.admin import NewTopic
 from aiokafka.errors import (
     ClusterAuthorizationFailedError,
@@ -18,7 +17,6 @@ from aiokafka.errors import (
 )
 from aiokafka.protocol.metadata import MetadataRequest
 
-log = structlog.get_logger()
 FORBIDDEN: Final = {TopicAuthorizationFailedError.errno, ClusterAuthorizationFailedError.errno}
 
 
@@ -53,13 +51,13 @@ async def refuse_hidden(admin: Any, names: Collection[str]) -> None:
 
 async def make_topics(
     admin: Any, topics: Mapping[str, tuple[int, Mapping[str, str]]], copies: int
-) -> None:
-    """Partitions and settings by name; what somebody has made meanwhile is well.
+) -> list[str]:
+    """Partitions and settings by name; what somebody has made meanwhile is well. Returns what was made.
 
     Raises NotPermittedError where this client may not make topics, KafkaError for any other refusal.
     """
     if not topics:
-        return
+        return []
     new = [
         NewTopic(name, partitions, copies, topic_configs=dict(settings))
         for name, (partitions, settings) in sorted(topics.items())
@@ -76,5 +74,4 @@ async def make_topics(
     for name, (code, why) in errors.items():
         if code not in {0, TopicAlreadyExistsError.errno}:
             raise for_code(code)(f"{name}: {why}")
-        if code == 0:
-            log.info("topic_created", topic=name)
+    return [name for name, (code, _) in errors.items() if code == 0]

@@ -91,6 +91,9 @@ class RedisDatabase:
             options |= {CA_PARAMETER: self.ca_file} if self.ca_file else {}
         if parts.username or parts.password or self.password:
             options |= {"credential_provider": Login(self)}
+        options["driver_info"] = (
+            None  # to tell its name takes a right that release 7.0 does not know
+        )
         return Redis.from_url(bare.geturl(), **options)
 
     async def check(self) -> None:

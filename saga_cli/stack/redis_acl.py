@@ -16,7 +16,7 @@ from chassis.redis import rights
 from guarantees.services import SERVICES
 from saga_cli.targets import secret_in_environment
 from saga_cli.terminal import CommandError, OneLineCommand
-from saga_cli.topology import REDIS_ADMIN
+from saga_cli.topology import ADMIN
 
 USERS: Final[tuple[Manifest, ...]] = tuple(s for s in SERVICES if s.redis_database is not None)
 """Services with a user of their own, named as they are."""
@@ -29,7 +29,7 @@ def acl_file(passwords: Mapping[str, str]) -> str:
     """
     lines = [
         "user default off",
-        f"user {REDIS_ADMIN} on {_hash(passwords[REDIS_ADMIN])} ~* &* +@all",
+        f"user {ADMIN} on {_hash(passwords[ADMIN])} ~* &* +@all",
     ]
     for spec in USERS:
         rule = rights.rule_of(spec.redis_keys, keeps_state=not spec.has_database)
@@ -43,9 +43,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @app.command(cls=OneLineCommand)
 def main() -> None:
     """Print the users of Redis as `aclfile` takes them."""
-    given = {
-        name: f"{name}_PASSWORD".upper() for name in (REDIS_ADMIN, *(spec.name for spec in USERS))
-    }
+    given = {name: f"{name}_PASSWORD".upper() for name in (ADMIN, *(spec.name for spec in USERS))}
     passwords = {name: secret_in_environment(variable).read() for name, variable in given.items()}
     if missing := [given[name] for name, text in passwords.items() if not text]:
         raise CommandError(f"give {', '.join(missing)}")

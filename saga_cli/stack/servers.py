@@ -3,6 +3,7 @@
 import asyncio
 import fcntl
 import os
+import shutil
 import socket
 import tempfile
 import time
@@ -14,15 +15,18 @@ from functools import partial
 from pathlib import Path
 from typing import Final, Self
 
-from redis.asyncio import Redis
+from aiokafka.errors import KafkaError
 
 from chassis.kafka import Cluster
+from chassis.redis import RedisDatabase
+from saga_cli.access.applying import brought
 from saga_cli.clients import kafka_admin
 from saga_cli.stack import binaries, kafka, ports, postgres, watchdog
 from saga_cli.stack.processes import ChildProcess, run
+from saga_cli.stack.secured import OPEN, ServerSecurity, security_of
 from saga_cli.stack.state import make_private, open_private
 from saga_cli.terminal import message_of
-from saga_cli.topology import Addresses, addresses_of
+from saga_cli.topology import Addresses, addresses_of, authority_of
 
 START_S: Final = 60
 Check = Callable[[], Coroutine[None, None, None]]
@@ -63,8 +67,17 @@ class Servers:
         for server in self.all:
             self.await_answer(server)
         postgres.create_databases(self.addresses)
+        if self.addresses.secured:
+            self._make_rights()
         self.held = held.pop_all()
         return self
+
+    def _make_rights(self) -> None:
+        """And topics, as the services of a secured stack may not. Raises RuntimeError."""
+        try:
+            asyncio.run(brought(self.addresses.kafka))
+        except (KafkaError, TimeoutError) as error:
+            raise RuntimeError(f"Kafka takes no rights: {message_of(error)}") from error
 
     def stop(self) -> None:
         self.held.close()
@@ -98,18 +111,25 @@ def start(
     folder: Path | None = None,
     brokers: Sequence[kafka.KafkaBroker] = (),
     prepared: Path | None = None,
+    *,
+    secured: bool = False,
 ) -> Servers:
     """Start all at once, with one broker unless others are given; a given folder keeps its data.
 
-    A private one begins as a copy of a prepared one, if there is one.
+    A private one begins as a copy of a prepared one, if there is one. `secured` ones have TLS, logins and
+    rights (docs/security.md).
     Raises MissingProgramError, or RuntimeError with the end of the log of a server that fails.
     """
     with ExitStack() as held:
         place = held.enter_context(_kept_folder(folder) if folder else private_folder())
+        if folder and secured and (place / "kafka").exists() and not authority_of(place).exists():
+            raise RuntimeError(f"{folder} holds the data of a stack without logins")
         if prepared is not None:
             run(["cp", "-a", f"{prepared}/.", str(place)])
             make_private(place)
-        made = _local(place, brokers, held)
+            if secured:
+                shutil.rmtree(place / "kafka")  # its users are made with its data
+        made = _local(place, brokers, held, secured=secured)
         for server in made.all:
             held.callback(server.stop if folder else server.kill)
         return made.bring_up(held)
@@ -141,31 +161,37 @@ def _kept_folder(folder: Path) -> Iterator[Path]:
         yield folder
 
 
-def _local(place: Path, brokers: Sequence[kafka.KafkaBroker], held: ExitStack) -> Servers:
-    ports_ = [ports.hold() for _ in range(4)]
+def _local(
+    place: Path, brokers: Sequence[kafka.KafkaBroker], held: ExitStack, *, secured: bool
+) -> Servers:
+    ports_ = [ports.hold() for _ in range(5)]
     for port in ports_:
         held.callback(port.release)
-    broker_port, controller, postgres_port, redis_port = (port.number for port in ports_)
-    brokers = brokers or [kafka.KafkaBroker("kafka", broker_port, controller)]
+    broker_port, controller, postgres_port, redis_port, mutual = (port.number for port in ports_)
+    brokers = brokers or [kafka.KafkaBroker("kafka", broker_port, controller, mutual_port=mutual)]
     admin = postgres.admin_password(place)
-    with ThreadPoolExecutor(2) as pool:
-        made_brokers = pool.submit(kafka.prepare, place, brokers)
-        made_postgres = pool.submit(postgres.prepare, place, postgres_port)
-        redis = prepare_redis(place, redis_port)
+    scheme = "rediss" if secured and binaries.has_tls(binaries.redis_server()) else "redis"
     addresses = addresses_of(
         Cluster(",".join(broker.address for broker in brokers)),
-        f"postgresql://saga:{admin}@127.0.0.1:{postgres_port}/postgres",
-        f"redis://127.0.0.1:{redis_port}",
+        f"postgresql://{postgres.ADMIN}:{admin}@127.0.0.1:{postgres_port}/postgres",
+        f"{scheme}://127.0.0.1:{redis_port}",
+        place if secured else None,
     )
+    security = security_of(addresses)
+    with ThreadPoolExecutor(2) as pool:
+        made_brokers = pool.submit(kafka.prepare, place, brokers, security.kafka)
+        made_postgres = pool.submit(postgres.prepare, place, postgres_port, security.postgres)
+        redis = prepare_redis(place, redis_port, security)
     return Servers(addresses, (*made_brokers.result(), made_postgres.result(), redis), place)
 
 
-def prepare_redis(folder: Path, port: int) -> ChildProcess:
+def prepare_redis(folder: Path, port: int, security: ServerSecurity = OPEN) -> ChildProcess:
     data = folder / "redis"
     data.mkdir(mode=0o700, exist_ok=True)
     durable = ["--appendonly", "yes", "--appendfsync", "always", "--save", ""]
-    limits = ["--maxmemory-policy", "noeviction", "--bind", "127.0.0.1", "--port", str(port)]
-    command = [binaries.redis_server(), *limits, *durable, "--dir", str(data)]
+    limits = ["--maxmemory-policy", "noeviction", "--bind", "127.0.0.1"]
+    place = [*security.redis_listener(folder, port), "--dir", str(data)]
+    command = [binaries.redis_server(), *limits, *durable, *place]
     return ChildProcess("redis", command, folder / "redis.log")
 
 
@@ -187,5 +213,5 @@ async def _kafka_answers(broker: Cluster) -> None:
 
 
 async def _redis_answers(url: str) -> None:
-    async with Redis.from_url(url, socket_timeout=1) as client:
+    async with RedisDatabase.at(url).client(socket_timeout=1) as client:
         await client.ping()  # not while it loads its data

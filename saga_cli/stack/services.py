@@ -13,6 +13,7 @@ import httpx
 from saga_cli.stack import ports
 from saga_cli.stack.issuer import local_issuer
 from saga_cli.stack.processes import ChildProcess
+from saga_cli.stack.secured import in_files
 from saga_cli.topology import BY_NAME, SERVICES, Addresses, ServiceSpec, environment_of
 
 READY_S: Final = 120
@@ -78,6 +79,8 @@ class Services:
         port = ports.hold(spec.port if self.well_known_ports and nth == 1 else 0)
         places = replace(addresses or self.addresses, issuer=local_issuer().url)
         given = environment_of(spec, places, port.number)
+        if places.secured is not None:
+            given = in_files(places.secured / "secrets" / f"{name}-{nth}", given)
         env = {**given, **(extra or {})}
         command = [sys.executable, "-m", spec.module]
         process = ChildProcess(f"{name}-{nth}", command, self.logs / f"{name}-{nth}.log", env)

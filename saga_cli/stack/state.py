@@ -54,6 +54,7 @@ def running(name: str, pid: int, address: str = "", log: str = "") -> Running:
 class Stack:
     """`processes` is empty while it starts. The file holds secrets: only its owner may read it.
 
+    `secured` is the folder of a stack with TLS and logins.
     `servers` are the addresses of Kafka, PostgreSQL (its administrator's) and Redis; whoever has
     `issuer_secret` gets tokens of the `issuer`.
     """
@@ -63,6 +64,7 @@ class Stack:
     issuer: str = ""
     issuer_secret: str = field(default="", repr=False)
     servers: tuple[str, ...] = ()
+    secured: Path | None = None
 
     def write(self) -> None:
         write_private(FILE, STACK.dump_json(self, indent=1).decode())

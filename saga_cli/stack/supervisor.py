@@ -28,8 +28,11 @@ from saga_cli.topology import place_of
 PROGRAM: Final = ".venv/bin/saga"
 
 
-def up(instances: int, data: Path | None) -> None:
-    with state.claimed(), running(instances, data, well_known_ports=True) as (services, servers):
+def up(instances: int, data: Path | None, *, secured: bool) -> None:
+    with (
+        state.claimed(),
+        running(instances, data, secured=secured, well_known_ports=True) as (services, servers),
+    ):
         supervisor = Supervisor(services, servers)
         supervisor.write()
         _welcome(tuple(supervisor.known.values()), "Ctrl-C stops everything.")
@@ -38,13 +41,14 @@ def up(instances: int, data: Path | None) -> None:
         console.print("stopping")
 
 
-def up_detached(instances: int, data: Path | None) -> None:
+def up_detached(instances: int, data: Path | None, *, secured: bool) -> None:
     log = state.FILE.parent / "up.log"
     state.make_private(log.parent)
-    place = ["--data", str(data)] if data else []
+    how = ["--data", str(data)] if data else []
+    how += ["--secure"] if secured else []
     with state.open_private(log, "wb") as output:
         child = subprocess.Popen(  # noqa: S603 - no shell: this `saga`
-            [sys.executable, "-m", "saga_cli.main", "up", "--instances", str(instances), *place],
+            [sys.executable, "-m", "saga_cli.main", "up", "--instances", str(instances), *how],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -73,15 +77,21 @@ def _await_detached(child: subprocess.Popen[bytes], log: Path) -> state.Stack:
 
 @contextmanager
 def running(
-    instances: int, data: Path | None = None, *, well_known_ports: bool = False
+    instances: int,
+    data: Path | None = None,
+    *,
+    secured: bool = False,
+    well_known_ports: bool = False,
 ) -> Iterator[tuple[Services, Servers]]:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     started = time.monotonic()
     with ExitStack() as held:
         try:
             with console.status("starting Kafka, PostgreSQL and Redis"):
-                servers = provide(data)
+                servers = provide(data, secured=secured)
             held.callback(servers.stop)
+            if secured:
+                print_security(servers)
             services = Services(servers.addresses, servers.folder, well_known_ports)
             held.callback(services.stop)
             console.print(f"  servers ready after {time.monotonic() - started:.1f} s")
@@ -93,6 +103,16 @@ def running(
         except (RuntimeError, httpx.HTTPError) as error:
             why = message_of(error) if isinstance(error, httpx.HTTPError) else str(error)
             fail(why, 2 if isinstance(error, SettingError) else 1)
+
+
+def print_security(servers: Servers) -> None:
+    """What is secured, and what is not."""
+    console.print(
+        "  Kafka: SASL_SSL (SCRAM) and ACLs; PostgreSQL: TLS and scram-sha-256", soft_wrap=True
+    )
+    is_plain = servers.addresses.redis_url.startswith("redis:")
+    why = "without TLS, as no server with it was found" if is_plain else "and TLS"
+    console.print(f"  Redis: a user for each service, {why}", soft_wrap=True)
 
 
 @dataclass
@@ -126,7 +146,7 @@ class Supervisor:
         servers = (addresses.kafka.bootstrap, addresses.postgres_url, addresses.redis_url)
         processes = tuple(self.known.values())
         issuer = local_issuer()
-        state.Stack(me, processes, issuer.url, issuer.secret, servers).write()
+        state.Stack(me, processes, issuer.url, issuer.secret, servers, addresses.secured).write()
 
     def _processes(self) -> Iterator[tuple[ChildProcess, str]]:
         """Each with its address."""

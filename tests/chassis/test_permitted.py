@@ -71,7 +71,7 @@ async def test_who_may_not_even_see_the_topic_says_that() -> None:
 
 async def test_a_topic_that_another_has_made_meanwhile_is_well() -> None:
     admin = StubAdmin(made={"a": TopicAlreadyExistsError.errno})
-    assert await made(admin, "a", "b") == ""
+    assert await make_topics(admin, {"a": (1, {}), "b": (1, {})}, 1) == ["b"]
     assert admin.creates == ["a", "b"]
 
 
@@ -83,7 +83,7 @@ async def test_any_other_refusal_is_an_error_and_not_taken_for_a_topic() -> None
 
 async def test_where_nothing_is_missing_nobody_is_asked() -> None:
     admin = StubAdmin()
-    await make_topics(admin, {}, 1)
+    assert await make_topics(admin, {}, 1) == []
     await refuse_hidden(admin, ())
     assert admin.creates == []
 

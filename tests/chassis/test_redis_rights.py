@@ -13,7 +13,7 @@ from chassis.redis import rights
 from inventory_svc import availability
 from loyalty_svc.store import KEYS
 from saga_cli.stack.redis_acl import USERS, acl_file
-from saga_cli.topology import BY_NAME, REDIS_ADMIN, addresses_of, environment_of
+from saga_cli.topology import ADMIN, BY_NAME, addresses_of, environment_of
 
 FOLDER: Final = Path(str(chassis.redis.__file__)).parent
 TEXT: Final = "\n".join(
@@ -56,11 +56,11 @@ def test_keys_begin_as_the_manifests_say() -> None:
 def test_the_file_has_a_user_of_each_service_and_no_password_in_it() -> None:
     found = acl_file(PASSWORDS)
     names = [line.split()[1] for line in found.splitlines()]
-    assert names == ["default", REDIS_ADMIN, *(spec.name for spec in USERS)]
+    assert names == ["default", ADMIN, *(spec.name for spec in USERS)]
     assert "user default off" in found
     assert not [text for text in PASSWORDS.values() if text in found]
     (loyalty,) = (line for line in found.splitlines() if line.startswith("user loyalty "))
-    assert " resetkeys ~loyalty:* resetchannels -@all +client|setinfo +del " in loyalty
+    assert " resetkeys ~loyalty:* resetchannels -@all +del " in loyalty
 
 
 def test_each_service_logs_in_as_itself_where_redis_has_these_users() -> None:

@@ -39,3 +39,20 @@ async def test_a_client_whose_stop_is_cut_off_does_not_end_who_stops_it() -> Non
             await cut_off()
 
     await stop_within(SlowClient(), 1)
+
+
+async def test_a_close_that_was_cut_short_does_not_end_who_cuts_the_client_off() -> None:
+    """Time cancels what it waits for, and the second close waits for the same."""
+    closed = asyncio.get_running_loop().create_future()
+
+    class HangingClient:
+        async def stop(self) -> None:
+            await closed
+
+        async def close(self) -> None:
+            await closed
+
+    hanging = HangingClient()
+    hanging.client = hanging  # type: ignore[attr-defined]  # its connections
+    await stop_within(hanging, 0.01)
+    assert closed.cancelled()

@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -25,6 +26,7 @@ from bench.report import (
     reported,
 )
 from bench.scenarios.steady import is_sustained
+from bench.scenarios.switched import FIGURES, SecuredScenario
 from bench.scenarios.troubled import calm_after, recovered
 from bench.tables import Table
 from saga_cli.main import app
@@ -186,3 +188,21 @@ def test_the_bench_is_a_module_to_run() -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
     assert done.stderr.startswith("saga: there is no scenario 'nosuch'; there are capacity, ")
+
+
+def test_what_security_costs_is_told_as_means_and_as_the_range_of_the_pairs() -> None:
+    """The changes are those within a pair: a machine that gets slower between them changes nothing."""
+
+    def a_load(*figures: float) -> Any:
+        return SimpleNamespace(figures=figures)
+
+    pairs = [
+        (a_load(1000, 100, 2000, 10, 5), a_load(1100, 90, 2200, 11, 5)),
+        (a_load(2000, 100, 4000, 10, 5), a_load(2400, 80, 4000, 12, 5)),
+    ]
+    table = SecuredScenario(pairs).table()
+    plain, secured, more = table.rows
+    assert table.columns == ("", *FIGURES)
+    assert plain == ("plain", 1500, 100, 3000, 10, 5)
+    assert secured == ("secured", 1750, 85, 3100, 11.5, 5)
+    assert more[:3] == (*("more", "+15.0% (+10.0% to +20.0%)", "-15.0% (-20.0% to -10.0%)"),)

@@ -143,8 +143,9 @@ def test_ctrl_c_while_services_start_is_exit_code_130(
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    made = Servers(addresses_of(Cluster("127.0.0.1:1"), *list(SERVERS.values())[1:]), (), tmp_path)
-    monkeypatch.setattr(supervisor, "provide", lambda _: made)
+    postgres, redis = list(SERVERS.values())[1:]
+    made = Servers(addresses_of(Cluster("127.0.0.1:1"), postgres, redis), (), tmp_path)
+    monkeypatch.setattr(supervisor, "provide", lambda *_, **__: made)
     monkeypatch.setattr(Services, "start_all", interrupted)
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     assert saga("demo").code == 130
