@@ -166,7 +166,7 @@ def _validated(value: object) -> Secret:
 def _line(text: str) -> str:
     """Raises ValueError for one with line breaks or other control characters."""
     if not text.isprintable():
-        raise ValueError("a secret is one line of text, without control characters")
+        raise ValueError("it is one line of text, without control characters")
     return text
 
 

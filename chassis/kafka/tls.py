@@ -42,6 +42,20 @@ def check_key(cert_file: str, key_file: str) -> None:
     _add_own(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), cert_file, key_file)
 
 
+def refuse_unusable(field: str, file: str, cert_file: str = "") -> None:
+    """Raises ValueError for a file that can't be used; a key needs its certificate. Others are no files."""
+    try:
+        match field:
+            case "ca_file":
+                check_authorities(file)
+            case "cert_file":
+                check_certificate(file)
+            case "key_file" if cert_file:
+                check_key(cert_file, file)
+    except OSError as error:
+        raise ValueError(str(error)) from error
+
+
 def context_of(ca_file: str, cert_file: str, key_file: str, now: datetime) -> ssl.SSLContext:
     """A broker's certificate has to be for its host name. Raises UnusableFileError."""
     context = _trusting(ca_file)

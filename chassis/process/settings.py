@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import partial
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Final, Literal, TypeAlias
@@ -23,7 +22,7 @@ from pydantic_core import from_json
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from chassis.kafka.cluster import LOGIN_FIELDS, Cluster, Mechanism, Security, needed_and_used
-from chassis.kafka.tls import check_authorities, check_certificate, check_key
+from chassis.kafka.tls import refuse_unusable
 from chassis.secret import NO_SECRET, Secret, SecretSettings
 from chassis.topic_layout import TopicLayout
 from chassis.urls import (
@@ -239,20 +238,6 @@ class AccessSettings(BaseModel):
         return url
 
 
-FILES: Final[dict[str, Callable[[str], None]]] = {
-    "ca_file": check_authorities,
-    "cert_file": check_certificate,
-}
-
-
-def _check(check: Callable[[str], None], file: str) -> None:
-    """Raises ValueError for a file that can't be used."""
-    try:
-        check(file)
-    except OSError as error:
-        raise ValueError(str(error)) from error
-
-
 class KafkaSettings(BaseModel):
     """The fields of `Cluster`, each with `kafka_` before its name.
 
@@ -288,8 +273,8 @@ class KafkaSettings(BaseModel):
             raise ValueError(f"it is needed for {how}")
         if value and name not in used:
             raise ValueError(f"it has no effect with {how}")
-        if value and name in FILES:
-            _check(FILES[name], str(value))
+        if value:
+            refuse_unusable(name, str(value))
         return value
 
     @field_validator("kafka_key_file")
@@ -301,7 +286,7 @@ class KafkaSettings(BaseModel):
         if value and not certificate:
             raise ValueError("it has no effect without a certificate")
         if value:
-            _check(partial(check_key, certificate), value)
+            refuse_unusable("key_file", value, certificate)
         return value
 
     @property

@@ -12,7 +12,7 @@ from saga_cli.stack.postgres import ServerTls
 from saga_cli.stack.state import make_private, write_private
 from saga_cli.topology import USERS, Addresses, authority_of, kafka_login
 
-SECRETS: Final = ("_PASSWORD", "_SECRET", "_TOKEN", "_DATABASE_URL", "_REDIS_URL")
+SECRETS: Final = ("_PASSWORD", "_SECRET", "_DATABASE_URL", "_OWNER_URL", "_REDIS_URL")
 """How variables end that hold a secret, or may."""
 
 

@@ -141,9 +141,9 @@ def test_one_that_is_given_twice_is_refused(
         (None, "can't be read: {file}: No such file or directory"),
         (b"", "{file} is empty"),
         (b"\n\n", "{file} is empty"),
-        (b"hidden\nhidden", "{file}: a secret is one line of text, without control characters"),
-        (b"hid\0den", "{file}: a secret is one line of text, without control characters"),
-        (b"h" * 70_000, "{file}: a secret is one line of text, without control characters"),
+        (b"hidden\nhidden", "{file}: it is one line of text, without control characters"),
+        (b"hid\0den", "{file}: it is one line of text, without control characters"),
+        (b"h" * 70_000, "{file}: it is one line of text, without control characters"),
         (b"hidden\xff", "{file} is not text in UTF-8"),
     ],
 )

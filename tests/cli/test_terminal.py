@@ -64,7 +64,12 @@ WRONG = [
     (["why", "o-1"], {**ALL, "SAGA_ORDER_URL": "127.0.0.1:8001"}, "SAGA_ORDER_URL: no URL such as"),
     (["why", "o-1"], {**ALL, "SAGA_ORDER_URL": "http://h,"}, "SAGA_ORDER_URL: no URL such as"),
     (["why", "o-1"], {**ALL, "SAGA_ORDER_URL": "http://h:0"}, "SAGA_ORDER_URL: no host and port"),
-    (["why", "o-1"], {**ALL, "SAGA_OPERATOR_TOKEN": "a\nb"}, "SAGA_OPERATOR_TOKEN is no token"),
+    (["why", "o-1"], {**ALL, "SAGA_OPERATOR_TOKEN": "a b"}, "SAGA_OPERATOR_TOKEN is no token"),
+    (
+        ["why", "o-1"],
+        {**ALL, "SAGA_OPERATOR_TOKEN": "a\nb"},
+        "SAGA_OPERATOR_TOKEN: it is one line of text",
+    ),
     (
         ["events"],
         {"SAGA_KAFKA_BOOTSTRAP": "nonsense"},
