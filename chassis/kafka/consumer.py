@@ -27,6 +27,7 @@ from chassis.kafka import records
 from chassis.kafka.clients import make_consumer, stop_within, unread
 from chassis.message import Message, Outcome, Parked, Record, Unreadable
 from chassis.metrics import BATCH_MESSAGES, BATCH_SECONDS, LAG, MESSAGES, REBUILDS
+from chassis.pace import Pace
 from chassis.service import Service
 from chassis.store import Positions
 from chassis.tasks import CutOffError, own_cancellation_only
@@ -54,6 +55,7 @@ class Consumer:
     commit_every_s: float = 0.5
     stall_s: float = 20.0
     wake: tuple[asyncio.Event, ...] = ()
+    pace: Pace = field(default_factory=Pace)
     rebuilds: int = 0
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     health: Health = field(init=False)
@@ -204,6 +206,7 @@ class ConsumerSession:
         if batches:
             self.received_at = self.polled_at
             await self._handle(batches)
+            await self.of.pace.handled()
         if clock.monotonic() - self.committed_at > self.of.commit_every_s:
             await self.commit()
 
