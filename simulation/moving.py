@@ -34,7 +34,7 @@ LOOK_EVERY_S: Final = 0.5
 
 
 @dataclass
-class Move:
+class LayoutMove:
     """`layouts` are those of the processes that have moved, or are to with their next start."""
 
     system: "SimulatedSystem"

@@ -33,7 +33,7 @@ from simulation.checks import Watch, pieces_in
 from simulation.database import Database, Transaction
 from simulation.kafka_clients import connected_to
 from simulation.loop import SimulatedLoop, StandstillError
-from simulation.moving import Move
+from simulation.moving import LayoutMove
 from simulation.nemesis import Nemesis
 from simulation.nodes import IN_DATABASES, SERVICES
 from simulation.operator import Operator
@@ -93,7 +93,7 @@ class SimulatedSystem:
         self.shop = Shop(self)
         self.nemesis = Nemesis(self)
         self.operator = Operator(self)
-        self.move = Move(self)
+        self.move = LayoutMove(self)
         dispatch_after = timedelta(seconds=self.choice.choice((1.0, 5.0, 600.0)))
         self.policies = {"shipping": shipping.Policy(dispatch_after=dispatch_after)}
 

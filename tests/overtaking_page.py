@@ -21,8 +21,8 @@ def _rows(pair: Pair) -> Iterator[str]:
     for later, earlier in ((pair.one, pair.other), (pair.other, pair.one)):
         answers = [m for m in sorted(found()) if m[:3] == (pair.service, later, earlier)]
         if answers:
-            told = "; ".join(f"in {m.state}: {m.answer}" for m in answers)
-            yield f"| {pair.service} | `{later}` | `{earlier}` | {told} |\n"
+            shown = "; ".join(f"in {m.state}: {m.answer}" for m in answers)
+            yield f"| {pair.service} | `{later}` | `{earlier}` | {shown} |\n"
     if not any(m.service == pair.service and {m.later, m.earlier} == {*pair[1:]} for m in found()):
         yield (
             f"| {pair.service} | `{pair.one}` | `{pair.other}` | never in the other order:"

@@ -165,7 +165,7 @@ class ConsumerSession:
             await self.of.store.prepare(self.stopping)
             async with asyncio.timeout(30):
                 await self.client.start()
-            self.client.subscribe(await self._topics(), listener=_Listener(self))
+            self.client.subscribe(await self.topics(), listener=_Listener(self))
             watchdog = asyncio.create_task(self._watch())
             while not self.stopping.is_set():
                 await self.turn()
@@ -180,7 +180,7 @@ class ConsumerSession:
             self.done.clear()  # a client that is slow to stop must not speak for the next one
             await stop_within(self.client, 5)
 
-    async def _topics(self) -> list[str]:
+    async def topics(self) -> list[str]:
         """With those of an earlier layout that a store has to read again that was set back in time.
 
         It may have lost what it decided on them before that was published.

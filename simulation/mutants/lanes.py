@@ -68,7 +68,7 @@ def folded_as_read() -> Sequence[PatchedAttribute]:
     topics="moves",
     seed=7,
 )
-async def unread_left_behind(*_: Any) -> None:
+async def left_with_unread_events(*_: Any) -> None:
     """What waits there waits for ever."""
 
 

@@ -124,12 +124,12 @@ async def test_a_store_that_was_set_back_reads_topics_again_that_were_left(
     more: set[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def behind(*asked: Any) -> dict[str, int]:
+    async def unread_ones(*asked: Any) -> dict[str, int]:
         assert asked[1:] == ("loyalty", LOYALTY.left_topics, {(FULL.topic, 0): 7})
         return {"order.events": 3}
 
-    monkeypatch.setattr(consumers, "unread", behind)
+    monkeypatch.setattr(consumers, "unread", unread_ones)
     of = SimpleNamespace(service=LOYALTY, store=StubStore(keeps_positions), bootstrap="h:9092")
     session: Any = SimpleNamespace(of=of)
-    topics = await ConsumerSession._topics(session)
+    topics = await ConsumerSession.topics(session)
     assert topics == sorted({*LOYALTY.topics} | more)
