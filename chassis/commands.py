@@ -11,6 +11,7 @@ from chassis.card_numbers import field_with_card_number
 from chassis.errors import ChassisError, TransientError
 from chassis.handle import Handler
 from chassis.message import Message, Outcome
+from chassis.pace import Pace
 
 log = structlog.get_logger()
 
@@ -41,6 +42,7 @@ class Commands:
     tries_max: int = 5
     poll_s: float = 0.2
     woken_by: tuple[asyncio.Event, ...] = ()
+    pace: Pace = field(default_factory=Pace)
     _waiting: list[tuple[Message, asyncio.Future[Outcome]]] = field(default_factory=list)
     _arrived: asyncio.Event = field(default_factory=asyncio.Event)
     _in_flight: set[tuple[str, str]] = field(default_factory=set)
@@ -75,6 +77,7 @@ class Commands:
                 continue
             taken, self._waiting = self._waiting[: self.batch], self._waiting[self.batch :]
             await self._commit(taken)
+            await self.pace.handled()
 
     async def _commit(self, taken: Sequence[tuple[Message, asyncio.Future[Outcome]]]) -> None:
         for tries in range(1, self.tries_max + 1):

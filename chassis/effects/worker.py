@@ -33,6 +33,7 @@ from chassis.message import (
     why_not,
 )
 from chassis.metrics import EFFECTS
+from chassis.pace import Pace
 from chassis.service import Attempt, EffectRunner, Service
 from chassis.store import EffectQueue
 
@@ -68,6 +69,7 @@ class EffectWorker:
     timeout_s: float = 10.0
     poll_s: float = 0.5
     woken_by: tuple[asyncio.Event, ...] = ()
+    pace: Pace = field(default_factory=Pace)
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     local: LocalEffectQueue = field(default_factory=LocalEffectQueue)
     running: dict[asyncio.Task[None], tuple[float, PendingEffect]] = field(default_factory=dict)
@@ -213,6 +215,7 @@ class EffectWorker:
                 continue
             try:
                 await self.settle()
+                await self.pace.handled()
                 failures = 0
             except TransientError as error:
                 failures += 1

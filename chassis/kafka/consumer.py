@@ -31,6 +31,7 @@ from chassis.kafka.permitted import hidden_topics, no_right_to
 from chassis.kafka.refused import REFUSALS, NotLetInError, reason_of
 from chassis.message import Message, Outcome, Parked, Record, Unreadable
 from chassis.metrics import BATCH_MESSAGES, BATCH_SECONDS, LAG, MESSAGES, REBUILDS
+from chassis.pace import Pace
 from chassis.service import Service
 from chassis.store import Positions
 from chassis.tasks import CutOffError, own_cancellation_only
@@ -58,6 +59,7 @@ class Consumer:
     commit_every_s: float = 0.5
     stall_s: float = 20.0
     wake: tuple[asyncio.Event, ...] = ()
+    pace: Pace = field(default_factory=Pace)
     rebuilds: int = 0
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     health: Health = field(init=False)
@@ -221,6 +223,7 @@ class ConsumerSession:
         if batches:
             self.received_at = self.polled_at
             await self._handle(batches)
+            await self.of.pace.handled()
         if clock.monotonic() - self.committed_at > self.of.commit_every_s:
             await self.commit()
 

@@ -45,6 +45,7 @@ from chassis.kafka import (
 )
 from chassis.metrics import BACKLOG
 from chassis.outbox import Relay
+from chassis.pace import Pace
 from chassis.process import logs, retention
 from chassis.process.access import OnlyPages, gate_of, watch_issuer
 from chassis.process.fast_paths import Core, core_of
@@ -142,32 +143,29 @@ def assemble(
     core = core_of(service, store, kinds, settings.fast_paths)
     log_topics = frozenset(service.log_topics)
     relay = Relay(core.outbox, settings.kafka, service.name, core.bus, log_topics)
+    pace = partial(Pace, settings.batch_every_ms / 1000)
     wake, workers = (relay.wake,), dict[str, EffectWorker]()
+    worker_of = partial(EffectWorker, service, core.handler, store, woken_by=wake)
     circuits: list[Circuit] = []
     if provider is not None:
         circuits.append(circuit := Circuit(service.name, provider.name))
-        workers["effects"] = EffectWorker(
-            service,
-            core.handler,
-            store,
+        workers["effects"] = worker_of(
             provider.runners,
             circuit,
             provider.concurrency,
             provider.timeout_s,
-            woken_by=wake,
+            pace=pace(),
             local=core.effects,
         )
     if service.timers:
         timers, circuit = dict.fromkeys(service.timers, itself), Circuit(service.name, "timers")
-        workers["timers"] = EffectWorker(
-            service, core.handler, store, timers, circuit, concurrency=200, woken_by=wake
-        )
+        workers["timers"] = worker_of(timers, circuit, concurrency=200, pace=pace())
     for worker in workers.values():
         core.bus.committed.append(worker.committed)
         core.bus.sent.append(worker.sent)
         core.bus.acknowledged.append(worker.acknowledged)
-    consumer = Consumer(service, core.handler, store, settings.kafka, wake=wake)
-    commands = Commands(core.handler, woken_by=wake)
+    consumer = Consumer(service, core.handler, store, settings.kafka, wake=wake, pace=pace())
+    commands = Commands(core.handler, woken_by=wake, pace=pace())
     extras: dict[str, BackgroundTask] = {name: worker.run for name, worker in workers.items()}
     return Node(
         service, settings, store, operations, core, consumer, relay, commands, circuits, extras

@@ -301,7 +301,8 @@ class ServiceSettings(AccessSettings, HttpLimits, KafkaSettings, SecretSettings)
 
     What was published is kept for `outbox_keep_days` more days, as a broker may lose what it has
     acknowledged. Port 0 is any that is free. `fast_paths` are `all`, `none`, or names with commas
-    between. `topic_layout` is another than `lanes` while a system moves from topics of before
+    between. Under load a loop takes a batch each `batch_every_ms` milliseconds; 0 takes each as soon
+    as it can. `topic_layout` is another than `lanes` while a system moves from topics of before
     (docs/topics.md).
     """
 
@@ -310,6 +311,7 @@ class ServiceSettings(AccessSettings, HttpLimits, KafkaSettings, SecretSettings)
     log_level: LogLevel = "INFO"
     outbox_keep_days: Days = 7
     fast_paths: FastPaths = ALL_FAST_PATHS
+    batch_every_ms: int = Field(default=25, ge=0, le=1000)
     topic_layout: TopicLayout = TopicLayout.LANES
 
     @property

@@ -14,7 +14,12 @@ from tests.support.servers import private_servers
 
 pytestmark = pytest.mark.long(80)
 
-PLUGINS = ("pytest", "hypothesis", "schemathesis.pytest.plugin", "pytest_asyncio", "pytest_timeout")
+LOADED = (
+    *("pytest", "hypothesis", "schemathesis.pytest.plugin", "pytest_asyncio", "pytest_timeout"),
+    *("lupa", "psutil", "pydantic_settings", "rich.table", "typer.testing", "valkey.asyncio"),
+    *("xdist.scheduler", "shared_events.*"),
+)
+"""Before the first fork: what pytest and the tests load, and no bug is in."""
 LOADED_BEFORE = "ignore::pytest.PytestAssertRewriteWarning"
 
 
@@ -29,7 +34,7 @@ def own() -> Iterator[Addresses]:
 def test_every_bug_of_the_real_stores_is_found(
     own: Addresses, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    forks, output = Forks(*PLUGINS), tmp_path / "output"
+    forks, output = Forks(*LOADED), tmp_path / "output"
 
     def run(words: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str]:
         output.write_text("")

@@ -39,8 +39,8 @@ FAULTY: Final = BUSY | {
     (503, "shutting_down"),
 }
 """What comes beside them of a system under faults; of another it is a finding."""
-PAUSE_S: Final = 0.3
-"""Between two tens of a load: what it leaves is settled in the time of a test."""
+PAUSE_S: Final = 0.5
+"""Between two handfuls of a load: what it leaves is settled in the time of a test."""
 
 
 def checkout(services: Services, wait_s: int = 20, **changes: Any) -> httpx.Response:
@@ -111,14 +111,15 @@ async def answered(
 
 @dataclass
 class Load:
-    """Mixed orders at one service, ten at a time, for as long as the test needs them.
+    """Mixed orders at one service, a few at a time, for as long as the test needs them.
 
     A load of a fixed number ends before its faults do, on a machine that is fast enough. With
-    `cancels` the first of each ten is cancelled, wherever it is by then.
+    `cancels` the first of each few is cancelled, wherever it is by then.
     """
 
     url: str
     cancels: bool = False
+    at_once: int = 5
     acknowledged: list[str] = field(default_factory=list)
     _is_enough: threading.Event = field(default_factory=threading.Event)
     _placing: Future[None] = field(init=False)
@@ -148,7 +149,7 @@ class Load:
     async def _place(self) -> None:
         async with httpx.AsyncClient(timeout=15) as client:
             while not self._is_enough.is_set():
-                placed = await place_many([self.url], 10, at_once=5)
+                placed = await place_many([self.url], self.at_once, self.at_once)
                 self.acknowledged += placed
                 if self.cancels:
                     cancel = f"{self.url}/orders/{placed[0]}/cancel"
