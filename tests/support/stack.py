@@ -18,6 +18,7 @@ import asyncpg
 import httpx
 
 from chassis import ids
+from chassis.kafka import Cluster
 from saga_cli.stack import state
 from saga_cli.topology import BY_NAME, SERVICES
 from shared_events.inventory import StockReserved
@@ -61,7 +62,7 @@ class RunningStack:
         """An order with a message that payment can't decide on; made late, as it stays in the log."""
         order_id = ids.new_id()
         good = a_record(StockReserved(order=an_order(order_id)))
-        sent_to(self.stack["servers"][0], changed(good, b'{"order": "none"}'))
+        sent_to(Cluster(self.stack["servers"][0]), changed(good, b'{"order": "none"}'))
         until(lambda: saga("dead-letters", "show", "payment", order_id).code == 0)
         return order_id
 
