@@ -296,13 +296,8 @@ class ConsumerSession:
             MESSAGES.labels(name, kind).inc(count)
         for message, outcome in zip(messages, outcomes, strict=True):
             if isinstance(outcome, Parked):
-                trace_id = tracing.trace_id_of(message.traceparent)
-                log.error(
-                    "message_parked",
-                    saga_id=message.key,
-                    trace_id=trace_id,
-                    reason=outcome.reason,
-                )
+                fields = {"trace_id": tracing.trace_id_of(message.traceparent)}
+                log.error("message_parked", saga_id=message.key, reason=outcome.reason, **fields)
         for event in self.of.wake:
             event.set()
 
