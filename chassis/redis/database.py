@@ -87,14 +87,18 @@ class RedisDatabase:
         parts = urlsplit(self.url.read())
         bare = parts._replace(netloc=parts.netloc.rpartition("@")[2])
         if parts.scheme == "rediss":
-            options |= {"connection_class": TlsConnection}
             options |= {CA_PARAMETER: self.ca_file} if self.ca_file else {}
         if parts.username or parts.password or self.password:
             options |= {"credential_provider": Login(self)}
         options["driver_info"] = (
             None  # to tell its name takes a right that release 7.0 does not know
         )
-        return Redis.from_url(bare.geturl(), **options)
+        redis = Redis.from_url(bare.geturl(), **options)
+        if (
+            parts.scheme == "rediss"
+        ):  # for which the URL decides on the class, whatever the options say
+            redis.connection_pool.connection_class = TlsConnection
+        return redis
 
     async def check(self) -> None:
         """Raises CannotStartError where Redis refuses us; one that is away will come back."""

@@ -38,7 +38,7 @@ def server() -> Iterator[SecuredPostgres]:
 async def a_node(given: PostgresDatabase) -> AsyncIterator[Node]:
     """A process of the service, as far as its database goes."""
     store = await PostgresStore.connect(SERVICE, *tables_of(SPEC.name), given)
-    settings = ServiceSettings(kafka_bootstrap="127.0.0.1:1", http_port=0)
+    settings = ServiceSettings(kafka_bootstrap="127.0.0.1:1", http_port=0, auth="off")
     node = runtime.assemble(SERVICE, settings, store, PostgresInspection(store), Provider("c", {}))
     node.consumer.ready.set()
     try:

@@ -101,7 +101,7 @@ async def node(
         SERVICE, LAYOUT, given(proxy, authority, tmp_path), Cluster("none:1")
     )
     await store.prepare(asyncio.Event())
-    settings = ServiceSettings(kafka_bootstrap=f"{HOST}:1", http_port=0)
+    settings = ServiceSettings(kafka_bootstrap=f"{HOST}:1", http_port=0, auth="off")
     made = runtime.assemble(SERVICE, settings, store, RedisInspection(store))
     made.consumer.ready.set()
     yield made
