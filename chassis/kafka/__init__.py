@@ -56,6 +56,7 @@ __all__ = [
     "reason_of",
     "start",
     "stop_within",
+    "tls",
     "topics_of",
     "unread",
 ]

@@ -158,17 +158,13 @@ class _Probe:
                 return ""
 
     def _of_asking(self, error: BaseException) -> str:
-        """A broker that closes the connection now lacks a login, or has refused the one that it got."""
+        """A broker that closes the connection now lacks a login."""
         for cause in _causes(error):
             if why := self._of_tls(cause):
                 return why
-        if isinstance(error, TimeoutError):
+        if isinstance(error, TimeoutError) or self.cluster.security is Security.SASL_SSL:
             return ""
-        if self.cluster.security is not Security.SASL_SSL:
-            return self._line("security", f"{self.at} asks for a login")
-        if self.cluster.mechanism is Mechanism.OAUTHBEARER:
-            return self._refused_token()
-        return ""
+        return self._line("security", f"{self.at} asks for a login")
 
     def _refused_token(self) -> str:
         tokens_of(self.cluster).forget()

@@ -6,7 +6,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote_plus
 
+from aiokafka import conn
 from aiokafka.abc import AbstractTokenProvider
+from aiokafka.errors import SaslAuthenticationFailed
 
 from chassis import clock
 from chassis.errors import SecretError
@@ -81,6 +83,23 @@ class ClientCredentials(AbstractTokenProvider):  # type: ignore[misc]  # aiokafk
 
     def _error(self, setting: str, why: str) -> NotLetInError:
         return NotLetInError(f"{self.cluster.setting(setting)}: {self.cluster.token_url}: {why}")
+
+
+class RefusableAuthenticator(conn.OAuthAuthenticator):  # type: ignore[misc]  # aiokafka carries no types
+    """aiokafka takes any answer for a welcome; Kafka's to a token that it refuses is a text (RFC 7628).
+
+    Such a client would never be told: it takes the cluster for one without brokers, and asks without end.
+    """
+
+    async def step(self, payload: bytes | None) -> Any:
+        if payload:
+            raise SaslAuthenticationFailed(payload.decode(errors="replace"))
+        return await super().step(payload)
+
+
+conn.OAuthAuthenticator = (
+    RefusableAuthenticator  # every connection of this process: aiokafka takes no other
+)
 
 
 @lru_cache(maxsize=8)

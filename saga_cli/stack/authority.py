@@ -19,7 +19,7 @@ LEAF_DAYS: Final = 397
 CLOCKS_DIFFER: Final = timedelta(hours=1)
 LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 FOR_ANY_END: Final = (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH)
-Key = ec.EllipticCurvePrivateKey
+PrivateKey = ec.EllipticCurvePrivateKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Certificate:
     def in_folder(cls, folder: Path, name: str) -> Self:
         return cls(*(folder / f"{name}.{kind}" for kind in ("crt", "key", "pem")))
 
-    def write(self, certificate: x509.Certificate, key: Key) -> None:
+    def write(self, certificate: x509.Certificate, key: PrivateKey) -> None:
         """Each file is replaced at once: who reads it meanwhile finds the old one, or the new one."""
         cert, secret = _pem_of(certificate), _pem_of_key(key)
         write_private(self.cert_file, cert)
@@ -48,7 +48,7 @@ class Authority:
 
     folder: Path
     certificate: x509.Certificate
-    key: Key
+    key: PrivateKey
 
     @classmethod
     def at(cls, folder: Path) -> Self:
@@ -58,7 +58,7 @@ class Authority:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             files.write(*_new_authority(f"saga {folder.resolve().parent.name}"))
         key = serialization.load_pem_private_key(files.key_file.read_bytes(), None)
-        assert isinstance(key, Key), "written here"
+        assert isinstance(key, PrivateKey), "written here"
         return cls(folder, x509.load_pem_x509_certificate(files.cert_file.read_bytes()), key)
 
     @property
@@ -94,7 +94,7 @@ class Authority:
         return issued
 
 
-def _new_authority(name: str) -> tuple[x509.Certificate, Key]:
+def _new_authority(name: str) -> tuple[x509.Certificate, PrivateKey]:
     key = ec.generate_private_key(ec.SECP256R1())
     begins = datetime.now(UTC) - CLOCKS_DIFFER
     ends = begins + timedelta(days=AUTHORITY_DAYS)
@@ -119,7 +119,7 @@ def _new_authority(name: str) -> tuple[x509.Certificate, Key]:
 
 
 def _builder(
-    name: str, issuer: x509.Name, key: Key, begins: datetime, ends: datetime
+    name: str, issuer: x509.Name, key: PrivateKey, begins: datetime, ends: datetime
 ) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
@@ -152,7 +152,7 @@ def _pem_of(certificate: x509.Certificate) -> str:
     return certificate.public_bytes(serialization.Encoding.PEM).decode()
 
 
-def _pem_of_key(key: Key) -> str:
+def _pem_of_key(key: PrivateKey) -> str:
     """PKCS#8: the form that Kafka takes."""
     form, bare = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     return key.private_bytes(serialization.Encoding.PEM, form, bare).decode()

@@ -38,6 +38,13 @@ KAFKA_EDITS: Final = (
         (f"{TOKENS}a_token_that_was_refused_is_not_used_again",),
     ),
     Edit(
+        "chassis/kafka/tokens.py",
+        "refusal-taken-for-a-welcome",
+        "        if payload:\n            raise",
+        "        if payload and False:\n            raise",
+        (f"{TOKENS}an_answer_to_a_token_is_a_refusal",),
+    ),
+    Edit(
         "chassis/kafka/consumer.py",
         "refused-and-hasty",
         "if self.handled == 0 or is_refused else 1",

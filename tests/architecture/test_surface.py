@@ -97,6 +97,7 @@ SURFACES: Final = {
             "reason_of",
             "start",
             "stop_within",
+            "tls",
         ),
         *("topics_of", "unread"),
         *("check_part", "logged_event"),

@@ -5,6 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from aiokafka import conn
+from aiokafka.errors import SaslAuthenticationFailed
 
 from chassis import clock
 from chassis.kafka import Cluster, NotLetInError
@@ -71,3 +73,15 @@ async def test_a_file_of_authorities_that_is_gone_is_named(
     with pytest.raises(NotLetInError) as error:
         await ClientCredentials(gone).token()
     assert str(error.value) == f"ORDER_KAFKA_CA_FILE: {gone.ca_file}: No such file or directory"
+
+
+async def test_an_answer_to_a_token_is_a_refusal(cluster: Cluster) -> None:
+    """As Kafka gives one; without any, the login is complete."""
+    provider = ClientCredentials(cluster)
+    welcome, refusal = (conn.OAuthAuthenticator(sasl_oauth_token_provider=provider) for _ in "12")
+    sent, _ = await welcome.step(None)
+    assert sent.startswith(b"n,,\x01auth=Bearer ")
+    assert await welcome.step(b"") is None
+    await refusal.step(None)
+    with pytest.raises(SaslAuthenticationFailed, match="invalid_token"):
+        await refusal.step(b'{"status":"invalid_token"}')

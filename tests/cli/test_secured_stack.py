@@ -50,31 +50,31 @@ def test_each_user_has_a_password_of_its_own_on_each_server(found: Addresses) ->
 
 @each_service
 def test_a_service_is_told_its_own_users_and_no_others(found: Addresses, spec: ServiceSpec) -> None:
-    told = environment_of(spec, found, 1)
-    assert told[f"{spec.prefix}_KAFKA_USER"] == spec.name
-    assert told[f"{spec.prefix}_KAFKA_SECURITY"] == "SASL_SSL"
-    assert told[f"{spec.prefix}_KAFKA_CA_FILE"] == str(found.secured) + "/tls/ca.crt"
+    variables = environment_of(spec, found, 1)
+    assert variables[f"{spec.prefix}_KAFKA_USER"] == spec.name
+    assert variables[f"{spec.prefix}_KAFKA_SECURITY"] == "SASL_SSL"
+    assert variables[f"{spec.prefix}_KAFKA_CA_FILE"] == str(found.secured) + "/tls/ca.crt"
     if spec.has_database:
-        url = urlsplit(told[f"{spec.prefix}_DATABASE_URL"])
+        url = urlsplit(variables[f"{spec.prefix}_DATABASE_URL"])
         assert (url.username, "sslmode=verify-full" in url.query) == (spec.role, True)
     if spec.redis_database is not None:
-        assert urlsplit(told[f"{spec.prefix}_REDIS_URL"]).username == spec.name
+        assert urlsplit(variables[f"{spec.prefix}_REDIS_URL"]).username == spec.name
     own = {password for name, password in found.passwords.items() if spec.name in name}
     others = {*found.passwords.values()} - own
-    assert not any(password in text for password in others for text in told.values())
+    assert not any(password in text for password in others for text in variables.values())
 
 
 @each_service
 def test_every_secret_of_a_service_goes_by_a_file_of_its_owner(
     found: Addresses, spec: ServiceSpec, tmp_path: Path
 ) -> None:
-    told = environment_of(spec, found, 1)
-    given = in_files(tmp_path / "secrets", told)
-    secrets = {name for name in told if name.endswith(SECRETS)}
-    assert given.keys() == {f"{n}_FILE" if n in secrets else n for n in told}
+    variables = environment_of(spec, found, 1)
+    given = in_files(tmp_path / "secrets", variables)
+    secrets = {name for name in variables if name.endswith(SECRETS)}
+    assert given.keys() == {f"{n}_FILE" if n in secrets else n for n in variables}
     for name in secrets:
         file = Path(given[f"{name}_FILE"])
-        assert file.read_text() == told[name]
+        assert file.read_text() == variables[name]
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert not any(p in text for p in found.passwords.values() for text in given.values())
 
@@ -94,7 +94,7 @@ def _is_secret(annotation: Any) -> bool:
 def test_without_it_all_are_let_in_as_before() -> None:
     plain = addresses_of(Cluster("h:9092"), *PLACES)
     for spec in SERVICES:
-        told = environment_of(spec, plain, 1)
-        assert told[f"{spec.prefix}_KAFKA_BOOTSTRAP"] == "h:9092"
-        assert f"{spec.prefix}_KAFKA_USER" not in told
+        variables = environment_of(spec, plain, 1)
+        assert variables[f"{spec.prefix}_KAFKA_BOOTSTRAP"] == "h:9092"
+        assert f"{spec.prefix}_KAFKA_USER" not in variables
     assert environment_of(BY_NAME["loyalty"], plain, 1)["LOYALTY_REDIS_URL"] == "redis://h:6379/0"

@@ -38,7 +38,7 @@ class Issued(NamedTuple):
     both: Path
 
 
-class Authority:
+class OwnAuthority:
     """Of a folder, in which lies what it issues."""
 
     def __init__(self, folder: Path, key: EllipticCurvePrivateKey, own: x509.Certificate) -> None:

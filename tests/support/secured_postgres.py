@@ -15,7 +15,7 @@ from saga_cli.clients import database
 from saga_cli.stack import ports, postgres, servers
 from saga_cli.stack.processes import ChildProcess
 from saga_cli.topology import BY_NAME, Addresses, addresses_of
-from tests.support.authority import Authority
+from tests.support.authority import OwnAuthority
 from tests.support.waiting import until
 
 SPEC: Final = BY_NAME["shipping"]
@@ -29,7 +29,7 @@ class SecuredPostgres:
     folder: Path
     port: int
     process: ChildProcess
-    authority: Authority
+    authority: OwnAuthority
     password: str
 
     @property
@@ -77,7 +77,7 @@ class SecuredPostgres:
         )
 
     async def prove_with(
-        self, authority: Authority, lasting: timedelta = VALID, host: str = HOST
+        self, authority: OwnAuthority, lasting: timedelta = VALID, host: str = HOST
     ) -> None:
         """The server has a certificate of this authority from now on."""
         issued = authority.issue("postgres", (host,), lasting)
@@ -96,7 +96,7 @@ class SecuredPostgres:
 @contextmanager
 def secured_postgres() -> Iterator[SecuredPostgres]:
     with servers.private_folder() as folder:
-        authority, port = Authority.at(folder / "ca"), ports.hold()
+        authority, port = OwnAuthority.at(folder / "ca"), ports.hold()
         issued = authority.issue("postgres", (HOST,), VALID)
         tls = postgres.ServerTls(issued.cert_file, issued.key_file, authority.ca_file)
         password = postgres.admin_password(folder)

@@ -59,7 +59,7 @@ class Issuer:
 def issuing() -> Iterator[Issuer]:
     issuer = Issuer()
 
-    class Handler(BaseHTTPRequestHandler):
+    class TokenRequests(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"])).decode()
             status, answer = issuer.answer(self.headers.get("authorization", ""), parse_qs(body))
@@ -70,7 +70,7 @@ def issuing() -> Iterator[Issuer]:
         def log_message(self, *_: object) -> None:
             """Nothing: stderr is the test's."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), TokenRequests)
     issuer.url = f"http://127.0.0.1:{server.server_port}/token"
     Thread(target=server.serve_forever, daemon=True).start()
     try:
