@@ -10,7 +10,7 @@ from chassis.kafka import Cluster
 from chassis.kafka.cluster import Security
 from chassis.manifest import Manifest as ServiceSpec
 from chassis.secret import Secret
-from guarantees.services import BY_NAME, SERVICES
+from guarantees.services import BY_NAME, SERVICES, WITH_DATABASE
 
 __all__ = ["BY_NAME", "SERVICES", "Addresses", "ServiceSpec", "addresses_of", "environment_of"]
 GIVEN: Final = ("SAGA_KAFKA_BOOTSTRAP", "SAGA_POSTGRES_URL", "SAGA_REDIS_URL")
@@ -105,8 +105,8 @@ def addresses_of(
     and none has to be kept.
     """
     secret = (urlsplit(postgres_url).password or postgres_url).encode()
-    roles = [name for spec in SERVICES for name in (spec.role, spec.owner, spec.name)]
-    names = [*roles, ADMIN, *map(kafka_login, USERS)]
+    roles = [name for spec in WITH_DATABASE.values() for name in (spec.role, spec.owner)]
+    names = [*roles, *BY_NAME, ADMIN, *map(kafka_login, USERS)]
     passwords = {n: hmac.digest(secret, n.encode(), "sha256").hex()[:32] for n in names}
     redis = urlsplit(redis_url)._replace(path="")  # each service has a number of its own
     if secured is not None:
