@@ -46,6 +46,10 @@ class InTurn:
                 waiting[envelope.sequence] = envelope
             yield from self._following(envelope.subject)
 
+    def waits(self, envelope: Envelope) -> bool:
+        """Whether an event that was taken is not in turn yet."""
+        return envelope.sequence in self.ahead.get(envelope.subject, ())
+
     def first_ahead(self) -> list[Envelope]:
         """Of each subject that waits, the event behind what is missing."""
         return [waiting[min(waiting)] for _, waiting in sorted(self.ahead.items())]

@@ -101,6 +101,10 @@ class Broker:
         found = self.topics.get(topic)
         return None if found is None else set(range(len(found.partitions)))
 
+    def numbers_of(self, topic: str) -> list[int]:
+        """Those of its partitions, in order; of a topic that does not exist none."""
+        return sorted(self.partitions_for_topic(topic) or ())
+
     def log(self, topic: str, partition: int) -> list[ConsumerRecord[Any, Any]]:
         return self.partition(TopicPartition(topic, partition)).records
 

@@ -183,7 +183,7 @@ class Nemesis:
         """A partition, or all of its topic, is read late for a while, by everybody."""
         topic, partition = self._a_partition(choice)
         lag_s, seconds = choice.uniform(0.05, 1.0), choice.uniform(0.5, 4.0)
-        late = self._partitions(topic) if choice.random() < 0.5 else (partition,)  # noqa: PLR2004
+        late = self.system.broker.numbers_of(topic) if choice.random() < 0.5 else (partition,)  # noqa: PLR2004
         places = [TopicPartition(topic, number) for number in late]
         self.system.faults.lags.update(dict.fromkeys(places, lag_s))
         await clock.wait(seconds)
@@ -238,7 +238,9 @@ class Nemesis:
             made = forged(choice, record, other)
             if made.is_elsewhere:
                 topic = self._foreign_topic(choice, record)
-                place = TopicPartition(topic, place.partition % len(self._partitions(topic)))
+                place = TopicPartition(
+                    topic, place.partition % len(self.system.broker.numbers_of(topic))
+                )
             self.system.report(f"a forged record in {place.topic}/{place.partition}: {made}")
             self._append(place, made.key, made.value, made.headers)
 
@@ -272,10 +274,7 @@ class Nemesis:
 
     def _a_partition(self, choice: Random) -> TopicPartition:
         topic = choice.choice(self.system.move.topics_of(choice.choice(SERVICES)))
-        return TopicPartition(topic, choice.choice(self._partitions(topic)))
-
-    def _partitions(self, topic: str) -> list[int]:
-        return sorted(self.system.broker.partitions_for_topic(topic) or ())
+        return TopicPartition(topic, choice.choice(self.system.broker.numbers_of(topic)))
 
     async def _topic_shut(self, choice: Random) -> None:
         topic = self._a_partition(choice).topic

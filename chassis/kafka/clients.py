@@ -113,17 +113,20 @@ async def unread(
 
     A broker forgets in time what a group has committed of a topic that it reads no more. So where it
     has committed nothing, records older than `COMMITS_KEPT` count as read. `kept` are positions that
-    count where they are before those that Kafka was told.
+    count where they are before those that were committed.
     """
     found: Counter[str] = Counter()
+    async with asyncio.timeout(30):
+        places = await places_of(cluster, topics)
+    if not places:
+        return {}
     client = make_consumer(cluster, group)
     try:
         async with asyncio.timeout(30):
             await start(client, cluster)
-            if places := await places_of(cluster, topics):
-                client.assign(places)
-                for place, (done, end) in (await _progress(client, places, kept)).items():
-                    found[place.topic] += max(0, end - done)
+            client.assign(places)
+            for place, (done, end) in (await _progress(client, places, kept)).items():
+                found[place.topic] += max(0, end - done)
     finally:
         await stop_within(client, 5)
     return dict(+found)

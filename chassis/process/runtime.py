@@ -324,10 +324,10 @@ async def _check_log(node: Node, missing: set[str], there: set[str]) -> None:
 
 async def _refuse_unread(node: Node, former: set[str]) -> None:
     """Who reads lanes alone would never decide on what waits in the topics of before."""
-    if former:
-        waiting = await unread(node.settings.kafka, node.service.name, sorted(former))
-        for topic, count in waiting.items():
-            raise FormerLayoutError(f"{count} of {topic} are not read: {_move(node, 'moving')}")
+    cluster, name = node.settings.kafka, node.service.name
+    if former and (waiting := await unread(cluster, name, sorted(former))):
+        topic, count = min(waiting.items())
+        raise FormerLayoutError(f"{count} of {topic} are not read: {_move(node, 'moving')}")
 
 
 def _move(node: Node, layout: str) -> str:

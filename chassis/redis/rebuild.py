@@ -191,11 +191,9 @@ class Rebuild:
         own = list(own_events(self.service.catalog, self.service.name, records, note))
         in_turn = list(turns.take(envelope for _, envelope in own))
         self._fold(in_turn)
-        for envelope in in_turn if places else ():
+        for envelope in in_turn:
             places.pop(envelope.id, None)
-        for record, envelope in own:
-            if envelope.sequence in turns.ahead.get(envelope.subject, ()):
-                places[envelope.id] = name_of_place(record)
+        places |= {e.id: name_of_place(record) for record, e in own if turns.waits(e)}
 
     def _fold(self, envelopes: Iterable[Envelope]) -> None:
         fold(self.service, envelopes, self.folded, self._left_out)

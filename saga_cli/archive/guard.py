@@ -6,12 +6,13 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from guarantees.services import SERVICES
+from saga_cli.log.reader import TOPICS
 from saga_cli.log.source import LogPartition, Span
 from saga_cli.terminal import lasting
 from shared_events.catalog import CATALOG
 
 FOR_EVER: Final = -1
-EVENTS: Final = frozenset(topic for m in SERVICES for topic in CATALOG.log_of(m.name))
+EVENTS: Final = frozenset(TOPICS)
 REBUILT_FROM: Final = {
     topic: m.name for m in SERVICES if not m.has_database for topic in CATALOG.log_of(m.name)
 }

@@ -68,14 +68,17 @@ async def used(places: Targets) -> list[TopicUse]:
     former = [place for place in spans if place.topic not in LANES]
     forgotten = await log.offsets_at(clock.now() - COMMITS_KEPT, former) if former else {}
     read = {spec.name: await committed(places.kafka, spec.name) for spec in SERVICES}
+    of_topic: dict[str, dict[LogPartition, Span]] = {}
+    for place, span in spans.items():
+        of_topic.setdefault(place.topic, {})[place] = span
     uses = {
-        topic: TopicUse(topic, topic not in LANES, *_counted(topic, spans))
+        topic: TopicUse(topic, topic not in LANES, len(of), sum(map(_length, of.values())))
         for topic in TOPICS
-        if any(place.topic == topic for place in spans)
+        if (of := of_topic.get(topic))
     }
     for name, done in read.items():
         for topic in service_of(name).read_topics & uses.keys():
-            uses[topic].unread[name] = _unread(topic, spans, {**forgotten, **done})
+            uses[topic].unread[name] = _unread(of_topic[topic], {**forgotten, **done})
     for spec in SERVICES:
         for topic, count in (await _waiting(places, spec.name)).items():
             if topic in uses:
@@ -83,16 +86,12 @@ async def used(places: Targets) -> list[TopicUse]:
     return list(uses.values())
 
 
-def _counted(topic: str, spans: Mapping[LogPartition, Span]) -> tuple[int, int]:
-    of = [span for place, span in spans.items() if place.topic == topic]
-    return len(of), sum(span.end - span.start for span in of)
+def _length(span: Span) -> int:
+    return span.end - span.start
 
 
-def _unread(
-    topic: str, spans: Mapping[LogPartition, Span], done: Mapping[LogPartition, int]
-) -> int:
-    of = [(place, span) for place, span in spans.items() if place.topic == topic]
-    return sum(max(0, span.end - max(span.start, done.get(place, 0))) for place, span in of)
+def _unread(spans: Mapping[LogPartition, Span], done: Mapping[LogPartition, int]) -> int:
+    return sum(max(0, s.end - max(s.start, done.get(place, 0))) for place, s in spans.items())
 
 
 async def _waiting(places: Targets, name: str) -> Mapping[str, int]:

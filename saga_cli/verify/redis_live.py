@@ -142,11 +142,7 @@ class CustomerComparison:
                 at_ms = self.waiting.pop(envelope.id, 0) or appended[envelope.id]
                 if name := getattr(envelope.event, "customer_id", ""):
                     found.setdefault(name, []).append((at_ms, envelope))
-            self.waiting |= {
-                envelope.id: appended[envelope.id]
-                for _, envelope in own
-                if envelope.sequence in self.turns.ahead.get(envelope.subject, ())
-            }
+            self.waiting |= {e.id: appended[e.id] for _, e in own if self.turns.waits(e)}
         self.reached |= ends
         return found
 

@@ -19,7 +19,7 @@ from chassis.postgres.store import PostgresStore
 from chassis.store import Pending
 from shipping_svc.service import SERVICE
 from shipping_svc.store import SHIPMENTS
-from tests.chassis.test_wake import Broker
+from tests.support.producers import KeepingProducer
 from tests.support.waiting import until_async
 
 
@@ -97,7 +97,7 @@ class View:
             del self.outbox.rows[id_]
 
 
-class CutOff(Broker):
+class CutOff(KeepingProducer):
     """A producer whose broker can't be reached."""
 
     async def start(self) -> None:
@@ -108,7 +108,7 @@ async def test_an_instance_that_cannot_publish_lets_another_lead(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Cut off from Kafka, yet not from its store, it would hold up every order."""
-    producers = {"cut": CutOff, "connected": Broker}
+    producers = {"cut": CutOff, "connected": KeepingProducer}
     monkeypatch.setattr(sender_module, "make_producer", lambda at, _: producers[at.bootstrap]())
     outbox = Outbox({"1": OutboxRow("shipping.events", "o-1", b"{}", [])})
     cut, connected = (
@@ -131,7 +131,7 @@ async def test_nothing_of_a_turn_that_failed_stays_in_memory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Rows may be large, and collections are few."""
-    monkeypatch.setattr(sender_module, "make_producer", lambda *_: Broker())
+    monkeypatch.setattr(sender_module, "make_producer", lambda *_: KeepingProducer())
     view = Outbox({}).seen_by("one")
     read: list[weakref.ref[Headers]] = []
 

@@ -22,6 +22,7 @@ from chassis.store import Pending
 from payment_svc.messages import Capture, CaptureSucceeded
 from payment_svc.service import SERVICE
 from shared_events.inventory import StockReserved
+from tests.support.producers import KeepingProducer
 from tests.support.records import a_message, an_order
 from tests.support.stopped_clock import StoppedClock
 from tests.support.waiting import until_async
@@ -77,32 +78,6 @@ class Memory:
         return due
 
 
-class Batch:
-    def append(self, **_: Any) -> object:
-        return self
-
-    def close(self) -> None: ...
-
-
-class Broker:
-    """A producer whose broker has one partition and takes everything."""
-
-    async def start(self) -> None: ...
-
-    async def stop(self) -> None: ...
-
-    async def partitions_for(self, _: str) -> set[int]:
-        return {0}
-
-    def create_batch(self) -> Batch:
-        return Batch()
-
-    async def send_batch(self, *_: Any, **__: Any) -> asyncio.Future[None]:
-        sent: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        sent.set_result(None)
-        return sent
-
-
 async def captured(_effect: Any, _attempt: Any) -> CaptureSucceeded:
     return CaptureSucceeded(order_id="o-1", provider_ref="ch-1")
 
@@ -153,7 +128,7 @@ async def emptied(store: Memory) -> None:
 
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch) -> Memory:
-    monkeypatch.setattr(sender_module, "make_producer", lambda *_: Broker())
+    monkeypatch.setattr(sender_module, "make_producer", lambda *_: KeepingProducer())
     return Memory()
 
 

@@ -1,8 +1,7 @@
 """A key's rows in several topics: what Kafka has of them is always the first ones, whatever fails."""
 
-import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 import pytest
@@ -14,6 +13,7 @@ from chassis.outbox import sender as sender_module
 from chassis.outbox.relay import Relay
 from chassis.outbox.sender import Sender, waves
 from chassis.store import Pending
+from tests.support.producers import KeepingProducer
 from tests.support.stopped_clock import StoppedClock
 
 LANES: Final = frozenset({"x.forward", "x.facts"})
@@ -25,58 +25,14 @@ def rows(*names: str) -> list[tuple[str, OutboxRow]]:
     return [(id_, OutboxRow(f"x.{lane}", id_[0], id_.encode(), [])) for lane, id_ in split]
 
 
-@dataclass
-class Batch:
-    ids: list[str] = field(default_factory=list)
-
-    def append(self, *, value: bytes, **_: Any) -> object:
-        self.ids.append(value.decode())
-        return self
-
-    def close(self) -> None: ...
-
-
-@dataclass
-class Broker:
-    """It keeps the ids that it took in the order in which it did; `fails` says what it does not take."""
-
-    fails: Callable[[str, list[str]], BaseException | None] = lambda _topic, _ids: None
-    taken: list[str] = field(default_factory=list)
-    asked: list[tuple[str, list[str]]] = field(default_factory=list)
-
-    async def start(self) -> None: ...
-
-    async def stop(self) -> None: ...
-
-    async def partitions_for(self, _: str) -> set[int]:
-        return {0}
-
-    def create_batch(self) -> Batch:
-        return Batch()
-
-    async def send_batch(self, batch: Batch, topic: str, **_: Any) -> asyncio.Future[None]:
-        """Answered a moment later, so that sends that may overlap do."""
-        self.asked.append((topic, batch.ids))
-        answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        asyncio.get_running_loop().call_soon(self._answer, batch, topic, answered)
-        return answered
-
-    def _answer(self, batch: Batch, topic: str, answered: asyncio.Future[None]) -> None:
-        if error := self.fails(topic, batch.ids):
-            answered.set_exception(error)
-        else:
-            self.taken += batch.ids
-            answered.set_result(None)
-
-
 def refusing(error: BaseException, *refused: str) -> Callable[[str, list[str]], Any]:
     """Whatever has one of these ids or topics in it."""
     return lambda topic, ids: error if {topic, *ids} & {*refused} else None
 
 
 @pytest.fixture
-def broker(monkeypatch: pytest.MonkeyPatch) -> Broker:
-    made = Broker()
+def broker(monkeypatch: pytest.MonkeyPatch) -> KeepingProducer:
+    made = KeepingProducer()
     monkeypatch.setattr(sender_module, "make_producer", lambda *_: made)
     return made
 
@@ -104,7 +60,7 @@ def the_sender() -> Sender:
     return Sender(Cluster("nowhere"), "x-relay")
 
 
-async def test_a_later_lane_waits_for_the_one_before(broker: Broker) -> None:
+async def test_a_later_lane_waits_for_the_one_before(broker: KeepingProducer) -> None:
     wanted = rows("forward a1", "facts a2", "facts b1", "forward a3")
     done, error = await the_sender().publish(wanted)
     assert (sorted(done), error) == (sorted(ids(wanted)), None)
@@ -113,14 +69,16 @@ async def test_a_later_lane_waits_for_the_one_before(broker: Broker) -> None:
     assert first == {("x.forward", "a1"), ("x.facts", "b1")}
 
 
-async def test_an_error_ends_it_and_no_later_wave_is_sent(broker: Broker) -> None:
+async def test_an_error_ends_it_and_no_later_wave_is_sent(broker: KeepingProducer) -> None:
     broker.fails = refusing(ConnectionError("gone"), "a1")
     done, error = await the_sender().publish(rows("forward a1", "facts b1", "facts a2"))
     assert (done, str(error)) == (["b1"], "gone")
     assert "a2" not in str(broker.asked)
 
 
-async def test_a_row_that_kafka_refuses_holds_its_key_in_later_waves(broker: Broker) -> None:
+async def test_a_row_that_kafka_refuses_holds_its_key_in_later_waves(
+    broker: KeepingProducer,
+) -> None:
     broker.fails = refusing(MessageSizeTooLargeError(), "a1")
     sender = the_sender()
     names = ("forward a1", "forward b1", "facts a2", "facts b2", "forward a3", "forward b3")
@@ -130,7 +88,7 @@ async def test_a_row_that_kafka_refuses_holds_its_key_in_later_waves(broker: Bro
     assert broker.taken == ["b1", "b2", "b3"]
 
 
-async def test_a_lane_that_is_shut_holds_its_keys_in_later_waves(broker: Broker) -> None:
+async def test_a_lane_that_is_shut_holds_its_keys_in_later_waves(broker: KeepingProducer) -> None:
     broker.fails = refusing(TopicAuthorizationFailedError(), "x.facts")
     sender = the_sender()
     names = ("forward a1", "facts b1", "facts a2", "forward b2", "forward a3")
@@ -142,7 +100,7 @@ async def test_a_lane_that_is_shut_holds_its_keys_in_later_waves(broker: Broker)
 
 @dataclass
 class Outbox:
-    """It gives what is no topic's that it is told to leave out."""
+    """It gives what is no topic's that it is asked to leave out."""
 
     rows: dict[str, OutboxRow]
 
@@ -162,7 +120,7 @@ class Outbox:
     ("together", "later"), [(LANES, []), (frozenset[str](), ["c1"])], ids=["together", "apart"]
 )
 async def test_the_lanes_of_a_log_wait_together_while_one_is_shut(
-    broker: Broker, together: frozenset[str], later: list[str]
+    broker: KeepingProducer, together: frozenset[str], later: list[str]
 ) -> None:
     """Else a key whose next row is in an open lane would go on without the one in the shut lane."""
     broker.fails = refusing(TopicAuthorizationFailedError(), "x.facts")
@@ -175,7 +133,9 @@ async def test_the_lanes_of_a_log_wait_together_while_one_is_shut(
     assert broker.taken == ["b1", *later]
 
 
-async def test_what_is_no_part_of_the_log_flows_while_a_lane_is_shut(broker: Broker) -> None:
+async def test_what_is_no_part_of_the_log_flows_while_a_lane_is_shut(
+    broker: KeepingProducer,
+) -> None:
     broker.fails = refusing(TopicAuthorizationFailedError(), "x.facts")
     outbox: Any = Outbox(dict(rows("facts a1")))
     relay = Relay(outbox, Cluster("nowhere"), "x", together=LANES)
@@ -186,14 +146,14 @@ async def test_what_is_no_part_of_the_log_flows_while_a_lane_is_shut(broker: Bro
 
 
 async def test_a_lane_that_is_open_again_lets_all_of_them_go(
-    broker: Broker, monkeypatch: pytest.MonkeyPatch
+    broker: KeepingProducer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = StoppedClock(monkeypatch)
     broker.fails = refusing(TopicAuthorizationFailedError(), "x.facts")
     outbox: Any = Outbox(dict(rows("facts a1", "forward a2", "forward b1")))
     relay = Relay(outbox, Cluster("nowhere"), "x", together=LANES)
     await relay.relay_once()
-    broker.fails = Broker.fails
+    broker.fails = KeepingProducer.fails
     await relay.relay_once()
     assert broker.taken == ["b1"]
     clock.s += 600

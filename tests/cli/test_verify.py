@@ -347,7 +347,7 @@ async def test_a_message_that_is_not_read_yet_is_left_alone(story: ServiceStory)
 async def test_decisions_that_others_came_between_depend_on_what_orders_share(
     story: ServiceStory,
 ) -> None:
-    """The receipt is told after the reservations, though its time is theirs."""
+    """The receipt is read after the reservations, though its time is theirs."""
     story.log.order = "last topic first"
     result = await decided(story)
     assert (result.differences, result.shared) == ([], 2)

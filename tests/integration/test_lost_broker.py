@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from typing import Any
 
 import httpx
 import psycopg
@@ -104,6 +105,16 @@ def test_what_a_lost_broker_had_acknowledged_is_put_back_and_every_order_settles
     assert [row[1:] for row in counts(again).values()] == [[0, 0, 0]] * len(BY_NAME)
 
 
+def at_rest(services: Services) -> dict[str, Any]:
+    """Orders, some of them cancelled, when all are settled and read; returns the books of all services."""
+    orders = asyncio.run(place_many([services.url("order")], 40))
+    for order_id in orders[::4]:
+        httpx.post(f"{services.url('order')}/orders/{order_id}/cancel")
+    assert settled(services, orders).violations == []
+    asyncio.run(all_read(services.addresses.kafka_bootstrap))
+    return asyncio.run(fingerprint(services.addresses))
+
+
 async def destroy_in_part(
     addresses: Addresses, is_gone: Callable[[ConsumerRecord[bytes, bytes]], bool]
 ) -> tuple[int, int]:
@@ -127,12 +138,7 @@ def test_the_lost_end_of_one_lane_is_put_back_and_nothing_is_done_twice(system: 
     """The later events of some orders stand in the other lanes, which lack nothing."""
     services, _ = system
     addresses = services.addresses
-    orders = asyncio.run(place_many([services.url("order")], 40))
-    for order_id in orders[::4]:
-        httpx.post(f"{services.url('order')}/orders/{order_id}/cancel")
-    assert settled(services, orders).violations == []
-    asyncio.run(all_read(addresses.kafka))
-    books = asyncio.run(fingerprint(addresses))
+    books = at_rest(services)
     before = asyncio.run(records(addresses.kafka, LANES))
     lane = [record for record in before if record.topic == FORWARD]
     half = {record.partition: record.offset // 2 for record in lane}
@@ -165,12 +171,7 @@ def test_what_is_missing_comes_back_with_all_that_follows_it_and_nothing_is_done
 ) -> None:
     services, _ = system
     addresses = services.addresses
-    orders = asyncio.run(place_many([services.url("order")], 40))
-    for order_id in orders[::4]:
-        httpx.post(f"{services.url('order')}/orders/{order_id}/cancel")
-    assert settled(services, orders).violations == []
-    asyncio.run(all_read(addresses.kafka))
-    books = asyncio.run(fingerprint(addresses))
+    books = at_rest(services)
     gone, waiting = asyncio.run(destroy_in_part(addresses, is_first_of_an_odd_order))
     assert gone > 0 < waiting
     assert on_servers(services, "verify", "payment").code == 1
