@@ -113,13 +113,15 @@ async def _try(
 
 
 def _died(system: ChaosRig) -> list[str]:
-    """A process may fail to start while a server is away; one that works may not end."""
-    return [
+    """A process may fail to start while a server is away; one that works may not end, nor a server."""
+    ended = [
         f"{instance.process.name} ended by itself: {line}"
         for instance in system.services.instances
         for line in instance.process.log.read_text(errors="replace").splitlines()
         if '"part_failed"' in line
     ]
+    gone = [server for server in system.servers.all if not server.is_alive()]
+    return ended + [f"{each.name} ended by itself: {each.tail()}" for each in gone]
 
 
 async def _judged(

@@ -11,10 +11,11 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import typer
+from aiokafka.errors import KafkaError
 from pydantic_core import from_json
 from redis.asyncio import Redis
 
-from chassis.kafka import reading
+from chassis.kafka import NotLetInError, NotPermittedError, reading
 from guarantees.declared import service_of
 from guarantees.judge import PIECES, Books, JudgeReport, StoredRow, judge
 from guarantees.services import WITH_DATABASE
@@ -59,6 +60,7 @@ async def settled(
 
     `expected` are acknowledged order ids (G5). While something is on its way the stores alone are
     asked; the log is read on from where it was read to. What can't be read is noted in `unread`.
+    Brokers that don't answer are asked again; raises their error (KafkaError, OSError) in the end.
     """
     deadline, bad = time.monotonic() + seconds, [] if unread is None else unread
     events: list[LogEvent] = []
@@ -67,16 +69,23 @@ async def settled(
         while True:
             is_late = time.monotonic() >= deadline
             if is_late or not await stores.on_the_way():
-                if log is None:
-                    log = await opened.enter_async_context(reading(places.kafka, TOPICS))
                 books = await stores.books()
-                parts = parts_of(log.starts)
-                async for batch in log.to_end():
-                    read = (logged(kept_of(record), bad, parts) for record in batch)
-                    events += filter(None, read)
-                report = judge(books, events, expected)
-                if report.is_clean or is_late:
-                    return report
+                try:
+                    if log is None:
+                        log = await opened.enter_async_context(reading(places.kafka, TOPICS))
+                    parts = parts_of(log.starts)
+                    async for batch in log.to_end():
+                        read = (logged(kept_of(record), bad, parts) for record in batch)
+                        events += filter(None, read)
+                except (NotLetInError, NotPermittedError):
+                    raise
+                except (KafkaError, OSError):
+                    if is_late:
+                        raise
+                else:
+                    report = judge(books, events, expected)
+                    if report.is_clean or is_late:
+                        return report
             await asyncio.sleep(LOOK_AGAIN_S)
 
 

@@ -4,22 +4,27 @@ import asyncio
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any
 
 import httpx
 import psycopg
 import pytest
 from aiokafka import ConsumerRecord
+from aiokafka.errors import KafkaError
 
-from chassis.kafka import KEEP_FOR_EVER, PARTITIONS, ensure_topics
+from chassis.kafka import KEEP_FOR_EVER, PARTITIONS, Cluster, ensure_topics
+from chassis.kafka import clients as kafka_clients
+from chassis.kafka.clients import Log
 from payment_svc.service import SERVICE as PAYMENT
 from saga_cli.log.reader import read, records
 from saga_cli.stack import kafka
 from saga_cli.stack.servers import Servers
 from saga_cli.stack.services import Services
 from saga_cli.topology import BY_NAME, Addresses
+from saga_cli.verify import reconcile
 from shared_events.catalog import CATALOG
 from tests.support.redelivery import all_read, fingerprint
 from tests.support.rewriting import as_row, deleted, emptied, number_of, rewritten
@@ -111,8 +116,31 @@ def at_rest(services: Services) -> dict[str, Any]:
     for order_id in orders[::4]:
         httpx.post(f"{services.url('order')}/orders/{order_id}/cancel")
     assert settled(services, orders).violations == []
-    asyncio.run(all_read(services.addresses.kafka_bootstrap))
+    asyncio.run(all_read(services.addresses.kafka))
     return asyncio.run(fingerprint(services.addresses))
+
+
+@pytest.mark.timeout(300)
+def test_a_check_of_the_orders_waits_for_a_broker_that_is_away(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services, servers = system
+    at_rest(services)
+    asked: list[Cluster] = []
+
+    def reading(cluster: Cluster, topics: Iterable[str]) -> AbstractAsyncContextManager[Log]:
+        asked.append(cluster)
+        return kafka_clients.reading(cluster, topics)
+
+    monkeypatch.setattr(reconcile, "reading", reading)
+    servers.kafka.kill()
+    with pytest.raises(KafkaError):
+        settled(services, [], 0)
+    with ThreadPoolExecutor(1) as pool:
+        report = pool.submit(settled, services, [], 120)
+        until(lambda: len(asked) >= 3, 60, "a second look at the log")
+        servers.restart(servers.kafka)
+        assert report.result().violations == []
 
 
 async def destroy_in_part(
