@@ -292,7 +292,7 @@ class Nemesis:
 
     def _foreign_partition(self, choice: Random, topic: str, record: Any) -> int:
         """One in which the key was never, however many there were."""
-        there = self._partitions(topic)
+        there = self.system.broker.numbers_of(topic)
         numbers = range(min(PARTITIONS, len(there)), len(there) + 1)
         homes = {partition_of(record.key or b"", tuple(range(n))) for n in numbers}
         return choice.choice([number for number in there if number not in homes])

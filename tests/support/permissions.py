@@ -4,7 +4,6 @@ Nothing goes through a client that would retry, buffer or hide an answer. `OK` a
 apart; any other answer stays a number, and is what a test should fail with.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -42,6 +41,7 @@ from aiokafka.protocol.transaction import InitProducerIdRequest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from saga_cli.access.broker import Acl, CreateAcls
+from tests.support.waiting import until_async
 
 OK: Final = "ok"
 FORBIDDEN: Final = "forbidden"
@@ -117,10 +117,14 @@ class Asking:
 
     async def _once_loaded(self, request: Callable[[], Request[Any]]) -> Answer:
         """Asked again while the broker has not loaded its groups, or ids of producers, yet."""
-        async with asyncio.timeout(30):
-            while (answer := await self._first(request())) in LOADING:
-                await self._asked(FindCoordinatorRequest("order", 0))
-                await asyncio.sleep(0.1)
+
+        async def answer_once_loaded() -> Answer | None:
+            if (answer := await self._first(request())) not in LOADING:
+                return answer
+            await self._asked(FindCoordinatorRequest("order", 0))
+            return None
+
+        answer: Answer = await until_async(answer_once_loaded, 30, "a loaded broker")
         return answer
 
     async def write_idempotently(self) -> Answer:

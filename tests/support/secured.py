@@ -3,14 +3,15 @@
 import asyncio
 import hashlib
 import secrets
-import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError
 from aiokafka.protocol.admin import CreateAclsRequest, DeleteAclsRequest
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import (
@@ -32,6 +33,7 @@ from saga_cli.stack import kafka, ports, servers
 from saga_cli.stack.authority import Authority, Certificate
 from saga_cli.stack.processes import ChildProcess
 from tests.support.tokens import AUDIENCE, CLIENT, CLIENT_SECRET, Issuer, issuing
+from tests.support.waiting import until
 
 PASSWORDS: Final = {
     name: f"{name}-{secrets.token_hex(8)}" for name in ("admin", "order", "shipping")
@@ -140,7 +142,7 @@ def secured_broker() -> Iterator[SecuredBroker]:
         process.start()
         held.callback(process.kill)
         made = SecuredBroker(folder, process, authority, issuer, numbers)
-        _await_answer(made)
+        until(partial(_answers, made), 60, "an answer of Kafka")
         yield made
 
 
@@ -185,21 +187,16 @@ def _more(keys: Path) -> dict[str, str]:
     }
 
 
-def _await_answer(made: SecuredBroker) -> None:
-    async def answers() -> None:
+def _answers(made: SecuredBroker) -> bool:
+    async def list_topics() -> None:
         async with kafka_admin(made.user("admin")) as admin:
             await admin.list_topics()
 
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            asyncio.run(answers())
-        except Exception as error:
-            if not made.process.is_alive() or time.monotonic() > deadline:
-                raise AssertionError(made.process.tail(30)) from error
-            time.sleep(0.1)
-        else:
-            return
+    assert made.process.is_alive(), made.process.tail(30)
+    with suppress(KafkaError, OSError):
+        asyncio.run(list_topics())
+        return True
+    return False
 
 
 class AlteredUsers(Response):  # type: ignore[misc]  # aiokafka carries no types
