@@ -1,6 +1,7 @@
 """What addresses of servers look like. A check returns the text as it is, and quotes it in no error."""
 
 import re
+from ipaddress import ip_address
 from typing import Final
 from urllib.parse import SplitResult, quote, urlsplit
 
@@ -58,13 +59,26 @@ def http_url(text: str) -> str:
     return text
 
 
-def token_url(text: str) -> str:
-    """As `http_url`, or nothing; a secret is sent there, so that HTTP without TLS is for this machine."""
-    if text and http_url(text).startswith("http:"):
-        host = urlsplit(text).hostname or ""
-        if not (host == "localhost" or host.startswith("127.") or host == "::1"):
-            raise ValueError("a client secret is sent there: https://host, except to this machine")
+def confidential_url(text: str) -> str:
+    """As `http_url`; a secret is sent there, so that HTTP without TLS is for this machine alone."""
+    url = split(text, {"http", "https"}, "http://host:port")
+    if url.scheme == "http" and not _is_this_machine(url.hostname or ""):
+        raise ValueError("a secret is sent there: https://host, except to this machine")
     return text
+
+
+def token_url(text: str) -> str:
+    """As `confidential_url`, or nothing."""
+    return confidential_url(text) if text else text
+
+
+def _is_this_machine(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:  # a name, even one that begins as an address
+        return False
 
 
 def split(text: str, schemes: set[str], like: str, hosts: int = 1) -> SplitResult:

@@ -1,6 +1,5 @@
 from functools import cached_property
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -13,14 +12,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from chassis.process.settings import Currency, HttpUrl, ProviderSettings, json_of
 from chassis.secret import NO_SECRET, RequiredSecret, Secret, SecretSettings
+from chassis.urls import confidential_url
 from payment_svc.domain import POLICY, Policy
-
-
-def _encrypted(url: str) -> str:
-    """Raises ValueError for what would carry the API key to another machine in clear."""
-    if url.startswith("http:") and urlsplit(url).hostname not in {"127.0.0.1", "::1", "localhost"}:
-        raise ValueError("https, as the API key goes there: http is for this machine alone")
-    return url
 
 
 class StripeSettings(SecretSettings):
@@ -32,7 +25,7 @@ class StripeSettings(SecretSettings):
     model_config = SettingsConfigDict(env_prefix="STRIPE_")
 
     api_key: RequiredSecret
-    api_base: Annotated[HttpUrl, AfterValidator(_encrypted)] = "https://api.stripe.com"
+    api_base: Annotated[HttpUrl, AfterValidator(confidential_url)] = "https://api.stripe.com"
     webhook_secret: Secret = NO_SECRET
 
     @property

@@ -46,15 +46,19 @@ class JwksSource:
         if found.get(DEVELOPMENT) and self.is_production:
             raise ValueError("it is an issuer for development only")
         url = found.get("jwks_uri")
-        secured = self.issuer.startswith("https://")
-        if not isinstance(url, str) or not url.startswith("https://" if secured else "http"):
+        allowed = ("https://",) if _is_secured(self.issuer) else ("https://", "http://")
+        if not isinstance(url, str) or not url.lower().startswith(allowed):
             raise ValueError("its discovery document has no jwks_uri, or one without TLS")
         return url
 
 
 def _client(*urls: str) -> httpx.AsyncClient:
-    is_plain = not any(url.startswith("https://") for url in urls)
+    is_plain = not any(map(_is_secured, urls))
     return httpx.AsyncClient(timeout=FETCH_S, verify=PLAIN if is_plain else True)
+
+
+def _is_secured(url: str) -> bool:
+    return url.lower().startswith("https://")
 
 
 async def _json(client: httpx.AsyncClient, url: str) -> Any:

@@ -4,9 +4,12 @@
 # The image runs this once, on an empty data directory.
 set -eu
 
-create() { # database owner password role password
+create() { # service prefix
+    # psql reads the passwords from the environment: every user of the machine sees its arguments.
     psql -v ON_ERROR_STOP=1 -U "$POSTGRES_USER" -d postgres \
-        -v database="$1" -v owner="$2" -v owner_password="$3" -v role="$4" -v password="$5" <<'SQL'
+        -v database="${1}_db" -v owner="${1}_owner" -v role="${1}_svc" <<SQL
+\\getenv owner_password ${2}_DB_OWNER_PASSWORD
+\\getenv password ${2}_DB_PASSWORD
 CREATE ROLE :"owner" LOGIN PASSWORD :'owner_password';
 CREATE ROLE :"role" LOGIN PASSWORD :'password';
 CREATE DATABASE :"database" OWNER :"owner";
@@ -18,6 +21,5 @@ SQL
 for variable in $(env | sed -n 's/^\([A-Z][A-Z0-9_]*_DB_PASSWORD\)=.*/\1/p' | sort); do
     prefix=${variable%_DB_PASSWORD}
     service=$(echo "$prefix" | tr '[:upper:]' '[:lower:]')
-    create "${service}_db" "${service}_owner" "$(printenv "${prefix}_DB_OWNER_PASSWORD")" \
-        "${service}_svc" "$(printenv "$variable")"
+    create "$service" "$prefix"
 done

@@ -1,8 +1,9 @@
 """The same three servers as containers, where a Docker engine answers."""
 
+import os
 import secrets
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Final
@@ -26,7 +27,7 @@ class Container(ChildProcess):
 
     def start(self) -> None:
         if not self.container:
-            self.container = _docker("run", "-d", *self.command)
+            self.container = _docker("run", "-d", *self.command, env=self.env)
             watchdog.watch(container=self.container)
         else:
             _docker("start", self.container)
@@ -68,7 +69,12 @@ def start() -> servers.Servers:
         folder = held.enter_context(servers.private_folder())
         made = (
             Container("kafka", _kafka(kafka), folder / "kafka.log"),
-            Container("postgres", _postgres(database, admin), folder / "postgres.log"),
+            Container(
+                "postgres",
+                _postgres(database),
+                folder / "postgres.log",
+                {"POSTGRES_PASSWORD": admin},
+            ),
             Container("redis", _redis(redis), folder / "redis.log"),
         )
         held.callback(_remove, made)
@@ -114,8 +120,8 @@ def _kafka(port: int) -> list[str]:
     return ["-p", f"127.0.0.1:{port}:{port}", *variables, KAFKA_IMAGE]
 
 
-def _postgres(port: int, password: str) -> list[str]:
-    variables = ["--env=POSTGRES_USER=saga", f"--env=POSTGRES_PASSWORD={password}"]
+def _postgres(port: int) -> list[str]:
+    variables = ["--env=POSTGRES_USER=saga", "--env=POSTGRES_PASSWORD"]  # from the environment
     # Inside the container it listens anywhere; outside it is loopback.
     options = postgres.options_of({**postgres.OPTIONS, "listen_addresses": "*"})
     return ["-p", f"127.0.0.1:{port}:5432", *variables, POSTGRES_IMAGE, *options]
@@ -126,8 +132,10 @@ def _redis(port: int) -> list[str]:
     return ["-p", f"127.0.0.1:{port}:6379", REDIS_IMAGE, "redis-server", *durable]
 
 
-def _docker(*words: str) -> str:
-    result = subprocess.run(["docker", *words], capture_output=True, text=True, check=False)  # noqa: S603, S607 - no shell: `docker` of the PATH, and words of this module
+def _docker(*words: str, env: Mapping[str, str] | None = None) -> str:
+    """`env` are variables of the client, for what no process list may show."""
+    variables, command = {**os.environ, **(env or {})}, ["docker", *words]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, env=variables)  # noqa: S603 - no shell: `docker` of the PATH, and words of this module
     if result.returncode:
         raise RuntimeError(f"docker {words[0]} failed: {result.stderr.strip()[-500:]}")
     return result.stdout.strip()

@@ -99,13 +99,13 @@ def test_each_database_has_its_role(tmp_path: Path) -> None:
     variables = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "POSTGRES_USER": "saga", **passwords}
     subprocess.run(["sh", str(INIT)], env=variables, check=True)
     asked = (tmp_path / "asked").read_text()
-    owner = r"-v owner=(\w+) -v owner_password=(own of \w+)"
-    pattern = rf"-v database=(\w+) {owner} -v role=(\w+) -v password=(s3cret of \w+)"
-    created = re.findall(pattern, asked)
-    assert sorted(created) == sorted(
-        (s.database, s.owner, f"own of {s.name}", s.role, f"s3cret of {s.name}")
+    own, password = r"\\getenv owner_password (\w+)", r"\\getenv password (\w+)"
+    pattern = rf"-v database=(\w+) -v owner=(\w+) -v role=(\w+) {own}\n{password}\nCREATE"
+    assert sorted(re.findall(pattern, asked)) == sorted(
+        (s.database, s.owner, s.role, f"{s.prefix}_DB_OWNER_PASSWORD", f"{s.prefix}_DB_PASSWORD")
         for s in with_database
     )
+    assert not [password for password in passwords.values() if password in asked]
     assert asked.count('REVOKE ALL ON DATABASE :"database" FROM PUBLIC') == len(with_database)
 
 

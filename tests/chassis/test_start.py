@@ -24,7 +24,11 @@ WRONG: dict[str, tuple[str, ...]] = {
     "kafka_bootstrap": ("", "nonsense", "h:0", "h:99999", "h:9092,", "kafka://h:9092", "a b:1"),
     "kafka_security": ("", "x", "SASL_PLAINTEXT", "SSL,SASL_SSL"),
     "kafka_mechanism": ("", "x", "GSSAPI"),
-    "kafka_token_url": ("nonsense", "http://idp.example/token", "https://h/token"),
+    "kafka_token_url": (
+        *("nonsense", "http://idp.example/token", "HTTP://idp.example/token"),
+        *("http://127.evil.example/token", "http://localhost.evil.example/", "http://[::2]/token"),
+        "https://h/token",
+    ),
     **dict.fromkeys((f"kafka_{name}" for name in sorted(LOGIN_FIELDS - {"token_url"})), ("x",)),
     "http_host": ("", "a b"),
     "http_port": ("", "x", "-1", "65536", "8000.5"),
