@@ -32,7 +32,9 @@ class RedisClients:
         redis_connect_func: Connected | None = None,
         socket_timeout: float | None = None,
         socket_connect_timeout: float | None = None,
+        driver_info: None = None,
     ) -> "SimulatedRedis":
+        assert driver_info is None, "the client's name is told to nobody"
         limits = (socket_timeout, socket_connect_timeout)
         return SimulatedRedis(self.server, redis_connect_func, *limits)
 

@@ -209,9 +209,9 @@ class SimulatedSystem:
         self.switches.update((path, path in fast_paths) for path in FAST_PATHS)
         database, layout = self.databases.get(name), self.move.layout_of(process.name)
         self.layouts[layout] += 1
-        process.node = await nodes.node_of(service, database, provider, fast_paths, layout)
-        process.node.core.bus.committed.append(partial(self.on_decided, name))
         try:
+            process.node = await nodes.node_of(service, database, provider, fast_paths, layout)
+            process.node.core.bus.committed.append(partial(self.on_decided, name))
             failed = await runtime.work(process.node, {})
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends a process
             failed = True

@@ -90,13 +90,11 @@ class RedisDatabase:
             options |= {CA_PARAMETER: self.ca_file} if self.ca_file else {}
         if parts.username or parts.password or self.password:
             options |= {"credential_provider": Login(self)}
-        options["driver_info"] = (
-            None  # to tell its name takes a right that release 7.0 does not know
-        )
+        # To tell its name takes a right that release 7.0 does not know.
+        options["driver_info"] = None
         redis = Redis.from_url(bare.geturl(), **options)
-        if (
-            parts.scheme == "rediss"
-        ):  # for which the URL decides on the class, whatever the options say
+        # The URL decides on the class, whatever the options say.
+        if parts.scheme == "rediss":
             redis.connection_pool.connection_class = TlsConnection
         return redis
 
