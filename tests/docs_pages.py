@@ -28,8 +28,8 @@ from tests.domain.samples.all import BY_SERVICE
 from tests.flow_picture import flow_svg
 from tests.lanes_page import LANES, lanes_file
 from tests.overtaking_page import TESTING, testing_page
-from tests.support.documents import document_of
 from tests.secured_compose_page import SECURED, secured_compose_file
+from tests.support.documents import document_of
 from tests.threat_page import THREATS, threat_page
 
 ROOT: Final = Path(__file__).parents[1]

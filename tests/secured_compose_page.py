@@ -148,4 +148,3 @@ def _secrets(text: str) -> str:
     files = sorted(used, key=lambda file: Path(file).name)
     lines = (f'  {Path(file).name}: {{file: "{FOLDER}/{file}"}}\n' for file in files)
     return "secrets:\n" + "".join(lines)
-

@@ -138,7 +138,7 @@ def prepare(
 ) -> tuple[ChildProcess, ...]:
     """The processes, with formatted data folders; those that are there already are used as they are."""
     write_private(folder / "log4j2.yaml", LOG4J)
-    java = _java(folder)
+    java = java_words(folder)
     cluster = secrets.token_urlsafe(16)
 
     def prepared(number: int) -> ChildProcess:
@@ -158,7 +158,7 @@ def prepare(
 
 def make_data(config: Path, cluster: str, passwords: Mapping[str, str] = NOBODY) -> None:
     """An empty data folder, as the configuration names it, with users who log in by SCRAM."""
-    format_ = [*_java(config.parent), "-XX:TieredStopAtLevel=1", "kafka.tools.StorageTool"]
+    format_ = [*java_words(config.parent), "-XX:TieredStopAtLevel=1", "kafka.tools.StorageTool"]
     # With "=", as an id may begin with a dash.
     words = ["format", f"--cluster-id={cluster}", "--config", str(config)]
     with private_words(config.with_suffix(".users"), _users(passwords)) as given:
@@ -183,7 +183,7 @@ def private_words(file: Path, words: Iterable[str]) -> Iterator[list[str]]:
         file.unlink()
 
 
-def _java(folder: Path) -> list[str]:
+def java_words(folder: Path) -> list[str]:
     classpath = f"{binaries.kafka_jars()}/*"
     log4j, classes = folder / "log4j2.yaml", binaries.kafka_classes()
     shared = [f"-XX:SharedArchiveFile={classes}"] if classes.exists() else []
