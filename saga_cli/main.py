@@ -22,9 +22,10 @@ from saga_cli.ops.options import AsJson
 from saga_cli.replay import command as replaying
 from saga_cli.republish import command as republishing
 from saga_cli.schema import command as schema
+from saga_cli.stack import command as mounting
 from saga_cli.stack import state
 from saga_cli.stack.overview import is_ready, table
-from saga_cli.terminal import OneLine, console, fail, write
+from saga_cli.terminal import OneLine, console, fail
 from saga_cli.verify import command as verifying
 
 app = typer.Typer(
@@ -143,26 +144,7 @@ def token(
     show(subject, scope or ["orders"], lifetime)
 
 
-@app.command("secrets", rich_help_panel=STACK)
-def make_secrets(
-    folder: Annotated[Path, typer.Argument(help="Made, or completed.")] = Path(".secrets"),
-    *,
-    renew: Annotated[
-        bool, typer.Option("--renew", help="Issue all certificates anew, not only old ones.")
-    ] = False,
-) -> None:
-    """Make what the secured Compose file mounts: certificates, passwords, users and Kafka's settings.
-
-    What is there stays; a certificate that ends within 30 days is issued anew. Only its owner may enter the
-    folder.
-    """
-    from saga_cli.stack.mounted import TOOLS, make  # noqa: PLC0415 - with what it needs it is slow
-
-    changed = make(folder, renew=renew)
-    for name in changed:
-        write(f"{name}: made")
-    done = f"{len(changed)} made" if changed else "Nothing has to be made"
-    write(f"{done}; {folder / TOOLS} has the variables of the commands.")
+app.command(rich_help_panel=STACK)(mounting.secrets)
 
 
 @app.command(rich_help_panel=STACK)

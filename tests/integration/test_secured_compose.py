@@ -232,7 +232,12 @@ def test_a_service_is_migrated_waits_for_its_topics_and_is_ready(
     process = ChildProcess("order", command, local.folder / "order.log", variables)
     process.start()
     local.held.callback(process.kill)
-    until(lambda: "saga topics apply" in str(health(local).get("reasons")), 60, process.name)
+
+    def waits() -> bool:
+        assert process.is_alive(), process.tail(5)
+        return "saga topics apply" in process.log.read_text()
+
+    until(waits, 60, "a service that waits for its topics")
     tools = (local.secrets / mounted.TOOLS).read_text().splitlines()
     given = dict("".join(shlex.split(line)).split("=", 1) for line in tools)
     applied = saga("topics", "apply", **{name: local.here(text) for name, text in given.items()})
