@@ -9,10 +9,11 @@ from typing import Any, Final
 
 import yaml
 
+from guarantees.services import WITH_DATABASE
 from saga_cli.stack import mounted, redis_acl
 from saga_cli.stack.postgres import ADMIN, options_of, with_tls
 from saga_cli.stack.secured import redis_options
-from saga_cli.topology import SERVICES, WITH_DATABASE, ServiceSpec, environment_of
+from saga_cli.topology import SERVICES, ServiceSpec, environment_of
 from tests.compose_page import (
     HBA,
     JWKS,
