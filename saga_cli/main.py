@@ -22,6 +22,7 @@ from saga_cli.ops.options import AsJson
 from saga_cli.replay import command as replaying
 from saga_cli.republish import command as republishing
 from saga_cli.schema import command as schema
+from saga_cli.stack import command as mounting
 from saga_cli.stack import state
 from saga_cli.stack.overview import is_ready, table
 from saga_cli.terminal import OneLine, console, fail
@@ -141,6 +142,9 @@ def token(
     from saga_cli.ops.tokens import show  # noqa: PLC0415 - with what it needs it is slow
 
     show(subject, scope or ["orders"], lifetime)
+
+
+app.command(rich_help_panel=STACK)(mounting.secrets)
 
 
 @app.command(rich_help_panel=STACK)

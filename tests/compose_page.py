@@ -11,6 +11,7 @@ from tests.made_parts import between_marks
 ROOT: Final = Path(__file__).parents[1]
 COMPOSE: Final = ROOT / "compose.yaml"
 HBA: Final = ROOT / "deploy" / "postgres" / "pg_hba.conf"
+SECURED_HBA: Final = HBA.with_name("pg_hba.secure.conf")
 SERVERS: Final = Addresses(
     Cluster("kafka:9092"),
     "postgresql://saga@postgres:5432/postgres",
@@ -43,7 +44,7 @@ def _service(spec: ServiceSpec) -> str:
     within = {"HTTP_HOST": "0.0.0.0", "AUTH_JWKS_URL": JWKS}  # noqa: S104 - in its container
     changed = {f"{spec.prefix}_{name}": value for name, value in within.items()}
     variables = environment_of(spec, SERVERS, spec.port) | changed
-    lines = [f"      {name}: {_scalar(value)}\n" for name, value in variables.items()]
+    lines = [f"      {name}: {scalar(value)}\n" for name, value in variables.items()]
     used = ["kafka"]
     used += ["postgres"] if spec.has_database else []
     used += ["redis"] if spec.redis_database is not None else []
@@ -68,7 +69,7 @@ def _migration(spec: ServiceSpec) -> str:
     given = environment_of(spec, SERVERS, spec.port)
     own = {f"{spec.prefix}_DATABASE_OWNER_URL": SERVERS.owner_url(spec)}
     variables = {name: text for name, text in given.items() if "_HTTP_" not in name} | own
-    lines = [f"      {name}: {_scalar(value)}\n" for name, value in variables.items()]
+    lines = [f"      {name}: {scalar(value)}\n" for name, value in variables.items()]
     return (
         f"\n  {spec.name}-migrate:\n"
         "    <<: *service\n"
@@ -87,6 +88,11 @@ def hba_file() -> str:
     return between_marks(HBA, rules)
 
 
-def _scalar(value: str) -> str:
+def secured_hba_file() -> str:
+    """The same, for connections with TLS alone."""
+    return between_marks(SECURED_HBA, hba_rules("hostssl", "all"))
+
+
+def scalar(value: str) -> str:
     """A number is quoted: variables are text."""
     return f'"{value}"' if value.isdecimal() else value

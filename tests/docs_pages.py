@@ -16,11 +16,19 @@ from shared_events.values import Line, Order
 from tests import state_tables
 from tests.asyncapi import asyncapi_page
 from tests.cli_page import cli_page
-from tests.compose_page import COMPOSE, HBA, compose_file, hba_file
+from tests.compose_page import (
+    COMPOSE,
+    HBA,
+    SECURED_HBA,
+    compose_file,
+    hba_file,
+    secured_hba_file,
+)
 from tests.domain.samples.all import BY_SERVICE
 from tests.flow_picture import flow_svg
 from tests.lanes_page import LANES, lanes_file
 from tests.overtaking_page import TESTING, testing_page
+from tests.secured_compose_page import SECURED, secured_compose_file
 from tests.support.documents import document_of
 from tests.threat_page import THREATS, threat_page
 
@@ -202,6 +210,8 @@ MADE: Final[Mapping[Path, Callable[[], str]]] = {
     CELLS: cells_file,
     COMPOSE: compose_file,
     HBA: hba_file,
+    SECURED: secured_compose_file,
+    SECURED_HBA: secured_hba_file,
     LANES: lanes_file,
     TESTING: testing_page,
     THREATS: threat_page,

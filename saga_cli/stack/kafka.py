@@ -49,13 +49,16 @@ super.users=User:{admin};User:{broker}
 """
 LOGIN_LISTENER: Final = """
 listener.name.{name}.ssl.client.auth=none
-listener.name.{name}.sasl.enabled.mechanisms=SCRAM-SHA-512
-listener.name.{name}.scram-sha-512.sasl.jaas.config={module} required;
+listener.name.{name}.sasl.enabled.mechanisms={mechanism}
+listener.name.{name}.{own}.sasl.jaas.config={module} required{users};
 """
 SCRAM_MODULE: Final = "org.apache.kafka.common.security.scram.ScramLoginModule"
+PLAIN_MODULE: Final = "org.apache.kafka.common.security.plain.PlainLoginModule"
 ADMIN: Final = "admin"
 BROKER: Final = "broker"
 """Users that may do anything: an administrator, and the brokers among themselves."""
+MUTUAL: Final = "MUTUAL"
+"""The listener of a secured broker on which brokers know each other by their certificates."""
 NOBODY: Final[Mapping[str, str]] = {}
 LOG4J: Final = """
 Configuration:
@@ -100,8 +103,20 @@ class Secured:
 
 
 @dataclass(frozen=True, slots=True)
+class BrokerFiles:
+    """Where a secured broker finds them: its data, its key with its certificate, and the authority's."""
+
+    data: Path
+    certificate: Path
+    ca_file: Path
+
+
+@dataclass(frozen=True, slots=True)
 class KafkaBroker:
-    """Where one broker is. `within` is put before its command, such as what enters a namespace."""
+    """Where one broker is. `within` is put before its command, such as what enters a namespace.
+
+    It listens at `host`, or at the address `listens_at`; "" is every address.
+    """
 
     name: str
     port: int
@@ -111,6 +126,7 @@ class KafkaBroker:
     within: Sequence[str] = ()
     java_options: Sequence[str] = ("-Xms256m", "-Xmx512m", *QUIET)
     mutual_port: int = 0
+    listens_at: str | None = None
 
     @property
     def address(self) -> str:
@@ -122,7 +138,7 @@ def prepare(
 ) -> tuple[ChildProcess, ...]:
     """The processes, with formatted data folders; those that are there already are used as they are."""
     write_private(folder / "log4j2.yaml", LOG4J)
-    java = _java(folder)
+    java = java_words(folder)
     cluster = secrets.token_urlsafe(16)
 
     def prepared(number: int) -> ChildProcess:
@@ -142,7 +158,7 @@ def prepare(
 
 def make_data(config: Path, cluster: str, passwords: Mapping[str, str] = NOBODY) -> None:
     """An empty data folder, as the configuration names it, with users who log in by SCRAM."""
-    format_ = [*_java(config.parent), "-XX:TieredStopAtLevel=1", "kafka.tools.StorageTool"]
+    format_ = [*java_words(config.parent), "-XX:TieredStopAtLevel=1", "kafka.tools.StorageTool"]
     # With "=", as an id may begin with a dash.
     words = ["format", f"--cluster-id={cluster}", "--config", str(config)]
     with private_words(config.with_suffix(".users"), _users(passwords)) as given:
@@ -167,7 +183,7 @@ def private_words(file: Path, words: Iterable[str]) -> Iterator[list[str]]:
         file.unlink()
 
 
-def _java(folder: Path) -> list[str]:
+def java_words(folder: Path) -> list[str]:
     classpath = f"{binaries.kafka_jars()}/*"
     log4j, classes = folder / "log4j2.yaml", binaries.kafka_classes()
     shared = [f"-XX:SharedArchiveFile={classes}"] if classes.exists() else []
@@ -177,50 +193,79 @@ def _java(folder: Path) -> list[str]:
 def _settings(
     folder: Path, brokers: Sequence[KafkaBroker], number: int, secured: Secured | None
 ) -> str:
+    """With a certificate of its own for each start, where it is secured."""
+    broker = brokers[number - 1]
+    doors = _doors(broker, is_secured=secured is not None)
+    settings = _open_settings(brokers, number, doors, folder / broker.name)
+    if secured is None:
+        return settings
+    hosts = [*LOOPBACK, broker.host]
+    certificate = secured.authority.issue(BROKER, hosts, file=broker.name)
+    files = BrokerFiles(folder / broker.name, certificate.both, secured.authority.ca_file)
+    more = (f"{name}={value}\n" for name, value in secured.more.items())
+    return "".join((settings, _security(doors, files), *more))
+
+
+def settings_with_users(
+    broker: KafkaBroker, files: BrokerFiles, passwords: Mapping[str, str]
+) -> str:
+    """The settings of an only broker whose users are not in its data, but here; they log in by PLAIN."""
+    doors = _doors(broker, is_secured=True)
+    return _open_settings([broker], 1, doors, files.data) + _security(doors, files, passwords)
+
+
+def _open_settings(
+    brokers: Sequence[KafkaBroker], number: int, doors: Sequence[Door], data: Path
+) -> str:
     """Of as many copies as there are brokers, up to three, all but one have a record."""
     broker, copies = brokers[number - 1], min(3, len(brokers))
-    doors = [*_own_doors(broker, secured), *broker.doors]
-    control = Door("CONTROLLER", broker.controller_port, "", "SSL" if secured else "PLAINTEXT")
+    is_secured = any(door.name == MUTUAL for door in doors)
+    control = Door("CONTROLLER", broker.controller_port, "", "SSL" if is_secured else "PLAINTEXT")
     voters = (f"{n}@{b.host}:{b.controller_port}" for n, b in enumerate(brokers, 1))
     listeners = [*doors, control]
-    settings = SETTINGS.format(
+    at = broker.host if broker.listens_at is None else broker.listens_at
+    return SETTINGS.format(
         number=number,
         voters=",".join(voters),
-        listeners=",".join(f"{door.name}://{broker.host}:{door.port}" for door in listeners),
+        listeners=",".join(f"{door.name}://{at}:{door.port}" for door in listeners),
         advertised=",".join(f"{door.name}://{door.advertised}" for door in doors),
         protocols=",".join(f"{door.name}:{door.protocol}" for door in listeners),
-        between="MUTUAL" if secured else "PLAINTEXT",
-        data=folder / broker.name,
+        between=MUTUAL if is_secured else "PLAINTEXT",
+        data=data,
         copies=copies,
         in_sync=max(1, copies - 1),
     )
-    return settings + _security(broker, doors, secured) if secured else settings
 
 
-def _own_doors(broker: KafkaBroker, secured: Secured | None) -> list[Door]:
-    if secured is None:
-        return [Door("PLAINTEXT", broker.port, broker.address)]
+def _doors(broker: KafkaBroker, *, is_secured: bool) -> list[Door]:
+    if not is_secured:
+        return [Door("PLAINTEXT", broker.port, broker.address), *broker.doors]
     mutual = f"{broker.host}:{broker.mutual_port}"
     return [
         Door("LOGIN", broker.port, broker.address, "SASL_SSL"),
-        Door("MUTUAL", broker.mutual_port, mutual, "SSL"),
+        Door(MUTUAL, broker.mutual_port, mutual, "SSL"),
+        *broker.doors,
     ]
 
 
-def _security(broker: KafkaBroker, doors: Sequence[Door], secured: Secured) -> str:
-    """With a certificate of its own for each start."""
-    hosts = [*LOOPBACK, broker.host]
-    certificate = secured.authority.issue(BROKER, hosts, file=broker.name)
+def _security(
+    doors: Sequence[Door], files: BrokerFiles, passwords: Mapping[str, str] = NOBODY
+) -> str:
+    """Users are those of the data, who log in by SCRAM, or those given here, who do by PLAIN."""
     settings = SECURED.format(
-        certificate=certificate.both,
-        authority=secured.authority.ca_file,
-        admin=ADMIN,
-        broker=BROKER,
+        certificate=files.certificate, authority=files.ca_file, admin=ADMIN, broker=BROKER
     )
+    mechanism, module = ("PLAIN", PLAIN_MODULE) if passwords else ("SCRAM-SHA-512", SCRAM_MODULE)
+    users = "".join(f' user_{name}="{password}"' for name, password in passwords.items())
     logins = (
-        LOGIN_LISTENER.format(name=door.name.lower(), module=SCRAM_MODULE)
+        LOGIN_LISTENER.format(
+            name=door.name.lower(),
+            mechanism=mechanism,
+            own=mechanism.lower(),
+            module=module,
+            users=users,
+        )
         for door in doors
         if door.protocol == "SASL_SSL"
     )
-    more = (f"{name}={value}\n" for name, value in secured.more.items())
-    return "".join((settings, *logins, *more))
+    return "".join((settings, *logins))

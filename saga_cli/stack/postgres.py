@@ -89,13 +89,18 @@ def hba_rules(kind: Literal["host", "hostssl"], address: str = "127.0.0.1/32") -
 
 def tls_settings(folder: Path, tls: ServerTls, user: str | None) -> dict[str, str]:
     """Copies of the files, as a server takes a key that is its own user's alone, and the settings."""
-    own = {"ssl_cert_file": "crt", "ssl_key_file": "key", "ssl_ca_file": "ca"}
-    files = zip(own.items(), (tls.cert_file, tls.key_file, tls.ca_file), strict=True)
-    copies = {
-        name: str(_for_the_server(folder / f"postgres.{kind}", file.read_text(), user))
-        for (name, kind), file in files
-    }
-    return {"ssl": "on", **copies}
+    files = {"crt": tls.cert_file, "key": tls.key_file, "ca": tls.ca_file}
+    copies = (
+        _for_the_server(folder / f"postgres.{kind}", file.read_text(), user)
+        for kind, file in files.items()
+    )
+    return with_tls(ServerTls(*copies))
+
+
+def with_tls(tls: ServerTls) -> dict[str, str]:
+    """The settings of a server that reads these very files."""
+    files = {"cert": tls.cert_file, "key": tls.key_file, "ca": tls.ca_file}
+    return {"ssl": "on", **{f"ssl_{kind}_file": str(file) for kind, file in files.items()}}
 
 
 def _for_the_server(file: Path, text: str, user: str | None) -> Path:

@@ -12,7 +12,10 @@ from saga_cli.stack.postgres import ServerTls
 from saga_cli.stack.state import make_private, write_private
 from saga_cli.topology import USERS, Addresses, authority_of, kafka_login
 
-SECRETS: Final = ("_PASSWORD", "_SECRET", "_DATABASE_URL", "_OWNER_URL", "_REDIS_URL")
+SECRETS: Final = (
+    *("_PASSWORD", "_SECRET"),
+    *("_DATABASE_URL", "_OWNER_URL", "_POSTGRES_URL", "_REDIS_URL"),
+)
 """How variables end that hold a secret, or may."""
 
 
@@ -31,16 +34,21 @@ class ServerSecurity:
             return ["--port", str(port)]
         users = folder / "redis.acl"
         write_private(users, self.redis_users)
-        options = ["--aclfile", str(users)]
-        if self.redis is None:
-            return ["--port", str(port), *options]
-        files = {
-            "--tls-cert-file": self.redis.cert_file,
-            "--tls-key-file": self.redis.key_file,
-            "--tls-ca-cert-file": self.redis.ca_file,
-        }
-        options += [word for name, file in files.items() for word in (name, str(file))]
-        return ["--port", "0", "--tls-port", str(port), "--tls-auth-clients", "no", *options]
+        return redis_options(port, users, self.redis)
+
+
+def redis_options(port: int, users: Path, tls: ServerTls | None) -> list[str]:
+    """Of a Redis whose users are in the file; with TLS it takes no other connections."""
+    options = ["--aclfile", str(users)]
+    if tls is None:
+        return ["--port", str(port), *options]
+    files = {
+        "--tls-cert-file": tls.cert_file,
+        "--tls-key-file": tls.key_file,
+        "--tls-ca-cert-file": tls.ca_file,
+    }
+    options += [word for name, file in files.items() for word in (name, str(file))]
+    return ["--port", "0", "--tls-port", str(port), "--tls-auth-clients", "no", *options]
 
 
 OPEN: Final = ServerSecurity()

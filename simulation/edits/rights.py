@@ -1,4 +1,4 @@
-"""Bugs in the rights on Kafka, and in what is made of a right that is missing."""
+"""Bugs in the rights on Kafka, in what is made of a right that is missing, and in who gets a secret."""
 
 from typing import Final
 
@@ -7,6 +7,8 @@ from simulation.edits.edit import Edit
 PERMITTED: Final = "chassis/kafka/permitted.py"
 OF_PERMITTED: Final = "tests/chassis/test_permitted.py::test_"
 OF_RIGHTS: Final = "tests/cli/test_access.py::test_"
+MOUNTED: Final = "saga_cli/stack/mounted.py"
+OF_COMPOSE: Final = "tests/architecture/test_secured_compose.py::test_"
 
 RIGHTS_EDITS: Final = (
     Edit(
@@ -36,5 +38,19 @@ RIGHTS_EDITS: Final = (
         "if acl.permission == ALLOW)\n    made.notes",
         "if acl.permission != ALLOW)\n    made.notes",
         (f"{OF_RIGHTS}a_service_keeps_no_right_that_is_not_declared",),
+    ),
+    Edit(
+        MOUNTED,
+        "secrets-for-everybody-on-the-machine",
+        "    folder.chmod(0o700)\n",
+        "    folder.chmod(0o755)\n",
+        (f"{OF_COMPOSE}each_secret_is_a_file_that_a_container_may_read_and_others_may_not",),
+    ),
+    Edit(
+        MOUNTED,
+        "certificate-is-good-until-it-ends",
+        "- datetime.now(UTC) > RENEWED_BEFORE",
+        "> datetime.now(UTC)",
+        ("tests/cli/test_mounted.py::test_a_certificate_in_its_last_days_is_issued_anew",),
     ),
 )

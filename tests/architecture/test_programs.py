@@ -28,8 +28,10 @@ NOT_COMMANDS: Final = (
     "+====",
     "topic=order.forward/day=",
     "cores(rate) = ",
+    "set -a; . .secrets/tools.env; ",
 )
-"""How lines of plain blocks begin that are a picture, the name of a file, or a formula."""
+"""How lines of plain blocks begin that are a picture, the name of a file, or a formula; and variables
+that are read from a file (tests/cli/test_mounted.py)."""
 VARIABLE: Final = re.compile(r"[A-Z_]+=")
 MAKEFILE: Final = (ROOT / "Makefile").read_text("utf-8")
 TARGETS: Final = re.search(r"^\.PHONY: (.*)$", MAKEFILE, re.MULTILINE)
@@ -56,8 +58,8 @@ def wrong_with_program(words: list[str]) -> str:
                 "utf-8"
             )
             return "" if known else f"Dockerfile has no ARG {argument}"
-        case ["docker", "compose", "up"]:
-            return "" if (ROOT / "compose.yaml").is_file() else "there is no compose.yaml"
+        case ["docker", "compose", *words]:
+            return wrong_with_compose(words)
         case ["redis-cli", "-n", "0", "SET", key, "1"]:
             return "" if key == KEYS.rebuild_begun else f"no service reads {key}"
         case _:
@@ -86,6 +88,20 @@ def wrong_with_module(module: str, words: list[str]) -> str:
     is_peer = module == "bench.peers.run"
     known = arguments(words[0]).format_help() if is_peer else help_of(module)
     return "; ".join(f"{module} has no {o}" for o in options if not re.search(rf"{o}\b", known))
+
+
+def wrong_with_compose(words: list[str]) -> str:
+    options = list(words)
+    while options[:1] == ["-f"]:
+        if not (ROOT / options[1]).is_file():
+            return f"there is no {options[1]}"
+        options = options[2:]
+    asked = [str(ROOT / ".venv" / "bin" / "docker-compose"), *options[:1], "--help"]
+    known = subprocess.run(asked, capture_output=True, text=True, check=False).stdout
+    if f"docker compose {options[0]} " not in known:
+        return f"docker compose has no {options[0]}"
+    unknown = [word for word in options[1:] if not re.search(rf"{word}\b", known)]
+    return f"docker compose {options[0]} has no {unknown[0]}" if unknown else ""
 
 
 @cache
@@ -124,6 +140,9 @@ def test_a_line_of_a_plain_block_that_no_test_knows_is_found() -> None:
         ("uv run --project deploy/flink python report.py", "there is no deploy/flink"),
         ("spark-submit deploy/spark/reports.py", "there is no deploy/spark/reports.py"),
         ("docker build --build-arg NAME=order .", "Dockerfile has no ARG NAME=order"),
+        ("docker compose -f compose.secured.yaml up", "there is no compose.secured.yaml"),
+        ("docker compose -f compose.yaml start-up", "docker compose has no start-up"),
+        ("docker compose up --secure", "docker compose up has no --secure"),
         ("redis-cli -n 0 SET loyalty:rebuild 1", "no service reads loyalty:rebuild"),
         ("psql -c x", "nothing here tells how it is checked"),
     ],

@@ -1,0 +1,29 @@
+"""The command `saga secrets`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from saga_cli.terminal import write
+
+
+def secrets(
+    folder: Annotated[Path, typer.Argument(help="Made, or completed.")] = Path(".secrets"),
+    *,
+    renew: Annotated[
+        bool, typer.Option("--renew", help="Issue all certificates anew, not only old ones.")
+    ] = False,
+) -> None:
+    """Make what the secured Compose file mounts: certificates, passwords, users and Kafka's settings.
+
+    What is there stays; a certificate that ends within 30 days is issued anew. Only its owner may enter the
+    folder.
+    """
+    from saga_cli.stack.mounted import TOOLS, make  # noqa: PLC0415 - with what it needs it is slow
+
+    changed = make(folder, renew=renew)
+    for name in changed:
+        write(f"{name}: made")
+    done = f"{len(changed)} made" if changed else "Nothing has to be made"
+    write(f"{done}; {folder / TOOLS} has the variables of the commands.")
