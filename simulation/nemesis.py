@@ -127,9 +127,11 @@ class Nemesis:
     async def _database_lost(self, choice: Random) -> None:
         """Not of the order service: it may have acknowledged what its database alone held."""
         service = choice.choice([name for name in IN_DATABASES if name != "order"])
-        while self.system.processes(service):
+        is_still = False
+        while not is_still:  # also of processes that died before, something may be on its way
             self.system.hold(service, down=True)
-            await clock.wait(6.0 + choice.uniform(0.0, 10.0))  # nothing of it is on its way then
+            await clock.wait(6.0 + choice.uniform(0.0, 10.0))
+            is_still = not self.system.processes(service)
         self.system.report(f"{service} loses its database")
         rebuild(self.system, service)
         self._rewind(service)
