@@ -15,6 +15,8 @@ LATER: Final = {
     "read-only": "a database takes no writes for a while, as after a fail-over",
     "row-refused": "Kafka refuses an order's rows for good, until an operator has that mended",
     "topic-shut": "Kafka takes nothing for one topic for a while, as after a change of rights",
+    "broker-busy": "one of several brokers serves readers late: some partitions lag by seconds",
+    "provider-slow": "calls to providers take seconds",
 }
 """Kinds that came later are drawn apart, so that a seed's other faults stay what they were."""
 FIRST: Final = {
