@@ -68,6 +68,9 @@ SHARES: Final = {
 }
 """The shares of orders that go another way than the straight one; the kinds mix."""
 
+STEADY_S: Final = 30.0
+"""Orders that arrive over so long meet the faults in every phase; of a burst most meet them at the start."""
+
 FAST_PATHS: Final = tuple(
     path for path in FastPath if path not in {FastPath.HTTP, FastPath.LOCAL_WAITERS}
 )
@@ -94,6 +97,8 @@ class Plan:
     cut: int = 0
     fast_paths: Literal["all", "none", "mixed"] = "all"
     topics: Literal["lanes", "moves"] = "lanes"
+    regret: float = 0.0
+    """The share of customers who wait for the confirmation, think it over, and cancel."""
 
     @classmethod
     def drawn(cls, seed: int, orders: int, only: frozenset[str] = frozenset(FAULTS)) -> Self:
@@ -106,14 +111,17 @@ class Plan:
             for kind in kinds
             if drawn.random() < chance and kind in only
         }
+        arrive_s = choice.choice((0.5, 1.5, 4.0))
+        is_steady = Random(f"{seed}/plan/steady").random() < 0.3  # noqa: PLR2004
         return cls(
             seed,
             orders,
             faults,
-            arrive_s=choice.choice((0.5, 1.5, 4.0)),
+            arrive_s=STEADY_S if is_steady else arrive_s,
             refuses_refunds=choice.random() < 0.25,  # noqa: PLR2004 - each takes a virtual minute
             fast_paths=Random(f"{seed}/plan/fast-paths").choice(("all", "none", "mixed", "mixed")),
             topics=Random(f"{seed}/plan/topics").choice(("lanes", "lanes", "lanes", "moves")),
+            regret=Random(f"{seed}/plan/regret").choice((0.0, 0.2, 0.4)),
         )
 
     def without(self, kind: str) -> "Plan":
