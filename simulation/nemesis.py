@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka import TopicPartition
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from simulation.system import SimulatedSystem
 
 Strike = Callable[[Random], Awaitable[None]]
+LED: Final = 1 / 3
+"""The share of the partitions that one of three brokers leads."""
 
 
 @dataclass
@@ -57,6 +59,7 @@ class Nemesis:
             "row-refused": (16, self._row_refused),
             "topic-shut": (4, self._topic_shut),
             "copied": (12, self._copied),
+            "broker-busy": (10, self._broker_busy),
         }
 
     async def rage(self) -> None:
@@ -129,9 +132,11 @@ class Nemesis:
     async def _database_lost(self, choice: Random) -> None:
         """Not of the order service: it may have acknowledged what its database alone held."""
         service = choice.choice([name for name in IN_DATABASES if name != "order"])
-        while self.system.processes(service):
+        is_still = False
+        while not is_still:  # also of processes that died before, something may be on its way
             self.system.hold(service, down=True)
-            await clock.wait(6.0 + choice.uniform(0.0, 10.0))  # nothing of it is on its way then
+            await clock.wait(6.0 + choice.uniform(0.0, 10.0))
+            is_still = not self.system.processes(service)
         self.system.report(f"{service} loses its database")
         rebuild(self.system, service)
         self._rewind(service)
@@ -184,11 +189,23 @@ class Nemesis:
         topic, partition = self._a_partition(choice)
         lag_s, seconds = choice.uniform(0.05, 1.0), choice.uniform(0.5, 4.0)
         late = self.system.broker.numbers_of(topic) if choice.random() < 0.5 else (partition,)  # noqa: PLR2004
-        places = [TopicPartition(topic, number) for number in late]
+        await self._read_late([TopicPartition(topic, number) for number in late], lag_s, seconds)
+
+    async def _read_late(self, places: list[TopicPartition], lag_s: float, seconds: float) -> None:
         self.system.faults.lags.update(dict.fromkeys(places, lag_s))
         await clock.wait(seconds)
         for place in places:
             self.system.faults.lags.pop(place, None)
+
+    async def _broker_busy(self, choice: Random) -> None:
+        """It leads a share of each topic's partitions; so lanes that belong together lag differently."""
+        broker = self.system.broker
+        topics = [topic for owner in SERVICES for topic in self.system.move.topics_of(owner)]
+        places = [TopicPartition(topic, n) for topic in topics for n in broker.numbers_of(topic)]
+        led = [place for place in places if choice.random() < LED]
+        lag_s, seconds = choice.uniform(1.0, 6.0), choice.uniform(2.0, 15.0)
+        self.system.report(f"{len(led)} partitions are read {lag_s:.1f} s late")
+        await self._read_late(led, lag_s, seconds)
 
     async def _rewound(self, choice: Random) -> None:
         self._rewind(choice.choice(SERVICES))

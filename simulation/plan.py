@@ -16,6 +16,8 @@ LATER: Final = {
     "row-refused": "Kafka refuses an order's rows for good, until an operator has that mended",
     "topic-shut": "Kafka takes nothing for one topic for a while, as after a change of rights",
     "copied": "a true record in another partition, or again under an id that is not its own",
+    "broker-busy": "one of several brokers serves readers late: some partitions lag by seconds",
+    "provider-slow": "calls to providers take seconds",
 }
 """Kinds that came later are drawn apart, so that a seed's other faults stay what they were."""
 FIRST: Final = {
@@ -67,6 +69,9 @@ SHARES: Final = {
 }
 """The shares of orders that go another way than the straight one; the kinds mix."""
 
+STEADY_S: Final = 30.0
+"""Orders that arrive over so long meet the faults in every phase; of a burst most meet them at the start."""
+
 FAST_PATHS: Final = tuple(
     path for path in FastPath if path not in {FastPath.HTTP, FastPath.LOCAL_WAITERS}
 )
@@ -93,6 +98,8 @@ class Plan:
     cut: int = 0
     fast_paths: Literal["all", "none", "mixed"] = "all"
     topics: Literal["lanes", "moves"] = "lanes"
+    regret: float = 0.0
+    """The share of customers who wait for the confirmation, think it over, and cancel."""
 
     @classmethod
     def drawn(cls, seed: int, orders: int, only: frozenset[str] = frozenset(FAULTS)) -> Self:
@@ -105,14 +112,17 @@ class Plan:
             for kind in kinds
             if drawn.random() < chance and kind in only
         }
+        arrive_s = choice.choice((0.5, 1.5, 4.0))
+        is_steady = Random(f"{seed}/plan/steady").random() < 0.3  # noqa: PLR2004
         return cls(
             seed,
             orders,
             faults,
-            arrive_s=choice.choice((0.5, 1.5, 4.0)),
+            arrive_s=STEADY_S if is_steady else arrive_s,
             refuses_refunds=choice.random() < 0.25,  # noqa: PLR2004 - each takes a virtual minute
             fast_paths=Random(f"{seed}/plan/fast-paths").choice(("all", "none", "mixed", "mixed")),
             topics=Random(f"{seed}/plan/topics").choice(("lanes", "lanes", "lanes", "moves")),
+            regret=Random(f"{seed}/plan/regret").choice((0.0, 0.2, 0.4)),
         )
 
     def without(self, kind: str) -> "Plan":

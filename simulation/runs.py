@@ -133,6 +133,8 @@ def _smaller(plan: Plan) -> Iterator[Plan]:
         yield replace(plan, fast_paths="none")
     if plan.topics == "moves":
         yield replace(plan, topics="lanes")
+    if plan.regret:
+        yield replace(plan, regret=0.0)
     for kind, intensity in plan.faults.items():
         if intensity > 0.2:  # noqa: PLR2004
             yield replace(plan, faults={**plan.faults, kind: round(intensity / 2, 2)})

@@ -16,6 +16,7 @@ from chassis.message import Claim, Decided, Duplicate, Message, Outcome
 from inventory_svc.messages import ReturnStock, SetStock, WriteOffStock
 from loyalty_svc.messages import SetStanding
 from order_svc.api import respond
+from order_svc.domain import Cancelling, Pending
 from order_svc.messages import CancelOrder, CartLine, PlaceOrder, PriceProduct
 from shared_events.order import DeliveryDetailsGiven
 from shipping_svc.messages import DispatchShipment
@@ -35,6 +36,9 @@ SKUS: Final = ("CUP", "MUG", "PEN", "TEA")
 SCARCE: Final = "RARE"
 PLENTY: Final = 1_000_000
 TRACE: Final = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+OPEN: Final = (Pending, Cancelling)
+LOOK_EVERY_S: Final = 0.25
+LOOKS_MAX: Final = 200
 TOKENS: Final = {
     "declined": "tok_declined",
     "flaky": "tok_flaky",
@@ -88,6 +92,11 @@ class Shop:
             if again != order_id:
                 self.system.watch.broken("G4", f"one key made {order_id} and {again}")
         self.acknowledged[order_id] = traits
+        thought = self.system.plan.random(f"regret {number}")
+        if thought.random() < self.system.plan.regret:
+            await self._until_settled(order_id)
+            await clock.wait(thought.choice((0.0, 1.0, 10.0)) * thought.random())
+            await self._cancel(order_id)
         for trait, ask in (("cancel", self._cancel), ("dispatch", self._dispatch)):
             if trait in traits:
                 await clock.wait(choice.choice((0.0, 0.05, 0.3, 3.0)) * choice.random())
@@ -126,6 +135,14 @@ class Shop:
             return ""
         order_id: str = from_json(outcome.response)["order_id"]
         return order_id
+
+    async def _until_settled(self, order_id: str) -> None:
+        """A customer looks again and again, but not for ever."""
+        orders = self.system.databases["order"].own
+        for _ in range(LOOKS_MAX):
+            if order_id not in orders or not isinstance(orders[order_id].state, OPEN):
+                return
+            await clock.wait(LOOK_EVERY_S)
 
     async def _cancel(self, order_id: str) -> None:
         await self.asked("order", order_id, CancelOrder(order_id=order_id))

@@ -28,6 +28,8 @@ CRASHES: Final = {
     crashpoints.CALLED: "crash-in-call",
 }
 SLOW_S: Final = 0.4
+SLOW_CALL_S: Final = 4.0
+"""Most that each way to a slow provider takes: both together less than a caller waits."""
 IDLE: Final = frozenset({"pending", "lease", "backlog", "lead", "parked_keys", "EVAL"})
 """What a process asks again and again although nothing has happened."""
 
@@ -169,6 +171,8 @@ class StepFaults:
             self.hits["provider-away"] += 1
             await asyncio.sleep(0.2)
             raise ProviderError(f"{party} is away")
+        if self.strikes("provider-slow", 1.0):
+            await asyncio.sleep(SLOW_CALL_S * self.streams["provider-slow"].random())
         await self._takes(0.02)
         process = current.get()
         if process is not None and self.strikes("crash-in-call", 0.01):
