@@ -2,7 +2,6 @@ from functools import cached_property
 from typing import Annotated, Literal
 
 from pydantic import (
-    AfterValidator,
     BeforeValidator,
     Field,
     ValidationError,
@@ -10,9 +9,8 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from chassis.process.settings import Currency, HttpUrl, ProviderSettings, json_of
+from chassis.process.settings import ConfidentialUrl, Currency, ProviderSettings, json_of
 from chassis.secret import NO_SECRET, RequiredSecret, Secret, SecretSettings
-from chassis.urls import confidential_url
 from payment_svc.domain import POLICY, Policy
 
 
@@ -25,7 +23,7 @@ class StripeSettings(SecretSettings):
     model_config = SettingsConfigDict(env_prefix="STRIPE_")
 
     api_key: RequiredSecret
-    api_base: Annotated[HttpUrl, AfterValidator(confidential_url)] = "https://api.stripe.com"
+    api_base: ConfidentialUrl = "https://api.stripe.com"
     webhook_secret: Secret = NO_SECRET
 
     @property

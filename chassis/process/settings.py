@@ -28,6 +28,7 @@ from chassis.topic_layout import TopicLayout
 from chassis.urls import (
     HIGHEST_PORT,
     bootstrap_servers,
+    confidential_url,
     http_url,
     postgres_url,
     redis_url,
@@ -101,6 +102,7 @@ PostgresUrl: TypeAlias = Annotated[Secret, AfterValidator(_holding(postgres_url)
 RedisUrl: TypeAlias = Annotated[Secret, AfterValidator(_holding(redis_url))]
 """Secrets, as they may hold a password."""
 HttpUrl: TypeAlias = Annotated[str, AfterValidator(http_url)]
+ConfidentialUrl: TypeAlias = Annotated[str, AfterValidator(confidential_url)]
 
 
 LoginText: TypeAlias = Annotated[str, Field(validate_default=True)]

@@ -30,11 +30,14 @@ OUTSIDE_EDITS: Final = (
         ("tests/payment/test_stripe_outcomes.py::test_no_text_ends_its_quotes_in_a_search",),
     ),
     Edit(
-        "payment_svc/settings.py",
+        "chassis/urls.py",
         "key-in-clear",
-        'not in {"127.0.0.1", "::1", "localhost"}',
-        "is None",
-        (f"{SETTINGS}what_is_missing_fails_the_start_in_one_line_that_names_it",),
+        'not _is_this_machine(url.hostname or "")',
+        "not url.hostname",
+        (
+            f"{SETTINGS}what_is_missing_fails_the_start_in_one_line_that_names_it",
+            "tests/chassis/test_urls.py::test_a_secret_is_sent_nowhere_else",
+        ),
     ),
     Edit(
         "saga_cli/terminal.py",

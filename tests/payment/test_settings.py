@@ -11,6 +11,7 @@ from payment_svc.settings import Settings, StripeSettings
 NEEDED = {
     "PAYMENT_KAFKA_BOOTSTRAP": "127.0.0.1:1",
     "PAYMENT_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none",
+    "PAYMENT_AUTH_ISSUER": "https://issuer.example",
 }
 STRIPE = {"PAYMENT_PROVIDER": "stripe", "STRIPE_API_KEY": "sk_test_1"}
 
@@ -67,7 +68,7 @@ def test_no_secret_shows_in_what_is_printed(monkeypatch: pytest.MonkeyPatch) -> 
         ({"PAYMENT_PROVIDER": "stripe", "STRIPE_API_KEY": ""}, "STRIPE_API_KEY"),
         (
             {**STRIPE, "STRIPE_API_BASE": "http://stripe.example"},
-            "STRIPE_API_BASE: Value error, https",
+            "STRIPE_API_BASE: Value error, a secret is sent there: https",
         ),
         ({**STRIPE, "STRIPE_API_BASE": "http://127.0.0.1.example"}, "STRIPE_API_BASE"),
         ({"PAYMENT_PROVIDER": "paypal"}, "PAYMENT_PROVIDER"),
