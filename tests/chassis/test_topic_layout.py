@@ -79,7 +79,11 @@ def in_layout(layout: TopicLayout) -> Service:
     return replace(SCALE, layout=layout)
 
 
-GOOD: Final = {"kafka_bootstrap": "h:9092", "database_url": "postgresql://r:p@h/d"}
+GOOD: Final = {
+    "kafka_bootstrap": "h:9092",
+    "database_url": "postgresql://r:p@h/d",
+    "auth": "off",
+}
 LANES, MOVING, FORMER = map(in_layout, TopicLayout)
 
 
