@@ -34,7 +34,7 @@ class RedisClients:
         socket_connect_timeout: float | None = None,
         driver_info: None = None,
     ) -> "SimulatedRedis":
-        assert driver_info is None, "the client's name is told to nobody"
+        assert driver_info is None, "the client's name is not sent"
         limits = (socket_timeout, socket_connect_timeout)
         return SimulatedRedis(self.server, redis_connect_func, *limits)
 

@@ -70,7 +70,7 @@ async def test_a_card_that_is_declined_stays_so(payment: Desk, fault: StripeFaul
     order = await payment.reserved(payment_token="tok_chargeDeclinedInsufficientFunds")
     async with payment.working():
         state = await payment.ended(order)
-    assert state == Declined(reason="insufficient_funds")
+    assert state == Declined(reason="insufficient_funds", customer_id="alice")
     assert payment.moved(order) == ([], [])
 
 
@@ -102,7 +102,7 @@ async def test_a_capture_whose_key_is_forgotten_ends_as_the_ledger_says(
     async with payment.working():
         state = await payment.ended(order)
     if step == "create" and not fault.effect:
-        assert state == Declined(reason="provider_timeout")
+        assert state == Declined(reason="provider_timeout", customer_id="alice")
         assert payment.moved(order) == ([], [])
     else:
         assert isinstance(state, Captured)

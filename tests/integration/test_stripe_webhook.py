@@ -157,7 +157,7 @@ async def test_a_declined_card_may_be_told_of_first(payment: Desk) -> None:
     (event,) = payment.events_of(order, "payment_intent.payment_failed")
     async with payment.working(effects=False):
         assert (await payment.send_event(event)).json() == {"status": "decided"}
-    assert await payment.state(order) == Declined(reason="insufficient_funds")
+    assert await payment.state(order) == Declined(reason="insufficient_funds", customer_id="alice")
     assert await payment.outstanding_effects(order) == []
 
 
