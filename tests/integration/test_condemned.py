@@ -114,11 +114,10 @@ async def test_a_session_that_cannot_write_is_not_taken_up(
 ) -> None:
     """A new one is asked first; the error says why there is none."""
     async with store.reading() as connection:
-        role = await connection.fetchval("SELECT current_user")
+        role, database = await connection.fetchrow("SELECT current_user, current_database()")
+    scope = f"ALTER ROLE {role} IN DATABASE {database}"
     admin = await asyncpg.connect(addresses.postgres_url)
     try:
-        database = store.pool._connect_args[0].rpartition("/")[2]
-        scope = f"ALTER ROLE {role} IN DATABASE {database}"
         await admin.execute(f"{scope} SET default_transaction_read_only = on")
         await store.pool.expire_connections()
         with pytest.raises(TransientError, match="TargetServerAttribute"):
