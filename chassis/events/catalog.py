@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from operator import attrgetter
-from typing import Any, get_args, get_type_hints
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from pydantic import TypeAdapter
 from pydantic_core import from_json, to_json
@@ -142,10 +142,12 @@ class Catalog:
 
 def _limits(event: type[Any]) -> Iterator[tuple[str, int, int]]:
     for name, hint in get_type_hints(event, include_extras=True).items():
-        if get_args(hint)[:1] == (int,):
-            bounds = [bound for info in get_args(hint)[1:] for bound in info.metadata]
-            (least,) = (bound.ge for bound in bounds if hasattr(bound, "ge"))
-            (most,) = (bound.le for bound in bounds if hasattr(bound, "le"))
+        if get_origin(hint) is Annotated and get_args(hint)[0] is int:
+            given = [
+                bound for info in get_args(hint)[1:] for bound in getattr(info, "metadata", ())
+            ]
+            (least,) = (bound.ge for bound in given if hasattr(bound, "ge"))
+            (most,) = (bound.le for bound in given if hasattr(bound, "le"))
             yield name, least, most
 
 
