@@ -7,6 +7,7 @@ temporary files.
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +16,7 @@ import pytest
 
 from saga_cli.demo import a_checkout
 from saga_cli.stack import ports
+from saga_cli.stack.issuer import local_issuer
 from saga_cli.stack.processes import ChildProcess
 from saga_cli.stack.seed import seed
 from saga_cli.stack.services import Instance, Services
@@ -36,9 +38,10 @@ NOWHERE: Final = {"HOME": "/nonexistent", "TMPDIR": "/nonexistent"}
 
 
 def start(services: Services) -> None:
+    addresses = replace(services.addresses, issuer=local_issuer().url)
     for spec in SERVICES:
         port = ports.hold()
-        env = environment_of(spec, services.addresses, port.number) | NOWHERE
+        env = environment_of(spec, addresses, port.number) | NOWHERE
         command = [*CONFINED, sys.executable, "-m", spec.module]
         process = ChildProcess(spec.name, command, services.logs / f"{spec.name}.log", env)
         process.start()

@@ -147,7 +147,7 @@ def test_other_rules_make_another_past_of_the_same_log(
     rules = tmp_path / "payment_svc" / "domain.py"
     text = rules.read_text()
     rules.write_text(
-        text.replace("return Declined(reason=reason)", "return Declined(reason=reason.upper())")
+        text.replace("return Declined(reason=reason,", "return Declined(reason=reason.upper(),")
     )
     url = a_new_database(system, "payment", "other")
     assert on_servers(system, "replay", "payment", "--into", url, "--code", str(tmp_path)).code == 0
