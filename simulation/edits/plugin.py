@@ -1,6 +1,7 @@
 """A plugin of pytest (`-p simulation.edits.plugin`): SAGA_MUTANT names a bug of `real` to put in."""
 
 import os
+import sys
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import CodeType
@@ -13,7 +14,10 @@ ROOT: Final = Path(__file__).parents[2]
 
 
 def _edit_module(edit: Edit) -> None:
-    """One module is loaded from its edited source, whatever is cached."""
+    """One module is loaded from its edited source, whatever is cached, or was loaded before a fork."""
+    for name, module in [*sys.modules.items()]:
+        if getattr(module, "__file__", None) == str(ROOT / edit.file):
+            del sys.modules[name]
     get_code = SourceFileLoader.get_code
 
     def edited(self: SourceFileLoader, fullname: str) -> CodeType | None:
