@@ -58,6 +58,7 @@ async def test_a_row_that_was_stored_before_a_rename_is_run_and_settled(
     await before.handle([a_message(StockReserved(order=order))])
     await relayed(before)
     now = await kind.connect(service)
+    assert (await now.backlog())["effects_outstanding"] >= 1
     asked: list[tuple[Any, Attempt]] = []
 
     async def capture(body: Any, attempt: Attempt) -> Any:
@@ -73,7 +74,6 @@ async def test_a_row_that_was_stored_before_a_rename_is_run_and_settled(
         return (await now.inspection.whereabouts(order.order_id)).state == "Captured"
 
     try:
-        assert (await now.backlog())["effects_outstanding"] >= 1
         await until_async(is_captured, 20, "the capture")
     finally:
         stopping.set()
