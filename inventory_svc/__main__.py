@@ -11,12 +11,7 @@ from inventory_svc.store import RESERVATIONS, STOCK
 
 
 async def migrate(settings: Settings) -> PostgresDatabase:
-    """A start begins with it; `python -m inventory_svc migrate` does nothing else."""
-    database = PostgresDatabase.of(settings)
-    await migrations.migrate(
-        runtime.migrations_of(__file__), database, PostgresDatabase.owners(settings)
-    )
-    return database
+    return await migrations.migrated(runtime.migrations_of(__file__), settings)
 
 
 async def serve(settings: Settings) -> None:

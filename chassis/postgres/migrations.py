@@ -16,9 +16,17 @@ from chassis.errors import AccessError, CannotStartError, SecretError
 from chassis.postgres import privileges
 from chassis.postgres.database import PostgresDatabase
 from chassis.postgres.types import TRANSIENT, Connection
+from chassis.process.settings import PostgresSettings
 
 LOCK: Final = 0x5A6B
 """An advisory lock: one instance changes the schema, or rights in it."""
+
+
+async def migrated(folder: Path, settings: PostgresSettings) -> PostgresDatabase:
+    """A service's database, with the newest schema: a start begins with it. Raises as `migrate` does."""
+    database = PostgresDatabase.of(settings)
+    await migrate(folder, database, PostgresDatabase.owners(settings))
+    return database
 
 
 async def migrate(
