@@ -1,4 +1,4 @@
-"""What an error of TLS is about, in words for a person."""
+"""Whose certificates a client trusts, and what an error of TLS is about, in words for a person."""
 
 import ssl
 from dataclasses import dataclass
@@ -22,6 +22,19 @@ class TlsFault:
 
     setting: Setting
     why: str
+
+
+def trusting(ca_file: str) -> ssl.SSLContext:
+    """Trusts the authorities of a file, or without one the system's; the host name is verified too.
+
+    Raises OSError for a file that can't be read, SSLError for one without certificates.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if ca_file:
+        context.load_verify_locations(ca_file)
+    else:
+        context.load_default_certs()
+    return context
 
 
 def fault_of(error: ssl.SSLError) -> TlsFault:

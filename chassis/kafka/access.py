@@ -25,12 +25,10 @@ from chassis.kafka.cluster import Cluster, Mechanism, Security
 from chassis.kafka.permitted import NotPermittedError
 from chassis.kafka.refused import NotLetInError
 from chassis.kafka.tokens import tokens_of
+from chassis.tls import EXPIRED, MISNAMED
 
 STEP_S: Final = 3.0
 """A broker that takes longer for a step is slow, and gives no reason."""
-EXPIRED: Final = 10
-WRONG_HOST: Final = frozenset({62, 64})
-"""OpenSSL's numbers (X509_V_ERR) of what is wrong with a certificate."""
 OF_OUR_CERTIFICATE: Final = ("CERTIFICATE", "UNKNOWN_CA", "HANDSHAKE_FAILURE")
 """Parts of the names of alerts that a broker sends about its client's certificate."""
 
@@ -129,7 +127,7 @@ class _Probe:
         if isinstance(error, ssl.SSLCertVerificationError):
             if error.verify_code == EXPIRED:
                 return self._line("bootstrap", f"the certificate of {self.at} has expired")
-            if error.verify_code in WRONG_HOST:
+            if error.verify_code in MISNAMED:
                 return self._line("bootstrap", f"the certificate of {self.at} is for another host")
             known = of.ca_file or "the system's authorities"
             return self._line("ca_file", f"the certificate of {self.at} is of none of {known}")

@@ -4,10 +4,13 @@ import ssl
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from cryptography import x509
 
+from chassis.tls import trusting
+
+T = TypeVar("T")
 MEANT: Final = {"ca_file": "no certificates (PEM)", "key_file": "not the certificate's key (PEM)"}
 
 
@@ -74,13 +77,7 @@ def context_for_an_issuer(ca_file: str) -> ssl.SSLContext:
 
 
 def _trusting(ca_file: str) -> ssl.SSLContext:
-    """The system's authorities, or those of a file instead; the host name is verified too."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    if ca_file:
-        _loaded("ca_file", ca_file, lambda: context.load_verify_locations(ca_file))
-    else:
-        context.load_default_certs()
-    return context
+    return _loaded("ca_file", ca_file, lambda: trusting(ca_file))
 
 
 def _add_own(context: ssl.SSLContext, cert_file: str, key_file: str) -> None:
@@ -91,9 +88,9 @@ def _add_own(context: ssl.SSLContext, cert_file: str, key_file: str) -> None:
     )
 
 
-def _loaded(field: str, file: str, load: Callable[[], None]) -> None:
+def _loaded(field: str, file: str, load: Callable[[], T]) -> T:
     try:
-        load()
+        return load()
     except ssl.SSLError as error:
         raise UnusableFileError(field, file, MEANT[field]) from error
     except OSError as error:

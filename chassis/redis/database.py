@@ -15,7 +15,7 @@ from chassis.errors import CannotStartError, SecretError
 from chassis.process.settings import RedisSettings
 from chassis.redis.types import AWAY
 from chassis.secret import NO_SECRET, Secret, secret_of
-from chassis.tls import fault_of
+from chassis.tls import fault_of, trusting
 from chassis.urls import redis_url, with_password
 
 CA_PARAMETER: Final = "ssl_ca_certs"
@@ -29,11 +29,7 @@ class TlsConnection(SSLConnection):
     """Its context is made for each connection anew, as certificates are renewed; it trusts no others."""
 
     def _connection_arguments(self) -> Mapping[str, Any]:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        if self.ca_certs:
-            context.load_verify_locations(self.ca_certs)
-        else:
-            context.load_default_certs()
+        context = trusting(self.ca_certs or "")
         return {**Connection._connection_arguments(self), "ssl": context}  # noqa: SLF001 - its parent's
 
 
