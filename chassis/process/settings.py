@@ -292,10 +292,14 @@ class KafkaSettings(BaseModel):
         return value
 
     @property
+    def prefix(self) -> str:
+        """Of its variables, such as ORDER."""
+        return str(self.model_config.get("env_prefix", "")).rstrip("_")
+
+    @property
     def kafka(self) -> Cluster:
-        prefix = str(self.model_config.get("env_prefix", "")).rstrip("_")
         given = {name: getattr(self, f"kafka_{name}") for name in Cluster.names()}
-        return Cluster(**given, prefix=prefix)
+        return Cluster(**given, prefix=self.prefix)
 
 
 class ServiceSettings(AccessSettings, HttpLimits, KafkaSettings, SecretSettings):
@@ -315,11 +319,6 @@ class ServiceSettings(AccessSettings, HttpLimits, KafkaSettings, SecretSettings)
     fast_paths: FastPaths = ALL_FAST_PATHS
     batch_every_ms: int = Field(default=25, ge=0, le=1000)
     topic_layout: TopicLayout = TopicLayout.LANES
-
-    @property
-    def prefix(self) -> str:
-        """Of its variables, such as ORDER."""
-        return str(self.model_config.get("env_prefix", "")).rstrip("_")
 
 
 class PostgresSettings(ServiceSettings):
