@@ -18,9 +18,9 @@ from chassis.secret import Secret
 from chassis.service import Provider
 from guarantees.declared import migrations_of, tables_of
 from saga_cli.clients import database
+from saga_cli.stack.authority import Authority
 from shipping_svc.service import SERVICE
 from tests.integration.chassis_fixtures import message_of_capture
-from tests.support.authority import OwnAuthority
 from tests.support.records import an_order
 from tests.support.secured_postgres import EXPIRED, HOST, SPEC, SecuredPostgres, secured_postgres
 from tests.support.waiting import until_async
@@ -103,7 +103,7 @@ def url_of(
 
 def wrong_settings(server: SecuredPostgres, folder: Path) -> dict[str, tuple[dict[str, Any], str]]:
     """What is changed in good settings, and what is said of it."""
-    other, third = OwnAuthority.at(folder / "other"), folder / "third"
+    other, third = Authority.at(folder / "other"), folder / "third"
     third.write_text("no certificate")
     mine = server.authority.issue(SPEC.role, (HOST,))
     wrong = Secret("wrong-one", variable="X_DATABASE_PASSWORD")
@@ -198,7 +198,7 @@ async def test_an_expired_certificate_is_named_and_a_renewed_one_taken(
 async def test_another_authority_is_followed_without_a_restart(
     server: SecuredPostgres, tmp_path: Path, node: Node
 ) -> None:
-    other = OwnAuthority.at(tmp_path / "other")
+    other = Authority.at(tmp_path / "other")
     await server.prove_with(other)
 
     async def heal() -> None:

@@ -25,10 +25,10 @@ from inventory_svc.availability import Availability, key_of
 from loyalty_svc.service import SERVICE
 from loyalty_svc.store import LAYOUT
 from saga_cli.stack import ports, servers
+from saga_cli.stack.authority import Authority
 from saga_cli.stack.redis_acl import acl_file
 from shared_events.shipping import ShipmentCreated
 from tests.simulation.loyalty import PublishedLog
-from tests.support.authority import OwnAuthority
 from tests.support.records import OFFSETS, a_message, an_order
 from tests.support.tls_proxy import TlsProxy, tls_proxy
 from tests.support.waiting import until, until_async
@@ -56,8 +56,8 @@ def port() -> Iterator[int]:
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> OwnAuthority:
-    return OwnAuthority.at(tmp_path_factory.mktemp("authority") / "ca")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority.at(tmp_path_factory.mktemp("authority") / "ca")
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ async def admin(port: int) -> AsyncIterator[Redis]:
 
 
 @pytest.fixture
-async def proxy(port: int, authority: OwnAuthority) -> AsyncIterator[TlsProxy]:
+async def proxy(port: int, authority: Authority) -> AsyncIterator[TlsProxy]:
     async with tls_proxy(port, authority.issue("redis", (HOST,)).both) as made:
         yield made
 
@@ -76,7 +76,7 @@ def as_user(port: int, name: str, number: int = 0) -> Redis:
     return Redis.from_url(f"redis://{name}:{PASSWORDS[name]}@{HOST}:{port}/{number}")
 
 
-def given(proxy: TlsProxy, authority: OwnAuthority, folder: Path, **changes: Any) -> RedisDatabase:
+def given(proxy: TlsProxy, authority: Authority, folder: Path, **changes: Any) -> RedisDatabase:
     """As loyalty's settings name it."""
     secret, ca_file = folder / "password", folder / "ca.crt"
     secret.write_text(PASSWORDS["loyalty"])
@@ -92,7 +92,7 @@ def given(proxy: TlsProxy, authority: OwnAuthority, folder: Path, **changes: Any
 
 @pytest.fixture
 async def node(
-    proxy: TlsProxy, authority: OwnAuthority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    proxy: TlsProxy, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Node]:
     """A process of the service, as far as its Redis goes."""
     for module in (rebuild, rollback):
@@ -214,7 +214,7 @@ async def test_the_cache_works_with_its_own_rights(port: int, admin: Redis) -> N
 
 
 def wrong_settings(proxy: TlsProxy, folder: Path) -> dict[str, tuple[dict[str, Any], str]]:
-    other = OwnAuthority.at(folder / "other")
+    other = Authority.at(folder / "other")
     wrong = Secret("wrong-one", variable="X_REDIS_PASSWORD")
 
     def url(text: str) -> Secret:
@@ -241,7 +241,7 @@ def wrong_settings(proxy: TlsProxy, folder: Path) -> dict[str, tuple[dict[str, A
 
 @pytest.mark.parametrize("what", ["password", "user", "no login", "authority", "host"])
 async def test_a_wrong_setting_ends_the_start_with_2_and_one_line_that_names_it(
-    proxy: TlsProxy, authority: OwnAuthority, tmp_path: Path, what: str
+    proxy: TlsProxy, authority: Authority, tmp_path: Path, what: str
 ) -> None:
     changes, says = wrong_settings(proxy, tmp_path)[what]
     with pytest.raises(CannotStartError) as ended:
@@ -273,7 +273,7 @@ async def test_a_changed_password_is_followed_without_a_restart(
 
 
 async def test_an_expired_certificate_is_named_and_a_renewed_one_taken(
-    node: Node, authority: OwnAuthority, proxy: TlsProxy
+    node: Node, authority: Authority, proxy: TlsProxy
 ) -> None:
     proxy.prove_with(authority.issue("redis", (HOST,), EXPIRED).both)
     proxy.cut()
@@ -287,7 +287,7 @@ async def test_an_expired_certificate_is_named_and_a_renewed_one_taken(
 async def test_another_authority_is_followed_without_a_restart(
     node: Node, proxy: TlsProxy, tmp_path: Path
 ) -> None:
-    other = OwnAuthority.at(tmp_path / "other")
+    other = Authority.at(tmp_path / "other")
     proxy.prove_with(other.issue("redis", (HOST,)).both)
     proxy.cut()
 

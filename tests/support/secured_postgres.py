@@ -13,10 +13,10 @@ from chassis.postgres import PostgresDatabase
 from chassis.secret import Secret
 from saga_cli.clients import database
 from saga_cli.stack import ports, postgres, servers
+from saga_cli.stack.authority import Authority
 from saga_cli.stack.processes import ChildProcess
 from saga_cli.topology import BY_NAME, Addresses, addresses_of
-from tests.support.authority import OwnAuthority
-from tests.support.waiting import until
+from tests.support.waiting import until, until_async
 
 SPEC: Final = BY_NAME["shipping"]
 HOST: Final = "127.0.0.1"
@@ -29,7 +29,7 @@ class SecuredPostgres:
     folder: Path
     port: int
     process: ChildProcess
-    authority: OwnAuthority
+    authority: Authority
     password: str
 
     @property
@@ -71,13 +71,17 @@ class SecuredPostgres:
             return await admin.fetchval(queries[-1])
 
     async def end_sessions(self) -> None:
-        """Those of the service: its next ones have to be let in anew."""
-        await self.asked(
-            f"SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = '{SPEC.role}'"  # noqa: S608 - a role of ours
-        )
+        """Those of the service: its next ones have to be let in anew. Returns when none is left."""
+        theirs = f"FROM pg_stat_activity WHERE usename = '{SPEC.role}'"
+        await self.asked(f"SELECT count(pg_terminate_backend(pid)) {theirs}")
+
+        async def are_gone() -> bool:
+            return not await self.asked(f"SELECT count(*) {theirs}")
+
+        await until_async(are_gone, 20, "the end of the sessions")
 
     async def prove_with(
-        self, authority: OwnAuthority, lasting: timedelta = VALID, host: str = HOST
+        self, authority: Authority, lasting: timedelta = VALID, host: str = HOST
     ) -> None:
         """The server has a certificate of this authority from now on."""
         issued = authority.issue("postgres", (host,), lasting)
@@ -96,7 +100,7 @@ class SecuredPostgres:
 @contextmanager
 def secured_postgres() -> Iterator[SecuredPostgres]:
     with servers.private_folder() as folder:
-        authority, port = OwnAuthority.at(folder / "ca"), ports.hold()
+        authority, port = Authority.at(folder / "ca"), ports.hold()
         issued = authority.issue("postgres", (HOST,), VALID)
         tls = postgres.ServerTls(issued.cert_file, issued.key_file, authority.ca_file)
         password = postgres.admin_password(folder)
