@@ -24,7 +24,7 @@ class InvalidTokenError(Exception):
 
 
 class KeysAwayError(Exception):
-    """Whether the token is good can't be told: the issuer does not give its keys."""
+    """It is unknown whether the token is good: the issuer does not give its keys."""
 
 
 class Verifier(Protocol):

@@ -1,4 +1,4 @@
-"""Topics under an authorizer: made if that is permitted, and told from those that may not be seen.
+"""Topics under an authorizer: made if that is permitted, and distinguished from those that may not be seen.
 
 A list of topics leaves out what a client may not see, as if it were not there; asked by its name, Kafka
 answers that it is forbidden, whether it exists or not.

@@ -88,7 +88,7 @@ class ClientCredentials(AbstractTokenProvider):  # type: ignore[misc]  # aiokafk
 class RefusableAuthenticator(conn.OAuthAuthenticator):  # type: ignore[misc]  # aiokafka carries no types
     """aiokafka takes any answer for a welcome; Kafka's to a token that it refuses is a text (RFC 7628).
 
-    Such a client would never be told: it takes the cluster for one without brokers, and asks without end.
+    Such a client would never notice: it takes the cluster for one without brokers, and asks without end.
     """
 
     async def step(self, payload: bytes | None) -> Any:

@@ -1,4 +1,4 @@
-"""How a client is let into a secured Kafka, what it is told where it is not, and how that heals."""
+"""How a client is let into a secured Kafka, what it reports where it is not, and how that heals."""
 
 import asyncio
 import logging

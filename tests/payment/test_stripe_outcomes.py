@@ -1,4 +1,4 @@
-"""What is said to Stripe, and heard of it, beside its calls."""
+"""What is sent to Stripe, and read of its answers, beside its calls."""
 
 import pytest
 

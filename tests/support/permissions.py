@@ -1,7 +1,7 @@
 """What a principal may do on a broker, by the error code that each request is answered with.
 
-Nothing goes through a client that would retry, buffer or hide an answer. `OK` and `FORBIDDEN` are told
-apart; any other answer stays a number, and is what a test should fail with.
+Nothing goes through a client that would retry, buffer or hide an answer. `OK` and `FORBIDDEN` are
+distinguished; any other answer stays a number, and is what a test should fail with.
 """
 
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
@@ -101,7 +101,7 @@ class Asking:
         return await self._once_loaded(lambda: OffsetFetchRequest(group, None))
 
     async def commit(self, group: str, topic: str) -> Answer:
-        """Who may, and is no member of the group, is told that."""
+        """Who may, and is no member of the group, is refused for that reason alone."""
         answer = await self._once_loaded(
             lambda: OffsetCommitRequest(group, -1, "", -1, [(topic, [(0, 0, "")])])
         )
