@@ -10,7 +10,7 @@ BACKOFF: Final = "tests/chassis/test_backoff.py::test_"
 
 KAFKA_EDITS: Final = (
     Edit(
-        "chassis/kafka/tls.py",
+        "chassis/tls.py",
         "broker-of-any-name",
         "        context.load_default_certs()\n    return context",
         "        context.load_default_certs()\n    context.check_hostname = False\n    return context",

@@ -83,7 +83,7 @@ REDIS_EDITS: Final = (
     Edit(
         "chassis/redis/database.py",
         "any-redis-trusted",
-        "ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)",
+        'trusting(self.ca_certs or "")',
         "ssl._create_unverified_context()",
         (f"{ACCESS}a_wrong_setting_ends_the_start_with_2_and_one_line_that_names_it[authority]",),
     ),
