@@ -7,6 +7,7 @@ saga, and that would take four times as long.
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
 
@@ -86,7 +87,8 @@ class Message:
     `id` is what the inbox remembers. `effect_id` is the effect that this is the outcome of.
     `respond` turns the events of a command into the response that its idempotency key keeps.
     `companions` are events to publish before the decided ones, which no rule decides on.
-    `letter_id` is the dead letter that is decided on once more.
+    `letter_id` is the dead letter that is decided on once more. `caused_at` is when what it tells was
+    decided on or asked for, by another clock; None for what begins here.
     """
 
     id: UUID
@@ -98,6 +100,7 @@ class Message:
     claim: Claim | None = None
     effect_id: str = ""
     letter_id: str = ""
+    caused_at: datetime | None = None
     operator: OperatorAction | None = None
     respond: Callable[[tuple[Any, ...], Any], bytes] | None = None
     companions: tuple[Any, ...] = ()
@@ -165,6 +168,14 @@ def size_of(row: OutboxRow) -> int:
     return size
 
 
+class EffectProgress(StrEnum):
+    """How far an outstanding effect has got: a label of `saga_effects`."""
+
+    FIRST = "first_try"
+    RETRIED = "retried"
+    ATTENTION = "needs_attention"
+
+
 @dataclass(slots=True)
 class PendingEffect:
     """An effect to run. `id` is `{key}:{step}:{attempt}`: the provider's idempotency key.
@@ -189,6 +200,12 @@ class PendingEffect:
     def needs_attention(self) -> bool:
         """Asked often without an answer, refused as it stands, or decided on again after a refusal."""
         return self.is_refused or self.tries >= ATTENTION_TRIES or self.attempt > 1
+
+    @property
+    def progress(self) -> EffectProgress:
+        if self.needs_attention:
+            return EffectProgress.ATTENTION
+        return EffectProgress.RETRIED if self.tries > 1 else EffectProgress.FIRST
 
     @property
     def is_refused(self) -> bool:

@@ -3,12 +3,19 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
 from chassis.decide import BatchResult, Snapshot
-from chassis.message import Message, OperatorAction, OutboxRow, PendingEffect, Record
+from chassis.message import (
+    EffectProgress,
+    Message,
+    OperatorAction,
+    OutboxRow,
+    PendingEffect,
+    Record,
+)
 
 
 class UnitOfWork(Protocol):
@@ -154,8 +161,26 @@ class Store(UnitsOfWork, Outbox, EffectQueue, Positions, Retention, Protocol):
     async def close(self) -> None:
         """Resign and close all connections."""
 
-    async def backlog(self) -> dict[str, float]:
-        """Gauges: outbox rows, the age of the oldest in seconds, refused ones, effects, parked messages."""
+    async def backlog(self) -> "StoreBacklog":
+        """What waits. Raises TransientError also where the database refuses to write."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreBacklog:
+    """What waits in a store: of all instances of the service, not of one process.
+
+    `effects` are those outstanding, by kind and progress; timers are none of them.
+    """
+
+    outbox_rows: int = 0
+    outbox_oldest_s: float = 0.0
+    outbox_refused: int = 0
+    parked_messages: int = 0
+    parked_keys: int = 0
+    effects: Mapping[tuple[str, EffectProgress], int] = field(default_factory=dict)
+
+    def effects_in(self, *progress: EffectProgress) -> int:
+        return sum(count for (_, found), count in self.effects.items() if found in progress)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, Column, DateTime, Identity, Index, Text
+from sqlalchemy import BigInteger, Column, DateTime, Identity, Index, Text, text
 from sqlmodel import Field, SQLModel
 
 from chassis.postgres.state_rows import StateRow
@@ -15,6 +15,11 @@ class OrderTable(StateRow, table=True):
         Index("orders_customer", "customer_id", "order_id"),
         Index("orders_by_id", "order_id"),  # COLLATE "C", which Alembic does not compare
         Index("orders_customer_by_id", "customer_id", "order_id"),  # the same
+        Index(
+            "orders_unsettled",
+            "order_id",
+            postgresql_where=text("status IN ('Pending', 'Cancelling')"),
+        ),
     )
 
     order_id: str = Field(sa_type=Text, primary_key=True)

@@ -1,6 +1,7 @@
 """The store in memory, on a simulated database: what PostgreSQL does for a service, without it."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ from chassis.events import dead_letters_of
 from chassis.message import SKIP, OutboxRow, PendingEffect, Record, skipped_places
 from chassis.postgres import SharedTable
 from chassis.service import Service
-from chassis.store import Pending
+from chassis.store import Pending, StoreBacklog
 from simulation.database import Client, Database, OutboxEntry, Transaction
 from simulation.due import IsFree
 from simulation.memory_unit import MemoryUnit
@@ -229,21 +230,17 @@ class MemoryStore(Client):
                 later = replace(row, due_at=due_at, last_error=error[:500])
                 transaction.put("effects", row.id, later)
 
-    async def backlog(self) -> dict[str, float]:
+    async def backlog(self) -> StoreBacklog:
         await self.ask("backlog")
         database, now = self.database, servers_now()
         kinds = self.service.stored_kinds(self.service.effects)
-        outstanding_effects = [
-            effect for effect in database.effects.values() if effect.kind in kinds
-        ]
         oldest = min((line.at for line in database.outbox.values()), default=now)
-        return {
-            "outbox_rows": float(len(database.outbox)),
-            "outbox_oldest_seconds": (now - oldest).total_seconds(),
-            "effects_outstanding": float(len(outstanding_effects)),
-            "effects_needing_attention": float(
-                sum(effect.needs_attention for effect in outstanding_effects)
-            ),
-            "parked_messages": float(len(database.parked)),
-            "outbox_refused": float(sum(bool(line.refused) for line in database.outbox.values())),
-        }
+        outstanding = [e for e in database.effects.values() if e.kind in kinds]
+        return StoreBacklog(
+            outbox_rows=len(database.outbox),
+            outbox_oldest_s=(now - oldest).total_seconds(),
+            outbox_refused=sum(bool(line.refused) for line in database.outbox.values()),
+            parked_messages=len(database.parked),
+            parked_keys=len({letter.key for letter in database.parked.values()}),
+            effects=Counter((effect.kind, effect.progress) for effect in outstanding),
+        )

@@ -27,6 +27,7 @@ from tests.compose_page import (
 from tests.domain.samples.all import BY_SERVICE
 from tests.flow_picture import flow_svg
 from tests.lanes_page import LANES, lanes_file
+from tests.metrics_page import metrics_page
 from tests.overtaking_page import TESTING, testing_page
 from tests.secured_compose_page import SECURED, secured_compose_file
 from tests.support.documents import document_of
@@ -215,6 +216,7 @@ MADE: Final[Mapping[Path, Callable[[], str]]] = {
     LANES: lanes_file,
     TESTING: testing_page,
     THREATS: threat_page,
+    DOCS / "metrics.md": metrics_page,
 }
 """Files that are made from the code, as it says that they should be."""
 

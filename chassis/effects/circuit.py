@@ -38,6 +38,9 @@ class Circuit:
     _open_until: float = 0.0
     _probing: bool = False
 
+    def __post_init__(self) -> None:
+        CIRCUIT.labels(self.service, self.provider).set(self.state)
+
     def permits(self, free: int) -> int:
         """How many of the free slots may be used now."""
         if self.state is CircuitState.OPEN and clock.monotonic() >= self._open_until:

@@ -32,7 +32,7 @@ from chassis.message import (
     PendingEffect,
     why_not,
 )
-from chassis.metrics import EFFECTS
+from chassis.metrics import EFFECT_TRIES, EFFECTS
 from chassis.pace import Pace
 from chassis.service import Attempt, EffectRunner, Service
 from chassis.store import EffectQueue
@@ -203,6 +203,7 @@ class EffectWorker:
             at=clock.now(),
             traceparent=effect.traceparent,
             effect_id=effect.id,
+            caused_at=effect.owed_since,
         )
 
     async def _settle_all(self, stopping: asyncio.Event) -> None:
@@ -232,6 +233,7 @@ class EffectWorker:
         for event in self.woken_by:
             event.set()
         for (effect, _), outcome in zip(taken, decided, strict=True):
+            EFFECT_TRIES.labels(self.service.name, effect.kind).observe(effect.tries)
             if isinstance(outcome, Parked | Refusal):
                 why = why_not(outcome)
                 log.error("outcome_undecided", effect=effect.id, reason=why)

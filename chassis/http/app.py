@@ -23,6 +23,7 @@ from chassis.errors import TransientError
 from chassis.health import Condition
 from chassis.http.access import PUBLIC, GuardedRoute, granted, open_to
 from chassis.http.gate import Gate, rate_headers
+from chassis.http.measured import MeasuredRequests
 from chassis.http.openapi import HEALTH, Api, operation_id, refusals
 from chassis.http.problems import Problem, problem
 from chassis.http.requests import Head, allowed, only_known
@@ -94,6 +95,7 @@ def make_app(
     app.add_middleware(BodyLimit)
     app.add_middleware(AnswerHeaders)
     app.add_middleware(Head)
+    app.add_middleware(MeasuredRequests, service=title)
     app.add_exception_handler(Problem, _on_problem)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http_error)

@@ -27,10 +27,11 @@ from chassis.kafka import records
 from chassis.kafka.access import missing_right, start
 from chassis.kafka.clients import make_consumer, stop_within, unread
 from chassis.kafka.cluster import Cluster
+from chassis.kafka.lag import Lag
 from chassis.kafka.permitted import hidden_topics, no_right_to
 from chassis.kafka.refused import REFUSALS, NotLetInError, reason_of
 from chassis.message import Message, Outcome, Parked, Record, Unreadable
-from chassis.metrics import BATCH_MESSAGES, BATCH_SECONDS, LAG, MESSAGES, REBUILDS
+from chassis.metrics import BATCH_MESSAGES, BATCH_SECONDS, LAG, LAG_SECONDS, MESSAGES, REBUILDS
 from chassis.pace import Pace
 from chassis.service import Service
 from chassis.store import Positions
@@ -83,14 +84,16 @@ class Consumer:
         try:
             with own_cancellation_only():
                 async with asyncio.timeout(seconds):
-                    return await self.session.lag()
+                    return await self.session.lag.count(self.session.client)
         except (KafkaError, ConsumerStoppedError, CutOffError, TimeoutError):
             return None
 
     async def measure(self) -> None:
-        """Set the gauge of the lag, NaN if it is unknown; one miss may be a rebalance."""
+        """Set the gauges of the lag, NaN if it is unknown; one miss may be a rebalance."""
         lag = await self.lag()
+        oldest_s = self.session.lag.oldest_s if self.session else 0.0
         LAG.labels(self.service.name).set(math.nan if lag is None else lag)
+        LAG_SECONDS.labels(self.service.name).set(math.nan if lag is None else oldest_s)
         if lag is not None:
             self._misses, self.away = 0, ""
         elif self.ready.is_set():
@@ -171,7 +174,7 @@ class ConsumerSession:
         self.committed_at = clock.monotonic()
         self.polled_at = clock.monotonic()
         self.received_at = clock.monotonic()
-        self.in_hand = 0
+        self.lag = Lag()
         self.stalled = ""
         self.given_up: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.failure: Exception | None = None
@@ -248,9 +251,9 @@ class ConsumerSession:
             for part in batches.values()
             for r in part
         ]
-        self.in_hand = len(taken)
+        self.lag.taken(batches)
         await self.until_handled(taken)
-        self.in_hand = 0
+        self.lag.handled(batches)
         crashpoints.reached(crashpoints.HANDLED)
         self.of.handled += 1
         for place, part in batches.items():
@@ -370,21 +373,13 @@ class ConsumerSession:
                 continue
             try:
                 async with asyncio.timeout(self.of.stall_s / 4):
-                    lag = await self.lag()
+                    lag = await self.lag.count(self.client)
                 misses = misses + 1 if lag else 0
             except Exception:  # noqa: BLE001 - the answer is what is asked for, not its error
                 misses += 1
             if misses >= 3:  # noqa: PLR2004 - one miss may be a rebalance
                 await self._give_up("nothing read for long, though something is there")
                 return
-
-    async def lag(self) -> int:
-        places = list(self.client.assignment())
-        ends = await self.client.end_offsets(places) if places else {}
-        lag = 0
-        for place in places:
-            lag += max(0, ends[place] - await self.client.position(place))
-        return lag + self.in_hand
 
     async def _give_up(self, why: str) -> None:
         self.stalled = why

@@ -174,6 +174,7 @@ def message_of(catalog: Catalog, record: Record, partitions: int = 0) -> Message
         at=clock.now(),
         traceparent=envelope.traceparent,
         record=record,
+        caused_at=envelope.time,
     )
 
 

@@ -116,23 +116,19 @@ RETURNING id, key, kind, body, traceparent, due_at, tries, owed_since, last_erro
 """
 LEASE_EFFECTS = _LEASE.format(by_age="due_at", attempt=ATTEMPT)
 LEASE_FRESHEST = _LEASE.format(by_age="tries, due_at DESC", attempt=ATTEMPT)
-GAUGES = (
-    "outbox_rows",
-    "outbox_oldest_seconds",
-    "effects_outstanding",
-    "effects_needing_attention",
-    "parked_messages",
-    "outbox_refused",
-)
-BACKLOG = f"""
-SELECT (SELECT count(*) FROM outbox),
-       (SELECT coalesce(extract(epoch FROM now() - min(created_at)), 0) FROM outbox),
-       (SELECT count(*) FROM effects WHERE kind = ANY($1::text[])),
-       (SELECT count(*) FROM effects WHERE kind = ANY($1::text[])
-           AND (tries >= $2 OR {ATTEMPT} > 1 OR starts_with(last_error, $3))),
-       (SELECT count(*) FROM parked),
-       (SELECT count(*) FROM outbox WHERE refused IS NOT NULL),
+BACKLOG = """
+SELECT (SELECT count(*) FROM outbox) AS outbox_rows,
+       (SELECT coalesce(extract(epoch FROM now() - min(created_at)), 0)::float8 FROM outbox)
+           AS outbox_oldest_s,
+       (SELECT count(*) FROM outbox WHERE refused IS NOT NULL) AS outbox_refused,
+       parked_messages, parked_keys,
        current_setting('transaction_read_only')::bool AS is_read_only
+FROM (SELECT count(*) AS parked_messages, count(DISTINCT key) AS parked_keys FROM parked) AS parked
+"""
+EFFECTS_BACKLOG = f"""
+SELECT kind, CASE WHEN tries >= $2 OR {ATTEMPT} > 1 OR starts_with(last_error, $3)
+                  THEN 'needs_attention' WHEN tries > 1 THEN 'retried' ELSE 'first_try' END, count(*)
+FROM effects WHERE kind = ANY($1::text[]) GROUP BY 1, 2
 """  # noqa: S608 - own text
 POSTPONE = "UPDATE effects SET due_at = now() + $2, last_error = $3 WHERE id = $1"
 EXPEDITE = "UPDATE effects SET due_at = now() WHERE key = $1 AND kind = ANY($2::text[])"

@@ -21,6 +21,7 @@ from chassis.message import (
     ATTENTION_TRIES,
     REFUSED,
     SKIP,
+    EffectProgress,
     OperatorAction,
     OutboxRow,
     PendingEffect,
@@ -35,6 +36,7 @@ from chassis.postgres.state_tables import SharedTable, StateTable
 from chassis.postgres.types import Connection, Pool
 from chassis.postgres.unit import PostgresUnit
 from chassis.service import Service
+from chassis.store import StoreBacklog
 
 
 @dataclass(kw_only=True)
@@ -181,11 +183,13 @@ class PostgresStore(PostgresOutbox):
                 sql.POSTPONE, effect.id, timedelta(seconds=delay_s), error[:500]
             )
 
-    async def backlog(self) -> dict[str, float]:
+    async def backlog(self) -> StoreBacklog:
         async with self.translated(), self.async_commit_pool.acquire() as connection:
             kinds = self.service.stored_kinds(self.service.effects)
             await self.refuse_without_rights(connection)
-            row = await connection.fetchrow(sql.BACKLOG, kinds, ATTENTION_TRIES, REFUSED)
-            if row["is_read_only"]:
+            row = dict(await connection.fetchrow(sql.BACKLOG))
+            if row.pop("is_read_only"):
                 raise asyncpg.ReadOnlySQLTransactionError("its sessions are read-only")
-        return dict(zip(sql.GAUGES, map(float, tuple(row)[:-1]), strict=True))
+            found = await connection.fetch(sql.EFFECTS_BACKLOG, kinds, ATTENTION_TRIES, REFUSED)
+        effects = {(kind, EffectProgress(progress)): count for kind, progress, count in found}
+        return StoreBacklog(**row, effects=effects)

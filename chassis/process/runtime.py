@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -43,7 +43,7 @@ from chassis.kafka import (
     topics_of,
     unread,
 )
-from chassis.metrics import BACKLOG
+from chassis.measuring import StepMeasures, show_backlog, show_build
 from chassis.outbox import Relay
 from chassis.pace import Pace
 from chassis.process import logs, retention
@@ -74,6 +74,8 @@ class Node:
     commands: Commands
     circuits: list[Circuit] = field(default_factory=list)
     extras: dict[str, BackgroundTask] = field(default_factory=dict)
+    measures: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+    """Of the service's own: each sets gauges of what is in the store."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     health: Health = field(init=False)
     gate: Gate = field(init=False)
@@ -122,10 +124,11 @@ class Node:
         """Set the gauges of what waits in the store. Raises TransientError or TimeoutError."""
         async with asyncio.timeout(3):
             backlog = await self.store.backlog()
-        refused = round(backlog.get("outbox_refused", 0))
+            for measure in self.measures:
+                await measure()
+        refused = backlog.outbox_refused
         self._refused = f"{refused} rows of the outbox, which Kafka never takes" if refused else ""
-        for what, value in backlog.items():
-            BACKLOG.labels(self.service.name, what).set(value)
+        show_backlog(self.service, backlog)
 
 
 def assemble(
@@ -164,6 +167,7 @@ def assemble(
         core.bus.committed.append(worker.committed)
         core.bus.sent.append(worker.sent)
         core.bus.acknowledged.append(worker.acknowledged)
+    core.bus.committed.append(StepMeasures(service).committed)
     consumer = Consumer(service, core.handler, store, settings.kafka, wake=wake, pace=pace())
     commands = Commands(core.handler, woken_by=wake, pace=pace())
     extras: dict[str, BackgroundTask] = {name: worker.run for name, worker in workers.items()}
@@ -179,6 +183,7 @@ async def run(node: Node, app: FastAPI) -> None:
         loop.add_signal_handler(number, node.stopping.set)
     settings = node.settings
     node.gate.report()
+    show_build(node.service.name)
     allow_origins(app, settings.http_cors_origins)
     ports: dict[str, tuple[ASGIApp, int]] = {"http": (app, settings.http_port)}
     if settings.http_admin_port is not None:

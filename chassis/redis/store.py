@@ -28,7 +28,13 @@ from chassis.redis.tables import Layout
 from chassis.redis.types import WRITABLE
 from chassis.redis.unit import RedisUnit
 from chassis.service import Service
+from chassis.store import StoreBacklog
 
+PARKED: Final = """
+local parked, messages = redis.call('ZRANGE', KEYS[2], 0, -1), 0
+for _, key in ipairs(parked) do messages = messages + redis.call('LLEN', key) end
+return {messages, #parked}
+"""
 REACH: Final = """
 local further = {}
 for i = 2, #ARGV, 2 do
@@ -154,17 +160,17 @@ class RedisStore(RedisOutbox):
         assert table is not None, "its service has no shared rows"
         return table.row_of(await self.read("HMGET", self.layout.shared_key(key), *table.fields))
 
-    async def backlog(self) -> dict[str, float]:
+    async def backlog(self) -> StoreBacklog:
         """Raises TransientError also where Redis would refuse to write: full, read-only, its disk failing."""
         await self.refuse_without_rights()
         await self.call(self.redis.eval(WRITABLE, 0))
         oldest = await self.read("XRANGE", self.keys.outbox, "-", "+", "COUNT", 1)
         age_s = keys.age_s(oldest[0][0], clock.now()) if oldest else 0.0
-        return {
-            "outbox_rows": float(await self.read("XLEN", self.keys.outbox)),
-            "outbox_oldest_seconds": age_s,
-            "effects_outstanding": 0.0,
-            "effects_needing_attention": 0.0,
-            "parked_messages": float(await self.read("ZCARD", self.keys.parked_keys)),
-            "outbox_refused": float(await self.read("HLEN", self.keys.refused)),
-        }
+        messages, parked = await self.guarded(PARKED, [self.keys.parked_keys])
+        return StoreBacklog(
+            outbox_rows=await self.read("XLEN", self.keys.outbox),
+            outbox_oldest_s=age_s,
+            outbox_refused=await self.read("HLEN", self.keys.refused),
+            parked_messages=messages,
+            parked_keys=parked,
+        )

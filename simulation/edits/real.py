@@ -5,12 +5,19 @@ from typing import Final
 
 from simulation.edits.access import ACCESS_EDITS
 from simulation.edits.kafka import KAFKA_EDITS
+from simulation.edits.measured import MEASURED_EDITS
 from simulation.edits.outside import OUTSIDE_EDITS
 from simulation.edits.postgres import POSTGRES_EDITS
 from simulation.edits.redis import REDIS_EDITS
 from simulation.edits.rights import RIGHTS_EDITS
 
 ALL: Final = chain(
-    POSTGRES_EDITS, REDIS_EDITS, OUTSIDE_EDITS, ACCESS_EDITS, KAFKA_EDITS, RIGHTS_EDITS
+    POSTGRES_EDITS,
+    REDIS_EDITS,
+    OUTSIDE_EDITS,
+    ACCESS_EDITS,
+    KAFKA_EDITS,
+    MEASURED_EDITS,
+    RIGHTS_EDITS,
 )
 EDITS: Final = {edit.name: edit for edit in ALL}

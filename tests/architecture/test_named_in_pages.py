@@ -10,7 +10,7 @@ import pytest
 from tests.architecture.test_tidy import ROOT, TREES
 from tests.architecture.test_words import strings
 
-PAGES: Final = ("docs/operators.md", "docs/runbook.md", "deploy/prometheus/alerts.yaml")
+PAGES: Final = ("docs/operators.md", "docs/runbook.md", "deploy/monitoring/rules.yaml")
 TEXTS: Final = {page: " ".join((ROOT / page).read_text("utf-8").split()) for page in PAGES}
 ELSEWHERE: Final = {"rule_files", "stop_grace_period"}
 """Settings of Prometheus and Compose."""

@@ -56,7 +56,7 @@ async def test_a_session_that_ends_before_its_connection_ends_no_process(
 ) -> None:
     """The server's last word to an idle session is there, the end of the connection is not yet."""
     async with linked(addresses) as (store, link):
-        parked = (await store.backlog())["parked_messages"]
+        parked = (await store.backlog()).parked_messages
         async with store.async_commit_pool.acquire() as connection:
             pid = connection.get_server_pid()
         admin = await asyncpg.connect(addresses.postgres_url)
@@ -71,7 +71,7 @@ async def test_a_session_that_ends_before_its_connection_ends_no_process(
             await store.backlog()
         await link.heal()
         await admin.close()
-        assert (await store.backlog())["parked_messages"] == parked
+        assert (await store.backlog()).parked_messages == parked
 
 
 class Torn:

@@ -17,6 +17,7 @@ from chassis.process import runtime
 from chassis.process.runtime import Node
 from chassis.process.settings import ServiceSettings
 from chassis.service import Provider
+from chassis.store import StoreBacklog
 from shipping_svc.service import SERVICE
 from tests.chassis.test_consumer import Seen, a_reader
 from tests.simulation.loyalty import VirtualTime
@@ -74,13 +75,17 @@ async def test_what_blocks_the_durable_job_is_a_problem_that_names_all_that_fail
 
 
 class Ends:
-    """A session whose client tells its lag, or does not."""
+    """A session whose client gives the ends of its partitions, or does not."""
+
+    client = None
 
     def __init__(self) -> None:
         self.polled_at = clock.monotonic()
         self.answers: list[int | Exception] = []
+        self.lag = self
+        self.oldest_s = 0.0
 
-    async def lag(self) -> int:
+    async def count(self, _: Any) -> int:
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
@@ -129,10 +134,10 @@ class Away:
     def __init__(self) -> None:
         self.error: Exception | None = None
 
-    async def backlog(self) -> dict[str, float]:
+    async def backlog(self) -> StoreBacklog:
         if self.error is not None:
             raise self.error
-        return {}
+        return StoreBacklog()
 
 
 def _a_node(store: Away) -> Node:

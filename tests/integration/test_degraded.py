@@ -125,7 +125,7 @@ def test_without_kafka_a_service_is_ready_and_says_that_it_is_degraded(half: Hal
         assert len(result) < LINES_MAX, result
         assert sum(line.get("repeated", 0) for line in result) > 0
     until(lambda: half.gauge("order", "saga_degraded", reason="kafka_away") == 0, 20)
-    until(lambda: half.gauge("order", "saga_backlog", what="outbox_rows") == 0, 30)
+    until(lambda: half.gauge("order", "saga_outbox_rows") == 0, 30)
 
 
 def test_records_that_wait_are_in_the_lag_while_the_database_holds_them_up(half: Half) -> None:

@@ -122,7 +122,7 @@ async def test_a_store_goes_on_with_the_standby_that_was_promoted(
     assert await store.lead()
     assert [id_ for id_, _ in rows] == [id_ for id_, row in await store.pending(10)][: len(rows)]
     await store.acknowledge([id_ for id_, _ in rows])
-    assert (await store.backlog())["outbox_rows"] > 0
+    assert (await store.backlog()).outbox_rows > 0
 
 
 async def _decides(store: Opened) -> bool:

@@ -145,7 +145,7 @@ def series(services: Services, name: str) -> set[tuple[str, Any]]:
 
 def parked(services: Services, name: str) -> float:
     (instance,) = services.of(name)
-    return sample(instance, "saga_backlog", what="parked_messages") or 0.0
+    return sample(instance, "saga_parked_messages") or 0.0
 
 
 def all_confirmed(services: Services) -> list[str]:

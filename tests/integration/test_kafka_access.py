@@ -271,7 +271,7 @@ class Working:
         """Nothing fails any more, nothing is left, and nothing was put aside."""
         await until_async(lambda: not self.relay.failing, 20, "no reason any more")
         backlog = await self.store.backlog()
-        assert not backlog.get("outbox_refused")
+        assert not backlog.outbox_refused
         assert await self.store.inspection.parked_keys() == []
 
 

@@ -50,9 +50,9 @@ class Alone:
     def waits(self, what: str) -> float:
         """The gauge of what waits in the store, as /metrics tells it."""
         text = httpx.get(f"{self.url}/metrics").text
-        labels = {"service": "order", "what": what}
+        labels = {"service": "order"}
         samples = [s for f in text_string_to_metric_families(text) for s in f.samples]
-        (value,) = (s.value for s in samples if s.name == "saga_backlog" and s.labels == labels)
+        (value,) = (s.value for s in samples if s.name == f"saga_{what}" and s.labels == labels)
         return value
 
     @contextmanager

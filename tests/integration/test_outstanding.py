@@ -15,6 +15,7 @@ from chassis.message import (
     REFUSED,
     Decided,
     Duplicate,
+    EffectProgress,
     Message,
     PendingEffect,
 )
@@ -128,11 +129,11 @@ async def test_what_a_provider_refuses_as_it_stands_is_counted_and_not_due(payme
     store, order = await payment.connect(payment.service), an_order()
     await store.handle([a_message(StockReserved(order=order))])
     (effect,) = [e for e in await due(store, ("Capture",), 10_000, 60) if e.key == order.order_id]
-    before = (await store.backlog())["effects_needing_attention"]
+    before = (await store.backlog()).effects_in(EffectProgress.ATTENTION)
     await store.postpone(effect, 0, "ProviderError: 500")
-    assert (await store.backlog())["effects_needing_attention"] == before
+    assert (await store.backlog()).effects_in(EffectProgress.ATTENTION) == before
     await store.postpone(effect, REFUSED_S, f"{REFUSED}no amount of ISK")
-    assert (await store.backlog())["effects_needing_attention"] == before + 1
+    assert (await store.backlog()).effects_in(EffectProgress.ATTENTION) == before + 1
     (kept,) = await outstanding_effects(payment, store, order.order_id)
     assert kept.needs_attention
     assert await store.inspection.expedite(order.order_id, "ops") == 1

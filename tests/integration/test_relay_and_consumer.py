@@ -177,7 +177,7 @@ async def _pending(store: Opened, keys: set[str]) -> None:
 
 async def _drained(store: Opened) -> None:
     async def is_empty() -> bool:
-        return not (await store.backlog())["outbox_rows"]
+        return not (await store.backlog()).outbox_rows
 
     await until_async(is_empty, 60, "an empty outbox")
 

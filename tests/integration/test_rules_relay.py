@@ -84,7 +84,7 @@ async def ask(cluster: Cluster, request: Any) -> None:
 
 
 async def outbox_is_empty(store: Opened) -> bool:
-    return bool((await store.backlog())["outbox_rows"] == 0)
+    return bool((await store.backlog()).outbox_rows == 0)
 
 
 async def test_an_event_too_large_is_parked_and_others_flow(servers: Servers, kind: Kind) -> None:
@@ -202,7 +202,7 @@ async def test_a_row_that_kafka_never_takes_is_set_aside_and_its_key_alone_waits
         assert (refused.row, refused.later) == (rows[7], 1)
         assert "MessageSizeTooLarge" in refused.why
         assert bad not in await keys_of(cluster, EVENTS)
-        assert (relay.failing, (await store.backlog())["outbox_refused"]) == ("", 1.0)
+        assert (relay.failing, (await store.backlog()).outbox_refused) == ("", 1.0)
         assert (await operations.whereabouts(bad)).refused == refused.why
         assert await operations.drop("0", "ann", "no such row") is None
         assert await operations.drop(refused.id, "ann", "a test") == refused
@@ -259,7 +259,7 @@ async def test_a_record_larger_than_the_dead_letter_topic_takes_is_copied_in_par
         await store.handle([kind.first(good)])
         relay.wake.set()
         await until_async(lambda: outbox_is_empty(store), what="an empty outbox")
-        assert (relay.failing, (await store.backlog())["outbox_refused"]) == ("", 0.0)
+        assert (relay.failing, (await store.backlog()).outbox_refused) == ("", 0.0)
         (parked,) = await store.inspection.dead_letters(key)
     assert parked.record == record
     (copy,) = [r for r in await records(cluster, [LETTERS]) if r.key == key.encode()]

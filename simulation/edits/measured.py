@@ -1,0 +1,31 @@
+"""Bugs in what is measured."""
+
+from typing import Final
+
+from simulation.edits.edit import Edit
+
+MEASURING: Final = "tests/chassis/test_measuring.py::test_"
+
+MEASURED_EDITS: Final = (
+    Edit(
+        "chassis/kafka/lag.py",
+        "lag-of-yesterday",
+        "min(now - since, (now_ms",
+        "max(now - since, (now_ms",
+        (f"{MEASURING}what_was_not_read_was_not_there_when_nothing_was",),
+    ),
+    Edit(
+        "chassis/metrics.py",
+        "labels-unbounded",
+        "value not in self._known and len(self._known) < VALUES_MAX",
+        "value not in self._known",
+        (f"{MEASURING}reasons_of_others_are_distinguished_up_to_a_bound",),
+    ),
+    Edit(
+        "chassis/http/measured.py",
+        "route-as-it-came",
+        'return getattr(route, "path", NO_ROUTE)',
+        'return str(scope["path"])',
+        (f"{MEASURING}requests_are_measured_by_the_template_of_their_route",),
+    ),
+)
