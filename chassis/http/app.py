@@ -31,6 +31,8 @@ from chassis.message import Message as Command
 
 BODY_MAX_BYTES: Final = 64 * 1024
 JSON: Final = re.compile(r"application/([a-z0-9!#$&^_.+-]+\+)?json")
+UNTRACED: Final = ("/health/", "/metrics")
+"""What probes and monitoring ask for, again and again."""
 REPLAYED: Final = "chassis.replayed"  # in a request's scope
 API_VERSION: Final = "1.1.0"
 HEALTH_TAG: Final = "For orchestrators and monitoring: whether it lives, is ready, and its metrics."
@@ -87,7 +89,12 @@ def make_app(
         generate_unique_id_function=operation_id,
         dependencies=[Depends(only_known)],
         redirect_slashes=False,  # it would redirect by Host
-        telemetry={"operation_spans": False, "metrics": False, "logs": False},  # a span a request
+        telemetry={  # one span a request
+            "operation_spans": False,
+            "metrics": False,
+            "logs": False,
+            "exclude": lambda scope: scope["path"].startswith(UNTRACED),
+        },
     )
     app.router.route_class = GuardedRoute
     app.state.gate = gate
@@ -169,7 +176,7 @@ async def execute(
             key=key,
             body=body,
             at=clock.now(),
-            traceparent=tracing.of_request(request.headers.get("traceparent"), key),
+            traceparent=tracing.of_request(request.headers, key),
             claim=claim,
             **more,
         )

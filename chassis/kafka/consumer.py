@@ -17,8 +17,9 @@ from typing import Any, Final
 import structlog
 from aiokafka import ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import ConsumerStoppedError, KafkaError
+from opentelemetry.trace import Link
 
-from chassis import clock, crashpoints, tracing
+from chassis import clock, crashpoints, spans, tracing
 from chassis.dead_letters import place_of, unreadable
 from chassis.errors import StoreLostError, TransientError
 from chassis.handle import Handler
@@ -168,9 +169,12 @@ class ConsumerSession:
         self.assigned = asyncio.Event()
         self.done: dict[TopicPartition, int] = {}
         self.assignments = 0
+        self.links: list[Link] = []
+        """To what was received since the last commit, of what is traced."""
         self.committed_at = clock.monotonic()
         self.polled_at = clock.monotonic()
         self.received_at = clock.monotonic()
+        self.polled_from = clock.now()
         self.in_hand = 0
         self.stalled = ""
         self.given_up: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -232,6 +236,8 @@ class ConsumerSession:
 
         It waits for an assignment without end; what it has taken, the next client reads again.
         """
+        if tracing.is_on():
+            self.polled_from = clock.now()
         taken = self.client.getmany(timeout_ms=self.of.poll_ms, max_records=self.of.batch_records)
         polling: asyncio.Future[Any] = asyncio.ensure_future(taken)
         either: set[asyncio.Future[Any]] = {polling, self.given_up}
@@ -249,6 +255,8 @@ class ConsumerSession:
             for r in part
         ]
         self.in_hand = len(taken)
+        if tracing.is_on():
+            self.links += spans.receive(self.of.service.name, taken, self.polled_from)
         await self.until_handled(taken)
         self.in_hand = 0
         crashpoints.reached(crashpoints.HANDLED)
@@ -296,7 +304,7 @@ class ConsumerSession:
             MESSAGES.labels(name, kind).inc(count)
         for message, outcome in zip(messages, outcomes, strict=True):
             if isinstance(outcome, Parked):
-                fields = {"trace_id": tracing.trace_id_of(message.traceparent)}
+                fields = tracing.log_fields(message.traceparent)
                 log.error("message_parked", saga_id=message.key, reason=outcome.reason, **fields)
         for event in self.of.wake:
             event.set()
@@ -306,8 +314,10 @@ class ConsumerSession:
         self.committed_at = clock.monotonic()
         mine, assignments = self.client.assignment(), self.assignments
         offsets = {place: offset for place, offset in self.done.items() if place in mine}
+        links, self.links = self.links, []
         self.done.clear()
         if offsets:
+            span = spans.settle(self.of.service.name, links) if links else None
             try:
                 reached = {(p.topic, p.partition): offset for p, offset in offsets.items()}
                 async with asyncio.timeout(5):
@@ -317,6 +327,10 @@ class ConsumerSession:
                 if assignments == self.assignments:  # else another may have gone further since
                     self.done = offsets | self.done
                 log.info("commit_unknown", error=repr(error))
+                if span is not None:
+                    spans.fail(span, spans.error_type_of(error))
+            finally:
+                spans.end([span] if span is not None else [])
 
     async def seek(self, assigned: set[TopicPartition]) -> None:
         """Where the store keeps the positions, they count: a store set back in time heals itself."""
