@@ -9,8 +9,15 @@ from simulation.edits.outside import OUTSIDE_EDITS
 from simulation.edits.postgres import POSTGRES_EDITS
 from simulation.edits.redis import REDIS_EDITS
 from simulation.edits.rights import RIGHTS_EDITS
+from simulation.edits.traces import TRACE_EDITS
 
 ALL: Final = chain(
-    POSTGRES_EDITS, REDIS_EDITS, OUTSIDE_EDITS, ACCESS_EDITS, KAFKA_EDITS, RIGHTS_EDITS
+    POSTGRES_EDITS,
+    REDIS_EDITS,
+    OUTSIDE_EDITS,
+    ACCESS_EDITS,
+    KAFKA_EDITS,
+    RIGHTS_EDITS,
+    TRACE_EDITS,
 )
 EDITS: Final = {edit.name: edit for edit in ALL}
