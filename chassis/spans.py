@@ -21,7 +21,7 @@ from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, use_sp
 from opentelemetry.util.types import AttributeValue
 
 from chassis import tracing
-from chassis.events import Envelope
+from chassis.events import Envelope, type_of
 from chassis.message import Message, OutboxRow, PendingEffect, Record
 
 Headers: TypeAlias = Sequence[tuple[str, bytes | None]]
@@ -37,6 +37,7 @@ KEY: Final = "messaging.kafka.message.key"
 OFFSET: Final = "messaging.kafka.offset"
 MESSAGE: Final = "messaging.message.id"
 CONVERSATION: Final = "messaging.message.conversation_id"
+EVENT_TYPE: Final = "cloudevents.event_type"
 SAGA: Final = "saga.id"
 ERROR: Final = "error.type"
 KINDS: Final = {
@@ -60,6 +61,7 @@ def process(group: str, message: Message, record: Record) -> Span:
             GROUP: group,
             PARTITION: str(record.partition),
             OFFSET: record.offset,
+            EVENT_TYPE: type_of(record.headers),
             **_of_message(str(message.id), record.subject, message.key),
         },
         parent=message.traceparent,
@@ -70,7 +72,7 @@ def process(group: str, message: Message, record: Record) -> Span:
 def create(topic: str, envelope: Envelope, context: str) -> Span:
     """An event that was decided on below the context."""
     of_event = _of_message(str(envelope.id), envelope.subject, envelope.saga_id)
-    return _messaging("create", topic, of_event, parent=context)
+    return _messaging("create", topic, {EVENT_TYPE: envelope.type, **of_event}, parent=context)
 
 
 def send(client: str, topic: str, rows: Sequence[OutboxRow]) -> Span | None:

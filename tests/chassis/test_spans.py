@@ -11,6 +11,9 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, ParentBased, TraceIdRatioBased
 from opentelemetry.semconv._incubating.attributes import messaging_attributes as conventions
+from opentelemetry.semconv._incubating.attributes.cloudevents_attributes import (
+    CLOUDEVENTS_EVENT_TYPE,
+)
 from opentelemetry.semconv.attributes.error_attributes import ERROR_TYPE
 from opentelemetry.trace import SpanKind, StatusCode
 
@@ -81,7 +84,7 @@ def test_names_are_those_of_the_conventions() -> None:
         "MESSAGING_MESSAGE_CONVERSATION_ID": spans.CONVERSATION,
     }
     assert {name: getattr(conventions, name) for name in ours} == ours
-    assert spans.ERROR == ERROR_TYPE
+    assert (spans.ERROR, spans.EVENT_TYPE) == (ERROR_TYPE, CLOUDEVENTS_EVENT_TYPE)
     types = {each.value for each in conventions.MessagingOperationTypeValues}
     assert set(spans.KINDS) <= types
 
@@ -110,6 +113,7 @@ async def test_a_message_is_a_span_below_its_event_and_above_those_that_it_leads
         "messaging.kafka.offset": record.offset,
         "messaging.message.id": str(message.id),
         "messaging.message.conversation_id": order.order_id,
+        "cloudevents.event_type": "payment.captured.v1",
         "saga.id": order.order_id,
     }
     row = await the_row(shop)
