@@ -42,7 +42,7 @@ def exporter() -> Iterator[InMemorySpanExporter]:
 
 
 def opened() -> Opened:
-    store = MemoryStore(SERVICE, Database(), {})
+    store = MemoryStore(SERVICE, Database())
     return Opened.of(SERVICE, store, MemoryInspection(store))
 
 
@@ -50,6 +50,10 @@ async def the_row(shop: Opened) -> OutboxRow:
     await shop.lead()
     ((_, row),) = await shop.pending(10)
     return row
+
+
+def failing(*_: Any) -> Any:
+    raise ZeroDivisionError("of alice@example.com")
 
 
 def below(span: ReadableSpan) -> str:
@@ -170,10 +174,7 @@ class _Overtaken:
 def test_a_message_that_fails_is_a_span_with_the_type_of_its_error(
     exporter: InMemorySpanExporter,
 ) -> None:
-    def fail(*_: Any) -> Any:
-        raise ZeroDivisionError("of alice@example.com")
-
-    batch = decide_batch(replace(SERVICE, decide=fail), Snapshot(), [a_message(captured())])
+    batch = decide_batch(replace(SERVICE, decide=failing), Snapshot(), [a_message(captured())])
     spans.end(batch.spans)
     (span,) = exporter.get_finished_spans()
     assert span.attributes is not None
@@ -187,7 +188,7 @@ async def test_a_redriven_message_is_below_the_operators_request_and_links_to_it
     exporter: InMemorySpanExporter,
 ) -> None:
     shop = opened()
-    broken = replace(shop.core.handler, service=replace(SERVICE, decide=lambda *_: 1 / 0))
+    broken = replace(shop.core.handler, service=replace(SERVICE, decide=failing))
     message = a_message(captured())
     assert message.record is not None
     record = message.record
