@@ -14,17 +14,19 @@ left out. Errors are named by `error.type`; no text of an error is exported, as 
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 from typing import Final, TypeAlias
 
-from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, use_span
+from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, StatusCode, use_span
 from opentelemetry.util.types import AttributeValue
 
-from chassis import tracing
+from chassis import clock, tracing
 from chassis.events import Envelope, type_of
 from chassis.message import Message, OutboxRow, PendingEffect, Record
 
-Headers: TypeAlias = Sequence[tuple[str, bytes | None]]
+RecordHeaders: TypeAlias = Sequence[tuple[str, bytes | None]]
 OPERATION: Final = "messaging.operation.name"
 OPERATION_TYPE: Final = "messaging.operation.type"
 SYSTEM: Final = "messaging.system"
@@ -47,13 +49,14 @@ KINDS: Final = {
     "process": SpanKind.CONSUMER,
     "settle": SpanKind.CLIENT,
 }
+DROPPED: Final = frozenset(digit.encode() for digit in tracing.NOT_SAMPLED)
 LINKS_MAX: Final = 128
 """More links than that the SDK does not keep either, unless it is told to."""
 
 
 def process(group: str, message: Message, record: Record) -> Span:
     """The handling of a message, to be ended when it is committed."""
-    created = message.created or message.traceparent
+    created = tracing.parsed(message.created or message.traceparent)
     return _messaging(
         "process",
         record.topic,
@@ -65,7 +68,7 @@ def process(group: str, message: Message, record: Record) -> Span:
             **_of_message(str(message.id), record.subject, message.key),
         },
         parent=message.traceparent,
-        links=_links([created]),
+        links=[Link(created)] if created.is_valid else [],
     )
 
 
@@ -77,7 +80,7 @@ def create(topic: str, envelope: Envelope, context: str) -> Span:
 
 def send(client: str, topic: str, rows: Sequence[OutboxRow]) -> Span | None:
     """Rows on their way into a topic; None where none of them is recorded."""
-    if not (links := _links(map(context_in, (row.headers for row in rows)))):
+    if not (links := _links(row.headers for row in rows)):
         return None
     more: dict[str, AttributeValue] = {CLIENT: client, COUNT: len(rows)}
     if len(rows) == 1:
@@ -85,24 +88,48 @@ def send(client: str, topic: str, rows: Sequence[OutboxRow]) -> Span | None:
     return _messaging("send", topic, more, links=links)
 
 
-def receive(group: str, records: Sequence[Record], since: datetime) -> list[Link]:
-    """What a poll that began then has handed out; returns links to what of it is recorded."""
-    links = _links(map(context_in, (record.headers for record in records)))
-    if links:
+@dataclass
+class Reader:
+    """What a member of a group receives and settles; `links` are to what it has yet to settle."""
+
+    group: str
+    links: list[Link] = field(default_factory=list)
+    _since: datetime = field(default_factory=clock.now)
+
+    def polls(self) -> None:
+        if tracing.is_on():
+            self._since = clock.now()
+
+    def received(self, records: Sequence[Record]) -> None:
+        """What the poll has handed out."""
+        if not tracing.is_on() or not (links := _links(record.headers for record in records)):
+            return
+        self.links += links
         topics = {record.topic for record in records}
         topic = topics.pop() if len(topics) == 1 else ""
-        more: dict[str, AttributeValue] = {GROUP: group, COUNT: len(records)}
+        more: dict[str, AttributeValue] = {GROUP: self.group, COUNT: len(records)}
         if len(records) == 1:
             (one,) = records
             more |= {PARTITION: str(one.partition), OFFSET: one.offset, **_of_row(one)}
-        started = int(since.timestamp() * 1e9)
+        started = int(self._since.timestamp() * 1e9)
         _messaging("receive", topic, more, links=links, started_ns=started).end()
-    return links
+
+    def settling(self) -> AbstractContextManager[object]:
+        """The commit of the offsets of what was received."""
+        links, self.links = self.links, []
+        return _settling(self.group, links[:LINKS_MAX]) if links else nullcontext()
 
 
-def settle(group: str, links: Sequence[Link]) -> Span:
-    """The commit of the offsets of what was received."""
-    return _messaging("settle", "", {GROUP: group}, links=links[:LINKS_MAX])
+@contextmanager
+def _settling(group: str, links: Sequence[Link]) -> Iterator[None]:
+    span = _messaging("settle", "", {GROUP: group}, links=links)
+    try:
+        yield
+    except BaseException as error:
+        fail(span, error_type_of(error))
+        raise
+    finally:
+        span.end()
 
 
 def effect(provider: str, called: PendingEffect, kind: str) -> AbstractContextManager[str]:
@@ -156,16 +183,29 @@ def end(spans: Iterable[Span]) -> None:
         span.end()
 
 
-def context_in(headers: Headers) -> str:
+def context_in(headers: RecordHeaders) -> str:
     """The context that a record has brought along; "" for none, or what is no text."""
     found = dict(headers)
     given = ((found.get(name) or b"").decode("latin-1") for name in ("traceparent", "tracestate"))
     return tracing.joined(*given)
 
 
-def _links(contexts: Iterable[str]) -> list[Link]:
-    recorded = (tracing.parsed(text) for text in contexts if not tracing.is_dropped(text))
-    return [Link(context) for context in recorded if context.is_valid][:LINKS_MAX]
+def _links(batch: Iterable[RecordHeaders]) -> list[Link]:
+    """To what is recorded of a batch; most of it is not, and only looked at."""
+    contexts = (tracing.parsed(context_in(each)) for each in batch if not _is_dropped(each))
+    return [Link(context) for context in islice(filter(_is_valid, contexts), LINKS_MAX)]
+
+
+def _is_dropped(headers: RecordHeaders) -> bool:
+    """A context is among the last headers of ours."""
+    for name, raw in reversed(headers):
+        if name == "traceparent":
+            return (raw or b"")[tracing.FLAGS_END : tracing.FLAGS_END + 1] in DROPPED
+    return True
+
+
+def _is_valid(context: SpanContext) -> bool:
+    return context.is_valid
 
 
 def _of_row(row: OutboxRow | Record) -> dict[str, AttributeValue]:

@@ -74,13 +74,8 @@ def up(
     secure: Annotated[
         bool, typer.Option("--secure", help="With TLS, logins and rights on all servers.")
     ] = False,
-    with_tracing: Annotated[
-        bool,
-        typer.Option("--with-tracing", help="With a viewer of traces, if one is on the PATH."),
-    ] = False,
-    otlp_endpoint: Annotated[
-        str, typer.Option(metavar="URL", help="With traces, sent here by OTLP over HTTP.")
-    ] = "",
+    with_tracing: mounting.WithTracing = False,
+    otlp_endpoint: mounting.OtlpEndpoint = "",
     detach: Annotated[
         bool, typer.Option("--detach/--foreground", help="Return when all is ready.")
     ] = False,

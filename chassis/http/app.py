@@ -10,6 +10,7 @@ from uuid import UUID
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse
+from fastapi.telemetry import TelemetryConfig
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 from starlette.datastructures import Headers, MutableHeaders
@@ -33,6 +34,12 @@ BODY_MAX_BYTES: Final = 64 * 1024
 JSON: Final = re.compile(r"application/([a-z0-9!#$&^_.+-]+\+)?json")
 UNTRACED: Final = ("/health/", "/metrics")
 """What probes and monitoring ask for, again and again."""
+TELEMETRY: Final[TelemetryConfig] = {  # one span a request
+    "operation_spans": False,
+    "metrics": False,
+    "logs": False,
+    "exclude": lambda scope: scope["path"].startswith(UNTRACED),
+}
 REPLAYED: Final = "chassis.replayed"  # in a request's scope
 API_VERSION: Final = "1.1.0"
 HEALTH_TAG: Final = "For orchestrators and monitoring: whether it lives, is ready, and its metrics."
@@ -89,12 +96,7 @@ def make_app(
         generate_unique_id_function=operation_id,
         dependencies=[Depends(only_known)],
         redirect_slashes=False,  # it would redirect by Host
-        telemetry={  # one span a request
-            "operation_spans": False,
-            "metrics": False,
-            "logs": False,
-            "exclude": lambda scope: scope["path"].startswith(UNTRACED),
-        },
+        telemetry=TELEMETRY,
     )
     app.router.route_class = GuardedRoute
     app.state.gate = gate

@@ -17,7 +17,6 @@ from typing import Any, Final
 import structlog
 from aiokafka import ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import ConsumerStoppedError, KafkaError
-from opentelemetry.trace import Link
 
 from chassis import clock, crashpoints, spans, tracing
 from chassis.dead_letters import place_of, unreadable
@@ -169,12 +168,8 @@ class ConsumerSession:
         self.assigned = asyncio.Event()
         self.done: dict[TopicPartition, int] = {}
         self.assignments = 0
-        self.links: list[Link] = []
-        """To what was received since the last commit, of what is traced."""
-        self.committed_at = clock.monotonic()
-        self.polled_at = clock.monotonic()
-        self.received_at = clock.monotonic()
-        self.polled_from = clock.now()
+        self.traced = spans.Reader(consumer.service.name)
+        self.committed_at = self.polled_at = self.received_at = clock.monotonic()
         self.in_hand = 0
         self.stalled = ""
         self.given_up: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -236,8 +231,7 @@ class ConsumerSession:
 
         It waits for an assignment without end; what it has taken, the next client reads again.
         """
-        if tracing.is_on():
-            self.polled_from = clock.now()
+        self.traced.polls()
         taken = self.client.getmany(timeout_ms=self.of.poll_ms, max_records=self.of.batch_records)
         polling: asyncio.Future[Any] = asyncio.ensure_future(taken)
         either: set[asyncio.Future[Any]] = {polling, self.given_up}
@@ -255,8 +249,7 @@ class ConsumerSession:
             for r in part
         ]
         self.in_hand = len(taken)
-        if tracing.is_on():
-            self.links += spans.receive(self.of.service.name, taken, self.polled_from)
+        self.traced.received(taken)
         await self.until_handled(taken)
         self.in_hand = 0
         crashpoints.reached(crashpoints.HANDLED)
@@ -314,23 +307,18 @@ class ConsumerSession:
         self.committed_at = clock.monotonic()
         mine, assignments = self.client.assignment(), self.assignments
         offsets = {place: offset for place, offset in self.done.items() if place in mine}
-        links, self.links = self.links, []
         self.done.clear()
         if offsets:
-            span = spans.settle(self.of.service.name, links) if links else None
             try:
                 reached = {(p.topic, p.partition): offset for p, offset in offsets.items()}
-                async with asyncio.timeout(5):
-                    await self.of.store.reached(reached)
-                    await self.client.commit(offsets)
+                with self.traced.settling():
+                    async with asyncio.timeout(5):
+                        await self.of.store.reached(reached)
+                        await self.client.commit(offsets)
             except (KafkaError, TransientError, TimeoutError) as error:
                 if assignments == self.assignments:  # else another may have gone further since
                     self.done = offsets | self.done
                 log.info("commit_unknown", error=repr(error))
-                if span is not None:
-                    spans.fail(span, spans.error_type_of(error))
-            finally:
-                spans.end([span] if span is not None else [])
 
     async def seek(self, assigned: set[TopicPartition]) -> None:
         """Where the store keeps the positions, they count: a store set back in time heals itself."""

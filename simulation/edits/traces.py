@@ -25,7 +25,7 @@ TRACE_EDITS: Final = (
         "{context.span_id:016x}-{context.trace_flags:02x}",
         "{context.span_id:016x}-01",
         (
-            f"{TRACING}at_a_ratio_of_zero_no_span_is_made_and_whoever_follows_is_told_so",
+            f"{TRACING}at_a_ratio_of_zero_no_span_is_made_here_or_by_whoever_follows",
             f"{SPANS}what_the_sampler_drops_is_dropped_at_every_hop",
         ),
     ),
@@ -56,7 +56,7 @@ TRACE_EDITS: Final = (
     Edit(
         "chassis/spans.py",
         "no-link-to-the-event",
-        "links=_links([created]),",
+        "links=[Link(created)] if created.is_valid else [],",
         "links=(),",
         (f"{SPANS}a_message_is_a_span_below_its_event_and_above_those_that_it_leads_to",),
     ),

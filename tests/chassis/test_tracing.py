@@ -127,7 +127,7 @@ async def test_a_request_without_a_context_is_the_root_of_a_trace_and_keeps_its_
     assert second.traceparent == f"{tracing.text_of(below.context).partition(' ')[0]} a=1,b=2"
 
 
-async def test_at_a_ratio_of_zero_no_span_is_made_and_whoever_follows_is_told_so() -> None:
+async def test_at_a_ratio_of_zero_no_span_is_made_here_or_by_whoever_follows() -> None:
     commands: list[Message] = []
 
     async def execute(command: Message) -> Decided:

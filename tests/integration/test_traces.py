@@ -52,8 +52,8 @@ class Traced:
             traces = {span.trace_id for span in own if span.name == root}
             spans = [span for id_ in traces for span in self.receiver.of_trace(id_)]
             ids = {span.id for span in spans}
-            is_whole = all(not span.parent or span.parent in ids for span in spans)
-            return spans if is_whole and any(span.name == last for span in spans) else None
+            is_complete = all(not span.parent or span.parent in ids for span in spans)
+            return spans if is_complete and any(span.name == last for span in spans) else None
 
         found: list[Received] = until(complete, 60, f"{last} below {root} of {order_id}")
         assert len({span.trace_id for span in found}) == 1

@@ -78,7 +78,7 @@ def _attributes(pairs: Any) -> dict[str, Any]:
     return {pair.key: getattr(pair.value, pair.value.WhichOneof("value")) for pair in pairs}
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _OtlpHandler(BaseHTTPRequestHandler):
     def __init__(self, receiver: Receiver, *more: Any) -> None:
         self.receiver = receiver
         super().__init__(*more)
@@ -103,7 +103,7 @@ class _Handler(BaseHTTPRequestHandler):
 @contextmanager
 def otlp_receiver() -> Iterator[Receiver]:
     receiver = Receiver()
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, receiver)) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_OtlpHandler, receiver)) as server:
         receiver.url = f"http://127.0.0.1:{server.server_port}"
         thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
         thread.start()
