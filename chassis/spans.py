@@ -26,7 +26,7 @@ from chassis import clock, tracing
 from chassis.events import Envelope, type_of
 from chassis.message import Message, OutboxRow, PendingEffect, Record
 
-RecordHeaders: TypeAlias = Sequence[tuple[str, bytes | None]]
+HeaderPairs: TypeAlias = Sequence[tuple[str, bytes | None]]
 OPERATION: Final = "messaging.operation.name"
 OPERATION_TYPE: Final = "messaging.operation.type"
 SYSTEM: Final = "messaging.system"
@@ -183,20 +183,20 @@ def end(spans: Iterable[Span]) -> None:
         span.end()
 
 
-def context_in(headers: RecordHeaders) -> str:
+def context_in(headers: HeaderPairs) -> str:
     """The context that a record has brought along; "" for none, or what is no text."""
     found = dict(headers)
     given = ((found.get(name) or b"").decode("latin-1") for name in ("traceparent", "tracestate"))
     return tracing.joined(*given)
 
 
-def _links(batch: Iterable[RecordHeaders]) -> list[Link]:
+def _links(batch: Iterable[HeaderPairs]) -> list[Link]:
     """To what is recorded of a batch; most of it is not, and only looked at."""
     contexts = (tracing.parsed(context_in(each)) for each in batch if not _is_dropped(each))
     return [Link(context) for context in islice(filter(_is_valid, contexts), LINKS_MAX)]
 
 
-def _is_dropped(headers: RecordHeaders) -> bool:
+def _is_dropped(headers: HeaderPairs) -> bool:
     """A context is among the last headers of ours."""
     for name, raw in reversed(headers):
         if name == "traceparent":
