@@ -8,6 +8,7 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
 from opentelemetry.trace import Link, NonRecordingSpan, SpanKind
 from opentelemetry.util.types import Attributes
@@ -45,9 +46,19 @@ class BatchSampler(Sampler):
         return f"BatchSampler{{{self.of_messages.get_description()}}}"
 
 
+class TraceIds(RandomIdGenerator):
+    """Random ids; a trace has the one that was `chosen` for it, if one was."""
+
+    chosen: int = 0
+
+    def generate_trace_id(self) -> int:
+        chosen, self.chosen = self.chosen, 0
+        return chosen or super().generate_trace_id()
+
+
 def provider_of(sampler: Sampler | None = None, resource: Resource | None = None) -> TracerProvider:
     """With the environment's sampler (OTEL_TRACES_SAMPLER) unless one is given."""
-    provider = TracerProvider(sampler, resource)
+    provider = TracerProvider(sampler, resource, id_generator=TraceIds())
     provider.sampler = BatchSampler(provider.sampler)
     return provider
 

@@ -6,6 +6,8 @@ the context is that of a span, and whether spans are recorded is the sampler's t
 passed on. `chassis/spans.py` has the spans.
 """
 
+import re
+from collections.abc import MutableMapping
 from functools import lru_cache
 from typing import Any, Final, Protocol
 
@@ -16,6 +18,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 SCHEMA: Final = "https://opentelemetry.io/schemas/1.44.0"
 NOT_SAMPLED: Final = frozenset("02468ace")
 """Last digits of the flags of a context whose spans are not recorded."""
+BY_ID: Final = re.compile(r"BatchSampler\{ParentBased\{root:TraceIdRatioBased\{")
 FLAGS_END: Final = 54
 TRACESTATE_MAX: Final = 512
 """Characters of it that are passed on, as W3C asks for at least; beyond, its last entries are left out."""
@@ -23,10 +26,21 @@ _propagator: Final = TraceContextTextMapPropagator()
 trace.get_tracer_provider()  # one that the environment names is set at its first look-up
 
 
+IN_SCOPE: Final = "chassis.trace_context"
+"""In a request's scope: the context of a trace that begins with it and is not recorded."""
+
+
 class RequestHeaders(Protocol):
     def get(self, key: str, /) -> str | None: ...
 
     def getlist(self, key: str, /) -> list[str]: ...
+
+
+class TracedRequest(Protocol):
+    scope: MutableMapping[str, Any]
+
+    @property
+    def headers(self) -> RequestHeaders: ...
 
 
 def is_on() -> bool:
@@ -56,12 +70,31 @@ def carried(traceparent: str | None, tracestate: str = "") -> str:
     return text_of(_span_context({"traceparent": traceparent or "", "tracestate": tracestate}))
 
 
-def of_request(headers: RequestHeaders, saga_id: str) -> str:
+def of_request(request: TracedRequest, saga_id: str) -> str:
     """The context of the request's server span; without an exporter, the caller's."""
+    if begun := request.scope.get(IN_SCOPE):
+        return str(begun)
     if is_on() and (server := trace.get_current_span()).get_span_context().is_valid:
         server.set_attribute("saga.id", saga_id)
         return text_of(server.get_span_context())
+    headers = request.headers
     return carried(headers.get("traceparent"), ",".join(headers.getlist("tracestate")))
+
+
+def begun_dropped() -> str:
+    """The context of a new trace that is not recorded; "" for one that is, whose id the next root has."""
+    provider: Any = trace._TRACER_PROVIDER  # noqa: SLF001 - as above
+    ids, id_ = provider.id_generator, provider.id_generator.generate_trace_id()
+    decided = provider.sampler.should_sample(Context(), id_, "", trace.SpanKind.SERVER)
+    if decided.decision.is_sampled():
+        ids.chosen = id_
+        return ""
+    return text_of(trace.SpanContext(id_, ids.generate_span_id(), is_remote=False))
+
+
+def goes_by_id() -> bool:
+    """Whether a new trace's id is all that its sampler looks at."""
+    return _goes_by_id(_sampler())
 
 
 def here(default: str) -> str:
@@ -146,6 +179,12 @@ def _sampler() -> Any:
 def _follows_parents(sampler: Any) -> bool:
     """By what it says of itself, as a `parentbased_*` of OTEL_TRACES_SAMPLER does."""
     return "remoteParentNotSampled:AlwaysOffSampler" in sampler.get_description()
+
+
+@lru_cache(maxsize=8)
+def _goes_by_id(sampler: Any) -> bool:
+    """As `parentbased_traceidratio` does, in a provider of `chassis/span_export.py`."""
+    return sampler is not None and BY_ID.match(sampler.get_description()) is not None
 
 
 @lru_cache(maxsize=8)

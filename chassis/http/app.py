@@ -27,18 +27,17 @@ from chassis.http.gate import Gate, rate_headers
 from chassis.http.openapi import HEALTH, Api, operation_id, refusals
 from chassis.http.problems import Problem, problem
 from chassis.http.requests import Head, allowed, only_known
+from chassis.http.untraced import is_untraced
 from chassis.message import Claim, Decided, Duplicate, IdempotencyConflict, Parked
 from chassis.message import Message as Command
 
 BODY_MAX_BYTES: Final = 64 * 1024
 JSON: Final = re.compile(r"application/([a-z0-9!#$&^_.+-]+\+)?json")
-UNTRACED: Final = ("/health/", "/metrics")
-"""What probes and monitoring ask for, again and again."""
 TELEMETRY: Final[TelemetryConfig] = {  # one span a request
     "operation_spans": False,
     "metrics": False,
     "logs": False,
-    "exclude": lambda scope: scope["path"].startswith(UNTRACED),
+    "exclude": is_untraced,
 }
 REPLAYED: Final = "chassis.replayed"  # in a request's scope
 API_VERSION: Final = "1.1.0"
@@ -178,7 +177,7 @@ async def execute(
             key=key,
             body=body,
             at=clock.now(),
-            traceparent=tracing.of_request(request.headers, key),
+            traceparent=tracing.of_request(request, key),
             claim=claim,
             **more,
         )

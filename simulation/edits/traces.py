@@ -70,4 +70,11 @@ TRACE_EDITS: Final = (
             self.bus.publish(Committed(messages, result))""",
         (f"{SPANS}what_was_decided_and_not_written_is_no_part_of_a_trace",),
     ),
+    Edit(
+        "chassis/tracing.py",
+        "sampler-asked-twice",
+        "ids.chosen = id_",
+        "pass",
+        (f"{TRACING}a_trace_that_the_sampler_takes_has_the_id_that_it_was_asked_about",),
+    ),
 )

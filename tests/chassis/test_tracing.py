@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from opentelemetry.trace import SpanKind
-from starlette.datastructures import Headers
+from starlette.requests import Request
 from structlog.testing import capture_logs
 
 from chassis import tracing
@@ -81,13 +81,18 @@ def order_app(execute: Callable[[Message], Awaitable[Any]], **changes: Any) -> F
     return api.make(cast("Node", node), cast("PostgresStore", None), settings)
 
 
+def a_request(headers: dict[str, str]) -> Request:
+    raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+    return Request({"type": "http", "headers": raw})
+
+
 def test_without_an_exporter_nothing_is_invented_and_what_came_in_is_passed_on() -> None:
     for broken in ("", "rubbish", "00-0-0-01", None):
         assert tracing.carried(broken) == ""
-        assert tracing.of_request(Headers({"traceparent": broken or ""}), "o-1") == ""
+        assert tracing.of_request(a_request({"traceparent": broken or ""}), "o-1") == ""
     dropped = f"{TRACE[:-1]}0"
-    headers = Headers({"traceparent": dropped, "tracestate": "a=1", "baggage": "who=alice"})
-    assert tracing.of_request(headers, "o-1") == f"{dropped} a=1"
+    request = a_request({"traceparent": dropped, "tracestate": "a=1", "baggage": "who=alice"})
+    assert tracing.of_request(request, "o-1") == f"{dropped} a=1"
 
 
 @pytest.mark.parametrize("tail", ["", "-" + "x" * 400])
@@ -128,21 +133,44 @@ async def test_a_request_without_a_context_is_the_root_of_a_trace_and_keeps_its_
 
 
 async def test_at_a_ratio_of_zero_no_span_is_made_here_or_by_whoever_follows() -> None:
+    with recorded_spans(ParentBased(TraceIdRatioBased(0))) as exporter:
+        begun, carried, above = await asked_of_each_kind()
+        for command in (begun, carried):
+            assert tracing.is_dropped(command.traceparent)
+            assert not tracing.may_record(command.traceparent)
+        assert carried.traceparent == f"{TRACE[:-1]}0 a=1"
+        (span,) = exporter.get_finished_spans()  # of a caller whose trace is recorded
+        assert above.traceparent == tracing.text_of(span.context)
+
+
+async def test_a_trace_that_the_sampler_takes_has_the_id_that_it_was_asked_about() -> None:
+    """At half of all traces a second question about another id would leave a quarter."""
+    with recorded_spans(ParentBased(TraceIdRatioBased(0.5))) as exporter:
+        taken = 0
+        for _ in range(100):
+            exporter.clear()
+            begun = (await asked_of_each_kind())[0]
+            roots = [span for span in exporter.get_finished_spans() if span.parent is None]
+            taken += len(roots)
+            assert len(roots) == (not tracing.is_dropped(begun.traceparent))
+            assert [tracing.text_of(span.context) for span in roots] in ([], [begun.traceparent])
+    assert 30 < taken < 70
+
+
+async def asked_of_each_kind() -> list[Message]:
+    """The commands of a request without a context, with one that is dropped, and one that is recorded."""
     commands: list[Message] = []
 
     async def execute(command: Message) -> Decided:
         commands.append(command)
         return Decided((), None, b"{}")
 
-    with recorded_spans(ParentBased(TraceIdRatioBased(0))) as exporter:
-        app = order_app(execute)
-        transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://o") as http:
-            await http.post("/orders/o-1/cancel")
-        (command,) = commands
-        assert tracing.is_dropped(command.traceparent)
-        assert not tracing.may_record(command.traceparent)
-    assert exporter.get_finished_spans() == ()
+    dropped = {"traceparent": f"{TRACE[:-1]}0", "tracestate": "a=1"}
+    app = order_app(execute)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://o") as http:
+        for headers in ({}, dropped, {"traceparent": TRACE}):
+            await http.post("/orders/o-1/cancel", headers=headers)
+    return commands
 
 
 def test_a_log_line_has_the_trace_at_its_top_level(exporter: InMemorySpanExporter) -> None:
