@@ -94,7 +94,7 @@ class Reader:
 
     group: str
     links: list[Link] = field(default_factory=list)
-    _since: datetime = field(default_factory=clock.now)
+    _since: datetime | None = None
 
     def polls(self) -> None:
         if tracing.is_on():
@@ -104,20 +104,20 @@ class Reader:
         """What the poll has handed out."""
         if not tracing.is_on() or not (links := _links(record.headers for record in records)):
             return
-        self.links += links
+        self.links = (self.links + links)[:LINKS_MAX]
         topics = {record.topic for record in records}
         topic = topics.pop() if len(topics) == 1 else ""
         more: dict[str, AttributeValue] = {GROUP: self.group, COUNT: len(records)}
         if len(records) == 1:
             (one,) = records
             more |= {PARTITION: str(one.partition), OFFSET: one.offset, **_of_row(one)}
-        started = int(self._since.timestamp() * 1e9)
+        started = int((self._since or clock.now()).timestamp() * 1e9)
         _messaging("receive", topic, more, links=links, started_ns=started).end()
 
     def settling(self) -> AbstractContextManager[object]:
         """The commit of the offsets of what was received."""
         links, self.links = self.links, []
-        return _settling(self.group, links[:LINKS_MAX]) if links else nullcontext()
+        return _settling(self.group, links) if links else nullcontext()
 
 
 @contextmanager
