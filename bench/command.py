@@ -47,6 +47,7 @@ SCENARIOS: Final = {
     "curve": Scenario(scaled.curve, 6, is_alone=True),
     "fast-paths": Scenario(switched.fast_paths, 16, is_alone=True),
     "secured": Scenario(switched.secured, 4, is_usual=True, is_alone=True),
+    "traced": Scenario(switched.traced, 4, is_alone=True),
     "growth": Scenario(scaled.growth, 30, is_alone=True),
 }
 USUAL: Final = tuple(name for name, scenario in SCENARIOS.items() if scenario.is_usual)

@@ -7,9 +7,10 @@ from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import structlog
+from opentelemetry.trace import Span
 from pydantic import TypeAdapter
 
-from chassis import tracing
+from chassis import spans, tracing
 from chassis.decision import Later, Refusal
 from chassis.events import Catalog, Envelope, dead_letters_of, encode, event_id
 from chassis.message import (
@@ -34,7 +35,7 @@ EVENT_MAX_BYTES: Final = 512 * 1024
 """Half of what a broker takes by default: what it refuses would wait in the outbox for ever."""
 LETTER_MAX_BYTES: Final = 3 * 512 * 1024
 """Of a dead letter's value and headers as they are copied; the topic takes half a MiB more."""
-WAITS: Final = Parked("waits behind a parked message of its key")
+WAITS: Final = Parked("waits behind a parked message of its key", "waits")
 _adapters: dict[type[Any], TypeAdapter[Any]] = {}
 
 
@@ -116,7 +117,8 @@ class BatchResult:
     `unanswered` were refused, and may have no answer. `own` are the states of the sagas that were decided
     on, `shared` the shared rows, after the batch. `unparked` and `failed_again` are messages of dead
     letters, decided on once more; the latter with the new reason. The store sets `outbox_ids`, in the
-    order of `outbox`.
+    order of `outbox`. `spans` are of what was done, to be ended once it is written: what was not done is no
+    part of a trace.
     """
 
     read: Snapshot
@@ -134,6 +136,7 @@ class BatchResult:
     unanswered: list[Claim] = field(default_factory=list)
     journal: list[JournalRow] = field(default_factory=list)
     actions: list[OperatorAction] = field(default_factory=list)
+    spans: list[Span] = field(default_factory=list)
     letters: list[Letter] = field(default_factory=list)
     unparked: list[Message] = field(default_factory=list)
     failed_again: list[tuple[Message, str]] = field(default_factory=list)
@@ -201,14 +204,19 @@ def _decided(
 ) -> Outcome:
     """The outcome of a message that was not decided before, with all that it leads to in the batch."""
     is_record = message.record is not None and not message.letter_id
+    context, process = message.traceparent, None
+    if message.record is not None and tracing.may_record(context):
+        process = spans.process(service.name, message, message.record)
+        context = spans.context_of(process, context)
+        batch.spans.append(process)
     if isinstance(message.body, Unreadable):
-        outcome: Outcome = Parked(message.body.reason)
+        outcome: Outcome = Parked(message.body.reason, "unreadable")
     elif is_record and message.key in parked_keys:
         outcome = WAITS
     else:
-        span = f"decide {type(message.body).__name__}"
-        with tracing.span(span, message.traceparent, message.key) as context:
-            outcome = _by_the_rules(service, batch, message, context)
+        outcome = _by_the_rules(service, batch, message, context)
+    if process is not None and isinstance(outcome, Parked):
+        spans.fail(process, outcome.error_type)
     if is_record:
         batch.keys.add(message.key)
     if isinstance(outcome, Parked):
@@ -264,7 +272,7 @@ def _by_the_rules(service: Service, batch: BatchResult, message: Message, contex
             return Parked(decision.impossible)
         for event in decision.events:
             state = service.evolve(state, event)
-        rows = outbox_rows_of(service, message, decision.events, row.version, context)
+        rows, created = outbox_rows_of(service, message, decision.events, row.version, context)
         effects = [effect_of(service, message.key, each, context) for each in decision.effects]
         finished = [service.effect_id(message.key, kind, 1) for kind in decision.dropped]
         own, shared_after = service.split(state)
@@ -273,10 +281,11 @@ def _by_the_rules(service: Service, batch: BatchResult, message: Message, contex
         log.exception(
             "decide_failed",
             saga_id=message.key,
-            trace_id=tracing.trace_id_of(context),
             message_id=str(message.id),
+            **tracing.log_fields(context),
         )
-        return Parked(f"{type(error).__name__}: {error}")
+        name = spans.error_type_of(error)
+        return Parked(f"{name}: {error}", name)
     if own is not row.state:
         row.state, row.version = own, row.version + len(decision.events)
     for ref, value in shared_after.items():
@@ -284,6 +293,7 @@ def _by_the_rules(service: Service, batch: BatchResult, message: Message, contex
             batch.shared[ref] = value
             batch.changed_shared.add(ref)
     batch.outbox.extend(rows)
+    batch.spans.extend(created)
     batch.effects.extend(effects)
     if message.effect_id:
         batch.finished_effects.append(message.effect_id)
@@ -293,8 +303,11 @@ def _by_the_rules(service: Service, batch: BatchResult, message: Message, contex
 
 def outbox_rows_of(
     service: Service, message: Message, events: tuple[Any, ...], version: int, context: str
-) -> list[OutboxRow]:
-    rows = []
+) -> tuple[list[OutboxRow], list[Span]]:
+    """Each event as a row, and the spans of those that are recorded."""
+    rows, created = list[OutboxRow](), list[Span]()
+    is_traced = tracing.may_record(context)
+    traceparent, _, tracestate = context.partition(" ")
     for number, event in enumerate((*message.companions, *events)):
         entry = service.catalog.entry_of(event)
         subject = entry.subject_of(event)
@@ -311,14 +324,20 @@ def outbox_rows_of(
             saga_id=subject,
             causation_id=str(message.id),
             causation_type=cause_of(service.catalog, message),
-            traceparent=context,
+            traceparent=traceparent,
+            tracestate=tracestate,
             event=event,
         )
+        topic = service.topic_of(type(event))
+        if is_traced:
+            created.append(span := spans.create(topic, envelope, context))
+            own = spans.context_of(span, context)
+            envelope.traceparent, _, envelope.tracestate = own.partition(" ")
         value, headers = encode(service.catalog, envelope)
         if len(value) > EVENT_MAX_BYTES:
             raise ValueError(f"{entry.wire_type} is larger than {EVENT_MAX_BYTES} bytes")
-        rows.append(OutboxRow(service.topic_of(type(event)), subject, value, headers))
-    return rows
+        rows.append(OutboxRow(topic, subject, value, headers))
+    return rows, created
 
 
 def effect_of(service: Service, key: str, effect: Any, traceparent: str) -> PendingEffect:

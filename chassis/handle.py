@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 
 import structlog
 
-from chassis import clock
+from chassis import clock, spans, tracing
 from chassis.bus import Bus, Committed
 from chassis.dead_letters import name_of_place, place_of, reason_of
 from chassis.decide import BatchResult, Snapshot, decide_batch
@@ -63,6 +63,7 @@ class Handler:
             result.lease(self.leased())
             await unit.commit(result)
             self.bus.publish(Committed(messages, result))  # before anything else runs here
+        spans.end(result.spans)
         return result.outcomes
 
     async def _read(self, unit: UnitOfWork, messages: Sequence[Message]) -> Snapshot:
@@ -85,9 +86,10 @@ class Handler:
         if isinstance(message.body, Unreadable):
             reason = f"{message.body.reason}; {reason}"
         place = "" if record is None else name_of_place(record)
-        log.error("message_not_handled", saga_id=message.key, place=place, reason=reason)
+        fields = tracing.log_fields(message.traceparent)
+        log.error("message_not_handled", saga_id=message.key, place=place, reason=reason, **fields)
         try:
-            return await self._keep(message, reason, record)
+            outcome = await self._keep(message, reason, record)
         except OUTAGES:
             raise
         except Exception as refusal:
@@ -95,7 +97,12 @@ class Handler:
                 raise
             reason = f"{reason}; its bytes can't be kept: {reason_of(refusal)}"
             log.error("bytes_not_kept", place=place, reason=reason)  # noqa: TRY400 - one line
-            return await self._keep(message, reason, place_of(record))
+            outcome = await self._keep(message, reason, place_of(record))
+        if record is not None and tracing.may_record(message.traceparent):
+            process = spans.process(self.service.name, message, record)
+            spans.fail(process, spans.error_type_of(error))
+            process.end()
+        return outcome
 
     async def _keep(self, message: Message, reason: str, record: Record | None) -> Outcome:
         """Duplicate where the inbox has a record already: nothing else of it is compared."""

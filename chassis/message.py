@@ -89,6 +89,8 @@ class Message:
     `companions` are events to publish before the decided ones, which no rule decides on.
     `letter_id` is the dead letter that is decided on once more. `caused_at` is when what it tells was
     decided on or asked for, by another clock; None for what begins here.
+    `traceparent` is what its handling is traced below, as `chassis/tracing.py` keeps it; `created` is the
+    context that its record brought along, where that is another.
     """
 
     id: UUID
@@ -96,6 +98,7 @@ class Message:
     body: Any
     at: datetime
     traceparent: str
+    created: str = ""
     record: Record | None = None
     claim: Claim | None = None
     effect_id: str = ""
@@ -137,9 +140,10 @@ class IdempotencyConflict:
 
 @dataclass(frozen=True, slots=True)
 class Parked:
-    """It can't be decided, or waits behind one of its key that can't."""
+    """It can't be decided, or waits behind one of its key that can't. `error_type` is what traces call it."""
 
     reason: str
+    error_type: str = field(default="parked", compare=False)
 
 
 def why_not(outcome: Parked | Refusal) -> str:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+from chassis import tracing
 from chassis.dead_letters import audit_text, unreadable
 from chassis.decide import published_by
 from chassis.errors import ConcurrentChangeError
@@ -42,7 +43,15 @@ async def redrive(
             found = Parked(f"{handler.service.name} does not read this event")
         message = unreadable(letter.record, found.reason) if isinstance(found, Parked) else found
         action = OperatorAction(by, "redrive", letter.key, note, audit_text(letter.record))
-        return replace(message, key=letter.key, letter_id=letter.id, operator=action)
+        came_with = message.traceparent
+        return replace(
+            message,
+            key=letter.key,
+            letter_id=letter.id,
+            operator=action,
+            traceparent=tracing.here(came_with),
+            created=came_with,
+        )
 
     def redriven(letter: DeadLetter, outcome: Outcome) -> Redriven:
         return Redriven(letter.id, outcome, published_by(catalog, outcome))

@@ -9,6 +9,7 @@ from chassis.decide import effect_of
 from chassis.events import Envelope
 from chassis.message import PendingEffect, VersionedState
 from chassis.service import Service
+from chassis.tracing import joined
 
 LeftOut: TypeAlias = Callable[[Envelope, Exception], None]
 """Is given an event that was not folded, and why."""
@@ -104,7 +105,7 @@ def _add(service: Service, envelope: Envelope, onto: Folded) -> None:
     if service.catalog.entry_of(event).is_of_a_saga:
         onto.own[key] = VersionedState(own, max(row.version, envelope.sequence))
         onto.causes.setdefault(key, set()).add(envelope.causation_id)
-        onto.last[key] = (envelope.time, envelope.traceparent)
+        onto.last[key] = (envelope.time, joined(envelope.traceparent, envelope.tracestate))
 
 
 def outstanding_effects(

@@ -242,12 +242,12 @@ async def _state_of(store: PostgresStore, order_id: str) -> Any:
 async def _message(node: Node, hint: WebhookOutcome) -> Message:
     """The trace goes on where the effect is owed still."""
     outstanding = (await node.operations.whereabouts(hint.order_id)).outstanding_effects
-    context = next((e.traceparent for e in outstanding if e.id == hint.effect_id), None)
+    context = next((e.traceparent for e in outstanding if e.id == hint.effect_id), "")
     return Message(
         id=outcome_id(node.service, hint.effect_id),
         key=hint.order_id,
         body=hint.outcome,
         at=clock.now(),
-        traceparent=tracing.started(context),
+        traceparent=tracing.resumed(context),
         effect_id=hint.effect_id,
     )

@@ -74,6 +74,8 @@ def up(
     secure: Annotated[
         bool, typer.Option("--secure", help="With TLS, logins and rights on all servers.")
     ] = False,
+    with_tracing: mounting.WithTracing = False,
+    otlp_endpoint: mounting.OtlpEndpoint = "",
     detach: Annotated[
         bool, typer.Option("--detach/--foreground", help="Return when all is ready.")
     ] = False,
@@ -82,14 +84,17 @@ def up(
 
     A process that ends by itself is not started again: `saga status` shows it, `saga start` starts it.
     """
-    from saga_cli.stack import supervisor  # noqa: PLC0415 - with all that a stack needs it is slow
+    from saga_cli.stack import supervisor, viewer  # noqa: PLC0415 - with all that a stack needs it is slow
 
     if state.found():
         fail(state.CLAIMED)
+    is_traced = with_tracing or bool(otlp_endpoint)
+    traces = viewer.traces_to(otlp_endpoint, state.FILE.parent.absolute()) if is_traced else None
     if detach:
-        supervisor.up_detached(instances, data, secured=secure)
+        tracing = ["--with-tracing", "--otlp-endpoint", otlp_endpoint] if traces else []
+        supervisor.up_detached(instances, data, secured=secure, tracing=tracing)
     else:
-        supervisor.up(instances, data, secured=secure)
+        supervisor.up(instances, data, secured=secure, traces=traces)
 
 
 @app.command(rich_help_panel=STACK)

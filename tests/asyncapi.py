@@ -37,8 +37,9 @@ HEADERS: Final[Fragment] = {
     "ce_causationtype": {"description": "The type of that event, or the name of that command."},
     "content-type": {"const": "application/json"},
     "traceparent": {"description": "W3C Trace Context."},
+    "tracestate": {"description": "W3C Trace Context, what others added to the caller's."},
 }
-OPTIONAL: Final = {"ce_causationtype", "traceparent"}
+OPTIONAL: Final = {"ce_causationtype", "traceparent", "tracestate"}
 DEAD: Final[Fragment] = {
     "dlq_topic": {"description": "Where the record stood."},
     "dlq_partition": {"pattern": "^[0-9]+$"},

@@ -15,6 +15,7 @@ from bench.plan import LoadPhase, carts
 from bench.rig import BenchRig, Measured
 from bench.scenarios.steady import DEEP
 from bench.session import Bench
+from bench.sink import sink
 from bench.tables import Table
 from chassis.process.settings import FastPath
 from guarantees.services import SERVICES
@@ -28,6 +29,7 @@ FIGURES: Final = (
 QUIET_SHARE: Final = 0.25
 """Of a burst's rate: batches of a few orders, as most shops have at most times."""
 ALONE: Final = 20
+TRACED_SHARE: Final = "0.01"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +69,11 @@ class FastPathsScenario:
 
 
 @dataclass(frozen=True, slots=True)
-class SecuredScenario:
-    """Pairs: without TLS, logins and rights, and with them."""
+class ComparedScenario:
+    """Pairs: without something and with it; both have a name."""
 
+    title: str
+    names: tuple[str, str]
     pairs: Sequence[tuple[Switched, Switched]]
 
     def table(self) -> Table:
@@ -79,9 +83,9 @@ class SecuredScenario:
             for side in zip(*self.pairs, strict=True)
         ]
         each = zip(*(_changes(*pair) for pair in self.pairs), strict=True)
-        rows = [("plain", *means[0]), ("secured", *means[1])]
+        rows = [(name, *of) for name, of in zip(self.names, means, strict=True)]
         shown = ("more", *(_shown(changes) for changes in each))
-        return Table("A secured system", ("", *FIGURES), [*rows, shown])
+        return Table(self.title, ("", *FIGURES), [*rows, shown])
 
 
 def fast_paths(bench: Bench) -> FastPathsScenario:
@@ -93,9 +97,24 @@ def fast_paths(bench: Bench) -> FastPathsScenario:
     return FastPathsScenario(found)
 
 
-def secured(bench: Bench) -> SecuredScenario:
+def secured(bench: Bench) -> ComparedScenario:
+    """TLS, logins and rights."""
     bench.print_line("secured: against a plain system")
-    return SecuredScenario(_pairs(bench, {}, {"secured": True}))
+    pairs = _pairs(bench, {}, {"secured": True})
+    return ComparedScenario("A secured system", ("plain", "secured"), pairs)
+
+
+def traced(bench: Bench) -> ComparedScenario:
+    """Spans of 1 % of the orders, sent to a receiver that keeps none."""
+    bench.print_line("traced: 1 % of the orders, against a system without traces")
+    with sink() as url:
+        variables = {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": url,
+            "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
+            "OTEL_TRACES_SAMPLER_ARG": TRACED_SHARE,
+        }
+        pairs = _pairs(bench, {}, {"extra": variables})
+    return ComparedScenario("A traced system", ("off", "1 %"), pairs)
 
 
 def _pairs(bench: Bench, *wanted: Mapping[str, Any]) -> list[tuple[Switched, Switched]]:

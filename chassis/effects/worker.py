@@ -10,13 +10,14 @@ nobody runs: they are their own outcome.
 import asyncio
 import math
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final
 
 import structlog
 
-from chassis import clock, crashpoints, ids
+from chassis import clock, crashpoints, ids, spans, tracing
 from chassis.bus import Acknowledged, Committed, Sent
 from chassis.decide import adapter_of
 from chassis.decision import Refusal
@@ -111,7 +112,8 @@ class EffectWorker:
             if effect.kind not in self.runners:
                 continue
             if effect.needs_attention:
-                log.error("effect_needs_attention", effect=effect.id, saga_id=effect.key)
+                fields = tracing.log_fields(effect.traceparent)
+                log.error("effect_needs_attention", effect=effect.id, saga_id=effect.key, **fields)
             if not effect.tries and (effect.due_at or soon) <= soon:
                 self.soon.add(effect.key)
 
@@ -179,8 +181,9 @@ class EffectWorker:
         try:
             body = adapter_of(self.service.effect_kinds[effect.kind]).validate_json(effect.body)
             attempt = Attempt(effect.id, effect.tries, effect.owed_since or clock.now())
-            async with asyncio.timeout(self.timeout_s):
-                outcome = await self.runners[kind](body, attempt)
+            with self._span(effect, kind) as context:
+                async with asyncio.timeout(self.timeout_s):
+                    outcome = await self.runners[kind](body, attempt)
         except Exception as error:  # noqa: BLE001 - unknown, whatever it is: ask again, same key
             EFFECTS.labels(name, kind, "unknown").inc()
             if isinstance(error, RefusedError):
@@ -192,16 +195,22 @@ class EffectWorker:
         crashpoints.reached(crashpoints.CALLED)
         self.circuit.succeeded()
         EFFECTS.labels(name, kind, type(outcome).__name__).inc()
-        self._known.append((effect, self._message(effect, outcome)))
+        self._known.append((effect, self._message(effect, outcome, context)))
         self._arrived.set()
 
-    def _message(self, effect: PendingEffect, outcome: Any) -> Message:
+    def _span(self, effect: PendingEffect, kind: str) -> AbstractContextManager[str]:
+        """Of a call; nobody is called by a timer."""
+        if self.runners[kind] is itself:
+            return nullcontext(effect.traceparent)
+        return spans.effect(self.circuit.provider, effect, kind)
+
+    def _message(self, effect: PendingEffect, outcome: Any, context: str) -> Message:
         return Message(
             id=outcome_id(self.service, effect.id),
             key=effect.key,
             body=outcome,
             at=clock.now(),
-            traceparent=effect.traceparent,
+            traceparent=context,
             effect_id=effect.id,
             caused_at=effect.owed_since,
         )
@@ -236,7 +245,8 @@ class EffectWorker:
             EFFECT_TRIES.labels(self.service.name, effect.kind).observe(effect.tries)
             if isinstance(outcome, Parked | Refusal):
                 why = why_not(outcome)
-                log.error("outcome_undecided", effect=effect.id, reason=why)
+                fields = tracing.log_fields(effect.traceparent)
+                log.error("outcome_undecided", effect=effect.id, reason=why, **fields)
                 await self._ask_again(effect, RuntimeError(why))
 
     async def _ask_again(self, effect: PendingEffect, error: Exception) -> None:
@@ -254,6 +264,7 @@ class EffectWorker:
             error=repr(error),
             tries=effect.tries,
             again_in_s=round(delay_s, 1),
+            **tracing.log_fields(effect.traceparent),
         )
         try:
             await self.store.postpone(effect, delay_s, f"{type(error).__name__}: {error}")

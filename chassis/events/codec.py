@@ -16,7 +16,7 @@ from chassis.events.upcasting import UPCASTING
 Headers = list[tuple[str, bytes]]
 SPECVERSION: Final = "1.0"
 CONTENT_TYPE: Final = "application/json"
-OURS: Final = ("ce_", "traceparent", "content-type")
+OURS: Final = ("ce_", "traceparent", "tracestate", "content-type")
 REQUIRED: Final = ("ce_type", "ce_specversion", "ce_id", "ce_source", "ce_subject", "ce_time")
 REASON_MAX: Final = 500
 TIME: Final = re.compile(
@@ -26,6 +26,7 @@ SEQUENCE: Final = re.compile(r"[0-9]{1,10}")
 SEQUENCE_DIGITS: Final = 10
 NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 TRACEPARENT: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
+TRACESTATE: Final = re.compile(rb"[\x20-\x7e]{1,512}")
 
 
 class Recorded(Protocol):
@@ -93,6 +94,8 @@ def encode(catalog: Catalog, envelope: Envelope) -> tuple[bytes, Headers]:
         headers.append(("ce_causationtype", envelope.causation_type.encode()))
     if envelope.traceparent:  # a foreign neighbour may have started no trace
         headers.append(("traceparent", envelope.traceparent.encode()))
+        if envelope.tracestate:
+            headers.append(("tracestate", envelope.tracestate.encode()))
     return entry.adapter.dump_json(envelope.event), headers
 
 
@@ -181,11 +184,13 @@ def _attributes(headers: Iterable[tuple[str, bytes | None]]) -> dict[str, str]:
     found: dict[str, bytes] = {}
     for name, data in headers:
         if data is not None and name.startswith(OURS):
-            if name in found:
+            if name in found and name != "tracestate":
                 raise MalformedError(f"attribute {name[:40]!r} is there twice")
             found[name] = data
     if not TRACEPARENT.fullmatch(found.get("traceparent", b"")):
-        found["traceparent"] = b""
+        found["traceparent"] = found["tracestate"] = b""
+    elif not TRACESTATE.fullmatch(found.get("tracestate", b"")):
+        found["tracestate"] = b""
     try:
         return {name: data.decode() for name, data in found.items()}
     except UnicodeDecodeError:
@@ -220,6 +225,7 @@ def _decoded(catalog: Catalog, value: bytes | None, attributes: Mapping[str, str
         causation_id=get("ce_causationid", ""),
         causation_type=get("ce_causationtype", ""),
         traceparent=attributes["traceparent"],
+        tracestate=attributes["tracestate"],
         event=entry.read(wire_type, value),
     )
 

@@ -19,7 +19,7 @@ class Envelope:
 
     `sequence` counts a service's events of one subject without a gap; `saga_id` is the saga's;
     `causation_id` is the id of the message that led to it, `causation_type` an event's type or
-    a command's name (older events lack it); `traceparent` is W3C Trace Context.
+    a command's name (older events lack it); `traceparent` and `tracestate` are W3C Trace Context.
     `type` is as it was sent; `event` is always in today's version.
     """
 
@@ -34,6 +34,7 @@ class Envelope:
     traceparent: str
     event: Any
     causation_type: str = ""
+    tracestate: str = ""
 
 
 def event_id(subject: str, identity: str, attempt: int) -> UUID:

@@ -10,6 +10,7 @@ from uuid import UUID
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse
+from fastapi.telemetry import TelemetryConfig
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 from starlette.datastructures import Headers, MutableHeaders
@@ -27,11 +28,18 @@ from chassis.http.measured import MeasuredRequests
 from chassis.http.openapi import HEALTH, Api, operation_id, refusals
 from chassis.http.problems import Problem, problem
 from chassis.http.requests import Head, allowed, only_known
+from chassis.http.untraced import is_untraced
 from chassis.message import Claim, Decided, Duplicate, IdempotencyConflict, Parked
 from chassis.message import Message as Command
 
 BODY_MAX_BYTES: Final = 64 * 1024
 JSON: Final = re.compile(r"application/([a-z0-9!#$&^_.+-]+\+)?json")
+TELEMETRY: Final[TelemetryConfig] = {  # one span a request
+    "operation_spans": False,
+    "metrics": False,
+    "logs": False,
+    "exclude": is_untraced,
+}
 REPLAYED: Final = "chassis.replayed"  # in a request's scope
 API_VERSION: Final = "1.1.0"
 HEALTH_TAG: Final = "For orchestrators and monitoring: whether it lives, is ready, and its metrics."
@@ -88,7 +96,7 @@ def make_app(
         generate_unique_id_function=operation_id,
         dependencies=[Depends(only_known)],
         redirect_slashes=False,  # it would redirect by Host
-        telemetry={"operation_spans": False, "metrics": False, "logs": False},  # a span a request
+        telemetry=TELEMETRY,
     )
     app.router.route_class = GuardedRoute
     app.state.gate = gate
@@ -171,7 +179,7 @@ async def execute(
             key=key,
             body=body,
             at=clock.now(),
-            traceparent=tracing.of_request(request.headers.get("traceparent"), key),
+            traceparent=tracing.of_request(request, key),
             claim=claim,
             **more,
         )

@@ -251,7 +251,7 @@ async def _resolve(node: RunningService, body: Resolve, by: str) -> dict[str, An
         key=body.key,
         body=resolution.made(body.key, body.reference),
         at=clock.now(),
-        traceparent=effect.traceparent or tracing.started(None),
+        traceparent=tracing.resumed(effect.traceparent),
         effect_id=effect.id,
         operator=OperatorAction(by, "resolve", body.key, body.note, body.outcome),
     )

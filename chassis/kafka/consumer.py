@@ -18,7 +18,7 @@ import structlog
 from aiokafka import ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import ConsumerStoppedError, KafkaError
 
-from chassis import clock, crashpoints, tracing
+from chassis import clock, crashpoints, spans, tracing
 from chassis.dead_letters import place_of, unreadable
 from chassis.errors import StoreLostError, TransientError
 from chassis.handle import Handler
@@ -171,10 +171,9 @@ class ConsumerSession:
         self.assigned = asyncio.Event()
         self.done: dict[TopicPartition, int] = {}
         self.assignments = 0
-        self.committed_at = clock.monotonic()
-        self.polled_at = clock.monotonic()
-        self.received_at = clock.monotonic()
         self.lag = Lag()
+        self.traced = spans.Reader(consumer.service.name)
+        self.committed_at = self.polled_at = self.received_at = clock.monotonic()
         self.stalled = ""
         self.given_up: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.failure: Exception | None = None
@@ -235,6 +234,7 @@ class ConsumerSession:
 
         It waits for an assignment without end; what it has taken, the next client reads again.
         """
+        self.traced.polls()
         taken = self.client.getmany(timeout_ms=self.of.poll_ms, max_records=self.of.batch_records)
         polling: asyncio.Future[Any] = asyncio.ensure_future(taken)
         either: set[asyncio.Future[Any]] = {polling, self.given_up}
@@ -252,6 +252,7 @@ class ConsumerSession:
             for r in part
         ]
         self.lag.taken(batches)
+        self.traced.received(taken)
         await self.until_handled(taken)
         self.lag.handled(batches)
         crashpoints.reached(crashpoints.HANDLED)
@@ -299,7 +300,7 @@ class ConsumerSession:
             MESSAGES.labels(name, kind).inc(count)
         for message, outcome in zip(messages, outcomes, strict=True):
             if isinstance(outcome, Parked):
-                fields = {"trace_id": tracing.trace_id_of(message.traceparent)}
+                fields = tracing.log_fields(message.traceparent)
                 log.error("message_parked", saga_id=message.key, reason=outcome.reason, **fields)
         for event in self.of.wake:
             event.set()
@@ -313,9 +314,10 @@ class ConsumerSession:
         if offsets:
             try:
                 reached = {(p.topic, p.partition): offset for p, offset in offsets.items()}
-                async with asyncio.timeout(5):
-                    await self.of.store.reached(reached)
-                    await self.client.commit(offsets)
+                with self.traced.settling():
+                    async with asyncio.timeout(5):
+                        await self.of.store.reached(reached)
+                        await self.client.commit(offsets)
             except (KafkaError, TransientError, TimeoutError) as error:
                 if assignments == self.assignments:  # else another may have gone further since
                     self.done = offsets | self.done

@@ -11,7 +11,7 @@ from typing import Final, TypeAlias, TypeVar
 
 import structlog
 
-from chassis import clock
+from chassis import clock, tracing
 from chassis.dead_letters import name_of_place, place_of, reason_of, unreadable
 from chassis.events import (
     Catalog,
@@ -172,7 +172,7 @@ def message_of(catalog: Catalog, record: Record, partitions: int = 0) -> Message
         key=envelope.subject,
         body=envelope.event,
         at=clock.now(),
-        traceparent=envelope.traceparent,
+        traceparent=tracing.joined(envelope.traceparent, envelope.tracestate),
         record=record,
         caused_at=envelope.time,
     )

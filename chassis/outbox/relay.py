@@ -10,11 +10,11 @@ import gc
 import traceback
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import structlog
 
-from chassis import clock, crashpoints
+from chassis import clock, crashpoints, spans, tracing
 from chassis.bus import Acknowledged, Bus, Sent
 from chassis.errors import LeadLostError
 from chassis.health import Health
@@ -192,7 +192,8 @@ class Relay:
         await self.outbox.refuse(refused)
         for id_, why in refused.items():
             row = rows[id_]
-            fields = {"topic": row.topic, "saga_id": row.key, "bytes": size_of(row)}
+            fields: dict[str, Any] = {"topic": row.topic, "saga_id": row.key, "bytes": size_of(row)}
+            fields |= tracing.log_fields(spans.context_in(row.headers))
             log.error("outbox_row_refused", id=id_, error=why, **fields)
 
     async def _pending(self, wanted: int) -> list[tuple[str, OutboxRow]]:

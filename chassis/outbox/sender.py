@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from chassis import clock
+from chassis import clock, spans, tracing
 from chassis.kafka import Cluster, make_producer, partition_of, start, stop_within
 from chassis.message import OutboxRow
 from chassis.outbox.refusals import OF_A_ROW, OF_A_TOPIC, UnwritableError
@@ -73,7 +73,8 @@ class Sender:
         within = {
             topic: PROBE_S if topic in doubtful else self.send_timeout_s for topic in by_topic
         }
-        sends = [self._send_topic(producer, t, some, within[t]) for t, some in by_topic.items()]
+        send = self._send_traced if tracing.is_on() else self._send_topic
+        sends = [send(producer, t, some, within[t]) for t, some in by_topic.items()]
         sent = [await sends[0]] if len(sends) == 1 else await asyncio.gather(*sends)
         done = [id_ for some, _ in sent for id_ in some]
         failed = ((topic, e) for topic, (_, e) in zip(by_topic, sent, strict=True) if e is not None)
@@ -82,6 +83,17 @@ class Sender:
             error = await self._isolate(done)
         if self.shut or self.refused:
             await self.drop_producer()
+        return done, error
+
+    async def _send_traced(
+        self, producer: Any, topic: str, rows: OutboxRows, within_s: float
+    ) -> SendResult:
+        span = spans.send(self.name, topic, [row for _, row in rows])
+        done, error = await self._send_topic(producer, topic, rows, within_s)
+        if span is not None:
+            if failure := error or self.shut.get(topic):
+                spans.fail(span, spans.error_type_of(failure))
+            span.end()
         return done, error
 
     async def _send_topic(

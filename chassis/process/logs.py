@@ -5,8 +5,10 @@ import sys
 from typing import Final
 
 import structlog
+from opentelemetry import trace
 
 from chassis.process.repeats import LogLine, Repeats
+from chassis.tracing import fields_of
 
 RENDER: Final = structlog.processors.JSONRenderer()
 
@@ -18,6 +20,13 @@ def _write(line: LogLine) -> None:
 _repeats: Final = Repeats(_write)
 
 
+def with_trace(_logger: object, _method: str, line: LogLine) -> LogLine:
+    """The span that is open where the line is written, if no other is named."""
+    if "trace_id" not in line:
+        line.update(fields_of(trace.get_current_span().get_span_context()))
+    return line
+
+
 def configure(service: str, level: str) -> None:
     """Ours and the libraries' log lines have one form, and repeated ones are counted."""
     structlog.configure(
@@ -27,6 +36,7 @@ def configure(service: str, level: str) -> None:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
             _repeats,
+            with_trace,
             RENDER,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),

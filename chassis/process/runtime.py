@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from pydantic_settings import BaseSettings
 from starlette.types import ASGIApp
 
-from chassis import clock, tracing
+from chassis import clock
 from chassis.commands import Commands
 from chassis.effects import Circuit, CircuitState, EffectWorker, itself
 from chassis.errors import (
@@ -348,7 +348,9 @@ def start(settings_type: type[ServiceSettings], name: str, main: Callable[[Any],
     traced = _read(TracingSettings, name, "otel_exporter_otlp")
     logs.configure(name, settings.log_level)
     if traced.endpoint:
-        tracing.configure(name)
+        from chassis import span_export  # noqa: PLC0415 - only paid for where wanted
+
+        span_export.configure(name)
     try:
         uvloop.run(main(settings))
     except CannotStartError as error:

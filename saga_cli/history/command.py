@@ -22,14 +22,20 @@ def timeline(
     *,
     as_json: AsJson = False,
     mermaid: Annotated[bool, typer.Option("--mermaid", help="A sequence diagram.")] = False,
+    trace: Annotated[
+        bool, typer.Option("--trace", help="Where its traces are shown, beside the table.")
+    ] = False,
 ) -> None:
     """Show what led to what in an order, and how long each step took, from the log alone."""
     if as_json and mermaid:
         fail("--json or --mermaid, not both")
+    if trace and (as_json or mermaid):
+        fail("--trace is for the table")
     at, ends = (None, offsets(until, OFFSETS_LIKE)) if "=" in until else (instant(until), {})
     from saga_cli.history import running  # noqa: PLC0415 - with all that reads the log it is slow
 
-    running.timeline(order_id, Limit(at, ends), archive, as_json=as_json, mermaid=mermaid)
+    forms = {"as_json": as_json, "mermaid": mermaid, "trace": trace}
+    running.timeline(order_id, Limit(at, ends), archive, **forms)
 
 
 def events(  # noqa: PLR0913 - each is an option

@@ -2,8 +2,9 @@
 
 import asyncio
 import json
+import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from rich.text import Text
 
@@ -13,11 +14,15 @@ from saga_cli.history.reading import Looked, events_of
 from saga_cli.log.opened import opened
 from saga_cli.log.reader import LogEvent, position_of, print_unread
 from saga_cli.log.source import Limit
+from saga_cli.stack import state
+from saga_cli.stack.viewer import PAGE, link
 from saga_cli.targets import found
 from saga_cli.terminal import asked_to_stop, console, fail, plain, print_json, write
 
 
-def timeline(order_id: str, until: Limit, archive: str, *, as_json: bool, mermaid: bool) -> None:
+def timeline(
+    order_id: str, until: Limit, archive: str, *, as_json: bool, mermaid: bool, trace: bool = False
+) -> None:
     unread: list[str] = []
     with in_one_line():
         source = opened(found(), archive)
@@ -37,6 +42,19 @@ def timeline(order_id: str, until: Limit, archive: str, *, as_json: bool, mermai
         write(f"{showing.kind_of(steps)} {plain(order_id)}, {span}")
         console.print(showing.table(steps))
         console.print("ms by the services' clocks; (n): after its own step n, by no event")
+        if trace:
+            _print_traces(steps)
+
+
+def _print_traces(steps: Sequence[showing.TimelineStep]) -> None:
+    """Each with its steps: a request of its own, such as a cancellation, begins another."""
+    stack = state.found()
+    page = os.environ.get(PAGE) or (stack.trace_page if stack else "")
+    traces = showing.traces_of(steps)
+    for trace_id, numbers in traces.items():
+        write(f"trace of {numbers}: {plain(link(page, trace_id))}")
+    if not traces:
+        write("no trace: its events have no traceparent")
 
 
 def events(looked: Looked, archive: str, *, follow: bool, as_json: bool) -> None:

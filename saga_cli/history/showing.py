@@ -9,6 +9,7 @@ from pydantic_core import from_json
 from rich.table import Table
 
 from chassis.events import Envelope
+from chassis.tracing import trace_id_of
 from guarantees.judge import by_order
 from saga_cli.log.reader import LogEvent
 from saga_cli.terminal import add_plain, table_of
@@ -70,6 +71,15 @@ def table(steps: Sequence[TimelineStep]) -> Table:
         event = step.envelope
         add_plain(shown, *numbers, step.service, event.type, what_of(event.event))
     return shown
+
+
+def traces_of(steps: Sequence[TimelineStep]) -> dict[str, str]:
+    """By the id of a trace, the numbers of its steps, in order."""
+    found: dict[str, list[str]] = {}
+    for step in steps:
+        if trace_id := trace_id_of(step.envelope.traceparent):
+            found.setdefault(trace_id, []).append(str(step.number))
+    return {trace_id: ", ".join(numbers) for trace_id, numbers in found.items()}
 
 
 def kind_of(steps: Sequence[TimelineStep]) -> str:

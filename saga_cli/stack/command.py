@@ -1,4 +1,4 @@
-"""The command `saga secrets`."""
+"""The command `saga secrets`, and options of `saga up`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,6 +6,13 @@ from typing import Annotated
 import typer
 
 from saga_cli.terminal import write
+
+WithTracing = Annotated[
+    bool, typer.Option("--with-tracing", help="With a viewer of traces, if one is on the PATH.")
+]
+OtlpEndpoint = Annotated[
+    str, typer.Option(metavar="URL", help="With traces, sent here by OTLP over HTTP.")
+]
 
 
 def secrets(

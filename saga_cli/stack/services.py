@@ -62,13 +62,14 @@ class Services:
     """All processes of the services over one set of servers.
 
     Well-known ports are for a person's stack; two runs that start at the same time must not race
-    for them.
+    for them. `variables` are those of all of them.
     """
 
     addresses: Addresses
     logs: Path
     well_known_ports: bool = False
     instances: list[Instance] = field(default_factory=list)
+    variables: Mapping[str, str] = field(default_factory=dict)
 
     def start(
         self, name: str, extra: Mapping[str, str] | None = None, addresses: Addresses | None = None
@@ -81,7 +82,7 @@ class Services:
         given = environment_of(spec, places, port.number)
         if places.secured is not None:
             given = in_files(places.secured / "secrets" / f"{name}-{nth}", given)
-        env = {**given, **(extra or {})}
+        env = {**given, **self.variables, **(extra or {})}
         command = [sys.executable, "-m", spec.module]
         process = ChildProcess(f"{name}-{nth}", command, self.logs / f"{name}-{nth}.log", env)
         process.start()

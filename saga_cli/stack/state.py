@@ -54,7 +54,8 @@ def running(name: str, pid: int, address: str = "", log: str = "") -> Running:
 class Stack:
     """`processes` is empty while it starts. The file holds secrets: only its owner may read it.
 
-    `secured` is the folder of a stack with TLS and logins.
+    `secured` is the folder of a stack with TLS and logins. `trace_page` is the page of a trace in the viewer
+    of a stack that has one, with {trace_id} in it.
     `servers` are the addresses of Kafka, PostgreSQL (its administrator's) and Redis; whoever has
     `issuer_secret` gets tokens of the `issuer`.
     """
@@ -65,6 +66,7 @@ class Stack:
     issuer_secret: str = field(default="", repr=False)
     servers: tuple[str, ...] = ()
     secured: Path | None = None
+    trace_page: str = ""
 
     def write(self) -> None:
         write_private(FILE, STACK.dump_json(self, indent=1).decode())

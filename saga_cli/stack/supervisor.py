@@ -5,16 +5,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 import httpx
 import typer
 
-from saga_cli.stack import state
+from saga_cli.stack import state, viewer
 from saga_cli.stack.issuer import local_issuer
 from saga_cli.stack.overview import table
 from saga_cli.stack.processes import ChildProcess
@@ -28,24 +28,33 @@ from saga_cli.topology import place_of
 PROGRAM: Final = ".venv/bin/saga"
 
 
-def up(instances: int, data: Path | None, *, secured: bool) -> None:
+def up(
+    instances: int, data: Path | None, *, secured: bool, traces: viewer.Traces | None = None
+) -> None:
+    how: dict[str, Any] = {"secured": secured, "traces": traces}
     with (
         state.claimed(),
-        running(instances, data, secured=secured, well_known_ports=True) as (services, servers),
+        running(instances, data, **how, well_known_ports=True) as (services, servers),
     ):
-        supervisor = Supervisor(services, servers)
+        supervisor = Supervisor(services, servers, traces)
         supervisor.write()
-        _welcome(tuple(supervisor.known.values()), "Ctrl-C stops everything.")
+        _welcome(
+            tuple(supervisor.known.values()), supervisor.trace_page, "Ctrl-C stops everything."
+        )
         with suppress(KeyboardInterrupt):
             supervisor.run()
         console.print("stopping")
 
 
-def up_detached(instances: int, data: Path | None, *, secured: bool) -> None:
+def up_detached(
+    instances: int, data: Path | None, *, secured: bool, tracing: Sequence[str] = ()
+) -> None:
+    """`tracing` are the options of `saga up` that say so."""
     log = state.FILE.parent / "up.log"
     state.make_private(log.parent)
     how = ["--data", str(data)] if data else []
     how += ["--secure"] if secured else []
+    how += tracing
     with state.open_private(log, "wb") as output:
         child = subprocess.Popen(  # noqa: S603 - no shell: this `saga`
             [sys.executable, "-m", "saga_cli.main", "up", "--instances", str(instances), *how],
@@ -61,7 +70,7 @@ def up_detached(instances: int, data: Path | None, *, secured: bool) -> None:
         child.terminate()
         child.wait()
         raise
-    _welcome(stack.processes, "`saga down` stops everything.")
+    _welcome(stack.processes, stack.trace_page, "`saga down` stops everything.")
 
 
 def _await_detached(child: subprocess.Popen[bytes], log: Path) -> state.Stack:
@@ -81,6 +90,7 @@ def running(
     data: Path | None = None,
     *,
     secured: bool = False,
+    traces: viewer.Traces | None = None,
     well_known_ports: bool = False,
 ) -> Iterator[tuple[Services, Servers]]:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
@@ -92,7 +102,14 @@ def running(
             held.callback(servers.stop)
             if secured:
                 print_security(servers)
-            services = Services(servers.addresses, servers.folder, well_known_ports)
+            if traces:
+                traces.start(held)
+            services = Services(
+                servers.addresses,
+                servers.folder,
+                well_known_ports,
+                variables=traces.variables if traces else {},
+            )
             held.callback(services.stop)
             console.print(f"  servers ready after {time.monotonic() - started:.1f} s")
             with console.status("starting the services"):
@@ -121,7 +138,12 @@ class Supervisor:
 
     services: Services
     servers: Servers
+    traces: viewer.Traces | None = None
     known: dict[str, state.Running] = field(default_factory=dict)
+
+    @property
+    def trace_page(self) -> str:
+        return self.traces.page if self.traces else ""
 
     def run(self) -> NoReturn:
         while True:
@@ -146,7 +168,9 @@ class Supervisor:
         servers = (addresses.kafka.bootstrap, addresses.postgres_url, addresses.redis_url)
         processes = tuple(self.known.values())
         issuer = local_issuer()
-        state.Stack(me, processes, issuer.url, issuer.secret, servers, addresses.secured).write()
+        of_issuer = (issuer.url, issuer.secret)
+        more = (addresses.secured, self.trace_page)
+        state.Stack(me, processes, *of_issuer, servers, *more).write()
 
     def _processes(self) -> Iterator[tuple[ChildProcess, str]]:
         """Each with its address."""
@@ -155,6 +179,8 @@ class Supervisor:
         places = (addresses.kafka.bootstrap, *stores)
         yield from zip(self.servers.all, places, strict=False)  # there are none that are given
         yield from ((instance.process, instance.url) for instance in self.services.instances)
+        if self.traces and self.traces.process:
+            yield self.traces.process, f"127.0.0.1:{viewer.PORT}"
 
     def _seen_to_end(self) -> bool:
         """Say so when a service ends by itself; the others go on."""
@@ -185,12 +211,19 @@ class Supervisor:
         console.print(f"{action}: {process.name}")
 
 
-def _welcome(processes: tuple[state.Running, ...], end: str) -> None:
+def _welcome(processes: tuple[state.Running, ...], trace_page: str, end: str) -> None:
     """What a newcomer needs: where all is, a first order, and how to go on."""
     order = next(p.address for p in processes if p.name.startswith("order-"))
     saga = PROGRAM if Path(PROGRAM).exists() else "saga"
     console.print(table(processes))
     console.print(f"\nTry it:\n{_curl(order, saga)}", markup=False, soft_wrap=True)
+    if trace_page:
+        shown = viewer.link(trace_page, "TRACE")
+        console.print(
+            f"\nTraces: {shown}; `{saga} timeline ORDER --trace` prints an order's.",
+            markup=False,
+            soft_wrap=True,
+        )
     console.print(
         f"\nThen `{saga} why ORDER` and `{saga} timeline ORDER`; `{saga} --help` lists the others."
         f"\nAny other caller: `{saga} token NAME --scope orders`. Operators' commands find {state.FILE}."

@@ -17,10 +17,10 @@ OUTSIDE_EDITS: Final = (
     ),
     Edit(
         "chassis/tracing.py",
-        "trace-as-it-came",
-        'return f"00-{given.trace_id:032x}-{given.span_id:016x}-{given.trace_flags:02x}"',
-        "return traceparent",
-        (f"{TRACING}a_context_of_a_later_version_is_stored_in_the_form_and_length_of_ours",),
+        "trace-of-any-length",
+        "while len(tracestate) > TRACESTATE_MAX:",
+        "while len(tracestate) > 100 * TRACESTATE_MAX:",
+        (f"{TRACING}a_tracestate_is_kept_up_to_the_length_that_others_have_to_take",),
     ),
     Edit(
         "payment_svc/stripe_outcomes.py",

@@ -1,4 +1,4 @@
-"""Spans of every hop of an order, in one trace, named after its saga."""
+"""The context of a trace: from a request to its command, kept as text, and in lines of the log."""
 
 from collections.abc import Awaitable, Callable, Iterator
 from types import SimpleNamespace
@@ -6,15 +6,19 @@ from typing import Any, cast
 
 import httpx
 import pytest
+import structlog
 from fastapi import FastAPI
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from opentelemetry.trace import SpanKind
+from starlette.requests import Request
+from structlog.testing import capture_logs
 
 from chassis import tracing
 from chassis.bus import Bus
-from chassis.decide import Snapshot, decide_batch
 from chassis.message import Decided, Message
 from chassis.postgres.store import PostgresStore
+from chassis.process import logs
 from chassis.process.fast_paths import Core
 from chassis.process.runtime import Node
 from chassis.secret import Secret
@@ -22,10 +26,8 @@ from order_svc import api
 from order_svc.service import SERVICE as ORDER
 from order_svc.settings import Settings
 from saga_cli.demo import a_checkout
-from shared_events.codec import decode
-from shipping_svc.service import SERVICE
 from tests.support.callers import open_gate
-from tests.support.records import TRACE, a_message, an_order, captured
+from tests.support.records import TRACE
 from tests.support.spans import recorded_spans
 
 
@@ -33,27 +35,6 @@ from tests.support.spans import recorded_spans
 def exporter() -> Iterator[InMemorySpanExporter]:
     with recorded_spans() as found:
         yield found
-
-
-def test_a_hop_is_a_span_below_the_message_and_above_its_events(
-    exporter: InMemorySpanExporter,
-) -> None:
-    order = an_order()
-    event = captured(order)
-    work = decide_batch(SERVICE, Snapshot(), [a_message(event)])
-    (span,) = exporter.get_finished_spans()
-    assert span.name == "decide PaymentCaptured"
-    assert span.attributes == {"saga.id": order.order_id}
-    assert span.parent is not None
-    assert (f"{span.context.trace_id:032x}", f"{span.parent.span_id:016x}") == tuple(
-        TRACE.split("-")[1:3]
-    )
-    (row,) = work.outbox
-    envelope = decode(row.value, row.headers)
-    assert envelope.traceparent.split("-")[1:3] == [
-        TRACE.split("-")[1],
-        f"{span.context.span_id:016x}",
-    ]
 
 
 @pytest.mark.parametrize("fast_path", [True, False])
@@ -100,14 +81,111 @@ def order_app(execute: Callable[[Message], Awaitable[Any]], **changes: Any) -> F
     return api.make(cast("Node", node), cast("PostgresStore", None), settings)
 
 
-def test_a_broken_trace_header_starts_a_new_trace() -> None:
-    assert tracing.started(TRACE) == TRACE
+def a_request(headers: dict[str, str]) -> Request:
+    raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+    return Request({"type": "http", "headers": raw})
+
+
+def test_without_an_exporter_nothing_is_invented_and_what_came_in_is_passed_on() -> None:
     for broken in ("", "rubbish", "00-0-0-01", None):
-        fresh = tracing.started(broken)
-        assert tracing.started(fresh) == fresh
+        assert tracing.carried(broken) == ""
+        assert tracing.of_request(a_request({"traceparent": broken or ""}), "o-1") == ""
+    dropped = f"{TRACE[:-1]}0"
+    request = a_request({"traceparent": dropped, "tracestate": "a=1", "baggage": "who=alice"})
+    assert tracing.of_request(request, "o-1") == f"{dropped} a=1"
 
 
 @pytest.mark.parametrize("tail", ["", "-" + "x" * 400])
 def test_a_context_of_a_later_version_is_stored_in_the_form_and_length_of_ours(tail: str) -> None:
     """It goes with each event of the order: a client must not choose its length."""
-    assert tracing.started(f"01{TRACE[2:]}{tail}") == TRACE
+    assert tracing.carried(f"01{TRACE[2:]}{tail}") == TRACE
+
+
+def test_a_tracestate_is_kept_up_to_the_length_that_others_have_to_take() -> None:
+    most = ",".join(f"k{n}={'v' * 48}" for n in range(10, 19))
+    assert tracing.carried(TRACE, most) == f"{TRACE} {most}"
+    assert tracing.carried(TRACE, f"{most},more={'v' * 80}") == f"{TRACE} {most}"
+    assert tracing.carried(TRACE, f"more={'v' * 4000}") == TRACE
+    assert tracing.carried("", most) == ""
+
+
+async def test_a_request_without_a_context_is_the_root_of_a_trace_and_keeps_its_tracestate(
+    exporter: InMemorySpanExporter,
+) -> None:
+    commands: list[Message] = []
+
+    async def execute(command: Message) -> Decided:
+        commands.append(command)
+        return Decided((), None, b"{}")
+
+    app = order_app(execute)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://o") as http:
+        await http.post("/orders/o-1/cancel")
+        given = {"traceparent": TRACE, "tracestate": "a=1, b=2", "baggage": "who=alice"}
+        await http.post("/orders/o-1/cancel", headers=given)
+        for unseen in ("/health/live", "/metrics"):
+            assert (await http.get(unseen)).status_code == 200
+    (root, below), (first, second) = exporter.get_finished_spans(), commands
+    assert root.parent is None
+    assert first.traceparent == tracing.text_of(root.context)
+    assert below.parent is not None
+    assert second.traceparent == f"{tracing.text_of(below.context).partition(' ')[0]} a=1,b=2"
+
+
+async def test_at_a_ratio_of_zero_no_span_is_made_here_or_by_whoever_follows() -> None:
+    with recorded_spans(ParentBased(TraceIdRatioBased(0))) as exporter:
+        begun, carried, above = await asked_of_each_kind()
+        for command in (begun, carried):
+            assert tracing.is_dropped(command.traceparent)
+            assert not tracing.may_record(command.traceparent)
+        assert carried.traceparent == f"{TRACE[:-1]}0 a=1"
+        (span,) = exporter.get_finished_spans()  # of a caller whose trace is recorded
+        assert above.traceparent == tracing.text_of(span.context)
+
+
+async def test_a_trace_that_the_sampler_takes_has_the_id_that_it_was_asked_about() -> None:
+    """At half of all traces a second question about another id would leave a quarter."""
+    with recorded_spans(ParentBased(TraceIdRatioBased(0.5))) as exporter:
+        taken = 0
+        for _ in range(100):
+            exporter.clear()
+            begun = (await asked_of_each_kind())[0]
+            roots = [span for span in exporter.get_finished_spans() if span.parent is None]
+            taken += len(roots)
+            assert len(roots) == (not tracing.is_dropped(begun.traceparent))
+            assert [tracing.text_of(span.context) for span in roots] in ([], [begun.traceparent])
+    assert 30 < taken < 70
+
+
+async def asked_of_each_kind() -> list[Message]:
+    """The commands of a request without a context, with one that is dropped, and one that is recorded."""
+    commands: list[Message] = []
+
+    async def execute(command: Message) -> Decided:
+        commands.append(command)
+        return Decided((), None, b"{}")
+
+    dropped = {"traceparent": f"{TRACE[:-1]}0", "tracestate": "a=1"}
+    app = order_app(execute)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://o") as http:
+        for headers in ({}, dropped, {"traceparent": TRACE}):
+            await http.post("/orders/o-1/cancel", headers=headers)
+    return commands
+
+
+def test_a_log_line_has_the_trace_at_its_top_level(exporter: InMemorySpanExporter) -> None:
+    fields = {"trace_id": TRACE[3:35], "span_id": TRACE[36:52], "trace_flags": "01"}
+    assert tracing.log_fields(f"{TRACE} a=1") == fields
+    assert tracing.log_fields("") == tracing.log_fields("rubbish") == {}
+    with capture_logs([logs.with_trace]) as lines, tracing.tracer().start_as_current_span("s"):
+        structlog.get_logger().info("in a span")
+        structlog.get_logger().info("of another", **fields)
+    (span,) = exporter.get_finished_spans()
+    assert lines[0] == {
+        "event": "in a span",
+        "log_level": "info",
+        "trace_id": f"{span.context.trace_id:032x}",
+        "span_id": f"{span.context.span_id:016x}",
+        "trace_flags": f"{span.context.trace_flags:02x}",
+    }
+    assert lines[1] == {"event": "of another", "log_level": "info", **fields}

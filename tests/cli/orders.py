@@ -67,6 +67,7 @@ class OrderLog:
             TRACE,
             event,
             "",
+            "",
         )
         names = Envelope.__dataclass_fields__
         value, headers = encode(Envelope(**dict(zip(names, result, strict=True))))

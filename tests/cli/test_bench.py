@@ -26,7 +26,7 @@ from bench.report import (
     reported,
 )
 from bench.scenarios.steady import is_sustained
-from bench.scenarios.switched import FIGURES, SecuredScenario
+from bench.scenarios.switched import FIGURES, ComparedScenario
 from bench.scenarios.troubled import calm_after, recovered
 from bench.tables import Table
 from saga_cli.main import app
@@ -200,7 +200,7 @@ def test_what_security_costs_is_told_as_means_and_as_the_range_of_the_pairs() ->
         (a_load(1000, 100, 2000, 10, 5), a_load(1100, 90, 2200, 11, 5)),
         (a_load(2000, 100, 4000, 10, 5), a_load(2400, 80, 4000, 12, 5)),
     ]
-    table = SecuredScenario(pairs).table()
+    table = ComparedScenario("A secured system", ("plain", "secured"), pairs).table()
     plain, secured, more = table.rows
     assert table.columns == ("", *FIGURES)
     assert plain == ("plain", 1500, 100, 3000, 10, 5)

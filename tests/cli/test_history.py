@@ -187,6 +187,7 @@ def test_a_partition_that_no_topic_has_is_no_empty_answer(shop: OrderLog) -> Non
     ("words", "why"),
     [
         (("timeline", "o-1", "--json", "--mermaid"), "--json or --mermaid"),
+        (("timeline", "o-1", "--json", "--trace"), "--trace is for the table"),
         (("timeline", "o-1", "--until", "noon"), "'noon' is no instant"),
         (("timeline", "o-1", "--until", "order.forward/3=x"), "are no offsets such as"),
         (("timeline", "o-1"), "no stack runs in this folder"),

@@ -80,7 +80,8 @@ def check_key(text: str) -> None:
 
 
 def check_traceparent(text: str) -> None:
-    context = tracing.started(text)
+    context = tracing.carried(text)
+    assert tracing.carried(context) == context
     assert context == text or W3C.fullmatch(context)
     assert len(tracing.trace_id_of(context)) in {0, 32}
     with recorded_spans():
@@ -88,6 +89,10 @@ def check_traceparent(text: str) -> None:
 
 
 def check_tracestate(text: str) -> None:
+    context = tracing.carried(TRACE, text)
+    assert tracing.carried(*context.split(" ", 1)) == context
+    assert len(context) <= len(TRACE) + 1 + 512
+    assert context.isascii()
     with recorded_spans():
         asked("GET", "/things/x", traceparent=TRACE, tracestate=text)
 

@@ -108,8 +108,8 @@ def forking() -> Callable[[ChildProcess], None]:
     spawn, forks = ChildProcess.spawn, list[Forks]()
 
     def start(process: ChildProcess) -> None:
-        python, how, *module = process.command
-        is_service = [python, how] == [sys.executable, "-m"] and len(module) == 1
+        begin, module = [*process.command[:2]], [*process.command[2:]]
+        is_service = begin == [sys.executable, "-m"] and len(module) == 1
         is_plain = process.user is None and process.folder is None
         if not (is_service and is_plain) or any(n.startswith("PYTHON") for n in process.env):
             spawn(process)

@@ -4,15 +4,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from opentelemetry import trace
-from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import Sampler
+
+from chassis.span_export import provider_of
 
 
 @contextmanager
-def recorded_spans() -> Iterator[InMemorySpanExporter]:
-    """Tracing is on meanwhile."""
-    exporter, provider, before = InMemorySpanExporter(), TracerProvider(), trace._TRACER_PROVIDER
+def recorded_spans(sampler: Sampler | None = None) -> Iterator[InMemorySpanExporter]:
+    """Tracing is on meanwhile, of all that is not dropped by its parent, or as the sampler says."""
+    exporter, provider, before = (
+        InMemorySpanExporter(),
+        provider_of(sampler),
+        trace._TRACER_PROVIDER,
+    )
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     trace._TRACER_PROVIDER = provider
     try:
