@@ -85,7 +85,7 @@ class Message:
 
     `id` is what the inbox remembers. `effect_id` is the effect that this is the outcome of.
     `respond` turns the events of a command into the response that its idempotency key keeps.
-    `companions` are events to publish before the decided ones, which no rule decides on.
+    `companions` are events to publish after the decided ones, which no rule decides on.
     `letter_id` is the dead letter that is decided on once more.
     """
 

@@ -39,6 +39,7 @@ from order_svc.messages import CancelOrder, CartLine, PlaceOrder, PriceProduct
 from order_svc.ownership import customer_of, listed_customer
 from order_svc.resources import (
     Checkout,
+    Delivery,
     Order,
     OrderPage,
     OrderWithTimeline,
@@ -47,7 +48,7 @@ from order_svc.resources import (
     as_resource,
 )
 from order_svc.settings import Settings
-from shared_events.order import DeliveryDetailsGiven
+from shared_events.order import DeliveryDetailsGiven, PaymentDetailsGiven
 from shared_events.scopes import ORDERS, SHOP
 
 WAIT_MAX_S: Final = 60
@@ -112,6 +113,19 @@ def respond(_events: tuple[Any, ...], state: Any) -> bytes:
     return to_json(as_resource(state.order))
 
 
+def details_of(
+    order_id: str, customer_id: str, body: Checkout
+) -> tuple[PaymentDetailsGiven, DeliveryDetailsGiven]:
+    """What no kept event holds."""
+    delivery = dict.fromkeys(Delivery.model_fields, "")
+    delivery |= body.delivery.model_dump() if body.delivery else {}
+    of = {"order_id": order_id, "customer_id": customer_id}
+    return (
+        PaymentDetailsGiven(**of, payment_token=body.payment_token),
+        DeliveryDetailsGiven(**of, **delivery, postal_code=body.postal_code),
+    )
+
+
 def unknown(order_id: str) -> Problem:
     return Problem(404, "unknown_order", f"there is no order {order_id[:64]}")
 
@@ -173,18 +187,12 @@ def make(  # noqa: C901, PLR0915 - one route after the other
         if not admission.admits():
             raise OverloadedError("orders take too long: no more are taken than are settled")
         order_id = ids.new_id()
-        delivery = body.delivery
-        details = (
-            (DeliveryDetailsGiven(order_id=order_id, **delivery.model_dump()),) if delivery else ()
-        )
         command = PlaceOrder(
             order_id=order_id,
             customer_id=customer_id,
             cart=tuple(CartLine(sku=x.sku, quantity=x.quantity) for x in body.lines),
             currency=body.currency,
-            payment_token=body.payment_token,
             country=body.country,
-            postal_code=body.postal_code,
             patience=timedelta(seconds=settings.patience_s),
         )
         outcome = await execute(
@@ -194,7 +202,7 @@ def make(  # noqa: C901, PLR0915 - one route after the other
             command,
             idempotency_key=idempotency_key,
             respond=respond,
-            companions=details,
+            companions=details_of(order_id, customer_id, body),
         )
         return await answer(order_id, outcome, wait_of(request.headers.getlist("prefer")))
 

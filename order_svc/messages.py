@@ -20,9 +20,7 @@ class PlaceOrder:
     customer_id: str
     cart: tuple[CartLine, ...]
     currency: str
-    payment_token: str
     country: str
-    postal_code: str
     patience: timedelta
 
 

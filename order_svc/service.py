@@ -6,7 +6,7 @@ from chassis.service import Journal, Service
 from order_svc import domain
 from order_svc.messages import DeadlinePassed, PlaceOrder, PriceProduct
 from shared_events.catalog import CATALOG, events_of
-from shared_events.order import DeliveryDetailsGiven, ProductPriced
+from shared_events.order import DeliveryDetailsGiven, PaymentDetailsGiven, ProductPriced
 
 
 def products_of(_own: Any, message: Any) -> frozenset[str]:
@@ -28,7 +28,7 @@ SERVICE: Final = Service(
     first_messages=domain.FIRST,
     outstanding_effects=domain.awaited,
     consumes=events_of(domain.Input),
-    publishes=(*events_of(domain.Event), DeliveryDetailsGiven),
+    publishes=(*events_of(domain.Event), DeliveryDetailsGiven, PaymentDetailsGiven),
     timers={"DeadlinePassed": DeadlinePassed},
     combined=domain.State,
     shared_keys=products_of,

@@ -1,4 +1,4 @@
-"""Published by the order service on its lanes and, for personal data, `order.delivery-details`."""
+"""Published by the order service on its lanes and, for personal and card data, on compacted topics."""
 
 from dataclasses import dataclass
 from typing import Any, Final
@@ -60,13 +60,27 @@ class ProductPriced:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryDetailsGiven:
-    """Personal data: only on the compacted topic, erased by a tombstone of its key."""
+    """Where an order goes: only on the compacted topic, erased by a tombstone of its key.
+
+    What release 0.2 has published lacks customer and postal code.
+    """
 
     order_id: str
     name: str
     street: str
     city: str
     email: str
+    postal_code: str = ""
+    customer_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentDetailsGiven:
+    """What pays for an order: only on the compacted topic, erased by a tombstone of its key."""
+
+    order_id: str
+    customer_id: str
+    payment_token: str
 
 
 EVENTS: Final[tuple[tuple[str, type[Any]], ...]] = (
@@ -77,4 +91,5 @@ EVENTS: Final[tuple[tuple[str, type[Any]], ...]] = (
     ("order.cancellation_refused.v1", OrderCancellationRefused),
     ("product.priced.v1", ProductPriced),
     ("order.delivery_details_given.v1", DeliveryDetailsGiven),
+    ("order.payment_details_given.v1", PaymentDetailsGiven),
 )

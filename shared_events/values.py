@@ -56,6 +56,8 @@ class Line:
 class Order:
     """The order context that every forward event carries, so that no service has to ask back.
 
+    `customer_id` is a pseudonym (adr/0040). `payment_token` and `postal_code` are in events of release
+    0.2 and before only: since then they travel on compacted topics.
     `unknown` keeps the fields a newer publisher added; they are passed on untouched. A field that
     is called `unknown` on the wire is one of them, and none of them stands for a known field.
     """
@@ -65,9 +67,9 @@ class Order:
     lines: tuple[Line, ...]
     total_minor: Minor
     currency: str
-    payment_token: str
+    payment_token: str = ""
     country: str
-    postal_code: str
+    postal_code: str = ""
     placed_at: Instant
     deadline: Instant
     unknown: Mapping[str, Any] = field(default_factory=dict)

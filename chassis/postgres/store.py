@@ -7,7 +7,7 @@ that is why the relay may read pending rows by id.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -31,10 +31,11 @@ from chassis.postgres import clauses, migrations, retention, sql, statement
 from chassis.postgres.database import PostgresDatabase
 from chassis.postgres.outbox import PostgresOutbox
 from chassis.postgres.pools import pools_at
+from chassis.postgres.projected import ProjectedTable
 from chassis.postgres.state_tables import SharedTable, StateTable
 from chassis.postgres.types import Connection, Pool
 from chassis.postgres.unit import PostgresUnit
-from chassis.service import Service
+from chassis.service import LookUp, Service
 
 
 @dataclass(kw_only=True)
@@ -128,6 +129,15 @@ class PostgresStore(PostgresOutbox):
             for topic, fold in self.service.projections.items():
                 if some := [record for record in records if record.topic == topic]:
                     await fold(connection, some)
+
+    def looking_up(self, table: ProjectedTable) -> LookUp:
+        """Reads single rows of one of its projections."""
+
+        async def row_of(key: str) -> Mapping[str, str] | None:
+            async with self.reading() as connection:
+                return await table.row_of(connection, key)
+
+        return row_of
 
     async def skipped(self) -> frozenset[tuple[str, int, int]]:
         async with self.reading() as connection:

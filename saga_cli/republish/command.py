@@ -1,6 +1,7 @@
 """saga republish | erase: events that Kafka has lost, sent again; an order's personal data, erased."""
 
 import asyncio
+from itertools import product
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -10,7 +11,7 @@ from saga_cli.ops.orders import OrderArgument
 from saga_cli.progress import shown
 from saga_cli.targets import found
 from saga_cli.terminal import console, fail, plain, table_of
-from shared_events.catalog import DELIVERY_DETAILS
+from shared_events.catalog import CATALOG
 
 if TYPE_CHECKING:
     from saga_cli.republish.services import Republished
@@ -20,7 +21,7 @@ ERASE: Final = (
     "DELETE FROM published WHERE topic = $1 AND key = $2",
     "INSERT INTO outbox (shard, topic, key, headers) VALUES (0, $1, $2, '[]')",
 )
-"""The last is a tombstone: on its way to Kafka like any row, and to shipping from there."""
+"""The last is a tombstone: on its way to Kafka like any row, and to its readers from there."""
 
 
 def republish(
@@ -53,14 +54,16 @@ def _print(results: "list[Republished]", *, dry_run: bool) -> None:
 
 
 def erase(order_id: OrderArgument) -> None:
-    """Erase the name and address of an order from all stores and topics; the order itself is kept."""
+    """Erase what an order was paid with and where it went from all stores and topics; the order is kept."""
     from saga_cli.clients import in_one_line  # noqa: PLC0415 - slow, see above
 
     with in_one_line():
         known = asyncio.run(_erased(found().store_of("order"), order_id))
     if not known:
         fail(f"there is no order {plain(order_id)}", 1)
-    console.print(f"The delivery details of {plain(order_id)} are erased.", markup=False)
+    console.print(
+        f"The payment and delivery details of {plain(order_id)} are erased.", markup=False
+    )
 
 
 async def _erased(url: str, order_id: str) -> bool:
@@ -69,6 +72,6 @@ async def _erased(url: str, order_id: str) -> bool:
     async with database(url) as connection, connection.transaction():
         if not await connection.fetchval("SELECT 1 FROM orders WHERE order_id = $1", order_id):
             return False
-        for statement in ERASE:
-            await connection.execute(statement, DELIVERY_DETAILS, order_id)
+        for topic, statement in product(sorted(CATALOG.compacted), ERASE):
+            await connection.execute(statement, topic, order_id)
     return True

@@ -1,64 +1,95 @@
-"""Shipping's table of delivery details, held against its compacted topic.
+"""Tables of personal and card data, each held against its compacted topic.
 
-What is said of a difference names the columns, never the personal data in them.
+What is said of a difference names the columns, never the data in them.
 """
 
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 from chassis.events import MalformedError
 from chassis.kafka import check_part
+from chassis.postgres import ProjectedTable
 from saga_cli.log.reader import parts_of, read_spans
-from saga_cli.log.source import Source
+from saga_cli.log.source import LogPartition, LogRecord, Source
 from saga_cli.progress import ReadProgress
 from saga_cli.verify.live import CHUNK, InPostgres, chunks
 from saga_cli.verify.results import Ends, ServiceResult
-from shared_events.catalog import DELIVERY_DETAILS
-from shared_events.codec import decode_record
 
-COLUMNS: Final = ("name", "street", "city", "email")
-Values: TypeAlias = tuple[Any, ...]
-TABLE: Final = "delivery_details"
-SELECT: Final = f"SELECT order_id, {', '.join(COLUMNS)} FROM {TABLE}"  # noqa: S608 - own names
+Values: TypeAlias = tuple[str, ...]
+Newest: TypeAlias = dict[str, tuple[int, Values | None]]
+"""By key, the offset of the newest record and what it gives."""
 
 
-async def compare_details(
-    source: Source, live: InPostgres, consumed: Ends, result: ServiceResult, progress: ReadProgress
+async def compare_projected(
+    source: Source,
+    topic: str,
+    table: ProjectedTable,
+    live: InPostgres,
+    consumed: Ends,
+    result: ServiceResult,
+    progress: ReadProgress,
 ) -> None:
-    """`consumed` are offsets from before the snapshot: all before them is in the table."""
-    known: set[str] = set()
-    spans = await source.spans([DELIVERY_DETAILS])
+    """`consumed` are offsets from before the snapshot: all before them is in the table.
+
+    A row that is erased is as good as none: a tombstone is removed from its topic some day.
+    """
+    comparison = _Comparison(table, live, result)
+    spans = await source.spans([topic])
     parts = parts_of(spans)
     progress(0, sum(span.end - span.start for span in spans.values()))
     for place, span in spans.items():
-        newest: dict[str, tuple[int, Values | None]] = {}
+        newest: Newest = {}
         async for batch in read_spans(source, {place: span}, progress):
             for record in batch:
-                try:
-                    check_part(record, parts)
-                    given = decode_record(record).event if record.value else None
-                except MalformedError:  # the table keeps what was given before
-                    result.notes.append(f"{record.subject}: its details can't be read")
-                    continue
-                row = given and tuple(getattr(given, name) for name in COLUMNS)
-                newest[record.subject] = (record.offset, row)
+                comparison.take(record, parts, newest)
+        await comparison.compare(newest, place, consumed)
+    await comparison.end()
+
+
+class _Comparison:
+    def __init__(self, table: ProjectedTable, live: InPostgres, result: ServiceResult) -> None:
+        self.table, self.live, self.result = table, live, result
+        self.what = table.table.replace("_", " ")
+        self.known: set[str] = set()
+        self.select = f"SELECT {table.key}, {', '.join(table.columns)} FROM {table.table}"  # noqa: S608 - own names
+
+    def take(self, record: LogRecord, parts: int, newest: Newest) -> None:
+        try:
+            check_part(record, parts)
+            values = self.table.values_of(record)
+        except MalformedError:  # the table keeps what was given before
+            self.result.notes.append(f"{record.subject}: its record can't be read")
+            return
+        newest[record.subject] = (record.offset, values)
+
+    async def compare(self, newest: Newest, place: LogPartition, consumed: Ends) -> None:
         for some in chunks(newest, CHUNK):
-            found = await live.connection.fetch(f"{SELECT} WHERE order_id = ANY($1)", some)
-            rows = {row[0]: tuple(row)[1:] for row in found}
-            known |= rows.keys()
-            for key, (offset, row) in ((key, newest[key]) for key in some):
+            query = f"{self.select} WHERE {self.table.key} = ANY($1)"
+            rows = {
+                row[0]: _known(tuple(row)[1:])
+                for row in await self.live.connection.fetch(query, some)
+            }
+            self.known |= rows.keys()
+            for key, (offset, values) in ((key, newest[key]) for key in some):
                 if offset < consumed.get(place, 0):
-                    _compare(key, rows.get(key), row, result)
+                    self._compare(key, rows.get(key), values)
                 else:
-                    result.newer += 1
-    query = f"SELECT order_id FROM {TABLE}"  # noqa: S608 - own names
-    ids = live.connection.cursor(query, prefetch=CHUNK)
-    for key in sorted([row[0] async for row in ids if row[0] not in known]):
-        result.differ(key, "delivery details that the log lacks", "a row", "none")
+                    self.result.newer += 1
+
+    async def end(self) -> None:
+        """Rows of keys that the log does not have."""
+        rows = self.live.connection.cursor(self.select, prefetch=CHUNK)
+        lost = [row[0] async for row in rows if row[0] not in self.known and any(tuple(row)[1:])]
+        for key in sorted(lost):
+            self.result.differ(key, f"{self.what} that the log lacks", "a row", "none")
+
+    def _compare(self, key: str, live: Values | None, rebuilt: Values | None) -> None:
+        self.result.rows += live is not None
+        if live != rebuilt:
+            pairs = zip(self.table.columns, live or (), rebuilt or (), strict=False)
+            names = [name for name, one, other in pairs if one != other]
+            what = f"{self.what} differ" + (f": {', '.join(names)}" if names else "")
+            self.result.differ(key, what, *("a row" if row else "none" for row in (live, rebuilt)))
 
 
-def _compare(key: str, live: Values | None, rebuilt: Values | None, result: ServiceResult) -> None:
-    result.rows += live is not None
-    if live != rebuilt:
-        names = [n for n, a, b in zip(COLUMNS, live or (), rebuilt or (), strict=False) if a != b]
-        what = "delivery details differ" + (f": {', '.join(names)}" if names else "")
-        result.differ(key, what, *("a row" if row else "none" for row in (live, rebuilt)))
+def _known(row: Any) -> Values | None:
+    return row if any(row) else None
