@@ -82,7 +82,10 @@ class OrderLine(BaseModel):
 
 
 class Order(BaseModel):
-    """An order. `reason` and `refused_by` say why it is cancelled, and which service refused it."""
+    """An order. `reason` and `refused_by` say why it is cancelled, and which service refused it.
+
+    `customer_id` is empty once the customer is erased.
+    """
 
     order_id: str
     state: Literal["PENDING", "CANCELLING", "CONFIRMED", "CANCELLED"]
@@ -117,8 +120,8 @@ class OrderPage(BaseModel):
     next: str | None
 
 
-def as_resource(state: Any) -> dict[str, Any]:
-    """An order as a client sees it: an `Order`."""
+def as_resource(state: Any, customer_id: str) -> dict[str, Any]:
+    """An order as a client sees it: an `Order`. Its customer is not in the state, which is kept."""
     order = state.order
     cancelled = state if isinstance(state, domain.Cancelled) else None
     return {
@@ -126,7 +129,7 @@ def as_resource(state: Any) -> dict[str, Any]:
         "state": type(state).__name__.upper(),
         "reason": cancelled.reason if cancelled else None,
         "refused_by": cancelled.refused_by if cancelled else None,
-        "customer_id": order.customer_id,
+        "customer_id": customer_id,
         "lines": order.lines,
         "total_minor": order.total_minor,
         "currency": order.currency,
@@ -135,3 +138,10 @@ def as_resource(state: Any) -> dict[str, Any]:
         "placed_at": order.placed_at,
         "deadline": order.deadline,
     }
+
+
+class Customer(BaseModel):
+    """Events say `pseudonym` in the place of `customer_id`."""
+
+    customer_id: str
+    pseudonym: str

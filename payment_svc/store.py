@@ -9,5 +9,9 @@ from shared_events.order import PaymentDetailsGiven
 
 PAYMENTS: Final = StateTable("payments", "order_id", get_args(State)[1:])  # Absent has no row
 PAYMENT_DETAILS: Final = ProjectedTable(
-    CATALOG, PaymentDetailsGiven, "payment_details", "order_id", ("customer_id", "payment_token")
+    CATALOG,
+    PaymentDetailsGiven,
+    "payment_details",
+    ("customer_id", "payment_token"),
+    key="order_id",
 )

@@ -83,6 +83,14 @@ class PaymentDetailsGiven:
     payment_token: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CustomerIdentified:
+    """Whom a pseudonym stands for: only on the compacted topic, erased by a tombstone of its key."""
+
+    pseudonym: str
+    customer_id: str
+
+
 EVENTS: Final[tuple[tuple[str, type[Any]], ...]] = (
     ("order.placed.v1", OrderPlaced),
     ("order.confirmed.v1", OrderConfirmed),
@@ -92,4 +100,5 @@ EVENTS: Final[tuple[tuple[str, type[Any]], ...]] = (
     ("product.priced.v1", ProductPriced),
     ("order.delivery_details_given.v1", DeliveryDetailsGiven),
     ("order.payment_details_given.v1", PaymentDetailsGiven),
+    ("customer.identified.v1", CustomerIdentified),
 )

@@ -12,6 +12,6 @@ DELIVERY_DETAILS: Final = ProjectedTable(
     CATALOG,
     DeliveryDetailsGiven,
     "delivery_details",
-    "order_id",
     ("name", "street", "city", "email", "postal_code", "customer_id"),
+    key="order_id",
 )

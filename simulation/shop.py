@@ -18,7 +18,7 @@ from loyalty_svc.messages import SetStanding
 from order_svc.api import respond
 from order_svc.domain import Cancelling, Pending
 from order_svc.messages import CancelOrder, CartLine, PlaceOrder, PriceProduct
-from shared_events.order import DeliveryDetailsGiven, PaymentDetailsGiven
+from shared_events.order import CustomerIdentified, DeliveryDetailsGiven, PaymentDetailsGiven
 from shipping_svc.messages import DispatchShipment
 from simulation.checks import PERSONAL
 from simulation.plan import SHARES
@@ -128,7 +128,8 @@ class Shop:
             sent_to = DeliveryDetailsGiven(
                 **of, name=name, street=name, city=name, email=name, postal_code=postal_code
             )
-            return order_id, order, (paid_with, sent_to)
+            known_as = CustomerIdentified(pseudonym=customer, customer_id=f"{name} {customer}")
+            return order_id, order, (paid_with, sent_to, known_as)
 
         outcome = await self._until_answered("order", command, claim=claim, respond=respond)
         if not isinstance(outcome, Decided | Duplicate):

@@ -15,8 +15,8 @@ class WithDetails:
     """Runs an effect with the details of its key, in the place of what it was decided with.
 
     `look_up` gives those of the saga, None where they have not come yet: then the effect is asked for
-    again, which says nothing of the provider. `fill` puts them in; an effect that has its own already gets them
-    from nobody (`needs`). `erased` is the outcome where nobody was asked and nothing is left to ask with.
+    again, which says nothing of the provider. `fill` puts them in, where the effect has not its own
+    already (`needs`). `erased` is the outcome where nobody was asked, and nothing is left to ask with.
     """
 
     run: EffectRunner

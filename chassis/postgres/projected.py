@@ -1,31 +1,27 @@
-"""Tables that are folded from a compacted topic, without a decision: the newest record of a key counts."""
+"""Tables that are folded from a compacted topic."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-from chassis.events import Catalog, MalformedError, decode_record
 from chassis.message import Record
 from chassis.postgres.types import Connection
+from chassis.projected import Projected
 
 UPSERT: Final = """
 INSERT INTO {table} ({names}) SELECT * FROM unnest({arrays}) ON CONFLICT ({key}) DO UPDATE SET {set}
 """
 
 
-@dataclass(frozen=True, slots=True)
-class ProjectedTable:
-    """The columns are texts, called as the event's fields; `key` is its subject.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectedTable(Projected):
+    """`key` is the column of the event's subject.
 
     What a tombstone has erased stays as a row of empty texts: it is known that nothing will come. Where
     nobody waits for a row it is deleted instead (`keeps_erased`).
     """
 
-    catalog: Catalog
-    event: type[Any]
-    table: str
     key: str
-    columns: tuple[str, ...]
     keeps_erased: bool = True
 
     async def __call__(self, connection: Connection, records: Sequence[Record]) -> None:
@@ -35,34 +31,21 @@ class ProjectedTable:
         can't hold: such a record is found and parked, and the table keeps what was given before.
         """
         newest = {record.subject: self.values_of(record) for record in records}
+        erased = [key for key, values in newest.items() if values is None]
         empty = ("",) * len(self.columns)
-        rows = [
-            (key, *(values or empty))
-            for key, values in newest.items()
-            if values is not None or self.keeps_erased
-        ]
-        if erased := [key for key, values in newest.items() if values is None]:
-            await connection.execute(
-                f"DELETE FROM {self.table} WHERE {self.key} = ANY($1::text[])",  # noqa: S608 - own names
-                erased,
-            )
+        rows = [(key, *values) for key, values in newest.items() if values is not None]
+        if self.keeps_erased:
+            rows += [(key, *empty) for key in erased]
+        elif erased:
+            query = f"DELETE FROM {self.name} WHERE {self.key} = ANY($1::text[])"  # noqa: S608 - own names
+            await connection.execute(query, erased)
         if rows:
-            await connection.execute(
-                self._upsert, *(list(column) for column in zip(*rows, strict=True))
-            )
-
-    def values_of(self, record: Record) -> tuple[str, ...] | None:
-        """What a record gives, in the order of the columns; None for a tombstone. Raises MalformedError."""
-        if record.value is None:
-            return None
-        given = decode_record(self.catalog, record).event
-        if not isinstance(given, self.event):
-            raise MalformedError(f"it is another event than {self.event.__name__}")
-        return tuple(getattr(given, name) for name in self.columns)
+            columns = (list(column) for column in zip(*rows, strict=True))
+            await connection.execute(self._upsert, *columns)
 
     async def row_of(self, connection: Connection, key: str) -> dict[str, str] | None:
         """By column; all texts are empty where it was erased, None where nothing has come yet."""
-        query = f"SELECT {', '.join(self.columns)} FROM {self.table} WHERE {self.key} = $1"  # noqa: S608 - own names
+        query = f"SELECT {', '.join(self.columns)} FROM {self.name} WHERE {self.key} = $1"  # noqa: S608 - own names
         row = await connection.fetchrow(query, key)
         return None if row is None else dict(row)
 
@@ -70,7 +53,7 @@ class ProjectedTable:
     def _upsert(self) -> str:
         names = (self.key, *self.columns)
         return UPSERT.format(
-            table=self.table,
+            table=self.name,
             key=self.key,
             names=", ".join(names),
             arrays=", ".join(f"${n}::text[]" for n in range(1, len(names) + 1)),

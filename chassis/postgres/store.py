@@ -11,16 +11,18 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Self
+from typing import Any, Self
 
 import asyncpg
 
+from chassis.decide import outbox_rows_of
 from chassis.errors import ClockInDoubtError, UnusableStoreError
 from chassis.events import dead_letters_of
 from chassis.message import (
     ATTENTION_TRIES,
     REFUSED,
     SKIP,
+    Message,
     OperatorAction,
     OutboxRow,
     PendingEffect,
@@ -123,6 +125,14 @@ class PostgresStore(PostgresOutbox):
 
     async def note(self, connection: Connection, action: OperatorAction) -> None:
         await statement.run(connection, clauses.of_actions([action]))
+
+    async def publish(self, connection: Connection, message: Message, *events: Any) -> None:
+        """Add events on which no rule decides to the outbox, in the transaction of the connection.
+
+        `message` is what led to them.
+        """
+        rows = outbox_rows_of(self.service, message, events, 0, message.traceparent)
+        await statement.run(connection, clauses.of_outbox(rows))
 
     async def project(self, records: Sequence[Record]) -> None:
         async with self.translated(), self.transaction() as connection:

@@ -1,13 +1,19 @@
-"""Tables of personal and card data, each held against its compacted topic.
+"""What is projected from a compacted topic, held against the topic's newest records.
 
 What is said of a difference names the columns, never the data in them.
 """
 
-from typing import Any, TypeAlias
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeAlias
+
+from redis.asyncio import Redis
 
 from chassis.events import MalformedError
 from chassis.kafka import check_part
 from chassis.postgres import ProjectedTable
+from chassis.projected import Projected
+from chassis.redis import ProjectedHash, keys
 from saga_cli.log.reader import parts_of, read_spans
 from saga_cli.log.source import LogPartition, LogRecord, Source
 from saga_cli.progress import ReadProgress
@@ -19,20 +25,62 @@ Newest: TypeAlias = dict[str, tuple[int, Values | None]]
 """By key, the offset of the newest record and what it gives."""
 
 
-async def compare_projected(
-    source: Source,
-    topic: str,
-    table: ProjectedTable,
-    live: InPostgres,
-    consumed: Ends,
-    result: ServiceResult,
-    progress: ReadProgress,
-) -> None:
-    """`consumed` are offsets from before the snapshot: all before them is in the table.
+class Rows(Protocol):
+    """What is live. A row that is erased is as good as none: a tombstone is removed some day."""
 
-    A row that is erased is as good as none: a tombstone is removed from its topic some day.
-    """
-    comparison = _Comparison(table, live, result)
+    async def of(self, wanted: Sequence[str]) -> dict[str, Values]:
+        """Rows by key."""
+
+    def all_keys(self) -> AsyncIterator[str]:
+        """Of all rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableRows:
+    table: ProjectedTable
+    live: InPostgres
+
+    @property
+    def _select(self) -> str:
+        names = (self.table.key, *self.table.columns)
+        return f"SELECT {', '.join(names)} FROM {self.table.name}"  # noqa: S608 - own names
+
+    async def of(self, wanted: Sequence[str]) -> dict[str, Values]:
+        query = f"{self._select} WHERE {self.table.key} = ANY($1)"
+        rows = await self.live.connection.fetch(query, wanted)
+        return {row[0]: tuple(row)[1:] for row in rows if any(tuple(row)[1:])}
+
+    async def all_keys(self) -> AsyncIterator[str]:
+        async for row in self.live.connection.cursor(self._select, prefetch=CHUNK):
+            if any(tuple(row)[1:]):
+                yield row[0]
+
+
+@dataclass(frozen=True, slots=True)
+class HashRows:
+    projected: ProjectedHash
+    redis: Redis
+
+    async def of(self, wanted: Sequence[str]) -> dict[str, Values]:
+        found: Any = await self.redis.hmget(self.projected.place, list(wanted))
+        pairs = zip(wanted, found, strict=True)
+        return {key: (value.decode(),) for key, value in pairs if value is not None}
+
+    async def all_keys(self) -> AsyncIterator[str]:
+        found: Any = await self.redis.hkeys(self.projected.place)
+        for key in found:
+            yield key.decode()
+
+    async def consumed(self) -> Ends:
+        """Where its service stands: all before is in the hash, as that is written first."""
+        stored: Any = await self.redis.hgetall(self.projected.keys.offsets)
+        return {LogPartition(*place): end for place, end in keys.places_of(stored).items()}
+
+
+async def compare_projected(
+    source: Source, topic: str, of: "ProjectedComparison", progress: ReadProgress
+) -> None:
+    """Raises what reading the log raises."""
     spans = await source.spans([topic])
     parts = parts_of(spans)
     progress(0, sum(span.end - span.start for span in spans.values()))
@@ -40,56 +88,53 @@ async def compare_projected(
         newest: Newest = {}
         async for batch in read_spans(source, {place: span}, progress):
             for record in batch:
-                comparison.take(record, parts, newest)
-        await comparison.compare(newest, place, consumed)
-    await comparison.end()
+                of.take(record, parts, newest)
+        await of.compare(newest, place)
+    await of.end()
 
 
-class _Comparison:
-    def __init__(self, table: ProjectedTable, live: InPostgres, result: ServiceResult) -> None:
-        self.table, self.live, self.result = table, live, result
-        self.what = table.table.replace("_", " ")
-        self.known: set[str] = set()
-        self.select = f"SELECT {table.key}, {', '.join(table.columns)} FROM {table.table}"  # noqa: S608 - own names
+@dataclass
+class ProjectedComparison:
+    """`consumed` are offsets from before the rows were read: all before them is in the rows."""
+
+    projected: Projected
+    rows: Rows
+    consumed: Ends
+    result: ServiceResult
+    known: set[str] = field(default_factory=set)
+
+    @property
+    def what(self) -> str:
+        return self.projected.name.replace("_", " ")
 
     def take(self, record: LogRecord, parts: int, newest: Newest) -> None:
         try:
             check_part(record, parts)
-            values = self.table.values_of(record)
-        except MalformedError:  # the table keeps what was given before
+            values = self.projected.values_of(record)
+        except MalformedError:  # what was given before is kept
             self.result.notes.append(f"{record.subject}: its record can't be read")
             return
         newest[record.subject] = (record.offset, values)
 
-    async def compare(self, newest: Newest, place: LogPartition, consumed: Ends) -> None:
+    async def compare(self, newest: Newest, place: LogPartition) -> None:
         for some in chunks(newest, CHUNK):
-            query = f"{self.select} WHERE {self.table.key} = ANY($1)"
-            rows = {
-                row[0]: _known(tuple(row)[1:])
-                for row in await self.live.connection.fetch(query, some)
-            }
+            rows = await self.rows.of(some)
             self.known |= rows.keys()
             for key, (offset, values) in ((key, newest[key]) for key in some):
-                if offset < consumed.get(place, 0):
+                if offset < self.consumed.get(place, 0):
                     self._compare(key, rows.get(key), values)
                 else:
                     self.result.newer += 1
 
     async def end(self) -> None:
         """Rows of keys that the log does not have."""
-        rows = self.live.connection.cursor(self.select, prefetch=CHUNK)
-        lost = [row[0] async for row in rows if row[0] not in self.known and any(tuple(row)[1:])]
-        for key in sorted(lost):
+        for key in sorted([key async for key in self.rows.all_keys() if key not in self.known]):
             self.result.differ(key, f"{self.what} that the log lacks", "a row", "none")
 
     def _compare(self, key: str, live: Values | None, rebuilt: Values | None) -> None:
         self.result.rows += live is not None
         if live != rebuilt:
-            pairs = zip(self.table.columns, live or (), rebuilt or (), strict=False)
+            pairs = zip(self.projected.columns, live or (), rebuilt or (), strict=False)
             names = [name for name, one, other in pairs if one != other]
             what = f"{self.what} differ" + (f": {', '.join(names)}" if names else "")
             self.result.differ(key, what, *("a row" if row else "none" for row in (live, rebuilt)))
-
-
-def _known(row: Any) -> Values | None:
-    return row if any(row) else None

@@ -21,7 +21,7 @@ from saga_cli.terminal import console, fail, plain, print_json, table_of, write
 from saga_cli.topology import BY_NAME, SERVICES
 from saga_cli.verify.comparing import compare
 from saga_cli.verify.deciding import ReviewResult, Window, decide_again
-from saga_cli.verify.details import compare_projected
+from saga_cli.verify.details import ProjectedComparison, TableRows, compare_projected
 from saga_cli.verify.live import in_postgres
 from saga_cli.verify.results import Difference, ServiceResult, ends_of
 
@@ -92,21 +92,22 @@ async def verify_service(
     if not BY_NAME[name].has_database:
         from saga_cli.verify.redis_live import (  # noqa: PLC0415 - it needs the service
             compare_customers,
+            compare_hashes,
             in_redis,
         )
 
         async with in_redis(url) as hashes:
             result = await compare(source, service, hashes, before, progress)
         await compare_customers(source, service, url, result, progress)
+        await compare_hashes(source, service, url, result, progress)
         return result
     consumed = await committed(places.kafka, name) if service.projections else {}
     async with in_postgres(name, url) as rows:
         result = await compare(source, service, rows, before, progress)
         for topic, table in service.projections.items():
-            assert isinstance(table, ProjectedTable), (
-                "a service with a database projects into tables"
-            )
-            await compare_projected(source, topic, table, rows, consumed, result, progress)
+            assert isinstance(table, ProjectedTable), "where there is a database"
+            live = ProjectedComparison(table, TableRows(table, rows), consumed, result)
+            await compare_projected(source, topic, live, progress)
     return result
 
 

@@ -111,7 +111,7 @@ SURFACES: Final = {
     ),
     "chassis.process": ("fast_paths", "logs", "retention", "runtime", "settings"),
     "chassis.redis": (
-        *("AWAY", "LEASE_MS", "Keys", "Layout", "Rebuild", "RedisDatabase"),
+        *("AWAY", "LEASE_MS", "Keys", "Layout", "ProjectedHash", "Rebuild", "RedisDatabase"),
         *(
             "RedisInspection",
             "RedisStore",

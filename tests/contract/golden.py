@@ -54,6 +54,7 @@ VALUES: dict[str, Any] = {
     "price_minor": 4_990,
     "provider_fee_minor": 185,
     "provider_ref": "ch_1",
+    "pseudonym": "cus_01948f2e-7a52-7d0f-9f0b-5a6a3f3d2c12",
     "quantity": 40,
     "reason": "customer",
     "refund_minor": 11_000,
