@@ -22,7 +22,6 @@ PRODUCTS: Final = {
 }
 SUSPENDED_CUSTOMER: Final = "mallory"
 KNOWN_S: Final = 30.0
-UNKNOWN: Final = httpx.codes.NOT_FOUND
 
 
 def seed(url: Callable[[str], str]) -> None:
@@ -31,16 +30,24 @@ def seed(url: Callable[[str], str]) -> None:
     Doing it again changes nothing.
     """
     with httpx.Client(timeout=30, headers=bearer("seed", (SHOP, OPERATE))) as client:
-        client.put(f"{url('order')}/customers/{SUSPENDED_CUSTOMER}").raise_for_status()
         for sku, (name, price_minor, on_hand) in PRODUCTS.items():
             price = {"name": name, "price_minor": price_minor, "currency": "EUR"}
             client.put(f"{url('order')}/catalogue/{sku}", json=price).raise_for_status()
             stock = {"on_hand": on_hand}
             client.put(f"{url('inventory')}/stock/{sku}", json=stock).raise_for_status()
-        standing = f"{url('loyalty')}/customers/{SUSPENDED_CUSTOMER}/standing"
-        known_by = time.monotonic() + KNOWN_S
-        while (answer := client.put(standing, json={"suspended": True})).status_code == UNKNOWN:
-            if time.monotonic() > known_by:
-                break
-            time.sleep(0.1)  # loyalty learns of a customer from the log
-        answer.raise_for_status()
+        set_standing(client, url, SUSPENDED_CUSTOMER, suspended=True)
+
+
+def set_standing(
+    client: httpx.Client, url: Callable[[str], str], customer: str, *, suspended: bool
+) -> None:
+    """Of a customer who need not have ordered anything. Raises httpx.HTTPError."""
+    client.put(f"{url('order')}/customers/{customer}").raise_for_status()
+    standing = f"{url('loyalty')}/customers/{customer}/standing"
+    known_by = time.monotonic() + KNOWN_S
+    while True:  # loyalty learns of a customer from the log
+        answer = client.put(standing, json={"suspended": suspended})
+        if answer.status_code != httpx.codes.NOT_FOUND or time.monotonic() > known_by:
+            answer.raise_for_status()
+            return
+        time.sleep(0.1)
