@@ -95,7 +95,12 @@ def erasures(*, as_json: AsJson = False) -> None:
         kept, key = asyncio.run(read()), signing_key()
     rows = [(record, record.is_genuine(key)) for record in kept]
     if as_json:
-        print_json([{**asdict(record), "genuine": genuine} for record, genuine in rows])
+        print_json(
+            [
+                {**asdict(record), "at": record.at.isoformat(), "genuine": genuine}
+                for record, genuine in rows
+            ]
+        )
     else:
         shown = table_of("at", "by", "pseudonym", "orders", "signature")
         for record, genuine in rows:

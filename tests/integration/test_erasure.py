@@ -1,0 +1,207 @@
+"""Synthetic customers with marks: their values are where they may be, and after an erasure nowhere."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from secrets import choice
+from string import ascii_lowercase
+from typing import Any, Final
+
+import httpx
+import psycopg
+import pytest
+
+from chassis import ids
+from saga_cli.demo import a_checkout
+from saga_cli.stack.services import Services
+from saga_cli.topology import BY_NAME
+from shared_events.catalog import CUSTOMERS, DELIVERY_DETAILS, PAYMENT_DETAILS
+from tests.support.callers import headers_of
+from tests.support.everywhere import holding
+from tests.support.saga import Ended, on_servers
+from tests.support.shop import checkout, settled
+from tests.support.waiting import until
+
+KEY: Final = {"SAGA_ERASURE_KEY": "a key of a test"}
+NAME_PLACES: Final = {
+    *(f"topic {topic}" for topic in (CUSTOMERS, DELIVERY_DETAILS, PAYMENT_DETAILS)),
+    *("table order.customers", "table order.published", "table order.idempotency_keys"),
+    *("table payment.payment_details", "table shipping.delivery_details"),
+    *("Redis loyalty:pseudonyms",),
+}
+DELIVERY_PLACES: Final = {
+    *(f"topic {DELIVERY_DETAILS}", "table order.published", "table shipping.delivery_details"),
+}
+TOKEN_PLACES: Final = {
+    *(f"topic {PAYMENT_DETAILS}", "table order.published", "table payment.payment_details"),
+}
+OLDER: Final = {f"older records of {t}" for t in (CUSTOMERS, DELIVERY_DETAILS, PAYMENT_DETAILS)}
+"""All that is left after an erasure: Kafka has not compacted yet."""
+
+
+def letters(count: int) -> str:
+    return "".join(choice(ascii_lowercase) for _ in range(count))
+
+
+@dataclass(frozen=True)
+class Person:
+    """Each of whose values holds a mark of its own."""
+
+    customer_id: str = field(default_factory=lambda: f"person-{letters(14)}")
+    token: str = field(default_factory=lambda: f"tok_{letters(14)}")
+    postal_code: str = field(default_factory=lambda: letters(14))
+    delivery: dict[str, str] = field(
+        default_factory=lambda: {n: letters(14) for n in ("name", "street", "city", "email")}
+    )
+
+    def order(self, services: Services, **changes: Any) -> str:
+        body = {name: value for name, value in a_checkout().items() if name != "customer_id"}
+        body |= {"payment_token": self.token, "postal_code": self.postal_code}
+        headers = headers_of(self.customer_id, ("orders",))
+        placed = httpx.post(
+            f"{services.url('order')}/checkout",
+            json={**body, "delivery": self.delivery, **changes},
+            headers={**headers, "Prefer": "wait=30", "Idempotency-Key": ids.new_id()},
+            timeout=60,
+        )
+        assert placed.status_code == 201, placed.text
+        order_id: str = placed.json()["order_id"]
+        return order_id
+
+    def cancel(self, services: Services, order_id: str) -> None:
+        url = f"{services.url('order')}/orders/{order_id}/cancel"
+        asked = httpx.post(url, headers=headers_of(self.customer_id, ("orders",)), timeout=60)
+        assert (asked.status_code, asked.json()["customer_id"]) == (202, self.customer_id)
+
+    @property
+    def allowed(self) -> dict[str, set[str]]:
+        """Where each mark may be."""
+        values = (*self.delivery.values(), self.postal_code)
+        return {
+            self.customer_id: NAME_PLACES,
+            self.token: TOKEN_PLACES,
+            **dict.fromkeys(values, DELIVERY_PLACES),
+        }
+
+
+def buyer(services: Services) -> tuple[Person, list[str]]:
+    """Has an order that was confirmed, one that was declined and one that was cancelled."""
+    person = Person()
+    good = person.order(services)
+    declined = person.order(services, payment_token="tok_declined")
+    cancelled = person.order(services)
+    person.cancel(services, cancelled)
+    orders = [good, declined, cancelled]
+    assert settled(services, orders).violations == []
+    return person, orders
+
+
+def erase(services: Services, *words: str) -> Ended:
+    return on_servers(services, "erase", *words, "--by", "ada", **KEY)
+
+
+def projected(services: Services, person: Person) -> bool:
+    """Every table and hash has what it gets of the person."""
+    found = holding(services, person.allowed)
+    return all(found[mark] == places for mark, places in person.allowed.items())
+
+
+def test_marks_of_a_person_are_where_they_may_be_and_after_an_erasure_nowhere(
+    stack: Services,
+) -> None:
+    person, orders = buyer(stack)
+    other, _ = buyer(stack)
+    until(lambda: projected(stack, person), 30, "the allowed places, all of them and no others")
+    erased = erase(stack, "--customer", person.customer_id)
+    assert erased.code == 0, erased
+    assert f"{person.customer_id} is erased, with {len(orders)} orders: none left." in erased.out
+    left = holding(stack, person.allowed)
+    assert {mark: places - OLDER for mark, places in left.items()} == {
+        mark: set() for mark in person.allowed
+    }
+    assert projected(stack, other), "nobody else's is touched"
+
+
+def test_orders_of_an_erased_customer_are_nobodys_and_add_up_still(
+    stack: Services, tmp_path: Path
+) -> None:
+    person, orders = buyer(stack)
+    assert erase(stack, "--customer", person.customer_id).code == 0
+    shown = httpx.get(f"{stack.url('order')}/orders/{orders[0]}", timeout=30)
+    assert (shown.status_code, shown.json()["state"]) == (200, "CONFIRMED")
+    until(
+        lambda: httpx.get(shown.url, timeout=30).json()["customer_id"] == "",
+        20,
+        "what processes remember is forgotten",
+    )
+    verified = on_servers(stack, "verify", "--json")
+    assert (verified.code, verified.json["differences"]) == (0, []), verified
+    archived = on_servers(stack, "archive", f"{tmp_path}/archive")
+    assert archived.code == 0, archived
+    again = on_servers(stack, "verify", "--json", "--archive", f"{tmp_path}/archive")
+    assert (again.code, again.json["differences"]) == (0, []), again
+
+
+def test_an_erasure_may_be_repeated_and_leaves_one_signed_record(stack: Services) -> None:
+    person, orders = buyer(stack)
+    for _ in range(2):
+        repeated = erase(stack, "--customer", person.customer_id)
+        assert repeated.code == 0, repeated
+    listed = on_servers(stack, "erasures", "--json", **KEY)
+    found = [record for record in listed.json if set(record["orders"]) == set(orders)]
+    assert [(record["by"], record["genuine"]) for record in found] == [("ada", True)]
+    assert person.customer_id not in listed.out
+    other_key = on_servers(stack, "erasures", SAGA_ERASURE_KEY="another")
+    assert (other_key.code, "WRONG" in other_key.out) == (1, True)
+
+
+def test_a_record_that_somebody_changed_is_found(stack: Services) -> None:
+    order_id = checkout(stack, delivery=Person().delivery).json()["order_id"]
+    assert settled(stack, [order_id]).violations == []
+    assert erase(stack, order_id).code == 0
+    assert on_servers(stack, "erasures", **KEY).code == 0
+    set_by = "UPDATE erasures SET by = %s WHERE id = %s"
+    with psycopg.connect(stack.addresses.database_url(BY_NAME["order"])) as connection:
+        connection.execute(set_by, ("mallory", order_id))
+    assert on_servers(stack, "erasures", **KEY).code == 1
+    with psycopg.connect(stack.addresses.database_url(BY_NAME["order"])) as connection:
+        connection.execute(set_by, ("ada", order_id))
+    assert on_servers(stack, "erasures", **KEY).code == 0
+
+
+def test_a_customer_who_comes_back_is_another_one_for_events(stack: Services) -> None:
+    person, orders = buyer(stack)
+    assert erase(stack, "--customer", person.customer_id).code == 0
+    owners = stack.addresses.database_url(BY_NAME["order"])
+
+    def pseudonym_of(order_id: str) -> str:
+        with psycopg.connect(owners) as connection:
+            query = "SELECT customer_id FROM orders WHERE order_id = %s"
+            return str(connection.execute(query, (order_id,)).fetchone()[0])  # type: ignore[index]
+
+    until(lambda: pseudonym_of(person.order(stack)) != pseudonym_of(orders[0]), 30, "another")
+
+
+def test_orders_that_are_open_are_not_erased(stack: Services) -> None:
+    refused = on_servers(stack, "erase", **KEY)
+    assert refused.code == 2
+    person = Person()
+    with psycopg.connect(stack.addresses.database_url(BY_NAME["order"])) as connection:
+        order_id = person.order(stack)
+        connection.execute("UPDATE orders SET status = 'Pending' WHERE order_id = %s", (order_id,))
+        connection.commit()
+        for words in (("--customer", person.customer_id), (order_id,)):
+            refused = erase(stack, *words)
+            assert (refused.code, "not settled" in refused.err) == (1, True), refused
+        connection.execute(
+            "UPDATE orders SET status = 'Confirmed' WHERE order_id = %s", (order_id,)
+        )
+        connection.commit()
+    assert erase(stack, order_id).code == 0
+
+
+@pytest.mark.parametrize("words", [("nobody's",), ("--customer", "nobody-at-all")])
+def test_of_whom_nothing_is_known_nothing_is_left(stack: Services, words: tuple[str, ...]) -> None:
+    erased = erase(stack, *words)
+    assert erased.code == (0 if "--customer" in words else 1)
+    assert json.dumps(erased.out)
