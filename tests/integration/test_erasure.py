@@ -10,13 +10,15 @@ from typing import Any, Final
 import httpx
 import psycopg
 import pytest
+from redis import Redis
 
 from chassis import ids
 from saga_cli.demo import a_checkout
 from saga_cli.stack.services import Services
-from saga_cli.topology import BY_NAME
+from saga_cli.topology import BY_NAME, SERVICES
 from shared_events.catalog import CUSTOMERS, DELIVERY_DETAILS, PAYMENT_DETAILS
 from tests.support.callers import headers_of
+from tests.support.databases import a_new_database
 from tests.support.everywhere import holding
 from tests.support.saga import Ended, on_servers
 from tests.support.shop import checkout, settled
@@ -140,6 +142,29 @@ def test_orders_of_an_erased_customer_are_nobodys_and_add_up_still(
     assert archived.code == 0, archived
     again = on_servers(stack, "verify", "--json", "--archive", f"{tmp_path}/archive")
     assert (again.code, again.json["differences"]) == (0, []), again
+
+
+@pytest.mark.parametrize("name", [spec.name for spec in SERVICES if spec.has_database])
+def test_what_is_rebuilt_after_an_erasure_equals_what_is_live(stack: Services, name: str) -> None:
+    person, _ = buyer(stack)
+    assert erase(stack, "--customer", person.customer_id).code == 0
+    url = a_new_database(stack, name, "erased")
+    replayed = on_servers(stack, "replay", name, "--into", url, "--copy")
+    assert replayed.code == 0, replayed
+    verified = on_servers(stack, "verify", name, **{f"{BY_NAME[name].prefix}_DATABASE_URL": url})
+    assert verified.code == 0, verified
+
+
+def test_a_redis_that_is_rebuilt_after_an_erasure_equals_the_live_one(stack: Services) -> None:
+    person, _ = buyer(stack)
+    assert erase(stack, "--customer", person.customer_id).code == 0
+    url = f"{stack.addresses.redis_url}/9"
+    replayed = on_servers(stack, "replay", "loyalty", "--into", url, "--copy")
+    assert replayed.code == 0, replayed
+    verified = on_servers(stack, "verify", "loyalty", LOYALTY_REDIS_URL=url)
+    with Redis.from_url(url) as redis:
+        redis.flushdb()
+    assert verified.code == 0, verified
 
 
 def test_an_erasure_may_be_repeated_and_leaves_one_signed_record(stack: Services) -> None:
