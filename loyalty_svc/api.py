@@ -26,6 +26,7 @@ from loyalty_svc.messages import SetStanding
 from loyalty_svc.store import PSEUDONYMS
 from shared_events.pseudonyms import former_customer
 from shared_events.scopes import ORDERS
+from shared_events.values import Personal
 
 TAGS: Final = {"customers": "Customers' points and standing."}
 READING: Final = Access(own={ORDERS}, every={SERVICE, OPERATE, AUDIT})
@@ -39,7 +40,7 @@ class Standing(Body):
 
 
 class Customer(BaseModel):
-    customer_id: str
+    customer_id: Personal
     points: int
     suspended: bool
 

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, Field
 
 from chassis.http import Body, Code, LineText, example, text
 from order_svc import domain
+from shared_events.values import CARD, PERSONAL, Personal
 
 CurrencyCode = Annotated[str, text(3, 3, pattern="^[A-Z]{3}$"), Field(examples=["EUR"])]
 
@@ -30,10 +31,10 @@ class CheckoutLine(Body):
 class Delivery(Body):
     """Personal data; it never enters an event log that is kept."""
 
-    name: LineText
-    street: LineText
-    city: LineText
-    email: LineText
+    name: Annotated[LineText, PERSONAL]
+    street: Annotated[LineText, PERSONAL]
+    city: Annotated[LineText, PERSONAL]
+    email: Annotated[LineText, PERSONAL]
 
 
 class Checkout(Body):
@@ -48,16 +49,17 @@ class Checkout(Body):
     customer_id: Annotated[
         Code | None,
         Field(description="For whom a service acts; a customer is known by the token."),
+        PERSONAL,
     ] = None
     lines: Annotated[tuple[CheckoutLine, ...], Field(min_length=1, max_length=100)]
     currency: CurrencyCode = "EUR"
     payment_token: Annotated[
-        Token, Field(description="The payment provider's token of a card, never its number.")
+        Token, Field(description="The payment provider's token of a card, never its number."), CARD
     ]
     country: Annotated[
         str, text(2, 2, pattern="^[A-Z]{2}$"), Field(description="ISO 3166-1 alpha-2.")
     ]
-    postal_code: Annotated[str, text(16, pattern="^[A-Za-z0-9 -]+$")]
+    postal_code: Annotated[str, text(16, pattern="^[A-Za-z0-9 -]+$"), PERSONAL]
     delivery: Delivery | None = None
 
 
@@ -91,7 +93,7 @@ class Order(BaseModel):
     state: Literal["PENDING", "CANCELLING", "CONFIRMED", "CANCELLED"]
     reason: str | None
     refused_by: str | None
-    customer_id: str
+    customer_id: Personal
     lines: list[OrderLine]
     total_minor: int
     currency: str
@@ -143,5 +145,5 @@ def as_resource(state: Any, customer_id: str) -> dict[str, Any]:
 class Customer(BaseModel):
     """Events say `pseudonym` in the place of `customer_id`."""
 
-    customer_id: str
+    customer_id: Personal
     pseudonym: str

@@ -31,9 +31,12 @@ _HELD: Final[dict[str, Any]] = {HELD_SINCE: "0.1.0", **_PUBLIC}
 
 Public = Annotated[str, Field(json_schema_extra=_PUBLIC)]
 """A text that identifies nobody by itself: ids, pseudonyms, codes. It may be kept for ever."""
-Personal = Annotated[str, Field(json_schema_extra={CLASSIFICATION: "personal"})]
+PERSONAL: Final = Field(json_schema_extra={CLASSIFICATION: "personal"})
+CARD: Final = Field(json_schema_extra={CLASSIFICATION: "card"})
+"""For a text with constraints of its own, as APIs take it."""
+Personal = Annotated[str, PERSONAL]
 """A text that identifies a person, alone or with others of its kind: on compacted topics only."""
-Card = Annotated[str, Field(json_schema_extra={CLASSIFICATION: "card"})]
+Card = Annotated[str, CARD]
 """A text by which a card can be charged: on compacted topics only."""
 
 Minor = Annotated[int, Field(strict=True, ge=0, le=EXACT_MAX, json_schema_extra=_HELD)]

@@ -1,5 +1,6 @@
 """No event of a topic that is kept has a place for personal or card data."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import Any, Final
@@ -14,9 +15,11 @@ from order_svc.messages import PlaceOrder
 from order_svc.resources import Checkout
 from saga_cli.demo import a_checkout
 from saga_cli.schema.comparing import inlined
+from saga_cli.topology import BY_NAME
 from shared_events.catalog import CATALOG, CUSTOMERS, DELIVERY_DETAILS, PAYMENT_DETAILS
 from shared_events.order import CustomerIdentified, DeliveryDetailsGiven, PaymentDetailsGiven
 from shared_events.values import CLASSIFICATION
+from tests.support.documents import document_of
 
 KEPT: Final = [entry for entry in CATALOG.entries if entry.topic not in CATALOG.compacted]
 FORMER: Final = {"order.payment_token": "card", "order.postal_code": "personal"}
@@ -69,6 +72,48 @@ def test_personal_and_card_data_have_events_of_their_own_on_compacted_topics() -
     for event in private:
         kinds = set(fields_of(CATALOG.by_event[event]).values())
         assert kinds & {"personal", "card"}, "else it may be kept with all others"
+
+
+PUBLIC_IN_APIS: Final = frozenset(
+    re.findall(
+        r"\w+",
+        """
+    action actions at attempt attempts available behind by bytes cancellation_refused captured
+    captured_minor carrier_ref circuits code committed consumer country currency deadline delivery
+    detail dry_run due_at effect effects error errors failing fee_minor field first_error headers
+    heads heard id key keys kind lag last_error last_refusal last_tried_at lines may_be_resolved_as
+    message needs_attention next note offset oldest_s on_hand order_id orders outbox outcome
+    owed_since parked parked_at partition placed_at points price_minor provider provider_fee_minor
+    provider_ref pseudonym published quantity ready reason reasons record_key reference refund_minor
+    refunded_minor refusals refused refused_at refused_by relay reserved resolutions
+    restocking_fee_minor returned rows said service settled_by shipment_id shipped since sku state
+    status suspended timeline timers title topic total_minor tries type unit_price_minor value why
+    with_reference
+    """,
+    )
+)
+"""Fields of requests and answers that identify nobody: a new one is added, or classified in its model."""
+PUBLIC_NAMES: Final = {"Price.name", "Product.name", "Captured.customer_id"}
+"""Of things; the last is a pseudonym."""
+IN_CONFIDENCE: Final = {
+    *(f"Checkout.{name}" for name in ("customer_id", "payment_token", "postal_code")),
+    *(f"Delivery.{name}" for name in ("name", "street", "city", "email")),
+    *(f"{model}.customer_id" for model in ("Customer", "Order", "OrderWithTimeline")),
+}
+
+
+@pytest.mark.parametrize("service", BY_NAME)
+def test_each_field_of_an_api_is_classified(service: str) -> None:
+    models = document_of(service)["components"]["schemas"]
+    found = {
+        f"{model}.{name}": field.get(CLASSIFICATION)
+        for model, schema in models.items()
+        for name, field in schema.get("properties", {}).items()
+    }
+    is_public = {at for at in found if at.partition(".")[2] in PUBLIC_IN_APIS} | PUBLIC_NAMES
+    assert {at for at in found.keys() - is_public if found[at] not in CLASSES - {"public"}} == set()
+    assert {at for at, kind in found.items() if kind} <= IN_CONFIDENCE
+    assert IN_CONFIDENCE & found.keys() == {at for at, kind in found.items() if kind}
 
 
 def luhn(digits: str) -> str:
