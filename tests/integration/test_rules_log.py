@@ -34,11 +34,14 @@ def services() -> Iterator[Services]:
         yield made
 
 
-async def rewind(addresses: Addresses) -> int:
-    """Every group to the start of all it reads, as `--reset-offsets --to-earliest`; returns how many."""
+async def rewind(addresses: Addresses) -> dict[str, int]:
+    """Every group to the start of all it has read, as `--reset-offsets --to-earliest`.
+
+    Returns the number of its partitions: a partition that no order went to yet is none of them.
+    """
     admin = AIOKafkaAdminClient(**addresses.kafka.options())
     await admin.start()
-    rewound = 0
+    rewound: dict[str, int] = {}
     for spec in SERVICES:
         places = list(await admin.list_consumer_group_offsets(spec.name))
         group = AIOKafkaConsumer(
@@ -50,7 +53,7 @@ async def rewind(addresses: Addresses) -> int:
         group.assign(places)
         await group.commit(dict.fromkeys(places, 0))
         await group.stop()
-        rewound += len(places)
+        rewound[spec.name] = len(places)
     await admin.close()
     return rewound
 
@@ -65,7 +68,7 @@ def test_groups_that_are_reset_to_earliest_lead_to_no_event_and_no_effect(
     log, books = asyncio.run(records(cluster)), asyncio.run(fingerprint(services.addresses))
     for instance in services.instances:
         assert instance.process.stop() == 0
-    assert asyncio.run(rewind(services.addresses)) >= 12 * len(SERVICES)
+    assert min(asyncio.run(rewind(services.addresses)).values()) > 0
     redis = f"{services.addresses.redis_url}/{BY_NAME['loyalty'].redis_database}"
     with Redis.from_url(redis) as loyalty:  # its positions count, not Kafka's
         assert loyalty.delete(KEYS.offsets) == 1
