@@ -90,7 +90,7 @@ class Customers:
         while self._waiting:
             taken, self._waiting = self._waiting, {}
             try:
-                found = await self._identified(taken)
+                found = await self._identified({*taken})
             except Exception as error:  # noqa: BLE001 - whoever waits for it gets it
                 for future in taken.values():
                     future.set_exception(error)
@@ -101,7 +101,7 @@ class Customers:
                 for name, future in taken.items():
                     future.set_result(found[name])
 
-    async def _identified(self, names: Collection[str]) -> dict[str, str]:
+    async def _identified(self, names: set[str]) -> dict[str, str]:
         async with self.store.reading() as connection:
             known = await self._known(connection, names)
         if not (missing := names - known.keys()):
@@ -119,14 +119,16 @@ class Customers:
         former = {row[0] for row in await connection.fetch(FORMER, names)}
         made = {name: name if name in former else f"{PREFIX}{ids.new_id()}" for name in names}
         await connection.execute(INSERT, [*made.values()], [*made])
-        for name, pseudonym in made.items():
-            message = Message(
-                id=UUID(ids.new_id()),
-                key=pseudonym,
-                body=IdentifyCustomer(pseudonym=pseudonym),
-                at=clock.now(),
-                traceparent=tracing.of_request(None, pseudonym),
-            )
-            event = CustomerIdentified(pseudonym=pseudonym, customer_id=name)
-            await self.store.publish(connection, message, event)
+        await self.store.publish(connection, (_announced(*each) for each in made.items()))
         return made
+
+
+def _announced(customer_id: str, pseudonym: str) -> tuple[Message, CustomerIdentified]:
+    message = Message(
+        id=UUID(ids.new_id()),
+        key=pseudonym,
+        body=IdentifyCustomer(pseudonym=pseudonym),
+        at=clock.now(),
+        traceparent=tracing.of_request(None, pseudonym),
+    )
+    return message, CustomerIdentified(pseudonym=pseudonym, customer_id=customer_id)

@@ -7,7 +7,7 @@ that is why the relay may read pending rows by id.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -126,12 +126,16 @@ class PostgresStore(PostgresOutbox):
     async def note(self, connection: Connection, action: OperatorAction) -> None:
         await statement.run(connection, clauses.of_actions([action]))
 
-    async def publish(self, connection: Connection, message: Message, *events: Any) -> None:
+    async def publish(self, connection: Connection, events: Iterable[tuple[Message, Any]]) -> None:
         """Add events on which no rule decides to the outbox, in the transaction of the connection.
 
-        `message` is what led to them.
+        Each comes with the message that led to it.
         """
-        rows = outbox_rows_of(self.service, message, events, 0, message.traceparent)
+        rows = [
+            row
+            for message, event in events
+            for row in outbox_rows_of(self.service, message, (event,), 0, message.traceparent)
+        ]
         await statement.run(connection, clauses.of_outbox(rows))
 
     async def project(self, records: Sequence[Record]) -> None:

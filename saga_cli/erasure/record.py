@@ -10,8 +10,10 @@ from typing import Any, Final
 
 from pydantic_core import to_json
 
+from chassis.errors import SecretError
 from saga_cli.stack.state import make_private, write_private
 from saga_cli.targets import secret_in_environment
+from saga_cli.terminal import CommandError
 
 KEY: Final = "SAGA_ERASURE_KEY"
 KEY_FILE: Final = Path(".saga") / "erasure.key"
@@ -55,7 +57,10 @@ async def records(connection: Any) -> list[ErasureRecord]:
 def signing_key() -> bytes:
     """SAGA_ERASURE_KEY, or the file that SAGA_ERASURE_KEY_FILE names; else this folder's own, made once."""
     if given := secret_in_environment(KEY):
-        return given.read().encode()
+        try:
+            return given.read().encode()
+        except SecretError as error:
+            raise CommandError(str(error)) from error
     if not KEY_FILE.exists():
         make_private(KEY_FILE.parent)
         write_private(KEY_FILE, secrets.token_hex(32))

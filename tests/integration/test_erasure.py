@@ -1,6 +1,7 @@
 """Synthetic customers with marks: their values are where they may be, and after an erasure nowhere."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from secrets import choice
@@ -17,6 +18,7 @@ from saga_cli.demo import a_checkout
 from saga_cli.stack.services import Services
 from saga_cli.topology import BY_NAME, SERVICES
 from shared_events.catalog import CUSTOMERS, DELIVERY_DETAILS, PAYMENT_DETAILS
+from shared_events.pseudonyms import is_pseudonym
 from tests.support.callers import headers_of
 from tests.support.databases import a_new_database
 from tests.support.everywhere import holding
@@ -205,6 +207,20 @@ def test_a_customer_who_comes_back_is_another_one_for_events(stack: Services) ->
             return str(connection.execute(query, (order_id,)).fetchone()[0])  # type: ignore[index]
 
     until(lambda: pseudonym_of(person.order(stack)) != pseudonym_of(orders[0]), 30, "another")
+
+
+def test_first_orders_at_once_in_two_processes_have_one_pseudonym(stack: Services) -> None:
+    person = Person()
+    urls = [instance.url for instance in stack.of("order")] * 10
+    with ThreadPoolExecutor(len(urls)) as pool:
+        asked = [pool.submit(httpx.put, f"{u}/customers/{person.customer_id}") for u in urls]
+        pseudonyms = {future.result().json()["pseudonym"] for future in asked}
+    assert len(pseudonyms) == 1
+    with psycopg.connect(stack.addresses.database_url(BY_NAME["order"])) as connection:
+        query = "SELECT pseudonym FROM customers WHERE customer_id = %s"
+        rows = connection.execute(query, (person.customer_id,)).fetchall()
+    assert {row[0] for row in rows} == pseudonyms
+    assert all(map(is_pseudonym, pseudonyms))
 
 
 def test_orders_that_are_open_are_not_erased(stack: Services) -> None:
