@@ -35,7 +35,7 @@ from chassis.postgres import PostgresStore
 from chassis.process.runtime import Node
 from order_svc import domain
 from order_svc.admission import Admission
-from order_svc.customers import Customers
+from order_svc.customers import Pseudonyms
 from order_svc.messages import CancelOrder, CartLine, PlaceOrder, PriceProduct
 from order_svc.ownership import customer_of, listed_customer
 from order_svc.resources import (
@@ -151,7 +151,7 @@ def make(  # noqa: C901, PLR0915 - one route after the other
 ) -> FastAPI:
     app = app_of(node, "Takes orders, and follows each until it is confirmed or undone.", TAGS)
     admission = Admission(settings.slow_above_s)
-    customers = Customers(store)
+    pseudonyms = Pseudonyms(store)
     settled, published = node.core.waiters(is_final)
     node.core.bus.committed.append(admission.committed)
 
@@ -165,7 +165,7 @@ def make(  # noqa: C901, PLR0915 - one route after the other
     async def own_state_of(request: Request, order_id: str) -> tuple[Any, str]:
         """An order and its customer. To whom an order does not belong, there is none."""
         state = await state_of(order_id)
-        customer_id = await customers.behind_one(state.order.customer_id)
+        customer_id = await pseudonyms.customer_of(state.order.customer_id)
         if not granted(request).covers(customer_id):
             raise unknown(order_id)
         return state, customer_id
@@ -173,7 +173,7 @@ def make(  # noqa: C901, PLR0915 - one route after the other
     async def shown(body: bytes) -> bytes:
         """What was kept of an answer, with the customer in the place of the pseudonym."""
         pseudonym = from_json(body)["customer_id"]
-        customer_id = await customers.behind_one(pseudonym)
+        customer_id = await pseudonyms.customer_of(pseudonym)
         return body.replace(to_json(pseudonym), to_json(customer_id), 1)
 
     async def is_settled(order_id: str) -> bool:
@@ -203,7 +203,7 @@ def make(  # noqa: C901, PLR0915 - one route after the other
         order_id = ids.new_id()
         command = PlaceOrder(
             order_id=order_id,
-            customer_id=await customers.pseudonym_of(customer_id),
+            customer_id=await pseudonyms.pseudonym_of(customer_id),
             cart=tuple(CartLine(sku=x.sku, quantity=x.quantity) for x in body.lines),
             currency=body.currency,
             country=body.country,
@@ -245,7 +245,7 @@ def make(  # noqa: C901, PLR0915 - one route after the other
         if state is None:
             why = "the order is kept, but the store is away: look for it later"
             raise Problem(503, "not_read", why, order_id=order_id)
-        return to_json(as_resource(state, await customers.behind_one(state.order.customer_id)))
+        return to_json(as_resource(state, await pseudonyms.customer_of(state.order.customer_id)))
 
     async def answer(
         order_id: str, outcome: Decided | Duplicate, seconds: float | None
@@ -266,7 +266,7 @@ def make(  # noqa: C901, PLR0915 - one route after the other
             state = await read_or_none(state_of(order_id))
             status = 201 if is_final(state) else 202
             if state is not None:
-                customer_id = await customers.behind_one(state.order.customer_id)
+                customer_id = await pseudonyms.customer_of(state.order.customer_id)
                 body = to_json(as_resource(state, customer_id))
         return Response(body, status, headers, media_type="application/json")
 
@@ -301,12 +301,12 @@ def make(  # noqa: C901, PLR0915 - one route after the other
         if cursor is not None and not CURSOR.fullmatch(cursor):
             raise Problem(400, "invalid_cursor", "a cursor is the `next` of a page")
         before = cursor or "~"
-        whose = () if customer_id is None else (await customers.known(customer_id),)
+        whose = () if customer_id is None else (await pseudonyms.known(customer_id),)
         query = PAGE.format("" if customer_id is None else "AND customer_id = $3")
         async with store.reading() as connection:
             rows = await connection.fetch(query, before, limit, *whose)
         states = [store.own.state_of(*row) for row in rows]
-        names = await customers.behind({state.order.customer_id for state in states})
+        names = await pseudonyms.customers_of({state.order.customer_id for state in states})
         page = [as_resource(state, names[state.order.customer_id]) for state in states]
         following = page[-1]["order_id"] if len(page) == limit else None
         return Response(to_json({"orders": page, "next": following}), media_type="application/json")
@@ -347,7 +347,7 @@ def make(  # noqa: C901, PLR0915 - one route after the other
     @open_to(IDENTIFYING)
     async def identify(customer_id: CustomerId) -> Customer:
         """The one that events have; it is made where there is none."""
-        pseudonym = await customers.pseudonym_of(customer_id)
+        pseudonym = await pseudonyms.pseudonym_of(customer_id)
         return Customer(customer_id=customer_id, pseudonym=pseudonym)
 
     @app.put("/catalogue/{sku}", tags=["catalogue"], summary="Set a product's price")

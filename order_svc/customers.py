@@ -26,11 +26,11 @@ FORMER: Final = "SELECT DISTINCT customer_id FROM orders WHERE customer_id = ANY
 INSERT: Final = """
 INSERT INTO customers (pseudonym, customer_id) SELECT * FROM unnest($1::text[], $2::text[])
 """
-BEHIND: Final = "SELECT pseudonym, customer_id FROM customers WHERE pseudonym = ANY($1::text[])"
+STAND_FOR: Final = "SELECT pseudonym, customer_id FROM customers WHERE pseudonym = ANY($1::text[])"
 
 
 @dataclass
-class Customers:
+class Pseudonyms:
     """Those who ask for new pseudonyms at the same time share a transaction."""
 
     store: PostgresStore
@@ -61,7 +61,7 @@ class Customers:
             known = await self._known(connection, [customer_id])
         return known.get(customer_id) or former_customer(customer_id)
 
-    async def behind(self, pseudonyms: Iterable[str]) -> Mapping[str, str]:
+    async def customers_of(self, pseudonyms: Iterable[str]) -> Mapping[str, str]:
         """The customers whom pseudonyms stand for; "" once that is erased.
 
         An order of release 0.2 or before names its customer itself. Raises TransientError when the
@@ -71,14 +71,14 @@ class Customers:
         wanted = {name for name in pseudonyms if is_pseudonym(name)}
         if missing := wanted - self._customers.keys():
             async with self.store.reading() as connection:
-                self._customers |= dict(await connection.fetch(BEHIND, sorted(missing)))
+                self._customers |= dict(await connection.fetch(STAND_FOR, sorted(missing)))
         return {
             name: self._customers.get(name, "") if is_pseudonym(name) else name
             for name in pseudonyms
         }
 
-    async def behind_one(self, pseudonym: str) -> str:
-        return (await self.behind([pseudonym]))[pseudonym]
+    async def customer_of(self, pseudonym: str) -> str:
+        return (await self.customers_of([pseudonym]))[pseudonym]
 
     def _forget(self) -> None:
         now = clock.monotonic()

@@ -18,7 +18,7 @@ from saga_cli.log.source import Source
 from saga_cli.progress import no_progress
 from saga_cli.targets import Targets
 from saga_cli.topology import SERVICES
-from saga_cli.verify.details import HashRows
+from saga_cli.verify.details import ProjectedHashRows
 from saga_cli.verify.results import Ends, ends_of
 from shared_events.catalog import CATALOG
 
@@ -104,12 +104,12 @@ async def _unread(places: Targets, ends: Ends) -> Place:
             reached: Ends = await committed(places.kafka, spec.name)
         else:
             async with Redis.from_url(places.store_of(spec.name)) as redis:
-                reached = await HashRows(PSEUDONYMS, redis).consumed()
-        left += _behind(ends, reached, topics)
+                reached = await ProjectedHashRows(PSEUDONYMS, redis).consumed()
+        left += _left_to_read(ends, reached, topics)
     return Place("records that services have not read yet", left)
 
 
-def _behind(ends: Ends, reached: Ends, topics: Iterable[str]) -> int:
+def _left_to_read(ends: Ends, reached: Ends, topics: Iterable[str]) -> int:
     parts = ((place, end) for place, end in ends.items() if place.topic in topics)
     return sum(max(0, end - reached.get(place, 0)) for place, end in parts)
 

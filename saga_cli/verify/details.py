@@ -25,18 +25,18 @@ Newest: TypeAlias = dict[str, tuple[int, Values | None]]
 """By key, the offset of the newest record and what it gives."""
 
 
-class Rows(Protocol):
+class ProjectedRows(Protocol):
     """What is live. A row that is erased is as good as none: a tombstone is removed some day."""
 
     async def of(self, wanted: Sequence[str]) -> dict[str, Values]:
-        """Rows by key."""
+        """ProjectedRows by key."""
 
     def all_keys(self) -> AsyncIterator[str]:
         """Of all rows."""
 
 
 @dataclass(frozen=True, slots=True)
-class TableRows:
+class ProjectedTableRows:
     table: ProjectedTable
     live: InPostgres
 
@@ -57,7 +57,7 @@ class TableRows:
 
 
 @dataclass(frozen=True, slots=True)
-class HashRows:
+class ProjectedHashRows:
     projected: ProjectedHash
     redis: Redis
 
@@ -98,7 +98,7 @@ class ProjectedComparison:
     """`consumed` are offsets from before the rows were read: all before them is in the rows."""
 
     projected: Projected
-    rows: Rows
+    rows: ProjectedRows
     consumed: Ends
     result: ServiceResult
     known: set[str] = field(default_factory=set)
@@ -127,7 +127,7 @@ class ProjectedComparison:
                     self.result.newer += 1
 
     async def end(self) -> None:
-        """Rows of keys that the log does not have."""
+        """ProjectedRows of keys that the log does not have."""
         for key in sorted([key async for key in self.rows.all_keys() if key not in self.known]):
             self.result.differ(key, f"{self.what} that the log lacks", "a row", "none")
 

@@ -25,7 +25,7 @@ from loyalty_svc.store import CUSTOMERS, KEYS, LAYOUT
 from saga_cli.log.reader import own_events, read_spans
 from saga_cli.log.source import LogPartition, Source, Span
 from saga_cli.progress import ReadProgress, no_progress
-from saga_cli.verify.details import HashRows, ProjectedComparison, compare_projected
+from saga_cli.verify.details import ProjectedComparison, ProjectedHashRows, compare_projected
 from saga_cli.verify.live import HASHES, Live, LiveRow, chunks, hashes, shared_apart
 from saga_cli.verify.results import ServiceResult, ends_of, pending_events
 from shared_events.catalog import CATALOG
@@ -121,7 +121,7 @@ async def compare_hashes(
     async with Redis.from_url(url) as redis:
         for topic, projected in service.projections.items():
             assert isinstance(projected, ProjectedHash), "where there is no database"
-            rows = HashRows(projected, redis)
+            rows = ProjectedHashRows(projected, redis)
             live = ProjectedComparison(projected, rows, await rows.consumed(), result)
             await compare_projected(source, topic, live, progress)
 

@@ -21,7 +21,7 @@ from saga_cli.terminal import console, fail, plain, print_json, table_of, write
 from saga_cli.topology import BY_NAME, SERVICES
 from saga_cli.verify.comparing import compare
 from saga_cli.verify.deciding import ReviewResult, Window, decide_again
-from saga_cli.verify.details import ProjectedComparison, TableRows, compare_projected
+from saga_cli.verify.details import ProjectedComparison, ProjectedTableRows, compare_projected
 from saga_cli.verify.live import in_postgres
 from saga_cli.verify.results import Difference, ServiceResult, ends_of
 
@@ -106,7 +106,7 @@ async def verify_service(
         result = await compare(source, service, rows, before, progress)
         for topic, table in service.projections.items():
             assert isinstance(table, ProjectedTable), "where there is a database"
-            live = ProjectedComparison(table, TableRows(table, rows), consumed, result)
+            live = ProjectedComparison(table, ProjectedTableRows(table, rows), consumed, result)
             await compare_projected(source, topic, live, progress)
     return result
 
