@@ -13,7 +13,9 @@ from shared_events.pseudonyms import is_pseudonym
 
 OF_AN_ORDER: Final = (DELIVERY_DETAILS, PAYMENT_DETAILS)
 SETTLED: Final = ("Confirmed", "Cancelled")
-PSEUDONYMS: Final = "SELECT pseudonym FROM customers WHERE customer_id = $1 ORDER BY pseudonym"
+PSEUDONYMS: Final = (
+    'SELECT pseudonym FROM customers WHERE customer_id = $1 ORDER BY pseudonym COLLATE "C"'
+)
 ORDERS: Final = "SELECT order_id, status FROM orders WHERE customer_id = ANY($1::text[]) FOR UPDATE"
 ORDER: Final = "SELECT order_id, status FROM orders WHERE order_id = $1 FOR UPDATE"
 ERASE: Final = (

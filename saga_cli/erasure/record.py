@@ -21,7 +21,9 @@ INSERT: Final = """
 INSERT INTO erasures (id, at, by, pseudonym, orders, signature) VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (id) DO NOTHING
 """
-SELECT: Final = "SELECT id, at, by, pseudonym, orders, signature FROM erasures ORDER BY at, id"
+SELECT: Final = (
+    'SELECT id, at, by, pseudonym, orders, signature FROM erasures ORDER BY at, id COLLATE "C"'
+)
 
 
 @dataclass(frozen=True, slots=True)
