@@ -209,6 +209,33 @@ def test_a_customer_who_comes_back_is_another_one_for_events(stack: Services) ->
     until(lambda: pseudonym_of(person.order(stack)) != pseudonym_of(orders[0]), 30, "another")
 
 
+def test_a_customer_from_before_keeps_the_id_and_an_erasure_says_what_it_cannot_reach(
+    stack: Services,
+) -> None:
+    """Events of release 0.2 name the customer: points and standing belong to that name."""
+    name, order_id = f"old-{letters(14)}", ids.new_id()
+    settled(stack, [checkout(stack).json()["order_id"]])
+    copied = """
+    INSERT INTO orders (order_id, version, status, detail, customer_id)
+    SELECT %s, version, status, detail, %s FROM orders WHERE status = 'Confirmed' LIMIT 1
+    """
+    with psycopg.connect(stack.addresses.database_url(BY_NAME["order"])) as connection:
+        connection.execute(copied, (order_id, name))
+    try:
+        known = httpx.put(f"{stack.url('order')}/customers/{name}").json()
+        erased = erase(stack, "--customer", name)
+        listed = on_servers(stack, "erasures", "--json", **KEY)
+    finally:
+        with psycopg.connect(stack.addresses.database_url(BY_NAME["order"])) as connection:
+            connection.execute("DELETE FROM orders WHERE order_id = %s", (order_id,))
+    assert known["pseudonym"] == name
+    assert (erased.code, "are kept: they can't be erased" in " ".join(erased.out.split())) == (
+        0,
+        True,
+    )
+    assert [r["pseudonym"] for r in listed.json if r["orders"] == [order_id]] == [""]
+
+
 def test_first_orders_at_once_in_two_processes_have_one_pseudonym(stack: Services) -> None:
     person = Person()
     urls = [instance.url for instance in stack.of("order")] * 10
