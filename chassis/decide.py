@@ -308,19 +308,18 @@ def outbox_rows_of(
     rows, created = list[OutboxRow](), list[Span]()
     is_traced = tracing.may_record(context)
     traceparent, _, tracestate = context.partition(" ")
-    for number, event in enumerate((*message.companions, *events)):
+    for number, event in enumerate((*events, *message.companions), version + 1):
         entry = service.catalog.entry_of(event)
         subject = entry.subject_of(event)
         attempt: int = getattr(event, "attempt", 1)
-        in_order = version + 1 + number - len(message.companions)
-        sequence = in_order if entry.is_of_a_saga else attempt
+        sequence = number if entry.is_of_a_saga else attempt
         envelope = Envelope(
             id=event_id(subject, entry.identity, attempt),
             type=entry.wire_type,
             source=f"/{service.name}",
             subject=subject,
             time=message.at,
-            sequence=max(sequence, 0),
+            sequence=0 if entry.topic in service.catalog.compacted else sequence,
             saga_id=subject,
             causation_id=str(message.id),
             causation_type=cause_of(service.catalog, message),

@@ -86,7 +86,7 @@ class Message:
 
     `id` is what the inbox remembers. `effect_id` is the effect that this is the outcome of.
     `respond` turns the events of a command into the response that its idempotency key keeps.
-    `companions` are events to publish before the decided ones, which no rule decides on.
+    `companions` are events to publish after the decided ones, which no rule decides on.
     `letter_id` is the dead letter that is decided on once more. `caused_at` is when what it tells was
     decided on or asked for, by another clock; None for what begins here.
     `traceparent` is what its handling is traced below, as `chassis/tracing.py` keeps it; `created` is the

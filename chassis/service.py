@@ -27,6 +27,10 @@ class Attempt:
 
 
 OutstandingEffects: TypeAlias = Callable[[Any, str, datetime], tuple[Any, ...]]
+Details: TypeAlias = Mapping[str, str]
+"""What a call needs and no kept event holds, by name; all are empty where they were erased."""
+LookUp: TypeAlias = Callable[[str], Awaitable[Details | None]]
+"""Gives the details of a key; None where they have not come yet."""
 EffectRunner: TypeAlias = Callable[[Any, Attempt], Awaitable[Any]]
 """Runs one effect; returns the outcome, a message to decide. Any exception is an unknown outcome:
 the effect is run again, with the same key. MisconfiguredError opens the circuit at once."""

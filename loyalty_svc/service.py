@@ -8,7 +8,8 @@ from chassis.service import Service
 from loyalty_svc import domain
 from loyalty_svc.domain import Awarded, Deducted
 from loyalty_svc.messages import SetStanding
-from shared_events.catalog import CATALOG, events_of
+from loyalty_svc.store import PSEUDONYMS
+from shared_events.catalog import CATALOG, CUSTOMERS, events_of
 from shared_events.loyalty import (
     CustomerReinstated,
     CustomerSuspended,
@@ -45,6 +46,7 @@ SERVICE: Final = Service(
     combined=domain.State,
     shared_keys=customers_of,
     merge=domain.merge,
+    projections={CUSTOMERS: PSEUDONYMS},
 )
 
 

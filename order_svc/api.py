@@ -35,10 +35,13 @@ from chassis.postgres import PostgresStore
 from chassis.process.runtime import Node
 from order_svc import domain
 from order_svc.admission import Admission
+from order_svc.customers import Pseudonyms
 from order_svc.messages import CancelOrder, CartLine, PlaceOrder, PriceProduct
 from order_svc.ownership import customer_of, listed_customer
 from order_svc.resources import (
     Checkout,
+    Customer,
+    Delivery,
     Order,
     OrderPage,
     OrderWithTimeline,
@@ -47,7 +50,7 @@ from order_svc.resources import (
     as_resource,
 )
 from order_svc.settings import Settings
-from shared_events.order import DeliveryDetailsGiven
+from shared_events.order import DeliveryDetailsGiven, PaymentDetailsGiven
 from shared_events.scopes import ORDERS, SHOP
 
 WAIT_MAX_S: Final = 60
@@ -59,12 +62,14 @@ ORDER BY order_id COLLATE "C" DESC LIMIT $2
 """A page of them, or of a customer's: each by an index of its own."""
 PLACING: Final = Access(own={ORDERS}, every={SERVICE})
 READING: Final = Access(own={ORDERS}, every={SERVICE, OPERATE, AUDIT})
+IDENTIFYING: Final = Access(every={SERVICE, OPERATE})
 PRICING: Final = Access(every={SHOP})
 BROWSING: Final = Access(every={ORDERS, SHOP, SERVICE, OPERATE, AUDIT})
 OrderId = Annotated[SagaKey, key_in_path("The order's id.")]
 TAGS: Final = {
     "orders": "Placing orders, following and cancelling them.",
     "catalogue": "What is for sale, and its prices.",
+    "customers": "What stands for a customer in events.",
 }
 PREFER: Final[dict[str, Any]] = {
     "name": "Prefer",
@@ -105,11 +110,26 @@ CURSOR: Final = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 Cursor = Annotated[str, text(64), WithJsonSchema({"type": "string", "format": "uuid"})]
+CustomerId = Annotated[Code, Path(description="The customer.", examples=["alice"])]
 Sku = Annotated[Code, Path(description="The product's SKU.", examples=["RETRO-CLOCK"])]
 
 
 def respond(_events: tuple[Any, ...], state: Any) -> bytes:
-    return to_json(as_resource(state.order))
+    """What an idempotency key keeps: it names the customer as events do."""
+    return to_json(as_resource(state.order, state.order.order.customer_id))
+
+
+def details_of(
+    order_id: str, customer_id: str, body: Checkout
+) -> tuple[PaymentDetailsGiven, DeliveryDetailsGiven]:
+    """What no kept event holds."""
+    delivery = dict.fromkeys(Delivery.model_fields, "")
+    delivery |= body.delivery.model_dump() if body.delivery else {}
+    of = {"order_id": order_id, "customer_id": customer_id}
+    return (
+        PaymentDetailsGiven(**of, payment_token=body.payment_token),
+        DeliveryDetailsGiven(**of, **delivery, postal_code=body.postal_code),
+    )
 
 
 def unknown(order_id: str) -> Problem:
@@ -131,6 +151,7 @@ def make(  # noqa: C901, PLR0915 - one route after the other
 ) -> FastAPI:
     app = app_of(node, "Takes orders, and follows each until it is confirmed or undone.", TAGS)
     admission = Admission(settings.slow_above_s)
+    pseudonyms = Pseudonyms(store)
     settled, published = node.core.waiters(is_final)
     node.core.bus.committed.append(admission.committed)
 
@@ -141,12 +162,19 @@ def make(  # noqa: C901, PLR0915 - one route after the other
             raise unknown(order_id)
         return rows[order_id].state
 
-    async def own_state_of(request: Request, order_id: str) -> Any:
-        """To whom an order does not belong, there is none."""
+    async def own_state_of(request: Request, order_id: str) -> tuple[Any, str]:
+        """An order and its customer. To whom an order does not belong, there is none."""
         state = await state_of(order_id)
-        if not granted(request).covers(state.order.customer_id):
+        customer_id = await pseudonyms.customer_of(state.order.customer_id)
+        if not granted(request).covers(customer_id):
             raise unknown(order_id)
-        return state
+        return state, customer_id
+
+    async def shown(body: bytes) -> bytes:
+        """What was kept of an answer, with the customer in the place of the pseudonym."""
+        pseudonym = from_json(body)["customer_id"]
+        customer_id = await pseudonyms.customer_of(pseudonym)
+        return body.replace(to_json(pseudonym), to_json(customer_id), 1)
 
     async def is_settled(order_id: str) -> bool:
         return is_final(await state_of(order_id))
@@ -173,18 +201,12 @@ def make(  # noqa: C901, PLR0915 - one route after the other
         if not admission.admits():
             raise OverloadedError("orders take too long: no more are taken than are settled")
         order_id = ids.new_id()
-        delivery = body.delivery
-        details = (
-            (DeliveryDetailsGiven(order_id=order_id, **delivery.model_dump()),) if delivery else ()
-        )
         command = PlaceOrder(
             order_id=order_id,
-            customer_id=customer_id,
+            customer_id=await pseudonyms.pseudonym_of(customer_id),
             cart=tuple(CartLine(sku=x.sku, quantity=x.quantity) for x in body.lines),
             currency=body.currency,
-            payment_token=body.payment_token,
             country=body.country,
-            postal_code=body.postal_code,
             patience=timedelta(seconds=settings.patience_s),
         )
         outcome = await execute(
@@ -194,7 +216,7 @@ def make(  # noqa: C901, PLR0915 - one route after the other
             command,
             idempotency_key=idempotency_key,
             respond=respond,
-            companions=details,
+            companions=details_of(order_id, customer_id, body),
         )
         return await answer(order_id, outcome, wait_of(request.headers.getlist("prefer")))
 
@@ -218,12 +240,12 @@ def make(  # noqa: C901, PLR0915 - one route after the other
     async def kept(order_id: str, outcome: Decided | Duplicate) -> bytes:
         """What was answered; looked up where a commit's reply was lost and there was no key."""
         if outcome.response:
-            return outcome.response
+            return await shown(outcome.response)
         state = await read_or_none(state_of(order_id))
         if state is None:
             why = "the order is kept, but the store is away: look for it later"
             raise Problem(503, "not_read", why, order_id=order_id)
-        return to_json(as_resource(state))
+        return to_json(as_resource(state, await pseudonyms.customer_of(state.order.customer_id)))
 
     async def answer(
         order_id: str, outcome: Decided | Duplicate, seconds: float | None
@@ -243,7 +265,9 @@ def make(  # noqa: C901, PLR0915 - one route after the other
             await settled.wait(order_id, seconds, lambda: is_settled(order_id), node.stopping)
             state = await read_or_none(state_of(order_id))
             status = 201 if is_final(state) else 202
-            body = body if state is None else to_json(as_resource(state))
+            if state is not None:
+                customer_id = await pseudonyms.customer_of(state.order.customer_id)
+                body = to_json(as_resource(state, customer_id))
         return Response(body, status, headers, media_type="application/json")
 
     @app.get(
@@ -256,7 +280,7 @@ def make(  # noqa: C901, PLR0915 - one route after the other
     @open_to(READING)
     async def get_order(request: Request, order_id: OrderId) -> Response:
         """As the order service knows it: what it consumed, and what it published."""
-        resource = as_resource(await own_state_of(request, order_id))
+        resource = as_resource(*await own_state_of(request, order_id))
         async with store.reading() as connection:
             rows = await connection.fetch(
                 "SELECT at, heard, said FROM timeline WHERE order_id = $1 ORDER BY id", order_id
@@ -277,11 +301,13 @@ def make(  # noqa: C901, PLR0915 - one route after the other
         if cursor is not None and not CURSOR.fullmatch(cursor):
             raise Problem(400, "invalid_cursor", "a cursor is the `next` of a page")
         before = cursor or "~"
-        values = (before, limit) if customer_id is None else (before, limit, customer_id)
+        whose = () if customer_id is None else (await pseudonyms.known(customer_id),)
         query = PAGE.format("" if customer_id is None else "AND customer_id = $3")
         async with store.reading() as connection:
-            rows = await connection.fetch(query, *values)
-        page = [as_resource(store.own.state_of(*row)) for row in rows]
+            rows = await connection.fetch(query, before, limit, *whose)
+        states = [store.own.state_of(*row) for row in rows]
+        names = await pseudonyms.customers_of({state.order.customer_id for state in states})
+        page = [as_resource(state, names[state.order.customer_id]) for state in states]
         following = page[-1]["order_id"] if len(page) == limit else None
         return Response(to_json({"orders": page, "next": following}), media_type="application/json")
 
@@ -314,6 +340,15 @@ def make(  # noqa: C901, PLR0915 - one route after the other
         body = await kept(order_id, outcome)
         await in_the_log(order_id)
         return Response(body, 202, media_type="application/json")
+
+    @app.put(
+        "/customers/{customer_id}", tags=["customers"], summary="Have a pseudonym for a customer"
+    )
+    @open_to(IDENTIFYING)
+    async def identify(customer_id: CustomerId) -> Customer:
+        """The one that events have; it is made where there is none."""
+        pseudonym = await pseudonyms.pseudonym_of(customer_id)
+        return Customer(customer_id=customer_id, pseudonym=pseudonym)
 
     @app.put("/catalogue/{sku}", tags=["catalogue"], summary="Set a product's price")
     @open_to(PRICING)

@@ -188,9 +188,7 @@ def place(state: State, command: PlaceOrder, at: datetime) -> Decision | Refusal
         lines=tuple(lines),
         total_minor=total_minor,
         currency=command.currency,
-        payment_token=command.payment_token,
         country=command.country,
-        postal_code=command.postal_code,
         placed_at=at,
         deadline=at + command.patience,
     )

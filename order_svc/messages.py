@@ -1,6 +1,6 @@
 """Messages to the order service other than its neighbours' events.
 
-commands   PlaceOrder, CancelOrder, PriceProduct
+commands   PlaceOrder, CancelOrder, PriceProduct; IdentifyCustomer, on which no rule decides
 timers     DeadlinePassed
 """
 
@@ -20,9 +20,7 @@ class PlaceOrder:
     customer_id: str
     cart: tuple[CartLine, ...]
     currency: str
-    payment_token: str
     country: str
-    postal_code: str
     patience: timedelta
 
 
@@ -43,3 +41,8 @@ class PriceProduct:
     name: str
     price_minor: int
     currency: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdentifyCustomer:
+    pseudonym: str

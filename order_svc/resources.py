@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, Field
 
 from chassis.http import Body, Code, LineText, example, text
 from order_svc import domain
+from shared_events.values import CARD, PERSONAL, Personal
 
 CurrencyCode = Annotated[str, text(3, 3, pattern="^[A-Z]{3}$"), Field(examples=["EUR"])]
 
@@ -30,10 +31,10 @@ class CheckoutLine(Body):
 class Delivery(Body):
     """Personal data; it never enters an event log that is kept."""
 
-    name: LineText
-    street: LineText
-    city: LineText
-    email: LineText
+    name: Annotated[LineText, PERSONAL]
+    street: Annotated[LineText, PERSONAL]
+    city: Annotated[LineText, PERSONAL]
+    email: Annotated[LineText, PERSONAL]
 
 
 class Checkout(Body):
@@ -48,16 +49,17 @@ class Checkout(Body):
     customer_id: Annotated[
         Code | None,
         Field(description="For whom a service acts; a customer is known by the token."),
+        PERSONAL,
     ] = None
     lines: Annotated[tuple[CheckoutLine, ...], Field(min_length=1, max_length=100)]
     currency: CurrencyCode = "EUR"
     payment_token: Annotated[
-        Token, Field(description="The payment provider's token of a card, never its number.")
+        Token, Field(description="The payment provider's token of a card, never its number."), CARD
     ]
     country: Annotated[
         str, text(2, 2, pattern="^[A-Z]{2}$"), Field(description="ISO 3166-1 alpha-2.")
     ]
-    postal_code: Annotated[str, text(16, pattern="^[A-Za-z0-9 -]+$")]
+    postal_code: Annotated[str, text(16, pattern="^[A-Za-z0-9 -]+$"), PERSONAL]
     delivery: Delivery | None = None
 
 
@@ -82,13 +84,16 @@ class OrderLine(BaseModel):
 
 
 class Order(BaseModel):
-    """An order. `reason` and `refused_by` say why it is cancelled, and which service refused it."""
+    """An order. `reason` and `refused_by` say why it is cancelled, and which service refused it.
+
+    `customer_id` is empty once the customer is erased.
+    """
 
     order_id: str
     state: Literal["PENDING", "CANCELLING", "CONFIRMED", "CANCELLED"]
     reason: str | None
     refused_by: str | None
-    customer_id: str
+    customer_id: Personal
     lines: list[OrderLine]
     total_minor: int
     currency: str
@@ -117,8 +122,8 @@ class OrderPage(BaseModel):
     next: str | None
 
 
-def as_resource(state: Any) -> dict[str, Any]:
-    """An order as a client sees it: an `Order`."""
+def as_resource(state: Any, customer_id: str) -> dict[str, Any]:
+    """An order as a client sees it: an `Order`. Its customer is not in the state, which is kept."""
     order = state.order
     cancelled = state if isinstance(state, domain.Cancelled) else None
     return {
@@ -126,7 +131,7 @@ def as_resource(state: Any) -> dict[str, Any]:
         "state": type(state).__name__.upper(),
         "reason": cancelled.reason if cancelled else None,
         "refused_by": cancelled.refused_by if cancelled else None,
-        "customer_id": order.customer_id,
+        "customer_id": customer_id,
         "lines": order.lines,
         "total_minor": order.total_minor,
         "currency": order.currency,
@@ -135,3 +140,10 @@ def as_resource(state: Any) -> dict[str, Any]:
         "placed_at": order.placed_at,
         "deadline": order.deadline,
     }
+
+
+class Customer(BaseModel):
+    """Events say `pseudonym` in the place of `customer_id`."""
+
+    customer_id: Personal
+    pseudonym: str

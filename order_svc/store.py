@@ -2,8 +2,10 @@
 
 from typing import Any, Final, get_args
 
-from chassis.postgres import SharedTable, StateTable
+from chassis.postgres import ProjectedTable, SharedTable, StateTable
 from order_svc.domain import OrderState, Product
+from shared_events.catalog import CATALOG
+from shared_events.order import CustomerIdentified
 
 
 def _columns_of(state: Any) -> tuple[str]:
@@ -18,3 +20,12 @@ ORDERS: Final = StateTable(
     columns_of=_columns_of,
 )
 PRODUCTS: Final = SharedTable("products", "sku", Product, lock=False)
+CUSTOMERS: Final = ProjectedTable(
+    CATALOG,
+    CustomerIdentified,
+    "customers",
+    ("customer_id",),
+    key="pseudonym",
+    keeps_erased=False,
+)
+"""Written when a pseudonym is made; its own topic fills it again after a loss."""

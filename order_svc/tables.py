@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, Column, DateTime, Identity, Index, Text, text
+from sqlalchemy import ARRAY, BigInteger, Column, DateTime, Identity, Index, Text, text
 from sqlmodel import Field, SQLModel
 
 from chassis.postgres.state_rows import StateRow
@@ -47,3 +47,26 @@ class TimelineTable(SQLModel, table=True):
     at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
     heard: str = Field(sa_column=Column(Text, nullable=False))
     said: str = Field(sa_column=Column(Text, nullable=False))
+
+
+class CustomerTable(SQLModel, table=True):
+    """Whom a pseudonym stands for; an erasure deletes the row."""
+
+    __tablename__ = "customers"
+    __table_args__ = (Index("customers_by_id", "customer_id"),)
+
+    pseudonym: str = Field(sa_type=Text, primary_key=True)
+    customer_id: str = Field(sa_type=Text, nullable=False)
+
+
+class ErasureTable(SQLModel, table=True):
+    """What was erased, and by whom: no personal data. Written by `saga erase`, with its signature."""
+
+    __tablename__ = "erasures"
+
+    id: str = Field(sa_type=Text, primary_key=True)
+    at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
+    by: str = Field(sa_type=Text, nullable=False)
+    pseudonym: str = Field(sa_type=Text, nullable=False)
+    orders: list[str] = Field(sa_column=Column(ARRAY(Text), nullable=False))
+    signature: str = Field(sa_type=Text, nullable=False)

@@ -4,10 +4,10 @@ from chassis.postgres import PostgresDatabase, PostgresInspection, PostgresStore
 from chassis.process import runtime
 from chassis.service import Provider
 from payment_svc import api
-from payment_svc.provider import PaymentProvider, SimulatedProvider
+from payment_svc.provider import PaymentProvider, SimulatedProvider, with_token
 from payment_svc.service import with_policy
 from payment_svc.settings import Settings
-from payment_svc.store import PAYMENTS
+from payment_svc.store import PAYMENT_DETAILS, PAYMENTS
 
 
 async def migrate(settings: Settings) -> PostgresDatabase:
@@ -21,7 +21,10 @@ async def serve(settings: Settings) -> None:
     outside = provider_of(settings)
     provider = Provider(
         settings.provider,
-        {"Capture": outside.capture, "Refund": outside.refund},
+        {
+            "Capture": with_token(outside.capture, store.looking_up(PAYMENT_DETAILS)),
+            "Refund": outside.refund,
+        },
         settings.provider_concurrency,
         settings.provider_timeout_s,
     )

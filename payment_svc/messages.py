@@ -12,12 +12,15 @@ NEVER: Final = datetime.max.replace(tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capture:
-    """`deadline` is the order's; one that was owed before captures had it has none."""
+    """`deadline` is the order's; one that was owed before captures had it has none.
+
+    `token` is in captures of orders of release 0.2 and before; later it is looked up for each call.
+    """
 
     order_id: str
     amount_minor: int
     currency: str
-    token: str
+    token: str = ""
     deadline: datetime = NEVER
     attempt: int = 1
 

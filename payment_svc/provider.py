@@ -5,10 +5,12 @@ moves no money a second time.
 """
 
 import hashlib
+from dataclasses import replace
 from typing import Final, Protocol
 
+from chassis.effects import WithDetails
 from chassis.errors import ProviderError, RefusedError
-from chassis.service import Attempt
+from chassis.service import Attempt, EffectRunner, LookUp
 from payment_svc.messages import (
     Capture,
     CaptureDeclined,
@@ -67,3 +69,14 @@ class SimulatedProvider:
 
     async def close(self) -> None:
         """Nothing is open."""
+
+
+def with_token(capture: EffectRunner, look_up: LookUp) -> EffectRunner:
+    """Gives the provider the token of the order's payment details. It is in no event and no effect."""
+    return WithDetails(
+        capture,
+        look_up,
+        needs=lambda effect: not effect.token,
+        fill=lambda effect, details: replace(effect, token=details["payment_token"]),
+        erased=lambda effect: CaptureDeclined(order_id=effect.order_id, reason="details_erased"),
+    )

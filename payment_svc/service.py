@@ -7,7 +7,8 @@ from typing import Final
 from chassis.service import Resolution, Service
 from payment_svc import domain
 from payment_svc.messages import Capture, CaptureDeclined, CaptureSucceeded, Refund, RefundSucceeded
-from shared_events.catalog import CATALOG, events_of
+from payment_svc.store import PAYMENT_DETAILS as DETAILS
+from shared_events.catalog import CATALOG, PAYMENT_DETAILS, events_of
 
 SERVICE: Final = Service(
     name="payment",
@@ -34,6 +35,7 @@ SERVICE: Final = Service(
             Refund, lambda order_id, _: RefundSucceeded(order_id=order_id, settled_by="operator")
         ),
     },
+    projections={PAYMENT_DETAILS: DETAILS},
 )
 
 

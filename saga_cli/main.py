@@ -15,6 +15,7 @@ import typer
 
 from saga_cli.access import command as access
 from saga_cli.archive import command as archiving
+from saga_cli.erasure import command as erasing
 from saga_cli.history import command as history
 from saga_cli.ops import dead_letters, outbox
 from saga_cli.ops import orders as of_one_order
@@ -226,7 +227,8 @@ of_log(verifying.reconcile)
 of_log(verifying.verify)
 of_log(replaying.replay)
 of_log(republishing.republish)
-of_log(republishing.erase)
+of_log(erasing.erase)
+of_log(erasing.erasures)
 of_log(archiving.archive)
 of_log(archiving.report)
 of_log(archiving.retention)

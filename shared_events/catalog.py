@@ -9,18 +9,27 @@ from typing import Any, Final, get_args
 
 from chassis.events import Catalog, Listed, name_of
 from shared_events.lanes import FACTS, FORMER, LANES
-from shared_events.order import DeliveryDetailsGiven
+from shared_events.order import CustomerIdentified, DeliveryDetailsGiven, PaymentDetailsGiven
 from shared_events.owners import OWNERS
 from shared_events.upcasting import UPCASTERS
 
 CatalogRow = tuple[str, type[Any], str]
 """Newest wire type, event, owner."""
 
+CUSTOMERS: Final = "order.customers"
 DELIVERY_DETAILS: Final = "order.delivery-details"
+PAYMENT_DETAILS: Final = "order.payment-details"
+PRIVATE: Final[dict[type[Any], str]] = {
+    DeliveryDetailsGiven: "delivery-details",
+    PaymentDetailsGiven: "payment-details",
+    CustomerIdentified: "customers",
+}
+"""Events with personal or card data, and their lanes: topics of which a tombstone erases a key."""
 SUBJECTS: Final = {
     "order": "order.order_id",
     "order_id": "order_id",
     "sku": "sku",
+    "pseudonym": "pseudonym",
     "customer_id": "customer_id",
 }
 """What an event is about, by the first of these fields that it has."""
@@ -29,9 +38,8 @@ SUBJECTS: Final = {
 def listed(rows: Iterable[CatalogRow]) -> Iterator[Listed]:
     for wire_type, event, owner in rows:
         field = next(name for name in SUBJECTS if name in event.__dataclass_fields__)
-        is_private = event is DeliveryDetailsGiven
-        lane = "delivery-details" if is_private else LANES.get(name_of(wire_type), FACTS)
-        former = () if is_private else FORMER.get(owner, ())
+        lane = PRIVATE.get(event) or LANES.get(name_of(wire_type), FACTS)
+        former = () if event in PRIVATE else FORMER.get(owner, ())
         is_of_an_order = field in {"order", "order_id"}
         yield Listed(wire_type, event, owner, lane, SUBJECTS[field], is_of_an_order, former)
 
@@ -43,7 +51,7 @@ CATALOG: Final = Catalog(
         for wire_type, event in import_module(f"shared_events.{owner}").EVENTS
     ),
     UPCASTERS,
-    compacted=frozenset({DELIVERY_DETAILS}),
+    compacted=frozenset({CUSTOMERS, DELIVERY_DETAILS, PAYMENT_DETAILS}),
 )
 
 

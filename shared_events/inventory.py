@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
-from shared_events.values import Count, Line, Minor, Order, PieceDifference, Pieces
+from shared_events.values import Count, Line, Minor, Order, PieceDifference, Pieces, Public
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,18 +17,18 @@ class StockReserved:
 class StockRejected:
     """Nothing is held."""
 
-    order_id: str
-    reason: str
+    order_id: Public
+    reason: Public
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StockReleased:
     """The compensation of StockReserved: what was held or committed is for sale again."""
 
-    order_id: str
+    order_id: Public
     lines: tuple[Line, ...]
-    reason: str
-    refused_by: str
+    reason: Public
+    refused_by: Public
     refunded_minor: Minor = 0
     fee_minor: Minor = 0
 
@@ -37,7 +37,7 @@ class StockReleased:
 class StockCommitted:
     """The order is confirmed: what was held is sold."""
 
-    order_id: str
+    order_id: Public
     lines: tuple[Line, ...]
 
 
@@ -45,7 +45,7 @@ class StockCommitted:
 class StockShipped:
     """The shipment was dispatched: what was sold has left the shelf."""
 
-    order_id: str
+    order_id: Public
     lines: tuple[Line, ...]
 
 
@@ -56,7 +56,7 @@ class StockReceived:
     `attempt` counts the changes of the SKU: receipts, write-offs and returns.
     """
 
-    sku: str
+    sku: Public
     quantity: PieceDifference
     attempt: Count = 1
 
@@ -65,9 +65,9 @@ class StockReceived:
 class StockWrittenOff:
     """`quantity` available pieces are gone; `reason` is a code such as `damaged`, or `counted`."""
 
-    sku: str
+    sku: Public
     quantity: Pieces
-    reason: str
+    reason: Public
     attempt: Count = 1
 
 
@@ -75,7 +75,7 @@ class StockWrittenOff:
 class StockReturned:
     """`quantity` shipped pieces came back and are for sale again."""
 
-    sku: str
+    sku: Public
     quantity: Pieces
     attempt: Count = 1
 
@@ -84,8 +84,8 @@ class StockReturned:
 class StockCancellationNoted:
     """A tombstone: the order was cancelled before it was seen here."""
 
-    order_id: str
-    reason: str
+    order_id: Public
+    reason: Public
 
 
 EVENTS: Final[tuple[tuple[str, type[Any]], ...]] = (

@@ -3,15 +3,15 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
-from shared_events.values import Count, Points
+from shared_events.values import Count, Points, Public
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PointsAwarded:
     """The chain's last step; `attempt` 2 follows a refused cancellation."""
 
-    order_id: str
-    customer_id: str
+    order_id: Public
+    customer_id: Public
     points: Points
     attempt: Count = 1
 
@@ -20,33 +20,33 @@ class PointsAwarded:
 class PointsRejected:
     """No points were awarded: the way back starts."""
 
-    order_id: str
-    reason: str
+    order_id: Public
+    reason: Public
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PointsDeducted:
     """The compensation of PointsAwarded."""
 
-    order_id: str
-    customer_id: str
+    order_id: Public
+    customer_id: Public
     points: Points
-    reason: str
+    reason: Public
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PointsCancellationNoted:
     """A tombstone: the order was cancelled before it was seen here."""
 
-    order_id: str
-    reason: str
+    order_id: Public
+    reason: Public
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CustomerSuspended:
     """The customer earns no points; `attempt` counts changes of the customer's standing."""
 
-    customer_id: str
+    customer_id: Public
     attempt: Count = 1
 
 
@@ -54,7 +54,7 @@ class CustomerSuspended:
 class CustomerReinstated:
     """The customer earns points again."""
 
-    customer_id: str
+    customer_id: Public
     attempt: Count = 1
 
 

@@ -5,7 +5,7 @@ from typing import Any, Final, Self
 
 from pydantic import model_validator
 
-from shared_events.values import Count, Minor, Order
+from shared_events.values import Count, Minor, Order, Public
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +21,7 @@ class PaymentCaptured:
 
     order: Order
     captured_minor: Minor
-    provider_ref: str
+    provider_ref: Public
 
     @model_validator(mode="after")
     def _adds_up(self) -> Self:
@@ -34,17 +34,17 @@ class PaymentCaptured:
 class PaymentDeclined:
     """No money was taken."""
 
-    order_id: str
-    reason: str
+    order_id: Public
+    reason: Public
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaymentRefundRequested:
     """The refund's intent, recorded before the provider is asked: `fee_minor` is the fees' sum."""
 
-    order_id: str
-    reason: str
-    refused_by: str
+    order_id: Public
+    reason: Public
+    refused_by: Public
     refund_minor: Minor
     fee_minor: Minor
     restocking_fee_minor: Minor = 0
@@ -60,8 +60,8 @@ class PaymentRefundRequested:
 class PaymentRefundRefused:
     """The provider won't give it back this time: it is asked for again later, as a new refund."""
 
-    order_id: str
-    reason: str
+    order_id: Public
+    reason: Public
     attempt: Count
 
 
@@ -72,16 +72,16 @@ class PaymentRefunded:
     `settled_by` is who says so: the provider, an operator, or nobody where fees took it all.
     """
 
-    order_id: str
-    reason: str
-    refused_by: str
+    order_id: Public
+    reason: Public
+    refused_by: Public
     captured_minor: Minor
     refunded_minor: Minor
     fee_minor: Minor
-    currency: str
+    currency: Public
     restocking_fee_minor: Minor = 0
     provider_fee_minor: Minor = 0
-    settled_by: str = "provider"
+    settled_by: Public = "provider"
 
     @model_validator(mode="after")
     def _adds_up(self) -> Self:
@@ -95,8 +95,8 @@ class PaymentRefunded:
 class PaymentCancellationNoted:
     """A tombstone: the order was cancelled before it was seen here."""
 
-    order_id: str
-    reason: str
+    order_id: Public
+    reason: Public
 
 
 def _hold_fees(fee_minor: int, restocking_minor: int, provider_minor: int) -> None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
-from shared_events.values import Minor, Order
+from shared_events.values import Minor, Order, Public
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,46 +18,46 @@ class ShipmentCreated:
     """A shipment is booked at the carrier: the points may be awarded."""
 
     order: Order
-    shipment_id: str
-    carrier_ref: str = ""
+    shipment_id: Public
+    carrier_ref: Public = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShipmentRejected:
     """No shipment was made."""
 
-    order_id: str
-    reason: str
+    order_id: Public
+    reason: Public
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShipmentApproved:
     """The order is confirmed: the shipment may leave."""
 
-    order_id: str
+    order_id: Public
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShipmentDispatchRequested:
     """The carrier is told to collect it: from here on it can't be cancelled any more."""
 
-    order_id: str
+    order_id: Public
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShipmentDispatched:
     """The carrier has it."""
 
-    order_id: str
+    order_id: Public
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShipmentCancelRequested:
     """The compensation's intent and its price, recorded before the carrier is asked."""
 
-    order_id: str
-    reason: str
-    refused_by: str
+    order_id: Public
+    reason: Public
+    refused_by: Public
     restocking_fee_minor: Minor = 0
 
 
@@ -65,9 +65,9 @@ class ShipmentCancelRequested:
 class ShipmentCancelled:
     """The compensation of ShipmentCreated; the customer's share of its cost in minor units."""
 
-    order_id: str
-    reason: str
-    refused_by: str
+    order_id: Public
+    reason: Public
+    refused_by: Public
     restocking_fee_minor: Minor = 0
 
 
@@ -75,16 +75,16 @@ class ShipmentCancelled:
 class ShipmentCancellationRefused:
     """It left, or was about to, before the cancellation came."""
 
-    order_id: str
-    reason: str
+    order_id: Public
+    reason: Public
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShipmentCancellationNoted:
     """A tombstone: the order was cancelled before it was seen here."""
 
-    order_id: str
-    reason: str
+    order_id: Public
+    reason: Public
 
 
 EVENTS: Final[tuple[tuple[str, type[Any]], ...]] = (

@@ -4,10 +4,10 @@ from chassis.postgres import PostgresDatabase, PostgresInspection, PostgresStore
 from chassis.process import runtime
 from chassis.service import Provider
 from shipping_svc import api
-from shipping_svc.carrier import SimulatedCarrier
+from shipping_svc.carrier import SimulatedCarrier, with_postal_code
 from shipping_svc.service import with_policy
 from shipping_svc.settings import Settings
-from shipping_svc.store import SHIPMENTS
+from shipping_svc.store import DELIVERY_DETAILS, SHIPMENTS
 
 
 async def migrate(settings: Settings) -> PostgresDatabase:
@@ -21,7 +21,11 @@ async def serve(settings: Settings) -> None:
     carrier = SimulatedCarrier(settings.carrier_script)
     provider = Provider(
         "carrier",
-        {"Book": carrier.book, "HandOver": carrier.hand_over, "CancelBooking": carrier.cancel},
+        {
+            "Book": with_postal_code(carrier.book, store.looking_up(DELIVERY_DETAILS)),
+            "HandOver": carrier.hand_over,
+            "CancelBooking": carrier.cancel,
+        },
         settings.provider_concurrency,
         settings.provider_timeout_s,
     )

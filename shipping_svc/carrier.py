@@ -5,14 +5,15 @@ books, collects or cancels nothing a second time. It raises anything for an unkn
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from chassis import clock
+from chassis.effects import WithDetails
 from chassis.errors import ProviderError
-from chassis.service import Attempt
+from chassis.service import Attempt, EffectRunner, LookUp
 from shipping_svc.messages import (
     Book,
     Booked,
@@ -68,6 +69,17 @@ class SimulatedCarrier:
         if self.script is None or not self.script.exists():
             return CarrierScript()
         return CarrierScript.model_validate_json(self.script.read_bytes())
+
+
+def with_postal_code(book: EffectRunner, look_up: LookUp) -> EffectRunner:
+    """Gives the carrier the postal code of the order's delivery details. It is in no event and no effect."""
+    return WithDetails(
+        book,
+        look_up,
+        needs=lambda effect: not effect.postal_code,
+        fill=lambda effect, details: replace(effect, postal_code=details["postal_code"]),
+        erased=lambda effect: BookingRefused(order_id=effect.order_id, reason="details_erased"),
+    )
 
 
 def _digest(text: str) -> str:

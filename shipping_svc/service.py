@@ -17,7 +17,7 @@ from shipping_svc.messages import (
     HandedOver,
     HandOver,
 )
-from shipping_svc.store import fold_delivery_details
+from shipping_svc.store import DELIVERY_DETAILS as DETAILS
 
 SERVICE: Final = Service(
     name="shipping",
@@ -37,7 +37,7 @@ SERVICE: Final = Service(
         "dispatched": Resolution(HandOver, lambda o, _: HandedOver(order_id=o)),
         "cancelled": Resolution(CancelBooking, lambda o, _: BookingCancelled(order_id=o)),
     },
-    projections={DELIVERY_DETAILS: fold_delivery_details},
+    projections={DELIVERY_DETAILS: DETAILS},
 )
 
 

@@ -1,6 +1,6 @@
 """The shipping service's tables, with the chassis' own in the same database."""
 
-from sqlalchemy import Text
+from sqlalchemy import Column, Text
 from sqlmodel import Field, SQLModel
 
 from chassis.postgres.state_rows import StateRow
@@ -14,7 +14,7 @@ class ShipmentTable(StateRow, table=True):
 
 
 class DeliveryDetailsTable(SQLModel, table=True):
-    """Personal data, folded from its compacted topic; a tombstone there erases it here."""
+    """Personal data, folded from its compacted topic; what a tombstone has erased is empty texts."""
 
     __tablename__ = "delivery_details"
 
@@ -23,3 +23,5 @@ class DeliveryDetailsTable(SQLModel, table=True):
     street: str = Field(sa_type=Text, nullable=False)
     city: str = Field(sa_type=Text, nullable=False)
     email: str = Field(sa_type=Text, nullable=False)
+    postal_code: str = Field(sa_column=Column(Text, nullable=False, server_default=""))
+    customer_id: str = Field(sa_column=Column(Text, nullable=False, server_default=""))

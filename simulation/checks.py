@@ -23,6 +23,8 @@ from simulation.hostile import is_rubbish
 from simulation.providers import money_of
 
 PERSONAL: Final = b"Ada Private"
+PAID_WITH: Final = b'"tok_'
+"""How a payment token begins."""
 EVER: Final = datetime(2000, 1, 1, tzinfo=UTC)
 SIGNS: Final = {"stock.received.v1": 1, "stock.written_off.v1": -1}
 
@@ -149,8 +151,8 @@ class Watch:
         """A record stands in Kafka."""
         if record.topic in CATALOG.compacted or is_rubbish(record):
             return
-        if PERSONAL in (record.value or b""):
-            self.broken("G9", f"{record.topic} holds personal data")
+        if any(mark in (record.value or b"") for mark in (PERSONAL, PAID_WITH)):
+            self.broken("G9", f"{record.topic} holds personal or card data")
         wire_type = identity_of(type_of(record.headers))
         if wire_type not in CATALOG.by_type or record.topic.endswith(".dead-letters"):
             return

@@ -5,15 +5,17 @@ asked under another key, it does: a caller that forgets its key pays twice, and 
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any, Final, TypeAlias
 
-from chassis.service import Attempt, EffectRunner, Provider
+from chassis.service import Attempt, Details, EffectRunner, LookUp, Provider
 from payment_svc.messages import CaptureSucceeded, RefundSucceeded
-from payment_svc.provider import SimulatedProvider
-from shipping_svc.carrier import SimulatedCarrier
+from payment_svc.provider import SimulatedProvider, with_token
+from shared_events.codec import decode_record
+from shipping_svc.carrier import SimulatedCarrier, with_postal_code
 from shipping_svc.messages import Book, Booked, BookingRefused
+from simulation.database import Database
 
 ProviderCall: TypeAlias = Callable[[Any, Attempt], Awaitable[Any]]
 REFUSED_POSTAL_CODE: Final = "00000"
@@ -46,20 +48,31 @@ class Ledger:
         await self.carry(self.name, what)
         return outcome
 
-    def provider(self, **calls: ProviderCall) -> Provider:
-        """The party as a service calls it, with what it does for each kind of effect."""
-        runners: dict[str, EffectRunner] = {
-            kind: partial(self.asked, call=call) for kind, call in calls.items()
-        }
+    def runner(self, call: ProviderCall) -> EffectRunner:
+        """The party as a service calls it, for one kind of effect."""
+        return partial(self.asked, call=call)
+
+    def provider(self, **runners: EffectRunner) -> Provider:
         return Provider(self.name, runners, concurrency=50, timeout_s=10.0)
 
 
-def bank(ledger: Ledger) -> Provider:
+def looking_up(database: Database, topic: str) -> LookUp:
+    """What a service has projected of a compacted topic."""
+
+    async def details_of(key: str) -> Details | None:
+        record = database.projected.get((topic, key))
+        return None if record is None else asdict(decode_record(record).event)
+
+    return details_of
+
+
+def bank(ledger: Ledger, look_up: LookUp) -> Provider:
     inner = SimulatedProvider()
-    return ledger.provider(Capture=inner.capture, Refund=inner.refund)
+    capture = with_token(ledger.runner(inner.capture), look_up)
+    return ledger.provider(Capture=capture, Refund=ledger.runner(inner.refund))
 
 
-def carrier(ledger: Ledger) -> Provider:
+def carrier(ledger: Ledger, look_up: LookUp) -> Provider:
     inner = SimulatedCarrier()
 
     async def book(effect: Book, attempt: Attempt) -> Booked | BookingRefused:
@@ -67,7 +80,11 @@ def carrier(ledger: Ledger) -> Provider:
             return BookingRefused(order_id=effect.order_id, reason="carrier_refused")
         return await inner.book(effect, attempt)
 
-    return ledger.provider(Book=book, HandOver=inner.hand_over, CancelBooking=inner.cancel)
+    return ledger.provider(
+        Book=with_postal_code(ledger.runner(book), look_up),
+        HandOver=ledger.runner(inner.hand_over),
+        CancelBooking=ledger.runner(inner.cancel),
+    )
 
 
 def money_of(entries: list[tuple[str, Any]]) -> tuple[list[int], int]:

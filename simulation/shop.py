@@ -18,7 +18,7 @@ from loyalty_svc.messages import SetStanding
 from order_svc.api import respond
 from order_svc.domain import Cancelling, Pending
 from order_svc.messages import CancelOrder, CartLine, PlaceOrder, PriceProduct
-from shared_events.order import DeliveryDetailsGiven
+from shared_events.order import CustomerIdentified, DeliveryDetailsGiven, PaymentDetailsGiven
 from shipping_svc.messages import DispatchShipment
 from simulation.checks import PERSONAL
 from simulation.plan import SHARES
@@ -110,6 +110,7 @@ class Shop:
         token = next((token for trait, token in TOKENS.items() if trait in traits), "tok_ok")
         customer = "c-bad" if "suspended" in traits else f"c-{choice.randrange(20)}"
         patience = choice.uniform(0.02, 2.0) if "hasty" in traits else 300.0
+        postal_code = REFUSED_POSTAL_CODE if "carrier-refuses" in traits else "10115"
 
         def command() -> tuple[str, PlaceOrder, tuple[Any, ...]]:
             order_id = ids.new_id()
@@ -119,15 +120,16 @@ class Shop:
                 customer_id=customer,
                 cart=cart,
                 currency=CURRENCY,
-                payment_token=token,
                 country="AQ" if "undeliverable" in traits else "DE",
-                postal_code=REFUSED_POSTAL_CODE if "carrier-refuses" in traits else "10115",
                 patience=timedelta(seconds=patience),
             )
-            details = DeliveryDetailsGiven(
-                order_id=order_id, name=name, street=name, city=name, email=name
+            of = {"order_id": order_id, "customer_id": name}
+            paid_with = PaymentDetailsGiven(**of, payment_token=token)
+            sent_to = DeliveryDetailsGiven(
+                **of, name=name, street=name, city=name, email=name, postal_code=postal_code
             )
-            return order_id, order, (details,)
+            known_as = CustomerIdentified(pseudonym=customer, customer_id=f"{name} {customer}")
+            return order_id, order, (paid_with, sent_to, known_as)
 
         outcome = await self._until_answered("order", command, claim=claim, respond=respond)
         if not isinstance(outcome, Decided | Duplicate):

@@ -26,6 +26,7 @@ from chassis.service import Provider, Service
 from chassis.topic_layout import TopicLayout
 from guarantees.declared import service_of
 from guarantees.services import BY_NAME
+from shared_events.catalog import DELIVERY_DETAILS, PAYMENT_DETAILS
 from shipping_svc import domain as shipping
 from simulation import machine, nodes, verdict
 from simulation.broker import Broker
@@ -39,7 +40,7 @@ from simulation.nodes import IN_DATABASES, SERVICES
 from simulation.operator import Operator
 from simulation.plan import FAST_PATHS, Plan
 from simulation.process import Process, close_loop, current
-from simulation.providers import Ledger, bank, carrier
+from simulation.providers import Ledger, bank, carrier, looking_up
 from simulation.redis_client import RedisClients
 from simulation.redis_server import RedisServer
 from simulation.shop import Shop
@@ -87,7 +88,11 @@ class SimulatedSystem:
         self.bank = Ledger("bank", self.faults.carry, watch=self.watch.money)
         self.carrier = Ledger("carrier", self.faults.carry, watch=self.watch.bookings)
         self.providers: dict[str, Provider] = {
-            provider.name: provider for provider in (bank(self.bank), carrier(self.carrier))
+            provider.name: provider
+            for provider in (
+                bank(self.bank, looking_up(self.databases["payment"], PAYMENT_DETAILS)),
+                carrier(self.carrier, looking_up(self.databases["shipping"], DELIVERY_DETAILS)),
+            )
         }
         self.services: dict[str, Service] = {}
         self.shop = Shop(self)

@@ -13,10 +13,10 @@ from chassis.replay import Folded, InTurn, fold
 from guarantees.judge import PIECES, Books, StoredRow, judge
 from guarantees.services import BY_NAME
 from inventory_svc import domain as inventory
-from loyalty_svc.store import KEYS, LAYOUT
+from loyalty_svc.store import KEYS, LAYOUT, PSEUDONYMS
 from order_svc import domain as order
 from payment_svc import domain as payment
-from shared_events.catalog import CATALOG
+from shared_events.catalog import CATALOG, CUSTOMERS
 from shared_events.codec import decode
 from shipping_svc import domain as shipping
 from simulation.checks import place_of_original
@@ -96,6 +96,7 @@ def check(system: "SimulatedSystem") -> None:
         _check_booking(system, order_id, row.state)
     _check_fold(system, logged)
     _check_dead_letters(system)
+    _check_customers(system)
 
 
 def _check_money(system: "SimulatedSystem", order_id: str, state: Any) -> None:
@@ -112,6 +113,17 @@ def _check_money(system: "SimulatedSystem", order_id: str, state: Any) -> None:
         system.watch.broken(
             "G2", f"{order_id}: the bank has {charges} and gave {refunded} back, not {believed}"
         )
+
+
+def _check_customers(system: "SimulatedSystem") -> None:
+    """Loyalty knows whom each pseudonym of the log stands for, through each loss of its Redis."""
+    held = system.redis.data.values.get(PSEUDONYMS.place.encode(), {})
+    for record in records(system, CUSTOMERS):
+        if is_rubbish(record):
+            continue
+        (customer_id,) = PSEUDONYMS.values_of(record) or (None,)
+        if held.get(record.key, b"").decode() != (customer_id or ""):
+            system.watch.broken("G8", f"loyalty does not know who {record.key!r} is")
 
 
 def _check_booking(system: "SimulatedSystem", order_id: str, state: Any) -> None:

@@ -27,7 +27,12 @@ log = structlog.get_logger()
 KEEP_FOR_EVER = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
 DEAD_LETTERS = {**KEEP_FOR_EVER, "max.message.bytes": str(2 * 1024 * 1024)}
 """A copy of the largest record that other topics take by default, with what its headers say of it."""
-COMPACTED = {"cleanup.policy": "compact"}
+COMPACTED = {
+    "cleanup.policy": "compact",
+    "max.compaction.lag.ms": str(86_400_000),
+    "delete.retention.ms": str(30 * 86_400_000),
+}
+"""What a tombstone erases is gone after a day or two; a reader may be away for a month and sees it still."""
 NOWHERE: Final[Mapping[tuple[str, int], int]] = {}
 fetcher.MemoryRecords = Batches  # every consumer of this process: aiokafka takes no other reader
 COMMITS_KEPT: Final = timedelta(days=1)

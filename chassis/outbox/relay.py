@@ -76,7 +76,8 @@ class Relay:
 
     def __post_init__(self) -> None:
         self.health = Health(self.name)
-        self.sender = Sender(self.cluster, f"{self.name}-relay", self.send_timeout_s)
+        name = f"{self.name}-relay"
+        self.sender = Sender(self.cluster, name, self.send_timeout_s, self.together)
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Relay until told to stop; then once more, so that what was decided is on its way."""

@@ -2,8 +2,8 @@
 
 Any error of a send drops the producer: its sequence numbers may have a gap that nothing closes
 (aiokafka never bumps the epoch). Rows of one partition are sent as one batch at a time, and a row
-whose key was in another topic before waits for that one, so that what is acknowledged is always a
-prefix of every key.
+whose key was in another topic of the log before waits for that one, so that what is acknowledged of a
+log is always a prefix of every key.
 
 A batch that Kafka refuses for what is in it is sent again by halves, until the one row is found.
 """
@@ -30,6 +30,7 @@ WAVES_S: Final = 1.0
 class Sender:
     """`name` is what brokers and logs know the producer by.
 
+    `ordered` are the topics over which a key's order is kept, all where it names none.
     After `publish`, `refused` holds the rows that Kafka never takes, by id, and `shut` the topics that
     can't be written just now, each with the error. Neither is an error of the send.
     """
@@ -37,6 +38,7 @@ class Sender:
     cluster: Cluster
     name: str
     send_timeout_s: float = 15.0
+    ordered: frozenset[str] = frozenset()
     refused: dict[str, BaseException] = field(default_factory=dict)
     shut: dict[str, BaseException] = field(default_factory=dict)
     _suspects: list[tuple[str, int, OutboxRows]] = field(default_factory=list)
@@ -52,7 +54,7 @@ class Sender:
         error: BaseException | None = None
         held: set[str] = set()
         until = clock.monotonic() + WAVES_S
-        for wave in waves(rows):
+        for wave in waves(rows, self.ordered):
             if done and clock.monotonic() > until:
                 break
             some = [(id_, row) for id_, row in wave if row.key not in held]
@@ -220,14 +222,21 @@ class Sender:
             await stop_within(producer, 2)
 
 
-def waves(rows: OutboxRows) -> list[list[tuple[str, OutboxRow]]]:
-    """Rows in as few parts as have each key in one topic: one after the other, they keep its order."""
+def waves(
+    rows: OutboxRows, ordered: frozenset[str] = frozenset()
+) -> list[list[tuple[str, OutboxRow]]]:
+    """Rows in as few parts as have each key in one topic: one after the other, they keep its order.
+
+    Where `ordered` names topics, rows of others go first, as nobody compares their order with these.
+    """
     found: list[list[tuple[str, OutboxRow]]] = []
     last: dict[str, tuple[int, str]] = {}
     for id_, row in rows:
-        number, topic = last.get(row.key, (0, row.topic))
-        number += row.topic != topic
-        last[row.key] = number, row.topic
+        number = 0
+        if not ordered or row.topic in ordered:
+            number, topic = last.get(row.key, (0, row.topic))
+            number += row.topic != topic
+            last[row.key] = number, row.topic
         if number == len(found):
             found.append([])
         found[number].append((id_, row))

@@ -6,6 +6,7 @@ Modules in `__all__` that name tables are not loaded with the package: a running
 from chassis.postgres.database import PostgresDatabase
 from chassis.postgres.inspection import PostgresInspection
 from chassis.postgres.outbox import LOCK, LOCK_CLASS
+from chassis.postgres.projected import ProjectedTable
 from chassis.postgres.state_tables import SharedTable, StateTable
 from chassis.postgres.store import PostgresStore
 from chassis.postgres.types import POISON, TRANSIENT, Connection
@@ -19,6 +20,7 @@ __all__ = [
     "PostgresDatabase",
     "PostgresInspection",
     "PostgresStore",
+    "ProjectedTable",
     "SharedTable",
     "StateTable",
     "migrations",

@@ -8,7 +8,7 @@ from typing import Final
 from chassis import byte_json
 from chassis.dead_letters import stored_reason
 from chassis.decide import BatchResult, JournalRow
-from chassis.message import FIRST_LEASE_S, OperatorAction
+from chassis.message import FIRST_LEASE_S, OperatorAction, OutboxRow
 from chassis.postgres import sql
 from chassis.postgres.state_tables import SharedTable, StateTable
 from chassis.postgres.statement import Clause, arrays
@@ -34,7 +34,7 @@ def of_batch(
         *_parked_keys(result),
         *_answers(result),
         *_unparked(result),
-        *_outbox(result),
+        *of_outbox(result.outbox),
         *_effects(result),
         *_letters(result),
         *_journal(journal, result),
@@ -80,9 +80,9 @@ def _unparked(result: BatchResult) -> list[Clause]:
     return clauses
 
 
-def _outbox(result: BatchResult) -> list[Clause]:
+def of_outbox(new: Sequence[OutboxRow]) -> list[Clause]:
     """Rows are numbered after the states are written."""
-    rows = [(r.topic, r.key, r.value, byte_json.packed(r.headers)) for r in result.outbox]
+    rows = [(r.topic, r.key, r.value, byte_json.packed(r.headers)) for r in new]
     if not rows:
         return []
     values = arrays(("topic", "key", "value", "headers"), rows)

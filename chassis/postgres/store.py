@@ -7,14 +7,15 @@ that is why the relay may read pending rows by id.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Self
+from typing import Any, Self
 
 import asyncpg
 
+from chassis.decide import outbox_rows_of
 from chassis.errors import ClockInDoubtError, UnusableStoreError
 from chassis.events import dead_letters_of
 from chassis.message import (
@@ -22,6 +23,7 @@ from chassis.message import (
     REFUSED,
     SKIP,
     EffectProgress,
+    Message,
     OperatorAction,
     OutboxRow,
     PendingEffect,
@@ -32,10 +34,11 @@ from chassis.postgres import clauses, migrations, retention, sql, statement
 from chassis.postgres.database import PostgresDatabase
 from chassis.postgres.outbox import PostgresOutbox
 from chassis.postgres.pools import pools_at
+from chassis.postgres.projected import ProjectedTable
 from chassis.postgres.state_tables import SharedTable, StateTable
 from chassis.postgres.types import Connection, Pool
 from chassis.postgres.unit import PostgresUnit
-from chassis.service import Service
+from chassis.service import LookUp, Service
 from chassis.store import StoreBacklog
 
 
@@ -125,11 +128,32 @@ class PostgresStore(PostgresOutbox):
     async def note(self, connection: Connection, action: OperatorAction) -> None:
         await statement.run(connection, clauses.of_actions([action]))
 
+    async def publish(self, connection: Connection, events: Iterable[tuple[Message, Any]]) -> None:
+        """Add events on which no rule decides to the outbox, in the transaction of the connection.
+
+        Each comes with the message that led to it.
+        """
+        rows = [
+            row
+            for message, event in events
+            for row in outbox_rows_of(self.service, message, (event,), 0, message.traceparent)[0]
+        ]
+        await statement.run(connection, clauses.of_outbox(rows))
+
     async def project(self, records: Sequence[Record]) -> None:
         async with self.translated(), self.transaction() as connection:
             for topic, fold in self.service.projections.items():
                 if some := [record for record in records if record.topic == topic]:
                     await fold(connection, some)
+
+    def looking_up(self, table: ProjectedTable) -> LookUp:
+        """Reads single rows of one of its projections."""
+
+        async def row_of(key: str) -> Mapping[str, str] | None:
+            async with self.reading() as connection:
+                return await table.row_of(connection, key)
+
+        return row_of
 
     async def skipped(self) -> frozenset[tuple[str, int, int]]:
         async with self.reading() as connection:

@@ -5,6 +5,7 @@ from chassis.redis.database import RedisDatabase
 from chassis.redis.inspection import RedisInspection
 from chassis.redis.keys import Keys
 from chassis.redis.outbox import LEASE_MS
+from chassis.redis.projected import ProjectedHash
 from chassis.redis.rebuild import Rebuild
 from chassis.redis.server import Server
 from chassis.redis.store import RedisStore
@@ -16,6 +17,7 @@ __all__ = [
     "LEASE_MS",
     "Keys",
     "Layout",
+    "ProjectedHash",
     "Rebuild",
     "RedisDatabase",
     "RedisInspection",

@@ -129,7 +129,9 @@ class RedisStore(RedisOutbox):
         yield RedisUnit(self, self.layout, self.epoch)
 
     async def project(self, records: Sequence[Record]) -> None:
-        raise NotImplementedError("no topic is projected into Redis")
+        for topic, fold in self.service.projections.items():
+            if some := [record for record in records if record.topic == topic]:
+                await fold(self, some)
 
     async def skipped(self) -> frozenset[tuple[str, int, int]]:
         """Whatever the epoch: a rebuild goes by it as well."""

@@ -22,7 +22,7 @@ from saga_cli.terminal import asked_to_stop, console, fail, message_of, write
 from saga_cli.topology import SERVICES
 
 TOPICS: Final = (*reader.TOPICS, *(dead_letters_of(spec.name) for spec in SERVICES))
-"""All but the delivery details, which are personal data that a tombstone must be able to erase."""
+"""All but the compacted ones: a tombstone must be able to erase what they hold of persons and cards."""
 RECORDS: Final = 50_000
 BYTES: Final = 32 * 1024 * 1024
 

@@ -24,7 +24,7 @@ from saga_cli.log.source import LogPartition, Span
 from saga_cli.targets import Targets, found
 from saga_cli.terminal import console, lasting, print_json, table_of, write_violations
 from saga_cli.topology import BY_NAME, SERVICES
-from shared_events.catalog import DELIVERY_DETAILS
+from shared_events.catalog import CATALOG
 
 LETTERS: Final = tuple(dead_letters_of(spec.name) for spec in SERVICES)
 INBOX: Final = "pruned; what comes again, the states refuse"
@@ -54,7 +54,7 @@ def retention(url: str, *, as_json: bool) -> None:
 
 async def facts_of(places: Targets, archive: Archive | None) -> Facts:
     source, now = KafkaLog(places.kafka), datetime.now(UTC)
-    topics = await _retentions(places.kafka, (*TOPICS, *LETTERS, DELIVERY_DETAILS))
+    topics = await _retentions(places.kafka, (*TOPICS, *LETTERS, *sorted(CATALOG.compacted)))
     spans = await source.spans(topics)
     halfway: dict[LogPartition, int] = {}
     for topic, kept in topics.items():

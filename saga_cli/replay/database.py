@@ -24,7 +24,9 @@ from saga_cli.replay.job import NOT_PUBLISHED, Job, PartitionJob, Rebuilt, Repla
 from saga_cli.replay.partition import fold_all
 from saga_cli.verify.live import chunks
 
-KEPT: Final = ("alembic_version", "idempotency_keys", "operator_actions", "replay_progress")
+KEPT: Final = (
+    *("alembic_version", "erasures", "idempotency_keys", "operator_actions", "replay_progress"),
+)
 """Tables that a rebuild in place leaves alone; `published` and its partitions beside them."""
 TABLES: Final = """
 SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename != ALL($1::text[])

@@ -1,26 +1,17 @@
-"""saga republish | erase: events that Kafka has lost, sent again; an order's personal data, erased."""
+"""saga republish: events that Kafka has lost, sent again."""
 
 import asyncio
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from saga_cli.ops.options import chosen
-from saga_cli.ops.orders import OrderArgument
 from saga_cli.progress import shown
 from saga_cli.targets import found
-from saga_cli.terminal import console, fail, plain, table_of
-from shared_events.catalog import DELIVERY_DETAILS
+from saga_cli.terminal import console, table_of
 
 if TYPE_CHECKING:
     from saga_cli.republish.services import Republished
-
-ERASE: Final = (
-    "DELETE FROM outbox WHERE topic = $1 AND key = $2",  # first: what a relay moves is kept then
-    "DELETE FROM published WHERE topic = $1 AND key = $2",
-    "INSERT INTO outbox (shard, topic, key, headers) VALUES (0, $1, $2, '[]')",
-)
-"""The last is a tombstone: on its way to Kafka like any row, and to shipping from there."""
 
 
 def republish(
@@ -50,25 +41,3 @@ def _print(results: "list[Republished]", *, dry_run: bool) -> None:
     console.print(shown)
     if lost := sum(result.lost for result in results):
         console.print(f"[red]{lost} events are in no topic and no longer retained.[/]")
-
-
-def erase(order_id: OrderArgument) -> None:
-    """Erase the name and address of an order from all stores and topics; the order itself is kept."""
-    from saga_cli.clients import in_one_line  # noqa: PLC0415 - slow, see above
-
-    with in_one_line():
-        known = asyncio.run(_erased(found().store_of("order"), order_id))
-    if not known:
-        fail(f"there is no order {plain(order_id)}", 1)
-    console.print(f"The delivery details of {plain(order_id)} are erased.", markup=False)
-
-
-async def _erased(url: str, order_id: str) -> bool:
-    from saga_cli.clients import database  # noqa: PLC0415 - slow, see above
-
-    async with database(url) as connection, connection.transaction():
-        if not await connection.fetchval("SELECT 1 FROM orders WHERE order_id = $1", order_id):
-            return False
-        for statement in ERASE:
-            await connection.execute(statement, DELIVERY_DETAILS, order_id)
-    return True

@@ -8,14 +8,17 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from saga_cli.schema.snapshot import Event, Vocabulary
-from shared_events.values import HELD_SINCE
+from shared_events.values import CLASSIFICATION, HELD_SINCE
 
 BACKWARD: Final = "new code can't read old events"
 FORWARD: Final = "old code can't read new events"
 UNNOTICED: Final = "old code would not notice"
 LEAST: Final = {"minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties"}
 MOST: Final = {"maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties"}
-WORDING: Final = {"title", "description", "default", "examples", "deprecated", "$defs", HELD_SINCE}
+WORDING: Final = {
+    *("title", "description", "default", "examples", "deprecated", "$defs"),
+    *(CLASSIFICATION, HELD_SINCE),
+}
 """What is in a schema for people."""
 LOOKED_INTO: Final = {
     *("type", "enum", "const", "anyOf", "oneOf", "discriminator"),

@@ -1,5 +1,6 @@
 """A small shop: products with prices, and stock of them."""
 
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -20,6 +21,7 @@ PRODUCTS: Final = {
     "SOLD-OUT": ("Sold out for years", 1_000, 0),
 }
 SUSPENDED_CUSTOMER: Final = "mallory"
+KNOWN_S: Final = 30.0
 
 
 def seed(url: Callable[[str], str]) -> None:
@@ -33,5 +35,19 @@ def seed(url: Callable[[str], str]) -> None:
             client.put(f"{url('order')}/catalogue/{sku}", json=price).raise_for_status()
             stock = {"on_hand": on_hand}
             client.put(f"{url('inventory')}/stock/{sku}", json=stock).raise_for_status()
-        standing = f"{url('loyalty')}/customers/{SUSPENDED_CUSTOMER}/standing"
-        client.put(standing, json={"suspended": True}).raise_for_status()
+        set_standing(client, url, SUSPENDED_CUSTOMER, suspended=True)
+
+
+def set_standing(
+    client: httpx.Client, url: Callable[[str], str], customer: str, *, suspended: bool
+) -> None:
+    """Of a customer who need not have ordered anything. Raises httpx.HTTPError."""
+    client.put(f"{url('order')}/customers/{customer}").raise_for_status()
+    standing = f"{url('loyalty')}/customers/{customer}/standing"
+    known_by = time.monotonic() + KNOWN_S
+    while True:  # loyalty learns of a customer from the log
+        answer = client.put(standing, json={"suspended": suspended})
+        if answer.status_code != httpx.codes.NOT_FOUND or time.monotonic() > known_by:
+            answer.raise_for_status()
+            return
+        time.sleep(0.1)

@@ -1,64 +1,140 @@
-"""Shipping's table of delivery details, held against its compacted topic.
+"""What is projected from a compacted topic, held against the topic's newest records.
 
-What is said of a difference names the columns, never the personal data in them.
+What is said of a difference names the columns, never the data in them.
 """
 
-from typing import Any, Final, TypeAlias
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeAlias
+
+from redis.asyncio import Redis
 
 from chassis.events import MalformedError
 from chassis.kafka import check_part
+from chassis.postgres import ProjectedTable
+from chassis.projected import Projected
+from chassis.redis import ProjectedHash, keys
 from saga_cli.log.reader import parts_of, read_spans
-from saga_cli.log.source import Source
+from saga_cli.log.source import LogPartition, LogRecord, Source
 from saga_cli.progress import ReadProgress
 from saga_cli.verify.live import CHUNK, InPostgres, chunks
 from saga_cli.verify.results import Ends, ServiceResult
-from shared_events.catalog import DELIVERY_DETAILS
-from shared_events.codec import decode_record
 
-COLUMNS: Final = ("name", "street", "city", "email")
-Values: TypeAlias = tuple[Any, ...]
-TABLE: Final = "delivery_details"
-SELECT: Final = f"SELECT order_id, {', '.join(COLUMNS)} FROM {TABLE}"  # noqa: S608 - own names
+Values: TypeAlias = tuple[str, ...]
+Newest: TypeAlias = dict[str, tuple[int, Values | None]]
+"""By key, the offset of the newest record and what it gives."""
 
 
-async def compare_details(
-    source: Source, live: InPostgres, consumed: Ends, result: ServiceResult, progress: ReadProgress
+class ProjectedRows(Protocol):
+    """What is live. A row that is erased is as good as none: a tombstone is removed some day."""
+
+    async def of(self, wanted: Sequence[str]) -> dict[str, Values]:
+        """ProjectedRows by key."""
+
+    def all_keys(self) -> AsyncIterator[str]:
+        """Of all rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectedTableRows:
+    table: ProjectedTable
+    live: InPostgres
+
+    @property
+    def _select(self) -> str:
+        names = (self.table.key, *self.table.columns)
+        return f"SELECT {', '.join(names)} FROM {self.table.name}"  # noqa: S608 - own names
+
+    async def of(self, wanted: Sequence[str]) -> dict[str, Values]:
+        query = f"{self._select} WHERE {self.table.key} = ANY($1)"
+        rows = await self.live.connection.fetch(query, wanted)
+        return {row[0]: tuple(row)[1:] for row in rows if any(tuple(row)[1:])}
+
+    async def all_keys(self) -> AsyncIterator[str]:
+        async for row in self.live.connection.cursor(self._select, prefetch=CHUNK):
+            if any(tuple(row)[1:]):
+                yield row[0]
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectedHashRows:
+    projected: ProjectedHash
+    redis: Redis
+
+    async def of(self, wanted: Sequence[str]) -> dict[str, Values]:
+        found: Any = await self.redis.hmget(self.projected.place, list(wanted))
+        pairs = zip(wanted, found, strict=True)
+        return {key: (value.decode(),) for key, value in pairs if value is not None}
+
+    async def all_keys(self) -> AsyncIterator[str]:
+        found: Any = await self.redis.hkeys(self.projected.place)
+        for key in found:
+            yield key.decode()
+
+    async def consumed(self) -> Ends:
+        """Where its service stands: all before is in the hash, as that is written first."""
+        stored: Any = await self.redis.hgetall(self.projected.keys.offsets)
+        return {LogPartition(*place): end for place, end in keys.places_of(stored).items()}
+
+
+async def compare_projected(
+    source: Source, topic: str, of: "ProjectedComparison", progress: ReadProgress
 ) -> None:
-    """`consumed` are offsets from before the snapshot: all before them is in the table."""
-    known: set[str] = set()
-    spans = await source.spans([DELIVERY_DETAILS])
+    """Raises what reading the log raises."""
+    spans = await source.spans([topic])
     parts = parts_of(spans)
     progress(0, sum(span.end - span.start for span in spans.values()))
     for place, span in spans.items():
-        newest: dict[str, tuple[int, Values | None]] = {}
+        newest: Newest = {}
         async for batch in read_spans(source, {place: span}, progress):
             for record in batch:
-                try:
-                    check_part(record, parts)
-                    given = decode_record(record).event if record.value else None
-                except MalformedError:  # the table keeps what was given before
-                    result.notes.append(f"{record.subject}: its details can't be read")
-                    continue
-                row = given and tuple(getattr(given, name) for name in COLUMNS)
-                newest[record.subject] = (record.offset, row)
+                of.take(record, parts, newest)
+        await of.compare(newest, place)
+    await of.end()
+
+
+@dataclass
+class ProjectedComparison:
+    """`consumed` are offsets from before the rows were read: all before them is in the rows."""
+
+    projected: Projected
+    rows: ProjectedRows
+    consumed: Ends
+    result: ServiceResult
+    known: set[str] = field(default_factory=set)
+
+    @property
+    def what(self) -> str:
+        return self.projected.name.replace("_", " ")
+
+    def take(self, record: LogRecord, parts: int, newest: Newest) -> None:
+        try:
+            check_part(record, parts)
+            values = self.projected.values_of(record)
+        except MalformedError:  # what was given before is kept
+            self.result.notes.append(f"{record.subject}: its record can't be read")
+            return
+        newest[record.subject] = (record.offset, values)
+
+    async def compare(self, newest: Newest, place: LogPartition) -> None:
         for some in chunks(newest, CHUNK):
-            found = await live.connection.fetch(f"{SELECT} WHERE order_id = ANY($1)", some)
-            rows = {row[0]: tuple(row)[1:] for row in found}
-            known |= rows.keys()
-            for key, (offset, row) in ((key, newest[key]) for key in some):
-                if offset < consumed.get(place, 0):
-                    _compare(key, rows.get(key), row, result)
+            rows = await self.rows.of(some)
+            self.known |= rows.keys()
+            for key, (offset, values) in ((key, newest[key]) for key in some):
+                if offset < self.consumed.get(place, 0):
+                    self._compare(key, rows.get(key), values)
                 else:
-                    result.newer += 1
-    query = f"SELECT order_id FROM {TABLE}"  # noqa: S608 - own names
-    ids = live.connection.cursor(query, prefetch=CHUNK)
-    for key in sorted([row[0] async for row in ids if row[0] not in known]):
-        result.differ(key, "delivery details that the log lacks", "a row", "none")
+                    self.result.newer += 1
 
+    async def end(self) -> None:
+        """ProjectedRows of keys that the log does not have."""
+        for key in sorted([key async for key in self.rows.all_keys() if key not in self.known]):
+            self.result.differ(key, f"{self.what} that the log lacks", "a row", "none")
 
-def _compare(key: str, live: Values | None, rebuilt: Values | None, result: ServiceResult) -> None:
-    result.rows += live is not None
-    if live != rebuilt:
-        names = [n for n, a, b in zip(COLUMNS, live or (), rebuilt or (), strict=False) if a != b]
-        what = "delivery details differ" + (f": {', '.join(names)}" if names else "")
-        result.differ(key, what, *("a row" if row else "none" for row in (live, rebuilt)))
+    def _compare(self, key: str, live: Values | None, rebuilt: Values | None) -> None:
+        self.result.rows += live is not None
+        if live != rebuilt:
+            pairs = zip(self.projected.columns, live or (), rebuilt or (), strict=False)
+            names = [name for name, one, other in pairs if one != other]
+            what = f"{self.what} differ" + (f": {', '.join(names)}" if names else "")
+            self.result.differ(key, what, *("a row" if row else "none" for row in (live, rebuilt)))

@@ -17,7 +17,7 @@ from uuid import UUID
 from redis.asyncio import Redis
 
 from chassis.events import Envelope
-from chassis.redis import keys
+from chassis.redis import ProjectedHash, keys
 from chassis.replay import Folded, InTurn, fold
 from chassis.service import Service
 from loyalty_svc.domain import Customer
@@ -25,6 +25,7 @@ from loyalty_svc.store import CUSTOMERS, KEYS, LAYOUT
 from saga_cli.log.reader import own_events, read_spans
 from saga_cli.log.source import LogPartition, Source, Span
 from saga_cli.progress import ReadProgress, no_progress
+from saga_cli.verify.details import ProjectedComparison, ProjectedHashRows, compare_projected
 from saga_cli.verify.live import HASHES, Live, LiveRow, chunks, hashes, shared_apart
 from saga_cli.verify.results import ServiceResult, ends_of, pending_events
 from shared_events.catalog import CATALOG
@@ -111,6 +112,18 @@ async def compare_customers(
             unsure -= {name for name, look in looks.items() if customers.compare(name, look, moved)}
             customers.add(moved)
         result.notes.append(f"{len(unsure)} customers changed too often to be compared")
+
+
+async def compare_hashes(
+    source: Source, service: Service, url: str, result: ServiceResult, progress: ReadProgress
+) -> None:
+    """What is projected into Redis."""
+    async with Redis.from_url(url) as redis:
+        for topic, projected in service.projections.items():
+            assert isinstance(projected, ProjectedHash), "where there is no database"
+            rows = ProjectedHashRows(projected, redis)
+            live = ProjectedComparison(projected, rows, await rows.consumed(), result)
+            await compare_projected(source, topic, live, progress)
 
 
 @dataclass

@@ -9,6 +9,7 @@ from typing import Final
 import typer
 from rich.table import Table
 
+from chassis.postgres import ProjectedTable
 from guarantees.declared import configured
 from saga_cli.clients import in_one_line
 from saga_cli.log.kafka import committed
@@ -20,7 +21,7 @@ from saga_cli.terminal import console, fail, plain, print_json, table_of, write
 from saga_cli.topology import BY_NAME, SERVICES
 from saga_cli.verify.comparing import compare
 from saga_cli.verify.deciding import ReviewResult, Window, decide_again
-from saga_cli.verify.details import compare_details
+from saga_cli.verify.details import ProjectedComparison, ProjectedTableRows, compare_projected
 from saga_cli.verify.live import in_postgres
 from saga_cli.verify.results import Difference, ServiceResult, ends_of
 
@@ -91,18 +92,22 @@ async def verify_service(
     if not BY_NAME[name].has_database:
         from saga_cli.verify.redis_live import (  # noqa: PLC0415 - it needs the service
             compare_customers,
+            compare_hashes,
             in_redis,
         )
 
         async with in_redis(url) as hashes:
             result = await compare(source, service, hashes, before, progress)
         await compare_customers(source, service, url, result, progress)
+        await compare_hashes(source, service, url, result, progress)
         return result
     consumed = await committed(places.kafka, name) if service.projections else {}
     async with in_postgres(name, url) as rows:
         result = await compare(source, service, rows, before, progress)
-        if service.projections:
-            await compare_details(source, rows, consumed, result, progress)
+        for topic, table in service.projections.items():
+            assert isinstance(table, ProjectedTable), "where there is a database"
+            live = ProjectedComparison(table, ProjectedTableRows(table, rows), consumed, result)
+            await compare_projected(source, topic, live, progress)
     return result
 
 

@@ -11,9 +11,12 @@ ACCESS: Final = "tests/integration/test_redis_access.py::test_"
 BATCHES: Final = "tests/simulation/test_redis_batches.py::test_"
 TWO_AT_ONCE: Final = "points_that_two_add_at_once_need_no_second_try_and_a_standing_does"
 
+PROJECTED: Final = "tests/simulation/test_projected_hash.py::test_"
+
 UNIT: Final = "chassis/redis/unit.py"
 _commit = partial(Edit, "chassis/redis/commit.lua")
 _unit = partial(Edit, UNIT)
+_fold = partial(Edit, "chassis/redis/projected.py")
 
 
 def _unchecked(file: str, epoch_key: str, name: str, check: str, test: str) -> Edit:
@@ -138,5 +141,17 @@ REDIS_EDITS: Final = (
         "redis-settled-twice",
         'script.check("HEXISTS", names.refused, id_, 1)',
         f"{BATCHES}a_refused_row_is_settled_once",
+    ),
+    _fold(
+        "erased-customer-found-by-name",
+        "if before and redis.call('HGET', KEYS[3], before) == key then",
+        "if before and false then",
+        (f"{PROJECTED}a_tombstone_leaves_nothing_of_a_customer",),
+    ),
+    _fold(
+        "old-tombstone-takes-the-new-pseudonym",
+        "if before and redis.call('HGET', KEYS[3], before) == key then",
+        "if before then",
+        (f"{PROJECTED}an_old_tombstone_takes_nothing_from_a_customer_who_came_back",),
     ),
 )

@@ -18,7 +18,7 @@ from chassis.service import Attempt
 from payment_svc.messages import Capture, CaptureDeclined
 from shared_events.catalog import CATALOG
 from shared_events.codec import decode
-from shared_events.order import DeliveryDetailsGiven
+from shared_events.order import DeliveryDetailsGiven, PaymentDetailsGiven
 from simulation.machine import PatchedAttribute
 from simulation.memory_store import MemoryStore
 from simulation.mutants.mutant import bug
@@ -205,6 +205,12 @@ async def positions_of_kafka(seek: Any, self: Any, assigned: Any) -> None:
 def personal_data_in_the_log() -> Sequence[PatchedAttribute]:
     details = replace(CATALOG.by_event[DeliveryDetailsGiven], lane="facts")
     return [(CATALOG, "by_event", {**CATALOG.by_event, DeliveryDetailsGiven: details})]
+
+
+@bug("what pays for an order goes where it is kept for ever", "G9")
+def card_data_in_the_log() -> Sequence[PatchedAttribute]:
+    details = replace(CATALOG.by_event[PaymentDetailsGiven], lane="facts")
+    return [(CATALOG, "by_event", {**CATALOG.by_event, PaymentDetailsGiven: details})]
 
 
 @bug(

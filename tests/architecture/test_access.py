@@ -41,6 +41,7 @@ ROUTES: Final = {
     "POST /orders/{order_id}/cancel": "own:orders service",
     "GET /catalogue": f"orders shop {READERS}",
     "PUT /catalogue/{sku}": "shop",
+    "PUT /customers/{customer_id}": "service operate",
     "GET /availability": f"orders shop {READERS}",
     "GET /stock/{sku}": "shop operate audit",
     "PUT /stock/{sku}": "shop",

@@ -8,12 +8,11 @@ import pytest
 
 from chassis.service import Service
 from saga_cli.topology import SERVICES, ServiceSpec
-from shared_events.catalog import CATALOG, events_of
-from shared_events.order import DeliveryDetailsGiven
+from shared_events.catalog import CATALOG, PRIVATE, events_of
 from shared_events.payment import PaymentCaptured
 from shared_events.values import Line
 
-COMPANIONS = {DeliveryDetailsGiven}  # published beside a decision, not decided
+COMPANIONS = set(PRIVATE)  # published beside a decision, not decided
 EVENTS = {event.__name__: event for event in CATALOG.by_event}
 each_service = pytest.mark.parametrize("spec", SERVICES, ids=lambda spec: spec.name)
 

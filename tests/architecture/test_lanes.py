@@ -11,7 +11,7 @@ from guarantees.declared import readers_of, service_of
 from guarantees.services import BY_NAME
 from saga_cli.archive import copying, guard
 from saga_cli.log.reader import LANES, TOPICS
-from shared_events.catalog import CATALOG, DELIVERY_DETAILS
+from shared_events.catalog import CATALOG
 from shared_events.lanes import FACTS, FORMER
 from shared_events.lanes import LANES as BY_EVENT
 from tests.asyncapi import asyncapi_page
@@ -72,7 +72,7 @@ def test_what_is_copied_and_guarded_is_every_topic_that_holds_events() -> None:
     dead = {dead_letters_of(name) for name in CHAIN}
     assert {*copying.TOPICS} == {*TOPICS} | dead
     assert {*TOPICS} == guard.EVENTS
-    assert DELIVERY_DETAILS not in {*copying.TOPICS, *guard.EVENTS}
+    assert CATALOG.compacted.isdisjoint({*copying.TOPICS, *guard.EVENTS})
     assert set(guard.REBUILT_FROM) == {*CATALOG.log_of("loyalty")}
 
 
@@ -87,7 +87,7 @@ def test_the_events_page_says_of_each_event_in_which_topic_it_stands() -> None:
 def test_the_document_has_a_channel_for_each_lane_and_none_for_a_topic_of_before() -> None:
     channels: dict[str, Any] = yaml.safe_load(asyncapi_page())["channels"]
     dead = {dead_letters_of(name) for name in CHAIN}
-    assert channels.keys() == {*LANES, DELIVERY_DETAILS} | dead
+    assert channels.keys() == {*LANES, *CATALOG.compacted} | dead
     for topic in LANES:
         expected = {entry.wire_type for entry in KEPT if entry.topic == topic}
         assert channels[topic]["messages"].keys() == expected

@@ -16,7 +16,8 @@ SURFACES: Final = {
         *("JwksSource", "JwtVerifier", "KeysAwayError", "Verifier"),
     ),
     "chassis.effects": (
-        *("Circuit", "CircuitState", "EffectWorker", "LocalEffectQueue", "itself", "outcome_id"),
+        *("Circuit", "CircuitState", "EffectWorker", "LocalEffectQueue", "WithDetails"),
+        *("itself", "outcome_id"),
     ),
     "chassis.events": (
         *(
@@ -105,12 +106,12 @@ SURFACES: Final = {
     "chassis.outbox": ("RecentOutboxRows", "Relay", "Sender"),
     "chassis.postgres": (
         *("LOCK", "LOCK_CLASS", "POISON", "TRANSIENT", "Connection", "PostgresDatabase"),
-        *("PostgresInspection", "PostgresStore", "SharedTable", "StateTable"),
+        *("PostgresInspection", "PostgresStore", "ProjectedTable", "SharedTable", "StateTable"),
         *("migrations", "schema", "state_rows", "tables", "upgrading"),
     ),
     "chassis.process": ("fast_paths", "logs", "retention", "runtime", "settings"),
     "chassis.redis": (
-        *("AWAY", "LEASE_MS", "Keys", "Layout", "Rebuild", "RedisDatabase"),
+        *("AWAY", "LEASE_MS", "Keys", "Layout", "ProjectedHash", "Rebuild", "RedisDatabase"),
         *(
             "RedisInspection",
             "RedisStore",
@@ -140,8 +141,8 @@ FOR_SERVICES: Final = {
     ),
     *("manifest.Call", "manifest.Manifest"),
     *("message.Decided", "message.Duplicate", "message.Message", "message.Parked"),
-    *("message.Record", "service.Attempt", "service.Journal", "service.Provider"),
-    *("service.Resolution", "service.Service", "tracing"),
+    *("service.Attempt", "service.EffectRunner", "service.Journal", "service.LookUp"),
+    *("service.Provider", "service.Resolution", "service.Service", "tracing"),
 }
 """What services use of the chassis' own modules, beside its packages."""
 

@@ -1,6 +1,7 @@
 """The context of a trace: from a request to its command, kept as text, and in lines of the log."""
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -46,7 +47,7 @@ async def test_a_command_is_below_the_one_server_span_of_its_request(
 
     async def execute(command: Message) -> Decided:
         commands.append(command)
-        return Decided((), None, b"{}")
+        return Decided((), None, b'{"customer_id":"alice"}')
 
     app = order_app(execute, fast_paths="all" if fast_path else "none")
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://o") as http:
@@ -62,8 +63,19 @@ async def test_a_command_is_below_the_one_server_span_of_its_request(
     assert (trace_id, span.parent and f"{span.parent.span_id:016x}") == tuple(TRACE.split("-")[1:3])
 
 
+class KnownCustomers:
+    """A store that knows each customer by their own name, and nothing else."""
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator["KnownCustomers"]:
+        yield self
+
+    async def fetch(self, _query: str, names: list[str]) -> list[tuple[str, str]]:
+        return [(name, name) for name in names]
+
+
 def order_app(execute: Callable[[Message], Awaitable[Any]], **changes: Any) -> FastAPI:
-    """The order service's API on a store that is not there."""
+    """The order service's API on a store that knows customers alone."""
     settings = Settings(
         kafka_bootstrap="k:1", database_url=Secret("postgresql://o:o@d/o"), auth="off", **changes
     )
@@ -78,7 +90,7 @@ def order_app(execute: Callable[[Message], Awaitable[Any]], **changes: Any) -> F
         core=core,
         gate=open_gate(),
     )
-    return api.make(cast("Node", node), cast("PostgresStore", None), settings)
+    return api.make(cast("Node", node), cast("PostgresStore", KnownCustomers()), settings)
 
 
 def a_request(headers: dict[str, str]) -> Request:

@@ -56,6 +56,12 @@ def test_a_wave_has_each_key_in_one_topic(names: tuple[str, ...], expected: list
     assert [ids(wave) for wave in waves(rows(*names))] == expected
 
 
+def test_a_topic_that_is_no_part_of_the_log_waits_for_none_and_keeps_its_own_order() -> None:
+    some = rows("forward a1", "details a2", "customers a3", "details a4", "facts a5")
+    assert [ids(wave) for wave in waves(some, LANES)] == [["a1", "a2", "a3", "a4"], ["a5"]]
+    assert len(waves(some)) == 5
+
+
 def the_sender() -> Sender:
     return Sender(Cluster("nowhere"), "x-relay")
 

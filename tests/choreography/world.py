@@ -369,9 +369,7 @@ def a_world(
         customer_id="c-1",
         cart=(CartLine(sku="CUP", quantity=2),),
         currency="EUR",
-        payment_token="tok_ok",
         country=country,
-        postal_code="10115",
         patience=DEADLINE - PLACED_AT,
     )
     return world.after(Command("order", order))

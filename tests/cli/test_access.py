@@ -19,7 +19,7 @@ from saga_cli.access.right import READER, AclResource, Operation, Right
 from saga_cli.access.rights import rights, rights_of, topics
 from saga_cli.log.reader import LANES, TOPICS
 from saga_cli.topology import BY_NAME
-from shared_events.catalog import DELIVERY_DETAILS
+from shared_events.catalog import CATALOG, CUSTOMERS, DELIVERY_DETAILS, PAYMENT_DETAILS
 from shared_events.lanes import FORMER
 from tests.support.saga import saga
 
@@ -42,7 +42,10 @@ def test_a_service_may_do_what_it_declares_and_nothing_else() -> None:
     former = {f"{name}.events" for name in ("inventory", "order", "shipping")}
     assert own == {
         *((WRITE, topic) for topic in lanes | {"payment.dead-letters"}),
-        *((READ, topic) for topic in lanes | consumed | {"payment.events", "payment"}),
+        *(
+            (READ, topic)
+            for topic in lanes | consumed | {"payment.events", "payment", PAYMENT_DETAILS}
+        ),
         *((DESCRIBE, topic) for topic in former),
     }
 
@@ -51,7 +54,7 @@ def test_every_topic_is_written_by_its_owner_alone() -> None:
     assert {topic: who(WRITE, topic) for topic in topics()} == {
         **{topic: {topic.partition(".")[0]} for topic in LANES},
         **{topic: {owner} for topic, owner in LETTERS.items()},
-        DELIVERY_DETAILS: {"order"},
+        **{topic: {"order"} for topic in CATALOG.compacted},
     }
     assert all(who(WRITE, f"{name}.events") == set() for name in FORMER)
 
@@ -60,6 +63,8 @@ def test_a_topic_is_read_by_who_consumes_it_and_by_its_owner() -> None:
     for topic in LANES:
         assert who(READ, topic) - {READER} == readers_of(topic)
     assert who(READ, DELIVERY_DETAILS) == {"shipping"}
+    assert who(READ, PAYMENT_DETAILS) == {"payment"}
+    assert who(READ, CUSTOMERS) == {"order", "loyalty"}
     assert all(who(READ, topic) == {READER} for topic in LETTERS)
 
 

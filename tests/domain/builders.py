@@ -57,9 +57,7 @@ def an_order(**changes: Any) -> Order:
         lines=(CUP,),
         total_minor=3000,
         currency="EUR",
-        payment_token="tok_ok",
         country="DE",
-        postal_code="10115",
         placed_at=PLACED_AT,
         deadline=DEADLINE,
     )

@@ -311,7 +311,7 @@ def test_a_charge_owed_since_before_it_had_a_deadline_has_none() -> None:
         b'{"order_id":"o-1","amount_minor":3000,"currency":"EUR","token":"tok_ok","attempt":1}'
     )
     assert TypeAdapter(Capture).validate_json(outstanding_effects) == replace(
-        CHARGE, deadline=NEVER
+        CHARGE, deadline=NEVER, token="tok_ok"
     )
 
 

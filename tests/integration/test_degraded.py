@@ -19,7 +19,7 @@ from chassis.kafka.topics import topics_of
 from payment_svc.service import SERVICE as PAYMENT
 from saga_cli.demo import a_checkout
 from saga_cli.stack.overview import NO, readiness
-from saga_cli.stack.seed import seed
+from saga_cli.stack.seed import seed, set_standing
 from saga_cli.stack.servers import Servers
 from saga_cli.stack.services import Services
 from saga_cli.stack.state import Running
@@ -188,6 +188,8 @@ def test_sessions_that_became_read_only_are_replaced_when_there_are_others(half:
 
 
 def test_a_redis_that_became_a_replica_blocks_loyalty_until_it_is_primary_again(half: Half) -> None:
+    with httpx.Client(timeout=30) as client:
+        set_standing(client, half.url, "zoe", suspended=False)
     with half.redis() as redis:
         redis.replicaof("127.0.0.1", 1)
         until(lambda: half.readiness("loyalty")[0] == 503, 30, "loyalty can keep nothing")

@@ -18,7 +18,7 @@ import pytest
 from chaos.fake_stripe import fake_stripe
 from chassis.http import HttpServer
 from chassis.process.settings import HttpLimits
-from saga_cli.stack.seed import seed
+from saga_cli.stack.seed import seed, set_standing
 from saga_cli.stack.services import Services
 from saga_cli.topology import BY_NAME, Addresses
 from tests.integration.stripe_fixtures import Desk, desk
@@ -52,8 +52,8 @@ def shop(stack: Services) -> Iterator[Services]:
     """The prices, stock and customers that other tests buy with come back."""
     yield stack
     seed(stack.url)
-    standing = f"{stack.url('loyalty')}/customers/{EXAMPLE}/standing"
-    httpx.put(standing, json={"suspended": False}).raise_for_status()
+    with httpx.Client(timeout=30) as client:
+        set_standing(client, stack.url, EXAMPLE, suspended=False)
 
 
 def credentials() -> str:

@@ -12,7 +12,7 @@ from redis import Redis
 
 from guarantees.judge import Books
 from saga_cli.log.reader import read
-from saga_cli.stack.seed import SUSPENDED_CUSTOMER
+from saga_cli.stack.seed import SUSPENDED_CUSTOMER, set_standing
 from saga_cli.stack.servers import Servers
 from saga_cli.stack.services import Instance, Services
 from saga_cli.verify.reconcile import read_books
@@ -213,8 +213,8 @@ def test_a_redis_that_was_set_back_does_not_decide_again_what_was_published(
     file = next((servers.folder / "redis" / "appendonlydir").glob("*.incr.aof"))
     start = file.stat().st_size
     acknowledged = asyncio.run(_place_and_cancel(services, 60))
-    standing = f"{services.url('loyalty')}/customers/zed-{part}/standing"
-    httpx.put(standing, json={"suspended": True}, timeout=10).raise_for_status()
+    with httpx.Client(timeout=10) as client:
+        set_standing(client, services.url, f"zed-{part}", suspended=True)
     assert settled(services, acknowledged).violations == []
     before, logged, rebuilds = _books(services), _awards(services), _rebuilds(services)
     servers.redis.kill()

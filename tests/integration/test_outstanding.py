@@ -70,9 +70,7 @@ async def place(store: Opened, patience: timedelta) -> str:
         customer_id="alice",
         cart=(CartLine(sku=sku, quantity=1),),
         currency="EUR",
-        payment_token="tok_visa",
         country="DE",
-        postal_code="10115",
         patience=patience,
     )
     await store.handle([command(sku, price)])
@@ -260,9 +258,7 @@ async def test_what_is_owed_and_done_with_in_one_batch_is_owed_no_more(
         customer_id="alice",
         cart=cart,
         currency="EUR",
-        payment_token="tok_visa",
         country="DE",
-        postal_code="10115",
         patience=timedelta(hours=1),
     )
     cancel = CancelOrder(order_id=order_id)

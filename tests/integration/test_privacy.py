@@ -57,7 +57,7 @@ def holding(mark: str, services: Services, topics: Iterable[str]) -> list[str]:
 def addresses_of(services: Services, order_id: str) -> list[str]:
     """Streets that shipping knows for an order."""
     with psycopg.connect(services.addresses.database_url(BY_NAME["shipping"])) as connection:
-        query = "SELECT street FROM delivery_details WHERE order_id = %s"
+        query = "SELECT street FROM delivery_details WHERE order_id = %s AND street <> ''"
         return [row[0] for row in connection.execute(query, (order_id,))]
 
 

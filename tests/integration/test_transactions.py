@@ -184,9 +184,7 @@ def placing(claim: Claim) -> Message:
         customer_id="alice",
         cart=(CartLine(sku="CLOCK", quantity=1),),
         currency="EUR",
-        payment_token="tok_visa",
         country="DE",
-        postal_code="10115",
         patience=timedelta(hours=1),
     )
     return command(order_id, order, claim)

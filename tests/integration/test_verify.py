@@ -77,17 +77,21 @@ SPOILT: Final = {
     "payment": "UPDATE payments SET detail = detail || '{\"fee_minor\": 7}' WHERE order_id = $1",
     "inventory": "UPDATE stock SET available = available + 1 WHERE sku = 'RETRO-CLOCK' AND $1 <> ''",
     "shipping": "UPDATE delivery_details SET city = 'Elsewhere' WHERE order_id = $1",
-    "order": "UPDATE orders SET customer_id = 'bob' WHERE order_id = $1",
+    "order": "UPDATE orders SET customer_id = 'not ' || customer_id WHERE order_id = $1",
 }
 MENDED: Final = {
     "payment": "UPDATE payments SET detail = detail || '{\"fee_minor\": 0}' WHERE order_id = $1",
     "inventory": SPOILT["inventory"].replace("+ 1", "- 1"),
     "shipping": SPOILT["shipping"].replace("Elsewhere", "Here"),
-    "order": SPOILT["order"].replace("bob", "alice"),
+    "order": "UPDATE orders SET customer_id = substr(customer_id, 5) WHERE order_id = $1",
 }
 
 
-def spoil(services: Services, statements: Mapping[str, str], order_id: str, points: int) -> None:
+def spoil(services: Services, statements: Mapping[str, str], order_id: str, points: int) -> str:
+    """Returns the pseudonym of the customer whose points were changed."""
+    identified = httpx.put(f"{services.url('order')}/customers/alice").json()
+    alice = str(identified["pseudonym"])
+
     async def run() -> None:
         for name, statement in statements.items():
             url = services.addresses.database_url(BY_NAME[name])
@@ -95,9 +99,10 @@ def spoil(services: Services, statements: Mapping[str, str], order_id: str, poin
             assert await connection.execute(statement, order_id) == "UPDATE 1", name
             await connection.close()
         async with Redis.from_url(f"{services.addresses.redis_url}/0") as redis:
-            await redis.hincrby("loyalty:customer:alice", "points", points)
+            await redis.hincrby(f"loyalty:customer:{alice}", "points", points)
 
     asyncio.run(run())
+    return alice
 
 
 def test_every_spoiled_row_is_found_and_nothing_else(system: Services, rested: list[str]) -> None:
@@ -106,7 +111,7 @@ def test_every_spoiled_row_is_found_and_nothing_else(system: Services, rested: l
     good = checkout(system).json()["order_id"]
     assert settled(system, [*rested, placed, good]).violations == []
     assert verify(system).code == 0
-    spoil(system, SPOILT, placed, 1)
+    alice = spoil(system, SPOILT, placed, 1)
     spoiled = verify(system, "--json")
     assert spoiled.code == 1
     assert {(d["service"], d["key"], d["what"]) for d in spoiled.json["differences"]} == {
@@ -114,7 +119,7 @@ def test_every_spoiled_row_is_found_and_nothing_else(system: Services, rested: l
         ("inventory", "RETRO-CLOCK", "the row differs"),
         ("payment", placed, "the row differs"),
         ("shipping", placed, "delivery details differ: city"),
-        ("loyalty", "alice", "the row differs"),
+        ("loyalty", alice, "the row differs"),
     }
     assert "Elsewhere" not in spoiled.out
     spoil(system, MENDED, placed, -1)

@@ -25,9 +25,7 @@ PLACE: Final = PlaceOrder(
     customer_id="c-1",
     cart=(CartLine(sku="CUP", quantity=2),),
     currency="EUR",
-    payment_token="tok_ok",
     country="DE",
-    postal_code="10115",
     patience=DEADLINE - PLACED_AT,
 )
 CANCEL: Final = CancelOrder(order_id="o-1")

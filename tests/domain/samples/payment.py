@@ -28,9 +28,7 @@ from tests.domain.builders import (
 from tests.domain.samples import Samples
 
 NOTED: Final = PaymentCancellationNoted(order_id="o-1", reason="customer")
-CHARGE: Final = Capture(
-    order_id="o-1", amount_minor=3000, currency="EUR", token="tok_ok", deadline=DEADLINE
-)
+CHARGE: Final = Capture(order_id="o-1", amount_minor=3000, currency="EUR", deadline=DEADLINE)
 SUCCEEDED: Final = CaptureSucceeded(order_id="o-1", provider_ref="ch-1")
 CARD_DECLINED: Final = CaptureDeclined(order_id="o-1", reason="card_declined")
 REFUND_SUCCEEDED: Final = RefundSucceeded(order_id="o-1")

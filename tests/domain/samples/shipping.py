@@ -37,7 +37,7 @@ from tests.domain.samples import Samples
 NOTED: Final = ShipmentCancellationNoted(order_id="o-1", reason="customer")
 DISPATCH: Final = DispatchShipment(order_id="o-1")
 DUE: Final = DispatchDue(order_id="o-1")
-BOOK: Final = Book(order_id="o-1", shipment_id="SHP-o-1", country="DE", postal_code="10115")
+BOOK: Final = Book(order_id="o-1", shipment_id="SHP-o-1", country="DE")
 HAND_OVER: Final = HandOver(order_id="o-1", carrier_ref="CAR-1")
 CANCEL_BOOKING: Final = CancelBooking(order_id="o-1", carrier_ref="CAR-1")
 BOOKED: Final = Booked(order_id="o-1", carrier_ref="CAR-1")

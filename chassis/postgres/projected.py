@@ -1,0 +1,61 @@
+"""Tables that are folded from a compacted topic."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from chassis.message import Record
+from chassis.postgres.types import Connection
+from chassis.projected import Projected
+
+UPSERT: Final = """
+INSERT INTO {table} ({names}) SELECT * FROM unnest({arrays}) ON CONFLICT ({key}) DO UPDATE SET {set}
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectedTable(Projected):
+    """`key` is the column of the event's subject.
+
+    What a tombstone has erased stays as a row of empty texts: it is known that nothing will come. Where
+    nobody waits for a row it is deleted instead (`keeps_erased`).
+    """
+
+    key: str
+    keeps_erased: bool = True
+
+    async def __call__(self, connection: Connection, records: Sequence[Record]) -> None:
+        """Fold them, all or none.
+
+        Raises MalformedError for a record of something else, and what PostgreSQL raises for a text it
+        can't hold: such a record is found and parked, and the table keeps what was given before.
+        """
+        newest = {record.subject: self.values_of(record) for record in records}
+        erased = [key for key, values in newest.items() if values is None]
+        empty = ("",) * len(self.columns)
+        rows = [(key, *values) for key, values in newest.items() if values is not None]
+        if self.keeps_erased:
+            rows += [(key, *empty) for key in erased]
+        elif erased:
+            query = f"DELETE FROM {self.name} WHERE {self.key} = ANY($1::text[])"  # noqa: S608 - own names
+            await connection.execute(query, erased)
+        if rows:
+            columns = (list(column) for column in zip(*rows, strict=True))
+            await connection.execute(self._upsert, *columns)
+
+    async def row_of(self, connection: Connection, key: str) -> dict[str, str] | None:
+        """By column; all texts are empty where it was erased, None where nothing has come yet."""
+        query = f"SELECT {', '.join(self.columns)} FROM {self.name} WHERE {self.key} = $1"  # noqa: S608 - own names
+        row = await connection.fetchrow(query, key)
+        return None if row is None else dict(row)
+
+    @property
+    def _upsert(self) -> str:
+        names = (self.key, *self.columns)
+        return UPSERT.format(
+            table=self.name,
+            key=self.key,
+            names=", ".join(names),
+            arrays=", ".join(f"${n}::text[]" for n in range(1, len(names) + 1)),
+            set=", ".join(f"{name} = EXCLUDED.{name}" for name in self.columns),
+        )

@@ -1,0 +1,134 @@
+"""Which pseudonym stands for which customer. Kept events have the pseudonym alone (adr/0040)."""
+
+import asyncio
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+from uuid import UUID
+
+from chassis import clock, ids, tracing
+from chassis.message import Message
+from chassis.postgres import Connection, PostgresStore
+from order_svc.messages import IdentifyCustomer
+from shared_events.order import CustomerIdentified
+from shared_events.pseudonyms import PREFIX, former_customer, is_pseudonym
+
+LOCK: Final = 0x5A70
+"""The advisory lock under which pseudonyms are made: a customer has one."""
+REMEMBERED_S: Final = 10.0
+"""So long a process goes by what it has read: what was erased meanwhile counts no longer than that."""
+REMEMBERED_MAX: Final = 100_000
+KNOWN: Final = """
+SELECT customer_id, max(pseudonym COLLATE "C") FROM customers
+WHERE customer_id = ANY($1::text[]) GROUP BY customer_id
+"""
+FORMER: Final = "SELECT DISTINCT customer_id FROM orders WHERE customer_id = ANY($1::text[])"
+INSERT: Final = """
+INSERT INTO customers (pseudonym, customer_id) SELECT * FROM unnest($1::text[], $2::text[])
+"""
+STAND_FOR: Final = "SELECT pseudonym, customer_id FROM customers WHERE pseudonym = ANY($1::text[])"
+
+
+@dataclass
+class Pseudonyms:
+    """Those who ask for new pseudonyms at the same time share a transaction."""
+
+    store: PostgresStore
+    _pseudonyms: dict[str, str] = field(default_factory=dict)
+    _customers: dict[str, str] = field(default_factory=dict)
+    _waiting: dict[str, asyncio.Future[str]] = field(default_factory=dict)
+    _working: asyncio.Task[None] | None = None
+    _forgets_at: float = 0.0
+
+    async def pseudonym_of(self, customer_id: str) -> str:
+        """It is made for a customer who has none. Raises TransientError when the database is away."""
+        self._forget()
+        if (known := self._pseudonyms.get(customer_id)) is not None:
+            return known
+        future = self._waiting.get(customer_id)
+        if future is None:
+            future = self._waiting[customer_id] = asyncio.get_running_loop().create_future()
+            if self._working is None or self._working.done():
+                self._working = asyncio.create_task(self._identify_waiting())
+        return await asyncio.shield(future)
+
+    async def known(self, customer_id: str) -> str:
+        """What orders of a customer say; a text that none says, where nothing is known of the customer.
+
+        Raises TransientError when the database is away.
+        """
+        async with self.store.reading() as connection:
+            known = await self._known(connection, [customer_id])
+        return known.get(customer_id) or former_customer(customer_id)
+
+    async def customers_of(self, pseudonyms: Iterable[str]) -> Mapping[str, str]:
+        """The customers whom pseudonyms stand for; "" once that is erased.
+
+        An order of release 0.2 or before names its customer itself. Raises TransientError when the
+        database is away.
+        """
+        self._forget()
+        wanted = {name for name in pseudonyms if is_pseudonym(name)}
+        if missing := wanted - self._customers.keys():
+            async with self.store.reading() as connection:
+                self._customers |= dict(await connection.fetch(STAND_FOR, sorted(missing)))
+        return {
+            name: self._customers.get(name, "") if is_pseudonym(name) else name
+            for name in pseudonyms
+        }
+
+    async def customer_of(self, pseudonym: str) -> str:
+        return (await self.customers_of([pseudonym]))[pseudonym]
+
+    def _forget(self) -> None:
+        now = clock.monotonic()
+        if now >= self._forgets_at or len(self._customers) > REMEMBERED_MAX:
+            self._pseudonyms, self._customers = {}, {}
+            self._forgets_at = now + REMEMBERED_S
+
+    async def _identify_waiting(self) -> None:
+        while self._waiting:
+            taken, self._waiting = self._waiting, {}
+            try:
+                found = await self._identified({*taken})
+            except Exception as error:  # noqa: BLE001 - whoever waits for it gets it
+                for future in taken.values():
+                    future.set_exception(error)
+                    future.exception()  # it may be that nobody waits any more
+            else:
+                self._pseudonyms |= found
+                self._customers |= {pseudonym: name for name, pseudonym in found.items()}
+                for name, future in taken.items():
+                    future.set_result(found[name])
+
+    async def _identified(self, names: set[str]) -> dict[str, str]:
+        async with self.store.reading() as connection:
+            known = await self._known(connection, names)
+        if not (missing := names - known.keys()):
+            return known
+        async with self.store.translated(), self.store.transaction() as connection:
+            await connection.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
+            known |= await self._known(connection, missing)
+            return known | await self._made(connection, sorted(missing - known.keys()))
+
+    async def _known(self, connection: Connection, names: Collection[str]) -> dict[str, str]:
+        return dict(await connection.fetch(KNOWN, list(names)))
+
+    async def _made(self, connection: Connection, names: list[str]) -> dict[str, str]:
+        """A customer whom events name already keeps that name: points and standing belong to it."""
+        former = {row[0] for row in await connection.fetch(FORMER, names)}
+        made = {name: name if name in former else f"{PREFIX}{ids.new_id()}" for name in names}
+        await connection.execute(INSERT, [*made.values()], [*made])
+        await self.store.publish(connection, (_announced(*each) for each in made.items()))
+        return made
+
+
+def _announced(customer_id: str, pseudonym: str) -> tuple[Message, CustomerIdentified]:
+    message = Message(
+        id=UUID(ids.new_id()),
+        key=pseudonym,
+        body=IdentifyCustomer(pseudonym=pseudonym),
+        at=clock.now(),
+        traceparent=tracing.carried(None, ""),
+    )
+    return message, CustomerIdentified(pseudonym=pseudonym, customer_id=customer_id)

@@ -1,0 +1,16 @@
+"""What stands for a customer in kept events: a random id, whose link to a person can be erased."""
+
+import re
+from typing import Final
+
+PREFIX: Final = "cus_"
+PATTERN: Final = re.compile(PREFIX + "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def is_pseudonym(text: str) -> bool:
+    return PATTERN.fullmatch(text) is not None
+
+
+def former_customer(text: str) -> str:
+    """The customer whom an event of release 0.2 or before names itself; "" for a pseudonym."""
+    return "" if is_pseudonym(text) else text
