@@ -72,9 +72,7 @@ def up(
     instances: Instances = 1,
     data: Annotated[Path | None, typer.Option(help="Keep the servers' data here.")] = None,
     *,
-    secure: Annotated[
-        bool, typer.Option("--secure", help="With TLS, logins and rights on all servers.")
-    ] = False,
+    secure: mounting.Secure = False,
     with_tracing: mounting.WithTracing = False,
     otlp_endpoint: mounting.OtlpEndpoint = "",
     detach: Annotated[

@@ -7,6 +7,9 @@ import typer
 
 from saga_cli.terminal import write
 
+Secure = Annotated[
+    bool, typer.Option("--secure", help="With TLS, logins and rights on all servers.")
+]
 WithTracing = Annotated[
     bool, typer.Option("--with-tracing", help="With a viewer of traces, if one is on the PATH.")
 ]

@@ -128,7 +128,7 @@ async def test_a_request_without_a_context_is_the_root_of_a_trace_and_keeps_its_
 
     async def execute(command: Message) -> Decided:
         commands.append(command)
-        return Decided((), None, b"{}")
+        return Decided((), None, b'{"customer_id":"alice"}')
 
     app = order_app(execute)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://o") as http:
@@ -175,7 +175,7 @@ async def asked_of_each_kind() -> list[Message]:
 
     async def execute(command: Message) -> Decided:
         commands.append(command)
-        return Decided((), None, b"{}")
+        return Decided((), None, b'{"customer_id":"alice"}')
 
     dropped = {"traceparent": f"{TRACE[:-1]}0", "tracestate": "a=1"}
     app = order_app(execute)
