@@ -22,6 +22,7 @@ PRODUCTS: Final = {
 }
 SUSPENDED_CUSTOMER: Final = "mallory"
 KNOWN_S: Final = 30.0
+NOT_YET: Final = {httpx.codes.NOT_FOUND, httpx.codes.SERVICE_UNAVAILABLE}
 
 
 def seed(url: Callable[[str], str]) -> None:
@@ -47,7 +48,7 @@ def set_standing(
     known_by = time.monotonic() + KNOWN_S
     while True:  # loyalty learns of a customer from the log
         answer = client.put(standing, json={"suspended": suspended})
-        if answer.status_code != httpx.codes.NOT_FOUND or time.monotonic() > known_by:
+        if answer.status_code not in NOT_YET or time.monotonic() > known_by:
             answer.raise_for_status()
             return
         time.sleep(0.1)

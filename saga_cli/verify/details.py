@@ -95,12 +95,16 @@ async def compare_projected(
 
 @dataclass
 class ProjectedComparison:
-    """`consumed` are offsets from before the rows were read: all before them is in the rows."""
+    """`consumed` are offsets from before the rows were read: all before them is in the rows.
+
+    What is `pending` in the outbox, by key, is in the rows of who publishes it, and not in the log yet.
+    """
 
     projected: Projected
     rows: ProjectedRows
     consumed: Ends
     result: ServiceResult
+    pending: frozenset[str] = frozenset()
     known: set[str] = field(default_factory=set)
 
     @property
@@ -121,14 +125,15 @@ class ProjectedComparison:
             rows = await self.rows.of(some)
             self.known |= rows.keys()
             for key, (offset, values) in ((key, newest[key]) for key in some):
-                if offset < self.consumed.get(place, 0):
+                if key not in self.pending and offset < self.consumed.get(place, 0):
                     self._compare(key, rows.get(key), values)
                 else:
                     self.result.newer += 1
 
     async def end(self) -> None:
         """ProjectedRows of keys that the log does not have."""
-        for key in sorted([key async for key in self.rows.all_keys() if key not in self.known]):
+        known = self.known | self.pending
+        for key in sorted([key async for key in self.rows.all_keys() if key not in known]):
             self.result.differ(key, f"{self.what} that the log lacks", "a row", "none")
 
     def _compare(self, key: str, live: Values | None, rebuilt: Values | None) -> None:

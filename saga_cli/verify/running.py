@@ -106,7 +106,10 @@ async def verify_service(
         result = await compare(source, service, rows, before, progress)
         for topic, table in service.projections.items():
             assert isinstance(table, ProjectedTable), "where there is a database"
-            live = ProjectedComparison(table, ProjectedTableRows(table, rows), consumed, result)
+            pending = frozenset(row.key for row in rows.pending if row.topic == topic)
+            live = ProjectedComparison(
+                table, ProjectedTableRows(table, rows), consumed, result, pending
+            )
             await compare_projected(source, topic, live, progress)
     return result
 

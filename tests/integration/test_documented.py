@@ -31,6 +31,7 @@ from tests.support.waiting import until
 pytestmark = pytest.mark.long(100)
 
 TOO_LONG: Final = {
+    "saga erase": "it takes an order, or a customer",
     "saga demo": "a stack of its own; `tests/integration` does what it shows",
     "saga chaos": "minutes; tests/chaos/test_short.py",
     "saga bench": "minutes; tests/integration/test_bench.py",
