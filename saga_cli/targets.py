@@ -16,7 +16,7 @@ from chassis.secret import Secret, SecretSettings, secret_of
 from chassis.urls import postgres_url, redis_url
 from saga_cli.stack import state
 from saga_cli.terminal import CommandError, fail
-from saga_cli.topology import BY_NAME, GIVEN, Addresses, addresses_of
+from saga_cli.topology import BY_NAME, GIVEN, PASSWORDS_SECRET, Addresses, addresses_of
 
 CHECKS: Final = dict(zip(GIVEN[1:], (postgres_url, redis_url), strict=True))
 
@@ -118,6 +118,12 @@ def given_stores() -> dict[str, str]:
     return addresses
 
 
+def given_addresses(cluster: Cluster, postgres: str, redis: str) -> Addresses:
+    """Of servers that the environment names, with the passwords that follow from SAGA_PASSWORDS_SECRET."""
+    secret = secret_in_environment(PASSWORDS_SECRET).read()
+    return addresses_of(cluster, postgres, redis, secret=secret)
+
+
 def found() -> Targets:
     """SAGA_KAFKA_BOOTSTRAP, SAGA_POSTGRES_URL and SAGA_REDIS_URL, or the running stack's.
 
@@ -125,7 +131,7 @@ def found() -> Targets:
     """
     cluster, (postgres, redis) = given_kafka(), given_stores().values()
     if cluster and postgres and redis:
-        return Targets(cluster, addresses_of(cluster, postgres, redis))
+        return Targets(cluster, given_addresses(cluster, postgres, redis))
     if cluster:
         return Targets(cluster)
     stack = state.found()

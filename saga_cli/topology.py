@@ -13,6 +13,8 @@ from chassis.secret import Secret
 from guarantees.services import BY_NAME, SERVICES, WITH_DATABASE
 
 __all__ = ["BY_NAME", "SERVICES", "Addresses", "ServiceSpec", "addresses_of", "environment_of"]
+PASSWORDS_SECRET: Final = "SAGA_PASSWORDS_SECRET"  # noqa: S105 - a variable's name
+"""What the passwords of services follow from, where it is not PostgreSQL's administrator's."""
 GIVEN: Final = ("SAGA_KAFKA_BOOTSTRAP", "SAGA_POSTGRES_URL", "SAGA_REDIS_URL")
 """The variables that name the three servers, where no stack runs."""
 ADMIN: Final = "admin"
@@ -97,17 +99,17 @@ def place_of(url: str) -> str:
 
 
 def addresses_of(
-    kafka: Cluster, postgres_url: str, redis_url: str, secured: Path | None = None
+    kafka: Cluster, postgres_url: str, redis_url: str, secured: Path | None = None, secret: str = ""
 ) -> Addresses:
     """The addresses with a password for each role, and for each user of a secured stack.
 
-    They follow from the administrator's, so that two stacks over the same servers agree on them
-    and none has to be kept.
+    They follow from one secret, without one from the password of PostgreSQL's administrator, so that two
+    stacks over the same servers agree on them and none has to be kept.
     """
-    secret = (urlsplit(postgres_url).password or postgres_url).encode()
+    key = (secret or urlsplit(postgres_url).password or postgres_url).encode()
     roles = [name for spec in WITH_DATABASE.values() for name in (spec.role, spec.owner)]
     names = [*roles, *BY_NAME, ADMIN, *map(kafka_login, USERS)]
-    passwords = {n: hmac.digest(secret, n.encode(), "sha256").hex()[:32] for n in names}
+    passwords = {n: hmac.digest(key, n.encode(), "sha256").hex()[:32] for n in names}
     redis = urlsplit(redis_url)._replace(path="")  # each service has a number of its own
     if secured is not None:
         ca_file = authority_of(secured) / "ca.crt"

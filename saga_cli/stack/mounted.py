@@ -1,9 +1,10 @@
 """What the secured Compose file mounts: certificates, passwords, users and Kafka's settings, in one folder.
 
-A container finds a file of the folder below MOUNTED, by the same name. All passwords follow from that of
-PostgreSQL's administrator, so that nothing but it and the authority has to be kept.
+A container finds a file of the folder below MOUNTED, by the same name. The passwords of services follow from
+a secret that no container has; nothing but it, PostgreSQL's administrator's and the authority has to be kept.
 """
 
+import secrets
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -24,6 +25,7 @@ from saga_cli.stack.postgres import ServerTls
 from saga_cli.stack.secured import in_files
 from saga_cli.stack.state import write_private
 from saga_cli.topology import (
+    PASSWORDS_SECRET,
     READER,
     USERS,
     Addresses,
@@ -44,6 +46,8 @@ KAFKA_SETTINGS: Final = "kafka.properties"
 HEALTH_CLIENT: Final = "kafka-health.properties"
 REDIS_USERS: Final = "redis.acl"
 ADMIN_PASSWORD: Final = "postgres.secret"  # noqa: S105 - a file's name
+SECRET: Final = "passwords.secret"  # noqa: S105 - the same
+"""From it the other passwords follow. A folder of release 0.2 has none: there they follow from the other."""
 TLS_FILES: Final = (
     "ca.crt",
     "kafka.pem",
@@ -71,13 +75,14 @@ class Places:
     postgres: str
     redis: str
 
-    def addresses(self, password: str, folder: Path) -> Addresses:
+    def addresses(self, password: str, folder: Path, secret: str = "") -> Addresses:
         """As they are from where the folder with the authority is; the password is PostgreSQL's."""
         return addresses_of(
             Cluster(self.kafka, mechanism=Mechanism.PLAIN),
             f"postgresql://{postgres.ADMIN}:{password}@{self.postgres}/postgres",
             f"rediss://{self.redis}",
             folder,
+            secret,
         )
 
 
@@ -147,17 +152,21 @@ def make(folder: Path, *, renew: bool = False) -> list[str]:
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.chmod(0o700)
-    changed = [] if (folder / ADMIN_PASSWORD).exists() else [ADMIN_PASSWORD]
-    password = postgres.admin_password(folder)
+    changed = list[str]()
+    if not (folder / ADMIN_PASSWORD).exists():
+        write_private(folder / SECRET, secrets.token_urlsafe(32))
+        changed += [SECRET, ADMIN_PASSWORD]
+    password, kept = postgres.admin_password(folder), folder / SECRET
+    secret = kept.read_text() if kept.exists() else ""
     (folder / ADMIN_PASSWORD).chmod(READABLE)
     changed += _certificates(Authority.at(authority_of(folder)), renew=renew)
-    addresses = WITHIN.addresses(password, MOUNTED)
+    addresses = WITHIN.addresses(password, MOUNTED, secret)
     for name, text in _texts(addresses.passwords).items():
         mode = COPIED if name == KAFKA_SETTINGS else READABLE
         changed += [name] * _is_written(folder / name, text, mode)
-    tools = in_files(
-        folder.resolve() / "tools", PUBLISHED.addresses(password, folder.resolve()).variables
-    )
+    published = PUBLISHED.addresses(password, folder.resolve(), secret)
+    variables = published.variables | ({PASSWORDS_SECRET: secret} if secret else {})
+    tools = in_files(folder.resolve() / "tools", variables)
     text = "".join(f"{name}={shlex.quote(value)}\n" for name, value in tools.items())
     return changed + [TOOLS] * _is_written(folder / TOOLS, text, 0o600)
 

@@ -7,9 +7,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from saga_cli.stack import containers, servers
-from saga_cli.targets import given_kafka, given_stores
+from saga_cli.targets import given_addresses, given_kafka, given_stores
 from saga_cli.terminal import CommandError, message_of
-from saga_cli.topology import GIVEN, Addresses, addresses_of
+from saga_cli.topology import GIVEN, Addresses
 
 
 def docker_answers() -> bool:
@@ -36,7 +36,7 @@ def provide(folder: Path | None = None, *, secured: bool = False) -> servers.Ser
         raise CommandError(f"--secure starts servers of its own: unset {', '.join(GIVEN)}")
     if cluster and not missing:
         postgres, redis = stores.values()
-        return _given(addresses_of(cluster, postgres, redis))
+        return _given(given_addresses(cluster, postgres, redis))
     if len(missing) < len(GIVEN):
         raise CommandError(f"give {', '.join(missing)} too, or none of {', '.join(GIVEN)}")
     if folder is None and not secured and docker_answers():

@@ -14,6 +14,7 @@ from saga_cli import targets
 from saga_cli.stack import mounted
 from saga_cli.stack.authority import Authority
 from saga_cli.topology import ADMIN
+from tests.secured_compose_page import SECURED
 from tests.support.saga import saga
 
 CERTIFICATES: Final = [f"tls/{name}.*" for name in ("kafka", "postgres", "redis")]
@@ -112,6 +113,33 @@ def variables(folder: Path) -> dict[str, str]:
     )
     given = dict(each.split("=", 1) for each in read.stdout.decode().split("\0") if each)
     return {name: text for name, text in given.items() if name.startswith("SAGA_")}
+
+
+def passwords(folder: Path) -> dict[str, str]:
+    return {login: (folder / file).read_text() for login, file in mounted.PASSWORDS.items()}
+
+
+def followed(folder: Path, secret: str) -> dict[str, str]:
+    """The same logins, with what follows from PostgreSQL's administrator's password or a secret beside it."""
+    admin = (folder / mounted.ADMIN_PASSWORD).read_text()
+    found = mounted.WITHIN.addresses(admin, mounted.MOUNTED, secret).passwords
+    return {login: found[login] for login in mounted.PASSWORDS}
+
+
+def test_no_password_follows_from_one_that_a_container_has(folder: Path) -> None:
+    made, without = passwords(folder), followed(folder, "")
+    assert not set(made.values()) & set(without.values())
+    assert made == followed(folder, (folder / mounted.SECRET).read_text())
+    assert stat.S_IMODE((folder / mounted.SECRET).stat().st_mode) == 0o600
+    assert mounted.SECRET not in SECURED.read_text()
+
+
+def test_a_folder_from_before_goes_on_with_its_passwords(tmp_path: Path) -> None:
+    """Servers have them in their data."""
+    (tmp_path / mounted.ADMIN_PASSWORD).write_text("of the release before")
+    mounted.make(tmp_path)
+    assert passwords(tmp_path) == followed(tmp_path, "")
+    assert mounted.make(tmp_path) == []
 
 
 def test_a_folder_that_is_none_is_one_line(tmp_path: Path) -> None:

@@ -3,7 +3,8 @@
 import stat
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Final, get_args
+from types import SimpleNamespace
+from typing import Any, Final, cast, get_args
 from urllib.parse import urlsplit
 
 import pytest
@@ -11,6 +12,8 @@ import pytest
 from chassis.kafka import Cluster
 from chassis.secret import Secret
 from saga_cli.stack.secured import SECRETS, in_files
+from saga_cli.stack.servers import Servers
+from saga_cli.stack.supervisor import print_security
 from saga_cli.topology import (
     ADMIN,
     BY_NAME,
@@ -98,3 +101,19 @@ def test_without_it_all_are_let_in_as_before() -> None:
         assert variables[f"{spec.prefix}_KAFKA_BOOTSTRAP"] == "h:9092"
         assert f"{spec.prefix}_KAFKA_USER" not in variables
     assert environment_of(BY_NAME["loyalty"], plain, 1)["LOYALTY_REDIS_URL"] == "redis://h:6379/0"
+
+
+@pytest.mark.parametrize(
+    ("redis", "shown"),
+    [
+        ("redis://h:6379", "without TLS, as no server with it was found"),
+        ("rediss://h:6379", "and TLS"),
+    ],
+)
+def test_a_redis_without_tls_is_named_in_one_line(
+    redis: str, shown: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    addresses = addresses_of(Cluster("h:9092"), PLACES[0], redis, tmp_path)
+    print_security(cast("Servers", SimpleNamespace(addresses=addresses)))
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if "Redis" in line)
+    assert line.strip() == f"Redis: a user for each service, {shown}"
