@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import structlog
 
@@ -26,6 +27,13 @@ class CardNumberError(ChassisError):
     def __init__(self, field: str) -> None:
         super().__init__("it holds 13 to 19 digits that pass the check of card numbers")
         self.field = field
+
+
+def refuse_card_numbers(value: Any) -> None:
+    """Raises CardNumberError for a value with a text that may be in no topic and no table."""
+    field = field_with_card_number(value)
+    if field is not None:
+        raise CardNumberError(field)
 
 
 class InFlightError(ChassisError):
@@ -53,9 +61,7 @@ class Commands:
         Raises CardNumberError, OverloadedError, InFlightError, or TransientError when the store is
         away.
         """
-        field = field_with_card_number((message.body, message.companions))
-        if field is not None:  # what is decided here is published, and kept
-            raise CardNumberError(field)
+        refuse_card_numbers((message.body, message.companions))  # it is published, and kept
         if len(self._waiting) >= self.waiting_max:
             raise OverloadedError("too many requests wait")
         claim = (message.claim.scope, message.claim.key) if message.claim else None

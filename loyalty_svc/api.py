@@ -6,6 +6,7 @@ from fastapi import FastAPI, Path, Request
 from pydantic import BaseModel, Field
 
 from chassis.auth import AUDIT, OPERATE, SERVICE
+from chassis.commands import refuse_card_numbers
 from chassis.http import (
     Access,
     Body,
@@ -97,6 +98,7 @@ def make(node: Node, store: RedisStore) -> FastAPI:
         request: Request, customer_id: CustomerId, body: Standing
     ) -> dict[str, Any]:
         """Who is suspended is awarded no points: their orders are undone."""
+        refuse_card_numbers({"customer_id": customer_id})
         pseudonym = await pseudonym_of(customer_id)
         if pseudonym is None:
             raise unknown(customer_id)

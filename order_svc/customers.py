@@ -7,6 +7,7 @@ from typing import Final
 from uuid import UUID
 
 from chassis import clock, ids, tracing
+from chassis.commands import refuse_card_numbers
 from chassis.message import Message
 from chassis.postgres import Connection, PostgresStore
 from order_svc.messages import IdentifyCustomer
@@ -41,10 +42,14 @@ class Pseudonyms:
     _forgets_at: float = 0.0
 
     async def pseudonym_of(self, customer_id: str) -> str:
-        """It is made for a customer who has none. Raises TransientError when the database is away."""
+        """It is made for a customer who has none.
+
+        Raises CardNumberError, and TransientError when the database is away.
+        """
         self._forget()
         if (known := self._pseudonyms.get(customer_id)) is not None:
             return known
+        refuse_card_numbers({"customer_id": customer_id})
         future = self._waiting.get(customer_id)
         if future is None:
             future = self._waiting[customer_id] = asyncio.get_running_loop().create_future()

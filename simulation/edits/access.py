@@ -16,6 +16,13 @@ _tokens = partial(Edit, "chassis/auth/tokens.py")
 _keys = partial(Edit, "chassis/auth/keys.py")
 
 ACCESS_EDITS: Final = (
+    Edit(
+        "order_svc/customers.py",
+        "card-number-has-a-pseudonym",
+        'refuse_card_numbers({"customer_id": customer_id})',
+        "refuse_card_numbers({})",
+        ("tests/integration/test_rules_hostile.py::test_no_customer_goes_by_a_card_number",),
+    ),
     _tokens(
         "token-of-any-issuer",
         'claims.get("iss") != self.issuer',

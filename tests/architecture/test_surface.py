@@ -127,7 +127,7 @@ SURFACES: Final = {
 }
 """A name is added here on purpose: whoever uses the chassis may rely on it from then on."""
 FOR_SERVICES: Final = {
-    *("bus.Committed", "clock", "commands.OverloadedError", "ids"),
+    *("bus.Committed", "clock", "commands.OverloadedError", "commands.refuse_card_numbers", "ids"),
     *("metrics.Bounded", "metrics.WAITS_S"),
     *("decision.Decision", "decision.Later", "decision.Refusal"),
     *("decision.impossible", "decision.nothing", "decision.publish"),

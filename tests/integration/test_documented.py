@@ -38,6 +38,7 @@ TOO_LONG: Final = {
     "saga bench fast-paths": "minutes; tests/integration/test_bench.py",
     "saga mutants": "minutes; tests/simulation",
     "saga bench secured": "minutes; tests/cli/test_bench.py",
+    "saga bench traced": "minutes; tests/cli/test_bench.py",
     "saga demo --plain": "a stack of its own, as for `saga demo`",
     "saga up": "this stack is one",
     "saga up --secure": "tests/integration/test_secured.py",

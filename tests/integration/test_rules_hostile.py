@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import httpx
+import psycopg
 import pytest
 
 from chassis.http.app import BODY_MAX_BYTES
@@ -186,6 +187,7 @@ def with_card_numbers() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
         *({"delivery": delivery | {name: f"x {CARD} y"}} for name in delivery),
     )
     yield from (("order", "POST", "/checkout", a_checkout(**change)) for change in changes)
+    yield "order", "PUT", f"/customers/{CARD}", {}
     yield "order", "PUT", f"/catalogue/{CARD}", price
     yield "order", "PUT", "/catalogue/CARD-NAME", price | {"name": f"No. {CARD}"}
     yield "inventory", "PUT", f"/stock/{CARD}", {"on_hand": 1}
@@ -205,6 +207,19 @@ def test_no_card_number_enters_a_log_that_is_kept(
     code = "invalid_request" if is_a_token else "card_number"
     assert problem_of(answer) == (422, code), answer.text
     assert CARD not in answer.text.replace("_", "-")
+
+
+def test_no_customer_goes_by_a_card_number(stack: Services) -> None:
+    """A pseudonym is made before an order is decided on."""
+    order = stack.url("order")
+    answers = [
+        httpx.post(f"{order}/checkout", json=a_checkout(customer_id=CARD), timeout=30),
+        httpx.put(f"{order}/customers/{CARD}", timeout=30),
+    ]
+    assert [problem_of(answer) for answer in answers] == [(422, "card_number")] * 2
+    with psycopg.connect(stack.addresses.database_url(BY_NAME["order"])) as connection:
+        query = "SELECT count(*) FROM customers WHERE customer_id = %s"
+        assert connection.execute(query, (CARD,)).fetchone() == (0,)
 
 
 @pytest.mark.parametrize("wish", ["wait=\xb2", "wait=" + "9" * 400, "wait=1e9", "wait"])
