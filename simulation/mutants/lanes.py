@@ -20,7 +20,7 @@ from simulation.mutants.mutant import bug
     at=(chassis.outbox.sender, "waves"),
     faults=("broker-away", "ack-lost", "row-refused"),
 )
-def all_lanes_at_once(_original: Any, rows: Sequence[Any]) -> list[list[Any]]:
+def all_lanes_at_once(_original: Any, rows: Sequence[Any], _ordered: Any) -> list[list[Any]]:
     return [list(rows)]
 
 

@@ -42,6 +42,8 @@ TOO_LONG: Final = {
     "saga demo --plain": "a stack of its own, as for `saga demo`",
     "saga up": "this stack is one",
     "saga up --secure": "tests/integration/test_secured.py",
+    "saga up --with-tracing": "no viewer; tests/cli/test_viewer.py",
+    "saga up --otlp-endpoint URL": "tests/integration/test_traces.py, tests/cli/test_viewer.py",
     "saga down": "the last test",
     "saga archive s3://bucket/log --follow": "no object store; tests/integration/test_archive.py",
 }
