@@ -96,7 +96,7 @@ async def unknown_is_declined(ask_again: Any, self: Any, effect: Any, error: Exc
         await ask_again(self, effect, error)
         return
     declined = CaptureDeclined(order_id=effect.key, reason="no_answer")
-    self._known.append((effect, self._message(effect, declined)))
+    self._known.append((effect, self._message(effect, declined, effect.traceparent)))
     self._arrived.set()
 
 

@@ -168,6 +168,7 @@ def discard_all(services: Services, name: str, keys: set[str]) -> None:
 def test_orders_go_on_and_all_of_it_is_parked_with_its_reason(shop: Services, name: str) -> None:
     """500 keys are poisoned at once as well; what a process measures and holds does not grow with them."""
     all_confirmed(shop)
+    series(shop, name)  # to be asked has a series too
     measured, good = series(shop, name), READERS[name]
     poisoned = [Hostile(replace(good(), value=b"{"), "malformed: ") for _ in range(POISONED_KEYS)]
     some = list(itertools.chain(hostile(good), poisoned))

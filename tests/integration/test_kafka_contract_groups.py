@@ -29,14 +29,21 @@ def are_halves(*consumers: Any) -> bool:
     return sorted(sorted(numbers(c)) for c in consumers) == HALVES
 
 
+def is_assigned(calls: RebalanceCalls, consumer: Any) -> bool:
+    """The listener was called with what the consumer has: it has it a moment before."""
+    return calls.calls[-1:] == [("assigned", frozenset(numbers(consumer)))]
+
+
 async def test_members_share_by_range_and_are_told(cluster: Cluster) -> None:
     topics, group = [await a_topic(cluster, 12) for _ in range(2)], a_name()
     first_calls, second_calls = RebalanceCalls(), RebalanceCalls()
     async with member(cluster, group, topics, first_calls) as first:
-        await polled_until(lambda: numbers(first) == ALL, first)
+        await polled_until(lambda: is_assigned(first_calls, first), first)
         assert first_calls.calls == [("revoked", frozenset()), ("assigned", ALL)]
         async with member(cluster, group, topics, second_calls) as second:
             await polled_until(lambda: are_halves(first, second), first, second)
+            await polled_until(lambda: is_assigned(first_calls, first), first, second)
+            await polled_until(lambda: is_assigned(second_calls, second), first, second)
             for consumer in (first, second):
                 of_each = [
                     {p.partition for p in consumer.assignment() if p.topic == t} for t in topics
@@ -52,6 +59,7 @@ async def test_members_share_by_range_and_are_told(cluster: Cluster) -> None:
             ]
         assert len(second_calls.calls) == 2  # a client that stops is told nothing
         await polled_until(lambda: numbers(first) == ALL, first)
+        await polled_until(lambda: is_assigned(first_calls, first), first)
         assert first_calls.calls[-1] == ("assigned", ALL)
 
 

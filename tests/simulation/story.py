@@ -129,6 +129,7 @@ async def _repair(loyalty: Loyalty, opened: Opened) -> None:
     later, bad = replace(first.record, offset=5), replace(first.record, offset=6, value=b"{")
     await broken.handle([first, replace(first, id=ids.derived_id("another"), record=later)])
     await opened.handle([unreadable(bad, "malformed")])
+    assert await opened.guarded(store.PARKED, [opened.keys.parked_keys]) == [4, 2]
     assert len(await broken.redrive("o-3", "ann")) == 1
     letters = await opened.inspection.dead_letters("o-3")
     assert await opened.inspection.discard("o-3", "ann", "sent twice", letters[2].id)
