@@ -64,8 +64,10 @@ class Local:
         """An administrator's, as `saga secrets` writes them for the commands."""
         numbers = (self.ports[number] for number in (29092, 5432, 6379))
         places = mounted.Places(*(f"127.0.0.1:{number}" for number in numbers))
-        password = (self.secrets / mounted.ADMIN_PASSWORD).read_text()
-        return places.addresses(password, self.secrets)
+        password, secret = (
+            (self.secrets / file).read_text() for file in (mounted.ADMIN_PASSWORD, mounted.SECRET)
+        )
+        return places.addresses(password, self.secrets, secret)
 
     def here(self, text: str) -> str:
         """It names places of this machine instead."""
