@@ -21,7 +21,7 @@ ACCESS_EDITS: Final = (
         "card-number-has-a-pseudonym",
         'refuse_card_numbers({"customer_id": customer_id})',
         "refuse_card_numbers({})",
-        ("tests/integration/test_rules_hostile.py::test_no_customer_goes_by_a_card_number",),
+        ("tests/chassis/test_card_numbers.py::test_no_pseudonym_is_made_for_one",),
     ),
     _tokens(
         "token-of-any-issuer",

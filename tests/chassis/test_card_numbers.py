@@ -1,14 +1,17 @@
 """Card numbers are found in whatever form they are written, and what is none passes."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from chassis.card_numbers import field_with_card_number, holds_card_number
+from chassis.commands import CardNumberError
 from chassis.ids import new_id
+from chassis.postgres import PostgresStore
+from order_svc.customers import Pseudonyms
 
 NUMBERS: Final = (
     "4222222222222",
@@ -81,3 +84,11 @@ def test_the_field_is_named_at_any_depth() -> None:
     assert field_with_card_number({"note": {"text": [1, card]}}) == "text"
     assert field_with_card_number({"note": {card: 1}}) == "note"
     assert field_with_card_number(Cart("ann", (LineOfCart("A"),))) is None
+
+
+async def test_no_pseudonym_is_made_for_one() -> None:
+    """The store is not even asked."""
+    pseudonyms = Pseudonyms(cast("PostgresStore", None))
+    with pytest.raises(CardNumberError) as caught:
+        await pseudonyms.pseudonym_of("4242 4242 4242 4242")
+    assert caught.value.field == "customer_id"
