@@ -84,13 +84,18 @@ def asked(stack: Services) -> Iterator[Any]:
             found: list[Any] = answer["data"]["result"]
             return found
 
-        def has_all() -> bool:
+        def is_ready() -> bool:
+            """Until it has read its own data it answers 503."""
             try:
-                return len(ask('up{job="checkout"} == 1')) == len(targets)
+                return httpx.get(f"{url}/-/ready").is_success
             except httpx.TransportError:
                 return False
 
+        def has_all() -> bool:
+            return len(ask('up{job="checkout"} == 1')) == len(targets)
+
         try:
+            until(is_ready, 60, "Prometheus")
             until(has_all, 60, f"Prometheus to reach {len(targets)} processes")
             with Load(stack.url("order"), cancels=True).running() as load:
                 load.await_more(40)
