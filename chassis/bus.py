@@ -1,10 +1,10 @@
 """What the parts of one process tell one another: a batch was committed, rows were sent or acknowledged."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from chassis.decide import BatchResult
-from chassis.message import Message, OutboxRow
+from chassis.message import Decided, Message, OutboxRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +13,12 @@ class Committed:
 
     messages: Sequence[Message]
     result: BatchResult
+
+    def decided(self) -> Iterator[tuple[Message, Decided]]:
+        """The messages that were decided on now, each with what came of it."""
+        for message, outcome in zip(self.messages, self.result.outcomes, strict=True):
+            if isinstance(outcome, Decided):
+                yield message, outcome
 
 
 @dataclass(frozen=True, slots=True)

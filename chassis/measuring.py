@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from chassis import metrics
 from chassis.bus import Committed
-from chassis.message import Decided, EffectProgress
+from chassis.message import EffectProgress
 from chassis.service import Service
 from chassis.store import StoreBacklog
 
@@ -36,7 +36,7 @@ def show_backlog(service: Service, backlog: StoreBacklog) -> None:
     metrics.PARKED_KEYS.labels(name).set(backlog.parked_keys)
     counts = Counter[tuple[str, EffectProgress]]()
     for (stored, progress), count in backlog.effects.items():
-        counts[service.former_kinds.get(stored, stored), progress] += count
+        counts[service.present_kind(stored), progress] += count
     for kind in service.effects:
         for progress in EffectProgress:
             waiting = counts[kind, progress]
@@ -51,14 +51,13 @@ class StepMeasures:
     _children: dict[type[Any], tuple[Any, Any]] = field(default_factory=dict)
 
     def committed(self, event: Committed) -> None:
-        for message, outcome in zip(event.messages, event.result.outcomes, strict=True):
-            if isinstance(outcome, Decided):
-                for decided in outcome.events:
-                    count, seconds = self._of(type(decided))
-                    count.inc()
-                    if message.caused_at is not None:
-                        took = (message.at - message.caused_at).total_seconds()
-                        seconds.observe(max(0.0, took))  # two clocks
+        for message, outcome in event.decided():
+            for decided in outcome.events:
+                count, seconds = self._of(type(decided))
+                count.inc()
+                if message.caused_at is not None:
+                    took = (message.at - message.caused_at).total_seconds()
+                    seconds.observe(max(0.0, took))  # two clocks
 
     def _of(self, event: type[Any]) -> tuple[Any, Any]:
         found = self._children.get(event)

@@ -1,7 +1,7 @@
 """A service, declared: what it consumes and publishes, its rules, and where its state lives."""
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -220,6 +220,12 @@ class Service:
     def present_kind(self, stored: str) -> str:
         """What the kind is called now."""
         return self.former_kinds.get(stored, stored)
+
+    def projected(self, records: Sequence[Record]) -> Iterator[tuple[Projection, list[Record]]]:
+        """Each projection that has some of the records, with those of its topic."""
+        for topic, fold in self.projections.items():
+            if some := [record for record in records if record.topic == topic]:
+                yield fold, some
 
     def stored_kinds(self, kinds: Iterable[str]) -> tuple[str, ...]:
         """These kinds, and what earlier releases called them."""

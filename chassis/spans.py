@@ -51,7 +51,7 @@ KINDS: Final = {
 }
 DROPPED: Final = frozenset(digit.encode() for digit in tracing.NOT_SAMPLED)
 LINKS_MAX: Final = 128
-"""More links than that the SDK does not keep either, unless it is told to."""
+"""More links than that the SDK does not keep either, unless a variable says so."""
 
 
 def process(group: str, message: Message, record: Record) -> Span:

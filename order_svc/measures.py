@@ -9,9 +9,9 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from chassis import clock
 from chassis.bus import Committed
-from chassis.message import Decided
 from chassis.metrics import WAITS_S, Bounded
 from chassis.postgres import PostgresStore
+from order_svc.domain import Cancelling, Pending
 from shared_events.order import OrderCancelled, OrderConfirmed
 
 SETTLED: Final = Counter(
@@ -27,11 +27,11 @@ OLDEST: Final = Gauge(
     "saga_orders_oldest_unsettled_seconds",
     "Since when the oldest order that is not settled was placed, 0 without one",
 )
-OPEN_STATES: Final = ("Pending", "Cancelling")
-QUERY: Final = """
+OPEN_STATES: Final = (Pending.__name__, Cancelling.__name__)
+QUERY: Final = f"""
 SELECT status, count(*), min(order_id COLLATE "C") FROM orders
-WHERE status IN ('Pending', 'Cancelling') GROUP BY status
-"""
+WHERE status IN {OPEN_STATES} GROUP BY status
+"""  # noqa: S608 - own names; as literals, or the index of unsettled orders is passed over
 
 
 @dataclass
@@ -42,10 +42,9 @@ class OrderMeasures:
     _refused_by: Bounded = field(default_factory=Bounded)
 
     def committed(self, event: Committed) -> None:
-        for message, outcome in zip(event.messages, event.result.outcomes, strict=True):
-            if isinstance(outcome, Decided):
-                for decided in outcome.events:
-                    self._count(decided, outcome.state, message.at)
+        for message, outcome in event.decided():
+            for decided in outcome.events:
+                self._count(decided, outcome.state, message.at)
 
     def _count(self, event: object, state: Any, at: datetime) -> None:
         match event:

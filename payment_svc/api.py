@@ -21,7 +21,7 @@ from chassis.process.runtime import Node
 from payment_svc import domain
 from payment_svc.settings import Settings
 from payment_svc.store import PAYMENT_DETAILS
-from shared_events.pseudonyms import former_customer
+from shared_events.pseudonyms import owner_of
 from shared_events.scopes import ORDERS
 
 TAGS: Final = {
@@ -57,8 +57,7 @@ def make(node: Node, store: PostgresStore, settings: Settings) -> FastAPI:
             rows = await store.own.load(connection, [order_id])
             details = await PAYMENT_DETAILS.row_of(connection, order_id)
         state = rows[order_id].state if order_id in rows else domain.INITIAL
-        whose = details and details["customer_id"]
-        owner = whose or former_customer(domain.customer_of(state))
+        owner = owner_of(details, domain.customer_of(state))
         if order_id not in rows or not granted(request).covers(owner):
             raise Problem(404, "unknown_payment", f"no payment of order {order_id[:64]}")
         return PAYMENT.shown(order_id, state)

@@ -21,7 +21,7 @@ from chassis.http import (
 )
 from chassis.postgres import PostgresStore
 from chassis.process.runtime import Node
-from shared_events.pseudonyms import former_customer
+from shared_events.pseudonyms import owner_of
 from shared_events.scopes import ORDERS, SHOP
 from shipping_svc import domain
 from shipping_svc.messages import DispatchShipment
@@ -60,8 +60,7 @@ def make(node: Node, store: PostgresStore) -> FastAPI:
             rows = await store.own.load(connection, [order_id])
             details = await DELIVERY_DETAILS.row_of(connection, order_id)
         state = rows[order_id].state if order_id in rows else domain.INITIAL
-        whose = details and details["customer_id"]
-        owner = whose or former_customer(customer_of(state))
+        owner = owner_of(details, customer_of(state))
         if order_id not in rows or not granted(request).covers(owner):
             raise Problem(404, "unknown_shipment", f"no shipment of order {order_id[:64]}")
         return SHIPMENT.shown(order_id, state)

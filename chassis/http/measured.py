@@ -1,12 +1,14 @@
 """How long requests take, by route and status: `http_server_request_duration_seconds`."""
 
+from typing import Final
+
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chassis import clock
 from chassis.metrics import HTTP_SECONDS
 
-METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
-NO_ROUTE = "none"
+METHODS: Final = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
+NO_ROUTE: Final = "none"
 """Of a path that leads nowhere: its callers make up as many as they like."""
 
 

@@ -55,4 +55,4 @@ class Lag:
         ]
         if self.in_hand:
             ages.append((now_ms - self._in_hand_ms) / 1000)
-        return max(0.0, *ages, 0.0)
+        return max([0.0, *ages])

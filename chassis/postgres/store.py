@@ -142,9 +142,8 @@ class PostgresStore(PostgresOutbox):
 
     async def project(self, records: Sequence[Record]) -> None:
         async with self.translated(), self.transaction() as connection:
-            for topic, fold in self.service.projections.items():
-                if some := [record for record in records if record.topic == topic]:
-                    await fold(connection, some)
+            for fold, some in self.service.projected(records):
+                await fold(connection, some)
 
     def looking_up(self, table: ProjectedTable) -> LookUp:
         """Reads single rows of one of its projections."""

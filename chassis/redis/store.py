@@ -129,9 +129,8 @@ class RedisStore(RedisOutbox):
         yield RedisUnit(self, self.layout, self.epoch)
 
     async def project(self, records: Sequence[Record]) -> None:
-        for topic, fold in self.service.projections.items():
-            if some := [record for record in records if record.topic == topic]:
-                await fold(self, some)
+        for fold, some in self.service.projected(records):
+            await fold(self, some)
 
     async def skipped(self) -> frozenset[tuple[str, int, int]]:
         """Whatever the epoch: a rebuild goes by it as well."""
