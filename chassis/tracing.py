@@ -6,6 +6,7 @@ the context is that of a span, and whether spans are recorded is the sampler's t
 passed on. `chassis/spans.py` has the spans.
 """
 
+import logging
 import re
 from collections.abc import MutableMapping
 from functools import lru_cache
@@ -23,6 +24,8 @@ FLAGS_END: Final = 54
 TRACESTATE_MAX: Final = 512
 """Characters of it that are passed on, as W3C asks for at least; beyond, its last entries are left out."""
 _propagator: Final = TraceContextTextMapPropagator()
+logging.getLogger("opentelemetry.trace.span").setLevel(logging.ERROR)
+"""Its warnings repeat what is malformed in a caller's `tracestate`: that is left out, and not logged."""
 trace.get_tracer_provider()  # one that the environment names is set at its first look-up
 
 

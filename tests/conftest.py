@@ -2,7 +2,7 @@
 
 import gc
 import ssl
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from functools import cache
 from itertools import accumulate
 from pathlib import Path
@@ -74,6 +74,25 @@ class ByUnit(LoadFileScheduling):  # type: ignore[misc]  # xdist carries no type
 @pytest.hookimpl(optionalhook=True)  # `saga mutants --real` runs tests without xdist
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByUnit | None:
     return ByUnit(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable() -> Generator[None, Any, Any]:
+    """A worker sends reports in UTF-8: one that quotes a lone surrogate ended the run, passed or not."""
+    return sendable((yield))
+
+
+def sendable(data: Any) -> Any:
+    """The same, with each lone surrogate as its escape (`\\ud800`)."""
+    match data:
+        case str():
+            return data.encode("utf-8", "backslashreplace").decode("utf-8")
+        case dict():
+            return {key: sendable(value) for key, value in data.items()}
+        case list() | tuple():
+            return type(data)(sendable(each) for each in data)
+        case _:
+            return data
 
 
 @pytest.hookimpl(trylast=True)

@@ -121,6 +121,14 @@ def test_a_tracestate_is_kept_up_to_the_length_that_others_have_to_take() -> Non
     assert tracing.carried("", most) == ""
 
 
+@pytest.mark.parametrize("malformed", ["a=1,a=1", "no-value", "\ud800=1", "a=\x00"])
+def test_a_malformed_tracestate_writes_no_line_of_the_log(
+    malformed: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert tracing.carried(TRACE, malformed).split(" ")[0] == TRACE
+    assert caplog.text == ""
+
+
 async def test_a_request_without_a_context_is_the_root_of_a_trace_and_keeps_its_tracestate(
     exporter: InMemorySpanExporter,
 ) -> None:
