@@ -1,6 +1,5 @@
 """Which pseudonym stands for which customer. Kept events have the pseudonym alone (adr/0040)."""
 
-import asyncio
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -10,6 +9,7 @@ from chassis import clock, ids, tracing
 from chassis.commands import refuse_card_numbers
 from chassis.message import Message
 from chassis.postgres import Connection, PostgresStore
+from chassis.shared_queries import SharedQueries
 from order_svc.messages import IdentifyCustomer
 from shared_events.order import CustomerIdentified
 from shared_events.pseudonyms import PREFIX, former_customer, is_pseudonym
@@ -37,9 +37,10 @@ class Pseudonyms:
     store: PostgresStore
     _pseudonyms: dict[str, str] = field(default_factory=dict)
     _customers: dict[str, str] = field(default_factory=dict)
-    _waiting: dict[str, asyncio.Future[str]] = field(default_factory=dict)
-    _working: asyncio.Task[None] | None = None
     _forgets_at: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._identified = SharedQueries(self._identify)
 
     async def pseudonym_of(self, customer_id: str) -> str:
         """It is made for a customer who has none.
@@ -50,12 +51,10 @@ class Pseudonyms:
         if (known := self._pseudonyms.get(customer_id)) is not None:
             return known
         refuse_card_numbers({"customer_id": customer_id})
-        future = self._waiting.get(customer_id)
-        if future is None:
-            future = self._waiting[customer_id] = asyncio.get_running_loop().create_future()
-            if self._working is None or self._working.done():
-                self._working = asyncio.create_task(self._identify_waiting())
-        return await asyncio.shield(future)
+        pseudonym = await self._identified(customer_id)
+        self._pseudonyms[customer_id] = pseudonym
+        self._customers[pseudonym] = customer_id
+        return pseudonym
 
     async def known(self, customer_id: str) -> str:
         """What orders of a customer say; a text that none says, where nothing is known of the customer.
@@ -91,22 +90,7 @@ class Pseudonyms:
             self._pseudonyms, self._customers = {}, {}
             self._forgets_at = now + REMEMBERED_S
 
-    async def _identify_waiting(self) -> None:
-        while self._waiting:
-            taken, self._waiting = self._waiting, {}
-            try:
-                found = await self._identified({*taken})
-            except Exception as error:  # noqa: BLE001 - whoever waits for it gets it
-                for future in taken.values():
-                    future.set_exception(error)
-                    future.exception()  # it may be that nobody waits any more
-            else:
-                self._pseudonyms |= found
-                self._customers |= {pseudonym: name for name, pseudonym in found.items()}
-                for name, future in taken.items():
-                    future.set_result(found[name])
-
-    async def _identified(self, names: set[str]) -> dict[str, str]:
+    async def _identify(self, names: set[str]) -> dict[str, str]:
         async with self.store.reading() as connection:
             known = await self._known(connection, names)
         if not (missing := names - known.keys()):

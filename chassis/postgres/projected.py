@@ -1,6 +1,6 @@
 """Tables that are folded from a compacted topic."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -43,11 +43,14 @@ class ProjectedTable(Projected):
             columns = (list(column) for column in zip(*rows, strict=True))
             await connection.execute(self._upsert, *columns)
 
-    async def row_of(self, connection: Connection, key: str) -> dict[str, str] | None:
-        """By column; all texts are empty where it was erased, None where nothing has come yet."""
-        query = f"SELECT {', '.join(self.columns)} FROM {self.name} WHERE {self.key} = $1"  # noqa: S608 - own names
-        row = await connection.fetchrow(query, key)
-        return None if row is None else dict(row)
+    async def rows_of(
+        self, connection: Connection, keys: Collection[str]
+    ) -> dict[str, Mapping[str, str] | None]:
+        """By column; all texts are empty where a row was erased, None where nothing has come yet."""
+        query = f"SELECT {self.key}, {', '.join(self.columns)} FROM {self.name} WHERE {self.key} = ANY($1::text[])"  # noqa: S608, E501 - own names
+        found = await connection.fetch(query, list(keys))
+        rows = {key: dict(zip(self.columns, values, strict=True)) for key, *values in found}
+        return dict.fromkeys(keys) | rows
 
     @property
     def _upsert(self) -> str:

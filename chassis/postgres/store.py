@@ -9,12 +9,13 @@ that is why the relay may read pending rows by id.
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import asyncpg
 
+from chassis import clock
 from chassis.decide import outbox_rows_of
 from chassis.errors import ClockInDoubtError, UnusableStoreError
 from chassis.events import dead_letters_of
@@ -39,7 +40,10 @@ from chassis.postgres.state_tables import SharedTable, StateTable
 from chassis.postgres.types import Connection, Pool
 from chassis.postgres.unit import PostgresUnit
 from chassis.service import LookUp, Service
+from chassis.shared_queries import SharedQueries
 from chassis.store import StoreBacklog
+
+ARRIVES_WITHIN_S: Final = 0.5
 
 
 @dataclass(kw_only=True)
@@ -54,6 +58,8 @@ class PostgresStore(PostgresOutbox):
     keeps_positions: bool = False
     lost: bool = False
     is_durable: bool = True
+    projected: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when records are folded, and another from then on."""
 
     def __post_init__(self) -> None:
         self.dead_letter_topic = dead_letters_of(self.service.name)
@@ -144,15 +150,27 @@ class PostgresStore(PostgresOutbox):
         async with self.translated(), self.transaction() as connection:
             for fold, some in self.service.projected(records):
                 await fold(connection, some)
+        self.projected.set()
+        self.projected = asyncio.Event()
 
     def looking_up(self, table: ProjectedTable) -> LookUp:
-        """Reads single rows of one of its projections."""
+        """Reads rows of one of its projections; one that is not there yet is waited for a moment."""
 
-        async def row_of(key: str) -> Mapping[str, str] | None:
+        async def rows_of(keys: set[str]) -> Mapping[str, Mapping[str, str] | None]:
             async with self.reading() as connection:
-                return await table.row_of(connection, key)
+                return await table.rows_of(connection, keys)
 
-        return row_of
+        row_of = SharedQueries(rows_of)
+
+        async def arrived(key: str) -> Mapping[str, str] | None:
+            until = clock.monotonic() + ARRIVES_WITHIN_S
+            while True:
+                folded = self.projected
+                row = await row_of(key)
+                if row or not await clock.wait_for(folded, until - clock.monotonic()):
+                    return row
+
+        return arrived
 
     async def skipped(self) -> frozenset[tuple[str, int, int]]:
         async with self.reading() as connection:

@@ -18,6 +18,7 @@ from saga_cli.topology import BY_NAME
 from shared_events.catalog import DELIVERY_DETAILS
 from shared_events.order import DeliveryDetailsGiven
 from shipping_svc.service import SERVICE
+from shipping_svc.store import DELIVERY_DETAILS as DETAILS_TABLE
 from tests.integration.chassis_fixtures import Kind, on_postgres
 from tests.integration.kafka_fixtures import a_producer, started
 from tests.support.batches import batch, produce
@@ -224,6 +225,25 @@ async def test_hostile_records_of_every_kind_hold_up_nothing(
     stopping.set()
     await running
     assert consumer.rebuilds == 0
+
+
+async def test_details_that_are_on_their_way_are_waited_for_and_erased_ones_are_empty(
+    store: Opened,
+) -> None:
+    order, look_up = an_order(), store.looking_up(DETAILS_TABLE)
+    details = {"name": "", "street": "", "city": "", "email": "", "postal_code": "10115"}
+    of_another = a_record(DeliveryDetailsGiven(order_id=an_order().order_id, **details))
+    given = a_record(DeliveryDetailsGiven(order_id=order.order_id, **details))
+    asked = asyncio.create_task(look_up(order.order_id))
+    await store.project([of_another])
+    await store.project([given])
+    found = await asked
+    assert (found["postal_code"], found["name"]) == ("10115", "")
+    await store.project([replace(given, value=None)])
+    erased = await look_up(order.order_id)
+    assert set(erased) == set(DETAILS_TABLE.columns)
+    assert not any(erased.values())
+    assert await look_up(an_order().order_id) is None
 
 
 def _at_home(kind: Kind, partition: int) -> Record:
