@@ -34,24 +34,26 @@ def holds_card_number(text: str) -> bool:
 
 def field_with_card_number(value: Any) -> str | None:
     """The name of the first text field of a dataclass that holds one, at any depth, or None."""
-    texts: list[tuple[str, str]] = []
-    _collect(value, "", texts)
-    return next((name for name, text in texts if holds_card_number(text)), None)
+    names: dict[str, str] = {}
+    _collect(value, "", names)
+    return next((name for text, name in names.items() if holds_card_number(text)), None)
 
 
-def _collect(value: Any, name: str, texts: list[tuple[str, str]]) -> None:
+def _collect(value: Any, name: str, names: dict[str, str]) -> None:
+    """By text, the name of the first field that has it; a text that is too short holds none."""
     if isinstance(value, str):
-        texts.append((name, value))
+        if len(value) >= LENGTHS.start:
+            names.setdefault(value, name)
     elif isinstance(value, dict):
         for key, part in value.items():
-            texts.append((name, str(key)))
-            _collect(part, str(key), texts)
+            _collect(str(key), name, names)
+            _collect(part, str(key), names)
     elif isinstance(value, list | tuple | set | frozenset):
         for part in value:
-            _collect(part, name, texts)
+            _collect(part, name, names)
     else:
         for field in getattr(value, "__dataclass_fields__", ()):
-            _collect(getattr(value, field), field, texts)
+            _collect(getattr(value, field), field, names)
 
 
 def _numbers(text: str) -> Iterator[str]:
