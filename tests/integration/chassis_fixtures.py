@@ -163,9 +163,11 @@ class TakenBackError(Exception):
 async def two(kind: Kind) -> AsyncIterator[tuple[Any, Any]]:
     """Two processes on one database."""
     stores = [await kind.connect(kind.service) for _ in range(2)]
-    yield stores[0], stores[1]
-    for store in stores:
-        await store.close()
+    try:
+        yield stores[0], stores[1]
+    finally:
+        for store in stores:
+            await store.close()
 
 
 @dataclass(frozen=True)

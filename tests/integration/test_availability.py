@@ -68,9 +68,11 @@ async def shop(servers: Servers) -> AsyncIterator[Shop]:
 async def _refreshing(shop: Shop) -> AsyncIterator[None]:
     stopping = asyncio.Event()
     running = asyncio.create_task(shop.availability.run(stopping))
-    yield
-    stopping.set()
-    await running
+    try:
+        yield
+    finally:
+        stopping.set()
+        await running
 
 
 async def _set(shop: Shop, sku: str, on_hand: int) -> None:
