@@ -10,8 +10,11 @@ from aiokafka import ConsumerRecord, TopicPartition
 from chassis.kafka import Cluster, consumer
 from chassis.kafka.consumer import Consumer, ConsumerSession
 from chassis.message import Decided, Message, Outcome, Record
+from shared_events.order import DeliveryDetailsGiven
 from shipping_svc.service import SERVICE
+from shipping_svc.store import DELIVERY_DETAILS as DETAILS_TABLE
 from tests.support.records import a_record, captured
+from tests.support.stopped_clock import StoppedClock
 from tests.support.waiting import until_async
 
 PLACE = TopicPartition("payment.events", 0)
@@ -51,6 +54,7 @@ class Seen:
         self.keeps_positions = keeps_positions
         self.lost = False
         self.messages: list[Message] = []
+        self.work: list[str] = []
 
     async def prepare(self, _: asyncio.Event) -> None: ...
 
@@ -59,7 +63,11 @@ class Seen:
 
     async def handle(self, messages: Sequence[Message]) -> list[Outcome]:
         self.messages += messages
+        self.work.append("decided")
         return [Decided((), None) for _ in messages]
+
+    async def project(self, records: Sequence[Record]) -> None:
+        self.work.append(f"projected {len(records)}")
 
 
 def a_reader(store: Any, **settings: Any) -> Consumer:
@@ -120,3 +128,86 @@ def test_a_client_that_is_never_assigned_anything_is_thrown_away(
     monkeypatch.setattr(consumer, "make_consumer", make)
     assert asyncio.run(run()).messages[0].body == event
     assert [client.stopped for client in made] == [True, True]
+
+
+DETAILS = a_record(
+    DeliveryDetailsGiven(order_id="o-1", **dict.fromkeys(DETAILS_TABLE.columns[:4], ""))
+)
+EVENT = a_record(captured())
+
+
+class Polls(OneBatch):
+    """A client that hands out what is given to it, poll by poll."""
+
+    def __init__(self, *polls: Sequence[Record]) -> None:
+        super().__init__(EVENT)
+        self.polls = list(polls)
+
+    async def getmany(self, **_: Any) -> dict[TopicPartition, list[Any]]:
+        found: dict[TopicPartition, list[Any]] = {}
+        for r in self.polls.pop(0):
+            part = found.setdefault(TopicPartition(r.topic, 0), [])
+            values = (r.key, r.value, None, 0, 0, tuple(r.headers))
+            part.append(ConsumerRecord(r.topic, 0, len(part), 0, 0, *values))
+        return found
+
+
+def worked(*polls: Sequence[Record], seconds: float = 0.0, **settings: Any) -> list[str]:
+    """What the store is asked to do, and "-" at the end of each poll; `seconds` are between them."""
+
+    async def run() -> list[str]:
+        store = Seen(keeps_positions=False)
+        with pytest.MonkeyPatch.context() as patch:
+            clock = StoppedClock(patch)
+            session = ConsumerSession(a_reader(store, **settings), asyncio.Event())
+            session.client = Polls(*polls)
+            for _ in polls:
+                await session.turn()
+                store.work.append("-")
+                clock.s += seconds
+        return store.work
+
+    return asyncio.run(run())
+
+
+def test_what_is_only_projected_shares_the_batch_of_what_follows() -> None:
+    assert worked([DETAILS], [DETAILS], [EVENT]) == ["-", "-", "projected 2", "decided", "-"]
+
+
+def test_what_is_only_projected_waits_no_longer_than_a_poll_in_which_nothing_comes() -> None:
+    assert worked([DETAILS], [], [DETAILS]) == ["-", "projected 1", "-", "-"]
+
+
+def test_what_is_only_projected_is_not_held_back_for_long_nor_in_large_numbers() -> None:
+    assert worked([DETAILS], [DETAILS], seconds=0.2) == ["-", "projected 2", "-"]
+    assert worked([DETAILS], [DETAILS], batch_records=2) == ["-", "projected 2", "-"]
+
+
+class TakenAway(Polls):
+    """One whose partitions are taken away before the second poll; the last one ends the process."""
+
+    def __init__(self, stopping: asyncio.Event, *polls: Sequence[Record]) -> None:
+        super().__init__(*polls)
+        self.stopping = stopping
+
+    def subscribe(self, *_: Any, listener: Any, **__: Any) -> None:
+        self.listener = listener
+
+    async def getmany(self, **_: Any) -> dict[TopicPartition, list[Any]]:
+        if len(self.polls) == 1:
+            await self.listener.on_partitions_revoked(set())
+            self.stopping.set()
+        return await super().getmany()
+
+
+def test_what_is_held_back_of_partitions_that_are_taken_away_is_left_to_their_next_reader(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def run() -> Seen:
+        store, stopping = Seen(keeps_positions=False), asyncio.Event()
+        client = TakenAway(stopping, [DETAILS], [EVENT])
+        monkeypatch.setattr(consumer, "make_consumer", lambda *_: client)
+        await a_reader(store).run(stopping)
+        return store
+
+    assert asyncio.run(run()).work == ["decided"]
