@@ -96,7 +96,7 @@ def _stray(service: Service, record: Record, partitions: int) -> Parked | None:
 async def projected(project: Project, records: Sequence[Record]) -> list[Message]:
     """Fold records of projected topics; those that fail are returned to be parked, without their bytes.
 
-    `project` folds all of some records or none. The original stays in its compacted topic. What is
+    `project` folds all records of a topic or none. The original stays in its compacted topic. What is
     projected may be personal data, which no dead letter may keep longer than that, nor the error
     that quotes them.
     """

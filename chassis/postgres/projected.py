@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from chassis.message import Record
+from chassis.postgres.statement import Clause, arrays, run
 from chassis.postgres.types import Connection
 from chassis.projected import Projected
 
 UPSERT: Final = """
-INSERT INTO {table} ({names}) SELECT * FROM unnest({arrays}) ON CONFLICT ({key}) DO UPDATE SET {set}
+INSERT INTO {table} ({names}) SELECT * FROM unnest({arrays})
+ON CONFLICT ({key}) DO UPDATE SET {set} WHERE ({present}) IS DISTINCT FROM ({given}) RETURNING 1
 """
 
 
@@ -32,16 +34,15 @@ class ProjectedTable(Projected):
         """
         newest = {record.subject: self.values_of(record) for record in records}
         erased = [key for key, values in newest.items() if values is None]
-        empty = ("",) * len(self.columns)
         rows = [(key, *values) for key, values in newest.items() if values is not None]
+        clauses = []
         if self.keeps_erased:
-            rows += [(key, *empty) for key in erased]
+            rows += [(key, *("",) * len(self.columns)) for key in erased]
         elif erased:
-            query = f"DELETE FROM {self.name} WHERE {self.key} = ANY($1::text[])"  # noqa: S608 - own names
-            await connection.execute(query, erased)
+            clauses.append(Clause("erased", self._delete, {"keys": erased}))
         if rows:
-            columns = (list(column) for column in zip(*rows, strict=True))
-            await connection.execute(self._upsert, *columns)
+            clauses.append(Clause("given", self._upsert, arrays((self.key, *self.columns), rows)))
+        await run(connection, clauses)
 
     async def rows_of(
         self, connection: Connection, keys: Collection[str]
@@ -52,6 +53,14 @@ class ProjectedTable(Projected):
         rows = {key: dict(zip(self.columns, values, strict=True)) for key, *values in found}
         return dict.fromkeys(keys) | rows
 
+    async def row_of(self, connection: Connection, key: str) -> Mapping[str, str] | None:
+        """As `rows_of` gives it."""
+        return (await self.rows_of(connection, [key]))[key]
+
+    @property
+    def _delete(self) -> str:
+        return f"DELETE FROM {self.name} WHERE {self.key} = ANY({{keys}}::text[]) RETURNING 1"  # noqa: S608 - own names
+
     @property
     def _upsert(self) -> str:
         names = (self.key, *self.columns)
@@ -59,6 +68,8 @@ class ProjectedTable(Projected):
             table=self.name,
             key=self.key,
             names=", ".join(names),
-            arrays=", ".join(f"${n}::text[]" for n in range(1, len(names) + 1)),
+            arrays=", ".join(f"{{{name}}}::text[]" for name in names),
             set=", ".join(f"{name} = EXCLUDED.{name}" for name in self.columns),
+            present=", ".join(f"{self.name}.{name}" for name in self.columns),
+            given=", ".join(f"EXCLUDED.{name}" for name in self.columns),
         )

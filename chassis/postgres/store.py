@@ -16,7 +16,7 @@ from typing import Any, Final, Self
 import asyncpg
 
 from chassis import clock
-from chassis.decide import outbox_rows_of
+from chassis.decide import BatchResult, Snapshot, outbox_rows_of
 from chassis.errors import ClockInDoubtError, UnusableStoreError
 from chassis.events import dead_letters_of
 from chassis.message import (
@@ -134,20 +134,23 @@ class PostgresStore(PostgresOutbox):
     async def note(self, connection: Connection, action: OperatorAction) -> None:
         await statement.run(connection, clauses.of_actions([action]))
 
-    async def publish(self, connection: Connection, events: Iterable[tuple[Message, Any]]) -> None:
+    async def publish(
+        self, connection: Connection, events: Iterable[tuple[Message, Any]]
+    ) -> BatchResult:
         """Add events on which no rule decides to the outbox, in the transaction of the connection.
 
-        Each comes with the message that led to it.
+        Each comes with the message that led to it. The result is for the bus, once that is committed.
         """
-        rows = [
-            row
-            for message, event in events
-            for row in outbox_rows_of(self.service, message, (event,), 0, message.traceparent)[0]
-        ]
-        await statement.run(connection, clauses.of_outbox(rows))
+        result = BatchResult(Snapshot())
+        for message, event in events:
+            rows, _ = outbox_rows_of(self.service, message, (event,), 0, message.traceparent)
+            result.outbox += rows
+        written = await statement.run(connection, clauses.of_outbox(result.outbox))
+        result.outbox_ids = [str(id_) for id_ in written.get(clauses.OUTBOX, ())]
+        return result
 
     async def project(self, records: Sequence[Record]) -> None:
-        async with self.translated(), self.transaction() as connection:
+        async with self.reading() as connection:
             for fold, some in self.service.projected(records):
                 await fold(connection, some)
         self.projected.set()

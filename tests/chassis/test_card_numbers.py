@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chassis.bus import Bus
 from chassis.card_numbers import field_with_card_number, holds_card_number
 from chassis.commands import CardNumberError
 from chassis.ids import new_id
@@ -88,7 +89,7 @@ def test_the_field_is_named_at_any_depth() -> None:
 
 async def test_no_pseudonym_is_made_for_one() -> None:
     """The store is not even asked."""
-    pseudonyms = Pseudonyms(cast("PostgresStore", None))
+    pseudonyms = Pseudonyms(cast("PostgresStore", None), Bus())
     with pytest.raises(CardNumberError) as caught:
         await pseudonyms.pseudonym_of("4242 4242 4242 4242")
     assert caught.value.field == "customer_id"
