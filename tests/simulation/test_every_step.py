@@ -1,6 +1,6 @@
 """R1, enumerated: a process dies at every single step on the way of two orders, one of them undone.
 
-With all fast paths at each step, with none at every other step (the time of these runs is all CPU).
+Every other step with all fast paths, and those between with none: the time of these runs is all CPU.
 """
 
 from dataclasses import replace
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.long(10)
 
 PARTS = 4
 QUIET = Plan(6, 2, {}, arrive_s=0.2, refuses_refunds=False)
-RUNS = [*(("all", part) for part in range(PARTS)), ("none", 0), ("none", 2)]
+RUNS = [("all", 0), ("all", 2), ("none", 1), ("none", 3)]
 
 
 @pytest.mark.timeout(600)
