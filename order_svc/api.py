@@ -151,7 +151,7 @@ def make(  # noqa: C901, PLR0915 - one route after the other
 ) -> FastAPI:
     app = app_of(node, "Takes orders, and follows each until it is confirmed or undone.", TAGS)
     admission = Admission(settings.slow_above_s)
-    pseudonyms = Pseudonyms(store, node.core.bus)
+    pseudonyms = Pseudonyms(store, node.core.bus.publish)
     settled, published = node.core.waiters(is_final)
     node.core.bus.committed.append(admission.committed)
 

@@ -1,14 +1,14 @@
 """Which pseudonym stands for which customer. Kept events have the pseudonym alone (adr/0040)."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import starmap
 from typing import Final
 from uuid import UUID
 
 from chassis import clock, ids, tracing
-from chassis.bus import Bus, Committed
+from chassis.bus import Committed
 from chassis.commands import refuse_card_numbers
-from chassis.decide import BatchResult
 from chassis.message import Message
 from chassis.postgres import Connection, PostgresStore
 from chassis.shared_queries import SharedQueries
@@ -25,9 +25,7 @@ KNOWN: Final = """
 SELECT customer_id, max(pseudonym COLLATE "C") FROM customers
 WHERE customer_id = ANY($1::text[]) GROUP BY customer_id
 """
-KNOWN_OR_FORMER: Final = f"""
-{KNOWN} UNION ALL SELECT DISTINCT customer_id, NULL FROM orders WHERE customer_id = ANY($1::text[])
-"""  # noqa: S608 - own text
+FORMER: Final = "SELECT DISTINCT customer_id FROM orders WHERE customer_id = ANY($1::text[])"
 INSERT: Final = """
 INSERT INTO customers (pseudonym, customer_id) SELECT * FROM unnest($1::text[], $2::text[])
 """
@@ -36,10 +34,10 @@ STAND_FOR: Final = "SELECT pseudonym, customer_id FROM customers WHERE pseudonym
 
 @dataclass
 class Pseudonyms:
-    """Those who ask for new pseudonyms at the same time share a transaction."""
+    """Those who ask for new pseudonyms at the same time share a transaction; `committed` is called then."""
 
     store: PostgresStore
-    bus: Bus
+    committed: Callable[[Committed], None]
     _pseudonyms: dict[str, str] = field(default_factory=dict)
     _customers: dict[str, str] = field(default_factory=dict)
     _forgets_at: float = 0.0
@@ -102,28 +100,21 @@ class Pseudonyms:
             return known
         async with self.store.translated(), self.store.transaction() as connection:
             await connection.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
-            made, result = await self._made(connection, sorted(missing))
-        self.bus.publish(Committed((), result))
+            known |= await self._known(connection, missing)
+            made = await self._made(connection, sorted(missing - known.keys()))
+            result = await self.store.publish(connection, starmap(_announced, made.items()))
+        self.committed(Committed((), result))
         return known | made
 
     async def _known(self, connection: Connection, names: Collection[str]) -> dict[str, str]:
         return dict(await connection.fetch(KNOWN, list(names)))
 
-    async def _made(
-        self, connection: Connection, names: list[str]
-    ) -> tuple[dict[str, str], BatchResult]:
+    async def _made(self, connection: Connection, names: list[str]) -> dict[str, str]:
         """A customer whom events name already keeps that name: points and standing belong to it."""
-        found = await connection.fetch(KNOWN_OR_FORMER, names)
-        known = {name: pseudonym for name, pseudonym in found if pseudonym is not None}
-        former = {name for name, pseudonym in found if pseudonym is None}
-        made = {
-            name: name if name in former else f"{PREFIX}{ids.new_id()}"
-            for name in names
-            if name not in known
-        }
+        former = {row[0] for row in await connection.fetch(FORMER, names)}
+        made = {name: name if name in former else f"{PREFIX}{ids.new_id()}" for name in names}
         await connection.execute(INSERT, [*made.values()], [*made])
-        result = await self.store.publish(connection, (_announced(*each) for each in made.items()))
-        return known | made, result
+        return made
 
 
 def _announced(customer_id: str, pseudonym: str) -> tuple[Message, CustomerIdentified]:

@@ -27,7 +27,8 @@ from chassis.kafka import records
 from chassis.kafka.access import missing_right, start
 from chassis.kafka.clients import make_consumer, stop_within, unread
 from chassis.kafka.cluster import Cluster
-from chassis.kafka.lag import Lag
+from chassis.kafka.held_back import HeldBack
+from chassis.kafka.lag import Fetched, Lag
 from chassis.kafka.permitted import hidden_topics, no_right_to
 from chassis.kafka.refused import REFUSALS, NotLetInError, reason_of
 from chassis.message import Message, Outcome, Parked, Record, Unreadable
@@ -39,8 +40,6 @@ from chassis.tasks import CutOffError, own_cancellation_only
 
 log = structlog.get_logger()
 MISSES_MAX: Final = 2
-HELD_S: Final = 0.1
-"""So long, and a poll, records that are only projected wait for others."""
 CONFLICTS_USUAL: Final = 3
 """A batch that another instance was faster with is decided anew; more tries than that are a failure."""
 
@@ -151,10 +150,9 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
     def __init__(self, session: "ConsumerSession") -> None:
         self.session = session
 
-    async def on_partitions_revoked(self, revoked: Any) -> None:
-        del revoked
+    async def on_partitions_revoked(self, _revoked: Any) -> None:
         self.session.assigned.clear()
-        self.session.held.clear()  # whoever has the partitions next reads them again
+        self.session.held.parts.clear()  # whoever has the partitions next reads them again
         await self.session.commit()
 
     async def on_partitions_assigned(self, assigned: Any) -> None:
@@ -173,8 +171,7 @@ class ConsumerSession:
         self.client: Any = make_consumer(consumer.cluster, consumer.service.name)
         self.assigned = asyncio.Event()
         self.done: dict[TopicPartition, int] = {}
-        self.held: dict[TopicPartition, list[Any]] = {}
-        self.held_since = 0.0
+        self.held = HeldBack(consumer.service.projections, consumer.batch_records)
         self.assignments = 0
         self.lag = Lag()
         self.traced = spans.Reader(consumer.service.name)
@@ -229,8 +226,10 @@ class ConsumerSession:
             return  # fetched before the store's positions were set: read again from there
         if batches:
             self.received_at = self.polled_at
-        if batches := self._due(batches):
-            await self._handle(batches)
+        due = self.held.due(batches, self.polled_at)
+        self.lag.taken(due or self.held.parts)
+        if due:
+            await self._handle(due)
             await self.of.pace.handled()
         if clock.monotonic() - self.committed_at > self.of.commit_every_s:
             await self.commit()
@@ -251,32 +250,7 @@ class ConsumerSession:
         batches: Mapping[TopicPartition, list[Any]] = polling.result()
         return batches
 
-    def _due(
-        self, batches: Mapping[TopicPartition, list[Any]]
-    ) -> Mapping[TopicPartition, list[Any]]:
-        """What is to be handled now, with what was held back before.
-
-        Records that are only projected are held back for a moment: what needs them follows soon, and a
-        batch of both costs hardly more than either.
-        """
-        if not self.held:
-            self.held_since = self.polled_at
-        for place, part in batches.items():
-            self.held.setdefault(place, []).extend(part)
-        if not self.held:
-            return {}
-        self.lag.taken(self.held)
-        if batches and self._may_wait():
-            return {}
-        due, self.held = self.held, {}
-        return due
-
-    def _may_wait(self) -> bool:
-        is_full = sum(map(len, self.held.values())) >= self.of.batch_records
-        is_projected = all(place.topic in self.of.service.projections for place in self.held)
-        return is_projected and not is_full and self.polled_at - self.held_since < HELD_S
-
-    async def _handle(self, batches: Mapping[TopicPartition, list[Any]]) -> None:
+    async def _handle(self, batches: Fetched) -> None:
         taken = [
             Record(r.topic, r.partition, r.offset, r.key, r.value, tuple(r.headers))
             for part in batches.values()
@@ -356,7 +330,7 @@ class ConsumerSession:
     async def seek(self, assigned: set[TopicPartition]) -> None:
         """Where the store keeps the positions, they count: a store set back in time heals itself."""
         self.done.clear()
-        self.held.clear()
+        self.held.parts.clear()
         self.assignments += 1
         if self.of.store.keeps_positions:
             starts = await self._starts(sorted(assigned))

@@ -28,7 +28,7 @@ class Lag:
 
     def taken(self, fetched: Fetched) -> None:
         self.in_hand = sum(map(len, fetched.values()))
-        self._in_hand_ms = min(part[0].timestamp for part in fetched.values())
+        self._in_hand_ms = min((part[0].timestamp for part in fetched.values()), default=0.0)
 
     def handled(self, fetched: Fetched) -> None:
         self.in_hand = 0

@@ -89,7 +89,7 @@ def test_the_field_is_named_at_any_depth() -> None:
 
 async def test_no_pseudonym_is_made_for_one() -> None:
     """The store is not even asked."""
-    pseudonyms = Pseudonyms(cast("PostgresStore", None), Bus())
+    pseudonyms = Pseudonyms(cast("PostgresStore", None), Bus().publish)
     with pytest.raises(CardNumberError) as caught:
         await pseudonyms.pseudonym_of("4242 4242 4242 4242")
     assert caught.value.field == "customer_id"
