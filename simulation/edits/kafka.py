@@ -1,4 +1,4 @@
-"""Bugs in how a client is let into Kafka."""
+"""Bugs in how a client is let into Kafka, and in what it holds back."""
 
 from typing import Final
 
@@ -6,6 +6,7 @@ from simulation.edits.edit import Edit
 
 CLUSTER: Final = "tests/chassis/test_cluster.py::test_"
 TOKENS: Final = "tests/chassis/test_kafka_tokens.py::test_"
+CONSUMER: Final = "tests/chassis/test_consumer.py::test_"
 BACKOFF: Final = "tests/chassis/test_backoff.py::test_"
 
 KAFKA_EDITS: Final = (
@@ -50,5 +51,21 @@ KAFKA_EDITS: Final = (
         "if self.handled == 0 or is_refused else 1",
         "if self.handled == 0 else 1",
         (f"{BACKOFF}so_it_does_where_others_are_read_between",),
+    ),
+    Edit(
+        "chassis/kafka/consumer.py",
+        "held-back-for-another",
+        "        self.session.held.parts.clear()",
+        "        self.session.held.parts.copy()",
+        (
+            f"{CONSUMER}what_is_held_back_of_partitions_that_are_taken_away_is_left_to_their_next_reader",
+        ),
+    ),
+    Edit(
+        "chassis/kafka/held_back.py",
+        "held-back-for-ever",
+        "if polled and self._may_wait(now):",
+        "if self.parts and self._may_wait(now):",
+        (f"{CONSUMER}what_is_only_projected_waits_no_longer_than_a_poll_in_which_nothing_comes",),
     ),
 )
