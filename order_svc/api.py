@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Annotated, Any, Final
 
 from fastapi import FastAPI, Path, Query, Request, Response
@@ -15,14 +16,13 @@ from chassis.commands import OverloadedError
 from chassis.http import (
     Access,
     Code,
+    EventStreams,
     IdempotencyKeyHeader,
     Problem,
-    SagaKey,
     app_of,
     execute,
     granted,
     header,
-    key_in_path,
     links,
     open_to,
     preferences,
@@ -36,13 +36,16 @@ from chassis.process.runtime import Node
 from order_svc import domain
 from order_svc.admission import Admission
 from order_svc.customers import Pseudonyms
+from order_svc.following import Timelines, add_example, add_stream
 from order_svc.messages import CancelOrder, CartLine, PlaceOrder, PriceProduct
 from order_svc.ownership import customer_of, listed_customer
 from order_svc.resources import (
+    UNKNOWN,
     Checkout,
     Customer,
     Delivery,
     Order,
+    OrderId,
     OrderPage,
     OrderWithTimeline,
     Price,
@@ -65,7 +68,6 @@ READING: Final = Access(own={ORDERS}, every={SERVICE, OPERATE, AUDIT})
 IDENTIFYING: Final = Access(every={SERVICE, OPERATE})
 PRICING: Final = Access(every={SHOP})
 BROWSING: Final = Access(every={ORDERS, SHOP, SERVICE, OPERATE, AUDIT})
-OrderId = Annotated[SagaKey, key_in_path("The order's id.")]
 TAGS: Final = {
     "orders": "Placing orders, following and cancelling them.",
     "catalogue": "What is for sale, and its prices.",
@@ -100,7 +102,6 @@ PLACED: Final[dict[int | str, dict[str, Any]]] = {
         "links": ITS_ORDER,
     },
 }
-UNKNOWN: Final = "There is no such order (`unknown_order`)."
 CANCEL_REFUSED: Final = (
     "It is being cancelled (`already_cancelling`), is cancelled (`already_cancelled`), or a"
     " cancellation was refused before (`cancellation_refused`). `in_flight`: a request with the same"
@@ -154,6 +155,10 @@ def make(  # noqa: C901, PLR0915 - one route after the other
     pseudonyms = Pseudonyms(store, node.core.bus.publish)
     settled, published = node.core.waiters(is_final)
     node.core.bus.committed.append(admission.committed)
+    streams = EventStreams("order", settings.event_streams_max, node.stopping)
+    timelines = Timelines(store, pseudonyms)
+    node.core.notify_of_commits(streams.notify)
+    node.extras["event_streams"] = partial(streams.watch, timelines.counts)
 
     async def state_of(order_id: str) -> Any:
         async with store.reading() as connection:
@@ -287,6 +292,10 @@ def make(  # noqa: C901, PLR0915 - one route after the other
             )
         resource["timeline"] = [dict(row) for row in rows]
         return Response(to_json(resource), media_type="application/json")
+
+    add_stream(app, streams, timelines, READING, own_state_of)
+    if settings.example_page:
+        add_example(app)
 
     @app.get("/orders", tags=["orders"], summary="Orders, newest first", response_model=OrderPage)
     @open_to(READING)

@@ -2,14 +2,26 @@
 
 import re
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, Field
 
-from chassis.http import Body, Code, LineText, example, text
+from chassis.events import name_of
+from chassis.http import Body, Code, LineText, SagaKey, example, key_in_path, text
 from order_svc import domain
 from shared_events.values import CARD, PERSONAL, Personal
 
+OrderId = Annotated[SagaKey, key_in_path("The order's id.")]
+UNKNOWN: Final = "There is no such order (`unknown_order`)."
+SETTLED: Final = ("CONFIRMED", "CANCELLED")
+STATES: Final = {
+    "order.placed": "PENDING",
+    "order.cancellation_requested": "CANCELLING",
+    "order.cancellation_refused": "CONFIRMED",
+    "order.confirmed": "CONFIRMED",
+    "order.cancelled": "CANCELLED",
+}
+"""Of an order after each of its events, by the event's name; what `domain.evolve` makes of them."""
 CurrencyCode = Annotated[str, text(3, 3, pattern="^[A-Z]{3}$"), Field(examples=["EUR"])]
 
 
@@ -120,6 +132,12 @@ class OrderPage(BaseModel):
 
     orders: list[Order]
     next: str | None
+
+
+def state_after(said: str) -> str:
+    """The state that a row of the timeline led to; "" if it changed none."""
+    reached = [STATES.get(name_of(wire_type), "") for wire_type in said.split(", ")]
+    return next((state for state in reversed(reached) if state), "")
 
 
 def as_resource(state: Any, customer_id: str) -> dict[str, Any]:

@@ -1,5 +1,6 @@
-from typing import Literal
+from typing import Annotated, Literal
 
+from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from chassis.process.settings import PositiveSeconds, PostgresSettings, Seconds
@@ -10,6 +11,8 @@ class Settings(PostgresSettings):
 
     While every order takes longer than `slow_above_s` to be confirmed, checkouts are let in as fast as
     orders settle, and the rest is answered 429; 0 never refuses.
+
+    `event_streams_max` is how many orders may be followed at once; `example_page` serves a page that does.
     """
 
     model_config = SettingsConfigDict(env_prefix="ORDER_")
@@ -17,3 +20,5 @@ class Settings(PostgresSettings):
     patience_s: PositiveSeconds = 300.0
     slow_above_s: Seconds = 10.0
     acknowledge: Literal["committed", "published"] = "committed"
+    event_streams_max: Annotated[int, Field(ge=0, le=100_000)] = 500
+    example_page: bool = False

@@ -3,6 +3,7 @@
 from chassis.http.access import PUBLIC, Access, Granted, GuardedRoute, granted, open_to
 from chassis.http.app import execute
 from chassis.http.bodies import Body, example
+from chassis.http.event_streams import EventStreams, LastEventIdHeader, ServerEvent, Step
 from chassis.http.fast_path import add_fast_path
 from chassis.http.gate import Gate, allow_origins, rate_limits
 from chassis.http.header_fields import IdempotencyKeyHeader, preferences
@@ -21,16 +22,20 @@ __all__ = [
     "Access",
     "Body",
     "Code",
+    "EventStreams",
     "Gate",
     "Granted",
     "GuardedRoute",
     "HttpServer",
     "IdempotencyKeyHeader",
+    "LastEventIdHeader",
     "LineText",
     "LocalWaiters",
     "Problem",
     "Resource",
     "SagaKey",
+    "ServerEvent",
+    "Step",
     "add_fast_path",
     "allow_origins",
     "app_of",

@@ -1,4 +1,7 @@
-"""How long requests take, by route and status: `http_server_request_duration_seconds`."""
+"""How long requests take, by route and status: `http_server_request_duration_seconds`.
+
+Of a stream of events it is the time until it begins: how long it lasts is its order's affair.
+"""
 
 from typing import Final
 
@@ -8,6 +11,7 @@ from chassis import clock
 from chassis.metrics import HTTP_SECONDS
 
 METHODS: Final = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
+STREAM: Final = b"text/event-stream; charset=utf-8"
 NO_ROUTE: Final = "none"
 """Of a path that leads nowhere: its callers make up as many as they like."""
 
@@ -23,11 +27,14 @@ class MeasuredRequests:
             await self.app(scope, receive, send)
             return
         began, status = clock.monotonic(), 500
+        streaming_s: float | None = None
 
         async def noted(message: Message) -> None:
-            nonlocal status
+            nonlocal status, streaming_s
             if message["type"] == "http.response.start":
                 status = message["status"]
+                if (b"content-type", STREAM) in message["headers"]:
+                    streaming_s = clock.monotonic() - began
             await send(message)
 
         try:
@@ -35,7 +42,8 @@ class MeasuredRequests:
         finally:
             method = scope["method"] if scope["method"] in METHODS else "other"
             labels = (self.service, method, route_of(scope), str(status))
-            HTTP_SECONDS.labels(*labels).observe(clock.monotonic() - began)
+            took = clock.monotonic() - began if streaming_s is None else streaming_s
+            HTTP_SECONDS.labels(*labels).observe(took)
 
 
 def route_of(scope: Scope) -> str:

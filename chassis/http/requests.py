@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chassis.http.problems import Problem
 
+IS_HEAD = "chassis.head"  # in a request's scope
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
@@ -28,7 +29,7 @@ class Head:
                 message = {**message, "body": b""}
             await send(message)
 
-        await self.app({**scope, "method": "GET"}, receive, without_content)
+        await self.app({**scope, "method": "GET", IS_HEAD: True}, receive, without_content)
 
 
 async def only_known(request: Request) -> None:

@@ -4,7 +4,7 @@ None of them decides anything: with all of them off, every batch is read from th
 outbox is read back before it is sent, and every effect is leased from the store.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -48,6 +48,11 @@ class Core:
                 lambda event: published.notify(row.key for row in event.rows)
             )
         return settled, published
+
+    def notify_of_commits(self, notify: Callable[[Iterable[str]], None]) -> None:
+        """Of the keys whose sagas this process has changed."""
+        if FastPath.LOCAL_WAITERS in self.switched_on:
+            self.bus.committed.append(lambda event: notify(event.result.changed))
 
     def add_fast_path(self, app: FastAPI, path: str) -> None:
         """To the POST of a path, which takes most requests and is a route already."""

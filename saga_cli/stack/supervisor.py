@@ -26,6 +26,8 @@ from saga_cli.terminal import console, fail, message_of
 from saga_cli.topology import place_of
 
 PROGRAM: Final = ".venv/bin/saga"
+WITH_EXAMPLE: Final = {"ORDER_EXAMPLE_PAGE": "true"}
+"""A person's own stack serves the page that follows an order."""
 
 
 def up(
@@ -108,7 +110,10 @@ def running(
                 servers.addresses,
                 servers.folder,
                 well_known_ports,
-                variables=traces.variables if traces else {},
+                variables={
+                    **(traces.variables if traces else {}),
+                    **(WITH_EXAMPLE if well_known_ports else {}),
+                },
             )
             held.callback(services.stop)
             console.print(f"  servers ready after {time.monotonic() - started:.1f} s")
@@ -216,6 +221,7 @@ def _welcome(processes: tuple[state.Running, ...], trace_page: str, end: str) ->
     order = next(p.address for p in processes if p.name.startswith("order-"))
     saga = PROGRAM if Path(PROGRAM).exists() else "saga"
     console.print(table(processes))
+    console.print(f"\nAn order, step by step, in a browser: {order}/example", soft_wrap=True)
     console.print(f"\nTry it:\n{_curl(order, saga)}", markup=False, soft_wrap=True)
     if trace_page:
         shown = viewer.link(trace_page, "TRACE")

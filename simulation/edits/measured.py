@@ -28,4 +28,11 @@ MEASURED_EDITS: Final = (
         'return str(scope["path"])',
         (f"{MEASURING}requests_are_measured_by_the_template_of_their_route",),
     ),
+    Edit(
+        "chassis/http/measured.py",
+        "stream-measured-to-its-end",
+        'if (b"content-type", STREAM) in message["headers"]:',
+        'if not message["headers"]:',
+        (f"{MEASURING}a_stream_is_measured_until_it_begins",),
+    ),
 )

@@ -10,6 +10,7 @@ from simulation.edits.outside import OUTSIDE_EDITS
 from simulation.edits.postgres import POSTGRES_EDITS
 from simulation.edits.redis import REDIS_EDITS
 from simulation.edits.rights import RIGHTS_EDITS
+from simulation.edits.streams import STREAM_EDITS
 from simulation.edits.traces import TRACE_EDITS
 
 ALL: Final = chain(
@@ -20,6 +21,7 @@ ALL: Final = chain(
     KAFKA_EDITS,
     MEASURED_EDITS,
     RIGHTS_EDITS,
+    STREAM_EDITS,
     TRACE_EDITS,
 )
 EDITS: Final = {edit.name: edit for edit in ALL}

@@ -38,6 +38,7 @@ ROUTES: Final = {
     "POST /checkout": "own:orders service",
     "GET /orders": f"own:orders {READERS}",
     "GET /orders/{order_id}": f"own:orders {READERS}",
+    "GET /orders/{order_id}/events": f"own:orders {READERS}",
     "POST /orders/{order_id}/cancel": "own:orders service",
     "GET /catalogue": f"orders shop {READERS}",
     "PUT /catalogue/{sku}": "shop",

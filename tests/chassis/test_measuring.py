@@ -1,5 +1,6 @@
 """What metrics say of decisions, lags, requests and what waits; and that no label grows without a bound."""
 
+import asyncio
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -15,6 +16,8 @@ from chassis.bus import Committed
 from chassis.decide import BatchResult, Snapshot
 from chassis.effects import Circuit
 from chassis.http.app import make_app
+from chassis.http.event_streams import EventStream, EventStreams
+from chassis.http.measured import MeasuredRequests
 from chassis.kafka.lag import Lag
 from chassis.measuring import StepMeasures, show_backlog
 from chassis.message import Decided, Duplicate, EffectProgress, Outcome
@@ -30,6 +33,7 @@ from tests.support.problems import problem_of
 from tests.support.records import a_message, an_order, captured
 
 AT = datetime(2026, 11, 29, 12, tzinfo=UTC)
+STREAM_HEADERS = EventStream(EventStreams("order", 1, asyncio.Event()), "", "", None).raw_headers  # type: ignore[arg-type]
 PLACE, OTHER_PLACE = TopicPartition("payment.forward", 0), TopicPartition("payment.forward", 1)
 
 
@@ -219,6 +223,26 @@ async def test_requests_are_measured_by_the_template_of_their_route() -> None:
         await client.request("BREW", "/a")
     after = count("/health/live", "200"), count("none", "404"), count("none", "404", "other")
     assert after == (before[0] + 1, before[1] + 3, before[2] + 1)
+
+
+async def test_a_stream_is_measured_until_it_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(clock, "monotonic", lambda: now)
+
+    async def streaming(_scope: Any, _receive: Any, send: Any) -> None:
+        nonlocal now
+        now += 1
+        await send({"type": "http.response.start", "status": 200, "headers": STREAM_HEADERS})
+        now += 600
+        await send({"type": "http.response.body", "body": b": \n\n"})
+
+    async def sent(_message: Any) -> None:
+        return None
+
+    measured = MeasuredRequests(streaming, "streaming")
+    await measured({"type": "http", "method": "GET"}, _nothing_fails, sent)
+    labels = {"service": "streaming", "method": "GET", "route": "none", "status": "200"}
+    assert value("http_server_request_duration_seconds_sum", **labels) == 1
 
 
 def test_the_lane_of_compensations_is_called_backward() -> None:

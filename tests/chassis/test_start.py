@@ -80,6 +80,8 @@ WRONG: dict[str, tuple[str, ...]] = {
     "patience_s": ("0", "-1", "nan", "inf", "1e12"),
     "slow_above_s": ("-1", "nan", "inf"),
     "acknowledge": ("", "Never"),
+    "event_streams_max": ("-1", "100001", "x"),
+    "example_page": ("", "maybe"),
     "provider": ("", "paypal"),
     "fee_bps": ("-1", "10001"),
     "fee_fixed_minor": ("-1", "1e30"),

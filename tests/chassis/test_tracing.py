@@ -89,6 +89,8 @@ def order_app(execute: Callable[[Message], Awaitable[Any]], **changes: Any) -> F
         conditions=None,
         core=core,
         gate=open_gate(),
+        extras={},
+        stopping=None,
     )
     return api.make(cast("Node", node), cast("PostgresStore", KnownCustomers()), settings)
 

@@ -1,11 +1,13 @@
 """The order service without its neighbours: what a key, an outage and the gauges do to a checkout."""
 
+import json
 import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import Any
 
 import httpx
@@ -136,6 +138,28 @@ def test_who_waits_for_an_order_is_answered_with_it_when_the_process_stops(alone
         assert (answer.status_code, answer.json()["order_id"]) == (202, order_id)
         assert answer.headers["location"] == f"/orders/{order_id}"
         assert answer.headers["connection"] == "close"
+
+
+def test_an_order_is_followed_whichever_process_changes_it_until_that_process_stops(
+    alone: Alone,
+) -> None:
+    order_id = alone.checkout().json()["order_id"]
+    with (
+        alone.another() as other,
+        httpx.stream("GET", f"{other.url}/orders/{order_id}/events", timeout=40) as answer,
+    ):
+        lines = answer.iter_lines()
+        assert _data_of(lines, "id: 1")["state"] == "PENDING"
+        httpx.post(f"{alone.url}/orders/{order_id}/cancel").raise_for_status()
+        assert _data_of(lines, "id: 2")["state"] == "CANCELLING"
+        other.stop()
+        assert list(lines) == [""]
+
+
+def _data_of(lines: Iterator[str], end: str) -> Any:
+    """The data of the event that ends with this line."""
+    read = list(takewhile(lambda line: line != end, lines))
+    return json.loads(read[-1].removeprefix("data: "))
 
 
 def test_what_is_being_committed_when_the_process_stops_has_its_real_answer(alone: Alone) -> None:

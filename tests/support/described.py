@@ -45,7 +45,10 @@ class Description:
         described = self.resolved(described)
         for name, header in described.get("headers", {}).items():
             self._check_header(name, self.resolved(header), response, place)
-        self._check_content(described["content"], response, place)
+        if "content" in described:
+            self._check_content(described["content"], response, place)
+        else:
+            assert response.content == b"", place
 
     def resolved(self, found: dict[str, Any]) -> dict[str, Any]:
         while "$ref" in found:

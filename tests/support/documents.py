@@ -32,10 +32,18 @@ def application_of(service: str, gate: Gate | None = None) -> FastAPI:
         operations=None,
         commands=None,
         core=core,
+        extras={},
+        stopping=None,
         gate=gate or open_gate(service),
     )
     stripe = SimpleNamespace(webhook_secrets=())
-    settings = SimpleNamespace(slow_above_s=1.0, provider="stripe", stripe=stripe)
+    settings = SimpleNamespace(
+        slow_above_s=1.0,
+        provider="stripe",
+        stripe=stripe,
+        event_streams_max=10,
+        example_page=False,
+    )
     more: dict[str, tuple[Any, ...]] = {
         "order": (settings,),
         "inventory": (None,),

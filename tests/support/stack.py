@@ -139,7 +139,7 @@ def requested(shop: RunningStack, line: str) -> httpx.Response:
     parser.add_argument("-H", "--header", action="append", default=[])
     parser.add_argument("-d", "--data")
     parser.add_argument("-X", "--request", default="")
-    parser.add_argument("-s", "-i", "-f", action="store_true")
+    parser.add_argument("-s", "-i", "-f", "-N", action="store_true")
     parser.add_argument("url")
     line = WITHIN.sub(lambda found: saga(*shlex.split(found[1])).out.strip(), line)
     given = parser.parse_args(shlex.split(line.split("\n", maxsplit=1)[0])[1:])
