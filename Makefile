@@ -48,6 +48,7 @@ lint:
 	@$(RUN) lint-imports
 	@$(RUN) deptry .
 	@$(RUN) vulture
+	@$(RUN) saga lint
 
 types:
 	@$(RUN) mypy .

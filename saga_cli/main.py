@@ -17,6 +17,7 @@ from saga_cli.access import command as access
 from saga_cli.archive import command as archiving
 from saga_cli.erasure import command as erasing
 from saga_cli.history import command as history
+from saga_cli.lint.command import lint
 from saga_cli.ops import dead_letters, outbox
 from saga_cli.ops import orders as of_one_order
 from saga_cli.ops.options import AsJson
@@ -231,6 +232,7 @@ of_log(archiving.archive)
 of_log(archiving.report)
 of_log(archiving.retention)
 app.add_typer(schema.app, name="schema", rich_help_panel=LOG)
+app.command(rich_help_panel=PROOF)(lint)
 
 
 topics_app = typer.Typer(cls=OneLine, invoke_without_command=True)

@@ -36,6 +36,7 @@ from tests.threat_page import THREATS, threat_page
 ROOT: Final = Path(__file__).parents[1]
 DOCS: Final = ROOT / "docs"
 CELLS: Final = ROOT / "simulation" / "cells.json"
+CAUSES: Final = ROOT / "guarantees" / "causes.json"
 INTRODUCTION: Final = """\
 # Events
 
@@ -76,6 +77,12 @@ def cells_file() -> str:
     """simulation/cells.json: which state may meet which message."""
     tables = {name: state_tables.cells(samples) for name, samples in BY_SERVICE.items()}
     return to_json(tables, indent=1).decode() + "\n"
+
+
+def causes_file() -> str:
+    """guarantees/causes.json: what each service publishes on which message."""
+    found = {name: state_tables.causes(samples) for name, samples in BY_SERVICE.items()}
+    return to_json(found, indent=1).decode() + "\n"
 
 
 def _declaration(spec: ServiceSpec) -> Any:
@@ -208,6 +215,7 @@ MADE: Final[Mapping[Path, Callable[[], str]]] = {
     DOCS / "asyncapi.yaml": asyncapi_page,
     DOCS / "cli.md": cli_page,
     DOCS / "flow.svg": flow_svg,
+    CAUSES: causes_file,
     CELLS: cells_file,
     COMPOSE: compose_file,
     HBA: hba_file,

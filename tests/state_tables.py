@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 from chassis.decision import Decision, Later, Refusal
+from shared_events.catalog import CATALOG
 from tests.domain.builders import IN_TIME, TOO_LATE
 from tests.domain.samples import Samples, name_of
 
@@ -47,6 +48,21 @@ def cells(samples: Samples) -> dict[str, dict[str, str]]:
             kinds = [own.get(kind, "impossible"), *map(_kind, answers)]
             own[kind] = min(kinds, key=KINDS.index)
     return found
+
+
+def causes(samples: Samples) -> dict[str, list[str]]:
+    """What a service publishes on each message, in some state: wire types, in the order of their names."""
+    found: dict[str, set[str]] = {}
+    for state in samples.histories:
+        for message, body in samples.messages.items():
+            entry = CATALOG.by_event.get(type(body))
+            cause = entry.wire_type if entry else type(body).__name__
+            for at in (IN_TIME, TOO_LATE):
+                answer = samples.decide(state, message, at)
+                if isinstance(answer, Decision):
+                    types = map(CATALOG.wire_type, answer.events)
+                    found.setdefault(cause, set()).update(types)
+    return {cause: sorted(types) for cause, types in found.items()}
 
 
 def _kind(answer: Decision | Refusal) -> str:

@@ -1,0 +1,1 @@
+"""What is wrong with a choreography, from its declarations alone."""
