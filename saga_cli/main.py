@@ -18,6 +18,7 @@ from saga_cli.archive import command as archiving
 from saga_cli.erasure import command as erasing
 from saga_cli.history import command as history
 from saga_cli.lint.command import lint
+from saga_cli.observed import command as observed
 from saga_cli.ops import dead_letters, outbox
 from saga_cli.ops import orders as of_one_order
 from saga_cli.ops.options import AsJson
@@ -215,22 +216,18 @@ def _is_done(action: state.StackAction, before: state.Running, now: state.Runnin
 
 
 of_orders, of_log = app.command(rich_help_panel=ORDERS), app.command(rich_help_panel=LOG)
-of_orders(of_one_order.why)
-of_orders(history.timeline)
-of_orders(history.events)
+for command in (of_one_order.why, history.timeline, history.events):
+    of_orders(command)
 of_orders(of_one_order.resolve)
 of_orders(of_one_order.expedite)
 app.add_typer(dead_letters.app, name="dead-letters", rich_help_panel=ORDERS)
 app.add_typer(outbox.app, name="outbox", rich_help_panel=ORDERS)
-of_log(verifying.reconcile)
-of_log(verifying.verify)
-of_log(replaying.replay)
-of_log(republishing.republish)
-of_log(erasing.erase)
-of_log(erasing.erasures)
-of_log(archiving.archive)
-of_log(archiving.report)
-of_log(archiving.retention)
+for command in (verifying.reconcile, verifying.verify, replaying.replay, republishing.republish):
+    of_log(command)
+for command in (erasing.erase, erasing.erasures, observed.flow, observed.variants, observed.export):
+    of_log(command)
+for command in (archiving.archive, archiving.report, archiving.retention):
+    of_log(command)
 app.add_typer(schema.app, name="schema", rich_help_panel=LOG)
 app.command(rich_help_panel=PROOF)(lint)
 

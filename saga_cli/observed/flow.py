@@ -1,0 +1,99 @@
+"""Edges: what a service published on which message, declared and as the log has it."""
+
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+from guarantees.causes import CAUSES, Causes
+from saga_cli.observed.cases import OR, Case
+
+P50, P95 = 0.5, 0.95
+NEVER: Final = 0.0
+
+
+class Status(StrEnum):
+    """What becomes of an edge when the declarations are held against the log."""
+
+    DECLARED = "declared"
+    """It is declared, and seen."""
+    UNDECLARED = "undeclared"
+    """It is seen, and nobody declared it."""
+    UNSEEN = "unseen"
+    """It is declared, and not in this log."""
+
+
+@dataclass(frozen=True, slots=True)
+class FlowEdge:
+    """`service` published `event` on `cause`, so many times; times are milliseconds between both.
+
+    Where the cause is in no topic it is the time since the service's own event before; without one it is 0.
+    """
+
+    service: str
+    cause: str
+    event: str
+    status: Status
+    count: int = 0
+    p50_ms: float = NEVER
+    p95_ms: float = NEVER
+    max_ms: float = NEVER
+
+
+Place = tuple[str, str, str]
+"""Service, cause and event."""
+
+
+@dataclass
+class Flow:
+    """Cases are added one after the other; `edges` then are those of all of them."""
+
+    declared: Causes = field(default_factory=lambda: CAUSES)
+    _hops: dict[Place, "array[float]"] = field(default_factory=dict)
+    _counts: dict[Place, int] = field(default_factory=dict)
+
+    def add(self, cases: Iterable[Case]) -> None:
+        for case in cases:
+            for step, cause in case.causes():
+                place = (step.service, cause, step.envelope.type)
+                self._counts[place] = self._counts.get(place, 0) + 1
+                hops = self._hops.setdefault(place, array("d"))
+                if step.hop_ms is not None:
+                    hops.append(step.hop_ms)
+
+    def edges(self) -> list[FlowEdge]:
+        """By service and cause, in the order in which an order passes the services."""
+        found = [self._edge(place, count) for place, count in self._counts.items()]
+        seen = {place for edge in found for place in alternatives(edge)}
+        found += [FlowEdge(*p, Status.UNSEEN) for p in self._places() if p not in seen]
+        order = [*self.declared]
+        return sorted(found, key=lambda e: (_rank(order, e.service), e.cause, e.event))
+
+    def _edge(self, place: Place, count: int) -> FlowEdge:
+        service, cause, event = place
+        declared = self.declared.get(service, {})
+        is_declared = all(event in declared.get(name, ()) for name in cause.split(OR))
+        hops = sorted(self._hops[place])
+        times = (quantile(hops, P50), quantile(hops, P95), hops[-1] if hops else NEVER)
+        return FlowEdge(
+            *place, Status.DECLARED if is_declared else Status.UNDECLARED, count, *times
+        )
+
+    def _places(self) -> Iterator[Place]:
+        for service, causes in self.declared.items():
+            yield from ((service, c, event) for c, types in causes.items() for event in types)
+
+
+def alternatives(edge: FlowEdge) -> Iterator[Place]:
+    """The declared edges that a seen one may be."""
+    yield from ((edge.service, name, edge.event) for name in edge.cause.split(OR))
+
+
+def quantile(ordered: Sequence[float], share: float) -> float:
+    """The nearest rank; 0 of nothing."""
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else NEVER
+
+
+def _rank(order: Sequence[str], service: str) -> int:
+    return order.index(service) if service in order else len(order)

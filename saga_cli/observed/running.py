@@ -1,0 +1,110 @@
+"""Runs `saga flow`, `variants` and `export`."""
+
+import asyncio
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import typer
+
+from saga_cli.clients import in_one_line
+from saga_cli.log.opened import opened
+from saga_cli.log.reader import print_unread
+from saga_cli.observed import case_logs, flow_shown
+from saga_cli.observed.cases import Case, Period, file_cases, read_cases
+from saga_cli.observed.flow import Flow, FlowEdge, Status
+from saga_cli.observed.ocel import ocel
+from saga_cli.observed.variants import RARE, Variant, Variants
+from saga_cli.progress import shown
+from saga_cli.targets import found
+from saga_cli.terminal import add_plain, console, fail, plain, print_json, table_of
+
+Adding = Callable[[Iterable[Case]], None]
+
+
+def each_case(archive: str, file: Path | None, period: Period, add: Adding) -> None:
+    """Hand over all cases of a log that began in a period, in parts."""
+    unread: list[str] = []
+
+    def within(cases: Iterable[Case]) -> None:
+        add(case for case in cases if period.has(case))
+
+    async def read() -> None:
+        with shown() as progress_of:
+            async for cases in read_cases(opened(found(), archive), unread, progress_of("log")):
+                within(cases)
+
+    with in_one_line():
+        if file is None:
+            asyncio.run(read())
+        else:
+            for cases in file_cases(file, unread):
+                within(cases)
+    print_unread(unread)
+
+
+def flow(archive: str, file: Path | None, period: Period, form: str) -> None:
+    """The command ends with 1 where an edge was seen that nobody declared."""
+    observed = Flow()
+    each_case(archive, file, period, observed.add)
+    edges = observed.edges()
+    if form == "json":
+        print_json(flow_shown.as_json(edges))
+    elif form in flow_shown.AS_TEXT:
+        sys.stdout.write("\n".join(flow_shown.AS_TEXT[form](edges)) + "\n")
+    else:
+        console.print(flow_shown.table(edges))
+        console.print(counts(edges))
+    if any(edge.status is Status.UNDECLARED for edge in edges):
+        raise typer.Exit(1)
+
+
+def counts(edges: Sequence[FlowEdge]) -> str:
+    """How many edges of each kind there are."""
+    by = Counter(edge.status for edge in edges)
+    events = sum(edge.count for edge in edges)
+    seen = f"{events} events on {by[Status.DECLARED]} declared edges"
+    return (
+        f"{seen}, {by[Status.UNDECLARED]} undeclared; {by[Status.UNSEEN]} declared were never seen"
+    )
+
+
+def variants(archive: str, file: Path | None, period: Period, *, as_json: bool) -> None:
+    observed = Variants()
+    each_case(archive, file, period, observed.add)
+    all_of_them = observed.found()
+    if not all_of_them:
+        fail("the log has no order in this period", 1)
+    if as_json:
+        print_json([{**asdict(each), "rare": each.is_rare} for each in all_of_them])
+        return
+    table = table_of(
+        "#", "orders", "share", "", "ends with", "example", right={"#", "orders", "share"}
+    )
+    for each in all_of_them:
+        shares = (str(each.number), str(each.count), f"{each.share:.1%}")
+        add_plain(table, *shares, "rare" if each.is_rare else "", each.end, each.example)
+    console.print(table)
+    _explain(all_of_them, observed.orders)
+
+
+def _explain(found_: Sequence[Variant], orders: int) -> None:
+    rare = sum(each.is_rare for each in found_)
+    console.print(
+        f"{orders} orders, {len(found_)} variants, {rare} of them rare (below {RARE:.0%})."
+    )
+    console.print(f"The most frequent: {plain(found_[0].shape)}", markup=False, soft_wrap=True)
+
+
+def export(archive: str, file: Path | None, period: Period, form: str) -> None:
+    """All of it is in memory, and printed at the end."""
+    found_: list[Case] = []
+    each_case(archive, file, period, found_.extend)
+    found_.sort(key=lambda case: case.subject)
+    if form == "ocel2":
+        print_json(ocel(found_))
+        return
+    lines = case_logs.xes(found_) if form == "xes" else case_logs.table(found_)
+    sys.stdout.writelines(f"{line}\n" for line in lines)
