@@ -81,12 +81,12 @@ def here(changes: tuple[SchemaChange, ...] = ()) -> Declarations:
     services: dict[str, DeclaredService] = {}
     for manifest in SERVICES:
         service = service_of(manifest.name)
-        named: list[tuple[str, ...]] = [
-            tuple(wire_types[event] for event in events)
-            for events in (service.consumes, service.publishes)
-        ]
         services[manifest.name] = DeclaredService(
-            manifest.name, *named, manifest.calls, tuple(service.projections)
+            manifest.name,
+            tuple(wire_types[event] for event in service.consumes),
+            tuple(wire_types[event] for event in service.publishes),
+            manifest.calls,
+            tuple(service.projections),
         )
     events = {entry.wire_type: _event(entry) for entry in CATALOG.entries}
     return Declarations(services, events, CAUSES, changes=changes)
