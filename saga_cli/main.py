@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
@@ -21,6 +22,7 @@ from saga_cli.lint.command import lint
 from saga_cli.observed import command as observed
 from saga_cli.ops import dead_letters, outbox
 from saga_cli.ops import orders as of_one_order
+from saga_cli.ops.audit import audit
 from saga_cli.ops.options import AsJson
 from saga_cli.replay import command as replaying
 from saga_cli.republish import command as republishing
@@ -37,8 +39,6 @@ app = typer.Typer(
 STOP_S: Final = 60
 RESTART_S: Final = 120
 Instances = Annotated[int, typer.Option(min=1, max=12, help="Processes of each service.")]
-
-
 STACK: Final = "A stack on this machine"
 ORDERS: Final = "Orders, and what keeps them from going on"
 LOG: Final = "The log and the databases"
@@ -215,19 +215,21 @@ def _is_done(action: state.StackAction, before: state.Running, now: state.Runnin
     return is_new and is_ready(now)
 
 
-of_orders, of_log = app.command(rich_help_panel=ORDERS), app.command(rich_help_panel=LOG)
-for command in (of_one_order.why, history.timeline, history.events):
-    of_orders(command)
-of_orders(of_one_order.resolve)
-of_orders(of_one_order.expedite)
+Commands = tuple[Callable[..., None], ...]
+OF_ORDERS: Final[Commands] = (
+    *(of_one_order.why, history.timeline, history.events),
+    *(of_one_order.resolve, of_one_order.expedite, audit),
+)
+OF_LOG: Final[Commands] = (
+    *(verifying.reconcile, verifying.verify, replaying.replay, republishing.republish),
+    *(erasing.erase, erasing.erasures, observed.flow, observed.variants, observed.export),
+    *(archiving.archive, archiving.report, archiving.retention),
+)
+for panel, commands in ((ORDERS, OF_ORDERS), (LOG, OF_LOG)):
+    for command in commands:
+        app.command(rich_help_panel=panel)(command)
 app.add_typer(dead_letters.app, name="dead-letters", rich_help_panel=ORDERS)
 app.add_typer(outbox.app, name="outbox", rich_help_panel=ORDERS)
-for command in (verifying.reconcile, verifying.verify, replaying.replay, republishing.republish):
-    of_log(command)
-for command in (erasing.erase, erasing.erasures, observed.flow, observed.variants, observed.export):
-    of_log(command)
-for command in (archiving.archive, archiving.report, archiving.retention):
-    of_log(command)
 app.add_typer(schema.app, name="schema", rich_help_panel=LOG)
 app.command(rich_help_panel=PROOF)(lint)
 
@@ -256,7 +258,7 @@ def topics(
 
 topics_app.command()(access.apply)
 app.add_typer(topics_app, name="topics", rich_help_panel=LOG)
-of_log(access.acl)
+app.command(rich_help_panel=LOG)(access.acl)
 
 
 @app.command(rich_help_panel=PROOF)

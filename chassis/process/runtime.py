@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from pydantic_settings import BaseSettings
 from starlette.types import ASGIApp
 
-from chassis import clock
+from chassis import audit, clock
 from chassis.commands import Commands
 from chassis.effects import Circuit, CircuitState, EffectWorker, itself
 from chassis.errors import (
@@ -167,13 +167,12 @@ def assemble(
         core.bus.committed.append(worker.committed)
         core.bus.sent.append(worker.sent)
         core.bus.acknowledged.append(worker.acknowledged)
-    core.bus.committed.append(StepMeasures(service).committed)
+    core.bus.committed += [StepMeasures(service).committed, audit.committed]
     consumer = Consumer(service, core.handler, store, settings.kafka, wake=wake, pace=pace())
     commands = Commands(core.handler, woken_by=wake, pace=pace())
     extras: dict[str, BackgroundTask] = {name: worker.run for name, worker in workers.items()}
-    return Node(
-        service, settings, store, operations, core, consumer, relay, commands, circuits, extras
-    )
+    told = audit.ToldInspection(operations)
+    return Node(service, settings, store, told, core, consumer, relay, commands, circuits, extras)
 
 
 async def run(node: Node, app: FastAPI) -> None:

@@ -239,8 +239,11 @@ async def test_a_stream_is_measured_until_it_begins(monkeypatch: pytest.MonkeyPa
     async def sent(_message: Any) -> None:
         return None
 
+    async def received() -> Any:
+        return {"type": "http.request"}
+
     measured = MeasuredRequests(streaming, "streaming")
-    await measured({"type": "http", "method": "GET"}, _nothing_fails, sent)
+    await measured({"type": "http", "method": "GET"}, received, sent)
     labels = {"service": "streaming", "method": "GET", "route": "none", "status": "200"}
     assert value("http_server_request_duration_seconds_sum", **labels) == 1
 
