@@ -6,6 +6,7 @@ from typing import Final
 from simulation.edits.access import ACCESS_EDITS
 from simulation.edits.kafka import KAFKA_EDITS
 from simulation.edits.measured import MEASURED_EDITS
+from simulation.edits.observed import OBSERVED_EDITS
 from simulation.edits.outside import OUTSIDE_EDITS
 from simulation.edits.postgres import POSTGRES_EDITS
 from simulation.edits.redis import REDIS_EDITS
@@ -20,6 +21,7 @@ ALL: Final = chain(
     ACCESS_EDITS,
     KAFKA_EDITS,
     MEASURED_EDITS,
+    OBSERVED_EDITS,
     RIGHTS_EDITS,
     STREAM_EDITS,
     TRACE_EDITS,
