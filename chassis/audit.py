@@ -20,7 +20,7 @@ EVENT: Final = "operator_action"
 """What the line's `event` is."""
 
 
-def tell(action: OperatorAction) -> None:
+def log_action(action: OperatorAction) -> None:
     """Write the line; with an id, as the same action may come twice."""
     log.info(
         EVENT,
@@ -36,12 +36,12 @@ def committed(event: Committed) -> None:
     """A subscriber of the bus: what an operator had decided again, or recorded the outcome of."""
     for message, _ in event.decided():
         if message.operator is not None:
-            tell(message.operator)
+            log_action(message.operator)
 
 
 @dataclass(frozen=True, slots=True)
-class ToldInspection:
-    """A store's inspection; each change by it is told."""
+class LoggedInspection:
+    """A store's inspection; each change by it is logged."""
 
     inner: Inspection
 
@@ -63,27 +63,27 @@ class ToldInspection:
     async def discard(self, key: str, by: str, reason: str, id_: str = "") -> DeadLetter | None:
         found = await self.inner.discard(key, by, reason, id_)
         if found is not None:
-            tell(OperatorAction(by, "discard", key, reason))
+            log_action(OperatorAction(by, "discard", key, reason))
         return found
 
     async def release(self, id_: str, by: str, note: str) -> RefusedRow | None:
-        return _told(await self.inner.release(id_, by, note), by, "release", note)
+        return _logged(await self.inner.release(id_, by, note), by, "release", note)
 
     async def drop(self, id_: str, by: str, reason: str) -> RefusedRow | None:
-        return _told(await self.inner.drop(id_, by, reason), by, "drop", reason)
+        return _logged(await self.inner.drop(id_, by, reason), by, "drop", reason)
 
     async def expedite(self, key: str, by: str) -> int:
         count = await self.inner.expedite(key, by)
         if count:
-            tell(OperatorAction(by, "expedite", key, ""))
+            log_action(OperatorAction(by, "expedite", key, ""))
         return count
 
     async def skip(self, topic: str, partition: int, offset: int, by: str, note: str) -> None:
         await self.inner.skip(topic, partition, offset, by, note)
-        tell(OperatorAction(by, SKIP, f"{topic}:{partition}:{offset}", note))
+        log_action(OperatorAction(by, SKIP, f"{topic}:{partition}:{offset}", note))
 
 
-def _told(found: RefusedRow | None, by: str, action: str, note: str) -> RefusedRow | None:
+def _logged(found: RefusedRow | None, by: str, action: str, note: str) -> RefusedRow | None:
     if found is not None:
-        tell(OperatorAction(by, action, found.row.key, note))
+        log_action(OperatorAction(by, action, found.row.key, note))
     return found

@@ -16,7 +16,7 @@ from chassis.http import (
     EventStreams,
     LastEventIdHeader,
     ServerEvent,
-    Step,
+    StreamStep,
     granted,
     header,
     open_to,
@@ -66,7 +66,7 @@ class Timelines:
         async with self.store.reading() as connection:
             return dict(await connection.fetch(COUNTS, list(order_ids)))
 
-    async def after(self, order_id: str, sent: int) -> Step:
+    async def after(self, order_id: str, sent: int) -> StreamStep:
         """The steps that follow a number of them. A number that there is not yet begins anew.
 
         The state is read after the steps: it belongs to the last of them only if that one says the same.
@@ -88,7 +88,7 @@ class Timelines:
             customer_id = await self.pseudonyms.customer_of(state.order.customer_id)
             settled = {**step, "order": as_resource(state, customer_id)}
             events[-1] = ServerEvent(events[-1].id, "settled", to_json(settled))
-        return Step(tuple(events), is_last)
+        return StreamStep(tuple(events), is_last)
 
 
 def add_stream(

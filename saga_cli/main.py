@@ -215,12 +215,12 @@ def _is_done(action: state.StackAction, before: state.Running, now: state.Runnin
     return is_new and is_ready(now)
 
 
-Commands = tuple[Callable[..., None], ...]
-OF_ORDERS: Final[Commands] = (
+PanelCommands = tuple[Callable[..., None], ...]
+OF_ORDERS: Final[PanelCommands] = (
     *(of_one_order.why, history.timeline, history.events),
     *(of_one_order.resolve, of_one_order.expedite, audit),
 )
-OF_LOG: Final[Commands] = (
+OF_LOG: Final[PanelCommands] = (
     *(verifying.reconcile, verifying.verify, replaying.replay, republishing.republish),
     *(erasing.erase, erasing.erasures, observed.flow, observed.variants, observed.export),
     *(archiving.archive, archiving.report, archiving.retention),

@@ -3,7 +3,7 @@
 from chassis.http.access import PUBLIC, Access, Granted, GuardedRoute, granted, open_to
 from chassis.http.app import execute
 from chassis.http.bodies import Body, example
-from chassis.http.event_streams import EventStreams, LastEventIdHeader, ServerEvent, Step
+from chassis.http.event_streams import EventStreams, LastEventIdHeader, ServerEvent, StreamStep
 from chassis.http.fast_path import add_fast_path
 from chassis.http.gate import Gate, allow_origins, rate_limits
 from chassis.http.header_fields import IdempotencyKeyHeader, preferences
@@ -35,7 +35,7 @@ __all__ = [
     "Resource",
     "SagaKey",
     "ServerEvent",
-    "Step",
+    "StreamStep",
     "add_fast_path",
     "allow_origins",
     "app_of",

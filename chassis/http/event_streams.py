@@ -68,7 +68,7 @@ class ServerEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class StreamStep:
     """What a read found: events after those that were sent, and whether they are the last."""
 
     events: tuple[ServerEvent, ...]
@@ -116,7 +116,7 @@ class EventStreams:
         self.notify(tuple(self._following))
 
     def stream(
-        self, key: str, caller: str, sent: int, read: Callable[[int], Awaitable[Step]]
+        self, key: str, caller: str, sent: int, read: Callable[[int], Awaitable[StreamStep]]
     ) -> "EventStream":
         """The answer that sends what `read` finds after a number of events, until they are the last.
 
@@ -149,7 +149,7 @@ class EventStreams:
         return Problem(status, "too_many_streams", why)
 
     async def _events(
-        self, follower: Follower, sent: int, read: Callable[[int], Awaitable[Step]]
+        self, follower: Follower, sent: int, read: Callable[[int], Awaitable[StreamStep]]
     ) -> AsyncIterator[bytes]:
         yield format_sse_event(retry=RETRY_MS)
         until = clock.monotonic() + LONGEST_S

@@ -171,8 +171,8 @@ def assemble(
     consumer = Consumer(service, core.handler, store, settings.kafka, wake=wake, pace=pace())
     commands = Commands(core.handler, woken_by=wake, pace=pace())
     extras: dict[str, BackgroundTask] = {name: worker.run for name, worker in workers.items()}
-    told = audit.ToldInspection(operations)
-    return Node(service, settings, store, told, core, consumer, relay, commands, circuits, extras)
+    logged = audit.LoggedInspection(operations)
+    return Node(service, settings, store, logged, core, consumer, relay, commands, circuits, extras)
 
 
 async def run(node: Node, app: FastAPI) -> None:

@@ -8,7 +8,7 @@ from xml.sax.saxutils import quoteattr
 
 from saga_cli.history.showing import TimelineStep
 from saga_cli.observed.cases import Case
-from saga_cli.observed.objects import Customers, attributes_of, by_time, order_of, orders
+from saga_cli.observed.objects import CustomerIds, attributes_of, by_time, order_of, orders
 from saga_cli.observed.ocel import instant
 
 EXTENSIONS: Final = {
@@ -38,7 +38,7 @@ def xes(cases: Sequence[Case]) -> Iterator[str]:
         uri = f"http://www.xes-standard.org/{prefix}.xesext"
         yield f'  <extension name="{name}" prefix="{prefix}" uri="{uri}"/>'
     yield '  <classifier name="Activity" keys="concept:name"/>'
-    customers = Customers()
+    customers = CustomerIds()
     for case in orders(cases):
         yield "  <trace>"
         yield _value("concept:name", case.subject, 4)
@@ -70,7 +70,7 @@ def _value(key: str, value: Any, indent: int) -> str:
 
 def table(cases: Sequence[Case]) -> Iterator[str]:
     """A row for each event of an order, by order and time (RFC 4180)."""
-    customers = Customers()
+    customers = CustomerIds()
     yield _row(COLUMNS)
     for case in orders(cases):
         order = order_of(case)

@@ -13,7 +13,7 @@ P50, P95 = 0.5, 0.95
 NEVER: Final = 0.0
 
 
-class Status(StrEnum):
+class EdgeStatus(StrEnum):
     """What becomes of an edge when the declarations are held against the log."""
 
     DECLARED = "declared"
@@ -34,14 +34,14 @@ class FlowEdge:
     service: str
     cause: str
     event: str
-    status: Status
+    status: EdgeStatus
     count: int = 0
     p50_ms: float = NEVER
     p95_ms: float = NEVER
     max_ms: float = NEVER
 
 
-Place = tuple[str, str, str]
+EdgePlace = tuple[str, str, str]
 """Service, cause and event."""
 
 
@@ -50,8 +50,8 @@ class Flow:
     """Cases are added one after the other; `edges` then are those of all of them."""
 
     declared: Causes = field(default_factory=lambda: CAUSES)
-    _hops: dict[Place, "array[float]"] = field(default_factory=dict)
-    _counts: dict[Place, int] = field(default_factory=dict)
+    _hops: dict[EdgePlace, "array[float]"] = field(default_factory=dict)
+    _counts: dict[EdgePlace, int] = field(default_factory=dict)
 
     def add(self, cases: Iterable[Case]) -> None:
         for case in cases:
@@ -66,26 +66,26 @@ class Flow:
         """By service and cause, in the order in which an order passes the services."""
         found = [self._edge(place, count) for place, count in self._counts.items()]
         seen = {place for edge in found for place in alternatives(edge)}
-        found += [FlowEdge(*p, Status.UNSEEN) for p in self._places() if p not in seen]
+        found += [FlowEdge(*p, EdgeStatus.UNSEEN) for p in self._places() if p not in seen]
         order = [*self.declared]
         return sorted(found, key=lambda e: (_rank(order, e.service), e.cause, e.event))
 
-    def _edge(self, place: Place, count: int) -> FlowEdge:
+    def _edge(self, place: EdgePlace, count: int) -> FlowEdge:
         service, cause, event = place
         declared = self.declared.get(service, {})
         is_declared = all(event in declared.get(name, ()) for name in cause.split(OR))
         hops = sorted(self._hops[place])
         times = (quantile(hops, P50), quantile(hops, P95), hops[-1] if hops else NEVER)
         return FlowEdge(
-            *place, Status.DECLARED if is_declared else Status.UNDECLARED, count, *times
+            *place, EdgeStatus.DECLARED if is_declared else EdgeStatus.UNDECLARED, count, *times
         )
 
-    def _places(self) -> Iterator[Place]:
+    def _places(self) -> Iterator[EdgePlace]:
         for service, causes in self.declared.items():
             yield from ((service, c, event) for c, types in causes.items() for event in types)
 
 
-def alternatives(edge: FlowEdge) -> Iterator[Place]:
+def alternatives(edge: FlowEdge) -> Iterator[EdgePlace]:
     """The declared edges that a seen one may be."""
     yield from ((edge.service, name, edge.event) for name in edge.cause.split(OR))
 

@@ -7,13 +7,21 @@ from typing import Any, Final
 
 from rich.table import Table
 
-from saga_cli.observed.flow import FlowEdge, Status
+from saga_cli.observed.flow import EdgeStatus, FlowEdge
 from saga_cli.terminal import add_plain, table_of
 
 COLUMNS: Final = ("service", "on", "publishes", "count", "p50 ms", "p95 ms", "max ms", "")
 NUMBERS: Final = {"count", "p50 ms", "p95 ms", "max ms"}
-SIGNS: Final = {Status.DECLARED: "", Status.UNDECLARED: "UNDECLARED", Status.UNSEEN: "never seen"}
-ARROWS: Final = {Status.DECLARED: "-->", Status.UNDECLARED: "==>", Status.UNSEEN: "-.->"}
+SIGNS: Final = {
+    EdgeStatus.DECLARED: "",
+    EdgeStatus.UNDECLARED: "UNDECLARED",
+    EdgeStatus.UNSEEN: "never seen",
+}
+ARROWS: Final = {
+    EdgeStatus.DECLARED: "-->",
+    EdgeStatus.UNDECLARED: "==>",
+    EdgeStatus.UNSEEN: "-.->",
+}
 ROW, WIDTH, BOX, TOP, GAP = 34, 280, 224, 56, 26
 """Of the drawing, in pixels: a row, a column, a box in it, the head, and the left of a box."""
 STYLE: Final = """\
@@ -85,16 +93,16 @@ def _arrow(edge: FlowEdge, places: Mapping[str, tuple[int, int]]) -> str:
     bend = 40 if end >= begin else -40
     (from_, to) = (y1 + ROW // 3, y2 + ROW // 3)
     curve = f"M{begin} {from_} C{begin + bend} {from_} {end - bend} {to} {end} {to}"
-    said = f"{edge.cause} > {edge.event}: {edge.count}, p50 {edge.p50_ms:.0f} ms, p95 {edge.p95_ms:.0f} ms"
+    label = f"{edge.cause} > {edge.event}: {edge.count}, p50 {edge.p50_ms:.0f} ms, p95 {edge.p95_ms:.0f} ms"
     wide = 0.6 + 0.6 * len(str(edge.count))
     drawn = f'<path class="{edge.status}" stroke-width="{wide:.1f}" d="{curve}">'
-    return f"{drawn}<title>{escape(said)}</title></path>"
+    return f"{drawn}<title>{escape(label)}</title></path>"
 
 
 def _box(event: str, x: int, y: int, edges: Sequence[FlowEdge]) -> Iterator[str]:
     count = sum(edge.count for edge in edges)
     others = ", ".join(edge.cause for edge in edges if "." not in edge.cause)
-    wrong = any(edge.status is Status.UNDECLARED for edge in edges)
+    wrong = any(edge.status is EdgeStatus.UNDECLARED for edge in edges)
     mark = ' class="undeclared"' if wrong else ""
     yield f'<rect{mark} x="{x}" y="{y}" width="{BOX}" height="{ROW - 8}" rx="4"/>'
     yield f'<text x="{x + 8}" y="{y + 16}">{escape(event)}<title>{escape(others)}</title></text>'

@@ -33,7 +33,7 @@ class Related:
 
 
 @dataclass
-class Customers:
+class CustomerIds:
     """The id of each customer, which names nobody.
 
     Events of release 0.2 and before name the customer: those are numbered in the order in which they come.
@@ -58,7 +58,7 @@ def by_time(case: Case) -> list[TimelineStep]:
     return sorted(case.steps, key=lambda step: (step.envelope.time, step.number))
 
 
-def related(case: Case, step: TimelineStep, customers: Customers) -> Iterator[Related]:
+def related(case: Case, step: TimelineStep, customers: CustomerIds) -> Iterator[Related]:
     """What an event is about. That of a product or a customer is about no order."""
     if not case.is_order:
         event = step.envelope.event

@@ -11,7 +11,7 @@ from saga_cli.history.showing import TimelineStep
 from saga_cli.observed.cases import Case
 from saga_cli.observed.objects import (
     OWN,
-    Customers,
+    CustomerIds,
     Related,
     attributes_of,
     by_time,
@@ -40,7 +40,7 @@ OBJECT_TYPES: Final[Sequence[Json]] = (
 
 def ocel(cases: Sequence[Case]) -> Json:
     """The document. Events are sorted by case and time, objects by type and id."""
-    customers = Customers()
+    customers = CustomerIds()
     events = [
         _event(case, step, cause, customers) for case in cases for step, cause in _causes(case)
     ]
@@ -63,7 +63,7 @@ def _causes(case: Case) -> Iterator[tuple[TimelineStep, str]]:
     yield from ((step, causes[step.number]) for step in by_time(case))
 
 
-def _event(case: Case, step: TimelineStep, cause: str, customers: Customers) -> Json:
+def _event(case: Case, step: TimelineStep, cause: str, customers: CustomerIds) -> Json:
     values = {"service": step.service, "cause": cause, **attributes_of(step.envelope)}
     return {
         "id": str(step.envelope.id),
@@ -74,7 +74,7 @@ def _event(case: Case, step: TimelineStep, cause: str, customers: Customers) -> 
     }
 
 
-def _objects(cases: Sequence[Case], customers: Customers) -> list[Json]:
+def _objects(cases: Sequence[Case], customers: CustomerIds) -> list[Json]:
     found: dict[tuple[str, str], Json] = {}
     for case in cases:
         for step in case.steps:
@@ -89,7 +89,7 @@ def _object(type_: str, id_: str) -> Json:
     return {"id": id_, "type": type_, "attributes": [], "relationships": []}
 
 
-def _describe(case: Case, found: dict[tuple[str, str], Json], customers: Customers) -> None:
+def _describe(case: Case, found: dict[tuple[str, str], Json], customers: CustomerIds) -> None:
     """What is said of an order, and how the objects of its case are related."""
     for kind in OWN.values():
         if own := found.get((kind, own_id(kind, case))):

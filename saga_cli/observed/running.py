@@ -14,7 +14,7 @@ from saga_cli.log.opened import opened
 from saga_cli.log.reader import print_unread
 from saga_cli.observed import case_logs, flow_shown
 from saga_cli.observed.cases import Case, Period, file_cases, read_cases
-from saga_cli.observed.flow import Flow, FlowEdge, Status
+from saga_cli.observed.flow import EdgeStatus, Flow, FlowEdge
 from saga_cli.observed.ocel import ocel
 from saga_cli.observed.variants import RARE, Variant, Variants
 from saga_cli.progress import shown
@@ -57,7 +57,7 @@ def flow(archive: str, file: Path | None, period: Period, form: str) -> None:
     else:
         console.print(flow_shown.table(edges))
         console.print(counts(edges))
-    if any(edge.status is Status.UNDECLARED for edge in edges):
+    if any(edge.status is EdgeStatus.UNDECLARED for edge in edges):
         raise typer.Exit(1)
 
 
@@ -65,10 +65,8 @@ def counts(edges: Sequence[FlowEdge]) -> str:
     """How many edges of each kind there are."""
     by = Counter(edge.status for edge in edges)
     events = sum(edge.count for edge in edges)
-    seen = f"{events} events on {by[Status.DECLARED]} declared edges"
-    return (
-        f"{seen}, {by[Status.UNDECLARED]} undeclared; {by[Status.UNSEEN]} declared were never seen"
-    )
+    seen = f"{events} events on {by[EdgeStatus.DECLARED]} declared edges"
+    return f"{seen}, {by[EdgeStatus.UNDECLARED]} undeclared; {by[EdgeStatus.UNSEEN]} declared were never seen"
 
 
 def variants(archive: str, file: Path | None, period: Period, *, as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""Bugs in how the process is checked, read from the log and handed on, and in what is told of operators."""
+"""Bugs in how the process is checked, read from the log and handed on, and in what is logged of operators."""
 
 from typing import Final
 
@@ -7,7 +7,7 @@ from simulation.edits.edit import Edit
 LINT: Final = "tests/cli/test_lint.py::test_"
 OBSERVED: Final = "tests/cli/test_observed.py::test_"
 EXPORTED: Final = "tests/cli/test_exported.py::test_"
-TOLD: Final = "tests/chassis/test_audit.py::test_"
+AUDIT: Final = "tests/chassis/test_audit.py::test_"
 
 OBSERVED_EDITS: Final = (
     Edit(
@@ -60,18 +60,18 @@ OBSERVED_EDITS: Final = (
     ),
     Edit(
         "chassis/audit.py",
-        "told-before-it-is-stored",
+        "logged-before-it-is-stored",
         """        await self.inner.skip(topic, partition, offset, by, note)
-        tell(OperatorAction(by, SKIP, f"{topic}:{partition}:{offset}", note))""",
-        """        tell(OperatorAction(by, SKIP, f"{topic}:{partition}:{offset}", note))
+        log_action(OperatorAction(by, SKIP, f"{topic}:{partition}:{offset}", note))""",
+        """        log_action(OperatorAction(by, SKIP, f"{topic}:{partition}:{offset}", note))
         await self.inner.skip(topic, partition, offset, by, note)""",
-        (f"{TOLD}what_was_not_stored_is_no_line",),
+        (f"{AUDIT}what_was_not_stored_is_no_line",),
     ),
     Edit(
         "chassis/audit.py",
         "repeated-actions-counted",
         "action_id=ids.new_id(),",
         'action_id="",',
-        (f"{TOLD}the_same_action_twice_is_two_lines",),
+        (f"{AUDIT}the_same_action_twice_is_two_lines",),
     ),
 )

@@ -70,6 +70,7 @@ SURFACES: Final = {
             "links",
             "listen",
         ),
+        *("EventStreams", "LastEventIdHeader", "ServerEvent", "StreamStep"),
         *("allow_origins", "granted", "open_to", "rate_limits"),
         *("Body", "SagaKey", "example", "preferences", "read_or_none", "refusals"),
         *("text",),

@@ -57,6 +57,7 @@ ALLOWED: Final[Mapping[str, set[str]]] = {
     "chassis/postgres/tables.py": SINCE,
     "chassis/service.py": SINCE,
     "order_svc/api.py": TIMELINE,
+    "order_svc/following.py": TIMELINE,
     "order_svc/resources.py": TIMELINE,
     "order_svc/service.py": TIMELINE,
     "order_svc/tables.py": TIMELINE,

@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from chassis import audit
-from chassis.audit import EVENT, ToldInspection
+from chassis.audit import EVENT, LoggedInspection
 from chassis.bus import Committed
 from chassis.decide import BatchResult, Snapshot
 from chassis.errors import TransientError
@@ -51,16 +51,16 @@ LOOKS: Final[dict[str, tuple[Any, ...]]] = {
 }
 
 
-async def told(store: Store, name: str, *words: Any) -> list[dict[str, Any]]:
+async def logged(store: Store, name: str, *words: Any) -> list[dict[str, Any]]:
     with capture_logs() as lines:
-        await getattr(ToldInspection(cast("Inspection", store)), name)(*words)
+        await getattr(LoggedInspection(cast("Inspection", store)), name)(*words)
     assert store.asked == [name]
     return [dict(line) for line in lines]
 
 
 @pytest.mark.parametrize("change", CHANGES)
 async def test_each_change_is_a_line_with_who_what_and_why(change: str) -> None:
-    (line,) = await told(Store(FOUND), change, *CHANGES[change])
+    (line,) = await logged(Store(FOUND), change, *CHANGES[change])
     key = "payment.forward:3:9" if change == "skip" else "o-1"
     note = "" if change == "expedite" else "spoilt"
     found = {name: line[name] for name in ("event", "by", "action", "key", "note")}
@@ -70,13 +70,13 @@ async def test_each_change_is_a_line_with_who_what_and_why(change: str) -> None:
 
 @pytest.mark.parametrize("change", sorted(CHANGES.keys() - {"skip"}))
 async def test_what_changed_nothing_is_no_line(change: str) -> None:
-    assert await told(Store(0 if change == "expedite" else None), change, *CHANGES[change]) == []
+    assert await logged(Store(0 if change == "expedite" else None), change, *CHANGES[change]) == []
 
 
 @pytest.mark.parametrize("change", CHANGES)
 async def test_what_was_not_stored_is_no_line(change: str) -> None:
     store = Store(FOUND, TransientError("the store is away"))
-    inspection = ToldInspection(cast("Inspection", store))
+    inspection = LoggedInspection(cast("Inspection", store))
     with capture_logs() as lines, pytest.raises(TransientError):
         await getattr(inspection, change)(*CHANGES[change])
     assert lines == []
@@ -84,7 +84,7 @@ async def test_what_was_not_stored_is_no_line(change: str) -> None:
 
 @pytest.mark.parametrize("look", LOOKS)
 async def test_a_look_is_no_line(look: str) -> None:
-    assert await told(Store([]), look, *LOOKS[look]) == []
+    assert await logged(Store([]), look, *LOOKS[look]) == []
 
 
 def test_all_that_an_inspection_does_is_a_change_or_a_look() -> None:
@@ -106,5 +106,5 @@ def test_what_an_operator_had_decided_is_told_when_it_is_committed() -> None:
 def test_the_same_action_twice_is_two_lines() -> None:
     with capture_logs() as lines:
         for _ in range(2):
-            audit.tell(OperatorAction("ada", "expedite", "o-1", ""))
+            audit.log_action(OperatorAction("ada", "expedite", "o-1", ""))
     assert len({line["action_id"] for line in lines}) == 2

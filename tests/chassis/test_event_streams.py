@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from chassis.errors import TransientError
-from chassis.http import EventStreams, Problem, ServerEvent, Step, event_streams
+from chassis.http import EventStreams, Problem, ServerEvent, StreamStep, event_streams
 from chassis.http.requests import IS_HEAD
 from tests.support.waiting import until_async
 
@@ -29,12 +29,12 @@ class Source:
         self.events.append(ServerEvent(len(self.events) + 1, name, b"{}"))
         self.is_last = is_last
 
-    async def read(self, sent: int) -> Step:
+    async def read(self, sent: int) -> StreamStep:
         self.reads += 1
         if self.fails:
             self.fails -= 1
             raise TransientError("the store is away")
-        return Step(tuple(self.events[sent:]), self.is_last)
+        return StreamStep(tuple(self.events[sent:]), self.is_last)
 
 
 @dataclass

@@ -17,9 +17,11 @@ def line(event: str, at: str, **fields: str) -> str:
 
 
 def test_other_lines_are_passed_over() -> None:
-    told = line("operator_action", "2026-01-31T12:00:00Z", by="ada", action="skip", service="order")
+    written = line(
+        "operator_action", "2026-01-31T12:00:00Z", by="ada", action="skip", service="order"
+    )
     about = line("parked", "2026-01-31T12:00:01Z", why="operator_action")
-    assert list(actions(["operator_action", about, '"operator_action"', told])) == [
+    assert list(actions(["operator_action", about, '"operator_action"', written])) == [
         {"timestamp": "2026-01-31T12:00:00Z", "service": "order", "by": "ada", "action": "skip"}
     ]
 

@@ -13,7 +13,7 @@ import jsonschema
 import pytest
 
 from saga_cli.observed.case_logs import COLUMNS, table, xes
-from saga_cli.observed.objects import Customers
+from saga_cli.observed.objects import CustomerIds
 from saga_cli.observed.ocel import ocel
 from shared_events.order import OrderPlaced
 from shared_events.pseudonyms import PREFIX
@@ -130,7 +130,7 @@ def test_no_export_names_a_customer_or_a_card(document: dict[str, Any]) -> None:
 
 
 def test_a_pseudonym_stays_and_a_name_becomes_a_number() -> None:
-    customers, pseudonym = Customers(), f"{PREFIX}0199b4d2-7d54-7d7c-a6a5-b9f6f5a1c001"
+    customers, pseudonym = CustomerIds(), f"{PREFIX}0199b4d2-7d54-7d7c-a6a5-b9f6f5a1c001"
     ids = [customers.id_of(name) for name in ("alice", pseudonym, "bob", "alice")]
     assert ids == ["customer:1", pseudonym, "customer:2", "customer:1"]
 

@@ -13,7 +13,7 @@ import pytest
 from guarantees.causes import CAUSES
 from saga_cli.history.showing import TimelineStep
 from saga_cli.observed.cases import Case, Period, cases_of, read_cases
-from saga_cli.observed.flow import Flow, FlowEdge, Status, quantile
+from saga_cli.observed.flow import EdgeStatus, Flow, FlowEdge, quantile
 from saga_cli.observed.flow_shown import mermaid, svg
 from saga_cli.observed.variants import Variants, shape_of
 from tests.cli.golden_cases import LOG, golden, golden_orders
@@ -29,7 +29,7 @@ def edges_of(cases: list[Case], declared: object = CAUSES) -> list[FlowEdge]:
     return flow.edges()
 
 
-def found(edges: list[FlowEdge], status: Status) -> set[tuple[str, str]]:
+def found(edges: list[FlowEdge], status: EdgeStatus) -> set[tuple[str, str]]:
     return {(edge.cause, edge.event) for edge in edges if edge.status is status}
 
 
@@ -39,9 +39,9 @@ def golden_edges() -> list[FlowEdge]:
 
 
 def test_nothing_in_the_golden_log_is_undeclared(golden_edges: list[FlowEdge]) -> None:
-    assert found(golden_edges, Status.UNDECLARED) == set()
+    assert found(golden_edges, EdgeStatus.UNDECLARED) == set()
     assert sum(edge.count for edge in golden_edges) == sum(len(case.steps) for case in golden())
-    assert found(golden_edges, Status.UNSEEN) == {
+    assert found(golden_edges, EdgeStatus.UNSEEN) == {
         ("ReturnStock", "stock.returned.v1"),
         ("SetStock", "stock.written_off.v1"),
         ("WriteOffStock", "stock.written_off.v1"),
@@ -82,7 +82,7 @@ def test_what_nobody_declared_is_found() -> None:
     less = {name: dict(causes) for name, causes in CAUSES.items()}
     less["order"]["points.awarded.v1"] = ("order.cancellation_refused.v1",)
     edges = edges_of([*golden()], less)
-    assert found(edges, Status.UNDECLARED) == {("points.awarded.v1", "order.confirmed.v1")}
+    assert found(edges, EdgeStatus.UNDECLARED) == {("points.awarded.v1", "order.confirmed.v1")}
     drawn = "\n".join(svg(edges))
     assert 'class="undeclared"' in drawn
     assert "==>" in "\n".join(mermaid(edges))
@@ -151,10 +151,10 @@ def test_cases_are_those_that_began_in_the_period() -> None:
 
 
 def test_a_case_without_its_beginning_is_one_still() -> None:
-    whole = golden_orders()[0]
-    events = [step.entry for step in whole.steps[3:]]
+    complete = golden_orders()[0]
+    events = [step.entry for step in complete.steps[3:]]
     (cut,) = cases_of(events)
-    assert (cut.subject, cut.is_order, len(cut.steps)) == (whole.subject, True, len(events))
+    assert (cut.subject, cut.is_order, len(cut.steps)) == (complete.subject, True, len(events))
     causes = [cause for _, cause in cut.causes()]
     assert len(causes) == len(events)
 

@@ -7,7 +7,7 @@ from typing import Any, Final, cast
 import pytest
 from pydantic_core import from_json
 
-from chassis.http import Step
+from chassis.http import StreamStep
 from chassis.postgres import PostgresStore
 from order_svc.customers import Pseudonyms
 from order_svc.domain import Cancelled, Cancelling, Confirmed, Pending, State, evolve
@@ -42,7 +42,9 @@ class Database:
         yield self
 
     async def fetch(self, _query: str, _order_id: str, offset: int) -> list[dict[str, Any]]:
-        kept = ({"at": PLACED_AT, "heard": heard, "said": said} for heard, said in self.rows)
+        kept = (
+            {"at": PLACED_AT, "heard": cause, "said": published} for cause, published in self.rows
+        )
         return list(kept)[offset:]
 
     async def load(self, _connection: Any, order_ids: list[str]) -> dict[str, Any]:
@@ -52,12 +54,12 @@ class Database:
         return f"whom {pseudonym} stands for"
 
 
-async def steps(database: Database, sent: int = 0) -> Step:
+async def steps(database: Database, sent: int = 0) -> StreamStep:
     timelines = Timelines(cast("PostgresStore", database), cast("Pseudonyms", database))
     return await timelines.after(ORDER, sent)
 
 
-def told(step: Step) -> list[tuple[int, str, str]]:
+def states_in(step: StreamStep) -> list[tuple[int, str, str]]:
     return [(event.id, event.name, from_json(event.data)["state"]) for event in step.events]
 
 
@@ -77,14 +79,14 @@ def test_what_changes_no_state_says_none() -> None:
 
 async def test_an_order_that_is_open_has_steps_and_no_last_one() -> None:
     step = await steps(Database(CANCELLING, PLACED, ASKED))
-    assert told(step) == [(1, "step", "PENDING"), (2, "step", "CANCELLING")]
+    assert states_in(step) == [(1, "step", "PENDING"), (2, "step", "CANCELLING")]
     assert not step.is_last
     assert from_json(step.events[0].data)["heard"] == "PlaceOrder"
 
 
 async def test_the_last_step_of_a_settled_order_has_the_order_and_its_customer() -> None:
     step = await steps(Database(CONFIRMED, PLACED, DONE))
-    assert told(step) == [(1, "step", "PENDING"), (2, "settled", "CONFIRMED")]
+    assert states_in(step) == [(1, "step", "PENDING"), (2, "settled", "CONFIRMED")]
     assert step.is_last
     order = from_json(step.events[-1].data)["order"]
     assert (order["state"], order["customer_id"].split()[0]) == ("CONFIRMED", "whom")
@@ -104,13 +106,13 @@ async def test_a_state_that_the_steps_have_not_reached_ends_nothing(
 ) -> None:
     step = await steps(Database(state, *rows))
     assert not step.is_last
-    assert {name for _, name, _ in told(step)} == {"step"}
+    assert {name for _, name, _ in states_in(step)} == {"step"}
 
 
 async def test_a_client_gets_what_follows_its_last_event_and_all_of_it_after_an_unknown_one() -> (
     None
 ):
     database = Database(CANCELLED, PLACED, ASKED, UNDONE)
-    assert told(await steps(database, 2)) == [(3, "settled", "CANCELLED")]
-    assert await steps(database, 3) == Step((), is_last=True)
-    assert [number for number, *_ in told(await steps(database, 9))] == [1, 2, 3]
+    assert states_in(await steps(database, 2)) == [(3, "settled", "CANCELLED")]
+    assert await steps(database, 3) == StreamStep((), is_last=True)
+    assert [number for number, *_ in states_in(await steps(database, 9))] == [1, 2, 3]
