@@ -45,14 +45,22 @@ class Case:
         by_number = {step.number: step for step in self.steps}
         for step in self.steps:
             if step.direct:
-                yield step, by_number[step.cause].envelope.type
+                yield step, newest(by_number[step.cause].envelope.type)
             else:
-                yield step, step.envelope.causation_type or _unnamed(step)
+                yield step, newest(step.envelope.causation_type) or _unnamed(step)
+
+
+def newest(wire_type: str) -> str:
+    """The version in which an event is published now; what is no event's type stays as it is."""
+    entry = CATALOG.by_type.get(wire_type)
+    return entry.wire_type if entry else wire_type
 
 
 def _unnamed(step: TimelineStep) -> str:
     declared = CAUSES.get(step.service, {}).items()
-    names = [name for name, types in declared if step.envelope.type in types and "." not in name]
+    names = [
+        name for name, types in declared if newest(step.envelope.type) in types and "." not in name
+    ]
     return OR.join(sorted(names)) or UNKNOWN
 
 

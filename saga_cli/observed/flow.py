@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Final
 
 from guarantees.causes import CAUSES, Causes
-from saga_cli.observed.cases import OR, Case
+from saga_cli.observed.cases import OR, Case, newest
 
 P50, P95 = 0.5, 0.95
 NEVER: Final = 0.0
@@ -56,7 +56,7 @@ class Flow:
     def add(self, cases: Iterable[Case]) -> None:
         for case in cases:
             for step, cause in case.causes():
-                place = (step.service, cause, step.envelope.type)
+                place = (step.service, cause, newest(step.envelope.type))
                 self._counts[place] = self._counts.get(place, 0) + 1
                 hops = self._hops.setdefault(place, array("d"))
                 if step.hop_ms is not None:

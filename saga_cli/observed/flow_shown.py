@@ -9,6 +9,7 @@ from rich.table import Table
 
 from saga_cli.observed.flow import EdgeStatus, FlowEdge
 from saga_cli.terminal import add_plain, table_of
+from shared_events.catalog import CATALOG
 
 COLUMNS: Final = ("service", "on", "publishes", "count", "p50 ms", "p95 ms", "max ms", "")
 NUMBERS: Final = {"count", "p50 ms", "p95 ms", "max ms"}
@@ -22,12 +23,21 @@ ARROWS: Final = {
     EdgeStatus.UNDECLARED: "==>",
     EdgeStatus.UNSEEN: "-.->",
 }
-ROW, WIDTH, BOX, TOP, GAP = 34, 280, 224, 56, 26
+ROW, WIDTH, BOX, TOP, GAP = 34, 344, 264, 56, 26
 """Of the drawing, in pixels: a row, a column, a box in it, the head, and the left of a box."""
+HEAD: Final = (
+    '<defs><marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8"'
+    ' markerUnits="userSpaceOnUse" orient="auto"><path class="tip" d="M0 0L8 4L0 8z"/></marker></defs>'
+)
+LEGEND: Final = (
+    "The number of each event; arrows lead from what it was published on. Dashed and red: undeclared."
+    " Dotted: declared, never seen."
+)
 STYLE: Final = """\
 text { font: 12px system-ui, sans-serif; fill: #1f2328 } .head { font-weight: 600; font-size: 14px }
 rect { fill: #f6f8fa; stroke: #d0d7de } .n { font-size: 11px; fill: #57606a }
-path { fill: none; stroke: #57606a; opacity: .55 }
+path { fill: none; stroke: #57606a; opacity: .6; marker-end: url(#head) }
+.tip { fill: #57606a; stroke: none; opacity: 1; marker-end: none }
 .undeclared { stroke: #cf222e; stroke-dasharray: 7 3; opacity: 1 }
 .unseen { stroke-dasharray: 2 4 }
 @media (prefers-color-scheme: dark) { text { fill: #e6edf3 } rect { fill: #161b22; stroke: #30363d }
@@ -74,16 +84,16 @@ def svg(edges: Sequence[FlowEdge]) -> Iterator[str]:
         for y, event in enumerate(events)
     }
     width = len(columns) * WIDTH + GAP
-    height = TOP + max(map(len, columns.values()), default=0) * ROW + GAP
+    height = TOP + max(map(len, columns.values()), default=0) * ROW + 2 * GAP
     size = f'viewBox="0 0 {width} {height}" width="{width}"'
     yield f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img">'
-    yield f"<title>What led to what: {len(edges)} edges</title><style>{STYLE}</style>"
+    yield f"<title>What led to what: {len(edges)} edges</title><style>{STYLE}</style>{HEAD}"
     yield from (_arrow(edge, places) for edge in edges if edge.cause in places)
     for x, service in enumerate(columns):
         yield f'<text class="head" x="{x * WIDTH + GAP}" y="{TOP - 20}">{escape(service)}</text>'
     for event, (x, y) in places.items():
         yield from _box(event, x, y, [edge for edge in edges if edge.event == event])
-    yield "</svg>"
+    yield f'<text class="n" x="{GAP}" y="{height - GAP // 2}">{LEGEND}</text></svg>'
 
 
 def _arrow(edge: FlowEdge, places: Mapping[str, tuple[int, int]]) -> str:
@@ -110,12 +120,12 @@ def _box(event: str, x: int, y: int, edges: Sequence[FlowEdge]) -> Iterator[str]
 
 
 def _by_service(edges: Sequence[FlowEdge]) -> dict[str, list[str]]:
-    columns: dict[str, list[str]] = {}
+    """The events of each service, in the order in which its owner lists them."""
+    columns: dict[str, set[str]] = {}
     for edge in edges:
-        events = columns.setdefault(edge.service, [])
-        if edge.event not in events:
-            events.append(edge.event)
-    return columns
+        columns.setdefault(edge.service, set()).add(edge.event)
+    listed = [*CATALOG.by_type]
+    return {name: sorted(events, key=listed.index) for name, events in columns.items()}
 
 
 def _nodes(edges: Sequence[FlowEdge]) -> list[str]:
