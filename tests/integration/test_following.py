@@ -22,7 +22,8 @@ def order(stack: Services) -> dict[str, Any]:
 
 def events_of(text: str) -> list[dict[str, Any]]:
     """Each with its fields by name, and what its data says."""
-    fields = (dict(line.split(": ", 1) for line in part.split("\n")) for part in text.split("\n\n"))
+    parts = (part.split("\n") for part in text.split("\n\n") if part)
+    fields = (dict(line.split(": ", 1) for line in lines) for lines in parts)
     return [{**f, **json.loads(f["data"])} for f in fields if "data" in f]
 
 
