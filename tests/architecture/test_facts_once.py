@@ -35,6 +35,7 @@ MODULES: Final = {
     "shared_events/lanes.py": "the topics of before the lanes: a new service has none",
     "guarantees/protocol.py": "what each service does to an order",
     "guarantees/judge.py": "what amounts, pieces and points have to agree, beyond the states",
+    "saga_cli/observed/objects.py": "what each service's events are about",
     "simulation/mutants/rules.py": "a wrong rule of each of some services",
     "simulation/verdict.py": "the ledgers outside, each against the service that calls",
     "bench/peers/books.py": "the same shop on other tools, a project of its own",
