@@ -4,17 +4,20 @@ from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any, Final, cast
 
+import httpx
 import pytest
 from pydantic_core import from_json
 
 from chassis.http import StreamStep
+from chassis.http.app import make_app
 from chassis.postgres import PostgresStore
 from order_svc.customers import Pseudonyms
 from order_svc.domain import Cancelled, Cancelling, Confirmed, Pending, State, evolve
-from order_svc.following import Timelines
+from order_svc.following import Timelines, add_example
 from order_svc.resources import STATES, state_after
 from shared_events.catalog import CATALOG
 from tests.domain.builders import PLACED_AT, an_order
+from tests.support.callers import open_gate
 
 PLACED: Final = ("PlaceOrder", "order.placed.v1")
 ASKED: Final = ("CancelOrder", "order.cancellation_requested.v1")
@@ -116,3 +119,17 @@ async def test_a_client_gets_what_follows_its_last_event_and_all_of_it_after_an_
     assert states_in(await steps(database, 2)) == [(3, "settled", "CANCELLED")]
     assert await steps(database, 3) == StreamStep((), is_last=True)
     assert [number for number, *_ in states_in(await steps(database, 9))] == [1, 2, 3]
+
+
+async def test_the_example_page_is_served_where_it_is_asked_for_and_in_no_document() -> None:
+    app = make_app("order", _nothing_fails, open_gate())
+    add_example(app)
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://order") as client:
+        page = await client.get("/example")
+    assert page.headers["content-type"].startswith("text/html")
+    assert "/example" not in app.openapi()["paths"]
+
+
+async def _nothing_fails() -> tuple[()]:
+    return ()

@@ -241,6 +241,14 @@ def carried_out(shop: RunningStack, words: list[str]) -> Ended:
     return result
 
 
+def test_the_page_that_follows_an_order_is_where_the_stack_says(shop: RunningStack) -> None:
+    url = f"{shop.process('order-1').address}/example"
+    assert url in shop.outcome
+    page = httpx.get(url)
+    assert page.headers["content-type"].startswith("text/html")
+    assert "/events`" in page.text
+
+
 def test_logs_are_followed(shop: RunningStack) -> None:
     assert "event" in followed(shop.folder, ["logs", "-f", "order"], '"event": ').out
 

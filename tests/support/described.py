@@ -12,7 +12,7 @@ from chassis.http.app import API_VERSION
 from chassis.http.problems import MEDIA_TYPE, ProblemDetails
 from saga_cli.topology import BY_NAME
 
-UNDESCRIBED: Final = {"/openapi.json", "/docs", "/redoc"}
+UNDESCRIBED: Final = {"/openapi.json", "/docs", "/redoc", "/example"}
 PROBLEM: Final = jsonschema_rs.validator_for(ProblemDetails.model_json_schema())
 
 
