@@ -17,7 +17,7 @@ from collections.abc import (
 )
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from fastapi import Header
 from fastapi.sse import EventSourceResponse, format_sse_event
@@ -180,15 +180,8 @@ class EventStream(EventSourceResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope.get(IS_HEAD):
-            self.body_iterator = _nothing()
-            await super().__call__(scope, receive, send)
+            await super().__call__(scope, receive, send)  # of nothing
             return
         with self._streams.opened(self._key, self._caller) as follower:
             self.body_iterator = self._events(follower)
             await super().__call__(scope, receive, send)
-
-
-async def _nothing() -> AsyncIterator[Any]:
-    """What HEAD is answered with."""
-    return
-    yield
