@@ -95,6 +95,7 @@ def test_every_route_shows_a_customer_their_own_and_nobody_elses(
         "POST /checkout",
         "GET /orders",
         "GET /orders/{order_id}",
+        "GET /orders/{order_id}/events",
         "POST /orders/{order_id}/cancel",
         "GET /payments/{order_id}",
         "GET /shipments/{order_id}",
