@@ -29,6 +29,15 @@ from order_svc.resources import SETTLED, UNKNOWN, OrderId, as_resource, state_af
 AFTER: Final = "SELECT at, heard, said FROM timeline WHERE order_id = $1 ORDER BY id OFFSET $2"
 COUNTS: Final = "SELECT order_id, count(*) FROM timeline WHERE order_id = ANY($1) GROUP BY order_id"
 PAGE: Final = Path(__file__).with_name("example.html")
+EVENT_SCHEMA: Final = {
+    "type": "object",
+    "properties": {
+        "id": {"type": "string"},
+        "event": {"type": "string", "enum": ["step", "settled"]},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+    },
+}
+"""Of each event: that is what a schema of a stream describes before OpenAPI 3.2."""
 ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
     200: {
         "description": (
@@ -38,7 +47,7 @@ ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
         ),
         "content": {
             EventSourceResponse.media_type: {
-                "schema": {"type": "string"},
+                "schema": EVENT_SCHEMA,
                 "example": 'event: step\ndata: {"state":"PENDING"}\nid: 1\n\n',
             }
         },
