@@ -7,7 +7,7 @@ services' manifests; what state an event leads to is asked of each service's own
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, TypeAlias, get_args, get_origin, get_type_hints
+from typing import Any, Final, TypeAlias, get_origin, get_type_hints
 
 from chassis.events import name_of
 from chassis.service import Service
@@ -168,11 +168,11 @@ def _is_open(hop: Hop, states: States, seen: Seen) -> bool:
     )
 
 
-def passed(wire_type: str, service: str, causation_type: str, cause: str) -> Edge | None:
-    """The edge that an order has passed with an event, given the type of the event that led to it.
+def passed(service: str, causation_type: str, cause: str) -> Edge | None:
+    """The edge that an order has passed with an event of a service: what has led to it says which.
 
-    An edge is passed by what was decided on it; where a provider's answer led to the event, it is the
-    call's. None where the order has waited nowhere that is known.
+    `cause` is the type of the event that has, "" for a command, a timer, or the outcome of a call, which
+    `causation_type` names. None where the order has waited nowhere that is known.
     """
     if call := _OUTCOMES.get((service, causation_type)):
         return call
@@ -216,4 +216,3 @@ BITS: Final = {entry.identity: 1 << number for number, entry in enumerate(SAGA_E
 
 def seen_of(bits: int) -> frozenset[str]:
     return frozenset(identity for identity, bit in BITS.items() if bits & bit)
-

@@ -61,20 +61,20 @@ class FoldedOrder:
     def add(self, envelope: Envelope) -> None:
         """One event, which may have been added before: `events` alone is counted by who knows that."""
         at, identity = envelope.time, identity_of(envelope.type)
-        self.seen |= BITS[identity]
-        self.began_at = at if self.began_at is None else min(at, self.began_at)
-        self.newest_at = at if self.newest_at is None else max(at, self.newest_at)
+        self.see(envelope.source[1:], identity, envelope.sequence, at)
         if identity == _FIRST_OF_ALL:
             self._place(envelope)
-        self.reach(envelope.source[1:], identity, envelope.sequence, at)
         if reason := getattr(envelope.event, "reason", ""):
             rank = 0 if identity in _LAST_OF_FIRST else 1
             by = getattr(envelope.event, "refused_by", "") or envelope.source[1:]
             said = Why(rank, at, reason, by)
             self.why = said if self.why is None else min(said, self.why)
 
-    def reach(self, service: str, identity: str, sequence: int, at: datetime) -> None:
-        """The state that the service's event leads to, unless a later one is known."""
+    def see(self, service: str, identity: str, sequence: int, at: datetime) -> None:
+        """What an event's headers alone say: enough to tell where the order stands."""
+        self.seen |= BITS[identity]
+        self.began_at = at if self.began_at is None else min(at, self.began_at)
+        self.newest_at = at if self.newest_at is None else max(at, self.newest_at)
         state, known = STATE_AFTER.get(identity), self.reached.get(service)
         if state and (known is None or known.sequence < sequence):
             self.reached[service] = Reached(sequence, state, at)

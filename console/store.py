@@ -8,8 +8,8 @@ from datetime import datetime
 from itertools import starmap
 from typing import Any, Final, TypeAlias
 
-from chassis.message import Record
 from chassis.events import Envelope
+from chassis.message import Record
 from chassis.postgres import Connection
 from chassis.tracing import trace_id_of
 from console.fold import FoldedOrder, Reached, StandingOrder, Why, references_in
@@ -86,7 +86,9 @@ async def take(connection: Connection, batch: Batch) -> None:
     """All of a batch or none of it; one that was taken before changes nothing."""
     async with connection.transaction():
         if batch.events:
-            new = await connection.fetch(NEW_EVENTS, *_columns(starmap(_event_row, batch.events), 13))
+            new = await connection.fetch(
+                NEW_EVENTS, *_columns(starmap(_event_row, batch.events), 13)
+            )
             await _fold(connection, batch, Counter(row[0] for row in new))
         places = ((topic, partition, at) for (topic, partition), at in batch.next.items())
         await connection.execute(NEXT_OFFSETS, *_columns(places, 3))

@@ -49,13 +49,9 @@ class FoldedOrderTable(ConsoleTable, table=True):
         Index("orders_newest", "began_at", "id"),
         Index("orders_state", "state", "began_at", "id"),
         Index("orders_customer", "customer", "began_at", "id"),
-        Index(
-            "orders_reason", "reason", "began_at", "id", postgresql_where=text("reason <> ''")
-        ),
+        Index("orders_reason", "reason", "began_at", "id", postgresql_where=text("reason <> ''")),
         Index("orders_step", "step", "began_at", "id", postgresql_where=text("step <> ''")),
-        Index(
-            "orders_in_flight", "began_at", "id", postgresql_where=text("settled_at IS NULL")
-        ),
+        Index("orders_in_flight", "began_at", "id", postgresql_where=text("settled_at IS NULL")),
         Index("orders_moving", "began_at", "id", postgresql_where=text("quiet_at IS NULL")),
         Index("orders_trace", "trace_id", postgresql_where=text("trace_id <> ''")),
     )
