@@ -22,6 +22,7 @@ from console.causes import told
 from console.filters import Place, counting, cursor_of, paging, place_of
 from console.fold import FIRST, FoldedOrder
 from console.model import (
+    Action,
     Change,
     Changes,
     Counted,
@@ -113,6 +114,12 @@ WITH RECURSIVE known AS (
 )
 SELECT reason FROM known WHERE reason IS NOT NULL LIMIT $1
 """
+NEW_ACTION: Final = (
+    'INSERT INTO operator_actions ("by", action, detail, note) VALUES ($1, $2, $3, $4)'
+)
+ACTIONS: Final = (
+    'SELECT at, "by", action, detail, note FROM operator_actions ORDER BY id DESC LIMIT $1'
+)
 
 
 @dataclass
@@ -253,6 +260,16 @@ class Queries:
         """Reasons that orders have, for a filter's suggestions."""
         async with self._session() as db:
             return tuple(row[0] for row in await db.fetch(REASONS, limit))
+
+    async def record(self, by: str, action: str, detail: str, note: str) -> None:
+        """Add what a person did to the audit trail: before it is done."""
+        async with self._session() as db:
+            await db.execute(NEW_ACTION, by, action, detail, note)
+
+    async def actions(self, limit: int = 100) -> tuple[Action, ...]:
+        """What people did last, the newest first."""
+        async with self._session() as db:
+            return tuple(Action(*row) for row in await db.fetch(ACTIONS, limit))
 
     async def reader(self) -> ReaderState:
         """How far the console has read the log."""

@@ -17,6 +17,7 @@ from sqlalchemy import (
     Integer,
     SmallInteger,
     Text,
+    func,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
@@ -132,6 +133,21 @@ class ReadTable(ConsoleTable, table=True):
     topic: str = _text(primary_key=True)
     partition: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
     next: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
+class ActionTable(ConsoleTable, table=True):
+    """What people did in the console. It is not in the log: a rebuild leaves it as it is."""
+
+    __tablename__ = "operator_actions"
+
+    id: int = Field(sa_column=Column(BigInteger, Identity(), primary_key=True))
+    at: datetime = Field(
+        sa_column=Column(DateTime(timezone=True), nullable=False, server_default=func.now())
+    )
+    by: str = _text()
+    action: str = _text()
+    detail: str = _text()
+    note: str = _text()
 
 
 METADATA = ConsoleTable.metadata

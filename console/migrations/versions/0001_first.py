@@ -40,6 +40,12 @@ def upgrade() -> None:
         sa.Column("partition", sa.Integer(), primary_key=True, autoincrement=False),
         sa.Column("next", sa.BigInteger(), nullable=False),
     )
+    op.create_table(
+        "operator_actions",
+        sa.Column("id", sa.BigInteger(), sa.Identity(), primary_key=True),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+        *map(_text, ("by", "action", "detail", "note")),
+    )
 
 
 def _orders() -> None:
