@@ -21,7 +21,7 @@ from chassis.kafka import Cluster, logged_event, places_of, reading, reason_of
 from chassis.message import Record
 from chassis.postgres import POISON, Connection, PostgresDatabase
 from console.model import ReaderState
-from console.store import Batch, next_offsets, take
+from console.store import Batch, generation, next_offsets, take
 from saga_cli.log.kafka import kept_of
 from saga_cli.log.reader import TOPICS, parts_of
 from shared_events.catalog import CATALOG
@@ -107,8 +107,9 @@ class Reader:
 
     async def _read(self, connection: Connection, stopping: asyncio.Event) -> None:
         """Until there are other partitions than those that it began with. Raises what keeps it from it."""
+        of = await generation(connection)
         async with reading(self.cluster, TOPICS, await next_offsets(connection)) as opened:
-            session = _Session(self, opened, connection)
+            session = _Session(self, opened, connection, of)
             looked = clock.monotonic()
             while not stopping.is_set():
                 await session.go_on(stopping)
@@ -126,6 +127,7 @@ class _Session:
     reader: Reader
     opened: Any
     connection: Connection
+    generation: int
     _looked: float = 0.0
     _got: float = field(default_factory=clock.monotonic)
 
@@ -173,13 +175,13 @@ class _Session:
     async def _commit(self, batch: Batch) -> None:
         """A batch that the database refuses is found by halves to the one event that is to blame."""
         try:
-            await take(self.connection, batch)
+            await take(self.connection, batch, self.generation)
         except (*POISON, UnicodeError) as error:
             if not batch.events:
                 raise
             if len(batch.events) == 1:
                 self.reader.status.could_not_read(batch.events[0][0], error)
-                await take(self.connection, Batch(next=batch.next))
+                await take(self.connection, Batch(next=batch.next), self.generation)
                 return
             for half in _halves(batch):
                 await self._commit(half)

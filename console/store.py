@@ -8,6 +8,7 @@ from datetime import datetime
 from itertools import starmap
 from typing import Any, Final, TypeAlias
 
+from chassis.errors import StoreLostError
 from chassis.events import Envelope
 from chassis.message import Record
 from chassis.postgres import Connection
@@ -55,6 +56,8 @@ INSERT INTO read_offsets (topic, partition, next) SELECT * FROM unnest($1::text[
 ON CONFLICT (topic, partition) DO UPDATE SET next = excluded.next
 """
 EMPTIED: Final = "TRUNCATE orders, waits, events, order_references, read_offsets RESTART IDENTITY"
+GENERATION: Final = "SELECT generation FROM read_generation FOR SHARE"
+NEXT_GENERATION: Final = "UPDATE read_generation SET generation = generation + 1"
 
 
 @dataclass(slots=True)
@@ -78,13 +81,26 @@ async def next_offsets(connection: Connection) -> Next:
 
 
 async def empty(connection: Connection) -> None:
-    """Forget all: the log is read anew from its start."""
-    await connection.execute(EMPTIED)
-
-
-async def take(connection: Connection, batch: Batch) -> None:
-    """All of a batch or none of it; one that was taken before changes nothing."""
+    """Forget all that is in the log, as the tables' owner: whoever reads begins anew from its start."""
     async with connection.transaction():
+        await connection.execute(EMPTIED)
+        await connection.execute(NEXT_GENERATION)
+
+
+async def generation(connection: Connection) -> int:
+    """How often all was forgotten; nobody forgets anything while the transaction lasts."""
+    found: int = await connection.fetchval(GENERATION)
+    return found
+
+
+async def take(connection: Connection, batch: Batch, of: int) -> None:
+    """All of a batch or none of it; one that was taken before changes nothing.
+
+    Raises StoreLostError where all that was read before was forgotten since the generation `of`.
+    """
+    async with connection.transaction():
+        if await generation(connection) != of:
+            raise StoreLostError("the console is rebuilt: it reads the log anew")
         if batch.events:
             new = await connection.fetch(
                 NEW_EVENTS, *_columns(starmap(_event_row, batch.events), 13)

@@ -135,6 +135,14 @@ class ReadTable(ConsoleTable, table=True):
     next: int = Field(sa_column=Column(BigInteger, nullable=False))
 
 
+class GenerationTable(ConsoleTable, table=True):
+    """One row: how often all that was read was forgotten, so that whoever reads notices."""
+
+    __tablename__ = "read_generation"
+
+    generation: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+
+
 class ActionTable(ConsoleTable, table=True):
     """What people did in the console. It is not in the log: a rebuild leaves it as it is."""
 

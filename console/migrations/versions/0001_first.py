@@ -41,6 +41,11 @@ def upgrade() -> None:
         sa.Column("next", sa.BigInteger(), nullable=False),
     )
     op.create_table(
+        "read_generation",
+        sa.Column("generation", sa.BigInteger(), primary_key=True, autoincrement=False),
+    )
+    op.execute("INSERT INTO read_generation VALUES (1)")
+    op.create_table(
         "operator_actions",
         sa.Column("id", sa.BigInteger(), sa.Identity(), primary_key=True),
         sa.Column("at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
