@@ -260,5 +260,20 @@ class ReaderState:
     last_unread: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Action:
+    """What a person did in the console: an entry of its audit trail, which nobody edits.
+
+    `by` is the subject of the token, `action` a fixed name such as `unmask`, `detail` what it was done to,
+    `note` the reason that the person gave.
+    """
+
+    at: datetime
+    by: str
+    action: str
+    detail: str
+    note: str
+
+
 Cursor: TypeAlias = str
 """Opaque; "" is the beginning. One that is none raises ValueError."""
