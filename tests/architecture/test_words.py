@@ -62,7 +62,7 @@ ALLOWED: Final[Mapping[str, set[str]]] = {
     "order_svc/tables.py": TIMELINE,
     "saga_cli/ops/dead_letters.py": API_NAMES,
     "saga_cli/ops/outbox.py": API_NAMES,
-    "saga_cli/ops/report.py": API_NAMES,
+    "guarantees/whereabouts.py": API_NAMES,
     "saga_cli/replay/partition.py": SINCE,
     "simulation/edits/postgres.py": {"owed_already", "was_heard_long_ago"},  # names of tests
     "simulation/edits/rights.py": {"is_told_from"},

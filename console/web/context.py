@@ -1,0 +1,46 @@
+"""What the routes of the console share."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+import structlog
+from fastapi import Request
+
+from chassis.http import Gate
+from console.queries import Queries
+from console.web.asking import Services
+from console.web.jobs import Jobs
+from console.web.live import Hub
+from console.web.session import Viewer
+
+log = structlog.get_logger()
+
+
+@dataclass
+class Console:
+    """`gate` decides who may look; `stopping` ends what streams."""
+
+    queries: Queries
+    services: Services
+    gate: Gate
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    jobs: Jobs = field(init=False)
+    hub: Hub = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.jobs = Jobs(self.services)
+        self.hub = Hub(self.queries, self.stopping)
+
+    async def record(self, viewer: Viewer, action: str, detail: str, note: str) -> None:
+        """One line for what a person did by the console; the services record each message themselves."""
+        log.info("console_action", by=viewer.name, action=action, detail=detail, note=note)
+
+    async def close(self) -> None:
+        self.stopping.set()
+        await self.jobs.close()
+        await self.services.close()
+
+
+def is_part(request: Request) -> bool:
+    """Asked by a script for a part of a page."""
+    return request.headers.get("hx-request") == "true"

@@ -1,0 +1,188 @@
+"""Failures in groups: what is parked, and calls that are retried, by service, event and error.
+
+Two errors are of one group when they differ in numbers and ids alone. All of it is asked from the services'
+operators' routes; nothing is kept.
+"""
+
+import asyncio
+import hashlib
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final, Literal
+
+from console.model import EdgeKind, Filter
+from console.queries import Queries
+from console.web.asking import NoAnswerError, Services
+from guarantees.services import BY_NAME
+
+SLOW: Final = timedelta(seconds=2)
+"""An order that waits so long for a call may be one whose call is retried."""
+SAMPLE: Final = 100
+"""Orders that a service is asked about for each kind of call: those that have waited for the longest."""
+AT_ONCE: Final = 10
+EXAMPLES: Final = 5
+VARIABLE: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|0x[0-9a-f]+|\d+")
+Kind = Literal["parked", "retried"]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One parked key, or one order whose call failed."""
+
+    service: str
+    kind: Kind
+    event: str
+    error: str
+    key: str
+    first: datetime
+    last: datetime
+    messages: int = 1
+    head: str = ""
+    """Of what is parked, the id of the key's first message."""
+    needs_attention: bool = False
+    resolvable: tuple[str, ...] = ()
+
+    @property
+    def group(self) -> str:
+        """The id of its group."""
+        error = VARIABLE.sub("#", self.error.lower())
+        text = f"{self.service}\n{self.kind}\n{self.event}\n{error}"
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True, slots=True)
+class FailureGroup:
+    """`failures` begin with the oldest; `error` is that of the newest."""
+
+    id: str
+    failures: tuple[Failure, ...]
+
+    @property
+    def newest(self) -> Failure:
+        return max(self.failures, key=lambda failure: failure.last)
+
+    @property
+    def first(self) -> datetime:
+        return self.failures[0].first
+
+    @property
+    def messages(self) -> int:
+        return sum(failure.messages for failure in self.failures)
+
+    @property
+    def examples(self) -> tuple[str, ...]:
+        return tuple(failure.key for failure in self.failures[:EXAMPLES])
+
+    @property
+    def actions(self) -> tuple[str, ...]:
+        return ("redrive", "discard") if self.newest.kind == "parked" else ("expedite",)
+
+
+@dataclass(frozen=True, slots=True)
+class FailureReport:
+    """`silent` says of services that do not say why; `sampled` for whom only some orders were asked about."""
+
+    groups: tuple[FailureGroup, ...] = ()
+    silent: Mapping[str, str] = field(default_factory=dict)
+    sampled: Mapping[str, str] = field(default_factory=dict)
+
+    def group(self, group_id: str) -> FailureGroup | None:
+        return next((group for group in self.groups if group.id == group_id), None)
+
+
+def grouped(failures: Iterable[Failure]) -> tuple[FailureGroup, ...]:
+    """The largest first."""
+    by_id: dict[str, list[Failure]] = defaultdict(list)
+    for failure in failures:
+        by_id[failure.group].append(failure)
+    groups = [
+        FailureGroup(id_, tuple(sorted(each, key=lambda f: (f.first, f.key))))
+        for id_, each in by_id.items()
+    ]
+    return tuple(sorted(groups, key=lambda g: (-len(g.failures), g.id)))
+
+
+async def report(queries: Queries, services: Services, token: str) -> FailureReport:
+    """What fails now, as far as the services say."""
+    silent: dict[str, str] = {}
+    sampled: dict[str, str] = {}
+    parked = await asyncio.gather(*(_parked(services, s, token, silent) for s in BY_NAME))
+    retried = await retried_calls(queries, services, token, sampled)
+    return FailureReport(grouped([*_flat(parked), *retried]), silent, sampled)
+
+
+async def retried_calls(
+    queries: Queries, services: Services, token: str, sampled: dict[str, str]
+) -> list[Failure]:
+    """Of the orders that have waited longest for a call, those whose call has failed."""
+    standing = await queries.standing()
+    gate = asyncio.Semaphore(AT_ONCE)
+    asked = []
+    for each in standing.edges:
+        if each.edge.kind is EdgeKind.CALL and each.waiting.number:
+            service = each.edge.source
+            wanted = Filter(edges=frozenset({each.edge.id}), waiting=SLOW)
+            page = await queries.orders(wanted, "", SAMPLE)
+            if page.next:
+                sampled[service] = (
+                    f"{len(page.rows)} of {each.waiting} that wait for {each.edge.what}"
+                )
+            asked += [_retried(services, service, o.id, token, gate) for o in page.rows]
+    return _flat(await asyncio.gather(*asked))
+
+
+def _flat(lists: Iterable[Sequence[Failure]]) -> list[Failure]:
+    return [failure for each in lists for failure in each]
+
+
+async def _parked(
+    services: Services, service: str, token: str, silent: dict[str, str]
+) -> Sequence[Failure]:
+    try:
+        heads, _ = await services.parked(service, token)
+    except NoAnswerError as error:
+        silent[service] = str(error)
+        return ()
+    return [_of_head(service, head) for head in heads]
+
+
+def _of_head(service: str, head: Mapping[str, Any]) -> Failure:
+    return Failure(
+        service,
+        "parked",
+        head["type"] or "(unreadable)",
+        head["last_error"],
+        head["key"],
+        datetime.fromisoformat(head["parked_at"]),
+        datetime.fromisoformat(head["last_tried_at"]),
+        1 + head["behind"],
+        head["id"],
+    )
+
+
+async def _retried(
+    services: Services, service: str, order_id: str, token: str, gate: asyncio.Semaphore
+) -> Sequence[Failure]:
+    async with gate:
+        try:
+            said = await services.get(service, "/ops/orders", token, key=order_id)
+        except NoAnswerError:
+            return ()  # the same service's dead letters say why it does not answer
+    return [
+        Failure(
+            service,
+            "retried",
+            effect["kind"],
+            effect["last_error"],
+            order_id,
+            datetime.fromisoformat(effect["owed_since"]),
+            datetime.fromisoformat(effect["due_at"]),
+            needs_attention=effect["needs_attention"],
+            resolvable=tuple(effect["may_be_resolved_as"]),
+        )
+        for effect in said["effects"]
+        if effect["last_error"]
+    ]
