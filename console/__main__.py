@@ -57,23 +57,26 @@ class ConsoleProcess:
             watch_issuer(self.health, keys)
         gate.report()
         show_build(NAME)
-        app = make_console(self.queries, self.settings.services, gate, self.conditions)
+        urls, stopping = self.settings.services, self.stopping
+        app = make_console(self.queries, urls, gate, self.conditions, stopping)
         with runtime.listening(app, NAME, self.settings) as (servers, sockets):
             parts = {n: partial(s.serve_until, sockets=sockets[n]) for n, s in servers.items()}
             ports = {f"{name}_port": listen(own, ACCEPTED_LATER) for name, own in sockets.items()}
             log.info("started", **ports, pid=os.getpid())
             more = {"issuer": keys.run} if keys is not None else {}
-            await self._work({**parts, **more, "reader": self.reader.run})
-
-    async def _work(self, parts: dict[str, Callable[[asyncio.Event], Any]]) -> None:
-        tasks = [asyncio.create_task(part(self.stopping), name=n) for n, part in parts.items()]
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        self.stopping.set()
-        failed = await runtime.ended(tasks, 12 + self.settings.http_drain_s)
+            failed = await self._work({**parts, **more, "reader": self.reader.run})
+        await app.state.console.close()
         await self.queries.close()
         log.info("stopped")
         if failed:
             raise SystemExit(1)
+
+    async def _work(self, parts: dict[str, Callable[[asyncio.Event], Any]]) -> bool:
+        """Says whether one failed."""
+        tasks = [asyncio.create_task(part(self.stopping), name=n) for n, part in parts.items()]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        self.stopping.set()
+        return await runtime.ended(tasks, 12 + self.settings.http_drain_s)
 
 
 async def migrate(settings: Settings) -> PostgresDatabase:
