@@ -18,9 +18,9 @@ from chassis.postgres import PostgresDatabase, migrations
 from chassis.process import runtime
 from chassis.process.access import gate_of, watch_issuer
 from console.queries import Queries
-from console.reader import Reader
+from console.reader import LogReader
 from console.rebuilding import rebuild
-from console.settings import Settings
+from console.settings import ConsoleSettings
 from console.web.app import make_console
 
 log = structlog.get_logger()
@@ -31,8 +31,8 @@ NAME: Final = "console"
 class ConsoleProcess:
     """The parts of one process."""
 
-    settings: Settings
-    reader: Reader
+    settings: ConsoleSettings
+    reader: LogReader
     queries: Queries
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     health: Health = field(default_factory=lambda: Health(NAME))
@@ -79,18 +79,18 @@ class ConsoleProcess:
         return await runtime.ended(tasks, 12 + self.settings.http_drain_s)
 
 
-async def migrate(settings: Settings) -> PostgresDatabase:
+async def migrate(settings: ConsoleSettings) -> PostgresDatabase:
     return await migrations.migrated(runtime.migrations_of(__file__), settings)
 
 
-async def serve(settings: Settings) -> None:
+async def serve(settings: ConsoleSettings) -> None:
     database = await migrate(settings)
-    reader = Reader(settings.kafka, database)
+    reader = LogReader(settings.kafka, database)
     queries = await Queries.connect(database, reader.status.now)
     await ConsoleProcess(settings, reader, queries).run()
 
 
-async def begin_anew(settings: Settings) -> None:
+async def begin_anew(settings: ConsoleSettings) -> None:
     database = await migrate(settings)
     await rebuild(PostgresDatabase.owners(settings) or database)
 
@@ -99,7 +99,7 @@ TASKS: Final = {"migrate": migrate, "rebuild": begin_anew}
 
 
 def main() -> None:
-    runtime.start(Settings, NAME, TASKS.get(" ".join(sys.argv[1:]), serve))
+    runtime.start(ConsoleSettings, NAME, TASKS.get(" ".join(sys.argv[1:]), serve))
 
 
 if __name__ == "__main__":
