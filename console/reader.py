@@ -78,7 +78,7 @@ class LogReader:
     status: ReaderStatus = field(default_factory=ReaderStatus)
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Until it is story_of to stop; whatever is away is waited for."""
+        """Until it is asked to stop; whatever is away is waited for."""
         failures = 0
         while not stopping.is_set():
             try:
@@ -87,6 +87,8 @@ class LogReader:
                         await self._read(connection, stopping)
                         failures = 0
                         continue
+                if self.status.why != STANDBY:
+                    log.info("standing_by", why=STANDBY)
                 self.status.fails(STANDBY)
                 await clock.wait_for(stopping, 2.0)
             except Exception as error:  # noqa: BLE001 - whichever server is away: it goes on by itself
