@@ -3,18 +3,20 @@
 import asyncio
 import json
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Final
 
+from chassis.postgres import PostgresDatabase, migrations
 from saga_cli.stack.postgres import make_databases
 from saga_cli.stack.services import Instance, Services
-from saga_cli.topology import CONSOLE, READER, SERVICES
+from saga_cli.topology import CONSOLE, READER, SERVICES, Addresses
 
-NEEDED: Final = "jinja2"
-"""What the extra `console` brings, and nothing else does."""
+NEEDED: Final = (CONSOLE.module, "jinja2")
+"""Packages: the last one comes with the extra `console`, and with nothing else."""
 
 
 def is_installed() -> bool:
-    return find_spec(NEEDED) is not None
+    return all(find_spec(name) for name in NEEDED)
 
 
 def start(services: Services) -> Instance:
@@ -22,12 +24,20 @@ def start(services: Services) -> Instance:
 
     Raises RuntimeError with the end of its log where it does not.
     """
-    asyncio.run(make_databases(services.addresses, [CONSOLE]))
+    asyncio.run(_make_database(services.addresses))
     urls = {spec.name: [each.url for each in services.of(spec.name)] for spec in SERVICES}
-    more = {
-        "CONSOLE_SERVICES": json.dumps(urls),
-        "CONSOLE_DATABASE_OWNER_URL": services.addresses.owner_url(CONSOLE),
-    }
+    more = {f"{CONSOLE.prefix}_SERVICES": json.dumps(urls)}
     instance = services.start_one(CONSOLE, more, kafka_user=READER)
     services.await_ready([instance])
     return instance
+
+
+async def _make_database(addresses: Addresses) -> None:
+    """With the newest schema, which the owner's role makes: the console's own may not."""
+    await make_databases(addresses, [CONSOLE])
+    found = find_spec(CONSOLE.module)
+    assert found is not None, "it is installed"
+    assert found.origin is not None, "it is a package"
+    own = PostgresDatabase.at(addresses.database_url(CONSOLE))
+    owner = PostgresDatabase.at(addresses.owner_url(CONSOLE))
+    await migrations.migrate(Path(found.origin).parent / "migrations", own, owner)
