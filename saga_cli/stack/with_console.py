@@ -24,7 +24,7 @@ def start(services: Services) -> Instance:
 
     Raises RuntimeError with the end of its log where it does not.
     """
-    asyncio.run(_make_database(services.addresses))
+    make_database(services.addresses)
     urls = {spec.name: [each.url for each in services.of(spec.name)] for spec in SERVICES}
     more = {f"{CONSOLE.prefix}_SERVICES": json.dumps(urls)}
     instance = services.start_one(CONSOLE, more, kafka_user=READER)
@@ -32,8 +32,12 @@ def start(services: Services) -> Instance:
     return instance
 
 
-async def _make_database(addresses: Addresses) -> None:
+def make_database(addresses: Addresses) -> None:
     """With the newest schema, which the owner's role makes: the console's own may not."""
+    asyncio.run(_make_database(addresses))
+
+
+async def _make_database(addresses: Addresses) -> None:
     await make_databases(addresses, [CONSOLE])
     found = find_spec(CONSOLE.module)
     assert found is not None, "it is installed"
