@@ -1,7 +1,6 @@
 """What the console stores of the log, over a real PostgreSQL and the log of a past release."""
 
-import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from random import Random
 from typing import Any, Final
 
@@ -33,10 +32,10 @@ PUBLISHED: Final = [
 
 
 @pytest.fixture(scope="module")
-def database(addresses: Addresses) -> Iterator[PostgresDatabase]:
+def database(addresses: Addresses) -> PostgresDatabase:
     """As the role that owns the tables."""
     with_console.make_database(addresses)
-    yield PostgresDatabase.at(addresses.owner_url(CONSOLE))
+    return PostgresDatabase.at(addresses.owner_url(CONSOLE))
 
 
 @pytest.fixture
@@ -122,6 +121,6 @@ async def test_the_consoles_own_role_may_not_forget(
     try:
         with pytest.raises(Exception, match="permission denied"):
             await empty(own)
-        await asyncio.gather(take(own, batch_of(PUBLISHED[:3]), await generation(own)))
+        await take(own, batch_of(PUBLISHED[:3]), await generation(own))
     finally:
         await own.close()
