@@ -99,7 +99,7 @@ class Arrow:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class MapLayout:
     """Where the parts are: arcs above and below the boxes by their lane, from the boxes outwards."""
 
     direct: tuple[Arrow, ...]
@@ -158,11 +158,11 @@ def arrows(standings: Iterable[EdgeStanding]) -> tuple[Arrow, ...]:
     return tuple(Arrow(*each) for each in grouped)
 
 
-def laid_out(found: Iterable[Arrow], inner: Sequence[EdgeStanding]) -> Layout:
+def laid_out(found: Iterable[Arrow], inner: Sequence[EdgeStanding]) -> MapLayout:
     known = tuple(found)
     arcs = sorted((a for a in known if not a.is_direct), key=lambda a: a.span)
     most = max((sum(s.edge.source == name for s in inner) for name in SERVICES), default=0)
-    return Layout(
+    return MapLayout(
         tuple(arrow for arrow in known if arrow.is_direct),
         _lanes(arrow for arrow in arcs if arrow.kind is not EdgeKind.BACKWARD),
         _lanes(arrow for arrow in arcs if arrow.kind is EdgeKind.BACKWARD),
@@ -198,7 +198,7 @@ def _left(service: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Pen:
-    layout: Layout
+    layout: MapLayout
     now: datetime
     marks: Marks
     is_of_one: bool
@@ -206,11 +206,11 @@ class _Pen:
     def boxes(self, inner: Sequence[EdgeStanding], notes: Mapping[str, Notes]) -> Iterator[Markup]:
         top, height = self.layout.top, self.layout.height
         for name in SERVICES:
-            x, said = _left(name), notes.get(name, Notes())
-            style = "node bad" if said.lines else "node"
+            x, noted = _left(name), notes.get(name, Notes())
+            style = "node bad" if noted.lines else "node"
             yield BOX.format(style, x, top, WIDTH, height, 8)
             yield _text(x + WIDTH // 2, top + 25, name, "title")
-            for n, line in enumerate(said.lines[:2]):
+            for n, line in enumerate(noted.lines[:2]):
                 yield _text(x + WIDTH // 2, top + 44 + 16 * n, f"▲ {line}", "dim")
             own = [standing for standing in inner if standing.edge.source == name]
             for n, standing in enumerate(own):

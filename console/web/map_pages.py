@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse
 
 from chassis.http import Problem, open_to, text
 from console.model import EdgeKind, EdgeStanding, Found, FoundKind, Standing
-from console.web.asking import Instance, now
+from console.web.asking import ServiceInstance, now
 from console.web.context import Console
 from console.web.filters import SERVICES, FilterError, parse, with_word
 from console.web.flow_map import Notes, drawn
@@ -77,7 +77,7 @@ def waiting_most(standing: Standing) -> list[EdgeStanding]:
     return held[:ROWS]
 
 
-def parked_keys(instances: Iterable[Instance]) -> Mapping[str, int]:
+def parked_keys(instances: Iterable[ServiceInstance]) -> Mapping[str, int]:
     """By service; its instances share a store, and say the same."""
     found = dict.fromkeys(SERVICES, 0)
     for each in instances:
@@ -85,7 +85,7 @@ def parked_keys(instances: Iterable[Instance]) -> Mapping[str, int]:
     return found
 
 
-def broken_circuits(instances: Iterable[Instance]) -> list[tuple[str, str, str]]:
+def broken_circuits(instances: Iterable[ServiceInstance]) -> list[tuple[str, str, str]]:
     """Service, provider and state."""
     return [
         (each.service, provider, state)
@@ -95,14 +95,14 @@ def broken_circuits(instances: Iterable[Instance]) -> list[tuple[str, str, str]]
     ]
 
 
-def silent_services(instances: Iterable[Instance]) -> list[str]:
+def silent_services(instances: Iterable[ServiceInstance]) -> list[str]:
     """Those of which no instance answers."""
     known = tuple(instances)
     answer = {each.service for each in known if not each.silent}
     return [name for name in SERVICES if known and name not in answer]
 
 
-def notes_of(instances: Iterable[Instance]) -> Mapping[str, Notes]:
+def notes_of(instances: Iterable[ServiceInstance]) -> Mapping[str, Notes]:
     """What a service's box on the map says beside its name."""
     known = tuple(instances)
     parked = parked_keys(known)
