@@ -18,9 +18,9 @@ from chassis.postgres import PostgresDatabase, migrations
 from chassis.process import runtime
 from chassis.process.access import gate_of, watch_issuer
 from console.queries import Queries
-from console.reader import Reader
+from console.reader import LogReader
 from console.rebuilding import rebuild
-from console.settings import Settings
+from console.settings import ConsoleSettings
 from console.web.app import make_console
 
 log = structlog.get_logger()
@@ -31,8 +31,8 @@ NAME: Final = "console"
 class ConsoleProcess:
     """The parts of one process."""
 
-    settings: Settings
-    reader: Reader
+    settings: ConsoleSettings
+    reader: LogReader
     queries: Queries
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     health: Health = field(default_factory=lambda: Health(NAME))
@@ -57,37 +57,40 @@ class ConsoleProcess:
             watch_issuer(self.health, keys)
         gate.report()
         show_build(NAME)
-        app = make_console(self.queries, self.settings.services, gate, self.conditions)
+        urls, stopping = self.settings.services, self.stopping
+        app = make_console(self.queries, urls, gate, self.conditions, stopping)
         with runtime.listening(app, NAME, self.settings) as (servers, sockets):
             parts = {n: partial(s.serve_until, sockets=sockets[n]) for n, s in servers.items()}
             ports = {f"{name}_port": listen(own, ACCEPTED_LATER) for name, own in sockets.items()}
             log.info("started", **ports, pid=os.getpid())
             more = {"issuer": keys.run} if keys is not None else {}
-            await self._work({**parts, **more, "reader": self.reader.run})
-
-    async def _work(self, parts: dict[str, Callable[[asyncio.Event], Any]]) -> None:
-        tasks = [asyncio.create_task(part(self.stopping), name=n) for n, part in parts.items()]
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        self.stopping.set()
-        failed = await runtime.ended(tasks, 12 + self.settings.http_drain_s)
+            failed = await self._work({**parts, **more, "reader": self.reader.run})
+        await app.state.console.close()
         await self.queries.close()
         log.info("stopped")
         if failed:
             raise SystemExit(1)
 
+    async def _work(self, parts: dict[str, Callable[[asyncio.Event], Any]]) -> bool:
+        """Says whether one failed."""
+        tasks = [asyncio.create_task(part(self.stopping), name=n) for n, part in parts.items()]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        self.stopping.set()
+        return await runtime.ended(tasks, 12 + self.settings.http_drain_s)
 
-async def migrate(settings: Settings) -> PostgresDatabase:
+
+async def migrate(settings: ConsoleSettings) -> PostgresDatabase:
     return await migrations.migrated(runtime.migrations_of(__file__), settings)
 
 
-async def serve(settings: Settings) -> None:
+async def serve(settings: ConsoleSettings) -> None:
     database = await migrate(settings)
-    reader = Reader(settings.kafka, database)
+    reader = LogReader(settings.kafka, database)
     queries = await Queries.connect(database, reader.status.now)
     await ConsoleProcess(settings, reader, queries).run()
 
 
-async def begin_anew(settings: Settings) -> None:
+async def begin_anew(settings: ConsoleSettings) -> None:
     database = await migrate(settings)
     await rebuild(PostgresDatabase.owners(settings) or database)
 
@@ -96,7 +99,7 @@ TASKS: Final = {"migrate": migrate, "rebuild": begin_anew}
 
 
 def main() -> None:
-    runtime.start(Settings, NAME, TASKS.get(" ".join(sys.argv[1:]), serve))
+    runtime.start(ConsoleSettings, NAME, TASKS.get(" ".join(sys.argv[1:]), serve))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ class _Logged(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class OrderStory:
     """Events, causes before what they led to; for each id that of its cause; and the edges passed."""
 
     events: tuple[EventRow, ...]
@@ -28,11 +28,11 @@ class Told:
     path: tuple[str, ...]
 
 
-def told(events: Iterable[EventRow]) -> Told:
+def story_of(events: Iterable[EventRow]) -> OrderStory:
     ordered = [each.row for logged in by_order(map(_logged, events)).values() for each in logged]
     by_id = {event.id: event for event in ordered}
     causes = {event.id: _cause(event, ordered, by_id.keys()) for event in ordered}
-    return Told(tuple(ordered), causes, tuple(_path(ordered, by_id)))
+    return OrderStory(tuple(ordered), causes, tuple(_path(ordered, by_id)))
 
 
 def _logged(event: EventRow) -> _Logged:

@@ -1,7 +1,7 @@
 """Filters as statements. No IO.
 
 Each statement is driven by one condition that an index serves in the order of a page: by the rarest, as
-far as that can be told beforehand. With several values it takes the first rows of each. The other
+far as that is known beforehand. With several values it takes the first rows of each. The other
 conditions are checked on what it finds.
 """
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from console.model import Cursor, Filter
+from console.model import Filter, PageCursor
 
 DRIVERS: Final = {
     "customer": "customers",
@@ -25,18 +25,18 @@ PARTIAL: Final = frozenset({"step", "reason"})
 LAST: Final = "\U0010ffff"
 
 
-class Place(NamedTuple):
+class PagePlace(NamedTuple):
     """Where a page begins: after the order that began at a time, and has an id."""
 
     began_at: datetime
     id: str
 
 
-def cursor_of(place: Place) -> Cursor:
+def cursor_of(place: PagePlace) -> PageCursor:
     return base64.urlsafe_b64encode(f"{place.began_at.isoformat()} {place.id}".encode()).decode()
 
 
-def place_of(cursor: Cursor) -> Place:
+def place_of(cursor: PageCursor) -> PagePlace:
     """Raises ValueError for a cursor that is none."""
     try:
         at, _, id_ = base64.b64decode(cursor, "-_", validate=True).decode().partition(" ")
@@ -45,7 +45,7 @@ def place_of(cursor: Cursor) -> Place:
         raise ValueError("it is no cursor") from error
     if began_at.tzinfo is None or not id_:
         raise ValueError("it is no cursor")
-    return Place(began_at, id_)
+    return PagePlace(began_at, id_)
 
 
 @dataclass(slots=True)
@@ -90,7 +90,7 @@ NEWEST_FIRST: Final = " ORDER BY o.began_at DESC, o.id DESC"
 
 
 def paging(
-    wanted: Filter, after: Place | None, limit: int, now: datetime, *, rare_edges: bool
+    wanted: Filter, after: PagePlace | None, limit: int, now: datetime, *, rare_edges: bool
 ) -> tuple[str, list[Any]]:
     """A page of orders, the newest first. `rare_edges` says that few orders wait on those edges."""
     statement = Statement()

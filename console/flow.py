@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias, get_origin, get_type_hints
 
 from chassis.events import name_of
 from chassis.service import Service
-from console.model import Edge, EdgeKind
+from console.model import EdgeKind, FlowEdge
 from guarantees.declared import service_of
 from guarantees.protocol import AGAIN, CONFIRMED, HOPS, STEPS, Hop
 from guarantees.services import SERVICES
@@ -106,7 +106,7 @@ def call_id(service: str, kind: str) -> str:
     return f"{service}:{kind}"
 
 
-def _hop_edges() -> Iterator[Edge]:
+def _hop_edges() -> Iterator[FlowEdge]:
     by_id: dict[str, list[Hop]] = {}
     for hop in _ALL_HOPS:
         by_id.setdefault(hop_id(hop.event, hop.to), []).append(hop)
@@ -114,19 +114,19 @@ def _hop_edges() -> Iterator[Edge]:
         first = hops[0]
         kind = EdgeKind.BACKWARD if LANES.get(name_of(first.event)) in BACK else EdgeKind.FORWARD
         leads_to = frozenset(event for hop in hops for event in hop.leads_to)
-        yield Edge(id_, kind, first.by, first.to, first.event, leads_to=leads_to)
+        yield FlowEdge(id_, kind, first.by, first.to, first.event, leads_to=leads_to)
 
 
-def _own_edges() -> Iterator[Edge]:
+def _own_edges() -> Iterator[FlowEdge]:
     for manifest in SERVICES:
         own = manifest.name, manifest.name
         for call in manifest.calls:
             id_ = call_id(manifest.name, call.kind)
-            yield Edge(
+            yield FlowEdge(
                 id_, EdgeKind.CALL, *own, call.intent, what=call.kind, provider=manifest.provider
             )
         for kind in manifest.timers.values():
-            yield Edge(call_id(manifest.name, kind), EdgeKind.TIMER, *own, what=kind)
+            yield FlowEdge(call_id(manifest.name, kind), EdgeKind.TIMER, *own, what=kind)
 
 
 EDGES: Final = (*_hop_edges(), *_own_edges())
@@ -150,7 +150,7 @@ _OUTCOMES: Final = {
 }
 
 
-def waited_on(states: States, seen: Seen) -> tuple[Edge, ...]:
+def waited_on(states: States, seen: Seen) -> tuple[FlowEdge, ...]:
     """Where an order waits; a timer only where nothing else holds it up."""
     found = dict.fromkeys(
         EDGE_BY_ID[hop_id(hop.event, hop.to)] for hop in _ALL_HOPS if _is_open(hop, states, seen)
@@ -168,7 +168,7 @@ def _is_open(hop: Hop, states: States, seen: Seen) -> bool:
     )
 
 
-def passed(service: str, causation_type: str, cause: str) -> Edge | None:
+def passed(service: str, causation_type: str, cause: str) -> FlowEdge | None:
     """The edge that an order has passed with an event of a service: what has led to it says which.
 
     `cause` is the type of the event that has, "" for a command, a timer, or the outcome of a call, which

@@ -21,7 +21,7 @@ for _event, _name in REFERENCES:
     _REFERENCES.setdefault(_event, []).append(_name)
 
 
-class Reached(NamedTuple):
+class ReachedState(NamedTuple):
     """The last state of a service that is known: by which of its events, and when that was decided."""
 
     sequence: int
@@ -29,10 +29,10 @@ class Reached(NamedTuple):
     at: datetime
 
 
-class Why(NamedTuple):
+class OrderReason(NamedTuple):
     """Why an order was refused or cancelled; the least of all counts.
 
-    What ended it comes before what was said on the way, then the first that was said.
+    What ended it comes before reasons that were given on the way, of which the first counts.
     """
 
     rank: int
@@ -53,10 +53,10 @@ class FoldedOrder:
     total_minor: int | None = None
     currency: str = ""
     trace_id: str = ""
-    why: Why | None = None
+    why: OrderReason | None = None
     seen: int = 0
     events: int = 0
-    reached: dict[str, Reached] = field(default_factory=dict)
+    reached: dict[str, ReachedState] = field(default_factory=dict)
 
     def add(self, envelope: Envelope) -> None:
         """One event, which may have been added before: `events` alone is counted by who knows that."""
@@ -67,8 +67,8 @@ class FoldedOrder:
         if reason := getattr(envelope.event, "reason", ""):
             rank = 0 if identity in _LAST_OF_FIRST else 1
             by = getattr(envelope.event, "refused_by", "") or envelope.source[1:]
-            said = Why(rank, at, reason, by)
-            self.why = said if self.why is None else min(said, self.why)
+            given = OrderReason(rank, at, reason, by)
+            self.why = given if self.why is None else min(given, self.why)
 
     def see(self, service: str, identity: str, sequence: int, at: datetime) -> None:
         """What an event's headers alone say: enough to tell where the order stands."""
@@ -77,7 +77,7 @@ class FoldedOrder:
         self.newest_at = at if self.newest_at is None else max(at, self.newest_at)
         state, known = STATE_AFTER.get(identity), self.reached.get(service)
         if state and (known is None or known.sequence < sequence):
-            self.reached[service] = Reached(sequence, state, at)
+            self.reached[service] = ReachedState(sequence, state, at)
 
     def _place(self, envelope: Envelope) -> None:
         order = envelope.event.order

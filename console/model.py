@@ -26,7 +26,7 @@ class EdgeKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Edge:
+class FlowEdge:
     """One place where orders wait, as the declarations have it (console/flow.py lists them all).
 
     `id` is stable, such as `order.placed>inventory`, `payment:Capture` or `shipping:DispatchDue`; it is
@@ -64,7 +64,7 @@ class EdgeStanding:
     waited there; None where none of the newest events passed it.
     """
 
-    edge: Edge
+    edge: FlowEdge
     waiting: Counted
     oldest_since: datetime | None = None
     rate: float = 0.0
@@ -73,7 +73,7 @@ class EdgeStanding:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class FlowStanding:
     """The map: all edges, in the order of `flow.EDGES`; orders by state of the order service.
 
     `as_of` is the time of the newest event that is known, None before the first. `position` is that of
@@ -213,7 +213,7 @@ class FoundKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundId:
     """What an id is: `order_id` is the order to show, "" for a customer, whose orders a filter finds."""
 
     kind: FoundKind
@@ -261,7 +261,7 @@ class ReaderState:
 
 
 @dataclass(frozen=True, slots=True)
-class Action:
+class ConsoleAction:
     """What a person did in the console: an entry of its audit trail, which nobody edits.
 
     `by` is the subject of the token, `action` a fixed name such as `unmask`, `detail` what it was done to,
@@ -275,5 +275,5 @@ class Action:
     note: str
 
 
-Cursor: TypeAlias = str
+PageCursor: TypeAlias = str
 """Opaque; "" is the beginning. One that is none raises ValueError."""

@@ -29,8 +29,10 @@ class Passing:
     p99_ms: float
 
 
-def passing_of(sample: Iterable[Passed], now: datetime, *, is_whole: bool) -> Mapping[str, Passing]:
-    """By edge. `is_whole` says that there were no more events than those of the sample."""
+def passing_of(
+    sample: Iterable[Passed], now: datetime, *, is_complete: bool
+) -> Mapping[str, Passing]:
+    """By edge. `is_complete` says that there were no more events than those of the sample."""
     events = list(sample)
     waited: dict[str, list[float]] = {}
     recent: dict[str, int] = {}
@@ -43,16 +45,16 @@ def passing_of(sample: Iterable[Passed], now: datetime, *, is_whole: bool) -> Ma
             max(0.0, (event.time - began) / timedelta(milliseconds=1))
         )
         recent[edge.id] = recent.get(edge.id, 0) + (event.time > now - RECENT)
-    seconds = _window(events, now, is_whole=is_whole).total_seconds()
+    seconds = _window(events, now, is_complete=is_complete).total_seconds()
     return {
         edge: Passing(recent[edge] / seconds, _quantile(ms, 0.5), _quantile(ms, 0.99))
         for edge, ms in waited.items()
     }
 
 
-def _window(events: list[Passed], now: datetime, *, is_whole: bool) -> timedelta:
+def _window(events: list[Passed], now: datetime, *, is_complete: bool) -> timedelta:
     """How long the sample is of, a second at least: clocks of services differ."""
-    if is_whole or not events:
+    if is_complete or not events:
         return RECENT
     oldest = min(event.time for event in events)
     return min(RECENT, max(timedelta(seconds=1), now - oldest))

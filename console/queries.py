@@ -18,26 +18,26 @@ from chassis.events import identity_of
 from chassis.postgres import TRANSIENT, Connection, PostgresDatabase
 from chassis.tracing import trace_id_of
 from console import flow
-from console.causes import told
-from console.filters import Place, counting, cursor_of, paging, place_of
+from console.causes import story_of
+from console.filters import PagePlace, counting, cursor_of, paging, place_of
 from console.fold import FIRST, FoldedOrder
 from console.model import (
-    Action,
     Change,
     Changes,
+    ConsoleAction,
     Counted,
-    Cursor,
-    Edge,
     EdgeStanding,
     EventRow,
     Filter,
-    Found,
+    FlowEdge,
+    FlowStanding,
+    FoundId,
     FoundKind,
     OrderDetail,
     OrderRow,
     Page,
+    PageCursor,
     ReaderState,
-    Standing,
 )
 from console.passing import Passed, passing_of
 from console.store import reached_of
@@ -154,7 +154,7 @@ class Queries:
             why = str(error) or type(error).__name__
             raise TransientError(f"the console's database does not answer: {why}") from error
 
-    async def standing(self) -> Standing:
+    async def standing(self) -> FlowStanding:
         """Where orders stand now."""
         ids = [edge.id for edge in flow.EDGES]
         async with self._session() as db:
@@ -163,16 +163,16 @@ class Queries:
             flying = await db.fetchrow(IN_FLIGHT, CAP + 1)
             newest = await db.fetchrow(NEWEST)
             sample = [Passed(*row) for row in await db.fetch(NEWEST_PASSED, SAMPLE)]
-        passing = passing_of(sample, clock.now(), is_whole=len(sample) < SAMPLE)
+        passing = passing_of(sample, clock.now(), is_complete=len(sample) < SAMPLE)
 
-        def stands(edge: Edge) -> EdgeStanding:
+        def stands(edge: FlowEdge) -> EdgeStanding:
             number, since = waiting[edge.id]
             if (fast := passing.get(edge.id)) is None:
                 return EdgeStanding(edge, _counted(number), since)
             how = (fast.rate, fast.median_ms, fast.p99_ms)
             return EdgeStanding(edge, _counted(number), since, *how)
 
-        return Standing(
+        return FlowStanding(
             edges=tuple(map(stands, flow.EDGES)),
             states={row[0]: _counted(row[1]) for row in states if row[1]},
             in_flight=_counted(flying[0]),
@@ -182,7 +182,7 @@ class Queries:
         )
 
     async def orders(
-        self, wanted: Filter, cursor: Cursor = "", limit: int = PAGE
+        self, wanted: Filter, cursor: PageCursor = "", limit: int = PAGE
     ) -> Page[OrderRow]:
         """Orders that meet a filter, the newest first. Raises ValueError for a cursor that is none."""
         after = place_of(cursor) if cursor else None
@@ -192,7 +192,7 @@ class Queries:
             rows = await db.fetch(sql, *values)
         shown = tuple(map(_order, rows[:limit]))
         is_last = len(rows) <= limit
-        place = None if is_last else Place(rows[limit - 1]["began_at"], rows[limit - 1]["id"])
+        place = None if is_last else PagePlace(rows[limit - 1]["began_at"], rows[limit - 1]["id"])
         return Page(shown, cursor_of(place) if place else "")
 
     async def count(self, wanted: Filter, cap: int = CAP) -> Counted:
@@ -209,7 +209,7 @@ class Queries:
             rows = await db.fetch(EVENTS, order_id)
         if row is None:
             return None
-        order, story = _order(row), told(map(_event, rows))
+        order, story = _order(row), story_of(map(_event, rows))
         remaining = flow.remaining(order.states, flow.seen_of(row["seen"]))
         return OrderDetail(
             order=order,
@@ -219,7 +219,7 @@ class Queries:
             remaining=remaining,
         )
 
-    async def find(self, text: str) -> tuple[Found, ...]:
+    async def find(self, text: str) -> tuple[FoundId, ...]:
         """What an id stands for: order, customer, event, trace, or a payment's or shipment's reference.
 
         Without any, orders whose ids begin with it.
@@ -232,10 +232,10 @@ class Queries:
             rows = await db.fetch(FOUND, *given)
             if not rows and len(wanted) >= PREFIX:
                 near = await db.fetch(BEGINNING, wanted, f"{wanted}\U0010ffff", FOUND_MAX)
-                return tuple(Found(FoundKind.ORDER, row[0], row[0]) for row in near)
-        return tuple(Found(FoundKind(kind), *found) for kind, *found in rows)
+                return tuple(FoundId(FoundKind.ORDER, row[0], row[0]) for row in near)
+        return tuple(FoundId(FoundKind(kind), *found) for kind, *found in rows)
 
-    async def at(self, instant: datetime) -> Standing:
+    async def at(self, instant: datetime) -> FlowStanding:
         """Where orders stood at an instant, by the times of their events: of those that were on their way.
 
         Orders that waited for nothing any more by then are not counted.
@@ -266,10 +266,10 @@ class Queries:
         async with self._session() as db:
             await db.execute(NEW_ACTION, by, action, detail, note)
 
-    async def actions(self, limit: int = 100) -> tuple[Action, ...]:
+    async def actions(self, limit: int = 100) -> tuple[ConsoleAction, ...]:
         """What people did last, the newest first."""
         async with self._session() as db:
-            return tuple(Action(*row) for row in await db.fetch(ACTIONS, limit))
+            return tuple(ConsoleAction(*row) for row in await db.fetch(ACTIONS, limit))
 
     async def reader(self) -> ReaderState:
         """How far the console has read the log."""
@@ -324,7 +324,9 @@ def _past(order_id: str, rows: Iterable[Any]) -> FoldedOrder:
     return order
 
 
-def _standing_of(orders: Iterable[FoldedOrder], instant: datetime, *, is_partial: bool) -> Standing:
+def _standing_of(
+    orders: Iterable[FoldedOrder], instant: datetime, *, is_partial: bool
+) -> FlowStanding:
     known = [(order, order.standing()) for order in orders]
     since: dict[str, list[datetime]] = {}
     states: dict[str, int] = {}
@@ -334,7 +336,7 @@ def _standing_of(orders: Iterable[FoldedOrder], instant: datetime, *, is_partial
             since.setdefault(edge, []).append(from_)
     flying = [order.began_at for order, at in known if at.settled_at is None and order.began_at]
     newest = [order.newest_at for order, _ in known if order.newest_at]
-    return Standing(
+    return FlowStanding(
         edges=tuple(
             EdgeStanding(
                 e, Counted(len(since.get(e.id, ()))), min(since.get(e.id, ()), default=None)

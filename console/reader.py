@@ -21,7 +21,7 @@ from chassis.kafka import Cluster, logged_event, places_of, reading, reason_of
 from chassis.message import Record
 from chassis.postgres import POISON, Connection, PostgresDatabase
 from console.model import ReaderState
-from console.store import Batch, generation, next_offsets, take
+from console.store import ReadBatch, generation, next_offsets, take
 from saga_cli.log.kafka import kept_of
 from saga_cli.log.reader import TOPICS, parts_of
 from shared_events.catalog import CATALOG
@@ -33,7 +33,7 @@ BATCH: Final = 2000
 PACE_S: Final = 0.2
 """A batch that is not full is followed by the next one no sooner: many events of one order are one change."""
 LOOK_S: Final = 5.0
-"""So often it looks how far it is behind."""
+"""So often it looks how much it has not read yet."""
 STALLED_S: Final = 15.0
 """A client that has got nothing for so long, although there is more to read, is made anew."""
 TOPICS_S: Final = 30.0
@@ -72,13 +72,13 @@ class ReaderStatus:
 
 
 @dataclass
-class Reader:
+class LogReader:
     cluster: Cluster
     database: PostgresDatabase
     status: ReaderStatus = field(default_factory=ReaderStatus)
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Until it is told to stop; whatever is away is waited for."""
+        """Until it is asked to stop; whatever is away is waited for."""
         failures = 0
         while not stopping.is_set():
             try:
@@ -87,6 +87,8 @@ class Reader:
                         await self._read(connection, stopping)
                         failures = 0
                         continue
+                if self.status.why != STANDBY:
+                    log.info("standing_by", why=STANDBY)
                 self.status.fails(STANDBY)
                 await clock.wait_for(stopping, 2.0)
             except Exception as error:  # noqa: BLE001 - whichever server is away: it goes on by itself
@@ -124,7 +126,7 @@ class Reader:
 class _Session:
     """One client of Kafka, and the session of the database into which it reads."""
 
-    reader: Reader
+    reader: LogReader
     opened: Any
     connection: Connection
     generation: int
@@ -152,14 +154,14 @@ class _Session:
         places = list(self.opened.starts)
         async with asyncio.timeout(10):
             ends = await self.opened.client.end_offsets(places)
-        behind = [ends[place] - await self.opened.client.position(place) for place in places]
-        self.reader.status.reads(sum(filter(lambda n: n > 0, behind)))
+        left = [ends[place] - await self.opened.client.position(place) for place in places]
+        self.reader.status.reads(sum(filter(lambda n: n > 0, left)))
         if self.reader.status.lag and self._looked - self._got > STALLED_S:
             raise TimeoutError("Kafka has more to read, and gives none of it")
 
     async def _take(self, fetched: Any) -> None:
         parts = parts_of(self.opened.starts)
-        batch = Batch(
+        batch = ReadBatch(
             next={(p.topic, p.partition): records[-1].offset + 1 for p, records in fetched.items()}
         )
         for record in map(kept_of, chain.from_iterable(fetched.values())):
@@ -172,7 +174,7 @@ class _Session:
                     batch.events.append((record, envelope))
         await self._commit(batch)
 
-    async def _commit(self, batch: Batch) -> None:
+    async def _commit(self, batch: ReadBatch) -> None:
         """A batch that the database refuses is found by halves to the one event that is to blame."""
         try:
             await take(self.connection, batch, self.generation)
@@ -181,13 +183,13 @@ class _Session:
                 raise
             if len(batch.events) == 1:
                 self.reader.status.could_not_read(batch.events[0][0], error)
-                await take(self.connection, Batch(next=batch.next), self.generation)
+                await take(self.connection, ReadBatch(next=batch.next), self.generation)
                 return
             for half in _halves(batch):
                 await self._commit(half)
 
 
-def _halves(batch: Batch) -> Iterable[Batch]:
+def _halves(batch: ReadBatch) -> Iterable[ReadBatch]:
     """The offsets go with the second."""
     half = len(batch.events) // 2
-    return Batch(batch.events[:half]), Batch(batch.events[half:], batch.next)
+    return ReadBatch(batch.events[:half]), ReadBatch(batch.events[half:], batch.next)

@@ -17,7 +17,7 @@ def _of_services(urls: ServiceUrls) -> ServiceUrls:
     return urls
 
 
-class Settings(DatabaseSettings):
+class ConsoleSettings(DatabaseSettings):
     """`services` are base URLs of each service's processes, as JSON: {"order": ["http://order:8001"]}.
 
     What is asked there has no answer for a service that is not among them.

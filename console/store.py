@@ -13,7 +13,7 @@ from chassis.events import Envelope
 from chassis.message import Record
 from chassis.postgres import Connection
 from chassis.tracing import trace_id_of
-from console.fold import FoldedOrder, Reached, StandingOrder, Why, references_in
+from console.fold import FoldedOrder, OrderReason, ReachedState, StandingOrder, references_in
 
 Next: TypeAlias = Mapping[tuple[str, int], int]
 """By topic and partition, the first offset that is not read yet."""
@@ -61,7 +61,7 @@ NEXT_GENERATION: Final = "UPDATE read_generation SET generation = generation + 1
 
 
 @dataclass(slots=True)
-class Batch:
+class ReadBatch:
     """Events of orders, each with its record, and how far the log is read with them."""
 
     events: list[tuple[Record, Envelope]] = field(default_factory=list)
@@ -93,7 +93,7 @@ async def generation(connection: Connection) -> int:
     return found
 
 
-async def take(connection: Connection, batch: Batch, of: int) -> None:
+async def take(connection: Connection, batch: ReadBatch, of: int) -> None:
     """All of a batch or none of it; one that was taken before changes nothing.
 
     Raises StoreLostError where all that was read before was forgotten since the generation `of`.
@@ -110,7 +110,7 @@ async def take(connection: Connection, batch: Batch, of: int) -> None:
         await connection.execute(NEXT_OFFSETS, *_columns(places, 3))
 
 
-async def _fold(connection: Connection, batch: Batch, new: Counter[str]) -> None:
+async def _fold(connection: Connection, batch: ReadBatch, new: Counter[str]) -> None:
     ids = list(dict.fromkeys(envelope.subject for _, envelope in batch.events))
     known = {row["id"]: _known(row) for row in await connection.fetch(KNOWN_ORDERS, ids)}
     for _, envelope in batch.events:
@@ -198,7 +198,7 @@ def _known(row: Any) -> _KnownOrder:
         row["total_minor"],
         row["currency"],
         row["trace_id"],
-        None if rank is None else Why(rank, at, row["reason"], row["refused_by"]),
+        None if rank is None else OrderReason(rank, at, row["reason"], row["refused_by"]),
         row["seen"],
         row["events"],
         reached_of(row["reached"]),
@@ -206,6 +206,8 @@ def _known(row: Any) -> _KnownOrder:
     return _KnownOrder(order, frozenset(row["edges"].split()))
 
 
-def reached_of(text: str) -> dict[str, Reached]:
+def reached_of(text: str) -> dict[str, ReachedState]:
     found: Mapping[str, tuple[int, str, str]] = json.loads(text)
-    return {n: Reached(s, state, datetime.fromisoformat(at)) for n, (s, state, at) in found.items()}
+    return {
+        n: ReachedState(s, state, datetime.fromisoformat(at)) for n, (s, state, at) in found.items()
+    }

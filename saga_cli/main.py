@@ -75,11 +75,12 @@ def up(
     secure: mounting.Secure = False,
     with_tracing: mounting.WithTracing = False,
     otlp_endpoint: mounting.OtlpEndpoint = "",
+    without_console: mounting.WithoutConsole = False,
     detach: Annotated[
         bool, typer.Option("--detach/--foreground", help="Return when all is ready.")
     ] = False,
 ) -> None:
-    """Start Kafka, PostgreSQL, Redis and all services; Ctrl-C stops them.
+    """Start Kafka, PostgreSQL, Redis, all services and the operators' console; Ctrl-C stops them.
 
     A process that ends by itself is not started again: `saga status` shows it, `saga start` starts it.
     """
@@ -90,10 +91,12 @@ def up(
     is_traced = with_tracing or bool(otlp_endpoint)
     traces = viewer.traces_to(otlp_endpoint, state.FILE.parent.absolute()) if is_traced else None
     if detach:
-        tracing = ["--with-tracing", "--otlp-endpoint", otlp_endpoint] if traces else []
-        supervisor.up_detached(instances, data, secured=secure, tracing=tracing)
+        more = ["--with-tracing", "--otlp-endpoint", otlp_endpoint] if traces else []
+        more += ["--without-console"] if without_console else []
+        supervisor.up_detached(instances, data, secured=secure, more=more)
     else:
-        supervisor.up(instances, data, secured=secure, traces=traces)
+        wanted = not without_console
+        supervisor.up(instances, data, secured=secure, traces=traces, console_wanted=wanted)
 
 
 @app.command(rich_help_panel=STACK)
@@ -231,6 +234,23 @@ of_log(archiving.archive)
 of_log(archiving.report)
 of_log(archiving.retention)
 app.add_typer(schema.app, name="schema", rich_help_panel=LOG)
+
+
+console_app = typer.Typer(cls=OneLine, no_args_is_help=True, help="The operators' console.")
+
+
+@console_app.command()
+def rebuild() -> None:
+    """Empty the console's database and have it read the log anew: now if it runs, else when it starts.
+
+    What people did in the console stays.
+    """
+    from console.command import rebuild_now  # noqa: PLC0415 - with all services it is slow
+
+    rebuild_now()
+
+
+app.add_typer(console_app, name="console", rich_help_panel=LOG)
 
 
 topics_app = typer.Typer(cls=OneLine, invoke_without_command=True)

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from markupsafe import Markup, escape
 
-from console.model import Counted, Edge, EdgeKind, EdgeStanding
+from console.model import Counted, EdgeKind, EdgeStanding, FlowEdge
 from guarantees.durations import lasting
 from guarantees.protocol import STEPS
 
@@ -188,7 +188,7 @@ def _overlap(one: Arrow, other: Arrow) -> bool:
     return a <= d and c <= b
 
 
-def _name(edge: Edge) -> str:
+def _name(edge: FlowEdge) -> str:
     return edge.event.rpartition(".")[0] or edge.what
 
 

@@ -9,7 +9,7 @@ from fastapi import FastAPI, Query, Request, Response
 from starlette.responses import RedirectResponse
 
 from chassis.http import Problem, open_to, text
-from console.model import EdgeKind, EdgeStanding, Found, FoundKind, Standing
+from console.model import EdgeKind, EdgeStanding, FlowStanding, FoundId, FoundKind
 from console.web.asking import ServiceInstance, now
 from console.web.context import Console
 from console.web.filters import SERVICES, FilterError, parse, with_word
@@ -69,7 +69,7 @@ async def _map(console: Console, at: str) -> Mapping[str, Any]:
     }
 
 
-def waiting_most(standing: Standing) -> list[EdgeStanding]:
+def waiting_most(standing: FlowStanding) -> list[EdgeStanding]:
     """Edges on which orders wait, that of the longest wait first; timers last, as nobody has to act."""
     held = [each for each in standing.edges if each.waiting.number]
     late = datetime.max.replace(tzinfo=UTC)
@@ -117,7 +117,7 @@ def notes_of(instances: Iterable[ServiceInstance]) -> Mapping[str, Notes]:
     return {name: Notes(tuple(dict.fromkeys(found))) for name, found in lines.items()}
 
 
-def address_of(found: Found) -> str:
+def address_of(found: FoundId) -> str:
     """The page of what an id stands for."""
     if found.kind is FoundKind.CUSTOMER:
         return f"/orders?filter={quote(with_word('', 'customer', found.id))}"

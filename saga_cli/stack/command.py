@@ -16,6 +16,9 @@ WithTracing = Annotated[
 OtlpEndpoint = Annotated[
     str, typer.Option(metavar="URL", help="With traces, sent here by OTLP over HTTP.")
 ]
+WithoutConsole = Annotated[
+    bool, typer.Option("--without-console", help="Without the operators' console.")
+]
 
 
 def secrets(

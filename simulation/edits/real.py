@@ -4,6 +4,7 @@ from itertools import chain
 from typing import Final
 
 from simulation.edits.access import ACCESS_EDITS
+from simulation.edits.console import CONSOLE_EDITS
 from simulation.edits.kafka import KAFKA_EDITS
 from simulation.edits.measured import MEASURED_EDITS
 from simulation.edits.outside import OUTSIDE_EDITS
@@ -21,5 +22,6 @@ ALL: Final = chain(
     MEASURED_EDITS,
     RIGHTS_EDITS,
     TRACE_EDITS,
+    CONSOLE_EDITS,
 )
 EDITS: Final = {edit.name: edit for edit in ALL}
