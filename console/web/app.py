@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Annotated, Final, cast
 from urllib.parse import quote
 
+import httpx
 from fastapi import FastAPI, Header, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import MutableHeaders
@@ -45,13 +46,15 @@ def make_console(
     gate: Gate,
     conditions: Conditions,
     stopping: asyncio.Event | None = None,
+    transport: httpx.AsyncBaseTransport | None = None,
 ) -> FastAPI:
-    """`urls` are of each service the base URLs of its instances; `stopping` ends what streams.
+    """`urls` are of each service the base URLs of its instances.
 
+    `stopping` ends what streams; `transport` is what the services are asked by, httpx' own if None.
     `app.state.console.close()` ends what the pages have begun.
     """
     app = make_app("console", conditions, gate, DESCRIPTION)
-    console = Console(queries, ServiceDirectory(urls), gate, stopping or asyncio.Event())
+    console = Console(queries, ServiceDirectory(urls, transport), gate, stopping or asyncio.Event())
     app.state.console = console
     app.add_middleware(PageHeaders)
     app.add_middleware(Session)

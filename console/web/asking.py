@@ -67,9 +67,10 @@ class ServiceInstance:
 
 @dataclass
 class ServiceDirectory:
-    """Where the services are: of each the base URLs of its instances."""
+    """Where the services are: of each the base URLs of its instances; `transport` is httpx' own if None."""
 
     urls: Mapping[str, Sequence[str]]
+    transport: httpx.AsyncBaseTransport | None = None
     _client: httpx.AsyncClient | None = None
     _read_at: float = float("-inf")
     _instances: tuple[ServiceInstance, ...] = ()
@@ -82,7 +83,9 @@ class ServiceDirectory:
             is_plain = not any(
                 url.startswith("https:") for each in self.urls.values() for url in each
             )
-            self._client = httpx.AsyncClient(timeout=LOOK_S, verify=PLAIN if is_plain else True)
+            self._client = httpx.AsyncClient(
+                timeout=LOOK_S, verify=PLAIN if is_plain else True, transport=self.transport
+            )
         return self._client
 
     async def close(self) -> None:
