@@ -224,8 +224,8 @@ class _Pen:
         arrow = Arrow(edge.kind, edge.source, edge.target, (standing,))
         return self._linked(
             arrow,
-            _text(x + 12, y + 15, in_words(edge.what), style, "start")
-            + self._badge(arrow, x + WIDTH - 30, y + 10),
+            _text(x + 8, y + 15, in_words(edge.what), style, "start")
+            + self._badge(arrow, x + WIDTH - 23, y + 10),
         )
 
     def directs(self) -> Iterator[Markup]:

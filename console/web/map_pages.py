@@ -2,13 +2,15 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 from urllib.parse import quote
 
 from fastapi import FastAPI, Query, Request, Response
 from starlette.responses import RedirectResponse
 
+from chassis.events import identity_of
 from chassis.http import Problem, open_to, text
+from console.flow import STATE_AFTER
 from console.model import EdgeKind, EdgeStanding, FlowStanding, FoundId, FoundKind
 from console.web.asking import ServiceInstance, now
 from console.web.context import Console
@@ -16,8 +18,10 @@ from console.web.filters import SERVICES, FilterError, parse, with_word
 from console.web.flow_map import Notes, drawn
 from console.web.rendering import page
 from console.web.session import LOOK, viewer_of
+from guarantees.protocol import SETTLED, STEPS
 
-ROWS: int = 12
+ROWS: Final = 12
+FIRST_STATE: Final = STATE_AFTER[identity_of(STEPS[0].forward)]
 InstantQuery = Annotated[
     str, text(40, 0), Query(description="A time, in UTC unless it has a zone.")
 ]
@@ -58,6 +62,7 @@ async def _map(console: Console, at: str) -> Mapping[str, Any]:
     return {
         "at": at,
         "standing": standing,
+        "states": sorted(standing.states.items(), key=lambda each: _place(each[0])),
         "moment": moment,
         "reader": await console.queries.reader(),
         "picture": drawn(standing.edges, moment, notes_of(instances)),
@@ -67,6 +72,11 @@ async def _map(console: Console, at: str) -> Mapping[str, Any]:
         "broken": broken_circuits(instances),
         "silent": silent_services(instances),
     }
+
+
+def _place(state: str) -> tuple[bool, str]:
+    """States on the way first, that which orders begin with before the other."""
+    return state in SETTLED, "" if state == FIRST_STATE else state
 
 
 def waiting_most(standing: FlowStanding) -> list[EdgeStanding]:

@@ -33,16 +33,16 @@ AT: Final = clock.now().replace(microsecond=0)
 ORDER_ID: Final = "01a22480-a886-7034-9afd-07041092903f"
 CUSTOMER: Final = "c_5a0f1c9b7e42d8"
 STORY: Final = (
-    ("order", "order.placed.v1", 0, ""),
+    ("order", "order.placed.v1", 0, "PlaceOrder"),
     ("inventory", "stock.reserved.v1", 15, 0),
     ("payment", "payment.capture_requested.v1", 26, 1),
-    ("payment", "payment.captured.v1", 87, ""),
+    ("payment", "payment.captured.v1", 87, "CaptureSucceeded"),
     ("shipping", "shipment.booking_requested.v1", 103, 3),
-    ("shipping", "shipment.created.v1", 160, ""),
+    ("shipping", "shipment.created.v1", 160, "Booked"),
     ("loyalty", "points.rejected.v1", 172, 5),
     ("shipping", "shipment.cancel_requested.v1", 180, 6),
 )
-"""Service, event, milliseconds after the first, and the number of the event that led to it."""
+"""Service, event, milliseconds after the first, and the number of the event or the message that led to it."""
 
 
 def an_event(number: int, payload: Mapping[str, Any] | None = None) -> EventRow:
@@ -56,7 +56,7 @@ def an_event(number: int, payload: Mapping[str, Any] | None = None) -> EventRow:
         sequence=1 + sum(each[0] == service for each in STORY[:number]),
         time=AT + timedelta(milliseconds=ms),
         causation_id=id_of(cause) if isinstance(cause, int) else "outcome",
-        causation_type=STORY[cause][1] if isinstance(cause, int) else "CaptureSucceeded",
+        causation_type=STORY[cause][1] if isinstance(cause, int) else cause,
         topic=f"{service}.forward",
         partition=3,
         offset=1000 + number,
