@@ -20,7 +20,8 @@ SHOWN: Final = 200
 """Of a group, so many are listed; a repair of the group is of all."""
 GroupPath = Annotated[str, text(12, 12, "^[0-9a-f]+$")]
 JobPath = Annotated[str, text(36, 36, "^[0-9a-f-]+$")]
-VERBS: Final = ("pause", "resume", "stop")
+ACTIONS: Final = 20
+"""So many of the newest entries of the console's audit trail are shown."""
 
 
 class RepairRequest(Body):
@@ -51,8 +52,11 @@ def add_failures(app: FastAPI, console: Console) -> None:
     async def show_failures(request: Request) -> Response:
         viewer = viewer_of(request)
         found = await report(console.queries, console.services, viewer.token)
-        jobs = list(console.jobs.jobs.values())
-        return page(request, "failures.html", viewer, found=found, jobs=jobs)
+        values: dict[str, Any] = {
+            "jobs": list(console.jobs.jobs.values()),
+            "actions": await console.queries.actions(ACTIONS),
+        }
+        return page(request, "failures.html", viewer, found=found, **values)
 
     @app.get("/failures/{group}", include_in_schema=False)
     @open_to(LOOK)

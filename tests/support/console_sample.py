@@ -175,7 +175,13 @@ class SampleQueries:
         self.recorded.append((by, action, detail, note))
 
     async def actions(self, _limit: int = 100) -> tuple[ConsoleAction, ...]:
-        return ()
+        entries = (
+            ("repair_ended", "redrive 01a2: done: 7 acted, 0 refused, 0 ignored of 7"),
+            ("repair_begun", "redrive 01a2: 7 of payment, stock.reserved.v1"),
+        )
+        return tuple(
+            ConsoleAction(AT, "anna", what, detail, "fixed in 1.4.2") for what, detail in entries
+        )
 
     async def reader(self) -> ReaderState:
         return ReaderState(None if self.why else 0, AT, self.why)
