@@ -8,10 +8,12 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
 
 import uvicorn
+from PIL import Image
 from playwright.sync_api import Browser
 
 from console.web.app import make_console
@@ -40,6 +42,7 @@ PAGES: Final = {
 }
 SIZES: Final = {"desktop": (1360, 900), "phone": (390, 844)}
 SCHEMES: Final = ("light", "dark")
+COLOURS: Final = 128
 TOKEN: Final = "anna"
 
 
@@ -81,9 +84,11 @@ def picture(browser: Browser, url: str, size: str, scheme: Any) -> bytes:
     page.goto(url)
     page.wait_for_selector("#live[data-state=live], main:not(:has(#live))")
     page.wait_for_selector("#says table, main:not(:has(#says))", state="attached")
-    taken = page.screenshot(full_page=True)
+    taken = Image.open(BytesIO(page.screenshot(full_page=True))).convert("RGB")
     page.context.close()
-    return taken
+    small = BytesIO()
+    taken.quantize(COLOURS).save(small, "PNG", optimize=True)
+    return small.getvalue()
 
 
 async def _nothing_fails() -> tuple[Any, ...]:

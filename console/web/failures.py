@@ -21,7 +21,7 @@ from guarantees.services import BY_NAME
 SLOW: Final = timedelta(seconds=2)
 """An order that waits so long for a call may be one whose call is retried."""
 SAMPLE: Final = 100
-"""Orders that a service is asked about for each kind of call: those that have waited for the longest."""
+"""So many orders a service is asked about for each kind of call: the newest that have waited so long."""
 AT_ONCE: Final = 10
 EXAMPLES: Final = 5
 VARIABLE: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|0x[0-9a-f]+|\d+")
@@ -117,7 +117,7 @@ async def report(queries: Queries, services: ServiceDirectory, token: str) -> Fa
 async def retried_calls(
     queries: Queries, services: ServiceDirectory, token: str, sampled: dict[str, str]
 ) -> list[Failure]:
-    """Of the orders that have waited longest for a call, those whose call has failed."""
+    """Of the orders that wait for a call, those whose call has failed."""
     standing = await queries.standing()
     gate = asyncio.Semaphore(AT_ONCE)
     asked = []

@@ -389,8 +389,8 @@ async def test_changes_are_sent_from_where_the_browser_was() -> None:
     queries.changes = [Changes(50, (change,)), Changes(60, (), is_cut=True)]
     stopping = asyncio.Event()
     hub = Hub(queries.as_queries(), stopping)
-    stream = hub.stream("42")
-    assert await anext(stream) == b"retry: 2000\nid: 42\nevent: hello\ndata: {}\n\n"
+    stream = hub.stream("41")
+    assert await anext(stream) == b"retry: 2000\nid: 41\nevent: hello\ndata: {}\n\n"
     first = (await anext(stream)).decode()
     assert first == f'id: 50\nevent: changes\ndata: {{"orders":["{ORDER_ID}"],"all":false}}\n\n'
     assert '"all":true' in (await anext(stream)).decode()
