@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Annotated, Final
+from typing import Annotated, Final, cast
 from urllib.parse import quote
 
+import httpx
 from fastapi import FastAPI, Header, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import MutableHeaders
@@ -17,7 +18,7 @@ from chassis.http import PUBLIC, Gate, Problem, open_to, text
 from chassis.http.access import GRANTED
 from chassis.http.app import Conditions, make_app
 from console.queries import Queries
-from console.web.asking import Services
+from console.web.asking import ServiceDirectory
 from console.web.context import Console, is_part
 from console.web.failure_pages import add_failures
 from console.web.login_pages import add_login
@@ -36,7 +37,7 @@ FILES: Final[Mapping[str, tuple[bytes, str]]] = {
     if path.suffix in MEDIA
 }
 TITLES: Final = {403: "Not for you", 404: "Not found", 503: "Away", 500: "An error"}
-Handler = Callable[[Request, Exception], Awaitable[Response]]
+ErrorAnswer = Callable[[Request, Exception], Awaitable[Response]]
 
 
 def make_console(
@@ -45,13 +46,15 @@ def make_console(
     gate: Gate,
     conditions: Conditions,
     stopping: asyncio.Event | None = None,
+    transport: httpx.AsyncBaseTransport | None = None,
 ) -> FastAPI:
-    """`urls` are of each service the base URLs of its instances; `stopping` ends what streams.
+    """`urls` are of each service the base URLs of its instances.
 
+    `stopping` ends what streams; `transport` is what the services are asked by, httpx' own if None.
     `app.state.console.close()` ends what the pages have begun.
     """
     app = make_app("console", conditions, gate, DESCRIPTION)
-    console = Console(queries, Services(urls), gate, stopping or asyncio.Event())
+    console = Console(queries, ServiceDirectory(urls, transport), gate, stopping or asyncio.Event())
     app.state.console = console
     app.add_middleware(PageHeaders)
     app.add_middleware(Session)
@@ -60,7 +63,7 @@ def make_console(
     _add_live(app, console)
     _add_files(app)
     for kind in (Problem, HTTPException, RequestValidationError, TransientError, Exception):
-        app.add_exception_handler(kind, _as_page(app.exception_handlers[kind]))
+        app.add_exception_handler(kind, _as_page(cast("ErrorAnswer", app.exception_handlers[kind])))
     return app
 
 
@@ -100,7 +103,7 @@ def _add_files(app: FastAPI) -> None:
         return Response(content, media_type=media_type)
 
 
-def _as_page(plain: Handler) -> Handler:
+def _as_page(plain: ErrorAnswer) -> ErrorAnswer:
     """An error as a page for whoever reads pages, and as a problem for all others."""
 
     async def handler(request: Request, error: Exception) -> Response:

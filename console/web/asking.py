@@ -38,7 +38,7 @@ PLAIN: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 class NoAnswerError(Exception):
-    """A service said no, or nothing; `status` is 0 when it did not answer. `str()` says why."""
+    """A service answer no, or nothing; `status` is 0 when it did not answer. `str()` says why."""
 
     def __init__(self, status: int, why: str) -> None:
         super().__init__(why)
@@ -46,7 +46,7 @@ class NoAnswerError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Instance:
+class ServiceInstance:
     """What one process of a service says of itself; without an answer `silent` says why."""
 
     service: str
@@ -66,13 +66,14 @@ class Instance:
 
 
 @dataclass
-class Services:
-    """Where the services are: of each the base URLs of its instances."""
+class ServiceDirectory:
+    """Where the services are: of each the base URLs of its instances; `transport` is httpx' own if None."""
 
     urls: Mapping[str, Sequence[str]]
+    transport: httpx.AsyncBaseTransport | None = None
     _client: httpx.AsyncClient | None = None
     _read_at: float = float("-inf")
-    _instances: tuple[Instance, ...] = ()
+    _instances: tuple[ServiceInstance, ...] = ()
     _reading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
@@ -82,7 +83,9 @@ class Services:
             is_plain = not any(
                 url.startswith("https:") for each in self.urls.values() for url in each
             )
-            self._client = httpx.AsyncClient(timeout=LOOK_S, verify=PLAIN if is_plain else True)
+            self._client = httpx.AsyncClient(
+                timeout=LOOK_S, verify=PLAIN if is_plain else True, transport=self.transport
+            )
         return self._client
 
     async def close(self) -> None:
@@ -149,7 +152,7 @@ class Services:
             if not page["heads"] or len(heads) >= min(page["keys"], KEYS_MAX):
                 return heads, page["keys"]
 
-    async def instances(self) -> tuple[Instance, ...]:
+    async def instances(self) -> tuple[ServiceInstance, ...]:
         """All processes of all services, as they were at most KEPT_S ago."""
         async with self._reading:
             if clock.monotonic() - self._read_at >= KEPT_S:
@@ -161,20 +164,20 @@ class Services:
             return self._instances
 
 
-async def _instance(client: httpx.AsyncClient, service: str, url: str) -> Instance:
+async def _instance(client: httpx.AsyncClient, service: str, url: str) -> ServiceInstance:
     try:
         health = await client.get(f"{url}/health/ready")
-        said = health.json()
+        answer = health.json()
         metrics = await client.get(f"{url}/metrics")
     except httpx.TimeoutException:
-        return Instance(service, url, silent=f"no answer within {LOOK_S:.0f} s")
+        return ServiceInstance(service, url, silent=f"no answer within {LOOK_S:.0f} s")
     except (httpx.HTTPError, ValueError):
-        return Instance(service, url, silent="no answer")
-    reasons = tuple((r["reason"], r["detail"], r["since"]) for r in said.get("reasons", ()))
-    return measured(Instance(service, url, "", health.is_success, reasons), metrics.text)
+        return ServiceInstance(service, url, silent="no answer")
+    reasons = tuple((r["reason"], r["detail"], r["since"]) for r in answer.get("reasons", ()))
+    return measured(ServiceInstance(service, url, "", health.is_success, reasons), metrics.text)
 
 
-def measured(instance: Instance, text: str) -> Instance:
+def measured(instance: ServiceInstance, text: str) -> ServiceInstance:
     """With what its metrics say (docs/metrics.md). Others than those that are shown are not parsed."""
     values: dict[str, float] = {}
     version, circuits = "", {}
@@ -187,7 +190,7 @@ def measured(instance: Instance, text: str) -> Instance:
         else:
             values[sample.name] = sample.value
     lag, lag_s = values.get("saga_consumer_lag_records"), values.get("saga_consumer_lag_seconds")
-    return Instance(
+    return ServiceInstance(
         instance.service,
         instance.url,
         is_ready=instance.is_ready,

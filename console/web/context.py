@@ -8,8 +8,8 @@ from fastapi import Request
 
 from chassis.http import Gate
 from console.queries import Queries
-from console.web.asking import Services
-from console.web.jobs import Jobs
+from console.web.asking import ServiceDirectory
+from console.web.jobs import Repairs
 from console.web.live import Hub
 from console.web.session import Viewer
 
@@ -21,19 +21,20 @@ class Console:
     """`gate` decides who may look; `stopping` ends what streams."""
 
     queries: Queries
-    services: Services
+    services: ServiceDirectory
     gate: Gate
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
-    jobs: Jobs = field(init=False)
+    jobs: Repairs = field(init=False)
     hub: Hub = field(init=False)
 
     def __post_init__(self) -> None:
-        self.jobs = Jobs(self.services)
+        self.jobs = Repairs(self.services)
         self.hub = Hub(self.queries, self.stopping)
 
     async def record(self, viewer: Viewer, action: str, detail: str, note: str) -> None:
-        """One line for what a person did by the console; the services record each message themselves."""
-        log.info("console_action", by=viewer.name, action=action, detail=detail, note=note)
+        """Into the audit trail of the console; the services record each message themselves."""
+        log.info("console_action", by=viewer.name, action=action, detail=detail)
+        await self.queries.record(viewer.name, action, detail, note)
 
     async def close(self) -> None:
         self.stopping.set()

@@ -10,7 +10,7 @@ from chassis.http import Body, Problem, open_to, text
 from chassis.http.texts import Note, ParkedKey
 from console.web.context import Console
 from console.web.failures import Failure, FailureGroup, report
-from console.web.jobs import RATE_MAX, TRIED, Action, Job, Plan
+from console.web.jobs import RATE_MAX, TRIED, Repair, RepairKind, RepairPlan
 from console.web.rendering import page
 from console.web.session import CHANGE, LOOK, Viewer, viewer_of
 
@@ -20,18 +20,19 @@ SHOWN: Final = 200
 """Of a group, so many are listed; a repair of the group is of all."""
 GroupPath = Annotated[str, text(12, 12, "^[0-9a-f]+$")]
 JobPath = Annotated[str, text(36, 36, "^[0-9a-f-]+$")]
-VERBS: Final = ("pause", "resume", "stop")
+ACTIONS: Final = 20
+"""So many of the newest entries of the console's audit trail are shown."""
 
 
-class Planned(Body):
+class RepairRequest(Body):
     """What to do with a group: without `keys` with all of it. `note` is for the audit trail."""
 
-    action: Action
+    action: RepairKind
     note: Note
     keys: Annotated[list[ParkedKey], Field(max_length=SHOWN)] | None = None
 
 
-class Confirmed(Body):
+class RepairStart(Body):
     plan: JobPath
     rate: Annotated[int, Field(ge=1, le=RATE_MAX)] = RATE
 
@@ -41,7 +42,7 @@ class Confirmed(Body):
         return int(rate) if isinstance(rate, str) and rate.isdecimal() else rate
 
 
-class Steered(Body):
+class RepairSteering(Body):
     verb: Literal["pause", "resume", "stop"]
 
 
@@ -51,8 +52,11 @@ def add_failures(app: FastAPI, console: Console) -> None:
     async def show_failures(request: Request) -> Response:
         viewer = viewer_of(request)
         found = await report(console.queries, console.services, viewer.token)
-        jobs = list(console.jobs.jobs.values())
-        return page(request, "failures.html", viewer, found=found, jobs=jobs)
+        values: dict[str, Any] = {
+            "jobs": list(console.jobs.jobs.values()),
+            "actions": await console.queries.actions(ACTIONS),
+        }
+        return page(request, "failures.html", viewer, found=found, **values)
 
     @app.get("/failures/{group}", include_in_schema=False)
     @open_to(LOOK)
@@ -65,14 +69,20 @@ def add_failures(app: FastAPI, console: Console) -> None:
 
     @app.post("/failures/{group}/plan", include_in_schema=False)
     @open_to(CHANGE)
-    async def plan(request: Request, group: GroupPath, body: Planned) -> Response:
+    async def plan(request: Request, group: GroupPath, body: RepairRequest) -> Response:
         """Freeze the set, and say what would become of it."""
         viewer = viewer_of(request)
         found = await _group(console, group, viewer)
         chosen = _chosen(found, body)
         made = console.jobs.plan(body.action, body.note, viewer.name, chosen)
         outlook = await console.jobs.tried(made, viewer.token)
-        values = {"plan": made, "outlook": outlook, "tried": TRIED, "rate": RATE, "group": found}
+        values: dict[str, Any] = {
+            "plan": made,
+            "outlook": outlook,
+            "tried": TRIED,
+            "rate": RATE,
+            "group": found,
+        }
         return page(request, "_plan.html", viewer, **values)
 
     _add_jobs(app, console)
@@ -81,10 +91,10 @@ def add_failures(app: FastAPI, console: Console) -> None:
 def _add_jobs(app: FastAPI, console: Console) -> None:
     @app.post("/jobs", include_in_schema=False)
     @open_to(CHANGE)
-    async def start_job(request: Request, body: Confirmed) -> Response:
+    async def start_job(request: Request, body: RepairStart) -> Response:
         viewer = viewer_of(request)
 
-        async def ended(job: Job) -> None:
+        async def ended(job: Repair) -> None:
             detail = f"{job.plan.action} {job.plan.id}, {job.summary}"
             await console.record(viewer, "repair_ended", detail, job.plan.note)
 
@@ -109,10 +119,10 @@ def _add_jobs(app: FastAPI, console: Console) -> None:
 
     @app.post("/jobs/{job_id}", include_in_schema=False)
     @open_to(CHANGE)
-    async def steer_job(request: Request, job_id: JobPath, body: Steered) -> Response:
+    async def steer_job(request: Request, job_id: JobPath, body: RepairSteering) -> Response:
         viewer = viewer_of(request)
         values = _of_job(console, job_id)
-        job: Job = values["job"]
+        job: Repair = values["job"]
         match body.verb:
             case "pause":
                 job.pause()
@@ -132,7 +142,7 @@ async def _group(console: Console, group_id: str, viewer: Viewer) -> FailureGrou
     return group
 
 
-def _chosen(group: FailureGroup, body: Planned) -> list[Failure]:
+def _chosen(group: FailureGroup, body: RepairRequest) -> list[Failure]:
     if body.action not in group.actions:
         raise Problem(422, "no_action", f"{body.action} is for nothing of this group")
     if body.keys is None:
@@ -143,7 +153,7 @@ def _chosen(group: FailureGroup, body: Planned) -> list[Failure]:
     return chosen
 
 
-def _described(plan: Plan) -> str:
+def _described(plan: RepairPlan) -> str:
     first = plan.failures[0]
     return f"{plan.action} {plan.id}: {len(plan.failures)} of {first.service}, {first.event}"
 

@@ -15,17 +15,17 @@ from typing import Any, Final, Literal
 
 from console.model import EdgeKind, Filter
 from console.queries import Queries
-from console.web.asking import NoAnswerError, Services
+from console.web.asking import NoAnswerError, ServiceDirectory
 from guarantees.services import BY_NAME
 
 SLOW: Final = timedelta(seconds=2)
 """An order that waits so long for a call may be one whose call is retried."""
 SAMPLE: Final = 100
-"""Orders that a service is asked about for each kind of call: those that have waited for the longest."""
+"""So many orders a service is asked about for each kind of call: the newest that have waited so long."""
 AT_ONCE: Final = 10
 EXAMPLES: Final = 5
 VARIABLE: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|0x[0-9a-f]+|\d+")
-Kind = Literal["parked", "retried"]
+FailureKind = Literal["parked", "retried"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Failure:
     """One parked key, or one order whose call failed."""
 
     service: str
-    kind: Kind
+    kind: FailureKind
     event: str
     error: str
     key: str
@@ -105,7 +105,7 @@ def grouped(failures: Iterable[Failure]) -> tuple[FailureGroup, ...]:
     return tuple(sorted(groups, key=lambda g: (-len(g.failures), g.id)))
 
 
-async def report(queries: Queries, services: Services, token: str) -> FailureReport:
+async def report(queries: Queries, services: ServiceDirectory, token: str) -> FailureReport:
     """What fails now, as far as the services say."""
     silent: dict[str, str] = {}
     sampled: dict[str, str] = {}
@@ -115,9 +115,9 @@ async def report(queries: Queries, services: Services, token: str) -> FailureRep
 
 
 async def retried_calls(
-    queries: Queries, services: Services, token: str, sampled: dict[str, str]
+    queries: Queries, services: ServiceDirectory, token: str, sampled: dict[str, str]
 ) -> list[Failure]:
-    """Of the orders that have waited longest for a call, those whose call has failed."""
+    """Of the orders that wait for a call, those whose call has failed."""
     standing = await queries.standing()
     gate = asyncio.Semaphore(AT_ONCE)
     asked = []
@@ -139,7 +139,7 @@ def _flat(lists: Iterable[Sequence[Failure]]) -> list[Failure]:
 
 
 async def _parked(
-    services: Services, service: str, token: str, silent: dict[str, str]
+    services: ServiceDirectory, service: str, token: str, silent: dict[str, str]
 ) -> Sequence[Failure]:
     try:
         heads, _ = await services.parked(service, token)
@@ -164,11 +164,11 @@ def _of_head(service: str, head: Mapping[str, Any]) -> Failure:
 
 
 async def _retried(
-    services: Services, service: str, order_id: str, token: str, gate: asyncio.Semaphore
+    services: ServiceDirectory, service: str, order_id: str, token: str, gate: asyncio.Semaphore
 ) -> Sequence[Failure]:
     async with gate:
         try:
-            said = await services.get(service, "/ops/orders", token, key=order_id)
+            answer = await services.get(service, "/ops/orders", token, key=order_id)
         except NoAnswerError:
             return ()  # the same service's dead letters say why it does not answer
     return [
@@ -183,6 +183,6 @@ async def _retried(
             needs_attention=effect["needs_attention"],
             resolvable=tuple(effect["may_be_resolved_as"]),
         )
-        for effect in said["effects"]
+        for effect in answer["effects"]
         if effect["last_error"]
     ]

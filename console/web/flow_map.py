@@ -4,6 +4,7 @@ Forward above, backward below, drawn from `console.flow` and `guarantees.protoco
 that is new has a place without a change here.
 """
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -27,6 +28,7 @@ CALL: Final = 28
 LATE_S: Final = 60.0
 """An order that has waited longer on an edge is marked."""
 BOX: Final = Markup('<rect class="{}" x="{}" y="{}" width="{}" height="{}" rx="{}"/>')
+CAPITAL: Final = re.compile(r"(?<!^)(?=[A-Z])")
 SERVICES: Final = tuple(step.service for step in STEPS)
 NEXT: Final = {(a.service, b.service): a.forward for a, b in pairwise(STEPS)}
 """The event that takes an order on from a service to the next one."""
@@ -99,7 +101,7 @@ class Arrow:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class MapLayout:
     """Where the parts are: arcs above and below the boxes by their lane, from the boxes outwards."""
 
     direct: tuple[Arrow, ...]
@@ -158,11 +160,11 @@ def arrows(standings: Iterable[EdgeStanding]) -> tuple[Arrow, ...]:
     return tuple(Arrow(*each) for each in grouped)
 
 
-def laid_out(found: Iterable[Arrow], inner: Sequence[EdgeStanding]) -> Layout:
+def laid_out(found: Iterable[Arrow], inner: Sequence[EdgeStanding]) -> MapLayout:
     known = tuple(found)
     arcs = sorted((a for a in known if not a.is_direct), key=lambda a: a.span)
     most = max((sum(s.edge.source == name for s in inner) for name in SERVICES), default=0)
-    return Layout(
+    return MapLayout(
         tuple(arrow for arrow in known if arrow.is_direct),
         _lanes(arrow for arrow in arcs if arrow.kind is not EdgeKind.BACKWARD),
         _lanes(arrow for arrow in arcs if arrow.kind is EdgeKind.BACKWARD),
@@ -198,7 +200,7 @@ def _left(service: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Pen:
-    layout: Layout
+    layout: MapLayout
     now: datetime
     marks: Marks
     is_of_one: bool
@@ -206,11 +208,11 @@ class _Pen:
     def boxes(self, inner: Sequence[EdgeStanding], notes: Mapping[str, Notes]) -> Iterator[Markup]:
         top, height = self.layout.top, self.layout.height
         for name in SERVICES:
-            x, said = _left(name), notes.get(name, Notes())
-            style = "node bad" if said.lines else "node"
+            x, noted = _left(name), notes.get(name, Notes())
+            style = "node bad" if noted.lines else "node"
             yield BOX.format(style, x, top, WIDTH, height, 8)
             yield _text(x + WIDTH // 2, top + 25, name, "title")
-            for n, line in enumerate(said.lines[:2]):
+            for n, line in enumerate(noted.lines[:2]):
                 yield _text(x + WIDTH // 2, top + 44 + 16 * n, f"▲ {line}", "dim")
             own = [standing for standing in inner if standing.edge.source == name]
             for n, standing in enumerate(own):
@@ -218,12 +220,12 @@ class _Pen:
 
     def _call(self, x: int, y: int, standing: EdgeStanding) -> Markup:
         edge = standing.edge
-        what = edge.what if edge.kind is EdgeKind.CALL else f"⏱ {edge.what}"
+        style = "dim timer" if edge.kind is EdgeKind.TIMER else "dim"
         arrow = Arrow(edge.kind, edge.source, edge.target, (standing,))
         return self._linked(
             arrow,
-            _text(x + 12, y + 15, what, "dim", "start")
-            + self._badge(arrow, x + WIDTH - 30, y + 10),
+            _text(x + 8, y + 15, in_words(edge.what), style, "start")
+            + self._badge(arrow, x + WIDTH - 23, y + 10),
         )
 
     def directs(self) -> Iterator[Markup]:
@@ -258,7 +260,9 @@ class _Pen:
         )
         middle = (start + end) // 2
         drawn = _line(path, arrow) + _tip(end, edge, 0, -side, arrow)
-        label = _text(middle + 32, y - 6, arrow.label, "dim", "start")
+        is_short = arrow.span == 1
+        place = (middle, y - 16, "middle") if is_short else (middle + 32, y - 6, "start")
+        label = _text(*place[:2], arrow.label, "dim", place[2])
         return self._linked(arrow, drawn + label + self._badge(arrow, middle, y))
 
     def _badge(self, arrow: Arrow, x: int, y: int) -> Markup:
@@ -306,11 +310,14 @@ class _Pen:
             if _any(arrow, self.marks.taken):
                 return "taken"
             return "next" if _any(arrow, self.marks.next) else "dim-edge"
-        if not arrow.waiting.number:
+        if not arrow.waiting.number or arrow.kind is EdgeKind.TIMER:
             return "idle"
-        return (
-            "late" if self._age_s(arrow) > LATE_S and arrow.kind is not EdgeKind.TIMER else "busy"
-        )
+        return "late" if self._age_s(arrow) > LATE_S else "busy"
+
+
+def in_words(kind: str) -> str:
+    """The kind of an effect or a timer, such as CancelBooking."""
+    return CAPITAL.sub(" ", kind).strip().lower()
 
 
 def orders_on(ids: Sequence[str]) -> str:

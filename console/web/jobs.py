@@ -1,7 +1,7 @@
 """Repairs of many: a set that is frozen when it is confirmed, worked through on the server, in batches.
 
 A job acts through the services' operators' routes with the token of who began it: each service records each
-message under that person's name. It can be paused and stopped; what it has done stands. Jobs are those of
+message under that person's name. It can be paused and stopped; what it has done stands. Repairs are those of
 this process: a console that ends stops them, and what is not done is still there to be repaired.
 """
 
@@ -13,11 +13,11 @@ from datetime import datetime
 from typing import Final, Literal
 
 from chassis import clock, ids
-from console.web.asking import NoAnswerError, Services
+from console.web.asking import NoAnswerError, ServiceDirectory
 from console.web.failures import Failure
 
-Action = Literal["redrive", "discard", "expedite"]
-Result = Literal["acted", "refused", "ignored"]
+RepairKind = Literal["redrive", "discard", "expedite"]
+RepairResult = Literal["acted", "refused", "ignored"]
 BATCH: Final = 10
 """Of one second, at most so many at once."""
 RATE_MAX: Final = 500
@@ -31,11 +31,11 @@ GONE: Final = frozenset({404, 409})
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class RepairPlan:
     """What will be done, once it is confirmed: its failures are these, whatever fails meanwhile."""
 
     id: str
-    action: Action
+    action: RepairKind
     note: str
     by: str
     failures: tuple[Failure, ...]
@@ -43,10 +43,10 @@ class Plan:
 
 
 @dataclass(slots=True)
-class Job:
+class Repair:
     """`counts` are honest: `acted` on, `refused` by the service, `ignored` as nothing was left to do."""
 
-    plan: Plan
+    plan: RepairPlan
     rate: int
     state: Literal["running", "paused", "stopped", "done"] = "running"
     counts: Counter[str] = field(default_factory=Counter)
@@ -77,7 +77,7 @@ class Job:
             self.state = "stopped"
             self.is_going.set()
 
-    def note(self, result: Result, why: str = "") -> None:
+    def note(self, result: RepairResult, why: str = "") -> None:
         self.counts[result] += 1
         if why and (why in self.reasons or len(self.reasons) < REASONS_MAX):
             self.reasons[f"{result}: {why}"] += 1
@@ -91,25 +91,27 @@ class Job:
         return f"{self.state}: {counts} of {len(self.plan.failures)}"
 
 
-Ended = Callable[[Job], Awaitable[None]]
+RepairEnd = Callable[[Repair], Awaitable[None]]
 
 
 @dataclass
-class Jobs:
+class Repairs:
     """Plans that wait to be confirmed, and jobs, the newest first."""
 
-    services: Services
-    plans: OrderedDict[str, Plan] = field(default_factory=OrderedDict)
-    jobs: OrderedDict[str, Job] = field(default_factory=OrderedDict)
+    services: ServiceDirectory
+    plans: OrderedDict[str, RepairPlan] = field(default_factory=OrderedDict)
+    jobs: OrderedDict[str, Repair] = field(default_factory=OrderedDict)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
-    def plan(self, action: Action, note: str, by: str, failures: Iterable[Failure]) -> Plan:
-        made = Plan(ids.new_id(), action, note, by, tuple(failures), clock.now())
+    def plan(
+        self, action: RepairKind, note: str, by: str, failures: Iterable[Failure]
+    ) -> RepairPlan:
+        made = RepairPlan(ids.new_id(), action, note, by, tuple(failures), clock.now())
         self.plans[made.id] = made
         _shorten(self.plans)
         return made
 
-    async def tried(self, plan: Plan, token: str) -> Counter[str]:
+    async def tried(self, plan: RepairPlan, token: str) -> Counter[str]:
         """What would become of the first of them; nothing changes."""
         found: Counter[str] = Counter()
         if plan.action == "redrive":
@@ -127,12 +129,12 @@ class Jobs:
         last = done[-1]
         return f"parked again: {last['reason']}" if last["outcome"] == "parked" else "goes on"
 
-    def start(self, plan_id: str, rate: int, token: str, ended: Ended) -> Job | None:
+    def start(self, plan_id: str, rate: int, token: str, ended: RepairEnd) -> Repair | None:
         """Begin what was confirmed, once; None for a plan that is not there, or was begun before."""
         plan = self.plans.pop(plan_id, None)
         if plan is None:
             return None
-        job = Job(plan, rate)
+        job = Repair(plan, rate)
         job.is_going.set()
         self.jobs[plan.id] = job
         self.jobs.move_to_end(plan.id, last=False)
@@ -143,7 +145,7 @@ class Jobs:
         task.add_done_callback(self._tasks.discard)
         return job
 
-    async def _run(self, job: Job, token: str, ended: Ended) -> None:
+    async def _run(self, job: Repair, token: str, ended: RepairEnd) -> None:
         left = list(job.plan.failures)
         size = min(BATCH, job.rate)
         try:
@@ -161,7 +163,7 @@ class Jobs:
             job.ended_at = clock.now()
             await ended(job)
 
-    async def _act(self, job: Job, failure: Failure, token: str) -> None:
+    async def _act(self, job: Repair, failure: Failure, token: str) -> None:
         try:
             job.note(*await _done(self.services, job.plan, failure, token))
         except NoAnswerError as error:
@@ -174,7 +176,9 @@ class Jobs:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
-async def _done(services: Services, plan: Plan, failure: Failure, token: str) -> tuple[Result, str]:
+async def _done(
+    services: ServiceDirectory, plan: RepairPlan, failure: Failure, token: str
+) -> tuple[RepairResult, str]:
     key, service = failure.key, failure.service
     match plan.action:
         case "redrive":
@@ -192,6 +196,6 @@ async def _done(services: Services, plan: Plan, failure: Failure, token: str) ->
             return ("acted", "") if done["effects"] else ("ignored", "no call is outstanding")
 
 
-def _shorten(plans: OrderedDict[str, Plan]) -> None:
+def _shorten(plans: OrderedDict[str, RepairPlan]) -> None:
     while len(plans) > KEPT:
         plans.popitem(last=False)

@@ -56,6 +56,11 @@ class Hub:
         finally:
             self._waiting.discard(woken)
 
+    async def ended(self) -> None:
+        """Wait until nobody looks any more, and nothing is read for them."""
+        if self._task is not None:
+            await self._task
+
     def _begin(self, position: int) -> None:
         self._position = max(self._position, position)
         if self._task is None or self._task.done():

@@ -2,22 +2,26 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 from urllib.parse import quote
 
 from fastapi import FastAPI, Query, Request, Response
 from starlette.responses import RedirectResponse
 
+from chassis.events import identity_of
 from chassis.http import Problem, open_to, text
+from console.flow import STATE_AFTER
 from console.model import EdgeKind, EdgeStanding, FlowStanding, FoundId, FoundKind
-from console.web.asking import Instance, now
+from console.web.asking import ServiceInstance, now
 from console.web.context import Console
 from console.web.filters import SERVICES, FilterError, parse, with_word
 from console.web.flow_map import Notes, drawn
 from console.web.rendering import page
 from console.web.session import LOOK, viewer_of
+from guarantees.protocol import SETTLED, STEPS
 
-ROWS: int = 12
+ROWS: Final = 12
+FIRST_STATE: Final = STATE_AFTER[identity_of(STEPS[0].forward)]
 InstantQuery = Annotated[
     str, text(40, 0), Query(description="A time, in UTC unless it has a zone.")
 ]
@@ -58,6 +62,7 @@ async def _map(console: Console, at: str) -> Mapping[str, Any]:
     return {
         "at": at,
         "standing": standing,
+        "states": sorted(standing.states.items(), key=lambda each: _place(each[0])),
         "moment": moment,
         "reader": await console.queries.reader(),
         "picture": drawn(standing.edges, moment, notes_of(instances)),
@@ -69,6 +74,11 @@ async def _map(console: Console, at: str) -> Mapping[str, Any]:
     }
 
 
+def _place(state: str) -> tuple[bool, str]:
+    """States on the way first, that which orders begin with before the other."""
+    return state in SETTLED, "" if state == FIRST_STATE else state
+
+
 def waiting_most(standing: FlowStanding) -> list[EdgeStanding]:
     """Edges on which orders wait, that of the longest wait first; timers last, as nobody has to act."""
     held = [each for each in standing.edges if each.waiting.number]
@@ -77,7 +87,7 @@ def waiting_most(standing: FlowStanding) -> list[EdgeStanding]:
     return held[:ROWS]
 
 
-def parked_keys(instances: Iterable[Instance]) -> Mapping[str, int]:
+def parked_keys(instances: Iterable[ServiceInstance]) -> Mapping[str, int]:
     """By service; its instances share a store, and say the same."""
     found = dict.fromkeys(SERVICES, 0)
     for each in instances:
@@ -85,7 +95,7 @@ def parked_keys(instances: Iterable[Instance]) -> Mapping[str, int]:
     return found
 
 
-def broken_circuits(instances: Iterable[Instance]) -> list[tuple[str, str, str]]:
+def broken_circuits(instances: Iterable[ServiceInstance]) -> list[tuple[str, str, str]]:
     """Service, provider and state."""
     return [
         (each.service, provider, state)
@@ -95,14 +105,14 @@ def broken_circuits(instances: Iterable[Instance]) -> list[tuple[str, str, str]]
     ]
 
 
-def silent_services(instances: Iterable[Instance]) -> list[str]:
+def silent_services(instances: Iterable[ServiceInstance]) -> list[str]:
     """Those of which no instance answers."""
     known = tuple(instances)
     answer = {each.service for each in known if not each.silent}
     return [name for name in SERVICES if known and name not in answer]
 
 
-def notes_of(instances: Iterable[Instance]) -> Mapping[str, Notes]:
+def notes_of(instances: Iterable[ServiceInstance]) -> Mapping[str, Notes]:
     """What a service's box on the map says beside its name."""
     known = tuple(instances)
     parked = parked_keys(known)

@@ -15,7 +15,7 @@ from shared_events.values import CLASSIFICATION
 MASK: Final = "•••"
 PRIVATE: Final = frozenset({"personal", "card"})
 PUBLIC: Final = "public"
-Schema = Mapping[str, Any]
+JsonSchema = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,22 +35,28 @@ def masked(wire_type: str, payload: Any, *, personal: bool = False) -> Shown:
 
 
 @cache
-def _schema_of(name: str) -> Schema:
+def _schema_of(name: str) -> JsonSchema:
     """Of the newest version; of an event that the catalog does not have, one that knows no field."""
     for entry in CATALOG.entries:
         if name_of(entry.wire_type) == name:
-            schema: Schema = entry.adapter.json_schema(mode="validation")
+            schema: JsonSchema = entry.adapter.json_schema(mode="validation")
             return schema
     return {}
 
 
 def _shown(
-    value: Any, schema: Schema, root: Schema, path: str, hidden: dict[str, str], *, personal: bool
+    value: Any,
+    schema: JsonSchema,
+    root: JsonSchema,
+    path: str,
+    hidden: dict[str, str],
+    *,
+    personal: bool,
 ) -> Any:
     schema = _resolved(schema, root)
     match value:
         case dict():
-            fields: Mapping[str, Schema] = schema.get("properties", {})
+            fields: Mapping[str, JsonSchema] = schema.get("properties", {})
             return {
                 name: _shown(
                     each, fields.get(name, {}), root, _joined(path, name), hidden, personal=personal
@@ -58,7 +64,7 @@ def _shown(
                 for name, each in value.items()
             }
         case list():
-            items: Schema = schema.get("items", {})
+            items: JsonSchema = schema.get("items", {})
             return [
                 _shown(each, items, root, f"{path}[{n}]", hidden, personal=personal)
                 for n, each in enumerate(value)
@@ -73,7 +79,7 @@ def _shown(
             return MASK
 
 
-def _resolved(schema: Schema, root: Schema) -> Schema:
+def _resolved(schema: JsonSchema, root: JsonSchema) -> JsonSchema:
     while "$ref" in schema:
         name = str(schema["$ref"]).rpartition("/")[2]
         schema = root["$defs"][name]

@@ -70,7 +70,7 @@ def add_order(app: FastAPI, console: Console) -> None:
         viewer = viewer_of(request)
         reports = await console.services.reports(order_id, viewer.token)
         found = diagnose(order_id, reports, now())
-        values = {"order_id": order_id, "reports": reports, "found": found}
+        values: dict[str, Any] = {"order_id": order_id, "reports": reports, "found": found}
         return page(request, "_services_of_order.html", viewer, **values)
 
     @app.post("/orders/{order_id}/reveal", include_in_schema=False)

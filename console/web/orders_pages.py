@@ -65,7 +65,8 @@ def add_orders(app: FastAPI, console: Console) -> None:
 
 async def _listed(console: Console, wanted: str, cursor: str, token: str) -> Mapping[str, Any]:
     """What the page shows; `wrong` says what is wrong with the filter."""
-    wrong, found, count = "", Page[OrderRow](()), None
+    found: Page[OrderRow] = Page(())
+    wrong, count = "", None
     try:
         asked = await resolved(console, parse(wanted), token)
         found = await console.queries.orders(asked, cursor)

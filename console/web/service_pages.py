@@ -1,5 +1,7 @@
 """What each service says of itself: version, lag, outbox, circuit, what is parked."""
 
+from typing import Any
+
 from fastapi import FastAPI, Request, Response
 
 from chassis.http import open_to
@@ -12,7 +14,7 @@ def add_services(app: FastAPI, console: Console) -> None:
     @app.get("/services", include_in_schema=False)
     @open_to(LOOK)
     async def show_services(request: Request) -> Response:
-        values = {
+        values: dict[str, Any] = {
             "instances": await console.services.instances(),
             "reader": await console.queries.reader(),
         }
@@ -21,7 +23,7 @@ def add_services(app: FastAPI, console: Console) -> None:
     @app.get("/services/rows", include_in_schema=False)
     @open_to(LOOK)
     async def show_services_again(request: Request) -> Response:
-        values = {
+        values: dict[str, Any] = {
             "instances": await console.services.instances(),
             "reader": await console.queries.reader(),
         }

@@ -13,13 +13,11 @@ from fastapi import Request, Response
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from chassis.auth import AUDIT, OPERATE
+from chassis.auth import AUDIT, OPERATE, VIEW
 from chassis.http import Access, granted
 from chassis.http.problems import problem
 
 COOKIE: Final = "console_session"
-VIEW: Final = "view"
-"""The scope of viewers, who see what the console itself knows, and change nothing."""
 LOOK: Final = Access(every={OPERATE, AUDIT, VIEW})
 CHANGE: Final = Access(every={OPERATE}, needs_caller=True)
 REVEAL: Final = Access(every={AUDIT}, needs_caller=True)

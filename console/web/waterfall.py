@@ -8,7 +8,7 @@ from markupsafe import Markup
 from console.model import EventRow
 from guarantees.protocol import COMPENSATIONS, STEPS
 
-WIDTH: Final = 1000
+WIDTH: Final = 1300
 NAMES: Final = 90
 LANE: Final = 30
 AXIS: Final = 24

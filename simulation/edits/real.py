@@ -5,6 +5,7 @@ from typing import Final
 
 from simulation.edits.access import ACCESS_EDITS
 from simulation.edits.console import CONSOLE_EDITS
+from simulation.edits.console_pages import CONSOLE_PAGE_EDITS
 from simulation.edits.kafka import KAFKA_EDITS
 from simulation.edits.measured import MEASURED_EDITS
 from simulation.edits.outside import OUTSIDE_EDITS
@@ -23,5 +24,6 @@ ALL: Final = chain(
     RIGHTS_EDITS,
     TRACE_EDITS,
     CONSOLE_EDITS,
+    CONSOLE_PAGE_EDITS,
 )
 EDITS: Final = {edit.name: edit for edit in ALL}
