@@ -126,9 +126,8 @@ def status() -> None:
         console.print("The stack is starting.")
         raise typer.Exit(1)
     console.print(table(stack.processes))
-    console.print(
-        f"Logs: `saga logs NAME`, or {Path(stack.processes[0].log).parent}", soft_wrap=True
-    )
+    folder = Path(stack.processes[0].log).parent
+    console.print(f"Logs: `saga logs NAME`, or {folder}", soft_wrap=True)
     if not all(is_ready(process) for process in stack.processes):
         raise typer.Exit(1)
 
