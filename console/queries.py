@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import groupby
+from itertools import chain, groupby
 from operator import itemgetter
 from typing import Any, Final, Self
 from uuid import UUID
@@ -49,6 +49,7 @@ PAST: Final = 2_000
 """A map of the past is made of so many orders at most."""
 SAMPLE: Final = 2_000
 """So many of the newest events say how fast orders pass the edges."""
+NUL: Final = "\0"
 FOUND_MAX: Final = 10
 PREFIX: Final = 4
 """So long has the beginning of an order's id to be, to be looked for."""
@@ -186,6 +187,8 @@ class Queries:
     ) -> Page[OrderRow]:
         """Orders that meet a filter, the newest first. Raises ValueError for a cursor that is none."""
         after = place_of(cursor) if cursor else None
+        if _is_of_no_text(wanted):
+            return Page(())
         async with self._session() as db:
             rare = await _are_rare(db, wanted)
             sql, values = paging(wanted, after, limit + 1, clock.now(), rare_edges=rare)
@@ -197,6 +200,8 @@ class Queries:
 
     async def count(self, wanted: Filter, cap: int = CAP) -> Counted:
         """How many meet a filter."""
+        if _is_of_no_text(wanted):
+            return Counted(0)
         async with self._session() as db:
             rare = await _are_rare(db, wanted)
             sql, values = counting(wanted, cap + 1, clock.now(), rare_edges=rare)
@@ -204,6 +209,8 @@ class Queries:
 
     async def order(self, order_id: str) -> OrderDetail | None:
         """One order with its events; None where none of them is known."""
+        if NUL in order_id:
+            return None
         async with self._session() as db:
             row = await db.fetchrow(ORDER, order_id)
             rows = await db.fetch(EVENTS, order_id)
@@ -225,7 +232,7 @@ class Queries:
         Without any, orders whose ids begin with it.
         """
         wanted = text.strip()
-        if not wanted or "\0" in wanted:
+        if not wanted or NUL in wanted:
             return ()
         given = (wanted, _uuid(wanted), trace_id_of(wanted) or wanted.lower(), FOUND_MAX)
         async with self._session() as db:
@@ -282,6 +289,12 @@ async def _are_rare(db: Connection, wanted: Filter) -> bool:
         return True
     waiting: list[int] = [row[1] for row in await db.fetch(WAITING, sorted(wanted.edges), CAP + 1)]
     return sum(waiting) <= CAP
+
+
+def _is_of_no_text(wanted: Filter) -> bool:
+    """Whether it asks for what no database keeps as text, so that nothing can meet it."""
+    sets = (wanted.states, wanted.steps, wanted.edges, wanted.reasons, wanted.customers)
+    return any(NUL in text for text in chain(*sets, wanted.ids or (), [wanted.text]))
 
 
 def _counted(number: int, cap: int = CAP) -> Counted:

@@ -214,6 +214,15 @@ async def test_any_id_is_found(stack: Services, shown: Instance) -> None:
         assert await queries.find("nothing of this name") == ()
 
 
+async def test_what_no_database_keeps_as_text_finds_nothing(
+    stack: Services, shown: Instance
+) -> None:
+    nul = Filter(text="\0")
+    async with asked(stack) as queries:
+        assert (await queries.find("\0x"), await queries.order("\0")) == ((), None)
+        assert ((await queries.orders(nul)).rows, (await queries.count(nul)).number) == ((), 0)
+
+
 async def test_the_map_counts_orders_and_says_how_long_hops_take(
     stack: Services, shown: Instance
 ) -> None:
