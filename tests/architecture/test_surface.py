@@ -109,7 +109,7 @@ SURFACES: Final = {
         *("PostgresInspection", "PostgresStore", "ProjectedTable", "SharedTable", "StateTable"),
         *("migrations", "schema", "state_rows", "tables", "upgrading"),
     ),
-    "chassis.process": ("fast_paths", "logs", "retention", "runtime", "settings"),
+    "chassis.process": ("access", "fast_paths", "logs", "retention", "runtime", "settings"),
     "chassis.redis": (
         *("AWAY", "LEASE_MS", "Keys", "Layout", "ProjectedHash", "Rebuild", "RedisDatabase"),
         *(
