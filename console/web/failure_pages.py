@@ -6,8 +6,7 @@ from typing import Annotated, Any, Final, Literal
 from fastapi import FastAPI, Request, Response
 from pydantic import Field, field_validator
 
-from chassis.http import Body, Problem, open_to, text
-from chassis.http.texts import Note, ParkedKey
+from chassis.http import Body, Note, ParkedKey, Problem, open_to, text
 from console.web.context import Console
 from console.web.failures import Failure, FailureGroup, report
 from console.web.jobs import RATE_MAX, TRIED, Repair, RepairKind, RepairPlan
