@@ -36,7 +36,7 @@ def _sample(kind: Any) -> Any:
     """A value of an event's field: what it says does not matter to which state it leads to."""
     if kind is datetime:
         return datetime(2000, 1, 1, tzinfo=UTC)
-    if is_dataclass(kind):
+    if isinstance(kind, type) and is_dataclass(kind):
         hints = get_type_hints(kind)
         return kind(**{field.name: _sample(hints[field.name]) for field in fields(kind)})
     origin = get_origin(kind) or kind
@@ -92,7 +92,9 @@ STATES: Final = {
     for name in NAMES
 }
 """States that each service's events lead to, by service."""
-SAGA_EVENTS: Final = tuple(entry for entry in CATALOG.entries if entry.is_of_a_saga)
+SAGA_EVENTS: Final = tuple(
+    e for e in CATALOG.entries if e.is_of_a_saga and e.topic not in CATALOG.compacted
+)
 _ALL_HOPS: Final = (*HOPS, AGAIN)
 
 

@@ -8,6 +8,7 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from functools import partial
 from statistics import median
 from typing import Any, Final
 
@@ -108,17 +109,17 @@ def cases(queries: Queries, some: dict[str, Any]) -> dict[str, Callable[[], Awai
     }
     found: dict[str, Callable[[], Awaitable[Any]]] = {}
     for name, wanted in filters.items():
-        found[f"orders, {name}"] = lambda wanted=wanted: queries.orders(wanted)
-        found[f"count, {name}"] = lambda wanted=wanted: queries.count(wanted)
+        found[f"orders, {name}"] = partial(queries.orders, wanted)
+        found[f"count, {name}"] = partial(queries.count, wanted)
     return found | {
         "standing": queries.standing,
-        "order": lambda: queries.order(some["id"]),
-        "find, order": lambda: queries.find(some["id"]),
-        "find, reference": lambda: queries.find(some["reference"]),
-        "find, nothing": lambda: queries.find("nothing"),
-        "at, a day ago": lambda: queries.at(now - timedelta(days=1)),
-        "at, now": lambda: queries.at(now),
-        "changes": lambda: queries.changes_since(some["position"] - 400),
+        "order": partial(queries.order, some["id"]),
+        "find, order": partial(queries.find, some["id"]),
+        "find, reference": partial(queries.find, some["reference"]),
+        "find, nothing": partial(queries.find, "nothing"),
+        "at, a day ago": partial(queries.at, now - timedelta(days=1)),
+        "at, now": partial(queries.at, now),
+        "changes": partial(queries.changes_since, some["position"] - 400),
         "reasons": queries.reasons,
     }
 

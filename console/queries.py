@@ -280,8 +280,8 @@ async def _are_rare(db: Connection, wanted: Filter) -> bool:
     """Whether few orders wait on the edges of a filter."""
     if not wanted.edges:
         return True
-    rows = await db.fetch(WAITING, sorted(wanted.edges), CAP + 1)
-    return sum(row[1] for row in rows) <= CAP
+    waiting: list[int] = [row[1] for row in await db.fetch(WAITING, sorted(wanted.edges), CAP + 1)]
+    return sum(waiting) <= CAP
 
 
 def _counted(number: int, cap: int = CAP) -> Counted:

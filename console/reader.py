@@ -178,7 +178,7 @@ class _Session:
         """A batch that the database refuses is found by halves to the one event that is to blame."""
         try:
             await take(self.connection, batch, self.generation)
-        except (*POISON, UnicodeError) as error:
+        except POISON as error:
             if not batch.events:
                 raise
             if len(batch.events) == 1:

@@ -54,6 +54,12 @@ class FoldedOrderTable(ConsoleTable, table=True):
         Index("orders_step", "step", "began_at", "id", postgresql_where=text("step <> ''")),
         Index("orders_in_flight", "began_at", "id", postgresql_where=text("settled_at IS NULL")),
         Index("orders_moving", "began_at", "id", postgresql_where=text("quiet_at IS NULL")),
+        Index(
+            "orders_lived",
+            text("tstzrange(began_at, quiet_at, '[]'::text)"),
+            postgresql_using="gist",
+            postgresql_where=text("quiet_at IS NOT NULL"),
+        ),
         Index("orders_trace", "trace_id", postgresql_where=text("trace_id <> ''")),
     )
 

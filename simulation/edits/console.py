@@ -31,7 +31,7 @@ CONSOLE_EDITS: Final = (
         "order-waits-for-what-was-decided",
         "        and not any(event in seen for event in hop.leads_to)\n",
         "",
-        (f"{OF_FOLD}a_settled_order_waits_for_a_timer_at_most",),
+        (f"{OF_FLOW}points_that_are_awarded_again_are_not_deducted_again",),
     ),
     Edit(
         FLOW,

@@ -15,7 +15,7 @@ FORWARD = [step.forward for step in STEPS]
 
 
 def test_each_event_of_an_order_leads_to_a_state_of_its_service_or_leaves_it_as_it_is() -> None:
-    unchanged = {e.identity for e in CATALOG.entries if e.is_of_a_saga} - flow.STATE_AFTER.keys()
+    unchanged = {entry.identity for entry in flow.SAGA_EVENTS} - flow.STATE_AFTER.keys()
     assert unchanged == {"shipment.cancellation_refused.v1"}
     for identity, state in flow.STATE_AFTER.items():
         owner = CATALOG.by_type[identity].owner
@@ -58,6 +58,17 @@ def test_a_timer_is_waited_for_only_where_nothing_else_is() -> None:
     states["inventory"] = "Committed"
     seen.add("stock.committed.v1")
     assert [edge.id for edge in flow.waited_on(states, seen)] == ["shipping:DispatchDue"]
+
+
+def test_points_that_are_awarded_again_are_not_deducted_again() -> None:
+    """The shipment had left: the order waits to be confirmed again, and for nothing else."""
+    states = {"order": "Cancelling", "inventory": "Committed", "payment": "Captured"}
+    states |= {"shipping": "Dispatching", "loyalty": "Awarded"}
+    seen = {*FORWARD, CONFIRMED, "order.cancellation_requested.v1", "stock.committed.v1"}
+    seen |= {"points.deducted.v1", "shipment.cancellation_refused.v1"}
+    edges = [edge.id for edge in flow.waited_on(states, seen)]
+    assert edges == ["points.awarded>order", "shipping:HandOver"]
+    assert flow.remaining(states, seen) == ("order.cancellation_refused.v1",)
 
 
 def test_what_remains_forward_are_the_steps_not_done_yet() -> None:

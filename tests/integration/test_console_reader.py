@@ -4,7 +4,7 @@ import asyncio
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from itertools import pairwise
@@ -146,7 +146,7 @@ async def test_a_filter_finds_the_orders_that_meet_it_and_counts_them(
         assert set(await queries.reasons()) == reasons.keys()
         some = frozenset(list(reasons)[:2])
         ids = frozenset(order.id for order in orders[:3])
-        wanted = {
+        wanted: dict[Filter, Callable[[OrderRow], bool]] = {
             Filter(states=frozenset({"Cancelled"})): lambda o: o.state == "Cancelled",
             Filter(states=frozenset({"Cancelled", "Confirmed"})): lambda o: o.state in SETTLED,
             Filter(reasons=some): lambda o: o.reason in some,

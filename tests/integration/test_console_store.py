@@ -111,7 +111,7 @@ async def test_an_event_that_the_database_refuses_holds_up_no_other(connection: 
     assert len((await stored(connection))[2]) == 8
     assert await next_offsets(connection) == {("order.forward", 0): 9}
     state = reader.status.now()
-    assert (state.unread, state.last_unread) == (1, "order.forward/0/4: UnicodeEncodeError")
+    assert (state.unread, state.last_unread) == (1, "order.forward/0/4: DataError")
 
 
 async def test_the_consoles_own_role_may_not_forget(

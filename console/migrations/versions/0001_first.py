@@ -82,10 +82,12 @@ def _orders() -> None:
     ):
         only = sa.text(where) if where else None
         op.create_index(f"orders_{name}", "orders", columns, postgresql_where=only)
-    # Which orders were on their way at an instant: Alembic compares no index of an expression.
-    op.execute(
-        "CREATE INDEX orders_lived ON orders USING gist (tstzrange(began_at, quiet_at, '[]'))"
-        " WHERE quiet_at IS NOT NULL"
+    op.create_index(
+        "orders_lived",
+        "orders",
+        [sa.text("tstzrange(began_at, quiet_at, '[]'::text)")],
+        postgresql_using="gist",
+        postgresql_where=sa.text("quiet_at IS NOT NULL"),
     )
 
 
