@@ -9,8 +9,8 @@ from pydantic import Field, field_validator
 from chassis.http import Body, Note, ParkedKey, Problem, open_to, text
 from console.web.context import Console
 from console.web.failures import Failure, FailureGroup, report
-from console.web.jobs import RATE_MAX, TRIED, Repair, RepairKind, RepairPlan
 from console.web.rendering import page
+from console.web.repairs import RATE_MAX, TRIED, Repair, RepairKind, RepairPlan
 from console.web.session import CHANGE, LOOK, Viewer, viewer_of
 
 RATE: Final = 50
@@ -52,7 +52,7 @@ def add_failures(app: FastAPI, console: Console) -> None:
         viewer = viewer_of(request)
         found = await report(console.queries, console.services, viewer.token)
         values: dict[str, Any] = {
-            "jobs": list(console.jobs.jobs.values()),
+            "jobs": list(console.repairs.begun.values()),
             "actions": await console.queries.actions(ACTIONS),
         }
         return page(request, "failures.html", viewer, found=found, **values)
@@ -73,8 +73,8 @@ def add_failures(app: FastAPI, console: Console) -> None:
         viewer = viewer_of(request)
         found = await _group(console, group, viewer)
         chosen = _chosen(found, body)
-        made = console.jobs.plan(body.action, body.note, viewer.name, chosen)
-        outlook = await console.jobs.tried(made, viewer.token)
+        made = console.repairs.plan(body.action, body.note, viewer.name, chosen)
+        outlook = await console.repairs.tried(made, viewer.token)
         values: dict[str, Any] = {
             "plan": made,
             "outlook": outlook,
@@ -97,9 +97,9 @@ def _add_jobs(app: FastAPI, console: Console) -> None:
             detail = f"{job.plan.action} {job.plan.id}, {job.summary}"
             await console.record(viewer, "repair_ended", detail, job.plan.note)
 
-        if (plan := console.jobs.plans.get(body.plan)) is not None:
+        if (plan := console.repairs.plans.get(body.plan)) is not None:
             await console.record(viewer, "repair_begun", _described(plan), plan.note)
-        job = console.jobs.start(body.plan, body.rate, viewer.token, ended)
+        job = console.repairs.start(body.plan, body.rate, viewer.token, ended)
         if job is None:
             raise Problem(
                 409, "no_plan", "This was begun already, or is too long ago: plan it anew."
@@ -158,7 +158,7 @@ def _described(plan: RepairPlan) -> str:
 
 
 def _of_job(console: Console, job_id: str) -> Mapping[str, Any]:
-    job = console.jobs.jobs.get(job_id)
+    job = console.repairs.begun.get(job_id)
     if job is None:
         raise Problem(404, "not_found", "There is no such repair, or the console was started anew.")
     return {"job": job, "first": job.plan.failures[0]}

@@ -8,7 +8,7 @@ import pytest
 
 from console.web.asking import ServiceDirectory, ServiceInstance, measured
 from console.web.failures import Failure, grouped, report
-from console.web.jobs import Repair, Repairs
+from console.web.repairs import Repair, Repairs
 from tests.support.console_sample import (
     AT,
     CIRCUIT,
