@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
+import structlog
 from fastapi import FastAPI, Request, Response
 from pydantic import Field, field_validator
 
+from chassis.errors import TransientError
 from chassis.http import Body, Note, ParkedKey, Problem, open_to, text
 from console.web.context import Console
 from console.web.failures import Failure, FailureGroup, report
@@ -13,6 +15,7 @@ from console.web.rendering import page
 from console.web.repairs import RATE_MAX, TRIED, Repair, RepairKind, RepairPlan
 from console.web.session import CHANGE, LOOK, Viewer, viewer_of
 
+log = structlog.get_logger()
 RATE: Final = 50
 """Messages a second, unless it is asked for otherwise."""
 SHOWN: Final = 200
@@ -95,7 +98,10 @@ def _add_jobs(app: FastAPI, console: Console) -> None:
 
         async def ended(job: Repair) -> None:
             detail = f"{job.plan.action} {job.plan.id}, {job.summary}"
-            await console.record(viewer, "repair_ended", detail, job.plan.note)
+            try:
+                await console.record(viewer, "repair_ended", detail, job.plan.note)
+            except TransientError as error:
+                log.warning("repair_end_not_recorded", repair=job.plan.id, error=str(error))
 
         if (plan := console.repairs.plans.get(body.plan)) is not None:
             await console.record(viewer, "repair_begun", _described(plan), plan.note)

@@ -63,6 +63,16 @@ async def test_retried_orders_are_those_that_the_services_name(case: ConsoleCase
     assert case.queries.asked[-1].ids == frozenset(row.id for row in case.queries.rows)
 
 
+async def test_who_may_not_ask_the_services_is_told_so_and_not_that_nothing_is_retried(
+    case: ConsoleCase,
+) -> None:
+    case.services.silent = {"payment"}
+    async with case.client() as http:
+        answer = await http.get("/orders", params={"filter": "retrying:yes"})
+    assert refusal_of(answer) == (422, "no_filter")
+    assert "payment does not say whose call is tried again" in answer.text
+
+
 async def test_the_list_as_csv_is_of_all_pages_and_holds_no_formula(
     case: ConsoleCase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
