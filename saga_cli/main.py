@@ -17,6 +17,7 @@ from saga_cli.access import command as access
 from saga_cli.archive import command as archiving
 from saga_cli.erasure import command as erasing
 from saga_cli.history import command as history
+from saga_cli.ops import console as of_console
 from saga_cli.ops import dead_letters, outbox
 from saga_cli.ops import orders as of_one_order
 from saga_cli.ops.options import AsJson
@@ -76,9 +77,7 @@ def up(
     with_tracing: mounting.WithTracing = False,
     otlp_endpoint: mounting.OtlpEndpoint = "",
     without_console: mounting.WithoutConsole = False,
-    detach: Annotated[
-        bool, typer.Option("--detach/--foreground", help="Return when all is ready.")
-    ] = False,
+    detach: mounting.Detach = False,
 ) -> None:
     """Start Kafka, PostgreSQL, Redis, all services and the operators' console; Ctrl-C stops them.
 
@@ -88,15 +87,14 @@ def up(
 
     if state.found():
         fail(state.CLAIMED)
-    is_traced = with_tracing or bool(otlp_endpoint)
-    traces = viewer.traces_to(otlp_endpoint, state.FILE.parent.absolute()) if is_traced else None
+    place = state.FILE.parent.absolute()
+    traces = viewer.traces_to(otlp_endpoint, place) if with_tracing or otlp_endpoint else None
     if detach:
         more = ["--with-tracing", "--otlp-endpoint", otlp_endpoint] if traces else []
         more += ["--without-console"] if without_console else []
         supervisor.up_detached(instances, data, secured=secure, more=more)
     else:
-        wanted = not without_console
-        supervisor.up(instances, data, secured=secure, traces=traces, console_wanted=wanted)
+        supervisor.up(instances, data, traces, secured=secure, with_pages=not without_console)
 
 
 @app.command(rich_help_panel=STACK)
@@ -128,9 +126,8 @@ def status() -> None:
         console.print("The stack is starting.")
         raise typer.Exit(1)
     console.print(table(stack.processes))
-    console.print(
-        f"Logs: `saga logs NAME`, or {Path(stack.processes[0].log).parent}", soft_wrap=True
-    )
+    folder = Path(stack.processes[0].log).parent
+    console.print(f"Logs: `saga logs NAME`, or {folder}", soft_wrap=True)
     if not all(is_ready(process) for process in stack.processes):
         raise typer.Exit(1)
 
@@ -234,23 +231,7 @@ of_log(archiving.archive)
 of_log(archiving.report)
 of_log(archiving.retention)
 app.add_typer(schema.app, name="schema", rich_help_panel=LOG)
-
-
-console_app = typer.Typer(cls=OneLine, no_args_is_help=True, help="The operators' console.")
-
-
-@console_app.command()
-def rebuild() -> None:
-    """Empty the console's database and have it read the log anew: now if it runs, else when it starts.
-
-    What people did in the console stays.
-    """
-    from console.command import rebuild_now  # noqa: PLC0415 - with all services it is slow
-
-    rebuild_now()
-
-
-app.add_typer(console_app, name="console", rich_help_panel=LOG)
+app.add_typer(of_console.app, name="console", rich_help_panel=LOG)
 
 
 topics_app = typer.Typer(cls=OneLine, invoke_without_command=True)

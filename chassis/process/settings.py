@@ -303,11 +303,7 @@ class KafkaSettings(BaseModel):
 
 
 class ProcessSettings(AccessSettings, HttpLimits, KafkaSettings, SecretSettings):
-    """Of any process of the system that reads the log and answers over HTTP.
-
-    Read once, at start; a missing or malformed one fails the start with its name. Port 0 is any that
-    is free.
-    """
+    """Read once, at start; a malformed one fails the start with its name. Port 0 is any free one."""
 
     http_host: str = Field(default="127.0.0.1", min_length=1, pattern=r"^\S+$")
     http_port: int = Field(default=8000, ge=0, le=HIGHEST_PORT)
@@ -315,11 +311,10 @@ class ProcessSettings(AccessSettings, HttpLimits, KafkaSettings, SecretSettings)
 
 
 class ServiceSettings(ProcessSettings):
-    """What was published is kept for `outbox_keep_days` more days, as a broker may lose what it has.
+    """What was published is kept for `outbox_keep_days`, as a broker may lose what it has acknowledged.
 
     `fast_paths` are `all`, `none`, or names with commas between. Under load a loop takes a batch each
-    `batch_every_ms` milliseconds; 0 takes each as soon as it can. `topic_layout` is another than `lanes`
-    while a system moves from topics of before (docs/topics.md).
+    `batch_every_ms`; 0 takes each as soon as it can. `topic_layout` is of a move (docs/topics.md).
     """
 
     outbox_keep_days: Days = 7
@@ -329,10 +324,7 @@ class ServiceSettings(ProcessSettings):
 
 
 class DatabaseSettings(ProcessSettings):
-    """A process with a database of its own: postgresql://role:password@host:port/name.
-
-    The `database_owner_*` are of the role that owns its tables, and makes their migrations.
-    """
+    """postgresql://role:password@host:port/name; `database_owner_*` are of who owns the tables."""
 
     database_url: PostgresUrl
     database_password: Secret = NO_SECRET

@@ -19,6 +19,7 @@ OtlpEndpoint = Annotated[
 WithoutConsole = Annotated[
     bool, typer.Option("--without-console", help="Without the operators' console.")
 ]
+Detach = Annotated[bool, typer.Option("--detach/--foreground", help="Return when all is ready.")]
 
 
 def secrets(

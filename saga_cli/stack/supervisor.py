@@ -31,12 +31,13 @@ PROGRAM: Final = ".venv/bin/saga"
 def up(
     instances: int,
     data: Path | None,
+    traces: viewer.Traces | None = None,
     *,
     secured: bool,
-    traces: viewer.Traces | None = None,
-    console_wanted: bool = True,
+    with_pages: bool = True,
 ) -> None:
-    how: dict[str, Any] = {"secured": secured, "traces": traces, "console_wanted": console_wanted}
+    """`with_pages` has the operators' console started too."""
+    how: dict[str, Any] = {"secured": secured, "traces": traces, "with_pages": with_pages}
     with (
         state.claimed(),
         running(instances, data, **how, well_known_ports=True) as (services, servers),
@@ -97,7 +98,7 @@ def running(
     secured: bool = False,
     traces: viewer.Traces | None = None,
     well_known_ports: bool = False,
-    console_wanted: bool = False,
+    with_pages: bool = False,
 ) -> Iterator[tuple[Services, Servers]]:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     started = time.monotonic()
@@ -121,7 +122,7 @@ def running(
             with console.status("starting the services"):
                 services.start_all(instances, lambda name: console.print(f"  {name} ready"))
             seed(services.url)
-            if console_wanted:
+            if with_pages:
                 _start_console(services)
             console.print(f"  all ready after {time.monotonic() - started:.1f} s")
             yield services, servers
