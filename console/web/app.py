@@ -23,6 +23,7 @@ from console.web.failure_pages import add_failures
 from console.web.login_pages import add_login
 from console.web.map_pages import add_map
 from console.web.order_pages import add_order
+from console.web.order_repairs import add_order_repairs
 from console.web.orders_pages import add_orders
 from console.web.rendering import POLICY, STATIC, page
 from console.web.service_pages import add_services
@@ -57,7 +58,15 @@ def make_console(
     app.state.console = console
     app.add_middleware(PageHeaders)
     app.add_middleware(Session)
-    for add in (add_login, add_map, add_orders, add_order, add_failures, add_services):
+    for add in (
+        add_login,
+        add_map,
+        add_orders,
+        add_order,
+        add_order_repairs,
+        add_failures,
+        add_services,
+    ):
         add(app, console)
     _add_live(app, console)
     _add_files(app)

@@ -307,8 +307,12 @@ class _Pen:
         way = "in" if arrow.source == arrow.target else f"from {arrow.source} to"
         parts = (arrow.shown, str(arrow.waiting), self._age(arrow), f"waiting {way} {arrow.target}")
         words = " ".join(filter(None, parts))
-        link = Markup('<a href="{}" class="{}" aria-label="{}">{}</a>')
-        return link.format(orders_on(arrow.ids), self._style(arrow), words, content)
+        link = Markup('<a id="on-{}" href="{}" class="{}" aria-label="{}">{}</a>')
+        place = (
+            arrow.ids[0],
+            orders_on(arrow.ids),
+        )  # by its id it keeps the focus when it is drawn anew
+        return link.format(*place, self._style(arrow), words, content)
 
     def _style(self, arrow: Arrow) -> str:
         if self.is_of_one:

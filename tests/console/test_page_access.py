@@ -65,7 +65,10 @@ async def test_without_a_token_one_is_sent_to_sign_in_and_comes_back(
 
 def test_each_route_says_who_may_use_it(case: ConsoleCase) -> None:
     routes = [route for route in case.app.routes if isinstance(route, GuardedRoute)]
-    changing = {"/failures/{group}/plan", "/jobs", "/jobs/{job_id}"}
+    changing = {
+        *("/failures/{group}/plan", "/jobs", "/jobs/{job_id}"),
+        "/orders/{order_id}/repair",
+    }
     free = {"/login", "/logout", "/static/{name}", "/health/live", "/health/ready", "/metrics"}
     for route in routes:
         methods = route.methods or set()

@@ -20,6 +20,7 @@ from tests.support.console_sample import (
     CUSTOMER,
     ORDER_ID,
     SampleQueries,
+    a_head,
     an_order,
 )
 
@@ -231,6 +232,44 @@ async def test_a_group_is_repaired_from_its_page_and_both_are_recorded(case: Con
 async def _ended(http: httpx.AsyncClient, job: str) -> None:
     while "every 1s" in (await http.get(f"{job}/progress")).text:
         await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize(
+    ("asked", "path", "sent"),
+    [
+        ({"action": "expedite"}, "/ops/expedite", {}),
+        (
+            {"action": "resolve", "outcome": "captured", "note": "seen", "reference": "r1"},
+            "/ops/resolve",
+            {"outcome": "captured", "note": "seen", "reference": "r1"},
+        ),
+        ({"action": "redrive", "note": "ok"}, "/ops/dead-letters/redrive", {"note": "ok"}),
+    ],
+)
+async def test_one_order_is_repaired_by_its_services_own_route(
+    case: ConsoleCase, asked: dict[str, str], path: str, sent: dict[str, str]
+) -> None:
+    case.services.heads["payment"].append(a_head(0, "wrong", key=ORDER_ID))
+    async with case.client("anna", **{"HX-Request": "true"}) as http:
+        offered = (await http.get(f"/orders/{ORDER_ID}/services")).text
+        assert f'name="action" value="{asked["action"]}"' in offered
+        answer = await http.post(f"/orders/{ORDER_ID}/repair", json={"service": "payment", **asked})
+        assert f"asked to {asked['action']}" in answer.text
+    assert case.services.acts == [("payment", path, {"key": ORDER_ID, **sent})]
+    assert case.queries.recorded[0][:2] == ("anna", asked["action"])
+
+
+async def test_what_a_service_refuses_is_said_as_it_says_it(case: ConsoleCase) -> None:
+    asked = {"service": "payment", "action": "redrive", "note": "ok"}
+    async with case.client("anna", **{"HX-Request": "true"}) as http:
+        answer = await http.post(f"/orders/{ORDER_ID}/repair", json=asked)
+        assert refusal_of(answer) == (404, "not_done")
+        assert "nothing is parked under" in answer.text
+        case.services.silent = {"payment"}
+        away = await http.post(f"/orders/{ORDER_ID}/repair", json=asked)
+        assert refusal_of(away) == (503, "not_done")
+        nobody = await http.post(f"/orders/{ORDER_ID}/repair", json={**asked, "service": "bank"})
+        assert refusal_of(nobody) == (422, "no_service")
 
 
 async def test_who_may_only_look_has_no_button(case: ConsoleCase) -> None:

@@ -299,12 +299,13 @@ class SampleServices:
             heads = self.heads.get(service, [])
             offset = int(request.url.params["offset"])
             return httpx.Response(200, json={"keys": len(heads), "heads": heads[offset:]})
-        return httpx.Response(200, json=self.report(service))
+        return httpx.Response(200, json=self.report(service, request.url.params["key"]))
 
-    def report(self, service: str) -> dict[str, Any]:
+    def report(self, service: str, key: str) -> dict[str, Any]:
         if service == "payment":
             circuits = [{"provider": "bank", "state": "open", "why": "five calls failed"}]
-            more = {"effects": [an_effect()], "circuits": circuits}
+            parked = [head for head in self.heads.get(service, ()) if head["key"] == key]
+            more = {"effects": [an_effect()], "circuits": circuits, "parked": parked}
             return a_report(service, state="Capturing", **more)
         states = {"order": "Pending", "inventory": "Reserved"}
         return a_report(service, state=states.get(service, "Absent"))
@@ -312,6 +313,10 @@ class SampleServices:
     def acted(self, service: str, path: str, body: dict[str, Any]) -> httpx.Response:
         if not body.get("dry_run"):
             self.acts.append((service, path, body))
+        if path == "/ops/resolve":
+            published = ["payment.captured.v1"]
+            done = {"key": body["key"], "effect": "e1", "published": published}
+            return httpx.Response(200, json=done)
         if path.endswith("/expedite"):
             return httpx.Response(200, json={"key": body["key"], "effects": 1})
         heads = self.heads.get(service, [])
