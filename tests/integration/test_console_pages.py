@@ -95,7 +95,7 @@ def test_payment_breaks_and_from_the_console_alone_all_is_found_and_mended(
     _redrive(console, page, group)
     for order_id, state in zip(orders, ("Cancelled", "Confirmed", "Confirmed"), strict=True):
         page.goto(f"{console.url}/orders/{order_id}")
-        expect(page.locator(".head .tag")).to_have_text(state)
+        expect(page.locator("#state")).to_have_text(state, timeout=20_000)
     _read_the_audit(stack, console, page, orders[0])
 
 
