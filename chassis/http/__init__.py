@@ -1,18 +1,18 @@
 """HTTP for every service: application, errors, text types, operator API and a server with limits."""
 
 from chassis.http.access import PUBLIC, Access, Granted, GuardedRoute, granted, open_to
-from chassis.http.app import execute
+from chassis.http.app import Conditions, execute, make_app
 from chassis.http.bodies import Body, example
 from chassis.http.fast_path import add_fast_path
 from chassis.http.gate import Gate, allow_origins, rate_limits
 from chassis.http.header_fields import IdempotencyKeyHeader, preferences
 from chassis.http.openapi import header, links, refusals
 from chassis.http.operator_api import app_of
-from chassis.http.problems import Problem
+from chassis.http.problems import Problem, problem
 from chassis.http.resources import Resource
 from chassis.http.server import ACCEPTED_LATER, HttpServer
 from chassis.http.sockets import bound, listen
-from chassis.http.texts import Code, LineText, SagaKey, key_in_path, text
+from chassis.http.texts import Code, LineText, Note, ParkedKey, SagaKey, key_in_path, text
 from chassis.http.waiting import LocalWaiters, read_or_none
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "Access",
     "Body",
     "Code",
+    "Conditions",
     "Gate",
     "Granted",
     "GuardedRoute",
@@ -28,6 +29,8 @@ __all__ = [
     "IdempotencyKeyHeader",
     "LineText",
     "LocalWaiters",
+    "Note",
+    "ParkedKey",
     "Problem",
     "Resource",
     "SagaKey",
@@ -42,8 +45,10 @@ __all__ = [
     "key_in_path",
     "links",
     "listen",
+    "make_app",
     "open_to",
     "preferences",
+    "problem",
     "rate_limits",
     "read_or_none",
     "refusals",

@@ -8,15 +8,14 @@ from urllib.parse import quote
 import httpx
 from fastapi import FastAPI, Header, Request, Response
 from fastapi.exceptions import RequestValidationError
+from pydantic_core import from_json
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, StreamingResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chassis.errors import TransientError
-from chassis.http import PUBLIC, Gate, Problem, open_to, text
-from chassis.http.access import GRANTED
-from chassis.http.app import Conditions, make_app
+from chassis.http import PUBLIC, Conditions, Gate, Problem, make_app, open_to, text
 from console.queries import Queries
 from console.web.asking import ServiceDirectory
 from console.web.context import Console, is_part
@@ -24,10 +23,11 @@ from console.web.failure_pages import add_failures
 from console.web.login_pages import add_login
 from console.web.map_pages import add_map
 from console.web.order_pages import add_order
+from console.web.order_repairs import add_order_repairs
 from console.web.orders_pages import add_orders
 from console.web.rendering import POLICY, STATIC, page
 from console.web.service_pages import add_services
-from console.web.session import LOOK, Session, viewer_of
+from console.web.session import LOOK, Session, viewer_if_known
 
 DESCRIPTION: Final = "Pages for operators: where orders stand, since when, and who must act."
 MEDIA: Final = {".css": "text/css", ".js": "text/javascript"}
@@ -58,7 +58,15 @@ def make_console(
     app.state.console = console
     app.add_middleware(PageHeaders)
     app.add_middleware(Session)
-    for add in (add_login, add_map, add_orders, add_order, add_failures, add_services):
+    for add in (
+        add_login,
+        add_map,
+        add_orders,
+        add_order,
+        add_order_repairs,
+        add_failures,
+        add_services,
+    ):
         add(app, console)
     _add_live(app, console)
     _add_files(app)
@@ -112,11 +120,12 @@ def _as_page(plain: ErrorAnswer) -> ErrorAnswer:
             return answer
         if answer.status_code == 401:  # noqa: PLR2004 - Unauthorized
             return _to_login(request)
-        viewer = viewer_of(request) if GRANTED in request.scope else None
-        detail = _detail_of(error)
+        viewer = viewer_if_known(request)
+        detail, code = _detail_of(error), from_json(answer.body)["code"]
         title = TITLES.get(answer.status_code, "That does not work")
         template = "_error.html" if is_part(request) else "error.html"
-        return page(request, template, viewer, answer.status_code, title=title, detail=detail)
+        values = {"title": title, "detail": detail, "code": code}
+        return page(request, template, viewer, answer.status_code, **values)
 
     return handler
 

@@ -26,8 +26,8 @@ KEPT_S: Final = 2.0
 """What a service says of itself is asked once in so many seconds, however many look."""
 PAGE: Final = 500
 """Parked keys that one request brings."""
-KEYS_MAX: Final = 5_000
-"""Parked keys of one service that are looked at."""
+KEYS_MAX: Final = 1_000
+"""So many parked keys of one service are looked at: it reads each of them."""
 MEASURED: Final = re.compile(
     r"^saga_(build_info|circuit_state|consumer_lag_records|consumer_lag_seconds|outbox_oldest_seconds"
     r"|outbox_rows|parked_keys|parked_messages)\b.*$",

@@ -9,8 +9,8 @@ from fastapi import Request
 from chassis.http import Gate
 from console.queries import Queries
 from console.web.asking import ServiceDirectory
-from console.web.jobs import Repairs
 from console.web.live import Hub
+from console.web.repairs import Repairs
 from console.web.session import Viewer
 
 log = structlog.get_logger()
@@ -24,11 +24,11 @@ class Console:
     services: ServiceDirectory
     gate: Gate
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
-    jobs: Repairs = field(init=False)
+    repairs: Repairs = field(init=False)
     hub: Hub = field(init=False)
 
     def __post_init__(self) -> None:
-        self.jobs = Repairs(self.services)
+        self.repairs = Repairs(self.services)
         self.hub = Hub(self.queries, self.stopping)
 
     async def record(self, viewer: Viewer, action: str, detail: str, note: str) -> None:
@@ -38,7 +38,7 @@ class Console:
 
     async def close(self) -> None:
         self.stopping.set()
-        await self.jobs.close()
+        await self.repairs.close()
         await self.services.close()
 
 

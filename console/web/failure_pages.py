@@ -3,17 +3,19 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
+import structlog
 from fastapi import FastAPI, Request, Response
 from pydantic import Field, field_validator
 
-from chassis.http import Body, Problem, open_to, text
-from chassis.http.texts import Note, ParkedKey
+from chassis.errors import TransientError
+from chassis.http import Body, Note, ParkedKey, Problem, open_to, text
 from console.web.context import Console
 from console.web.failures import Failure, FailureGroup, report
-from console.web.jobs import RATE_MAX, TRIED, Repair, RepairKind, RepairPlan
 from console.web.rendering import page
+from console.web.repairs import RATE_MAX, TRIED, Repair, RepairKind, RepairPlan
 from console.web.session import CHANGE, LOOK, Viewer, viewer_of
 
+log = structlog.get_logger()
 RATE: Final = 50
 """Messages a second, unless it is asked for otherwise."""
 SHOWN: Final = 200
@@ -53,7 +55,7 @@ def add_failures(app: FastAPI, console: Console) -> None:
         viewer = viewer_of(request)
         found = await report(console.queries, console.services, viewer.token)
         values: dict[str, Any] = {
-            "jobs": list(console.jobs.jobs.values()),
+            "jobs": list(console.repairs.begun.values()),
             "actions": await console.queries.actions(ACTIONS),
         }
         return page(request, "failures.html", viewer, found=found, **values)
@@ -74,8 +76,8 @@ def add_failures(app: FastAPI, console: Console) -> None:
         viewer = viewer_of(request)
         found = await _group(console, group, viewer)
         chosen = _chosen(found, body)
-        made = console.jobs.plan(body.action, body.note, viewer.name, chosen)
-        outlook = await console.jobs.tried(made, viewer.token)
+        made = console.repairs.plan(body.action, body.note, viewer.name, chosen)
+        outlook = await console.repairs.tried(made, viewer.token)
         values: dict[str, Any] = {
             "plan": made,
             "outlook": outlook,
@@ -96,11 +98,14 @@ def _add_jobs(app: FastAPI, console: Console) -> None:
 
         async def ended(job: Repair) -> None:
             detail = f"{job.plan.action} {job.plan.id}, {job.summary}"
-            await console.record(viewer, "repair_ended", detail, job.plan.note)
+            try:
+                await console.record(viewer, "repair_ended", detail, job.plan.note)
+            except TransientError as error:
+                log.warning("repair_end_not_recorded", repair=job.plan.id, error=str(error))
 
-        if (plan := console.jobs.plans.get(body.plan)) is not None:
+        if (plan := console.repairs.plans.get(body.plan)) is not None:
             await console.record(viewer, "repair_begun", _described(plan), plan.note)
-        job = console.jobs.start(body.plan, body.rate, viewer.token, ended)
+        job = console.repairs.start(body.plan, body.rate, viewer.token, ended)
         if job is None:
             raise Problem(
                 409, "no_plan", "This was begun already, or is too long ago: plan it anew."
@@ -159,7 +164,7 @@ def _described(plan: RepairPlan) -> str:
 
 
 def _of_job(console: Console, job_id: str) -> Mapping[str, Any]:
-    job = console.jobs.jobs.get(job_id)
+    job = console.repairs.begun.get(job_id)
     if job is None:
         raise Problem(404, "not_found", "There is no such repair, or the console was started anew.")
     return {"job": job, "first": job.plan.failures[0]}

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
-from console.model import EdgeKind, Filter
+from console.model import EdgeKind, EdgeStanding, Filter
 from console.queries import Queries
 from console.web.asking import NoAnswerError, ServiceDirectory
 from guarantees.services import BY_NAME
@@ -107,46 +107,67 @@ def grouped(failures: Iterable[Failure]) -> tuple[FailureGroup, ...]:
 
 async def report(queries: Queries, services: ServiceDirectory, token: str) -> FailureReport:
     """What fails now, as far as the services say."""
-    silent: dict[str, str] = {}
-    sampled: dict[str, str] = {}
-    parked = await asyncio.gather(*(_parked(services, s, token, silent) for s in BY_NAME))
-    retried = await retried_calls(queries, services, token, sampled)
-    return FailureReport(grouped([*_flat(parked), *retried]), silent, sampled)
+    asking = FailureSearch(services, token)
+    parked = await asyncio.gather(*map(asking.parked, BY_NAME))
+    retried = await asking.retried(queries)
+    return FailureReport(grouped([*_flat(parked), *retried]), asking.silent, asking.sampled)
 
 
-async def retried_calls(
-    queries: Queries, services: ServiceDirectory, token: str, sampled: dict[str, str]
-) -> list[Failure]:
-    """Of the orders that wait for a call, those whose call has failed."""
-    standing = await queries.standing()
-    gate = asyncio.Semaphore(AT_ONCE)
-    asked = []
-    for each in standing.edges:
-        if each.edge.kind is EdgeKind.CALL and each.waiting.number:
-            service = each.edge.source
-            wanted = Filter(edges=frozenset({each.edge.id}), waiting=SLOW)
-            page = await queries.orders(wanted, "", SAMPLE)
-            if page.next:
-                sampled[service] = (
-                    f"{len(page.rows)} of {each.waiting} that wait for {each.edge.what}"
-                )
-            asked += [_retried(services, service, o.id, token, gate) for o in page.rows]
-    return _flat(await asyncio.gather(*asked))
+@dataclass
+class FailureSearch:
+    """Asks the services with one viewer's token; `silent` and `sampled` as in FailureReport."""
+
+    services: ServiceDirectory
+    token: str
+    silent: dict[str, str] = field(default_factory=dict)
+    sampled: dict[str, str] = field(default_factory=dict)
+    _gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
+
+    async def parked(self, service: str) -> Sequence[Failure]:
+        """The keys that are parked at a service."""
+        try:
+            heads, keys = await self.services.parked(service, self.token)
+        except NoAnswerError as error:
+            self.silent[service] = str(error)
+            return ()
+        if keys > len(heads):
+            self._sample(service, f"{len(heads):,} of {keys:,} parked keys")
+        return [_of_head(service, head) for head in heads]
+
+    async def retried(self, queries: Queries) -> list[Failure]:
+        """Of the orders that wait for a call, those whose call has failed."""
+        standing = await queries.standing()
+        calls = (s for s in standing.edges if s.edge.kind is EdgeKind.CALL and s.waiting.number)
+        return _flat([await self._on(queries, each) for each in calls])
+
+    async def _on(self, queries: Queries, standing: EdgeStanding) -> list[Failure]:
+        edge = standing.edge
+        wanted = Filter(edges=frozenset({edge.id}), waiting=SLOW)
+        page = await queries.orders(wanted, "", SAMPLE)
+        if page.next:
+            orders = f"{len(page.rows)} of {standing.waiting} that wait for {edge.what}"
+            self._sample(edge.source, orders)
+        asked = (self._of_order(edge.source, order.id) for order in page.rows)
+        return _flat(await asyncio.gather(*asked))
+
+    async def _of_order(self, service: str, order_id: str) -> Sequence[Failure]:
+        async with self._gate:
+            try:
+                path = "/ops/orders"
+                answer = await self.services.get(service, path, self.token, key=order_id)
+            except NoAnswerError as error:
+                self.silent[service] = str(error)
+                return ()
+        failed = (effect for effect in answer["effects"] if effect["last_error"])
+        return [_of_effect(service, order_id, effect) for effect in failed]
+
+    def _sample(self, service: str, what: str) -> None:
+        known = self.sampled.get(service)
+        self.sampled[service] = f"{known}, and {what}" if known else what
 
 
 def _flat(lists: Iterable[Sequence[Failure]]) -> list[Failure]:
     return [failure for each in lists for failure in each]
-
-
-async def _parked(
-    services: ServiceDirectory, service: str, token: str, silent: dict[str, str]
-) -> Sequence[Failure]:
-    try:
-        heads, _ = await services.parked(service, token)
-    except NoAnswerError as error:
-        silent[service] = str(error)
-        return ()
-    return [_of_head(service, head) for head in heads]
 
 
 def _of_head(service: str, head: Mapping[str, Any]) -> Failure:
@@ -163,26 +184,15 @@ def _of_head(service: str, head: Mapping[str, Any]) -> Failure:
     )
 
 
-async def _retried(
-    services: ServiceDirectory, service: str, order_id: str, token: str, gate: asyncio.Semaphore
-) -> Sequence[Failure]:
-    async with gate:
-        try:
-            answer = await services.get(service, "/ops/orders", token, key=order_id)
-        except NoAnswerError:
-            return ()  # the same service's dead letters say why it does not answer
-    return [
-        Failure(
-            service,
-            "retried",
-            effect["kind"],
-            effect["last_error"],
-            order_id,
-            datetime.fromisoformat(effect["owed_since"]),
-            datetime.fromisoformat(effect["due_at"]),
-            needs_attention=effect["needs_attention"],
-            resolvable=tuple(effect["may_be_resolved_as"]),
-        )
-        for effect in answer["effects"]
-        if effect["last_error"]
-    ]
+def _of_effect(service: str, order_id: str, effect: Mapping[str, Any]) -> Failure:
+    return Failure(
+        service,
+        "retried",
+        effect["kind"],
+        effect["last_error"],
+        order_id,
+        datetime.fromisoformat(effect["owed_since"]),
+        datetime.fromisoformat(effect["due_at"]),
+        needs_attention=effect["needs_attention"],
+        resolvable=tuple(effect["may_be_resolved_as"]),
+    )

@@ -88,6 +88,11 @@ class Arrow:
         )
 
     @property
+    def shown(self) -> str:
+        """What the picture calls it."""
+        return in_words(self.standings[0].edge.what) if self.source == self.target else self.label
+
+    @property
     def span(self) -> int:
         return abs(SERVICES.index(self.target) - SERVICES.index(self.source))
 
@@ -224,7 +229,7 @@ class _Pen:
         arrow = Arrow(edge.kind, edge.source, edge.target, (standing,))
         return self._linked(
             arrow,
-            _text(x + 8, y + 15, in_words(edge.what), style, "start")
+            _text(x + 8, y + 15, arrow.shown, style, "start")
             + self._badge(arrow, x + WIDTH - 23, y + 10),
         )
 
@@ -274,12 +279,8 @@ class _Pen:
         shown = BOX.format("badge", x - half, y - 11, 2 * half, 22, 11) + _text(
             x, y + 5, count, "count"
         )
-        if (
-            arrow.waiting.number
-            and arrow.oldest
-            and arrow.kind in {EdgeKind.FORWARD, EdgeKind.BACKWARD}
-        ):
-            shown += _text(x, y + 26, lasting(self._age_s(arrow)), "dim")
+        if age := self._age(arrow):
+            shown += _text(x, y + 26, age, "dim")
         return shown
 
     def _sign(self, arrow: Arrow, x: int, y: int) -> Markup:
@@ -290,6 +291,12 @@ class _Pen:
             return Markup()
         return BOX.format("badge", x - 14, y - 11, 28, 22, 11) + _text(x, y + 5, sign, "count")
 
+    def _age(self, arrow: Arrow) -> str:
+        """How long the oldest has waited, where the picture shows it: there is no room in a box."""
+        if not arrow.waiting.number or arrow.source == arrow.target:
+            return ""
+        return lasting(self._age_s(arrow))
+
     def _age_s(self, arrow: Arrow) -> float:
         return (self.now - arrow.oldest).total_seconds() if arrow.oldest else 0.0
 
@@ -297,11 +304,15 @@ class _Pen:
         """A link to the orders that wait there, with what the picture shows in words."""
         if self.is_of_one:
             return Markup('<g class="{}">{}</g>').format(self._style(arrow), content)
-        since = f", the oldest for {lasting(self._age_s(arrow))}" if arrow.waiting.number else ""
-        way = "" if arrow.source == arrow.target else f" from {arrow.source} to {arrow.target}"
-        words = f"{arrow.label}{way}: {arrow.waiting} waiting{since}"
-        link = Markup('<a href="{}" class="{}" aria-label="{}"><title>{}</title>{}</a>')
-        return link.format(orders_on(arrow.ids), self._style(arrow), words, words, content)
+        way = "in" if arrow.source == arrow.target else f"from {arrow.source} to"
+        parts = (arrow.shown, str(arrow.waiting), self._age(arrow), f"waiting {way} {arrow.target}")
+        words = " ".join(filter(None, parts))
+        link = Markup('<a id="on-{}" href="{}" class="{}" aria-label="{}">{}</a>')
+        place = (
+            arrow.ids[0],
+            orders_on(arrow.ids),
+        )  # by its id it keeps the focus when it is drawn anew
+        return link.format(*place, self._style(arrow), words, content)
 
     def _style(self, arrow: Arrow) -> str:
         if self.is_of_one:
@@ -347,5 +358,5 @@ def _tip(x: int, y: int, right: int, down: int, arrow: Arrow) -> Markup:
 
 
 def _text(x: int, y: int, text: str, style: str, anchor: str = "middle") -> Markup:
-    at = Markup('<text class="{}" x="{}" y="{}" text-anchor="{}">{}</text>')
+    at = Markup('<text class="{}" x="{}" y="{}" text-anchor="{}">{}</text> ')
     return at.format(style, x, y, anchor, escape(text))

@@ -5,7 +5,7 @@ one that it has (`Last-Event-ID`), and goes on from there.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -35,7 +35,7 @@ class Hub:
     _position: int = -1
     _task: asyncio.Task[None] | None = None
 
-    async def stream(self, last_id: str) -> AsyncIterator[bytes]:
+    async def stream(self, last_id: str) -> AsyncGenerator[bytes, None]:
         """Of one browser; raises TransientError where the database is away at the start."""
         position = int(last_id) if last_id.isdecimal() and int(last_id) <= LATEST else -1
         if position < 0:

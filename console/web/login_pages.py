@@ -27,7 +27,7 @@ def add_login(app: FastAPI, console: Console) -> None:
     async def show_login(
         request: Request, after: Annotated[AfterQuery, Query()] = START
     ) -> Response:
-        return page(request, "login.html", None, after=local(after), problem="")
+        return page(request, "login.html", None, after=local(after), problem="", code="")
 
     @app.post("/login", include_in_schema=False)
     @open_to(PUBLIC)
@@ -36,7 +36,7 @@ def add_login(app: FastAPI, console: Console) -> None:
         try:
             await console.gate.admit(LOOK, _asking_with(request, token))
         except Problem as problem:
-            shown = {"after": local(body.after), "problem": problem.detail}
+            shown = {"after": local(body.after), "problem": problem.detail, "code": problem.code}
             return page(request, "_login.html", None, problem.status, **shown)
         answer = Response(status_code=204, headers={"HX-Redirect": local(body.after)})
         remember(request, answer, token)

@@ -54,14 +54,14 @@ def add_order(app: FastAPI, console: Console) -> None:
     @open_to(LOOK)
     async def show_order(request: Request, order_id: OrderPath) -> Response:
         detail = await _known(console, order_id)
-        values = {**_values(detail), "picture": await _picture(console, detail)}
+        values = {**_values(detail), "is_anew": False, "picture": await _picture(console, detail)}
         return page(request, "order.html", viewer_of(request), **values)
 
     @app.get("/orders/{order_id}/parts", include_in_schema=False)
     @open_to(LOOK)
     async def show_order_again(request: Request, order_id: OrderPath) -> Response:
         detail = await _known(console, order_id)
-        values = {**_values(detail), "picture": await _picture(console, detail)}
+        values = {**_values(detail), "is_anew": True, "picture": await _picture(console, detail)}
         return page(request, "_order.html", viewer_of(request), **values)
 
     @app.get("/orders/{order_id}/services", include_in_schema=False)

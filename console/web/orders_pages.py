@@ -13,7 +13,7 @@ from fastapi import FastAPI, Query, Request, Response
 from chassis.http import Problem, open_to, text
 from console.model import Filter, OrderRow, Page
 from console.web.context import Console
-from console.web.failures import retried_calls
+from console.web.failures import FailureSearch
 from console.web.filters import IN_FLIGHT, LENGTH_MAX, FilterError, Wanted, parse, with_word
 from console.web.rendering import page
 from console.web.session import LOOK, viewer_of
@@ -95,7 +95,10 @@ async def resolved(console: Console, wanted: Wanted, token: str) -> Filter:
         return wanted.filter
     if not wanted.retrying:
         raise FilterError("retrying:no is every other order: leave it out")
-    failures = await retried_calls(console.queries, console.services, token, {})
+    asking = FailureSearch(console.services, token)
+    failures = await asking.retried(console.queries)
+    for service, why in asking.silent.items():
+        raise FilterError(f"{service} does not say whose call is tried again: {why}")
     return replace(wanted.filter, ids=frozenset(failure.key for failure in failures))
 
 

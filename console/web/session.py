@@ -14,8 +14,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chassis.auth import AUDIT, OPERATE, VIEW
-from chassis.http import Access, granted
-from chassis.http.problems import problem
+from chassis.http import Access, granted, problem
 
 COOKIE: Final = "console_session"
 LOOK: Final = Access(every={OPERATE, AUDIT, VIEW})
@@ -50,6 +49,14 @@ def viewer_of(request: Request) -> Viewer:
     roles = tuple(role for scope, role in ROLES if found.has(scope))
     token = request.headers.get("authorization", "").partition(" ")[2]
     return Viewer(found.subject, roles, token)
+
+
+def viewer_if_known(request: Request) -> Viewer | None:
+    """The same, None where the gate was not reached, or let nobody in."""
+    try:
+        return viewer_of(request)
+    except KeyError:
+        return None
 
 
 class Session:

@@ -7,7 +7,7 @@ from simulation.edits.edit import Edit
 MASKING: Final = "console/web/masking.py"
 SESSION: Final = "console/web/session.py"
 ORDER: Final = "console/web/order_pages.py"
-JOBS: Final = "console/web/jobs.py"
+REPAIRS: Final = "console/web/repairs.py"
 ORDERS: Final = "console/web/orders_pages.py"
 LIVE: Final = "console/web/live.py"
 OF_MASKING: Final = "tests/console/test_masking.py::test_"
@@ -51,14 +51,14 @@ CONSOLE_PAGE_EDITS: Final = (
         (f"{OF_PAGES}each_route_says_who_may_use_it",),
     ),
     Edit(
-        JOBS,
+        REPAIRS,
         "plan-can-be-begun-twice",
         "plan = self.plans.pop(plan_id, None)",
         "plan = self.plans.get(plan_id)",
         (f"{OF_FAILURES}a_plan_is_begun_once",),
     ),
     Edit(
-        JOBS,
+        REPAIRS,
         "message-that-is-parked-again-counts-as-acted-on",
         'is_parked = last["outcome"] == "parked"',
         'is_parked = last["outcome"] == ""',

@@ -12,7 +12,7 @@ from tests.architecture.test_tidy import TREES, module_of
 
 SURFACES: Final = {
     "chassis.auth": (
-        *("AUDIT", "OPERATE", "SERVICE", "Caller", "InvalidTokenError", "IssuerKeys"),
+        *("AUDIT", "OPERATE", "SERVICE", "VIEW", "Caller", "InvalidTokenError", "IssuerKeys"),
         *("JwksSource", "JwtVerifier", "KeysAwayError", "Verifier"),
     ),
     "chassis.effects": (
@@ -72,7 +72,7 @@ SURFACES: Final = {
         ),
         *("allow_origins", "granted", "open_to", "rate_limits"),
         *("Body", "SagaKey", "example", "preferences", "read_or_none", "refusals"),
-        *("text",),
+        *("Conditions", "Note", "ParkedKey", "make_app", "problem", "text"),
     ),
     "chassis.kafka": (
         *(

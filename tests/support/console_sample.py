@@ -27,42 +27,48 @@ from console.model import (
     ReaderState,
 )
 from console.queries import Queries
+from shared_events.catalog import CATALOG
 
 AT: Final = clock.now().replace(microsecond=0)
 """The present: ages are counted from it."""
 ORDER_ID: Final = "01a22480-a886-7034-9afd-07041092903f"
 CUSTOMER: Final = "c_5a0f1c9b7e42d8"
 STORY: Final = (
-    ("order", "order.placed.v1", 0, "PlaceOrder"),
-    ("inventory", "stock.reserved.v1", 15, 0),
-    ("payment", "payment.capture_requested.v1", 26, 1),
-    ("payment", "payment.captured.v1", 87, "CaptureSucceeded"),
-    ("shipping", "shipment.booking_requested.v1", 103, 3),
-    ("shipping", "shipment.created.v1", 160, "Booked"),
-    ("loyalty", "points.rejected.v1", 172, 5),
-    ("shipping", "shipment.cancel_requested.v1", 180, 6),
+    ("order.placed.v1", 0, "PlaceOrder"),
+    ("stock.reserved.v1", 15, 0),
+    ("payment.capture_requested.v1", 26, 1),
+    ("payment.captured.v1", 87, "CaptureSucceeded"),
+    ("shipment.booking_requested.v1", 103, 3),
+    ("shipment.created.v1", 160, "Booked"),
+    ("points.rejected.v1", 172, 5),
+    ("shipment.cancel_requested.v1", 180, 6),
 )
-"""Service, event, milliseconds after the first, and the number of the event or the message that led to it."""
+"""Event, milliseconds after the first, and the number of the event or the message that led to it."""
 
 
 def an_event(number: int, payload: Mapping[str, Any] | None = None) -> EventRow:
-    service, wire_type, ms, cause = STORY[number]
+    wire_type, ms, cause = STORY[number]
+    service = owner_of(wire_type)
     return EventRow(
         position=number + 1,
         id=id_of(number),
         order_id=ORDER_ID,
         type=wire_type,
         service=service,
-        sequence=1 + sum(each[0] == service for each in STORY[:number]),
+        sequence=1 + sum(owner_of(each[0]) == service for each in STORY[:number]),
         time=AT + timedelta(milliseconds=ms),
         causation_id=id_of(cause) if isinstance(cause, int) else "outcome",
-        causation_type=STORY[cause][1] if isinstance(cause, int) else cause,
+        causation_type=STORY[cause][0] if isinstance(cause, int) else cause,
         topic=f"{service}.forward",
         partition=3,
         offset=1000 + number,
         trace_id="",
         payload=payload or {"order_id": ORDER_ID},
     )
+
+
+def owner_of(wire_type: str) -> str:
+    return CATALOG.by_type[wire_type].owner
 
 
 def id_of(number: int) -> str:
@@ -96,10 +102,14 @@ def a_detail() -> OrderDetail:
     events = tuple(an_event(number, payload) for number, payload in enumerate(payloads))
     causes = {
         id_of(n): id_of(cause if isinstance(cause, int) else n - 1) if n else ""
-        for n, (_, _, _, cause) in enumerate(STORY)
+        for n, (_, _, cause) in enumerate(STORY)
     }
-    path = ("order.placed>inventory", "stock.reserved>payment", "payment:Capture")
-    row = an_order(step="shipping", edges=("shipping:BookingCancel",), reason="customer_suspended")
+    path = (
+        *("order.placed>inventory", "stock.reserved>payment", "payment:Capture"),
+        *("payment.captured>shipping", "shipping:Book", "shipment.created>loyalty"),
+        "points.rejected>shipping",
+    )
+    row = an_order(step="shipping", edges=("shipping:CancelBooking",), reason="customer_suspended")
     return OrderDetail(
         order=row,
         events=events,
@@ -289,12 +299,13 @@ class SampleServices:
             heads = self.heads.get(service, [])
             offset = int(request.url.params["offset"])
             return httpx.Response(200, json={"keys": len(heads), "heads": heads[offset:]})
-        return httpx.Response(200, json=self.report(service))
+        return httpx.Response(200, json=self.report(service, request.url.params["key"]))
 
-    def report(self, service: str) -> dict[str, Any]:
+    def report(self, service: str, key: str) -> dict[str, Any]:
         if service == "payment":
             circuits = [{"provider": "bank", "state": "open", "why": "five calls failed"}]
-            more = {"effects": [an_effect()], "circuits": circuits}
+            parked = [head for head in self.heads.get(service, ()) if head["key"] == key]
+            more = {"effects": [an_effect()], "circuits": circuits, "parked": parked}
             return a_report(service, state="Capturing", **more)
         states = {"order": "Pending", "inventory": "Reserved"}
         return a_report(service, state=states.get(service, "Absent"))
@@ -302,6 +313,10 @@ class SampleServices:
     def acted(self, service: str, path: str, body: dict[str, Any]) -> httpx.Response:
         if not body.get("dry_run"):
             self.acts.append((service, path, body))
+        if path == "/ops/resolve":
+            published = ["payment.captured.v1"]
+            done = {"key": body["key"], "effect": "e1", "published": published}
+            return httpx.Response(200, json=done)
         if path.endswith("/expedite"):
             return httpx.Response(200, json={"key": body["key"], "effects": 1})
         heads = self.heads.get(service, [])

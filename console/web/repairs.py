@@ -100,7 +100,7 @@ class Repairs:
 
     services: ServiceDirectory
     plans: OrderedDict[str, RepairPlan] = field(default_factory=OrderedDict)
-    jobs: OrderedDict[str, Repair] = field(default_factory=OrderedDict)
+    begun: OrderedDict[str, Repair] = field(default_factory=OrderedDict)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def plan(
@@ -136,10 +136,10 @@ class Repairs:
             return None
         job = Repair(plan, rate)
         job.is_going.set()
-        self.jobs[plan.id] = job
-        self.jobs.move_to_end(plan.id, last=False)
-        while len(self.jobs) > KEPT:
-            self.jobs.popitem()
+        self.begun[plan.id] = job
+        self.begun.move_to_end(plan.id, last=False)
+        while len(self.begun) > KEPT:
+            self.begun.popitem()
         task = asyncio.create_task(self._run(job, token, ended))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -171,7 +171,7 @@ class Repairs:
 
     async def close(self) -> None:
         """Stop all, and wait until they have."""
-        for job in self.jobs.values():
+        for job in self.begun.values():
             job.stop()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
