@@ -111,7 +111,7 @@ class LogReader:
         """Until there are other partitions than those that it began with. Raises what keeps it from it."""
         of = await generation(connection)
         async with reading(self.cluster, TOPICS, await next_offsets(connection)) as opened:
-            session = _Session(self, opened, connection, of)
+            session = ReadSession(self, opened, connection, of)
             looked = clock.monotonic()
             while not stopping.is_set():
                 await session.go_on(stopping)
@@ -123,7 +123,7 @@ class LogReader:
 
 
 @dataclass
-class _Session:
+class ReadSession:
     """One client of Kafka, and the session of the database into which it reads."""
 
     reader: LogReader
@@ -176,9 +176,9 @@ class _Session:
             else:
                 if CATALOG.entry_of(envelope.event).is_of_a_saga:
                     batch.events.append((record, envelope))
-        await self._commit(batch)
+        await self.commit(batch)
 
-    async def _commit(self, batch: ReadBatch) -> None:
+    async def commit(self, batch: ReadBatch) -> None:
         """A batch that the database refuses is found by halves to the one event that is to blame."""
         try:
             await take(self.connection, batch, self.generation)
@@ -190,7 +190,7 @@ class _Session:
                 await take(self.connection, ReadBatch(next=batch.next), self.generation)
                 return
             for half in _halves(batch):
-                await self._commit(half)
+                await self.commit(half)
 
 
 def _halves(batch: ReadBatch) -> Iterable[ReadBatch]:
