@@ -21,7 +21,7 @@ from chassis.kafka import Cluster, logged_event, places_of, reading, reason_of
 from chassis.message import Record
 from chassis.postgres import POISON, Connection, PostgresDatabase
 from console.model import ReaderState
-from console.store import ReadBatch, generation, next_offsets, take
+from console.store import ReadBatch, generation, next_offsets, refuse_forgotten, take
 from saga_cli.log.kafka import kept_of
 from saga_cli.log.reader import TOPICS, parts_of
 from shared_events.catalog import CATALOG
@@ -33,7 +33,7 @@ BATCH: Final = 2000
 PACE_S: Final = 0.2
 """A batch that is not full is followed by the next one no sooner: many events of one order are one change."""
 LOOK_S: Final = 5.0
-"""So often it looks how much it has not read yet."""
+"""So often it looks how much it has not read yet, and whether it is to read all anew."""
 STALLED_S: Final = 15.0
 """A client that has got nothing for so long, although there is more to read, is made anew."""
 TOPICS_S: Final = 30.0
@@ -111,7 +111,7 @@ class LogReader:
         """Until there are other partitions than those that it began with. Raises what keeps it from it."""
         of = await generation(connection)
         async with reading(self.cluster, TOPICS, await next_offsets(connection)) as opened:
-            session = _Session(self, opened, connection, of)
+            session = ReadSession(self, opened, connection, of)
             looked = clock.monotonic()
             while not stopping.is_set():
                 await session.go_on(stopping)
@@ -123,7 +123,7 @@ class LogReader:
 
 
 @dataclass
-class _Session:
+class ReadSession:
     """One client of Kafka, and the session of the database into which it reads."""
 
     reader: LogReader
@@ -149,8 +149,12 @@ class _Session:
             await clock.wait_for(stopping, PACE_S - (clock.monotonic() - started))
 
     async def _look(self) -> None:
-        """How many records are not read yet. Raises TimeoutError where none of them comes."""
+        """How many records are not read yet.
+
+        Raises TimeoutError where none of them comes, StoreLostError where all is to be read anew.
+        """
         self._looked = clock.monotonic()
+        await refuse_forgotten(self.connection, self.generation)
         places = list(self.opened.starts)
         async with asyncio.timeout(10):
             ends = await self.opened.client.end_offsets(places)
@@ -172,9 +176,9 @@ class _Session:
             else:
                 if CATALOG.entry_of(envelope.event).is_of_a_saga:
                     batch.events.append((record, envelope))
-        await self._commit(batch)
+        await self.commit(batch)
 
-    async def _commit(self, batch: ReadBatch) -> None:
+    async def commit(self, batch: ReadBatch) -> None:
         """A batch that the database refuses is found by halves to the one event that is to blame."""
         try:
             await take(self.connection, batch, self.generation)
@@ -186,7 +190,7 @@ class _Session:
                 await take(self.connection, ReadBatch(next=batch.next), self.generation)
                 return
             for half in _halves(batch):
-                await self._commit(half)
+                await self.commit(half)
 
 
 def _halves(batch: ReadBatch) -> Iterable[ReadBatch]:

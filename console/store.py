@@ -93,14 +93,16 @@ async def generation(connection: Connection) -> int:
     return found
 
 
-async def take(connection: Connection, batch: ReadBatch, of: int) -> None:
-    """All of a batch or none of it; one that was taken before changes nothing.
+async def refuse_forgotten(connection: Connection, of: int) -> None:
+    """Raises StoreLostError where all that was read before was forgotten since the generation `of`."""
+    if await generation(connection) != of:
+        raise StoreLostError("the console is rebuilt: it reads the log anew")
 
-    Raises StoreLostError where all that was read before was forgotten since the generation `of`.
-    """
+
+async def take(connection: Connection, batch: ReadBatch, of: int) -> None:
+    """All of a batch or none of it; one that was taken before changes nothing. Raises as above."""
     async with connection.transaction():
-        if await generation(connection) != of:
-            raise StoreLostError("the console is rebuilt: it reads the log anew")
+        await refuse_forgotten(connection, of)
         if batch.events:
             new = await connection.fetch(
                 NEW_EVENTS, *_columns(starmap(_event_row, batch.events), 13)

@@ -11,7 +11,7 @@ from chassis.events import Envelope
 from chassis.kafka import Cluster
 from chassis.message import Record
 from chassis.postgres import Connection, PostgresDatabase
-from console.reader import LogReader, _Session
+from console.reader import LogReader, ReadSession
 from console.store import ReadBatch, empty, generation, next_offsets, take
 from saga_cli.stack import with_console
 from saga_cli.topology import CONSOLE, Addresses
@@ -101,11 +101,11 @@ async def test_who_reads_notices_that_all_was_forgotten(connection: Connection) 
 
 async def test_an_event_that_the_database_refuses_holds_up_no_other(connection: Connection) -> None:
     reader = LogReader(Cluster("127.0.0.1:1"), PostgresDatabase.at(""))
-    session = _Session(reader, None, connection, await generation(connection))
+    session = ReadSession(reader, None, connection, await generation(connection))
     batch = batch_of(PUBLISHED[:9], 9)
     batch.events[4][1].causation_type = "\ud800"
     try:
-        await session._commit(batch)
+        await session.commit(batch)
     finally:
         batch.events[4][1].causation_type = ""
     assert len((await stored(connection))[2]) == 8
