@@ -12,6 +12,7 @@ ORDERS: Final = "console/web/orders_pages.py"
 LIVE: Final = "console/web/live.py"
 OF_MASKING: Final = "tests/console/test_masking.py::test_"
 OF_PAGES: Final = "tests/console/test_pages.py::test_"
+OF_ACCESS: Final = "tests/console/test_page_access.py::test_"
 OF_FAILURES: Final = "tests/console/test_failures.py::test_"
 
 CONSOLE_PAGE_EDITS: Final = (
@@ -41,14 +42,14 @@ CONSOLE_PAGE_EDITS: Final = (
         "another-site-may-ask-for-changes",
         'headers.get("hx-request") != "true"',
         'headers.get("hx-request") == "false"',
-        (f"{OF_PAGES}another_site_can_change_nothing",),
+        (f"{OF_ACCESS}another_site_can_change_nothing",),
     ),
     Edit(
         SESSION,
         "viewer-may-repair",
         "CHANGE: Final = Access(every={OPERATE}, needs_caller=True)",
         "CHANGE: Final = Access(every={OPERATE, VIEW}, needs_caller=True)",
-        (f"{OF_PAGES}each_route_says_who_may_use_it",),
+        (f"{OF_ACCESS}each_route_says_who_may_use_it",),
     ),
     Edit(
         REPAIRS,
