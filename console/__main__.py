@@ -39,7 +39,7 @@ class ConsoleProcess:
 
     def __post_init__(self) -> None:
         stopping = self.stopping.is_set
-        self.health.watch("not_reading", lambda: self.reader.status.why)
+        self.health.watch("not_reading", self.reader.status.failing)
         self.health.watch(
             "shutting_down", lambda: "shutting down" if stopping() else "", blocking=True
         )

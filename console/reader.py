@@ -38,6 +38,7 @@ STALLED_S: Final = 15.0
 """A client that has got nothing for so long, although there is more to read, is made anew."""
 TOPICS_S: Final = 30.0
 """So often it looks for topics and partitions that are new."""
+STARTING: Final = "it starts"
 STANDBY: Final = "another process of the console reads"
 LOSSLESS: Final = {"synchronous_commit": "off", "jit": "off"}
 """What a crash of the database takes back is read again, as the offsets go with it."""
@@ -49,7 +50,7 @@ class ReaderStatus:
 
     lag: int | None = None
     since: datetime = field(default_factory=clock.now)
-    why: str = "it starts"
+    why: str = STARTING
     unread: int = 0
     last_unread: str = ""
 
@@ -66,6 +67,10 @@ class ReaderStatus:
         if isinstance(why, MalformedError):  # it never repeats the data
             self.last_unread = f"{place}: {why}"
         log.warning("record_not_read", place=place, error=self.last_unread)
+
+    def failing(self) -> str:
+        """What keeps it from reading; "" while it reads, or has just been started."""
+        return "" if self.why == STARTING else self.why
 
     def now(self) -> ReaderState:
         return ReaderState(self.lag, self.since, self.why, self.unread, self.last_unread)
