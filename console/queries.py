@@ -45,7 +45,7 @@ from console.store import reached_of
 CAP: Final = 10_000
 """So many are counted at most."""
 PAGE: Final = 50
-PAST: Final = 2_000
+PAST: Final = 1_000
 """A map of the past is made of so many orders at most."""
 SAMPLE: Final = 2_000
 """So many of the newest events say how fast orders pass the edges."""
