@@ -42,7 +42,7 @@ PAGES: Final = {
 }
 SIZES: Final = {"desktop": (1360, 900), "phone": (390, 844)}
 SCHEMES: Final = ("light", "dark")
-COLOURS: Final = 128
+COLOURS: Final = 256
 TOKEN: Final = "anna"
 
 
@@ -87,7 +87,7 @@ def picture(browser: Browser, url: str, size: str, scheme: Any) -> bytes:
     taken = Image.open(BytesIO(page.screenshot(full_page=True))).convert("RGB")
     page.context.close()
     small = BytesIO()
-    taken.quantize(COLOURS).save(small, "PNG", optimize=True)
+    taken.quantize(COLOURS, Image.Quantize.MAXCOVERAGE).save(small, "PNG", optimize=True)
     return small.getvalue()
 
 

@@ -121,7 +121,7 @@ def _as_page(plain: ErrorAnswer) -> ErrorAnswer:
         if answer.status_code == 401:  # noqa: PLR2004 - Unauthorized
             return _to_login(request)
         viewer = viewer_if_known(request)
-        detail, code = _detail_of(error), from_json(answer.body)["code"]
+        detail, code = _detail_of(error), from_json(bytes(answer.body))["code"]
         title = TITLES.get(answer.status_code, "That does not work")
         template = "_error.html" if is_part(request) else "error.html"
         values = {"title": title, "detail": detail, "code": code}

@@ -5,9 +5,10 @@ from typing import Annotated, Any, Final, Literal
 from fastapi import FastAPI, Request, Response
 from pydantic import Field
 
-from chassis.http import Body, Problem, SagaKey, key_in_path, open_to, text
+from chassis.http import Body, Problem, open_to, text
 from console.web.asking import NoAnswerError
 from console.web.context import Console
+from console.web.order_pages import OrderPath
 from console.web.rendering import page
 from console.web.session import CHANGE, viewer_of
 from guarantees.services import BY_NAME
@@ -17,7 +18,6 @@ PATHS: Final = {
     "redrive": "/ops/dead-letters/redrive",
     "resolve": "/ops/resolve",
 }
-OrderPath = Annotated[SagaKey, key_in_path("An order's id.")]
 
 
 class OrderRepair(Body):
