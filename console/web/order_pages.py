@@ -3,12 +3,14 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import FastAPI, Query, Request, Response
+from markupsafe import Markup
 
 from chassis.http import Body, Problem, SagaKey, key_in_path, open_to, text
-from console.model import EventRow, OrderDetail
+from console import flow
+from console.model import Counted, EdgeStanding, EventRow, OrderDetail
 from console.web import waterfall
 from console.web.asking import now
 from console.web.context import Console
@@ -18,6 +20,8 @@ from console.web.rendering import page
 from console.web.session import LOOK, REVEAL, viewer_of
 from guarantees.diagnosis import diagnose
 
+EDGES: Final = tuple(EdgeStanding(edge, Counted(0)) for edge in flow.EDGES)
+"""Nobody is counted on the map of one order."""
 OrderPath = Annotated[SagaKey, key_in_path("An order's id.")]
 
 
@@ -54,14 +58,14 @@ def add_order(app: FastAPI, console: Console) -> None:
     @open_to(LOOK)
     async def show_order(request: Request, order_id: OrderPath) -> Response:
         detail = await _known(console, order_id)
-        values = {**_values(detail), "is_anew": False, "picture": await _picture(console, detail)}
+        values = {**_values(detail), "is_anew": False, "picture": _picture(detail)}
         return page(request, "order.html", viewer_of(request), **values)
 
     @app.get("/orders/{order_id}/parts", include_in_schema=False)
     @open_to(LOOK)
     async def show_order_again(request: Request, order_id: OrderPath) -> Response:
         detail = await _known(console, order_id)
-        values = {**_values(detail), "is_anew": True, "picture": await _picture(console, detail)}
+        values = {**_values(detail), "is_anew": True, "picture": _picture(detail)}
         return page(request, "_order.html", viewer_of(request), **values)
 
     @app.get("/orders/{order_id}/services", include_in_schema=False)
@@ -102,12 +106,10 @@ async def _known(console: Console, order_id: str) -> OrderDetail:
     return detail
 
 
-async def _picture(console: Console, detail: OrderDetail) -> str:
-    standing = await console.queries.standing()
-    edges = standing.edges
-    remaining = set(detail.remaining)
-    ahead = [s.edge.id for s in edges if s.edge.event in remaining]
-    return drawn(edges, now(), marks=Marks(detail.path, detail.order.edges, ahead))
+def _picture(detail: OrderDetail) -> Markup:
+    """Its way over the map: which edges it has passed, where it waits, what is to come."""
+    ahead = [edge.id for edge in flow.EDGES if edge.event in detail.remaining]
+    return drawn(EDGES, now(), marks=Marks(detail.path, detail.order.edges, ahead))
 
 
 def _values(detail: OrderDetail, *, personal: bool = False) -> Mapping[str, Any]:
