@@ -31,6 +31,7 @@ class Manifest:
     external party that it calls, `calls` for what. `timers` are kinds of timers, by the state that
     they end. `final` are the states that a saga does not leave, with the event that leads there.
     `counter` is the field of rows that sagas share which counts the events of the row's own key.
+    `package` is that of its program, where it is not called as services are.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Manifest:
     timers: Mapping[str, str] = field(default_factory=dict)
     final: Mapping[str, str] = field(default_factory=dict)
     counter: str = ""
+    package: str = ""
 
     @property
     def has_database(self) -> bool:
@@ -50,7 +52,7 @@ class Manifest:
 
     @property
     def module(self) -> str:
-        return f"{self.name}_svc"
+        return self.package or f"{self.name}_svc"
 
     @property
     def prefix(self) -> str:

@@ -20,6 +20,7 @@ from saga_cli.erasure import command as erasing
 from saga_cli.history import command as history
 from saga_cli.lint.command import lint
 from saga_cli.observed import command as observed
+from saga_cli.ops import console as of_console
 from saga_cli.ops import dead_letters, outbox
 from saga_cli.ops import orders as of_one_order
 from saga_cli.ops.audit import audit
@@ -77,11 +78,10 @@ def up(
     secure: mounting.Secure = False,
     with_tracing: mounting.WithTracing = False,
     otlp_endpoint: mounting.OtlpEndpoint = "",
-    detach: Annotated[
-        bool, typer.Option("--detach/--foreground", help="Return when all is ready.")
-    ] = False,
+    without_console: mounting.WithoutConsole = False,
+    detach: mounting.Detach = False,
 ) -> None:
-    """Start Kafka, PostgreSQL, Redis and all services; Ctrl-C stops them.
+    """Start Kafka, PostgreSQL, Redis, all services and the operators' console; Ctrl-C stops them.
 
     A process that ends by itself is not started again: `saga status` shows it, `saga start` starts it.
     """
@@ -89,13 +89,14 @@ def up(
 
     if state.found():
         fail(state.CLAIMED)
-    is_traced = with_tracing or bool(otlp_endpoint)
-    traces = viewer.traces_to(otlp_endpoint, state.FILE.parent.absolute()) if is_traced else None
+    place = state.FILE.parent.absolute()
+    traces = viewer.traces_to(otlp_endpoint, place) if with_tracing or otlp_endpoint else None
     if detach:
-        tracing = ["--with-tracing", "--otlp-endpoint", otlp_endpoint] if traces else []
-        supervisor.up_detached(instances, data, secured=secure, tracing=tracing)
+        more = ["--with-tracing", "--otlp-endpoint", otlp_endpoint] if traces else []
+        more += ["--without-console"] if without_console else []
+        supervisor.up_detached(instances, data, secured=secure, more=more)
     else:
-        supervisor.up(instances, data, secured=secure, traces=traces)
+        supervisor.up(instances, data, traces, secured=secure, with_pages=not without_console)
 
 
 @app.command(rich_help_panel=STACK)
@@ -127,9 +128,8 @@ def status() -> None:
         console.print("The stack is starting.")
         raise typer.Exit(1)
     console.print(table(stack.processes))
-    console.print(
-        f"Logs: `saga logs NAME`, or {Path(stack.processes[0].log).parent}", soft_wrap=True
-    )
+    folder = Path(stack.processes[0].log).parent
+    console.print(f"Logs: `saga logs NAME`, or {folder}", soft_wrap=True)
     if not all(is_ready(process) for process in stack.processes):
         raise typer.Exit(1)
 
@@ -228,9 +228,10 @@ OF_LOG: Final[PanelCommands] = (
 for panel, commands in ((ORDERS, OF_ORDERS), (LOG, OF_LOG)):
     for command in commands:
         app.command(rich_help_panel=panel)(command)
-app.add_typer(dead_letters.app, name="dead-letters", rich_help_panel=ORDERS)
-app.add_typer(outbox.app, name="outbox", rich_help_panel=ORDERS)
-app.add_typer(schema.app, name="schema", rich_help_panel=LOG)
+for of_orders, name in ((dead_letters.app, "dead-letters"), (outbox.app, "outbox")):
+    app.add_typer(of_orders, name=name, rich_help_panel=ORDERS)
+for of_log, name in ((schema.app, "schema"), (of_console.app, "console")):
+    app.add_typer(of_log, name=name, rich_help_panel=LOG)
 app.command(rich_help_panel=PROOF)(lint)
 
 

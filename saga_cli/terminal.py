@@ -6,7 +6,7 @@ import re
 import signal
 import sys
 from collections.abc import Collection, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final, Literal, NoReturn
 
 import typer
@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 from typer.core import TyperCommand, TyperGroup
+
+from guarantees.durations import lasting
 
 WIDE: Final = 4000
 """Where there is no terminal a table takes what it needs: nothing of it is cut or folded."""
@@ -101,17 +103,6 @@ def message_of(error: BaseException) -> str:
 def plain(text: str) -> str:
     """Text from outside with its control characters spelled out."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
-
-
-def lasting(seconds: float) -> str:
-    """The largest unit that says enough: 12 s, 4 min, 3 h, 2 days."""
-    rounded = timedelta(seconds=round(max(seconds, 0)))
-    minutes, hours = rounded // timedelta(minutes=1), rounded // timedelta(hours=1)
-    if minutes < 2:  # noqa: PLR2004 - as people say it
-        return f"{rounded.total_seconds():.0f} s"
-    if hours < 2:  # noqa: PLR2004
-        return f"{minutes} min"
-    return f"{hours} h" if rounded.days < 2 else f"{rounded.days} days"  # noqa: PLR2004
 
 
 def age(instant: str) -> str:

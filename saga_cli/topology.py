@@ -12,7 +12,17 @@ from chassis.manifest import Manifest as ServiceSpec
 from chassis.secret import Secret
 from guarantees.services import BY_NAME, SERVICES, WITH_DATABASE
 
-__all__ = ["BY_NAME", "SERVICES", "Addresses", "ServiceSpec", "addresses_of", "environment_of"]
+__all__ = [
+    "BY_NAME",
+    "CONSOLE",
+    "SERVICES",
+    "Addresses",
+    "ServiceSpec",
+    "addresses_of",
+    "environment_of",
+]
+CONSOLE: Final = ServiceSpec("console", port=8006, table="orders", package="console")
+"""The operators' console: a process with a database as services have them, and none of them."""
 PASSWORDS_SECRET: Final = "SAGA_PASSWORDS_SECRET"  # noqa: S105 - a variable's name
 """What the passwords of services follow from, where it is not PostgreSQL's administrator's."""
 GIVEN: Final = ("SAGA_KAFKA_BOOTSTRAP", "SAGA_POSTGRES_URL", "SAGA_REDIS_URL")
@@ -107,7 +117,8 @@ def addresses_of(
     stacks over the same servers agree on them and none has to be kept.
     """
     key = (secret or urlsplit(postgres_url).password or postgres_url).encode()
-    roles = [name for spec in WITH_DATABASE.values() for name in (spec.role, spec.owner)]
+    with_database = (*WITH_DATABASE.values(), CONSOLE)
+    roles = [name for spec in with_database for name in (spec.role, spec.owner)]
     names = [*roles, *BY_NAME, ADMIN, *map(kafka_login, USERS)]
     passwords = {n: hmac.digest(key, n.encode(), "sha256").hex()[:32] for n in names}
     redis = urlsplit(redis_url)._replace(path="")  # each service has a number of its own
@@ -126,7 +137,10 @@ def addresses_of(
     return Addresses(kafka, postgres_url, redis.geturl(), passwords, secured=secured)
 
 
-def environment_of(spec: ServiceSpec, addresses: Addresses, port: int) -> dict[str, str]:
+def environment_of(
+    spec: ServiceSpec, addresses: Addresses, port: int, kafka_user: str = ""
+) -> dict[str, str]:
+    """`kafka_user` is whose rights it has on Kafka, where not its own."""
     variables = {
         "HTTP_HOST": "127.0.0.1",
         "HTTP_PORT": str(port),
@@ -138,4 +152,5 @@ def environment_of(spec: ServiceSpec, addresses: Addresses, port: int) -> dict[s
     if addresses.issuer:
         variables["AUTH_ISSUER"] = addresses.issuer
     named = {f"{spec.prefix}_{name}": value for name, value in variables.items()}
-    return {**addresses.kafka_of(spec.name).variables(spec.prefix), **named}
+    kafka = addresses.kafka_of(kafka_user or spec.name)
+    return {**kafka.variables(spec.prefix), **named}

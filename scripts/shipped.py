@@ -41,6 +41,8 @@ OLD_NAMES: Final[Mapping[str, str]] = {
     "Mozilla Public License 2.0 (MPL 2.0)": "MPL-2.0",
 }
 """How packages named their licences before SPDX expressions (PEP 639)."""
+BY_FILE: Final[Mapping[str, str]] = {"jinja2": "BSD-3-Clause"}
+"""Packages that name but a kind of licence: which one it is, as their file LICENSE says."""
 
 
 class UnknownLicenceError(ValueError):
@@ -87,6 +89,8 @@ def licence_of(package: str) -> str:
             return canonicalize_license_expression(text)
         except InvalidLicenseExpression:
             continue
+    if package in BY_FILE:
+        return BY_FILE[package]
     raise UnknownLicenceError(f"{package} names no licence that is known: {older[:60]!r}")
 
 

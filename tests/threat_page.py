@@ -8,6 +8,7 @@ from typing import Final
 
 from guarantees.declared import service_of
 from guarantees.services import BY_NAME, SERVICES
+from saga_cli.topology import CONSOLE
 from shared_events.catalog import CATALOG
 from tests.made_parts import between_marks
 
@@ -74,6 +75,10 @@ def edges() -> Iterator[Edge]:
     yield Edge("`saga`", "PostgreSQL, Redis", "the stores", "The command line")
     yield Edge("`saga`", "each service", "HTTP, `/ops`", "The command line")
     yield Edge("`saga`", "archive", "files", "The archive")
+    yield Edge("a browser", "the console", "HTTP", "The console")
+    yield Edge("the console", "Kafka", "the log, to read", "The console")
+    yield Edge("the console", "PostgreSQL", f"`{CONSOLE.database}`", "The console")
+    yield Edge("the console", "each service", "HTTP, `/ops`", "The console")
     yield Edge("registries", "an image", "packages", "Supply chain")
     yield Edge("each service", "log, metrics, traces", "lines, HTTP", "Logs, metrics and traces")
     yield Edge("the host", "each service", "a container", "Containers and hosts")

@@ -5,6 +5,8 @@ from typing import Final, Protocol
 
 OPERATE: Final = "operate"
 """The scope of operators, who may change what the operators' routes offer."""
+VIEW: Final = "view"
+"""The scope of viewers, who see in the console where orders stand, and change nothing."""
 AUDIT: Final = "audit"
 """The scope of auditors, who may read what operators may."""
 SERVICE: Final = "service"

@@ -11,7 +11,7 @@ import asyncpg
 
 from chassis.errors import AccessError
 from chassis.postgres.types import Connection
-from chassis.process.settings import PostgresSettings
+from chassis.process.settings import DatabaseSettings
 from chassis.secret import NO_SECRET, Secret, secret_of
 from chassis.tls import fault_of
 from chassis.urls import postgres_url, with_password
@@ -51,14 +51,14 @@ class PostgresDatabase:
         return cls(Secret(url))
 
     @classmethod
-    def of(cls, settings: PostgresSettings) -> Self:
+    def of(cls, settings: DatabaseSettings) -> Self:
         """As the service's role."""
         files = {name: str(getattr(settings, f"database_{name}") or "") for name in TLS}
         password = settings.database_password
         return cls(settings.database_url, password, **files, setting=f"{settings.prefix}_DATABASE")
 
     @classmethod
-    def owners(cls, settings: PostgresSettings) -> Self | None:
+    def owners(cls, settings: DatabaseSettings) -> Self | None:
         """As the role that owns the tables; None where that is the service's own."""
         if settings.database_owner_url is None:
             return None

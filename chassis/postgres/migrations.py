@@ -16,13 +16,13 @@ from chassis.errors import AccessError, CannotStartError, SecretError
 from chassis.postgres import privileges
 from chassis.postgres.database import PostgresDatabase
 from chassis.postgres.types import TRANSIENT, Connection
-from chassis.process.settings import PostgresSettings
+from chassis.process.settings import DatabaseSettings
 
 LOCK: Final = 0x5A6B
 """An advisory lock: one instance changes the schema, or rights in it."""
 
 
-async def migrated(folder: Path, settings: PostgresSettings) -> PostgresDatabase:
+async def migrated(folder: Path, settings: DatabaseSettings) -> PostgresDatabase:
     """A service's database, with the newest schema: a start begins with it. Raises as `migrate` does."""
     database = PostgresDatabase.of(settings)
     await migrate(folder, database, PostgresDatabase.owners(settings))

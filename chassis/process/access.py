@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from chassis.auth import IssuerKeys, JwksSource, JwtVerifier
 from chassis.health import Health
 from chassis.http import Gate, rate_limits
-from chassis.process.settings import ServiceSettings
+from chassis.process.settings import ProcessSettings
 
 PAGES: Final = ("/docs", "/redoc", "/openapi.json", "/metrics")
 """What is for people and monitoring, and describes the service to whoever reads it."""
@@ -17,7 +17,7 @@ NOWHERE: Final = "/not-on-this-port"
 """A path that no application has: it is answered as any other that is not there."""
 
 
-def gate_of(service: str, settings: ServiceSettings) -> tuple[Gate, IssuerKeys | None]:
+def gate_of(service: str, settings: ProcessSettings) -> tuple[Gate, IssuerKeys | None]:
     """With the keys of the issuer, None where callers are not asked who they are."""
     verifier = None
     if settings.auth == "jwt" and settings.auth_issuer is not None:

@@ -6,8 +6,8 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from contextlib import ExitStack
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -49,7 +49,7 @@ from chassis.pace import Pace
 from chassis.process import logs, retention
 from chassis.process.access import OnlyPages, gate_of, watch_issuer
 from chassis.process.fast_paths import Core, core_of
-from chassis.process.settings import ServiceSettings, TracingSettings
+from chassis.process.settings import ProcessSettings, ServiceSettings, TracingSettings
 from chassis.service import Provider, Service
 from chassis.store import Inspection, Store
 
@@ -180,9 +180,17 @@ async def run(node: Node, app: FastAPI) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, node.stopping.set)
-    settings = node.settings
     node.gate.report()
     show_build(node.service.name)
+    with listening(app, node.service.name, node.settings) as (servers, sockets):
+        await _serve(node, servers, sockets)
+
+
+@contextmanager
+def listening(
+    app: FastAPI, name: str, settings: ProcessSettings
+) -> Iterator[tuple[dict[str, HttpServer], dict[str, list[socket.socket]]]]:
+    """Its servers and their sockets, by what is served there; none of them listens yet."""
     allow_origins(app, settings.http_cors_origins)
     ports: dict[str, tuple[ASGIApp, int]] = {"http": (app, settings.http_port)}
     if settings.http_admin_port is not None:
@@ -191,14 +199,11 @@ async def run(node: Node, app: FastAPI) -> None:
         ports["http_admin"] = (OnlyPages(app, pages=True), settings.http_admin_port)
     with ExitStack() as held:
         sockets = {
-            name: held.enter_context(bound(settings.http_host, port))
-            for name, (_, port) in ports.items()
+            port: held.enter_context(bound(settings.http_host, number))
+            for port, (_, number) in ports.items()
         }
-        servers = {
-            name: HttpServer(served, node.service.name, settings)
-            for name, (served, _) in ports.items()
-        }
-        await _serve(node, servers, sockets)
+        servers = {port: HttpServer(served, name, settings) for port, (served, _) in ports.items()}
+        yield servers, sockets
 
 
 async def _serve(
@@ -262,15 +267,15 @@ async def work(node: Node, more: Mapping[str, BackgroundTask]) -> bool:
     await asyncio.wait([stop, *parts, *last], return_when=asyncio.FIRST_COMPLETED)
     log.info("stopping")
     node.stopping.set()
-    failed = await _ended(parts, 12 + node.settings.http_drain_s)
+    failed = await ended(parts, 12 + node.settings.http_drain_s)
     drain.set()
-    failed |= await _ended(last, 12)
+    failed |= await ended(last, 12)
     await node.store.close()
     log.info("stopped")
     return failed
 
 
-async def _ended(tasks: list[asyncio.Task[None]], seconds: float) -> bool:
+async def ended(tasks: list[asyncio.Task[None]], seconds: float) -> bool:
     """Wait for tasks to end; says whether one failed or had to be cut off."""
     done, pending = await asyncio.wait(tasks, timeout=seconds)
     for task in pending:
@@ -338,7 +343,7 @@ def _move(node: Node, layout: str) -> str:
     return f"start it with {node.service.name.upper()}_TOPIC_LAYOUT={layout} first"
 
 
-def start(settings_type: type[ServiceSettings], name: str, main: Callable[[Any], Any]) -> None:
+def start(settings_type: type[ProcessSettings], name: str, main: Callable[[Any], Any]) -> None:
     """All of each service's entry: settings, logs, traces, loop.
 
     A bad setting is one line and exit code 2; what else keeps it from starting is logged, and 1.

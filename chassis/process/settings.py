@@ -302,32 +302,29 @@ class KafkaSettings(BaseModel):
         return Cluster(**given, prefix=self.prefix)
 
 
-class ServiceSettings(AccessSettings, HttpLimits, KafkaSettings, SecretSettings):
-    """Read once, at start; a missing or malformed one fails the start with its name.
-
-    What was published is kept for `outbox_keep_days` more days, as a broker may lose what it has
-    acknowledged. Port 0 is any that is free. `fast_paths` are `all`, `none`, or names with commas
-    between. Under load a loop takes a batch each `batch_every_ms` milliseconds; 0 takes each as soon
-    as it can. `topic_layout` is another than `lanes` while a system moves from topics of before
-    (docs/topics.md).
-    """
+class ProcessSettings(AccessSettings, HttpLimits, KafkaSettings, SecretSettings):
+    """Read once, at start; a malformed one fails the start with its name. Port 0 is any free one."""
 
     http_host: str = Field(default="127.0.0.1", min_length=1, pattern=r"^\S+$")
     http_port: int = Field(default=8000, ge=0, le=HIGHEST_PORT)
     log_level: LogLevel = "INFO"
+
+
+class ServiceSettings(ProcessSettings):
+    """What was published is kept for `outbox_keep_days`, as a broker may lose what it has acknowledged.
+
+    `fast_paths` are `all`, `none`, or names with commas between. Under load a loop takes a batch each
+    `batch_every_ms`; 0 takes each as soon as it can. `topic_layout` is of a move (docs/topics.md).
+    """
+
     outbox_keep_days: Days = 7
     fast_paths: FastPaths = ALL_FAST_PATHS
     batch_every_ms: int = Field(default=25, ge=0, le=1000)
     topic_layout: TopicLayout = TopicLayout.LANES
 
 
-class PostgresSettings(ServiceSettings):
-    """A service with a database of its own: postgresql://role:password@host:port/name.
-
-    The `database_owner_*` are of the role that owns its tables, and makes their migrations.
-    Which messages were decided, and what requests were answered, is known for `inbox_keep_days`: longer
-    than anything is delivered again, and than a saga takes to come to its last state.
-    """
+class DatabaseSettings(ProcessSettings):
+    """postgresql://role:password@host:port/name; `database_owner_*` are of who owns the tables."""
 
     database_url: PostgresUrl
     database_password: Secret = NO_SECRET
@@ -336,7 +333,6 @@ class PostgresSettings(ServiceSettings):
     database_key_file: ReadableFile | None = None
     database_owner_url: PostgresUrl | None = None
     database_owner_password: Secret = NO_SECRET
-    inbox_keep_days: Annotated[Days, Field(ge=1)] = 30
 
     @field_validator("database_password", "database_owner_password")
     @classmethod
@@ -351,6 +347,16 @@ class PostgresSettings(ServiceSettings):
         if key is not None and info.data.get("database_cert_file") is None:
             raise ValueError("it has no effect without a certificate")
         return key
+
+
+class PostgresSettings(DatabaseSettings, ServiceSettings):
+    """A service whose state is in its database.
+
+    Which messages were decided, and what requests were answered, is known for `inbox_keep_days`: longer
+    than anything is delivered again, and than a saga takes to come to its last state.
+    """
+
+    inbox_keep_days: Annotated[Days, Field(ge=1)] = 30
 
     @property
     def kept(self) -> dict[str, int]:

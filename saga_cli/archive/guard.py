@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from guarantees.durations import lasting
 from guarantees.services import SERVICES
 from saga_cli.log.reader import TOPICS
 from saga_cli.log.source import LogPartition, Span
-from saga_cli.terminal import lasting
 from shared_events.catalog import CATALOG
 
 FOR_EVER: Final = -1

@@ -14,6 +14,7 @@ from chassis.events import dead_letters_of
 from chassis.kafka import Cluster
 from chassis.redis import keys
 from guarantees.declared import configured
+from guarantees.durations import lasting
 from loyalty_svc.store import KEYS
 from saga_cli.archive.files import Archive, gaps, span_of
 from saga_cli.archive.guard import EVENTS, FOR_EVER, Facts, ParkedRecords, TopicRetention, refusals
@@ -22,7 +23,7 @@ from saga_cli.log.kafka import KafkaLog, committed
 from saga_cli.log.reader import TOPICS
 from saga_cli.log.source import LogPartition, Span
 from saga_cli.targets import Targets, found
-from saga_cli.terminal import console, lasting, print_json, table_of, write_violations
+from saga_cli.terminal import console, print_json, table_of, write_violations
 from saga_cli.topology import BY_NAME, SERVICES
 from shared_events.catalog import CATALOG
 

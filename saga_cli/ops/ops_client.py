@@ -10,7 +10,7 @@ import httpx
 from pydantic import ValidationError
 
 from chassis.urls import http_url
-from saga_cli.ops.report import REPORT, OrderReport, merged
+from guarantees.whereabouts import REPORT, OrderReport, merged
 from saga_cli.ops.tokens import operator_of
 from saga_cli.stack import state
 from saga_cli.targets import secret_in_environment

@@ -8,10 +8,10 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from guarantees.diagnosis import Diagnosis, Finding, diagnose, for_other_stacks
+from guarantees.whereabouts import OrderReport
 from saga_cli.ops.ops_client import Directory
 from saga_cli.ops.options import AsJson
-from saga_cli.ops.report import OrderReport
-from saga_cli.ops.why import Diagnosis, Finding, diagnose, for_other_stacks
 from saga_cli.terminal import fail, plain, print_json, write
 
 LOOKS: Final = 3

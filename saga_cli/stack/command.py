@@ -16,6 +16,10 @@ WithTracing = Annotated[
 OtlpEndpoint = Annotated[
     str, typer.Option(metavar="URL", help="With traces, sent here by OTLP over HTTP.")
 ]
+WithoutConsole = Annotated[
+    bool, typer.Option("--without-console", help="Without the operators' console.")
+]
+Detach = Annotated[bool, typer.Option("--detach/--foreground", help="Return when all is ready.")]
 
 
 def secrets(

@@ -22,13 +22,13 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, KeyParameters
 
 from chassis import clock, ids
-from chassis.auth import OPERATE, SERVICE
+from chassis.auth import AUDIT, OPERATE, SERVICE, VIEW
 from saga_cli.topology import SERVICES
 from shared_events.scopes import ORDERS, SHOP
 
 AUDIENCE: Final = "saga"
 CLIENT: Final = "saga"
-SCOPES: Final = (ORDERS, SHOP, OPERATE, "audit", SERVICE)
+SCOPES: Final = (ORDERS, SHOP, OPERATE, AUDIT, VIEW, SERVICE)
 TOOL: Final = (SERVICE, SHOP, OPERATE)
 """What a tool of the stack needs, which places orders for many customers."""
 LIFETIME_S: Final = 3600

@@ -19,7 +19,7 @@ from saga_cli.clients import database
 from saga_cli.stack import binaries
 from saga_cli.stack.processes import ChildProcess, run
 from saga_cli.stack.state import write_private
-from saga_cli.topology import Addresses, ServiceSpec
+from saga_cli.topology import CONSOLE, Addresses, ServiceSpec
 
 ADMIN: Final = "saga"
 BY_LOCALE: Final = """
@@ -83,7 +83,8 @@ def hba_rules(kind: Literal["host", "hostssl"], address: str = "127.0.0.1/32") -
     """
     by = f"{address} scram-sha-256"
     let_in = {"all": ADMIN, "replication": ADMIN}
-    let_in |= {spec.database: f"{spec.role},{spec.owner}" for spec in WITH_DATABASE.values()}
+    with_database = (*WITH_DATABASE.values(), CONSOLE)
+    let_in |= {spec.database: f"{spec.role},{spec.owner}" for spec in with_database}
     return "".join(f"{kind} {database} {roles} {by}\n" for database, roles in let_in.items())
 
 
@@ -162,6 +163,14 @@ def create_databases(
 
 
 async def _create_databases(addresses: Addresses, specs: Sequence[ServiceSpec]) -> None:
+    await make_databases(addresses, specs)
+    for spec in specs:
+        folder, own = migrations_of(spec.name), PostgresDatabase.at(addresses.database_url(spec))
+        await migrations.migrate(folder, own, PostgresDatabase.at(addresses.owner_url(spec)))
+
+
+async def make_databases(addresses: Addresses, specs: Sequence[ServiceSpec]) -> None:
+    """Each with its roles; what is in it is its owner's to make."""
     async with database(addresses.postgres_url) as admin:
         how = await admin.fetchval(BY_LOCALE)
         for spec in specs:
@@ -176,9 +185,6 @@ async def _create_databases(addresses: Addresses, specs: Sequence[ServiceSpec]) 
             await _let_in(admin, spec)
             if owner != spec.owner:
                 await _hand_over(addresses, spec)
-    for spec in specs:
-        folder, own = migrations_of(spec.name), PostgresDatabase.at(addresses.database_url(spec))
-        await migrations.migrate(folder, own, PostgresDatabase.at(addresses.owner_url(spec)))
 
 
 async def _let_in(admin: Connection, spec: ServiceSpec) -> None:

@@ -75,14 +75,25 @@ class Services:
         self, name: str, extra: Mapping[str, str] | None = None, addresses: Addresses | None = None
     ) -> Instance:
         """Start one more process of a service; it may have its own way to the servers."""
-        spec = BY_NAME[name]
+        return self.start_one(BY_NAME[name], extra, addresses)
+
+    def start_one(
+        self,
+        spec: ServiceSpec,
+        extra: Mapping[str, str] | None = None,
+        addresses: Addresses | None = None,
+        kafka_user: str = "",
+    ) -> Instance:
+        """As `start`; `kafka_user` is whose rights it has on Kafka, where not its own."""
+        name = spec.name
         nth = 1 + sum(instance.spec is spec for instance in self.instances)
         port = ports.hold(spec.port if self.well_known_ports and nth == 1 else 0)
         places = replace(addresses or self.addresses, issuer=local_issuer().url)
-        given = environment_of(spec, places, port.number)
+        given, more = environment_of(spec, places, port.number, kafka_user), dict(extra or {})
         if places.secured is not None:
-            given = in_files(places.secured / "secrets" / f"{name}-{nth}", given)
-        env = {**given, **self.variables, **(extra or {})}
+            folder = places.secured / "secrets" / f"{name}-{nth}"
+            given, more = in_files(folder, given), in_files(folder, more)
+        env = {**given, **self.variables, **more}
         command = [sys.executable, "-m", spec.module]
         process = ChildProcess(f"{name}-{nth}", command, self.logs / f"{name}-{nth}.log", env)
         process.start()

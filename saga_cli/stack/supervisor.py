@@ -14,7 +14,7 @@ from typing import Any, Final, NoReturn
 import httpx
 import typer
 
-from saga_cli.stack import state, viewer
+from saga_cli.stack import state, viewer, with_console
 from saga_cli.stack.issuer import local_issuer
 from saga_cli.stack.overview import table
 from saga_cli.stack.processes import ChildProcess
@@ -31,9 +31,15 @@ WITH_EXAMPLE: Final = {"ORDER_EXAMPLE_PAGE": "true"}
 
 
 def up(
-    instances: int, data: Path | None, *, secured: bool, traces: viewer.Traces | None = None
+    instances: int,
+    data: Path | None,
+    traces: viewer.Traces | None = None,
+    *,
+    secured: bool,
+    with_pages: bool = True,
 ) -> None:
-    how: dict[str, Any] = {"secured": secured, "traces": traces}
+    """`with_pages` has the operators' console started too."""
+    how: dict[str, Any] = {"secured": secured, "traces": traces, "with_pages": with_pages}
     with (
         state.claimed(),
         running(instances, data, **how, well_known_ports=True) as (services, servers),
@@ -49,14 +55,14 @@ def up(
 
 
 def up_detached(
-    instances: int, data: Path | None, *, secured: bool, tracing: Sequence[str] = ()
+    instances: int, data: Path | None, *, secured: bool, more: Sequence[str] = ()
 ) -> None:
-    """`tracing` are the options of `saga up` that say so."""
+    """`more` are options of `saga up`."""
     log = state.FILE.parent / "up.log"
     state.make_private(log.parent)
     how = ["--data", str(data)] if data else []
     how += ["--secure"] if secured else []
-    how += tracing
+    how += more
     with state.open_private(log, "wb") as output:
         child = subprocess.Popen(  # noqa: S603 - no shell: this `saga`
             [sys.executable, "-m", "saga_cli.main", "up", "--instances", str(instances), *how],
@@ -94,6 +100,7 @@ def running(
     secured: bool = False,
     traces: viewer.Traces | None = None,
     well_known_ports: bool = False,
+    with_pages: bool = False,
 ) -> Iterator[tuple[Services, Servers]]:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     started = time.monotonic()
@@ -120,11 +127,22 @@ def running(
             with console.status("starting the services"):
                 services.start_all(instances, lambda name: console.print(f"  {name} ready"))
             seed(services.url)
+            if with_pages:
+                _start_console(services)
             console.print(f"  all ready after {time.monotonic() - started:.1f} s")
             yield services, servers
         except (RuntimeError, httpx.HTTPError) as error:
             why = message_of(error) if isinstance(error, httpx.HTTPError) else str(error)
             fail(why, 2 if isinstance(error, SettingError) else 1)
+
+
+def _start_console(services: Services) -> None:
+    if with_console.is_installed():
+        with console.status("starting the console"):
+            with_console.start(services)
+        console.print("  console ready")
+    else:
+        console.print("  without the console: it needs the extra `console`")
 
 
 def print_security(servers: Servers) -> None:
@@ -223,6 +241,12 @@ def _welcome(processes: tuple[state.Running, ...], trace_page: str, end: str) ->
     console.print(table(processes))
     console.print(f"\nAn order, step by step, in a browser: {order}/example", soft_wrap=True)
     console.print(f"\nTry it:\n{_curl(order, saga)}", markup=False, soft_wrap=True)
+    if address := next((p.address for p in processes if p.name.startswith("console-")), ""):
+        console.print(
+            f"\nThe operators' page: {address}, with the token of `{saga} token NAME --scope operate`.",
+            markup=False,
+            soft_wrap=True,
+        )
     if trace_page:
         shown = viewer.link(trace_page, "TRACE")
         console.print(

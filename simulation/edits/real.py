@@ -4,6 +4,8 @@ from itertools import chain
 from typing import Final
 
 from simulation.edits.access import ACCESS_EDITS
+from simulation.edits.console import CONSOLE_EDITS
+from simulation.edits.console_pages import CONSOLE_PAGE_EDITS
 from simulation.edits.kafka import KAFKA_EDITS
 from simulation.edits.measured import MEASURED_EDITS
 from simulation.edits.observed import OBSERVED_EDITS
@@ -25,5 +27,7 @@ ALL: Final = chain(
     RIGHTS_EDITS,
     STREAM_EDITS,
     TRACE_EDITS,
+    CONSOLE_EDITS,
+    CONSOLE_PAGE_EDITS,
 )
 EDITS: Final = {edit.name: edit for edit in ALL}

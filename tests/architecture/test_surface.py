@@ -12,7 +12,7 @@ from tests.architecture.test_tidy import TREES, module_of
 
 SURFACES: Final = {
     "chassis.auth": (
-        *("AUDIT", "OPERATE", "SERVICE", "Caller", "InvalidTokenError", "IssuerKeys"),
+        *("AUDIT", "OPERATE", "SERVICE", "VIEW", "Caller", "InvalidTokenError", "IssuerKeys"),
         *("JwksSource", "JwtVerifier", "KeysAwayError", "Verifier"),
     ),
     "chassis.effects": (
@@ -73,7 +73,7 @@ SURFACES: Final = {
         *("EventStreams", "LastEventIdHeader", "ServerEvent", "StreamStep"),
         *("allow_origins", "granted", "open_to", "rate_limits"),
         *("Body", "SagaKey", "example", "preferences", "read_or_none", "refusals"),
-        *("text",),
+        *("Conditions", "Note", "ParkedKey", "make_app", "problem", "text"),
     ),
     "chassis.kafka": (
         *(
@@ -110,7 +110,7 @@ SURFACES: Final = {
         *("PostgresInspection", "PostgresStore", "ProjectedTable", "SharedTable", "StateTable"),
         *("migrations", "schema", "state_rows", "tables", "upgrading"),
     ),
-    "chassis.process": ("fast_paths", "logs", "retention", "runtime", "settings"),
+    "chassis.process": ("access", "fast_paths", "logs", "retention", "runtime", "settings"),
     "chassis.redis": (
         *("AWAY", "LEASE_MS", "Keys", "Layout", "ProjectedHash", "Rebuild", "RedisDatabase"),
         *(

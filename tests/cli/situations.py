@@ -3,7 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from saga_cli.ops.report import (
+from guarantees.diagnosis import Diagnosis, Finding, diagnose
+from guarantees.whereabouts import (
     CircuitReport,
     ConsumerReport,
     DeadLetterReport,
@@ -12,7 +13,6 @@ from saga_cli.ops.report import (
     OutboxReport,
     RelayReport,
 )
-from saga_cli.ops.why import Diagnosis, Finding, diagnose
 from saga_cli.topology import BY_NAME
 
 NOW: Final = datetime(2026, 1, 1, 12, tzinfo=UTC)

@@ -9,13 +9,14 @@ import typer
 from aiokafka.errors import KafkaConnectionError, NotLeaderForPartitionError, StaleMetadata
 
 from chassis.kafka import Cluster
+from guarantees.durations import lasting
 from saga_cli.main import LOG as LOG_GROUP
 from saga_cli.main import ORDERS, PROOF, STACK
 from saga_cli.ops.dead_letters import shown_value
 from saga_cli.stack import supervisor
 from saga_cli.stack.servers import Servers
 from saga_cli.stack.services import Services
-from saga_cli.terminal import add_plain, console, fail, lasting, message_of, plain, table_of
+from saga_cli.terminal import add_plain, console, fail, message_of, plain, table_of
 from saga_cli.topology import SERVICES, addresses_of
 from tests.support.saga import saga
 

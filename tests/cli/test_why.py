@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
+from guarantees.diagnosis import for_other_stacks
 from guarantees.protocol import STEPS
 from guarantees.services import BY_NAME
-from saga_cli.ops.report import ActionReport, ConsumerReport, OrderReport, RelayReport, merged
-from saga_cli.ops.why import for_other_stacks
+from guarantees.whereabouts import ActionReport, ConsumerReport, OrderReport, RelayReport, merged
 from tests.cli.situations import (
     OPEN,
     ORDER,

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
+from guarantees.durations import lasting
 from guarantees.protocol import AGAIN, CALLS, HOPS, LEAVING, SETTLED, Hop
-from saga_cli.ops.report import EffectReport, OrderReport
-from saga_cli.terminal import lasting
+from guarantees.whereabouts import EffectReport, OrderReport
 
 SLOW_S: Final = 5.0
 """What waits longer than this is held up by something; before, it is just on its way."""

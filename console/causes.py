@@ -1,0 +1,69 @@
+"""Events of one order in the order of what led to what. No IO."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+from uuid import UUID
+
+from chassis.events import Envelope
+from console import flow
+from console.model import EventRow
+from guarantees.judge import by_order
+
+
+class _Logged(NamedTuple):
+    """As the guarantees are judged by it."""
+
+    topic: str
+    envelope: Envelope
+    row: EventRow
+
+
+@dataclass(frozen=True, slots=True)
+class OrderStory:
+    """Events, causes before what they led to; for each id that of its cause; and the edges passed."""
+
+    events: tuple[EventRow, ...]
+    causes: dict[str, str]
+    path: tuple[str, ...]
+
+
+def story_of(events: Iterable[EventRow]) -> OrderStory:
+    ordered = [each.row for logged in by_order(map(_logged, events)).values() for each in logged]
+    by_id = {event.id: event for event in ordered}
+    causes = {event.id: _cause(event, ordered, by_id.keys()) for event in ordered}
+    return OrderStory(tuple(ordered), causes, tuple(_path(ordered, by_id)))
+
+
+def _logged(event: EventRow) -> _Logged:
+    envelope = Envelope(
+        id=UUID(event.id),
+        type=event.type,
+        source=f"/{event.service}",
+        subject=event.order_id,
+        time=event.time,
+        sequence=event.sequence,
+        saga_id=event.order_id,
+        causation_id=event.causation_id,
+        traceparent="",
+        event=None,
+    )
+    return _Logged(event.topic, envelope, event)
+
+
+def _cause(event: EventRow, events: Sequence[EventRow], known: Iterable[str]) -> str:
+    """Where nothing in the log led to it, its own service's event before; "" for the first."""
+    if event.causation_id in known:
+        return event.causation_id
+    own = (e for e in events if e.service == event.service and e.sequence == event.sequence - 1)
+    return next((before.id for before in own), "")
+
+
+def _path(events: Iterable[EventRow], by_id: dict[str, EventRow]) -> list[str]:
+    found: dict[str, None] = {}
+    for event in events:
+        cause = by_id.get(event.causation_id)
+        edge = flow.passed(event.service, event.causation_type, cause.type if cause else "")
+        if edge is not None:
+            found[edge.id] = None
+    return list(found)

@@ -1,0 +1,170 @@
+"""Failure groups, and repairs of them: planned, tried without an effect, confirmed, watched."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal
+
+import structlog
+from fastapi import FastAPI, Request, Response
+from pydantic import Field, field_validator
+
+from chassis.errors import TransientError
+from chassis.http import Body, Note, ParkedKey, Problem, open_to, text
+from console.web.context import Console
+from console.web.failures import Failure, FailureGroup, report
+from console.web.rendering import page
+from console.web.repairs import RATE_MAX, TRIED, Repair, RepairKind, RepairPlan
+from console.web.session import CHANGE, LOOK, Viewer, viewer_of
+
+log = structlog.get_logger()
+RATE: Final = 50
+"""Messages a second, unless it is asked for otherwise."""
+SHOWN: Final = 200
+"""Of a group, so many are listed; a repair of the group is of all."""
+GroupPath = Annotated[str, text(12, 12, "^[0-9a-f]+$")]
+JobPath = Annotated[str, text(36, 36, "^[0-9a-f-]+$")]
+ACTIONS: Final = 20
+"""So many of the newest entries of the console's audit trail are shown."""
+
+
+class RepairRequest(Body):
+    """What to do with a group: without `keys` with all of it. `note` is for the audit trail."""
+
+    action: RepairKind
+    note: Note
+    keys: Annotated[list[ParkedKey], Field(max_length=SHOWN)] | None = None
+
+
+class RepairStart(Body):
+    plan: JobPath
+    rate: Annotated[int, Field(ge=1, le=RATE_MAX)] = RATE
+
+    @field_validator("rate", mode="before")
+    @classmethod
+    def _as_a_form_sends_it(cls, rate: object) -> object:
+        return int(rate) if isinstance(rate, str) and rate.isdecimal() else rate
+
+
+class RepairSteering(Body):
+    verb: Literal["pause", "resume", "stop"]
+
+
+def add_failures(app: FastAPI, console: Console) -> None:
+    @app.get("/failures", include_in_schema=False)
+    @open_to(LOOK)
+    async def show_failures(request: Request) -> Response:
+        viewer = viewer_of(request)
+        found = await report(console.queries, console.services, viewer.token)
+        values: dict[str, Any] = {
+            "jobs": list(console.repairs.begun.values()),
+            "actions": await console.queries.actions(ACTIONS),
+        }
+        return page(request, "failures.html", viewer, found=found, **values)
+
+    @app.get("/failures/{group}", include_in_schema=False)
+    @open_to(LOOK)
+    async def show_group(request: Request, group: GroupPath) -> Response:
+        viewer = viewer_of(request)
+        found = await _group(console, group, viewer)
+        return page(
+            request, "failure_group.html", viewer, group=found, shown=found.failures[:SHOWN]
+        )
+
+    @app.post("/failures/{group}/plan", include_in_schema=False)
+    @open_to(CHANGE)
+    async def plan(request: Request, group: GroupPath, body: RepairRequest) -> Response:
+        """Freeze the set, and say what would become of it."""
+        viewer = viewer_of(request)
+        found = await _group(console, group, viewer)
+        chosen = _chosen(found, body)
+        made = console.repairs.plan(body.action, body.note, viewer.name, chosen)
+        outlook = await console.repairs.tried(made, viewer.token)
+        values: dict[str, Any] = {
+            "plan": made,
+            "outlook": outlook,
+            "tried": TRIED,
+            "rate": RATE,
+            "group": found,
+        }
+        return page(request, "_plan.html", viewer, **values)
+
+    _add_jobs(app, console)
+
+
+def _add_jobs(app: FastAPI, console: Console) -> None:
+    @app.post("/jobs", include_in_schema=False)
+    @open_to(CHANGE)
+    async def start_job(request: Request, body: RepairStart) -> Response:
+        viewer = viewer_of(request)
+
+        async def ended(job: Repair) -> None:
+            detail = f"{job.plan.action} {job.plan.id}, {job.summary}"
+            try:
+                await console.record(viewer, "repair_ended", detail, job.plan.note)
+            except TransientError as error:
+                log.warning("repair_end_not_recorded", repair=job.plan.id, error=str(error))
+
+        if (plan := console.repairs.plans.get(body.plan)) is not None:
+            await console.record(viewer, "repair_begun", _described(plan), plan.note)
+        job = console.repairs.start(body.plan, body.rate, viewer.token, ended)
+        if job is None:
+            raise Problem(
+                409, "no_plan", "This was begun already, or is too long ago: plan it anew."
+            )
+        return Response(status_code=204, headers={"HX-Redirect": f"/jobs/{job.plan.id}"})
+
+    @app.get("/jobs/{job_id}", include_in_schema=False)
+    @open_to(LOOK)
+    async def show_job(request: Request, job_id: JobPath) -> Response:
+        return page(request, "job.html", viewer_of(request), **_of_job(console, job_id))
+
+    @app.get("/jobs/{job_id}/progress", include_in_schema=False)
+    @open_to(LOOK)
+    async def show_progress(request: Request, job_id: JobPath) -> Response:
+        return page(request, "_job.html", viewer_of(request), **_of_job(console, job_id))
+
+    @app.post("/jobs/{job_id}", include_in_schema=False)
+    @open_to(CHANGE)
+    async def steer_job(request: Request, job_id: JobPath, body: RepairSteering) -> Response:
+        viewer = viewer_of(request)
+        values = _of_job(console, job_id)
+        job: Repair = values["job"]
+        match body.verb:
+            case "pause":
+                job.pause()
+            case "resume":
+                job.resume()
+            case "stop":
+                job.stop()
+        await console.record(viewer, f"repair_{body.verb}", _described(job.plan), job.plan.note)
+        return page(request, "_job.html", viewer, **values)
+
+
+async def _group(console: Console, group_id: str, viewer: Viewer) -> FailureGroup:
+    found = await report(console.queries, console.services, viewer.token)
+    group = found.group(group_id)
+    if group is None:
+        raise Problem(404, "not_found", "Nothing fails in this way any more.")
+    return group
+
+
+def _chosen(group: FailureGroup, body: RepairRequest) -> list[Failure]:
+    if body.action not in group.actions:
+        raise Problem(422, "no_action", f"{body.action} is for nothing of this group")
+    if body.keys is None:
+        return list(group.failures)
+    chosen = [failure for failure in group.failures if failure.key in set(body.keys)]
+    if not chosen:
+        raise Problem(422, "nothing_chosen", "None of what was chosen fails any more.")
+    return chosen
+
+
+def _described(plan: RepairPlan) -> str:
+    first = plan.failures[0]
+    return f"{plan.action} {plan.id}: {len(plan.failures)} of {first.service}, {first.event}"
+
+
+def _of_job(console: Console, job_id: str) -> Mapping[str, Any]:
+    job = console.repairs.begun.get(job_id)
+    if job is None:
+        raise Problem(404, "not_found", "There is no such repair, or the console was started anew.")
+    return {"job": job, "first": job.plan.failures[0]}

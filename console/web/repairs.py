@@ -1,0 +1,201 @@
+"""Repairs of many: a set that is frozen when it is confirmed, worked through on the server, in batches.
+
+A job acts through the services' operators' routes with the token of who began it: each service records each
+message under that person's name. It can be paused and stopped; what it has done stands. Repairs are those of
+this process: a console that ends stops them, and what is not done is still there to be repaired.
+"""
+
+import asyncio
+from collections import Counter, OrderedDict
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final, Literal
+
+from chassis import clock, ids
+from console.web.asking import NoAnswerError, ServiceDirectory
+from console.web.failures import Failure
+
+RepairKind = Literal["redrive", "discard", "expedite"]
+RepairResult = Literal["acted", "refused", "ignored"]
+BATCH: Final = 10
+"""Of one second, at most so many at once."""
+RATE_MAX: Final = 500
+KEPT: Final = 50
+TRIED: Final = 20
+"""Of a set, so many are tried without an effect before it is confirmed."""
+REASONS_MAX: Final = 20
+DONE: Final = frozenset({"done", "stopped"})
+GONE: Final = frozenset({404, 409})
+"""What a service answers where there is nothing left to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class RepairPlan:
+    """What will be done, once it is confirmed: its failures are these, whatever fails meanwhile."""
+
+    id: str
+    action: RepairKind
+    note: str
+    by: str
+    failures: tuple[Failure, ...]
+    made_at: datetime
+
+
+@dataclass(slots=True)
+class Repair:
+    """`counts` are honest: `acted` on, `refused` by the service, `ignored` as nothing was left to do."""
+
+    plan: RepairPlan
+    rate: int
+    state: Literal["running", "paused", "stopped", "done"] = "running"
+    counts: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    ended_at: datetime | None = None
+    is_going: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def finished(self) -> int:
+        return self.counts.total()
+
+    @property
+    def is_over(self) -> bool:
+        return self.state in DONE
+
+    def pause(self) -> None:
+        if self.state == "running":
+            self.state = "paused"
+            self.is_going.clear()
+
+    def resume(self) -> None:
+        if self.state == "paused":
+            self.state = "running"
+            self.is_going.set()
+
+    def stop(self) -> None:
+        if not self.is_over:
+            self.state = "stopped"
+            self.is_going.set()
+
+    def note(self, result: RepairResult, why: str = "") -> None:
+        self.counts[result] += 1
+        if why and (why in self.reasons or len(self.reasons) < REASONS_MAX):
+            self.reasons[f"{result}: {why}"] += 1
+
+    @property
+    def summary(self) -> str:
+        """For the audit trail."""
+        counts = ", ".join(
+            f"{self.counts[name]} {name}" for name in ("acted", "refused", "ignored")
+        )
+        return f"{self.state}: {counts} of {len(self.plan.failures)}"
+
+
+RepairEnd = Callable[[Repair], Awaitable[None]]
+
+
+@dataclass
+class Repairs:
+    """Plans that wait to be confirmed, and jobs, the newest first."""
+
+    services: ServiceDirectory
+    plans: OrderedDict[str, RepairPlan] = field(default_factory=OrderedDict)
+    begun: OrderedDict[str, Repair] = field(default_factory=OrderedDict)
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def plan(
+        self, action: RepairKind, note: str, by: str, failures: Iterable[Failure]
+    ) -> RepairPlan:
+        made = RepairPlan(ids.new_id(), action, note, by, tuple(failures), clock.now())
+        self.plans[made.id] = made
+        _shorten(self.plans)
+        return made
+
+    async def tried(self, plan: RepairPlan, token: str) -> Counter[str]:
+        """What would become of the first of them; nothing changes."""
+        found: Counter[str] = Counter()
+        if plan.action == "redrive":
+            asked = (self._dry_run(failure, token) for failure in plan.failures[:TRIED])
+            found.update(await asyncio.gather(*asked))
+        return found
+
+    async def _dry_run(self, failure: Failure, token: str) -> str:
+        try:
+            done = await self.services.post(
+                failure.service, "/ops/dead-letters/redrive", token, key=failure.key, dry_run=True
+            )
+        except NoAnswerError as error:
+            return f"refused: {error}"
+        last = done[-1]
+        return f"parked again: {last['reason']}" if last["outcome"] == "parked" else "goes on"
+
+    def start(self, plan_id: str, rate: int, token: str, ended: RepairEnd) -> Repair | None:
+        """Begin what was confirmed, once; None for a plan that is not there, or was begun before."""
+        plan = self.plans.pop(plan_id, None)
+        if plan is None:
+            return None
+        job = Repair(plan, rate)
+        job.is_going.set()
+        self.begun[plan.id] = job
+        self.begun.move_to_end(plan.id, last=False)
+        while len(self.begun) > KEPT:
+            self.begun.popitem()
+        task = asyncio.create_task(self._run(job, token, ended))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return job
+
+    async def _run(self, job: Repair, token: str, ended: RepairEnd) -> None:
+        left = list(job.plan.failures)
+        size = min(BATCH, job.rate)
+        try:
+            while left and not job.is_over:
+                batch, left = left[:size], left[size:]
+                began = clock.monotonic()
+                await asyncio.gather(*(self._act(job, failure, token) for failure in batch))
+                await clock.wait(max(0.0, size / job.rate - (clock.monotonic() - began)))
+                await job.is_going.wait()
+            if not job.is_over:
+                job.state = "done"
+        finally:
+            if not job.is_over:
+                job.state = "stopped"
+            job.ended_at = clock.now()
+            await ended(job)
+
+    async def _act(self, job: Repair, failure: Failure, token: str) -> None:
+        try:
+            job.note(*await _done(self.services, job.plan, failure, token))
+        except NoAnswerError as error:
+            job.note("ignored" if error.status in GONE else "refused", str(error))
+
+    async def close(self) -> None:
+        """Stop all, and wait until they have."""
+        for job in self.begun.values():
+            job.stop()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+async def _done(
+    services: ServiceDirectory, plan: RepairPlan, failure: Failure, token: str
+) -> tuple[RepairResult, str]:
+    key, service = failure.key, failure.service
+    match plan.action:
+        case "redrive":
+            path = "/ops/dead-letters/redrive"
+            done = await services.post(service, path, token, key=key, note=plan.note)
+            last = done[-1]
+            is_parked = last["outcome"] == "parked"
+            return ("refused", f"parked again: {last['reason']}") if is_parked else ("acted", "")
+        case "discard":
+            path, more = "/ops/dead-letters/discard", {"reason": plan.note, "id": failure.head}
+            await services.post(service, path, token, key=key, **more)
+            return "acted", ""
+        case "expedite":
+            done = await services.post(service, "/ops/expedite", token, key=key)
+            return ("acted", "") if done["effects"] else ("ignored", "no call is outstanding")
+
+
+def _shorten(plans: OrderedDict[str, RepairPlan]) -> None:
+    while len(plans) > KEPT:
+        plans.popitem(last=False)

@@ -1,0 +1,47 @@
+"""The operators' console beside the services of a stack."""
+
+import asyncio
+import json
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+from chassis.postgres import PostgresDatabase, migrations
+from saga_cli.stack.postgres import make_databases
+from saga_cli.stack.services import Instance, Services
+from saga_cli.topology import CONSOLE, READER, SERVICES, Addresses
+
+NEEDED: Final = (CONSOLE.module, "jinja2")
+"""Packages: the last one comes with the extra `console`, and with nothing else."""
+
+
+def is_installed() -> bool:
+    return all(find_spec(name) for name in NEEDED)
+
+
+def start(services: Services) -> Instance:
+    """Start the console over what runs, and wait until it answers.
+
+    Raises RuntimeError with the end of its log where it does not.
+    """
+    make_database(services.addresses)
+    urls = {spec.name: [each.url for each in services.of(spec.name)] for spec in SERVICES}
+    more = {f"{CONSOLE.prefix}_SERVICES": json.dumps(urls)}
+    instance = services.start_one(CONSOLE, more, kafka_user=READER)
+    services.await_ready([instance])
+    return instance
+
+
+def make_database(addresses: Addresses) -> None:
+    """With the newest schema, which the owner's role makes: the console's own may not."""
+    asyncio.run(_make_database(addresses))
+
+
+async def _make_database(addresses: Addresses) -> None:
+    await make_databases(addresses, [CONSOLE])
+    found = find_spec(CONSOLE.module)
+    assert found is not None, "it is installed"
+    assert found.origin is not None, "it is a package"
+    own = PostgresDatabase.at(addresses.database_url(CONSOLE))
+    owner = PostgresDatabase.at(addresses.owner_url(CONSOLE))
+    await migrations.migrate(Path(found.origin).parent / "migrations", own, owner)

@@ -1,0 +1,82 @@
+"""Bugs in what the console's pages show, and to whom."""
+
+from typing import Final
+
+from simulation.edits.edit import Edit
+
+MASKING: Final = "console/web/masking.py"
+SESSION: Final = "console/web/session.py"
+ORDER: Final = "console/web/order_pages.py"
+REPAIRS: Final = "console/web/repairs.py"
+ORDERS: Final = "console/web/orders_pages.py"
+LIVE: Final = "console/web/live.py"
+OF_MASKING: Final = "tests/console/test_masking.py::test_"
+OF_PAGES: Final = "tests/console/test_pages.py::test_"
+OF_ACCESS: Final = "tests/console/test_page_access.py::test_"
+OF_FAILURES: Final = "tests/console/test_failures.py::test_"
+
+CONSOLE_PAGE_EDITS: Final = (
+    Edit(
+        MASKING,
+        "field-that-nobody-classified-is-shown",
+        'schema.get(CLASSIFICATION, "unknown")',
+        "schema.get(CLASSIFICATION, PUBLIC)",
+        (f"{OF_MASKING}what_no_schema_classifies_is_hidden",),
+    ),
+    Edit(
+        MASKING,
+        "auditor-sees-card-data",
+        '(personal and kind == "personal")',
+        "(personal and kind in PRIVATE)",
+        (f"{OF_MASKING}who_may_see_personal_data_sees_no_card_data",),
+    ),
+    Edit(
+        ORDER,
+        "look-at-personal-data-is-not-recorded",
+        '        await console.record(viewer, "reveal", order_id, body.reason)\n',
+        "",
+        (f"{OF_PAGES}an_auditor_sees_personal_data_with_a_reason_that_is_recorded_first",),
+    ),
+    Edit(
+        SESSION,
+        "another-site-may-ask-for-changes",
+        'headers.get("hx-request") != "true"',
+        'headers.get("hx-request") == "false"',
+        (f"{OF_ACCESS}another_site_can_change_nothing",),
+    ),
+    Edit(
+        SESSION,
+        "viewer-may-repair",
+        "CHANGE: Final = Access(every={OPERATE}, needs_caller=True)",
+        "CHANGE: Final = Access(every={OPERATE, VIEW}, needs_caller=True)",
+        (f"{OF_ACCESS}each_route_says_who_may_use_it",),
+    ),
+    Edit(
+        REPAIRS,
+        "plan-can-be-begun-twice",
+        "plan = self.plans.pop(plan_id, None)",
+        "plan = self.plans.get(plan_id)",
+        (f"{OF_FAILURES}a_plan_is_begun_once",),
+    ),
+    Edit(
+        REPAIRS,
+        "message-that-is-parked-again-counts-as-acted-on",
+        'is_parked = last["outcome"] == "parked"',
+        'is_parked = last["outcome"] == ""',
+        (f"{OF_FAILURES}a_repair_acts_on_each_once_and_counts_what_became_of_it",),
+    ),
+    Edit(
+        ORDERS,
+        "cell-of-the-csv-is-a-formula",
+        'yield f"\'{cell}" if cell.startswith(RISKY) else cell',
+        "yield cell",
+        (f"{OF_PAGES}the_list_as_csv_is_of_all_pages_and_holds_no_formula",),
+    ),
+    Edit(
+        LIVE,
+        "browser-that-comes-back-misses-what-was-between",
+        "        if position < 0:\n",
+        "        if position >= -1:\n",
+        (f"{OF_PAGES}changes_are_sent_from_where_the_browser_was",),
+    ),
+)

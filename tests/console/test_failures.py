@@ -1,0 +1,191 @@
+"""Failures in groups, and their repair as a job, against the services' routes as they answer."""
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from console.web.asking import ServiceDirectory, ServiceInstance, measured
+from console.web.failures import Failure, grouped, report
+from console.web.repairs import Repair, Repairs
+from tests.support.console_sample import (
+    AT,
+    CIRCUIT,
+    METRICS,
+    SampleQueries,
+    SampleServices,
+    a_head,
+)
+from tests.support.waiting import until_async
+
+
+def a_failure(number: int = 1, **changes: Any) -> Failure:
+    made = Failure(
+        "payment", "parked", "stock.reserved.v1", f"no field {number}", f"o-{number}", AT, AT
+    )
+    return replace(made, **changes)
+
+
+def test_errors_that_differ_in_numbers_and_ids_alone_are_one_group() -> None:
+    one, two = a_failure(1), a_failure(2)
+    id_ = "order 01a22480-a886-7034-9afd-07041092903f at 0xFF"
+    three = a_failure(3, error=id_)
+    four = a_failure(4, error=id_.replace("2903f", "2aaaa").replace("FF", "1a"))
+    groups = grouped([one, three, two, four])
+    assert [group.failures for group in groups] in (
+        [(one, two), (three, four)],
+        [(three, four), (one, two)],
+    )
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"service": "order"}, {"kind": "retried"}, {"event": "order.placed.v1"}, {"error": "other"}],
+)
+def test_groups_are_by_service_kind_event_and_error(changes: dict[str, Any]) -> None:
+    assert len(grouped([a_failure(), a_failure(**changes)])) == 2
+
+
+def test_a_group_begins_with_the_oldest_and_counts_messages() -> None:
+    queries, services = SampleQueries(), SampleServices()
+    found = asyncio.run(report(queries.as_queries(), directory(services), "anna"))
+    (group,) = found.groups
+    assert len(group.failures) == 7
+    assert group.messages == 7 + 4
+    assert group.failures[0].first == min(failure.first for failure in group.failures)
+    assert group.actions == ("redrive", "discard")
+    assert len(group.examples) == 5
+
+
+def directory(services: SampleServices) -> ServiceDirectory:
+    return ServiceDirectory(services.urls, services.transport)
+
+
+async def test_calls_that_are_retried_are_found_by_the_orders_that_wait_for_them() -> None:
+    queries, services = SampleQueries({"payment:Capture": 30}), SampleServices()
+    services.heads.clear()
+    found = await report(queries.as_queries(), directory(services), "anna")
+    (group,) = found.groups
+    assert (group.newest.kind, group.newest.event, group.newest.error) == (
+        "retried",
+        "Capture",
+        "the bank answered 503",
+    )
+    assert group.actions == ("expedite",)
+    assert found.sampled == {"payment": "12 of 30 that wait for Capture"}
+
+
+async def test_no_answer_is_an_answer() -> None:
+    services = SampleServices()
+    services.silent = {"payment"}
+    found = await report(SampleQueries().as_queries(), directory(services), "anna")
+    assert found.groups == ()
+    assert found.silent == {"payment": "payment does not answer"}
+    instances = {each.service: each.silent for each in await directory(services).instances()}
+    assert instances["payment"] == "no answer"
+    assert instances["order"] == ""
+
+
+def test_metrics_say_version_lag_outbox_and_circuits() -> None:
+    text = METRICS.format("payment", 3) + CIRCUIT.format(2.0)
+    found = measured(
+        ServiceInstance("payment", "http://p"), text.replace("lag_records{{", "lag_records{")
+    )
+    assert (found.version, found.lag, found.parked_keys) == ("0.3.0", 0, 3)
+    assert found.circuits == {"bank": "open"}
+    unknown = text.replace(
+        'lag_records{service="payment"} 0.0', 'lag_records{service="payment"} NaN'
+    )
+    assert measured(ServiceInstance("payment", "http://p"), unknown).lag is None
+
+
+# Repairs
+
+
+async def ended(_: Repair) -> None:
+    """Nobody writes it down here."""
+
+
+def some_of(services: SampleServices) -> list[Failure]:
+    return [a_failure(key=head["key"], head=head["id"]) for head in services.heads["payment"]]
+
+
+async def finished(job: Repair) -> None:
+    await until_async(lambda: job.ended_at, 10, "the job's end")
+
+
+async def test_a_repair_acts_on_each_once_and_counts_what_became_of_it() -> None:
+    services = SampleServices()
+    repairs = Repairs(directory(services))
+    failures = some_of(services)
+    services.refused = {failures[2].key}
+    plan = repairs.plan("redrive", "fixed", "anna", [*failures, a_failure(9, key="gone")])
+    job = repairs.start(plan.id, 500, "token", ended)
+    assert job is not None
+    await finished(job)
+    assert (job.state, dict(job.counts)) == ("done", {"acted": 6, "refused": 1, "ignored": 1})
+    assert "refused: parked again: still wrong" in job.reasons
+    assert any("nothing is parked" in why for why in job.reasons)
+    asked = [(path, body["note"]) for _, path, body in services.acts]
+    assert asked == [("/ops/dead-letters/redrive", "fixed")] * 8
+
+
+async def test_looking_ahead_changes_nothing() -> None:
+    services = SampleServices()
+    repairs = Repairs(directory(services))
+    services.refused = {services.heads["payment"][0]["key"]}
+    plan = repairs.plan("redrive", "fixed", "anna", some_of(services))
+    outlook = await repairs.tried(plan, "token")
+    assert outlook == {"goes on": 6, "parked again: still wrong": 1}
+    assert services.acts == []
+    assert len(services.heads["payment"]) == 7
+
+
+async def test_the_set_is_that_of_the_moment_at_which_it_was_planned() -> None:
+    services = SampleServices()
+    repairs = Repairs(directory(services))
+    plan = repairs.plan("discard", "sent by hand", "anna", some_of(services))
+    services.heads["payment"].append(a_head(99, "came later"))
+    job = repairs.start(plan.id, 500, "token", ended)
+    assert job is not None
+    await finished(job)
+    assert [head["id"] for head in services.heads["payment"]] == ["letter-99"]
+
+
+async def test_a_plan_is_begun_once() -> None:
+    services = SampleServices()
+    repairs = Repairs(directory(services))
+    plan = repairs.plan("expedite", "now", "anna", some_of(services))
+    job = repairs.start(plan.id, 500, "token", ended)
+    assert repairs.start(plan.id, 500, "token", ended) is None
+    assert job is not None
+    await finished(job)
+    assert job.counts == {"acted": 7}
+
+
+async def test_a_repair_is_paused_and_stopped_and_says_how_far_it_came() -> None:
+    services = SampleServices()
+    repairs = Repairs(directory(services))
+    plan = repairs.plan("redrive", "fixed", "anna", some_of(services))
+    job = repairs.start(plan.id, 1, "token", ended)
+    assert job is not None
+    job.pause()
+    await until_async(lambda: job.finished == 1, 10, "the first of them")
+    assert job.state == "paused"
+    job.resume()
+    job.stop()
+    await finished(job)
+    assert job.finished < 7
+    assert job.summary.startswith(f"stopped: {job.counts['acted']} acted, 0 refused")
+
+
+async def test_a_console_that_ends_stops_its_repairs() -> None:
+    services = SampleServices()
+    repairs = Repairs(directory(services))
+    plan = repairs.plan("redrive", "fixed", "anna", some_of(services))
+    job = repairs.start(plan.id, 1, "token", ended)
+    assert job is not None
+    await repairs.close()
+    assert job.state == "stopped"
+    assert job.ended_at is not None
