@@ -225,14 +225,13 @@ OF_LOG: Final[PanelCommands] = (
     *(erasing.erase, erasing.erasures, observed.flow, observed.variants, observed.export),
     *(archiving.archive, archiving.report, archiving.retention),
 )
-for panel, commands in ((ORDERS, OF_ORDERS), (LOG, OF_LOG)):
+for panel, commands in ((ORDERS, OF_ORDERS), (LOG, OF_LOG), (PROOF, (lint,))):
     for command in commands:
         app.command(rich_help_panel=panel)(command)
 for of_orders, name in ((dead_letters.app, "dead-letters"), (outbox.app, "outbox")):
     app.add_typer(of_orders, name=name, rich_help_panel=ORDERS)
 for of_log, name in ((schema.app, "schema"), (of_console.app, "console")):
     app.add_typer(of_log, name=name, rich_help_panel=LOG)
-app.command(rich_help_panel=PROOF)(lint)
 
 
 topics_app = typer.Typer(cls=OneLine, invoke_without_command=True)

@@ -25,7 +25,7 @@ class EdgeStatus(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class FlowEdge:
+class ObservedEdge:
     """`service` published `event` on `cause`, so many times; times are milliseconds between both.
 
     Where the cause is in no topic it is the time since the service's own event before; without one it is 0.
@@ -62,21 +62,21 @@ class Flow:
                 if step.hop_ms is not None:
                     hops.append(step.hop_ms)
 
-    def edges(self) -> list[FlowEdge]:
+    def edges(self) -> list[ObservedEdge]:
         """By service and cause, in the order in which an order passes the services."""
         found = [self._edge(place, count) for place, count in self._counts.items()]
         seen = {place for edge in found for place in alternatives(edge)}
-        found += [FlowEdge(*p, EdgeStatus.UNSEEN) for p in self._places() if p not in seen]
+        found += [ObservedEdge(*p, EdgeStatus.UNSEEN) for p in self._places() if p not in seen]
         order = [*self.declared]
         return sorted(found, key=lambda e: (_rank(order, e.service), e.cause, e.event))
 
-    def _edge(self, place: EdgePlace, count: int) -> FlowEdge:
+    def _edge(self, place: EdgePlace, count: int) -> ObservedEdge:
         service, cause, event = place
         declared = self.declared.get(service, {})
         is_declared = all(event in declared.get(name, ()) for name in cause.split(OR))
         hops = sorted(self._hops[place])
         times = (quantile(hops, P50), quantile(hops, P95), hops[-1] if hops else NEVER)
-        return FlowEdge(
+        return ObservedEdge(
             *place, EdgeStatus.DECLARED if is_declared else EdgeStatus.UNDECLARED, count, *times
         )
 
@@ -85,7 +85,7 @@ class Flow:
             yield from ((service, c, event) for c, types in causes.items() for event in types)
 
 
-def alternatives(edge: FlowEdge) -> Iterator[EdgePlace]:
+def alternatives(edge: ObservedEdge) -> Iterator[EdgePlace]:
     """The declared edges that a seen one may be."""
     yield from ((edge.service, name, edge.event) for name in edge.cause.split(OR))
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from rich.table import Table
 
-from saga_cli.observed.flow import EdgeStatus, FlowEdge
+from saga_cli.observed.flow import EdgeStatus, ObservedEdge
 from saga_cli.terminal import add_plain, table_of
 from shared_events.catalog import CATALOG
 
@@ -45,7 +45,7 @@ path { fill: none; stroke: #57606a; opacity: .6; marker-end: url(#head) }
 """
 
 
-def table(edges: Sequence[FlowEdge]) -> Table:
+def table(edges: Sequence[ObservedEdge]) -> Table:
     shown = table_of(*COLUMNS, right=NUMBERS)
     for edge in edges:
         times = [
@@ -56,11 +56,11 @@ def table(edges: Sequence[FlowEdge]) -> Table:
     return shown
 
 
-def as_json(edges: Sequence[FlowEdge]) -> list[dict[str, Any]]:
+def as_json(edges: Sequence[ObservedEdge]) -> list[dict[str, Any]]:
     return [asdict(edge) for edge in edges]
 
 
-def mermaid(edges: Sequence[FlowEdge]) -> Iterator[str]:
+def mermaid(edges: Sequence[ObservedEdge]) -> Iterator[str]:
     """A flowchart: a box for each event and each other message, by service; counts are on the arrows."""
     yield "flowchart LR"
     ids = {name: f"n{n}" for n, name in enumerate(_nodes(edges))}
@@ -75,7 +75,7 @@ def mermaid(edges: Sequence[FlowEdge]) -> Iterator[str]:
         yield f'    {ids[edge.cause]} {ARROWS[edge.status]}|"{label}"| {ids[edge.event]}'
 
 
-def svg(edges: Sequence[FlowEdge]) -> Iterator[str]:
+def svg(edges: Sequence[ObservedEdge]) -> Iterator[str]:
     """A column for each service, a box for each of its events, with what led to it from no topic."""
     columns = _by_service(edges)
     places = {
@@ -96,7 +96,7 @@ def svg(edges: Sequence[FlowEdge]) -> Iterator[str]:
     yield f'<text class="n" x="{GAP}" y="{height - GAP // 2}">{LEGEND}</text></svg>'
 
 
-def _arrow(edge: FlowEdge, places: Mapping[str, tuple[int, int]]) -> str:
+def _arrow(edge: ObservedEdge, places: Mapping[str, tuple[int, int]]) -> str:
     """Thicker by the number's length; it says what it stands for where a pointer rests on it."""
     (x1, y1), (x2, y2) = places[edge.cause], places[edge.event]
     begin, end = (x1 + BOX, x2) if x2 > x1 else (x1, x2 + BOX) if x2 < x1 else (x1 + BOX, x2 + BOX)
@@ -109,7 +109,7 @@ def _arrow(edge: FlowEdge, places: Mapping[str, tuple[int, int]]) -> str:
     return f"{drawn}<title>{escape(label)}</title></path>"
 
 
-def _box(event: str, x: int, y: int, edges: Sequence[FlowEdge]) -> Iterator[str]:
+def _box(event: str, x: int, y: int, edges: Sequence[ObservedEdge]) -> Iterator[str]:
     count = sum(edge.count for edge in edges)
     others = ", ".join(edge.cause for edge in edges if "." not in edge.cause)
     wrong = any(edge.status is EdgeStatus.UNDECLARED for edge in edges)
@@ -119,7 +119,7 @@ def _box(event: str, x: int, y: int, edges: Sequence[FlowEdge]) -> Iterator[str]
     yield f'<text class="n" x="{x + BOX - 8}" y="{y + 16}" text-anchor="end">{count or "-"}</text>'
 
 
-def _by_service(edges: Sequence[FlowEdge]) -> dict[str, list[str]]:
+def _by_service(edges: Sequence[ObservedEdge]) -> dict[str, list[str]]:
     """The events of each service, in the order in which its owner lists them."""
     columns: dict[str, set[str]] = {}
     for edge in edges:
@@ -128,11 +128,11 @@ def _by_service(edges: Sequence[FlowEdge]) -> dict[str, list[str]]:
     return {name: sorted(events, key=listed.index) for name, events in columns.items()}
 
 
-def _nodes(edges: Sequence[FlowEdge]) -> list[str]:
+def _nodes(edges: Sequence[ObservedEdge]) -> list[str]:
     return [*dict.fromkeys(name for edge in edges for name in (edge.cause, edge.event))]
 
 
-AS_TEXT: Final[Mapping[str, Callable[[Sequence[FlowEdge]], Iterator[str]]]] = {
+AS_TEXT: Final[Mapping[str, Callable[[Sequence[ObservedEdge]], Iterator[str]]]] = {
     "mermaid": mermaid,
     "svg": svg,
 }

@@ -14,7 +14,7 @@ from saga_cli.log.opened import opened
 from saga_cli.log.reader import print_unread
 from saga_cli.observed import case_logs, flow_shown
 from saga_cli.observed.cases import Case, Period, file_cases, read_cases
-from saga_cli.observed.flow import EdgeStatus, Flow, FlowEdge
+from saga_cli.observed.flow import EdgeStatus, Flow, ObservedEdge
 from saga_cli.observed.ocel import ocel
 from saga_cli.observed.variants import RARE, Variant, Variants
 from saga_cli.progress import shown
@@ -61,7 +61,7 @@ def flow(archive: str, file: Path | None, period: Period, form: str) -> None:
         raise typer.Exit(1)
 
 
-def counts(edges: Sequence[FlowEdge]) -> str:
+def counts(edges: Sequence[ObservedEdge]) -> str:
     """How many edges of each kind there are."""
     by = Counter(edge.status for edge in edges)
     events = sum(edge.count for edge in edges)

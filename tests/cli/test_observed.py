@@ -13,7 +13,7 @@ import pytest
 from guarantees.causes import CAUSES
 from saga_cli.history.showing import TimelineStep
 from saga_cli.observed.cases import Case, Period, cases_of, read_cases
-from saga_cli.observed.flow import EdgeStatus, Flow, FlowEdge, quantile
+from saga_cli.observed.flow import EdgeStatus, Flow, ObservedEdge, quantile
 from saga_cli.observed.flow_shown import mermaid, svg
 from saga_cli.observed.variants import Variants, shape_of
 from tests.cli.golden_cases import LOG, golden, golden_orders
@@ -23,22 +23,22 @@ from tests.support.saga import saga
 GOLDEN: Final = ("--log", str(LOG))
 
 
-def edges_of(cases: list[Case], declared: object = CAUSES) -> list[FlowEdge]:
+def edges_of(cases: list[Case], declared: object = CAUSES) -> list[ObservedEdge]:
     flow = Flow(declared)  # type: ignore[arg-type]
     flow.add(cases)
     return flow.edges()
 
 
-def found(edges: list[FlowEdge], status: EdgeStatus) -> set[tuple[str, str]]:
+def found(edges: list[ObservedEdge], status: EdgeStatus) -> set[tuple[str, str]]:
     return {(edge.cause, edge.event) for edge in edges if edge.status is status}
 
 
 @pytest.fixture(scope="module")
-def golden_edges() -> list[FlowEdge]:
+def golden_edges() -> list[ObservedEdge]:
     return edges_of([*golden()])
 
 
-def test_nothing_in_the_golden_log_is_undeclared(golden_edges: list[FlowEdge]) -> None:
+def test_nothing_in_the_golden_log_is_undeclared(golden_edges: list[ObservedEdge]) -> None:
     assert found(golden_edges, EdgeStatus.UNDECLARED) == set()
     assert sum(edge.count for edge in golden_edges) == sum(len(case.steps) for case in golden())
     assert found(golden_edges, EdgeStatus.UNSEEN) == {
@@ -52,7 +52,7 @@ def test_nothing_in_the_golden_log_is_undeclared(golden_edges: list[FlowEdge]) -
     }
 
 
-def test_an_edge_has_its_count_and_its_latencies(golden_edges: list[FlowEdge]) -> None:
+def test_an_edge_has_its_count_and_its_latencies(golden_edges: list[ObservedEdge]) -> None:
     (edge,) = (e for e in golden_edges if e.event == "order.confirmed.v1")
     assert (edge.service, edge.cause, edge.count) == ("order", "points.awarded.v1", 216)
     assert 0 < edge.p50_ms <= edge.p95_ms <= edge.max_ms
@@ -71,7 +71,7 @@ def test_the_quantile_of_nothing_is_nothing() -> None:
 
 
 def test_a_cause_that_an_old_release_did_not_name_is_one_of_those_that_are_declared(
-    golden_edges: list[FlowEdge],
+    golden_edges: list[ObservedEdge],
 ) -> None:
     by_event = {edge.event: edge.cause for edge in golden_edges if edge.count}
     assert by_event["payment.captured.v1"] == "CaptureSucceeded"
