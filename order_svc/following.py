@@ -26,7 +26,9 @@ from chassis.postgres import PostgresStore
 from order_svc.customers import Pseudonyms
 from order_svc.resources import SETTLED, UNKNOWN, OrderId, as_resource, state_after
 
-AFTER: Final = "SELECT at, heard, said FROM timeline WHERE order_id = $1 ORDER BY id OFFSET $2"
+AFTER: Final = """
+SELECT at, heard AS cause, said AS published FROM timeline WHERE order_id = $1 ORDER BY id OFFSET $2
+"""
 COUNTS: Final = "SELECT order_id, count(*) FROM timeline WHERE order_id = ANY($1) GROUP BY order_id"
 PAGE: Final = Path(__file__).with_name("example.html")
 EVENT_SCHEMA: Final = {
@@ -42,8 +44,9 @@ ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
     200: {
         "description": (
             "Server-sent events. `id` counts the order's steps, `Last-Event-ID` takes it; `event` is"
-            " `step`, or `settled` for the last one; `data` is JSON: `order_id`, `state`, `at`, `heard`,"
-            " `said` as in the timeline, and in `settled` also `order`, as `POST /checkout` answers it."
+            " `step`, or `settled` for the last one; `data` is JSON: `order_id`, `state`, `at`, `cause`,"
+            " `published` (the timeline's `heard` and `said`), and in `settled` also `order`, as"
+            " `POST /checkout` answers it."
         ),
         "content": {
             EventSourceResponse.media_type: {
@@ -88,7 +91,7 @@ class Timelines:
         state, reached = loaded[order_id].state, ""
         events = list[ServerEvent]()
         for number, row in enumerate(rows, max(sent, 1)):
-            reached = state_after(row["said"]) or reached
+            reached = state_after(row["published"]) or reached
             if number > sent:
                 step = {"order_id": order_id, "state": reached, **row}
                 events.append(ServerEvent(number, "step", to_json(step)))

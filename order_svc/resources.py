@@ -134,9 +134,9 @@ class OrderPage(BaseModel):
     next: str | None
 
 
-def state_after(said: str) -> str:
+def state_after(published: str) -> str:
     """The state that a row of the timeline led to; "" if it changed none."""
-    reached = [STATES.get(name_of(wire_type), "") for wire_type in said.split(", ")]
+    reached = [STATES.get(name_of(wire_type), "") for wire_type in published.split(", ")]
     return next((state for state in reversed(reached) if state), "")
 
 

@@ -91,7 +91,7 @@ def variants(archive: str, file: Path | None, period: Period, *, as_json: bool) 
 def _explain(found_: Sequence[Variant], orders: int) -> None:
     rare = sum(each.is_rare for each in found_)
     console.print(
-        f"{orders} orders, {len(found_)} variants, {rare} of them rare (below {RARE:.0%})."
+        f"orders: {orders}, variants: {len(found_)}, rare ones (below {RARE:.0%}): {rare}"
     )
     console.print(f"The most frequent: {plain(found_[0].shape)}", markup=False, soft_wrap=True)
 

@@ -213,7 +213,7 @@ def _headers(step: TimelineStep) -> dict[str, str]:
 def test_variants_are_printed_with_the_rare_ones_marked() -> None:
     shown = saga("variants", *GOLDEN)
     assert (shown.code, shown.err) == (0, "")
-    assert "390 orders, 23 variants, 12 of them rare (below 1%)." in shown.out
+    assert "orders: 390, variants: 23, rare ones (below 1%): 12" in shown.out
     assert shown.out.count(" rare ") == 13
     first = saga("variants", *GOLDEN, "--json").json[0]
     assert (first["number"], first["count"], first["rare"]) == (1, 148, False)

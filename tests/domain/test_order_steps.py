@@ -46,7 +46,8 @@ class Database:
 
     async def fetch(self, _query: str, _order_id: str, offset: int) -> list[dict[str, Any]]:
         kept = (
-            {"at": PLACED_AT, "heard": cause, "said": published} for cause, published in self.rows
+            {"at": PLACED_AT, "cause": cause, "published": published}
+            for cause, published in self.rows
         )
         return list(kept)[offset:]
 
@@ -84,7 +85,7 @@ async def test_an_order_that_is_open_has_steps_and_no_last_one() -> None:
     step = await steps(Database(CANCELLING, PLACED, ASKED))
     assert states_in(step) == [(1, "step", "PENDING"), (2, "step", "CANCELLING")]
     assert not step.is_last
-    assert from_json(step.events[0].data)["heard"] == "PlaceOrder"
+    assert from_json(step.events[0].data)["cause"] == "PlaceOrder"
 
 
 async def test_the_last_step_of_a_settled_order_has_the_order_and_its_customer() -> None:

@@ -79,7 +79,7 @@ SHAPES: Final = {
     "retention": r"(.*\n)*.* order\.forward ",
     "simulate": r"(.*\n)*no violation",
     "flow": r"(.*\n)*\d+ events on \d+ declared edges, 0 undeclared; \d+ declared were never seen",
-    "variants": r"(.*\n)*\d+ orders, \d+ variants, \d+ of them rare ",
+    "variants": r"(.*\n)*orders: \d+, variants: \d+, rare ones ",
     "export": r"\{|<\?xml |case,activity,",
     "lint": r"5 services, \d+ events, \d+ rules: 0 findings\.",
     "audit": r'(\{"timestamp": )|(^$)',

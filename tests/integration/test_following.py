@@ -45,7 +45,7 @@ def test_the_stream_has_each_step_and_ends_with_the_settled_order(
     assert stream.headers["content-type"].startswith("text/event-stream")
     first, *_, last = found = events_of(stream.text)
     assert [event["id"] for event in found] == [str(n) for n in range(1, len(found) + 1)]
-    assert (first["event"], first["state"], first["heard"]) == ("step", "PENDING", "PlaceOrder")
+    assert (first["event"], first["state"], first["cause"]) == ("step", "PENDING", "PlaceOrder")
     assert (last["event"], last["state"]) == ("settled", "CONFIRMED")
     assert last["order"] == {**order, "state": "CONFIRMED"}
 
