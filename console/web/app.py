@@ -6,7 +6,7 @@ from typing import Annotated, Final, cast
 from urllib.parse import quote
 
 import httpx
-from fastapi import FastAPI, Header, Request, Response
+from fastapi import FastAPI, Header, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic_core import from_json
 from starlette.datastructures import MutableHeaders
@@ -20,6 +20,7 @@ from console.queries import Queries
 from console.web.asking import ServiceDirectory
 from console.web.context import Console, is_part
 from console.web.failure_pages import add_failures
+from console.web.live import LATEST
 from console.web.login_pages import add_login
 from console.web.map_pages import add_map
 from console.web.order_pages import add_order
@@ -95,9 +96,10 @@ def _add_live(app: FastAPI, console: Console) -> None:
     @open_to(LOOK)
     async def stream_changes(
         last_event_id: Annotated[str, text(20, 0), Header()] = "",
+        position: Annotated[int, Query(ge=-1, le=LATEST)] = -1,
     ) -> StreamingResponse:
-        """Server-sent events: which orders changed, after the one that the browser has last."""
-        stream = console.hub.stream(last_event_id)
+        """Server-sent events: which orders changed after the one that the browser has last, or its page."""
+        stream = console.hub.stream(last_event_id or str(position))
         return StreamingResponse(stream, media_type="text/event-stream")
 
 

@@ -55,7 +55,8 @@ def add_map(app: FastAPI, console: Console) -> None:
 async def _map(console: Console, at: str) -> Mapping[str, Any]:
     instant = _instant(at) if at else None
     if instant is None:
-        standing, instances = await console.queries.standing(), await console.services.instances()
+        instances = await console.services.instances()  # first: it takes longer
+        standing = await console.queries.standing()
     else:
         standing, instances = await console.queries.at(instant), ()
     moment = standing.instant or now()

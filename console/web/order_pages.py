@@ -116,6 +116,7 @@ def _values(detail: OrderDetail, *, personal: bool = False) -> Mapping[str, Any]
     events = shown_events(detail, personal=personal)
     return {
         "order": detail.order,
+        "position": max(event.position for event in detail.events),
         "events": events,
         "branches": branches(events),
         "waterfall": waterfall.drawn(detail.events, detail.causes),

@@ -152,8 +152,10 @@ function onChange(event) {
   }, 1000);
 }
 
+/* From what the page shows: nothing that happens while it loads is missed. */
 if (document.querySelector("[data-live]")) {
-  const source = new EventSource("/live");
+  const shown = document.querySelector("[data-position]");
+  const source = new EventSource(`/live?position=${shown ? shown.dataset.position : -1}`);
   source.addEventListener("open", () => showLive("live", "Live"));
   source.addEventListener("error", () => showLive("away", "Not live: connecting again"));
   source.addEventListener("changes", onChange);
