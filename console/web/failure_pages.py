@@ -12,7 +12,7 @@ from chassis.http import Body, Note, ParkedKey, Problem, open_to, text
 from console.web.context import Console
 from console.web.failures import Failure, FailureGroup, report
 from console.web.rendering import page
-from console.web.repairs import RATE_MAX, TRIED, Repair, RepairKind, RepairPlan
+from console.web.repairs import RATE_MAX, TRIED, Repair, RepairKind
 from console.web.session import CHANGE, LOOK, Viewer, viewer_of
 
 log = structlog.get_logger()
@@ -97,14 +97,13 @@ def _add_jobs(app: FastAPI, console: Console) -> None:
         viewer = viewer_of(request)
 
         async def ended(job: Repair) -> None:
-            detail = f"{job.plan.action} {job.plan.id}, {job.summary}"
             try:
-                await console.record(viewer, "repair_ended", detail, job.plan.note)
+                await console.record(viewer, "repair_ended", job.described, job.plan.note)
             except TransientError as error:
                 log.warning("repair_end_not_recorded", repair=job.plan.id, error=str(error))
 
         if (plan := console.repairs.plans.get(body.plan)) is not None:
-            await console.record(viewer, "repair_begun", _described(plan), plan.note)
+            await console.record(viewer, "repair_begun", plan.described, plan.note)
         job = console.repairs.start(body.plan, body.rate, viewer.token, ended)
         if job is None:
             raise Problem(
@@ -135,7 +134,7 @@ def _add_jobs(app: FastAPI, console: Console) -> None:
                 job.resume()
             case "stop":
                 job.stop()
-        await console.record(viewer, f"repair_{body.verb}", _described(job.plan), job.plan.note)
+        await console.record(viewer, f"repair_{body.verb}", job.plan.described, job.plan.note)
         return page(request, "_job.html", viewer, **values)
 
 
@@ -156,11 +155,6 @@ def _chosen(group: FailureGroup, body: RepairRequest) -> list[Failure]:
     if not chosen:
         raise Problem(422, "nothing_chosen", "None of what was chosen fails any more.")
     return chosen
-
-
-def _described(plan: RepairPlan) -> str:
-    first = plan.failures[0]
-    return f"{plan.action} {plan.id}: {len(plan.failures)} of {first.service}, {first.event}"
 
 
 def _of_job(console: Console, job_id: str) -> Mapping[str, Any]:

@@ -41,6 +41,12 @@ class RepairPlan:
     failures: tuple[Failure, ...]
     made_at: datetime
 
+    @property
+    def described(self) -> str:
+        """For the audit trail, as it begins."""
+        first = self.failures[0]
+        return f"{self.action} {self.id}: {len(self.failures)} of {first.service}, {first.event}"
+
 
 @dataclass(slots=True)
 class Repair:
@@ -83,8 +89,12 @@ class Repair:
             self.reasons[f"{result}: {why}"] += 1
 
     @property
+    def described(self) -> str:
+        """For the audit trail, as it ends."""
+        return f"{self.plan.action} {self.plan.id}, {self.summary}"
+
+    @property
     def summary(self) -> str:
-        """For the audit trail."""
         counts = ", ".join(
             f"{self.counts[name]} {name}" for name in ("acted", "refused", "ignored")
         )

@@ -1,5 +1,7 @@
 """The command `saga console`, for what the operators' console keeps."""
 
+from typing import Annotated
+
 import typer
 
 from saga_cli.terminal import OneLine
@@ -21,3 +23,19 @@ def rebuild() -> None:
     from console.command import rebuild_now  # noqa: PLC0415 - with all services it is slow
 
     rebuild_now()
+
+
+def top(
+    *,
+    once: Annotated[bool, typer.Option("--once", help="Print it once, as text, and end.")] = False,
+    every: Annotated[
+        float, typer.Option(min=0.5, max=3600, help="Seconds until all is read again.")
+    ] = 2.0,
+) -> None:
+    """Where orders wait, since when and who must act, and what fails: the console without a browser.
+
+    Enter repairs the chosen group: parked messages are decided on once more, calls are made now.
+    """
+    from console.terminal.command import show  # noqa: PLC0415 - with all services it is slow
+
+    show(once=once, every_s=every)
