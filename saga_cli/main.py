@@ -217,8 +217,8 @@ def _is_done(action: state.StackAction, before: state.Running, now: state.Runnin
 
 PanelCommands = tuple[Callable[..., None], ...]
 OF_ORDERS: Final[PanelCommands] = (
-    *(of_one_order.why, history.timeline, history.events),
-    *(of_one_order.resolve, of_one_order.expedite, audit, of_console.top),
+    *(of_one_order.why, history.timeline, history.events, of_console.orders, of_console.top),
+    *(of_one_order.resolve, of_one_order.expedite, audit),
 )
 OF_LOG: Final[PanelCommands] = (
     *(verifying.reconcile, verifying.verify, replaying.replay, republishing.republish),

@@ -1,32 +1,73 @@
-"""The command `saga top`."""
+"""The commands `saga top` and `saga orders`."""
 
 import asyncio
 import getpass
-from contextlib import suppress
+import sys
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import asdict
 from functools import partial
+from typing import Any, Final, TypeVar
 
+from pydantic_core import to_json
 from rich.table import Table
 
 from chassis import clock
 from chassis.errors import ChassisError
 from chassis.postgres import TRANSIENT, PostgresDatabase
-from console.model import ReaderState
+from console.model import OrderRow, ReaderState
 from console.queries import Queries
 from console.terminal.app import Top
 from console.terminal.board import FAILING, WAITING, Board, Row
 from console.web.asking import ServiceDirectory
+from console.web.filters import FilterError, Wanted, parse
+from console.web.orders_pages import as_csv, resolved, rows_of
+from console.web.rendering import age, money
 from console.web.repairs import Repairs
 from saga_cli import targets
 from saga_cli.ops.ops_client import Directory
 from saga_cli.terminal import add_plain, console, fail, message_of, plain
 from saga_cli.topology import CONSOLE
 
+T = TypeVar("T")
+ORDERS: Final = ("order", "state", "must act", "since", "reason", "total")
+
 
 def show(*, once: bool, every_s: float) -> None:
     """What is not there ends the command with 2; without `once` it ends when it is asked to."""
-    found = Directory.found()
+    _run(_show_board(Directory.found(), once=once, every_s=every_s))
+
+
+def show_orders(words: Sequence[str], *, limit: int, as_json: bool, as_table: bool) -> None:
+    """The newest orders that meet a filter; a text that is none ends the command with 2."""
     try:
-        asyncio.run(_show(found, PostgresDatabase.at(_database_url()), once=once, every_s=every_s))
+        wanted = parse(" ".join(map(quoted, words)))
+        rows = _run(_listed(Directory.found(), wanted, limit))
+    except FilterError as error:
+        fail(str(error))
+    if as_json:
+        sys.stdout.writelines(f"{to_json(asdict(row)).decode()}\n" for row in rows)
+    elif as_table:
+        console.print(_table(ORDERS, [_order(row) for row in rows]))
+    else:
+        sys.stdout.write(as_csv(rows))
+
+
+def quoted(word: str) -> str:
+    """A word of a filter as the shell has left it: `reason:no stock` is `reason:"no stock"`."""
+    name, colon, value = word.partition(":")
+    return f'{name}:"{value}"' if colon and " " in value and '"' not in value else word
+
+
+def _order(row: OrderRow) -> Row:
+    total = money(row.total_minor, row.currency)
+    return (row.id, row.state, row.step or "-", age(row.since), row.reason or "-", total)
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    """A database that does not answer ends the command with 2."""
+    try:
+        return asyncio.run(work)
     except (ChassisError, *TRANSIENT) as error:
         fail(f"the console's database does not answer: {message_of(error)}")
 
@@ -41,22 +82,36 @@ def _database_url() -> str:
     return addresses.database_url(CONSOLE)
 
 
-async def _show(
-    found: Directory, database: PostgresDatabase, *, once: bool, every_s: float
-) -> None:
+@asynccontextmanager
+async def _opened(found: Directory) -> AsyncIterator[tuple[Queries, ServiceDirectory]]:
+    database = PostgresDatabase.at(_database_url())
     queries = await Queries.connect(database, lambda: ReaderState(None, clock.now()))
     services = ServiceDirectory(found.urls)
-    repairs = Repairs(services)
-    read = partial(_read, queries, services, found.token)
     try:
-        if once:
-            _print(await read())
-        else:
-            await Top(read, queries.record, repairs, _user(), found.token, every_s).run_async()
+        yield queries, services
     finally:
-        await repairs.close()
         await services.close()
         await queries.close()
+
+
+async def _show_board(found: Directory, *, once: bool, every_s: float) -> None:
+    async with _opened(found) as (queries, services):
+        read = partial(_read, queries, services, found.token)
+        if once:
+            _print(await read())
+            return
+        repairs = Repairs(services)
+        try:
+            top = Top(read, queries.record, repairs, _user(), found.token, every_s)
+            await top.run_async()
+        finally:
+            await repairs.close()
+
+
+async def _listed(found: Directory, wanted: Wanted, limit: int) -> list[OrderRow]:
+    async with _opened(found) as (queries, services):
+        asked = await resolved(queries, services, wanted, found.token)
+        return [row async for row in rows_of(queries, asked, limit)]
 
 
 async def _read(queries: Queries, services: ServiceDirectory, token: str) -> Board:

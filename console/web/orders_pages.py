@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any, Final
@@ -12,6 +12,8 @@ from fastapi import FastAPI, Query, Request, Response
 
 from chassis.http import Problem, open_to, text
 from console.model import Filter, OrderRow, Page
+from console.queries import Queries
+from console.web.asking import ServiceDirectory
 from console.web.context import Console
 from console.web.failures import FailureSearch
 from console.web.filters import IN_FLIGHT, LENGTH_MAX, FilterError, Wanted, parse, with_word
@@ -55,10 +57,10 @@ def add_orders(app: FastAPI, console: Console) -> None:
     async def get_csv(request: Request, wanted: FilterQuery = "") -> Response:
         """What the list shows, all of its pages up to CSV_ROWS."""
         try:
-            asked = await resolved(console, parse(wanted), viewer_of(request).token)
+            asked = await _resolved(console, wanted, viewer_of(request).token)
         except FilterError as error:
             raise Problem(422, "no_filter", str(error)) from None
-        rows = [row async for row in _all(console, asked)]
+        rows = [row async for row in rows_of(console.queries, asked, CSV_ROWS)]
         headers = {"Content-Disposition": 'attachment; filename="orders.csv"'}
         return Response(as_csv(rows), media_type="text/csv", headers=headers)
 
@@ -68,7 +70,7 @@ async def _listed(console: Console, wanted: str, cursor: str, token: str) -> Map
     found: Page[OrderRow] = Page(())
     wrong, count = "", None
     try:
-        asked = await resolved(console, parse(wanted), token)
+        asked = await _resolved(console, wanted, token)
         found = await console.queries.orders(asked, cursor)
         count = await console.queries.count(asked)
     except FilterError as error:
@@ -89,23 +91,30 @@ async def _listed(console: Console, wanted: str, cursor: str, token: str) -> Map
     }
 
 
-async def resolved(console: Console, wanted: Wanted, token: str) -> Filter:
-    """With the orders whose calls are retried, which only the services know."""
+async def _resolved(console: Console, wanted: str, token: str) -> Filter:
+    return await resolved(console.queries, console.services, parse(wanted), token)
+
+
+async def resolved(
+    queries: Queries, services: ServiceDirectory, wanted: Wanted, token: str
+) -> Filter:
+    """With the orders whose calls are retried, which only the services know. Raises FilterError."""
     if wanted.retrying is None:
         return wanted.filter
     if not wanted.retrying:
         raise FilterError("retrying:no is every other order: leave it out")
-    asking = FailureSearch(console.services, token)
-    failures = await asking.retried(console.queries)
+    asking = FailureSearch(services, token)
+    failures = await asking.retried(queries)
     for service, why in asking.silent.items():
         raise FilterError(f"{service} does not say whose call is tried again: {why}")
     return replace(wanted.filter, ids=frozenset(failure.key for failure in failures))
 
 
-async def _all(console: Console, asked: Filter) -> Any:
-    cursor, left = "", CSV_ROWS
+async def rows_of(queries: Queries, asked: Filter, limit: int) -> AsyncIterator[OrderRow]:
+    """The newest that meet a filter, read in pages."""
+    cursor, left = "", limit
     while left > 0:
-        found = await console.queries.orders(asked, cursor, min(left, CSV_PAGE))
+        found = await queries.orders(asked, cursor, min(left, CSV_PAGE))
         for row in found.rows:
             yield row
         left -= len(found.rows)

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from saga_cli.ops.options import AsJson
 from saga_cli.terminal import OneLine
 
 app = typer.Typer(cls=OneLine, no_args_is_help=True)
@@ -23,6 +24,25 @@ def rebuild() -> None:
     from console.command import rebuild_now  # noqa: PLC0415 - with all services it is slow
 
     rebuild_now()
+
+
+def orders(
+    wanted: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[FILTER]...", help="Such as state:pending step:payment older:5m."),
+    ] = None,
+    *,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Orders at most.")] = 50,
+    as_csv: Annotated[bool, typer.Option("--csv", help="As the console's page gives it.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Orders that meet a filter, the newest first: the console's list, with the same words.
+
+    All words have to hold; docs/console.md lists them. It reads the console's database.
+    """
+    from console.terminal.command import show_orders  # noqa: PLC0415 - with all services it is slow
+
+    show_orders(wanted or (), limit=limit, as_json=as_json, as_table=not as_csv)
 
 
 def top(

@@ -1,14 +1,19 @@
 """`saga top`: the board as text, and as it is looked at in a terminal."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from chassis.errors import TransientError
 from console.terminal.app import Confirmation, Top
 from console.terminal.board import FAILING, WAITING, Board
+from console.terminal.command import quoted
 from console.web.asking import ServiceDirectory
+from console.web.filters import parse
 from console.web.repairs import Repairs
+from saga_cli.main import app
 from tests.support.console_sample import AT, SampleQueries, SampleServices
 from tests.support.waiting import until_async
 
@@ -136,3 +141,32 @@ async def test_what_looks_like_markup_is_shown_as_it_is() -> None:
         table = top.failing
         shown = [str(cell) for row in range(table.row_count) for cell in table.get_row_at(row)]
         assert "[red]no[/red] \\x1b[2J" in shown
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("state:pending", "state:pending"),
+        ("reason:no stock", 'reason:"no stock"'),
+        ('reason:"no stock"', 'reason:"no stock"'),
+        ("01a2", "01a2"),
+    ],
+)
+def test_a_word_of_a_filter_is_quoted_again_where_the_shell_has_taken_that_away(
+    word: str, expected: str
+) -> None:
+    assert quoted(word) == expected
+    parse(expected)
+
+
+def test_orders_without_a_stack_or_with_a_filter_that_is_none_end_with_2(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ended = CliRunner().invoke(app, ["orders"])
+    assert ended.exit_code == 2
+    assert "no stack runs in this folder" in ended.stderr
+    ended = CliRunner().invoke(app, ["orders", "colour:red"])
+    assert ended.exit_code == 2
+    assert "colour" in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
