@@ -199,5 +199,6 @@ def test_a_redis_that_became_a_replica_blocks_loyalty_until_it_is_primary_again(
         assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
         redis.replicaof("NO", "ONE")
     until(half.is_well, 60, "all well again")
-    httpx.put(url, json={"suspended": True}, timeout=30).raise_for_status()
+    with httpx.Client(timeout=30) as client:
+        set_standing(client, half.url, "zoe", suspended=True)
     assert httpx.get(f"{half.url('loyalty')}/customers/zoe/points").json()["suspended"] is True
