@@ -12,7 +12,7 @@ from textual.screen import ModalScreen
 from textual.widgets import DataTable, Footer, Label, Static
 
 from chassis.errors import TransientError
-from console.terminal.board import FAILING, WAITING, Board, Row
+from console.terminal.board import FAILING, WAITING, Board, BoardRow
 from console.web.failures import FailureGroup
 from console.web.repairs import Repair, RepairKind, Repairs
 from saga_cli.terminal import plain
@@ -155,7 +155,7 @@ class Top(App[None]):
         self.repaired.update(f"{repair.plan.action}: {repair.summary}")
 
 
-def _fill(table: DataTable[Text], rows: list[Row]) -> None:
+def _fill(table: DataTable[Text], rows: list[BoardRow]) -> None:
     """With the cursor where it was."""
     place = table.cursor_row
     table.clear()

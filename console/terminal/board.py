@@ -16,7 +16,7 @@ from guarantees.durations import lasting
 WAITING: Final = ("must act", "on", "orders", "longest wait", "passed", "median", "p99")
 FAILING: Final = ("service", "what", "event", "error", "orders", "first seen", "last seen")
 
-Row = tuple[str, ...]
+BoardRow = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +61,12 @@ class Board:
         )
 
     @property
-    def waiting(self) -> list[Row]:
+    def waiting(self) -> list[BoardRow]:
         """In the columns of WAITING: where orders wait, the longest wait first, timers last."""
         return [self._waiting(each) for each in waiting_most(self.standing)]
 
     @property
-    def failing(self) -> list[Row]:
+    def failing(self) -> list[BoardRow]:
         """In the columns of FAILING: a row for each group, in the order of the report's groups."""
         return [
             (
@@ -81,7 +81,7 @@ class Board:
             for group in self.failures.groups
         ]
 
-    def _waiting(self, stands: EdgeStanding) -> Row:
+    def _waiting(self, stands: EdgeStanding) -> BoardRow:
         edge = stands.edge
         who = {
             EdgeKind.TIMER: f"nobody: {edge.target} waits",

@@ -18,7 +18,7 @@ from chassis.postgres import TRANSIENT, PostgresDatabase
 from console.model import OrderRow, ReaderState
 from console.queries import Queries
 from console.terminal.app import Top
-from console.terminal.board import FAILING, WAITING, Board, Row
+from console.terminal.board import FAILING, WAITING, Board, BoardRow
 from console.web.asking import ServiceDirectory
 from console.web.filters import FilterError, Wanted, parse
 from console.web.orders_pages import as_csv, resolved, rows_of
@@ -59,7 +59,7 @@ def quoted(word: str) -> str:
     return f'{name}:"{value}"' if colon and " " in value and '"' not in value else word
 
 
-def _order(row: OrderRow) -> Row:
+def _order(row: OrderRow) -> BoardRow:
     total = money(row.total_minor, row.currency)
     return (row.id, row.state, row.step or "-", age(row.since), row.reason or "-", total)
 
@@ -124,7 +124,7 @@ def _print(board: Board) -> None:
         console.print(_table(columns, rows))
 
 
-def _table(columns: Row, rows: list[Row]) -> Table:
+def _table(columns: BoardRow, rows: list[BoardRow]) -> Table:
     table = Table(*columns)
     for row in rows:
         add_plain(table, *row)
