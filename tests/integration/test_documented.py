@@ -60,7 +60,7 @@ SHAPES: Final = {
     "why": r"Order \S+ is [A-Z]+\n  order \w+  inventory \w+ ",
     "timeline": r"Order \S+, from .*\n(.*\n)*.* order\.placed\.v1 ",
     "events": r'(.* \w+\.\w+/\d+/\d+ +\w+\.\w+\.v1 )|(\{"id": )|(^$)',
-    "orders": r"(id,state,step,)|(.* order .* state .* must act )",
+    "orders": r"(id,state,step,)|((.*\n)*.* order .* state .* must act )",
     "top": r"[\d,+]+ in flight",
     "status": r"(.*\n)*.* order-1 .* http://127.0.0.1:\d+ .* yes .*\n",
     "logs": r'\{.*"event": "\w+"',
