@@ -101,7 +101,8 @@ def _with(wanted: Wanted, word: Word) -> Wanted:
         return replace(wanted, retrying=_truth(word))
     read = READ.get(word.name)
     if read is None:
-        raise FilterError(f"there is no {word.name!r}: there are {', '.join([*READ, 'retrying'])}")
+        names = ", ".join([*filter(None, READ), "retrying"])
+        raise FilterError(f"there is no {word.name!r}: there are {names}")
     field, value_of = read
     changes: dict[str, Any] = {field: value_of(word)}
     return replace(wanted, filter=replace(wanted.filter, **changes))
