@@ -1,4 +1,4 @@
-"""Bugs in what the console makes of the log."""
+"""Bugs in what the console makes of the log, and in its repairs at a terminal."""
 
 from typing import Final
 
@@ -9,6 +9,7 @@ FLOW: Final = "console/flow.py"
 STORE: Final = "console/store.py"
 OF_FOLD: Final = "tests/console/test_fold.py::test_"
 OF_FLOW: Final = "tests/console/test_flow.py::test_"
+OF_TOP: Final = "tests/console/test_top.py::test_"
 OF_STORE: Final = "tests/integration/test_console_store.py::test_"
 
 CONSOLE_EDITS: Final = (
@@ -60,5 +61,19 @@ CONSOLE_EDITS: Final = (
         "if await generation(connection) != of:",
         "if await generation(connection) < of:",
         (f"{OF_STORE}who_reads_notices_that_all_was_forgotten",),
+    ),
+    Edit(
+        "console/terminal/app.py",
+        "repair-unconfirmed",
+        'self.dismiss(event.key == "y")',
+        'self.dismiss(event.key != "x")',
+        (f"{OF_TOP}what_is_not_confirmed_is_left[n]",),
+    ),
+    Edit(
+        "console/terminal/app.py",
+        "repair-unrecorded",
+        "            return False\n        return True",
+        "        return True",
+        (f"{OF_TOP}a_repair_that_is_not_recorded_is_not_begun",),
     ),
 )
