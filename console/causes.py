@@ -1,6 +1,6 @@
 """Events of one order in the order of what led to what. No IO."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 from uuid import UUID
@@ -8,7 +8,7 @@ from uuid import UUID
 from chassis.events import Envelope
 from console import flow
 from console.model import EventRow
-from guarantees.judge import by_order
+from guarantees.judge import by_order, causes_of
 
 
 class _Logged(NamedTuple):
@@ -29,10 +29,9 @@ class OrderStory:
 
 
 def story_of(events: Iterable[EventRow]) -> OrderStory:
-    ordered = [each.row for logged in by_order(map(_logged, events)).values() for each in logged]
-    by_id = {event.id: event for event in ordered}
-    causes = {event.id: _cause(event, ordered, by_id.keys()) for event in ordered}
-    return OrderStory(tuple(ordered), causes, tuple(_path(ordered, by_id)))
+    ordered = [each for logged in by_order(map(_logged, events)).values() for each in logged]
+    rows = tuple(each.row for each in ordered)
+    return OrderStory(rows, causes_of(ordered), tuple(_path(rows, {row.id: row for row in rows})))
 
 
 def _logged(event: EventRow) -> _Logged:
@@ -49,14 +48,6 @@ def _logged(event: EventRow) -> _Logged:
         event=None,
     )
     return _Logged(event.topic, envelope, event)
-
-
-def _cause(event: EventRow, events: Sequence[EventRow], known: Iterable[str]) -> str:
-    """Where nothing in the log led to it, its own service's event before; "" for the first."""
-    if event.causation_id in known:
-        return event.causation_id
-    own = (e for e in events if e.service == event.service and e.sequence == event.sequence - 1)
-    return next((before.id for before in own), "")
 
 
 def _path(events: Iterable[EventRow], by_id: dict[str, EventRow]) -> list[str]:

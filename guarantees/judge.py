@@ -107,6 +107,23 @@ def by_order(logged: Iterable[T]) -> dict[str, list[T]]:
     return {subject: _caused(events) for subject, events in orders.items()}
 
 
+def causes_of(events: Iterable[LoggedEvent]) -> dict[str, str]:
+    """By id of each event of a subject, the id of the event that led to it.
+
+    Where what led to it is in no topic (a command, a timer, the outcome of a call) it is its own service's
+    event before; "" for the first.
+    """
+    envelopes = [entry.envelope for entry in events]
+    ids = {str(each.id) for each in envelopes}
+    own = {(each.source, each.sequence): str(each.id) for each in envelopes}
+    return {
+        str(each.id): each.causation_id
+        if each.causation_id in ids
+        else own.get((each.source, each.sequence - 1), "")
+        for each in envelopes
+    }
+
+
 def _caused(events: dict[str, T]) -> list[T]:
     """In the order of how many steps led to an event: its cause's, or its own service's last."""
     before: dict[tuple[str, int], str] = {}

@@ -14,11 +14,9 @@ from textual.widgets import DataTable, Footer, Label, Static
 from chassis.errors import TransientError
 from console.terminal.board import FAILING, WAITING, Board, BoardRow
 from console.web.failures import FailureGroup
-from console.web.repairs import Repair, RepairKind, Repairs
+from console.web.repairs import RATE, Repair, Repairs
 from saga_cli.terminal import plain
 
-RATE: Final = 50
-"""Failures a second that a repair acts on."""
 NOTE: Final = "saga top"
 
 
@@ -115,7 +113,7 @@ class Top(App[None]):
         group = self._chosen()
         if group is None or (self.repair is not None and not self.repair.is_over):
             return
-        action: RepairKind = "redrive" if group.newest.kind == "parked" else "expedite"
+        action = group.actions[0]
         plan = self.repairs.plan(action, NOTE, self.who, group.failures)
         count = len(plan.failures)
         question = (

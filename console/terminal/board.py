@@ -34,8 +34,9 @@ class Board:
     ) -> "Board":
         """Raises TransientError while the console's database is away; a service's silence is shown."""
         instances = await services.instances()
-        failures = await report(queries, services, token)
-        return cls(moment, await queries.standing(), instances, failures)
+        standing = await queries.standing()
+        failures = await report(queries, services, token, standing)
+        return cls(moment, standing, instances, failures)
 
     @property
     def summary(self) -> str:

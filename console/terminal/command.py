@@ -1,20 +1,18 @@
 """The commands `saga top` and `saga orders`."""
 
-import asyncio
-import getpass
 import sys
-from collections.abc import AsyncIterator, Coroutine, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import asdict
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Final
 
 from pydantic_core import to_json
 from rich.table import Table
 
 from chassis import clock
-from chassis.errors import ChassisError
-from chassis.postgres import TRANSIENT, PostgresDatabase
+from chassis.postgres import PostgresDatabase
+from console.command import database_url, run
 from console.model import OrderRow, ReaderState
 from console.queries import Queries
 from console.terminal.app import Top
@@ -24,25 +22,23 @@ from console.web.filters import FilterError, Wanted, parse
 from console.web.orders_pages import as_csv, resolved, rows_of
 from console.web.rendering import age, money
 from console.web.repairs import Repairs
-from saga_cli import targets
 from saga_cli.ops.ops_client import Directory
-from saga_cli.terminal import add_plain, console, fail, message_of, plain
-from saga_cli.topology import CONSOLE
+from saga_cli.ops.tokens import user_here
+from saga_cli.terminal import add_plain, console, fail, plain, table_of
 
-T = TypeVar("T")
 ORDERS: Final = ("order", "state", "must act", "since", "reason", "total")
 
 
 def show(*, once: bool, every_s: float) -> None:
     """What is not there ends the command with 2; without `once` it ends when it is asked to."""
-    _run(_show_board(Directory.found(), once=once, every_s=every_s))
+    run(_show_board(Directory.found(), once=once, every_s=every_s))
 
 
 def show_orders(words: Sequence[str], *, limit: int, as_json: bool, as_table: bool) -> None:
     """The newest orders that meet a filter; a text that is none ends the command with 2."""
     try:
         wanted = parse(" ".join(map(quoted, words)))
-        rows = _run(_listed(Directory.found(), wanted, limit))
+        rows = run(_listed(Directory.found(), wanted, limit))
     except FilterError as error:
         fail(str(error))
     if as_json:
@@ -64,27 +60,9 @@ def _order(row: OrderRow) -> BoardRow:
     return (row.id, row.state, row.step or "-", age(row.since), row.reason or "-", total)
 
 
-def _run(work: Coroutine[Any, Any, T]) -> T:
-    """A database that does not answer ends the command with 2."""
-    try:
-        return asyncio.run(work)
-    except (ChassisError, *TRANSIENT) as error:
-        fail(f"the console's database does not answer: {message_of(error)}")
-
-
-def _database_url() -> str:
-    """CONSOLE_DATABASE_URL, else that of the stack of this folder."""
-    if given := targets.given_database(CONSOLE.prefix):
-        return given
-    addresses = targets.found().addresses
-    if addresses is None:
-        fail(f"no stack runs in this folder: give {CONSOLE.prefix}_DATABASE_URL")
-    return addresses.database_url(CONSOLE)
-
-
 @asynccontextmanager
 async def _opened(found: Directory) -> AsyncIterator[tuple[Queries, ServiceDirectory]]:
-    database = PostgresDatabase.at(_database_url())
+    database = PostgresDatabase.at(database_url())
     queries = await Queries.connect(database, lambda: ReaderState(None, clock.now()))
     services = ServiceDirectory(found.urls)
     try:
@@ -102,7 +80,7 @@ async def _show_board(found: Directory, *, once: bool, every_s: float) -> None:
             return
         repairs = Repairs(services)
         try:
-            top = Top(read, queries.record, repairs, _user(), found.token, every_s)
+            top = Top(read, queries.record, repairs, user_here(), found.token, every_s)
             await top.run_async()
         finally:
             await repairs.close()
@@ -125,13 +103,7 @@ def _print(board: Board) -> None:
 
 
 def _table(columns: BoardRow, rows: list[BoardRow]) -> Table:
-    table = Table(*columns)
+    table = table_of(*columns)
     for row in rows:
         add_plain(table, *row)
     return table
-
-
-def _user() -> str:
-    with suppress(OSError, KeyError):
-        return getpass.getuser()
-    return "saga top"

@@ -10,13 +10,12 @@ from pydantic import Field, field_validator
 from chassis.errors import TransientError
 from chassis.http import Body, Note, ParkedKey, Problem, open_to, text
 from console.web.context import Console
-from console.web.failures import Failure, FailureGroup, report
+from console.web.failures import Failure, FailureGroup, RepairKind, report
 from console.web.rendering import page
-from console.web.repairs import RATE_MAX, TRIED, Repair, RepairKind
+from console.web.repairs import RATE, RATE_MAX, TRIED, Repair
 from console.web.session import CHANGE, LOOK, Viewer, viewer_of
 
 log = structlog.get_logger()
-RATE: Final = 50
 """Messages a second, unless it is asked for otherwise."""
 SHOWN: Final = 200
 """Of a group, so many are listed; a repair of the group is of all."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
-from console.model import EdgeKind, EdgeStanding, Filter
+from console.model import EdgeKind, EdgeStanding, Filter, FlowStanding
 from console.queries import Queries
 from console.web.asking import NoAnswerError, ServiceDirectory
 from guarantees.services import BY_NAME
@@ -26,6 +26,7 @@ AT_ONCE: Final = 10
 EXAMPLES: Final = 5
 VARIABLE: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|0x[0-9a-f]+|\d+")
 FailureKind = Literal["parked", "retried"]
+RepairKind = Literal["redrive", "discard", "expedite"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,8 @@ class FailureGroup:
         return tuple(failure.key for failure in self.failures[:EXAMPLES])
 
     @property
-    def actions(self) -> tuple[str, ...]:
+    def actions(self) -> tuple[RepairKind, ...]:
+        """What may be done about it, the usual one first."""
         return ("redrive", "discard") if self.newest.kind == "parked" else ("expedite",)
 
 
@@ -105,11 +107,16 @@ def grouped(failures: Iterable[Failure]) -> tuple[FailureGroup, ...]:
     return tuple(sorted(groups, key=lambda g: (-len(g.failures), g.id)))
 
 
-async def report(queries: Queries, services: ServiceDirectory, token: str) -> FailureReport:
-    """What fails now, as far as the services say."""
+async def report(
+    queries: Queries,
+    services: ServiceDirectory,
+    token: str,
+    standing: FlowStanding | None = None,
+) -> FailureReport:
+    """What fails now, as far as the services say; `standing` is read where it is not given."""
     asking = FailureSearch(services, token)
     parked = await asyncio.gather(*map(asking.parked, BY_NAME))
-    retried = await asking.retried(queries)
+    retried = await asking.retried(queries, standing)
     return FailureReport(grouped([*_flat(parked), *retried]), asking.silent, asking.sampled)
 
 
@@ -134,10 +141,12 @@ class FailureSearch:
             self._sample(service, f"{len(heads):,} of {keys:,} parked keys")
         return [_of_head(service, head) for head in heads]
 
-    async def retried(self, queries: Queries) -> list[Failure]:
+    async def retried(
+        self, queries: Queries, standing: FlowStanding | None = None
+    ) -> list[Failure]:
         """Of the orders that wait for a call, those whose call has failed."""
-        standing = await queries.standing()
-        calls = (s for s in standing.edges if s.edge.kind is EdgeKind.CALL and s.waiting.number)
+        edges = (standing or await queries.standing()).edges
+        calls = (s for s in edges if s.edge.kind is EdgeKind.CALL and s.waiting.number)
         return _flat([await self._on(queries, each) for each in calls])
 
     async def _on(self, queries: Queries, standing: EdgeStanding) -> list[Failure]:

@@ -14,12 +14,13 @@ from typing import Final, Literal
 
 from chassis import clock, ids
 from console.web.asking import NoAnswerError, ServiceDirectory
-from console.web.failures import Failure
+from console.web.failures import Failure, RepairKind
 
-RepairKind = Literal["redrive", "discard", "expedite"]
 RepairResult = Literal["acted", "refused", "ignored"]
 BATCH: Final = 10
 """Of one second, at most so many at once."""
+RATE: Final = 50
+"""Failures a second, where nothing else is asked for."""
 RATE_MAX: Final = 500
 KEPT: Final = 50
 TRIED: Final = 20

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from chassis.events import Envelope
 from chassis.tracing import trace_id_of
-from guarantees.judge import by_order
+from guarantees.judge import by_order, causes_of
 from saga_cli.log.reader import LogEvent
 from saga_cli.terminal import add_plain, table_of
 from saga_cli.topology import SERVICES
@@ -44,15 +44,14 @@ class TimelineStep:
 def story(entries: Iterable[LogEvent], subject: str) -> list[TimelineStep]:
     """Causes before what they led to; repeats of a publish are left out."""
     events = by_order(entries).get(subject, [])
-    numbers = {str(entry.envelope.id): n for n, entry in enumerate(events, 1)}
-    own = {(e.envelope.source, e.envelope.sequence): n for n, e in enumerate(events, 1)}
+    causes = causes_of(events)
+    numbers = {id_: n for n, id_ in enumerate(causes, 1)}
     steps: list[TimelineStep] = []
-    for number, entry in enumerate(events, 1):
-        known_cause = numbers.get(entry.envelope.causation_id, 0)
-        cause = known_cause or own.get((entry.envelope.source, entry.envelope.sequence - 1), 0)
+    for number, (entry, cause_id) in enumerate(zip(events, causes.values(), strict=True), 1):
+        cause, is_direct = numbers.get(cause_id, 0), entry.envelope.causation_id in causes
         hop = _ms(events[cause - 1], entry) if cause else None
         ms = _ms(events[0], entry)
-        steps.append(TimelineStep(number, entry, cause, bool(known_cause), ms, hop))
+        steps.append(TimelineStep(number, entry, cause, is_direct, ms, hop))
     return steps
 
 

@@ -23,10 +23,14 @@ def show(subject: str, scopes: Sequence[str], lifetime_s: int) -> None:
 
 def operator_of(stack: state.Stack) -> str:
     """The token of whoever is logged in here, as an operator."""
-    who = CLIENT
+    return of_stack(stack, user_here(), (OPERATE,), 3600)
+
+
+def user_here() -> str:
+    """The name of whoever is logged in here."""
     with suppress(OSError, KeyError):
-        who = getpass.getuser()
-    return of_stack(stack, who, (OPERATE,), 3600)
+        return getpass.getuser()
+    return CLIENT
 
 
 def of_stack(stack: state.Stack, subject: str, scopes: Sequence[str], lifetime_s: int) -> str:

@@ -1,4 +1,4 @@
-"""What a front end is told of an order's steps: the state after each, and which is the last."""
+"""What a front end gets of an order's steps: the state after each, and which is the last."""
 
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
