@@ -16,7 +16,6 @@ from console.web.repairs import RATE, RATE_MAX, TRIED, Repair
 from console.web.session import CHANGE, LOOK, Viewer, viewer_of
 
 log = structlog.get_logger()
-"""Messages a second, unless it is asked for otherwise."""
 SHOWN: Final = 200
 """Of a group, so many are listed; a repair of the group is of all."""
 GroupPath = Annotated[str, text(12, 12, "^[0-9a-f]+$")]
