@@ -8,10 +8,11 @@ from urllib.parse import quote
 import httpx
 from fastapi import FastAPI, Header, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.sse import EventSourceResponse
 from pydantic_core import from_json
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.responses import RedirectResponse, StreamingResponse
+from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chassis.errors import TransientError
@@ -97,10 +98,10 @@ def _add_live(app: FastAPI, console: Console) -> None:
     async def stream_changes(
         last_event_id: Annotated[str, text(20, 0), Header()] = "",
         position: Annotated[int, Query(ge=-1, le=LATEST)] = -1,
-    ) -> StreamingResponse:
+    ) -> EventSourceResponse:
         """Server-sent events: which orders changed after the one that the browser has last, or its page."""
         stream = console.hub.stream(last_event_id or str(position))
-        return StreamingResponse(stream, media_type="text/event-stream")
+        return EventSourceResponse(stream, headers={"X-Accel-Buffering": "no"})
 
 
 def _add_files(app: FastAPI) -> None:

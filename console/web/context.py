@@ -11,7 +11,6 @@ from console.queries import Queries
 from console.web.asking import ServiceDirectory
 from console.web.live import Hub
 from console.web.repairs import Repairs
-from console.web.session import Viewer
 
 log = structlog.get_logger()
 
@@ -28,13 +27,13 @@ class Console:
     hub: Hub = field(init=False)
 
     def __post_init__(self) -> None:
-        self.repairs = Repairs(self.services)
+        self.repairs = Repairs(self.services, self.record)
         self.hub = Hub(self.queries, self.stopping)
 
-    async def record(self, viewer: Viewer, action: str, detail: str, note: str) -> None:
+    async def record(self, by: str, action: str, detail: str, note: str) -> None:
         """Into the audit trail of the console; the services record each message themselves."""
-        log.info("console_action", by=viewer.name, action=action, detail=detail)
-        await self.queries.record(viewer.name, action, detail, note)
+        log.info("console_action", by=by, action=action, detail=detail)
+        await self.queries.record(by, action, detail, note)
 
     async def close(self) -> None:
         self.stopping.set()

@@ -1,21 +1,18 @@
 """Failure groups, and repairs of them: planned, tried without an effect, confirmed, watched."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
-import structlog
 from fastapi import FastAPI, Request, Response
 from pydantic import Field, field_validator
 
-from chassis.errors import TransientError
 from chassis.http import Body, Note, ParkedKey, Problem, open_to, text
 from console.web.context import Console
 from console.web.failures import Failure, FailureGroup, RepairKind, report
 from console.web.rendering import page
-from console.web.repairs import RATE, RATE_MAX, TRIED, Repair
+from console.web.repairs import RATE, RATE_MAX, TRIED, RepairVerb
 from console.web.session import CHANGE, LOOK, Viewer, viewer_of
 
-log = structlog.get_logger()
 SHOWN: Final = 200
 """Of a group, so many are listed; a repair of the group is of all."""
 GroupPath = Annotated[str, text(12, 12, "^[0-9a-f]+$")]
@@ -43,7 +40,7 @@ class RepairStart(Body):
 
 
 class RepairSteering(Body):
-    verb: Literal["pause", "resume", "stop"]
+    verb: RepairVerb
 
 
 def add_failures(app: FastAPI, console: Console) -> None:
@@ -93,16 +90,7 @@ def _add_jobs(app: FastAPI, console: Console) -> None:
     @open_to(CHANGE)
     async def start_job(request: Request, body: RepairStart) -> Response:
         viewer = viewer_of(request)
-
-        async def ended(job: Repair) -> None:
-            try:
-                await console.record(viewer, "repair_ended", job.described, job.plan.note)
-            except TransientError as error:
-                log.warning("repair_end_not_recorded", repair=job.plan.id, error=str(error))
-
-        if (plan := console.repairs.plans.get(body.plan)) is not None:
-            await console.record(viewer, "repair_begun", plan.described, plan.note)
-        job = console.repairs.start(body.plan, body.rate, viewer.token, ended)
+        job = await console.repairs.start(body.plan, body.rate, viewer.name, viewer.token)
         if job is None:
             raise Problem(
                 409, "no_plan", "This was begun already, or is too long ago: plan it anew."
@@ -124,15 +112,7 @@ def _add_jobs(app: FastAPI, console: Console) -> None:
     async def steer_job(request: Request, job_id: JobPath, body: RepairSteering) -> Response:
         viewer = viewer_of(request)
         values = _of_job(console, job_id)
-        job: Repair = values["job"]
-        match body.verb:
-            case "pause":
-                job.pause()
-            case "resume":
-                job.resume()
-            case "stop":
-                job.stop()
-        await console.record(viewer, f"repair_{body.verb}", job.plan.described, job.plan.note)
+        await console.repairs.steer(values["job"], body.verb, viewer.name)
         return page(request, "_job.html", viewer, **values)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
+from fastapi.sse import format_sse_event
 from pydantic_core import to_json
 
 from chassis import clock
@@ -40,7 +41,7 @@ class Hub:
         position = int(last_id) if last_id.isdecimal() and int(last_id) <= LATEST else -1
         if position < 0:
             position = (await self.queries.standing()).position
-        yield b"retry: %d\nid: %d\nevent: hello\ndata: {}\n\n" % (RETRY_MS, position)
+        yield format_sse_event(data_str="{}", event="hello", id=str(position), retry=RETRY_MS)
         woken = asyncio.Event()
         self._waiting.add(woken)
         self._begin(position)
@@ -52,7 +53,7 @@ class Hub:
                     yield _event(found)
                 woken.clear()
                 if self._position <= position and not await clock.wait_for(woken, QUIET_S):
-                    yield b": nothing has changed\n\n"
+                    yield format_sse_event(comment="nothing has changed")
         finally:
             self._waiting.discard(woken)
 
@@ -92,4 +93,4 @@ def _event(found: Changes) -> bytes:
     """Which orders changed; all that are shown are asked for anew where some are left out."""
     orders = list(dict.fromkeys(change.order_id for change in found.changes))
     data = to_json({"orders": orders, "all": found.is_cut}).decode()
-    return f"id: {found.position}\nevent: changes\ndata: {data}\n\n".encode()
+    return format_sse_event(data_str=data, event="changes", id=str(found.position))

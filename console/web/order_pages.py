@@ -83,7 +83,7 @@ def add_order(app: FastAPI, console: Console) -> None:
         """The events with their personal data, which is recorded first."""
         viewer = viewer_of(request)
         detail = await _known(console, order_id)
-        await console.record(viewer, "reveal", order_id, body.reason)
+        await console.record(viewer.name, "reveal", order_id, body.reason)
         values = _values(detail, personal=True)
         return page(request, "_events.html", viewer, **values)
 

@@ -1,8 +1,10 @@
 """Repairs of many: a set that is frozen when it is confirmed, worked through on the server, in batches.
 
 A job acts through the services' operators' routes with the token of who began it: each service records each
-message under that person's name. It can be paused and stopped; what it has done stands. Repairs are those of
-this process: a console that ends stops them, and what is not done is still there to be repaired.
+message under that person's name. Its begin, its end and how it was steered are entries of the console's
+audit trail, and without the first it does not begin. It can be paused and stopped; what it has done stands.
+Repairs are those of this process: a console that ends stops them, and what is not done is still there to be
+repaired.
 """
 
 import asyncio
@@ -12,11 +14,18 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Literal
 
+import structlog
+
 from chassis import clock, ids
+from chassis.errors import TransientError
 from console.web.asking import NoAnswerError, ServiceDirectory
 from console.web.failures import Failure, RepairKind
 
+log = structlog.get_logger()
 RepairResult = Literal["acted", "refused", "ignored"]
+RepairVerb = Literal["pause", "resume", "stop"]
+Recorder = Callable[[str, str, str, str], Awaitable[None]]
+"""Adds to the console's audit trail: who, what, to what, and why. Raises TransientError."""
 BATCH: Final = 10
 """Of one second, at most so many at once."""
 RATE: Final = 50
@@ -51,14 +60,19 @@ class RepairPlan:
 
 @dataclass(slots=True)
 class Repair:
-    """`counts` are honest: `acted` on, `refused` by the service, `ignored` as nothing was left to do."""
+    """`counts` are honest: `acted` on, `refused` by the service, `ignored` as nothing was left to do.
+
+    `by` has confirmed it. `unrecorded` says why its end is not in the audit trail.
+    """
 
     plan: RepairPlan
     rate: int
+    by: str
     state: Literal["running", "paused", "stopped", "done"] = "running"
     counts: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     ended_at: datetime | None = None
+    unrecorded: str = ""
     is_going: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -102,14 +116,12 @@ class Repair:
         return f"{self.state}: {counts} of {len(self.plan.failures)}"
 
 
-RepairEnd = Callable[[Repair], Awaitable[None]]
-
-
 @dataclass
 class Repairs:
     """Plans that wait to be confirmed, and jobs, the newest first."""
 
     services: ServiceDirectory
+    record: Recorder
     plans: OrderedDict[str, RepairPlan] = field(default_factory=OrderedDict)
     begun: OrderedDict[str, Repair] = field(default_factory=OrderedDict)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
@@ -140,23 +152,45 @@ class Repairs:
         last = done[-1]
         return f"parked again: {last['reason']}" if last["outcome"] == "parked" else "goes on"
 
-    def start(self, plan_id: str, rate: int, token: str, ended: RepairEnd) -> Repair | None:
-        """Begin what was confirmed, once; None for a plan that is not there, or was begun before."""
+    async def start(self, plan_id: str, rate: int, by: str, token: str) -> Repair | None:
+        """Begin what was confirmed, once; None for a plan that is not there, or was begun before.
+
+        Raises TransientError where that can't be recorded: then it is not begun, and can be confirmed again.
+        """
         plan = self.plans.pop(plan_id, None)
         if plan is None:
             return None
-        job = Repair(plan, rate)
-        job.is_going.set()
-        self.begun[plan.id] = job
-        self.begun.move_to_end(plan.id, last=False)
-        while len(self.begun) > KEPT:
-            self.begun.popitem()
-        task = asyncio.create_task(self._run(job, token, ended))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        try:
+            await self.record(by, "repair_begun", plan.described, plan.note)
+        except TransientError:
+            self.plans[plan.id] = plan
+            raise
+        job = Repair(plan, rate, by)
+        self._begin(job, token)
         return job
 
-    async def _run(self, job: Repair, token: str, ended: RepairEnd) -> None:
+    def _begin(self, job: Repair, token: str) -> None:
+        job.is_going.set()
+        self.begun[job.plan.id] = job
+        self.begun.move_to_end(job.plan.id, last=False)
+        while len(self.begun) > KEPT:
+            self.begun.popitem()
+        task = asyncio.create_task(self._run(job, token))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def steer(self, job: Repair, verb: RepairVerb, by: str) -> None:
+        """At once, and then it is recorded: a stop waits for no database. Raises TransientError."""
+        match verb:
+            case "pause":
+                job.pause()
+            case "resume":
+                job.resume()
+            case "stop":
+                job.stop()
+        await self.record(by, f"repair_{verb}", job.plan.described, job.plan.note)
+
+    async def _run(self, job: Repair, token: str) -> None:
         left = list(job.plan.failures)
         size = min(BATCH, job.rate)
         try:
@@ -171,8 +205,15 @@ class Repairs:
         finally:
             if not job.is_over:
                 job.state = "stopped"
+            await self._record_end(job)
             job.ended_at = clock.now()
-            await ended(job)
+
+    async def _record_end(self, job: Repair) -> None:
+        try:
+            await self.record(job.by, "repair_ended", job.described, job.plan.note)
+        except TransientError as error:
+            job.unrecorded = str(error)
+            log.warning("repair_end_not_recorded", repair=job.plan.id, error=job.unrecorded)
 
     async def _act(self, job: Repair, failure: Failure, token: str) -> None:
         try:

@@ -70,10 +70,10 @@ CONSOLE_EDITS: Final = (
         (f"{OF_TOP}what_is_not_confirmed_is_left[n]",),
     ),
     Edit(
-        "console/terminal/app.py",
+        "console/web/repairs.py",
         "repair-unrecorded",
-        "            return False\n        return True",
-        "        return True",
+        "            self.plans[plan.id] = plan\n            raise\n",
+        "            self.plans[plan.id] = plan\n",
         (f"{OF_TOP}a_repair_that_is_not_recorded_is_not_begun",),
     ),
 )

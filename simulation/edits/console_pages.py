@@ -33,7 +33,7 @@ CONSOLE_PAGE_EDITS: Final = (
     Edit(
         ORDER,
         "look-at-personal-data-is-not-recorded",
-        '        await console.record(viewer, "reveal", order_id, body.reason)\n',
+        '        await console.record(viewer.name, "reveal", order_id, body.reason)\n',
         "",
         (f"{OF_PAGES}an_auditor_sees_personal_data_with_a_reason_that_is_recorded_first",),
     ),

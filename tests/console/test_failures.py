@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from chassis.errors import TransientError
 from console.web.asking import ServiceDirectory, ServiceInstance, measured
 from console.web.failures import Failure, grouped, report
 from console.web.repairs import Repair, Repairs
@@ -103,8 +104,14 @@ def test_metrics_say_version_lag_outbox_and_circuits() -> None:
 # Repairs
 
 
-async def ended(_: Repair) -> None:
-    """Nobody writes it down here."""
+def repairs_of(services: SampleServices, trail: list[tuple[str, ...]] | None = None) -> Repairs:
+    """With what is recorded in `trail`."""
+
+    async def record(*entry: str) -> None:
+        if trail is not None:
+            trail.append(entry)
+
+    return Repairs(directory(services), record)
 
 
 def some_of(services: SampleServices) -> list[Failure]:
@@ -117,11 +124,11 @@ async def finished(job: Repair) -> None:
 
 async def test_a_repair_acts_on_each_once_and_counts_what_became_of_it() -> None:
     services = SampleServices()
-    repairs = Repairs(directory(services))
+    repairs = repairs_of(services)
     failures = some_of(services)
     services.refused = {failures[2].key}
     plan = repairs.plan("redrive", "fixed", "anna", [*failures, a_failure(9, key="gone")])
-    job = repairs.start(plan.id, 500, "token", ended)
+    job = await repairs.start(plan.id, 500, "anna", "token")
     assert job is not None
     await finished(job)
     assert (job.state, dict(job.counts)) == ("done", {"acted": 6, "refused": 1, "ignored": 1})
@@ -133,7 +140,7 @@ async def test_a_repair_acts_on_each_once_and_counts_what_became_of_it() -> None
 
 async def test_looking_ahead_changes_nothing() -> None:
     services = SampleServices()
-    repairs = Repairs(directory(services))
+    repairs = repairs_of(services)
     services.refused = {services.heads["payment"][0]["key"]}
     plan = repairs.plan("redrive", "fixed", "anna", some_of(services))
     outlook = await repairs.tried(plan, "token")
@@ -144,10 +151,10 @@ async def test_looking_ahead_changes_nothing() -> None:
 
 async def test_the_set_is_that_of_the_moment_at_which_it_was_planned() -> None:
     services = SampleServices()
-    repairs = Repairs(directory(services))
+    repairs = repairs_of(services)
     plan = repairs.plan("discard", "sent by hand", "anna", some_of(services))
     services.heads["payment"].append(a_head(99, "came later"))
-    job = repairs.start(plan.id, 500, "token", ended)
+    job = await repairs.start(plan.id, 500, "anna", "token")
     assert job is not None
     await finished(job)
     assert [head["id"] for head in services.heads["payment"]] == ["letter-99"]
@@ -155,20 +162,72 @@ async def test_the_set_is_that_of_the_moment_at_which_it_was_planned() -> None:
 
 async def test_a_plan_is_begun_once() -> None:
     services = SampleServices()
-    repairs = Repairs(directory(services))
+    repairs = repairs_of(services)
     plan = repairs.plan("expedite", "now", "anna", some_of(services))
-    job = repairs.start(plan.id, 500, "token", ended)
-    assert repairs.start(plan.id, 500, "token", ended) is None
+    job = await repairs.start(plan.id, 500, "anna", "token")
+    assert await repairs.start(plan.id, 500, "anna", "token") is None
     assert job is not None
     await finished(job)
     assert job.counts == {"acted": 7}
 
 
+async def test_a_repair_is_recorded_as_it_begins_is_steered_and_ends() -> None:
+    services = SampleServices()
+    trail: list[tuple[str, ...]] = []
+    repairs = repairs_of(services, trail)
+    plan = repairs.plan("redrive", "fixed", "anna", some_of(services))
+    job = await repairs.start(plan.id, 1, "otto", "token")
+    assert job is not None
+    assert trail == [("otto", "repair_begun", plan.described, "fixed")]
+    for verb in ("pause", "resume", "stop"):
+        await repairs.steer(job, verb, "carl")
+    await finished(job)
+    assert [(by, action) for by, action, _, _ in trail[1:]] == [
+        ("carl", "repair_pause"),
+        ("carl", "repair_resume"),
+        ("carl", "repair_stop"),
+        ("otto", "repair_ended"),
+    ]
+    assert trail[-1][2:] == (job.described, "fixed")
+
+
+async def test_a_repair_that_can_not_be_recorded_is_not_begun_and_can_be_confirmed_again() -> None:
+    services = SampleServices()
+    trail: list[tuple[str, ...]] = []
+    repairs = repairs_of(services, trail)
+    plan = repairs.plan("redrive", "fixed", "anna", some_of(services))
+    recorder, repairs.record = repairs.record, away
+    with pytest.raises(TransientError):
+        await repairs.start(plan.id, 500, "anna", "token")
+    assert services.acts == []
+    repairs.record = recorder
+    assert await repairs.start(plan.id, 500, "anna", "token") is not None
+    await repairs.close()
+    assert [entry[1] for entry in trail] == ["repair_begun", "repair_ended"]
+
+
+async def test_a_stop_waits_for_no_record_and_an_end_that_is_not_recorded_says_so() -> None:
+    services = SampleServices()
+    repairs = repairs_of(services)
+    plan = repairs.plan("redrive", "fixed", "anna", some_of(services))
+    job = await repairs.start(plan.id, 1, "anna", "token")
+    assert job is not None
+    repairs.record = away
+    with pytest.raises(TransientError):
+        await repairs.steer(job, "stop", "anna")
+    await finished(job)
+    assert (job.state, job.unrecorded) == ("stopped", "gone")
+
+
+async def away(*_: str) -> None:
+    raise TransientError("gone")
+
+
 async def test_a_repair_is_paused_and_stopped_and_says_how_far_it_came() -> None:
     services = SampleServices()
-    repairs = Repairs(directory(services))
+    repairs = repairs_of(services)
     plan = repairs.plan("redrive", "fixed", "anna", some_of(services))
-    job = repairs.start(plan.id, 1, "token", ended)
+    job = await repairs.start(plan.id, 1, "anna", "token")
     assert job is not None
     job.pause()
     await until_async(lambda: job.finished == 1, 10, "the first of them")
@@ -182,9 +241,9 @@ async def test_a_repair_is_paused_and_stopped_and_says_how_far_it_came() -> None
 
 async def test_a_console_that_ends_stops_its_repairs() -> None:
     services = SampleServices()
-    repairs = Repairs(directory(services))
+    repairs = repairs_of(services)
     plan = repairs.plan("redrive", "fixed", "anna", some_of(services))
-    job = repairs.start(plan.id, 1, "token", ended)
+    job = await repairs.start(plan.id, 1, "anna", "token")
     assert job is not None
     await repairs.close()
     assert job.state == "stopped"

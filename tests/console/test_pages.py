@@ -291,9 +291,9 @@ async def test_changes_are_sent_from_where_the_browser_was() -> None:
     stopping = asyncio.Event()
     hub = Hub(queries.as_queries(), stopping)
     stream = hub.stream("41")
-    assert await anext(stream) == b"retry: 2000\nid: 41\nevent: hello\ndata: {}\n\n"
+    assert await anext(stream) == b"event: hello\ndata: {}\nid: 41\nretry: 2000\n\n"
     first = (await anext(stream)).decode()
-    assert first == f'id: 50\nevent: changes\ndata: {{"orders":["{ORDER_ID}"],"all":false}}\n\n'
+    assert first == f'event: changes\ndata: {{"orders":["{ORDER_ID}"],"all":false}}\nid: 50\n\n'
     assert '"all":true' in (await anext(stream)).decode()
     stopping.set()
     await stream.aclose()
