@@ -164,4 +164,15 @@ class ActionTable(ConsoleTable, table=True):
     note: str = _text()
 
 
+class GroupNoteTable(ConsoleTable, table=True):
+    """What people wrote about groups of failures. It is not in the log: a rebuild leaves it as it is."""
+
+    __tablename__ = "failure_notes"
+
+    failure_group: str = _text(primary_key=True)
+    text: str = _text()
+    by: str = _text()
+    at: datetime = _instant()
+
+
 METADATA = ConsoleTable.metadata

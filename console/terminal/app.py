@@ -14,7 +14,7 @@ from textual.widgets import DataTable, Footer, Label, Static
 from chassis.errors import TransientError
 from console.terminal.board import FAILING, WAITING, Board, BoardRow
 from console.web.failures import FailureGroup
-from console.web.repairs import RATE, Repair, RepairPlan, Repairs
+from console.web.repairs import Repair, RepairPlan, Repairs, RepairTerms
 from saga_cli.terminal import plain
 
 NOTE: Final = "saga top"
@@ -141,7 +141,7 @@ class Top(App[None]):
 
     async def _begin(self, plan: RepairPlan) -> None:
         try:
-            self.repair = await self.repairs.start(plan.id, RATE, self.who, self.token)
+            self.repair = await self.repairs.start(plan.id, RepairTerms(), self.who, self.token)
         except TransientError as error:
             self.repaired.update(f"! not begun, as it is not recorded: {plain(str(error))}")
 

@@ -38,11 +38,14 @@ PLAIN: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 class NoAnswerError(Exception):
-    """A service answer no, or nothing; `status` is 0 when it did not answer. `str()` says why."""
+    """A service answers no, or nothing; `status` is 0 when it did not answer. `str()` says why.
 
-    def __init__(self, status: int, why: str) -> None:
+    `code` is that of the service's problem, "" without one.
+    """
+
+    def __init__(self, status: int, why: str, code: str = "") -> None:
         super().__init__(why)
-        self.status = status
+        self.status, self.code = status, code
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,8 +217,9 @@ def _body(service: str, answer: httpx.Response) -> Any:
         raise NoAnswerError(answer.status_code, why) from None
     if answer.is_success:
         return body
-    detail = body.get("detail", "") if isinstance(body, dict) else ""
-    raise NoAnswerError(answer.status_code, f"{service}: {detail or answer.status_code}")
+    said = body if isinstance(body, dict) else {}
+    why = f"{service}: {said.get('detail') or answer.status_code}"
+    raise NoAnswerError(answer.status_code, why, str(said.get("code", "")))
 
 
 def now() -> datetime:

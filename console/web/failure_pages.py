@@ -10,7 +10,7 @@ from chassis.http import Body, Note, ParkedKey, Problem, open_to, text
 from console.web.context import Console
 from console.web.failures import Failure, FailureGroup, RepairKind, report
 from console.web.rendering import page
-from console.web.repairs import RATE, RATE_MAX, TRIED, RepairVerb
+from console.web.repairs import RATE, RATE_MAX, TRIED, RepairTerms, RepairVerb
 from console.web.session import CHANGE, LOOK, Viewer, viewer_of
 
 SHOWN: Final = 200
@@ -29,9 +29,17 @@ class RepairRequest(Body):
     keys: Annotated[list[ParkedKey], Field(max_length=SHOWN)] | None = None
 
 
+class GroupNoteText(Body):
+    """Of a group; without a text its note is removed."""
+
+    text: Annotated[str, text(1000, 0)] = ""
+
+
 class RepairStart(Body):
     plan: JobPath
     rate: Annotated[int, Field(ge=1, le=RATE_MAX)] = RATE
+    outcome: Annotated[str, text(64, 0)] = ""
+    reference: Annotated[str, text(200, 0)] = ""
 
     @field_validator("rate", mode="before")
     @classmethod
@@ -50,6 +58,7 @@ def add_failures(app: FastAPI, console: Console) -> None:
         viewer = viewer_of(request)
         found = await report(console.queries, console.services, viewer.token)
         values: dict[str, Any] = {
+            "notes": await console.queries.notes_on(group.id for group in found.groups),
             "jobs": list(console.repairs.begun.values()),
             "actions": await console.queries.actions(ACTIONS),
         }
@@ -60,9 +69,23 @@ def add_failures(app: FastAPI, console: Console) -> None:
     async def show_group(request: Request, group: GroupPath) -> Response:
         viewer = viewer_of(request)
         found = await _group(console, group, viewer)
-        return page(
-            request, "failure_group.html", viewer, group=found, shown=found.failures[:SHOWN]
-        )
+        values: dict[str, Any] = {
+            "group": found,
+            "shown": found.failures[:SHOWN],
+            "note": (await console.queries.notes_on([found.id])).get(found.id),
+        }
+        return page(request, "failure_group.html", viewer, **values)
+
+    @app.post("/failures/{group}/note", include_in_schema=False)
+    @open_to(CHANGE)
+    async def write_note(request: Request, group: GroupPath, body: GroupNoteText) -> Response:
+        """Of a group that fails now. It is recorded before it is written."""
+        viewer = viewer_of(request)
+        found = await _group(console, group, viewer)
+        await console.record(viewer.name, "note", described(found), body.text)
+        await console.queries.write_note(found.id, body.text, viewer.name)
+        note = (await console.queries.notes_on([found.id])).get(found.id)
+        return page(request, "_group_note.html", viewer, group=found, note=note)
 
     @app.post("/failures/{group}/plan", include_in_schema=False)
     @open_to(CHANGE)
@@ -72,6 +95,9 @@ def add_failures(app: FastAPI, console: Console) -> None:
         found = await _group(console, group, viewer)
         chosen = _chosen(found, body)
         made = console.repairs.plan(body.action, body.note, viewer.name, chosen)
+        if made.action == "resolve" and not made.outcomes:
+            why = "No outcome counts for all of them, or it takes a reference for each: record them singly."
+            raise Problem(422, "no_outcome", why)
         outlook = await console.repairs.tried(made, viewer.token)
         values: dict[str, Any] = {
             "plan": made,
@@ -90,7 +116,11 @@ def _add_jobs(app: FastAPI, console: Console) -> None:
     @open_to(CHANGE)
     async def start_job(request: Request, body: RepairStart) -> Response:
         viewer = viewer_of(request)
-        job = await console.repairs.start(body.plan, body.rate, viewer.name, viewer.token)
+        terms = RepairTerms(body.rate, body.outcome, body.reference)
+        plan = console.repairs.plans.get(body.plan)
+        if plan is not None and (why := plan.refused(terms)):
+            raise Problem(422, "no_outcome", f"{why[0].upper()}{why[1:]}.")
+        job = await console.repairs.start(body.plan, terms, viewer.name, viewer.token)
         if job is None:
             raise Problem(
                 409, "no_plan", "This was begun already, or is too long ago: plan it anew."
@@ -114,6 +144,12 @@ def _add_jobs(app: FastAPI, console: Console) -> None:
         values = _of_job(console, job_id)
         await console.repairs.steer(values["job"], body.verb, viewer.name)
         return page(request, "_job.html", viewer, **values)
+
+
+def described(group: FailureGroup) -> str:
+    """For the audit trail."""
+    newest = group.newest
+    return f"group {group.id}: {newest.service}, {newest.event}"
 
 
 async def _group(console: Console, group_id: str, viewer: Viewer) -> FailureGroup:

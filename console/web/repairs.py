@@ -38,6 +38,8 @@ REASONS_MAX: Final = 20
 DONE: Final = frozenset({"done", "stopped"})
 GONE: Final = frozenset({404, 409})
 """What a service answers where there is nothing left to do."""
+REFUSED: Final = "not_resolved"
+"""The code of a service whose rules refuse an outcome."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +54,34 @@ class RepairPlan:
     made_at: datetime
 
     @property
-    def described(self) -> str:
-        """For the audit trail, as it begins."""
-        first = self.failures[0]
-        return f"{self.action} {self.id}: {len(self.failures)} of {first.service}, {first.event}"
+    def outcomes(self) -> tuple[str, ...]:
+        """That may be recorded for each of its calls, whose references differ: none with one for many."""
+        first, *others = self.failures
+        return tuple(
+            outcome
+            for outcome in first.resolvable
+            if all(outcome in each.resolvable for each in others)
+            and not (others and outcome in first.with_reference)
+        )
+
+    def refused(self, terms: "RepairTerms") -> str:
+        """Why it can't be done so; "" if it can."""
+        if self.action != "resolve":
+            return f"{self.action} takes no outcome" if terms.outcome else ""
+        if terms.outcome not in self.outcomes:
+            return f"the outcome is one of: {', '.join(self.outcomes) or 'none'}"
+        if terms.outcome in self.failures[0].with_reference and not terms.reference:
+            return f"{terms.outcome} takes the provider's reference"
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class RepairTerms:
+    """How it is done: so many failures a second; for `resolve` the outcome that is recorded for each."""
+
+    rate: int = RATE
+    outcome: str = ""
+    reference: str = ""
 
 
 @dataclass(slots=True)
@@ -66,7 +92,7 @@ class Repair:
     """
 
     plan: RepairPlan
-    rate: int
+    terms: RepairTerms
     by: str
     state: Literal["running", "paused", "stopped", "done"] = "running"
     counts: Counter[str] = field(default_factory=Counter)
@@ -104,9 +130,20 @@ class Repair:
             self.reasons[f"{result}: {why}"] += 1
 
     @property
-    def described(self) -> str:
+    def beginning(self) -> str:
+        """For the audit trail, as it begins."""
+        first, count = self.plan.failures[0], len(self.plan.failures)
+        return f"{self.what}: {count} of {first.service}, {first.event}"
+
+    @property
+    def ending(self) -> str:
         """For the audit trail, as it ends."""
-        return f"{self.plan.action} {self.plan.id}, {self.summary}"
+        return f"{self.what}, {self.summary}"
+
+    @property
+    def what(self) -> str:
+        outcome = f" as {self.terms.outcome}" if self.terms.outcome else ""
+        return f"{self.plan.action} {self.plan.id}{outcome}"
 
     @property
     def summary(self) -> str:
@@ -152,7 +189,7 @@ class Repairs:
         last = done[-1]
         return f"parked again: {last['reason']}" if last["outcome"] == "parked" else "goes on"
 
-    async def start(self, plan_id: str, rate: int, by: str, token: str) -> Repair | None:
+    async def start(self, plan_id: str, terms: RepairTerms, by: str, token: str) -> Repair | None:
         """Begin what was confirmed, once; None for a plan that is not there, or was begun before.
 
         Raises TransientError where that can't be recorded: then it is not begun, and can be confirmed again.
@@ -160,12 +197,12 @@ class Repairs:
         plan = self.plans.pop(plan_id, None)
         if plan is None:
             return None
+        job = Repair(plan, terms, by)
         try:
-            await self.record(by, "repair_begun", plan.described, plan.note)
+            await self.record(by, "repair_begun", job.beginning, plan.note)
         except TransientError:
             self.plans[plan.id] = plan
             raise
-        job = Repair(plan, rate, by)
         self._begin(job, token)
         return job
 
@@ -188,17 +225,17 @@ class Repairs:
                 job.resume()
             case "stop":
                 job.stop()
-        await self.record(by, f"repair_{verb}", job.plan.described, job.plan.note)
+        await self.record(by, f"repair_{verb}", job.beginning, job.plan.note)
 
     async def _run(self, job: Repair, token: str) -> None:
         left = list(job.plan.failures)
-        size = min(BATCH, job.rate)
+        size = min(BATCH, job.terms.rate)
         try:
             while left and not job.is_over:
                 batch, left = left[:size], left[size:]
                 began = clock.monotonic()
                 await asyncio.gather(*(self._act(job, failure, token) for failure in batch))
-                await clock.wait(max(0.0, size / job.rate - (clock.monotonic() - began)))
+                await clock.wait(max(0.0, size / job.terms.rate - (clock.monotonic() - began)))
                 await job.is_going.wait()
             if not job.is_over:
                 job.state = "done"
@@ -210,16 +247,17 @@ class Repairs:
 
     async def _record_end(self, job: Repair) -> None:
         try:
-            await self.record(job.by, "repair_ended", job.described, job.plan.note)
+            await self.record(job.by, "repair_ended", job.ending, job.plan.note)
         except TransientError as error:
             job.unrecorded = str(error)
             log.warning("repair_end_not_recorded", repair=job.plan.id, error=job.unrecorded)
 
     async def _act(self, job: Repair, failure: Failure, token: str) -> None:
         try:
-            job.note(*await _done(self.services, job.plan, failure, token))
+            job.note(*await _done(self.services, job, failure, token))
         except NoAnswerError as error:
-            job.note("ignored" if error.status in GONE else "refused", str(error))
+            is_gone = error.status in GONE and error.code != REFUSED
+            job.note("ignored" if is_gone else "refused", str(error))
 
     async def close(self) -> None:
         """Stop all, and wait until they have."""
@@ -229,9 +267,9 @@ class Repairs:
 
 
 async def _done(
-    services: ServiceDirectory, plan: RepairPlan, failure: Failure, token: str
+    services: ServiceDirectory, job: Repair, failure: Failure, token: str
 ) -> tuple[RepairResult, str]:
-    key, service = failure.key, failure.service
+    plan, key, service = job.plan, failure.key, failure.service
     match plan.action:
         case "redrive":
             path = "/ops/dead-letters/redrive"
@@ -246,6 +284,10 @@ async def _done(
         case "expedite":
             done = await services.post(service, "/ops/expedite", token, key=key)
             return ("acted", "") if done["effects"] else ("ignored", "no call is outstanding")
+        case "resolve":
+            more = {"outcome": job.terms.outcome, "reference": job.terms.reference}
+            await services.post(service, "/ops/resolve", token, key=key, note=plan.note, **more)
+            return "acted", ""
 
 
 def _shorten(plans: OrderedDict[str, RepairPlan]) -> None:

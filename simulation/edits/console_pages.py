@@ -9,6 +9,7 @@ SESSION: Final = "console/web/session.py"
 ORDER: Final = "console/web/order_pages.py"
 REPAIRS: Final = "console/web/repairs.py"
 ORDERS: Final = "console/web/orders_pages.py"
+FAILURE_PAGES: Final = "console/web/failure_pages.py"
 LIVE: Final = "console/web/live.py"
 OF_MASKING: Final = "tests/console/test_masking.py::test_"
 OF_PAGES: Final = "tests/console/test_pages.py::test_"
@@ -64,6 +65,27 @@ CONSOLE_PAGE_EDITS: Final = (
         'is_parked = last["outcome"] == "parked"',
         'is_parked = last["outcome"] == ""',
         (f"{OF_FAILURES}a_repair_acts_on_each_once_and_counts_what_became_of_it",),
+    ),
+    Edit(
+        REPAIRS,
+        "reference-of-one-call-is-recorded-for-all",
+        "            and not (others and outcome in first.with_reference)\n",
+        "",
+        (f"{OF_FAILURES}an_outcome_counts_for_all_calls_and_a_reference_for_one[many]",),
+    ),
+    Edit(
+        REPAIRS,
+        "outcome-that-the-rules-refuse-counts-as-nothing-left",
+        " and error.code != REFUSED",
+        "",
+        (f"{OF_FAILURES}calls_are_resolved_with_the_outcome_that_was_confirmed",),
+    ),
+    Edit(
+        FAILURE_PAGES,
+        "note-on-a-group-is-not-recorded",
+        '        await console.record(viewer.name, "note", described(found), body.text)\n',
+        "",
+        (f"{OF_PAGES}a_note_on_a_group_is_recorded_and_shown_with_who_wrote_it",),
     ),
     Edit(
         ORDERS,

@@ -66,7 +66,7 @@ async def test_without_a_token_one_is_sent_to_sign_in_and_comes_back(
 def test_each_route_says_who_may_use_it(case: ConsoleCase) -> None:
     routes = [route for route in case.app.routes if isinstance(route, GuardedRoute)]
     changing = {
-        *("/failures/{group}/plan", "/jobs", "/jobs/{job_id}"),
+        *("/failures/{group}/plan", "/failures/{group}/note", "/jobs", "/jobs/{job_id}"),
         "/orders/{order_id}/repair",
     }
     free = {"/login", "/logout", "/static/{name}", "/health/live", "/health/ready", "/metrics"}

@@ -229,6 +229,53 @@ async def test_a_group_is_repaired_from_its_page_and_both_are_recorded(case: Con
     )
 
 
+async def _groups(http: httpx.AsyncClient) -> dict[str, str]:
+    """By the usual repair of each."""
+    ids = re.findall(r"/failures/([0-9a-f]{12})", (await http.get("/failures")).text)
+    pages = {id_: (await http.get(f"/failures/{id_}")).text for id_ in ids}
+    return {re.findall(r'<option value="(\w+)"', text)[0]: id_ for id_, text in pages.items()}
+
+
+async def test_calls_of_a_group_are_resolved_as_the_confirmation_says(case: ConsoleCase) -> None:
+    async with case.client("anna", **{"HX-Request": "true"}) as http:
+        group = (await _groups(http))["expedite"]
+        plan_at = f"/failures/{group}/plan"
+        asked = {"action": "resolve", "note": "seen at the bank"}
+        planned = (await http.post(plan_at, json=asked)).text
+        assert re.findall(r"<option>(\w+)</option>", planned) == ["declined"]
+        assert 'name="reference"' not in planned
+        plan = re.findall(r'name="plan" value="([^"]+)"', planned)[0]
+        for terms in ({}, {"outcome": "captured", "reference": "re_1"}):
+            refused = await http.post("/jobs", json={"plan": plan, **terms})
+            assert refusal_of(refused) == (422, "no_outcome")
+        assert case.services.acts == []
+        begun = await http.post("/jobs", json={"plan": plan, "outcome": "declined", "rate": "500"})
+        await asyncio.wait_for(_ended(http, begun.headers["HX-Redirect"]), 30)
+        one = await http.post(plan_at, json={**asked, "keys": [case.queries.rows[0].id]})
+        assert 'name="reference"' in one.text
+    paths = {(service, path, body["outcome"]) for service, path, body in case.services.acts}
+    assert paths == {("payment", "/ops/resolve", "declined")}
+    assert len(case.services.acts) == len(case.queries.rows)
+
+
+async def test_a_note_on_a_group_is_recorded_and_shown_with_who_wrote_it(case: ConsoleCase) -> None:
+    async with case.client("anna", **{"HX-Request": "true"}) as http:
+        group = (await _groups(http))["redrive"]
+        noted = await http.post(f"/failures/{group}/note", json={"text": "<b>PAY-17</b> is open"})
+        assert "&lt;b&gt;PAY-17&lt;/b&gt; is open" in noted.text
+        for path in ("/failures", f"/failures/{group}"):
+            shown = (await http.get(path)).text
+            assert "&lt;b&gt;PAY-17&lt;/b&gt; is open" in shown
+            assert "anna" in shown
+        gone = await http.post("/failures/0123456789ab/note", json={"text": "x"})
+        assert refusal_of(gone) == (404, "not_found")
+        await http.post(f"/failures/{group}/note", json={"text": ""})
+        assert "PAY-17" not in (await http.get(f"/failures/{group}")).text
+    detail = f"group {group}: payment, stock.reserved.v1"
+    texts = ("<b>PAY-17</b> is open", "")
+    assert case.queries.recorded == [("anna", "note", detail, text) for text in texts]
+
+
 async def _ended(http: httpx.AsyncClient, job: str) -> None:
     while "every 1s" in (await http.get(f"{job}/progress")).text:
         await asyncio.sleep(0)

@@ -1,6 +1,7 @@
 """What the console stores of the log, over a real PostgreSQL and the log of a past release."""
 
 from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
 from random import Random
 from typing import Any, Final
 
@@ -11,6 +12,8 @@ from chassis.events import Envelope
 from chassis.kafka import Cluster
 from chassis.message import Record
 from chassis.postgres import Connection, PostgresDatabase
+from console.model import GroupNote
+from console.notes import notes_on, write_note
 from console.reader import LogReader, ReadSession
 from console.store import ReadBatch, empty, generation, next_offsets, take
 from saga_cli.stack import with_console
@@ -97,6 +100,17 @@ async def test_who_reads_notices_that_all_was_forgotten(connection: Connection) 
         await take(connection, batch_of(PUBLISHED[:3]), before)
     assert await stored(connection) == [[], [], [], []]
     assert await next_offsets(connection) == {}
+
+
+async def test_notes_on_groups_outlast_a_rebuild(connection: Connection) -> None:
+    at = datetime(2026, 11, 30, 2, tzinfo=UTC)
+    await write_note(connection, "g1", "PAY-17", "anna", at)
+    await write_note(connection, "g1", "PAY-18", "otto", at)
+    await write_note(connection, "g2", "none", "anna", at)
+    await empty(connection)
+    note = GroupNote("PAY-18", "otto", at)
+    await write_note(connection, "g2", "", "anna", at)
+    assert await notes_on(connection, ["g1", "g2", "g3"]) == {"g1": note}
 
 
 async def test_an_event_that_the_database_refuses_holds_up_no_other(connection: Connection) -> None:
