@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import structlog
 
+from chassis.auth import IssuerKeys, JwtVerifier
 from chassis.health import Condition, Health
 from chassis.http import ACCEPTED_LATER, listen
 from chassis.measuring import show_build
@@ -22,6 +23,7 @@ from console.reader import LogReader
 from console.rebuilding import rebuild
 from console.settings import ConsoleSettings
 from console.web.app import make_console
+from console.web.oidc import OidcClient, SignIn
 
 log = structlog.get_logger()
 NAME: Final = "console"
@@ -58,7 +60,10 @@ class ConsoleProcess:
         gate.report()
         show_build(NAME)
         urls, stopping = self.settings.services, self.stopping
-        app = make_console(self.queries, urls, gate, self.conditions, stopping)
+        sign_in = sign_in_of(self.settings, keys) if keys is not None else None
+        app = make_console(
+            self.queries, urls, gate, self.conditions, stopping=stopping, sign_in=sign_in
+        )
         with runtime.listening(app, NAME, self.settings) as (servers, sockets):
             parts = {n: partial(s.serve_until, sockets=sockets[n]) for n, s in servers.items()}
             ports = {f"{name}_port": listen(own, ACCEPTED_LATER) for name, own in sockets.items()}
@@ -77,6 +82,17 @@ class ConsoleProcess:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         self.stopping.set()
         return await runtime.ended(tasks, 12 + self.settings.http_drain_s)
+
+
+def sign_in_of(settings: ConsoleSettings, keys: IssuerKeys) -> SignIn | None:
+    """At the issuer of access tokens, whose keys these are; None where it knows no such client."""
+    issuer, url = settings.auth_issuer, settings.public_url
+    if not settings.oidc_client_id or issuer is None or url is None:
+        return None
+    client_id, secret = settings.oidc_client_id, settings.oidc_client_secret
+    client = OidcClient(issuer, client_id, secret, settings.oidc_scope, url)
+    skew_s = settings.auth_clock_skew_s
+    return SignIn(client, JwtVerifier(issuer, client_id, keys, skew_s))
 
 
 async def migrate(settings: ConsoleSettings) -> PostgresDatabase:

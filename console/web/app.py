@@ -24,6 +24,7 @@ from console.web.failure_pages import add_failures
 from console.web.live import LATEST
 from console.web.login_pages import add_login
 from console.web.map_pages import add_map
+from console.web.oidc import SignIn
 from console.web.order_pages import add_order
 from console.web.order_repairs import add_order_repairs
 from console.web.orders_pages import add_orders
@@ -47,19 +48,23 @@ def make_console(
     urls: Mapping[str, Sequence[str]],
     gate: Gate,
     conditions: Conditions,
+    *,
     stopping: asyncio.Event | None = None,
+    sign_in: SignIn | None = None,
     transport: httpx.AsyncBaseTransport | None = None,
 ) -> FastAPI:
     """`urls` are of each service the base URLs of its instances.
 
-    `stopping` ends what streams; `transport` is what the services are asked by, httpx' own if None.
+    `stopping` ends what streams; `sign_in` is how one signs in at the issuer; `transport` is what the
+    services are asked by, httpx' own if None.
     `app.state.console.close()` ends what the pages have begun.
     """
     app = make_app("console", conditions, gate, DESCRIPTION)
-    console = Console(queries, ServiceDirectory(urls, transport), gate, stopping or asyncio.Event())
+    services, ends = ServiceDirectory(urls, transport), stopping or asyncio.Event()
+    console = Console(queries, services, gate, ends, sign_in)
     app.state.console = console
     app.add_middleware(PageHeaders)
-    app.add_middleware(Session)
+    app.add_middleware(Session, sign_in=sign_in)
     for add in (
         add_login,
         add_map,

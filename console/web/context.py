@@ -10,6 +10,7 @@ from chassis.http import Gate
 from console.queries import Queries
 from console.web.asking import ServiceDirectory
 from console.web.live import Hub
+from console.web.oidc import SignIn
 from console.web.repairs import Repairs
 
 log = structlog.get_logger()
@@ -17,12 +18,13 @@ log = structlog.get_logger()
 
 @dataclass
 class Console:
-    """`gate` decides who may look; `stopping` ends what streams."""
+    """`gate` decides who may look; `stopping` ends what streams; without `sign_in` one shows a token."""
 
     queries: Queries
     services: ServiceDirectory
     gate: Gate
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    sign_in: SignIn | None = None
     repairs: Repairs = field(init=False)
     hub: Hub = field(init=False)
 

@@ -20,6 +20,8 @@ from console.queries import Queries
 
 log = structlog.get_logger()
 EVERY_S: Final = 0.5
+LONGEST_S: Final = 600.0
+"""Then a stream ends, and the browser asks again: as who may still look."""
 QUIET_S: Final = 15.0
 """After so long without a change a comment is sent, by which a dead connection is noticed."""
 RETRY_MS: Final = 2000
@@ -42,11 +44,11 @@ class Hub:
         if position < 0:
             position = (await self.queries.standing()).position
         yield format_sse_event(data_str="{}", event="hello", id=str(position), retry=RETRY_MS)
-        woken = asyncio.Event()
+        woken, until = asyncio.Event(), clock.monotonic() + LONGEST_S
         self._waiting.add(woken)
         self._begin(position)
         try:
-            while not self.stopping.is_set():
+            while not self.stopping.is_set() and clock.monotonic() < until:
                 found = await self._changes(position)
                 if found.position > position:
                     position = found.position

@@ -11,6 +11,9 @@ REPAIRS: Final = "console/web/repairs.py"
 ORDERS: Final = "console/web/orders_pages.py"
 FAILURE_PAGES: Final = "console/web/failure_pages.py"
 LIVE: Final = "console/web/live.py"
+LOGIN: Final = "console/web/login_pages.py"
+OIDC: Final = "console/web/oidc.py"
+OF_SIGN_IN: Final = "tests/console/test_sign_in.py::test_"
 OF_MASKING: Final = "tests/console/test_masking.py::test_"
 OF_PAGES: Final = "tests/console/test_pages.py::test_"
 OF_ACCESS: Final = "tests/console/test_page_access.py::test_"
@@ -44,6 +47,34 @@ CONSOLE_PAGE_EDITS: Final = (
         'headers.get("hx-request") != "true"',
         'headers.get("hx-request") == "false"',
         (f"{OF_ACCESS}another_site_can_change_nothing",),
+    ),
+    Edit(
+        OIDC,
+        "id-token-of-another-sign-in-counts",
+        'if not _is_same(claims.get("nonce"), attempt.nonce):',
+        'if not _is_same(claims.get("nonce"), claims.get("nonce", "")):',
+        (f"{OF_SIGN_IN}an_id_token_that_is_not_of_this_sign_in_counts_for_nothing",),
+    ),
+    Edit(
+        OIDC,
+        "code-needs-no-verifier",
+        "            code_verifier=attempt.verifier,\n",
+        '            code_verifier="",\n',
+        (f"{OF_SIGN_IN}one_signs_in_at_the_issuer_and_comes_back_to_the_page",),
+    ),
+    Edit(
+        LOGIN,
+        "sign-in-of-another-browser-is-ended",
+        "if attempt is None or said.state != attempt.state:",
+        "if attempt is None:",
+        (f"{OF_SIGN_IN}another_browser_can_not_end_what_this_one_began",),
+    ),
+    Edit(
+        SESSION,
+        "session-outlasts-the-issuers",
+        "            forget(answer)\n            return IssuedTokens",
+        "            return kept, send\n            return IssuedTokens",
+        (f"{OF_SIGN_IN}a_session_that_the_issuer_has_ended_ends",),
     ),
     Edit(
         SESSION,
