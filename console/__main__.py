@@ -22,7 +22,7 @@ from console.queries import Queries
 from console.reader import LogReader
 from console.rebuilding import rebuild
 from console.settings import ConsoleSettings
-from console.web.app import make_console
+from console.web.app import ConsoleOptions, make_console
 from console.web.oidc import OidcClient, SignIn
 
 log = structlog.get_logger()
@@ -59,11 +59,9 @@ class ConsoleProcess:
             watch_issuer(self.health, keys)
         gate.report()
         show_build(NAME)
-        urls, stopping = self.settings.services, self.stopping
         sign_in = sign_in_of(self.settings, keys) if keys is not None else None
-        app = make_console(
-            self.queries, urls, gate, self.conditions, stopping=stopping, sign_in=sign_in
-        )
+        options = ConsoleOptions(self.stopping, sign_in, self.settings.trace_url or "")
+        app = make_console(self.queries, self.settings.services, gate, self.conditions, options)
         with runtime.listening(app, NAME, self.settings) as (servers, sockets):
             parts = {n: partial(s.serve_until, sockets=sockets[n]) for n, s in servers.items()}
             ports = {f"{name}_port": listen(own, ACCEPTED_LATER) for name, own in sockets.items()}

@@ -23,7 +23,7 @@ class ConsoleSettings(DatabaseSettings):
 
     What is asked there has no answer for a service that is not among them. With `oidc_client_id` one signs in
     at the issuer of access tokens, as a client that it knows by that id; `oidc_scope` is what is asked of it.
-    `public_url` is where browsers reach the console.
+    `public_url` is where browsers reach the console, `trace_url` the page of a trace, with {trace_id} in it.
     """
 
     model_config = SettingsConfigDict(env_prefix="CONSOLE_")
@@ -35,6 +35,7 @@ class ConsoleSettings(DatabaseSettings):
     oidc_client_secret: Secret = NO_SECRET
     oidc_scope: str = Field(default="openid view operate audit", pattern=r"^[ -~]+$")
     public_url: HttpUrl | None = Field(default=None, validate_default=True)
+    trace_url: HttpUrl | None = None
 
     @field_validator("oidc_client_id")
     @classmethod

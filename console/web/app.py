@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Annotated, Final, cast
 from urllib.parse import quote
 
@@ -43,28 +44,37 @@ TITLES: Final = {403: "Not for you", 404: "Not found", 503: "Away", 500: "An err
 ErrorAnswer = Callable[[Request, Exception], Awaitable[Response]]
 
 
+@dataclass(frozen=True, slots=True)
+class ConsoleOptions:
+    """`stopping` ends what streams; `sign_in` is how one signs in at the issuer.
+
+    `trace_url` is a trace's page; `transport` is what the services are asked by, httpx' own if None.
+    """
+
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    sign_in: SignIn | None = None
+    trace_url: str = ""
+    transport: httpx.AsyncBaseTransport | None = None
+
+
 def make_console(
     queries: Queries,
     urls: Mapping[str, Sequence[str]],
     gate: Gate,
     conditions: Conditions,
-    *,
-    stopping: asyncio.Event | None = None,
-    sign_in: SignIn | None = None,
-    transport: httpx.AsyncBaseTransport | None = None,
+    options: ConsoleOptions | None = None,
 ) -> FastAPI:
     """`urls` are of each service the base URLs of its instances.
 
-    `stopping` ends what streams; `sign_in` is how one signs in at the issuer; `transport` is what the
-    services are asked by, httpx' own if None.
     `app.state.console.close()` ends what the pages have begun.
     """
     app = make_app("console", conditions, gate, DESCRIPTION)
-    services, ends = ServiceDirectory(urls, transport), stopping or asyncio.Event()
-    console = Console(queries, services, gate, ends, sign_in)
+    given = options or ConsoleOptions()
+    services = ServiceDirectory(urls, given.transport)
+    console = Console(queries, services, gate, given.stopping, given.sign_in, given.trace_url)
     app.state.console = console
     app.add_middleware(PageHeaders)
-    app.add_middleware(Session, sign_in=sign_in)
+    app.add_middleware(Session, sign_in=given.sign_in)
     for add in (
         add_login,
         add_map,

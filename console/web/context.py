@@ -18,13 +18,17 @@ log = structlog.get_logger()
 
 @dataclass
 class Console:
-    """`gate` decides who may look; `stopping` ends what streams; without `sign_in` one shows a token."""
+    """`gate` decides who may look; `stopping` ends what streams; without `sign_in` one shows a token.
+
+    `trace_url` is the page of a trace in a viewer, with {trace_id} in it where it has one for each.
+    """
 
     queries: Queries
     services: ServiceDirectory
     gate: Gate
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     sign_in: SignIn | None = None
+    trace_url: str = ""
     repairs: Repairs = field(init=False)
     hub: Hub = field(init=False)
 

@@ -19,14 +19,17 @@ def is_installed() -> bool:
     return all(find_spec(name) for name in NEEDED)
 
 
-def start(services: Services) -> Instance:
+def start(services: Services, trace_page: str = "") -> Instance:
     """Start the console over what runs, and wait until it answers.
 
-    Raises RuntimeError with the end of its log where it does not.
+    `trace_page` is that of a trace in a viewer, "" without one. Raises RuntimeError with the end of
+    its log where it does not answer.
     """
     make_database(services.addresses)
     urls = {spec.name: [each.url for each in services.of(spec.name)] for spec in SERVICES}
     more = {f"{CONSOLE.prefix}_SERVICES": json.dumps(urls)}
+    if trace_page:
+        more[f"{CONSOLE.prefix}_TRACE_URL"] = trace_page
     instance = services.start_one(CONSOLE, more, kafka_user=READER)
     services.await_ready([instance])
     return instance

@@ -2,12 +2,13 @@
 
 import asyncio
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import pytest
 
 from chassis.errors import TransientError
-from console.web.asking import ServiceDirectory, ServiceInstance, measured
+from console.web.asking import ServiceDirectory, ServiceInstance, measured, versions
 from console.web.failures import Failure, RepairKind, grouped, report
 from console.web.repairs import Repair, Repairs, RepairTerms
 from tests.support.console_sample import (
@@ -96,11 +97,22 @@ def test_metrics_say_version_lag_outbox_and_circuits() -> None:
         ServiceInstance("payment", "http://p"), text.replace("lag_records{{", "lag_records{")
     )
     assert (found.version, found.lag, found.parked_keys) == ("0.3.0", 0, 3)
+    assert found.since == datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)
     assert found.circuits == {"bank": "open"}
     unknown = text.replace(
         'lag_records{service="payment"} 0.0', 'lag_records{service="payment"} NaN'
     )
     assert measured(ServiceInstance("payment", "http://p"), unknown).lag is None
+
+
+def test_a_service_of_two_versions_is_being_deployed() -> None:
+    instances = [
+        ServiceInstance(service, f"http://{n}", version=version)
+        for n, (service, version) in enumerate(
+            [("order", "0.3.0"), ("order", "0.4.0"), ("order", ""), ("payment", "0.3.0")]
+        )
+    ]
+    assert versions(instances) == {"order": ["0.3.0", "0.4.0"], "payment": ["0.3.0"]}
 
 
 # Repairs

@@ -5,13 +5,14 @@ import csv
 import io
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Final
 
 import httpx
 import pytest
 
 from chassis.errors import TransientError
-from console.model import Change, Changes
+from console.model import Change, Changes, OrderDetail
 from console.web import orders_pages
 from console.web.live import Hub
 from tests.support.console_case import ConsoleCase, refusal_of
@@ -20,6 +21,7 @@ from tests.support.console_sample import (
     CUSTOMER,
     ORDER_ID,
     SampleQueries,
+    a_detail,
     a_head,
     an_order,
 )
@@ -143,6 +145,28 @@ async def test_what_services_say_is_asked_with_the_viewers_own_token_and_silence
         text = (await http.get(f"/orders/{ORDER_ID}/services")).text
     assert "the bank answered 503" in text
     assert "does not answer" in text
+
+
+async def test_an_order_leads_to_its_traces_where_a_viewer_is_known(
+    case: ConsoleCase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    detail = a_detail()
+    ids = ["a" * 32, "a" * 32, "", "b" * 32, *[""] * 4]
+    events = [replace(e, trace_id=t) for e, t in zip(detail.events, ids, strict=True)]
+
+    async def traced(_: str) -> OrderDetail:
+        return replace(detail, events=tuple(events))
+
+    monkeypatch.setattr(case.queries, "order", traced)
+    links = r'href="https://viewer.example.com/trace/(\w+)" rel="noreferrer">\1<'
+    async with case.client() as http:
+        text = (await http.get(f"/orders/{ORDER_ID}")).text
+        assert re.findall(links, text) == ["a" * 32, "b" * 32]
+        assert "events 1, 2<" in text
+        case.app.state.console.trace_url = ""
+        plain = (await http.get(f"/orders/{ORDER_ID}")).text
+    assert re.findall(links, plain) == []
+    assert f"<code>{'b' * 32}</code>" in plain
 
 
 async def test_two_orders_side_by_side(case: ConsoleCase) -> None:

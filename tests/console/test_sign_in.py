@@ -9,7 +9,7 @@ import pytest
 
 from chassis.http import Gate
 from console.settings import ConsoleSettings
-from console.web.app import make_console
+from console.web.app import ConsoleOptions, make_console
 from tests.support.console_case import HTML, nothing_fails, refusal_of
 from tests.support.console_sample import SampleQueries, SampleServices
 from tests.support.issuing import ISSUER, a_verifier
@@ -38,8 +38,7 @@ class SignInCase:
             services.urls,
             Gate("console", a_verifier()),
             nothing_fails,
-            sign_in=self.sign_in,
-            transport=services.transport,
+            ConsoleOptions(sign_in=self.sign_in, transport=services.transport),
         )
         transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
         self.http = httpx.AsyncClient(transport=transport, base_url=PUBLIC, headers=HTML)

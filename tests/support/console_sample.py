@@ -264,6 +264,8 @@ def a_head(number: int, error: str, **changes: Any) -> dict[str, Any]:
 
 
 METRICS: Final = """\
+# TYPE process_start_time_seconds gauge
+process_start_time_seconds 1.7e+09
 # TYPE saga_build_info gauge
 saga_build_info{{service="{0}",version="0.3.0",python="3.11"}} 1.0
 saga_consumer_lag_records{{service="{0}"}} 0.0
