@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import partial
 from typing import Any, Final
 
@@ -99,7 +100,7 @@ async def migrate(settings: ConsoleSettings) -> PostgresDatabase:
 
 async def serve(settings: ConsoleSettings) -> None:
     database = await migrate(settings)
-    reader = LogReader(settings.kafka, database)
+    reader = LogReader(settings.kafka, database, timedelta(days=settings.keep_days))
     queries = await Queries.connect(database, reader.status.now)
     await ConsoleProcess(settings, reader, queries).run()
 

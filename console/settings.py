@@ -4,7 +4,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 from pydantic_settings import SettingsConfigDict
 
-from chassis.process.settings import DatabaseSettings, HttpUrl
+from chassis.process.settings import DatabaseSettings, Days, HttpUrl
 from chassis.secret import NO_SECRET, Secret
 from guarantees.services import BY_NAME
 
@@ -21,7 +21,8 @@ def _of_services(urls: ServiceUrls) -> ServiceUrls:
 class ConsoleSettings(DatabaseSettings):
     """`services` are base URLs of each service's processes, as JSON: {"order": ["http://order:8001"]}.
 
-    What is asked there has no answer for a service that is not among them. With `oidc_client_id` one signs in
+    What is asked there has no answer for a service that is not among them. Orders that have been settled and
+    quiet for `keep_days` are dropped. With `oidc_client_id` one signs in
     at the issuer of access tokens, as a client that it knows by that id; `oidc_scope` is what is asked of it.
     `public_url` is where browsers reach the console, `trace_url` the page of a trace, with {trace_id} in it.
     """
@@ -31,6 +32,7 @@ class ConsoleSettings(DatabaseSettings):
     services: Annotated[Mapping[str, tuple[HttpUrl, ...]], AfterValidator(_of_services)] = Field(
         default_factory=dict
     )
+    keep_days: Annotated[Days, Field(ge=1)] = 90
     oidc_client_id: str = Field(default="", pattern=r"^[ -~]*$")
     oidc_client_secret: Secret = NO_SECRET
     oidc_scope: str = Field(default="openid view operate audit", pattern=r"^[ -~]+$")

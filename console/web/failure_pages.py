@@ -15,6 +15,7 @@ from console.web.session import CHANGE, LOOK, Viewer, viewer_of
 
 SHOWN: Final = 200
 """Of a group, so many are listed; a repair of the group is of all."""
+NoteText = Annotated[str, text(1000, 0)]
 GroupPath = Annotated[str, text(12, 12, "^[0-9a-f]+$")]
 JobPath = Annotated[str, text(36, 36, "^[0-9a-f-]+$")]
 ACTIONS: Final = 20
@@ -32,7 +33,7 @@ class RepairRequest(Body):
 class GroupNoteText(Body):
     """Of a group; without a text its note is removed."""
 
-    text: Annotated[str, text(1000, 0)] = ""
+    text: NoteText = ""
 
 
 class RepairStart(Body):

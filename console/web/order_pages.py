@@ -110,7 +110,9 @@ def add_order(app: FastAPI, console: Console) -> None:
 async def _known(console: Console, order_id: str) -> OrderDetail:
     detail = await console.queries.order(order_id)
     if detail is None:
-        why = f"The log has no order {order_id}, or the console has not read it yet."
+        why = (
+            f"The log has no order {order_id}, the console has not read it yet, or has dropped it."
+        )
         raise Problem(404, "not_found", why)
     return detail
 

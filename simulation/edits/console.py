@@ -63,6 +63,20 @@ CONSOLE_EDITS: Final = (
         (f"{OF_STORE}who_reads_notices_that_all_was_forgotten",),
     ),
     Edit(
+        "console/dropping.py",
+        "order-in-flight-is-dropped",
+        "WHERE o.quiet_at < $1 ORDER BY o.quiet_at",
+        "WHERE o.newest_at < $1 ORDER BY o.newest_at",
+        (f"{OF_STORE}orders_that_were_settled_long_ago_are_dropped_and_none_in_flight",),
+    ),
+    Edit(
+        STORE,
+        "event-of-a-dropped-order-begins-another",
+        '    known |= {row["id"]: _dropped(row) for row in back}\n',
+        "",
+        (f"{OF_STORE}an_event_of_an_order_that_was_dropped_finds_it_where_it_stood",),
+    ),
+    Edit(
         "console/terminal/app.py",
         "repair-unconfirmed",
         'self.dismiss(event.key == "y")',
