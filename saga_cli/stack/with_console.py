@@ -9,7 +9,7 @@ from typing import Final
 from chassis.postgres import PostgresDatabase, migrations
 from saga_cli.stack.postgres import make_databases
 from saga_cli.stack.services import Instance, Services
-from saga_cli.topology import CONSOLE, READER, SERVICES, Addresses
+from saga_cli.topology import CONSOLE, SERVICES, Addresses
 
 NEEDED: Final = (CONSOLE.module, "jinja2")
 """Packages: the last one comes with the extra `console`, and with nothing else."""
@@ -30,7 +30,7 @@ def start(services: Services, trace_page: str = "") -> Instance:
     more = {f"{CONSOLE.prefix}_SERVICES": json.dumps(urls)}
     if trace_page:
         more[f"{CONSOLE.prefix}_TRACE_URL"] = trace_page
-    instance = services.start_one(CONSOLE, more, kafka_user=READER)
+    instance = services.start_one(CONSOLE, more)
     services.await_ready([instance])
     return instance
 

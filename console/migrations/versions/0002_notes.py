@@ -7,8 +7,8 @@ revision = "0002"
 down_revision = "0001"
 
 
-def _text(name: str, **options: bool) -> sa.Column[str]:
-    return sa.Column(name, sa.Text(collation="C"), nullable=False, **options)
+def _text(name: str, *, primary_key: bool = False) -> sa.Column[str]:
+    return sa.Column(name, sa.Text(collation="C"), nullable=False, primary_key=primary_key)
 
 
 def upgrade() -> None:
