@@ -234,9 +234,9 @@ def _body(service: str, answer: httpx.Response) -> Any:
         raise NoAnswerError(answer.status_code, why) from None
     if answer.is_success:
         return body
-    said = body if isinstance(body, dict) else {}
-    why = f"{service}: {said.get('detail') or answer.status_code}"
-    raise NoAnswerError(answer.status_code, why, str(said.get("code", "")))
+    problem = body if isinstance(body, dict) else {}
+    why = f"{service}: {problem.get('detail') or answer.status_code}"
+    raise NoAnswerError(answer.status_code, why, str(problem.get("code", "")))
 
 
 def now() -> datetime:

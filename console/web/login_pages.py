@@ -113,11 +113,11 @@ def _add_issuer(app: FastAPI, console: Console, sign_in: SignIn) -> None:
 
     @app.get("/login/callback", include_in_schema=False)
     @open_to(PUBLIC)
-    async def come_back(request: Request, said: Annotated[IssuerAnswer, Depends()]) -> Response:
+    async def come_back(request: Request, brought: Annotated[IssuerAnswer, Depends()]) -> Response:
         attempt = _attempt_in(request.headers.get("cookie", ""))
         after = attempt.after if attempt else START
         try:
-            tokens = await _finished(sign_in, attempt, said)
+            tokens = await _finished(sign_in, attempt, brought)
             await _admit(console, request, tokens.access)
         except NotSignedInError as error:
             return _refused(request, console, "sign_in_refused", str(error), after)
@@ -132,16 +132,16 @@ def _add_issuer(app: FastAPI, console: Console, sign_in: SignIn) -> None:
 
 
 async def _finished(
-    sign_in: SignIn, attempt: SignInAttempt | None, said: IssuerAnswer
+    sign_in: SignIn, attempt: SignInAttempt | None, brought: IssuerAnswer
 ) -> IssuedTokens:
     """Raises NotSignedInError where the answer is not one to this browser's own question."""
-    if attempt is None or said.state != attempt.state:
+    if attempt is None or brought.state != attempt.state:
         raise NotSignedInError("it was not begun in this browser, or is too long ago: begin again")
-    if said.iss and said.iss != sign_in.client.issuer:
+    if brought.iss and brought.iss != sign_in.client.issuer:
         raise NotSignedInError("the answer is of another issuer")
-    if said.error or not said.code:
-        raise NotSignedInError(f"the issuer says {said.error or 'nothing'}")
-    return await sign_in.finished(attempt, said.code)
+    if brought.error or not brought.code:
+        raise NotSignedInError(f"the issuer says {brought.error or 'nothing'}")
+    return await sign_in.finished(attempt, brought.code)
 
 
 def _attempt_in(cookies: str) -> SignInAttempt | None:

@@ -24,7 +24,7 @@ from console.web.failures import Failure, RepairKind
 log = structlog.get_logger()
 RepairResult = Literal["acted", "refused", "ignored"]
 RepairVerb = Literal["pause", "resume", "stop"]
-Recorder = Callable[[str, str, str, str], Awaitable[None]]
+TrailWriter = Callable[[str, str, str, str], Awaitable[None]]
 """Adds to the console's audit trail: who, what, to what, and why. Raises TransientError."""
 BATCH: Final = 10
 """Of one second, at most so many at once."""
@@ -158,7 +158,7 @@ class Repairs:
     """Plans that wait to be confirmed, and jobs, the newest first."""
 
     services: ServiceDirectory
-    record: Recorder
+    record: TrailWriter
     plans: OrderedDict[str, RepairPlan] = field(default_factory=OrderedDict)
     begun: OrderedDict[str, Repair] = field(default_factory=OrderedDict)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)

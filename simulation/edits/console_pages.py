@@ -65,7 +65,7 @@ CONSOLE_PAGE_EDITS: Final = (
     Edit(
         LOGIN,
         "sign-in-of-another-browser-is-ended",
-        "if attempt is None or said.state != attempt.state:",
+        "if attempt is None or brought.state != attempt.state:",
         "if attempt is None:",
         (f"{OF_SIGN_IN}another_browser_can_not_end_what_this_one_began",),
     ),

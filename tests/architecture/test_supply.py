@@ -13,6 +13,7 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from pydantic_core import from_json, to_json
 
+from saga_cli.topology import CONSOLE
 from scripts import sbom
 from scripts.audit import FOUND, IGNORED, NOT_DONE, audit
 from scripts.shipped import (
@@ -26,7 +27,6 @@ from scripts.shipped import (
     refusals,
     refused,
 )
-from saga_cli.topology import CONSOLE
 from tests.architecture.test_tidy import ROOT, SOURCES
 
 LOCKS: Final = ("uv.lock", "bench/peers/uv.lock", "deploy/spark/uv.lock")

@@ -211,13 +211,15 @@ async def test_another_site_can_change_nothing_with_the_session(case: SignInCase
     assert (await case.http.get("/orders")).status_code == 200
 
 
-async def test_without_a_discovery_document_nobody_is_sent_anywhere(case: SignInCase) -> None:
-    good = case.issuer.endpoints
-    for changed in ({"issuer": "https://evil.example"}, {"authorization_endpoint": "http://x/a"}):
-        case.issuer.endpoints = {**good, **changed}
-        case.sign_in._document = None
-        answer = await case.http.get("/login/start")
-        assert refusal_of(answer) == (503, "issuer_away")
+@pytest.mark.parametrize(
+    "changed", [{"issuer": "https://evil.example"}, {"authorization_endpoint": "http://x/a"}]
+)
+async def test_without_a_discovery_document_of_its_own_nobody_is_sent_anywhere(
+    case: SignInCase, changed: dict[str, str]
+) -> None:
+    case.issuer.endpoints |= changed
+    answer = await case.http.get("/login/start")
+    assert refusal_of(answer) == (503, "issuer_away")
 
 
 @pytest.mark.parametrize(
