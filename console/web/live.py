@@ -1,7 +1,8 @@
 """What changes, as server-sent events: one reading of the database for all who look, none for nobody.
 
 Each event's id is a position in the log as the console has read it. A browser that comes back says the last
-one that it has (`Last-Event-ID`), and goes on from there.
+one that it has (`Last-Event-ID`), and goes on from there. After a rebuild positions begin anew: whoever has
+a later one is sent back to the newest that there is, and asks for all that is shown.
 """
 
 import asyncio
@@ -49,12 +50,12 @@ class Hub:
         self._begin(position)
         try:
             while not self.stopping.is_set() and clock.monotonic() < until:
+                woken.clear()
                 found = await self._changes(position)
-                if found.position > position:
+                if found.position != position:
                     position = found.position
                     yield _event(found)
-                woken.clear()
-                if self._position <= position and not await clock.wait_for(woken, QUIET_S):
+                elif not await clock.wait_for(woken, QUIET_S):
                     yield format_sse_event(comment="nothing has changed")
         finally:
             self._waiting.discard(woken)
@@ -65,15 +66,15 @@ class Hub:
             await self._task
 
     def _begin(self, position: int) -> None:
-        self._position = max(self._position, position)
         if self._task is None or self._task.done():
+            self._position = position
             self._task = asyncio.create_task(self._poll())
 
     async def _poll(self) -> None:
         """Ends when nobody looks any more."""
         while self._waiting and not self.stopping.is_set():
             found = await self._changes(self._position)
-            if found.position > self._position:
+            if found.position != self._position:
                 self._position = found.position
                 self._wake()
             await clock.wait_for(self.stopping, EVERY_S)

@@ -16,6 +16,7 @@ OIDC: Final = "console/web/oidc.py"
 OF_SIGN_IN: Final = "tests/console/test_sign_in.py::test_"
 OF_MASKING: Final = "tests/console/test_masking.py::test_"
 OF_PAGES: Final = "tests/console/test_pages.py::test_"
+OF_LIVE: Final = "tests/console/test_live.py::test_"
 OF_ACCESS: Final = "tests/console/test_page_access.py::test_"
 OF_FAILURES: Final = "tests/console/test_failures.py::test_"
 
@@ -127,9 +128,16 @@ CONSOLE_PAGE_EDITS: Final = (
     ),
     Edit(
         LIVE,
+        "browser-of-before-a-rebuild-waits-for-positions-that-never-come",
+        "                if found.position != position:\n",
+        "                if found.position > position:\n",
+        (f"{OF_LIVE}who_looked_before_a_rebuild_is_sent_back_and_asks_no_more_often_than_others",),
+    ),
+    Edit(
+        LIVE,
         "browser-that-comes-back-misses-what-was-between",
         "        if position < 0:\n",
         "        if position >= -1:\n",
-        (f"{OF_PAGES}changes_are_sent_from_where_the_browser_was",),
+        (f"{OF_LIVE}changes_are_sent_from_where_the_browser_was",),
     ),
 )

@@ -12,15 +12,13 @@ import httpx
 import pytest
 
 from chassis.errors import TransientError
-from console.model import Change, Changes, OrderDetail
+from console.model import OrderDetail
 from console.web import orders_pages
-from console.web.live import Hub
 from tests.support.console_case import ConsoleCase, refusal_of
 from tests.support.console_sample import (
     AT,
     CUSTOMER,
     ORDER_ID,
-    SampleQueries,
     a_detail,
     a_head,
     an_order,
@@ -350,37 +348,3 @@ async def test_who_may_only_look_has_no_button(case: ConsoleCase) -> None:
             group = re.findall(r"/failures/([0-9a-f]{12})", listed)[0]
             text = (await http.get(f"/failures/{group}")).text
             assert ("Look ahead" in text) is is_operator
-
-
-# What is live
-
-
-async def test_changes_are_sent_from_where_the_browser_was() -> None:
-    queries = SampleQueries()
-    change = Change(50, ORDER_ID, "stock.reserved.v1", "inventory", AT)
-    queries.changes = [Changes(50, (change,)), Changes(60, (), is_cut=True)]
-    stopping = asyncio.Event()
-    hub = Hub(queries.as_queries(), stopping)
-    stream = hub.stream("41")
-    assert await anext(stream) == b"event: hello\ndata: {}\nid: 41\nretry: 2000\n\n"
-    first = (await anext(stream)).decode()
-    assert first == f'event: changes\ndata: {{"orders":["{ORDER_ID}"],"all":false}}\nid: 50\n\n'
-    assert '"all":true' in (await anext(stream)).decode()
-    stopping.set()
-    await stream.aclose()
-    later = hub.stream("")
-    assert b"id: 42" in await anext(later)
-    await later.aclose()
-
-
-async def test_nobody_who_looks_asks_nothing() -> None:
-    queries = SampleQueries()
-    hub = Hub(queries.as_queries(), asyncio.Event())
-    stream = hub.stream("42")
-    await anext(stream)
-    waiting = asyncio.ensure_future(anext(stream))
-    await asyncio.sleep(0)
-    queries.changes = [Changes(50, (Change(50, "o", "x", "order", AT),))]
-    assert b"id: 50" in await asyncio.wait_for(waiting, 5)
-    await stream.aclose()
-    await asyncio.wait_for(hub.ended(), 5)
