@@ -3,12 +3,14 @@
 import os
 import sys
 from importlib.machinery import SourceFileLoader
+from itertools import chain
 from pathlib import Path
 from types import CodeType
 from typing import Any, Final
 
 from simulation.edits.edit import Edit
 from simulation.edits.real import EDITS
+from simulation.edits.swap import changes_functions_only, swap
 
 ROOT: Final = Path(__file__).parents[2]
 
@@ -39,5 +41,17 @@ def _edit_text(edit: Edit) -> None:
     Path.read_text = edited  # type: ignore[method-assign]  # for the life of this process
 
 
-if name := os.environ.get("SAGA_MUTANT"):
-    (_edit_module if EDITS[name].file.endswith(".py") else _edit_text)(EDITS[name])
+def pytest_load_initial_conftests() -> None:
+    name = os.environ.get("SAGA_MUTANT")
+    if not name:
+        return
+    edit = EDITS[name]
+    loaded: Any = sys.modules.get("simulation.edits.loaded")
+    if not edit.file.endswith(".py"):
+        _edit_text(edit)
+    elif loaded and changes_functions_only(edit):
+        file = str(ROOT / edit.file)
+        again = [vars(m).values() for m in sys.modules.values() if getattr(m, "__file__", "") == file]
+        swap(edit, chain(loaded.FUNCTIONS[file], *again))
+    else:
+        _edit_module(edit)
