@@ -3,14 +3,13 @@
 import os
 import sys
 from importlib.machinery import SourceFileLoader
-from itertools import chain
 from pathlib import Path
 from types import CodeType
 from typing import Any, Final
 
 from simulation.edits.edit import Edit
 from simulation.edits.real import EDITS
-from simulation.edits.swap import changes_functions_only, swap
+from simulation.edits.swap import FUNCTIONS, changes_functions_only, swap
 
 ROOT: Final = Path(__file__).parents[2]
 
@@ -46,12 +45,9 @@ def pytest_load_initial_conftests() -> None:
     if not name:
         return
     edit = EDITS[name]
-    loaded: Any = sys.modules.get("simulation.edits.loaded")
     if not edit.file.endswith(".py"):
         _edit_text(edit)
-    elif loaded and changes_functions_only(edit):
-        file = str(ROOT / edit.file)
-        again = [vars(m).values() for m in sys.modules.values() if getattr(m, "__file__", "") == file]
-        swap(edit, chain(loaded.FUNCTIONS[file], *again))
+    elif FUNCTIONS and changes_functions_only(edit):
+        swap(edit)
     else:
         _edit_module(edit)

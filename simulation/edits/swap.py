@@ -1,7 +1,10 @@
 """A bug that changes functions alone: their code is replaced in modules that are loaded already."""
 
-from collections.abc import Iterable, Iterator
+import gc
+import sys
+from collections.abc import Iterator
 from inspect import CO_NEWLOCALS, CO_OPTIMIZED
+from itertools import chain
 from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Final
@@ -12,15 +15,30 @@ ROOT: Final = Path(__file__).parents[2]
 OF_A_FUNCTION: Final = CO_NEWLOCALS | CO_OPTIMIZED
 
 
+FUNCTIONS: Final[dict[str, list[FunctionType]]] = {}
+"""Those that bugs can be put in, by file; without `note_loaded` there are none."""
+
+
+def note_loaded() -> None:
+    """Look for every function that is loaded: once, in a process that is forked for each bug."""
+    for each in gc.get_objects():
+        if isinstance(each, FunctionType):
+            FUNCTIONS.setdefault(each.__code__.co_filename, []).append(each)
+
+
 def changes_functions_only(edit: Edit) -> bool:
     """Whether all that it changes is inside of functions of a Python module."""
     return edit.file.endswith(".py") and bool(_changed(edit))
 
 
-def swap(edit: Edit, loaded: Iterable[object]) -> None:
+def swap(edit: Edit) -> None:
     """For the life of this process. Raises RuntimeError where nothing that is loaded has such code."""
-    changed = _changed(edit)
-    functions = (each for each in loaded if isinstance(each, FunctionType))
+    changed, file = _changed(edit), str(ROOT / edit.file)
+    loaded_again = [
+        vars(m).values() for m in sys.modules.values() if vars(m).get("__file__") == file
+    ]
+    candidates = chain(FUNCTIONS[file], *loaded_again)
+    functions = (each for each in candidates if isinstance(each, FunctionType))
     found = {id(each): each for each in functions if each.__code__ in changed}
     if not found:
         raise RuntimeError(f"{edit.name}: no function of {edit.file} is loaded")

@@ -27,7 +27,7 @@ LIBRARIES: Final = (
 PRODUCT: Final = (
     *("chassis.*", "guarantees.*", "console.*", "saga_cli.*", "simulation.system"),
     *(f"{spec.name}_svc.*" for spec in SERVICES),
-    *("tests.support.*", "simulation.edits.loaded"),
+    *("tests.support.*", "simulation.edits.swap:note_loaded"),
 )
 IN_PLACE: Final = tuple(name for name, edit in EDITS.items() if changes_functions_only(edit))
 ALL: Final = {
@@ -48,7 +48,6 @@ def own() -> Iterator[Addresses]:
         yield servers.addresses
 
 
-@pytest.mark.timeout(900)
 @pytest.mark.parametrize("how", ALL)
 def test_every_bug_of_the_real_stores_is_found(
     own: Addresses, how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
