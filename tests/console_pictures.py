@@ -1,4 +1,5 @@
-"""Pictures of the console's pages for docs/console.md: `python -m tests.console_pictures` makes them.
+"""Pictures of the console's pages for docs/console.md: `python -m tests.console_pictures` makes them, or
+those of the pages that are named.
 
 The pages show values that are made up (tests/support/console_sample.py), in light and dark, at the width of a
 desktop and of a phone.
@@ -49,7 +50,7 @@ TOKEN: Final = "anna"
 def main() -> None:
     FOLDER.mkdir(exist_ok=True)
     with serving() as url, browsing() as browser:
-        for name, path in PAGES.items():
+        for name, path in ((name, PAGES[name]) for name in sys.argv[1:] or PAGES):
             for size in SIZES:
                 for scheme in SCHEMES:
                     file = FOLDER / f"console-{name}-{size}-{scheme}.png"

@@ -307,6 +307,7 @@ class SampleServices:
             return httpx.Response(200, json={"status": "ready", "reasons": []})
         if path == "/metrics":
             text = METRICS.format(service, len(self.heads.get(service, ())))
+            text = text.replace("1.7e+09", str((AT - timedelta(hours=3)).timestamp()))
             more = CIRCUIT.format(2.0) if service == "payment" else ""
             return httpx.Response(200, text=text + more)
         if path == "/ops/dead-letters":
