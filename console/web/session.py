@@ -105,6 +105,11 @@ class Session:
             log.warning("session_not_renewed", error=str(error))
             return kept, send
         answer = Response()
+        if found is None and clock.now().timestamp() < kept.until:
+            return (
+                kept,
+                send,
+            )  # perhaps another process has just renewed it, for another request of the page
         if found is None:
             forget(answer)
             return IssuedTokens("", 0.0), _with_cookies(answer, send)

@@ -75,7 +75,7 @@ CONSOLE_PAGE_EDITS: Final = (
         "session-outlasts-the-issuers",
         "            forget(answer)\n            return IssuedTokens",
         "            return kept, send\n            return IssuedTokens",
-        (f"{OF_SIGN_IN}a_session_that_the_issuer_has_ended_ends",),
+        (f"{OF_SIGN_IN}a_session_that_the_issuer_has_ended_ends_with_its_token",),
     ),
     Edit(
         SESSION,

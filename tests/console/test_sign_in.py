@@ -170,10 +170,19 @@ async def test_a_token_that_has_nearly_ended_is_renewed_once_for_all_requests_of
     assert len(case.issuer.asked) == 2
 
 
-async def test_a_session_that_the_issuer_has_ended_ends(case: SignInCase) -> None:
+def let_end(case: SignInCase) -> None:
+    """The browser's access token has ended, as far as the console knows."""
+    refresh = case.http.cookies["console_renewal"].strip('"').partition(".")[2]
+    case.http.cookies.delete("console_renewal", domain="console.example.com", path="/")
+    case.http.cookies.set("console_renewal", f"1.{refresh}", domain="console.example.com")
+
+
+async def test_a_session_that_the_issuer_has_ended_ends_with_its_token(case: SignInCase) -> None:
     case.issuer.lifetime_s = 10
     await case.signed_in()
     case.issuer.revoked = {"first"}
+    assert (await case.http.get("/orders")).status_code == 200
+    let_end(case)
     answer = await case.http.get("/orders")
     assert answer.headers["Location"] == "/login?after=/orders"
     assert "console_session" not in case.http.cookies
