@@ -52,6 +52,7 @@ def _environment() -> Environment:
         "money": money,
         "ms": milliseconds,
         "short": short,
+        "sentence": sentence,
         "number": lambda n: f"{n:,}",
     }
     return made
@@ -88,6 +89,11 @@ def milliseconds(ms: float | None) -> str:
     if ms is None:
         return "-"
     return f"{ms:,.0f} ms" if ms < 10_000 else lasting(ms / 1000)  # noqa: PLR2004 - as people say it
+
+
+def sentence(text: str) -> str:
+    """A text as it stands after a full stop."""
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
 
 
 def short(wire_type: str) -> str:

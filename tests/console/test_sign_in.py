@@ -121,10 +121,10 @@ async def test_another_browser_can_not_end_what_this_one_began(case: SignInCase)
 @pytest.mark.parametrize(
     ("query", "why"),
     [
-        ({"error": "access_denied"}, "the issuer says access_denied"),
+        ({"error": "access_denied"}, "The issuer says access_denied."),
         ({"code": "x", "iss": "https://evil.example"}, "of another issuer"),
-        ({}, "the issuer says nothing"),
-        ({"code": "never given"}, "the issuer refuses: invalid_grant"),
+        ({}, "The issuer says nothing."),
+        ({"code": "never given"}, "The issuer refuses: invalid_grant."),
     ],
 )
 async def test_what_the_issuer_refuses_is_said(
