@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import structlog
 
+from chassis import build
 from chassis.health import Condition, Health
 from chassis.http import ACCEPTED_LATER, listen
 from chassis.measuring import show_build
@@ -56,7 +57,7 @@ class ConsoleProcess:
         if keys is not None:
             watch_issuer(self.health, keys)
         gate.report()
-        show_build(NAME)
+        show_build(NAME, build.of_distribution())
         urls, stopping = self.settings.services, self.stopping
         app = make_console(self.queries, urls, gate, self.conditions, stopping)
         with runtime.listening(app, NAME, self.settings) as (servers, sockets):

@@ -63,7 +63,7 @@ schema or its limits is a dead letter; also of events that a reader of the topic
 is in a wrong place or from a wrong source. A service that is rebuilt from its own topics takes only
 what has the id and the number of a decision ([security.md](security.md#hostile-input)).
 """
-SHARED_ROUTES: Final = ("/health/", "/metrics", "/ops/")
+SHARED_ROUTES: Final = ("/health/", "/metrics", "/ops/", "/version")
 
 
 def events_page() -> str:

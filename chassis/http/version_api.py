@@ -1,0 +1,43 @@
+"""What runs: asked before and during a deploy, by people and by `saga deploy-check`."""
+
+from datetime import datetime
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+
+from chassis import build
+from chassis.http.access import PUBLIC, GuardedRoute, open_to
+from chassis.http.openapi import HEALTH
+from chassis.http.running import RunningService
+
+
+class RunningVersion(BaseModel):
+    """`commit` is what it was built of, null where that is not known."""
+
+    service: str
+    version: str = Field(description="Of the service's release (Semantic Versioning).")
+    commit: str | None
+    started_at: datetime
+    writes: tuple[str, ...] = Field(description="Types that it publishes.")
+    reads: tuple[str, ...] = Field(description="Types that it reads, in every version.")
+
+
+def version_routes(node: RunningService) -> APIRouter:
+    router = APIRouter(tags=[HEALTH], route_class=GuardedRoute)
+    service, commit = node.service, build.commit()
+    running = RunningVersion(
+        service=service.name,
+        version=service.version,
+        commit=commit or None,
+        started_at=node.started_at,
+        writes=service.written_types,
+        reads=service.read_types,
+    )
+
+    @router.get("/version", summary="Which release runs, and the events that it writes and reads")
+    @open_to(PUBLIC)
+    async def version() -> RunningVersion:
+        """What a deploy has to fit to; it looks at nothing else."""
+        return running
+
+    return router
