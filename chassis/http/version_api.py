@@ -20,6 +20,9 @@ class RunningVersion(BaseModel):
     started_at: datetime
     writes: tuple[str, ...] = Field(description="Types that it publishes.")
     reads: tuple[str, ...] = Field(description="Types that it reads, in every version.")
+    knows: tuple[str, ...] = Field(
+        description="Types of its vocabulary: it passes over those that it does not read, and parks others."
+    )
 
 
 def version_routes(node: RunningService) -> APIRouter:
@@ -32,6 +35,7 @@ def version_routes(node: RunningService) -> APIRouter:
         started_at=node.started_at,
         writes=service.written_types,
         reads=service.read_types,
+        knows=tuple(sorted(service.catalog.by_type)),
     )
 
     @router.get("/version", summary="Which release runs, and the events that it writes and reads")

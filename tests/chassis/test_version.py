@@ -85,6 +85,7 @@ async def test_a_service_says_which_release_runs_and_what_it_writes_and_reads(
     assert set(found["writes"]) == {
         declared.catalog.by_event[e].wire_type for e in declared.publishes
     }
+    assert set(found["knows"]) == {*declared.catalog.by_type}
     read = {e.topic for e in declared.catalog.entries if {*e.wire_types} <= {*found["reads"]}}
     assert read >= {*declared.topics}
 

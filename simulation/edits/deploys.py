@@ -1,0 +1,57 @@
+"""Bugs in what a deploy is held against, and in how a process comes up and goes down beside others."""
+
+from typing import Final
+
+from simulation.edits.edit import Edit
+
+CHECK: Final = "tests/cli/test_deploy_check.py::test_"
+CONTRACTS: Final = "tests/contract/test_contracts.py::test_"
+VERSION: Final = "tests/chassis/test_version.py::test_"
+
+DEPLOY_EDITS: Final = (
+    Edit(
+        "saga_cli/deploy/contracts.py",
+        "contracts-by-name-alone",
+        "elif name not in {wire_type, *wanted.reads}:",
+        "elif not name:",
+        (
+            f"{CONTRACTS}what_a_consumer_would_stumble_over_is_found",
+            f"{CHECK}a_new_version_waits_until_its_readers_have_gone_first",
+        ),
+    ),
+    Edit(
+        "saga_cli/deploy/contracts.py",
+        "fields-not-compared",
+        "elif name == wire_type:",
+        "elif not wire_type:",
+        (f"{CONTRACTS}what_a_consumer_would_stumble_over_is_found",),
+    ),
+    Edit(
+        "saga_cli/deploy/released.py",
+        "unknown-names-passed-over",
+        "is_passed_over = name in map(name_of, known) and name not in",
+        "is_passed_over = name not in",
+        (f"{CHECK}each_version_in_the_log_has_to_be_read",),
+    ),
+    Edit(
+        "saga_cli/deploy/checking.py",
+        "migrations-forward-alone",
+        'for one, other, whose in ((new, old, "the old"), (old, new, "the new")):',
+        'for one, other, whose in ((new, old, "the old"),):',
+        (f"{CHECK}a_migration_that_does_not_only_add_refuses_both_ways",),
+    ),
+    Edit(
+        "saga_cli/deploy/checking.py",
+        "silence-is-consent",
+        'yield Reason("running", f"{where} {found.silent}")',
+        'yield Reason("running", f"{where} {found.silent}", refuses=False)',
+        (f"{CHECK}what_runs_has_to_answer_and_to_be_what_was_said",),
+    ),
+    Edit(
+        "chassis/service.py",
+        "projections-not-told",
+        "self.wire_types.union(*(e.wire_types for e in folded))",
+        "self.wire_types",
+        (f"{VERSION}a_service_says_which_release_runs_and_what_it_writes_and_reads",),
+    ),
+)
