@@ -13,7 +13,7 @@ from saga_cli.checkouts import OtherCodeError
 from saga_cli.deploy import asking, checking
 from saga_cli.deploy.checking import Reason, RunningInstance
 from saga_cli.deploy.released import ServiceRelease
-from saga_cli.ops.ops_client import Directory, ServiceRefusedError
+from saga_cli.ops.ops_client import Directory
 from saga_cli.ops.options import AsJson, ServiceArgument
 from saga_cli.terminal import fail, message_of, plain, print_json, write
 
@@ -37,10 +37,7 @@ def deploy_check(
     that it has to read and can't. parked: the same of a dead letter.
     """
     before, after = release_of(old, service), release_of(new, service)
-    try:
-        reasons = list(_reasons(before, after, offline=offline))
-    except (ServiceRefusedError, OSError, TimeoutError) as error:
-        fail(f"what runs can't be asked: {plain(message_of(error))}", 1)
+    reasons = list(_reasons(before, after, offline=offline))
     refused = sum(reason.refuses for reason in reasons)
     if as_json:
         print_json({"may_go": not refused, "reasons": [asdict(reason) for reason in reasons]})
@@ -85,7 +82,11 @@ def _reasons(old: ServiceRelease, new: ServiceRelease, *, offline: bool) -> Iter
 
 
 def _types_in_log(new: ServiceRelease) -> dict[str, Counter[str]]:
-    from saga_cli.log.kafka import KafkaLog  # noqa: PLC0415 - as above
+    from saga_cli.clients import UNAVAILABLE  # noqa: PLC0415 - as above
+    from saga_cli.log.kafka import KafkaLog  # noqa: PLC0415
     from saga_cli.targets import found  # noqa: PLC0415
 
-    return asyncio.run(asking.types_in(KafkaLog(found().kafka), asking.topics_of(new)))
+    try:
+        return asyncio.run(asking.types_in(KafkaLog(found().kafka), asking.topics_of(new)))
+    except UNAVAILABLE as error:
+        fail(f"what is in the log can't be read: {plain(message_of(error))}", 1)

@@ -3,8 +3,8 @@
 import asyncio
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Iterable
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ import pytest
 from chassis.message import Record
 from guarantees.declared import service_of
 from guarantees.services import BY_NAME
-from saga_cli.deploy import asking, checking, command, neighbours
+from saga_cli.deploy import asking, checking, neighbours
 from saga_cli.deploy.checking import Reason, RunningInstance
 from saga_cli.deploy.released import ServiceRelease, described
 from saga_cli.ops.ops_client import Directory
@@ -299,13 +299,23 @@ def test_a_commit_that_is_not_here_is_held_against_this_code(
     assert ("0" * 40, "shipping") in read
 
 
-def test_what_can_not_be_asked_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "_reasons", _away)
-    words = ("--from", str(ROOT), "--to", str(ROOT))
-    ended = saga("deploy-check", "payment", *words)
-    assert (ended.code, ended.err) == (1, "saga: what runs can't be asked: no answer in time\n")
-
-
-def _away(*_: Any, **__: Any) -> Iterator[Reason]:
+async def _away(*_: Any) -> Any:
     raise TimeoutError
-    yield
+
+
+def test_a_log_that_can_not_be_read_refuses(
+    transport: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "types_in", _away)
+    monkeypatch.setattr(asking, "parked", lambda *_: (0, Counter()))
+    urls = {f"SAGA_{spec.prefix}_URL": f"http://{spec.name}" for spec in BY_NAME.values()}
+    transport.update({
+        f"{name}/version": asdict(running(name, version=BY_NAME[name].version)) for name in BY_NAME
+    })  # fmt: skip
+    words = ("deploy-check", "payment", "--from", str(ROOT), "--to", str(ROOT))
+    places = {"SAGA_OPERATOR_TOKEN": "t", "SAGA_KAFKA_BOOTSTRAP": "h:1"}
+    ended = saga(*words, **urls, **places)
+    assert (ended.code, ended.err) == (
+        1,
+        "saga: what is in the log can't be read: no answer in time\n",
+    )
