@@ -25,7 +25,7 @@ WORKDIR /app
 COPY --from=build /app/.venv .venv
 COPY shared_events shared_events
 COPY chassis chassis
-ARG COMMIT=""
+ARG COMMIT
 RUN if [ -n "$COMMIT" ]; then echo "$COMMIT" > chassis/commit.txt; fi
 # Nothing of the other services is in the image, and nothing in it is the service's to write.
 COPY ${SERVICE}_svc ${SERVICE}_svc

@@ -1,0 +1,66 @@
+"""The last release and today's code as running processes: forward one by one, and back, under load.
+
+The short form of `make upgrade-matrix`. Which services go back differs by where they are in the chain.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import httpx
+import pytest
+
+from saga_cli.stack.seed import seed
+from saga_cli.topology import BY_NAME
+from tests.support import releases
+from tests.support.servers import private_stack
+from tests.support.upgrading import Deployment, UnderLoad
+
+pytestmark = [pytest.mark.long(60), pytest.mark.timeout(600)]
+BACK: Final = ("payment", "order")
+
+
+@pytest.fixture(scope="module")
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """All services of the last release, and a small shop."""
+    code = releases.unpacked_into(tmp_path_factory.mktemp("old"), releases.newest())
+    with private_stack() as (services, _):
+        made = Deployment(services, {"old": releases.variables_of(code), "new": {}})
+        made.start("old")
+        seed(services.url)
+        yield made
+
+
+async def test_each_service_goes_forward_alone_and_back_and_no_order_is_lost(
+    deployment: Deployment,
+) -> None:
+    under_load = UnderLoad(deployment)
+    await under_load.take(_forward_and_back)
+    assert under_load.violations() == []
+    assert {"200", "201"} & {*under_load.customers.tries}
+    assert len(under_load.customers.placed) >= 5 * len(BY_NAME)
+
+
+def _forward_and_back(load: UnderLoad) -> None:
+    deployment = load.deployment
+    load.await_more(5)
+    for name in BY_NAME:
+        assert httpx.get(f"{deployment.services.url(name)}/version").status_code == 404
+        deployment.roll(name, "new")
+        assert _version(deployment, name) == BY_NAME[name].version
+        load.await_more(5)
+    for name in BACK:  # rows and events of today's code exist by now
+        deployment.roll(name, "old")
+        load.await_more(5)
+
+
+def _version(deployment: Deployment, name: str) -> str:
+    found: str = httpx.get(f"{deployment.services.url(name)}/version").json()["version"]
+    return found
+
+
+def test_the_code_of_a_release_is_its_own(deployment: Deployment) -> None:
+    """Not this checkout's, which has a route that the last release lacks."""
+    old = Path(deployment.releases["old"]["PYTHONPATH"])
+    assert not (old / "chassis" / "http" / "version_api.py").exists()
+    assert {path.name for path in old.iterdir()} >= {spec.module for spec in BY_NAME.values()}
