@@ -8,6 +8,7 @@ from typing import Any, Final
 from pydantic import TypeAdapter
 
 from chassis.events import name_of
+from guarantees.services import BY_NAME
 from saga_cli.deploy.contracts import broken
 from saga_cli.deploy.expanding import breaking
 from saga_cli.deploy.released import ServiceRelease, parks
@@ -93,11 +94,17 @@ def of_running(
 
 
 def of_log(new: ServiceRelease, types: Mapping[str, Counter[str]]) -> Iterator[Reason]:
-    """`types` are what stands in each topic that it reads, or rebuilds itself from."""
+    """`types` are what stands in each topic that it reads, or rebuilds itself from.
+
+    A service with a database reads its own log only when a person rebuilds or verifies it.
+    """
+    read = {topic for event in new.reads.values() for topic in (event.topic, *event.former)}
     for topic, counts in types.items():
+        is_needed = topic in read or not BY_NAME[new.service].has_database
         for wire_type in filter(new.parks, counts):
             why = f"{topic} holds {wire_type} ({counts[wire_type]} of it), which is not read"
-            yield Reason("log", why)
+            more = "" if is_needed else ": it can be rebuilt and verified by newer code alone"
+            yield Reason("log", why + more, refuses=is_needed)
 
 
 def of_parked(new: ServiceRelease, keys: int, types: Counter[str]) -> Iterator[Reason]:

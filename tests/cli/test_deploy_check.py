@@ -134,7 +134,18 @@ def test_each_version_in_the_log_has_to_be_read() -> None:
         "inventory.forward holds stock.reserved.v2 (1 of it), which is not read",
         f"inventory.forward holds {NEW_TYPE} (1 of it), which is not read",
     ]
-    assert "payment.events" in asking.topics_of(PAYMENT), "it is rebuilt from its own"
+
+
+def test_a_later_version_of_its_own_is_in_the_way_of_who_rebuilds_itself() -> None:
+    for name, wire_type, refuses in (
+        ("payment", "payment.captured.v2", False),
+        ("loyalty", "points.awarded.v2", True),
+    ):
+        new = described(name)
+        topic = f"{name}.forward"
+        assert topic in asking.topics_of(new)
+        (found,) = checking.of_log(new, {topic: Counter({wire_type: 1})})
+        assert (found.refuses, wire_type in found.why) == (refuses, True)
 
 
 def test_a_dead_letter_of_a_version_that_is_not_read_refuses_and_any_other_is_told() -> None:

@@ -4,7 +4,6 @@ The short form of `make upgrade-matrix`. Which services go back differs by where
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Final
 
 import httpx
@@ -14,7 +13,7 @@ from saga_cli.stack.seed import seed
 from saga_cli.topology import BY_NAME
 from tests.support import releases
 from tests.support.servers import private_stack
-from tests.support.upgrading import Deployment, UnderLoad
+from tests.support.upgrading import TODAY, Deployment, UnderLoad
 
 pytestmark = [pytest.mark.long(60), pytest.mark.timeout(600)]
 BACK: Final = ("payment", "order")
@@ -25,7 +24,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
     """All services of the last release, and a small shop."""
     code = releases.unpacked_into(tmp_path_factory.mktemp("old"), releases.newest())
     with private_stack() as (services, _):
-        made = Deployment(services, {"old": releases.variables_of(code), "new": {}})
+        made = Deployment(services, {"old": code, "new": TODAY})
         made.start("old")
         seed(services.url)
         yield made
@@ -44,11 +43,13 @@ async def test_each_service_goes_forward_alone_and_back_and_no_order_is_lost(
 def _forward_and_back(load: UnderLoad) -> None:
     deployment = load.deployment
     load.await_more(5)
+    assert deployment.check("payment", "old", "new").code == 0
     for name in BY_NAME:
         assert httpx.get(f"{deployment.services.url(name)}/version").status_code == 404
         deployment.roll(name, "new")
         assert _version(deployment, name) == BY_NAME[name].version
         load.await_more(5)
+    assert deployment.check("payment", "new", "old").code == 0
     for name in BACK:  # rows and events of today's code exist by now
         deployment.roll(name, "old")
         load.await_more(5)
@@ -61,6 +62,6 @@ def _version(deployment: Deployment, name: str) -> str:
 
 def test_the_code_of_a_release_is_its_own(deployment: Deployment) -> None:
     """Not this checkout's, which has a route that the last release lacks."""
-    old = Path(deployment.releases["old"]["PYTHONPATH"])
+    old = deployment.releases["old"]
     assert not (old / "chassis" / "http" / "version_api.py").exists()
     assert {path.name for path in old.iterdir()} >= {spec.module for spec in BY_NAME.values()}

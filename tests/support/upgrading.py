@@ -1,18 +1,24 @@
 """Services of several releases over one set of servers, replaced one by one while customers come."""
 
 import asyncio
+import os
 import random
+import subprocess
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 from chaos.customers import CustomerLoad
 from saga_cli.stack.services import Instance, Services
 from saga_cli.topology import BY_NAME
-from tests.support.saga import on_servers
+from tests.support.releases import variables_of
+from tests.support.saga import Ended, operating, servers_of
 from tests.support.shop import settled
 from tests.support.waiting import until
 
+TODAY: Final = Path(__file__).parents[2]
 STOP_S: Final = 60
 COME_BACK: Final = 20
 SEED: Final = 7
@@ -20,10 +26,10 @@ SEED: Final = 7
 
 @dataclass
 class Deployment:
-    """`releases` are the variables of each, by its name; `releases[""]` is today's code."""
+    """`releases` is the code of each by its name, in a folder; `TODAY` is this checkout's."""
 
     services: Services
-    releases: Mapping[str, Mapping[str, str]]
+    releases: Mapping[str, Path]
     deployed: dict[str, list[tuple[str, Instance]]] = field(default_factory=dict)
 
     def start(self, release: str, names: Iterable[str] = BY_NAME) -> None:
@@ -33,14 +39,24 @@ class Deployment:
 
     def roll(self, name: str, release: str) -> None:
         """A new process comes up beside those that run, and then takes their place."""
-        before = self.deployed[name]
-        self.deployed[name] = []
-        self.services.await_ready([self._begin(name, release)])
-        codes = [instance.process.stop(STOP_S) for _, instance in before]
-        assert set(codes) == {0}, f"{name} did not stop well: {codes}"
+        self.start(release, [name])
+        self.keep(name, release)
+
+    def keep(self, name: str, release: str) -> None:
+        """Stop the processes of all other releases."""
+        stopped = [i for of, i in self.deployed[name] if of != release]
+        self.deployed[name] = [(of, i) for of, i in self.deployed[name] if of == release]
+        codes = [instance.process.stop(STOP_S) for instance in stopped]
+        assert set(codes) <= {0}, f"{name} did not stop well: {codes}"
+
+    def check(self, name: str, old: str, new: str) -> Ended:
+        """Whether a service may go from one release to another, as `saga deploy-check` says."""
+        where = ("--from", str(self.releases[old]), "--to", str(self.releases[new]))
+        return operating(self.services, "deploy-check", name, *where, **servers_of(self.services))
 
     def _begin(self, name: str, release: str) -> Instance:
-        instance = self.services.start(name, self.releases[release])
+        code = self.releases[release]
+        instance = self.services.start(name, {} if code == TODAY else variables_of(code))
         self.deployed.setdefault(name, []).append((release, instance))
         return instance
 
@@ -51,6 +67,8 @@ class UnderLoad:
 
     deployment: Deployment
     rate: float = 6.0
+    judge: Path = TODAY
+    """Whose code reads the log and the stores at the end: it knows all that was published."""
     customers: CustomerLoad = field(init=False)
 
     def __post_init__(self) -> None:
@@ -74,11 +92,26 @@ class UnderLoad:
 
     def violations(self) -> list[str]:
         """Of all guarantees, when all is settled; and what customers were answered that they may not be."""
-        services, customers = self.deployment.services, self.customers
-        report = settled(services, [placed.order_id for placed in customers.placed], 180)
-        found = [*report.violations, *customers.surprises]
-        found += [f"not settled: {report.states}"] if not report.is_clean else []
+        customers = self.customers
+        found = [*customers.surprises]
         found += [f"{customers.gave_up} customers gave up"] if customers.gave_up else []
-        found += [f"500 x {n}" for status, n in customers.tries.items() if status == "500"]
-        verified = on_servers(services, "verify")
-        return found + ([verified.out + verified.err] if verified.code else [])
+        found += [f"500 x {customers.tries['500']}"] if customers.tries["500"] else []
+        found += self._disagreements() or self._run("verify")
+        return found
+
+    def _disagreements(self) -> list[str]:
+        acknowledged = [placed.order_id for placed in self.customers.placed]
+        if self.judge != TODAY:
+            return self._run("reconcile", "--wait", "180")
+        report = settled(self.deployment.services, acknowledged, 180)
+        return report.violations or ([] if report.is_clean else [f"not settled: {report.states}"])
+
+    def _run(self, *words: str) -> list[str]:
+        """What a command of the judge's code says that does not end well."""
+        places = {**os.environ, **servers_of(self.deployment.services)}
+        command = [sys.executable, "-m", "saga_cli.main", *words]
+        environment = {**places, **variables_of(self.judge)}
+        ended = subprocess.run(
+            command, env=environment, capture_output=True, text=True, check=False
+        )
+        return [f"{' '.join(words)}: {ended.stdout}{ended.stderr}"] if ended.returncode else []
