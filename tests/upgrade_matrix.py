@@ -172,10 +172,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--only", default="", help="cells with this text in their names")
     wanted, failed = parser.parse_args().only, 0
-    for name, *cell in cells():
+    for name, old, judge, steps in cells():
         if wanted not in name:
             continue
-        found = run(*cell)
+        found = run(old, judge, steps)
         failed += bool(found)
         sys.stdout.write("\n  ".join([f"{name}: {'NOT WELL' if found else 'well'}", *found]) + "\n")
         sys.stdout.flush()

@@ -23,6 +23,8 @@ IS_KEPT: Final = """
 DO $$ BEGIN IF current_setting('saga.client', true) IS DISTINCT FROM '{name}' THEN
 RAISE EXCEPTION USING ERRCODE = 'SAGA1'; END IF; END $$
 """
+NO_TRANSACTIONS: Final = "statement pooling mode"
+"""PgBouncer ends the connection with these words."""
 NO: Final = "SAGA1"
 """The SQLSTATE of an answer; any other is an error."""
 
@@ -36,9 +38,21 @@ async def refuse_shared_sessions(database: PostgresDatabase, connection: Connect
         other = await database.connect()
         held.push_async_callback(other.close)
         await connection.execute(KEEP.format(name=name))
-        await other.execute("BEGIN")  # a pooler that shares hands it the session that is free now
-        if await _says_no(connection, IS_KEPT.format(name=name)):
+        # a pooler that shares hands it the session that is free now
+        is_shared = not await _begins(other)
+        if is_shared or await _says_no(connection, IS_KEPT.format(name=name)):
             raise CannotStartError(f"the database refuses us: {database.shares_sessions()}", code=2)
+
+
+async def _begins(connection: Connection) -> bool:
+    """False where not even a transaction keeps its session."""
+    try:
+        await connection.execute("BEGIN")
+    except asyncpg.PostgresError as error:
+        if NO_TRANSACTIONS in str(error):
+            return False
+        raise
+    return True
 
 
 async def _says_no(connection: Connection, question: str) -> bool:

@@ -8,7 +8,24 @@ CHECK: Final = "tests/cli/test_deploy_check.py::test_"
 CONTRACTS: Final = "tests/contract/test_contracts.py::test_"
 VERSION: Final = "tests/chassis/test_version.py::test_"
 
+POOLED: Final = "tests/chassis/test_pooled.py::test_"
+LEADING: Final = "tests/chassis/test_leading.py::test_"
+
 DEPLOY_EDITS: Final = (
+    Edit(
+        "chassis/postgres/pooled.py",
+        "shared-sessions-taken",
+        "if is_shared or await _says_no(",
+        "if is_shared and await _says_no(",
+        (f"{POOLED}a_session_that_others_are_given_in_between_is_refused",),
+    ),
+    Edit(
+        "chassis/outbox/relay.py",
+        "lead-kept-while-the-producer-stops",
+        "if await self._finish():\n            await self.outbox.resign()",
+        "if await self._finish():\n            pass",
+        (f"{LEADING}who_ends_lets_another_lead_as_soon_as_nothing_is_on_its_way",),
+    ),
     Edit(
         "saga_cli/deploy/contracts.py",
         "contracts-by-name-alone",

@@ -56,8 +56,10 @@ class PoolerClient:
         return self.session.pid
 
     async def execute(self, text: str) -> None:
+        if self.pooler.pool_mode == "statement" and text == "BEGIN":
+            raise asyncpg.ConnectionDoesNotExistError("not allowed in statement pooling mode")
         session = self.session or self.pooler.session()
-        keeps = self.pooler.pool_mode != "transaction" or text == "BEGIN"
+        keeps = self.pooler.pool_mode in {"", "session"} or text == "BEGIN"
         self.session = session if keeps else None
         if not keeps:
             self.pooler.free.append(session)
@@ -97,9 +99,12 @@ async def test_the_server_itself_and_a_session_to_the_end_are_taken(
     assert [client.closed for client in pooler.clients] == [False, *[True] * (clients - 1)]
 
 
+@pytest.mark.parametrize("pool_mode", ["transaction", "statement"])
 @pytest.mark.parametrize("idle", [0, 3])
-async def test_a_session_that_others_are_given_in_between_is_refused(idle: int) -> None:
-    pooler = Pooler("transaction")
+async def test_a_session_that_others_are_given_in_between_is_refused(
+    idle: int, pool_mode: str
+) -> None:
+    pooler = Pooler(pool_mode)
     pooler.free = [pooler.session() for _ in range(idle)]
     with pytest.raises(
         CannotStartError, match=r"^the database refuses us: ORDER_DATABASE_URL"
@@ -115,7 +120,7 @@ async def test_another_error_is_none_of_its_answers() -> None:
     class Away(Pooler):
         async def connect(self) -> PoolerClient:
             client = await super().connect()
-            client.execute = self.fail  # type: ignore[method-assign]
+            client.execute = self.fail  # type: ignore[method-assign, assignment]
             return client
 
         async def fail(self, _: str) -> None:

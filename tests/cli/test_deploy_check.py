@@ -201,8 +201,13 @@ def transport(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 def test_each_instance_is_asked_what_runs(transport: dict[str, Any]) -> None:
-    said = {"service": "order", "version": "1.0.0", "commit": "c" * 40, "started_at": "x"}
-    said |= {"writes": ["a.v1"], "reads": ["b.v1"], "knows": ["a.v1", "b.v1"]}
+    said: dict[str, Any] = {
+        "service": "order",
+        "version": "1.0.0",
+        "commit": "c" * 40,
+        "started_at": "x",
+    }
+    said |= {"writes": ["a.v1"], "reads": ["b.v1"], "knows": ["a.v1", "b.v1"]}  # as JSON has it
     transport.update({
         "good/version": said,
         "other/version": {**said, "service": "shipping"},
@@ -302,10 +307,13 @@ def test_a_commit_that_is_not_here_is_held_against_this_code(
     assert (note.refuses, "0000000000, which is not here" in note.why) == (False, True)
     assert "shipping" in near.contracts
     read = list[tuple[str, str]]()
+
+    def read_as(where: str, name: str) -> ServiceRelease:
+        read.append((where, name))
+        return PAYMENT
+
     monkeypatch.setattr(neighbours, "_is_here", lambda _: True)
-    monkeypatch.setattr(
-        neighbours, "read", lambda where, name: read.append((where, name)) or PAYMENT
-    )
+    monkeypatch.setattr(neighbours, "read", read_as)
     assert "shipping (0000000000)" in neighbours.neighbours_of("payment", [lost]).published
     assert ("0" * 40, "shipping") in read
 

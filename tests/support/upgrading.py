@@ -14,7 +14,7 @@ from chaos.customers import CustomerLoad
 from saga_cli.stack.services import Instance, Services
 from saga_cli.topology import BY_NAME
 from tests.support.releases import variables_of
-from tests.support.saga import Ended, operating, servers_of
+from tests.support.saga import Ended, saga, servers_of, token_of
 from tests.support.shop import settled
 from tests.support.waiting import until
 
@@ -52,7 +52,12 @@ class Deployment:
     def check(self, name: str, old: str, new: str) -> Ended:
         """Whether a service may go from one release to another, as `saga deploy-check` says."""
         where = ("--from", str(self.releases[old]), "--to", str(self.releases[new]))
-        return operating(self.services, "deploy-check", name, *where, **servers_of(self.services))
+        urls = {
+            f"SAGA_{BY_NAME[each].prefix}_URL": ",".join(i.url for _, i in deployed)
+            for each, deployed in self.deployed.items()
+        }
+        places = {**servers_of(self.services), **urls, "SAGA_OPERATOR_TOKEN": token_of("ada")}
+        return saga("deploy-check", name, *where, **places)
 
     def _begin(self, name: str, release: str) -> Instance:
         code = self.releases[release]
