@@ -3,6 +3,7 @@
 The short form of `make upgrade-matrix`. Which services go back differs by where they are in the chain.
 """
 
+import asyncio
 from collections.abc import Iterator
 from typing import Final
 
@@ -30,11 +31,11 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
         yield made
 
 
-async def test_each_service_goes_forward_alone_and_back_and_no_order_is_lost(
+def test_each_service_goes_forward_alone_and_back_and_no_order_is_lost(
     deployment: Deployment,
 ) -> None:
     under_load = UnderLoad(deployment)
-    await under_load.take(_forward_and_back)
+    asyncio.run(under_load.take(_forward_and_back))
     assert under_load.violations() == []
     assert {"200", "201"} & {*under_load.customers.tries}
     assert len(under_load.customers.placed) >= 5 * len(BY_NAME)
