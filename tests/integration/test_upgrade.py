@@ -1,6 +1,6 @@
 """The last release and today's code as running processes: forward one by one, and back, under load.
 
-The short form of `make upgrade-matrix`. Which services go back differs by where they are in the chain.
+The short form of `make upgrade-matrix`. One service goes back, from the middle of the chain.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from tests.support.servers import private_stack
 from tests.support.upgrading import TODAY, Deployment, UnderLoad
 
 pytestmark = [pytest.mark.long(60), pytest.mark.timeout(600)]
-BACK: Final = ("payment", "order")
+BACK: Final = "payment"
 
 
 @pytest.fixture(scope="module")
@@ -38,22 +38,20 @@ def test_each_service_goes_forward_alone_and_back_and_no_order_is_lost(
     asyncio.run(under_load.take(_forward_and_back))
     assert under_load.violations() == []
     assert {"200", "201"} & {*under_load.customers.tries}
-    assert len(under_load.customers.placed) >= 5 * len(BY_NAME)
+    assert len(under_load.customers.placed) >= 3 * len(BY_NAME)
 
 
 def _forward_and_back(load: UnderLoad) -> None:
     deployment = load.deployment
-    load.await_more(5)
-    assert deployment.check("payment", "old", "new").code == 0
+    load.await_more(3)
     for name in BY_NAME:
         assert httpx.get(f"{deployment.services.url(name)}/version").status_code == 404
         deployment.roll(name, "new")
         assert _version(deployment, name) == BY_NAME[name].version
-        load.await_more(5)
-    assert deployment.check("payment", "new", "old").code == 0
-    for name in BACK:  # rows and events of today's code exist by now
-        deployment.roll(name, "old")
-        load.await_more(5)
+        load.await_more(3)
+    assert deployment.check(BACK, "new", "old").code == 0
+    deployment.roll(BACK, "old")  # rows and events of today's code exist by now
+    load.await_more(5)
 
 
 def _version(deployment: Deployment, name: str) -> str:
