@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 import httpx
 from pydantic import ValidationError
@@ -46,9 +45,7 @@ def parked(asked: Directory, service: str) -> tuple[int, Counter[str]]:
     while True:
         page = asked.get(service, "/ops/dead-letters", offset=keys, limit=200)["heads"]
         for head in page:
-            letters: list[dict[str, Any]] = [head]
-            if head["behind"]:
-                letters = asked.get(service, "/ops/dead-letters/messages", key=head["key"])
+            letters = asked.get(service, "/ops/dead-letters/messages", key=head["key"])
             types.update(letter["type"] for letter in letters)
         keys += len(page)
         if not page:

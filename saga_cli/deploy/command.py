@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from saga_cli.checkouts import OtherCodeError
 from saga_cli.deploy import asking, checking
-from saga_cli.deploy.checking import Reason, RunningInstance
+from saga_cli.deploy.checking import DeployReason, RunningInstance
 from saga_cli.deploy.released import ServiceRelease
 from saga_cli.ops.ops_client import Directory
 from saga_cli.ops.options import AsJson, ServiceArgument
@@ -64,7 +64,7 @@ def release_of(where: str, service: str) -> ServiceRelease:
         fail(f"{service} of {plain(where)} can't be read: {why}")
 
 
-def _reasons(old: ServiceRelease, new: ServiceRelease, *, offline: bool) -> Iterator[Reason]:
+def _reasons(old: ServiceRelease, new: ServiceRelease, *, offline: bool) -> Iterator[DeployReason]:
     from saga_cli.deploy.neighbours import neighbours_of  # noqa: PLC0415 - as above
 
     asked = None if offline else Directory.found()

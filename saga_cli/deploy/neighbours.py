@@ -8,7 +8,7 @@ from pathlib import Path
 from guarantees.services import BY_NAME
 from saga_cli.checkouts import ROOT, run_on, unpacked
 from saga_cli.deploy import contracts, released
-from saga_cli.deploy.checking import Reason, RunningInstance
+from saga_cli.deploy.checking import DeployReason, RunningInstance
 from saga_cli.deploy.released import ServiceRelease
 from saga_cli.schema.snapshot import Vocabulary
 from saga_cli.terminal import fail, plain
@@ -20,7 +20,7 @@ class Neighbours:
 
     contracts: dict[str, Vocabulary] = field(default_factory=dict)
     published: dict[str, Vocabulary] = field(default_factory=dict)
-    notes: list[Reason] = field(default_factory=list)
+    notes: list[DeployReason] = field(default_factory=list)
 
 
 def read(where: str, service: str) -> ServiceRelease:
@@ -48,13 +48,13 @@ def neighbours_of(service: str, running: Sequence[RunningInstance]) -> Neighbour
     return found
 
 
-def _commits(name: str, running: Sequence[RunningInstance], notes: list[Reason]) -> list[str]:
+def _commits(name: str, running: Sequence[RunningInstance], notes: list[DeployReason]) -> list[str]:
     """Those that a service runs of; "" stands for this checkout."""
     own = {found.commit or "" for found in running if found.service == name} or {""}
     lost = sorted(commit for commit in own if commit and not _is_here(commit))
     for commit in lost:
         why = f"{name} runs commit {commit[:10]}, which is not here: held against this checkout"
-        notes.append(Reason("contract", why, refuses=False))
+        notes.append(DeployReason("contract", why, refuses=False))
     return sorted({"" if commit in lost else commit for commit in own})
 
 

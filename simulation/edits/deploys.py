@@ -62,11 +62,11 @@ DEPLOY_EDITS: Final = (
         "silence-is-consent",
         'yield Reason("running", f"{where} {found.silent}")',
         'yield Reason("running", f"{where} {found.silent}", refuses=False)',
-        (f"{CHECK}what_runs_has_to_answer_and_to_be_what_was_said",),
+        (f"{CHECK}what_runs_has_to_answer_and_to_be_one_of_the_two",),
     ),
     Edit(
         "chassis/service.py",
-        "projections-not-told",
+        "projections-not-shown",
         "self.wire_types.union(*(e.wire_types for e in folded))",
         "self.wire_types",
         (f"{VERSION}a_service_says_which_release_runs_and_what_it_writes_and_reads",),

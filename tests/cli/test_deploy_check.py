@@ -15,7 +15,7 @@ from chassis.message import Record
 from guarantees.declared import service_of
 from guarantees.services import BY_NAME
 from saga_cli.deploy import asking, checking, neighbours
-from saga_cli.deploy.checking import Reason, RunningInstance
+from saga_cli.deploy.checking import DeployReason, RunningInstance
 from saga_cli.deploy.released import ServiceRelease, described
 from saga_cli.ops.ops_client import Directory
 from shared_events.catalog import CATALOG
@@ -44,14 +44,14 @@ def with_newer(service: ServiceRelease, wire_type: str, later: str) -> ServiceRe
     return replace(service, reads=moved(service.reads), writes=moved(service.writes), known=known)
 
 
-def whys(reasons: Iterable[Reason]) -> list[str]:
+def whys(reasons: Iterable[DeployReason]) -> list[str]:
     return [reason.why for reason in reasons if reason.refuses]
 
 
 def running(name: str, **changes: Any) -> RunningInstance:
     """An instance of this code."""
     service = service_of(name)
-    said = RunningInstance(
+    answer = RunningInstance(
         name,
         f"http://{name}",
         BY_NAME[name].version,
@@ -59,10 +59,10 @@ def running(name: str, **changes: Any) -> RunningInstance:
         reads=service.read_types,
         knows=KNOWN,
     )
-    return replace(said, **changes)
+    return replace(answer, **changes)
 
 
-def of_running(new: ServiceRelease, *instances: RunningInstance) -> list[Reason]:
+def of_running(new: ServiceRelease, *instances: RunningInstance) -> list[DeployReason]:
     contracts = neighbours.neighbours_of("payment", ()).contracts
     return list(checking.of_running(PAYMENT, new, instances, contracts))
 
@@ -106,7 +106,7 @@ def test_a_reader_does_not_go_back_before_its_publisher() -> None:
     assert of_running(both, ahead, running("inventory")) == []
 
 
-def test_what_runs_has_to_answer_and_to_be_what_was_said() -> None:
+def test_what_runs_has_to_answer_and_to_be_one_of_the_two() -> None:
     silent = running("order", silent="does not answer: refused")
     other = running("payment", version="9.9.9")
     assert whys(of_running(PAYMENT, silent, other)) == [
@@ -148,7 +148,7 @@ def test_a_later_version_of_its_own_is_in_the_way_of_who_rebuilds_itself() -> No
         assert (found.refuses, wire_type in found.why) == (refuses, True)
 
 
-def test_a_dead_letter_of_a_version_that_is_not_read_refuses_and_any_other_is_told() -> None:
+def test_a_dead_letter_of_a_version_that_is_not_read_refuses_and_any_other_is_a_note() -> None:
     one = list(checking.of_parked(PAYMENT, 2, Counter({RESERVED: 2, "": 1})))
     assert [(r.refuses, r.why[:11]) for r in one] == [(False, "2 keys wait")]
     types = Counter({"stock.reserved.v2": 3})
@@ -163,7 +163,7 @@ def test_a_migration_that_does_not_only_add_refuses_both_ways(*, back: bool) -> 
     adds = {**PAYMENT.migrations, "9999": ("ALTER TABLE payments ADD COLUMN note TEXT",)}
     drops = {**PAYMENT.migrations, "9999": ("ALTER TABLE payments DROP COLUMN detail",)}
 
-    def between(migrations: Any) -> list[Reason]:
+    def between(migrations: Any) -> list[DeployReason]:
         pair = PAYMENT, replace(PAYMENT, migrations=migrations)
         return list(checking.of_migrations(*(reversed(pair) if back else pair)))
 
@@ -201,16 +201,16 @@ def transport(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 def test_each_instance_is_asked_what_runs(transport: dict[str, Any]) -> None:
-    said: dict[str, Any] = {
+    answer: dict[str, Any] = {
         "service": "order",
         "version": "1.0.0",
         "commit": "c" * 40,
         "started_at": "x",
     }
-    said |= {"writes": ["a.v1"], "reads": ["b.v1"], "knows": ["a.v1", "b.v1"]}  # as JSON has it
+    answer |= {"writes": ["a.v1"], "reads": ["b.v1"], "knows": ["a.v1", "b.v1"]}  # as JSON has it
     transport.update({
-        "good/version": said,
-        "other/version": {**said, "service": "shipping"},
+        "good/version": answer,
+        "other/version": {**answer, "service": "shipping"},
         "old/version": httpx.Response(404, json={}),
         "page/version": httpx.Response(200, text="<html>"),
         "list/version": [],
@@ -230,13 +230,13 @@ def test_each_instance_is_asked_what_runs(transport: dict[str, Any]) -> None:
 
 
 def test_parked_messages_are_counted_by_type(monkeypatch: pytest.MonkeyPatch) -> None:
-    heads = [{"key": "a", "behind": 1, "type": RESERVED}, {"key": "b", "behind": 0, "type": ""}]
+    parked = {"a": [RESERVED, "stock.reserved.v2"], "b": [""]}
 
     def get(_: Directory, service: str, path: str, **query: Any) -> Any:
         assert service == "payment"
         if path.endswith("/messages"):
-            return [{"type": RESERVED}, {"type": "stock.reserved.v2"}]
-        return {"heads": heads[query["offset"] :]}
+            return [{"type": wire_type} for wire_type in parked[query["key"]]]
+        return {"heads": [{"key": key} for key in [*parked][query["offset"] :]]}
 
     monkeypatch.setattr(Directory, "get", get)
     found = asking.parked(Directory({}, ""), "payment")

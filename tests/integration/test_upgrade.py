@@ -13,6 +13,7 @@ import pytest
 from saga_cli.stack.seed import seed
 from saga_cli.topology import BY_NAME
 from tests.support import releases
+from tests.support.problems import problem_of
 from tests.support.servers import private_stack
 from tests.support.upgrading import TODAY, Deployment, UnderLoad
 
@@ -45,7 +46,8 @@ def _forward_and_back(load: UnderLoad) -> None:
     deployment = load.deployment
     load.await_more(3)
     for name in BY_NAME:
-        assert httpx.get(f"{deployment.services.url(name)}/version").status_code == 404
+        answer = httpx.get(f"{deployment.services.url(name)}/version")
+        assert problem_of(answer) == (404, "not_found"), "the last release has no such route"
         deployment.roll(name, "new")
         assert _version(deployment, name) == BY_NAME[name].version
         load.await_more(3)
