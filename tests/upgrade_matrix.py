@@ -44,11 +44,16 @@ class FutureChange:
             if was not in text:
                 raise ValueError(f"{name} has no {was!r}")
             (folder / name).write_text(text.replace(was, now), "utf-8")
+        for spec in BY_NAME.values():
+            manifest = folder / spec.module / "manifest.py"
+            manifest.write_text(manifest.read_text("utf-8").replace(spec.version, VERSION), "utf-8")
         for name, text in self.files.items():
             (folder / name).write_text(text, "utf-8")
         return folder
 
 
+VERSION: Final = "9.0.0"
+"""Of all services of a release of the future."""
 COLUMN: Final = """from alembic import op
 revision, down_revision = "0010", "0009"
 def upgrade() -> None:

@@ -27,21 +27,20 @@ class RunningVersion(BaseModel):
 
 def version_routes(node: RunningService) -> APIRouter:
     router = APIRouter(tags=[HEALTH], route_class=GuardedRoute)
-    service, commit = node.service, build.commit()
-    running = RunningVersion(
-        service=service.name,
-        version=service.version,
-        commit=commit or None,
-        started_at=node.started_at,
-        writes=service.written_types,
-        reads=service.read_types,
-        knows=tuple(sorted(service.catalog.by_type)),
-    )
 
     @router.get("/version", summary="Which release runs, and the events that it writes and reads")
     @open_to(PUBLIC)
     async def version() -> RunningVersion:
         """What a deploy has to fit to; it looks at nothing else."""
-        return running
+        service = node.service
+        return RunningVersion(
+            service=service.name,
+            version=service.version,
+            commit=build.commit() or None,
+            started_at=node.started_at,
+            writes=service.written_types,
+            reads=service.read_types,
+            knows=tuple(sorted(service.catalog.by_type)),
+        )
 
     return router

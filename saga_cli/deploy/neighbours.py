@@ -1,7 +1,7 @@
 """The code of a service's neighbours as it runs: by the commits that they name, else this checkout's."""
 
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -48,14 +48,21 @@ def neighbours_of(service: str, running: Sequence[RunningInstance]) -> Neighbour
     return found
 
 
-def _commits(name: str, running: Sequence[RunningInstance], notes: list[DeployReason]) -> list[str]:
+def _commits(
+    name: str, running: Sequence[RunningInstance], notes: list[DeployReason]
+) -> Iterator[str]:
     """Those that a service runs of; "" stands for this checkout."""
-    own = {found.commit or "" for found in running if found.service == name} or {""}
-    lost = sorted(commit for commit in own if commit and not _is_here(commit))
-    for commit in lost:
-        why = f"{name} runs commit {commit[:10]}, which is not here: held against this checkout"
-        notes.append(DeployReason("contract", why, refuses=False))
-    return sorted({"" if commit in lost else commit for commit in own})
+    stated = {(i.commit or "", i.version) for i in running if i.service == name} or {("", "")}
+    here = BY_NAME[name].version
+    for commit, version in sorted(stated):
+        if commit and _is_here(commit):
+            yield commit
+        elif version in {"", here}:
+            yield ""
+        else:
+            which = f"commit {commit[:10]}" if commit else f"version {version}"
+            why = f"{name} runs {which}, which is not here: held against its types alone"
+            notes.append(DeployReason("contract", why, refuses=False))
 
 
 def _is_here(commit: str) -> bool:

@@ -298,24 +298,30 @@ def test_a_release_that_does_not_load_says_so(other: Path, tmp_path: Path) -> No
     assert (ended.code, "no service" in ended.err, ended.err.count("\n")) == (2, True, 1)
 
 
-def test_a_commit_that_is_not_here_is_held_against_this_code(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    lost = running("shipping", commit="0" * 40)
-    near = neighbours.neighbours_of("payment", [lost])
+@pytest.mark.parametrize("commit", ["0" * 40, None])
+def test_code_that_is_not_here_is_held_against_what_it_says_alone(commit: str | None) -> None:
+    other = running("shipping", commit=commit, version="9.0.0")
+    near = neighbours.neighbours_of("payment", [other])
+    assert not any(name.startswith("shipping") for name in {**near.contracts, **near.published})
     (note,) = near.notes
-    assert (note.refuses, "0000000000, which is not here" in note.why) == (False, True)
-    assert "shipping" in near.contracts
+    which = "commit 0000000000" if commit else "version 9.0.0"
+    assert (note.refuses, f"shipping runs {which}, which is not here" in note.why) == (False, True)
+
+
+def test_code_that_is_here_is_read_as_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     read = list[tuple[str, str]]()
 
     def read_as(where: str, name: str) -> ServiceRelease:
         read.append((where, name))
-        return PAYMENT
+        return described(name)
 
-    monkeypatch.setattr(neighbours, "_is_here", lambda _: True)
     monkeypatch.setattr(neighbours, "read", read_as)
-    assert "shipping (0000000000)" in neighbours.neighbours_of("payment", [lost]).published
-    assert ("0" * 40, "shipping") in read
+    monkeypatch.setattr(neighbours, "_is_here", lambda commit: commit == "1" * 40)
+    instances = [running("shipping"), running("shipping", commit="1" * 40, version="9.0.0")]
+    near = neighbours.neighbours_of("payment", instances)
+    assert {*near.contracts} == {"inventory", "shipping", "shipping (1111111111)"}
+    assert [where for where, name in read if name == "shipping"] == [str(ROOT), "1" * 40]
+    assert near.notes == []
 
 
 async def _away(*_: Any) -> Any:
