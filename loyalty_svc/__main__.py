@@ -19,6 +19,7 @@ async def serve(settings: Settings) -> None:
         database,
         settings.kafka,
         keep_days=settings.outbox_keep_days,
+        send_timeout_s=settings.send_timeout_s,
     )
     node = runtime.assemble(service, settings, store, RedisInspection(store))
     node.health.watch("own_log_unreadable", store.unreadable)

@@ -47,7 +47,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         own = [unit for unit in longest if unit.startswith(WITH_SERVERS) is has_servers]
         for unit, until in zip(own, accumulate(seconds[unit] for unit in own), strict=True):
             place[unit] = (until - seconds[unit]) / sum(seconds[unit] for unit in own)
-    items.sort(key=lambda item: (place[unit_of(item.nodeid)], unit_of(item.nodeid)))
+    items.sort(
+        key=lambda item: (
+            place[unit_of(item.nodeid)],
+            unit_of(item.nodeid),
+            item.get_closest_marker("many_orders") is not None,
+        )
+    )
 
 
 def unit_of(nodeid: str) -> str:

@@ -314,12 +314,14 @@ class ServiceSettings(ProcessSettings):
     """What was published is kept for `outbox_keep_days`, as a broker may lose what it has acknowledged.
 
     `fast_paths` are `all`, `none`, or names with commas between. Under load a loop takes a batch each
-    `batch_every_ms`; 0 takes each as soon as it can. `topic_layout` is of a move (docs/topics.md).
+    `batch_every_ms`; 0 takes each as soon as it can. What Kafka has not acknowledged within `send_timeout_s`
+    is sent again, by another producer. `topic_layout` is of a move (docs/topics.md).
     """
 
     outbox_keep_days: Days = 7
     fast_paths: FastPaths = ALL_FAST_PATHS
     batch_every_ms: int = Field(default=25, ge=0, le=1000)
+    send_timeout_s: float = Field(default=15.0, ge=1, le=120)
     topic_layout: TopicLayout = TopicLayout.LANES
 
 

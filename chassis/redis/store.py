@@ -21,7 +21,7 @@ from chassis.message import PendingEffect, Record, skipped_places
 from chassis.redis import keys
 from chassis.redis.database import RedisDatabase
 from chassis.redis.outbox import RedisOutbox
-from chassis.redis.rebuild import Rebuild
+from chassis.redis.rebuild import SETTLE_S, Rebuild
 from chassis.redis.rollback import is_rolled_back
 from chassis.redis.server import Server
 from chassis.redis.tables import Layout
@@ -54,6 +54,7 @@ class RedisStore(RedisOutbox):
     layout: Layout
     cluster: Cluster
     keeps_positions: bool = True
+    send_timeout_s: float = SETTLE_S
     is_durable: bool = False
     unread: list[str] = field(default_factory=list)
     """Places of the own topic that could not be read when the data were looked at, or rebuilt."""
@@ -67,7 +68,9 @@ class RedisStore(RedisOutbox):
         cluster: Cluster,
         *,
         keep_days: int = 7,
+        send_timeout_s: float = SETTLE_S,
     ) -> Self:
+        """`send_timeout_s` is that of its relays, whose last sends a rebuild waits for."""
         if service.effects or service.timers or service.journal:
             raise ValueError(f"{service.name} needs what is not kept in Redis")
         server = Server(database)
@@ -80,6 +83,7 @@ class RedisStore(RedisOutbox):
             service=service,
             layout=layout,
             cluster=cluster,
+            send_timeout_s=send_timeout_s,
         )
 
     async def close(self) -> None:
@@ -112,7 +116,7 @@ class RedisStore(RedisOutbox):
         known = bool(self.epoch)
         while True:
             where = (self.service, self.layout, self.redis, self.cluster)
-            rebuild = Rebuild(*where, self.report, unread=self.unread)
+            rebuild = Rebuild(*where, self.report, self.send_timeout_s, unread=self.unread)
             epoch = await rebuild.complete(stopping, known=known)
             run = self.server.run
             same = (looked_at, self.epoch) == (run, epoch)

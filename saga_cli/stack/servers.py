@@ -28,7 +28,7 @@ from saga_cli.stack.state import make_private, open_private
 from saga_cli.terminal import message_of
 from saga_cli.topology import Addresses, addresses_of, authority_of
 
-START_S: Final = 60
+START_S: Final = 180
 Check = Callable[[], Coroutine[None, None, None]]
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from simulation.edits.edit import Edit
 from simulation.edits.real import EDITS
+from simulation.edits.swap import FUNCTIONS, changes_functions_only, swap
 
 ROOT: Final = Path(__file__).parents[2]
 
@@ -39,5 +40,14 @@ def _edit_text(edit: Edit) -> None:
     Path.read_text = edited  # type: ignore[method-assign]  # for the life of this process
 
 
-if name := os.environ.get("SAGA_MUTANT"):
-    (_edit_module if EDITS[name].file.endswith(".py") else _edit_text)(EDITS[name])
+def pytest_load_initial_conftests() -> None:
+    name = os.environ.get("SAGA_MUTANT")
+    if not name:
+        return
+    edit = EDITS[name]
+    if not edit.file.endswith(".py"):
+        _edit_text(edit)
+    elif FUNCTIONS and changes_functions_only(edit):
+        swap(edit)
+    else:
+        _edit_module(edit)

@@ -45,7 +45,7 @@ def any_source_will_do(decode_record: Any, catalog: Catalog, record: Record) -> 
     "I9",
     at=(chassis.kafka.records, "decode_record"),
     faults=("hostile",),
-    seed=2,
+    seed=9,
 )
 def any_key_will_do(decode_record: Any, catalog: Catalog, record: Record) -> Envelope:
     key = decode(record.value, record.headers).subject.encode()

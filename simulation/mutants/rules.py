@@ -29,6 +29,7 @@ def _nothing() -> Decision:
     "G1",
     at=(loyalty, "deduct"),
     faults=("reorder", "delay"),
+    seed=3,
 )
 def no_tombstone_loyalty(deduct: Any, state: Any, message: Any) -> Any:
     return _nothing() if state == loyalty.INITIAL else deduct(state, message)

@@ -200,7 +200,7 @@ def parked_forgotten(*_: Any) -> None:
     "G7",
     at=(chassis.redis.store, "is_rolled_back"),
     faults=("redis-set-back",),
-    seed=10,
+    seed=3,
 )
 async def redis_never_rolled_back(*_: Any) -> bool:
     return False
@@ -211,6 +211,7 @@ async def redis_never_rolled_back(*_: Any) -> bool:
     "G7",
     at=(chassis.redis.rebuild, "fold"),
     faults=("redis-lost",),
+    seed=2,
 )
 def rebuilt_empty(_fold: Any, _service: Any, _published: Any, onto: Any, *_: Any) -> Any:
     return onto
@@ -221,7 +222,7 @@ def rebuilt_empty(_fold: Any, _service: Any, _published: Any, onto: Any, *_: Any
     "G7",
     at=(MemoryStore, "_publishable"),
     faults=("row-refused",),
-    seed=3,
+    seed=10,
 )
 def past_the_refused(
     _original: Any, self: Any, shut: Sequence[str]

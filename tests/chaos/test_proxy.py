@@ -47,7 +47,7 @@ async def connected(link: Proxy) -> Ends:
 
 async def received(ends: Ends, text: bytes) -> bytes:
     ends[1].write(text)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         return await ends[0].readexactly(len(text))
 
 

@@ -8,7 +8,7 @@ from chaos import trial
 from chaos.plan import fast_paths
 from chaos.trial import PARTS, TrialOptions
 
-pytestmark = [pytest.mark.timeout(600), pytest.mark.long(90)]
+pytestmark = pytest.mark.long(90)
 SEED: Final = 382
 
 

@@ -374,7 +374,7 @@ def test_any_preferences_are_read(lines: list[str]) -> None:
     assert all(name == name.lower() and name for name in preferences(lines))
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize(
     ("line", "wait"),
     [

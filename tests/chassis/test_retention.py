@@ -39,7 +39,7 @@ async def result(store: Remembering, monkeypatch: pytest.MonkeyPatch) -> list[tu
     monkeypatch.setattr(retention, "EVERY_S", 0.001)
     monkeypatch.setattr(retention, "PAUSE_S", 0.001)
     with capture_logs() as lines:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await retention.run(store, store.health, store.stopping)  # type: ignore[arg-type]  # two of its methods
     return [(line["event"], line.get("rows")) for line in lines]
 

@@ -9,8 +9,9 @@ import httpx
 import pytest
 import structlog
 from fastapi import FastAPI
+from opentelemetry.context import Context
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
+from opentelemetry.sdk.trace.sampling import ParentBased, SamplingResult, TraceIdRatioBased
 from opentelemetry.trace import SpanKind
 from starlette.requests import Request
 from structlog.testing import capture_logs
@@ -167,16 +168,33 @@ async def test_at_a_ratio_of_zero_no_span_is_made_here_or_by_whoever_follows() -
 
 async def test_a_trace_that_the_sampler_takes_has_the_id_that_it_was_asked_about() -> None:
     """At half of all traces a second question about another id would leave a quarter."""
-    with recorded_spans(ParentBased(TraceIdRatioBased(0.5))) as exporter:
+    sampler = NotingSampler(0.5)
+    with recorded_spans(ParentBased(sampler)) as exporter:
         taken = 0
-        for _ in range(100):
+        for _ in range(40):
             exporter.clear()
+            sampler.asked.clear()
             begun = (await asked_of_each_kind())[0]
             roots = [span for span in exporter.get_finished_spans() if span.parent is None]
             taken += len(roots)
             assert len(roots) == (not tracing.is_dropped(begun.traceparent))
             assert [tracing.text_of(span.context) for span in roots] in ([], [begun.traceparent])
-    assert 30 < taken < 70
+            assert sampler.asked == {int(begun.traceparent.split("-")[1], 16)}
+    assert 5 < taken < 35
+
+
+class NotingSampler(TraceIdRatioBased):
+    """Notes the ids of traces that it was asked about."""
+
+    def __init__(self, rate: float) -> None:
+        super().__init__(rate)
+        self.asked: set[int] = set()
+
+    def should_sample(
+        self, parent_context: Context | None, trace_id: int, *more: Any, **named: Any
+    ) -> SamplingResult:
+        self.asked.add(trace_id)
+        return super().should_sample(parent_context, trace_id, *more, **named)
 
 
 async def asked_of_each_kind() -> list[Message]:

@@ -20,7 +20,7 @@ from tests.support.callers import open_gate
 from tests.support.waiting import until_async
 
 GET: Final = b"GET /health/live HTTP/1.1\r\nHost: order\r\n\r\n"
-PATIENCE_S: Final = 20
+PATIENCE_S: Final = 60
 
 
 class NameBody(BaseModel):

@@ -30,7 +30,6 @@ def uv() -> str:
 
 
 @pytest.mark.long(20)
-@pytest.mark.timeout(900)
 @pytest.mark.skipif(shutil.which("java") is None, reason="Spark needs Java on PATH")
 def test_spark_and_duckdb_say_the_same(tmp_path: Path) -> None:
     asyncio.run(Copier(a_shop().log, Archive.at(str(tmp_path)), limit=7).to_end())

@@ -14,7 +14,7 @@ from tests.support.problems import problem_of
 from tests.support.shop import ANSWERS_TO_CANCEL, answered, checkout, place_all, settled
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.long(200)
+pytestmark = [pytest.mark.long(200), pytest.mark.many_orders]
 
 RETRY_S = 20
 

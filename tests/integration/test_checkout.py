@@ -14,6 +14,8 @@ from tests.support.problems import outcome_of, problem_of
 from tests.support.shop import checkout, place_many, settled
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.many_orders
+
 LINE = {"sku": "RETRO-CLOCK", "quantity": 1}
 
 

@@ -37,7 +37,7 @@ async def test_nothing_of_a_client_that_was_dropped_goes_on(servers: Servers) ->
     await consumer.start()
     await producer.start()
     consumer.subscribe(["order.forward"])
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         while not consumer.assignment():
             await consumer.getmany(timeout_ms=100)
     await producer.send_and_wait("order.forward", b"1")

@@ -82,14 +82,21 @@ def test_an_order_moves_over_the_map_while_one_looks(
     confirmed = page.locator("a.figure", has_text="Confirmed").locator("b")
     before = confirmed.inner_text() if confirmed.count() else "0"
     order_id = checkout(stack).json()["order_id"]
-    until(lambda: confirmed.count() and confirmed.inner_text() != before, 20, "it is on the map")
-    page.locator("#find").fill(order_id)
-    page.locator("#find").press("Enter")
-    expect(page.locator("h1")).to_contain_text(order_id)
+    until(
+        lambda: confirmed.count() and confirmed.inner_text() != before, what="one more on the map"
+    )
+    until(lambda: _is_found(page, order_id), what="the order, which others may be before")
     expect(page.locator("#says")).to_contain_text("Nobody has to act")
     expect(page.locator("#events table tbody tr")).not_to_have_count(0)
     page.get_by_role("group").filter(has_text="order.placed").first.wait_for()
     assert str(page.locator("#order svg.map").text_content()).count("✓") >= 5
+
+
+def _is_found(page: Page, order_id: str) -> bool:
+    with page.expect_navigation():
+        page.locator("#find").fill(order_id)
+        page.locator("#find").press("Enter")
+    return order_id in page.locator("h1").inner_text()
 
 
 @pytest.mark.usefixtures("broken_payment")
@@ -104,18 +111,18 @@ def test_payment_breaks_and_from_the_console_alone_all_is_found_and_mended(
     _redrive(console, page, group)
     for order_id, state in zip(orders, ("Cancelled", "Confirmed", "Confirmed"), strict=True):
         page.goto(f"{console.url}/orders/{order_id}")
-        expect(page.locator("#state")).to_have_text(state, timeout=20_000)
+        expect(page.locator("#state")).to_have_text(state)
     _read_the_audit(stack, console, page, orders[0])
 
 
 def _see_them_wait(console: Instance, page: Page) -> None:
     page.goto(console.url)
     parked = page.get_by_text(f"▲ {ORDERS} parked")
-    expect(parked).to_be_visible(timeout=30_000)
+    expect(parked).to_be_visible()
     link = page.get_by_role(
         "link", name=re.compile(rf"^stock.reserved {ORDERS} .* waiting from inventory to payment")
     )
-    expect(link).to_be_visible(timeout=30_000)
+    expect(link).to_be_visible()
     link.click()
     expect(page.locator("#filter")).to_have_value("edge:stock.reserved>payment")
     expect(page.locator("tbody tr")).to_have_count(ORDERS)

@@ -89,7 +89,6 @@ def _asked(stack: Services, service: str, folder: Path) -> subprocess.CompletedP
     return subprocess.run(asked, capture_output=True, text=True, cwd=folder, check=False)
 
 
-@pytest.mark.timeout(900)
 def test_whatever_is_asked_is_answered_as_the_document_says(shop: Services, tmp_path: Path) -> None:
     with ThreadPoolExecutor(len(BY_NAME)) as pool:
         runs = {name: pool.submit(_asked, shop, name, tmp_path) for name in BY_NAME}

@@ -77,7 +77,6 @@ def outcome(services: Services, event: str) -> int:
     return sum(log_of(each.process).count(f'"{event}"') for each in services.instances)
 
 
-@pytest.mark.timeout(600)
 def test_what_a_lost_broker_had_acknowledged_is_put_back_and_every_order_settles(
     system: System,
 ) -> None:
@@ -120,7 +119,6 @@ def at_rest(services: Services) -> dict[str, Any]:
     return asyncio.run(fingerprint(services.addresses))
 
 
-@pytest.mark.timeout(300)
 def test_a_check_of_the_orders_waits_for_a_broker_that_is_away(
     system: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -161,7 +159,6 @@ def is_first_of_an_odd_order(record: ConsumerRecord[bytes, bytes]) -> bool:
     return number_of(record) == 1 and bool(record.key[-1] % 2)
 
 
-@pytest.mark.timeout(300)
 def test_the_lost_end_of_one_lane_is_put_back_and_nothing_is_done_twice(system: System) -> None:
     """The later events of some orders stand in the other lanes, which lack nothing."""
     services, _ = system
@@ -193,7 +190,6 @@ def event_of(record: ConsumerRecord[bytes, bytes]) -> tuple[str, int, bytes]:
     return record.topic, record.partition, dict(record.headers)["ce_id"]
 
 
-@pytest.mark.timeout(300)
 def test_what_is_missing_comes_back_with_all_that_follows_it_and_nothing_is_done_twice(
     system: System,
 ) -> None:

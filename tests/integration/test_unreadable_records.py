@@ -16,7 +16,7 @@ CODECS = ("gzip", "snappy", "lz4", "zstd")
 
 
 async def _read(cluster: Cluster, topic: str) -> list[Any]:
-    async with asyncio.timeout(30), kafka.reading(cluster, [topic]) as log:
+    async with asyncio.timeout(90), kafka.reading(cluster, [topic]) as log:
         return [record async for records in log.to_end() for record in records]
 
 

@@ -116,7 +116,7 @@ async def test_what_is_committed_shows_before_its_reply_comes(
     message = a_first()
     first = asyncio.create_task(stores[0].handle([message]))
     await settled()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         assert await stores[1].handle([message]) == [Duplicate()]
     assert not first.done()
     gate.set()

@@ -18,7 +18,6 @@ QUIET = Plan(6, 2, {}, arrive_s=0.2, refuses_refunds=False)
 RUNS = [("all", 0), ("all", 2), ("none", 1), ("none", 3)]
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize(("fast_paths", "part"), RUNS)
 def test_a_death_at_any_statement_call_or_commit_breaks_no_guarantee(
     fast_paths: Literal["all", "none"], part: int

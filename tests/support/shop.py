@@ -157,6 +157,6 @@ class Load:
                 await asyncio.sleep(PAUSE_S)
 
 
-def settled(services: Services, acknowledged: Sequence[str], seconds: float = 120) -> JudgeReport:
+def settled(services: Services, acknowledged: Sequence[str], seconds: float = 300) -> JudgeReport:
     """Wait until the books agree and nothing is on its way; the last report says what does not."""
     return asyncio.run(reconcile.settled(services.addresses, acknowledged, seconds))

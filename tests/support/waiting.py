@@ -9,6 +9,9 @@ from typing import Any, Final
 PAUSE_S: Final = 0.02
 """Between the first looks."""
 LATER_S: Final = 0.1
+PATIENCE: Final = 4
+"""Deadlines are so many times what a test names, which is ample where nothing else runs: a machine
+that many tests share at once is slower, and a wait that succeeds costs no more."""
 LONGER: Final = 1.05
 """Each pause of `until` is so many times the one before, up to LATER_S; and three times of what
 its look took of the CPU, where that is longer: a wait leaves the CPU to what it waits for."""
@@ -16,6 +19,7 @@ its look took of the CPU, where that is longer: a wait leaves the CPU to what it
 
 def until(look: Callable[[], Any], seconds: float = 60, what: str = "it never came") -> Any:
     """Look until there is something; past the deadline the test fails with what did not come."""
+    seconds *= PATIENCE
     pause_s, deadline = PAUSE_S, time.monotonic() + seconds
     while True:
         began = time.thread_time()
@@ -34,6 +38,7 @@ async def until_async(
 ) -> Any:
     """The same beside other tasks; `look` may be a coroutine function, which the deadline ends."""
     found: Any = None
+    seconds *= PATIENCE
     try:
         async with asyncio.timeout(seconds) as limit:
             while True:
