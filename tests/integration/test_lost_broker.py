@@ -81,7 +81,7 @@ def test_what_a_lost_broker_had_acknowledged_is_put_back_and_every_order_settles
     system: System,
 ) -> None:
     services, servers = system
-    with Load(services.url("order"), cancels=True).running() as load:
+    with Load(services.url("order"), cancels=True, at_once=10).running() as load:
         until(lambda: awards(services) >= 20, 90, "the first awards")
         destroy(servers)
         assert asyncio.run(records(services.addresses.kafka)) == []
