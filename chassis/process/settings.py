@@ -311,7 +311,7 @@ class ProcessSettings(AccessSettings, HttpLimits, KafkaSettings, SecretSettings)
 
 
 class ServiceSettings(ProcessSettings):
-    """What was published is kept for `outbox_keep_days`; not acknowledged in `send_timeout_s`, it is sent again.
+    """What was published is kept for `outbox_keep_days`; within `send_timeout_s` it has to be acknowledged.
 
     Under load a loop takes a batch each `batch_every_ms`. `topic_layout` is of a move (docs/topics.md).
     """
