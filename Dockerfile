@@ -1,4 +1,5 @@
 # One image per service: docker build --build-arg SERVICE=order .
+# What it is built of shows in /version: --build-arg COMMIT="$(git rev-parse HEAD)"
 # To pin the base: --build-arg BASE=python:3.12-slim-bookworm@sha256:...
 ARG BASE=python:3.12-slim-bookworm
 FROM ${BASE} AS build
@@ -35,6 +36,8 @@ FROM runtime
 ARG SERVICE
 COPY shared_events shared_events
 COPY chassis chassis
+ARG COMMIT
+RUN if [ -n "$COMMIT" ]; then echo "$COMMIT" > chassis/commit.txt; fi
 # Nothing of the other services is in the image, and nothing in it is the service's to write.
 COPY ${SERVICE}_svc ${SERVICE}_svc
 CMD ["sh", "-c", "exec python -m ${SERVICE}_svc"]

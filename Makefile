@@ -6,14 +6,14 @@ export UV_PYTHON_DOWNLOADS := never
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo bench simulate mutants chaos fuzz test check lint types fast sbom audit format up down docs clean
+.PHONY: help setup demo bench simulate mutants chaos fuzz upgrade-matrix test check lint types fast sbom audit format up down docs clean
 ORDERS ?= 10000
 EXAMPLES ?= 20000
 FAST := tests/domain tests/payment tests/cli tests/choreography tests/chassis tests/architecture tests/contract tests/fuzz \
 	tests/simulation/test_worlds.py tests/simulation/test_database.py
 
 help: ## show this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 setup: ## make the environment from the lock
 	@sh scripts/setup.sh
@@ -35,6 +35,9 @@ chaos: setup ## the system on real servers under faults; ARGS="--seed 7" repeats
 
 fuzz: setup ## what has a grammar, spoilt in EXAMPLES (20000) ways for each; what it finds belongs in tests/fuzz/corpus.json
 	@SAGA_FUZZ_EXAMPLES=$(EXAMPLES) $(RUN) pytest -q -n 2 --timeout 0 tests/fuzz
+
+upgrade-matrix: setup ## the last release, today's code and the next ones beside each other, in every order; ARGS="--only alone"
+	@$(RUN) python -m tests.upgrade_matrix $(ARGS)
 
 test: setup ## every test, on real servers
 	@$(RUN) pytest -v -n 3 --dist loadfile --no-loadscope-reorder

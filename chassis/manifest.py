@@ -23,7 +23,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """`port` is its HTTP port.
+    """`port` is its HTTP port, `version` that of its release (Semantic Versioning), its own.
 
     `table` holds its sagas in PostgreSQL; a service without one keeps its state in Redis.
     `redis_database` is a number, None for a service that does not use Redis; all of its keys there
@@ -45,6 +45,7 @@ class Manifest:
     final: Mapping[str, str] = field(default_factory=dict)
     counter: str = ""
     package: str = ""
+    version: str = ""
 
     @property
     def has_database(self) -> bool:

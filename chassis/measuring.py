@@ -3,8 +3,7 @@
 import platform
 from collections import Counter
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Final
+from typing import Any
 
 from chassis import metrics
 from chassis.bus import Committed
@@ -12,19 +11,9 @@ from chassis.message import EffectProgress
 from chassis.service import Service
 from chassis.store import StoreBacklog
 
-DISTRIBUTION: Final = "choreographed-checkout"
 
-
-def release() -> str:
-    """The release that runs; "unknown" where the code lies there without its package."""
-    try:
-        return version(DISTRIBUTION)
-    except PackageNotFoundError:
-        return "unknown"
-
-
-def show_build(service: str) -> None:
-    metrics.BUILD.labels(service, release(), platform.python_version()).set(1)
+def show_build(service: str, release: str) -> None:
+    metrics.BUILD.labels(service, release, platform.python_version()).set(1)
 
 
 def show_backlog(service: Service, backlog: StoreBacklog) -> None:

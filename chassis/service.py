@@ -99,7 +99,7 @@ class Service:
     due. `projections` are topics whose records are folded into a table without a decision, in batches
     of one topic. `first_messages` are those that a saga usually begins with here: no row is looked for.
 
-    `layout` is that of the topics that it writes and reads.
+    `layout` is that of the topics that it writes and reads; `version` is that of its release.
 
     `effects` and `timers` are classes by the name that is stored in their rows; the class may be renamed.
     `former_kinds` are names that earlier releases stored, the oldest first, with the present one: their
@@ -126,6 +126,7 @@ class Service:
     journal: Journal | None = None
     first_messages: tuple[type[Any], ...] = ()
     layout: TopicLayout = TopicLayout.LANES
+    version: str = ""
 
     def __post_init__(self) -> None:
         """Refuse effect names that don't say which class is meant, in a row or in an id."""
@@ -145,6 +146,17 @@ class Service:
         return frozenset(
             name for event in self.consumes for name in self.catalog.by_event[event].wire_types
         )
+
+    @property
+    def read_types(self) -> tuple[str, ...]:
+        """What it decides on or folds into a projection, in every version that it can read."""
+        folded = (e for e in self.catalog.entries if e.topic in self.projections)
+        return tuple(sorted(self.wire_types.union(*(e.wire_types for e in folded))))
+
+    @property
+    def written_types(self) -> tuple[str, ...]:
+        """What it publishes: each event in its newest version."""
+        return tuple(sorted(self.catalog.by_event[event].wire_type for event in self.publishes))
 
     @cached_property
     def names(self) -> frozenset[str]:

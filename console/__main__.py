@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import structlog
 
+from chassis import build
 from chassis.auth import IssuerKeys, JwtVerifier
 from chassis.health import Condition, Health
 from chassis.http import ACCEPTED_LATER, listen
@@ -59,7 +60,7 @@ class ConsoleProcess:
         if keys is not None:
             watch_issuer(self.health, keys)
         gate.report()
-        show_build(NAME)
+        show_build(NAME, build.of_distribution())
         sign_in = sign_in_of(self.settings, keys) if keys is not None else None
         options = ConsoleOptions(self.stopping, sign_in, self.settings.trace_url or "")
         app = make_console(self.queries, self.settings.services, gate, self.conditions, options)

@@ -1,10 +1,11 @@
 """python -m inventory_svc: one process of the inventory service, or with `migrate` its migrations alone."""
 
 from chassis.postgres import PostgresDatabase, PostgresInspection, PostgresStore, migrations
-from chassis.process import runtime
+from chassis.process import program, runtime
 from chassis.redis import RedisDatabase
 from inventory_svc import api
 from inventory_svc.availability import Availability
+from inventory_svc.manifest import MANIFEST
 from inventory_svc.service import SERVICE
 from inventory_svc.settings import Settings
 from inventory_svc.store import RESERVATIONS, STOCK
@@ -29,7 +30,7 @@ async def serve(settings: Settings) -> None:
 
 
 def main() -> None:
-    runtime.start(Settings, "inventory", runtime.asked(serve, migrate))
+    program.begin(MANIFEST, Settings, serve, migrate)
 
 
 if __name__ == "__main__":

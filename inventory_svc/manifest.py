@@ -6,6 +6,7 @@ from chassis.manifest import Manifest
 
 MANIFEST: Final = Manifest(
     name="inventory",
+    version="0.3.0-dev",
     port=8002,
     table="reservations",
     redis_database=1,

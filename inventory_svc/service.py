@@ -5,6 +5,7 @@ from typing import Any, Final
 from chassis.service import Service
 from inventory_svc import domain
 from inventory_svc.domain import Committed, Reserved
+from inventory_svc.manifest import MANIFEST
 from inventory_svc.messages import ReceiveStock, ReturnStock, SetStock, WriteOffStock
 from shared_events.catalog import CATALOG, events_of
 from shared_events.inventory import StockReceived, StockReserved, StockReturned, StockWrittenOff
@@ -32,6 +33,7 @@ def skus_of(own: Any, message: Any) -> frozenset[str]:
 
 SERVICE: Final = Service(
     name="inventory",
+    version=MANIFEST.version,
     catalog=CATALOG,
     decide=domain.decide,
     evolve=domain.evolve,

@@ -1,8 +1,9 @@
 """python -m loyalty_svc: one process of the loyalty service."""
 
-from chassis.process import runtime
+from chassis.process import program, runtime
 from chassis.redis import RedisDatabase, RedisInspection, RedisStore
 from loyalty_svc import api
+from loyalty_svc.manifest import MANIFEST
 from loyalty_svc.service import with_policy
 from loyalty_svc.settings import Settings
 from loyalty_svc.store import LAYOUT
@@ -26,7 +27,7 @@ async def serve(settings: Settings) -> None:
 
 
 def main() -> None:
-    runtime.start(Settings, "loyalty", serve)
+    program.begin(MANIFEST, Settings, serve)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from chassis.manifest import Manifest
 
 MANIFEST: Final = Manifest(
     name="loyalty",
+    version="0.3.0-dev",
     port=8005,
     redis_database=0,
     redis_keys="loyalty:",

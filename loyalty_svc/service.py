@@ -7,6 +7,7 @@ from typing import Any, Final
 from chassis.service import Service
 from loyalty_svc import domain
 from loyalty_svc.domain import Awarded, Deducted
+from loyalty_svc.manifest import MANIFEST
 from loyalty_svc.messages import SetStanding
 from loyalty_svc.store import PSEUDONYMS
 from shared_events.catalog import CATALOG, CUSTOMERS, events_of
@@ -37,6 +38,7 @@ def customers_of(own: Any, message: Any) -> frozenset[str]:
 
 SERVICE: Final = Service(
     name="loyalty",
+    version=MANIFEST.version,
     catalog=CATALOG,
     decide=domain.decide,
     evolve=domain.evolve,

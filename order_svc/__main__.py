@@ -3,8 +3,9 @@
 from functools import partial
 
 from chassis.postgres import PostgresDatabase, PostgresInspection, PostgresStore, migrations
-from chassis.process import runtime
+from chassis.process import program, runtime
 from order_svc import api
+from order_svc.manifest import MANIFEST
 from order_svc.measures import OrderMeasures
 from order_svc.service import SERVICE
 from order_svc.settings import Settings
@@ -28,7 +29,7 @@ async def serve(settings: Settings) -> None:
 
 
 def main() -> None:
-    runtime.start(Settings, "order", runtime.asked(serve, migrate))
+    program.begin(MANIFEST, Settings, serve, migrate)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from chassis.manifest import Manifest
 
 MANIFEST: Final = Manifest(
     name="order",
+    version="0.3.0-dev",
     port=8001,
     table="orders",
     timers={"Pending": "DeadlinePassed"},

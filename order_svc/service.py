@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from chassis.service import Journal, Service
 from order_svc import domain
+from order_svc.manifest import MANIFEST
 from order_svc.messages import DeadlinePassed, PlaceOrder, PriceProduct
 from order_svc.store import CUSTOMERS as TABLE
 from shared_events.catalog import CATALOG, CUSTOMERS, events_of
@@ -27,6 +28,7 @@ def products_of(_own: Any, message: Any) -> frozenset[str]:
 
 SERVICE: Final = Service(
     name="order",
+    version=MANIFEST.version,
     catalog=CATALOG,
     decide=domain.decide,
     evolve=domain.evolve,

@@ -1,9 +1,10 @@
 """python -m payment_svc: one process of the payment service, or with `migrate` its migrations alone."""
 
 from chassis.postgres import PostgresDatabase, PostgresInspection, PostgresStore, migrations
-from chassis.process import runtime
+from chassis.process import program, runtime
 from chassis.service import Provider
 from payment_svc import api
+from payment_svc.manifest import MANIFEST
 from payment_svc.provider import PaymentProvider, SimulatedProvider, with_token
 from payment_svc.service import with_policy
 from payment_svc.settings import Settings
@@ -44,7 +45,7 @@ def provider_of(settings: Settings) -> PaymentProvider:
 
 
 def main() -> None:
-    runtime.start(Settings, "payment", runtime.asked(serve, migrate))
+    program.begin(MANIFEST, Settings, serve, migrate)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from chassis.manifest import Call, Manifest
 
 MANIFEST: Final = Manifest(
     name="payment",
+    version="0.3.0-dev",
     port=8003,
     table="payments",
     provider="bank",

@@ -6,12 +6,14 @@ from typing import Final
 
 from chassis.service import Resolution, Service
 from payment_svc import domain
+from payment_svc.manifest import MANIFEST
 from payment_svc.messages import Capture, CaptureDeclined, CaptureSucceeded, Refund, RefundSucceeded
 from payment_svc.store import PAYMENT_DETAILS as DETAILS
 from shared_events.catalog import CATALOG, PAYMENT_DETAILS, events_of
 
 SERVICE: Final = Service(
     name="payment",
+    version=MANIFEST.version,
     catalog=CATALOG,
     decide=domain.decide,
     evolve=domain.evolve,

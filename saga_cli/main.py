@@ -16,6 +16,7 @@ import typer
 
 from saga_cli.access import command as access
 from saga_cli.archive import command as archiving
+from saga_cli.deploy.command import deploy_check
 from saga_cli.erasure import command as erasing
 from saga_cli.history import command as history
 from saga_cli.lint.command import lint
@@ -225,7 +226,7 @@ OF_LOG: Final[PanelCommands] = (
     *(erasing.erase, erasing.erasures, observed.flow, observed.variants, observed.export),
     *(archiving.archive, archiving.report, archiving.retention),
 )
-for panel, commands in ((ORDERS, OF_ORDERS), (LOG, OF_LOG), (PROOF, (lint,))):
+for panel, commands in ((ORDERS, OF_ORDERS), (LOG, OF_LOG), (PROOF, (lint, deploy_check))):
     for command in commands:
         app.command(rich_help_panel=panel)(command)
 for of_orders, name in ((dead_letters.app, "dead-letters"), (outbox.app, "outbox")):
@@ -338,8 +339,7 @@ def _processes(name: str) -> list[state.Running]:
         fail("no stack runs in this folder")
     found = [p for p in stack.processes if p.name == name or p.name.startswith(f"{name}-")]
     if not found:
-        names = ", ".join(process.name for process in stack.processes)
-        fail(f"there is no {name!r}; there are {names}")
+        fail(f"there is no {name!r}; there are {', '.join(p.name for p in stack.processes)}")
     return found
 
 

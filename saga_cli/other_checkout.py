@@ -5,10 +5,10 @@ A checkout that has no such command takes this one's; all else is its own.
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Final
 
+from saga_cli.checkouts import interpreter_of
 from saga_cli.targets import found
 from saga_cli.terminal import fail
 
@@ -20,11 +20,6 @@ from importlib import import_module
 import typer
 typer.run(getattr(import_module(f"saga_cli.{name}.command"), name))
 """
-
-
-def interpreter_of(checkout: Path) -> str:
-    own = checkout / ".venv" / "bin" / "python"
-    return str(own.absolute()) if own.exists() else sys.executable
 
 
 def run_by(checkout: Path, command: str, words: list[str], archive: str) -> int:

@@ -1,10 +1,11 @@
 """python -m shipping_svc: one process of the shipping service, or with `migrate` its migrations alone."""
 
 from chassis.postgres import PostgresDatabase, PostgresInspection, PostgresStore, migrations
-from chassis.process import runtime
+from chassis.process import program, runtime
 from chassis.service import Provider
 from shipping_svc import api
 from shipping_svc.carrier import SimulatedCarrier, with_postal_code
+from shipping_svc.manifest import MANIFEST
 from shipping_svc.service import with_policy
 from shipping_svc.settings import Settings
 from shipping_svc.store import DELIVERY_DETAILS, SHIPMENTS
@@ -34,7 +35,7 @@ async def serve(settings: Settings) -> None:
 
 
 def main() -> None:
-    runtime.start(Settings, "shipping", runtime.asked(serve, migrate))
+    program.begin(MANIFEST, Settings, serve, migrate)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from chassis.manifest import Call, Manifest
 
 MANIFEST: Final = Manifest(
     name="shipping",
+    version="0.3.0-dev",
     port=8004,
     table="shipments",
     provider="carrier",

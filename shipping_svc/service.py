@@ -7,6 +7,7 @@ from typing import Final
 from chassis.service import Resolution, Service
 from shared_events.catalog import CATALOG, DELIVERY_DETAILS, events_of
 from shipping_svc import domain
+from shipping_svc.manifest import MANIFEST
 from shipping_svc.messages import (
     Book,
     Booked,
@@ -21,6 +22,7 @@ from shipping_svc.store import DELIVERY_DETAILS as DETAILS
 
 SERVICE: Final = Service(
     name="shipping",
+    version=MANIFEST.version,
     catalog=CATALOG,
     decide=domain.decide,
     evolve=domain.evolve,

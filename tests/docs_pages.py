@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import MISSING, Field, fields
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Final, get_args, get_origin
@@ -10,6 +11,9 @@ from typing import Annotated, Any, Final, get_args, get_origin
 from pydantic_core import to_json
 
 from chassis.events import Entry, dead_letters_of
+from saga_cli.deploy.contracts import contracts_of, path_of
+from saga_cli.deploy.released import reads_of
+from saga_cli.schema.snapshot import written
 from saga_cli.topology import SERVICES, ServiceSpec
 from shared_events.catalog import CATALOG
 from shared_events.values import Line, Order
@@ -63,7 +67,7 @@ schema or its limits is a dead letter; also of events that a reader of the topic
 is in a wrong place or from a wrong source. A service that is rebuilt from its own topics takes only
 what has the id and the number of a decision ([security.md](security.md#hostile-input)).
 """
-SHARED_ROUTES: Final = ("/health/", "/metrics", "/ops/")
+SHARED_ROUTES: Final = ("/health/", "/metrics", "/ops/", "/version")
 
 
 def events_page() -> str:
@@ -210,6 +214,15 @@ def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
+def contract_files() -> Iterator[tuple[Path, Callable[[], str]]]:
+    """Of each service, what it reads of each neighbour."""
+    for spec in SERVICES:
+        reads = reads_of(_declaration(spec))
+        for producer, contract in contracts_of(spec.name, reads).items():
+            path = path_of(ROOT, spec.name, producer)
+            yield path, partial(bytes.decode, written(contract))
+
+
 MADE: Final[Mapping[Path, Callable[[], str]]] = {
     DOCS / "events.md": events_page,
     DOCS / "asyncapi.yaml": asyncapi_page,
@@ -225,12 +238,14 @@ MADE: Final[Mapping[Path, Callable[[], str]]] = {
     TESTING: testing_page,
     THREATS: threat_page,
     DOCS / "metrics.md": metrics_page,
+    **dict(contract_files()),
 }
 """Files that are made from the code, as it says that they should be."""
 
 
 def main() -> None:
     for path, made in MADE.items():
+        path.parent.mkdir(exist_ok=True)
         path.write_text(made(), encoding="utf-8")
         sys.stdout.write(f"{path.relative_to(ROOT)}\n")
 

@@ -41,7 +41,7 @@ TELEMETRY: Final[TelemetryConfig] = {  # one span a request
     "exclude": is_untraced,
 }
 REPLAYED: Final = "chassis.replayed"  # in a request's scope
-API_VERSION: Final = "1.1.0"
+API_VERSION: Final = "1.2.0"
 HEALTH_TAG: Final = "For orchestrators and monitoring: whether it lives, is ready, and its metrics."
 REFUSED_WITH: Final[Mapping[RefusalKind, int]] = {"conflict": 409, "invalid": 422, "not_found": 404}
 CODES: Final = {404: "not_found", 405: "method_not_allowed"}

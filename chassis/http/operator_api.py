@@ -34,6 +34,7 @@ from chassis.http.outbox_api import add_outbox
 from chassis.http.problems import Problem
 from chassis.http.running import RunningService
 from chassis.http.texts import ParkedKey
+from chassis.http.version_api import version_routes
 from chassis.message import Message, OperatorAction, PendingEffect, why_not
 from chassis.message import Parked as Undecided
 from chassis.redrive import redrive
@@ -49,6 +50,7 @@ def app_of(node: RunningService, description: str, tags: Mapping[str, str]) -> F
     """A service's app with what all services share; its own routes come on top."""
     shared = {**tags, TAG: TAG_TEXT}
     app = make_app(node.service.name, node.conditions, node.gate, description, shared)
+    app.include_router(version_routes(node))
     app.include_router(routes(node))
     return app
 

@@ -1,5 +1,6 @@
 """What the operator API needs of the process that it is part of."""
 
+from datetime import datetime
 from typing import Protocol
 
 from chassis.commands import Commands
@@ -24,6 +25,7 @@ class RunningService(Protocol):
     commands: Commands
     circuits: list[Circuit]
     gate: Gate
+    started_at: datetime
 
     async def conditions(self) -> tuple[Condition, ...]:
         """What fails now."""

@@ -10,7 +10,7 @@ from starlette.types import Scope
 
 from chassis import tracing
 
-PROBES: Final = ("/health/", "/metrics")
+PROBES: Final = ("/health/", "/metrics", "/version")
 """What is asked for again and again."""
 
 

@@ -96,7 +96,10 @@ class Relay:
                 log.warning("relay_failed", **fields)
                 release_references(error)
                 await self._step_down(clock.backoff_s(self.failures, base_s=0.1, max_s=2.0))
-        await self._finish()
+        if await self._finish():
+            await self.outbox.resign()  # nothing is on its way: who waits leads at once
+        await self.sender.drop_producer()
+        await self.outbox.resign()
 
     async def _step_down(self, pause_s: float) -> None:
         """What was sent and not acknowledged yet is sent again, by whoever leads then."""
@@ -105,7 +108,8 @@ class Relay:
         await self.outbox.resign()  # it may be this instance alone that is cut off
         await clock.wait(max(pause_s, self.resigned_s))
 
-    async def _finish(self) -> None:
+    async def _finish(self) -> bool:
+        """Whether Kafka has acknowledged all that was sent."""
         try:
             async with asyncio.timeout(5):
                 if await self.outbox.lead():
@@ -114,7 +118,8 @@ class Relay:
                     await self.acknowledge()
         except Exception as error:  # noqa: BLE001 - the next instance relays what is left
             log.warning("last_relay_failed", error=repr(error))
-        await self.sender.drop_producer()
+            return False
+        return True
 
     async def _turn(self) -> None:
         if not await self.outbox.lead():

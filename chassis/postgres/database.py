@@ -27,6 +27,12 @@ REFUSED: Final = (
 )
 """A server's no to the role, its password, the database or an option of the URL."""
 NO_TLS: Final = "rejected SSL upgrade"
+OTHER_SESSION: Final = (
+    asyncpg.DuplicatePreparedStatementError,
+    asyncpg.InvalidSQLStatementNameError,
+)
+"""What a session is refused that was just made: its statements are another's, or are with another."""
+NO_PARAMETER: Final = "unsupported startup parameter"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +136,13 @@ class PostgresDatabase:
                 **{"timeout": 10, **options, **password},
                 target_session_attrs="read-write",  # of several hosts, the one that takes writes
             )
-        except (*REFUSED, ssl.SSLError, ConnectionError) as error:
+        except (
+            *REFUSED,
+            *OTHER_SESSION,
+            asyncpg.ProtocolViolationError,
+            ssl.SSLError,
+            ConnectionError,
+        ) as error:
             if not (why := self.explained(error)):
                 raise
             raise AccessError(why) from error
@@ -142,6 +154,10 @@ class PostgresDatabase:
                 return f"{self.password.variable}: {error}"
             case asyncpg.InvalidAuthorizationSpecificationError() if "no encryption" in str(error):
                 return f"{self._variable('url')}: the server asks for TLS (sslmode): {error}"
+            case asyncpg.DuplicatePreparedStatementError() | asyncpg.InvalidSQLStatementNameError():
+                return self.shares_sessions()
+            case asyncpg.ProtocolViolationError() if NO_PARAMETER in str(error):
+                return f"{self._variable('url')}: a pooler is in between: {_one_line(error)}"
             case ssl.SSLError():
                 fault = fault_of(error)
                 return f"{self._variable(fault.setting)}: {fault.why}"
@@ -152,6 +168,14 @@ class PostgresDatabase:
                 return f"{self._variable('url')}: the server has no TLS"
             case _:
                 return ""
+
+    def shares_sessions(self) -> str:
+        """Why a pooler that gives each transaction another session is no database to us."""
+        return (
+            f"{self._variable('url')}: a pooler gives each transaction another session (PgBouncer:"
+            " pool_mode = transaction), and locks, statements and settings are of a session:"
+            " give the server's own address, or pool_mode = session"
+        )
 
     def _variable(self, name: str) -> str:
         """Of the setting that says it: a field of its own, or the URL."""

@@ -15,6 +15,7 @@ import asyncpg
 from chassis.errors import AccessError, CannotStartError, SecretError
 from chassis.postgres import privileges
 from chassis.postgres.database import PostgresDatabase
+from chassis.postgres.pooled import refuse_shared_sessions
 from chassis.postgres.types import TRANSIENT, Connection
 from chassis.process.settings import DatabaseSettings
 
@@ -74,6 +75,7 @@ async def _session(database: PostgresDatabase) -> AsyncIterator[Connection]:
     async with starting(database):
         connection = await database.connect()
         try:
+            await refuse_shared_sessions(database, connection)
             yield connection
         finally:
             await connection.close()

@@ -1,5 +1,7 @@
 """A service's sessions of PostgreSQL: those that decide, and those for what may be lost."""
 
+from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final
 
 import asyncpg
@@ -22,12 +24,16 @@ async def pools_at(database: PostgresDatabase) -> tuple[Pool, Pool]:
         "command_timeout": 30,
         "reset": no_reset,
     }
-    pool = await asyncpg.create_pool(min_size=2, max_size=8, server_settings=PLANNED_ONCE, **common)
-    lazy = {**PLANNED_ONCE, "synchronous_commit": "off"}
-    async_commit_pool = await asyncpg.create_pool(
-        min_size=1, max_size=4, server_settings=lazy, **common
-    )
+    init = partial(settle, settings=PLANNED_ONCE)
+    pool = await asyncpg.create_pool(min_size=2, max_size=8, init=init, **common)
+    init = partial(settle, settings={**PLANNED_ONCE, "synchronous_commit": "off"})
+    async_commit_pool = await asyncpg.create_pool(min_size=1, max_size=4, init=init, **common)
     return pool, async_commit_pool
+
+
+async def settle(connection: Connection, settings: Mapping[str, str]) -> None:
+    """Not as parameters of the start: a pooler that gives a client one session refuses those."""
+    await connection.execute("; ".join(f"SET {name} = {text}" for name, text in settings.items()))
 
 
 async def no_reset(_: Connection) -> None:

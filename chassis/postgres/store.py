@@ -34,6 +34,7 @@ from chassis.message import (
 from chassis.postgres import clauses, migrations, retention, sql, statement
 from chassis.postgres.database import PostgresDatabase
 from chassis.postgres.outbox import PostgresOutbox
+from chassis.postgres.pooled import refuse_shared_sessions
 from chassis.postgres.pools import pools_at
 from chassis.postgres.projected import ProjectedTable
 from chassis.postgres.state_tables import SharedTable, StateTable
@@ -78,6 +79,8 @@ class PostgresStore(PostgresOutbox):
         """Raises CannotStartError where the database refuses us or does not answer."""
         async with migrations.starting(database):
             pool, async_commit_pool = await pools_at(database)
+            async with pool.acquire() as connection:
+                await refuse_shared_sessions(database, connection)
         store = cls(
             database=database,
             async_commit_pool=async_commit_pool,

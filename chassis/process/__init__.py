@@ -3,4 +3,4 @@
 Its modules are its surface: settings are read by packages that the runtime stands on.
 """
 
-__all__ = ["access", "fast_paths", "logs", "retention", "runtime", "settings"]
+__all__ = ["access", "fast_paths", "logs", "program", "retention", "runtime", "settings"]

@@ -10,7 +10,7 @@ from chassis.health import Health
 from chassis.http import Gate, rate_limits
 from chassis.process.settings import ProcessSettings
 
-PAGES: Final = ("/docs", "/redoc", "/openapi.json", "/metrics")
+PAGES: Final = ("/docs", "/redoc", "/openapi.json", "/metrics", "/version")
 """What is for people and monitoring, and describes the service to whoever reads it."""
 HEALTH: Final = "/health/"
 NOWHERE: Final = "/not-on-this-port"

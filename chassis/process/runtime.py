@@ -9,6 +9,7 @@ import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -77,6 +78,7 @@ class Node:
     measures: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     """Of the service's own: each sets gauges of what is in the store."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    started_at: datetime = field(default_factory=clock.now)
     health: Health = field(init=False)
     gate: Gate = field(init=False)
     _refused: str = ""
@@ -145,14 +147,8 @@ def assemble(
     service = replace(service, layout=settings.topic_layout)
     core = core_of(service, store, kinds, settings.fast_paths)
     log_topics = frozenset(service.log_topics)
-    relay = Relay(
-        core.outbox,
-        settings.kafka,
-        service.name,
-        core.bus,
-        log_topics,
-        send_timeout_s=settings.send_timeout_s,
-    )
+    relayed = (core.outbox, settings.kafka, service.name, core.bus, log_topics)
+    relay = Relay(*relayed, send_timeout_s=settings.send_timeout_s)
     pace = partial(Pace, settings.batch_every_ms / 1000)
     wake, workers = (relay.wake,), dict[str, EffectWorker]()
     worker_of = partial(EffectWorker, service, core.handler, store, woken_by=wake)
@@ -188,7 +184,7 @@ async def run(node: Node, app: FastAPI) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, node.stopping.set)
     node.gate.report()
-    show_build(node.service.name)
+    show_build(node.service.name, node.service.version)
     with listening(app, node.service.name, node.settings) as (servers, sockets):
         await _serve(node, servers, sockets)
 
@@ -372,11 +368,6 @@ def start(settings_type: type[ProcessSettings], name: str, main: Callable[[Any],
         raise SystemExit(1) from None
     finally:
         logs.flush(all_=True)
-
-
-def asked(serve: Callable[[Any], Any], migrate: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """What the program's arguments say is to be done."""
-    return migrate if sys.argv[1:] == ["migrate"] else serve
 
 
 def _read(settings_type: type[S], name: str, prefix: str) -> S:

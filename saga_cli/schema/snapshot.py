@@ -1,4 +1,4 @@
-"""A vocabulary as data. It imports no more than `shared_events`, so that other checkouts run it as well."""
+"""A vocabulary as data. It imports no more than `shared_events`, so that other code runs it as well."""
 
 import sys
 from collections.abc import Iterable

@@ -6,6 +6,7 @@ from typing import Final
 from simulation.edits.access import ACCESS_EDITS
 from simulation.edits.console import CONSOLE_EDITS
 from simulation.edits.console_pages import CONSOLE_PAGE_EDITS
+from simulation.edits.deploys import DEPLOY_EDITS
 from simulation.edits.kafka import KAFKA_EDITS
 from simulation.edits.measured import MEASURED_EDITS
 from simulation.edits.observed import OBSERVED_EDITS
@@ -29,5 +30,6 @@ ALL: Final = chain(
     TRACE_EDITS,
     CONSOLE_EDITS,
     CONSOLE_PAGE_EDITS,
+    DEPLOY_EDITS,
 )
 EDITS: Final = {edit.name: edit for edit in ALL}

@@ -32,6 +32,7 @@ OPERATORS: Final = {
     "GET /health/live": "public",
     "GET /health/ready": "public",
     "GET /metrics": "public",
+    "GET /version": "public",
 }
 """Of every service."""
 ROUTES: Final = {

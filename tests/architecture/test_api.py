@@ -13,7 +13,7 @@ SERVICE: Final = pytest.mark.parametrize("service", BY_NAME)
 HOSTILE: Final = ("\x00", "\x1b[31m", "\r\n", "\x7f", "\x85", "\u2028")
 OF_OTHERS: Final = {"key"}
 """Names what others wrote: of it only what PostgreSQL can't keep is refused."""
-PUBLIC: Final = ("/health/", "/metrics", "/webhooks/")
+PUBLIC: Final = ("/health/", "/metrics", "/version", "/webhooks/")
 MEDIA_TYPES: Final = {
     "/metrics": {"text/plain"},
     "/orders/{order_id}/events": {"text/event-stream"},

@@ -8,7 +8,10 @@ import pytest
 
 from tests.architecture.test_tidy import ROOT
 
-GOLDEN: Final = ("tests/contract/wire", "tests/contract/logs", "tests/contract/schema")
+GOLDEN: Final = (
+    *("tests/contract/wire", "tests/contract/logs", "tests/contract/schema"),
+    "tests/contract/releases",
+)
 NOT_ADDED: Final = "--diff-filter=CDMRTUX"
 
 

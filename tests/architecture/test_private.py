@@ -79,16 +79,16 @@ PUBLIC_IN_APIS: Final = frozenset(
         r"\w+",
         """
     action actions at attempt attempts available behind by bytes cancellation_refused captured
-    captured_minor carrier_ref circuits code committed consumer country currency deadline delivery
+    captured_minor carrier_ref circuits code commit committed consumer country currency deadline delivery
     detail dry_run due_at effect effects error errors failing fee_minor field first_error headers
-    heads heard id key keys kind lag last_error last_refusal last_tried_at lines may_be_resolved_as
+    heads heard id key keys kind knows lag last_error last_refusal last_tried_at lines may_be_resolved_as
     message needs_attention next note offset oldest_s on_hand order_id orders outbox outcome
     owed_since parked parked_at partition placed_at points price_minor provider provider_fee_minor
-    provider_ref pseudonym published quantity ready reason reasons record_key reference refund_minor
+    provider_ref pseudonym published quantity reads ready reason reasons record_key reference refund_minor
     refunded_minor refusals refused refused_at refused_by relay reserved resolutions
-    restocking_fee_minor returned rows said service settled_by shipment_id shipped since sku state
-    status suspended timeline timers title topic total_minor tries type unit_price_minor value why
-    with_reference
+    restocking_fee_minor returned rows said service settled_by shipment_id shipped since sku started_at state
+    status suspended timeline timers title topic total_minor tries type unit_price_minor value version why
+    with_reference writes
     """,
     )
 )

@@ -110,7 +110,9 @@ SURFACES: Final = {
         *("PostgresInspection", "PostgresStore", "ProjectedTable", "SharedTable", "StateTable"),
         *("migrations", "schema", "state_rows", "tables", "upgrading"),
     ),
-    "chassis.process": ("access", "fast_paths", "logs", "retention", "runtime", "settings"),
+    "chassis.process": (
+        *("access", "fast_paths", "logs", "program", "retention", "runtime", "settings"),
+    ),
     "chassis.redis": (
         *("AWAY", "LEASE_MS", "Keys", "Layout", "ProjectedHash", "Rebuild", "RedisDatabase"),
         *(

@@ -34,6 +34,11 @@ def an_app(gate: Gate) -> FastAPI:
     async def things() -> list[str]:
         return []
 
+    @app.get("/version", tags=["things"])
+    @open_to(PUBLIC)
+    async def version() -> str:
+        return "as a service has it"
+
     @app.get("/open", tags=["things"])
     @open_to(PUBLIC)
     async def public() -> list[str]:

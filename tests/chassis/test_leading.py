@@ -123,6 +123,33 @@ async def test_an_instance_that_cannot_publish_lets_another_lead(
     await asyncio.gather(*relaying)
 
 
+@pytest.mark.parametrize("fails", [False, True])
+async def test_who_ends_lets_another_lead_as_soon_as_nothing_is_on_its_way(
+    monkeypatch: pytest.MonkeyPatch, *, fails: bool
+) -> None:
+    """A producer takes its time to stop; what it may still send must not meet another's."""
+    seen = list[str]()
+    view = Outbox({"1": OutboxRow("shipping.events", "o-1", b"{}", [])}).seen_by("one")
+    producer = KeepingProducer(fails=lambda *_: ConnectionError("gone") if fails else None)
+    resign = view.resign
+
+    async def resigned() -> None:
+        seen.append("resigned")
+        await resign()
+
+    async def stopped() -> None:
+        seen.append("stopped")
+
+    view.resign, producer.stop = resigned, stopped  # type: ignore[method-assign]
+    monkeypatch.setattr(sender_module, "make_producer", lambda *_: producer)
+    end = asyncio.Event()
+    end.set()
+    await Relay(view, Cluster("one"), "one").run(end)
+    assert seen[:2] == (["stopped", "resigned"] if fails else ["resigned", "stopped"])
+    assert view.outbox.leader == ""
+    assert bool(view.outbox.rows) is fails
+
+
 class Headers(list[Any]):
     """Of a row, and it can be asked whether it is still there."""
 

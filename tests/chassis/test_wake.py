@@ -60,6 +60,8 @@ class Memory:
         self.rows.update(zip(result.outbox_ids, result.outbox, strict=True))
         self.committed.set()
 
+    async def resign(self) -> None: ...
+
     async def lead(self) -> bool:
         return True
 

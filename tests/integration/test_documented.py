@@ -84,6 +84,7 @@ SHAPES: Final = {
     "flow": r"(.*\n)*\d+ events on \d+ declared edges, 0 undeclared; \d+ declared were never seen",
     "variants": r"(.*\n)*orders: \d+, variants: \d+, rare ones ",
     "export": r"\{|<\?xml |case,activity,",
+    "deploy-check": r"(note .*\n)*payment \S+ -> \S+: may go out\.\n",
     "lint": r"5 services, \d+ events, \d+ rules: 0 findings\.",
     "audit": r'(\{"timestamp": )|(^$)',
     "schema check": r"(.*\n)*\d+ types of .* now: 0 breaking, \d+ fine\.",
@@ -203,7 +204,7 @@ def filled_in(shop: RunningStack, documented: Documented) -> list[str]:
 def place_of(shop: RunningStack, before: str, word: str) -> str:
     if before == "--into":
         return shop.database()
-    if before == "--code":
+    if before in {"--code", "--from", "--to"}:
         return str(ROOT)
     if before == "--plan":
         return Plan.drawn(7, 5, frozenset()).to_json()

@@ -1,9 +1,10 @@
 """What each service says of its HTTP API, without a server."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from importlib import import_module
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Final
 
 from fastapi import FastAPI
 
@@ -13,6 +14,8 @@ from chassis.process.fast_paths import Core
 from chassis.process.settings import ALL_FAST_PATHS
 from saga_cli.topology import BY_NAME
 from tests.support.callers import open_gate
+
+STARTED_AT: Final = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def document_of(service: str) -> dict[str, Any]:
@@ -34,6 +37,7 @@ def application_of(service: str, gate: Gate | None = None) -> FastAPI:
         core=core,
         extras={},
         stopping=None,
+        started_at=STARTED_AT,
         gate=gate or open_gate(service),
     )
     stripe = SimpleNamespace(webhook_secrets=())

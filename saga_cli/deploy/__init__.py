@@ -1,0 +1,1 @@
+"""Whether a version of one service may go out into what runs."""
