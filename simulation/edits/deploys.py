@@ -11,7 +11,16 @@ VERSION: Final = "tests/chassis/test_version.py::test_"
 POOLED: Final = "tests/chassis/test_pooled.py::test_"
 LEADING: Final = "tests/chassis/test_leading.py::test_"
 
+MIGRATIONS: Final = "tests/integration/test_migrations.py::test_"
+
 DEPLOY_EDITS: Final = (
+    Edit(
+        "chassis/postgres/migrations.py",
+        "later-schemas-refused",
+        'is_new = (await _revision(connection) or "") < newest(folder)',
+        "is_new = await _revision(connection) != newest(folder)",
+        (f"{MIGRATIONS}a_schema_of_a_later_release_is_left_as_it_is",),
+    ),
     Edit(
         "chassis/postgres/pooled.py",
         "shared-sessions-taken",
