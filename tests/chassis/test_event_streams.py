@@ -78,8 +78,8 @@ async def streaming(
 
 
 async def ended(task: "asyncio.Task[None]") -> None:
-    async with asyncio.timeout(60):
-        await task
+    await until_async(task.done, 10, "the end of a stream")
+    await task
 
 
 async def test_what_was_is_sent_then_what_comes_and_the_last_one_ends_it(
@@ -110,8 +110,9 @@ async def test_a_stream_goes_on_after_what_its_client_has(streams: EventStreams)
 
 
 async def test_it_ends_with_the_process_and_not_before_what_there_is_is_sent(
-    streams: EventStreams,
+    streams: EventStreams, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(event_streams, "HEARTBEAT_S", 3600.0)  # at which it would look as well
     source = Source()
     source.say("step")
     watch = asyncio.create_task(streams.watch(nothing, streams.stopping))
@@ -208,6 +209,6 @@ async def test_a_caller_has_so_many_and_others_are_let_in(
 async def test_head_is_answered_and_does_not_wait(streams: EventStreams) -> None:
     got = Received()
     answer = streams.stream("o-1", "", 0, Source().read)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(30):
         await answer({**SCOPE, IS_HEAD: True}, never, got.send)
     assert (got.status, got.text) == (200, "")

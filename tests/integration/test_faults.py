@@ -41,7 +41,7 @@ def system() -> Iterator[tuple[Services, Servers]]:
 
 def test_every_event_delivered_again_changes_nothing(system: tuple[Services, Servers]) -> None:
     services, _ = system
-    acknowledged = asyncio.run(place_many([services.of("order")[-1].url], 100))
+    acknowledged = asyncio.run(place_many([services.of("order")[-1].url], 60))
     assert settled(services, acknowledged).violations == []
     cluster = services.addresses.kafka
     before = asyncio.run(read(cluster))
@@ -60,7 +60,7 @@ def test_without_an_inbox_the_rules_themselves_refuse_what_is_old(
 ) -> None:
     """What the inbox has forgotten, or lost, each state answers with nothing."""
     services, _ = system
-    acknowledged = asyncio.run(place_many([services.of("order")[-1].url], 100))
+    acknowledged = asyncio.run(place_many([services.of("order")[-1].url], 60))
     assert settled(services, acknowledged).violations == []
     _cancel_some_and_send_some_off(services, acknowledged)
     assert settled(services, acknowledged).violations == []
@@ -114,7 +114,7 @@ def test_kills_at_the_worst_moment_lose_and_double_nothing(
         paths = fast_paths(service, "none" if service in without else "all")
         fragile.append(services.start(service, {PLACE: place, **leases, **paths}))
     services.await_ready(fragile)
-    acknowledged = asyncio.run(until_each_died(fragile, services.url("order"), at_once=10))
+    acknowledged = asyncio.run(until_each_died(fragile, services.url("order"), at_once=6))
     services.await_ready(fragile)
     report = settled(services, acknowledged)
     assert report.violations == []

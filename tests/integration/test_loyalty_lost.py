@@ -126,7 +126,7 @@ def test_a_redis_that_lost_everything_under_load_is_rebuilt_and_no_point_is_lost
 ) -> None:
     services, servers = system
     rebuilds = _rebuilds(services)
-    acknowledged = _under_load(services, 120, lambda: break_it(servers))
+    acknowledged = _under_load(services, 60, lambda: break_it(servers))
     services.await_ready(i for i in services.instances if i.process.is_alive())
     assert settled(services, acknowledged).violations == []
     assert _rebuilds(services) == rebuilds + 1
@@ -178,7 +178,7 @@ def test_a_rebuild_that_is_killed_half_way_is_started_over(system: System) -> No
             assert next(redis.scan_iter("loyalty:order:*"), None), "nothing was written yet"
         _start_again(services, fragile)
 
-    acknowledged = _under_load(services, 120, break_it)
+    acknowledged = _under_load(services, 60, break_it)
     assert settled(services, acknowledged).violations == []
     _assert_points_are_what_the_orders_say(services)
 

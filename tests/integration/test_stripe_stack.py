@@ -55,7 +55,7 @@ def test_orders_and_the_providers_ledger_agree_whatever_dies(
     Orders and refunds flow meanwhile.
     """
     services, fake = system
-    enough = len(fake.faults) + 20
+    enough = len(fake.faults) + 10
     before = asyncio.run(place_many([services.url("order")], 40))
     assert settled(services, before, 240).violations == []
     confirmed = [o for o in before if state_of(services, o) == "CONFIRMED"]
@@ -91,7 +91,7 @@ async def flow(
                 cancel = f"{url}/orders/{order_id}/cancel"
                 await answered(client, cancel, {(200, ""), (202, "")})
 
-    dying = until_each_died(fragile, url, 20, is_enough)
+    dying = until_each_died(fragile, url, 10, is_enough)
     placed, _ = await asyncio.gather(dying, cancel_all())
     return placed
 

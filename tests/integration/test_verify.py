@@ -60,7 +60,7 @@ def verify(services: Services, *words: str) -> Ended:
 
 def test_it_is_clean_while_orders_flow(system: Services) -> None:
     """Each run compares more than the one before it, and sees events come after its cut."""
-    with Load(system.url("order"), at_once=10).running() as load:
+    with Load(system.url("order")).running() as load:
         runs = [verify(system, "--json") for _ in range(2)]
     assert [(run.code, run.json["differences"]) for run in runs] == [(0, [])] * len(runs)
     compared = [sum(s["rows"] for s in run.json["services"]) for run in runs]

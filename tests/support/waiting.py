@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import os
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -19,7 +20,7 @@ its look took of the CPU, where that is longer: a wait leaves the CPU to what it
 
 def until(look: Callable[[], Any], seconds: float = 60, what: str = "it never came") -> Any:
     """Look until there is something; past the deadline the test fails with what did not come."""
-    seconds *= PATIENCE
+    seconds *= _patience()
     pause_s, deadline = PAUSE_S, time.monotonic() + seconds
     while True:
         began = time.thread_time()
@@ -38,7 +39,7 @@ async def until_async(
 ) -> Any:
     """The same beside other tasks; `look` may be a coroutine function, which the deadline ends."""
     found: Any = None
-    seconds *= PATIENCE
+    seconds *= _patience()
     try:
         async with asyncio.timeout(seconds) as limit:
             while True:
@@ -50,6 +51,11 @@ async def until_async(
     except TimeoutError:
         assert not limit.expired(), _missing(what, seconds, found)
         raise
+
+
+def _patience() -> int:
+    """A wait in vain is how many a deliberate bug is found (`saga mutants --real`)."""
+    return 1 if os.environ.get("SAGA_MUTANT") else PATIENCE
 
 
 def _missing(what: str, seconds: float, found: Any) -> str:
