@@ -13,7 +13,7 @@ COPY pyproject.toml uv.lock ./
 # uv.lock, and no package runs code of its own while it is installed.
 RUN uv sync --frozen --no-build --no-dev --no-install-project --extra ${SERVICE}
 
-FROM ${BASE}
+FROM ${BASE} AS runtime
 ARG SERVICE
 ENV SERVICE=${SERVICE} \
     PATH=/app/.venv/bin:$PATH \
@@ -23,13 +23,21 @@ RUN groupadd --system --gid 10001 service && \
     useradd --system --uid 10001 --gid 10001 --no-create-home --shell /usr/sbin/nologin service
 WORKDIR /app
 COPY --from=build /app/.venv .venv
+USER 10001:10001
+HEALTHCHECK --interval=5s --timeout=5s --start-period=30s --retries=6 \
+    CMD ["python", "-c", "import os, urllib.request as u; s = os.environ['SERVICE'].upper(); p = os.environ.get(s + '_HTTP_PORT', '8000'); u.urlopen('http://127.0.0.1:' + p + '/health/ready', timeout=4)"]
+
+# The operators' console, which has the rules of all services: docker build --target console --build-arg SERVICE=console .
+FROM runtime AS console
+COPY . .
+CMD ["python", "-m", "console"]
+
+FROM runtime
+ARG SERVICE
 COPY shared_events shared_events
 COPY chassis chassis
 ARG COMMIT
 RUN if [ -n "$COMMIT" ]; then echo "$COMMIT" > chassis/commit.txt; fi
 # Nothing of the other services is in the image, and nothing in it is the service's to write.
 COPY ${SERVICE}_svc ${SERVICE}_svc
-USER 10001:10001
-HEALTHCHECK --interval=5s --timeout=5s --start-period=30s --retries=6 \
-    CMD ["python", "-c", "import os, urllib.request as u; s = os.environ['SERVICE'].upper(); p = os.environ.get(s + '_HTTP_PORT', '8000'); u.urlopen('http://127.0.0.1:' + p + '/health/ready', timeout=4)"]
 CMD ["sh", "-c", "exec python -m ${SERVICE}_svc"]

@@ -6,12 +6,14 @@ import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import partial
 from typing import Any, Final
 
 import structlog
 
 from chassis import build
+from chassis.auth import IssuerKeys, JwtVerifier
 from chassis.health import Condition, Health
 from chassis.http import ACCEPTED_LATER, listen
 from chassis.measuring import show_build
@@ -22,7 +24,8 @@ from console.queries import Queries
 from console.reader import LogReader
 from console.rebuilding import rebuild
 from console.settings import ConsoleSettings
-from console.web.app import make_console
+from console.web.app import ConsoleOptions, make_console
+from console.web.oidc import OidcClient, SignIn
 
 log = structlog.get_logger()
 NAME: Final = "console"
@@ -58,8 +61,9 @@ class ConsoleProcess:
             watch_issuer(self.health, keys)
         gate.report()
         show_build(NAME, build.of_distribution())
-        urls, stopping = self.settings.services, self.stopping
-        app = make_console(self.queries, urls, gate, self.conditions, stopping)
+        sign_in = sign_in_of(self.settings, keys) if keys is not None else None
+        options = ConsoleOptions(self.stopping, sign_in, self.settings.trace_url or "")
+        app = make_console(self.queries, self.settings.services, gate, self.conditions, options)
         with runtime.listening(app, NAME, self.settings) as (servers, sockets):
             parts = {n: partial(s.serve_until, sockets=sockets[n]) for n, s in servers.items()}
             ports = {f"{name}_port": listen(own, ACCEPTED_LATER) for name, own in sockets.items()}
@@ -80,13 +84,24 @@ class ConsoleProcess:
         return await runtime.ended(tasks, 12 + self.settings.http_drain_s)
 
 
+def sign_in_of(settings: ConsoleSettings, keys: IssuerKeys) -> SignIn | None:
+    """At the issuer of access tokens, whose keys these are; None where it knows no such client."""
+    issuer, url = settings.auth_issuer, settings.public_url
+    if not settings.oidc_client_id or issuer is None or url is None:
+        return None
+    client_id, secret = settings.oidc_client_id, settings.oidc_client_secret
+    client = OidcClient(issuer, client_id, secret, settings.oidc_scope, url)
+    skew_s = settings.auth_clock_skew_s
+    return SignIn(client, JwtVerifier(issuer, client_id, keys, skew_s))
+
+
 async def migrate(settings: ConsoleSettings) -> PostgresDatabase:
     return await migrations.migrated(runtime.migrations_of(__file__), settings)
 
 
 async def serve(settings: ConsoleSettings) -> None:
     database = await migrate(settings)
-    reader = LogReader(settings.kafka, database)
+    reader = LogReader(settings.kafka, database, timedelta(days=settings.keep_days))
     queries = await Queries.connect(database, reader.status.now)
     await ConsoleProcess(settings, reader, queries).run()
 

@@ -7,6 +7,7 @@ services' manifests; what state an event leads to is asked of each service's own
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final, TypeAlias, get_origin, get_type_hints
 
 from chassis.events import name_of
@@ -159,6 +160,13 @@ def waited_on(states: States, seen: Seen) -> tuple[FlowEdge, ...]:
     )
     edges = (*found, *(_CALLS[at] for at in states.items() if at in _CALLS))
     return edges or tuple(_TIMERS[at] for at in states.items() if at in _TIMERS)
+
+
+@lru_cache(maxsize=4096)
+def waited_on_at(states: tuple[str, ...], bits: int) -> tuple[FlowEdge, ...]:
+    """As `waited_on`, for states in the order of NAMES and a set of BITS: many orders are at one place."""
+    known = {name: state for name, state in zip(NAMES, states, strict=True) if state != ABSENT}
+    return waited_on(known, seen_of(bits))
 
 
 def _is_open(hop: Hop, states: States, seen: Seen) -> bool:

@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from chassis.events import Envelope, identity_of
 from chassis.tracing import trace_id_of
-from console.flow import ABSENT, BITS, REFERENCES, STATE_AFTER, seen_of, waited_on
+from console.flow import ABSENT, BITS, NAMES, REFERENCES, STATE_AFTER, waited_on_at
 from console.model import EdgeKind
 from guarantees.protocol import SETTLED, STEPS
 from guarantees.services import SERVICES
@@ -87,8 +87,8 @@ class FoldedOrder:
 
     def standing(self) -> "StandingOrder":
         """Where it stands by what was added so far."""
-        states = {service: at.state for service, at in self.reached.items()}
-        edges = waited_on(states, seen_of(self.seen))
+        states = tuple(at.state if (at := self.reached.get(name)) else ABSENT for name in NAMES)
+        edges = waited_on_at(states, self.seen)
         is_held_up = bool(edges) and edges[0].kind is not EdgeKind.TIMER
         own = self.reached.get(FIRST)
         return StandingOrder(

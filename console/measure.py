@@ -1,7 +1,8 @@
-"""python -m console.measure: how long the queries take over a million orders.
+"""python -m console.measure: how long queries and whole pages take over a million orders.
 
 The database is one of its own, in PostgreSQL that it starts, and filled by PostgreSQL itself: some 10 GB, and
-some minutes. It prints milliseconds of each query: the middle one of five, and the slowest.
+some minutes. It prints milliseconds of each: the middle one of five, and the slowest. A page is timed from
+the request to its last byte, in the process that makes it, without a network, and no service answers.
 """
 
 import asyncio
@@ -12,10 +13,16 @@ from functools import partial
 from statistics import median
 from typing import Any, Final
 
+import httpx
+
 from chassis import clock
+from chassis.health import Condition
+from chassis.http import Gate
 from chassis.postgres import Connection, PostgresDatabase
+from console.dropping import AT_ONCE, drop_settled
 from console.model import EVERYTHING, Filter, ReaderState
 from console.queries import Queries
+from console.web.app import make_console
 from saga_cli.stack import servers, with_console
 from saga_cli.topology import CONSOLE
 
@@ -124,6 +131,28 @@ def cases(queries: Queries, some: dict[str, Any]) -> dict[str, Callable[[], Awai
     }
 
 
+def pages(http: httpx.AsyncClient, some: dict[str, Any]) -> dict[str, Callable[[], Awaitable[Any]]]:
+    """By path."""
+    past = (clock.now() - timedelta(days=1)).strftime("%Y-%m-%dT%H:%MZ")
+    paths = (
+        *("/", f"/?at={past}", "/orders", "/orders?filter=state:confirmed"),
+        *("/orders?filter=flight:yes", "/orders?filter=edge:payment:Capture", "/orders.csv"),
+        *("/orders?filter=customer:c-7 state:cancelled", f"/orders/{some['id']}"),
+        *(f"/find?q={some['reference']}", "/find?q=nothing", "/services"),
+    )
+    return {path: partial(_page, http, path) for path in paths}
+
+
+async def _page(http: httpx.AsyncClient, path: str) -> None:
+    """Raises httpx.HTTPStatusError for an error; where it is sent on to, it goes."""
+    answer = await http.get(path, follow_redirects=True)
+    answer.raise_for_status()
+
+
+async def nothing_fails() -> tuple[Condition, ...]:
+    return ()
+
+
 async def measure(database: PostgresDatabase, orders: int) -> None:
     connection = await database.connect(server_settings={"synchronous_commit": "off"})
     began = clock.monotonic()
@@ -137,10 +166,25 @@ async def measure(database: PostgresDatabase, orders: int) -> None:
     await connection.close()
     print(f"{orders} orders, {size}, filled in {clock.monotonic() - began:.0f} s")
     queries = await Queries.connect(database, lambda: ReaderState(0, clock.now()))
-    for name, ask in cases(queries, some).items():
-        times = [await _ms(ask) for _ in range(AGAIN)]
-        print(f"{name:32}{median(times):8.1f}{max(times):8.1f}")
+    app = make_console(queries, {}, Gate("console", None), nothing_fails)
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://console") as http:
+        for name, ask in (cases(queries, some) | pages(http, some)).items():
+            times = [await _ms(ask) for _ in range(AGAIN)]
+            print(f"{name:48}{median(times):8.1f}{max(times):8.1f}")
     await queries.close()
+    await measure_dropping(database)
+
+
+async def measure_dropping(database: PostgresDatabase) -> None:
+    """Last, as it changes what is there."""
+    connection = await database.connect(server_settings={"synchronous_commit": "off"})
+    oldest = await connection.fetchval("SELECT min(quiet_at) FROM orders")
+    if oldest is not None:
+        keep = clock.now() - oldest - timedelta(days=1)
+        times = [await _ms(partial(drop_settled, connection, keep)) for _ in range(AGAIN * 4)]
+        print(f"{f'drop {AT_ONCE} orders':48}{median(times):8.1f}{max(times):8.1f}")
+    await connection.close()
 
 
 async def _ms(ask: Callable[[], Awaitable[Any]]) -> float:

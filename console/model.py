@@ -277,3 +277,12 @@ class ConsoleAction:
 
 PageCursor: TypeAlias = str
 """Opaque; "" is the beginning. One that is none raises ValueError."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupNote:
+    """What a person wrote about a group of failures."""
+
+    text: str
+    by: str
+    at: datetime

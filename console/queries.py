@@ -33,12 +33,14 @@ from console.model import (
     FlowStanding,
     FoundId,
     FoundKind,
+    GroupNote,
     OrderDetail,
     OrderRow,
     Page,
     PageCursor,
     ReaderState,
 )
+from console.notes import notes_on, write_note
 from console.passing import Passed, passing_of
 from console.store import reached_of
 
@@ -277,6 +279,16 @@ class Queries:
         """What people did last, the newest first."""
         async with self._session() as db:
             return tuple(ConsoleAction(*row) for row in await db.fetch(ACTIONS, limit))
+
+    async def write_note(self, group: str, text: str, by: str) -> None:
+        """On a group of failures, in place of the note that was there; an empty text removes it."""
+        async with self._session() as db:
+            await write_note(db, group, text, by, clock.now())
+
+    async def notes_on(self, groups: Iterable[str]) -> Mapping[str, GroupNote]:
+        """Of groups of failures that have a note, by group."""
+        async with self._session() as db:
+            return await notes_on(db, groups)
 
     async def reader(self) -> ReaderState:
         """How far the console has read the log."""

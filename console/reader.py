@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import chain
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from chassis.events import MalformedError
 from chassis.kafka import Cluster, logged_event, places_of, reading, reason_of
 from chassis.message import Record
 from chassis.postgres import POISON, Connection, PostgresDatabase
+from console.dropping import Dropping
 from console.model import ReaderState
 from console.store import ReadBatch, generation, next_offsets, refuse_forgotten, take
 from saga_cli.log.kafka import kept_of
@@ -80,6 +81,8 @@ class ReaderStatus:
 class LogReader:
     cluster: Cluster
     database: PostgresDatabase
+    keep: timedelta = timedelta(days=90)
+    """Orders that have been settled and quiet for so long are dropped."""
     status: ReaderStatus = field(default_factory=ReaderStatus)
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -137,6 +140,10 @@ class ReadSession:
     generation: int
     _looked: float = 0.0
     _got: float = field(default_factory=clock.monotonic)
+    _dropping: Dropping = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._dropping = Dropping(self.reader.keep)
 
     async def go_on(self, stopping: asyncio.Event) -> None:
         started = clock.monotonic()
@@ -150,8 +157,15 @@ class ReadSession:
             self._got = clock.monotonic()
         if clock.monotonic() - self._looked > LOOK_S:
             await self._look()
+        if self._is_up_to_date:
+            await self._dropping.go_on(self.connection)
         if 0 < count < BATCH:
             await clock.wait_for(stopping, PACE_S - (clock.monotonic() - started))
+
+    @property
+    def _is_up_to_date(self) -> bool:
+        """While much is unread, an order may have ended by what was read, and go on by what was not."""
+        return self.reader.status.lag is not None and self.reader.status.lag < BATCH
 
     async def _look(self) -> None:
         """How many records are not read yet.

@@ -55,7 +55,10 @@ NEXT_OFFSETS: Final = """
 INSERT INTO read_offsets (topic, partition, next) SELECT * FROM unnest($1::text[], $2::int[], $3::bigint[])
 ON CONFLICT (topic, partition) DO UPDATE SET next = excluded.next
 """
-EMPTIED: Final = "TRUNCATE orders, waits, events, order_references, read_offsets RESTART IDENTITY"
+RETURNED: Final = "DELETE FROM dropped_orders WHERE id = ANY($1) RETURNING *"
+EMPTIED: Final = """
+TRUNCATE orders, waits, events, order_references, dropped_orders, read_offsets RESTART IDENTITY
+"""
 GENERATION: Final = "SELECT generation FROM read_generation FOR SHARE"
 NEXT_GENERATION: Final = "UPDATE read_generation SET generation = generation + 1"
 
@@ -115,6 +118,8 @@ async def take(connection: Connection, batch: ReadBatch, of: int) -> None:
 async def _fold(connection: Connection, batch: ReadBatch, new: Counter[str]) -> None:
     ids = list(dict.fromkeys(envelope.subject for _, envelope in batch.events))
     known = {row["id"]: _known(row) for row in await connection.fetch(KNOWN_ORDERS, ids)}
+    back = await connection.fetch(RETURNED, [id_ for id_ in ids if id_ not in known])
+    known |= {row["id"]: _dropped(row) for row in back}
     for _, envelope in batch.events:
         if envelope.subject not in known:
             known[envelope.subject] = _KnownOrder(FoldedOrder(envelope.subject))
@@ -206,6 +211,13 @@ def _known(row: Any) -> _KnownOrder:
         reached_of(row["reached"]),
     )
     return _KnownOrder(order, frozenset(row["edges"].split()))
+
+
+def _dropped(row: Any) -> _KnownOrder:
+    """What is left of an order that was dropped."""
+    order = FoldedOrder(row["id"], row["began_at"], row["newest_at"], row["placed_at"])
+    order.seen, order.reached = row["seen"], reached_of(row["reached"])
+    return _KnownOrder(order)
 
 
 def reached_of(text: str) -> dict[str, ReachedState]:

@@ -60,6 +60,7 @@ class FoldedOrderTable(ConsoleTable, table=True):
             postgresql_using="gist",
             postgresql_where=text("quiet_at IS NOT NULL"),
         ),
+        Index("orders_quiet", "quiet_at", postgresql_where=text("quiet_at IS NOT NULL")),
         Index("orders_trace", "trace_id", postgresql_where=text("trace_id <> ''")),
     )
 
@@ -125,10 +126,24 @@ class ReferenceTable(ConsoleTable, table=True):
     """Ids of payments and shipments, and the orders whose events hold them; `name` is the event's field."""
 
     __tablename__ = "order_references"
+    __table_args__ = (Index("order_references_order", "order_id"),)
 
     reference: str = _text(primary_key=True)
     order_id: str = _text(primary_key=True)
     name: str = _text()
+
+
+class DroppedOrderTable(ConsoleTable, table=True):
+    """An order that was dropped: as much as is needed to say where it stands when another event comes."""
+
+    __tablename__ = "dropped_orders"
+
+    id: str = _text(primary_key=True)
+    began_at: datetime = _instant()
+    newest_at: datetime = _instant()
+    placed_at: datetime | None = _instant(nullable=True)
+    seen: int = Field(sa_column=Column(BigInteger, nullable=False))
+    reached: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))
 
 
 class ReadTable(ConsoleTable, table=True):
@@ -162,6 +177,17 @@ class ActionTable(ConsoleTable, table=True):
     action: str = _text()
     detail: str = _text()
     note: str = _text()
+
+
+class GroupNoteTable(ConsoleTable, table=True):
+    """What people wrote about groups of failures. It is not in the log: a rebuild leaves it as it is."""
+
+    __tablename__ = "failure_notes"
+
+    failure_group: str = _text(primary_key=True)
+    text: str = _text()
+    by: str = _text()
+    at: datetime = _instant()
 
 
 METADATA = ConsoleTable.metadata

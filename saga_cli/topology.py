@@ -15,7 +15,9 @@ from guarantees.services import BY_NAME, SERVICES, WITH_DATABASE
 __all__ = [
     "BY_NAME",
     "CONSOLE",
+    "PROCESSES",
     "SERVICES",
+    "STORED",
     "Addresses",
     "ServiceSpec",
     "addresses_of",
@@ -23,6 +25,10 @@ __all__ = [
 ]
 CONSOLE: Final = ServiceSpec("console", port=8006, table="orders", package="console")
 """The operators' console: a process with a database as services have them, and none of them."""
+PROCESSES: Final = (*SERVICES, CONSOLE)
+"""All that a stack runs over its servers, and that has a user of its own on Kafka."""
+STORED: Final = (*WITH_DATABASE.values(), CONSOLE)
+"""Those of them that have a database."""
 PASSWORDS_SECRET: Final = "SAGA_PASSWORDS_SECRET"  # noqa: S105 - a variable's name
 """What the passwords of services follow from, where it is not PostgreSQL's administrator's."""
 GIVEN: Final = ("SAGA_KAFKA_BOOTSTRAP", "SAGA_POSTGRES_URL", "SAGA_REDIS_URL")
@@ -31,7 +37,7 @@ ADMIN: Final = "admin"
 """The administrator of a secured stack's Kafka and Redis."""
 READER: Final = "reader"
 """The user of Kafka of commands that only read the log."""
-USERS: Final = (*BY_NAME, READER, ADMIN)
+USERS: Final = (*(spec.name for spec in PROCESSES), READER, ADMIN)
 """Of a secured stack's servers."""
 
 
@@ -117,8 +123,7 @@ def addresses_of(
     stacks over the same servers agree on them and none has to be kept.
     """
     key = (secret or urlsplit(postgres_url).password or postgres_url).encode()
-    with_database = (*WITH_DATABASE.values(), CONSOLE)
-    roles = [name for spec in with_database for name in (spec.role, spec.owner)]
+    roles = [name for spec in STORED for name in (spec.role, spec.owner)]
     names = [*roles, *BY_NAME, ADMIN, *map(kafka_login, USERS)]
     passwords = {n: hmac.digest(key, n.encode(), "sha256").hex()[:32] for n in names}
     redis = urlsplit(redis_url)._replace(path="")  # each service has a number of its own
@@ -137,10 +142,7 @@ def addresses_of(
     return Addresses(kafka, postgres_url, redis.geturl(), passwords, secured=secured)
 
 
-def environment_of(
-    spec: ServiceSpec, addresses: Addresses, port: int, kafka_user: str = ""
-) -> dict[str, str]:
-    """`kafka_user` is whose rights it has on Kafka, where not its own."""
+def environment_of(spec: ServiceSpec, addresses: Addresses, port: int) -> dict[str, str]:
     variables = {
         "HTTP_HOST": "127.0.0.1",
         "HTTP_PORT": str(port),
@@ -152,5 +154,4 @@ def environment_of(
     if addresses.issuer:
         variables["AUTH_ISSUER"] = addresses.issuer
     named = {f"{spec.prefix}_{name}": value for name, value in variables.items()}
-    kafka = addresses.kafka_of(kafka_user or spec.name)
-    return {**kafka.variables(spec.prefix), **named}
+    return {**addresses.kafka_of(spec.name).variables(spec.prefix), **named}

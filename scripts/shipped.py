@@ -1,4 +1,4 @@
-"""What is shipped: an image for each service, and the package with its extras; and under which licences.
+"""What is shipped: an image for each process, and the package with its extras; and under which licences.
 
 Both follow from uv.lock and from what installed packages say of themselves.
 """
@@ -15,10 +15,10 @@ from typing import Final
 from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
 from packaging.requirements import Requirement
 
-from guarantees.services import SERVICES
+from saga_cli.topology import PROCESSES
 
 ROOT: Final = Path(__file__).parents[1]
-IMAGES: Final = tuple(spec.name for spec in SERVICES)
+IMAGES: Final = tuple(spec.name for spec in PROCESSES)
 ALLOWED: Final = frozenset(
     "Apache-2.0 BSD-2-Clause BSD-3-Clause ISC MIT MIT-0 MPL-2.0 PSF-2.0".split()  # noqa: SIM905 - a list of words
 )

@@ -1,11 +1,20 @@
-"""The services of compose.yaml, made from their manifests; the servers around them are written by hand."""
+"""The processes of compose.yaml, made from their manifests; the servers around them are written by hand."""
 
+import json
 from pathlib import Path
 from typing import Final
 
 from chassis.kafka import Cluster
 from saga_cli.stack.postgres import hba_rules
-from saga_cli.topology import SERVICES, Addresses, ServiceSpec, environment_of
+from saga_cli.topology import (
+    CONSOLE,
+    PROCESSES,
+    SERVICES,
+    STORED,
+    Addresses,
+    ServiceSpec,
+    environment_of,
+)
 from tests.made_parts import between_marks
 
 ROOT: Final = Path(__file__).parents[1]
@@ -16,8 +25,8 @@ SERVERS: Final = Addresses(
     Cluster("kafka:9092"),
     "postgresql://saga@postgres:5432/postgres",
     "redis://redis:6379",
-    {s.role: f"${{{s.prefix}_DB_PASSWORD:-{s.name}-local}}" for s in SERVICES}
-    | {s.owner: f"${{{s.prefix}_DB_OWNER_PASSWORD:-{s.name}-owner-local}}" for s in SERVICES},
+    {s.role: f"${{{s.prefix}_DB_PASSWORD:-{s.name}-local}}" for s in STORED}
+    | {s.owner: f"${{{s.prefix}_DB_OWNER_PASSWORD:-{s.name}-owner-local}}" for s in STORED},
     "${SAGA_AUTH_ISSUER:-http://127.0.0.1:8090/saga}",
 )
 JWKS: Final = "${SAGA_AUTH_JWKS_URL:-http://issuer:8090/saga/jwks}"
@@ -26,15 +35,14 @@ JWKS: Final = "${SAGA_AUTH_JWKS_URL:-http://issuer:8090/saga/jwks}"
 
 def compose_file() -> str:
     """compose.yaml as it is, with its services as the manifests say they should be."""
-    services = "\n".join(_service(spec) + _migration(spec) for spec in SERVICES)
+    services = "\n".join(_service(spec) + _migration(spec) for spec in PROCESSES)
     return between_marks(COMPOSE, f"{_passwords()}\nservices:\n{services}\n")
 
 
 def _passwords() -> str:
     lines = [
         f"  {spec.prefix}_{name}: {SERVERS.passwords[role]}\n"
-        for spec in SERVICES
-        if spec.has_database
+        for spec in STORED
         for name, role in (("DB_PASSWORD", spec.role), ("DB_OWNER_PASSWORD", spec.owner))
     ]
     return "x-passwords: &passwords\n" + "".join(lines)
@@ -43,7 +51,7 @@ def _passwords() -> str:
 def _service(spec: ServiceSpec) -> str:
     within = {"HTTP_HOST": "0.0.0.0", "AUTH_JWKS_URL": JWKS}  # noqa: S104 - in its container
     changed = {f"{spec.prefix}_{name}": value for name, value in within.items()}
-    variables = environment_of(spec, SERVERS, spec.port) | changed
+    variables = environment_of(spec, SERVERS, spec.port) | changed | services_of(spec)
     lines = [f"      {name}: {scalar(value)}\n" for name, value in variables.items()]
     used = ["kafka"]
     used += ["postgres"] if spec.has_database else []
@@ -54,7 +62,7 @@ def _service(spec: ServiceSpec) -> str:
     return (
         f"  {spec.name}:\n"
         "    <<: *service\n"
-        f"    build: {{context: ., args: {{SERVICE: {spec.name}}}}}\n"
+        f"    build: {{{_build(spec)}}}\n"
         f"    image: choreographed-checkout/{spec.name}\n"
         f"    environment:\n{''.join(lines)}"
         f'    ports: ["127.0.0.1:{spec.port}:{spec.port}"]\n'
@@ -73,13 +81,26 @@ def _migration(spec: ServiceSpec) -> str:
     return (
         f"\n  {spec.name}-migrate:\n"
         "    <<: *service\n"
-        f"    build: {{context: ., args: {{SERVICE: {spec.name}}}}}\n"
+        f"    build: {{{_build(spec)}}}\n"
         f"    image: choreographed-checkout/{spec.name}\n"
         f"    command: [python, -m, {spec.module}, migrate]\n"
         '    restart: "no"\n'
         f"    environment:\n{''.join(lines)}"
         "    depends_on:\n      postgres: {condition: service_healthy}\n"
     )
+
+
+def _build(spec: ServiceSpec) -> str:
+    target = f"target: {spec.name}, " if spec is CONSOLE else ""
+    return f"context: ., {target}args: {{SERVICE: {spec.name}}}"
+
+
+def services_of(spec: ServiceSpec) -> dict[str, str]:
+    """Where the console finds the services within; nothing for a service."""
+    if spec is not CONSOLE:
+        return {}
+    urls = {each.name: [f"http://{each.name}:{each.port}"] for each in SERVICES}
+    return {f"{spec.prefix}_SERVICES": json.dumps(urls)}
 
 
 def hba_file() -> str:
@@ -94,5 +115,7 @@ def secured_hba_file() -> str:
 
 
 def scalar(value: str) -> str:
-    """A number is quoted: variables are text."""
+    """A number is quoted, as variables are text, and so is JSON."""
+    if value.startswith("{"):
+        return f"'{value}'"
     return f'"{value}"' if value.isdecimal() else value

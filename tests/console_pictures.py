@@ -16,7 +16,7 @@ import uvicorn
 from PIL import Image
 from playwright.sync_api import Browser
 
-from console.web.app import make_console
+from console.web.app import ConsoleOptions, make_console
 from tests.support.browser import browsing, opened
 from tests.support.callers import gate_for
 from tests.support.console_sample import ORDER_ID, SampleQueries, SampleServices
@@ -63,7 +63,8 @@ def serving() -> Iterator[str]:
     services = SampleServices()
     gate = gate_for(**{TOKEN: ("operate", "audit")})
     queries = SampleQueries(WAITING).as_queries()
-    app = make_console(queries, services.urls, gate, _nothing_fails, transport=services.transport)
+    options = ConsoleOptions(transport=services.transport)
+    app = make_console(queries, services.urls, gate, _nothing_fails, options)
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", lifespan="off"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -9,11 +9,10 @@ from typing import Any, Final
 
 import yaml
 
-from guarantees.services import WITH_DATABASE
 from saga_cli.stack import mounted, redis_acl
 from saga_cli.stack.postgres import ADMIN, options_of, with_tls
 from saga_cli.stack.secured import redis_options
-from saga_cli.topology import SERVICES, ServiceSpec, environment_of
+from saga_cli.topology import PROCESSES, STORED, ServiceSpec, environment_of
 from tests.compose_page import (
     HBA,
     JWKS,
@@ -22,6 +21,7 @@ from tests.compose_page import (
     SERVERS,
     compose_file,
     scalar,
+    services_of,
 )
 from tests.made_parts import between_marks
 
@@ -39,7 +39,7 @@ USED: Final = re.compile(rf"{mounted.MOUNTED}/([\w./-]*\w)")
 def secured_compose_file() -> str:
     """compose.secure.yaml as it is, with its containers as the manifests and the commands say."""
     plain = yaml.safe_load(compose_file())["services"]
-    containers = [part for spec in SERVICES for part in (_service(spec), _migration(spec))]
+    containers = [part for spec in PROCESSES for part in (_service(spec), _migration(spec))]
     containers += [_kafka(), _postgres(plain["postgres"]), _redis(plain["redis"])]
     text = "\nservices:\n" + "\n".join(filter(None, containers))
     return between_marks(SECURED, f"{text}\n{_secrets(text)}")
@@ -48,7 +48,7 @@ def secured_compose_file() -> str:
 def _service(spec: ServiceSpec) -> str:
     own = {f"{spec.prefix}_HTTP_HOST": "0.0.0.0", f"{spec.prefix}_AUTH_JWKS_URL": JWKS}  # noqa: S104 - in its container
     variables = mounted.by_file(environment_of(spec, PLACES, spec.port))
-    return _container(spec.name, environment=variables | own)
+    return _container(spec.name, environment=variables | own | services_of(spec))
 
 
 def _migration(spec: ServiceSpec) -> str:
@@ -79,7 +79,7 @@ def _kafka() -> str:
 def _postgres(plain: Mapping[str, Any]) -> str:
     password = mounted.mounted(mounted.ADMIN_PASSWORD)
     variables = {"POSTGRES_USER": ADMIN, "POSTGRES_PASSWORD_FILE": password}
-    for spec in WITH_DATABASE.values():
+    for spec in STORED:
         for name, role in (("DB", spec.role), ("DB_OWNER", spec.owner)):
             file = mounted.mounted(mounted.PASSWORDS[role])
             variables[f"{spec.prefix}_{name}_PASSWORD_FILE"] = file

@@ -71,6 +71,18 @@ class JwtVerifier:
 
     async def verify(self, token: str) -> Caller:
         """As `Verifier.verify`."""
+        _, verified = await self._verified(token)
+        self._known[_digest(token)] = verified
+        if len(self._known) > KNOWN_MAX:
+            self._known.popitem(last=False)
+        return verified.caller
+
+    async def claims(self, token: str) -> Mapping[str, Any]:
+        """All that a token says which counts. Raises as `verify` does."""
+        claims, _ = await self._verified(token)
+        return claims
+
+    async def _verified(self, token: str) -> tuple[Mapping[str, Any], Verified]:
         key_id, algorithm = _named(token)
         key = await self.keys.find(key_id)
         if key is None and (self.keys.failing or self.keys.are_missing):
@@ -79,11 +91,8 @@ class JwtVerifier:
             raise InvalidTokenError("the issuer has no such key")
         if algorithm not in algorithms_of(key):
             raise InvalidTokenError("it is not signed as the issuer's key signs")
-        verified = self._checked(_claims(token, key, algorithm), key_id, key)
-        self._known[_digest(token)] = verified
-        if len(self._known) > KNOWN_MAX:
-            self._known.popitem(last=False)
-        return verified.caller
+        claims = _claims(token, key, algorithm)
+        return claims, self._checked(claims, key_id, key)
 
     def _checked(self, claims: Mapping[str, Any], key_id: str, key: Key) -> Verified:
         now, audience = _now(), claims.get("aud")

@@ -147,14 +147,8 @@ def assemble(
     service = replace(service, layout=settings.topic_layout)
     core = core_of(service, store, kinds, settings.fast_paths)
     log_topics = frozenset(service.log_topics)
-    relay = Relay(
-        core.outbox,
-        settings.kafka,
-        service.name,
-        core.bus,
-        log_topics,
-        send_timeout_s=settings.send_timeout_s,
-    )
+    relayed = (core.outbox, settings.kafka, service.name, core.bus, log_topics)
+    relay = Relay(*relayed, send_timeout_s=settings.send_timeout_s)
     pace = partial(Pace, settings.batch_every_ms / 1000)
     wake, workers = (relay.wake,), dict[str, EffectWorker]()
     worker_of = partial(EffectWorker, service, core.handler, store, woken_by=wake)

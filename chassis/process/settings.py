@@ -311,11 +311,9 @@ class ProcessSettings(AccessSettings, HttpLimits, KafkaSettings, SecretSettings)
 
 
 class ServiceSettings(ProcessSettings):
-    """What was published is kept for `outbox_keep_days`, as a broker may lose what it has acknowledged.
+    """What was published is kept for `outbox_keep_days`; within `send_timeout_s` it has to be acknowledged.
 
-    `fast_paths` are `all`, `none`, or names with commas between. Under load a loop takes a batch each
-    `batch_every_ms`; 0 takes each as soon as it can. What Kafka has not acknowledged within `send_timeout_s`
-    is sent again, by another producer. `topic_layout` is of a move (docs/topics.md).
+    Under load a loop takes a batch each `batch_every_ms`. `topic_layout` is of a move (docs/topics.md).
     """
 
     outbox_keep_days: Days = 7

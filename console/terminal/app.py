@@ -14,7 +14,7 @@ from textual.widgets import DataTable, Footer, Label, Static
 from chassis.errors import TransientError
 from console.terminal.board import FAILING, WAITING, Board, BoardRow
 from console.web.failures import FailureGroup
-from console.web.repairs import RATE, Repair, Repairs
+from console.web.repairs import Repair, RepairPlan, Repairs, RepairTerms
 from saga_cli.terminal import plain
 
 NOTE: Final = "saga top"
@@ -44,7 +44,7 @@ class Confirmation(ModalScreen[bool]):
 
 
 class Top(App[None]):
-    """`read` gives the board; `record` adds to the console's audit trail. Both raise TransientError."""
+    """`read` gives the board. Raises TransientError, as `repairs` do."""
 
     TITLE = "saga top"
     DEFAULT_CSS = """
@@ -63,14 +63,13 @@ class Top(App[None]):
     def __init__(
         self,
         read: Callable[[], Awaitable[Board]],
-        record: Callable[[str, str, str, str], Awaitable[None]],
         repairs: Repairs,
         who: str,
         token: str,
         every_s: float,
     ) -> None:
         super().__init__()
-        self.read, self.record, self.repairs = read, record, repairs
+        self.read, self.repairs = read, repairs
         self.who, self.token, self.every_s = who, token, every_s
         self.board: Board | None = None
         self.repair: Repair | None = None
@@ -121,36 +120,36 @@ class Top(App[None]):
         )
 
         async def decided(answer: bool | None) -> None:  # noqa: FBT001 - how Textual gives it
-            if answer and await self._recorded("repair_begun", plan.described):
-                self.repair = self.repairs.start(plan.id, RATE, self.token, self._ended)
+            if answer:
+                await self._begin(plan)
 
         self.push_screen(Confirmation(plain(question)), decided)
 
-    def action_stop(self) -> None:
+    async def action_stop(self) -> None:
         """What the repair has done stands."""
-        if self.repair is not None:
-            self.repair.stop()
+        if self.repair is None or self.repair.is_over:
+            return
+        try:
+            await self.repairs.steer(self.repair, "stop", self.who)
+        except TransientError as error:
+            self.repaired.update(f"! the stop is not recorded: {plain(str(error))}")
 
     def _chosen(self) -> FailureGroup | None:
         groups = self.board.failures.groups if self.board else ()
         row = self.failing.cursor_row
         return groups[row] if self.failing.has_focus and row < len(groups) else None
 
-    async def _ended(self, repair: Repair) -> None:
-        self._show(repair)
-        await self._recorded("repair_ended", repair.described)
-
-    async def _recorded(self, action: str, detail: str) -> bool:
-        """Into the console's audit trail, without which no repair is begun."""
+    async def _begin(self, plan: RepairPlan) -> None:
         try:
-            await self.record(self.who, action, detail, NOTE)
+            self.repair = await self.repairs.start(plan.id, RepairTerms(), self.who, self.token)
         except TransientError as error:
-            self.repaired.update(f"! {action} is not recorded: {plain(str(error))}")
-            return False
-        return True
+            self.repaired.update(f"! not begun, as it is not recorded: {plain(str(error))}")
 
     def _show(self, repair: Repair) -> None:
-        self.repaired.update(f"{repair.plan.action}: {repair.summary}")
+        text = f"{repair.plan.action}: {repair.summary}"
+        if repair.unrecorded:
+            text += f", which is not recorded: {plain(repair.unrecorded)}"
+        self.repaired.update(text)
 
 
 def _fill(table: DataTable[Text], rows: list[BoardRow]) -> None:

@@ -78,9 +78,9 @@ async def _show_board(found: Directory, *, once: bool, every_s: float) -> None:
         if once:
             _print(await read())
             return
-        repairs = Repairs(services)
+        repairs = Repairs(services, queries.record)
         try:
-            top = Top(read, queries.record, repairs, user_here(), found.token, every_s)
+            top = Top(read, repairs, user_here(), found.token, every_s)
             await top.run_async()
         finally:
             await repairs.close()

@@ -2,16 +2,18 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Annotated, Final, cast
 from urllib.parse import quote
 
 import httpx
 from fastapi import FastAPI, Header, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.sse import EventSourceResponse
 from pydantic_core import from_json
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.responses import RedirectResponse, StreamingResponse
+from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chassis.errors import TransientError
@@ -23,6 +25,7 @@ from console.web.failure_pages import add_failures
 from console.web.live import LATEST
 from console.web.login_pages import add_login
 from console.web.map_pages import add_map
+from console.web.oidc import SignIn
 from console.web.order_pages import add_order
 from console.web.order_repairs import add_order_repairs
 from console.web.orders_pages import add_orders
@@ -41,24 +44,37 @@ TITLES: Final = {403: "Not for you", 404: "Not found", 503: "Away", 500: "An err
 ErrorAnswer = Callable[[Request, Exception], Awaitable[Response]]
 
 
+@dataclass(frozen=True, slots=True)
+class ConsoleOptions:
+    """`stopping` ends what streams; `sign_in` is how one signs in at the issuer.
+
+    `trace_url` is a trace's page; `transport` is what the services are asked by, httpx' own if None.
+    """
+
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    sign_in: SignIn | None = None
+    trace_url: str = ""
+    transport: httpx.AsyncBaseTransport | None = None
+
+
 def make_console(
     queries: Queries,
     urls: Mapping[str, Sequence[str]],
     gate: Gate,
     conditions: Conditions,
-    stopping: asyncio.Event | None = None,
-    transport: httpx.AsyncBaseTransport | None = None,
+    options: ConsoleOptions | None = None,
 ) -> FastAPI:
     """`urls` are of each service the base URLs of its instances.
 
-    `stopping` ends what streams; `transport` is what the services are asked by, httpx' own if None.
     `app.state.console.close()` ends what the pages have begun.
     """
     app = make_app("console", conditions, gate, DESCRIPTION)
-    console = Console(queries, ServiceDirectory(urls, transport), gate, stopping or asyncio.Event())
+    given = options or ConsoleOptions()
+    services = ServiceDirectory(urls, given.transport)
+    console = Console(queries, services, gate, given.stopping, given.sign_in, given.trace_url)
     app.state.console = console
     app.add_middleware(PageHeaders)
-    app.add_middleware(Session)
+    app.add_middleware(Session, sign_in=given.sign_in)
     for add in (
         add_login,
         add_map,
@@ -97,10 +113,10 @@ def _add_live(app: FastAPI, console: Console) -> None:
     async def stream_changes(
         last_event_id: Annotated[str, text(20, 0), Header()] = "",
         position: Annotated[int, Query(ge=-1, le=LATEST)] = -1,
-    ) -> StreamingResponse:
+    ) -> EventSourceResponse:
         """Server-sent events: which orders changed after the one that the browser has last, or its page."""
         stream = console.hub.stream(last_event_id or str(position))
-        return StreamingResponse(stream, media_type="text/event-stream")
+        return EventSourceResponse(stream, headers={"X-Accel-Buffering": "no"})
 
 
 def _add_files(app: FastAPI) -> None:

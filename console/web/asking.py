@@ -7,9 +7,9 @@ person. No answer is an answer: it is shown as one.
 import asyncio
 import re
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import httpx
@@ -29,8 +29,8 @@ PAGE: Final = 500
 KEYS_MAX: Final = 1_000
 """So many parked keys of one service are looked at: it reads each of them."""
 MEASURED: Final = re.compile(
-    r"^saga_(build_info|circuit_state|consumer_lag_records|consumer_lag_seconds|outbox_oldest_seconds"
-    r"|outbox_rows|parked_keys|parked_messages)\b.*$",
+    r"^(process_start_time_seconds|saga_(build_info|circuit_state|consumer_lag_records"
+    r"|consumer_lag_seconds|outbox_oldest_seconds|outbox_rows|parked_keys|parked_messages))\b.*$",
     re.MULTILINE,
 )
 CIRCUITS: Final = {0.0: "closed", 1.0: "half open", 2.0: "open"}
@@ -38,11 +38,14 @@ PLAIN: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 class NoAnswerError(Exception):
-    """A service answer no, or nothing; `status` is 0 when it did not answer. `str()` says why."""
+    """A service answers no, or nothing; `status` is 0 when it did not answer. `str()` says why.
 
-    def __init__(self, status: int, why: str) -> None:
+    `code` is that of the service's problem, "" without one.
+    """
+
+    def __init__(self, status: int, why: str, code: str = "") -> None:
         super().__init__(why)
-        self.status = status
+        self.status, self.code = status, code
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,8 @@ class ServiceInstance:
     reasons: tuple[tuple[str, str, str], ...] = ()
     """What fails: its name, a text, and since when."""
     version: str = ""
+    since: datetime | None = None
+    """When the process started: since then it runs this version."""
     lag: int | None = None
     lag_s: float | None = None
     outbox_rows: int = 0
@@ -196,6 +201,7 @@ def measured(instance: ServiceInstance, text: str) -> ServiceInstance:
         is_ready=instance.is_ready,
         reasons=instance.reasons,
         version=version,
+        since=_instant(values.get("process_start_time_seconds")),
         lag=None if lag is None or lag != lag else int(lag),  # noqa: PLR0124 - NaN is not itself
         lag_s=None if lag_s is None or lag_s != lag_s else lag_s,  # noqa: PLR0124
         outbox_rows=int(values.get("saga_outbox_rows", 0)),
@@ -206,6 +212,20 @@ def measured(instance: ServiceInstance, text: str) -> ServiceInstance:
     )
 
 
+def _instant(seconds: float | None) -> datetime | None:
+    """Of a Unix time; None where a platform does not say it."""
+    return datetime.fromtimestamp(seconds, UTC) if seconds else None
+
+
+def versions(instances: Iterable[ServiceInstance]) -> Mapping[str, Sequence[str]]:
+    """Of each service the versions that its processes run: two of them while it is deployed."""
+    found: dict[str, set[str]] = {}
+    for each in instances:
+        if each.version:
+            found.setdefault(each.service, set()).add(each.version)
+    return {service: sorted(names) for service, names in found.items()}
+
+
 def _body(service: str, answer: httpx.Response) -> Any:
     try:
         body = answer.json()
@@ -214,8 +234,9 @@ def _body(service: str, answer: httpx.Response) -> Any:
         raise NoAnswerError(answer.status_code, why) from None
     if answer.is_success:
         return body
-    detail = body.get("detail", "") if isinstance(body, dict) else ""
-    raise NoAnswerError(answer.status_code, f"{service}: {detail or answer.status_code}")
+    problem = body if isinstance(body, dict) else {}
+    why = f"{service}: {problem.get('detail') or answer.status_code}"
+    raise NoAnswerError(answer.status_code, why, str(problem.get("code", "")))
 
 
 def now() -> datetime:

@@ -1,23 +1,21 @@
 """Failure groups, and repairs of them: planned, tried without an effect, confirmed, watched."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
-import structlog
 from fastapi import FastAPI, Request, Response
 from pydantic import Field, field_validator
 
-from chassis.errors import TransientError
 from chassis.http import Body, Note, ParkedKey, Problem, open_to, text
 from console.web.context import Console
 from console.web.failures import Failure, FailureGroup, RepairKind, report
 from console.web.rendering import page
-from console.web.repairs import RATE, RATE_MAX, TRIED, Repair
+from console.web.repairs import RATE, RATE_MAX, TRIED, RepairTerms, RepairVerb
 from console.web.session import CHANGE, LOOK, Viewer, viewer_of
 
-log = structlog.get_logger()
 SHOWN: Final = 200
 """Of a group, so many are listed; a repair of the group is of all."""
+NoteText = Annotated[str, text(1000, 0)]
 GroupPath = Annotated[str, text(12, 12, "^[0-9a-f]+$")]
 JobPath = Annotated[str, text(36, 36, "^[0-9a-f-]+$")]
 ACTIONS: Final = 20
@@ -32,9 +30,17 @@ class RepairRequest(Body):
     keys: Annotated[list[ParkedKey], Field(max_length=SHOWN)] | None = None
 
 
+class GroupNoteText(Body):
+    """Of a group; without a text its note is removed."""
+
+    text: NoteText = ""
+
+
 class RepairStart(Body):
     plan: JobPath
     rate: Annotated[int, Field(ge=1, le=RATE_MAX)] = RATE
+    outcome: Annotated[str, text(64, 0)] = ""
+    reference: Annotated[str, text(200, 0)] = ""
 
     @field_validator("rate", mode="before")
     @classmethod
@@ -43,7 +49,7 @@ class RepairStart(Body):
 
 
 class RepairSteering(Body):
-    verb: Literal["pause", "resume", "stop"]
+    verb: RepairVerb
 
 
 def add_failures(app: FastAPI, console: Console) -> None:
@@ -53,6 +59,7 @@ def add_failures(app: FastAPI, console: Console) -> None:
         viewer = viewer_of(request)
         found = await report(console.queries, console.services, viewer.token)
         values: dict[str, Any] = {
+            "notes": await console.queries.notes_on(group.id for group in found.groups),
             "jobs": list(console.repairs.begun.values()),
             "actions": await console.queries.actions(ACTIONS),
         }
@@ -63,9 +70,23 @@ def add_failures(app: FastAPI, console: Console) -> None:
     async def show_group(request: Request, group: GroupPath) -> Response:
         viewer = viewer_of(request)
         found = await _group(console, group, viewer)
-        return page(
-            request, "failure_group.html", viewer, group=found, shown=found.failures[:SHOWN]
-        )
+        values: dict[str, Any] = {
+            "group": found,
+            "shown": found.failures[:SHOWN],
+            "note": (await console.queries.notes_on([found.id])).get(found.id),
+        }
+        return page(request, "failure_group.html", viewer, **values)
+
+    @app.post("/failures/{group}/note", include_in_schema=False)
+    @open_to(CHANGE)
+    async def write_note(request: Request, group: GroupPath, body: GroupNoteText) -> Response:
+        """Of a group that fails now. It is recorded before it is written."""
+        viewer = viewer_of(request)
+        found = await _group(console, group, viewer)
+        await console.record(viewer.name, "note", described(found), body.text)
+        await console.queries.write_note(found.id, body.text, viewer.name)
+        note = (await console.queries.notes_on([found.id])).get(found.id)
+        return page(request, "_group_note.html", viewer, group=found, note=note)
 
     @app.post("/failures/{group}/plan", include_in_schema=False)
     @open_to(CHANGE)
@@ -75,6 +96,9 @@ def add_failures(app: FastAPI, console: Console) -> None:
         found = await _group(console, group, viewer)
         chosen = _chosen(found, body)
         made = console.repairs.plan(body.action, body.note, viewer.name, chosen)
+        if made.action == "resolve" and not made.outcomes:
+            why = "No outcome counts for all of them, or it takes a reference for each: record them singly."
+            raise Problem(422, "no_outcome", why)
         outlook = await console.repairs.tried(made, viewer.token)
         values: dict[str, Any] = {
             "plan": made,
@@ -93,16 +117,11 @@ def _add_jobs(app: FastAPI, console: Console) -> None:
     @open_to(CHANGE)
     async def start_job(request: Request, body: RepairStart) -> Response:
         viewer = viewer_of(request)
-
-        async def ended(job: Repair) -> None:
-            try:
-                await console.record(viewer, "repair_ended", job.described, job.plan.note)
-            except TransientError as error:
-                log.warning("repair_end_not_recorded", repair=job.plan.id, error=str(error))
-
-        if (plan := console.repairs.plans.get(body.plan)) is not None:
-            await console.record(viewer, "repair_begun", plan.described, plan.note)
-        job = console.repairs.start(body.plan, body.rate, viewer.token, ended)
+        terms = RepairTerms(body.rate, body.outcome, body.reference)
+        plan = console.repairs.plans.get(body.plan)
+        if plan is not None and (why := plan.refused(terms)):
+            raise Problem(422, "no_outcome", f"{why[0].upper()}{why[1:]}.")
+        job = await console.repairs.start(body.plan, terms, viewer.name, viewer.token)
         if job is None:
             raise Problem(
                 409, "no_plan", "This was begun already, or is too long ago: plan it anew."
@@ -124,16 +143,14 @@ def _add_jobs(app: FastAPI, console: Console) -> None:
     async def steer_job(request: Request, job_id: JobPath, body: RepairSteering) -> Response:
         viewer = viewer_of(request)
         values = _of_job(console, job_id)
-        job: Repair = values["job"]
-        match body.verb:
-            case "pause":
-                job.pause()
-            case "resume":
-                job.resume()
-            case "stop":
-                job.stop()
-        await console.record(viewer, f"repair_{body.verb}", job.plan.described, job.plan.note)
+        await console.repairs.steer(values["job"], body.verb, viewer.name)
         return page(request, "_job.html", viewer, **values)
+
+
+def described(group: FailureGroup) -> str:
+    """For the audit trail."""
+    newest = group.newest
+    return f"group {group.id}: {newest.service}, {newest.event}"
 
 
 async def _group(console: Console, group_id: str, viewer: Viewer) -> FailureGroup:

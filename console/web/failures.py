@@ -26,7 +26,7 @@ AT_ONCE: Final = 10
 EXAMPLES: Final = 5
 VARIABLE: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|0x[0-9a-f]+|\d+")
 FailureKind = Literal["parked", "retried"]
-RepairKind = Literal["redrive", "discard", "expedite"]
+RepairKind = Literal["redrive", "discard", "expedite", "resolve"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,9 @@ class Failure:
     """Of what is parked, the id of the key's first message."""
     needs_attention: bool = False
     resolvable: tuple[str, ...] = ()
+    """Of a call, the outcomes that may be recorded for it by hand."""
+    with_reference: tuple[str, ...] = ()
+    """Those of them that take the provider's reference."""
 
     @property
     def group(self) -> str:
@@ -80,7 +83,9 @@ class FailureGroup:
     @property
     def actions(self) -> tuple[RepairKind, ...]:
         """What may be done about it, the usual one first."""
-        return ("redrive", "discard") if self.newest.kind == "parked" else ("expedite",)
+        if self.newest.kind == "parked":
+            return ("redrive", "discard")
+        return ("expedite", "resolve") if self.newest.resolvable else ("expedite",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,4 +209,5 @@ def _of_effect(service: str, order_id: str, effect: Mapping[str, Any]) -> Failur
         datetime.fromisoformat(effect["due_at"]),
         needs_attention=effect["needs_attention"],
         resolvable=tuple(effect["may_be_resolved_as"]),
+        with_reference=tuple(effect["with_reference"]),
     )

@@ -1,7 +1,8 @@
 """What changes, as server-sent events: one reading of the database for all who look, none for nobody.
 
 Each event's id is a position in the log as the console has read it. A browser that comes back says the last
-one that it has (`Last-Event-ID`), and goes on from there.
+one that it has (`Last-Event-ID`), and goes on from there. After a rebuild positions begin anew: whoever has
+a later one is sent back to the newest that there is, and asks for all that is shown.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
+from fastapi.sse import format_sse_event
 from pydantic_core import to_json
 
 from chassis import clock
@@ -19,6 +21,8 @@ from console.queries import Queries
 
 log = structlog.get_logger()
 EVERY_S: Final = 0.5
+LONGEST_S: Final = 600.0
+"""Then a stream ends, and the browser asks again: as who may still look."""
 QUIET_S: Final = 15.0
 """After so long without a change a comment is sent, by which a dead connection is noticed."""
 RETRY_MS: Final = 2000
@@ -40,19 +44,19 @@ class Hub:
         position = int(last_id) if last_id.isdecimal() and int(last_id) <= LATEST else -1
         if position < 0:
             position = (await self.queries.standing()).position
-        yield b"retry: %d\nid: %d\nevent: hello\ndata: {}\n\n" % (RETRY_MS, position)
-        woken = asyncio.Event()
+        yield format_sse_event(data_str="{}", event="hello", id=str(position), retry=RETRY_MS)
+        woken, until = asyncio.Event(), clock.monotonic() + LONGEST_S
         self._waiting.add(woken)
         self._begin(position)
         try:
-            while not self.stopping.is_set():
+            while not self.stopping.is_set() and clock.monotonic() < until:
+                woken.clear()
                 found = await self._changes(position)
-                if found.position > position:
+                if found.position != position:
                     position = found.position
                     yield _event(found)
-                woken.clear()
-                if self._position <= position and not await clock.wait_for(woken, QUIET_S):
-                    yield b": nothing has changed\n\n"
+                elif not await clock.wait_for(woken, QUIET_S):
+                    yield format_sse_event(comment="nothing has changed")
         finally:
             self._waiting.discard(woken)
 
@@ -62,15 +66,15 @@ class Hub:
             await self._task
 
     def _begin(self, position: int) -> None:
-        self._position = max(self._position, position)
         if self._task is None or self._task.done():
+            self._position = position
             self._task = asyncio.create_task(self._poll())
 
     async def _poll(self) -> None:
         """Ends when nobody looks any more."""
         while self._waiting and not self.stopping.is_set():
             found = await self._changes(self._position)
-            if found.position > self._position:
+            if found.position != self._position:
                 self._position = found.position
                 self._wake()
             await clock.wait_for(self.stopping, EVERY_S)
@@ -92,4 +96,4 @@ def _event(found: Changes) -> bytes:
     """Which orders changed; all that are shown are asked for anew where some are left out."""
     orders = list(dict.fromkeys(change.order_id for change in found.changes))
     data = to_json({"orders": orders, "all": found.is_cut}).decode()
-    return f"id: {found.position}\nevent: changes\ndata: {data}\n\n".encode()
+    return format_sse_event(data_str=data, event="changes", id=str(found.position))

@@ -1,7 +1,7 @@
 """One order: who must act, its way over the map, its events, and what each service says of it."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
@@ -53,19 +53,28 @@ class Branch:
     led_to: tuple["Branch", ...]
 
 
+@dataclass(frozen=True, slots=True)
+class ShownTrace:
+    """A trace of the order, with the numbers of the events in it; `url` is "" without a viewer."""
+
+    id: str
+    numbers: tuple[int, ...]
+    url: str
+
+
 def add_order(app: FastAPI, console: Console) -> None:
     @app.get("/orders/{order_id}", include_in_schema=False)
     @open_to(LOOK)
     async def show_order(request: Request, order_id: OrderPath) -> Response:
         detail = await _known(console, order_id)
-        values = {**_values(detail), "is_anew": False, "picture": _picture(detail)}
+        values = {**_values(console, detail), "is_anew": False, "picture": _picture(detail)}
         return page(request, "order.html", viewer_of(request), **values)
 
     @app.get("/orders/{order_id}/parts", include_in_schema=False)
     @open_to(LOOK)
     async def show_order_again(request: Request, order_id: OrderPath) -> Response:
         detail = await _known(console, order_id)
-        values = {**_values(detail), "is_anew": True, "picture": _picture(detail)}
+        values = {**_values(console, detail), "is_anew": True, "picture": _picture(detail)}
         return page(request, "_order.html", viewer_of(request), **values)
 
     @app.get("/orders/{order_id}/services", include_in_schema=False)
@@ -83,8 +92,8 @@ def add_order(app: FastAPI, console: Console) -> None:
         """The events with their personal data, which is recorded first."""
         viewer = viewer_of(request)
         detail = await _known(console, order_id)
-        await console.record(viewer, "reveal", order_id, body.reason)
-        values = _values(detail, personal=True)
+        await console.record(viewer.name, "reveal", order_id, body.reason)
+        values = _values(console, detail, personal=True)
         return page(request, "_events.html", viewer, **values)
 
     @app.get("/compare", include_in_schema=False)
@@ -94,14 +103,16 @@ def add_order(app: FastAPI, console: Console) -> None:
         a: Annotated[SagaKey, Query()],
         b: Annotated[SagaKey, Query()],
     ) -> Response:
-        both = [_values(await _known(console, each)) for each in (a, b)]
+        both = [_values(console, await _known(console, each)) for each in (a, b)]
         return page(request, "compare.html", viewer_of(request), both=both)
 
 
 async def _known(console: Console, order_id: str) -> OrderDetail:
     detail = await console.queries.order(order_id)
     if detail is None:
-        why = f"The log has no order {order_id}, or the console has not read it yet."
+        why = (
+            f"The log has no order {order_id}, the console has not read it yet, or has dropped it."
+        )
         raise Problem(404, "not_found", why)
     return detail
 
@@ -112,18 +123,31 @@ def _picture(detail: OrderDetail) -> Markup:
     return drawn(EDGES, now(), marks=Marks(detail.path, detail.order.edges, ahead))
 
 
-def _values(detail: OrderDetail, *, personal: bool = False) -> Mapping[str, Any]:
+def _values(console: Console, detail: OrderDetail, *, personal: bool = False) -> Mapping[str, Any]:
     events = shown_events(detail, personal=personal)
     return {
         "order": detail.order,
         "position": max(event.position for event in detail.events),
         "events": events,
+        "traces": traces_of(events, console.trace_url),
         "branches": branches(events),
         "waterfall": waterfall.drawn(detail.events, detail.causes),
         "remaining": detail.remaining,
         "is_revealed": personal,
         "hidden": sorted({path for event in events for path in event.masked}),
     }
+
+
+def traces_of(events: Iterable[ShownEvent], page_url: str) -> tuple[ShownTrace, ...]:
+    """The trace in which the order was placed first; a redrive later begins another."""
+    found: dict[str, list[int]] = {}
+    for event in events:
+        if event.row.trace_id:
+            found.setdefault(event.row.trace_id, []).append(event.number)
+    return tuple(
+        ShownTrace(id_, tuple(numbers), page_url.replace("{trace_id}", id_))
+        for id_, numbers in found.items()
+    )
 
 
 def shown_events(detail: OrderDetail, *, personal: bool) -> tuple[ShownEvent, ...]:

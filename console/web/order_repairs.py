@@ -49,7 +49,7 @@ def add_order_repairs(app: FastAPI, console: Console) -> None:
         viewer = viewer_of(request)
         if body.service not in BY_NAME:
             raise Problem(422, "no_service", f"there is no service {body.service!r}")
-        await console.record(viewer, body.action, f"{order_id} at {body.service}", body.note)
+        await console.record(viewer.name, body.action, f"{order_id} at {body.service}", body.note)
         asked = body.asked_of_the_service(order_id)
         try:
             await console.services.post(body.service, PATHS[body.action], viewer.token, **asked)

@@ -1,8 +1,8 @@
 """The rights of each principal on Kafka, as the declarations of the services need them.
 
-A principal is named as its service. `READER` is for commands that only read the log, such as
-`saga archive` and `saga timeline`. An idempotent producer needs no more than WRITE on a topic, and
-READ and WRITE include DESCRIBE. Nobody here may create, alter or delete anything: that is the
+A principal is named as its service. The console reads the log in no group; `READER` is for commands that
+only read it, such as `saga archive` and `saga timeline`. An idempotent producer needs no more than WRITE on
+a topic, and READ and WRITE include DESCRIBE. Nobody here may create, alter or delete anything: that is the
 administrator's.
 """
 
@@ -16,9 +16,9 @@ from chassis.service import Service
 from chassis.topic_layout import TopicLayout
 from guarantees.declared import service_of
 from saga_cli.access.right import READER, AclResource, Operation, Right
-from saga_cli.topology import BY_NAME, SERVICES
+from saga_cli.topology import CONSOLE, PROCESSES, SERVICES
 
-PRINCIPALS: Final = (*BY_NAME, READER)
+PRINCIPALS: Final = (*(spec.name for spec in PROCESSES), READER)
 TopicSettings = tuple[int, dict[str, str]]
 """The number of partitions that a topic is made with, and its settings."""
 
@@ -30,7 +30,7 @@ def layouts(*, moving: bool) -> tuple[TopicLayout, ...]:
 
 def rights(*, moving: bool = False) -> list[Right]:
     """Of all principals, in their order."""
-    found = [*_of_services(layouts(moving=moving)), *_of_the_reader()]
+    found = [*_of_services(layouts(moving=moving)), *_of_the_console(), *_of_the_reader()]
     return sorted(found, key=lambda r: (PRINCIPALS.index(r.principal), r))
 
 
@@ -74,6 +74,13 @@ def _of_services(some: Collection[TopicLayout]) -> set[Right]:
             service_of(spec.name), keeps_positions=not spec.has_database, layout=layout
         )
     }
+
+
+def _of_the_console() -> Iterator[Right]:
+    """It reads no dead letter, no name and no address."""
+    for spec in SERVICES:
+        for topic in service_of(spec.name).log_topics:
+            yield _topic(CONSOLE.name, topic, Operation.READ)
 
 
 def _of_the_reader() -> Iterator[Right]:

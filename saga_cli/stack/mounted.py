@@ -18,7 +18,6 @@ from cryptography.exceptions import InvalidSignature
 
 from chassis.kafka import Cluster
 from chassis.kafka.cluster import Mechanism
-from guarantees.services import BY_NAME, WITH_DATABASE
 from saga_cli.stack import kafka, postgres, redis_acl
 from saga_cli.stack.authority import LOOPBACK, Authority, Certificate
 from saga_cli.stack.postgres import ServerTls
@@ -26,7 +25,9 @@ from saga_cli.stack.secured import in_files
 from saga_cli.stack.state import write_private
 from saga_cli.topology import (
     PASSWORDS_SECRET,
+    PROCESSES,
     READER,
+    STORED,
     USERS,
     Addresses,
     addresses_of,
@@ -101,12 +102,12 @@ BROKER: Final = kafka.KafkaBroker(
 PASSWORDS: Final = {
     login: f"{name}.password"
     for login, name in (
-        *((role, role) for spec in WITH_DATABASE.values() for role in (spec.role, spec.owner)),
+        *((role, role) for spec in STORED for role in (spec.role, spec.owner)),
         *((spec.name, f"redis-{spec.name}") for spec in redis_acl.USERS),
-        *((kafka_login(name), f"kafka-{name}") for name in BY_NAME),
+        *((kafka_login(spec.name), f"kafka-{spec.name}") for spec in PROCESSES),
     )
 }
-"""Logins of the services, as `Addresses.passwords` names them, and the file with the password of each."""
+"""Logins of all processes, as `Addresses.passwords` names them, and the file with the password of each."""
 NAMED: Final = replace(WITHIN.addresses("", MOUNTED), passwords=PASSWORDS)
 """The addresses as containers know them, with the names of files in the place of passwords."""
 

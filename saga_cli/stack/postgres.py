@@ -19,7 +19,7 @@ from saga_cli.clients import database
 from saga_cli.stack import binaries
 from saga_cli.stack.processes import ChildProcess, run
 from saga_cli.stack.state import write_private
-from saga_cli.topology import CONSOLE, Addresses, ServiceSpec
+from saga_cli.topology import STORED, Addresses, ServiceSpec
 
 ADMIN: Final = "saga"
 BY_LOCALE: Final = """
@@ -83,8 +83,7 @@ def hba_rules(kind: Literal["host", "hostssl"], address: str = "127.0.0.1/32") -
     """
     by = f"{address} scram-sha-256"
     let_in = {"all": ADMIN, "replication": ADMIN}
-    with_database = (*WITH_DATABASE.values(), CONSOLE)
-    let_in |= {spec.database: f"{spec.role},{spec.owner}" for spec in with_database}
+    let_in |= {spec.database: f"{spec.role},{spec.owner}" for spec in STORED}
     return "".join(f"{kind} {database} {roles} {by}\n" for database, roles in let_in.items())
 
 

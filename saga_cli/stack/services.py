@@ -82,14 +82,13 @@ class Services:
         spec: ServiceSpec,
         extra: Mapping[str, str] | None = None,
         addresses: Addresses | None = None,
-        kafka_user: str = "",
     ) -> Instance:
-        """As `start`; `kafka_user` is whose rights it has on Kafka, where not its own."""
+        """As `start`."""
         name = spec.name
         nth = 1 + sum(instance.spec is spec for instance in self.instances)
         port = ports.hold(spec.port if self.well_known_ports and nth == 1 else 0)
         places = replace(addresses or self.addresses, issuer=local_issuer().url)
-        given, more = environment_of(spec, places, port.number, kafka_user), dict(extra or {})
+        given, more = environment_of(spec, places, port.number), dict(extra or {})
         if places.secured is not None:
             folder = places.secured / "secrets" / f"{name}-{nth}"
             given, more = in_files(folder, given), in_files(folder, more)

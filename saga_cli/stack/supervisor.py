@@ -128,7 +128,7 @@ def running(
                 services.start_all(instances, lambda name: console.print(f"  {name} ready"))
             seed(services.url)
             if with_pages:
-                _start_console(services)
+                _start_console(services, traces.page if traces else "")
             console.print(f"  all ready after {time.monotonic() - started:.1f} s")
             yield services, servers
         except (RuntimeError, httpx.HTTPError) as error:
@@ -136,10 +136,10 @@ def running(
             fail(why, 2 if isinstance(error, SettingError) else 1)
 
 
-def _start_console(services: Services) -> None:
+def _start_console(services: Services, trace_page: str) -> None:
     if with_console.is_installed():
         with console.status("starting the console"):
-            with_console.start(services)
+            with_console.start(services, trace_page)
         console.print("  console ready")
     else:
         console.print("  without the console: it needs the extra `console`")

@@ -9,7 +9,7 @@ from typing import Final
 from chassis.postgres import PostgresDatabase, migrations
 from saga_cli.stack.postgres import make_databases
 from saga_cli.stack.services import Instance, Services
-from saga_cli.topology import CONSOLE, READER, SERVICES, Addresses
+from saga_cli.topology import CONSOLE, SERVICES, Addresses
 
 NEEDED: Final = (CONSOLE.module, "jinja2")
 """Packages: the last one comes with the extra `console`, and with nothing else."""
@@ -19,15 +19,18 @@ def is_installed() -> bool:
     return all(find_spec(name) for name in NEEDED)
 
 
-def start(services: Services) -> Instance:
+def start(services: Services, trace_page: str = "") -> Instance:
     """Start the console over what runs, and wait until it answers.
 
-    Raises RuntimeError with the end of its log where it does not.
+    `trace_page` is that of a trace in a viewer, "" without one. Raises RuntimeError with the end of
+    its log where it does not answer.
     """
     make_database(services.addresses)
     urls = {spec.name: [each.url for each in services.of(spec.name)] for spec in SERVICES}
     more = {f"{CONSOLE.prefix}_SERVICES": json.dumps(urls)}
-    instance = services.start_one(CONSOLE, more, kafka_user=READER)
+    if trace_page:
+        more[f"{CONSOLE.prefix}_TRACE_URL"] = trace_page
+    instance = services.start_one(CONSOLE, more)
     services.await_ready([instance])
     return instance
 

@@ -63,6 +63,20 @@ CONSOLE_EDITS: Final = (
         (f"{OF_STORE}who_reads_notices_that_all_was_forgotten",),
     ),
     Edit(
+        "console/dropping.py",
+        "order-in-flight-is-dropped",
+        "WHERE o.quiet_at < $1 ORDER BY o.quiet_at",
+        "WHERE o.newest_at < $1 ORDER BY o.newest_at",
+        (f"{OF_STORE}orders_that_were_settled_long_ago_are_dropped_and_none_in_flight",),
+    ),
+    Edit(
+        STORE,
+        "event-of-a-dropped-order-begins-another",
+        '    known |= {row["id"]: _dropped(row) for row in back}\n',
+        "",
+        (f"{OF_STORE}an_event_of_an_order_that_was_dropped_finds_it_where_it_stood",),
+    ),
+    Edit(
         "console/terminal/app.py",
         "repair-unconfirmed",
         'self.dismiss(event.key == "y")',
@@ -70,10 +84,10 @@ CONSOLE_EDITS: Final = (
         (f"{OF_TOP}what_is_not_confirmed_is_left[n]",),
     ),
     Edit(
-        "console/terminal/app.py",
+        "console/web/repairs.py",
         "repair-unrecorded",
-        "            return False\n        return True",
-        "        return True",
+        "            self.plans[plan.id] = plan\n            raise\n",
+        "            self.plans[plan.id] = plan\n",
         (f"{OF_TOP}a_repair_that_is_not_recorded_is_not_begun",),
     ),
 )

@@ -4,16 +4,17 @@ import os
 import re
 import shutil
 import subprocess
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
-from saga_cli.topology import SERVICES
+from saga_cli.topology import PROCESSES
 from tests.architecture.test_topology import COMPOSE, ROOT
 
 DOCKERFILE: Final = (ROOT / "Dockerfile").read_text()
-LAST_STAGE: Final = DOCKERFILE[DOCKERFILE.rindex("\nFROM ") :]
+RUNTIME, CONSOLE_STAGE, LAST_STAGE = re.split(r"^FROM ", DOCKERFILE, flags=re.MULTILINE)[2:]
 WRITES_WHEN_IT_STARTS: Final = {"kafka"}
 """Its image writes the broker's settings into its own folder."""
 each = pytest.mark.parametrize("name", sorted(COMPOSE))
@@ -40,11 +41,13 @@ def test_compose_reads_the_file() -> None:
 
 
 def test_an_image_runs_as_a_numbered_user_and_is_asked_for_its_health() -> None:
-    (user,) = re.findall(r"^USER (.+)$", LAST_STAGE, re.MULTILINE)
+    (user,) = re.findall(r"^USER (.+)$", DOCKERFILE, re.MULTILINE)
+    assert f"USER {user}" in RUNTIME
+    assert [stage.split()[0] for stage in (CONSOLE_STAGE, LAST_STAGE)] == ["runtime", "runtime"]
     uid, gid = map(int, user.split(":"))
     assert uid > 0
     assert gid > 0
-    assert LAST_STAGE.count("\nHEALTHCHECK ") == 1
+    assert DOCKERFILE.count("\nHEALTHCHECK ") == RUNTIME.count("\nHEALTHCHECK ") == 1
     assert "--chown" not in DOCKERFILE
 
 
@@ -61,9 +64,22 @@ def test_an_image_holds_one_service() -> None:
     copied = set(re.findall(r"^COPY (\S+) \S+$", LAST_STAGE, re.MULTILINE))
     assert copied == {"shared_events", "chassis", "${SERVICE}_svc"}
     allowed = {line for line in (ROOT / ".dockerignore").read_text().split() if line[0] == "!"}
+    packages = ("shared_events", "chassis", "*_svc", "guarantees", "saga_cli", "console")
     assert allowed == {"!pyproject.toml", "!uv.lock", "!scripts/uv.txt"} | {
-        f"!{name}" for name in ("shared_events", "chassis", "*_svc")
+        f"!{name}" for name in packages
     }
+
+
+def test_the_consoles_image_holds_all_that_it_imports() -> None:
+    """And nothing of what measures, simulates or tests."""
+    asked = "import sys, console.__main__; print(*{name.split('.')[0] for name in sys.modules})"
+    imported = run("python", "-c", asked).stdout.split()
+    own = {name for name in imported if (ROOT / name / "__init__.py").exists()}
+    lines = (ROOT / ".dockerignore").read_text().split()
+    allowed = [line.removeprefix("!") for line in lines if line[0] == "!"]
+    assert {name for name in own if not any(fnmatch(name, each) for each in allowed)} == set()
+    assert {"console", "guarantees"} <= own
+    assert re.findall(r"^COPY (\S+) \S+$", CONSOLE_STAGE, re.MULTILINE) == ["."]
 
 
 @each
@@ -81,11 +97,11 @@ def test_an_image_of_others_has_a_version(name: str) -> None:
     image: str = COMPOSE[name]["image"]
     service = name.removesuffix("-migrate")
     own = image == f"choreographed-checkout/{service}"
-    assert own is (service in {spec.name for spec in SERVICES})
+    assert own is (service in {spec.name for spec in PROCESSES})
     assert own or re.fullmatch(r"[a-z0-9./-]+:\d[\d.]*", image)
 
 
 def test_a_service_has_nothing_to_write_to_and_few_processes() -> None:
-    for spec in SERVICES:
+    for spec in PROCESSES:
         assert 0 < COMPOSE[spec.name]["pids_limit"] <= 256
         assert COMPOSE[spec.name].keys() & {"volumes", "tmpfs", "user", "devices"} == set()

@@ -34,6 +34,7 @@ NOT_COMMANDS: Final = (
 that are read from a file (tests/cli/test_mounted.py)."""
 VARIABLE: Final = re.compile(r"[A-Z_]+=")
 MAKEFILE: Final = (ROOT / "Makefile").read_text("utf-8")
+DOCKERFILE: Final = (ROOT / "Dockerfile").read_text("utf-8")
 TARGETS: Final = re.search(r"^\.PHONY: (.*)$", MAKEFILE, re.MULTILINE)
 EXAMPLES: Final = re.findall(r'^([a-z]+):.*##.*(ARGS="[^"]*")', MAKEFILE, re.MULTILINE)
 OTHERS: Final = [each for each in commands().values() if each.words[0] not in {"saga", "curl"}]
@@ -53,10 +54,12 @@ def wrong_with_program(words: list[str]) -> str:
             return wrong_with_program(more[more.index("python") :])
         case ["python" | "spark-submit", program, *_]:
             return "" if (ROOT / program).is_file() else f"there is no {program}"
+        case ["docker", "build", "--target", stage, *more]:
+            if re.search(rf"^FROM .+ AS {stage}$", DOCKERFILE, re.MULTILINE) is None:
+                return f"Dockerfile has no stage {stage}"
+            return wrong_with_program(["docker", "build", *more])
         case ["docker", "build", "--build-arg", argument, _]:
-            known = f"ARG {argument.partition('=')[0]}\n" in (ROOT / "Dockerfile").read_text(
-                "utf-8"
-            )
+            known = f"ARG {argument.partition('=')[0]}\n" in DOCKERFILE
             return "" if known else f"Dockerfile has no ARG {argument}"
         case ["docker", "compose", *words]:
             return wrong_with_compose(words)
@@ -140,6 +143,7 @@ def test_a_line_of_a_plain_block_that_no_test_knows_is_found() -> None:
         ("uv run --project deploy/flink python report.py", "there is no deploy/flink"),
         ("spark-submit deploy/spark/reports.py", "there is no deploy/spark/reports.py"),
         ("docker build --build-arg NAME=order .", "Dockerfile has no ARG NAME=order"),
+        ("docker build --target shop --build-arg SERVICE=order .", "Dockerfile has no stage shop"),
         ("docker compose -f compose.secured.yaml up", "there is no compose.secured.yaml"),
         ("docker compose -f compose.yaml start-up", "docker compose has no start-up"),
         ("docker compose up --secure", "docker compose up has no --secure"),

@@ -1,22 +1,21 @@
 """compose.secure.yaml, laid over compose.yaml: each secret is a file, and who needs none has none."""
 
 import stat
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
 from saga_cli.stack import mounted
-from saga_cli.topology import SERVICES, ServiceSpec
+from saga_cli.topology import PROCESSES, SERVICES, ServiceSpec
 from tests.architecture.test_tidy import ROOT
-from tests.architecture.test_topology import COMPOSE, options_of
+from tests.architecture.test_topology import COMPOSE, options_of, settings_of
 from tests.secured_compose_page import SECURED
 from tests.support.secured_compose import merged
 
 PRIVATE: Final = ("tls/ca.key", "tls/ca.pem", mounted.TOOLS)
 """What no container gets: who has it is the authority, or the administrator."""
-each_service = pytest.mark.parametrize("spec", SERVICES, ids=lambda spec: spec.name)
+each_service = pytest.mark.parametrize("spec", PROCESSES, ids=lambda spec: spec.name)
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +78,7 @@ def test_a_service_has_its_own_passwords_and_no_others(
 
 @each_service
 def test_variables_are_settings_and_ask_for_tls(system: dict[str, Any], spec: ServiceSpec) -> None:
-    settings = import_module(f"{spec.module}.settings").Settings
+    settings = settings_of(spec)
     variables: dict[str, str] = system["services"][spec.name]["environment"]
     fields = {f"{spec.prefix}_{name.upper()}": f for name, f in settings.model_fields.items()}
     assert {name.removesuffix("_FILE") for name in variables.keys() - fields.keys()} <= {*fields}

@@ -1,5 +1,6 @@
 """compose.yaml, deploy/postgres/init.sh and the CLI's own stack say the same."""
 
+import json
 import os
 import re
 import subprocess
@@ -12,18 +13,29 @@ import pytest
 import yaml
 
 from saga_cli.stack import binaries, kafka, servers
-from saga_cli.topology import SERVICES, ServiceSpec
+from saga_cli.topology import CONSOLE, PROCESSES, SERVICES, STORED, ServiceSpec
 
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
 INIT = ROOT / "deploy" / "postgres" / "init.sh"
 SERVER_NAMES = {"issuer", "kafka", "postgres", "redis"}
-each_service = pytest.mark.parametrize("spec", SERVICES, ids=lambda spec: spec.name)
+each_service = pytest.mark.parametrize("spec", PROCESSES, ids=lambda spec: spec.name)
 
 
 def environment(spec: ServiceSpec) -> dict[str, str]:
     variables: dict[str, str] = COMPOSE[spec.name]["environment"]
     return variables
+
+
+def settings_of(spec: ServiceSpec) -> Any:
+    name = "ConsoleSettings" if spec is CONSOLE else "Settings"
+    return getattr(import_module(f"{spec.module}.settings"), name)
+
+
+def test_the_console_finds_each_service_where_it_listens() -> None:
+    urls = json.loads(environment(CONSOLE)["CONSOLE_SERVICES"])
+    assert urls == {spec.name: [f"http://{spec.name}:{spec.port}"] for spec in SERVICES}
+    assert COMPOSE["console"]["build"]["target"] == "console"
 
 
 def options_of(command: Sequence[str]) -> dict[str, str]:
@@ -33,8 +45,8 @@ def options_of(command: Sequence[str]) -> dict[str, str]:
 
 
 def test_compose_runs_the_services_and_their_servers() -> None:
-    migrations = {f"{spec.name}-migrate" for spec in SERVICES if spec.has_database}
-    assert set(COMPOSE) == {spec.name for spec in SERVICES} | migrations | SERVER_NAMES
+    migrations = {f"{spec.name}-migrate" for spec in STORED}
+    assert set(COMPOSE) == {spec.name for spec in PROCESSES} | migrations | SERVER_NAMES
 
 
 @each_service
@@ -55,7 +67,7 @@ def test_only_a_process_that_ends_before_the_service_starts_has_the_owners_passw
 
 @each_service
 def test_variables_are_settings_and_none_that_is_required_is_missing(spec: ServiceSpec) -> None:
-    settings = import_module(f"{spec.module}.settings").Settings
+    settings = settings_of(spec)
     prefix: str = settings.model_config["env_prefix"]
     fields = settings.model_fields
     required = {prefix + n.upper() for n, field in fields.items() if field.is_required()}
@@ -92,7 +104,7 @@ def test_each_database_has_its_role(tmp_path: Path) -> None:
     psql = tmp_path / "psql"
     psql.write_text(f'#!/bin/sh\nprintf "%s " "$@" >> {tmp_path}/asked; cat >> {tmp_path}/asked\n')
     psql.chmod(0o700)
-    with_database = [spec for spec in SERVICES if spec.has_database]
+    with_database = STORED
     passwords = {f"{spec.prefix}_DB_PASSWORD": f"s3cret of {spec.name}" for spec in with_database}
     passwords |= {f"{s.prefix}_DB_OWNER_PASSWORD": f"own of {s.name}" for s in with_database}
     assert passwords.keys() <= COMPOSE["postgres"]["environment"].keys()

@@ -5,21 +5,21 @@ import csv
 import io
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Final
 
 import httpx
 import pytest
 
 from chassis.errors import TransientError
-from console.model import Change, Changes
+from console.model import OrderDetail
 from console.web import orders_pages
-from console.web.live import Hub
 from tests.support.console_case import ConsoleCase, refusal_of
 from tests.support.console_sample import (
     AT,
     CUSTOMER,
     ORDER_ID,
-    SampleQueries,
+    a_detail,
     a_head,
     an_order,
 )
@@ -145,6 +145,28 @@ async def test_what_services_say_is_asked_with_the_viewers_own_token_and_silence
     assert "does not answer" in text
 
 
+async def test_an_order_leads_to_its_traces_where_a_viewer_is_known(
+    case: ConsoleCase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    detail = a_detail()
+    ids = ["a" * 32, "a" * 32, "", "b" * 32, *[""] * 4]
+    events = [replace(e, trace_id=t) for e, t in zip(detail.events, ids, strict=True)]
+
+    async def traced(_: str) -> OrderDetail:
+        return replace(detail, events=tuple(events))
+
+    monkeypatch.setattr(case.queries, "order", traced)
+    links = r'href="https://viewer.example.com/trace/(\w+)" rel="noreferrer">\1<'
+    async with case.client() as http:
+        text = (await http.get(f"/orders/{ORDER_ID}")).text
+        assert re.findall(links, text) == ["a" * 32, "b" * 32]
+        assert "events 1, 2<" in text
+        case.app.state.console.trace_url = ""
+        plain = (await http.get(f"/orders/{ORDER_ID}")).text
+    assert re.findall(links, plain) == []
+    assert f"<code>{'b' * 32}</code>" in plain
+
+
 async def test_two_orders_side_by_side(case: ConsoleCase) -> None:
     async with case.client() as http:
         answer = await http.get("/compare", params={"a": ORDER_ID, "b": ORDER_ID})
@@ -229,6 +251,53 @@ async def test_a_group_is_repaired_from_its_page_and_both_are_recorded(case: Con
     )
 
 
+async def _groups(http: httpx.AsyncClient) -> dict[str, str]:
+    """By the usual repair of each."""
+    ids = re.findall(r"/failures/([0-9a-f]{12})", (await http.get("/failures")).text)
+    pages = {id_: (await http.get(f"/failures/{id_}")).text for id_ in ids}
+    return {re.findall(r'<option value="(\w+)"', text)[0]: id_ for id_, text in pages.items()}
+
+
+async def test_calls_of_a_group_are_resolved_as_the_confirmation_says(case: ConsoleCase) -> None:
+    async with case.client("anna", **{"HX-Request": "true"}) as http:
+        group = (await _groups(http))["expedite"]
+        plan_at = f"/failures/{group}/plan"
+        asked = {"action": "resolve", "note": "seen at the bank"}
+        planned = (await http.post(plan_at, json=asked)).text
+        assert re.findall(r"<option>(\w+)</option>", planned) == ["declined"]
+        assert 'name="reference"' not in planned
+        plan = re.findall(r'name="plan" value="([^"]+)"', planned)[0]
+        for terms in ({}, {"outcome": "captured", "reference": "re_1"}):
+            refused = await http.post("/jobs", json={"plan": plan, **terms})
+            assert refusal_of(refused) == (422, "no_outcome")
+        assert case.services.acts == []
+        begun = await http.post("/jobs", json={"plan": plan, "outcome": "declined", "rate": "500"})
+        await asyncio.wait_for(_ended(http, begun.headers["HX-Redirect"]), 30)
+        one = await http.post(plan_at, json={**asked, "keys": [case.queries.rows[0].id]})
+        assert 'name="reference"' in one.text
+    paths = {(service, path, body["outcome"]) for service, path, body in case.services.acts}
+    assert paths == {("payment", "/ops/resolve", "declined")}
+    assert len(case.services.acts) == len(case.queries.rows)
+
+
+async def test_a_note_on_a_group_is_recorded_and_shown_with_who_wrote_it(case: ConsoleCase) -> None:
+    async with case.client("anna", **{"HX-Request": "true"}) as http:
+        group = (await _groups(http))["redrive"]
+        noted = await http.post(f"/failures/{group}/note", json={"text": "<b>PAY-17</b> is open"})
+        assert "&lt;b&gt;PAY-17&lt;/b&gt; is open" in noted.text
+        for path in ("/failures", f"/failures/{group}"):
+            shown = (await http.get(path)).text
+            assert "&lt;b&gt;PAY-17&lt;/b&gt; is open" in shown
+            assert "anna" in shown
+        gone = await http.post("/failures/0123456789ab/note", json={"text": "x"})
+        assert refusal_of(gone) == (404, "not_found")
+        await http.post(f"/failures/{group}/note", json={"text": ""})
+        assert "PAY-17" not in (await http.get(f"/failures/{group}")).text
+    detail = f"group {group}: payment, stock.reserved.v1"
+    texts = ("<b>PAY-17</b> is open", "")
+    assert case.queries.recorded == [("anna", "note", detail, text) for text in texts]
+
+
 async def _ended(http: httpx.AsyncClient, job: str) -> None:
     while "every 1s" in (await http.get(f"{job}/progress")).text:
         await asyncio.sleep(0)
@@ -279,37 +348,3 @@ async def test_who_may_only_look_has_no_button(case: ConsoleCase) -> None:
             group = re.findall(r"/failures/([0-9a-f]{12})", listed)[0]
             text = (await http.get(f"/failures/{group}")).text
             assert ("Look ahead" in text) is is_operator
-
-
-# What is live
-
-
-async def test_changes_are_sent_from_where_the_browser_was() -> None:
-    queries = SampleQueries()
-    change = Change(50, ORDER_ID, "stock.reserved.v1", "inventory", AT)
-    queries.changes = [Changes(50, (change,)), Changes(60, (), is_cut=True)]
-    stopping = asyncio.Event()
-    hub = Hub(queries.as_queries(), stopping)
-    stream = hub.stream("41")
-    assert await anext(stream) == b"retry: 2000\nid: 41\nevent: hello\ndata: {}\n\n"
-    first = (await anext(stream)).decode()
-    assert first == f'id: 50\nevent: changes\ndata: {{"orders":["{ORDER_ID}"],"all":false}}\n\n'
-    assert '"all":true' in (await anext(stream)).decode()
-    stopping.set()
-    await stream.aclose()
-    later = hub.stream("")
-    assert b"id: 42" in await anext(later)
-    await later.aclose()
-
-
-async def test_nobody_who_looks_asks_nothing() -> None:
-    queries = SampleQueries()
-    hub = Hub(queries.as_queries(), asyncio.Event())
-    stream = hub.stream("42")
-    await anext(stream)
-    waiting = asyncio.ensure_future(anext(stream))
-    await asyncio.sleep(0)
-    queries.changes = [Changes(50, (Change(50, "o", "x", "order", AT),))]
-    assert b"id: 50" in await asyncio.wait_for(waiting, 5)
-    await stream.aclose()
-    await asyncio.wait_for(hub.ended(), 5)

@@ -35,7 +35,7 @@ class Case:
         return await Board.read(self.queries.as_queries(), self.directory, "anna", AT)
 
     def top(self) -> Top:
-        return Top(self.read, self.queries.record, Repairs(self.directory), "anna", "anna", 0.05)
+        return Top(self.read, Repairs(self.directory, self.queries.record), "anna", "anna", 0.05)
 
 
 async def acted_on(case: Case, count: int) -> None:
@@ -112,12 +112,12 @@ async def test_a_repair_that_is_not_recorded_is_not_begun() -> None:
     async def away(*_: str) -> None:
         raise TransientError("gone")
 
-    top = Top(case.read, away, Repairs(case.directory), "anna", "anna", 60)
+    top = Top(case.read, Repairs(case.directory, away), "anna", "anna", 60)
     async with top.run_test() as pilot:
         await pilot.press("enter")
         await pilot.pause()
         await pilot.press("y")
-        await until_async(lambda: "not recorded: gone" in str(top.repaired.render()), 10, "why")
+        await until_async(lambda: "is not recorded: gone" in str(top.repaired.render()), 10, "why")
     assert top.repair is None
     assert case.services.acts == []
 

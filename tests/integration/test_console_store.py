@@ -1,16 +1,21 @@
 """What the console stores of the log, over a real PostgreSQL and the log of a past release."""
 
 from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any, Final
 
 import pytest
 
+from chassis import clock
 from chassis.errors import StoreLostError
 from chassis.events import Envelope
 from chassis.kafka import Cluster
 from chassis.message import Record
 from chassis.postgres import Connection, PostgresDatabase
+from console.dropping import drop_settled
+from console.model import GroupNote
+from console.notes import notes_on, write_note
 from console.reader import LogReader, ReadSession
 from console.store import ReadBatch, empty, generation, next_offsets, take
 from saga_cli.stack import with_console
@@ -21,6 +26,9 @@ from tests.contract import golden_log
 ORDERS: Final = "SELECT * FROM orders ORDER BY id"
 WAITS: Final = "SELECT * FROM waits ORDER BY edge, order_id"
 EVENTS: Final = "SELECT order_id, service, sequence, id, type, payload FROM events ORDER BY id"
+QUIET: Final = "SELECT id FROM orders WHERE quiet_at IS NOT NULL"
+OTHERS: Final = "SELECT id FROM orders WHERE quiet_at IS NULL"
+LONG_AGO: Final = datetime(2001, 1, 1, tzinfo=UTC)
 REFERENCES: Final = "SELECT * FROM order_references ORDER BY reference"
 FIRST: Final = golden_log.read(golden_log.names()[0])[0]
 PUBLISHED: Final = [
@@ -97,6 +105,62 @@ async def test_who_reads_notices_that_all_was_forgotten(connection: Connection) 
         await take(connection, batch_of(PUBLISHED[:3]), before)
     assert await stored(connection) == [[], [], [], []]
     assert await next_offsets(connection) == {}
+
+
+async def test_notes_on_groups_outlast_a_rebuild(connection: Connection) -> None:
+    at = datetime(2026, 11, 30, 2, tzinfo=UTC)
+    await write_note(connection, "g1", "PAY-17", "anna", at)
+    await write_note(connection, "g1", "PAY-18", "otto", at)
+    await write_note(connection, "g2", "none", "anna", at)
+    await empty(connection)
+    note = GroupNote("PAY-18", "otto", at)
+    await write_note(connection, "g2", "", "anna", at)
+    assert await notes_on(connection, ["g1", "g2", "g3"]) == {"g1": note}
+
+
+async def test_orders_that_were_settled_long_ago_are_dropped_and_none_in_flight(
+    connection: Connection,
+) -> None:
+    """All events are of years ago, also those of orders that are on their way."""
+    flying = set(list(dict.fromkeys(each.subject for each in PUBLISHED))[:20])
+    begun = [e for e in PUBLISHED if e.subject not in flying or e.type == "order.placed.v1"]
+    await taken(connection, batch_of(begun))
+    quiet = {row[0] for row in await connection.fetch(QUIET)}
+    others = {row[0] for row in await connection.fetch(OTHERS)}
+    assert len(quiet) > 50
+    assert flying <= others
+    assert await drop_settled(connection, clock.now() - LONG_AGO) == 0
+    assert await drop_settled(connection, timedelta(), 3) == 3
+    assert await drop_settled(connection, timedelta()) == len(quiet) - 3
+    assert await drop_settled(connection, timedelta()) == 0
+    orders, _, events, references = await stored(connection)
+    assert {row[0] for row in orders} == others
+    assert {row[0] for row in events} == others
+    assert {row[1] for row in references} <= others
+    assert {row[0] for row in await connection.fetch("SELECT id FROM dropped_orders")} == quiet
+
+
+async def test_an_event_of_an_order_that_was_dropped_finds_it_where_it_stood(
+    connection: Connection,
+) -> None:
+    await taken(connection, batch_of(PUBLISHED))
+    standing = {row["id"]: standing_of(row) for row in await connection.fetch(ORDERS)}
+    assert await drop_settled(connection, timedelta(), 1000)
+    again = PUBLISHED[-200:]
+    await taken(connection, batch_of(again))
+    rows = {row["id"]: row for row in await connection.fetch(ORDERS)}
+    returned = {envelope.subject for envelope in again} & rows.keys()
+    assert returned
+    assert {id_: standing_of(rows[id_]) for id_ in returned} == {
+        id_: standing[id_] for id_ in returned
+    }
+    kept = await connection.fetch("SELECT id FROM dropped_orders WHERE id = ANY($1)", [*returned])
+    assert kept == []
+
+
+def standing_of(row: Any) -> tuple[Any, ...]:
+    names = ("state", "step", "edges", "began_at", "newest_at", "settled_at", "quiet_at", "seen")
+    return tuple(row[name] for name in names)
 
 
 async def test_an_event_that_the_database_refuses_holds_up_no_other(connection: Connection) -> None:

@@ -29,7 +29,7 @@ from saga_cli.access.right import READER, AclResource, Operation, Right
 from saga_cli.access.rights import PRINCIPALS, rights, topics
 from saga_cli.clients import kafka_admin
 from saga_cli.stack import state
-from saga_cli.topology import ADMIN, BY_NAME, SERVICES, Addresses, place_of
+from saga_cli.topology import ADMIN, BY_NAME, CONSOLE, SERVICES, Addresses, place_of
 from tests.support.permissions import FORBIDDEN, OK, Answer, Asking, asking
 from tests.support.saga import Ended, saga
 from tests.support.stack import CHECKOUT, RunningStack, run
@@ -266,6 +266,15 @@ def test_only_an_administrator_applies_rights(shop: RunningStack, user: str) -> 
     assert refused.err.count("\n") == 1
 
 
+def test_the_console_reads_the_log_as_a_user_of_its_own(shop: RunningStack) -> None:
+    order_id = placed(shop)["order_id"]
+    url = shop.process("console-1").address
+    token = saga("token", "vera", "--scope", "view").out.strip()
+    headers = {"Authorization": f"Bearer {token}"}
+    until(lambda: httpx.get(f"{url}/orders/{order_id}", headers=headers).is_success, 60)
+    assert httpx.get(f"{url}/health/ready").json() == READY
+
+
 @asynccontextmanager
 async def one_of(principal: str) -> AsyncIterator[Asking]:
     async with asking(addresses().kafka_of(principal).options()) as asked:
@@ -297,7 +306,8 @@ async def test_a_principal_writes_and_reads_what_is_declared_and_nothing_else(
         assert await ask.settings(TOPICS) == expected(
             allowed(principal, Operation.DESCRIBE_CONFIGS)
         )
-        assert await ask.write_idempotently() == (FORBIDDEN if principal == READER else OK)
+        only_reads = principal in {READER, CONSOLE.name}
+        assert await ask.write_idempotently() == (FORBIDDEN if only_reads else OK)
 
 
 @pytest.mark.parametrize("principal", PRINCIPALS)

@@ -5,12 +5,13 @@ from typing import Any, Final
 
 import httpx
 
-from console.web.app import make_console
+from console.web.app import ConsoleOptions, make_console
 from tests.support.callers import gate_for
 from tests.support.console_sample import SampleQueries, SampleServices
 
 CALLERS: Final = {"vera": ("view",), "anna": ("operate",), "otto": ("audit",), "carl": ("orders",)}
 """Their scopes."""
+VIEWER: Final = "https://viewer.example.com/trace/{trace_id}"
 HTML: Final = {"Accept": "text/html"}
 
 
@@ -36,7 +37,7 @@ class ConsoleCase:
             self.services.urls,
             gate_for(**CALLERS),
             nothing_fails,
-            transport=self.services.transport,
+            ConsoleOptions(trace_url=VIEWER, transport=self.services.transport),
         )
 
     def client(self, who: str = "anna", **more: Any) -> httpx.AsyncClient:

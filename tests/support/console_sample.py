@@ -1,6 +1,6 @@
 """A console over values that are made up: its pages without a server."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final, cast
@@ -21,6 +21,7 @@ from console.model import (
     FlowStanding,
     FoundId,
     FoundKind,
+    GroupNote,
     OrderDetail,
     OrderRow,
     Page,
@@ -147,6 +148,7 @@ class SampleQueries:
         self.recorded: list[tuple[str, str, str, str]] = []
         self.rows = tuple(an_order(number) for number in range(12))
         self.changes: list[Changes] = []
+        self.notes: dict[str, GroupNote] = {}
 
     async def standing(self) -> FlowStanding:
         return a_standing(self.waiting)
@@ -192,6 +194,14 @@ class SampleQueries:
         return tuple(
             ConsoleAction(AT, "anna", what, detail, "fixed in 1.4.2") for what, detail in entries
         )
+
+    async def write_note(self, group: str, text: str, by: str) -> None:
+        self.notes.pop(group, None)
+        if text:
+            self.notes[group] = GroupNote(text, by, AT)
+
+    async def notes_on(self, groups: Iterable[str]) -> Mapping[str, GroupNote]:
+        return {group: self.notes[group] for group in groups if group in self.notes}
 
     async def reader(self) -> ReaderState:
         return ReaderState(None if self.why else 0, AT, self.why)
@@ -254,6 +264,8 @@ def a_head(number: int, error: str, **changes: Any) -> dict[str, Any]:
 
 
 METRICS: Final = """\
+# TYPE process_start_time_seconds gauge
+process_start_time_seconds 1.7e+09
 # TYPE saga_build_info gauge
 saga_build_info{{service="{0}",version="0.3.0",python="3.11"}} 1.0
 saga_consumer_lag_records{{service="{0}"}} 0.0
@@ -274,6 +286,8 @@ class SampleServices:
         self.silent: set[str] = set()
         self.acts: list[tuple[str, str, dict[str, Any]]] = []
         self.refused: set[str] = set()
+        self.settled: dict[str, str] = {}
+        """Keys whose calls are not resolved, and the code of the problem."""
 
     @property
     def urls(self) -> dict[str, list[str]]:
@@ -313,6 +327,9 @@ class SampleServices:
     def acted(self, service: str, path: str, body: dict[str, Any]) -> httpx.Response:
         if not body.get("dry_run"):
             self.acts.append((service, path, body))
+        if path == "/ops/resolve" and body["key"] in self.settled:
+            problem = {"code": self.settled[body["key"]], "detail": "it is not"}
+            return httpx.Response(409, json=problem)
         if path == "/ops/resolve":
             published = ["payment.captured.v1"]
             done = {"key": body["key"], "effect": "e1", "published": published}
