@@ -69,8 +69,8 @@ DEPLOY_EDITS: Final = (
     Edit(
         "saga_cli/deploy/checking.py",
         "silence-is-consent",
-        'yield Reason("running", f"{where} {found.silent}")',
-        'yield Reason("running", f"{where} {found.silent}", refuses=False)',
+        'yield DeployReason("running", f"{where} {found.silent}")',
+        'yield DeployReason("running", f"{where} {found.silent}", refuses=False)',
         (f"{CHECK}what_runs_has_to_answer_and_to_be_one_of_the_two",),
     ),
     Edit(
