@@ -35,12 +35,15 @@ async def migrate(
 ) -> None:
     """The owner's role makes the tables, and lets that of `database` use them; without one it is the same.
 
+    A schema that a later release has migrated is left as it is: migrations only add, so that an earlier
+    release works on it, as when a deploy is taken back.
+
     Raises CannotStartError where the database refuses us or does not answer.
     """
     by = owner or database
     async with _session(by) as connection:
         role = database.role if owner else ""
-        is_new = await _revision(connection) != newest(folder)
+        is_new = (await _revision(connection) or "") < newest(folder)
         is_granted = not role or await privileges.are_granted(connection, role)
     if is_new:
         from chassis.postgres import upgrading  # noqa: PLC0415 - see above

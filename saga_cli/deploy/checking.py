@@ -134,6 +134,9 @@ def of_migrations(old: ServiceRelease, new: ServiceRelease) -> Iterator[DeployRe
                 yield DeployReason(
                     "migration", f"{number} does not only add, for {whose} code: {shown}"
                 )
+    if old.migrations.keys() - new.migrations.keys() and not new.version:
+        why = "NEW is of a release before 0.3, which does not start on a schema of a later one"
+        yield DeployReason("migration", why)
     for number in sorted(old.migrations.keys() & new.migrations.keys()):
         if old.migrations[number] != new.migrations[number]:
             yield DeployReason("migration", f"{number} was changed after its release")

@@ -11,7 +11,16 @@ VERSION: Final = "tests/chassis/test_version.py::test_"
 POOLED: Final = "tests/chassis/test_pooled.py::test_"
 LEADING: Final = "tests/chassis/test_leading.py::test_"
 
+MIGRATIONS: Final = "tests/integration/test_migrations.py::test_"
+
 DEPLOY_EDITS: Final = (
+    Edit(
+        "chassis/postgres/migrations.py",
+        "later-schemas-refused",
+        'is_new = (await _revision(connection) or "") < newest(folder)',
+        "is_new = await _revision(connection) != newest(folder)",
+        (f"{MIGRATIONS}a_schema_of_a_later_release_is_left_as_it_is",),
+    ),
     Edit(
         "chassis/postgres/pooled.py",
         "shared-sessions-taken",
@@ -60,8 +69,8 @@ DEPLOY_EDITS: Final = (
     Edit(
         "saga_cli/deploy/checking.py",
         "silence-is-consent",
-        'yield Reason("running", f"{where} {found.silent}")',
-        'yield Reason("running", f"{where} {found.silent}", refuses=False)',
+        'yield DeployReason("running", f"{where} {found.silent}")',
+        'yield DeployReason("running", f"{where} {found.silent}", refuses=False)',
         (f"{CHECK}what_runs_has_to_answer_and_to_be_one_of_the_two",),
     ),
     Edit(

@@ -171,6 +171,12 @@ def test_a_migration_that_does_not_only_add_refuses_both_ways(*, back: bool) -> 
     (why,) = whys(between(drops))
     assert "9999 does not only add" in why
     assert "DROP COLUMN detail" in why
+    before = replace(PAYMENT, version="")  # it would have to start on what it does not know
+    later = replace(PAYMENT, migrations=adds)
+    assert list(checking.of_migrations(before, later)) == []
+    assert [why[:27] for why in whys(checking.of_migrations(later, before))] == [
+        "NEW is of a release before "
+    ]
     changed = {**PAYMENT.migrations, "0002": ("SELECT 1",)}
     assert whys(between(changed)) == ["0002 was changed after its release"]
 

@@ -3,7 +3,9 @@
 import asyncio
 import subprocess
 import sys
+from uuid import uuid4
 
+import asyncpg
 import pytest
 from alembic.script import ScriptDirectory
 
@@ -60,6 +62,28 @@ async def test_a_database_that_is_up_to_date_needs_no_alembic(
     url = addresses.database_url(BY_NAME[service])
     await migrate(migrations_of(service), PostgresDatabase.at(url))
     assert ended(AGAIN.format(service=service), url) == "set()\n"
+
+
+@pytest.mark.parametrize("revision", ["9999", None])
+async def test_a_schema_of_a_later_release_is_left_as_it_is(
+    addresses: Addresses, revision: str | None
+) -> None:
+    """The release before starts on it when a deploy is taken back; what it does not know only adds."""
+    admin = await asyncpg.connect(addresses.postgres_url)
+    name = f"later_{uuid4().hex}"
+    await admin.execute(f"CREATE DATABASE {name}")
+    url = addresses.postgres_url.replace("/postgres", f"/{name}")
+    connection = await asyncpg.connect(url)
+    if revision:
+        await connection.execute("CREATE TABLE alembic_version (version_num TEXT)")
+        await connection.execute("INSERT INTO alembic_version VALUES ($1)", revision)
+    await migrate(migrations_of("shipping"), PostgresDatabase.at(url))
+    found = await connection.fetchval("SELECT version_num FROM alembic_version")
+    has_tables = await connection.fetchval("SELECT to_regclass('shipments') IS NOT NULL")
+    assert (found, has_tables) == (revision or newest(migrations_of("shipping")), revision is None)
+    await connection.close()
+    await admin.execute(f"DROP DATABASE {name}")
+    await admin.close()
 
 
 @each_database

@@ -1,6 +1,5 @@
 """The order service without its neighbours: what a key, an outage and the gauges do to a checkout."""
 
-import asyncio
 import json
 import signal
 import time
@@ -17,7 +16,6 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from chassis.ids import new_id
-from saga_cli.clients import kafka_admin
 from saga_cli.demo import a_checkout
 from saga_cli.stack.servers import Servers
 from saga_cli.stack.services import Services
@@ -176,28 +174,6 @@ def test_what_is_being_committed_when_the_process_stops_has_its_real_answer(alon
             blocker.rollback()
         answer = placing.result()
     assert (answer.status_code, [answer.json()["order_id"]]) == (201, alone.orders_of(customer))
-
-
-def test_a_process_that_ends_has_left_its_group_and_leads_no_more(alone: Alone) -> None:
-    """Kafka would hold its partitions for as long as a member that died may be silent."""
-    with alone.another() as other:
-        until(lambda: len(_members(alone)) == 2, 60, "two members of the group")
-        (instance,) = (i for i in other.services.of("order") if i.url == other.url)
-        other.stop()
-        assert instance.process.await_exit(30) == 0
-        assert len(_members(alone)) == 1
-    assert alone.checkout().status_code == 201
-    until(lambda: alone.waits("outbox_rows") == 0, 60, "an empty outbox")
-
-
-def _members(alone: Alone) -> list[str]:
-    async def ask() -> list[str]:
-        async with kafka_admin(alone.servers.addresses.kafka) as admin:
-            (answer,) = await admin.describe_consumer_groups(["order"])
-        (group,) = answer.to_object()["groups"]
-        return [member["member_id"] for member in group["members"]]
-
-    return asyncio.run(ask())
 
 
 def test_another_body_under_the_same_key_is_refused_and_the_first_answer_stands(

@@ -49,6 +49,7 @@ def _forward_and_back(load: UnderLoad) -> None:
         answer = httpx.get(f"{deployment.services.url(name)}/version")
         assert problem_of(answer) == (404, "not_found"), "the last release has no such route"
         deployment.roll(name, "new")
+        assert deployment.members(name) == 1, "Kafka waits 6 s for one that did not leave its group"
         assert _version(deployment, name) == BY_NAME[name].version
         load.await_more(3)
     assert deployment.check(BACK, "new", "old").code == 0

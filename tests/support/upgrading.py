@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from chaos.customers import CustomerLoad
+from saga_cli.clients import kafka_admin
 from saga_cli.stack.services import Instance, Services
 from saga_cli.topology import BY_NAME
 from tests.support.releases import variables_of
@@ -49,6 +50,17 @@ class Deployment:
         codes = [instance.process.stop(STOP_S) for instance in stopped]
         assert set(codes) <= {0}, f"{name} did not stop well: {codes}"
 
+    def members(self, name: str) -> int:
+        """Of the service's group, as Kafka knows it."""
+
+        async def ask() -> int:
+            async with kafka_admin(self.services.addresses.kafka) as admin:
+                (answer,) = await admin.describe_consumer_groups([name])
+            (group,) = answer.to_object()["groups"]
+            return len(group["members"])
+
+        return asyncio.run(ask())
+
     def check(self, name: str, old: str, new: str) -> Ended:
         """Whether a service may go from one release to another, as `saga deploy-check` says."""
         where = ("--from", str(self.releases[old]), "--to", str(self.releases[new]))
@@ -60,8 +72,12 @@ class Deployment:
         return saga("deploy-check", name, *where, **places)
 
     def _begin(self, name: str, release: str) -> Instance:
-        code = self.releases[release]
-        instance = self.services.start(name, {} if code == TODAY else variables_of(code))
+        code, spec = self.releases[release], BY_NAME[name]
+        variables = {} if code == TODAY else variables_of(code)
+        if spec.has_database:  # whose schema it may have to change
+            owner = self.services.addresses.owner_url(spec)
+            variables[f"{spec.prefix}_DATABASE_OWNER_URL"] = owner
+        instance = self.services.start(name, variables)
         self.deployed.setdefault(name, []).append((release, instance))
         return instance
 
