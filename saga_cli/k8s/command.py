@@ -1,0 +1,48 @@
+"""The commands `saga k8s render` and `saga k8s chaos`."""
+
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Any, Final
+
+import typer
+import yaml
+
+from saga_cli.terminal import OneLine, named
+
+app = typer.Typer(
+    cls=OneLine, help="Resources for Kubernetes, from the declarations.", no_args_is_help=True
+)
+PARTS: Final = ("kafka", "topics", "users", "databases", "redis")
+Size = Annotated[str, typer.Option(help="Of each volume.")]
+
+
+@app.command()
+def render(
+    only: Annotated[str, typer.Option(help=f"Of {', '.join(PARTS)}: some, by commas.")] = "",
+    size: Size = "50Gi",
+    backups: Annotated[
+        str, typer.Option(help="Where databases are backed up: the URL of an object store.")
+    ] = "",
+) -> None:
+    """Print what operators make the servers of: Strimzi's Kafka with all topics, users and their rights,
+    CloudNativePG's databases, a Redis; as YAML for `kubectl apply`. No secret is in it.
+    """
+    chosen = named(only, PARTS, "part") or PARTS
+    show(resource for part in PARTS if part in chosen for resource in _of(part, size, backups))
+
+
+def _of(part: str, size: str, backups: str) -> Iterator[dict[str, Any]]:
+    from saga_cli.k8s import kafka, stores  # noqa: PLC0415 - with all services it is slow
+
+    made = {
+        "kafka": lambda: kafka.cluster(size),
+        "topics": kafka.declared_topics,
+        "users": kafka.users,
+        "databases": lambda: stores.databases(size, backups),
+        "redis": lambda: stores.redis(size),
+    }
+    yield from made[part]()
+
+
+def show(resources: Iterable[dict[str, Any]]) -> None:
+    sys.stdout.write(yaml.dump_all(resources, sort_keys=False, width=120, explicit_start=True))
