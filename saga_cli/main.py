@@ -265,6 +265,16 @@ app.add_typer(topics_app, name="topics", rich_help_panel=LOG)
 app.command(rich_help_panel=LOG)(access.acl)
 
 
+@k8s.app.command("chaos")
+def k8s_chaos(
+    namespace: Annotated[str, typer.Option(help="Where the system runs.")] = "checkout",
+) -> None:
+    """Print the faults of `saga chaos` as experiments of Chaos Mesh, each of which is applied by itself."""
+    from chaos.mesh import experiments  # noqa: PLC0415 - with all services it is slow
+
+    k8s.show(experiments(namespace))
+
+
 @app.command(rich_help_panel=PROOF)
 def demo(
     instances: Instances = 1,

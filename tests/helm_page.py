@@ -1,4 +1,4 @@
-"""Files of the charts in deploy/helm: the values of each process from its manifest, and an umbrella of all."""
+"""Files of the charts in deploy/helm: the values of each process from its manifest, and of all in one."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -15,7 +15,9 @@ ROOT: Final = Path(__file__).parents[1]
 HELM: Final = ROOT / "deploy" / "helm"
 UMBRELLA: Final = HELM / "checkout"
 ONE: Final = HELM / "checkout-service"
-MADE_BY: Final = "# Made by `python -m tests.docs_pages` from the manifests of the services: do not edit.\n"
+MADE_BY: Final = (
+    "# Made by `python -m tests.docs_pages` from the manifests of the services: do not edit.\n"
+)
 MONITORING: Final = ("rules.yaml", "dashboard.json")
 """Of deploy/monitoring: a chart can only hold what is in its own folder."""
 

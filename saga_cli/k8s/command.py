@@ -24,8 +24,10 @@ def render(
         str, typer.Option(help="Where databases are backed up: the URL of an object store.")
     ] = "",
 ) -> None:
-    """Print what operators make the servers of: Strimzi's Kafka with all topics, users and their rights,
-    CloudNativePG's databases, a Redis; as YAML for `kubectl apply`. No secret is in it.
+    """Print what the operators Strimzi and CloudNativePG make the servers of, and a Redis, as YAML.
+
+    It has Kafka with all topics, users and their rights, and a database of each process that has one. No
+    secret is in it.
     """
     chosen = named(only, PARTS, "part") or PARTS
     show(resource for part in PARTS if part in chosen for resource in _of(part, size, backups))

@@ -21,6 +21,7 @@ SETTINGS: Final = {
     "transaction.state.log.replication.factor": COPIES,
     "transaction.state.log.min.isr": IN_SYNC,
     "unclean.leader.election.enable": False,
+    "delete.topic.enable": False,
     "log.message.timestamp.type": "CreateTime",
     "group.initial.rebalance.delay.ms": 3000,
     "connections.max.reauth.ms": 3_600_000,
@@ -69,15 +70,14 @@ def _operators() -> dict[str, Any]:
 
 
 def declared_topics() -> Iterator[Resource]:
-    """A topic that is deleted as a resource stays in Kafka: it is a part of the log."""
+    """Topics are the log: the brokers refuse to delete one, also where its resource is deleted."""
     for name, (partitions, settings) in topics().items():
         spec = {
             "partitions": partitions,
             "replicas": COPIES,
             "config": {**settings, "min.insync.replicas": str(IN_SYNC)},
         }
-        metadata = {"labels": LABELS, "annotations": {"strimzi.io/managed": "true"}}
-        yield resource(API, "KafkaTopic", name, spec, metadata=metadata)
+        yield resource(API, "KafkaTopic", name, spec, metadata={"labels": LABELS})
 
 
 def users() -> list[Resource]:

@@ -9,7 +9,7 @@ from saga_cli.k8s import names
 from saga_cli.topology import CONSOLE, SERVICES, ServiceSpec
 
 STARTUP_MINUTES: Final = {"redis": 60, "postgres": 10}
-"""How long a process may take to start, by where its state is: who keeps it in Redis may have to read its log."""
+"""How long a process may take to start, by where its state is: a Redis may have to be filled from the log."""
 STAGES: Final = 2
 Values = dict[str, Any]
 

@@ -140,9 +140,9 @@ def test_a_kill_comes_after_the_longest_stop(drain: int) -> None:
     own = pod["containers"][0]
     before = own["lifecycle"]["preStop"]["sleep"]["seconds"]
     assert pod["terminationGracePeriodSeconds"] > before + drain + 24
-    assert environment(deployment(SERVICES[0], drainSeconds=drain))[
-        "ORDER_HTTP_DRAIN_S"
-    ] == str(drain)
+    assert environment(deployment(SERVICES[0], drainSeconds=drain))["ORDER_HTTP_DRAIN_S"] == str(
+        drain
+    )
 
 
 @each_process
@@ -262,7 +262,9 @@ def test_an_example_of_managed_servers_renders_and_names_what_there_is(
         assert f"{spec.prefix}_KAFKA_CA_FILE" not in variables
 
 
-def unknown(given: dict[str, Any], known: dict[str, Any], open_to: str = "env secretFiles") -> set[str]:
+def unknown(
+    given: dict[str, Any], known: dict[str, Any], open_to: str = "env secretFiles"
+) -> set[str]:
     """Values that no template reads: Helm would take them in silence."""
     found = {name for name in given if name not in known} - {"user"}
     for name in given.keys() & known.keys() - set(open_to.split()):
