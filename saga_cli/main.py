@@ -268,11 +268,12 @@ app.command(rich_help_panel=LOG)(access.acl)
 @k8s.app.command("chaos")
 def k8s_chaos(
     namespace: Annotated[str, typer.Option(help="Where the system runs.")] = "checkout",
+    output: k8s.Output = None,
 ) -> None:
     """Print the faults of `saga chaos` as experiments of Chaos Mesh, each of which is applied by itself."""
     from chaos.mesh import experiments  # noqa: PLC0415 - with all services it is slow
 
-    k8s.show(experiments(namespace))
+    k8s.show(experiments(namespace), output)
 
 
 @app.command(rich_help_panel=PROOF)

@@ -2,18 +2,22 @@
 
 import sys
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 import yaml
 
-from saga_cli.terminal import OneLine, named
+from saga_cli.terminal import OneLine, fail, named, write
 
 app = typer.Typer(
     cls=OneLine, help="Resources for Kubernetes, from the declarations.", no_args_is_help=True
 )
 PARTS: Final = ("kafka", "topics", "users", "databases", "redis")
 Size = Annotated[str, typer.Option(help="Of each volume.")]
+Output = Annotated[
+    Path | None, typer.Option(help="Write it into this file, for `kubectl apply -f`.")
+]
 
 
 @app.command()
@@ -23,6 +27,7 @@ def render(
     backups: Annotated[
         str, typer.Option(help="Where databases are backed up: the URL of an object store.")
     ] = "",
+    output: Output = None,
 ) -> None:
     """Print what the operators Strimzi and CloudNativePG make the servers of, and a Redis, as YAML.
 
@@ -30,7 +35,7 @@ def render(
     secret is in it.
     """
     chosen = named(only, PARTS, "part") or PARTS
-    show(resource for part in PARTS if part in chosen for resource in _of(part, size, backups))
+    show((made for part in PARTS if part in chosen for made in _of(part, size, backups)), output)
 
 
 def _of(part: str, size: str, backups: str) -> Iterator[dict[str, Any]]:
@@ -46,5 +51,15 @@ def _of(part: str, size: str, backups: str) -> Iterator[dict[str, Any]]:
     yield from made[part]()
 
 
-def show(resources: Iterable[dict[str, Any]]) -> None:
-    sys.stdout.write(yaml.dump_all(resources, sort_keys=False, width=120, explicit_start=True))
+def show(resources: Iterable[dict[str, Any]], output: Path | None) -> None:
+    """On standard output, or in a file; one that can't be written ends the command with 2."""
+    made = list(resources)
+    text = yaml.dump_all(made, sort_keys=False, width=120, explicit_start=True)
+    if output is None:
+        sys.stdout.write(text)
+        return
+    try:
+        output.write_text(text, "utf-8")
+    except OSError as error:
+        fail(f"{output} can't be written: {error.strerror}")
+    write(f"{len(made)} resources in {output}")

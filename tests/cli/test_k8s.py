@@ -1,5 +1,6 @@
 """What `saga k8s` renders is what the declarations say, under names that the charts use."""
 
+from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
@@ -119,6 +120,16 @@ def test_the_charts_use_what_is_rendered(spec: Any) -> None:
 
 def test_no_secret_is_rendered() -> None:
     assert not [name for name in named() if name.startswith("Secret ")]
+
+
+def test_it_is_written_into_a_file_as_it_is_printed(tmp_path: Path) -> None:
+    file = tmp_path / "servers.yaml"
+    ended = saga("k8s", "render", "--only", "redis", "--output", str(file))
+    assert (ended.code, ended.out) == (0, f"2 resources in {file}\n")
+    assert list(yaml.safe_load_all(file.read_text("utf-8"))) == of("render", "--only", "redis")
+    nowhere = saga("k8s", "chaos", "--output", str(tmp_path / "none" / "x.yaml"))
+    assert nowhere.code == 2
+    assert "can't be written: No such file" in nowhere.err
 
 
 def test_a_part_that_is_not_there_is_refused() -> None:
