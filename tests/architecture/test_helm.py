@@ -55,7 +55,7 @@ def test_helm_finds_no_fault(spec: ServiceSpec) -> None:
 def test_what_is_rendered_is_what_kubernetes_knows(spec: ServiceSpec) -> None:
     everything = {"autoscaling": {"mode": "hpa"}, "global": {"monitoring": {"enabled": True}}}
     count = check(rendered(spec.name, **everything))
-    assert count == (8 if spec.has_database else 5)
+    assert count == (7 if spec.has_database else 5)
 
 
 @each_process
