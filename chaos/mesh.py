@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from chaos.plan import TRACKS, FaultKind
-from saga_cli.k8s.names import KAFKA, REDIS, Resource, database_of, resource
+from saga_cli.k8s.names import KAFKA, REDIS, ClusterResource, database_of, resource
 from saga_cli.topology import SERVICES, ServiceSpec
 
 API: Final = "chaos-mesh.org/v1alpha1"
@@ -25,7 +25,7 @@ LATENCY: Final = {"latency": "350ms", "jitter": "150ms"}
 Selector = dict[str, Any]
 
 
-def experiments(namespace: str) -> Iterator[Resource]:
+def experiments(namespace: str) -> Iterator[ClusterResource]:
     """One of each kind, of every service where it is of services; each is started by itself."""
     for track in TRACKS:
         for kind, (_, most_s) in track.items():
@@ -36,7 +36,7 @@ def experiments(namespace: str) -> Iterator[Resource]:
         yield _made("TimeChaos", f"{OF_THE_CLOCK}-{spec.name}", skewed)
 
 
-def _of_kind(kind: FaultKind, seconds: float, namespace: str) -> Iterator[Resource]:
+def _of_kind(kind: FaultKind, seconds: float, namespace: str) -> Iterator[ClusterResource]:
     lasts = {"duration": f"{seconds:.0f}s"}
     for spec in SERVICES:
         yield from _of_a_service(kind, spec, lasts, namespace)
@@ -45,7 +45,7 @@ def _of_kind(kind: FaultKind, seconds: float, namespace: str) -> Iterator[Resour
 
 def _of_a_service(
     kind: FaultKind, spec: ServiceSpec, lasts: dict[str, str], namespace: str
-) -> Iterator[Resource]:
+) -> Iterator[ClusterResource]:
     match kind:
         case "kill":
             yield _kill(f"kill-{spec.name}", _on(_service(spec), namespace, "one"))
@@ -60,7 +60,9 @@ def _of_a_service(
             return
 
 
-def _of_a_server(kind: FaultKind, lasts: dict[str, str], namespace: str) -> Iterator[Resource]:
+def _of_a_server(
+    kind: FaultKind, lasts: dict[str, str], namespace: str
+) -> Iterator[ClusterResource]:
     one, all_of_them = _on(_brokers(), namespace, "one"), _on(_brokers(), namespace)
     match kind:
         case "kill a broker":
@@ -78,7 +80,7 @@ def _of_a_server(kind: FaultKind, lasts: dict[str, str], namespace: str) -> Iter
 
 def _links(
     kind: FaultKind, spec: ServiceSpec, lasts: dict[str, str], namespace: str
-) -> Iterator[Resource]:
+) -> Iterator[ClusterResource]:
     """Of one instance to each server that it uses."""
     how: dict[str, Any] = {"action": "partition"}
     if kind == "latency":
@@ -121,9 +123,9 @@ def _on(selector: Selector, namespace: str, mode: str = "all") -> dict[str, Any]
     return {"mode": mode, "selector": {"namespaces": [namespace], **selector}}
 
 
-def _kill(name: str, on: dict[str, Any]) -> Resource:
+def _kill(name: str, on: dict[str, Any]) -> ClusterResource:
     return _made("PodChaos", name, {"action": "pod-kill", "gracePeriod": 0, **on})
 
 
-def _made(kind: str, name: str, spec: dict[str, Any]) -> Resource:
+def _made(kind: str, name: str, spec: dict[str, Any]) -> ClusterResource:
     return resource(API, kind, name, spec)

@@ -1,7 +1,7 @@
 """The commands `saga k8s render` and `saga k8s chaos`."""
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -41,7 +41,7 @@ def render(
 def _of(part: str, size: str, backups: str) -> Iterator[dict[str, Any]]:
     from saga_cli.k8s import kafka, stores  # noqa: PLC0415 - with all services it is slow
 
-    made = {
+    made: dict[str, Callable[[], Iterable[dict[str, Any]]]] = {
         "kafka": lambda: kafka.cluster(size),
         "topics": kafka.declared_topics,
         "users": kafka.users,
@@ -54,7 +54,7 @@ def _of(part: str, size: str, backups: str) -> Iterator[dict[str, Any]]:
 def show(resources: Iterable[dict[str, Any]], output: Path | None) -> None:
     """On standard output, or in a file; one that can't be written ends the command with 2."""
     made = list(resources)
-    text = yaml.dump_all(made, sort_keys=False, width=120, explicit_start=True)
+    text: str = yaml.dump_all(made, sort_keys=False, width=120, explicit_start=True)
     if output is None:
         sys.stdout.write(text)
         return

@@ -7,7 +7,7 @@ import yaml
 
 from saga_cli.access.rights import rights, topics
 from saga_cli.access.shown import Format, shown
-from saga_cli.k8s.names import KAFKA, PART_OF, Resource, resource
+from saga_cli.k8s.names import KAFKA, PART_OF, ClusterResource, resource
 
 API: Final = "kafka.strimzi.io/v1"
 VERSION: Final = "4.1.0"
@@ -29,7 +29,7 @@ SETTINGS: Final = {
 ZONE: Final = "topology.kubernetes.io/zone"
 
 
-def cluster(size: str) -> Iterator[Resource]:
+def cluster(size: str) -> Iterator[ClusterResource]:
     """Three nodes that are brokers and controllers, each with a volume of `size`, spread over zones."""
     volume = {"type": "persistent-claim", "size": size, "deleteClaim": False}
     spread = {
@@ -69,7 +69,7 @@ def _operators() -> dict[str, Any]:
     return {"topicOperator": {}, "userOperator": {}}
 
 
-def declared_topics() -> Iterator[Resource]:
+def declared_topics() -> Iterator[ClusterResource]:
     """Topics are the log: the brokers refuse to delete one, also where its resource is deleted."""
     for name, (partitions, settings) in topics().items():
         spec = {
@@ -80,6 +80,6 @@ def declared_topics() -> Iterator[Resource]:
         yield resource(API, "KafkaTopic", name, spec, metadata={"labels": LABELS})
 
 
-def users() -> list[Resource]:
+def users() -> list[ClusterResource]:
     """As `saga acl --format strimzi` has them; each password is the operator's to make, in a secret."""
     return list(yaml.safe_load_all(shown(rights(), Format.STRIMZI, KAFKA)))

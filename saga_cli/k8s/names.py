@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from chassis.manifest import Manifest
 
-Resource = dict[str, Any]
+ClusterResource = dict[str, Any]
 """Of Kubernetes, as its API takes it."""
 KAFKA: Final = "kafka"
 """The name of Strimzi's cluster."""
@@ -31,6 +31,6 @@ def redis_password_of(spec: Manifest) -> str:
     return f"redis-{spec.name}"
 
 
-def resource(api: str, kind: str, name: str, spec: Any, **more: Any) -> Resource:
+def resource(api: str, kind: str, name: str, spec: Any, **more: Any) -> ClusterResource:
     metadata = {"name": name, "labels": dict(PART_OF)} | more.pop("metadata", {})
     return {"apiVersion": api, "kind": kind, "metadata": metadata, "spec": spec, **more}

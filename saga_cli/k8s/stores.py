@@ -10,7 +10,7 @@ from saga_cli.k8s.names import (
     REDIS_PORT,
     REDIS_TLS,
     REDIS_USERS,
-    Resource,
+    ClusterResource,
     database_of,
     password_of,
     resource,
@@ -30,7 +30,7 @@ KEPT: Final = "30d"
 DAILY: Final = "0 0 2 * * *"
 
 
-def databases(size: str, backups: str) -> Iterator[Resource]:
+def databases(size: str, backups: str) -> Iterator[ClusterResource]:
     """A commit is in two of three instances before it is acknowledged. `backups` is an object store's URL."""
     for spec in STORED:
         yield _cluster(spec, size, backups)
@@ -39,7 +39,7 @@ def databases(size: str, backups: str) -> Iterator[Resource]:
             yield resource("postgresql.cnpg.io/v1", "ScheduledBackup", database_of(spec), plan)
 
 
-def _cluster(spec: ServiceSpec, size: str, backups: str) -> Resource:
+def _cluster(spec: ServiceSpec, size: str, backups: str) -> ClusterResource:
     """The service's role is made with the database, as its rights are; its password is managed."""
     made = {
         "instances": 3,
@@ -86,7 +86,7 @@ def _object_store(url: str) -> dict[str, Any]:
     }
 
 
-def redis(size: str) -> Iterator[Resource]:
+def redis(size: str) -> Iterator[ClusterResource]:
     """One instance: nothing is acknowledged before it is on disk, and an empty one is filled from the log."""
     ports = [{"name": "redis", "port": REDIS_PORT, "targetPort": REDIS_PORT}]
     selector = {"app.kubernetes.io/name": REDIS}
@@ -106,7 +106,7 @@ def redis(size: str) -> Iterator[Resource]:
     yield resource("apps/v1", "StatefulSet", REDIS, stateful)
 
 
-def _redis_pod() -> Resource:
+def _redis_pod() -> ClusterResource:
     files = ServerTls(TLS / "tls.crt", TLS / "tls.key", TLS / "ca.crt")
     options = [*DURABLE_REDIS, *redis_options(REDIS_PORT, USERS / USERS_FILE, files)]
     mounts = {"data": DATA, "tls": TLS, "users": USERS}

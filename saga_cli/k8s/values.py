@@ -11,10 +11,10 @@ from saga_cli.topology import CONSOLE, SERVICES, ServiceSpec
 STARTUP_MINUTES: Final = {"redis": 60, "postgres": 10}
 """How long a process may take to start, by where its state is: a Redis may have to be filled from the log."""
 STAGES: Final = 2
-Values = dict[str, Any]
+ChartValues = dict[str, Any]
 
 
-def values_of(spec: ServiceSpec, version: str) -> Values:
+def values_of(spec: ServiceSpec, version: str) -> ChartValues:
     """All that differs between two processes."""
     state = "postgres" if spec.has_database else "redis"
     return {
@@ -34,7 +34,7 @@ def values_of(spec: ServiceSpec, version: str) -> Values:
     }
 
 
-def _database(spec: ServiceSpec) -> Values:
+def _database(spec: ServiceSpec) -> ChartValues:
     if not spec.has_database:
         return {}
     cluster = names.database_of(spec)
@@ -51,7 +51,7 @@ def _database(spec: ServiceSpec) -> Values:
     }
 
 
-def _redis(spec: ServiceSpec) -> Values:
+def _redis(spec: ServiceSpec) -> ChartValues:
     if spec.redis_database is None:
         return {}
     return {
@@ -65,7 +65,7 @@ def _redis(spec: ServiceSpec) -> Values:
     }
 
 
-def _of_the_console() -> Values:
+def _of_the_console() -> ChartValues:
     """It is asked by few, and one of its instances reads the log."""
     urls = {spec.name: [f"http://{spec.name}:{spec.port}"] for spec in SERVICES}
     return {
@@ -78,5 +78,5 @@ def _secret(name: str, key: str = "password") -> dict[str, str]:
     return {"name": name, "key": key}
 
 
-def _pods(labels: dict[str, str]) -> list[Values]:
+def _pods(labels: dict[str, str]) -> list[ChartValues]:
     return [{"podSelector": {"matchLabels": labels}}]
