@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
-import yaml
 
 from saga_cli.terminal import OneLine, fail, named, write
 
@@ -53,6 +52,8 @@ def _of(part: str, size: str, backups: str) -> Iterator[dict[str, Any]]:
 
 def show(resources: Iterable[dict[str, Any]], output: Path | None) -> None:
     """On standard output, or in a file; one that can't be written ends the command with 2."""
+    import yaml  # noqa: PLC0415 - what most commands do without
+
     made = list(resources)
     text: str = yaml.dump_all(made, sort_keys=False, width=120, explicit_start=True)
     if output is None:

@@ -105,9 +105,9 @@ def wrong_with_cluster_command(command: list[str]) -> str:
     match command:
         case ["helm", "upgrade", *words]:
             releases = {spec.name for spec in PROCESSES} | {"checkout"}
-            named = next(word for word in words if not word.startswith("-"))
+            named = next((word for word in words if not word.startswith("-")), "checkout")
             return "" if named in releases else f"there is no release {named}"
-        case ["helm", "dependency" | "rollback", *_]:
+        case ["helm", "dependency" | "rollback" | "uninstall", *_]:
             return ""
         case ["kubectl", word, *_] if word in KUBECTL:
             return ""
