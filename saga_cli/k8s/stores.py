@@ -41,7 +41,7 @@ def databases(size: str, backups: str) -> Iterator[ClusterResource]:
 
 def _cluster(spec: ServiceSpec, size: str, backups: str) -> ClusterResource:
     """The service's role is made with the database, as its rights are; its password is managed."""
-    made = {
+    made: dict[str, Any] = {
         "instances": 3,
         "imageName": POSTGRES_IMAGE,
         "storage": {"size": size},

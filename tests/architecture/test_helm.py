@@ -199,6 +199,7 @@ def test_it_is_scaled_by_how_long_records_wait_up_to_its_partitions(spec: Servic
     made = rendered(spec.name, autoscaling={"mode": "keda"})
     assert "replicas" not in made["Deployment", spec.name]["spec"]
     keda = made["ScaledObject", spec.name]["spec"]
+    assert keda["minReplicaCount"] == min(2, limit)
     assert keda["maxReplicaCount"] == limit
     lag = keda["triggers"][0]
     assert lag["metricType"] == "Value"

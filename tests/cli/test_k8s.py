@@ -11,7 +11,7 @@ from chaos import mesh
 from chaos.plan import TRACKS
 from saga_cli.access.rights import PRINCIPALS, rights, topics
 from saga_cli.k8s.kafka import COPIES
-from saga_cli.topology import PROCESSES, SERVICES, STORED
+from saga_cli.topology import PROCESSES, SERVICES, STORED, ServiceSpec
 from tests.support.helm import KUBERNETES, environment, files_of, rendered
 from tests.support.saga import saga
 
@@ -98,9 +98,10 @@ def test_redis_loses_nothing_that_it_acknowledged_and_asks_who_calls() -> None:
 
 
 @pytest.mark.parametrize("spec", PROCESSES, ids=lambda spec: spec.name)
-def test_the_charts_use_what_is_rendered(spec: Any) -> None:
+def test_the_charts_use_what_is_rendered(spec: ServiceSpec) -> None:
     made, own = named(), rendered(spec.name)
-    variables, files = (read(own["Deployment", spec.name]) for read in (environment, files_of))
+    variables = environment(own["Deployment", spec.name])
+    files = files_of(own["Deployment", spec.name])
     listener = made["Kafka kafka"]["spec"]["kafka"]["listeners"][0]
     assert (
         variables[f"{spec.prefix}_KAFKA_BOOTSTRAP"] == f"kafka-kafka-bootstrap:{listener['port']}"
