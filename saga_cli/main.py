@@ -19,6 +19,7 @@ from saga_cli.archive import command as archiving
 from saga_cli.deploy.command import deploy_check
 from saga_cli.erasure import command as erasing
 from saga_cli.history import command as history
+from saga_cli.k8s import command as k8s
 from saga_cli.lint.command import lint
 from saga_cli.observed import command as observed
 from saga_cli.ops import console as of_console
@@ -45,6 +46,7 @@ STACK: Final = "A stack on this machine"
 ORDERS: Final = "Orders, and what keeps them from going on"
 LOG: Final = "The log and the databases"
 PROOF: Final = "Proof and measurement"
+KUBERNETES: Final = "Kubernetes"
 EXIT_CODES: Final = {
     0: "done",
     1: "it can't be done now, or what was looked at is not as it should be",
@@ -231,6 +233,7 @@ for panel, commands in ((ORDERS, OF_ORDERS), (LOG, OF_LOG), (PROOF, (lint, deplo
         app.command(rich_help_panel=panel)(command)
 for of_orders, name in ((dead_letters.app, "dead-letters"), (outbox.app, "outbox")):
     app.add_typer(of_orders, name=name, rich_help_panel=ORDERS)
+app.add_typer(k8s.app, name="k8s", rich_help_panel=KUBERNETES)
 for of_log, name in ((schema.app, "schema"), (of_console.app, "console")):
     app.add_typer(of_log, name=name, rich_help_panel=LOG)
 
@@ -260,6 +263,17 @@ def topics(
 topics_app.command()(access.apply)
 app.add_typer(topics_app, name="topics", rich_help_panel=LOG)
 app.command(rich_help_panel=LOG)(access.acl)
+
+
+@k8s.app.command("chaos")
+def k8s_chaos(
+    namespace: Annotated[str, typer.Option(help="Where the system runs.")] = "checkout",
+    output: k8s.Output = None,
+) -> None:
+    """Print the faults of `saga chaos` as experiments of Chaos Mesh, each of which is applied by itself."""
+    from chaos.mesh import experiments  # noqa: PLC0415 - with all services it is slow
+
+    k8s.show(experiments(namespace), output)
 
 
 @app.command(rich_help_panel=PROOF)

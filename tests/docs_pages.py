@@ -30,8 +30,10 @@ from tests.compose_page import (
 )
 from tests.domain.samples.all import BY_SERVICE
 from tests.flow_picture import flow_svg
+from tests.helm_page import helm_files
 from tests.lanes_page import LANES, lanes_file
 from tests.metrics_page import metrics_page
+from tests.overlay_page import OVERLAYS
 from tests.overtaking_page import TESTING, testing_page
 from tests.secured_compose_page import SECURED, secured_compose_file
 from tests.support.documents import document_of
@@ -239,6 +241,8 @@ MADE: Final[Mapping[Path, Callable[[], str]]] = {
     THREATS: threat_page,
     DOCS / "metrics.md": metrics_page,
     **dict(contract_files()),
+    **dict(helm_files()),
+    **OVERLAYS,
 }
 """Files that are made from the code, as it says that they should be."""
 

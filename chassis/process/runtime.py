@@ -56,6 +56,8 @@ from chassis.store import Inspection, Store
 
 log = structlog.get_logger()
 MEASURE_S: Final = 2.0
+STAGE_S: Final = 12
+"""Each of the two stages of a stop takes at most so many seconds, the first one the drain besides."""
 UNASSIGNED: Final = "no partitions are assigned yet"
 S = TypeVar("S", bound=BaseSettings)
 BackgroundTask = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
@@ -270,9 +272,9 @@ async def work(node: Node, more: Mapping[str, BackgroundTask]) -> bool:
     await asyncio.wait([stop, *parts, *last], return_when=asyncio.FIRST_COMPLETED)
     log.info("stopping")
     node.stopping.set()
-    failed = await ended(parts, 12 + node.settings.http_drain_s)
+    failed = await ended(parts, STAGE_S + node.settings.http_drain_s)
     drain.set()
-    failed |= await ended(last, 12)
+    failed |= await ended(last, STAGE_S)
     await node.store.close()
     log.info("stopped")
     return failed

@@ -29,6 +29,11 @@ from saga_cli.terminal import message_of
 from saga_cli.topology import Addresses, addresses_of, authority_of
 
 START_S: Final = 180
+DURABLE_REDIS: Final = (
+    *("--maxmemory-policy", "noeviction"),
+    *("--appendonly", "yes", "--appendfsync", "always", "--save", ""),
+)
+"""Points live there: no write is acknowledged before it is on disk, and nothing is evicted."""
 Check = Callable[[], Coroutine[None, None, None]]
 
 
@@ -188,10 +193,8 @@ def _local(
 def prepare_redis(folder: Path, port: int, security: ServerSecurity = OPEN) -> ChildProcess:
     data = folder / "redis"
     data.mkdir(mode=0o700, exist_ok=True)
-    durable = ["--appendonly", "yes", "--appendfsync", "always", "--save", ""]
-    limits = ["--maxmemory-policy", "noeviction", "--bind", "127.0.0.1"]
-    place = [*security.redis_listener(folder, port), "--dir", str(data)]
-    command = [binaries.redis_server(), *limits, *durable, *place]
+    listens = ["--bind", "127.0.0.1", *security.redis_listener(folder, port)]
+    command = [binaries.redis_server(), *DURABLE_REDIS, *listens, "--dir", str(data)]
     return ChildProcess("redis", command, folder / "redis.log")
 
 

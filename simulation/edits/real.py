@@ -8,6 +8,7 @@ from simulation.edits.console import CONSOLE_EDITS
 from simulation.edits.console_pages import CONSOLE_PAGE_EDITS
 from simulation.edits.deploys import DEPLOY_EDITS
 from simulation.edits.kafka import KAFKA_EDITS
+from simulation.edits.kubernetes import KUBERNETES_EDITS
 from simulation.edits.measured import MEASURED_EDITS
 from simulation.edits.observed import OBSERVED_EDITS
 from simulation.edits.outside import OUTSIDE_EDITS
@@ -31,5 +32,6 @@ ALL: Final = chain(
     CONSOLE_EDITS,
     CONSOLE_PAGE_EDITS,
     DEPLOY_EDITS,
+    KUBERNETES_EDITS,
 )
 EDITS: Final = {edit.name: edit for edit in ALL}

@@ -17,10 +17,13 @@ import pytest
 
 from bench.peers.run import arguments
 from loyalty_svc.store import KEYS
+from saga_cli.topology import PROCESSES
 from tests.architecture.test_commands import wrong_with
 from tests.architecture.test_tidy import ROOT
 from tests.support.documented import Documented, commands, strangers
 
+KUBECTL: Final = frozenset(["apply", "cnpg", "create", "delete", "get", "rollout", "scale"])
+"""What the pages use of it; `cnpg` is CloudNativePG's plugin."""
 NOT_COMMANDS: Final = (
     "order ==order.placed==> ",
     "^   <-stock.rejected- ",
@@ -63,6 +66,8 @@ def wrong_with_program(words: list[str]) -> str:
             return "" if known else f"Dockerfile has no ARG {argument}"
         case ["docker", "compose", *words]:
             return wrong_with_compose(words)
+        case ["helm" | "kubectl", *_] as command:
+            return wrong_with_cluster_command(command)
         case ["redis-cli", "-n", "0", "SET", key, "1"]:
             return "" if key == KEYS.rebuild_begun else f"no service reads {key}"
         case _:
@@ -91,6 +96,28 @@ def wrong_with_module(module: str, words: list[str]) -> str:
     is_peer = module == "bench.peers.run"
     known = arguments(words[0]).format_help() if is_peer else help_of(module)
     return "; ".join(f"{module} has no {o}" for o in options if not re.search(rf"{o}\b", known))
+
+
+def wrong_with_cluster_command(command: list[str]) -> str:
+    """Charts, files and releases are those of the repository; which cluster, nobody knows here."""
+    if missing := [word for word in command if is_missing(word)]:
+        return f"there is no {missing[0]}"
+    match command:
+        case ["helm", "upgrade", *words]:
+            releases = {spec.name for spec in PROCESSES} | {"checkout"}
+            named = next((word for word in words if not word.startswith("-")), "checkout")
+            return "" if named in releases else f"there is no release {named}"
+        case ["helm", "dependency" | "rollback" | "uninstall", *_]:
+            return ""
+        case ["kubectl", word, *_] if word in KUBECTL:
+            return ""
+        case _:
+            return f"nothing here tells how {' '.join(command[:2])} is checked"
+
+
+def is_missing(word: str) -> bool:
+    """A path of the repository that is not there."""
+    return word.startswith("deploy/") and not (ROOT / word).exists()
 
 
 def wrong_with_compose(words: list[str]) -> str:
@@ -138,6 +165,9 @@ def test_a_line_of_a_plain_block_that_no_test_knows_is_found() -> None:
         ("make benhc", "No rule to make target 'benhc'"),
         ("make chaos ARGS=--sead=7", "No such option: --sead"),
         ("make bench ARGS=--fast", "bench has no --fast"),
+        ("helm upgrade order deploy/helm/chart", "there is no deploy/helm/chart"),
+        ("helm upgrade bank deploy/helm/checkout-service", "there is no release bank"),
+        ("kubectl apply -f deploy/none.yaml", "there is no deploy/none.yaml"),
         ("python -m bench.rebuilt", "there is no module bench.rebuilt"),
         ("python -m bench.peers.run dbos --in-fright 4", "bench.peers.run has no --in-fright"),
         ("uv run --project deploy/flink python report.py", "there is no deploy/flink"),

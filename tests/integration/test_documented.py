@@ -86,6 +86,8 @@ SHAPES: Final = {
     "export": r"\{|<\?xml |case,activity,",
     "deploy-check": r"(note .*\n)*payment \S+ -> \S+: may go out\.\n",
     "lint": r"5 services, \d+ events, \d+ rules: 0 findings\.",
+    "k8s render": r"---\napiVersion: |\d+ resources in ",
+    "k8s chaos": r"---\napiVersion: |\d+ resources in ",
     "audit": r'(\{"timestamp": )|(^$)',
     "schema check": r"(.*\n)*\d+ types of .* now: 0 breaking, \d+ fine\.",
     "schema show": r'(\{\n  "\$schema": )|(.*\n.* type .* owner )',
