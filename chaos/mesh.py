@@ -15,7 +15,7 @@ NOT_THERE: Final[Mapping[FaultKind, str]] = {
     "pause": "a pod can't be stopped and continued; its container can be killed, and its link cut",
     "one-way partition": "as a partition, with `direction: to` in the other experiment alone",
     "swizzle": "links are cut one by one in an order: that is a Workflow of partitions",
-    "resets": "a link can lose or delay packets, and not end a connection",
+    "resets": "packets of a link can be dropped or delayed, and a connection not be ended",
 }
 """Kinds of `make chaos` that these experiments leave out, and why."""
 OF_THE_CLOCK: Final = "clock"

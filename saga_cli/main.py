@@ -39,14 +39,12 @@ from saga_cli.verify import command as verifying
 app = typer.Typer(
     cls=OneLine, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
 )
-STOP_S: Final = 60
-RESTART_S: Final = 120
+STOP_S, RESTART_S = 60, 120
 Instances = Annotated[int, typer.Option(min=1, max=12, help="Processes of each service.")]
 STACK: Final = "A stack on this machine"
 ORDERS: Final = "Orders, and what keeps them from going on"
 LOG: Final = "The log and the databases"
 PROOF: Final = "Proof and measurement"
-KUBERNETES: Final = "Kubernetes"
 EXIT_CODES: Final = {
     0: "done",
     1: "it can't be done now, or what was looked at is not as it should be",
@@ -233,8 +231,7 @@ for panel, commands in ((ORDERS, OF_ORDERS), (LOG, OF_LOG), (PROOF, (lint, deplo
         app.command(rich_help_panel=panel)(command)
 for of_orders, name in ((dead_letters.app, "dead-letters"), (outbox.app, "outbox")):
     app.add_typer(of_orders, name=name, rich_help_panel=ORDERS)
-app.add_typer(k8s.app, name="k8s", rich_help_panel=KUBERNETES)
-for of_log, name in ((schema.app, "schema"), (of_console.app, "console")):
+for of_log, name in ((schema.app, "schema"), (of_console.app, "console"), (k8s.app, "k8s")):
     app.add_typer(of_log, name=name, rich_help_panel=LOG)
 
 
@@ -263,17 +260,6 @@ def topics(
 topics_app.command()(access.apply)
 app.add_typer(topics_app, name="topics", rich_help_panel=LOG)
 app.command(rich_help_panel=LOG)(access.acl)
-
-
-@k8s.app.command("chaos")
-def k8s_chaos(
-    namespace: Annotated[str, typer.Option(help="Where the system runs.")] = "checkout",
-    output: k8s.Output = None,
-) -> None:
-    """Print the faults of `saga chaos` as experiments of Chaos Mesh, each of which is applied by itself."""
-    from chaos.mesh import experiments  # noqa: PLC0415 - with all services it is slow
-
-    k8s.show(experiments(namespace), output)
 
 
 @app.command(rich_help_panel=PROOF)

@@ -37,6 +37,17 @@ def render(
     show((made for part in PARTS if part in chosen for made in _of(part, size, backups)), output)
 
 
+@app.command()
+def chaos(
+    namespace: Annotated[str, typer.Option(help="Where the system runs.")] = "checkout",
+    output: Output = None,
+) -> None:
+    """Print the faults of `saga chaos` as experiments of Chaos Mesh, each of which is applied by itself."""
+    from chaos.mesh import experiments  # noqa: PLC0415 - with all services it is slow
+
+    show(experiments(namespace), output)
+
+
 def _of(part: str, size: str, backups: str) -> Iterator[dict[str, Any]]:
     from saga_cli.k8s import kafka, stores  # noqa: PLC0415 - with all services it is slow
 

@@ -3,7 +3,7 @@
 import json
 from typing import Any, Final
 
-from chassis.kafka.topics import PARTITIONS
+from chassis.kafka import PARTITIONS
 from chassis.process.runtime import STAGE_S
 from saga_cli.k8s import names
 from saga_cli.topology import CONSOLE, SERVICES, ServiceSpec

@@ -51,7 +51,7 @@ KUBERNETES_EDITS: Final = (
         "faults-in-all-namespaces",
         '{"namespaces": [namespace], **selector}',
         "{**selector}",
-        (f"{RENDERED}each_fault_of_a_plan_is_an_experiment_or_it_is_said_why_not",),
+        (f"{RENDERED}each_fault_of_a_plan_is_an_experiment_or_has_a_reason_why_not",),
     ),
     Edit(
         "scripts/released.py",

@@ -139,7 +139,7 @@ def test_a_part_that_is_not_there_is_refused() -> None:
     assert "no such part: mongodb" in ended.err
 
 
-def test_each_fault_of_a_plan_is_an_experiment_or_it_is_said_why_not() -> None:
+def test_each_fault_of_a_plan_is_an_experiment_or_has_a_reason_why_not() -> None:
     made = {e["metadata"]["name"]: e["spec"] for e in of("chaos", "--namespace", "shop")}
     kinds = {kind for track in TRACKS for kind in track}
     first = {"stop a service": "stop-order", "kill postgres": "kill-postgres-order"}

@@ -111,11 +111,11 @@ def _await_standing(services: Services, customer: str, standing: Mapping[str, An
     """Each instance says so once it has read again whose pseudonym it is."""
     urls = [each.url for each in services.of("loyalty") if each.process.is_alive()]
 
-    def is_said_by_all() -> bool:
+    def all_agree() -> bool:
         answers = [httpx.get(f"{url}/customers/{customer}/points", timeout=60) for url in urls]
         return all(standing.items() <= answer.json().items() for answer in answers)
 
-    until(is_said_by_all, 30, f"the standing of {customer} at each instance")
+    until(all_agree, 30, f"the standing of {customer} at each instance")
 
 
 @pytest.mark.parametrize("break_it", [_empty, _flush], ids=["killed and emptied", "flushed"])
