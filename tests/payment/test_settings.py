@@ -1,6 +1,7 @@
 """What the payment service is told by its environment."""
 
 import os
+import sys
 
 import pytest
 
@@ -18,6 +19,7 @@ STRIPE = {"PAYMENT_PROVIDER": "stripe", "STRIPE_API_KEY": "sk_test_1"}
 
 @pytest.fixture(autouse=True)
 def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["payment_svc"])
     for name in list(os.environ):
         if name.startswith(("PAYMENT_", "STRIPE_")):
             monkeypatch.delenv(name)
