@@ -21,7 +21,6 @@ from saga_cli.stack.secured import redis_options
 from saga_cli.stack.servers import DURABLE_REDIS
 from saga_cli.topology import STORED, ServiceSpec
 
-POSTGRES_IMAGE: Final = "ghcr.io/cloudnative-pg/postgresql:17"
 REDIS_IMAGE: Final = "redis:7"
 REDIS_USER: Final = 999
 """The user of Redis' image."""
@@ -43,7 +42,6 @@ def _cluster(spec: ServiceSpec, size: str, backups: str) -> ClusterResource:
     """The service's role is made with the database, as its rights are; its password is managed."""
     made: dict[str, Any] = {
         "instances": 3,
-        "imageName": POSTGRES_IMAGE,
         "storage": {"size": size},
         "postgresql": {
             "parameters": {"max_connections": "200"},
