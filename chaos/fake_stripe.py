@@ -28,7 +28,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from chaos.stripe_books import Form, StripeBooks, StripeRefusalError, Thing, invalid
-from saga_cli.stack.services import PLAIN
+from chassis.tls import PLAIN
 
 KEY_LIVES_S: Final = 24 * 3600
 API_KEY: Final = "sk_test_fake"

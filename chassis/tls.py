@@ -13,6 +13,8 @@ OF_FILES: Final = {
     "KEY_VALUES_MISMATCH": "key_file",
     "BAD_DECRYPT": "key_file",
 }
+PLAIN: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""For a client of URLs without TLS: it would load all authorities for them too, 20 ms of CPU."""
 Setting = Literal["ca_file", "cert_file", "key_file", "url"]
 
 

@@ -10,7 +10,7 @@ from chassis.auth.caller import (
     KeysAwayError,
     Verifier,
 )
-from chassis.auth.discovery import JwksSource
+from chassis.auth.discovery import WELL_KNOWN, JwksSource, endpoint_in
 from chassis.auth.keys import IssuerKeys
 from chassis.auth.tokens import JwtVerifier
 
@@ -19,6 +19,7 @@ __all__ = [
     "OPERATE",
     "SERVICE",
     "VIEW",
+    "WELL_KNOWN",
     "Caller",
     "InvalidTokenError",
     "IssuerKeys",
@@ -26,4 +27,5 @@ __all__ = [
     "JwtVerifier",
     "KeysAwayError",
     "Verifier",
+    "endpoint_in",
 ]

@@ -1,7 +1,6 @@
 """Where an issuer's keys are, and how they are fetched (OpenID Connect Discovery 1.0, RFC 8414, RFC 7517)."""
 
 import asyncio
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -11,14 +10,13 @@ from joserfc.jwk import Key
 from pydantic_core import from_json
 
 from chassis.auth.keys import usable
+from chassis.tls import PLAIN
 
 FETCH_S: Final = 5.0
 DOCUMENT_MAX_BYTES: Final = 256 * 1024
 WELL_KNOWN: Final = "/.well-known/openid-configuration"
 DEVELOPMENT: Final = "development_only"
 """The member of its discovery document by which the local issuer of a stack says what it is."""
-# A client would load all authorities, 20 ms of CPU, also for a URL without TLS.
-PLAIN: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +43,19 @@ class JwksSource:
             raise ValueError(f"its discovery document is of another issuer than {self.issuer}")
         if found.get(DEVELOPMENT) and self.is_production:
             raise ValueError("it is an issuer for development only")
-        url = found.get("jwks_uri")
-        allowed = ("https://",) if _is_secured(self.issuer) else ("https://", "http://")
-        if not isinstance(url, str) or not url.lower().startswith(allowed):
-            raise ValueError("its discovery document has no jwks_uri, or one without TLS")
-        return url
+        return endpoint_in(found, "jwks_uri", self.issuer)
+
+
+def endpoint_in(document: Mapping[str, Any], name: str, issuer: str) -> str:
+    """A URL that an issuer's discovery document names: with TLS, where the issuer's own has it.
+
+    Raises ValueError for none.
+    """
+    url = document.get(name)
+    allowed = ("https://",) if _is_secured(issuer) else ("https://", "http://")
+    if not isinstance(url, str) or not url.lower().startswith(allowed):
+        raise ValueError(f"its discovery document has no {name}, or one without TLS")
+    return url
 
 
 def _client(*urls: str) -> httpx.AsyncClient:

@@ -6,7 +6,6 @@ person. No answer is an answer: it is shown as one.
 
 import asyncio
 import re
-import ssl
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from pydantic import ValidationError
 
 from chassis import clock
+from chassis.tls import PLAIN
 from guarantees.services import BY_NAME
 from guarantees.whereabouts import REPORT, OrderReport, merged
 
@@ -34,7 +34,6 @@ MEASURED: Final = re.compile(
     re.MULTILINE,
 )
 CIRCUITS: Final = {0.0: "closed", 1.0: "half open", 2.0: "open"}
-PLAIN: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 class NoAnswerError(Exception):

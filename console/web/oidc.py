@@ -10,7 +10,6 @@ import base64
 import hashlib
 import hmac
 import secrets
-import ssl
 from asyncio import Task, create_task, shield
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -21,18 +20,23 @@ from urllib.parse import quote_plus, urlencode
 import httpx
 
 from chassis import clock
-from chassis.auth import InvalidTokenError, JwtVerifier, KeysAwayError
+from chassis.auth import (
+    WELL_KNOWN,
+    InvalidTokenError,
+    JwtVerifier,
+    KeysAwayError,
+    endpoint_in,
+)
 from chassis.errors import SecretError
 from chassis.secret import Secret
+from chassis.tls import PLAIN
 
 ANSWER_S: Final = 10.0
-DISCOVERY: Final = "/.well-known/openid-configuration"
 LIFE_S: Final = 300.0
 """Of an access token of which the issuer does not say how long it lasts."""
 RENEWED_S: Final = 60.0
 """So long a refresh token is answered with what it was exchanged for: a page sends many requests at once."""
 RENEWALS_MAX: Final = 1000
-PLAIN: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 class NotSignedInError(Exception):
@@ -143,15 +147,12 @@ class SignIn:
     async def farewell(self) -> str:
         """Where one signs out at the issuer (OpenID Connect RP-Initiated Logout); "" where it offers none."""
         try:
-            found = await self._discovered()
+            address = await self._endpoint("end_session_endpoint")
         except IssuerAwayError:
-            return ""
-        address = found.get("end_session_endpoint")
-        if not self._is_allowed(address):
             return ""
         after = f"{self.client.public_url.rstrip('/')}/login"
         asked = {"client_id": self.client.client_id, "post_logout_redirect_uri": after}
-        return _with_query(str(address), asked)
+        return _with_query(address, asked)
 
     async def _renew(self, refresh: str) -> IssuedTokens | None:
         try:
@@ -196,15 +197,16 @@ class SignIn:
         return answer
 
     async def _endpoint(self, name: str) -> str:
-        found = (await self._discovered()).get(name)
-        if not self._is_allowed(found):
-            raise IssuerAwayError(f"its discovery document has no {name}, or one without TLS")
-        return str(found)
+        document = await self._discovered()
+        try:
+            return endpoint_in(document, name, self.client.issuer)
+        except ValueError as error:
+            raise IssuerAwayError(str(error)) from None
 
     async def _discovered(self) -> Mapping[str, Any]:
         if self._document is None:
             issuer = self.client.issuer
-            status, found = await self._answer("GET", f"{issuer.rstrip('/')}{DISCOVERY}")
+            status, found = await self._answer("GET", f"{issuer.rstrip('/')}{WELL_KNOWN}")
             if status != httpx.codes.OK or found.get("issuer") != issuer:
                 raise IssuerAwayError(f"{issuer} has no discovery document of its own")
             self._document = found
@@ -223,11 +225,6 @@ class SignIn:
         except ValueError:
             raise IssuerAwayError(f"{url} answers without JSON") from None
         return answer.status_code, found if isinstance(found, dict) else {}
-
-    def _is_allowed(self, address: object) -> bool:
-        secured = self.client.issuer.startswith("https:")
-        allowed = ("https://",) if secured else ("https://", "http://")
-        return isinstance(address, str) and address.startswith(allowed)
 
 
 def _is_same(found: object, expected: str) -> bool:

@@ -106,10 +106,8 @@ class Session:
             return kept, send
         answer = Response()
         if found is None and clock.now().timestamp() < kept.until:
-            return (
-                kept,
-                send,
-            )  # perhaps another process has just renewed it, for another request of the page
+            # perhaps another process has just renewed it, for another request of the page
+            return kept, send
         if found is None:
             forget(answer)
             return IssuedTokens("", 0.0), _with_cookies(answer, send)

@@ -10,6 +10,7 @@ from chassis.events import type_of
 from saga_cli.deploy.checking import INSTANCE, RunningInstance
 from saga_cli.deploy.released import ServiceRelease
 from saga_cli.log.source import Source
+from saga_cli.ops.dead_letters import heads_of, messages_of
 from saga_cli.ops.ops_client import LOOK_S, Directory
 from saga_cli.terminal import message_of, plain
 
@@ -41,15 +42,9 @@ def _instance(client: httpx.Client, service: str, url: str) -> RunningInstance:
 
 def parked(asked: Directory, service: str) -> tuple[int, Counter[str]]:
     """How many keys have parked messages, and the types of these. Raises ServiceRefusedError."""
-    keys, types = 0, Counter[str]()
-    while True:
-        page = asked.get(service, "/ops/dead-letters", offset=keys, limit=200)["heads"]
-        for head in page:
-            letters = asked.get(service, "/ops/dead-letters/messages", key=head["key"])
-            types.update(letter["type"] for letter in letters)
-        keys += len(page)
-        if not page:
-            return keys, types
+    heads = heads_of(asked, service)
+    messages = (messages_of(asked, service, head["key"]) for head in heads)
+    return len(heads), Counter(message["type"] for each in messages for message in each)
 
 
 def topics_of(release: ServiceRelease) -> list[str]:

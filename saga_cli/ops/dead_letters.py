@@ -48,7 +48,7 @@ Key = Annotated[str, typer.Argument(help="An order's id, or what else the messag
 @app.command("list")
 def list_(service: OneService = None, *, as_json: AsJson = False) -> None:
     """Show the first dead letter of each key, and how many messages wait for it."""
-    list_rows(service, _heads, table=_table, none="No dead letters.", as_json=as_json)
+    list_rows(service, heads_of, table=_table, none="No dead letters.", as_json=as_json)
 
 
 @app.command()
@@ -76,7 +76,7 @@ def redrive(
         fail("give a KEY, or --all")
     asked = Directory.found(service)
     more = {"note": note, "dry_run": dry_run}
-    keys = [key] if key is not None else [head["key"] for head in _heads(asked, service)]
+    keys = [key] if key is not None else [head["key"] for head in heads_of(asked, service)]
     if every and not keys:
         console.print("No dead letters.")
     well = [
@@ -111,7 +111,7 @@ def discard(
     body = {"key": key, "reason": reason, "id": chosen["id"]}
     asked.post(service, "/ops/dead-letters/discard", **body)
     write(f"Discarded {what}.")
-    if left := len(_parked(asked, service, key)):
+    if left := len(messages_of(asked, service, key)):
         redrive_ = f"saga dead-letters redrive {service} {plain(key)}"
         write(f"{left} more wait{'s' if left == 1 else ''}: `{redrive_}`.")
 
@@ -158,7 +158,8 @@ def actions(service: ServiceArgument, key: Key, *, as_json: AsJson = False) -> N
             write(f"  {plain(action['detail'])}")
 
 
-def _heads(asked: Directory, service: str) -> list[dict[str, Any]]:
+def heads_of(asked: Directory, service: str) -> list[dict[str, Any]]:
+    """The first dead letter of each key, all pages of them. Raises ServiceRefusedError."""
     found: list[dict[str, Any]] = []
     while True:
         query = {"offset": len(found), "limit": PAGE}
@@ -168,13 +169,14 @@ def _heads(asked: Directory, service: str) -> list[dict[str, Any]]:
             return found
 
 
-def _parked(asked: Directory, service: str, key: str) -> list[dict[str, Any]]:
+def messages_of(asked: Directory, service: str, key: str) -> list[dict[str, Any]]:
+    """All that is parked of a key. Raises ServiceRefusedError."""
     found: list[dict[str, Any]] = asked.get(service, "/ops/dead-letters/messages", key=key)
     return found
 
 
 def _letters(asked: Directory, service: str, key: str) -> list[dict[str, Any]]:
-    found = _parked(asked, service, key)
+    found = messages_of(asked, service, key)
     if not found:
         fail(f"{service} parked nothing of {_label(key)}", 1)
     return found

@@ -1,6 +1,5 @@
 """The services as processes: started, killed, stopped in order, each with its log."""
 
-import ssl
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -10,6 +9,7 @@ from typing import Final
 
 import httpx
 
+from chassis.tls import PLAIN
 from saga_cli.stack import ports
 from saga_cli.stack.issuer import local_issuer
 from saga_cli.stack.processes import ChildProcess
@@ -18,8 +18,6 @@ from saga_cli.topology import BY_NAME, SERVICES, Addresses, ServiceSpec, environ
 
 READY_S: Final = 120
 WRONG_SETTING: Final = 2
-# Each client would load all authorities, 20 ms of the CPU that a starting service needs.
-PLAIN: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 class SettingError(RuntimeError):

@@ -13,7 +13,7 @@ from tests.architecture.test_tidy import TREES, module_of
 SURFACES: Final = {
     "chassis.auth": (
         *("AUDIT", "OPERATE", "SERVICE", "VIEW", "Caller", "InvalidTokenError", "IssuerKeys"),
-        *("JwksSource", "JwtVerifier", "KeysAwayError", "Verifier"),
+        *("JwksSource", "JwtVerifier", "KeysAwayError", "Verifier", "WELL_KNOWN", "endpoint_in"),
     ),
     "chassis.effects": (
         *("Circuit", "CircuitState", "EffectWorker", "LocalEffectQueue", "WithDetails"),

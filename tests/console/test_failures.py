@@ -276,15 +276,21 @@ async def test_a_repair_that_can_not_be_recorded_is_not_begun_and_can_be_confirm
 
 async def test_a_stop_waits_for_no_record_and_an_end_that_is_not_recorded_says_so() -> None:
     services = SampleServices()
-    repairs = repairs_of(services)
-    plan = repairs.plan("redrive", "fixed", "anna", some_of(services))
-    job = await repairs.start(plan.id, RepairTerms(1), "anna", "token")
-    assert job is not None
+    repairs, job = await slow_redrive(services)
     repairs.record = away
     with pytest.raises(TransientError):
         await repairs.steer(job, "stop", "anna")
     await finished(job)
     assert (job.state, job.unrecorded) == ("stopped", "gone")
+
+
+async def slow_redrive(services: SampleServices) -> tuple[Repairs, Repair]:
+    """Of one order a second."""
+    repairs = repairs_of(services)
+    plan = repairs.plan("redrive", "fixed", "anna", some_of(services))
+    job = await repairs.start(plan.id, RepairTerms(1), "anna", "token")
+    assert job is not None
+    return repairs, job
 
 
 async def away(*_: str) -> None:
@@ -293,10 +299,7 @@ async def away(*_: str) -> None:
 
 async def test_a_repair_is_paused_and_stopped_and_says_how_far_it_came() -> None:
     services = SampleServices()
-    repairs = repairs_of(services)
-    plan = repairs.plan("redrive", "fixed", "anna", some_of(services))
-    job = await repairs.start(plan.id, RepairTerms(1), "anna", "token")
-    assert job is not None
+    _repairs, job = await slow_redrive(services)
     job.pause()
     await until_async(lambda: job.finished == 1, 10, "the first of them")
     assert job.state == "paused"
@@ -309,10 +312,7 @@ async def test_a_repair_is_paused_and_stopped_and_says_how_far_it_came() -> None
 
 async def test_a_console_that_ends_stops_its_repairs() -> None:
     services = SampleServices()
-    repairs = repairs_of(services)
-    plan = repairs.plan("redrive", "fixed", "anna", some_of(services))
-    job = await repairs.start(plan.id, RepairTerms(1), "anna", "token")
-    assert job is not None
+    repairs, job = await slow_redrive(services)
     await repairs.close()
     assert job.state == "stopped"
     assert job.ended_at is not None
