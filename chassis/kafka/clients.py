@@ -66,7 +66,7 @@ def make_consumer(cluster: Cluster, group: str | None) -> Any:
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         partition_assignment_strategy=(RangePartitionAssignor,),
-        fetch_max_wait_ms=250,
+        fetch_max_wait_ms=500,
         fetch_min_bytes=1,
         max_partition_fetch_bytes=1024 * 1024,
         session_timeout_ms=6_000,

@@ -17,7 +17,7 @@ async def test_the_system_settles_and_all_books_agree_after_faults_of_every_trac
     switched_on = fast_paths(SEED, PARTS.services)
     assert sorted(switched_on.values()) == ["all", "all", "all", "http", "none"]
     printed: list[str] = []
-    verdict = await trial.run(TrialOptions(seed=SEED, seconds=40, rate=6), printed.append)
+    verdict = await trial.run(TrialOptions(seed=SEED, seconds=30, rate=5), printed.append)
     story = "\n".join(printed)
     assert verdict.violations == [], story
     assert verdict.is_clean, story

@@ -27,7 +27,7 @@ from tests.support.callers import headers_of
 from tests.support.documented import ROOT
 from tests.support.waiting import until_async
 
-EXAMPLES: Final = 8
+EXAMPLES: Final = 4
 """Drawn at random for each operation, beside what covers each constraint once."""
 LEFT_OUT: Final = (
     "positive_data_acceptance",  # what has a valid form may be refused by the rules of a service
@@ -36,11 +36,11 @@ STEPS: Final = """
 [phases.stateful]
 max-steps = 6
 [phases.stateful.generation]
-max-examples = 12
+max-examples = 6
 """
 """Sequences that follow the document's links, and how long each is at most."""
 
-WEBHOOKS: Final = 40
+WEBHOOKS: Final = 20
 EXAMPLE: Final = "alice"
 """Whom the description of loyalty's routes names; it suspends her."""
 OPERATED: Final = {"order", "loyalty"}

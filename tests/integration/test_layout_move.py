@@ -50,10 +50,12 @@ def test_orders_flow_on_while_a_system_moves_to_lanes(system: Services) -> None:
 
 
 def _roll(system: Services, layout: str) -> None:
-    """One process after the other, so that the two instances of a service differ meanwhile."""
-    for instance in system.instances:
-        _restart(instance, layout)
-        system.await_ready([instance])
+    """The first of each two processes, then the other, so that those of a service differ meanwhile."""
+    for number in range(2):
+        half = [system.of(spec.name)[number] for spec in SERVICES]
+        for instance in half:
+            _restart(instance, layout)
+        system.await_ready(half)
 
 
 def _restart(instance: Instance, layout: str) -> None:
