@@ -12,6 +12,7 @@ from saga_cli.schema import sources
 from saga_cli.topology import SERVICES, ServiceSpec
 from scripts.released import NoReleaseError, notes_of
 from tests.architecture.test_tidy import ROOT
+from tests.contract import golden_log
 from tests.support import releases
 
 FIRST: Final = Version("0.1.0")
@@ -33,6 +34,10 @@ def test_a_release_has_its_code_its_vocabulary_and_a_section() -> None:
     assert {Version(path.stem) for path in sources.STORED.glob("*.json")} == {*versions}
     stored = (path.name.removesuffix(".tar.xz") for path in releases.STORED.iterdir())
     assert {*map(Version, stored)} == {*versions} - {FIRST}
+
+
+def test_a_log_of_the_last_release_is_kept() -> None:
+    assert str(LAST) in golden_log.names()
 
 
 @pytest.mark.parametrize("spec", SERVICES, ids=lambda spec: spec.name)

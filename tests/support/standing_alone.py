@@ -11,9 +11,12 @@ SHARED: Final = ("__init__.py", "builders.py", "support.py", "samples/__init__.p
 """What the tests of all domains stand on."""
 AWAY: Final = "import sys\nsys.path[:] = [p for p in sys.path if p != {root!r}]\n"
 """The environment names this checkout, as it was installed to be edited."""
-PYTEST: Final = (
-    "import pytest\nsys.exit(pytest.main(['-q', '-p', 'no:cacheprovider', 'tests/domain']))"
-)
+PYTEST: Final = """
+import os
+os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # no test of a rule needs one
+import pytest
+sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "tests/domain"]))
+"""
 
 
 def own_tests_into(folder: Path, service: str) -> None:
