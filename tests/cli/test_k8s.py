@@ -3,16 +3,16 @@
 from pathlib import Path
 from typing import Any
 
-import kubernetes_validate
 import pytest
 import yaml
+from jsonschema import ValidationError
 
 from chaos import mesh
 from chaos.plan import TRACKS
 from saga_cli.access.rights import PRINCIPALS, rights, topics
 from saga_cli.k8s.kafka import COPIES
 from saga_cli.topology import PROCESSES, SERVICES, STORED, ServiceSpec
-from tests.support.helm import KUBERNETES, environment, files_of, rendered
+from tests.support.helm import check, environment, files_of, rendered
 from tests.support.saga import saga
 
 Rendered = dict[str, dict[str, Any]]
@@ -87,8 +87,7 @@ def test_each_database_has_its_owner_its_role_and_a_second_copy_of_each_commit()
 
 def test_redis_loses_nothing_that_it_acknowledged_and_asks_who_calls() -> None:
     made = named("--only", "redis")
-    for each in made.values():
-        kubernetes_validate.validate(each, KUBERNETES, strict=True)
+    assert check(made.values()) == len(made)
     pod = made["StatefulSet redis"]["spec"]["template"]["spec"]
     command = " ".join(pod["containers"][0]["command"])
     assert "--appendonly yes --appendfsync always" in command
@@ -117,6 +116,37 @@ def test_the_charts_use_what_is_rendered(spec: ServiceSpec) -> None:
     if spec.redis_database is not None:
         volumes = made["StatefulSet redis"]["spec"]["template"]["spec"]["volumes"]
         assert files["redis-ca.crt"][0] in {each["secret"]["secretName"] for each in volumes}
+
+
+@pytest.mark.parametrize(
+    "words", [("render",), ("render", "--backups", "s3://shop/x"), ("chaos",)], ids=" ".join
+)
+def test_the_operators_know_each_field(words: tuple[str, ...]) -> None:
+    made = of(*words)
+    assert check(made) == len(made) > 40
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "value"),
+    [
+        ("KafkaTopic", "spec.partition", 6),
+        ("KafkaTopic", "spec.partitions", "six"),
+        ("KafkaUser", "spec.authorization.type", "none"),
+        ("Kafka", "spec.kafka.listeners", [{"name": "login"}]),
+        ("KafkaNodePool", "spec.roles", ["leader"]),
+        ("Cluster", "spec.instances", 0),
+        ("Cluster", "spec.managed.role", []),
+    ],
+)
+def test_what_an_operator_would_refuse_is_noticed(kind: str, path: str, value: Any) -> None:
+    wrong = next(each for each in of("render") if each["kind"] == kind)
+    *parents, last = path.split(".")
+    within = wrong
+    for name in parents:
+        within = within[name]
+    within[last] = value
+    with pytest.raises(ValidationError):
+        check([wrong])
 
 
 def test_no_secret_is_rendered() -> None:
