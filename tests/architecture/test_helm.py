@@ -195,6 +195,27 @@ def test_a_process_calls_its_own_stores_and_no_other_service(spec: ServiceSpec) 
 
 
 @each_process
+def test_no_service_is_called_by_another(spec: ServiceSpec) -> None:
+    """But by the gateway, Prometheus and the console; a migration by nobody."""
+    made = rendered(spec.name)
+    (rule,) = made["NetworkPolicy", spec.name]["spec"]["ingress"]
+    assert rule["ports"] == [{"port": "http"}]
+    pods_ = [each["podSelector"]["matchLabels"] for each in rule["from"] if "podSelector" in each]
+    assert pods_ == [{"app.kubernetes.io/name": CONSOLE.name}]
+    spaces = {
+        name
+        for each in rule["from"]
+        for name in each.get("namespaceSelector", {}).get("matchLabels", {}).values()
+    }
+    assert spaces == {"ingress", "monitoring"}
+    selected = made["NetworkPolicy", spec.name]["spec"]["podSelector"]["matchLabels"]
+    labels = made["Deployment", spec.name]["spec"]["template"]["metadata"]["labels"]
+    assert selected.items() <= labels.items()
+    if spec.has_database:
+        assert "ingress" not in made["NetworkPolicy", f"{spec.name}-migrate"]["spec"]
+
+
+@each_process
 def test_it_is_scaled_by_how_long_records_wait_up_to_its_partitions(spec: ServiceSpec) -> None:
     limit = 1 if spec is CONSOLE else PARTITIONS
     made = rendered(spec.name, autoscaling={"mode": "keda"})
