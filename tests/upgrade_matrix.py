@@ -30,6 +30,8 @@ BETWEEN: Final = 10
 """Orders that are acknowledged between two steps."""
 WEEK: Final = 200
 """Orders that are acknowledged while a service is away."""
+A_LONG_TIME_IN_SHORT: Final = {"ORDER_PATIENCE_S": "20", "ORDER_SLOW_ABOVE_S": "0"}
+"""Deadlines pass while it is away, and orders are taken though none of them settles."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,8 +244,7 @@ class MatrixCell:
     old: str
     judge: str
     steps: RolloutSteps
-    patience_s: int = 300
-    """An order's deadline."""
+    variables: Mapping[str, str] = field(default_factory=dict)
 
 
 def cells() -> Iterator[MatrixCell]:
@@ -262,7 +263,7 @@ def cells() -> Iterator[MatrixCell]:
     yield MatrixCell("a new version of an event", "today", "event", readers_first)
     yield MatrixCell("a new state", "today", "state", state_read_first)
     name = "payment left behind for a week"
-    yield MatrixCell(name, "last", "today", left_behind, patience_s=20)
+    yield MatrixCell(name, "last", "today", left_behind, A_LONG_TIME_IN_SHORT)
 
 
 def run(cell: MatrixCell) -> tuple[str, list[str]]:
@@ -273,7 +274,7 @@ def run(cell: MatrixCell) -> tuple[str, list[str]]:
             "last": releases.unpacked_into(Path(folder, "last"), releases.newest()),
         }
         codes |= {name: change.made_in(Path(folder, name)) for name, change in FUTURE.items()}
-        services.variables = {"ORDER_PATIENCE_S": str(cell.patience_s)}
+        services.variables = cell.variables
         deployment = Deployment(services, codes, copies=2, dies=True)
         deployment.start(cell.old)
         seed(services.url)
