@@ -4,17 +4,26 @@
 service's image has, and its own tests; the others' folders, the commands and the simulation are not there.
 """
 
-import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Final
 
 from saga_cli.topology import SERVICES
 from tests.support.images import copied_into
 from tests.support.standing_alone import PYTEST, ROOT, own_tests_into, python
 
-MYPY = [sys.executable, "-m", "mypy", "--no-error-summary", "chassis", "shared_events"]
+SETTINGS: Final = ("--config-file", str(ROOT / "pyproject.toml"))
+MYPY: Final = [
+    sys.executable,
+    "-m",
+    "mypy",
+    *SETTINGS,
+    "--no-error-summary",
+    "chassis",
+    "shared_events",
+]
 
 
 def faults(folder: Path, module: str) -> list[str]:
@@ -38,7 +47,6 @@ def main() -> None:
             folder = Path(made, spec.name)
             copied_into(folder, spec.name)
             own_tests_into(folder, spec.name)
-            shutil.copy(ROOT / "pyproject.toml", folder)
             found = faults(folder, spec.module)
             failed += bool(found)
             sys.stdout.write(
