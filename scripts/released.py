@@ -54,7 +54,7 @@ def main() -> None:
     try:
         found = released_by(asked.tag) if asked.tag else {"names": json.dumps(IMAGES)}
         if asked.tag and asked.notes:
-            asked.notes.write_text(notes_of(**found), "utf-8")
+            asked.notes.write_text(notes_of(found["service"], found["version"]), "utf-8")
     except NoReleaseError as error:
         parser.error(str(error))
     sys.stdout.write("".join(f"{name}={value}\n" for name, value in found.items()))
