@@ -235,6 +235,19 @@ def test_it_is_scaled_by_how_long_records_wait_up_to_its_partitions(spec: Servic
     assert deployment(spec)["spec"]["replicas"] == 2
 
 
+def test_the_adapter_serves_the_lag_that_a_service_is_scaled_by() -> None:
+    hpa = rendered("order", autoscaling={"mode": "hpa"})["HorizontalPodAutoscaler", "order"]
+    asked = hpa["spec"]["metrics"][0]["external"]
+    (rule,) = yaml.safe_load((ROOT / "deploy/monitoring/adapter.yaml").read_text("utf-8"))["rules"][
+        "external"
+    ]
+    assert rule["name"]["as"] == asked["metric"]["name"]
+    assert rule["seriesQuery"].startswith(f"{asked['metric']['name']}{{")
+    assert {*asked["metric"]["selector"]["matchLabels"]} == {"service"}
+    assert asked["target"]["type"] == "Value"
+    assert rule["metricsQuery"].startswith("max(")
+
+
 def test_metrics_are_scraped_as_the_rules_ask_for_them(tmp_path: Path) -> None:
     on = tmp_path / "on.yaml"
     on.write_text("global: {monitoring: {enabled: true}}")
