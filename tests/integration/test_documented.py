@@ -212,8 +212,8 @@ def place_of(shop: RunningStack, before: str, word: str) -> str:
         return Plan.drawn(7, 5, frozenset()).to_json()
     if word in {"/var/lib/checkout/log", "URL"}:
         return str(shop.folder / "archive")
-    if word == "FILE" or (word.startswith("tests/contract/schema/") and not (ROOT / word).exists()):
-        return shop.file()
+    if word == "FILE" or word.startswith("tests/contract/schema/"):
+        return str(ROOT / word) if (ROOT / word).is_file() else shop.file()
     return word
 
 
