@@ -70,6 +70,8 @@ async def types_in(
         for place, span in (await log.spans(topics)).items()
     }
     left = {place: span for place, span in spans.items() if span.start < span.end}
+    if not left:
+        return {}
     progress(0, sum(span.end - span.start for span in left.values()))
     async for batch in log.read(left):
         progress(len(batch), 0)

@@ -148,6 +148,8 @@ def test_what_a_service_has_read_is_not_read_again() -> None:
     types = asyncio.run(asking.types_in(log, topics, done, lambda *n: seen.append(n)))
     assert types == {"inventory.forward": Counter({RESERVED: 2, NEW_TYPE: 1})}
     assert (seen[0], sum(read for read, _ in seen)) == ((0, 3), 3)
+    done |= {LogPartition("inventory.forward", 0): 4}
+    assert asyncio.run(asking.types_in(log, topics, done)) == {}
 
 
 @pytest.mark.parametrize("stored", [None, {}, {"Packed": 3}])
