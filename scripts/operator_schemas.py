@@ -24,6 +24,7 @@ KINDS: Final = frozenset(
         "KafkaTopic",
         "KafkaUser",
         "NetworkChaos",
+        "ObjectStore",
         "PodChaos",
         "PrometheusRule",
         "ScaledObject",

@@ -75,14 +75,21 @@ def test_a_record_is_in_two_of_three_brokers_and_no_topic_is_made_by_accident() 
 def test_each_database_has_its_owner_its_role_and_a_second_copy_of_each_commit() -> None:
     made = named("--only", "databases", "--backups", "s3://shop/postgres")
     clusters = {f"Cluster {spec.name}-db" for spec in STORED}
-    assert made.keys() == clusters | {f"ScheduledBackup {spec.name}-db" for spec in STORED}
+    plans = {f"ScheduledBackup {spec.name}-db" for spec in STORED}
+    assert made.keys() == clusters | plans | {"ObjectStore backups"}
+    store = made["ObjectStore backups"]["spec"]["configuration"]
+    assert store["destinationPath"] == "s3://shop/postgres"
     for spec in STORED:
         found = made[f"Cluster {spec.name}-db"]["spec"]
         assert found["bootstrap"]["initdb"]["owner"] == spec.owner
         assert [role["name"] for role in found["managed"]["roles"]] == [spec.role]
         assert found["postgresql"]["synchronous"]["dataDurability"] == "required"
-        assert found["backup"]["barmanObjectStore"]["destinationPath"] == "s3://shop/postgres"
-    assert "backup" not in named("--only", "databases")["Cluster order-db"]["spec"]
+        (plugin,) = found["plugins"]
+        assert plugin["isWALArchiver"] is True
+        assert plugin["parameters"] == {"barmanObjectName": "backups"}
+        plan = made[f"ScheduledBackup {spec.name}-db"]["spec"]
+        assert plan["pluginConfiguration"]["name"] == plugin["name"]
+    assert "plugins" not in named("--only", "databases")["Cluster order-db"]["spec"]
 
 
 def test_redis_loses_nothing_that_it_acknowledged_and_asks_who_calls() -> None:
