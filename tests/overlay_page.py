@@ -17,10 +17,12 @@ MADE_BY: Final = "# Made by `python -m tests.docs_pages`: do not edit.\n"
 THREE_BROKERS: Final = """\
 # The system of compose.yaml on three brokers, of which two have a record before it is acknowledged:
 #   docker compose -f compose.yaml -f compose.brokers.yaml up --build --detach
+# It goes over the plain system alone; secured, three brokers are what `saga k8s render` makes.
 """
 MONITORED: Final = """\
 # Prometheus with the rules of deploy/monitoring, Grafana with its dashboard, and a viewer of traces:
 #   docker compose -f compose.yaml -f compose.monitoring.yaml up --build --detach
+# or over the secured system, with -f compose.secure.yaml in between.
 # http://127.0.0.1:9090, http://127.0.0.1:3000, http://127.0.0.1:16686: on loopback only, and without a login.
 """
 CONFINED: Final[Mapping[str, Any]] = {

@@ -1,7 +1,7 @@
 """What runs, as it says itself: the instances of all services, what is parked, and what is in the log."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import httpx
 from pydantic import ValidationError
@@ -9,9 +9,10 @@ from pydantic import ValidationError
 from chassis.events import type_of
 from saga_cli.deploy.checking import INSTANCE, RunningInstance
 from saga_cli.deploy.released import ServiceRelease
-from saga_cli.log.source import Source
+from saga_cli.log.source import LogPartition, Source
 from saga_cli.ops.dead_letters import heads_of, messages_of
 from saga_cli.ops.ops_client import LOOK_S, Directory
+from saga_cli.progress import ReadProgress, no_progress
 from saga_cli.terminal import message_of, plain
 
 
@@ -47,17 +48,33 @@ def parked(asked: Directory, service: str) -> tuple[int, Counter[str]]:
     return len(heads), Counter(message["type"] for each in messages for message in each)
 
 
-def topics_of(release: ServiceRelease) -> list[str]:
-    """What it reads, and what it is rebuilt from."""
-    events = [*release.reads.values(), *release.writes.values()]
+def topics_of(release: ServiceRelease, *, from_start: bool) -> list[str]:
+    """What it reads; and, if all is asked for, what it can be rebuilt from."""
+    events = [*release.reads.values(), *(release.writes.values() if from_start else ())]
     return sorted({topic for event in events for topic in (event.topic, *event.former)})
 
 
-async def types_in(log: Source, topics: Iterable[str]) -> dict[str, Counter[str]]:
-    """How many records of each type a log has by topic; a tombstone is of none."""
+async def types_in(
+    log: Source,
+    topics: Iterable[str],
+    done: Mapping[LogPartition, int] | None = None,
+    progress: ReadProgress = no_progress,
+) -> dict[str, Counter[str]]:
+    """How many records of each type a log has by topic; a tombstone is of none.
+
+    `done` is up to where partitions need not be read. What is appended meanwhile is left out.
+    """
     found: dict[str, Counter[str]] = {}
-    spans = await log.spans(topics)
-    async for batch in log.read({p: span for p, span in spans.items() if span.start < span.end}):
+    spans = {
+        place: span.within((done or {}).get(place, span.start), span.end)
+        for place, span in (await log.spans(topics)).items()
+    }
+    left = {place: span for place, span in spans.items() if span.start < span.end}
+    if not left:
+        return {}
+    progress(0, sum(span.end - span.start for span in left.values()))
+    async for batch in log.read(left):
+        progress(len(batch), 0)
         counts = found.setdefault(batch[0].topic, Counter())
         counts.update(t for record in batch if (t := type_of(record.headers)))
     return found

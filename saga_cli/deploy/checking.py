@@ -140,3 +140,26 @@ def of_migrations(old: ServiceRelease, new: ServiceRelease) -> Iterator[DeployRe
     for number in sorted(old.migrations.keys() & new.migrations.keys()):
         if old.migrations[number] != new.migrations[number]:
             yield DeployReason("migration", f"{number} was changed after its release")
+
+
+def lost_states(old: ServiceRelease, new: ServiceRelease) -> set[str]:
+    """What may be in the store, and can't be read any more."""
+    return {*old.states} - {*new.states}
+
+
+def of_states(
+    old: ServiceRelease, new: ServiceRelease, stored: Mapping[str, int] | None
+) -> Iterator[DeployReason]:
+    """`stored` is how many orders are in each lost state; None where nobody could be asked.
+
+    Whoever meets a state that it can't read parks what comes for that order.
+    """
+    for state in sorted(lost_states(old, new)):
+        if stored is None:
+            yield DeployReason("state", f"orders may be in the state {state}, which it can't read")
+        elif count := stored.get(state, 0):
+            why = f"{count} orders are in the state {state}, which it can't read"
+            yield DeployReason("state", why)
+    for state in sorted(lost_states(new, old)):
+        why = f"{state} is new, and the old code can't read it: a release that enters it comes after this one"
+        yield DeployReason("state", why, refuses=False)

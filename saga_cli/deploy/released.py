@@ -29,7 +29,7 @@ class ServiceRelease:
     """`reads` are events that it decides on or folds into a projection, `writes` those that it publishes.
 
     `known` are all types of its vocabulary, in every version. `migrations` are the SQL statements of each, by
-    its number, in order.
+    its number, in order. `states` are those that it can read of its store.
     """
 
     service: str
@@ -38,6 +38,7 @@ class ServiceRelease:
     writes: Vocabulary
     known: tuple[str, ...] = ()
     migrations: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    states: tuple[str, ...] = ()
 
     def read_from(self, producer: str) -> Vocabulary:
         """What it reads of one neighbour: its contract with it."""
@@ -71,6 +72,7 @@ def described(name: str) -> ServiceRelease:
         writes=writes_of(service),
         known=tuple(sorted(catalog.by_type)),
         migrations=_migrations(Path(str(import_module(f"{name}_svc").__file__)).parent),
+        states=_states(import_module(f"{name}_svc.store")),
     )
 
 
@@ -83,6 +85,12 @@ def reads_of(service: Any) -> Vocabulary:
 
 def writes_of(service: Any) -> Vocabulary:
     return _vocabulary(map(service.catalog.by_event.get, service.publishes))
+
+
+def _states(store: Any) -> tuple[str, ...]:
+    """Of the table or hash in which the module says that a saga's state lives."""
+    declared = (getattr(each, "states", ()) for each in vars(store).values())
+    return tuple(sorted({state.__name__ for states in declared for state in states}))
 
 
 def _vocabulary(entries: Iterable[Any]) -> Vocabulary:

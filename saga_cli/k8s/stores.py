@@ -25,6 +25,9 @@ REDIS_IMAGE: Final = "redis:7"
 REDIS_USER: Final = 999
 """The user of Redis' image."""
 TLS, USERS, DATA = Path("/run/tls"), Path("/run/users"), Path("/data")
+BARMAN: Final = "barman-cloud.cloudnative-pg.io"
+"""CloudNativePG's plugin for backups."""
+BACKUPS: Final = "backups"
 KEPT: Final = "30d"
 DAILY: Final = "0 0 2 * * *"
 
@@ -32,13 +35,21 @@ DAILY: Final = "0 0 2 * * *"
 def databases(size: str, backups: str) -> Iterator[ClusterResource]:
     """A commit is in two of three instances before it is acknowledged. `backups` is an object store's URL."""
     for spec in STORED:
-        yield _cluster(spec, size, backups)
+        yield _cluster(spec, size, archived=bool(backups))
         if backups:
-            plan = {"schedule": DAILY, "cluster": {"name": database_of(spec)}}
+            plan = {
+                "schedule": DAILY,
+                "cluster": {"name": database_of(spec)},
+                "method": "plugin",
+                "pluginConfiguration": {"name": BARMAN},
+            }
             yield resource("postgresql.cnpg.io/v1", "ScheduledBackup", database_of(spec), plan)
+    if backups:
+        kept = {"retentionPolicy": KEPT, "configuration": _object_store(backups)}
+        yield resource("barmancloud.cnpg.io/v1", "ObjectStore", BACKUPS, kept)
 
 
-def _cluster(spec: ServiceSpec, size: str, backups: str) -> ClusterResource:
+def _cluster(spec: ServiceSpec, size: str, *, archived: bool) -> ClusterResource:
     """The service's role is made with the database, as its rights are; its password is managed."""
     made: dict[str, Any] = {
         "instances": 3,
@@ -70,8 +81,9 @@ def _cluster(spec: ServiceSpec, size: str, backups: str) -> ClusterResource:
             ]
         },
     }
-    if backups:
-        made["backup"] = {"retentionPolicy": KEPT, "barmanObjectStore": _object_store(backups)}
+    if archived:
+        store = {"barmanObjectName": BACKUPS}
+        made["plugins"] = [{"name": BARMAN, "isWALArchiver": True, "parameters": store}]
     return resource("postgresql.cnpg.io/v1", "Cluster", database_of(spec), made)
 
 

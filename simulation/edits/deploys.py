@@ -68,6 +68,20 @@ DEPLOY_EDITS: Final = (
     ),
     Edit(
         "saga_cli/deploy/checking.py",
+        "states-not-compared",
+        "return {*old.states} - {*new.states}",
+        "return {*old.states} - {*old.states}",
+        (f"{CHECK}a_state_that_can_not_be_read_refuses_where_orders_are_in_it",),
+    ),
+    Edit(
+        "saga_cli/deploy/asking.py",
+        "what-was-read-is-read-again",
+        "(done or {}).get(place, span.start)",
+        "span.start",
+        (f"{CHECK}what_a_service_has_read_is_not_read_again",),
+    ),
+    Edit(
+        "saga_cli/deploy/checking.py",
         "silence-is-consent",
         'yield DeployReason("running", f"{where} {found.silent}")',
         'yield DeployReason("running", f"{where} {found.silent}", refuses=False)',

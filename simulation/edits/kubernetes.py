@@ -27,6 +27,19 @@ KUBERNETES_EDITS: Final = (
         "{",
         (f"{RENDERED}each_declared_topic_is_there_with_its_settings",),
     ),
+    _kafka(
+        "field-that-no-operator-knows",
+        '"kraftMetadata": "shared"',
+        '"kraftMetaData": "shared"',
+        (f"{RENDERED}the_operators_know_each_field[render]",),
+    ),
+    Edit(
+        "Dockerfile",
+        "image-with-all-services",
+        "COPY ${SERVICE}_svc ${SERVICE}_svc",
+        "COPY . .",
+        ("tests/architecture/test_images.py::test_an_image_holds_one_service",),
+    ),
     Edit(
         "saga_cli/k8s/stores.py",
         "commits-in-one-database",

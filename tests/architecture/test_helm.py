@@ -52,10 +52,11 @@ def test_helm_finds_no_fault(spec: ServiceSpec) -> None:
 
 
 @each_process
-def test_what_is_rendered_is_what_kubernetes_knows(spec: ServiceSpec) -> None:
-    everything = {"autoscaling": {"mode": "hpa"}, "global": {"monitoring": {"enabled": True}}}
-    count = check(rendered(spec.name, **everything))
-    assert count == (7 if spec.has_database else 5)
+def test_what_is_rendered_is_what_kubernetes_and_the_operators_know(spec: ServiceSpec) -> None:
+    for mode in ("hpa", "keda"):
+        everything = {"autoscaling": {"mode": mode}, "global": {"monitoring": {"enabled": True}}}
+        count = check(rendered(spec.name, **everything).values())
+        assert count == (8 if spec.has_database else 6)
 
 
 @each_process
@@ -194,6 +195,27 @@ def test_a_process_calls_its_own_stores_and_no_other_service(spec: ServiceSpec) 
 
 
 @each_process
+def test_no_service_is_called_by_another(spec: ServiceSpec) -> None:
+    """But by the gateway, Prometheus and the console; a migration by nobody."""
+    made = rendered(spec.name)
+    (rule,) = made["NetworkPolicy", spec.name]["spec"]["ingress"]
+    assert rule["ports"] == [{"port": "http"}]
+    pods_ = [each["podSelector"]["matchLabels"] for each in rule["from"] if "podSelector" in each]
+    assert pods_ == [{"app.kubernetes.io/name": CONSOLE.name}]
+    spaces = {
+        name
+        for each in rule["from"]
+        for name in each.get("namespaceSelector", {}).get("matchLabels", {}).values()
+    }
+    assert spaces == {"ingress", "monitoring"}
+    selected = made["NetworkPolicy", spec.name]["spec"]["podSelector"]["matchLabels"]
+    labels = made["Deployment", spec.name]["spec"]["template"]["metadata"]["labels"]
+    assert selected.items() <= labels.items()
+    if spec.has_database:
+        assert "ingress" not in made["NetworkPolicy", f"{spec.name}-migrate"]["spec"]
+
+
+@each_process
 def test_it_is_scaled_by_how_long_records_wait_up_to_its_partitions(spec: ServiceSpec) -> None:
     limit = 1 if spec is CONSOLE else PARTITIONS
     made = rendered(spec.name, autoscaling={"mode": "keda"})
@@ -213,6 +235,19 @@ def test_it_is_scaled_by_how_long_records_wait_up_to_its_partitions(spec: Servic
     assert deployment(spec)["spec"]["replicas"] == 2
 
 
+def test_the_adapter_serves_the_lag_that_a_service_is_scaled_by() -> None:
+    hpa = rendered("order", autoscaling={"mode": "hpa"})["HorizontalPodAutoscaler", "order"]
+    asked = hpa["spec"]["metrics"][0]["external"]
+    (rule,) = yaml.safe_load((ROOT / "deploy/monitoring/adapter.yaml").read_text("utf-8"))["rules"][
+        "external"
+    ]
+    assert rule["name"]["as"] == asked["metric"]["name"]
+    assert rule["seriesQuery"].startswith(f"{asked['metric']['name']}{{")
+    assert {*asked["metric"]["selector"]["matchLabels"]} == {"service"}
+    assert asked["target"]["type"] == "Value"
+    assert rule["metricsQuery"].startswith("max(")
+
+
 def test_metrics_are_scraped_as_the_rules_ask_for_them(tmp_path: Path) -> None:
     on = tmp_path / "on.yaml"
     on.write_text("global: {monitoring: {enabled: true}}")
@@ -227,7 +262,7 @@ def test_metrics_are_scraped_as_the_rules_ask_for_them(tmp_path: Path) -> None:
     assert made["PrometheusRule", "checkout"]["spec"] == rules
     dashboard = made["ConfigMap", "checkout-dashboard"]["data"]["checkout.json"]
     assert dashboard == (ROOT / "deploy/monitoring/dashboard.json").read_text("utf-8")
-    assert check(made) > 30
+    assert check(made.values()) > 30
 
 
 def test_the_umbrella_is_the_services_and_no_more(tmp_path: Path) -> None:
@@ -255,7 +290,7 @@ def test_an_example_of_managed_servers_renders_and_names_what_there_is(
         known = of_chart["global"] if name == "global" else merged(of_chart, defaults[name])
         assert unknown(own, known) == set()
     made = umbrella(tmp_path, example)
-    assert check(made) > 30
+    assert check(made.values()) > 30
     for spec in PROCESSES:
         variables = environment(made["Deployment", spec.name])
         bootstrap = given["global"]["kafka"]["bootstrap"]

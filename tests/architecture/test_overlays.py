@@ -64,6 +64,20 @@ def test_prometheus_scrapes_each_service_with_the_rules_of_the_repository() -> N
     assert job["static_configs"] == [{"targets": targets}]
 
 
+def test_the_secured_system_is_monitored_as_the_plain_one_is() -> None:
+    secured = merged("compose.secure.yaml")
+    made = merged("compose.secure.yaml", "compose.monitoring.yaml")
+    alone = merged("compose.monitoring.yaml")["services"]
+    assert made["name"] == secured["name"]
+    for name in ("prometheus", "grafana", "traces"):
+        assert made["services"][name] == alone[name]
+    for spec in SERVICES:
+        traced = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://traces:4318"}
+        before, after = (each["services"][spec.name]["environment"] for each in (secured, made))
+        assert after == before | traced
+        assert after[f"{spec.prefix}_KAFKA_SECURITY"] == "SASL_SSL"
+
+
 def test_each_server_of_monitoring_is_confined_and_on_loopback_and_its_files_are_there() -> None:
     plain, made = merged()["services"], merged("compose.monitoring.yaml")["services"]
     added = {name: made[name] for name in made.keys() - plain.keys()}

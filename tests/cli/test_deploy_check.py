@@ -17,6 +17,7 @@ from guarantees.services import BY_NAME
 from saga_cli.deploy import asking, checking, neighbours
 from saga_cli.deploy.checking import DeployReason, RunningInstance
 from saga_cli.deploy.released import ServiceRelease, described
+from saga_cli.log.source import LogPartition
 from saga_cli.ops.ops_client import Directory
 from shared_events.catalog import CATALOG
 from tests.cli.memory_log import MemoryLog
@@ -124,7 +125,7 @@ def test_each_version_in_the_log_has_to_be_read() -> None:
         log.append(Record("inventory.forward", 0, 0, b"k", b"{}", headers))
     log.append(Record("inventory.forward", 0, 0, b"k", None, ()))
     log.append(Record("loyalty.backward", 0, 0, b"k", b"{}", (("ce_type", b"x.v1"),)))
-    types = asyncio.run(asking.types_in(log, asking.topics_of(PAYMENT)))
+    types = asyncio.run(asking.types_in(log, asking.topics_of(PAYMENT, from_start=True)))
     assert types == {
         "inventory.forward": Counter(
             {RESERVED: 1, "stock.reserved.v2": 1, "stock.rejected.v7": 1, NEW_TYPE: 1}
@@ -136,6 +137,42 @@ def test_each_version_in_the_log_has_to_be_read() -> None:
     ]
 
 
+def test_what_a_service_has_read_is_not_read_again() -> None:
+    """Only what it has still to read; what is appended meanwhile is left out."""
+    log, seen = MemoryLog(), list[tuple[int, int]]()
+    for offset, wire_type in enumerate(("stock.reserved.v9", RESERVED, RESERVED, NEW_TYPE)):
+        headers = (("ce_type", wire_type.encode()),)
+        log.append(Record("inventory.forward", 0, offset, b"k", b"{}", headers))
+    done = {LogPartition("inventory.forward", 0): 1, LogPartition("inventory.forward", 7): 5}
+    topics = asking.topics_of(PAYMENT, from_start=False)
+    types = asyncio.run(asking.types_in(log, topics, done, lambda *n: seen.append(n)))
+    assert types == {"inventory.forward": Counter({RESERVED: 2, NEW_TYPE: 1})}
+    assert (seen[0], sum(read for read, _ in seen)) == ((0, 3), 3)
+    done |= {LogPartition("inventory.forward", 0): 4}
+    assert asyncio.run(asking.types_in(log, topics, done)) == {}
+
+
+@pytest.mark.parametrize("stored", [None, {}, {"Packed": 3}])
+def test_a_state_that_can_not_be_read_refuses_where_orders_are_in_it(
+    stored: dict[str, int] | None,
+) -> None:
+    later = replace(PAYMENT, states=(*PAYMENT.states, "Packed"))
+    assert {"Captured", "Declined"} < {*PAYMENT.states}
+    assert checking.lost_states(later, PAYMENT) == {"Packed"}
+    found = whys(checking.of_states(later, PAYMENT, stored))
+    assert (
+        found
+        == {
+            None: ["orders may be in the state Packed, which it can't read"],
+            0: [],
+            1: ["3 orders are in the state Packed, which it can't read"],
+        }[None if stored is None else len(stored)]
+    )
+    (note,) = checking.of_states(PAYMENT, later, None)
+    assert (note.refuses, note.why[:13]) == (False, "Packed is new")
+    assert list(checking.of_states(PAYMENT, PAYMENT, None)) == []
+
+
 def test_a_later_version_of_its_own_is_in_the_way_of_who_rebuilds_itself() -> None:
     for name, wire_type, refuses in (
         ("payment", "payment.captured.v2", False),
@@ -143,7 +180,8 @@ def test_a_later_version_of_its_own_is_in_the_way_of_who_rebuilds_itself() -> No
     ):
         new = described(name)
         topic = f"{name}.forward"
-        assert topic in asking.topics_of(new)
+        assert topic in asking.topics_of(new, from_start=True)
+        assert topic not in asking.topics_of(new, from_start=False)
         (found,) = checking.of_log(new, {topic: Counter({wire_type: 1})})
         assert (found.refuses, wire_type in found.why) == (refuses, True)
 
@@ -343,7 +381,7 @@ def test_a_log_that_can_not_be_read_refuses(
     transport.update({
         f"{name}/version": asdict(running(name, version=BY_NAME[name].version)) for name in BY_NAME
     })  # fmt: skip
-    words = ("deploy-check", "payment", "--from", str(ROOT), "--to", str(ROOT))
+    words = ("deploy-check", "payment", "--from", str(ROOT), "--to", str(ROOT), "--from-start")
     places = {"SAGA_OPERATOR_TOKEN": "t", "SAGA_KAFKA_BOOTSTRAP": "h:1"}
     ended = saga(*words, **urls, **places)
     assert (ended.code, ended.err) == (

@@ -3,16 +3,16 @@
 from pathlib import Path
 from typing import Any
 
-import kubernetes_validate
 import pytest
 import yaml
+from jsonschema import ValidationError
 
 from chaos import mesh
 from chaos.plan import TRACKS
 from saga_cli.access.rights import PRINCIPALS, rights, topics
 from saga_cli.k8s.kafka import COPIES
 from saga_cli.topology import PROCESSES, SERVICES, STORED, ServiceSpec
-from tests.support.helm import KUBERNETES, environment, files_of, rendered
+from tests.support.helm import check, environment, files_of, rendered
 from tests.support.saga import saga
 
 Rendered = dict[str, dict[str, Any]]
@@ -75,20 +75,26 @@ def test_a_record_is_in_two_of_three_brokers_and_no_topic_is_made_by_accident() 
 def test_each_database_has_its_owner_its_role_and_a_second_copy_of_each_commit() -> None:
     made = named("--only", "databases", "--backups", "s3://shop/postgres")
     clusters = {f"Cluster {spec.name}-db" for spec in STORED}
-    assert made.keys() == clusters | {f"ScheduledBackup {spec.name}-db" for spec in STORED}
+    plans = {f"ScheduledBackup {spec.name}-db" for spec in STORED}
+    assert made.keys() == clusters | plans | {"ObjectStore backups"}
+    store = made["ObjectStore backups"]["spec"]["configuration"]
+    assert store["destinationPath"] == "s3://shop/postgres"
     for spec in STORED:
         found = made[f"Cluster {spec.name}-db"]["spec"]
         assert found["bootstrap"]["initdb"]["owner"] == spec.owner
         assert [role["name"] for role in found["managed"]["roles"]] == [spec.role]
         assert found["postgresql"]["synchronous"]["dataDurability"] == "required"
-        assert found["backup"]["barmanObjectStore"]["destinationPath"] == "s3://shop/postgres"
-    assert "backup" not in named("--only", "databases")["Cluster order-db"]["spec"]
+        (plugin,) = found["plugins"]
+        assert plugin["isWALArchiver"] is True
+        assert plugin["parameters"] == {"barmanObjectName": "backups"}
+        plan = made[f"ScheduledBackup {spec.name}-db"]["spec"]
+        assert plan["pluginConfiguration"]["name"] == plugin["name"]
+    assert "plugins" not in named("--only", "databases")["Cluster order-db"]["spec"]
 
 
 def test_redis_loses_nothing_that_it_acknowledged_and_asks_who_calls() -> None:
     made = named("--only", "redis")
-    for each in made.values():
-        kubernetes_validate.validate(each, KUBERNETES, strict=True)
+    assert check(made.values()) == len(made)
     pod = made["StatefulSet redis"]["spec"]["template"]["spec"]
     command = " ".join(pod["containers"][0]["command"])
     assert "--appendonly yes --appendfsync always" in command
@@ -117,6 +123,37 @@ def test_the_charts_use_what_is_rendered(spec: ServiceSpec) -> None:
     if spec.redis_database is not None:
         volumes = made["StatefulSet redis"]["spec"]["template"]["spec"]["volumes"]
         assert files["redis-ca.crt"][0] in {each["secret"]["secretName"] for each in volumes}
+
+
+@pytest.mark.parametrize(
+    "words", [("render",), ("render", "--backups", "s3://shop/x"), ("chaos",)], ids=" ".join
+)
+def test_the_operators_know_each_field(words: tuple[str, ...]) -> None:
+    made = of(*words)
+    assert check(made) == len(made) > 40
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "value"),
+    [
+        ("KafkaTopic", "spec.partition", 6),
+        ("KafkaTopic", "spec.partitions", "six"),
+        ("KafkaUser", "spec.authorization.type", "none"),
+        ("Kafka", "spec.kafka.listeners", [{"name": "login"}]),
+        ("KafkaNodePool", "spec.roles", ["leader"]),
+        ("Cluster", "spec.instances", 0),
+        ("Cluster", "spec.managed.role", []),
+    ],
+)
+def test_what_an_operator_would_refuse_is_noticed(kind: str, path: str, value: Any) -> None:
+    wrong = next(each for each in of("render") if each["kind"] == kind)
+    *parents, last = path.split(".")
+    within = wrong
+    for name in parents:
+        within = within[name]
+    within[last] = value
+    with pytest.raises(ValidationError):
+        check([wrong])
 
 
 def test_no_secret_is_rendered() -> None:

@@ -14,6 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
+from packaging.version import Version
 from pydantic_core import from_json, to_json
 
 from chassis.decide import adapter_of
@@ -75,7 +76,9 @@ def path_of(name: str) -> Path:
 
 
 def names() -> list[str]:
-    return sorted(path.name.removesuffix(".jsonl.xz") for path in FOLDER.glob("*.jsonl.xz"))
+    """By release, the first one first."""
+    found = (path.name.removesuffix(".jsonl.xz") for path in FOLDER.glob("*.jsonl.xz"))
+    return sorted(found, key=Version)
 
 
 def write(name: str, plans: Iterable[Plan] = PLANS) -> Path:

@@ -213,7 +213,7 @@ def place_of(shop: RunningStack, before: str, word: str) -> str:
     if word in {"/var/lib/checkout/log", "URL"}:
         return str(shop.folder / "archive")
     if word == "FILE" or word.startswith("tests/contract/schema/"):
-        return shop.file()
+        return str(ROOT / word) if (ROOT / word).is_file() else shop.file()
     return word
 
 

@@ -14,8 +14,8 @@ from guarantees.judge import JudgeReport
 from loyalty_svc.store import KEYS
 from saga_cli.log.reader import records
 from saga_cli.stack.services import Services
-from saga_cli.topology import BY_NAME, SERVICES, Addresses
-from tests.support.redelivery import all_read, fingerprint
+from saga_cli.topology import BY_NAME, Addresses
+from tests.support.redelivery import all_read, fingerprint, rewind
 from tests.support.saga import first_finding, why
 from tests.support.servers import private_stack, start_each
 from tests.support.shop import checkout, place_many, settled
@@ -32,30 +32,6 @@ def services() -> Iterator[Services]:
     with private_stack() as (made, _):
         start_each(made)
         yield made
-
-
-async def rewind(addresses: Addresses) -> dict[str, int]:
-    """Every group to the start of all it has read, as `--reset-offsets --to-earliest`.
-
-    Returns the number of its partitions: a partition that no order went to yet is none of them.
-    """
-    admin = AIOKafkaAdminClient(**addresses.kafka.options())
-    await admin.start()
-    rewound: dict[str, int] = {}
-    for spec in SERVICES:
-        places = list(await admin.list_consumer_group_offsets(spec.name))
-        group = AIOKafkaConsumer(
-            **addresses.kafka.options(),
-            group_id=spec.name,
-            enable_auto_commit=False,
-        )
-        await group.start()
-        group.assign(places)
-        await group.commit(dict.fromkeys(places, 0))
-        await group.stop()
-        rewound[spec.name] = len(places)
-    await admin.close()
-    return rewound
 
 
 def test_groups_that_are_reset_to_earliest_lead_to_no_event_and_no_effect(

@@ -10,6 +10,7 @@ from typing import Final
 import httpx
 import pytest
 
+from saga_cli.deploy.stored import orders_in
 from saga_cli.stack.seed import seed
 from saga_cli.topology import BY_NAME
 from tests.support import releases
@@ -60,6 +61,16 @@ def _forward_and_back(load: UnderLoad) -> None:
 def _version(deployment: Deployment, name: str) -> str:
     found: str = httpx.get(f"{deployment.services.url(name)}/version").json()["version"]
     return found
+
+
+def test_a_store_says_how_many_orders_are_in_a_state(deployment: Deployment) -> None:
+    """Of PostgreSQL and of Redis; it is what keeps a release from going back."""
+    addresses = deployment.services.addresses
+    for name, state in (("payment", "Captured"), ("loyalty", "Awarded")):
+        asked = {state, "NotOne"}
+        counts = asyncio.run(orders_in(name, addresses.store_of(name), asked))
+        assert counts.keys() == {state}
+        assert counts[state] >= 1
 
 
 def test_the_code_of_a_release_is_its_own(deployment: Deployment) -> None:

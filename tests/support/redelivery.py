@@ -45,6 +45,30 @@ async def send_all_again(cluster: Cluster, topics: Iterable[str] = TOPICS) -> in
     return len(found)
 
 
+async def rewind(addresses: Addresses, names: Iterable[str] = BY_NAME) -> dict[str, int]:
+    """Groups to the start of all that they have read, as `--reset-offsets --to-earliest`.
+
+    Returns the number of its partitions: a partition that no order went to yet is none of them.
+    """
+    admin = AIOKafkaAdminClient(**addresses.kafka.options())
+    await admin.start()
+    rewound: dict[str, int] = {}
+    for name in names:
+        places = list(await admin.list_consumer_group_offsets(name))
+        group = AIOKafkaConsumer(
+            **addresses.kafka.options(),
+            group_id=name,
+            enable_auto_commit=False,
+        )
+        await group.start()
+        group.assign(places)
+        await group.commit(dict.fromkeys(places, 0))
+        await group.stop()
+        rewound[name] = len(places)
+    await admin.close()
+    return rewound
+
+
 async def all_read(cluster: Cluster) -> None:
     """Wait until every group has committed the end of what it reads."""
     admin = AIOKafkaAdminClient(**cluster.options())

@@ -27,28 +27,47 @@ SEED: Final = 7
 
 @dataclass
 class Deployment:
-    """`releases` is the code of each by its name, in a folder; `TODAY` is this checkout's."""
+    """`releases` is the code of each by its name, in a folder; `TODAY` is this checkout's.
+
+    Each service has so many `copies`. Of two that make room for others, the first `dies` at once.
+    """
 
     services: Services
     releases: Mapping[str, Path]
+    copies: int = 1
+    dies: bool = False
     deployed: dict[str, list[tuple[str, Instance]]] = field(default_factory=dict)
 
     def start(self, release: str, names: Iterable[str] = BY_NAME) -> None:
-        """One more process of each of these services, all at once."""
-        started = [self._begin(name, release) for name in names]
+        """So many more processes of each of these services, all at once."""
+        started = [self._begin(name, release) for name in names for _ in range(self.copies)]
         self.services.await_ready(started)
 
     def roll(self, name: str, release: str) -> None:
-        """A new process comes up beside those that run, and then takes their place."""
-        self.start(release, [name])
-        self.keep(name, release)
+        """A new process comes up beside those that run and takes the place of one, until all are replaced."""
+        old = [i for of, i in self.deployed[name] if of != release]
+        for number, instance in enumerate(old):
+            self.services.await_ready([self._begin(name, release)])
+            self._end([instance], kill=self.dies and number == 0)
 
     def keep(self, name: str, release: str) -> None:
-        """Stop the processes of all other releases."""
-        stopped = [i for of, i in self.deployed[name] if of != release]
-        self.deployed[name] = [(of, i) for of, i in self.deployed[name] if of == release]
-        codes = [instance.process.stop(STOP_S) for instance in stopped]
-        assert set(codes) <= {0}, f"{name} did not stop well: {codes}"
+        """End the processes of all other releases."""
+        self._end([i for of, i in self.deployed[name] if of != release])
+
+    def stop(self, name: str) -> None:
+        """End all processes of a service."""
+        self._end([i for _, i in self.deployed[name]])
+
+    def _end(self, instances: list[Instance], *, kill: bool = False) -> None:
+        """By SIGTERM, which has to end well, or by SIGKILL."""
+        for instance in instances:
+            name = instance.spec.name
+            self.deployed[name] = [(of, i) for of, i in self.deployed[name] if i is not instance]
+            if kill:
+                instance.process.kill()
+                continue
+            code = instance.process.stop(STOP_S)
+            assert code == 0, f"{instance.process.name} did not stop well: {code}"
 
     def members(self, name: str) -> int:
         """Of the service's group, as Kafka knows it."""
