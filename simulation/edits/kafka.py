@@ -7,6 +7,7 @@ from simulation.edits.edit import Edit
 CLUSTER: Final = "tests/chassis/test_cluster.py::test_"
 TOKENS: Final = "tests/chassis/test_kafka_tokens.py::test_"
 CONSUMER: Final = "tests/chassis/test_consumer.py::test_"
+MEMBERSHIP: Final = "tests/chassis/test_membership.py::test_"
 BACKOFF: Final = "tests/chassis/test_backoff.py::test_"
 
 KAFKA_EDITS: Final = (
@@ -67,5 +68,19 @@ KAFKA_EDITS: Final = (
         "if polled and self._may_wait(now):",
         "if self.parts and self._may_wait(now):",
         (f"{CONSUMER}what_is_only_projected_waits_no_longer_than_a_poll_in_which_nothing_comes",),
+    ),
+    Edit(
+        "chassis/kafka/membership.py",
+        "refused-session-again",
+        "return max(USUAL_MIN_S, 2 * refused_s)",
+        "return max(0.0, refused_s)",
+        (f"{MEMBERSHIP}a_session_that_a_broker_refuses_is_made_longer_with_one_line",),
+    ),
+    Edit(
+        "chassis/kafka/membership.py",
+        "no-beat-may-be-late",
+        "session_ms // BEATS",
+        "session_ms",
+        (f"{MEMBERSHIP}three_heartbeats_of_a_session_may_be_late",),
     ),
 )

@@ -61,6 +61,7 @@ WRONG: dict[str, tuple[str, ...]] = {
     ),
     "batch_every_ms": ("", "-1", "1001", "2.5", "x"),
     "send_timeout_s": ("", "0.9", "121", "nan", "x"),
+    "session_timeout_s": ("", "0.9", "11", "nan", "x"),
     "topic_layout": ("", " ", "x", "LANES", "lanes,moving", "order.events"),
     "outbox_keep_days": ("-1", "x", "36501", "99999999999", "1.5"),
     "inbox_keep_days": ("0", "99999999999"),
