@@ -28,8 +28,9 @@ from chassis.kafka.clients import make_consumer, stop_within, unread
 from chassis.kafka.cluster import Cluster
 from chassis.kafka.held_back import HeldBack
 from chassis.kafka.lag import Fetched, Lag
-from chassis.kafka.membership import SESSION_S, is_too_short, longer_than
+from chassis.kafka.membership import SESSION_S, WHY, is_too_short, longer_than
 from chassis.kafka.outcomes import report
+from chassis.kafka.partitions import learn_partitions, starts_of
 from chassis.kafka.permitted import hidden_topics, no_right_to
 from chassis.kafka.refused import REFUSALS, NotLetInError, reason_of
 from chassis.message import Message, Record
@@ -155,8 +156,7 @@ class Consumer:
         """Join with a session timeout that the broker allows; its administrator may allow a shorter one."""
         asked_s, self.session_s = self.session_s, longer_than(self.session_s)
         self.stall_s = max(self.stall_s, 3 * self.session_s)
-        why = "shorter than the broker's group.min.session.timeout.ms"
-        log.warning("session_timeout_refused", why=why, asked_s=asked_s, now_s=self.session_s)
+        log.warning("session_timeout_refused", why=WHY, asked_s=asked_s, now_s=self.session_s)
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka carries no types
@@ -181,15 +181,14 @@ class ConsumerSession:
     def __init__(self, consumer: Consumer, stopping: asyncio.Event) -> None:
         self.of = consumer
         self.stopping = stopping
-        self.client: Any = make_consumer(
-            consumer.cluster, consumer.service.name, consumer.session_s
-        )
+        name, session_s = consumer.service.name, consumer.session_s
+        self.client: Any = make_consumer(consumer.cluster, name, session_s)
         self.assigned = asyncio.Event()
         self.done: dict[TopicPartition, int] = {}
         self.held = HeldBack(consumer.service.projections, consumer.batch_records)
         self.assignments = 0
         self.lag = Lag()
-        self.traced = spans.Reader(consumer.service.name)
+        self.traced = spans.Reader(name)
         self.committed_at = self.polled_at = self.received_at = clock.monotonic()
         self.stalled = ""
         self.given_up: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -281,10 +280,10 @@ class ConsumerSession:
 
     async def until_handled(self, taken: list[Record]) -> None:
         """A server that is away holds the batch up; nothing is parked or skipped for that."""
-        service, store, tries = self.of.service, self.of.store, 0
+        store, tries = self.of.store, 0
         while not self.stopping.is_set() or tries == 0:
-            found = records.sort(service, taken, self._partitions, self.of.skipped)
             try:
+                found = await self._sorted(taken)
                 if found.projected:
                     found.messages += await records.projected(store.project, found.projected)
                 await self.decide(found.messages)
@@ -302,6 +301,15 @@ class ConsumerSession:
                 self.of.health.clear("batch_failing")
                 return
         raise RuntimeError("stopped with a batch that could not be handled")
+
+    async def _sorted(self, taken: list[Record]) -> records.Sorted:
+        """A topic may just have grown, which whoever publishes may know before this client does."""
+        of = (self.of.service, taken, self._partitions, self.of.skipped)
+        found = records.sort(*of)
+        if not found.any_astray:
+            return found
+        await learn_partitions(self.client)
+        return records.sort(*of)
 
     def _partitions(self, topic: str) -> int:
         """How many a topic has, by the client's metadata; 0 when it has none yet."""
@@ -340,7 +348,7 @@ class ConsumerSession:
         self.held.parts.clear()
         self.assignments += 1
         if self.of.store.keeps_positions:
-            starts = await self._starts(sorted(assigned))
+            starts = await starts_of(self.of.store, self.client, sorted(assigned))
             for place, position in starts.items():  # at once: what is polled in between is dropped
                 self.client.seek(place, position)
                 if position:
@@ -363,15 +371,6 @@ class ConsumerSession:
                     await self.decide([unreadable(record, records.SKIPPED)])
                     self.client.seek(place, offset + 1)
                     self.done[place] = offset + 1
-
-    async def _starts(self, places: list[TopicPartition]) -> dict[TopicPartition, int]:
-        """A broker that lost its data has forgotten what it was told, or ends before: begin anew."""
-        positions = await self.of.store.positions()
-        kept = {p: positions.get((p.topic, p.partition), 0) for p in places}
-        ends = await self.client.end_offsets([p for p in places if kept[p]])
-        acknowledged = {p: await self.client.committed(p) or 0 for p in ends}
-        earlier = {p: min(kept[p], acknowledged[p]) for p in ends}
-        return kept | {p: at if at <= ends[p] else 0 for p, at in earlier.items()}
 
     async def _watch(self) -> None:
         """Notice a client that hangs, and one that reads nothing though there is something."""

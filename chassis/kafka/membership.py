@@ -7,11 +7,12 @@ from typing import Final
 
 from aiokafka.errors import InvalidSessionTimeoutError
 
-SESSION_S: Final = 6.0
+SESSION_S: Final = 2.0
 BEATS: Final = 4
 """Heartbeats in a session: three may be late or lost."""
 USUAL_MIN_S: Final = 6.0
 """What a broker allows of which nobody has asked more."""
+WHY: Final = "shorter than the broker's group.min.session.timeout.ms"
 CAUSES_MAX: Final = 5
 
 

@@ -7,6 +7,9 @@ from simulation.edits.edit import Edit
 CLUSTER: Final = "tests/chassis/test_cluster.py::test_"
 TOKENS: Final = "tests/chassis/test_kafka_tokens.py::test_"
 CONSUMER: Final = "tests/chassis/test_consumer.py::test_"
+GROWN: Final = "tests/chassis/test_grown.py::test_"
+ACCESS: Final = "tests/cli/test_access.py::test_"
+RECONCILE: Final = "tests/choreography/test_reconcile.py::test_"
 MEMBERSHIP: Final = "tests/chassis/test_membership.py::test_"
 BACKOFF: Final = "tests/chassis/test_backoff.py::test_"
 
@@ -82,5 +85,40 @@ KAFKA_EDITS: Final = (
         "session_ms // BEATS",
         "session_ms",
         (f"{MEMBERSHIP}three_heartbeats_of_a_session_may_be_late",),
+    ),
+    Edit(
+        "chassis/kafka/consumer.py",
+        "moved-taken-for-astray",
+        "if not found.any_astray:",
+        "if found.any_astray or not found.any_astray:",
+        (f"{GROWN}an_event_that_moved_before_its_reader_knew_of_it_is_read",),
+    ),
+    Edit(
+        "saga_cli/access/plan.py",
+        "compacted-topic-grows",
+        "return declared > 1 and not is_compacted(settings)",
+        "return declared > 1",
+        (f"{ACCESS}a_compacted_topic_keeps_its_partitions_as_a_key_is_erased_where_it_stands",),
+    ),
+    Edit(
+        "saga_cli/erasure/proving.py",
+        "tombstone-elsewhere-believed",
+        "newest[record.place, record.key] =",
+        "newest[LogPartition(topic, 0), record.key] =",
+        ("tests/cli/test_erased.py::test_a_tombstone_in_another_partition_covers_nothing",),
+    ),
+    Edit(
+        "guarantees/judge.py",
+        "partitions-in-one-order",
+        "place = (entry.topic, entry.partition, envelope.subject)",
+        "place = (entry.topic, 0, envelope.subject)",
+        (f"{RECONCILE}of_two_partitions_of_a_topic_that_has_grown_neither_is_before_the_other",),
+    ),
+    Edit(
+        "saga_cli/history/reading.py",
+        "former-homes-not-read",
+        "homes_of(key, count)",
+        "{min(homes_of(key, count))}",
+        ("tests/cli/test_history.py::test_where_a_key_was_put_before_its_topic_grew_is_read_too",),
     ),
 )
