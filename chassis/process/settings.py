@@ -21,7 +21,7 @@ from pydantic import (
 from pydantic_core import from_json
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from chassis.kafka.membership import SESSION_S
+from chassis.kafka import SESSION_S
 from chassis.process.kafka_settings import KafkaSettings
 from chassis.secret import NO_SECRET, Secret, SecretSettings
 from chassis.topic_layout import TopicLayout
@@ -31,6 +31,7 @@ from chassis.urls import (
     http_url,
     postgres_url,
     redis_url,
+    sentinel_places,
     split,
 )
 
@@ -110,6 +111,16 @@ Seconds: TypeAlias = Annotated[float, Field(ge=0, le=366 * 24 * 3600)]
 PositiveSeconds: TypeAlias = Annotated[float, Field(gt=0, le=366 * 24 * 3600)]
 FastPaths: TypeAlias = Annotated[frozenset[FastPath], NoDecode, BeforeValidator(_named)]
 Days: TypeAlias = Annotated[int, Field(ge=0, le=36_500)]
+
+
+Places: TypeAlias = tuple[tuple[str, int], ...]
+
+
+def _places(value: object) -> object:
+    return sentinel_places(value) if isinstance(value, str) else value
+
+
+Sentinels: TypeAlias = Annotated[Places, NoDecode, BeforeValidator(_places)]
 
 
 def _readable(file: Path) -> Path:
@@ -300,16 +311,38 @@ class PostgresSettings(DatabaseSettings, ServiceSettings):
 
 
 class RedisSettings(ServiceSettings):
-    """A service with a database in Redis: redis://user:password@host:port/number, or rediss:// with TLS."""
+    """A service with a database in Redis: redis://user:password@host:port/number, or rediss:// with TLS.
+
+    With `redis_sentinels` the host of the URL is the name that they have for the primary.
+    """
 
     redis_url: RedisUrl
     redis_password: Secret = NO_SECRET
     redis_ca_file: ReadableFile | None = None
+    redis_sentinels: Sentinels = ()
+    redis_sentinel_password: Secret = NO_SECRET
 
     @field_validator("redis_password")
     @classmethod
     def _is_the_only_one(cls, password: Secret, info: ValidationInfo) -> Secret:
         return _only_password(password, info.data.get("redis_url"))
+
+    @field_validator("redis_sentinels")
+    @classmethod
+    def _name_the_primary(cls, places: Places, info: ValidationInfo) -> Places:
+        url = info.data.get("redis_url")
+        if places and url is not None and urlsplit(url.read()).port is not None:
+            raise ValueError(
+                "the URL has a port: with sentinels its host is the primary's name alone"
+            )
+        return places
+
+    @field_validator("redis_sentinel_password")
+    @classmethod
+    def _is_for_sentinels(cls, password: Secret, info: ValidationInfo) -> Secret:
+        if password and not info.data.get("redis_sentinels", True):
+            raise ValueError("it has no effect without sentinels")
+        return password
 
     @field_validator("redis_ca_file")
     @classmethod
