@@ -8,21 +8,20 @@ import os
 from importlib import import_module
 from typing import Any, Final
 
-from aiokafka import AIOKafkaConsumer
-
-from chassis.kafka import clients
+import aiokafka
 
 VARIABLE: Final = "BENCH_STATIC"
 
 
 def main() -> None:
     module, member, session_s = os.environ[VARIABLE].split()
+    usual = aiokafka.AIOKafkaConsumer
 
     def static(**options: Any) -> Any:
         more = {"group_instance_id": member, "session_timeout_ms": int(session_s) * 1000}
-        return AIOKafkaConsumer(**{**options, **more})
+        return usual(**{**options, **more})
 
-    clients.AIOKafkaConsumer = static
+    aiokafka.AIOKafkaConsumer = static  # before the service's modules take it from there
     import_module(f"{module}.__main__").main()
 
 

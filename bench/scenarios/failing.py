@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
@@ -19,7 +19,8 @@ from bench.tables import Table
 from chassis.kafka import PARTITIONS
 from saga_cli.log.reader import LANES, records
 from saga_cli.stack.processes import ChildProcess
-from saga_cli.topology import BY_NAME, SERVICES
+from saga_cli.stack.watched_redis import WatchedRedis
+from saga_cli.topology import BY_NAME, SERVICES, Addresses
 from saga_cli.verify.reconcile import settled
 from shared_events.catalog import CATALOG
 
@@ -27,9 +28,13 @@ BROKERS: Final = 3
 RATE: Final = 40.0
 """Orders a second: enough that each partition has several, far below what two cores can carry."""
 BEFORE_S: Final = 3.0
-MORE_S: Final = 7.0
+MORE_S: Final = 6.0
 """Beyond a session, until orders have settled again for some seconds."""
 BROKER_S: Final = 15.0
+FEW: Final = ("order", "payment", "loyalty")
+"""Enough to compare sessions: of services in PostgreSQL and in Redis, and of the one with customers."""
+GROWN: Final = PARTITIONS + 3
+"""No multiple: most keys move, also to partitions that were there before."""
 STATIC_S: Final = 30
 SETTLE_S: Final = 60.0
 WARM: Final = 400
@@ -89,11 +94,11 @@ def failover(bench: Bench) -> Failover:
     violations: dict[str, Sequence[str]] = {}
     for session_s in bench.options.sessions:
         is_last = session_s == bench.options.sessions[-1]
-        extra = {f"{spec.prefix}_SESSION_TIMEOUT_S": f"{session_s:g}" for spec in SERVICES}
-        with _system(bench, extra) as rig:
-            trial = Trial(bench, rig, rate, session_s)
-            noted = [*trial.of_processes(), *(trial.of_the_rest() if is_last else ())]
-            violations[f"{session_s:g} s"] = uvloop.run(_violations(rig))
+        with system(bench, session_s) as rig, ExitStack() as held:
+            trial = Trial(bench, rig, rate, session_s, held, rig.servers.addresses)
+            killed = [name for name in bench.options.services if is_last or name in FEW]
+            noted = [*trial.of_processes(killed), *(trial.of_the_rest() if is_last else ())]
+            violations[f"{session_s:g} s"] = uvloop.run(_violations(trial.addresses))
             found += _with_pauses(rig, session_s, noted)
     for name, broken in violations.items():
         bench.print_line(f"failover: session {name}: {len(broken)} violations {broken[:3] or ''}")
@@ -101,8 +106,10 @@ def failover(bench: Bench) -> Failover:
 
 
 @contextmanager
-def _system(bench: Bench, extra: Mapping[str, str]) -> Iterator[BenchRig]:
+def system(bench: Bench, session_s: float) -> Iterator[BenchRig]:
+    """New, with several brokers and two processes of each service, and warm."""
     bench.close()
+    extra = {f"{spec.prefix}_SESSION_TIMEOUT_S": f"{session_s:g}" for spec in SERVICES}
     bench.print_line(f"starting {BROKERS} brokers, PostgreSQL, Redis, two processes a service")
     with running(extra=extra, brokers=BROKERS, instances=2) as rig:
         rig.load(orders=min(WARM, bench.options.orders), in_flight=32)
@@ -117,18 +124,23 @@ class Trial:
     rig: BenchRig
     rate: float
     session_s: float
+    held: ExitStack
+    addresses: Addresses
+    """Where the books are in the end."""
 
-    def of_processes(self) -> Iterator[Noted]:
-        """Of each service the process whose relay leads is killed; one service is restarted in turn."""
-        for name in self.bench.options.services:
+    def of_processes(self, names: Sequence[str]) -> Iterator[Noted]:
+        """Of services the process whose relay leads is killed; one service is restarted in turn."""
+        for name in names:
             yield self._killed(name)
         yield from self._rolled("payment", "restarted")
 
     def of_the_rest(self) -> Iterator[Noted]:
         for which in ("follower", "controller"):
             yield self._broker_killed(which)
+        yield self._grown("payment")
         self._make_static("payment")
         yield from self._rolled("payment", "restarted, static")
+        yield self._redis_killed()
 
     def _killed(self, name: str) -> Noted:
         victim = fleet.leading(self.rig.services.of(name)).process
@@ -154,6 +166,27 @@ class Trial:
         noted = self._failing(what, "", servers.named(named).kill, BROKER_S)
         servers.restart(servers.named(named))
         fleet.await_replicas(cluster)
+        return noted
+
+    def _grown(self, name: str) -> Noted:
+        topics = CATALOG.lanes_of(name)
+        grow = partial(fleet.grow, self.rig.servers.addresses.kafka, topics, GROWN)
+        what = f"topics of {name} grown to {GROWN} partitions"
+        return self._failing(what, "", grow, BROKER_S)
+
+    def _redis_killed(self) -> Noted:
+        """Loyalty moves to a pair of Redis, which it fills from the log; then the primary dies."""
+        services, spec = self.rig.services, BY_NAME["loyalty"]
+        pair = WatchedRedis.started(self.held, self.rig.servers.folder)
+        for old in services.of("loyalty"):
+            old.process.stop()
+            services.instances.remove(old)
+        for _ in range(2):
+            places = pair.variables(spec.prefix, spec.redis_database or 0)
+            services.start("loyalty", {**self.rig.extra, **places})
+        services.await_ready(services.of("loyalty"))
+        noted = self._failing("primary of Redis killed", "", pair.primary.kill, BROKER_S)
+        self.addresses = replace(self.addresses, redis_url=pair.replica_url)
         return noted
 
     def _make_static(self, name: str) -> None:
@@ -200,8 +233,8 @@ def _restart(process: ChildProcess) -> None:
     process.start()
 
 
-async def _violations(rig: BenchRig) -> Sequence[str]:
-    return (await settled(rig.servers.addresses, (), SETTLE_S)).violations
+async def _violations(addresses: Addresses) -> Sequence[str]:
+    return (await settled(addresses, (), SETTLE_S)).violations
 
 
 def _with_pauses(rig: BenchRig, session_s: float, noted: Sequence[Noted]) -> list[Failure]:
