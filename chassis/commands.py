@@ -83,7 +83,7 @@ class Commands:
                 continue
             taken, self._waiting = self._waiting[: self.batch], self._waiting[self.batch :]
             await self._commit(taken)
-            await self.pace.handled()
+            await self.pace.handled(len(taken))
 
     async def _commit(self, taken: Sequence[tuple[Message, asyncio.Future[Outcome]]]) -> None:
         for tries in range(1, self.tries_max + 1):

@@ -7,20 +7,20 @@ from chassis import clock
 
 @dataclass
 class Pace:
-    """At most one batch each `every_s` seconds on average; `burst` of them may come early.
+    """After a batch of `n` the next one is taken `every_s * (1 - 1/n)` seconds later than it, or later.
 
     A batch of one costs nearly what a batch of ten does: the process, its store and Kafka are woken, and
-    so is the next service. A message that comes alone does not wait, as the loop was idle before it.
+    so is the next service. What comes one by one waits for nothing; the more comes together, the
+    longer the next batch is collected.
     """
 
     every_s: float = 0.0
-    burst: int = 3
-    _due_at: float = 0.0
+    _taken_at: float = 0.0
 
-    async def handled(self) -> None:
+    async def handled(self, n: int) -> None:
         """Wait until the next batch may be taken."""
-        now = clock.monotonic()
-        self._due_at = max(self._due_at, now) + self.every_s
-        early_s = self._due_at - now - self.burst * self.every_s
+        due_at = self._taken_at + self.every_s * (1 - 1 / max(n, 1))
+        early_s = due_at - clock.monotonic()
         if early_s > 0:
             await clock.wait(early_s)
+        self._taken_at = clock.monotonic()

@@ -224,8 +224,7 @@ class EffectWorker:
                 await clock.wait_for(self._arrived, self.poll_s)
                 continue
             try:
-                await self.settle()
-                await self.pace.handled()
+                await self.pace.handled(await self.settle())
                 failures = 0
             except TransientError as error:
                 failures += 1
@@ -234,8 +233,8 @@ class EffectWorker:
                     return
                 await clock.wait(clock.backoff_s(failures, max_s=2.0))
 
-    async def settle(self) -> None:
-        """Decide on the outcomes known so far. Raises TransientError; they are known still then."""
+    async def settle(self) -> int:
+        """Decide on the outcomes known so far, so many. Raises TransientError; they are known still then."""
         taken = list(self._known)
         decided = await self.handler.handle([message for _, message in taken])
         del self._known[: len(taken)]
@@ -248,6 +247,7 @@ class EffectWorker:
                 fields = tracing.log_fields(effect.traceparent)
                 log.error("outcome_undecided", effect=effect.id, reason=why, **fields)
                 await self._ask_again(effect, RuntimeError(why))
+        return len(taken)
 
     async def _ask_again(self, effect: PendingEffect, error: Exception) -> None:
         """Later, with backoff; if even that can't be written, when the lease is over."""

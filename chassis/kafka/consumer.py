@@ -244,7 +244,7 @@ class ConsumerSession:
         self.lag.taken(due or self.held.parts)
         if due:
             await self._handle(due)
-            await self.of.pace.handled()
+            await self.of.pace.handled(sum(map(len, due.values())))
         if clock.monotonic() - self.committed_at > self.of.commit_every_s:
             await self.commit()
 

@@ -23,6 +23,7 @@ from chassis.message import BATCH_BYTES, OutboxRow, size_of
 from chassis.metrics import PUBLISHED, RELAY_FAILURES
 from chassis.outbox.refusals import TRIES, text_of
 from chassis.outbox.sender import Sender
+from chassis.pace import Pace
 from chassis.store import Outbox
 from chassis.tasks import own_cancellation_only
 
@@ -43,7 +44,8 @@ class Shut(NamedTuple):
 class Relay:
     """`wake` is set after each commit of this process; a look at the store finds what others wrote.
 
-    Where no look has found a row of another instance for a while, the next one is later.
+    Where no look has found a row of another instance for a while, the next one is later. `pace` counts
+    the keys of a send: where sagas begin it makes batches, which later steps then take as they come.
     """
 
     outbox: Outbox
@@ -52,6 +54,7 @@ class Relay:
     bus: Bus = field(default_factory=Bus)
     together: frozenset[str] = frozenset()
     """Topics of one log: while one can't be written, the others wait, as a key's events would overtake."""
+    pace: Pace = field(default_factory=Pace)
     batch_rows: int = 1000
     poll_s: float = 0.02
     idle_after_s: float = 2.0
@@ -166,6 +169,7 @@ class Relay:
             await self._mark_refused(dict(rows), refused)
         if error is not None:
             raise error
+        await self.pace.handled(len({row.key for _, row in rows if row.topic in self.together}))
         return len(acknowledged) + len(refused)
 
     def _note_topics(self, tried: set[str]) -> None:

@@ -101,14 +101,13 @@ RedisUrl: TypeAlias = Annotated[Secret, AfterValidator(_holding(redis_url))]
 """Secrets, as they may hold a password."""
 HttpUrl: TypeAlias = Annotated[str, AfterValidator(http_url)]
 ConfidentialUrl: TypeAlias = Annotated[str, AfterValidator(confidential_url)]
-
-
 LogLevel: TypeAlias = Annotated[
     Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(_upper)
 ]
 Seconds: TypeAlias = Annotated[float, Field(ge=0, le=366 * 24 * 3600)]
 """Of a wait; what is longer than a year is a mistake, and not even a date any more."""
 PositiveSeconds: TypeAlias = Annotated[float, Field(gt=0, le=366 * 24 * 3600)]
+Milliseconds: TypeAlias = Annotated[int, Field(ge=0, le=1000)]
 FastPaths: TypeAlias = Annotated[frozenset[FastPath], NoDecode, BeforeValidator(_named)]
 Days: TypeAlias = Annotated[int, Field(ge=0, le=36_500)]
 
@@ -257,13 +256,14 @@ class ProcessSettings(AccessSettings, HttpLimits, KafkaSettings, SecretSettings)
 class ServiceSettings(ProcessSettings):
     """What was published is kept for `outbox_keep_days`; within `send_timeout_s` it has to be acknowledged.
 
-    Under load a loop takes a batch each `batch_every_ms`. A process that sends no heartbeat for
-    `session_timeout_s` loses its partitions. `topic_layout` is of a move (docs/topics.md).
+    Under load a batch is taken each `batch_every_ms`, and sent each `send_every_ms` (docs/performance.md).
+    A process that sends no heartbeat for `session_timeout_s` loses its partitions.
     """
 
     outbox_keep_days: Days = 7
     fast_paths: FastPaths = ALL_FAST_PATHS
-    batch_every_ms: int = Field(default=25, ge=0, le=1000)
+    batch_every_ms: Milliseconds = 25
+    send_every_ms: Milliseconds = 0
     send_timeout_s: float = Field(default=15.0, ge=1, le=120)
     session_timeout_s: float = Field(default=SESSION_S, ge=1, le=10)
     topic_layout: TopicLayout = TopicLayout.LANES

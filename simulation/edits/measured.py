@@ -1,4 +1,4 @@
-"""Bugs in what is measured."""
+"""Bugs in what is measured, and in what spaces out batches."""
 
 from typing import Final
 
@@ -13,6 +13,22 @@ MEASURED_EDITS: Final = (
         "min(now - since, (now_ms",
         "max(now - since, (now_ms",
         (f"{MEASURING}what_was_not_read_was_not_there_when_nothing_was",),
+    ),
+    Edit(
+        "chassis/outbox/relay.py",
+        "pace-counts-rows",
+        "len({row.key for _, row in rows if row.topic in self.together})",
+        "len(rows)",
+        ("tests/chassis/test_pace.py::test_a_relay_counts_the_keys_of_its_log",),
+    ),
+    Edit(
+        "chassis/pace.py",
+        "lone-message-waits",
+        "(1 - 1 / max(n, 1))",
+        "1",
+        (
+            "tests/chassis/test_pace.py::test_the_more_a_batch_held_the_longer_the_next_is_collected",
+        ),
     ),
     Edit(
         "chassis/metrics.py",

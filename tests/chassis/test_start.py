@@ -60,6 +60,7 @@ WRONG: dict[str, tuple[str, ...]] = {
         "state-cache,nonsense", '["http"]',
     ),
     "batch_every_ms": ("", "-1", "1001", "2.5", "x"),
+    "send_every_ms": ("", "-1", "1001", "0.5", "x"),
     "send_timeout_s": ("", "0.9", "121", "nan", "x"),
     "session_timeout_s": ("", "0.9", "11", "nan", "x"),
     "topic_layout": ("", " ", "x", "LANES", "lanes,moving", "order.events"),

@@ -1,4 +1,4 @@
-"""Five thousand orders under faults: no guarantee is broken, and every kind of fault hits."""
+"""Three thousand orders under faults: no guarantee is broken, and every kind of fault hits."""
 
 import re
 from typing import Final
@@ -18,7 +18,7 @@ PARTS = 2
 UUID_LIKE: Final = re.compile("[0-9a-f]{8}-[0-9a-f]{4}")
 SERIES_MAX = 2_500
 """What five services have at /metrics between them, whoever orders what how often."""
-ORDERS = 125
+ORDERS = 75
 FIRST_SEED = 10_000
 
 
