@@ -13,7 +13,7 @@ import httpx
 import structlog
 from pydantic_core import to_json
 
-from bench.scenarios import scaled, steady, switched, troubled
+from bench.scenarios import busy, failing, scaled, steady, switched, troubled
 from bench.session import QUICK, Bench, BenchOptions
 from bench.tables import Table
 from saga_cli.clients import UNAVAILABLE
@@ -48,6 +48,8 @@ SCENARIOS: Final = {
     "fast-paths": Scenario(switched.fast_paths, 16, is_alone=True),
     "secured": Scenario(switched.secured, 4, is_usual=True, is_alone=True),
     "traced": Scenario(switched.traced, 4, is_alone=True),
+    "false-alarms": Scenario(busy.false_alarms, 4, is_alone=True),
+    "failover": Scenario(failing.failover, 7, is_alone=True),
     "growth": Scenario(scaled.growth, 30, is_alone=True),
 }
 USUAL: Final = tuple(name for name, scenario in SCENARIOS.items() if scenario.is_usual)

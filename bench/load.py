@@ -5,6 +5,7 @@ the report as JSON. Latency counts from when an order was due, not from when it 
 """
 
 import asyncio
+import logging
 import os
 import sys
 import time
@@ -163,6 +164,7 @@ def _write_line(line: str) -> None:
 
 
 def main() -> None:
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # brokers that are killed are no news
     plan = PLAN.validate_json(sys.argv[1])
     seen = uvloop.run(run(plan, found().kafka))
     _write_line(to_json(reported(plan, seen)).decode())

@@ -5,13 +5,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import uvloop
 from pydantic_core import to_json
 
+from bench import fleet
 from bench.meters import Groups, Usage, metered
 from bench.plan import TOKEN, LoadPlan, stock
 from bench.report import REPORT, LoadReport
@@ -138,19 +139,24 @@ def running(
     partitions: int = PARTITIONS,
     extra: Mapping[str, str] | None = None,
     secured: bool = False,
+    brokers: int = 1,
+    instances: int = 1,
 ) -> Iterator[BenchRig]:
     """New servers, empty, with the services and a shop; nothing is left of them.
 
+    Of several brokers each has a copy of everything, and `instances` are processes of each service.
+
     Raises MissingProgramError, RuntimeError or httpx.HTTPError.
     """
-    made = servers.start(secured=secured)
-    rig = BenchRig(made, Services(made.addresses, made.folder), extra or {})
-    try:
+    with ExitStack() as held:
+        several = fleet.brokers(held, brokers) if brokers > 1 else ()
+        made = servers.start(None, several, secured=secured)
+        held.callback(made.stop)
+        rig = BenchRig(made, Services(made.addresses, made.folder), extra or {})
+        held.callback(rig.services.stop)
         topics = dict.fromkeys(LANES, (partitions, KEEP_FOR_EVER))
         uvloop.run(ensure_topics(made.addresses.kafka, topics))
-        rig.start()
+        for _ in range(instances):
+            rig.start()
         stock(rig.services)
         yield rig
-    finally:
-        rig.services.stop()
-        made.stop()

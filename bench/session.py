@@ -60,6 +60,7 @@ class BenchOptions:
     pairs: int = 2
     services: tuple[str, ...] = tuple(spec.name for spec in SERVICES)
     fast_paths: tuple[FastPath, ...] = tuple(FastPath)
+    sessions: tuple[float, ...] = (6.0, 2.0)
 
 
 QUICK = BenchOptions(
@@ -76,6 +77,7 @@ QUICK = BenchOptions(
     pairs=1,
     services=("payment",),
     fast_paths=(FastPath.LOCAL_WAITERS,),
+    sessions=(2.0,),
 )
 """Shows that everything works; its figures mean nothing."""
 

@@ -18,6 +18,15 @@ def bootstrap_servers(text: str) -> str:
     return text
 
 
+def sentinel_places(text: str) -> tuple[tuple[str, int], ...]:
+    """Host and port of each. Raises ValueError unless it is host:port, or several of them."""
+    places = [place.strip() for place in text.split(",")]
+    if not all(_is_place(place, port=True) for place in places):
+        raise ValueError("a sentinel is host:port; several have commas between")
+    split_places = (place.rpartition(":") for place in places)
+    return tuple((host.strip("[]"), int(port)) for host, _, port in split_places)
+
+
 def postgres_url(text: str) -> str:
     """The text as it is. Raises ValueError, which never quotes it: it holds a password.
 

@@ -74,10 +74,18 @@ class LoggedEvent(Protocol):
     def envelope(self) -> Envelope: ...
 
 
+class PlacedEvent(LoggedEvent, Protocol):
+    """The same, with the partition of its topic."""
+
+    @property
+    def partition(self) -> int: ...
+
+
 T = TypeVar("T", bound=LoggedEvent)
+P = TypeVar("P", bound=PlacedEvent)
 
 
-def judge(books: Books, logged: Sequence[LoggedEvent], expected: Iterable[str] = ()) -> JudgeReport:
+def judge(books: Books, logged: Sequence[P], expected: Iterable[str] = ()) -> JudgeReport:
     """Check G1, G2, G3, G4, G6 and G7 of every order; `expected` are acknowledged order ids (G5)."""
     violations = [
         f"G5 {o}: acknowledged, but unknown" for o in expected if o not in books.rows["order"]
@@ -238,14 +246,17 @@ def of_points(books: Books) -> list[str]:
     ]
 
 
-def of_sequences(logged: Iterable[LoggedEvent]) -> list[str]:
-    """G7: a service's events of one order stand in each topic in the order of decision, none missing."""
-    last: dict[tuple[str, str], int] = {}
+def of_sequences(logged: Iterable[PlacedEvent]) -> list[str]:
+    """G7: a service's events of one order stand in each topic in the order of decision, none missing.
+
+    An order has two partitions of a topic that was given more of them: neither is before the other.
+    """
+    last: dict[tuple[str, int, str], int] = {}
     known: dict[tuple[str, str], set[int]] = {}
     problems = []
     for entry in logged:
         envelope = entry.envelope
-        place = (entry.topic, envelope.subject)
+        place = (entry.topic, entry.partition, envelope.subject)
         numbers = known.setdefault((envelope.source, envelope.subject), set())
         if envelope.sequence < last.get(place, 0) and envelope.sequence not in numbers:
             problems.append(f"G7 {envelope.type} of {envelope.subject} comes after a later one")

@@ -321,7 +321,7 @@ def bench(  # noqa: PLR0913 - each is an option
     """Measure the system on real servers: capacity, latency, cost, recovery, overload and more.
 
     Scenarios: capacity, latency, cost, in-flight, hot, recovery, overload, drain, curve, growth,
-    fast-paths, secured.
+    fast-paths, secured, failover, false-alarms.
     Without a name: capacity, latency, cost, recovery, overload and secured, some 14 minutes.
     """
     try:

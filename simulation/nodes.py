@@ -34,6 +34,7 @@ def settings_with(fast_paths: frozenset[FastPath], layout: TopicLayout) -> Servi
         http_port=0,
         auth="off",  # no request comes over HTTP here
         fast_paths=fast_paths,
+        session_timeout_s=6,
         topic_layout=layout,
     )
 

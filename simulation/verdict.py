@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 class Logged:
     topic: str
     envelope: Envelope
+    partition: int
 
 
 def unsettled(system: "SimulatedSystem") -> str:
@@ -193,7 +194,8 @@ def events(system: "SimulatedSystem", *services: str) -> Iterator[Logged]:
         for topic in CATALOG.log_of(service):
             for record in records(system, topic):
                 if not is_rubbish(record):
-                    yield Logged(record.topic, decode(record.value, record.headers))
+                    envelope = decode(record.value, record.headers)
+                    yield Logged(record.topic, envelope, record.partition)
 
 
 def records(system: "SimulatedSystem", topic: str) -> Iterator[Any]:

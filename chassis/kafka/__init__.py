@@ -16,6 +16,7 @@ from chassis.kafka.clients import (
 )
 from chassis.kafka.cluster import Cluster
 from chassis.kafka.consumer import Consumer
+from chassis.kafka.membership import SESSION_S
 from chassis.kafka.permitted import NotPermittedError, make_topics
 from chassis.kafka.records import (
     check_part,
@@ -26,12 +27,13 @@ from chassis.kafka.records import (
     projected,
 )
 from chassis.kafka.refused import NotLetInError, reason_of
-from chassis.kafka.topics import PARTITIONS, partition_of, topics_of
+from chassis.kafka.topics import PARTITIONS, homes_of, partition_of, topics_of
 
 __all__ = [
     "COMMITS_KEPT",
     "KEEP_FOR_EVER",
     "PARTITIONS",
+    "SESSION_S",
     "UNREADABLE",
     "Cluster",
     "Consumer",
@@ -41,6 +43,7 @@ __all__ = [
     "check_part",
     "cluster",
     "ensure_topics",
+    "homes_of",
     "is_consumed",
     "logged_event",
     "make_consumer",

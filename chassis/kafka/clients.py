@@ -20,6 +20,7 @@ from chassis.errors import ChassisError
 from chassis.kafka.access import start
 from chassis.kafka.batches import Batches
 from chassis.kafka.cluster import Cluster
+from chassis.kafka.membership import SESSION_S, options_of
 from chassis.kafka.permitted import make_topics, refuse_hidden
 from chassis.tasks import own_cancellation_only
 
@@ -57,8 +58,11 @@ def make_producer(cluster: Cluster, client_id: str) -> Any:
     )
 
 
-def make_consumer(cluster: Cluster, group: str | None) -> Any:
-    """A consumer that skips nothing: earliest, no auto commit, no decoding, one assignor."""
+def make_consumer(cluster: Cluster, group: str | None, session_s: float = SESSION_S) -> Any:
+    """A consumer that skips nothing: earliest, no auto commit, no decoding, one assignor.
+
+    A member of a group that sends no heartbeat for `session_s` is taken for dead.
+    """
     return AIOKafkaConsumer(
         **cluster.options(),
         client_id=group or "reader",
@@ -69,8 +73,7 @@ def make_consumer(cluster: Cluster, group: str | None) -> Any:
         fetch_max_wait_ms=500,
         fetch_min_bytes=1,
         max_partition_fetch_bytes=1024 * 1024,
-        session_timeout_ms=6_000,
-        heartbeat_interval_ms=1_500,
+        **options_of(session_s),
         rebalance_timeout_ms=10_000,
         request_timeout_ms=20_000,
         max_poll_interval_ms=300_000,

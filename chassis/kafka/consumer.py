@@ -9,7 +9,6 @@ restart); a rebalance runs beside the handler (the inbox and the row versions ke
 import asyncio
 import contextlib
 import math
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -18,7 +17,7 @@ import structlog
 from aiokafka import ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import ConsumerStoppedError, KafkaError
 
-from chassis import clock, crashpoints, spans, tracing
+from chassis import clock, crashpoints, spans
 from chassis.dead_letters import place_of, unreadable
 from chassis.errors import StoreLostError, TransientError
 from chassis.handle import Handler
@@ -29,10 +28,13 @@ from chassis.kafka.clients import make_consumer, stop_within, unread
 from chassis.kafka.cluster import Cluster
 from chassis.kafka.held_back import HeldBack
 from chassis.kafka.lag import Fetched, Lag
+from chassis.kafka.membership import SESSION_S, WHY, is_too_short, longer_than
+from chassis.kafka.outcomes import report
+from chassis.kafka.partitions import learn_partitions, starts_of
 from chassis.kafka.permitted import hidden_topics, no_right_to
 from chassis.kafka.refused import REFUSALS, NotLetInError, reason_of
-from chassis.message import Message, Outcome, Parked, Record, Unreadable
-from chassis.metrics import BATCH_MESSAGES, BATCH_SECONDS, LAG, LAG_SECONDS, MESSAGES, REBUILDS
+from chassis.message import Message, Record
+from chassis.metrics import LAG, LAG_SECONDS, REBUILDS
 from chassis.pace import Pace
 from chassis.service import Service
 from chassis.store import Positions
@@ -60,6 +62,8 @@ class Consumer:
     poll_ms: int = 200
     commit_every_s: float = 0.5
     stall_s: float = 20.0
+    session_s: float = SESSION_S
+    """Without a heartbeat for so long, this member is taken for dead; longer where a broker wants that."""
     wake: tuple[asyncio.Event, ...] = ()
     pace: Pace = field(default_factory=Pace)
     rebuilds: int = 0
@@ -134,6 +138,9 @@ class Consumer:
 
     def _note(self, error: Exception) -> None:
         """Say why a client failed. What Kafka forbids stays forbidden, whatever was read before."""
+        if is_too_short(error):
+            self._take_longer()
+            return
         cause = error if isinstance(error, NotLetInError) else error.__cause__ or error
         cause = missing_right(cause, self.cluster, "read") or cause
         is_refused = isinstance(cause, REFUSALS)
@@ -144,6 +151,12 @@ class Consumer:
         log.warning("consumer_rebuilt", error=why, failures=self.failures)
         if isinstance(cause, KafkaError | TimeoutError | OSError):
             self.away = reason_of(cause)
+
+    def _take_longer(self) -> None:
+        """Join with a session timeout that the broker allows; its administrator may allow a shorter one."""
+        asked_s, self.session_s = self.session_s, longer_than(self.session_s)
+        self.stall_s = max(self.stall_s, 3 * self.session_s)
+        log.warning("session_timeout_refused", why=WHY, asked_s=asked_s, now_s=self.session_s)
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka carries no types
@@ -168,13 +181,14 @@ class ConsumerSession:
     def __init__(self, consumer: Consumer, stopping: asyncio.Event) -> None:
         self.of = consumer
         self.stopping = stopping
-        self.client: Any = make_consumer(consumer.cluster, consumer.service.name)
+        name, session_s = consumer.service.name, consumer.session_s
+        self.client: Any = make_consumer(consumer.cluster, name, session_s)
         self.assigned = asyncio.Event()
         self.done: dict[TopicPartition, int] = {}
         self.held = HeldBack(consumer.service.projections, consumer.batch_records)
         self.assignments = 0
         self.lag = Lag()
-        self.traced = spans.Reader(consumer.service.name)
+        self.traced = spans.Reader(name)
         self.committed_at = self.polled_at = self.received_at = clock.monotonic()
         self.stalled = ""
         self.given_up: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -266,10 +280,10 @@ class ConsumerSession:
 
     async def until_handled(self, taken: list[Record]) -> None:
         """A server that is away holds the batch up; nothing is parked or skipped for that."""
-        service, store, tries = self.of.service, self.of.store, 0
+        store, tries = self.of.store, 0
         while not self.stopping.is_set() or tries == 0:
-            found = records.sort(service, taken, self._partitions, self.of.skipped)
             try:
+                found = await self._sorted(taken)
                 if found.projected:
                     found.messages += await records.projected(store.project, found.projected)
                 await self.decide(found.messages)
@@ -288,6 +302,15 @@ class ConsumerSession:
                 return
         raise RuntimeError("stopped with a batch that could not be handled")
 
+    async def _sorted(self, taken: list[Record]) -> records.Sorted:
+        """A topic may just have grown, which whoever publishes may know before this client does."""
+        of = (self.of.service, taken, self._partitions, self.of.skipped)
+        found = records.sort(*of)
+        if not found.any_astray:
+            return found
+        await learn_partitions(self.client)
+        return records.sort(*of)
+
     def _partitions(self, topic: str) -> int:
         """How many a topic has, by the client's metadata; 0 when it has none yet."""
         return len(self.client.partitions_for_topic(topic) or ())
@@ -295,17 +318,9 @@ class ConsumerSession:
     async def decide(self, messages: list[Message]) -> None:
         if not messages:
             return
-        name = self.of.service.name
         started = clock.monotonic()
         outcomes = await self.of.handler.handle(messages)
-        BATCH_SECONDS.labels(name).observe(clock.monotonic() - started)
-        BATCH_MESSAGES.labels(name).observe(len(messages))
-        for kind, count in Counter(map(_kind_of, messages, outcomes)).items():
-            MESSAGES.labels(name, kind).inc(count)
-        for message, outcome in zip(messages, outcomes, strict=True):
-            if isinstance(outcome, Parked):
-                fields = tracing.log_fields(message.traceparent)
-                log.error("message_parked", saga_id=message.key, reason=outcome.reason, **fields)
+        report(self.of.service.name, messages, outcomes, clock.monotonic() - started)
         for event in self.of.wake:
             event.set()
 
@@ -333,7 +348,7 @@ class ConsumerSession:
         self.held.parts.clear()
         self.assignments += 1
         if self.of.store.keeps_positions:
-            starts = await self._starts(sorted(assigned))
+            starts = await starts_of(self.of.store, self.client, sorted(assigned))
             for place, position in starts.items():  # at once: what is polled in between is dropped
                 self.client.seek(place, position)
                 if position:
@@ -356,15 +371,6 @@ class ConsumerSession:
                     await self.decide([unreadable(record, records.SKIPPED)])
                     self.client.seek(place, offset + 1)
                     self.done[place] = offset + 1
-
-    async def _starts(self, places: list[TopicPartition]) -> dict[TopicPartition, int]:
-        """A broker that lost its data has forgotten what it was told, or ends before: begin anew."""
-        positions = await self.of.store.positions()
-        kept = {p: positions.get((p.topic, p.partition), 0) for p in places}
-        ends = await self.client.end_offsets([p for p in places if kept[p]])
-        acknowledged = {p: await self.client.committed(p) or 0 for p in ends}
-        earlier = {p: min(kept[p], acknowledged[p]) for p in ends}
-        return kept | {p: at if at <= ends[p] else 0 for p, at in earlier.items()}
 
     async def _watch(self) -> None:
         """Notice a client that hangs, and one that reads nothing though there is something."""
@@ -392,9 +398,3 @@ class ConsumerSession:
         self.stalled = why
         await stop_within(self.client, 5)
         self.given_up.set_result(None)
-
-
-def _kind_of(message: Message, outcome: Outcome) -> str:
-    """What a message counts as in the metrics."""
-    is_malformed = isinstance(message.body, Unreadable) and isinstance(outcome, Parked)
-    return "Malformed" if is_malformed else type(outcome).__name__

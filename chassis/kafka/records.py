@@ -25,7 +25,7 @@ from chassis.events import (
 )
 from chassis.handle import in_halves
 from chassis.kafka.batches import UNREADABLE
-from chassis.kafka.topics import PARTITIONS, hash_of
+from chassis.kafka.topics import hash_of, homes_of
 from chassis.message import Message, Parked, Record
 from chassis.service import Service
 
@@ -40,10 +40,14 @@ ASTRAY: Final = "its key belongs in another partition"
 
 @dataclass(slots=True)
 class Sorted:
-    """The records of a batch, by what is done with them; those that can't be read are messages too."""
+    """The records of a batch, by what is done with them; those that can't be read are messages too.
+
+    `any_astray` says that one stands in a partition that was never its key's, as far as is known.
+    """
 
     projected: list[Record] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
+    any_astray: bool = False
 
 
 def sort(
@@ -60,12 +64,14 @@ def sort(
             found.messages.append(unreadable(place_of(record) if is_private else record, SKIPPED))
         elif record.topic in service.projections:
             if is_astray(record, partitions(record.topic)):
+                found.any_astray = True
                 found.messages.append(unreadable(place_of(record), f"not projected: {ASTRAY}"))
             else:
                 found.projected.append(record)
         elif isinstance(message := _message(service, record, partitions), Message):
             found.messages.append(message)
         elif message is not None:
+            found.any_astray |= message.reason.endswith(ASTRAY)
             found.messages.append(unreadable(record, message.reason))
     return found
 
@@ -179,11 +185,9 @@ def message_of(catalog: Catalog, record: Record, partitions: int = 0) -> Message
 
 
 def is_astray(record: Record, partitions: int) -> bool:
-    """Whether its partition was never that of its key; False where the number of them is not known, 0.
-
-    A topic of `partitions` may have had any smaller number before, but not fewer than it is made with.
-    """
+    """Whether its partition was never that of its key; False where the number of them is not known, 0."""
     if not partitions:
         return False
-    hashed, fewest = hash_of(record.key or b""), min(PARTITIONS, partitions)
-    return all(hashed % n != record.partition for n in range(partitions, fewest - 1, -1))
+    key = record.key or b""
+    is_home = hash_of(key) % partitions == record.partition
+    return not is_home and record.partition not in homes_of(key, partitions)

@@ -29,6 +29,15 @@ def topics_of(service: Service) -> dict[str, tuple[int, dict[str, str]]]:
     return made | {dead_letters_of(service.name): (1, DEAD_LETTERS)}
 
 
+def homes_of(key: bytes, partitions: int) -> set[int]:
+    """Where a topic that has so many partitions now may keep a key.
+
+    It may have had any smaller number before, but not fewer than it is made with.
+    """
+    hashed, fewest = hash_of(key), min(PARTITIONS, partitions)
+    return {hashed % number for number in range(fewest, partitions + 1)}
+
+
 @lru_cache(maxsize=10_000)
 def hash_of(key: bytes) -> int:
     """Kafka's hash of a key; it is slow in Python, and a saga's key comes again."""

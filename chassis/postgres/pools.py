@@ -16,6 +16,14 @@ PLANNED_ONCE: Final = {
 }
 """Each statement goes by an index whatever a batch holds: it needs no new plan, and none for small tables."""
 
+ENDED_SOON: Final = {
+    "tcp_keepalives_idle": "2",
+    "tcp_keepalives_interval": "1",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "5000",
+}
+"""The server notices in five seconds that a machine is gone without a word: a lead goes with its session."""
+
 
 async def pools_at(database: PostgresDatabase) -> tuple[Pool, Pool]:
     """The second for bookkeeping whose loss only repeats a publish or a call with the same key."""
@@ -24,9 +32,10 @@ async def pools_at(database: PostgresDatabase) -> tuple[Pool, Pool]:
         "command_timeout": 30,
         "reset": no_reset,
     }
-    init = partial(settle, settings=PLANNED_ONCE)
+    settings = {**PLANNED_ONCE, **ENDED_SOON}
+    init = partial(settle, settings=settings)
     pool = await asyncpg.create_pool(min_size=2, max_size=8, init=init, **common)
-    init = partial(settle, settings={**PLANNED_ONCE, "synchronous_commit": "off"})
+    init = partial(settle, settings={**settings, "synchronous_commit": "off"})
     async_commit_pool = await asyncpg.create_pool(min_size=1, max_size=4, init=init, **common)
     return pool, async_commit_pool
 

@@ -5,9 +5,14 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Self, TypeVar
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
 
 from redis.asyncio import Connection, Redis, SSLConnection
+from redis.asyncio.sentinel import (
+    Sentinel,
+    SentinelConnectionPool,
+    SentinelManagedConnection,
+)
 from redis.credentials import CredentialProvider
 from redis.exceptions import AuthenticationError, NoPermissionError, ResponseError
 
@@ -16,12 +21,14 @@ from chassis.process.settings import RedisSettings
 from chassis.redis.types import AWAY
 from chassis.secret import NO_SECRET, Secret, secret_of
 from chassis.tls import fault_of, trusting
-from chassis.urls import redis_url, with_password
+from chassis.urls import redis_url, sentinel_places, with_password
 
 CA_PARAMETER: Final = "ssl_ca_certs"
 IN_A_SCRIPT: Final = re.compile(r"ACL failure in script|The user executing the script can't")
 CAUSES_MAX: Final = 5
 CHECK_S: Final = 10.0
+ASK_S: Final = 1.0
+"""A sentinel that has not answered by then is passed over."""
 E = TypeVar("E", bound=Exception)
 
 
@@ -33,6 +40,19 @@ class TlsConnection(SSLConnection):
         return {**Connection._connection_arguments(self), "ssl": context}  # noqa: SLF001 - its parent's
 
 
+class WatchedTlsConnection(SentinelManagedConnection, TlsConnection):
+    """To the primary that sentinels name, with TLS."""
+
+
+class WatchedPool(SentinelConnectionPool):
+    """Takes its connections to the sentinels with it."""
+
+    async def disconnect(self, inuse_connections: bool = True) -> None:  # noqa: FBT001, FBT002 - as its parent's
+        await super().disconnect(inuse_connections)
+        if inuse_connections:
+            await self.sentinel_manager.aclose()
+
+
 @dataclass(frozen=True, slots=True)
 class RedisDatabase:
     """`url` is redis://user:password@host:port/number, or rediss:// with TLS.
@@ -40,12 +60,17 @@ class RedisDatabase:
     The password may be given apart from it, and so may the authority whose certificates are trusted,
     which are checked in any case, the host too. `setting` is what the variables begin with, such as
     LOYALTY_REDIS. Each connection is made with what the files hold then.
+
+    `sentinels` are hosts with ports; the URL's host is the name that they have for the primary then, and
+    each connection is made to whom they name.
     """
 
     url: Secret
     password: Secret = NO_SECRET
     ca_file: str = ""
     setting: str = ""
+    sentinels: tuple[tuple[str, int], ...] = ()
+    sentinel_password: Secret = NO_SECRET
 
     @classmethod
     def at(cls, url: str) -> Self:
@@ -54,7 +79,8 @@ class RedisDatabase:
     @classmethod
     def of(cls, settings: RedisSettings) -> Self:
         ca_file, setting = str(settings.redis_ca_file or ""), f"{settings.prefix}_REDIS"
-        return cls(settings.redis_url, settings.redis_password, ca_file, setting)
+        watched = settings.redis_sentinels, settings.redis_sentinel_password
+        return cls(settings.redis_url, settings.redis_password, ca_file, setting, *watched)
 
     @classmethod
     def given(cls, variables: Mapping[str, str], prefix: str) -> Self | None:
@@ -68,7 +94,11 @@ class RedisDatabase:
             return None
         redis_url(url.read())
         password = secret_of(variables, f"{setting}_PASSWORD")
-        return cls(url, password, variables.get(f"{setting}_CA_FILE", ""), setting)
+        ca_file, watched = variables.get(f"{setting}_CA_FILE", ""), f"{setting}_SENTINEL"
+        named = variables.get(f"{watched}S", "")
+        places = sentinel_places(named) if named else ()
+        secret = secret_of(variables, f"{watched}_PASSWORD")
+        return cls(url, password, ca_file, setting, places, secret)
 
     def full_url(self) -> str:
         """With the password and the file in it, for a client that takes nothing else. Raises SecretError."""
@@ -88,10 +118,28 @@ class RedisDatabase:
             options |= {"credential_provider": Login(self)}
         # To tell its name takes a right that release 7.0 does not know.
         options["driver_info"] = None
+        if self.sentinels:
+            return self._watched(bare, options)
         redis = Redis.from_url(bare.geturl(), **options)
         # The URL decides on the class, whatever the options say.
         if parts.scheme == "rediss":
             redis.connection_pool.connection_class = TlsConnection
+        return redis
+
+    def _watched(self, parts: SplitResult, options: Mapping[str, Any]) -> Redis:
+        """A client of the primary that the sentinels name; one that is deposed is left by itself."""
+        asked: dict[str, Any] = {"socket_timeout": ASK_S, "socket_connect_timeout": ASK_S}
+        if self.sentinel_password:
+            asked["password"] = self.sentinel_password.read()
+        has_tls = parts.scheme == "rediss"
+        watching: Any = Sentinel  # it has no types
+        redis: Redis = watching(self.sentinels, sentinel_kwargs=asked).master_for(
+            parts.netloc,
+            connection_pool_class=WatchedPool,
+            connection_class=WatchedTlsConnection if has_tls else SentinelManagedConnection,
+            db=int(parts.path.strip("/") or 0),
+            **options,
+        )
         return redis
 
     async def check(self) -> None:

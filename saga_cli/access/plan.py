@@ -85,15 +85,22 @@ def plan(
     partitions: int | None = None,
     copies: int | None = None,
 ) -> AccessPlan:
-    """`partitions` are those of each topic that has more than one; without it, none gets more."""
+    """`partitions` are those of each topic of events; without it, none gets more.
+
+    A compacted topic keeps its number: what covers or erases an older value of a key has to stand in
+    the same partition (docs/topics.md).
+    """
     made = AccessPlan(copies or min(3, found.brokers))
     for name, (declared, settings) in topics.items():
-        wanted = partitions if partitions and declared > 1 else declared
+        wanted = partitions if partitions and _may_grow(declared, settings) else declared
         if (there := found.topics.get(name)) is None:
             made.make[name] = wanted, settings
             continue
         if partitions and there.partitions < wanted:
             made.grow[name] = wanted
+        if is_compacted(settings) and there.partitions > declared:
+            why = f"{there.partitions} partitions, not {declared}: what was there before stays"
+            made.notes.append(f"{name}: {why} when its key is erased")
         _compare_settings(made, name, there, settings)
         if there.copies < made.copies:
             why = f"copies of each partition: {there.copies}, not {made.copies}"
@@ -103,6 +110,14 @@ def plan(
     else:
         _compare_rights(made, set(found.acls), {acl_of(right) for right in rights}, topics)
     return made
+
+
+def is_compacted(settings: Mapping[str, str]) -> bool:
+    return settings.get("cleanup.policy") == "compact"
+
+
+def _may_grow(declared: int, settings: Mapping[str, str]) -> bool:
+    return declared > 1 and not is_compacted(settings)
 
 
 def _compare_settings(

@@ -14,7 +14,7 @@ from saga_cli.clients import database
 from saga_cli.erasure.erasing import Subject
 from saga_cli.log.kafka import KafkaLog, committed
 from saga_cli.log.reader import read_spans
-from saga_cli.log.source import Source
+from saga_cli.log.source import LogPartition, Source
 from saga_cli.progress import no_progress
 from saga_cli.targets import Targets
 from saga_cli.topology import SERVICES
@@ -76,7 +76,7 @@ async def _looked(places: Targets, subject: Subject) -> list[Place]:
     source, keys = KafkaLog(places.kafka), [key for _, key in subject.keys]
     ends = await ends_of(source, COMPACTED)
     found = [await _unsent(places, keys), await _unread(places, ends)]
-    found += [await _in_topic(source, topic, subject) for topic in COMPACTED]
+    found += [await in_topic(source, topic, subject) for topic in COMPACTED]
     for service in dict.fromkeys(service for service, _ in TABLES):
         async with database(places.store_of(service)) as connection:
             for (owner, table), query in TABLES.items():
@@ -114,17 +114,20 @@ def _left_to_read(ends: Ends, reached: Ends, topics: Iterable[str]) -> int:
     return sum(max(0, end - reached.get(place, 0)) for place, end in parts)
 
 
-async def _in_topic(source: Source, topic: str, subject: Subject) -> Place:
-    """Of each key the newest record has to be a tombstone."""
+async def in_topic(source: Source, topic: str, subject: Subject) -> Place:
+    """Of each key the newest record has to be a tombstone, in each partition that has one of it.
+
+    Kafka compacts a partition by itself: a tombstone in another covers nothing.
+    """
     wanted = {key.encode() for of, key in subject.keys if of == topic}
-    newest: dict[bytes, bool] = {}
+    newest: dict[tuple[LogPartition, bytes], bool] = {}
     given = 0
     spans = await source.spans([topic])
     async for batch in read_spans(source, spans, no_progress):
         for record in batch:
             if record.key in wanted:
                 given += record.value is not None
-                newest[record.key] = record.value is not None
+                newest[record.place, record.key] = record.value is not None
     left = sum(newest.values())
     return Place(f"topic {topic}", left, given - left)
 

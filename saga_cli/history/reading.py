@@ -2,6 +2,7 @@
 
 import asyncio
 import heapq
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -12,7 +13,7 @@ from uuid import UUID
 
 from chassis import clock
 from chassis.events import name_of, type_of
-from chassis.kafka import Cluster, partition_of, reading
+from chassis.kafka import Cluster, homes_of, reading
 from saga_cli.log.kafka import kept_of
 from saga_cli.log.reader import TOPICS, LogEvent, logged, read_spans
 from saga_cli.log.source import Limit, LogPartition, LogRecord, Source, Span, UnreadableError
@@ -58,14 +59,11 @@ async def _cut(
 
 
 async def homes(source: Source, subject: str) -> dict[LogPartition, Span]:
-    """Where each topic keeps a key, by the partitions that it has now."""
+    """Where each topic keeps a key, by the partitions that it has now and may have had before."""
     spans = await source.spans(TOPICS)
-    numbers: dict[str, list[int]] = {}
-    for place in sorted(spans):
-        numbers.setdefault(place.topic, []).append(place.partition)
-    key = subject.encode()
-    found = {LogPartition(t, partition_of(key, tuple(known))) for t, known in numbers.items()}
-    return {place: span for place, span in spans.items() if place in found}
+    numbers, key = Counter(place.topic for place in spans), subject.encode()
+    found = {topic: homes_of(key, count) for topic, count in numbers.items()}
+    return {place: span for place, span in spans.items() if place.partition in found[place.topic]}
 
 
 def begun_at(subject: str) -> datetime | None:

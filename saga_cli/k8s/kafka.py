@@ -24,6 +24,7 @@ SETTINGS: Final = {
     "delete.topic.enable": False,
     "log.message.timestamp.type": "CreateTime",
     "group.initial.rebalance.delay.ms": 3000,
+    "group.min.session.timeout.ms": 1000,
     "connections.max.reauth.ms": 3_600_000,
 }
 ZONE: Final = "topology.kubernetes.io/zone"

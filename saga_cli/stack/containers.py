@@ -115,6 +115,7 @@ def _kafka(port: int) -> list[str]:
         "KAFKA_TRANSACTION_STATE_LOG_MIN_ISR": "1",
         "KAFKA_AUTO_CREATE_TOPICS_ENABLE": "false",
         "KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS": "0",
+        "KAFKA_GROUP_MIN_SESSION_TIMEOUT_MS": "1000",
     }
     variables = [f"--env={name}={value}" for name, value in settings.items()]
     return ["-p", f"127.0.0.1:{port}:{port}", *variables, KAFKA_IMAGE]

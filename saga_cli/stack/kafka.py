@@ -33,6 +33,7 @@ transaction.state.log.replication.factor={copies}
 transaction.state.log.min.isr={in_sync}
 broker.session.timeout.ms=6000
 group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=1000
 num.network.threads=2
 num.io.threads=4
 log.message.timestamp.type=CreateTime

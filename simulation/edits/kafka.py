@@ -7,6 +7,10 @@ from simulation.edits.edit import Edit
 CLUSTER: Final = "tests/chassis/test_cluster.py::test_"
 TOKENS: Final = "tests/chassis/test_kafka_tokens.py::test_"
 CONSUMER: Final = "tests/chassis/test_consumer.py::test_"
+GROWN: Final = "tests/chassis/test_grown.py::test_"
+ACCESS: Final = "tests/cli/test_access.py::test_"
+RECONCILE: Final = "tests/choreography/test_reconcile.py::test_"
+MEMBERSHIP: Final = "tests/chassis/test_membership.py::test_"
 BACKOFF: Final = "tests/chassis/test_backoff.py::test_"
 
 KAFKA_EDITS: Final = (
@@ -67,5 +71,54 @@ KAFKA_EDITS: Final = (
         "if polled and self._may_wait(now):",
         "if self.parts and self._may_wait(now):",
         (f"{CONSUMER}what_is_only_projected_waits_no_longer_than_a_poll_in_which_nothing_comes",),
+    ),
+    Edit(
+        "chassis/kafka/membership.py",
+        "refused-session-again",
+        "return max(USUAL_MIN_S, 2 * refused_s)",
+        "return max(0.0, refused_s)",
+        (f"{MEMBERSHIP}a_session_that_a_broker_refuses_is_made_longer_with_one_line",),
+    ),
+    Edit(
+        "chassis/kafka/membership.py",
+        "no-beat-may-be-late",
+        "session_ms // BEATS",
+        "session_ms",
+        (f"{MEMBERSHIP}three_heartbeats_of_a_session_may_be_late",),
+    ),
+    Edit(
+        "chassis/kafka/consumer.py",
+        "moved-taken-for-astray",
+        "if not found.any_astray:",
+        "if found.any_astray or not found.any_astray:",
+        (f"{GROWN}an_event_that_moved_before_its_reader_knew_of_it_is_read",),
+    ),
+    Edit(
+        "saga_cli/access/plan.py",
+        "compacted-topic-grows",
+        "return declared > 1 and not is_compacted(settings)",
+        "return declared > 1",
+        (f"{ACCESS}a_compacted_topic_keeps_its_partitions_as_a_key_is_erased_where_it_stands",),
+    ),
+    Edit(
+        "saga_cli/erasure/proving.py",
+        "tombstone-elsewhere-believed",
+        "newest[record.place, record.key] =",
+        "newest[LogPartition(topic, 0), record.key] =",
+        ("tests/cli/test_erased.py::test_a_tombstone_in_another_partition_covers_nothing",),
+    ),
+    Edit(
+        "guarantees/judge.py",
+        "partitions-in-one-order",
+        "place = (entry.topic, entry.partition, envelope.subject)",
+        "place = (entry.topic, 0, envelope.subject)",
+        (f"{RECONCILE}of_two_partitions_of_a_topic_that_has_grown_neither_is_before_the_other",),
+    ),
+    Edit(
+        "saga_cli/history/reading.py",
+        "former-homes-not-read",
+        "homes_of(key, count)",
+        "{min(homes_of(key, count))}",
+        ("tests/cli/test_history.py::test_where_a_key_was_put_before_its_topic_grew_is_read_too",),
     ),
 )

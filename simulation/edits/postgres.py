@@ -5,6 +5,7 @@ from typing import Final
 
 from simulation.edits.edit import Edit
 
+CONDEMNED: Final = "tests/integration/test_condemned.py::test_"
 ACCESS: Final = "tests/integration/test_database_access.py::test_"
 CACHE: Final = "tests/integration/test_state_cache.py::test_"
 STORES: Final = "tests/integration/test_stores.py::test_"
@@ -253,5 +254,12 @@ POSTGRES_EDITS: Final = (
         "if abs(now - here) > SKEW_MAX:",
         "if now < here - SKEW_MAX and now > here:",
         (f"{RETENTION}a_process_whose_clock_is_wrong_deletes_nothing",),
+    ),
+    Edit(
+        "chassis/postgres/pools.py",
+        "lock-of-a-machine-that-is-gone",
+        "settings = {**PLANNED_ONCE, **ENDED_SOON}",
+        "settings = {**PLANNED_ONCE}",
+        (f"{CONDEMNED}the_server_notices_soon_that_a_machine_is_gone_without_a_word",),
     ),
 )

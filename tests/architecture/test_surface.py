@@ -80,6 +80,7 @@ SURFACES: Final = {
             "COMMITS_KEPT",
             "KEEP_FOR_EVER",
             "PARTITIONS",
+            "SESSION_S",
             "UNREADABLE",
             "Cluster",
             "Consumer",
@@ -87,6 +88,7 @@ SURFACES: Final = {
             "await_topics",
             "cluster",
             "ensure_topics",
+            "homes_of",
             "missing_right",
             "is_consumed",
         ),
@@ -111,7 +113,8 @@ SURFACES: Final = {
         *("migrations", "schema", "state_rows", "tables", "upgrading"),
     ),
     "chassis.process": (
-        *("access", "fast_paths", "logs", "program", "retention", "runtime", "settings"),
+        *("access", "fast_paths", "kafka_settings", "logs", "program", "retention", "runtime"),
+        "settings",
     ),
     "chassis.redis": (
         *("AWAY", "LEASE_MS", "Keys", "Layout", "ProjectedHash", "Rebuild", "RedisDatabase"),

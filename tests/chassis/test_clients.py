@@ -80,7 +80,7 @@ def test_a_client_that_raises_is_thrown_away_and_the_records_are_read_again(
     record = a_record(event)
     made: list[OneBatch] = []
 
-    def make(*_: str) -> OneBatch:
+    def make(*_: Any) -> OneBatch:
         made.append(FailingClient(record) if not made else OneBatch(record))
         return made[-1]
 

@@ -111,7 +111,7 @@ def test_a_client_that_is_never_assigned_anything_is_thrown_away(
     event = captured()
     made: list[OneBatch] = []
 
-    def make(*_: str) -> OneBatch:
+    def make(*_: Any) -> OneBatch:
         made.append(OneBatch(a_record(event)) if made else NeverAssigned(a_record(event)))
         return made[-1]
 

@@ -209,6 +209,14 @@ def test_a_number_is_missing_where_no_lane_has_it_and_late_where_its_own_lane_we
         assert guarantees(judge.of_sequences(found)) == broken
 
 
+def test_of_two_partitions_of_a_topic_that_has_grown_neither_is_before_the_other() -> None:
+    before = [logged(reserved(), n, sequence) for n, sequence in enumerate((1, 2))]
+    after = [replace(logged(reserved(), 0, 3), partition=4)]
+    for found in (before + after, after + before):
+        assert judge.of_sequences(found) == []
+    assert guarantees(judge.of_sequences(after + before[1:] + before[:1])) == {"G7"}
+
+
 def test_numbers_of_another_owner_fill_no_gap() -> None:
     found = [logged(reserved(), 0, 1), logged(reserved(), 1, 3), logged(captured(), 0, 2)]
     assert guarantees(judge.of_sequences(found)) == {"G7"}

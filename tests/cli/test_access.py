@@ -11,6 +11,7 @@ import yaml
 
 from chassis.events import dead_letters_of
 from chassis.kafka import KEEP_FOR_EVER
+from chassis.kafka.clients import COMPACTED
 from chassis.topic_layout import TopicLayout
 from guarantees.declared import readers_of, service_of
 from saga_cli.access.broker import Acl
@@ -195,6 +196,20 @@ def test_a_topic_gets_more_partitions_only_where_they_are_asked_for() -> None:
     assert planned(small) == AccessPlan(1)
     assert planned(small, partitions=12).changes == ["order.forward: 12 partitions"]
     assert planned(small, partitions=2) == AccessPlan(1)
+
+
+def test_a_compacted_topic_keeps_its_partitions_as_a_key_is_erased_where_it_stands() -> None:
+    wanted = {CUSTOMERS: (6, COMPACTED)}
+
+    def of(partitions: int) -> AccessPlan:
+        there = {CUSTOMERS: FoundTopic(partitions, 1, COMPACTED)}
+        return plan(FoundCluster(1, there, set()), wanted, [], partitions=12)
+
+    assert of(6) == AccessPlan(1)
+    assert plan(FoundCluster(1, {}, set()), wanted, [], partitions=12).make == wanted
+    assert of(12).changes == []
+    why = "12 partitions, not 6: what was there before stays when its key is erased"
+    assert of(12).notes == [f"{CUSTOMERS}: {why}"]
 
 
 def test_a_setting_that_was_chosen_stays_where_it_may_be_chosen() -> None:

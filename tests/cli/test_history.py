@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import pytest
 
+from chassis.kafka.topics import hash_of
 from guarantees.services import BY_NAME
 from saga_cli.history import showing
 from saga_cli.history.reading import NOW, Looked, events_of, homes
@@ -81,6 +82,14 @@ def test_one_partition_of_each_topic_is_read(shop: OrderLog) -> None:
     spans = asyncio.run(homes(shop.log, RETURNED))
     assert len(spans) == len({place.topic for place in spans}) == len(TOPICS)
     assert len(asyncio.run(shop.log.spans({place.topic for place in spans}))) > len(TOPICS)
+
+
+def test_where_a_key_was_put_before_its_topic_grew_is_read_too() -> None:
+    log = MemoryLog({LogPartition("order.forward", number): [] for number in range(9)})
+    hashed = hash_of(b"o-2")
+    assert hashed % 6 != hashed % 9
+    found = asyncio.run(homes(log, "o-2"))
+    assert {place.partition for place in found} == {hashed % number for number in (6, 7, 8, 9)}
 
 
 def test_what_the_services_did_not_publish_is_not_told(shop: OrderLog) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from chassis.errors import TransientError
 from chassis.message import Decided
+from chassis.postgres.pools import ENDED_SOON
 from saga_cli.topology import Addresses
 from tests.integration.chassis_fixtures import Kind, on_postgres
 from tests.support.opened import Opened
@@ -128,3 +129,10 @@ async def test_a_session_that_cannot_write_is_not_taken_up(
     finally:
         await admin.execute(f"{scope} RESET default_transaction_read_only")
         await admin.close()
+
+
+async def test_the_server_notices_soon_that_a_machine_is_gone_without_a_word(store: Opened) -> None:
+    """Its lock is nobody's then; by default that takes two hours."""
+    for pool in store.pools:
+        asked = [await pool.fetchval(f"SHOW {name}") for name in ENDED_SOON]
+        assert asked == [*ENDED_SOON.values()]

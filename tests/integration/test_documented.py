@@ -35,6 +35,8 @@ TOO_LONG: Final = {
     "saga demo": "a stack of its own; `tests/integration` does what it shows",
     "saga chaos": "minutes; tests/chaos/test_short.py",
     "saga bench": "minutes; tests/integration/test_bench.py",
+    "saga bench failover": "minutes; tests/cli/test_pauses.py",
+    "saga bench false-alarms": "minutes; it counts lines of logs",
     "saga bench fast-paths": "minutes; tests/integration/test_bench.py",
     "saga mutants": "minutes; tests/simulation",
     "saga bench secured": "minutes; tests/cli/test_bench.py",

@@ -1,10 +1,13 @@
 """A running system moves from one topic for each service to lanes, and a part of the way back."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
+from aiokafka.admin import NewPartitions
 
+from chassis.kafka import PARTITIONS, Cluster
+from saga_cli.clients import kafka_admin
 from saga_cli.log.reader import LANES, read
 from saga_cli.ops.topics import TopicUse, used
 from saga_cli.stack.seed import seed
@@ -12,6 +15,7 @@ from saga_cli.stack.services import Instance, Services
 from saga_cli.targets import Targets
 from saga_cli.topology import SERVICES, Addresses
 from saga_cli.verify.running import verify_all
+from shared_events.catalog import CATALOG
 from tests.support.servers import fast_paths, private_stack
 from tests.support.shop import Load, settled
 from tests.support.waiting import until
@@ -32,7 +36,9 @@ def system() -> Iterator[Services]:
         yield services
 
 
-def test_orders_flow_on_while_a_system_moves_to_lanes(system: Services) -> None:
+def test_orders_flow_on_while_a_system_moves_to_lanes_and_these_grow(
+    system: Services,
+) -> None:
     places = Targets(system.addresses.kafka, system.addresses)
     with Load(system.url("order"), cancels=True).running() as load:
         load.await_more(40)
@@ -43,10 +49,24 @@ def test_orders_flow_on_while_a_system_moves_to_lanes(system: Services) -> None:
         _restart(system.of("payment")[0], "moving")
         until(lambda: not _left(places), 60, "the topics of before read to their ends")
         _roll(system, "lanes")
+        load.await_more(20)
+        asyncio.run(_grow(system.addresses.kafka, CATALOG.lanes_of("payment")))
+        until(lambda: _stand_in_new_partitions(system.addresses), 60, "events in a new partition")
         load.await_more(40)
     assert settled(system, load.acknowledged).violations == []
     assert all(result.differences == [] for result in asyncio.run(verify_all(places)))
     _assert_some_orders_stand_in_both(system.addresses)
+
+
+async def _grow(cluster: Cluster, topics: Sequence[str]) -> None:
+    """To no multiple: keys move, also to partitions that were there before."""
+    async with kafka_admin(cluster) as admin:
+        await admin.create_partitions({topic: NewPartitions(PARTITIONS + 3) for topic in topics})
+
+
+def _stand_in_new_partitions(addresses: Addresses) -> bool:
+    logged = asyncio.run(read(addresses.kafka, CATALOG.lanes_of("payment")))
+    return any(entry.partition >= PARTITIONS for entry in logged)
 
 
 def _roll(system: Services, layout: str) -> None:

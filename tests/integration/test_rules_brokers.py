@@ -129,6 +129,26 @@ async def test_brokers_that_come_back_on_new_addresses_are_found_again(
     assert [message for message in unconsumed if "never retrieved" in message] == []
 
 
+async def test_a_session_shorter_than_the_broker_allows_is_made_longer_and_events_are_read(
+    servers: Servers, kind: Kind
+) -> None:
+    """This stack's brokers allow one second (group.min.session.timeout.ms), others six by default."""
+    store = await kind.connect(kind.service)
+    stopping, consumer = asyncio.Event(), store.consumer(servers.addresses.kafka, session_s=0.5)
+    running = asyncio.create_task(consumer.run(stopping))
+    order = an_order()
+    await pay(servers.addresses.kafka, kind, order)
+
+    async def decided() -> bool:
+        return (await store.inspection.whereabouts(order.order_id)).state == "Booking"
+
+    await until_async(decided, what="an order that is decided on")
+    assert (consumer.session_s, consumer.rebuilds) == (6.0, 0)
+    stopping.set()
+    await running
+    await store.close()
+
+
 async def test_a_member_without_partitions_takes_over_when_the_others_die(
     servers: Servers, kind: Kind
 ) -> None:
