@@ -127,7 +127,7 @@ def test_an_error_is_told_without_its_class(error: Exception, says: str) -> None
 
 
 def test_the_release_is_told() -> None:
-    assert re.fullmatch(r"saga \d+\.\d+\.\d+\n", saga("--version").out)
+    assert re.fullmatch(r"saga \d+\.\d+\.\d+(\.dev\d+)?\n", saga("--version").out)
 
 
 def test_help_is_in_groups_and_says_what_exit_codes_mean() -> None:
