@@ -10,7 +10,7 @@ from typing import Any, Final
 import uvloop
 
 from bench import fleet
-from bench.pauses import Pause, FailureWindow, orders_of, pause_of
+from bench.pauses import FailureWindow, Pause, orders_of, pause_of
 from bench.plan import LoadPhase
 from bench.rig import BenchRig, Generator, Measured, running
 from bench.session import Bench

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from aiokafka import ConsumerRecord
 
-from bench.pauses import LoggedOrder, FailureWindow, orders_of, pause_of
+from bench.pauses import FailureWindow, LoggedOrder, orders_of, pause_of
 
 AT = 100.0
 WINDOW = FailureWindow(AT - 2, AT, AT + 10, frozenset({0, 1}))
