@@ -96,7 +96,7 @@ async def _is_replicated(cluster: Cluster) -> bool:
 
 
 def grow(cluster: Cluster, topics: Iterable[str], partitions: int) -> None:
-    """As `saga topics apply --partitions` does, of these topics alone. Raises KafkaError."""
+    """More partitions, of these topics alone. Raises KafkaError."""
 
     async def asked() -> None:
         async with kafka_admin(cluster) as admin:

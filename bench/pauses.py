@@ -22,7 +22,7 @@ class LoggedOrder:
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class FailureWindow:
     """From shortly before something failed, `at`, until it was mended; seconds since the epoch.
 
     `partitions` are those of which the part that failed was the reader; all, where that is nobody's.
@@ -64,7 +64,9 @@ def decided_at(record: Any) -> float:
     return datetime.fromisoformat(dict(record.headers)["ce_time"].decode()).timestamp()
 
 
-def pause_of(window: Window, orders: Sequence[LoggedOrder], published: Sequence[float]) -> Pause:
+def pause_of(
+    window: FailureWindow, orders: Sequence[LoggedOrder], published: Sequence[float]
+) -> Pause:
     """`published` is when Kafka was given each record of the service that failed, in any order."""
     there = [o for o in orders if window.since <= o.placed < window.until]
     concerned = [o for o in there if o.partition in window.partitions]
@@ -74,7 +76,7 @@ def pause_of(window: Window, orders: Sequence[LoggedOrder], published: Sequence[
     return Pause(_again(window, concerned), slowest(concerned), slowest(others), most(gaps))
 
 
-def _again(window: Window, orders: Sequence[LoggedOrder]) -> float | None:
+def _again(window: FailureWindow, orders: Sequence[LoggedOrder]) -> float | None:
     first: dict[int, float] = {}
     for order in orders:
         if order.placed >= window.at and order.settled is not None:

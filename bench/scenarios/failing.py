@@ -10,7 +10,7 @@ from typing import Any, Final
 import uvloop
 
 from bench import fleet
-from bench.pauses import Pause, Window, orders_of, pause_of
+from bench.pauses import FailureWindow, Pause, orders_of, pause_of
 from bench.plan import LoadPhase
 from bench.rig import BenchRig, Generator, Measured, running
 from bench.session import Bench
@@ -43,7 +43,7 @@ Act = Callable[[], object]
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class FailedPart:
     """What was done under load, how long orders waited for it, and the load's report."""
 
     what: str
@@ -65,7 +65,7 @@ class Failover:
     """`violations` are what the books of all services disagree about afterwards, by session timeout."""
 
     rate: float
-    failures: Sequence[Failure]
+    failures: Sequence[FailedPart]
     violations: Mapping[str, Sequence[str]]
 
     def table(self) -> Table:
@@ -83,19 +83,19 @@ class Noted:
 
     what: str
     service: str
-    window: Window
+    window: FailureWindow
     measured: Measured
 
 
 def failover(bench: Bench) -> Failover:
     """Processes with each session timeout; brokers, and static members, with the last."""
     rate = bench.options.rate or RATE
-    found: list[Failure] = []
+    found: list[FailedPart] = []
     violations: dict[str, Sequence[str]] = {}
     for session_s in bench.options.sessions:
         is_last = session_s == bench.options.sessions[-1]
         with system(bench, session_s) as rig, ExitStack() as held:
-            trial = Trial(bench, rig, rate, session_s, held, rig.servers.addresses)
+            trial = FailureTrial(bench, rig, rate, session_s, held, rig.servers.addresses)
             killed = [name for name in bench.options.services if is_last or name in FEW]
             noted = [*trial.of_processes(killed), *(trial.of_the_rest() if is_last else ())]
             violations[f"{session_s:g} s"] = uvloop.run(_violations(trial.addresses))
@@ -117,7 +117,7 @@ def system(bench: Bench, session_s: float) -> Iterator[BenchRig]:
 
 
 @dataclass(slots=True)
-class Trial:
+class FailureTrial:
     """One system under load after load, in each of which one thing fails."""
 
     bench: Bench
@@ -221,7 +221,7 @@ class Trial:
         measured = self.rig.load(fail, phases=(phase,), warm_s=1.0)
         gone = before.keys() - self._members(service).keys()
         lost = frozenset[int]().union(*(before[member] for member in gone)) if service else ALL
-        window = Window(at[0] - BEFORE_S / 2, at[0], at[0] + lasts_s, lost)
+        window = FailureWindow(at[0] - BEFORE_S / 2, at[0], at[0] + lasts_s, lost)
         return Noted(what, service, window, measured)
 
     def _members(self, service: str) -> fleet.Assigned:
@@ -237,7 +237,7 @@ async def _violations(addresses: Addresses) -> Sequence[str]:
     return (await settled(addresses, (), SETTLE_S)).violations
 
 
-def _with_pauses(rig: BenchRig, session_s: float, noted: Sequence[Noted]) -> list[Failure]:
+def _with_pauses(rig: BenchRig, session_s: float, noted: Sequence[Noted]) -> list[FailedPart]:
     cluster, own = rig.servers.addresses.kafka, CATALOG.lanes_of
     log = uvloop.run(records(cluster, LANES))
     orders = orders_of(record for record in log if record.topic in own("order"))
@@ -246,5 +246,5 @@ def _with_pauses(rig: BenchRig, session_s: float, noted: Sequence[Noted]) -> lis
         topics = own(each.service) if each.service else LANES
         published = [record.timestamp / 1000 for record in log if record.topic in topics]
         pause = pause_of(each.window, orders, published)
-        found.append(Failure(each.what, session_s, pause, each.measured))
+        found.append(FailedPart(each.what, session_s, pause, each.measured))
     return found

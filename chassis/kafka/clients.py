@@ -20,7 +20,7 @@ from chassis.errors import ChassisError
 from chassis.kafka.access import start
 from chassis.kafka.batches import Batches
 from chassis.kafka.cluster import Cluster
-from chassis.kafka.membership import SESSION_S, options_of
+from chassis.kafka.membership import USUAL_MIN_S, options_of
 from chassis.kafka.permitted import make_topics, refuse_hidden
 from chassis.tasks import own_cancellation_only
 
@@ -58,7 +58,7 @@ def make_producer(cluster: Cluster, client_id: str) -> Any:
     )
 
 
-def make_consumer(cluster: Cluster, group: str | None, session_s: float = SESSION_S) -> Any:
+def make_consumer(cluster: Cluster, group: str | None, session_s: float = USUAL_MIN_S) -> Any:
     """A consumer that skips nothing: earliest, no auto commit, no decoding, one assignor.
 
     A member of a group that sends no heartbeat for `session_s` is taken for dead.

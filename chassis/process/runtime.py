@@ -174,9 +174,8 @@ def assemble(
         core.bus.sent.append(worker.sent)
         core.bus.acknowledged.append(worker.acknowledged)
     core.bus.committed += [StepMeasures(service).committed, audit.committed]
-    session_s = settings.session_timeout_s
-    member = partial(Consumer, service, core.handler, store, settings.kafka, session_s=session_s)
-    consumer = member(wake=wake, pace=pace())
+    member = partial(Consumer, session_s=settings.session_timeout_s, wake=wake, pace=pace())
+    consumer = member(service, core.handler, store, settings.kafka)
     commands = Commands(core.handler, woken_by=wake, pace=pace())
     extras: dict[str, BackgroundTask] = {name: worker.run for name, worker in workers.items()}
     logged = audit.LoggedInspection(operations)

@@ -112,14 +112,14 @@ FastPaths: TypeAlias = Annotated[frozenset[FastPath], NoDecode, BeforeValidator(
 Days: TypeAlias = Annotated[int, Field(ge=0, le=36_500)]
 
 
-Places: TypeAlias = tuple[tuple[str, int], ...]
+SentinelPlaces: TypeAlias = tuple[tuple[str, int], ...]
 
 
 def _places(value: object) -> object:
     return sentinel_places(value) if isinstance(value, str) else value
 
 
-Sentinels: TypeAlias = Annotated[Places, NoDecode, BeforeValidator(_places)]
+Sentinels: TypeAlias = Annotated[SentinelPlaces, NoDecode, BeforeValidator(_places)]
 
 
 def _readable(file: Path) -> Path:
@@ -329,20 +329,13 @@ class RedisSettings(ServiceSettings):
 
     @field_validator("redis_sentinels")
     @classmethod
-    def _name_the_primary(cls, places: Places, info: ValidationInfo) -> Places:
+    def _name_the_primary(cls, places: SentinelPlaces, info: ValidationInfo) -> SentinelPlaces:
         url = info.data.get("redis_url")
         if places and url is not None and urlsplit(url.read()).port is not None:
             raise ValueError(
                 "the URL has a port: with sentinels its host is the primary's name alone"
             )
         return places
-
-    @field_validator("redis_sentinel_password")
-    @classmethod
-    def _is_for_sentinels(cls, password: Secret, info: ValidationInfo) -> Secret:
-        if password and not info.data.get("redis_sentinels", True):
-            raise ValueError("it has no effect without sentinels")
-        return password
 
     @field_validator("redis_ca_file")
     @classmethod

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from aiokafka import ConsumerRecord
 
-from bench.pauses import LoggedOrder, Window, orders_of, pause_of
+from bench.pauses import FailureWindow, LoggedOrder, orders_of, pause_of
 
 AT = 100.0
-WINDOW = Window(AT - 2, AT, AT + 10, frozenset({0, 1}))
+WINDOW = FailureWindow(AT - 2, AT, AT + 10, frozenset({0, 1}))
 
 
 def a_logged_record(wire_type: str, key: str, seconds: int, partition: int = 0) -> Any:
