@@ -10,7 +10,7 @@ from pydantic_settings import SettingsConfigDict
 from chassis.errors import AccessError, SecretError
 from chassis.kafka import Cluster
 from chassis.postgres import PostgresDatabase
-from chassis.process.settings import KafkaSettings
+from chassis.process.kafka_settings import KafkaSettings
 from chassis.redis import RedisDatabase
 from chassis.secret import Secret, SecretSettings, secret_of
 from chassis.urls import postgres_url, redis_url

@@ -3,4 +3,13 @@
 Its modules are its surface: settings are read by packages that the runtime stands on.
 """
 
-__all__ = ["access", "fast_paths", "logs", "program", "retention", "runtime", "settings"]
+__all__ = [
+    "access",
+    "fast_paths",
+    "kafka_settings",
+    "logs",
+    "program",
+    "retention",
+    "runtime",
+    "settings",
+]

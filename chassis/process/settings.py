@@ -21,19 +21,16 @@ from pydantic import (
 from pydantic_core import from_json
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from chassis.kafka.cluster import LOGIN_FIELDS, Cluster, Mechanism, Security, needed_and_used
-from chassis.kafka.tls import refuse_unusable
+from chassis.process.kafka_settings import KafkaSettings, upper
 from chassis.secret import NO_SECRET, Secret, SecretSettings
 from chassis.topic_layout import TopicLayout
 from chassis.urls import (
     HIGHEST_PORT,
-    bootstrap_servers,
     confidential_url,
     http_url,
     postgres_url,
     redis_url,
     split,
-    token_url,
 )
 
 
@@ -61,10 +58,6 @@ def json_of(value: object) -> object:
 
 
 Currency = Annotated[str, StringConstraints(pattern="^[A-Z]{3}$")]
-
-
-def _upper(value: object) -> object:
-    return value.upper() if isinstance(value, str) else value
 
 
 def _named(value: object) -> object:
@@ -97,16 +90,15 @@ def _only_password(password: Secret, url: Secret | None) -> Secret:
     return password
 
 
-Bootstrap: TypeAlias = Annotated[str, AfterValidator(bootstrap_servers)]
 PostgresUrl: TypeAlias = Annotated[Secret, AfterValidator(_holding(postgres_url))]
 RedisUrl: TypeAlias = Annotated[Secret, AfterValidator(_holding(redis_url))]
 """Secrets, as they may hold a password."""
 HttpUrl: TypeAlias = Annotated[str, AfterValidator(http_url)]
 ConfidentialUrl: TypeAlias = Annotated[str, AfterValidator(confidential_url)]
-LoginText: TypeAlias = Annotated[str, Field(validate_default=True)]
-LoginSecret: TypeAlias = Annotated[Secret, Field(validate_default=True)]
+
+
 LogLevel: TypeAlias = Annotated[
-    Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(_upper)
+    Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(upper)
 ]
 Seconds: TypeAlias = Annotated[float, Field(ge=0, le=366 * 24 * 3600)]
 """Of a wait; what is longer than a year is a mistake, and not even a date any more."""
@@ -239,68 +231,6 @@ class AccessSettings(BaseModel):
         return url
 
 
-class KafkaSettings(BaseModel):
-    """The fields of `Cluster`, each with `kafka_` before its name.
-
-    What the security and the mechanism need has to be given; what has no effect with them is refused,
-    as who gives a password believes that it is asked for.
-    """
-
-    model_config = SettingsConfigDict(hide_input_in_errors=True)
-
-    kafka_bootstrap: Bootstrap
-    kafka_security: Annotated[Security, BeforeValidator(_upper)] = Security.PLAINTEXT
-    kafka_mechanism: Annotated[Mechanism, BeforeValidator(_upper)] = Mechanism.SCRAM_SHA_512
-    kafka_user: LoginText = ""
-    kafka_password: LoginSecret = NO_SECRET
-    kafka_ca_file: LoginText = ""
-    kafka_cert_file: LoginText = ""
-    kafka_key_file: LoginText = ""
-    kafka_token_url: Annotated[LoginText, AfterValidator(token_url)] = ""
-    kafka_client_id: LoginText = ""
-    kafka_client_secret: LoginSecret = NO_SECRET
-    kafka_scope: LoginText = ""
-
-    @field_validator(*(f"kafka_{name}" for name in LOGIN_FIELDS))
-    @classmethod
-    def _fits(cls, value: str | Secret, info: ValidationInfo) -> str | Secret:
-        security, mechanism = info.data.get("kafka_security"), info.data.get("kafka_mechanism")
-        if security is None or mechanism is None:  # its own error says enough
-            return value
-        needed, used = needed_and_used(security, mechanism)
-        how = f"{security} with {mechanism}" if security is Security.SASL_SSL else str(security)
-        name = str(info.field_name).removeprefix("kafka_")
-        if name in needed and not value:
-            raise ValueError(f"it is needed for {how}")
-        if value and name not in used:
-            raise ValueError(f"it has no effect with {how}")
-        if value:
-            refuse_unusable(name, str(value))
-        return value
-
-    @field_validator("kafka_key_file")
-    @classmethod
-    def _has_its_certificate(cls, value: str, info: ValidationInfo) -> str:
-        certificate: str = info.data.get("kafka_cert_file", value)
-        if certificate and not value:
-            raise ValueError("it is needed for a certificate")
-        if value and not certificate:
-            raise ValueError("it has no effect without a certificate")
-        if value:
-            refuse_unusable("key_file", value, certificate)
-        return value
-
-    @property
-    def prefix(self) -> str:
-        """Of its variables, such as ORDER."""
-        return str(self.model_config.get("env_prefix", "")).rstrip("_")
-
-    @property
-    def kafka(self) -> Cluster:
-        given = {name: getattr(self, f"kafka_{name}") for name in Cluster.names()}
-        return Cluster(**given, prefix=self.prefix)
-
-
 class ProcessSettings(AccessSettings, HttpLimits, KafkaSettings, SecretSettings):
     """Read once, at start; a malformed one fails the start with its name. Port 0 is any free one."""
 
@@ -313,6 +243,7 @@ class ServiceSettings(ProcessSettings):
     """What was published is kept for `outbox_keep_days`; within `send_timeout_s` it has to be acknowledged.
 
     Under load a batch is taken each `batch_every_ms`, and sent each `send_every_ms` (docs/performance.md).
+    With `trace_statements` those of the database are spans too, where spans are exported.
     """
 
     outbox_keep_days: Days = 7
@@ -321,6 +252,7 @@ class ServiceSettings(ProcessSettings):
     send_every_ms: Milliseconds = 0
     send_timeout_s: float = Field(default=15.0, ge=1, le=120)
     topic_layout: TopicLayout = TopicLayout.LANES
+    trace_statements: bool = False
 
 
 class DatabaseSettings(ProcessSettings):

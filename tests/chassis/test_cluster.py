@@ -19,7 +19,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from chassis.kafka import Cluster
 from chassis.kafka.cluster import Mechanism, Security
-from chassis.process.settings import KafkaSettings
+from chassis.process.kafka_settings import KafkaSettings
 from chassis.secret import Secret
 from saga_cli.stack.authority import Authority
 
