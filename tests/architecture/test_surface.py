@@ -111,7 +111,8 @@ SURFACES: Final = {
         *("migrations", "schema", "state_rows", "tables", "upgrading"),
     ),
     "chassis.process": (
-        *("access", "fast_paths", "logs", "program", "retention", "runtime", "settings"),
+        *("access", "fast_paths", "kafka_settings", "logs", "program", "retention", "runtime"),
+        "settings",
     ),
     "chassis.redis": (
         *("AWAY", "LEASE_MS", "Keys", "Layout", "ProjectedHash", "Rebuild", "RedisDatabase"),
