@@ -26,7 +26,9 @@ MEASURED_EDITS: Final = (
         "lone-message-waits",
         "(1 - 1 / max(n, 1))",
         "1",
-        ("tests/chassis/test_pace.py::test_the_more_a_batch_held_the_longer_the_next_is_collected",),
+        (
+            "tests/chassis/test_pace.py::test_the_more_a_batch_held_the_longer_the_next_is_collected",
+        ),
     ),
     Edit(
         "chassis/metrics.py",
