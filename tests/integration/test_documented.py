@@ -97,7 +97,7 @@ SHAPES: Final = {
     "schema export": r"\d+ types in ",
     "outbox redrive": r"Row \d+ \(payment\.dead-letters of \S+\) is tried again\.\n",
     "outbox discard": r"Row \d+ \(payment\.dead-letters of \S+\) is discarded\.\n",
-    "failures list": r".*\n.* group .* service .* what ",
+    "failures list": r"(Nothing is parked, )|(.*\n.* group .* service .* what )",
     "failures repair": r"redrive \d+ orders? of ",
     "dead-letters list": r".*\n.* service .* key .* event ",
     "dead-letters show": r"1/1  message \S+  ",
