@@ -1,5 +1,6 @@
 """The commands `saga failures list` and `repair`: groups of failures without a browser or a board."""
 
+import sys
 from collections import Counter
 from dataclasses import dataclass
 from typing import Final
@@ -136,9 +137,9 @@ async def _watched(repairs: Repairs, job: Repair) -> None:
 
 def _say_silence(found: FailureReport) -> None:
     for why in found.silent.values():
-        write(f"! {plain(why)}")
+        sys.stderr.write(f"saga: {plain(why)}\n")
     for service, what in found.sampled.items():
-        write(f"{service} was asked about {what}: there are more")
+        sys.stderr.write(f"saga: {service} was asked about {what}: there are more\n")
 
 
 def _say_plan(plan: RepairPlan, outlook: Counter[str]) -> None:

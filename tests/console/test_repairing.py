@@ -52,7 +52,7 @@ def test_groups_are_listed_with_what_fails_why_and_since_when(case: RepairCase) 
     assert saga("failures", "list").out == "Nothing is parked, and no call is tried again.\n"
     case.services.silent = {"payment"}
     silent = saga("failures", "list")
-    assert (silent.code, silent.out) == (1, "! payment does not answer\n")
+    assert (silent.code, silent.err) == (1, "saga: payment does not answer\n")
 
 
 def test_a_look_ahead_changes_nothing(case: RepairCase) -> None:
