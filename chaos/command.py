@@ -8,6 +8,7 @@ import uvloop
 
 from chaos import trial
 from chaos.trial import TrialOptions, Verdict
+from guarantees.counts import counted
 from saga_cli.terminal import console, fail, message_of, plain
 
 SHOWN: Final = 20
@@ -42,7 +43,7 @@ def _print(verdict: Verdict) -> None:
     if verdict.settled_s is not None:
         console.print(f"settled {verdict.settled_s:.1f} s after the last fault ended")
     console.print(
-        f"{verdict.report.events} events and all databases: {len(verdict.violations)} violations"
+        f"{verdict.report.events} events and all databases: {counted(len(verdict.violations), 'violation')}"
     )
     for violation in verdict.violations[:SHOWN]:
         console.print(f"  [red]{plain(violation)}[/]")

@@ -118,7 +118,7 @@ class BatchResult:
     on, `shared` the shared rows, after the batch. `unparked` and `failed_again` are messages of dead
     letters, decided on once more; the latter with the new reason. The store sets `outbox_ids`, in the
     order of `outbox`. `spans` are of what was done, to be ended once it is written: what was not done is no
-    part of a trace.
+    part of a trace; `contexts` is what each message that was decided on is traced below.
     """
 
     read: Snapshot
@@ -137,6 +137,7 @@ class BatchResult:
     journal: list[JournalRow] = field(default_factory=list)
     actions: list[OperatorAction] = field(default_factory=list)
     spans: list[Span] = field(default_factory=list)
+    contexts: list[str] = field(default_factory=list)
     letters: list[Letter] = field(default_factory=list)
     unparked: list[Message] = field(default_factory=list)
     failed_again: list[tuple[Message, str]] = field(default_factory=list)
@@ -209,6 +210,7 @@ def _decided(
         process = spans.process(service.name, message, message.record)
         context = spans.context_of(process, context)
         batch.spans.append(process)
+    batch.contexts.append(context)
     if isinstance(message.body, Unreadable):
         outcome: Outcome = Parked(message.body.reason, "unreadable")
     elif is_record and message.key in parked_keys:

@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 
 import structlog
 
-from chassis import clock, spans, tracing
+from chassis import clock, spans, statement_spans, tracing
 from chassis.bus import Bus, Committed
 from chassis.dead_letters import name_of_place, place_of, reason_of
 from chassis.decide import BatchResult, Snapshot, decide_batch
@@ -59,9 +59,12 @@ class Handler:
 
     async def _commit(self, messages: Sequence[Message], *, is_retry: bool) -> list[Outcome]:
         async with self.units.begin(is_retry=is_retry) as unit:
-            result = decide_batch(self.service, await self._read(unit, messages), messages)
+            with statement_spans.about(message.traceparent for message in messages):
+                snapshot = await self._read(unit, messages)
+            result = decide_batch(self.service, snapshot, messages)
             result.lease(self.leased())
-            await unit.commit(result)
+            with statement_spans.about(result.contexts):
+                await unit.commit(result)
             self.bus.publish(Committed(messages, result))  # before anything else runs here
         spans.end(result.spans)
         return result.outcomes

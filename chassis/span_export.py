@@ -18,10 +18,11 @@ class BatchSampler(Sampler):
     """Records the span of a batch, which has links and no parent, where it would one of its messages.
 
     By itself it would begin a trace, and at 1 % be missing beside 99 % of the orders that are recorded.
+    `records_statements` is asked by whoever has one of the database.
     """
 
-    def __init__(self, of_messages: Sampler) -> None:
-        self.of_messages = of_messages
+    def __init__(self, of_messages: Sampler, *, records_statements: bool = False) -> None:
+        self.of_messages, self.records_statements = of_messages, records_statements
 
     def should_sample(
         self,
@@ -56,14 +57,17 @@ class TraceIds(RandomIdGenerator):
         return chosen or super().generate_trace_id()
 
 
-def provider_of(sampler: Sampler | None = None, resource: Resource | None = None) -> TracerProvider:
+def provider_of(
+    sampler: Sampler | None = None, resource: Resource | None = None, *, statements: bool = False
+) -> TracerProvider:
     """With the environment's sampler (OTEL_TRACES_SAMPLER) unless one is given."""
     provider = TracerProvider(sampler, resource, id_generator=TraceIds())
-    provider.sampler = BatchSampler(provider.sampler)
+    provider.sampler = BatchSampler(provider.sampler, records_statements=statements)
     return provider
 
 
-def configure(service: str) -> None:
-    provider = provider_of(resource=Resource.create({"service.name": f"{service}-svc"}))
+def configure(service: str, *, statements: bool = False) -> None:
+    resource = Resource.create({"service.name": f"{service}-svc"})
+    provider = provider_of(resource=resource, statements=statements)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     trace.set_tracer_provider(provider)

@@ -84,6 +84,11 @@ def of_request(request: TracedRequest, saga_id: str) -> str:
     return carried(headers.get("traceparent"), ",".join(headers.getlist("tracestate")))
 
 
+def records_statements() -> bool:
+    """Whether database statements are spans too."""
+    return getattr(_sampler(), "records_statements", False)
+
+
 def begun_dropped() -> str:
     """The context of a new trace that is not recorded; "" for one that is, whose id the next root has."""
     provider: Any = trace._TRACER_PROVIDER  # noqa: SLF001 - as above

@@ -2,12 +2,13 @@
 
 The database is one of its own, in PostgreSQL that it starts, and filled by PostgreSQL itself: some 10 GB, and
 some minutes. It prints milliseconds of each: the middle one of five, and the slowest. A page is timed from
-the request to its last byte, in the process that makes it, without a network, and no service answers.
+the request to its last byte, in the process that makes it, without a network, and no service answers. Exit
+code 1: a page takes longer than it may, in the middle.
 """
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from functools import partial
 from statistics import median
@@ -28,6 +29,8 @@ from saga_cli.topology import CONSOLE
 
 ORDERS: Final = 1_000_000
 AGAIN: Final = 5
+PAGE_MS: Final = 300.0
+"""What a page may take at ORDERS, in the middle of AGAIN times."""
 FILL: Final = (
     """
 INSERT INTO orders
@@ -134,11 +137,20 @@ def cases(queries: Queries, some: dict[str, Any]) -> dict[str, Callable[[], Awai
 def pages(http: httpx.AsyncClient, some: dict[str, Any]) -> dict[str, Callable[[], Awaitable[Any]]]:
     """By path."""
     past = (clock.now() - timedelta(days=1)).strftime("%Y-%m-%dT%H:%MZ")
+    order = f"/orders/{some['id']}"
     paths = (
         *("/", f"/?at={past}", "/orders", "/orders?filter=state:confirmed"),
         *("/orders?filter=flight:yes", "/orders?filter=edge:payment:Capture", "/orders.csv"),
-        *("/orders?filter=customer:c-7 state:cancelled", f"/orders/{some['id']}"),
-        *(f"/find?q={some['reference']}", "/find?q=nothing", "/services"),
+        *("/orders?filter=customer:c-7 state:cancelled", "/orders?filter=older:5m waiting:1m"),
+        *(
+            order,
+            f"{order}/parts",
+            f"{order}/services",
+            f"/compare?a={some['id']}&b={some['other']}",
+        ),
+        *(f"/find?q={some['reference']}", "/find?q=nothing", f"/find?q={some['id'][:6]}"),
+        *("/map", "/services", "/failures"),
+        *("/process", "/process?filter=state:cancelled reason:reason_0"),
     )
     return {path: partial(_page, http, path) for path in paths}
 
@@ -153,12 +165,18 @@ async def nothing_fails() -> tuple[Condition, ...]:
     return ()
 
 
-async def measure(database: PostgresDatabase, orders: int) -> None:
+Times = dict[str, Sequence[float]]
+"""Milliseconds by what was asked."""
+
+
+async def measure(database: PostgresDatabase, orders: int) -> Times:
+    """Over a database that is empty before. Raises httpx.HTTPStatusError where a page has an error."""
     connection = await database.connect(server_settings={"synchronous_commit": "off"})
     began = clock.monotonic()
     await fill(connection, orders)
     some = {
         "id": await connection.fetchval("SELECT id FROM orders OFFSET 300 LIMIT 1"),
+        "other": await connection.fetchval("SELECT id FROM orders OFFSET 301 LIMIT 1"),
         "reference": await connection.fetchval("SELECT reference FROM order_references LIMIT 1"),
         "position": await connection.fetchval("SELECT max(position) FROM events"),
     }
@@ -168,23 +186,26 @@ async def measure(database: PostgresDatabase, orders: int) -> None:
     queries = await Queries.connect(database, lambda: ReaderState(0, clock.now()))
     app = make_console(queries, {}, Gate("console", None), nothing_fails)
     transport = httpx.ASGITransport(app)
+    found: Times = {}
     async with httpx.AsyncClient(transport=transport, base_url="http://console") as http:
         for name, ask in (cases(queries, some) | pages(http, some)).items():
-            times = [await _ms(ask) for _ in range(AGAIN)]
-            print(f"{name:48}{median(times):8.1f}{max(times):8.1f}")
+            found[name] = [await _ms(ask) for _ in range(AGAIN)]
+    await app.state.console.close()
     await queries.close()
-    await measure_dropping(database)
+    return found | await measure_dropping(database)
 
 
-async def measure_dropping(database: PostgresDatabase) -> None:
+async def measure_dropping(database: PostgresDatabase) -> Times:
     """Last, as it changes what is there."""
+    found: Times = {}
     connection = await database.connect(server_settings={"synchronous_commit": "off"})
     oldest = await connection.fetchval("SELECT min(quiet_at) FROM orders")
     if oldest is not None:
         keep = clock.now() - oldest - timedelta(days=1)
-        times = [await _ms(partial(drop_settled, connection, keep)) for _ in range(AGAIN * 4)]
-        print(f"{f'drop {AT_ONCE} orders':48}{median(times):8.1f}{max(times):8.1f}")
+        drop = partial(drop_settled, connection, keep)
+        found[f"drop {AT_ONCE} orders"] = [await _ms(drop) for _ in range(AGAIN * 4)]
     await connection.close()
+    return found
 
 
 async def _ms(ask: Callable[[], Awaitable[Any]]) -> float:
@@ -199,9 +220,19 @@ def main() -> None:
     try:
         with_console.make_database(made.addresses)
         database = PostgresDatabase.at(made.addresses.owner_url(CONSOLE))
-        asyncio.run(measure(database, orders))
+        found = asyncio.run(measure(database, orders))
     finally:
         made.stop()
+    slow = slow_pages(found)
+    for name, times in found.items():
+        mark = "  slow" if name in slow else ""
+        print(f"{name[:72]:72}{median(times):8.1f}{max(times):8.1f}{mark}")
+    sys.exit(1 if slow else 0)
+
+
+def slow_pages(found: Times) -> list[str]:
+    """Pages are named by their paths."""
+    return [name for name, ms in found.items() if name[0] == "/" and median(ms) > PAGE_MS]
 
 
 if __name__ == "__main__":

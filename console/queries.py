@@ -42,13 +42,17 @@ from console.model import (
 )
 from console.notes import notes_on, write_note
 from console.passing import Passed, passing_of
+from console.process import COLUMNS, ProcessEvent, cases_of
 from console.store import reached_of
+from saga_cli.observed.cases import Case
 
 CAP: Final = 10_000
 """So many are counted at most."""
 PAGE: Final = 50
 PAST: Final = 1_000
 """A map of the past is made of so many orders at most."""
+PROCESS: Final = 500
+"""Of so many orders it is said how they went."""
 SAMPLE: Final = 2_000
 """So many of the newest events say how fast orders pass the edges."""
 NUL: Final = "\0"
@@ -77,6 +81,7 @@ LEFT JOIN events AS cause ON cause.order_id = e.order_id AND cause.id::text = e.
 LEFT JOIN events AS own ON own.order_id = e.order_id AND own.service = e.service
     AND own.sequence = e.sequence - 1
 """
+PROCESS_EVENTS: Final = f"SELECT {COLUMNS} FROM events WHERE order_id = ANY($1) ORDER BY order_id"  # noqa: S608 - own names
 ORDER: Final = "SELECT * FROM orders WHERE id = $1"
 EVENTS: Final = "SELECT * FROM events WHERE order_id = $1 ORDER BY position"
 FOUND: Final = """
@@ -264,6 +269,13 @@ class Queries:
                 return Changes(rows[-1]["position"], tuple(Change(*row) for row in rows))
             newest = await db.fetchval("SELECT coalesce(max(position), 0) FROM events")
         return Changes(newest, is_cut=newest != position)
+
+    async def process(self, wanted: Filter) -> list[Case]:
+        """The newest orders that meet a filter, with what led to what in them."""
+        found = await self.orders(wanted, limit=PROCESS)
+        async with self._session() as db:
+            rows = await db.fetch(PROCESS_EVENTS, [order.id for order in found.rows])
+        return list(cases_of(ProcessEvent(*row) for row in rows))
 
     async def reasons(self, limit: int = 100) -> tuple[str, ...]:
         """Reasons that orders have, for a filter's suggestions."""

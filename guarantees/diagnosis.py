@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
+from guarantees.counts import counted
 from guarantees.durations import lasting
 from guarantees.protocol import AGAIN, CALLS, HOPS, LEAVING, SETTLED, Hop
-from guarantees.whereabouts import EffectReport, OrderReport
+from guarantees.whereabouts import CircuitReport, EffectReport, OrderReport
 
 SLOW_S: Final = 5.0
 """What waits longer than this is held up by something; before, it is just on its way."""
@@ -17,8 +18,9 @@ SLOW_S: Final = 5.0
 class Finding:
     """`service` must act; `where` is outbox, kafka, discarded, parked, effect, timer or service.
 
-    `commands` help, the first one first, then `advice`, where what helps is no command of `saga`;
-    without any there is `wait`, which says for what.
+    `outside` is who must act instead, where it is none of the services: a provider that they call.
+    `commands` help, the first one first, then `advice`, where what helps is no command of `saga`.
+    `wait` says what goes on by itself, and when; there is one of these at least.
     """
 
     service: str
@@ -27,6 +29,11 @@ class Finding:
     commands: tuple[str, ...] = ()
     wait: str = ""
     advice: tuple[str, ...] = ()
+    outside: str = ""
+
+    @property
+    def who(self) -> str:
+        return f"{self.outside}, which {self.service} calls" if self.outside else self.service
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +106,8 @@ class _Case:
     def _parked(self, report: OrderReport) -> Finding:
         """The head of a key is what failed; the rest waits for it."""
         head, waiting = report.parked[0], len(report.parked) - 1
-        more = f"; {_count(waiting, 'message')} waiting for it" if waiting else ""
-        named, tried = head.type or "a message without a type", _count(head.attempts, "time")
+        more = f"; {counted(waiting, 'message')} waiting for it" if waiting else ""
+        named, tried = head.type or "a message without a type", counted(head.attempts, "time")
         what = f"{report.service} parked {named}, tried {tried}{more}: {head.last_error}"
         place = f"{report.service} {head.key}"
         commands = (f"saga dead-letters show {place}", f"saga dead-letters redrive {place}")
@@ -127,7 +134,7 @@ class _Case:
         what = f"{report.service} has {effect.kind} outstanding"
         what += f", attempt {effect.attempt}" if effect.attempt > 1 else ""
         what += f", since {lasting((self.now - effect.owed_since).total_seconds())}"
-        what += f"; asked {_count(effect.tries, 'time')}"
+        what += f"; asked {counted(effect.tries, 'time')}"
         what += f"; last error: {effect.last_error}" if effect.last_error else ""
         broken = [c for c in report.circuits if c.state != "closed"]
         for circuit in broken:
@@ -140,10 +147,21 @@ class _Case:
             return Finding(report.service, "effect", what, (log,))
         if effect.tries and not effect.last_error:
             return Finding(report.service, "effect", what, wait="it is being asked")
-        wait = f"next try {self._when(effect.due_at)}; `{ask}` asks now"
         if broken:
-            wait = f"{broken[0].provider} is tried by itself; see the log of {report.service}"
+            return self._without_provider(report.service, effect, broken[0], what)
+        wait = f"next try {self._when(effect.due_at)}; `{ask}` asks now"
         return Finding(report.service, "effect", what, wait=wait)
+
+    def _without_provider(
+        self, service: str, effect: EffectReport, circuit: CircuitReport, what: str
+    ) -> Finding:
+        """The order goes on by itself once the provider answers; nothing here brings that about."""
+        when = self._when(max(effect.due_at, circuit.calls_again_at or effect.due_at))
+        provider, log = circuit.provider, f"saga logs {service}"
+        wait = (
+            f"next try {when}: {service} calls {provider} by itself until it answers, and goes on"
+        )
+        return Finding(service, "effect", what, (log,), wait, outside=provider)
 
     def _resolving(self, effect: EffectReport) -> Iterator[str]:
         for outcome in effect.may_be_resolved_as:
@@ -161,7 +179,7 @@ class _Case:
             commands = (f"saga logs {hop.to}", f"saga restart {hop.to}")
             return Finding(hop.to, "kafka", f"{what}; {hop.to} does not read from it", commands)
         if reader.consumer.lag:
-            lag = _count(reader.consumer.lag, "record")
+            lag = counted(reader.consumer.lag, "record")
             what = f"{what}; {hop.to} has {lag} still to read"
             return Finding(hop.to, "kafka", what, wait="it is read in turn")
         if discarded := [a for a in reader.actions if a.action == "discard"]:
@@ -229,7 +247,3 @@ ADVICE: Final = {
     "logs": "look into the log of {} where it runs",
 }
 KAFKA: Final = ("saga restart kafka", "saga logs kafka")
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" + ("" if number == 1 else "s")

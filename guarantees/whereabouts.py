@@ -56,9 +56,12 @@ class EffectReport:
 
 @dataclass(frozen=True, slots=True)
 class CircuitReport:
+    """`calls_again_at` is when an open one lets a call through to see."""
+
     provider: str
     state: str
     why: str = ""
+    calls_again_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 
 import httpx
 
+from guarantees.counts import counted
 from guarantees.judge import JudgeReport
 from saga_cli.clients import database
 from saga_cli.connections import ConnectionPool, Response
@@ -210,7 +211,7 @@ class Demo:
         results = asyncio.run(verify_all(places))
         rows, events = sum(r.rows for r in results), sum(r.events for r in results)
         differences = [d for r in results for d in r.differences]
-        outcome = f"{len(differences)} differences" if differences else "all equal"
+        outcome = counted(len(differences), "difference") if differences else "all equal"
         console.print(f"Rebuilt from Kafka and compared: {events} events, {rows} rows: {outcome}")
         self.failures += [f"G8 {d.service} {d.key}: {d.what}" for d in differences]
 

@@ -2,7 +2,6 @@
 
 import secrets
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -31,6 +30,7 @@ from saga_cli.replay import command as replaying
 from saga_cli.republish import command as republishing
 from saga_cli.schema import command as schema
 from saga_cli.stack import command as mounting
+from saga_cli.stack import logs as of_logs
 from saga_cli.stack import state
 from saga_cli.stack.overview import is_ready, table
 from saga_cli.terminal import OneLine, console, fail
@@ -152,21 +152,7 @@ def token(
 
 
 app.command(rich_help_panel=STACK)(mounting.secrets)
-
-
-@app.command(rich_help_panel=STACK)
-def logs(
-    service: Annotated[str, typer.Argument(help="Such as order or kafka.")],
-    *,
-    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on until Ctrl-C.")] = False,
-) -> None:
-    """Print the log of a service or server of the running stack."""
-    found = _processes(service)
-    if follow:
-        subprocess.run(["tail", "-n", "50", "-F", *(p.log for p in found)], check=False)  # noqa: S603, S607 - no shell: `tail` of the PATH, and logs of this stack
-        return
-    for process in found:
-        sys.stdout.write(Path(process.log).read_text(errors="replace"))
+app.command(rich_help_panel=STACK)(of_logs.logs)
 
 
 Name = Annotated[str, typer.Argument(help="Such as payment, payment-2 or kafka.")]
@@ -192,7 +178,7 @@ def restart(name: Name) -> None:
 
 def _ask(action: state.StackAction, name: str) -> None:
     """Have the stack's supervisor do it, and wait until it is done."""
-    before = {process.name: process for process in _processes(name)}
+    before = {process.name: process for process in of_logs.processes(name)}
     state.request(action, before)
     deadline = time.monotonic() + RESTART_S
     with console.status(f"{action}: {', '.join(before)}"):
@@ -229,7 +215,11 @@ OF_LOG: Final[PanelCommands] = (
 for panel, commands in ((ORDERS, OF_ORDERS), (LOG, OF_LOG), (PROOF, (lint, deploy_check))):
     for command in commands:
         app.command(rich_help_panel=panel)(command)
-for of_orders, name in ((dead_letters.app, "dead-letters"), (outbox.app, "outbox")):
+GROUPS: Final = (
+    *((of_console.failures, "failures"), (dead_letters.app, "dead-letters")),
+    (outbox.app, "outbox"),
+)
+for of_orders, name in GROUPS:
     app.add_typer(of_orders, name=name, rich_help_panel=ORDERS)
 for of_log, name in ((schema.app, "schema"), (of_console.app, "console"), (k8s.app, "k8s")):
     app.add_typer(of_log, name=name, rich_help_panel=LOG)
@@ -330,17 +320,6 @@ def bench(  # noqa: PLR0913 - each is an option
         fail(f"the bench needs the extras `bench` and `servers`: {error}")
     figures = {"rate": rate, "seconds": seconds, "orders": orders, "backlog": backlog}
     command.bench(scenarios or [], figures, sizes, json, quick=quick)
-
-
-def _processes(name: str) -> list[state.Running]:
-    """Those of a service or server of the running stack."""
-    stack = state.found()
-    if stack is None:
-        fail("no stack runs in this folder")
-    found = [p for p in stack.processes if p.name == name or p.name.startswith(f"{name}-")]
-    if not found:
-        fail(f"there is no {name!r}; there are {', '.join(p.name for p in stack.processes)}")
-    return found
 
 
 def _simulation() -> ModuleType:

@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from guarantees.counts import counted
 from saga_cli.terminal import console, fail, named
 from simulation import coverage
 from simulation.found import FoundSeed, FoundSeeds
@@ -109,7 +110,9 @@ def repeat(text: str, log: Path | None, *, verbose: bool) -> None:
     result = run(plan, keep_log=log is not None, verbose=verbose)
     if log is not None:
         log.write_text("".join(f"{line}\n" for line in result.log))
-    console.print(f"{plan.orders} orders, {result.events} events, digest {result.digest}")
+    console.print(
+        f"{counted(plan.orders, 'order')}, {counted(result.events, 'event')}, digest {result.digest}"
+    )
     if result.guarantee:
         console.print(f"[red]{result.what}[/red]")
         raise typer.Exit(1)
@@ -119,7 +122,8 @@ def repeat(text: str, log: Path | None, *, verbose: bool) -> None:
 def print_summary(summary: Summary, seconds: float) -> None:
     rate = summary.orders / max(seconds, 0.001)
     console.print(
-        f"{summary.orders} orders in {summary.runs} runs, {summary.events} events, "
+        f"{counted(summary.orders, 'order')} in {counted(summary.runs, 'run')}, "
+        f"{counted(summary.events, 'event')}, "
         f"{summary.virtual_s / 3600:.1f} virtual hours in {seconds:.0f} s ({rate:.0f} orders/s)"
     )
     ends = ", ".join(f"{n} {state}" for state, n in summary.states.most_common())
@@ -146,7 +150,9 @@ def explain(failure: Result) -> None:
     plan, tried = shrunk(failure.plan, failure.guarantee)
     result = run(plan, keep_log=True)
     FoundSeeds.here().keep(FoundSeed(plan, result.what))
-    console.print(f"smallest of {tried} tried: {plan.orders} orders, faults {plan.faults}")
+    console.print(
+        f"smallest of {tried} tried: {counted(plan.orders, 'order')}, faults {plan.faults}"
+    )
     console.print(f"[red]{result.what}[/red]")
     for line in trace(result)[-SHOWN:]:
         console.print(f"  {line}", soft_wrap=True)

@@ -38,6 +38,7 @@ PAGES: Final = {
     "map": "/",
     "orders": "/orders?filter=flight:yes",
     "order": f"/orders/{ORDER_ID}",
+    "process": "/process",
     "failures": "/failures",
     "services": "/services",
 }

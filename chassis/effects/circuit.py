@@ -5,6 +5,7 @@ effects open it, so that one effect which always fails holds up itself alone.
 """
 
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from enum import IntEnum
 
 import structlog
@@ -49,6 +50,13 @@ class Circuit:
         if self.state is CircuitState.HALF_OPEN:
             return 0 if self._probing else min(free, 1)
         return free if self.state is CircuitState.CLOSED else 0
+
+    @property
+    def calls_again_at(self) -> datetime | None:
+        """When it lets the next call through; None where it does now, or waits for one."""
+        if self.state is not CircuitState.OPEN:
+            return None
+        return clock.now() + timedelta(seconds=max(0.0, self._open_until - clock.monotonic()))
 
     @property
     def is_probing(self) -> bool:

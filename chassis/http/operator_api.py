@@ -9,7 +9,7 @@ from fastapi import APIRouter, FastAPI, Query, Request
 from chassis import clock, tracing
 from chassis.decide import published_by
 from chassis.decision import Refusal
-from chassis.effects import outcome_id
+from chassis.effects import Circuit, outcome_id
 from chassis.events import type_of
 from chassis.http.access import CHANGE, LOOK, GuardedRoute, granted, open_to
 from chassis.http.app import make_app
@@ -96,10 +96,7 @@ def _add_whereabouts(router: APIRouter, node: RunningService) -> None:
                 "timers": [
                     _shown_effect(node, e) for e in found.outstanding_effects if _is_timer(node, e)
                 ],
-                "circuits": [
-                    {"provider": c.provider, "state": c.state.name.lower(), "why": c.why}
-                    for c in node.circuits
-                ],
+                "circuits": [_circuit(each) for each in node.circuits],
                 "actions": await _actions(node, key),
                 "resolutions": sorted(node.service.resolutions),
             }
@@ -221,6 +218,11 @@ def _add_dead_letter_repairs(router: APIRouter, node: RunningService) -> None:
         await operations.skip(body.topic, body.partition, body.offset, by, body.note)
         await node.consumer.look_for_skips()
         return Skipped(key=f"{body.topic}:{body.partition}:{body.offset}")
+
+
+def _circuit(of: Circuit) -> dict[str, Any]:
+    state, again = of.state.name.lower(), of.calls_again_at
+    return {"provider": of.provider, "state": state, "why": of.why, "calls_again_at": again}
 
 
 async def _actions(node: RunningService, key: str) -> list[dict[str, Any]]:

@@ -156,6 +156,9 @@ class Circuit(BaseModel):
     provider: str
     state: Literal["closed", "open", "half_open"]
     why: str
+    calls_again_at: datetime | None = Field(
+        description="When an open one lets a call through to see."
+    )
 
 
 class Whereabouts(BaseModel):

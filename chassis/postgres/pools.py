@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import asyncpg
 
+from chassis import statement_spans, tracing
 from chassis.postgres.database import PostgresDatabase
 from chassis.postgres.types import Connection, Pool
 
@@ -43,6 +44,8 @@ async def pools_at(database: PostgresDatabase) -> tuple[Pool, Pool]:
 async def settle(connection: Connection, settings: Mapping[str, str]) -> None:
     """Not as parameters of the start: a pooler that gives a client one session refuses those."""
     await connection.execute("; ".join(f"SET {name} = {text}" for name, text in settings.items()))
+    if tracing.records_statements():
+        connection.add_query_logger(statement_spans.of_postgres)
 
 
 async def no_reset(_: Connection) -> None:

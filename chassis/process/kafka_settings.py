@@ -1,4 +1,4 @@
-"""Settings of a Kafka cluster, which every process and the commands have, each with a prefix of its own."""
+"""How a process is let into Kafka: settings of services and of tools alike."""
 
 from typing import Annotated, TypeAlias
 
@@ -17,12 +17,12 @@ from chassis.kafka.tls import refuse_unusable
 from chassis.secret import NO_SECRET, Secret
 from chassis.urls import bootstrap_servers, token_url
 
+Bootstrap: TypeAlias = Annotated[str, AfterValidator(bootstrap_servers)]
 LoginText: TypeAlias = Annotated[str, Field(validate_default=True)]
 LoginSecret: TypeAlias = Annotated[Secret, Field(validate_default=True)]
-Bootstrap: TypeAlias = Annotated[str, AfterValidator(bootstrap_servers)]
 
 
-def _upper(value: object) -> object:
+def upper(value: object) -> object:
     return value.upper() if isinstance(value, str) else value
 
 
@@ -36,8 +36,8 @@ class KafkaSettings(BaseModel):
     model_config = SettingsConfigDict(hide_input_in_errors=True)
 
     kafka_bootstrap: Bootstrap
-    kafka_security: Annotated[Security, BeforeValidator(_upper)] = Security.PLAINTEXT
-    kafka_mechanism: Annotated[Mechanism, BeforeValidator(_upper)] = Mechanism.SCRAM_SHA_512
+    kafka_security: Annotated[Security, BeforeValidator(upper)] = Security.PLAINTEXT
+    kafka_mechanism: Annotated[Mechanism, BeforeValidator(upper)] = Mechanism.SCRAM_SHA_512
     kafka_user: LoginText = ""
     kafka_password: LoginSecret = NO_SECRET
     kafka_ca_file: LoginText = ""

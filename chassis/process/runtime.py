@@ -361,7 +361,8 @@ def start(settings_type: type[ProcessSettings], name: str, main: Callable[[Any],
     if traced.endpoint:
         from chassis import span_export  # noqa: PLC0415 - only paid for where wanted
 
-        span_export.configure(name)
+        wanted = isinstance(settings, ServiceSettings) and settings.trace_statements
+        span_export.configure(name, statements=wanted)
     try:
         uvloop.run(main(settings))
     except CannotStartError as error:

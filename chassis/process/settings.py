@@ -22,7 +22,7 @@ from pydantic_core import from_json
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from chassis.kafka import SESSION_S
-from chassis.process.kafka_settings import KafkaSettings
+from chassis.process.kafka_settings import KafkaSettings, upper
 from chassis.secret import NO_SECRET, Secret, SecretSettings
 from chassis.topic_layout import TopicLayout
 from chassis.urls import (
@@ -62,10 +62,6 @@ def json_of(value: object) -> object:
 Currency = Annotated[str, StringConstraints(pattern="^[A-Z]{3}$")]
 
 
-def _upper(value: object) -> object:
-    return value.upper() if isinstance(value, str) else value
-
-
 def _named(value: object) -> object:
     """Fast paths by name, with commas between; `all` or `none` of them."""
     if not isinstance(value, str):
@@ -102,7 +98,7 @@ RedisUrl: TypeAlias = Annotated[Secret, AfterValidator(_holding(redis_url))]
 HttpUrl: TypeAlias = Annotated[str, AfterValidator(http_url)]
 ConfidentialUrl: TypeAlias = Annotated[str, AfterValidator(confidential_url)]
 LogLevel: TypeAlias = Annotated[
-    Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(_upper)
+    Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(upper)
 ]
 Seconds: TypeAlias = Annotated[float, Field(ge=0, le=366 * 24 * 3600)]
 """Of a wait; what is longer than a year is a mistake, and not even a date any more."""
@@ -257,7 +253,8 @@ class ServiceSettings(ProcessSettings):
     """What was published is kept for `outbox_keep_days`; within `send_timeout_s` it has to be acknowledged.
 
     Under load a batch is taken each `batch_every_ms`, and sent each `send_every_ms` (docs/performance.md).
-    A process that sends no heartbeat for `session_timeout_s` loses its partitions.
+    A process that sends no heartbeat for `session_timeout_s` loses its partitions. With `trace_statements`
+    statements of the database are spans too, where spans are exported.
     """
 
     outbox_keep_days: Days = 7
@@ -267,6 +264,7 @@ class ServiceSettings(ProcessSettings):
     send_timeout_s: float = Field(default=15.0, ge=1, le=120)
     session_timeout_s: float = Field(default=SESSION_S, ge=1, le=10)
     topic_layout: TopicLayout = TopicLayout.LANES
+    trace_statements: bool = False
 
 
 class DatabaseSettings(ProcessSettings):

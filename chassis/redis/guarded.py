@@ -7,6 +7,7 @@ from typing import Any, Final
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
+from chassis import statement_spans
 from chassis.errors import AccessError, ConcurrentChangeError, StoreLostError, TransientError
 from chassis.redis import rights
 from chassis.redis.keys import Keys
@@ -54,15 +55,19 @@ class Guarded:
 
     async def read(self, command: str, key: str, *values: Any) -> Any:
         """One command, if the data are those of the epoch."""
-        return await self.guarded(READ, [key], command, *values)
+        return await self.guarded(READ, [key], command, *values, what=command)
 
-    async def guarded(self, script: str, places: Sequence[str], *values: Any) -> Any:
+    async def guarded(
+        self, script: str, places: Sequence[str], *values: Any, what: str = "script"
+    ) -> Any:
         """Run a script if the data are those of the epoch. Raises StoreLostError if they are not."""
         if self.lost or not self.epoch:
             raise self.mark_lost()
         names = (self.keys.epoch, *places)
         values = (*names, self.epoch, *values)
-        reply = await self.call(self.redis.eval(GUARD + script, len(names), *values))
+        reply = await self.call(
+            self.redis.eval(GUARD + script, len(names), *values), f"EVAL {what}"
+        )
         if reply == b"LOST":
             raise self.mark_lost()
         return reply
@@ -73,7 +78,7 @@ class Guarded:
         Raises StoreLostError where the data are not those of its epoch, ConcurrentChangeError where
         a check failed, RefusedWriteError where what it adds can't be held. Nothing is written then.
         """
-        status, *outbox_ids = await self.call(self._committed(script))
+        status, *outbox_ids = await self.call(self._committed(script), "EVAL commit")
         if status == b"LOST":
             raise self.mark_lost()
         if status == b"CONFLICT":
@@ -98,9 +103,11 @@ class Guarded:
             raise AccessError(self.denied)
         self.denied = ""
 
-    async def call(self, awaitable: Any) -> Any:
+    async def call(self, awaitable: Any, what: str = "EVAL") -> Any:
+        """`what` is the command, as a span of it is called."""
         try:
-            return await awaitable
+            with statement_spans.of_redis(what, self.redis):
+                return await awaitable
         except AWAY as error:
             if condemns(error):
                 await reconnect(self.redis)

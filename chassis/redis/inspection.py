@@ -63,7 +63,8 @@ class RedisInspection:
 
     async def whereabouts(self, key: str) -> Whereabouts:
         layout = self.store.layout
-        row = await self.store.call(self.store.redis.hmget(layout.own_key(key), *STATE_FIELDS))
+        found = self.store.redis.hmget(layout.own_key(key), *STATE_FIELDS)
+        row = await self.store.call(found, "HMGET")
         state = layout.own.row_of(*row).state if row[0] else self.store.service.initial
         waiting = await self._outbox_ids(key)
         oldest_s = keys.age_s(waiting[0], clock.now()) if waiting else 0.0

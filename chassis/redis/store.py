@@ -138,7 +138,7 @@ class RedisStore(RedisOutbox):
 
     async def skipped(self) -> frozenset[tuple[str, int, int]]:
         """Whatever the epoch: a rebuild goes by it as well."""
-        found = await self.call(self.redis.hgetall(self.keys.skipped))
+        found = await self.call(self.redis.hgetall(self.keys.skipped), "HGETALL")
         return skipped_places(place.decode() for place in found)
 
     async def positions(self) -> dict[tuple[str, int], int]:

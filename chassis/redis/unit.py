@@ -31,7 +31,7 @@ class RedisUnit:
             marks = (f"m:{message.id}" for message in some)
             pipe.hmget(self.layout.own_key(key), *STATE_FIELDS, *marks)
             pipe.exists(self.layout.keys.parked(key))
-        replies = iter(await self.of.call(pipe.execute()))
+        replies = iter(await self.of.call(pipe.execute(), "PIPELINE HMGET EXISTS"))
         snapshot = Snapshot()
         for key, some in by_key.items():
             (version, status, detail, *marks), is_parked = next(replies), next(replies)
@@ -50,7 +50,7 @@ class RedisUnit:
         pipe = self.of.redis.pipeline(transaction=False)
         for name in names:
             pipe.hmget(self.layout.shared_key(name), *table.fields)
-        replies = await self.of.call(pipe.execute())
+        replies = await self.of.call(pipe.execute(), "PIPELINE HMGET")
         rows = {name: table.row_of(reply) for name, reply in zip(names, replies, strict=True)}
         snapshot.shared = {name: row for name, row in rows.items() if row is not None}
         snapshot.shared_keys = wanted

@@ -74,7 +74,7 @@ class Board:
                 group.newest.service,
                 group.newest.kind,
                 short(group.newest.event),
-                group.newest.error,
+                group.headline,
                 f"{len(group.failures):,}",
                 f"{self._since(group.first)} ago",
                 f"{self._since(group.newest.last)} ago",

@@ -44,7 +44,7 @@ def show_orders(words: Sequence[str], *, limit: int, as_json: bool, as_table: bo
     if as_json:
         sys.stdout.writelines(f"{to_json(asdict(row)).decode()}\n" for row in rows)
     elif as_table:
-        console.print(_table(ORDERS, [_order(row) for row in rows]))
+        console.print(table(ORDERS, [_order(row) for row in rows]))
     else:
         sys.stdout.write(as_csv(rows))
 
@@ -61,7 +61,7 @@ def _order(row: OrderRow) -> BoardRow:
 
 
 @asynccontextmanager
-async def _opened(found: Directory) -> AsyncIterator[tuple[Queries, ServiceDirectory]]:
+async def opened(found: Directory) -> AsyncIterator[tuple[Queries, ServiceDirectory]]:
     database = PostgresDatabase.at(database_url())
     queries = await Queries.connect(database, lambda: ReaderState(None, clock.now()))
     services = ServiceDirectory(found.urls)
@@ -73,7 +73,7 @@ async def _opened(found: Directory) -> AsyncIterator[tuple[Queries, ServiceDirec
 
 
 async def _show_board(found: Directory, *, once: bool, every_s: float) -> None:
-    async with _opened(found) as (queries, services):
+    async with opened(found) as (queries, services):
         read = partial(_read, queries, services, found.token)
         if once:
             _print(await read())
@@ -87,7 +87,7 @@ async def _show_board(found: Directory, *, once: bool, every_s: float) -> None:
 
 
 async def _listed(found: Directory, wanted: Wanted, limit: int) -> list[OrderRow]:
-    async with _opened(found) as (queries, services):
+    async with opened(found) as (queries, services):
         asked = await resolved(queries, services, wanted, found.token)
         return [row async for row in rows_of(queries, asked, limit)]
 
@@ -99,11 +99,11 @@ async def _read(queries: Queries, services: ServiceDirectory, token: str) -> Boa
 def _print(board: Board) -> None:
     console.print(plain(board.summary), markup=False, soft_wrap=True)
     for columns, rows in ((WAITING, board.waiting), (FAILING, board.failing)):
-        console.print(_table(columns, rows))
+        console.print(table(columns, rows))
 
 
-def _table(columns: BoardRow, rows: list[BoardRow]) -> Table:
-    table = table_of(*columns)
+def table(columns: BoardRow, rows: list[BoardRow]) -> Table:
+    shown = table_of(*columns)
     for row in rows:
-        add_plain(table, *row)
-    return table
+        add_plain(shown, *row)
+    return shown

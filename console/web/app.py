@@ -29,6 +29,7 @@ from console.web.oidc import SignIn
 from console.web.order_pages import add_order
 from console.web.order_repairs import add_order_repairs
 from console.web.orders_pages import add_orders
+from console.web.process_pages import add_process
 from console.web.rendering import POLICY, STATIC, page
 from console.web.service_pages import add_services
 from console.web.session import LOOK, Session, viewer_if_known
@@ -82,6 +83,7 @@ def make_console(
         add_order,
         add_order_repairs,
         add_failures,
+        add_process,
         add_services,
     ):
         add(app, console)

@@ -1,6 +1,6 @@
 """Failure groups, and repairs of them: planned, tried without an effect, confirmed, watched."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final
 
 from fastapi import FastAPI, Request, Response
@@ -9,6 +9,8 @@ from pydantic import Field, field_validator
 from chassis.http import Body, Note, ParkedKey, Problem, open_to, text
 from console.web.context import Console
 from console.web.failures import Failure, FailureGroup, RepairKind, report
+from console.web.filters import LENGTH_MAX, FilterError, parse
+from console.web.orders_pages import meeting, resolved
 from console.web.rendering import page
 from console.web.repairs import RATE, RATE_MAX, TRIED, RepairTerms, RepairVerb
 from console.web.session import CHANGE, LOOK, Viewer, viewer_of
@@ -23,11 +25,12 @@ ACTIONS: Final = 20
 
 
 class RepairRequest(Body):
-    """What to do with a group: without `keys` with all of it. `note` is for the audit trail."""
+    """What to do with a group: without `keys` and `filter` with all of it. `note` is for the audit trail."""
 
     action: RepairKind
     note: Note
     keys: Annotated[list[ParkedKey], Field(max_length=SHOWN)] | None = None
+    filter: Annotated[str, text(LENGTH_MAX, 0)] = ""
 
 
 class GroupNoteText(Body):
@@ -94,7 +97,7 @@ def add_failures(app: FastAPI, console: Console) -> None:
         """Freeze the set, and say what would become of it."""
         viewer = viewer_of(request)
         found = await _group(console, group, viewer)
-        chosen = _chosen(found, body)
+        chosen = await _chosen(console, found, body, viewer)
         made = console.repairs.plan(body.action, body.note, viewer.name, chosen)
         if made.action == "resolve" and not made.outcomes:
             why = "No outcome counts for all of them, or it takes a reference for each: record them singly."
@@ -161,12 +164,21 @@ async def _group(console: Console, group_id: str, viewer: Viewer) -> FailureGrou
     return group
 
 
-def _chosen(group: FailureGroup, body: RepairRequest) -> list[Failure]:
+async def _chosen(
+    console: Console, group: FailureGroup, body: RepairRequest, viewer: Viewer
+) -> Sequence[Failure]:
     if body.action not in group.actions:
         raise Problem(422, "no_action", f"{body.action} is for nothing of this group")
-    if body.keys is None:
-        return list(group.failures)
-    chosen = [failure for failure in group.failures if failure.key in set(body.keys)]
+    keys = None if body.keys is None else set(body.keys)
+    chosen = tuple(each for each in group.failures if keys is None or each.key in keys)
+    if body.filter.strip():
+        try:
+            asked = await resolved(
+                console.queries, console.services, parse(body.filter), viewer.token
+            )
+        except FilterError as error:
+            raise Problem(422, "no_filter", f"That is no filter: {error}.") from None
+        chosen = await meeting(console.queries, chosen, asked)
     if not chosen:
         raise Problem(422, "nothing_chosen", "None of what was chosen fails any more.")
     return chosen

@@ -73,6 +73,11 @@ class FailureGroup:
         return self.failures[0].first
 
     @property
+    def headline(self) -> str:
+        """The first line of the error, for a list: a database's goes on with the row that it refuses."""
+        return self.newest.error.partition("\n")[0]
+
+    @property
     def messages(self) -> int:
         return sum(failure.messages for failure in self.failures)
 

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any, Final
@@ -15,7 +15,7 @@ from console.model import Filter, OrderRow, Page
 from console.queries import Queries
 from console.web.asking import ServiceDirectory
 from console.web.context import Console
-from console.web.failures import FailureSearch
+from console.web.failures import Failure, FailureSearch
 from console.web.filters import IN_FLIGHT, LENGTH_MAX, FilterError, Wanted, parse, with_word
 from console.web.rendering import page
 from console.web.session import LOOK, viewer_of
@@ -108,6 +108,16 @@ async def resolved(
     for service, why in asking.silent.items():
         raise FilterError(f"{service} does not say whose call is tried again: {why}")
     return replace(wanted.filter, ids=frozenset(failure.key for failure in failures))
+
+
+async def meeting(
+    queries: Queries, failures: Sequence[Failure], asked: Filter
+) -> tuple[Failure, ...]:
+    """Those of the failures whose orders meet a filter, in their order."""
+    keys = frozenset(failure.key for failure in failures)
+    asked = replace(asked, ids=keys if asked.ids is None else keys & asked.ids)
+    found = {row.id async for row in rows_of(queries, asked, len(keys))}
+    return tuple(failure for failure in failures if failure.key in found)
 
 
 async def rows_of(queries: Queries, asked: Filter, limit: int) -> AsyncIterator[OrderRow]:

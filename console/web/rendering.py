@@ -20,6 +20,7 @@ STATIC: Final = Path(__file__).parent / "static"
 NAV: Final = (
     ("/", "Map"),
     ("/orders", "Orders"),
+    ("/process", "Process"),
     ("/failures", "Failures"),
     ("/services", "Services"),
 )

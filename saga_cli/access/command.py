@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from aiokafka.errors import ClusterAuthorizationFailedError
 
+from guarantees.counts import counted
 from saga_cli.access.shown import Format
 from saga_cli.ops.options import AsJson
 from saga_cli.terminal import fail, named, print_json, write
@@ -91,4 +92,4 @@ def apply(
 def _summary(changes: int, *, is_check: bool) -> str:
     if not changes:
         return "Nothing has to be changed."
-    return f"{changes} changes to make." if is_check else f"{changes} changes made."
+    return f"{counted(changes, 'change')} {'to make' if is_check else 'made'}."

@@ -10,6 +10,7 @@ import typer
 
 from chassis import clock
 from chassis.events import dead_letters_of
+from guarantees.counts import counted
 from saga_cli.archive.checking import check
 from saga_cli.archive.files import Archive, day_of, gaps, span_of
 from saga_cli.clients import UNAVAILABLE, in_one_line
@@ -120,7 +121,9 @@ async def copy_on(copier: Copier, every_s: float | None) -> None:
 
 
 def _print(copier: Copier) -> None:
-    console.print(f"{copier.records} records in {copier.written} files to {copier.archive.url}")
+    console.print(
+        f"{counted(copier.records, 'record')} in {counted(copier.written, 'file')} to {copier.archive.url}"
+    )
 
 
 def check_all(target: str, topics: list[str] | None, *, offline: bool) -> None:
@@ -131,7 +134,7 @@ def check_all(target: str, topics: list[str] | None, *, offline: bool) -> None:
     if not checked.files:
         fail(f"there is no archive at {target!r}")
     console.print(
-        f"{checked.records} records in {checked.files} files; "
+        f"{counted(checked.records, 'record')} in {counted(checked.files, 'file')}; "
         f"{checked.compared} of them compared with Kafka"
     )
     for line in checked.wrong:

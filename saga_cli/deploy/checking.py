@@ -8,6 +8,7 @@ from typing import Any, Final
 from pydantic import TypeAdapter
 
 from chassis.events import name_of
+from guarantees.counts import counted
 from guarantees.services import BY_NAME
 from saga_cli.deploy.contracts import broken
 from saga_cli.deploy.expanding import breaking
@@ -121,7 +122,8 @@ def of_parked(new: ServiceRelease, keys: int, types: Counter[str]) -> Iterator[D
         why = f"{types[wire_type]} dead letters are {wire_type}, which is not read"
         yield DeployReason("parked", why)
     if keys:
-        why = f"{keys} keys wait: `saga dead-letters redrive --all {new.service}` once it is out"
+        waiting = counted(keys, "key waits", "keys wait")
+        why = f"{waiting}: `saga dead-letters redrive --all {new.service}` once it is out"
         yield DeployReason("parked", why, refuses=False)
 
 

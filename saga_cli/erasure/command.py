@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from guarantees.counts import counted
 from saga_cli.ops.options import AsJson
 from saga_cli.targets import found
 from saga_cli.terminal import console, fail, plain, print_json, table_of
@@ -78,7 +79,7 @@ def _print(subject: "Subject", places: "list[Place]", what: str) -> None:
     console.print(ARCHIVED)
     if any(place.left for place in places):
         fail(f"{plain(what)} is erased in part: see above, and run it again", 1)
-    orders = f", with {len(subject.orders)} orders" if subject.customer_id else ""
+    orders = f", with {counted(len(subject.orders), 'order')}" if subject.customer_id else ""
     console.print(f"{plain(what)} is erased{orders}: none left.", markup=False)
 
 

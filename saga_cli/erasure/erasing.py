@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from itertools import product
 from typing import Any, Final
 
+from guarantees.counts import counted
 from saga_cli.clients import database
 from saga_cli.erasure.record import ErasureRecord
 from saga_cli.targets import Targets
@@ -89,8 +90,9 @@ async def _erase(connection: Any, subject: Subject, record: ErasureRecord, key: 
 def _settled(rows: list[Any]) -> tuple[str, ...]:
     if is_open := sorted(row[0] for row in rows if row[1] not in SETTLED):
         shown = ", ".join(is_open[:3])
+        number = counted(len(is_open), "order is", "orders are")
         raise OpenOrdersError(
-            f"{len(is_open)} orders are not settled, such as {shown}: let them settle, or cancel them"
+            f"{number} not settled, such as {shown}: let them settle, or cancel them"
         )
     return tuple(sorted(row[0] for row in rows))
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from guarantees.counts import counted
 from saga_cli.terminal import OneLine, fail, named, write
 
 app = typer.Typer(
@@ -74,4 +75,4 @@ def show(resources: Iterable[dict[str, Any]], output: Path | None) -> None:
         output.write_text(text, "utf-8")
     except OSError as error:
         fail(f"{output} can't be written: {error.strerror}")
-    write(f"{len(made)} resources in {output}")
+    write(f"{counted(len(made), 'resource')} in {output}")

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from guarantees.counts import counted
 from saga_cli.ops.options import AsJson
 from saga_cli.terminal import console, plain, print_json, write
 
@@ -39,6 +40,6 @@ def lint(
         counts = (
             f"{len(declared.services)} services, {len(declared.events)} events, {len(RULES)} rules"
         )
-        console.print(f"{counts}: {len(found)} findings.")
+        console.print(f"{counts}: {counted(len(found), 'finding')}.")
     if found:
         raise typer.Exit(1)

@@ -1,7 +1,7 @@
 """The log as tools for one notion of a case read it: XES (IEEE 1849-2016), and a table (CSV)."""
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from io import StringIO
 from typing import Any, Final
 from xml.sax.saxutils import quoteattr
@@ -30,7 +30,7 @@ COLUMNS: Final = (
 """Of the table. `case` is the order, `resource` the service, `event` the event's id."""
 
 
-def xes(cases: Sequence[Case]) -> Iterator[str]:
+def xes(cases: Iterable[Case]) -> Iterator[str]:
     """A trace for each order, in the order of their ids; its events by time."""
     yield '<?xml version="1.0" encoding="UTF-8"?>'
     yield '<log xes.version="2.0" xes.features="">'
@@ -68,7 +68,7 @@ def _value(key: str, value: Any, indent: int) -> str:
     return f"{' ' * indent}<{kind} key={quoteattr(key)} value={quoteattr(str(value))}/>"
 
 
-def table(cases: Sequence[Case]) -> Iterator[str]:
+def table(cases: Iterable[Case]) -> Iterator[str]:
     """A row for each event of an order, by order and time (RFC 4180)."""
     customers = CustomerIds()
     yield _row(COLUMNS)

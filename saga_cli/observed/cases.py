@@ -30,7 +30,7 @@ class Case:
 
     @property
     def is_order(self) -> bool:
-        return CATALOG.entry_of(self.steps[0].envelope.event).is_of_a_saga
+        return CATALOG.by_type[self.steps[0].envelope.type].is_of_a_saga
 
     @property
     def began(self) -> datetime:
@@ -96,19 +96,22 @@ async def read_cases(
 
 
 def file_cases(path: Path, unread: list[str]) -> Iterator[list[Case]]:
-    """The cases of a log in a file: a record a line, as JSON, which may be packed by xz.
+    """The cases of a log in a file. Raises as `file_records` does."""
+    yield cases_of(event for each in file_records(path) if (event := logged(each, unread)))
 
-    Lines without a topic are no records. Raises UnreadableError.
+
+def file_records(path: Path) -> Iterator[LogRecord]:
+    """A record a line, as JSON, which may be packed by xz; lines without a topic are no records.
+
+    Raises UnreadableError.
     """
     try:
-        raw = path.read_bytes()
-        text = lzma.decompress(raw) if path.suffix == ".xz" else raw
-        kept = [_record(line) for line in map(from_json, text.splitlines()) if "topic" in line]
+        with lzma.open(path) if path.suffix == ".xz" else path.open("rb") as lines:
+            yield from (_record(line) for line in map(from_json, lines) if "topic" in line)
+    except (lzma.LZMAError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UnreadableError(f"{path} is no log: a record a line, as JSON") from error
     except OSError as error:
         raise UnreadableError(f"{path}: {error.strerror}") from error
-    except (lzma.LZMAError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UnreadableError(f"{path} is no log: a record a line, as JSON") from error
-    yield cases_of(event for each in kept if (event := logged(each, unread)))
 
 
 def _record(line: dict[str, object]) -> LogRecord:

@@ -1,6 +1,6 @@
 """What the events of a log are about: orders, customers, products, payments and shipments."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
@@ -102,5 +102,5 @@ def attributes_of(envelope: Envelope) -> dict[str, Any]:
     return {name: value for name, value in named if isinstance(value, str | int) and value != ""}
 
 
-def orders(cases: Sequence[Case]) -> list[Case]:
-    return [case for case in cases if case.is_order]
+def orders(cases: Iterable[Case]) -> Iterator[Case]:
+    return (case for case in cases if case.is_order)

@@ -3,9 +3,13 @@
 https://www.ocel-standard.org/specification/formats/json/: values are texts, whatever their declared type.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final
+from tempfile import TemporaryFile
+from typing import IO, Any, Final
 
 from saga_cli.history.showing import TimelineStep
 from saga_cli.observed.cases import Case
@@ -24,6 +28,10 @@ from saga_cli.observed.objects import (
 Json = dict[str, Any]
 OF_ORDERS: Final = ("total_minor", "currency", "country")
 LINKS: Final = {"payment": "pays", "shipment": "delivers"}
+OF_A_CASE: Final = ("order", "payment", "shipment")
+SHARED: Final = ("customer", "product")
+"""Objects that belong to one order, and those of many."""
+EVENT: Final = "event"
 TYPES: Final = {int: "integer", str: "string"}
 OBJECT_TYPES: Final[Sequence[Json]] = (
     {
@@ -38,24 +46,92 @@ OBJECT_TYPES: Final[Sequence[Json]] = (
 )
 
 
-def ocel(cases: Sequence[Case]) -> Json:
-    """The document. Events are sorted by case and time, objects by type and id."""
-    customers = CustomerIds()
-    events = [
-        _event(case, step, cause, customers) for case in cases for step, cause in _causes(case)
-    ]
-    kinds: dict[str, dict[str, str]] = {}
-    for case in cases:
-        for step in case.steps:
-            known = kinds.setdefault(step.envelope.type, {"service": "string", "cause": "string"})
-            found = attributes_of(step.envelope).items()
-            known.update({name: TYPES[type(value)] for name, value in found})
-    return {
-        "objectTypes": list(OBJECT_TYPES),
-        "eventTypes": [{"name": name, "attributes": _typed(kinds[name])} for name in sorted(kinds)],
-        "objects": _objects(cases, customers),
-        "events": events,
-    }
+def ocel(cases: Iterable[Case]) -> Iterator[str]:
+    """The document in lines, of cases by subject: events by case and time, objects by type and id.
+
+    What an order has of its own waits in files; customers, products and types of events are in memory.
+    """
+    with ExitStack() as held:
+        files = (held.enter_context(TemporaryFile("w+")) for _ in (*OF_A_CASE, EVENT))
+        found = _Collected(dict(zip((*OF_A_CASE, EVENT), map(_Lines, files), strict=True)))
+        for case in cases:
+            found.add(case)
+        yield "{"
+        yield f'"objectTypes": {json.dumps(OBJECT_TYPES)},'
+        yield f'"eventTypes": {json.dumps(found.event_types())},'
+        yield '"objects": ['
+        yield from separated(found.objects())
+        yield '],\n"events": ['
+        yield from separated(found.lines[EVENT].all())
+        yield "]\n}"
+
+
+def separated(lines: Iterable[str]) -> Iterator[str]:
+    """With a comma after each but the last."""
+    before = ""
+    for line in lines:
+        if before:
+            yield f"{before},"
+        before = line
+    if before:
+        yield before
+
+
+@dataclass
+class _Lines:
+    """Lines in a file that has no name, to be read once all are written."""
+
+    file: IO[str]
+
+    def add(self, found: Json) -> None:
+        self.file.write(f"{json.dumps(found)}\n")
+
+    def all(self) -> Iterator[str]:
+        self.file.seek(0)
+        return (line.rstrip("\n") for line in self.file)
+
+
+@dataclass
+class _Collected:
+    """What the cases so far have made; `kinds` are types of attributes by the type of an event."""
+
+    lines: Mapping[str, _Lines]
+    kinds: dict[str, dict[str, str]] = field(default_factory=dict)
+    shared: dict[str, set[str]] = field(default_factory=lambda: {kind: set() for kind in SHARED})
+    customers: CustomerIds = field(default_factory=CustomerIds)
+
+    def add(self, case: Case) -> None:
+        own: dict[tuple[str, str], Json] = {}
+        for step, cause in _causes(case):
+            self._note_kind(step)
+            about = list(related(case, step, self.customers))
+            self.lines[EVENT].add(_event(step, cause, about))
+            for each in about:
+                if each.type in self.shared:
+                    self.shared[each.type].add(each.id)
+                else:
+                    own.setdefault((each.type, each.id), _object(each.type, each.id))
+        _describe(case, own, self.customers)
+        for (kind, _), made in own.items():
+            self.lines[kind].add(made)
+
+    def _note_kind(self, step: TimelineStep) -> None:
+        known = self.kinds.setdefault(step.envelope.type, {"service": "string", "cause": "string"})
+        found = attributes_of(step.envelope).items()
+        known.update({name: TYPES[type(value)] for name, value in found})
+
+    def event_types(self) -> list[Json]:
+        return [
+            {"name": name, "attributes": _typed(self.kinds[name])} for name in sorted(self.kinds)
+        ]
+
+    def objects(self) -> Iterator[str]:
+        for kind in sorted((*SHARED, *OF_A_CASE)):
+            if kind in self.shared:
+                ids = sorted(self.shared[kind])
+                yield from (json.dumps(_object(kind, id_)) for id_ in ids)
+            else:
+                yield from self.lines[kind].all()
 
 
 def _causes(case: Case) -> Iterator[tuple[TimelineStep, str]]:
@@ -63,26 +139,15 @@ def _causes(case: Case) -> Iterator[tuple[TimelineStep, str]]:
     yield from ((step, causes[step.number]) for step in by_time(case))
 
 
-def _event(case: Case, step: TimelineStep, cause: str, customers: CustomerIds) -> Json:
+def _event(step: TimelineStep, cause: str, about: Iterable[Related]) -> Json:
     values = {"service": step.service, "cause": cause, **attributes_of(step.envelope)}
     return {
         "id": str(step.envelope.id),
         "type": step.envelope.type,
         "time": instant(step.envelope.time),
         "attributes": [{"name": name, "value": str(value)} for name, value in values.items()],
-        "relationships": _links(related(case, step, customers)),
+        "relationships": _links(about),
     }
-
-
-def _objects(cases: Sequence[Case], customers: CustomerIds) -> list[Json]:
-    found: dict[tuple[str, str], Json] = {}
-    for case in cases:
-        for step in case.steps:
-            for each in related(case, step, customers):
-                place = (each.type, each.id)
-                found.setdefault(place, _object(each.type, each.id))
-        _describe(case, found, customers)
-    return [found[place] for place in sorted(found)]
 
 
 def _object(type_: str, id_: str) -> Json:

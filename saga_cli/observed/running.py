@@ -3,19 +3,22 @@
 import asyncio
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Final
 
 import typer
 
+from guarantees.counts import counted
 from saga_cli.clients import in_one_line
 from saga_cli.log.opened import opened
-from saga_cli.log.reader import print_unread
+from saga_cli.log.reader import TOPICS, print_unread, read_spans
 from saga_cli.observed import case_logs, flow_shown
-from saga_cli.observed.cases import Case, Period, file_cases, read_cases
+from saga_cli.observed.cases import Case, Period, file_cases, file_records, read_cases
 from saga_cli.observed.flow import EdgeStatus, Flow, ObservedEdge
 from saga_cli.observed.ocel import ocel
+from saga_cli.observed.sorted_cases import SortedCases
 from saga_cli.observed.variants import RARE, Variant, Variants
 from saga_cli.progress import shown
 from saga_cli.targets import found
@@ -65,7 +68,7 @@ def counts(edges: Sequence[ObservedEdge]) -> str:
     """How many edges of each kind there are."""
     by = Counter(edge.status for edge in edges)
     events = sum(edge.count for edge in edges)
-    seen = f"{events} events on {by[EdgeStatus.DECLARED]} declared edges"
+    seen = f"{counted(events, 'event')} on {counted(by[EdgeStatus.DECLARED], 'declared edge')}"
     return f"{seen}, {by[EdgeStatus.UNDECLARED]} undeclared; {by[EdgeStatus.UNSEEN]} declared were never seen"
 
 
@@ -97,12 +100,46 @@ def _explain(found_: Sequence[Variant], orders: int) -> None:
 
 
 def export(archive: str, file: Path | None, period: Period, form: str) -> None:
-    """All of it is in memory, and printed at the end."""
-    found_: list[Case] = []
-    each_case(archive, file, period, found_.extend)
-    found_.sort(key=lambda case: case.subject)
-    if form == "ocel2":
-        print_json(ocel(found_))
-        return
-    lines = case_logs.xes(found_) if form == "xes" else case_logs.table(found_)
-    sys.stdout.writelines(f"{line}\n" for line in lines)
+    """Sorted on disk, and printed as it is made: a log of any length takes the same memory."""
+    unread: list[str] = []
+    with in_one_line(), SortedCases(_size_of(archive, file), unread) as cases:
+        _take_all(cases, archive, file)
+        made = EXPORTS[form](case for case in cases if period.has(case))
+        sys.stdout.writelines(f"{line}\n" for line in made)
+    print_unread(unread)
+
+
+EXPORTS: Final[Mapping[str, Callable[[Iterable[Case]], Iterator[str]]]] = {
+    "ocel2": ocel,
+    "xes": case_logs.xes,
+    "csv": case_logs.table,
+}
+RECORD_BYTES: Final = 50
+"""Of a record in a file, packed: a guess that is too low makes more buckets than are needed."""
+
+
+def _size_of(archive: str, file: Path | None) -> int:
+    """How many records there are, at a guess."""
+    if file is not None:
+        return file.stat().st_size // RECORD_BYTES
+
+    async def counted_() -> int:
+        spans = await opened(found(), archive).spans(TOPICS)
+        return sum(span.end - span.start for span in spans.values())
+
+    return asyncio.run(counted_())
+
+
+def _take_all(cases: SortedCases, archive: str, file: Path | None) -> None:
+    async def read() -> None:
+        source = opened(found(), archive)
+        with shown() as progress_of:
+            spans, progress = await source.spans(TOPICS), progress_of("log")
+            progress(0, sum(span.end - span.start for span in spans.values()))
+            async for batch in read_spans(source, spans, progress):
+                cases.add(batch)
+
+    if file is None:
+        asyncio.run(read())
+    else:
+        cases.add(file_records(file))

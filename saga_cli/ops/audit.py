@@ -4,12 +4,11 @@ import json
 import subprocess
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final
-
-import typer
+from typing import Any, Final
 
 from saga_cli.ops.options import OneService
 from saga_cli.stack import state
+from saga_cli.stack.logs import Follow, following
 from saga_cli.terminal import fail
 from saga_cli.topology import BY_NAME
 
@@ -19,7 +18,7 @@ SHOWN: Final = ("timestamp", "service", "by", "action", "key", "note", "action_i
 def audit(
     service: OneService = None,
     *,
-    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on until Ctrl-C.")] = False,
+    follow: Follow = False,
 ) -> None:
     """Print what operators did, an object a line, from the logs of the running stack's services."""
     stack = state.found()
@@ -40,8 +39,7 @@ def audit(
 
 def _follow(logs: Sequence[str]) -> None:
     """With what is there already, file by file."""
-    command = ["tail", "-q", "-n", "+1", "-F", *logs]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, errors="replace") as tail:  # noqa: S603 - no shell: `tail` of the PATH, and logs of this stack
+    with following(logs, "-q", "-n", "+1", stdout=subprocess.PIPE) as tail:
         assert tail.stdout is not None
         for action in actions(tail.stdout):
             _print(action)

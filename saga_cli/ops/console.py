@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from saga_cli.ops.options import AsJson
+from saga_cli.ops.options import AsJson, Why, Yes
 from saga_cli.terminal import OneLine
 
 app = typer.Typer(cls=OneLine, no_args_is_help=True)
@@ -43,6 +43,52 @@ def orders(
     from console.terminal.command import show_orders  # noqa: PLC0415 - with all services it is slow
 
     show_orders(wanted or (), limit=limit, as_json=as_json, as_table=not as_csv)
+
+
+failures = typer.Typer(cls=OneLine, no_args_is_help=True)
+
+
+@failures.callback()
+def of_failures() -> None:
+    """What is parked, and calls that are tried again, by service, event and error; repairs of a group."""
+
+
+@failures.command("list")
+def list_failures(*, as_json: AsJson = False) -> None:
+    """Groups of failures, the largest first: which service, what, why, how many orders and since when."""
+    from console.terminal.repairing import show_groups  # noqa: PLC0415 - with all services it is slow
+
+    show_groups(as_json=as_json)
+
+
+@failures.command()
+def repair(
+    group: Annotated[str, typer.Argument(help="As `saga failures list` shows it.")],
+    wanted: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[FILTER]...", help="Only orders that meet it, such as older:5m."),
+    ] = None,
+    *,
+    note: Why = "",
+    action: Annotated[
+        str,
+        typer.Option("--do", help="redrive, discard or expedite; default: the first that fits."),
+    ] = "",
+    rate: Annotated[int, typer.Option(min=1, max=500, help="Orders a second at most.")] = 50,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would become of them; change nothing.")
+    ] = False,
+    yes: Yes = False,
+) -> None:
+    """Redrive, discard or expedite the failures that a group has now; exit 1 if one is refused.
+
+    Ctrl-C stops it: what it has done stands. The audit trail has an entry for all, and one for each message.
+    """
+    from console.terminal.repairing import GroupRepair, repair_group  # noqa: PLC0415 - slow, see above
+
+    repair_group(
+        GroupRepair(group, tuple(wanted or ()), note, action, rate), dry_run=dry_run, yes=yes
+    )
 
 
 def top(

@@ -27,7 +27,7 @@ def why(order_id: OrderArgument, *, as_json: AsJson = False) -> None:
     if as_json:
         print_json({**asdict(found), **about})
     elif found.known:
-        for line in "\n".join(_lines(found, about)).split("\n"):
+        for line in "\n".join(lines(found, about)).split("\n"):
             write(plain(line))
     if not found.known:
         fail(f"there is no order {plain(order_id)}", 1)
@@ -89,18 +89,18 @@ def _about(asked: Directory, order_id: str) -> dict[str, Any]:
     return {name: order[name] for name in ("reason", "refused_by")}
 
 
-def _lines(found: Diagnosis, about: dict[str, Any]) -> Iterator[str]:
+def lines(found: Diagnosis, about: dict[str, Any]) -> Iterator[str]:
     ended = f": {about['reason']}, by {about['refused_by']}" if about.get("reason") else ""
     state = "unknown to the order service" if found.state == "Absent" else found.state.upper()
     yield f"Order {found.order_id} is {'not known yet' if found.state == '?' else state}{ended}"
     yield "  " + "  ".join(f"{name} {state}" for name, state in found.states.items())
     for finding in found.findings:
         yield f"\n{_headline(found, finding)}"
-        yield f"  {finding.what}"
+        yield "  " + finding.what.replace("\n", "\n    ")
+        if finding.wait:
+            yield f"  {'' if finding.where == 'effect' else 'nothing to do: '}{finding.wait}"
         yield from (f"  $ {command}" for command in finding.commands)
         yield from (f"  - {line}" for line in finding.advice)
-        if not finding.commands + finding.advice:
-            yield f"  nothing to do: {finding.wait}"
     if not found.findings:
         nobody = "it is settled" if found.settled else "it moves while you look: ask again"
         yield f"\nNobody has to act: {nobody}."
@@ -109,7 +109,7 @@ def _lines(found: Diagnosis, about: dict[str, Any]) -> Iterator[str]:
 
 def _headline(found: Diagnosis, finding: Finding) -> str:
     first = "".join((*finding.commands, *finding.advice)[:1])
-    who = "Kafka" if "kafka" in first else finding.service
+    who = "Kafka" if "kafka" in first else finding.who
     if finding is not found.findings[0]:
         return f"Also: {who}"
     return f"Settled, but {who} is not done" if found.settled else f"Next: {who}"

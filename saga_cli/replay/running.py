@@ -11,6 +11,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from chassis.errors import TransientError
+from guarantees.counts import counted
 from saga_cli.clients import in_one_line
 from saga_cli.progress import shown
 from saga_cli.replay import database
@@ -43,17 +44,22 @@ def run(job: Job, *, as_json: bool) -> None:
 
 def _print(job: Job, done: Rebuilt) -> None:
     rate = done.events / max(done.seconds, 0.001)
-    by = f"{done.jobs} processes" if done.jobs > 1 else "1 process"
+    by = counted(done.jobs, "process", "processes")
+    events = counted(done.events, "event", form=",")
+    rows = f"{counted(done.orders, 'order', form=',')} and {counted(done.shared, 'row', form=',')}"
     console.print(
-        f"{done.service}: {done.events:,} events made {done.orders:,} orders and {done.shared:,} rows "
-        f"that orders share, in {done.seconds:.1f} s ({rate:,.0f} events/s, {by})"
+        f"{done.service}: {events} made {rows}"
+        f" that orders share, in {done.seconds:.1f} s ({rate:,.0f} events/s, {by})"
     )
     if done.effects:
-        outstanding = f"{done.effects:,} effects and timers are outstanding"
-        console.print(f"  {outstanding}; the service makes them")
+        outstanding = counted(
+            done.effects, "effect or timer is", "effects and timers are", form=","
+        )
+        console.print(f"  {outstanding} outstanding; the service makes them")
     if job.copy:
         console.print(
             "  a copy: the service's positions in its neighbours' topics are as they were"
         )
     elif done.rewound:
-        console.print(f"  {done.rewound} partitions of its neighbours will be read from the start")
+        rewound = counted(done.rewound, "partition")
+        console.print(f"  {rewound} of its neighbours will be read from the start")

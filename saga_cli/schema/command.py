@@ -9,6 +9,7 @@ from typing import Annotated, Final
 import typer
 from rich.table import Table
 
+from guarantees.counts import counted
 from saga_cli.schema import sources
 from saga_cli.schema.comparing import SchemaChange, changes, merged
 from saga_cli.schema.snapshot import Vocabulary, written
@@ -39,7 +40,7 @@ def check(
     if as_json:
         print_json([asdict(change) for change in found])
     else:
-        _print(found, f"{len(then)} types of {Path(before).name}, {len(now)} now")
+        _print(found, f"{counted(len(then), 'type')} of {Path(before).name}, {len(now)} now")
     if any(change.breaks for change in found):
         raise typer.Exit(1)
 
@@ -94,4 +95,4 @@ def export(
             opened.write(written(vocabulary))
     except OSError as error:
         fail(f"{plain(str(file))} can't be written: {error.strerror}")
-    console.print(f"{len(vocabulary)} types in {plain(str(file))}", markup=False)
+    console.print(f"{counted(len(vocabulary), 'type')} in {plain(str(file))}", markup=False)

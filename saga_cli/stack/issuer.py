@@ -1,8 +1,8 @@
-"""A small issuer of access tokens for a stack on this machine: OpenID discovery, keys, a token endpoint.
+"""A small issuer of access tokens for a stack on this machine: OpenID discovery, keys, tokens, a sign-in.
 
 For development only: it listens on loopback, gives a token for any subject and scopes to whoever has its
-secret, and services refuse it in production. It is a thread of the process that runs the stack, and ends
-with it, keys and all.
+secret, and one of a role to who signs in with its password (signing_in.py); services refuse it in production.
+It is a thread of the process that runs the stack, and ends with it, keys and all.
 """
 
 import hmac
@@ -23,6 +23,8 @@ from joserfc.jwk import ECKey, KeyParameters
 
 from chassis import clock, ids
 from chassis.auth import AUDIT, OPERATE, SERVICE, VIEW
+from saga_cli.stack import signing_in
+from saga_cli.stack.signing_in import CodeFlow, IssuerReply
 from saga_cli.topology import SERVICES
 from shared_events.scopes import ORDERS, SHOP
 
@@ -34,6 +36,13 @@ TOOL: Final = (SERVICE, SHOP, OPERATE)
 LIFETIME_S: Final = 3600
 LIFETIME_MAX_S: Final = 24 * 3600
 BODY_MAX_BYTES: Final = 4096
+AUTHORIZE: Final = "/authorize"
+HEADERS: Final = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
 GRANT: Final = "client_credentials"
 """RFC 6749, section 4.4; `subject` and `lifetime` are parameters of this issuer's own."""
 
@@ -49,6 +58,7 @@ class LocalIssuer:
         self.secret = secrets.token_urlsafe(24)
         key_id: KeyParameters = {"kid": secrets.token_hex(8), "use": "sig", "alg": "ES256"}
         self.key = ECKey.generate_key("P-256", key_id)
+        self.sign_in = CodeFlow(self)
         self._server = _Server(self)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, daemon=True, name="issuer").start()
@@ -61,8 +71,17 @@ class LocalIssuer:
         times = {"iat": now, "nbf": now, "exp": now + int(lifetime_s)}
         own = {"iss": self.url, "aud": AUDIENCE, "sub": subject, "client_id": CLIENT, **times}
         body = {**own, "jti": ids.new_id(), "scope": " ".join(scopes), **claims}
-        header = {"alg": "ES256", "typ": "at+jwt", "kid": self.key.kid}
-        return jwt.encode(header, body, self.key)
+        return self._signed(body, "at+jwt")
+
+    def identity(self, subject: str, client: str, lifetime_s: float, nonce: str) -> str:
+        """An ID token (OpenID Connect Core, section 2)."""
+        now = int(clock.now().timestamp())
+        times = {"iat": now, "auth_time": now, "exp": now + int(lifetime_s)}
+        own = {"iss": self.url, "aud": client, "sub": subject, **times}
+        return self._signed(own | ({"nonce": nonce} if nonce else {}), "JWT")
+
+    def _signed(self, body: dict[str, Any], kind: str) -> str:
+        return jwt.encode({"alg": "ES256", "typ": kind, "kid": self.key.kid}, body, self.key)
 
     def documents(self) -> Mapping[str, dict[str, Any]]:
         """What it publishes, by path."""
@@ -70,10 +89,16 @@ class LocalIssuer:
             "/.well-known/openid-configuration": {
                 "issuer": self.url,
                 "jwks_uri": f"{self.url}/jwks",
+                "authorization_endpoint": f"{self.url}{AUTHORIZE}",
                 "token_endpoint": f"{self.url}/token",
-                "grant_types_supported": [GRANT],
-                "scopes_supported": SCOPES,
-                "token_endpoint_auth_methods_supported": ["client_secret_post"],
+                "grant_types_supported": [GRANT, signing_in.GRANT],
+                "response_types_supported": ["code"],
+                "subject_types_supported": ["public"],
+                "id_token_signing_alg_values_supported": ["ES256"],
+                "code_challenge_methods_supported": ["S256"],
+                "authorization_response_iss_parameter_supported": True,
+                "scopes_supported": ("openid", *SCOPES),
+                "token_endpoint_auth_methods_supported": ["client_secret_post", "none"],
                 "development_only": True,
             },
             "/jwks": {"keys": [self.key.as_dict(private=False)]},
@@ -81,6 +106,8 @@ class LocalIssuer:
 
     def granted(self, form: Mapping[str, str]) -> tuple[HTTPStatus, dict[str, Any]]:
         """The answer of the token endpoint (RFC 6749, sections 5.1 and 5.2)."""
+        if form.get("grant_type") == signing_in.GRANT:
+            return self.sign_in.exchanged(form)
         if form.get("grant_type") != GRANT:
             return HTTPStatus.BAD_REQUEST, {"error": "unsupported_grant_type"}
         if not hmac.compare_digest(form.get("client_secret", "").encode(), self.secret.encode()):
@@ -147,28 +174,50 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = 5
 
     def do_GET(self) -> None:
+        path, _, query = self.path.partition("?")
+        if path == AUTHORIZE:
+            self._show(self.server.issuer.sign_in.shown(_fields(query)))
+            return
         document = self.server.issuer.documents().get(self.path)
         self._answer(*((HTTPStatus.OK, document) if document else _NONE))
 
     def do_POST(self) -> None:
         length = self.headers.get("Content-Length", "")
-        if self.path != "/token" or not length.isdecimal() or int(length) > BODY_MAX_BYTES:
+        if (
+            self.path not in {"/token", AUTHORIZE}
+            or not length.isdecimal()
+            or int(length) > BODY_MAX_BYTES
+        ):
             self._answer(*_NONE)
             return
-        sent = parse_qs(self.rfile.read(int(length)).decode("latin-1"))
-        self._answer(*self.server.issuer.granted({name: x[0] for name, x in sent.items()}))
+        form, issuer = _fields(self.rfile.read(int(length)).decode("latin-1")), self.server.issuer
+        if self.path == AUTHORIZE:
+            self._show(issuer.sign_in.decided(form))
+        else:
+            self._answer(*issuer.granted(form))
 
     def log_message(self, *_: Any) -> None:
         """A stack's terminal is for its services."""
 
     def _answer(self, status: HTTPStatus, document: Mapping[str, Any]) -> None:
-        content = json.dumps(document).encode()
+        self._send(status, json.dumps(document), {"Content-Type": "application/json"})
+
+    def _show(self, reply: IssuerReply) -> None:
+        more = {"Location": reply.location} if reply.location else {}
+        self._send(reply.status, reply.html, {"Content-Type": "text/html; charset=utf-8", **more})
+
+    def _send(self, status: HTTPStatus, text: str, headers: Mapping[str, str]) -> None:
+        content = text.encode()
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
+        for name, value in {**headers, **HEADERS}.items():
+            self.send_header(name, value)
         self.send_header("Content-Length", str(len(content)))
-        self.send_header("Cache-Control", "no-store")
         self.end_headers()
         self.wfile.write(content)
+
+
+def _fields(text: str) -> dict[str, str]:
+    return {name: x[0] for name, x in parse_qs(text).items()}
 
 
 _NONE: Final = (HTTPStatus.NOT_FOUND, {"error": "invalid_request"})

@@ -32,7 +32,7 @@ class Instance:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port.number}"
+        return url_at(self.port)
 
     def is_ready(self) -> bool:
         """It can do its durable job, and reads its partitions: orders would wait for it else."""
@@ -43,6 +43,10 @@ class Instance:
         except (httpx.TransportError, ValueError):
             return False
         return is_ok and "consumer_unassigned" not in reasons
+
+
+def url_at(port: ports.Port) -> str:
+    return f"http://127.0.0.1:{port.number}"
 
 
 def health_of(url: str) -> tuple[bool, list[str]]:
@@ -80,13 +84,15 @@ class Services:
         spec: ServiceSpec,
         extra: Mapping[str, str] | None = None,
         addresses: Addresses | None = None,
+        at: Callable[[str], Mapping[str, str]] | None = None,
     ) -> Instance:
-        """As `start`."""
+        """As `start`; `at` makes variables of its own address."""
         name = spec.name
         nth = 1 + sum(instance.spec is spec for instance in self.instances)
         port = ports.hold(spec.port if self.well_known_ports and nth == 1 else 0)
         places = replace(addresses or self.addresses, issuer=local_issuer().url)
         given, more = environment_of(spec, places, port.number), dict(extra or {})
+        more |= at(url_at(port)) if at else {}
         if places.secured is not None:
             folder = places.secured / "secrets" / f"{name}-{nth}"
             given, more = in_files(folder, given), in_files(folder, more)

@@ -57,7 +57,7 @@ class Stack:
     `secured` is the folder of a stack with TLS and logins. `trace_page` is the page of a trace in the viewer
     of a stack that has one, with {trace_id} in it.
     `servers` are the addresses of Kafka, PostgreSQL (its administrator's) and Redis; whoever has
-    `issuer_secret` gets tokens of the `issuer`.
+    `issuer_secret` gets tokens of the `issuer`, and whoever has `password` signs in there.
     """
 
     supervisor: Running
@@ -67,6 +67,7 @@ class Stack:
     servers: tuple[str, ...] = ()
     secured: Path | None = None
     trace_page: str = ""
+    password: str = field(default="", repr=False)
 
     def write(self) -> None:
         write_private(FILE, STACK.dump_json(self, indent=1).decode())

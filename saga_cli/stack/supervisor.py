@@ -22,6 +22,7 @@ from saga_cli.stack.provision import provide
 from saga_cli.stack.seed import seed
 from saga_cli.stack.servers import Servers
 from saga_cli.stack.services import Services, SettingError
+from saga_cli.stack.signing_in import PEOPLE
 from saga_cli.terminal import console, fail, message_of
 from saga_cli.topology import place_of
 
@@ -45,10 +46,7 @@ def up(
         running(instances, data, **how, well_known_ports=True) as (services, servers),
     ):
         supervisor = Supervisor(services, servers, traces)
-        supervisor.write()
-        _welcome(
-            tuple(supervisor.known.values()), supervisor.trace_page, "Ctrl-C stops everything."
-        )
+        _welcome(supervisor.write(), "Ctrl-C stops everything.")
         with suppress(KeyboardInterrupt):
             supervisor.run()
         console.print("stopping")
@@ -78,7 +76,7 @@ def up_detached(
         child.terminate()
         child.wait()
         raise
-    _welcome(stack.processes, stack.trace_page, "`saga down` stops everything.")
+    _welcome(stack, "`saga down` stops everything.")
 
 
 def _await_detached(child: subprocess.Popen[bytes], log: Path) -> state.Stack:
@@ -178,7 +176,7 @@ class Supervisor:
                 self.write()
             time.sleep(0.5)
 
-    def write(self) -> None:
+    def write(self) -> state.Stack:
         for process, address in self._processes():
             known = self.known.get(process.name)
             if process.is_alive() and (known is None or known.pid != process.pid):
@@ -192,8 +190,10 @@ class Supervisor:
         processes = tuple(self.known.values())
         issuer = local_issuer()
         of_issuer = (issuer.url, issuer.secret)
-        more = (addresses.secured, self.trace_page)
-        state.Stack(me, processes, *of_issuer, servers, *more).write()
+        more = (self.trace_page, issuer.sign_in.password)
+        stack = state.Stack(me, processes, *of_issuer, servers, addresses.secured, *more)
+        stack.write()
+        return stack
 
     def _processes(self) -> Iterator[tuple[ChildProcess, str]]:
         """Each with its address."""
@@ -234,21 +234,24 @@ class Supervisor:
         console.print(f"{action}: {process.name}")
 
 
-def _welcome(processes: tuple[state.Running, ...], trace_page: str, end: str) -> None:
+def _welcome(stack: state.Stack, end: str) -> None:
     """What a newcomer needs: where all is, a first order, and how to go on."""
+    processes = stack.processes
     order = next(p.address for p in processes if p.name.startswith("order-"))
     saga = PROGRAM if Path(PROGRAM).exists() else "saga"
     console.print(table(processes))
     console.print(f"\nAn order, step by step, in a browser: {order}/example", soft_wrap=True)
     console.print(f"\nTry it:\n{_curl(order, saga)}", markup=False, soft_wrap=True)
     if address := next((p.address for p in processes if p.name.startswith("console-")), ""):
+        people = ", ".join(f"{each.name} ({each.role})" for each in PEOPLE)
         console.print(
-            f"\nThe operators' page: {address}, with the token of `{saga} token NAME --scope operate`.",
+            f"\nThe operators' page: {address}\n"
+            f"One signs in there as {people}; the password: {stack.password}",
             markup=False,
             soft_wrap=True,
         )
-    if trace_page:
-        shown = viewer.link(trace_page, "TRACE")
+    if stack.trace_page:
+        shown = viewer.link(stack.trace_page, "TRACE")
         console.print(
             f"\nTraces: {shown}; `{saga} timeline ORDER --trace` prints an order's.",
             markup=False,

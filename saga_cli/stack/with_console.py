@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from chassis.postgres import PostgresDatabase, migrations
+from saga_cli.stack.issuer import local_issuer
 from saga_cli.stack.postgres import make_databases
 from saga_cli.stack.services import Instance, Services
 from saga_cli.topology import CONSOLE, SERVICES, Addresses
@@ -20,7 +21,7 @@ def is_installed() -> bool:
 
 
 def start(services: Services, trace_page: str = "") -> Instance:
-    """Start the console over what runs, and wait until it answers.
+    """Start the console over what runs, and wait until it answers; one signs in at the stack's issuer.
 
     `trace_page` is that of a trace in a viewer, "" without one. Raises RuntimeError with the end of
     its log where it does not answer.
@@ -30,9 +31,16 @@ def start(services: Services, trace_page: str = "") -> Instance:
     more = {f"{CONSOLE.prefix}_SERVICES": json.dumps(urls)}
     if trace_page:
         more[f"{CONSOLE.prefix}_TRACE_URL"] = trace_page
-    instance = services.start_one(CONSOLE, more)
+    instance = services.start_one(CONSOLE, more, at=_client)
     services.await_ready([instance])
     return instance
+
+
+def _client(url: str) -> dict[str, str]:
+    """The console as a client of this process's issuer, which sends browsers back to it."""
+    prefix, name = CONSOLE.prefix, CONSOLE.name
+    local_issuer().sign_in.register(name, f"{url}/login/callback")
+    return {f"{prefix}_OIDC_CLIENT_ID": name, f"{prefix}_PUBLIC_URL": url}
 
 
 def make_database(addresses: Addresses) -> None:

@@ -16,6 +16,7 @@ from pydantic_core import from_json
 from redis.asyncio import Redis
 
 from chassis.kafka import NotLetInError, NotPermittedError, reading
+from guarantees.counts import counted
 from guarantees.declared import service_of
 from guarantees.judge import PIECES, Books, JudgeReport, StoredRow, judge
 from guarantees.services import WITH_DATABASE
@@ -42,7 +43,9 @@ def run(seconds: float, *, as_json: bool) -> None:
         print_json(asdict(report))
     else:
         states = ", ".join(f"{n} {state}" for state, n in sorted(report.states.items())) or "none"
-        console.print(f"{report.orders} orders ({states}), {report.events} events in the log")
+        console.print(
+            f"{counted(report.orders, 'order')} ({states}), {counted(report.events, 'event')} in the log"
+        )
         write_violations(report.violations, SHOWN)
         if report.is_clean:
             console.print("[green]All books agree: G1 to G4, G6 and G7 hold.[/]")

@@ -20,6 +20,7 @@ from chassis.events import Envelope
 from chassis.redis import ProjectedHash, keys
 from chassis.replay import Folded, InTurn, fold
 from chassis.service import Service
+from guarantees.counts import counted
 from loyalty_svc.domain import Customer
 from loyalty_svc.store import CUSTOMERS, KEYS, LAYOUT
 from saga_cli.log.reader import own_events, read_spans
@@ -111,7 +112,7 @@ async def compare_customers(
             moved = await customers.read_on()
             unsure -= {name for name, look in looks.items() if customers.compare(name, look, moved)}
             customers.add(moved)
-        result.notes.append(f"{len(unsure)} customers changed too often to be compared")
+        result.notes.append(f"{counted(len(unsure), 'customer')} changed too often to be compared")
 
 
 async def compare_hashes(

@@ -10,10 +10,12 @@ BAD: Final = f"{TOKENS}a_token_that_is_not_counts_for_nothing"
 TABLE: Final = (
     "tests/architecture/test_access.py::test_every_route_lets_in_whom_it_says_and_nobody_else"
 )
+LOCAL: Final = "tests/console/test_local_issuer.py::test_"
 FAST: Final = "tests/chassis/test_fast_path.py::test_"
 
 _tokens = partial(Edit, "chassis/auth/tokens.py")
 _keys = partial(Edit, "chassis/auth/keys.py")
+_signing_in = partial(Edit, "saga_cli/stack/signing_in.py")
 
 ACCESS_EDITS: Final = (
     Edit(
@@ -87,5 +89,23 @@ ACCESS_EDITS: Final = (
         'name = f"{name} by {subject}"',
         "pass",
         ("tests/chassis/test_http_rules.py::test_a_key_is_its_callers_own",),
+    ),
+    _signing_in(
+        "code-counts-twice",
+        'self._codes.pop(form.get("code", ""), None)',
+        'self._codes.get(form.get("code", ""))',
+        (f"{LOCAL}a_code_counts_once_and_for_who_knows_the_verifier",),
+    ),
+    _signing_in(
+        "verifier-not-compared",
+        "hmac.compare_digest(digest, grant.challenge.encode())",
+        "bool(digest)",
+        (f"{LOCAL}a_code_is_exchanged_by_who_it_was_given_for_alone",),
+    ),
+    _signing_in(
+        "password-not-asked",
+        "if person is None or not hmac.compare_digest(given, password):",
+        "if person is None or not (given and password):",
+        (f"{LOCAL}without_the_password_nobody_gets_a_code",),
     ),
 )

@@ -140,4 +140,11 @@ CONSOLE_PAGE_EDITS: Final = (
         "        if position >= -1:\n",
         (f"{OF_LIVE}changes_are_sent_from_where_the_browser_was",),
     ),
+    Edit(
+        "console/web/process_pages.py",
+        "undeclared-edges-come-last",
+        "(EdgeStatus.UNDECLARED, EdgeStatus.DECLARED, EdgeStatus.UNSEEN)",
+        "(EdgeStatus.DECLARED, EdgeStatus.UNSEEN, EdgeStatus.UNDECLARED)",
+        (f"{OF_PAGES}the_process_shows_variants_and_what_nobody_declared",),
+    ),
 )

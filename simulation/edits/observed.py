@@ -74,4 +74,11 @@ OBSERVED_EDITS: Final = (
         'action_id="",',
         (f"{AUDIT}the_same_action_twice_is_two_lines",),
     ),
+    Edit(
+        "saga_cli/observed/sorted_cases.py",
+        "cases-torn-apart",
+        'crc32(record.key or b"")',
+        "record.offset",
+        (f"{EXPORTED}cases_come_by_subject_and_few_of_them_are_in_memory",),
+    ),
 )

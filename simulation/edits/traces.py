@@ -5,6 +5,7 @@ from typing import Final
 from simulation.edits.edit import Edit
 
 SPANS: Final = "tests/chassis/test_spans.py::test_"
+STATEMENTS: Final = "tests/chassis/test_statement_spans.py::test_"
 TRACING: Final = "tests/chassis/test_tracing.py::test_"
 
 TRACE_EDITS: Final = (
@@ -63,11 +64,11 @@ TRACE_EDITS: Final = (
     Edit(
         "chassis/handle.py",
         "spans-before-commit",
-        """            await unit.commit(result)
-            self.bus.publish(Committed(messages, result))""",
+        """            with statement_spans.about(result.contexts):
+                await unit.commit(result)""",
         """            spans.end(result.spans)
-            await unit.commit(result)
-            self.bus.publish(Committed(messages, result))""",
+            with statement_spans.about(result.contexts):
+                await unit.commit(result)""",
         (f"{SPANS}what_was_decided_and_not_written_is_no_part_of_a_trace",),
     ),
     Edit(
@@ -76,5 +77,26 @@ TRACE_EDITS: Final = (
         "ids.chosen = id_",
         "pass",
         (f"{TRACING}a_trace_that_the_sampler_takes_has_the_id_that_it_was_asked_about",),
+    ),
+    Edit(
+        "chassis/tracing.py",
+        "statements-always",
+        'getattr(_sampler(), "records_statements", False)',
+        'hasattr(_sampler(), "records_statements")',
+        (f"{STATEMENTS}statements_are_looked_at_on_demand_alone",),
+    ),
+    Edit(
+        "chassis/statement_spans.py",
+        "batch-below-its-first-message",
+        "is_of_one = len(contexts) == 1",
+        "is_of_one = True",
+        (f"{STATEMENTS}one_of_several_messages_links_to_each_that_is_recorded",),
+    ),
+    Edit(
+        "chassis/statement_spans.py",
+        "errors-quoted",
+        "    spans.fail(span, spans.error_type_of(error))",
+        "    spans.fail(span, str(error))",
+        (f"{STATEMENTS}an_error_is_a_class_and_a_state_and_no_value_is_exported",),
     ),
 )

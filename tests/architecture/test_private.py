@@ -78,7 +78,7 @@ PUBLIC_IN_APIS: Final = frozenset(
     re.findall(
         r"\w+",
         """
-    action actions at attempt attempts available behind by bytes cancellation_refused captured
+    action actions at attempt attempts available behind by bytes calls_again_at cancellation_refused captured
     captured_minor carrier_ref circuits code commit committed consumer country currency deadline delivery
     detail dry_run due_at effect effects error errors failing fee_minor field first_error headers
     heads heard id key keys kind knows lag last_error last_refusal last_tried_at lines may_be_resolved_as

@@ -64,6 +64,7 @@ WRONG: dict[str, tuple[str, ...]] = {
     "send_timeout_s": ("", "0.9", "121", "nan", "x"),
     "session_timeout_s": ("", "0.9", "11", "nan", "x"),
     "topic_layout": ("", " ", "x", "LANES", "lanes,moving", "order.events"),
+    "trace_statements": ("", "maybe"),
     "outbox_keep_days": ("-1", "x", "36501", "99999999999", "1.5"),
     "inbox_keep_days": ("0", "99999999999"),
     "database_url": (

@@ -70,3 +70,9 @@ def an_effect(kind: str, *, in_s: float = 10, tries: int = 3, **changes: Any) ->
 
 
 OPEN: Final = CircuitReport("stripe", "open", "401")
+
+
+def capturing(**changes: Any) -> dict[str, Any]:
+    circuits = changes.pop("circuits", ())
+    asked = (an_effect("Capture", **changes),)
+    return {"state": "Capturing", "effects": asked, "circuits": circuits}

@@ -1,11 +1,13 @@
 """`saga audit`: lines of the services' logs, and nothing else of them."""
 
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from saga_cli.ops import audit
 from saga_cli.ops.audit import actions
 from saga_cli.stack import state
 from saga_cli.stack.state import Running
@@ -46,6 +48,29 @@ def test_all_services_are_told_of_in_the_order_of_time() -> None:
     keys = [json.loads(each)["key"] for each in ended.out.splitlines()]
     assert (ended.code, keys) == (0, ["payment-2", "order-1", "payment-1"])
     assert len(saga("audit", "payment").out.splitlines()) == 2
+
+
+@pytest.mark.usefixtures("stack")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_who_follows_sees_what_is_there_and_ends_it_without_a_failure(
+    number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+
+    def shown(action: dict[str, Any]) -> None:
+        seen.append(action["key"])
+        if len(seen) == len(("order-1", "payment-1", "payment-2")):
+            signal.raise_signal(number)
+
+    monkeypatch.setattr(audit, "_print", shown)
+    ended = saga("audit", "--follow")
+    assert (ended.code, ended.err) == (0, "")
+    assert sorted(seen) == ["order-1", "payment-1", "payment-2"]
+
+
+@pytest.mark.usefixtures("stack")
+def test_a_log_is_that_of_all_instances() -> None:
+    assert saga("logs", "payment").out.count("operator_action") == len(("payment-1", "payment-2"))
 
 
 def test_without_a_stack_it_is_said_what_to_collect(

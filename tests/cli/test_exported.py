@@ -3,6 +3,7 @@
 import csv
 import json
 from collections import Counter
+from collections.abc import Iterable
 from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,9 +13,13 @@ from xml.etree import ElementTree as ET
 import jsonschema
 import pytest
 
+from saga_cli.log.reader import LogEvent
+from saga_cli.observed import sorted_cases
 from saga_cli.observed.case_logs import COLUMNS, table, xes
+from saga_cli.observed.cases import Case, cases_of, file_records
 from saga_cli.observed.objects import CustomerIds
 from saga_cli.observed.ocel import ocel
+from saga_cli.observed.sorted_cases import SortedCases
 from shared_events.order import OrderPlaced
 from shared_events.pseudonyms import PREFIX
 from tests.cli.golden_cases import LOG, golden, golden_orders
@@ -55,7 +60,8 @@ FORMAT: Final = listed(
 
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
-    return ocel(golden())
+    found: dict[str, Any] = json.loads("\n".join(ocel(golden())))
+    return found
 
 
 def test_the_document_is_as_the_format_says(document: dict[str, Any]) -> None:
@@ -159,6 +165,36 @@ def test_the_table_has_a_row_for_each_event_of_an_order() -> None:
     assert len(rows) == sum(len(case.steps) for case in golden_orders())
     keys = [(row[0], datetime.fromisoformat(row[2])) for row in rows]
     assert keys == sorted(keys)
+
+
+def test_cases_come_by_subject_and_few_of_them_are_in_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    unread: list[str] = []
+    sizes: list[int] = []
+
+    def counted(events: Iterable[LogEvent]) -> list[Case]:
+        known = list(events)
+        sizes.append(len(known))
+        return cases_of(known)
+
+    monkeypatch.setattr(sorted_cases, "cases_of", counted)
+    with SortedCases(4000, unread, bucket_records=100) as cases:
+        cases.add(file_records(LOG))
+        assert list(cases) == list(golden())
+    assert unread == []
+    assert len(sizes) == 41
+    assert max(sizes) < sum(sizes) / 10
+
+
+def test_a_period_leaves_out_orders_that_began_elsewhere() -> None:
+    began = sorted(case.began for case in golden_orders())
+    since = began[len(began) // 2].isoformat()
+    ended = saga("export", "--log", str(LOG), "--format", "csv", "--since", since)
+    found = {row[0] for row in csv.reader(ended.out.splitlines()[1:])}
+    assert found == {
+        case.subject for case in golden_orders() if case.began >= datetime.fromisoformat(since)
+    }
 
 
 @pytest.mark.parametrize(("form", "begins"), [("ocel2", "{"), ("xes", "<?xml"), ("csv", "case,")])

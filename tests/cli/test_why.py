@@ -14,6 +14,7 @@ from tests.cli.situations import (
     ORDER,
     a_letter,
     an_effect,
+    capturing,
     diagnosed,
     first,
     reading,
@@ -299,12 +300,6 @@ def test_a_message_without_a_type_is_named_too() -> None:
     assert "inventory parked a message without a type" in first(found).what
 
 
-def capturing(**changes: Any) -> dict[str, Any]:
-    circuits = changes.pop("circuits", ())
-    asked = (an_effect("Capture", **changes),)
-    return {"state": "Capturing", "effects": asked, "circuits": circuits}
-
-
 def test_an_effect_that_needs_attention_says_how_a_person_may_end_it() -> None:
     outcomes = ("captured", "declined")
     asked = capturing(
@@ -321,13 +316,6 @@ def test_an_effect_that_needs_attention_says_how_a_person_may_end_it() -> None:
         f"saga resolve {ORDER} --as captured --reference REF --note TEXT",
         f"saga resolve {ORDER} --as declined --note TEXT",
     )
-
-
-def test_an_open_circuit_is_named_with_its_reason() -> None:
-    asked = capturing(circuits=(OPEN,), in_s=-60)
-    found = diagnosed(order="Pending", inventory="Reserved", payment=asked)
-    assert "the circuit to stripe is open: 401" in first(found).what
-    assert first(found).wait == "stripe is tried by itself; see the log of payment"
 
 
 def test_an_effect_on_its_first_try_is_being_asked() -> None:

@@ -25,6 +25,7 @@ PAGES: Final = (
     "/orders",
     "/orders.csv",
     f"/orders/{ORDER_ID}",
+    "/process",
     "/failures",
     "/services",
 )

@@ -348,3 +348,18 @@ async def test_who_may_only_look_has_no_button(case: ConsoleCase) -> None:
             group = re.findall(r"/failures/([0-9a-f]{12})", listed)[0]
             text = (await http.get(f"/failures/{group}")).text
             assert ("Look ahead" in text) is is_operator
+
+
+async def test_the_process_shows_variants_and_what_nobody_declared(case: ConsoleCase) -> None:
+    async with case.client() as http:
+        answer = await http.get("/process", params={"filter": "state:pending"})
+        wrong = await http.get("/process", params={"filter": "colour:red"})
+    assert answer.status_code == 200
+    assert [wanted.states for wanted in case.queries.asked] == [frozenset({"Pending"})]
+    shares = re.findall(r'data-label="Share"><span class="nowrap">([\d.]+) %', answer.text)
+    assert shares == ["66.7", "33.3"]
+    assert f'href="/orders/{ORDER_ID[:-1]}0"' in answer.text
+    assert "<b>1 undeclared:</b>" in answer.text
+    first = answer.text.partition('id="edges"')[2].partition("<tbody>")[2].partition("</tr>")[0]
+    assert "Undeclared" in first
+    assert refusal_of(wrong) == (422, "no_filter")

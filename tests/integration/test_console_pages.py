@@ -2,17 +2,16 @@
 
 import re
 from collections.abc import Iterator
-from typing import Any, Final, LiteralString
+from typing import Any, Final
 
 import httpx
-import psycopg
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from saga_cli.stack import with_console
 from saga_cli.stack.issuer import local_issuer
 from saga_cli.stack.services import Instance, Services
-from saga_cli.topology import BY_NAME
+from tests.support.broken_payment import mend, payment_broken
 from tests.support.browser import browsing, opened, serious_faults
 from tests.support.shop import checkout
 from tests.support.waiting import until
@@ -20,8 +19,6 @@ from tests.support.waiting import until
 pytestmark = pytest.mark.long(60)
 WHO: Final = "anna"
 ORDERS: Final = 3
-BREAK: Final = "ALTER TABLE payments ADD CONSTRAINT broken CHECK (false) NOT VALID"
-MEND: Final = "ALTER TABLE payments DROP CONSTRAINT IF EXISTS broken"
 SCHEMES: Final = ("light", "dark")
 
 
@@ -56,22 +53,10 @@ def page(browser: Browser, console: Instance) -> Iterator[Page]:
     assert faults == []
 
 
-def in_payment(stack: Services, statement: LiteralString) -> None:
-    with psycopg.connect(
-        stack.addresses.owner_url(BY_NAME["payment"]), autocommit=True
-    ) as connection:
-        connection.execute(statement)
-
-
 @pytest.fixture
 def broken_payment(stack: Services) -> Iterator[None]:
-    """Its database refuses every row. However a test ends, the orders that waited go on."""
-    in_payment(stack, BREAK)
-    yield
-    in_payment(stack, MEND)
-    url = f"{stack.url('payment')}/ops/dead-letters"
-    for head in httpx.get(url).json()["heads"]:
-        httpx.post(f"{url}/redrive", json={"key": head["key"]}).raise_for_status()
+    with payment_broken(stack):
+        yield
 
 
 def test_an_order_moves_over_the_map_while_one_looks(
@@ -107,7 +92,7 @@ def test_payment_breaks_and_from_the_console_alone_all_is_found_and_mended(
     _see_them_wait(console, page)
     _cancel(stack, console, page, orders[0])
     group = _find_the_group(console, page)
-    in_payment(stack, MEND)
+    mend(stack)
     _redrive(console, page, group)
     for order_id, state in zip(orders, ("Cancelled", "Confirmed", "Confirmed"), strict=True):
         page.goto(f"{console.url}/orders/{order_id}")
@@ -171,11 +156,28 @@ def _read_the_audit(stack: Services, console: Instance, page: Page, order_id: st
     assert (WHO, "redrive", "the constraint is gone") in done
 
 
+def test_one_signs_in_at_the_stacks_own_issuer_as_one_of_its_people(
+    browser: Browser, console: Instance
+) -> None:
+    page = opened(browser, "nothing", console.url)
+    page.goto(f"{console.url}/orders?filter=state:confirmed")
+    page.get_by_role("link", name="Sign in at 127.0.0.1").click()
+    page.get_by_label("Password").fill("a guess")
+    page.get_by_role("button", name="vera viewer").click()
+    expect(page.get_by_role("alert")).to_have_text("That is not the password.")
+    page.get_by_label("Password").fill(local_issuer().sign_in.password)
+    page.get_by_role("button", name="vera viewer").click()
+    expect(page).to_have_url(re.compile(f"^{console.url}/orders.filter=state:confirmed"))
+    expect(page.get_by_text("vera, viewer")).to_be_visible()
+    page.context.close()
+
+
 def test_who_may_only_look_is_shown_no_button_and_signs_in_and_out(
     browser: Browser, console: Instance
 ) -> None:
     page = opened(browser, "nothing", console.url)
     page.goto(f"{console.url}/orders?filter=state:confirmed")
+    page.get_by_text("With an access token").click()
     page.get_by_label("Access token").fill("nothing")
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_role("alert")).to_contain_text("Not signed in")
@@ -215,6 +217,7 @@ def test_no_page_has_a_serious_fault_of_accessibility(
         "/",
         "/orders",
         f"/orders/{order_id}",
+        "/process",
         "/failures",
         "/services",
         "/find?q=x",

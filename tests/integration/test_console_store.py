@@ -14,6 +14,7 @@ from chassis.kafka import Cluster
 from chassis.message import Record
 from chassis.postgres import Connection, PostgresDatabase
 from console.dropping import drop_settled
+from console.measure import AGAIN, measure, slow_pages
 from console.model import GroupNote
 from console.notes import notes_on, write_note
 from console.reader import LogReader, ReadSession
@@ -28,6 +29,7 @@ WAITS: Final = "SELECT * FROM waits ORDER BY edge, order_id"
 EVENTS: Final = "SELECT order_id, service, sequence, id, type, payload FROM events ORDER BY id"
 QUIET: Final = "SELECT id FROM orders WHERE quiet_at IS NOT NULL"
 OTHERS: Final = "SELECT id FROM orders WHERE quiet_at IS NULL"
+MANY: Final = 2_500
 LONG_AGO: Final = datetime(2001, 1, 1, tzinfo=UTC)
 REFERENCES: Final = "SELECT * FROM order_references ORDER BY reference"
 FIRST: Final = golden_log.read(golden_log.names()[0])[0]
@@ -73,6 +75,18 @@ async def taken(connection: Connection, *batches: ReadBatch) -> list[Any]:
     for batch in batches:
         await take(connection, batch, now)
     return await stored(connection)
+
+
+async def test_a_database_is_filled_and_each_page_and_query_timed_over_it(
+    database: PostgresDatabase, connection: Connection
+) -> None:
+    """The short form of `python -m console.measure`: at a million orders it takes minutes."""
+    found = await measure(database, MANY)
+    assert await connection.fetchval("SELECT count(*) FROM orders") <= MANY
+    paths = {name.partition("?")[0] for name in found if name[0] == "/"}
+    assert {f"/{name}" for name in ("", "orders", "process", "failures", "services")} <= paths
+    assert all(len(times) >= AGAIN and min(times) > 0 for times in found.values())
+    assert slow_pages({"/": [1.0, 301.0, 302.0], "/x": [1.0, 2.0, 400.0], "find": [900.0]}) == ["/"]
 
 
 async def test_how_far_was_read_is_stored_with_what_was_read(connection: Connection) -> None:

@@ -57,7 +57,10 @@ SHORT: Final = {
     "saga republish": ["--dry-run"],
 }
 """Options that make a run short; they win over the same ones before."""
-LAST: Final = ("saga replay payment --in-place", "saga erase", "saga dead-letters", "saga restart")
+LAST: Final = (
+    *("saga replay payment --in-place", "saga erase"),
+    *("saga failures", "saga dead-letters", "saga restart"),
+)
 SHAPES: Final = {
     "why": r"Order \S+ is [A-Z]+\n  order \w+  inventory \w+ ",
     "timeline": r"Order \S+, from .*\n(.*\n)*.* order\.placed\.v1 ",
@@ -96,6 +99,8 @@ SHAPES: Final = {
     "schema export": r"\d+ types in ",
     "outbox redrive": r"Row \d+ \(payment\.dead-letters of \S+\) is tried again\.\n",
     "outbox discard": r"Row \d+ \(payment\.dead-letters of \S+\) is discarded\.\n",
+    "failures list": r"(Nothing is parked, )|(.*\n.* group .* service .* what )",
+    "failures repair": r"redrive \d+ orders? of ",
     "dead-letters list": r".*\n.* service .* key .* event ",
     "dead-letters show": r"1/1  message \S+  ",
     "dead-letters redrive": r".* message \S+ (stays|would stay) parked: ",
@@ -109,6 +114,7 @@ SAYS_NO: Final = {
     "saga expedite": "no call to a provider is outstanding for ",
     'saga dead-letters show order ""': "order parked nothing of (no key)",
     "saga dead-letters redrive": "",
+    "saga failures repair": "",
 }
 """What ends with 1 here: there is nothing to do, or it is parked again."""
 
@@ -195,6 +201,7 @@ def filled_in(shop: RunningStack, documented: Documented) -> list[str]:
         "SERVICE": "payment",
         "NAME": "shipping",
         "KEY": order,
+        "GROUP": shop.group() if "GROUP" in words else "",
         "4711": shop.refused() if "4711" in words else "",
     }
     made = [stands.get(w, order if re.fullmatch(r"[0-9a-f-]{36}", w) else w) for w in words]
@@ -260,7 +267,8 @@ def test_the_page_that_follows_an_order_is_where_the_stack_says(shop: RunningSta
 
 
 def test_logs_are_followed(shop: RunningStack) -> None:
-    assert "event" in followed(shop.folder, ["logs", "-f", "order"], '"event": ').out
+    ended = followed(shop.folder, ["logs", "-f", "order"], '"event": ')
+    assert (ended.code, "event" in ended.out) == (0, True)
 
 
 def test_up_tells_a_newcomer_what_he_needs(shop: RunningStack) -> None:

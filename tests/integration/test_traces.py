@@ -35,6 +35,8 @@ KINDS: Final = {
     "CancelBooking": "CLIENT",
 }
 ALL_FIVE: Final = {f"{spec.name}-svc" for spec in SERVICES}
+STATEMENTS: Final = {f"{spec.prefix}_TRACE_STATEMENTS": "true" for spec in SERVICES}
+SYSTEM: Final = "db.system.name"
 MESSAGING: Final = ("create", "send", "receive", "process", "settle")
 
 
@@ -46,7 +48,10 @@ class Traced:
     receiver: Receiver
 
     def tree(self, root: str, order_id: str, last: str) -> list[Received]:
-        """The spans of the one trace that begins with `root` and is about the order, once `last` is there."""
+        """The spans of the one trace that begins with `root` and is about the order, once `last` is there.
+
+        Those of database statements are left out.
+        """
 
         def complete() -> Any:
             own = self.receiver.of_saga(order_id)
@@ -58,7 +63,7 @@ class Traced:
 
         found: list[Received] = until(complete, 60, f"{last} below {root} of {order_id}")
         assert len({span.trace_id for span in found}) == 1
-        return found
+        return [span for span in found if SYSTEM not in span.attributes]
 
 
 def variables(receiver: Receiver, ratio: str) -> dict[str, str]:
@@ -73,7 +78,7 @@ def variables(receiver: Receiver, ratio: str) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def traced() -> Iterator[Traced]:
     with otlp_receiver() as receiver, private_stack() as (services, _):
-        start_each(services, variables=variables(receiver, "1"))
+        start_each(services, variables=variables(receiver, "1") | STATEMENTS)
         yield Traced(services, receiver)
 
 
@@ -154,6 +159,34 @@ def test_batches_are_linked_to_the_events_in_them(traced: Traced) -> None:
     processed = {span.parent for span in spans if span.operation == "process"}
     until(lambda: processed <= linked("receive"), 30, "each is received")
     until(lambda: processed <= linked("settle"), 30, "each is settled")
+
+
+def test_statements_of_both_databases_are_spans_on_demand(traced: Traced) -> None:
+    order_id = checkout(traced.services).json()["order_id"]
+    spans = traced.tree("POST /checkout", order_id, "process order.outcome")
+    of_order = {span.id for span in spans}
+
+    def made() -> list[Received]:
+        """Those that are about the order: below one of its spans, or with a link to one."""
+        found = [span for span in list(traced.receiver.spans) if SYSTEM in span.attributes]
+        return [span for span in found if of_order & {span.parent, *span.links}]
+
+    written = {"order-svc": "INSERT orders", "shipping-svc": "INSERT shipments"}
+    until(lambda: all(named(made(), *each) for each in written.items()), 60, "all that is written")
+    until(lambda: named(made(), "loyalty-svc", "EVAL commit"), 60, "the script of Redis")
+    statements = made()
+    assert {span.kind for span in statements} == {"CLIENT"}
+    systems = {(span.service == "loyalty-svc", span.attributes[SYSTEM]) for span in statements}
+    assert systems == {(True, "redis"), (False, "postgresql")}
+    for span in statements:
+        assert span.name == span.attributes["db.query.summary"]
+        assert span.operation == span.attributes["db.operation.name"]
+        assert order_id not in str(span.attributes)
+        assert "db.query.text" not in span.attributes
+
+
+def named(spans: list[Received], service: str, name: str) -> list[Received]:
+    return [span for span in spans if span.service == service and span.name.startswith(name)]
 
 
 def test_a_compensation_is_in_the_tree_of_its_order(traced: Traced) -> None:
@@ -243,7 +276,8 @@ def test_a_redriven_message_is_below_the_operators_request_with_a_link_to_its_ev
     (event,) = process.links
     assert created[event].trace_id != process.trace_id
     below = [span for span in receiver.of_trace(process.trace_id) if span.parent == process.id]
-    assert [span.operation for span in below] == ["create"]
+    made = [span.operation for span in below if SYSTEM not in span.attributes]
+    assert made == ["create"]
 
 
 def _parked_at_shipping(services: Services) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final, cast
+from uuid import UUID
 
 import httpx
 from pydantic_core import from_json
@@ -27,7 +28,9 @@ from console.model import (
     Page,
     ReaderState,
 )
+from console.process import COLUMNS, ProcessEvent, cases_of
 from console.queries import Queries
+from saga_cli.observed.cases import Case
 from shared_events.catalog import CATALOG
 
 AT: Final = clock.now().replace(microsecond=0)
@@ -179,6 +182,23 @@ class SampleQueries:
     async def changes_since(self, position: int, _limit: int = 500) -> Changes:
         found = (each for each in self.changes if each.position > position)
         return next(found, Changes(position))
+
+    async def process(self, wanted: Filter) -> list[Case]:
+        """Of two orders alike, and one that is forged at its end."""
+        self.asked.append(wanted)
+        rows = [
+            self._row(an_event(number), str(n)) for n in range(3) for number in range(len(STORY))
+        ]
+        rows[-1] = rows[-1]._replace(
+            causation_type="", causation_id="nowhere", type="order.confirmed.v1"
+        )
+        return list(cases_of(rows))
+
+    def _row(self, event: EventRow, which: str) -> ProcessEvent:
+        values = {name: getattr(event, name) for name in COLUMNS.split(", ")}
+        return ProcessEvent(
+            **{**values, "id": UUID(event.id), "order_id": f"{ORDER_ID[:-1]}{which}"}
+        )
 
     async def reasons(self, _limit: int = 100) -> tuple[str, ...]:
         return ("customer", "no stock")

@@ -12,13 +12,12 @@ from chassis.span_export import provider_of
 
 
 @contextmanager
-def recorded_spans(sampler: Sampler | None = None) -> Iterator[InMemorySpanExporter]:
+def recorded_spans(
+    sampler: Sampler | None = None, *, statements: bool = False
+) -> Iterator[InMemorySpanExporter]:
     """Tracing is on meanwhile, of all that is not dropped by its parent, or as the sampler says."""
-    exporter, provider, before = (
-        InMemorySpanExporter(),
-        provider_of(sampler),
-        trace._TRACER_PROVIDER,
-    )
+    exporter, before = InMemorySpanExporter(), trace._TRACER_PROVIDER
+    provider = provider_of(sampler, statements=statements)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     trace._TRACER_PROVIDER = provider
     try:

@@ -66,6 +66,12 @@ class RunningStack:
         until(lambda: saga("dead-letters", "show", "payment", order_id).code == 0)
         return order_id
 
+    def group(self) -> str:
+        """The group of failures of that message."""
+        assert self.parked
+        groups = saga("failures", "list", "--json").json
+        return next(str(each["group"]) for each in groups if self.parked in each["examples"])
+
     def refused(self) -> str:
         """The id of a row of payment's outbox that Kafka never takes, refused by now."""
 
@@ -169,5 +175,5 @@ def followed(folder: Path, words: list[str], word: str) -> Ended:
         assert following.poll() is None
     finally:
         os.killpg(following.pid, signal.SIGINT)
-        following.communicate(timeout=20)
-    return Ended(0, seen, "")
+        following.communicate(timeout=30)
+    return Ended(following.returncode, seen, "")
