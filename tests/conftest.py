@@ -2,6 +2,7 @@
 
 import gc
 import ssl
+import sys
 from collections.abc import Generator, Iterator
 from functools import cache
 from itertools import accumulate
@@ -111,6 +112,9 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 def pytest_sessionfinish() -> None:
     SHARED.end()
 
+
+sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
+"""jsonschema would make forty parsers of it in each process, for a format that no test asks about."""
 
 structlog.configure(
     processors=[

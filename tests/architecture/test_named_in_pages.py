@@ -22,7 +22,10 @@ LOG_EVENTS: Final = re.compile(
 CONDITIONS: Final = re.compile(r"^\| `(\w+)` \| (?:200|503) \|", re.MULTILINE)
 LEVELS: Final = {"debug", "info", "warning", "error", "exception", "critical"}
 WORD: Final = re.compile(r"[a-z]+(?:_[a-z]+)+")
-PRODUCT: Final = [tree for name, tree in TREES.items() if not name.startswith("tests/")]
+
+
+def product() -> Iterator[ast.Module]:
+    return (tree for name, tree in TREES.items() if not name.startswith("tests/"))
 
 
 def named(text: str) -> set[str]:
@@ -38,7 +41,7 @@ def logged(text: str) -> set[str]:
 
 def first_arguments(methods: Collection[str], owner: str = "") -> Iterator[str]:
     """The texts that calls of these functions, or methods of this owner, begin with."""
-    for node in (node for tree in PRODUCT for node in ast.walk(tree)):
+    for node in (node for tree in product() for node in ast.walk(tree)):
         match node:
             case ast.Call(func=ast.Attribute(value=ast.Name(id=of), attr=name), args=[text, *_]):
                 is_meant = name in methods and owner in {"", of}
@@ -54,12 +57,12 @@ def first_arguments(methods: Collection[str], owner: str = "") -> Iterator[str]:
 
 def keywords() -> Iterator[str]:
     """The fields of log lines."""
-    nodes = (node for tree in PRODUCT for node in ast.walk(tree))
+    nodes = (node for tree in product() for node in ast.walk(tree))
     return (node.arg for node in nodes if isinstance(node, ast.keyword) and node.arg)
 
 
 def test_every_name_is_in_the_code() -> None:
-    known = {*strings(*PRODUCT), *keywords()}
+    known = {*strings(*product()), *keywords()}
     assert set().union(*map(named, TEXTS.values())) - known == ELSEWHERE
 
 

@@ -1,8 +1,9 @@
 """Small functions, small files, nothing left over."""
 
 import ast
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -23,21 +24,39 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 def files(*suffixes: str) -> list[Path]:
     """Files of the project, without what tools keep in hidden or generated folders."""
-    found = (path for path in ROOT.rglob("*") if path.suffix in suffixes)
-    own = (path for path in found if not skipped(path.relative_to(ROOT)))
-    return sorted(own)
+    found: list[Path] = []
+    for folder, inner, names in os.walk(ROOT):
+        inner[:] = [name for name in inner if not is_generated(name)]
+        own = (name for name in names if name.endswith(suffixes) and not is_generated(name))
+        found += [Path(folder, name) for name in own]
+    return sorted(found)
 
 
-def skipped(path: Path) -> bool:
-    return any(part.startswith(".") or part in {"node_modules", "dist"} for part in path.parts)
+def is_generated(name: str) -> bool:
+    return name.startswith(".") or name in {"node_modules", "dist"}
 
 
 def name_of(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
+class Trees(Mapping[str, ast.Module]):
+    """Of all sources by name, each parsed when it is asked for: few processes of a run look at one."""
+
+    def __getitem__(self, name: str) -> ast.Module:
+        if name not in SOURCES:
+            raise KeyError(name)
+        return tree_of(ROOT / name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(SOURCES)
+
+    def __len__(self) -> int:
+        return len(SOURCES)
+
+
 SOURCES = {name_of(path): path.read_text(encoding="utf-8") for path in files(".py")}
-TREES = {name: tree_of(ROOT / name) for name in SOURCES}
+TREES = Trees()
 PAGES = files(".md")
 
 
