@@ -19,7 +19,7 @@ class Settings(PostgresSettings):
 
     model_config = SettingsConfigDict(env_prefix="ORDER_")
 
-    send_every_ms: Milliseconds = 75
+    send_every_ms: Milliseconds = 100
     patience_s: PositiveSeconds = 300.0
     slow_above_s: Seconds = 10.0
     acknowledge: Literal["committed", "published"] = "committed"

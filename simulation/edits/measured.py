@@ -23,12 +23,10 @@ MEASURED_EDITS: Final = (
     ),
     Edit(
         "chassis/pace.py",
-        "lone-message-waits",
-        "(1 - 1 / max(n, 1))",
-        "1",
-        (
-            "tests/chassis/test_pace.py::test_the_more_a_batch_held_the_longer_the_next_is_collected",
-        ),
+        "lone-batch-counts-full",
+        "1.0 if n > 1 else self.lone",
+        "1.0",
+        ("tests/chassis/test_pace.py::test_a_batch_of_one_counts_as_much_as_is_said",),
     ),
     Edit(
         "chassis/metrics.py",

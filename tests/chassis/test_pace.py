@@ -1,4 +1,4 @@
-"""Batches are spaced out by how much they hold, and what comes one by one never waits."""
+"""Batches are spaced out once several come in quick succession, and a lone one never waits."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -27,29 +27,33 @@ def stopped(monkeypatch: pytest.MonkeyPatch) -> StoppedClock:
     return stopped
 
 
-@pytest.mark.parametrize(("n", "wait_s"), [(0, 0), (1, 0), (2, 0.25), (4, 0.375), (100, 0.495)])
-async def test_the_more_a_batch_held_the_longer_the_next_is_collected(
+async def test_batches_in_quick_succession_are_spaced_after_the_first_few(
+    stopped: StoppedClock,
+) -> None:
+    pace, begun, ended = Pace(every_s=0.5, burst=3), stopped.s, []
+    for _ in range(6):
+        await pace.handled(2)
+        ended.append(stopped.s - begun)
+    assert ended == [0, 0, 0, 0.5, 1.0, 1.5]
+
+
+async def test_a_batch_that_comes_alone_does_not_wait(stopped: StoppedClock) -> None:
+    pace, begun = Pace(every_s=0.5, burst=1), stopped.s
+    for seconds in range(1, 6):
+        await pace.handled(2)
+        assert stopped.s == begun
+        begun = stopped.s = stopped.s + seconds / 2
+
+
+@pytest.mark.parametrize(("n", "wait_s"), [(1, 0.25), (2, 1.0), (9, 1.0)])
+async def test_a_batch_of_one_counts_as_much_as_is_said(
     stopped: StoppedClock, n: int, wait_s: float
 ) -> None:
-    pace = Pace(every_s=0.5)
-    await pace.handled(1)
-    begun, ended = stopped.s, []
+    pace = Pace(every_s=1.0, burst=0, lone=0.25)
     for _ in range(3):
+        begun = stopped.s
         await pace.handled(n)
-        ended.append(stopped.s - begun)
-    assert ended == pytest.approx([wait_s, 2 * wait_s, 3 * wait_s])
-
-
-async def test_the_time_that_a_batch_took_is_part_of_its_interval(stopped: StoppedClock) -> None:
-    pace = Pace(every_s=0.5)
-    await pace.handled(1)
-    begun = stopped.s
-    stopped.s += 0.3
-    await pace.handled(100)
-    assert stopped.s - begun == pytest.approx(0.495)
-    begun = stopped.s = stopped.s + 0.5
-    await pace.handled(100)
-    assert stopped.s == begun
+        assert stopped.s - begun == wait_s
 
 
 async def test_without_an_interval_nothing_waits(stopped: StoppedClock) -> None:
@@ -59,7 +63,7 @@ async def test_without_an_interval_nothing_waits(stopped: StoppedClock) -> None:
     assert stopped.s == begun
 
 
-@pytest.mark.parametrize(("keys", "wait_s"), [(1, 0), (5, 0.4)])
+@pytest.mark.parametrize(("keys", "wait_s"), [(1, 0.125), (5, 0.5)])
 async def test_a_relay_counts_the_keys_of_its_log(
     stopped: StoppedClock, monkeypatch: pytest.MonkeyPatch, keys: int, wait_s: float
 ) -> None:
@@ -72,7 +76,6 @@ async def test_a_relay_counts_the_keys_of_its_log(
     ]
     details = [(f"details-{n}", _row(DETAILS, f"c-{n}")) for n in range(20)]
     relay = _relay([*placed, *details], monkeypatch)
-    await relay.pace.handled(1)
     begun = stopped.s
     await relay.relay_once()
     assert stopped.s - begun == pytest.approx(wait_s)
@@ -91,7 +94,11 @@ def _relay(rows: list[tuple[str, OutboxRow]], monkeypatch: pytest.MonkeyPatch) -
 
     outbox: Any = SimpleNamespace(pending=pending)
     relay = Relay(
-        outbox, Cluster("127.0.0.1:1"), "order", together=frozenset({LOG}), pace=Pace(0.5)
+        outbox,
+        Cluster("127.0.0.1:1"),
+        "order",
+        together=frozenset({LOG}),
+        pace=Pace(0.5, burst=0, lone=0.25),
     )
     monkeypatch.setattr(relay.sender, "publish", publish)
     return relay
