@@ -26,7 +26,7 @@ MEASURED_EDITS: Final = (
         "lone-batch-counts-full",
         "1.0 if n > 1 else self.lone",
         "1.0",
-        ("tests/chassis/test_pace.py::test_a_batch_of_one_counts_as_much_as_is_said",),
+        ("tests/chassis/test_pace.py::test_a_batch_of_one_counts_as_its_share",),
     ),
     Edit(
         "chassis/metrics.py",

@@ -46,7 +46,7 @@ async def test_a_batch_that_comes_alone_does_not_wait(stopped: StoppedClock) -> 
 
 
 @pytest.mark.parametrize(("n", "wait_s"), [(1, 0.25), (2, 1.0), (9, 1.0)])
-async def test_a_batch_of_one_counts_as_much_as_is_said(
+async def test_a_batch_of_one_counts_as_its_share(
     stopped: StoppedClock, n: int, wait_s: float
 ) -> None:
     pace = Pace(every_s=1.0, burst=0, lone=0.25)
