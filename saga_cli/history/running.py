@@ -66,9 +66,9 @@ def events(looked: Looked, archive: str, *, follow: bool, as_json: bool) -> None
 async def _events(looked: Looked, archive: str, *, follow: bool, as_json: bool) -> None:
     places = found()
     there, reached = await looked.newest(opened(places, archive))
+    stopping = asked_to_stop() if follow else None  # who sees a line may end it
     _print(there, as_json=as_json)
-    if follow:
-        stopping = asked_to_stop()
+    if stopping is not None:
         async for batch in looked.coming(places.kafka, reached, stopping):
             _print(batch, as_json=as_json)
 
