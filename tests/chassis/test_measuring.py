@@ -28,11 +28,13 @@ from order_svc.measures import OrderMeasures
 from payment_svc.service import SERVICE as PAYMENT
 from shared_events.order import OrderCancelled, OrderConfirmed
 from shared_events.payment import PaymentCaptured, PaymentRefunded
+from shared_events.values import Line
 from tests.support.callers import open_gate
 from tests.support.problems import problem_of
 from tests.support.records import a_message, an_order, captured
 
 AT = datetime(2026, 11, 29, 12, tzinfo=UTC)
+ORDERS = 10_000
 STREAM_HEADERS = EventStream(EventStreams("order", 1, asyncio.Event()), "", "", None).raw_headers  # type: ignore[arg-type]
 PLACE, OTHER_PLACE = TopicPartition("payment.forward", 0), TopicPartition("payment.forward", 1)
 
@@ -109,6 +111,28 @@ def test_an_order_counts_by_its_end_with_the_time_since_its_checkout() -> None:
     )
     after = [value(names[0], **good), value(names[0], **bad), value(names[1], outcome="cancelled")]
     assert after == [before[0] + 1, before[1] + 1, before[2] + 7]
+
+
+def test_ten_thousand_orders_of_as_many_customers_and_products_add_no_series() -> None:
+    steps, orders = StepMeasures(PAYMENT), OrderMeasures()
+
+    def settle(number: int) -> None:
+        lines = (Line(sku=f"SKU-{number}", quantity=1, unit_price_minor=1000),)
+        order = an_order(customer_id=f"c-{number}", lines=lines, placed_at=AT, deadline=AT)
+        steps.committed(committed(Decided((captured(order),), None), took_s=1))
+        confirmed = State(Confirmed(order=order), {})
+        orders.committed(committed(Decided((OrderConfirmed(order_id=order.order_id),), confirmed)))
+
+    settle(0)
+    before = series()
+    for number in range(1, ORDERS):
+        settle(number)
+    assert series() == before
+
+
+def series() -> set[tuple[str, ...]]:
+    samples = (sample for metric in REGISTRY.collect() for sample in metric.samples)
+    return {(sample.name, *map(str, sorted(sample.labels.items()))) for sample in samples}
 
 
 def test_reasons_of_others_are_distinguished_up_to_a_bound() -> None:
