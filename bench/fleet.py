@@ -42,7 +42,7 @@ def brokers(held: ExitStack, count: int) -> list[kafka.KafkaBroker]:
 
 
 def controller(servers: Servers) -> str:
-    """The broker that leads the metadata's quorum, by the files of its members: no client is told."""
+    """The broker that leads the metadata's quorum, by the files of its members: no client knows it."""
     files = servers.folder.glob(f"kafka-*/{QUORUM}")
     states = [json.loads(file.read_text("utf-8")) for file in files]
     newest = max(states, key=lambda state: int(state["leaderEpoch"]))

@@ -8,6 +8,7 @@ from uuid import UUID
 from chassis.events import Envelope
 from console import flow
 from console.model import EventRow
+from console.process import envelope_of
 from guarantees.judge import by_order, causes_of
 
 
@@ -35,19 +36,7 @@ def story_of(events: Iterable[EventRow]) -> OrderStory:
 
 
 def _logged(event: EventRow) -> _Logged:
-    envelope = Envelope(
-        id=UUID(event.id),
-        type=event.type,
-        source=f"/{event.service}",
-        subject=event.order_id,
-        time=event.time,
-        sequence=event.sequence,
-        saga_id=event.order_id,
-        causation_id=event.causation_id,
-        traceparent="",
-        event=None,
-    )
-    return _Logged(event.topic, envelope, event)
+    return _Logged(event.topic, envelope_of(UUID(event.id), event), event)
 
 
 def _path(events: Iterable[EventRow], by_id: dict[str, EventRow]) -> list[str]:

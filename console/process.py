@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from uuid import UUID
 
 from chassis.events import Envelope
+from console.model import EventRow
 from saga_cli.history.showing import story
 from saga_cli.log.reader import LogEvent
 from saga_cli.observed.cases import Case
@@ -36,8 +37,13 @@ def cases_of(events: Iterable[ProcessEvent]) -> Iterator[Case]:
 
 
 def _logged(event: ProcessEvent) -> LogEvent:
-    envelope = Envelope(
-        id=event.id,
+    return LogEvent(event.topic, 0, 0, envelope_of(event.id, event))
+
+
+def envelope_of(id_: UUID, event: EventRow | ProcessEvent) -> Envelope:
+    """What led to what, without the payload and the trace."""
+    return Envelope(
+        id=id_,
         type=event.type,
         source=f"/{event.service}",
         subject=event.order_id,
@@ -49,4 +55,3 @@ def _logged(event: ProcessEvent) -> LogEvent:
         traceparent="",
         event=None,
     )
-    return LogEvent(event.topic, 0, 0, envelope)

@@ -16,7 +16,7 @@ async def starts_of(
 ) -> dict[TopicPartition, int]:
     """By the positions in the store.
 
-    A broker that lost its data has forgotten what it was told, or ends before: begin anew.
+    A broker that lost its data has forgotten what was committed, or ends before: begin anew.
     """
     positions = await store.positions()
     kept = {p: positions.get((p.topic, p.partition), 0) for p in places}
