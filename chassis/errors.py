@@ -16,7 +16,15 @@ ChassisError
      +- MisconfiguredError   it refuses us, whoever the call is for: a person has to act
 """
 
+from collections.abc import Iterator
 from typing import Final
+
+
+def chain_of(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, what it was raised from or while it was handled, and so on."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 class ChassisError(Exception):

@@ -6,7 +6,6 @@ connection is made here, step by step, once a start has failed.
 
 import asyncio
 import ssl
-from collections.abc import Iterator
 from typing import Any, Final
 
 from aiokafka.conn import AIOKafkaConnection, collect_hosts, create_conn
@@ -21,6 +20,7 @@ from aiokafka.errors import (
 )
 from aiokafka.protocol.metadata import MetadataRequest
 
+from chassis.errors import chain_of
 from chassis.kafka.cluster import Cluster, Mechanism, Security
 from chassis.kafka.permitted import NotPermittedError
 from chassis.kafka.refused import NotLetInError
@@ -112,7 +112,7 @@ class _Probe:
         return ""
 
     async def _of_connecting(self, error: BaseException) -> str:
-        for cause in _causes(error):
+        for cause in chain_of(error):
             if why := self._of_tls(cause) or self._of_login(cause):
                 return why
         if self.cluster.security is Security.PLAINTEXT:
@@ -157,7 +157,7 @@ class _Probe:
 
     def _of_asking(self, error: BaseException) -> str:
         """A broker that closes the connection now lacks a login."""
-        for cause in _causes(error):
+        for cause in chain_of(error):
             if why := self._of_tls(cause):
                 return why
         if isinstance(error, TimeoutError) or self.cluster.security is Security.SASL_SSL:
@@ -171,12 +171,6 @@ class _Probe:
 
     def _line(self, setting: str, why: str) -> str:
         return f"{self.cluster.setting(setting)}: {why}"
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
 
 
 async def _speaks_plaintext(place: tuple[str, int]) -> bool:

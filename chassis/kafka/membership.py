@@ -3,9 +3,12 @@
 A broker refuses a session that is shorter than its `group.min.session.timeout.ms`, by default 6 s.
 """
 
+from itertools import islice
 from typing import Final
 
 from aiokafka.errors import InvalidSessionTimeoutError
+
+from chassis.errors import chain_of
 
 SESSION_S: Final = 2.0
 BEATS: Final = 4
@@ -29,8 +32,5 @@ def longer_than(refused_s: float) -> float:
 
 def is_too_short(error: BaseException | None) -> bool:
     """Whether what ended a client is a session timeout that the broker does not allow."""
-    for _ in range(CAUSES_MAX):
-        if error is None or isinstance(error, InvalidSessionTimeoutError):
-            break
-        error = error.__cause__
-    return isinstance(error, InvalidSessionTimeoutError)
+    causes = islice(chain_of(error), CAUSES_MAX)
+    return any(isinstance(each, InvalidSessionTimeoutError) for each in causes)

@@ -16,7 +16,7 @@ import structlog
 
 from chassis import clock, crashpoints, spans, tracing
 from chassis.bus import Acknowledged, Bus, Sent
-from chassis.errors import LeadLostError
+from chassis.errors import LeadLostError, chain_of
 from chassis.health import Health
 from chassis.kafka import Cluster, missing_right, reason_of
 from chassis.message import BATCH_BYTES, OutboxRow, size_of
@@ -227,8 +227,6 @@ class Relay:
 
 def release_references(error: BaseException) -> None:
     """Empty the frames that an error came through: they hold rows, in a cycle with the error itself."""
-    known: BaseException | None = error
-    while known is not None:
+    for known in chain_of(error):
         traceback.clear_frames(known.__traceback__)
-        known = known.__cause__ or known.__context__
     gc.collect()  # a dropped producer and its batches are cycles as well
