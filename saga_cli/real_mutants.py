@@ -20,7 +20,10 @@ from simulation.edits.real import EDITS
 
 ROOT: Final = Path(__file__).parents[1]
 FAILED: Final = 1  # pytest's exit code where tests ran and some failed
-RUN_S: Final = 180
+TEST_S: Final = 120
+"""A test that a bug keeps from its end has found it: the process then ends as after a failure."""
+RUN_S: Final = 600
+NOT_ENDED: Final = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,11 @@ def run_tests(tests: Sequence[str], addresses: Addresses, mutant: str = "") -> t
     environment = overridden(outer, {**addresses.variables, "SAGA_MUTANT": mutant})
     words = ("pytest", "-x", "-q", "-p", plugin.__name__)
     quiet = ("-p", "no:cacheprovider", "-p", "no:xdist", "--durations=0", "--tb=line")
-    return run_alone([*words, *quiet, *tests], environment)
+    ends = ("--timeout", str(TEST_S), "--timeout-method", "thread")
+    try:
+        return run_alone([*words, *quiet, *ends, *tests], environment)
+    except subprocess.TimeoutExpired:
+        return NOT_ENDED, f"no end in {RUN_S} s"
 
 
 def verdicts(names: Sequence[str], addresses: Addresses) -> Iterator[MutantVerdict]:

@@ -66,7 +66,7 @@ def test_a_session_that_a_broker_refuses_is_made_longer_with_one_line(
         store, stopping = Seen(keeps_positions=False), asyncio.Event()
         reader = a_reader(store, session_s=2.0)
         running = asyncio.create_task(reader.run(stopping))
-        await until_async(lambda: store.messages, 30, "a message")
+        await until_async(lambda: store.messages, 8, "a message")
         stopping.set()
         await running
         return reader

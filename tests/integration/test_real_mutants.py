@@ -1,5 +1,8 @@
 """Every bug of the real stores is found by the tests that are there to find it."""
 
+import os
+import signal
+import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -7,7 +10,7 @@ from typing import Final
 import pytest
 
 from saga_cli import real_mutants
-from saga_cli.real_mutants import ROOT, RUN_S, MutantVerdict, verdicts
+from saga_cli.real_mutants import FAILED, ROOT, RUN_S, MutantVerdict, run_tests, verdicts
 from saga_cli.topology import SERVICES, Addresses
 from simulation.edits.real import EDITS
 from simulation.edits.swap import changes_functions_only
@@ -59,12 +62,41 @@ def test_every_bug_of_the_real_stores_is_found(
         output.write_text("")
         words = [*words, "-W", LOADED_BEFORE]
         child = forks.fork(words=words, env=dict(environment), cwd=str(ROOT), log=str(output))
-        return child.wait(RUN_S) or 0, output.read_text()
+        try:
+            return child.wait(RUN_S) or 0, output.read_text()
+        except subprocess.TimeoutExpired:
+            os.kill(child.pid, signal.SIGKILL)
+            raise
 
     monkeypatch.setattr(real_mutants, "run_alone", run)
     found = list(verdicts(names, own))
     assert [verdict for verdict in found if verdict.error] == []
     assert found == [MutantVerdict(name) for name in names]
+
+
+def test_a_bug_that_keeps_a_test_from_its_end_is_found(
+    own: Addresses, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever holds it up: a loop that swallows every cancellation, or a thread that nobody ends."""
+    test = tmp_path / "test_without_end.py"
+    test.write_text("import threading\n\ndef test_it():\n    threading.Event().wait()\n")
+    monkeypatch.setattr(real_mutants, "TEST_S", 0.5)
+    code, output = run_tests([str(test)], own)
+    assert (code, "Timeout" in output) == (FAILED, True)
+
+
+def test_a_run_without_an_end_is_an_error_of_that_bug_alone(
+    own: Addresses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(_words: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str]:
+        if environment["SAGA_MUTANT"] == IN_PLACE[0]:
+            raise subprocess.TimeoutExpired("pytest", RUN_S)
+        return (FAILED if environment["SAGA_MUTANT"] else 0), ""
+
+    monkeypatch.setattr(real_mutants, "run_alone", run)
+    first, second = verdicts(IN_PLACE[:2], own)
+    assert (first.name, f"no end in {RUN_S} s" in first.error) == (IN_PLACE[0], True)
+    assert second == MutantVerdict(IN_PLACE[1])
 
 
 @pytest.mark.parametrize("name", EDITS)
