@@ -4,14 +4,22 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Generic, TypeVar
 
+from chassis.pace import Pace
+
 V = TypeVar("V")
 
 
 class SharedQueries(Generic[V]):
-    """`ask` answers for each key of many; what it raises, all who share the query get."""
+    """`ask` answers for each key of many; what it raises, all who share the query get.
 
-    def __init__(self, ask: Callable[[set[str]], Awaitable[Mapping[str, V]]]) -> None:
+    `pace` spaces the queries out.
+    """
+
+    def __init__(
+        self, ask: Callable[[set[str]], Awaitable[Mapping[str, V]]], pace: Pace | None = None
+    ) -> None:
         self._ask = ask
+        self._pace = pace or Pace()
         self._waiting: dict[str, asyncio.Future[V]] = {}
         self._asking: asyncio.Task[None] | None = None
 
@@ -35,3 +43,4 @@ class SharedQueries(Generic[V]):
             else:
                 for key, future in taken.items():
                     future.set_result(found[key])
+            await self._pace.handled(len(taken))

@@ -31,6 +31,7 @@ from chassis.http import (
     text,
 )
 from chassis.message import Decided, Duplicate
+from chassis.pace import LONE, Pace
 from chassis.postgres import PostgresStore
 from chassis.process.runtime import Node
 from order_svc import domain
@@ -152,7 +153,8 @@ def make(  # noqa: C901, PLR0915 - one route after the other
 ) -> FastAPI:
     app = app_of(node, "Takes orders, and follows each until it is confirmed or undone.", TAGS)
     admission = Admission(settings.slow_above_s)
-    pseudonyms = Pseudonyms(store, node.core.bus.publish)
+    pace = Pace(settings.send_every_ms / 2 / 1000, lone=LONE)
+    pseudonyms = Pseudonyms(store, node.core.bus.publish, pace)
     settled, published = node.core.waiters(is_final)
     node.core.bus.committed.append(admission.committed)
     streams = EventStreams("order", settings.event_streams_max, node.stopping)

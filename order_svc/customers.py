@@ -10,6 +10,7 @@ from chassis import clock, ids, tracing
 from chassis.bus import Committed
 from chassis.commands import refuse_card_numbers
 from chassis.message import Message
+from chassis.pace import Pace
 from chassis.postgres import Connection, PostgresStore
 from chassis.shared_queries import SharedQueries
 from order_svc.messages import IdentifyCustomer
@@ -34,16 +35,20 @@ STAND_FOR: Final = "SELECT pseudonym, customer_id FROM customers WHERE pseudonym
 
 @dataclass
 class Pseudonyms:
-    """Those who ask for new pseudonyms at the same time share a transaction; `committed` is called then."""
+    """Those who ask for new pseudonyms at the same time share a transaction; `committed` is called then.
+
+    `pace` spaces these transactions out.
+    """
 
     store: PostgresStore
     committed: Callable[[Committed], None]
+    pace: Pace = field(default_factory=Pace)
     _pseudonyms: dict[str, str] = field(default_factory=dict)
     _customers: dict[str, str] = field(default_factory=dict)
     _forgets_at: float = 0.0
 
     def __post_init__(self) -> None:
-        self._identified = SharedQueries(self._identify)
+        self._identified = SharedQueries(self._identify, self.pace)
 
     async def pseudonym_of(self, customer_id: str) -> str:
         """It is made for a customer who has none.

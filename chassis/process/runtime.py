@@ -46,7 +46,7 @@ from chassis.kafka import (
 )
 from chassis.measuring import StepMeasures, show_backlog, show_build
 from chassis.outbox import Relay
-from chassis.pace import Pace
+from chassis.pace import LONE, Pace
 from chassis.process import logs, retention
 from chassis.process.access import OnlyPages, gate_of, watch_issuer
 from chassis.process.fast_paths import Core, core_of
@@ -58,8 +58,6 @@ log = structlog.get_logger()
 MEASURE_S: Final = 2.0
 STAGE_S: Final = 12
 """Each of the two stages of a stop takes at most so many seconds, the first one the drain besides."""
-LONE_SEND: Final = 0.25
-"""One order after the other makes some forty sends a second, of one event each; a load makes hundreds."""
 UNASSIGNED: Final = "no partitions are assigned yet"
 S = TypeVar("S", bound=BaseSettings)
 BackgroundTask = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
@@ -152,7 +150,7 @@ def assemble(
     core = core_of(service, store, kinds, settings.fast_paths)
     log_topics = frozenset(service.log_topics)
     relayed = (core.outbox, settings.kafka, service.name, core.bus, log_topics)
-    sends = Pace(settings.send_every_ms / 1000, lone=LONE_SEND)
+    sends = Pace(settings.send_every_ms / 1000, lone=LONE)
     relay = Relay(*relayed, send_timeout_s=settings.send_timeout_s, pace=sends)
     pace = partial(Pace, settings.batch_every_ms / 1000)
     wake, workers = (relay.wake,), dict[str, EffectWorker]()

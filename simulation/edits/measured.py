@@ -29,6 +29,15 @@ MEASURED_EDITS: Final = (
         ("tests/chassis/test_pace.py::test_a_batch_of_one_counts_as_its_share",),
     ),
     Edit(
+        "chassis/shared_queries.py",
+        "queries-unspaced",
+        "            await self._pace.handled(len(taken))\n",
+        "",
+        (
+            "tests/chassis/test_shared_queries.py::test_queries_are_spaced_and_those_who_ask_meanwhile_share_one",
+        ),
+    ),
+    Edit(
         "chassis/metrics.py",
         "labels-unbounded",
         "value not in self._known and len(self._known) < VALUES_MAX",

@@ -134,7 +134,13 @@ SURFACES: Final = {
 """A name is added here on purpose: whoever uses the chassis may rely on it from then on."""
 FOR_SERVICES: Final = {
     *("bus.Committed", "clock", "commands.OverloadedError", "commands.refuse_card_numbers", "ids"),
-    *("metrics.Bounded", "metrics.WAITS_S", "shared_queries.SharedQueries"),
+    *(
+        "metrics.Bounded",
+        "metrics.WAITS_S",
+        "pace.LONE",
+        "pace.Pace",
+        "shared_queries.SharedQueries",
+    ),
     *("decision.Decision", "decision.Later", "decision.Refusal"),
     *("decision.impossible", "decision.nothing", "decision.publish"),
     *("errors.MisconfiguredError", "errors.ProviderError", "errors.RefusedError"),

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 
 import pytest
 
+from chassis import clock
+from chassis.pace import Pace
 from chassis.shared_queries import SharedQueries
 
 
@@ -79,3 +81,24 @@ async def test_who_gives_up_takes_the_answer_from_nobody() -> None:
     await asyncio.sleep(0)
     table.answers.release()
     assert await stays == "A"
+
+
+async def test_queries_are_spaced_and_those_who_ask_meanwhile_share_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    table, over, waited = Table(), asyncio.Event(), list[float]()
+
+    async def wait(seconds: float) -> None:
+        waited.append(seconds)
+        await over.wait()
+
+    monkeypatch.setattr(clock, "wait", wait)
+    row_of = SharedQueries(table.ask, Pace(every_s=60, burst=0))
+    for _ in range(3):
+        table.answers.release()
+    assert await row_of("a") == "A"  # nobody waits for his own answer
+    later = [*await begun(row_of, "b"), *await begun(row_of, "c")]
+    assert (len(waited), table.asked) == (1, [{"a"}])
+    over.set()
+    assert await asyncio.gather(*later) == ["B", "C"]
+    assert table.asked == [{"a"}, {"b", "c"}]

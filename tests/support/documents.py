@@ -43,6 +43,7 @@ def application_of(service: str, gate: Gate | None = None) -> FastAPI:
     stripe = SimpleNamespace(webhook_secrets=())
     settings = SimpleNamespace(
         slow_above_s=1.0,
+        send_every_ms=0,
         provider="stripe",
         stripe=stripe,
         event_streams_max=10,
