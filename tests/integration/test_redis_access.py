@@ -24,16 +24,14 @@ from chassis.secret import Secret
 from inventory_svc.availability import Availability, key_of
 from loyalty_svc.service import SERVICE
 from loyalty_svc.store import LAYOUT
-from saga_cli.stack import ports, servers
 from saga_cli.stack.authority import Authority
-from saga_cli.stack.redis_acl import acl_file
 from shared_events.shipping import ShipmentCreated
 from tests.simulation.loyalty import PublishedLog
 from tests.support.records import OFFSETS, a_message, an_order
+from tests.support.redis_users import PASSWORDS, redis_with_users
 from tests.support.tls_proxy import TlsProxy, tls_proxy
-from tests.support.waiting import until, until_async
+from tests.support.waiting import until_async
 
-PASSWORDS: Final = {name: f"{name}-hidden" for name in ("admin", "loyalty", "inventory")}
 HOST: Final = "127.0.0.1"
 EXPIRED: Final = timedelta(days=-1)
 
@@ -41,18 +39,8 @@ EXPIRED: Final = timedelta(days=-1)
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
     """Of a Redis with users, and without TLS."""
-    with servers.private_folder() as folder:
-        (folder / "users.acl").write_text(acl_file(PASSWORDS))
-        held = ports.hold()
-        process = servers.prepare_redis(folder, held.number)
-        process.command = [*process.command, "--aclfile", str(folder / "users.acl")]
-        process.start()
-        try:
-            until(lambda: b"Ready to accept" in process.log.read_bytes(), 20, "no Redis")
-            yield held.number
-        finally:
-            process.kill()
-            held.release()
+    with redis_with_users() as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
