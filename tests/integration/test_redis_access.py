@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import pytest
 from redis.asyncio import Redis
-from redis.exceptions import NoPermissionError, ResponseError
+from redis.exceptions import AuthenticationError, NoPermissionError, ResponseError
 
 from chassis.errors import AccessError, CannotStartError
 from chassis.kafka import Cluster
@@ -258,6 +258,34 @@ async def test_a_changed_password_is_followed_without_a_restart(
     finally:
         old = f">{PASSWORDS['loyalty']}"
         await set_user(admin, "resetpass", old)
+
+
+async def test_a_password_that_can_not_be_read_is_named_until_it_can(
+    node: Node, proxy: TlsProxy, tmp_path: Path
+) -> None:
+    (tmp_path / "password").unlink()
+    proxy.cut()
+
+    async def heal() -> None:
+        (tmp_path / "password").write_text(PASSWORDS["loyalty"])
+
+    await denied_and_then_healed(node, "X_REDIS_PASSWORD_FILE can't be read", heal)
+
+
+async def test_a_connection_is_never_used_without_the_login_that_it_was_to_have(
+    admin: Any, proxy: TlsProxy, authority: Authority, tmp_path: Path
+) -> None:
+    await admin.execute_command("ACL", "SETUSER", "default", "on", "nopass", "+@all")
+    try:
+        async with given(proxy, authority, tmp_path).client(socket_timeout=30) as redis:
+            (tmp_path / "password").unlink()
+            for _ in range(2):
+                with pytest.raises(
+                    AuthenticationError, match="X_REDIS_PASSWORD_FILE can't be read"
+                ):
+                    await redis.ping()
+    finally:
+        await admin.execute_command("ACL", "SETUSER", "default", "reset", "off")
 
 
 async def test_an_expired_certificate_is_named_and_a_renewed_one_taken(
