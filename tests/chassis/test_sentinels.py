@@ -1,4 +1,4 @@
-"""Whom sentinels name, in what order they are asked, and what is said where they name nobody."""
+"""Whom sentinels name, in what order they are asked, and what is reported where they name nobody."""
 
 import ssl
 from dataclasses import dataclass, field
@@ -87,7 +87,7 @@ def unread() -> Exception:
 
 
 async def explained(*some: OneSentinel, **changes: str) -> tuple[str, str]:
-    """The error, and what is said of it."""
+    """The error, and what is reported of it."""
     with pytest.raises(NoPrimaryError) as none:
         await over(*some).discover_master("points")
     return str(none.value), given(**changes).explained(none.value)
@@ -139,44 +139,44 @@ async def test_a_refusal_names_the_setting_and_the_sentinel_though_the_others_ar
     error: RedisError, says: str
 ) -> None:
     refusing = OneSentinel("s1:26379", error=error)
-    _, said = await explained(away("s2:26379"), refusing, away("s3:26379"))
-    assert said.startswith(says)
-    assert "\n" not in said
+    _, line = await explained(away("s2:26379"), refusing, away("s3:26379"))
+    assert line.startswith(says)
+    assert "\n" not in line
 
 
 async def test_the_file_of_authorities_is_named_where_there_is_one() -> None:
     refusing = OneSentinel("s1:26379", error=untrusted())
-    _, said = await explained(refusing, X_REDIS_CA_FILE="/ca.crt")
-    assert said.startswith("X_REDIS_CA_FILE: sentinel s1:26379: the server's certificate is not")
+    _, line = await explained(refusing, X_REDIS_CA_FILE="/ca.crt")
+    assert line.startswith("X_REDIS_CA_FILE: sentinel s1:26379: the server's certificate is not")
 
 
 async def test_a_login_that_is_asked_for_and_not_given_names_the_setting_that_is_missing() -> None:
     refusing = OneSentinel("s1:26379", error=AuthenticationError("Authentication required."))
-    _, said = await explained(refusing, X_REDIS_SENTINEL_PASSWORD="")
-    assert said == "X_REDIS_SENTINEL_PASSWORD: sentinel s1:26379: Authentication required."
+    _, line = await explained(refusing, X_REDIS_SENTINEL_PASSWORD="")
+    assert line == "X_REDIS_SENTINEL_PASSWORD: sentinel s1:26379: Authentication required."
 
 
-async def test_a_name_that_no_sentinel_knows_is_said_with_those_that_it_knows() -> None:
+async def test_a_name_that_no_sentinel_knows_is_reported_with_those_that_it_knows() -> None:
     other = OneSentinel("s1:26379", {"mymaster": AT})
-    _, said = await explained(other, away("s2:26379"))
+    _, line = await explained(other, away("s2:26379"))
     why = "knows no primary 'points': it knows mymaster"
-    assert said == f"X_REDIS_URL: sentinel s1:26379 {why}"
-    _, said = await explained(OneSentinel("s1:26379"))
-    assert said.endswith("it knows none at all")
+    assert line == f"X_REDIS_URL: sentinel s1:26379 {why}"
+    _, line = await explained(OneSentinel("s1:26379"))
+    assert line.endswith("it knows none at all")
 
 
 async def test_a_failover_that_is_under_way_is_no_wrong_setting_whatever_the_others_say() -> None:
     refusing = OneSentinel("s1:26379", error=AuthenticationError("wrong"))
     down = OneSentinel("s2:26379", {"points": AT}, down=True)
-    why, said = await explained(refusing, down)
-    assert (why, said) == ("sentinel s2:26379 has 'points' as down", "")
+    why, line = await explained(refusing, down)
+    assert (why, line) == ("sentinel s2:26379 has 'points' as down", "")
 
 
 async def test_sentinels_that_are_all_away_are_named_each_with_its_error() -> None:
     late = OneSentinel("s2:26379", error=LateError("no answer"))
-    why, said = await explained(away("s1:26379"), late)
+    why, line = await explained(away("s1:26379"), late)
     assert why == "no sentinel answers: s1:26379: connection refused; s2:26379: no answer"
-    assert said == ""
+    assert line == ""
 
 
 def of_sentinels(database: RedisDatabase) -> tuple[Any, list[Any]]:

@@ -232,11 +232,11 @@ async def test_a_wrong_setting_ends_the_start_with_2_and_one_line_that_names_it(
     changes, says = WRONG[what]
     with pytest.raises(CannotStartError) as ended:
         await watched.database(**changes).check()
-    said, at = str(ended.value), f"{HOST}:{watched.to_sentinel.port}"
-    assert said.startswith(f"Redis refuses us: {says.format(at=at, **vars(watched))}")
-    assert (ended.value.code, said.count("\n")) == (2, 0)
-    assert "hidden" not in said
-    assert "wrong-one" not in said
+    line, at = str(ended.value), f"{HOST}:{watched.to_sentinel.port}"
+    assert line.startswith(f"Redis refuses us: {says.format(at=at, **vars(watched))}")
+    assert (ended.value.code, line.count("\n")) == (2, 0)
+    assert "hidden" not in line
+    assert "wrong-one" not in line
 
 
 @pytest.mark.parametrize(
@@ -246,7 +246,7 @@ async def test_a_wrong_setting_ends_the_start_with_2_and_one_line_that_names_it(
         ({"X_REDIS_URL": "rediss://loyalty@plain/0"}, ""),
     ],
 )
-async def test_a_server_that_keeps_silent_about_tls_is_away_and_that_is_said(
+async def test_a_server_that_keeps_silent_about_tls_is_away_and_that_is_reported(
     watched: Watched, changes: dict[str, str], says: str
 ) -> None:
     async with watched.database(**changes).client(socket_connect_timeout=1) as redis:
@@ -310,7 +310,7 @@ async def test_a_changed_password_of_the_primary_is_followed_without_a_restart(
             await set_user(admin, "resetpass", f">{PASSWORDS['loyalty']}")
 
 
-async def test_sentinels_that_are_all_away_are_said_and_asked_again_when_they_are_back(
+async def test_sentinels_that_are_all_away_are_named_and_asked_again_when_they_are_back(
     node: Node, watched: Watched
 ) -> None:
     watched.to_sentinel.target = 1
