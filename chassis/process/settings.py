@@ -311,7 +311,8 @@ class PostgresSettings(DatabaseSettings, ServiceSettings):
 class RedisSettings(ServiceSettings):
     """A service with a database in Redis: redis://user:password@host:port/number, or rediss:// with TLS.
 
-    With `redis_sentinels` the host of the URL is the name that they have for the primary.
+    With `redis_sentinels` the host of the URL is the name that they have for the primary; they are asked
+    with TLS where it is, and know users of their own.
     """
 
     redis_url: RedisUrl
@@ -319,6 +320,7 @@ class RedisSettings(ServiceSettings):
     redis_ca_file: ReadableFile | None = None
     redis_sentinels: Sentinels = ()
     redis_sentinel_password: Secret = NO_SECRET
+    redis_sentinel_user: str = Field(default="", pattern=r"^\S*$")
 
     @field_validator("redis_password")
     @classmethod
@@ -334,6 +336,20 @@ class RedisSettings(ServiceSettings):
                 "the URL has a port: with sentinels its host is the primary's name alone"
             )
         return places
+
+    @field_validator("redis_sentinel_password")
+    @classmethod
+    def _is_of_sentinels(cls, password: Secret, info: ValidationInfo) -> Secret:
+        if password and info.data.get("redis_sentinels") == ():
+            raise ValueError("it has no effect without sentinels")
+        return password
+
+    @field_validator("redis_sentinel_user")
+    @classmethod
+    def _has_its_password(cls, user: str, info: ValidationInfo) -> str:
+        if user and info.data.get("redis_sentinel_password") == NO_SECRET:
+            raise ValueError("it has no effect without a password of the sentinels")
+        return user
 
     @field_validator("redis_ca_file")
     @classmethod

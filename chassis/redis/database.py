@@ -1,56 +1,26 @@
 """A numbered database of Redis: where it is, and how a user is let in."""
 
-import re
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Self
 from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
 
-from redis.asyncio import Connection, Redis, SSLConnection
-from redis.asyncio.sentinel import (
-    Sentinel,
-    SentinelConnectionPool,
-    SentinelManagedConnection,
-)
-from redis.credentials import CredentialProvider
-from redis.exceptions import AuthenticationError, NoPermissionError, ResponseError
+from redis.asyncio import Redis
+from redis.asyncio.connection import parse_url
+from redis.asyncio.sentinel import SentinelManagedConnection
 
 from chassis.errors import CannotStartError, SecretError
 from chassis.process.settings import RedisSettings
+from chassis.redis.connections import Login, TlsConnection, WatchedPool, WatchedTlsConnection
+from chassis.redis.faults import FaultySetting, cause_of, fault_of
+from chassis.redis.sentinels import NoPrimaryError, SentinelAccess, SentinelClients
 from chassis.redis.types import AWAY
 from chassis.secret import NO_SECRET, Secret, secret_of
-from chassis.tls import fault_of, trusting
-from chassis.urls import redis_url, sentinel_places, with_password
+from chassis.urls import redis_url, with_password
 
 CA_PARAMETER: Final = "ssl_ca_certs"
-IN_A_SCRIPT: Final = re.compile(r"ACL failure in script|The user executing the script can't")
-CAUSES_MAX: Final = 5
 CHECK_S: Final = 10.0
-ASK_S: Final = 1.0
-"""A sentinel that has not answered by then is passed over."""
-E = TypeVar("E", bound=Exception)
-
-
-class TlsConnection(SSLConnection):
-    """Its context is made for each connection anew, as certificates are renewed; it trusts no others."""
-
-    def _connection_arguments(self) -> Mapping[str, Any]:
-        context = trusting(self.ca_certs or "")
-        return {**Connection._connection_arguments(self), "ssl": context}  # noqa: SLF001 - its parent's
-
-
-class WatchedTlsConnection(SentinelManagedConnection, TlsConnection):
-    """To the primary that sentinels name, with TLS."""
-
-
-class WatchedPool(SentinelConnectionPool):
-    """Takes its connections to the sentinels with it."""
-
-    async def disconnect(self, inuse_connections: bool = True) -> None:  # noqa: FBT001, FBT002 - as its parent's
-        await super().disconnect(inuse_connections)
-        if inuse_connections:
-            await self.sentinel_manager.aclose()
+NO_SENTINELS: Final = SentinelAccess()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +31,15 @@ class RedisDatabase:
     which are checked in any case, the host too. `setting` is what the variables begin with, such as
     LOYALTY_REDIS. Each connection is made with what the files hold then.
 
-    `sentinels` are hosts with ports; the URL's host is the name that they have for the primary then, and
-    each connection is made to whom they name.
+    With `sentinels` the URL's host is the name that they have for the primary, and each connection is made
+    to whom they name; they are asked with TLS where it is.
     """
 
     url: Secret
     password: Secret = NO_SECRET
     ca_file: str = ""
     setting: str = ""
-    sentinels: tuple[tuple[str, int], ...] = ()
-    sentinel_password: Secret = NO_SECRET
+    sentinels: SentinelAccess = NO_SENTINELS
 
     @classmethod
     def at(cls, url: str) -> Self:
@@ -79,8 +48,8 @@ class RedisDatabase:
     @classmethod
     def of(cls, settings: RedisSettings) -> Self:
         ca_file, setting = str(settings.redis_ca_file or ""), f"{settings.prefix}_REDIS"
-        watched = settings.redis_sentinels, settings.redis_sentinel_password
-        return cls(settings.redis_url, settings.redis_password, ca_file, setting, *watched)
+        access = settings.redis_url, settings.redis_password, ca_file
+        return cls(*access, setting, SentinelAccess.of(settings))
 
     @classmethod
     def given(cls, variables: Mapping[str, str], prefix: str) -> Self | None:
@@ -94,15 +63,17 @@ class RedisDatabase:
             return None
         redis_url(url.read())
         password = secret_of(variables, f"{setting}_PASSWORD")
-        ca_file, watched = variables.get(f"{setting}_CA_FILE", ""), f"{setting}_SENTINEL"
-        named = variables.get(f"{watched}S", "")
-        places = sentinel_places(named) if named else ()
-        secret = secret_of(variables, f"{watched}_PASSWORD")
-        return cls(url, password, ca_file, setting, places, secret)
+        ca_file = variables.get(f"{setting}_CA_FILE", "")
+        return cls(url, password, ca_file, setting, SentinelAccess.given(variables, setting))
 
     def full_url(self) -> str:
-        """With the password and the file in it, for a client that takes nothing else. Raises SecretError."""
+        """With the password and the file in it, for a client that takes nothing else.
+
+        Raises SecretError, and ValueError where its host is no address, but a name that sentinels know.
+        """
         parts = urlsplit(with_password(self.url.read(), self.password.read()))
+        if self.sentinels and parts.port is None:
+            raise ValueError("sentinels are not asked here: give the address of the primary")
         if self.ca_file:
             query = dict(parse_qsl(parts.query)) | {CA_PARAMETER: self.ca_file}
             parts = parts._replace(query=urlencode(query))
@@ -115,7 +86,7 @@ class RedisDatabase:
         if parts.scheme == "rediss":
             options |= {CA_PARAMETER: self.ca_file} if self.ca_file else {}
         if parts.username or parts.password or self.password:
-            options |= {"credential_provider": Login(self)}
+            options |= {"credential_provider": Login(self._login)}
         # To tell its name takes a right that release 7.0 does not know.
         options["driver_info"] = None
         if self.sentinels:
@@ -128,19 +99,18 @@ class RedisDatabase:
 
     def _watched(self, parts: SplitResult, options: Mapping[str, Any]) -> Redis:
         """A client of the primary that the sentinels name; one that is deposed is left by itself."""
-        asked: dict[str, Any] = {"socket_timeout": ASK_S, "socket_connect_timeout": ASK_S}
-        if self.sentinel_password:
-            asked["password"] = self.sentinel_password.read()
-        has_tls = parts.scheme == "rediss"
-        watching: Any = Sentinel  # it has no types
-        redis: Redis = watching(self.sentinels, sentinel_kwargs=asked).master_for(
-            parts.netloc,
-            connection_pool_class=WatchedPool,
-            connection_class=WatchedTlsConnection if has_tls else SentinelManagedConnection,
-            db=int(parts.path.strip("/") or 0),
-            **options,
-        )
-        return redis
+        is_tls = parts.scheme == "rediss"
+        kind = WatchedTlsConnection if is_tls else SentinelManagedConnection
+        given: dict[str, Any] = {**parse_url(parts.geturl()), **options, "connection_class": kind}
+        of_pool = {name: value for name, value in given.items() if name != "host"}
+        tls = {name: value for name, value in given.items() if name == CA_PARAMETER}
+        sentinels = SentinelClients.of(self.sentinels, tls if is_tls else None)
+        watching: Any = WatchedPool  # it has no types
+        return Redis.from_pool(watching(parts.netloc, sentinels, **of_pool))
+
+    def _login(self) -> tuple[str, str]:
+        parts = urlsplit(self.url.read())
+        return unquote(parts.username or ""), self.password.read() or unquote(parts.password or "")
 
     async def check(self) -> None:
         """Raises CannotStartError where Redis refuses us; one that is away will come back."""
@@ -154,50 +124,32 @@ class RedisDatabase:
                 raise CannotStartError(f"Redis refuses us: {why}", code=2) from error
 
     def explained(self, error: BaseException) -> str:
-        """What Redis refuses us for, with the setting to look at; "" for any other error."""
-        if unread := _caused(error, SecretError):
+        """What Redis or a sentinel refuses us for, with the setting to look at; "" for any other error."""
+        if unread := cause_of(error, SecretError):
             return str(unread)
-        if fault := _caused(error, ssl.SSLError):
-            found = fault_of(fault)
-            is_ca = found.setting == "ca_file" and self.ca_file
-            return f"{self._variable('ca_file' if is_ca else 'url')}: {found.why}"
-        text = " ".join(str(error).split())
-        if isinstance(error, AuthenticationError):
-            return f"{self._variable('password' if self.password else 'url')}: {text}"
-        is_denied = isinstance(error, NoPermissionError)
-        if is_denied or (isinstance(error, ResponseError) and IN_A_SCRIPT.search(text) is not None):
-            return f"{self._variable('url')}: its user lacks a right: {text}"
-        return ""
+        unnamed = cause_of(error, NoPrimaryError)
+        fault = unnamed.fault if unnamed else fault_of(error)
+        if fault is None:
+            return ""
+        variable = self._variable_of_sentinels if unnamed else self._variable
+        return f"{variable(fault.setting)}: {fault.why}"
 
-    def _variable(self, name: str) -> str:
+    def _variable(self, name: FaultySetting) -> str:
+        if name == "ca_file" and self.ca_file:
+            return f"{self.setting}_CA_FILE"
+        if name == "password" and self.password:
+            return self.password.variable
+        return self.url.variable or "its URL"
+
+    def _variable_of_sentinels(self, name: FaultySetting) -> str:
         match name:
-            case "ca_file":
-                return f"{self.setting}_CA_FILE"
+            case "name":
+                return self._variable(name)
             case "password":
-                return self.password.variable
+                return self.sentinels.password.variable or f"{self.setting}_SENTINEL_PASSWORD"
+            case "user":
+                return f"{self.setting}_SENTINEL_USER"
+            case "ca_file" if self.ca_file:
+                return self._variable(name)
             case _:
-                return self.url.variable or "its URL"
-
-
-@dataclass(frozen=True, slots=True)
-class Login(CredentialProvider):
-    """The user and the password as they are given at the time of a connection. Raises AccessError."""
-
-    database: RedisDatabase
-
-    def get_credentials(self) -> tuple[str] | tuple[str, str]:
-        parts = urlsplit(self.database.url.read())
-        password = self.database.password.read() or unquote(parts.password or "")
-        return (unquote(parts.username), password) if parts.username else (password,)
-
-    async def get_credentials_async(self) -> tuple[str] | tuple[str, str]:
-        return self.get_credentials()
-
-
-def _caused(error: BaseException | None, kind: type[E]) -> E | None:
-    """The client raises errors of its own while it handles those of the connection."""
-    for _ in range(CAUSES_MAX):
-        if isinstance(error, kind) or error is None:
-            return error
-        error = error.__cause__ or error.__context__
-    return None
+                return f"{self.setting}_SENTINELS"

@@ -52,6 +52,7 @@ def _database(spec: ServiceSpec) -> ChartValues:
 
 
 def _redis(spec: ServiceSpec) -> ChartValues:
+    """With `sentinels` (host:port of each) the host is the name that they have for the primary."""
     if spec.redis_database is None:
         return {}
     return {
@@ -62,6 +63,9 @@ def _redis(spec: ServiceSpec) -> ChartValues:
         "passwordSecret": _secret(names.redis_password_of(spec)),
         "caSecret": _secret(names.REDIS_TLS, "ca.crt"),
         "peers": _pods({"app.kubernetes.io/name": names.REDIS}),
+        "sentinels": [],
+        "sentinelUser": "",
+        "sentinelPasswordSecret": _secret(""),
     }
 
 

@@ -15,12 +15,14 @@ from simulation.edits.outside import OUTSIDE_EDITS
 from simulation.edits.postgres import POSTGRES_EDITS
 from simulation.edits.redis import REDIS_EDITS
 from simulation.edits.rights import RIGHTS_EDITS
+from simulation.edits.sentinels import SENTINEL_EDITS
 from simulation.edits.streams import STREAM_EDITS
 from simulation.edits.traces import TRACE_EDITS
 
 ALL: Final = chain(
     POSTGRES_EDITS,
     REDIS_EDITS,
+    SENTINEL_EDITS,
     OUTSIDE_EDITS,
     ACCESS_EDITS,
     KAFKA_EDITS,

@@ -84,10 +84,10 @@ REDIS_EDITS: Final = (
         ("tests/integration/test_redis_full.py::test_a_person_can_make_room_in_a_full_redis",),
     ),
     Edit(
-        "chassis/redis/database.py",
+        "chassis/redis/connections.py",
         "any-redis-trusted",
         'trusting(self.ca_certs or "")',
-        "ssl._create_unverified_context()",
+        '__import__("ssl")._create_unverified_context()',
         (f"{ACCESS}a_wrong_setting_ends_the_start_with_2_and_one_line_that_names_it[authority]",),
     ),
     _unit_check(

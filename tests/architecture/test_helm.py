@@ -194,6 +194,28 @@ def test_a_process_calls_its_own_stores_and_no_other_service(spec: ServiceSpec) 
     assert {*found[443][0]["ipBlock"]["except"]} == NOT_WITHIN
 
 
+@pytest.mark.parametrize("name", ["inventory", "loyalty"])
+def test_sentinels_are_asked_for_the_primary_with_a_secret_of_their_own(name: str) -> None:
+    watched = {
+        "host": "points",
+        "sentinels": ["redis-0.redis:26379", "redis-1.redis:26379"],
+        "sentinelUser": "watcher",
+        "sentinelPasswordSecret": {"name": "redis-sentinels"},
+    }
+    made = rendered(name, redis=watched)
+    variables, p = environment(made["Deployment", name]), name.upper()
+    assert re.fullmatch(rf"rediss://{name}@points/\d", variables[f"{p}_REDIS_URL"])
+    assert variables[f"{p}_REDIS_SENTINELS"] == ",".join(watched["sentinels"])
+    assert variables[f"{p}_REDIS_SENTINEL_USER"] == "watcher"
+    file = "redis-sentinel-password"
+    assert variables[f"{p}_REDIS_SENTINEL_PASSWORD_FILE"] == MOUNTED + file
+    assert files_of(made["Deployment", name])[file] == ("redis-sentinels", "password")
+    rules = made["NetworkPolicy", name]["spec"]["egress"]
+    assert [{"port": 6379}, {"port": 26379}] in [rule["ports"] for rule in rules]
+    none = environment(rendered(name)["Deployment", name])
+    assert [variable for variable in none if "SENTINEL" in variable] == []
+
+
 @each_process
 def test_no_service_is_called_by_another(spec: ServiceSpec) -> None:
     """But by the gateway, Prometheus and the console; a migration by nobody."""

@@ -16,6 +16,7 @@ LIBRARIES: Final = {
     "_auto_offset_reset": "aiokafka's",
     "_batches": "aiokafka's",
     "_connect_args": "asyncpg's",
+    "_connection_arguments": "redis-py's",
     "_enable_auto_commit": "aiokafka's",
     "_exit": "the operating system's",
     "_group_instance_id": "aiokafka's",

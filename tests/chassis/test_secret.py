@@ -36,6 +36,7 @@ TOKEN: Final = {
 BESIDE: Final = {
     "database_password": {"DATABASE_URL": "postgresql://r@h/d"},
     "database_owner_password": {"DATABASE_OWNER_URL": "postgresql://o@h/d"},
+    "redis_sentinel_password": {"REDIS_URL": "redis://points/1", "REDIS_SENTINELS": "h:26379"},
     "kafka_password": LOGIN,
     "kafka_client_secret": {"KAFKA_SECURITY": "SASL_SSL"} | TOKEN,
 }

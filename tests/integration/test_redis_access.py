@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import pytest
 from redis.asyncio import Redis
-from redis.exceptions import NoPermissionError, ResponseError
+from redis.exceptions import AuthenticationError, NoPermissionError, ResponseError
 
 from chassis.errors import AccessError, CannotStartError
 from chassis.kafka import Cluster
@@ -24,16 +24,14 @@ from chassis.secret import Secret
 from inventory_svc.availability import Availability, key_of
 from loyalty_svc.service import SERVICE
 from loyalty_svc.store import LAYOUT
-from saga_cli.stack import ports, servers
 from saga_cli.stack.authority import Authority
-from saga_cli.stack.redis_acl import acl_file
 from shared_events.shipping import ShipmentCreated
 from tests.simulation.loyalty import PublishedLog
 from tests.support.records import OFFSETS, a_message, an_order
+from tests.support.redis_users import PASSWORDS, redis_with_users
 from tests.support.tls_proxy import TlsProxy, tls_proxy
-from tests.support.waiting import until, until_async
+from tests.support.waiting import until_async
 
-PASSWORDS: Final = {name: f"{name}-hidden" for name in ("admin", "loyalty", "inventory")}
 HOST: Final = "127.0.0.1"
 EXPIRED: Final = timedelta(days=-1)
 
@@ -41,18 +39,8 @@ EXPIRED: Final = timedelta(days=-1)
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
     """Of a Redis with users, and without TLS."""
-    with servers.private_folder() as folder:
-        (folder / "users.acl").write_text(acl_file(PASSWORDS))
-        held = ports.hold()
-        process = servers.prepare_redis(folder, held.number)
-        process.command = [*process.command, "--aclfile", str(folder / "users.acl")]
-        process.start()
-        try:
-            until(lambda: b"Ready to accept" in process.log.read_bytes(), 20, "no Redis")
-            yield held.number
-        finally:
-            process.kill()
-            held.release()
+    with redis_with_users() as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
@@ -270,6 +258,34 @@ async def test_a_changed_password_is_followed_without_a_restart(
     finally:
         old = f">{PASSWORDS['loyalty']}"
         await set_user(admin, "resetpass", old)
+
+
+async def test_a_password_that_can_not_be_read_is_named_until_it_can(
+    node: Node, proxy: TlsProxy, tmp_path: Path
+) -> None:
+    (tmp_path / "password").unlink()
+    proxy.cut()
+
+    async def heal() -> None:
+        (tmp_path / "password").write_text(PASSWORDS["loyalty"])
+
+    await denied_and_then_healed(node, "X_REDIS_PASSWORD_FILE can't be read", heal)
+
+
+async def test_a_connection_is_never_used_without_the_login_that_it_was_to_have(
+    admin: Any, proxy: TlsProxy, authority: Authority, tmp_path: Path
+) -> None:
+    await admin.execute_command("ACL", "SETUSER", "default", "on", "nopass", "+@all")
+    try:
+        async with given(proxy, authority, tmp_path).client(socket_timeout=30) as redis:
+            (tmp_path / "password").unlink()
+            for _ in range(2):
+                with pytest.raises(
+                    AuthenticationError, match="X_REDIS_PASSWORD_FILE can't be read"
+                ):
+                    await redis.ping()
+    finally:
+        await admin.execute_command("ACL", "SETUSER", "default", "reset", "off")
 
 
 async def test_an_expired_certificate_is_named_and_a_renewed_one_taken(

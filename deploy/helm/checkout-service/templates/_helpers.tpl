@@ -34,7 +34,8 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end -}}
 {{- end -}}
 {{- with .Values.redis -}}
-{{ include "service.variable" (list (print $p "_REDIS_URL") (printf "rediss://%s@%s:%v/%v" .user .host .port .number)) -}}
+{{- $place := empty .sentinels | ternary (printf "%s:%v" .host .port) .host -}}
+{{ include "service.variable" (list (print $p "_REDIS_URL") (printf "rediss://%s@%s/%v" .user $place .number)) -}}
 {{- end -}}
 {{- end }}
 
@@ -58,6 +59,15 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{ include "service.variable" (list (print $p "_REDIS_PASSWORD_FILE") (print $mounted "/redis-password")) -}}
 {{- if .caSecret.name -}}
 {{ include "service.variable" (list (print $p "_REDIS_CA_FILE") (print $mounted "/redis-ca.crt")) -}}
+{{- end -}}
+{{- with .sentinels -}}
+{{ include "service.variable" (list (print $p "_REDIS_SENTINELS") (join "," .)) -}}
+{{- end -}}
+{{- with .sentinelUser -}}
+{{ include "service.variable" (list (print $p "_REDIS_SENTINEL_USER") .) -}}
+{{- end -}}
+{{- if dig "sentinelPasswordSecret" "name" "" . -}}
+{{ include "service.variable" (list (print $p "_REDIS_SENTINEL_PASSWORD_FILE") (print $mounted "/redis-sentinel-password")) -}}
 {{- end -}}
 {{- end -}}
 {{ include "service.variable" (list (print $p "_HTTP_HOST") "0.0.0.0") -}}
@@ -105,6 +115,9 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- with .Values.redis -}}
 {{ include "service.file" (list .passwordSecret "redis-password") -}}
 {{- if .caSecret.name }}{{ include "service.file" (list .caSecret "redis-ca.crt") }}{{ end -}}
+{{- if dig "sentinelPasswordSecret" "name" "" . -}}
+{{ include "service.file" (list .sentinelPasswordSecret "redis-sentinel-password") -}}
+{{- end -}}
 {{- end -}}
 {{- range $name, $secret := .Values.secretFiles -}}
 {{ include "service.file" (list $secret $name) -}}
