@@ -26,6 +26,7 @@ from tests.support.helm import (
 MOUNTED: Final = "/run/secrets/checkout/"
 EXAMPLES: Final = sorted((HELM / "examples").glob("*.yaml"))
 NOT_WITHIN: Final = {"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"}
+SPACE: Final = {"kubernetes.io/metadata.name": "monitoring"}
 each_process = pytest.mark.parametrize("spec", PROCESSES, ids=lambda spec: spec.name)
 
 
@@ -237,6 +238,29 @@ def test_no_service_is_called_by_another(spec: ServiceSpec) -> None:
         assert "ingress" not in made["NetworkPolicy", f"{spec.name}-migrate"]["spec"]
 
 
+@pytest.mark.parametrize(
+    ("endpoint", "port"),
+    [
+        ("http://collector.monitoring:4318", 4318),
+        ("http://collector.monitoring:4318/otlp", 4318),
+        ("https://otlp.example.com", 443),
+        ("https://otlp.example.com/v1/", 443),
+        ("http://collector", 80),
+        ("http://[fd00::1]", 80),
+        ("http://[fd00::1]:4318", 4318),
+    ],
+)
+def test_traces_go_to_the_port_of_their_endpoint(endpoint: str, port: int) -> None:
+    """Where it names none, it is that of the scheme."""
+    policy = rendered("order", **{"global": {"otlpEndpoint": endpoint}})["NetworkPolicy", "order"]
+    (rule,) = [
+        each
+        for each in policy["spec"]["egress"]
+        if each["to"] == [{"namespaceSelector": {"matchLabels": SPACE}}]
+    ]
+    assert rule["ports"] == [{"port": port}]
+
+
 @each_process
 def test_it_is_scaled_by_how_long_records_wait_up_to_its_partitions(spec: ServiceSpec) -> None:
     limit = 1 if spec is CONSOLE else PARTITIONS
@@ -347,6 +371,21 @@ def test_a_providers_keys_come_as_files() -> None:
         ({"replicas": 0}, "replicas"),
         ({"database": {"pasword": "x"}}, "pasword"),
         ({"autoscaling": {"mode": "vpa"}}, "mode"),
+        ({"autoscaling": {"minReplicas": 0}}, "minReplicas"),
+        ({"autoscaling": {"lagSeconds": 0}}, "lagSeconds"),
+        ({"autoscaling": {"cpuPercent": 7.5}}, "cpuPercent"),
+        ({"version": "1.2.3+local"}, "version"),
+        ({"podAnnotations": {"scrape": True}}, "podAnnotations/scrape"),
+        ({"database": {"peers": []}}, "database/peers"),
+        ({"global": {"image": {"tag": 1.10}}}, "image/tag"),
+        ({"global": {"image": {"pullPolicy": "always"}}}, "pullPolicy"),
+        ({"global": {"kafka": {"bootstrap": "kafka"}}}, "bootstrap"),
+        ({"global": {"kafka": {"bootstrap": "kafka:9092,"}}}, "bootstrap"),
+        ({"global": {"kafka": {"peers": []}}}, "kafka/peers"),
+        ({"global": {"monitoring": {"labels": {"release": 1}}}}, "labels/release"),
+        ({"global": {"networkPolicy": {"from": []}}}, "networkPolicy/from"),
+        ({"global": {"networkPolicy": {"outside": []}}}, "networkPolicy/outside"),
+        ({"global": {"otlpEndpoint": "collector:4318"}}, "otlpEndpoint"),
     ],
     ids=lambda value: str(value)[:40],
 )

@@ -22,7 +22,9 @@ from tests.architecture.test_commands import wrong_with
 from tests.architecture.test_tidy import ROOT
 from tests.support.documented import Documented, commands, strangers
 
-KUBECTL: Final = frozenset(["apply", "cnpg", "create", "delete", "get", "rollout", "scale"])
+KUBECTL: Final = frozenset(
+    ["apply", "cnpg", "create", "delete", "get", "patch", "rollout", "scale"]
+)
 """What the pages use of it; `cnpg` is CloudNativePG's plugin."""
 NOT_COMMANDS: Final = (
     "order ==order.placed==> ",
@@ -55,7 +57,7 @@ def wrong_with_program(words: list[str]) -> str:
             if missing := [name for name in files if not (ROOT / name).is_file()]:
                 return f"there is no {missing[0]}"
             return wrong_with_program(more[more.index("python") :])
-        case ["python" | "spark-submit", program, *_]:
+        case ["python" | "sh" | "spark-submit", program, *_]:
             return "" if (ROOT / program).is_file() else f"there is no {program}"
         case ["docker", "build", "--target", stage, *more]:
             if re.search(rf"^FROM .+ AS {stage}$", DOCKERFILE, re.MULTILINE) is None:
@@ -172,6 +174,8 @@ def test_a_line_of_a_plain_block_that_no_test_knows_is_found() -> None:
         ("python -m bench.peers.run dbos --in-fright 4", "bench.peers.run has no --in-fright"),
         ("uv run --project deploy/flink python report.py", "there is no deploy/flink"),
         ("spark-submit deploy/spark/reports.py", "there is no deploy/spark/reports.py"),
+        ("sh scripts/apiserver.sh bin/x", "there is no scripts/apiserver.sh"),
+        ("python -m tests.kube_api --crd x", "tests.kube_api has no --crd"),
         ("docker build --build-arg NAME=order .", "Dockerfile has no ARG NAME=order"),
         ("docker build --target shop --build-arg SERVICE=order .", "Dockerfile has no stage shop"),
         ("docker compose -f compose.secured.yaml up", "there is no compose.secured.yaml"),

@@ -38,14 +38,24 @@ def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 
 def rendered(name: str, **more: Any) -> Resources:
     """One service's release. Raises HelmError."""
+    return _resources(release(name, **more))
+
+
+def release(name: str, **more: Any) -> dict[str, str]:
+    """The same by file, as Helm writes it."""
     values = values_for(name, **more)
     with helm_python.Chart.load(ONE) as chart:
         chart.validate_schema(values)
-        return _resources(chart.render(values, name=name, namespace=NAMESPACE))
+        return dict(chart.render(values, name=name, namespace=NAMESPACE))
 
 
 def umbrella(folder: Path, *files: Path) -> Resources:
     """All services in one release, with the values of these files, each over those before."""
+    return _resources(umbrella_release(folder, *files))
+
+
+def umbrella_release(folder: Path, *files: Path) -> dict[str, str]:
+    """The same by file, as Helm writes it. Raises HelmError."""
     place = folder / "helm"
     if not place.exists():
         shutil.copytree(HELM, place)
@@ -54,7 +64,7 @@ def umbrella(folder: Path, *files: Path) -> Resources:
     for file in files:
         values = merged(values, yaml.safe_load(file.read_text("utf-8")))
     with helm_python.Chart.load(place / UMBRELLA.name) as chart:
-        return _resources(chart.render(values, name="checkout", namespace=NAMESPACE))
+        return dict(chart.render(values, name="checkout", namespace=NAMESPACE))
 
 
 def _resources(files: dict[str, str]) -> Resources:
