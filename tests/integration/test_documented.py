@@ -39,6 +39,7 @@ TOO_LONG: Final = {
     "saga bench false-alarms": "minutes; it counts lines of logs",
     "saga bench fast-paths": "minutes; tests/integration/test_bench.py",
     "saga mutants": "minutes; tests/simulation",
+    "saga mutants --real": "minutes; tests/integration/test_real_mutants.py",
     "saga bench secured": "minutes; tests/cli/test_bench.py",
     "saga bench traced": "minutes; tests/cli/test_bench.py",
     "saga demo --plain": "a stack of its own, as for `saga demo`",
