@@ -17,7 +17,11 @@ ChassisError
 """
 
 from collections.abc import Iterator
-from typing import Final
+from itertools import islice
+from typing import Final, TypeVar
+
+CAUSES_MAX: Final = 5
+E = TypeVar("E", bound=BaseException)
 
 
 def chain_of(error: BaseException | None) -> Iterator[BaseException]:
@@ -25,6 +29,12 @@ def chain_of(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
+
+
+def cause_of(error: BaseException | None, kind: type[E]) -> E | None:
+    """The first of a kind among an error and its nearest causes; clients wrap what their own tasks raise."""
+    causes = islice(chain_of(error), CAUSES_MAX)
+    return next((cause for cause in causes if isinstance(cause, kind)), None)
 
 
 class ChassisError(Exception):

@@ -3,12 +3,11 @@
 A broker refuses a session that is shorter than its `group.min.session.timeout.ms`, by default 6 s.
 """
 
-from itertools import islice
 from typing import Final
 
 from aiokafka.errors import InvalidSessionTimeoutError
 
-from chassis.errors import chain_of
+from chassis.errors import cause_of
 
 SESSION_S: Final = 2.0
 BEATS: Final = 4
@@ -16,7 +15,6 @@ BEATS: Final = 4
 USUAL_MIN_S: Final = 6.0
 """What a broker allows of which nobody has asked more."""
 WHY: Final = "shorter than the broker's group.min.session.timeout.ms"
-CAUSES_MAX: Final = 5
 
 
 def options_of(session_s: float) -> dict[str, int]:
@@ -32,5 +30,4 @@ def longer_than(refused_s: float) -> float:
 
 def is_too_short(error: BaseException | None) -> bool:
     """Whether what ended a client is a session timeout that the broker does not allow."""
-    causes = islice(chain_of(error), CAUSES_MAX)
-    return any(isinstance(each, InvalidSessionTimeoutError) for each in causes)
+    return cause_of(error, InvalidSessionTimeoutError) is not None

@@ -9,10 +9,10 @@ from redis.asyncio import Redis
 from redis.asyncio.connection import parse_url
 from redis.asyncio.sentinel import SentinelManagedConnection
 
-from chassis.errors import CannotStartError, SecretError
+from chassis.errors import CannotStartError, SecretError, cause_of
 from chassis.process.settings import RedisSettings
 from chassis.redis.connections import Login, TlsConnection, WatchedPool, WatchedTlsConnection
-from chassis.redis.faults import FaultySetting, cause_of, fault_of
+from chassis.redis.faults import FaultySetting, fault_of
 from chassis.redis.sentinels import NoPrimaryError, SentinelAccess, SentinelClients
 from chassis.redis.types import AWAY
 from chassis.secret import NO_SECRET, Secret, secret_of

@@ -3,17 +3,14 @@
 import re
 import ssl
 from dataclasses import dataclass
-from itertools import islice
-from typing import Final, Literal, TypeVar
+from typing import Final, Literal
 
 from redis.exceptions import AuthenticationError, NoPermissionError, ResponseError
 
 from chassis import tls
-from chassis.errors import chain_of
+from chassis.errors import cause_of
 
 IN_A_SCRIPT: Final = re.compile(r"ACL failure in script|The user executing the script can't")
-CAUSES_MAX: Final = 5
-E = TypeVar("E", bound=BaseException)
 FaultySetting = Literal["ca_file", "password", "user", "name", "url"]
 """`name` is that of the primary, as sentinels know it."""
 
@@ -38,12 +35,6 @@ def fault_of(error: BaseException) -> AccessFault | None:
     if is_denied or (isinstance(error, ResponseError) and IN_A_SCRIPT.search(text) is not None):
         return AccessFault("user", f"its user lacks a right: {text}")
     return None
-
-
-def cause_of(error: BaseException, kind: type[E]) -> E | None:
-    """The client raises errors of its own while it handles those of the connection."""
-    causes = islice(chain_of(error), CAUSES_MAX)
-    return next((cause for cause in causes if isinstance(cause, kind)), None)
 
 
 def text_of(error: BaseException) -> str:

@@ -5,6 +5,7 @@ No wheel has a server with TLS: a small proxy terminates it in front of one that
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -82,12 +83,16 @@ def given(proxy: TlsProxy, authority: Authority, folder: Path, **changes: Any) -
 async def node(
     proxy: TlsProxy, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Node]:
+    async with node_on(given(proxy, authority, tmp_path), monkeypatch) as made:
+        yield made
+
+
+@asynccontextmanager
+async def node_on(database: RedisDatabase, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Node]:
     """A process of the service, as far as its Redis goes."""
     for module in (rebuild, rollback):
         monkeypatch.setattr(module, "reading", PublishedLog().reading)
-    store = await RedisStore.connect(
-        SERVICE, LAYOUT, given(proxy, authority, tmp_path), Cluster("none:1")
-    )
+    store = await RedisStore.connect(SERVICE, LAYOUT, database, Cluster("none:1"))
     await store.prepare(asyncio.Event())
     settings = ServiceSettings(kafka_bootstrap=f"{HOST}:1", http_port=0, auth="off")
     made = runtime.assemble(SERVICE, settings, store, RedisInspection(store))

@@ -3,7 +3,6 @@
 A proxy terminates TLS in front of the sentinel, and one in front of the Redis that it names.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -14,15 +13,10 @@ import pytest
 from redis.exceptions import ConnectionError as LostConnectionError
 
 from chassis.errors import CannotStartError, ChassisError
-from chassis.kafka import Cluster
 from chassis.message import Decided
-from chassis.process import runtime
 from chassis.process.runtime import Node
-from chassis.process.settings import ServiceSettings
-from chassis.redis import RedisDatabase, RedisInspection, RedisStore, rebuild, rollback
-from loyalty_svc.service import SERVICE
-from loyalty_svc.store import LAYOUT
-from saga_cli.stack import binaries, ports, servers
+from chassis.redis import RedisDatabase
+from saga_cli.stack import binaries, servers
 from saga_cli.stack.authority import Authority
 from saga_cli.stack.processes import ChildProcess
 from tests.integration.test_redis_access import (
@@ -31,12 +25,12 @@ from tests.integration.test_redis_access import (
     as_user,
     denied_and_then_healed,
     handled,
+    node_on,
     set_user,
 )
-from tests.simulation.loyalty import PublishedLog
-from tests.support.redis_users import PASSWORDS, redis_with_users
+from tests.support.redis_users import PASSWORDS, held_port, redis_with_users, running
 from tests.support.tls_proxy import TlsProxy, tls_proxy
-from tests.support.waiting import until, until_async
+from tests.support.waiting import until_async
 
 SENTINEL: Final = """
 bind {host}
@@ -110,18 +104,12 @@ def redis_port() -> Iterator[int]:
 
 @pytest.fixture(scope="module")
 def sentinel_port() -> Iterator[int]:
-    with servers.private_folder() as folder:
-        held, config = ports.hold(), folder / "sentinel.conf"
-        config.write_text(SENTINEL.format(host=HOST, port=held.number))
+    with servers.private_folder() as folder, held_port() as port:
+        config = folder / "sentinel.conf"
+        config.write_text(SENTINEL.format(host=HOST, port=port))
         command = [binaries.redis_server(), str(config), "--sentinel"]
-        process = ChildProcess("sentinel", command, folder / "sentinel.log")
-        process.start()
-        try:
-            until(lambda: b"Sentinel ID is" in process.log.read_bytes(), 30, "no sentinel")
-            yield held.number
-        finally:
-            process.kill()
-            held.release()
+        with running(ChildProcess("sentinel", command, folder / "sentinel.log"), b"Sentinel ID is"):
+            yield port
 
 
 @pytest.fixture(scope="module")
@@ -148,15 +136,8 @@ async def watched(
 @pytest.fixture
 async def node(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Node]:
     """A process of the service, as far as its Redis goes."""
-    for module in (rebuild, rollback):
-        monkeypatch.setattr(module, "reading", PublishedLog().reading)
-    store = await RedisStore.connect(SERVICE, LAYOUT, watched.database(), Cluster("none:1"))
-    await store.prepare(asyncio.Event())
-    settings = ServiceSettings(kafka_bootstrap=f"{HOST}:1", http_port=0, auth="off")
-    made = runtime.assemble(SERVICE, settings, store, RedisInspection(store))
-    made.consumer.ready.set()
-    yield made
-    await store.close()
+    async with node_on(watched.database(), monkeypatch) as made:
+        yield made
 
 
 async def test_a_service_does_its_work_where_its_sentinels_ask_for_a_login_over_tls(
