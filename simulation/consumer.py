@@ -81,7 +81,7 @@ class SimulatedConsumer:
         group, max_idle_s = self._broker.group(chosen.group_id), chosen.max_poll_interval_ms / 1000
         hooks = (self._revoke, self._assign, self._idle_s)
         self._coordinator = Coordinator(self._client, group, says, max_idle_s, *hooks)
-        self._coordinator.rejoin()
+        self._coordinator.request_rejoin()
 
     def assign(self, partitions: Iterable[TopicPartition]) -> None:
         if self._coordinator is not None:

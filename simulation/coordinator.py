@@ -6,7 +6,7 @@ a client that nobody polls leaves; no heartbeat is sent before `on_partitions_as
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import structlog
@@ -47,7 +47,7 @@ class Coordinator:
     revoke: Callable[[], Awaitable[None]]
     assign: Callable[[list[TopicPartition]], Awaitable[None]]
     idle_s: Callable[[], float]
-    _member_id: str = ""
+    member_id: str = ""
     _generation: int = -1
     _member: Member | None = None
     _has_joined: bool = False
@@ -60,7 +60,11 @@ class Coordinator:
     _coordination_task: "asyncio.Task[None] | None" = None
     _heartbeat_task: "asyncio.Task[None] | None" = None
 
-    def rejoin(self) -> None:
+    def __post_init__(self) -> None:
+        self._session_timeout_ms = round(self.says.session_s * 1000)
+        self._heartbeat_interval_ms = round(self.says.heartbeat_s * 1000)
+
+    def request_rejoin(self) -> None:
         self._is_rejoining = True
         if self._is_closing:
             return
@@ -88,7 +92,7 @@ class Coordinator:
             task.result()
 
     async def commit(self, offsets: dict[TopicPartition, OffsetAndMetadata]) -> None:
-        request = partial(self.group.commit, self._member_id, self._generation, offsets)
+        request = partial(self.group.commit, self.member_id, self._generation, offsets)
         try:
             await self.connection.persist("commit", request)
         except STRANGER as error:
@@ -123,17 +127,17 @@ class Coordinator:
 
     async def _join(self) -> Joined | None:
         call, client_id = self.connection.call, self.connection.client_id
+        session_s, heartbeat_s = self._session_timeout_ms / 1000, self._heartbeat_interval_ms / 1000
+        says = replace(self.says, session_s=session_s, heartbeat_s=heartbeat_s)
         is_new = self._generation < 0
         try:
-            if not self._member_id:
+            if not self.member_id:
                 named = partial(self.group.new_member_id, client_id)
-                self._member_id = await call("join", named)
-            join = partial(
-                self.group.join, self._member_id, self.says, self._expect_news, is_new=is_new
-            )
+                self.member_id = await call("join", named)
+            join = partial(self.group.join, self.member_id, says, self._expect_news, is_new=is_new)
             joined: Joined = await call("join", join)
         except UnknownMemberIdError:
-            self._member_id, self._generation = "", -1
+            self.member_id, self._generation = "", -1
         except KafkaError as error:
             log.info("join_failed", client=client_id, error=repr(error))
         else:
@@ -157,8 +161,8 @@ class Coordinator:
     def _forget(self) -> None:
         """The group does not know this member, or not at this generation: it comes as a new one."""
         self._fall_silent()
-        self._member_id, self._generation = "", -1
-        self.rejoin()
+        self.member_id, self._generation = "", -1
+        self.request_rejoin()
 
     def _notice(self) -> None:
         self._is_noticing = False
@@ -166,11 +170,11 @@ class Coordinator:
             self._heartbeat_task = asyncio.create_task(self._heartbeat())
 
     async def _heartbeat(self) -> None:
-        beat = partial(self.group.heartbeat, self._member_id, self._generation)
+        beat = partial(self.group.heartbeat, self.member_id, self._generation)
         try:
             await self.connection.call("heartbeat", beat)
         except RebalanceInProgressError:
-            self.rejoin()
+            self.request_rejoin()
         except STRANGER:
             self._forget()
         except KafkaError as error:
@@ -195,6 +199,6 @@ class Coordinator:
         if self._generation < 0:
             return
         try:
-            await self.connection.call("leave", partial(self.group.leave, self._member_id))
+            await self.connection.call("leave", partial(self.group.leave, self.member_id))
         except KafkaError as error:
             log.info("leave_failed", client=self.connection.client_id, error=repr(error))

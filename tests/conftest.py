@@ -12,6 +12,7 @@ from typing import Any, Final
 import hypothesis  # noqa: F401 - early: its plugin loads it at the end, when a parse may meet the collector
 import pytest
 import structlog
+from httpx._config import DEFAULT_TIMEOUT_CONFIG
 from xdist.scheduler import LoadFileScheduling
 
 from saga_cli.stack.processes import ChildProcess
@@ -20,6 +21,7 @@ from saga_cli.topology import Addresses
 from tests.support.callers import show_tokens
 from tests.support.forking import forking
 from tests.support.servers import SharedStack, shared_servers
+from tests.support.waiting import patient
 
 ROOT: Final = Path(__file__).parents[1]
 SHARED: Final = SharedStack()
@@ -139,6 +141,15 @@ def _what_is_there_stays() -> None:
     """Modules, and what earlier files have left: no collection goes through it again."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _answers_may_take_long() -> Iterator[None]:
+    """Where a request names no timeout, httpx gives up after five seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        for phase in ("connect", "read", "write", "pool"):
+            patch.setattr(DEFAULT_TIMEOUT_CONFIG, phase, patient(5))
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

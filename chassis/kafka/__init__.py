@@ -16,7 +16,7 @@ from chassis.kafka.clients import (
 )
 from chassis.kafka.cluster import Cluster
 from chassis.kafka.consumer import Consumer
-from chassis.kafka.membership import SESSION_S
+from chassis.kafka.membership import SESSION_S, SessionTimeout
 from chassis.kafka.permitted import NotPermittedError, make_topics
 from chassis.kafka.records import (
     check_part,
@@ -39,6 +39,7 @@ __all__ = [
     "Consumer",
     "NotLetInError",
     "NotPermittedError",
+    "SessionTimeout",
     "await_topics",
     "check_part",
     "cluster",

@@ -28,7 +28,7 @@ from chassis.kafka.clients import make_consumer, stop_within, unread
 from chassis.kafka.cluster import Cluster
 from chassis.kafka.held_back import HeldBack
 from chassis.kafka.lag import Fetched, Lag
-from chassis.kafka.membership import SESSION_S, WHY, is_too_short, longer_than
+from chassis.kafka.membership import Membership, SessionTimeout, is_too_short
 from chassis.kafka.outcomes import report
 from chassis.kafka.partitions import learn_partitions, starts_of
 from chassis.kafka.permitted import hidden_topics, no_right_to
@@ -50,8 +50,8 @@ CONFLICTS_USUAL: Final = 3
 class Consumer:
     """One consumer group member. The `wake` events are set after each commit.
 
-    A client that gets no poll back for `stall_s` is replaced. That is longer than the group waits
-    for a member that died (its session timeout), else no client lives long enough to be assigned.
+    A client that gets no poll back for `stall_s` is replaced, and later where sessions are longer: the
+    group waits as long for a member that died, and else no client lives long enough to be assigned.
     """
 
     service: Service
@@ -62,8 +62,7 @@ class Consumer:
     poll_ms: int = 200
     commit_every_s: float = 0.5
     stall_s: float = 20.0
-    session_s: float = SESSION_S
-    """Without a heartbeat for so long, this member is taken for dead; longer where a broker wants that."""
+    session_timeout: SessionTimeout = field(default_factory=SessionTimeout)
     wake: tuple[asyncio.Event, ...] = ()
     pace: Pace = field(default_factory=Pace)
     rebuilds: int = 0
@@ -81,6 +80,10 @@ class Consumer:
 
     def __post_init__(self) -> None:
         self.health = Health(self.service.name)
+
+    @property
+    def given_up_s(self) -> float:
+        return self.stall_s + 3 * self.session_timeout.longer_by_s
 
     async def lag(self, seconds: float = 2.0) -> int | None:
         """Records of this instance's partitions not yet handled; None when Kafka does not answer."""
@@ -110,7 +113,7 @@ class Consumer:
         """In words, that no poll has come back for long; "" where that is not so."""
         session = self.session
         quiet_s = clock.monotonic() - session.polled_at if session and self.ready.is_set() else 0.0
-        return f"no poll came back for {quiet_s:.0f} s" if quiet_s > self.stall_s / 2 else ""
+        return f"no poll came back for {quiet_s:.0f} s" if quiet_s > self.given_up_s / 2 else ""
 
     def forbidden(self) -> str:
         """In words, what it may not read; "" where it may read all. The rest is read meanwhile."""
@@ -139,7 +142,7 @@ class Consumer:
     def _note(self, error: Exception) -> None:
         """Say why a client failed. What Kafka forbids stays forbidden, whatever was read before."""
         if is_too_short(error):
-            self._take_longer()
+            self.session_timeout.refused()
             return
         cause = error if isinstance(error, NotLetInError) else error.__cause__ or error
         cause = missing_right(cause, self.cluster, "read") or cause
@@ -152,23 +155,19 @@ class Consumer:
         if isinstance(cause, KafkaError | TimeoutError | OSError):
             self.away = reason_of(cause)
 
-    def _take_longer(self) -> None:
-        """Join with a session timeout that the broker allows; its administrator may allow a shorter one."""
-        asked_s, self.session_s = self.session_s, longer_than(self.session_s)
-        self.stall_s = max(self.stall_s, 3 * self.session_s)
-        log.warning("session_timeout_refused", why=WHY, asked_s=asked_s, now_s=self.session_s)
-
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka carries no types
     def __init__(self, session: "ConsumerSession") -> None:
         self.session = session
 
     async def on_partitions_revoked(self, _revoked: Any) -> None:
+        self.session.membership.look()
         self.session.assigned.clear()
         self.session.held.parts.clear()  # whoever has the partitions next reads them again
         await self.session.commit()
 
     async def on_partitions_assigned(self, assigned: Any) -> None:
+        self.session.membership.look()
         try:
             await self.session.seek(assigned)
         except Exception as error:  # noqa: BLE001 - aiokafka would log it and go on unassigned
@@ -181,8 +180,9 @@ class ConsumerSession:
     def __init__(self, consumer: Consumer, stopping: asyncio.Event) -> None:
         self.of = consumer
         self.stopping = stopping
-        name, session_s = consumer.service.name, consumer.session_s
-        self.client: Any = make_consumer(consumer.cluster, name, session_s)
+        name, session = consumer.service.name, consumer.session_timeout
+        self.client: Any = make_consumer(consumer.cluster, name, session.seconds)
+        self.membership = Membership(self.client, session)
         self.assigned = asyncio.Event()
         self.done: dict[TopicPartition, int] = {}
         self.held = HeldBack(consumer.service.projections, consumer.batch_records)
@@ -376,16 +376,16 @@ class ConsumerSession:
         """Notice a client that hangs, and one that reads nothing though there is something."""
         misses = 0
         while True:
-            await clock.wait(self.of.stall_s / 4)
-            now = clock.monotonic()
-            if now - self.polled_at > self.of.stall_s:
+            await clock.wait((stall_s := self.of.given_up_s) / 4)
+            self.membership.rejoin_if_calm(now := clock.monotonic())
+            if now - self.polled_at > stall_s:
                 await self._give_up("no poll came back")
                 return
-            if now - self.received_at < self.of.stall_s / 2:
+            if now - self.received_at < stall_s / 2:
                 misses = 0
                 continue
             try:
-                async with asyncio.timeout(self.of.stall_s / 4):
+                async with asyncio.timeout(stall_s / 4):
                     lag = await self.lag.count(self.client)
                 misses = misses + 1 if lag else 0
             except Exception:  # noqa: BLE001 - the answer is what is asked for, not its error

@@ -174,8 +174,8 @@ def assemble(
         core.bus.sent.append(worker.sent)
         core.bus.acknowledged.append(worker.acknowledged)
     core.bus.committed += [StepMeasures(service).committed, audit.committed]
-    member = partial(Consumer, session_s=settings.session_timeout_s, wake=wake, pace=pace())
-    consumer = member(service, core.handler, store, settings.kafka)
+    member = partial(Consumer, session_timeout=settings.new_session_timeout())
+    consumer = member(service, core.handler, store, settings.kafka, wake=wake, pace=pace())
     commands = Commands(core.handler, woken_by=wake, pace=pace())
     extras: dict[str, BackgroundTask] = {name: worker.run for name, worker in workers.items()}
     logged = audit.LoggedInspection(operations)

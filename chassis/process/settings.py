@@ -21,7 +21,7 @@ from pydantic import (
 from pydantic_core import from_json
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from chassis.kafka import SESSION_S
+from chassis.kafka import SESSION_S, SessionTimeout
 from chassis.process.kafka_settings import KafkaSettings, upper
 from chassis.secret import NO_SECRET, Secret, SecretSettings
 from chassis.topic_layout import TopicLayout
@@ -265,6 +265,10 @@ class ServiceSettings(ProcessSettings):
     session_timeout_s: float = Field(default=SESSION_S, ge=1, le=10)
     topic_layout: TopicLayout = TopicLayout.LANES
     trace_statements: bool = False
+
+    def new_session_timeout(self) -> SessionTimeout:
+        """As a process begins; it becomes longer where it has to."""
+        return SessionTimeout(self.session_timeout_s)
 
 
 class DatabaseSettings(ProcessSettings):

@@ -28,7 +28,8 @@ from saga_cli.stack.state import make_private, open_private
 from saga_cli.terminal import message_of
 from saga_cli.topology import Addresses, addresses_of, authority_of
 
-START_S: Final = 180
+START_S: Final = 600
+"""What ends by itself is noticed at once; so long takes only a machine that has no CPU to spare."""
 DURABLE_REDIS: Final = (
     *("--maxmemory-policy", "noeviction"),
     *("--appendonly", "yes", "--appendfsync", "always", "--save", ""),

@@ -16,7 +16,7 @@ from saga_cli.stack.processes import ChildProcess
 from saga_cli.stack.secured import in_files
 from saga_cli.topology import BY_NAME, SERVICES, Addresses, ServiceSpec, environment_of
 
-READY_S: Final = 120
+READY_S: Final = 600
 WRONG_SETTING: Final = 2
 
 

@@ -81,6 +81,7 @@ SURFACES: Final = {
             "KEEP_FOR_EVER",
             "PARTITIONS",
             "SESSION_S",
+            "SessionTimeout",
             "UNREADABLE",
             "Cluster",
             "Consumer",

@@ -15,6 +15,7 @@ ALLOWED: Final = {
     "tests/chassis/test_http_limits.py": "the pace of a client that is slow on purpose",
     "tests/integration/stripe_fixtures.py": "a relay that polls, as production's does",
     "tests/integration/test_cancel.py": "moments that a seed draws, and that are cancelled at",
+    "tests/integration/test_rules_brokers.py": "a process that gets no CPU for longer than a session",
     "tests/support/shop.py": "the pace of a load",
 }
 NAMED: Final = re.compile("_?(until|eventually|await|await_that|wait_for|wait_until)")

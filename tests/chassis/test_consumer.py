@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -189,6 +190,7 @@ class TakenAway(Polls):
     def __init__(self, stopping: asyncio.Event, *polls: Sequence[Record]) -> None:
         super().__init__(*polls)
         self.stopping = stopping
+        self._coordinator = SimpleNamespace(member_id="")
 
     def subscribe(self, *_: Any, listener: Any, **__: Any) -> None:
         self.listener = listener

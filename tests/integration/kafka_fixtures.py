@@ -14,7 +14,7 @@ from chassis.kafka import Cluster
 from chassis.kafka import clients as kafka
 from simulation.broker import Broker
 from simulation.kafka_clients import connected_to
-from tests.support.waiting import until_async
+from tests.support.waiting import patient, until_async
 
 
 @pytest.fixture(params=["simulated", "real"])
@@ -90,7 +90,7 @@ async def reader(
 async def take(consumer: Any, count: int, **options: Any) -> list[ConsumerRecord[Any, Any]]:
     """Records as they come, until there are so many."""
     found: list[ConsumerRecord[Any, Any]] = []
-    async with asyncio.timeout(90):
+    async with asyncio.timeout(patient(90)):
         while len(found) < count:
             batches = await consumer.getmany(timeout_ms=200, **options)
             found += [record for batch in batches.values() for record in batch]
@@ -99,7 +99,7 @@ async def take(consumer: Any, count: int, **options: Any) -> list[ConsumerRecord
 
 async def polled_until(condition: Callable[[], Any], *consumers: Any) -> None:
     """Poll consumers in turn until something is so."""
-    async with asyncio.timeout(90):
+    async with asyncio.timeout(patient(90)):
         while not condition():
             for consumer in consumers:
                 await consumer.getmany(timeout_ms=50)

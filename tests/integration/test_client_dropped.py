@@ -15,7 +15,7 @@ from chassis.kafka.clients import (
 )
 from saga_cli.stack.servers import Servers
 from tests.support.servers import private_servers
-from tests.support.waiting import until_async
+from tests.support.waiting import patient, until_async
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ async def test_nothing_of_a_client_that_was_dropped_goes_on(servers: Servers) ->
     await consumer.start()
     await producer.start()
     consumer.subscribe(["order.forward"])
-    async with asyncio.timeout(90):
+    async with asyncio.timeout(patient(90)):
         while not consumer.assignment():
             await consumer.getmany(timeout_ms=100)
     await producer.send_and_wait("order.forward", b"1")

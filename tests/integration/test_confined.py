@@ -61,8 +61,8 @@ def test_an_order_is_settled_by_services_that_can_write_nowhere(confined: Servic
     order = httpx.post(
         f"{confined.url('order')}/checkout",
         json=a_checkout(),
-        headers={"Prefer": "wait=20"},
-        timeout=30,
+        headers={"Prefer": "wait=60"},
+        timeout=90,
     )
     assert (order.status_code, order.json()["state"]) == (201, "CONFIRMED")
     for instance in confined.instances:

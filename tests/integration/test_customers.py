@@ -47,7 +47,7 @@ def body_of(**changes: Any) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def order(stack: Services, alice: httpx.Client) -> dict[str, Any]:
     """Alice's, confirmed, and known to every service."""
-    url, headers = stack.url("order"), {"Prefer": "wait=30", CARRIED: f"key-{ids.new_id()}"}
+    url, headers = stack.url("order"), {"Prefer": "wait=60", CARRIED: f"key-{ids.new_id()}"}
     placed = alice.post(f"{url}/checkout", json=body_of(), headers=headers)
     assert (placed.status_code, placed.json()["state"]) == (201, "CONFIRMED"), placed.text
     found: dict[str, Any] = placed.json()
@@ -150,7 +150,7 @@ def test_a_service_acts_for_whom_it_names(stack: Services, alice: httpx.Client) 
 
 
 def test_of_a_declined_payment_its_customer_is_told(stack: Services, bob: httpx.Client) -> None:
-    body, wait = body_of(payment_token="tok_declined"), {"Prefer": "wait=30"}
+    body, wait = body_of(payment_token="tok_declined"), {"Prefer": "wait=60"}
     placed = bob.post(f"{stack.url('order')}/checkout", json=body, headers=wait).json()
     assert (placed["state"], placed["reason"]) == ("CANCELLED", "card_declined")
     payment = f"{stack.url('payment')}/payments/{placed['order_id']}"

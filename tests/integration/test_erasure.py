@@ -65,11 +65,13 @@ class Person:
         placed = httpx.post(
             f"{services.url('order')}/checkout",
             json={**body, "delivery": self.delivery, **changes},
-            headers={**headers, "Prefer": "wait=30", "Idempotency-Key": ids.new_id()},
+            headers={**headers, "Idempotency-Key": ids.new_id()},
             timeout=60,
         )
         assert placed.status_code == 201, placed.text
         order_id: str = placed.json()["order_id"]
+        shown = f"{services.url('order')}/orders/{order_id}"
+        until(lambda: httpx.get(shown, headers=headers).json()["state"] != "PENDING", 30, shown)
         return order_id
 
     def cancel(self, services: Services, order_id: str) -> None:

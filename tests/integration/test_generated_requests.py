@@ -25,7 +25,7 @@ from tests.integration.stripe_fixtures import Desk, desk
 from tests.support import signing_hooks
 from tests.support.callers import headers_of
 from tests.support.documented import ROOT
-from tests.support.waiting import until_async
+from tests.support.waiting import patient, until_async
 
 EXAMPLES: Final = 4
 """Drawn at random for each operation, beside what covers each constraint once."""
@@ -70,6 +70,7 @@ def command(url: str, folder: Path, *more: str, examples: int = EXAMPLES) -> lis
         f"--max-examples={examples}",
         "--seed=1",
         "--no-shrink",
+        f"--request-timeout={patient(10)}",  # its own is ten seconds, which a checkout may be asked to wait
         "--continue-on-failure",
         "--warnings=off",
         f"--exclude-checks={','.join(LEFT_OUT)}",

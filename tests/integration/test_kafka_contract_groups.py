@@ -19,6 +19,7 @@ from tests.integration.kafka_fixtures import (
     send,
     take,
 )
+from tests.support.waiting import patient
 
 __all__ = ["cluster"]
 ALL = frozenset(range(12))
@@ -129,8 +130,21 @@ async def test_a_member_that_was_too_late_to_join_can_commit_nothing(cluster: Cl
             assert numbers(late) == ALL  # it knows nothing yet
             with pytest.raises(CommitFailedError):
                 await late.commit({TopicPartition(topic, 0): 0})
+            former = late._coordinator.member_id
             held.set()
             await polled_until(lambda: are_halves(late, other), late, other)
+            assert late._coordinator.member_id not in {"", former}
+
+
+async def test_a_member_that_asks_to_rejoin_is_the_same_one_after_it(cluster: Cluster) -> None:
+    topic, group, listener = await a_topic(cluster, 12), a_name(), RebalanceCalls()
+    async with member(cluster, group, [topic], listener) as consumer:
+        await polled_until(lambda: is_assigned(listener, consumer), consumer)
+        former = consumer._coordinator.member_id
+        consumer._coordinator.request_rejoin()
+        await polled_until(lambda: len(listener.calls) == 4, consumer)
+        assert listener.calls[2:] == [("revoked", ALL), ("assigned", ALL)]
+        assert consumer._coordinator.member_id == former
 
 
 async def test_a_rebalance_waits_for_no_handler(cluster: Cluster) -> None:
@@ -146,7 +160,7 @@ async def test_a_rebalance_waits_for_no_handler(cluster: Cluster) -> None:
         await polled_until(lambda: numbers(busy) == ALL, busy)
         listener.before = note
         async with member(cluster, group, [topic]) as other:
-            async with asyncio.timeout(90):
+            async with asyncio.timeout(patient(90)):
                 await revoked.wait()
             await polled_until(lambda: are_halves(busy, other), other)
 
@@ -180,7 +194,7 @@ async def test_a_listener_may_seek_and_may_fail(cluster: Cluster) -> None:
                 raise ValueError(what)
 
         listener.before = seek
-        async with asyncio.timeout(90):
+        async with asyncio.timeout(patient(90)):
             await failed.wait()
         assert [record.offset for record in await take(consumer, 1)] == [2]
 

@@ -274,10 +274,10 @@ async def test_old_rows_are_found_by_an_index_and_no_more_is_read(
         explain = f"EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE forgetting ('{oldest}', 100000)"
         (plan,) = await connection.fetchrow(explain)
         await connection.execute("DEALLOCATE forgetting")
-    nodes = {node["Node Type"]: node for node in nodes_of(json.loads(plan)[0]["Plan"])}
-    assert "Seq Scan" not in nodes
-    found = nodes.get("Index Scan") or nodes["Index Only Scan"]
-    assert (found["Index Name"], found["Actual Rows"]) == ("inbox_seen_at", 4000)
+    nodes = nodes_of(json.loads(plan)[0]["Plan"])
+    assert "Seq Scan" not in [node["Node Type"] for node in nodes]
+    found = [(node["Index Name"], node["Actual Rows"]) for node in nodes if "Index Name" in node]
+    assert found == [("inbox_seen_at", 4000)], "of one kind of index scan or another"
 
 
 def nodes_of(plan: dict[str, Any]) -> list[dict[str, Any]]:

@@ -2,6 +2,8 @@
 
 import asyncio
 import gc
+import math
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -13,6 +15,7 @@ from chassis.kafka import Cluster
 from chassis.kafka import clients as kafka
 from chassis.kafka.clients import cut_off
 from chassis.kafka.consumer import Consumer
+from chassis.kafka.membership import SessionTimeout
 from chassis.outbox.relay import Relay
 from saga_cli.log.reader import records
 from saga_cli.stack import ports
@@ -20,6 +23,7 @@ from saga_cli.stack.servers import Servers
 from shared_events.values import Order
 from shipping_svc.service import SERVICE
 from tests.integration.chassis_fixtures import Kind, on_postgres
+from tests.support.opened import Opened
 from tests.support.records import an_order
 from tests.support.servers import private_servers
 from tests.support.waiting import until_async
@@ -134,16 +138,14 @@ async def test_a_session_shorter_than_the_broker_allows_is_made_longer_and_event
 ) -> None:
     """This stack's brokers allow one second (group.min.session.timeout.ms), others six by default."""
     store = await kind.connect(kind.service)
-    stopping, consumer = asyncio.Event(), store.consumer(servers.addresses.kafka, session_s=0.5)
+    session = SessionTimeout(0.5)
+    stopping, consumer = (
+        asyncio.Event(),
+        store.consumer(servers.addresses.kafka, session_timeout=session),
+    )
     running = asyncio.create_task(consumer.run(stopping))
-    order = an_order()
-    await pay(servers.addresses.kafka, kind, order)
-
-    async def decided() -> bool:
-        return (await store.inspection.whereabouts(order.order_id)).state == "Booking"
-
-    await until_async(decided, what="an order that is decided on")
-    assert (consumer.session_s, consumer.rebuilds) == (6.0, 0)
+    await _is_decided(store, servers, kind)
+    assert (session.seconds, consumer.rebuilds) == (6.0, 0)
     stopping.set()
     await running
     await store.close()
@@ -184,3 +186,46 @@ async def test_a_member_without_partitions_takes_over_when_the_others_die(
     await asyncio.gather(*running.values(), return_exceptions=True)
     for store in stores:
         await store.close()
+
+
+async def test_a_member_that_was_taken_for_dead_reads_on_with_a_longer_session(
+    servers: Servers, kind: Kind
+) -> None:
+    """Its process got no CPU for longer than a session. After calm it joins again with a shorter one."""
+    store, session = await kind.connect(kind.service), SessionTimeout(2.0)
+    stopping, consumer = (
+        asyncio.Event(),
+        store.consumer(servers.addresses.kafka, session_timeout=session),
+    )
+    running = asyncio.create_task(consumer.run(stopping))
+    await until_async(consumer.ready.is_set, what="an assignment")
+    client = consumer.session and consumer.session.client
+
+    async def is_lost() -> bool:
+        time.sleep(3)
+        await asyncio.sleep(1)
+        return session.seconds > 2
+
+    await until_async(is_lost, what="a loss")
+    longer_s, assignments = session.seconds, consumer.session and consumer.session.assignments
+    await _is_decided(store, servers, kind)
+    assert consumer.session
+    consumer.session.membership.rejoin_if_calm(math.inf)
+    assert session.seconds == longer_s / 2
+    await until_async(lambda: consumer.session and consumer.session.assignments != assignments)
+    await _is_decided(store, servers, kind)
+    assert (consumer.session.client is client, consumer.rebuilds) == (True, 0)
+    stopping.set()
+    await running
+    await store.close()
+
+
+async def _is_decided(store: Opened, servers: Servers, kind: Kind) -> None:
+    """An order that is placed now."""
+    order = an_order()
+    await pay(servers.addresses.kafka, kind, order)
+
+    async def decided() -> bool:
+        return (await store.inspection.whereabouts(order.order_id)).state == "Booking"
+
+    await until_async(decided, what="an order that is decided on")

@@ -25,7 +25,7 @@ from saga_cli.stack.processes import ChildProcess
 from saga_cli.topology import BY_NAME, SERVICES, Addresses
 from tests.support.private import open_to_others
 from tests.support.servers import private_servers
-from tests.support.waiting import until
+from tests.support.waiting import patient, until
 
 ROOT = Path(__file__).parents[2]
 STARTER = """
@@ -271,7 +271,7 @@ def test_a_bad_command_is_exit_code_2(tmp_path: Path) -> None:
     saga = [sys.executable, "-m", "saga_cli.main"]
     for words in (["nonsense"], ["up", "--instances", "0"], ["logs", "order"]):
         result = subprocess.run(
-            [*saga, *words], capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path,
+            [*saga, *words], capture_output=True, text=True, timeout=patient(60), check=False, cwd=tmp_path,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
         )  # fmt: skip
         assert result.returncode == 2, result
@@ -283,7 +283,7 @@ def saga(folder: Path, *words: str, **variables: str) -> subprocess.CompletedPro
         [sys.executable, "-m", "saga_cli.main", *words],
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=patient(60),
         check=False,
         cwd=folder,
         env={**clean, "PYTHONPATH": str(ROOT), **variables},

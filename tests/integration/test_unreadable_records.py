@@ -11,12 +11,13 @@ from chassis.kafka import clients as kafka
 from saga_cli.topology import Addresses
 from tests.integration.kafka_fixtures import a_topic, send
 from tests.support.batches import batch, produce, record
+from tests.support.waiting import patient
 
 CODECS = ("gzip", "snappy", "lz4", "zstd")
 
 
 async def _read(cluster: Cluster, topic: str) -> list[Any]:
-    async with asyncio.timeout(90), kafka.reading(cluster, [topic]) as log:
+    async with asyncio.timeout(patient(90)), kafka.reading(cluster, [topic]) as log:
         return [record async for records in log.to_end() for record in records]
 
 

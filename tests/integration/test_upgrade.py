@@ -18,7 +18,7 @@ from tests.support.problems import problem_of
 from tests.support.servers import private_stack
 from tests.support.upgrading import TODAY, Deployment, UnderLoad
 
-pytestmark = [pytest.mark.long(60), pytest.mark.timeout(600)]
+pytestmark = pytest.mark.long(60)
 BACK: Final = "payment"
 
 

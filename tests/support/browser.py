@@ -32,7 +32,7 @@ INTEGRITY: Final = {
 }
 """SHA-512 of each package, as base64."""
 DOWNLOAD_S: Final = 300
-PATIENCE_MS: Final = 60_000
+PATIENCE_MS: Final = 180_000
 """For what a page shall show in the end."""
 SERIOUS: Final = {"serious", "critical"}
 UNPACK: Final = """

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from saga_cli.stack.processes import ChildProcess, die_with
+from tests.support.waiting import patient
 
 LIBRARIES: Final = (
     "aiokafka",
@@ -89,7 +90,7 @@ class Forks:
     def fork(self, **what: Any) -> Forked:
         assert self._server.stdin is not None
         self._server.stdin.write(json.dumps(what).encode() + b"\n")
-        assert self._started.acquire(timeout=60), "nothing was forked"
+        assert self._started.acquire(timeout=patient(60)), "nothing was forked"
         assert self._newest is not None
         return self._newest
 

@@ -13,6 +13,7 @@ from typing import Final
 import pytest
 
 from saga_cli.stack.binaries import cached
+from tests.support.waiting import patient
 
 PACKAGES: Final = {
     "promtool": "prometheus",
@@ -45,7 +46,9 @@ def _unpack(package: str, folder: Path) -> None:
 
 
 def _done(command: list[str], folder: str) -> None:
-    subprocess.run(command, cwd=folder, capture_output=True, timeout=DOWNLOAD_S, check=True)
+    subprocess.run(
+        command, cwd=folder, capture_output=True, timeout=patient(DOWNLOAD_S), check=True
+    )
 
 
 def run(name: str, *arguments: str, cwd: Path | None = None, given: str = "") -> str:
@@ -56,7 +59,7 @@ def run(name: str, *arguments: str, cwd: Path | None = None, given: str = "") ->
         input=given,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=patient(60),
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -17,7 +17,7 @@ from saga_cli.demo import SCENES, a_checkout
 from saga_cli.stack.services import Services
 from saga_cli.verify import reconcile
 from tests.support.problems import outcome_of
-from tests.support.waiting import until, until_async
+from tests.support.waiting import patient, until, until_async
 
 Outcomes = AbstractSet[tuple[int, str]]
 """Status, and of a refusal the code."""
@@ -43,13 +43,13 @@ PAUSE_S: Final = 0.5
 """Between two handfuls of a load: what it leaves is settled in the time of a test."""
 
 
-def checkout(services: Services, wait_s: int = 20, **changes: Any) -> httpx.Response:
+def checkout(services: Services, wait_s: int = 60, **changes: Any) -> httpx.Response:
     headers = changes.pop("headers", {})
     return httpx.post(
         f"{services.url('order')}/checkout",
         json=a_checkout(**changes),
         headers={"Prefer": f"wait={wait_s}", **headers},
-        timeout=60,
+        timeout=patient(30),
     )
 
 

@@ -25,7 +25,7 @@ from shared_events.inventory import StockReserved
 from tests.support.documented import ROOT
 from tests.support.records import a_record, an_order
 from tests.support.saga import Ended, changed, saga, sent_to
-from tests.support.waiting import until
+from tests.support.waiting import patient, until
 
 CHECKOUT: Final = {
     "lines": [{"sku": "RETRO-CLOCK", "quantity": 1}],
@@ -128,7 +128,7 @@ def run(folder: Path, *words: str, **variables: str) -> subprocess.CompletedProc
         [sys.executable, "-m", "saga_cli.main", *words],
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=patient(60),
         check=False,
         cwd=folder,
         stdin=subprocess.DEVNULL,
@@ -154,7 +154,7 @@ def requested(shop: RunningStack, line: str) -> httpx.Response:
         url = url.replace(f"http://127.0.0.1:{spec.port}", shop.process(f"{spec.name}-1").address)
     headers = dict(re.split(r": *", header, maxsplit=1) for header in given.header)
     method = given.request or ("POST" if given.data else "GET")
-    return httpx.request(method, url, headers=headers, content=given.data, timeout=60)
+    return httpx.request(method, url, headers=headers, content=given.data, timeout=patient(30))
 
 
 def followed(folder: Path, words: list[str], word: str) -> Ended:
@@ -175,5 +175,5 @@ def followed(folder: Path, words: list[str], word: str) -> Ended:
         assert following.poll() is None
     finally:
         os.killpg(following.pid, signal.SIGINT)
-        following.communicate(timeout=30)
+        following.communicate(timeout=patient(30))
     return Ended(following.returncode, seen, "")

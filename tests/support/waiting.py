@@ -11,8 +11,8 @@ PAUSE_S: Final = 0.02
 """Between the first looks."""
 LATER_S: Final = 0.1
 PATIENCE: Final = 4
-"""Deadlines are so many times what a test names, which is ample where nothing else runs: a machine
-that many tests share at once is slower, and a wait that succeeds costs no more."""
+"""Deadlines are so many times what a test names, which is ample where nothing else runs, and again so
+many times as processes share a core: a wait that succeeds costs no more."""
 LONGER: Final = 1.05
 """Each pause of `until` is so many times the one before, up to LATER_S; and three times of what
 its look took of the CPU, where that is longer: a wait leaves the CPU to what it waits for."""
@@ -20,7 +20,7 @@ its look took of the CPU, where that is longer: a wait leaves the CPU to what it
 
 def until(look: Callable[[], Any], seconds: float = 60, what: str = "it never came") -> Any:
     """Look until there is something; past the deadline the test fails with what did not come."""
-    seconds *= _patience()
+    seconds = patient(seconds)
     pause_s, deadline = PAUSE_S, time.monotonic() + seconds
     while True:
         began = time.thread_time()
@@ -39,7 +39,7 @@ async def until_async(
 ) -> Any:
     """The same beside other tasks; `look` may be a coroutine function, which the deadline ends."""
     found: Any = None
-    seconds *= _patience()
+    seconds = patient(seconds)
     try:
         async with asyncio.timeout(seconds) as limit:
             while True:
@@ -53,9 +53,14 @@ async def until_async(
         raise
 
 
-def _patience() -> int:
-    """A wait in vain is how many a deliberate bug is found (`saga mutants --real`)."""
-    return 1 if os.environ.get("SAGA_MUTANT") else PATIENCE
+def patient(seconds: float) -> float:
+    """The deadline of what takes so long where nothing else runs.
+
+    A wait in vain is how many a deliberate bug is found (`saga mutants --real`).
+    """
+    if os.environ.get("SAGA_MUTANT"):
+        return seconds
+    return seconds * PATIENCE * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 def _missing(what: str, seconds: float, found: Any) -> str:
