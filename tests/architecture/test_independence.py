@@ -40,6 +40,8 @@ here = {name.partition(".")[0] for name, file in files.items() if file.startswit
 print(json.dumps([slow, sorted(here)]))
 """
 
+pytestmark = pytest.mark.long(2)
+
 
 def imported(folder: Path, module: str, hidden: Iterable[str] = ()) -> Any:
     """What a service loads too early, and its parts in that folder, without these packages."""

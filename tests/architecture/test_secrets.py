@@ -69,6 +69,7 @@ def is_placeholder(text: str) -> bool:
     return text in PLACEHOLDERS or text.startswith(("{", "$"))
 
 
+@pytest.mark.long(6)
 def test_no_file_holds_a_secret() -> None:
     assert list(secrets_in(ROOT, kept_files())) == []
 

@@ -169,6 +169,7 @@ def test_lanes_are_the_topics_to_which_the_services_subscribe() -> None:
     ]
 
 
+@pytest.mark.long(2)
 @pytest.mark.parametrize("outcome", ["success", "decline", "carrier refuses"])
 def test_nothing_happens_in_any_layout_that_does_not_with_each_event_in_its_own_topic(
     outcome: WorldOutcome,

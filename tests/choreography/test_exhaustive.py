@@ -6,10 +6,15 @@ import pytest
 
 from tests.choreography.exhaustive import STORIES, result
 
+MANY: Final = {"all ok", "suspended"}
+"""Of one order, those with the most interleavings."""
+long: Final = pytest.mark.long
 EVERY_STORY: Final = pytest.mark.parametrize(
     "story",
     [
-        pytest.param(name, marks=pytest.mark.long(12) if len(story.chances) > 1 else ())
+        pytest.param(
+            name, marks=long(12) if len(story.chances) > 1 else long(4) if name in MANY else ()
+        )
         for name, story in STORIES.items()
     ],
 )

@@ -308,6 +308,7 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.long(3)
 def test_other_code_is_read_as_it_is_and_the_command_says_why_it_may_not_go(other: Path) -> None:
     ended = saga("deploy-check", "payment", "--from", str(ROOT), "--to", str(other), "--offline")
     assert ended.code == 1, ended

@@ -32,7 +32,7 @@ def orders_of(run: GoldenRun) -> dict[str, list[Envelope]]:
     return {id_: [each.envelope for each in found] for id_, found in by_order(events).items()}
 
 
-RUNS: Final = [run for name in golden_log.names() for run in golden_log.read(name)]
+RUNS: Final = [run for name in golden_log.names() for run in golden_log.runs_of(name)]
 ORDERS: Final = [orders_of(run) for run in RUNS]
 each_run = pytest.mark.parametrize(("run", "orders"), [*zip(RUNS, ORDERS, strict=True)])
 

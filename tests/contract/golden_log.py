@@ -10,6 +10,7 @@ import lzma
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
@@ -164,6 +165,12 @@ def replayed(service: Service, published: Iterable[Envelope]) -> tuple[LogRows, 
         row = folded.own.get(envelope.subject, folded.shared.get(envelope.subject))
         after["after", str(number)] = _state(row)
     return after, as_rows(folded)
+
+
+@cache
+def runs_of(name: str) -> tuple[GoldenRun, ...]:
+    """What is read once a process, and which nobody changes."""
+    return tuple(read(name))
 
 
 def read(name: str) -> list[GoldenRun]:

@@ -15,7 +15,7 @@ from tests.contract.golden_log import SERVICES, GoldenRun, State, replayed
 from tests.contract.test_wire import without_additions
 from tests.support.vocabulary import known, next_versions
 
-LOGS: Final = {name: golden_log.read(name) for name in golden_log.names()}
+LOGS: Final = {name: golden_log.runs_of(name) for name in golden_log.names()}
 FIRST: Final = LOGS["0.2.0-alpha"]
 KINDS: Final[list[type[Any]]] = sorted(
     {type(e.event) for run in FIRST for log in run.published.values() for e in log},

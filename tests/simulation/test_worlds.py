@@ -37,6 +37,7 @@ Path(sys.argv[2]).write_text("\\n".join(result.log))
 """
 
 
+@pytest.mark.long(4)
 def test_two_runs_of_a_seed_are_the_same_byte_for_byte(tmp_path: Path) -> None:
     """In two processes whose hashes differ, so that no order of a set can be behind it."""
     logs = [tmp_path / "first", tmp_path / "second"]
@@ -69,6 +70,7 @@ def test_fast_paths_are_drawn_apart_from_all_else() -> None:
     assert Plan.drawn(8, 1).fast_paths == Plan.drawn(8, 1).fast_paths
 
 
+@pytest.mark.long(1)
 @pytest.mark.parametrize("seed", MOVES)
 def test_a_system_that_moves_to_lanes_under_faults_keeps_every_guarantee(seed: int) -> None:
     with SimulatedSystem(replace(Plan.drawn(seed, 60), topics="moves")) as system:
