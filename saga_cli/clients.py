@@ -37,7 +37,7 @@ async def database(url: str, timeout_s: float = 10) -> AsyncIterator[Any]:
 
 
 @asynccontextmanager
-async def kafka_admin(cluster: Cluster, timeout_s: int = 10) -> AsyncIterator[AIOKafkaAdminClient]:
+async def kafka_admin(cluster: Cluster, timeout_s: int = 20) -> AsyncIterator[AIOKafkaAdminClient]:
     admin = AIOKafkaAdminClient(**cluster.options(), request_timeout_ms=timeout_s * 1000)
     try:
         await start(admin, cluster)

@@ -3,6 +3,7 @@
 from chassis.kafka.access import missing_right, start
 from chassis.kafka.batches import UNREADABLE
 from chassis.kafka.clients import (
+    ANSWER_S,
     COMMITS_KEPT,
     KEEP_FOR_EVER,
     await_topics,
@@ -30,6 +31,7 @@ from chassis.kafka.refused import NotLetInError, reason_of
 from chassis.kafka.topics import PARTITIONS, homes_of, partition_of, topics_of
 
 __all__ = [
+    "ANSWER_S",
     "COMMITS_KEPT",
     "KEEP_FOR_EVER",
     "PARTITIONS",

@@ -38,6 +38,10 @@ NOWHERE: Final[Mapping[tuple[str, int], int]] = {}
 fetcher.MemoryRecords = Batches  # every consumer of this process: aiokafka takes no other reader
 COMMITS_KEPT: Final = timedelta(days=1)
 """Brokers keep a group's commits longer (`offsets.retention.minutes`, by default seven days)."""
+ANSWER_S: Final = 60.0
+"""So long what a person waits for may take to begin, or to say where topics end: a broker may be busy."""
+ADMIN_MS: Final = 20_000
+"""The same of one request about topics."""
 LOOKS: Final = 25
 """So often, each 0.2 s, a neighbour's topic is looked for before it is asked whether it is hidden."""
 
@@ -92,7 +96,7 @@ async def ensure_topics(
     `check` is asked before, if some are: with those, and those that are there; it may raise. Returns
     what was there. Raises NotPermittedError where some may not be seen, or not be made.
     """
-    admin = AIOKafkaAdminClient(**cluster.options(), request_timeout_ms=10_000)
+    admin = AIOKafkaAdminClient(**cluster.options(), request_timeout_ms=ADMIN_MS)
     await start(admin, cluster)
     try:
         there = set(await admin.list_topics())
@@ -124,13 +128,13 @@ async def unread(
     count where they are before those that were committed.
     """
     found: Counter[str] = Counter()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(ANSWER_S):
         places = await places_of(cluster, topics)
     if not places:
         return {}
     client = make_consumer(cluster, group)
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(ANSWER_S):
             await start(client, cluster)
             client.assign(places)
             for place, (done, end) in (await _progress(client, places, kept)).items():
@@ -164,7 +168,7 @@ async def await_topics(cluster: Cluster, names: tuple[str, ...], stopping: async
 
     Raises NotPermittedError for one that is not seen after a while, as it may not be.
     """
-    admin = AIOKafkaAdminClient(**cluster.options(), request_timeout_ms=10_000)
+    admin = AIOKafkaAdminClient(**cluster.options(), request_timeout_ms=ADMIN_MS)
     await start(admin, cluster)
     try:
         reported: set[str] = set()
@@ -196,7 +200,7 @@ class Log:
     async def ahead(self) -> dict[TopicPartition, int]:
         """The ends of the partitions in which there is more to read now."""
         places = list(self.starts)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(ANSWER_S):
             ends = await self.client.end_offsets(places) if places else {}
         return {place: ends[place] for place in places if ends[place] > self.reached[place]}
 
@@ -221,7 +225,7 @@ async def reading(
     """A client of no group on those of the topics that exist; it commits nothing."""
     client = make_consumer(cluster, None)
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(ANSWER_S):
             await start(client, cluster)
             places = await places_of(cluster, topics)
             if places:
@@ -246,7 +250,7 @@ def _reached(since: int, start: int, end: int) -> int:
 
 async def places_of(cluster: Cluster, topics: Iterable[str]) -> list[TopicPartition]:
     """All partitions of those of the topics that exist. Raises NotPermittedError for one that is hidden."""
-    admin = AIOKafkaAdminClient(**cluster.options(), request_timeout_ms=10_000)
+    admin = AIOKafkaAdminClient(**cluster.options(), request_timeout_ms=ADMIN_MS)
     await start(admin, cluster)
     try:
         wanted = set(topics)

@@ -9,11 +9,10 @@ from typing import Any
 
 from aiokafka import TopicPartition
 
-from chassis.kafka import Cluster, make_consumer, reading, start, stop_within
+from chassis.kafka import ANSWER_S, Cluster, make_consumer, reading, start, stop_within
 from saga_cli.clients import kafka_admin
 from saga_cli.log.source import HoleError, LogPartition, LogRecord, Span
 
-ANSWER_S = 30
 BATCH = 5000
 
 

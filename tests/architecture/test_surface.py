@@ -77,6 +77,7 @@ SURFACES: Final = {
     ),
     "chassis.kafka": (
         *(
+            "ANSWER_S",
             "COMMITS_KEPT",
             "KEEP_FOR_EVER",
             "PARTITIONS",
