@@ -21,6 +21,8 @@ DISPATCHES: Final = 0.05
 TRY_S: Final = 5.0
 AGAIN_S: Final = 0.25
 PATIENCE_S: Final = 60.0
+AGAIN_WITHIN_S: Final = 600.0
+"""The patience of who asks again when all is settled: no answer is then a finding."""
 TOO_LATE: Final = 409
 ASK_AGAIN: Final = {409, 429, 500, 503}
 
@@ -56,7 +58,8 @@ class CustomerLoad:
     async def come_back(self, count: int) -> None:
         """Some of those who were answered ask once more with their keys, and get the same answer."""
         for placed in self.rng.sample(self.placed, min(count, len(self.placed))):
-            order_id = await self._order(placed.key, placed.body) or "nothing"
+            answered = await self._order(placed.key, placed.body, AGAIN_WITHIN_S)
+            order_id = answered or f"nothing for {AGAIN_WITHIN_S:g} s"
             if order_id != placed.order_id:
                 what = f"{placed.key} was answered {placed.order_id}, then {order_id}"
                 self.surprises.append(f"G5 {what}")
@@ -79,15 +82,23 @@ class CustomerLoad:
         if cancels:
             await self._until("order", f"/orders/{order_id}/cancel", {200, 202, TOO_LATE})
 
-    async def _order(self, key: str, body: dict[str, Any]) -> str | None:
-        answer = await self._until("order", "/checkout", {201}, body, key)
+    async def _order(
+        self, key: str, body: dict[str, Any], patience_s: float = PATIENCE_S
+    ) -> str | None:
+        answer = await self._until("order", "/checkout", {201}, body, key, patience_s)
         return str(json.loads(answer)["order_id"]) if answer else None
 
     async def _until(
-        self, service: str, path: str, good: set[int], body: Any = None, key: str = ""
+        self,
+        service: str,
+        path: str,
+        good: set[int],
+        body: Any = None,
+        key: str = "",
+        patience_s: float = PATIENCE_S,
     ) -> bytes | None:
         """Ask one process, then the other, until one answers or patience ends."""
-        deadline, turn = time.monotonic() + PATIENCE_S, self.rng.randrange(2)
+        deadline, turn = time.monotonic() + patience_s, self.rng.randrange(2)
         while time.monotonic() < deadline:
             instances = self.services.of(service)
             turn += 1
