@@ -28,7 +28,7 @@ def in_one_line(*more: type[Exception]) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def database(url: str, timeout_s: float = 10) -> AsyncIterator[Any]:
+async def database(url: str, timeout_s: float = 30) -> AsyncIterator[Any]:
     connection = await asyncpg.connect(url, timeout=timeout_s)
     try:
         yield connection
