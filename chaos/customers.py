@@ -21,8 +21,8 @@ DISPATCHES: Final = 0.05
 TRY_S: Final = 5.0
 AGAIN_S: Final = 0.25
 PATIENCE_S: Final = 60.0
-AGAIN_WITHIN_S: Final = 600.0
-"""The patience of who asks again when all is settled: no answer is then a finding."""
+LAST_PATIENCE_S: Final = 600.0
+"""Of who asks again when all is settled: no answer is then a finding."""
 TOO_LATE: Final = 409
 ASK_AGAIN: Final = {409, 429, 500, 503}
 
@@ -41,6 +41,7 @@ class CustomerLoad:
     services: Services
     rng: random.Random
     name: str
+    patience_s: float = PATIENCE_S
     placed: list[Placed] = field(default_factory=list)
     gave_up: int = 0
     tries: Counter[str] = field(default_factory=Counter)
@@ -57,9 +58,9 @@ class CustomerLoad:
 
     async def come_back(self, count: int) -> None:
         """Some of those who were answered ask once more with their keys, and get the same answer."""
+        self.patience_s = max(self.patience_s, LAST_PATIENCE_S)
         for placed in self.rng.sample(self.placed, min(count, len(self.placed))):
-            answered = await self._order(placed.key, placed.body, AGAIN_WITHIN_S)
-            order_id = answered or f"nothing for {AGAIN_WITHIN_S:g} s"
+            order_id = await self._order(placed.key, placed.body) or "nothing"
             if order_id != placed.order_id:
                 what = f"{placed.key} was answered {placed.order_id}, then {order_id}"
                 self.surprises.append(f"G5 {what}")
@@ -82,23 +83,15 @@ class CustomerLoad:
         if cancels:
             await self._until("order", f"/orders/{order_id}/cancel", {200, 202, TOO_LATE})
 
-    async def _order(
-        self, key: str, body: dict[str, Any], patience_s: float = PATIENCE_S
-    ) -> str | None:
-        answer = await self._until("order", "/checkout", {201}, body, key, patience_s)
+    async def _order(self, key: str, body: dict[str, Any]) -> str | None:
+        answer = await self._until("order", "/checkout", {201}, body, key)
         return str(json.loads(answer)["order_id"]) if answer else None
 
     async def _until(
-        self,
-        service: str,
-        path: str,
-        good: set[int],
-        body: Any = None,
-        key: str = "",
-        patience_s: float = PATIENCE_S,
+        self, service: str, path: str, good: set[int], body: Any = None, key: str = ""
     ) -> bytes | None:
         """Ask one process, then the other, until one answers or patience ends."""
-        deadline, turn = time.monotonic() + patience_s, self.rng.randrange(2)
+        deadline, turn = time.monotonic() + self.patience_s, self.rng.randrange(2)
         while time.monotonic() < deadline:
             instances = self.services.of(service)
             turn += 1

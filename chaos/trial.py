@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from chaos import rig
-from chaos.customers import CustomerLoad
+from chaos.customers import PATIENCE_S, CustomerLoad
 from chaos.nemesis import ChaosNemesis
 from chaos.plan import Parts, fast_paths, plan
 from chaos.rig import ChaosRig
@@ -31,6 +31,8 @@ class TrialOptions:
     seed: int
     seconds: float = 300
     rate: float = 20
+    patience_s: float = PATIENCE_S
+    """Of each customer, who then gives up."""
     logs: Path | None = None
 
     @property
@@ -88,7 +90,8 @@ async def _try(
     options: TrialOptions, system: ChaosRig, print_line: Callable[[str], None]
 ) -> Verdict:
     dice = random.Random(options.seed)  # noqa: S311 - who orders what, no secret
-    customers = CustomerLoad(system.services, dice, f"chaos-{options.seed}")
+    named = f"chaos-{options.seed}"
+    customers = CustomerLoad(system.services, dice, named, options.patience_s)
     nemesis, closed = ChaosNemesis(system, print_line), asyncio.Event()
     keeper = asyncio.create_task(system.keep_up())
     try:

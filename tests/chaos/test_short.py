@@ -17,11 +17,11 @@ async def test_the_system_settles_and_all_books_agree_after_faults_of_every_trac
     switched_on = fast_paths(SEED, PARTS.services)
     assert sorted(switched_on.values()) == ["all", "all", "all", "http", "none"]
     printed: list[str] = []
-    verdict = await trial.run(TrialOptions(seed=SEED, seconds=30, rate=5), printed.append)
+    patient = TrialOptions(seed=SEED, seconds=30, rate=5, patience_s=900)  # nobody gives up
+    verdict = await trial.run(patient, printed.append)
     story = "\n".join(printed)
     assert verdict.violations == [], story
     assert verdict.is_clean, story
-    # There is much to judge, even where a slow machine has customers give up and faults come late.
-    assert verdict.acknowledged > 30, story
-    assert verdict.report.states["Confirmed"] > 10, story
-    assert sum(verdict.faults.values()) >= 5, story
+    assert verdict.acknowledged > 100, story
+    assert verdict.report.states["Confirmed"] > 20, story
+    assert sum(verdict.faults.values()) >= 5, story  # on a slow machine the others come too late
