@@ -31,9 +31,9 @@ class TrialOptions:
     seed: int
     seconds: float = 300
     rate: float = 20
+    logs: Path | None = None
     patience_s: float = PATIENCE_S
     """Of each customer, who then gives up."""
-    logs: Path | None = None
 
     @property
     def command(self) -> str:

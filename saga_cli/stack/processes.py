@@ -1,13 +1,14 @@
 """Child processes that stop with their parent, even when it is killed."""
 
-import ctypes
 import os
+import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +18,6 @@ from chassis.secret import overridden
 from saga_cli.stack import watchdog
 from saga_cli.stack.state import open_private
 
-PR_SET_PDEATHSIG: Final = 1
 # Linux sends the death signal when the *thread* that forked ends, so one that lasts forks them all.
 _SPAWNER: Final = ThreadPoolExecutor(1, thread_name_prefix="spawner")
 
@@ -42,7 +42,7 @@ class ChildProcess:
     def spawn(self) -> None:
         with open_private(self.log, "ab") as output:
             self.child = subprocess.Popen(  # noqa: S603 - no shell: servers and services of this stack
-                self.command,
+                [*death_signal(), *self.command],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -50,7 +50,6 @@ class ChildProcess:
                 user=self.user,
                 cwd=self.folder,
                 start_new_session=True,  # Ctrl-C is for the parent, which stops it in order
-                preexec_fn=die_with(os.getpid()),  # noqa: PLW1509 - two system calls, no locks
             )
 
     @property
@@ -104,16 +103,17 @@ class ChildProcess:
         return "\n".join(text.splitlines()[-lines:])
 
 
-def die_with(parent: int) -> Callable[[], None]:
-    libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+@cache
+def death_signal() -> tuple[str, ...]:
+    """What is put before a command, so that Linux kills it when the thread that started it is gone.
 
-    def set_death_signal() -> None:
-        if libc is not None:
-            libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-            if os.getppid() != parent:
-                os._exit(1)
-
-    return set_death_signal
+    It is a program, as nothing of Python may run between fork and exec: what libraries do there for a
+    fork, beside other threads, has ended children before they began. () where there is none.
+    """
+    program = shutil.which("setpriv") if sys.platform == "linux" else None
+    words = (program, "--pdeathsig", "KILL", "--") if program else ()
+    is_known = words and subprocess.run([*words, "true"], capture_output=True, check=False)  # noqa: S603 - no shell
+    return words if is_known and is_known.returncode == 0 else ()
 
 
 def run(command: Sequence[str], user: str | None = None) -> None:

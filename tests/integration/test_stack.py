@@ -13,6 +13,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 import asyncpg
 import psutil
@@ -32,11 +33,31 @@ STARTER = """
 import sys
 from saga_cli.stack import processes, servers
 if "no-death-signal" in sys.argv:
-    processes.die_with = lambda parent: lambda: None
+    processes.death_signal = lambda: ()
 made = servers.start()
 print(*[server.pid for server in made.all], made.folder, flush=True)
 sys.stdin.read()
 """
+
+
+HOOKED: Final = """
+import os, sys
+from pathlib import Path
+from saga_cli.stack.processes import ChildProcess
+os.register_at_fork(after_in_child=os.abort)
+child = ChildProcess("child", [sys.executable, "-c", "print('begun')"], Path(sys.argv[1]))
+child.start()
+sys.exit(child.await_exit(60))
+"""
+
+
+def test_nothing_that_a_library_does_after_a_fork_ends_a_server_before_it_begins(
+    tmp_path: Path,
+) -> None:
+    """OpenTelemetry's SDK does something then, which now and then aborts beside other threads."""
+    log = tmp_path / "child.log"
+    started = subprocess.run([sys.executable, "-c", HOOKED, str(log)], cwd=ROOT, check=False)
+    assert (started.returncode, log.read_text()) == (0, "begun\n")
 
 
 @pytest.mark.parametrize("how", ["death-signal", "no-death-signal"])

@@ -6,6 +6,7 @@ own (`saga up`, `make demo`, `make chaos`) start each anew.
 """
 
 import contextlib
+import ctypes
 import gc
 import importlib
 import json
@@ -22,7 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from saga_cli.stack.processes import ChildProcess, die_with
+from saga_cli.stack.processes import ChildProcess, death_signal
 from tests.support.waiting import patient
 
 LIBRARIES: Final = (
@@ -43,6 +44,7 @@ LIBRARIES: Final = (
     "uvicorn",
     "uvloop",
 )
+PR_SET_PDEATHSIG: Final = 1
 COMMON: Final = ("chassis.*", "shared_events.*")
 """What every service loads."""
 READ_AGAIN: Final = ("chassis.crashpoints", "chassis.tracing")
@@ -76,10 +78,9 @@ class Forks:
         `name.*` is a package with all in it, `name:function` a function to call.
         """
         self._server = subprocess.Popen(
-            [sys.executable, "-m", __name__, *more],
+            [*death_signal(), sys.executable, "-m", __name__, *more],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            preexec_fn=die_with(os.getpid()),  # noqa: PLW1509 - two system calls, no locks
             bufsize=0,
         )
         self._children: dict[int, Forked] = {}
@@ -175,8 +176,15 @@ def _say(**what: int) -> None:
     os.write(1, json.dumps(what).encode() + b"\n")
 
 
+def _die_with(parent: int) -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
+
+
 def _become(request: dict[str, Any]) -> None:
-    die_with(os.getppid())()
+    _die_with(os.getppid())
     os.setsid()
     nothing, log = os.open(os.devnull, os.O_RDONLY), os.open(request["log"], LOG)
     for number, file in enumerate((nothing, log, log)):
