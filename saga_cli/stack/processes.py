@@ -86,7 +86,7 @@ class ChildProcess:
             for child in children:
                 if child.is_running():
                     child.kill()
-            self.child.wait(10)
+            self.child.wait(60)
 
     def suspend(self) -> None:
         self.signal(signal.SIGSTOP)

@@ -105,8 +105,10 @@ class Servers:
             try:
                 asyncio.run(check())
             except Exception as error:
-                if not server.is_alive() or time.monotonic() > deadline:
-                    why = f"{server.name} does not answer ({message_of(error)})"
+                code = server.exit_code()
+                if code is not None or time.monotonic() > deadline:
+                    how = f"ended with {code}" if code is not None else "does not answer"
+                    why = f"{server.name} {how} ({message_of(error)})"
                     raise RuntimeError(f"{why}; the end of its log:\n{server.tail()}") from error
                 time.sleep(0.05)
             else:
