@@ -22,7 +22,7 @@ TRY_S: Final = 5.0
 AGAIN_S: Final = 0.25
 PATIENCE_S: Final = 60.0
 LAST_PATIENCE_S: Final = 600.0
-"""Of who asks again when all is settled: no answer is then a finding."""
+"""Where it is a finding that no answer came, as of who asks again when all is settled."""
 TOO_LATE: Final = 409
 ASK_AGAIN: Final = {409, 429, 500, 503}
 

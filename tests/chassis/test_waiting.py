@@ -23,9 +23,7 @@ async def test_a_look_may_be_a_coroutine_function() -> None:
 
 
 def test_what_did_not_come_is_said_with_the_last_look() -> None:
-    with pytest.raises(
-        AssertionError, match=r"an order: not within 0.0 s; the last look found \[\]"
-    ):
+    with pytest.raises(AssertionError, match=r"an order: not within 0 s; the last look found \[\]"):
         until(list, 0, "an order")
 
 

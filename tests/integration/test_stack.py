@@ -26,6 +26,7 @@ from saga_cli.stack.processes import ChildProcess
 from saga_cli.topology import BY_NAME, SERVICES, Addresses
 from tests.support.private import open_to_others
 from tests.support.servers import private_servers
+from tests.support.stack import run
 from tests.support.waiting import patient, until
 
 ROOT = Path(__file__).parents[2]
@@ -298,37 +299,24 @@ def test_a_bad_command_is_exit_code_2(tmp_path: Path) -> None:
         assert result.returncode == 2, result
 
 
-def saga(folder: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("SAGA_")}
-    return subprocess.run(
-        [sys.executable, "-m", "saga_cli.main", *words],
-        capture_output=True,
-        text=True,
-        timeout=patient(60),
-        check=False,
-        cwd=folder,
-        env={**clean, "PYTHONPATH": str(ROOT), **variables},
-    )
-
-
 def test_down_leaves_another_process_with_the_same_pid_alone(tmp_path: Path) -> None:
     bystander = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     later = state.running("supervisor", bystander.pid).started_at - 3600
     supervisor = {"name": "supervisor", "pid": bystander.pid, "started_at": later}
     (tmp_path / ".saga").mkdir()
     (tmp_path / state.FILE).write_text(json.dumps({"supervisor": supervisor, "processes": []}))
-    assert "No stack" in saga(tmp_path, "down").stdout
+    assert "No stack" in run(tmp_path, "down").stdout
     assert bystander.poll() is None
     bystander.communicate(b"\n")
 
 
 def test_servers_that_are_given_by_half_or_do_not_answer_are_one_clear_line(tmp_path: Path) -> None:
-    half = saga(tmp_path, "up", SAGA_KAFKA_BOOTSTRAP="127.0.0.1:1")
+    half = run(tmp_path, "up", SAGA_KAFKA_BOOTSTRAP="127.0.0.1:1")
     assert (half.returncode, len(half.stderr.splitlines())) == (2, 1)
     dead = {
         "SAGA_KAFKA_BOOTSTRAP": "127.0.0.1:1",
         "SAGA_POSTGRES_URL": "postgresql://saga:secret@127.0.0.1:1/postgres",
         "SAGA_REDIS_URL": "redis://127.0.0.1:1",
     }
-    silent = saga(tmp_path, "up", **dead)
+    silent = run(tmp_path, "up", **dead)
     assert (silent.returncode, len(silent.stderr.splitlines())) == (1, 1)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from chaos.customers import CustomerLoad
+from chaos.customers import LAST_PATIENCE_S, CustomerLoad
 from saga_cli.clients import kafka_admin
 from saga_cli.stack.services import Instance, Services
 from saga_cli.topology import BY_NAME
@@ -21,8 +21,6 @@ from tests.support.waiting import until
 
 TODAY: Final = Path(__file__).parents[2]
 STOP_S: Final = 60
-PATIENCE_S: Final = 600
-"""Of each customer: one who gives up is a finding."""
 COME_BACK: Final = 20
 SEED: Final = 7
 
@@ -115,7 +113,7 @@ class UnderLoad:
 
     def __post_init__(self) -> None:
         dice = random.Random(SEED)  # noqa: S311 - who orders what, no secret
-        self.customers = CustomerLoad(self.deployment.services, dice, "upgrade", PATIENCE_S)
+        self.customers = CustomerLoad(self.deployment.services, dice, "upgrade", LAST_PATIENCE_S)
 
     def await_more(self, count: int) -> None:
         """Until so many more orders are acknowledged."""

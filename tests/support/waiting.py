@@ -64,4 +64,4 @@ def patient(seconds: float) -> float:
 
 
 def _missing(what: str, seconds: float, found: Any) -> str:
-    return f"{what}: not within {seconds} s; the last look found {found!r}"
+    return f"{what}: not within {seconds:g} s; the last look found {found!r}"
