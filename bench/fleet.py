@@ -13,8 +13,7 @@ from aiokafka.admin import NewPartitions
 from aiokafka.coordinator.protocol import ConsumerProtocol
 from aiokafka.errors import KafkaError
 
-from chassis.kafka import Cluster
-from saga_cli.clients import kafka_admin
+from chassis.kafka import Cluster, admin_client
 from saga_cli.log.reader import LANES
 from saga_cli.stack import kafka, ports
 from saga_cli.stack.servers import Servers
@@ -53,7 +52,7 @@ def coordinator(cluster: Cluster, group: str) -> str:
     """The broker that a group's members report to."""
 
     async def asked() -> int:
-        async with kafka_admin(cluster) as admin:
+        async with admin_client(cluster) as admin:
             node: int = await admin.find_coordinator(group)
             return node
 
@@ -64,7 +63,7 @@ def members(cluster: Cluster, group: str) -> Assigned:
     """Raises KafkaError."""
 
     async def asked() -> Any:
-        async with kafka_admin(cluster) as admin:
+        async with admin_client(cluster) as admin:
             return await admin.describe_consumer_groups([group])
 
     (answer,) = uvloop.run(asked())
@@ -87,7 +86,7 @@ def await_replicas(cluster: Cluster) -> None:
 
 async def _is_replicated(cluster: Cluster) -> bool:
     try:
-        async with kafka_admin(cluster, 3) as admin:
+        async with admin_client(cluster, 3) as admin:
             described = await admin.describe_topics(list(LANES))
     except KafkaError:
         return False
@@ -99,7 +98,7 @@ def grow(cluster: Cluster, topics: Iterable[str], partitions: int) -> None:
     """More partitions, of these topics alone. Raises KafkaError."""
 
     async def asked() -> None:
-        async with kafka_admin(cluster) as admin:
+        async with admin_client(cluster) as admin:
             await admin.create_partitions({topic: NewPartitions(partitions) for topic in topics})
 
     uvloop.run(asked())

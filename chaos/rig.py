@@ -16,8 +16,7 @@ from chaos import switch as switches
 from chaos.fake_stripe import API_KEY, SECRET, FakeStripe, fake_stripe
 from chaos.proxy import Proxy
 from chaos.switch import Switch
-from chassis.kafka import Cluster
-from saga_cli.clients import kafka_admin
+from chassis.kafka import Cluster, admin_client
 from saga_cli.log.reader import LANES
 from saga_cli.stack import kafka, ports, servers
 from saga_cli.stack.seed import seed
@@ -86,7 +85,7 @@ class ChaosRig:
 
     async def is_replicated(self) -> bool:
         """Every copy of every partition is in sync."""
-        async with kafka_admin(self.servers.addresses.kafka, 3) as admin:
+        async with admin_client(self.servers.addresses.kafka, 3) as admin:
             described = await admin.describe_topics(list(LANES))
         partitions = [p for topic in described for p in topic["partitions"]]
         return all(len(p["isr"]) == len(p["replicas"]) == len(BROKERS) for p in partitions)

@@ -6,11 +6,9 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import asyncpg
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from redis.exceptions import RedisError
 
-from chassis.kafka import Cluster, start
 from saga_cli.log.source import HoleError, UnreadableError
 from saga_cli.terminal import fail, message_of
 
@@ -34,13 +32,3 @@ async def database(url: str, timeout_s: float = 30) -> AsyncIterator[Any]:
         yield connection
     finally:
         await connection.close()
-
-
-@asynccontextmanager
-async def kafka_admin(cluster: Cluster, timeout_s: int = 20) -> AsyncIterator[AIOKafkaAdminClient]:
-    admin = AIOKafkaAdminClient(**cluster.options(), request_timeout_ms=timeout_s * 1000)
-    try:
-        await start(admin, cluster)
-        yield admin
-    finally:
-        await admin.close()

@@ -40,8 +40,8 @@ COMMITS_KEPT: Final = timedelta(days=1)
 """Brokers keep a group's commits longer (`offsets.retention.minutes`, by default seven days)."""
 ANSWER_S: Final = 60.0
 """So long what a person waits for may take to begin, or to say where topics end: a broker may be busy."""
-ADMIN_MS: Final = 20_000
-"""The same of one request about topics."""
+ADMIN_S: Final = 20.0
+"""The same of one request about topics or groups."""
 LOOKS: Final = 25
 """So often, each 0.2 s, a neighbour's topic is looked for before it is asked whether it is hidden."""
 
@@ -86,6 +86,19 @@ def make_consumer(cluster: Cluster, group: str | None, session_s: float = USUAL_
     )
 
 
+@asynccontextmanager
+async def admin_client(
+    cluster: Cluster, timeout_s: float = ADMIN_S
+) -> AsyncIterator[AIOKafkaAdminClient]:
+    """A client for topics, groups and settings. Raises KafkaError, also where none can be reached."""
+    admin = AIOKafkaAdminClient(**cluster.options(), request_timeout_ms=int(timeout_s * 1000))
+    try:
+        await start(admin, cluster)
+        yield admin
+    finally:
+        await admin.close()
+
+
 async def ensure_topics(
     cluster: Cluster,
     topics: dict[str, tuple[int, dict[str, str]]],
@@ -96,9 +109,7 @@ async def ensure_topics(
     `check` is asked before, if some are: with those, and those that are there; it may raise. Returns
     what was there. Raises NotPermittedError where some may not be seen, or not be made.
     """
-    admin = AIOKafkaAdminClient(**cluster.options(), request_timeout_ms=ADMIN_MS)
-    await start(admin, cluster)
-    try:
+    async with admin_client(cluster) as admin:
         there = set(await admin.list_topics())
         missing = set(topics) - there
         if missing and check is not None:
@@ -111,8 +122,6 @@ async def ensure_topics(
         for name in await make_topics(admin, {name: topics[name] for name in missing}, copies):
             log.info("topic_created", topic=name)
         return there
-    finally:
-        await admin.close()
 
 
 async def unread(
@@ -168,9 +177,7 @@ async def await_topics(cluster: Cluster, names: tuple[str, ...], stopping: async
 
     Raises NotPermittedError for one that is not seen after a while, as it may not be.
     """
-    admin = AIOKafkaAdminClient(**cluster.options(), request_timeout_ms=ADMIN_MS)
-    await start(admin, cluster)
-    try:
+    async with admin_client(cluster) as admin:
         reported: set[str] = set()
         looks = 0
         while missing := set(names) - set(await admin.list_topics()):
@@ -183,8 +190,6 @@ async def await_topics(cluster: Cluster, names: tuple[str, ...], stopping: async
             looks += 1
             if looks % LOOKS == 0:
                 await refuse_hidden(admin, missing)
-    finally:
-        await admin.close()
 
 
 @dataclass
@@ -250,15 +255,11 @@ def _reached(since: int, start: int, end: int) -> int:
 
 async def places_of(cluster: Cluster, topics: Iterable[str]) -> list[TopicPartition]:
     """All partitions of those of the topics that exist. Raises NotPermittedError for one that is hidden."""
-    admin = AIOKafkaAdminClient(**cluster.options(), request_timeout_ms=ADMIN_MS)
-    await start(admin, cluster)
-    try:
+    async with admin_client(cluster) as admin:
         wanted = set(topics)
         existing = sorted(wanted.intersection(await admin.list_topics()))
         await refuse_hidden(admin, wanted.difference(existing))
         described = await admin.describe_topics(existing) if existing else ()  # of none: of all
-    finally:
-        await admin.close()
     return [
         TopicPartition(topic["topic"], partition["partition"])
         for topic in described

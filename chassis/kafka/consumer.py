@@ -48,11 +48,7 @@ CONFLICTS_USUAL: Final = 3
 
 @dataclass
 class Consumer:
-    """One consumer group member. The `wake` events are set after each commit.
-
-    A client that gets no poll back for `stall_s` is replaced, and later where sessions are longer: the
-    group waits as long for a member that died, and else no client lives long enough to be assigned.
-    """
+    """One consumer group member. The `wake` events are set after each commit."""
 
     service: Service
     handler: Handler
@@ -83,6 +79,10 @@ class Consumer:
 
     @property
     def given_up_s(self) -> float:
+        """A client that gets no poll back for so long is replaced: later where sessions are longer.
+
+        The group waits as long for a member that died: else no client lives long enough to be assigned.
+        """
         return self.stall_s + 3 * self.session_timeout.longer_by_s
 
     async def lag(self, seconds: float = 2.0) -> int | None:

@@ -8,12 +8,11 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from chassis import clock
-from chassis.kafka import Cluster, make_topics
+from chassis.kafka import Cluster, admin_client, make_topics
 from saga_cli.access import broker
 from saga_cli.access.plan import AccessPlan, FoundCluster, FoundTopic, plan
 from saga_cli.access.rights import rights
 from saga_cli.access.rights import topics as declared_topics
-from saga_cli.clients import kafka_admin
 
 KNOWN_S: Final = 30
 OWN: Final = 1
@@ -76,7 +75,7 @@ async def brought(
     Raises KafkaError, and TimeoutError where that takes too long.
     """
     topics, declared = declared_topics(moving=is_moving), rights(moving=is_moving)
-    async with kafka_admin(cluster) as admin:
+    async with admin_client(cluster) as admin:
 
         async def lacking() -> AccessPlan:
             return plan(await look(admin, topics), topics, declared, partitions, copies)

@@ -11,14 +11,14 @@ from redis.asyncio import Redis
 from rich.table import Table
 
 from chassis.events import dead_letters_of
-from chassis.kafka import Cluster
+from chassis.kafka import Cluster, admin_client
 from chassis.redis import keys
 from guarantees.declared import configured
 from guarantees.durations import lasting
 from loyalty_svc.store import KEYS
 from saga_cli.archive.files import Archive, gaps, span_of
 from saga_cli.archive.guard import EVENTS, FOR_EVER, Facts, ParkedRecords, TopicRetention, refusals
-from saga_cli.clients import database, in_one_line, kafka_admin
+from saga_cli.clients import database, in_one_line
 from saga_cli.log.kafka import KafkaLog, committed
 from saga_cli.log.reader import TOPICS
 from saga_cli.log.source import LogPartition, Span
@@ -68,7 +68,7 @@ async def facts_of(places: Targets, archive: Archive | None) -> Facts:
 
 
 async def _retentions(cluster: Cluster, topics: tuple[str, ...]) -> dict[str, TopicRetention]:
-    async with kafka_admin(cluster) as admin:
+    async with admin_client(cluster) as admin:
         there = set(await admin.list_topics())
         wanted = [ConfigResource(ConfigResourceType.TOPIC, t) for t in topics if t in there]
         answers = await admin.describe_configs(wanted)

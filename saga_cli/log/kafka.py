@@ -9,8 +9,15 @@ from typing import Any
 
 from aiokafka import TopicPartition
 
-from chassis.kafka import ANSWER_S, Cluster, make_consumer, reading, start, stop_within
-from saga_cli.clients import kafka_admin
+from chassis.kafka import (
+    ANSWER_S,
+    Cluster,
+    admin_client,
+    make_consumer,
+    reading,
+    start,
+    stop_within,
+)
 from saga_cli.log.source import HoleError, LogPartition, LogRecord, Span
 
 BATCH = 5000
@@ -73,6 +80,6 @@ def kept_of(record: Any) -> LogRecord:
 
 async def committed(cluster: Cluster, group: str) -> dict[LogPartition, int]:
     """Up to where a service has read its neighbours' topics, as Kafka knows it."""
-    async with kafka_admin(cluster) as admin:
+    async with admin_client(cluster) as admin:
         found: Mapping[Any, Any] = await admin.list_consumer_group_offsets(group)
     return {LogPartition(*place): at.offset for place, at in found.items()}

@@ -8,9 +8,8 @@ was never answered. A topic that was folded into a table is read on from where t
 from collections.abc import Mapping
 from typing import Final
 
-from chassis.kafka import Cluster, reading
+from chassis.kafka import Cluster, admin_client, reading
 from chassis.service import Service
-from saga_cli.clients import kafka_admin
 from saga_cli.log.kafka import consuming
 from saga_cli.log.source import LogPartition
 from saga_cli.replay.job import ReplayError
@@ -20,7 +19,7 @@ IDLE: Final = ("Empty", "Dead")
 
 async def refuse_members(cluster: Cluster, group: str) -> None:
     """Raises ReplayError while processes of the service are in its group."""
-    async with kafka_admin(cluster) as admin:
+    async with admin_client(cluster) as admin:
         described = await admin.describe_consumer_groups([group])
     states = {found[2] for response in described for found in response.groups}
     if busy := states - set(IDLE):

@@ -17,10 +17,9 @@ from typing import Final, Self
 
 from aiokafka.errors import KafkaError
 
-from chassis.kafka import Cluster
+from chassis.kafka import Cluster, admin_client
 from chassis.redis import RedisDatabase
 from saga_cli.access.applying import brought
-from saga_cli.clients import kafka_admin
 from saga_cli.stack import binaries, kafka, ports, postgres, watchdog
 from saga_cli.stack.processes import ChildProcess, run
 from saga_cli.stack.secured import OPEN, ServerSecurity, security_of
@@ -214,7 +213,7 @@ async def _kafka_answers(broker: Cluster) -> None:
     host, port = broker.bootstrap.split(",", maxsplit=1)[0].rsplit(":", 1)
     with socket.create_connection((host, int(port)), 1):
         pass
-    async with kafka_admin(broker) as admin:
+    async with admin_client(broker) as admin:
         await admin.list_topics()
 
 

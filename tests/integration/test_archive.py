@@ -15,9 +15,10 @@ import asyncpg
 import httpx
 import pytest
 from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka.admin import RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
+from chassis.kafka import admin_client
 from chassis.kafka.clients import KEEP_FOR_EVER
 from saga_cli.archive.copying import TOPICS
 from saga_cli.archive.files import Archive
@@ -182,11 +183,9 @@ def test_the_report_counts_what_was_placed(
 
 def configured(services: Services, topic: str, **settings: str) -> None:
     async def alter() -> None:
-        admin = AIOKafkaAdminClient(**services.addresses.kafka.options())
-        await admin.start()
         given = KEEP_FOR_EVER | {name.replace("_", "."): s for name, s in settings.items()}
-        await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, given)])
-        await admin.close()
+        async with admin_client(services.addresses.kafka) as admin:
+            await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, given)])
 
     asyncio.run(alter())
 
@@ -238,15 +237,13 @@ def cut(services: Services) -> None:
     reached = ends(services)
 
     async def delete() -> None:
-        admin = AIOKafkaAdminClient(**services.addresses.kafka.options())
-        await admin.start()
         asked = {
             TopicPartition(*place): RecordsToDelete(before_offset=end)
             for place, end in reached.items()
             if end and place.topic in EVENTS
         }
-        await admin.delete_records(asked)
-        await admin.close()
+        async with admin_client(services.addresses.kafka) as admin:
+            await admin.delete_records(asked)
 
     asyncio.run(delete())
 

@@ -6,8 +6,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 from aiokafka.admin import NewPartitions
 
-from chassis.kafka import PARTITIONS, Cluster
-from saga_cli.clients import kafka_admin
+from chassis.kafka import PARTITIONS, Cluster, admin_client
 from saga_cli.log.reader import LANES, read
 from saga_cli.ops.topics import TopicUse, used
 from saga_cli.stack.seed import seed
@@ -60,7 +59,7 @@ def test_orders_flow_on_while_a_system_moves_to_lanes_and_these_grow(
 
 async def _grow(cluster: Cluster, topics: Sequence[str]) -> None:
     """To no multiple: keys move, also to partitions that were there before."""
-    async with kafka_admin(cluster) as admin:
+    async with admin_client(cluster) as admin:
         await admin.create_partitions({topic: NewPartitions(PARTITIONS + 3) for topic in topics})
 
 

@@ -7,11 +7,10 @@ from uuid import uuid4
 
 import psycopg
 from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from chassis.events import dead_letters_of
-from chassis.kafka import Cluster
+from chassis.kafka import Cluster, admin_client
 from saga_cli.log.reader import LANES, records
 from saga_cli.stack.services import Services
 from saga_cli.topology import BY_NAME
@@ -121,15 +120,11 @@ async def erase(cluster: Cluster, order_id: str) -> None:
 
 
 async def cleanup_policies(cluster: Cluster) -> dict[str, str]:
-    admin = AIOKafkaAdminClient(**cluster.options())
-    await admin.start()
-    try:
-        wanted = [
-            ConfigResource(ConfigResourceType.TOPIC, topic) for topic in (*LANES, DELIVERY_DETAILS)
-        ]
+    wanted = [
+        ConfigResource(ConfigResourceType.TOPIC, topic) for topic in (*LANES, DELIVERY_DETAILS)
+    ]
+    async with admin_client(cluster) as admin:
         (response,) = await admin.describe_configs(wanted)
-    finally:
-        await admin.close()
     return {
         name: entry[1]
         for _, _, _, name, entries in response.resources

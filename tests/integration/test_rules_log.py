@@ -5,11 +5,10 @@ from collections.abc import Iterator
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.records_to_delete import RecordsToDelete
 from redis import Redis
 
-from chassis.kafka import PARTITIONS
+from chassis.kafka import PARTITIONS, admin_client
 from guarantees.judge import JudgeReport
 from loyalty_svc.store import KEYS
 from saga_cli.log.reader import records
@@ -60,13 +59,12 @@ def test_groups_that_are_reset_to_earliest_lead_to_no_event_and_no_effect(
 async def truncate(addresses: Addresses, topic: str) -> None:
     """What a wrong retention, or an unclean election, takes away."""
     consumer = AIOKafkaConsumer(**addresses.kafka.options())
-    admin = AIOKafkaAdminClient(**addresses.kafka.options())
     await consumer.start()
-    await admin.start()
     ends = await consumer.end_offsets([TopicPartition(topic, p) for p in range(PARTITIONS)])
-    await admin.delete_records({p: RecordsToDelete(before_offset=end) for p, end in ends.items()})
     await consumer.stop()
-    await admin.close()
+    async with admin_client(addresses.kafka) as admin:
+        cut = {place: RecordsToDelete(before_offset=end) for place, end in ends.items()}
+        await admin.delete_records(cut)
 
 
 def reconciled(services: Services, order_id: str) -> JudgeReport:

@@ -6,12 +6,11 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.protocol.admin import CreateAclsRequest, DeleteAclsRequest
 
 from chassis.dead_letters import unreadable
-from chassis.kafka import Cluster
+from chassis.kafka import Cluster, admin_client
 from chassis.kafka import clients as kafka
 from chassis.message import BATCH_BYTES, Decided, OutboxRow, Parked, Record, size_of
 from chassis.outbox.relay import Relay
@@ -76,13 +75,9 @@ async def keys_of(cluster: Cluster, topic: str) -> list[str]:
 
 
 async def ask(cluster: Cluster, request: Any) -> None:
-    admin = AIOKafkaAdminClient(**cluster.options())
-    await admin.start()
-    try:
+    async with admin_client(cluster) as admin:
         answer = (await admin._send_request(request)).to_object()
         assert "'error_code': 0" in str(answer), answer
-    finally:
-        await admin.close()
 
 
 async def outbox_is_empty(store: Opened) -> bool:
@@ -233,13 +228,8 @@ async def test_a_row_that_was_set_aside_is_published_when_the_topic_takes_it(
 
 
 async def set_topic(cluster: Cluster, topic: str, name: str, value: str) -> None:
-    admin = AIOKafkaAdminClient(**cluster.options())
-    await admin.start()
-    try:
-        changed = ConfigResource(ConfigResourceType.TOPIC, topic, {name: value})
-        await admin.alter_configs([changed])
-    finally:
-        await admin.close()
+    async with admin_client(cluster) as admin:
+        await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, {name: value})])
 
 
 async def test_a_record_larger_than_the_dead_letter_topic_takes_is_copied_in_part(

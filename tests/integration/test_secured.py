@@ -20,14 +20,20 @@ from aiokafka.errors import KafkaConnectionError
 from redis import Redis
 from redis.exceptions import AuthenticationError
 
-from chassis.kafka import Cluster, NotPermittedError, ensure_topics, places_of, topics_of
+from chassis.kafka import (
+    Cluster,
+    NotPermittedError,
+    admin_client,
+    ensure_topics,
+    places_of,
+    topics_of,
+)
 from guarantees.declared import service_of
 from saga_cli import targets
 from saga_cli.access import broker
 from saga_cli.access.plan import acl_of
 from saga_cli.access.right import READER, AclResource, Operation, Right
 from saga_cli.access.rights import PRINCIPALS, rights, topics
-from saga_cli.clients import kafka_admin
 from saga_cli.stack import state
 from saga_cli.topology import ADMIN, BY_NAME, CONSOLE, SERVICES, Addresses, place_of
 from tests.support.permissions import FORBIDDEN, OK, Answer, Asking, asking
@@ -143,7 +149,7 @@ def test_who_does_not_log_in_is_let_in_nowhere(shop: RunningStack) -> None:
 
     async def knock() -> None:
         with pytest.raises(KafkaConnectionError):
-            async with kafka_admin(plain, 3):
+            async with admin_client(plain, 3):
                 pass
         for url in (bare, f"{login}?sslmode=disable", nowhere):
             with pytest.raises(asyncpg.InvalidAuthorizationSpecificationError, match="no pg_hba"):
@@ -163,7 +169,7 @@ def without(
     acl = acl_of(Right(principal, resource, name, operation))
 
     async def ask(change: Callable[..., Any]) -> None:
-        async with kafka_admin(addresses().kafka) as admin:
+        async with admin_client(addresses().kafka) as admin:
             await change(admin, [acl])
 
     asyncio.run(ask(broker.take))
@@ -343,7 +349,7 @@ async def test_a_service_makes_no_topic_and_says_who_does(former: None) -> None:
     """And where it finds its topics, it asks for nothing."""
     cluster, own = addresses().kafka_of("payment"), topics_of(service_of("payment"))
     assert {*own} <= await ensure_topics(cluster, own)
-    async with kafka_admin(addresses().kafka) as admin:
+    async with admin_client(addresses().kafka) as admin:
         await admin.delete_topics(["payment.events"])
     with pytest.raises(NotPermittedError) as refused:
         await ensure_topics(cluster, {**own, "payment.events": own["payment.forward"]})

@@ -24,11 +24,10 @@ import pytest
 from aiokafka.errors import KafkaError
 
 from chassis.errors import AccessError
-from chassis.kafka import Cluster
+from chassis.kafka import Cluster, admin_client
 from chassis.kafka.cluster import Mechanism, Security
 from chassis.redis import RedisDatabase
 from chassis.secret import Secret, overridden
-from saga_cli.clients import kafka_admin
 from saga_cli.stack import binaries, kafka, mounted, ports, postgres, servers
 from saga_cli.stack.issuer import local_issuer
 from saga_cli.stack.postgres import ServerTls
@@ -256,11 +255,11 @@ async def test_kafka_lets_in_who_asks_for_its_health_and_nobody_without_a_login(
     user, password = re.findall(r'username="(\w+)" password="(\w+)"', text)[0]
     client = replace(local.addresses.kafka, user=user, password=Secret(password))
     assert (client.security, client.mechanism) == (Security.SASL_SSL, Mechanism.PLAIN)
-    async with kafka_admin(client) as admin:
+    async with admin_client(client) as admin:
         await admin.list_topics()
     for number in (9092, 9093, 9094, 29092):
         with pytest.raises(KafkaError):
-            async with kafka_admin(Cluster(f"127.0.0.1:{local.ports[number]}"), 3):
+            async with admin_client(Cluster(f"127.0.0.1:{local.ports[number]}"), 3):
                 pass
 
 

@@ -18,9 +18,10 @@ from typing import Final
 import asyncpg
 import psutil
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import NewTopic
 from redis import Redis
 
+from chassis.kafka import admin_client
 from saga_cli.stack import containers, ports, postgres, servers, state
 from saga_cli.stack.processes import ChildProcess
 from saga_cli.topology import BY_NAME, SERVICES, Addresses
@@ -138,10 +139,8 @@ def _remember(addresses: Addresses, word: str) -> None:
         connection = await asyncpg.connect(addresses.owner_url(BY_NAME["order"]))
         await connection.execute(f"CREATE TABLE note AS SELECT '{word}' AS word")
         await connection.close()
-        admin = AIOKafkaAdminClient(**addresses.kafka.options())
-        await admin.start()
-        await admin.create_topics([NewTopic(word, 1, 1)])
-        await admin.close()
+        async with admin_client(addresses.kafka) as admin:
+            await admin.create_topics([NewTopic(word, 1, 1)])
 
     asyncio.run(in_postgres_and_kafka())
     with Redis.from_url(addresses.redis_url) as client:
@@ -153,10 +152,8 @@ def _remembered(addresses: Addresses) -> tuple[str, str, list[str]]:
         connection = await asyncpg.connect(addresses.owner_url(BY_NAME["order"]))
         word = await connection.fetchval("SELECT word FROM note")
         await connection.close()
-        admin = AIOKafkaAdminClient(**addresses.kafka.options())
-        await admin.start()
-        topics = await admin.list_topics()
-        await admin.close()
+        async with admin_client(addresses.kafka) as admin:
+            topics = await admin.list_topics()
         return word, sorted(topics)
 
     word, topics = asyncio.run(in_postgres_and_kafka())

@@ -6,10 +6,9 @@ from typing import Any, Final
 
 import asyncpg
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from redis.asyncio import Redis
 
-from chassis.kafka import Cluster
+from chassis.kafka import Cluster, admin_client
 from saga_cli.log.reader import TOPICS, records
 from saga_cli.topology import BY_NAME, SERVICES, Addresses
 from tests.support.waiting import until_async
@@ -50,48 +49,35 @@ async def rewind(addresses: Addresses, names: Iterable[str] = BY_NAME) -> dict[s
 
     Returns the number of its partitions: a partition that no order went to yet is none of them.
     """
-    admin = AIOKafkaAdminClient(**addresses.kafka.options())
-    await admin.start()
     rewound: dict[str, int] = {}
-    for name in names:
-        places = list(await admin.list_consumer_group_offsets(name))
-        group = AIOKafkaConsumer(
-            **addresses.kafka.options(),
-            group_id=name,
-            enable_auto_commit=False,
-        )
-        await group.start()
-        group.assign(places)
-        await group.commit(dict.fromkeys(places, 0))
-        await group.stop()
-        rewound[name] = len(places)
-    await admin.close()
+    async with admin_client(addresses.kafka) as admin:
+        for name in names:
+            places = list(await admin.list_consumer_group_offsets(name))
+            group = AIOKafkaConsumer(
+                **addresses.kafka.options(),
+                group_id=name,
+                enable_auto_commit=False,
+            )
+            await group.start()
+            group.assign(places)
+            await group.commit(dict.fromkeys(places, 0))
+            await group.stop()
+            rewound[name] = len(places)
     return rewound
 
 
 async def all_read(cluster: Cluster) -> None:
     """Wait until every group has committed the end of what it reads."""
-    admin = AIOKafkaAdminClient(**cluster.options())
-    consumer = AIOKafkaConsumer(**cluster.options())
-    await admin.start()
-    await consumer.start()
-    try:
+    async with admin_client(cluster) as admin, AIOKafkaConsumer(**cluster.options()) as consumer:
         for spec in SERVICES:
             look = partial(_has_read_all, admin, consumer, spec.name)
             await until_async(look, 120, f"the end of what {spec.name} reads")
-    finally:
-        await admin.close()
-        await consumer.stop()
 
 
 async def members(cluster: Cluster) -> dict[str, int]:
     """How many members each service's group has; aiokafka misreads an answer about several groups."""
-    admin = AIOKafkaAdminClient(**cluster.options())
-    await admin.start()
-    try:
+    async with admin_client(cluster) as admin:
         described = [await admin.describe_consumer_groups([spec.name]) for spec in SERVICES]
-    finally:
-        await admin.close()
     groups = (group for (response,) in described for group in response.groups)
     return {group[1]: len(group[5]) for group in groups}
 

@@ -5,9 +5,8 @@ from functools import partial
 from typing import Any
 
 from aiokafka import ConsumerRecord
-from aiokafka.admin import AIOKafkaAdminClient
 
-from chassis.kafka import ensure_topics, topics_of
+from chassis.kafka import admin_client, ensure_topics, topics_of
 from chassis.message import OutboxRow
 from chassis.outbox import Sender
 from chassis.service import Service
@@ -44,13 +43,9 @@ async def emptied(addresses: Addresses, service: Service) -> None:
 
 
 async def deleted(addresses: Addresses, topics: Iterable[str]) -> None:
-    admin = AIOKafkaAdminClient(**addresses.kafka.options())
-    await admin.start()
-    try:
+    async with admin_client(addresses.kafka) as admin:
         await admin.delete_topics([*topics])
         await until_async(partial(_lack, admin, topics), 30, "the end of the topics")
-    finally:
-        await admin.close()
 
 
 async def _lack(admin: Any, topics: Iterable[str]) -> bool:

@@ -25,10 +25,9 @@ from aiokafka.protocol.types import (
     TaggedFields,
 )
 
-from chassis.kafka import Cluster
+from chassis.kafka import Cluster, admin_client
 from chassis.kafka.cluster import Mechanism, Security
 from chassis.secret import Secret
-from saga_cli.clients import kafka_admin
 from saga_cli.stack import kafka, ports, servers
 from saga_cli.stack.authority import Authority, Certificate
 from saga_cli.stack.processes import ChildProcess
@@ -94,7 +93,7 @@ class SecuredBroker:
 
     async def ask(self, request: Any) -> None:
         """As the administrator. The answer has no error."""
-        async with kafka_admin(self.user("admin")) as admin:
+        async with admin_client(self.user("admin")) as admin:
             answer = (await admin._send_request(request)).to_object()
         codes = str(answer).split("'error_code': ")[1:]
         assert codes, answer
@@ -113,7 +112,7 @@ class SecuredBroker:
         """The listener takes a certificate from its file, without a restart."""
         name = f"listener.name.{listener.lower()}.ssl.keystore"
         settings = {f"{name}.location": str(certificate.both), f"{name}.type": "PEM"}
-        async with kafka_admin(self.user("admin")) as admin:
+        async with admin_client(self.user("admin")) as admin:
             broker = ConfigResource(ConfigResourceType.BROKER, "1", settings)
             answers = await admin.alter_configs([broker])
         assert [each[0] for answer in answers for each in answer.resources] == [0], answers
@@ -189,7 +188,7 @@ def _more(keys: Path) -> dict[str, str]:
 
 def _answers(made: SecuredBroker) -> bool:
     async def list_topics() -> None:
-        async with kafka_admin(made.user("admin")) as admin:
+        async with admin_client(made.user("admin")) as admin:
             await admin.list_topics()
 
     assert made.process.is_alive(), made.process.tail(30)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from chaos.customers import LAST_PATIENCE_S, CustomerLoad
-from saga_cli.clients import kafka_admin
+from chassis.kafka import admin_client
 from saga_cli.stack.services import Instance, Services
 from saga_cli.topology import BY_NAME
 from tests.support.releases import variables_of
@@ -73,7 +73,7 @@ class Deployment:
         """Of the service's group, as Kafka knows it."""
 
         async def ask() -> int:
-            async with kafka_admin(self.services.addresses.kafka) as admin:
+            async with admin_client(self.services.addresses.kafka) as admin:
                 (answer,) = await admin.describe_consumer_groups([name])
             (group,) = answer.to_object()["groups"]
             return len(group["members"])
