@@ -87,6 +87,7 @@ SURFACES: Final = {
             "Cluster",
             "Consumer",
             "NotLetInError",
+            "admin_client",
             "await_topics",
             "cluster",
             "ensure_topics",
