@@ -11,7 +11,7 @@ import pytest
 
 from saga_cli.stack.services import Services
 from tests.support.servers import private_stack, start_each
-from tests.support.shop import checkout, place_many, settled
+from tests.support.shop import a_checkout, checkout, place_many, settled
 from tests.support.waiting import until
 
 CALM: dict[str, Any] = {}
@@ -49,7 +49,7 @@ class CarrierSystem:
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CarrierSystem]:
     with private_stack() as (services, _):
         shop = CarrierSystem(services, tmp_path_factory.mktemp("carrier") / "mood.json")
-        start_each(services, variables={**shop.shipping, "ORDER_PATIENCE_S": "4"})
+        start_each(services, variables=shop.shipping)
         yield shop
 
 
@@ -64,7 +64,10 @@ def test_an_order_that_is_not_settled_by_its_deadline_is_given_up_and_costs_noth
     """Payment is away: the deadline's timer asks for the cancellation, its return answers it."""
     (payment,) = shop.services.of("payment")
     payment.process.stop()
-    order_id = checkout(shop.services, wait_s=0).json()["order_id"]
+    impatient = shop.services.start("order", {"ORDER_PATIENCE_S": "4"})
+    shop.services.await_ready([impatient])
+    order_id = httpx.post(f"{impatient.url}/checkout", json=a_checkout()).json()["order_id"]
+    assert impatient.process.stop() == 0
     until(lambda: shop.order(order_id)["state"] == "CANCELLING", 30)
     payment.process.start()
     shop.services.await_ready([payment])
