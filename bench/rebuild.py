@@ -27,7 +27,7 @@ from shared_events.inventory import StockReceived
 from simulation import machine
 from simulation.plan import Plan
 from simulation.shop import SCARCE, SKUS
-from simulation.system import SimulatedSystem
+from simulation.system import simulated
 from simulation.verdict import records
 from tests.support.records import a_record
 
@@ -57,7 +57,7 @@ class Template:
 def templates_of(names: Iterable[str]) -> dict[str, list[Template]]:
     found: dict[str, list[Template]] = {name: [] for name in names}
     for plan in TEMPLATES:
-        with SimulatedSystem(plan) as system:
+        with simulated(plan) as system:
             machine.silence(system.bugs)
             system.run()
             for name, made in found.items():

@@ -92,15 +92,19 @@ def close_loop(
     loop.set_exception_handler(_ignore)
     hook, sys.unraisablehook = sys.unraisablehook, _ignore
     try:
-        for task in tasks:
-            task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001
-            with suppress(BaseException):
-                task.get_coro().close()
+        _end(tasks)
         loop.close()
         forget()
         gc.collect()
     finally:
         sys.unraisablehook = hook
+
+
+def _end(tasks: Iterable["asyncio.Task[Any]"]) -> None:
+    for task in tasks:
+        task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001
+        with suppress(BaseException):
+            task.get_coro().close()
 
 
 def _ignore(*_: Any) -> None:

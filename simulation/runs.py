@@ -16,7 +16,7 @@ from simulation import machine, mutants
 from simulation.checks import ViolationError
 from simulation.coverage import Cell
 from simulation.plan import Plan
-from simulation.system import SimulatedSystem
+from simulation.system import simulated
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -46,7 +46,7 @@ class Result:
 
 def run(plan: Plan, *, keep_log: bool = False, verbose: bool = False) -> Result:
     """One plan from its beginning to its end, or to the first guarantee that is broken."""
-    with mutants.switched_on(plan.mutant), SimulatedSystem(plan, keep_log=keep_log) as system:
+    with mutants.switched_on(plan.mutant), simulated(plan, keep_log=keep_log) as system:
         if verbose:
             machine.collect_errors(system.loop, system.bugs)
         else:

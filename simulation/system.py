@@ -6,13 +6,14 @@ A run has two parts: while faults are on, nothing may go wrong; when they are ov
 import asyncio
 import gc
 from collections import Counter
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
+from contextlib import contextmanager
 from contextvars import Context
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from hashlib import blake2b
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import chassis.outbox.relay
 import chassis.redis.database
@@ -110,18 +111,6 @@ class SimulatedSystem:
         self.digest.update(line.encode() + b"\n")
         if self.keep_log:
             self.log.append(line)
-
-    def __enter__(self) -> Self:
-        gc.disable()
-        gc.freeze()  # what is there already need not be looked through at the end
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        try:
-            self._dispose()
-        finally:
-            gc.unfreeze()
-            gc.enable()
 
     def run(self) -> None:
         """Raises ViolationError for the first guarantee that is broken."""
@@ -332,9 +321,31 @@ class SimulatedSystem:
             self.report(f"appended {place} {type_of(record.headers)} {key}")
             self.watch.appended(record)
 
-    def _dispose(self) -> None:
-        processes = (*self.ended, *self.running.values())
-        for process in processes:
+    def dispose(self) -> None:
+        close_loop(self.loop, self._left_tasks(), vars(self).clear)
+
+    def _left_tasks(self) -> Iterator["asyncio.Task[Any]"]:
+        """One by one: a list of them would keep all from the collector."""
+        for process in (*self.ended, *self.running.values()):
             process.held.clear()
-        tasks = [task for process in processes for task in process.tasks]
-        close_loop(self.loop, tasks, vars(self).clear)
+            yield from process.tasks
+
+
+@contextmanager
+def simulated(plan: Plan, *, keep_log: bool = False) -> Iterator[SimulatedSystem]:
+    """A system, of which nothing is left.
+
+    It is made when all that is there already is out of the collector's sight, so that all of it is
+    collected at the end, and nothing else is looked through.
+    """
+    gc.disable()
+    gc.freeze()
+    try:
+        system = SimulatedSystem(plan, keep_log)
+        try:
+            yield system
+        finally:
+            system.dispose()
+    finally:
+        gc.unfreeze()
+        gc.enable()

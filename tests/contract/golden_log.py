@@ -32,7 +32,7 @@ from shared_events.codec import decode
 from simulation import machine
 from simulation.plan import Plan
 from simulation.shop import Shop
-from simulation.system import SimulatedSystem
+from simulation.system import SimulatedSystem, simulated
 from simulation.verdict import loyalty_orders, records
 
 FOLDER: Final = Path(__file__).parent / "logs"
@@ -94,7 +94,7 @@ def write(name: str, plans: Iterable[Plan] = PLANS) -> Path:
 
 
 def _recorded(run: int, plan: Plan) -> Iterator[dict[str, Any]]:
-    with SimulatedSystem(plan) as system:
+    with simulated(plan) as system:
         system.shop = Customers(system)
         machine.silence(system.bugs)
         system.run()

@@ -9,9 +9,10 @@ from typing import Any
 import httpx
 import pytest
 
+from saga_cli.demo import a_checkout
 from saga_cli.stack.services import Services
 from tests.support.servers import private_stack, start_each
-from tests.support.shop import a_checkout, checkout, place_many, settled
+from tests.support.shop import checkout, place_many, settled
 from tests.support.waiting import until
 
 CALM: dict[str, Any] = {}

@@ -13,7 +13,7 @@ from shared_events.catalog import CATALOG
 from simulation import machine
 from simulation.plan import Plan
 from simulation.process import current
-from simulation.system import SimulatedSystem
+from simulation.system import simulated
 from tests.support.vocabulary import known, next_versions
 
 FAULTS = {"delay": 0.4, "duplicate": 0.5, "kill": 0.5, "rebalance": 0.5, "redis-set-back": 0.5}
@@ -45,7 +45,7 @@ def test_two_releases_side_by_side_keep_every_guarantee(
     newest = {entry.wire_type for entry in newer.entries}
     newer.by_event = SideBySide(CATALOG.by_event, newer.by_event)
     known(monkeypatch, newer)
-    with SimulatedSystem(Plan(seed, 80, FAULTS)) as system:
+    with simulated(Plan(seed, 80, FAULTS)) as system:
         machine.silence(system.bugs)
         system.run()
         logs = (system.broker.log(topic, n) for topic in LANES for n in range(PARTITIONS))

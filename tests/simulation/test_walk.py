@@ -75,8 +75,10 @@ def test_an_order_passes_these_hops_in_this_order_and_makes_so_many_transactions
     quiet = Plan(
         seed=2, orders=1
     )  # in which no member that joins late has a message delivered again
-    with Noting(quiet) as system, calls_to(note):
+    system = Noting(quiet)
+    with calls_to(note):
         system.run()
+    system.dispose()
     at = 0
     for hop in HOPS:
         assert hop in calls[at:], f"{hop} is not passed after the hops before it"
