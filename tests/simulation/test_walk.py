@@ -20,7 +20,7 @@ from simulation.database import Database
 from simulation.memory_inspection import MemoryInspection
 from simulation.memory_store import MemoryStore
 from simulation.plan import Plan
-from simulation.system import SimulatedSystem
+from simulation.system import SimulatedSystem, simulated
 from tests.integration.test_transactions import command
 from tests.support.opened import Opened
 from tests.support.records import a_message, an_order
@@ -54,7 +54,9 @@ def number(pattern: str) -> int:
     return int(found[1])
 
 
-def test_an_order_passes_these_hops_in_this_order_and_makes_so_many_transactions() -> None:
+def test_an_order_passes_these_hops_in_this_order_and_makes_so_many_transactions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     calls: list[tuple[str, str]] = []
     transactions: list[str] = []
     order_ids: set[str] = set()
@@ -66,19 +68,19 @@ def test_an_order_passes_these_hops_in_this_order_and_makes_so_many_transactions
             order_ids.add(message.key)
         calls.append((file, name))
 
-    class Noting(SimulatedSystem):
-        def on_decided(self, service: str, event: Committed) -> None:
-            super().on_decided(service, event)
-            if order_ids & {message.key for message in event.messages}:
-                transactions.append(service)
+    decided = SimulatedSystem.on_decided
 
+    def noting(system: SimulatedSystem, service: str, event: Committed) -> None:
+        decided(system, service, event)
+        if order_ids & {message.key for message in event.messages}:
+            transactions.append(service)
+
+    monkeypatch.setattr(SimulatedSystem, "on_decided", noting)
     quiet = Plan(
         seed=2, orders=1
     )  # in which no member that joins late has a message delivered again
-    system = Noting(quiet)
-    with calls_to(note):
+    with simulated(quiet) as system, calls_to(note):
         system.run()
-    system.dispose()
     at = 0
     for hop in HOPS:
         assert hop in calls[at:], f"{hop} is not passed after the hops before it"
