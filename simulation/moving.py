@@ -82,14 +82,27 @@ class LayoutMove:
         if refused := {p.service for p in self.system.processes() if refuses(p.node)}:
             self.is_hasty = False
             self.refused |= refused
-            again = [name for name in self._shuffled() if name.rpartition("-")[0] in refused]
+            again = [name for name in self._shuffled() if _owner(name) in refused]
             await self._all(TopicLayout.MOVING, again)
+        elif late := self._to_read_again():
+            await self._all(TopicLayout.MOVING, late)
         elif back := [n for n in self._shuffled() if self.layout_of(n) is TopicLayout.FORMER]:
             await self._all(TopicLayout.MOVING, back)
         elif waiting := [n for n in self._shuffled() if self.layout_of(n) is TopicLayout.MOVING]:
             self._looks = 0 if self._in_use() else self._looks + 1
             if self._looks > 1:
                 await self._all(TopicLayout.LANES, waiting)
+
+    def _to_read_again(self) -> list[str]:
+        """Of a service that reads lanes alone while a record came late to a topic of before.
+
+        A relay that hung may send a row once more that another one had sent.
+        """
+        if self.is_hasty:
+            return []
+        late = {name for name, _ in self._unread()}
+        lanes = (n for n in self._shuffled() if self.layout_of(n) is TopicLayout.LANES)
+        return [name for name in lanes if _owner(name) in late]
 
     async def _all(self, layout: TopicLayout, names: list[str]) -> None:
         for name in names:
@@ -130,7 +143,8 @@ class LayoutMove:
                 return f"{process.name} writes them"
         if topic := next((topic for topic in self._waiting() if topic in FORMER), ""):
             return f"{topic} has rows in the outbox"
-        return "" if self.is_hasty else self._unread()
+        unread = () if self.is_hasty else self._unread()
+        return next((f"{name} has not read {place}" for name, place in unread), "")
 
     def _waiting(self) -> Iterator[str]:
         """The topic of each row in an outbox."""
@@ -139,13 +153,17 @@ class LayoutMove:
         for pairs in self.system.redis.data.values.get(KEYS.outbox.encode(), {}).values():
             yield row_of(pairs).topic
 
-    def _unread(self) -> str:
+    def _unread(self) -> Iterator[tuple[str, str]]:
+        """Which service has not read which partition of a topic of before to its end."""
         for name, service in self.system.services.items():
             for topic in sorted(service.read_topics & FORMER):
                 for record in verdict.last_records(self.system, topic):
                     if not verdict.is_read(self.system, name, record):
-                        return f"{name} has not read {topic}/{record.partition}"
-        return ""
+                        yield name, f"{topic}/{record.partition}"
+
+
+def _owner(process: str) -> str:
+    return process.rpartition("-")[0]
 
 
 def refuses(node: Any) -> bool:
