@@ -1,10 +1,9 @@
 """What orders add up to, over the golden logs of past releases: as their services had it."""
 
 from collections.abc import Iterator
+from functools import cache
 from random import Random
-from typing import Final, NamedTuple
-
-import pytest
+from typing import NamedTuple
 
 from chassis.events import Envelope
 from console import flow
@@ -32,29 +31,29 @@ def orders_of(run: GoldenRun) -> dict[str, list[Envelope]]:
     return {id_: [each.envelope for each in found] for id_, found in by_order(events).items()}
 
 
-RUNS: Final = [run for name in golden_log.names() for run in golden_log.runs_of(name)]
-ORDERS: Final = [orders_of(run) for run in RUNS]
-each_run = pytest.mark.parametrize(("run", "orders"), [*zip(RUNS, ORDERS, strict=True)])
+@cache
+def runs() -> list[tuple[GoldenRun, dict[str, list[Envelope]]]]:
+    """Of every golden log, each with the events of its orders."""
+    found = (run for name in golden_log.names() for run in golden_log.runs_of(name))
+    return [(run, orders_of(run)) for run in found]
 
 
 def all_orders() -> Iterator[tuple[str, list[Envelope]]]:
-    return (item for orders in ORDERS for item in orders.items())
+    return (item for _, orders in runs() for item in orders.items())
 
 
-@each_run
-def test_each_service_is_where_it_had_stored_that_it_was(
-    run: GoldenRun, orders: dict[str, list[Envelope]]
-) -> None:
+def test_each_service_is_where_it_had_stored_that_it_was() -> None:
     wrong = []
-    for id_, events in orders.items():
-        order = folded(id_, events)
-        for service in flow.NAMES:
-            stored, _ = run.stored[service].get(("own", id_), (flow.ABSENT, {}))
-            known = order.reached.get(service)
-            if (known.state if known else flow.ABSENT) != stored:
-                wrong.append((id_, service, stored, known))
+    for run, orders in runs():
+        for id_, events in orders.items():
+            order = folded(id_, events)
+            for service in flow.NAMES:
+                stored, _ = run.stored[service].get(("own", id_), (flow.ABSENT, {}))
+                known = order.reached.get(service)
+                if (known.state if known else flow.ABSENT) != stored:
+                    wrong.append((id_, service, stored, known))
+        assert len(orders) > 100
     assert wrong == []
-    assert len(orders) > 100
 
 
 def test_the_order_in_which_events_come_and_how_often_changes_nothing() -> None:

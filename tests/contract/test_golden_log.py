@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import pytest
 
+from chassis.events import Envelope
 from chassis.service import Service
 from shared_events.catalog import CATALOG
 from simulation.plan import Plan
@@ -15,12 +16,7 @@ from tests.contract.golden_log import SERVICES, GoldenRun, State, replayed
 from tests.contract.test_wire import without_additions
 from tests.support.vocabulary import known, next_versions
 
-LOGS: Final = {name: golden_log.runs_of(name) for name in golden_log.names()}
-FIRST: Final = LOGS["0.2.0-alpha"]
-KINDS: Final[list[type[Any]]] = sorted(
-    {type(e.event) for run in FIRST for log in run.published.values() for e in log},
-    key=lambda kind: kind.__name__,
-)
+FIRST: Final = "0.2.0-alpha"
 each_service = pytest.mark.parametrize("service", SERVICES.values(), ids=SERVICES.keys())
 
 
@@ -40,11 +36,12 @@ def _equal(now: State, then: State) -> bool:
 
 
 @each_service
-@pytest.mark.parametrize("name", LOGS)
+@pytest.mark.parametrize("name", golden_log.names())
 def test_a_golden_log_adds_up_to_what_was_stored(name: str, service: Service) -> None:
-    assert [differences(run, service) for run in LOGS[name]] == [{}] * len(LOGS[name])
-    has_state = any(run.stored[service.name] for run in LOGS[name])
-    assert has_state == any(run.published[service.name] for run in LOGS[name])  # not if it is newer
+    runs = golden_log.runs_of(name)
+    assert [differences(run, service) for run in runs] == [{}] * len(runs)
+    has_state = any(run.stored[service.name] for run in runs)
+    assert has_state == any(run.published[service.name] for run in runs)  # not if it is newer
 
 
 @each_service
@@ -53,7 +50,7 @@ def test_it_adds_up_when_each_event_has_a_newer_version(
 ) -> None:
     """The whole log goes through upcasters then, and says what it said."""
     known(monkeypatch, next_versions())
-    for before, again in zip(FIRST, golden_log.read("0.2.0-alpha"), strict=True):
+    for before, again in zip(golden_log.runs_of(FIRST), golden_log.read(FIRST), strict=True):
         assert again.published == before.published
         assert differences(again, service) == {}
 
@@ -68,7 +65,7 @@ def endings(run: GoldenRun) -> set[tuple[str, ...]]:
 
 
 def test_the_log_holds_orders_of_every_kind() -> None:
-    found = set().union(*map(endings, FIRST))
+    found = set().union(*map(endings, golden_log.runs_of(FIRST)))
     assert found >= {
         ("Confirmed",),
         ("Cancelled", "card_declined", "payment"),
@@ -84,11 +81,16 @@ def test_the_log_holds_orders_of_every_kind() -> None:
         ("Cancelled", "out_of_stock", "inventory"),
         ("Cancelled", "undeliverable_country", "shipping"),
     }
-    assert sum(len(run.published["order"]) for run in FIRST) > 700
+    assert sum(len(run.published["order"]) for run in golden_log.runs_of(FIRST)) > 700
+
+
+def all_events() -> list[Envelope]:
+    runs = golden_log.runs_of(FIRST)
+    return [envelope for run in runs for log in run.published.values() for envelope in log]
 
 
 def test_the_log_holds_refusals_fees_repeats_and_later_attempts() -> None:
-    events = [e for run in FIRST for log in run.published.values() for e in log]
+    events = all_events()
     types = {envelope.type for envelope in events}
     assert types >= {
         "order.cancellation_refused.v1",
@@ -98,19 +100,25 @@ def test_the_log_holds_refusals_fees_repeats_and_later_attempts() -> None:
     }
     assert {getattr(e.event, "attempt", 1) for e in events} >= {1, 2}
     assert any(getattr(e.event, "fee_minor", 0) > 0 for e in events)
-    assert max(Counter(e.id for e in FIRST[0].published["order"]).values()) > 1
+    assert max(Counter(e.id for e in golden_log.runs_of(FIRST)[0].published["order"]).values()) > 1
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: CATALOG.by_event[kind].wire_type)
-def test_a_fold_that_overlooks_an_event_is_noticed(kind: type[Any]) -> None:
+def test_a_fold_that_overlooks_an_event_is_noticed() -> None:
     """One whose evolve was changed: it differs, or fails."""
+    kinds = {type(envelope.event) for envelope in all_events()}
+    assert [kind.__name__ for kind in kinds if not _is_missed(kind)] == []
+    assert len(kinds) > 30
+
+
+def _is_missed(kind: type[Any]) -> bool:
+    """Whether a fold without what events of this kind change is noticed."""
     service = SERVICES[CATALOG.by_event[kind].owner]
 
     def overlooking(state: Any, event: Any) -> Any:
         return state if isinstance(event, kind) else service.evolve(state, event)
 
     changed = replace(service, evolve=overlooking)
-    assert any(_noticed(run, changed) for run in FIRST)
+    return any(_noticed(run, changed) for run in golden_log.runs_of(FIRST))
 
 
 def _noticed(run: GoldenRun, service: Service) -> bool:

