@@ -186,7 +186,7 @@ async def test_where_silent_connections_fill_the_table_the_longest_idle_one_make
         await asyncio.wait(others)
 
 
-async def test_a_thousand_silent_connections_are_closed_when_their_time_is_over() -> None:
+async def test_a_thousand_silent_connections_hold_nobody_up_and_are_closed() -> None:
     async with serving(http_connections_max=1_001, http_first_byte_timeout_s=1) as server:
         silent = await asyncio.gather(*(server.connect() for _ in range(1_000)))
         assert await server.is_served()
