@@ -101,6 +101,7 @@ def close_loop(
 
 
 def _end(tasks: Iterable["asyncio.Task[Any]"]) -> None:
+    """Apart from its caller, whose variable would keep the last task from the collector."""
     for task in tasks:
         task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001
         with suppress(BaseException):
