@@ -1,10 +1,13 @@
 """Other code than this: a checkout, an archive of one, or a revision of git, as a folder to run."""
 
 import io
+import lzma
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,10 +51,28 @@ def unpacked(where: str, folders: tuple[str, ...]) -> Iterator[Path]:
     with TemporaryDirectory() as folder:
         try:
             with tarfile.open(fileobj=io.BytesIO(packed)) as files:
-                files.extractall(folder, filter="data")
-        except tarfile.TarError:
+                unpack(files, Path(folder))
+        except (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError):
             fail(f"{plain(where)} is no archive")
         yield Path(folder)
+
+
+def unpack(files: tarfile.TarFile, folder: Path) -> None:
+    """The files of an archive, into an empty folder; links and devices are left out.
+
+    `extractall(filter="data")` came with Python 3.11.4. Raises TarError for a file that would lie
+    outside; what is damaged raises EOFError, OSError, zlib.error or LZMAError as well.
+    """
+    inside = folder.resolve()
+    for member in files:
+        path = (inside / member.name).resolve()
+        if not path.is_relative_to(inside):
+            raise tarfile.TarError(f"{member.name} would lie outside of the folder")
+        content = files.extractfile(member) if member.isfile() else None
+        if content is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("wb") as file:
+                shutil.copyfileobj(content, file)
 
 
 def archived(revision: str, folders: tuple[str, ...]) -> bytes:

