@@ -40,7 +40,7 @@ upgrade-matrix: setup ## the last release, today's code and the next ones beside
 	@$(RUN) python -m tests.upgrade_matrix $(ARGS)
 
 test: setup ## every test, on real servers
-	@$(RUN) pytest -v -n 4 --dist loadfile --no-loadscope-reorder
+	@$(RUN) pytest -v -n 3 --dist loadfile --no-loadscope-reorder
 
 check: setup ## format, lint, types, import rules, dependencies, fast tests
 	@$(MAKE) --no-print-directory --jobs 2 fast lint types

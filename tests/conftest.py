@@ -5,7 +5,6 @@ import ssl
 import sys
 from collections.abc import Generator, Iterator
 from functools import cache
-from itertools import accumulate
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,24 +34,15 @@ CASE_BY_CASE: Final = ("tests/choreography/", "tests/simulation/")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes longest begins first, of what has servers and of what only computes.
-
-    Each of both is spread over the time of all, so that one worker computes while others wait.
-    """
+    """What takes longest begins first."""
     seconds = {STACK: STACK_S}
     for item in items:
         unit, mark = unit_of(item.nodeid), item.get_closest_marker("long")
         known = seconds.get(unit, SHORT_S[unit.startswith(WITH_SERVERS)])
         seconds[unit] = max(known, *mark.args) if mark else known
-    longest = sorted(seconds, key=lambda unit: (-seconds[unit], unit))
-    place: dict[str, float] = {}
-    for has_servers in (True, False):
-        own = [unit for unit in longest if unit.startswith(WITH_SERVERS) is has_servers]
-        for unit, until in zip(own, accumulate(seconds[unit] for unit in own), strict=True):
-            place[unit] = (until - seconds[unit]) / sum(seconds[unit] for unit in own)
     items.sort(
         key=lambda item: (
-            place[unit_of(item.nodeid)],
+            -seconds[unit_of(item.nodeid)],
             unit_of(item.nodeid),
             item.get_closest_marker("many_orders") is not None,
         )
@@ -78,6 +68,19 @@ def _is_on_the_stack(file: str) -> bool:
 class ByUnit(LoadFileScheduling):  # type: ignore[misc]  # xdist carries no types
     def _split_scope(self, nodeid: str) -> str:
         return unit_of(nodeid)
+
+    def _assign_work_unit(self, node: Any) -> None:
+        """As long as there is of both, the last worker computes, and the others wait for servers.
+
+        Servers take a fifth of a core while nothing happens: with three sets of them, or four workers on
+        two cores, all takes longer.
+        """
+        has_servers = node is not self.nodes[-1]
+        for unit in self.workqueue:
+            if unit.startswith(WITH_SERVERS) is has_servers:
+                self.workqueue.move_to_end(unit, last=False)
+                break
+        super()._assign_work_unit(node)
 
 
 @pytest.hookimpl(optionalhook=True)  # `saga mutants --real` runs tests without xdist

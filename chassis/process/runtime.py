@@ -148,10 +148,7 @@ def assemble(
         raise ValueError(f"{service.name} stores no effects as {', '.join(sorted(unknown))}")
     service = replace(service, layout=settings.topic_layout)
     core = core_of(service, store, kinds, settings.fast_paths)
-    log_topics = frozenset(service.log_topics)
-    relayed = (core.outbox, settings.kafka, service.name, core.bus, log_topics)
-    sends = Pace(settings.send_every_ms / 1000, lone=LONE)
-    relay = Relay(*relayed, send_timeout_s=settings.send_timeout_s, pace=sends)
+    relay = _relay_of(service, settings, core)
     pace = partial(Pace, settings.batch_every_ms / 1000)
     wake, workers = (relay.wake,), dict[str, EffectWorker]()
     worker_of = partial(EffectWorker, service, core.handler, store, woken_by=wake)
@@ -180,6 +177,16 @@ def assemble(
     extras: dict[str, BackgroundTask] = {name: worker.run for name, worker in workers.items()}
     logged = audit.LoggedInspection(operations)
     return Node(service, settings, store, logged, core, consumer, relay, commands, circuits, extras)
+
+
+def _relay_of(service: Service, settings: ServiceSettings, core: Core) -> Relay:
+    given = (core.outbox, settings.kafka, service.name, core.bus, frozenset(service.log_topics))
+    return Relay(
+        *given,
+        pace=Pace(settings.send_every_ms / 1000, lone=LONE),
+        idle_poll_s=settings.outbox_look_ms / 1000,
+        send_timeout_s=settings.send_timeout_s,
+    )
 
 
 async def run(node: Node, app: FastAPI) -> None:

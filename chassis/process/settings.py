@@ -253,6 +253,7 @@ class ServiceSettings(ProcessSettings):
     """What was published is kept for `outbox_keep_days`; within `send_timeout_s` it has to be acknowledged.
 
     Under load a batch is taken each `batch_every_ms`, and sent each `send_every_ms` (docs/performance.md).
+    While it is idle it looks each `outbox_look_ms` for rows that another process has written.
     A process that sends no heartbeat for `session_timeout_s` loses its partitions. With `trace_statements`
     statements of the database are spans too, where spans are exported.
     """
@@ -261,6 +262,7 @@ class ServiceSettings(ProcessSettings):
     fast_paths: FastPaths = ALL_FAST_PATHS
     batch_every_ms: Milliseconds = 25
     send_every_ms: Milliseconds = 0
+    outbox_look_ms: int = Field(default=100, ge=20, le=1000)
     send_timeout_s: float = Field(default=15.0, ge=1, le=120)
     session_timeout_s: float = Field(default=SESSION_S, ge=1, le=10)
     topic_layout: TopicLayout = TopicLayout.LANES

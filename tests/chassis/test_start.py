@@ -61,6 +61,7 @@ WRONG: dict[str, tuple[str, ...]] = {
     ),
     "batch_every_ms": ("", "-1", "1001", "2.5", "x"),
     "send_every_ms": ("", "-1", "1001", "0.5", "x"),
+    "outbox_look_ms": ("", "19", "1001", "50.5", "x"),
     "send_timeout_s": ("", "0.9", "121", "nan", "x"),
     "session_timeout_s": ("", "0.9", "11", "nan", "x"),
     "topic_layout": ("", " ", "x", "LANES", "lanes,moving", "order.events"),

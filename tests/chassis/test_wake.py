@@ -161,6 +161,13 @@ async def test_the_poll_finds_what_another_instance_wrote(store: Memory) -> None
     await relaying
 
 
+@pytest.mark.parametrize("look_ms", [20, 100, 1000])
+def test_how_often_an_idle_relay_looks_is_a_setting(look_ms: int) -> None:
+    settings = ServiceSettings(kafka_bootstrap="127.0.0.1:1", auth="off", outbox_look_ms=look_ms)
+    memory: Any = Memory()
+    assert assemble(SERVICE, settings, memory, memory).relay.idle_poll_s == look_ms / 1000
+
+
 async def test_the_next_look_is_soon_only_where_others_write(
     store: Memory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
