@@ -85,7 +85,7 @@ def private_servers() -> Iterator[servers.Servers]:
 
 
 LOOKS: Final = {f"{spec.prefix}_OUTBOX_LOOK_MS": "500" for spec in SERVICES}
-"""Where most services have one process, looks for the rows of others were a fourth of the idle CPU."""
+"""Where services have one process, looks for the rows of others took a fifth of what a stack takes idle."""
 
 
 @contextmanager
