@@ -1,5 +1,6 @@
 """Other code than this: a checkout, an archive of one, or a revision of git, as a folder to run."""
 
+import errno
 import io
 import lzma
 import os
@@ -27,6 +28,9 @@ runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=False)
 """
 """Runs a module of this `saga_cli` on what else the other code has, whose own may be another or none."""
 
+OF_THE_ARCHIVE: Final = {None, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG, errno.ENOTDIR}
+"""Errors with these numbers come of what is in it, damage without one; others are the disk's own."""
+
 
 class OtherCodeError(RuntimeError):
     """What the other code says why it can't be read, in one line."""
@@ -52,7 +56,11 @@ def unpacked(where: str, folders: tuple[str, ...]) -> Iterator[Path]:
         try:
             with tarfile.open(fileobj=io.BytesIO(packed)) as files:
                 unpack(files, Path(folder))
-        except (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError):
+        except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, ValueError):
+            fail(f"{plain(where)} is no archive")
+        except OSError as error:
+            if error.errno not in OF_THE_ARCHIVE:
+                raise
             fail(f"{plain(where)} is no archive")
         yield Path(folder)
 
@@ -61,7 +69,7 @@ def unpack(files: tarfile.TarFile, folder: Path) -> None:
     """The files of an archive, into an empty folder; links and devices are left out.
 
     `extractall(filter="data")` came with Python 3.11.4. Raises TarError for a file that would lie
-    outside; what is damaged raises EOFError, OSError, zlib.error or LZMAError as well.
+    outside; what is damaged raises EOFError, OSError, ValueError, zlib.error or LZMAError as well.
     """
     inside = folder.resolve()
     for member in files:

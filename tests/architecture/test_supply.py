@@ -28,8 +28,7 @@ from scripts.shipped import (
     refusals,
     refused,
 )
-from tests.architecture.test_tidy import ROOT, SOURCES, files
-from tests.support.syntax import tree_of
+from tests.architecture.test_tidy import ROOT, SOURCES, TREES
 
 LOCKS: Final = ("uv.lock", "bench/peers/uv.lock", "deploy/spark/uv.lock")
 REGISTRY: Final = "https://pypi.org/simple"
@@ -88,12 +87,12 @@ def test_nothing_needs_a_newer_python_than_is_asked_for() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["requires-python"] == ">=3.11"
     found = []
-    for path in files(".py"):
-        for node in ast.walk(tree_of(path)):
+    for file, tree in TREES.items():
+        for node in ast.walk(tree):
             match node:
                 case ast.Call(func=ast.Attribute(attr=name), keywords=words) if name in NEWER:
                     given = {word.arg for word in words}
-                    found += [f"{path}:{node.lineno}"] if NEWER[name] in given else []
+                    found += [f"{file}:{node.lineno}"] if NEWER[name] in given else []
     assert found == []
 
 

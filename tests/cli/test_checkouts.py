@@ -1,8 +1,11 @@
 """Other code that is read from an archive: what is in it lands in its folder, and nowhere else."""
 
+import bz2
+import errno
 import gzip
 import io
 import lzma
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -68,7 +71,10 @@ DAMAGED = {
     "gzip, spoilt": gzip.compress(GOOD)[:300] + b"\xff" * 300 + gzip.compress(GOOD)[600:],
     "xz, cut off": lzma.compress(GOOD)[:-100],
     "xz, spoilt": lzma.compress(GOOD)[:200] + bytes(50) + lzma.compress(GOOD)[250:],
+    "bzip2, spoilt": bz2.compress(GOOD)[:200] + b"\xff" * 50 + bz2.compress(GOOD)[250:],
     "outside": packed(tarfile.TarInfo("../out")),
+    "a name with a NUL": packed(tarfile.TarInfo("a" * 120 + "\0b")),
+    "a name that is too long": packed(tarfile.TarInfo("a" * 300)),
     "a file under a file": packed(tarfile.TarInfo("a"), tarfile.TarInfo("a/b")),
 }
 
@@ -82,3 +88,17 @@ def test_what_can_not_be_unpacked_is_one_line_and_exit_code_2(
         pass
     assert ended.value.exit_code == 2
     assert capsys.readouterr().err.endswith(f"{file} is no archive\n")
+
+
+def test_a_full_disk_is_no_fault_of_the_archive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Commands say it in one line as they say every error of the system."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    (file := tmp_path / "archive").write_bytes(GOOD)
+    monkeypatch.setattr(shutil, "copyfileobj", full)
+    with pytest.raises(OSError, match="No space left"), unpacked(str(file), ("chassis",)):
+        pass
