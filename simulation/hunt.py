@@ -9,7 +9,6 @@ from simulation.mutants import MUTANTS
 from simulation.plan import Plan
 from simulation.runs import Result, run, spread
 
-ORDERS: Final = 60
 INTENSITY: Final = 0.8
 SETTLE_S: Final = 240.0
 """Enough for what is not broken; the same plan without the bug has to settle in it."""
@@ -38,7 +37,7 @@ def hunt(name: str, seeds: int) -> Hunt:
     faults = dict.fromkeys(mutant.faults, INTENSITY)
     others: list[str] = []
     for seed in dict.fromkeys((mutant.seed, *range(1, seeds + 1))):
-        plan = Plan(seed, ORDERS, faults, mutant.arrive_s, settle_s=SETTLE_S, mutant=name)
+        plan = Plan(seed, mutant.orders, faults, mutant.arrive_s, settle_s=SETTLE_S, mutant=name)
         plan = replace(plan, topics=mutant.topics)
         result = run(plan)
         if result.bugs:

@@ -26,16 +26,27 @@ ROOT: Final = Path(__file__).parents[1]
 SHARED: Final = SharedStack()
 WITH_SERVERS: Final = ("tests/integration/", "tests/chaos/")
 STACK: Final = "tests/integration/ on the shared stack"
+TREES: Final = "tests/architecture/ on trees of sources"
 STACK_S: Final = 200.0
+TREES_S: Final = 30.0
 SHORT_S: Final = {True: 8.0, False: 0.5}
 """What a unit with servers takes, and one without, that says nothing else."""
 CASE_BY_CASE: Final = ("tests/choreography/", "tests/simulation/")
 """Their longest tests are parametrized, so that all workers of `pytest -n` share them."""
 
 
+gc.disable()
+"""Until all is collected: nearly all that is made meanwhile stays, and a fifth of the time went into looking."""
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes longest begins first."""
-    seconds = {STACK: STACK_S}
+    seconds = {STACK: STACK_S, TREES: TREES_S}
     for item in items:
         unit, mark = unit_of(item.nodeid), item.get_closest_marker("long")
         known = seconds.get(unit, SHORT_S[unit.startswith(WITH_SERVERS)])
@@ -52,17 +63,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def unit_of(nodeid: str) -> str:
     """What one worker runs without anything else between: the files on the shared stack, a file, a case.
 
-    Tests of a file share servers; where there are none, each case is a unit.
+    Tests of a file share servers; where there are none, each case is a unit. Files that look at every
+    source are a unit, so that each is parsed once.
     """
     file, _, name = nodeid.partition("::")
     if file.startswith(CASE_BY_CASE):
         return f"{file}[{name.partition('[')[2]}"
-    return STACK if _is_on_the_stack(file) else file
+    return _shared_by(file) or file
 
 
 @cache
-def _is_on_the_stack(file: str) -> bool:
-    return "stack: Services" in (ROOT / file).read_text("utf-8")
+def _shared_by(file: str) -> str:
+    """The unit of all files that use the same, which takes long to make; "" if this one uses none."""
+    text = (ROOT / file).read_text("utf-8")
+    if "stack: Services" in text:
+        return STACK
+    return TREES if file.startswith("tests/architecture/") and "TREES" in text else ""
 
 
 class ByUnit(LoadFileScheduling):  # type: ignore[misc]  # xdist carries no types

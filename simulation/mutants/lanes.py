@@ -19,6 +19,7 @@ from simulation.mutants.mutant import bug
     "G7",
     at=(chassis.outbox.sender, "waves"),
     faults=("broker-away", "ack-lost", "row-refused"),
+    seed=8,
 )
 def all_lanes_at_once(_original: Any, rows: Sequence[Any], _ordered: Any) -> list[list[Any]]:
     return [list(rows)]

@@ -46,7 +46,7 @@ async def offsets_first(handle: Any, self: Any, batches: Any) -> None:
     await handle(self, batches)
 
 
-@bug("an offset is committed past what was read", "G1", at=(ConsumerSession, "_handle"))
+@bug("an offset is committed past what was read", "G1", at=(ConsumerSession, "_handle"), seed=8)
 async def offsets_too_far(handle: Any, self: Any, batches: Any) -> None:
     await handle(self, batches)
     for place, part in batches.items():
@@ -58,6 +58,7 @@ async def offsets_too_far(handle: Any, self: Any, batches: Any) -> None:
     "G1",
     at=(ConsumerSession, "until_handled"),
     faults=("statement-error", "database-away"),
+    seed=3,
 )
 async def failed_batch_skipped(until: Any, self: Any, records: Any) -> None:
     decide = self.decide
@@ -80,6 +81,7 @@ async def failed_batch_skipped(until: Any, self: Any, records: Any) -> None:
     "G4",
     at=(chassis.effects.worker, "Attempt"),
     faults=("unknown-outcome", "crash-in-call"),
+    seed=8,
 )
 def key_of_each_try(_original: Any, key: str, number: int, since: Any) -> Attempt:
     return Attempt(f"{key}/{number}", number, since)
@@ -100,7 +102,7 @@ async def unknown_is_declined(ask_again: Any, self: Any, effect: Any, error: Exc
     self._arrived.set()
 
 
-@bug("a provider is asked before the intent is in the log", "G8", faults=("broker-away",))
+@bug("a provider is asked before the intent is in the log", "G8", faults=("broker-away",), seed=8)
 def asked_before_published() -> Sequence[PatchedAttribute]:
     committed = LocalEffectQueue.committed
 
@@ -118,6 +120,7 @@ def asked_before_published() -> Sequence[PatchedAttribute]:
     "G1",
     at=(EffectWorker, "settle"),
     faults=("statement-error", "database-away"),
+    seed=5,
 )
 async def outcome_forgotten(settle: Any, self: Any) -> None:
     taken = len(self._known)
@@ -135,6 +138,7 @@ async def outcome_forgotten(settle: Any, self: Any) -> None:
     "G8",
     at=(Relay, "relay_once"),
     faults=("broker-away", "ack-lost", "kill"),
+    seed=7,
 )
 async def acknowledged_first(_original: Any, self: Any) -> int:
     if rows := (await self.outbox.pending(self.batch_rows)).rows:
@@ -149,6 +153,7 @@ async def acknowledged_first(_original: Any, self: Any) -> int:
     "G8",
     at=(Sender, "publish"),
     faults=("broker-away", "ack-lost"),
+    seed=8,
 )
 async def failed_is_acknowledged(publish: Any, self: Any, rows: Any) -> Any:
     await publish(self, rows)
@@ -160,13 +165,19 @@ async def failed_is_acknowledged(publish: Any, self: Any, rows: Any) -> Any:
     "G1",
     at=(Sender, "drop_producer"),
     faults=("broker-away", "ack-lost"),
-    seed=3,
+    seed=5,
 )
 async def producer_kept(*_: Any) -> None:
     """The producer stays, whatever befell it."""
 
 
-@bug("rows of a partition are sent in another order", "G7", at=(Sender, "_send_topic"), seed=3)
+@bug(
+    "rows of a partition are sent in another order",
+    "G7",
+    at=(Sender, "_send_topic"),
+    seed=3,
+    orders=60,
+)
 def newest_first(send: Any, self: Any, producer: Any, topic: str, rows: Any, *rest: Any) -> Any:
     return send(self, producer, topic, rows[::-1], *rest)
 
@@ -176,6 +187,8 @@ def newest_first(send: Any, self: Any, producer: Any, topic: str, rows: Any, *re
     "G1",
     at=(ConsumerSession, "run"),
     faults=("fetch-error", "broker-away"),
+    seed=8,
+    orders=20,
 )
 async def consumer_not_rebuilt(run: Any, self: Any) -> None:
     """Any error of a client ends the consumer: it is never made again."""
@@ -190,8 +203,9 @@ async def consumer_not_rebuilt(run: Any, self: Any) -> None:
     "G1",
     at=(ConsumerSession, "seek"),
     faults=("redis-set-back", "rebalance", "topic-shut"),
-    seed=14,
     arrive_s=3.0,
+    seed=8,
+    orders=30,
 )
 async def positions_of_kafka(seek: Any, self: Any, assigned: Any) -> None:
     keeps, self.of.store.keeps_positions = self.of.store.keeps_positions, False
@@ -201,13 +215,13 @@ async def positions_of_kafka(seek: Any, self: Any, assigned: Any) -> None:
         self.of.store.keeps_positions = keeps
 
 
-@bug("names and addresses go where they are kept for ever", "G9")
+@bug("names and addresses go where they are kept for ever", "G9", seed=8)
 def personal_data_in_the_log() -> Sequence[PatchedAttribute]:
     details = replace(CATALOG.by_event[DeliveryDetailsGiven], lane="facts")
     return [(CATALOG, "by_event", {**CATALOG.by_event, DeliveryDetailsGiven: details})]
 
 
-@bug("what pays for an order goes where it is kept for ever", "G9")
+@bug("what pays for an order goes where it is kept for ever", "G9", seed=8)
 def card_data_in_the_log() -> Sequence[PatchedAttribute]:
     details = replace(CATALOG.by_event[PaymentDetailsGiven], lane="facts")
     return [(CATALOG, "by_event", {**CATALOG.by_event, PaymentDetailsGiven: details})]

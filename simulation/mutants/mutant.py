@@ -12,7 +12,7 @@ class Mutant:
     """`breaks` are the guarantees that a run has to find broken; any other doesn't count.
 
     `faults` are the kinds to have in its runs; without any, a run without faults shows it.
-    `seed` found it last, and is tried first; the orders come within `arrive_s` virtual seconds.
+    `seed` found it last, and is tried first; so many `orders` come within `arrive_s` virtual seconds.
     With `topics` a system moves to lanes, where it is in a move that the bug shows.
     """
 
@@ -22,6 +22,7 @@ class Mutant:
     breaks: tuple[str, ...]
     faults: tuple[str, ...] = ()
     seed: int = 1
+    orders: int = 10
     arrive_s: float = 1.5
     topics: Literal["lanes", "moves"] = "lanes"
 

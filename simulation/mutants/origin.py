@@ -32,6 +32,7 @@ def any_topic_will_do(decode_record: Any, catalog: Catalog, record: Record) -> E
     at=(chassis.kafka.records, "decode_record"),
     faults=("hostile",),
     seed=12,
+    orders=20,
 )
 def any_source_will_do(decode_record: Any, catalog: Catalog, record: Record) -> Envelope:
     source = f"/{catalog.entry_of(decode(record.value, record.headers).event).owner}".encode()
@@ -45,7 +46,8 @@ def any_source_will_do(decode_record: Any, catalog: Catalog, record: Record) -> 
     "I9",
     at=(chassis.kafka.records, "decode_record"),
     faults=("hostile",),
-    seed=9,
+    seed=5,
+    orders=20,
 )
 def any_key_will_do(decode_record: Any, catalog: Catalog, record: Record) -> Envelope:
     key = decode(record.value, record.headers).subject.encode()
@@ -58,6 +60,7 @@ def any_key_will_do(decode_record: Any, catalog: Catalog, record: Record) -> Env
     "I9",
     at=(chassis.kafka.records, "is_astray"),
     faults=("copied",),
+    seed=8,
 )
 def any_partition_will_do(*_: Any) -> bool:
     return False
@@ -68,7 +71,7 @@ def any_partition_will_do(*_: Any) -> bool:
     "I9",
     at=(chassis.kafka.records, "_stray"),
     faults=("hostile", "copied"),
-    seed=3,
+    seed=6,
 )
 def foreign_events_passed_over(*_: Any) -> None:
     """What a service does not read is never parked."""
@@ -81,6 +84,7 @@ def foreign_events_passed_over(*_: Any) -> None:
     "G6",
     faults=("copied", "redis-lost"),
     seed=9,
+    orders=30,
 )
 def copies_folded() -> Sequence[PatchedAttribute]:
     def as_any_reader(

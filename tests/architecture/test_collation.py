@@ -17,7 +17,7 @@ from sqlalchemy import Text
 from chassis.postgres.tables import METADATA
 from saga_cli.topology import SERVICES
 from tests.architecture.test_tidy import SOURCES
-from tests.support.syntax import tree_of
+from tests.support.syntax import nodes_of, tree_of
 
 ROOT: Final = Path(__file__).parents[2]
 for _spec in (spec for spec in SERVICES if spec.has_database):
@@ -40,8 +40,8 @@ FOLDED: Final = re.compile(r"\b(?:min|max|greatest|least)\(([\w.]+|\{[^}]*\})\)"
 def statements(path: Path) -> Iterator[tuple[int, str]]:
     """Literals that are SQL; what is formatted in stands between braces."""
     tree = tree_of(path)
-    inner = {id(part) for n in ast.walk(tree) if isinstance(n, ast.JoinedStr) for part in n.values}
-    for node in ast.walk(tree):
+    inner = {id(part) for n in nodes_of(tree) if isinstance(n, ast.JoinedStr) for part in n.values}
+    for node in nodes_of(tree):
         if isinstance(node, ast.JoinedStr):
             text = "".join(
                 str(part.value)

@@ -14,6 +14,7 @@ from typer._click.exceptions import UsageError  # typer exports it under no othe
 from saga_cli.main import app
 from tests.architecture.test_tidy import ROOT, TREES, files, name_of
 from tests.support.documented import commands
+from tests.support.syntax import nodes_of
 
 MENTION: Final = re.compile(r"(?:^|[`$:(\"']\s?)saga ([a-z-][^`\n]*)", re.MULTILINE)
 """At the start of a line, or after a backtick, a prompt, a colon or a quote."""
@@ -46,7 +47,7 @@ def of_code() -> Iterator[Mention]:
 def strings(tree: ast.AST) -> Iterator[tuple[int, str]]:
     """The strings of a module by line; `{}` stands for what is formatted into one."""
     parts: set[ast.AST] = set()
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         if isinstance(node, ast.JoinedStr):
             parts.update(node.values)
             texts = (p.value if isinstance(p, ast.Constant) else "{}" for p in node.values)

@@ -23,6 +23,8 @@ from tests.support.helm import (
     values_for,
 )
 
+pytestmark = pytest.mark.long(15)
+
 MOUNTED: Final = "/run/secrets/checkout/"
 EXAMPLES: Final = sorted((HELM / "examples").glob("*.yaml"))
 NOT_WITHIN: Final = {"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"}

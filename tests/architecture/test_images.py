@@ -73,6 +73,7 @@ def test_an_image_holds_one_service() -> None:
     }
 
 
+@pytest.mark.long(3)
 def test_the_consoles_image_holds_all_that_it_imports() -> None:
     """And nothing of what measures, simulates or tests."""
     asked = "import sys, console.__main__; print(*{name.split('.')[0] for name in sys.modules})"

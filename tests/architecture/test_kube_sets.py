@@ -41,6 +41,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int | bool:
     return ended.value.code
 
 
+@pytest.mark.long(5)
 def test_each_chart_in_each_variant_and_all_of_saga_k8s_is_checked(tmp_path: Path) -> None:
     found = {each.name: each for each in kube_api.sets(tmp_path)}
     for spec in PROCESSES:
@@ -114,6 +115,7 @@ def test_a_cluster_of_yours_is_asked_and_nothing_is_stored_there(
         assert " --dry-run=server -n shop " in line
 
 
+@pytest.mark.long(1)
 def test_what_is_refused_ends_it_with_1(
     path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

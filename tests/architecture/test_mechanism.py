@@ -18,6 +18,7 @@ from guarantees.services import SERVICES, WITH_DATABASE
 from shared_events.catalog import CATALOG
 from tests.architecture.test_tidy import TREES
 from tests.architecture.test_words import parts_of, texts_in
+from tests.support.syntax import nodes_of
 
 COLUMNS: Final = {"heard", "order_id", "said", "timeline"}
 SUBJECTS: Final = {name.partition(".")[0] for name in CATALOG.names}
@@ -42,7 +43,7 @@ API_TEXTS: Final = {
 
 def names_in(tree: ast.AST) -> Iterator[str]:
     """All that a module defines, uses or imports."""
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         match node:
             case ast.ClassDef(name=name) | ast.FunctionDef(name=name):
                 yield name

@@ -9,6 +9,7 @@ import pytest
 
 from tests.architecture.test_tidy import ROOT, TREES
 from tests.architecture.test_words import strings
+from tests.support.syntax import nodes_of
 
 PAGES: Final = ("docs/operators.md", "docs/runbook.md", "deploy/monitoring/rules.yaml")
 TEXTS: Final = {page: " ".join((ROOT / page).read_text("utf-8").split()) for page in PAGES}
@@ -41,7 +42,7 @@ def logged(text: str) -> set[str]:
 
 def first_arguments(methods: Collection[str], owner: str = "") -> Iterator[str]:
     """The texts that calls of these functions, or methods of this owner, begin with."""
-    for node in (node for tree in product() for node in ast.walk(tree)):
+    for node in (node for tree in product() for node in nodes_of(tree)):
         match node:
             case ast.Call(func=ast.Attribute(value=ast.Name(id=of), attr=name), args=[text, *_]):
                 is_meant = name in methods and owner in {"", of}
@@ -57,7 +58,7 @@ def first_arguments(methods: Collection[str], owner: str = "") -> Iterator[str]:
 
 def keywords() -> Iterator[str]:
     """The fields of log lines."""
-    nodes = (node for tree in product() for node in ast.walk(tree))
+    nodes = (node for tree in product() for node in nodes_of(tree))
     return (node.arg for node in nodes if isinstance(node, ast.keyword) and node.arg)
 
 

@@ -1,11 +1,11 @@
 """Nothing reaches Kafka but through the outbox: the relay alone makes a producer, and sends."""
 
-import ast
 import tomllib
 from typing import Any
 
 from saga_cli.topology import SERVICES
 from tests.architecture.test_tidy import ROOT, TREES, imports
+from tests.support.syntax import calls_of
 
 MODULES = {spec.module for spec in SERVICES}
 PRODUCT = [name for name in TREES if name.split("/")[0] in MODULES | {"chassis", "shared_events"}]
@@ -14,12 +14,7 @@ SENDS = {"send_and_wait", "send_batch", "create_batch"}
 
 def callers(*names: str) -> set[str]:
     """Files in which something of these names is called."""
-    return {
-        name
-        for name in PRODUCT
-        for node in ast.walk(TREES[name])
-        if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in names
-    }
+    return {name for name in PRODUCT if any(calls_of(TREES[name], *names))}
 
 
 def contract(name: str) -> Any:

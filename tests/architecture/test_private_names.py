@@ -7,6 +7,7 @@ from typing import Final
 import pytest
 
 from tests.architecture.test_tidy import TREES
+from tests.support.syntax import nodes_of
 
 OWN: Final = {"self", "cls"}
 LIBRARIES: Final = {
@@ -38,8 +39,8 @@ LIBRARIES: Final = {
 
 def private_in(tree: ast.AST) -> Iterator[str]:
     """Private attributes of anything but the test's own objects, and private names that are imported."""
-    defined = {_defined(node) for node in ast.walk(tree)}
-    for node in ast.walk(tree):
+    defined = {_defined(node) for node in nodes_of(tree)}
+    for node in nodes_of(tree):
         if isinstance(node, ast.ImportFrom):
             yield from (alias.name for alias in node.names if is_private(alias.name))
         elif isinstance(node, ast.Attribute) and is_private(node.attr):

@@ -22,6 +22,8 @@ from tests.architecture.test_commands import wrong_with
 from tests.architecture.test_tidy import ROOT
 from tests.support.documented import Documented, commands, strangers
 
+pytestmark = pytest.mark.long(25)
+
 KUBECTL: Final = frozenset(
     ["apply", "cnpg", "create", "delete", "get", "patch", "rollout", "scale"]
 )

@@ -4,11 +4,12 @@ import ast
 from collections.abc import Iterator
 
 from tests.architecture.test_tidy import TREES
+from tests.support.syntax import nodes_of
 
 
 def statuses_alone(tree: ast.AST) -> Iterator[int]:
     """The lines where a status that may be an error's is compared, and no code is."""
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         if isinstance(node, ast.Compare) and not _has_code(node):
             pairs = _pairs(node.left, node.comparators[0])
             if any(_is_status(one) and _may_be_an_error(other) for one, other in pairs):
@@ -64,7 +65,7 @@ def _may_be_an_error(part: ast.expr) -> bool:
 
 
 def asserted(tree: ast.AST) -> Iterator[ast.Assert]:
-    return (node for node in ast.walk(tree) if isinstance(node, ast.Assert))
+    return (node for node in nodes_of(tree) if isinstance(node, ast.Assert))
 
 
 def test_a_refusal_is_asserted_with_its_reason() -> None:

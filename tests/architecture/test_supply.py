@@ -1,6 +1,5 @@
 """What is shipped is locked with hashes, under licences that may be shipped, listed and audited."""
 
-import ast
 import re
 import threading
 import tomllib
@@ -29,6 +28,7 @@ from scripts.shipped import (
     refused,
 )
 from tests.architecture.test_tidy import ROOT, SOURCES, TREES
+from tests.support.syntax import calls_of
 
 LOCKS: Final = ("uv.lock", "bench/peers/uv.lock", "deploy/spark/uv.lock")
 REGISTRY: Final = "https://pypi.org/simple"
@@ -86,13 +86,13 @@ def test_nothing_needs_a_newer_python_than_is_asked_for() -> None:
     """Debian 12 has 3.11.2."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["requires-python"] == ">=3.11"
-    found = []
-    for file, tree in TREES.items():
-        for node in ast.walk(tree):
-            match node:
-                case ast.Call(func=ast.Attribute(attr=name), keywords=words) if name in NEWER:
-                    given = {word.arg for word in words}
-                    found += [f"{file}:{node.lineno}"] if NEWER[name] in given else []
+    found = [
+        f"{file}:{call.lineno}"
+        for file, tree in TREES.items()
+        for name, newer in NEWER.items()
+        for call in calls_of(tree, name)
+        if newer in {word.arg for word in call.keywords}
+    ]
     assert found == []
 
 
@@ -201,6 +201,7 @@ def an_osv(status: int, answer: dict[str, Any]) -> Iterator[str]:
         server.shutdown()
 
 
+@pytest.mark.long(2)
 @pytest.mark.parametrize(
     ("status", "answer", "code", "printed"),
     [

@@ -9,6 +9,7 @@ from typing import Final
 import pytest
 
 from tests.architecture.test_tidy import TREES, module_of
+from tests.support.syntax import nodes_of
 
 SURFACES: Final = {
     "chassis.auth": (
@@ -179,7 +180,7 @@ def outside(package: str) -> dict[str, ast.AST]:
 def imported(tree: ast.AST, package: str) -> Iterator[str]:
     """What a module imports of a package, each as a dotted name."""
     parent, _, own = package.rpartition(".")
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         if isinstance(node, ast.Import):
             yield from (a.name for a in node.names if f"{a.name}.".startswith(f"{package}."))
         elif isinstance(node, ast.ImportFrom) and node.module:

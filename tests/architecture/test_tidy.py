@@ -10,7 +10,7 @@ from typing import Final
 import pytest
 
 from bench.peers.run import PEERS
-from tests.support.syntax import tree_of
+from tests.support.syntax import nodes_of, tree_of
 
 ROOT = Path(__file__).parents[2]
 FUNCTION_MAX: Final = 45
@@ -61,7 +61,7 @@ PAGES = files(".md")
 
 
 def functions(tree: ast.AST) -> Iterator[Function]:
-    return (node for node in ast.walk(tree) if isinstance(node, Function))
+    return (node for node in nodes_of(tree) if isinstance(node, Function))
 
 
 def own_lines(function: Function) -> int:
@@ -80,7 +80,7 @@ def module_of(name: str) -> str:
 
 
 def imports(tree: ast.AST) -> Iterator[str]:
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:

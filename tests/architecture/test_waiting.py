@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from tests.architecture.test_tidy import TREES
+from tests.support.syntax import nodes_of
 
 HELPER: Final = "tests/support/waiting.py"
 VIRTUAL: Final = ("tests/contract/kafka/", "tests/chassis/test_backoff.py")
@@ -23,7 +24,7 @@ NAMED: Final = re.compile("_?(until|eventually|await|await_that|wait_for|wait_un
 
 def sleeps(tree: ast.AST) -> Iterator[int]:
     """The lines of calls of sleep, but for sleep(0), which lets other tasks run."""
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         if isinstance(node, ast.Call) and _name(node.func) == "sleep":
             of = node.args[0] if node.args else None
             if not (isinstance(of, ast.Constant) and of.value == 0):

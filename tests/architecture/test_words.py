@@ -14,6 +14,7 @@ from typing import Final
 import pytest
 
 from tests.architecture.test_tidy import ROOT, TREES, files, module_of
+from tests.support.syntax import nodes_of
 
 PRIVATE: Final = {
     "ailing": "unavailable",
@@ -94,7 +95,7 @@ def parts_of(name: str) -> str:
 
 def names_in(tree: ast.AST) -> Iterator[str]:
     """What a module defines; the name of a test is a sentence."""
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         match node:
             case ast.ClassDef(name=name):
                 yield name
@@ -116,13 +117,14 @@ def strings(*nodes: ast.AST) -> Iterator[str]:
 
 def texts_in(tree: ast.AST) -> Iterator[str]:
     """Strings of a module that are no docstrings: what it may print, log or send."""
-    alone = {node.value for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-    return strings(*(n for n in ast.walk(tree) if isinstance(n, ast.Constant) and n not in alone))
+    alone = {node.value for node in nodes_of(tree) if isinstance(node, ast.Expr)}
+    constants = (n for n in nodes_of(tree) if isinstance(n, ast.Constant) and n not in alone)
+    return (node.value for node in constants if isinstance(node.value, str))
 
 
 def descriptions_in(tree: ast.AST) -> Iterator[str]:
     """Docstrings of routes and models, which FastAPI puts into the OpenAPI document."""
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         match node:
             case ast.ClassDef() | ast.FunctionDef(decorator_list=[_, *_]):
                 yield ast.get_docstring(node) or ""
@@ -164,7 +166,7 @@ def test_the_commands_page_has_no_private_word() -> None:
 
 def types_in(tree: ast.Module) -> Iterator[str]:
     """Classes, and what a module calls like one: aliases of types, NewTypes, TypeVars, models."""
-    yield from (node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
+    yield from (node.name for node in nodes_of(tree) if isinstance(node, ast.ClassDef))
     for node in tree.body:
         match node:
             case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):

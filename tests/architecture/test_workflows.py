@@ -96,6 +96,7 @@ def test_a_tag_releases_the_version_of_the_manifest(name: str) -> None:
             released_by(wrong)
 
 
+@pytest.mark.long(2)
 def test_the_command_prints_what_a_workflow_takes() -> None:
     command = [sys.executable, "-m", "scripts.released"]
     found = run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout

@@ -155,6 +155,7 @@ def test_what_is_compressed_in_a_format_of_before_is_not_unpacked(magic: int) ->
         assert len(found.value) <= (KEPT_BYTES if codec else 2**20)
 
 
+@pytest.mark.long(2)
 @pytest.mark.timeout(120)
 def test_a_gzip_stream_of_many_members_is_read_in_a_time_that_grows_with_its_length() -> None:
     """A megabyte has room for 50,000 that hold nothing: what is behind each must not be copied."""

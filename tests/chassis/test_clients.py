@@ -15,7 +15,7 @@ from chassis.kafka import Cluster, consumer
 from chassis.kafka import clients as kafka
 from tests.chassis.test_consumer import OneBatch, Seen, a_reader
 from tests.support.records import a_record, captured
-from tests.support.syntax import tree_of
+from tests.support.syntax import calls_of, tree_of
 from tests.support.waiting import until_async
 
 PRODUCT = [
@@ -26,12 +26,7 @@ PRODUCT = [
 
 
 def _calls(name: str) -> list[tuple[Path, ast.Call]]:
-    return [
-        (path, node)
-        for path in PRODUCT
-        for node in ast.walk(tree_of(path))
-        if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] == name
-    ]
+    return [(path, call) for path in PRODUCT for call in calls_of(tree_of(path), name)]
 
 
 def test_a_consumer_skips_nothing() -> None:

@@ -113,6 +113,7 @@ def test_an_order_counts_by_its_end_with_the_time_since_its_checkout() -> None:
     assert after == [before[0] + 1, before[1] + 1, before[2] + 7]
 
 
+@pytest.mark.long(5)
 def test_ten_thousand_orders_of_as_many_customers_and_products_add_no_series() -> None:
     steps, orders = StepMeasures(PAYMENT), OrderMeasures()
 

@@ -246,6 +246,7 @@ runtime.start(Settings, "order", main)
 """
 
 
+@pytest.mark.long(2)
 @pytest.mark.parametrize(
     ("raised", "code", "says"),
     [

@@ -166,6 +166,7 @@ async def test_at_a_ratio_of_zero_no_span_is_made_here_or_by_whoever_follows() -
         assert above.traceparent == tracing.text_of(span.context)
 
 
+@pytest.mark.long(3)
 async def test_a_trace_that_the_sampler_takes_has_the_id_that_it_was_asked_about() -> None:
     """At half of all traces a second question about another id would leave a quarter."""
     sampler = NotingSampler(0.5)

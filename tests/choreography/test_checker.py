@@ -153,6 +153,7 @@ def found(chances: tuple[Chances, ...], topic_of: TopicOf = alone) -> set[str]:
     return explored(a_world(stock=2, topic_of=topic_of), chances, "success", 2).broken
 
 
+@pytest.mark.long(2)
 def test_a_rule_that_needs_the_order_of_one_topic_is_found_where_there_are_two(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -1,8 +1,11 @@
 """Events of one owner that a service reads from two topics may come in either order: each has its answer."""
 
+import pytest
+
 from tests.choreography.overtaking import Pair, found, racing
 
 
+@pytest.mark.long(3)
 def test_no_event_of_one_topic_could_be_overtaken_even_in_a_topic_of_its_own() -> None:
     """Whatever stands together follows from what its reader has done with the one before, or excludes it."""
     overtaken = {frozenset({met.later, met.earlier}) for met in found()}

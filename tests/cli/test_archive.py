@@ -311,6 +311,7 @@ def test_a_follower_outlives_an_outage_and_ends_when_it_is_asked(
     assert checked(log, archive).compared == 15
 
 
+@pytest.mark.long(2)
 def test_other_commands_do_not_wait_for_what_only_the_archive_needs() -> None:
     code = "import saga_cli.main, sys; print({'pyarrow', 'duckdb', 'fsspec'} & set(sys.modules))"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -171,6 +171,7 @@ def test_what_makes_no_sense_is_told_in_one_line(
     assert len(result.stderr.strip().splitlines()) == 1
 
 
+@pytest.mark.long(1)
 def test_a_program_that_is_missing_ends_the_bench_with_one_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -183,6 +184,7 @@ def test_a_program_that_is_missing_ends_the_bench_with_one_line(
     assert (result.exit_code, result.stderr) == (2, "saga: there is no Java here\n")
 
 
+@pytest.mark.long(4)
 def test_the_bench_is_a_module_to_run() -> None:
     command = [sys.executable, "-m", "bench", "nosuch"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)

@@ -167,6 +167,7 @@ def test_the_table_has_a_row_for_each_event_of_an_order() -> None:
     assert keys == sorted(keys)
 
 
+@pytest.mark.long(2)
 def test_cases_come_by_subject_and_few_of_them_are_in_memory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -187,6 +188,7 @@ def test_cases_come_by_subject_and_few_of_them_are_in_memory(
     assert max(sizes) < sum(sizes) / 10
 
 
+@pytest.mark.long(1)
 def test_a_period_leaves_out_orders_that_began_elsewhere() -> None:
     began = sorted(case.began for case in golden_orders())
     since = began[len(began) // 2].isoformat()
@@ -197,6 +199,7 @@ def test_a_period_leaves_out_orders_that_began_elsewhere() -> None:
     }
 
 
+@pytest.mark.long(2)
 @pytest.mark.parametrize(("form", "begins"), [("ocel2", "{"), ("xes", "<?xml"), ("csv", "case,")])
 def test_each_form_is_printed(form: str, begins: str) -> None:
     ended = saga("export", "--log", str(LOG), "--format", form)

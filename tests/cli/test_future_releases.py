@@ -15,6 +15,7 @@ def test_a_change_can_be_put_in(name: str, tmp_path: Path) -> None:
     assert VERSION in (made / "shipping_svc" / "manifest.py").read_text("utf-8")
 
 
+@pytest.mark.long(2)
 def test_one_reads_the_new_state_before_another_enters_it(tmp_path: Path) -> None:
     first = neighbours.read(str(FUTURE["state-read"].made_in(tmp_path / "first")), "shipping")
     today = described("shipping")

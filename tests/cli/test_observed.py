@@ -159,6 +159,7 @@ def test_a_case_without_its_beginning_is_one_still() -> None:
     assert len(causes) == len(events)
 
 
+@pytest.mark.long(3)
 def test_the_flow_is_printed_in_each_form() -> None:
     text, as_json, drawn, chart = (
         saga("flow", *GOLDEN, "--format", form) for form in ("text", "json", "svg", "mermaid")
@@ -210,6 +211,7 @@ def _headers(step: TimelineStep) -> dict[str, str]:
     }
 
 
+@pytest.mark.long(1)
 def test_variants_are_printed_with_the_rare_ones_marked() -> None:
     shown = saga("variants", *GOLDEN)
     assert (shown.code, shown.err) == (0, "")

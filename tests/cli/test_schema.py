@@ -273,6 +273,7 @@ def test_check_ends_with_1_and_says_what_broke(exported: Path) -> None:
     assert outcome == [{"wire_type": "order.confirmed.v1", "what": what, "breaks": FORWARD}]
 
 
+@pytest.mark.long(1)
 def test_a_checkout_and_a_revision_say_themselves_what_they_publish(tmp_path: Path) -> None:
     folder = tmp_path / "checkout"
     folder.mkdir()

@@ -63,6 +63,7 @@ def test_orders_have_one_or_two_lines_of_all_skus() -> None:
     assert {order.customer for order in ORDERS} == set(CUSTOMERS)
 
 
+@pytest.mark.long(1)
 @pytest.mark.parametrize("peer", ["naive", "orchestrator"])
 def test_a_peer_whose_library_is_missing_says_so_before_it_starts(peer: str) -> None:
     command = [sys.executable, "-c", WITHOUT_GREENLET, peer]
@@ -73,6 +74,7 @@ def test_a_peer_whose_library_is_missing_says_so_before_it_starts(peer: str) -> 
     assert "bench/peers/README.md" in ended.stderr
 
 
+@pytest.mark.long(2)
 def test_the_product_imports_no_peer() -> None:
     importing = {
         name

@@ -64,6 +64,7 @@ def test_another_seed_is_another_run() -> None:
     assert run(replace(STORMY, seed=8)).digest != run(STORMY).digest
 
 
+@pytest.mark.long(2)
 @pytest.mark.parametrize("fast_paths", ["all", "none", "mixed"])
 def test_each_process_has_the_fast_paths_that_its_run_draws(
     fast_paths: Literal["all", "none", "mixed"],
@@ -103,6 +104,7 @@ def test_who_reads_lanes_alone_refuses_to_start_while_topics_of_before_are_unrea
         assert system.move.left() == ""
 
 
+@pytest.mark.long(2)
 def test_whether_a_system_moves_is_drawn_apart_from_all_else() -> None:
     plans = [Plan.drawn(seed, 10) for seed in range(20)]
     assert {plan.topics for plan in plans} == {"lanes", "moves"}

@@ -2,6 +2,7 @@
 
 import ast
 import gc
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -20,3 +21,17 @@ def tree_of(path: Path) -> ast.Module:
     finally:
         if collecting:
             gc.enable()
+
+
+@cache
+def nodes_of(tree: ast.AST) -> tuple[ast.AST, ...]:
+    """All of a tree, walked once a process: a dozen tests look at every node of every source."""
+    return tuple(ast.walk(tree))
+
+
+def calls_of(tree: ast.AST, *names: str) -> Iterator[ast.Call]:
+    """The calls of functions, classes and methods of these names, whatever they are attributes of."""
+    for node in nodes_of(tree):
+        match node:
+            case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)) if name in names:
+                yield node
