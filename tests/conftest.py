@@ -36,7 +36,7 @@ CASE_BY_CASE: Final = ("tests/choreography/", "tests/simulation/")
 
 
 gc.disable()
-"""Until all is collected: nearly all that is made meanwhile stays, and a fifth of the time went into looking."""
+"""Until all is collected: nearly all that is made stays, and looking at it took a fifth of the time."""
 
 
 def pytest_collection_finish() -> None:
