@@ -26,7 +26,7 @@ ROOT: Final = Path(__file__).parents[1]
 SHARED: Final = SharedStack()
 WITH_SERVERS: Final = ("tests/integration/", "tests/chaos/")
 STACK: Final = "tests/integration/ on the shared stack"
-TREES: Final = "tests/architecture/ on trees of sources"
+TREES: Final = "tests that look at every source"
 STACK_S: Final = 200.0
 TREES_S: Final = 30.0
 SHORT_S: Final = {True: 8.0, False: 0.5}
@@ -78,7 +78,7 @@ def _shared_by(file: str) -> str:
     text = (ROOT / file).read_text("utf-8")
     if "stack: Services" in text:
         return STACK
-    return TREES if file.startswith("tests/architecture/") and "TREES" in text else ""
+    return TREES if "TREES" in text and not file.startswith(WITH_SERVERS) else ""
 
 
 class ByUnit(LoadFileScheduling):  # type: ignore[misc]  # xdist carries no types

@@ -74,7 +74,6 @@ def test_a_peer_whose_library_is_missing_says_so_before_it_starts(peer: str) -> 
     assert "bench/peers/README.md" in ended.stderr
 
 
-@pytest.mark.long(2)
 def test_the_product_imports_no_peer() -> None:
     importing = {
         name
